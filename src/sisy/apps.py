@@ -1,0 +1,15 @@
+"""The Django app."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class SisyConfig(AppConfig):
+    name = "sisy"
+    verbose_name = _("Sisy")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from sisy import doorbell, signals
+
+        signals.runs_waiting.connect(doorbell.on_runs_waiting, dispatch_uid="sisy.doorbell")

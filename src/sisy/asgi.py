@@ -1,0 +1,64 @@
+"""A whole site in one ``uvicorn`` command: Sisy inside the web server's process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from sisy.heartbeat import Heartbeat
+from sisy.log import logger
+from sisy.service import Service
+from sisy.worker.role import DEFAULT_CONCURRENCY, DEFAULT_GRACE, DEFAULT_QUEUES, Worker
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class SisyASGI:
+    """Wraps an ASGI application; runs a heartbeat and a worker while the server is up.
+
+    The server must speak ASGI's lifespan protocol, as uvicorn and granian do; Daphne does not.
+    With several server processes each runs both, which is as well: any number may.
+
+    Args:
+        application: for example ``get_asgi_application()``.
+        queues: which the worker serves; ``("default",)`` by default.
+        concurrency: how many runs at once; 4 by default.
+        grace: how long runs may go on when the server stops, in seconds; 30 by default.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        *,
+        queues: Iterable[str] = DEFAULT_QUEUES,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        grace: float = DEFAULT_GRACE,
+    ) -> None:
+        self._application = application
+        self._worker_options = {"queues": queues, "concurrency": concurrency, "grace": grace}
+        self._was_started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if not self._was_started:
+            self._was_started = True
+            logger.warning(
+                "This server does not speak ASGI's lifespan protocol, so that no task runs in it; "
+                "run 'manage.py sisy' beside it, or use uvicorn or granian"
+            )
+        await self._application(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        self._was_started = True
+        await receive()
+        service = Service(Heartbeat(), Worker(**self._worker_options))  # type: ignore[arg-type]
+        serving = asyncio.create_task(service.run())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        service.stop()
+        await asyncio.wait({serving})
+        await send({"type": "lifespan.shutdown.complete"})

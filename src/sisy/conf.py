@@ -1,0 +1,128 @@
+"""The ``SISY_*`` settings as one frozen, typed object."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.signals import setting_changed
+
+from sisy.exceptions import SettingsError
+
+PREFIX = "SISY_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a project may set; each field is the setting ``SISY_<FIELD>`` in capitals."""
+
+    heartbeat_frequency: float = 60
+    """Seconds between two beats at the most; 1 to 3600. Due tasks never wait for it."""
+
+    default_schedule: str = "* * * * *"
+    """The schedule of a task that is made without one."""
+
+    heartbeat_channel: str = "sisy.heartbeat"
+    """The channel-layer group that receives every beat."""
+
+    run_task_channel: str = "sisy.run_task"
+    """The channel that rings for waiting runs; other queues append ``.<queue>``."""
+
+    poll_interval: float = 1
+    """Seconds between two looks of a worker that nothing rings for; 0.05 to 60."""
+
+    lease_seconds: float = 30
+    """How long a silent process is believed to be alive, in seconds; 5 to 3600."""
+
+    missed_limit: int = 100
+    """How many missed occurrences ``missed="all"`` catches up at most; 1 to 10000."""
+
+    lost_limit: int = 3
+    """How many times a run that is lost with its worker is run again; 0 to 100."""
+
+    history_days: float = 30
+    """Finished runs are deleted from the ledger after this many days; 0 keeps them for ever."""
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.lease_seconds)
+
+    def channel_of(self, queue: str) -> str:
+        """Return the channel that rings for a queue."""
+        return self.run_task_channel if queue == "default" else f"{self.run_task_channel}.{queue}"
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    "heartbeat_frequency": (1, 3600),
+    "poll_interval": (0.05, 60),
+    "lease_seconds": (5, 3600),
+    "missed_limit": (1, 10_000),
+    "lost_limit": (0, 100),
+    "history_days": (0, 36_500),
+}
+
+
+def known_names() -> list[str]:
+    """Return the names of all settings as a project writes them."""
+    return [PREFIX + field.name.upper() for field in fields(Settings)]
+
+
+def unknown_names() -> Iterator[tuple[str, str | None]]:
+    """Yield each ``SISY_*`` setting that Sisy does not know, with the nearest one that it does."""
+    known = known_names()
+    for name in sorted(set(dir(django_settings))):
+        if name.startswith(PREFIX) and name not in known:
+            yield name, next(iter(difflib.get_close_matches(name, known, n=1)), None)
+
+
+def problems() -> Iterator[str]:
+    """Yield a sentence for each setting whose value cannot be used."""
+    for field in fields(Settings):
+        name = PREFIX + field.name.upper()
+        if hasattr(django_settings, name):
+            try:
+                _checked(field.name, getattr(django_settings, name))
+            except SettingsError as error:
+                yield str(error)
+
+
+def _checked(field_name: str, value: Any) -> Any:
+    name = PREFIX + field_name.upper()
+    if field_name not in RANGES:
+        if not isinstance(value, str) or not value:
+            raise SettingsError(f"{name} must be a text that is not empty, not {value!r}.")
+        return value
+    least, most = RANGES[field_name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SettingsError(
+            f"{name} must be a number from {least:g} to {most:g}, not {value!r}."
+        )
+    if not least <= value <= most:
+        raise SettingsError(f"{name} must lie between {least:g} and {most:g}, not at {value!r}.")
+    return value
+
+
+@cache
+def get_settings() -> Settings:
+    """Return the project's settings, read once.
+
+    Raises:
+        SettingsError: a setting has a value that cannot be used.
+    """
+    given = {
+        field.name: _checked(field.name, getattr(django_settings, PREFIX + field.name.upper()))
+        for field in fields(Settings)
+        if hasattr(django_settings, PREFIX + field.name.upper())
+    }
+    return Settings(**given)
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting.startswith(PREFIX):
+        get_settings.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="sisy.conf")

@@ -1,0 +1,29 @@
+"""What Sisy refuses, one class per cause."""
+
+
+class SisyError(Exception):
+    """The base of every error that Sisy raises itself."""
+
+
+class ScheduleError(SisyError, ValueError):
+    """A schedule or its time zone cannot be used; the message names the field and the reason."""
+
+
+class CallableError(SisyError, ValueError):
+    """A target cannot be called by a worker; the message names the cure."""
+
+
+class TargetMissing(CallableError):
+    """A target that was stored once no longer resolves: code moved, or its object is gone."""
+
+
+class SettingsError(SisyError, ValueError):
+    """A ``SISY_*`` setting has a value that cannot be used; the message says what was expected."""
+
+
+class NoCurrentRun(SisyError, LookupError):
+    """`sisy.current_run` was called outside a task function."""
+
+
+class RunTimedOut(SisyError, TimeoutError):
+    """A run took longer than its task's ``timeout``."""

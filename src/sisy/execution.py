@@ -1,0 +1,171 @@
+"""Carries out one claimed run and returns an outcome; writes nothing to the database."""
+
+import asyncio
+import json
+import threading
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
+from django.db import close_old_connections, connections
+
+from sisy import current, messages
+from sisy.exceptions import RunTimedOut, TargetMissing
+from sisy.models import Run, RunState
+from sisy.threads import DaemonThreads
+
+ERROR_LIMIT = 32_000
+RESULT_LIMIT = 64_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        reason: one line; empty for a success whose value could be stored.
+        result: what the function returned, as JSON holds it, if it could be stored.
+        error: the traceback, capped.
+        target_is_missing: whether it failed because what it calls no longer exists.
+    """
+
+    state: RunState
+    started_at: datetime
+    finished_at: datetime
+    reason: str = ""
+    result: Any = None
+    error: str = ""
+    target_is_missing: bool = False
+
+
+class Pool:
+    """Carries out up to ``slots`` synchronous functions in threads, async ones on a loop.
+
+    That loop is the pool's own: a task function that blocks it holds up other async functions,
+    but neither the worker's leases nor the web server around it.
+    """
+
+    def __init__(self, slots: int, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._threads = DaemonThreads(slots, "sisy-run")
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._serve, name="sisy-run-async", daemon=True).start()
+
+    async def execute(self, run: Run) -> Outcome:
+        """Return how ``run`` ended; raises nothing, whatever the function does."""
+        carrying_out = asyncio.run_coroutine_threadsafe(self._carry_out(run), self._loop)
+        return await asyncio.wrap_future(carrying_out)
+
+    def close(self) -> None:
+        """Take no more runs. Those that still go on end with the process, unheard."""
+        self._threads.shutdown(wait=False)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    async def _carry_out(self, run: Run) -> Outcome:
+        started_at = self._now()
+        finish = partial(_outcome, started_at=started_at)
+        current.variable.set(_current(run))
+        try:
+            value = await self._call(run)
+        except BaseException as error:  # noqa: BLE001 - the border around user code
+            return finish(_failure(error), finished_at=self._now())
+        return finish(_success(value), finished_at=self._now())
+
+    async def _call(self, run: Run) -> object:
+        in_thread = sync_to_async(_call_here, thread_sensitive=False, executor=self._threads)  # type: ignore[arg-type]
+        value = await in_thread(run)
+        if not isinstance(value, Awaitable):
+            return value
+        async with ThreadSensitiveContext() as own_database_thread:
+            try:
+                return await _within(run, value)
+            finally:
+                if own_database_thread in SyncToAsync.context_to_thread_executor:
+                    await sync_to_async(connections.close_all)()
+
+
+def _call_here(run: Run) -> object:
+    """Call the run's function in this thread; an async one returns what is to be awaited."""
+    close_old_connections()
+    try:
+        function = run.target.resolve()
+        return function(message_for(run))
+    finally:
+        close_old_connections()
+
+
+def message_for(run: Run) -> dict[str, Any]:
+    """Return the one argument of a task function, with exactly two keys."""
+    return {"task": run.task, "message": messages.run_task(run, attempt=run.attempt)}
+
+
+def _current(run: Run) -> current.CurrentRun:
+    return current.CurrentRun(
+        id=run.pk,
+        label=run.label,
+        due_at=run.due_at,
+        attempt=run.attempt,
+        started=time.monotonic(),
+        timeout=None if run.task is None else run.task.timeout,
+    )
+
+
+async def _within(run: Run, value: Awaitable[object]) -> object:
+    """Await ``value``, and cancel it when the task's timeout has passed."""
+    limit = run.task.timeout if run.task else None
+    try:
+        async with asyncio.timeout(limit.total_seconds() if limit else None) as deadline:
+            return await value
+    except TimeoutError as error:
+        if deadline.expired():
+            raise RunTimedOut(f"The run took longer than the {limit} it has.") from error
+        raise
+
+
+def _outcome(columns: dict[str, Any], **moments: datetime) -> Outcome:
+    return Outcome(**columns, **moments)
+
+
+def _success(value: object) -> dict[str, Any]:
+    try:
+        text = json.dumps(value, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = f"The return value was not stored, since JSON cannot hold it: {error}."
+        return {"state": RunState.SUCCEEDED, "reason": reason[:500]}
+    if len(text) > RESULT_LIMIT or "\\u0000" in text or "\\ud" in text:
+        return {
+            "state": RunState.SUCCEEDED,
+            "reason": f"The return value was not stored: it has {len(text)} characters "
+            f"of the {RESULT_LIMIT} allowed, or holds some that databases refuse.",
+        }
+    return {"state": RunState.SUCCEEDED, "result": json.loads(text)}
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    timed_out = isinstance(error, RunTimedOut)
+    return {
+        "state": RunState.TIMED_OUT if timed_out else RunState.FAILED,
+        "reason": storable(f"{type(error).__name__}: {error}")[:500],
+        "error": _capped(storable("".join(traceback.format_exception(error)))),
+        "target_is_missing": isinstance(error, TargetMissing),
+    }
+
+
+def _capped(text: str) -> str:
+    """Keep the end of a text that is too long: there the error is named."""
+    return text if len(text) <= ERROR_LIMIT else "[…]\n" + text[-ERROR_LIMIT:]
+
+
+def storable(text: str) -> str:
+    """Return ``text`` without what databases refuse: NUL and halves of surrogate pairs."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

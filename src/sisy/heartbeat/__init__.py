@@ -1,0 +1,6 @@
+"""The small process that plans what is due."""
+
+from sisy.heartbeat.role import Heartbeat
+from sisy.heartbeat.tick import Tick, tick
+
+__all__ = ["Heartbeat", "Tick", "tick"]

@@ -1,0 +1,176 @@
+"""Plans what is due: inserts the runs and advances the marks, in one transaction a chunk."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db.models import F
+
+from sisy import conf
+from sisy.exceptions import ScheduleError
+from sisy.heartbeat.occurrences import Gap, Plan, plan, ready_at
+from sisy.log import logger
+from sisy.models import Run, RunState, Task, TaskState, activation
+
+CHUNK = 500
+
+
+@dataclass(slots=True)
+class Planned:
+    """What a pass has planned: the runs, how many occurrences were missed, how many set aside."""
+
+    runs: list[Run] = field(default_factory=list)
+    missed: int = 0
+    broken: int = 0
+
+
+def plan_due(using: str, now: datetime) -> Planned:
+    """Plan every occurrence that is due at ``now``.
+
+    Any number of heartbeats may do so at once: each task's row is locked by one of them, its mark
+    is advanced only from where it was seen, and the ledger takes each occurrence once.
+    """
+    planned = Planned()
+    while _plan_chunk(using, now, planned) == CHUNK:
+        pass
+    return planned
+
+
+def compute_unplanned(using: str, now: datetime) -> int:
+    """Compute when the tasks are next due whose timing was changed behind `Task.save`."""
+    return _plan_anew(using, now, Task.objects.using(using).unplanned().values_list("pk", flat=True))
+
+
+def audit(using: str, now: datetime, first_pk: int, last_pk: int) -> int:
+    """Plan the tasks anew whose timing raw SQL has changed, among those from pk to pk."""
+    part = Task.objects.using(using).filter(pk__gte=first_pk, pk__lte=last_pk)
+    return _plan_anew(using, now, part.edited_behind_our_back().values_list("pk", flat=True))
+
+
+def _plan_anew(using: str, now: datetime, pks: Iterable[int]) -> int:
+    count = 0
+    for pk in list(pks)[:CHUNK]:
+        with transaction.atomic(using=using):
+            tasks = Task.objects.using(using).active().filter(pk=pk)
+            for task in tasks.select_for_update(skip_locked=True):
+                activation.store_next(task, now)
+                count += 1
+    return count
+
+
+def _plan_chunk(using: str, now: datetime, planned: Planned) -> int:
+    try:
+        with transaction.atomic(using=using):
+            tasks = _lock_due(using, now)
+            found = _plan_tasks(using, tasks, now)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:  # noqa: BLE001 - one bad row must not stop the others
+        logger.warning("Planning %d tasks at once failed; planning one by one", CHUNK, exc_info=True)
+        pks = list(Task.objects.using(using).due(now).values_list("pk", flat=True)[:CHUNK])
+        for pk in pks:
+            _merge(planned, _plan_carefully(using, pk, now))
+        return len(pks)
+    _merge(planned, found)
+    return len(tasks)
+
+
+def _lock_due(using: str, now: datetime) -> list[Task]:
+    return list(Task.objects.using(using).due(now).select_for_update(skip_locked=True)[:CHUNK])
+
+
+def _plan_carefully(using: str, pk: int, now: datetime) -> Planned:
+    """Plan one task; leave out what the ledger has already, and set it aside if all else fails."""
+    try:
+        with transaction.atomic(using=using):
+            tasks = Task.objects.using(using).due(now).filter(pk=pk)
+            return _plan_tasks(using, list(tasks.select_for_update(skip_locked=True)), now, True)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:  # noqa: BLE001 - see above
+        logger.exception("Task %s cannot be planned and is set aside", pk)
+        _set_aside(using, pk, f"It cannot be planned: {error}")
+        return Planned(broken=1)
+
+
+def _plan_tasks(using: str, tasks: list[Task], now: datetime, careful: bool = False) -> Planned:
+    planned = Planned()
+    plans: list[tuple[Task, Plan]] = []
+    limit = conf.get_settings().missed_limit
+    for task in tasks:
+        try:
+            plans.append((task, plan(task, now, limit)))
+        except ScheduleError as error:
+            logger.error("Task %s (%s) is set aside: %s", task.pk, task.label, error)
+            _set_aside(using, task.pk, str(error))
+            planned.broken += 1
+    rows = [row for task, what in plans for row in _rows(task, what, now)]
+    if careful:
+        rows = [row for row in rows if not _is_in_ledger(using, row)]
+    for row in Run.objects.using(using).bulk_create(rows):
+        if row.state == RunState.WAITING:
+            planned.runs.append(row)
+        else:
+            planned.missed += row.count
+    _advance(using, plans)
+    return planned
+
+
+def _rows(task: Task, what: Plan, now: datetime) -> Iterable[Run]:
+    if what.gap is not None:
+        yield _gap_row(task, what.gap, now)
+    for due, next_due in zip(what.due, (*what.due[1:], what.next_run), strict=True):
+        yield Run.of(task, now=now, due_at=due, ready_at=ready_at(task, due, next_due))
+
+
+def _gap_row(task: Task, gap: Gap, now: datetime) -> Run:
+    return Run.of(
+        task,
+        now=now,
+        state=RunState.MISSED,
+        due_at=gap.first,
+        due_until=gap.last,
+        count=gap.count,
+        reason=gap.reason,
+        finished_at=now,
+    )
+
+
+def _is_in_ledger(using: str, row: Run) -> bool:
+    return Run.objects.using(using).filter(task=row.task_id, due_at=row.due_at).exists()
+
+
+def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
+    """Advance the marks, by one statement for all tasks that advance alike.
+
+    The statement repeats where each mark was seen: if one has moved, nothing of the chunk stands.
+    """
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for task, what in plans:
+        last_run = what.due[-1] if what.due else task.last_run
+        key = (task.next_run, what.mark, last_run, what.next_run, len(what.due))
+        alike.setdefault(key, []).append(task.pk)
+    for (seen, mark, last_run, next_run, count), pks in alike.items():
+        tasks = Task.objects.using(using).active().filter(pk__in=pks, next_run=seen)
+        moved = tasks.update(
+            mark=mark,
+            last_run=last_run,
+            next_run=next_run,
+            runs_planned=F("runs_planned") + count,
+            state=TaskState.RETIRED if next_run is None else TaskState.ACTIVE,
+        )
+        if moved != len(pks):
+            raise IntegrityError(f"{len(pks) - moved} tasks were planned by another heartbeat")
+
+
+def _set_aside(using: str, pk: int, reason: str) -> None:
+    Task.objects.using(using).filter(pk=pk).update(
+        state=TaskState.BROKEN, state_reason=reason[:500], next_run=None
+    )
+
+
+def _merge(into: Planned, part: Planned) -> None:
+    into.runs += part.runs
+    into.missed += part.missed
+    into.broken += part.broken

@@ -1,0 +1,122 @@
+"""The heartbeat as a process: it looks each second, and ticks when something is due."""
+
+from datetime import datetime, timedelta
+
+from channels.layers import get_channel_layer
+from django.db import router
+
+from sisy import clock, conf, doorbell
+from sisy.heartbeat import planning
+from sisy.heartbeat.tick import Tick, became_ready, look, tick
+from sisy.log import Outage, logger
+from sisy.loop import Loop
+from sisy.models import Process, Role, Task
+from sisy.threads import DatabaseThread
+
+AUDIT_INTERVAL = timedelta(seconds=10)
+AUDIT_SLICES = 5
+SECOND = timedelta(seconds=1)
+
+
+class Heartbeat:
+    """Plans what is due. Any number may run; none is needed to lead.
+
+    Args:
+        using: the alias of the database; by default where the routers write tasks.
+    """
+
+    def __init__(self, using: str | None = None) -> None:
+        self.using = using or router.db_for_write(Task)
+        self._database = DatabaseThread("sisy-heartbeat")
+        self._loop = Loop("the heartbeat", self._step)
+        self._layer_outage = Outage("the channel layer")
+        self._process: Process | None = None
+        self._last_look: datetime | None = None
+        self._next_beat: datetime | None = None
+        self._next_audit: datetime | None = None
+        self._audited = 0
+
+    async def run(self) -> None:
+        """Beat until `stop`."""
+        try:
+            await self._loop.run()
+        finally:
+            if self._process is not None:
+                await _quietly(self._database.run(self._process.leave))
+            await self._database.close()
+
+    def stop(self) -> None:
+        """End after the pass in hand; callable from any thread, and twice."""
+        self._loop.stop()
+
+    async def _step(self) -> float:
+        made, waiting, wait = await self._database.run(self._pass)
+        doorbell.ring(waiting)
+        if made is not None:
+            await self._announce(made)
+        return wait
+
+    def _pass(self) -> tuple[Tick | None, list, float]:  # type: ignore[type-arg]
+        now = clock.now(self.using)
+        process = self._renewed(now)
+        since = self._last_look or now
+        outlook = look(process, self.using, since)
+        if outlook is None:
+            self._process = None
+            return None, [], 0.0
+        waiting = []
+        if outlook.next_ready is not None and outlook.next_ready <= now:
+            waiting = became_ready(self.using, since, now)
+        made = None
+        if outlook.calls_for_tick(now) or self._next_beat is None or self._next_beat <= now:
+            made = tick(self.using, now)
+            waiting = waiting + made.waiting
+            self._next_beat = now + timedelta(seconds=conf.get_settings().heartbeat_frequency)
+        self._audit(now)
+        self._last_look = now
+        return made, waiting, self._seconds_to_next(now, outlook.next_moment())
+
+    def _renewed(self, now: datetime) -> Process:
+        """Return this process's row, with a lease of which a good part is left."""
+        lease = conf.get_settings().lease
+        process = self._process
+        if process is not None and process.lease_until - now < lease * 2 / 3:
+            process = process if process.renew(now, lease) else None
+        if process is None:
+            process = Process.join(Role.HEARTBEAT, using=self.using, now=now, lease=lease)
+        self._process = process
+        return process
+
+    def _audit(self, now: datetime) -> None:
+        if self._next_audit is not None and now < self._next_audit:
+            return
+        self._next_audit = now + AUDIT_INTERVAL
+        newest = Task.objects.using(self.using).order_by("-pk").values_list("pk", flat=True).first()
+        slice_size = (newest or 0) // AUDIT_SLICES + 1
+        first = self._audited * slice_size
+        planning.audit(self.using, now, first, first + slice_size - 1)
+        self._audited = (self._audited + 1) % AUDIT_SLICES
+
+    def _seconds_to_next(self, began: datetime, due: datetime | None) -> float:
+        """Return how long to wait: to the next whole second, or to what is due before it."""
+        next_second = began.replace(microsecond=0) + SECOND
+        wanted = next_second if due is None or due <= began else min(next_second, due)
+        return (wanted - clock.last_known(self.using)).total_seconds()
+
+    async def _announce(self, made: Tick) -> None:
+        layer = get_channel_layer()
+        if layer is None:
+            return
+        try:
+            await layer.group_send(conf.get_settings().heartbeat_channel, made.beat())
+        except Exception as error:  # noqa: BLE001 - any layer may fail in any way
+            self._layer_outage.failed(error, "dashboards do not see the heartbeat")
+        else:
+            self._layer_outage.recovered()
+
+
+async def _quietly(leaving) -> None:  # type: ignore[no-untyped-def]
+    try:
+        await leaving
+    except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
+        logger.info("Could not sign off (%s); the lease will run out", error)

@@ -1,0 +1,109 @@
+"""One pass of the heartbeat, and when the next one is wanted."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import Exists, Subquery
+
+from sisy import messages
+from sisy.heartbeat import housekeeping, planning, rescue
+from sisy.models import Process, Run, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """What a pass did.
+
+    Attributes:
+        waiting: runs that wait since this pass, for which to ring.
+        missed: how many occurrences were recorded as missed.
+        broken: how many tasks were set aside, since they cannot be planned.
+        rescued: how many runs were taken from dead workers to run again.
+        deleted: how many tasks reached the end of their life.
+        pruned: how many rows of old history were deleted.
+    """
+
+    now: datetime
+    waiting: list[Run] = field(default_factory=list)
+    missed: int = 0
+    broken: int = 0
+    rescued: int = 0
+    deleted: int = 0
+    pruned: int = 0
+
+    def beat(self) -> messages.Beat:
+        """Return the message that tells dashboards what the pass did."""
+        return messages.beat(
+            self.now,
+            planned=len(self.waiting) - self.rescued,
+            missed=self.missed,
+            rescued=self.rescued,
+            deleted=self.deleted,
+        )
+
+
+def tick(using: str, now: datetime) -> Tick:
+    """Make one pass: plan what is due, rescue what is lost, tidy up what has ended."""
+    planning.compute_unplanned(using, now)
+    planned = planning.plan_due(using, now)
+    rescued = rescue.rescue_lost(using, now)
+    return Tick(
+        now=now,
+        waiting=planned.runs + rescued,
+        missed=planned.missed,
+        broken=planned.broken,
+        rescued=len(rescued),
+        deleted=housekeeping.delete_ended(using),
+        pruned=housekeeping.prune_history(using, now),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What one look at the database says about the moments to come."""
+
+    has_unplanned: bool
+    next_run: datetime | None
+    next_ready: datetime | None
+    next_expiry: datetime | None
+
+    def calls_for_tick(self, now: datetime) -> bool:
+        """Whether a pass at ``now`` would find something to do."""
+        moments = (self.next_run, self.next_expiry)
+        return self.has_unplanned or any(moment and moment <= now for moment in moments)
+
+    def next_moment(self) -> datetime | None:
+        """Return the next moment at which something is due; None if nothing is in sight."""
+        return min(filter(None, (self.next_run, self.next_ready)), default=None)
+
+
+def look(process: Process, using: str, since: datetime) -> Outlook | None:
+    """Look ahead, by one statement of index probes; None if the process lost its lease.
+
+    Args:
+        since: runs that became ready up to here were rung for before.
+    """
+    tasks = Task.objects.active()
+    runs = Run.objects.waiting().filter(ready_at__gt=since)
+    row = (
+        Process.objects.using(using)
+        .filter(pk=process.pk)
+        .values_list(
+            Exists(tasks.filter(next_run=None)),
+            Subquery(tasks.exclude(next_run=None).order_by("next_run").values("next_run")[:1]),
+            Subquery(runs.order_by("ready_at").values("ready_at")[:1]),
+            Subquery(Process.objects.order_by("lease_until").values("lease_until")[:1]),
+        )
+        .first()
+    )
+    if row is None:
+        return None
+    return Outlook(
+        has_unplanned=row[0], next_run=row[1], next_ready=row[2], next_expiry=row[3]
+    )
+
+
+def became_ready(using: str, since: datetime, now: datetime) -> list[Run]:
+    """Return runs whose delay has passed since the last look: one a queue is enough to ring."""
+    runs = Run.objects.using(using).waiting().filter(ready_at__gt=since, ready_at__lte=now)
+    return list({run.queue: run for run in runs.order_by("ready_at")[:100]}.values())

@@ -1,0 +1,29 @@
+"""How what happened is written down."""
+
+import logging
+
+logger = logging.getLogger("sisy")
+
+
+class Outage:
+    """Something that Sisy needs and that may be away for a while: one line when it goes, one back.
+
+    Args:
+        what: as it stands in the log, such as "the database".
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.failures = 0
+
+    def failed(self, error: BaseException, meanwhile: str) -> None:
+        """Note a failure; only the first of an outage is logged, with what happens meanwhile."""
+        if not self.failures:
+            logger.warning("%s failed (%s: %s); %s", self.what, type(error).__name__, error, meanwhile)
+        self.failures += 1
+
+    def recovered(self) -> None:
+        """Note a success; the first one after an outage is logged."""
+        if self.failures:
+            logger.info("%s is back after %d failures", self.what, self.failures)
+            self.failures = 0

@@ -1,0 +1,83 @@
+"""Wait, wake, stop, and what to do about errors; the only place that sleeps."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from sisy.log import Outage, logger
+
+FIRST_DELAY = 0.2
+LONGEST_DELAY = 5.0
+
+
+class Loop:
+    """Calls ``step`` again and again until it is stopped.
+
+    A step returns the seconds to wait before the next one; `wake` cuts the wait short, and a wake
+    during a step is not lost. A step that raises is tried again, later and later (0.2 to 5 s, with
+    jitter), and logged once per outage.
+
+    Args:
+        name: as it stands in the log.
+        step: makes one pass.
+    """
+
+    def __init__(self, name: str, step: Callable[[], Awaitable[float]]) -> None:
+        self._step = step
+        self._outage = Outage(name)
+        self._woken = asyncio.Event()
+        self._stopping = False
+        self._home: asyncio.AbstractEventLoop | None = None
+
+    async def run(self) -> None:
+        """Return once the loop was stopped and the step in hand has ended."""
+        self._home = asyncio.get_running_loop()
+        while not self._stopping:
+            self._woken.clear()
+            await self._wait(await self._pass())
+
+    def wake(self) -> None:
+        """Begin the next step at once; callable from any thread, before and after `run`, too."""
+        home = self._home
+        if home is None or home is _running_loop():
+            self._woken.set()
+        else:
+            try:
+                home.call_soon_threadsafe(self._woken.set)
+            except RuntimeError:
+                logger.debug("%s was woken after its end", self._outage.what)
+
+    def stop(self) -> None:
+        """End the loop after the step in hand; callable as `wake` is."""
+        self._stopping = True
+        self.wake()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping
+
+    async def _pass(self) -> float:
+        try:
+            wait = await self._step()
+        except Exception as error:  # noqa: BLE001 - the border around our own steps
+            delay = min(LONGEST_DELAY, FIRST_DELAY * 2**self._outage.failures)
+            self._outage.failed(error, "will try again until it works")
+            logger.debug("The error in full:", exc_info=True)
+            return delay * random.uniform(0.5, 1)  # noqa: S311
+        self._outage.recovered()
+        return wait
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

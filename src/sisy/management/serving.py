@@ -1,0 +1,135 @@
+"""What the commands that serve have in common."""
+
+import argparse
+import asyncio
+import atexit
+import logging
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import autoreload
+
+from sisy.heartbeat import Heartbeat
+from sisy.models.validation import QUEUE_NAME
+from sisy.service import Service, run_until_signalled
+from sisy.worker.role import DEFAULT_CONCURRENCY, DEFAULT_GRACE, DEFAULT_QUEUES, Worker
+
+RELOAD_GRACE = 5.0  # seconds: nobody who edits code waits longer for the old one to end
+
+
+class ServingCommand(BaseCommand):
+    """A command that serves until TERM or INT; a second signal hurries."""
+
+    requires_migrations_checks = True
+
+    def build(self, **options: Any) -> Service:
+        """Return what the command runs."""
+        raise NotImplementedError
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+        parser.add_argument(
+            "--reload",
+            action=argparse.BooleanOptionalAction,
+            default=settings.DEBUG,
+            help="start anew when code changes; for development",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["verbosity"] > 0:
+            _write_log_lines()
+        if options["reload"]:
+            autoreload.run_with_reloader(self._serve_reloaded, **options)
+        else:
+            run_until_signalled(self.build(**options))
+
+    def _serve_reloaded(self, **options: Any) -> None:
+        """Serve in the thread that Django's reloader gives; the process may end at any moment."""
+        service = self.build(**{**options, "grace": RELOAD_GRACE})
+        ended = threading.Event()
+
+        def end() -> None:
+            service.stop()
+            ended.wait(RELOAD_GRACE + 1)
+
+        atexit.register(end)
+        try:
+            asyncio.run(service.run())
+        finally:
+            ended.set()
+
+
+def add_worker_arguments(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--queues",
+        type=_queues,
+        default=",".join(DEFAULT_QUEUES),
+        metavar="NAMES",
+        help="the queues to serve, separated by commas",
+    )
+    parser.add_argument(
+        "--concurrency",
+        type=_concurrency,
+        default=DEFAULT_CONCURRENCY,
+        metavar="N",
+        help="how many runs at once, 1 to 1000",
+    )
+    parser.add_argument(
+        "--grace",
+        type=_grace,
+        default=DEFAULT_GRACE,
+        metavar="S",
+        help="seconds that runs may go on after TERM, before they are handed back",
+    )
+
+
+def worker(**options: Any) -> Worker:
+    return Worker(
+        queues=options["queues"], concurrency=options["concurrency"], grace=options["grace"]
+    )
+
+
+def heartbeat(**options: Any) -> Heartbeat:
+    return Heartbeat()
+
+
+def _queues(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise argparse.ArgumentTypeError("name at least one queue, such as: default")
+    for name in names:
+        if not QUEUE_NAME.fullmatch(name):
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is no name of a queue: it has 1 to 60 ASCII letters, digits, "
+                "hyphens, underscores or full stops"
+            )
+    return names
+
+
+def _concurrency(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"give a whole number from 1 to 1000, not {text!r}")
+    return int(text)
+
+
+def _grace(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"give seconds from 0 to 86400, not {text!r}")
+    return seconds
+
+
+def _write_log_lines() -> None:
+    """Show Sisy's log lines on standard error, unless the project has its own way with them."""
+    logger = logging.getLogger("sisy")
+    if logger.hasHandlers() or logger.level:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s sisy %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)

@@ -1,0 +1,140 @@
+"""The columns of a task: what its owner says, and what the scheduler keeps."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from sisy import conf
+from sisy.models.choices import Missed, OnLost, Overlap, TaskState
+from sisy.models.fields import MomentField
+
+
+def default_schedule() -> str:
+    return conf.get_settings().default_schedule
+
+
+def default_timezone() -> str:
+    return settings.TIME_ZONE
+
+
+class TaskColumns(models.Model):
+    """The owner's columns first, then those that only the scheduler writes."""
+
+    label = models.CharField(_("label"), max_length=255, db_index=True)
+    target_path = models.CharField(
+        _("target"), max_length=500, help_text=_("The dotted path of what is called.")
+    )
+    target_pk = models.CharField(  # noqa: DJ001 - an empty text may be a primary key
+        _("object"),
+        max_length=255,
+        null=True,
+        blank=True,
+        help_text=_("The primary key of the object whose method is called."),
+    )
+    schedule = models.CharField(
+        _("schedule"),
+        max_length=255,
+        default=default_schedule,
+        help_text=_(
+            "minute hour day-of-month month day-of-week, and seconds last where you want them. "
+            "If both day fields are restricted, either may match."
+        ),
+    )
+    timezone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        default=default_timezone,
+        help_text=_("In which the schedule is read, such as Europe/Berlin."),
+    )
+    start_running = MomentField(_("start running"), null=True, blank=True)
+    end_running = MomentField(
+        _("end running"),
+        null=True,
+        blank=True,
+        help_text=_("From here on it does not run; the task is then deleted."),
+    )
+    iterations = models.PositiveIntegerField(
+        _("iterations"),
+        null=True,
+        blank=True,
+        help_text=_("The task is deleted after so many runs; empty for no end."),
+    )
+    wait_for_schedule = models.BooleanField(
+        _("wait for schedule"),
+        default=True,
+        help_text=_("If not, it also runs once as soon as it is active."),
+    )
+    _extra_data = models.JSONField(_("user data"), default=dict, blank=True)
+
+    queue = models.CharField(_("queue"), max_length=60, default="default")
+    priority = models.SmallIntegerField(
+        _("priority"), default=0, help_text=_("-100 to 100; larger ones start sooner.")
+    )
+    missed = models.CharField(
+        _("missed runs"), max_length=20, choices=Missed, default=Missed.LATEST
+    )
+    missed_window = models.DurationField(
+        _("missed window"),
+        null=True,
+        blank=True,
+        help_text=_("How old a missed occurrence may be to be run; empty for any age."),
+    )
+    overlap = models.CharField(_("overlap"), max_length=20, choices=Overlap, default=Overlap.SKIP)
+    max_attempts = models.PositiveSmallIntegerField(_("attempts"), default=1)
+    retry_delay = models.DurationField(_("retry delay"), default=timedelta(seconds=10))
+    retry_backoff = models.FloatField(_("retry backoff"), default=2.0)
+    retry_max_delay = models.DurationField(_("longest retry delay"), default=timedelta(hours=1))
+    on_lost = models.CharField(
+        _("if the worker dies"), max_length=20, choices=OnLost, default=OnLost.RERUN
+    )
+    timeout = models.DurationField(_("timeout"), null=True, blank=True)
+    spread = models.DurationField(
+        _("spread"),
+        default=timedelta(0),
+        help_text=_("Start up to this much later, always by as much for the same occurrence."),
+    )
+
+    state = models.CharField(
+        _("state"), max_length=20, choices=TaskState, default=TaskState.ACTIVE, editable=False
+    )
+    state_reason = models.CharField(_("reason"), max_length=500, blank=True, editable=False)
+    target_error = models.CharField(
+        _("target error"), max_length=500, blank=True, editable=False
+    )
+    next_run = MomentField(_("next run"), null=True, editable=False)
+    last_run = MomentField(_("last run"), null=True, editable=False)
+    mark = MomentField(
+        _("mark"),
+        null=True,
+        editable=False,
+        help_text=_("The newest due moment that was planned, or recorded as missed."),
+    )
+    runs_planned = models.PositiveBigIntegerField(_("runs so far"), default=0, editable=False)
+    planned_as = models.TextField(_("planned as"), default="", editable=False)
+    created_at = MomentField(_("created"), null=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+SCHEDULER_FIELDS = frozenset(
+    {
+        "state",
+        "state_reason",
+        "target_error",
+        "next_run",
+        "last_run",
+        "mark",
+        "runs_planned",
+        "planned_as",
+        "created_at",
+    }
+)
+"""Columns that only the scheduler writes; `Task.save` never does."""
+
+OWNER_FIELDS = frozenset(
+    field.name for field in TaskColumns._meta.local_fields if field.name not in SCHEDULER_FIELDS
+)
+"""Columns that `Task.save` writes, those of them that changed."""

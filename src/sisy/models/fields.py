@@ -1,0 +1,58 @@
+"""A column that holds a moment."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+
+class MomentField(models.DateTimeField):  # type: ignore[type-arg]
+    """A moment: always an aware UTC datetime in Python, always UTC in the database.
+
+    Django stores the project's local time where ``USE_TZ`` is off, and then cannot tell the two
+    passes of a repeated hour apart. A scheduler must.
+    """
+
+    def from_db_value(
+        self, value: datetime | None, expression: Any, connection: BaseDatabaseWrapper
+    ) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+    def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
+        if not settings.USE_TZ and compiler.connection.vendor == "postgresql":
+            # Without this the driver gives the local time of the session, without its zone.
+            sql = f"({sql} AT TIME ZONE 'UTC')"
+        return sql, params
+
+    def to_python(self, value: Any) -> datetime | None:
+        moment = super().to_python(value)
+        if moment is None:
+            return None
+        if timezone.is_naive(moment):
+            moment = timezone.make_aware(moment, timezone.get_default_timezone())
+        return moment.astimezone(UTC)
+
+    def get_prep_value(self, value: Any) -> Any:
+        # Skips DateTimeField's own: it knows USE_TZ projects only.
+        return self.to_python(models.Field.get_prep_value(self, value))
+
+    def get_db_prep_value(
+        self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
+    ) -> Any:
+        moment = value if prepared else self.get_prep_value(value)
+        if moment is None or hasattr(moment, "resolve_expression"):
+            return moment
+        if not settings.USE_TZ and connection.vendor != "postgresql":
+            moment = moment.replace(tzinfo=None)
+        return connection.ops.adapt_datetimefield_value(moment)
+
+    def value_from_object(self, obj: models.Model) -> Any:
+        moment = super().value_from_object(obj)
+        if moment is not None and not settings.USE_TZ and timezone.is_aware(moment):
+            return timezone.make_naive(moment, timezone.get_default_timezone())
+        return moment

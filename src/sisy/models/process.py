@@ -1,0 +1,82 @@
+"""A live heartbeat or worker, and its lease."""
+
+import os
+import socket
+from datetime import datetime, timedelta
+from typing import ClassVar, Self
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from sisy.models.choices import Role
+from sisy.models.fields import MomentField
+
+
+class ProcessQuerySet(models.QuerySet["Process"]):
+    def alive(self, now: datetime) -> "ProcessQuerySet":
+        """Those whose lease holds at ``now``."""
+        return self.filter(lease_until__gte=now)
+
+    def expired(self, now: datetime) -> "ProcessQuerySet":
+        """Those from which nothing was heard until their lease ran out."""
+        return self.filter(lease_until__lt=now)
+
+
+class Process(models.Model):
+    """A heartbeat or a worker that is up, or was until its lease ran out.
+
+    One renewal of the lease keeps all of its runs alive. A row is deleted when its process stops,
+    or when a heartbeat finds the lease expired and has rescued the runs.
+    """
+
+    role = models.CharField(_("role"), max_length=20, choices=Role)
+    host = models.CharField(_("host"), max_length=255)
+    pid = models.PositiveIntegerField(_("process id"))
+    queues = models.JSONField(_("queues"), default=list, blank=True)
+    slots = models.PositiveIntegerField(_("slots"), default=0)
+    started_at = MomentField(_("started"))
+    lease_until = MomentField(_("lease until"), db_index=True)
+
+    objects: ClassVar[models.Manager["Process"]] = models.Manager.from_queryset(ProcessQuerySet)()
+
+    class Meta:
+        verbose_name = _("process")
+        verbose_name_plural = _("processes")
+        ordering = ["host", "pid"]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.pid}@{self.host}"
+
+    @classmethod
+    def join(
+        cls,
+        role: Role,
+        *,
+        using: str,
+        now: datetime,
+        lease: timedelta,
+        queues: tuple[str, ...] = (),
+        slots: int = 0,
+    ) -> Self:
+        """Store that this process is up, and believed to be so for ``lease``."""
+        process = cls(
+            role=role,
+            host=socket.gethostname()[:255],
+            pid=os.getpid(),
+            queues=list(queues),
+            slots=slots,
+            started_at=now,
+            lease_until=now + lease,
+        )
+        process.save(using=using)
+        return process
+
+    def renew(self, now: datetime, lease: timedelta) -> bool:
+        """Extend the lease; return False if it was taken away, with all the runs under it."""
+        self.lease_until = now + lease
+        processes = Process.objects.using(self._state.db).filter(pk=self.pk)
+        return bool(processes.update(lease_until=self.lease_until))
+
+    def leave(self) -> None:
+        """Store that this process is gone."""
+        Process.objects.using(self._state.db).filter(pk=self.pk).delete()

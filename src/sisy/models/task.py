@@ -1,0 +1,291 @@
+"""What to call, when, and under which policies."""
+
+import copy
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
+from functools import partial
+from typing import Any, ClassVar, Self
+
+from django.db import models, router, transaction
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from sisy import clock, signals
+from sisy.callables import Target, target_of
+from sisy.models import activation, timing, validation
+from sisy.models.choices import Origin, Overlap, TaskState
+from sisy.models.columns import OWNER_FIELDS, SCHEDULER_FIELDS, TaskColumns
+from sisy.models.run import Run
+from sisy.models.task_queries import TaskQuerySet
+
+
+class Task(TaskColumns):
+    """A callable, the schedule on which it repeats, and the policies under which it does.
+
+    Make one by `task_with_callable`. ``save()`` writes the columns that you changed since you
+    read the task, never the scheduler's own: saving it in the middle of a run is safe.
+    """
+
+    objects: ClassVar[models.Manager["Task"]] = models.Manager.from_queryset(TaskQuerySet)()
+
+    class Meta:
+        verbose_name = _("task")
+        verbose_name_plural = _("tasks")
+        ordering = ["label", "id"]
+        indexes = [models.Index(fields=["state", "next_run"], name="sisy_task_due")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(iterations__isnull=True) | Q(iterations__gte=1),
+                name="sisy_task_iterations_at_least_one",
+            ),
+        ]
+        permissions = [
+            ("run_task", "Can run tasks now"),
+            ("pause_task", "Can pause and resume tasks"),
+            ("cancel_run", "Can cancel runs"),
+            ("use_any_callable", "Can schedule any callable by its path"),
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+    @classmethod
+    def calling(
+        cls, target: Callable[..., object] | str, *, pk_override: object = None, **fields: Any
+    ) -> Self:
+        """Return an unsaved task that calls ``target``; see `task_with_callable`."""
+        if unknown := fields.keys() - OWNER_FIELDS - {"userdata", "allow_overlap"}:
+            raise TypeError(
+                f"A task has no field {min(unknown)!r} that you can give. "
+                f"It has: {', '.join(sorted(OWNER_FIELDS - {'_extra_data'} | {'userdata'}))}."
+            )
+        found = target_of(target, pk_override)
+        given = {name: value for name, value in fields.items() if value is not None}
+        return cls(
+            **{"label": found.path[:255], "target_path": found.path, "target_pk": found.pk, **given}
+        )
+
+    @classmethod
+    def run_iterations(
+        cls,
+        fn: Callable[..., object] | str,
+        iterations: int = 10,
+        label: str | None = None,
+        schedule: str = "* * * * * *",
+        userdata: dict[str, Any] | None = None,
+        run_immediately: bool = False,
+        delay_until: datetime | None = None,
+    ) -> Self:
+        """Save a task that runs ``iterations`` times on its schedule and is then deleted.
+
+        Args:
+            fn: what to call, or its dotted path.
+            iterations: how many runs, 1 or more, successful or not.
+            label: by default, the path of ``fn``.
+            schedule: by default, every second.
+            userdata: what JSON can hold; empty by default.
+            run_immediately: whether the first run waits for no schedule.
+            delay_until: an aware moment before which nothing runs.
+
+        Raises:
+            ScheduleError: the schedule cannot be used.
+            CallableError: ``fn`` cannot be called by a worker.
+            ValueError: ``delay_until`` is naive or past, or another value cannot be used.
+        """
+        if delay_until is not None:
+            now = clock.now(router.db_for_write(cls))
+            delay_until = validation.future_moment(delay_until, "delay_until", now)
+        task = cls.calling(
+            fn,
+            iterations=iterations,
+            label=label,
+            schedule=schedule,
+            userdata=userdata,
+            start_running=delay_until,
+            wait_for_schedule=not run_immediately,
+        )
+        task.save()
+        return task
+
+    @classmethod
+    def run_once(
+        cls,
+        fn: Callable[..., object] | str,
+        userdata: dict[str, Any] | None = None,
+        delay_until: datetime | None = None,
+    ) -> Self:
+        """Save and submit a task that runs once, without a schedule, and is then deleted.
+
+        The run leaves with the caller's transaction, or not at all if that is rolled back.
+
+        Args:
+            fn: what to call, or its dotted path.
+            userdata: what JSON can hold; empty by default.
+            delay_until: an aware moment before which it does not run; by default, now.
+
+        Raises:
+            CallableError: ``fn`` cannot be called by a worker.
+            ValueError: ``delay_until`` is naive or past, or ``userdata`` cannot be stored.
+        """
+        using = router.db_for_write(cls)
+        now = clock.now(using)
+        ready_at = now
+        if delay_until is not None:
+            ready_at = validation.future_moment(delay_until, "delay_until", now)
+        task = cls.calling(fn, userdata=userdata, schedule="", overlap=Overlap.ALLOW)
+        task.state = TaskState.RETIRED
+        with transaction.atomic(using=using):
+            task.save(using=using)
+            task._submit(Origin.ONCE, ready_at, now)
+        return task
+
+    def run_now(self) -> Run:
+        """Submit a run beside the schedule, which goes on as if nothing had happened."""
+        now = clock.now(self._state.db or router.db_for_write(Task, instance=self))
+        return self._submit(Origin.PERSON, now, now)
+
+    def pause(self, reason: str = "") -> bool:
+        """Stop planning until `resume`; return whether the task was being planned.
+
+        Runs that wait already still run; paused time is never caught up.
+        """
+        return activation.pause(self, reason)
+
+    def resume(self) -> bool:
+        """Plan again, from now on; return whether the task was paused.
+
+        Raises:
+            ScheduleError: its schedule or time zone can no longer be used.
+        """
+        return activation.resume(self)
+
+    def cancel_waiting(self, reason: str = "cancelled") -> int:
+        """Call off the runs that no worker has taken yet, and return how many they were."""
+        using = self._state.db or router.db_for_write(Task, instance=self)
+        runs = Run.objects.using(using).filter(task=self)
+        return runs.cancel_waiting(reason, clock.now(using))
+
+    @property
+    def target(self) -> Target:
+        """What the task calls."""
+        return Target(path=self.target_path, pk=self.target_pk)
+
+    @property
+    def userdata(self) -> dict[str, Any]:
+        """The task's own JSON data; change it in place and ``save()``.
+
+        Raises:
+            ValueError: on assignment or ``save()``, of what JSON cannot hold.
+        """
+        return self._extra_data  # type: ignore[no-any-return]
+
+    @userdata.setter
+    def userdata(self, value: dict[str, Any]) -> None:
+        self._extra_data = validation.json_dict(value)
+
+    @property
+    def allow_overlap(self) -> bool:
+        """Whether a run may start while another one of the task goes on."""
+        return self.overlap == Overlap.ALLOW
+
+    @allow_overlap.setter
+    def allow_overlap(self, value: bool) -> None:
+        self.overlap = Overlap.ALLOW if value else Overlap.SKIP
+
+    def clean(self) -> None:
+        """Check every column, for forms: each problem stands at its field."""
+        validation.check_for_form(self)
+
+    def save(
+        self,
+        *,
+        force_insert: bool | tuple[models.base.ModelBase, ...] = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Write the columns that changed since the task was read; plan anew if its timing did.
+
+        A new schedule, zone or window counts from now on: it never fires for the past.
+
+        Raises:
+            ScheduleError: the schedule or the time zone cannot be used.
+            CallableError: the target cannot be called.
+            ValueError: another column cannot hold its value, or ``update_fields`` names a column
+                of the scheduler's.
+        """
+        using = using or router.db_for_write(Task, instance=self)
+        if self._state.adding:
+            validation.check(self, OWNER_FIELDS)
+            with transaction.atomic(using=using):
+                self.created_at = clock.now(using)
+                super().save(force_insert=force_insert, force_update=force_update, using=using)
+                activation.activate(self, self.created_at)
+        else:
+            changed = self._changed() if update_fields is None else _owners(update_fields)
+            validation.check(self, changed)
+            with transaction.atomic(using=using):
+                super().save(force_update=force_update, using=using, update_fields=changed)
+                if changed & (timing.FIELDS | {"iterations"}):
+                    activation.plan_anew(self, clock.now(using))
+        self._remember()
+
+    def delete(
+        self, using: str | None = None, keep_parents: bool = False
+    ) -> tuple[int, dict[str, int]]:
+        """Delete the task and cancel its waiting runs; its history stays, a running run ends."""
+        using = using or router.db_for_write(Task, instance=self)
+        with transaction.atomic(using=using):
+            self.cancel_waiting("The task was deleted.")
+            return super().delete(using=using, keep_parents=keep_parents)
+
+    @classmethod
+    def from_db(
+        cls, db: str | None, field_names: Collection[str], values: Collection[Any]
+    ) -> Self:
+        task = super().from_db(db, field_names, values)
+        task._remember()
+        return task
+
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet[Self] | None = None,
+    ) -> None:
+        super().refresh_from_db(using, fields, from_queryset)
+        self._remember()
+
+    def _submit(self, origin: Origin, ready_at: datetime, now: datetime) -> Run:
+        run = Run.of(self, now=now, origin=origin, ready_at=ready_at, payload=self.userdata)
+        using = self._state.db
+        run.save(using=using)
+        announce = partial(signals.runs_waiting.send_robust, sender=Run, runs=[run])
+        transaction.on_commit(announce, using=using, robust=True)
+        return run
+
+    def _remember(self) -> None:
+        """Keep what the database holds, so that ``save()`` can tell what changed."""
+        self._stored = {
+            name: copy.deepcopy(value)
+            for name, value in self.__dict__.items()
+            if name in OWNER_FIELDS
+        }
+
+    def _changed(self) -> frozenset[str]:
+        nothing = object()
+        return frozenset(
+            name
+            for name, value in self.__dict__.items()
+            if name in OWNER_FIELDS and self._stored.get(name, nothing) != value
+        )
+
+
+def _owners(update_fields: Iterable[str]) -> frozenset[str]:
+    names = frozenset(update_fields)
+    if taken := names & SCHEDULER_FIELDS:
+        raise ValueError(
+            f"update_fields names {min(taken)!r}, which only the scheduler writes. "
+            "Leave it out; to stop or start a task, call pause() or resume()."
+        )
+    return names

@@ -1,0 +1,60 @@
+"""How tasks are looked up and changed many at a time."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from django.db import models, router, transaction
+from django.db.models import Case, Exists, F, OuterRef, Q, When
+
+from sisy import clock
+from sisy.models import timing
+from sisy.models.choices import TaskState
+from sisy.models.run import Run
+
+if TYPE_CHECKING:
+    from sisy.models.task import Task
+
+
+class TaskQuerySet(models.QuerySet["Task"]):
+    def active(self) -> Self:
+        """Those that the heartbeat plans."""
+        return self.filter(state=TaskState.ACTIVE)
+
+    def due(self, now: datetime) -> Self:
+        """Those of which an occurrence is due at ``now``, the longest due first."""
+        return self.active().filter(next_run__lte=now).order_by("next_run", "pk")
+
+    def unplanned(self) -> Self:
+        """Those whose next occurrence has still to be computed."""
+        return self.active().filter(next_run=None)
+
+    def edited_behind_our_back(self) -> Self:
+        """Those whose timing raw SQL has changed since their next occurrence was computed."""
+        return self.active().exclude(planned_as=timing.fingerprint())
+
+    def ended(self) -> Self:
+        """Those that have no occurrence left and no run that still goes on."""
+        live_runs = Run.objects.live().filter(task=OuterRef("pk"))
+        return self.filter(~Exists(live_runs), state=TaskState.RETIRED)
+
+    def update(self, **columns: Any) -> int:
+        """Update as Django does; a task whose timing changes is planned anew by the next tick."""
+        if columns.keys() & timing.FIELDS:
+            columns.setdefault("next_run", None)
+            can_be_planned = Q(state__in=[TaskState.BROKEN, TaskState.RETIRED]) & ~Q(schedule="")
+            revived = When(can_be_planned, then=models.Value(TaskState.ACTIVE.value))
+            columns.setdefault("state", Case(revived, default=F("state")))
+        return super().update(**columns)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete the tasks and cancel their waiting runs; their history stays."""
+        using = self._db or router.db_for_write(self.model)
+        with transaction.atomic(using=using):
+            runs = Run.objects.using(using).filter(task__in=self.values("pk"))
+            runs.cancel_waiting("The task was deleted.", clock.now(using))
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]

@@ -1,0 +1,90 @@
+"""When a task is due: its schedule between its start and end dates."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.db.models import CharField, F, TextField, Value
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Cast, Coalesce, Concat
+
+from sisy.schedules import Schedule
+
+if TYPE_CHECKING:
+    from sisy.models.task import Task
+
+FIELDS = frozenset({"schedule", "timezone", "start_running", "end_running"})
+"""The task's columns that decide when it is due."""
+
+RESOLUTION = timedelta(microseconds=1)
+
+
+def fingerprint() -> Combinable:
+    """Return what the database computes from the columns that decide when a task is due.
+
+    Kept beside the marks, it shows whether raw SQL has changed one of them since.
+    """
+    separator = Value("|", output_field=CharField())
+    columns = [
+        F("schedule"),
+        F("timezone"),
+        *(
+            Coalesce(Cast(name, TextField()), Value("", output_field=TextField()))
+            for name in ("start_running", "end_running")
+        ),
+    ]
+    spaced = [part for column in columns for part in (separator, column)]
+    return Concat(*spaced, output_field=TextField())
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """A schedule within a window, ``start`` ≤ due < ``end``; either bound may be None."""
+
+    schedule: Schedule
+    start: datetime | None
+    end: datetime | None
+
+    @classmethod
+    def of(cls, task: "Task") -> "Timing":
+        """Return the timing of a task.
+
+        Raises:
+            ScheduleError: the task's schedule or time zone cannot be used.
+        """
+        schedule = Schedule(task.schedule, task.timezone, key=task.label)
+        return cls(schedule, task.start_running, task.end_running)
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """Return the first due moment strictly after ``moment``, or None when none is left."""
+        if self.start is not None and moment < self.start:
+            moment = self.start - RESOLUTION
+        return self._before_end(self.schedule.next_after(moment))
+
+    def last_until(self, moment: datetime) -> datetime | None:
+        """Return the newest due moment at or before ``moment``, or None when there was none."""
+        if self.end is not None and moment >= self.end:
+            moment = self.end - RESOLUTION
+        due = self.schedule.last_until(moment)
+        return None if due is None or (self.start and due < self.start) else due
+
+    def first_after_activation(self, moment: datetime) -> datetime | None:
+        """Return the moment at which a task that does not wait for its schedule is first due."""
+        return self._before_end(moment if self.start is None else max(moment, self.start))
+
+    def _before_end(self, due: datetime | None) -> datetime | None:
+        return None if due is None or (self.end is not None and due >= self.end) else due
+
+
+def first_due(task: "Task", now: datetime) -> datetime | None:
+    """Return when a task whose timing is new falls due next, never in the past.
+
+    A mark that lies ahead of ``now`` (the clock was set back) is not planned again.
+
+    Raises:
+        ScheduleError: the task's schedule or time zone cannot be used.
+    """
+    timing = Timing.of(task)
+    if task.mark is None and not task.wait_for_schedule:
+        return timing.first_after_activation(now)
+    return timing.next_after(now if task.mark is None else max(now, task.mark))

@@ -1,0 +1,225 @@
+"""What a task's columns may hold; each refusal says what was expected and what came."""
+
+import difflib
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+
+from sisy.models.choices import Missed, OnLost, Overlap, TaskState
+from sisy.schedules import Schedule
+
+if TYPE_CHECKING:
+    from sisy.models.task import Task
+
+QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}", re.ASCII)
+ZERO = timedelta(0)
+
+
+def moment_in(value: Any, name: str) -> datetime:
+    """Return the moment that a user passed as ``name``.
+
+    Raises:
+        ValueError: not a datetime, or a naive one where the project uses time zones.
+    """
+    if not isinstance(value, datetime):
+        raise ValueError(f"{name} must be a datetime, not {value!r}.")
+    if timezone.is_aware(value):
+        return value
+    if settings.USE_TZ:
+        raise ValueError(
+            f"{name} must be an aware datetime, but {value!r} has no time zone. "
+            f"Write django.utils.timezone.make_aware({name}) or give it a tzinfo."
+        )
+    return timezone.make_aware(value, timezone.get_default_timezone())
+
+
+def future_moment(value: Any, name: str, now: datetime) -> datetime:
+    """Return a moment that a user passed as ``name`` and that must not lie in the past.
+
+    Raises:
+        ValueError: as for `moment_in`, and for a moment before ``now``.
+    """
+    moment = moment_in(value, name)
+    if moment < now:
+        raise ValueError(
+            f"{name} lies in the past: {moment.isoformat()} is {now - moment} ago. "
+            f"Give a later moment, or leave it out to run at once."
+        )
+    return moment
+
+
+def json_dict(value: Any, name: str = "userdata") -> dict[str, Any]:
+    """Return ``value`` if it is a dict that JSON can hold as it is.
+
+    Raises:
+        ValueError: it is something else; the message says what.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} must be a dict, not {type(value).__name__}.")
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name} must hold what JSON can hold: {error}.") from None
+    if "\\u0000" in text:
+        raise ValueError(f"{name} must not hold the character NUL, which databases refuse.")
+    if stray := _stray_key(value):
+        raise ValueError(f"{name} must have texts as keys, but {stray[0]!r} is none.")
+    return value
+
+
+def _stray_key(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        strays = [key for key in value if not isinstance(key, str)]
+        return strays or next(filter(None, map(_stray_key, value.values())), [])
+    if isinstance(value, list | tuple):
+        return next(filter(None, map(_stray_key, value)), [])
+    return []
+
+
+def _schedule(task: "Task") -> None:
+    if task.schedule == "" and task.state == TaskState.RETIRED:
+        return  # a task that runs once has no schedule
+    Schedule(task.schedule, "UTC", key=task.label)
+
+
+def _timezone(task: "Task") -> None:
+    Schedule("* * * * *", task.timezone)
+
+
+def _start(task: "Task") -> None:
+    if task.start_running is not None:
+        task.start_running = moment_in(task.start_running, "start_running")
+
+
+def _end(task: "Task") -> None:
+    if task.end_running is None:
+        return
+    task.end_running = moment_in(task.end_running, "end_running")
+    if task.start_running is not None and task.end_running <= task.start_running:
+        raise ValueError(
+            f"end_running ({task.end_running.isoformat()}) must lie after "
+            f"start_running ({task.start_running.isoformat()})."
+        )
+
+
+def _target(task: "Task") -> None:
+    task.target.check()
+
+
+def _userdata(task: "Task") -> None:
+    json_dict(task._extra_data)
+
+
+def _label(task: "Task") -> None:
+    if not isinstance(task.label, str) or not 0 < len(task.label) <= 255 or "\0" in task.label:
+        raise ValueError(f"label must be a text of 1 to 255 characters, not {task.label!r:.80}.")
+
+
+def _queue(task: "Task") -> None:
+    if not isinstance(task.queue, str) or not QUEUE_NAME.fullmatch(task.queue):
+        raise ValueError(
+            "queue must be 1 to 60 ASCII letters, digits, hyphens, underscores or full stops, "
+            f"not {task.queue!r:.80}."
+        )
+
+
+def _backoff(task: "Task") -> None:
+    value = task.retry_backoff
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 100:
+        raise ValueError(f"retry_backoff must be a number, 1 to 100, not {value!r}.")
+
+
+def _whole(name: str, least: int, most: int, *, empty: bool = False) -> Callable[["Task"], None]:
+    def check(task: "Task") -> None:
+        value = getattr(task, name)
+        if value is None and empty:
+            return
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"{name} must be a whole number, {least} to {most}, not {value!r}.")
+
+    return check
+
+
+def _span(name: str, *, empty: bool) -> Callable[["Task"], None]:
+    def check(task: "Task") -> None:
+        value = getattr(task, name)
+        if value is None and empty:
+            return
+        if not isinstance(value, timedelta) or value < ZERO:
+            raise ValueError(f"{name} must be a timedelta that is not negative, not {value!r}.")
+
+    return check
+
+
+def _choice(name: str, words: type[models.TextChoices]) -> Callable[["Task"], None]:
+    def check(task: "Task") -> None:
+        value = getattr(task, name)
+        if value not in words.values:
+            near = difflib.get_close_matches(str(value), words.values, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            known = ", ".join(map(repr, words.values))
+            raise ValueError(f"{name} must be one of {known}, not {value!r}.{hint}")
+
+    return check
+
+
+CHECKS: dict[str, Callable[["Task"], None]] = {
+    "label": _label,
+    "target_path": _target,
+    "target_pk": _target,
+    "schedule": _schedule,
+    "timezone": _timezone,
+    "start_running": _start,
+    "end_running": _end,
+    "iterations": _whole("iterations", 1, 2**31 - 1, empty=True),
+    "_extra_data": _userdata,
+    "queue": _queue,
+    "priority": _whole("priority", -100, 100),
+    "missed": _choice("missed", Missed),
+    "missed_window": _span("missed_window", empty=True),
+    "overlap": _choice("overlap", Overlap),
+    "on_lost": _choice("on_lost", OnLost),
+    "max_attempts": _whole("max_attempts", 1, 1000),
+    "retry_backoff": _backoff,
+    "retry_delay": _span("retry_delay", empty=False),
+    "retry_max_delay": _span("retry_max_delay", empty=False),
+    "timeout": _span("timeout", empty=True),
+    "spread": _span("spread", empty=False),
+}
+"""For each column of the user's, what refuses a value that it cannot hold by a ValueError."""
+
+
+def check(task: "Task", names: frozenset[str]) -> None:
+    """Refuse a task of which one of the named columns cannot be used.
+
+    Raises:
+        ScheduleError: the schedule or the time zone.
+        CallableError: the target.
+        ValueError: any other column.
+    """
+    for name, check_column in CHECKS.items():
+        if name in names:
+            check_column(task)
+
+
+def check_for_form(task: "Task") -> None:
+    """Check every column of the owner's.
+
+    Raises:
+        ValidationError: with the message of each column that cannot be used, at its name.
+    """
+    errors: dict[str, str] = {}
+    for name, check_column in CHECKS.items():
+        try:
+            check_column(task)
+        except ValueError as error:
+            errors[name] = str(error)
+    if errors:
+        raise ValidationError(errors)

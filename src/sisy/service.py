@@ -1,0 +1,61 @@
+"""Runs heartbeats and workers together in one process, until it is told to stop."""
+
+import asyncio
+import signal
+from typing import Protocol
+
+from sisy.log import logger
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Role(Protocol):
+    """A heartbeat or a worker."""
+
+    async def run(self) -> None:
+        """Work until stopped."""
+
+    def stop(self) -> None:
+        """End gracefully; called again, at once."""
+
+
+class Service:
+    """Some roles that live and end together."""
+
+    def __init__(self, *roles: Role) -> None:
+        self._roles = roles
+
+    async def run(self) -> None:
+        """Return once all roles have ended; if one of them fails, the others are stopped.
+
+        Raises:
+            ExceptionGroup: what roles failed with.
+        """
+        ends = await asyncio.gather(*map(self._run_one, self._roles), return_exceptions=True)
+        if failures := [end for end in ends if isinstance(end, Exception)]:
+            raise ExceptionGroup("Sisy stopped, since a part of it failed", failures)
+
+    def stop(self) -> None:
+        """End gracefully; called again, at once."""
+        for role in self._roles:
+            role.stop()
+
+    async def _run_one(self, role: Role) -> None:
+        try:
+            await role.run()
+        except Exception:
+            logger.exception("The %s failed; stopping", type(role).__name__.lower())
+            self.stop()
+            raise
+
+
+def run_until_signalled(service: Service) -> None:
+    """Run ``service`` as the whole of this process, until TERM or INT; a second one hurries."""
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, service.stop)
+        await service.run()
+
+    asyncio.run(serve())

@@ -1,0 +1,108 @@
+"""Threads for blocking work; none of them keeps the process from ending."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import ParamSpec, TypeVar
+
+from django.db import InterfaceError, OperationalError, connections
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class DaemonThreads(Executor):
+    """A bounded pool of daemon threads.
+
+    The standard library's pool is joined when the interpreter ends: a task function that hangs
+    would then hang the worker, which has long handed its run back.
+    """
+
+    def __init__(self, size: int, name: str) -> None:
+        self._size = size
+        self._name = name
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle = threading.Semaphore(0)
+        self._lock = threading.Lock()
+
+    def submit(
+        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        future: Future[T] = Future()
+        self._work.put(partial(_fulfil, future, partial(fn, *args, **kwargs)))
+        if not self._idle.acquire(blocking=False):
+            self._add_thread()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End each thread after the work it has in hand; with ``wait``, until they have ended."""
+        with self._lock:
+            for _ in self._threads:
+                self._work.put(None)
+            if wait:
+                for thread in self._threads:
+                    thread.join()
+
+    def _add_thread(self) -> None:
+        with self._lock:
+            number = len(self._threads)
+            if number < self._size:
+                name = f"{self._name}-{number}"
+                thread = threading.Thread(target=self._serve, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _serve(self) -> None:
+        while (work := self._next()) is not None:
+            work()
+            del work
+        connections.close_all()
+
+    def _next(self) -> Callable[[], None] | None:
+        try:
+            return self._work.get_nowait()
+        except Empty:
+            self._idle.release()
+            return self._work.get()
+
+
+def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
+        future.set_exception(error)
+
+
+class DatabaseThread:
+    """The thread in which a role speaks to the database, over connections of its own.
+
+    They stay open whatever ``CONN_MAX_AGE`` says, since opening one costs ten times a query, and
+    are opened anew after any error that may have broken them.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._thread = DaemonThreads(1, f"{name}-database")
+
+    async def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what ``step`` returns, called in the thread."""
+        work = partial(_with_sound_connections, step, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def close(self) -> None:
+        """Close the connections and end the thread."""
+        self._thread.shutdown(wait=False)
+
+
+def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return step(*args, **kwargs)
+    except (OperationalError, InterfaceError):
+        connections.close_all()
+        raise
+

@@ -1,0 +1,95 @@
+"""Takes waiting runs from the ledger for one worker; exactly one worker wins each."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from sisy.models import Origin, Process, Run, RunState, Task, TaskState
+
+
+def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> list[Run]:
+    """Return up to ``limit`` runs that are now the holder's to start, by priority, then due.
+
+    A run that may not start beside another one of its task is settled by the task's policy: this
+    is decided here and not when it was planned, since only now is it known what still runs.
+    """
+    using = holder._state.db or "default"
+    ledger = Run.objects.using(using)
+    with transaction.atomic(using=using):
+        ready = ledger.ready(now).filter(queue__in=queues)
+        locked = ready.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit]
+        pks = list(locked)
+        if not pks:
+            return []
+        candidates = sorted(
+            ledger.filter(pk__in=pks).select_related("task"), key=lambda run: pks.index(run.pk)
+        )
+        starting = _settle_overlaps(using, candidates, now)
+        _start(ledger, starting, holder, now)
+    return starting
+
+
+def _start(ledger: QuerySet[Run], runs: list[Run], holder: Process, now: datetime) -> None:
+    ledger.filter(pk__in=[run.pk for run in runs]).update(
+        state=RunState.RUNNING,
+        holder=holder,
+        worker=str(holder),
+        attempt=F("attempt") + 1,
+        started_at=now,
+    )
+    for run in runs:
+        run.state, run.holder, run.attempt, run.started_at = (
+            RunState.RUNNING,
+            holder,
+            run.attempt + 1,
+            now,
+        )
+
+
+def _settle_overlaps(using: str, candidates: list[Run], now: datetime) -> list[Run]:
+    """Return the runs that may start; those that may not are recorded as skipped, or go on waiting.
+
+    Whoever starts a run that must run alone holds the lock on its task, so that two workers
+    cannot both find that nothing of the task runs.
+    """
+    alone = {run.task_id for run in candidates if run.task and not run.task.allow_overlap}
+    if not alone:
+        return candidates
+    tasks = Task.objects.using(using).filter(pk__in=alone).order_by("pk")
+    locked = set(tasks.select_for_update(skip_locked=True).values_list("pk", flat=True))
+    running = Run.objects.using(using).running().filter(task__in=locked)
+    busy: dict[int | None, int] = dict(running.values_list("task_id", "pk"))
+    starting: list[Run] = []
+    for run in sorted(candidates, key=lambda run: run.pk):
+        if run.task_id not in alone:
+            starting.append(run)
+        elif run.task_id not in locked:
+            continue
+        elif run.task_id in busy:
+            _skip(using, run, blocked_by=busy[run.task_id], now=now)
+        else:
+            busy[run.task_id] = run.pk
+            starting.append(run)
+    return starting
+
+
+def _skip(using: str, run: Run, blocked_by: int, now: datetime) -> None:
+    Run.objects.using(using).filter(pk=run.pk).update(
+        state=RunState.SKIPPED,
+        reason=f"Run {blocked_by} of the task was still going.",
+        blocked_by=blocked_by,
+        finished_at=now,
+    )
+    if run.origin == Origin.SCHEDULE:
+        _give_iteration_back(using, run)
+
+
+def _give_iteration_back(using: str, run: Run) -> None:
+    """A skipped occurrence does not count: a task that this one had used up goes on."""
+    tasks = Task.objects.using(using).filter(pk=run.task_id, runs_planned__gt=0)
+    tasks.update(runs_planned=F("runs_planned") - 1)
+    retired_by_count = Q(state=TaskState.RETIRED, iterations__isnull=False)
+    tasks = Task.objects.using(using).filter(retired_by_count, pk=run.task_id)
+    tasks.update(state=TaskState.ACTIVE, next_run=None)

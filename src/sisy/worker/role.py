@@ -1,0 +1,186 @@
+"""The worker as a process: it claims runs as it has free slots, and carries them out."""
+
+import asyncio
+import random
+from collections.abc import Iterable
+from functools import partial
+
+from django.db import router
+
+from sisy import clock, conf, doorbell
+from sisy.execution import Outcome, Pool
+from sisy.log import logger
+from sisy.loop import Loop
+from sisy.models import Process, Role, Run, Task
+from sisy.threads import DatabaseThread
+from sisy.worker.claiming import claim
+from sisy.worker.ears import Ears
+from sisy.worker.recording import give_back, record
+
+DEFAULT_QUEUES = ("default",)
+DEFAULT_CONCURRENCY = 4
+DEFAULT_GRACE = 30.0
+OUTCOMES_AT_ONCE = 200
+IDLE = 60.0
+BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
+JITTER = 0.05
+
+
+class Worker:
+    """Carries out the runs of its queues.
+
+    Args:
+        queues: their names.
+        concurrency: how many runs at once; 1 to 1000.
+        grace: how long `stop` lets runs go on, in seconds, before they are handed back.
+        using: the alias of the database; by default where the routers write tasks.
+    """
+
+    def __init__(
+        self,
+        queues: Iterable[str] = DEFAULT_QUEUES,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        grace: float = DEFAULT_GRACE,
+        using: str | None = None,
+    ) -> None:
+        self.queues = tuple(queues)
+        self.concurrency = concurrency
+        self.grace = grace
+        self.using = using or router.db_for_write(Task)
+        self._database = DatabaseThread("sisy-worker")
+        self._claiming = Loop("the worker's claiming", self._claim)
+        self._recording = Loop("the worker's recording", self._record)
+        self._leasing = Loop("the worker's lease", self._lease)
+        self._ears = Ears(self.queues, self.wake)
+        self._process: Process | None = None
+        self._in_hand: dict[int, Run] = {}
+        self._ended: list[tuple[Run, Outcome]] = []
+        self._carrying_out: set[asyncio.Task[None]] = set()
+        self._more_may_wait = False
+        self._hurry = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until `stop`; then let runs go on for ``grace`` seconds, and hand back the rest."""
+        self._pool = Pool(self.concurrency, partial(clock.last_known, self.using))
+        keeping = [asyncio.create_task(loop.run()) for loop in (self._leasing, self._recording)]
+        self._ears.open()
+        try:
+            with doorbell.listening(self.queues, self.wake):
+                await self._claiming.run()
+            await self._ears.close()
+            await self._let_runs_go_on()
+        finally:
+            self._leasing.stop()
+            self._recording.stop()
+            await asyncio.gather(*keeping)
+            await self._sign_off()
+
+    def stop(self) -> None:
+        """Claim no more and drain; called again, hand back at once what still runs."""
+        if self._claiming.is_stopping:
+            self._hurry.set()
+        self._claiming.stop()
+
+    def wake(self) -> None:
+        """Look for waiting runs at once; callable from any thread."""
+        self._claiming.wake()
+
+    async def _claim(self) -> float:
+        free = self.concurrency - len(self._in_hand)
+        runs = await self._database.run(self._claim_here, free) if free else []
+        for run in runs:
+            self._in_hand[run.pk] = run
+            carrying_out = asyncio.create_task(self._carry_out(run))
+            self._carrying_out.add(carrying_out)
+            carrying_out.add_done_callback(self._carrying_out.discard)
+        self._more_may_wait = len(runs) == free
+        if runs and self._more_may_wait:
+            doorbell.ring(runs[-1:])
+        return self._seconds_to_next_look()
+
+    def _claim_here(self, free: int) -> list[Run]:
+        process = self._process or self._renewed()
+        return claim(process, self.queues, free, clock.now(self.using))
+
+    async def _carry_out(self, run: Run) -> None:
+        outcome = await self._pool.execute(run)
+        if self._in_hand.pop(run.pk, None) is not None:
+            self._ended.append((run, outcome))
+            self._recording.wake()
+            if self._more_may_wait:
+                self._claiming.wake()
+
+    async def _record(self) -> float:
+        while self._ended:
+            ended = self._ended[:OUTCOMES_AT_ONCE]
+            await self._database.run(self._record_here, ended)
+            del self._ended[: len(ended)]
+        return IDLE
+
+    def _record_here(self, ended: list[tuple[Run, Outcome]]) -> None:
+        record(self.using, ended, clock.now(self.using))
+
+    async def _lease(self) -> float:
+        await self._database.run(self._renewed)
+        return conf.get_settings().lease_seconds / 4
+
+    def _renewed(self) -> Process:
+        """Renew this process's lease; begin a new one, under a new name, if it was taken away."""
+        now, lease = clock.now(self.using), conf.get_settings().lease
+        process = self._process
+        if process is not None and not process.renew(now, lease):
+            logger.warning("%s lost its lease; what it carries out may be run again", process)
+            process = None
+        if process is None:
+            process = Process.join(
+                Role.WORKER,
+                using=self.using,
+                now=now,
+                lease=lease,
+                queues=self.queues,
+                slots=self.concurrency,
+            )
+        self._process = process
+        return process
+
+    def _seconds_to_next_look(self) -> float:
+        """Return how long to wait for a ring: to shortly after a due moment, where none may come.
+
+        Schedules name whole seconds. Just behind them, runs that nobody rings for wait least.
+        """
+        interval = conf.get_settings().poll_interval
+        if interval < 1:
+            return interval
+        into_second = clock.last_known(self.using).microsecond / 1e6
+        return interval - into_second + BEHIND_THE_SECOND + random.uniform(0, JITTER)  # noqa: S311
+
+    async def _let_runs_go_on(self) -> None:
+        if not self._carrying_out:
+            return
+        logger.info(
+            "Stopping: %d runs may go on for %g s", len(self._carrying_out), self.grace
+        )
+        hurry = asyncio.create_task(self._hurry.wait())
+        all_ended = asyncio.gather(*self._carrying_out)
+        await asyncio.wait(
+            {hurry, all_ended}, timeout=self.grace, return_when=asyncio.FIRST_COMPLETED
+        )
+        hurry.cancel()
+
+    async def _sign_off(self) -> None:
+        abandoned, self._in_hand = list(self._in_hand.values()), {}
+        self._pool.close()
+        try:
+            await self._record()
+            await self._database.run(self._leave, abandoned)
+        except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
+            logger.warning("Could not sign off (%s); the lease will run out", error)
+        await self._database.close()
+
+    def _leave(self, abandoned: list[Run]) -> None:
+        if abandoned:
+            count = give_back(self.using, abandoned, "Its worker stopped; handed back.")
+            logger.warning("Handed back %d runs that were still going", count)
+            doorbell.ring(abandoned)
+        if self._process is not None:
+            self._process.leave()
