@@ -97,9 +97,7 @@ def _checked(field_name: str, value: Any) -> Any:
         return value
     least, most = RANGES[field_name]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SettingsError(
-            f"{name} must be a number from {least:g} to {most:g}, not {value!r}."
-        )
+        raise SettingsError(f"{name} must be a number from {least:g} to {most:g}, not {value!r}.")
     if not least <= value <= most:
         raise SettingsError(f"{name} must lie between {least:g} and {most:g}, not at {value!r}.")
     return value

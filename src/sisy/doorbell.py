@@ -17,7 +17,6 @@ from sisy.log import Outage
 from sisy.models import Run
 
 
-
 _listeners: dict[str, set[Callable[[], None]]] = {}
 _outage = Outage("the channel layer")
 
@@ -49,7 +48,9 @@ def ring(runs: Iterable[Run]) -> None:
     layer = shared_layer()
     if layer is not None and firsts:
         settings = conf.get_settings()
-        letters = [(settings.channel_of(queue), messages.run_task(run)) for queue, run in firsts.items()]
+        letters = [
+            (settings.channel_of(queue), messages.run_task(run)) for queue, run in firsts.items()
+        ]
         _postman.deliver(layer, letters)
 
 

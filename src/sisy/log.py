@@ -19,7 +19,9 @@ class Outage:
     def failed(self, error: BaseException, meanwhile: str) -> None:
         """Note a failure; only the first of an outage is logged, with what happens meanwhile."""
         if not self.failures:
-            logger.warning("%s failed (%s: %s); %s", self.what, type(error).__name__, error, meanwhile)
+            logger.warning(
+                "%s failed (%s: %s); %s", self.what, type(error).__name__, error, meanwhile
+            )
         self.failures += 1
 
     def recovered(self) -> None:

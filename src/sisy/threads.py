@@ -29,9 +29,7 @@ class DaemonThreads(Executor):
         self._idle = threading.Semaphore(0)
         self._lock = threading.Lock()
 
-    def submit(
-        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Future[T]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
         self._work.put(partial(_fulfil, future, partial(fn, *args, **kwargs)))
         if not self._idle.acquire(blocking=False):
@@ -105,4 +103,3 @@ def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwa
     except (OperationalError, InterfaceError):
         connections.close_all()
         raise
-

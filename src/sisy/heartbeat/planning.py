@@ -39,7 +39,9 @@ def plan_due(using: str, now: datetime) -> Planned:
 
 def compute_unplanned(using: str, now: datetime) -> int:
     """Compute when the tasks are next due whose timing was changed behind `Task.save`."""
-    return _plan_anew(using, now, Task.objects.using(using).unplanned().values_list("pk", flat=True))
+    return _plan_anew(
+        using, now, Task.objects.using(using).unplanned().values_list("pk", flat=True)
+    )
 
 
 def audit(using: str, now: datetime, first_pk: int, last_pk: int) -> int:
@@ -67,7 +69,9 @@ def _plan_chunk(using: str, now: datetime, planned: Planned) -> int:
     except (OperationalError, InterfaceError):
         raise
     except Exception:  # noqa: BLE001 - one bad row must not stop the others
-        logger.warning("Planning %d tasks at once failed; planning one by one", CHUNK, exc_info=True)
+        logger.warning(
+            "Planning %d tasks at once failed; planning one by one", CHUNK, exc_info=True
+        )
         pks = list(Task.objects.using(using).due(now).values_list("pk", flat=True)[:CHUNK])
         for pk in pks:
             _merge(planned, _plan_carefully(using, pk, now))

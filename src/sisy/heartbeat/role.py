@@ -91,7 +91,9 @@ class Heartbeat:
         if self._next_audit is not None and now < self._next_audit:
             return
         self._next_audit = now + AUDIT_INTERVAL
-        newest = Task.objects.using(self.using).order_by("-pk").values_list("pk", flat=True).first()
+        newest = (
+            Task.objects.using(self.using).order_by("-pk").values_list("pk", flat=True).first()
+        )
         slice_size = (newest or 0) // AUDIT_SLICES + 1
         first = self._audited * slice_size
         planning.audit(self.using, now, first, first + slice_size - 1)

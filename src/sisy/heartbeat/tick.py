@@ -98,9 +98,7 @@ def look(process: Process, using: str, since: datetime) -> Outlook | None:
     )
     if row is None:
         return None
-    return Outlook(
-        has_unplanned=row[0], next_run=row[1], next_ready=row[2], next_expiry=row[3]
-    )
+    return Outlook(has_unplanned=row[0], next_run=row[1], next_ready=row[2], next_expiry=row[3])
 
 
 def became_ready(using: str, since: datetime, now: datetime) -> list[Run]:

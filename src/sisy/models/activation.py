@@ -71,9 +71,7 @@ def store_next(task: "Task", now: datetime) -> None:
 def pause(task: "Task", reason: str) -> bool:
     tasks = type(task).objects.using(task._state.db)
     paused = tasks.active().filter(pk=task.pk)
-    won = bool(
-        paused.update(state=TaskState.PAUSED, state_reason=reason[:500], next_run=None)
-    )
+    won = bool(paused.update(state=TaskState.PAUSED, state_reason=reason[:500], next_run=None))
     if won:
         task.state, task.state_reason, task.next_run = TaskState.PAUSED, reason[:500], None
     return won

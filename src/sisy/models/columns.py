@@ -100,9 +100,7 @@ class TaskColumns(models.Model):
         _("state"), max_length=20, choices=TaskState, default=TaskState.ACTIVE, editable=False
     )
     state_reason = models.CharField(_("reason"), max_length=500, blank=True, editable=False)
-    target_error = models.CharField(
-        _("target error"), max_length=500, blank=True, editable=False
-    )
+    target_error = models.CharField(_("target error"), max_length=500, blank=True, editable=False)
     next_run = MomentField(_("next run"), null=True, editable=False)
     last_run = MomentField(_("last run"), null=True, editable=False)
     mark = MomentField(

@@ -94,9 +94,7 @@ class Run(models.Model):
     started_at = MomentField(_("started"), null=True, blank=True)
     finished_at = MomentField(_("finished"), null=True, blank=True)
 
-    state = models.CharField(
-        _("state"), max_length=20, choices=RunState, default=RunState.WAITING
-    )
+    state = models.CharField(_("state"), max_length=20, choices=RunState, default=RunState.WAITING)
     reason = models.CharField(
         _("reason"), max_length=500, blank=True, help_text=_("Why the run ended as it did.")
     )

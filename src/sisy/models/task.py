@@ -62,7 +62,12 @@ class Task(TaskColumns):
         found = target_of(target, pk_override)
         given = {name: value for name, value in fields.items() if value is not None}
         return cls(
-            **{"label": found.path[:255], "target_path": found.path, "target_pk": found.pk, **given}
+            **{
+                "label": found.path[:255],
+                "target_path": found.path,
+                "target_pk": found.pk,
+                **given,
+            }
         )
 
     @classmethod

@@ -22,7 +22,11 @@ def record(using: str, ended: Sequence[tuple[Run, Outcome]], now: datetime) -> N
         for run, outcome in ended:
             columns = _columns(run, outcome, now)
             if not Run.objects.using(using).held([run]).update(**columns):
-                logger.warning("Run %s was taken over; how attempt %s ended is not recorded", run.pk, run.attempt)
+                logger.warning(
+                    "Run %s was taken over; how attempt %s ended is not recorded",
+                    run.pk,
+                    run.attempt,
+                )
         _note_targets(using, ended)
         _delete_ended(using, [run for run, _ in ended])
 
@@ -45,7 +49,9 @@ def give_back(using: str, runs: Sequence[Run], reason: str) -> int:
 def _columns(run: Run, outcome: Outcome, now: datetime) -> dict[str, Any]:
     if outcome.state in (RunState.FAILED, RunState.TIMED_OUT) and _may_retry(run):
         delay = retry_delay(run)
-        again = f"attempt {run.attempt} ended with {outcome.reason}; the next one starts in {delay}"
+        again = (
+            f"attempt {run.attempt} ended with {outcome.reason}; the next one starts in {delay}"
+        )
         return {
             "state": RunState.WAITING,
             "holder": None,

@@ -157,9 +157,7 @@ class Worker:
     async def _let_runs_go_on(self) -> None:
         if not self._carrying_out:
             return
-        logger.info(
-            "Stopping: %d runs may go on for %g s", len(self._carrying_out), self.grace
-        )
+        logger.info("Stopping: %d runs may go on for %g s", len(self._carrying_out), self.grace)
         hurry = asyncio.create_task(self._hurry.wait())
         all_ended = asyncio.gather(*self._carrying_out)
         await asyncio.wait(

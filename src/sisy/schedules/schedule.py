@@ -1,0 +1,165 @@
+"""When next: an expression in a time zone, over every change of its clock.
+
+Local time is searched by `wall`, span by span of constant offset. Where one span meets the next,
+Debian's cron(8) is followed. If the clock was set forward by up to three hours, a fixed-time
+occurrence that was left out comes at the first instant after; if it was set back, those that were
+there already are passed over. Starred schedules follow the time that really elapses.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sisy.exceptions import ScheduleError
+from sisy.schedules.expression import Fields, parse
+from sisy.schedules.wall import count_walls, last_wall, next_wall
+from sisy.schedules.zones import Span, span_at, zone_named
+
+RESOLUTION = timedelta(microseconds=1)
+FAR = timedelta(days=3)  # more than any offset or change of one
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The rule by which something repeats.
+
+    Args:
+        expression: five cron fields, or six with seconds last; see the schedule reference.
+        timezone: the IANA name of the zone in which it is read; ``"UTC"`` by default.
+        key: what ``H`` is hashed by, so that many schedules spread out; empty by default.
+
+    Raises:
+        ScheduleError: the expression, or the zone, cannot be used, or it can never match.
+    """
+
+    expression: str
+    timezone: str = "UTC"
+    key: str = ""
+    _fields: Fields = field(init=False, repr=False, compare=False)
+    _zone: ZoneInfo = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        fields = parse(self.expression, self.key)
+        object.__setattr__(self, "_fields", fields)
+        object.__setattr__(self, "_zone", zone_named(self.timezone))
+        if next_wall(fields, datetime(2000, 1, 1)) is None:
+            raise ScheduleError(
+                f"The schedule {self.expression!r} can never match: "
+                "no such day of the month exists in its months."
+            )
+
+    @property
+    def is_starred(self) -> bool:
+        """Whether the minute or the hour begins with ``*``: then it follows elapsed time."""
+        return self._fields.is_starred
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """Return the first due moment strictly after ``moment``, in UTC.
+
+        None when there is none before the year 10000.
+
+        Raises:
+            ValueError: ``moment`` has no time zone.
+        """
+        naive = _naive_utc(moment)
+        try:
+            due = self._next(naive)
+        except OverflowError:
+            return None
+        return None if due is None else due.replace(tzinfo=UTC)
+
+    def last_until(self, moment: datetime) -> datetime | None:
+        """Return the newest due moment at or before ``moment``, in UTC; None if there was none.
+
+        Raises:
+            ValueError: ``moment`` has no time zone.
+        """
+        naive = _naive_utc(moment)
+        try:
+            due = self._last(naive)
+        except OverflowError:
+            return None
+        return None if due is None else due.replace(tzinfo=UTC)
+
+    def count_between(self, after: datetime, until: datetime) -> int:
+        """Return how many due moments lie in ``after`` < due ≤ ``until``, without listing them.
+
+        Raises:
+            ValueError: a moment has no time zone.
+        """
+        start, end = _naive_utc(after), _naive_utc(until)
+        count = 0
+        while start < end:
+            span = span_at(self._zone, start)
+            stop = min(end, span.end - RESOLUTION)
+            count += count_walls(
+                self._fields, max(start + span.offset, self._floor(span)), stop + span.offset
+            )
+            start = span.end
+            if start <= end:
+                span = span_at(self._zone, start)
+                count += self._is_due_at_start(span)
+        return count
+
+    def upcoming(self, moment: datetime, count: int) -> list[datetime]:
+        """Return the next ``count`` due moments after ``moment``, or as many as there are."""
+        found: list[datetime] = []
+        due = self.next_after(moment)
+        while due is not None and len(found) < count:
+            found.append(due)
+            due = self.next_after(due)
+        return found
+
+    def _next(self, moment: datetime) -> datetime | None:
+        while True:
+            span = span_at(self._zone, moment)
+            local = next_wall(self._fields, max(moment + span.offset, self._floor(span)))
+            if local is None:
+                return None
+            due = local - span.offset
+            if due < span.end:
+                return due
+            if due - span.end > FAR:
+                moment = due - FAR
+                continue
+            moment = span.end
+            if self._is_due_at_start(span_at(self._zone, moment)):
+                return moment
+
+    def _last(self, moment: datetime) -> datetime | None:
+        while True:
+            span = span_at(self._zone, moment)
+            local = last_wall(self._fields, moment + span.offset)
+            if local is None:
+                return None
+            due = local - span.offset
+            if due > span.start and local > self._floor(span):
+                return due
+            if self._is_due_at_start(span):
+                return span.start
+            moment = min(span.start, due + FAR) - RESOLUTION
+
+    def _floor(self, span: Span) -> datetime:
+        """Return the local time up to which the span's beginning repeats what was there already."""
+        if span.is_after_fold and not self.is_starred:
+            return span.start + span.offset - span.change - RESOLUTION
+        return datetime.min
+
+    def _is_due_at_start(self, span: Span) -> bool:
+        """Whether something is due at the very start of a span, perhaps from within the gap."""
+        start = span.start + span.offset
+        if span.is_after_gap and not self.is_starred:
+            local = next_wall(self._fields, start - span.change - RESOLUTION)
+        elif span.is_after_fold and not self.is_starred:
+            return False
+        else:
+            local = next_wall(self._fields, start - RESOLUTION)
+        return local is not None and local <= start
+
+
+def _naive_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError(
+            f"A moment must be aware, but {moment!r} has no time zone. Give it tzinfo=UTC."
+        )
+    return moment.astimezone(UTC).replace(tzinfo=None)

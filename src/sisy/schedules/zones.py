@@ -1,0 +1,105 @@
+"""The spans of time during which a zone's offset from UTC stays the same."""
+
+import difflib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from sisy.exceptions import ScheduleError
+
+LARGEST_CHANGE = timedelta(hours=3)
+"""A larger change of the clock is a correction of the calendar: cron(8) treats it as such."""
+
+HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
+ZERO = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From ``start`` to before ``end`` (naive UTC) local time is UTC plus ``offset``.
+
+    Attributes:
+        change: by how much the clock was set forward at ``start``; negative for back, zero where
+            the span only continues the one before it.
+    """
+
+    start: datetime
+    end: datetime
+    offset: timedelta
+    change: timedelta
+
+    @property
+    def is_after_gap(self) -> bool:
+        """Whether local times were left out right before this span."""
+        return ZERO < self.change <= LARGEST_CHANGE
+
+    @property
+    def is_after_fold(self) -> bool:
+        """Whether this span begins with local times that there were already."""
+        return -LARGEST_CHANGE <= self.change < ZERO
+
+
+@lru_cache(maxsize=1024)
+def zone_named(name: str) -> ZoneInfo:
+    """Return the zone of the IANA database.
+
+    Raises:
+        ScheduleError: there is none of that name; the message has the nearest one.
+    """
+    if not isinstance(name, str) or not name:
+        raise ScheduleError(f"A time zone is a name such as 'Europe/Berlin', not {name!r:.80}.")
+    try:
+        if len(name) <= 64:
+            return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    near = difflib.get_close_matches(name[:64], available_timezones(), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ScheduleError(f"There is no time zone {name!r:.80}.{hint}")
+
+
+def span_at(zone: ZoneInfo, moment: datetime) -> Span:
+    """Return the span in which the naive UTC ``moment`` lies."""
+    for span in spans_of(zone, moment.year):
+        if moment < span.end:
+            return span
+    raise AssertionError("a year's spans end with the year")
+
+
+@lru_cache(maxsize=2048)
+def spans_of(zone: ZoneInfo, year: int) -> tuple[Span, ...]:
+    """Return the spans of a year of UTC, in order; they are cut at its ends."""
+    start = datetime(year, 1, 1)
+    end = datetime(year + 1, 1, 1) if year < datetime.max.year else datetime.max
+    spans = []
+    before = _offset(zone, start - SECOND) if year > datetime.min.year else _offset(zone, start)
+    while start < end:
+        offset = _offset(zone, start)
+        change_at = _next_change(zone, start, end, offset)
+        spans.append(Span(start, change_at, offset, offset - before))
+        start, before = change_at, offset
+    return tuple(spans)
+
+
+def _next_change(zone: ZoneInfo, start: datetime, end: datetime, offset: timedelta) -> datetime:
+    """Return when ``offset`` ceases to hold: found by the hour, then halved to the second."""
+    step = 12 * HOUR
+    probe = start
+    while _offset(zone, probe) == offset:
+        start = probe
+        if probe >= end - SECOND:
+            return end
+        probe = min(probe + step, end - SECOND)
+    low, high = start, probe
+    while high - low > SECOND:
+        middle = low + timedelta(seconds=(high - low) // SECOND // 2)
+        low, high = (middle, high) if _offset(zone, middle) == offset else (low, middle)
+    return high
+
+
+def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
+    offset = moment.replace(tzinfo=UTC).astimezone(zone).utcoffset()
+    assert offset is not None
+    return offset

@@ -1,0 +1,276 @@
+"""When is it due next?"""
+
+import pickle
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from croniter import croniter
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from sisy.schedules import Schedule, ScheduleError
+from tests.unit.enumerator import at, enumerate_due
+
+ZONES_AND_CHANGES = [
+    ("America/New_York", "2026-03-08T07:00", "2026-11-01T06:00"),
+    ("Europe/London", "2026-03-29T01:00", "2026-10-25T01:00"),
+    ("Europe/Dublin", "2026-03-29T01:00", "2026-10-25T01:00"),
+    ("Australia/Lord_Howe", "2026-10-03T15:30", "2026-04-04T15:00"),
+    ("Antarctica/Troll", "2026-03-29T01:00", "2026-10-25T01:00"),
+    ("America/Santiago", "2026-09-06T04:00", "2026-04-05T03:00"),
+    ("Asia/Beirut", "2026-03-28T22:00", "2026-10-24T21:00"),
+    ("Asia/Amman", "2021-03-25T22:00", "2021-10-28T22:00"),
+    ("Africa/Casablanca", "2026-03-22T02:00", "2026-02-15T02:00"),
+    ("Pacific/Apia", "2011-12-30T10:00", "2011-04-02T14:00"),
+    ("Asia/Kathmandu", "2026-03-29T01:00", "2026-10-25T01:00"),
+]
+
+EXPRESSIONS = [
+    "30 2 * * *",
+    "30 1 * * *",
+    "0 0 * * *",
+    "*/15 * * * *",
+    "0 */2 * * *",
+    "*/20 2 * * *",
+    "14,40 * * * *",
+    "14,40 0-4 * * *",
+    "0 3 * * sun",
+    "59 23 l * *",
+    "0 2 1 * mon",
+]
+
+
+def listed(schedule: Schedule, start: datetime, end: datetime) -> list[datetime]:
+    found = []
+    due = schedule.next_after(start - timedelta(microseconds=1))
+    while due is not None and due < end:
+        found.append(due)
+        due = schedule.next_after(due)
+    return found
+
+
+@pytest.mark.parametrize(("zone", "forward", "back"), ZONES_AND_CHANGES)
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_days_around_a_change_of_the_clock_follow_debian_cron(zone, forward, back, expression):
+    schedule = Schedule(expression, zone)
+    for change in (at(forward), at(back)):
+        start, end = change - timedelta(days=1), change + timedelta(days=1, hours=6)
+        due = enumerate_due(expression, zone, start, end)
+        assert listed(schedule, start, end) == due
+        assert schedule.count_between(
+            start - timedelta(seconds=1), end - timedelta(seconds=1)
+        ) == len(due)
+
+
+@pytest.mark.parametrize("zone", [zone for zone, *_ in ZONES_AND_CHANGES])
+def test_a_whole_year_follows_debian_cron(zone):
+    year = 2011 if zone == "Pacific/Apia" else 2026
+    start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+    schedule = Schedule("14,40 0-2 * * *", zone)
+    due = enumerate_due("14,40 0-2 * * *", zone, start, end)
+    assert listed(schedule, start, end) == due
+    a_second = timedelta(seconds=1)
+    assert schedule.count_between(start - a_second, end - a_second) == len(due)
+
+
+def field(least: int, most: int) -> st.SearchStrategy[str]:
+    number = st.integers(least, most)
+    spans = (
+        st.tuples(number, number)
+        .filter(lambda ends: ends[0] < ends[1])
+        .map(lambda ends: f"{ends[0]}-{ends[1]}")
+    )
+    steps = st.integers(2, max(2, most // 2)).map(lambda step: f"*/{step}")
+    lists = st.lists(number, min_size=1, max_size=3, unique=True).map(
+        lambda ns: ",".join(map(str, ns))
+    )
+    return st.one_of(st.just("*"), lists, spans, steps)
+
+
+expressions = st.builds(
+    lambda *texts: " ".join(texts),
+    field(0, 59),
+    st.one_of(st.just("*"), st.integers(0, 4).map(str), field(0, 23)),
+    st.one_of(st.just("*"), st.just("*"), field(1, 31), st.just("l")),
+    st.just("*"),
+    st.one_of(st.just("*"), st.just("*"), field(0, 6), st.just("5#1"), st.just("L0")),
+)
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(expressions, st.sampled_from(ZONES_AND_CHANGES), st.booleans(), st.integers(-20, 20))
+def test_any_schedule_matches_the_naive_enumerator(expression, zone_and_changes, forward, hours):
+    zone, *changes = zone_and_changes
+    start = at(changes[0 if forward else 1]) + timedelta(hours=hours)
+    end = start + timedelta(hours=12)
+    try:
+        schedule = Schedule(expression, zone)
+    except ScheduleError:
+        assume(False)
+    due = enumerate_due(expression, zone, start, end)
+    assert listed(schedule, start, end) == due
+    for moment in (start, start + timedelta(hours=5, minutes=7, seconds=1)):
+        earlier = [known for known in due if known <= moment]
+        if earlier:
+            assert schedule.last_until(moment) == earlier[-1]
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(expressions, st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)))
+def test_outside_changes_it_agrees_with_croniter(expression, moment):
+    moment = moment.replace(tzinfo=UTC)
+    both_days = expression.split()[2] != "*" and expression.split()[4] != "*"
+    assume(not (both_days and expression.split()[4] in ("5#1", "L0")))  # croniter stalls on these
+    try:
+        schedule = Schedule(expression)
+    except ScheduleError:
+        assume(False)
+    assert schedule.next_after(moment) == croniter(expression, moment).get_next(datetime)
+
+
+def test_six_fields_read_seconds_last():
+    schedule = Schedule("0 12 * * * 0,30")
+    assert schedule.upcoming(at("2026-01-01T11:59:59"), 3) == [
+        at("2026-01-01T12:00:00"),
+        at("2026-01-01T12:00:30"),
+        at("2026-01-02T12:00:00"),
+    ]
+
+
+def test_a_per_second_schedule_crosses_the_change_of_new_york():
+    schedule = Schedule("* * * * * *", "America/New_York")
+    change = at("2026-03-08T07:00:00")
+    start, end = change - timedelta(seconds=60), change + timedelta(seconds=60)
+    assert listed(schedule, start, end) == enumerate_due(
+        "* * * * * *", "America/New_York", start, end
+    )
+
+
+@pytest.mark.parametrize("offset", [-60, 0, 60])
+def test_the_next_moment_is_strictly_later_a_minute_before_at_and_after(offset):
+    noon = at("2026-05-05T12:00:00")
+    expected = noon if offset < 0 else noon + timedelta(days=1)
+    assert Schedule("0 12 * * *").next_after(noon + timedelta(seconds=offset)) == expected
+
+
+def test_a_week_of_seconds_is_counted_without_listing_them():
+    start = at("2026-05-05T12:00:00")
+    assert Schedule("* * * * * *").count_between(start, start + timedelta(days=7)) == 604_800
+
+
+def test_rare_days_are_found():
+    assert Schedule("0 0 29 2 *").next_after(at("2096-03-01T00:00:00")) == at(
+        "2104-02-29T00:00:00"
+    )
+    assert Schedule("0 0 * 2 mon#5").next_after(at("2026-01-01T00:00:00")) == at(
+        "2044-02-29T00:00:00"
+    )
+
+
+def test_the_ends_of_the_calendar_have_no_next_and_no_last():
+    assert Schedule("0 0 1 1 *").next_after(datetime.max.replace(tzinfo=UTC)) is None
+    assert Schedule("0 0 2 1 *").last_until(datetime.min.replace(tzinfo=UTC)) is None
+
+
+def test_h_is_spread_by_the_key_and_stays_the_same():
+    minutes = {
+        Schedule("H * * * *", key=str(n)).next_after(at("2026-01-01T00:00:00")) for n in range(50)
+    }
+    assert len(minutes) > 10
+    assert Schedule("H * * * *", key="a") == Schedule("H * * * *", key="a")
+
+
+def test_aliases_are_the_schedules_that_their_names_say():
+    start = at("2026-05-05T12:10:00")
+    for alias, plain in [
+        ("@hourly", "0 * * * *"),
+        ("@daily", "0 0 * * *"),
+        ("@weekly", "0 0 * * 0"),
+        ("@monthly", "0 0 1 * *"),
+        ("@yearly", "0 0 1 1 *"),
+    ]:
+        assert Schedule(alias).upcoming(start, 3) == Schedule(plain).upcoming(start, 3)
+
+
+def test_a_schedule_is_a_value():
+    schedule = Schedule("0 12 * * *", "Europe/Berlin")
+    assert pickle.loads(pickle.dumps(schedule)) == schedule
+    assert len({schedule, Schedule("0 12 * * *", "Europe/Berlin")}) == 1
+    assert repr(schedule) == "Schedule(expression='0 12 * * *', timezone='Europe/Berlin', key='')"
+
+
+def test_a_naive_moment_is_refused_with_the_cure():
+    with pytest.raises(
+        ValueError, match=r"must be aware, but .* has no time zone\. Give it tzinfo=UTC\."
+    ):
+        Schedule("* * * * *").next_after(datetime(2026, 1, 1))
+
+
+REFUSALS = [
+    (None, "A schedule must be a text such as '*/5 * * * *', not NoneType."),
+    (b"* * * * *", "A schedule must be a text such as '*/5 * * * *', not bytes."),
+    (
+        "",
+        "The schedule '' has 0 fields, not five (minute hour day-of-month month day-of-week) or six (seconds last).",
+    ),
+    (
+        "* * * *",
+        "The schedule '* * * *' has 4 fields, not five (minute hour day-of-month month day-of-week) or six (seconds last).",
+    ),
+    (
+        "* * * * * * *",
+        "The schedule '* * * * * * *' has 7 fields, not five (minute hour day-of-month month day-of-week) or six (seconds last). There is no field for the year.",
+    ),
+    ("61 * * * *", "minute: 61 in '61' is not within 0 to 59."),
+    ("* 24 * * *", "hour: 24 in '24' is not within 0 to 23."),
+    ("* * 0 * *", "day-of-month: 0 in '0' is not within 1 to 31."),
+    ("* * * 13 *", "month: 13 in '13' is not within 1 to 12."),
+    ("* * * * 8", "day-of-week: 8 in '8' is not within 0 to 7."),
+    ("* * * * * 60", "second: 60 in '60' is not within 0 to 59."),
+    ("x * * * *", "minute: 'x' cannot be read."),
+    ("* * * foo *", "month: 'foo' cannot be read."),
+    ("r * * * *", "minute: 'r' is random. Write h, which stays the same."),
+    ("5-5 * * * *", "minute: the ends of '5-5' are equal. Write '5'."),
+    ("* * * * sun-7", "day-of-week: the ends of 'sun-7' are equal. Write 'sun'."),
+    ("*/60 * * * *", "minute: the step of '*/60' must be a number from 1 to 59."),
+    ("*/0 * * * *", "minute: the step of '*/0' must be a number from 1 to 59."),
+    (
+        "٣ * * * *",
+        "The schedule '٣ * * * *' has characters that are not ASCII. Type digits, letters and single spaces.",
+    ),
+    (
+        "*\u00a0* * * *",
+        "The schedule '*\\xa0* * * *' has characters that are not ASCII. Type digits, letters and single spaces.",
+    ),
+    (
+        "0 0 30 2 *",
+        "The schedule '0 0 30 2 *' can never match: no such day of the month exists in its months.",
+    ),
+    (
+        "@often",
+        "There is no '@often'. There are: @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually.",
+    ),
+    ("*" * 256, "A schedule has up to 255 characters, not 256."),
+]
+
+
+@pytest.mark.parametrize(("expression", "message"), REFUSALS)
+def test_a_schedule_that_nobody_can_mean_is_refused(expression, message):
+    with pytest.raises(ScheduleError) as refusal:
+        Schedule(expression)
+    assert str(refusal.value) == message
+
+
+@pytest.mark.parametrize(
+    ("zone", "message"),
+    [
+        ("Europe/Berln", "There is no time zone 'Europe/Berln'. Did you mean 'Europe/Berlin'?"),
+        ("../../etc/passwd", "There is no time zone '../../etc/passwd'."),
+        ("", "A time zone is a name such as 'Europe/Berlin', not ''."),
+        (None, "A time zone is a name such as 'Europe/Berlin', not None."),
+    ],
+)
+def test_an_unknown_zone_is_refused(zone, message):
+    with pytest.raises(ScheduleError) as refusal:
+        Schedule("* * * * *", zone)
+    assert str(refusal.value) == message
