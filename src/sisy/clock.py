@@ -96,7 +96,7 @@ def last_known(using: str) -> datetime:
 @contextmanager
 def use(clock: Clock) -> Iterator[Clock]:
     """Let another clock tell the time in this process, for tests and rehearsals."""
-    global _clock  # noqa: PLW0603
+    global _clock
     before, _clock = _clock, clock
     try:
         yield clock

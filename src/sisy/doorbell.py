@@ -16,7 +16,6 @@ from sisy import conf, messages
 from sisy.log import Outage
 from sisy.models import Run
 
-
 _listeners: dict[str, set[Callable[[], None]]] = {}
 _outage = Outage("the channel layer")
 
@@ -97,7 +96,7 @@ _postman = Postman()
 
 def _start_afresh() -> None:
     """A forked child inherits the loop but not the thread that runs it."""
-    global _postman  # noqa: PLW0603
+    global _postman
     _postman = Postman()
 
 

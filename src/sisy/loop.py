@@ -64,7 +64,7 @@ class Loop:
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2**self._outage.failures)
             self._outage.failed(error, "will try again until it works")
             logger.debug("The error in full:", exc_info=True)
-            return delay * random.uniform(0.5, 1)  # noqa: S311
+            return delay * random.uniform(0.5, 1)
         self._outage.recovered()
         return wait
 

@@ -124,7 +124,7 @@ def _plan_tasks(using: str, tasks: list[Task], now: datetime, careful: bool = Fa
 def _rows(task: Task, what: Plan, now: datetime) -> Iterable[Run]:
     if what.gap is not None:
         yield _gap_row(task, what.gap, now)
-    for due, next_due in zip(what.due, (*what.due[1:], what.next_run), strict=True):
+    for due, next_due in zip(what.due, (*what.due[1:], what.next_run), strict=False):
         yield Run.of(task, now=now, due_at=due, ready_at=ready_at(task, due, next_due))
 
 

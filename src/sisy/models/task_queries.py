@@ -1,7 +1,7 @@
 """How tasks are looked up and changed many at a time."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from django.db import models, router, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, When
@@ -10,9 +10,6 @@ from sisy import clock
 from sisy.models import timing
 from sisy.models.choices import TaskState
 from sisy.models.run import Run
-
-if TYPE_CHECKING:
-    from sisy.models.task import Task
 
 
 class TaskQuerySet(models.QuerySet["Task"]):

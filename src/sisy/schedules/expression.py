@@ -27,8 +27,8 @@ ALIASES = {
 
 FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week", "second")
 LIMITS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7), (0, 59))
-MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-WEEKDAYS = "sun mon tue wed thu fri sat".split()
+MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+WEEKDAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def retry_delay(run: Run) -> timedelta:
     failures = run.attempt - run.times_lost
     seconds = task.retry_delay.total_seconds() * min(task.retry_backoff ** (failures - 1), 1e9)
     longest = min(seconds, task.retry_max_delay.total_seconds())
-    return timedelta(seconds=random.uniform(0, longest))  # noqa: S311
+    return timedelta(seconds=random.uniform(0, longest))
 
 
 def _note_targets(using: str, ended: Sequence[tuple[Run, Outcome]]) -> None:

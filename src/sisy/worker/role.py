@@ -152,7 +152,7 @@ class Worker:
         if interval < 1:
             return interval
         into_second = clock.last_known(self.using).microsecond / 1e6
-        return interval - into_second + BEHIND_THE_SECOND + random.uniform(0, JITTER)  # noqa: S311
+        return interval - into_second + BEHIND_THE_SECOND + random.uniform(0, JITTER)
 
     async def _let_runs_go_on(self) -> None:
         if not self._carrying_out:

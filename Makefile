@@ -1,0 +1,73 @@
+# Everything that a person or CI does here. Needs Python 3.11 or newer and make; brings the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SECONDS ?=
+
+export UV_SYSTEM_CERTS = 1
+export UV_PYTHON_DOWNLOADS = never
+export PYTHONWARNINGS = default
+
+.PHONY: help install format lint types imports migrations check test test-sqlite test-postgres \
+	tox demo bench-lateness lock clean
+
+help:  ## show what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
+
+install: $(VENV)/.installed  ## install what is needed, into .venv
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Sisy needs Python 3.11 or newer; name it by: make PYTHON=python3.x"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "Python's venv module is missing; on Debian: apt install python3-venv"; exit 1; }
+	@echo "Installing uv …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.installed: uv.lock pyproject.toml | $(BIN)/uv
+	@echo "Installing Sisy and its tools …"
+	@$(BIN)/uv sync --frozen --quiet
+	@touch $@
+
+format: install  ## format the code, and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lint: install  ## look for mistakes
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: install  ## check the types
+	$(BIN)/mypy
+
+imports: install  ## check that the layers import downwards only
+	$(BIN)/lint-imports --no-cache
+
+migrations: install  ## check that no migration is missing
+	$(BIN)/python tests/manage.py makemigrations --check --dry-run sisy
+
+check: lint types imports migrations
+
+test: check test-sqlite test-postgres  ## check and test everything, on SQLite and PostgreSQL
+
+test-sqlite: install  ## run the tests on SQLite
+	$(BIN)/python -m pytest -n 2
+
+test-postgres: install  ## run the tests on a PostgreSQL and a Valkey that they bring along
+	$(BIN)/python -m tests.servers $(BIN)/python -m pytest -n 2 --ignore tests/unit --ignore tests/servers
+
+tox: install  ## run the tests on the oldest and the newest Python and Django
+	$(BIN)/tox --skip-missing-interpreters=true
+
+demo: install  ## run the demo; SECONDS=20 ends it by itself and shows the ledger
+	$(BIN)/python example/demo.py $(if $(SECONDS),--seconds $(SECONDS))
+
+bench-lateness: install  ## measure how late runs start
+	$(BIN)/python -m benchmarks.lateness
+
+lock: install  ## update the locked versions
+	$(BIN)/uv lock --upgrade
+
+clean:  ## remove what was installed and built
+	rm -rf $(VENV) .tox dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,52 @@
+"""Functions that tests schedule."""
+
+import time
+
+from tests.app.models import Execution
+
+
+def noop(message):
+    pass
+
+
+async def anoop(message):
+    pass
+
+
+def fails(message):
+    raise RuntimeError("it was to be expected")
+
+
+def exits(message):
+    raise SystemExit(3)
+
+
+def returns(message):
+    return sorted(message["message"])
+
+
+def returns_unstorable(message):
+    return {1, 2}
+
+
+def record(message):
+    Execution.log(message).save()
+
+
+async def arecord(message):
+    await Execution.log(message).asave()
+
+
+def count_in_userdata(message):
+    task = message["task"]
+    task.userdata["n"] = task.userdata.get("n", 0) + 1
+    task.save()
+
+
+def sleeps(message):
+    Execution.log(message).save()
+    time.sleep(message["task"].userdata["seconds"])
+
+
+def two_parameters(message, other):
+    pass

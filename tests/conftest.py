@@ -1,0 +1,38 @@
+"""What tests share."""
+
+import os
+from contextlib import ExitStack
+
+import pytest
+
+from sisy import clock
+
+
+class SettableClock:
+    """A clock that stands still until a test sets it."""
+
+    def __init__(self, moment):
+        self.moment = moment
+
+    def now(self, using):
+        return self.moment
+
+    def last_known(self, using):
+        return self.moment
+
+
+@pytest.fixture
+def at_time():
+    """Return a function that lets it be a certain moment for the rest of the test."""
+    with ExitStack() as stack:
+
+        def set_time(moment):
+            return stack.enter_context(clock.use(SettableClock(moment)))
+
+        yield set_time
+
+
+def pytest_report_header():
+    database = "PostgreSQL" if "DATABASE_URL" in os.environ else "SQLite"
+    layer = "Valkey" if "VALKEY_URL" in os.environ else "in-memory layer"
+    return f"sisy on {database}, {layer}"

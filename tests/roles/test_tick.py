@@ -1,0 +1,362 @@
+"""Tick by tick: what is planned, claimed, finished, rescued and retired."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+
+from sisy import clock
+from sisy.execution import Outcome
+from sisy.heartbeat import planning, tick
+from sisy.models import (
+    Missed,
+    OnLost,
+    Process,
+    Role,
+    Run,
+    RunState,
+    Task,
+    TaskState,
+    task_with_callable,
+)
+from sisy.worker.claiming import claim
+from sisy.worker.recording import give_back, record
+from tests.app import jobs
+from tests.conftest import SettableClock
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+SECOND, MINUTE, HOUR, DAY = (
+    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
+)
+LEASE = timedelta(seconds=30)
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    at_time(NOON)
+
+
+def scheduled(schedule="* * * * *", fn=jobs.noop, **fields):
+    task = task_with_callable(fn, schedule=schedule, timezone="UTC", **fields)
+    task.save()
+    return task
+
+
+def worker(now=NOON, lease=DAY):
+    return Process.join(Role.WORKER, using="default", now=now, lease=lease)
+
+
+def finish(run, now, state=RunState.SUCCEEDED, **columns):
+    outcome = Outcome(state=state, started_at=now, finished_at=now, **columns)
+    record("default", [(run, outcome)], now)
+
+
+def states():
+    return list(Run.objects.order_by("id").values_list("state", flat=True))
+
+
+def test_a_tick_plans_what_is_due_once_however_many_tick():
+    task = scheduled()
+    for _ in range(4):
+        tick("default", NOON + MINUTE)
+    run = Run.objects.get()
+    task.refresh_from_db()
+    assert (run.due_at, run.state, run.task) == (NOON + MINUTE, RunState.WAITING, task)
+    assert task.next_run == NOON + 2 * MINUTE
+    assert task.last_run == task.mark == NOON + MINUTE
+
+
+def test_nothing_is_planned_before_its_moment():
+    scheduled()
+    tick("default", NOON + MINUTE - timedelta(microseconds=1))
+    assert not Run.objects.exists()
+
+
+def test_a_slow_heartbeat_loses_no_second():
+    scheduled("* * * * * *")
+    tick("default", NOON + 4 * SECOND)
+    assert list(Run.objects.order_by("due_at").values_list("due_at", flat=True)) == [
+        NOON + n * SECOND for n in range(1, 5)
+    ]
+
+
+def test_after_an_outage_only_the_latest_runs_and_the_gap_is_one_row():
+    scheduled("* * * * * *")
+    tick("default", NOON + DAY)
+    gap = Run.objects.get(state=RunState.MISSED)
+    waiting = Run.objects.filter(state=RunState.WAITING)
+    assert (gap.due_at, gap.due_until, gap.count) == (
+        NOON + SECOND,
+        NOON + DAY - 6 * SECOND,
+        86_400 - 6,
+    )
+    assert waiting.count() == 6
+
+
+def test_an_hourly_task_catches_up_its_latest_occurrence():
+    scheduled("0 * * * *")
+    tick("default", NOON + 5 * HOUR + 30 * MINUTE)
+    gap = Run.objects.get(state=RunState.MISSED)
+    assert (gap.due_at, gap.due_until, gap.count) == (NOON + HOUR, NOON + 4 * HOUR, 4)
+    assert Run.objects.get(state=RunState.WAITING).due_at == NOON + 5 * HOUR
+
+
+def test_missed_all_runs_each_up_to_the_limit_and_skip_runs_none(settings):
+    settings.SISY_MISSED_LIMIT = 3
+    every = scheduled("0 * * * *", missed=Missed.ALL)
+    none = scheduled("0 * * * *", missed=Missed.SKIP)
+    tick("default", NOON + 5 * HOUR + 30 * MINUTE)
+    assert list(
+        every.runs.filter(state=RunState.WAITING)
+        .order_by("due_at")
+        .values_list("due_at", flat=True)
+    ) == [NOON + n * HOUR for n in (3, 4, 5)]
+    assert every.runs.get(state=RunState.MISSED).count == 2
+    assert none.runs.get().count == 5
+
+
+def test_a_missed_window_limits_how_old_what_is_caught_up_may_be():
+    task = scheduled("0 * * * *", missed_window=10 * MINUTE)
+    tick("default", NOON + 5 * HOUR + 30 * MINUTE)
+    assert task.runs.get().state == RunState.MISSED
+
+
+def test_one_broken_row_stops_no_other():
+    broken, fine = scheduled(), scheduled()
+    Task.objects.filter(pk=broken.pk).update(next_run=NOON + MINUTE)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE sisy_task SET schedule = '61 * * * *' WHERE id = %s", [broken.pk])
+    tick("default", NOON + MINUTE)
+    broken.refresh_from_db()
+    assert broken.state == TaskState.BROKEN
+    assert broken.state_reason == "minute: 61 in '61' is not within 0 to 59."
+    assert fine.runs.count() == 1
+    broken.schedule = "*/5 * * * *"
+    broken.save()
+    assert broken.state == TaskState.ACTIVE
+
+
+def test_a_zone_that_no_longer_exists_sets_its_task_aside():
+    broken, fine = scheduled(), scheduled()
+    Task.objects.filter(pk=broken.pk).update(timezone="Mars/Olympus")
+    tick("default", NOON + MINUTE)
+    broken.refresh_from_db()
+    assert (broken.state, fine.runs.count()) == (TaskState.BROKEN, 1)
+
+
+def test_a_queryset_update_of_the_schedule_is_seen_by_the_next_tick():
+    task = scheduled()
+    Task.objects.filter(pk=task.pk).update(schedule="30 * * * *")
+    tick("default", NOON + SECOND)
+    task.refresh_from_db()
+    assert task.next_run == NOON + 30 * MINUTE
+
+
+def test_raw_sql_is_found_by_the_audit():
+    task = scheduled()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE sisy_task SET schedule = '30 * * * *' WHERE id = %s", [task.pk])
+    assert planning.audit("default", NOON + SECOND, 0, task.pk) == 1
+    assert planning.audit("default", NOON + SECOND, 0, task.pk) == 0
+    task.refresh_from_db()
+    assert task.next_run == NOON + 30 * MINUTE
+
+
+def test_a_new_schedule_never_fires_for_the_past():
+    task = scheduled("0 0 1 1 *")
+    with clock_at(NOON + DAY):
+        task.schedule = "0 * * * *"
+        task.save()
+    tick("default", NOON + DAY + SECOND)
+    assert not Run.objects.exists()
+
+
+def test_a_task_function_that_saves_its_task_never_moves_the_schedulers_columns():
+    task = scheduled()
+    stale = Task.objects.get(pk=task.pk)
+    tick("default", NOON + MINUTE)
+    stale.userdata["n"] = 1
+    stale.save()
+    task.refresh_from_db()
+    assert task.next_run == NOON + 2 * MINUTE
+    assert task.runs_planned == 1
+    assert task.userdata == {"n": 1}
+
+
+def test_a_stale_save_does_not_undo_what_somebody_else_edited():
+    task = scheduled()
+    stale = Task.objects.get(pk=task.pk)
+    task.queue = "slow"
+    task.save()
+    stale.userdata["n"] = 1
+    stale.save()
+    task.refresh_from_db()
+    assert task.queue == "slow"
+
+
+def test_a_paused_task_is_not_planned_and_its_paused_time_is_never_caught_up():
+    task = scheduled("0 * * * *")
+    assert task.pause("holidays")
+    tick("default", NOON + 3 * HOUR)
+    with clock_at(NOON + 3 * HOUR + MINUTE):
+        assert task.resume()
+    tick("default", NOON + 3 * HOUR + 2 * MINUTE)
+    task.refresh_from_db()
+    assert not Run.objects.exists()
+    assert task.next_run == NOON + 4 * HOUR
+
+
+def test_a_run_is_claimed_by_one_worker():
+    scheduled()
+    tick("default", NOON + MINUTE)
+    first = claim(worker(), ["default"], 10, NOON + MINUTE)
+    assert len(first) == 1
+    assert claim(worker(), ["default"], 10, NOON + MINUTE) == []
+    assert (first[0].attempt, first[0].state) == (1, RunState.RUNNING)
+
+
+def test_workers_take_only_from_their_queues_larger_priorities_first():
+    scheduled(queue="other")
+    low, high = scheduled(priority=-1), scheduled(priority=5)
+    tick("default", NOON + MINUTE)
+    runs = claim(worker(), ["default"], 10, NOON + MINUTE)
+    assert [run.task for run in sorted(runs, key=lambda run: -run.priority)] == [high, low]
+    assert len(claim(worker(), ["default"], 10, NOON + MINUTE)) == 0
+
+
+def test_a_run_that_would_overlap_is_skipped_with_what_blocked_it():
+    scheduled()
+    tick("default", NOON + MINUTE)
+    [first] = claim(worker(), ["default"], 10, NOON + MINUTE)
+    tick("default", NOON + 2 * MINUTE)
+    assert claim(worker(), ["default"], 10, NOON + 2 * MINUTE) == []
+    skipped = Run.objects.get(state=RunState.SKIPPED)
+    assert skipped.blocked_by_id == first.pk
+    assert skipped.reason == f"Run {first.pk} of the task was still going."
+
+
+def test_a_task_that_allows_overlap_runs_beside_itself():
+    scheduled(allow_overlap=True)
+    for minute in (1, 2):
+        tick("default", NOON + minute * MINUTE)
+        assert len(claim(worker(), ["default"], 10, NOON + minute * MINUTE)) == 1
+
+
+def test_a_task_is_deleted_after_its_iterations_and_its_history_stays():
+    task = scheduled(iterations=2)
+    for minute in (1, 2):
+        now = NOON + minute * MINUTE
+        tick("default", now)
+        [run] = claim(worker(), ["default"], 10, now)
+        finish(run, now)
+    assert not Task.objects.filter(pk=task.pk).exists()
+    assert states() == ["succeeded", "succeeded"]
+    assert set(Run.objects.values_list("task", flat=True)) == {None}
+
+
+def test_a_skipped_occurrence_is_no_iteration():
+    task = scheduled(iterations=2)
+    tick("default", NOON + MINUTE)
+    [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
+    tick("default", NOON + 2 * MINUTE)
+    assert claim(worker(), ["default"], 10, NOON + 2 * MINUTE) == []
+    finish(run, NOON + 2 * MINUTE)
+    tick("default", NOON + 2 * MINUTE + SECOND)
+    tick("default", NOON + 3 * MINUTE)
+    [run] = claim(worker(), ["default"], 10, NOON + 3 * MINUTE)
+    finish(run, NOON + 3 * MINUTE)
+    assert states() == ["succeeded", "skipped", "succeeded"]
+    assert not Task.objects.filter(pk=task.pk).exists()
+
+
+def test_the_end_date_wins_over_the_count():
+    task = scheduled(iterations=100, end_running=NOON + 2 * MINUTE)
+    tick("default", NOON + MINUTE)
+    [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
+    finish(run, NOON + MINUTE)
+    assert not Task.objects.filter(pk=task.pk).exists()
+
+
+def test_a_task_that_does_not_wait_runs_at_once_and_then_on_schedule():
+    task = scheduled("0 * * * *", wait_for_schedule=False)
+    tick("default", NOON)
+    task.refresh_from_db()
+    assert Run.objects.get().due_at == NOON
+    assert task.next_run == NOON + HOUR
+
+
+def test_the_runs_of_a_dead_worker_run_again_and_the_zombie_changes_nothing():
+    scheduled()
+    tick("default", NOON + MINUTE)
+    [zombie] = claim(worker(NOON, LEASE), ["default"], 10, NOON + MINUTE)
+    tick("default", NOON + MINUTE + LEASE)
+    [again] = claim(worker(NOON + MINUTE, LEASE), ["default"], 10, NOON + MINUTE + LEASE)
+    finish(zombie, NOON + MINUTE + LEASE, state=RunState.FAILED)
+    assert states() == ["running"]
+    finish(again, NOON + MINUTE + LEASE)
+    run = Run.objects.get()
+    assert (run.state, run.attempt, run.times_lost) == (RunState.SUCCEEDED, 2, 1)
+
+
+def test_a_run_that_must_not_repeat_is_lost_with_its_worker():
+    scheduled(on_lost=OnLost.FAIL)
+    tick("default", NOON + MINUTE)
+    claim(worker(NOON, LEASE), ["default"], 10, NOON + MINUTE)
+    tick("default", NOON + 2 * MINUTE - SECOND)
+    run = Run.objects.get()
+    assert run.state == RunState.LOST
+    assert "was not heard of until its lease ran out" in run.reason
+
+
+def test_a_run_that_is_handed_back_uses_no_attempt():
+    scheduled()
+    tick("default", NOON + MINUTE)
+    runs = claim(worker(), ["default"], 10, NOON + MINUTE)
+    assert give_back("default", runs, "stopped") == 1
+    run = Run.objects.get()
+    assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
+
+
+def test_a_failed_attempt_is_tried_again_after_a_delay():
+    scheduled(max_attempts=2, retry_delay=10 * SECOND)
+    tick("default", NOON + MINUTE)
+    [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
+    finish(run, NOON + MINUTE, state=RunState.FAILED, reason="RuntimeError: no", error="trace")
+    waiting = Run.objects.get()
+    assert waiting.state == RunState.WAITING
+    assert NOON + MINUTE <= waiting.ready_at <= NOON + MINUTE + 10 * SECOND
+    [run] = claim(worker(), ["default"], 10, NOON + 2 * MINUTE)
+    finish(run, NOON + 2 * MINUTE, state=RunState.FAILED, reason="RuntimeError: no")
+    assert states() == ["failed"]
+
+
+def test_deleting_a_task_cancels_what_waits_and_keeps_the_ledger():
+    by_save, by_query = scheduled(), scheduled()
+    tick("default", NOON + MINUTE)
+    by_save.delete()
+    Task.objects.filter(pk=by_query.pk).delete()
+    assert states() == ["cancelled", "cancelled"]
+    assert set(Run.objects.values_list("reason", flat=True)) == {"The task was deleted."}
+
+
+def test_spread_delays_by_a_part_that_never_reaches_the_next_occurrence():
+    tasks = [scheduled(spread=DAY) for _ in range(20)]
+    tick("default", NOON + MINUTE)
+    delays = {task.runs.get().ready_at - (NOON + MINUTE) for task in tasks}
+    assert len(delays) > 10
+    assert all(timedelta(0) <= delay < MINUTE for delay in delays)
+
+
+def test_old_history_is_pruned(settings):
+    settings.SISY_HISTORY_DAYS = 1
+    scheduled()
+    tick("default", NOON + MINUTE)
+    [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
+    finish(run, NOON + MINUTE)
+    assert tick("default", NOON + 2 * DAY).pruned == 1
+
+
+def clock_at(moment):
+    return clock.use(SettableClock(moment))

@@ -1,0 +1,99 @@
+"""The settings of the test project: SQLite, or what DATABASE_URL and VALKEY_URL name."""
+
+import os
+import tempfile
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+
+def database(url: str) -> dict:
+    """Return Django's settings for ``postgresql://user@/name?host=/socket/folder``."""
+    parts = urlsplit(url)
+    host = parse_qs(parts.query).get("host", [parts.hostname or ""])[0]
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path[1:]),
+        "USER": parts.username or "postgres",
+        "PASSWORD": parts.password or "",
+        "HOST": host,
+        "PORT": parts.port or "",
+        "CONN_HEALTH_CHECKS": True,
+        "TEST": {"NAME": os.environ.get("SISY_TEST_DB", "test_sisy")},
+    }
+
+
+def sqlite() -> dict:
+    """Return Django's settings for a file that several processes write."""
+    folder = Path(os.environ.get("SISY_TEST_FOLDER") or tempfile.gettempdir())
+    name = os.environ.get("SISY_TEST_DB", f"sisy-test-{os.getuid()}-{os.getpid()}")
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": folder / f"{name}.sqlite3",
+        "TEST": {"NAME": folder / f"{name}.test.sqlite3"},
+        "OPTIONS": {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }
+
+
+def layer(url: str) -> dict:
+    """Return the settings of a layer that all processes share."""
+    host = {"address": url, "socket_timeout": None}
+    return {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [host], "prefix": os.environ.get("SISY_TEST_DB", "sisy-test")},
+    }
+
+
+SECRET_KEY = "for tests only"
+DEBUG = False
+USE_TZ = os.environ.get("SISY_TEST_USE_TZ", "1") == "1"
+TIME_ZONE = os.environ.get("SISY_TEST_TIME_ZONE", "UTC")
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "tests.urls"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "sisy",
+    "tests.app",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+DATABASES = {
+    "default": database(os.environ["DATABASE_URL"]) if "DATABASE_URL" in os.environ else sqlite()
+}
+CHANNEL_LAYERS = {
+    "default": layer(os.environ["VALKEY_URL"])
+    if "VALKEY_URL" in os.environ
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+    "loggers": {"sisy": {"handlers": ["stderr"], "level": "INFO"}},
+}
