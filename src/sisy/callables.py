@@ -200,7 +200,10 @@ def _refusal(value: object) -> str:
     if isinstance(value, type):
         return f"{value.__qualname__} is a class. Give one of its class or static methods."
     if isinstance(value, partial):
-        return "A functools.partial has no name to find it by. Write a function, and put what it binds into userdata."
+        return (
+            "A functools.partial has no name to find it by. Write a function, and put what it "
+            "binds into userdata."
+        )
     return (
         f"{value!r:.100} is a {type(value).__name__}. Give a function, a class method, a static "
         "method, the method of a saved model instance, or the dotted path of one."

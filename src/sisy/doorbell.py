@@ -39,7 +39,7 @@ def listening(queues: Iterable[str], wake: Callable[[], None]) -> Iterator[None]
 
 
 def ring(runs: Iterable[Run]) -> None:
-    """Tell workers that ``runs`` wait, by one message a queue; returns at once, from any thread."""
+    """Tell workers that ``runs`` wait, by one message a queue; from any thread, at once."""
     firsts = {run.queue: run for run in reversed(list(runs))}
     for queue in firsts:
         for wake in tuple(_listeners.get(queue, ())):

@@ -6,10 +6,10 @@ import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.db import close_old_connections, connections
@@ -72,16 +72,21 @@ class Pool:
 
     async def _carry_out(self, run: Run) -> Outcome:
         started_at = self._now()
-        finish = partial(_outcome, started_at=started_at)
         current.variable.set(_current(run))
         try:
             value = await self._call(run)
         except BaseException as error:  # noqa: BLE001 - the border around user code
-            return finish(_failure(error), finished_at=self._now())
-        return finish(_success(value), finished_at=self._now())
+            columns = _failure(error)
+        else:
+            columns = _success(value)
+        return Outcome(started_at=started_at, finished_at=self._now(), **columns)
 
     async def _call(self, run: Run) -> object:
-        in_thread = sync_to_async(_call_here, thread_sensitive=False, executor=self._threads)  # type: ignore[arg-type]
+        in_thread = sync_to_async(
+            _call_here,
+            thread_sensitive=False,
+            executor=cast("ThreadPoolExecutor", self._threads),
+        )
         value = await in_thread(run)
         if not isinstance(value, Awaitable):
             return value
@@ -129,10 +134,6 @@ async def _within(run: Run, value: Awaitable[object]) -> object:
         if deadline.expired():
             raise RunTimedOut(f"The run took longer than the {limit} it has.") from error
         raise
-
-
-def _outcome(columns: dict[str, Any], **moments: datetime) -> Outcome:
-    return Outcome(**columns, **moments)
 
 
 def _success(value: object) -> dict[str, Any]:

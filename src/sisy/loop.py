@@ -61,12 +61,12 @@ class Loop:
         try:
             wait = await self._step()
         except Exception as error:  # noqa: BLE001 - the border around our own steps
-            delay = min(LONGEST_DELAY, FIRST_DELAY * 2**self._outage.failures)
+            delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0**self._outage.failures)
             self._outage.failed(error, "will try again until it works")
             logger.debug("The error in full:", exc_info=True)
             return delay * random.uniform(0.5, 1)
         self._outage.recovered()
-        return wait
+        return float(wait)
 
     async def _wait(self, seconds: float) -> None:
         try:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - messages are asserted whole
 """When is it due next?"""
 
 import pickle

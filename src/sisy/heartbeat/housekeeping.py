@@ -25,4 +25,4 @@ def prune_history(using: str, now: datetime) -> int:
     ended = Run.objects.using(using).filter(finished_at__lt=now - timedelta(days=days))
     pks = list(ended.order_by("finished_at").values_list("pk", flat=True)[:BATCH])
     over = Run.objects.using(using).filter(pk__in=pks).exclude(state__in=LIVE_STATES)
-    return over._raw_delete(using) if pks else 0  # type: ignore[attr-defined,no-any-return]
+    return over._raw_delete(using) if pks else 0

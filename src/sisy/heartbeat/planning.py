@@ -15,6 +15,8 @@ from sisy.models import Run, RunState, Task, TaskState, activation
 
 CHUNK = 500
 
+Moment = datetime | None
+
 
 @dataclass(slots=True)
 class Planned:
@@ -150,7 +152,7 @@ def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
 
     The statement repeats where each mark was seen: if one has moved, nothing of the chunk stands.
     """
-    alike: dict[tuple[object, ...], list[int]] = {}
+    alike: dict[tuple[Moment, Moment, Moment, Moment, int], list[int]] = {}
     for task, what in plans:
         last_run = what.due[-1] if what.due else task.last_run
         key = (task.next_run, what.mark, last_run, what.next_run, len(what.due))

@@ -1,5 +1,6 @@
 """The heartbeat as a process: it looks each second, and ticks when something is due."""
 
+from collections.abc import Awaitable
 from datetime import datetime, timedelta
 
 from channels.layers import get_channel_layer
@@ -10,7 +11,7 @@ from sisy.heartbeat import planning
 from sisy.heartbeat.tick import Tick, became_ready, look, tick
 from sisy.log import Outage, logger
 from sisy.loop import Loop
-from sisy.models import Process, Role, Task
+from sisy.models import Process, Role, Run, Task
 from sisy.threads import DatabaseThread
 
 AUDIT_INTERVAL = timedelta(seconds=10)
@@ -56,7 +57,7 @@ class Heartbeat:
             await self._announce(made)
         return wait
 
-    def _pass(self) -> tuple[Tick | None, list, float]:  # type: ignore[type-arg]
+    def _pass(self) -> tuple[Tick | None, list[Run], float]:
         now = clock.now(self.using)
         process = self._renewed(now)
         since = self._last_look or now
@@ -64,7 +65,7 @@ class Heartbeat:
         if outlook is None:
             self._process = None
             return None, [], 0.0
-        waiting = []
+        waiting: list[Run] = []
         if outlook.next_ready is not None and outlook.next_ready <= now:
             waiting = became_ready(self.using, since, now)
         made = None
@@ -110,14 +111,14 @@ class Heartbeat:
         if layer is None:
             return
         try:
-            await layer.group_send(conf.get_settings().heartbeat_channel, made.beat())
+            await layer.group_send(conf.get_settings().heartbeat_channel, dict(made.beat()))
         except Exception as error:  # noqa: BLE001 - any layer may fail in any way
             self._layer_outage.failed(error, "dashboards do not see the heartbeat")
         else:
             self._layer_outage.recovered()
 
 
-async def _quietly(leaving) -> None:  # type: ignore[no-untyped-def]
+async def _quietly(leaving: Awaitable[None]) -> None:
     try:
         await leaving
     except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself

@@ -30,7 +30,7 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
         return sql, params
 
     def to_python(self, value: Any) -> datetime | None:
-        moment = super().to_python(value)
+        moment: datetime | None = super().to_python(value)
         if moment is None:
             return None
         if timezone.is_naive(moment):

@@ -196,16 +196,21 @@ class Run(models.Model):
     @property
     def moment(self) -> datetime:
         """When the run should start: the due moment, or the one that was asked for."""
-        return self.due_at or self.ready_at
+        moment: datetime = self.due_at or self.ready_at
+        return moment
 
     @property
     def lateness(self) -> timedelta | None:
         """How long after its moment the run started; None while it has not."""
-        return None if self.started_at is None else self.started_at - self.moment
+        if self.started_at is None:
+            return None
+        lateness: timedelta = self.started_at - self.moment
+        return lateness
 
     @property
     def duration(self) -> timedelta | None:
         """How long the run took; None unless it has started and finished."""
         if self.started_at is None or self.finished_at is None:
             return None
-        return self.finished_at - self.started_at
+        duration: timedelta = self.finished_at - self.started_at
+        return duration

@@ -246,9 +246,9 @@ class Task(TaskColumns):
 
     @classmethod
     def from_db(
-        cls, db: str | None, field_names: Collection[str], values: Collection[Any]
+        cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any
     ) -> Self:
-        task = super().from_db(db, field_names, values)
+        task = super().from_db(db, field_names, values, **kwargs)
         task._remember()
         return task
 

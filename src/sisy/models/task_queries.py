@@ -1,7 +1,7 @@
 """How tasks are looked up and changed many at a time."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models, router, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, When
@@ -10,6 +10,9 @@ from sisy import clock
 from sisy.models import timing
 from sisy.models.choices import TaskState
 from sisy.models.run import Run
+
+if TYPE_CHECKING:
+    from sisy.models.task import Task  # noqa: F401 - the base class names it
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -47,7 +50,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the tasks and cancel their waiting runs; their history stays."""
-        using = self._db or router.db_for_write(self.model)
+        using = self.db or router.db_for_write(self.model)
         with transaction.atomic(using=using):
             runs = Run.objects.using(using).filter(task__in=self.values("pk"))
             runs.cancel_waiting("The task was deleted.", clock.now(using))

@@ -140,7 +140,7 @@ class Schedule:
             moment = min(span.start, due + FAR) - RESOLUTION
 
     def _floor(self, span: Span) -> datetime:
-        """Return the local time up to which the span's beginning repeats what was there already."""
+        """Return the local time up to which the span repeats what was there already."""
         if span.is_after_fold and not self.is_starred:
             return span.start + span.offset - span.change - RESOLUTION
         return datetime.min

@@ -49,7 +49,7 @@ def _start(ledger: QuerySet[Run], runs: list[Run], holder: Process, now: datetim
 
 
 def _settle_overlaps(using: str, candidates: list[Run], now: datetime) -> list[Run]:
-    """Return the runs that may start; those that may not are recorded as skipped, or go on waiting.
+    """Return the runs that may start; others are recorded as skipped, or go on waiting.
 
     Whoever starts a run that must run alone holds the lock on its task, so that two workers
     cannot both find that nothing of the task runs.

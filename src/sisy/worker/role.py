@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from django.db import router
 
@@ -159,10 +160,9 @@ class Worker:
             return
         logger.info("Stopping: %d runs may go on for %g s", len(self._carrying_out), self.grace)
         hurry = asyncio.create_task(self._hurry.wait())
-        all_ended = asyncio.gather(*self._carrying_out)
-        await asyncio.wait(
-            {hurry, all_ended}, timeout=self.grace, return_when=asyncio.FIRST_COMPLETED
-        )
+        all_ended = asyncio.create_task(asyncio.wait(set(self._carrying_out)))
+        either: set[asyncio.Task[Any]] = {hurry, all_ended}
+        await asyncio.wait(either, timeout=self.grace, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
 
     async def _sign_off(self) -> None:
