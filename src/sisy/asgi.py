@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sisy.heartbeat import Heartbeat
+from sisy import conf
 from sisy.log import logger
-from sisy.service import Service
-from sisy.worker.role import DEFAULT_CONCURRENCY, DEFAULT_GRACE, DEFAULT_QUEUES, Worker
+
+if TYPE_CHECKING:
+    from sisy.service import Service
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -32,12 +33,12 @@ class SisyASGI:
         self,
         application: Application,
         *,
-        queues: Iterable[str] = DEFAULT_QUEUES,
-        concurrency: int = DEFAULT_CONCURRENCY,
-        grace: float = DEFAULT_GRACE,
+        queues: Iterable[str] = conf.DEFAULT_QUEUES,
+        concurrency: int = conf.DEFAULT_CONCURRENCY,
+        grace: float = conf.DEFAULT_GRACE,
     ) -> None:
         self._application = application
-        self._worker_options = {"queues": queues, "concurrency": concurrency, "grace": grace}
+        self._queues, self._concurrency, self._grace = tuple(queues), concurrency, grace
         self._was_started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,10 +56,18 @@ class SisyASGI:
     async def _live(self, receive: Receive, send: Send) -> None:
         self._was_started = True
         await receive()
-        service = Service(Heartbeat(), Worker(**self._worker_options))  # type: ignore[arg-type]
+        service = self._service()
         serving = asyncio.create_task(service.run())
         await send({"type": "lifespan.startup.complete"})
         await receive()
         service.stop()
         await asyncio.wait({serving})
         await send({"type": "lifespan.shutdown.complete"})
+
+    def _service(self) -> "Service":
+        # Not at the top: an asgi.py imports this module before Django's apps are ready.
+        from sisy.heartbeat import Heartbeat
+        from sisy.service import Service
+        from sisy.worker import Worker
+
+        return Service(Heartbeat(), Worker(self._queues, self._concurrency, self._grace))

@@ -14,6 +14,10 @@ from sisy.exceptions import SettingsError
 
 PREFIX = "SISY_"
 
+DEFAULT_QUEUES = ("default",)
+DEFAULT_CONCURRENCY = 4  # runs at once in one worker
+DEFAULT_GRACE = 30.0  # seconds that runs may go on when a worker stops
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

@@ -11,10 +11,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import autoreload
 
+from sisy import conf
 from sisy.heartbeat import Heartbeat
 from sisy.models.validation import QUEUE_NAME
 from sisy.service import Service, run_until_signalled
-from sisy.worker.role import DEFAULT_CONCURRENCY, DEFAULT_GRACE, DEFAULT_QUEUES, Worker
+from sisy.worker import Worker
 
 RELOAD_GRACE = 5.0  # seconds: nobody who edits code waits longer for the old one to end
 
@@ -65,21 +66,21 @@ def add_worker_arguments(parser: CommandParser) -> None:
     parser.add_argument(
         "--queues",
         type=_queues,
-        default=",".join(DEFAULT_QUEUES),
+        default=",".join(conf.DEFAULT_QUEUES),
         metavar="NAMES",
         help="the queues to serve, separated by commas",
     )
     parser.add_argument(
         "--concurrency",
         type=_concurrency,
-        default=DEFAULT_CONCURRENCY,
+        default=conf.DEFAULT_CONCURRENCY,
         metavar="N",
         help="how many runs at once, 1 to 1000",
     )
     parser.add_argument(
         "--grace",
         type=_grace,
-        default=DEFAULT_GRACE,
+        default=conf.DEFAULT_GRACE,
         metavar="S",
         help="seconds that runs may go on after TERM, before they are handed back",
     )

@@ -54,7 +54,7 @@ def _settle_overlaps(using: str, candidates: list[Run], now: datetime) -> list[R
     Whoever starts a run that must run alone holds the lock on its task, so that two workers
     cannot both find that nothing of the task runs.
     """
-    alone = {run.task_id for run in candidates if run.task and not run.task.allow_overlap}
+    alone = {run.task.pk for run in candidates if run.task and not run.task.allow_overlap}
     if not alone:
         return candidates
     tasks = Task.objects.using(using).filter(pk__in=alone).order_by("pk")
@@ -83,13 +83,15 @@ def _skip(using: str, run: Run, blocked_by: int, now: datetime) -> None:
         finished_at=now,
     )
     if run.origin == Origin.SCHEDULE:
-        _give_iteration_back(using, run)
+        _give_iteration_back(using, run.task)
 
 
-def _give_iteration_back(using: str, run: Run) -> None:
+def _give_iteration_back(using: str, task: Task | None) -> None:
     """A skipped occurrence does not count: a task that this one had used up goes on."""
-    tasks = Task.objects.using(using).filter(pk=run.task_id, runs_planned__gt=0)
+    if task is None:
+        return
+    tasks = Task.objects.using(using).filter(pk=task.pk, runs_planned__gt=0)
     tasks.update(runs_planned=F("runs_planned") - 1)
     retired_by_count = Q(state=TaskState.RETIRED, iterations__isnull=False)
-    tasks = Task.objects.using(using).filter(retired_by_count, pk=run.task_id)
+    tasks = Task.objects.using(using).filter(retired_by_count, pk=task.pk)
     tasks.update(state=TaskState.ACTIVE, next_run=None)

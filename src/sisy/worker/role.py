@@ -18,9 +18,6 @@ from sisy.worker.claiming import claim
 from sisy.worker.ears import Ears
 from sisy.worker.recording import give_back, record
 
-DEFAULT_QUEUES = ("default",)
-DEFAULT_CONCURRENCY = 4
-DEFAULT_GRACE = 30.0
 OUTCOMES_AT_ONCE = 200
 IDLE = 60.0
 BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
@@ -39,9 +36,9 @@ class Worker:
 
     def __init__(
         self,
-        queues: Iterable[str] = DEFAULT_QUEUES,
-        concurrency: int = DEFAULT_CONCURRENCY,
-        grace: float = DEFAULT_GRACE,
+        queues: Iterable[str] = conf.DEFAULT_QUEUES,
+        concurrency: int = conf.DEFAULT_CONCURRENCY,
+        grace: float = conf.DEFAULT_GRACE,
         using: str | None = None,
     ) -> None:
         self.queues = tuple(queues)

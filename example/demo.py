@@ -1,0 +1,111 @@
+"""Prepares and runs the demo in one process, and shows its ledger when it ends."""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8000, help="by default 8000, or a free one")
+    parser.add_argument(
+        "--seconds", type=float, help="end by itself after so long, on a new database"
+    )
+    options = parser.parse_args()
+    sys.path.insert(0, str(HERE))
+    os.environ["DJANGO_SETTINGS_MODULE"] = "demosite.settings"
+    if options.seconds:
+        database = HERE / "db.sqlite3-timed"
+        for leftover in HERE.glob(database.name + "*"):
+            leftover.unlink()
+        os.environ["DEMO_DATABASE"] = str(database)
+    port = free_port(options.port)
+    prepare(f"http://127.0.0.1:{port}/")
+    ended_well = serve(port, options.seconds)
+    return 0 if print_ledger() and ended_well else 1
+
+
+def free_port(wanted: int) -> int:
+    """Return the port, or another one if it is taken."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise AssertionError("some port is always free")
+
+
+def prepare(address: str) -> None:
+    import django
+
+    django.setup()
+    from django.contrib.auth import get_user_model
+    from django.core.management import call_command
+
+    from watch.schedules import schedule_everything
+
+    call_command("migrate", verbosity=0)
+    users = get_user_model().objects
+    if not users.filter(username="admin").exists():
+        users.create_superuser("admin", "admin@localhost", "admin")
+    schedule_everything(address)
+    print(f"\n  Sisy's demo: {address}")
+    print(f"  Admin:       {address}admin/   user admin, password admin")
+    print("  It ends with Ctrl-C, and then shows its ledger.\n", flush=True)
+
+
+def serve(port: int, seconds: float | None) -> bool:
+    """Run the site until Ctrl-C, or for some seconds; return whether it ended well."""
+    command = [sys.executable, "-m", "uvicorn", "demosite.asgi:application"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+    site = subprocess.Popen(command, cwd=HERE, start_new_session=True)
+    try:
+        return site.wait(seconds) == 0
+    except subprocess.TimeoutExpired:
+        return stop(site)
+    except KeyboardInterrupt:
+        print("\nStopping …", flush=True)
+        return stop(site)
+
+
+def stop(site: subprocess.Popen[bytes]) -> bool:
+    site.send_signal(signal.SIGTERM)
+    return site.wait(30) in (0, -signal.SIGTERM)
+
+
+def print_ledger() -> bool:
+    """Print how each task fared; return whether all did, and none ran late or failed."""
+    from django.db.models import Count, F, Max, Q
+
+    from sisy.models import Run
+
+    rows = (
+        Run.objects.values("label")
+        .annotate(
+            runs=Count("id", filter=Q(state="succeeded")),
+            failed=Count("id", filter=Q(state__in=["failed", "timed out", "lost"])),
+            lateness=Max(F("started_at") - F("ready_at")),
+        )
+        .order_by("label")
+    )
+    width = max((len(row["label"]) for row in rows), default=4)
+    print(f"\n{'task':{width}}  {'runs':>5}  {'failed':>6}  largest lateness")
+    for row in rows:
+        late = "-" if row["lateness"] is None else f"{row['lateness'].total_seconds():.3f} s"
+        print(f"{row['label']:{width}}  {row['runs']:5}  {row['failed']:6}  {late:>16}")
+    if not rows:
+        print("Nothing ran.")
+    return bool(rows) and not any(row["failed"] for row in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,11 @@
+from django.contrib import admin
+from django.urls import path
+
+from watch import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("remind/", views.remind, name="remind"),
+    path("health/", views.health, name="health"),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,61 @@
+"""Pages that are watched, what was seen, and the numbers of each day."""
+
+import urllib.request
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+
+class Page(models.Model):
+    """A page that is looked at again and again."""
+
+    url = models.URLField()
+    status = models.IntegerField(null=True, editable=False)
+    checks = models.IntegerField(default=0, editable=False)
+
+    def __str__(self) -> str:
+        return self.url
+
+    def check_now(self, message: dict[str, Any]) -> int:
+        """Fetch the page and keep what came (an instance method that saves its object)."""
+        with urllib.request.urlopen(self.url, timeout=5) as response:
+            self.status = response.status
+        self.checks += 1
+        self.save()
+        Sighting.objects.create(page=self, status=self.status, seen_at=timezone.now())
+        return self.status
+
+
+class Sighting(models.Model):
+    """What a look at a page found."""
+
+    page = models.ForeignKey(Page, on_delete=models.CASCADE)
+    status = models.IntegerField()
+    seen_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.status}"
+
+    @staticmethod
+    def count(message: dict[str, Any]) -> int:
+        """Return how many there are (a static method)."""
+        return Sighting.objects.count()
+
+
+class DayTotal(models.Model):
+    """How many looks there were on a day."""
+
+    day = models.DateField(unique=True)
+    sightings = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.sightings}"
+
+    @classmethod
+    def roll_up(cls, message: dict[str, Any]) -> int:
+        """Add up today's looks (a class method)."""
+        today = timezone.now().date()
+        sightings = Sighting.objects.filter(seen_at__date=today).count()
+        cls.objects.update_or_create(day=today, defaults={"sightings": sightings})
+        return sightings

@@ -1,0 +1,30 @@
+"""The demo's pages."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from sisy.models import Run, Task
+from watch import jobs
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """Show the tasks and the latest of the ledger."""
+    return render(
+        request,
+        "watch/home.html",
+        {"tasks": Task.objects.exclude(state="retired"), "runs": Run.objects.all()[:20]},
+    )
+
+
+@require_POST
+def remind(request: HttpRequest) -> HttpResponse:
+    """Post a reminder: a task that runs once."""
+    text = request.POST.get("text", "").strip()[:200] or "nothing in particular"
+    Task.run_once(jobs.remind, userdata={"text": text})
+    return redirect("home")
+
+
+def health(request: HttpRequest) -> HttpResponse:
+    """Say that all is well."""
+    return HttpResponse("well\n", content_type="text/plain")
