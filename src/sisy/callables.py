@@ -3,7 +3,6 @@
 import difflib
 import importlib
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -244,8 +243,6 @@ def _import_longest(path: str) -> tuple[ModuleType, list[str]]:
     names = path.split(".")
     for length in range(len(names), 0, -1):
         module_path = ".".join(names[:length])
-        if module_path in sys.modules:
-            return sys.modules[module_path], names[length:]
         try:
             return importlib.import_module(module_path), names[length:]
         except ModuleNotFoundError as error:
