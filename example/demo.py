@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+FAILURES = ("failed", "timed out", "lost")
 
 
 def main() -> int:
@@ -83,28 +84,37 @@ def stop(site: subprocess.Popen[bytes]) -> bool:
 
 
 def print_ledger() -> bool:
-    """Print how each task fared; return whether all did, and none ran late or failed."""
+    """Print how each task fared; return whether runs succeeded, and none failed."""
     from django.db.models import Count, F, Max, Q
 
     from sisy.models import Run
 
+    def count(*states: str) -> Count:
+        return Count("id", filter=Q(state__in=states))
+
     rows = (
         Run.objects.values("label")
         .annotate(
-            runs=Count("id", filter=Q(state="succeeded")),
-            failed=Count("id", filter=Q(state__in=["failed", "timed out", "lost"])),
+            runs=count("succeeded"),
+            failed=count(*FAILURES),
+            left_out=count("missed", "skipped", "cancelled"),
             lateness=Max(F("started_at") - F("ready_at")),
         )
         .order_by("label")
     )
     width = max((len(row["label"]) for row in rows), default=4)
-    print(f"\n{'task':{width}}  {'runs':>5}  {'failed':>6}  largest lateness")
+    print(f"\n{'task':{width}}  {'runs':>5}  {'failed':>6}  {'left out':>8}  largest lateness")
     for row in rows:
         late = "-" if row["lateness"] is None else f"{row['lateness'].total_seconds():.3f} s"
-        print(f"{row['label']:{width}}  {row['runs']:5}  {row['failed']:6}  {late:>16}")
-    if not rows:
-        print("Nothing ran.")
-    return bool(rows) and not any(row["failed"] for row in rows)
+        print(
+            f"{row['label']:{width}}  {row['runs']:5}  {row['failed']:6}  {row['left_out']:8}  "
+            f"{late:>16}"
+        )
+    for run in Run.objects.filter(state__in=FAILURES):
+        print(f"\n{run} {run.state}: {run.reason}")
+    print(f"\n{sum(row['runs'] for row in rows)} runs succeeded.")
+    failed = any(row["failed"] for row in rows)
+    return any(row["runs"] for row in rows) and not failed
 
 
 if __name__ == "__main__":
