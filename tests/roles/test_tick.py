@@ -237,6 +237,29 @@ def test_a_run_that_would_overlap_is_skipped_with_what_blocked_it():
     assert skipped.reason == f"Run {first.pk} of the task was still going."
 
 
+def test_what_a_slow_moment_brings_together_runs_one_after_the_other():
+    scheduled("* * * * * *")
+    now = NOON + 3 * SECOND
+    tick("default", now)
+    for _ in range(3):
+        [run] = claim(worker(), ["default"], 10, now)
+        finish(run, now)
+    assert states() == ["succeeded"] * 3
+
+
+def test_what_no_worker_came_to_for_long_does_not_pile_up():
+    scheduled("* * * * * *")
+    for second in range(1, 61):
+        tick("default", NOON + second * SECOND)
+    [run] = claim(worker(), ["default"], 4, NOON + MINUTE)
+    assert run.due_at == NOON + SECOND
+    assert claim(worker(), ["default"], 4, NOON + MINUTE) == []
+    assert states().count(RunState.SKIPPED) == 53
+    finish(run, NOON + MINUTE)
+    [run] = claim(worker(), ["default"], 4, NOON + MINUTE)
+    assert run.due_at == NOON + 55 * SECOND
+
+
 def test_a_task_that_allows_overlap_runs_beside_itself():
     scheduled(allow_overlap=True)
     for minute in (1, 2):

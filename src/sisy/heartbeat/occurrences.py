@@ -2,13 +2,10 @@
 
 import zlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sisy.models import Missed, Task
-from sisy.models.timing import RESOLUTION, Timing
-
-PUNCTUAL = timedelta(seconds=5)
-"""An occurrence found within this time was not missed: the heartbeat was slow, not away."""
+from sisy.models.timing import PUNCTUAL, RESOLUTION, Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

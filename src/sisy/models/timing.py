@@ -18,6 +18,9 @@ FIELDS = frozenset({"schedule", "timezone", "start_running", "end_running"})
 
 RESOLUTION = timedelta(microseconds=1)
 
+PUNCTUAL = timedelta(seconds=5)
+"""An occurrence found within this time was not missed: somebody was slow, not away."""
+
 
 def fingerprint() -> Combinable:
     """Return what the database computes from the columns that decide when a task is due.

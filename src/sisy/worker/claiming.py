@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from sisy.models import Origin, Process, Run, RunState, Task, TaskState
+from sisy.models.timing import PUNCTUAL
 
 
 def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> list[Run]:
@@ -15,6 +16,16 @@ def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> 
     A run that may not start beside another one of its task is settled by the task's policy: this
     is decided here and not when it was planned, since only now is it known what still runs.
     """
+    while True:
+        starting, was_skipped = _claim_batch(holder, queues, limit, now)
+        if starting or not was_skipped:
+            return starting
+
+
+def _claim_batch(
+    holder: Process, queues: Sequence[str], limit: int, now: datetime
+) -> tuple[list[Run], bool]:
+    """Return the runs to start, and whether others made room by being skipped."""
     using = holder._state.db or "default"
     ledger = Run.objects.using(using)
     with transaction.atomic(using=using):
@@ -22,13 +33,13 @@ def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> 
         locked = ready.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit]
         pks = list(locked)
         if not pks:
-            return []
+            return [], False
         candidates = sorted(
             ledger.filter(pk__in=pks).select_related("task"), key=lambda run: pks.index(run.pk)
         )
-        starting = _settle_overlaps(using, candidates, now)
+        starting, skipped = _settle_overlaps(using, candidates, now)
         _start(ledger, starting, holder, now)
-    return starting
+    return starting, bool(skipped)
 
 
 def _start(ledger: QuerySet[Run], runs: list[Run], holder: Process, now: datetime) -> None:
@@ -48,31 +59,47 @@ def _start(ledger: QuerySet[Run], runs: list[Run], holder: Process, now: datetim
         )
 
 
-def _settle_overlaps(using: str, candidates: list[Run], now: datetime) -> list[Run]:
-    """Return the runs that may start; others are recorded as skipped, or go on waiting.
+def _settle_overlaps(
+    using: str, candidates: list[Run], now: datetime
+) -> tuple[list[Run], list[Run]]:
+    """Return the runs that may start, and those that were skipped; others go on waiting.
 
     Whoever starts a run that must run alone holds the lock on its task, so that two workers
     cannot both find that nothing of the task runs.
     """
     alone = {run.task.pk for run in candidates if run.task and not run.task.allow_overlap}
     if not alone:
-        return candidates
+        return candidates, []
     tasks = Task.objects.using(using).filter(pk__in=alone).order_by("pk")
     locked = set(tasks.select_for_update(skip_locked=True).values_list("pk", flat=True))
     running = Run.objects.using(using).running().filter(task__in=locked)
-    busy: dict[int | None, int] = dict(running.values_list("task_id", "pk"))
+    busy: dict[int | None, tuple[int, datetime]] = {
+        task: (pk, started_at or now)
+        for task, pk, started_at in running.values_list("task_id", "pk", "started_at")
+    }
     starting: list[Run] = []
+    skipped: list[Run] = []
     for run in sorted(candidates, key=lambda run: run.pk):
         if run.task_id not in alone:
             starting.append(run)
         elif run.task_id not in locked:
             continue
-        elif run.task_id in busy:
-            _skip(using, run, blocked_by=busy[run.task_id], now=now)
-        else:
-            busy[run.task_id] = run.pk
+        elif run.task_id not in busy:
+            busy[run.task_id] = (run.pk, now)
             starting.append(run)
-    return starting
+        elif not _may_take_its_turn(run, busy[run.task_id][1], now):
+            _skip(using, run, blocked_by=busy[run.task_id][0], now=now)
+            skipped.append(run)
+    return starting, skipped
+
+
+def _may_take_its_turn(run: Run, blocked_since: datetime, now: datetime) -> bool:
+    """Whether a blocked run goes on waiting.
+
+    It does if nothing of its task was going yet when it became ready, and this is not long ago:
+    then a slow moment of ours, and no long run of the task, has brought the two together.
+    """
+    return run.ready_at <= blocked_since and run.ready_at >= now - PUNCTUAL
 
 
 def _skip(using: str, run: Run, blocked_by: int, now: datetime) -> None:
