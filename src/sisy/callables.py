@@ -16,6 +16,7 @@ from django.db import models
 from sisy.exceptions import CallableError, TargetMissing
 
 PATH_LIMIT = 500
+PK_LIMIT = 255
 
 Function = Callable[[dict[str, Any]], object]
 
@@ -175,22 +176,26 @@ def _target_from(target: Any) -> Target:
         return Target(path=path, pk=_serialised(model, instance.pk))
     if isinstance(target, MethodType):
         owner: Any = target.__self__
-        return Target(path=f"{owner.__module__}.{owner.__qualname__}.{target.__name__}")
+        return _target_named(owner.__module__, f"{owner.__qualname__}.{target.__name__}")
     if not isinstance(target, FunctionType):
         raise CallableError(_refusal(target))
     if target.__name__ == "<lambda>":
         raise CallableError("A lambda has no name to find it by. Write it as a function.")
-    if "<locals>" in target.__qualname__:
+    return _target_named(target.__module__, target.__qualname__)
+
+
+def _target_named(module: str, qualname: str) -> Target:
+    if "<locals>" in qualname:
         raise CallableError(
-            f"{target.__qualname__} is defined inside a function, where a worker cannot find it. "
+            f"{qualname} is defined inside a function, where a worker cannot find it. "
             "Move it to the top of its module."
         )
-    if target.__module__ == "__main__":
+    if module == "__main__":
         raise CallableError(
-            f"{target.__qualname__} is defined in the main script, which a worker does not run. "
+            f"{qualname} is defined in the main script, which a worker does not run. "
             "Move it into a module that can be imported."
         )
-    return Target(path=f"{target.__module__}.{target.__qualname__}")
+    return Target(path=f"{module}.{qualname}")
 
 
 def _refusal(value: object) -> str:
@@ -241,21 +246,29 @@ def _find(path: str) -> _Found:
 def _import_longest(path: str) -> tuple[ModuleType, list[str]]:
     """Import the longest part of ``path`` that is a module; return it and the names after it."""
     names = path.split(".")
-    for length in range(len(names), 0, -1):
+    module = None
+    for length in range(1, len(names) + 1):
         module_path = ".".join(names[:length])
         try:
-            return importlib.import_module(module_path), names[length:]
-        except ModuleNotFoundError as error:
-            if error.name is None or not (module_path + ".").startswith(error.name + "."):
-                raise TargetMissing(
-                    f"{path} cannot be imported: {module_path} needs {error.name!r}, "
-                    "which is not installed."
-                ) from error
+            module = importlib.import_module(module_path)
         except Exception as error:
-            raise TargetMissing(
-                f"{path} cannot be imported: {module_path} raises {type(error).__name__}: {error}."
-            ) from error
-    raise TargetMissing(f"{path} leads nowhere: there is no module {names[0]!r}.")
+            if not isinstance(error, ModuleNotFoundError) or error.name != module_path:
+                raise TargetMissing(
+                    f"{path} cannot be imported: {module_path} {_trouble(error)}."
+                ) from error
+            if module is None:
+                raise TargetMissing(
+                    f"{path} leads nowhere: there is no module {module_path!r}."
+                ) from None
+            return module, names[length - 1 :]
+    assert module is not None
+    return module, []
+
+
+def _trouble(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"needs {error.name!r}, which is not installed"
+    return f"raises {type(error).__name__}: {error}"
 
 
 def _name_of(owner: Any) -> str:
@@ -311,7 +324,13 @@ def _primary_key(model: type[models.Model], text: str | None) -> Any:
 def _serialised(model: type[models.Model], pk: Any) -> str:
     field = model._meta.pk
     assert field is not None
-    return field.value_to_string(model(**{field.attname: pk}))
+    text = field.value_to_string(model(**{field.attname: pk}))
+    if len(text) > PK_LIMIT:
+        raise CallableError(
+            f"The primary key of {model._meta.label} has {len(text)} characters; Sisy keeps up "
+            f"to {PK_LIMIT}. Use a function that looks the object up."
+        )
+    return text
 
 
 def _check_parameters(found: _Found, kind: Kind, path: str) -> None:

@@ -1,0 +1,294 @@
+"""What cannot be called, and in which words it is refused."""
+
+import sys
+import types
+
+import pytest
+
+from sisy.callables import PATH_LIMIT, target_of
+from sisy.exceptions import CallableError, TargetMissing
+from tests.app import jobs, models, odd_jobs
+from tests.app.models import Counter, NamedCounter, UUIDCounter
+
+ODD = "tests.app.odd_jobs"
+MODELS = "tests.app.models"
+UUID = "b8f52a3a-63d6-4b2e-9f52-0a8f6a1c8a11"
+
+
+def refusal(target, pk=None, error=CallableError):
+    with pytest.raises(error) as caught:
+        target_of(target, pk)
+    assert type(caught.value) is error
+    return str(caught.value)
+
+
+def wrong_parameters(name, came):
+    return (
+        f"{ODD}.{name} must take exactly one parameter, named message; it takes: {came}.",
+        refusal(getattr(odd_jobs, name)),
+        refusal(f"{ODD}.{name}"),
+    )
+
+
+def test_a_module_is_refused():
+    message = "tests.app.jobs is a module. Give a function in it."
+    assert refusal(jobs) == message
+    assert refusal("tests.app.jobs") == message
+
+
+def test_a_class_is_refused():
+    message = "Counter is a class. Give one of its class or static methods."
+    assert refusal(Counter) == message
+    assert refusal(f"{MODELS}.Counter") == message
+
+
+def test_a_lambda_is_refused():
+    message = "A lambda has no name to find it by. Write it as a function."
+    assert refusal(lambda message: None) == message
+    assert refusal(odd_jobs.anonymous) == message
+
+
+def test_by_path_a_lambda_has_a_name():
+    assert target_of(f"{ODD}.anonymous").path == f"{ODD}.anonymous"
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        (odd_jobs.make_nested(), "make_nested.<locals>.nested"),
+        (odd_jobs.decorated_carelessly, "replaced.<locals>.replacement"),
+        (odd_jobs.make_local_class().record, "make_local_class.<locals>.Local.record"),
+    ],
+)
+def test_what_is_defined_inside_a_function_is_refused(target, name):
+    assert refusal(target) == (
+        f"{name} is defined inside a function, where a worker cannot find it. "
+        "Move it to the top of its module."
+    )
+
+
+def test_what_the_main_script_defines_is_refused(monkeypatch):
+    main = types.ModuleType("__main__")
+    source = (
+        "def job(message): ...\nclass Clerk:\n    @classmethod\n    def job(cls, message): ..."
+    )
+    exec(source, main.__dict__)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    for target, name in ((main.job, "job"), (main.Clerk.job, "Clerk.job")):
+        assert refusal(target) == (
+            f"{name} is defined in the main script, which a worker does not run. "
+            "Move it into a module that can be imported."
+        )
+
+
+def test_a_method_without_its_object_is_refused():
+    message = (
+        f"{MODELS}.Counter.tick is a method of instances. Give the saved object's own method, "
+        "or, with the path, the object's primary key as pk_override."
+    )
+    assert refusal(Counter.tick) == message
+    assert refusal(f"{MODELS}.Counter.tick") == message
+
+
+@pytest.mark.parametrize(
+    ("unsaved", "name"),
+    [(Counter(), "Counter"), (Counter(pk=7), "Counter"), (UUIDCounter(), "UUIDCounter")],
+)
+def test_a_method_of_an_unsaved_object_is_refused(unsaved, name):
+    assert refusal(unsaved.tick) == (
+        f"{name}.tick is a method of an unsaved {name}. "
+        "Save the object first, so that a worker can find it."
+    )
+
+
+def test_a_method_of_what_is_no_model_is_refused():
+    assert refusal(odd_jobs.Plain().method) == (
+        "Plain.method is a method of a Plain, which is no Django model: a worker could not find "
+        "the object again. Use a method of a saved model instance, a class method, or a function."
+    )
+    by_name = (
+        f"{ODD}.Plain.method is a method of Plain, which is no Django model: a worker could not "
+        "find the object. Make it a class or static method."
+    )
+    assert refusal(odd_jobs.Plain.method) == by_name
+    assert refusal(f"{ODD}.Plain.method") == by_name
+
+
+def test_a_method_of_an_abstract_model_is_refused():
+    assert refusal(f"{MODELS}.AbstractCounter.tick", 7) == (
+        "testapp.AbstractCounter is abstract and has no objects. Name a model that inherits it."
+    )
+
+
+def test_a_partial_is_refused():
+    message = (
+        "A functools.partial has no name to find it by. Write a function, and put what it "
+        "binds into userdata."
+    )
+    assert refusal(odd_jobs.bound) == message
+    assert refusal(f"{ODD}.bound") == message
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (print, "<built-in function print> is a builtin_function_or_method"),
+        (odd_jobs.a_number, "7 is a int"),
+        (None, "None is a NoneType"),
+    ],
+)
+def test_what_is_no_function_is_refused(value, shown):
+    assert refusal(value) == (
+        f"{shown}. Give a function, a class method, a static "
+        "method, the method of a saved model instance, or the dotted path of one."
+    )
+
+
+def test_a_callable_object_is_refused():
+    assert " is a Callable. Give a function, a class method, " in refusal(odd_jobs.callable_object)
+    assert " is a Callable. Give a function, " in refusal(f"{ODD}.callable_object")
+
+
+@pytest.mark.parametrize(
+    ("name", "came"),
+    [
+        ("no_parameter", "none"),
+        ("other_name", "event"),
+        ("star", "*message"),
+        ("double_star", "**message"),
+        ("star_as_well", "message, *rest"),
+        ("with_default", "message, more=None"),
+        ("keyword_only", "message"),
+    ],
+)
+def test_parameters_other_than_the_one_message_are_refused(name, came):
+    expected, by_object, by_path = wrong_parameters(name, came)
+    assert by_object == by_path == expected
+
+
+def test_two_parameters_are_refused():
+    assert refusal(jobs.two_parameters) == (
+        "tests.app.jobs.two_parameters must take exactly one parameter, named message; "
+        "it takes: message, other."
+    )
+
+
+def test_a_default_of_the_one_message_does_no_harm():
+    assert target_of(odd_jobs.default_message).path == f"{ODD}.default_message"
+
+
+def test_a_function_whose_name_leads_to_another_one_is_refused():
+    assert refusal(odd_jobs.kept) == (
+        f"{ODD}.renamed is not the callable that was given: a worker would call another one. "
+        "Give the callable under the name by which its module knows it."
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["noop", "", "a..b", ".a", "tests app.jobs.noop", "a-b.c", "a.b()"]
+)
+def test_what_is_no_dotted_path_is_refused(path):
+    assert refusal(path) == (
+        f"{path!r} is no dotted path. Write it as package.module.function "
+        "or package.module.Class.method."
+    )
+
+
+def test_a_path_that_is_too_long_is_refused():
+    path = "a." + "b" * PATH_LIMIT
+    assert refusal(path) == "A path has up to 500 characters, not 502."
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (
+            "nowhere.at.all",
+            "nowhere.at.all leads nowhere: there is no module 'nowhere'.",
+        ),
+        (
+            "tests.app.jobz.noop",
+            "tests.app.jobz.noop leads nowhere: the module tests.app has no 'jobz'. "
+            "Did you mean 'jobs'?",
+        ),
+        (
+            "tests.app.jobs.nop",
+            "tests.app.jobs.nop leads nowhere: the module tests.app.jobs has no 'nop'. "
+            "Did you mean 'noop'?",
+        ),
+        (
+            f"{MODELS}.Counter.swep",
+            f"{MODELS}.Counter.swep leads nowhere: Counter has no 'swep'. Did you mean 'sweep'?",
+        ),
+        (
+            "tests.app.jobs.xyzzy_qwerty",
+            "tests.app.jobs.xyzzy_qwerty leads nowhere: the module tests.app.jobs has no "
+            "'xyzzy_qwerty'.",
+        ),
+        (
+            "tests.app.broken_jobs.job",
+            "tests.app.broken_jobs.job cannot be imported: tests.app.broken_jobs raises "
+            "RuntimeError: no luck today.",
+        ),
+        (
+            "tests.app.needy_jobs.job",
+            "tests.app.needy_jobs.job cannot be imported: tests.app.needy_jobs needs "
+            "'a_package_that_is_not_there', which is not installed.",
+        ),
+    ],
+)
+def test_a_path_that_leads_nowhere_says_why(path, message):
+    assert refusal(path, error=TargetMissing) == message
+
+
+def test_a_primary_key_goes_with_instance_methods_only():
+    assert refusal("tests.app.jobs.noop", 7) == (
+        "pk_override was given, but tests.app.jobs.noop is a function, not the method of an "
+        "instance. Leave pk_override out."
+    )
+    assert "is a classmethod, not the method" in refusal(f"{MODELS}.Counter.sweep", 7)
+    assert "is a staticmethod, not the method" in refusal(f"{MODELS}.Counter.static_sweep", 7)
+
+
+def test_a_primary_key_goes_with_paths_only():
+    assert refusal(jobs.noop, 7) == (
+        "pk_override goes with a dotted path; a callable that is given as an object brings "
+        "its own. Leave pk_override out."
+    )
+
+
+def test_a_primary_key_that_its_field_cannot_read_is_refused():
+    assert refusal(f"{MODELS}.Counter.tick", "seven") == (
+        "'seven' is no primary key of testapp.Counter: “seven” value must be an integer."
+    )
+    assert refusal(f"{MODELS}.UUIDCounter.tick", "seven") == (
+        "'seven' is no primary key of testapp.UUIDCounter: “seven” is not a valid UUID."
+    )
+
+
+def test_a_primary_key_that_is_too_long_to_be_kept_is_refused():
+    assert refusal(f"{MODELS}.NamedCounter.tick", "a" * 256) == (
+        "The primary key of testapp.NamedCounter has 256 characters; Sisy keeps up to 255. "
+        "Use a function that looks the object up."
+    )
+    named = NamedCounter(name="a" * 256)
+    named._state.adding = False
+    assert "has 256 characters; Sisy keeps up to 255." in refusal(named.tick)
+
+
+def test_a_composite_primary_key_is_refused():
+    message = (
+        "testapp.Pair has a composite primary key, which Sisy cannot store. "
+        "Use a function that looks the object up."
+    )
+    assert refusal(f"{MODELS}.Pair.tick", "[1, 2]") == message
+    pair = models.Pair(left=1, right=2)
+    pair._state.adding = False
+    assert refusal(pair.tick) == message
+
+
+def test_the_parameters_of_a_method_are_those_beside_self():
+    assert refusal(f"{MODELS}.Counter.with_more", 7) == (
+        f"{MODELS}.Counter.with_more must take exactly one parameter, named message; "
+        "it takes: message, more=None."
+    )
