@@ -221,19 +221,39 @@ class Task(TaskColumns):
         """
         using = using or router.db_for_write(Task, instance=self)
         if self._state.adding:
-            validation.check(self, OWNER_FIELDS)
+            self._insert(force_insert=force_insert, force_update=force_update, using=using)
+            return
+        changed = self._changed() if update_fields is None else _owners(update_fields)
+        if not changed:
+            return
+        validation.check(self, changed)
+        with transaction.atomic(using=using):
+            super().save(force_update=force_update, using=using, update_fields=changed)
+            if changed & (timing.FIELDS | {"iterations"}):
+                activation.plan_anew(self, clock.now(using))
+            self._remember_once_committed(changed, using)
+
+    def _insert(self, *, using: str, **options: Any) -> None:
+        validation.check(self, OWNER_FIELDS)
+        self._begin_anew()
+        pk = self.pk
+        try:
             with transaction.atomic(using=using):
                 self.created_at = clock.now(using)
-                super().save(force_insert=force_insert, force_update=force_update, using=using)
+                super().save(using=using, **options)
                 activation.activate(self, self.created_at)
-        else:
-            changed = self._changed() if update_fields is None else _owners(update_fields)
-            validation.check(self, changed)
-            with transaction.atomic(using=using):
-                super().save(force_update=force_update, using=using, update_fields=changed)
-                if changed & (timing.FIELDS | {"iterations"}):
-                    activation.plan_anew(self, clock.now(using))
-        self._remember()
+                self._remember_once_committed(OWNER_FIELDS, using)
+        except BaseException:
+            self.pk, self._state.adding = pk, True  # so that it can be mended, and saved then
+            raise
+
+    def _begin_anew(self) -> None:
+        """Forget what the scheduler knew of the task of which this one is a copy."""
+        for field in self._meta.concrete_fields:
+            if field.name in SCHEDULER_FIELDS - {"state"}:
+                setattr(self, field.name, field.get_default())
+        if self.state != TaskState.PAUSED and self.schedule:
+            self.state = TaskState.ACTIVE
 
     def delete(
         self, using: str | None = None, keep_parents: bool = False
@@ -249,7 +269,7 @@ class Task(TaskColumns):
         cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any
     ) -> Self:
         task = super().from_db(db, field_names, values, **kwargs)
-        task._remember()
+        task._remember(task._snapshot(OWNER_FIELDS))
         return task
 
     def refresh_from_db(
@@ -259,7 +279,7 @@ class Task(TaskColumns):
         from_queryset: models.QuerySet[Self] | None = None,
     ) -> None:
         super().refresh_from_db(using, fields, from_queryset)
-        self._remember()
+        self._remember(self._snapshot(OWNER_FIELDS if fields is None else frozenset(fields)))
 
     def _submit(self, origin: Origin, ready_at: datetime, now: datetime) -> Run:
         run = Run.of(self, now=now, origin=origin, ready_at=ready_at, payload=self.userdata)
@@ -269,25 +289,33 @@ class Task(TaskColumns):
         transaction.on_commit(announce, using=using, robust=True)
         return run
 
-    def _remember(self) -> None:
-        """Keep what the database holds, so that ``save()`` can tell what changed."""
-        self._stored = {
-            name: copy.deepcopy(value)
-            for name, value in self.__dict__.items()
-            if name in OWNER_FIELDS
+    def _snapshot(self, names: Collection[str]) -> dict[str, Any]:
+        return {
+            name: copy.deepcopy(value) for name, value in self.__dict__.items() if name in names
         }
 
+    def _remember(self, snapshot: dict[str, Any]) -> None:
+        """Keep what the database holds, so that ``save()`` can tell what changed."""
+        self._stored = {**self.__dict__.get("_stored", {}), **snapshot}
+
+    def _remember_once_committed(self, names: Collection[str], using: str) -> None:
+        """After a rollback the columns are still to be saved."""
+        transaction.on_commit(partial(self._remember, self._snapshot(names)), using=using)
+
     def _changed(self) -> frozenset[str]:
-        nothing = object()
+        stored = self.__dict__.get("_stored", {})
         return frozenset(
             name
             for name, value in self.__dict__.items()
-            if name in OWNER_FIELDS and self._stored.get(name, nothing) != value
+            if name in OWNER_FIELDS and (name not in stored or stored[name] != value)
         )
 
 
+PROPERTIES = {"userdata": "_extra_data", "allow_overlap": "overlap"}
+
+
 def _owners(update_fields: Iterable[str]) -> frozenset[str]:
-    names = frozenset(update_fields)
+    names = frozenset(PROPERTIES.get(name, name) for name in update_fields)
     if taken := names & SCHEDULER_FIELDS:
         raise ValueError(
             f"update_fields names {min(taken)!r}, which only the scheduler writes. "

@@ -64,14 +64,25 @@ def json_dict(value: Any, name: str = "userdata") -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{name} must be a dict, not {type(value).__name__}.")
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{name} must hold what JSON can hold: {error}.") from None
-    if "\\u0000" in text:
-        raise ValueError(f"{name} must not hold the character NUL, which databases refuse.")
+    if flaw := unstorable_in(text):
+        raise ValueError(f"{name} must not hold {flaw}, which databases refuse.")
     if stray := _stray_key(value):
         raise ValueError(f"{name} must have texts as keys, but {stray[0]!r} is none.")
     return value
+
+
+def unstorable_in(text: str) -> str:
+    """Return what databases refuse of a JSON text that keeps its characters; empty if nothing."""
+    if "\\u0000" in text.replace("\\\\", ""):
+        return "the character NUL"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half of a surrogate pair"
+    return ""
 
 
 def _stray_key(value: Any) -> list[Any]:

@@ -1,0 +1,148 @@
+"""What becomes of a task whose schedule, zone or window is changed, by whatever way."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+
+from sisy import clock
+from sisy.heartbeat import planning, tick
+from sisy.models import Run, Task, TaskState, task_with_callable
+from tests.app import jobs
+from tests.conftest import SettableClock
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+SECOND, MINUTE, HOUR, DAY = (
+    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
+)
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    at_time(NOON)
+
+
+def saved(schedule="* * * * *", **fields):
+    task = task_with_callable(jobs.noop, schedule=schedule, timezone="UTC", **fields)
+    task.save()
+    return task
+
+
+def read(task):
+    return Task.objects.get(pk=task.pk)
+
+
+def clock_at(moment):
+    return clock.use(SettableClock(moment))
+
+
+def test_a_tick_between_read_and_save_undoes_no_edit_and_is_not_undone():
+    task = saved()
+    edited = read(task)
+    edited.schedule = "0 * * * *"
+    tick("default", NOON + MINUTE)
+    with clock_at(NOON + MINUTE + SECOND):
+        edited.save()
+    kept = read(task)
+    assert (kept.schedule, kept.next_run) == ("0 * * * *", NOON + HOUR)
+    assert (kept.mark, kept.last_run, kept.runs_planned) == (NOON + MINUTE, NOON + MINUTE, 1)
+
+
+def test_a_new_schedule_counts_from_now_on_and_never_for_the_past():
+    task = saved("0 0 1 1 *")
+    with clock_at(NOON + 90 * MINUTE):
+        task.schedule = "0 * * * *"
+        task.save()
+    assert task.next_run == read(task).next_run == NOON + 2 * HOUR
+    tick("default", NOON + 90 * MINUTE)
+    assert not Run.objects.exists()
+
+
+def test_a_new_schedule_does_not_repeat_what_was_planned_ahead_of_a_clock_that_was_set_back():
+    task = saved()
+    tick("default", NOON + MINUTE)
+    with clock_at(NOON):
+        task.schedule = "*/1 * * * *"
+        task.save()
+    assert read(task).next_run == NOON + 2 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "next_run"),
+    [
+        ("timezone", "Asia/Kathmandu", NOON + 15 * MINUTE),
+        ("start_running", NOON + 5 * HOUR, NOON + 5 * HOUR),
+        ("schedule", "30 * * * *", NOON + 30 * MINUTE),
+    ],
+)
+def test_each_column_of_the_timing_plans_anew(name, value, next_run):
+    task = saved("0 * * * *")
+    setattr(task, name, value)
+    task.save()
+    assert read(task).next_run == next_run
+
+
+def test_a_window_that_ends_before_the_next_occurrence_retires_the_task():
+    task = saved("0 * * * *")
+    task.end_running = NOON + MINUTE
+    task.save()
+    assert (read(task).state, read(task).next_run) == (TaskState.RETIRED, None)
+
+
+def test_a_save_of_the_schedule_in_the_middle_of_a_run_moves_no_mark():
+    task = saved()
+    tick("default", NOON + MINUTE)
+    in_the_run = Run.objects.get().task
+    with clock_at(NOON + MINUTE + SECOND):
+        in_the_run.schedule = "*/5 * * * *"
+        in_the_run.save()
+    kept = read(task)
+    assert (kept.mark, kept.runs_planned) == (NOON + MINUTE, 1)
+    tick("default", NOON + 5 * MINUTE)
+    assert list(Run.objects.order_by("due_at").values_list("due_at", flat=True)) == [
+        NOON + MINUTE,
+        NOON + 5 * MINUTE,
+    ]
+
+
+def test_a_queryset_update_of_the_schedule_is_planned_by_the_next_tick():
+    task = saved()
+    Task.objects.filter(pk=task.pk).update(schedule="30 * * * *")
+    assert read(task).next_run is None
+    tick("default", NOON + SECOND)
+    assert read(task).next_run == NOON + 30 * MINUTE
+
+
+def test_a_queryset_update_of_something_else_plans_nothing_anew():
+    task = saved()
+    Task.objects.filter(pk=task.pk).update(queue="slow")
+    assert read(task).next_run == NOON + MINUTE
+
+
+def test_a_queryset_update_of_the_schedule_does_not_wake_a_paused_task():
+    task = saved()
+    task.pause()
+    Task.objects.filter(pk=task.pk).update(schedule="30 * * * *")
+    tick("default", NOON + HOUR)
+    assert (read(task).state, Run.objects.count()) == (TaskState.PAUSED, 0)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "next_run"),
+    [
+        ("schedule", "30 * * * *", NOON + 30 * MINUTE),
+        ("timezone", "Asia/Kathmandu", NOON + 15 * MINUTE),
+        ("start_running", NOON + 5 * HOUR, NOON + 5 * HOUR),
+    ],
+)
+def test_raw_sql_is_found_by_the_audit_once(column, value, next_run):
+    task, other = saved("0 * * * *"), saved("0 * * * *")
+    if isinstance(value, datetime) and connection.vendor == "sqlite":
+        value = value.replace(tzinfo=None).isoformat(" ")
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE sisy_task SET {column} = %s WHERE id = %s", [value, task.pk])
+    assert planning.audit("default", NOON, 0, other.pk) == 1
+    assert planning.audit("default", NOON, 0, other.pk) == 0
+    assert (read(task).next_run, read(other).next_run) == (next_run, NOON + HOUR)

@@ -1,0 +1,196 @@
+# ruff: noqa: E501 - messages are asserted whole
+"""Tasks that save themselves: run some times, run once, run now."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import transaction
+
+from sisy import signals
+from sisy.exceptions import CallableError, ScheduleError
+from sisy.heartbeat import tick
+from sisy.models import Origin, Run, RunState, Task, TaskState, task_with_callable
+from tests.app import jobs
+from tests.app.models import Counter
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+SECOND, MINUTE, HOUR, DAY = (
+    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
+)
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    at_time(NOON)
+
+
+@pytest.fixture
+def rung():
+    """Return the list of runs for which the doorbell was rung."""
+    heard = []
+
+    def listen(*, runs, **kwargs):
+        heard.extend(runs)
+
+    signals.runs_waiting.connect(listen)
+    yield heard
+    signals.runs_waiting.disconnect(listen)
+
+
+def test_run_iterations_runs_ten_times_every_second_unless_told_otherwise():
+    task = Task.run_iterations(jobs.noop)
+    kept = Task.objects.get()
+    assert (kept.label, kept.schedule) == ("tests.app.jobs.noop", "* * * * * *")
+    assert (kept.iterations, kept.userdata) == (10, {})
+    assert task.next_run == kept.next_run == NOON + SECOND
+
+
+def test_run_iterations_takes_all_that_it_promises():
+    counter = Counter.objects.create()
+    Task.run_iterations(
+        counter.tick,
+        iterations=3,
+        label="thrice",
+        schedule="0 * * * *",
+        userdata={"a": 1},
+        run_immediately=True,
+        delay_until=NOON + 90 * MINUTE,
+    )
+    task = Task.objects.get()
+    assert (task.target_path, task.target_pk) == ("tests.app.models.Counter.tick", str(counter.pk))
+    assert (task.iterations, task.label, task.schedule) == (3, "thrice", "0 * * * *")
+    assert (task.userdata, task.start_running) == ({"a": 1}, NOON + 90 * MINUTE)
+    assert task.next_run == NOON + 90 * MINUTE
+
+
+def test_run_iterations_takes_its_first_three_arguments_by_position_too():
+    task = Task.run_iterations("tests.app.jobs.noop", 2, "twice", "0 * * * *")
+    assert (task.iterations, task.label, task.schedule) == (2, "twice", "0 * * * *")
+
+
+def test_run_iterations_after_a_delay_waits_for_its_schedule():
+    assert Task.run_iterations(
+        jobs.noop, schedule="0 * * * *", delay_until=NOON + 90 * MINUTE
+    ).next_run == (NOON + 2 * HOUR)
+
+
+def test_run_iterations_immediately_starts_now():
+    Task.run_iterations(jobs.noop, schedule="0 * * * *", run_immediately=True)
+    tick("default", NOON)
+    assert Run.objects.get().due_at == NOON
+
+
+def test_run_iterations_refuses_a_schedule_that_cannot_be_read():
+    with pytest.raises(ScheduleError):
+        Task.run_iterations(jobs.noop, schedule="61 * * * *")
+    assert not Task.objects.exists()
+
+
+@pytest.mark.parametrize("make", [Task.run_iterations, Task.run_once])
+def test_a_naive_delay_is_refused_with_the_cure(make):
+    with pytest.raises(ValueError) as caught:
+        make(jobs.noop, delay_until=datetime(2026, 5, 6))
+    assert str(caught.value) == (
+        "delay_until must be an aware datetime, but datetime.datetime(2026, 5, 6, 0, 0) has no time zone. "
+        "Write django.utils.timezone.make_aware(delay_until) or give it a tzinfo."
+    )
+    assert not Task.objects.exists()
+
+
+@pytest.mark.parametrize("make", [Task.run_iterations, Task.run_once])
+def test_a_delay_into_the_past_is_refused_with_how_long_ago_it_was(make):
+    with pytest.raises(ValueError) as caught:
+        make(jobs.noop, delay_until=NOON - HOUR)
+    assert str(caught.value) == (
+        "delay_until lies in the past: 2026-05-05T11:00:00+00:00 is 1:00:00 ago. "
+        "Give a later moment, or leave it out to run at once."
+    )
+    assert not Task.objects.exists()
+
+
+def test_a_delay_that_is_no_datetime_is_refused():
+    with pytest.raises(ValueError, match=r"^delay_until must be a datetime, not '2026-05-06'\.$"):
+        Task.run_once(jobs.noop, delay_until="2026-05-06")
+
+
+def test_a_delay_of_nothing_is_not_in_the_past():
+    Task.run_once(jobs.noop, delay_until=NOON)
+    assert Run.objects.get().ready_at == NOON
+
+
+@pytest.mark.parametrize("target", [jobs.noop, "tests.app.jobs.noop"])
+def test_run_once_submits_one_run_without_a_schedule(target):
+    task = Task.run_once(target, userdata={"text": "hello"})
+    run = Run.objects.get()
+    assert (run.task, run.origin, run.state) == (task, Origin.ONCE, RunState.WAITING)
+    assert (run.due_at, run.ready_at, run.payload) == (None, NOON, {"text": "hello"})
+    task.refresh_from_db()
+    assert (task.state, task.schedule, task.next_run) == (TaskState.RETIRED, "", None)
+    assert task.userdata == {"text": "hello"}
+    tick("default", NOON + DAY)
+    assert Run.objects.count() == 1
+
+
+def test_run_once_of_an_objects_method_names_the_object():
+    counter = Counter.objects.create()
+    Task.run_once(counter.tick)
+    assert Run.objects.get().target.resolve().__self__ == counter
+
+
+def test_run_once_after_a_delay_is_not_ready_before():
+    Task.run_once(jobs.noop, delay_until=NOON + HOUR)
+    assert not Run.objects.ready(NOON + HOUR - SECOND)
+    assert Run.objects.ready(NOON + HOUR).count() == 1
+
+
+def test_what_cannot_be_run_once_leaves_nothing_behind():
+    for wrong in ({"userdata": {1, 2}}, {"userdata": {"a": float("nan")}}):
+        with pytest.raises(ValueError, match=r"^userdata must "):
+            Task.run_once(jobs.noop, **wrong)
+    with pytest.raises(CallableError):
+        Task.run_once(jobs.two_parameters)
+    assert not Task.objects.exists()
+    assert not Run.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_run_once_leaves_with_the_callers_transaction(rung):
+    with transaction.atomic():
+        Task.run_once(jobs.noop)
+        assert rung == []
+    assert rung == [Run.objects.get()]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_run_once_is_gone_with_the_callers_transaction(rung):
+    with transaction.atomic():
+        Task.run_once(jobs.noop)
+        transaction.set_rollback(True)
+    assert (rung, Task.objects.count(), Run.objects.count()) == ([], 0, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_receiver_that_fails_does_not_keep_others_from_hearing(rung):
+    def fails(**kwargs):
+        raise RuntimeError
+
+    signals.runs_waiting.connect(fails)
+    try:
+        Task.run_once(jobs.noop)
+    finally:
+        signals.runs_waiting.disconnect(fails)
+    assert len(rung) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_run_now_runs_beside_the_schedule_which_goes_on(rung):
+    task = task_with_callable(jobs.noop, userdata={"a": 1}, queue="slow", priority=3)
+    task.save()
+    run = task.run_now()
+    assert (run.origin, run.state, run.due_at) == (Origin.PERSON, RunState.WAITING, None)
+    assert (run.queue, run.priority, run.payload) == ("slow", 3, {"a": 1})
+    assert rung == [run]
+    task.refresh_from_db()
+    assert (task.next_run, task.mark, task.runs_planned) == (NOON + MINUTE, None, 0)

@@ -1,0 +1,88 @@
+# ruff: noqa: E501 - messages are asserted whole
+"""What userdata takes, what it refuses, and that it is alive."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sisy.models import Task
+from tests.app import jobs
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+
+WHOLE = "must be a whole number"
+SPAN = "must be a timedelta that is not negative"
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    at_time(NOON)
+
+
+def made(**fields):
+    return Task.calling(jobs.noop, timezone="UTC", **fields)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({1, 2}, "userdata must be a dict, not set."),
+        (None, "userdata must be a dict, not NoneType."),
+        (
+            {"a": {1, 2}},
+            "userdata must hold what JSON can hold: Object of type set is not JSON serializable.",
+        ),
+        (
+            {"a": NOON},
+            "userdata must hold what JSON can hold: Object of type datetime is not JSON serializable.",
+        ),
+        ({1: "a"}, "userdata must have texts as keys, but 1 is none."),
+        ({"a": [{"b": {None: 1}}]}, "userdata must have texts as keys, but None is none."),
+        ({"a": ({True: 1},)}, "userdata must have texts as keys, but True is none."),
+        ({"a": "b\0"}, "userdata must not hold the character NUL, which databases refuse."),
+        ({"a\0": 1}, "userdata must not hold the character NUL, which databases refuse."),
+        (
+            {"a": "\ud800"},
+            "userdata must not hold half of a surrogate pair, which databases refuse.",
+        ),
+    ],
+)
+def test_userdata_that_json_cannot_hold_is_refused_at_assignment_and_at_save(value, message):
+    task = made()
+    with pytest.raises(ValueError) as at_assignment:
+        task.userdata = value
+    assert str(at_assignment.value) == message
+    assert task.userdata == {}
+    if isinstance(value, dict):
+        task.userdata.update(value)
+        with pytest.raises(ValueError) as at_save:
+            task.save()
+        assert str(at_save.value) == message
+
+
+def test_userdata_that_contains_itself_is_refused():
+    value = {}
+    value["me"] = value
+    with pytest.raises(ValueError, match=r"^userdata must hold what JSON can hold: Circular"):
+        made(userdata=value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"": None}, {"a": "\\u0000 as text"}, {"a": "😀 \x01 \\"}, {"a": 2**70}, {"a": 1.5}],
+)
+def test_userdata_that_json_can_hold_comes_back_as_it_was(value):
+    made(userdata=value).save()
+    assert Task.objects.get().userdata == value
+
+
+def test_userdata_is_a_live_dict():
+    made(userdata={"n": 1, "deep": {"list": [1]}}).save()
+    task = Task.objects.get()
+    task.userdata["n"] += 1
+    task.userdata["deep"]["list"].append(2)
+    task.save()
+    assert Task.objects.get().userdata == {"n": 2, "deep": {"list": [1, 2]}}

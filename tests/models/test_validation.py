@@ -1,0 +1,248 @@
+# ruff: noqa: E501 - messages are asserted whole
+"""What each column refuses, in which words, and what it takes."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+
+from sisy.exceptions import CallableError, ScheduleError
+from sisy.models import Task, validation
+from sisy.models.columns import OWNER_FIELDS
+from tests.app import jobs
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+
+WHOLE = "must be a whole number"
+SPAN = "must be a timedelta that is not negative"
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    at_time(NOON)
+
+
+def made(**fields):
+    return Task.calling(jobs.noop, timezone="UTC", **fields)
+
+
+def with_value(name, value):
+    task = made()
+    setattr(task, name, value)
+    return task
+
+
+def refusal(name, value, error=ValueError):
+    """Return the words in which a new and a stored task refuse a value alike."""
+    count = Task.objects.count()
+    with pytest.raises(error) as for_new:
+        with_value(name, value).save()
+    assert Task.objects.count() == count
+    stored = made()
+    stored.save()
+    setattr(stored, name, value)
+    with pytest.raises(error) as for_stored:
+        stored.save()
+    assert type(for_new.value) is error
+    assert str(for_new.value) == str(for_stored.value)
+    return str(for_new.value)
+
+
+REFUSALS = [
+    ("label", "", "label must be a text of 1 to 255 characters, not ''."),
+    ("label", "a\0b", "label must be a text of 1 to 255 characters, not 'a\\x00b'."),
+    ("label", 7, "label must be a text of 1 to 255 characters, not 7."),
+    (
+        "label",
+        "a" * 256,
+        f"label must be a text of 1 to 255 characters, not {'a' * 256!r:.80}.",
+    ),
+    ("start_running", "2026-05-06", "start_running must be a datetime, not '2026-05-06'."),
+    (
+        "start_running",
+        datetime(2026, 5, 6),
+        "start_running must be an aware datetime, but datetime.datetime(2026, 5, 6, 0, 0) has no time zone. "
+        "Write django.utils.timezone.make_aware(start_running) or give it a tzinfo.",
+    ),
+    (
+        "end_running",
+        datetime(2026, 5, 6),
+        "end_running must be an aware datetime, but datetime.datetime(2026, 5, 6, 0, 0) has no time zone. "
+        "Write django.utils.timezone.make_aware(end_running) or give it a tzinfo.",
+    ),
+    ("iterations", 0, f"iterations {WHOLE}, 1 to 2147483647, not 0."),
+    ("iterations", -1, f"iterations {WHOLE}, 1 to 2147483647, not -1."),
+    ("iterations", 2**31, f"iterations {WHOLE}, 1 to 2147483647, not 2147483648."),
+    ("iterations", 1.0, f"iterations {WHOLE}, 1 to 2147483647, not 1.0."),
+    ("iterations", True, f"iterations {WHOLE}, 1 to 2147483647, not True."),
+    ("priority", 101, f"priority {WHOLE}, -100 to 100, not 101."),
+    ("priority", -101, f"priority {WHOLE}, -100 to 100, not -101."),
+    ("priority", None, f"priority {WHOLE}, -100 to 100, not None."),
+    ("max_attempts", 0, f"max_attempts {WHOLE}, 1 to 1000, not 0."),
+    ("max_attempts", 1001, f"max_attempts {WHOLE}, 1 to 1000, not 1001."),
+    ("max_attempts", "3", f"max_attempts {WHOLE}, 1 to 1000, not '3'."),
+    ("retry_backoff", 0.5, "retry_backoff must be a number, 1 to 100, not 0.5."),
+    ("retry_backoff", 101, "retry_backoff must be a number, 1 to 100, not 101."),
+    ("retry_backoff", float("nan"), "retry_backoff must be a number, 1 to 100, not nan."),
+    ("retry_backoff", True, "retry_backoff must be a number, 1 to 100, not True."),
+    ("retry_backoff", "2", "retry_backoff must be a number, 1 to 100, not '2'."),
+    ("retry_delay", 10, f"retry_delay {SPAN}, not 10."),
+    ("retry_delay", None, f"retry_delay {SPAN}, not None."),
+    ("retry_delay", -SECOND, f"retry_delay {SPAN}, not {-SECOND!r}."),
+    ("retry_max_delay", -SECOND, f"retry_max_delay {SPAN}, not {-SECOND!r}."),
+    ("timeout", 30, f"timeout {SPAN}, not 30."),
+    ("timeout", -SECOND, f"timeout {SPAN}, not {-SECOND!r}."),
+    ("missed_window", -SECOND, f"missed_window {SPAN}, not {-SECOND!r}."),
+    ("spread", None, f"spread {SPAN}, not None."),
+    ("spread", -SECOND, f"spread {SPAN}, not {-SECOND!r}."),
+    (
+        "missed",
+        "lates",
+        "missed must be one of 'latest', 'all', 'skip', not 'lates'. Did you mean 'latest'?",
+    ),
+    ("missed", None, "missed must be one of 'latest', 'all', 'skip', not None."),
+    ("overlap", "wait", "overlap must be one of 'skip', 'allow', not 'wait'."),
+    (
+        "on_lost",
+        "fial",
+        "on_lost must be one of 'rerun', 'fail', not 'fial'. Did you mean 'fail'?",
+    ),
+    (
+        "queue",
+        "",
+        "queue must be 1 to 60 ASCII letters, digits, hyphens, underscores or full stops, not ''.",
+    ),
+    (
+        "queue",
+        "two words",
+        "queue must be 1 to 60 ASCII letters, digits, hyphens, underscores or full stops, not 'two words'.",
+    ),
+    (
+        "queue",
+        "lángsam",
+        "queue must be 1 to 60 ASCII letters, digits, hyphens, underscores or full stops, not 'lángsam'.",
+    ),
+    ("_extra_data", [1], "userdata must be a dict, not list."),
+    (
+        "_extra_data",
+        {"a": float("inf")},
+        "userdata must hold what JSON can hold: Out of range float values are not JSON compliant: inf.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), REFUSALS)
+def test_a_value_that_a_column_cannot_hold_is_refused_in_words(name, value, message):
+    if "Out of range" in message:  # Python 3.11 does not name the number
+        assert refusal(name, value).startswith(message.rpartition(":")[0])
+    else:
+        assert refusal(name, value) == message
+
+
+def test_every_column_that_can_hold_nonsense_has_a_check():
+    unchecked = OWNER_FIELDS - validation.CHECKS.keys()
+    assert unchecked == {"wait_for_schedule"}
+
+
+def test_a_schedule_and_a_zone_are_refused_by_the_schedules_own_words():
+    assert refusal("schedule", "61 * * * *", ScheduleError) == (
+        "minute: 61 in '61' is not within 0 to 59."
+    )
+    assert refusal("schedule", "", ScheduleError).startswith("The schedule '' has 0 fields")
+    assert refusal("schedule", None, ScheduleError).startswith("A schedule must be a text")
+    assert refusal("timezone", "Europe/Berlim", ScheduleError) == (
+        "There is no time zone 'Europe/Berlim'. Did you mean 'Europe/Berlin'?"
+    )
+
+
+def test_a_target_is_refused_by_the_words_of_callables():
+    assert refusal("target_path", "tests.app.jobs.two_parameters", CallableError) == (
+        "tests.app.jobs.two_parameters must take exactly one parameter, named message; "
+        "it takes: message, other."
+    )
+    assert "pk_override was given" in refusal("target_pk", "7", CallableError)
+
+
+@pytest.mark.parametrize("end", [NOON + HOUR, NOON + HOUR - SECOND])
+def test_a_window_that_ends_before_it_starts_is_refused(end):
+    task = made(start_running=NOON + HOUR, end_running=end)
+    with pytest.raises(ValueError) as caught:
+        task.save()
+    assert str(caught.value) == (
+        f"end_running ({end.isoformat()}) must lie after start_running (2026-05-05T13:00:00+00:00)."
+    )
+
+
+def test_a_start_that_is_moved_behind_the_end_is_refused():
+    task = made(end_running=NOON + HOUR)
+    task.save()
+    task.start_running = NOON + HOUR
+    with pytest.raises(ValueError, match="must lie after"):
+        task.save()
+
+
+def test_a_window_without_an_occurrence_is_refused_and_nothing_stored():
+    task = made(schedule="0 0 * * *", start_running=NOON + HOUR, end_running=NOON + 2 * HOUR)
+    with pytest.raises(ValueError) as caught:
+        task.save()
+    assert str(caught.value) == (
+        "'0 0 * * *' has no occurrence from now on, between start_running (2026-05-05 13:00:00+00:00) "
+        "and end_running (2026-05-05 14:00:00+00:00). Widen the window, or change the schedule."
+    )
+    assert not Task.objects.exists()
+
+
+def test_a_window_that_holds_one_occurrence_at_its_very_start_is_fine():
+    made(schedule="0 * * * *", start_running=NOON + HOUR, end_running=NOON + HOUR + SECOND).save()
+    assert Task.objects.get().next_run == NOON + HOUR
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("iterations", 1),
+        ("iterations", 2**31 - 1),
+        ("priority", -100),
+        ("priority", 100),
+        ("max_attempts", 1000),
+        ("retry_backoff", 1),
+        ("retry_backoff", 100.0),
+        ("timeout", timedelta(0)),
+        ("timeout", None),
+        ("missed_window", None),
+        ("queue", "a" * 60),
+        ("queue", "A-b_c.9"),
+        ("label", "ü" * 255),
+    ],
+)
+def test_values_at_the_edge_are_taken(name, value):
+    with_value(name, value).save()
+    assert getattr(Task.objects.get(), name) == value
+
+
+def test_a_form_is_told_every_problem_at_its_field():
+    task = made(label="a", queue="a b", max_attempts=0)
+    with pytest.raises(ValidationError) as caught:
+        task.clean()
+    assert set(caught.value.message_dict) == {"queue", "max_attempts"}
+
+
+def test_only_what_changed_is_checked_again():
+    """A task whose code moved can still be paused, moved to another queue, or annotated."""
+    task = made()
+    task.save()
+    Task.objects.update(target_path="nowhere.at.all")
+    task = Task.objects.get()
+    task.queue = "slow"
+    task.save()
+    assert Task.objects.get().queue == "slow"
+
+
+def test_the_database_itself_refuses_no_iterations():
+    made().save()
+    with pytest.raises(IntegrityError):
+        Task.objects.update(iterations=0)
