@@ -27,3 +27,7 @@ class NoCurrentRun(SisyError, LookupError):
 
 class RunTimedOut(SisyError, TimeoutError):
     """A run took longer than its task's ``timeout``."""
+
+
+class LeaseLost(SisyError):
+    """A worker's lease ran out, and a heartbeat has taken its runs from it."""

@@ -17,7 +17,8 @@ from django.db import close_old_connections, connections
 from sisy import current, messages
 from sisy.exceptions import RunTimedOut, TargetMissing
 from sisy.models import Run, RunState
-from sisy.threads import DaemonThreads
+from sisy.models.validation import unstorable_in
+from sisy.threads import TIME_TO_END, DaemonThreads
 
 ERROR_LIMIT = 32_000
 RESULT_LIMIT = 64_000
@@ -53,8 +54,10 @@ class Pool:
     def __init__(self, slots: int, now: Callable[[], datetime]) -> None:
         self._now = now
         self._threads = DaemonThreads(slots, "sisy-run")
+        self._awaiting: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._serve, name="sisy-run-async", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="sisy-run-async", daemon=True)
+        self._thread.start()
 
     async def execute(self, run: Run) -> Outcome:
         """Return how ``run`` ended; raises nothing, whatever the function does."""
@@ -62,13 +65,26 @@ class Pool:
         return await asyncio.wrap_future(carrying_out)
 
     def close(self) -> None:
-        """Take no more runs. Those that still go on end with the process, unheard."""
+        """Take no more runs; how those end that still go on is not heard.
+
+        Async functions are cancelled, others end with the process.
+        """
         self._threads.shutdown(wait=False)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        self._thread.join(TIME_TO_END)
+        self._threads.join(TIME_TO_END)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        for awaiting in self._awaiting:
+            awaiting.cancel()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
+        self._loop.stop()
 
     async def _carry_out(self, run: Run) -> Outcome:
         started_at = self._now()
@@ -78,7 +94,7 @@ class Pool:
         except BaseException as error:  # noqa: BLE001 - the border around user code
             columns = _failure(error)
         else:
-            columns = _success(value)
+            columns = _failure(value.error) if isinstance(value, _Raised) else _success(value)
         return Outcome(started_at=started_at, finished_at=self._now(), **columns)
 
     async def _call(self, run: Run) -> object:
@@ -88,8 +104,12 @@ class Pool:
             executor=cast("ThreadPoolExecutor", self._threads),
         )
         value = await in_thread(run)
-        if not isinstance(value, Awaitable):
+        if isinstance(value, _Raised) or not isinstance(value, Awaitable):
             return value
+        task = asyncio.current_task()
+        assert task is not None
+        self._awaiting.add(task)
+        task.add_done_callback(self._awaiting.discard)
         async with ThreadSensitiveContext() as own_database_thread:
             try:
                 return await _within(run, value)
@@ -98,12 +118,25 @@ class Pool:
                     await sync_to_async(connections.close_all)()
 
 
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """What a function raised in its thread.
+
+    It leaves the thread as a value: futures lose a StopIteration for good, and the traceback of
+    a TimeoutError.
+    """
+
+    error: BaseException
+
+
 def _call_here(run: Run) -> object:
     """Call the run's function in this thread; an async one returns what is to be awaited."""
     close_old_connections()
     try:
         function = run.target.resolve()
         return function(message_for(run))
+    except BaseException as error:  # noqa: BLE001 - the border around user code
+        return _Raised(error)
     finally:
         close_old_connections()
 
@@ -138,28 +171,36 @@ async def _within(run: Run, value: Awaitable[object]) -> object:
 
 def _success(value: object) -> dict[str, Any]:
     try:
-        text = json.dumps(value, allow_nan=False)
-        text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        reason = f"The return value was not stored, since JSON cannot hold it: {error}."
-        return {"state": RunState.SUCCEEDED, "reason": reason[:500]}
-    if len(text) > RESULT_LIMIT or "\\u0000" in text or "\\ud" in text:
-        return {
-            "state": RunState.SUCCEEDED,
-            "reason": f"The return value was not stored: it has {len(text)} characters "
-            f"of the {RESULT_LIMIT} allowed, or holds some that databases refuse.",
-        }
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    except Exception as error:  # noqa: BLE001 - the value may be of any class
+        return _success_without_value(f"JSON cannot hold it: {_words_of(error)}")
+    if len(text) > RESULT_LIMIT:
+        return _success_without_value(f"it has {len(text)} of {RESULT_LIMIT} characters as JSON")
+    if flaw := unstorable_in(text):
+        return _success_without_value(f"it holds {flaw}, which databases refuse")
     return {"state": RunState.SUCCEEDED, "result": json.loads(text)}
+
+
+def _success_without_value(why: str) -> dict[str, Any]:
+    reason = storable(f"The return value was not stored, since {why}")
+    return {"state": RunState.SUCCEEDED, "reason": f"{reason[:499]}."}
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
     timed_out = isinstance(error, RunTimedOut)
     return {
         "state": RunState.TIMED_OUT if timed_out else RunState.FAILED,
-        "reason": storable(f"{type(error).__name__}: {error}")[:500],
+        "reason": storable(f"{type(error).__name__}: {_words_of(error)}")[:500],
         "error": _capped(storable("".join(traceback.format_exception(error)))),
         "target_is_missing": isinstance(error, TargetMissing),
     }
+
+
+def _words_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the error may be of any class
+        return "<exception str() failed>"
 
 
 def _capped(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
@@ -9,6 +10,8 @@ from queue import Empty, SimpleQueue
 from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections
+
+TIME_TO_END = 0.5  # seconds that an idle thread has to close its connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,6 +47,15 @@ class DaemonThreads(Executor):
             if wait:
                 for thread in self._threads:
                     thread.join()
+
+    def join(self, seconds: float) -> None:
+        """Wait, for so long at most, for the threads to end; call it after `shutdown`.
+
+        It blocks, since no other thread can be asked to wait when the interpreter ends already.
+        """
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _add_thread(self) -> None:
         with self._lock:
@@ -93,8 +105,9 @@ class DatabaseThread:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def close(self) -> None:
-        """Close the connections and end the thread."""
+        """Close the connections and end the thread; one that hangs ends with the process."""
         self._thread.shutdown(wait=False)
+        self._thread.join(TIME_TO_END)
 
 
 def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,5 +1,6 @@
 """Functions that tests schedule."""
 
+import asyncio
 import time
 
 from tests.app.models import Execution
@@ -37,6 +38,12 @@ async def arecord(message):
     await Execution.log(message).asave()
 
 
+class Clerk:
+    @classmethod
+    def record(cls, message):
+        Execution.log(message).save()
+
+
 def count_in_userdata(message):
     task = message["task"]
     task.userdata["n"] = task.userdata.get("n", 0) + 1
@@ -46,6 +53,11 @@ def count_in_userdata(message):
 def sleeps(message):
     Execution.log(message).save()
     time.sleep(message["task"].userdata["seconds"])
+
+
+async def asleeps(message):
+    await Execution.log(message).asave()
+    await asyncio.sleep(message["task"].userdata["seconds"])
 
 
 def two_parameters(message, other):

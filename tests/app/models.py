@@ -40,6 +40,23 @@ class ProxyCounter(Counter):
         proxy = True
 
 
+class AbstractCounter(models.Model):
+    class Meta:
+        abstract = True
+
+    def tick(self, message):
+        pass
+
+
+class Pair(models.Model):
+    pk = models.CompositePrimaryKey("left", "right")
+    left = models.IntegerField()
+    right = models.IntegerField()
+
+    def tick(self, message):
+        pass
+
+
 class UUIDCounter(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     count = models.IntegerField(default=0)

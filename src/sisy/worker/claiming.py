@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
+from sisy.exceptions import LeaseLost
 from sisy.models import Origin, Process, Run, RunState, Task, TaskState
 from sisy.models.timing import PUNCTUAL
 
@@ -15,6 +16,9 @@ def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> 
 
     A run that may not start beside another one of its task is settled by the task's policy: this
     is decided here and not when it was planned, since only now is it known what still runs.
+
+    Raises:
+        LeaseLost: a heartbeat has found the holder's lease expired; it must sign on again.
     """
     while True:
         starting, was_skipped = _claim_batch(holder, queues, limit, now)
@@ -34,12 +38,20 @@ def _claim_batch(
         pks = list(locked)
         if not pks:
             return [], False
+        _lock_holder(using, holder)
         candidates = sorted(
             ledger.filter(pk__in=pks).select_related("task"), key=lambda run: pks.index(run.pk)
         )
         starting, skipped = _settle_overlaps(using, candidates, now)
         _start(ledger, starting, holder, now)
     return starting, bool(skipped)
+
+
+def _lock_holder(using: str, holder: Process) -> None:
+    """Keep the holder on the books: nobody would rescue the runs of one that is not."""
+    kept = Process.objects.using(using).filter(pk=holder.pk).select_for_update()
+    if not list(kept.values_list("pk")):
+        raise LeaseLost(f"{holder} is no longer on the books.")
 
 
 def _start(ledger: QuerySet[Run], runs: list[Run], holder: Process, now: datetime) -> None:
@@ -99,7 +111,8 @@ def _may_take_its_turn(run: Run, blocked_since: datetime, now: datetime) -> bool
     It does if nothing of its task was going yet when it became ready, and this is not long ago:
     then a slow moment of ours, and no long run of the task, has brought the two together.
     """
-    return run.ready_at <= blocked_since and run.ready_at >= now - PUNCTUAL
+    takes_its_turn: bool = now - PUNCTUAL <= run.ready_at <= blocked_since
+    return takes_its_turn
 
 
 def _skip(using: str, run: Run, blocked_by: int, now: datetime) -> None:

@@ -98,5 +98,6 @@ def _note_targets(using: str, ended: Sequence[tuple[Run, Outcome]]) -> None:
 def _delete_ended(using: str, runs: Sequence[Run]) -> None:
     pks = {run.task_id for run in runs if run.task_id is not None}
     tasks = Task.objects.using(using).filter(pk__in=pks, state=TaskState.RETIRED)
-    if tasks.exists():
-        tasks.ended().delete()
+    # Asked before each step, since the next one costs much more, also if it finds nothing.
+    if tasks.exists() and (ended := list(tasks.ended().values_list("pk", flat=True))):
+        tasks.ended().filter(pk__in=ended).delete()

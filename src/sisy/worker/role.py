@@ -9,6 +9,7 @@ from typing import Any
 from django.db import router
 
 from sisy import clock, conf, doorbell
+from sisy.exceptions import LeaseLost
 from sisy.execution import Outcome, Pool
 from sisy.log import logger
 from sisy.loop import Loop
@@ -22,6 +23,7 @@ OUTCOMES_AT_ONCE = 200
 IDLE = 60.0
 BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
 JITTER = 0.05
+RINGS_APART = 0.1  # seconds between two rings of a full worker; each costs as much as a short run
 
 
 class Worker:
@@ -51,10 +53,12 @@ class Worker:
         self._leasing = Loop("the worker's lease", self._lease)
         self._ears = Ears(self.queues, self.wake)
         self._process: Process | None = None
-        self._in_hand: dict[int, Run] = {}
+        self._in_hand: dict[tuple[int, int], Run] = {}  # by run and attempt
         self._ended: list[tuple[Run, Outcome]] = []
+        self._claim_is_in_doubt = False
         self._carrying_out: set[asyncio.Task[None]] = set()
         self._more_may_wait = False
+        self._rang_at = 0.0
         self._hurry = asyncio.Event()
 
     async def run(self) -> None:
@@ -87,23 +91,46 @@ class Worker:
         free = self.concurrency - len(self._in_hand)
         runs = await self._database.run(self._claim_here, free) if free else []
         for run in runs:
-            self._in_hand[run.pk] = run
+            self._in_hand[run.pk, run.attempt] = run
             carrying_out = asyncio.create_task(self._carry_out(run))
             self._carrying_out.add(carrying_out)
             carrying_out.add_done_callback(self._carrying_out.discard)
         self._more_may_wait = len(runs) == free
         if runs and self._more_may_wait:
-            doorbell.ring(runs[-1:])
+            self._ring_on(runs[-1])
         return self._seconds_to_next_look()
+
+    def _ring_on(self, run: Run) -> None:
+        """Wake another worker, since this one is full and more runs may wait."""
+        now = asyncio.get_running_loop().time()
+        if now - self._rang_at >= RINGS_APART:
+            self._rang_at = now
+            doorbell.ring([run])
 
     def _claim_here(self, free: int) -> list[Run]:
         process = self._process or self._renewed()
-        return claim(process, self.queues, free, clock.now(self.using))
+        if self._claim_is_in_doubt:
+            self._hand_back_what_was_won_unheard(process)
+        self._claim_is_in_doubt = True
+        try:
+            runs = claim(process, self.queues, free, clock.now(self.using))
+        except LeaseLost:
+            runs = claim(self._renewed(), self.queues, free, clock.now(self.using))
+        self._claim_is_in_doubt = False
+        return runs
+
+    def _hand_back_what_was_won_unheard(self, process: Process) -> None:
+        """A connection that broke after the commit leaves runs that nobody knows to be his."""
+        known = {run.pk for run in self._in_hand.values()} | {run.pk for run, _ in self._ended}
+        held = Run.objects.using(self.using).running().filter(holder=process.pk)
+        unheard = list(held.exclude(pk__in=known))
+        give_back(self.using, unheard, "The connection broke while it was claimed; handed back.")
 
     async def _carry_out(self, run: Run) -> None:
         outcome = await self._pool.execute(run)
-        if self._in_hand.pop(run.pk, None) is not None:
+        if (run.pk, run.attempt) in self._in_hand:
             self._ended.append((run, outcome))
+            del self._in_hand[run.pk, run.attempt]
             self._recording.wake()
             if self._more_may_wait:
                 self._claiming.wake()
@@ -113,6 +140,7 @@ class Worker:
             ended = self._ended[:OUTCOMES_AT_ONCE]
             await self._database.run(self._record_here, ended)
             del self._ended[: len(ended)]
+            self._claiming.wake()  # a run may have waited for the end of another one of its task
         return IDLE
 
     def _record_here(self, ended: list[tuple[Run, Outcome]]) -> None:
@@ -164,12 +192,12 @@ class Worker:
 
     async def _sign_off(self) -> None:
         abandoned, self._in_hand = list(self._in_hand.values()), {}
-        self._pool.close()
         try:
             await self._record()
             await self._database.run(self._leave, abandoned)
         except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
             logger.warning("Could not sign off (%s); the lease will run out", error)
+        self._pool.close()
         await self._database.close()
 
     def _leave(self, abandoned: list[Run]) -> None:

@@ -1,0 +1,97 @@
+"""What a worker takes that lost its lease, did not hear that it won, or found a run blocked."""
+
+import asyncio
+import threading
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError
+
+from sisy import clock
+from sisy.exceptions import LeaseLost
+from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
+from sisy.worker import Worker, role
+from sisy.worker.claiming import claim
+from tests.app import jobs
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def waiting_run():
+    return Run.objects.get(task=Task.run_once(jobs.noop))
+
+
+@contextmanager
+def at_work():
+    """Run a worker in a thread of its own."""
+    worker = Worker()
+    thread = threading.Thread(target=lambda: asyncio.run(worker.run()))
+    thread.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        thread.join(30)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_worker_without_its_lease_takes_no_run():
+    """Nobody would ever rescue it: its holder is no longer on the books."""
+    run, now = waiting_run(), clock.now("default")
+    gone = Process.join(Role.WORKER, using="default", now=now, lease=timedelta(seconds=30))
+    gone.leave()
+    with pytest.raises(LeaseLost):
+        claim(gone, ["default"], 1, now)
+    run.refresh_from_db()
+    assert run.state == RunState.WAITING
+
+
+def test_a_worker_that_lost_its_lease_signs_on_again_before_it_takes_a_run():
+    signed_on = Process.objects.filter(role=Role.WORKER)
+    with at_work():
+        wait_until(signed_on.exists)
+        signed_on.delete()
+        run = waiting_run()
+        wait_until(Run.objects.filter(pk=run.pk, state=RunState.SUCCEEDED).exists)
+        run.refresh_from_db()
+        assert signed_on.filter(pk=run.holder_id).exists()
+
+
+def test_a_run_that_was_won_unheard_is_handed_back_and_carried_out(monkeypatch):
+    """The connection broke after the commit, before the answer: nobody else could take the run."""
+    run = waiting_run()
+    broken = []
+
+    def claim_and_break(*args):
+        won = claim(*args)
+        if won and not broken:
+            broken.append(won)
+            raise OperationalError("the connection is gone")
+        return won
+
+    monkeypatch.setattr(role, "claim", claim_and_break)
+    with at_work():
+        wait_until(Run.objects.filter(pk=run.pk, state=RunState.SUCCEEDED).exists)
+    run.refresh_from_db()
+    assert [[won.pk for won in wins] for wins in broken] == [[run.pk]]
+    assert run.attempt == 1
+
+
+def test_occurrences_that_wait_for_their_turn_follow_at_once(settings):
+    """A task that once came late would else stay late: one run a look, one look a second."""
+    settings.SISY_POLL_INTERVAL = 60
+    now = clock.now("default")
+    task = task_with_callable(jobs.noop, schedule="* * * * * *")
+    task.save()
+    for n in (2, 1):
+        Run.of(task, now=now, due_at=now - timedelta(seconds=n)).save()
+    with at_work():
+        wait_until(lambda: task.runs.filter(state=RunState.SUCCEEDED).count() == 2)

@@ -1,0 +1,129 @@
+"""The database's clock, carried on by a steady one."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from sisy import clock
+from sisy.clock import TRUSTED_FOR, DatabaseClock
+from tests.conftest import SettableClock
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+
+
+class Database:
+    """A database whose clock says ``moment``; counts how often it was asked."""
+
+    def __init__(self, vendor="postgresql", moment=NOON):
+        self.vendor = vendor
+        self.moment = moment
+        self.asked = []
+
+    def cursor(self):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def execute(self, sql):
+        self.asked.append(sql)
+
+    def fetchone(self):
+        return (self.moment,)
+
+
+@pytest.fixture
+def steady(monkeypatch):
+    """Return what lets the host's steady clock go on."""
+    seconds = [1000.0]
+    monkeypatch.setattr(clock, "_steady", lambda: seconds[0])
+
+    def go_on(by):
+        seconds[0] += by
+
+    return go_on
+
+
+@pytest.fixture
+def database(monkeypatch, steady):
+    database = Database()
+    monkeypatch.setattr(clock, "connections", {"default": database})
+    return database
+
+
+def test_one_reading_is_carried_on_for_a_while_and_then_made_anew(database, steady):
+    own = DatabaseClock()
+    assert own.now("default") == NOON
+    steady(TRUSTED_FOR)
+    assert own.now("default") == NOON + timedelta(seconds=TRUSTED_FOR)
+    assert len(database.asked) == 1
+    steady(0.001)
+    database.moment = NOON + timedelta(hours=1)
+    assert own.now("default") == NOON + timedelta(hours=1)
+    assert len(database.asked) == 2
+
+
+def test_the_hosts_own_clock_decides_nothing(database, monkeypatch):
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(1999, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(clock, "datetime", Wrong)
+    assert DatabaseClock().now("default") == NOON
+
+
+@pytest.mark.parametrize(
+    "answer", [NOON, NOON.replace(tzinfo=None), NOON.astimezone(ZoneInfo("Asia/Kathmandu"))]
+)
+def test_the_answer_is_an_aware_moment_in_utc(database, answer):
+    database.moment = answer
+    moment = DatabaseClock().now("default")
+    assert (moment, moment.tzinfo) == (NOON, UTC)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "function"), [("postgresql", "clock_timestamp()"), ("mysql", "UTC_TIMESTAMP(6)")]
+)
+def test_each_database_is_asked_for_the_moment_and_not_for_the_transactions_start(
+    database, vendor, function
+):
+    database.vendor = vendor
+    DatabaseClock().now("default")
+    assert function in database.asked[0]
+
+
+def test_sqlite_has_no_clock_but_the_hosts(database):
+    database.vendor = "sqlite"
+    before = datetime.now(UTC)
+    assert before <= DatabaseClock().now("default") <= datetime.now(UTC)
+    assert database.asked == []
+
+
+def test_the_last_known_moment_asks_no_database(database, steady):
+    own = DatabaseClock()
+    assert abs(own.last_known("default") - datetime.now(UTC)) < timedelta(minutes=1)
+    own.now("default")
+    steady(3600)
+    assert own.last_known("default") == NOON + timedelta(hours=1)
+    assert len(database.asked) == 1
+
+
+def test_each_database_has_its_own_time(monkeypatch, steady):
+    later = NOON + timedelta(hours=1)
+    both = {"default": Database(), "other": Database(moment=later)}
+    monkeypatch.setattr(clock, "connections", both)
+    own = DatabaseClock()
+    assert (own.now("default"), own.now("other")) == (NOON, later)
+
+
+def test_another_clock_is_used_until_the_end_of_the_block_also_after_an_error():
+    with clock.use(SettableClock(NOON)):
+        with pytest.raises(ZeroDivisionError), clock.use(SettableClock(None)):
+            1 / 0  # noqa: B018
+        assert clock.now("default") == clock.last_known("default") == NOON
+    assert clock.last_known("default") != NOON

@@ -1,0 +1,129 @@
+"""What a function may know about its own run."""
+
+import asyncio
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import sisy
+from sisy.current import CurrentRun
+from sisy.exceptions import NoCurrentRun, RunTimedOut
+from sisy.execution import Pool, message_for
+from sisy.models import Run, RunState, Task
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+FAR = timedelta(hours=1)
+
+seen = []
+
+
+def sees(message):
+    seen.append((message, sisy.current_run(), threading.current_thread().name))
+
+
+async def asees(message):
+    seen.append((message, sisy.current_run(), threading.current_thread().name))
+
+
+def checks(message):
+    sisy.current_run().check()
+    return "in time"
+
+
+@pytest.fixture
+def pool():
+    pool = Pool(2, lambda: NOON)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen():
+    seen.clear()
+
+
+async def executed(pool, run):
+    """Return the outcome of ``run``; one that does not end is a failure of the test."""
+    async with asyncio.timeout(20):
+        return await pool.execute(run)
+
+
+def run_of(function, timeout=None, **columns):
+    task = Task(pk=3, label="a task", timeout=timeout)
+    given = {"pk": 5, "attempt": 2, "due_at": NOON, "ready_at": NOON, **columns}
+    return Run(task=task, label="a task", target_path=f"{__name__}.{function}", **given)
+
+
+async def test_a_synchronous_function_that_checks_too_late_is_timed_out(pool):
+    outcome = await executed(pool, run_of("checks", timeout=timedelta(0)))
+    assert outcome.state == RunState.TIMED_OUT
+    assert outcome.reason == "RunTimedOut: The run took 0.0 s of the 0:00:00 it has."
+    for timeout in (FAR, None):
+        assert (await executed(pool, run_of("checks", timeout=timeout))).result == "in time"
+
+
+def current(started, timeout):
+    return CurrentRun(id=5, label="", due_at=None, attempt=1, started=started, timeout=timeout)
+
+
+def test_a_check_compares_what_has_passed_with_the_timeout(monkeypatch):
+    monkeypatch.setattr(sisy.current.time, "monotonic", lambda: 100.0)
+    current(started=90.0, timeout=timedelta(seconds=10)).check()
+    current(started=0.0, timeout=None).check()
+    with pytest.raises(RunTimedOut) as caught:
+        current(started=89.9, timeout=timedelta(seconds=10)).check()
+    assert str(caught.value) == "The run took 10.1 s of the 0:00:10 it has."
+
+
+def test_outside_of_a_run_there_is_no_current_one():
+    with pytest.raises(NoCurrentRun) as caught:
+        sisy.current_run()
+    assert str(caught.value) == (
+        "current_run() knows a run only inside a task function that a worker called."
+    )
+
+
+@pytest.mark.parametrize("function", ["sees", "asees"])
+async def test_a_function_sees_its_own_run_and_no_other(pool, function):
+    runs = [run_of(function, pk=pk, timeout=FAR) for pk in range(1, 6)]
+    await asyncio.gather(*(executed(pool, run) for run in runs))
+    assert sorted(current.id for _, current, _ in seen) == [1, 2, 3, 4, 5]
+    for message, current, _ in seen:
+        assert message["message"]["run"] == current.id
+        assert (current.label, current.due_at, current.attempt) == ("a task", NOON, 2)
+        assert current.timeout == FAR
+    with pytest.raises(NoCurrentRun):
+        sisy.current_run()
+
+
+async def test_synchronous_functions_run_in_threads_and_async_ones_on_a_loop(pool):
+    await executed(pool, run_of("sees"))
+    await executed(pool, run_of("asees"))
+    threads = [thread for *_, thread in seen]
+    assert threads[0].startswith("sisy-run-0")
+    assert threads[1] == "sisy-run-async"
+
+
+def test_a_message_has_the_task_and_what_a_consumer_would_get():
+    run = run_of("returns")
+    message = message_for(run)
+    assert message == {
+        "task": run.task,
+        "message": {
+            "type": "sisy.run_task",
+            "id": 3,
+            "run": 5,
+            "ts": NOON.timestamp(),
+            "attempt": 2,
+        },
+    }
+    assert message["task"] is run.task
+
+
+async def test_a_run_whose_task_is_gone_is_carried_out_without_it(pool):
+    run = run_of("sees")
+    run.task = None
+    assert (await executed(pool, run)).state == RunState.SUCCEEDED
+    [(message, *_)] = seen
+    assert (message["task"], message["message"]["id"]) == (None, None)

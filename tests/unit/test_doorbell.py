@@ -1,0 +1,141 @@
+"""Rings reach listeners in this process at once, and others by one message a queue."""
+
+import asyncio
+import logging
+import queue
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from channels.exceptions import ChannelFull
+from channels.layers import InMemoryChannelLayer, channel_layers
+
+from sisy import doorbell
+from sisy.log import Outage
+from sisy.models import Run
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+
+
+class RecordingLayer:
+    def __init__(self, *errors):
+        self.errors = list(errors)
+        self.sent = queue.SimpleQueue()
+
+    async def send(self, channel, message):
+        self.sent.put((channel, message["run"], threading.current_thread().name))
+        if self.errors and (error := self.errors.pop(0)):
+            raise error
+
+
+@pytest.fixture(autouse=True)
+def no_outage(monkeypatch):
+    monkeypatch.setattr(doorbell, "_outage", Outage("the channel layer"))
+
+
+@pytest.fixture
+def layer(monkeypatch):
+    layer = RecordingLayer()
+    monkeypatch.setattr(doorbell, "shared_layer", lambda: layer)
+    return layer
+
+
+def run(pk, queue="default"):
+    return Run(pk=pk, queue=queue, ready_at=NOON)
+
+
+def received(layer, count):
+    """Return the next messages, and make sure that no more were sent before the last of them."""
+    found = [layer.sent.get(timeout=10)[:2] for _ in range(count)]
+    assert layer.sent.empty()
+    return found
+
+
+def test_a_burst_is_one_message_a_queue_that_names_the_first_run(layer):
+    doorbell.ring([run(1), run(2), run(3, "slow"), run(4), run(5, "slow")])
+    assert sorted(received(layer, 2)) == [("sisy.run_task", 1), ("sisy.run_task.slow", 3)]
+    doorbell.ring([run(6)])
+    assert received(layer, 1) == [("sisy.run_task", 6)]
+
+
+def test_no_runs_are_no_ring(layer):
+    doorbell.ring([])
+    doorbell.ring(iter([run(1)]))
+    assert received(layer, 1) == [("sisy.run_task", 1)]
+
+
+def test_channels_are_named_by_the_settings(layer, settings):
+    settings.SISY_RUN_TASK_CHANNEL = "jobs"
+    doorbell.ring([run(1), run(2, "slow")])
+    assert sorted(received(layer, 2)) == [("jobs", 1), ("jobs.slow", 2)]
+
+
+def test_all_rings_leave_from_one_thread(layer):
+    for pk in range(3):
+        threading.Thread(target=doorbell.ring, args=([run(pk)],)).start()
+    assert {layer.sent.get(timeout=10)[2] for _ in range(3)} == {"sisy-doorbell"}
+
+
+async def test_a_ring_from_an_event_loop_does_not_block_it(layer):
+    doorbell.ring([run(1)])
+    assert await asyncio.to_thread(received, layer, 1) == [("sisy.run_task", 1)]
+
+
+def test_who_listens_in_this_process_is_woken_at_once(monkeypatch):
+    monkeypatch.setattr(doorbell, "shared_layer", lambda: None)
+    woken = []
+    with doorbell.listening(["default", "slow"], lambda: woken.append("both")):
+        with doorbell.listening(["slow"], lambda: woken.append("slow")):
+            doorbell.ring([run(1), run(2)])
+            assert woken == ["both"]
+            doorbell.ring([run(3, "slow")])
+            assert sorted(woken[1:]) == ["both", "slow"]
+        doorbell.ring([run(4, "other")])
+        assert len(woken) == 3
+    doorbell.ring([run(5)])
+    assert len(woken) == 3
+
+
+def test_the_signal_of_committed_runs_rings(layer):
+    doorbell.on_runs_waiting(runs=[run(1)], sender=Run, signal=None)
+    assert received(layer, 1) == [("sisy.run_task", 1)]
+
+
+async def test_a_dead_layer_is_logged_once_and_its_return_once(caplog):
+    caplog.set_level(logging.INFO, "sisy")
+    layer = RecordingLayer(ChannelFull(), OSError("refused"), None)
+    letters = [("sisy.run_task", {"run": pk}) for pk in range(3)]
+    await doorbell._send(layer, letters)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "WARNING",
+            "the channel layer failed (ChannelFull: ); "
+            "workers find waiting runs by looking for them",
+        ),
+        ("INFO", "the channel layer is back after 2 failures"),
+    ]
+    assert layer.sent.qsize() == 3
+
+
+async def test_a_layer_that_never_answers_is_given_up(caplog, monkeypatch):
+    class SilentLayer:
+        async def send(self, channel, message):
+            await asyncio.Event().wait()
+
+    limit = asyncio.timeout
+    monkeypatch.setattr(asyncio, "timeout", lambda seconds: limit(seconds / 1000))
+    await doorbell._send(SilentLayer(), [("sisy.run_task", {})])
+    assert "the channel layer failed (TimeoutError: )" in caplog.text
+
+
+def test_a_layer_in_memory_reaches_no_other_process(settings):
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    assert isinstance(channel_layers["default"], InMemoryChannelLayer)
+    assert doorbell.shared_layer() is None
+    doorbell.ring([run(1)])
+
+
+def test_without_a_layer_nothing_is_sent(settings):
+    settings.CHANNEL_LAYERS = {}
+    assert doorbell.shared_layer() is None
+    doorbell.ring([run(1)])

@@ -1,0 +1,231 @@
+"""How runs end: everything that a function can do becomes an outcome."""
+
+import asyncio
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sisy.callables import Target
+from sisy.execution import ERROR_LIMIT, RESULT_LIMIT, Pool
+from sisy.models import Run, RunState, Task
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+FAR = timedelta(hours=1)
+SOON = timedelta(milliseconds=20)
+
+returned = None
+raised = None
+begun, cancelled = threading.Event(), threading.Event()
+
+
+def returns(message):
+    return returned
+
+
+async def areturns(message):
+    return returned
+
+
+def raises(message):
+    raise raised
+
+
+async def araises(message):
+    raise raised
+
+
+async def waits_for_ever(message):
+    begun.set()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        cancelled.set()
+        raise
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+class Untold(dict):
+    def items(self):
+        raise RuntimeError("no items")
+
+
+@pytest.fixture
+def pool():
+    pool = Pool(2, lambda: NOON)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_begun():
+    begun.clear()
+    cancelled.clear()
+
+
+async def executed(pool, run):
+    """Return the outcome of ``run``; one that does not end is a failure of the test."""
+    async with asyncio.timeout(20):
+        return await pool.execute(run)
+
+
+def run_of(function, timeout=None, **columns):
+    task = Task(pk=3, label="a task", timeout=timeout)
+    given = {"pk": 5, "attempt": 2, "due_at": NOON, "ready_at": NOON, **columns}
+    return Run(task=task, label="a task", target_path=f"{__name__}.{function}", **given)
+
+
+async def outcome_of_value(pool, value, function="returns"):
+    global returned
+    returned = value
+    outcome = await executed(pool, run_of(function))
+    assert outcome.state == RunState.SUCCEEDED
+    return outcome
+
+
+async def outcome_of_error(pool, error, function="raises"):
+    global raised
+    raised = error
+    outcome = await executed(pool, run_of(function))
+    assert outcome.state == RunState.FAILED
+    return outcome
+
+
+@pytest.mark.parametrize("function", ["returns", "areturns"])
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (None, None),
+        (0, 0),
+        ({"a": [1, "ü", "😀", None, 1.5]}, {"a": [1, "ü", "😀", None, 1.5]}),
+        ((1, 2), [1, 2]),
+        ("\\u0000 as text", "\\u0000 as text"),
+        ("a" * (RESULT_LIMIT - 2), "a" * (RESULT_LIMIT - 2)),
+    ],
+)
+async def test_a_value_that_json_can_hold_is_kept(pool, function, value, kept):
+    outcome = await outcome_of_value(pool, value, function)
+    assert (outcome.result, outcome.reason, outcome.error) == (kept, "", "")
+    assert (outcome.started_at, outcome.finished_at) == (NOON, NOON)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ({1, 2}, "JSON cannot hold it: Object of type set is not JSON serializable"),
+        (float("nan"), "JSON cannot hold it: Out of range float values are not JSON compliant"),
+        (Untold(a=1), "JSON cannot hold it: no items"),
+        ("a" * (RESULT_LIMIT - 1), "it has 64001 of 64000 characters as JSON"),
+        ("a\0b", "it holds the character NUL, which databases refuse"),
+        ("\ud800", "it holds half of a surrogate pair, which databases refuse"),
+    ],
+)
+async def test_a_value_that_cannot_be_kept_is_a_success_that_says_so(pool, value, why):
+    outcome = await outcome_of_value(pool, value)
+    assert outcome.result is None
+    assert outcome.reason.startswith(f"The return value was not stored, since {why}")
+    assert outcome.reason.endswith(".")
+
+
+async def test_a_value_that_goes_too_deep_is_not_kept(pool):
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    outcome = await outcome_of_value(pool, deep)
+    assert outcome.reason.startswith("The return value was not stored, since JSON cannot hold it")
+
+
+@pytest.mark.parametrize("function", ["raises", "araises"])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("it was to be expected"), "RuntimeError: it was to be expected"),
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt: "),
+        (GeneratorExit(), "GeneratorExit: "),
+        (TimeoutError("of its own"), "TimeoutError: of its own"),
+        (ValueError("a\0b\ud800"), "ValueError: a\\0b\\ud800"),
+        (Unspeakable(), "Unspeakable: <exception str() failed>"),
+        (ExceptionGroup("two", [OSError(), KeyError()]), "ExceptionGroup: two (2 sub-exceptions)"),
+    ],
+)
+async def test_whatever_a_function_raises_is_a_failure(pool, function, error, reason):
+    outcome = await outcome_of_error(pool, error, function)
+    assert outcome.reason == reason
+    assert (
+        outcome.error.startswith("Traceback (most recent call last)") or "+ Exc" in outcome.error
+    )
+    assert f"in {function}\n" in outcome.error
+    assert not outcome.target_is_missing
+    assert "\0" not in outcome.error
+    outcome.error.encode()
+    assert (await outcome_of_value(pool, "and on it goes", "areturns")).result == "and on it goes"
+
+
+async def test_a_function_that_is_out_of_items_fails_like_any_other(pool):
+    """Python's futures cannot carry this error: it would be waited for in vain."""
+    outcome = await outcome_of_error(pool, StopIteration("empty"))
+    assert outcome.reason == "StopIteration: empty"
+    outcome = await outcome_of_error(pool, StopIteration("empty"), "araises")
+    assert outcome.reason == "RuntimeError: coroutine raised StopIteration"
+
+
+@pytest.mark.parametrize("function", ["raises", "araises"])
+async def test_a_function_that_cancels_itself_fails(pool, function):
+    outcome = await outcome_of_error(pool, asyncio.CancelledError(), function)
+    assert outcome.reason == "CancelledError: "
+
+
+async def test_a_long_error_keeps_its_end_where_it_is_named(pool):
+    outcome = await outcome_of_error(pool, RuntimeError("a" * 2 * ERROR_LIMIT + " the end"))
+    assert len(outcome.reason) == 500
+    assert len(outcome.error) == ERROR_LIMIT + len("[…]\n")
+    assert outcome.error.startswith("[…]\na")
+    assert outcome.error.endswith("a the end\n")
+
+
+async def test_a_target_that_is_gone_is_a_failure_that_says_so(pool):
+    outcome = await executed(pool, run_of("no_such_function"))
+    assert (outcome.state, outcome.target_is_missing) == (RunState.FAILED, True)
+    assert outcome.reason == (
+        f"TargetMissing: {__name__}.no_such_function leads nowhere: "
+        f"the module {__name__} has no 'no_such_function'."
+    )
+
+
+async def test_an_async_function_that_takes_too_long_is_cancelled(pool):
+    outcome = await executed(pool, run_of("waits_for_ever", timeout=SOON))
+    assert outcome.state == RunState.TIMED_OUT
+    assert outcome.reason == "RunTimedOut: The run took longer than the 0:00:00.020000 it has."
+    assert cancelled.is_set()
+
+
+async def test_an_async_function_in_time_is_left_alone(pool):
+    global returned
+    returned = "in time"
+    assert (await executed(pool, run_of("areturns", timeout=FAR))).result == "in time"
+
+
+async def test_a_timeout_of_the_functions_own_is_a_failure(pool):
+    global raised
+    raised = TimeoutError("of its own")
+    outcome = await executed(pool, run_of("araises", timeout=FAR))
+    assert (outcome.state, outcome.reason) == (RunState.FAILED, "TimeoutError: of its own")
+
+
+async def test_a_pool_that_is_closed_cancels_what_it_awaits():
+    pool = Pool(1, lambda: NOON)
+    going_on = asyncio.create_task(executed(pool, run_of("waits_for_ever")))
+    assert await asyncio.to_thread(begun.wait, 20)
+    pool.close()
+    assert cancelled.wait(20)
+    going_on.cancel()
+
+
+def test_the_functions_of_this_module_can_be_called():
+    for name in ("returns", "araises", "waits_for_ever"):
+        Target(path=f"{__name__}.{name}").check()

@@ -1,0 +1,105 @@
+"""What goes over the channel layer, and what is dropped."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from sisy import messages
+from sisy.models import Run
+from sisy.worker import ears
+from sisy.worker.ears import Ears
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+
+MALFORMED = [
+    None,
+    "sisy.run_task",
+    [],
+    {},
+    {"type": None},
+    {"type": "sisy.run_tasks", "id": 1},
+    {"type": "websocket.send"},
+    b"sisy.run_task",
+]
+
+
+def run(**columns):
+    return Run(**{"pk": 5, "task_id": 3, "due_at": NOON, "ready_at": NOON, **columns})
+
+
+def test_a_ring_names_task_run_moment_and_the_attempt_to_come():
+    assert messages.run_task(run(attempt=1)) == {
+        "type": "sisy.run_task",
+        "id": 3,
+        "run": 5,
+        "ts": NOON.timestamp(),
+        "attempt": 2,
+    }
+
+
+def test_the_message_of_a_function_names_the_attempt_in_hand():
+    assert messages.run_task(run(attempt=1), attempt=1)["attempt"] == 1
+
+
+def test_a_run_that_no_schedule_named_has_the_moment_that_was_asked_for():
+    message = messages.run_task(run(due_at=None, task_id=None))
+    assert (message["ts"], message["id"]) == (NOON.timestamp(), None)
+
+
+def test_a_beat_says_what_the_pass_did():
+    assert messages.beat(NOON, planned=1, missed=2, rescued=3, deleted=4) == {
+        "type": "sisy.heartbeat",
+        "time": NOON.timestamp(),
+        "planned": 1,
+        "missed": 2,
+        "rescued": 3,
+        "deleted": 4,
+    }
+
+
+def test_messages_hold_ids_and_numbers_only():
+    beat = messages.beat(NOON, planned=1, missed=0, rescued=0, deleted=0)
+    for message in (messages.run_task(run()), beat):
+        assert json.loads(json.dumps(message)) == message
+        assert {type(value) for name, value in message.items() if name != "type"} <= {int, float}
+
+
+def test_a_ring_is_known_by_its_type_alone():
+    """What else it holds is a hint, which the worker does not rely on."""
+    assert messages.is_run_task(messages.run_task(run()))
+    assert messages.is_run_task({"type": "sisy.run_task"})
+
+
+@pytest.mark.parametrize("message", MALFORMED)
+def test_what_is_not_sisys_is_told_apart(message):
+    assert not messages.is_run_task(message)
+
+
+@pytest.mark.parametrize("message", MALFORMED)
+async def test_a_malformed_message_is_logged_and_dropped(monkeypatch, caplog, message):
+    woken = []
+    monkeypatch.setattr(ears.doorbell, "shared_layer", lambda: layer_with(message))
+    assert await Ears(["default"], lambda: woken.append(True))._hear("sisy.run_task") == 0
+    assert woken == []
+    [record] = caplog.records
+    assert record.getMessage() == (
+        f"Dropped a message on sisy.run_task that is not Sisy's: {message!r}"
+    )
+
+
+async def test_a_ring_wakes_whoever_listens(monkeypatch, caplog):
+    woken = []
+    ring = messages.run_task(run())
+    monkeypatch.setattr(ears.doorbell, "shared_layer", lambda: layer_with(ring))
+    await Ears(["default"], lambda: woken.append(True))._hear("sisy.run_task")
+    assert (woken, caplog.records) == ([True], [])
+
+
+def layer_with(message):
+    class Layer:
+        async def receive(self, channel):
+            assert channel == "sisy.run_task"
+            return message
+
+    return Layer()
