@@ -10,6 +10,6 @@ class SisyConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from sisy import doorbell, signals
+        from sisy import checks, doorbell, signals  # noqa: F401 - checks register themselves
 
         signals.runs_waiting.connect(doorbell.on_runs_waiting, dispatch_uid="sisy.doorbell")

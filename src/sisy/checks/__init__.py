@@ -1,0 +1,11 @@
+"""What ``manage.py check`` says about a project that uses Sisy.
+
+An error is what keeps Sisy from its work. A warning is what makes it slow, deaf or doubtful. What
+is fine for one process is not complained about: neither a missing layer nor one in memory, unless
+``--deploy`` asks, or several processes are seen at work. What is wrong with stored tasks is never
+an error, since it would keep ``migrate`` from mending it.
+"""
+
+from sisy.checks import configuration, layer, stored
+
+__all__ = ["configuration", "layer", "stored"]

@@ -1,0 +1,90 @@
+"""Checks of the ``SISY_*`` settings, and of how the database is connected to."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+from django.db import connections, router
+
+from sisy import conf
+from sisy.exceptions import ScheduleError
+from sisy.models import Task
+from sisy.schedules import Schedule
+
+SQLITE_OPTIONS = {
+    "timeout": 20,
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+}
+
+
+@register("sisy")
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """Check the names and the values of the ``SISY_*`` settings."""
+    return [*_unknown_settings(), *_unusable_settings()]
+
+
+@register("sisy")
+def check_connections(**kwargs: Any) -> list[CheckMessage]:
+    """Check how the database is used in which tasks are stored."""
+    alias = router.db_for_write(Task)
+    settings = connections[alias].settings_dict
+    check = _sqlite if connections[alias].vendor == "sqlite" else _persistence
+    return list(check(alias, settings))
+
+
+def _unknown_settings() -> Iterator[CheckMessage]:
+    for name, near in conf.unknown_names():
+        hint = f"Did you mean {near}?" if near else f"There are: {', '.join(conf.known_names())}."
+        yield Warning("Sisy knows no such setting.", hint=hint, obj=name, id="sisy.W001")
+
+
+def _unusable_settings() -> Iterator[CheckMessage]:
+    problems = list(conf.problems())
+    for problem in problems:
+        yield Error(problem, hint="Sisy starts only once this is mended.", id="sisy.E001")
+    if problems:
+        return
+    try:
+        Schedule(conf.get_settings().default_schedule, key="label")
+    except ScheduleError as error:
+        hint = "Write five cron fields, or six with seconds last, such as '* * * * *'."
+        yield Error(str(error), hint=hint, obj="SISY_DEFAULT_SCHEDULE", id="sisy.E002")
+    try:
+        Schedule("* * * * *", django_settings.TIME_ZONE)
+    except ScheduleError as error:
+        hint = "Tasks that name no time zone are read in Django's."
+        yield Error(str(error), hint=hint, obj="TIME_ZONE", id="sisy.E002")
+
+
+def _persistence(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    is_kept = settings["CONN_MAX_AGE"] != 0 or settings["OPTIONS"].get("pool")
+    if is_kept and not settings["CONN_HEALTH_CHECKS"]:
+        yield Warning(
+            "Connections are kept, but not checked before they are used again: after a restart "
+            "of the database task functions fail on those that broke.",
+            hint="Write 'CONN_HEALTH_CHECKS': True beside CONN_MAX_AGE.",
+            obj=f"DATABASES[{alias!r}]",
+            id="sisy.W006",
+        )
+
+
+def _sqlite(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    name = str(settings["NAME"])
+    if name == ":memory:" or "mode=memory" in name:
+        return
+    options = settings["OPTIONS"]
+    missing = []
+    if str(options.get("transaction_mode")).upper() not in ("IMMEDIATE", "EXCLUSIVE"):
+        missing.append("'transaction_mode': 'IMMEDIATE'")
+    if "journal_mode=wal" not in options.get("init_command", "").lower().replace(" ", ""):
+        missing.append("journal_mode=WAL in 'init_command'")
+    if missing:
+        yield Warning(
+            f"SQLite is used without {' and without '.join(missing)}: where several threads or "
+            "processes write at once, some fail with 'database is locked'.",
+            hint=f"Write 'OPTIONS': {SQLITE_OPTIONS}.",
+            obj=f"DATABASES[{alias!r}]",
+            id="sisy.W007",
+        )

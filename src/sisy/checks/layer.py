@@ -1,0 +1,145 @@
+"""Checks of the channel layer by which processes ring for each other."""
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from channels import DEFAULT_CHANNEL_LAYER
+from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Info, Warning, register  # noqa: A004
+
+LAYER = f"CHANNEL_LAYERS[{DEFAULT_CHANNEL_LAYER!r}]"
+
+UNFIT_LAYERS = {
+    "channels_postgres": "it does not come back when the database was away, and replays messages",
+    "channels_lite": "it doubles messages, and locks SQLite against those who write",
+    "channels_sqlite": "it doubles messages, and locks SQLite against those who write",
+    "channels_nats": "it loses messages that come in bursts",
+}
+
+
+@register("sisy")
+def check_layer(**kwargs: Any) -> list[CheckMessage]:
+    """Check the channel layer by which processes ring for each other."""
+    if DEFAULT_CHANNEL_LAYER not in channel_layers:
+        return []  # all is found by polling: slower by up to a second, and as sure
+    try:
+        layer = get_channel_layer()
+    except Exception as error:  # noqa: BLE001 - any layer may fail in any way
+        return [
+            Error(
+                f"The channel layer cannot be made: {type(error).__name__}: {error}",
+                hint="Mend its BACKEND and CONFIG, or take it out: Sisy works without one.",
+                obj=LAYER,
+                id="sisy.E003",
+            )
+        ]
+    if layer is None:
+        return [
+            Warning(
+                "A channel layer is configured, but Channels gives None: making it raised a "
+                "KeyError, which Channels takes for 'not configured'. Nothing rings for workers.",
+                hint="Look for a key that is missing in its CONFIG, such as 'port' in a host.",
+                obj=LAYER,
+                id="sisy.W002",
+            )
+        ]
+    return [*_unfit_layer(layer), *_redis_timeouts(layer)]
+
+
+@register("sisy", deploy=True)
+def check_layer_reaches_other_processes(**kwargs: Any) -> list[CheckMessage]:
+    """Check, for a deployment, that the layer is not one of this process alone."""
+    return in_memory("A site that is deployed often has several processes.")
+
+
+def _unfit_layer(layer: object) -> Iterator[CheckMessage]:
+    if _is_from(layer, "channels_redis.pubsub"):
+        yield Info(
+            "Every ring reaches every worker of its queue, and each asks the database. "
+            "No run is doubled by that; it only costs queries.",
+            hint="channels_redis.core.RedisChannelLayer wakes one worker for each ring.",
+            obj=LAYER,
+            id="sisy.I001",
+        )
+    for package, flaw in UNFIT_LAYERS.items():
+        if _is_from(layer, package):
+            yield Warning(
+                f"The layers of {package} are known to fail under load: {flaw}. No run is lost or "
+                "doubled by that, since a message is a hint; but workers may hear late, and "
+                "dashboards miss events.",
+                hint="Use channels_redis.core.RedisChannelLayer, or no layer at all.",
+                obj=LAYER,
+                id="sisy.W003",
+            )
+
+
+def _is_from(layer: object, module: str) -> bool:
+    return any(
+        f"{ancestor.__module__}.".startswith(f"{module}.") for ancestor in type(layer).mro()
+    )
+
+
+def _redis_timeouts(layer: Any) -> Iterator[CheckMessage]:
+    """Compare how long the layer waits for a message with how long redis-py lets it.
+
+    Since version 8 redis-py gives up after as many seconds as channels_redis waits: whoever
+    listens to a quiet channel is thrown out (django/channels_redis#422).
+    """
+    if not _is_from(layer, "channels_redis.core"):
+        return
+    from redis.asyncio.connection import AbstractConnection
+
+    default = inspect.signature(AbstractConnection).parameters["socket_timeout"].default
+    for host in layer.hosts:
+        timeout = _query(host).get("socket_timeout", host.get("socket_timeout", default))
+        if timeout is not None and float(timeout) <= layer.brpop_timeout:
+            yield Warning(
+                f"Redis has {float(timeout):g} s to answer, but is asked to wait "
+                f"{layer.brpop_timeout} s for messages. Workers that listen to a quiet channel "
+                "fail again and again, and 'manage.py runworker' ends.",
+                hint=f"Write the host as {_with_patience(host)!r}.",
+                obj=LAYER,
+                id="sisy.W004",
+            )
+
+
+def _query(host: Mapping[str, Any]) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(str(host.get("address", ""))).query))
+
+
+def _with_patience(host: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``host`` as it should be written, without its secrets."""
+    shown = {key: value if _may_be_shown(key) else "…" for key, value in host.items()}
+    if "address" in shown:
+        place = re.sub(r"//[^/]*@", "//…@", str(shown["address"]).partition("?")[0])
+        kept = {key: value for key, value in _query(host).items() if key != "socket_timeout"}
+        query = [f"{key}={value if _may_be_shown(key) else '…'}" for key, value in kept.items()]
+        shown["address"] = f"{place}?{'&'.join(query)}" if query else place
+    return {**shown, "socket_timeout": None}
+
+
+def _may_be_shown(key: str) -> bool:
+    return "password" not in key and "kwargs" not in key
+
+
+def in_memory(why: str) -> list[CheckMessage]:
+    """Return the warning about an in-memory layer, if there is one, that begins with ``why``."""
+    if DEFAULT_CHANNEL_LAYER not in channel_layers:
+        return []
+    backend = django_settings.CHANNEL_LAYERS[DEFAULT_CHANNEL_LAYER].get("BACKEND", "")
+    if backend != f"{InMemoryChannelLayer.__module__}.{InMemoryChannelLayer.__qualname__}":
+        return []
+    return [
+        Warning(
+            f"{why} An in-memory layer reaches none but its own: workers elsewhere find runs by "
+            "polling only, up to a second later, and dashboards elsewhere hear nothing.",
+            hint="Use channels_redis.core.RedisChannelLayer. If all runs in one process, this is "
+            "fine: add 'sisy.W005' to SILENCED_SYSTEM_CHECKS.",
+            obj=LAYER,
+            id="sisy.W005",
+        )
+    ]

@@ -1,0 +1,117 @@
+"""Checks of the tasks and the processes that stand in the database."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.core.checks import CheckMessage, Tags, Warning, register  # noqa: A004
+from django.db import DatabaseError, connections, router, transaction
+from django.db.models import Count, Min, Q
+
+from sisy import clock
+from sisy.callables import Target
+from sisy.checks.layer import in_memory
+from sisy.exceptions import CallableError, ScheduleError
+from sisy.models import Process, Task, TaskState
+from sisy.schedules import Schedule
+
+SHOWN = 10  # messages of one kind
+LOOKED_AT = 5000  # different schedules, and different targets
+
+
+@register("sisy", Tags.database)
+def check_stored_tasks(
+    *, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check what stored tasks call and when, in each of ``databases`` that stores tasks."""
+    found: list[CheckMessage] = []
+    for alias in databases or ():
+        if router.allow_migrate_model(alias, Task) and _has_tables(alias):
+            try:
+                with transaction.atomic(using=alias):
+                    found += [*_schedules(alias), *_targets(alias), *_lost_targets(alias)]
+                    found += _several_processes(alias)
+            except DatabaseError:
+                continue  # its tables are those of another version; migrate looks before it mends
+    return found
+
+
+def _has_tables(alias: str) -> bool:
+    tables = connections[alias].introspection.table_names()
+    return {Task._meta.db_table, Process._meta.db_table} <= set(tables)
+
+
+def _schedules(alias: str) -> list[CheckMessage]:
+    tasks = Task.objects.using(alias).exclude(state=TaskState.RETIRED)
+    groups = tasks.values("schedule", "timezone").annotate(
+        count=Count("pk"),
+        example=Min("label"),
+        broken=Count("pk", filter=Q(state=TaskState.BROKEN)),
+    )
+    found: list[CheckMessage] = []
+    for group in groups.order_by("schedule", "timezone")[:LOOKED_AT]:
+        what = f"The schedule {group['schedule']!r} in {group['timezone']} of {_whose(group)}"
+        try:
+            Schedule(group["schedule"], group["timezone"], key=group["example"])
+        except ScheduleError as error:
+            problem, hint = f"{what} cannot be used: {error}", "Give it another one, and save it."
+        else:
+            if not group["broken"]:
+                continue
+            problem = f"{what} can be used, but {group['broken']} of them are set aside as broken."
+            hint = f"Task.objects.filter(state='broken').update(schedule={group['schedule']!r})"
+            hint = f"Their reason stands in state_reason. To plan them again: {hint}"
+        found.append(Warning(problem, hint=hint, obj=Task, id="sisy.W008"))
+    return _first_of(found, "schedules", "sisy.W008")
+
+
+def _targets(alias: str) -> list[CheckMessage]:
+    """Check each path once: of the objects whose method it is, one stands for all."""
+    groups = (
+        Task.objects.using(alias)
+        .values("target_path")
+        .annotate(object=Min("target_pk"), count=Count("pk"), example=Min("label"))
+    )
+    found: list[CheckMessage] = []
+    for group in groups.order_by("target_path")[:LOOKED_AT]:
+        try:
+            Target(path=group["target_path"], pk=group["object"]).check()
+        except CallableError as error:
+            problem = f"What {_whose(group)} calls no longer works: {error}"
+            hint = "Put the code back where it was, or give the task another target_path."
+            found.append(Warning(problem, hint=hint, obj=Task, id="sisy.W009"))
+    return _first_of(found, "targets", "sisy.W009")
+
+
+def _lost_targets(alias: str) -> list[CheckMessage]:
+    tasks = Task.objects.using(alias).exclude(target_error="")
+    groups = tasks.values("target_error").annotate(count=Count("pk"), example=Min("label"))
+    found: list[CheckMessage] = [
+        Warning(
+            f"When {_whose(group)} last ran, its target was gone: {group['target_error']}",
+            hint="Delete the task, or give it another target.",
+            obj=Task,
+            id="sisy.W010",
+        )
+        for group in groups.order_by("target_error")[: 10 * SHOWN]
+    ]
+    return _first_of(found, "targets", "sisy.W010")
+
+
+def _whose(group: Mapping[str, Any]) -> str:
+    others = group["count"] - 1
+    also = f" and {others} more" if others else ""
+    return f"the task {group['example']!r}{also}"
+
+
+def _first_of(found: list[CheckMessage], what: str, code: str) -> list[CheckMessage]:
+    rest = found[SHOWN:]
+    if rest:
+        more = f"… and {len(rest)} more {what}."
+        return [*found[:SHOWN], Warning(more, obj=Task, id=code)]
+    return found
+
+
+def _several_processes(alias: str) -> list[CheckMessage]:
+    alive = Process.objects.using(alias).alive(clock.now(alias)).order_by()
+    count = alive.values("host", "pid").distinct().count()
+    return in_memory(f"{count} processes of Sisy are up.") if count > 1 else []

@@ -1,0 +1,200 @@
+"""What ``manage.py check --database`` says of stored tasks and of processes."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.checks import WARNING, Tags, run_checks
+from django.db import connection
+
+from sisy.checks import stored
+from sisy.models import Process, Role, Task, TaskState, task_with_callable
+from tests.app import jobs
+from tests.app.models import Counter
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    at_time(NOON)
+
+
+def check():
+    return stored.check_stored_tasks(databases=["default"])
+
+
+def ids():
+    return [message.id for message in check()]
+
+
+def saved(target=jobs.noop, **fields):
+    task = task_with_callable(target, timezone="UTC", **fields)
+    task.save()
+    return task
+
+
+def by_raw_sql(task, column, value):
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE sisy_task SET {column} = %s WHERE id = %s", [value, task.pk])
+
+
+def up(host, pid, lease=timedelta(seconds=30)):
+    process = Process.join(Role.WORKER, using="default", now=NOON, lease=lease)
+    Process.objects.filter(pk=process.pk).update(host=host, pid=pid)
+
+
+class NowhereRouter:
+    def allow_migrate(self, db, app_label, **hints):
+        return app_label != "sisy"
+
+
+def test_tasks_in_order_are_not_complained_about():
+    saved()
+    saved(Counter.objects.create().tick)
+    Task.run_once(jobs.noop)
+    assert check() == []
+
+
+def test_nothing_is_looked_up_unless_databases_are_named(django_assert_num_queries):
+    by_raw_sql(saved(), "schedule", "61 * * * *")
+    with django_assert_num_queries(0):
+        assert stored.check_stored_tasks() == []
+        assert stored.check_stored_tasks(databases=None) == []
+
+
+def test_it_is_one_of_the_checks_that_migrate_runs():
+    by_raw_sql(saved(), "schedule", "61 * * * *")
+    found = run_checks(tags=[Tags.database], databases=["default"])
+    assert [message.id for message in found] == ["sisy.W008"]
+
+
+def test_a_schedule_that_no_longer_works_is_named_once_for_all_its_tasks():
+    for label in ("a", "b", "c"):
+        by_raw_sql(saved(label=label), "schedule", "61 * * * *")
+    [warning] = check()
+    assert (warning.id, warning.obj) == ("sisy.W008", Task)
+    assert warning.msg == (
+        "The schedule '61 * * * *' in UTC of the task 'a' and 2 more cannot be used: "
+        "minute: 61 in '61' is not within 0 to 59."
+    )
+    assert warning.hint == "Give it another one, and save it."
+
+
+def test_what_is_wrong_with_tasks_does_not_keep_migrate_from_mending_it():
+    by_raw_sql(saved(), "schedule", "61 * * * *")
+    by_raw_sql(saved(), "target_path", "tests.app.gone.away")
+    assert {message.level for message in check()} == {WARNING}
+
+
+def test_a_zone_that_no_longer_exists_is_named():
+    by_raw_sql(saved(label="a"), "timezone", "Europe/Berlim")
+    [warning] = check()
+    assert warning.msg.endswith(
+        "There is no time zone 'Europe/Berlim'. Did you mean 'Europe/Berlin'?"
+    )
+
+
+def test_a_task_that_was_set_aside_though_its_schedule_works_is_named_with_what_revives_it():
+    task = saved(label="a")
+    Task.objects.filter(pk=task.pk).update(state=TaskState.BROKEN, next_run=None)
+    [warning] = check()
+    assert warning.msg == (
+        "The schedule '* * * * *' in UTC of the task 'a' can be used, but 1 of them "
+        "are set aside as broken."
+    )
+    exec(warning.hint.partition("again: ")[2], {"Task": Task})
+    task.refresh_from_db()
+    assert task.state == TaskState.ACTIVE
+
+
+def test_a_target_that_no_longer_works_is_named_with_the_reason():
+    by_raw_sql(saved(label="a"), "target_path", "tests.app.jobs.nop")
+    [warning] = check()
+    assert warning.id == "sisy.W009"
+    assert warning.msg == (
+        "What the task 'a' calls no longer works: tests.app.jobs.nop leads nowhere: the module "
+        "tests.app.jobs has no 'nop'. Did you mean 'noop'?"
+    )
+
+
+def test_the_target_of_a_run_that_is_still_to_come_is_looked_at_too():
+    task = Task.run_once(jobs.noop, delay_until=NOON + timedelta(days=1))
+    by_raw_sql(task, "target_path", "tests.app.jobs.two_parameters")
+    [warning] = check()
+    assert "must take exactly one parameter, named message" in warning.msg
+
+
+def test_an_object_that_was_gone_at_the_last_run_is_named():
+    task = saved(label="a")
+    Task.objects.filter(pk=task.pk).update(target_error="TargetMissing: Counter 5 is gone.")
+    [warning] = check()
+    assert (warning.id, warning.msg) == (
+        "sisy.W010",
+        "When the task 'a' last ran, its target was gone: TargetMissing: Counter 5 is gone.",
+    )
+
+
+def test_many_problems_of_one_kind_are_cut_short():
+    for minute in range(60, 75):
+        by_raw_sql(saved(), "schedule", f"{minute} * * * *")
+    found = check()
+    assert len(found) == stored.SHOWN + 1
+    assert found[-1].msg == "… and 5 more schedules."
+
+
+def test_a_thousand_tasks_cost_as_many_queries_as_one(django_assert_max_num_queries):
+    task = saved()
+    copies = [Task(label=f"{n}", target_path=task.target_path) for n in range(1000)]
+    Task.objects.bulk_create(copies)
+    with django_assert_max_num_queries(8):
+        assert check() == []
+
+
+def test_tables_that_are_not_there_yet_are_no_problem():
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE sisy_task RENAME TO sisy_task_kept")
+    try:
+        assert check() == []
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE sisy_task_kept RENAME TO sisy_task")
+
+
+def test_tables_of_another_version_are_no_problem():
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE sisy_task RENAME COLUMN target_error TO target_trouble")
+    try:
+        assert check() == []
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE sisy_task RENAME COLUMN target_trouble TO target_error")
+
+
+def test_a_database_in_which_routers_store_no_tasks_is_not_looked_at(
+    settings, django_assert_num_queries
+):
+    settings.DATABASE_ROUTERS = [NowhereRouter()]
+    with django_assert_num_queries(0):
+        assert check() == []
+
+
+def test_several_processes_with_an_in_memory_layer_are_warned_of(settings):
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    up("here", 1)
+    up("here", 1)
+    assert ids() == []
+    up("there", 1, lease=timedelta(seconds=-1))
+    assert ids() == []
+    up("here", 2)
+    [warning] = check()
+    assert warning.id == "sisy.W005"
+    assert warning.msg.startswith("2 processes of Sisy are up. An in-memory layer reaches none")
+
+
+def test_several_processes_without_a_layer_are_fine(settings):
+    settings.CHANNEL_LAYERS = {}
+    up("here", 1)
+    up("here", 2)
+    assert ids() == []

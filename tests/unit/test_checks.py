@@ -1,0 +1,118 @@
+"""What ``manage.py check`` says of settings and connections."""
+
+import io
+
+import pytest
+from django.core.checks import ERROR, run_checks
+from django.core.management import call_command
+from django.db import connections
+
+from sisy.checks import configuration
+
+IN_MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+REDIS = "channels_redis.core.RedisChannelLayer"
+
+
+def ids(messages):
+    return [message.id for message in messages]
+
+
+@pytest.fixture
+def as_database(monkeypatch):
+    """Return a function that lets the default database have other settings."""
+
+    def pretend(vendor, **settings):
+        monkeypatch.setattr(connections["default"], "vendor", vendor)
+        defaults = {"NAME": "db", "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": False, "OPTIONS": {}}
+        monkeypatch.setattr(connections["default"], "settings_dict", {**defaults, **settings})
+        return configuration.check_connections()
+
+    return pretend
+
+
+def test_a_project_in_order_is_not_complained_about():
+    assert run_checks(tags=["sisy"]) == []
+
+
+def test_an_unknown_setting_is_warned_of_with_the_nearest_known_name(settings):
+    settings.SISY_HEARTBEAT_FREQUENZY = 10
+    [warning] = configuration.check_settings()
+    assert (warning.id, warning.obj) == ("sisy.W001", "SISY_HEARTBEAT_FREQUENZY")
+    assert warning.msg == "Sisy knows no such setting."
+    assert warning.hint == "Did you mean SISY_HEARTBEAT_FREQUENCY?"
+
+
+def test_an_unknown_setting_without_a_near_name_lists_all_names(settings):
+    settings.SISY_XYZZY = 10
+    [warning] = configuration.check_settings()
+    assert warning.hint.startswith("There are: SISY_HEARTBEAT_FREQUENCY, SISY_DEFAULT_SCHEDULE, ")
+
+
+def test_a_heartbeat_frequency_out_of_range_is_an_error(settings):
+    settings.SISY_HEARTBEAT_FREQUENCY = 0
+    [error] = configuration.check_settings()
+    assert (error.id, error.level) == ("sisy.E001", ERROR)
+    assert error.msg == "SISY_HEARTBEAT_FREQUENCY must lie between 1 and 3600, not at 0."
+
+
+def test_every_unusable_setting_is_named_at_once(settings):
+    settings.SISY_POLL_INTERVAL = "1"
+    settings.SISY_RUN_TASK_CHANNEL = ""
+    assert ids(configuration.check_settings()) == ["sisy.E001", "sisy.E001"]
+
+
+def test_a_default_schedule_that_cannot_be_read_is_an_error(settings):
+    settings.SISY_DEFAULT_SCHEDULE = "61 * * * *"
+    [error] = configuration.check_settings()
+    assert (error.id, error.obj) == ("sisy.E002", "SISY_DEFAULT_SCHEDULE")
+    assert error.msg == "minute: 61 in '61' is not within 0 to 59."
+
+
+def test_a_project_without_a_time_zone_is_an_error(settings, monkeypatch):
+    monkeypatch.setattr(configuration.django_settings, "TIME_ZONE", None)
+    [error] = configuration.check_settings()
+    assert (error.id, error.obj) == ("sisy.E002", "TIME_ZONE")
+
+
+def test_persistent_connections_without_health_checks_are_warned_of(as_database):
+    [warning] = as_database("postgresql", CONN_MAX_AGE=60)
+    assert (warning.id, warning.obj) == ("sisy.W006", "DATABASES['default']")
+    assert ids(as_database("postgresql", CONN_MAX_AGE=None)) == ["sisy.W006"]
+    assert ids(as_database("postgresql", OPTIONS={"pool": True})) == ["sisy.W006"]
+
+
+def test_checked_or_short_lived_connections_are_fine(as_database):
+    assert as_database("postgresql") == []
+    assert as_database("postgresql", CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True) == []
+
+
+def test_sqlite_as_django_sets_it_up_is_warned_of_with_the_options_to_write(as_database):
+    [warning] = as_database("sqlite")
+    assert warning.id == "sisy.W007"
+    assert "without 'transaction_mode': 'IMMEDIATE' and without journal_mode=WAL" in warning.msg
+    assert as_database("sqlite", OPTIONS=configuration.SQLITE_OPTIONS) == []
+    assert str(configuration.SQLITE_OPTIONS) in warning.hint
+
+
+def test_sqlite_is_told_only_what_it_lacks(as_database):
+    [warning] = as_database("sqlite", OPTIONS={"init_command": "pragma journal_mode = wal"})
+    assert "IMMEDIATE" in warning.msg
+    assert "WAL" not in warning.msg
+    [warning] = as_database("sqlite", OPTIONS={"transaction_mode": "immediate"})
+    assert "IMMEDIATE" not in warning.msg
+    assert "WAL" in warning.msg
+
+
+def test_sqlite_in_memory_has_no_journal_to_speak_of(as_database):
+    assert as_database("sqlite", NAME=":memory:") == []
+    assert as_database("sqlite", NAME="file:memorydb_default?mode=memory&cache=shared") == []
+
+
+def test_manage_py_check_shows_a_problem_where_it_is_with_its_cure(settings):
+    settings.SISY_LEASE_SECOND = 10
+    shown = io.StringIO()
+    call_command("check", stderr=shown, stdout=shown, no_color=True)
+    assert (
+        "SISY_LEASE_SECOND: (sisy.W001) Sisy knows no such setting.\n"
+        "\tHINT: Did you mean SISY_LEASE_SECONDS?"
+    ) in shown.getvalue()

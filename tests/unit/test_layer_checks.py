@@ -1,0 +1,171 @@
+"""What ``manage.py check`` says of the channel layer."""
+
+import importlib.metadata
+
+import pytest
+from channels.layers import InMemoryChannelLayer, channel_layers
+from channels_redis.core import RedisChannelLayer
+from channels_redis.pubsub import RedisPubSubChannelLayer
+from django.core.checks import ERROR, run_checks
+
+from sisy.checks import layer
+
+IN_MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+REDIS = "channels_redis.core.RedisChannelLayer"
+
+
+@pytest.fixture(autouse=True)
+def no_layer(settings):
+    settings.CHANNEL_LAYERS = {}
+
+
+def ids(messages):
+    return [message.id for message in messages]
+
+
+def unfit_layer(module):
+    return type("Layer", (InMemoryChannelLayer,), {"__module__": module})()
+
+
+def set_redis(settings, *hosts):
+    config = {"hosts": list(hosts)} if hosts else {}
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": REDIS, "CONFIG": config}}
+
+
+class LayerThatLacksAKey:
+    def __init__(self):
+        raise KeyError("port")
+
+
+class LayerThatFails:
+    def __init__(self):
+        raise RuntimeError("no such host")
+
+
+def test_no_layer_at_all_is_fine_also_in_a_deployment():
+    assert layer.check_layer() == layer.check_layer_reaches_other_processes() == []
+
+
+def test_an_in_memory_layer_is_complained_about_in_a_deployment_only(settings):
+    settings.CHANNEL_LAYERS = IN_MEMORY
+    assert layer.check_layer() == []
+    assert run_checks(tags=["sisy"]) == []
+    assert ids(run_checks(tags=["sisy"], include_deployment_checks=True)) == ["sisy.W005"]
+
+
+def test_a_layer_that_channels_gives_as_none_is_warned_of(settings):
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{__name__}.LayerThatLacksAKey"}}
+    [warning] = layer.check_layer()
+    assert (warning.id, warning.obj) == ("sisy.W002", "CHANNEL_LAYERS['default']")
+    assert "raised a KeyError" in warning.msg
+
+
+def test_a_layer_that_cannot_be_made_is_an_error(settings):
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{__name__}.LayerThatFails"}}
+    [error] = layer.check_layer()
+    assert (error.id, error.level) == ("sisy.E003", ERROR)
+    assert error.msg == "The channel layer cannot be made: RuntimeError: no such host"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "channels_postgres.core",
+        "channels_lite.layers.aio",
+        "channels_sqlite.layers",
+        "channels_nats",
+    ],
+)
+def test_a_layer_that_is_known_to_be_unfit_is_warned_of(settings, monkeypatch, module):
+    settings.CHANNEL_LAYERS = IN_MEMORY
+    monkeypatch.setitem(channel_layers.backends, "default", unfit_layer(module))
+    [warning] = layer.check_layer()
+    assert warning.id == "sisy.W003"
+    assert f"The layers of {module.partition('.')[0]} are known to fail under load" in warning.msg
+
+
+def test_a_layer_of_another_package_whose_name_only_begins_alike_is_not_meant(
+    settings, monkeypatch
+):
+    settings.CHANNEL_LAYERS = IN_MEMORY
+    monkeypatch.setitem(channel_layers.backends, "default", unfit_layer("channels_nats2.core"))
+    assert layer.check_layer() == []
+
+
+def test_the_pubsub_layer_is_a_remark_since_it_costs_queries_only(settings, monkeypatch):
+    settings.CHANNEL_LAYERS = IN_MEMORY
+    pubsub = RedisPubSubChannelLayer(hosts=[])
+    monkeypatch.setitem(channel_layers.backends, "default", pubsub)
+    assert ids(layer.check_layer()) == ["sisy.I001"]
+
+
+def test_redis_py_8_without_a_socket_timeout_of_none_is_warned_of_with_what_to_write(settings):
+    assert int(importlib.metadata.version("redis").partition(".")[0]) >= 8
+    set_redis(settings, "redis://:secret@cache:6379/1")
+    [warning] = layer.check_layer()
+    assert warning.id == "sisy.W004"
+    assert warning.msg.startswith(
+        "Redis has 5 s to answer, but is asked to wait 5 s for messages."
+    )
+    assert warning.hint == (
+        "Write the host as {'address': 'redis://…@cache:6379/1', 'socket_timeout': None}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "written"),
+    [
+        (("cache", 6379), {"host": "cache", "port": 6379, "socket_timeout": None}),
+        (
+            {
+                "address": "unix:///run/v.sock?password=secret&socket_timeout=3",
+                "socket_timeout": 60,
+            },
+            {"address": "unix:///run/v.sock?password=…", "socket_timeout": None},
+        ),
+        (
+            {"host": "cache", "port": 1, "password": "secret", "socket_timeout": 4},
+            {"host": "cache", "port": 1, "password": "…", "socket_timeout": None},
+        ),
+        (
+            {
+                "sentinels": [("s", 1)],
+                "master_name": "m",
+                "sentinel_kwargs": {"password": "secret"},
+            },
+            {
+                "sentinels": [("s", 1)],
+                "master_name": "m",
+                "sentinel_kwargs": "…",
+                "socket_timeout": None,
+            },
+        ),
+    ],
+)
+def test_each_way_to_write_a_host_is_shown_mended_and_without_its_secrets(settings, host, written):
+    set_redis(settings, host)
+    [warning] = layer.check_layer()
+    assert warning.hint == f"Write the host as {written!r}."
+
+
+def test_each_host_of_a_ring_is_looked_at(settings):
+    set_redis(settings, {"host": "a", "port": 1, "socket_timeout": None}, ("b", 1))
+    [warning] = layer.check_layer()
+    assert "'host': 'b'" in warning.hint
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        {"address": "redis://cache", "socket_timeout": None},
+        {"address": "redis://cache", "socket_timeout": 30},
+        {"address": "redis://cache?socket_timeout=30"},
+    ],
+)
+def test_a_host_that_lets_redis_wait_long_enough_is_fine(settings, host):
+    set_redis(settings, host)
+    assert layer.check_layer() == []
+
+
+def test_a_redis_layer_waits_as_long_as_the_check_believes():
+    assert RedisChannelLayer.brpop_timeout == 5
