@@ -1,0 +1,89 @@
+"""Sites with real processes: alone on SQLite, fleets on PostgreSQL and Valkey."""
+
+import os
+import shutil
+
+import pytest
+
+from tests.processes.databases import (
+    migrate,
+    on_sqlite,
+    open_site,
+    postgres_database,
+    sqlite_settings,
+)
+from tests.processes.site import Site, default_database
+from tests.servers.postgres import PostgresServer
+from tests.servers.valkey import ValkeyServer
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory):
+    if "DATABASE_URL" in os.environ:
+        pytest.skip("runs on SQLite: make test-sqlite")
+    folder = tmp_path_factory.mktemp("template")
+    migrate(Site(folder, on_sqlite(folder)))
+    return folder / "site.sqlite3"
+
+
+@pytest.fixture
+def site(sqlite_template, tmp_path, django_db_blocker):
+    """A site on a new SQLite file, which the models of the test use, too."""
+    shutil.copy(sqlite_template, tmp_path / "site.sqlite3")
+    site = Site(tmp_path, on_sqlite(tmp_path))
+    with django_db_blocker.unblock(), default_database(sqlite_settings(tmp_path)):
+        try:
+            yield site
+        finally:
+            site.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(tmp_path_factory, worker_id, django_db_blocker):
+    """The name of a migrated database from which others are copied."""
+    needs_servers()
+    name = f"sisy_processes_{worker_id}"
+    folder = tmp_path_factory.mktemp("template")
+    with postgres_database(os.environ["DATABASE_URL"], name) as url:
+        with django_db_blocker.unblock(), open_site(folder, url, "") as site:
+            migrate(site)
+        yield name
+
+
+@pytest.fixture
+def fleet_database(postgres_template, django_db_blocker):
+    """The URL of a new database of PostgreSQL."""
+    url, name = os.environ["DATABASE_URL"], f"{postgres_template}_copy"
+    with (
+        django_db_blocker.unblock(),
+        postgres_database(url, name, template=postgres_template) as database,
+    ):
+        yield database
+
+
+@pytest.fixture
+def fleet_site(fleet_database, tmp_path):
+    """A site on PostgreSQL and Valkey."""
+    with open_site(tmp_path, fleet_database, os.environ["VALKEY_URL"]) as site:
+        yield site
+
+
+@pytest.fixture
+def valkey():
+    """A Valkey that the test may kill."""
+    needs_servers()
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(django_db_blocker):
+    """A PostgreSQL that the test may kill."""
+    needs_servers()
+    with django_db_blocker.unblock(), PostgresServer(fsync=True) as server:
+        yield server
+
+
+def needs_servers():
+    if not {"DATABASE_URL", "VALKEY_URL"} <= os.environ.keys():
+        pytest.skip("needs PostgreSQL and Valkey: make test-postgres")

@@ -1,0 +1,109 @@
+"""A real process under test, and waiting for what it does."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+PATIENCE = 60.0  # seconds; the machine may be busy
+COMPLAINTS = (
+    "Traceback (most recent call last)",
+    "Exception ignored",
+    "was never awaited",
+    "was destroyed but it is pending",
+    "Warning: ",
+)
+"""What a process that is well never writes."""
+
+
+def wait_until(condition: Callable[[], object], what: str = "", patience: float = PATIENCE):
+    """Return what ``condition`` returns, as soon as that is true of anything.
+
+    Raises:
+        AssertionError: it was not, within ``patience`` seconds.
+    """
+    deadline = time.monotonic() + patience
+    while not (found := condition()):
+        name = what or getattr(condition, "__name__", "it")
+        assert time.monotonic() < deadline, f"waited {patience:g} s in vain until: {name}"
+        time.sleep(0.02)
+    return found
+
+
+class Process:
+    """A process whose output goes to a file.
+
+    Args:
+        command: what to run.
+        environment: all of it.
+        log: the file.
+        cwd: the folder to run it in; by default the project's.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: dict[str, str], log: Path, cwd: Path = ROOT
+    ) -> None:
+        self.command = [str(part) for part in command]
+        self._log = log
+        with log.open("wb") as output:
+            # A session of its own: whatever it starts can be ended with it, and nothing else.
+            self._popen = subprocess.Popen(
+                self.command,
+                env=environment,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def is_up(self) -> bool:
+        return self._popen.poll() is None
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def says(self, text: str, times: int = 1) -> None:
+        """Wait until it has written ``text``."""
+
+        def said() -> bool:
+            assert self.is_up or self.output.count(text) >= times, f"it ended: {self.output}"
+            return self.output.count(text) >= times
+
+        wait_until(said, f"{self.command} says {text!r}")
+
+    def send(self, number: int) -> None:
+        self._popen.send_signal(number)
+
+    def ends(self, patience: float = PATIENCE) -> int:
+        """Wait for its end, and return its exit code."""
+        return self._popen.wait(patience)
+
+    def stop(self, patience: float = PATIENCE) -> int:
+        """Ask it to end, and return its exit code."""
+        self.send(signal.SIGTERM)
+        return self.ends(patience)
+
+    def clear_away(self) -> None:
+        """Kill it, and whatever it has started, if anything is left."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait(PATIENCE)
+
+    def complaints(self) -> list[str]:
+        """Return the lines of its output that show that something in it went wrong."""
+        return [
+            line
+            for line in self.output.splitlines()
+            if any(complaint in line for complaint in COMPLAINTS)
+        ]

@@ -1,0 +1,35 @@
+"""What the commands say about their options."""
+
+import pytest
+
+COMMANDS = ("sisy", "sisy_heartbeat", "sisy_worker")
+WORKERS = ("sisy", "sisy_worker")
+
+
+@pytest.mark.parametrize("command", WORKERS)
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--concurrency", "0", "give a whole number from 1 to 1000, not '0'"),
+        ("--queues", "a b", "'a b' is no name of a queue: it has 1 to 60 ASCII letters"),
+        ("--grace", "-1", "give seconds from 0 to 86400, not '-1'"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_explained(site, command, option, value, complaint):
+    process = site.manage(command, f"{option}={value}")
+    assert process.ends() == 2
+    assert process.output.startswith(f"usage: manage.py {command}")
+    assert f"error: argument {option}: {complaint}" in process.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_what_the_command_does_and_how_it_ends(site, command):
+    process = site.manage(command, "--help")
+    assert process.ends() == 0
+    assert "TERM or INT" in process.output
+
+
+def test_a_database_that_was_not_migrated_is_named(site):
+    site.environment["SISY_TEST_DB"] = "another"
+    process = site.manage("sisy")
+    process.says("unapplied migration(s)")

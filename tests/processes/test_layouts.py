@@ -1,0 +1,67 @@
+"""The process layouts of the example: web, heartbeats and workers under a process manager."""
+
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sisy.models import Process, Role, Run, RunState
+from tests.processes.http import free_port, page
+from tests.processes.ledger import count
+from tests.processes.process import ROOT, wait_until
+
+EXAMPLE = ROOT / "example"
+SCHEDULE = "from watch.schedules import schedule_everything; schedule_everything({address!r})"
+FLEET = "web=1,heartbeat=2,worker=3"
+TERMINATED = 143  # honcho tells that it ended by the signal that it got
+
+
+@pytest.fixture
+def port(fleet_site):
+    """A port for the example, whose database is ready and whose tasks are scheduled."""
+    port = free_port()
+    fleet_site.environment |= {
+        "DJANGO_SETTINGS_MODULE": "demosite.settings",
+        "PATH": f"{Path(sys.executable).parent}:{fleet_site.environment['PATH']}",
+        "PORT": port,
+    }
+    schedule = SCHEDULE.format(address=f"http://127.0.0.1:{port}/")
+    for command in (
+        ["migrate", "--verbosity", "0"],
+        ["shell", "--verbosity", "0", "-c", schedule],
+    ):
+        preparing = fleet_site.run(sys.executable, "manage.py", *command, cwd=EXAMPLE)
+        assert preparing.ends() == 0, preparing.output
+    return port
+
+
+@pytest.mark.parametrize(
+    ("manager", "ended"),
+    [
+        (["honcho", "start", "-c", FLEET], TERMINATED),
+        (["honcho", "-f", "Procfile.daphne", "start", "-c", FLEET], TERMINATED),
+        (["supervisord", "-c", "supervisor.conf"], 0),
+    ],
+    ids=["procfile", "procfile with daphne", "supervisor"],
+)
+def test_a_web_server_two_heartbeats_and_three_workers(fleet_site, port, manager, ended):
+    fleet_site.accepted += ["name='/dev/fd/1'", "Enable tracemalloc"]  # supervisor's own
+    process = fleet_site.run(*manager, cwd=EXAMPLE)
+    wait_until(lambda: "Sisy demo" in page(port), "the home page answers")
+    wait_until(lambda: processes() == {Role.HEARTBEAT: 2, Role.WORKER: 3}, "all have signed on")
+    looked = Run.objects.filter(label="watch /", state=RunState.SUCCEEDED, result=200)
+    wait_until(looked.exists, "a task has looked at the page")
+    wait_until(lambda: count(RunState.SUCCEEDED) >= 15, "the ledger fills")
+    assert "count up" in page(port)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert process.stop() == ended
+    assert [child for child in children if child.is_running()] == []
+    assert not Process.objects.exists()
+    assert not Run.objects.running().exists()
+    assert count(RunState.LOST) == 0
+
+
+def processes():
+    roles = list(Process.objects.values_list("role", flat=True))
+    return {role: roles.count(role) for role in roles}

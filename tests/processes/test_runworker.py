@@ -1,0 +1,32 @@
+"""Channels' own ``manage.py runworker`` with Sisy's consumer routed."""
+
+import signal
+
+from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
+from tests.app import jobs
+from tests.processes.ledger import assert_each_run_was_executed_once, count
+from tests.processes.process import wait_until
+
+
+def test_it_runs_tasks_when_a_heartbeat_elsewhere_rings_and_drains_at_term(fleet_site):
+    for fn in (jobs.record, jobs.arecord):
+        task_with_callable(fn, schedule="* * * * * *", allow_overlap=True).save()
+    heartbeat = fleet_site.manage("sisy_heartbeat")
+    runworker = fleet_site.manage("runworker", "sisy.run_task")
+    wait_until(lambda: count(RunState.SUCCEEDED) >= 6, "six runs have succeeded")
+    hosted = Process.objects.get(role=Role.WORKER)
+    assert hosted.pid == runworker.pid
+    Task.objects.all().delete()
+    wait_until(lambda: not Run.objects.live().exists(), "nothing is left to do")
+    Run.objects.filter(state=RunState.CANCELLED).delete()
+    assert_each_run_was_executed_once()
+    Task.run_once(jobs.sleeps, userdata={"seconds": 3})
+    run = Run.objects.get(origin="once")
+    wait_until(Run.objects.running().exists, "the long run has begun")
+    runworker.send(signal.SIGTERM)
+    runworker.says("Stopping: 1 runs may go on")
+    assert runworker.ends() == 0
+    run.refresh_from_db()
+    assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
+    assert heartbeat.stop() == 0
+    assert not Process.objects.exists()

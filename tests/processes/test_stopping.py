@@ -1,0 +1,150 @@
+"""Workers that are told to stop, are killed, or freeze in the middle of a run."""
+
+import signal
+
+import pytest
+
+from sisy.models import Process, Run, RunState, Task
+from tests.app import jobs
+from tests.app.models import Execution
+from tests.processes.process import wait_until
+
+LEASE = 5  # seconds, the shortest
+LEFT_OPEN = "<psycopg.Connection"  # by a function that outlives its worker
+
+
+@pytest.fixture
+def site(fleet_site):
+    fleet_site.set(SISY_LEASE_SECONDS=LEASE)
+    return fleet_site
+
+
+def worker(site, *options):
+    """Start a worker, and wait until it has signed on."""
+    process = site.manage("sisy_worker", *options)
+    signed_on = Process.objects.filter(pid=process.pid)
+    wait_until(signed_on.exists, "the worker has signed on")
+    return process
+
+
+def heartbeat(site):
+    process = site.manage("sisy_heartbeat")
+    wait_until(Process.objects.filter(pid=process.pid).exists, "the heartbeat has signed on")
+    return process
+
+
+def in_hand_of(process, seconds, fn=jobs.sleeps):
+    """Have the worker begin a run that takes so long."""
+    task = Task.run_once(fn, userdata={"seconds": seconds})
+    run = Run.objects.get(task=task)
+    wait_until(Execution.objects.filter(run=run.pk, pid=process.pid).exists, "the run has begun")
+    return run
+
+
+def calls(run):
+    """Return the attempts and the processes of the calls of the run's function."""
+    return list(Execution.objects.filter(run=run.pk).order_by("id").values_list("attempt", "pid"))
+
+
+def ends(run):
+    """Wait until the run is over."""
+    wait_until(lambda: not Run.objects.live().filter(pk=run.pk).exists(), "the run is over")
+    run.refresh_from_db()
+    return run
+
+
+def test_term_lets_runs_end_within_the_grace_period(site):
+    process = worker(site)
+    runs = [in_hand_of(process, 2, fn) for fn in (jobs.sleeps, jobs.asleeps)]
+    assert process.stop() == 0
+    for run in runs:
+        run.refresh_from_db()
+        assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
+        assert calls(run) == [(1, process.pid)]
+    assert "runs may go on for 30 s" in process.output
+    assert not Process.objects.exists()
+    assert not Task.objects.exists()
+
+
+def test_runs_that_outlast_the_grace_period_are_handed_to_another_worker(site):
+    site.accepted.append(LEFT_OPEN)
+    first = worker(site, "--grace", "0.5")
+    runs = [in_hand_of(first, 5, fn) for fn in (jobs.sleeps, jobs.asleeps)]
+    second = worker(site)
+    assert first.stop() == 0
+    assert "Handed back 2 runs that were still going" in first.output
+    for run in runs:
+        assert ends(run).state == RunState.SUCCEEDED
+        assert (run.attempt, run.times_lost) == (1, 0)
+        assert calls(run) == [(1, first.pid), (1, second.pid)]
+    assert second.stop() == 0
+
+
+def test_a_second_signal_hands_over_at_once(site):
+    site.accepted.append(LEFT_OPEN)
+    process = worker(site, "--grace", "600")
+    run = in_hand_of(process, seconds=600)
+    process.send(signal.SIGTERM)
+    process.says("Stopping: 1 runs may go on for 600 s")
+    assert process.stop() == 0
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
+
+
+def test_a_worker_that_stops_takes_no_more_runs(site):
+    process = worker(site, "--concurrency", "2")
+    run = in_hand_of(process, seconds=3)
+    process.send(signal.SIGTERM)
+    process.says("Stopping")
+    later = Run.objects.get(task=Task.run_once(jobs.record))
+    assert process.ends() == 0
+    run.refresh_from_db()
+    later.refresh_from_db()
+    assert (run.state, later.state) == (RunState.SUCCEEDED, RunState.WAITING)
+
+
+def test_the_run_of_a_killed_worker_is_rescued_once(site):
+    heart = heartbeat(site)
+    first = worker(site)
+    run = in_hand_of(first, seconds=1)
+    first.send(signal.SIGKILL)
+    second = worker(site)
+    assert ends(run).state == RunState.SUCCEEDED
+    assert (run.attempt, run.times_lost) == (2, 1)
+    assert calls(run) == [(1, first.pid), (2, second.pid)]
+    assert f"worker {first.pid}@" in heart.output
+    assert "1 runs wait again, 0 are lost" in heart.output
+    assert second.stop() == heart.stop() == 0
+
+
+def test_a_zombie_changes_nothing_and_is_of_use_again(site):
+    heart = heartbeat(site)
+    zombie = worker(site)
+    run = in_hand_of(zombie, seconds=1)
+    zombie.send(signal.SIGSTOP)
+    other = worker(site)
+    assert ends(run).state == RunState.SUCCEEDED
+    assert other.stop() == 0
+    as_it_ended = Run.objects.filter(pk=run.pk).values().get()
+    zombie.send(signal.SIGCONT)
+    zombie.says(f"Run {run.pk} was taken over")
+    zombie.says("lost its lease")
+    assert Run.objects.filter(pk=run.pk).values().get() == as_it_ended
+    assert calls(run) == [(1, zombie.pid), (2, other.pid)]
+    again = in_hand_of(zombie, seconds=600)
+    zombie.send(signal.SIGKILL)
+    wait_until(Run.objects.waiting().filter(pk=again.pk).exists, "the next run is rescued, too")
+    assert heart.stop() == 0
+
+
+def test_a_worker_that_froze_may_carry_out_its_own_run_again(site):
+    heart = heartbeat(site)
+    frozen = worker(site)
+    run = in_hand_of(frozen, seconds=9)
+    frozen.send(signal.SIGSTOP)
+    wait_until(Run.objects.waiting().filter(pk=run.pk).exists, "the run is rescued")
+    frozen.send(signal.SIGCONT)
+    assert ends(run).state == RunState.SUCCEEDED
+    assert (run.attempt, run.times_lost) == (2, 1)
+    assert calls(run) == [(1, frozen.pid), (2, frozen.pid)]
+    assert frozen.stop() == heart.stop() == 0
