@@ -1,0 +1,176 @@
+"""The reader's project: what the examples of one page are written into, and run in."""
+
+import doctest
+import importlib
+import os
+import sys
+import unittest
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from django.apps import apps as django_apps
+from django.conf import settings
+from django.db import connection, models
+from django.test import override_settings
+from django.utils.module_loading import import_string
+
+from sisy import conf
+from tests.docs.pages import ROOT, TUTORIAL, Block, blocks_of
+
+OPTIONS = doctest.NORMALIZE_WHITESPACE
+
+
+class Project:
+    """Runs the ``python`` blocks of a page, one after the other.
+
+    A block that names a file becomes a part of that file, and is used as such: settings are set,
+    models get tables, tests are run. All others share one namespace, as at one prompt. Pages of
+    the manual go on from the tutorial's files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._namespace: dict[str, Any] = {"__name__": "__console__"}
+        self._models: list[type[models.Model]] = []
+        self._undo: list[Any] = []
+        self.executed: list[Block] = []
+
+    def open(self, page: Path) -> None:
+        """Begin with what the page takes for granted."""
+        (self._folder / "shop" / "migrations").mkdir(parents=True)
+        for package in ("shop", "shop/migrations", "mysite"):
+            (self._folder / package).mkdir(exist_ok=True)
+            (self._folder / package / "__init__.py").touch()
+        sys.path.insert(0, str(self._folder))
+        files = [block for block in blocks_of(page) if block.file]
+        if page != TUTORIAL and page.parent != ROOT:
+            files = [block for block in blocks_of(TUTORIAL) if block.file] + files
+        for block in files:
+            path = self._folder / str(block.file)
+            text = path.read_text() + "\n\n" if path.exists() else ""
+            if path.suffix == ".py":
+                path.write_text(text + block.text)
+        self._install_shop()
+
+    def close(self) -> None:
+        with connection.schema_editor() as editor:
+            for model in self._models:
+                editor.delete_model(model)
+        for undo in reversed(self._undo):
+            undo.disable()
+        django_apps.all_models.pop("shop", None)
+        django_apps.clear_cache()
+        sys.path.remove(str(self._folder))
+        self._forget()
+
+    def run(self, block: Block) -> None:
+        """Execute one block.
+
+        Raises:
+            AssertionError: it does not do what it shows.
+        """
+        if block.file is None:
+            self._type_in(block)
+        else:
+            self._use(block, Path(block.file))
+        self.executed.append(block)
+
+    def _install_shop(self) -> None:
+        self._forget()
+        installed = override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "shop"])
+        installed.enable()
+        self._undo.append(installed)
+        self._models = list(django_apps.get_app_config("shop").get_models())
+        with connection.schema_editor() as editor:
+            for model in self._models:
+                editor.create_model(model)
+
+    def _type_in(self, block: Block) -> None:
+        if block.is_session:
+            self._converse(block)
+        else:
+            code = compile("\n" * (block.line - 1) + block.text, str(block.page), "exec")
+            exec(code, self._namespace)
+
+    def _converse(self, block: Block) -> None:
+        parser, report = doctest.DocTestParser(), []
+        session = parser.get_doctest(
+            block.text, self._namespace, str(block), str(block.page), block.line - 1
+        )
+        runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
+        runner.run(session, out=report.append, clear_globs=False)
+        self._namespace = session.globs
+        assert not runner.failures, "".join(report)
+
+    def _use(self, block: Block, path: Path) -> None:
+        if path.name == "settings.py":
+            self._set(block)
+            return
+        module = importlib.import_module(".".join(path.with_suffix("").parts))
+        if path.name == "tests.py":
+            _run_tests(module)
+        elif path.parent.name == "migrations":
+            _migrate_there_and_back(module)
+        elif path.parent.name == "mysite":
+            assert callable(module.application)
+
+    def _set(self, block: Block) -> None:
+        """Let the settings be as the block says; of the databases and layers, only look."""
+        given = {
+            "INSTALLED_APPS": list(settings.INSTALLED_APPS),
+            "DATABASES": {"default": {}},
+        }
+        exec(compile(block.text, str(block), "exec"), given)
+        for layer in given.get("CHANNEL_LAYERS", {}).values():
+            import_string(layer["BACKEND"])
+        changed = override_settings(
+            **{name: value for name, value in given.items() if name.startswith(conf.PREFIX)}
+        )
+        changed.enable()
+        self._undo.append(changed)
+        assert not list(conf.unknown_names())
+        conf.get_settings()
+        if database := given["DATABASES"]["default"]:
+            assert database["OPTIONS"] == example_settings()["OPTIONS"]
+
+    def _forget(self) -> None:
+        for name in list(sys.modules):
+            if name.partition(".")[0] in ("shop", "mysite"):
+                del sys.modules[name]
+        importlib.invalidate_caches()
+
+
+def example_settings() -> dict[str, Any]:
+    """Return the database of the demo, as it is without any environment."""
+    path = ROOT / "example" / "demosite" / "settings.py"
+    given: dict[str, Any] = {"__file__": str(path)}
+    before = os.environ.pop("DATABASE_URL", None)
+    try:
+        exec(path.read_text(), given)
+    finally:
+        if before is not None:
+            os.environ["DATABASE_URL"] = before
+    return given["DATABASES"]["default"]
+
+
+def _run_tests(module: ModuleType) -> None:
+    suite = unittest.defaultTestLoader.loadTestsFromModule(module)
+    result = unittest.TestResult()
+    suite.run(result)
+    assert result.testsRun
+    assert result.wasSuccessful(), (result.errors, result.failures)
+
+
+def _migrate_there_and_back(module: ModuleType) -> None:
+    from sisy.models import Task
+
+    before = Task.objects.count()
+    for operation in module.Migration.operations:
+        operation.code(django_apps, None)
+    assert Task.objects.count() == before + 1
+    for operation in module.Migration.operations:
+        operation.reverse_code(django_apps, None)
+    assert Task.objects.count() == before
+    for operation in module.Migration.operations:
+        operation.code(django_apps, None)

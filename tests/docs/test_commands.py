@@ -1,0 +1,93 @@
+"""Can what the pages tell people to type be typed?"""
+
+import re
+import shlex
+
+import pytest
+from django.core.management import CommandError, get_commands, load_command_class
+
+from tests.docs.pages import ROOT, all_blocks, blocks_of, name_of, pages, tables_of, words_in
+
+PROGRAMS = {"granian", "make", "pip", "python", "sphinx-build", "uvicorn"}
+OURS = ("sisy", "sisy_heartbeat", "sisy_worker")
+FOREIGN = {"runworker": "channels"}
+
+management = re.compile(r"manage\.py (?P<command>[a-z_]+)(?P<rest>[^`\n]*)")
+
+
+def typed_lines():
+    """Yield each line that a console block shows behind a prompt."""
+    for block in all_blocks():
+        if block.language == "console":
+            yield from (line.removeprefix("$ ") for line in block.text.splitlines())
+
+
+def management_lines():
+    """Yield each command line of manage.py, in whichever block or sentence it stands."""
+    for page in pages():
+        for match in management.finditer(page.read_text()):
+            yield name_of(page), match["command"], match["rest"]
+
+
+def parser_of(name):
+    app = get_commands().get(name) or FOREIGN[name]
+    return load_command_class(app, name).create_parser("manage.py", name)
+
+
+def test_each_command_of_manage_py_exists_and_takes_its_arguments():
+    seen = set()
+    for page, name, rest in management_lines():
+        seen.add(name)
+        try:
+            parser_of(name).parse_args(shlex.split(rest))
+        except CommandError as error:
+            pytest.fail(f"{page}: manage.py {name}{rest}: {error}")
+    assert seen >= {*OURS, *FOREIGN, "migrate", "shell"}
+
+
+def test_each_program_that_is_typed_is_one_that_we_know():
+    assert {line.split()[0] for line in typed_lines()} <= PROGRAMS
+
+
+def test_each_target_of_make_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set()
+    for page in pages():
+        text = page.read_text()
+        named |= set(re.findall(r"`make ([a-z-]+)", text))
+        named |= set(re.findall(r"^\$ make ([a-z-]+)", text, re.MULTILINE))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_the_reference_lists_every_command_and_every_option_with_its_default(settings):
+    tables = tables_of(ROOT / "docs" / "reference" / "commands.md")
+    assert {words_in(row[0])[0] for row in tables["Command"]} == set(OURS)
+    told = {}
+    for options, default, of, _ in tables["Option"]:
+        for command in OURS if of == "all" else words_in(of):
+            told[command, tuple(words_in(options))] = default.strip("`")
+    found = {
+        (command, tuple(action.option_strings)): shown(action.default, settings)
+        for command in OURS
+        for action in parser_of(command)._actions
+        if action.dest in ("queues", "concurrency", "grace", "reload")
+    }
+    assert told == found
+
+
+def shown(default, settings):
+    return "DEBUG" if default is settings.DEBUG else str(default)
+
+
+def test_the_commands_have_no_option_of_ours_that_the_reference_leaves_out():
+    base = {action.dest for action in parser_of("migrate")._actions}
+    for command in OURS:
+        own = {action.dest for action in parser_of(command)._actions} - base
+        assert own <= {"queues", "concurrency", "grace", "reload"}
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_console_blocks_show_only_what_is_typed(page):
+    for block in blocks_of(page):
+        if block.language == "console":
+            assert all(line.startswith("$ ") for line in block.text.splitlines()), block

@@ -1,0 +1,88 @@
+"""Do the examples of README and manual do what they show?"""
+
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sisy.execution import Pool
+from sisy.models import Process, Role, Run, RunState, Task
+from sisy.worker.claiming import claim
+from sisy.worker.recording import record
+from tests.docs.pages import DOCS, ROOT, TUTORIAL, all_blocks, blocks_of, name_of, pages
+from tests.docs.project import Project
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+LANGUAGES = {"console", "ini", "python", "text", "{include} ../CHANGELOG.md", "{toctree}"}
+
+TROUBLE = DOCS / "howto" / "diagnose.md"  # asks after a task that the reader has
+
+with_python = [
+    page for page in pages() if any(block.language == "python" for block in blocks_of(page))
+]
+
+
+@pytest.fixture
+def project(transactional_db, tmp_path, at_time):
+    at_time(NOON)
+    project = Project(tmp_path)
+    yield project
+    project.close()
+
+
+@pytest.mark.parametrize("page", with_python, ids=name_of)
+def test_each_python_example_of_a_page_is_executed(project, page):
+    project.open(page)
+    if page == TROUBLE:
+        Task.calling("shop.jobs.greet").save()
+    for block in blocks_of(page):
+        if block.language == "python":
+            project.run(block)
+    shown = re.findall(r"^ *```+ *python", page.read_text(), re.MULTILINE)
+    assert len(project.executed) == len(shown)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", TUTORIAL], ids=name_of)
+def test_what_the_first_steps_schedule_runs_and_succeeds(project, page):
+    project.open(page)
+    seen = set()
+    for block in blocks_of(page):
+        if block.language == "python":
+            project.run(block)
+            new = Task.objects.exclude(label__in=seen)
+            seen |= set(new.values_list("label", flat=True))
+            for task in new.exclude(schedule=""):
+                task.run_now()
+            Run.objects.waiting().filter(ready_at__gt=NOON).update(ready_at=NOON)
+            carry_out_all()
+    assert seen
+    ended = Run.objects.exclude(state=RunState.CANCELLED).values_list("label", "state")
+    assert set(ended) == {(label, RunState.SUCCEEDED) for label in seen}
+
+
+def carry_out_all():
+    """Do by hand what a worker does, until nothing waits."""
+    worker = Process.join(Role.WORKER, using="default", now=NOON, lease=timedelta(days=1))
+    pool = Pool(slots=2, now=lambda: NOON)
+    while runs := claim(worker, ("default",), limit=10, now=NOON):
+        outcomes = [asyncio.run(pool.execute(run)) for run in runs]
+        record("default", list(zip(runs, outcomes, strict=True)), NOON)
+    pool.close()
+
+
+def test_every_block_is_in_a_language_that_a_test_looks_at():
+    assert {block.language for block in all_blocks()} <= LANGUAGES
+
+
+def test_no_block_is_fenced_in_a_way_that_these_tests_do_not_see():
+    for page in pages():
+        assert not re.findall(r"^ *(~~~|````|\{% highlight|<pre)", page.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_what_is_typed_fits_the_page(page):
+    for block in blocks_of(page):
+        for line in block.text.splitlines():
+            is_typed = not block.is_session or line.startswith((">>> ", "... "))
+            assert not is_typed or len(line) <= 107, f"{block}: {line}"

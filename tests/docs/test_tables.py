@@ -1,0 +1,165 @@
+"""Do the tables of the manual say what the code says?"""
+
+import ast
+import re
+import tomllib
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+
+from sisy import conf, messages
+from sisy.models import Run, RunState, Task, TaskState, task_with_callable
+from sisy.models.choices import Missed, OnLost, Overlap
+from sisy.models.columns import OWNER_FIELDS, SCHEDULER_FIELDS
+from tests.docs.pages import DOCS, ROOT, blocks_of, tables_of, words_in
+
+REFERENCE = DOCS / "reference"
+
+
+def first_words(rows):
+    return {word for row in rows for word in words_in(row[0])}
+
+
+def test_the_settings_table_equals_conf():
+    told = {}
+    for name, default, allowed, _ in tables_of(REFERENCE / "settings.md")["Setting"]:
+        ends = tuple(float(end) for end in allowed.split(" to ")) if allowed else None
+        told[words_in(name)[0]] = (ast.literal_eval(words_in(default)[0]), ends)
+    found = {
+        conf.PREFIX + field.name.upper(): (field.default, conf.RANGES.get(field.name))
+        for field in fields(conf.Settings)
+    }
+    assert told == found
+
+
+def test_every_setting_that_any_page_names_exists():
+    for page in [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]:
+        assert set(re.findall(r"SISY_[A-Z_]+", page.read_text())) <= set(conf.known_names()), page
+
+
+def test_the_states_are_those_of_the_enumerations():
+    table = tables_of(REFERENCE / "states.md")["From"]
+    named = {word for row in table for cell in row[:2] for word in words_in(cell)}
+    assert named == {*RunState.values, *TaskState.values}
+
+
+def test_each_diagram_shows_the_states_of_one_enumeration():
+    of_runs, of_tasks = (
+        block.text for block in blocks_of(REFERENCE / "states.md") if block.language == "text"
+    )
+    assert set(RunState.values) == states_in(of_runs, RunState)
+    assert set(TaskState.values) == states_in(of_tasks, TaskState)
+    assert not states_in(of_runs, TaskState)
+    assert not states_in(of_tasks, RunState)
+
+
+def states_in(diagram, states):
+    return {state for state in states.values if re.search(rf"\b{state}\b", diagram)}
+
+
+def test_the_states_that_the_page_on_trouble_explains_are_states():
+    tables = tables_of(DOCS / "howto" / "diagnose.md")
+    named = first_words(tables["State"]) - {"ready_at"}
+    assert named == set(RunState.values) - {RunState.SUCCEEDED}
+
+
+def test_the_tables_of_tasks_name_every_column(settings):
+    rows = tables_of(REFERENCE / "task.md")["Field"]
+    names = first_words(rows)
+    tasks = {field.name for field in Task._meta.concrete_fields} - {"id", "_extra_data"}
+    runs = {field.name for field in Run._meta.concrete_fields} - {"id"}
+    assert names == tasks | {"userdata"} | runs
+    assert OWNER_FIELDS - {"_extra_data"} <= names
+    assert names >= SCHEDULER_FIELDS
+
+
+def test_the_defaults_of_a_task_are_those_of_the_table():
+    task = task_with_callable("tests.app.jobs.noop")
+    in_words = {"10 s": timedelta(seconds=10), "1 h": timedelta(hours=1), "0": timedelta(0)}
+    elsewhere = {"label", "schedule", "timezone", "target_path"}
+    own = [row for row in tables_of(REFERENCE / "task.md")["Field"] if len(row) == 4]
+    for row in own:
+        (name,) = words_in(row[0])
+        if name in elsewhere:
+            continue
+        default = in_words[row[1]] if row[1] in in_words else ast.literal_eval(row[1].strip("`"))
+        assert getattr(task, name) == default, name
+    assert {word for row in own for word in words_in(row[0])} - {"userdata"} == OWNER_FIELDS - {
+        "_extra_data"
+    }
+
+
+def test_the_values_of_each_policy_are_those_of_its_enumeration():
+    words = {"missed": Missed, "overlap": Overlap, "on_lost": OnLost}
+    reference = [row for row in tables_of(REFERENCE / "task.md")["Field"] if len(row) == 4]
+    readme = tables_of(ROOT / "README.md")["Policy"]
+    for name, values in words.items():
+        assert [words_in(row[2]) for row in reference if row[0] == f"`{name}`"] == [values.values]
+        assert [words_in(row[1]) for row in readme if row[0] == f"`{name}`"] == [values.values]
+
+
+def test_the_tables_of_messages_name_every_key():
+    rows = tables_of(REFERENCE / "messages.md")["Key"]
+    told = [words_in(row[0])[0] for row in rows]
+    assert told == [*messages.RunTask.__annotations__, *messages.Beat.__annotations__]
+    assert [words_in(row[1]) for row in rows if row[0] == "`type`"] == [
+        [f'"{messages.RUN_TASK}"'],
+        [f'"{messages.HEARTBEAT}"'],
+    ]
+    beat = messages.beat(
+        datetime(2026, 5, 5, tzinfo=UTC), planned=1, missed=0, rescued=0, deleted=0
+    )
+    assert set(beat) == set(messages.Beat.__annotations__)
+
+
+def test_the_page_on_checks_lists_exactly_the_ids_of_the_checks():
+    identifiers = re.compile(r"\bsisy\.[EWI]\d{3}\b")
+    files = (ROOT / "src" / "sisy" / "checks").glob("*.py")
+    found = {name for file in files for name in identifiers.findall(file.read_text())}
+    told = [words_in(row[0])[0] for row in tables_of(REFERENCE / "checks.md")["Check"]]
+    assert told == sorted(found)
+
+
+def test_the_map_of_the_code_names_files_that_exist():
+    map_of_code, _, map_of_tests = (
+        block.text for block in blocks_of(ROOT / "CONTRIBUTING.md") if block.language == "text"
+    )
+    for text in (map_of_code, map_of_tests):
+        folder = ROOT
+        for line in text.splitlines():
+            names = re.findall(r"[\w./]+", re.split(r"  +", line.strip())[0])
+            top = folder if line.startswith(" ") else ROOT
+            assert all((top / name).exists() for name in names), line
+            folder = folder if line.startswith(" ") else ROOT / names[0]
+
+
+def test_the_layers_are_those_that_are_enforced():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    (contract,) = (c for c in tools["importlinter"]["contracts"] if c["type"] == "layers")
+    _, told, _ = (
+        block.text for block in blocks_of(ROOT / "CONTRIBUTING.md") if block.language == "text"
+    )
+    enforced = [set(re.findall(r"sisy\.(\w+)", layer)) for layer in contract["layers"]]
+    assert [set(re.findall(r"\w+", line)) for line in told.splitlines()] == enforced
+
+
+def requirement(text):
+    return re.match(r"[A-Za-z0-9-]+", text)[0]
+
+
+def test_the_table_of_dependencies_lists_exactly_those_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = {
+        "run time": project["project"]["dependencies"],
+        **{f"extra `{k}`": v for k, v in project["project"]["optional-dependencies"].items()},
+        **project["dependency-groups"],
+    }
+    found = {}
+    for place, requirements in groups.items():
+        for text in requirements:
+            if isinstance(text, str):
+                found.setdefault(requirement(text), set()).add(place)
+    told = {}
+    for name, places, reason in tables_of(ROOT / "CONTRIBUTING.md")["Dependency"]:
+        told[words_in(name)[0]] = set(places.split("; "))
+        assert reason
+    assert told == found
