@@ -231,6 +231,10 @@ REFUSALS = [
     ("x * * * *", "minute: 'x' cannot be read."),
     ("* * * foo *", "month: 'foo' cannot be read."),
     ("r * * * *", "minute: 'r' is random. Write h, which stays the same."),
+    (
+        "0 0 15w * *",
+        "day-of-month: '15w' asks for the nearest weekday, which Sisy does not know. Name the day, or the weekdays in the fifth field.",
+    ),
     ("5-5 * * * *", "minute: the ends of '5-5' are equal. Write '5'."),
     ("* * * * sun-7", "day-of-week: the ends of 'sun-7' are equal. Write 'sun'."),
     ("*/60 * * * *", "minute: the step of '*/60' must be a number from 1 to 59."),

@@ -136,6 +136,11 @@ def _check_field(name: str, text: str, limits: tuple[int, int]) -> None:
         value, _, step = item.partition("/")
         if re.match(r"r(\(|$)", value):
             raise ScheduleError(f"{name}: {item!r} is random. Write h, which stays the same.")
+        if name == "day-of-month" and "w" in value:
+            raise ScheduleError(
+                f"{name}: {item!r} asks for the nearest weekday, which Sisy does not know. "
+                "Name the day, or the weekdays in the fifth field."
+            )
         if step:
             _check_step(name, item, step, limits[1])
         plain = re.split(r"[#(]", value)[0]
