@@ -28,6 +28,9 @@ class Schedule:
         timezone: the IANA name of the zone in which it is read; ``"UTC"`` by default.
         key: what ``H`` is hashed by, so that many schedules spread out; empty by default.
 
+    Attributes:
+        fields: the values that each field of the expression allows.
+
     Raises:
         ScheduleError: the expression, or the zone, cannot be used, or it can never match.
     """
@@ -35,12 +38,12 @@ class Schedule:
     expression: str
     timezone: str = "UTC"
     key: str = ""
-    _fields: Fields = field(init=False, repr=False, compare=False)
+    fields: Fields = field(init=False, repr=False, compare=False)
     _zone: ZoneInfo = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         fields = parse(self.expression, self.key)
-        object.__setattr__(self, "_fields", fields)
+        object.__setattr__(self, "fields", fields)
         object.__setattr__(self, "_zone", zone_named(self.timezone))
         if next_wall(fields, datetime(2000, 1, 1)) is None:
             raise ScheduleError(
@@ -51,7 +54,7 @@ class Schedule:
     @property
     def is_starred(self) -> bool:
         """Whether the minute or the hour begins with ``*``: then it follows elapsed time."""
-        return self._fields.is_starred
+        return self.fields.is_starred
 
     def next_after(self, moment: datetime) -> datetime | None:
         """Return the first due moment strictly after ``moment``, in UTC.
@@ -93,7 +96,7 @@ class Schedule:
             span = span_at(self._zone, start)
             stop = min(end, span.end - RESOLUTION)
             count += count_walls(
-                self._fields, max(start + span.offset, self._floor(span)), stop + span.offset
+                self.fields, max(start + span.offset, self._floor(span)), stop + span.offset
             )
             start = span.end
             if start <= end:
@@ -113,7 +116,7 @@ class Schedule:
     def _next(self, moment: datetime) -> datetime | None:
         while True:
             span = span_at(self._zone, moment)
-            local = next_wall(self._fields, max(moment + span.offset, self._floor(span)))
+            local = next_wall(self.fields, max(moment + span.offset, self._floor(span)))
             if local is None:
                 return None
             due = local - span.offset
@@ -129,7 +132,7 @@ class Schedule:
     def _last(self, moment: datetime) -> datetime | None:
         while True:
             span = span_at(self._zone, moment)
-            local = last_wall(self._fields, moment + span.offset)
+            local = last_wall(self.fields, moment + span.offset)
             if local is None:
                 return None
             due = local - span.offset
@@ -149,11 +152,11 @@ class Schedule:
         """Whether something is due at the very start of a span, perhaps from within the gap."""
         start = span.start + span.offset
         if span.is_after_gap and not self.is_starred:
-            local = next_wall(self._fields, start - span.change - RESOLUTION)
+            local = next_wall(self.fields, start - span.change - RESOLUTION)
         elif span.is_after_fold and not self.is_starred:
             return False
         else:
-            local = next_wall(self._fields, start - RESOLUTION)
+            local = next_wall(self.fields, start - RESOLUTION)
         return local is not None and local <= start
 
 

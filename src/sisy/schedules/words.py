@@ -1,0 +1,97 @@
+"""Puts a schedule into words, where cron-descriptor is installed."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from sisy.schedules.expression import ALIASES, Fields
+from sisy.schedules.schedule import Schedule
+
+try:
+    import cron_descriptor
+except ImportError:  # the extra "admin" brings it
+    cron_descriptor = None
+
+HASHED = re.compile(r"h(\(.*\))?(/\d+)?")
+LAST_WEEKDAY = re.compile(r"\bl\w+")
+NAMES = re.compile(r"[A-Z][a-z]+")
+CHINESE = {"zh-hans": "zh_CN", "zh-hant": "zh_TW"}  # Django names scripts, others countries
+
+Names = Mapping[str, str]
+
+
+def in_words(schedule: Schedule, language: str = "en", names: Names | None = None) -> str:
+    """Return a sentence such as "Every 5 minutes"; the empty text where there is none.
+
+    There is none without cron-descriptor, and for the few schedules that it would put wrongly.
+
+    Args:
+        language: as Django names it, such as ``"pt-br"``; English where it is not known.
+        names: the words for English names of months and weekdays, which it leaves as they are.
+    """
+    if cron_descriptor is None:
+        return ""
+    expression = _seconds_first(schedule)
+    if not expression:
+        return ""
+    options = cron_descriptor.Options(locale_code=_locale(language), use_24hour_time_format=True)
+    try:
+        sentence = cron_descriptor.get_description(expression, options)
+    except (cron_descriptor.FormatError, ValueError, IndexError):
+        return ""
+    known = names or {}
+    return NAMES.sub(lambda match: known.get(match[0], match[0]), sentence)
+
+
+def _seconds_first(schedule: Schedule) -> str:
+    """Return the expression as cron-descriptor reads it; the empty text if it cannot."""
+    text = schedule.expression.strip().lower()
+    texts = ALIASES.get(text, text).split()
+    values = _values(schedule.fields)
+    texts = [_plain(field, values[position]) for position, field in enumerate(texts)]
+    if _would_be_put_wrongly(days=texts[2], weekdays=texts[4]):
+        return ""
+    if LAST_WEEKDAY.fullmatch(texts[4]):
+        texts[4] = f"{texts[4][1:]}l"
+    return " ".join(texts[5:] + texts[:5]).upper()
+
+
+def _would_be_put_wrongly(days: str, weekdays: str) -> bool:
+    is_nth = "#" in weekdays or LAST_WEEKDAY.search(weekdays) is not None
+    return (is_nth and (days not in "*?" or "," in weekdays)) or ("l" in days and "," in days)
+
+
+def _plain(field: str, values: list[int]) -> str:
+    """Return a field with the values for which its ``h`` stands."""
+    if not any(HASHED.fullmatch(item) for item in field.split(",")):
+        return field
+    if field.startswith("h/"):
+        return f"{values[0]}{field[1:]}"
+    return ",".join(map(str, values))
+
+
+def _values(fields: Fields) -> tuple[list[int], ...]:
+    rule = fields.day_rule
+    return (
+        list(fields.minutes),
+        list(fields.hours),
+        sorted(rule.days or ()),
+        sorted(rule.months),
+        sorted(rule.weekdays or ()),
+        list(fields.seconds),
+    )
+
+
+def _locale(language: str) -> str:
+    """Return the name of the catalogue for a language as Django names it."""
+    main, _, region = language.lower().partition("-")
+    wanted = CHINESE.get(language.lower(), f"{main}_{region.upper()}")
+    known = [name for name in _catalogues() if name.startswith(f"{main}_")]
+    return wanted if wanted in known else next(iter(known), "en_US")
+
+
+@cache
+def _catalogues() -> tuple[str, ...]:
+    folder = files("cron_descriptor") / "locale"
+    return tuple(sorted(file.name.removesuffix(".mo") for file in folder.iterdir()))
