@@ -109,6 +109,20 @@ class Target:
         return kind
 
 
+def kind_at(path: str) -> Kind:
+    """Return what kind of callable a path names; for instance methods of any object.
+
+    Raises:
+        TargetMissing: the module or the name is gone.
+        CallableError: what the path names cannot be called by a worker.
+    """
+    _check_form(path)
+    found = _find(path)
+    kind = _kind(found, path)
+    _check_parameters(found, kind, path)
+    return kind
+
+
 def target_of(target: Function | str, pk: object = None) -> Target:
     """Return what to store for a callable or its dotted path.
 
@@ -138,13 +152,7 @@ def target_of(target: Function | str, pk: object = None) -> Target:
 
 
 def _target_at(path: str, pk: object) -> Target:
-    if not all(part.isidentifier() for part in path.split(".")) or "." not in path:
-        raise CallableError(
-            f"{path!r:.100} is no dotted path. Write it as package.module.function "
-            "or package.module.Class.method."
-        )
-    if len(path) > PATH_LIMIT:
-        raise CallableError(f"A path has up to {PATH_LIMIT} characters, not {len(path)}.")
+    _check_form(path)
     text = None
     if pk is not None:
         found = _find(path)
@@ -155,6 +163,16 @@ def _target_at(path: str, pk: object) -> Target:
     target = Target(path=path, pk=text)
     target.check()
     return target
+
+
+def _check_form(path: str) -> None:
+    if not all(part.isidentifier() for part in path.split(".")) or "." not in path:
+        raise CallableError(
+            f"{path!r:.100} is no dotted path. Write it as package.module.function "
+            "or package.module.Class.method."
+        )
+    if len(path) > PATH_LIMIT:
+        raise CallableError(f"A path has up to {PATH_LIMIT} characters, not {len(path)}.")
 
 
 def _target_from(target: Any) -> Target:

@@ -50,6 +50,9 @@ class Settings:
     history_days: float = 30
     """Finished runs are deleted from the ledger after this many days; 0 keeps them for ever."""
 
+    callables: tuple[str, ...] = ()
+    """Dotted paths that people may choose in the admin, beside those that tasks call already."""
+
     @property
     def lease(self) -> timedelta:
         return timedelta(seconds=self.lease_seconds)
@@ -95,6 +98,8 @@ def problems() -> Iterator[str]:
 
 def _checked(field_name: str, value: Any) -> Any:
     name = PREFIX + field_name.upper()
+    if field_name == "callables":
+        return _paths(name, value)
     if field_name not in RANGES:
         if not isinstance(value, str) or not value:
             raise SettingsError(f"{name} must be a text that is not empty, not {value!r}.")
@@ -105,6 +110,12 @@ def _checked(field_name: str, value: Any) -> Any:
     if not least <= value <= most:
         raise SettingsError(f"{name} must lie between {least:g} and {most:g}, not at {value!r}.")
     return value
+
+
+def _paths(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(path, str) for path in value):
+        raise SettingsError(f"{name} must be a list of dotted paths, not {value!r}.")
+    return tuple(value)
 
 
 @cache

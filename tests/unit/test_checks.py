@@ -42,6 +42,22 @@ def test_an_unknown_setting_is_warned_of_with_the_nearest_known_name(settings):
     assert warning.hint == "Did you mean SISY_HEARTBEAT_FREQUENCY?"
 
 
+def test_a_callable_that_cannot_be_chosen_is_warned_of(settings):
+    settings.SISY_CALLABLES = [
+        "tests.app.jobs.noop",
+        "tests.app.models.Counter.tick",
+        "tests.app.jobs.gone",
+        "tests.app.jobs.two_parameters",
+    ]
+    warnings = configuration.check_settings()
+    assert ids(warnings) == ["sisy.W011", "sisy.W011"]
+    assert [warning.msg for warning in warnings] == [
+        "tests.app.jobs.gone leads nowhere: the module tests.app.jobs has no 'gone'.",
+        "tests.app.jobs.two_parameters must take exactly one parameter, named message; "
+        "it takes: message, other.",
+    ]
+
+
 def test_an_unknown_setting_without_a_near_name_lists_all_names(settings):
     settings.SISY_XYZZY = 10
     [warning] = configuration.check_settings()

@@ -82,6 +82,19 @@ def test_what_is_no_text_is_refused(settings, value):
     )
 
 
+@pytest.mark.parametrize("value", ["shop.jobs.greet", [7], None])
+def test_what_is_no_list_of_paths_is_refused(settings, value):
+    settings.SISY_CALLABLES = value
+    with pytest.raises(SettingsError) as caught:
+        conf.get_settings()
+    assert str(caught.value) == f"SISY_CALLABLES must be a list of dotted paths, not {value!r}."
+
+
+def test_a_list_of_paths_is_kept_unchangeable(settings):
+    settings.SISY_CALLABLES = ["shop.jobs.greet"]
+    assert conf.get_settings().callables == ("shop.jobs.greet",)
+
+
 def test_every_number_has_a_range():
     numbers = {
         field.name

@@ -8,7 +8,8 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 from django.db import connections, router
 
 from sisy import conf
-from sisy.exceptions import ScheduleError
+from sisy.callables import kind_at
+from sisy.exceptions import CallableError, ScheduleError
 from sisy.models import Task
 from sisy.schedules import Schedule
 
@@ -51,6 +52,12 @@ def _unusable_settings() -> Iterator[CheckMessage]:
     except ScheduleError as error:
         hint = "Write five cron fields, or six with seconds last, such as '* * * * *'."
         yield Error(str(error), hint=hint, obj="SISY_DEFAULT_SCHEDULE", id="sisy.E002")
+    for path in conf.get_settings().callables:
+        try:
+            kind_at(path)
+        except CallableError as error:
+            hint = "People cannot choose it in the admin as long as it cannot be called."
+            yield Warning(str(error), hint=hint, obj="SISY_CALLABLES", id="sisy.W011")
     try:
         Schedule("* * * * *", django_settings.TIME_ZONE)
     except ScheduleError as error:
