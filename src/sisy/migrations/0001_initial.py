@@ -329,7 +329,7 @@ class Migration(migrations.Migration):
                         ],
                         default="schedule",
                         max_length=20,
-                        verbose_name="asked for by",
+                        verbose_name="origin",
                     ),
                 ),
                 (

@@ -22,8 +22,18 @@ def activate(task: "Task", now: datetime) -> None:
     """
     if task.state != TaskState.ACTIVE:
         return
+    check_window(task, now)
     plan_anew(task, now)
-    if task.state == TaskState.RETIRED:
+
+
+def check_window(task: "Task", now: datetime) -> None:
+    """Refuse a task that would never be due.
+
+    Raises:
+        ScheduleError: its schedule or time zone cannot be used.
+        ValueError: its window holds no occurrence from ``now`` on.
+    """
+    if timing.first_due(task, now) is None:
         raise ValueError(
             f"{task.schedule!r} has no occurrence from now on, between "
             f"start_running ({task.start_running}) and end_running ({task.end_running}). "
@@ -32,11 +42,7 @@ def activate(task: "Task", now: datetime) -> None:
 
 
 def plan_anew(task: "Task", now: datetime) -> None:
-    """Compute when a task is due next, from ``now`` on, and store it, unless it is paused.
-
-    Raises:
-        ScheduleError: its schedule or time zone cannot be used.
-    """
+    """Compute when a task is due next, from ``now`` on, and store it, unless it is paused."""
     tasks = type(task).objects.using(task._state.db)
     kept = tasks.select_for_update().get(pk=task.pk)
     if kept.state == TaskState.PAUSED:

@@ -77,9 +77,7 @@ class Run(models.Model):
         blank=True,
         help_text=_("The user data with which the run was asked for."),
     )
-    origin = models.CharField(
-        _("asked for by"), max_length=20, choices=Origin, default=Origin.SCHEDULE
-    )
+    origin = models.CharField(_("origin"), max_length=20, choices=Origin, default=Origin.SCHEDULE)
     queue = models.CharField(_("queue"), max_length=60, default="default")
     priority = models.SmallIntegerField(_("priority"), default=0)
 

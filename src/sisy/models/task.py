@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Self
 
+from django.core.exceptions import ValidationError
 from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -159,8 +160,8 @@ class Task(TaskColumns):
     def resume(self) -> bool:
         """Plan again, from now on; return whether the task was paused.
 
-        Raises:
-            ScheduleError: its schedule or time zone can no longer be used.
+        One whose schedule or time zone can no longer be used is broken then; its
+        ``state_reason`` says why.
         """
         return activation.resume(self)
 
@@ -198,8 +199,20 @@ class Task(TaskColumns):
         self.overlap = Overlap.ALLOW if value else Overlap.SKIP
 
     def clean(self) -> None:
-        """Check every column, for forms: each problem stands at its field."""
+        """Check every column, for forms: each problem stands at its field.
+
+        Raises:
+            ValidationError: with a message for each field that cannot be used, or for
+                ``end_running`` if the task would never be due.
+        """
         validation.check_for_form(self)
+        is_timed = self.schedule and (self._state.adding or self._changed() & timing.FIELDS)
+        if is_timed and self.state != TaskState.PAUSED:
+            using = self._state.db or router.db_for_write(Task, instance=self)
+            try:
+                activation.check_window(self, clock.now(using))
+            except ValueError as error:
+                raise ValidationError({"end_running": str(error)}) from error
 
     def save(
         self,

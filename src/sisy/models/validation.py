@@ -231,6 +231,7 @@ def check_for_form(task: "Task") -> None:
         try:
             check_column(task)
         except ValueError as error:
-            errors[name] = str(error)
+            if str(error) not in errors.values():  # of a target, path and key are one problem
+                errors[name] = str(error)
     if errors:
         raise ValidationError(errors)
