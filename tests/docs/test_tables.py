@@ -6,6 +6,9 @@ import tomllib
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from django.contrib.auth.models import Permission
+
 from sisy import conf, messages
 from sisy.models import Run, RunState, Task, TaskState, task_with_callable
 from sisy.models.choices import Missed, OnLost, Overlap
@@ -163,3 +166,14 @@ def test_the_table_of_dependencies_lists_exactly_those_of_the_project():
         told[words_in(name)[0]] = set(places.split("; "))
         assert reason
     assert told == found
+
+
+@pytest.mark.django_db
+def test_the_permissions_that_the_admin_page_names_are_those_that_there_are():
+    rows = tables_of(DOCS / "howto" / "admin.md")["Permission"]
+    told = {word for row in rows for word in words_in(row[0])}
+    ours = Permission.objects.filter(content_type__app_label="sisy")
+    models = ours.filter(content_type__model__in=["task", "run"]).exclude(
+        codename__in=["add_run", "change_run", "delete_run"]
+    )
+    assert told == {f"sisy.{name}" for name in models.values_list("codename", flat=True)}

@@ -1,0 +1,132 @@
+"""How moments, spans of time, states and schedules look."""
+
+from datetime import datetime, timedelta
+
+from django.utils import dates, timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext, ngettext
+from django.utils.translation import override as use_language
+
+from sisy.exceptions import ScheduleError
+from sisy.models import RunState, Task, TaskState
+from sisy.schedules import Schedule
+from sisy.schedules.words import in_words
+
+NOTHING = "-"
+SECOND = timedelta(seconds=1)
+
+LOOKS = {
+    TaskState.ACTIVE: "good",
+    TaskState.PAUSED: "quiet",
+    TaskState.BROKEN: "bad",
+    TaskState.RETIRED: "quiet",
+    RunState.WAITING: "open",
+    RunState.RUNNING: "open",
+    RunState.SUCCEEDED: "good",
+    RunState.FAILED: "bad",
+    RunState.TIMED_OUT: "bad",
+    RunState.LOST: "bad",
+    RunState.CANCELLED: "quiet",
+    RunState.MISSED: "warn",
+    RunState.SKIPPED: "warn",
+}
+
+
+def moment(value: datetime | None, now: datetime) -> str:
+    """Return a moment in the reader's time zone, with how far away it is from ``now``.
+
+    The date is left out where it is today's.
+    """
+    if value is None:
+        return NOTHING
+    local = _local(value)
+    is_today = local.date() == _local(now).date()
+    return format_html(
+        '<time datetime="{}" title="{}">{} <small>{}</small></time>',
+        value.isoformat(),
+        f"{value:%Y-%m-%d %H:%M:%S.%f} UTC",
+        f"{local:%H:%M:%S}" if is_today else f"{local:%Y-%m-%d %H:%M:%S}",
+        distance(value, now),
+    )
+
+
+def instant(value: datetime | None) -> str:
+    """Return a moment in the reader's time zone to the millisecond."""
+    return NOTHING if value is None else _local(value).isoformat(" ", "milliseconds")
+
+
+def _local(value: datetime) -> datetime:
+    return timezone.localtime(value, timezone.get_current_timezone())
+
+
+def distance(value: datetime, now: datetime) -> str:
+    """Return how far ``value`` lies ahead or behind ``now``, in its largest unit."""
+    if abs(value - now) < SECOND:
+        return gettext("now")
+    words = _in_largest_unit(abs(value - now))
+    return (gettext("in %s") if value > now else gettext("%s ago")) % words
+
+
+def _in_largest_unit(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    if seconds < 60:
+        return ngettext("%d second", "%d seconds", seconds) % seconds
+    if seconds < 3600:
+        return ngettext("%d minute", "%d minutes", seconds // 60) % (seconds // 60)
+    if seconds < 86_400:
+        return ngettext("%d hour", "%d hours", seconds // 3600) % (seconds // 3600)
+    return ngettext("%d day", "%d days", seconds // 86_400) % (seconds // 86_400)
+
+
+def span(value: timedelta | None) -> str:
+    """Return a span of time as ``12 ms``, ``1.25 s`` or ``0:03:04``."""
+    if value is None:
+        return NOTHING
+    seconds = value.total_seconds()
+    if abs(seconds) < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if abs(seconds) < 60 else str(timedelta(seconds=round(seconds)))
+
+
+def state(value: str, words: str, reason: str = "") -> SafeString:
+    """Return a state as a label, the reason behind the pointer."""
+    looks = LOOKS.get(value, "quiet")  # type: ignore[call-overload]
+    return format_html('<span class="sisy-state {}" title="{}">{}</span>', looks, reason, words)
+
+
+def state_of(task: Task) -> SafeString:
+    """Return a task's state, or that what it calls is gone."""
+    if task.target_error and task.state == TaskState.ACTIVE:
+        return state(TaskState.BROKEN, gettext("target gone"), task.target_error)
+    return state(task.state, task.get_state_display(), task.state_reason)
+
+
+def schedule(task: Task, default_zone: str) -> str:
+    """Return a schedule with what it says in words, and its zone where that is another one."""
+    if not task.schedule:
+        return gettext("once")
+    zone = "" if task.timezone == default_zone else task.timezone
+    return format_html(
+        "<code>{}</code><br><small>{}{}</small>",
+        task.schedule,
+        words_of(task.schedule, task.timezone, task.label),
+        f" ({zone})" if zone else "",
+    )
+
+
+def words_of(expression: str, zone: str, label: str) -> str:
+    """Return what a schedule says in the reader's language; empty where nothing can be said."""
+    try:
+        readable = Schedule(expression, zone, key=label)
+    except ScheduleError:
+        return ""
+    return in_words(readable, get_language() or "en", _names())
+
+
+def _names() -> dict[str, str]:
+    """Return the reader's words for the English names of months and weekdays."""
+    ours = [*dates.WEEKDAYS.values(), *dates.MONTHS.values()]
+    with use_language("en"):
+        english = [str(name) for name in ours]
+    return dict(zip(english, map(str, ours), strict=True))

@@ -1,0 +1,136 @@
+"""The form of a task: choose a callable, say when it runs; every problem stands at its field."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib.admin.widgets import AdminTextInputWidget
+from django.core.exceptions import ValidationError
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst, format_lazy
+from django.utils.translation import gettext_lazy as _
+
+from sisy.admin.targets import known_targets
+from sisy.models import Task
+from sisy.models.columns import OWNER_FIELDS
+
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[Task]
+else:
+    ModelForm = forms.ModelForm
+
+DURATION = _("Hours, minutes and seconds, such as 00:01:30.")
+
+SEEN_ONLY = (
+    "occurrences",
+    "state_now",
+    "why",
+    "next_moment",
+    "last_moment",
+    "runs_planned",
+    "recent",
+)
+
+TIMING = (
+    "schedule",
+    "occurrences",
+    "timezone",
+    "start_running",
+    "end_running",
+    "iterations",
+    "wait_for_schedule",
+)
+FAILURE = ("max_attempts", "retry_delay", "retry_backoff", "retry_max_delay", "on_lost")
+FIELDSETS: tuple[tuple[Any, Any], ...] = (
+    (None, {"fields": ("label", "target_path", "target_pk", "_extra_data")}),
+    (_("When"), {"fields": TIMING}),
+    (_("Which workers"), {"fields": ("queue", "priority"), "classes": ("collapse",)}),
+    (
+        _("When it is late, slow or busy"),
+        {
+            "fields": ("missed", "missed_window", "overlap", "timeout", "spread"),
+            "classes": ("collapse",),
+        },
+    ),
+    (_("When it fails"), {"fields": FAILURE, "classes": ("collapse",)}),
+    (_("What came of it"), {"fields": SEEN_ONLY[1:]}),
+)
+
+
+class Suggestions(AdminTextInputWidget):
+    """A text that may be anything, with some that come to mind."""
+
+    def __init__(
+        self, suggestions: Callable[[], Iterable[str]], attrs: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(attrs)
+        self.suggestions = suggestions
+
+    def render(
+        self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None
+    ) -> SafeString:
+        list_id = f"{name}-suggestions"
+        field = super().render(name, value, {**(attrs or {}), "list": list_id}, renderer)
+        values = ((value,) for value in sorted(self.suggestions()))
+        options = format_html_join("", '<option value="{}">', values)
+        return format_html('{}<datalist id="{}">{}</datalist>', field, list_id, options)
+
+
+class TaskForm(ModelForm):
+    """What a task's owner says.
+
+    Attributes:
+        may_use_any: whether the user may type any path, which is to run any code.
+    """
+
+    may_use_any: ClassVar[bool] = False
+
+    class Meta:
+        model = Task
+        fields: ClassVar[list[str]] = sorted(OWNER_FIELDS)
+        widgets: ClassVar[dict[str, Any]] = {
+            "_extra_data": forms.Textarea({"rows": 3, "cols": 60}),
+            "timezone": Suggestions(available_timezones),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "target_path" in self.fields:  # who may only look gets a form without fields
+            self.fields["target_path"] = self._target_field()
+        for field in self.fields.values():
+            if isinstance(field, forms.DurationField):
+                field.help_text = format_lazy("{} {}", field.help_text, DURATION)
+
+    def _target_field(self) -> forms.Field:
+        stored = {self.instance.target_path} - {""}
+        known = stored | known_targets()
+        label = capfirst(Task._meta.get_field("target_path").verbose_name)
+        if self.may_use_any:
+            return forms.CharField(
+                label=label,
+                help_text=_("The dotted path of what is called, such as shop.jobs.greet."),
+                widget=Suggestions(lambda: known, {"class": "vLargeTextField"}),
+            )
+        return forms.ChoiceField(
+            label=label,
+            choices=[("", "---------"), *((path, path) for path in sorted(known))],
+            help_text=_(
+                "A developer adds others by naming them in SISY_CALLABLES, or by scheduling them."
+            ),
+        )
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Add errors but those at fields that have one already: the first one says it all."""
+        if isinstance(error, ValidationError) and hasattr(error, "error_dict"):
+            news = {at: said for at, said in error.error_dict.items() if at not in self.errors}
+            if not news:
+                return
+            error = ValidationError(news)
+        super().add_error(field, error)
+
+    def clean__extra_data(self) -> dict[str, Any]:
+        """An empty field is empty user data."""
+        data = self.cleaned_data["_extra_data"]
+        return {} if data is None else data

@@ -1,0 +1,28 @@
+// Shows, while somebody fills in the form of a task, when it would be due.
+
+const TIMING = ["label", "schedule", "timezone", "start_running", "end_running"];
+const PAUSE = 250; // milliseconds without a keystroke
+
+document.addEventListener("DOMContentLoaded", () => {
+  const shown = document.querySelector("[data-sisy-occurrences]");
+  const form = shown?.closest("form");
+  if (!form) return;
+  shown.setAttribute("aria-live", "polite");
+  let timer;
+  let newest = 0;
+
+  const refresh = async () => {
+    const mine = ++newest;
+    const fields = [...new FormData(form)].filter(([name]) =>
+      TIMING.some((field) => name === field || name.startsWith(`${field}_`)));
+    const address = `${shown.dataset.sisyOccurrences}?${new URLSearchParams(fields)}`;
+    const answer = await fetch(address, { credentials: "same-origin" }).catch(() => null);
+    if (answer?.ok && mine === newest) shown.innerHTML = await answer.text();
+  };
+
+  form.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(refresh, PAUSE);
+  });
+  form.addEventListener("change", refresh);
+});
