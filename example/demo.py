@@ -69,6 +69,7 @@ def serve(port: int, seconds: float | None) -> bool:
     command = [sys.executable, "-m", "uvicorn", "demosite.asgi:application"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
     site = subprocess.Popen(command, cwd=HERE, start_new_session=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return site.wait(seconds) == 0
     except subprocess.TimeoutExpired:
@@ -110,8 +111,10 @@ def print_ledger() -> bool:
             f"{row['label']:{width}}  {row['runs']:5}  {row['failed']:6}  {row['left_out']:8}  "
             f"{late:>16}"
         )
-    for run in Run.objects.filter(state__in=FAILURES):
-        print(f"\n{run} {run.state}: {run.reason}")
+    failures = Run.objects.filter(state__in=FAILURES)
+    for label in failures.order_by("label").values_list("label", flat=True).distinct():
+        latest = failures.filter(label=label).latest("pk")
+        print(f"\n{latest} {latest.state}: {latest.reason}")
     print(f"\n{sum(row['runs'] for row in rows)} runs succeeded.")
     failed = any(row["failed"] for row in rows)
     return any(row["runs"] for row in rows) and not failed
