@@ -9,7 +9,7 @@ export UV_SYSTEM_CERTS = 1
 export UV_PYTHON_DOWNLOADS = never
 export PYTHONWARNINGS = default
 
-.PHONY: help install format lint types imports migrations check test test-sqlite test-postgres \
+.PHONY: help install format lint types imports migrations docs check test test-sqlite test-postgres \
 	tox demo bench-lateness lock clean
 
 help:  ## show what there is
@@ -47,7 +47,10 @@ imports: install  ## check that the layers import downwards only
 migrations: install  ## check that no migration is missing
 	$(BIN)/python tests/manage.py makemigrations --check --dry-run sisy
 
-check: lint types imports migrations
+docs: install  ## build the manual into docs/_build
+	PYTHONWARNINGS= $(BIN)/sphinx-build -W -q docs docs/_build
+
+check: lint types imports migrations docs  ## all of these
 
 test: check test-sqlite test-postgres  ## check and test everything, on SQLite and PostgreSQL
 

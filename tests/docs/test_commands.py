@@ -8,7 +8,7 @@ from django.core.management import CommandError, get_commands, load_command_clas
 
 from tests.docs.pages import ROOT, all_blocks, blocks_of, name_of, pages, tables_of, words_in
 
-PROGRAMS = {"granian", "make", "pip", "python", "sphinx-build", "uvicorn"}
+PROGRAMS = {"granian", "make", "pip", "python", "uvicorn"}
 OURS = ("sisy", "sisy_heartbeat", "sisy_worker")
 FOREIGN = {"runworker": "channels"}
 
