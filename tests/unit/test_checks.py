@@ -124,6 +124,7 @@ def test_sqlite_in_memory_has_no_journal_to_speak_of(as_database):
     assert as_database("sqlite", NAME="file:memorydb_default?mode=memory&cache=shared") == []
 
 
+@pytest.mark.django_db  # of Django's own checks, some ask SQLite what it can do
 def test_manage_py_check_shows_a_problem_where_it_is_with_its_cure(settings):
     settings.SISY_LEASE_SECOND = 10
     shown = io.StringIO()

@@ -83,7 +83,9 @@ class TaskAdmin(TaskActions):
         task = self.get_object(request, object_id)
         unfit = UNFIT_ACTIONS[TaskState(task.state)] if task else set()
         own = self._own_actions(request)
-        buttons = [(name, words) for name, (_, words) in own.items() if name not in unfit]
+        buttons = [
+            (name, action.short_description) for name, action in own.items() if name not in unfit
+        ]
         context = {**(extra_context or {}), "sisy_buttons": buttons}
         return super().change_view(request, object_id, form_url, context)
 
@@ -92,7 +94,7 @@ class TaskAdmin(TaskActions):
         action = self._own_actions(request).get(name)
         if request.method != "POST" or action is None:
             raise PermissionDenied
-        action[0](self, request, Task.objects.filter(pk=pk))
+        action(request, Task.objects.filter(pk=pk))
         return HttpResponseRedirect(reverse("admin:sisy_task_change", args=[pk]))
 
     def occurrences_view(self, request: HttpRequest) -> HttpResponse:
@@ -101,11 +103,10 @@ class TaskAdmin(TaskActions):
             raise PermissionDenied
         return HttpResponse(upcoming_of_form(request.GET, _now()))
 
-    def _own_actions(self, request: HttpRequest) -> dict[str, tuple[Any, str]]:
-        allowed: dict[str, Any] = self.get_actions(request)
-        return {
-            name: (allowed[name][0], allowed[name][2]) for name in self.actions if name in allowed
-        }
+    def _own_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Return those of `TaskActions` that the user may carry out, by their names."""
+        allowed = self.get_actions(request)
+        return {name: getattr(self, name) for name in self.actions if name in allowed}
 
     @admin.display(description=_("schedule"), ordering="schedule")
     def timing(self, task: Task) -> str:

@@ -18,7 +18,7 @@ SHOWN = 10  # messages of one kind
 LOOKED_AT = 5000  # different schedules, and different targets
 
 
-@register("sisy", Tags.database)
+@register(Tags.database)
 def check_stored_tasks(
     *, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
