@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -26,9 +27,8 @@ def main() -> int:
         for leftover in HERE.glob(database.name + "*"):
             leftover.unlink()
         os.environ["DEMO_DATABASE"] = str(database)
-    port = free_port(options.port)
-    prepare(f"http://127.0.0.1:{port}/")
-    ended_well = serve(port, options.seconds)
+    prepare()
+    ended_well = serve(free_port(options.port), options.seconds)
     return 0 if print_ledger() and ended_well else 1
 
 
@@ -45,23 +45,18 @@ def free_port(wanted: int) -> int:
     raise AssertionError("some port is always free")
 
 
-def prepare(address: str) -> None:
+def prepare() -> None:
+    """Bring the database up to date, and let somebody log in."""
     import django
 
     django.setup()
     from django.contrib.auth import get_user_model
     from django.core.management import call_command
 
-    from watch.schedules import schedule_everything
-
     call_command("migrate", verbosity=0)
     users = get_user_model().objects
     if not users.filter(username="admin").exists():
         users.create_superuser("admin", "admin@localhost", "admin")
-    schedule_everything(address)
-    print(f"\n  Sisy's demo: {address}")
-    print(f"  Admin:       {address}admin/   user admin, password admin")
-    print("  It ends with Ctrl-C, and then shows its ledger.\n", flush=True)
 
 
 def serve(port: int, seconds: float | None) -> bool:
@@ -71,12 +66,32 @@ def serve(port: int, seconds: float | None) -> bool:
     site = subprocess.Popen(command, cwd=HERE, start_new_session=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        wait_until_it_answers(port, site)
+        welcome(f"http://127.0.0.1:{port}/")
         return site.wait(seconds) == 0
     except subprocess.TimeoutExpired:
         return stop(site)
     except KeyboardInterrupt:
         print("\nStopping …", flush=True)
         return stop(site)
+
+
+def wait_until_it_answers(port: int, site: subprocess.Popen[bytes]) -> None:
+    while site.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+
+
+def welcome(address: str) -> None:
+    """Schedule everything, now that there is a worker, and say where the site is."""
+    from watch.schedules import schedule_everything
+
+    schedule_everything(address)
+    print(f"\n  Sisy's demo: {address}")
+    print(f"  Admin:       {address}admin/   user admin, password admin")
+    print("  It ends with Ctrl-C, and then shows its ledger.\n", flush=True)
 
 
 def stop(site: subprocess.Popen[bytes]) -> bool:
