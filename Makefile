@@ -60,8 +60,8 @@ test-sqlite: install  ## run the tests on SQLite
 test-postgres: install  ## run the tests on a PostgreSQL and a Valkey that they bring along
 	$(BIN)/python -m tests.servers $(BIN)/python -m pytest -n 2 --ignore tests/unit --ignore tests/servers
 
-tox: install  ## run the tests on the oldest and the newest Python and Django
-	$(BIN)/tox --skip-missing-interpreters=true
+tox: install  ## run the tests on the oldest and the newest Python and Django; ENV=py313-django61 for one
+	$(BIN)/tox --skip-missing-interpreters=true $(if $(ENV),-e $(ENV))
 
 demo: install  ## run the demo; SECONDS=20 ends it by itself and shows the ledger
 	$(BIN)/python example/demo.py $(if $(SECONDS),--seconds $(SECONDS))
