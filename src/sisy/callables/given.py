@@ -1,0 +1,97 @@
+"""From a callable, or the path of one, to what is stored of it."""
+
+from types import FunctionType, MethodType
+from typing import Any
+
+from django.db import models
+
+from sisy.callables.keys import primary_key, serialised
+from sisy.callables.lookup import Function, Kind, find, refusal_of
+from sisy.callables.target import Target
+from sisy.exceptions import CallableError
+
+
+def target_of(target: Function | str, pk: object = None) -> Target:
+    """Return what to store for a callable or its dotted path.
+
+    Args:
+        target: a function, class method, static method, method of a saved model instance, or
+            the dotted path of one.
+        pk: with the path of an instance method, the primary key of the object.
+
+    Raises:
+        CallableError: a worker could not call it; the message names the cure.
+    """
+    if isinstance(target, str):
+        return _target_at(target, pk)
+    if pk is not None:
+        raise CallableError(
+            "pk_override goes with a dotted path; a callable that is given as an object brings "
+            "its own. Leave pk_override out."
+        )
+    found = _target_from(target)
+    found.check()
+    if _underlying(find(found.path).value) is not _underlying(target):
+        raise CallableError(
+            f"{found.path} is not the callable that was given: a worker would call another one. "
+            "Give the callable under the name by which its module knows it."
+        )
+    return found
+
+
+def _target_at(path: str, pk: object) -> Target:
+    text = None
+    if pk is not None:
+        found = find(path)
+        text = str(pk)
+        if found.kind() == Kind.INSTANCEMETHOD:
+            model = found.model()
+            text = serialised(model, primary_key(model, text))
+    target = Target(path=path, pk=text)
+    target.check()
+    return target
+
+
+def _target_from(target: Any) -> Target:
+    if isinstance(target, MethodType) and not isinstance(target.__self__, type):
+        instance = target.__self__
+        if not isinstance(instance, models.Model):
+            raise CallableError(
+                f"{target.__qualname__} is a method of a {type(instance).__name__}, which is no "
+                "Django model: a worker could not find the object again. Use a method of a saved "
+                "model instance, a class method, or a function."
+            )
+        if instance._state.adding or instance.pk is None:
+            raise CallableError(
+                f"{target.__qualname__} is a method of an unsaved {type(instance).__name__}. "
+                "Save the object first, so that a worker can find it."
+            )
+        model = type(instance)
+        path = f"{model.__module__}.{model.__qualname__}.{target.__name__}"
+        return Target(path=path, pk=serialised(model, instance.pk))
+    if isinstance(target, MethodType):
+        owner: Any = target.__self__
+        return _target_named(owner.__module__, f"{owner.__qualname__}.{target.__name__}")
+    if not isinstance(target, FunctionType):
+        raise CallableError(refusal_of(target))
+    if target.__name__ == "<lambda>":
+        raise CallableError("A lambda has no name to find it by. Write it as a function.")
+    return _target_named(target.__module__, target.__qualname__)
+
+
+def _target_named(module: str, qualname: str) -> Target:
+    if "<locals>" in qualname:
+        raise CallableError(
+            f"{qualname} is defined inside a function, where a worker cannot find it. "
+            "Move it to the top of its module."
+        )
+    if module == "__main__":
+        raise CallableError(
+            f"{qualname} is defined in the main script, which a worker does not run. "
+            "Move it into a module that can be imported."
+        )
+    return Target(path=f"{module}.{qualname}")
+
+
+def _underlying(value: Any) -> Any:
+    return getattr(value, "__func__", value)

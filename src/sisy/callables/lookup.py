@@ -1,0 +1,177 @@
+"""From a dotted path to the callable that it names, and what kind of callable that is."""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+from django.db import models
+
+from sisy.exceptions import CallableError, TargetMissing
+
+PATH_LIMIT = 500
+
+Function = Callable[[dict[str, Any]], object]
+
+
+class Kind(StrEnum):
+    """The kinds of callable that a worker can call."""
+
+    FUNCTION = "function"
+    CLASSMETHOD = "classmethod"
+    STATICMETHOD = "staticmethod"
+    INSTANCEMETHOD = "instancemethod"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a path leads to: ``owner`` is the module or the class that has it under ``name``."""
+
+    path: str
+    module: ModuleType
+    owner: Any
+    name: str
+    value: Any
+
+    def kind(self) -> Kind:
+        """Return what kind of callable it is.
+
+        Raises:
+            CallableError: a worker cannot call it.
+        """
+        if isinstance(self.value, MethodType):
+            return Kind.CLASSMETHOD
+        if not isinstance(self.value, FunctionType):
+            raise CallableError(refusal_of(self.value))
+        if not isinstance(self.owner, type):
+            return Kind.FUNCTION
+        if isinstance(inspect.getattr_static(self.owner, self.name), staticmethod):
+            return Kind.STATICMETHOD
+        if not issubclass(self.owner, models.Model):
+            raise CallableError(
+                f"{self.path} is a method of {self.owner.__qualname__}, which is no Django model: "
+                "a worker could not find the object. Make it a class or static method."
+            )
+        return Kind.INSTANCEMETHOD
+
+    def model(self) -> type[models.Model]:
+        """Return the model whose instances have the method.
+
+        Raises:
+            CallableError: it has no instances.
+        """
+        model: type[models.Model] = self.owner
+        if model._meta.abstract:
+            raise CallableError(
+                f"{model._meta.label} is abstract and has no objects. "
+                "Name a model that inherits it."
+            )
+        return model
+
+    def check_parameters(self) -> None:
+        """Check that it takes the one parameter that every task function takes.
+
+        Raises:
+            CallableError: it takes others.
+        """
+        parameters = list(inspect.signature(self.value).parameters.values())
+        if self.kind() == Kind.INSTANCEMETHOD:
+            parameters = parameters[1:]
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        if [p.name for p in parameters] != ["message"] or parameters[0].kind not in kinds:
+            came = ", ".join(map(str, parameters)) or "none"
+            raise CallableError(
+                f"{self.path} must take exactly one parameter, named message; it takes: {came}."
+            )
+
+
+def find(path: str) -> Found:
+    """Import what a path names.
+
+    Raises:
+        TargetMissing: the module or the name is gone, or the module cannot be imported.
+        CallableError: it is no dotted path, or names a module.
+    """
+    _check_form(path)
+    module, names = _import_longest(path)
+    owner: Any = None
+    value: Any = module
+    for name in names:
+        owner = value
+        try:
+            value = getattr(owner, name)
+        except AttributeError:
+            near = difflib.get_close_matches(name, dir(owner), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise TargetMissing(
+                f"{path} leads nowhere: {_name_of(owner)} has no {name!r}.{hint}"
+            ) from None
+    if owner is None:
+        raise CallableError(refusal_of(module))
+    return Found(path=path, module=module, owner=owner, name=names[-1], value=value)
+
+
+def _import_longest(path: str) -> tuple[ModuleType, list[str]]:
+    """Import the longest part of ``path`` that is a module; return it and the names after it."""
+    names = path.split(".")
+    module = None
+    for length in range(1, len(names) + 1):
+        module_path = ".".join(names[:length])
+        try:
+            module = importlib.import_module(module_path)
+        except Exception as error:
+            if not isinstance(error, ModuleNotFoundError) or error.name != module_path:
+                raise TargetMissing(
+                    f"{path} cannot be imported: {module_path} {_trouble(error)}."
+                ) from error
+            if module is None:
+                raise TargetMissing(
+                    f"{path} leads nowhere: there is no module {module_path!r}."
+                ) from None
+            return module, names[length - 1 :]
+    assert module is not None
+    return module, []
+
+
+def _trouble(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"needs {error.name!r}, which is not installed"
+    return f"raises {type(error).__name__}: {error}"
+
+
+def _name_of(owner: Any) -> str:
+    if isinstance(owner, ModuleType):
+        return f"the module {owner.__name__}"
+    return getattr(owner, "__qualname__", repr(owner))
+
+
+def _check_form(path: str) -> None:
+    if not all(part.isidentifier() for part in path.split(".")) or "." not in path:
+        raise CallableError(
+            f"{path!r:.100} is no dotted path. Write it as package.module.function "
+            "or package.module.Class.method."
+        )
+    if len(path) > PATH_LIMIT:
+        raise CallableError(f"A path has up to {PATH_LIMIT} characters, not {len(path)}.")
+
+
+def refusal_of(value: object) -> str:
+    """Return the sentence that refuses a value which is no function, and names the cure."""
+    if isinstance(value, ModuleType):
+        return f"{value.__name__} is a module. Give a function in it."
+    if isinstance(value, type):
+        return f"{value.__qualname__} is a class. Give one of its class or static methods."
+    if isinstance(value, partial):
+        return (
+            "A functools.partial has no name to find it by. Write a function, and put what it "
+            "binds into userdata."
+        )
+    return (
+        f"{value!r:.100} is a {type(value).__name__}. Give a function, a class method, a static "
+        "method, the method of a saved model instance, or the dotted path of one."
+    )

@@ -1,0 +1,101 @@
+"""What a task calls, as the database keeps it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ObjectDoesNotExist
+
+from sisy.callables.keys import primary_key
+from sisy.callables.lookup import Found, Function, Kind, find
+from sisy.exceptions import CallableError, TargetMissing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a task calls, as the database keeps it.
+
+    Attributes:
+        path: ``package.module.function`` or ``package.module.Class.method``.
+        pk: for the method of a model instance, its primary key as the field serialises it.
+    """
+
+    path: str
+    pk: str | None = None
+
+    def resolve(self) -> Function:
+        """Return the callable; fetches the object of an instance method from the database.
+
+        Raises:
+            TargetMissing: the module, the name or the object is gone.
+            CallableError: what the path names now cannot be called by a worker.
+        """
+        found = find(self.path)
+        kind = self._checked(found)
+        if kind != Kind.INSTANCEMETHOD:
+            return found.value  # type: ignore[no-any-return]
+        model = found.model()
+        try:
+            instance = model._base_manager.get(pk=primary_key(model, self.pk))
+        except ObjectDoesNotExist:
+            raise TargetMissing(
+                f"{self.path} is a method of the {model._meta.label} with primary key "
+                f"{self.pk!r}, which no longer exists. Delete the task, or give it another target."
+            ) from None
+        return getattr(instance, found.name)  # type: ignore[no-any-return]
+
+    def check(self) -> None:
+        """Check as `resolve` does, without asking the database.
+
+        Raises:
+            TargetMissing: the module or the name is gone.
+            CallableError: what the path names cannot be called by a worker.
+        """
+        self._checked(find(self.path))
+
+    def info(self) -> dict[str, Any]:
+        """Return the parts of the target as a dict.
+
+        Raises:
+            TargetMissing: the module or the name is gone.
+        """
+        found = find(self.path)
+        module, qualname = found.module.__name__, self.path[len(found.module.__name__) + 1 :]
+        class_name = qualname.rpartition(".")[0]
+        return {
+            "func_type": str(self._checked(found)),
+            "module_name": module,
+            "class_name": class_name or None,
+            "class_path": f"{module}.{class_name}" if class_name else None,
+            "model_pk": self.pk,
+            "func_name": found.name,
+            "func_path": self.path,
+        }
+
+    def _checked(self, found: Found) -> Kind:
+        kind = found.kind()
+        if kind == Kind.INSTANCEMETHOD:
+            if self.pk is None:
+                raise CallableError(
+                    f"{self.path} is a method of instances. Give the saved object's own method, "
+                    "or, with the path, the object's primary key as pk_override."
+                )
+            primary_key(found.model(), self.pk)
+        elif self.pk is not None:
+            raise CallableError(
+                f"pk_override was given, but {self.path} is a {kind}, not the method of an "
+                "instance. Leave pk_override out."
+            )
+        found.check_parameters()
+        return kind
+
+
+def kind_at(path: str) -> Kind:
+    """Return what kind of callable a path names; for instance methods of any object.
+
+    Raises:
+        TargetMissing: the module or the name is gone.
+        CallableError: what the path names cannot be called by a worker.
+    """
+    found = find(path)
+    found.check_parameters()
+    return found.kind()
