@@ -15,7 +15,7 @@ from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.db import close_old_connections, connections
 
 from sisy import current, messages
-from sisy.exceptions import RunTimedOut, TargetMissing
+from sisy.exceptions import CallableError, RunTimedOut
 from sisy.models import Run, RunState
 from sisy.models.validation import unstorable_in
 from sisy.threads import TIME_TO_END, DaemonThreads
@@ -32,7 +32,7 @@ class Outcome:
         reason: one line; empty for a success whose value could be stored.
         result: what the function returned, as JSON holds it, if it could be stored.
         error: the traceback, capped.
-        target_is_missing: whether it failed because what it calls no longer exists.
+        target_is_broken: whether what it calls is gone, or can no longer be called.
     """
 
     state: RunState
@@ -41,7 +41,7 @@ class Outcome:
     reason: str = ""
     result: Any = None
     error: str = ""
-    target_is_missing: bool = False
+    target_is_broken: bool = False
 
 
 class Pool:
@@ -94,7 +94,10 @@ class Pool:
         except BaseException as error:  # noqa: BLE001 - the border around user code
             columns = _failure(error)
         else:
-            columns = _failure(value.error) if isinstance(value, _Raised) else _success(value)
+            if isinstance(value, _Raised):
+                columns = _failure(value.error, value.by_target)
+            else:
+                columns = _success(value)
         return Outcome(started_at=started_at, finished_at=self._now(), **columns)
 
     async def _call(self, run: Run) -> object:
@@ -127,13 +130,17 @@ class _Raised:
     """
 
     error: BaseException
+    by_target: bool = False
 
 
 def _call_here(run: Run) -> object:
     """Call the run's function in this thread; an async one returns what is to be awaited."""
     close_old_connections()
     try:
-        function = run.target.resolve()
+        try:
+            function = run.target.resolve()
+        except CallableError as error:
+            return _Raised(error, by_target=True)
         return function(message_for(run))
     except BaseException as error:  # noqa: BLE001 - the border around user code
         return _Raised(error)
@@ -186,13 +193,13 @@ def _success_without_value(why: str) -> dict[str, Any]:
     return {"state": RunState.SUCCEEDED, "reason": f"{reason[:499]}."}
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
+def _failure(error: BaseException, target_is_broken: bool = False) -> dict[str, Any]:
     timed_out = isinstance(error, RunTimedOut)
     return {
         "state": RunState.TIMED_OUT if timed_out else RunState.FAILED,
         "reason": storable(f"{type(error).__name__}: {_words_of(error)}")[:500],
         "error": _capped(storable("".join(traceback.format_exception(error)))),
-        "target_is_missing": isinstance(error, TargetMissing),
+        "target_is_broken": target_is_broken,
     }
 
 

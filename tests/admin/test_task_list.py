@@ -77,7 +77,7 @@ def test_rows_that_cannot_be_read_are_shown_among_the_others_with_their_reason()
     states = [row.rpartition(" ")[0].partition(" active")[0] for row in rows_of(page)]
     assert states[0].startswith("bad schedule 61 * * * * broken")
     assert states[1].startswith("bad zone */5 * * * * (Europe/Atlantis) broken")
-    assert states[2].startswith("gone * * * * * Every minute target gone")
+    assert states[2].startswith("gone * * * * * Every minute target broken")
     assert states[3].startswith("sound */5 * * * * Every 5 minutes")
     titles = titles_of(page)
     assert "minute: 61 in '61' is not within 0 to 59." in titles

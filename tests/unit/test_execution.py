@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sisy.callables import Target
+from sisy.exceptions import TargetMissing
 from sisy.execution import ERROR_LIMIT, RESULT_LIMIT, Pool
 from sisy.models import Run, RunState, Task
 
@@ -33,6 +34,10 @@ def raises(message):
 
 async def araises(message):
     raise raised
+
+
+def takes_nothing():
+    """Took a message once; code moves."""
 
 
 async def waits_for_ever(message):
@@ -160,7 +165,7 @@ async def test_whatever_a_function_raises_is_a_failure(pool, function, error, re
         outcome.error.startswith("Traceback (most recent call last)") or "+ Exc" in outcome.error
     )
     assert f"in {function}\n" in outcome.error
-    assert not outcome.target_is_missing
+    assert not outcome.target_is_broken
     assert "\0" not in outcome.error
     outcome.error.encode()
     assert (await outcome_of_value(pool, "and on it goes", "areturns")).result == "and on it goes"
@@ -190,11 +195,26 @@ async def test_a_long_error_keeps_its_end_where_it_is_named(pool):
 
 async def test_a_target_that_is_gone_is_a_failure_that_says_so(pool):
     outcome = await executed(pool, run_of("no_such_function"))
-    assert (outcome.state, outcome.target_is_missing) == (RunState.FAILED, True)
+    assert (outcome.state, outcome.target_is_broken) == (RunState.FAILED, True)
     assert outcome.reason == (
         f"TargetMissing: {__name__}.no_such_function leads nowhere: "
         f"the module {__name__} has no 'no_such_function'."
     )
+
+
+async def test_a_target_that_takes_other_parameters_now_is_broken_too(pool):
+    outcome = await executed(pool, run_of("takes_nothing"))
+    assert (outcome.state, outcome.target_is_broken) == (RunState.FAILED, True)
+    assert outcome.reason == (
+        f"CallableError: {__name__}.takes_nothing must take exactly one parameter, named message; "
+        "it takes: none."
+    )
+
+
+@pytest.mark.parametrize("function", ["raises", "araises"])
+async def test_a_function_that_meets_a_broken_target_of_another_task_is_not_broken(pool, function):
+    outcome = await outcome_of_error(pool, TargetMissing("of another task"), function)
+    assert (outcome.state, outcome.target_is_broken) == (RunState.FAILED, False)
 
 
 async def test_an_async_function_that_takes_too_long_is_cancelled(pool):

@@ -96,9 +96,9 @@ def state(value: str, words: str, reason: str = "") -> SafeString:
 
 
 def state_of(task: Task) -> SafeString:
-    """Return a task's state, or that what it calls is gone."""
+    """Return a task's state, or that its target is broken."""
     if task.target_error and task.state == TaskState.ACTIVE:
-        return state(TaskState.BROKEN, gettext("target gone"), task.target_error)
+        return state(TaskState.BROKEN, gettext("target broken"), task.target_error)
     return state(task.state, task.get_state_display(), task.state_reason)
 
 

@@ -85,12 +85,12 @@ def retry_delay(run: Run) -> timedelta:
 
 
 def _note_targets(using: str, ended: Sequence[tuple[Run, Outcome]]) -> None:
-    """Show at the task whether what it calls is gone, so that a person sees it."""
+    """Show at the task whether what it calls can no longer be called, so that a person sees it."""
     for run, outcome in ended:
         if run.task is None:
             continue
         seen = run.task.target_error
-        found = outcome.reason if outcome.target_is_missing else ""
+        found = outcome.reason if outcome.target_is_broken else ""
         if seen != found:
             Task.objects.using(using).filter(pk=run.task.pk).update(target_error=found)
 
