@@ -1,5 +1,6 @@
 """The columns of a task: what its owner says, and what the scheduler keeps."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.conf import settings
@@ -136,3 +137,20 @@ OWNER_FIELDS = frozenset(
     field.name for field in TaskColumns._meta.local_fields if field.name not in SCHEDULER_FIELDS
 )
 """Columns that `Task.save` writes, those of them that changed."""
+
+PROPERTIES = {"userdata": "_extra_data", "allow_overlap": "overlap"}
+
+
+def owners_columns(update_fields: Iterable[str]) -> frozenset[str]:
+    """Return the columns that somebody names in ``update_fields``.
+
+    Raises:
+        ValueError: one of them is the scheduler's.
+    """
+    names = frozenset(PROPERTIES.get(name, name) for name in update_fields)
+    if taken := names & SCHEDULER_FIELDS:
+        raise ValueError(
+            f"update_fields names {min(taken)!r}, which only the scheduler writes. "
+            "Leave it out; to stop or start a task, call pause() or resume()."
+        )
+    return names

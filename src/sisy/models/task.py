@@ -1,7 +1,6 @@
 """What to call, when, and under which policies."""
 
-import copy
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -14,19 +13,26 @@ from django.utils.translation import gettext_lazy as _
 from sisy import clock, signals
 from sisy.callables import Target, target_of
 from sisy.models import activation, timing, validation
+from sisy.models.changes import TracksChanges
 from sisy.models.choices import Origin, Overlap, TaskState
-from sisy.models.columns import OWNER_FIELDS, SCHEDULER_FIELDS, TaskColumns
+from sisy.models.columns import (
+    OWNER_FIELDS,
+    SCHEDULER_FIELDS,
+    TaskColumns,
+    owners_columns,
+)
 from sisy.models.run import Run
 from sisy.models.task_queries import TaskQuerySet
 
 
-class Task(TaskColumns):
+class Task(TracksChanges, TaskColumns):
     """A callable, the schedule on which it repeats, and the policies under which it does.
 
     Make one by `task_with_callable`. ``save()`` writes the columns that you changed since you
     read the task, never the scheduler's own: saving it in the middle of a run is safe.
     """
 
+    tracked = OWNER_FIELDS
     objects: ClassVar[models.Manager["Task"]] = models.Manager.from_queryset(TaskQuerySet)()
 
     class Meta:
@@ -206,7 +212,7 @@ class Task(TaskColumns):
                 ``end_running`` if the task would never be due.
         """
         validation.check_for_form(self)
-        is_timed = self.schedule and (self._state.adding or self._changed() & timing.FIELDS)
+        is_timed = self.schedule and (self._state.adding or self.changed_columns() & timing.FIELDS)
         if is_timed and self.state != TaskState.PAUSED:
             using = self._state.db or router.db_for_write(Task, instance=self)
             try:
@@ -236,7 +242,9 @@ class Task(TaskColumns):
         if self._state.adding:
             self._insert(force_insert=force_insert, force_update=force_update, using=using)
             return
-        changed = self._changed() if update_fields is None else _owners(update_fields)
+        changed = (
+            self.changed_columns() if update_fields is None else owners_columns(update_fields)
+        )
         if not changed:
             return
         validation.check(self, changed)
@@ -244,7 +252,7 @@ class Task(TaskColumns):
             super().save(force_update=force_update, using=using, update_fields=changed)
             if changed & (timing.FIELDS | {"iterations"}):
                 activation.plan_anew(self, clock.now(using))
-            self._remember_once_committed(changed, using)
+            self.remember_once_committed(changed, using)
 
     def _insert(self, *, using: str, **options: Any) -> None:
         validation.check(self, OWNER_FIELDS)
@@ -255,7 +263,7 @@ class Task(TaskColumns):
                 self.created_at = clock.now(using)
                 super().save(using=using, **options)
                 activation.activate(self, self.created_at)
-                self._remember_once_committed(OWNER_FIELDS, using)
+                self.remember_once_committed(OWNER_FIELDS, using)
         except BaseException:
             self.pk, self._state.adding = pk, True  # so that it can be mended, and saved then
             raise
@@ -277,23 +285,6 @@ class Task(TaskColumns):
             self.cancel_waiting("The task was deleted.")
             return super().delete(using=using, keep_parents=keep_parents)
 
-    @classmethod
-    def from_db(
-        cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any
-    ) -> Self:
-        task = super().from_db(db, field_names, values, **kwargs)
-        task._remember(task._snapshot(OWNER_FIELDS))
-        return task
-
-    def refresh_from_db(
-        self,
-        using: str | None = None,
-        fields: Iterable[str] | None = None,
-        from_queryset: models.QuerySet[Self] | None = None,
-    ) -> None:
-        super().refresh_from_db(using, fields, from_queryset)
-        self._remember(self._snapshot(OWNER_FIELDS if fields is None else frozenset(fields)))
-
     def _submit(self, origin: Origin, ready_at: datetime, now: datetime) -> Run:
         run = Run.of(self, now=now, origin=origin, ready_at=ready_at, payload=self.userdata)
         using = self._state.db
@@ -301,37 +292,3 @@ class Task(TaskColumns):
         announce = partial(signals.runs_waiting.send_robust, sender=Run, runs=[run])
         transaction.on_commit(announce, using=using, robust=True)
         return run
-
-    def _snapshot(self, names: Collection[str]) -> dict[str, Any]:
-        return {
-            name: copy.deepcopy(value) for name, value in self.__dict__.items() if name in names
-        }
-
-    def _remember(self, snapshot: dict[str, Any]) -> None:
-        """Keep what the database holds, so that ``save()`` can tell what changed."""
-        self._stored = {**self.__dict__.get("_stored", {}), **snapshot}
-
-    def _remember_once_committed(self, names: Collection[str], using: str) -> None:
-        """After a rollback the columns are still to be saved."""
-        transaction.on_commit(partial(self._remember, self._snapshot(names)), using=using)
-
-    def _changed(self) -> frozenset[str]:
-        stored = self.__dict__.get("_stored", {})
-        return frozenset(
-            name
-            for name, value in self.__dict__.items()
-            if name in OWNER_FIELDS and (name not in stored or stored[name] != value)
-        )
-
-
-PROPERTIES = {"userdata": "_extra_data", "allow_overlap": "overlap"}
-
-
-def _owners(update_fields: Iterable[str]) -> frozenset[str]:
-    names = frozenset(PROPERTIES.get(name, name) for name in update_fields)
-    if taken := names & SCHEDULER_FIELDS:
-        raise ValueError(
-            f"update_fields names {min(taken)!r}, which only the scheduler writes. "
-            "Leave it out; to stop or start a task, call pause() or resume()."
-        )
-    return names

@@ -1,0 +1,55 @@
+"""Knows which columns of a record its owner has changed since it was read."""
+
+import copy
+from collections.abc import Collection, Iterable
+from functools import partial
+from typing import Any, ClassVar, Self
+
+from django.db import models, transaction
+
+
+class TracksChanges(models.Model):
+    """A model that remembers what the database holds of its ``tracked`` columns."""
+
+    tracked: ClassVar[frozenset[str]] = frozenset()
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def from_db(
+        cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any
+    ) -> Self:
+        record = super().from_db(db, field_names, values, **kwargs)
+        record._remember(record._snapshot(cls.tracked))
+        return record
+
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet[Self] | None = None,
+    ) -> None:
+        super().refresh_from_db(using, fields, from_queryset)
+        self._remember(self._snapshot(self.tracked if fields is None else frozenset(fields)))
+
+    def changed_columns(self) -> frozenset[str]:
+        """Return the tracked columns that hold something else than the database, or are new."""
+        stored = self.__dict__.get("_stored", {})
+        return frozenset(
+            name
+            for name, value in self.__dict__.items()
+            if name in self.tracked and (name not in stored or stored[name] != value)
+        )
+
+    def remember_once_committed(self, names: Collection[str], using: str) -> None:
+        """Take these columns for stored; after a rollback they are still to be saved."""
+        transaction.on_commit(partial(self._remember, self._snapshot(names)), using=using)
+
+    def _snapshot(self, names: Collection[str]) -> dict[str, Any]:
+        return {
+            name: copy.deepcopy(value) for name, value in self.__dict__.items() if name in names
+        }
+
+    def _remember(self, snapshot: dict[str, Any]) -> None:
+        self._stored = {**self.__dict__.get("_stored", {}), **snapshot}
