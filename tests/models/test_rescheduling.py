@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from sisy import clock
-from sisy.heartbeat import planning, tick
+from sisy.heartbeat import replanning, tick
 from sisy.models import Run, Task, TaskState, task_with_callable
 from tests.app import jobs
 from tests.conftest import SettableClock
@@ -143,6 +143,49 @@ def test_raw_sql_is_found_by_the_audit_once(column, value, next_run):
         value = value.replace(tzinfo=None).isoformat(" ")
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE sisy_task SET {column} = %s WHERE id = %s", [value, task.pk])
-    assert planning.audit("default", NOON, 0, other.pk) == 1
-    assert planning.audit("default", NOON, 0, other.pk) == 0
+    assert replanning.audit("default", NOON, 0, other.pk) == 1
+    assert replanning.audit("default", NOON, 0, other.pk) == 0
     assert (read(task).next_run, read(other).next_run) == (next_run, NOON + HOUR)
+
+
+def test_an_update_of_many_tasks_loses_no_occurrence():
+    tasks = [
+        task_with_callable(jobs.noop, label=f"task {n}", schedule="0 0 1 1 *", timezone="UTC")
+        for n in range(replanning.CHUNK + 1)
+    ]
+    Task.objects.bulk_create(tasks)
+    Task.objects.update(schedule="1 12 5 5 *")
+    tick("default", NOON)
+    tick("default", NOON + MINUTE)
+    assert Run.objects.filter(due_at=NOON + MINUTE).count() == len(tasks)
+
+
+def test_what_falls_due_after_an_update_while_no_heartbeat_is_up_is_on_the_books():
+    task = saved("0 0 1 1 *")
+    Task.objects.filter(pk=task.pk).update(schedule="30 * * * *")
+    tick("default", NOON + 3 * HOUR)
+    runs = list(Run.objects.order_by("due_at").values_list("due_at", "state", "count"))
+    assert runs == [
+        (NOON + 30 * MINUTE, "missed", 2),
+        (NOON + 2 * HOUR + 30 * MINUTE, "waiting", 1),
+    ]
+
+
+UNREADABLE = {"sqlite": "2026-13-45 00:00:00", "postgresql": "infinity"}
+
+
+@pytest.mark.parametrize("step", ["tick", "audit"])
+def test_a_row_that_cannot_be_read_stops_no_other(step):
+    broken, fine = saved(), saved()
+    Task.objects.update(schedule="*/2 * * * *")
+    with connection.cursor() as cursor:
+        sql = "UPDATE sisy_task SET end_running = %s WHERE id = %s"
+        cursor.execute(sql, [UNREADABLE[connection.vendor], broken.pk])
+    if step == "audit":
+        replanning.audit("default", NOON, 0, fine.pk)
+    tick("default", NOON)
+    tick("default", NOON + 2 * MINUTE)
+    assert list(Run.objects.values_list("task", flat=True)) == [fine.pk]
+    state, reason = Task.objects.filter(pk=broken.pk).values_list("state", "state_reason").get()
+    assert state == TaskState.BROKEN
+    assert reason.startswith("It cannot be planned: ")

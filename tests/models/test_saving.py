@@ -205,3 +205,26 @@ def test_a_finished_run_that_saved_its_task_is_recorded_beside_it():
     kept = read(task)
     assert (kept.userdata, kept.state) == ({"n": 1}, TaskState.RETIRED)
     assert Run.objects.get().state == RunState.WAITING
+
+
+def test_what_is_changed_back_within_a_transaction_is_changed_back():
+    task = saved(userdata={"locked": False})
+    with transaction.atomic():
+        task.queue = "slow"
+        task.userdata["locked"] = True
+        task.save()
+        task.queue = "default"
+        task.userdata["locked"] = False
+        task.save()
+    assert (read(task).queue, read(task).userdata) == ("default", {"locked": False})
+
+
+def test_a_task_that_runs_once_can_be_saved_before_and_in_its_run():
+    with transaction.atomic():
+        task = Task.run_once(jobs.noop)
+        task.userdata["x"] = 1
+        task.save()
+    task.timezone = "Europe/Berlin"
+    task.save()
+    kept = read(task)
+    assert (kept.state, kept.state_reason, kept.userdata) == ("retired", "", {"x": 1})

@@ -7,7 +7,7 @@ from django.db import connection
 
 from sisy import clock
 from sisy.execution import Outcome
-from sisy.heartbeat import planning, tick
+from sisy.heartbeat import replanning, tick
 from sisy.models import (
     Missed,
     OnLost,
@@ -158,8 +158,8 @@ def test_raw_sql_is_found_by_the_audit():
     task = scheduled()
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sisy_task SET schedule = '30 * * * *' WHERE id = %s", [task.pk])
-    assert planning.audit("default", NOON + SECOND, 0, task.pk) == 1
-    assert planning.audit("default", NOON + SECOND, 0, task.pk) == 0
+    assert replanning.audit("default", NOON + SECOND, 0, task.pk) == 1
+    assert replanning.audit("default", NOON + SECOND, 0, task.pk) == 0
     task.refresh_from_db()
     assert task.next_run == NOON + 30 * MINUTE
 

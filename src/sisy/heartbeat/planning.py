@@ -3,15 +3,17 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import F
 
 from sisy import conf
 from sisy.exceptions import ScheduleError
+from sisy.heartbeat.broken import carefully, set_aside
 from sisy.heartbeat.occurrences import Gap, Plan, plan, ready_at
 from sisy.log import logger
-from sisy.models import Run, RunState, Task, TaskState, activation
+from sisy.models import Run, RunState, Task, TaskState
 
 CHUNK = 500
 
@@ -39,30 +41,6 @@ def plan_due(using: str, now: datetime) -> Planned:
     return planned
 
 
-def compute_unplanned(using: str, now: datetime) -> int:
-    """Compute when the tasks are next due whose timing was changed behind `Task.save`."""
-    return _plan_anew(
-        using, now, Task.objects.using(using).unplanned().values_list("pk", flat=True)
-    )
-
-
-def audit(using: str, now: datetime, first_pk: int, last_pk: int) -> int:
-    """Plan the tasks anew whose timing raw SQL has changed, among those from pk to pk."""
-    part = Task.objects.using(using).filter(pk__gte=first_pk, pk__lte=last_pk)
-    return _plan_anew(using, now, part.edited_behind_our_back().values_list("pk", flat=True))
-
-
-def _plan_anew(using: str, now: datetime, pks: Iterable[int]) -> int:
-    count = 0
-    for pk in list(pks)[:CHUNK]:
-        with transaction.atomic(using=using):
-            tasks = Task.objects.using(using).active().filter(pk=pk)
-            for task in tasks.select_for_update(skip_locked=True):
-                activation.store_next(task, now)
-                count += 1
-    return count
-
-
 def _plan_chunk(using: str, now: datetime, planned: Planned) -> int:
     try:
         with transaction.atomic(using=using):
@@ -71,12 +49,11 @@ def _plan_chunk(using: str, now: datetime, planned: Planned) -> int:
     except (OperationalError, InterfaceError):
         raise
     except Exception:  # noqa: BLE001 - one bad row must not stop the others
-        logger.warning(
-            "Planning %d tasks at once failed; planning one by one", CHUNK, exc_info=True
-        )
+        logger.warning("Planning many tasks at once failed; planning one by one", exc_info=True)
         pks = list(Task.objects.using(using).due(now).values_list("pk", flat=True)[:CHUNK])
         for pk in pks:
-            _merge(planned, _plan_carefully(using, pk, now))
+            one = carefully(using, pk, partial(_plan_one, using, pk, now))
+            _merge(planned, Planned(broken=1) if one is None else one)
         return len(pks)
     _merge(planned, found)
     return len(tasks)
@@ -86,18 +63,11 @@ def _lock_due(using: str, now: datetime) -> list[Task]:
     return list(Task.objects.using(using).due(now).select_for_update(skip_locked=True)[:CHUNK])
 
 
-def _plan_carefully(using: str, pk: int, now: datetime) -> Planned:
-    """Plan one task; leave out what the ledger has already, and set it aside if all else fails."""
-    try:
-        with transaction.atomic(using=using):
-            tasks = Task.objects.using(using).due(now).filter(pk=pk)
-            return _plan_tasks(using, list(tasks.select_for_update(skip_locked=True)), now, True)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as error:  # noqa: BLE001 - see above
-        logger.exception("Task %s cannot be planned and is set aside", pk)
-        _set_aside(using, pk, f"It cannot be planned: {error}")
-        return Planned(broken=1)
+def _plan_one(using: str, pk: int, now: datetime) -> Planned:
+    """Plan one task, and leave out what the ledger has already."""
+    with transaction.atomic(using=using):
+        tasks = Task.objects.using(using).due(now).filter(pk=pk)
+        return _plan_tasks(using, list(tasks.select_for_update(skip_locked=True)), now, True)
 
 
 def _plan_tasks(using: str, tasks: list[Task], now: datetime, careful: bool = False) -> Planned:
@@ -109,7 +79,7 @@ def _plan_tasks(using: str, tasks: list[Task], now: datetime, careful: bool = Fa
             plans.append((task, plan(task, now, limit)))
         except ScheduleError as error:
             logger.error("Task %s (%s) is set aside: %s", task.pk, task.label, error)
-            _set_aside(using, task.pk, str(error))
+            set_aside(using, task.pk, str(error))
             planned.broken += 1
     rows = [row for task, what in plans for row in _rows(task, what, now)]
     if careful:
@@ -168,12 +138,6 @@ def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
         )
         if moved != len(pks):
             raise IntegrityError(f"{len(pks) - moved} tasks were planned by another heartbeat")
-
-
-def _set_aside(using: str, pk: int, reason: str) -> None:
-    Task.objects.using(using).filter(pk=pk).update(
-        state=TaskState.BROKEN, state_reason=reason[:500], next_run=None
-    )
 
 
 def _merge(into: Planned, part: Planned) -> None:

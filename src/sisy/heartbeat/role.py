@@ -7,7 +7,7 @@ from channels.layers import get_channel_layer
 from django.db import router
 
 from sisy import clock, conf, doorbell
-from sisy.heartbeat import planning
+from sisy.heartbeat import replanning
 from sisy.heartbeat.tick import Tick, became_ready, look, tick
 from sisy.log import Outage, logger
 from sisy.loop import Loop
@@ -97,7 +97,7 @@ class Heartbeat:
         )
         slice_size = (newest or 0) // AUDIT_SLICES + 1
         first = self._audited * slice_size
-        planning.audit(self.using, now, first, first + slice_size - 1)
+        replanning.audit(self.using, now, first, first + slice_size - 1)
         self._audited = (self._audited + 1) % AUDIT_SLICES
 
     def _seconds_to_next(self, began: datetime, due: datetime | None) -> float:

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db.models import Exists, Subquery
 
 from sisy import messages
-from sisy.heartbeat import housekeeping, planning, rescue
+from sisy.heartbeat import housekeeping, planning, replanning, rescue
 from sisy.models import Process, Run, Task
 
 
@@ -44,7 +44,7 @@ class Tick:
 
 def tick(using: str, now: datetime) -> Tick:
     """Make one pass: plan what is due, rescue what is lost, tidy up what has ended."""
-    planning.compute_unplanned(using, now)
+    replanning.compute_unplanned(using, now)
     planned = planning.plan_due(using, now)
     rescued = rescue.rescue_lost(using, now)
     return Tick(

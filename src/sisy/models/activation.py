@@ -1,5 +1,7 @@
 """When planning of a task begins, stops, and begins anew."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,16 +16,61 @@ if TYPE_CHECKING:
     from sisy.models.task import Task
 
 
-def activate(task: "Task", now: datetime) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """From where on a task is planned, and what becomes of it by that.
+
+    Without a further occurrence it is retired; one that cannot be planned is broken.
+    """
+
+    planned_from: datetime
+    next_run: datetime | None
+    state: TaskState
+    state_reason: str = ""
+
+    @classmethod
+    def of(cls, task: "Task", since: datetime) -> "Start":
+        """Return what becomes of a task that is planned from ``since`` on."""
+        try:
+            due = timing.first_due(task, since)
+        except ScheduleError as error:
+            reason = str(error)[:500]
+            return cls(
+                planned_from=since, next_run=None, state=TaskState.BROKEN, state_reason=reason
+            )
+        if due is None or task.is_used_up:
+            return cls(planned_from=since, next_run=None, state=TaskState.RETIRED)
+        return cls(planned_from=since, next_run=due, state=TaskState.ACTIVE)
+
+
+def store_starts(using: str, starts: Iterable[tuple["Task", Start]]) -> None:
+    """Write where tasks start that nobody else can change now, by one statement for all alike."""
+    alike: dict[Start, list[Task]] = {}
+    for task, start in starts:
+        alike.setdefault(start, []).append(task)
+    for start, tasks in alike.items():
+        columns = {
+            "planned_from": start.planned_from,
+            "next_run": start.next_run,
+            "state": start.state,
+            "state_reason": start.state_reason,
+        }
+        stored = type(tasks[0]).objects.using(using).filter(pk__in=[task.pk for task in tasks])
+        stored.update(**columns, planned_as=timing.fingerprint())
+        for task in tasks:
+            for name, value in columns.items():
+                setattr(task, name, value)
+
+
+def activate(task: "Task", using: str, now: datetime) -> None:
     """Plan a task that was just inserted.
 
     Raises:
         ValueError: its window holds no occurrence.
     """
-    if task.state != TaskState.ACTIVE:
-        return
-    check_window(task, now)
-    plan_anew(task, now)
+    if task.state == TaskState.ACTIVE:
+        check_window(task, now)
+        plan_anew(task, using, now)
 
 
 def check_window(task: "Task", now: datetime) -> None:
@@ -41,53 +88,30 @@ def check_window(task: "Task", now: datetime) -> None:
         )
 
 
-def plan_anew(task: "Task", now: datetime) -> None:
-    """Compute when a task is due next, from ``now`` on, and store it, unless it is paused."""
-    tasks = type(task).objects.using(task._state.db)
-    kept = tasks.select_for_update().get(pk=task.pk)
-    if kept.state == TaskState.PAUSED:
+def plan_anew(task: "Task", using: str, now: datetime) -> None:
+    """Plan a task from ``now`` on, unless it is paused or runs once."""
+    kept = type(task).objects.using(using).select_for_update().get(pk=task.pk)
+    if kept.state == TaskState.PAUSED or not kept.schedule:
         return
-    store_next(kept, now)
-    for column in ("state", "state_reason", "next_run"):
-        setattr(task, column, getattr(kept, column))
+    start = Start.of(kept, now)
+    store_starts(using, [(kept, start)])
+    task.next_run, task.state, task.state_reason = start.next_run, start.state, start.state_reason
 
 
-def store_next(task: "Task", now: datetime) -> None:
-    """Write when a task that nobody else can change now is due next, and that it is active.
-
-    One without a further occurrence is retired; one that cannot be planned is set aside as broken.
-    """
-    reason = ""
-    try:
-        due = timing.first_due(task, now)
-        used_up = task.iterations is not None and task.runs_planned >= task.iterations
-        state = TaskState.RETIRED if due is None or used_up else TaskState.ACTIVE
-    except ScheduleError as error:
-        due, state, reason = None, TaskState.BROKEN, str(error)[:500]
-    task.next_run = due if state == TaskState.ACTIVE else None
-    task.state, task.state_reason = state, reason
-    type(task).objects.using(task._state.db).filter(pk=task.pk).update(
-        next_run=task.next_run,
-        state=state,
-        state_reason=reason,
-        planned_as=timing.fingerprint(),
-    )
-
-
-def pause(task: "Task", reason: str) -> bool:
-    tasks = type(task).objects.using(task._state.db)
-    paused = tasks.active().filter(pk=task.pk)
-    won = bool(paused.update(state=TaskState.PAUSED, state_reason=reason[:500], next_run=None))
+def pause(task: "Task", using: str, reason: str) -> bool:
+    tasks = type(task).objects.using(using)
+    columns = {"state": TaskState.PAUSED, "state_reason": reason[:500], "next_run": None}
+    won = bool(tasks.active().filter(pk=task.pk).update(**columns))
     if won:
-        task.state, task.state_reason, task.next_run = TaskState.PAUSED, reason[:500], None
+        for name, value in columns.items():
+            setattr(task, name, value)
     return won
 
 
-def resume(task: "Task") -> bool:
-    using = task._state.db
+def resume(task: "Task", using: str) -> bool:
     with transaction.atomic(using=using):
         tasks = type(task).objects.using(using)
         if not tasks.filter(pk=task.pk, state=TaskState.PAUSED).update(state=TaskState.ACTIVE):
             return False
-        plan_anew(task, clock.now(using or "default"))
+        plan_anew(task, using, clock.now(using))
     return True

@@ -9,7 +9,11 @@ from django.db import models, transaction
 
 
 class TracksChanges(models.Model):
-    """A model that remembers what the database holds of its ``tracked`` columns."""
+    """A model that remembers what the database holds of its ``tracked`` columns.
+
+    What was written, but not committed yet, counts as changed: after a rollback it must be written
+    again, and before a commit it may be changed back.
+    """
 
     tracked: ClassVar[frozenset[str]] = frozenset()
 
@@ -34,16 +38,19 @@ class TracksChanges(models.Model):
         self._remember(self._snapshot(self.tracked if fields is None else frozenset(fields)))
 
     def changed_columns(self) -> frozenset[str]:
-        """Return the tracked columns that hold something else than the database, or are new."""
+        """Return the tracked columns that hold something else than the database, or may do so."""
         stored = self.__dict__.get("_stored", {})
-        return frozenset(
+        changed = frozenset(
             name
             for name, value in self.__dict__.items()
             if name in self.tracked and (name not in stored or stored[name] != value)
         )
+        uncommitted: frozenset[str] = self.__dict__.get("_uncommitted", frozenset())
+        return changed | uncommitted
 
-    def remember_once_committed(self, names: Collection[str], using: str) -> None:
-        """Take these columns for stored; after a rollback they are still to be saved."""
+    def remember_once_committed(self, names: frozenset[str], using: str) -> None:
+        """Take these columns for stored, as soon as the transaction is committed."""
+        self._uncommitted = self.__dict__.get("_uncommitted", frozenset()) | names
         transaction.on_commit(partial(self._remember, self._snapshot(names)), using=using)
 
     def _snapshot(self, names: Collection[str]) -> dict[str, Any]:
@@ -53,3 +60,4 @@ class TracksChanges(models.Model):
 
     def _remember(self, snapshot: dict[str, Any]) -> None:
         self._stored = {**self.__dict__.get("_stored", {}), **snapshot}
+        self._uncommitted = self.__dict__.get("_uncommitted", frozenset()) - snapshot.keys()

@@ -110,6 +110,12 @@ class TaskColumns(models.Model):
         editable=False,
         help_text=_("The newest due moment that was planned, or recorded as missed."),
     )
+    planned_from = MomentField(
+        _("planned from"),
+        null=True,
+        editable=False,
+        help_text=_("When its timing was last changed; nothing before that is planned."),
+    )
     runs_planned = models.PositiveBigIntegerField(_("runs so far"), default=0, editable=False)
     planned_as = models.TextField(_("planned as"), default="", editable=False)
     created_at = MomentField(_("created"), null=True, editable=False)
@@ -126,6 +132,7 @@ SCHEDULER_FIELDS = frozenset(
         "next_run",
         "last_run",
         "mark",
+        "planned_from",
         "runs_planned",
         "planned_as",
         "created_at",

@@ -148,20 +148,21 @@ class Task(TracksChanges, TaskColumns):
         task.state = TaskState.RETIRED
         with transaction.atomic(using=using):
             task.save(using=using)
-            task._submit(Origin.ONCE, ready_at, now)
+            task._submit(Origin.ONCE, using, ready_at, now)
         return task
 
     def run_now(self) -> Run:
         """Submit a run beside the schedule, which goes on as if nothing had happened."""
-        now = clock.now(self._state.db or router.db_for_write(Task, instance=self))
-        return self._submit(Origin.PERSON, now, now)
+        using = self._home
+        now = clock.now(using)
+        return self._submit(Origin.PERSON, using, now, now)
 
     def pause(self, reason: str = "") -> bool:
         """Stop planning until `resume`; return whether the task was being planned.
 
         Runs that wait already still run; paused time is never caught up.
         """
-        return activation.pause(self, reason)
+        return activation.pause(self, self._home, reason)
 
     def resume(self) -> bool:
         """Plan again, from now on; return whether the task was paused.
@@ -169,13 +170,16 @@ class Task(TracksChanges, TaskColumns):
         One whose schedule or time zone can no longer be used is broken then; its
         ``state_reason`` says why.
         """
-        return activation.resume(self)
+        return activation.resume(self, self._home)
 
     def cancel_waiting(self, reason: str = "cancelled") -> int:
         """Call off the runs that no worker has taken yet, and return how many they were."""
-        using = self._state.db or router.db_for_write(Task, instance=self)
-        runs = Run.objects.using(using).filter(task=self)
-        return runs.cancel_waiting(reason, clock.now(using))
+        return self._cancel_waiting(reason, self._home)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether all its iterations are planned."""
+        return self.iterations is not None and self.runs_planned >= self.iterations
 
     @property
     def target(self) -> Target:
@@ -214,9 +218,8 @@ class Task(TracksChanges, TaskColumns):
         validation.check_for_form(self)
         is_timed = self.schedule and (self._state.adding or self.changed_columns() & timing.FIELDS)
         if is_timed and self.state != TaskState.PAUSED:
-            using = self._state.db or router.db_for_write(Task, instance=self)
             try:
-                activation.check_window(self, clock.now(using))
+                activation.check_window(self, clock.now(self._home))
             except ValueError as error:
                 raise ValidationError({"end_running": str(error)}) from error
 
@@ -238,7 +241,7 @@ class Task(TracksChanges, TaskColumns):
             ValueError: another column cannot hold its value, or ``update_fields`` names a column
                 of the scheduler's.
         """
-        using = using or router.db_for_write(Task, instance=self)
+        using = using or self._home
         if self._state.adding:
             self._insert(force_insert=force_insert, force_update=force_update, using=using)
             return
@@ -251,7 +254,7 @@ class Task(TracksChanges, TaskColumns):
         with transaction.atomic(using=using):
             super().save(force_update=force_update, using=using, update_fields=changed)
             if changed & (timing.FIELDS | {"iterations"}):
-                activation.plan_anew(self, clock.now(using))
+                activation.plan_anew(self, using, clock.now(using))
             self.remember_once_committed(changed, using)
 
     def _insert(self, *, using: str, **options: Any) -> None:
@@ -262,7 +265,7 @@ class Task(TracksChanges, TaskColumns):
             with transaction.atomic(using=using):
                 self.created_at = clock.now(using)
                 super().save(using=using, **options)
-                activation.activate(self, self.created_at)
+                activation.activate(self, using, self.created_at)
                 self.remember_once_committed(OWNER_FIELDS, using)
         except BaseException:
             self.pk, self._state.adding = pk, True  # so that it can be mended, and saved then
@@ -280,14 +283,24 @@ class Task(TracksChanges, TaskColumns):
         self, using: str | None = None, keep_parents: bool = False
     ) -> tuple[int, dict[str, int]]:
         """Delete the task and cancel its waiting runs; its history stays, a running run ends."""
-        using = using or router.db_for_write(Task, instance=self)
+        using = using or self._home
         with transaction.atomic(using=using):
-            self.cancel_waiting("The task was deleted.")
+            # Locked first: a heartbeat that plans it just now must not add a run after this.
+            list(Task.objects.using(using).select_for_update().filter(pk=self.pk))
+            self._cancel_waiting("The task was deleted.", using)
             return super().delete(using=using, keep_parents=keep_parents)
 
-    def _submit(self, origin: Origin, ready_at: datetime, now: datetime) -> Run:
+    def _cancel_waiting(self, reason: str, using: str) -> int:
+        runs = Run.objects.using(using).filter(task=self.pk)
+        return runs.cancel_waiting(reason, clock.now(using))
+
+    @property
+    def _home(self) -> str:
+        """The alias of the database where the task is written."""
+        return router.db_for_write(Task, instance=self)
+
+    def _submit(self, origin: Origin, using: str, ready_at: datetime, now: datetime) -> Run:
         run = Run.of(self, now=now, origin=origin, ready_at=ready_at, payload=self.userdata)
-        using = self._state.db
         run.save(using=using)
         announce = partial(signals.runs_waiting.send_robust, sender=Run, runs=[run])
         transaction.on_commit(announce, using=using, robust=True)

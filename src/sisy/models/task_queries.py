@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from django.db import models, router, transaction
+from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, When
 
 from sisy import clock
@@ -13,6 +13,8 @@ from sisy.models.run import Run
 
 if TYPE_CHECKING:
     from sisy.models.task import Task  # noqa: F401 - the base class names it
+
+BATCH = 1000
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -40,20 +42,30 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def update(self, **columns: Any) -> int:
         """Update as Django does; a task whose timing changes is planned anew by the next tick."""
         if columns.keys() & timing.FIELDS:
-            columns.setdefault("next_run", None)
+            self._for_write = True
             can_be_planned = Q(state__in=[TaskState.BROKEN, TaskState.RETIRED]) & ~Q(schedule="")
             revived = When(can_be_planned, then=models.Value(TaskState.ACTIVE.value))
-            columns.setdefault("state", Case(revived, default=F("state")))
+            # The state first: MySQL lets what comes later see what was set before.
+            defaults = {
+                "state": Case(revived, default=F("state")),
+                "next_run": None,
+                "planned_from": clock.now(self.db),
+            }
+            columns = {**defaults, **columns}
         return super().update(**columns)
 
     update.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the tasks and cancel their waiting runs; their history stays."""
-        using = self.db or router.db_for_write(self.model)
+        self._for_write = True
+        using = self.db
         with transaction.atomic(using=using):
-            runs = Run.objects.using(using).filter(task__in=self.values("pk"))
-            runs.cancel_waiting("The task was deleted.", clock.now(using))
+            # Locked first: a heartbeat that plans one just now must not add a run after this.
+            pks = list(self.order_by("pk").select_for_update().values_list("pk", flat=True))
+            for start in range(0, len(pks), BATCH):
+                runs = Run.objects.using(using).filter(task__in=pks[start : start + BATCH])
+                runs.cancel_waiting("The task was deleted.", clock.now(using))
             return super().delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]

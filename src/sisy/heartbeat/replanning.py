@@ -1,0 +1,50 @@
+"""Computes anew when tasks are due whose timing was changed behind `Task.save`."""
+
+from datetime import datetime
+from functools import partial
+
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import QuerySet
+
+from sisy.heartbeat.broken import carefully
+from sisy.models import Task, activation
+
+CHUNK = 500
+
+
+def compute_unplanned(using: str, now: datetime) -> int:
+    """Plan the tasks that ``QuerySet.update()`` has changed, each from its change on.
+
+    What has fallen due since then is planned, or recorded as missed, like everything else.
+    """
+    return _plan_anew(using, Task.objects.using(using).unplanned(), now, from_change=True)
+
+
+def audit(using: str, now: datetime, first_pk: int, last_pk: int) -> int:
+    """Plan the tasks from now on whose timing raw SQL has changed, among those from pk to pk."""
+    part = Task.objects.using(using).filter(pk__gte=first_pk, pk__lte=last_pk)
+    return _plan_anew(using, part.edited_behind_our_back(), now, from_change=False)
+
+
+def _plan_anew(using: str, tasks: QuerySet[Task], now: datetime, from_change: bool) -> int:
+    pks = list(tasks.values_list("pk", flat=True))
+    for start in range(0, len(pks), CHUNK):
+        chunk = pks[start : start + CHUNK]
+        try:
+            _start_anew(using, chunk, now, from_change)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # noqa: BLE001 - one of them cannot even be read
+            for pk in chunk:
+                carefully(using, pk, partial(_start_anew, using, [pk], now, from_change))
+    return len(pks)
+
+
+def _start_anew(using: str, pks: list[int], now: datetime, from_change: bool) -> None:
+    with transaction.atomic(using=using):
+        tasks = Task.objects.using(using).active().filter(pk__in=pks)
+        starts = []
+        for task in tasks.select_for_update(skip_locked=True):
+            changed_at = task.planned_from if from_change else None
+            starts.append((task, activation.Start.of(task, min(changed_at or now, now))))
+        activation.store_starts(using, starts)
