@@ -6,8 +6,9 @@ A ring is a hint that may be lost. Workers find what waits by looking, too, if a
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
@@ -15,6 +16,10 @@ from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_
 from sisy import conf, messages
 from sisy.log import Outage
 from sisy.models import Run
+
+PATIENCE = 5  # seconds that a layer has to take a message
+
+Letter = Callable[[], Awaitable[None]]
 
 _listeners: dict[str, set[Callable[[], None]]] = {}
 _outage = Outage("the channel layer")
@@ -47,10 +52,21 @@ def ring(runs: Iterable[Run]) -> None:
     layer = shared_layer()
     if layer is not None and firsts:
         settings = conf.get_settings()
-        letters = [
-            (settings.channel_of(queue), messages.run_task(run)) for queue, run in firsts.items()
-        ]
-        _postman.deliver(layer, letters)
+        for queue, run in firsts.items():
+            letter = partial(layer.send, settings.channel_of(queue), dict(messages.run_task(run)))
+            _postman.deliver(letter)
+
+
+async def broadcast(group: str, message: Mapping[str, Any]) -> None:
+    """Tell everybody who listens to ``group``; nobody waits for a layer that is slow or away."""
+    layer = get_channel_layer()
+    if layer is None:
+        return
+    letter = partial(layer.group_send, group, dict(message))
+    if isinstance(layer, InMemoryChannelLayer):
+        await letter()  # it wakes none but listeners of the loop in which it is called
+    else:
+        _postman.deliver(letter)
 
 
 def on_runs_waiting(*, runs: list[Run], **kwargs: Any) -> None:
@@ -68,8 +84,8 @@ class Postman:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
 
-    def deliver(self, layer: BaseChannelLayer, letters: list[tuple[str, Any]]) -> None:
-        asyncio.run_coroutine_threadsafe(_send(layer, letters), self._running())
+    def deliver(self, letter: Letter) -> None:
+        asyncio.run_coroutine_threadsafe(_send(letter), self._running())
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -80,15 +96,14 @@ class Postman:
             return self._loop
 
 
-async def _send(layer: BaseChannelLayer, letters: list[tuple[str, Any]]) -> None:
-    for channel, message in letters:
-        try:
-            async with asyncio.timeout(5):
-                await layer.send(channel, message)
-        except Exception as error:  # noqa: BLE001 - any layer may fail in any way
-            _outage.failed(error, "workers find waiting runs by looking for them")
-        else:
-            _outage.recovered()
+async def _send(letter: Letter) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await letter()
+    except Exception as error:  # noqa: BLE001 - any layer may fail in any way
+        _outage.failed(error, "workers find waiting runs by looking for them")
+    else:
+        _outage.recovered()
 
 
 _postman = Postman()

@@ -6,4 +6,4 @@ Receivers are called with ``send_robust``: one that raises stops neither Sisy no
 from django.dispatch import Signal
 
 runs_waiting = Signal()
-"""Runs were committed and wait for a worker. Sent with ``runs``: a list of `Run`."""
+"""Runs that somebody asked for were committed. Sent with ``runs``: a list of `Run`."""

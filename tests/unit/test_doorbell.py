@@ -5,6 +5,7 @@ import logging
 import queue
 import threading
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from channels.exceptions import ChannelFull
@@ -104,8 +105,8 @@ def test_the_signal_of_committed_runs_rings(layer):
 async def test_a_dead_layer_is_logged_once_and_its_return_once(caplog):
     caplog.set_level(logging.INFO, "sisy")
     layer = RecordingLayer(ChannelFull(), OSError("refused"), None)
-    letters = [("sisy.run_task", {"run": pk}) for pk in range(3)]
-    await doorbell._send(layer, letters)
+    for pk in range(3):
+        await doorbell._send(partial(layer.send, "sisy.run_task", {"run": pk}))
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "WARNING",
@@ -124,7 +125,7 @@ async def test_a_layer_that_never_answers_is_given_up(caplog, monkeypatch):
 
     limit = asyncio.timeout
     monkeypatch.setattr(asyncio, "timeout", lambda seconds: limit(seconds / 1000))
-    await doorbell._send(SilentLayer(), [("sisy.run_task", {})])
+    await doorbell._send(partial(SilentLayer().send, "sisy.run_task", {}))
     assert "the channel layer failed (TimeoutError: )" in caplog.text
 
 

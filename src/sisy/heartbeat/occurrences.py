@@ -43,9 +43,9 @@ def plan(task: Task, now: datetime, missed_limit: int) -> Plan:
     """
     assert task.next_run is not None
     timing = Timing.of(task)
-    fresh_from = now - PUNCTUAL
+    fresh_from = _fresh_from(task, now)
     fresh = _between(timing, max(task.next_run, fresh_from), task.next_run, now)
-    missed_runs, gap = _catch_up(task, timing, fresh_from, bool(fresh), missed_limit)
+    missed_runs, gap = _catch_up(task, timing, fresh_from, now, missed_limit)
     due = (*missed_runs, *fresh)
     mark = due[-1] if due else gap.last if gap else task.next_run
     next_run = timing.next_after(mark)
@@ -55,6 +55,18 @@ def plan(task: Task, now: datetime, missed_limit: int) -> Plan:
             due, next_run = due[:left], None
             mark = due[-1] if due else mark
     return Plan(due=due, gap=gap, mark=mark, next_run=next_run)
+
+
+def _fresh_from(task: Task, now: datetime) -> datetime:
+    """Return the moment from which on occurrences were not missed.
+
+    Of a task that only its latest one runs after an outage, all that the outage left are missed.
+    """
+    fresh_from = now - PUNCTUAL
+    assert task.next_run is not None
+    if task.missed == Missed.LATEST and task.next_run < fresh_from:
+        return now + RESOLUTION
+    return fresh_from
 
 
 def _between(
@@ -70,7 +82,7 @@ def _between(
 
 
 def _catch_up(
-    task: Task, timing: Timing, fresh_from: datetime, newer_ones_run: bool, limit: int
+    task: Task, timing: Timing, fresh_from: datetime, now: datetime, limit: int
 ) -> tuple[tuple[datetime, ...], Gap | None]:
     """Divide what fell due before ``fresh_from`` into what still runs, and what is missed."""
     first = task.next_run
@@ -78,11 +90,10 @@ def _catch_up(
     if first >= fresh_from:
         return (), None
     last = max(first, timing.last_until(fresh_from - RESOLUTION) or first)
-    if task.missed == Missed.SKIP or (task.missed == Missed.LATEST and newer_ones_run):
-        wanted = 0
-    else:
-        wanted = 1 if task.missed == Missed.LATEST else limit
-    oldest = first if task.missed_window is None else max(first, fresh_from - task.missed_window)
+    wanted = {Missed.SKIP: 0, Missed.LATEST: 1, Missed.ALL: limit}[Missed(task.missed)]
+    oldest = first
+    if task.missed_window is not None:
+        oldest = max(first, now - max(task.missed_window, PUNCTUAL))
     runs: list[datetime] = []
     due: datetime | None = last
     while due is not None and due >= oldest and len(runs) < wanted:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 
 from sisy import conf
 from sisy.log import logger
@@ -17,17 +17,39 @@ def rescue_lost(using: str, now: datetime) -> list[Run]:
         with transaction.atomic(using=using):
             expired = Process.objects.using(using).expired(now).filter(pk=process.pk)
             if list(expired.select_for_update(skip_locked=True)):
-                rescued += _take_over(using, process, now)
+                held = Run.objects.using(using).running().filter(holder=process.pk)
+                reason = f"Its worker, {process}, was not heard of until its lease ran out"
+                again, given_up = _settle(using, list(held.select_related("task")), reason, now)
                 process.leave()
+                rescued += again
+                if process.role == Role.WORKER or again or given_up:
+                    _log(str(process), again, given_up)
     return rescued
 
 
-def _take_over(using: str, process: Process, now: datetime) -> list[Run]:
-    lost = Run.objects.using(using).running().filter(holder=process.pk).select_related("task")
+def rescue_orphans(using: str, now: datetime) -> list[Run]:
+    """Take the runs of processes that are not on the books, and return those that wait again.
+
+    There are none but where somebody has deleted the row of a process.
+    """
+    holder = Process.objects.filter(pk=OuterRef("holder"))
+    with transaction.atomic(using=using):
+        orphans = Run.objects.using(using).running().filter(~Exists(holder))
+        locked = orphans.select_for_update(skip_locked=True, of=("self",)).select_related("task")
+        reason = "Its worker is not on the books"
+        again, given_up = _settle(using, list(locked), reason, now)
+    if again or given_up:
+        _log("A worker that is not on the books", again, given_up)
+    return again
+
+
+def _settle(
+    using: str, lost: list[Run], reason: str, now: datetime
+) -> tuple[list[Run], list[Run]]:
+    """Let runs wait again, or record them as lost; return both."""
     again = [run for run in lost if _runs_again(run)]
     given_up = [run for run in lost if run not in again]
     ledger = Run.objects.using(using)
-    reason = f"Its worker, {process}, was not heard of until its lease ran out"
     ledger.held(again).update(
         state=RunState.WAITING,
         holder=None,
@@ -40,11 +62,11 @@ def _take_over(using: str, process: Process, now: datetime) -> list[Run]:
         finished_at=now,
         reason=f"{reason}."[:500],
     )
-    if process.role == Role.WORKER or again or given_up:
-        logger.warning(
-            "%s is gone: %d runs wait again, %d are lost", process, len(again), len(given_up)
-        )
-    return again
+    return again, given_up
+
+
+def _log(who: str, again: list[Run], given_up: list[Run]) -> None:
+    logger.warning("%s is gone: %d runs wait again, %d are lost", who, len(again), len(given_up))
 
 
 def _runs_again(run: Run) -> bool:

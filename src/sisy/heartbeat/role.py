@@ -3,13 +3,12 @@
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
 
-from channels.layers import get_channel_layer
 from django.db import router
 
 from sisy import clock, conf, doorbell
 from sisy.heartbeat import replanning
 from sisy.heartbeat.tick import Tick, became_ready, look, tick
-from sisy.log import Outage, logger
+from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Process, Role, Run, Task
 from sisy.threads import DatabaseThread
@@ -30,7 +29,6 @@ class Heartbeat:
         self.using = using or router.db_for_write(Task)
         self._database = DatabaseThread("sisy-heartbeat")
         self._loop = Loop("the heartbeat", self._step)
-        self._layer_outage = Outage("the channel layer")
         self._process: Process | None = None
         self._last_look: datetime | None = None
         self._next_beat: datetime | None = None
@@ -54,7 +52,7 @@ class Heartbeat:
         made, waiting, wait = await self._database.run(self._pass)
         doorbell.ring(waiting)
         if made is not None:
-            await self._announce(made)
+            await doorbell.broadcast(conf.get_settings().heartbeat_channel, made.beat())
         return wait
 
     def _pass(self) -> tuple[Tick | None, list[Run], float]:
@@ -69,9 +67,11 @@ class Heartbeat:
         if outlook.next_ready is not None and outlook.next_ready <= now:
             waiting = became_ready(self.using, since, now)
         made = None
-        if outlook.calls_for_tick(now) or self._next_beat is None or self._next_beat <= now:
-            made = tick(self.using, now)
+        is_beat = self._next_beat is None or self._next_beat <= now
+        if is_beat or outlook.calls_for_tick(now):
+            made = tick(self.using, now, is_thorough=is_beat)
             waiting = waiting + made.waiting
+        if is_beat:
             self._next_beat = now + timedelta(seconds=conf.get_settings().heartbeat_frequency)
         self._audit(now)
         self._last_look = now
@@ -105,17 +105,6 @@ class Heartbeat:
         next_second = began.replace(microsecond=0) + SECOND
         wanted = next_second if due is None or due <= began else min(next_second, due)
         return (wanted - clock.last_known(self.using)).total_seconds()
-
-    async def _announce(self, made: Tick) -> None:
-        layer = get_channel_layer()
-        if layer is None:
-            return
-        try:
-            await layer.group_send(conf.get_settings().heartbeat_channel, dict(made.beat()))
-        except Exception as error:  # noqa: BLE001 - any layer may fail in any way
-            self._layer_outage.failed(error, "dashboards do not see the heartbeat")
-        else:
-            self._layer_outage.recovered()
 
 
 async def _quietly(leaving: Awaitable[None]) -> None:

@@ -1,9 +1,9 @@
 """One pass of the heartbeat, and when the next one is wanted."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from django.db.models import Exists, Subquery
+from django.db.models import Exists, Min, Subquery
 
 from sisy import messages
 from sisy.heartbeat import housekeeping, planning, replanning, rescue
@@ -15,7 +15,8 @@ class Tick:
     """What a pass did.
 
     Attributes:
-        waiting: runs that wait since this pass, for which to ring.
+        waiting: runs that wait, for which to ring.
+        planned: how many occurrences wait for a worker since this pass.
         missed: how many occurrences were recorded as missed.
         broken: how many tasks were set aside, since they cannot be planned.
         rescued: how many runs were taken from dead workers to run again.
@@ -25,6 +26,7 @@ class Tick:
 
     now: datetime
     waiting: list[Run] = field(default_factory=list)
+    planned: int = 0
     missed: int = 0
     broken: int = 0
     rescued: int = 0
@@ -35,26 +37,42 @@ class Tick:
         """Return the message that tells dashboards what the pass did."""
         return messages.beat(
             self.now,
-            planned=len(self.waiting) - self.rescued,
+            planned=self.planned,
             missed=self.missed,
             rescued=self.rescued,
             deleted=self.deleted,
         )
 
 
-def tick(using: str, now: datetime) -> Tick:
-    """Make one pass: plan what is due, rescue what is lost, tidy up what has ended."""
+def tick(using: str, now: datetime, is_thorough: bool = True) -> Tick:
+    """Make one pass: plan what is due, rescue what is lost, tidy up what has ended.
+
+    Args:
+        is_thorough: whether to look, too, for what no due moment points to: runs that nobody has
+            taken or holds, tasks that have ended, old history. A heartbeat does so at each beat.
+    """
     replanning.compute_unplanned(using, now)
     planned = planning.plan_due(using, now)
     rescued = rescue.rescue_lost(using, now)
-    return Tick(
+    made = Tick(
         now=now,
         waiting=planned.runs + rescued,
+        planned=len(planned.runs),
         missed=planned.missed,
         broken=planned.broken,
         rescued=len(rescued),
+    )
+    return _thorough(made, using) if is_thorough else made
+
+
+def _thorough(made: Tick, using: str) -> Tick:
+    orphans = rescue.rescue_orphans(using, made.now)
+    return replace(
+        made,
+        waiting=first_ready(using, made.now) + made.waiting + orphans,
+        rescued=made.rescued + len(orphans),
         deleted=housekeeping.delete_ended(using),
-        pruned=housekeeping.prune_history(using, now),
+        pruned=housekeeping.prune_history(using, made.now),
     )
 
 
@@ -99,6 +117,13 @@ def look(process: Process, using: str, since: datetime) -> Outlook | None:
     if row is None:
         return None
     return Outlook(has_unplanned=row[0], next_run=row[1], next_ready=row[2], next_expiry=row[3])
+
+
+def first_ready(using: str, now: datetime) -> list[Run]:
+    """Return a run that waits for a worker from each queue in which there is one."""
+    ready = Run.objects.using(using).ready(now).order_by()
+    firsts = ready.values("queue").annotate(first=Min("pk")).values_list("first", flat=True)
+    return list(Run.objects.using(using).filter(pk__in=list(firsts)))
 
 
 def became_ready(using: str, since: datetime, now: datetime) -> list[Run]:

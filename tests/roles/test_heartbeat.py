@@ -1,0 +1,214 @@
+"""The heartbeat, step by step: when it beats, for what it rings, and how long it waits."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.layers import get_channel_layer
+from django.db import connection
+
+from sisy import doorbell
+from sisy.heartbeat import Heartbeat
+from sisy.models import Process, Run, Task, task_with_callable
+from tests.app import jobs
+from tests.conftest import SettableClock
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+SECOND, MINUTE, HOUR = (timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours"))
+
+
+@pytest.fixture(autouse=True)
+def without_layer(settings):
+    settings.CHANNEL_LAYERS = {}
+
+
+@pytest.fixture
+def now(at_time):
+    """A clock to set: ``now.moment = …``."""
+    clock: SettableClock = at_time(NOON)
+    return clock
+
+
+@pytest.fixture
+async def heartbeat():
+    heartbeat = Heartbeat()
+    yield heartbeat
+    heartbeat.stop()
+    await heartbeat.run()
+
+
+@pytest.fixture
+def rings():
+    """The list that grows by one with each ring of the default queue."""
+    heard = []
+    with doorbell.listening(["default"], lambda: heard.append("ring")):
+        yield heard
+
+
+def step(heartbeat):
+    """Let the heartbeat look once, and return the seconds until it wants to look again."""
+    return heartbeat._step()
+
+
+@sync_to_async
+def saved(schedule="* * * * *", **fields):
+    task = task_with_callable(jobs.noop, schedule=schedule, timezone="UTC", **fields)
+    task.save()
+    return task
+
+
+@sync_to_async
+def due_moments():
+    return list(Run.objects.order_by("due_at").values_list("due_at", flat=True))
+
+
+async def test_it_looks_again_at_each_whole_second(now, heartbeat):
+    now.moment = NOON + timedelta(milliseconds=300)
+    assert await step(heartbeat) == pytest.approx(0.7)
+
+
+async def test_it_wakes_for_what_falls_due_within_a_second(now, heartbeat):
+    run = await sync_to_async(Task.run_once)(
+        jobs.noop, delay_until=NOON + timedelta(milliseconds=250)
+    )
+    assert run is not None
+    assert await step(heartbeat) == pytest.approx(0.25)
+
+
+async def test_what_is_due_is_planned_at_its_second_and_rung_for(now, heartbeat, rings):
+    await saved("* * * * * */5")
+    await step(heartbeat)
+    for second in range(1, 6):
+        assert rings == []
+        now.moment = NOON + second * SECOND
+        await step(heartbeat)
+    assert rings == ["ring"]
+    assert await due_moments() == [NOON + 5 * SECOND]
+
+
+async def test_a_run_that_waited_for_its_moment_is_rung_for(now, heartbeat, rings):
+    await sync_to_async(Task.run_once)(jobs.noop, delay_until=NOON + 3 * SECOND)
+    await step(heartbeat)
+    rings.clear()
+    now.moment = NOON + 2 * SECOND
+    await step(heartbeat)
+    assert rings == []
+    now.moment = NOON + 3 * SECOND
+    await step(heartbeat)
+    assert rings == ["ring"]
+
+
+async def test_what_waits_is_rung_for_again_at_each_beat(now, heartbeat, rings):
+    await sync_to_async(Task.run_once)(jobs.noop)
+    await step(heartbeat)
+    rings.clear()
+    now.moment = NOON + 59 * SECOND
+    await step(heartbeat)
+    assert rings == []
+    now.moment = NOON + MINUTE
+    await step(heartbeat)
+    assert rings == ["ring"]
+
+
+async def beats_of(layer, channel):
+    """Return the moments of the beats that have been heard so far."""
+    moments = []
+    while not layer.channels.get(channel, asyncio.Queue()).empty():
+        beat = await layer.receive(channel)
+        assert beat["type"] == "sisy.heartbeat"
+        moments.append(datetime.fromtimestamp(beat["time"], UTC))
+    return moments
+
+
+async def test_it_beats_at_its_start_at_what_is_due_and_at_its_frequency(settings, now, heartbeat):
+    settings.SISY_HEARTBEAT_FREQUENCY = 10
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    await saved("* * * * * 7,17")
+    layer = get_channel_layer()
+    channel = await layer.new_channel()
+    await layer.group_add("sisy.heartbeat", channel)
+    for second in range(22):
+        now.moment = NOON + second * SECOND
+        await step(heartbeat)
+    seconds = [0, 7, 10, 17, 20]
+    assert await beats_of(layer, channel) == [NOON + second * SECOND for second in seconds]
+
+
+async def test_a_layer_that_never_answers_holds_up_nothing(now, heartbeat, monkeypatch):
+    class FrozenLayer:
+        async def send(self, channel, message):
+            await asyncio.Event().wait()
+
+        async def group_send(self, group, message):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(doorbell, "get_channel_layer", FrozenLayer)
+    await saved("* * * * * *")
+    async with asyncio.timeout(doorbell.PATIENCE - 1):
+        for second in range(10):
+            now.moment = NOON + second * SECOND
+            await step(heartbeat)
+    assert await due_moments() == [NOON + second * SECOND for second in range(1, 10)]
+
+
+async def test_a_change_by_raw_sql_is_found_within_a_minute(now, heartbeat):
+    tasks = [await saved("0 0 1 1 *") for _ in range(7)]
+    await step(heartbeat)
+
+    @sync_to_async
+    def change():
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE sisy_task SET schedule = '0 13 * * *'")
+
+    await change()
+    for second in range(60):
+        now.moment = NOON + second * SECOND
+        await step(heartbeat)
+    planned = Task.objects.filter(next_run=NOON + HOUR)
+    assert await planned.acount() == len(tasks)
+
+
+async def test_it_renews_its_lease_and_signs_on_again_if_that_was_taken(now, heartbeat):
+    await step(heartbeat)
+    first = await Process.objects.aget()
+    now.moment = NOON + 20 * SECOND
+    await step(heartbeat)
+    assert (await Process.objects.aget(pk=first.pk)).lease_until == NOON + 50 * SECOND
+    await Process.objects.all().adelete()
+    await step(heartbeat)
+    await step(heartbeat)
+    assert (await Process.objects.aget()).pk != first.pk
+
+
+async def test_it_signs_off_when_it_ends(now):
+    heartbeat = Heartbeat()
+    beating = asyncio.create_task(heartbeat.run())
+    async with asyncio.timeout(20):
+        while not await Process.objects.aexists():
+            await asyncio.sleep(0)
+    heartbeat.stop()
+    await beating
+    assert not await Process.objects.aexists()
+
+
+@sync_to_async
+def running_without_a_worker(**fields):
+    task = task_with_callable(jobs.noop, schedule="0 0 1 1 *", **fields)
+    task.save()
+    return Run.objects.create(
+        task=task, state="running", attempt=1, holder_id=7, ready_at=NOON, planned_at=NOON
+    )
+
+
+@pytest.mark.parametrize(("on_lost", "state"), [("rerun", "waiting"), ("fail", "lost")])
+async def test_a_run_whose_process_is_not_on_the_books_is_rescued_at_a_beat(
+    now, heartbeat, on_lost, state
+):
+    run = await running_without_a_worker(on_lost=on_lost)
+    await step(heartbeat)
+    await run.arefresh_from_db()
+    assert (run.state, run.times_lost) == (state, 1)
+    assert run.reason.startswith("Its worker is not on the books")
