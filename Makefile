@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONWARNINGS = default
 
 .PHONY: help install format lint types imports migrations docs check test test-sqlite test-postgres \
-	tox demo bench-lateness lock clean
+	tox demo bench bench-lateness bench-idle bench-fleet bench-schedules lock clean
 
 help:  ## show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -66,8 +66,23 @@ tox: install  ## run the tests on the oldest and the newest Python and Django; E
 demo: install  ## run the demo; SECONDS=20 ends it by itself and shows the ledger
 	$(BIN)/python example/demo.py $(if $(SECONDS),--seconds $(SECONDS))
 
-bench-lateness: install  ## measure how late runs start
-	$(BIN)/python -m benchmarks.lateness
+BENCH := schedules lateness idle fleet
+
+bench: install  ## measure all of the following, one after the other
+	@worst=0; for name in $(BENCH); do $(MAKE) --no-print-directory bench-$$name || worst=1; \
+		done; exit $$worst
+
+bench-lateness: install  ## measure how late runs start; SECONDS=10 for a short look
+	$(BIN)/python -m benchmarks.lateness $(if $(SECONDS),--seconds $(SECONDS))
+
+bench-idle: install  ## measure what Sisy uses of the CPU while nothing is due
+	$(BIN)/python -m benchmarks.idle $(if $(SECONDS),--seconds $(SECONDS))
+
+bench-fleet: install  ## measure a fleet, and check that it runs all exactly once
+	$(BIN)/python -m benchmarks.fleet $(if $(SECONDS),--seconds $(SECONDS))
+
+bench-schedules: install  ## measure the schedules: the next due moment, and refusals
+	$(BIN)/python -m benchmarks.schedules
 
 lock: install  ## update the locked versions
 	$(BIN)/uv lock --upgrade

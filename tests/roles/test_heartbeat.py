@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from django.db import connection
+from django.db import connection, connections
 
 from sisy import doorbell
 from sisy.heartbeat import Heartbeat
@@ -30,6 +30,12 @@ def now(at_time):
     """A clock to set: ``now.moment = …``."""
     clock: SettableClock = at_time(NOON)
     return clock
+
+
+@pytest.fixture(autouse=True)
+async def no_connection_is_left():
+    yield
+    await sync_to_async(connections.close_all)()
 
 
 @pytest.fixture
