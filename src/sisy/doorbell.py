@@ -16,6 +16,7 @@ from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_
 from sisy import conf, messages
 from sisy.log import Outage
 from sisy.models import Run
+from sisy.threads import LoopThread
 
 PATIENCE = 5  # seconds that a layer has to take a message
 
@@ -81,19 +82,14 @@ class Postman:
     """
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: LoopThread | None = None
         self._lock = threading.Lock()
 
     def deliver(self, letter: Letter) -> None:
-        asyncio.run_coroutine_threadsafe(_send(letter), self._running())
-
-    def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                serve = self._loop.run_forever
-                threading.Thread(target=serve, name="sisy-doorbell", daemon=True).start()
-            return self._loop
+            if self._thread is None:
+                self._thread = LoopThread("sisy-doorbell")
+        self._thread.submit(_send(letter))
 
 
 async def _send(letter: Letter) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -18,7 +17,7 @@ from sisy import current, messages
 from sisy.exceptions import CallableError, RunTimedOut
 from sisy.models import Run, RunState
 from sisy.models.validation import unstorable_in
-from sisy.threads import TIME_TO_END, DaemonThreads
+from sisy.threads import TIME_TO_END, DaemonThreads, LoopThread
 
 ERROR_LIMIT = 32_000
 RESULT_LIMIT = 64_000
@@ -47,22 +46,31 @@ class Outcome:
 class Pool:
     """Carries out up to ``slots`` synchronous functions in threads, async ones on a loop.
 
-    That loop is the pool's own: a task function that blocks it holds up other async functions,
-    but neither the worker's leases nor the web server around it.
+    That loop is the pool's own: an async function that blocks it holds up other async functions,
+    but neither synchronous ones, nor the worker's leases, nor the web server around it. Another
+    loop hands over the synchronous ones, and runs what they call by ``async_to_sync``.
     """
 
     def __init__(self, slots: int, now: Callable[[], datetime]) -> None:
         self._now = now
         self._threads = DaemonThreads(slots, "sisy-run")
-        self._awaiting: set[asyncio.Task[Any]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="sisy-run-async", daemon=True)
-        self._thread.start()
+        self._calling = LoopThread("sisy-run-calls")
+        self._awaiting = LoopThread("sisy-run-async")
 
     async def execute(self, run: Run) -> Outcome:
         """Return how ``run`` ended; raises nothing, whatever the function does."""
-        carrying_out = asyncio.run_coroutine_threadsafe(self._carry_out(run), self._loop)
-        return await asyncio.wrap_future(carrying_out)
+        started_at = self._now()
+        now_running = _current(run)
+        value = await asyncio.wrap_future(self._calling.submit(self._call(run, now_running)))
+        if isinstance(value, Awaitable):
+            value = await asyncio.wrap_future(
+                self._awaiting.submit(_value_of(value, run, now_running))
+            )
+        if isinstance(value, _Raised):
+            columns = _failure(value.error, value.by_target)
+        else:
+            columns = _success(value)
+        return Outcome(started_at=started_at, finished_at=self._now(), **columns)
 
     def close(self) -> None:
         """Take no more runs; how those end that still go on is not heard.
@@ -70,55 +78,18 @@ class Pool:
         Async functions are cancelled, others end with the process.
         """
         self._threads.shutdown(wait=False)
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
-        self._thread.join(TIME_TO_END)
+        self._awaiting.close(TIME_TO_END)
+        self._calling.close(TIME_TO_END)
         self._threads.join(TIME_TO_END)
 
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-        self._loop.close()
-
-    async def _end(self) -> None:
-        for awaiting in self._awaiting:
-            awaiting.cancel()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*others, return_exceptions=True)
-        self._loop.stop()
-
-    async def _carry_out(self, run: Run) -> Outcome:
-        started_at = self._now()
-        current.variable.set(_current(run))
-        try:
-            value = await self._call(run)
-        except BaseException as error:  # noqa: BLE001 - the border around user code
-            columns = _failure(error)
-        else:
-            if isinstance(value, _Raised):
-                columns = _failure(value.error, value.by_target)
-            else:
-                columns = _success(value)
-        return Outcome(started_at=started_at, finished_at=self._now(), **columns)
-
-    async def _call(self, run: Run) -> object:
+    async def _call(self, run: Run, now_running: current.CurrentRun) -> object:
+        current.variable.set(now_running)
         in_thread = sync_to_async(
             _call_here,
             thread_sensitive=False,
             executor=cast("ThreadPoolExecutor", self._threads),
         )
-        value = await in_thread(run)
-        if isinstance(value, _Raised) or not isinstance(value, Awaitable):
-            return value
-        task = asyncio.current_task()
-        assert task is not None
-        self._awaiting.add(task)
-        task.add_done_callback(self._awaiting.discard)
-        async with ThreadSensitiveContext() as own_database_thread:
-            try:
-                return await _within(run, value)
-            finally:
-                if own_database_thread in SyncToAsync.context_to_thread_executor:
-                    await sync_to_async(connections.close_all)()
+        return await in_thread(run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +135,43 @@ def _current(run: Run) -> current.CurrentRun:
     )
 
 
-async def _within(run: Run, value: Awaitable[object]) -> object:
-    """Await ``value``, and cancel it when the task's timeout has passed."""
-    limit = run.task.timeout if run.task else None
+async def _value_of(
+    awaitable: Awaitable[object], run: Run, now_running: current.CurrentRun
+) -> object:
+    """Return what an async function returns, or what it raised, as a value.
+
+    It runs in a task of its own, so that it cancels none but itself.
+    """
+    current.variable.set(now_running)
+    async with ThreadSensitiveContext() as own_database_thread:
+        going = asyncio.ensure_future(_awaited(awaitable))
+        try:
+            return await _within(run, going)
+        finally:
+            going.cancel()
+            await asyncio.wait({going})
+            if own_database_thread in SyncToAsync.context_to_thread_executor:
+                await sync_to_async(connections.close_all)()
+
+
+async def _awaited(awaitable: Awaitable[object]) -> object:
     try:
-        async with asyncio.timeout(limit.total_seconds() if limit else None) as deadline:
-            return await value
-    except TimeoutError as error:
-        if deadline.expired():
-            raise RunTimedOut(f"The run took longer than the {limit} it has.") from error
-        raise
+        return await awaitable
+    except BaseException as error:  # noqa: BLE001 - the border around user code
+        return _Raised(error)
+
+
+async def _within(run: Run, going: asyncio.Future[object]) -> object:
+    """Return the result of what goes on; cancel it when the task's timeout has passed."""
+    limit = run.task.timeout if run.task else None
+    await asyncio.wait({going}, timeout=limit.total_seconds() if limit else None)
+    if going.cancelled():
+        return _Raised(asyncio.CancelledError())
+    if going.done():
+        return going.result()
+    going.cancel()
+    await asyncio.wait({going})
+    return _Raised(RunTimedOut(f"The run took longer than the {limit} it has."))
 
 
 def _success(value: object) -> dict[str, Any]:
@@ -197,10 +195,24 @@ def _failure(error: BaseException, target_is_broken: bool = False) -> dict[str, 
     timed_out = isinstance(error, RunTimedOut)
     return {
         "state": RunState.TIMED_OUT if timed_out else RunState.FAILED,
-        "reason": storable(f"{type(error).__name__}: {_words_of(error)}")[:500],
-        "error": _capped(storable("".join(traceback.format_exception(error)))),
+        "reason": storable(f"{_name_of(error)}: {_words_of(error)}")[:500],
+        "error": _capped(storable(_traceback_of(error))),
         "target_is_broken": target_is_broken,
     }
+
+
+def _name_of(error: BaseException) -> str:
+    try:
+        return str(type(error).__name__)
+    except Exception:  # noqa: BLE001 - the error may be of any class
+        return "<exception without a name>"
+
+
+def _traceback_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - the error may be of any class
+        return f"<no traceback of {_name_of(error)}>"
 
 
 def _words_of(error: BaseException) -> str:

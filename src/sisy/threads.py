@@ -3,11 +3,11 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
 from functools import partial
-from queue import Empty, SimpleQueue
-from typing import ParamSpec, TypeVar
+from queue import SimpleQueue
+from typing import Any, ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections
 
@@ -29,14 +29,16 @@ class DaemonThreads(Executor):
         self._name = name
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._idle = threading.Semaphore(0)
+        self._unfinished = 0
         self._lock = threading.Lock()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
-        self._work.put(partial(_fulfil, future, partial(fn, *args, **kwargs)))
-        if not self._idle.acquire(blocking=False):
-            self._add_thread()
+        with self._lock:
+            self._unfinished += 1
+            self._work.put(partial(_fulfil, future, partial(fn, *args, **kwargs)))
+            if len(self._threads) < min(self._unfinished, self._size):
+                self._add_thread()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -44,9 +46,9 @@ class DaemonThreads(Executor):
         with self._lock:
             for _ in self._threads:
                 self._work.put(None)
-            if wait:
-                for thread in self._threads:
-                    thread.join()
+        if wait:
+            for thread in self._threads:
+                thread.join()
 
     def join(self, seconds: float) -> None:
         """Wait, for so long at most, for the threads to end; call it after `shutdown`.
@@ -58,26 +60,51 @@ class DaemonThreads(Executor):
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _add_thread(self) -> None:
-        with self._lock:
-            number = len(self._threads)
-            if number < self._size:
-                name = f"{self._name}-{number}"
-                thread = threading.Thread(target=self._serve, name=name, daemon=True)
-                self._threads.append(thread)
-                thread.start()
+        name = f"{self._name}-{len(self._threads)}"
+        thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _serve(self) -> None:
-        while (work := self._next()) is not None:
+        while (work := self._work.get()) is not None:
             work()
             del work
+            with self._lock:
+                self._unfinished -= 1
         connections.close_all()
 
-    def _next(self) -> Callable[[], None] | None:
-        try:
-            return self._work.get_nowait()
-        except Empty:
-            self._idle.release()
-            return self._work.get()
+
+class LoopThread:
+    """A daemon thread with an event loop of its own, which others give coroutines to run."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run ``coroutine`` in the loop; callable from any thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def close(self, seconds: float) -> None:
+        """Cancel all that goes on, and wait for its end, for so long at most."""
+        self._is_closing = True
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        self._thread.join(seconds)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        while not self._is_closing:  # a task function may have stopped the loop
+            self._loop.run_forever()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        self._loop.stop()
 
 
 def _fulfil(future: Future[T], work: Callable[[], T]) -> None:

@@ -19,7 +19,7 @@ def rescue_lost(using: str, now: datetime) -> list[Run]:
             if list(expired.select_for_update(skip_locked=True)):
                 held = Run.objects.using(using).running().filter(holder=process.pk)
                 reason = f"Its worker, {process}, was not heard of until its lease ran out"
-                again, given_up = _settle(using, list(held.select_related("task")), reason, now)
+                again, given_up = _settle(using, held.lock(), reason, now)
                 process.leave()
                 rescued += again
                 if process.role == Role.WORKER or again or given_up:
@@ -35,18 +35,16 @@ def rescue_orphans(using: str, now: datetime) -> list[Run]:
     holder = Process.objects.filter(pk=OuterRef("holder"))
     with transaction.atomic(using=using):
         orphans = Run.objects.using(using).running().filter(~Exists(holder))
-        locked = orphans.select_for_update(skip_locked=True, of=("self",)).select_related("task")
         reason = "Its worker is not on the books"
-        again, given_up = _settle(using, list(locked), reason, now)
+        again, given_up = _settle(using, orphans.lock(), reason, now)
     if again or given_up:
         _log("A worker that is not on the books", again, given_up)
     return again
 
 
-def _settle(
-    using: str, lost: list[Run], reason: str, now: datetime
-) -> tuple[list[Run], list[Run]]:
+def _settle(using: str, pks: list[int], reason: str, now: datetime) -> tuple[list[Run], list[Run]]:
     """Let runs wait again, or record them as lost; return both."""
+    lost = list(Run.objects.using(using).filter(pk__in=pks).select_related("task"))
     again = [run for run in lost if _runs_again(run)]
     given_up = [run for run in lost if run not in again]
     ledger = Run.objects.using(using)

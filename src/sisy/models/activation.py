@@ -90,7 +90,24 @@ def check_window(task: "Task", now: datetime) -> None:
 
 def plan_anew(task: "Task", using: str, now: datetime) -> None:
     """Plan a task from ``now`` on, unless it is paused or runs once."""
-    kept = type(task).objects.using(using).select_for_update().get(pk=task.pk)
+    _plan(task, _locked(task, using), using, now)
+
+
+def recount(task: "Task", using: str, now: datetime) -> None:
+    """Retire a task, or let it go on, whose number of iterations has changed.
+
+    One that goes on as before keeps its next occurrence, even if that is due already.
+    """
+    kept = _locked(task, using)
+    if kept.state != TaskState.ACTIVE or kept.is_used_up:
+        _plan(task, kept, using, now)
+
+
+def _locked(task: "Task", using: str) -> "Task":
+    return type(task).objects.using(using).select_for_update().get(pk=task.pk)
+
+
+def _plan(task: "Task", kept: "Task", using: str, now: datetime) -> None:
     if kept.state == TaskState.PAUSED or not kept.schedule:
         return
     start = Start.of(kept, now)

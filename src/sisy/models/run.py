@@ -30,6 +30,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Those that are not over: waiting or running."""
         return self.filter(state__in=LIVE_STATES)
 
+    def without_task(self) -> Self:
+        """Those whose task was deleted."""
+        return self.filter(task=None)
+
     def ready(self, now: datetime) -> Self:
         """Those that a worker may take at ``now``, in the order in which it should."""
         return self.waiting().filter(ready_at__lte=now).order_by("-priority", "ready_at", "id")
@@ -37,6 +41,15 @@ class RunQuerySet(models.QuerySet["Run"]):
     def cancel_waiting(self, reason: str, now: datetime) -> int:
         """Call off those that no worker has taken, and return how many they were."""
         return self.waiting().update(state=RunState.CANCELLED, reason=reason, finished_at=now)
+
+    def lock(self) -> list[int]:
+        """Lock them until the transaction ends, and return their keys.
+
+        Whoever changes several runs at once that others change, too, locks them first: always in
+        the order of their keys, so that no two wait for each other.
+        """
+        locked = self.order_by("pk").select_for_update()
+        return list(locked.values_list("pk", flat=True))
 
     def held(self, runs: Iterable["Run"]) -> Self:
         """Those of ``runs`` that still belong to the holder and the attempt that ``runs`` name.

@@ -253,8 +253,10 @@ class Task(TracksChanges, TaskColumns):
         validation.check(self, changed)
         with transaction.atomic(using=using):
             super().save(force_update=force_update, using=using, update_fields=changed)
-            if changed & (timing.FIELDS | {"iterations"}):
+            if changed & timing.FIELDS:
                 activation.plan_anew(self, using, clock.now(using))
+            elif "iterations" in changed:
+                activation.recount(self, using, clock.now(using))
             self.remember_once_committed(changed, using)
 
     def _insert(self, *, using: str, **options: Any) -> None:
@@ -287,6 +289,7 @@ class Task(TracksChanges, TaskColumns):
         with transaction.atomic(using=using):
             # Locked first: a heartbeat that plans it just now must not add a run after this.
             list(Task.objects.using(using).select_for_update().filter(pk=self.pk))
+            Run.objects.using(using).live().filter(task=self.pk).lock()
             self._cancel_waiting("The task was deleted.", using)
             return super().delete(using=using, keep_parents=keep_parents)
 

@@ -65,6 +65,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
             pks = list(self.order_by("pk").select_for_update().values_list("pk", flat=True))
             for start in range(0, len(pks), BATCH):
                 runs = Run.objects.using(using).filter(task__in=pks[start : start + BATCH])
+                runs.live().lock()
                 runs.cancel_waiting("The task was deleted.", clock.now(using))
             return super().delete()
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}", re.ASCII)
 ZERO = timedelta(0)
+LONGEST = timedelta(days=36_500)
 
 
 def moment_in(value: Any, name: str) -> datetime:
@@ -158,13 +159,15 @@ def _whole(name: str, least: int, most: int, *, empty: bool = False) -> Callable
     return check
 
 
-def _span(name: str, *, empty: bool) -> Callable[["Task"], None]:
+def _span(name: str, *, least: timedelta = ZERO, empty: bool) -> Callable[["Task"], None]:
     def check(task: "Task") -> None:
         value = getattr(task, name)
         if value is None and empty:
             return
-        if not isinstance(value, timedelta) or value < ZERO:
-            raise ValueError(f"{name} must be a timedelta that is not negative, not {value!r}.")
+        if not isinstance(value, timedelta) or not least <= value <= LONGEST:
+            raise ValueError(
+                f"{name} must be a timedelta from {least} to {LONGEST.days} days, not {value!r}."
+            )
 
     return check
 
@@ -201,7 +204,7 @@ CHECKS: dict[str, Callable[["Task"], None]] = {
     "retry_backoff": _backoff,
     "retry_delay": _span("retry_delay", empty=False),
     "retry_max_delay": _span("retry_max_delay", empty=False),
-    "timeout": _span("timeout", empty=True),
+    "timeout": _span("timeout", least=timedelta(milliseconds=1), empty=True),
     "spread": _span("spread", empty=False),
 }
 """For each column of the user's, what refuses a value that it cannot hold by a ValueError."""

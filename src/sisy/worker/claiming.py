@@ -1,50 +1,96 @@
-"""Takes waiting runs from the ledger for one worker; exactly one worker wins each."""
+"""Wins waiting runs for a worker; each run has one winner."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F
 
 from sisy.exceptions import LeaseLost
-from sisy.models import Origin, Process, Run, RunState, Task, TaskState
-from sisy.models.timing import PUNCTUAL
+from sisy.models import Process, Run, RunState
+from sisy.worker import overlap
+
+MANY = 200
+MOST_BATCHES = 50
 
 
 def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> list[Run]:
-    """Return up to ``limit`` runs that are now the holder's to start, by priority, then due.
+    """Win up to ``limit`` waiting runs for ``holder``, which begin now, and return them.
 
     A run that may not start beside another one of its task is settled by the task's policy: this
-    is decided here and not when it was planned, since only now is it known what still runs.
+    is decided here and not when it was planned, since only now is it known what still runs. Runs
+    that are skipped, or wait for their turn, keep no slot from those behind them.
 
     Raises:
         LeaseLost: a heartbeat has found the holder's lease expired; it must sign on again.
     """
-    while True:
-        starting, was_skipped = _claim_batch(holder, queues, limit, now)
-        if starting or not was_skipped:
-            return starting
+    won: list[Run] = []
+    blocked: set[int] = set()
+    for size in (limit, *[MANY] * MOST_BATCHES):
+        batch = _claim_batch(holder, queues, limit - len(won), size, blocked, now)
+        won += batch.starting
+        blocked |= batch.blocked
+        if batch.is_last or len(won) == limit:
+            break
+    return won
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """What came of some runs at the head of the queues; no others wait behind the last one."""
+
+    starting: list[Run] = field(default_factory=list)
+    blocked: frozenset[int] = frozenset()
+    is_last: bool = True
 
 
 def _claim_batch(
-    holder: Process, queues: Sequence[str], limit: int, now: datetime
-) -> tuple[list[Run], bool]:
-    """Return the runs to start, and whether others made room by being skipped."""
+    holder: Process,
+    queues: Sequence[str],
+    free: int,
+    size: int,
+    blocked: Collection[int],
+    now: datetime,
+) -> _Batch:
     using = holder._state.db or "default"
-    ledger = Run.objects.using(using)
     with transaction.atomic(using=using):
-        ready = ledger.ready(now).filter(queue__in=queues)
-        locked = ready.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit]
-        pks = list(locked)
+        pks = _lock(using, queues, size, blocked, now)
         if not pks:
-            return [], False
+            return _Batch()
         _lock_holder(using, holder)
-        candidates = sorted(
-            ledger.filter(pk__in=pks).select_related("task"), key=lambda run: pks.index(run.pk)
-        )
-        starting, skipped = _settle_overlaps(using, candidates, now)
-        _start(ledger, starting, holder, now)
-    return starting, bool(skipped)
+        settled = overlap.settle(using, _of_tasks_that_exist(using, pks[:size], now), free, now)
+        overlap.skip(using, settled.skipped, now)
+        _start(using, settled.starting, holder, now)
+    return _Batch(
+        starting=settled.starting, blocked=frozenset(settled.blocked), is_last=len(pks) < size
+    )
+
+
+def _lock(
+    using: str, queues: Sequence[str], size: int, blocked: Collection[int], now: datetime
+) -> list[int]:
+    """Lock the first runs of each queue, and return the keys of all in the order of their turn.
+
+    Each queue is looked at by itself, since an index leads to its first runs only.
+    """
+    ready = Run.objects.using(using).ready(now).exclude(task__in=blocked)
+    locked = ready.select_for_update(skip_locked=True)
+    found = [
+        row
+        for queue in queues
+        for row in locked.filter(queue=queue).values_list("priority", "ready_at", "pk")[:size]
+    ]
+    return [pk for _, _, pk in sorted(found, key=lambda row: (-row[0], row[1], row[2]))]
+
+
+def _of_tasks_that_exist(using: str, pks: Sequence[int], now: datetime) -> list[Run]:
+    """Return the runs in the order of ``pks``; call those off whose task was deleted."""
+    runs = Run.objects.using(using).select_related("task").in_bulk(pks)
+    if any(run.task_id is None for run in runs.values()):
+        orphans = Run.objects.using(using).filter(pk__in=pks).without_task()
+        orphans.cancel_waiting("The task was deleted.", now)
+    return [runs[pk] for pk in pks if pk in runs and runs[pk].task is not None]
 
 
 def _lock_holder(using: str, holder: Process) -> None:
@@ -54,8 +100,10 @@ def _lock_holder(using: str, holder: Process) -> None:
         raise LeaseLost(f"{holder} is no longer on the books.")
 
 
-def _start(ledger: QuerySet[Run], runs: list[Run], holder: Process, now: datetime) -> None:
-    ledger.filter(pk__in=[run.pk for run in runs]).update(
+def _start(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> None:
+    if not runs:
+        return
+    Run.objects.using(using).filter(pk__in=[run.pk for run in runs]).update(
         state=RunState.RUNNING,
         holder=holder,
         worker=str(holder),
@@ -63,75 +111,5 @@ def _start(ledger: QuerySet[Run], runs: list[Run], holder: Process, now: datetim
         started_at=now,
     )
     for run in runs:
-        run.state, run.holder, run.attempt, run.started_at = (
-            RunState.RUNNING,
-            holder,
-            run.attempt + 1,
-            now,
-        )
-
-
-def _settle_overlaps(
-    using: str, candidates: list[Run], now: datetime
-) -> tuple[list[Run], list[Run]]:
-    """Return the runs that may start, and those that were skipped; others go on waiting.
-
-    Whoever starts a run that must run alone holds the lock on its task, so that two workers
-    cannot both find that nothing of the task runs.
-    """
-    alone = {run.task.pk for run in candidates if run.task and not run.task.allow_overlap}
-    if not alone:
-        return candidates, []
-    tasks = Task.objects.using(using).filter(pk__in=alone).order_by("pk")
-    locked = set(tasks.select_for_update(skip_locked=True).values_list("pk", flat=True))
-    running = Run.objects.using(using).running().filter(task__in=locked)
-    busy: dict[int | None, tuple[int, datetime]] = {
-        task: (pk, started_at or now)
-        for task, pk, started_at in running.values_list("task_id", "pk", "started_at")
-    }
-    starting: list[Run] = []
-    skipped: list[Run] = []
-    for run in sorted(candidates, key=lambda run: run.pk):
-        if run.task_id not in alone:
-            starting.append(run)
-        elif run.task_id not in locked:
-            continue
-        elif run.task_id not in busy:
-            busy[run.task_id] = (run.pk, now)
-            starting.append(run)
-        elif not _may_take_its_turn(run, busy[run.task_id][1], now):
-            _skip(using, run, blocked_by=busy[run.task_id][0], now=now)
-            skipped.append(run)
-    return starting, skipped
-
-
-def _may_take_its_turn(run: Run, blocked_since: datetime, now: datetime) -> bool:
-    """Whether a blocked run goes on waiting.
-
-    It does if nothing of its task was going yet when it became ready, and this is not long ago:
-    then a slow moment of ours, and no long run of the task, has brought the two together.
-    """
-    takes_its_turn: bool = now - PUNCTUAL <= run.ready_at <= blocked_since
-    return takes_its_turn
-
-
-def _skip(using: str, run: Run, blocked_by: int, now: datetime) -> None:
-    Run.objects.using(using).filter(pk=run.pk).update(
-        state=RunState.SKIPPED,
-        reason=f"Run {blocked_by} of the task was still going.",
-        blocked_by=blocked_by,
-        finished_at=now,
-    )
-    if run.origin == Origin.SCHEDULE:
-        _give_iteration_back(using, run.task)
-
-
-def _give_iteration_back(using: str, task: Task | None) -> None:
-    """A skipped occurrence does not count: a task that this one had used up goes on."""
-    if task is None:
-        return
-    tasks = Task.objects.using(using).filter(pk=task.pk, runs_planned__gt=0)
-    tasks.update(runs_planned=F("runs_planned") - 1)
-    retired_by_count = Q(state=TaskState.RETIRED, iterations__isnull=False)
-    tasks = Task.objects.using(using).filter(retired_by_count, pk=task.pk)
-    tasks.update(state=TaskState.ACTIVE, next_run=None)
+        run.state, run.holder, run.started_at = RunState.RUNNING, holder, now
+        run.attempt += 1

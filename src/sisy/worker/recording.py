@@ -2,64 +2,123 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 
-from sisy.execution import Outcome
+from sisy import clock
+from sisy.execution import Outcome, storable
 from sisy.log import logger
 from sisy.models import Run, RunState, Task, TaskState
 
+LARGEST_GROWTH = 1e9
 
-def record(using: str, ended: Sequence[tuple[Run, Outcome]], now: datetime) -> None:
+Ended = Sequence[tuple[Run, Outcome]]
+
+
+def record(using: str, ended: Ended, now: datetime) -> None:
     """Store the outcomes of runs that are still their holder's, in one transaction.
 
-    A run that was taken from its holder meanwhile is left as it is.
+    A run that was taken from its holder meanwhile is left as it is. An outcome that the database
+    refuses is stored without what it may refuse, and keeps none of the others waiting.
     """
+    try:
+        stored = _store(using, ended, now)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:  # noqa: BLE001 - one outcome must not stop the others
+        logger.warning("Recording runs at once failed; recording one by one", exc_info=True)
+        stored = [one for run, outcome in ended for one in _store_one(using, run, outcome, now)]
+    _follow_up(using, stored)
+
+
+def give_back(using: str, runs: Sequence[Run], reason: str) -> int:
+    """Let other workers have runs that did not end here; no attempt is used up."""
     with transaction.atomic(using=using):
+        Run.objects.using(using).held(runs).lock()
+        count = (
+            Run.objects.using(using)
+            .held(runs)
+            .update(
+                state=RunState.WAITING,
+                holder=None,
+                attempt=F("attempt") - 1,
+                started_at=None,
+                reason=reason,
+            )
+        )
+        waiting = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
+        waiting.without_task().cancel_waiting("The task was deleted.", clock.now(using))
+    return count
+
+
+def _store(using: str, ended: Ended, now: datetime) -> Ended:
+    with transaction.atomic(using=using):
+        Run.objects.using(using).held([run for run, _ in ended]).lock()
+        retried = _with_task(using, [run for run, outcome in ended if _may_retry(run, outcome)])
+        held = []
         for run, outcome in ended:
-            columns = _columns(run, outcome, now)
-            if not Run.objects.using(using).held([run]).update(**columns):
+            columns = _retry(run, outcome, now) if run.pk in retried else _end(outcome)
+            if Run.objects.using(using).held([run]).update(**columns):
+                held.append((run, outcome))
+            else:
                 logger.warning(
                     "Run %s was taken over; how attempt %s ended is not recorded",
                     run.pk,
                     run.attempt,
                 )
-        _note_targets(using, ended)
-        _delete_ended(using, [run for run, _ in ended])
+    return held
 
 
-def give_back(using: str, runs: Sequence[Run], reason: str) -> int:
-    """Let other workers have runs that did not end here; no attempt is used up."""
-    return (
-        Run.objects.using(using)
-        .held(runs)
-        .update(
-            state=RunState.WAITING,
-            holder=None,
-            attempt=F("attempt") - 1,
-            started_at=None,
-            reason=reason,
-        )
-    )
+def _store_one(using: str, run: Run, outcome: Outcome, now: datetime) -> Ended:
+    try:
+        return _store(using, [(run, outcome)], now)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the database's word is final
+        logger.exception("How run %s ended cannot be stored in full", run.pk)
+        reason = storable(f"How it ended could not be stored in full: {error}")[:500]
+        bare = replace(outcome, reason=reason, result=None, error="")
+        won = Run.objects.using(using).held([run]).update(**_end(bare))
+        return [(run, bare)] if won else []
 
 
-def _columns(run: Run, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    if outcome.state in (RunState.FAILED, RunState.TIMED_OUT) and _may_retry(run):
-        delay = retry_delay(run)
-        again = (
-            f"attempt {run.attempt} ended with {outcome.reason}; the next one starts in {delay}"
-        )
-        return {
-            "state": RunState.WAITING,
-            "holder": None,
-            "ready_at": now + delay,
-            "started_at": None,
-            "reason": again[:500],
-            "error": outcome.error,
-        }
+def _follow_up(using: str, stored: Ended) -> None:
+    """Do for tasks what follows from how their runs ended.
+
+    In transactions of its own: who deletes a task locks it before its runs, and would else wait
+    for us while we wait for him. What fails here is done at the next run, or at the next beat.
+    """
+    try:
+        _note_targets(using, stored)
+        _delete_ended(using, [run for run, _ in stored])
+    except Exception as error:  # noqa: BLE001 - the outcomes are stored already
+        logger.warning("Tidying up after runs failed (%s); a beat will do it", error)
+
+
+def _with_task(using: str, runs: Sequence[Run]) -> set[int]:
+    """Return the keys of those runs whose task has not been deleted meanwhile."""
+    found = Run.objects.using(using).filter(pk__in=[run.pk for run in runs], task__isnull=False)
+    return set(found.values_list("pk", flat=True)) if runs else set()
+
+
+def _retry(run: Run, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    delay = retry_delay(run)
+    again = f"attempt {run.attempt} ended with {outcome.reason}; the next one starts in {delay}"
+    return {
+        "state": RunState.WAITING,
+        "holder": None,
+        "ready_at": now + delay,
+        "started_at": None,
+        "reason": again[:500],
+        "error": outcome.error,
+    }
+
+
+def _end(outcome: Outcome) -> dict[str, Any]:
     return {
         "state": outcome.state,
         "started_at": outcome.started_at,
@@ -70,21 +129,29 @@ def _columns(run: Run, outcome: Outcome, now: datetime) -> dict[str, Any]:
     }
 
 
-def _may_retry(run: Run) -> bool:
-    return run.task is not None and run.attempt - run.times_lost < run.task.max_attempts
+def _may_retry(run: Run, outcome: Outcome) -> bool:
+    is_failure = outcome.state in (RunState.FAILED, RunState.TIMED_OUT)
+    return is_failure and run.task is not None and _failures(run) < run.task.max_attempts
+
+
+def _failures(run: Run) -> int:
+    return run.attempt - run.times_lost
 
 
 def retry_delay(run: Run) -> timedelta:
     """Return a random part of the delay that doubles (by default) with each failed attempt."""
     task = run.task
     assert task is not None
-    failures = run.attempt - run.times_lost
-    seconds = task.retry_delay.total_seconds() * min(task.retry_backoff ** (failures - 1), 1e9)
+    try:
+        growth = min(task.retry_backoff ** (_failures(run) - 1), LARGEST_GROWTH)
+    except OverflowError:
+        growth = LARGEST_GROWTH
+    seconds = task.retry_delay.total_seconds() * growth
     longest = min(seconds, task.retry_max_delay.total_seconds())
     return timedelta(seconds=random.uniform(0, longest))
 
 
-def _note_targets(using: str, ended: Sequence[tuple[Run, Outcome]]) -> None:
+def _note_targets(using: str, ended: Ended) -> None:
     """Show at the task whether what it calls can no longer be called, so that a person sees it."""
     for run, outcome in ended:
         if run.task is None:

@@ -13,10 +13,11 @@ from sisy.exceptions import LeaseLost
 from sisy.execution import Outcome, Pool
 from sisy.log import logger
 from sisy.loop import Loop
-from sisy.models import Process, Role, Run, Task
+from sisy.models import Run, RunState, Task
 from sisy.threads import DatabaseThread
 from sisy.worker.claiming import claim
 from sisy.worker.ears import Ears
+from sisy.worker.lease import Lease
 from sisy.worker.recording import give_back, record
 
 OUTCOMES_AT_ONCE = 200
@@ -48,11 +49,12 @@ class Worker:
         self.grace = grace
         self.using = using or router.db_for_write(Task)
         self._database = DatabaseThread("sisy-worker")
+        self._lease_database = DatabaseThread("sisy-worker-lease")
+        self._lease = Lease(self.using, self.queues, concurrency)
         self._claiming = Loop("the worker's claiming", self._claim)
         self._recording = Loop("the worker's recording", self._record)
-        self._leasing = Loop("the worker's lease", self._lease)
+        self._leasing = Loop("the worker's lease", self._renew_lease)
         self._ears = Ears(self.queues, self.wake)
-        self._process: Process | None = None
         self._in_hand: dict[tuple[int, int], Run] = {}  # by run and attempt
         self._ended: list[tuple[Run, Outcome]] = []
         self._claim_is_in_doubt = False
@@ -108,32 +110,42 @@ class Worker:
             doorbell.ring([run])
 
     def _claim_here(self, free: int) -> list[Run]:
-        process = self._process or self._renewed()
         if self._claim_is_in_doubt:
-            self._hand_back_what_was_won_unheard(process)
+            self._hand_back_what_was_won_unheard()
         self._claim_is_in_doubt = True
         try:
-            runs = claim(process, self.queues, free, clock.now(self.using))
+            runs = claim(self._lease.holder(), self.queues, free, clock.now(self.using))
         except LeaseLost:
-            runs = claim(self._renewed(), self.queues, free, clock.now(self.using))
+            runs = claim(self._lease.renew(), self.queues, free, clock.now(self.using))
         self._claim_is_in_doubt = False
         return runs
 
-    def _hand_back_what_was_won_unheard(self, process: Process) -> None:
+    def _hand_back_what_was_won_unheard(self) -> None:
         """A connection that broke after the commit leaves runs that nobody knows to be his."""
         known = {run.pk for run in self._in_hand.values()} | {run.pk for run, _ in self._ended}
-        held = Run.objects.using(self.using).running().filter(holder=process.pk)
+        held = Run.objects.using(self.using).running().filter(holder=self._lease.holder().pk)
         unheard = list(held.exclude(pk__in=known))
         give_back(self.using, unheard, "The connection broke while it was claimed; handed back.")
 
     async def _carry_out(self, run: Run) -> None:
-        outcome = await self._pool.execute(run)
+        outcome = await self._execute(run)
         if (run.pk, run.attempt) in self._in_hand:
             self._ended.append((run, outcome))
             del self._in_hand[run.pk, run.attempt]
             self._recording.wake()
             if self._more_may_wait:
                 self._claiming.wake()
+
+    async def _execute(self, run: Run) -> Outcome:
+        """A run whose end we cannot tell must not keep its slot for ever."""
+        try:
+            return await self._pool.execute(run)
+        except Exception as error:  # noqa: BLE001 - the last border around user code
+            logger.exception("Run %s could not be carried out", run.pk)
+            now = clock.last_known(self.using)
+            return Outcome(
+                state=RunState.FAILED, started_at=now, finished_at=now, reason=f"Sisy: {error!r}"
+            )
 
     async def _record(self) -> float:
         while self._ended:
@@ -146,28 +158,9 @@ class Worker:
     def _record_here(self, ended: list[tuple[Run, Outcome]]) -> None:
         record(self.using, ended, clock.now(self.using))
 
-    async def _lease(self) -> float:
-        await self._database.run(self._renewed)
+    async def _renew_lease(self) -> float:
+        await self._lease_database.run(self._lease.renew)
         return conf.get_settings().lease_seconds / 4
-
-    def _renewed(self) -> Process:
-        """Renew this process's lease; begin a new one, under a new name, if it was taken away."""
-        now, lease = clock.now(self.using), conf.get_settings().lease
-        process = self._process
-        if process is not None and not process.renew(now, lease):
-            logger.warning("%s lost its lease; what it carries out may be run again", process)
-            process = None
-        if process is None:
-            process = Process.join(
-                Role.WORKER,
-                using=self.using,
-                now=now,
-                lease=lease,
-                queues=self.queues,
-                slots=self.concurrency,
-            )
-        self._process = process
-        return process
 
     def _seconds_to_next_look(self) -> float:
         """Return how long to wait for a ring: to shortly after a due moment, where none may come.
@@ -199,11 +192,13 @@ class Worker:
             logger.warning("Could not sign off (%s); the lease will run out", error)
         self._pool.close()
         await self._database.close()
+        await self._lease_database.close()
 
     def _leave(self, abandoned: list[Run]) -> None:
         if abandoned:
             count = give_back(self.using, abandoned, "Its worker stopped; handed back.")
             logger.warning("Handed back %d runs that were still going", count)
             doorbell.ring(abandoned)
-        if self._process is not None:
-            self._process.leave()
+        if self._claim_is_in_doubt:
+            self._hand_back_what_was_won_unheard()
+        self._lease.end()
