@@ -18,7 +18,8 @@ NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 
 WHOLE = "must be a whole number"
-SPAN = "must be a timedelta that is not negative"
+SPAN = "must be a timedelta from 0:00:00 to 36500 days"
+TIMEOUT = "timeout must be a timedelta from 0:00:00.001000 to 36500 days"
 
 
 @pytest.fixture(autouse=True)
@@ -94,8 +95,10 @@ REFUSALS = [
     ("retry_delay", None, f"retry_delay {SPAN}, not None."),
     ("retry_delay", -SECOND, f"retry_delay {SPAN}, not {-SECOND!r}."),
     ("retry_max_delay", -SECOND, f"retry_max_delay {SPAN}, not {-SECOND!r}."),
-    ("timeout", 30, f"timeout {SPAN}, not 30."),
-    ("timeout", -SECOND, f"timeout {SPAN}, not {-SECOND!r}."),
+    ("timeout", timedelta(0), f"{TIMEOUT}, not {timedelta(0)!r}."),
+    ("retry_delay", timedelta.max, f"retry_delay {SPAN}, not {timedelta.max!r}."),
+    ("timeout", 30, f"{TIMEOUT}, not 30."),
+    ("timeout", -SECOND, f"{TIMEOUT}, not {-SECOND!r}."),
     ("missed_window", -SECOND, f"missed_window {SPAN}, not {-SECOND!r}."),
     ("spread", None, f"spread {SPAN}, not None."),
     ("spread", -SECOND, f"spread {SPAN}, not {-SECOND!r}."),
@@ -211,7 +214,8 @@ def test_a_window_that_holds_one_occurrence_at_its_very_start_is_fine():
         ("max_attempts", 1000),
         ("retry_backoff", 1),
         ("retry_backoff", 100.0),
-        ("timeout", timedelta(0)),
+        ("timeout", timedelta(milliseconds=1)),
+        ("spread", timedelta(days=36_500)),
         ("timeout", None),
         ("missed_window", None),
         ("queue", "a" * 60),

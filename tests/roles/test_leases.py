@@ -11,6 +11,7 @@ from django.db import OperationalError
 
 from sisy import clock
 from sisy.exceptions import LeaseLost
+from sisy.execution import Pool
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
 from sisy.worker import Worker, role
 from sisy.worker.claiming import claim
@@ -95,3 +96,52 @@ def test_occurrences_that_wait_for_their_turn_follow_at_once(settings):
         Run.of(task, now=now, due_at=now - timedelta(seconds=n)).save()
     with at_work():
         wait_until(lambda: task.runs.filter(state=RunState.SUCCEEDED).count() == 2)
+
+
+def test_a_lease_is_renewed_while_a_claim_takes_long(monkeypatch, settings):
+    """Else a heartbeat would take the worker for dead, and its runs from it."""
+    settings.SISY_LEASE_SECONDS = 5
+    let_go = threading.Event()
+
+    def claim_for_long(*args):
+        assert let_go.wait(20)
+        return []
+
+    monkeypatch.setattr(role, "claim", claim_for_long)
+    signed_on = Process.objects.filter(role=Role.WORKER)
+    with at_work():
+        wait_until(signed_on.exists)
+        first = signed_on.get().lease_until
+        wait_until(signed_on.filter(lease_until__gt=first).exists)
+        let_go.set()
+
+
+def test_what_was_won_unheard_is_handed_back_by_a_worker_that_stops(monkeypatch):
+    run = waiting_run()
+
+    def claim_stop_and_break(*args):
+        won = claim(*args)
+        if won:
+            worker.stop()
+            raise OperationalError("the connection is gone")
+        return won
+
+    monkeypatch.setattr(role, "claim", claim_stop_and_break)
+    worker = Worker()
+    asyncio.run(worker.run())
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
+    assert not Process.objects.exists()
+
+
+def test_a_run_that_the_pool_cannot_carry_out_fails_and_frees_its_slot(monkeypatch):
+    run = waiting_run()
+
+    async def breaks(self, run):
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(Pool, "execute", breaks)
+    with at_work():
+        wait_until(Run.objects.filter(pk=run.pk, state=RunState.FAILED).exists)
+    run.refresh_from_db()
+    assert run.reason == "Sisy: RuntimeError('a bug of ours')"

@@ -1,60 +1,33 @@
-"""Tick by tick: what is planned, claimed, finished, rescued and retired."""
+"""Tick by tick: what is planned, missed, set aside and retired."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 
 from sisy import clock
-from sisy.execution import Outcome
 from sisy.heartbeat import replanning, tick
-from sisy.models import (
-    Missed,
-    OnLost,
-    Process,
-    Role,
-    Run,
-    RunState,
-    Task,
-    TaskState,
-    task_with_callable,
-)
+from sisy.models import Missed, Run, RunState, Task, TaskState
 from sisy.worker.claiming import claim
-from sisy.worker.recording import give_back, record
-from tests.app import jobs
 from tests.conftest import SettableClock
+from tests.roles.steps import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    finish,
+    scheduled,
+    states,
+    worker,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = (
-    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
-)
-LEASE = timedelta(seconds=30)
 
 
 @pytest.fixture(autouse=True)
 def noon(at_time):
     at_time(NOON)
-
-
-def scheduled(schedule="* * * * *", fn=jobs.noop, **fields):
-    task = task_with_callable(fn, schedule=schedule, timezone="UTC", **fields)
-    task.save()
-    return task
-
-
-def worker(now=NOON, lease=DAY):
-    return Process.join(Role.WORKER, using="default", now=now, lease=lease)
-
-
-def finish(run, now, state=RunState.SUCCEEDED, **columns):
-    outcome = Outcome(state=state, started_at=now, finished_at=now, **columns)
-    record("default", [(run, outcome)], now)
-
-
-def states():
-    return list(Run.objects.order_by("id").values_list("state", flat=True))
 
 
 def test_a_tick_plans_what_is_due_once_however_many_tick():
@@ -208,92 +181,6 @@ def test_a_paused_task_is_not_planned_and_its_paused_time_is_never_caught_up():
     assert task.next_run == NOON + 4 * HOUR
 
 
-def test_a_run_is_claimed_by_one_worker():
-    scheduled()
-    tick("default", NOON + MINUTE)
-    first = claim(worker(), ["default"], 10, NOON + MINUTE)
-    assert len(first) == 1
-    assert claim(worker(), ["default"], 10, NOON + MINUTE) == []
-    assert (first[0].attempt, first[0].state) == (1, RunState.RUNNING)
-
-
-def test_workers_take_only_from_their_queues_larger_priorities_first():
-    scheduled(queue="other")
-    low, high = scheduled(priority=-1), scheduled(priority=5)
-    tick("default", NOON + MINUTE)
-    runs = claim(worker(), ["default"], 10, NOON + MINUTE)
-    assert [run.task for run in sorted(runs, key=lambda run: -run.priority)] == [high, low]
-    assert len(claim(worker(), ["default"], 10, NOON + MINUTE)) == 0
-
-
-def test_a_run_that_would_overlap_is_skipped_with_what_blocked_it():
-    scheduled()
-    tick("default", NOON + MINUTE)
-    [first] = claim(worker(), ["default"], 10, NOON + MINUTE)
-    tick("default", NOON + 2 * MINUTE)
-    assert claim(worker(), ["default"], 10, NOON + 2 * MINUTE) == []
-    skipped = Run.objects.get(state=RunState.SKIPPED)
-    assert skipped.blocked_by_id == first.pk
-    assert skipped.reason == f"Run {first.pk} of the task was still going."
-
-
-def test_what_a_slow_moment_brings_together_runs_one_after_the_other():
-    scheduled("* * * * * *")
-    now = NOON + 3 * SECOND
-    tick("default", now)
-    for _ in range(3):
-        [run] = claim(worker(), ["default"], 10, now)
-        finish(run, now)
-    assert states() == ["succeeded"] * 3
-
-
-def test_what_no_worker_came_to_for_long_does_not_pile_up():
-    scheduled("* * * * * *")
-    for second in range(1, 61):
-        tick("default", NOON + second * SECOND)
-    [run] = claim(worker(), ["default"], 4, NOON + MINUTE)
-    assert run.due_at == NOON + SECOND
-    assert claim(worker(), ["default"], 4, NOON + MINUTE) == []
-    assert states().count(RunState.SKIPPED) == 53
-    finish(run, NOON + MINUTE)
-    [run] = claim(worker(), ["default"], 4, NOON + MINUTE)
-    assert run.due_at == NOON + 55 * SECOND
-
-
-def test_a_task_that_allows_overlap_runs_beside_itself():
-    scheduled(allow_overlap=True)
-    for minute in (1, 2):
-        tick("default", NOON + minute * MINUTE)
-        assert len(claim(worker(), ["default"], 10, NOON + minute * MINUTE)) == 1
-
-
-def test_a_task_is_deleted_after_its_iterations_and_its_history_stays():
-    task = scheduled(iterations=2)
-    for minute in (1, 2):
-        now = NOON + minute * MINUTE
-        tick("default", now)
-        [run] = claim(worker(), ["default"], 10, now)
-        finish(run, now)
-    assert not Task.objects.filter(pk=task.pk).exists()
-    assert states() == ["succeeded", "succeeded"]
-    assert set(Run.objects.values_list("task", flat=True)) == {None}
-
-
-def test_a_skipped_occurrence_is_no_iteration():
-    task = scheduled(iterations=2)
-    tick("default", NOON + MINUTE)
-    [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
-    tick("default", NOON + 2 * MINUTE)
-    assert claim(worker(), ["default"], 10, NOON + 2 * MINUTE) == []
-    finish(run, NOON + 2 * MINUTE)
-    tick("default", NOON + 2 * MINUTE + SECOND)
-    tick("default", NOON + 3 * MINUTE)
-    [run] = claim(worker(), ["default"], 10, NOON + 3 * MINUTE)
-    finish(run, NOON + 3 * MINUTE)
-    assert states() == ["succeeded", "skipped", "succeeded"]
-    assert not Task.objects.filter(pk=task.pk).exists()
-
-
 def test_the_end_date_wins_over_the_count():
     task = scheduled(iterations=100, end_running=NOON + 2 * MINUTE)
     tick("default", NOON + MINUTE)
@@ -308,51 +195,6 @@ def test_a_task_that_does_not_wait_runs_at_once_and_then_on_schedule():
     task.refresh_from_db()
     assert Run.objects.get().due_at == NOON
     assert task.next_run == NOON + HOUR
-
-
-def test_the_runs_of_a_dead_worker_run_again_and_the_zombie_changes_nothing():
-    scheduled()
-    tick("default", NOON + MINUTE)
-    [zombie] = claim(worker(NOON, LEASE), ["default"], 10, NOON + MINUTE)
-    tick("default", NOON + MINUTE + LEASE)
-    [again] = claim(worker(NOON + MINUTE, LEASE), ["default"], 10, NOON + MINUTE + LEASE)
-    finish(zombie, NOON + MINUTE + LEASE, state=RunState.FAILED)
-    assert states() == ["running"]
-    finish(again, NOON + MINUTE + LEASE)
-    run = Run.objects.get()
-    assert (run.state, run.attempt, run.times_lost) == (RunState.SUCCEEDED, 2, 1)
-
-
-def test_a_run_that_must_not_repeat_is_lost_with_its_worker():
-    scheduled(on_lost=OnLost.FAIL)
-    tick("default", NOON + MINUTE)
-    claim(worker(NOON, LEASE), ["default"], 10, NOON + MINUTE)
-    tick("default", NOON + 2 * MINUTE - SECOND)
-    run = Run.objects.get()
-    assert run.state == RunState.LOST
-    assert "was not heard of until its lease ran out" in run.reason
-
-
-def test_a_run_that_is_handed_back_uses_no_attempt():
-    scheduled()
-    tick("default", NOON + MINUTE)
-    runs = claim(worker(), ["default"], 10, NOON + MINUTE)
-    assert give_back("default", runs, "stopped") == 1
-    run = Run.objects.get()
-    assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
-
-
-def test_a_failed_attempt_is_tried_again_after_a_delay():
-    scheduled(max_attempts=2, retry_delay=10 * SECOND)
-    tick("default", NOON + MINUTE)
-    [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
-    finish(run, NOON + MINUTE, state=RunState.FAILED, reason="RuntimeError: no", error="trace")
-    waiting = Run.objects.get()
-    assert waiting.state == RunState.WAITING
-    assert NOON + MINUTE <= waiting.ready_at <= NOON + MINUTE + 10 * SECOND
-    [run] = claim(worker(), ["default"], 10, NOON + 2 * MINUTE)
-    finish(run, NOON + 2 * MINUTE, state=RunState.FAILED, reason="RuntimeError: no")
-    assert states() == ["failed"]
 
 
 def test_deleting_a_task_cancels_what_waits_and_keeps_the_ledger():
@@ -383,3 +225,10 @@ def test_old_history_is_pruned(settings):
 
 def clock_at(moment):
     return clock.use(SettableClock(moment))
+
+
+def test_pruning_leaves_alone_what_is_not_over():
+    run = scheduled("0 0 1 1 *").run_now()
+    Run.objects.filter(pk=run.pk).update(finished_at=NOON - 100 * DAY)  # a retry that waits
+    assert tick("default", NOON).pruned == 0
+    assert Run.objects.exists()

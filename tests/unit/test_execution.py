@@ -17,7 +17,7 @@ SOON = timedelta(milliseconds=20)
 
 returned = None
 raised = None
-begun, cancelled = threading.Event(), threading.Event()
+begun, cancelled, let_go = threading.Event(), threading.Event(), threading.Event()
 
 
 def returns(message):
@@ -249,3 +249,60 @@ async def test_a_pool_that_is_closed_cancels_what_it_awaits():
 def test_the_functions_of_this_module_can_be_called():
     for name in ("returns", "araises", "waits_for_ever"):
         Target(path=f"{__name__}.{name}").check()
+
+
+def blocks_for_a_while(message):
+    begun.set()
+    assert let_go.wait(20)
+
+
+async def ablocks(message):
+    blocks_for_a_while(message)
+
+
+async def test_an_async_function_that_blocks_holds_up_no_synchronous_one(pool):
+    begun.clear()
+    let_go.clear()
+    blocking = asyncio.create_task(executed(pool, run_of("ablocks")))
+    assert await asyncio.to_thread(begun.wait, 20)
+    assert (await executed(pool, run_of("returns"))).state == RunState.SUCCEEDED
+    let_go.set()
+    assert (await blocking).state == RunState.SUCCEEDED
+
+
+async def cancels_itself(message):
+    asyncio.current_task().cancel()
+
+
+async def stops_its_loop(message):
+    asyncio.get_running_loop().stop()
+
+
+async def test_a_function_that_cancels_its_own_task_or_stops_its_loop_ends(pool):
+    outcome = await executed(pool, run_of("cancels_itself"))
+    assert (outcome.state, outcome.reason) == (RunState.FAILED, "CancelledError: ")
+    assert (await executed(pool, run_of("stops_its_loop"))).state == RunState.SUCCEEDED
+    assert (await executed(pool, run_of("areturns"))).state == RunState.SUCCEEDED
+
+
+class Nameless(type):
+    @property
+    def __name__(cls):
+        raise RuntimeError("no name")
+
+
+class WithoutName(Exception, metaclass=Nameless):
+    pass
+
+
+class WithoutNotes(Exception):
+    @property
+    def __notes__(self):
+        raise RuntimeError("no notes")
+
+
+@pytest.mark.parametrize("error", [WithoutName(), WithoutNotes()])
+async def test_an_error_that_cannot_be_told_is_a_failure(pool, error):
+    outcome = await outcome_of_error(pool, error)
+    assert outcome.state == RunState.FAILED
+    assert outcome.reason

@@ -1,0 +1,209 @@
+"""How the ends of runs are written down, and what follows from them."""
+
+import pytest
+from django.db import DataError, OperationalError
+
+from sisy.heartbeat import tick
+from sisy.models import OnLost, Run, RunState, Task
+from sisy.models.run import RunQuerySet
+from sisy.worker.claiming import claim
+from sisy.worker.recording import give_back, record, retry_delay
+from tests.roles.steps import (
+    LEASE,
+    MINUTE,
+    NOON,
+    SECOND,
+    finish,
+    outcome,
+    scheduled,
+    states,
+    worker,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    at_time(NOON)
+
+
+def test_a_task_is_deleted_after_its_iterations_and_its_history_stays():
+    task = scheduled(iterations=2)
+    for minute in (1, 2):
+        now = NOON + minute * MINUTE
+        tick("default", now)
+        [run] = claim(worker(), ["default"], 10, now)
+        finish(run, now)
+    assert not Task.objects.filter(pk=task.pk).exists()
+    assert states() == ["succeeded", "succeeded"]
+    assert set(Run.objects.values_list("task", flat=True)) == {None}
+
+
+def test_the_runs_of_a_dead_worker_run_again_and_the_zombie_changes_nothing():
+    scheduled()
+    tick("default", NOON + MINUTE)
+    [zombie] = claim(worker(NOON, LEASE), ["default"], 10, NOON + MINUTE)
+    tick("default", NOON + MINUTE + LEASE)
+    [again] = claim(worker(NOON + MINUTE, LEASE), ["default"], 10, NOON + MINUTE + LEASE)
+    finish(zombie, NOON + MINUTE + LEASE, state=RunState.FAILED)
+    assert states() == ["running"]
+    finish(again, NOON + MINUTE + LEASE)
+    run = Run.objects.get()
+    assert (run.state, run.attempt, run.times_lost) == (RunState.SUCCEEDED, 2, 1)
+
+
+def test_a_run_that_must_not_repeat_is_lost_with_its_worker():
+    scheduled(on_lost=OnLost.FAIL)
+    tick("default", NOON + MINUTE)
+    claim(worker(NOON, LEASE), ["default"], 10, NOON + MINUTE)
+    tick("default", NOON + 2 * MINUTE - SECOND)
+    run = Run.objects.get()
+    assert run.state == RunState.LOST
+    assert "was not heard of until its lease ran out" in run.reason
+
+
+def test_a_run_that_is_handed_back_uses_no_attempt():
+    scheduled()
+    tick("default", NOON + MINUTE)
+    runs = claim(worker(), ["default"], 10, NOON + MINUTE)
+    assert give_back("default", runs, "stopped") == 1
+    run = Run.objects.get()
+    assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
+
+
+def test_a_failed_attempt_is_tried_again_after_a_delay():
+    scheduled(max_attempts=2, retry_delay=10 * SECOND)
+    tick("default", NOON + MINUTE)
+    [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
+    finish(run, NOON + MINUTE, state=RunState.FAILED, reason="RuntimeError: no", error="trace")
+    waiting = Run.objects.get()
+    assert waiting.state == RunState.WAITING
+    assert NOON + MINUTE <= waiting.ready_at <= NOON + MINUTE + 10 * SECOND
+    [run] = claim(worker(), ["default"], 10, NOON + 2 * MINUTE)
+    finish(run, NOON + 2 * MINUTE, state=RunState.FAILED, reason="RuntimeError: no")
+    assert states() == ["failed"]
+
+
+def claimed(now=NOON, **fields):
+    """Return a run, as its worker has it, of a task that runs when it is asked to."""
+    scheduled("0 0 1 1 *", **fields).run_now()
+    [run] = claim(worker(), ["default"], 1, now)
+    return run
+
+
+def stored(run):
+    return Run.objects.get(pk=run.pk)
+
+
+@pytest.mark.parametrize("what", ["holder", "attempt"])
+def test_an_outcome_is_stored_only_for_the_holder_and_the_attempt_that_it_names(what):
+    run = claimed()
+    other = worker().pk if what == "holder" else 2
+    Run.objects.filter(pk=run.pk).update(**{what: other})
+    finish(run, NOON)
+    assert (stored(run).state, stored(run).finished_at) == (RunState.RUNNING, None)
+
+
+def test_an_outcome_that_cannot_be_stored_stops_no_other(monkeypatch):
+    first, poison, last = claimed(), claimed(), claimed()
+    update = RunQuerySet.update
+
+    def refuse(self, **columns):
+        if columns.get("result") == "poison":
+            raise DataError("malformed JSON")
+        return update(self, **columns)
+
+    monkeypatch.setattr(RunQuerySet, "update", refuse)
+    ended = [(first, outcome(NOON)), (poison, outcome(NOON, result="poison"))]
+    record("default", [*ended, (last, outcome(NOON))], NOON)
+    assert [stored(run).state for run in (first, poison, last)] == [RunState.SUCCEEDED] * 3
+    assert stored(poison).result is None
+    assert stored(poison).reason == ("How it ended could not be stored in full: malformed JSON")
+
+
+def test_a_database_that_is_away_leaves_all_outcomes_to_be_stored_later(monkeypatch):
+    run = claimed()
+
+    def gone(self, **columns):
+        raise OperationalError("the connection is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunQuerySet, "update", gone)
+        with pytest.raises(OperationalError):
+            finish(run, NOON)
+    finish(run, NOON)
+    assert stored(run).state == RunState.SUCCEEDED
+
+
+def test_a_task_shows_that_its_target_is_broken_until_it_works_again():
+    run = claimed()
+    finish(run, NOON, state=RunState.FAILED, reason="it is gone", target_is_broken=True)
+    assert Task.objects.get().target_error == "it is gone"
+    Task.objects.get().run_now()
+    [again] = claim(worker(), ["default"], 1, NOON)
+    finish(again, NOON)
+    assert Task.objects.get().target_error == ""
+
+
+def test_a_zombie_says_nothing_about_the_target():
+    run = claimed()
+    Run.objects.filter(pk=run.pk).update(attempt=2)
+    finish(run, NOON, state=RunState.FAILED, reason="it is gone", target_is_broken=True)
+    assert Task.objects.get().target_error == ""
+
+
+def test_a_lost_run_is_no_failed_attempt():
+    run = claimed(max_attempts=2)
+    run.attempt, run.times_lost = 3, 2
+    Run.objects.filter(pk=run.pk).update(attempt=3, times_lost=2)
+    finish(run, NOON, state=RunState.FAILED)
+    assert stored(run).state == RunState.WAITING
+
+
+@pytest.mark.parametrize(
+    ("attempt", "longest"), [(1, 10 * SECOND), (2, 30 * SECOND), (3, MINUTE), (400, MINUTE)]
+)
+def test_a_retry_waits_for_a_random_part_of_a_delay_that_grows_to_a_bound(attempt, longest):
+    run = claimed(retry_delay=10 * SECOND, retry_backoff=3, retry_max_delay=MINUTE)
+    run.attempt = attempt
+    delays = {retry_delay(run) for _ in range(50)}
+    assert len(delays) > 40
+    assert min(delays) < longest / 4
+    assert longest * 3 / 4 < max(delays) <= longest
+
+
+def test_the_largest_backoff_of_the_thousandth_attempt_is_a_delay():
+    run = claimed(retry_backoff=100, retry_max_delay=MINUTE)
+    run.attempt = 1000
+    assert retry_delay(run) <= MINUTE
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+def test_a_run_that_kills_its_workers_is_given_up_after_a_limit(settings, limit):
+    settings.SISY_LOST_LIMIT = limit
+    scheduled("0 0 1 1 *").run_now()
+    now = NOON
+    for _ in range(limit + 1):
+        [run] = claim(worker(now, LEASE), ["default"], 1, now)
+        now += LEASE + SECOND
+        tick("default", now)
+    assert (stored(run).state, stored(run).times_lost) == (RunState.LOST, limit + 1)
+    assert claim(worker(), ["default"], 1, now) == []
+
+
+def test_a_deleted_task_gets_no_run_back():
+    run = claimed()
+    Task.objects.all().delete()
+    give_back("default", [run], "Its worker stopped; handed back.")
+    assert (stored(run).state, stored(run).reason) == (
+        RunState.CANCELLED,
+        "The task was deleted.",
+    )
+
+
+def test_a_deleted_task_has_no_further_attempt():
+    run = claimed(max_attempts=5)
+    Task.objects.all().delete()
+    finish(run, NOON, state=RunState.FAILED, reason="RuntimeError: no")
+    assert (stored(run).state, stored(run).reason) == (RunState.FAILED, "RuntimeError: no")

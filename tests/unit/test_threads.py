@@ -1,0 +1,30 @@
+"""Threads that carry out blocking work."""
+
+import threading
+
+from sisy.threads import DaemonThreads
+
+
+def test_as_many_run_at_once_as_there_are_threads_however_they_came_to_be():
+    for _ in range(200):
+        threads = DaemonThreads(4, "sisy-test")
+        threads.submit(int).result(20)
+        together = threading.Barrier(4)
+        waiting = [threads.submit(together.wait, 20) for _ in range(4)]
+        assert sorted(future.result(20) for future in waiting) == [0, 1, 2, 3]
+        threads.shutdown()
+
+
+def test_threads_that_are_not_needed_are_not_started():
+    threads = DaemonThreads(4, "sisy-test")
+    for _ in range(20):
+        threads.submit(int).result(20)
+    assert len(threads._threads) <= 2  # one may not have noted yet that it is done
+    threads.shutdown()
+
+
+def test_an_error_is_given_to_who_waits_for_the_result():
+    threads = DaemonThreads(1, "sisy-test")
+    assert isinstance(threads.submit(int, "x").exception(20), ValueError)
+    assert threads.submit(int).result(20) == 0
+    threads.shutdown()
