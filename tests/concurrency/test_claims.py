@@ -1,0 +1,220 @@
+"""Several workers that claim at the same moment."""
+
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+from django.db import connection
+
+from sisy.heartbeat import tick
+from sisy.models import Overlap, Run, RunState, Task, TaskState
+from sisy.worker.claiming import claim
+from tests.concurrency.threads import (
+    BEFORE_IT_LOCKS_TASKS,
+    BEFORE_IT_WRITES_RUNS,
+    MINUTE,
+    NOON,
+    SECOND,
+    all_of,
+    at_once,
+    finish,
+    in_the_middle,
+    read,
+    scheduled,
+    worker,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+QUEUES = ["default"]
+
+
+@pytest.fixture(autouse=True)
+def now(at_time):
+    return at_time(NOON)
+
+
+def waiting_runs(count, **fields):
+    for _ in range(count):
+        scheduled(**fields)
+    tick("default", NOON + MINUTE)
+
+
+def claims(limit, now=NOON + MINUTE, workers=4):
+    """Let several workers claim at once; return what each has won."""
+    return at_once(*(partial(claim, worker(), QUEUES, limit, now) for _ in range(workers)))
+
+
+class Going:
+    """Which runs go on, by what the workers do, and the tasks of which two went on at once."""
+
+    def __init__(self):
+        self._tasks = Counter()
+        self._lock = threading.Lock()
+        self.beside_itself = set()
+        self.carried_out = []
+
+    @contextmanager
+    def carry_out(self, run):
+        with self._lock:
+            self._tasks[run.task_id] += 1
+            if self._tasks[run.task_id] > 1:
+                self.beside_itself.add(run.task_id)
+            self.carried_out.append(run.pk)
+        yield
+        with self._lock:
+            self._tasks[run.task_id] -= 1
+
+    def work(self, now, limit=3):
+        """Claim and finish until nothing is left to claim."""
+        holder = worker()
+        while runs := claim(holder, QUEUES, limit, now):
+            for run in runs:
+                # It counts as over before that is written down: after, others may have begun.
+                with self.carry_out(run):
+                    pass
+                finish([run], now)
+
+
+@pytest.mark.parametrize("overlap", ["skip", "allow"])
+def test_four_workers_take_every_run_once_and_leave_none(overlap):
+    waiting_runs(60, overlap=overlap)
+    holders = [worker() for _ in range(4)]
+
+    def take_all(holder):
+        taken = []
+        while runs := claim(holder, QUEUES, 4, NOON + MINUTE):
+            assert len(runs) <= 4
+            taken += [(run.pk, holder.pk, 1) for run in runs]
+        return taken
+
+    taken = all_of(at_once(*(partial(take_all, holder) for holder in holders)))
+    held = Run.objects.filter(state=RunState.RUNNING).values_list("pk", "holder", "attempt")
+    assert sorted(taken) == sorted(held)
+    assert len(taken) == 60
+
+
+def test_the_workers_together_take_the_runs_with_the_largest_priorities():
+    for priority in (3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9):
+        waiting_runs(4, priority=priority)
+    priorities = sorted(Run.objects.values_list("priority", flat=True), reverse=True)
+    for wave in range(3):
+        won = claims(5)
+        assert [len(runs) for runs in won] == [5, 5, 5, 5]
+        taken = sorted((run.priority for run in all_of(won)), reverse=True)
+        assert taken == priorities[20 * wave : 20 * (wave + 1)]
+
+
+def test_of_a_task_that_must_run_alone_four_workers_start_one_run():
+    """What waits takes its turn: in the end all of it was carried out."""
+    task, other = scheduled(), scheduled()
+    for one in (task, other):
+        for _ in range(8):
+            one.run_now()
+    over = 0
+    while live := Run.objects.live().count():
+        won = all_of(claims(2, NOON))
+        assert 1 <= len(won) == Run.objects.running().count()
+        assert max(Counter(run.task_id for run in won).values()) == 1
+        finish(won, NOON)
+        over += len(won)
+        assert live - len(won) == Run.objects.live().count()
+    assert over == Run.objects.filter(state=RunState.SUCCEEDED).count() == 16
+
+
+@pytest.mark.parametrize("overlap", ["skip", "allow"])
+def test_workers_carry_out_what_is_planned_meanwhile_each_run_once(now, overlap):
+    tasks = [scheduled("* * * * * *", overlap=overlap) for _ in range(5)]
+    going, seconds = Going(), 15
+    for n in range(1, seconds + 1):
+        now.moment = NOON + n * SECOND
+        works = [partial(going.work, now.moment)] * 3
+        at_once(*[partial(tick, "default", now.moment)] * 2, *works)
+    going.work(now.moment)
+    states = Counter(Run.objects.values_list("state", flat=True))
+    assert states[RunState.SUCCEEDED] + states[RunState.SKIPPED] == seconds * len(tasks)
+    assert states[RunState.SKIPPED] == 0 or overlap == Overlap.SKIP
+    assert sorted(going.carried_out) == sorted(
+        Run.objects.filter(state=RunState.SUCCEEDED).values_list("pk", flat=True)
+    )
+    assert not going.beside_itself or overlap == Overlap.ALLOW
+
+
+def test_iterations_are_carried_out_in_full_while_others_are_skipped(now):
+    """A skipped occurrence gives its iteration back, while ticks spend them."""
+    labels = [f"task {n}" for n in range(5)]
+    for label in labels:
+        scheduled("* * * * * *", label=label, iterations=3)
+    holders, going = [worker(), worker()], []
+    for n in range(1, 61):
+        now.moment = NOON + n * SECOND
+        two_ticks = [partial(tick, "default", now.moment)] * 2
+        two_claims = [partial(claim, holder, QUEUES, 9, now.moment) for holder in holders]
+        *_, one, two = at_once(*two_ticks, *two_claims)
+        going.append(one + two)
+        if len(going) == 5:  # each run takes four seconds
+            finish(going.pop(0), now.moment)
+    assert not Task.objects.exists()
+    succeeded = Run.objects.filter(state=RunState.SUCCEEDED)
+    assert Counter(succeeded.values_list("label", flat=True)) == dict.fromkeys(labels, 3)
+    assert Run.objects.filter(state=RunState.SKIPPED).exists()
+
+
+def test_a_run_that_waits_for_its_turn_keeps_no_slot_from_others():
+    first, other = scheduled(), scheduled(priority=-1)
+    for _ in range(3):
+        first.run_now()
+    other.run_now()
+    assert [run.task for run in claim(worker(), QUEUES, 1, NOON)] == [first]
+    assert [run.task for run in claim(worker(), QUEUES, 1, NOON)] == [other]
+
+
+def test_a_run_that_begins_after_another_one_of_its_task_sees_what_that_one_saved():
+    """Else functions that count in their userdata lose counts, although they never overlap."""
+    task = scheduled()
+    task.run_now()
+    [first] = claim(worker(), QUEUES, 1, NOON)
+    task.run_now()
+
+    def save_and_end():
+        first.task.userdata["n"] = 1
+        first.task.save()
+        finish([first], NOON)
+
+    step = partial(claim, worker(), QUEUES, 1, NOON)
+    won, _ = in_the_middle(step, save_and_end, BEFORE_IT_LOCKS_TASKS)
+    [second] = won or claim(worker(), QUEUES, 1, NOON)
+    assert second.task.userdata == {"n": 1}
+
+
+@pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="SQLite has one writer at a time, and no row locks"
+)
+def test_a_worker_waits_for_no_other_worker():
+    waiting_runs(4)
+    left_over = []
+
+    def meanwhile():
+        runs = claim(worker(), QUEUES, 2, NOON + MINUTE)
+        left_over.append(Run.objects.waiting().count())
+        return runs
+
+    step = partial(claim, worker(), QUEUES, 2, NOON + MINUTE)
+    first, second = in_the_middle(step, meanwhile, BEFORE_IT_WRITES_RUNS)
+    assert left_over == [2]  # the first worker had started nothing yet
+    assert len({run.pk for run in first + second}) == 4
+
+
+def test_what_was_paused_while_it_was_claimed_still_runs_and_stays_paused():
+    waiting_runs(10)
+    tasks = list(Task.objects.all())
+    for task in tasks:
+        *won, _ = at_once(
+            *(partial(claim, worker(), QUEUES, 1, NOON + MINUTE) for _ in range(2)),
+            partial(task.pause, "holidays"),
+        )
+        finish(all_of(won), NOON + MINUTE)
+    assert {read(task).state for task in tasks} == {TaskState.PAUSED}
+    assert {run.state for run in Run.objects.all()} == {RunState.SUCCEEDED}

@@ -1,0 +1,199 @@
+"""Tasks that are deleted while they are ticked, claimed, recorded or saved."""
+
+from functools import partial
+
+import pytest
+from django.db import DatabaseError, IntegrityError
+
+from sisy.heartbeat import housekeeping, tick
+from sisy.models import Run, RunState, Task, TaskState
+from sisy.worker.claiming import claim
+from sisy.worker.recording import give_back
+from tests.concurrency.threads import (
+    BEFORE_IT_DELETES_TASKS,
+    BEFORE_IT_LOCKS,
+    BEFORE_IT_WRITES_RUNS,
+    BEFORE_IT_WRITES_TASKS,
+    DAY,
+    MINUTE,
+    NOON,
+    SECOND,
+    at_once,
+    finish,
+    in_the_middle,
+    read,
+    scheduled,
+    worker,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+QUEUES = ["default"]
+DUE = NOON + MINUTE
+DELETED = (None, RunState.CANCELLED, "The task was deleted.")
+
+
+@pytest.fixture(autouse=True)
+def now(at_time):
+    return at_time(NOON)
+
+
+def deleting(way, *tasks):
+    """Return what deletes tasks, by one of the ways in which people do."""
+    if way == "query":
+        return Task.objects.filter(pk__in=[task.pk for task in tasks]).delete
+    copies = [read(task) for task in tasks]
+    return lambda: [copy.delete() for copy in copies]
+
+
+def ledger():
+    return set(Run.objects.values_list("task", "state", "reason"))
+
+
+def claiming_all():
+    return partial(claim, worker(), QUEUES, 20, DUE)
+
+
+WAYS = ["save", "query"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("where", [BEFORE_IT_LOCKS, BEFORE_IT_WRITES_TASKS])
+def test_a_task_that_is_deleted_in_the_middle_of_a_tick_leaves_no_run_to_be_taken(where, way):
+    task, other = scheduled(), scheduled()
+    in_the_middle(partial(tick, "default", DUE), deleting(way, task), where)
+    assert not Task.objects.filter(pk=task.pk).exists()
+    assert ledger() - {(other.pk, RunState.WAITING, "")} <= {DELETED}
+    assert [run.task for run in claim(worker(), QUEUES, 9, DUE)] == [other]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("where", [BEFORE_IT_WRITES_RUNS, BEFORE_IT_DELETES_TASKS])
+def test_a_tick_in_the_middle_of_a_deletion_leaves_no_run_to_be_taken(where, way):
+    task, ticking = scheduled(), partial(tick, "default", DUE)
+    in_the_middle(deleting(way, task), ticking, where)
+    assert not Task.objects.exists()
+    assert ledger() <= {DELETED}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_tasks_can_be_deleted_whoever_ticks_and_claims_meanwhile(now, way):
+    for _ in range(8):
+        tasks = [scheduled(overlap="allow") for _ in range(20)]
+        for task in tasks:
+            task.run_now()
+        now.moment += MINUTE
+        claims = [partial(claim, worker(), QUEUES, 20, now.moment) for _ in range(2)]
+        ticks = [partial(tick, "default", now.moment)] * 2
+        *_, one, two, _ = at_once(*ticks, *claims, deleting(way, *tasks))
+        finish(one + two, now.moment)
+        assert not Task.objects.exists()
+        assert {task for task, _, _ in ledger()} == {None}
+        assert {state for _, state, _ in ledger()} <= {RunState.SUCCEEDED, RunState.CANCELLED}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_task_that_is_deleted_while_its_run_is_claimed_lets_the_run_end(way):
+    task = scheduled(overlap="allow")
+    run = task.run_now()
+    won, _ = in_the_middle(claiming_all(), deleting(way, task), BEFORE_IT_WRITES_RUNS)
+    assert [(one.pk, one.task) for one in won] == [(run.pk, task)]
+    finish(won, DUE)
+    assert ledger() == {(None, RunState.SUCCEEDED, "")}
+    assert not Task.objects.exists()
+
+
+def test_a_task_of_which_somebody_submits_a_run_meanwhile_can_be_deleted():
+    """Whoever submits it hears that the task is gone, or the run is cancelled with the task."""
+    for _ in range(15):
+        task = scheduled()
+        copy = read(task)
+
+        def submit(copy=copy):
+            try:
+                copy.run_now()
+            except IntegrityError:
+                return
+
+        at_once(submit, deleting("save", task), submit)
+        assert not Task.objects.exists()
+        assert ledger() <= {DELETED}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("end", [None, DUE + SECOND])
+def test_tasks_can_be_deleted_while_the_outcomes_of_their_runs_are_recorded(end, way):
+    """Those with an end are deleted by the recording as well."""
+    for _ in range(8):
+        tasks = [scheduled(end_running=end) for _ in range(20)]
+        tick("default", DUE)
+        runs = claim(worker(), QUEUES, 20, DUE)
+        recording = partial(finish, list(reversed(runs)), DUE)
+        at_once(recording, deleting(way, *tasks), partial(tick, "default", DUE + MINUTE))
+        assert not Task.objects.exists()
+        assert Run.objects.filter(state=RunState.SUCCEEDED).count() == 20
+        Run.objects.all().delete()
+
+
+def test_a_run_that_fails_after_its_task_was_deleted_is_not_tried_again():
+    task = scheduled("0 0 1 1 *", max_attempts=5)
+    task.run_now()
+    won = claim(worker(), QUEUES, 1, DUE)
+    task.delete()
+    finish(won, DUE, state=RunState.FAILED, reason="RuntimeError: no")
+    assert claim(worker(), QUEUES, 1, DUE + DAY) == []
+    assert ledger() == {(None, RunState.FAILED, "RuntimeError: no")}
+
+
+def test_a_run_that_is_handed_back_after_its_task_was_deleted_is_not_begun_again():
+    task = scheduled("0 0 1 1 *")
+    task.run_now()
+    won = claim(worker(), QUEUES, 1, DUE)
+    task.delete()
+    give_back("default", won, "Its worker stopped; handed back.")
+    assert claim(worker(), QUEUES, 1, DUE) == []
+    assert not Run.objects.live().exists()
+
+
+def test_finished_tasks_are_deleted_once_by_four_ticks_and_two_workers():
+    for n in range(1, 6):
+        now = NOON + n * MINUTE
+        for _ in range(20):
+            scheduled("* * * * *", iterations=1)
+        Task.objects.update(next_run=now)
+        tick("default", now)
+        first, second = (claim(worker(), QUEUES, 10, now) for _ in range(2))
+        at_once(
+            partial(finish, list(reversed(first)), now),
+            partial(finish, second, now),
+            *[partial(tick, "default", now)] * 4,
+        )
+        tick("default", now)
+        assert not Task.objects.exists()
+        assert set(Run.objects.values_list("task", "state")) == {(None, RunState.SUCCEEDED)}
+
+
+@pytest.mark.parametrize("edit", ["save", "update"])
+@pytest.mark.parametrize("where", [BEFORE_IT_LOCKS, BEFORE_IT_DELETES_TASKS])
+def test_a_finished_task_that_somebody_prolongs_is_deleted_or_kept_as_he_was_told(where, edit):
+    task = scheduled(end_running=DUE + SECOND)
+    tick("default", DUE)
+    [run] = claim(worker(), QUEUES, 1, DUE)
+    Run.objects.filter(pk=run.pk).update(state=RunState.SUCCEEDED)
+    copy = read(task)
+
+    def prolong():
+        if edit == "update":
+            return bool(Task.objects.filter(pk=task.pk).update(end_running=NOON + DAY))
+        copy.end_running = NOON + DAY
+        try:
+            copy.save()
+        except DatabaseError:
+            return False
+        return True
+
+    deletion = partial(housekeeping.delete_ended, "default")
+    _, was_prolonged = in_the_middle(deletion, prolong, where)
+    tick("default", DUE)
+    kept = Task.objects.filter(state=TaskState.ACTIVE, end_running=NOON + DAY).exists()
+    assert kept == was_prolonged

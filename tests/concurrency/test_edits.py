@@ -1,0 +1,182 @@
+"""People who edit tasks while heartbeats tick: neither side undoes what the other one wrote."""
+
+from functools import partial
+
+import pytest
+from django.db import transaction
+
+from sisy.heartbeat import tick
+from sisy.models import Run, Task, TaskState
+from tests.concurrency.threads import (
+    BEFORE_IT_LOCKS,
+    BEFORE_IT_WRITES_TASKS,
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    at_once,
+    in_the_middle,
+    read,
+    scheduled,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def now(at_time):
+    return at_time(NOON)
+
+
+def saving(**columns):
+    """Return an edit by ``save()``, of a copy of the task that was read long before."""
+
+    def edit(task):
+        for name, value in columns.items():
+            setattr(task, name, value)
+        task.save()
+
+    return edit
+
+
+def updating(**columns):
+    return lambda task: Task.objects.filter(pk=task.pk).update(**columns)
+
+
+def dues(task=None):
+    runs = Run.objects.all() if task is None else task.runs.all()
+    return list(runs.order_by("task", "due_at").values_list("due_at", flat=True))
+
+
+PLANNED = {
+    "mark": NOON + MINUTE,
+    "last_run": NOON + MINUTE,
+    "runs_planned": 1,
+    "next_run": NOON + 2 * MINUTE,
+    "state": TaskState.ACTIVE,
+}
+HALF_HOURLY = PLANNED | {"schedule": "*/30 * * * *", "next_run": NOON + HOUR / 2}
+EDITS = {
+    "label": (saving(label="new"), PLANNED | {"label": "new"}),
+    "userdata": (saving(userdata={"n": 1}), PLANNED | {"userdata": {"n": 1}}),
+    "iterations": (saving(iterations=9), PLANNED | {"iterations": 9}),
+    "schedule": (saving(schedule="*/30 * * * *"), HALF_HOURLY),
+    "schedule by update": (updating(schedule="*/30 * * * *"), HALF_HOURLY),
+    "timezone": (saving(timezone="Asia/Kathmandu"), PLANNED | {"timezone": "Asia/Kathmandu"}),
+    "start": (saving(start_running=NOON + HOUR), PLANNED | {"next_run": NOON + HOUR}),
+    "end": (
+        saving(end_running=NOON + 2 * MINUTE),
+        PLANNED | {"state": TaskState.RETIRED, "next_run": None},
+    ),
+    "pause": (
+        lambda task: task.pause("holidays"),
+        PLANNED | {"state": TaskState.PAUSED, "state_reason": "holidays", "next_run": None},
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_in_the_middle_of_a_tick_stands_and_so_does_what_was_planned(now, edit):
+    task, other = scheduled(), scheduled()
+    change, expected = EDITS[edit]
+    now.moment = NOON + MINUTE
+    ticking = partial(tick, "default", NOON + MINUTE)
+    in_the_middle(ticking, partial(change, read(task)), BEFORE_IT_WRITES_TASKS)
+    tick("default", NOON + MINUTE + SECOND)
+    kept = read(task)
+    assert {name: getattr(kept, name) for name in expected} == expected
+    assert {name: getattr(read(other), name) for name in PLANNED} == PLANNED
+    assert dues() == [NOON + MINUTE] * 2
+
+
+@pytest.mark.parametrize("edit", ["schedule", "schedule by update", "start", "pause"])
+def test_an_edit_just_before_a_tick_locks_the_task_is_what_the_tick_sees(now, edit):
+    task, other = scheduled(), scheduled()
+    change, expected = EDITS[edit]
+    now.moment = NOON + MINUTE
+    ticking = partial(tick, "default", NOON + MINUTE)
+    in_the_middle(ticking, partial(change, read(task)), BEFORE_IT_LOCKS)
+    tick("default", NOON + MINUTE + SECOND)
+    kept = read(task)
+    if not dues(task):
+        expected = expected | {"mark": None, "last_run": None, "runs_planned": 0}
+    assert {name: getattr(kept, name) for name in expected} == expected
+    assert dues(other) == [NOON + MINUTE]
+
+
+def test_a_new_count_of_iterations_just_before_a_tick_loses_no_occurrence_that_is_due(now):
+    task = scheduled()
+    now.moment = NOON + MINUTE
+    saving(iterations=9)(read(task))
+    tick("default", NOON + MINUTE)
+    assert dues(task) == [NOON + MINUTE]
+
+
+def test_a_paused_task_is_planned_no_more_whatever_ticked_meanwhile(now):
+    for n in range(1, 11):
+        now.moment = NOON + n * MINUTE
+        task = scheduled("* * * * * *")
+        _, paused, _ = at_once(
+            partial(tick, "default", now.moment + SECOND),
+            partial(read(task).pause, "holidays"),
+            partial(tick, "default", now.moment + SECOND),
+        )
+        planned = dues(task)
+        tick("default", now.moment + 2 * SECOND)
+        kept = read(task)
+        assert paused
+        assert dues(task) == planned
+        assert (kept.state, kept.state_reason, kept.next_run) == (
+            TaskState.PAUSED,
+            "holidays",
+            None,
+        )
+
+
+def test_a_pause_stands_whoever_saves_a_new_schedule_meanwhile(now):
+    for n in range(1, 11):
+        now.moment = NOON + n * MINUTE
+        task = scheduled("* * * * * *")
+        paused, *_ = at_once(
+            partial(read(task).pause, "holidays"),
+            partial(saving(schedule="*/30 * * * *"), read(task)),
+            partial(updating(timezone="Asia/Kathmandu"), task),
+            partial(tick, "default", now.moment),
+        )
+        saving(timezone="Europe/London")(task)
+        tick("default", now.moment)
+        kept = read(task)
+        assert paused
+        assert (kept.state, kept.next_run) == (TaskState.PAUSED, None)
+        assert (kept.schedule, kept.timezone) == ("*/30 * * * *", "Europe/London")
+
+
+def test_a_resumed_task_is_planned_from_then_on_whatever_ticked_meanwhile(now):
+    for n in range(1, 11):
+        now.moment = NOON + n * MINUTE
+        task = scheduled("* * * * * *")
+        task.pause()
+        now.moment += 10 * SECOND
+        *_, resumed = at_once(
+            partial(tick, "default", now.moment + SECOND),
+            partial(tick, "default", now.moment + SECOND),
+            read(task).resume,
+        )
+        tick("default", now.moment + 2 * SECOND)
+        assert resumed
+        assert dues(task) == [now.moment + SECOND, now.moment + 2 * SECOND]
+
+
+def test_a_save_that_is_rolled_back_beside_a_tick_leaves_what_the_tick_wrote(now):
+    task = scheduled()
+
+    def save_and_roll_back():
+        with transaction.atomic():
+            saving(schedule="*/30 * * * *")(read(task))
+            transaction.set_rollback(True)
+
+    now.moment = NOON + MINUTE
+    step = partial(tick, "default", NOON + MINUTE)
+    in_the_middle(step, save_and_roll_back, BEFORE_IT_WRITES_TASKS)
+    assert {name: getattr(read(task), name) for name in PLANNED} == PLANNED
+    assert read(task).schedule == "* * * * *"

@@ -1,0 +1,134 @@
+"""Threads that do something at the same moment, and the records over which they meet."""
+
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import chain
+
+from django.db import connection, connections
+
+from sisy.execution import Outcome
+from sisy.models import Process, Role, RunState, Task, task_with_callable
+from sisy.worker.recording import record
+from tests.app import jobs
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+SECOND, MINUTE, HOUR, DAY = (
+    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
+)
+PATIENCE = 60  # seconds, which only a thread that hangs uses up
+
+BLOCKED = """
+SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+# Where a step is stopped, by the SQL that it is about to send.
+BEFORE_IT_LOCKS = r"^BEGIN|FOR (NO KEY )?UPDATE"
+BEFORE_IT_WRITES_RUNS = r'^UPDATE "sisy_run"'
+BEFORE_IT_WRITES_TASKS = r'^UPDATE "sisy_task"'
+BEFORE_IT_DELETES_TASKS = r'^DELETE FROM "sisy_task"'
+BEFORE_IT_LOCKS_TASKS = r'FROM "sisy_task".*FOR (NO KEY )?UPDATE'
+
+
+def at_once(*steps):
+    """Call each step in a thread of its own, all from the same moment; return what they return."""
+    start = threading.Barrier(len(steps))
+
+    def take(step):
+        connection.ensure_connection()
+        start.wait(PATIENCE)
+        return step()
+
+    with _threads(len(steps)) as begin:
+        taken = [begin(take, step) for step in steps]
+        return [step.result(PATIENCE) for step in taken]
+
+
+def all_of(lists):
+    return list(chain.from_iterable(lists))
+
+
+def in_the_middle(step, meanwhile, before):
+    """Stop ``step`` where it first sends SQL that matches ``before``, and begin ``meanwhile``.
+
+    The step goes on once ``meanwhile`` has ended or waits for what the step has locked. SQLite
+    does not tell of the latter: a step in a transaction goes on at once. Return what both return.
+    """
+    hold = Hold(before)
+    with _threads(2) as begin:
+        try:
+            stopped = begin(hold.on, step)
+            stopped.add_done_callback(lambda _: hold.reached.set())
+            assert hold.reached.wait(PATIENCE)
+            other = begin(meanwhile)
+            while not other.done() and not hold.keeps_others_waiting():
+                pass
+        finally:
+            hold.let_go.set()
+        return stopped.result(PATIENCE), other.result(PATIENCE)
+
+
+class Hold:
+    """Stops a step at the first of its statements that match a pattern, until it is let go."""
+
+    def __init__(self, pattern):
+        self._pattern = re.compile(pattern, re.DOTALL)
+        self._in_transaction = False
+        self.reached, self.let_go = threading.Event(), threading.Event()
+
+    def on(self, step):
+        with connection.execute_wrapper(self._stop):
+            return step()
+
+    def _stop(self, execute, sql, *context):
+        if self._pattern.search(sql) and not self.reached.is_set():
+            self._in_transaction = connection.in_atomic_block
+            self.reached.set()
+            assert self.let_go.wait(PATIENCE)
+        return execute(sql, *context)
+
+    def keeps_others_waiting(self):
+        if connection.vendor != "postgresql":
+            return self._in_transaction
+        with connection.cursor() as cursor:
+            cursor.execute(BLOCKED)
+            return cursor.fetchone() is not None
+
+
+@contextmanager
+def _threads(count):
+    """Give a function that begins a step; a step that hangs hangs no more than its thread."""
+    threads = ThreadPoolExecutor(count)
+    try:
+        yield partial(threads.submit, _with_own_connection)
+    finally:
+        threads.shutdown(wait=False)
+
+
+def _with_own_connection(step, *args):
+    try:
+        return step(*args)
+    finally:
+        connections.close_all()
+
+
+def scheduled(schedule="* * * * *", fn=jobs.noop, **fields):
+    task = task_with_callable(fn, schedule=schedule, timezone="UTC", **fields)
+    task.save()
+    return task
+
+
+def read(task):
+    return Task.objects.get(pk=task.pk)
+
+
+def worker(now=NOON, lease=DAY):
+    return Process.join(Role.WORKER, using="default", now=now, lease=lease)
+
+
+def finish(runs, now, state=RunState.SUCCEEDED, **columns):
+    outcome = Outcome(state=state, started_at=now, finished_at=now, **columns)
+    record("default", [(run, outcome) for run in runs], now)
