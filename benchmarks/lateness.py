@@ -1,0 +1,94 @@
+"""How long after its due moment a run starts, as the ledger has it."""
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+
+from tests.processes.fleet import SECOND, every_second
+
+from benchmarks import jobs, layouts, report
+from benchmarks.layouts import Layout, Usage
+from sisy.models import Run, RunState
+
+WARM_UP = 5  # seconds, in which processes import, connect, and start threads
+
+BARS = {
+    layouts.WITH_VALKEY.name: {0.5: 0.050, 0.99: 0.250},
+    layouts.WITHOUT_LAYER.name: {0.99: 1.2},
+}
+"""The seconds that a quantile of the lateness may reach; one process on SQLite is shown only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lateness:
+    """The lateness of the runs that succeeded, in seconds, and how many were expected."""
+
+    layout: Layout
+    seconds: list[float]
+    expected: int
+    usage: Usage
+
+    @property
+    def bars(self) -> dict[float, float]:
+        return BARS.get(self.layout.name, {})
+
+    @property
+    def is_good(self) -> bool:
+        is_below = all(self.at(fraction) <= bar for fraction, bar in self.bars.items())
+        return is_below and len(self.seconds) == self.expected
+
+    def at(self, fraction: float) -> float:
+        return report.quantile(self.seconds, fraction) if self.seconds else float("inf")
+
+    def row(self) -> list[str]:
+        bar = ", ".join(f"p{q * 100:g} <= {bar * 1e3:g}" for q, bar in self.bars.items())
+        return [
+            self.layout.name,
+            f"{len(self.seconds)} of {self.expected}",
+            *(report.milliseconds(self.at(fraction)) for fraction in (0.5, 0.99, 1)),
+            bar or "(none)",
+            report.verdict(self.is_good) if bar else "",
+            f"{self.usage.others:.0%}",
+        ]
+
+
+def measure(layout: Layout, count: int, seconds: int) -> Lateness:
+    report.progress(f"{layout.name}: {seconds} s, after {WARM_UP} s of warm-up")
+    with layouts.opened(layout) as site:
+        tasks = every_second(count, jobs.noop)
+        layouts.start(site, layout.commands)
+        begin = tasks.run_for(WARM_UP + seconds) + WARM_UP * SECOND
+        tasks.reaches(WARM_UP)
+        usage = layouts.measured(site, seconds)
+        time.sleep(1)
+        tasks.wait_for_the_end()
+        runs = list(Run.objects.filter(due_at__gte=begin, state=RunState.SUCCEEDED))
+        layouts.stop(site)
+    lateness = [run.lateness.total_seconds() for run in runs if run.lateness is not None]
+    return Lateness(layout=layout, seconds=lateness, expected=count * seconds, usage=usage)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.lateness", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=30, help="how long (default: 30)")
+    parser.add_argument("--tasks", type=int, default=10, help="how many (default: 10)")
+    options = parser.parse_args()
+    found = [measure(layout, options.tasks, options.seconds) for layout in layouts.ALL]
+    report.show(
+        "LATENESS: how many milliseconds after its due moment a run starts",
+        f"{options.tasks} tasks that do nothing, each due every second, for {options.seconds} s "
+        f"(after {WARM_UP} s of warm-up).\nOne heartbeat and one worker, otherwise idle; figures "
+        "from the ledger. Others: the share of the\nmachine that something else took meanwhile.",
+        report.table(
+            ["layout", "runs", "p50 ms", "p99 ms", "max ms", "bar", "", "others"],
+            [lateness.row() for lateness in found],
+        ),
+        module="benchmarks.lateness",
+        options=vars(options),
+    )
+    return 0 if all(lateness.is_good for lateness in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""The sites that are measured, with their servers and processes, and what those use of the CPU."""
+
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NoReturn, TypeVar
+
+import psutil
+from tests import settings
+from tests.processes import databases
+from tests.processes.process import wait_until
+from tests.processes.site import Site, default_database
+from tests.servers.postgres import PostgresServer
+from tests.servers.valkey import ValkeyServer
+
+from sisy.models import Process
+
+Server = TypeVar("Server", PostgresServer, ValkeyServer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What a site is made of.
+
+    Attributes:
+        commands: of ``manage.py``, one for each process.
+        has_valkey: whether the processes reach each other by a channel layer.
+        is_on_postgres: or else on a SQLite file.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    has_valkey: bool = False
+    is_on_postgres: bool = True
+
+
+SEPARATE = ("sisy_heartbeat", "sisy_worker")
+WITH_VALKEY = Layout(name="PostgreSQL and Valkey", commands=SEPARATE, has_valkey=True)
+WITHOUT_LAYER = Layout(name="PostgreSQL, no channel layer", commands=SEPARATE)
+ONE_PROCESS = Layout(name="SQLite, one process", commands=("sisy",), is_on_postgres=False)
+ALL = (WITH_VALKEY, WITHOUT_LAYER, ONE_PROCESS)
+
+
+@contextmanager
+def opened(layout: Layout) -> Iterator[Site]:
+    """Start servers of the layout's own, and migrate; in the end, stop all that was started.
+
+    The models of this process read and write the site's database meanwhile.
+    """
+    signal.signal(signal.SIGINT, _end)
+    signal.signal(signal.SIGTERM, _end)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="sisybench")))
+        if layout.is_on_postgres:
+            url = _started(stack, PostgresServer(fsync=True)).url
+            environment, database = {"DATABASE_URL": url}, settings.database(url)
+        else:
+            environment = databases.on_sqlite(folder)
+            database = databases.sqlite_settings(folder)
+        if layout.has_valkey:
+            environment["VALKEY_URL"] = _started(stack, ValkeyServer()).url
+        site = Site(folder, environment)
+        if not layout.has_valkey:
+            site.set(CHANNEL_LAYERS={})
+        stack.enter_context(default_database(database))
+        stack.callback(_clear_away, site)
+        databases.migrate(site)
+        yield site
+
+
+def start(site: Site, commands: Iterable[str], **environment: str) -> None:
+    """Start a process for each command, and return when all have signed on.
+
+    Raises:
+        RuntimeError: one of them ended instead.
+    """
+    started = [site.manage(command, **environment) for command in commands]
+    pids = [process.pid for process in started]
+    have_signed_on = Process.objects.filter(pid__in=pids).order_by().values("pid").distinct()
+
+    def all_have_signed_on() -> bool:
+        if ended := [process.output for process in started if not process.is_up]:
+            raise RuntimeError("A process ended at once, and wrote:\n" + "\n".join(ended))
+        return have_signed_on.count() == len(pids)
+
+    wait_until(all_have_signed_on)
+
+
+def stop(site: Site) -> None:
+    """End what runs in good order.
+
+    Raises:
+        RuntimeError: a process ended badly, or wrote that something went wrong.
+    """
+    running = [process for process in site.processes if process.is_up]
+    for process in running:
+        process.send(signal.SIGTERM)
+    codes = [process.ends() for process in running]
+    complaints = [line for process in site.processes for line in process.complaints()]
+    if any(codes) or complaints:
+        raise RuntimeError(f"Processes ended with {codes}, and wrote: {complaints}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """CPU seconds used up to now, or between two readings; ``at`` is in seconds, too.
+
+    Attributes:
+        site: by the processes under test, by command.
+        servers: by the database's and the layer's.
+        machine: by everything on the machine, this benchmark included.
+    """
+
+    at: float
+    site: dict[str, float]
+    servers: float
+    own: float
+    machine: float
+
+    @classmethod
+    def until_now(cls, site: Site) -> "Usage":
+        by_command: dict[str, float] = {}
+        running = [process for process in site.processes if process.is_up]
+        for process in running:
+            command = process.command[-1]
+            used = _seconds_of_family(psutil.Process(process.pid))
+            by_command[command] = by_command.get(command, 0.0) + used
+        pids = {process.pid for process in running}
+        children = psutil.Process().children()
+        return cls(
+            at=time.monotonic(),
+            site=by_command,
+            servers=sum(_seconds_of_family(c) for c in children if c.pid not in pids),
+            own=_seconds(psutil.Process()),
+            machine=_seconds_of_machine(),
+        )
+
+    def since(self, before: "Usage") -> "Usage":
+        return Usage(
+            at=self.at - before.at,
+            site={name: used - before.site.get(name, 0.0) for name, used in self.site.items()},
+            servers=self.servers - before.servers,
+            own=self.own - before.own,
+            machine=self.machine - before.machine,
+        )
+
+    @property
+    def others(self) -> float:
+        """The share of the machine that was taken by what has nothing to do with this."""
+        used = self.machine - sum(self.site.values()) - self.servers - self.own
+        return max(0.0, used / self.at / psutil.cpu_count())
+
+
+def measured(site: Site, seconds: float) -> Usage:
+    """Wait for so many seconds, and return what was used meanwhile."""
+    before = Usage.until_now(site)
+    time.sleep(seconds)
+    return Usage.until_now(site).since(before)
+
+
+def _seconds(process: psutil.Process) -> float:
+    """Return the CPU seconds of a process and of those of its children that have ended."""
+    times = process.cpu_times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _seconds_of_family(process: psutil.Process) -> float:
+    family = [process, *process.children(recursive=True)]
+    return sum(_seconds(member) for member in family)
+
+
+def _seconds_of_machine() -> float:
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system + times.irq + times.softirq + times.steal
+
+
+def _started(stack: ExitStack, server: Server) -> Server:
+    stack.push(server)  # before it starts: a start that is interrupted leaves nothing behind, too
+    return server.__enter__()
+
+
+def _clear_away(site: Site) -> None:
+    for process in site.processes:
+        if process.is_up:
+            process.clear_away()
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    """End in good order on the first signal; a second one must not interrupt that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(128 + number)

@@ -1,0 +1,78 @@
+"""How figures are put: tables, quantiles, bars, and what they were measured on."""
+
+import math
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from tests.servers import postgres, valkey
+
+PACKAGES = ("django", "channels", "channels_redis", "croniter", "psycopg")
+
+
+def quantile(values: Sequence[float], fraction: float) -> float:
+    """Return the smallest value that at least ``fraction`` of ``values`` do not exceed."""
+    return sorted(values)[max(0, math.ceil(fraction * len(values)) - 1)]
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f}"
+
+
+def verdict(is_met: bool) -> str:
+    return "met" if is_met else "NOT MET"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return aligned lines; columns that hold numbers are aligned at the right."""
+    columns = list(zip(head, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    numeric = [all(cell[:1].isdigit() or cell == "-" for cell in column[1:]) for column in columns]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if is_numeric else cell.ljust(width)
+            for cell, width, is_numeric in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in [head, *rows]
+    ]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def show(title: str, *parts: str, module: str, options: dict[str, object] | None = None) -> None:
+    """Print a report: what was measured, the figures, the machine, and how to measure again."""
+    again = "".join(f" --{name} {value}" for name, value in (options or {}).items())
+    repeat = f"Again:    python -m {module}{again}"
+    print("\n\n".join([title, *parts, f"{machine()}\n{repeat}"]), flush=True)
+
+
+def machine() -> str:
+    """Return what the figures were measured on."""
+    packages = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    return (
+        f"Machine:  {os.cpu_count()} cores ({_processor()}), {platform.system()}, "
+        f"Python {platform.python_version()}\n"
+        f"Servers:  PostgreSQL {_version_of(postgres.binaries() / 'bin' / 'postgres')} "
+        f"(fsync on), Valkey {_version_of(valkey.binary())}\n"
+        f"Packages: {packages}"
+    )
+
+
+def progress(text: str) -> None:
+    """Tell whoever waits what is being measured, where it does not mix with the figures."""
+    print(f"… {text}", file=sys.stderr, flush=True)
+
+
+def _processor() -> str:
+    facts = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", facts.read_text()) if facts.exists() else []
+    return names[0] if names else platform.machine()
+
+
+def _version_of(program: Path) -> str:
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    return re.findall(r"\d+(?:\.\d+)+", said.stdout)[0]
