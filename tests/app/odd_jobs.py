@@ -120,3 +120,11 @@ kept = renamed
 
 def renamed(message):
     return "second"
+
+
+def generates(message):
+    yield message
+
+
+async def agenerates(message):
+    yield message

@@ -43,14 +43,14 @@ def matches(expression: str, local: datetime) -> bool:
 
 
 def enumerate_due(expression: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
-    """Return every due moment in ``start`` ≤ due < ``end`` (aware UTC, whole minutes)."""
+    """Return every due moment in ``start`` ≤ due < ``end``, in UTC, to the minute or second."""
     texts = expression.split()
     starred = texts[0].startswith("*") or texts[1].startswith("*")
     step = timedelta(seconds=1 if len(texts) == 6 else 60)
     tz = ZoneInfo(zone)
     due: set[datetime] = set()
     seen_until = None  # the latest local time of the first pass of a fold
-    now = start - timedelta(days=1)  # begin before, to know of a change shortly before
+    now = start - LARGEST_CHANGE - timedelta(hours=1)  # to know of a change shortly before
     offset = now.astimezone(tz).utcoffset()
     while now < end:
         in_zone = now.astimezone(tz)

@@ -166,6 +166,16 @@ def test_parameters_other_than_the_one_message_are_refused(name, came):
     assert by_object == by_path == expected
 
 
+@pytest.mark.parametrize("name", ["generates", "agenerates"])
+def test_a_generator_function_is_refused(name):
+    message = (
+        f"{ODD}.{name} is a generator function: a call of it does nothing. "
+        "Write a function that does its work and returns."
+    )
+    assert refusal(getattr(odd_jobs, name)) == message
+    assert refusal(f"{ODD}.{name}") == message
+
+
 def test_two_parameters_are_refused():
     assert refusal(jobs.two_parameters) == (
         "tests.app.jobs.two_parameters must take exactly one parameter, named message; "

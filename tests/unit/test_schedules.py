@@ -63,12 +63,15 @@ def test_days_around_a_change_of_the_clock_follow_debian_cron(zone, forward, bac
         ) == len(due)
 
 
-@pytest.mark.parametrize("zone", [zone for zone, *_ in ZONES_AND_CHANGES])
-def test_a_whole_year_follows_debian_cron(zone):
-    year = 2011 if zone == "Pacific/Apia" else 2026
+@pytest.mark.parametrize("expression", ["14,40 0-2 * * *", "*/20 */2 * * *"])
+@pytest.mark.parametrize(
+    ("zone", "change"), [(zone, at(back)) for zone, _, back in ZONES_AND_CHANGES]
+)
+def test_a_whole_year_follows_debian_cron(zone, change, expression):
+    year = change.year  # one in which the zone's clock changes
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
-    schedule = Schedule("14,40 0-2 * * *", zone)
-    due = enumerate_due("14,40 0-2 * * *", zone, start, end)
+    schedule = Schedule(expression, zone)
+    due = enumerate_due(expression, zone, start, end)
     assert listed(schedule, start, end) == due
     a_second = timedelta(seconds=1)
     assert schedule.count_between(start - a_second, end - a_second) == len(due)
@@ -93,9 +96,32 @@ expressions = st.builds(
     field(0, 59),
     st.one_of(st.just("*"), st.integers(0, 4).map(str), field(0, 23)),
     st.one_of(st.just("*"), st.just("*"), field(1, 31), st.just("l")),
-    st.just("*"),
+    st.one_of(st.just("*"), st.just("*"), field(1, 12)),
     st.one_of(st.just("*"), st.just("*"), field(0, 6), st.just("5#1"), st.just("L0")),
 )
+
+
+with_seconds = st.builds(
+    lambda minutes, seconds: f"{minutes} {seconds}", expressions, field(0, 59)
+)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(with_seconds, st.sampled_from(ZONES_AND_CHANGES), st.booleans(), st.integers(-80, 20))
+def test_any_schedule_of_seconds_matches_the_naive_enumerator(
+    expression, zone_and_changes, forward, minutes
+):
+    zone, *changes = zone_and_changes
+    start = at(changes[0 if forward else 1]) + timedelta(minutes=minutes)
+    end = start + timedelta(minutes=80)
+    try:
+        schedule = Schedule(expression, zone)
+    except ScheduleError:
+        assume(False)
+    due = enumerate_due(expression, zone, start, end)
+    assert listed(schedule, start, end) == due
+    a_microsecond = timedelta(microseconds=1)
+    assert schedule.count_between(start - a_microsecond, end - a_microsecond) == len(due)
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)
@@ -193,6 +219,11 @@ def test_aliases_are_the_schedules_that_their_names_say():
         assert Schedule(alias).upcoming(start, 3) == Schedule(plain).upcoming(start, 3)
 
 
+def test_from_sunday_to_sunday_is_every_day():
+    start = at("2026-05-05T12:10:00")
+    assert Schedule("0 0 * * 0-7").upcoming(start, 8) == Schedule("@daily").upcoming(start, 8)
+
+
 def test_a_schedule_is_a_value():
     schedule = Schedule("0 12 * * *", "Europe/Berlin")
     assert pickle.loads(pickle.dumps(schedule)) == schedule
@@ -241,12 +272,17 @@ REFUSALS = [
     ("*/0 * * * *", "minute: the step of '*/0' must be a number from 1 to 59."),
     (
         "٣ * * * *",
-        "The schedule '٣ * * * *' has characters that are not ASCII. Type digits, letters and single spaces.",
+        "The schedule '٣ * * * *' has characters that are not printable ASCII. Type digits, letters and single spaces.",
     ),
     (
         "*\u00a0* * * *",
-        "The schedule '*\\xa0* * * *' has characters that are not ASCII. Type digits, letters and single spaces.",
+        "The schedule '*\\xa0* * * *' has characters that are not printable ASCII. Type digits, letters and single spaces.",
     ),
+    (
+        "* * * *\n*",
+        "The schedule '* * * *\\n*' has characters that are not printable ASCII. Type digits, letters and single spaces.",
+    ),
+    ("* * * * 7-7", "day-of-week: the ends of '7-7' are equal. Write '7'."),
     (
         "0 0 30 2 *",
         "The schedule '0 0 30 2 *' can never match: no such day of the month exists in its months.",
@@ -273,6 +309,7 @@ def test_a_schedule_that_nobody_can_mean_is_refused(expression, message):
         ("../../etc/passwd", "There is no time zone '../../etc/passwd'."),
         ("", "A time zone is a name such as 'Europe/Berlin', not ''."),
         (None, "A time zone is a name such as 'Europe/Berlin', not None."),
+        ([], "A time zone is a name such as 'Europe/Berlin', not []."),
     ],
 )
 def test_an_unknown_zone_is_refused(zone, message):

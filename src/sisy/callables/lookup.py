@@ -77,8 +77,13 @@ class Found:
         """Check that it takes the one parameter that every task function takes.
 
         Raises:
-            CallableError: it takes others.
+            CallableError: it takes others, or would do nothing when it is called.
         """
+        if inspect.isgeneratorfunction(self.value) or inspect.isasyncgenfunction(self.value):
+            raise CallableError(
+                f"{self.path} is a generator function: a call of it does nothing. "
+                "Write a function that does its work and returns."
+            )
         parameters = list(inspect.signature(self.value).parameters.values())
         if self.kind() == Kind.INSTANCEMETHOD:
             parameters = parameters[1:]

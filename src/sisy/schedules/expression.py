@@ -112,7 +112,7 @@ def _parse(expression: str, key: str) -> Fields:
 def _split(expression: str) -> list[str]:
     if not expression.isascii() or not re.fullmatch(r"[ -~\t]*", expression):
         raise ScheduleError(
-            f"The schedule {expression!r} has characters that are not ASCII. "
+            f"The schedule {expression!r} has characters that are not printable ASCII. "
             "Type digits, letters and single spaces."
         )
     text = expression.strip().lower()
@@ -145,7 +145,7 @@ def _check_field(name: str, text: str, limits: tuple[int, int]) -> None:
             _check_step(name, item, step, limits[1])
         plain = re.split(r"[#(]", value)[0]
         ends = plain.split("-")
-        if len(ends) == 2 and _number(name, ends[0]) == _number(name, ends[1]):
+        if len(ends) == 2 and _are_equal(name, *ends):
             raise ScheduleError(f"{name}: the ends of {plain!r} are equal. Write {ends[0]!r}.")
         for end in ends:
             if end.isdigit() and not limits[0] <= int(end) <= limits[1]:
@@ -157,6 +157,13 @@ def _check_field(name: str, text: str, limits: tuple[int, int]) -> None:
 def _check_step(name: str, item: str, step: str, most: int) -> None:
     if not step.isdigit() or not 1 <= int(step) <= most:
         raise ScheduleError(f"{name}: the step of {item!r} must be a number from 1 to {most}.")
+
+
+def _are_equal(name: str, first: str, last: str) -> bool:
+    """Whether a range begins where it ends; 0-7 is the whole week, although both are Sunday."""
+    if first.isdigit() and last.isdigit():
+        return int(first) == int(last)
+    return _number(name, first) == _number(name, last)
 
 
 def _number(name: str, text: str) -> object:

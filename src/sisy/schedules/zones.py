@@ -41,7 +41,6 @@ class Span:
         return -LARGEST_CHANGE <= self.change < ZERO
 
 
-@lru_cache(maxsize=1024)
 def zone_named(name: str) -> ZoneInfo:
     """Return the zone of the IANA database.
 
@@ -50,6 +49,11 @@ def zone_named(name: str) -> ZoneInfo:
     """
     if not isinstance(name, str) or not name:
         raise ScheduleError(f"A time zone is a name such as 'Europe/Berlin', not {name!r:.80}.")
+    return _zone_named(name)
+
+
+@lru_cache(maxsize=1024)
+def _zone_named(name: str) -> ZoneInfo:
     try:
         if len(name) <= 64:
             return ZoneInfo(name)
