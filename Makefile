@@ -23,7 +23,7 @@ $(BIN)/uv:
 	@$(PYTHON) -m venv $(VENV) \
 		|| { echo "Python's venv module is missing; on Debian: apt install python3-venv"; exit 1; }
 	@echo "Installing uv …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@PYTHONWARNINGS= $(BIN)/pip install --quiet --disable-pip-version-check uv
 
 $(VENV)/.installed: uv.lock pyproject.toml | $(BIN)/uv
 	@echo "Installing Sisy and its tools …"
