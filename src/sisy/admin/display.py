@@ -2,12 +2,14 @@
 
 from datetime import datetime, timedelta
 
+from django.db import router
 from django.utils import dates, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext, ngettext
 from django.utils.translation import override as use_language
 
+from sisy import clock
 from sisy.exceptions import ScheduleError
 from sisy.models import RunState, Task, TaskState
 from sisy.schedules import Schedule
@@ -31,6 +33,11 @@ LOOKS = {
     RunState.MISSED: "warn",
     RunState.SKIPPED: "warn",
 }
+
+
+def now() -> datetime:
+    """Return the moment by the clock of the database in which tasks are stored."""
+    return clock.now(router.db_for_write(Task))
 
 
 def moment(value: datetime | None, now: datetime) -> str:

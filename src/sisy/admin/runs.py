@@ -14,10 +14,9 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock
 from sisy.admin import display
 from sisy.admin.recent import run_link
-from sisy.models import Run, Task
+from sisy.models import Run
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Run]
@@ -72,7 +71,7 @@ class RunAdmin(ModelAdmin):
         """Call off the chosen runs that no worker has taken yet."""
         chosen = list(queryset.values_list("pk", flat=True))
         runs = Run.objects.using(router.db_for_write(Run)).filter(pk__in=chosen)
-        count = runs.cancel_waiting(gettext("Cancelled by %s.") % request.user, _now())
+        count = runs.cancel_waiting(gettext("Cancelled by %s.") % request.user, display.now())
         done = ngettext("%d waiting run is cancelled.", "%d waiting runs are cancelled.", count)
         level = messages.SUCCESS if count else messages.WARNING
         self.message_user(request, done % count, level)
@@ -84,10 +83,10 @@ class RunAdmin(ModelAdmin):
     @admin.display(description=_("due"), ordering="due_at")
     def due(self, run: Run) -> str:
         """Return the due moment; of a gap, its first and last ones and how many they are."""
-        first = display.moment(run.due_at, _now())
+        first = display.moment(run.due_at, display.now())
         if run.due_until is None:
             return first
-        last = display.moment(run.due_until, _now())
+        last = display.moment(run.due_until, display.now())
         return format_html("{}<br>… {}<br>{}", first, last, gettext("%d in all") % run.count)
 
     @admin.display(description=_("planned"), ordering="planned_at")
@@ -146,7 +145,3 @@ class RunAdmin(ModelAdmin):
 
 def _as_json(value: Any) -> SafeString:
     return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _now() -> Any:
-    return clock.now(router.db_for_write(Task))

@@ -5,7 +5,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import router
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -13,7 +12,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock
 from sisy.admin import display
 from sisy.admin.actions import TaskActions
 from sisy.admin.filters import HealthFilter
@@ -22,6 +20,14 @@ from sisy.admin.recent import recent_runs, run_link
 from sisy.admin.task_form import FIELDSETS, SEEN_ONLY, TaskForm
 from sisy.admin.upcoming import upcoming, upcoming_of_form
 from sisy.models import Run, RunState, Task, TaskState
+
+NEWEST = ("pk", "state", "reason", "planned_at", "started_at")
+UNFIT_ACTIONS = {
+    TaskState.ACTIVE: {"resume"},
+    TaskState.PAUSED: {"pause"},
+    TaskState.BROKEN: {"pause", "resume"},
+    TaskState.RETIRED: {"pause", "resume"},
+}
 
 
 @admin.register(Task)
@@ -101,7 +107,7 @@ class TaskAdmin(TaskActions):
         """Answer, while somebody fills in the form, when the task would be due."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return HttpResponse(upcoming_of_form(request.GET, _now()))
+        return HttpResponse(upcoming_of_form(request.GET, display.now()))
 
     def _own_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Return those of `TaskActions` that the user may carry out, by their names."""
@@ -118,11 +124,11 @@ class TaskAdmin(TaskActions):
 
     @admin.display(description=_("next run"), ordering="next_run")
     def next_moment(self, task: Task) -> str:
-        return display.moment(task.next_run, _now())
+        return display.moment(task.next_run, display.now())
 
     @admin.display(description=_("last run"), ordering="last_run")
     def last_moment(self, task: Task) -> str:
-        return display.moment(task.last_run, _now())
+        return display.moment(task.last_run, display.now())
 
     @admin.display(description=_("latest run"))
     def newest(self, task: Any) -> str:
@@ -130,13 +136,13 @@ class TaskAdmin(TaskActions):
             return display.NOTHING
         words = str(RunState(task.newest_state).label)
         shown = display.state(task.newest_state, words, task.newest_reason)
-        begun = display.moment(task.newest_started_at or task.newest_planned_at, _now())
+        begun = display.moment(task.newest_started_at or task.newest_planned_at, display.now())
         return format_html("{} {}", run_link(task.newest_pk, shown), begun)
 
     @admin.display(description=_("due next"))
     def occurrences(self, task: Task) -> SafeString:
         address = reverse("admin:sisy_task_occurrences")
-        shown = upcoming(task, _now())
+        shown = upcoming(task, display.now())
         return format_html('<div data-sisy-occurrences="{}">{}</div>', address, shown)
 
     @admin.display(description=_("reason"))
@@ -145,17 +151,4 @@ class TaskAdmin(TaskActions):
 
     @admin.display(description=_("latest runs"))
     def recent(self, task: Task) -> SafeString:
-        return recent_runs(task, _now())
-
-
-NEWEST = ("pk", "state", "reason", "planned_at", "started_at")
-UNFIT_ACTIONS = {
-    TaskState.ACTIVE: {"resume"},
-    TaskState.PAUSED: {"pause"},
-    TaskState.BROKEN: {"pause", "resume"},
-    TaskState.RETIRED: {"pause", "resume"},
-}
-
-
-def _now() -> Any:
-    return clock.now(router.db_for_write(Task))
+        return recent_runs(task, display.now())
