@@ -36,7 +36,7 @@ class DaemonThreads(Executor):
         future: Future[T] = Future()
         with self._lock:
             self._unfinished += 1
-            self._work.put(partial(_fulfil, future, partial(fn, *args, **kwargs)))
+            self._work.put(partial(self._fulfil, future, partial(fn, *args, **kwargs)))
             if len(self._threads) < min(self._unfinished, self._size):
                 self._add_thread()
         return future
@@ -69,9 +69,25 @@ class DaemonThreads(Executor):
         while (work := self._work.get()) is not None:
             work()
             del work
-            with self._lock:
-                self._unfinished -= 1
         connections.close_all()
+
+    def _fulfil(self, future: Future[T], work: Callable[[], T]) -> None:
+        """Give ``future`` what ``work`` does; before that, count this thread as free again."""
+        if not future.set_running_or_notify_cancel():
+            self._count_as_free()
+            return
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
+            self._count_as_free()
+            future.set_exception(error)
+        else:
+            self._count_as_free()
+            future.set_result(result)
+
+    def _count_as_free(self) -> None:
+        with self._lock:
+            self._unfinished -= 1
 
 
 class LoopThread:
@@ -105,15 +121,6 @@ class LoopThread:
             other.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         self._loop.stop()
-
-
-def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        future.set_result(work())
-    except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
-        future.set_exception(error)
 
 
 class DatabaseThread:
