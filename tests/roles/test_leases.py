@@ -55,6 +55,17 @@ def test_a_worker_without_its_lease_takes_no_run():
     assert run.state == RunState.WAITING
 
 
+def test_a_worker_whose_lease_ran_out_takes_no_run_before_it_renews_it():
+    """A heartbeat would take the run from it at once, while it is carried out."""
+    run, now = waiting_run(), clock.now("default")
+    slept = Process.join(Role.WORKER, using="default", now=now, lease=timedelta(seconds=30))
+    later = now + timedelta(seconds=31)
+    with pytest.raises(LeaseLost):
+        claim(slept, ["default"], 1, later)
+    assert slept.renew(later, timedelta(seconds=30))
+    assert [won.pk for won in claim(slept, ["default"], 1, later)] == [run.pk]
+
+
 def test_a_worker_that_lost_its_lease_signs_on_again_before_it_takes_a_run():
     signed_on = Process.objects.filter(role=Role.WORKER)
     with at_work():

@@ -43,12 +43,13 @@ def test_a_task_is_deleted_after_its_iterations_and_its_history_stays():
 def test_the_runs_of_a_dead_worker_run_again_and_the_zombie_changes_nothing():
     scheduled()
     tick("default", NOON + MINUTE)
-    [zombie] = claim(worker(NOON, LEASE), ["default"], 10, NOON + MINUTE)
-    tick("default", NOON + MINUTE + LEASE)
-    [again] = claim(worker(NOON + MINUTE, LEASE), ["default"], 10, NOON + MINUTE + LEASE)
-    finish(zombie, NOON + MINUTE + LEASE, state=RunState.FAILED)
+    [zombie] = claim(worker(NOON + MINUTE, LEASE), ["default"], 10, NOON + MINUTE)
+    later = NOON + MINUTE + LEASE + SECOND
+    tick("default", later)
+    [again] = claim(worker(later, LEASE), ["default"], 10, later)
+    finish(zombie, later, state=RunState.FAILED)
     assert states() == ["running"]
-    finish(again, NOON + MINUTE + LEASE)
+    finish(again, later)
     run = Run.objects.get()
     assert (run.state, run.attempt, run.times_lost) == (RunState.SUCCEEDED, 2, 1)
 
@@ -56,8 +57,8 @@ def test_the_runs_of_a_dead_worker_run_again_and_the_zombie_changes_nothing():
 def test_a_run_that_must_not_repeat_is_lost_with_its_worker():
     scheduled(on_lost=OnLost.FAIL)
     tick("default", NOON + MINUTE)
-    claim(worker(NOON, LEASE), ["default"], 10, NOON + MINUTE)
-    tick("default", NOON + 2 * MINUTE - SECOND)
+    claim(worker(NOON + MINUTE, LEASE), ["default"], 10, NOON + MINUTE)
+    tick("default", NOON + MINUTE + LEASE + SECOND)
     run = Run.objects.get()
     assert run.state == RunState.LOST
     assert "was not heard of until its lease ran out" in run.reason

@@ -23,7 +23,7 @@ def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> 
     that are skipped, or wait for their turn, keep no slot from those behind them.
 
     Raises:
-        LeaseLost: a heartbeat has found the holder's lease expired; it must sign on again.
+        LeaseLost: the holder's lease has expired; it must renew it, or sign on again.
     """
     won: list[Run] = []
     blocked: set[int] = set()
@@ -58,7 +58,7 @@ def _claim_batch(
         pks = _lock(using, queues, size, blocked, now)
         if not pks:
             return _Batch()
-        _lock_holder(using, holder)
+        _lock_holder(using, holder, now)
         settled = overlap.settle(using, _of_tasks_that_exist(using, pks[:size], now), free, now)
         overlap.skip(using, settled.skipped, now)
         _start(using, settled.starting, holder, now)
@@ -93,11 +93,15 @@ def _of_tasks_that_exist(using: str, pks: Sequence[int], now: datetime) -> list[
     return [runs[pk] for pk in pks if pk in runs and runs[pk].task is not None]
 
 
-def _lock_holder(using: str, holder: Process) -> None:
-    """Keep the holder on the books: nobody would rescue the runs of one that is not."""
-    kept = Process.objects.using(using).filter(pk=holder.pk).select_for_update()
+def _lock_holder(using: str, holder: Process, now: datetime) -> None:
+    """Keep the holder on the books, and its lease from being taken for expired.
+
+    Nobody would rescue the runs of one that is not on the books, and a heartbeat would at once
+    take those of one whose lease has run out, as that of a host that slept.
+    """
+    kept = Process.objects.using(using).alive(now).filter(pk=holder.pk).select_for_update()
     if not list(kept.values_list("pk")):
-        raise LeaseLost(f"{holder} is no longer on the books.")
+        raise LeaseLost(f"{holder} has lost its lease.")
 
 
 def _start(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> None:
