@@ -265,5 +265,14 @@ def test_what_is_typed_is_never_taken_for_a_tag():
     assert b"<script>" not in browser_of("view_task").get(OCCURRENCES, typed).content
 
 
-def test_occurrences_are_answered_only_to_who_may_look():
+def test_occurrences_are_answered_only_to_who_may_look_or_add():
     assert browser_of("view_run").get(OCCURRENCES).status_code == 403
+    assert browser_of("add_task").get(OCCURRENCES).status_code == 200
+
+
+def test_a_task_with_another_target_is_no_longer_shown_as_broken():
+    task = saved()
+    Task.objects.filter(pk=task.pk).update(target_path="tests.gone.now", target_error="gone")
+    post(browser_of_superuser(), page_of(task), target_path="tests.app.jobs.noop")
+    task.refresh_from_db()
+    assert (task.target_path, task.target_error) == ("tests.app.jobs.noop", "")

@@ -105,7 +105,7 @@ class TaskAdmin(TaskActions):
 
     def occurrences_view(self, request: HttpRequest) -> HttpResponse:
         """Answer, while somebody fills in the form, when the task would be due."""
-        if not self.has_view_permission(request):
+        if not (self.has_view_permission(request) or self.has_add_permission(request)):
             raise PermissionDenied
         return HttpResponse(upcoming_of_form(request.GET, display.now()))
 

@@ -24,6 +24,8 @@ from sisy.models.columns import (
 from sisy.models.run import Run
 from sisy.models.task_queries import TaskQuerySet
 
+TARGET_FIELDS = frozenset({"target_path", "target_pk"})
+
 
 class Task(TracksChanges, TaskColumns):
     """A callable, the schedule on which it repeats, and the policies under which it does.
@@ -257,6 +259,9 @@ class Task(TracksChanges, TaskColumns):
                 activation.plan_anew(self, using, clock.now(using))
             elif "iterations" in changed:
                 activation.recount(self, using, clock.now(using))
+            if changed & TARGET_FIELDS:
+                self.target_error = ""  # the new target was checked above
+                Task.objects.using(using).filter(pk=self.pk).update(target_error="")
             self.remember_once_committed(changed, using)
 
     def _insert(self, *, using: str, **options: Any) -> None:

@@ -3,6 +3,9 @@
 const TIMING = ["label", "schedule", "timezone", "start_running", "end_running"];
 const PAUSE = 250; // milliseconds without a keystroke
 
+const decides = (name) =>
+  TIMING.some((field) => name === field || name.startsWith(`${field}_`));
+
 document.addEventListener("DOMContentLoaded", () => {
   const shown = document.querySelector("[data-sisy-occurrences]");
   const form = shown?.closest("form");
@@ -13,16 +16,16 @@ document.addEventListener("DOMContentLoaded", () => {
 
   const refresh = async () => {
     const mine = ++newest;
-    const fields = [...new FormData(form)].filter(([name]) =>
-      TIMING.some((field) => name === field || name.startsWith(`${field}_`)));
+    const fields = [...new FormData(form)].filter(([name]) => decides(name));
     const address = `${shown.dataset.sisyOccurrences}?${new URLSearchParams(fields)}`;
     const answer = await fetch(address, { credentials: "same-origin" }).catch(() => null);
     if (answer?.ok && mine === newest) shown.innerHTML = await answer.text();
   };
 
-  form.addEventListener("input", () => {
+  form.addEventListener("input", ({ target }) => {
+    if (!decides(target.name)) return;
     clearTimeout(timer);
     timer = setTimeout(refresh, PAUSE);
   });
-  form.addEventListener("change", refresh);
+  form.addEventListener("change", ({ target }) => decides(target.name) && refresh());
 });
