@@ -151,6 +151,16 @@ def test_a_pause_stands_whoever_saves_a_new_schedule_meanwhile(now):
         assert (kept.schedule, kept.timezone) == ("*/30 * * * *", "Europe/London")
 
 
+def test_a_pause_in_the_middle_of_planning_anew_stands(now):
+    task = scheduled()
+    updating(schedule="*/30 * * * *")(task)
+    now.moment = NOON + SECOND
+    ticking = partial(tick, "default", now.moment)
+    _, paused = in_the_middle(ticking, read(task).pause, BEFORE_IT_WRITES_TASKS)
+    assert paused
+    assert (read(task).state, read(task).next_run) == (TaskState.PAUSED, None)
+
+
 def test_a_resumed_task_is_planned_from_then_on_whatever_ticked_meanwhile(now):
     for n in range(1, 11):
         now.moment = NOON + n * MINUTE

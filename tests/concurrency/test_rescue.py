@@ -115,6 +115,19 @@ def test_a_worker_that_claims_while_its_lease_is_taken_leaves_no_run_without_a_k
         Run.objects.all().delete()
 
 
+def test_a_lease_that_is_found_expired_in_the_middle_of_a_claim_is_not_taken_from_its_runs():
+    holder = worker(DUE, LEASE)
+    run = scheduled("0 * * * *").run_now()
+    claiming = partial(claim, holder, QUEUES, 1, DUE)
+    won, rescued = in_the_middle(claiming, rescuing(), BEFORE_IT_WRITES_RUNS)
+    assert won == [run]
+    if not rescued:  # by the next tick then
+        assert columns(won) == {(RunState.RUNNING, 1, 0, holder.pk)}
+        assert on_the_books(holder)
+        rescue_lost("default", EXPIRED)
+    assert columns(won) == {(RunState.WAITING, 1, 1, None)}
+
+
 def test_an_outcome_that_comes_with_the_rescue_ends_the_run_or_changes_nothing():
     for _ in range(15):
         runs = held_runs(worker(DUE, LEASE), 3)

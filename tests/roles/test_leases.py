@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError
 
-from sisy import clock
+from sisy import clock, doorbell
 from sisy.exceptions import LeaseLost
 from sisy.execution import Pool
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
@@ -25,9 +25,9 @@ def waiting_run():
 
 
 @contextmanager
-def at_work():
+def at_work(**options):
     """Run a worker in a thread of its own."""
-    worker = Worker()
+    worker = Worker(**options)
     thread = threading.Thread(target=lambda: asyncio.run(worker.run()))
     thread.start()
     try:
@@ -156,3 +156,34 @@ def test_a_run_that_the_pool_cannot_carry_out_fails_and_frees_its_slot(monkeypat
         wait_until(Run.objects.filter(pk=run.pk, state=RunState.FAILED).exists)
     run.refresh_from_db()
     assert run.reason == "Sisy: RuntimeError('a bug of ours')"
+
+
+class RecordingLayer:
+    """Rings for nobody, and remembers for which runs it should have."""
+
+    def __init__(self):
+        self.rings = []
+
+    async def send(self, channel, message):
+        self.rings.append(message["run"])
+
+    async def receive(self, channel):
+        await asyncio.Event().wait()
+
+
+def test_a_worker_that_is_full_wakes_another_one(monkeypatch):
+    layer = RecordingLayer()
+    first, second = waiting_run(), waiting_run()
+    monkeypatch.setattr(doorbell, "shared_layer", lambda: layer)
+    with at_work(concurrency=1):
+        wait_until(lambda: first.pk in layer.rings)
+        wait_until(Run.objects.filter(pk=second.pk, state=RunState.SUCCEEDED).exists)
+
+
+@pytest.mark.parametrize(("milliseconds", "wait"), [(0, 1.0), (300, 0.7), (999, 0.001)])
+def test_a_worker_that_nobody_rings_for_looks_just_behind_each_second(at_time, milliseconds, wait):
+    at_time(clock.now("default").replace(microsecond=milliseconds * 1000))
+    looks = [Worker()._seconds_to_next_look() for _ in range(50)]
+    assert wait + role.BEHIND_THE_SECOND <= min(looks)
+    assert max(looks) <= wait + role.BEHIND_THE_SECOND + role.JITTER
+    assert len(set(looks)) > 40

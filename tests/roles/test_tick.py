@@ -232,3 +232,13 @@ def test_pruning_leaves_alone_what_is_not_over():
     Run.objects.filter(pk=run.pk).update(finished_at=NOON - 100 * DAY)  # a retry that waits
     assert tick("default", NOON).pruned == 0
     assert Run.objects.exists()
+
+
+def test_an_occurrence_that_the_ledger_has_already_is_not_planned_again_and_stops_nothing():
+    known, other = scheduled(), scheduled()
+    Run.of(known, now=NOON, due_at=NOON + MINUTE, state=RunState.SUCCEEDED).save()
+    tick("default", NOON + MINUTE)
+    known.refresh_from_db()
+    assert (known.state, known.next_run) == (TaskState.ACTIVE, NOON + 2 * MINUTE)
+    assert [run.state for run in known.runs.all()] == [RunState.SUCCEEDED]
+    assert [run.state for run in other.runs.all()] == [RunState.WAITING]
