@@ -102,7 +102,7 @@ def test_a_worker_that_claims_while_its_lease_is_taken_leaves_no_run_without_a_k
 
         def claim_or_notice(holder=holder):
             try:
-                return claim(holder, QUEUES, 1, EXPIRED)
+                return claim(holder, QUEUES, 1, DUE)
             except LeaseLost:
                 return []
 

@@ -1,6 +1,7 @@
 """The heartbeat, step by step: when it beats, for what it rings, and how long it waits."""
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -143,20 +144,28 @@ async def test_it_beats_at_its_start_at_what_is_due_and_at_its_frequency(setting
     assert await beats_of(layer, channel) == [NOON + second * SECOND for second in seconds]
 
 
-async def test_a_layer_that_never_answers_holds_up_nothing(now, heartbeat, monkeypatch):
-    class FrozenLayer:
-        async def send(self, channel, message):
-            await asyncio.Event().wait()
+class FrozenLayer:
+    """Answers nobody until it thaws."""
 
-        async def group_send(self, group, message):
-            await asyncio.Event().wait()
+    def __init__(self):
+        self.has_thawed = threading.Event()
 
-    monkeypatch.setattr(doorbell, "get_channel_layer", FrozenLayer)
+    async def send(self, channel, message):
+        while not self.has_thawed.is_set():
+            await asyncio.sleep(0.01)
+
+    group_send = send
+
+
+async def test_a_layer_that_does_not_answer_holds_up_nothing(now, heartbeat, monkeypatch):
+    layer = FrozenLayer()
+    monkeypatch.setattr(doorbell, "get_channel_layer", lambda: layer)
     await saved("* * * * * *")
     async with asyncio.timeout(doorbell.PATIENCE - 1):
         for second in range(10):
             now.moment = NOON + second * SECOND
             await step(heartbeat)
+    layer.has_thawed.set()
     assert await due_moments() == [NOON + second * SECOND for second in range(1, 10)]
 
 
