@@ -119,6 +119,7 @@ def test_a_button_does_what_it_says_and_shows_the_task_again():
 def test_a_button_needs_a_post_a_permission_and_a_known_action():
     task = saved()
     address = f"/admin/sisy/task/{task.pk}/do"
+    assert browser_of("run_task").post(f"{address}/run_now/").status_code == 403
     browser = browser_of("view_task", "run_task")
     assert browser.get(f"{address}/run_now/").status_code == 403
     assert browser.post(f"{address}/pause/").status_code == 403

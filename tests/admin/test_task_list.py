@@ -139,3 +139,14 @@ def test_who_may_only_look_gets_no_actions():
     page = browser_of("view_task").get(TASKS)
     assert page.context["action_form"] is None
     assert "Add task" not in text_of(page)
+
+
+def test_a_state_of_another_version_is_shown_as_it_is():
+    task = saved("sweep", "* * * * *")
+    tick("default", NOON + timedelta(minutes=1))
+    Run.objects.update(state="dreaming")
+    Task.objects.filter(pk=task.pk).update(state="asleep")
+    browser = browser_of_superuser()
+    assert "asleep" in rows_of(browser.get(TASKS))[0]
+    assert "dreaming" in rows_of(browser.get(TASKS))[0]
+    assert browser.get(f"{TASKS}{task.pk}/change/").status_code == 200

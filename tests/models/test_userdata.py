@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sisy.models import Task
+from sisy.models import Task, task_with_callable
 from tests.app import jobs
 
 pytestmark = pytest.mark.django_db
@@ -86,3 +86,11 @@ def test_userdata_is_a_live_dict():
     task.userdata["deep"]["list"].append(2)
     task.save()
     assert Task.objects.get().userdata == {"n": 2, "deep": {"list": [1, 2]}}
+
+
+def test_values_that_only_python_calls_equal_are_changes():
+    task = task_with_callable(jobs.noop, userdata={"n": 1})
+    task.save()
+    task.userdata["n"] = True
+    task.save()
+    assert Task.objects.get(pk=task.pk).userdata["n"] is True

@@ -187,3 +187,17 @@ def test_a_worker_that_nobody_rings_for_looks_just_behind_each_second(at_time, m
     assert wait + role.BEHIND_THE_SECOND <= min(looks)
     assert max(looks) <= wait + role.BEHIND_THE_SECOND + role.JITTER
     assert len(set(looks)) > 40
+
+
+async def cancels_everything(message):
+    for task in asyncio.all_tasks():
+        task.cancel()
+    await asyncio.sleep(0)
+
+
+def test_a_function_that_cancels_all_tasks_of_its_loop_leaves_no_run_behind():
+    runs = [Run.objects.get(task=Task.run_once(fn)) for fn in (cancels_everything, jobs.arecord)]
+    over = Run.objects.filter(pk__in=[run.pk for run in runs]).exclude(finished_at=None)
+    with at_work():
+        wait_until(lambda: over.count() == 2)
+    assert Run.objects.get(pk=runs[0].pk).state == RunState.FAILED

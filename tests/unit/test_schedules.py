@@ -224,6 +224,22 @@ def test_from_sunday_to_sunday_is_every_day():
     assert Schedule("0 0 * * 0-7").upcoming(start, 8) == Schedule("@daily").upcoming(start, 8)
 
 
+@pytest.mark.parametrize(
+    ("expression", "plain"),
+    [
+        ("5,* * * * *", "* * * * *"),
+        ("0 1,* * * *", "0 * * * *"),
+        ("0 0 1,* * *", "0 0 * * *"),
+        ("0 0 * 1,* *", "0 0 * * *"),
+        ("0 0 * * 1,*", "0 0 * * *"),
+        ("0 0 * * * 1,*", "0 0 * * * *"),
+    ],
+)
+def test_a_star_in_a_list_is_every_value(expression, plain):
+    start = at("2026-05-05T12:10:00")
+    assert Schedule(expression).upcoming(start, 5) == Schedule(plain).upcoming(start, 5)
+
+
 def test_a_schedule_is_a_value():
     schedule = Schedule("0 12 * * *", "Europe/Berlin")
     assert pickle.loads(pickle.dumps(schedule)) == schedule

@@ -28,7 +28,8 @@ def test_a_schedule_is_put_into_words(expression, sentence):
 
 
 @pytest.mark.parametrize(
-    "expression", ["0 0 * * mon#1,mon#3", "0 0 15 * mon#2", "0 0 1,l * *", "0 0 * * L1,L5"]
+    "expression",
+    ["0 0 * * mon#1,mon#3", "0 0 15 * mon#2", "0 0 1,l * *", "0 0 * * L1,L5", "5,* * * * *"],
 )
 def test_what_would_be_put_wrongly_is_not_put_into_words(expression):
     assert in_words(Schedule(expression)) == ""

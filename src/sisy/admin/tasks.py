@@ -22,7 +22,7 @@ from sisy.admin.upcoming import upcoming, upcoming_of_form
 from sisy.models import Run, RunState, Task, TaskState
 
 NEWEST = ("pk", "state", "reason", "planned_at", "started_at")
-UNFIT_ACTIONS = {
+UNFIT_ACTIONS: dict[str, set[str]] = {
     TaskState.ACTIVE: {"resume"},
     TaskState.PAUSED: {"pause"},
     TaskState.BROKEN: {"pause", "resume"},
@@ -87,7 +87,7 @@ class TaskAdmin(TaskActions):
     ) -> HttpResponse:
         """Show a task, with buttons for what the user may do with it."""
         task = self.get_object(request, object_id)
-        unfit = UNFIT_ACTIONS[TaskState(task.state)] if task else set()
+        unfit = UNFIT_ACTIONS.get(task.state, set()) if task else set()
         own = self._own_actions(request)
         buttons = [
             (name, action.short_description) for name, action in own.items() if name not in unfit
@@ -98,7 +98,8 @@ class TaskAdmin(TaskActions):
     def action_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
         """Carry out an action for one task, and show it again."""
         action = self._own_actions(request).get(name)
-        if request.method != "POST" or action is None:
+        may_look = self.has_view_permission(request)
+        if request.method != "POST" or action is None or not may_look:
             raise PermissionDenied
         action(request, Task.objects.filter(pk=pk))
         return HttpResponseRedirect(reverse("admin:sisy_task_change", args=[pk]))
@@ -134,7 +135,7 @@ class TaskAdmin(TaskActions):
     def newest(self, task: Any) -> str:
         if task.newest_pk is None:
             return display.NOTHING
-        words = str(RunState(task.newest_state).label)
+        words = str(dict(RunState.choices).get(task.newest_state, task.newest_state))
         shown = display.state(task.newest_state, words, task.newest_reason)
         begun = display.moment(task.newest_started_at or task.newest_planned_at, display.now())
         return format_html("{} {}", run_link(task.newest_pk, shown), begun)

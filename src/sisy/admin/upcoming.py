@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -36,12 +37,16 @@ def upcoming_of_form(data: Mapping[str, str], now: datetime) -> SafeString:
     """
     form = TimingForm(data)
     form.is_valid()
-    typed = {name: _column(name).to_python(form.cleaned_data.get(name)) for name in form.fields}
+    typed = {name: _read(name, form.cleaned_data.get(name)) for name in form.fields}
     return upcoming(Task(**typed), now)
 
 
-def _column(name: str) -> Any:
-    return Task._meta.get_field(name)
+def _read(name: str, value: Any) -> Any:
+    column: Any = Task._meta.get_field(name)
+    try:
+        return column.to_python(value)
+    except ValidationError:
+        return None
 
 
 def upcoming(task: Task, now: datetime) -> SafeString:

@@ -31,18 +31,19 @@ def _plan_anew(using: str, tasks: QuerySet[Task], now: datetime, from_change: bo
     for start in range(0, len(pks), CHUNK):
         chunk = pks[start : start + CHUNK]
         try:
-            _start_anew(using, chunk, now, from_change)
+            _start_anew(using, tasks.filter(pk__in=chunk), now, from_change)
         except (OperationalError, InterfaceError):
             raise
         except Exception:  # noqa: BLE001 - one of them cannot even be read
             for pk in chunk:
-                carefully(using, pk, partial(_start_anew, using, [pk], now, from_change))
+                one = tasks.filter(pk=pk)
+                carefully(using, pk, partial(_start_anew, using, one, now, from_change))
     return len(pks)
 
 
-def _start_anew(using: str, pks: list[int], now: datetime, from_change: bool) -> None:
+def _start_anew(using: str, tasks: QuerySet[Task], now: datetime, from_change: bool) -> None:
+    """Start those of ``tasks`` that are still to be: another heartbeat may have done so."""
     with transaction.atomic(using=using):
-        tasks = Task.objects.using(using).active().filter(pk__in=pks)
         starts = []
         for task in tasks.select_for_update(skip_locked=True):
             changed_at = task.planned_from if from_change else None

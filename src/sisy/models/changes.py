@@ -8,6 +8,11 @@ from typing import Any, ClassVar, Self
 from django.db import models, transaction
 
 
+def _differ(stored: Any, value: Any) -> bool:
+    """Whether a value was changed; in JSON 1, 1.0 and true are three values, in Python one."""
+    return bool(stored != value or (isinstance(value, dict) and repr(stored) != repr(value)))
+
+
 class TracksChanges(models.Model):
     """A model that remembers what the database holds of its ``tracked`` columns.
 
@@ -43,7 +48,7 @@ class TracksChanges(models.Model):
         changed = frozenset(
             name
             for name, value in self.__dict__.items()
-            if name in self.tracked and (name not in stored or stored[name] != value)
+            if name in self.tracked and (name not in stored or _differ(stored[name], value))
         )
         uncommitted: frozenset[str] = self.__dict__.get("_uncommitted", frozenset())
         return changed | uncommitted

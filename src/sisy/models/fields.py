@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
@@ -35,7 +36,12 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
             return None
         if timezone.is_naive(moment):
             moment = timezone.make_aware(moment, timezone.get_default_timezone())
-        return moment.astimezone(UTC)
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise ValidationError(
+                f"{moment} lies at the edge of the calendar. Leave it out for no date."
+            ) from None
 
     def get_prep_value(self, value: Any) -> Any:
         # Skips DateTimeField's own: it knows USE_TZ projects only.

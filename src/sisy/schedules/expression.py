@@ -190,7 +190,8 @@ def _expand(
 
 def _croniter(texts: list[str], key: str) -> tuple[list[list[Any]], dict[int, set[Any]]]:
     values, nth = croniter.expand(" ".join(texts), hash_id=key.encode())
-    return values, nth  # type: ignore[return-value]
+    every = [["*"] if "*" in field else field for field in values]  # in a list, too: 1,*
+    return every, nth  # type: ignore[return-value]
 
 
 def _all(values: list[Any], limits: tuple[int, int]) -> list[int]:

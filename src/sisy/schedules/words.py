@@ -50,7 +50,8 @@ def _seconds_first(schedule: Schedule) -> str:
     texts = ALIASES.get(text, text).split()
     values = _values(schedule.fields)
     texts = [_plain(field, values[position]) for position, field in enumerate(texts)]
-    if _would_be_put_wrongly(days=texts[2], weekdays=texts[4]):
+    has_star_in_list = any("," in text and "*" in text.split(",") for text in texts)
+    if has_star_in_list or _would_be_put_wrongly(days=texts[2], weekdays=texts[4]):
         return ""
     if LAST_WEEKDAY.fullmatch(texts[4]):
         texts[4] = f"{texts[4][1:]}l"

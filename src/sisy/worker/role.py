@@ -97,6 +97,7 @@ class Worker:
             carrying_out = asyncio.create_task(self._carry_out(run))
             self._carrying_out.add(carrying_out)
             carrying_out.add_done_callback(self._carrying_out.discard)
+        self._claim_is_in_doubt = False
         self._more_may_wait = len(runs) == free
         if runs and self._more_may_wait:
             self._ring_on(runs[-1])
@@ -114,11 +115,9 @@ class Worker:
             self._hand_back_what_was_won_unheard()
         self._claim_is_in_doubt = True
         try:
-            runs = claim(self._lease.holder(), self.queues, free, clock.now(self.using))
+            return claim(self._lease.holder(), self.queues, free, clock.now(self.using))
         except LeaseLost:
-            runs = claim(self._lease.renew(), self.queues, free, clock.now(self.using))
-        self._claim_is_in_doubt = False
-        return runs
+            return claim(self._lease.renew(), self.queues, free, clock.now(self.using))
 
     def _hand_back_what_was_won_unheard(self) -> None:
         """A connection that broke after the commit leaves runs that nobody knows to be his."""
@@ -140,7 +139,7 @@ class Worker:
         """A run whose end we cannot tell must not keep its slot for ever."""
         try:
             return await self._pool.execute(run)
-        except Exception as error:  # noqa: BLE001 - the last border around user code
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the last border
             logger.exception("Run %s could not be carried out", run.pk)
             now = clock.last_known(self.using)
             return Outcome(
