@@ -1,6 +1,7 @@
 """Carries out one claimed run and returns an outcome; writes nothing to the database."""
 
 import asyncio
+import inspect
 import json
 import time
 import traceback
@@ -63,9 +64,7 @@ class Pool:
         now_running = _current(run)
         value = await asyncio.wrap_future(self._calling.submit(self._call(run, now_running)))
         if isinstance(value, Awaitable):
-            value = await asyncio.wrap_future(
-                self._awaiting.submit(_value_of(value, run, now_running))
-            )
+            value = await self._await(value, run, now_running)
         if isinstance(value, _Raised):
             columns = _failure(value.error, value.by_target)
         else:
@@ -81,6 +80,18 @@ class Pool:
         self._awaiting.close(TIME_TO_END)
         self._calling.close(TIME_TO_END)
         self._threads.join(TIME_TO_END)
+
+    async def _await(
+        self, awaitable: Awaitable[object], run: Run, now_running: current.CurrentRun
+    ) -> object:
+        going = self._awaiting.submit(_value_of(awaitable, run, now_running))
+        try:
+            return await asyncio.wrap_future(going)
+        finally:
+            if inspect.iscoroutine(awaitable) and (
+                inspect.getcoroutinestate(awaitable) == inspect.CORO_CREATED
+            ):
+                awaitable.close()  # it was cancelled before it began
 
     async def _call(self, run: Run, now_running: current.CurrentRun) -> object:
         current.variable.set(now_running)

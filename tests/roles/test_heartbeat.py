@@ -209,12 +209,15 @@ async def test_it_signs_off_when_it_ends(now):
     assert not await Process.objects.aexists()
 
 
+NOBODY = 10**9  # a key that no process has
+
+
 @sync_to_async
 def running_without_a_worker(**fields):
     task = task_with_callable(jobs.noop, schedule="0 0 1 1 *", **fields)
     task.save()
     return Run.objects.create(
-        task=task, state="running", attempt=1, holder_id=7, ready_at=NOON, planned_at=NOON
+        task=task, state="running", attempt=1, holder_id=NOBODY, ready_at=NOON, planned_at=NOON
     )
 
 

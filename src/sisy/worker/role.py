@@ -139,7 +139,9 @@ class Worker:
         """A run whose end we cannot tell must not keep its slot for ever."""
         try:
             return await self._pool.execute(run)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the last border
+        except (Exception, asyncio.CancelledError) as error:
+            if (run.pk, run.attempt) not in self._in_hand:
+                raise  # it was handed back, and the pool is closed
             logger.exception("Run %s could not be carried out", run.pk)
             now = clock.last_known(self.using)
             return Outcome(
