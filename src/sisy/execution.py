@@ -59,7 +59,11 @@ class Pool:
         self._awaiting = LoopThread("sisy-run-async")
 
     async def execute(self, run: Run) -> Outcome:
-        """Return how ``run`` ended; raises nothing, whatever the function does."""
+        """Return how ``run`` ended, whatever the function raises.
+
+        Raises:
+            CancelledError: the pool was closed, or a function cancelled all tasks of its loop.
+        """
         started_at = self._now()
         now_running = _current(run)
         value = await asyncio.wrap_future(self._calling.submit(self._call(run, now_running)))

@@ -67,15 +67,15 @@ class TaskActions(ModelAdmin):
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         """Whether the user may run tasks now."""
-        return _may(request, "sisy.run_task")
+        return may(request, "sisy.run_task")
 
     def has_pause_permission(self, request: HttpRequest) -> bool:
         """Whether the user may pause and resume tasks."""
-        return _may(request, "sisy.pause_task")
+        return may(request, "sisy.pause_task")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Whether the user may cancel waiting runs."""
-        return _may(request, "sisy.cancel_run")
+        return may(request, "sisy.cancel_run")
 
     def _log(self, request: HttpRequest, tasks: list[Task], message: str) -> None:
         for task in tasks:
@@ -86,6 +86,7 @@ class TaskActions(ModelAdmin):
         self.message_user(request, done % count, level)
 
 
-def _may(request: HttpRequest, permission: str) -> bool:
+def may(request: HttpRequest, permission: str) -> bool:
+    """Whether the user has a permission."""
     user: Any = request.user
     return bool(user.has_perm(permission))

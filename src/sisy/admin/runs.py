@@ -15,6 +15,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from sisy.admin import display
+from sisy.admin.actions import may
 from sisy.admin.recent import run_link
 from sisy.models import Run
 
@@ -63,8 +64,7 @@ class RunAdmin(ModelAdmin):
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Whether the user may cancel waiting runs."""
-        user: Any = request.user
-        return bool(user.has_perm("sisy.cancel_run"))
+        return may(request, "sisy.cancel_run")
 
     @admin.action(description=_("Cancel those that wait"), permissions=["cancel"])
     def cancel_waiting(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from calendar import monthrange
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 
 from sisy.schedules.expression import DayRule, Fields
@@ -10,8 +10,6 @@ from sisy.schedules.expression import DayRule, Fields
 RAREST = 41
 """Years within which anything that matches at all does so: 29 February falls on each weekday
 within 40 years, even across a year such as 2100 that is no leap year."""
-
-DAY = timedelta(days=1)
 
 
 @lru_cache(maxsize=8192)
