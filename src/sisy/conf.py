@@ -44,11 +44,17 @@ class Settings:
     missed_limit: int = 100
     """How many missed occurrences ``missed="all"`` catches up at most; 1 to 10000."""
 
+    buffer_limit: int = 100
+    """How many runs of a task ``overlap="buffer_all"`` lets wait at most; 1 to 10000."""
+
     lost_limit: int = 3
     """How many times a run that is lost with its worker is run again; 0 to 100."""
 
     history_days: float = 30
     """Finished runs are deleted from the ledger after this many days; 0 keeps them for ever."""
+
+    history_runs: int = 100_000
+    """Of each task, so many ended runs are kept at most; 0 keeps any number."""
 
     callables: tuple[str, ...] = ()
     """Dotted paths that people may choose in the admin, beside those that tasks call already."""
@@ -67,8 +73,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "poll_interval": (0.05, 60),
     "lease_seconds": (5, 3600),
     "missed_limit": (1, 10_000),
+    "buffer_limit": (1, 10_000),
     "lost_limit": (0, 100),
     "history_days": (0, 36_500),
+    "history_runs": (0, 1_000_000_000),
 }
 
 

@@ -108,7 +108,12 @@ REFUSALS = [
         "missed must be one of 'latest', 'all', 'skip', not 'lates'. Did you mean 'latest'?",
     ),
     ("missed", None, "missed must be one of 'latest', 'all', 'skip', not None."),
-    ("overlap", "wait", "overlap must be one of 'skip', 'allow', not 'wait'."),
+    (
+        "overlap",
+        "buffer_al",
+        "overlap must be one of 'skip', 'allow', 'buffer_one', 'buffer_all', 'cancel_other', "
+        "'terminate_other', not 'buffer_al'. Did you mean 'buffer_all'?",
+    ),
     (
         "on_lost",
         "fial",

@@ -70,9 +70,9 @@ def test_runs_that_outlast_the_grace_period_are_handed_to_another_worker(site):
     site.accepted.append(LEFT_OPEN)
     first = worker(site, "--grace", "0.5")
     runs = [in_hand_of(first, 5, fn) for fn in (jobs.sleeps, jobs.asleeps)]
-    second = worker(site)
     assert first.stop() == 0
     assert "Handed back 2 runs that were still going" in first.output
+    second = worker(site)
     for run in runs:
         assert ends(run).state == RunState.SUCCEEDED
         assert (run.attempt, run.times_lost) == (1, 0)

@@ -38,6 +38,8 @@ class Origin(models.TextChoices):
     SCHEDULE = "schedule", _("schedule")
     ONCE = "once", _("run once")
     PERSON = "person", _("run now")
+    RETRY = "retry", _("retry")
+    BACKFILL = "backfill", _("backfill")
 
 
 class Missed(models.TextChoices):
@@ -53,6 +55,10 @@ class Overlap(models.TextChoices):
 
     SKIP = "skip", _("skip the new run")
     ALLOW = "allow", _("run both")
+    BUFFER_ONE = "buffer_one", _("let one wait for its turn")
+    BUFFER_ALL = "buffer_all", _("let all wait for their turn")
+    CANCEL_OTHER = "cancel_other", _("ask the running one to end")
+    TERMINATE_OTHER = "terminate_other", _("force the running one to end")
 
 
 class OnLost(models.TextChoices):

@@ -97,6 +97,19 @@ class TaskColumns(models.Model):
         help_text=_("Start up to this much later, always by as much for the same occurrence."),
     )
 
+    history_days = models.PositiveIntegerField(
+        _("days of history"),
+        null=True,
+        blank=True,
+        help_text=_("How long ended runs are kept; empty for what SISY_HISTORY_DAYS says."),
+    )
+    history_runs = models.PositiveIntegerField(
+        _("runs of history"),
+        null=True,
+        blank=True,
+        help_text=_("How many ended runs are kept; empty for what SISY_HISTORY_RUNS says."),
+    )
+
     state = models.CharField(
         _("state"), max_length=20, choices=TaskState, default=TaskState.ACTIVE, editable=False
     )
@@ -117,6 +130,12 @@ class TaskColumns(models.Model):
         help_text=_("When its timing was last changed; nothing before that is planned."),
     )
     runs_planned = models.PositiveBigIntegerField(_("runs so far"), default=0, editable=False)
+    pruned = models.JSONField(
+        _("pruned runs"),
+        default=dict,
+        editable=False,
+        help_text=_("How many occurrences have left the ledger, by the state of their runs."),
+    )
     planned_as = models.TextField(_("planned as"), default="", editable=False)
     created_at = MomentField(_("created"), null=True, editable=False)
 
@@ -134,6 +153,7 @@ SCHEDULER_FIELDS = frozenset(
         "mark",
         "planned_from",
         "runs_planned",
+        "pruned",
         "planned_as",
         "created_at",
     }

@@ -36,6 +36,12 @@ class Process(models.Model):
     slots = models.PositiveIntegerField(_("slots"), default=0)
     started_at = MomentField(_("started"))
     lease_until = MomentField(_("lease until"), db_index=True)
+    end_reason = models.CharField(
+        _("end"),
+        max_length=200,
+        blank=True,
+        help_text=_("What whoever started it saw of its end."),
+    )
 
     objects: ClassVar[models.Manager["Process"]] = models.Manager.from_queryset(ProcessQuerySet)()
 

@@ -135,6 +135,30 @@ class Run(models.Model):
         db_constraint=False,
         db_index=False,
     )
+    stands_for = MomentField(
+        _("stands for"),
+        null=True,
+        blank=True,
+        help_text=_("The occurrence that a retry or a backfill makes good."),
+    )
+    retry_of = models.ForeignKey(
+        "self",
+        verbose_name=_("retry of"),
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
+    cancel_asked_at = MomentField(
+        _("cancel asked"),
+        null=True,
+        blank=True,
+        help_text=_("When somebody asked for the end of the run while it was going."),
+    )
+    cancel_by_force = models.BooleanField(_("by force"), default=False)
+    cancel_reason = models.CharField(_("cancel reason"), max_length=500, blank=True)
     result = models.JSONField(_("return value"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)
 

@@ -134,12 +134,22 @@ def _label(task: "Task") -> None:
         raise ValueError(f"label must be a text of 1 to 255 characters, not {task.label!r:.80}.")
 
 
-def _queue(task: "Task") -> None:
-    if not isinstance(task.queue, str) or not QUEUE_NAME.fullmatch(task.queue):
+def queue_name(name: Any) -> str:
+    """Return ``name`` if a queue can have it.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not isinstance(name, str) or not QUEUE_NAME.fullmatch(name):
         raise ValueError(
             "queue must be 1 to 60 ASCII letters, digits, hyphens, underscores or full stops, "
-            f"not {task.queue!r:.80}."
+            f"not {name!r:.80}."
         )
+    return name
+
+
+def _queue(task: "Task") -> None:
+    queue_name(task.queue)
 
 
 def _backoff(task: "Task") -> None:
@@ -200,6 +210,8 @@ CHECKS: dict[str, Callable[["Task"], None]] = {
     "missed_window": _span("missed_window", empty=True),
     "overlap": _choice("overlap", Overlap),
     "on_lost": _choice("on_lost", OnLost),
+    "history_days": _whole("history_days", 0, 36_500, empty=True),
+    "history_runs": _whole("history_runs", 0, 1_000_000_000, empty=True),
     "max_attempts": _whole("max_attempts", 1, 1000),
     "retry_backoff": _backoff,
     "retry_delay": _span("retry_delay", empty=False),

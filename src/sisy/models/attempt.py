@@ -1,0 +1,37 @@
+"""The attempts of a run that did not end it: why it was carried out once more."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from sisy.models.choices import RunState
+from sisy.models.fields import MomentField
+from sisy.models.run import Run
+
+
+class Attempt(models.Model):
+    """An attempt that failed or was lost, and after which the run waited again.
+
+    How the last attempt ended stands on the run itself.
+    """
+
+    run = models.ForeignKey(
+        Run, verbose_name=_("run"), on_delete=models.CASCADE, related_name="attempts"
+    )
+    number = models.PositiveIntegerField(_("attempt"))
+    state = models.CharField(_("state"), max_length=20, choices=RunState)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    error = models.TextField(_("error"), blank=True)
+    worker = models.CharField(_("worker"), max_length=300, blank=True)
+    started_at = MomentField(_("started"), null=True)
+    finished_at = MomentField(_("finished"))
+
+    class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "number"], name="sisy_attempt_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.state}"

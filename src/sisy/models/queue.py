@@ -1,0 +1,52 @@
+"""What is known of a queue beside the runs in it: whether it is paused."""
+
+from typing import ClassVar
+
+from django.db import models, router
+from django.utils.translation import gettext_lazy as _
+
+from sisy import clock
+from sisy.models.fields import MomentField
+from sisy.models.validation import queue_name
+
+
+class QueueQuerySet(models.QuerySet["Queue"]):
+    def paused(self) -> "QueueQuerySet":
+        """Those of which no worker takes runs."""
+        return self.exclude(paused_at=None)
+
+    def pause(self, name: str, reason: str = "") -> bool:
+        """Let no worker take further runs of a queue; return whether it was not paused yet.
+
+        Runs that are going go on. Planning goes on, too: what falls due waits.
+
+        Raises:
+            ValueError: no queue can have that name.
+        """
+        using = router.db_for_write(Queue)
+        self.using(using).get_or_create(name=queue_name(name))
+        columns = {"paused_at": clock.now(using), "pause_reason": reason[:500]}
+        return bool(self.using(using).filter(name=name, paused_at=None).update(**columns))
+
+    def resume(self, name: str) -> bool:
+        """Let workers take the runs of a queue again; return whether it was paused."""
+        paused = self.using(router.db_for_write(Queue)).paused().filter(name=name)
+        return bool(paused.update(paused_at=None, pause_reason=""))
+
+
+class Queue(models.Model):
+    """A queue that was paused at some time; others need no row."""
+
+    name = models.CharField(_("name"), max_length=60, unique=True)
+    paused_at = MomentField(_("paused"), null=True, blank=True)
+    pause_reason = models.CharField(_("reason"), max_length=500, blank=True)
+
+    objects: ClassVar[models.Manager["Queue"]] = models.Manager.from_queryset(QueueQuerySet)()
+
+    class Meta:
+        verbose_name = _("queue")
+        verbose_name_plural = _("queues")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
