@@ -7,3 +7,6 @@ from django.dispatch import Signal
 
 runs_waiting = Signal()
 """Runs that somebody asked for were committed. Sent with ``runs``: a list of `Run`."""
+
+cancel_asked = Signal()
+"""Runs that go on were asked to end, and that was committed. Sent with ``pks``: their keys."""

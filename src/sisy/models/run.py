@@ -1,8 +1,7 @@
 """The ledger: one row for each occurrence, and for each run that somebody asked for."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -12,57 +11,10 @@ from sisy.callables import Target
 from sisy.models.choices import LIVE_STATES, Origin, RunState
 from sisy.models.fields import MomentField
 from sisy.models.process import Process
+from sisy.models.run_queries import RunQuerySet
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
-
-
-class RunQuerySet(models.QuerySet["Run"]):
-    def waiting(self) -> Self:
-        """Those that no worker has taken yet."""
-        return self.filter(state=RunState.WAITING)
-
-    def running(self) -> Self:
-        """Those that a worker carries out."""
-        return self.filter(state=RunState.RUNNING)
-
-    def live(self) -> Self:
-        """Those that are not over: waiting or running."""
-        return self.filter(state__in=LIVE_STATES)
-
-    def without_task(self) -> Self:
-        """Those whose task was deleted."""
-        return self.filter(task=None)
-
-    def ready(self, now: datetime) -> Self:
-        """Those that a worker may take at ``now``, in the order in which it should."""
-        return self.waiting().filter(ready_at__lte=now).order_by("-priority", "ready_at", "id")
-
-    def cancel_waiting(self, reason: str, now: datetime) -> int:
-        """Call off those that no worker has taken, and return how many they were."""
-        return self.waiting().update(state=RunState.CANCELLED, reason=reason, finished_at=now)
-
-    def lock(self) -> list[int]:
-        """Lock them until the transaction ends, and return their keys.
-
-        Whoever changes several runs at once that others change, too, locks them first: always in
-        the order of their keys, so that no two wait for each other.
-        """
-        locked = self.order_by("pk").select_for_update()
-        return list(locked.values_list("pk", flat=True))
-
-    def held(self, runs: Iterable["Run"]) -> Self:
-        """Those of ``runs`` that still belong to the holder and the attempt that ``runs`` name.
-
-        The fence: a worker whose lease was taken over changes nothing through it.
-        """
-        holdings: dict[tuple[int | None, int], list[int]] = {}
-        for run in runs:
-            holdings.setdefault((run.holder_id, run.attempt), []).append(run.pk)
-        fence = Q(pk__in=[])
-        for (holder, attempt), pks in holdings.items():
-            fence |= Q(pk__in=pks, holder=holder, attempt=attempt)
-        return self.running().filter(fence)
 
 
 class Run(models.Model):

@@ -8,11 +8,12 @@ from django.db import transaction
 from django.db.models import F
 
 from sisy.exceptions import LeaseLost
-from sisy.models import Process, Run, RunState
-from sisy.worker import overlap
+from sisy.models import Process, Queue, Run, RunState
+from sisy.worker.settling import settle
 
 MANY = 200
 MOST_BATCHES = 50
+TRIES = 3  # further looks at what another worker decides upon just now, before leaving it to him
 
 
 def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> list[Run]:
@@ -25,15 +26,26 @@ def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> 
     Raises:
         LeaseLost: the holder's lease has expired; it must renew it, or sign on again.
     """
+    queues = _open(holder._state.db or "default", queues)
     won: list[Run] = []
-    blocked: set[int] = set()
+    blocked: set[int | None] = set()
+    tries = 0
     for size in (limit, *[MANY] * MOST_BATCHES):
         batch = _claim_batch(holder, queues, limit - len(won), size, blocked, now)
         won += batch.starting
         blocked |= batch.blocked
-        if batch.is_last or len(won) == limit:
+        if batch.contended and tries == TRIES:
+            blocked |= batch.contended
+        tries += bool(batch.contended)
+        if len(won) == limit or (batch.is_last and not batch.contended - blocked):
             break
     return won
+
+
+def _open(using: str, queues: Sequence[str]) -> list[str]:
+    """Return those of ``queues`` that nobody has paused."""
+    paused = set(Queue.objects.using(using).paused().values_list("name", flat=True))
+    return [queue for queue in queues if queue not in paused]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +54,7 @@ class _Batch:
 
     starting: list[Run] = field(default_factory=list)
     blocked: frozenset[int] = frozenset()
+    contended: frozenset[int | None] = frozenset()
     is_last: bool = True
 
 
@@ -50,7 +63,7 @@ def _claim_batch(
     queues: Sequence[str],
     free: int,
     size: int,
-    blocked: Collection[int],
+    blocked: Collection[int | None],
     now: datetime,
 ) -> _Batch:
     using = holder._state.db or "default"
@@ -59,16 +72,19 @@ def _claim_batch(
         if not pks:
             return _Batch()
         _lock_holder(using, holder, now)
-        settled = overlap.settle(using, _of_tasks_that_exist(using, pks[:size], now), free, now)
-        overlap.skip(using, settled.skipped, now)
+        runs = _of_tasks_that_exist(using, pks[:size], now)
+        settled = settle(using, runs, queues, free, now)
         _start(using, settled.starting, holder, now)
     return _Batch(
-        starting=settled.starting, blocked=frozenset(settled.blocked), is_last=len(pks) < size
+        starting=settled.starting,
+        blocked=frozenset(settled.blocked),
+        contended=frozenset(settled.contended),
+        is_last=len(pks) < size,
     )
 
 
 def _lock(
-    using: str, queues: Sequence[str], size: int, blocked: Collection[int], now: datetime
+    using: str, queues: Sequence[str], size: int, blocked: Collection[int | None], now: datetime
 ) -> list[int]:
     """Lock the first runs of each queue, and return the keys of all in the order of their turn.
 

@@ -1,0 +1,93 @@
+"""How runs are looked up, locked and called off many at a time."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from django.db import models, transaction
+from django.db.models import Q
+
+from sisy import signals
+from sisy.models.choices import LIVE_STATES, RunState
+
+if TYPE_CHECKING:
+    from sisy.models.run import Run
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def waiting(self) -> Self:
+        """Those that no worker has taken yet."""
+        return self.filter(state=RunState.WAITING)
+
+    def running(self) -> Self:
+        """Those that a worker carries out."""
+        return self.filter(state=RunState.RUNNING)
+
+    def live(self) -> Self:
+        """Those that are not over: waiting or running."""
+        return self.filter(state__in=LIVE_STATES)
+
+    def without_task(self) -> Self:
+        """Those whose task was deleted."""
+        return self.filter(task=None)
+
+    def ready(self, now: datetime) -> Self:
+        """Those that a worker may take at ``now``, in the order in which it should."""
+        return self.waiting().filter(ready_at__lte=now).order_by("-priority", "ready_at", "id")
+
+    def cancel_waiting(self, reason: str, now: datetime) -> int:
+        """Call off those that no worker has taken, and return how many they were."""
+        return self.waiting().update(state=RunState.CANCELLED, reason=reason, finished_at=now)
+
+    def cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> int:
+        """Call off those that wait, and ask those that go on to end; return how many they were.
+
+        What was asked to end goes on until its function has noticed, or is killed: see
+        `ask_to_cancel`.
+        """
+        with transaction.atomic(using=self.db):
+            chosen = self.model._default_manager.using(self.db).filter(pk__in=self.live().lock())
+            return chosen.cancel_waiting(reason, now) + len(
+                chosen.ask_to_cancel(reason, now, by_force=by_force)
+            )
+
+    def ask_to_cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> list[int]:
+        """Ask those that go on to end; return the keys of those that were not asked before.
+
+        The request stands on the row. Their workers see it within a second: an async function is
+        cancelled, ``current_run().check()`` raises in a plain one. With ``by_force``, the process
+        of a run in a pool of processes is killed.
+        """
+        asked_less = Q(cancel_asked_at=None)
+        if by_force:
+            asked_less |= Q(cancel_by_force=False)
+        pks = self.running().filter(asked_less).lock()
+        going = self.model._default_manager.using(self.db).running().filter(pk__in=pks)
+        going.update(cancel_asked_at=now, cancel_by_force=by_force, cancel_reason=reason[:500])
+        if pks:
+            announce = partial(signals.cancel_asked.send_robust, sender=self.model, pks=pks)
+            transaction.on_commit(announce, using=self.db, robust=True)
+        return pks
+
+    def lock(self) -> list[int]:
+        """Lock them until the transaction ends, and return their keys.
+
+        Whoever changes several runs at once that others change, too, locks them first: always in
+        the order of their keys, so that no two wait for each other.
+        """
+        locked = self.order_by("pk").select_for_update()
+        return list(locked.values_list("pk", flat=True))
+
+    def held(self, runs: Iterable["Run"]) -> Self:
+        """Those of ``runs`` that still belong to the holder and the attempt that ``runs`` name.
+
+        The fence: a worker whose lease was taken over changes nothing through it.
+        """
+        holdings: dict[tuple[int | None, int], list[int]] = {}
+        for run in runs:
+            holdings.setdefault((run.holder_id, run.attempt), []).append(run.pk)
+        fence = Q(pk__in=[])
+        for (holder, attempt), pks in holdings.items():
+            fence |= Q(pk__in=pks, holder=holder, attempt=attempt)
+        return self.running().filter(fence)

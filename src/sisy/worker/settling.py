@@ -1,0 +1,161 @@
+"""Settles which waiting runs start, and writes down what becomes of those that do not."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import F, Q
+
+from sisy import conf
+from sisy.models import Origin, Overlap, Run, RunState, Task, TaskState
+from sisy.worker.overlap import Going, Verdict, decide
+
+MOST_LIVE = 2000  # runs of tasks that go on or wait, looked at together
+
+
+@dataclass(slots=True)
+class Settled:
+    """What becomes of some runs that wait.
+
+    Attributes:
+        starting: those that begin now.
+        blocked: the tasks whose runs go on waiting for their turn.
+        contended: the tasks over which another worker decides just now.
+    """
+
+    starting: list[Run] = field(default_factory=list)
+    blocked: set[int] = field(default_factory=set)
+    contended: set[int | None] = field(default_factory=set)
+
+
+def settle(
+    using: str, runs: Sequence[Run], queues: Sequence[str], free: int, now: datetime
+) -> Settled:
+    """Settle ``runs``, which the caller has locked, in their order until ``free`` of them start.
+
+    Of a task whose runs may overlap, each starts. Of any other, all that wait are settled
+    together. Whoever does so holds the lock on the task, so that no two workers find that nothing
+    of it goes on.
+    """
+    alone = {run.task.pk for run in runs if run.task and not _may_overlap(run.task)}
+    tasks = _lock_tasks(using, alone)
+    live = _live_runs(using, tasks, queues, now)
+    settled = Settled()
+    verdicts: dict[int | None, Verdict] = {}
+    for run in runs:
+        pk = run.task_id
+        if len(settled.starting) == free:
+            break
+        if _may_overlap(tasks.get(pk, run.task)):
+            settled.starting.append(run)
+        elif pk not in live:
+            settled.contended.add(pk)
+        elif pk not in verdicts:
+            verdicts[pk] = verdict = _verdict(tasks[pk], live[pk], now)
+            settled.starting += [] if verdict.starting is None else [verdict.starting]
+    locked = {run.pk for run in runs}
+    locked |= _lock_waiting(using, verdicts.values(), locked)
+    for pk, verdict in verdicts.items():
+        _write(using, tasks[pk], verdict, locked, settled, now)
+    return settled
+
+
+def _may_overlap(task: Task | None) -> bool:
+    return task is not None and task.overlap == Overlap.ALLOW
+
+
+def _lock_tasks(using: str, pks: Collection[int]) -> dict[int | None, Task]:
+    if not pks:
+        return {}
+    tasks = Task.objects.using(using).filter(pk__in=pks).order_by("pk")
+    return {task.pk: task for task in tasks.select_for_update(skip_locked=True)}
+
+
+@dataclass(slots=True)
+class _Live:
+    """The runs of a task that go on, and those that are ready to, both oldest first."""
+
+    going: list[Going] = field(default_factory=list)
+    waiting: list[Run] = field(default_factory=list)
+
+
+def _live_runs(
+    using: str, tasks: Mapping[int | None, Task], queues: Sequence[str], now: datetime
+) -> dict[int | None, _Live]:
+    alone = [pk for pk, task in tasks.items() if not _may_overlap(task)]
+    if not alone:
+        return {}
+    ready = Q(state=RunState.WAITING, queue__in=queues, ready_at__lte=now)
+    runs = Run.objects.using(using).filter(ready | Q(state=RunState.RUNNING), task__in=alone)
+    running_first = runs.order_by("state", "ready_at", "pk")
+    live: dict[int | None, _Live] = defaultdict(_Live)
+    for run in running_first[:MOST_LIVE]:
+        if run.state == RunState.RUNNING:
+            live[run.task_id].going.append(Going.of(run, run.started_at or now))
+        else:
+            run.task = tasks[run.task_id]  # as it is now that what ran before has ended
+            live[run.task_id].waiting.append(run)
+    return live
+
+
+def _verdict(task: Task, live: _Live, now: datetime) -> Verdict:
+    limit = conf.get_settings().buffer_limit
+    return decide(task.overlap, live.waiting, live.going, limit, now)
+
+
+def _lock_waiting(using: str, verdicts: Iterable[Verdict], locked: Collection[int]) -> set[int]:
+    """Lock what is decided upon and still waits, but for what another worker has locked."""
+    decided = {run.pk for verdict in verdicts for run in verdict.decided()}
+    if not decided - set(locked):
+        return set()
+    waiting = Run.objects.using(using).waiting().filter(pk__in=decided.difference(locked))
+    return set(
+        waiting.order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True)
+    )
+
+
+def _write(
+    using: str,
+    task: Task,
+    verdict: Verdict,
+    locked: Collection[int],
+    settled: Settled,
+    now: datetime,
+) -> None:
+    """Write a verdict down, unless another worker has locked the run that is to start."""
+    starting = verdict.starting
+    if starting is not None and starting.pk not in locked:
+        settled.starting.remove(starting)
+        settled.contended.add(task.pk)
+        return
+    if verdict.waiting:
+        settled.blocked.add(task.pk)
+    _skip(using, task, [one for one in verdict.skipped if one[0].pk in locked], now)
+    if verdict.ending:
+        reason = f"Run {verdict.successor} of the task took its place."
+        by_force = task.overlap == Overlap.TERMINATE_OTHER
+        runs = Run.objects.using(using).filter(pk__in=verdict.ending)
+        runs.ask_to_cancel(reason, now, by_force=by_force)
+
+
+def _skip(using: str, task: Task, skipped: Sequence[tuple[Run, int, str]], now: datetime) -> None:
+    """Write down what was skipped, and that it does not count as an iteration."""
+    alike: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for run, blocked_by, reason in skipped:
+        alike[blocked_by, reason].append(run.pk)
+    for (blocked_by, reason), pks in alike.items():
+        Run.objects.using(using).filter(pk__in=pks).update(
+            state=RunState.SKIPPED, reason=reason, blocked_by=blocked_by, finished_at=now
+        )
+    count = sum(run.origin == Origin.SCHEDULE for run, _, _ in skipped)
+    if count:
+        _give_iterations_back(using, task, count)
+
+
+def _give_iterations_back(using: str, task: Task, count: int) -> None:
+    """What is skipped does not count: a task that it had used up goes on."""
+    tasks = Task.objects.using(using).filter(pk=task.pk)
+    tasks.filter(runs_planned__gte=count).update(runs_planned=F("runs_planned") - count)
+    retired_by_count = Q(state=TaskState.RETIRED, iterations__isnull=False)
+    tasks.filter(retired_by_count).update(state=TaskState.ACTIVE, next_run=None)
