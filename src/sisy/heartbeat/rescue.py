@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, OuterRef
 
-from sisy import conf
 from sisy.log import logger
-from sisy.models import OnLost, Process, Role, Run, RunState
+from sisy.models import Process, Role, Run
+from sisy.models.losing import settle_lost
 
 
 def rescue_lost(using: str, now: datetime) -> list[Run]:
@@ -19,7 +19,7 @@ def rescue_lost(using: str, now: datetime) -> list[Run]:
             if list(expired.select_for_update(skip_locked=True)):
                 held = Run.objects.using(using).running().filter(holder=process.pk)
                 reason = f"Its worker, {process}, was not heard of until its lease ran out"
-                again, given_up = _settle(using, held.lock(), reason, now)
+                again, given_up = settle_lost(using, held.lock(), reason, now)
                 process.leave()
                 rescued += again
                 if process.role == Role.WORKER or again or given_up:
@@ -36,38 +36,11 @@ def rescue_orphans(using: str, now: datetime) -> list[Run]:
     with transaction.atomic(using=using):
         orphans = Run.objects.using(using).running().filter(~Exists(holder))
         reason = "Its worker is not on the books"
-        again, given_up = _settle(using, orphans.lock(), reason, now)
+        again, given_up = settle_lost(using, orphans.lock(), reason, now)
     if again or given_up:
         _log("A worker that is not on the books", again, given_up)
     return again
 
 
-def _settle(using: str, pks: list[int], reason: str, now: datetime) -> tuple[list[Run], list[Run]]:
-    """Let runs wait again, or record them as lost; return both."""
-    lost = list(Run.objects.using(using).filter(pk__in=pks).select_related("task"))
-    again = [run for run in lost if _runs_again(run)]
-    given_up = [run for run in lost if run not in again]
-    ledger = Run.objects.using(using)
-    ledger.held(again).update(
-        state=RunState.WAITING,
-        holder=None,
-        times_lost=F("times_lost") + 1,
-        reason=f"{reason}; run again."[:500],
-    )
-    ledger.held(given_up).update(
-        state=RunState.LOST,
-        times_lost=F("times_lost") + 1,
-        finished_at=now,
-        reason=f"{reason}."[:500],
-    )
-    return again, given_up
-
-
 def _log(who: str, again: list[Run], given_up: list[Run]) -> None:
     logger.warning("%s is gone: %d runs wait again, %d are lost", who, len(again), len(given_up))
-
-
-def _runs_again(run: Run) -> bool:
-    if run.task is None or run.task.on_lost == OnLost.FAIL:
-        return False
-    return run.times_lost < conf.get_settings().lost_limit

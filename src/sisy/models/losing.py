@@ -1,0 +1,90 @@
+"""What becomes of runs whose worker died while it carried them out."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db.models import F
+
+from sisy import conf
+from sisy.models.attempt import Attempt
+from sisy.models.choices import OnLost, RunState
+from sisy.models.run import Run
+
+
+def settle_lost(
+    using: str, pks: Sequence[int], reason: str, now: datetime
+) -> tuple[list[Run], list[Run]]:
+    """Let runs that were lost wait again, or end them; return both, as they were found.
+
+    Call it in the transaction in which `RunQuerySet.lock` gave their keys, so that their worker,
+    if it lives after all, does not end them meanwhile.
+
+    Args:
+        reason: what happened to whoever carried them out, as a sentence without its full stop.
+    """
+    lost = list(Run.objects.using(using).running().filter(pk__in=pks).select_related("task"))
+    again: list[Run] = []
+    ended: dict[tuple[RunState, str], list[Run]] = {}
+    for run in lost:
+        end = _end(run)
+        if end is None:
+            again.append(run)
+        else:
+            ended.setdefault(end, []).append(run)
+    _wait_again(using, again, reason, now)
+    for (state, why), runs in ended.items():
+        Run.objects.using(using).held(runs).update(
+            state=state,
+            times_lost=F("times_lost") + 1,
+            finished_at=now,
+            reason=_joined(reason, why),
+        )
+    return again, [run for runs in ended.values() for run in runs]
+
+
+def _wait_again(using: str, runs: Sequence[Run], reason: str, now: datetime) -> None:
+    """Let runs wait for their next attempt, and keep what became of this one."""
+    Attempt.objects.using(using).bulk_create(
+        [
+            Attempt(
+                run=run,
+                number=run.attempt,
+                state=RunState.LOST,
+                reason=_joined(reason),
+                worker=run.worker,
+                started_at=run.started_at,
+                finished_at=now,
+            )
+            for run in runs
+        ]
+    )
+    Run.objects.using(using).held(runs).update(
+        state=RunState.WAITING,
+        holder=None,
+        times_lost=F("times_lost") + 1,
+        started_at=None,
+        reason=_joined(reason, "run again"),
+    )
+
+
+def _end(run: Run) -> tuple[RunState, str] | None:
+    """Return how a lost run ends, and why it is not run again; None if it is."""
+    if run.cancel_asked_at is not None:
+        return RunState.CANCELLED, run.cancel_reason or "somebody had asked for its end"
+    if run.task is None:
+        return RunState.LOST, "not run again, since its task was deleted"
+    if run.task.on_lost == OnLost.FAIL:
+        return RunState.LOST, 'not run again (on_lost="fail")'
+    if run.times_lost >= conf.get_settings().lost_limit:
+        times = run.times_lost + 1
+        return (
+            RunState.LOST,
+            f"lost {times} times with its worker; not run again (SISY_LOST_LIMIT)",
+        )
+    return None
+
+
+def _joined(reason: str, why: str = "") -> str:
+    """Return the two as one sentence that fits its column; what is cut off is the first one."""
+    tail = f"; {why.rstrip('.')}." if why else "."
+    return reason[: 500 - len(tail)] + tail

@@ -1,0 +1,108 @@
+"""What becomes of runs whose worker died, and what the ledger says of it."""
+
+import pytest
+from django.db import transaction
+
+from sisy.models import Attempt, OnLost, Run, RunState, Task
+from sisy.models.losing import settle_lost
+from sisy.worker.claiming import claim
+from tests.roles.steps import NOON, SECOND, scheduled, worker
+
+pytestmark = pytest.mark.django_db
+
+LATER = NOON + 10 * SECOND
+DIED = "Its worker, worker 1@host, was killed by SIGKILL"
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    at_time(NOON)
+
+
+def in_hand(**fields):
+    """Return a run that a worker carries out."""
+    scheduled("0 * * * *", **fields).run_now()
+    [run] = claim(worker(), ["default"], 1, NOON)
+    return run
+
+
+def lose(*runs):
+    with transaction.atomic():
+        pks = Run.objects.filter(pk__in=[run.pk for run in runs]).lock()
+        return settle_lost("default", pks, DIED, LATER)
+
+
+def stored(run):
+    return Run.objects.get(pk=run.pk)
+
+
+def test_a_lost_run_waits_again_and_its_attempt_is_kept():
+    run = in_hand()
+    again, ended = lose(run)
+    assert ([found.pk for found in again], ended) == ([run.pk], [])
+    row = stored(run)
+    assert (row.state, row.times_lost, row.holder, row.started_at) == ("waiting", 1, None, None)
+    assert row.reason == f"{DIED}; run again."
+    [attempt] = row.attempts.all()
+    assert (attempt.number, attempt.state, attempt.reason) == (1, RunState.LOST, f"{DIED}.")
+    assert (attempt.started_at, attempt.finished_at) == (NOON, LATER)
+    assert attempt.worker == stored(run).worker != ""
+
+
+def test_each_lost_attempt_is_kept_until_the_limit_and_the_last_stands_on_the_run(settings):
+    """A poison run must not kill every worker; a person must see what it did."""
+    settings.SISY_LOST_LIMIT = 3
+    run = in_hand()
+    for _ in range(3):
+        lose(run)
+        [run] = claim(worker(), ["default"], 1, LATER)
+    lose(run)
+    row = stored(run)
+    assert (row.state, row.finished_at) == (RunState.LOST, LATER)
+    assert row.reason == f"{DIED}; lost 4 times with its worker; not run again (SISY_LOST_LIMIT)."
+    assert list(row.attempts.values_list("number", flat=True)) == [1, 2, 3]
+
+
+def test_what_must_not_repeat_is_lost_and_says_so():
+    run = in_hand(on_lost=OnLost.FAIL)
+    again, ended = lose(run)
+    assert (again, [found.pk for found in ended]) == ([], [run.pk])
+    assert stored(run).reason == f'{DIED}; not run again (on_lost="fail").'
+    assert not Attempt.objects.exists()
+
+
+def test_the_run_of_a_deleted_task_is_not_run_again():
+    run = in_hand()
+    Task.objects.all().delete()
+    lose(run)
+    assert stored(run).state == RunState.LOST
+    assert stored(run).reason.endswith("not run again, since its task was deleted.")
+
+
+def test_a_run_whose_end_somebody_had_asked_for_is_cancelled_with_its_worker():
+    run = in_hand()
+    Run.objects.filter(pk=run.pk).update(cancel_asked_at=NOON, cancel_reason="Not today.")
+    lose(run)
+    assert (stored(run).state, stored(run).reason) == (RunState.CANCELLED, f"{DIED}; Not today.")
+
+
+def test_runs_that_fare_differently_are_settled_together():
+    runs = [in_hand(), in_hand(on_lost=OnLost.FAIL), in_hand()]
+    again, ended = lose(*runs)
+    assert {run.pk for run in again} == {runs[0].pk, runs[2].pk}
+    assert [run.pk for run in ended] == [runs[1].pk]
+
+
+def test_a_run_that_ended_meanwhile_is_left_alone():
+    run = in_hand()
+    Run.objects.filter(pk=run.pk).update(state=RunState.SUCCEEDED, finished_at=NOON)
+    assert lose(run) == ([], [])
+    assert (stored(run).state, stored(run).times_lost) == (RunState.SUCCEEDED, 0)
+
+
+def test_a_long_reason_keeps_what_it_was_followed_by():
+    run = in_hand()
+    with transaction.atomic():
+        settle_lost("default", [run.pk], "x" * 600, LATER)
+    assert len(stored(run).reason) == 500
+    assert stored(run).reason.endswith("x; run again.")
