@@ -78,7 +78,7 @@ class Going:
                 finish([run], now)
 
 
-@pytest.mark.parametrize("overlap", ["skip", "allow"])
+@pytest.mark.parametrize("overlap", Overlap.values)
 def test_four_workers_take_every_run_once_and_leave_none(overlap):
     waiting_runs(60, overlap=overlap)
     holders = [worker() for _ in range(4)]
@@ -124,7 +124,7 @@ def test_of_a_task_that_must_run_alone_four_workers_start_one_run():
     assert over == Run.objects.filter(state=RunState.SUCCEEDED).count() == 16
 
 
-@pytest.mark.parametrize("overlap", ["skip", "allow"])
+@pytest.mark.parametrize("overlap", Overlap.values)
 def test_workers_carry_out_what_is_planned_meanwhile_each_run_once(now, overlap):
     tasks = [scheduled("* * * * * *", overlap=overlap) for _ in range(5)]
     going, seconds = Going(), 15
@@ -132,10 +132,13 @@ def test_workers_carry_out_what_is_planned_meanwhile_each_run_once(now, overlap)
         now.moment = NOON + n * SECOND
         works = [partial(going.work, now.moment)] * 3
         at_once(*[partial(tick, "default", now.moment)] * 2, *works)
+    tick(
+        "default", now.moment
+    )  # those of the last second may have met with tasks locked by claims
     going.work(now.moment)
     states = Counter(Run.objects.values_list("state", flat=True))
     assert states[RunState.SUCCEEDED] + states[RunState.SKIPPED] == seconds * len(tasks)
-    assert states[RunState.SKIPPED] == 0 or overlap == Overlap.SKIP
+    assert states[RunState.SKIPPED] == 0 or overlap != Overlap.ALLOW
     assert sorted(going.carried_out) == sorted(
         Run.objects.filter(state=RunState.SUCCEEDED).values_list("pk", flat=True)
     )
@@ -160,6 +163,34 @@ def test_iterations_are_carried_out_in_full_while_others_are_skipped(now):
     succeeded = Run.objects.filter(state=RunState.SUCCEEDED)
     assert Counter(succeeded.values_list("label", flat=True)) == dict.fromkeys(labels, 3)
     assert Run.objects.filter(state=RunState.SKIPPED).exists()
+
+
+@pytest.mark.parametrize(
+    ("overlap", "waiting", "is_asked_to_end"),
+    [
+        (Overlap.SKIP, [], False),
+        (Overlap.BUFFER_ONE, [2], False),
+        (Overlap.BUFFER_ALL, [2, 3, 4, 5, 6], False),
+        (Overlap.CANCEL_OTHER, [6], True),
+        (Overlap.TERMINATE_OTHER, [6], True),
+    ],
+)
+def test_ten_workers_start_the_oldest_run_and_settle_the_others_once(
+    now, overlap, waiting, is_asked_to_end
+):
+    """Two workers that decide at once would start two, or skip what the other one buffers."""
+    task = scheduled(overlap=overlap)
+    for minute in range(1, 7):
+        tick("default", NOON + minute * MINUTE)
+    now.moment = NOON + 6.5 * MINUTE
+    [first] = all_of(claims(1, now.moment, workers=10))
+    assert first.due_at == NOON + MINUTE
+    claims(1, now.moment, workers=10)
+    left = Run.objects.waiting().order_by("due_at").values_list("due_at", flat=True)
+    assert [(due - NOON) / MINUTE for due in left] == waiting
+    first.refresh_from_db()
+    assert (first.cancel_asked_at is not None) == is_asked_to_end
+    assert read(task).runs_planned == 1 + len(waiting)
 
 
 def test_a_run_that_waits_for_its_turn_keeps_no_slot_from_others():

@@ -90,10 +90,12 @@ def decide(
             verdict.skip(others[room:], blocker, f"{still_going}, and {limit} waited already.")
             verdict.waiting = True
         case Overlap.CANCEL_OTHER | Overlap.TERMINATE_OTHER:
-            *older, newest = others
+            newest = max((*patient, others[-1]), key=_age)
+            older = [run for run in others if run is not newest]
             verdict.skip(older, newest.pk, f"Run {newest.pk} of the task, a newer one, waited.")
             verdict.waiting = True
-            verdict.ending, verdict.successor = [run.pk for run in going], newest.pk
+            if newest not in patient:
+                verdict.ending, verdict.successor = [run.pk for run in going], newest.pk
         case _:
             verdict.skip(others, blocker, f"{still_going}.")
     return verdict

@@ -1,0 +1,175 @@
+"""What becomes of runs that would begin beside another one of their task, by each policy.
+
+The failures of the field: a task that is started beside itself when it takes longer than its
+period, and one that piles up behind itself without end.
+"""
+
+import pytest
+
+from sisy.heartbeat import tick
+from sisy.models import Missed, Overlap, Queue, Run, RunState
+from sisy.worker.claiming import claim
+from tests.roles.steps import HOUR, MINUTE, NOON, finish, scheduled, states, worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    at_time(NOON)
+
+
+def at(minute):
+    return NOON + minute * MINUTE
+
+
+def claim_at(minute, limit=10):
+    return claim(worker(), ["default"], limit, at(minute))
+
+
+def planned_every_minute(first, last):
+    """Let a heartbeat plan what is due from one minute to another."""
+    for minute in range(first, last + 1):
+        tick("default", at(minute))
+
+
+def going(**fields):
+    """Return the run of a task that has begun at its first minute and still goes on."""
+    scheduled(**fields)
+    tick("default", at(1))
+    [run] = claim_at(1)
+    return run
+
+
+def due_minutes(state):
+    runs = Run.objects.filter(state=state).order_by("due_at")
+    return [(due - NOON) / MINUTE for due in runs.values_list("due_at", flat=True)]
+
+
+def test_one_run_is_buffered_and_starts_once_the_other_has_ended():
+    first = going(overlap=Overlap.BUFFER_ONE)
+    planned_every_minute(2, 4)
+    assert claim_at(4) == []
+    assert states() == ["running", "waiting", "skipped", "skipped"]
+    second, third, _ = Run.objects.exclude(pk=first.pk).order_by("pk")
+    assert third.blocked_by_id == first.pk
+    assert third.reason == (
+        f"Run {first.pk} of the task was still going, and run {second.pk} waited already."
+    )
+    finish(first, at(5))
+    assert [run.pk for run in claim_at(5)] == [second.pk]
+
+
+def test_all_runs_are_buffered_up_to_the_limit_and_start_oldest_first(settings):
+    settings.SISY_BUFFER_LIMIT = 3
+    first = going(overlap=Overlap.BUFFER_ALL)
+    planned_every_minute(2, 6)
+    assert claim_at(6) == []
+    assert due_minutes("waiting") == [2, 3, 4]
+    assert due_minutes("skipped") == [5, 6]
+    reasons = set(Run.objects.filter(state="skipped").values_list("reason", flat=True))
+    assert reasons == {f"Run {first.pk} of the task was still going, and 3 waited already."}
+    begun = []
+    finish(first, at(7))
+    while runs := claim_at(7):
+        begun += [(run.due_at - NOON) / MINUTE for run in runs]
+        finish(*runs, at(7))
+    assert begun == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("policy", "by_force"), [(Overlap.CANCEL_OTHER, False), (Overlap.TERMINATE_OTHER, True)]
+)
+def test_a_newer_run_asks_the_one_that_goes_on_to_end_and_waits_for_that(policy, by_force):
+    first = going(overlap=policy)
+    planned_every_minute(2, 3)
+    assert claim_at(3) == []
+    assert due_minutes("waiting") == [3]
+    assert due_minutes("skipped") == [2]
+    first.refresh_from_db()
+    newest = Run.objects.get(state="waiting")
+    assert (first.state, first.cancel_by_force) == ("running", by_force)
+    assert first.cancel_reason == f"Run {newest.pk} of the task took its place."
+    finish(first, at(4), state=RunState.CANCELLED)
+    assert [run.pk for run in claim_at(4)] == [newest.pk]
+
+
+def test_a_run_is_asked_to_end_once():
+    first = going(overlap=Overlap.CANCEL_OTHER)
+    planned_every_minute(2, 2)
+    claim_at(2)
+    first.refresh_from_db()
+    asked_at = first.cancel_asked_at
+    planned_every_minute(3, 3)
+    claim_at(3)
+    first.refresh_from_db()
+    assert first.cancel_asked_at == asked_at == at(2)
+
+
+@pytest.mark.parametrize("policy", [value for value in Overlap if value != Overlap.ALLOW])
+def test_if_nothing_goes_on_the_oldest_starts_whatever_the_policy(policy):
+    scheduled(overlap=policy)
+    planned_every_minute(1, 4)
+    [run] = claim_at(4)
+    assert run.due_at == at(1)
+
+
+@pytest.mark.parametrize("policy", [value for value in Overlap if value != Overlap.ALLOW])
+def test_what_is_caught_up_runs_one_after_the_other_whatever_the_policy(policy):
+    scheduled("0 * * * *", overlap=policy, missed=Missed.ALL)
+    tick("default", NOON + 5 * HOUR)
+    begun = []
+    while runs := claim_at(300):
+        begun += [(run.due_at - NOON) / HOUR for run in runs]
+        assert not Run.objects.exclude(cancel_asked_at=None).exists()
+        finish(*runs, at(300))
+    assert begun == [1, 2, 3, 4, 5]
+
+
+def test_an_edit_of_the_policy_affects_what_waits():
+    first = going(overlap=Overlap.BUFFER_ALL)
+    planned_every_minute(2, 4)
+    claim_at(4)
+    assert due_minutes("waiting") == [2, 3, 4]
+    first.task.overlap = Overlap.BUFFER_ONE
+    first.task.save()
+    claim_at(4)
+    assert due_minutes("waiting") == [2]
+    first.task.overlap = Overlap.ALLOW
+    first.task.save()
+    assert len(claim_at(4)) == 1
+    assert due_minutes("running") == [1, 2]
+
+
+def test_a_buffered_run_keeps_no_slot_from_other_tasks():
+    going(overlap=Overlap.BUFFER_ALL, priority=9)
+    planned_every_minute(2, 4)
+    other = scheduled("0 0 1 1 *").run_now()
+    assert [run.pk for run in claim_at(4, limit=1)] == [other.pk]
+
+
+def test_what_a_run_in_another_queue_blocks_waits_there():
+    first = going(overlap=Overlap.BUFFER_ONE)
+    first.task.queue = "other"
+    first.task.save()
+    planned_every_minute(2, 2)
+    assert claim(worker(), ["other"], 10, at(2)) == []
+    finish(first, at(3))
+    assert len(claim(worker(), ["other"], 10, at(3))) == 1
+
+
+def test_no_worker_takes_runs_from_a_queue_that_is_paused():
+    run = scheduled("0 0 1 1 *").run_now()
+    other = scheduled("0 0 1 1 *", queue="other").run_now()
+    assert Queue.objects.pause("default", "the mail server is down")
+    assert not Queue.objects.pause("default")
+    assert [one.pk for one in claim(worker(), ["default", "other"], 10, NOON)] == [other.pk]
+    assert Queue.objects.get().pause_reason == "the mail server is down"
+    assert Queue.objects.resume("default")
+    assert not Queue.objects.resume("default")
+    assert [one.pk for one in claim_at(0)] == [run.pk]
+
+
+def test_a_queue_that_cannot_exist_is_not_paused():
+    with pytest.raises(ValueError, match="1 to 60 ASCII letters"):
+        Queue.objects.pause("the mails")
