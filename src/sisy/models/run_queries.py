@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from sisy import signals
 from sisy.models.choices import LIVE_STATES, RunState
@@ -36,7 +36,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Those that a worker may take at ``now``, in the order in which it should."""
         return self.waiting().filter(ready_at__lte=now).order_by("-priority", "ready_at", "id")
 
-    def cancel_waiting(self, reason: str, now: datetime) -> int:
+    def cancel_waiting(self, reason: str | F, now: datetime) -> int:
         """Call off those that no worker has taken, and return how many they were."""
         return self.waiting().update(state=RunState.CANCELLED, reason=reason, finished_at=now)
 

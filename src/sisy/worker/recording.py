@@ -1,9 +1,8 @@
 """Writes down how runs ended, and hands back those that did not."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -12,9 +11,9 @@ from django.db.models import F
 from sisy import clock
 from sisy.execution import Outcome, storable
 from sisy.log import logger
-from sisy.models import Run, RunState, Task, TaskState
-
-LARGEST_GROWTH = 1e9
+from sisy.models import Attempt, Run, RunState, Task, TaskState
+from sisy.models.losing import settle_lost
+from sisy.worker.retrying import may_retry, retry_delay
 
 Ended = Sequence[tuple[Run, Outcome]]
 
@@ -36,40 +35,43 @@ def record(using: str, ended: Ended, now: datetime) -> None:
 
 
 def give_back(using: str, runs: Sequence[Run], reason: str) -> int:
-    """Let other workers have runs that did not end here; no attempt is used up."""
+    """Let other workers have runs that did not end here; no attempt is used up.
+
+    Those that somebody wants to end, or whose task is gone, are called off instead.
+    """
     with transaction.atomic(using=using):
-        Run.objects.using(using).held(runs).lock()
-        count = (
-            Run.objects.using(using)
-            .held(runs)
-            .update(
-                state=RunState.WAITING,
-                holder=None,
-                attempt=F("attempt") - 1,
-                started_at=None,
-                reason=reason,
-            )
+        held = Run.objects.using(using).held(runs)
+        given = Run.objects.using(using).filter(pk__in=held.lock())
+        count = given.update(
+            state=RunState.WAITING,
+            holder=None,
+            attempt=F("attempt") - 1,
+            started_at=None,
+            reason=reason,
         )
-        waiting = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
-        waiting.without_task().cancel_waiting("The task was deleted.", clock.now(using))
+        now = clock.now(using)
+        given.without_task().cancel_waiting("The task was deleted.", now)
+        given.exclude(cancel_asked_at=None).cancel_waiting(F("cancel_reason"), now)
     return count
 
 
 def _store(using: str, ended: Ended, now: datetime) -> Ended:
     with transaction.atomic(using=using):
-        Run.objects.using(using).held([run for run, _ in ended]).lock()
-        retried = _with_task(using, [run for run, outcome in ended if _may_retry(run, outcome)])
-        held = []
-        for run, outcome in ended:
-            columns = _retry(run, outcome, now) if run.pk in retried else _end(outcome)
-            if Run.objects.using(using).held([run]).update(**columns):
-                held.append((run, outcome))
+        locked = set(Run.objects.using(using).held([run for run, _ in ended]).lock())
+        held = [(run, outcome) for run, outcome in ended if run.pk in locked]
+        retried = _still_wanted(using, [run for run, how in held if may_retry(run, how.state)])
+        for run, outcome in held:
+            if outcome.state == RunState.LOST:
+                settle_lost(using, [run.pk], outcome.reason, now)
+            elif run.pk in retried:
+                _retry(using, run, outcome, now)
             else:
-                logger.warning(
-                    "Run %s was taken over; how attempt %s ended is not recorded",
-                    run.pk,
-                    run.attempt,
-                )
+                Run.objects.using(using).filter(pk=run.pk).update(**_end(outcome))
+    for run, _ in ended:
+        if run.pk not in locked:
+            logger.warning(
+                "Run %s was taken over; how attempt %s ended is not recorded", run.pk, run.attempt
+            )
     return held
 
 
@@ -81,9 +83,7 @@ def _store_one(using: str, run: Run, outcome: Outcome, now: datetime) -> Ended:
     except Exception as error:  # noqa: BLE001 - the database's word is final
         logger.exception("How run %s ended cannot be stored in full", run.pk)
         reason = storable(f"How it ended could not be stored in full: {error}")[:500]
-        bare = replace(outcome, reason=reason, result=None, error="")
-        won = Run.objects.using(using).held([run]).update(**_end(bare))
-        return [(run, bare)] if won else []
+        return _store(using, [(run, replace(outcome, reason=reason, result=None, error=""))], now)
 
 
 def _follow_up(using: str, stored: Ended) -> None:
@@ -99,23 +99,35 @@ def _follow_up(using: str, stored: Ended) -> None:
         logger.warning("Tidying up after runs failed (%s); a beat will do it", error)
 
 
-def _with_task(using: str, runs: Sequence[Run]) -> set[int]:
-    """Return the keys of those runs whose task has not been deleted meanwhile."""
-    found = Run.objects.using(using).filter(pk__in=[run.pk for run in runs], task__isnull=False)
-    return set(found.values_list("pk", flat=True)) if runs else set()
+def _still_wanted(using: str, runs: Sequence[Run]) -> set[int]:
+    """Return the keys of those whose task is still there, and of which nobody wants the end."""
+    found = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
+    wanted = found.filter(task__isnull=False, cancel_asked_at=None)
+    return set(wanted.values_list("pk", flat=True)) if runs else set()
 
 
-def _retry(run: Run, outcome: Outcome, now: datetime) -> dict[str, Any]:
+def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
+    """Let a run wait for its next attempt, and keep how this one ended."""
     delay = retry_delay(run)
     again = f"attempt {run.attempt} ended with {outcome.reason}; the next one starts in {delay}"
-    return {
-        "state": RunState.WAITING,
-        "holder": None,
-        "ready_at": now + delay,
-        "started_at": None,
-        "reason": again[:500],
-        "error": outcome.error,
-    }
+    Attempt.objects.using(using).create(
+        run=run,
+        number=run.attempt,
+        state=outcome.state,
+        reason=outcome.reason,
+        error=outcome.error,
+        worker=run.worker,
+        started_at=outcome.started_at,
+        finished_at=outcome.finished_at,
+    )
+    Run.objects.using(using).filter(pk=run.pk).update(
+        state=RunState.WAITING,
+        holder=None,
+        ready_at=now + delay,
+        started_at=None,
+        reason=again[:500],
+        error=outcome.error,
+    )
 
 
 def _end(outcome: Outcome) -> dict[str, Any]:
@@ -127,28 +139,6 @@ def _end(outcome: Outcome) -> dict[str, Any]:
         "result": outcome.result,
         "error": outcome.error,
     }
-
-
-def _may_retry(run: Run, outcome: Outcome) -> bool:
-    is_failure = outcome.state in (RunState.FAILED, RunState.TIMED_OUT)
-    return is_failure and run.task is not None and _failures(run) < run.task.max_attempts
-
-
-def _failures(run: Run) -> int:
-    return run.attempt - run.times_lost
-
-
-def retry_delay(run: Run) -> timedelta:
-    """Return a random part of the delay that doubles (by default) with each failed attempt."""
-    task = run.task
-    assert task is not None
-    try:
-        growth = min(task.retry_backoff ** (_failures(run) - 1), LARGEST_GROWTH)
-    except OverflowError:
-        growth = LARGEST_GROWTH
-    seconds = task.retry_delay.total_seconds() * growth
-    longest = min(seconds, task.retry_max_delay.total_seconds())
-    return timedelta(seconds=random.uniform(0, longest))
 
 
 def _note_targets(using: str, ended: Ended) -> None:
