@@ -3,10 +3,11 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db import models
+from django.db import models, router
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from sisy import clock
 from sisy.callables import Target
 from sisy.models.choices import LIVE_STATES, Origin, RunState
 from sisy.models.fields import MomentField
@@ -180,18 +181,48 @@ class Run(models.Model):
         """What the run calls."""
         return Target(path=self.target_path, pk=self.target_pk)
 
+    def cancel(self, reason: str = "cancelled", *, by_force: bool = False) -> bool:
+        """Call the run off, or ask it to end if it goes on; return whether it was not over yet.
+
+        A run that goes on is asked: an async function is cancelled, and
+        ``current_run().check()`` raises in a plain one. What its function then does, decides.
+
+        Args:
+            reason: as it stands on the row.
+            by_force: whether to kill its process, too, where it runs in a pool of processes.
+                Threads cannot be killed.
+        """
+        using = router.db_for_write(Run, instance=self)
+        this = Run.objects.using(using).filter(pk=self.pk)
+        return bool(this.cancel(reason, clock.now(using), by_force=by_force))
+
+    def retry(self) -> "Run":
+        """Submit another run for what this one stood for, and return it.
+
+        The schedule goes on as if nothing had happened. If the task was deleted, as those that run
+        once are, one like it is made for this run.
+
+        Raises:
+            CallableError: the task was deleted, and what it called is gone.
+            ValueError: this run is not over, or stands for several occurrences.
+        """
+        from sisy.models.reruns import retry
+
+        using = router.db_for_write(Run, instance=self)
+        return retry(self, using, clock.now(using))
+
     @property
     def moment(self) -> datetime:
-        """When the run should start: the due moment, or the one that was asked for."""
-        moment: datetime = self.due_at or self.ready_at
+        """The occurrence that the run stands for, or when it was to start if no schedule says."""
+        moment: datetime = self.stands_for or self.due_at or self.ready_at
         return moment
 
     @property
     def lateness(self) -> timedelta | None:
-        """How long after its moment the run started; None while it has not."""
+        """How long after it was due the run started; None while it has not."""
         if self.started_at is None:
             return None
-        lateness: timedelta = self.started_at - self.moment
+        lateness: timedelta = self.started_at - (self.due_at or self.ready_at)
         return lateness
 
     @property

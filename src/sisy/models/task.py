@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import partial
 from typing import Any, ClassVar, Self
 
 from django.core.exceptions import ValidationError
@@ -10,7 +9,7 @@ from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock, signals
+from sisy import clock
 from sisy.callables import Target, target_of
 from sisy.models import activation, timing, validation
 from sisy.models.changes import TracksChanges
@@ -22,12 +21,14 @@ from sisy.models.columns import (
     owners_columns,
 )
 from sisy.models.run import Run
+from sisy.models.submission import submit
 from sisy.models.task_queries import TaskQuerySet
+from sisy.models.verbs import TaskVerbs
 
 TARGET_FIELDS = frozenset({"target_path", "target_pk"})
 
 
-class Task(TracksChanges, TaskColumns):
+class Task(TaskVerbs, TracksChanges, TaskColumns):
     """A callable, the schedule on which it repeats, and the policies under which it does.
 
     Make one by `task_with_callable`. ``save()`` writes the columns that you changed since you
@@ -150,33 +151,11 @@ class Task(TracksChanges, TaskColumns):
         task.state = TaskState.RETIRED
         with transaction.atomic(using=using):
             task.save(using=using)
-            task._submit(Origin.ONCE, using, ready_at, now)
+            run = Run.of(
+                task, now=now, origin=Origin.ONCE, ready_at=ready_at, payload=task.userdata
+            )
+            submit([run], using)
         return task
-
-    def run_now(self) -> Run:
-        """Submit a run beside the schedule, which goes on as if nothing had happened."""
-        using = self._home
-        now = clock.now(using)
-        return self._submit(Origin.PERSON, using, now, now)
-
-    def pause(self, reason: str = "") -> bool:
-        """Stop planning until `resume`; return whether the task was being planned.
-
-        Runs that wait already still run; paused time is never caught up.
-        """
-        return activation.pause(self, self._home, reason)
-
-    def resume(self) -> bool:
-        """Plan again, from now on; return whether the task was paused.
-
-        One whose schedule or time zone can no longer be used is broken then; its
-        ``state_reason`` says why.
-        """
-        return activation.resume(self, self._home)
-
-    def cancel_waiting(self, reason: str = "cancelled") -> int:
-        """Call off the runs that no worker has taken yet, and return how many they were."""
-        return self._cancel_waiting(reason, self._home)
 
     @property
     def is_used_up(self) -> bool:
@@ -295,21 +274,6 @@ class Task(TracksChanges, TaskColumns):
             # Locked first: a heartbeat that plans it just now must not add a run after this.
             list(Task.objects.using(using).select_for_update().filter(pk=self.pk))
             Run.objects.using(using).live().filter(task=self.pk).lock()
-            self._cancel_waiting("The task was deleted.", using)
+            runs = Run.objects.using(using).filter(task=self.pk)
+            runs.cancel_waiting("The task was deleted.", clock.now(using))
             return super().delete(using=using, keep_parents=keep_parents)
-
-    def _cancel_waiting(self, reason: str, using: str) -> int:
-        runs = Run.objects.using(using).filter(task=self.pk)
-        return runs.cancel_waiting(reason, clock.now(using))
-
-    @property
-    def _home(self) -> str:
-        """The alias of the database where the task is written."""
-        return router.db_for_write(Task, instance=self)
-
-    def _submit(self, origin: Origin, using: str, ready_at: datetime, now: datetime) -> Run:
-        run = Run.of(self, now=now, origin=origin, ready_at=ready_at, payload=self.userdata)
-        run.save(using=using)
-        announce = partial(signals.runs_waiting.send_robust, sender=Run, runs=[run])
-        transaction.on_commit(announce, using=using, robust=True)
-        return run

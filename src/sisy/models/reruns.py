@@ -1,0 +1,140 @@
+"""Runs that make good what failed or never ran; none of them touches the schedule.
+
+They are rows beside the schedule's own: no due moment of the schedule is planned by them, so that
+a second chain of runs cannot come to be.
+"""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.models import Min, Q
+
+from sisy.models.choices import LIVE_STATES, Origin, Overlap, RunState, TaskState
+from sisy.models.run import Run
+from sisy.models.submission import submit
+from sisy.models.timing import RESOLUTION, Timing
+
+if TYPE_CHECKING:
+    from sisy.models.task import Task
+
+MOST = 1000  # occurrences that one backfill runs at most
+
+
+def retry(run: Run, using: str, now: datetime) -> Run:
+    """Submit another run for what ``run`` stood for.
+
+    Raises:
+        ValueError: ``run`` is not over, or stands for several occurrences.
+    """
+    if run.state in LIVE_STATES:
+        raise ValueError(f"{run} is {run.state}; only a run that is over can be retried.")
+    if run.count > 1:
+        raise ValueError(
+            f"{run} stands for {run.count} missed occurrences. Run them by "
+            "task.backfill(run.due_at, run.due_until + timedelta(microseconds=1))."
+        )
+    with transaction.atomic(using=using):
+        again = Run.of(
+            run.task or _task_for_once(run, using),
+            now=now,
+            origin=Origin.RETRY,
+            payload=run.payload,
+            stands_for=run.stands_for or run.due_at,
+            retry_of=run,
+        )
+        return submit([again], using)[0]
+
+
+def _task_for_once(run: Run, using: str) -> "Task":
+    """Return a task like the one of ``run``, which was deleted; it goes after this run."""
+    from sisy.models.task import Task
+
+    task = Task(
+        label=run.label,
+        target_path=run.target_path,
+        target_pk=run.target_pk,
+        _extra_data=run.payload,
+        schedule="",
+        overlap=Overlap.ALLOW,
+        queue=run.queue,
+        priority=run.priority,
+        state=TaskState.RETIRED,
+    )
+    task.save(using=using)
+    return task
+
+
+def backfill(
+    task: "Task", start: datetime, end: datetime, using: str, now: datetime, again: bool
+) -> list[Run]:
+    """Submit a run for each occurrence from ``start`` to ``end`` that is to be made good.
+
+    Raises:
+        ValueError: see `to_backfill`.
+    """
+    with transaction.atomic(using=using):
+        # Locked, so that of two backfills of the same range one finds what the other submitted.
+        list(type(task).objects.using(using).select_for_update().filter(pk=task.pk))
+        moments = to_backfill(task, start, end, using, now, again)
+        runs = [
+            Run.of(task, now=now, origin=Origin.BACKFILL, stands_for=moment) for moment in moments
+        ]
+        return submit(runs, using)
+
+
+def to_backfill(
+    task: "Task", start: datetime, end: datetime, using: str, now: datetime, again: bool
+) -> list[datetime]:
+    """Return the occurrences from ``start`` to before ``end`` that are to be made good.
+
+    Args:
+        again: whether those count, too, that have succeeded, wait or go on.
+
+    Raises:
+        ScheduleError: the task's schedule or time zone cannot be used.
+        ValueError: the range is no range in the past, holds more than 1,000 occurrences, or
+            reaches back to where the ledger was pruned.
+    """
+    if not start < end <= now:
+        raise ValueError(
+            f"A backfill needs start < end, both in the past, not {start} to {end} at {now}."
+        )
+    if not task.schedule:
+        raise ValueError(f"{task} runs once and has no schedule, so that nothing can be missing.")
+    moments = _occurrences(task, start, end)
+    if again:
+        return moments
+    _refuse_pruned(task, start, using)
+    within = Q(due_at__gte=start, due_at__lt=end) | Q(stands_for__gte=start, stands_for__lt=end)
+    kept = Run.objects.using(using).filter(within, task=task.pk)
+    settled = kept.filter(state__in=[*LIVE_STATES, RunState.SUCCEEDED])
+    done = {stands_for or due for stands_for, due in settled.values_list("stands_for", "due_at")}
+    return [moment for moment in moments if moment not in done]
+
+
+def _occurrences(task: "Task", start: datetime, end: datetime) -> list[datetime]:
+    schedule = Timing.of(task).schedule
+    moments: list[datetime] = []
+    due = schedule.next_after(start - RESOLUTION)
+    while due is not None and due < end:
+        if len(moments) == MOST:
+            raise ValueError(
+                f"From {start} to {end} there are more than {MOST} occurrences of {task}. "
+                f"Backfill them in parts; the first {MOST} lie before {due}."
+            )
+        moments.append(due)
+        due = schedule.next_after(due)
+    return moments
+
+
+def _refuse_pruned(task: "Task", start: datetime, using: str) -> None:
+    if not type(task).objects.using(using).exclude(pruned={}).filter(pk=task.pk).exists():
+        return
+    kept = Run.objects.using(using).filter(task=task.pk, due_at__isnull=False)
+    oldest = kept.aggregate(oldest=Min("due_at"))["oldest"]
+    if oldest is None or start < oldest:
+        raise ValueError(
+            f"The ledger of {task} was pruned and begins at {oldest}: what ran before that is not "
+            "known. Start later, or pass again=True to run all occurrences of the range."
+        )

@@ -1,0 +1,111 @@
+"""What people do with a task beside saving it: run, pause, cancel, make good, count."""
+
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+
+from django.db import models, router, transaction
+from django.db.models import Sum
+
+from sisy import clock
+from sisy.models import activation, reruns
+from sisy.models.choices import Origin
+from sisy.models.run import Run
+from sisy.models.run_queries import RunQuerySet
+from sisy.models.submission import submit
+from sisy.models.validation import moment_in
+
+if TYPE_CHECKING:
+    from sisy.models.task import Task
+
+
+class TaskVerbs(models.Model):
+    """The verbs of a task; none of them moves its schedule but `pause` and `resume`."""
+
+    class Meta:
+        abstract = True
+
+    def run_now(self) -> Run:
+        """Submit a run beside the schedule, which goes on as if nothing had happened."""
+        using = self._home
+        now = clock.now(using)
+        task = self._task
+        run = Run.of(task, now=now, origin=Origin.PERSON, payload=task.userdata)
+        return submit([run], using)[0]
+
+    def backfill(self, start: datetime, end: datetime, *, again: bool = False) -> list[Run]:
+        """Submit a run for each occurrence of a range that did not succeed, and return them.
+
+        The schedule goes on as if nothing had happened, and iterations do not count them. Each run
+        is told the due moment that it stands for. Unless the task's runs may overlap, they run one
+        after the other. Called twice, the second call finds nothing to do.
+
+        Args:
+            start: an aware moment; the first occurrence may be due then.
+            end: an aware moment, not after now; the last occurrence is due before it.
+            again: whether to run those, too, that have succeeded, wait or go on.
+
+        Raises:
+            ScheduleError: the task's schedule or time zone cannot be used.
+            ValueError: the range is no range in the past, holds more than 1,000 occurrences, or
+                reaches back to where the ledger was pruned.
+        """
+        start, end, using = moment_in(start, "start"), moment_in(end, "end"), self._home
+        return reruns.backfill(self._task, start, end, using, clock.now(using), again)
+
+    def to_backfill(
+        self, start: datetime, end: datetime, *, again: bool = False
+    ) -> list[datetime]:
+        """Return the due moments that `backfill` would run, and run none.
+
+        Raises:
+            ScheduleError, ValueError: as `backfill` does.
+        """
+        start, end, using = moment_in(start, "start"), moment_in(end, "end"), self._home
+        return reruns.to_backfill(self._task, start, end, using, clock.now(using), again)
+
+    def pause(self, reason: str = "") -> bool:
+        """Stop planning until `resume`; return whether the task was being planned.
+
+        Runs that wait already still run; paused time is never caught up.
+        """
+        return activation.pause(self._task, self._home, reason)
+
+    def resume(self) -> bool:
+        """Plan again, from now on; return whether the task was paused.
+
+        One whose schedule or time zone can no longer be used is broken then; its
+        ``state_reason`` says why.
+        """
+        return activation.resume(self._task, self._home)
+
+    def cancel_waiting(self, reason: str = "cancelled") -> int:
+        """Call off the runs that no worker has taken yet, and return how many they were."""
+        using = self._home
+        with transaction.atomic(using=using):
+            return self._runs(using).cancel_waiting(reason, clock.now(using))
+
+    def cancel_runs(self, reason: str = "cancelled", *, by_force: bool = False) -> int:
+        """Call off the runs that wait, ask those that go on to end; return how many they were.
+
+        See `Run.cancel`.
+        """
+        using = self._home
+        return self._runs(using).cancel(reason, clock.now(using), by_force=by_force)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many occurrences came to which state, pruned ones too."""
+        kept = self._runs(self._home).order_by().values_list("state").annotate(Sum("count"))
+        return dict(Counter(dict(kept)) + Counter(self._task.pruned))
+
+    def _runs(self, using: str) -> RunQuerySet:
+        return Run.objects.using(using).filter(task=self.pk)
+
+    @property
+    def _task(self) -> "Task":
+        return cast("Task", self)
+
+    @property
+    def _home(self) -> str:
+        """The alias of the database where the task is written."""
+        return router.db_for_write(type(self), instance=self)
