@@ -2,10 +2,23 @@
 
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sisy.exceptions import NoCurrentRun, RunTimedOut
+from sisy.exceptions import NoCurrentRun, RunCancelled, RunTimedOut
+
+
+class Cancellation:
+    """Whether somebody asked a run to end: shared by whoever asks, and by the run."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+
+    def ask(self, reason: str) -> None:
+        """Ask the run to end; callable from any thread."""
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,14 +31,21 @@ class CurrentRun:
     attempt: int
     started: float
     timeout: timedelta | None
+    cancellation: Cancellation = field(default_factory=Cancellation, repr=False, compare=False)
 
     def check(self) -> None:
-        """End the run if its time is up; call it now and then in a long synchronous function.
+        """End the run if it should end; call it now and then in a long plain function.
+
+        It is cheap, and works in any thread that the function has called by asgiref or asyncio.
 
         Raises:
+            RunCancelled: somebody asked the run to end; let it through, and the run is recorded
+                as cancelled, with the reason that was given.
             RunTimedOut: the task's ``timeout`` has passed; let it through, and the run is
                 recorded as timed out.
         """
+        if self.cancellation.reason is not None:
+            raise RunCancelled(self.cancellation.reason)
         if self.timeout is not None:
             taken = time.monotonic() - self.started
             if taken > self.timeout.total_seconds():

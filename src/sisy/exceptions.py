@@ -29,5 +29,9 @@ class RunTimedOut(SisyError, TimeoutError):
     """A run took longer than its task's ``timeout``."""
 
 
+class RunCancelled(SisyError):
+    """Somebody asked a run to end; the message is the reason that was given."""
+
+
 class LeaseLost(SisyError):
     """A worker's lease ran out, and a heartbeat has taken its runs from it."""

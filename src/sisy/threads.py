@@ -22,11 +22,15 @@ class DaemonThreads(Executor):
 
     The standard library's pool is joined when the interpreter ends: a task function that hangs
     would then hang the worker, which has long handed its run back.
+
+    Args:
+        begin: is called in each thread before its first work.
     """
 
-    def __init__(self, size: int, name: str) -> None:
+    def __init__(self, size: int, name: str, begin: Callable[[], None] | None = None) -> None:
         self._size = size
         self._name = name
+        self._begin = begin
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._unfinished = 0
@@ -66,6 +70,8 @@ class DaemonThreads(Executor):
         thread.start()
 
     def _serve(self) -> None:
+        if self._begin is not None:
+            self._begin()
         while (work := self._work.get()) is not None:
             work()
             del work
@@ -94,33 +100,56 @@ class LoopThread:
     """A daemon thread with an event loop of its own, which others give coroutines to run."""
 
     def __init__(self, name: str) -> None:
-        self._loop = asyncio.new_event_loop()
+        self.loop = asyncio.new_event_loop()
         self._is_closing = False
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run ``coroutine`` in the loop; callable from any thread."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def close(self, seconds: float) -> None:
         """Cancel all that goes on, and wait for its end, for so long at most."""
         self._is_closing = True
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        asyncio.run_coroutine_threadsafe(self._end(), self.loop)
         self._thread.join(seconds)
 
     def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
+        asyncio.set_event_loop(self.loop)
         while not self._is_closing:  # a task function may have stopped the loop
-            self._loop.run_forever()
-        self._loop.close()
+            self.loop.run_forever()
+        self.loop.close()
 
     async def _end(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for other in others:
             other.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        self._loop.stop()
+        self.loop.stop()
+
+
+class LoopOnDemand:
+    """An event loop in a thread of its own, which both begin when something of it is used.
+
+    A loop takes three file descriptors: too many for threads that seldom need one.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._thread: LoopThread | None = None
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if self._thread is None:
+                self._thread = LoopThread(self._name)
+        return getattr(self._thread.loop, name)
+
+    def close(self, seconds: float) -> None:
+        """Cancel all that goes on, and wait for its end, for so long at most."""
+        if self._thread is not None:
+            self._thread.close(seconds)
 
 
 class DatabaseThread:

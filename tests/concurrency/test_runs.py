@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from sisy.execution import Pool
+from sisy.execution import ThreadPool
 from sisy.heartbeat import tick
 from sisy.models import Overlap, Run, RunState, Task, TaskState
 from sisy.worker.claiming import claim
@@ -40,7 +40,7 @@ def carry_out(runs, moment):
     """Carry runs out side by side, and record how they ended."""
     if not runs:
         return
-    pool = Pool(len(runs), lambda: moment)
+    pool = ThreadPool(len(runs), lambda: moment)
 
     async def all_of_them():
         async with asyncio.timeout(PATIENCE):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sisy.execution import Pool
+from sisy.execution import ThreadPool
 from sisy.models import Process, Role, Run, RunState, Task
 from sisy.worker.claiming import claim
 from sisy.worker.recording import record
@@ -64,7 +64,7 @@ def test_what_the_first_steps_schedule_runs_and_succeeds(project, page):
 def carry_out_all():
     """Do by hand what a worker does, until nothing waits."""
     worker = Process.join(Role.WORKER, using="default", now=NOON, lease=timedelta(days=1))
-    pool = Pool(slots=2, now=lambda: NOON)
+    pool = ThreadPool(slots=2, now=lambda: NOON)
     while runs := claim(worker, ("default",), limit=10, now=NOON):
         outcomes = [asyncio.run(pool.execute(run)) for run in runs]
         record("default", list(zip(runs, outcomes, strict=True)), NOON)

@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connections
 
-from sisy.execution import Pool
+from sisy.execution import ThreadPool
 from sisy.models import Run, RunState
 from sisy.threads import DatabaseThread
 from tests.app.models import Counter
@@ -47,7 +47,7 @@ async def alooks_and_fails(message):
 @pytest.fixture
 def pool():
     used.clear()
-    pool = Pool(1, lambda: NOON)
+    pool = ThreadPool(1, lambda: NOON)
     yield pool
     pool.close()
 

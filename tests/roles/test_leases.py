@@ -11,7 +11,6 @@ from django.db import OperationalError
 
 from sisy import clock, doorbell
 from sisy.exceptions import LeaseLost
-from sisy.execution import Pool
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
 from sisy.worker import Worker, role
 from sisy.worker.claiming import claim
@@ -151,7 +150,7 @@ def test_a_run_that_the_pool_cannot_carry_out_fails_and_frees_its_slot(monkeypat
     async def breaks(self, run):
         raise RuntimeError("a bug of ours")
 
-    monkeypatch.setattr(Pool, "execute", breaks)
+    monkeypatch.setattr(ThreadPool, "execute", breaks)
     with at_work():
         wait_until(Run.objects.filter(pk=run.pk, state=RunState.FAILED).exists)
     run.refresh_from_db()

@@ -9,7 +9,7 @@ import pytest
 import sisy
 from sisy.current import CurrentRun
 from sisy.exceptions import NoCurrentRun, RunTimedOut
-from sisy.execution import Pool, message_for
+from sisy.execution import ThreadPool, message_for
 from sisy.models import Run, RunState, Task
 
 NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
@@ -33,7 +33,7 @@ def checks(message):
 
 @pytest.fixture
 def pool():
-    pool = Pool(2, lambda: NOON)
+    pool = ThreadPool(2, lambda: NOON)
     yield pool
     pool.close()
 

@@ -8,7 +8,7 @@ import pytest
 
 from sisy.callables import Target
 from sisy.exceptions import TargetMissing
-from sisy.execution import ERROR_LIMIT, RESULT_LIMIT, Pool
+from sisy.execution import ERROR_LIMIT, RESULT_LIMIT, ThreadPool
 from sisy.models import Run, RunState, Task
 
 NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
@@ -61,7 +61,7 @@ class Untold(dict):
 
 @pytest.fixture
 def pool():
-    pool = Pool(2, lambda: NOON)
+    pool = ThreadPool(2, lambda: NOON)
     yield pool
     pool.close()
 
@@ -238,7 +238,7 @@ async def test_a_timeout_of_the_functions_own_is_a_failure(pool):
 
 
 async def test_a_pool_that_is_closed_cancels_what_it_awaits():
-    pool = Pool(1, lambda: NOON)
+    pool = ThreadPool(1, lambda: NOON)
     going_on = asyncio.create_task(executed(pool, run_of("waits_for_ever")))
     assert await asyncio.to_thread(begun.wait, 20)
     pool.close()

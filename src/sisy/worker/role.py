@@ -10,7 +10,7 @@ from django.db import router
 
 from sisy import clock, conf, doorbell
 from sisy.exceptions import LeaseLost
-from sisy.execution import Outcome, Pool
+from sisy.execution import MakePool, Outcome, ThreadPool
 from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Run, RunState, Task
@@ -35,6 +35,7 @@ class Worker:
         concurrency: how many runs at once; 1 to 1000.
         grace: how long `stop` lets runs go on, in seconds, before they are handed back.
         using: the alias of the database; by default where the routers write tasks.
+        pool: makes what carries the runs out; by default threads.
     """
 
     def __init__(
@@ -43,10 +44,12 @@ class Worker:
         concurrency: int = conf.DEFAULT_CONCURRENCY,
         grace: float = conf.DEFAULT_GRACE,
         using: str | None = None,
+        pool: MakePool = ThreadPool,
     ) -> None:
         self.queues = tuple(queues)
         self.concurrency = concurrency
         self.grace = grace
+        self._make_pool = pool
         self.using = using or router.db_for_write(Task)
         self._database = DatabaseThread("sisy-worker")
         self._lease_database = DatabaseThread("sisy-worker-lease")
@@ -65,7 +68,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`; then let runs go on for ``grace`` seconds, and hand back the rest."""
-        self._pool = Pool(self.concurrency, partial(clock.last_known, self.using))
+        self._pool = self._make_pool(self.concurrency, partial(clock.last_known, self.using))
         keeping = [asyncio.create_task(loop.run()) for loop in (self._leasing, self._recording)]
         self._ears.open()
         try:

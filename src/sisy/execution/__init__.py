@@ -1,0 +1,17 @@
+"""Carries out claimed runs and returns outcomes; writes nothing to the database."""
+
+from sisy.execution.calling import message_for
+from sisy.execution.outcome import ERROR_LIMIT, RESULT_LIMIT, Outcome, storable
+from sisy.execution.pool import MakePool, Pool
+from sisy.execution.threads import ThreadPool
+
+__all__ = [
+    "ERROR_LIMIT",
+    "RESULT_LIMIT",
+    "MakePool",
+    "Outcome",
+    "Pool",
+    "ThreadPool",
+    "message_for",
+    "storable",
+]

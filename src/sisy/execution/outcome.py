@@ -1,0 +1,117 @@
+"""How a run ended, in words and numbers that every database can hold."""
+
+import asyncio
+import json
+import traceback
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sisy.exceptions import RunCancelled, RunTimedOut
+from sisy.models import RunState
+from sisy.models.validation import unstorable_in
+
+ERROR_LIMIT = 32_000
+RESULT_LIMIT = 64_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        reason: one line; empty for a success whose value could be stored.
+        result: what the function returned, as JSON holds it, if it could be stored.
+        error: the traceback, capped.
+        target_is_broken: whether what it calls is gone, or can no longer be called.
+    """
+
+    state: RunState
+    started_at: datetime
+    finished_at: datetime
+    reason: str = ""
+    result: Any = None
+    error: str = ""
+    target_is_broken: bool = False
+
+
+def of_value(value: object) -> dict[str, Any]:
+    """Return the columns of a run whose function returned ``value``."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    except BaseException as error:  # noqa: BLE001 - the value may be of any class
+        return _without_value(f"JSON cannot hold it: {_words_of(error)}")
+    if len(text) > RESULT_LIMIT:
+        return _without_value(f"it has {len(text)} of {RESULT_LIMIT} characters as JSON")
+    if flaw := unstorable_in(text):
+        return _without_value(f"it holds {flaw}, which databases refuse")
+    return {"state": RunState.SUCCEEDED, "result": json.loads(text)}
+
+
+def of_error(
+    error: BaseException, cancel_reason: str | None = None, target_is_broken: bool = False
+) -> dict[str, Any]:
+    """Return the columns of a run that ended with ``error``.
+
+    Args:
+        cancel_reason: why somebody asked the run to end, if somebody did.
+    """
+    if cancel_reason is not None and isinstance(error, RunCancelled | asyncio.CancelledError):
+        return of_cancelling(cancel_reason, _traceback_of(error))
+    timed_out = isinstance(error, RunTimedOut)
+    return {
+        "state": RunState.TIMED_OUT if timed_out else RunState.FAILED,
+        "reason": storable(f"{_name_of(error)}: {_words_of(error)}")[:500],
+        "error": _capped(storable(_traceback_of(error))),
+        "target_is_broken": target_is_broken,
+    }
+
+
+def of_cancelling(reason: str, error: str = "") -> dict[str, Any]:
+    """Return the columns of a run that ended because it was asked to."""
+    reason = storable(reason)[:500] or "Cancelled."
+    return {
+        "state": RunState.CANCELLED,
+        "reason": reason,
+        "error": _capped(storable(error)),
+    }
+
+
+def _without_value(why: str) -> dict[str, Any]:
+    reason = storable(f"The return value was not stored, since {why}")
+    return {"state": RunState.SUCCEEDED, "reason": f"{reason[:499]}."}
+
+
+# An error may be of any class, whose methods may raise anything, SystemExit included: whatever
+# escaped from here would leave the run without an outcome.
+
+
+def _name_of(error: BaseException) -> str:
+    try:
+        return str(type(error).__name__)
+    except BaseException:  # noqa: BLE001 - see above
+        return "<exception without a name>"
+
+
+def _traceback_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException:  # noqa: BLE001 - see above
+        return f"<no traceback of {_name_of(error)}>"
+
+
+def _words_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - see above
+        return "<exception str() failed>"
+
+
+def _capped(text: str) -> str:
+    """Keep the end of a text that is too long: there the error is named."""
+    return text if len(text) <= ERROR_LIMIT else "[…]\n" + text[-ERROR_LIMIT:]
+
+
+def storable(text: str) -> str:
+    """Return ``text`` without what databases refuse: NUL and halves of surrogate pairs."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
