@@ -13,3 +13,4 @@ class SisyConfig(AppConfig):
         from sisy import checks, doorbell, signals  # noqa: F401 - checks register themselves
 
         signals.runs_waiting.connect(doorbell.on_runs_waiting, dispatch_uid="sisy.doorbell")
+        signals.cancel_asked.connect(doorbell.on_cancel_asked, dispatch_uid="sisy.doorbell")

@@ -23,6 +23,7 @@ PATIENCE = 5  # seconds that a layer has to take a message
 Letter = Callable[[], Awaitable[None]]
 
 _listeners: dict[str, set[Callable[[], None]]] = {}
+_obeying: set[Callable[[], None]] = set()
 _outage = Outage("the channel layer")
 
 
@@ -33,13 +34,23 @@ def shared_layer() -> BaseChannelLayer | None:
 
 
 @contextmanager
-def listening(queues: Iterable[str], wake: Callable[[], None]) -> Iterator[None]:
-    """Call ``wake``, from any thread, when a run of one of the queues waits in this process."""
+def listening(
+    queues: Iterable[str], wake: Callable[[], None], obey: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Hear, from any thread, what this process says.
+
+    Args:
+        wake: called when a run of one of the queues waits.
+        obey: called when somebody wants runs to end.
+    """
+    obeying = {obey} if obey else set()
+    _obeying.update(obeying)
     for queue in queues:
         _listeners.setdefault(queue, set()).add(wake)
     try:
         yield
     finally:
+        _obeying.difference_update(obeying)
         for queue in queues:
             _listeners[queue].discard(wake)
 
@@ -73,6 +84,16 @@ async def broadcast(group: str, message: Mapping[str, Any]) -> None:
 def on_runs_waiting(*, runs: list[Run], **kwargs: Any) -> None:
     """Ring when somebody's transaction has committed runs (receiver of the signal)."""
     ring(runs)
+
+
+def on_cancel_asked(*, pks: list[int], **kwargs: Any) -> None:
+    """Have workers look which runs somebody wants to end (receiver of the signal)."""
+    for obey in tuple(_obeying):
+        obey()
+    layer = shared_layer()
+    if layer is not None:
+        order = dict(messages.cancel(pks[0]))
+        _postman.deliver(partial(layer.group_send, messages.WORKERS, order))
 
 
 class Postman:

@@ -11,6 +11,9 @@ from sisy.models import Run
 
 RUN_TASK = "sisy.run_task"
 HEARTBEAT = "sisy.heartbeat"
+CONTROL = "sisy.control"
+WORKERS = "sisy.workers"
+"""The group of all workers."""
 
 
 class RunTask(TypedDict):
@@ -34,6 +37,14 @@ class Beat(TypedDict):
     deleted: int
 
 
+class Control(TypedDict):
+    """Workers are to look what somebody wants of them: the rows say it."""
+
+    type: str
+    do: str
+    run: int
+
+
 def run_task(run: Run, attempt: int | None = None) -> RunTask:
     """Return the message for a run: on the wire the ring, in a worker its function's message."""
     return {
@@ -55,6 +66,16 @@ def beat(now: datetime, *, planned: int, missed: int, rescued: int, deleted: int
         "rescued": rescued,
         "deleted": deleted,
     }
+
+
+def cancel(run_pk: int) -> Control:
+    """Return the message that somebody wants runs to end, of which it names one."""
+    return {"type": CONTROL, "do": "cancel", "run": run_pk}
+
+
+def is_control(message: Any) -> bool:
+    """Whether ``message`` says that workers are wanted to do something."""
+    return isinstance(message, Mapping) and message.get("type") == CONTROL
 
 
 def is_run_task(message: Any) -> bool:

@@ -60,9 +60,10 @@ def test_a_beat_says_what_the_pass_did():
 
 def test_messages_hold_ids_and_numbers_only():
     beat = messages.beat(NOON, planned=1, missed=0, rescued=0, deleted=0)
-    for message in (messages.run_task(run()), beat):
+    for message in (messages.run_task(run()), messages.cancel(5), beat):
         assert json.loads(json.dumps(message)) == message
-        assert {type(value) for name, value in message.items() if name != "type"} <= {int, float}
+        values = {type(value) for name, value in message.items() if name not in ("type", "do")}
+        assert values <= {int, float}
 
 
 def test_a_ring_is_known_by_its_type_alone():
@@ -80,7 +81,7 @@ def test_what_is_not_sisys_is_told_apart(message):
 async def test_a_malformed_message_is_logged_and_dropped(monkeypatch, caplog, message):
     woken = []
     monkeypatch.setattr(ears.doorbell, "shared_layer", lambda: layer_with(message))
-    assert await Ears(["default"], lambda: woken.append(True))._hear("sisy.run_task") == 0
+    assert await listening(woken)._hear_rings("sisy.run_task") == 0
     assert woken == []
     [record] = caplog.records
     assert record.getMessage() == (
@@ -92,8 +93,48 @@ async def test_a_ring_wakes_whoever_listens(monkeypatch, caplog):
     woken = []
     ring = messages.run_task(run())
     monkeypatch.setattr(ears.doorbell, "shared_layer", lambda: layer_with(ring))
-    await Ears(["default"], lambda: woken.append(True))._hear("sisy.run_task")
+    await listening(woken)._hear_rings("sisy.run_task")
     assert (woken, caplog.records) == ([True], [])
+
+
+def listening(woken):
+    return Ears(["default"], lambda: woken.append(True), lambda: woken.append("orders"))
+
+
+async def test_an_order_has_the_worker_look_what_is_wanted(monkeypatch, caplog):
+    heard = []
+    layer = MembersLayer([messages.cancel(5), {"type": "websocket.send"}])
+    monkeypatch.setattr(ears.doorbell, "shared_layer", lambda: layer)
+    with pytest.raises(ConnectionError):
+        await listening(heard)._hear_orders()
+    assert heard == ["orders"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Dropped a message that is not Sisy's: {'type': 'websocket.send'}"
+    ]
+    assert layer.members == []
+
+
+class MembersLayer:
+    """A layer whose members get some messages, before it goes away."""
+
+    def __init__(self, letters):
+        self.letters = letters
+        self.members = []
+
+    async def new_channel(self):
+        return "specific.channel"
+
+    async def group_add(self, group, channel):
+        assert group == "sisy.workers"
+        self.members.append(channel)
+
+    async def group_discard(self, group, channel):
+        self.members.remove(channel)
+
+    async def receive(self, channel):
+        if not self.letters:
+            raise ConnectionError("the layer is away")
+        return self.letters.pop(0)
 
 
 def layer_with(message):

@@ -1,29 +1,44 @@
-"""Hears the rings on the channel layer."""
+"""Hears what is said on the channel layer: the rings, and what workers are wanted to do."""
 
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 
 from sisy import conf, doorbell, messages
 from sisy.log import logger
 from sisy.loop import Loop
 
+STAYS_MEMBER = 3600.0  # seconds after which it joins its group again: layers forget members
+
 
 class Ears:
-    """Listens on the channels of ``queues`` and calls ``wake`` when one rings."""
+    """Listens on the layer.
 
-    def __init__(self, queues: Iterable[str], wake: Callable[[], None]) -> None:
+    Args:
+        queues: those whose channels ring.
+        wake: called when one does.
+        obey: called when somebody wants runs to end.
+    """
+
+    def __init__(
+        self, queues: Iterable[str], wake: Callable[[], None], obey: Callable[[], None]
+    ) -> None:
         self._queues = tuple(queues)
         self._wake = wake
+        self._obey = obey
         self._listening: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
         """Begin to listen, where there is a layer that reaches other processes."""
         if doorbell.shared_layer() is None:
             return
+        steps = {messages.WORKERS: self._hear_orders}
         for queue in self._queues:
             channel = conf.get_settings().channel_of(queue)
-            loop = Loop(f"listening on {channel}", lambda channel=channel: self._hear(channel))  # type: ignore[misc]
+            steps[channel] = partial(self._hear_rings, channel)
+        for name, step in steps.items():
+            loop = Loop(f"listening on {name}", step)
             self._listening.append(asyncio.create_task(loop.run()))
 
     async def close(self) -> None:
@@ -34,7 +49,7 @@ class Ears:
             with suppress(asyncio.CancelledError):
                 await listening
 
-    async def _hear(self, channel: str) -> float:
+    async def _hear_rings(self, channel: str) -> float:
         layer = doorbell.shared_layer()
         if layer is None:
             return 60.0
@@ -44,3 +59,23 @@ class Ears:
         else:
             logger.warning("Dropped a message on %s that is not Sisy's: %.200r", channel, message)
         return 0.0
+
+    async def _hear_orders(self) -> float:
+        layer = doorbell.shared_layer()
+        if layer is None:
+            return 60.0
+        channel = await layer.new_channel()
+        await layer.group_add(messages.WORKERS, channel)
+        try:
+            async with asyncio.timeout(STAYS_MEMBER):
+                while True:
+                    message = await layer.receive(channel)
+                    if messages.is_control(message):
+                        self._obey()
+                    else:
+                        logger.warning("Dropped a message that is not Sisy's: %.200r", message)
+        except TimeoutError:
+            return 0.0
+        finally:
+            with suppress(Exception):
+                await layer.group_discard(messages.WORKERS, channel)

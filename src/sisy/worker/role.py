@@ -19,6 +19,7 @@ from sisy.worker.claiming import claim
 from sisy.worker.ears import Ears
 from sisy.worker.lease import Lease
 from sisy.worker.recording import give_back, record
+from sisy.worker.requests import Requests
 
 OUTCOMES_AT_ONCE = 200
 IDLE = 60.0
@@ -57,7 +58,8 @@ class Worker:
         self._claiming = Loop("the worker's claiming", self._claim)
         self._recording = Loop("the worker's recording", self._record)
         self._leasing = Loop("the worker's lease", self._renew_lease)
-        self._ears = Ears(self.queues, self.wake)
+        self._requests = Requests(self.using, self._lease_database, lambda: self._in_hand.values())
+        self._ears = Ears(self.queues, self.wake, self._requests.look)
         self._in_hand: dict[tuple[int, int], Run] = {}  # by run and attempt
         self._ended: list[tuple[Run, Outcome]] = []
         self._claim_is_in_doubt = False
@@ -70,15 +72,17 @@ class Worker:
         """Work until `stop`; then let runs go on for ``grace`` seconds, and hand back the rest."""
         self._pool = self._make_pool(self.concurrency, partial(clock.last_known, self.using))
         keeping = [asyncio.create_task(loop.run()) for loop in (self._leasing, self._recording)]
+        keeping.append(asyncio.create_task(self._requests.obey(self._pool)))
         self._ears.open()
         try:
-            with doorbell.listening(self.queues, self.wake):
+            with doorbell.listening(self.queues, self.wake, self._requests.look):
                 await self._claiming.run()
             await self._ears.close()
             await self._let_runs_go_on()
         finally:
             self._leasing.stop()
             self._recording.stop()
+            self._requests.stop()
             await asyncio.gather(*keeping)
             await self._sign_off()
 
@@ -101,6 +105,8 @@ class Worker:
             self._carrying_out.add(carrying_out)
             carrying_out.add_done_callback(self._carrying_out.discard)
         self._claim_is_in_doubt = False
+        if runs:
+            self._requests.look()
         self._more_may_wait = len(runs) == free
         if runs and self._more_may_wait:
             self._ring_on(runs[-1])
