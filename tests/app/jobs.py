@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+from sisy import current_run
+from sisy.exceptions import RunCancelled
 from tests.app.models import Execution
 
 
@@ -62,3 +64,26 @@ async def asleeps(message):
 
 def two_parameters(message, other):
     pass
+
+
+def goes_on_until_asked(message):
+    """End only when somebody asks for it."""
+    Execution.log(message).save()
+    while True:
+        current_run().check()
+        time.sleep(0.01)
+
+
+def goes_on_whatever_is_asked(message):
+    """Take the request for what it is, and end as usual."""
+    try:
+        goes_on_until_asked(message)
+    except RunCancelled:
+        return "done all the same"
+
+
+def fails_when_asked(message):
+    try:
+        goes_on_until_asked(message)
+    except RunCancelled:
+        raise RuntimeError("half done") from None

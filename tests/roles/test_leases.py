@@ -2,8 +2,6 @@
 
 import asyncio
 import threading
-import time
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -16,32 +14,13 @@ from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
 from sisy.worker import Worker, role
 from sisy.worker.claiming import claim
 from tests.app import jobs
+from tests.roles.at_work import at_work, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def waiting_run():
     return Run.objects.get(task=Task.run_once(jobs.noop))
-
-
-@contextmanager
-def at_work(**options):
-    """Run a worker in a thread of its own."""
-    worker = Worker(**options)
-    thread = threading.Thread(target=lambda: asyncio.run(worker.run()))
-    thread.start()
-    try:
-        yield worker
-    finally:
-        worker.stop()
-        thread.join(30)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_worker_without_its_lease_takes_no_run():

@@ -182,7 +182,9 @@ class Run(models.Model):
         return Target(path=self.target_path, pk=self.target_pk)
 
     def cancel(self, reason: str = "cancelled", *, by_force: bool = False) -> bool:
-        """Call the run off, or ask it to end if it goes on; return whether it was not over yet.
+        """Call the run off, or ask it to end if it goes on.
+
+        Returns False if it was over, or had been asked before.
 
         A run that goes on is asked: an async function is cancelled, and
         ``current_run().check()`` raises in a plain one. What its function then does, decides.

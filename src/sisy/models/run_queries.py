@@ -43,7 +43,7 @@ class RunQuerySet(models.QuerySet["Run"]):
     def cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> int:
         """Call off those that wait, and ask those that go on to end; return how many they were.
 
-        What was asked to end goes on until its function has noticed, or is killed: see
+        Those that were asked before are not counted. What was asked to end goes on until its function has noticed, or is killed: see
         `ask_to_cancel`.
         """
         with transaction.atomic(using=self.db):

@@ -1,0 +1,179 @@
+"""Runs that make good what failed or never ran.
+
+The failure of the field: "run now" forks a second chain of runs that goes on for ever.
+"""
+
+from datetime import timedelta
+
+import pytest
+
+from sisy.exceptions import CallableError
+from sisy.heartbeat import tick
+from sisy.models import Origin, Overlap, Run, RunState, Task
+from sisy.models.reruns import MOST
+from sisy.worker.claiming import claim
+from tests.app import jobs
+from tests.roles.steps import DAY, HOUR, MINUTE, NOON, SECOND, finish, scheduled, worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SCHEDULERS = ("state", "next_run", "last_run", "mark", "planned_from", "runs_planned")
+
+
+@pytest.fixture(autouse=True)
+def now(at_time):
+    return at_time(NOON)
+
+
+def schedulers_columns(task):
+    return Task.objects.filter(pk=task.pk).values(*SCHEDULERS).get()
+
+
+def failed_run(now, **fields):
+    task = scheduled(**fields)
+    now.moment = NOON + MINUTE
+    tick("default", now.moment)
+    [run] = claim(worker(), ["default"], 1, now.moment)
+    finish(run, now.moment, RunState.FAILED)
+    run.refresh_from_db()
+    return task, run
+
+
+def test_a_retry_stands_for_the_occurrence_and_leaves_the_schedule_alone(now):
+    task, run = failed_run(now)
+    before = schedulers_columns(task)
+    again = run.retry()
+    assert (again.origin, again.state, again.due_at) == (Origin.RETRY, "waiting", None)
+    assert (again.stands_for, again.retry_of_id) == (run.due_at, run.pk)
+    assert schedulers_columns(task) == before
+    [begun] = claim(worker(), ["default"], 9, now.moment)
+    assert (begun.pk, begun.moment) == (again.pk, run.due_at)
+    finish(begun, now.moment)
+    tick("default", now.moment + MINUTE)
+    assert Run.objects.filter(origin=Origin.SCHEDULE).count() == 2
+    assert Run.objects.exclude(origin=Origin.SCHEDULE).count() == 1
+
+
+def test_a_retry_of_a_retry_stands_for_the_same_occurrence(now):
+    _, run = failed_run(now)
+    again = run.retry()
+    Run.objects.filter(pk=again.pk).update(state=RunState.FAILED)
+    again.refresh_from_db()
+    assert again.retry().stands_for == run.due_at
+
+
+def test_a_run_whose_task_went_after_it_is_retried_by_one_like_it(now):
+    task = Task.run_once(jobs.noop, userdata={"n": 5})
+    [run] = claim(worker(), ["default"], 1, NOON)
+    finish(run, NOON, RunState.FAILED)
+    assert not Task.objects.filter(pk=task.pk).exists()
+    run = Run.objects.get(pk=run.pk)
+    again = run.retry()
+    [begun] = claim(worker(), ["default"], 1, NOON)
+    assert (begun.pk, begun.task.userdata) == (again.pk, {"n": 5})
+    finish(begun, NOON)
+    assert not Task.objects.exists()
+
+
+def test_what_is_gone_is_not_retried(now):
+    Task.run_once(jobs.noop)
+    [run] = claim(worker(), ["default"], 1, NOON)
+    finish(run, NOON, RunState.FAILED)
+    Run.objects.update(target_path="tests.app.jobs.moved")
+    with pytest.raises(CallableError):
+        Run.objects.get(pk=run.pk).retry()
+    assert not Task.objects.exists()
+
+
+def test_a_run_that_is_not_over_is_not_retried(now):
+    run = scheduled().run_now()
+    with pytest.raises(ValueError, match="is waiting; only a run that is over can be retried"):
+        run.retry()
+
+
+def test_a_gap_is_not_retried_but_backfilled(now):
+    task = scheduled()
+    now.moment = NOON + HOUR
+    tick("default", now.moment)
+    gap = Run.objects.get(state=RunState.MISSED)
+    with pytest.raises(ValueError, match=r"stands for 59 missed occurrences. Run them by task.b"):
+        gap.retry()
+    assert len(task.backfill(gap.due_at, gap.due_until + timedelta(microseconds=1))) == 59
+
+
+def test_a_backfill_runs_what_did_not_succeed_oldest_first_and_one_after_the_other(now):
+    task, failed = failed_run(now)
+    now.moment = NOON + 5 * MINUTE
+    tick("default", now.moment)  # the latest one, the fifth, runs; the others are missed
+    before = schedulers_columns(task)
+    runs = task.backfill(NOON, NOON + 5 * MINUTE)
+    assert [run.stands_for for run in runs] == [NOON + n * MINUTE for n in range(5)]
+    assert schedulers_columns(task) == before
+    begun = []
+    while won := claim(worker(), ["default"], 9, now.moment):
+        [run] = won
+        begun.append(run.moment)
+        finish(run, now.moment + 10 * SECOND)
+        now.moment += MINUTE
+    assert sorted(begun) == [NOON + n * MINUTE for n in range(6)]
+    assert set(Run.objects.filter(origin=Origin.BACKFILL).values_list("state", flat=True)) == {
+        "succeeded"
+    }
+    assert failed.due_at == NOON + MINUTE
+
+
+def test_of_a_task_that_may_overlap_all_of_a_backfill_starts_at_once(now):
+    task = scheduled(overlap=Overlap.ALLOW)
+    task.backfill(NOON - 5 * MINUTE, NOON)
+    assert len(claim(worker(), ["default"], 9, NOON)) == 5
+
+
+def test_a_second_backfill_finds_nothing_to_do(now):
+    task = scheduled()
+    assert len(task.backfill(NOON - HOUR, NOON)) == 60
+    assert task.backfill(NOON - HOUR, NOON) == []
+    assert task.to_backfill(NOON - 2 * HOUR, NOON)[-1] == NOON - HOUR - MINUTE
+    assert len(task.backfill(NOON - HOUR, NOON, again=True)) == 60
+
+
+def test_a_backfill_can_be_looked_at_before(now):
+    task = scheduled("0 * * * *")
+    assert task.to_backfill(NOON - 3 * HOUR, NOON) == [NOON - n * HOUR for n in (3, 2, 1)]
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(NOON, NOON), (NOON, NOON - DAY), (NOON - DAY, NOON + SECOND)]
+)
+def test_a_range_that_is_none_in_the_past_is_refused(now, start, end):
+    with pytest.raises(ValueError, match="start < end, both in the past"):
+        scheduled().backfill(start, end)
+
+
+def test_too_long_a_range_is_refused_with_where_to_stop(now):
+    task = scheduled()
+    with pytest.raises(ValueError, match=r"more than 1000 occurrences .* lie before 2026-04-02"):
+        task.backfill(NOON - 33 * DAY - 12 * HOUR, NOON)
+    assert MOST == 1000
+    assert not Run.objects.exists()
+
+
+def test_naive_moments_are_refused(now):
+    with pytest.raises(ValueError, match="start must be an aware datetime"):
+        scheduled().backfill((NOON - DAY).replace(tzinfo=None), NOON)
+
+
+def test_what_the_ledger_has_forgotten_is_not_run_again_unless_that_is_wanted(now):
+    task, _ = failed_run(now)
+    Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 10})
+    now.moment = NOON + 2 * MINUTE
+    with pytest.raises(ValueError, match="was pruned and begins at 2026-05-05 12:01"):
+        task.backfill(NOON - HOUR, NOON + 2 * MINUTE)
+    assert len(task.backfill(NOON + MINUTE, NOON + 2 * MINUTE)) == 1
+    assert len(task.backfill(NOON - HOUR, NOON, again=True)) == 60
+
+
+def test_a_task_that_runs_once_has_nothing_to_backfill(now):
+    task = Task.run_once(jobs.noop)
+    with pytest.raises(ValueError, match="has no schedule"):
+        task.backfill(NOON - HOUR, NOON)

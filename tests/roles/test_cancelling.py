@@ -1,0 +1,142 @@
+"""Runs that somebody calls off while they wait, and asks to end while they go on."""
+
+from datetime import timedelta
+
+import pytest
+
+from sisy.heartbeat import tick
+from sisy.models import Attempt, Run, RunState, Task
+from sisy.worker.claiming import claim
+from sisy.worker.recording import give_back, record
+from tests.app import jobs
+from tests.app.models import Execution
+from tests.roles.at_work import at_work, wait_until
+from tests.roles.steps import MINUTE, NOON, finish, outcome, scheduled, worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def read(run):
+    return Run.objects.get(pk=run.pk)
+
+
+def begun(fn, **userdata):
+    """Return a run that a worker has just begun."""
+    run = Run.objects.get(task=Task.run_once(fn, userdata=userdata))
+    wait_until(Execution.objects.filter(run=run.pk).exists)
+    return run
+
+
+def ended(run):
+    wait_until(lambda: not Run.objects.live().filter(pk=run.pk).exists())
+    return read(run)
+
+
+@pytest.mark.parametrize("fn", [jobs.goes_on_until_asked, jobs.asleeps])
+def test_a_run_that_goes_on_ends_when_it_is_asked_to(fn):
+    with at_work():
+        run = begun(fn, seconds=600)
+        assert run.cancel("the disk is full")
+        end = ended(run)
+    assert (end.state, end.reason) == (RunState.CANCELLED, "the disk is full")
+    assert not end.cancel("again")
+    assert not Task.objects.exists()
+
+
+def test_what_the_function_then_does_decides():
+    with at_work():
+        run = begun(jobs.goes_on_whatever_is_asked)
+        run.cancel()
+        end = ended(run)
+        assert (end.state, end.result) == (RunState.SUCCEEDED, "done all the same")
+        failing = begun(jobs.fails_when_asked)
+        failing.cancel()
+        end = ended(failing)
+        assert (end.state, end.reason) == (RunState.FAILED, "RuntimeError: half done")
+
+
+def test_a_task_calls_off_what_waits_and_asks_what_goes_on():
+    task = scheduled("0 0 1 1 *", fn=jobs.goes_on_until_asked)
+    with at_work():
+        going = task.run_now()
+        wait_until(Execution.objects.filter(run=going.pk).exists)
+        waiting = task.run_now()
+        assert task.cancel_runs("a new version is on its way") == 2
+        assert ended(going).state == read(waiting).state == RunState.CANCELLED
+
+
+def failing(now=NOON, **fields):
+    """Return a run that has begun and has attempts left."""
+    scheduled(max_attempts=5, **fields)
+    tick("default", now + MINUTE)
+    [run] = claim(worker(now), ["default"], 1, now + MINUTE)
+    return run
+
+
+@pytest.fixture
+def noon(at_time):
+    at_time(NOON)
+
+
+def test_a_run_that_was_asked_to_end_and_fails_is_not_tried_again(noon):
+    run = failing()
+    run.cancel()
+    finish(run, NOON, RunState.FAILED, reason="RuntimeError: half done")
+    assert (read(run).state, read(run).reason) == (RunState.FAILED, "RuntimeError: half done")
+
+
+def test_a_run_that_was_asked_to_end_is_not_handed_to_another_worker(noon):
+    run = failing()
+    run.cancel("the disk is full")
+    give_back("default", [run], "Its worker stopped; handed back.")
+    assert (read(run).state, read(run).reason) == (RunState.CANCELLED, "the disk is full")
+
+
+def test_a_run_that_was_asked_to_end_is_not_rescued_from_a_dead_worker(noon):
+    scheduled()
+    tick("default", NOON + MINUTE)
+    holder = worker(NOON + MINUTE, lease=timedelta(seconds=30))
+    [run] = claim(holder, ["default"], 1, NOON + MINUTE)
+    run.cancel("the disk is full")
+    tick("default", NOON + 2 * MINUTE)
+    assert read(run).state == RunState.CANCELLED
+
+
+def test_force_may_follow_upon_a_mere_request(noon):
+    run = failing()
+    assert run.cancel("please")
+    assert run.cancel("now", by_force=True)
+    assert (read(run).cancel_by_force, read(run).cancel_reason) == (True, "now")
+    assert not run.cancel("please, once more")
+    assert read(run).cancel_reason == "now"
+
+
+def test_each_attempt_keeps_its_error(noon):
+    run = failing(retry_delay=timedelta(0))
+    for number in (1, 2):
+        finish(run, NOON, RunState.FAILED, reason=f"attempt {number}", error=f"trace {number}")
+        [run] = claim(worker(), ["default"], 1, NOON + MINUTE)
+    finish(run, NOON)
+    kept = Attempt.objects.filter(run=run.pk).values_list("number", "state", "reason", "error")
+    assert list(kept) == [
+        (1, "failed", "attempt 1", "trace 1"),
+        (2, "failed", "attempt 2", "trace 2"),
+    ]
+    assert (read(run).state, read(run).error, read(run).attempt) == ("succeeded", "", 3)
+
+
+def test_a_run_whose_child_process_died_waits_again_without_using_up_an_attempt(noon):
+    run = failing()
+    lost = outcome(NOON, RunState.LOST, reason="Its process was killed by SIGKILL")
+    record("default", [(run, lost)], NOON)
+    again = read(run)
+    assert (again.state, again.times_lost) == (RunState.WAITING, 1)
+    assert again.reason == "Its process was killed by SIGKILL; run again."
+    assert Attempt.objects.get().state == RunState.LOST
+
+
+def test_a_run_that_cannot_be_stored_in_full_keeps_the_attempts_that_are_left(noon):
+    run = failing()
+    finish(run, NOON, RunState.FAILED, reason="half of \udcff a pair", error="x")
+    assert read(run).state == RunState.WAITING
+    assert Attempt.objects.get().reason.startswith("How it ended could not be stored in full")
