@@ -33,6 +33,11 @@ class Clock(Protocol):
         """Return the moment without asking a database, as good as the last reading was."""
 
 
+def steady() -> float:
+    """Return seconds by a clock that nobody can set, and that goes on while the host sleeps."""
+    return _steady()
+
+
 def _steady() -> float:
     return time.clock_gettime(_steady_clock) if _steady_clock is not None else time.monotonic()
 

@@ -125,7 +125,7 @@ def read(task):
     return Task.objects.get(pk=task.pk)
 
 
-def worker(now=NOON, lease=DAY):
+def worker(now=NOON, lease=HOUR):
     return Process.join(Role.WORKER, using="default", now=now, lease=lease)
 
 

@@ -45,7 +45,7 @@ def planned(**fields):
 
 
 def started(task):
-    worker = Process.join(Role.WORKER, using="default", now=NOON, lease=DAY)
+    worker = Process.join(Role.WORKER, using="default", now=NOON, lease=HOUR)
     [run] = claim(worker, ["default"], 1, NOON + MINUTE)
     assert run.task == task
     return run

@@ -20,7 +20,7 @@ def scheduled(schedule="* * * * *", fn=jobs.noop, **fields):
     return task
 
 
-def worker(now=NOON, lease=DAY):
+def worker(now=NOON, lease=HOUR):
     return Process.join(Role.WORKER, using="default", now=now, lease=lease)
 
 

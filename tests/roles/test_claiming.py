@@ -101,7 +101,7 @@ def test_a_skipped_occurrence_is_no_iteration():
 
 
 def claim_here(now, limit=10):
-    return claim(worker(), ["default"], limit, now)
+    return claim(worker(now), ["default"], limit, now)
 
 
 def test_a_retry_that_meets_another_run_waits_for_its_turn():

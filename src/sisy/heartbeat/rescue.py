@@ -1,46 +1,79 @@
-"""What becomes of runs whose worker was not heard of until its lease ran out."""
+"""What becomes of the runs of processes that died, or were not heard of for too long."""
 
 from datetime import datetime
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, OuterRef
 
+from sisy import conf
 from sisy.log import logger
 from sisy.models import Process, Role, Run
 from sisy.models.losing import settle_lost
+from sisy.models.process import ProcessQuerySet
 
 
-def rescue_lost(using: str, now: datetime) -> list[Run]:
-    """Take the runs of dead processes from them, and return those that wait again."""
+def rescue_lost(using: str, now: datetime, judges_leases: bool = True) -> list[Run]:
+    """Take the runs of dead processes from them, and return those that wait again.
+
+    Args:
+        judges_leases: whether a lease that ran out is enough. Of processes whose end was seen,
+            nothing more can be heard: those are dead in any case.
+    """
     rescued: list[Run] = []
-    for process in Process.objects.using(using).expired(now):
-        with transaction.atomic(using=using):
-            expired = Process.objects.using(using).expired(now).filter(pk=process.pk)
-            if list(expired.select_for_update(skip_locked=True)):
-                held = Run.objects.using(using).running().filter(holder=process.pk)
-                reason = f"Its worker, {process}, was not heard of until its lease ran out"
-                again, given_up = settle_lost(using, held.lock(), reason, now)
-                process.leave()
-                rescued += again
-                if process.role == Role.WORKER or again or given_up:
-                    _log(str(process), again, given_up)
+    for process in _gone(using, now, judges_leases):
+        try:
+            rescued += _rescue(using, process, now, judges_leases)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # noqa: BLE001 - one bad row must not stop the others
+            logger.exception("The runs of %s cannot be rescued; will try again", process)
     return rescued
 
 
 def rescue_orphans(using: str, now: datetime) -> list[Run]:
     """Take the runs of processes that are not on the books, and return those that wait again.
 
-    There are none but where somebody has deleted the row of a process.
+    There are none but where somebody has deleted the row of a process. That is no matter of
+    leases: such a process cannot record how its runs end, however soon it is heard of again.
     """
     holder = Process.objects.filter(pk=OuterRef("holder"))
     with transaction.atomic(using=using):
         orphans = Run.objects.using(using).running().filter(~Exists(holder))
         reason = "Its worker is not on the books"
-        again, given_up = settle_lost(using, orphans.lock(), reason, now)
-    if again or given_up:
-        _log("A worker that is not on the books", again, given_up)
+        again, ended = settle_lost(using, orphans.lock(), reason, now)
+    if again or ended:
+        _log("A worker that is not on the books", again, ended)
     return again
 
 
-def _log(who: str, again: list[Run], given_up: list[Run]) -> None:
-    logger.warning("%s is gone: %d runs wait again, %d are lost", who, len(again), len(given_up))
+def _gone(using: str, now: datetime, judges_leases: bool) -> ProcessQuerySet:
+    processes = Process.objects.using(using).all()
+    seen = processes.seen_to_end()
+    return seen | processes.expired(now) if judges_leases else seen
+
+
+def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) -> list[Run]:
+    """Rescue the runs of one process, unless it was heard of, or somebody else does so."""
+    with transaction.atomic(using=using):
+        gone = _gone(using, now, judges_leases).filter(pk=process.pk)
+        for kept in gone.select_for_update(skip_locked=True):
+            held = Run.objects.using(using).running().filter(holder=kept.pk)
+            again, ended = settle_lost(using, held.lock(), _what_happened_to(kept, now), now)
+            kept.leave()
+            if kept.role == Role.WORKER or again or ended:
+                _log(str(kept), again, ended)
+            return again
+    return []
+
+
+def _what_happened_to(process: Process, now: datetime) -> str:
+    if process.end_reason:
+        return f"Its worker, {process}, was {process.end_reason}"
+    reason = f"Its worker, {process}, was not heard of until its lease ran out"
+    if process.has_silent_host(now, conf.get_settings().lease):
+        return f"{reason}, and the whole host {process.host} is silent"
+    return reason
+
+
+def _log(who: str, again: list[Run], ended: list[Run]) -> None:
+    logger.warning("%s is gone: %d runs wait again, %d are lost", who, len(again), len(ended))

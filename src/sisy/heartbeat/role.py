@@ -6,16 +6,19 @@ from datetime import datetime, timedelta
 from django.db import router
 
 from sisy import clock, conf, doorbell
-from sisy.heartbeat import replanning
+from sisy.heartbeat import replanning, setback
 from sisy.heartbeat.tick import Tick, became_ready, look, tick
+from sisy.heartbeat.vigil import Vigil
 from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Process, Role, Run, Task
+from sisy.models.timing import PUNCTUAL
 from sisy.threads import DatabaseThread
 
 AUDIT_INTERVAL = timedelta(seconds=10)
 AUDIT_SLICES = 5
 SECOND = timedelta(seconds=1)
+SETTLING = 2 * clock.TRUSTED_FOR  # seconds, after which all have read a clock that was set
 
 
 class Heartbeat:
@@ -30,6 +33,10 @@ class Heartbeat:
         self._database = DatabaseThread("sisy-heartbeat")
         self._loop = Loop("the heartbeat", self._step)
         self._process: Process | None = None
+        lease = conf.get_settings().lease
+        self._vigil = Vigil(length=lease / 3, break_after=lease / 2)
+        self._mend_at: float | None = None
+        self._has_begun = False
         self._last_look: datetime | None = None
         self._next_beat: datetime | None = None
         self._next_audit: datetime | None = None
@@ -57,6 +64,7 @@ class Heartbeat:
 
     def _pass(self) -> tuple[Tick | None, list[Run], float]:
         now = clock.now(self.using)
+        self._watch(now, clock.steady())
         process = self._renewed(now)
         since = self._last_look or now
         outlook = look(process, self.using, since)
@@ -68,8 +76,9 @@ class Heartbeat:
             waiting = became_ready(self.using, since, now)
         made = None
         is_beat = self._next_beat is None or self._next_beat <= now
-        if is_beat or outlook.calls_for_tick(now):
-            made = tick(self.using, now, is_thorough=is_beat)
+        judges = self._vigil.is_kept
+        if is_beat or outlook.calls_for_tick(now, judges):
+            made = tick(self.using, now, is_thorough=is_beat, judges_leases=judges)
             waiting = waiting + made.waiting
         if is_beat:
             self._next_beat = now + timedelta(seconds=conf.get_settings().heartbeat_frequency)
@@ -77,11 +86,24 @@ class Heartbeat:
         self._last_look = now
         return made, waiting, self._seconds_to_next(now, outlook.next_moment())
 
+    def _watch(self, now: datetime, steady: float) -> None:
+        """Note a look, and take care of what a clock that was set back has left ahead."""
+        self._vigil.look(now, steady)
+        was_set_back = self._last_look is not None and now < self._last_look - PUNCTUAL
+        if was_set_back:
+            self._last_look = self._next_beat = self._next_audit = None
+        if was_set_back or not self._has_begun:
+            self._has_begun = True
+            self._mend_at = steady + SETTLING
+        if self._mend_at is not None and steady >= self._mend_at:
+            setback.mend(self.using, now)
+            self._mend_at = None
+
     def _renewed(self, now: datetime) -> Process:
         """Return this process's row, with a lease of which a good part is left."""
         lease = conf.get_settings().lease
         process = self._process
-        if process is not None and process.lease_until - now < lease * 2 / 3:
+        if process is not None and not lease * 2 / 3 <= process.lease_until - now <= lease:
             process = process if process.renew(now, lease) else None
         if process is None:
             process = Process.join(Role.HEARTBEAT, using=self.using, now=now, lease=lease)
@@ -101,10 +123,13 @@ class Heartbeat:
         self._audited = (self._audited + 1) % AUDIT_SLICES
 
     def _seconds_to_next(self, began: datetime, due: datetime | None) -> float:
-        """Return how long to wait: to the next whole second, or to what is due before it."""
+        """Return how long to wait: to the next whole second, or to what is due before it.
+
+        No longer than a second, though the clock may have been set back meanwhile.
+        """
         next_second = began.replace(microsecond=0) + SECOND
         wanted = next_second if due is None or due <= began else min(next_second, due)
-        return (wanted - clock.last_known(self.using)).total_seconds()
+        return min(wanted - clock.last_known(self.using), SECOND).total_seconds()
 
 
 async def _quietly(leaving: Awaitable[None]) -> None:

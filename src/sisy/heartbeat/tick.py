@@ -1,6 +1,6 @@
 """One pass of the heartbeat, and when the next one is wanted."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
 from django.db.models import Exists, Min, Subquery
@@ -8,6 +8,7 @@ from django.db.models import Exists, Min, Subquery
 from sisy import messages
 from sisy.heartbeat import housekeeping, planning, replanning, rescue
 from sisy.models import Process, Run, Task
+from sisy.models.process import LONGEST_LEASE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,16 +45,20 @@ class Tick:
         )
 
 
-def tick(using: str, now: datetime, is_thorough: bool = True) -> Tick:
+def tick(using: str, now: datetime, is_thorough: bool = True, judges_leases: bool = True) -> Tick:
     """Make one pass: plan what is due, rescue what is lost, tidy up what has ended.
+
+    A task whose row somebody else has locked is passed over: it is due at the next second, too.
 
     Args:
         is_thorough: whether to look, too, for what no due moment points to: runs that nobody has
             taken or holds, tasks that have ended, old history. A heartbeat does so at each beat.
+        judges_leases: whether to take the runs of those whose lease has run out; a heartbeat that
+            has not watched for long enough does not: see `Vigil`.
     """
     replanning.compute_unplanned(using, now)
     planned = planning.plan_due(using, now)
-    rescued = rescue.rescue_lost(using, now)
+    rescued = rescue.rescue_lost(using, now, judges_leases)
     made = Tick(
         now=now,
         waiting=planned.runs + rescued,
@@ -83,16 +88,29 @@ class Outlook:
     has_unplanned: bool
     next_run: datetime | None
     next_ready: datetime | None
-    next_expiry: datetime | None
+    has_seen_end: bool
+    first_expiry: datetime | None
+    last_expiry: datetime | None
 
-    def calls_for_tick(self, now: datetime) -> bool:
+    def calls_for_tick(self, now: datetime, judges_leases: bool = True) -> bool:
         """Whether a pass at ``now`` would find something to do."""
-        moments = (self.next_run, self.next_expiry)
-        return self.has_unplanned or any(moment and moment <= now for moment in moments)
+        if self.has_unplanned or self.has_seen_end:
+            return True
+        if self.next_run is not None and self.next_run <= now:
+            return True
+        return judges_leases and self._has_expired(now)
+
+    def _has_expired(self, now: datetime) -> bool:
+        if self.first_expiry is None or self.last_expiry is None:
+            return False
+        return self.first_expiry < now or self.last_expiry > now + LONGEST_LEASE
 
     def next_moment(self) -> datetime | None:
         """Return the next moment at which something is due; None if nothing is in sight."""
         return min(filter(None, (self.next_run, self.next_ready)), default=None)
+
+
+LOOKED_FOR = tuple(field.name for field in fields(Outlook))
 
 
 def look(process: Process, using: str, since: datetime) -> Outlook | None:
@@ -103,6 +121,7 @@ def look(process: Process, using: str, since: datetime) -> Outlook | None:
     """
     tasks = Task.objects.active()
     runs = Run.objects.waiting().filter(ready_at__gt=since)
+    leases = Process.objects.order_by("lease_until").values("lease_until")
     row = (
         Process.objects.using(using)
         .filter(pk=process.pk)
@@ -110,13 +129,15 @@ def look(process: Process, using: str, since: datetime) -> Outlook | None:
             Exists(tasks.filter(next_run=None)),
             Subquery(tasks.exclude(next_run=None).order_by("next_run").values("next_run")[:1]),
             Subquery(runs.order_by("ready_at").values("ready_at")[:1]),
-            Subquery(Process.objects.order_by("lease_until").values("lease_until")[:1]),
+            Exists(Process.objects.all().seen_to_end()),
+            Subquery(leases[:1]),
+            Subquery(leases.reverse()[:1]),
         )
         .first()
     )
     if row is None:
         return None
-    return Outlook(has_unplanned=row[0], next_run=row[1], next_ready=row[2], next_expiry=row[3])
+    return Outlook(**dict(zip(LOOKED_FOR, row, strict=True)))
 
 
 def first_ready(using: str, now: datetime) -> list[Run]:

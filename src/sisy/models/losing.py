@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db.models import F
+from django.db.models import Case, F, Value, When
 
 from sisy import conf
 from sisy.models.attempt import Attempt
 from sisy.models.choices import OnLost, RunState
+from sisy.models.fields import MomentField
 from sisy.models.run import Run
 
 
@@ -43,7 +44,10 @@ def settle_lost(
 
 
 def _wait_again(using: str, runs: Sequence[Run], reason: str, now: datetime) -> None:
-    """Let runs wait for their next attempt, and keep what became of this one."""
+    """Let runs wait for their next attempt, and keep what became of this one.
+
+    They were ready when they began; if that lies ahead of now, the clock was set back.
+    """
     Attempt.objects.using(using).bulk_create(
         [
             Attempt(
@@ -63,6 +67,9 @@ def _wait_again(using: str, runs: Sequence[Run], reason: str, now: datetime) -> 
         holder=None,
         times_lost=F("times_lost") + 1,
         started_at=None,
+        ready_at=Case(
+            When(ready_at__gt=now, then=Value(now, MomentField())), default=F("ready_at")
+        ),
         reason=_joined(reason, "run again"),
     )
 

@@ -6,20 +6,33 @@ from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from sisy import conf
 from sisy.models.choices import Role
 from sisy.models.fields import MomentField
+
+LONGEST_LEASE = timedelta(seconds=conf.RANGES["lease_seconds"][1]) + timedelta(minutes=1)
+"""A lease that ends later than this from now was taken before the clock was set back."""
 
 
 class ProcessQuerySet(models.QuerySet["Process"]):
     def alive(self, now: datetime) -> "ProcessQuerySet":
         """Those whose lease holds at ``now``."""
-        return self.filter(lease_until__gte=now)
+        return self.filter(lease_until__range=(now, now + LONGEST_LEASE))
 
     def expired(self, now: datetime) -> "ProcessQuerySet":
-        """Those from which nothing was heard until their lease ran out."""
-        return self.filter(lease_until__lt=now)
+        """Those from which nothing was heard until their lease ran out.
+
+        A lease that nobody can have taken by the clock as it is now counts as one: a dead worker
+        would else be believed in for hours, and a living one renews in time.
+        """
+        return self.filter(Q(lease_until__lt=now) | Q(lease_until__gt=now + LONGEST_LEASE))
+
+    def seen_to_end(self) -> "ProcessQuerySet":
+        """Those whose end was seen by whoever had started them."""
+        return self.exclude(end_reason="")
 
 
 class Process(models.Model):
@@ -82,6 +95,16 @@ class Process(models.Model):
         self.lease_until = now + lease
         processes = Process.objects.using(self._state.db).filter(pk=self.pk)
         return bool(processes.update(lease_until=self.lease_until))
+
+    def has_silent_host(self, now: datetime, lease: timedelta) -> bool:
+        """Whether no process of its host was heard of since this one should have been.
+
+        Processes renew when two thirds of a lease are left, at the latest, so that the leases of
+        a host that went down all run out within a third of one.
+        """
+        neighbours = Process.objects.using(self._state.db).alive(now).filter(host=self.host)
+        since = min(self.lease_until, now) + lease / 3
+        return not neighbours.filter(lease_until__gt=since, end_reason="").exists()
 
     def leave(self) -> None:
         """Store that this process is gone."""

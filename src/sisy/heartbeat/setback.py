@@ -1,0 +1,145 @@
+"""What a clock that was set back leaves ahead of now: else tasks were silent until it caught up.
+
+As in Debian's cron(8): after a step of less than three hours, fixed-time schedules wait until the
+clock has caught up, so that nothing of theirs runs twice, and starred ones go on by the new time.
+A larger step corrects a wrong clock: all go on by the new time.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F, Max, Q, QuerySet, Value
+from django.db.models.functions import Concat, Left, Trim
+
+from sisy.exceptions import ScheduleError
+from sisy.heartbeat.broken import carefully
+from sisy.log import logger
+from sisy.models import Run, Task, TaskState, activation
+from sisy.models.timing import PUNCTUAL, Timing
+
+CORRECTION = timedelta(hours=3)
+CHUNK = 500
+BATCH = 1000
+
+SET_BACK = "The clock was set back after it."
+
+
+def mend(using: str, now: datetime) -> None:
+    """Let tasks and runs that the clock left behind go on by the new time.
+
+    Call it once all heartbeats have read the new time: one that goes on by the old time would
+    plan anew up to there.
+    """
+    step = _least_step(using, now)
+    restarted = _restart(using, now, everything=step > CORRECTION) if step > PUNCTUAL else 0
+    hastened = _hasten(using, now)
+    if restarted or hastened:
+        logger.warning(
+            "The clock was set back by %s or more: %d tasks go on by the new time, "
+            "and %d runs that waited are ready",
+            step,
+            restarted,
+            hastened,
+        )
+
+
+def _left_ahead(using: str, now: datetime) -> QuerySet[Task]:
+    """Return the tasks whose past lies in the future."""
+    ahead = Q(mark__gt=now + PUNCTUAL) | Q(planned_from__gt=now + PUNCTUAL)
+    return Task.objects.using(using).filter(ahead).exclude(state=TaskState.RETIRED)
+
+
+def _least_step(using: str, now: datetime) -> timedelta:
+    """Return by how much the clock was set back at the least."""
+    newest = _left_ahead(using, now).aggregate(Max("mark"), Max("planned_from"))
+    moments = [moment for moment in newest.values() if moment is not None]
+    return max(moments, default=now) - now
+
+
+def _restart(using: str, now: datetime, everything: bool) -> int:
+    """Plan tasks from ``now`` on, and return how many; those furthest ahead come last.
+
+    They show how far the clock was set back, also to who goes on with this after a crash.
+    """
+    tasks = _left_ahead(using, now).order_by("mark", "planned_from")
+    pks = list(tasks.values_list("pk", flat=True))
+    count = 0
+    for start in range(0, len(pks), CHUNK):
+        chunk = pks[start : start + CHUNK]
+        try:
+            count += _restart_these(using, chunk, now, everything)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # noqa: BLE001 - one of them cannot even be read
+            for pk in chunk:
+                step = partial(_restart_these, using, [pk], now, everything)
+                count += carefully(using, pk, step) or 0
+    return count
+
+
+def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bool) -> int:
+    candidates = _left_ahead(using, now).filter(pk__in=pks)
+    chosen = [task.pk for task in candidates if everything or _goes_on(task)]
+    _vacate(using, chosen, now)
+    with transaction.atomic(using=using):
+        # Chosen once more, under the lock: another heartbeat may have been faster.
+        locked = candidates.filter(pk__in=chosen).order_by("pk")
+        tasks = list(locked.select_for_update(skip_locked=True))
+        of_these = Task.objects.using(using).filter(pk__in=[task.pk for task in tasks])
+        of_these.filter(mark__gt=now).update(mark=now)
+        of_these.filter(planned_from__gt=now).update(planned_from=now)
+        starts = []
+        for task in tasks:
+            if task.state == TaskState.ACTIVE:
+                task.mark = now if task.mark is not None else None
+                starts.append((task, activation.Start.of(task, now)))
+        activation.store_starts(using, starts)
+    return len(tasks)
+
+
+def _goes_on(task: Task) -> bool:
+    """Whether a task follows the time that really elapses, whatever the clock says."""
+    try:
+        return Timing.of(task).schedule.is_starred
+    except ScheduleError:
+        return True
+
+
+def _vacate(using: str, tasks: Sequence[int], now: datetime) -> None:
+    """Let the moments that come once more be planned once more; the rows stay.
+
+    What waits of them was due, and is ready now: see `_hasten`.
+    """
+    occupied = Run.objects.using(using).filter(task__in=tasks, due_at__gt=now)
+    said = Trim(Concat(Left("reason", 450), Value(f" {SET_BACK}")))
+    while pks := list(occupied.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+        with transaction.atomic(using=using):
+            rows = Run.objects.using(using).filter(pk__in=pks)
+            rows.lock()
+            # In this order: MySQL lets what comes later see what was set before.
+            rows.filter(due_at__gt=now).update(reason=said, stands_for=F("due_at"), due_at=None)
+
+
+def _hasten(using: str, now: datetime) -> int:
+    """Let runs that were ready by the old time be ready now, and retries not wait for years."""
+    waiting = Run.objects.using(using).waiting()
+    was_due = Q(due_at__isnull=False) | Q(stands_for__isnull=False)
+    was_ready = Q(ready_at__lte=F("planned_at")) | was_due
+    hastened = _make_ready(
+        using, waiting.filter(was_ready, planned_at__gt=now + PUNCTUAL, ready_at__gt=now), now
+    )
+    retries = waiting.filter(attempt__gt=0, ready_at__gt=now, task__isnull=False)
+    for run in retries.select_related("task")[:BATCH]:
+        assert run.task is not None
+        latest = now + run.task.retry_max_delay
+        if run.ready_at > latest:
+            hastened += _make_ready(using, waiting.filter(pk=run.pk), latest)
+    return hastened
+
+
+def _make_ready(using: str, runs: QuerySet[Run], moment: datetime) -> int:
+    with transaction.atomic(using=using):
+        pks = list(runs.order_by("pk").select_for_update().values_list("pk", flat=True))
+        return Run.objects.using(using).filter(pk__in=pks).update(ready_at=moment)
