@@ -24,7 +24,7 @@ def at(minute):
 
 
 def claim_at(minute, limit=10):
-    return claim(worker(), ["default"], limit, at(minute))
+    return claim(worker(at(minute)), ["default"], limit, at(minute))
 
 
 def planned_every_minute(first, last):

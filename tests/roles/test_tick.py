@@ -214,24 +214,8 @@ def test_spread_delays_by_a_part_that_never_reaches_the_next_occurrence():
     assert all(timedelta(0) <= delay < MINUTE for delay in delays)
 
 
-def test_old_history_is_pruned(settings):
-    settings.SISY_HISTORY_DAYS = 1
-    scheduled()
-    tick("default", NOON + MINUTE)
-    [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
-    finish(run, NOON + MINUTE)
-    assert tick("default", NOON + 2 * DAY).pruned == 1
-
-
 def clock_at(moment):
     return clock.use(SettableClock(moment))
-
-
-def test_pruning_leaves_alone_what_is_not_over():
-    run = scheduled("0 0 1 1 *").run_now()
-    Run.objects.filter(pk=run.pk).update(finished_at=NOON - 100 * DAY)  # a retry that waits
-    assert tick("default", NOON).pruned == 0
-    assert Run.objects.exists()
 
 
 def test_an_occurrence_that_the_ledger_has_already_is_not_planned_again_and_stops_nothing():

@@ -55,7 +55,7 @@ FIELDSETS: tuple[tuple[Any, Any], ...] = (
         },
     ),
     (_("When it fails"), {"fields": FAILURE, "classes": ("collapse",)}),
-    (_("History"), {"fields": ("history_days", "history_runs"), "classes": ("collapse",)}),
+    (_("History"), {"fields": ("history_runs",), "classes": ("collapse",)}),
     (_("What came of it"), {"fields": SEEN_ONLY[1:]}),
 )
 

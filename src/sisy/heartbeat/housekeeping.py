@@ -1,12 +1,20 @@
 """What leaves the database: tasks at the end of their life, and old history."""
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from django.db import transaction
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce
+
 from sisy import conf
-from sisy.models import Run, Task
+from sisy.models import Attempt, Run, Task
 from sisy.models.choices import LIVE_STATES
 
 BATCH = 1000
+PRUNED_AT_ONCE = 500
+MOST_BATCHES = 10
 
 
 def delete_ended(using: str) -> int:
@@ -18,11 +26,59 @@ def delete_ended(using: str) -> int:
 
 
 def prune_history(using: str, now: datetime) -> int:
-    """Delete a batch of the runs that ended before ``SISY_HISTORY_DAYS``."""
+    """Delete a batch of the runs that ended before ``SISY_HISTORY_DAYS``, oldest first."""
     days = conf.get_settings().history_days
     if not days:
         return 0
     ended = Run.objects.using(using).filter(finished_at__lt=now - timedelta(days=days))
-    pks = list(ended.order_by("finished_at").values_list("pk", flat=True)[:BATCH])
-    over = Run.objects.using(using).filter(pk__in=pks).exclude(state__in=LIVE_STATES)
-    return over._raw_delete(using) if pks else 0
+    oldest = ended.order_by("finished_at").values_list("pk", flat=True)
+    return _prune(using, oldest[:PRUNED_AT_ONCE])
+
+
+def prune_surplus(using: str, first_pk: int, last_pk: int) -> int:
+    """Delete the oldest runs of tasks that have more than they keep, among those from pk to pk.
+
+    Looks at tasks that say themselves how much they keep, and at those that have planned so many
+    runs that they may have more.
+    """
+    most = conf.get_settings().history_runs
+    tasks = Task.objects.using(using).filter(pk__gte=first_pk, pk__lte=last_pk)
+    keeping = tasks.annotate(kept=Coalesce("history_runs", Value(most))).filter(kept__gt=0)
+    may_have_more = keeping.filter(runs_planned__gt=F("kept")) | keeping.exclude(history_runs=None)
+    pruned = 0
+    for pk, kept in may_have_more.values_list("pk", "kept"):
+        ended = Run.objects.using(using).filter(task=pk).exclude(state__in=LIVE_STATES)
+        surplus = ended.order_by("-pk").values_list("pk", flat=True)[kept:]
+        for _ in range(MOST_BATCHES):
+            batch = _prune(using, surplus[:PRUNED_AT_ONCE])
+            pruned += batch
+            if batch < PRUNED_AT_ONCE:
+                break
+    return pruned
+
+
+def _prune(using: str, pks: Iterable[int]) -> int:
+    """Delete runs that are over, and let their tasks remember how many they were.
+
+    Waits for nobody: runs whose task somebody else has locked just now are left for another time.
+    """
+    chosen = Run.objects.using(using).filter(pk__in=list(pks)).exclude(state__in=LIVE_STATES)
+    if not (owners := set(chosen.values_list("task", flat=True))):
+        return 0
+    with transaction.atomic(using=using):
+        tasks = Task.objects.using(using).filter(pk__in=owners - {None}).order_by("pk")
+        locked = {task.pk: task for task in tasks.select_for_update(skip_locked=True)}
+        rows = [
+            row
+            for row in chosen.values_list("pk", "task", "state", "count")
+            if row[1] is None or row[1] in locked
+        ]
+        leaving = [pk for pk, *_ in rows]
+        Attempt.objects.using(using).filter(run__in=leaving)._raw_delete(using)
+        Run.objects.using(using).filter(pk__in=leaving)._raw_delete(using)
+        for _, owner, state, count in rows:
+            if owner is not None:
+                task = locked[owner]
+                task.pruned = Counter(task.pruned) + Counter({state: count})
+        Task.objects.using(using).bulk_update(locked.values(), ["pruned"], batch_size=100)
+    return len(leaving)

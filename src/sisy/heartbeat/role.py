@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.db import router
 
 from sisy import clock, conf, doorbell
-from sisy.heartbeat import replanning, setback
+from sisy.heartbeat import housekeeping, replanning, setback
 from sisy.heartbeat.tick import Tick, became_ready, look, tick
 from sisy.heartbeat.vigil import Vigil
 from sisy.log import logger
@@ -119,7 +119,9 @@ class Heartbeat:
         )
         slice_size = (newest or 0) // AUDIT_SLICES + 1
         first = self._audited * slice_size
-        replanning.audit(self.using, now, first, first + slice_size - 1)
+        last = first + slice_size - 1
+        replanning.audit(self.using, now, first, last)
+        housekeeping.prune_surplus(self.using, first, last)
         self._audited = (self._audited + 1) % AUDIT_SLICES
 
     def _seconds_to_next(self, began: datetime, due: datetime | None) -> float:

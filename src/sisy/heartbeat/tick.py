@@ -52,7 +52,7 @@ def tick(using: str, now: datetime, is_thorough: bool = True, judges_leases: boo
 
     Args:
         is_thorough: whether to look, too, for what no due moment points to: runs that nobody has
-            taken or holds, tasks that have ended, old history. A heartbeat does so at each beat.
+            taken or holds, and tasks that have ended. A heartbeat does so at each beat.
         judges_leases: whether to take the runs of those whose lease has run out; a heartbeat that
             has not watched for long enough does not: see `Vigil`.
     """
@@ -66,6 +66,7 @@ def tick(using: str, now: datetime, is_thorough: bool = True, judges_leases: boo
         missed=planned.missed,
         broken=planned.broken,
         rescued=len(rescued),
+        pruned=housekeeping.prune_history(using, now),
     )
     return _thorough(made, using) if is_thorough else made
 
@@ -77,7 +78,6 @@ def _thorough(made: Tick, using: str) -> Tick:
         waiting=first_ready(using, made.now) + made.waiting + orphans,
         rescued=made.rescued + len(orphans),
         deleted=housekeeping.delete_ended(using),
-        pruned=housekeeping.prune_history(using, made.now),
     )
 
 

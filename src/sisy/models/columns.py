@@ -97,12 +97,6 @@ class TaskColumns(models.Model):
         help_text=_("Start up to this much later, always by as much for the same occurrence."),
     )
 
-    history_days = models.PositiveIntegerField(
-        _("days of history"),
-        null=True,
-        blank=True,
-        help_text=_("How long ended runs are kept; empty for what SISY_HISTORY_DAYS says."),
-    )
     history_runs = models.PositiveIntegerField(
         _("runs of history"),
         null=True,

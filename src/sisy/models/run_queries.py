@@ -43,8 +43,8 @@ class RunQuerySet(models.QuerySet["Run"]):
     def cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> int:
         """Call off those that wait, and ask those that go on to end; return how many they were.
 
-        Those that were asked before are not counted. What was asked to end goes on until its function has noticed, or is killed: see
-        `ask_to_cancel`.
+        Those that were asked before are not counted. What was asked to end goes on until its
+        function has noticed, or is killed: see `ask_to_cancel`.
         """
         with transaction.atomic(using=self.db):
             chosen = self.model._default_manager.using(self.db).filter(pk__in=self.live().lock())

@@ -210,7 +210,6 @@ CHECKS: dict[str, Callable[["Task"], None]] = {
     "missed_window": _span("missed_window", empty=True),
     "overlap": _choice("overlap", Overlap),
     "on_lost": _choice("on_lost", OnLost),
-    "history_days": _whole("history_days", 0, 36_500, empty=True),
     "history_runs": _whole("history_runs", 0, 1_000_000_000, empty=True),
     "max_attempts": _whole("max_attempts", 1, 1000),
     "retry_backoff": _backoff,
