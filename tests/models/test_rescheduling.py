@@ -190,3 +190,64 @@ def test_a_row_that_cannot_be_read_stops_no_other(step):
     state, reason = Task.objects.filter(pk=broken.pk).values_list("state", "state_reason").get()
     assert state == TaskState.BROKEN
     assert reason.startswith("It cannot be planned: ")
+
+
+def change_by_save(task):
+    task.schedule = "0 0 1 1 *"
+    task.save()
+
+
+def change_by_update(task):
+    Task.objects.filter(pk=task.pk).update(schedule="0 0 1 1 *")
+
+
+CHANGED = "Its timing was changed before a heartbeat planned it; no change fires for the past."
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (change_by_save, CHANGED),
+        (change_by_update, CHANGED),
+        (
+            Task.pause,
+            "The task was paused before a heartbeat planned it; paused time is not caught up.",
+        ),
+        (Task.delete, "The task was deleted."),
+        (lambda task: Task.objects.all().delete(), "The task was deleted."),
+    ],
+)
+def test_what_was_overdue_when_it_was_changed_is_on_the_books(change, reason):
+    """No heartbeat was up: an edit must not swallow what it should have planned."""
+    task = saved("*/10 * * * *")
+    with clock_at(NOON + HOUR):
+        change(read(task))
+        tick("default", NOON + HOUR)
+    [row] = Run.objects.all()
+    assert (row.state, row.count, row.reason) == ("missed", 6, reason)
+    assert (row.due_at, row.due_until) == (NOON + 10 * MINUTE, NOON + HOUR)
+
+
+@pytest.mark.parametrize("change", [change_by_save, change_by_update, Task.pause, Task.delete])
+def test_a_change_with_nothing_overdue_leaves_no_row(change):
+    change(saved())
+    assert not Run.objects.exists()
+
+
+def test_what_was_overdue_is_counted_by_the_window_that_held_then():
+    task = saved("* * * * *", end_running=NOON + 5 * MINUTE)
+    with clock_at(NOON + HOUR):
+        Task.objects.filter(pk=task.pk).update(end_running=None)
+    assert Run.objects.get().count == 4
+
+
+def test_an_overdue_task_whose_schedule_cannot_be_read_can_still_be_mended():
+    task = saved()
+    Task._base_manager.filter(pk=task.pk).update(timezone="Mars/Olympus")
+    Task._base_manager.filter(pk=task.pk).update(state=TaskState.ACTIVE, next_run=NOON + MINUTE)
+    task = read(task)
+    task.timezone = "UTC"
+    with clock_at(NOON + HOUR):
+        task.save()
+    assert Run.objects.get().count == 1
+    assert read(task).next_run == NOON + HOUR + MINUTE

@@ -72,7 +72,8 @@ def test_deleting_a_task_cancels_what_waits_with_a_reason_and_keeps_its_history(
     tick("default", NOON + MINUTE)
     with clock_at(NOON + 2 * MINUTE):
         delete(task)
-    run = Run.objects.get(label="deleted")
+    missed, run = Run.objects.filter(label="deleted")
+    assert (missed.state, missed.due_at) == (RunState.MISSED, NOON + 2 * MINUTE)
     assert (run.state, run.reason) == (RunState.CANCELLED, "The task was deleted.")
     assert (run.task, run.due_at, run.finished_at) == (None, NOON + MINUTE, NOON + 2 * MINUTE)
     assert run.target_path == "tests.app.jobs.noop"

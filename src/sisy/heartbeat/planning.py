@@ -11,9 +11,10 @@ from django.db.models import F
 from sisy import conf
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.broken import carefully, set_aside
-from sisy.heartbeat.occurrences import Gap, Plan, plan, ready_at
+from sisy.heartbeat.occurrences import Plan, plan, ready_at
 from sisy.log import logger
 from sisy.models import Run, RunState, Task, TaskState
+from sisy.models.missing import missed_row
 
 CHUNK = 500
 TRIES = 3  # looks at tasks that somebody else has locked just now, before leaving them to the next
@@ -99,22 +100,10 @@ def _plan_tasks(using: str, tasks: list[Task], now: datetime, careful: bool = Fa
 
 def _rows(task: Task, what: Plan, now: datetime) -> Iterable[Run]:
     if what.gap is not None:
-        yield _gap_row(task, what.gap, now)
+        gap = what.gap
+        yield missed_row(task, gap.first, gap.last, gap.count, gap.reason, now)
     for due, next_due in zip(what.due, (*what.due[1:], what.next_run), strict=False):
         yield Run.of(task, now=now, due_at=due, ready_at=ready_at(task, due, next_due))
-
-
-def _gap_row(task: Task, gap: Gap, now: datetime) -> Run:
-    return Run.of(
-        task,
-        now=now,
-        state=RunState.MISSED,
-        due_at=gap.first,
-        due_until=gap.last,
-        count=gap.count,
-        reason=gap.reason,
-        finished_at=now,
-    )
 
 
 def _is_in_ledger(using: str, row: Run) -> bool:

@@ -11,9 +11,13 @@ from sisy import clock
 from sisy.exceptions import ScheduleError
 from sisy.models import timing
 from sisy.models.choices import TaskState
+from sisy.models.missing import record_overdue
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
+
+
+PAUSED = "The task was paused before a heartbeat planned it; paused time is not caught up."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +120,11 @@ def _plan(task: "Task", kept: "Task", using: str, now: datetime) -> None:
 
 
 def pause(task: "Task", using: str, reason: str) -> bool:
-    tasks = type(task).objects.using(using)
     columns = {"state": TaskState.PAUSED, "state_reason": reason[:500], "next_run": None}
-    won = bool(tasks.active().filter(pk=task.pk).update(**columns))
+    with transaction.atomic(using=using):
+        active = type(task).objects.using(using).active().filter(pk=task.pk)
+        record_overdue(using, active, clock.now(using), PAUSED)
+        won = bool(active.update(**columns))
     if won:
         for name, value in columns.items():
             setattr(task, name, value)

@@ -20,9 +20,10 @@ from sisy.models.columns import (
     TaskColumns,
     owners_columns,
 )
+from sisy.models.missing import record_overdue
 from sisy.models.run import Run
 from sisy.models.submission import submit
-from sisy.models.task_queries import TaskQuerySet
+from sisy.models.task_queries import CHANGED, DELETED, TaskQuerySet
 from sisy.models.verbs import TaskVerbs
 
 TARGET_FIELDS = frozenset({"target_path", "target_pk"})
@@ -233,6 +234,9 @@ class Task(TaskVerbs, TracksChanges, TaskColumns):
             return
         validation.check(self, changed)
         with transaction.atomic(using=using):
+            if changed & timing.FIELDS:
+                this = Task.objects.using(using).filter(pk=self.pk)
+                record_overdue(using, this, clock.now(using), CHANGED)
             super().save(force_update=force_update, using=using, update_fields=changed)
             if changed & timing.FIELDS:
                 activation.plan_anew(self, using, clock.now(using))
@@ -272,8 +276,10 @@ class Task(TaskVerbs, TracksChanges, TaskColumns):
         using = using or self._home
         with transaction.atomic(using=using):
             # Locked first: a heartbeat that plans it just now must not add a run after this.
-            list(Task.objects.using(using).select_for_update().filter(pk=self.pk))
+            this = Task.objects.using(using).filter(pk=self.pk)
+            list(this.select_for_update())
+            record_overdue(using, this, clock.now(using), DELETED)
             Run.objects.using(using).live().filter(task=self.pk).lock()
             runs = Run.objects.using(using).filter(task=self.pk)
-            runs.cancel_waiting("The task was deleted.", clock.now(using))
+            runs.cancel_waiting(DELETED, clock.now(using))
             return super().delete(using=using, keep_parents=keep_parents)

@@ -9,12 +9,16 @@ from django.db.models import Case, Exists, F, OuterRef, Q, When
 from sisy import clock
 from sisy.models import timing
 from sisy.models.choices import TaskState
+from sisy.models.missing import record_overdue
 from sisy.models.run import Run
 
 if TYPE_CHECKING:
     from sisy.models.task import Task  # noqa: F401 - the base class names it
 
 BATCH = 1000
+
+CHANGED = "Its timing was changed before a heartbeat planned it; no change fires for the past."
+DELETED = "The task was deleted."
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -43,15 +47,18 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """Update as Django does; a task whose timing changes is planned anew by the next tick."""
         if columns.keys() & timing.FIELDS:
             self._for_write = True
+            now = clock.now(self.db)
             can_be_planned = Q(state__in=[TaskState.BROKEN, TaskState.RETIRED]) & ~Q(schedule="")
             revived = When(can_be_planned, then=models.Value(TaskState.ACTIVE.value))
             # The state first: MySQL lets what comes later see what was set before.
             defaults = {
                 "state": Case(revived, default=F("state")),
                 "next_run": None,
-                "planned_from": clock.now(self.db),
+                "planned_from": now,
             }
-            columns = {**defaults, **columns}
+            with transaction.atomic(using=self.db):
+                record_overdue(self.db, self, now, CHANGED)
+                return super().update(**{**defaults, **columns})
         return super().update(**columns)
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -63,10 +70,12 @@ class TaskQuerySet(models.QuerySet["Task"]):
         with transaction.atomic(using=using):
             # Locked first: a heartbeat that plans one just now must not add a run after this.
             pks = list(self.order_by("pk").select_for_update().values_list("pk", flat=True))
+            chosen = self.model._base_manager.using(using).filter(pk__in=pks)
+            record_overdue(using, chosen, clock.now(using), DELETED)
             for start in range(0, len(pks), BATCH):
                 runs = Run.objects.using(using).filter(task__in=pks[start : start + BATCH])
                 runs.live().lock()
-                runs.cancel_waiting("The task was deleted.", clock.now(using))
+                runs.cancel_waiting(DELETED, clock.now(using))
             return super().delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
