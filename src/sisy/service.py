@@ -4,6 +4,7 @@ import asyncio
 import signal
 from typing import Protocol
 
+from sisy import lifeline
 from sisy.log import logger
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -54,8 +55,15 @@ def run_until_signalled(service: Service) -> None:
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
+        line = lifeline.open_to_parent(service.stop)
         for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, service.stop)
-        await service.run()
+            loop.add_signal_handler(number, line.signalled if line else service.stop)
+        if line is not None:
+            line.listen()
+        try:
+            await service.run()
+        finally:
+            if line is not None:
+                line.close()
 
     asyncio.run(serve())

@@ -86,6 +86,16 @@ def add_worker_arguments(parser: CommandParser) -> None:
     )
 
 
+def add_processes_argument(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--processes",
+        type=_processes,
+        default=1,
+        metavar="N",
+        help="how many such workers to start and to keep up, 1 to 100",
+    )
+
+
 def worker(**options: Any) -> Worker:
     return Worker(
         queues=options["queues"], concurrency=options["concurrency"], grace=options["grace"]
@@ -112,6 +122,12 @@ def _queues(text: str) -> tuple[str, ...]:
 def _concurrency(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"give a whole number from 1 to 1000, not {text!r}")
+    return int(text)
+
+
+def _processes(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"give a whole number from 1 to 100, not {text!r}")
     return int(text)
 
 

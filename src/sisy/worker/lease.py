@@ -2,7 +2,7 @@
 
 import threading
 
-from sisy import clock, conf
+from sisy import clock, conf, lifeline
 from sisy.log import logger
 from sisy.models import Process, Role
 
@@ -52,4 +52,5 @@ class Lease:
             queues=self._queues,
             slots=self._slots,
         )
+        lifeline.tell_parent(self._process.pk)
         return self._process

@@ -1,0 +1,198 @@
+"""A parent that keeps some child processes up, and reports at once what ends them."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from django.db import connections, router
+
+from sisy import clock, conf
+from sisy.lifeline import HURRY, STOP, VARIABLE
+from sisy.log import logger
+from sisy.models import Process, Task
+from sisy.threads import DatabaseThread
+
+LONG_LIVED = 10.0  # seconds: one that ends sooner is started again later and later
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 30.0
+REPORT_INTERVAL = 1.0
+
+
+def own_command(*options: str) -> list[str]:
+    """Return the command line by which this process was started, with other options behind."""
+    return [sys.executable, *sys.orig_argv[1:], *options]
+
+
+class Child:
+    """A child process, and the parent's end of the line to it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, line: socket.socket) -> None:
+        self._process = process
+        self._line = line
+        self._heard = b""
+
+    @classmethod
+    async def start(cls, command: Sequence[str]) -> "Child":
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            environment = {**os.environ, VARIABLE: str(theirs.fileno())}
+            process = await asyncio.create_subprocess_exec(
+                *command, env=environment, pass_fds=[theirs.fileno()]
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return cls(process, ours)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def signed_on_as(self) -> list[int]:
+        """The keys of the processes in the database that the child has been."""
+        return [int(key) for key in self._heard.split()]
+
+    def order(self, what: bytes) -> None:
+        """Tell the child to stop, or to hurry; one that is about to start hears it then."""
+        with suppress(OSError):
+            self._line.send(what)
+
+    async def end(self) -> int:
+        """Return the exit code, once it has ended; negative: the signal that killed it."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._line, self._hear)
+        try:
+            code = await self._process.wait()
+            self._hear()
+        finally:
+            loop.remove_reader(self._line)
+            self._line.close()
+        return code
+
+    def _hear(self) -> None:
+        with suppress(OSError):
+            while said := self._line.recv(4096):
+                self._heard += said
+            asyncio.get_running_loop().remove_reader(self._line)
+
+
+class Supervisor:
+    """Keeps ``count`` processes up that each carry out ``command``.
+
+    What ends one unasked is stored at once: heartbeats then rescue its runs within seconds, and
+    wait for no lease to run out. If the supervisor itself is killed, its children hear that, and
+    stop in order.
+
+    Args:
+        using: the alias of the database; by default where the routers write tasks.
+    """
+
+    def __init__(self, command: Sequence[str], count: int, using: str | None = None) -> None:
+        self.has_failed = False
+        self._command = command
+        self._count = count
+        self._using = using or router.db_for_write(Task)
+        self._database = DatabaseThread("sisy-supervisor")
+        self._children: set[Child] = set()
+        self._stopping = asyncio.Event()
+        self._order = STOP
+
+    async def run(self) -> None:
+        """Return once `stop` was called and all children have ended.
+
+        ``has_failed`` then says whether one of them did not end well.
+        """
+        try:
+            await asyncio.gather(*(self._keep_one_up() for _ in range(self._count)))
+        finally:
+            await self._database.close()
+
+    def stop(self) -> None:
+        """Let the children end gracefully; called again, at once."""
+        self._order = HURRY if self._stopping.is_set() else STOP
+        self._stopping.set()
+        for child in self._children:
+            child.order(self._order)
+
+    async def _keep_one_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        short_lives = 0
+        while not self._stopping.is_set():
+            began = loop.time()
+            how = await self._one_life()
+            short_lives = 0 if loop.time() - began > LONG_LIVED else short_lives + 1
+            if not self._stopping.is_set():
+                delay = _delay(short_lives)
+                logger.warning("%s; starting another one in %g s", how, delay)
+                await self._wait_unless_stopping(delay)
+
+    async def _one_life(self) -> str:
+        """Start a child, and return how it ended."""
+        try:
+            child = await Child.start(self._command)
+        except OSError as error:
+            return f"A process could not be started ({error})"
+        self._children.add(child)
+        if self._stopping.is_set():
+            child.order(self._order)
+        logger.info("Process %d is started", child.pid)
+        code = await child.end()
+        self._children.discard(child)
+        how = _description(code)
+        if code:
+            self.has_failed |= self._stopping.is_set()
+            await self._report(child, how)
+        return f"Process {child.pid} was {how}" if code else f"Process {child.pid} has ended"
+
+    async def _report(self, child: Child, how: str) -> None:
+        """Store how a child ended; after a lease nobody needs to be told any more."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + conf.get_settings().lease_seconds
+        while child.signed_on_as:
+            try:
+                await self._database.run(_store_end, self._using, child.signed_on_as, how)
+            except Exception as error:  # noqa: BLE001 - the lease runs out by itself
+                if self._stopping.is_set() or loop.time() > deadline:
+                    logger.warning("That %d was %s is not stored (%s)", child.pid, how, error)
+                    return
+                await self._wait_unless_stopping(REPORT_INTERVAL)
+            else:
+                return
+
+    async def _wait_unless_stopping(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+
+def _store_end(using: str, pks: Sequence[int], how: str) -> None:
+    try:
+        processes = Process.objects.using(using).filter(pk__in=pks)
+        processes.update(end_reason=how, lease_until=clock.now(using))
+    finally:
+        connections.close_all()  # for who knows how long none is needed
+
+
+def _description(code: int) -> str:
+    """Say how a process ended, after "was"."""
+    if code >= 0:
+        return f"ended by exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def _delay(short_lives: int) -> float:
+    """Return the seconds after which to start a child again after so many short lives in a row."""
+    if not short_lives:
+        return 0.0
+    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(short_lives - 1, 10))

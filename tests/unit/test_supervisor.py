@@ -1,0 +1,144 @@
+"""The parent of some processes, and the line between them; the processes are small programs."""
+
+import asyncio
+import os
+import socket
+import sys
+
+import pytest
+
+from sisy import lifeline, supervisor
+from sisy.lifeline import HURRY, STOP, Lifeline
+from sisy.supervisor import Supervisor, _delay, _description
+
+PATIENCE = 30.0
+
+
+def program(text):
+    return [sys.executable, "-c", text]
+
+
+async def run_until(keeper, condition):
+    running = asyncio.create_task(keeper.run())
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.01)
+        keeper.stop()
+        await running
+
+
+async def test_a_child_that_ends_at_once_again_and_again_is_started_later_and_later(
+    monkeypatch, caplog
+):
+    monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.01)
+    keeper = Supervisor(program("raise SystemExit(3)"), 1, using="default")
+    await run_until(keeper, lambda: caplog.text.count("was ended by exit code 3") >= 3)
+    delays = [line.rsplit(" in ", 1)[1] for line in caplog.messages if "starting another" in line]
+    assert delays[:3] == ["0.01 s", "0.02 s", "0.04 s"]
+    assert not keeper.has_failed
+
+
+async def test_a_command_that_cannot_be_started_is_tried_again(monkeypatch, caplog):
+    monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.01)
+    keeper = Supervisor(["/no/such/program"], 1, using="default")
+    await run_until(keeper, lambda: caplog.text.count("could not be started") >= 2)
+
+
+async def test_one_that_is_stopped_before_it_starts_starts_nothing():
+    keeper = Supervisor(["/no/such/program"], 3, using="default")
+    keeper.stop()
+    keeper.stop()
+    async with asyncio.timeout(PATIENCE):
+        await keeper.run()
+    assert not keeper.has_failed
+
+
+def test_children_are_started_later_and_later_to_a_bound():
+    assert [_delay(lives) for lives in (0, 1, 2, 3, 6, 1000)] == [0, 1, 2, 4, 30, 30]
+
+
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [(-9, "killed by SIGKILL"), (-250, "killed by signal 250"), (3, "ended by exit code 3")],
+)
+def test_how_a_process_ended_is_said_by_name(code, how):
+    assert _description(code) == how
+
+
+class Child:
+    """The child's end of a line, and the parent's."""
+
+    def __init__(self):
+        self.stops = 0
+        self.parent, end = socket.socketpair()
+        self.line = Lifeline(end, self.stop)
+        self.line.listen()
+
+    def stop(self):
+        self.stops += 1
+
+    async def hears(self, orders=b""):
+        """Return how often it was told to stop, once it has heard what the parent says."""
+        if orders:
+            self.parent.send(orders)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return self.stops
+
+
+@pytest.fixture
+async def child():
+    child = Child()
+    yield child
+    child.parent.close()
+    child.line.close()
+
+
+async def test_a_child_stops_and_hurries_when_it_is_told_to(child):
+    assert await child.hears(STOP) == 1
+    assert await child.hears(HURRY) == 2
+
+
+async def test_a_signal_to_parent_and_child_counts_once_in_either_order(child):
+    child.line.signalled()
+    assert await child.hears(STOP) == 1
+    child.line.signalled()
+    assert await child.hears() == 1
+    assert await child.hears(HURRY) == 2
+
+
+async def test_a_child_that_is_told_to_hurry_stops_first(child):
+    assert await child.hears(HURRY) == 2
+
+
+async def test_a_child_stops_when_its_parent_is_gone_and_a_second_signal_then_hurries_it(child):
+    child.parent.close()
+    assert await child.hears() == 1
+    child.line.signalled()
+    assert await child.hears() == 1
+    child.line.signalled()
+    assert await child.hears() == 2
+
+
+async def test_what_is_told_to_a_parent_that_is_gone_is_lost(child):
+    child.parent.close()
+    child.line.tell("7")
+
+
+def test_without_a_parent_there_is_no_line(monkeypatch):
+    monkeypatch.delenv(lifeline.VARIABLE, raising=False)
+    assert lifeline.open_to_parent(lambda: None) is None
+    lifeline.tell_parent(1)
+
+
+def test_the_line_is_not_passed_on_to_processes_that_functions_start(monkeypatch):
+    monkeypatch.setattr(lifeline, "_lifeline", None)
+    parent, end = socket.socketpair()
+    monkeypatch.setenv(lifeline.VARIABLE, str(end.detach()))
+    line = lifeline.open_to_parent(lambda: None)
+    lifeline.tell_parent(17)
+    assert parent.recv(10) == b"17\n"
+    assert lifeline.VARIABLE not in os.environ
+    assert not line._end.get_inheritable()
+    line._end.close()
+    parent.close()
