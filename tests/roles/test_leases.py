@@ -11,6 +11,7 @@ from django.db import OperationalError
 
 from sisy import clock, doorbell
 from sisy.exceptions import LeaseLost
+from sisy.execution import ThreadPool
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
 from sisy.worker import Worker, role
 from sisy.worker.claiming import claim

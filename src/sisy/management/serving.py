@@ -5,13 +5,15 @@ import asyncio
 import atexit
 import logging
 import threading
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import autoreload
 
 from sisy import conf
+from sisy.execution import MakePool, ProcessPool, ThreadPool
 from sisy.heartbeat import Heartbeat
 from sisy.models.validation import QUEUE_NAME
 from sisy.service import Service, run_until_signalled
@@ -84,16 +86,51 @@ def add_worker_arguments(parser: CommandParser) -> None:
         metavar="S",
         help="seconds that runs may go on after TERM, before they are handed back",
     )
+    parser.add_argument(
+        "--pool",
+        choices=("threads", "processes"),
+        default="threads",
+        help="what carries runs out: threads, or child processes, which can be killed",
+    )
+    parser.add_argument(
+        "--max-runs-per-child",
+        type=_positive,
+        metavar="N",
+        help="replace a child process after so many runs",
+    )
+    parser.add_argument(
+        "--max-memory-per-child",
+        type=_positive,
+        metavar="MB",
+        help="replace a child process that takes more megabytes after a run",
+    )
 
 
 def worker(**options: Any) -> Worker:
     return Worker(
-        queues=options["queues"], concurrency=options["concurrency"], grace=options["grace"]
+        queues=options["queues"],
+        concurrency=options["concurrency"],
+        grace=options["grace"],
+        pool=_pool(**options),
     )
 
 
 def heartbeat(**options: Any) -> Heartbeat:
     return Heartbeat()
+
+
+def _pool(**options: Any) -> MakePool:
+    limits = {
+        name: options[name]
+        for name in ("max_runs_per_child", "max_memory_per_child")
+        if options.get(name) is not None
+    }
+    if options["pool"] == "processes":
+        return partial(ProcessPool, **limits)
+    if limits:
+        names = " and ".join("--" + name.replace("_", "-") for name in limits)
+        raise CommandError(f"Threads have no children: give --pool processes with {names}.")
+    return ThreadPool
 
 
 def _queues(text: str) -> tuple[str, ...]:
@@ -112,6 +149,12 @@ def _queues(text: str) -> tuple[str, ...]:
 def _concurrency(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"give a whole number from 1 to 1000, not {text!r}")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"give a whole number, 1 or more, not {text!r}")
     return int(text)
 
 
