@@ -3,6 +3,7 @@
 from sisy.execution.calling import message_for
 from sisy.execution.outcome import ERROR_LIMIT, RESULT_LIMIT, Outcome, storable
 from sisy.execution.pool import MakePool, Pool
+from sisy.execution.processes import ProcessPool
 from sisy.execution.threads import ThreadPool
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "MakePool",
     "Outcome",
     "Pool",
+    "ProcessPool",
     "ThreadPool",
     "message_for",
     "storable",

@@ -28,27 +28,44 @@ class Going:
             started=time.monotonic(),
             timeout=None if run.task is None else run.task.timeout,
         )
-        self._forced = False
-        self._end: Callable[[bool], None] = lambda by_force: None
+        self._is_forced = False
+        self._end: Callable[[bool], None] | None = None
+        self._lock = threading.Lock()
 
     @property
     def cancel_reason(self) -> str | None:
         """Why somebody asked the run to end; None unless somebody did."""
         return self.current.cancellation.reason
 
+    @property
+    def is_forced(self) -> bool:
+        """Whether somebody asked the run by force to end."""
+        return self._is_forced
+
+    def start(self) -> datetime:
+        """Let it start now, and not when it was taken in hand; return the moment."""
+        self.started_at = self._now()
+        return self.started_at
+
     def cancel(self, reason: str, by_force: bool) -> None:
         """Ask it to end; asking again is of effect only if it is by force, and was not before."""
-        if self.cancel_reason is not None and (self._forced or not by_force):
-            return
-        self._forced = by_force
-        self.current.cancellation.ask(reason)
-        self._end(by_force)
+        with self._lock:
+            if self.cancel_reason is not None and (self._is_forced or not by_force):
+                return
+            self._is_forced = by_force
+            self.current.cancellation.ask(reason)
+            if self._end is not None:
+                self._end(by_force)
 
-    def ends_by(self, end: Callable[[bool], None]) -> None:
-        """Have ``end`` called, by whichever thread asks, when the run is asked to end."""
-        self._end = end
-        if self.cancel_reason is not None:  # it was asked just before
-            end(self._forced)
+    def ends_by(self, end: Callable[[bool], None] | None) -> None:
+        """Have ``end`` called, by whichever thread asks, when the run is asked to end.
+
+        With None, what was to be called is not called any more once this returns.
+        """
+        with self._lock:
+            self._end = end
+            if end is not None and self.cancel_reason is not None:  # it was asked just before
+                end(self._is_forced)
 
     def returned(self, value: object) -> Outcome:
         """Return the outcome of a function that returned ``value``."""

@@ -77,6 +77,11 @@ def of_cancelling(reason: str, error: str = "") -> dict[str, Any]:
     }
 
 
+def of_loss(reason: str) -> dict[str, Any]:
+    """Return the columns of a run whose process is gone."""
+    return {"state": RunState.LOST, "reason": storable(reason)[:500]}
+
+
 def _without_value(why: str) -> dict[str, Any]:
     reason = storable(f"The return value was not stored, since {why}")
     return {"state": RunState.SUCCEEDED, "reason": f"{reason[:499]}."}

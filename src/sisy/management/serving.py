@@ -5,13 +5,16 @@ import asyncio
 import atexit
 import logging
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import autoreload
 
 from sisy import conf
+from sisy.execution import MakePool, ProcessPool, ThreadPool
 from sisy.heartbeat import Heartbeat
 from sisy.models.validation import QUEUE_NAME
 from sisy.service import Service, run_until_signalled
@@ -72,7 +75,7 @@ def add_worker_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--concurrency",
-        type=_concurrency,
+        type=_whole(1, 1000),
         default=conf.DEFAULT_CONCURRENCY,
         metavar="N",
         help="how many runs at once, 1 to 1000",
@@ -84,12 +87,30 @@ def add_worker_arguments(parser: CommandParser) -> None:
         metavar="S",
         help="seconds that runs may go on after TERM, before they are handed back",
     )
+    parser.add_argument(
+        "--pool",
+        choices=("threads", "processes"),
+        default="threads",
+        help="what carries runs out: threads, or child processes, which can be killed",
+    )
+    parser.add_argument(
+        "--max-runs-per-child",
+        type=_whole(1),
+        metavar="N",
+        help="replace a child process after so many runs",
+    )
+    parser.add_argument(
+        "--max-memory-per-child",
+        type=_whole(1),
+        metavar="MB",
+        help="replace a child process that takes more megabytes after a run",
+    )
 
 
 def add_processes_argument(parser: CommandParser) -> None:
     parser.add_argument(
         "--processes",
-        type=_processes,
+        type=_whole(1, 100),
         default=1,
         metavar="N",
         help="how many such workers to start and to keep up, 1 to 100",
@@ -98,12 +119,29 @@ def add_processes_argument(parser: CommandParser) -> None:
 
 def worker(**options: Any) -> Worker:
     return Worker(
-        queues=options["queues"], concurrency=options["concurrency"], grace=options["grace"]
+        queues=options["queues"],
+        concurrency=options["concurrency"],
+        grace=options["grace"],
+        pool=_pool(**options),
     )
 
 
 def heartbeat(**options: Any) -> Heartbeat:
     return Heartbeat()
+
+
+def _pool(**options: Any) -> MakePool:
+    limits = {
+        name: options[name]
+        for name in ("max_runs_per_child", "max_memory_per_child")
+        if options.get(name) is not None
+    }
+    if options["pool"] == "processes":
+        return partial(ProcessPool, **limits)
+    if limits:
+        names = " and ".join("--" + name.replace("_", "-") for name in limits)
+        raise CommandError(f"Threads have no children: give --pool processes with {names}.")
+    return ThreadPool
 
 
 def _queues(text: str) -> tuple[str, ...]:
@@ -119,16 +157,16 @@ def _queues(text: str) -> tuple[str, ...]:
     return names
 
 
-def _concurrency(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"give a whole number from 1 to 1000, not {text!r}")
-    return int(text)
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return what reads a whole number of that range."""
+    wanted = f"{least} or more" if most is None else f"from {least} to {most}"
 
+    def read(text: str) -> int:
+        if text.isascii() and text.isdigit() and least <= int(text) <= (most or int(text)):
+            return int(text)
+        raise argparse.ArgumentTypeError(f"give a whole number {wanted}, not {text!r}")
 
-def _processes(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"give a whole number from 1 to 100, not {text!r}")
-    return int(text)
+    return read
 
 
 def _grace(text: str) -> float:

@@ -1,0 +1,93 @@
+"""Inside a child process: carries out the runs that its worker sends, one at a time."""
+
+import os
+import pickle
+import sys
+import threading
+import time
+from contextlib import suppress
+from datetime import datetime, timedelta
+from multiprocessing.connection import Connection
+
+from sisy.execution.orders import Cancel, CarryOut, Done, Leave
+from sisy.execution.outcome import Outcome, of_error
+from sisy.execution.threads import ThreadPool
+from sisy.models import Run
+from sisy.threads import LoopThread
+
+TIME_TO_LEAVE = 3.0  # seconds
+
+
+class Child:
+    """Has a pool of one thread, so that functions are called as they are without processes.
+
+    The main thread listens, so that it hears of a cancellation while a function goes on.
+    """
+
+    def __init__(self, to_worker: Connection) -> None:
+        self._to_worker = to_worker
+        self._clock = CarriedOn()
+        self._pool = ThreadPool(1, self._clock.now)
+        self._loop = LoopThread("sisy-child")
+
+    def serve(self) -> None:
+        """Do what the worker says, until it lets the child go or is gone."""
+        self._to_worker.send("")
+        with suppress(EOFError, OSError):
+            while not isinstance(order := self._to_worker.recv(), Leave):
+                if isinstance(order, CarryOut):
+                    self._clock.set(order.now)
+                    self._loop.submit(self._carry_out(order.run))
+                elif isinstance(order, Cancel):
+                    self._pool.cancel(order.run_id, order.reason)
+        threading.Thread(target=_end_at_last, daemon=True).start()
+        self._pool.close()
+
+    async def _carry_out(self, pickled: bytes) -> None:
+        try:
+            run: Run = pickle.loads(pickled)
+            outcome = await self._pool.execute(run)
+        except BaseException as error:  # noqa: BLE001 - the worker waits for an outcome
+            now = self._clock.now()
+            outcome = Outcome(started_at=now, finished_at=now, **of_error(error))
+        self._to_worker.send(Done(outcome, resident_memory()))
+
+
+class CarriedOn:
+    """The worker's time, carried on in the child by the host's steady clock."""
+
+    def set(self, now: datetime) -> None:
+        self._read, self._moment = time.monotonic(), now
+
+    def now(self) -> datetime:
+        return self._moment + timedelta(seconds=time.monotonic() - self._read)
+
+
+def serve(to_worker: Connection) -> None:
+    """Serve, and end the process without waiting for threads that a function has left behind."""
+    Child(to_worker).serve()
+    _end()
+
+
+def resident_memory() -> int:
+    """Return how many bytes of memory this process takes."""
+    try:
+        with open("/proc/self/statm") as pages:
+            return int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource  # where there is no /proc: the most that it has taken so far
+
+        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return largest if sys.platform == "darwin" else largest * 1024
+
+
+def _end_at_last() -> None:
+    time.sleep(TIME_TO_LEAVE)
+    _end()
+
+
+def _end() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(0)
