@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONWARNINGS = default
 
 .PHONY: help install format lint types imports migrations docs check test test-sqlite test-postgres \
-	tox demo bench bench-lateness bench-idle bench-fleet bench-schedules lock clean
+	test-mariadb tox demo bench bench-lateness bench-idle bench-fleet bench-schedules lock clean
 
 help:  ## show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -59,6 +59,16 @@ test-sqlite: install  ## run the tests on SQLite
 
 test-postgres: install  ## run the tests on a PostgreSQL and a Valkey that they bring along
 	$(BIN)/python -m tests.servers $(BIN)/python -m pytest -n 2 --ignore tests/unit --ignore tests/servers
+
+test-mariadb: $(VENV)/.mariadb  ## run the tests on a MariaDB (Debian's) and a Valkey that they start
+	$(BIN)/python -m tests.servers --mariadb $(BIN)/python -m pytest -n 2 \
+		--ignore tests/unit --ignore tests/servers
+
+$(VENV)/.mariadb: $(VENV)/.installed
+	@$(BIN)/python -m tests.servers.mariadb
+	@echo "Installing mysqlclient …"
+	@$(BIN)/uv sync --frozen --quiet --group mariadb
+	@touch $@
 
 tox: install  ## run the tests on the oldest and the newest Python and Django; ENV=py313-django61 for one
 	$(BIN)/tox --skip-missing-interpreters=true $(if $(ENV),-e $(ENV))

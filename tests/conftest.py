@@ -33,6 +33,7 @@ def at_time():
 
 
 def pytest_report_header():
-    database = "PostgreSQL" if "DATABASE_URL" in os.environ else "SQLite"
+    scheme = os.environ.get("DATABASE_URL", "sqlite").partition(":")[0]
+    database = {"postgresql": "PostgreSQL", "mysql": "MariaDB", "sqlite": "SQLite"}[scheme]
     layer = "Valkey" if "VALKEY_URL" in os.environ else "in-memory layer"
     return f"sisy on {database}, {layer}"

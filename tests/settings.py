@@ -7,13 +7,18 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 
 def database(url: str) -> dict:
-    """Return Django's settings for ``postgresql://user@/name?host=/socket/folder``."""
+    """Return Django's settings for the database that a URL names.
+
+    ``postgresql://user@/name?host=/socket/folder``, or ``mysql://user@/name?unix_socket=/socket``.
+    """
     parts = urlsplit(url)
-    host = parse_qs(parts.query).get("host", [parts.hostname or ""])[0]
+    engine = {"postgresql": "postgresql", "mysql": "mysql"}[parts.scheme]
+    more = parse_qs(parts.query)
+    host = (more.get("host") or more.get("unix_socket") or [parts.hostname or ""])[0]
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": f"django.db.backends.{engine}",
         "NAME": unquote(parts.path[1:]),
-        "USER": parts.username or "postgres",
+        "USER": parts.username or {"postgresql": "postgres", "mysql": "root"}[engine],
         "PASSWORD": parts.password or "",
         "HOST": host,
         "PORT": parts.port or "",

@@ -2,7 +2,7 @@
 
 import re
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,17 +20,26 @@ SECOND, MINUTE, HOUR, DAY = (
     timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
 )
 PATIENCE = 60  # seconds, which only a thread that hangs uses up
+BETWEEN_LOOKS = 0.13  # seconds: MariaDB shows the same as before if it was asked 0.1 s ago
 
-BLOCKED = """
-SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-"""
+BLOCKED = {
+    "postgresql": """
+        SELECT 1 FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """,
+    "mysql": """
+        SELECT 1 FROM information_schema.innodb_trx AS trx
+        JOIN information_schema.processlist AS process ON process.id = trx.trx_mysql_thread_id
+        WHERE process.db = database() AND trx.trx_state = 'LOCK WAIT'
+    """,
+}
 
 # Where a step is stopped, by the SQL that it is about to send.
 BEFORE_IT_LOCKS = r"^BEGIN|FOR (NO KEY )?UPDATE"
-BEFORE_IT_WRITES_RUNS = r'^UPDATE "sisy_run"'
-BEFORE_IT_WRITES_TASKS = r'^UPDATE "sisy_task"'
-BEFORE_IT_DELETES_TASKS = r'^DELETE FROM "sisy_task"'
-BEFORE_IT_LOCKS_TASKS = r'FROM "sisy_task".*FOR (NO KEY )?UPDATE'
+BEFORE_IT_WRITES_RUNS = r'^UPDATE ["`]sisy_run["`]'
+BEFORE_IT_WRITES_TASKS = r'^UPDATE ["`]sisy_task["`]'
+BEFORE_IT_DELETES_TASKS = r'^DELETE FROM ["`]sisy_task["`]'
+BEFORE_IT_LOCKS_TASKS = r'FROM ["`]sisy_task["`].*FOR (NO KEY )?UPDATE'
 
 
 def at_once(*steps):
@@ -65,7 +74,7 @@ def in_the_middle(step, meanwhile, before):
             assert hold.reached.wait(PATIENCE)
             other = begin(meanwhile)
             while not other.done() and not hold.keeps_others_waiting():
-                pass
+                wait([other], BETWEEN_LOOKS)
         finally:
             hold.let_go.set()
         return stopped.result(PATIENCE), other.result(PATIENCE)
@@ -91,10 +100,10 @@ class Hold:
         return execute(sql, *context)
 
     def keeps_others_waiting(self):
-        if connection.vendor != "postgresql":
+        if connection.vendor not in BLOCKED:
             return self._in_transaction
         with connection.cursor() as cursor:
-            cursor.execute(BLOCKED)
+            cursor.execute(BLOCKED[connection.vendor])
             return cursor.fetchone() is not None
 
 

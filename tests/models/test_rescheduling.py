@@ -172,9 +172,10 @@ def test_what_falls_due_after_an_update_while_no_heartbeat_is_up_is_on_the_books
     ]
 
 
-UNREADABLE = {"sqlite": "2026-13-45 00:00:00", "postgresql": "infinity"}
+UNREADABLE = {"sqlite": "2026-13-45 00:00:00", "postgresql": "infinity"}  # MariaDB stores no such
 
 
+@pytest.mark.skipif(connection.vendor not in UNREADABLE, reason="it can store nothing unreadable")
 @pytest.mark.parametrize("step", ["tick", "audit"])
 def test_a_row_that_cannot_be_read_stops_no_other(step):
     broken, fine = saved(), saved()

@@ -1,0 +1,143 @@
+"""A MariaDB of our own, from the system's package, on a socket in a short folder.
+
+``python -m tests.servers.mariadb`` says which packages of Debian are missing, if any; with
+``--names`` nothing but their names.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PACKAGES = {
+    "mariadbd": "mariadb-server-core",
+    "mariadb-install-db": "mariadb-server-core",
+    "mariadb": "mariadb-client-core",
+    "mariadb_config": "libmariadb-dev",
+    "pkg-config": "pkg-config",
+    "gcc": "gcc",
+}
+"""What the tests need, the last three to build mysqlclient, and where it comes from."""
+
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+
+
+def missing_packages() -> list[str]:
+    missing = [name for program, name in PACKAGES.items() if not shutil.which(program, path=PATH)]
+    return list(dict.fromkeys(missing))
+
+
+class MariaDBServer:
+    """Starts, stops and kills one server; ``url`` is what DATABASE_URL takes.
+
+    Args:
+        fsync: whether it survives a power cut; benchmarks must say True.
+    """
+
+    def __init__(self, *, fsync: bool = False) -> None:
+        self._fsync = fsync
+        self._folder = Path(tempfile.mkdtemp(prefix="sisymy", dir="/tmp"))
+        self._socket = self._folder / "socket"
+        self._user = "nobody" if os.getuid() == 0 else None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder.chmod(0o755)
+        self._data = self._folder / "data"
+        self._data.mkdir(mode=0o700)
+        if self._user:
+            shutil.chown(self._folder, self._user)
+            shutil.chown(self._data, self._user)
+
+    @property
+    def url(self) -> str:
+        return f"mysql://root@/mysql?unix_socket={self._socket}"
+
+    def __enter__(self) -> "MariaDBServer":
+        if not (self._data / "mysql").exists():
+            self._install()
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop(signal.SIGKILL)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        options = [
+            f"--socket={self._socket}",
+            f"--pid-file={self._folder / 'pid'}",
+            "--skip-networking",
+            "--max-connections=200",
+            "--character-set-server=utf8mb4",
+            "--innodb-buffer-pool-size=64M",
+        ]
+        if not self._fsync:
+            options += ["--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync"]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [_program("mariadbd"), *self._common(), *options],
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                cwd=self._folder,
+            )
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError((self._folder / "log").read_text())
+            time.sleep(0.05)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Stop it; TERM ends connections in good order, KILL as a crash would."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+            self._process.wait(60)
+
+    def _answers(self) -> bool:
+        asking = [_program("mariadb"), "--no-defaults", "-u", "root", "-S", self._socket]
+        return subprocess.run([*asking, "-e", "SELECT 1"], capture_output=True).returncode == 0
+
+    def _install(self) -> None:
+        subprocess.run(
+            [
+                _program("mariadb-install-db"),
+                *self._common(),
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ],
+            user=self._user,
+            check=True,
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def _common(self) -> list[str]:
+        return ["--no-defaults", f"--datadir={self._data}", f"--tmpdir={self._folder}"]
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=PATH)
+    if found is None:
+        raise RuntimeError(f"{name} is missing; on Debian: apt install {PACKAGES[name]}")
+    return found
+
+
+def main() -> int:
+    missing = missing_packages()
+    if "--names" in sys.argv:
+        print(*missing)
+    elif missing:
+        print(
+            "The tests on MariaDB need its server, and what it takes to build mysqlclient; "
+            f"on Debian: apt install {' '.join(missing)}",
+            file=sys.stderr,
+        )
+    return 2 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
