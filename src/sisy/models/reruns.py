@@ -18,7 +18,7 @@ from sisy.models.timing import RESOLUTION, Timing
 if TYPE_CHECKING:
     from sisy.models.task import Task
 
-MOST = 1000  # occurrences that one backfill runs at most
+MOST = 10_000  # occurrences that one backfill runs at most
 
 
 def retry(run: Run, using: str, now: datetime) -> Run:
@@ -93,7 +93,7 @@ def to_backfill(
 
     Raises:
         ScheduleError: the task's schedule or time zone cannot be used.
-        ValueError: the range is no range in the past, holds more than 1,000 occurrences, or
+        ValueError: the range is no range in the past, holds more than 10,000 occurrences, or
             reaches back to where the ledger was pruned.
     """
     if not start < end <= now:

@@ -47,7 +47,7 @@ class TaskVerbs(models.Model):
 
         Raises:
             ScheduleError: the task's schedule or time zone cannot be used.
-            ValueError: the range is no range in the past, holds more than 1,000 occurrences, or
+            ValueError: the range is no range in the past, holds more than 10,000 occurrences, or
                 reaches back to where the ledger was pruned.
         """
         start, end, using = moment_in(start, "start"), moment_in(end, "end"), self._home
