@@ -7,7 +7,7 @@ from django.db import connection
 
 from sisy import clock
 from sisy.heartbeat import replanning, tick
-from sisy.models import Missed, Run, RunState, Task, TaskState
+from sisy.models import Run, RunState, Task, TaskState
 from sisy.worker.claiming import claim
 from tests.conftest import SettableClock
 from tests.roles.steps import (
@@ -45,55 +45,6 @@ def test_nothing_is_planned_before_its_moment():
     scheduled()
     tick("default", NOON + MINUTE - timedelta(microseconds=1))
     assert not Run.objects.exists()
-
-
-def test_a_slow_heartbeat_loses_no_second():
-    scheduled("* * * * * *")
-    tick("default", NOON + 4 * SECOND)
-    assert list(Run.objects.order_by("due_at").values_list("due_at", flat=True)) == [
-        NOON + n * SECOND for n in range(1, 5)
-    ]
-
-
-def test_after_an_outage_only_the_latest_runs_and_the_gap_is_one_row():
-    scheduled("* * * * * *")
-    tick("default", NOON + DAY)
-    gap = Run.objects.get(state=RunState.MISSED)
-    waiting = Run.objects.filter(state=RunState.WAITING)
-    assert (gap.due_at, gap.due_until, gap.count) == (
-        NOON + SECOND,
-        NOON + DAY - SECOND,
-        86_400 - 1,
-    )
-    assert waiting.get().due_at == NOON + DAY
-
-
-def test_an_hourly_task_catches_up_its_latest_occurrence():
-    scheduled("0 * * * *")
-    tick("default", NOON + 5 * HOUR + 30 * MINUTE)
-    gap = Run.objects.get(state=RunState.MISSED)
-    assert (gap.due_at, gap.due_until, gap.count) == (NOON + HOUR, NOON + 4 * HOUR, 4)
-    assert Run.objects.get(state=RunState.WAITING).due_at == NOON + 5 * HOUR
-
-
-def test_missed_all_runs_each_up_to_the_limit_and_skip_runs_none(settings):
-    settings.SISY_MISSED_LIMIT = 3
-    every = scheduled("0 * * * *", missed=Missed.ALL)
-    none = scheduled("0 * * * *", missed=Missed.SKIP)
-    tick("default", NOON + 5 * HOUR + 30 * MINUTE)
-    assert list(
-        every.runs.filter(state=RunState.WAITING)
-        .order_by("due_at")
-        .values_list("due_at", flat=True)
-    ) == [NOON + n * HOUR for n in (3, 4, 5)]
-    assert every.runs.get(state=RunState.MISSED).count == 2
-    assert none.runs.get().count == 5
-
-
-def test_a_missed_window_limits_how_old_what_is_caught_up_may_be():
-    task = scheduled("0 * * * *", missed_window=10 * MINUTE)
-    tick("default", NOON + 5 * HOUR + 30 * MINUTE)
-    assert task.runs.get().state == RunState.MISSED
 
 
 def test_one_broken_row_stops_no_other():
@@ -167,18 +118,6 @@ def test_a_stale_save_does_not_undo_what_somebody_else_edited():
     stale.save()
     task.refresh_from_db()
     assert task.queue == "slow"
-
-
-def test_a_paused_task_is_not_planned_and_its_paused_time_is_never_caught_up():
-    task = scheduled("0 * * * *")
-    assert task.pause("holidays")
-    tick("default", NOON + 3 * HOUR)
-    with clock_at(NOON + 3 * HOUR + MINUTE):
-        assert task.resume()
-    tick("default", NOON + 3 * HOUR + 2 * MINUTE)
-    task.refresh_from_db()
-    assert not Run.objects.exists()
-    assert task.next_run == NOON + 4 * HOUR
 
 
 def test_the_end_date_wins_over_the_count():
