@@ -5,7 +5,8 @@ from functools import partial
 import pytest
 from django.db import connection, transaction
 
-from sisy.heartbeat import planning, tick
+from sisy.heartbeat import Heartbeat, planning, tick
+from sisy.heartbeat.role import HELD_UP
 from sisy.models import Run, RunState, Task, TaskState
 from tests.concurrency.threads import (
     BEFORE_IT_WRITES_TASKS,
@@ -179,12 +180,17 @@ def test_a_tick_waits_for_no_other_tick():
 
 
 @only_with_row_locks
-def test_a_task_that_an_open_transaction_holds_is_planned_by_a_later_tick():
+def test_a_task_that_an_open_transaction_holds_is_planned_a_moment_later(at_time):
+    """The heartbeat waits for nobody, and looks again soon."""
     task, other = scheduled(), scheduled()
+    at_time(NOON + MINUTE)
+    heartbeat = Heartbeat()
     with transaction.atomic():
         task.userdata["n"] = 1
         task.save()
-        at_once(partial(tick, "default", NOON + MINUTE))
+        [(made, _, seconds)] = at_once(heartbeat._pass)
+    assert (made.is_held_up, seconds) == (True, HELD_UP)
     assert ledger() == [(other.pk, NOON + MINUTE)]
-    tick("default", NOON + MINUTE + SECOND)
+    made, _, seconds = heartbeat._pass()
+    assert (made.is_held_up, seconds) == (False, 1)
     assert ledger() == [(task.pk, NOON + MINUTE), (other.pk, NOON + MINUTE)]

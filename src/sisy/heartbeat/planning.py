@@ -24,11 +24,18 @@ Moment = datetime | None
 
 @dataclass(slots=True)
 class Planned:
-    """What a pass has planned: the runs, how many occurrences were missed, how many set aside."""
+    """What a pass has planned.
+
+    Attributes:
+        missed: how many occurrences were not run.
+        broken: how many tasks were set aside.
+        is_held_up: whether tasks are still due, since somebody else has locked them.
+    """
 
     runs: list[Run] = field(default_factory=list)
     missed: int = 0
     broken: int = 0
+    is_held_up: bool = False
 
 
 def plan_due(using: str, now: datetime) -> Planned:
@@ -41,7 +48,8 @@ def plan_due(using: str, now: datetime) -> Planned:
     for _ in range(TRIES):
         while _plan_chunk(using, now, planned) == CHUNK:
             pass
-        if not Task.objects.using(using).due(now).exists():
+        planned.is_held_up = Task.objects.using(using).due(now).exists()
+        if not planned.is_held_up:
             break
     return planned
 

@@ -18,6 +18,7 @@ from sisy.threads import DatabaseThread
 AUDIT_INTERVAL = timedelta(seconds=10)
 AUDIT_SLICES = 5
 SECOND = timedelta(seconds=1)
+HELD_UP = 0.1  # seconds until it looks again at due tasks that somebody else had locked
 SETTLING = 2 * clock.TRUSTED_FOR  # seconds, after which all have read a clock that was set
 
 
@@ -84,7 +85,10 @@ class Heartbeat:
             self._next_beat = now + timedelta(seconds=conf.get_settings().heartbeat_frequency)
         self._audit(now)
         self._last_look = now
-        return made, waiting, self._seconds_to_next(now, outlook.next_moment())
+        wait = self._seconds_to_next(now, outlook.next_moment())
+        if made is not None and made.is_held_up:
+            wait = min(wait, HELD_UP)
+        return made, waiting, wait
 
     def _watch(self, now: datetime, steady: float) -> None:
         """Note a look, and take care of what a clock that was set back has left ahead."""

@@ -23,6 +23,7 @@ class Tick:
         rescued: how many runs were taken from dead workers to run again.
         deleted: how many tasks reached the end of their life.
         pruned: how many rows of old history were deleted.
+        is_held_up: whether tasks are still due, since somebody else has locked them.
     """
 
     now: datetime
@@ -33,6 +34,7 @@ class Tick:
     rescued: int = 0
     deleted: int = 0
     pruned: int = 0
+    is_held_up: bool = False
 
     def beat(self) -> messages.Beat:
         """Return the message that tells dashboards what the pass did."""
@@ -48,7 +50,7 @@ class Tick:
 def tick(using: str, now: datetime, is_thorough: bool = True, judges_leases: bool = True) -> Tick:
     """Make one pass: plan what is due, rescue what is lost, tidy up what has ended.
 
-    A task whose row somebody else has locked is passed over: it is due at the next second, too.
+    A task whose row somebody else has locked is passed over; a heartbeat looks again in a moment.
 
     Args:
         is_thorough: whether to look, too, for what no due moment points to: runs that nobody has
@@ -65,6 +67,7 @@ def tick(using: str, now: datetime, is_thorough: bool = True, judges_leases: boo
         planned=len(planned.runs),
         missed=planned.missed,
         broken=planned.broken,
+        is_held_up=planned.is_held_up,
         rescued=len(rescued),
         pruned=housekeeping.prune_history(using, now),
     )
