@@ -29,16 +29,21 @@ def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> 
     queues = _open(holder._state.db or "default", queues)
     won: list[Run] = []
     blocked: set[int | None] = set()
-    tries = 0
+    contended: set[int | None] = set()
     for size in (limit, *[MANY] * MOST_BATCHES):
-        batch = _claim_batch(holder, queues, limit - len(won), size, blocked, now)
+        batch = _claim_batch(holder, queues, limit - len(won), size, blocked | contended, now)
         won += batch.starting
         blocked |= batch.blocked
-        if batch.contended and tries == TRIES:
-            blocked |= batch.contended
-        tries += bool(batch.contended)
-        if len(won) == limit or (batch.is_last and not batch.contended - blocked):
+        contended |= batch.contended
+        if batch.is_last or len(won) == limit:
             break
+    for _ in range(TRIES):
+        if not contended or len(won) == limit:
+            break
+        batch = _claim_batch(holder, queues, limit - len(won), limit, blocked, now)
+        won += batch.starting
+        blocked |= batch.blocked
+        contended = set(batch.contended)
     return won
 
 
