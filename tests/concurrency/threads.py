@@ -1,5 +1,6 @@
 """Threads that do something at the same moment, and the records over which they meet."""
 
+import random
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -20,8 +21,8 @@ SECOND, MINUTE, HOUR, DAY = (
     timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
 )
 PATIENCE = 60  # seconds, which only a thread that hangs uses up
-BETWEEN_LOOKS = 0.13  # seconds: MariaDB shows the same as before if it was asked 0.1 s ago
 
+# MariaDB shows the same as before to whoever asks less than 0.1 s after anybody has asked.
 BLOCKED = {
     "postgresql": """
         SELECT 1 FROM pg_stat_activity
@@ -74,7 +75,7 @@ def in_the_middle(step, meanwhile, before):
             assert hold.reached.wait(PATIENCE)
             other = begin(meanwhile)
             while not other.done() and not hold.keeps_others_waiting():
-                wait([other], BETWEEN_LOOKS)
+                wait([other], random.uniform(0.1, 0.4))  # see BLOCKED
         finally:
             hold.let_go.set()
         return stopped.result(PATIENCE), other.result(PATIENCE)

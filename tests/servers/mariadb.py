@@ -76,7 +76,11 @@ class MariaDBServer:
             "--innodb-buffer-pool-size=64M",
         ]
         if not self._fsync:
-            options += ["--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync"]
+            options += [
+                "--innodb-flush-log-at-trx-commit=0",
+                "--innodb-flush-method=nosync",
+                "--innodb-file-per-table=0",
+            ]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [_program("mariadbd"), *self._common(), *options],

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from sisy import clock
 from sisy.exceptions import ScheduleError
-from sisy.models import timing
+from sisy.models import locking, timing
 from sisy.models.choices import TaskState
 
 if TYPE_CHECKING:
@@ -118,7 +118,9 @@ def _plan(task: "Task", kept: "Task", using: str, now: datetime) -> None:
 def pause(task: "Task", using: str, reason: str) -> bool:
     tasks = type(task).objects.using(using)
     columns = {"state": TaskState.PAUSED, "state_reason": reason[:500], "next_run": None}
-    won = bool(tasks.active().filter(pk=task.pk).update(**columns))
+    with transaction.atomic(using=using):
+        locking.lock(tasks.filter(pk=task.pk))
+        won = bool(tasks.active().filter(pk=task.pk).update(**columns))
     if won:
         for name, value in columns.items():
             setattr(task, name, value)

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from sisy.callables import Target
+from sisy.models import locking
 from sisy.models.choices import LIVE_STATES, Origin, RunState
 from sisy.models.fields import MomentField
 from sisy.models.process import Process
@@ -48,8 +49,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         Whoever changes several runs at once that others change, too, locks them first: always in
         the order of their keys, so that no two wait for each other.
         """
-        locked = self.order_by("pk").select_for_update()
-        return list(locked.values_list("pk", flat=True))
+        return locking.lock(self)
 
     def held(self, runs: Iterable["Run"]) -> Self:
         """Those of ``runs`` that still belong to the holder and the attempt that ``runs`` name.
