@@ -11,6 +11,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections
 
+from sisy.log import logger
+
+DEADLOCKS_IN_A_ROW = 5
+DEADLOCKS_OF_MYSQL = ((1213,), (1205,))  # found at once, or by having waited for too long
 TIME_TO_END = 0.5  # seconds that an idle thread has to close its connections
 
 P = ParamSpec("P")
@@ -173,9 +177,29 @@ class DatabaseThread:
         self._thread.join(TIME_TO_END)
 
 
+def past_deadlocks(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what ``step`` returns; call it again if the database ended it for others' sake.
+
+    InnoDB ends one of two transactions that wait for each other, and has their callers expect it.
+    """
+    for _ in range(DEADLOCKS_IN_A_ROW):
+        try:
+            return step(*args, **kwargs)
+        except OperationalError as error:
+            if not _is_deadlock(error):
+                raise
+            logger.debug("A transaction was ended for another one's sake; once more: %s", error)
+    return step(*args, **kwargs)
+
+
+def _is_deadlock(error: OperationalError) -> bool:
+    is_postgresqls = getattr(error.__cause__, "sqlstate", None) == "40P01"
+    return is_postgresqls or error.args[:1] in DEADLOCKS_OF_MYSQL
+
+
 def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
-        return step(*args, **kwargs)
+        return past_deadlocks(step, *args, **kwargs)
     except (OperationalError, InterfaceError):
         connections.close_all()
         raise

@@ -1,4 +1,4 @@
-"""Sites with real processes: alone on SQLite, fleets on PostgreSQL and Valkey."""
+"""Sites with real processes: alone on SQLite, fleets on PostgreSQL or MariaDB, and Valkey."""
 
 import os
 import shutil
@@ -6,13 +6,14 @@ import shutil
 import pytest
 
 from tests.processes.databases import (
+    database_like,
     migrate,
     on_sqlite,
     open_site,
-    postgres_database,
     sqlite_settings,
 )
 from tests.processes.site import Site, default_database
+from tests.servers.mariadb import MariaDBServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.valkey import ValkeyServer
 
@@ -39,31 +40,31 @@ def site(sqlite_template, tmp_path, django_db_blocker):
 
 
 @pytest.fixture(scope="session")
-def postgres_template(tmp_path_factory, worker_id, django_db_blocker):
+def database_template(tmp_path_factory, worker_id, django_db_blocker):
     """The name of a migrated database from which others are copied."""
     needs_servers()
     name = f"sisy_processes_{worker_id}"
     folder = tmp_path_factory.mktemp("template")
-    with postgres_database(os.environ["DATABASE_URL"], name) as url:
+    with database_like(os.environ["DATABASE_URL"], name) as url:
         with django_db_blocker.unblock(), open_site(folder, url, "") as site:
             migrate(site)
         yield name
 
 
 @pytest.fixture
-def fleet_database(postgres_template, django_db_blocker):
-    """The URL of a new database of PostgreSQL."""
-    url, name = os.environ["DATABASE_URL"], f"{postgres_template}_copy"
+def fleet_database(database_template, django_db_blocker):
+    """The URL of a new database of the server with which the tests run."""
+    url, name = os.environ["DATABASE_URL"], f"{database_template}_copy"
     with (
         django_db_blocker.unblock(),
-        postgres_database(url, name, template=postgres_template) as database,
+        database_like(url, name, template=database_template) as database,
     ):
         yield database
 
 
 @pytest.fixture
 def fleet_site(fleet_database, tmp_path):
-    """A site on PostgreSQL and Valkey."""
+    """A site on that server and Valkey."""
     with open_site(tmp_path, fleet_database, os.environ["VALKEY_URL"]) as site:
         yield site
 
@@ -77,13 +78,28 @@ def valkey():
 
 
 @pytest.fixture
+def database_server(django_db_blocker):
+    """A server, of the kind with which the tests run, that the test may kill."""
+    needs_servers()
+    server = MariaDBServer if is_mariadb() else PostgresServer
+    with django_db_blocker.unblock(), server(fsync=True) as started:
+        yield started
+
+
+@pytest.fixture
 def postgres(django_db_blocker):
     """A PostgreSQL that the test may kill."""
     needs_servers()
+    if is_mariadb():
+        pytest.skip("is about PostgreSQL: make test-postgres")
     with django_db_blocker.unblock(), PostgresServer(fsync=True) as server:
         yield server
 
 
+def is_mariadb():
+    return os.environ["DATABASE_URL"].startswith("mysql")
+
+
 def needs_servers():
     if not {"DATABASE_URL", "VALKEY_URL"} <= os.environ.keys():
-        pytest.skip("needs PostgreSQL and Valkey: make test-postgres")
+        pytest.skip("needs a server and Valkey: make test-postgres or make test-mariadb")

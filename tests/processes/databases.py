@@ -1,8 +1,9 @@
 """Databases for sites under test: migrated once, then copied for each test."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -48,8 +49,49 @@ def postgres_database(url: str, name: str, template: str = "template1") -> Itera
 
 
 @contextmanager
+def mariadb_database(url: str, name: str, template: str = "") -> Iterator[str]:
+    """Create a database, as a copy or empty, and drop it in the end; yield its URL."""
+    with _mariadb(url) as cursor:
+        cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+        cursor.execute(f"CREATE DATABASE {name}")
+        if template:
+            _copy_tables(cursor, template, name)
+    yield named(url, name)
+    with _mariadb(url) as cursor:
+        cursor.execute(f"DROP DATABASE {name}")
+
+
+@contextmanager
+def _mariadb(url: str) -> Iterator[Any]:
+    import MySQLdb  # installed for the tests on MariaDB only
+
+    server = settings.database(url)
+    connection = MySQLdb.connect(user=server["USER"], unix_socket=server["HOST"], autocommit=True)
+    with closing(connection), connection.cursor() as cursor:
+        yield cursor
+
+
+def database_like(url: str, name: str, template: str = "") -> AbstractContextManager[str]:
+    """Create a database, as a copy or empty, on the server that ``url`` names; yield its URL."""
+    if url.startswith("mysql"):
+        return mariadb_database(url, name, template)
+    return postgres_database(url, name, template or "template1")
+
+
+def _copy_tables(cursor: Any, template: str, name: str) -> None:
+    cursor.execute(f"SHOW TABLES FROM {template}")
+    tables = [table for (table,) in cursor.fetchall()]
+    cursor.execute(f"USE {name}")
+    cursor.execute("SET foreign_key_checks = 0")
+    for table in tables:
+        cursor.execute(f"SHOW CREATE TABLE {template}.{table}")
+        cursor.execute(cursor.fetchone()[1])
+        cursor.execute(f"INSERT INTO {name}.{table} SELECT * FROM {template}.{table}")
+
+
+@contextmanager
 def open_site(folder: Path, database_url: str, valkey_url: str) -> Iterator[Site]:
-    """Yield a site on PostgreSQL and Valkey, whose database the models of the test use, too."""
+    """Yield a site on a server and Valkey, whose database the models of the test use, too."""
     name = urlsplit(database_url).path[1:]
     environment = {
         "DATABASE_URL": database_url,

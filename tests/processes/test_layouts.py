@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from sisy.models import Process, Role, Run, RunState
+from tests.processes.conftest import is_mariadb
 from tests.processes.http import free_port, page
 from tests.processes.ledger import count
 from tests.processes.process import ROOT, wait_until
@@ -20,6 +21,8 @@ TERMINATED = 143  # honcho tells that it ended by the signal that it got
 @pytest.fixture
 def port(fleet_site):
     """A port for the example, whose database is ready and whose tasks are scheduled."""
+    if is_mariadb():
+        pytest.skip("the example speaks to PostgreSQL: make test-postgres")
     port = free_port()
     fleet_site.environment |= {
         "DJANGO_SETTINGS_MODULE": "demosite.settings",

@@ -1,7 +1,5 @@
 """Servers that go away and come back: nobody restarts anything, and nothing is lost."""
 
-import signal
-
 from django.db import connection
 
 from tests.app import jobs
@@ -38,17 +36,19 @@ def test_a_killed_valkey_costs_a_second_and_no_run(fleet_database, valkey, tmp_p
         fleet.ends_well()
 
 
-def test_a_postgresql_that_crashes_and_returns_costs_no_occurrence(postgres, valkey, tmp_path):
-    with open_site(tmp_path, postgres.url, valkey.url) as site:
+def test_a_database_that_crashes_and_returns_costs_no_occurrence(
+    database_server, valkey, tmp_path
+):
+    with open_site(tmp_path, database_server.url, valkey.url) as site:
         migrate(site)
         tasks = every_second(5, jobs.noop, missed="all", allow_overlap=True)  # also if it is slow
         fleet = Fleet(site, 2, 2)
         tasks.run_for(12)
         tasks.reaches(3)
-        postgres.stop(signal.SIGQUIT)
+        database_server.crash()
         for process in fleet.all:
             process.says("failed (OperationalError")
-        postgres.start()
+        database_server.start()
         connection.close()
         tasks.wait_for_the_end()
         tasks.assert_exact(recorded=False)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 PACKAGES = {
     "mariadbd": "mariadb-server-core",
@@ -76,7 +77,11 @@ class MariaDBServer:
             "--innodb-buffer-pool-size=64M",
         ]
         if not self._fsync:
-            options += ["--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync"]
+            options += [
+                "--innodb-flush-log-at-trx-commit=0",
+                "--innodb-flush-method=nosync",
+                "--innodb-file-per-table=0",
+            ]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [_program("mariadbd"), *self._common(), *options],
@@ -97,9 +102,12 @@ class MariaDBServer:
             self._process.send_signal(number)
             self._process.wait(60)
 
+    def crash(self) -> None:
+        self.stop(signal.SIGKILL)
+
     def _answers(self) -> bool:
-        asking = [_program("mariadb"), "--no-defaults", "-u", "root", "-S", self._socket]
-        return subprocess.run([*asking, "-e", "SELECT 1"], capture_output=True).returncode == 0
+        asking = client_of(self.url, "mariadb", "--execute", "SELECT 1")
+        return subprocess.run(asking, capture_output=True).returncode == 0
 
     def _install(self) -> None:
         subprocess.run(
@@ -124,6 +132,13 @@ def _program(name: str) -> str:
     if found is None:
         raise RuntimeError(f"{name} is missing; on Debian: apt install {PACKAGES[name]}")
     return found
+
+
+def client_of(url: str, program: str, *options: str) -> list[str]:
+    """Return the command that has one of MariaDB's clients speak to the server at ``url``."""
+    parts = urlsplit(url)
+    [socket] = parse_qs(parts.query)["unix_socket"]
+    return [_program(program), "--no-defaults", f"-u{parts.username}", f"-S{socket}", *options]
 
 
 def main() -> int:

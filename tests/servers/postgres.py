@@ -85,6 +85,9 @@ class PostgresServer:
             self._process.send_signal(number)
             self._process.wait(30)
 
+    def crash(self) -> None:
+        self.stop(signal.SIGQUIT)
+
     def _installed(self) -> Path:
         """Return the binaries, copied if the folders above them are closed to the user."""
         found = binaries()

@@ -133,3 +133,15 @@ def test_manage_py_check_shows_a_problem_where_it_is_with_its_cure(settings):
         "SISY_LEASE_SECOND: (sisy.W001) Sisy knows no such setting.\n"
         "\tHINT: Did you mean SISY_LEASE_SECONDS?"
     ) in shown.getvalue()
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "SERIALIZABLE", None])
+def test_mysql_with_another_isolation_level_is_refused(as_database, level):
+    [error] = as_database("mysql", OPTIONS={"isolation_level": level})
+    assert (error.id, error.level) == ("sisy.E004", ERROR)
+    assert f"is {level!r}: Sisy must see what others have committed" in error.msg
+
+
+@pytest.mark.parametrize("options", [{}, {"isolation_level": "READ COMMITTED"}])
+def test_mysql_as_django_uses_it_is_in_order(as_database, options):
+    assert as_database("mysql", OPTIONS=options) == []

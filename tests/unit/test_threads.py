@@ -2,7 +2,12 @@
 
 import threading
 
-from sisy.threads import DaemonThreads
+import pytest
+from django.db import OperationalError
+
+from sisy.threads import DaemonThreads, past_deadlocks
+
+DEADLOCK = OperationalError(1213, "Deadlock found when trying to get lock")
 
 
 def test_as_many_run_at_once_as_there_are_threads_however_they_came_to_be():
@@ -28,3 +33,34 @@ def test_an_error_is_given_to_who_waits_for_the_result():
     assert isinstance(threads.submit(int, "x").exception(20), ValueError)
     assert threads.submit(int).result(20) == 0
     threads.shutdown()
+
+
+class EndedBy:
+    """A step that fails with some errors, one after the other, before it succeeds."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
+
+    def __call__(self):
+        if self.errors:
+            raise self.errors.pop(0)
+        return "done"
+
+
+def test_a_step_that_the_database_ended_to_resolve_a_deadlock_is_taken_again_quietly(caplog):
+    timeout = OperationalError(1205, "Lock wait timeout exceeded")
+    of_postgresql = OperationalError("deadlock detected")
+    of_postgresql.__cause__ = RuntimeError()
+    of_postgresql.__cause__.sqlstate = "40P01"
+    assert past_deadlocks(EndedBy(DEADLOCK, timeout, of_postgresql)) == "done"
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "errors", [[OperationalError(2006, "Server has gone away")], [DEADLOCK] * 6]
+)
+def test_what_is_no_deadlock_or_one_again_and_again_is_an_error(errors):
+    step = EndedBy(*errors)
+    with pytest.raises(OperationalError):
+        past_deadlocks(step)
+    assert step.errors == []

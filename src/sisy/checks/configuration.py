@@ -31,8 +31,11 @@ def check_connections(**kwargs: Any) -> list[CheckMessage]:
     """Check how the database is used in which tasks are stored."""
     alias = router.db_for_write(Task)
     settings = connections[alias].settings_dict
-    check = _sqlite if connections[alias].vendor == "sqlite" else _persistence
-    return list(check(alias, settings))
+    vendor = connections[alias].vendor
+    if vendor == "sqlite":
+        return list(_sqlite(alias, settings))
+    isolation = _isolation(alias, settings) if vendor == "mysql" else ()
+    return [*isolation, *_persistence(alias, settings)]
 
 
 def _unknown_settings() -> Iterator[CheckMessage]:
@@ -74,6 +77,18 @@ def _persistence(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessa
             hint="Write 'CONN_HEALTH_CHECKS': True beside CONN_MAX_AGE.",
             obj=f"DATABASES[{alias!r}]",
             id="sisy.W006",
+        )
+
+
+def _isolation(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    level = settings["OPTIONS"].get("isolation_level", "read committed")
+    if str(level).lower() != "read committed":
+        yield Error(
+            f"The isolation level of MySQL or MariaDB is {level!r}: Sisy must see what others "
+            "have committed before it got a lock, or two runs of a task may start at once.",
+            hint="Leave 'isolation_level' out of 'OPTIONS': Django then uses 'read committed'.",
+            obj=f"DATABASES[{alias!r}]",
+            id="sisy.E004",
         )
 
 

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from sisy import clock
 from sisy.exceptions import ScheduleError
-from sisy.models import timing
+from sisy.models import locking, timing
 from sisy.models.choices import TaskState
 from sisy.models.missing import record_overdue
 
@@ -122,9 +122,10 @@ def _plan(task: "Task", kept: "Task", using: str, now: datetime) -> None:
 def pause(task: "Task", using: str, reason: str) -> bool:
     columns = {"state": TaskState.PAUSED, "state_reason": reason[:500], "next_run": None}
     with transaction.atomic(using=using):
-        active = type(task).objects.using(using).active().filter(pk=task.pk)
-        record_overdue(using, active, clock.now(using), PAUSED)
-        won = bool(active.update(**columns))
+        this = type(task).objects.using(using).filter(pk=task.pk)
+        locking.lock(this)
+        record_overdue(using, this, clock.now(using), PAUSED)
+        won = bool(this.active().update(**columns))
     if won:
         for name, value in columns.items():
             setattr(task, name, value)

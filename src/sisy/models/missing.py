@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.db.models import QuerySet
 
 from sisy.exceptions import ScheduleError
+from sisy.models import locking
 from sisy.models.choices import RunState, TaskState
 from sisy.models.run import Run
 from sisy.models.timing import Timing
@@ -37,9 +38,8 @@ def record_overdue(using: str, tasks: "QuerySet[Task]", now: datetime, reason: s
     Call it in the transaction that takes their next occurrence from them.
     """
     overdue = tasks.filter(state=TaskState.ACTIVE, next_run__lte=now).values("pk")
-    model = tasks.model
-    locked = model._base_manager.using(using).filter(pk__in=overdue).select_for_update()
-    found = [task for task in locked if task.next_run is not None and task.next_run <= now]
+    these = tasks.model._base_manager.using(using).filter(pk__in=overdue)
+    found = list(these.filter(pk__in=locking.lock(these)))
     rows = [_overdue_row(task, now, reason) for task in found]
     Run.objects.using(using).bulk_create(rows, ignore_conflicts=True)
     _advance(using, found, rows)

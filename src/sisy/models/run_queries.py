@@ -9,6 +9,7 @@ from django.db import models, transaction
 from django.db.models import F, Q
 
 from sisy import signals
+from sisy.models import locking
 from sisy.models.choices import LIVE_STATES, RunState
 
 if TYPE_CHECKING:
@@ -76,8 +77,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         Whoever changes several runs at once that others change, too, locks them first: always in
         the order of their keys, so that no two wait for each other.
         """
-        locked = self.order_by("pk").select_for_update()
-        return list(locked.values_list("pk", flat=True))
+        return locking.lock(self)
 
     def held(self, runs: Iterable["Run"]) -> Self:
         """Those of ``runs`` that still belong to the holder and the attempt that ``runs`` name.

@@ -7,7 +7,7 @@ from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, When
 
 from sisy import clock
-from sisy.models import timing
+from sisy.models import locking, timing
 from sisy.models.choices import TaskState
 from sisy.models.missing import record_overdue
 from sisy.models.run import Run
@@ -69,14 +69,15 @@ class TaskQuerySet(models.QuerySet["Task"]):
         using = self.db
         with transaction.atomic(using=using):
             # Locked first: a heartbeat that plans one just now must not add a run after this.
-            pks = list(self.order_by("pk").select_for_update().values_list("pk", flat=True))
+            pks = locking.lock(self)
             chosen = self.model._base_manager.using(using).filter(pk__in=pks)
             record_overdue(using, chosen, clock.now(using), DELETED)
             for start in range(0, len(pks), BATCH):
                 runs = Run.objects.using(using).filter(task__in=pks[start : start + BATCH])
                 runs.live().lock()
                 runs.cancel_waiting(DELETED, clock.now(using))
-            return super().delete()
+            # Others may be meant by now, which are not locked: they stay.
+            return super(TaskQuerySet, self.filter(pk__in=pks)).delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from sisy.execution import Outcome, storable
 from sisy.log import logger
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.models.losing import settle_lost
+from sisy.threads import past_deadlocks
 from sisy.worker.retrying import may_retry, retry_delay
 
 Ended = Sequence[tuple[Run, Outcome]]
@@ -93,8 +94,8 @@ def _follow_up(using: str, stored: Ended) -> None:
     for us while we wait for him. What fails here is done at the next run, or at the next beat.
     """
     try:
-        _note_targets(using, stored)
-        _delete_ended(using, [run for run, _ in stored])
+        past_deadlocks(_note_targets, using, stored)
+        past_deadlocks(_delete_ended, using, [run for run, _ in stored])
     except Exception as error:  # noqa: BLE001 - the outcomes are stored already
         logger.warning("Tidying up after runs failed (%s); a beat will do it", error)
 
