@@ -70,7 +70,7 @@ def test_the_reference_lists_every_command_and_every_option_with_its_default(set
         (command, tuple(action.option_strings)): shown(action.default, settings)
         for command in OURS
         for action in parser_of(command)._actions
-        if action.dest in ("queues", "concurrency", "grace", "reload")
+        if action.dest in ("queues", "concurrency", "grace", "processes", "reload")
     }
     assert told == found
 
@@ -83,7 +83,7 @@ def test_the_commands_have_no_option_of_ours_that_the_reference_leaves_out():
     base = {action.dest for action in parser_of("migrate")._actions}
     for command in OURS:
         own = {action.dest for action in parser_of(command)._actions} - base
-        assert own <= {"queues", "concurrency", "grace", "reload"}
+        assert own <= {"queues", "concurrency", "grace", "processes", "reload"}
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)

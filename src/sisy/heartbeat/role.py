@@ -3,11 +3,12 @@
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
 
-from django.db import router
+from django.db import InterfaceError, OperationalError, router
 
 from sisy import clock, conf, doorbell
 from sisy.heartbeat import housekeeping, replanning, setback
-from sisy.heartbeat.tick import Tick, became_ready, look, tick
+from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
+from sisy.heartbeat.unreadable import set_unreadable_aside
 from sisy.heartbeat.vigil import Vigil
 from sisy.log import logger
 from sisy.loop import Loop
@@ -68,7 +69,7 @@ class Heartbeat:
         self._watch(now, clock.steady())
         process = self._renewed(now)
         since = self._last_look or now
-        outlook = look(process, self.using, since)
+        outlook = self._look(process, since, now)
         if outlook is None:
             self._process = None
             return None, [], 0.0
@@ -89,6 +90,16 @@ class Heartbeat:
         if made is not None and made.is_held_up:
             wait = min(wait, HELD_UP)
         return made, waiting, wait
+
+    def _look(self, process: Process, since: datetime, now: datetime) -> Outlook | None:
+        try:
+            return look(process, self.using, since)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            if not set_unreadable_aside(self.using, now):
+                raise
+            return look(process, self.using, since)
 
     def _watch(self, now: datetime, steady: float) -> None:
         """Note a look, and take care of what a clock that was set back has left ahead."""

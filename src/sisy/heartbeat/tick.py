@@ -104,9 +104,9 @@ class Outlook:
         return judges_leases and self._has_expired(now)
 
     def _has_expired(self, now: datetime) -> bool:
-        if self.first_expiry is None or self.last_expiry is None:
-            return False
-        return self.first_expiry < now or self.last_expiry > now + LONGEST_LEASE
+        has_run_out = self.first_expiry is not None and self.first_expiry < now
+        latest = now + LONGEST_LEASE
+        return has_run_out or (self.last_expiry is not None and self.last_expiry > latest)
 
     def next_moment(self) -> datetime | None:
         """Return the next moment at which something is due; None if nothing is in sight."""
