@@ -1,8 +1,9 @@
 """Threads that carry out blocking work."""
 
+import asyncio
 import threading
 
-from sisy.threads import DaemonThreads
+from sisy.threads import DaemonThreads, LoopOnDemand
 
 
 def test_as_many_run_at_once_as_there_are_threads_however_they_came_to_be():
@@ -28,3 +29,19 @@ def test_an_error_is_given_to_who_waits_for_the_result():
     assert isinstance(threads.submit(int, "x").exception(20), ValueError)
     assert threads.submit(int).result(20) == 0
     threads.shutdown()
+
+
+def test_a_loop_on_demand_begins_when_it_is_used():
+    """A worker with a thousand threads would otherwise use up its file descriptors."""
+
+    def threads():
+        return [thread for thread in threading.enumerate() if thread.name == "sisy-on-demand"]
+
+    loop = LoopOnDemand("sisy-on-demand")
+    assert threads() == []
+    for _ in range(2):
+        assert asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "done"), loop).result(20)
+        assert len(threads()) == 1
+    loop.close(20)
+    assert threads() == []
+    LoopOnDemand("sisy-on-demand").close(20)
