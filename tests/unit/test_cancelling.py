@@ -126,3 +126,15 @@ async def test_a_reason_is_shortened_and_made_storable(pool, tmp_path):
     assert pool.cancel(5, "a\0" + "b" * 1000)
     outcome = await going
     assert outcome.reason == "a\\0" + "b" * 497
+
+
+async def test_a_run_may_be_asked_to_end_as_soon_as_it_is_in_hand(pool, tmp_path):
+    """A request must not overtake the run on its way to a child."""
+    for n in range(50):
+        run = run_of(asks, pk=n, userdata={"begun": str(tmp_path / "begun")})
+        going = asyncio.create_task(executed(pool, run))
+        while not pool.cancel(n, "at once"):
+            await asyncio.sleep(0)
+        for _ in range(n % 5):
+            await asyncio.sleep(0)
+        assert (await going).state == RunState.CANCELLED

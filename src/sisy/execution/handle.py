@@ -96,6 +96,9 @@ class Handle:
             if going.is_forced:
                 return going.was_cancelled()
             return going.ended(outcome.of_loss(self.how_it_died()))
+        except BaseException:
+            self.kill()  # what it says later would be taken for the end of another run
+            raise
         finally:
             going.ends_by(None)
 
