@@ -4,11 +4,15 @@ So a child begins within milliseconds, whatever the project's size, and shares t
 was imported. It has no connection to a database that it could share.
 """
 
+import atexit
 import os
 import sys
+import time
 
 import django
 from django.db import connections
+
+TIME_TO_KILL = 0.25  # seconds
 
 error: BaseException | None = None
 
@@ -20,3 +24,6 @@ try:
     connections.close_all()
 except BaseException as raised:  # noqa: BLE001 - the children will tell
     error = raised
+# When this process ends, the kernel kills the children; before that, they see the end of their
+# worker themselves, and kill what their functions have started.
+atexit.register(time.sleep, TIME_TO_KILL)

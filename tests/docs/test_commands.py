@@ -11,6 +11,16 @@ from tests.docs.pages import ROOT, all_blocks, blocks_of, name_of, pages, tables
 PROGRAMS = {"granian", "make", "pip", "python", "uvicorn"}
 OURS = ("sisy", "sisy_heartbeat", "sisy_worker")
 FOREIGN = {"runworker": "channels"}
+OPTIONS = {
+    "queues",
+    "concurrency",
+    "grace",
+    "processes",
+    "pool",
+    "max_runs_per_child",
+    "max_memory_per_child",
+    "reload",
+}
 
 management = re.compile(r"manage\.py (?P<command>[a-z_]+)(?P<rest>[^`\n]*)")
 
@@ -70,7 +80,7 @@ def test_the_reference_lists_every_command_and_every_option_with_its_default(set
         (command, tuple(action.option_strings)): shown(action.default, settings)
         for command in OURS
         for action in parser_of(command)._actions
-        if action.dest in ("queues", "concurrency", "grace", "processes", "reload")
+        if action.dest in OPTIONS
     }
     assert told == found
 
@@ -83,7 +93,7 @@ def test_the_commands_have_no_option_of_ours_that_the_reference_leaves_out():
     base = {action.dest for action in parser_of("migrate")._actions}
     for command in OURS:
         own = {action.dest for action in parser_of(command)._actions} - base
-        assert own <= {"queues", "concurrency", "grace", "processes", "reload"}
+        assert own <= OPTIONS
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)

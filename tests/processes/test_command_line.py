@@ -13,6 +13,9 @@ WORKERS = ("sisy", "sisy_worker")
         ("--concurrency", "0", "give a whole number from 1 to 1000, not '0'"),
         ("--queues", "a b", "'a b' is no name of a queue: it has 1 to 60 ASCII letters"),
         ("--grace", "-1", "give seconds from 0 to 86400, not '-1'"),
+        ("--max-runs-per-child", "0", "give a whole number, 1 or more, not '0'"),
+        ("--max-memory-per-child", "1.5", "give a whole number, 1 or more, not '1.5'"),
+        ("--pool", "fibers", "invalid choice: 'fibers' (choose from"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_explained(site, command, option, value, complaint):
@@ -33,3 +36,11 @@ def test_a_database_that_was_not_migrated_is_named(site):
     site.environment["SISY_TEST_DB"] = "another"
     process = site.manage("sisy")
     process.says("unapplied migration(s)")
+
+
+def test_a_limit_of_children_without_children_is_explained(site):
+    process = site.manage("sisy_worker", "--max-runs-per-child", "5")
+    assert process.ends() == 1
+    assert "Threads have no children: give --pool processes with --max-runs-per-child." in (
+        process.output
+    )

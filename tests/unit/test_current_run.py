@@ -8,7 +8,7 @@ import pytest
 
 import sisy
 from sisy.current import CurrentRun
-from sisy.exceptions import NoCurrentRun, RunTimedOut
+from sisy.exceptions import NoCurrentRun, RunCancelled, RunTimedOut
 from sisy.execution import ThreadPool, message_for
 from sisy.models import Run, RunState, Task
 
@@ -74,6 +74,13 @@ def test_a_check_compares_what_has_passed_with_the_timeout(monkeypatch):
     with pytest.raises(RunTimedOut) as caught:
         current(started=89.9, timeout=timedelta(seconds=10)).check()
     assert str(caught.value) == "The run took 10.1 s of the 0:00:10 it has."
+
+
+def test_a_check_ends_a_run_that_was_asked_to_end_whatever_its_time():
+    now = current(started=0.0, timeout=timedelta(seconds=1))
+    now.cancellation.ask("no longer of use")
+    with pytest.raises(RunCancelled, match="no longer of use"):
+        now.check()
 
 
 def test_outside_of_a_run_there_is_no_current_one():

@@ -2,9 +2,12 @@
 
 import asyncio
 import threading
+from contextlib import suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from sisy.callables import Target
 from sisy.exceptions import TargetMissing
@@ -306,3 +309,128 @@ async def test_an_error_that_cannot_be_told_is_a_failure(pool, error):
     outcome = await outcome_of_error(pool, error)
     assert outcome.state == RunState.FAILED
     assert outcome.reason
+
+
+class Untellable(Exception):
+    """Whatever is asked of it raises what is no Exception."""
+
+    def __str__(self):
+        raise KeyboardInterrupt
+
+    @property
+    def __notes__(self):
+        raise SystemExit(5)
+
+
+class ExitsWhenItIsRead(dict):
+    def items(self):
+        raise SystemExit(6)
+
+
+@pytest.mark.parametrize("function", ["raises", "araises"])
+async def test_an_error_that_tries_to_end_the_worker_is_a_failure(pool, function):
+    outcome = await outcome_of_error(pool, Untellable(), function)
+    assert outcome.reason == "Untellable: <exception str() failed>"
+
+
+async def test_a_value_that_tries_to_end_the_worker_is_not_stored(pool):
+    outcome = await outcome_of_value(pool, ExitsWhenItIsRead(a=1), "areturns")
+    assert outcome.reason == "The return value was not stored, since JSON cannot hold it: 6."
+
+
+class SlowToTell(Exception):
+    def __str__(self):
+        begun.set()
+        assert let_go.wait(20)
+        return "told"
+
+
+async def test_an_error_that_is_slow_to_tell_holds_up_no_other_run(pool):
+    """It is told where the function ran, and not in the loop that renews the worker's lease."""
+    global raised
+    raised = SlowToTell()
+    let_go.clear()
+    telling = asyncio.create_task(executed(pool, run_of("raises")))
+    assert await asyncio.to_thread(begun.wait, 20)
+    assert (await executed(pool, run_of("returns"))).state == RunState.SUCCEEDED
+    let_go.set()
+    assert (await telling).reason == "SlowToTell: told"
+
+
+loops = []
+
+
+async def notes_its_loop():
+    loops.append(asyncio.get_running_loop())
+
+
+def calls_async_code_twice(message):
+    for _ in range(2):
+        async_to_sync(notes_its_loop)()
+
+
+def blocks_in_async_code(message):
+    async_to_sync(ablocks)(message)
+
+
+async def test_what_a_plain_function_calls_by_async_to_sync_runs_in_the_same_loop(pool):
+    """Else each message to a channel layer would need a new connection."""
+    loops.clear()
+    for _ in range(2):
+        assert (await executed(pool, run_of("calls_async_code_twice"))).state == "succeeded"
+    assert len(loops) == 4
+    assert len(set(loops)) == 1
+
+
+async def test_a_plain_function_that_blocks_in_async_code_holds_up_nobody(pool):
+    loops.clear()
+    let_go.clear()
+    blocking = asyncio.create_task(executed(pool, run_of("blocks_in_async_code")))
+    assert await asyncio.to_thread(begun.wait, 20)
+    for function in ("returns", "areturns", "calls_async_code_twice"):
+        assert (await executed(pool, run_of(function))).state == RunState.SUCCEEDED
+    let_go.set()
+    assert (await blocking).state == RunState.SUCCEEDED
+
+
+async def swallows_its_cancellation(message):
+    begun.set()
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    while not let_go.is_set():
+        await asyncio.sleep(0.001)
+
+
+async def test_an_async_function_that_goes_on_after_its_timeout_keeps_its_slot(
+    pool, caplog, monkeypatch
+):
+    """If its run were over, the next one of its task would start beside it."""
+    monkeypatch.setattr("sisy.execution.awaiting.TIME_TO_GIVE_IN", 0.01)
+    let_go.clear()
+    with caplog.at_level("WARNING", logger="sisy"):
+        run = run_of("swallows_its_cancellation", timeout=SOON)
+        going = asyncio.create_task(executed(pool, run))
+        async with asyncio.timeout(20):
+            while not caplog.records:
+                await asyncio.sleep(0.001)
+        assert not going.done()
+        let_go.set()
+        assert (await going).state == RunState.TIMED_OUT
+    assert [record.getMessage() for record in caplog.records] == [
+        "Run 5 (a task) goes on after its timeout of 0:00:00.020000, since its function does not "
+        "let the cancellation through; it keeps its slot until it ends"
+    ]
+
+
+def notes_in_its_context(message):
+    before = noted.get("nothing")
+    noted.set("a note")
+    return before
+
+
+noted = ContextVar("noted")
+
+
+async def test_what_a_function_sets_in_its_context_is_not_seen_by_the_next(pool):
+    for _ in range(3):
+        assert (await executed(pool, run_of("notes_in_its_context"))).result == "nothing"

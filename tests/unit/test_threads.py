@@ -1,11 +1,12 @@
 """Threads that carry out blocking work."""
 
+import asyncio
 import threading
 
 import pytest
 from django.db import OperationalError
 
-from sisy.threads import DaemonThreads, past_deadlocks
+from sisy.threads import DaemonThreads, LoopOnDemand, past_deadlocks
 
 DEADLOCK = OperationalError(1213, "Deadlock found when trying to get lock")
 
@@ -64,3 +65,19 @@ def test_what_is_no_deadlock_or_one_again_and_again_is_an_error(errors):
     with pytest.raises(OperationalError):
         past_deadlocks(step)
     assert step.errors == []
+
+
+def test_a_loop_on_demand_begins_when_it_is_used():
+    """A worker with a thousand threads would otherwise use up its file descriptors."""
+
+    def threads():
+        return [thread for thread in threading.enumerate() if thread.name == "sisy-on-demand"]
+
+    loop = LoopOnDemand("sisy-on-demand")
+    assert threads() == []
+    for _ in range(2):
+        assert asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "done"), loop).result(20)
+        assert len(threads()) == 1
+    loop.close(20)
+    assert threads() == []
+    LoopOnDemand("sisy-on-demand").close(20)

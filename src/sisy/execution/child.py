@@ -39,9 +39,13 @@ class Child:
                     self._clock.set(order.now)
                     self._loop.submit(self._carry_out(order.run))
                 elif isinstance(order, Cancel):
-                    self._pool.cancel(order.run_id, order.reason)
+                    self._loop.submit(self._cancel(order))
         threading.Thread(target=_end_at_last, daemon=True).start()
         self._pool.close()
+
+    async def _cancel(self, order: Cancel) -> None:
+        # In the loop, since the run is in hand there by now, however soon it was asked to end.
+        self._pool.cancel(order.run_id, order.reason)
 
     async def _carry_out(self, pickled: bytes) -> None:
         try:

@@ -64,7 +64,8 @@ class Handle:
     @property
     def is_of_use(self) -> bool:
         """Whether it can carry out another run."""
-        return not self._is_spent and self._exit_code() is None
+        # An idle child has nothing to say: what its pipe holds can only be its end.
+        return not self._is_spent and self._exit_code() is None and not self._pipe.poll()
 
     def begin(self) -> None:
         """Wait until it can carry out runs.
@@ -95,6 +96,9 @@ class Handle:
             if going.is_forced:
                 return going.was_cancelled()
             return going.ended(outcome.of_loss(self.how_it_died()))
+        except BaseException:
+            self.kill()  # what it says later would be taken for the end of another run
+            raise
         finally:
             going.ends_by(None)
 

@@ -81,32 +81,45 @@ class ProcessPool:
             child.has_ended(max(0.0, deadline - time.monotonic()))
 
     def _carry_out(self, going: Going) -> Outcome:
-        try:
-            child = self._child()
-        except NoChild as error:
-            return going.ended(outcome.of_loss(f"No process could begin for it: {error}"))
-        try:
-            ended = child.carry_out(going)
-        except Exception as error:  # noqa: BLE001 - a run that cannot be pickled, above all
-            ended = going.raised(error)
-        self._put_back(child)
+        ended = self._outcome_of(going)
         if self._is_closed:
             raise asyncio.CancelledError
         return ended
+
+    def _outcome_of(self, going: Going) -> Outcome:
+        try:
+            child = self._child()
+        except NoChild as error:
+            if going.cancel_reason is not None:
+                return going.was_cancelled()
+            return going.ended(outcome.of_loss(f"No process could begin for it: {error}"))
+        try:
+            return child.carry_out(going)
+        except Exception as error:  # noqa: BLE001 - a run that cannot be pickled, above all
+            return going.raised(error)
+        finally:
+            self._put_back(child)
 
     def _child(self) -> Handle:
         while child := self._idle_child():
             if child.is_of_use:
                 return child
-            with self._lock:
-                self._children.discard(child)
+            self._forget(child)
         child = Handle()
         with self._lock:
             self._children.add(child)
             if self._is_closed:
                 child.kill()
-        child.begin()
+        try:
+            child.begin()
+        except NoChild:
+            self._forget(child)
+            raise
         return child
+
+    def _forget(self, child: Handle) -> None:
+        with self._lock:
+            self._children.discard(child)
 
     def _idle_child(self) -> Handle | None:
         with self._lock:

@@ -1,0 +1,32 @@
+"""Runs that are not in any database, and what pools make of them."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from sisy.models import Run, Task
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+FAR = timedelta(hours=1)
+SOON = timedelta(milliseconds=20)
+PATIENCE = 60  # seconds; the machine may be busy
+
+
+async def executed(pool, run):
+    """Return the outcome of ``run``; one that does not end is a failure of the test."""
+    async with asyncio.timeout(PATIENCE):
+        return await pool.execute(run)
+
+
+async def eventually(condition):
+    """Wait until ``condition`` is true of something."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def run_of(function, timeout=None, userdata=None, **columns):
+    """Return a run of a function."""
+    task = Task(pk=3, label="a task", timeout=timeout, userdata=userdata or {})
+    path = f"{function.__module__}.{function.__qualname__}"
+    given = {"pk": 5, "attempt": 2, "due_at": NOON, "ready_at": NOON, **columns}
+    return Run(task=task, label="a task", target_path=path, **given)

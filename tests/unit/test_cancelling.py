@@ -1,0 +1,140 @@
+"""Runs that are asked to end, in threads and in child processes, and how they end."""
+
+import asyncio
+import threading
+from functools import partial
+
+import pytest
+
+from sisy.execution import ProcessPool, ThreadPool
+from sisy.models import RunState
+from tests.unit.functions import (
+    araises_another,
+    asks,
+    asks_in_a_thread,
+    asks_no_more_than_once,
+    begins,
+    catches_the_cancellation,
+    checks_once,
+    raises_another,
+    raises_run_cancelled,
+    swallows_one_cancellation,
+    waits,
+)
+from tests.unit.runs import FAR, NOON, eventually, executed, run_of
+
+
+@pytest.fixture(params=[ThreadPool, ProcessPool])
+def pool(request):
+    pool = request.param(2, lambda: NOON)
+    yield pool
+    pool.close()
+
+
+async def cancelled(pool, tmp_path, function, **options):
+    """Return the outcome of a run that is asked to end once it has begun."""
+    begun = tmp_path / "begun"
+    run = run_of(function, timeout=FAR, userdata={"begun": str(begun)})
+    going = asyncio.create_task(executed(pool, run))
+    await eventually(begun.exists)
+    assert pool.cancel(run.pk, "no longer of use", **options)
+    return await going
+
+
+@pytest.mark.parametrize("function", [asks, waits, asks_in_a_thread])
+async def test_a_function_that_lets_the_request_through_is_cancelled(pool, tmp_path, function):
+    outcome = await cancelled(pool, tmp_path, function)
+    assert (outcome.state, outcome.reason) == (RunState.CANCELLED, "no longer of use")
+    assert f"in {function.__name__}" in outcome.error
+    assert outcome.result is None
+
+
+@pytest.mark.parametrize("function", [asks_no_more_than_once, catches_the_cancellation])
+async def test_a_function_that_ends_all_the_same_has_succeeded(pool, tmp_path, function):
+    outcome = await cancelled(pool, tmp_path, function)
+    assert (outcome.state, outcome.result) == (RunState.SUCCEEDED, "ended in its own way")
+
+
+@pytest.mark.parametrize("function", [raises_another, araises_another])
+async def test_a_function_that_raises_something_else_has_failed(pool, tmp_path, function):
+    outcome = await cancelled(pool, tmp_path, function)
+    assert (outcome.state, outcome.reason) == (RunState.FAILED, "ValueError: of its own")
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure(pool):
+    outcome = await executed(pool, run_of(raises_run_cancelled))
+    assert (outcome.state, outcome.reason) == (RunState.FAILED, "RunCancelled: of its own")
+
+
+async def test_a_run_that_is_not_in_hand_cannot_be_cancelled(pool):
+    assert not pool.cancel(5, "too early")
+    assert (await executed(pool, run_of(checks_once))).state == RunState.SUCCEEDED
+    assert not pool.cancel(5, "too late")
+    assert (await executed(pool, run_of(checks_once))).state == RunState.SUCCEEDED
+
+
+async def test_a_run_that_is_cancelled_before_its_turn_is_never_called(pool, tmp_path):
+    """Slots may be taken; what waits for one in the pool must not start after all."""
+    blockers = [
+        asyncio.create_task(
+            executed(pool, run_of(asks, pk=pk, userdata={"begun": str(tmp_path / str(pk))}))
+        )
+        for pk in (1, 2)
+    ]
+    await eventually(lambda: (tmp_path / "1").exists() and (tmp_path / "2").exists())
+    begun = tmp_path / "begun"
+    third = asyncio.create_task(executed(pool, run_of(begins, userdata={"begun": str(begun)})))
+    await eventually(partial(pool.cancel, 5, "not yet begun"))
+    for pk in (1, 2):
+        assert pool.cancel(pk, "make room")
+    outcome = await third
+    assert (outcome.state, outcome.reason) == (RunState.CANCELLED, "not yet begun")
+    assert {(await blocker).state for blocker in blockers} == {RunState.CANCELLED}
+    assert not begun.exists()
+
+
+async def test_asking_again_does_nothing_but_by_force(tmp_path):
+    """A function that tidies up after a cancellation must not be cancelled out of that."""
+    pool = ThreadPool(1, lambda: NOON)
+    begun = tmp_path / "begun"
+    run = run_of(swallows_one_cancellation, userdata={"begun": str(begun)})
+    going = asyncio.create_task(executed(pool, run))
+    await eventually(begun.exists)
+    assert pool.cancel(run.pk, "first")
+    await eventually((tmp_path / "swallowed").exists)
+    for _ in range(3):
+        assert pool.cancel(run.pk, "again")
+    assert not (await asyncio.wait({going}, timeout=0.1))[0]
+    assert pool.cancel(run.pk, "by force", by_force=True)
+    outcome = await going
+    assert (outcome.state, outcome.reason) == (RunState.CANCELLED, "by force")
+    pool.close()
+
+
+async def test_a_run_is_cancelled_from_any_thread(pool, tmp_path):
+    begun = tmp_path / "begun"
+    going = asyncio.create_task(executed(pool, run_of(waits, userdata={"begun": str(begun)})))
+    await eventually(begun.exists)
+    threading.Thread(target=pool.cancel, args=(5, "from a thread")).start()
+    assert (await going).reason == "from a thread"
+
+
+async def test_a_reason_is_shortened_and_made_storable(pool, tmp_path):
+    begun = tmp_path / "begun"
+    going = asyncio.create_task(executed(pool, run_of(waits, userdata={"begun": str(begun)})))
+    await eventually(begun.exists)
+    assert pool.cancel(5, "a\0" + "b" * 1000)
+    outcome = await going
+    assert outcome.reason == "a\\0" + "b" * 497
+
+
+async def test_a_run_may_be_asked_to_end_as_soon_as_it_is_in_hand(pool, tmp_path):
+    """A request must not overtake the run on its way to a child."""
+    for n in range(50):
+        run = run_of(asks, pk=n, userdata={"begun": str(tmp_path / "begun")})
+        going = asyncio.create_task(executed(pool, run))
+        while not pool.cancel(n, "at once"):
+            await asyncio.sleep(0)
+        for _ in range(n % 5):
+            await asyncio.sleep(0)
+        assert (await going).state == RunState.CANCELLED
