@@ -1,12 +1,16 @@
 """Runs that are asked to end, in threads and in child processes, and how they end."""
 
 import asyncio
+import multiprocessing
+import pickle
 import threading
 from functools import partial
 
 import pytest
 
 from sisy.execution import ProcessPool, ThreadPool
+from sisy.execution.child import Child
+from sisy.execution.orders import Cancel, CarryOut, Leave
 from sisy.models import RunState
 from tests.unit.functions import (
     araises_another,
@@ -21,7 +25,7 @@ from tests.unit.functions import (
     swallows_one_cancellation,
     waits,
 )
-from tests.unit.runs import FAR, NOON, eventually, executed, run_of
+from tests.unit.runs import FAR, NOON, PATIENCE, eventually, executed, run_of
 
 
 @pytest.fixture(params=[ThreadPool, ProcessPool])
@@ -129,12 +133,26 @@ async def test_a_reason_is_shortened_and_made_storable(pool, tmp_path):
 
 
 async def test_a_run_may_be_asked_to_end_as_soon_as_it_is_in_hand(pool, tmp_path):
-    """A request must not overtake the run on its way to a child."""
-    for n in range(50):
+    for n in range(10):
         run = run_of(asks, pk=n, userdata={"begun": str(tmp_path / "begun")})
         going = asyncio.create_task(executed(pool, run))
-        while not pool.cancel(n, "at once"):
-            await asyncio.sleep(0)
-        for _ in range(n % 5):
-            await asyncio.sleep(0)
+        await eventually(partial(pool.cancel, n, "at once"))
         assert (await going).state == RunState.CANCELLED
+
+
+def test_a_request_to_end_does_not_overtake_its_run_on_the_way_to_a_child(tmp_path):
+    """Then nobody would hear of it, and the run would go on."""
+    ours, theirs = multiprocessing.Pipe()
+    for n in range(10):
+        run = run_of(asks, pk=n, userdata={"begun": str(tmp_path / "begun")})
+        ours.send(CarryOut(pickle.dumps(run), NOON))
+        ours.send(Cancel(n, "at once"))
+        child = Child(theirs)
+        listening = threading.Thread(target=child.listen)
+        listening.start()
+        assert ours.recv() == ""
+        assert ours.poll(PATIENCE)
+        assert ours.recv().outcome.state == RunState.CANCELLED
+        ours.send(Leave())
+        listening.join(PATIENCE)
+        child.close()

@@ -30,7 +30,7 @@ class Child:
         self._pool = ThreadPool(1, self._clock.now)
         self._loop = LoopThread("sisy-child")
 
-    def serve(self) -> None:
+    def listen(self) -> None:
         """Do what the worker says, until it lets the child go or is gone."""
         self._to_worker.send("")
         with suppress(EOFError, OSError):
@@ -40,7 +40,9 @@ class Child:
                     self._loop.submit(self._carry_out(order.run))
                 elif isinstance(order, Cancel):
                     self._loop.submit(self._cancel(order))
-        threading.Thread(target=_end_at_last, daemon=True).start()
+
+    def close(self) -> None:
+        """Close the connections to databases."""
         self._pool.close()
 
     async def _cancel(self, order: Cancel) -> None:
@@ -69,7 +71,10 @@ class CarriedOn:
 
 def serve(to_worker: Connection) -> None:
     """Serve, and end the process without waiting for threads that a function has left behind."""
-    Child(to_worker).serve()
+    child = Child(to_worker)
+    child.listen()
+    threading.Thread(target=_end_at_last, daemon=True).start()
+    child.close()
     _end()
 
 
