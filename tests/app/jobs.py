@@ -66,11 +66,18 @@ def two_parameters(message, other):
     pass
 
 
+ended_by = []  # with which reason each run was asked to end
+
+
 def goes_on_until_asked(message):
     """End only when somebody asks for it."""
     Execution.log(message).save()
     while True:
-        current_run().check()
+        try:
+            current_run().check()
+        except RunCancelled as error:
+            ended_by.append(str(error))
+            raise
         time.sleep(0.01)
 
 

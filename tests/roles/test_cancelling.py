@@ -140,3 +140,15 @@ def test_a_run_that_cannot_be_stored_in_full_keeps_the_attempts_that_are_left(no
     finish(run, NOON, RunState.FAILED, reason="half of \udcff a pair", error="x")
     assert read(run).state == RunState.WAITING
     assert Attempt.objects.get().reason.startswith("How it ended could not be stored in full")
+
+
+def test_a_worker_ends_what_was_taken_over_while_it_was_silent():
+    """A zombie: what it goes on with is carried out by somebody else, too."""
+    with at_work():
+        jobs.ended_by.clear()
+        run = begun(jobs.goes_on_until_asked)
+        elsewhere = worker(NOON)
+        Run.objects.filter(pk=run.pk).update(holder=elsewhere, attempt=2)
+        wait_until(lambda: jobs.ended_by)
+    assert jobs.ended_by == ["It was taken over, since its worker had lost its lease."]
+    assert (read(run).state, read(run).attempt) == (RunState.RUNNING, 2)

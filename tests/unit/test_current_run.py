@@ -134,3 +134,11 @@ async def test_a_run_whose_task_is_gone_is_carried_out_without_it(pool):
     assert (await executed(pool, run)).state == RunState.SUCCEEDED
     [(message, *_)] = seen
     assert (message["task"], message["message"]["id"]) == (None, None)
+
+
+async def test_a_function_is_told_for_which_occurrence_a_backfill_stands(pool):
+    run = run_of("sees", due_at=None, ready_at=NOON + FAR, stands_for=NOON - FAR)
+    assert (await executed(pool, run)).state == RunState.SUCCEEDED
+    [(message, now, _)] = seen
+    assert now.due_at == NOON - FAR
+    assert message["message"]["ts"] == (NOON - FAR).timestamp()

@@ -1,6 +1,7 @@
-"""Sees which of the runs that go on somebody wants to end, and has the pool end them."""
+"""Sees which of the runs in hand are to end: somebody wants it, or they were taken over."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from sisy import conf
 from sisy.execution import Pool
@@ -10,11 +11,16 @@ from sisy.threads import DatabaseThread
 
 IDLE = 60.0
 
+Request = Sequence[Any]
+TAKEN_OVER: Request = (True, "It was taken over, since its worker had lost its lease.", True)
+
 
 class Requests:
     """Looks for requests to cancel, while runs are in hand.
 
     The request is a flag on the row; a message on the channel layer only says that it is there.
+    A run that another worker may carry out by now, since this one was silent for too long, is to
+    end, too: the less of it is done twice.
 
     Args:
         in_hand: returns the runs that this worker carries out.
@@ -46,10 +52,17 @@ class Requests:
         runs = list(self._in_hand())
         if not runs or self._pool is None:
             return IDLE
-        for pk, reason, by_force in await self._database.run(self._wanted, runs):
-            self._pool.cancel(pk, reason, by_force=by_force)
+        held = await self._database.run(self._held, runs)
+        in_hand = {(run.pk, run.attempt) for run in self._in_hand()}
+        for run in runs:
+            if (run.pk, run.attempt) not in in_hand:
+                continue  # it has ended meanwhile
+            asked_at, reason, by_force = held.get(run.pk, TAKEN_OVER)
+            if asked_at is not None:
+                self._pool.cancel(run.pk, reason, by_force=by_force)
         return conf.get_settings().poll_interval
 
-    def _wanted(self, runs: Collection[Run]) -> list[tuple[int, str, bool]]:
-        held = Run.objects.using(self._using).held(runs).exclude(cancel_asked_at=None)
-        return list(held.values_list("pk", "cancel_reason", "cancel_by_force"))
+    def _held(self, runs: Collection[Run]) -> dict[int, Request]:
+        held = Run.objects.using(self._using).held(runs)
+        rows = held.values_list("pk", "cancel_asked_at", "cancel_reason", "cancel_by_force")
+        return {pk: request for pk, *request in rows}

@@ -195,12 +195,12 @@ class Worker:
 
     async def _sign_off(self) -> None:
         abandoned, self._in_hand = list(self._in_hand.values()), {}
+        self._pool.close()  # what it can end is over before others begin it
         try:
             await self._record()
             await self._database.run(self._leave, abandoned)
         except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
             logger.warning("Could not sign off (%s); the lease will run out", error)
-        self._pool.close()
         await self._database.close()
         await self._lease_database.close()
 
