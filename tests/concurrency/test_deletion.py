@@ -8,7 +8,7 @@ from django.db import DatabaseError, IntegrityError
 from sisy.heartbeat import housekeeping, tick
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.worker.claiming import claim
-from sisy.worker.recording import give_back
+from sisy.worker.handover import give_back
 from tests.concurrency.threads import (
     BEFORE_IT_DELETES_TASKS,
     BEFORE_IT_LOCKS,
@@ -152,7 +152,7 @@ def test_a_run_that_is_handed_back_after_its_task_was_deleted_is_not_begun_again
     task.run_now()
     won = claim(worker(), QUEUES, 1, DUE)
     task.delete()
-    give_back("default", won, "Its worker stopped; handed back.")
+    give_back("default", won, "Its worker stopped; handed back.", NOON)
     assert claim(worker(), QUEUES, 1, DUE) == []
     assert not Run.objects.live().exists()
 

@@ -7,7 +7,8 @@ import pytest
 from sisy.heartbeat import tick
 from sisy.models import Attempt, Run, RunState, Task
 from sisy.worker.claiming import claim
-from sisy.worker.recording import give_back, record
+from sisy.worker.handover import hand_over
+from sisy.worker.recording import record
 from tests.app import jobs
 from tests.app.models import Execution
 from tests.roles.at_work import at_work, wait_until
@@ -88,7 +89,7 @@ def test_a_run_that_was_asked_to_end_and_fails_is_not_tried_again(noon):
 def test_a_run_that_was_asked_to_end_is_not_handed_to_another_worker(noon):
     run = failing()
     run.cancel("the disk is full")
-    give_back("default", [run], "Its worker stopped; handed back.")
+    hand_over("default", [run], "Its worker stopped", NOON)
     assert (read(run).state, read(run).reason) == (RunState.CANCELLED, "the disk is full")
 
 

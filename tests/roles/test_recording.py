@@ -7,7 +7,9 @@ from sisy.heartbeat import tick
 from sisy.models import OnLost, Run, RunState, Task
 from sisy.models.run import RunQuerySet
 from sisy.worker.claiming import claim
-from sisy.worker.recording import give_back, record, retry_delay
+from sisy.worker.handover import give_back, hand_over
+from sisy.worker.recording import record
+from sisy.worker.retrying import retry_delay
 from tests.roles.steps import (
     LEASE,
     MINUTE,
@@ -68,9 +70,33 @@ def test_a_run_that_is_handed_back_uses_no_attempt():
     scheduled()
     tick("default", NOON + MINUTE)
     runs = claim(worker(), ["default"], 10, NOON + MINUTE)
-    assert give_back("default", runs, "stopped") == 1
+    assert hand_over("default", runs, "Its worker stopped", NOON + 2 * MINUTE) == 1
     run = Run.objects.get()
     assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
+    assert run.reason == "Its worker stopped; handed back."
+
+
+def test_a_run_that_is_handed_back_begins_when_its_worker_is_gone():
+    """A thread cannot be ended, and goes on until its process has ended."""
+    run, now = claimed(), NOON + 2 * MINUTE
+    hand_over("default", [run], "Its worker stopped", now)
+    assert claim(worker(now), ["default"], 1, now) == []
+    assert len(claim(worker(now), ["default"], 1, now + SECOND)) == 1
+
+
+def test_a_run_that_was_begun_and_must_not_repeat_is_not_handed_back():
+    run = claimed(on_lost=OnLost.FAIL)
+    hand_over("default", [run], "Its worker stopped", NOON)
+    assert (stored(run).state, stored(run).reason) == (
+        RunState.LOST,
+        'Its worker stopped; not run again (on_lost="fail").',
+    )
+
+
+def test_a_run_that_was_won_and_not_begun_is_given_back_whatever_its_policy():
+    run = claimed(on_lost=OnLost.FAIL)
+    give_back("default", [run], "The connection broke.", NOON)
+    assert (stored(run).state, stored(run).attempt) == (RunState.WAITING, 0)
 
 
 def test_a_failed_attempt_is_tried_again_after_a_delay():
@@ -196,7 +222,7 @@ def test_a_run_that_kills_its_workers_is_given_up_after_a_limit(settings, limit)
 def test_a_deleted_task_gets_no_run_back():
     run = claimed()
     Task.objects.all().delete()
-    give_back("default", [run], "Its worker stopped; handed back.")
+    hand_over("default", [run], "Its worker stopped", NOON)
     assert (stored(run).state, stored(run).reason) == (
         RunState.CANCELLED,
         "The task was deleted.",

@@ -1,4 +1,4 @@
-"""Writes down how runs ended, and hands back those that did not."""
+"""Writes down how runs ended."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,9 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import F
 
-from sisy import clock
 from sisy.execution import Outcome, storable
 from sisy.log import logger
 from sisy.models import Attempt, Run, RunState, Task, TaskState
@@ -33,27 +31,6 @@ def record(using: str, ended: Ended, now: datetime) -> None:
         logger.warning("Recording runs at once failed; recording one by one", exc_info=True)
         stored = [one for run, outcome in ended for one in _store_one(using, run, outcome, now)]
     _follow_up(using, stored)
-
-
-def give_back(using: str, runs: Sequence[Run], reason: str) -> int:
-    """Let other workers have runs that did not end here; no attempt is used up.
-
-    Those that somebody wants to end, or whose task is gone, are called off instead.
-    """
-    with transaction.atomic(using=using):
-        held = Run.objects.using(using).held(runs)
-        given = Run.objects.using(using).filter(pk__in=held.lock())
-        count = given.update(
-            state=RunState.WAITING,
-            holder=None,
-            attempt=F("attempt") - 1,
-            started_at=None,
-            reason=reason,
-        )
-        now = clock.now(using)
-        given.without_task().cancel_waiting("The task was deleted.", now)
-        given.exclude(cancel_asked_at=None).cancel_waiting(F("cancel_reason"), now)
-    return count
 
 
 def _store(using: str, ended: Ended, now: datetime) -> Ended:

@@ -17,14 +17,16 @@ from sisy.models import Run, RunState, Task
 from sisy.threads import DatabaseThread
 from sisy.worker.claiming import claim
 from sisy.worker.ears import Ears
+from sisy.worker.handover import give_back, hand_over
 from sisy.worker.lease import Lease
-from sisy.worker.recording import give_back, record
+from sisy.worker.recording import record
 from sisy.worker.requests import Requests
 
 OUTCOMES_AT_ONCE = 200
 IDLE = 60.0
 BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
 JITTER = 0.05
+TIME_TO_HEAR = 0.1  # seconds in which a worker that leaves hears what ended just before
 RINGS_APART = 0.1  # seconds between two rings of a full worker; each costs as much as a short run
 
 
@@ -67,6 +69,7 @@ class Worker:
         self._more_may_wait = False
         self._rang_at = 0.0
         self._hurry = asyncio.Event()
+        self._is_leaving = False
 
     async def run(self) -> None:
         """Work until `stop`; then let runs go on for ``grace`` seconds, and hand back the rest."""
@@ -133,7 +136,8 @@ class Worker:
         known = {run.pk for run in self._in_hand.values()} | {run.pk for run, _ in self._ended}
         held = Run.objects.using(self.using).running().filter(holder=self._lease.holder().pk)
         unheard = list(held.exclude(pk__in=known))
-        give_back(self.using, unheard, "The connection broke while it was claimed; handed back.")
+        reason = "The connection broke while it was claimed; handed back."
+        give_back(self.using, unheard, reason, clock.now(self.using))
 
     async def _carry_out(self, run: Run) -> None:
         outcome = await self._execute(run)
@@ -149,8 +153,8 @@ class Worker:
         try:
             return await self._pool.execute(run)
         except (Exception, asyncio.CancelledError) as error:
-            if (run.pk, run.attempt) not in self._in_hand:
-                raise  # it was handed back, and the pool is closed
+            if self._is_leaving:
+                raise  # the pool is closed, and the run is handed over
             logger.exception("Run %s could not be carried out", run.pk)
             now = clock.last_known(self.using)
             return Outcome(
@@ -194,8 +198,11 @@ class Worker:
         hurry.cancel()
 
     async def _sign_off(self) -> None:
-        abandoned, self._in_hand = list(self._in_hand.values()), {}
+        self._is_leaving = True
         self._pool.close()  # what it can end is over before others begin it
+        if self._carrying_out:
+            await asyncio.wait(self._carrying_out, timeout=TIME_TO_HEAR)
+        abandoned, self._in_hand = list(self._in_hand.values()), {}
         try:
             await self._record()
             await self._database.run(self._leave, abandoned)
@@ -206,9 +213,9 @@ class Worker:
 
     def _leave(self, abandoned: list[Run]) -> None:
         if abandoned:
-            count = give_back(self.using, abandoned, "Its worker stopped; handed back.")
+            now = clock.now(self.using)
+            count = hand_over(self.using, abandoned, "Its worker stopped", now)
             logger.warning("Handed back %d runs that were still going", count)
-            doorbell.ring(abandoned)
         if self._claim_is_in_doubt:
             self._hand_back_what_was_won_unheard()
         self._lease.end()

@@ -1,0 +1,53 @@
+"""Hands runs to other workers that did not end in this one."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F
+
+from sisy.models import OnLost, Run, RunState
+from sisy.models.losing import settle_lost
+
+TIME_TO_GO = timedelta(seconds=1)
+"""What a worker that has signed off needs to be gone, with the threads that it cannot end."""
+
+
+def give_back(using: str, runs: Sequence[Run], reason: str, now: datetime) -> int:
+    """Let other workers have runs that were won and never begun; return how many.
+
+    No attempt is used up. Those that somebody wants to end, or whose task is gone, are called off.
+    """
+    with transaction.atomic(using=using):
+        return _give_back(using, Run.objects.using(using).held(runs).lock(), reason, now, now)
+
+
+def hand_over(using: str, runs: Sequence[Run], reason: str, now: datetime) -> int:
+    """Let other workers have runs that were begun, and return how many, as `give_back` does.
+
+    They begin once this worker is gone, so that nothing goes on twice at a time. A run that is to
+    be carried out once at the most is lost instead.
+    """
+    with transaction.atomic(using=using):
+        held = Run.objects.using(using).filter(pk__in=Run.objects.using(using).held(runs).lock())
+        once = list(held.filter(task__on_lost=OnLost.FAIL).values_list("pk", flat=True))
+        again = list(held.exclude(pk__in=once).values_list("pk", flat=True))
+        settle_lost(using, once, reason, now)
+        return _give_back(using, again, f"{reason}; handed back.", now, now + TIME_TO_GO)
+
+
+def _give_back(
+    using: str, pks: Sequence[int], reason: str, now: datetime, ready_at: datetime
+) -> int:
+    given = Run.objects.using(using).filter(pk__in=pks)
+    count = given.update(
+        state=RunState.WAITING,
+        holder=None,
+        attempt=F("attempt") - 1,
+        started_at=None,
+        ready_at=ready_at,
+        reason=reason,
+    )
+    given.without_task().cancel_waiting("The task was deleted.", now)
+    given.exclude(cancel_asked_at=None).cancel_waiting(F("cancel_reason"), now)
+    return count
