@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONWARNINGS = default
 
 .PHONY: help install format lint types imports migrations docs check test test-sqlite test-postgres \
-	test-mariadb tox demo bench bench-lateness bench-idle bench-fleet bench-schedules lock clean
+	test-mariadb chaos tox demo bench bench-lateness bench-idle bench-fleet bench-schedules lock clean
 
 help:  ## show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -69,6 +69,10 @@ $(VENV)/.mariadb: $(VENV)/.installed
 	@echo "Installing mysqlclient …"
 	@$(BIN)/uv sync --frozen --quiet --group mariadb
 	@touch $@
+
+chaos: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## break a fleet on purpose, and check it; SECONDS=600 SEED=1 DB=sqlite LAYER=none
+	$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(DB),--db $(DB)) $(if $(LAYER),--layer $(LAYER)) $(if $(NEMESIS),--nemesis $(NEMESIS))
 
 tox: install  ## run the tests on the oldest and the newest Python and Django; ENV=py313-django61 for one
 	$(BIN)/tox --skip-missing-interpreters=true $(if $(ENV),-e $(ENV))

@@ -1,0 +1,151 @@
+"""What is broken, and when: a plan drawn from a seed, so that it can be repeated."""
+
+import heapq
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+CALM_AT_THE_END = 5.0
+TIME_TO_WORK = 8.0  # seconds for which whatever was started is left alone
+RARE = 100.0  # seconds from one to the next
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Step:
+    """Something to do to somebody, so many seconds after the start."""
+
+    at: float
+    do: str
+    to: str
+    how: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.at:7.1f} s  {self.do} {self.to}{f' ({self.how})' if self.how else ''}"
+
+
+@dataclass(slots=True)
+class Draft:
+    """A plan in the making.
+
+    Attributes:
+        busy: until when each victim is out of order already.
+    """
+
+    random: random.Random
+    seconds: float
+    lease: float
+    steps: list[Step] = field(default_factory=list)
+    busy: dict[str, float] = field(default_factory=dict)
+
+    def add(self, at: float, do: str, to: str, how: str = "") -> None:
+        self.steps.append(Step(at=round(at, 1), do=do, to=to, how=how))
+
+    def between(self, least: float, most: float) -> float:
+        return self.random.uniform(least, most)
+
+    def victim(self, at: float, names: Iterable[str]) -> str | None:
+        free = [name for name in names if self.busy.get(name, 0.0) <= at]
+        return self.random.choice(free) if free else None
+
+    def take(self, name: str, start: float, end: float) -> bool:
+        """Put a victim out of order, unless it is already."""
+        if self.busy.get(name, 0.0) > start:
+            return False
+        self.busy[name] = end
+        return True
+
+
+def plan(
+    seed: int, seconds: float, members: list[str], database: str, layer: str, lease: float
+) -> list[Step]:
+    """Return what is to be done, in order; all but the rarest kind happen within a minute."""
+    draft = Draft(random.Random(seed), seconds, lease)
+    workers = [name for name in members if name.startswith("worker")]
+    heartbeats = [name for name in members if name.startswith("heartbeat")]
+    slower = 2.0 if database == "sqlite" else 1.0
+    kinds: list[tuple[float, float, Callable[[float], None]]] = [
+        (60, 90, lambda at: _black_out(draft, at, heartbeats)),
+        (130, 200, lambda at: _black_out(draft, at, workers)),
+        (18 * slower, 30 * slower, lambda at: _freeze(draft, at, members)),
+        (10 * slower, 16 * slower, lambda at: _tell(draft, at, members)),
+        (2.5 * slower, 5 * slower, lambda at: _kill(draft, at, members)),
+    ]
+    if database != "sqlite":
+        kinds.append((45, 70, lambda at: _restart_database(draft, at, database)))
+        kinds.append((20, 35, lambda at: _break_connections(draft, at)))
+    if layer != "none":
+        kinds.append((25, 40, lambda at: _restart_layer(draft, at)))
+        kinds.append((15, 25, lambda at: draft.add(at, "flush", "layer")))
+        kinds.append((12, 22, lambda at: draft.add(at, "flood", "layer")))
+    coming = [(_first(draft, *kind), number) for number, (*kind, _) in enumerate(kinds)]
+    while coming:
+        at, number = heapq.heappop(coming)
+        least, most, act = kinds[number]
+        if at < seconds - CALM_AT_THE_END:
+            act(at)
+            heapq.heappush(coming, (at + draft.between(least, most), number))
+    return sorted(step for step in draft.steps if step.at < seconds)
+
+
+def _first(draft: Draft, least: float, most: float) -> float:
+    """Return when to do something for the first time: within a minute, unless it is rare."""
+    return 0.8 * least if least > RARE else draft.between(0.2, 0.6) * min(most, draft.seconds)
+
+
+def _kill(draft: Draft, at: float, members: list[str]) -> None:
+    name = draft.victim(at, members)
+    if name is not None:
+        again = at + draft.between(0.2, 3)
+        draft.take(name, at, again + TIME_TO_WORK)
+        draft.add(at, "kill", name)
+        draft.add(again, "start", name)
+
+
+def _tell(draft: Draft, at: float, members: list[str]) -> None:
+    name = draft.victim(at, members)
+    if name is not None:
+        again = at + draft.between(1, 5)
+        draft.take(name, at, again + TIME_TO_WORK)
+        draft.add(at, "tell to end", name, "TERM")
+        draft.add(again, "start", name)
+
+
+def _freeze(draft: Draft, at: float, members: list[str]) -> None:
+    name = draft.victim(at, members)
+    if name is not None:
+        thaw = at + draft.lease * draft.between(0.4, 2.5)
+        draft.take(name, at, thaw + 2)
+        draft.add(at, "freeze", name, "STOP")
+        draft.add(thaw, "thaw", name, "CONT")
+
+
+def _black_out(draft: Draft, at: float, members: list[str]) -> None:
+    """Kill all of a role for longer than what counts as punctual."""
+    again = at + draft.between(6, 12)
+    for name in members:
+        if draft.take(name, at, again + 2):
+            draft.add(at, "kill", name, "all of its role")
+            draft.add(again, "start", name)
+
+
+def _restart_database(draft: Draft, at: float, database: str) -> None:
+    up = at + draft.between(0.2, 1.6 * draft.lease)
+    if draft.take("database", at, up + 10):
+        soft, hard = ("INT", "QUIT") if database == "postgres" else ("TERM", "KILL")
+        draft.add(at, "stop", "database", draft.random.choice([soft, hard]))
+        draft.add(up, "start", "database")
+
+
+def _break_connections(draft: Draft, at: float) -> None:
+    """Break one connection after the other, for some seconds."""
+    until = at + draft.between(1, 4)
+    while at < until:
+        draft.add(at, "break", "connection", "any of the database's")
+        at += draft.between(0.1, 0.5)
+
+
+def _restart_layer(draft: Draft, at: float) -> None:
+    up = at + draft.between(0.2, 5)
+    if draft.take("layer", at, up + 5):
+        draft.add(at, "stop", "layer", "KILL")
+        draft.add(up, "start", "layer")

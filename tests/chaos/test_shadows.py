@@ -1,0 +1,124 @@
+"""What is broken, and how long that excuses lateness: neither too little nor too much."""
+
+from tests.chaos import backlog, disturbances, execution_log
+from tests.chaos.evidence import Disturbance, Execution, Life, Row
+from tests.chaos.execution_log import FOLDER, MEMBER, read, write
+from tests.chaos.journal import Change, active
+from tests.chaos.nemesis import plan
+
+MEMBERS = ["heartbeat-1", "heartbeat-2", "worker-1", "worker-2", "worker-3"]
+OUTAGE = Disturbance(what="an outage", span=(100.0, 110.0))
+
+
+def late_starts(count, due, start):
+    """Return rows and executions of so many tasks that all start late."""
+    rows = [
+        Row(id=n, key=f"task-{n}", origin="schedule", state="succeeded", due=due, planned=due)
+        for n in range(count)
+    ]
+    executions = [
+        Execution(
+            key=row.key,
+            run=row.id,
+            due=due,
+            attempt=1,
+            member=1,
+            start=start,
+            wall=start,
+            end=start,
+            outcome="ok",
+        )
+        for row in rows
+    ]
+    return rows, executions
+
+
+def test_the_backlog_of_an_outage_belongs_to_it():
+    assert backlog.extended([OUTAGE], *late_starts(30, 108.0, 125.0))[0].span[1] > 125
+
+
+def test_a_few_runs_that_are_stuck_are_no_backlog():
+    assert backlog.extended([OUTAGE], *late_starts(3, 108.0, 125.0)) == [OUTAGE]
+
+
+def test_a_backlog_that_begins_by_itself_excuses_nothing():
+    assert backlog.extended([OUTAGE], *late_starts(30, 115.0, 125.0)) == [OUTAGE]
+
+
+def life(name, started, **facts):
+    return Life(member=1, name=name, started=started, **facts)
+
+
+def test_a_role_is_disturbed_only_while_too_few_of_it_work():
+    lives = [
+        life("worker-1", 0, died=(50.0, 50.0)),
+        life("worker-2", 0, frozen=[(60.0, 70.0)]),
+        life("heartbeat-1", 0),
+    ]
+    found = disturbances.of_the_fleet(lives, "worker", 100.0, 1, after=1)
+    assert [each.span for each in found] == [(60.0, 71.0)]
+    assert disturbances.of_the_fleet(lives, "heartbeat", 100.0, 1, after=1) == []
+
+
+def test_seconds_that_are_covered_twice_count_once():
+    other = Disturbance(what="another", span=(105.0, 120.0))
+    assert disturbances.covered([OUTAGE, other]) == 20
+
+
+def test_the_same_seed_plans_the_same():
+    def planned(seed):
+        return plan(seed, 300, MEMBERS, "postgres", "valkey", 5)
+
+    assert planned(1) == planned(1)
+    assert planned(1) != planned(2)
+
+
+def test_a_minute_holds_each_kind_and_ends_calmly():
+    steps = plan(1, 60, MEMBERS, "postgres", "valkey", 5)
+    done = {(step.do, step.to.partition("-")[0]) for step in steps}
+    assert done >= {
+        ("kill", "heartbeat"),
+        ("kill", "worker"),
+        ("stop", "database"),
+        ("stop", "layer"),
+        ("flush", "layer"),
+        ("flood", "layer"),
+        ("break", "connection"),
+    }
+    assert {"tell to end", "freeze"} <= {step.do for step in steps}
+
+
+def test_nobody_is_killed_who_is_dead():
+    dead = set()
+    for step in plan(5, 600, MEMBERS, "sqlite", "none", 5):
+        if step.do in ("kill", "tell to end"):
+            assert step.to not in dead
+            dead.add(step.to)
+        elif step.do == "start":
+            dead.remove(step.to)
+
+
+def test_an_edit_parts_what_must_be_from_what_may_be():
+    changes = [
+        Change(key="task", when=(5.0, 5.0), schedule="* * * * *"),
+        Change(key="task", when=(20.0, 21.0), schedule=None),
+        Change(key="task", when=(30.0, 31.0), schedule="0 * * * *"),
+        Change(key="task", when=(40.0, 42.0), schedule=None),
+    ]
+    first, second = active(changes, "UTC", start=10.0)
+    assert (first.must[1], first.may[1]) == (20.0, 21.0)
+    assert (second.may, second.must) == ((30.0, 42.0), (31.0, 40.0))
+    assert 9 < first.must[0] < 10
+
+
+def test_the_log_tells_what_has_ended_from_what_was_cut_off(tmp_path, monkeypatch):
+    execution_log._file.cache_clear()
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setenv(MEMBER, "7")
+    facts = {"key": "task", "run": 1, "due": 10.0, "attempt": 1}
+    write("start", call=1, **facts)
+    write("start", call=2, **facts)
+    write("end", call=1, outcome="ok")
+    ended, cut_off = read(tmp_path)
+    assert (ended.outcome, ended.member, cut_off.end) == ("ok", 7, None)
+    assert ended.start <= ended.end

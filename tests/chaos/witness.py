@@ -1,0 +1,91 @@
+"""Gathers the evidence for the checker once all has come to rest."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from tests.chaos import backlog, disturbances, execution_log, ledger, moments
+from tests.chaos.evidence import Disturbance, Evidence, Span, Subject
+from tests.chaos.fleet import Fleet
+from tests.chaos.grounds import Ground
+from tests.chaos.journal import Journal, active
+from tests.chaos.rescues import RescueWatch
+from tests.chaos.user import User
+from tests.chaos.workload import Draft
+
+PUNCTUAL = {"postgres": 5.0, "mariadb": 5.0, "sqlite": 10.0}
+"""How late a start may be, in seconds, on a machine that others use, too."""
+
+
+def evidence(
+    *,
+    database: str,
+    lease: float,
+    log: Path,
+    horizon: Span,
+    drafts: list[Draft],
+    journal: Journal,
+    user: User,
+    fleet: Fleet,
+    ground: Ground,
+    stalls: disturbances.StallWatch,
+    rescues: RescueWatch,
+) -> Evidence:
+    subjects = {
+        draft.key: _subject(draft, journal, horizon, draft.key in user.deleted) for draft in drafts
+    }
+    for request in user.requests:
+        if request.key not in subjects:
+            subjects[request.key] = Subject(key=request.key, overlap="allow")
+    executions, rows = execution_log.read(log), ledger.rows()
+    shadows = _disturbances(database, fleet, ground, stalls)
+    return Evidence(
+        horizon=horizon,
+        subjects=subjects,
+        requests=user.requests,
+        executions=executions,
+        rows=rows,
+        lives=fleet.lives,
+        disturbances=backlog.extended(shadows, rows, executions),
+        rescues=rescues.all(),
+        existing=ledger.existing(),
+        cancels=frozenset(user.cancels),
+        crashes=tuple(fleet.crashes),
+        punctual=PUNCTUAL[database],
+        lease=lease,
+    )
+
+
+def _subject(
+    draft: Draft,
+    journal: Journal,
+    horizon: Span,
+    is_deleted: bool,
+) -> Subject:
+    fields = draft.fields
+    timeout = fields.get("timeout")
+    return Subject(
+        key=draft.key,
+        overlap=str(fields["overlap"]),
+        on_lost=str(fields["on_lost"]),
+        max_attempts=fields.get("max_attempts", 1),
+        spread=fields.get("spread", timedelta(0)).total_seconds(),
+        timeout=timeout.total_seconds() if timeout else None,
+        iterations=fields.get("iterations"),
+        first_due=horizon[0] if fields.get("wait_for_schedule") is False else None,
+        end_running=(horizon[0] + draft.ends_after if draft.ends_after is not None else None),
+        is_deleted=is_deleted,
+        active=active(journal.of(draft.key), fields["timezone"], horizon[0]),
+    )
+
+
+def _disturbances(
+    database: str, fleet: Fleet, ground: Ground, stalls: disturbances.StallWatch
+) -> list[Disturbance]:
+    lives, now = list(fleet.lives.values()), moments.now()
+    workers = sum(name.startswith("worker") for name in fleet.members)
+    found = disturbances.of_the_database(ground.outages, ground.broken) + stalls.disturbances()
+    found += disturbances.of_the_fleet(lives, "heartbeat", now, 1, after=2)
+    found += disturbances.of_the_fleet(lives, "worker", now, (workers + 1) // 2, after=5)
+    if database == "sqlite":
+        found += disturbances.of_frozen(lives, after=5)
+    return disturbances.merged(found)
