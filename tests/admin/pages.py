@@ -7,6 +7,7 @@ from django.urls import reverse
 
 TASKS = "/admin/sisy/task/"
 RUNS = "/admin/sisy/run/"
+QUEUES = "/admin/sisy/queue/"
 
 
 def text_of(response) -> str:

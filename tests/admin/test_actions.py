@@ -74,13 +74,29 @@ def test_what_cannot_be_done_is_said():
 def test_cancel_calls_off_what_waits_and_says_who_did_it():
     task = saved(schedule="* * * * *")
     tick("default", NOON + timedelta(minutes=1))
-    done = act(browser_of_superuser(), "cancel_waiting", task)
-    assert said(done) == ["1 waiting run is cancelled."]
+    done = act(browser_of_superuser(), "cancel_runs", task)
+    assert said(done) == ["1 run is cancelled."]
     run = Run.objects.get()
     assert (run.state, run.reason) == ("cancelled", "Cancelled by Sam.")
+    assert str(LogEntry.objects.get(object_id=task.pk)).endswith("Cancelled 1 runs.")
 
 
-@pytest.mark.parametrize("action", ["run_now", "pause", "resume", "cancel_waiting"])
+def test_cancel_asks_what_goes_on_to_end_and_says_that_it_takes_its_time():
+    task, other = saved("mine", schedule="* * * * *"), saved("other", schedule="* * * * *")
+    for minute in (1, 2):
+        tick("default", NOON + timedelta(minutes=minute))
+    going = task.runs.last()
+    Run.objects.filter(pk=going.pk).update(state="running")
+    done = act(browser_of_superuser(), "cancel_runs", task)
+    assert said(done) == [
+        "2 runs are cancelled. Those that go on end once their function has noticed."
+    ]
+    going.refresh_from_db()
+    assert (going.state, going.cancel_reason) == ("running", "Cancelled by Sam.")
+    assert {run.state for run in other.runs.all()} == {"waiting"}
+
+
+@pytest.mark.parametrize("action", ["run_now", "pause", "resume", "cancel_runs"])
 def test_each_action_needs_its_permission(action):
     task = saved(schedule="* * * * *")
     tick("default", NOON + timedelta(minutes=1))
@@ -95,7 +111,7 @@ def test_each_action_needs_its_permission(action):
     [
         ("run_task", ["Run now"]),
         ("pause_task", ["Pause"]),
-        ("cancel_run", ["Cancel waiting runs"]),
+        ("cancel_run", ["Cancel runs"]),
     ],
 )
 def test_the_page_of_a_task_has_the_buttons_that_somebody_may_press(permission, buttons):
@@ -112,7 +128,7 @@ def test_a_button_does_what_it_says_and_shows_the_task_again():
     assert [words for _, words in page.context["sisy_buttons"]] == [
         "Run now",
         "Resume",
-        "Cancel waiting runs",
+        "Cancel runs",
     ]
 
 
@@ -143,3 +159,11 @@ def test_the_page_of_a_task_shows_its_latest_runs():
     page = browser_of_superuser().get(page_of(task))
     assert f"Run State Due Late Took Reason {Run.objects.get().pk} waiting" in text_of(page)
     assert f"{RUNS}?task__id__exact={task.pk}" in page.content.decode()
+
+
+def test_the_page_of_a_task_counts_what_came_of_it_also_of_runs_that_were_pruned():
+    task = saved(schedule="* * * * *", missed="skip")
+    tick("default", NOON + timedelta(hours=1))
+    Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 1200, "dreaming": 1})
+    page = text_of(browser_of_superuser().get(page_of(task)))
+    assert "By state: waiting 1 succeeded 1,200 missed 59 dreaming 1" in page

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sisy.heartbeat import tick
-from sisy.models import Run, task_with_callable
-from tests.admin.pages import RUNS, messages_of, page_of, rows_of, text_of
-from tests.admin.people import browser_of, browser_of_superuser
+from sisy.models import Attempt, Run, task_with_callable
+from tests.admin.pages import RUNS, page_of, rows_of, text_of, titles_of
+from tests.admin.people import browser_of_superuser
 
 pytestmark = pytest.mark.django_db
 
@@ -29,6 +29,7 @@ def planned(label="sweep", minutes=1, **fields):
 
 def changed(run, **columns):
     Run.objects.filter(pk=run.pk).update(**columns)
+    run.refresh_from_db()
     return run
 
 
@@ -68,6 +69,77 @@ def test_a_page_leads_to_its_task_and_to_the_run_that_was_in_its_way():
     assert page_of(first) in page
 
 
+def test_a_page_says_why_a_run_was_carried_out_once_more():
+    run = changed(planned(), state="succeeded", attempt=3)
+    Attempt.objects.create(
+        run=run,
+        number=1,
+        state="failed",
+        reason="ValueError: no",
+        error="Traceback: <b>no</b>",
+        worker="worker 7@host",
+        started_at=NOON + timedelta(minutes=1),
+        finished_at=NOON + timedelta(minutes=1, seconds=2),
+    )
+    Attempt.objects.create(
+        run=run, number=2, state="lost", reason="Killed.", finished_at=NOON + timedelta(minutes=9)
+    )
+    page = browser_of_superuser().get(page_of(run))
+    assert (
+        "Attempt State Started Took Worker Reason "
+        "1 failed 2026-05-05 12:01:00.000+00:00 2.00 s worker 7@host "
+        "ValueError: no 2 lost - - - Killed. Error of attempt 1 Traceback: <b>no</b>"
+    ) in text_of(page)
+    assert b"<summary>Error of attempt 1</summary><pre>Traceback: &lt;b&gt;" in page.content
+
+
+def test_a_page_shows_what_a_retry_makes_good_and_leads_from_each_to_the_other():
+    failed = changed(planned(), state="failed")
+    again = failed.retry()
+    browser = browser_of_superuser()
+    page = browser.get(page_of(again))
+    assert f"Retry of: {failed.pk}" in text_of(page)
+    assert "Stands for: 2026-05-05 12:01:00.000+00:00" in text_of(page)
+    assert page_of(failed) in page.content.decode()
+    page = browser.get(page_of(failed))
+    assert f"Retried by: {again.pk} waiting" in text_of(page)
+    assert page_of(again) in page.content.decode()
+
+
+def test_the_list_says_which_occurrence_a_retry_makes_good():
+    again = changed(planned(), state="failed").retry()
+    [row] = rows_of(browser_of_superuser().get(RUNS, {"origin": "retry"}))
+    assert row == f"sweep #{again.pk} waiting for 12:01:00 in 1 minute - - 0 -"
+
+
+def test_the_page_of_a_retry_whose_task_was_deleted_still_leads_to_it():
+    failed = changed(planned(), state="failed")
+    again = failed.retry()
+    failed.task.delete()
+    browser = browser_of_superuser()
+    assert f"Retried by: {again.pk} cancelled" in text_of(browser.get(page_of(failed)))
+
+
+def test_list_and_page_say_that_somebody_asked_a_run_to_end():
+    run = changed(planned(), state="running", started_at=NOON)
+    run.cancel("too slow")
+    browser = browser_of_superuser()
+    page = browser.get(RUNS)
+    assert f"sweep #{run.pk} running asked to end 12:01:00" in rows_of(page)[0]
+    assert "too slow" in titles_of(page)
+    asked = "Cancel asked: 2026-05-05 12:00:00.000+00:00"
+    assert f"{asked} · too slow" in text_of(browser.get(page_of(run)))
+    run.cancel("at once", by_force=True)
+    assert "running forced to end" in rows_of(browser.get(RUNS))[0]
+    assert f"{asked} · by force · at once" in text_of(browser.get(page_of(run)))
+
+
+def test_a_page_leaves_out_what_its_run_has_not():
+    shown = text_of(browser_of_superuser().get(page_of(planned())))
+    for title in ("Stands for", "Retry of", "Retried by", "Cancel asked", "Earlier attempts"):
+        assert f"{title}:" not in shown
+
+
 def test_a_run_outlives_its_task_and_says_so():
     run = planned()
     run.task.delete()
@@ -84,24 +156,6 @@ def test_nobody_adds_changes_or_deletes_rows_of_the_ledger():
     assert browser.post(f"{RUNS}{run.pk}/delete/", {"post": "yes"}).status_code == 403
     data = {"action": "delete_selected", "_selected_action": [run.pk], "post": "yes"}
     browser.post(RUNS, data)
-    assert Run.objects.get().state == "waiting"
-
-
-def test_chosen_runs_that_wait_are_cancelled_and_others_left_alone():
-    ended, waiting, other = planned("a"), planned("b"), planned("c")
-    changed(ended, state="succeeded")
-    data = {"action": "cancel_waiting", "_selected_action": [ended.pk, waiting.pk]}
-    page = browser_of("view_run", "cancel_run").post(RUNS, data, follow=True)
-    assert messages_of(page) == ["1 waiting run is cancelled."]
-    states = dict(Run.objects.values_list("pk", "state"))
-    assert states == {ended.pk: "succeeded", waiting.pk: "cancelled", other.pk: "waiting"}
-    assert Run.objects.get(pk=waiting.pk).reason == "Cancelled by Pat."
-
-
-def test_cancelling_needs_its_permission():
-    run = planned()
-    data = {"action": "cancel_waiting", "_selected_action": [run.pk]}
-    browser_of("view_run").post(RUNS, data)
     assert Run.objects.get().state == "waiting"
 
 

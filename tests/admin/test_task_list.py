@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 from sisy.heartbeat import tick
-from sisy.models import Process, Role, Run, Task, task_with_callable
+from sisy.models import Process, Queue, Role, Run, Task, task_with_callable
 from tests.admin.pages import TASKS, messages_of, rows_of, text_of, titles_of
 from tests.admin.people import browser_of, browser_of_superuser
 
@@ -113,6 +113,19 @@ def test_it_says_so_if_nobody_is_there_to_plan_or_to_carry_out():
     start(Role.HEARTBEAT)
     start(Role.WORKER, "default", "mail")
     assert messages_of(browser.get(TASKS)) == []
+
+
+def test_it_says_so_if_a_queue_is_paused():
+    start(Role.HEARTBEAT)
+    Queue.objects.pause("mail", "Paused by Sam.")
+    Queue.objects.pause("reports")
+    browser = browser_of_superuser()
+    assert messages_of(browser.get(TASKS)) == [
+        "The queue 'mail' is paused: Paused by Sam; its runs wait.",
+        "The queue 'reports' is paused; its runs wait.",
+    ]
+    Queue.objects.resume("mail")
+    assert len(messages_of(browser.get(TASKS))) == 1
 
 
 def test_fifty_tasks_cost_no_more_queries_than_one():

@@ -175,7 +175,7 @@ def test_the_permissions_that_the_admin_page_names_are_those_that_there_are():
     rows = tables_of(DOCS / "howto" / "admin.md")["Permission"]
     told = {word for row in rows for word in words_in(row[0])}
     ours = Permission.objects.filter(content_type__app_label="sisy")
-    models = ours.filter(content_type__model__in=["task", "run"]).exclude(
-        codename__in=["add_run", "change_run", "delete_run"]
+    models = ours.filter(content_type__model__in=["task", "run", "queue"]).exclude(
+        codename__regex="^(add|change|delete)_(run|queue)$"
     )
     assert told == {f"sisy.{name}" for name in models.values_list("codename", flat=True)}

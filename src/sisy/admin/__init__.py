@@ -1,6 +1,7 @@
-"""Tasks and runs for people, in Django's admin."""
+"""Tasks, runs and queues for people, in Django's admin."""
 
+from sisy.admin.queues import QueueAdmin
 from sisy.admin.runs import RunAdmin
 from sisy.admin.tasks import TaskAdmin
 
-__all__ = ["RunAdmin", "TaskAdmin"]
+__all__ = ["QueueAdmin", "RunAdmin", "TaskAdmin"]

@@ -1,89 +1,78 @@
-"""What a person can do with tasks, one by one or many at once."""
+"""What a person can do with rows: in the list for many at once, on the page of one by buttons."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils.translation import gettext, ngettext
-from django.utils.translation import gettext_lazy as _
-
-from sisy.models import Task, TaskState
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 
 if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Task]
+    ModelAdmin = admin.ModelAdmin[Any]
 else:
     ModelAdmin = admin.ModelAdmin
 
-Tasks = QuerySet[Task]
 
+class Actions(ModelAdmin):
+    """Puts those of the list's actions that fit a row on its page, as buttons."""
 
-class TaskActions(ModelAdmin):
-    """Run now, pause, resume, cancel; each is written to the task's history."""
+    def unfit_actions(self, row: Any) -> Collection[str]:
+        """Return the names of the actions that would do nothing to ``row``."""
+        return ()
 
-    actions = ("run_now", "pause", "resume", "cancel_waiting")
+    def links(self, request: HttpRequest, row: Any) -> list[tuple[str, Any]]:
+        """Return the addresses and words of pages that ask for more before they do something."""
+        return []
 
-    @admin.action(description=_("Run now"), permissions=["run"])
-    def run_now(self, request: HttpRequest, queryset: Tasks) -> None:
-        """Submit a run of each task; its schedule goes on as if nothing had happened."""
-        count = 0
-        for task in queryset:
-            self.log_change(request, task, f"Asked for run {task.run_now().pk}.")
-            count += 1
-        done = ngettext("%d run waits for a worker.", "%d runs wait for a worker.", count)
-        self._tell(request, done, count)
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.action_view)
+        name = f"sisy_{self.opts.model_name}_action"
+        return [path("<int:pk>/do/<str:name>/", view, name=name), *super().get_urls()]
 
-    @admin.action(description=_("Pause"), permissions=["pause"])
-    def pause(self, request: HttpRequest, queryset: Tasks) -> None:
-        """Stop planning each task that is active."""
-        reason = gettext("Paused by %s.") % request.user
-        paused = [task for task in queryset if task.pause(reason)]
-        self._log(request, paused, "Paused.")
-        done = ngettext("%d task is paused.", "%d tasks are paused.", len(paused))
-        self._tell(request, done, len(paused))
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show a row, with buttons for what the user may do with it."""
+        row = self.get_object(request, object_id)
+        context = {**(extra_context or {}), "sisy_buttons": [], "sisy_links": []}
+        if row is not None:
+            context["sisy_buttons"] = self._buttons(request, row)
+            context["sisy_links"] = self.links(request, row)
+        return super().change_view(request, object_id, form_url, context)
 
-    @admin.action(description=_("Resume"), permissions=["pause"])
-    def resume(self, request: HttpRequest, queryset: Tasks) -> None:
-        """Plan each paused task again, from now on."""
-        resumed = [task for task in queryset if task.resume()]
-        self._log(request, resumed, "Resumed.")
-        broken = [task for task in resumed if task.state == TaskState.BROKEN]
-        for task in broken:
-            self.message_user(request, f"{task}: {task.state_reason}", messages.ERROR)
-        count = len(resumed) - len(broken)
-        self._tell(request, ngettext("%d task goes on.", "%d tasks go on.", count), count)
+    def action_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
+        """Carry out an action for one row, and show it again."""
+        action = self._own_actions(request).get(name)
+        may_look = self.has_view_permission(request)
+        if request.method != "POST" or action is None or not may_look:
+            raise PermissionDenied
+        action(request, self.model._default_manager.filter(pk=pk))
+        return HttpResponseRedirect(
+            reverse(f"admin:sisy_{self.opts.model_name}_change", args=[pk])
+        )
 
-    @admin.action(description=_("Cancel waiting runs"), permissions=["cancel"])
-    def cancel_waiting(self, request: HttpRequest, queryset: Tasks) -> None:
-        """Call off the runs of each task that no worker has taken yet."""
-        reason = gettext("Cancelled by %s.") % request.user
-        count = 0
-        for task in queryset:
-            if cancelled := task.cancel_waiting(reason):
-                self.log_change(request, task, f"Cancelled {cancelled} waiting runs.")
-                count += cancelled
-        done = ngettext("%d waiting run is cancelled.", "%d waiting runs are cancelled.", count)
-        self._tell(request, done, count)
+    def _buttons(self, request: HttpRequest, row: Any) -> list[tuple[str, Any]]:
+        unfit = self.unfit_actions(row)
+        own = self._own_actions(request)
+        fitting = {name: action for name, action in own.items() if name not in unfit}
+        return [
+            (
+                reverse(f"admin:sisy_{self.opts.model_name}_action", args=[row.pk, name]),
+                action.short_description,
+            )
+            for name, action in fitting.items()
+        ]
 
-    def has_run_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may run tasks now."""
-        return may(request, "sisy.run_task")
-
-    def has_pause_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may pause and resume tasks."""
-        return may(request, "sisy.pause_task")
-
-    def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may cancel waiting runs."""
-        return may(request, "sisy.cancel_run")
-
-    def _log(self, request: HttpRequest, tasks: list[Task], message: str) -> None:
-        for task in tasks:
-            self.log_change(request, task, message)
+    def _own_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Return those of ``actions`` that the user may carry out, by their names."""
+        allowed = self.get_actions(request)
+        names = [name for name in self.actions or () if name in allowed]
+        return {str(name): getattr(self, str(name)) for name in names}
 
     def _tell(self, request: HttpRequest, done: str, count: int) -> None:
         level = messages.SUCCESS if count else messages.WARNING
-        self.message_user(request, done % count, level)
+        self.message_user(request, done, level)
 
 
 def may(request: HttpRequest, permission: str) -> bool:

@@ -11,7 +11,7 @@ from django.utils.translation import override as use_language
 
 from sisy import clock
 from sisy.exceptions import ScheduleError
-from sisy.models import RunState, Task, TaskState
+from sisy.models import Run, RunState, Task, TaskState
 from sisy.schedules import Schedule
 from sisy.schedules.words import in_words
 
@@ -107,6 +107,15 @@ def state_of(task: Task) -> SafeString:
     if task.target_error and task.state == TaskState.ACTIVE:
         return state(TaskState.BROKEN, gettext("target broken"), task.target_error)
     return state(task.state, task.get_state_display(), task.state_reason)
+
+
+def state_of_run(run: Run) -> SafeString:
+    """Return a run's state, and whether it was asked to end while it goes on."""
+    shown = state(run.state, run.get_state_display(), run.cancel_reason or run.reason)
+    if run.state != RunState.RUNNING or run.cancel_asked_at is None:
+        return shown
+    asked = gettext("forced to end") if run.cancel_by_force else gettext("asked to end")
+    return format_html("{} <small>{}</small>", shown, asked)
 
 
 def schedule(task: Task, default_zone: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether anybody is there to plan and to carry out."""
+"""Whether anybody is there to plan and to carry out, and whether a queue is paused."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from django.db import router
 from django.utils.translation import gettext
 
 from sisy import clock
-from sisy.models import Process, Role, Task
+from sisy.models import Process, Queue, Role, Task
 
 
 def missing_processes() -> Iterator[str]:
@@ -24,3 +24,13 @@ def missing_processes() -> Iterator[str]:
             "No worker serves the queue '%(queue)s': its runs wait. "
             "Start 'manage.py sisy_worker --queues %(queue)s'."
         ) % {"queue": queue}
+
+
+def paused_queues() -> Iterator[str]:
+    """Yield a sentence for each queue of which no worker takes runs since somebody paused it."""
+    for queue in Queue.objects.using(router.db_for_write(Task)).paused():
+        reason = f": {queue.pause_reason.rstrip('.')}" if queue.pause_reason else ""
+        yield gettext("The queue '%(queue)s' is paused%(reason)s; its runs wait.") % {
+            "queue": queue,
+            "reason": reason,
+        }

@@ -1,6 +1,7 @@
-"""The latest runs of a task, as a table on its page."""
+"""What came of a task: its latest runs as a table, and all of them counted by state."""
 
 from datetime import datetime
+from typing import Any
 
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -8,7 +9,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from sisy.admin import display
-from sisy.models import Run, Task
+from sisy.admin.tables import run_link, table
+from sisy.models import Run, RunState, Task
 
 SHOWN = 10
 
@@ -19,31 +21,36 @@ def recent_runs(task: Task, now: datetime) -> SafeString:
     if not runs:
         return format_html("{}", gettext("It has not run yet."))
     titles = map(gettext, ("Run", "State", "Due", "Late", "Took", "Reason"))
-    head = format_html_join("", "<th>{}</th>", ((title,) for title in titles))
-    rows = format_html_join("", "<tr>{}</tr>", ((_cells(run, now),) for run in runs))
     ledger = f"{reverse('admin:sisy_run_changelist')}?task__id__exact={task.pk}"
     return format_html(
-        '<table class="sisy-runs"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>'
-        '<p><a href="{}">{}</a></p>',
-        head,
-        rows,
+        '{}<p><a href="{}">{}</a></p>',
+        table(titles, (_cells(run, now) for run in runs)),
         ledger,
         gettext("All runs of this task"),
     )
 
 
-def _cells(run: Run, now: datetime) -> SafeString:
-    cells = (
+def _cells(run: Run, now: datetime) -> tuple[Any, ...]:
+    return (
         run_link(run.pk, str(run.pk)),
-        display.state(run.state, run.get_state_display()),
-        display.moment(run.due_at or run.planned_at, now),
+        display.state_of_run(run),
+        display.moment(run.due_at or run.stands_for or run.planned_at, now),
         display.span(run.lateness),
         display.span(run.duration),
         run.reason,
     )
-    return format_html_join("", "<td>{}</td>", ((cell,) for cell in cells))
 
 
-def run_link(pk: int, shown: str) -> SafeString:
-    """Return a link to a run's page."""
-    return format_html('<a href="{}">{}</a>', reverse("admin:sisy_run_change", args=[pk]), shown)
+def counts(task: Task) -> SafeString:
+    """Return how many occurrences of ``task`` came to which state, in the order of the states."""
+    words = dict(RunState.choices)
+    found = task.counts()
+    known = [name for name in RunState.values if found.get(name)]
+    strange = sorted(name for name in found if name not in words)
+    shown = [
+        (display.state(name, str(words.get(name, name))), f"{found[name]:,}")
+        for name in known + strange
+    ]
+    if not shown:
+        return format_html("{}", display.NOTHING)
+    return format_html_join(" ", '<span class="sisy-count">{} {}</span>', shown)

@@ -30,6 +30,7 @@ SEEN_ONLY = (
     "next_moment",
     "last_moment",
     "runs_planned",
+    "came_of_it",
     "recent",
 )
 

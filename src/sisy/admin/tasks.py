@@ -6,28 +6,25 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from sisy.admin import display
-from sisy.admin.actions import TaskActions
+from sisy.admin.backfilling import backfill_view
 from sisy.admin.filters import HealthFilter
-from sisy.admin.processes import missing_processes
-from sisy.admin.recent import recent_runs, run_link
+from sisy.admin.processes import missing_processes, paused_queues
+from sisy.admin.recent import counts, recent_runs
+from sisy.admin.tables import run_link
+from sisy.admin.task_actions import TaskActions
 from sisy.admin.task_form import FIELDSETS, SEEN_ONLY, TaskForm
 from sisy.admin.upcoming import upcoming, upcoming_of_form
-from sisy.models import Run, RunState, Task, TaskState
+from sisy.models import Run, RunState, Task
 
 NEWEST = ("pk", "state", "reason", "planned_at", "started_at")
-UNFIT_ACTIONS: dict[str, set[str]] = {
-    TaskState.ACTIVE: {"resume"},
-    TaskState.PAUSED: {"pause"},
-    TaskState.BROKEN: {"pause", "resume"},
-    TaskState.RETIRED: {"pause", "resume"},
-}
 
 
 @admin.register(Task)
@@ -50,7 +47,8 @@ class TaskAdmin(TaskActions):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
         newest = Run.objects.filter(task=OuterRef("pk")).order_by("-pk")
         columns = {f"newest_{name}": Subquery(newest.values(name)[:1]) for name in NEWEST}
-        return super().get_queryset(request).annotate(**columns)
+        tasks: QuerySet[Task] = super().get_queryset(request)
+        return tasks.annotate(**columns)
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> type[TaskForm]:
         form = super().get_form(request, *args, **kwargs)
@@ -71,49 +69,34 @@ class TaskAdmin(TaskActions):
         view = self.admin_site.admin_view
         return [
             path("occurrences/", view(self.occurrences_view), name="sisy_task_occurrences"),
-            path("<int:pk>/do/<str:name>/", view(self.action_view), name="sisy_task_action"),
+            path("<int:pk>/backfill/", view(self.backfill_view), name="sisy_task_backfill"),
             *super().get_urls(),
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """List the tasks, and say so if nobody is there to plan them or to carry them out."""
+        """List the tasks, and say so if nobody plans them or carries them out."""
         if request.method == "GET":
-            for sentence in missing_processes():
+            for sentence in (*missing_processes(), *paused_queues()):
                 self.message_user(request, sentence, messages.WARNING)
         return super().changelist_view(request, extra_context)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        """Show a task, with buttons for what the user may do with it."""
-        task = self.get_object(request, object_id)
-        unfit = UNFIT_ACTIONS.get(task.state, set()) if task else set()
-        own = self._own_actions(request)
-        buttons = [
-            (name, action.short_description) for name, action in own.items() if name not in unfit
-        ]
-        context = {**(extra_context or {}), "sisy_buttons": buttons}
-        return super().change_view(request, object_id, form_url, context)
+    def links(self, request: HttpRequest, row: Any) -> list[tuple[str, Any]]:
+        """A task that repeats can be backfilled by whoever may run it."""
+        if not row.schedule or not self.has_run_permission(request):
+            return []
+        return [(reverse("admin:sisy_task_backfill", args=[row.pk]), _("Backfill…"))]
 
-    def action_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
-        """Carry out an action for one task, and show it again."""
-        action = self._own_actions(request).get(name)
-        may_look = self.has_view_permission(request)
-        if request.method != "POST" or action is None or not may_look:
+    def backfill_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask for a range, show which occurrences would be run, and run them."""
+        if not (self.has_view_permission(request) and self.has_run_permission(request)):
             raise PermissionDenied
-        action(request, Task.objects.filter(pk=pk))
-        return HttpResponseRedirect(reverse("admin:sisy_task_change", args=[pk]))
+        return backfill_view(self, request, get_object_or_404(Task, pk=pk))
 
     def occurrences_view(self, request: HttpRequest) -> HttpResponse:
         """Answer, while somebody fills in the form, when the task would be due."""
         if not (self.has_view_permission(request) or self.has_add_permission(request)):
             raise PermissionDenied
         return HttpResponse(upcoming_of_form(request.GET, display.now()))
-
-    def _own_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Return those of `TaskActions` that the user may carry out, by their names."""
-        allowed = self.get_actions(request)
-        return {name: getattr(self, name) for name in self.actions if name in allowed}
 
     @admin.display(description=_("schedule"), ordering="schedule")
     def timing(self, task: Task) -> str:
@@ -149,6 +132,10 @@ class TaskAdmin(TaskActions):
     @admin.display(description=_("reason"))
     def why(self, task: Task) -> str:
         return task.state_reason or task.target_error or display.NOTHING
+
+    @admin.display(description=_("by state"))
+    def came_of_it(self, task: Task) -> SafeString:
+        return counts(task)
 
     @admin.display(description=_("latest runs"))
     def recent(self, task: Task) -> SafeString:

@@ -1,0 +1,52 @@
+"""How often a run was started, and what became of it each time; its other runs."""
+
+from typing import Any
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
+
+from sisy.admin import display
+from sisy.admin.tables import run_link, table
+from sisy.models import Attempt, Run
+from sisy.models.run_queries import RunQuerySet
+
+
+def attempts(run: Run) -> SafeString:
+    """Return a table of the attempts after which the run waited again, their errors folded."""
+    titles = map(gettext, ("Attempt", "State", "Started", "Took", "Worker", "Reason"))
+    kept = list(run.attempts.all())
+    words = gettext("Error of attempt %d")
+    errors = ((words % attempt.number, attempt.error) for attempt in kept if attempt.error)
+    folded = "<details><summary>{}</summary><pre>{}</pre></details>"
+    return format_html(
+        "{}{}", table(titles, map(_cells, kept)), format_html_join("", folded, errors)
+    )
+
+
+def _cells(attempt: Attempt) -> tuple[Any, ...]:
+    took = attempt.finished_at - attempt.started_at if attempt.started_at else None
+    return (
+        attempt.number,
+        display.state(attempt.state, attempt.get_state_display()),
+        display.instant(attempt.started_at),
+        display.span(took),
+        attempt.worker or display.NOTHING,
+        attempt.reason or display.NOTHING,
+    )
+
+
+def retries_of(run: Run) -> RunQuerySet:
+    """Return the runs that were asked for as retries of ``run``, oldest first.
+
+    They have its task: an index leads to the runs of a task, but none to what retries a run.
+    """
+    later = Run.objects.filter(retry_of=run, pk__gt=run.pk).order_by("pk")
+    return later if run.task_id is None else later.filter(task=run.task_id)
+
+
+def retries(run: Run) -> SafeString:
+    """Return links to the retries of ``run``, with their states."""
+    lines = ((run_link(again.pk, str(again.pk)), again) for again in retries_of(run))
+    shown = ((link, display.state_of_run(again)) for link, again in lines)
+    return format_html_join(mark_safe("<br>"), "{} {}", shown)

@@ -1,0 +1,28 @@
+"""Small tables within a page, and links to runs in them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+
+def table(titles: Iterable[Any], rows: Iterable[Iterable[Any]]) -> SafeString:
+    """Return a table with a row of titles; cells that are no safe strings are escaped."""
+    head = format_html_join("", '<th scope="col">{}</th>', ((title,) for title in titles))
+    body = format_html_join("", "<tr>{}</tr>", ((_cells(row),) for row in rows))
+    return format_html(
+        '<div class="sisy-table"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
+        head,
+        body,
+    )
+
+
+def _cells(row: Iterable[Any]) -> SafeString:
+    return format_html_join("", "<td>{}</td>", ((cell,) for cell in row))
+
+
+def run_link(pk: int, shown: str) -> SafeString:
+    """Return a link to a run's page."""
+    return format_html('<a href="{}">{}</a>', reverse("admin:sisy_run_change", args=[pk]), shown)

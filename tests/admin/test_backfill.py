@@ -1,0 +1,190 @@
+"""How does a person have the occurrences of a past range made good?"""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.contrib.admin.models import LogEntry
+
+from sisy.models import Run, Task, task_with_callable
+from tests.admin.pages import messages_of, page_of, text_of
+from tests.admin.people import browser_of, browser_of_superuser
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+DAY = {"start": "2026-05-04T00:00", "end": "2026-05-05T00:00:00"}
+
+
+@pytest.fixture(autouse=True)
+def at_noon(at_time):
+    at_time(NOON)
+
+
+def saved(schedule="0 */6 * * *", **fields):
+    task = task_with_callable("tests.app.jobs.noop", label="sweep", schedule=schedule, **fields)
+    task.save()
+    return task
+
+
+def address_of(task):
+    return f"/admin/sisy/task/{task.pk}/backfill/"
+
+
+def preview(task, **query):
+    return text_of(browser_of_superuser().get(address_of(task), {**DAY, **query}))
+
+
+def succeeded(task, hour):
+    due = datetime(2026, 5, 4, hour, tzinfo=UTC)
+    run = Run.of(task, now=due, due_at=due, state="succeeded")
+    run.save()
+    return run
+
+
+def test_the_page_of_a_task_leads_to_it():
+    task = saved()
+    page = browser_of_superuser().get(page_of(task)).content.decode()
+    assert f'href="{address_of(task)}"' in page
+    assert address_of(task) not in browser_of("view_task").get(page_of(task)).content.decode()
+
+
+def test_nothing_is_shown_to_run_before_somebody_asks():
+    page = browser_of_superuser().get(address_of(saved()))
+    assert "would be run" not in text_of(page)
+    assert 'value="2026-05-04T00:00:00"' in page.content.decode()
+    assert not Run.objects.exists()
+
+
+def test_it_shows_what_would_run_in_the_zone_of_the_task_and_in_utc_and_runs_nothing():
+    shown = preview(saved(timezone="Asia/Kathmandu"))
+    assert (
+        "4 occurrences would be run. Asia/Kathmandu UTC "
+        "1 Mon 2026-05-04 06:00:00 +0545 2026-05-04 00:15:00 "
+        "2 Mon 2026-05-04 12:00:00 +0545 2026-05-04 06:15:00 "
+        "3 Mon 2026-05-04 18:00:00 +0545 2026-05-04 12:15:00 "
+        "4 Tue 2026-05-05 00:00:00 +0545 2026-05-04 18:15:00"
+    ) in shown
+    assert not Run.objects.exists()
+
+
+def test_of_many_it_shows_the_first_and_the_last_ones():
+    shown = preview(saved("*/5 * * * *"))
+    assert "288 occurrences would be run." in shown
+    assert "5 Mon 2026-05-04 00:20:00 UTC 2026-05-04 00:20:00 … 284 Mon" in shown
+    assert "288 Mon 2026-05-04 23:55:00 UTC" in shown
+
+
+def test_what_has_succeeded_is_left_out_and_counted_unless_it_is_to_run_again():
+    task = saved()
+    succeeded(task, 6)
+    shown = preview(task)
+    assert (
+        "3 occurrences would be run. "
+        "1 other of the range is left out: it has succeeded, waits or goes on."
+    ) in shown
+    assert "2026-05-04 06:00:00" not in shown
+    assert "4 occurrences would be run. UTC" in preview(task, again="on")
+
+
+def test_it_runs_what_it_has_shown_and_says_what_was_asked_for():
+    task = saved()
+    succeeded(task, 6)
+    page = browser_of("view_task", "run_task").post(address_of(task), DAY, follow=True)
+    assert page.redirect_chain == [(page_of(task), 302)]
+    assert "3 runs wait for a worker." in messages_of(page)
+    runs = Run.objects.filter(origin="backfill").order_by("pk")
+    assert [run.stands_for.hour for run in runs] == [0, 12, 18]
+    assert LogEntry.objects.get().get_change_message() == (
+        "Asked for 3 runs: a backfill of what was missing "
+        "from 2026-05-04 00:00:00+00:00 to before 2026-05-05 00:00:00+00:00."
+    )
+
+
+def test_a_second_press_finds_nothing_to_do():
+    task = saved()
+    browser = browser_of_superuser()
+    browser.post(address_of(task), DAY)
+    page = browser.post(address_of(task), DAY, follow=True)
+    assert "0 runs wait for a worker." in messages_of(page)
+    assert Run.objects.count() == 4
+    assert LogEntry.objects.count() == 1
+
+
+def test_the_form_that_runs_repeats_what_was_previewed():
+    page = browser_of_superuser().get(address_of(saved()), {**DAY, "again": "on"})
+    for name, value in {**DAY, "again": "on"}.items():
+        assert f'<input type="hidden" name="{name}" value="{value}">' in page.content.decode()
+
+
+def test_dates_are_read_in_the_time_zone_of_the_reader(settings):
+    settings.TIME_ZONE = "Asia/Kathmandu"
+    shown = preview(saved("0 20 * * *", timezone="UTC"))
+    assert "Dates are in the time zone Asia/Kathmandu." in shown
+    assert "1 occurrence would be run. UTC UTC 1 Sun 2026-05-03 20:00:00 UTC" in shown
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"end": "2026-05-06T00:00"}, "A backfill needs start < end, both in the past, not 2026"),
+        (
+            {"start": "2026-05-05T00:00"},
+            "A backfill needs start < end, both in the past, not 2026",
+        ),
+        ({"start": "1900-01-01T00:00"}, "Backfill them in parts; the first"),
+        ({"start": "0001-01-01T00:00"}, "It lies at the edge of the calendar."),
+        ({"start": "whenever"}, "Enter a valid date/time."),
+        ({"start": ""}, "This field is required."),
+    ],
+)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_range_that_cannot_be_used_is_refused_at_the_form(method, query, sentence):
+    send = getattr(browser_of_superuser(), method)
+    page = send(address_of(saved()), {**DAY, **query})
+    assert sentence in text_of(page)
+    assert "would be run" not in text_of(page)
+    assert not Run.objects.exists()
+
+
+def test_a_task_that_cannot_be_planned_says_why():
+    task = saved()
+    Task.objects.filter(pk=task.pk).update(timezone="Europe/Atlantis")
+    assert "There is no time zone 'Europe/Atlantis'." in preview(task)
+
+
+def test_a_range_of_which_history_was_pruned_is_refused_at_the_form():
+    task = saved()
+    Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 9})
+    assert "was pruned" in preview(task)
+    assert "4 occurrences would be run." in preview(task, again="on")
+
+
+def test_a_task_that_runs_once_has_nothing_to_be_made_good():
+    task = Task.run_once("tests.app.jobs.noop")
+    page = browser_of_superuser().get(page_of(task)).content.decode()
+    assert address_of(task) not in page
+    assert "runs once and has no schedule" in preview(task)
+
+
+def test_it_needs_the_permission_to_run_tasks():
+    task = saved()
+    for browser in (browser_of("view_task", "change_task"), browser_of("run_task")):
+        assert browser.get(address_of(task), DAY).status_code == 403
+        assert browser.post(address_of(task), DAY).status_code == 403
+    assert not Run.objects.exists()
+
+
+def test_a_task_that_is_gone_is_not_backfilled():
+    task = saved()
+    address = address_of(task)
+    task.delete()
+    assert browser_of_superuser().get(address).status_code == 404
+
+
+def test_a_project_without_time_zones_has_it_too(settings):
+    settings.USE_TZ = False
+    settings.TIME_ZONE = "Asia/Kathmandu"
+    task = saved("0 20 * * *", timezone="UTC")
+    assert "1 Sun 2026-05-03 20:00:00 UTC" in preview(task)
+    browser_of_superuser().post(address_of(task), DAY)
+    assert Run.objects.get().stands_for == datetime(2026, 5, 3, 20, tzinfo=UTC)

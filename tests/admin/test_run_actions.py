@@ -1,0 +1,206 @@
+"""What can a person do with runs?"""
+
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.test import Client
+
+from sisy.models import Run, Task, task_with_callable
+from tests.admin.pages import RUNS, messages_of, page_of
+from tests.admin.people import browser_of, browser_of_superuser
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+CANCEL_BY_FORCE = "Cancel by force (kills in a pool of processes)"
+
+
+@pytest.fixture(autouse=True)
+def at_noon(at_time):
+    at_time(NOON)
+
+
+def run_of(label="sweep", state="waiting", **columns):
+    """Return a run of a new task, due just now."""
+    task = task_with_callable("tests.app.jobs.noop", label=label)
+    task.save()
+    run = Run.of(task, now=NOON, **{"due_at": NOON, "state": state, **columns})
+    run.save()
+    return run
+
+
+def gap():
+    """Return a row that stands for 59 occurrences that were missed."""
+    hour = NOON + timedelta(hours=1)
+    return run_of("gap", state="missed", due_until=hour, count=59)
+
+
+def act(browser, action, *runs, **query):
+    """Choose an action in the list and return what the next page says."""
+    data = {"action": action, "_selected_action": [run.pk for run in runs]}
+    return messages_of(browser.post(f"{RUNS}?{urlencode(query)}", data, follow=True))
+
+
+def history_of(run):
+    entries = LogEntry.objects.filter(object_id=str(run.pk)).order_by("pk")
+    return [entry.get_change_message() for entry in entries]
+
+
+def test_cancel_calls_off_chosen_runs_that_wait_and_leaves_others_alone():
+    ended, waiting, other = run_of("a", state="succeeded"), run_of("b"), run_of("c")
+    done = act(browser_of("view_run", "cancel_run"), "cancel", ended, waiting)
+    assert done == ["1 run is cancelled."]
+    states = dict(Run.objects.values_list("pk", "state"))
+    assert states == {ended.pk: "succeeded", waiting.pk: "cancelled", other.pk: "waiting"}
+    waiting.refresh_from_db()
+    assert waiting.reason == "Cancelled by Pat."
+    assert history_of(waiting) == ["Cancelled."]
+    assert history_of(ended) == history_of(other) == []
+
+
+def test_cancel_asks_runs_that_go_on_to_end_and_says_that_it_takes_its_time():
+    going = run_of(state="running")
+    browser = browser_of_superuser()
+    rest = "Those that go on end once their function has noticed."
+    assert act(browser, "cancel", going, run_of("b")) == [f"2 runs are cancelled. {rest}"]
+    going.refresh_from_db()
+    assert (going.state, going.cancel_asked_at) == ("running", NOON)
+    assert (going.cancel_by_force, going.cancel_reason) == (False, "Cancelled by Sam.")
+    assert act(browser, "cancel", going) == [f"0 runs are cancelled. {rest}"]
+
+
+def test_cancel_by_force_asks_to_kill_and_says_where_that_is_possible():
+    going = run_of(state="running")
+    assert act(browser_of_superuser(), "cancel_by_force", going) == [
+        "1 run is cancelled. Those that go on in a pool of processes are killed; "
+        "others end once their function has noticed."
+    ]
+    going.refresh_from_db()
+    assert (going.cancel_asked_at, going.cancel_by_force) == (NOON, True)
+    assert history_of(going) == ["Cancelled by force."]
+
+
+def test_runs_of_a_list_that_is_filtered_by_their_state_are_cancelled():
+    waiting = run_of()
+    done = act(browser_of_superuser(), "cancel", waiting, state__exact="waiting")
+    assert done == ["1 run is cancelled."]
+    waiting.refresh_from_db()
+    assert waiting.state == "cancelled"
+
+
+def test_retry_submits_a_run_for_each_that_is_over():
+    failed, cancelled = run_of("a", state="failed"), run_of("b", state="cancelled")
+    assert act(browser_of_superuser(), "retry", failed, cancelled) == ["2 runs are retried."]
+    retries = Run.objects.filter(origin="retry").order_by("retry_of_id")
+    assert [(run.retry_of_id, run.stands_for, run.state) for run in retries] == [
+        (failed.pk, failed.due_at, "waiting"),
+        (cancelled.pk, cancelled.due_at, "waiting"),
+    ]
+    assert history_of(failed) == [f"Asked for run {retries[0].pk} as its retry."]
+
+
+def test_runs_that_cannot_be_retried_are_named_and_stop_no_other():
+    going, failed = run_of("a", state="running"), run_of("b", state="failed")
+    gone = run_of("c", state="failed")
+    Run.objects.filter(pk=gone.pk).update(target_path="tests.app.jobs.gone")
+    gone.task.delete()
+    missed = gap()
+    *refused, done = act(browser_of_superuser(), "retry", going, failed, gone, missed)
+    assert done == "1 run is retried."
+    assert refused[0] == f"a #{going.pk} is running; only a run that is over can be retried."
+    assert refused[1].startswith(f"c #{gone.pk}: tests.app.jobs.gone ")
+    assert refused[2].startswith(f"gap #{missed.pk} stands for 59 missed occurrences.")
+    assert Run.objects.get(origin="retry").retry_of_id == failed.pk
+
+
+def test_many_runs_that_cannot_be_retried_do_not_fill_the_page():
+    runs = [run_of(f"{number}") for number in range(24)]
+    said = act(browser_of_superuser(), "retry", *runs)
+    assert len(said) == 22
+    assert said[-2:] == ["4 more cannot be retried.", "0 runs are retried."]
+
+
+@pytest.mark.parametrize(
+    ("action", "permission"),
+    [("cancel", "cancel_run"), ("cancel_by_force", "cancel_run"), ("retry", "run_task")],
+)
+def test_each_action_needs_its_permission(action, permission):
+    run = run_of(state="failed" if action == "retry" else "running")
+    others = {"view_run", "view_task", "change_task", "cancel_run", "run_task"} - {permission}
+    browser = browser_of(*others)
+    act(browser, action, run)
+    assert browser.post(f"{RUNS}{run.pk}/do/{action}/").status_code == 403
+    run.refresh_from_db()
+    assert run.cancel_asked_at is None
+    assert Run.objects.count() == 1
+    act(browser_of("view_run", permission), action, run)
+    run.refresh_from_db()
+    assert run.cancel_asked_at is not None or Run.objects.count() == 2
+
+
+def buttons(run, browser=None):
+    page = (browser or browser_of_superuser()).get(page_of(run))
+    return [str(words) for _, words in page.context["sisy_buttons"]]
+
+
+def test_the_page_of_a_run_has_the_buttons_that_fit_it():
+    assert buttons(run_of()) == ["Cancel"]
+    assert buttons(run_of(state="failed")) == ["Retry"]
+    assert buttons(run_of(state="succeeded")) == ["Retry"]
+    going = run_of(state="running")
+    assert buttons(going) == ["Cancel", CANCEL_BY_FORCE]
+    going.cancel()
+    assert buttons(going) == [CANCEL_BY_FORCE]
+    going.cancel(by_force=True)
+    assert buttons(going) == []
+
+
+def test_a_row_that_stands_for_several_occurrences_has_no_retry():
+    assert buttons(gap()) == []
+
+
+def test_the_page_of_a_run_has_the_buttons_that_somebody_may_press():
+    going, ended = run_of(state="running"), run_of("b", state="failed")
+    canceller = browser_of("view_run", "cancel_run")
+    assert buttons(going, canceller) == ["Cancel", CANCEL_BY_FORCE]
+    assert buttons(ended, canceller) == []
+    runner = browser_of("view_run", "run_task")
+    assert buttons(going, runner) == []
+    assert buttons(ended, runner) == ["Retry"]
+
+
+def test_a_button_does_what_it_says_and_shows_the_run_again():
+    run = run_of(state="failed")
+    page = browser_of_superuser().post(f"{RUNS}{run.pk}/do/retry/", follow=True)
+    assert page.redirect_chain == [(page_of(run), 302)]
+    assert messages_of(page) == ["1 run is retried."]
+    assert Run.objects.get(origin="retry").retry_of_id == run.pk
+
+
+def test_a_button_that_fits_no_longer_says_so():
+    run = run_of(state="running")
+    page = browser_of_superuser().post(f"{RUNS}{run.pk}/do/retry/", follow=True)
+    refusal = f"sweep #{run.pk} is running; only a run that is over can be retried."
+    assert messages_of(page) == [refusal, "0 runs are retried."]
+
+
+def test_a_button_needs_a_post_with_the_token_of_its_page():
+    run = run_of()
+    address = f"{RUNS}{run.pk}/do/cancel/"
+    assert browser_of_superuser().get(address).status_code == 403
+    stranger = Client(enforce_csrf_checks=True)
+    stranger.force_login(User.objects.get(username="Sam"))
+    assert stranger.post(address).status_code == 403
+    run.refresh_from_db()
+    assert run.state == "waiting"
+    assert b"csrfmiddlewaretoken" in stranger.get(page_of(run)).content
+
+
+def test_a_run_of_a_deleted_task_can_be_retried():
+    run = run_of(state="failed")
+    run.task.delete()
+    assert act(browser_of_superuser(), "retry", run) == ["1 run is retried."]
+    assert Task.objects.get().label == "sweep"
