@@ -160,7 +160,7 @@ class DatabaseThread:
     """The thread in which a role speaks to the database, over connections of its own.
 
     They stay open whatever ``CONN_MAX_AGE`` says, since opening one costs ten times a query, and
-    are opened anew after any error that may have broken them.
+    are opened anew after any error that may have broken them. Those of a pool go back to it.
     """
 
     def __init__(self, name: str) -> None:
@@ -203,3 +203,12 @@ def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwa
     except (OperationalError, InterfaceError):
         connections.close_all()
         raise
+    finally:
+        _give_back_to_pools()
+
+
+def _give_back_to_pools() -> None:
+    """A pool may have fewer connections than there are threads, and hands them out quickly."""
+    for connection in connections.all(initialized_only=True):
+        if connection.settings_dict["OPTIONS"].get("pool"):
+            connection.close()

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+from django.db import transaction
+
 from sisy import current_run
 from sisy.exceptions import RunCancelled
 from tests.app.models import Execution
@@ -60,6 +62,13 @@ def sleeps(message):
 async def asleeps(message):
     await Execution.log(message).asave()
     await asyncio.sleep(message["task"].userdata["seconds"])
+
+
+def keeps_its_connection(message):
+    Execution.log(message).save()
+    with transaction.atomic():
+        Execution.objects.exists()
+        time.sleep(message["task"].userdata["seconds"])
 
 
 def two_parameters(message, other):

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 from django.utils import autoreload
 
 from sisy import conf
@@ -47,7 +48,9 @@ class ServingCommand(BaseCommand):
         if options["reload"]:
             autoreload.run_with_reloader(self._serve_reloaded, **options)
         else:
-            run_until_signalled(self.build(**options))
+            service = self.build(**options)
+            connections.close_all()  # the checks have opened some, and this thread needs none
+            run_until_signalled(service)
 
     def _serve_reloaded(self, **options: Any) -> None:
         """Serve in the thread that Django's reloader gives; the process may end at any moment."""
