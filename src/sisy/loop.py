@@ -20,10 +20,17 @@ class Loop:
     Args:
         name: as it stands in the log.
         step: makes one pass.
+        longest_delay: in seconds, between two tries.
     """
 
-    def __init__(self, name: str, step: Callable[[], Awaitable[float]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], Awaitable[float]],
+        longest_delay: float = LONGEST_DELAY,
+    ) -> None:
         self._step = step
+        self._longest_delay = longest_delay
         self._outage = Outage(name)
         self._woken = asyncio.Event()
         self._stopping = False
@@ -61,7 +68,7 @@ class Loop:
         try:
             wait = await self._step()
         except Exception as error:  # noqa: BLE001 - the border around our own steps
-            delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0**self._outage.failures)
+            delay = min(self._longest_delay, FIRST_DELAY * 2.0**self._outage.failures)
             self._outage.failed(error, "will try again until it works")
             logger.debug("The error in full:", exc_info=True)
             return delay * random.uniform(0.5, 1)

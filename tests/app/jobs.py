@@ -7,7 +7,7 @@ from django.db import transaction
 
 from sisy import current_run
 from sisy.exceptions import RunCancelled
-from tests.app.models import Execution
+from tests.app.models import Execution, Failure
 
 
 def noop(message):
@@ -103,3 +103,11 @@ def fails_when_asked(message):
         goes_on_until_asked(message)
     except RunCancelled:
         raise RuntimeError("half done") from None
+
+
+def fails_at_first(message):
+    """Fail on the first attempt that was carried out to its end."""
+    Execution.log(message).save()
+    if not Failure.objects.filter(run=message["message"]["run"]).exists():
+        Failure.objects.create(run=message["message"]["run"])
+        raise RuntimeError("it was to be expected")

@@ -94,3 +94,9 @@ class Execution(models.Model):
             attempt=body["attempt"],
             pid=os.getpid(),
         )
+
+
+class Failure(models.Model):
+    """A run whose function has failed once."""
+
+    run = models.BigIntegerField(unique=True)

@@ -252,3 +252,22 @@ def test_an_overdue_task_whose_schedule_cannot_be_read_can_still_be_mended():
         task.save()
     assert Run.objects.get().count == 1
     assert read(task).next_run == NOON + HOUR + MINUTE
+
+
+@pytest.mark.parametrize("change", [change_by_save, change_by_update, Task.pause, Task.delete])
+def test_what_fell_due_after_an_update_is_on_the_books_if_a_change_follows(change):
+    """No heartbeat has computed since then when it is due."""
+    task = saved()
+    Task.objects.filter(pk=task.pk).update(schedule="*/20 * * * *")
+    with clock_at(NOON + HOUR):
+        change(read(task))
+    [row] = Run.objects.all()
+    assert (row.count, row.due_at, row.due_until) == (3, NOON + 20 * MINUTE, NOON + HOUR)
+
+
+def test_a_task_that_is_due_at_once_still_is_if_it_is_changed_before_a_heartbeat_came():
+    task = saved("0 0 1 1 *", wait_for_schedule=False)
+    with clock_at(NOON + MINUTE):
+        change_by_save(read(task))
+        tick("default", NOON + MINUTE)
+    assert [run.state for run in Run.objects.all()] == ["waiting"]

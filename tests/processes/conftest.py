@@ -1,13 +1,18 @@
 """Sites with real processes: alone on SQLite, fleets on PostgreSQL or MariaDB, and Valkey."""
 
+import itertools
 import os
 import shutil
+from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
+from tests import settings
 from tests.processes.databases import (
     database_like,
     migrate,
+    on_servers,
     on_sqlite,
     open_site,
     sqlite_settings,
@@ -67,6 +72,36 @@ def fleet_site(fleet_database, tmp_path):
     """A site on that server and Valkey."""
     with open_site(tmp_path, fleet_database, os.environ["VALKEY_URL"]) as site:
         yield site
+
+
+@pytest.fixture
+def new_site(request, tmp_path, django_db_blocker):
+    """A function that opens a further site on a database of its own, of the kind under test.
+
+    It returns the site, and what lets the models of the test use its database for a while.
+    """
+    is_alone = "DATABASE_URL" not in os.environ
+    template = request.getfixturevalue("sqlite_template" if is_alone else "database_template")
+    count = itertools.count(1)
+
+    def open_one():
+        number = next(count)
+        folder = tmp_path / f"site-{number}"
+        folder.mkdir()
+        if is_alone:
+            shutil.copy(template, folder / "site.sqlite3")
+            site, database = Site(folder, on_sqlite(folder)), sqlite_settings(folder)
+        else:
+            name = f"{template}_{number}"
+            url = os.environ["DATABASE_URL"]
+            url = stack.enter_context(database_like(url, name, template=template))
+            site = Site(folder, on_servers(url, os.environ["VALKEY_URL"]))
+            database = settings.database(url)
+        stack.callback(site.close)
+        return site, partial(default_database, database)
+
+    with django_db_blocker.unblock(), ExitStack() as stack:
+        yield open_one
 
 
 @pytest.fixture

@@ -24,6 +24,12 @@ def on_sqlite(folder: Path, name: str = "site") -> dict[str, str]:
     return {"SISY_TEST_FOLDER": str(folder), "SISY_TEST_DB": name}
 
 
+def on_servers(database_url: str, valkey_url: str) -> dict[str, str]:
+    """Return the environment that names a database and a Valkey."""
+    name = urlsplit(database_url).path[1:]  # also the prefix of its keys in Valkey
+    return {"DATABASE_URL": database_url, "VALKEY_URL": valkey_url, "SISY_TEST_DB": name}
+
+
 def sqlite_settings(folder: Path, name: str = "site") -> dict:
     return {
         "ENGINE": "django.db.backends.sqlite3",
@@ -92,13 +98,7 @@ def _copy_tables(cursor: Any, template: str, name: str) -> None:
 @contextmanager
 def open_site(folder: Path, database_url: str, valkey_url: str) -> Iterator[Site]:
     """Yield a site on a server and Valkey, whose database the models of the test use, too."""
-    name = urlsplit(database_url).path[1:]
-    environment = {
-        "DATABASE_URL": database_url,
-        "VALKEY_URL": valkey_url,
-        "SISY_TEST_DB": name,  # the prefix of its keys in Valkey
-    }
-    site = Site(folder, environment)
+    site = Site(folder, on_servers(database_url, valkey_url))
     with default_database(settings.database(database_url)):
         try:
             yield site

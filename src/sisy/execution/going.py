@@ -107,6 +107,12 @@ class InHand(Generic[G]):
             with self._lock:
                 self._going.discard(going)
 
+    def cancel_all(self, reason: str) -> None:
+        """Ask all of them to end."""
+        with self._lock:
+            for going in self._going:
+                going.cancel(reason, False)
+
     def cancel(self, run_id: int, reason: str, by_force: bool) -> bool:
         """Ask the run with this key to end; return whether it is in hand."""
         with self._lock:

@@ -52,8 +52,9 @@ class ThreadPool:
     def close(self) -> None:
         """Take no more runs; how those end that still go on is not heard.
 
-        Async functions are cancelled, others end with the process.
+        Async functions are cancelled; others are asked to end, and else end with the process.
         """
+        self._in_hand.cancel_all("Its worker stopped.")
         self._threads.shutdown(wait=False)
         self._awaiting.close(TIME_TO_END)
         for loop in self._loops:

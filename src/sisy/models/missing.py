@@ -1,16 +1,15 @@
 """Rows for occurrences that are not run: one for all of a gap, with the reason."""
 
-from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from sisy.exceptions import ScheduleError
 from sisy.models import locking
 from sisy.models.choices import RunState, TaskState
 from sisy.models.run import Run
-from sisy.models.timing import Timing
+from sisy.models.timing import Timing, first_due
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -37,26 +36,27 @@ def record_overdue(using: str, tasks: "QuerySet[Task]", now: datetime, reason: s
 
     Call it in the transaction that takes their next occurrence from them.
     """
-    overdue = tasks.filter(state=TaskState.ACTIVE, next_run__lte=now).values("pk")
-    these = tasks.model._base_manager.using(using).filter(pk__in=overdue)
-    found = list(these.filter(pk__in=locking.lock(these)))
-    rows = [_overdue_row(task, now, reason) for task in found]
+    may_be_overdue = Q(next_run__lte=now) | Q(next_run=None)  # of the latter, it is to be computed
+    active = tasks.filter(may_be_overdue, state=TaskState.ACTIVE).values("pk")
+    stored = tasks.model._base_manager.using(using)
+    found = stored.filter(pk__in=locking.lock(stored.filter(pk__in=active)))
+    rows = [row for task in found if (row := _overdue_row(task, now, reason)) is not None]
     Run.objects.using(using).bulk_create(rows, ignore_conflicts=True)
-    _advance(using, found, rows)
+    for row in rows:
+        stored.filter(pk=cast("int", row.task_id)).update(mark=row.due_until)
 
 
-def _overdue_row(task: "Task", now: datetime, reason: str) -> Run:
-    first = last = task.next_run
-    count = 1
+def _overdue_row(task: "Task", now: datetime, reason: str) -> Run | None:
+    if task.mark is None and not task.wait_for_schedule:
+        return None  # it is due at once whenever it is planned anew: nothing is lost
     try:
+        first = task.next_run or first_due(task, min(task.planned_from or now, now))
+        if first is None or first > now:
+            return None
         timing = Timing.of(task)
         last = max(first, timing.last_until(now) or first)
-        count += timing.schedule.count_between(first, last)
+        count = 1 + timing.schedule.count_between(first, last)
     except ScheduleError:
-        pass  # nobody can tell what it would have been due after that
+        # Nobody can tell what it would have been due after that.
+        return task.next_run and missed_row(task, task.next_run, task.next_run, 1, reason, now)
     return missed_row(task, first, last, count, reason, now)
-
-
-def _advance(using: str, tasks: Iterable["Task"], rows: Iterable[Run]) -> None:
-    for task, row in zip(tasks, rows, strict=True):
-        type(task)._base_manager.using(using).filter(pk=task.pk).update(mark=row.due_until)

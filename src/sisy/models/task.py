@@ -233,15 +233,16 @@ class Task(TaskVerbs, TracksChanges, TaskColumns):
         if not changed:
             return
         validation.check(self, changed)
+        now = clock.now(using)
         with transaction.atomic(using=using):
             if changed & timing.FIELDS:
                 this = Task.objects.using(using).filter(pk=self.pk)
-                record_overdue(using, this, clock.now(using), CHANGED)
+                record_overdue(using, this, now, CHANGED)
             super().save(force_update=force_update, using=using, update_fields=changed)
             if changed & timing.FIELDS:
-                activation.plan_anew(self, using, clock.now(using))
+                activation.plan_anew(self, using, now)
             elif "iterations" in changed:
-                activation.recount(self, using, clock.now(using))
+                activation.recount(self, using, now)
             if changed & TARGET_FIELDS:
                 self.target_error = ""  # the new target was checked above
                 Task.objects.using(using).filter(pk=self.pk).update(target_error="")

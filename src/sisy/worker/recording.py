@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
 
@@ -44,7 +43,7 @@ def _store(using: str, ended: Ended, now: datetime) -> Ended:
             elif run.pk in retried:
                 _retry(using, run, outcome, now)
             else:
-                Run.objects.using(using).filter(pk=run.pk).update(**_end(outcome))
+                _write_end(using, run, outcome)
     for run, _ in ended:
         if run.pk not in locked:
             logger.warning(
@@ -108,15 +107,15 @@ def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
     )
 
 
-def _end(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "state": outcome.state,
-        "started_at": outcome.started_at,
-        "finished_at": outcome.finished_at,
-        "reason": outcome.reason,
-        "result": outcome.result,
-        "error": outcome.error,
-    }
+def _write_end(using: str, run: Run, outcome: Outcome) -> None:
+    Run.objects.using(using).filter(pk=run.pk).update(
+        state=outcome.state,
+        started_at=outcome.started_at,
+        finished_at=outcome.finished_at,
+        reason=outcome.reason,
+        result=outcome.result,
+        error=outcome.error,
+    )
 
 
 def _note_targets(using: str, ended: Ended) -> None:

@@ -59,7 +59,9 @@ class Worker:
         self._lease = Lease(self.using, self.queues, concurrency)
         self._claiming = Loop("the worker's claiming", self._claim)
         self._recording = Loop("the worker's recording", self._record)
-        self._leasing = Loop("the worker's lease", self._renew_lease)
+        # Heard of again, after an outage, before a heartbeat may judge it: see `Vigil`.
+        within = conf.get_settings().lease_seconds / 6
+        self._leasing = Loop("the worker's lease", self._renew_lease, longest_delay=within)
         self._requests = Requests(self.using, self._lease_database, lambda: self._in_hand.values())
         self._ears = Ears(self.queues, self.wake, self._requests.look)
         self._in_hand: dict[tuple[int, int], Run] = {}  # by run and attempt
@@ -141,6 +143,8 @@ class Worker:
 
     async def _carry_out(self, run: Run) -> None:
         outcome = await self._execute(run)
+        if self._is_leaving and outcome.state == RunState.CANCELLED:
+            return  # it did not end by itself, and is handed over
         if (run.pk, run.attempt) in self._in_hand:
             self._ended.append((run, outcome))
             del self._in_hand[run.pk, run.attempt]

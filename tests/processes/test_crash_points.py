@@ -1,0 +1,137 @@
+"""A process that is ended at each named point of its work, and a fresh one that goes on.
+
+Dagster's method. The failures of the field: runs that are stuck in "running" for ever, an entry
+that is fired twice after a restart, a task that is gone before its last run, and messages that are
+lost with the worker that had read them.
+"""
+
+import signal
+import sys
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from sisy import clock
+from sisy.models import OnLost, Process, Role, Run, RunState, Task, task_with_callable
+from tests.app import jobs
+from tests.app.models import Execution
+from tests.processes.crash_points import POINTS
+from tests.processes.process import wait_until
+
+LEASE = 5  # seconds, the shortest
+SECOND = timedelta(seconds=1)
+AT_ONCE = 5  # sites
+NO_ITERATION = [RunState.MISSED, RunState.SKIPPED]
+ENDS = [
+    pytest.param(signal.SIGKILL, OnLost.RERUN, id="killed"),
+    pytest.param(signal.SIGKILL, OnLost.FAIL, id="killed, at most once"),
+    pytest.param(signal.SIGTERM, OnLost.RERUN, id="told to end"),
+]
+GROUPS = [list(POINTS)[start : start + AT_ONCE] for start in range(0, len(POINTS), AT_ONCE)]
+
+
+def workload(on_lost):
+    """Save tasks that end soon, and lead a process to all the points on their way."""
+    for label, fn, fields in [
+        ("plain", jobs.record, {"iterations": 2}),
+        ("async", jobs.arecord, {"iterations": 1}),
+        ("failing", jobs.fails_at_first, {"iterations": 1, "max_attempts": 2}),
+    ]:
+        task_with_callable(
+            fn,
+            label=label,
+            schedule="* * * * * *",
+            on_lost=on_lost,
+            retry_delay=timedelta(0),
+            **fields,
+        ).save()
+    orphan(on_lost)
+
+
+def orphan(on_lost):
+    """Leave a run behind whose worker has died before."""
+    now = clock.now("default") - timedelta(minutes=1)
+    task = task_with_callable(jobs.record, label="orphan", schedule="0 0 1 1 *", on_lost=on_lost)
+    task.save()
+    dead = Process.join(Role.WORKER, using="default", now=now, lease=LEASE * SECOND)
+    Run.of(task, now=now, state=RunState.RUNNING, holder=dead, attempt=1, started_at=now).save()
+
+
+def is_over():
+    others = Task.objects.exclude(label="orphan")
+    return not others.exists() and not Run.objects.live().exists()
+
+
+def assert_each_occurrence_has_one_row(label):
+    """Each second from the first one due to the last one lies in one row, and in one only."""
+    seconds = Counter()
+    for run in Run.objects.filter(label=label):
+        assert run.due_at is not None
+        seconds.update(run.due_at + n * SECOND for n in range(run.count))
+    first, last = min(seconds), max(seconds)
+    assert set(seconds.values()) == {1}
+    assert len(seconds) == (last - first) / SECOND + 1
+
+
+def assert_executed_as_often_as_allowed(run, on_lost):
+    executions = Counter(Execution.objects.filter(run=run.pk).values_list("attempt", flat=True))
+    failures = run.attempts.filter(state=RunState.FAILED).count()
+    assert run.state in (RunState.SUCCEEDED, RunState.LOST)
+    if on_lost == OnLost.FAIL:
+        assert set(executions.values()) <= {1}
+        assert executions.total() <= failures + 1
+    else:
+        assert run.state == RunState.SUCCEEDED
+        # One more than is on the books: a function that was begun and given back, or was cut off.
+        assert 1 <= executions.total() <= failures + run.times_lost + 2
+
+
+class Trial:
+    """A site whose only process is ended at a point, and which a fresh one takes up."""
+
+    def __init__(self, opened, point, number, on_lost):
+        self.point, self._number, self._on_lost = point, number, on_lost
+        self._site, self.database = opened
+        self._site.set(SISY_LEASE_SECONDS=LEASE, SISY_HEARTBEAT_FREQUENCY=1)
+        self._reached = self._site.folder / "reached"
+        with self.database():
+            workload(on_lost)
+
+    def begin(self):
+        self._crashing = self._site.run(
+            sys.executable,
+            *("-m", "tests.processes.crashing", "sisy", "--grace", "1"),
+            SISY_TEST_POINT=self.point,
+            SISY_TEST_SIGNAL=str(int(self._number)),
+            SISY_TEST_REACHED=str(self._reached),
+        )
+
+    def go_on(self):
+        code = self._crashing.ends()
+        assert self._reached.exists(), "the point was not reached"
+        assert code == (-self._number if self._number == signal.SIGKILL else 0)
+        self._fresh = self._site.manage("sisy")
+
+    def end(self):
+        with self.database():
+            wait_until(is_over, f"all is over after {self.point}")
+            assert self._fresh.stop() == 0
+            for label, iterations in (("plain", 2), ("async", 1), ("failing", 1)):
+                assert_each_occurrence_has_one_row(label)
+                runs = Run.objects.filter(label=label).exclude(state__in=NO_ITERATION)
+                assert runs.count() == iterations
+                for run in runs:
+                    assert_executed_as_often_as_allowed(run, self._on_lost)
+            orphan = Run.objects.get(label="orphan")
+            wanted = RunState.SUCCEEDED if self._on_lost == OnLost.RERUN else RunState.LOST
+            assert orphan.state == wanted
+
+
+@pytest.mark.parametrize(("number", "on_lost"), ENDS)
+@pytest.mark.parametrize("points", GROUPS, ids=lambda points: "; ".join(points))
+def test_what_is_ended_at_any_point_is_taken_up_and_done(new_site, points, number, on_lost):
+    trials = [Trial(new_site(), point, number, on_lost) for point in points]
+    for step in (Trial.begin, Trial.go_on, Trial.end):
+        for trial in trials:
+            step(trial)
