@@ -168,7 +168,8 @@ def test_a_task_that_runs_once_has_nothing_to_be_made_good():
 
 def test_it_needs_the_permission_to_run_tasks():
     task = saved()
-    for browser in (browser_of("view_task", "change_task"), browser_of("run_task")):
+    for permissions in (["view_task", "change_task"], ["run_task"]):
+        browser = browser_of(*permissions)
         assert browser.get(address_of(task), DAY).status_code == 403
         assert browser.post(address_of(task), DAY).status_code == 403
     assert not Run.objects.exists()
@@ -188,3 +189,5 @@ def test_a_project_without_time_zones_has_it_too(settings):
     assert "1 Sun 2026-05-03 20:00:00 UTC" in preview(task)
     browser_of_superuser().post(address_of(task), DAY)
     assert Run.objects.get().stands_for == datetime(2026, 5, 3, 20, tzinfo=UTC)
+    said = LogEntry.objects.get().get_change_message()
+    assert "from 2026-05-04 00:00:00+05:45 to before 2026-05-05 00:00:00+05:45" in said

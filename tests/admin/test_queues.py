@@ -117,7 +117,8 @@ def test_looking_and_pausing_need_their_permissions():
     assert browser_of("view_task", "pause_task").get(QUEUES).status_code == 403
     assert browser_of("view_queue").get(QUEUES).status_code == 200
     assert "Pause" not in rows(browser_of("view_queue"))[0]
-    for browser in (browser_of("view_queue"), browser_of("pause_task")):
+    for permission in ("view_queue", "pause_task"):
+        browser = browser_of(permission)
         assert browser.post(f"{QUEUES}do/pause/", {"name": "mail"}).status_code == 403
     browser = browser_of("view_queue", "pause_task")
     assert browser.get(f"{QUEUES}do/pause/", {"name": "mail"}).status_code == 403
