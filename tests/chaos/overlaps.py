@@ -29,8 +29,11 @@ def check(
                 f"{_words(one)} and {_words(other)} went on together for "
                 f"{ended - began:.3f} s from {clock_time(began)}"
             )
-            if _is_zombie(evidence, one, by_id, began) or _is_zombie(
-                evidence, other, by_id, began
+            # A run that was rescued begins another attempt; one handed back does not.
+            is_same_attempt = (one.run, one.attempt) == (other.run, other.attempt)
+            if not is_same_attempt and (
+                _is_zombie(evidence, one, by_id, began)
+                or _is_zombie(evidence, other, by_id, began)
             ):
                 verdict.zombies.append(f"{key}: {says}")
             else:
