@@ -29,7 +29,7 @@ def check(
                 f"{_words(one)} and {_words(other)} went on together for "
                 f"{ended - began:.3f} s from {clock_time(began)}"
             )
-            # What was taken from its worker begins another attempt, what was handed back does not.
+            # A run that was rescued begins another attempt; one handed back does not.
             is_same_attempt = (one.run, one.attempt) == (other.run, other.attempt)
             if not is_same_attempt and (
                 _is_zombie(evidence, one, by_id, began)
