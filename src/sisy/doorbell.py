@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
 
 from sisy import conf, messages
@@ -19,12 +20,14 @@ from sisy.models import Run
 from sisy.threads import LoopThread
 
 PATIENCE = 5  # seconds that a layer has to take a message
+MEANWHILE = "workers find waiting runs by looking for them"
 
 Letter = Callable[[], Awaitable[None]]
 
 _listeners: dict[str, set[Callable[[], None]]] = {}
 _obeying: set[Callable[[], None]] = set()
 _outage = Outage("the channel layer")
+_full: dict[str, Outage] = {}  # by channel: others go on to take messages
 
 
 def shared_layer() -> BaseChannelLayer | None:
@@ -65,8 +68,9 @@ def ring(runs: Iterable[Run]) -> None:
     if layer is not None and firsts:
         settings = conf.get_settings()
         for queue, run in firsts.items():
-            letter = partial(layer.send, settings.channel_of(queue), dict(messages.run_task(run)))
-            _postman.deliver(letter)
+            channel = settings.channel_of(queue)
+            letter = partial(layer.send, channel, dict(messages.run_task(run)))
+            _postman.deliver(letter, channel)
 
 
 async def broadcast(group: str, message: Mapping[str, Any]) -> None:
@@ -78,7 +82,7 @@ async def broadcast(group: str, message: Mapping[str, Any]) -> None:
     if isinstance(layer, InMemoryChannelLayer):
         await letter()  # it wakes none but listeners of the loop in which it is called
     else:
-        _postman.deliver(letter)
+        _postman.deliver(letter, group)
 
 
 def on_runs_waiting(*, runs: list[Run], **kwargs: Any) -> None:
@@ -106,20 +110,25 @@ class Postman:
         self._thread: LoopThread | None = None
         self._lock = threading.Lock()
 
-    def deliver(self, letter: Letter) -> None:
+    def deliver(self, letter: Letter, address: str) -> None:
         with self._lock:
             if self._thread is None:
                 self._thread = LoopThread("sisy-doorbell")
-        self._thread.submit(_send(letter))
+        self._thread.submit(_send(letter, address))
 
 
-async def _send(letter: Letter) -> None:
+async def _send(letter: Letter, address: str) -> None:
+    full = _full.setdefault(address, Outage(f"the channel {address}"))
     try:
         async with asyncio.timeout(PATIENCE):
             await letter()
+    except ChannelFull as error:
+        full.failed(error, MEANWHILE)
+        _outage.recovered()
     except Exception as error:  # noqa: BLE001 - any layer may fail in any way
-        _outage.failed(error, "workers find waiting runs by looking for them")
+        _outage.failed(error, MEANWHILE)
     else:
+        full.recovered()
         _outage.recovered()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from typing import Protocol
 
 from sisy import lifeline
@@ -50,6 +51,12 @@ class Service:
             raise
 
 
+def exit_when_signalled() -> None:
+    """End this process in good order if it is told to stop before it has begun to serve."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: sys.exit(0))
+
+
 def run_until_signalled(service: Service) -> None:
     """Run ``service`` as the whole of this process, until TERM or INT; a second one hurries."""
 
@@ -66,4 +73,8 @@ def run_until_signalled(service: Service) -> None:
             if line is not None:
                 line.close()
 
-    asyncio.run(serve())
+    try:
+        asyncio.run(serve())
+    finally:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # it is ending

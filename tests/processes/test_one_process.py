@@ -63,7 +63,8 @@ def test_a_server_that_speaks_lifespan_serves_the_site_and_runs_its_tasks(site, 
     assert_each_run_was_executed_once()
 
 
-def test_a_server_that_ends_lets_a_run_end_first(site):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_ends_lets_a_run_end_first(site, number):
     port = free_port()
     process = site.run(
         *(sys.executable, "-m", "uvicorn", "tests.processes.asgi:with_sisy", "--port", port)
@@ -71,9 +72,11 @@ def test_a_server_that_ends_lets_a_run_end_first(site):
     task = Task.run_once(jobs.sleeps, userdata={"seconds": 2})
     run = Run.objects.get(task=task)
     wait_until(Run.objects.running().exists, "the run has begun")
-    assert process.stop() in ENDED
+    process.send(number)
+    assert process.ends() in (*ENDED, -number)
     run.refresh_from_db()
-    assert run.state == RunState.SUCCEEDED
+    assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
+    assert not Process.objects.exists()
 
 
 def test_daphne_serves_the_site_and_warns_that_no_task_runs(site):

@@ -104,18 +104,29 @@ def test_the_signal_of_committed_runs_rings(layer):
 
 async def test_a_dead_layer_is_logged_once_and_its_return_once(caplog):
     caplog.set_level(logging.INFO, "sisy")
-    layer = RecordingLayer(ChannelFull(), OSError("refused"), None)
+    layer = RecordingLayer(OSError("refused"), OSError("refused"), None)
     for pk in range(3):
-        await doorbell._send(partial(layer.send, "sisy.run_task", {"run": pk}))
+        await doorbell._send(partial(layer.send, "sisy.run_task", {"run": pk}), "sisy.run_task")
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "WARNING",
-            "the channel layer failed (ChannelFull: ); "
+            "the channel layer failed (OSError: refused); "
             "workers find waiting runs by looking for them",
         ),
         ("INFO", "the channel layer is back after 2 failures"),
     ]
     assert layer.sent.qsize() == 3
+
+
+async def test_a_full_channel_is_logged_once_though_others_take_messages(caplog):
+    caplog.set_level(logging.INFO, "sisy")
+    layer = RecordingLayer(ChannelFull(), None, ChannelFull(), None, None)
+    for channel in ("full", "other", "full", "other", "full"):
+        await doorbell._send(partial(layer.send, channel, {"run": 1}), channel)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the channel full failed (ChannelFull: ); workers find waiting runs by looking for them",
+        "the channel full is back after 2 failures",
+    ]
 
 
 async def test_a_layer_that_never_answers_is_given_up(caplog, monkeypatch):
@@ -125,7 +136,7 @@ async def test_a_layer_that_never_answers_is_given_up(caplog, monkeypatch):
 
     limit = asyncio.timeout
     monkeypatch.setattr(asyncio, "timeout", lambda seconds: limit(seconds / 1000))
-    await doorbell._send(partial(SilentLayer().send, "sisy.run_task", {}))
+    await doorbell._send(partial(SilentLayer().send, "sisy.run_task", {}), "sisy.run_task")
     assert "the channel layer failed (TimeoutError: )" in caplog.text
 
 

@@ -18,7 +18,7 @@ from sisy import conf
 from sisy.execution import MakePool, ProcessPool, ThreadPool
 from sisy.heartbeat import Heartbeat
 from sisy.models.validation import QUEUE_NAME
-from sisy.service import Service, run_until_signalled
+from sisy.service import Service, exit_when_signalled, run_until_signalled
 from sisy.worker import Worker
 
 RELOAD_GRACE = 5.0  # seconds: nobody who edits code waits longer for the old one to end
@@ -41,6 +41,10 @@ class ServingCommand(BaseCommand):
             default=settings.DEBUG,
             help="start anew when code changes; for development",
         )
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        exit_when_signalled()  # nothing is in hand while the command gets ready
+        super().run_from_argv(argv)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["verbosity"] > 0:

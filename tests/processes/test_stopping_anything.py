@@ -1,0 +1,88 @@
+"""TERM and INT to each command, at any moment of its life."""
+
+import signal
+import sys
+
+import psutil
+import pytest
+
+from sisy.models import Process, Run, RunState, Task
+from tests.app import jobs
+from tests.processes.process import wait_until
+
+COMMANDS = ["sisy", "sisy_heartbeat", "sisy_worker"]
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+GETTING_READY = """
+import time
+import django
+django.setup()
+from django.core.management import execute_from_command_line
+from sisy.management.serving import ServingCommand
+
+def check_migrations(self):
+    print("getting ready", flush=True)
+    time.sleep(600)
+
+ServingCommand.check_migrations = check_migrations
+execute_from_command_line(["manage.py", "sisy_worker"])
+"""
+KILLED_BY_TERM = -signal.SIGTERM  # before Python has got as far as the command
+
+
+def has_signed_on(process):
+    return Process.objects.filter(pid=process.pid).exists()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_is_told_to_stop_ends_in_good_order(site, command, number):
+    process = site.manage(command)
+    wait_until(lambda: has_signed_on(process), "it has signed on")
+    process.send(number)
+    assert process.ends() == 0
+    assert not Process.objects.exists()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_is_told_to_stop_again_and_again_ends_in_good_order(site, command, number):
+    process = site.manage(command)
+    wait_until(lambda: has_signed_on(process), "it has signed on")
+
+    def ends():
+        process.send(number)
+        return not process.is_up
+
+    wait_until(ends)
+    assert process.ends() == 0
+    assert not Process.objects.exists()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_command_that_is_told_to_stop_before_it_serves_ends_without_a_word(site, number):
+    process = site.run(sys.executable, "-c", GETTING_READY)
+    process.says("getting ready")
+    process.send(number)
+    assert process.ends() == 0
+    assert process.output == "getting ready\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_is_told_to_stop_while_it_starts_leaves_nothing_behind(site, command):
+    """A container that is ended as soon as it was begun, as by a deploy that fails."""
+    for used in (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0):
+        Task.run_once(jobs.record)
+        process = site.manage(command)
+        cpu = psutil.Process(process.pid).cpu_times
+
+        def is_there(cpu=cpu, process=process, used=used):
+            return has_signed_on(process) or cpu().user >= used
+
+        wait_until(is_there, f"it has used {used} s")
+        assert process.stop() in (0, KILLED_BY_TERM)
+        assert not Process.objects.exists()
+        assert not Run.objects.running().exists()
+    assert set(Run.objects.values_list("attempt", "state")) <= {
+        (0, RunState.WAITING),
+        (1, RunState.SUCCEEDED),
+    }
