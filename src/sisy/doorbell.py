@@ -96,8 +96,8 @@ def on_cancel_asked(*, pks: list[int], **kwargs: Any) -> None:
         obey()
     layer = shared_layer()
     if layer is not None:
-        order = dict(messages.cancel(pks[0]))
-        _postman.deliver(partial(layer.group_send, messages.WORKERS, order))
+        letter = partial(layer.group_send, messages.WORKERS, dict(messages.cancel(pks[0])))
+        _postman.deliver(letter, messages.WORKERS)
 
 
 class Postman:
