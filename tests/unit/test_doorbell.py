@@ -28,6 +28,8 @@ class RecordingLayer:
         if self.errors and (error := self.errors.pop(0)):
             raise error
 
+    group_send = send
+
 
 @pytest.fixture(autouse=True)
 def no_outage(monkeypatch):
@@ -63,6 +65,15 @@ def test_no_runs_are_no_ring(layer):
     doorbell.ring([])
     doorbell.ring(iter([run(1)]))
     assert received(layer, 1) == [("sisy.run_task", 1)]
+
+
+def test_whoever_obeys_hears_that_runs_are_to_end_and_so_does_the_group_of_workers(layer):
+    obeyed = []
+    with doorbell.listening(["default"], lambda: None, lambda: obeyed.append("here")):
+        doorbell.on_cancel_asked(pks=[7, 8])
+    doorbell.on_cancel_asked(pks=[9])
+    assert obeyed == ["here"]
+    assert received(layer, 2) == [("sisy.workers", 7), ("sisy.workers", 9)]
 
 
 def test_channels_are_named_by_the_settings(layer, settings):
