@@ -7,7 +7,7 @@ from sisy.heartbeat import tick
 from sisy.models import OnLost, Run, RunState, Task
 from sisy.models.run import RunQuerySet
 from sisy.worker.claiming import claim
-from sisy.worker.handover import give_back, hand_over
+from sisy.worker.handover import TIME_TO_GO, give_back, hand_over
 from sisy.worker.recording import record
 from sisy.worker.retrying import retry_delay
 from tests.roles.steps import (
@@ -81,7 +81,7 @@ def test_a_run_that_is_handed_back_begins_when_its_worker_is_gone():
     run, now = claimed(), NOON + 2 * MINUTE
     hand_over("default", [run], "Its worker stopped", now)
     assert claim(worker(now), ["default"], 1, now) == []
-    assert len(claim(worker(now), ["default"], 1, now + SECOND)) == 1
+    assert len(claim(worker(now), ["default"], 1, now + TIME_TO_GO)) == 1
 
 
 def test_a_run_that_was_begun_and_must_not_repeat_is_not_handed_back():

@@ -9,7 +9,7 @@ from django.db.models import F
 from sisy.models import OnLost, Run, RunState
 from sisy.models.losing import settle_lost
 
-TIME_TO_GO = timedelta(seconds=1)
+TIME_TO_GO = timedelta(seconds=5)
 """What a worker that has signed off needs to be gone, with the threads that it cannot end."""
 
 
