@@ -1,0 +1,122 @@
+"""Sisy with one of its guards taken away, to see that the simulation would find it missing."""
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.util import find_spec
+from unittest import mock
+
+from django.db import connection
+from django.db.models import F
+
+from sisy.heartbeat import planning
+from sisy.models import Run, Task, TaskState
+
+OVERLAP = import_module(
+    "sisy.worker.settling" if find_spec("sisy.worker.settling") else "sisy.worker.overlap"
+)
+
+
+@contextmanager
+def no_lock_on_what_is_planned():
+    """Let heartbeats read what is due before their transaction, and lock nothing."""
+    plan_chunk = planning._plan_chunk
+
+    def look_first(using, now, planned):
+        seen = list(Task.objects.using(using).due(now)[: planning.CHUNK])
+        with mock.patch.object(planning, "_lock_due", lambda using, now: seen):
+            return plan_chunk(using, now, planned)
+
+    with mock.patch.object(planning, "_plan_chunk", look_first):
+        yield
+
+
+@contextmanager
+def no_guard_on_what_is_planned():
+    """Let heartbeats, without that lock, advance tasks from wherever they are.
+
+    What the ledger has already they leave out: else its unique constraint would still be a guard.
+    """
+
+    def advance(using, plans):
+        for task, what in plans:
+            Task.objects.using(using).filter(pk=task.pk).update(
+                mark=what.mark,
+                last_run=what.due[-1] if what.due else task.last_run,
+                next_run=what.next_run,
+                runs_planned=F("runs_planned") + len(what.due),
+                state=TaskState.RETIRED if what.next_run is None else TaskState.ACTIVE,
+            )
+
+    plan_tasks = planning._plan_tasks
+
+    def leave_out(using, tasks, now, careful=True):
+        return plan_tasks(using, tasks, now, True)
+
+    with (
+        no_lock_on_what_is_planned(),
+        mock.patch.object(planning, "_advance", advance),
+        mock.patch.object(planning, "_plan_tasks", leave_out),
+    ):
+        yield
+
+
+@contextmanager
+def no_fence():
+    """Let workers end whatever bears the number of a run of theirs."""
+
+    def held(self, runs):
+        return self.running().filter(pk__in=[run.pk for run in runs])
+
+    with mock.patch.object(type(Run.objects.all()), "held", held):
+        yield
+
+
+@contextmanager
+def no_lock_on_what_overlaps():
+    """Let workers decide upon runs of one task at the same time.
+
+    On SQLite a transaction is a lock, which nobody can leave out: there they do not look at what
+    goes on.
+    """
+    if connection.vendor == "sqlite":
+        with _nothing_seen_to_go_on():
+            yield
+        return
+
+    def unlocked(using, pks):
+        return {task.pk: task for task in Task.objects.using(using).filter(pk__in=pks)}
+
+    name = "_lock_tasks" if hasattr(OVERLAP, "_lock_tasks") else "_locked"
+    with mock.patch.object(OVERLAP, name, unlocked):
+        yield
+
+
+@contextmanager
+def _nothing_seen_to_go_on():
+    if hasattr(OVERLAP, "_running"):
+        with mock.patch.object(OVERLAP, "_running", lambda *args: {}):
+            yield
+        return
+    live_runs = OVERLAP._live_runs
+
+    def waiting_runs(*args):
+        live = live_runs(*args)
+        for one in live.values():
+            one.going.clear()
+        return live
+
+    with mock.patch.object(OVERLAP, "_live_runs", waiting_runs):
+        yield
+
+
+class HostsClock:
+    """The clock of the host on which whoever asks runs: it is wrong by minutes."""
+
+    def __init__(self, world) -> None:
+        self._world = world
+
+    def now(self, using):
+        return datetime.now(UTC)
+
+    last_known = now

@@ -1,0 +1,184 @@
+"""What happened in the world, as it saw it itself: the ledger is compared with this."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sisy.models import Missed, OnLost, Origin, Overlap, Process, Run
+from tests.simulation.world import READING_ERROR, World
+
+FORBIDDING = {
+    Overlap.SKIP,
+    Overlap.BUFFER_ONE,
+    Overlap.BUFFER_ALL,
+    Overlap.CANCEL_OTHER,
+    Overlap.TERMINATE_OTHER,
+}
+"""The policies under which two runs of a task never go on at a time (design, section 7)."""
+
+CANCELLING = {Overlap.CANCEL_OTHER, Overlap.TERMINATE_OTHER}
+
+HANDED_BACK_RUNS_AGAIN = True
+"""Whether what a worker hands back when it stops runs again, even with ``on_lost="fail"``."""
+
+OBEDIENT = 0.7  # how many functions end when they are asked to
+
+TOLERANCE = timedelta(seconds=2 * READING_ERROR + 0.001)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """When a task is due, as its owner said it."""
+
+    schedule: str
+    timezone: str
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Era:
+    """From when on (at some moment from ``begun`` to ``settled``) what times held, if any."""
+
+    begun: datetime
+    settled: datetime
+    times: Times | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Story:
+    """All that was done to one task, and what it wants."""
+
+    label: str
+    pk: int
+    times: Times
+    missed: str = Missed.LATEST
+    missed_window: timedelta | None = None
+    overlap: str = Overlap.SKIP
+    on_lost: str = OnLost.RERUN
+    max_attempts: int = 1
+    iterations: int | None = None
+    takes: tuple[float, float] = (0.05, 3.0)
+    fails: float = 0.0
+    is_edited: bool = False
+    is_paused: bool = False
+    is_over: bool = False
+    at_once: datetime | None = None
+    asked_for: int = 0
+    waiting_cancelled: bool = False
+    eras: list[Era] = field(default_factory=list)
+
+    def changes(self, begun: datetime, settled: datetime, times: Times | None) -> None:
+        """Note that from now on it is due at other times, or never."""
+        self.eras.append(Era(begun=begun, settled=settled, times=times))
+
+    def ends(self, begun: datetime, settled: datetime) -> None:
+        self.is_over = True
+        self.changes(begun, settled, None)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Execution:
+    """One call of a task function."""
+
+    run: Run
+    attempt: int
+    worker: str
+    holder: int
+    begun: datetime
+    ended: datetime | None = None
+    end: str = ""
+    may_be_cancelled: bool = True
+
+    @property
+    def goes_on(self) -> bool:
+        return self.ended is None
+
+    @property
+    def token(self) -> list[Any]:
+        """What only this execution returns."""
+        return [self.worker, self.run.pk, self.attempt]
+
+
+class History:
+    """Keeps what happened, and says at once what must not."""
+
+    def __init__(self, world: World) -> None:
+        self.stories: dict[str, Story] = {}
+        self.executions: dict[int, list[Execution]] = {}
+        self.passes: list[tuple[datetime, datetime]] = []
+        self.violations: list[str] = []
+        self.once: int = 0
+        self.crashes = 0
+        self.counts: dict[str, int] = {}
+        self._world = world
+        self._going: dict[str, list[Execution]] = {}
+
+    def wrong(self, what: str) -> None:
+        """Note that a promise was broken."""
+        self.violations.append(f"{self._world.now:%Y-%m-%d %H:%M:%S.%f} {what}")
+
+    def count(self, what: str) -> None:
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def begins(self, run: Run, worker: str) -> Execution:
+        """Note that a worker begins to carry out a run."""
+        execution = Execution(
+            run=run,
+            attempt=run.attempt,
+            worker=worker,
+            holder=run.holder_id,
+            begun=self._world.now,
+            may_be_cancelled=self._world.random.random() < OBEDIENT,
+        )
+        story = self.stories.get(run.label)
+        self._is_not_early(run)
+        self._is_no_repetition(execution, story)
+        if story is not None and story.overlap in FORBIDDING:
+            self._is_alone(execution)
+        self.executions.setdefault(run.pk, []).append(execution)
+        self._going.setdefault(run.label, []).append(execution)
+        return execution
+
+    def ends(self, execution: Execution, end: str, moment: datetime | None = None) -> None:
+        """Note how an execution ended: ``done``, ``failed``, ``cancelled``, ``cut`` or
+        ``handed back``."""
+        execution.ended, execution.end = moment or self._world.now, end
+        self._going[execution.run.label].remove(execution)
+
+    def _is_not_early(self, run: Run) -> None:
+        wanted = max(run.ready_at, run.due_at or run.ready_at)
+        if self._world.now + TOLERANCE < wanted and not self._world.has_stepped:
+            self.wrong(f"{run} started before its moment, {wanted}")
+
+    def _is_no_repetition(self, execution: Execution, story: Story | None) -> None:
+        before = self.executions.get(execution.run.pk, [])
+        if any(one.attempt == execution.attempt and one.end != "handed back" for one in before):
+            self.wrong(f"{execution.run}: attempt {execution.attempt} was carried out twice")
+        at_most_once = story is not None and story.on_lost == OnLost.FAIL
+        expected = {"failed", "handed back"} if HANDED_BACK_RUNS_AGAIN else {"failed"}
+        if at_most_once and any(one.end not in expected for one in before):
+            ends = [one.end or "goes on" for one in before]
+            self.wrong(f"{execution.run} runs again after {ends}, against on_lost='fail'")
+
+    def _is_alone(self, execution: Execution) -> None:
+        for other in self._going.get(execution.run.label, []):
+            # Whoever lost its lease is a zombie: that one goes on nobody can help.
+            if Process.objects.filter(pk=other.holder).exists():
+                self.wrong(f"{execution.run} runs beside {other.run}, against its overlap policy")
+
+    def trace(self) -> list[tuple[Any, ...]]:
+        """Return who carried out what, and when: equal only for equal histories."""
+        return [
+            (one.run.pk, one.attempt, one.worker, one.begun, one.ended, one.end)
+            for executions in self.executions.values()
+            for one in executions
+        ]
+
+    def summary(self) -> str:
+        executed = sum(map(len, self.executions.values()))
+        counts = ", ".join(f"{number} {what}" for what, number in sorted(self.counts.items()))
+        return f"{executed} executions, {len(self.passes)} passes, {counts}"
+
+
+__all__ = ["Era", "Execution", "History", "Origin", "Story", "Times"]

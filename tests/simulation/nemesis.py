@@ -1,0 +1,109 @@
+"""Who breaks things: crashes, freezes, stops and outages, mostly when something is due."""
+
+from datetime import timedelta
+
+from sisy.models import Task
+from tests.simulation.roles import Role
+from tests.simulation.site import Site
+
+LONGEST_AIM = timedelta(hours=12)
+STATEMENTS = 14  # of a step, before one of which a process may be killed
+CLOCK_STEPS = (-3.0, -1.0, 1.0, 3.0)  # hours
+
+
+class Nemesis:
+    """Does harm every few hours.
+
+    Args:
+        every: the mean time between two strikes, in hours.
+        steps_clock: whether the database's clock is among what is harmed.
+    """
+
+    def __init__(self, site: Site, every: float, steps_clock: bool) -> None:
+        self._site, self._world = site, site.world
+        self._every, self._steps_clock = every, steps_clock
+        self._is_over = False
+        self._aim_anew()
+
+    def stop(self) -> None:
+        """Do no more harm."""
+        self._is_over = True
+
+    def _aim_anew(self) -> None:
+        self._world.after(self._world.random.expovariate(1 / (self._every * 3600)), self._aim)
+
+    def _aim(self) -> None:
+        self._world.at(aimed_at_what_is_due(self._site), self._strike)
+
+    def _strike(self) -> None:
+        if self._is_over:
+            return
+        draw = self._world.random
+        harm = draw.choices(
+            (self._crash, self._crash_in_a_step, self._freeze, self._stop, self._outage, self._step),
+            (3, 6, 4, 3, 0.4, 1 if self._steps_clock else 0),
+        )[0]
+        harm()
+        self._aim_anew()
+
+    def _victim(self) -> Role:
+        return self._world.random.choice(self._site.roles)
+
+    def _crash(self) -> None:
+        victim = self._victim()
+        victim.crash()
+        self._restart(victim, self._world.random.uniform(0.5, 300))
+
+    def _crash_in_a_step(self) -> None:
+        victim = self._victim()
+        if victim.is_up:
+            victim.player.statements_to_live = self._world.random.randrange(STATEMENTS)
+            victim.wake(0)
+            self._restart(victim, self._world.random.uniform(5, 120))
+
+    def _freeze(self) -> None:
+        draw = self._world.random
+        victim = draw.choice(self._site.workers) if draw.random() < 0.6 else self._victim()
+        victim.freeze(draw.choice((2.0, 20.0, 60.0, 100.0, 200.0, 3000.0)))
+
+    def _stop(self) -> None:
+        victim = self._victim()
+        victim.stop()
+        self._restart(victim, self._world.random.uniform(1, 90))
+
+    def _outage(self) -> None:
+        """Let all heartbeats, or all workers, be down for minutes or hours."""
+        site, draw = self._site, self._world.random
+        site.history.count("outages")
+        length = draw.choice((60.0, 900.0, 7200.0, 32_000.0))
+        for role in draw.choice((site.heartbeats, site.workers, site.roles)):
+            draw.choice((role.crash, role.stop))()
+            self._restart(role, length + draw.uniform(0, 5))
+
+    def _step(self) -> None:
+        """Set the database's clock."""
+        self._site.history.count("clock steps")
+        self._world.has_stepped = True
+        self._world.offset += timedelta(hours=self._world.random.choice(CLOCK_STEPS))
+        self._site.is_dirty = True
+        self._site.wake_some()
+
+    def _restart(self, role: Role, seconds: float) -> None:
+        def start() -> None:
+            if role.player.is_busy:
+                self._world.after(1, start)
+            else:
+                role.start()
+                self._site.is_dirty = True
+
+        self._world.after(seconds, start)
+
+
+def aimed_at_what_is_due(site: Site):
+    """Return a moment close to the next due one, if that is not far; else now."""
+    draw = site.world.random
+    due = Task.objects.active().exclude(next_run=None).order_by("next_run")
+    upcoming = due.values_list("next_run", flat=True).first()
+    if upcoming is None or upcoming - site.world.now > LONGEST_AIM or draw.random() < 0.2:
+        return site.world.now
+    return upcoming + timedelta(seconds=draw.choice((draw.uniform(-0.2, 1), draw.uniform(0, 4))))

@@ -1,0 +1,274 @@
+"""Compares the ledger with what should have happened."""
+
+from bisect import bisect_left
+from collections import Counter
+from datetime import datetime, timedelta
+from importlib.util import find_spec
+from typing import Any
+
+from sisy.models import Missed, OnLost, Origin, Run, RunState, Task
+from sisy.models.timing import PUNCTUAL
+from tests.simulation.expected import due_moments
+from tests.simulation.history import CANCELLING, FORBIDDING, Era, Execution, History, Story
+
+FUZZ = timedelta(seconds=0.1)  # readings of the clock around a change
+A_LOOK = timedelta(seconds=5)  # in which a pass surely sees what is due
+EDITS_ARE_RECORDED = find_spec("sisy.models.missing") is not None
+"""Whether what is overdue when a task is changed is recorded as missed, and not passed over."""
+ENDED = {RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT}
+LIVE = {RunState.WAITING, RunState.RUNNING}
+COLUMNS = (
+    "pk label origin state due_at due_until count planned_at ready_at started_at finished_at "
+    "attempt times_lost reason result blocked_by cancel_asked_at"
+).split()
+
+
+class Oracle:
+    """Reads the ledger now and then, and knows what it must hold."""
+
+    def __init__(self, history: History, missed_limit: int, lost_limit: int) -> None:
+        self.history = history
+        self.rows: dict[int, dict[str, Any]] = {}
+        self._missed_limit, self._lost_limit = missed_limit, lost_limit
+
+    def read(self) -> None:
+        """Read the ledger; what has ended must stay as it was."""
+        for row in Run.objects.values(*COLUMNS):
+            before = self.rows.get(row["pk"])
+            if before is not None and before["state"] not in LIVE and before != row:
+                self._wrong(f"Run {row['pk']} had ended, and changed: {before} became {row}")
+            self.rows[row["pk"]] = row
+
+    def judge(self) -> None:
+        """Compare all that there was with what should have been."""
+        self.read()
+        by_label: dict[str, list[dict[str, Any]]] = {}
+        for row in self.rows.values():
+            by_label.setdefault(row["label"], []).append(row)
+        tasks = Task.objects.in_bulk()
+        for label, story in self.history.stories.items():
+            rows = by_label.get(label, [])
+            scheduled = [row for row in rows if row["origin"] == Origin.SCHEDULE]
+            self._each_moment_is_in_the_ledger_once(story, scheduled)
+            self._missed_ones_are_dealt_with_by_policy(story, scheduled)
+            self._iterations_are_exact(story, scheduled, tasks.get(story.pk))
+            self._is_asked_for(story, rows)
+            self._runs_do_not_overlap(story, rows)
+        for row in self.rows.values():
+            self._is_explained(row, self.history.stories.get(row["label"]))
+        once = sum(row["origin"] == Origin.ONCE for row in self.rows.values())
+        if once != self.history.once:
+            self._wrong(f"{self.history.once} were submitted once, and {once} are in the ledger")
+
+    def _wrong(self, what: str) -> None:
+        self.history.wrong(what)
+
+    def _each_moment_is_in_the_ledger_once(self, story: Story, rows: list[dict]) -> None:
+        required, allowed = self._moments_of(story, _used_up_at(story, rows))
+        if (at_once := _fired_at_once(story, rows)) is not None:
+            allowed.add(at_once)
+        found: Counter[datetime] = Counter()
+        for row in rows:
+            if row["state"] == RunState.MISSED:
+                inside = [one for one in allowed if row["due_at"] <= one <= row["due_until"]]
+                surely = [one for one in inside if one in required]
+                found.update(inside)
+                if not len(surely) <= row["count"] <= len(inside):
+                    self._wrong(f"{story.label}: a gap counts {row['count']}, not {len(inside)}")
+                if not inside or {row["due_at"], row["due_until"]} - set(inside):
+                    self._wrong(f"{story.label}: a gap that is none: {_named(row)} until {row['due_until']}")
+            else:
+                found[row["due_at"]] += 1
+        for due, count in sorted(found.items()):
+            if due not in allowed:
+                self._wrong(f"{story.label} has a row for {due}, at which it was not due")
+            elif count > 1:
+                self._wrong(f"{story.label} has {count} rows for {due}")
+        for due in sorted(required - found.keys()):
+            self._wrong(f"{story.label} has nothing in the ledger for {due}")
+
+    def _moments_of(self, story: Story, used_up_at: datetime | None) -> tuple[set[datetime], set[datetime]]:
+        """Return what must be in the ledger, and what may be."""
+        required: set[datetime] = set()
+        allowed: set[datetime] = set()
+        ends = [*story.eras[1:], None]
+        for era, following in zip(story.eras, ends, strict=True):
+            if era.times is None:
+                continue
+            until = self.history.passes[-1][1] if following is None else following.settled
+            until = min(filter(None, (until + FUZZ, used_up_at)))
+            for due in due_moments(era.times, era.begun - FUZZ, until):
+                allowed.add(due)
+                is_inside = era.settled + FUZZ < due
+                is_before = following is None or due < following.begun - FUZZ
+                if is_inside and is_before and (EDITS_ARE_RECORDED or self._was_seen(due, following)):
+                    required.add(due)
+        if story.at_once is not None and len(story.eras) == 1:
+            required.add(story.at_once)
+        return required, allowed
+
+    def _was_seen(self, due: datetime, following: Era | None) -> bool:
+        """Whether a heartbeat has looked after a due moment, and before the task was changed."""
+        if following is None:
+            return True
+        passes = self.history.passes
+        index = bisect_left(passes, (due + A_LOOK,))
+        return any(end < following.begun - FUZZ for _, end in passes[index : index + 10])
+
+    def _missed_ones_are_dealt_with_by_policy(self, story: Story, rows: list[dict]) -> None:
+        """Check each pass that found more than one due moment, or a late one."""
+        if story.iterations is not None:
+            return
+        at_once = _fired_at_once(story, rows)
+        passes: dict[datetime, list[dict]] = {}
+        for row in rows:
+            passes.setdefault(row["planned_at"], []).append(row)
+        for now, made in passes.items():
+            first = min(row["due_at"] for row in made)
+            last = max(row["due_until"] or row["due_at"] for row in made)
+            era = _era_at(story, first)
+            changes = [one for one in story.eras if first <= one.settled + FUZZ]
+            if era is None or any(one.begun - FUZZ <= now for one in changes):
+                continue
+            due = due_moments(era.times, first - FUZZ, last)
+            if at_once is not None and first <= at_once <= last:
+                due = sorted({*due, at_once})
+            run = {row["due_at"] for row in made if row["state"] != RunState.MISSED}
+            wanted = set(self._wanted(story, due, now))
+            if run != wanted:
+                self._wrong(
+                    f"{story.label} (missed={story.missed}) ran {sorted(map(str, run))} "
+                    f"at {now}, not {sorted(map(str, wanted))}"
+                )
+
+    def _wanted(self, story: Story, due: list[datetime], now: datetime) -> list[datetime]:
+        late = [one for one in due if one < now - PUNCTUAL]
+        fresh = [one for one in due if one >= now - PUNCTUAL]
+        if not late:
+            return fresh
+        caught_up = {
+            Missed.LATEST: due[-1:],
+            Missed.SKIP: fresh,
+            Missed.ALL: late[-self._missed_limit :] + fresh,
+        }[Missed(story.missed)]
+        if story.missed_window is None:
+            return caught_up
+        oldest = now - max(story.missed_window, PUNCTUAL)
+        return [one for one in caught_up if one >= oldest]
+
+    def _iterations_are_exact(self, story: Story, rows: list[dict], task: Task | None) -> None:
+        planned = sum(row["state"] not in (RunState.MISSED, RunState.SKIPPED) for row in rows)
+        if task is not None and task.runs_planned != planned:
+            self._wrong(f"{story.label} counts {task.runs_planned} runs; there were {planned}")
+        if story.iterations is None:
+            return
+        if planned > story.iterations or (task is None and planned < story.iterations):
+            self._wrong(f"{story.label} ran {planned} of {story.iterations} times")
+
+    def _is_asked_for(self, story: Story, rows: list[dict]) -> None:
+        found = sum(row["origin"] == Origin.PERSON for row in rows)
+        if found != story.asked_for:
+            self._wrong(f"{story.label} was asked for {story.asked_for} times, and ran {found}")
+
+    def _runs_do_not_overlap(self, story: Story, rows: list[dict]) -> None:
+        """Check the ledger's own word; the world has looked at what was really carried out."""
+        if story.overlap not in FORBIDDING:
+            return
+        spans = sorted(
+            (row["started_at"], row["finished_at"], row["pk"])
+            for row in rows
+            if row["state"] in ENDED and row["started_at"]
+        )
+        for (_, end, pk), (start, _, other) in zip(spans, spans[1:], strict=False):
+            if start + FUZZ < end:
+                self._wrong(f"{story.label}: run {other} began before run {pk} had ended")
+
+    def _is_explained(self, row: dict, story: Story | None) -> None:
+        executions = self.history.executions.get(row["pk"], [])
+        state = row["state"]
+        if state in LIVE:
+            self._wrong(f"{_named(row)} is {state}, and nobody will end it")
+        elif state in ENDED:
+            self._has_the_outcome_of_its_last_attempt(row, executions)
+        elif state == RunState.LOST:
+            at_most_once = story is not None and story.on_lost == OnLost.FAIL
+            if not row["times_lost"] or not (
+                at_most_once or row["times_lost"] > self._lost_limit
+            ):
+                self._wrong(f"{_named(row)} is lost, against the policy")
+        elif state == RunState.CANCELLED:
+            by_user = story is None or story.is_over or story.waiting_cancelled
+            if not by_user and not (row["cancel_asked_at"] and story.overlap in CANCELLING):
+                self._wrong(f"{_named(row)} was cancelled, by nobody")
+        elif state == RunState.SKIPPED:
+            self._was_in_the_way(row, story)
+        if executions and state in (RunState.SKIPPED, RunState.MISSED):
+            if all(one.end != "handed back" for one in executions) and not row["attempt"]:
+                self._wrong(f"{_named(row)} was carried out")
+        begun = sum(one.end != "handed back" for one in executions)
+        if begun > row["attempt"]:
+            self._wrong(f"{_named(row)} was carried out {begun} times in {row['attempt']} attempts")
+
+    def _has_the_outcome_of_its_last_attempt(self, row: dict, executions: list[Execution]) -> None:
+        last = [one for one in executions if one.attempt == row["attempt"]]
+        ended = [one for one in last if one.end in ("done", "failed")]
+        if not ended:
+            self._wrong(f"{_named(row)} has an outcome, and was never carried out")
+        elif row["result"] not in [one.token for one in ended]:
+            self._wrong(f"{_named(row)} has the outcome of another attempt than its own")
+        elif (row["state"] == RunState.SUCCEEDED) != (ended[-1].end == "done"):
+            self._wrong(f"{_named(row)} has another outcome than its execution: {ended[-1].end}")
+
+    def _was_in_the_way(self, row: dict, story: Story | None) -> None:
+        blocker = self.rows.get(row["blocked_by"])
+        if blocker is None or blocker["label"] != row["label"]:
+            self._wrong(f"{_named(row)} was skipped, but nothing was in its way: {_named(blocker)}")
+        elif story is None or story.overlap not in FORBIDDING:
+            self._wrong(f"{_named(row)} was skipped, against the policy of {story}")
+        elif story.overlap in CANCELLING:
+            if (blocker["ready_at"], blocker["pk"]) < (row["ready_at"], row["pk"]):
+                self._wrong(f"{_named(row)} was skipped for an older one: {_named(blocker)}")
+        elif not blocker["attempt"] and row["blocked_by"] not in self.history.executions:
+            self._wrong(f"{_named(row)} was skipped for one that never ran: {_named(blocker)}")
+        elif blocker["finished_at"] and blocker["state"] in ENDED:
+            if blocker["finished_at"] + A_LOOK < row["finished_at"]:
+                self._wrong(f"{_named(row)} was skipped after what blocked it had ended: {_named(blocker)}")
+
+
+def _named(row: dict[str, Any] | None) -> str:
+    """Return the row in few words."""
+    if row is None:
+        return "nothing"
+    return (
+        f"run {row['pk']} of {row['label']} (due {row['due_at']}, {row['state']}, "
+        f"attempt {row['attempt']}, {row['reason']!r})"
+    )
+
+
+def _era_at(story: Story, moment: datetime):
+    current = None
+    for era in story.eras:
+        if era.begun - FUZZ <= moment:
+            current = era
+    return None if current is None or current.times is None else current
+
+
+def _fired_at_once(story: Story, rows: list[dict]) -> datetime | None:
+    """Return when a task fired that does not wait for its schedule, if that can be.
+
+    Its first run comes when it begins to be planned; or anew, if it was changed before that.
+    """
+    if story.at_once is None or not rows:
+        return None
+    first = min(row["due_at"] for row in rows)
+    begins = any(era.begun - FUZZ <= first <= era.settled + FUZZ for era in story.eras)
+    starts = any(era.times and era.times.start == first for era in story.eras)
+    return first if begins or starts else None
+
+
+def _used_up_at(story: Story, rows: list[dict]) -> datetime | None:
+    """Return the last due moment of a task that has had all its iterations."""
+    planned = sum(row["state"] not in (RunState.MISSED, RunState.SKIPPED) for row in rows)
+    if story.iterations is None or planned < story.iterations:
+        return None
+    return max(row["due_until"] or row["due_at"] for row in rows)

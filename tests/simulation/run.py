@@ -1,0 +1,139 @@
+"""One simulation from its beginning to its verdict."""
+
+import logging
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from functools import partial
+from unittest import mock
+
+from django.test import override_settings
+
+from sisy import clock, conf
+from sisy.models import Run
+from tests.simulation import cast
+from tests.simulation.databases import new_database
+from tests.simulation.history import History
+from tests.simulation.nemesis import Nemesis
+from tests.simulation.oracle import Oracle
+from tests.simulation.site import Site
+from tests.simulation.user import User
+from tests.simulation.world import World, WorldClock, utc
+
+DAY = timedelta(days=1)
+READ_EVERY = 3 * DAY
+SETTINGS = {
+    "SISY_HEARTBEAT_FREQUENCY": 3600,
+    "SISY_HISTORY_DAYS": 14,
+    "CHANNEL_LAYERS": {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to simulate."""
+
+    seed: int
+    days: float
+    start: datetime = utc(cast.YEAR, 1, 1)
+    heartbeats: int = 3
+    workers: int = 4
+    harm_every: float = 8.0
+    deed_every: float = 10.0
+    restless: float = 0.02
+    steps_clock: bool = False
+    is_crowded: bool = False
+
+    @property
+    def command(self) -> str:
+        """Return how to carry it out by hand."""
+        given = [f"--seed {self.seed} --days {self.days:g}"]
+        for field in fields(self)[2:]:
+            value, name = getattr(self, field.name), field.name.replace("_", "-")
+            if value is True:
+                given.append(f"--{name}")
+            elif value != field.default:
+                given.append(f"--{name} {value:%F}" if name == "start" else f"--{name} {value:g}")
+        return f"python -m tests.simulation {' '.join(given)}"
+
+
+def simulate(plan: Plan, name: str = "sisy_simulation", clock_of=WorldClock) -> History:
+    """Carry it out, and return what happened; its ``violations`` should be none.
+
+    Args:
+        name: of the database, and of nobody else's.
+        clock_of: makes the clock that Sisy reads from the world.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(override_settings(**SETTINGS))
+        database = stack.enter_context(new_database(name))
+        world = stack.enter_context(World(plan.seed, plan.start, database, plan.restless))
+        stack.enter_context(clock.use(clock_of(world)))
+        stack.enter_context(mock.patch.object(clock, "steady", world.steady, create=True))
+        site = Site(world, plan.heartbeats, plan.workers)
+        stack.callback(site.close)
+        user = User(site, plan.deed_every, cast.CROWDED if plan.is_crowded else cast.SCHEDULES)
+        stack.callback(user.player.close)
+        stack.callback(user.player.kill)
+        stack.enter_context(_errors_are_violations(site.history))
+        _live(plan, site, user)
+        return site.history
+
+
+def _live(plan: Plan, site: Site, user: User) -> None:
+    world, end = site.world, plan.start + plan.days * DAY
+    settings = conf.get_settings()
+    oracle = Oracle(site.history, settings.missed_limit, settings.lost_limit)
+    site.drawn_wants = partial(cast.wants, world.random)
+    for role in site.roles:
+        role.start()
+    enter = cast.crowd if plan.is_crowded else cast.enter
+    enter(user, world.random, plan.start, end)
+    nemesis = Nemesis(site, plan.harm_every, plan.steps_clock)
+    while world.now < end:
+        site.run_until(min(end, world.now + READ_EVERY))
+        oracle.read()
+    nemesis.stop()
+    user.stop()
+    _come_to_rest(site, user)
+    oracle.judge()
+
+
+def _come_to_rest(site: Site, user: User) -> None:
+    """Let all processes come up, plan what is due, and end what was begun."""
+    world = site.world
+    for role in site.roles:
+        role.player.frozen_until = None
+    site.run_until(world.now + timedelta(minutes=20))
+    for role in site.roles:
+        role.start()
+    site.wake_some()
+    site.run_until(world.now + timedelta(minutes=2))
+    user.pauses_all()
+    site.run_until(world.now + DAY / 2, or_until=lambda: _is_at_rest(site, user))
+
+
+def _is_at_rest(site: Site, user: User) -> bool:
+    return not (
+        user.is_busy
+        or any(role.player.is_busy for role in site.roles)
+        or Run.objects.live().exists()
+    )
+
+
+@contextmanager
+def _errors_are_violations(history: History):
+    """Let what Sisy logs as an error count; lost leases and the like are daily bread here."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            history.wrong(f"logged: {record.getMessage()}\n{record.exc_text or ''}")
+
+    logger, handler = logging.getLogger("sisy"), Handler(logging.ERROR)
+    handlers, propagate, level = logger.handlers, logger.propagate, logger.level
+    logger.handlers, logger.propagate = [handler], False
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)

@@ -1,0 +1,185 @@
+"""A site in the world: its processes, and when they look for something to do."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+
+from sisy import conf
+from sisy.models import Process, Run
+from tests.simulation.history import History
+from tests.simulation.roles import Role, SimulatedHeartbeat, SimulatedWorker
+from tests.simulation.world import World
+
+LONGEST_LOOK = 1000.0
+WATCH = 4.0  # seconds between two looks of a heartbeat that waits to judge an expired lease
+AT_ONCE = 0.3  # how often several look at the same moment, and not the first one only
+SKEW = 300.0  # seconds by which a host's clock is off at the most
+AGENDA = """
+SELECT EXISTS(SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL),
+       (SELECT MIN(next_run) FROM sisy_task WHERE state = 'active'),
+       (SELECT MIN(lease_until) FROM sisy_process WHERE id NOT IN ({alive})),
+       EXISTS(SELECT 1 FROM sisy_run WHERE state = 'waiting' AND ready_at <= %s),
+       (SELECT MIN(ready_at) FROM sisy_run WHERE state = 'waiting' AND ready_at > %s),
+       EXISTS(SELECT 1 FROM sisy_run WHERE state = 'running' AND cancel_asked_at IS NOT NULL)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agenda:
+    """What stands in the database, and when somebody will find something to do by it."""
+
+    heartbeat_at: datetime | None
+    worker_at: datetime | None
+    obey_at: datetime | None
+    all_watch: bool
+
+    @property
+    def next(self) -> datetime | None:
+        moments = (self.heartbeat_at, self.worker_at, self.obey_at)
+        return min(filter(None, moments), default=None)
+
+
+class Site:
+    """Heartbeats and workers over one database.
+
+    They look each second, in truth. Here they look when there is something to see: what has fallen
+    due, has become ready, has expired. What is seen and cannot be done yet is looked at again
+    after one second, two, four and so on, until something happens: what waits for the end of another
+    run is looked at again by whoever records that end.
+    """
+
+    def __init__(self, world: World, heartbeats: int, workers: int) -> None:
+        self.world = world
+        self.history = History(world)
+        self.is_dirty = True
+        self._look_again = 1.0
+        self._agenda: Agenda | None = None
+        names = [f"heartbeat-{n}" for n in range(heartbeats)]
+        self.heartbeats = [SimulatedHeartbeat(self, name, self._skew()) for name in names]
+        names = [f"worker-{n}" for n in range(workers)]
+        self.workers = [SimulatedWorker(self, name, self._skew()) for name in names]
+        self.roles: list[Role] = [*self.heartbeats, *self.workers]
+
+    def run_until(self, moment: datetime, or_until=lambda: False) -> None:
+        """Let the world go on until a moment."""
+        while self.world.now < moment and not or_until():
+            upcoming = self.world.next_event()
+            if upcoming is not None and upcoming <= self.world.now:
+                self.world.advance()
+                continue
+            wanted = self._look_ahead()
+            target = min(filter(None, (upcoming, wanted, moment)))
+            self._pass_time_until(target)
+            if target == wanted:
+                self._wake_up(target)
+            elif target == upcoming:
+                self.world.advance()
+
+    def something_happened(self) -> None:
+        """Look again soon for what could not be done until now."""
+        self._look_again = 1.0
+        self.is_dirty = True
+
+    def ring(self) -> None:
+        """Wake a worker, or none: rings may be lost; each looks within a second, too."""
+        able = [worker for worker in self.workers if worker.is_able]
+        if able and self.world.random.random() < 0.9:
+            self.world.random.choice(able).wake(self.world.random.uniform(0.001, 0.02))
+
+    def wake_some(self) -> None:
+        """Let some look within the second, as all do."""
+        for roles in (self.heartbeats, self.workers):
+            able = [role for role in roles if role.is_able]
+            for role in self.world.random.sample(able, min(len(able), 1)):
+                role.wake(self.world.random.uniform(0, 1))
+
+    def duration_of(self, run: Run) -> float:
+        story = self.history.stories.get(run.label)
+        low, high = (0.05, 3.0) if story is None else story.takes
+        return self.world.random.uniform(low, high)
+
+    def fails(self, run: Run) -> bool:
+        story = self.history.stories.get(run.label)
+        return story is not None and self.world.random.random() < story.fails
+
+    def close(self) -> None:
+        """End the threads, whatever they are at."""
+        for role in self.roles:
+            role.player.kill()
+            role.player.close()
+
+    def _skew(self) -> timedelta:
+        return timedelta(seconds=self.world.random.uniform(-SKEW, SKEW))
+
+    def _look_ahead(self) -> datetime | None:
+        if self.is_dirty or self._agenda is None:
+            self._agenda = self._read_agenda()
+            self.is_dirty = False
+        return self._agenda.next
+
+    def _read_agenda(self) -> Agenda:
+        now = self.world.now
+        alive = [role.process.pk for role in self.roles if role.is_able and role.process]
+        at = connection.ops.adapt_datetimefield_value(now)
+        with connection.cursor() as cursor:
+            cursor.execute(AGENDA.format(alive=",".join(map(str, [0, *alive]))), [at, at])
+            unplanned, *moments, is_ready, next_ready, is_asked = cursor.fetchone()
+        next_run, next_expiry, next_ready = map(_moment, (*moments, next_ready))
+        soon = now + timedelta(seconds=self._look_again)
+        is_watching = next_expiry is not None and next_expiry <= now
+        watch = now + timedelta(seconds=min(self._look_again, WATCH))
+        planning = [next_run, now if unplanned else None, watch if is_watching else next_expiry]
+        working = [next_ready, now if is_ready else None]
+        can_plan = any(heartbeat.is_able for heartbeat in self.heartbeats)
+        can_work = any(worker.is_able and worker.free > 0 for worker in self.workers)
+        return Agenda(
+            heartbeat_at=_first(planning, now, soon) if can_plan else None,
+            worker_at=_first(working, now, soon) if can_work else None,
+            obey_at=soon if is_asked else None,
+            all_watch=is_watching,
+        )
+
+    def _pass_time_until(self, moment: datetime) -> None:
+        """Let time pass, in which those who are well renew their leases as ever."""
+        lease = conf.get_settings().lease
+        if moment - self.world.now > lease / 4:
+            well = [role.process.pk for role in self.roles if role.is_able and role.process]
+            Process.objects.filter(pk__in=well).update(lease_until=moment + lease)
+        self.world.jump_to(moment)
+
+    def _wake_all(self, roles: list[Role]) -> list[Role]:
+        """Let all of them look: none judges a lease that has not watched for a while."""
+        for role in roles:
+            role.wake(self.world.random.uniform(0, 1))
+        return roles
+
+    def _wake_up(self, moment: datetime) -> None:
+        """Wake those for whom there is something to see: first one or another, within a second."""
+        agenda, draw = self._agenda, self.world.random
+        assert agenda is not None
+        self.is_dirty = True
+        self._look_again = min(self._look_again * 2, LONGEST_LOOK)
+        if agenda.obey_at is not None and agenda.obey_at <= moment:
+            for worker in self.workers:
+                if worker.is_able and worker.in_hand:
+                    worker.wake(draw.uniform(0, 1))
+        for at, roles in ((agenda.heartbeat_at, self.heartbeats), (agenda.worker_at, self.workers)):
+            able = [role for role in roles if role.is_able]
+            if at is not None and at <= moment and able:
+                several = draw.random() < AT_ONCE
+                if agenda.all_watch and roles is self.heartbeats:
+                    several, able = False, self._wake_all(able)
+                for role in draw.sample(able, draw.randint(1, len(able)) if several else 1):
+                    role.wake(draw.choice((0, 0, 0.002, draw.uniform(0, 0.9))))
+
+
+def _first(moments: list[datetime | None], now: datetime, soon: datetime) -> datetime | None:
+    """Return the first of the moments; what is over already is looked at ``soon``."""
+    return min((soon if one <= now else one for one in moments if one is not None), default=None)
+
+
+def _moment(value: datetime | str | None) -> datetime | None:
+    """Return what the database returned; SQLite has no dates."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return None if moment is None else moment.replace(tzinfo=moment.tzinfo or UTC)

@@ -1,0 +1,55 @@
+"""The simulation finds what it is there for: each guard is taken away once, on purpose."""
+
+import pytest
+
+from tests.simulation import faults
+from tests.simulation.run import Plan, simulate
+
+CROWDED = {"harm_every": 0.1, "deed_every": 0.05, "restless": 0.15, "is_crowded": True}
+
+
+SEEDS = range(1, 9)  # one of them is surely unlucky
+
+
+@pytest.fixture
+def found(django_db_blocker, worker_id):
+    """Return a function: what is wrong in simulations in which much happens at once."""
+
+    def simulated(*seeds, days=0.25, **options):
+        for seed in seeds:
+            plan = Plan(seed=seed, days=days, **CROWDED)
+            with django_db_blocker.unblock():
+                history = simulate(plan, f"sisy_simulated_faults_{worker_id}", **options)
+            if history.violations:
+                return "\n".join(history.violations)
+        return ""
+
+    return simulated
+
+
+def test_planning_without_lock_and_compare_and_set_is_found(found):
+    with faults.no_guard_on_what_is_planned():
+        assert found(*SEEDS)
+
+
+def test_planning_without_a_lock_is_as_exact_thanks_to_the_compare_and_set(found):
+    with faults.no_lock_on_what_is_planned():
+        assert found(1, 2, 3) == ""
+
+
+def test_workers_without_a_fence_are_found(found):
+    with faults.no_fence():
+        assert "outcome of another attempt" in found(*SEEDS)
+
+
+def test_workers_without_a_lock_on_what_overlaps_are_found(found):
+    with faults.no_lock_on_what_overlaps():
+        assert "against its overlap policy" in found(*SEEDS)
+
+
+def test_a_use_of_the_hosts_clock_is_found(found):
+    assert "started before its moment" in found(*SEEDS, clock_of=faults.HostsClock)
+
+
+def test_nothing_is_found_where_nothing_was_taken_away(found):
+    assert found(1, 2, 3) == ""

@@ -1,0 +1,266 @@
+"""Who owns the tasks: makes, edits, pauses and deletes them through the public API."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.db import DatabaseError
+
+from sisy.models import Task, TaskState, task_with_callable
+from tests.app import jobs
+from tests.simulation.history import Story, Times
+from tests.simulation.nemesis import aimed_at_what_is_due
+from tests.simulation.players import Player
+from tests.simulation.site import Site
+
+ZONES = ("UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Beirut", "Europe/Dublin")
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+class User:
+    """Does something every few hours, mostly when something is due.
+
+    Args:
+        every: the mean time between two deeds, in hours.
+        schedules: from which it chooses.
+    """
+
+    def __init__(self, site: Site, every: float, schedules: Sequence[str]) -> None:
+        self._site, self._world, self._history = site, site.world, site.history
+        self._schedules = schedules
+        self._every = every
+        self._made = 0
+        self._is_over = False
+        self._waiting: list[tuple[Callable[[], Any], Callable[..., None]]] = []
+        self.player = Player(site.world, "user", timedelta(0))
+        self._world.after(600, self._plan_next)
+
+    def stop(self) -> None:
+        """Do nothing more, but end what was begun."""
+        self._is_over = True
+
+    @property
+    def is_busy(self) -> bool:
+        return self.player.is_busy or bool(self._waiting)
+
+    def makes(self, label: str, times: Times, *, wait_for_schedule: bool = True, **wants: Any):
+        """Make a task, and note what it wants."""
+        story = Story(label=label, pk=0, times=times, **wants)
+
+        def make() -> Task:
+            task = task_with_callable(
+                jobs.noop,
+                label=label,
+                schedule=times.schedule,
+                timezone=times.timezone,
+                start_running=times.start,
+                end_running=times.end,
+                wait_for_schedule=wait_for_schedule,
+                missed=story.missed,
+                missed_window=story.missed_window,
+                overlap=story.overlap,
+                on_lost=story.on_lost,
+                max_attempts=story.max_attempts,
+                iterations=story.iterations,
+            )
+            task.save()
+            return task
+
+        def made(begun: datetime, task: Task) -> None:
+            story.pk = task.pk
+            story.changes(begun, self._world.now, times)
+            if not wait_for_schedule:
+                story.at_once = task.next_run
+            self._history.stories[label] = story
+
+        # Known before it can run: a heartbeat may be quicker than who asked for it.
+        self._history.stories[label] = story
+        self._do(make, made)
+
+    def pauses_all(self) -> None:
+        """Let nothing more fall due."""
+        for story in self._history.stories.values():
+            if not story.is_over:
+                self._pause(story)
+
+    def _plan_next(self) -> None:
+        gap = self._world.random.expovariate(1 / (self._every * 3600))
+        self._world.after(gap, lambda: self._world.at(aimed_at_what_is_due(self._site), self._act))
+
+    def _act(self) -> None:
+        if self._is_over:
+            return
+        draw = self._world.random
+        mine = [one for one in self._history.stories.values() if one.is_edited and not one.is_over]
+        if len(mine) < 6 or draw.random() < 0.05:
+            self._make_one()
+        elif draw.random() < 0.12:
+            self._make_finite()
+        else:
+            deeds = (
+                (self._edit, 4),
+                (self._update, 3),
+                (self._pause, 3),
+                (self._resume, 4),
+                (self._delete, 0.4),
+                (self._delete_by_query, 0.4),
+                (self._run_now, 2),
+                (self._run_once, 1),
+                (self._cancel_waiting, 0.5),
+            )
+            deed = draw.choices([one for one, _ in deeds], [weight for _, weight in deeds])[0]
+            deed(self._first_due(mine) if draw.random() < 0.6 else draw.choice(mine))
+        self._plan_next()
+
+    def _first_due(self, stories: list[Story]) -> Story:
+        """Return the one over which a heartbeat bends just now, or soon will."""
+        tasks = Task.objects.active().filter(pk__in=[story.pk for story in stories])
+        pk = tasks.exclude(next_run=None).order_by("next_run").values_list("pk", flat=True).first()
+        return next((story for story in stories if story.pk == pk), stories[0])
+
+    def _make_one(self) -> None:
+        self._made += 1
+        wants = self._site.drawn_wants()
+        is_at_once = self._world.random.random() < 0.2
+        label = f"edited-{self._made}"
+        self.makes(label, self._times(), wait_for_schedule=not is_at_once, is_edited=True, **wants)
+
+    def _make_finite(self) -> None:
+        """Let something run every second or so, a few times."""
+        self._made += 1
+        draw = self._world.random
+        times = Times(schedule=f"* * * * * */{draw.choice((1, 2, 5))}", timezone="UTC")
+        takes = draw.choice(((0.05, 3.0), (0.05, 3.0), (2.0, 15.0)))
+        wants = self._site.drawn_wants() | {"iterations": draw.randint(1, 6), "takes": takes}
+        self.makes(f"finite-{self._made}", times, **wants)
+
+    def _edit(self, story: Story) -> None:
+        times = self._times(story)
+
+        def edit() -> None:
+            task = Task.objects.get(pk=story.pk)
+            task.schedule, task.timezone = times.schedule, times.timezone
+            task.start_running, task.end_running = times.start, times.end
+            task.save()
+
+        self._do(edit, partial(self._has_changed, story, times), story)
+
+    def _update(self, story: Story) -> None:
+        times = self._times(story)
+        columns = {
+            "schedule": times.schedule,
+            "timezone": times.timezone,
+            "start_running": times.start,
+            "end_running": times.end,
+        }
+        tasks = Task.objects.filter(pk=story.pk)
+
+        def has_changed(begun: datetime, count: int) -> None:
+            if count:
+                self._has_changed(story, times, begun)
+            else:
+                story.ends(begun, self._world.now)
+
+        self._do(lambda: tasks.update(**columns), has_changed, story)
+
+    def _has_changed(self, story: Story, times: Times, begun: datetime, result: Any = None) -> None:
+        story.times = times
+        story.changes(begun, self._world.now, None if story.is_paused else times)
+
+    def _pause(self, story: Story) -> None:
+        def paused(begun: datetime, was_planned: bool) -> None:
+            if was_planned:
+                story.is_paused = True
+                story.changes(begun, self._world.now, None)
+
+        self._do(lambda: Task.objects.get(pk=story.pk).pause("for now"), paused, story)
+
+    def _resume(self, story: Story) -> None:
+        def resumed(begun: datetime, was_paused: bool) -> None:
+            if was_paused:
+                story.is_paused = False
+                story.changes(begun, self._world.now, story.times)
+
+        self._do(lambda: Task.objects.get(pk=story.pk).resume(), resumed, story)
+
+    def _delete(self, story: Story) -> None:
+        self._do(lambda: Task.objects.get(pk=story.pk).delete(), partial(_has_ended, story), story)
+
+    def _delete_by_query(self, story: Story) -> None:
+        tasks = Task.objects.filter(pk=story.pk)
+        self._do(tasks.delete, partial(_has_ended, story), story)
+
+    def _run_now(self, story: Story) -> None:
+        def asked(begun: datetime, run: Any) -> None:
+            story.asked_for += 1
+            self._site.ring()
+
+        self._do(lambda: Task.objects.get(pk=story.pk).run_now(), asked, story)
+
+    def _run_once(self, story: Story) -> None:
+        delay = self._world.random.choice((None, 90.0, 5000.0))
+        moment = None if delay is None else self._world.now + timedelta(seconds=delay)
+
+        def asked(begun: datetime, task: Task) -> None:
+            self._history.once += 1
+            self._site.ring()
+
+        self._do(lambda: Task.run_once(jobs.noop, delay_until=moment), asked)
+
+    def _cancel_waiting(self, story: Story) -> None:
+        def cancelled(begun: datetime, count: int) -> None:
+            story.waiting_cancelled = story.waiting_cancelled or count > 0
+
+        self._do(lambda: Task.objects.get(pk=story.pk).cancel_waiting(), cancelled, story)
+
+    def _times(self, story: Story | None = None) -> Times:
+        """Draw when something is due; one in five only for some days."""
+        draw = self._world.random
+        times = Times(schedule=draw.choice(self._schedules), timezone=draw.choice(ZONES))
+        if draw.random() < 0.2:
+            start = self._world.now + draw.choice((-DAY, HOUR, DAY))
+            times = replace(times, start=start, end=start + draw.randint(40, 90) * DAY)
+        return times
+
+    def _do(
+        self,
+        deed: Callable[[], Any],
+        then: Callable[..., None],
+        story: Story | None = None,
+    ) -> None:
+        """Do something, one thing after the other."""
+        self._waiting.append((deed, partial(self._has_done, then, story)))
+        self._begin_next()
+
+    def _begin_next(self) -> None:
+        if self._waiting and not self.player.is_busy:
+            deed, then = self._waiting.pop(0)
+            self.player.begin(deed, partial(then, self._world.now))
+
+    def _has_done(
+        self, then: Callable[..., None], story: Story | None, begun: datetime, how: str, result: Any
+    ) -> None:
+        if how == "done":
+            then(begun, result)
+        elif story is not None and isinstance(result, Task.DoesNotExist | DatabaseError):
+            if Task.objects.filter(pk=story.pk).exists():
+                self._history.wrong(f"The user's deed to {story.label} failed: {result!r}")
+            story.ends(begun, self._world.now)
+        else:
+            self._history.wrong(f"The user's deed failed: {result!r}")
+        self._site.something_happened()
+        self._site.wake_some()
+        self._begin_next()
+
+
+def _has_ended(story: Story, begun: datetime, result: Any) -> None:
+    story.ends(begun, story_end(story, begun))
+
+
+def story_end(story: Story, begun: datetime) -> datetime:
+    return begun + timedelta(seconds=10)
+
+
+__all__ = ["TaskState", "User"]
