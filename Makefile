@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONWARNINGS = default
 
 .PHONY: help install format lint types imports migrations docs check test test-sqlite test-postgres \
-	test-mariadb chaos tox demo bench bench-lateness bench-idle bench-fleet bench-schedules lock clean
+	test-mariadb chaos simulate tox demo bench bench-lateness bench-idle bench-fleet bench-schedules lock clean
 
 help:  ## show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -73,6 +73,9 @@ $(VENV)/.mariadb: $(VENV)/.installed
 chaos: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## break a fleet on purpose, and check it; SECONDS=600 SEED=1 DB=sqlite LAYER=none
 	$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(DB),--db $(DB)) $(if $(LAYER),--layer $(LAYER)) $(if $(NEMESIS),--nemesis $(NEMESIS))
+
+simulate: install  ## simulate a site in virtual time, and judge its ledger; SEED=7 DAYS=365
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(DAYS),--days $(DAYS))
 
 tox: install  ## run the tests on the oldest and the newest Python and Django; ENV=py313-django61 for one
 	$(BIN)/tox --skip-missing-interpreters=true $(if $(ENV),-e $(ENV))

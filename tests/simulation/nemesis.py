@@ -40,7 +40,14 @@ class Nemesis:
             return
         draw = self._world.random
         harm = draw.choices(
-            (self._crash, self._crash_in_a_step, self._freeze, self._stop, self._outage, self._step),
+            (
+                self._crash,
+                self._crash_in_a_step,
+                self._freeze,
+                self._stop,
+                self._outage,
+                self._step,
+            ),
             (3, 6, 4, 3, 0.4, 1 if self._steps_clock else 0),
         )[0]
         harm()

@@ -76,7 +76,9 @@ class Oracle:
                 if not len(surely) <= row["count"] <= len(inside):
                     self._wrong(f"{story.label}: a gap counts {row['count']}, not {len(inside)}")
                 if not inside or {row["due_at"], row["due_until"]} - set(inside):
-                    self._wrong(f"{story.label}: a gap that is none: {_named(row)} until {row['due_until']}")
+                    self._wrong(
+                        f"{story.label}: a gap that is none: {_named(row)} until {row['due_until']}"
+                    )
             else:
                 found[row["due_at"]] += 1
         for due, count in sorted(found.items()):
@@ -87,7 +89,9 @@ class Oracle:
         for due in sorted(required - found.keys()):
             self._wrong(f"{story.label} has nothing in the ledger for {due}")
 
-    def _moments_of(self, story: Story, used_up_at: datetime | None) -> tuple[set[datetime], set[datetime]]:
+    def _moments_of(
+        self, story: Story, used_up_at: datetime | None
+    ) -> tuple[set[datetime], set[datetime]]:
         """Return what must be in the ledger, and what may be."""
         required: set[datetime] = set()
         allowed: set[datetime] = set()
@@ -101,7 +105,11 @@ class Oracle:
                 allowed.add(due)
                 is_inside = era.settled + FUZZ < due
                 is_before = following is None or due < following.begun - FUZZ
-                if is_inside and is_before and (EDITS_ARE_RECORDED or self._was_seen(due, following)):
+                if (
+                    is_inside
+                    and is_before
+                    and (EDITS_ARE_RECORDED or self._was_seen(due, following))
+                ):
                     required.add(due)
         if story.at_once is not None and len(story.eras) == 1:
             required.add(story.at_once)
@@ -192,9 +200,7 @@ class Oracle:
             self._has_the_outcome_of_its_last_attempt(row, executions)
         elif state == RunState.LOST:
             at_most_once = story is not None and story.on_lost == OnLost.FAIL
-            if not row["times_lost"] or not (
-                at_most_once or row["times_lost"] > self._lost_limit
-            ):
+            if not row["times_lost"] or not (at_most_once or row["times_lost"] > self._lost_limit):
                 self._wrong(f"{_named(row)} is lost, against the policy")
         elif state == RunState.CANCELLED:
             by_user = story is None or story.is_over or story.waiting_cancelled
@@ -207,7 +213,9 @@ class Oracle:
                 self._wrong(f"{_named(row)} was carried out")
         begun = sum(one.end != "handed back" for one in executions)
         if begun > row["attempt"]:
-            self._wrong(f"{_named(row)} was carried out {begun} times in {row['attempt']} attempts")
+            self._wrong(
+                f"{_named(row)} was carried out {begun} times in {row['attempt']} attempts"
+            )
 
     def _has_the_outcome_of_its_last_attempt(self, row: dict, executions: list[Execution]) -> None:
         last = [one for one in executions if one.attempt == row["attempt"]]
@@ -222,7 +230,9 @@ class Oracle:
     def _was_in_the_way(self, row: dict, story: Story | None) -> None:
         blocker = self.rows.get(row["blocked_by"])
         if blocker is None or blocker["label"] != row["label"]:
-            self._wrong(f"{_named(row)} was skipped, but nothing was in its way: {_named(blocker)}")
+            self._wrong(
+                f"{_named(row)} was skipped, but nothing was in its way: {_named(blocker)}"
+            )
         elif story is None or story.overlap not in FORBIDDING:
             self._wrong(f"{_named(row)} was skipped, against the policy of {story}")
         elif story.overlap in CANCELLING:
@@ -232,7 +242,9 @@ class Oracle:
             self._wrong(f"{_named(row)} was skipped for one that never ran: {_named(blocker)}")
         elif blocker["finished_at"] and blocker["state"] in ENDED:
             if blocker["finished_at"] + A_LOOK < row["finished_at"]:
-                self._wrong(f"{_named(row)} was skipped after what blocked it had ended: {_named(blocker)}")
+                self._wrong(
+                    f"{_named(row)} was skipped after what blocked it had ended: {_named(blocker)}"
+                )
 
 
 def _named(row: dict[str, Any] | None) -> str:

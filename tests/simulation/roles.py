@@ -12,7 +12,8 @@ from sisy.heartbeat import Heartbeat
 from sisy.models import Process, Run, RunState
 from sisy.worker.claiming import claim
 from sisy.worker.lease import Lease
-from sisy.worker.recording import give_back, record
+from sisy.worker.handover import hand_over
+from sisy.worker.recording import record
 from tests.simulation.history import Execution
 from tests.simulation.players import Player
 
@@ -200,7 +201,9 @@ class SimulatedWorker(Role):
 
     def _look_for_requests(self) -> list[int]:
         runs = [execution.run for execution in self.in_hand]
-        asked = Run.objects.held(runs).exclude(cancel_asked_at=None) if runs else Run.objects.none()
+        asked = (
+            Run.objects.held(runs).exclude(cancel_asked_at=None) if runs else Run.objects.none()
+        )
         return list(asked.values_list("pk", flat=True))
 
     def _record(self) -> None:
@@ -265,7 +268,7 @@ class SimulatedWorker(Role):
         self._record()
         runs = [execution.run for execution in self.in_hand]
         if runs:
-            give_back("default", runs, "Its worker stopped; handed back.")
+            hand_over("default", runs, "Its worker stopped", clock.now("default"))
         self.lease.end()
 
     def _has_left(self, result: None) -> None:

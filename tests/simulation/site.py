@@ -164,7 +164,10 @@ class Site:
             for worker in self.workers:
                 if worker.is_able and worker.in_hand:
                     worker.wake(draw.uniform(0, 1))
-        for at, roles in ((agenda.heartbeat_at, self.heartbeats), (agenda.worker_at, self.workers)):
+        for at, roles in (
+            (agenda.heartbeat_at, self.heartbeats),
+            (agenda.worker_at, self.workers),
+        ):
             able = [role for role in roles if role.is_able]
             if at is not None and at <= moment and able:
                 several = draw.random() < AT_ONCE

@@ -165,7 +165,9 @@ class User:
 
         self._do(lambda: tasks.update(**columns), has_changed, story)
 
-    def _has_changed(self, story: Story, times: Times, begun: datetime, result: Any = None) -> None:
+    def _has_changed(
+        self, story: Story, times: Times, begun: datetime, result: Any = None
+    ) -> None:
         story.times = times
         story.changes(begun, self._world.now, None if story.is_paused else times)
 
@@ -240,7 +242,12 @@ class User:
             self.player.begin(deed, partial(then, self._world.now))
 
     def _has_done(
-        self, then: Callable[..., None], story: Story | None, begun: datetime, how: str, result: Any
+        self,
+        then: Callable[..., None],
+        story: Story | None,
+        begun: datetime,
+        how: str,
+        result: Any,
     ) -> None:
         if how == "done":
             then(begun, result)

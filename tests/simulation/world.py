@@ -58,7 +58,12 @@ class World:
 
     def at(self, moment: datetime, what: Callable[[], None]) -> None:
         """Let something happen at a moment; what happens at the same one is shuffled."""
-        entry = (max(moment - self.offset, self._elapsed), self.random.random(), next(self._numbers), what)
+        entry = (
+            max(moment - self.offset, self._elapsed),
+            self.random.random(),
+            next(self._numbers),
+            what,
+        )
         heapq.heappush(self._queue, entry)
 
     def after(self, seconds: float, what: Callable[[], None]) -> None:
@@ -142,4 +147,3 @@ class WorldClock:
 
 def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)
-
