@@ -1,6 +1,5 @@
 """The tasks of a simulated site: every zone of the design, and every policy."""
 
-from importlib.util import find_spec
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,8 +26,7 @@ ZONES = {
 }
 """Each with fixed times at which its clock is set, on days on which that happens."""
 
-OVERLAPS = tuple(Overlap) if find_spec("sisy.worker.settling") else (Overlap.SKIP, Overlap.ALLOW)
-"""The policies that are built, of the six."""
+OVERLAPS = tuple(Overlap)
 
 SCHEDULES = (
     "0 */12 * * *",

@@ -2,8 +2,6 @@
 
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib import import_module
-from importlib.util import find_spec
 from unittest import mock
 
 from django.db import connection
@@ -11,10 +9,7 @@ from django.db.models import F
 
 from sisy.heartbeat import planning
 from sisy.models import Run, Task, TaskState
-
-OVERLAP = import_module(
-    "sisy.worker.settling" if find_spec("sisy.worker.settling") else "sisy.worker.overlap"
-)
+from sisy.worker import settling
 
 
 @contextmanager
@@ -24,7 +19,7 @@ def no_lock_on_what_is_planned():
 
     def look_first(using, now, planned):
         seen = list(Task.objects.using(using).due(now)[: planning.CHUNK])
-        with mock.patch.object(planning, "_lock_due", lambda using, now: seen):
+        with mock.patch.object(planning, "_lock_due", return_value=seen):
             return plan_chunk(using, now, planned)
 
     with mock.patch.object(planning, "_plan_chunk", look_first):
@@ -87,18 +82,13 @@ def no_lock_on_what_overlaps():
     def unlocked(using, pks):
         return {task.pk: task for task in Task.objects.using(using).filter(pk__in=pks)}
 
-    name = "_lock_tasks" if hasattr(OVERLAP, "_lock_tasks") else "_locked"
-    with mock.patch.object(OVERLAP, name, unlocked):
+    with mock.patch.object(settling, "_lock_tasks", unlocked):
         yield
 
 
 @contextmanager
 def _nothing_seen_to_go_on():
-    if hasattr(OVERLAP, "_running"):
-        with mock.patch.object(OVERLAP, "_running", lambda *args: {}):
-            yield
-        return
-    live_runs = OVERLAP._live_runs
+    live_runs = settling._live_runs
 
     def waiting_runs(*args):
         live = live_runs(*args)
@@ -106,7 +96,7 @@ def _nothing_seen_to_go_on():
             one.going.clear()
         return live
 
-    with mock.patch.object(OVERLAP, "_live_runs", waiting_runs):
+    with mock.patch.object(settling, "_live_runs", waiting_runs):
         yield
 
 

@@ -1,26 +1,38 @@
 """Compares the ledger with what should have happened."""
 
-from bisect import bisect_left
 from collections import Counter
 from datetime import datetime, timedelta
-from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 from sisy.models import Missed, OnLost, Origin, Run, RunState, Task
 from sisy.models.timing import PUNCTUAL
 from tests.simulation.expected import due_moments
-from tests.simulation.history import CANCELLING, FORBIDDING, Era, Execution, History, Story
+from tests.simulation.history import CANCELLING, FORBIDDING, Execution, History, Story
 
 FUZZ = timedelta(seconds=0.1)  # readings of the clock around a change
 A_LOOK = timedelta(seconds=5)  # in which a pass surely sees what is due
-EDITS_ARE_RECORDED = find_spec("sisy.models.missing") is not None
-"""Whether what is overdue when a task is changed is recorded as missed, and not passed over."""
 ENDED = {RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT}
 LIVE = {RunState.WAITING, RunState.RUNNING}
-COLUMNS = (
-    "pk label origin state due_at due_until count planned_at ready_at started_at finished_at "
-    "attempt times_lost reason result blocked_by cancel_asked_at"
-).split()
+COLUMNS = [
+    "pk",
+    "label",
+    "origin",
+    "state",
+    "due_at",
+    "due_until",
+    "count",
+    "planned_at",
+    "ready_at",
+    "started_at",
+    "finished_at",
+    "attempt",
+    "times_lost",
+    "reason",
+    "result",
+    "blocked_by",
+    "cancel_asked_at",
+]
 
 
 class Oracle:
@@ -76,9 +88,8 @@ class Oracle:
                 if not len(surely) <= row["count"] <= len(inside):
                     self._wrong(f"{story.label}: a gap counts {row['count']}, not {len(inside)}")
                 if not inside or {row["due_at"], row["due_until"]} - set(inside):
-                    self._wrong(
-                        f"{story.label}: a gap that is none: {_named(row)} until {row['due_until']}"
-                    )
+                    gap = f"{_named(row)} until {row['due_until']}"
+                    self._wrong(f"{story.label}: a gap that is none: {gap}")
             else:
                 found[row["due_at"]] += 1
         for due, count in sorted(found.items()):
@@ -105,23 +116,11 @@ class Oracle:
                 allowed.add(due)
                 is_inside = era.settled + FUZZ < due
                 is_before = following is None or due < following.begun - FUZZ
-                if (
-                    is_inside
-                    and is_before
-                    and (EDITS_ARE_RECORDED or self._was_seen(due, following))
-                ):
+                if is_inside and is_before and True:
                     required.add(due)
         if story.at_once is not None and len(story.eras) == 1:
             required.add(story.at_once)
         return required, allowed
-
-    def _was_seen(self, due: datetime, following: Era | None) -> bool:
-        """Whether a heartbeat has looked after a due moment, and before the task was changed."""
-        if following is None:
-            return True
-        passes = self.history.passes
-        index = bisect_left(passes, (due + A_LOOK,))
-        return any(end < following.begun - FUZZ for _, end in passes[index : index + 10])
 
     def _missed_ones_are_dealt_with_by_policy(self, story: Story, rows: list[dict]) -> None:
         """Check each pass that found more than one due moment, or a late one."""
@@ -187,7 +186,7 @@ class Oracle:
             for row in rows
             if row["state"] in ENDED and row["started_at"]
         )
-        for (_, end, pk), (start, _, other) in zip(spans, spans[1:], strict=False):
+        for (_, end, pk), (start, _, other) in pairwise(spans):
             if start + FUZZ < end:
                 self._wrong(f"{story.label}: run {other} began before run {pk} had ended")
 
@@ -208,9 +207,12 @@ class Oracle:
                 self._wrong(f"{_named(row)} was cancelled, by nobody")
         elif state == RunState.SKIPPED:
             self._was_in_the_way(row, story)
-        if executions and state in (RunState.SKIPPED, RunState.MISSED):
-            if all(one.end != "handed back" for one in executions) and not row["attempt"]:
-                self._wrong(f"{_named(row)} was carried out")
+        self._was_carried_out_as_often_as_it_says(row, executions)
+
+    def _was_carried_out_as_often_as_it_says(self, row: dict, executions: list[Execution]) -> None:
+        never = row["state"] in (RunState.SKIPPED, RunState.MISSED) and not row["attempt"]
+        if executions and never and all(one.end != "handed back" for one in executions):
+            self._wrong(f"{_named(row)} was carried out")
         begun = sum(one.end != "handed back" for one in executions)
         if begun > row["attempt"]:
             self._wrong(
@@ -240,11 +242,12 @@ class Oracle:
                 self._wrong(f"{_named(row)} was skipped for an older one: {_named(blocker)}")
         elif not blocker["attempt"] and row["blocked_by"] not in self.history.executions:
             self._wrong(f"{_named(row)} was skipped for one that never ran: {_named(blocker)}")
-        elif blocker["finished_at"] and blocker["state"] in ENDED:
-            if blocker["finished_at"] + A_LOOK < row["finished_at"]:
-                self._wrong(
-                    f"{_named(row)} was skipped after what blocked it had ended: {_named(blocker)}"
-                )
+        elif (
+            blocker["state"] in ENDED
+            and blocker["finished_at"]
+            and blocker["finished_at"] + A_LOOK < row["finished_at"]
+        ):
+            self._wrong(f"{_named(row)} was skipped when that had ended: {_named(blocker)}")
 
 
 def _named(row: dict[str, Any] | None) -> str:

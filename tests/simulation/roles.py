@@ -11,8 +11,8 @@ from sisy.execution import Outcome
 from sisy.heartbeat import Heartbeat
 from sisy.models import Process, Run, RunState
 from sisy.worker.claiming import claim
-from sisy.worker.lease import Lease
 from sisy.worker.handover import hand_over
+from sisy.worker.lease import Lease
 from sisy.worker.recording import record
 from tests.simulation.history import Execution
 from tests.simulation.players import Player

@@ -21,6 +21,7 @@ from tests.simulation.user import User
 from tests.simulation.world import World, WorldClock, utc
 
 DAY = timedelta(days=1)
+NEW_YEAR = utc(cast.YEAR, 1, 1)
 READ_EVERY = 3 * DAY
 SETTINGS = {
     "SISY_HEARTBEAT_FREQUENCY": 3600,
@@ -35,7 +36,7 @@ class Plan:
 
     seed: int
     days: float
-    start: datetime = utc(cast.YEAR, 1, 1)
+    start: datetime = NEW_YEAR
     heartbeats: int = 3
     workers: int = 4
     harm_every: float = 8.0

@@ -45,8 +45,8 @@ class Site:
 
     They look each second, in truth. Here they look when there is something to see: what has fallen
     due, has become ready, has expired. What is seen and cannot be done yet is looked at again
-    after one second, two, four and so on, until something happens: what waits for the end of another
-    run is looked at again by whoever records that end.
+    after one second, two, four and so on, until something happens: what waits for the end of
+    another run is looked at again by whoever records that end.
     """
 
     def __init__(self, world: World, heartbeats: int, workers: int) -> None:

@@ -103,7 +103,7 @@ class World:
         return self._elapsed.timestamp()
 
     def host_clock_of(self, player: Player) -> None:
-        """Let the host's clock be what it is where ``player`` runs: wrong, which must not matter."""
+        """Let the host's clock be what it is where ``player`` runs: wrong."""
         self._host_clock.move_to(self.now + player.skew, tick=False)
 
     def connect(self):
