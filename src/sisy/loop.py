@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 from sisy.log import Outage, logger
 
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 5.0
+EACH_SECOND = 1.0
 
 
 class Loop:
@@ -80,6 +82,20 @@ class Loop:
             async with asyncio.timeout(max(0.0, seconds)):
                 await self._woken.wait()
         except TimeoutError:
+            return
+
+
+def until_it_works(what: str, step: Callable[[], None], errors: type[Exception]) -> None:
+    """Call ``step`` each second, in this thread, until it raises none of ``errors``."""
+    outage = Outage(what)
+    while True:
+        try:
+            step()
+        except errors as error:
+            outage.failed(error, "will try again until it works")
+            time.sleep(EACH_SECOND)
+        else:
+            outage.recovered()
             return
 
 

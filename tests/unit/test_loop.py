@@ -222,3 +222,19 @@ async def test_a_loop_whose_event_loop_has_ended_can_still_be_woken():
     await asyncio.to_thread(thread.join)
     loop.wake()
     loop.stop()
+
+
+def test_a_step_that_must_work_once_is_tried_again_and_told_of_once(monkeypatch, caplog):
+    monkeypatch.setattr(loop_module.time, "sleep", lambda seconds: None)
+    caplog.set_level("INFO", "sisy")
+    errors = [OSError("away"), OSError("still away")]
+
+    def step():
+        if errors:
+            raise errors.pop(0)
+
+    loop_module.until_it_works("the database", step, OSError)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the database failed (OSError: away); will try again until it works",
+        "the database is back after 2 failures",
+    ]

@@ -11,12 +11,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connections
+from django.db import OperationalError, connections
 from django.utils import autoreload
 
 from sisy import conf
 from sisy.execution import MakePool, ProcessPool, ThreadPool
 from sisy.heartbeat import Heartbeat
+from sisy.loop import until_it_works
 from sisy.models.validation import QUEUE_NAME
 from sisy.service import Service, exit_when_signalled, run_until_signalled
 from sisy.worker import Worker
@@ -46,9 +47,16 @@ class ServingCommand(BaseCommand):
         exit_when_signalled()  # nothing is in hand while the command gets ready
         super().run_from_argv(argv)
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def execute(self, *args: Any, **options: Any) -> str | None:
         if options["verbosity"] > 0:
             _write_log_lines()
+        return super().execute(*args, **options)
+
+    def check_migrations(self) -> None:
+        """Wait for a database that is not there yet, or restarts, instead of giving up."""
+        until_it_works("the database", super().check_migrations, OperationalError)
+
+    def handle(self, *args: Any, **options: Any) -> None:
         if options["reload"]:
             autoreload.run_with_reloader(self._serve_reloaded, **options)
         else:
