@@ -174,12 +174,12 @@ def _queues(text: str) -> tuple[str, ...]:
 
 def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
     """Return what reads a whole number of that range."""
-    wanted = f"{least} or more" if most is None else f"from {least} to {most}"
+    wanted = f", {least} or more," if most is None else f" from {least} to {most},"
 
     def read(text: str) -> int:
         if text.isascii() and text.isdigit() and least <= int(text) <= (most or int(text)):
             return int(text)
-        raise argparse.ArgumentTypeError(f"give a whole number {wanted}, not {text!r}")
+        raise argparse.ArgumentTypeError(f"give a whole number{wanted} not {text!r}")
 
     return read
 
