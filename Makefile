@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONWARNINGS = default
 
 .PHONY: help install format lint types imports migrations docs check test test-sqlite test-postgres \
-	test-mariadb chaos simulate tox demo bench bench-lateness bench-idle bench-fleet bench-schedules lock clean
+	test-mariadb chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules lock clean
 
 help:  ## show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -76,6 +76,9 @@ chaos: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## break a fleet 
 
 simulate: install  ## simulate a site in virtual time, and judge its ledger; SEED=7 DAYS=365
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(DAYS),--days $(DAYS))
+
+simulate-faults: install  ## take guards away, and see that the simulation finds it
+	SISY_TEST_FAULTS=1 $(BIN)/python -m pytest -n 2 tests/simulation/test_faults.py
 
 tox: install  ## run the tests on the oldest and the newest Python and Django; ENV=py313-django61 for one
 	$(BIN)/tox --skip-missing-interpreters=true $(if $(ENV),-e $(ENV))

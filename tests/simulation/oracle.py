@@ -198,8 +198,8 @@ class Oracle:
         elif state in ENDED:
             self._has_the_outcome_of_its_last_attempt(row, executions)
         elif state == RunState.LOST:
-            at_most_once = story is not None and story.on_lost == OnLost.FAIL
-            if not row["times_lost"] or not (at_most_once or row["times_lost"] > self._lost_limit):
+            may_end = story is None or story.is_over or story.on_lost == OnLost.FAIL
+            if not row["times_lost"] or not (may_end or row["times_lost"] > self._lost_limit):
                 self._wrong(f"{_named(row)} is lost, against the policy")
         elif state == RunState.CANCELLED:
             by_user = story is None or story.is_over or story.waiting_cancelled

@@ -173,7 +173,7 @@ class SimulatedWorker(Role):
         self.in_hand: list[Execution] = []
         self.ended: list[tuple[Execution, Outcome]] = []
         self._renew_at: datetime | None = None
-        self._is_stopping = False
+        self._is_stopping = self._is_leaving = False
         self._was_frozen_at: datetime | None = None
 
     def is_gone(self) -> None:
@@ -230,8 +230,8 @@ class SimulatedWorker(Role):
             self.site.ring()  # it is full, and more may wait
 
     def _is_over(self, execution: Execution, by_request: bool = False) -> None:
-        if execution not in self.in_hand:
-            return
+        if execution not in self.in_hand or self._is_leaving:
+            return  # what ends while its worker signs off is handed over, and done once more
         if not self.is_able:
             self.world.at(self.player.frozen_until, partial(self._is_over, execution, by_request))
             return
@@ -262,6 +262,7 @@ class SimulatedWorker(Role):
         if self.player.is_busy or not self.is_able:
             self.world.after(1, partial(self._leave_if_idle, lease))
         else:
+            self._is_leaving = True
             self.take(self._leave, self._has_left)
 
     def _leave(self) -> None:

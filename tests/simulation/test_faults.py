@@ -1,5 +1,7 @@
 """The simulation finds what it is there for: each guard is taken away once, on purpose."""
 
+import os
+
 import pytest
 
 from tests.simulation import faults
@@ -9,6 +11,10 @@ CROWDED = {"harm_every": 0.1, "deed_every": 0.05, "restless": 0.15, "is_crowded"
 
 
 SEEDS = range(1, 9)  # one of them is surely unlucky
+
+pytestmark = pytest.mark.skipif(
+    "SISY_TEST_FAULTS" not in os.environ, reason="takes minutes: make simulate-faults"
+)
 
 
 @pytest.fixture
