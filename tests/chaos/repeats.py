@@ -58,12 +58,15 @@ def _objection(evidence: Evidence, subject: Subject, before: Execution, after: E
     return ""
 
 
+A_MOMENT = 0.1  # seconds by which a function may begin later than its timeout
+
+
 def _has_failed(subject: Subject, call: Execution) -> bool:
     """Whether it raised, or was ended at its timeout, after which it may be tried again."""
     is_timed_out = (
         subject.timeout is not None
         and call.end is not None
-        and call.end - call.start >= subject.timeout
+        and call.end - call.start >= subject.timeout - A_MOMENT
     )
     return call.outcome == "raised" or (call.outcome == "cancelled" and is_timed_out)
 

@@ -191,6 +191,13 @@ class TestRepeats:
         assert flaws(self.again(raised, {}, subject=subject(max_attempts=2))) == set()
         assert flaws(self.again(raised, {})) == {Flaw.REPEATED}
 
+    def test_one_that_was_ended_at_its_timeout_has_failed_though_it_began_a_moment_late(self):
+        ended = {"outcome": "cancelled", "end": MOMENTS[2] + 0.499, "start": MOMENTS[2] + 0.001}
+        impatient = {"timeout": 0.5, "on_lost": "fail"}
+        given = self.again(ended, {}, subject=subject(max_attempts=2, **impatient))
+        assert flaws(given) == set()
+        assert flaws(self.again(ended, {}, subject=subject(**impatient))) == {Flaw.REPEATED}
+
     def test_no_run_fails_more_often_than_it_has_attempts(self):
         raised = {"outcome": "raised"}
         given = self.again(raised, raised, subject=subject(max_attempts=2))
