@@ -172,12 +172,12 @@ class SimulatedWorker(Role):
         self.in_hand: list[Execution] = []
         self.ended: list[tuple[Execution, Outcome]] = []
         self._renew_at: datetime | None = None
-        self._is_stopping = False
+        self._is_stopping = self._is_leaving = False
         self._was_frozen_at: datetime | None = None
 
     def is_gone(self) -> None:
         for execution in self.in_hand:
-            self.site.history.ends(execution, "cut")
+            self.site.history.ends(execution, "handed back" if self._is_leaving else "cut")
         self.in_hand, self.ended = [], []
 
     @property
@@ -259,6 +259,7 @@ class SimulatedWorker(Role):
         if self.player.is_busy or not self.is_able:
             self.world.after(1, partial(self._leave_if_idle, lease))
         else:
+            self._is_leaving = True
             self.take(self._leave, self._has_left)
 
     def _leave(self) -> None:
