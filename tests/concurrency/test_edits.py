@@ -162,6 +162,15 @@ def test_a_pause_in_the_middle_of_planning_anew_stands(now):
     assert (read(task).state, read(task).next_run) == (TaskState.PAUSED, None)
 
 
+def test_an_update_fires_for_nothing_before_it_by_a_tick_that_read_the_clock_earlier(now):
+    """A heartbeat was held up, or frozen, after it had read the clock."""
+    task = scheduled("0 * * * *")
+    now.moment = NOON + 10 * MINUTE + 30 * SECOND
+    updating(schedule="* * * * *")(task)
+    tick("default", NOON + 50 * SECOND)
+    assert read(task).next_run == NOON + 11 * MINUTE
+
+
 def test_a_resumed_task_is_planned_from_then_on_whatever_ticked_meanwhile(now):
     for n in range(1, 11):
         now.moment = NOON + n * MINUTE

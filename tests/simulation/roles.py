@@ -178,7 +178,7 @@ class SimulatedWorker(Role):
 
     def is_gone(self) -> None:
         for execution in self.in_hand:
-            self.site.history.ends(execution, "cut")
+            self.site.history.ends(execution, "handed back" if self._is_leaving else "cut")
         self.in_hand, self.ended = [], []
 
     @property

@@ -42,10 +42,14 @@ def _plan_anew(using: str, tasks: QuerySet[Task], now: datetime, from_change: bo
 
 
 def _start_anew(using: str, tasks: QuerySet[Task], now: datetime, from_change: bool) -> None:
-    """Start those of ``tasks`` that are still to be: another heartbeat may have done so."""
+    """Start those of ``tasks`` that are still to be: another heartbeat may have done so.
+
+    A change may lie after ``now``, if this heartbeat was held up since it read the clock: even
+    then, nothing before the change is planned.
+    """
     with transaction.atomic(using=using):
         starts = []
         for task in tasks.select_for_update(skip_locked=True):
             changed_at = task.planned_from if from_change else None
-            starts.append((task, activation.Start.of(task, min(changed_at or now, now))))
+            starts.append((task, activation.Start.of(task, changed_at or now)))
         activation.store_starts(using, starts)
