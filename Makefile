@@ -58,11 +58,12 @@ test-sqlite: install  ## run the tests on SQLite
 	$(BIN)/python -m pytest -n 2
 
 test-postgres: install  ## run the tests on a PostgreSQL and a Valkey that they bring along
-	$(BIN)/python -m tests.servers $(BIN)/python -m pytest -n 2 --ignore tests/unit --ignore tests/servers
+	$(BIN)/python -m tests.servers $(BIN)/python -m pytest -n 2 \
+		--ignore tests/unit --ignore tests/servers --ignore tests/simulation
 
 test-mariadb: $(VENV)/.mariadb  ## run the tests on a MariaDB (Debian's) and a Valkey that they start
 	$(BIN)/python -m tests.servers --mariadb $(BIN)/python -m pytest -n 2 \
-		--ignore tests/unit --ignore tests/servers
+		--ignore tests/unit --ignore tests/servers --ignore tests/simulation
 
 $(VENV)/.mariadb: $(VENV)/.installed
 	@$(BIN)/python -m tests.servers.mariadb

@@ -5,6 +5,7 @@ that is fired twice after a restart, a task that is gone before its last run, an
 lost with the worker that had read them.
 """
 
+import os
 import signal
 import sys
 from collections import Counter
@@ -28,6 +29,8 @@ ENDS = [
     pytest.param(signal.SIGKILL, OnLost.FAIL, id="killed, at most once"),
     pytest.param(signal.SIGTERM, OnLost.RERUN, id="told to end"),
 ]
+if "DATABASE_URL" in os.environ:
+    ENDS = ENDS[:1]  # the others differ in Sisy's own code, and not in what a database does
 GROUPS = [list(POINTS)[start : start + AT_ONCE] for start in range(0, len(POINTS), AT_ONCE)]
 
 

@@ -105,13 +105,25 @@ async def test_an_order_has_the_worker_look_what_is_wanted(monkeypatch, caplog):
     heard = []
     layer = MembersLayer([messages.cancel(5), {"type": "websocket.send"}])
     monkeypatch.setattr(ears.doorbell, "shared_layer", lambda: layer)
-    with pytest.raises(ConnectionError):
-        await listening(heard)._hear_orders()
+    worker = listening(heard)
+    for _ in range(3):
+        assert await worker._hear_orders() == 0
     assert heard == ["orders"]
     assert [record.getMessage() for record in caplog.records] == [
         "Dropped a message that is not Sisy's: {'type': 'websocket.send'}"
     ]
-    assert layer.members == []
+
+
+async def test_a_layer_that_was_away_is_joined_again(monkeypatch):
+    """It has forgotten its members, and may never say anything to this one."""
+    layer = MembersLayer([])
+    monkeypatch.setattr(ears.doorbell, "shared_layer", lambda: layer)
+    worker = listening([])
+    await worker._hear_orders()
+    with pytest.raises(ConnectionError):
+        await worker._hear_orders()
+    await worker._hear_orders()
+    assert layer.members == ["specific.channel"] * 2
 
 
 class MembersLayer:
@@ -127,9 +139,6 @@ class MembersLayer:
     async def group_add(self, group, channel):
         assert group == "sisy.workers"
         self.members.append(channel)
-
-    async def group_discard(self, group, channel):
-        self.members.remove(channel)
 
     async def receive(self, channel):
         if not self.letters:

@@ -27,6 +27,7 @@ class Ears:
         self._queues = tuple(queues)
         self._wake = wake
         self._obey = obey
+        self._address: str | None = None  # its own, as a member of the group of workers
         self._listening: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
@@ -61,21 +62,25 @@ class Ears:
         return 0.0
 
     async def _hear_orders(self) -> float:
+        """Join the group of workers, or hear what is said to it."""
         layer = doorbell.shared_layer()
         if layer is None:
             return 60.0
-        channel = await layer.new_channel()
-        await layer.group_add(messages.WORKERS, channel)
+        if self._address is None:
+            self._address = await layer.new_channel()
+            await layer.group_add(messages.WORKERS, self._address)
+            return 0.0
         try:
             async with asyncio.timeout(STAYS_MEMBER):
-                while True:
-                    message = await layer.receive(channel)
-                    if messages.is_control(message):
-                        self._obey()
-                    else:
-                        logger.warning("Dropped a message that is not Sisy's: %.200r", message)
+                message = await layer.receive(self._address)
         except TimeoutError:
+            self._address = None
             return 0.0
-        finally:
-            with suppress(Exception):
-                await layer.group_discard(messages.WORKERS, channel)
+        except Exception:
+            self._address = None
+            raise
+        if messages.is_control(message):
+            self._obey()
+        else:
+            logger.warning("Dropped a message that is not Sisy's: %.200r", message)
+        return 0.0
