@@ -67,8 +67,10 @@ class Ears:
         if layer is None:
             return 60.0
         if self._address is None:
-            self._address = await layer.new_channel()
-            await layer.group_add(messages.WORKERS, self._address)
+            address = await layer.new_channel()
+            async with asyncio.timeout(doorbell.PATIENCE):
+                await layer.group_add(messages.WORKERS, address)
+            self._address = address
             return 0.0
         try:
             async with asyncio.timeout(STAYS_MEMBER):
