@@ -13,6 +13,10 @@ from tests.app.models import Execution
 from tests.processes.process import wait_until
 from tests.processes.site import Site
 
+LEFT_OPEN = [
+    "unclosed database in <sqlite3.Connection",
+    "Enable tracemalloc",
+]  # by a thread that goes on
 SIGNED_ON = Process.objects.filter(role=Role.WORKER)
 
 
@@ -70,6 +74,7 @@ def test_term_lets_the_runs_of_all_children_end(site):
 
 
 def test_a_second_signal_hurries_the_children(site):
+    site.accepted += LEFT_OPEN
     parent = supervised(site, 2, "--grace", "600")
     run, _ = in_hand(seconds=600)
     parent.send(signal.SIGTERM)
