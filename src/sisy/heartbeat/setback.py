@@ -17,6 +17,7 @@ from sisy.exceptions import ScheduleError
 from sisy.heartbeat.broken import carefully
 from sisy.log import logger
 from sisy.models import Run, Task, TaskState, activation
+from sisy.models.run_queries import RunQuerySet
 from sisy.models.timing import PUNCTUAL, Timing
 
 CORRECTION = timedelta(hours=3)
@@ -139,7 +140,6 @@ def _hasten(using: str, now: datetime) -> int:
     return hastened
 
 
-def _make_ready(using: str, runs: QuerySet[Run], moment: datetime) -> int:
+def _make_ready(using: str, runs: RunQuerySet, moment: datetime) -> int:
     with transaction.atomic(using=using):
-        pks = list(runs.order_by("pk").select_for_update().values_list("pk", flat=True))
-        return Run.objects.using(using).filter(pk__in=pks).update(ready_at=moment)
+        return Run.objects.using(using).filter(pk__in=runs.lock()).update(ready_at=moment)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.db.models import Min, Q
 
+from sisy.models import locking
 from sisy.models.choices import LIVE_STATES, Origin, Overlap, RunState, TaskState
 from sisy.models.run import Run
 from sisy.models.submission import submit
@@ -75,7 +76,7 @@ def backfill(
     """
     with transaction.atomic(using=using):
         # Locked, so that of two backfills of the same range one finds what the other submitted.
-        list(type(task).objects.using(using).select_for_update().filter(pk=task.pk))
+        locking.lock(type(task).objects.using(using).filter(pk=task.pk))
         moments = to_backfill(task, start, end, using, now, again)
         runs = [
             Run.of(task, now=now, origin=Origin.BACKFILL, stands_for=moment) for moment in moments

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import clock
 from sisy.callables import Target, target_of
-from sisy.models import activation, timing, validation
+from sisy.models import activation, locking, timing, validation
 from sisy.models.changes import TracksChanges
 from sisy.models.choices import Origin, Overlap, TaskState
 from sisy.models.columns import (
@@ -233,16 +233,15 @@ class Task(TaskVerbs, TracksChanges, TaskColumns):
         if not changed:
             return
         validation.check(self, changed)
-        now = clock.now(using)
         with transaction.atomic(using=using):
-            if changed & timing.FIELDS:
-                this = Task.objects.using(using).filter(pk=self.pk)
-                record_overdue(using, this, now, CHANGED)
+            if is_timed := bool(changed & timing.FIELDS):
+                now = clock.now(using)
+                record_overdue(using, Task.objects.using(using).filter(pk=self.pk), now, CHANGED)
             super().save(force_update=force_update, using=using, update_fields=changed)
-            if changed & timing.FIELDS:
+            if is_timed:
                 activation.plan_anew(self, using, now)
             elif "iterations" in changed:
-                activation.recount(self, using, now)
+                activation.recount(self, using, clock.now(using))
             if changed & TARGET_FIELDS:
                 self.target_error = ""  # the new target was checked above
                 Task.objects.using(using).filter(pk=self.pk).update(target_error="")
@@ -278,7 +277,7 @@ class Task(TaskVerbs, TracksChanges, TaskColumns):
         with transaction.atomic(using=using):
             # Locked first: a heartbeat that plans it just now must not add a run after this.
             this = Task.objects.using(using).filter(pk=self.pk)
-            list(this.select_for_update())
+            locking.lock(this)
             record_overdue(using, this, clock.now(using), DELETED)
             Run.objects.using(using).live().filter(task=self.pk).lock()
             runs = Run.objects.using(using).filter(task=self.pk)

@@ -8,6 +8,7 @@ from django.db.models import F
 
 from sisy.models import OnLost, Run, RunState
 from sisy.models.losing import settle_lost
+from sisy.models.task_queries import DELETED
 
 TIME_TO_GO = timedelta(seconds=5)
 """What a worker that has signed off needs to be gone, with the threads that it cannot end."""
@@ -48,6 +49,6 @@ def _give_back(
         ready_at=ready_at,
         reason=reason,
     )
-    given.without_task().cancel_waiting("The task was deleted.", now)
+    given.without_task().cancel_waiting(DELETED, now)
     given.exclude(cancel_asked_at=None).cancel_waiting(F("cancel_reason"), now)
     return count
