@@ -1,7 +1,6 @@
 """Wins waiting runs for a worker; each run has one winner."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import transaction
@@ -9,7 +8,8 @@ from django.db.models import F
 
 from sisy.exceptions import LeaseLost
 from sisy.models import Process, Queue, Run, RunState
-from sisy.worker.settling import settle
+from sisy.models.task_queries import DELETED
+from sisy.worker.settling import Settled, settle
 
 MANY = 200
 MOST_BATCHES = 50
@@ -31,19 +31,20 @@ def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> 
     blocked: set[int | None] = set()
     contended: set[int | None] = set()
     for size in (limit, *[MANY] * MOST_BATCHES):
-        batch = _claim_batch(holder, queues, limit - len(won), size, blocked | contended, now)
+        left_out = blocked | contended
+        batch, is_last = _claim_batch(holder, queues, limit - len(won), size, left_out, now)
         won += batch.starting
         blocked |= batch.blocked
         contended |= batch.contended
-        if batch.is_last or len(won) == limit:
+        if is_last or len(won) == limit:
             break
     for _ in range(TRIES):
         if not contended or len(won) == limit:
             break
-        batch = _claim_batch(holder, queues, limit - len(won), limit, blocked, now)
+        batch, _ = _claim_batch(holder, queues, limit - len(won), limit, blocked, now)
         won += batch.starting
         blocked |= batch.blocked
-        contended = set(batch.contended)
+        contended = batch.contended
     return won
 
 
@@ -53,16 +54,6 @@ def _open(using: str, queues: Sequence[str]) -> list[str]:
     return [queue for queue in queues if queue not in paused]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Batch:
-    """What came of some runs at the head of the queues; no others wait behind the last one."""
-
-    starting: list[Run] = field(default_factory=list)
-    blocked: frozenset[int] = frozenset()
-    contended: frozenset[int | None] = frozenset()
-    is_last: bool = True
-
-
 def _claim_batch(
     holder: Process,
     queues: Sequence[str],
@@ -70,22 +61,18 @@ def _claim_batch(
     size: int,
     blocked: Collection[int | None],
     now: datetime,
-) -> _Batch:
+) -> tuple[Settled, bool]:
+    """Return what came of some runs at the head of the queues, and whether they were the last."""
     using = holder._state.db or "default"
     with transaction.atomic(using=using):
         pks = _lock(using, queues, size, blocked, now)
         if not pks:
-            return _Batch()
+            return Settled(), True
         _lock_holder(using, holder, now)
         runs = _of_tasks_that_exist(using, pks[:size], now)
         settled = settle(using, runs, queues, free, now)
         _start(using, settled.starting, holder, now)
-    return _Batch(
-        starting=settled.starting,
-        blocked=frozenset(settled.blocked),
-        contended=frozenset(settled.contended),
-        is_last=len(pks) < size,
-    )
+    return settled, len(pks) < size
 
 
 def _lock(
@@ -110,7 +97,7 @@ def _of_tasks_that_exist(using: str, pks: Sequence[int], now: datetime) -> list[
     runs = Run.objects.using(using).select_related("task").in_bulk(pks)
     if any(run.task_id is None for run in runs.values()):
         orphans = Run.objects.using(using).filter(pk__in=pks).without_task()
-        orphans.cancel_waiting("The task was deleted.", now)
+        orphans.cancel_waiting(DELETED, now)
     return [runs[pk] for pk in pks if pk in runs and runs[pk].task is not None]
 
 

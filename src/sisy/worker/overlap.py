@@ -72,8 +72,10 @@ def decide(
     if not going and rest:
         verdict.starting = rest.pop(0)
         going = [Going.of(verdict.starting, now)]
-    patient = [run for run in rest if _takes_its_turn(run, going[0], now)]
-    others = [run for run in rest if run not in patient]
+    patient: list[Run] = []
+    others: list[Run] = []
+    for run in rest:
+        (patient if _takes_its_turn(run, going[0], now) else others).append(run)
     verdict.waiting = bool(patient)
     blocker = going[0].pk if going else 0
     still_going = f"Run {blocker} of the task was still going"
@@ -94,7 +96,7 @@ def decide(
             older = [run for run in others if run is not newest]
             verdict.skip(older, newest.pk, f"Run {newest.pk} of the task, a newer one, waited.")
             verdict.waiting = True
-            if newest not in patient:
+            if newest is others[-1]:
                 verdict.ending, verdict.successor = [run.pk for run in going], newest.pk
         case _:
             verdict.skip(others, blocker, f"{still_going}.")

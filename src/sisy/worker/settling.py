@@ -107,9 +107,10 @@ def _verdict(task: Task, live: _Live, now: datetime) -> Verdict:
 def _lock_waiting(using: str, verdicts: Iterable[Verdict], locked: Collection[int]) -> set[int]:
     """Lock what is decided upon and still waits, but for what another worker has locked."""
     decided = {run.pk for verdict in verdicts for run in verdict.decided()}
-    if not decided - set(locked):
+    further = decided.difference(locked)
+    if not further:
         return set()
-    waiting = Run.objects.using(using).waiting().filter(pk__in=decided.difference(locked))
+    waiting = Run.objects.using(using).waiting().filter(pk__in=further)
     return set(
         waiting.order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True)
     )
