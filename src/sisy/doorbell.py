@@ -78,11 +78,15 @@ async def broadcast(group: str, message: Mapping[str, Any]) -> None:
     layer = get_channel_layer()
     if layer is None:
         return
-    letter = partial(layer.group_send, group, dict(message))
     if isinstance(layer, InMemoryChannelLayer):
-        await letter()  # it wakes none but listeners of the loop in which it is called
+        # It wakes none but listeners of the loop in which it is called.
+        await layer.group_send(group, dict(message))
     else:
-        _postman.deliver(letter, group)
+        _post(layer, group, message)
+
+
+def _post(layer: BaseChannelLayer, group: str, message: Mapping[str, Any]) -> None:
+    _postman.deliver(partial(layer.group_send, group, dict(message)), group)
 
 
 def on_runs_waiting(*, runs: list[Run], **kwargs: Any) -> None:
@@ -96,8 +100,7 @@ def on_cancel_asked(*, pks: list[int], **kwargs: Any) -> None:
         obey()
     layer = shared_layer()
     if layer is not None:
-        letter = partial(layer.group_send, messages.WORKERS, dict(messages.cancel(pks[0])))
-        _postman.deliver(letter, messages.WORKERS)
+        _post(layer, messages.WORKERS, messages.cancel(pks[0]))
 
 
 class Postman:

@@ -1,8 +1,17 @@
 """How what happened is written down."""
 
 import logging
+import signal
 
 logger = logging.getLogger("sisy")
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, such as SIGKILL; of one that has none, its number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class Outage:

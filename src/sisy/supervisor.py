@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from django.db import connections, router
 
 from sisy import clock, conf
 from sisy.lifeline import HURRY, STOP, VARIABLE
-from sisy.log import logger
+from sisy.log import logger, signal_name
 from sisy.models import Process, Task
 from sisy.threads import DatabaseThread
 
@@ -183,12 +182,7 @@ def _store_end(using: str, pks: Sequence[int], how: str) -> None:
 
 def _description(code: int) -> str:
     """Say how a process ended, after "was"."""
-    if code >= 0:
-        return f"ended by exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"
+    return f"ended by exit code {code}" if code >= 0 else f"killed by {signal_name(-code)}"
 
 
 def _delay(short_lives: int) -> float:

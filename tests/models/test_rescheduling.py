@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from sisy import clock
-from sisy.heartbeat import replanning, tick
+from sisy.heartbeat import broken, replanning, tick
 from sisy.models import Run, Task, TaskState, task_with_callable
 from tests.app import jobs
 from tests.conftest import SettableClock
@@ -151,7 +151,7 @@ def test_raw_sql_is_found_by_the_audit_once(column, value, next_run):
 def test_an_update_of_many_tasks_loses_no_occurrence():
     tasks = [
         task_with_callable(jobs.noop, label=f"task {n}", schedule="0 0 1 1 *", timezone="UTC")
-        for n in range(replanning.CHUNK + 1)
+        for n in range(broken.CHUNK + 1)
     ]
     Task.objects.bulk_create(tasks)
     Task.objects.update(schedule="1 12 5 5 *")

@@ -16,6 +16,7 @@ from sisy.execution import outcome
 from sisy.execution.going import Going
 from sisy.execution.orders import Cancel, CarryOut, Done, Leave
 from sisy.execution.outcome import Outcome
+from sisy.log import signal_name
 
 TIME_TO_BEGIN = 60.0  # seconds
 TIME_TO_GIVE_IN = 1.0  # seconds that a function has to end by itself once its time is up
@@ -132,7 +133,7 @@ class Handle:
         bootstrap.kill_group(self.pid)  # what its function has started would go on
         code = self._exit_code() or 0
         if code < 0:
-            return f"Its process was killed by {_name_of(-code)}"
+            return f"Its process was killed by {signal_name(-code)}"
         return f"Its process ended with exit code {code}"
 
     def _exit_code(self) -> int | None:
@@ -231,10 +232,3 @@ def _start(process: Any) -> None:
             children.discard(process)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _name_of(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

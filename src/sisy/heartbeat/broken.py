@@ -1,12 +1,15 @@
 """Sets tasks aside that cannot be planned, so that they stop no others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from django.db import InterfaceError, OperationalError
 
 from sisy.log import logger
 from sisy.models import Task, TaskState
+
+CHUNK = 500
 
 T = TypeVar("T")
 
@@ -25,6 +28,26 @@ def carefully(using: str, pk: int, step: Callable[[], T]) -> T | None:
         logger.exception("Task %s cannot be planned and is set aside", pk)
         set_aside(using, pk, f"It cannot be planned: {error}")
         return None
+
+
+def in_chunks(using: str, pks: Sequence[int], step: Callable[[Sequence[int]], int]) -> int:
+    """Return the sum of what ``step`` returns for chunks of tasks.
+
+    A chunk that fails is taken task by task: one of them may not even be readable.
+
+    Raises:
+        OperationalError, InterfaceError: as for `carefully`.
+    """
+    total = 0
+    for start in range(0, len(pks), CHUNK):
+        chunk = pks[start : start + CHUNK]
+        try:
+            total += step(chunk)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # noqa: BLE001 - one bad row must not stop the others
+            total += sum(carefully(using, pk, partial(step, [pk])) or 0 for pk in chunk)
+    return total
 
 
 def set_aside(using: str, pk: int, reason: str) -> None:

@@ -1,15 +1,12 @@
 """Computes anew when tasks are due whose timing was changed behind `Task.save`."""
 
 from datetime import datetime
-from functools import partial
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 
-from sisy.heartbeat.broken import carefully
+from sisy.heartbeat.broken import in_chunks
 from sisy.models import Task, activation
-
-CHUNK = 500
 
 
 def compute_unplanned(using: str, now: datetime) -> int:
@@ -28,20 +25,13 @@ def audit(using: str, now: datetime, first_pk: int, last_pk: int) -> int:
 
 def _plan_anew(using: str, tasks: QuerySet[Task], now: datetime, from_change: bool) -> int:
     pks = list(tasks.values_list("pk", flat=True))
-    for start in range(0, len(pks), CHUNK):
-        chunk = pks[start : start + CHUNK]
-        try:
-            _start_anew(using, tasks.filter(pk__in=chunk), now, from_change)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:  # noqa: BLE001 - one of them cannot even be read
-            for pk in chunk:
-                one = tasks.filter(pk=pk)
-                carefully(using, pk, partial(_start_anew, using, one, now, from_change))
+    in_chunks(
+        using, pks, lambda chunk: _start_anew(using, tasks.filter(pk__in=chunk), now, from_change)
+    )
     return len(pks)
 
 
-def _start_anew(using: str, tasks: QuerySet[Task], now: datetime, from_change: bool) -> None:
+def _start_anew(using: str, tasks: QuerySet[Task], now: datetime, from_change: bool) -> int:
     """Start those of ``tasks`` that are still to be: another heartbeat may have done so.
 
     A change may lie after ``now``, if this heartbeat was held up since it read the clock: even
@@ -53,3 +43,4 @@ def _start_anew(using: str, tasks: QuerySet[Task], now: datetime, from_change: b
             changed_at = task.planned_from if from_change else None
             starts.append((task, activation.Start.of(task, changed_at or now)))
         activation.store_starts(using, starts)
+    return len(starts)

@@ -7,21 +7,19 @@ A larger step corrects a wrong clock: all go on by the new time.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import F, Max, Q, QuerySet, Value
 from django.db.models.functions import Concat, Left, Trim
 
 from sisy.exceptions import ScheduleError
-from sisy.heartbeat.broken import carefully
+from sisy.heartbeat.broken import in_chunks
 from sisy.log import logger
 from sisy.models import Run, Task, TaskState, activation
 from sisy.models.run_queries import RunQuerySet
 from sisy.models.timing import PUNCTUAL, Timing
 
 CORRECTION = timedelta(hours=3)
-CHUNK = 500
 BATCH = 1000
 
 SET_BACK = "The clock was set back after it."
@@ -66,18 +64,7 @@ def _restart(using: str, now: datetime, everything: bool) -> int:
     """
     tasks = _left_ahead(using, now).order_by("mark", "planned_from")
     pks = list(tasks.values_list("pk", flat=True))
-    count = 0
-    for start in range(0, len(pks), CHUNK):
-        chunk = pks[start : start + CHUNK]
-        try:
-            count += _restart_these(using, chunk, now, everything)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:  # noqa: BLE001 - one of them cannot even be read
-            for pk in chunk:
-                step = partial(_restart_these, using, [pk], now, everything)
-                count += carefully(using, pk, step) or 0
-    return count
+    return in_chunks(using, pks, lambda chunk: _restart_these(using, chunk, now, everything))
 
 
 def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bool) -> int:

@@ -1,5 +1,7 @@
 """The attempts of a run that did not end it: why it was carried out once more."""
 
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -35,3 +37,8 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}: {self.state}"
+
+    @classmethod
+    def of(cls, run: Run, **columns: Any) -> "Attempt":
+        """Return an unsaved record of the attempt that ``run`` is on."""
+        return cls(run=run, number=run.attempt, worker=run.worker, **columns)

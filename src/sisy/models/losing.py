@@ -50,12 +50,10 @@ def _wait_again(using: str, runs: Sequence[Run], reason: str, now: datetime) -> 
     """
     Attempt.objects.using(using).bulk_create(
         [
-            Attempt(
-                run=run,
-                number=run.attempt,
+            Attempt.of(
+                run,
                 state=RunState.LOST,
                 reason=_joined(reason),
-                worker=run.worker,
                 started_at=run.started_at,
                 finished_at=now,
             )

@@ -87,16 +87,14 @@ def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
     """Let a run wait for its next attempt, and keep how this one ended."""
     delay = retry_delay(run)
     again = f"attempt {run.attempt} ended with {outcome.reason}; the next one starts in {delay}"
-    Attempt.objects.using(using).create(
-        run=run,
-        number=run.attempt,
+    Attempt.of(
+        run,
         state=outcome.state,
         reason=outcome.reason,
         error=outcome.error,
-        worker=run.worker,
         started_at=outcome.started_at,
         finished_at=outcome.finished_at,
-    )
+    ).save(using=using, force_insert=True)
     Run.objects.using(using).filter(pk=run.pk).update(
         state=RunState.WAITING,
         holder=None,
