@@ -9,10 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+from tests.servers.database import DatabaseServer
 
 PACKAGES = {
     "mariadbd": "mariadb-server-core",
@@ -32,25 +32,14 @@ def missing_packages() -> list[str]:
     return list(dict.fromkeys(missing))
 
 
-class MariaDBServer:
-    """Starts, stops and kills one server; ``url`` is what DATABASE_URL takes.
+class MariaDBServer(DatabaseServer):
+    """MariaDB."""
 
-    Args:
-        fsync: whether it survives a power cut; benchmarks must say True.
-    """
+    prefix, gentle, patience = "sisymy", signal.SIGTERM, 60
 
     def __init__(self, *, fsync: bool = False) -> None:
-        self._fsync = fsync
-        self._folder = Path(tempfile.mkdtemp(prefix="sisymy", dir="/tmp"))
+        super().__init__(fsync=fsync)
         self._socket = self._folder / "socket"
-        self._user = "nobody" if os.getuid() == 0 else None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._folder.chmod(0o755)
-        self._data = self._folder / "data"
-        self._data.mkdir(mode=0o700)
-        if self._user:
-            shutil.chown(self._folder, self._user)
-            shutil.chown(self._data, self._user)
 
     @property
     def url(self) -> str:
@@ -63,8 +52,8 @@ class MariaDBServer:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.stop(signal.SIGKILL)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.crash()
+        self._clear_away()
 
     def start(self) -> None:
         """Start it, and return when it answers."""
@@ -82,27 +71,15 @@ class MariaDBServer:
                 "--innodb-flush-method=nosync",
                 "--innodb-file-per-table=0",
             ]
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [_program("mariadbd"), *self._common(), *options],
-                stdout=log,
-                stderr=log,
-                user=self._user,
-                cwd=self._folder,
-            )
-        deadline = time.monotonic() + 60
+        self._launch(_program("mariadbd"), *self._common(), *options)
+        deadline = time.monotonic() + self.patience
         while not self._answers():
             if time.monotonic() > deadline or self._process.poll() is not None:
-                raise RuntimeError((self._folder / "log").read_text())
+                raise RuntimeError(self._log)
             time.sleep(0.05)
 
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """Stop it; TERM ends connections in good order, KILL as a crash would."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(number)
-            self._process.wait(60)
-
     def crash(self) -> None:
+        """End it as a crash would."""
         self.stop(signal.SIGKILL)
 
     def _answers(self) -> bool:
@@ -110,18 +87,8 @@ class MariaDBServer:
         return subprocess.run(asking, capture_output=True).returncode == 0
 
     def _install(self) -> None:
-        subprocess.run(
-            [
-                _program("mariadb-install-db"),
-                *self._common(),
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-            ],
-            user=self._user,
-            check=True,
-            cwd=self._folder,
-            stdout=subprocess.DEVNULL,
-        )
+        options = ("--auth-root-authentication-method=normal", "--skip-test-db")
+        self._run(_program("mariadb-install-db"), *self._common(), *options)
 
     def _common(self) -> list[str]:
         return ["--no-defaults", f"--datadir={self._data}", f"--tmpdir={self._folder}"]

