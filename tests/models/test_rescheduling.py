@@ -271,3 +271,37 @@ def test_a_task_that_is_due_at_once_still_is_if_it_is_changed_before_a_heartbeat
         change_by_save(read(task))
         tick("default", NOON + MINUTE)
     assert [run.state for run in Run.objects.all()] == ["waiting"]
+
+
+@pytest.mark.parametrize("change", [change_by_save, change_by_update, Task.pause])
+def test_a_change_leaves_what_was_due_at_once_and_records_what_its_schedule_left(change):
+    task = saved("*/20 * * * *", wait_for_schedule=False)
+    with clock_at(NOON + HOUR):
+        change(read(task))
+        Task.resume(read(task))
+        tick("default", NOON + HOUR)
+    runs = Run.objects.order_by("due_at").values_list("due_at", "due_until", "state", "count")
+    assert list(runs) == [
+        (NOON + 20 * MINUTE, NOON + 40 * MINUTE, "missed", 2),
+        (NOON + HOUR, None, "waiting", 1),
+    ]
+
+
+@pytest.mark.parametrize("delete", [Task.delete, lambda task: Task.objects.all().delete()])
+def test_a_deletion_records_what_was_due_at_once(delete):
+    task = saved("*/20 * * * *", wait_for_schedule=False)
+    with clock_at(NOON + MINUTE):
+        delete(read(task))
+    [row] = Run.objects.all()
+    assert (row.state, row.count, row.due_at) == ("missed", 1, NOON)
+
+
+def test_what_is_due_at_once_stays_so_if_its_schedule_could_not_be_read():
+    task = saved("*/20 * * * *", wait_for_schedule=False)
+    Task._base_manager.filter(pk=task.pk).update(timezone="Mars/Olympus")
+    task = read(task)
+    task.timezone = "UTC"
+    with clock_at(NOON + HOUR):
+        task.save()
+        tick("default", NOON + HOUR)
+    assert [(run.due_at, run.state) for run in Run.objects.all()] == [(NOON + HOUR, "waiting")]

@@ -1,7 +1,7 @@
 """Rows for occurrences that are not run: one for all of a gap, with the reason."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from django.db.models import Q, QuerySet
 
@@ -9,7 +9,7 @@ from sisy.exceptions import ScheduleError
 from sisy.models import locking
 from sisy.models.choices import RunState, TaskState
 from sisy.models.run import Run
-from sisy.models.timing import Timing, first_due
+from sisy.models.timing import RESOLUTION, Timing, first_due
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -31,32 +31,49 @@ def missed_row(
     )
 
 
-def record_overdue(using: str, tasks: "QuerySet[Task]", now: datetime, reason: str) -> None:
+def record_overdue(
+    using: str, tasks: "QuerySet[Task]", now: datetime, reason: str, *, for_good: bool = False
+) -> None:
     """Record what has fallen due of ``tasks`` and was not planned, since it never will be.
 
-    Call it in the transaction that takes their next occurrence from them.
+    Call it in the transaction that takes their next occurrence from them. What a task owes as soon
+    as it is active, it still owes after that, unless its end is ``for_good``.
     """
     may_be_overdue = Q(next_run__lte=now) | Q(next_run=None)  # of the latter, it is to be computed
     active = tasks.filter(may_be_overdue, state=TaskState.ACTIVE).values("pk")
     stored = tasks.model._base_manager.using(using)
-    found = stored.filter(pk__in=locking.lock(stored.filter(pk__in=active)))
-    rows = [row for task in found if (row := _overdue_row(task, now, reason)) is not None]
+    rows = []
+    for task in stored.filter(pk__in=locking.lock(stored.filter(pk__in=active))):
+        still_owes = task.is_due_at_once and not for_good
+        row = _overdue_row(task, now, reason, still_owes)
+        if row is not None:
+            rows.append(row)
+            if not still_owes:
+                stored.filter(pk=task.pk).update(mark=row.due_until)
     Run.objects.using(using).bulk_create(rows, ignore_conflicts=True)
-    for row in rows:
-        stored.filter(pk=cast("int", row.task_id)).update(mark=row.due_until)
 
 
-def _overdue_row(task: "Task", now: datetime, reason: str) -> Run | None:
-    if task.mark is None and not task.wait_for_schedule:
-        return None  # it is due at once whenever it is planned anew: nothing is lost
+def _overdue_row(task: "Task", now: datetime, reason: str, still_owes: bool) -> Run | None:
+    """Return a row for what is overdue; without the first one if the task still owes that."""
     try:
-        first = task.next_run or first_due(task, min(task.planned_from or now, now))
-        if first is None or first > now:
-            return None
-        timing = Timing.of(task)
-        last = max(first, timing.last_until(now) or first)
-        count = 1 + timing.schedule.count_between(first, last)
+        overdue = _overdue(task, now, still_owes)
     except ScheduleError:
-        # Nobody can tell what it would have been due after that.
-        return task.next_run and missed_row(task, task.next_run, task.next_run, 1, reason, now)
-    return missed_row(task, first, last, count, reason, now)
+        # Nobody can tell what it would have been due after the first one.
+        first = None if still_owes else task.next_run
+        overdue = first and (first, first, 1)
+    return overdue and missed_row(task, *overdue, reason, now)
+
+
+def _overdue(
+    task: "Task", now: datetime, still_owes: bool
+) -> tuple[datetime, datetime, int] | None:
+    """Return the first, the last and the number of the occurrences that are overdue, if any."""
+    timing = Timing.of(task)
+    first = task.next_run or first_due(task, min(task.planned_from or now, now))
+    until = now
+    if still_owes and first is not None:
+        first, until = timing.next_after(first), now - RESOLUTION
+    if first is None or first > until:
+        return None
+    last = max(first, timing.last_until(until) or first)
+    return first, last, 1 + timing.schedule.count_between(first, last)

@@ -164,6 +164,11 @@ class Task(TaskVerbs, TracksChanges, TaskColumns):
         return self.iterations is not None and self.runs_planned >= self.iterations
 
     @property
+    def is_due_at_once(self) -> bool:
+        """Whether its first occurrence, not yet planned, waits for no schedule."""
+        return self.mark is None and not self.wait_for_schedule
+
+    @property
     def target(self) -> Target:
         """What the task calls."""
         return Target(path=self.target_path, pk=self.target_pk)
@@ -278,7 +283,7 @@ class Task(TaskVerbs, TracksChanges, TaskColumns):
             # Locked first: a heartbeat that plans it just now must not add a run after this.
             this = Task.objects.using(using).filter(pk=self.pk)
             locking.lock(this)
-            record_overdue(using, this, clock.now(using), DELETED)
+            record_overdue(using, this, clock.now(using), DELETED, for_good=True)
             Run.objects.using(using).live().filter(task=self.pk).lock()
             runs = Run.objects.using(using).filter(task=self.pk)
             runs.cancel_waiting(DELETED, clock.now(using))

@@ -71,7 +71,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
             # Locked first: a heartbeat that plans one just now must not add a run after this.
             pks = locking.lock(self)
             chosen = self.model._base_manager.using(using).filter(pk__in=pks)
-            record_overdue(using, chosen, clock.now(using), DELETED)
+            record_overdue(using, chosen, clock.now(using), DELETED, for_good=True)
             for start in range(0, len(pks), BATCH):
                 runs = Run.objects.using(using).filter(task__in=pks[start : start + BATCH])
                 runs.live().lock()

@@ -88,6 +88,6 @@ def first_due(task: "Task", now: datetime) -> datetime | None:
         ScheduleError: the task's schedule or time zone cannot be used.
     """
     timing = Timing.of(task)
-    if task.mark is None and not task.wait_for_schedule:
+    if task.is_due_at_once:
         return timing.first_after_activation(now)
     return timing.next_after(now if task.mark is None else max(now, task.mark))
