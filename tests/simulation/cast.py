@@ -18,10 +18,10 @@ ZONES = {
     "Australia/Lord_Howe": "15 2 * * sun",
     "Antarctica/Troll": "30 1,2 * * sun",
     "America/Santiago": "30 0,23 * * sat,sun",
-    "Asia/Beirut": "30 0 * * *",
+    "Asia/Beirut": "30 0 * * sun",
     "Asia/Amman": "30 0 * * fri",
     "Africa/Casablanca": "30 0,2 * * sun",
-    "Pacific/Apia": "30 3 * * fri-sun",
+    "Pacific/Apia": "30 3 * * fri,sun",
     "Asia/Kathmandu": "45 5 * * mon",
 }
 """Each with fixed times at which its clock is set, on days on which that happens."""
@@ -29,10 +29,11 @@ ZONES = {
 OVERLAPS = tuple(Overlap)
 
 SCHEDULES = (
-    "0 */12 * * *",
+    "0 */12 * * sat",
     "30 2 * * *",
     "*/15 4 * * 1",
     "5 0 * * tue",
+    "0 3 * * *",
     "0 9 1,15 * *",
     "*/7 1 1 * *",
     "0 22 * * sun",
@@ -68,10 +69,10 @@ def enter(user: User, draw, start: datetime, end: datetime) -> None:
         for change in changes_of_year(zone, start.year):
             if start <= change - 4 * HOURS and change + 4 * HOURS <= end:
                 _around(user, draw, zone, change)
-    weekly = Times(schedule="*/10 3 * * wed", timezone="UTC")
+    monthly = Times(schedule="*/10 3 1 * *", timezone="UTC")
     for overlap in OVERLAPS:
-        policies = {**wants(draw), "overlap": overlap, "takes": (300.0, 1500.0)}
-        user.makes(f"weekly with {overlap}", weekly, **policies)
+        policies = {**wants(draw), "overlap": overlap, "takes": (200.0, 800.0)}
+        user.makes(f"monthly with {overlap}", monthly, **policies)
 
 
 def crowd(user: User, draw, start: datetime, end: datetime) -> None:
@@ -86,7 +87,7 @@ def crowd(user: User, draw, start: datetime, end: datetime) -> None:
 def _around(user: User, draw, zone: str, change: datetime) -> None:
     """Let much fall due around a change of a clock."""
     window = {"start": change - 3 * HOURS, "end": change + 3 * HOURS}
-    for name, schedule in (("starred", "*/20 * * * *"), ("fixed", "10,40 0-4,22,23 * * *")):
+    for name, schedule in (("starred", "*/30 * * * *"), ("fixed", "10,40 0-4,22,23 * * *")):
         times = Times(schedule=schedule, timezone=zone, **window)
         label = f"{name} in {zone} at {change.astimezone(UTC):%F %H:%M}"
         user.makes(label, times, **wants(draw))

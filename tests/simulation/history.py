@@ -35,11 +35,15 @@ class Times:
 
 @dataclass(slots=True, kw_only=True)
 class Era:
-    """From when on (at some moment from ``begun`` to ``settled``) what times held, if any."""
+    """From when on (at some moment from ``begun`` to ``settled``) what times held, if any.
+
+    The clock may have been further than it was in the end: up to ``seen``, before it was set.
+    """
 
     begun: datetime
     settled: datetime
     times: Times | None
+    seen: datetime | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +72,11 @@ class Story:
     def changes(self, begun: datetime, settled: datetime, times: Times | None) -> None:
         """Note that from now on it is due at other times, or never."""
         self.eras.append(Era(begun=begun, settled=settled, times=times))
+
+    def clock_is_set(self, before: datetime) -> None:
+        """Note what the clock showed before it was set."""
+        if self.eras:
+            self.eras[-1].seen = max(before, self.eras[-1].seen or before)
 
     def ends(self, begun: datetime, settled: datetime) -> None:
         self.is_over = True

@@ -46,9 +46,10 @@ class Nemesis:
                 self._freeze,
                 self._stop,
                 self._outage,
-                self._step,
+                self._set_hosts_clock,
+                self._set_databases_clock,
             ),
-            (3, 6, 4, 3, 0.4, 1 if self._steps_clock else 0),
+            (3, 6, 4, 3, 0.4, 2, 1 if self._steps_clock else 0),
         )[0]
         harm()
         self._aim_anew()
@@ -87,8 +88,14 @@ class Nemesis:
             draw.choice((role.crash, role.stop))()
             self._restart(role, length + draw.uniform(0, 5))
 
-    def _step(self) -> None:
-        """Set the database's clock."""
+    def _set_hosts_clock(self) -> None:
+        """Set the clock of somebody's host, which must not matter."""
+        self._site.history.count("clocks set on hosts")
+        self._victim().player.skew = timedelta(hours=self._world.random.choice(CLOCK_STEPS))
+
+    def _set_databases_clock(self) -> None:
+        for story in self._site.history.stories.values():
+            story.clock_is_set(self._world.now)
         self._site.history.count("clock steps")
         self._world.has_stepped = True
         self._world.offset += timedelta(hours=self._world.random.choice(CLOCK_STEPS))

@@ -60,7 +60,7 @@ class Oracle:
         tasks = Task.objects.in_bulk()
         for label, story in self.history.stories.items():
             rows = by_label.get(label, [])
-            scheduled = [row for row in rows if row["origin"] == Origin.SCHEDULE]
+            scheduled = [row for row in rows if row["due_at"]]
             self._each_moment_is_in_the_ledger_once(story, scheduled)
             self._missed_ones_are_dealt_with_by_policy(story, scheduled)
             self._iterations_are_exact(story, scheduled, tasks.get(story.pk))
@@ -111,6 +111,7 @@ class Oracle:
             if era.times is None:
                 continue
             until = self.history.passes[-1][1] if following is None else following.settled
+            until = max(filter(None, (until, era.seen)))
             until = min(filter(None, (until + FUZZ, used_up_at)))
             for due in due_moments(era.times, era.begun - FUZZ, until):
                 allowed.add(due)
@@ -193,6 +194,8 @@ class Oracle:
     def _is_explained(self, row: dict, story: Story | None) -> None:
         executions = self.history.executions.get(row["pk"], [])
         state = row["state"]
+        if row["origin"] == Origin.SCHEDULE and row["due_at"] is None:
+            self._wrong(f"{_named(row)} lost its moment, as if a clock had been set back by hours")
         if state in LIVE:
             self._wrong(f"{_named(row)} is {state}, and nobody will end it")
         elif state in ENDED:
@@ -273,12 +276,14 @@ def _fired_at_once(story: Story, rows: list[dict]) -> datetime | None:
 
     Its first run comes when it begins to be planned; or anew, if it was changed before that.
     """
-    if story.at_once is None or not rows:
+    if story.at_once is None:
         return None
-    first = min(row["due_at"] for row in rows)
-    begins = any(era.begun - FUZZ <= first <= era.settled + FUZZ for era in story.eras)
-    starts = any(era.times and era.times.start == first for era in story.eras)
-    return first if begins or starts else None
+
+    def can_be(due: datetime) -> bool:
+        begins = any(era.begun - FUZZ <= due <= era.settled + FUZZ for era in story.eras)
+        return begins or any(era.times and era.times.start == due for era in story.eras)
+
+    return min(filter(can_be, (row["due_at"] for row in rows)), default=None)
 
 
 def _used_up_at(story: Story, rows: list[dict]) -> datetime | None:

@@ -39,8 +39,8 @@ class Plan:
     start: datetime = NEW_YEAR
     heartbeats: int = 3
     workers: int = 4
-    harm_every: float = 8.0
-    deed_every: float = 10.0
+    harm_every: float = 24.0
+    deed_every: float = 24.0
     restless: float = 0.02
     steps_clock: bool = False
     is_crowded: bool = False

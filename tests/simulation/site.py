@@ -148,11 +148,10 @@ class Site:
             Process.objects.filter(pk__in=well).update(lease_until=moment + lease)
         self.world.jump_to(moment)
 
-    def _wake_all(self, roles: list[Role]) -> list[Role]:
-        """Let all of them look: none judges a lease that has not watched for a while."""
-        for role in roles:
-            role.wake(self.world.random.uniform(0, 1))
-        return roles
+    def _watch(self, heartbeats: list[Role]) -> None:
+        """Let the same ones look again: none judges a lease that has not watched for a while."""
+        for heartbeat in heartbeats[: 1 + (self.world.random.random() < AT_ONCE)]:
+            heartbeat.wake(self.world.random.uniform(0, 1))
 
     def _wake_up(self, moment: datetime) -> None:
         """Wake those for whom there is something to see: first one or another, within a second."""
@@ -172,7 +171,8 @@ class Site:
             if at is not None and at <= moment and able:
                 several = draw.random() < AT_ONCE
                 if agenda.all_watch and roles is self.heartbeats:
-                    several, able = False, self._wake_all(able)
+                    several = False
+                    self._watch(able)
                 for role in draw.sample(able, draw.randint(1, len(able)) if several else 1):
                     role.wake(draw.choice((0, 0, 0.002, draw.uniform(0, 0.9))))
 

@@ -11,7 +11,8 @@ from tests.simulation import cast
 from tests.simulation.run import Plan, simulate
 from tests.simulation.world import utc
 
-DAYS = 30 if connection.vendor == "sqlite" else 10  # more by hand: make simulate DAYS=365
+DAYS = 90 if connection.vendor == "sqlite" else 10  # more by hand: make simulate DAYS=365
+RESTLESS = {"harm_every": 8, "deed_every": 10}
 SPRING_AND_AUTUMN = [utc(cast.YEAR, 3, 20), utc(cast.YEAR, 10, 23)]
 
 
@@ -29,16 +30,24 @@ def history_of(django_db_blocker, worker_id):
     return carry_out
 
 
-def test_weeks_of_crashes_and_edits_leaves_each_occurrence_in_the_ledger_once(history_of):
-    seed = int(os.environ.get("SISY_TEST_SEED") or random.SystemRandom().randrange(1_000_000))
-    history = history_of(Plan(seed=seed, days=DAYS))
+def some_seed():
+    return int(os.environ.get("SISY_TEST_SEED") or random.SystemRandom().randrange(1_000_000))
+
+
+def test_months_of_crashes_and_edits_leave_each_occurrence_in_the_ledger_once(history_of):
+    history = history_of(Plan(seed=some_seed(), days=DAYS))
     assert history.violations == []
     assert sum(map(len, history.executions.values())) > DAYS
 
 
+def test_steps_of_the_databases_clock_lose_and_repeat_nothing(history_of):
+    history = history_of(Plan(seed=some_seed(), days=DAYS / 4, steps_clock=True, harm_every=6))
+    assert history.violations == []
+
+
 @pytest.mark.parametrize("start", SPRING_AND_AUTUMN, ids=["spring", "autumn"])
 def test_weeks_in_which_clocks_are_set_are_exact(history_of, start):
-    history = history_of(Plan(seed=7, days=14, start=start - timedelta(days=3)))
+    history = history_of(Plan(seed=7, days=14, start=start - timedelta(days=3), **RESTLESS))
     assert history.violations == []
 
 

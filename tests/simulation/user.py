@@ -94,7 +94,7 @@ class User:
             return
         draw = self._world.random
         mine = [one for one in self._history.stories.values() if one.is_edited and not one.is_over]
-        if len(mine) < 6 or draw.random() < 0.05:
+        if len(mine) < 4 or draw.random() < 0.03:
             self._make_one()
         elif draw.random() < 0.12:
             self._make_finite()
