@@ -6,6 +6,9 @@ from tests.chaos.evidence import Evidence, Execution, Request, Row, Subject
 from tests.chaos.moments import clock_time
 from tests.chaos.verdict import Finding, Flaw, Verdict
 
+AFTER_A_THAW = 2.0
+"""Seconds in which a run is found that a process had locked when it was frozen."""
+
 SEEN_LATER = 0.5  # seconds by which a row may be written after what it tells of
 
 
@@ -30,7 +33,11 @@ def check(
         wanted = _wanted(subject, row, requests.get(row.id))
         if wanted is None or evidence.disturbance((wanted - 1, execution.start)) is not None:
             continue
-        free = wanted if subject.overlap == "allow" else _free_from(ended, wanted, execution)
+        if _was_locked(evidence, wanted, execution.start):
+            continue
+        free = wanted
+        if subject.overlap != "allow":
+            free = max(_free_from(ended, wanted, execution), _idle_from(executions, execution))
         late = execution.start - max(wanted, free)
         if row.due is not None and not subject.spread and free <= wanted:
             verdict.lateness.append(execution.start - wanted)
@@ -57,3 +64,15 @@ def _free_from(ended: Sequence[Row], wanted: float, execution: Execution) -> flo
         if is_before and (row.finished or 0) <= execution.start + SEEN_LATER:
             return max(wanted, row.finished or 0)
     return wanted
+
+
+def _idle_from(executions: Sequence[Execution], execution: Execution) -> float:
+    """Return when the last attempt of another run before this one had ended, or 0."""
+    others = [one for one in executions if one.run != execution.run and one.end is not None]
+    return max((one.end or 0 for one in others if (one.end or 0) <= execution.start), default=0)
+
+
+def _was_locked(evidence: Evidence, wanted: float, start: float) -> bool:
+    """Whether a process may have held the run's row, or its task's, while it was frozen."""
+    frozen = [span for life in evidence.lives.values() for span in life.frozen]
+    return any(wanted - 1 < thaw <= start < thaw + AFTER_A_THAW for _, thaw in frozen)

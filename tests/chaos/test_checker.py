@@ -322,6 +322,26 @@ class TestLateness:
         )
         assert flaws(given) == set()
 
+    def test_whoever_waits_for_an_attempt_that_is_tried_again_later_is_not_late(self):
+        again = execution(4, attempt=2, start=self.late + 2)
+        attempts = [execution(4, end=self.late - 0.1, outcome="raised"), again]
+        before = row(4, attempt=2, started=again.start, finished=again.end)
+        given = self.given(subject=subject(max_attempts=2))
+        given = replace(
+            given,
+            rows=[*(r for r in given.rows if r.id != 4), before],
+            executions=[*(e for e in given.executions if e.run != 4), *attempts],
+        )
+        assert flaws(given) == set()
+
+    def test_what_a_frozen_process_may_have_locked_is_not_late(self):
+        def frozen(start, end):
+            return {"lives": (replace(life(2), frozen=[(start, end)]),)}
+
+        assert flaws(self.given(**frozen(MOMENTS[5] + 0.1, self.late - 0.1))) == set()
+        assert flaws(self.given(**frozen(MOMENTS[5] + 0.1, self.late - 3))) == {Flaw.LATE}
+        assert flaws(self.given(**frozen(START, START + 5))) == {Flaw.LATE}
+
     def test_its_own_end_excuses_no_run(self):
         quick = row(5, started=self.late, finished=self.late + 0.01)
         assert flaws(replace(self.given(), rows=but(5, quick, what=row))) == {Flaw.LATE}
