@@ -60,7 +60,9 @@ class TracksChanges(models.Model):
 
     def _snapshot(self, names: Collection[str]) -> dict[str, Any]:
         return {
-            name: copy.deepcopy(value) for name, value in self.__dict__.items() if name in names
+            name: copy.deepcopy(value) if isinstance(value, dict | list) else value
+            for name, value in self.__dict__.items()
+            if name in names
         }
 
     def _remember(self, snapshot: dict[str, Any]) -> None:
