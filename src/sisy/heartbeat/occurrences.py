@@ -3,6 +3,7 @@
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sisy.models import Missed, Task
 from sisy.models.timing import PUNCTUAL, RESOLUTION, Timing
@@ -33,6 +34,38 @@ class Plan:
     gap: Gap | None
     mark: datetime
     next_run: datetime | None
+
+
+class Planner:
+    """Settles what is due at one moment; for tasks that are due alike, once for all of them.
+
+    Args:
+        missed_limit: how many missed occurrences are run of a task that wants all of them.
+    """
+
+    def __init__(self, now: datetime, missed_limit: int) -> None:
+        self._now = now
+        self._missed_limit = missed_limit
+        self._plans: dict[tuple[Any, ...], Plan] = {}
+
+    def plan(self, task: Task) -> Plan:
+        """Return what becomes of ``task``, as `plan` does."""
+        if task.iterations is not None:
+            return plan(task, self._now, self._missed_limit)
+        alike = (
+            task.schedule,
+            task.timezone,
+            task.label if "h" in task.schedule.lower() else None,
+            task.start_running,
+            task.end_running,
+            task.next_run,
+            task.missed,
+            task.missed_window,
+        )
+        known = self._plans.get(alike)
+        if known is None:
+            known = self._plans[alike] = plan(task, self._now, self._missed_limit)
+        return known
 
 
 def plan(task: Task, now: datetime, missed_limit: int) -> Plan:

@@ -11,7 +11,7 @@ from django.db.models import F
 from sisy import conf
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.broken import carefully, set_aside
-from sisy.heartbeat.occurrences import Plan, plan, ready_at
+from sisy.heartbeat.occurrences import Plan, Planner, ready_at
 from sisy.log import logger
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.missing import missed_row
@@ -86,10 +86,10 @@ def _plan_one(using: str, pk: int, now: datetime) -> Planned:
 def _plan_tasks(using: str, tasks: list[Task], now: datetime, careful: bool = False) -> Planned:
     planned = Planned()
     plans: list[tuple[Task, Plan]] = []
-    limit = conf.get_settings().missed_limit
+    planner = Planner(now, conf.get_settings().missed_limit)
     for task in tasks:
         try:
-            plans.append((task, plan(task, now, limit)))
+            plans.append((task, planner.plan(task)))
         except ScheduleError as error:
             logger.error("Task %s (%s) is set aside: %s", task.pk, task.label, error)
             set_aside(using, task.pk, str(error))
