@@ -17,7 +17,8 @@ from sisy.models.timing import PUNCTUAL
 from sisy.threads import DatabaseThread
 
 AUDIT_INTERVAL = timedelta(seconds=10)
-AUDIT_SLICES = 5
+AUDIT_SLICES = 5  # in which all tasks are looked at, unless they are many
+AUDITED_AT_ONCE = 10_000  # so that the cost does not grow with the number of tasks
 SECOND = timedelta(seconds=1)
 HELD_UP = 0.1  # seconds until it looks again at due tasks that somebody else had locked
 SETTLING = 2 * clock.TRUSTED_FOR  # seconds, after which all have read a clock that was set
@@ -42,7 +43,7 @@ class Heartbeat:
         self._last_look: datetime | None = None
         self._next_beat: datetime | None = None
         self._next_audit: datetime | None = None
-        self._audited = 0
+        self._audited = 0  # up to this key
 
     async def run(self) -> None:
         """Beat until `stop`."""
@@ -129,15 +130,13 @@ class Heartbeat:
         if self._next_audit is not None and now < self._next_audit:
             return
         self._next_audit = now + AUDIT_INTERVAL
-        newest = (
-            Task.objects.using(self.using).order_by("-pk").values_list("pk", flat=True).first()
-        )
-        slice_size = (newest or 0) // AUDIT_SLICES + 1
-        first = self._audited * slice_size
-        last = first + slice_size - 1
+        tasks = Task.objects.using(self.using).order_by("-pk")
+        newest = tasks.values_list("pk", flat=True).first() or 0
+        first = self._audited + 1 if self._audited < newest else 0
+        last = first + min(newest // AUDIT_SLICES, AUDITED_AT_ONCE)
         replanning.audit(self.using, now, first, last)
         housekeeping.prune_surplus(self.using, first, last)
-        self._audited = (self._audited + 1) % AUDIT_SLICES
+        self._audited = last
 
     def _seconds_to_next(self, began: datetime, due: datetime | None) -> float:
         """Return how long to wait: to the next whole second, or to what is due before it.
