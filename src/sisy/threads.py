@@ -42,12 +42,16 @@ class DaemonThreads(Executor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
+        self.start(partial(self._fulfil, future, partial(fn, *args, **kwargs)))
+        return future
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Call ``work`` in a thread; it must not raise, and call `release` when it is done."""
         with self._lock:
             self._unfinished += 1
-            self._work.put(partial(self._fulfil, future, partial(fn, *args, **kwargs)))
+            self._work.put(work)
             if len(self._threads) < min(self._unfinished, self._size):
                 self._add_thread()
-        return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End each thread after the work it has in hand; with ``wait``, until they have ended."""
@@ -84,18 +88,19 @@ class DaemonThreads(Executor):
     def _fulfil(self, future: Future[T], work: Callable[[], T]) -> None:
         """Give ``future`` what ``work`` does; before that, count this thread as free again."""
         if not future.set_running_or_notify_cancel():
-            self._count_as_free()
+            self.release()
             return
         try:
             result = work()
         except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
-            self._count_as_free()
+            self.release()
             future.set_exception(error)
         else:
-            self._count_as_free()
+            self.release()
             future.set_result(result)
 
-    def _count_as_free(self) -> None:
+    def release(self) -> None:
+        """Count the calling thread as free, so that what follows from its work begins no other."""
         with self._lock:
             self._unfinished -= 1
 

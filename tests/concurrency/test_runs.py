@@ -22,6 +22,7 @@ from tests.concurrency.threads import (
     scheduled,
     worker,
 )
+from tests.unit.runs import executed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,8 +44,7 @@ def carry_out(runs, moment):
     pool = ThreadPool(len(runs), lambda: moment)
 
     async def all_of_them():
-        async with asyncio.timeout(PATIENCE):
-            return await asyncio.gather(*map(pool.execute, runs))
+        return await asyncio.gather(*(executed(pool, run) for run in runs))
 
     outcomes = asyncio.run(all_of_them())
     pool.close()

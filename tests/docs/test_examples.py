@@ -12,6 +12,7 @@ from sisy.worker.claiming import claim
 from sisy.worker.recording import record
 from tests.docs.pages import DOCS, ROOT, TUTORIAL, all_blocks, blocks_of, name_of, pages
 from tests.docs.project import Project
+from tests.unit.runs import executed
 
 NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 LANGUAGES = {"console", "ini", "python", "text", "{include} ../CHANGELOG.md", "{toctree}"}
@@ -66,7 +67,7 @@ def carry_out_all():
     worker = Process.join(Role.WORKER, using="default", now=NOON, lease=timedelta(hours=1))
     pool = ThreadPool(slots=2, now=lambda: NOON)
     while runs := claim(worker, ("default",), limit=10, now=NOON):
-        outcomes = [asyncio.run(pool.execute(run)) for run in runs]
+        outcomes = [asyncio.run(executed(pool, run)) for run in runs]
         record("default", list(zip(runs, outcomes, strict=True)), NOON)
     pool.close()
 

@@ -1,6 +1,5 @@
 """Connections around user code: none stays behind, and a broken one is not met again."""
 
-import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +10,7 @@ from sisy.execution import ThreadPool
 from sisy.models import Run, RunState
 from sisy.threads import DatabaseThread
 from tests.app.models import Counter
+from tests.unit.runs import executed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,8 +54,7 @@ def pool():
 
 async def carry_out(pool, function):
     run = Run(pk=5, ready_at=NOON, target_path=f"{__name__}.{function}")
-    async with asyncio.timeout(20):
-        return await pool.execute(run)
+    return await executed(pool, run)
 
 
 @pytest.mark.parametrize(

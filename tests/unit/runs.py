@@ -1,6 +1,7 @@
 """Runs that are not in any database, and what pools make of them."""
 
 import asyncio
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
 from sisy.models import Run, Task
@@ -13,8 +14,10 @@ PATIENCE = 60  # seconds; the machine may be busy
 
 async def executed(pool, run):
     """Return the outcome of ``run``; one that does not end is a failure of the test."""
+    ended = Future()
+    pool.carry_out(run, lambda run, outcome: ended.set_result(outcome))
     async with asyncio.timeout(PATIENCE):
-        return await pool.execute(run)
+        return await asyncio.wrap_future(ended)
 
 
 async def eventually(condition):

@@ -11,6 +11,7 @@ from sisy.current import CurrentRun
 from sisy.exceptions import NoCurrentRun, RunCancelled, RunTimedOut
 from sisy.execution import ThreadPool, message_for
 from sisy.models import Run, RunState, Task
+from tests.unit.runs import executed
 
 NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 FAR = timedelta(hours=1)
@@ -41,12 +42,6 @@ def pool():
 @pytest.fixture(autouse=True)
 def nothing_seen():
     seen.clear()
-
-
-async def executed(pool, run):
-    """Return the outcome of ``run``; one that does not end is a failure of the test."""
-    async with asyncio.timeout(20):
-        return await pool.execute(run)
 
 
 def run_of(function, timeout=None, **columns):

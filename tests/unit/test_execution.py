@@ -13,6 +13,7 @@ from sisy.callables import Target
 from sisy.exceptions import TargetMissing
 from sisy.execution import ERROR_LIMIT, RESULT_LIMIT, ThreadPool
 from sisy.models import Run, RunState, Task
+from tests.unit.runs import executed
 
 NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 FAR = timedelta(hours=1)
@@ -73,12 +74,6 @@ def pool():
 def nothing_begun():
     begun.clear()
     cancelled.clear()
-
-
-async def executed(pool, run):
-    """Return the outcome of ``run``; one that does not end is a failure of the test."""
-    async with asyncio.timeout(20):
-        return await pool.execute(run)
 
 
 def run_of(function, timeout=None, **columns):

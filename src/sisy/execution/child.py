@@ -13,7 +13,6 @@ from sisy.execution.orders import Cancel, CarryOut, Done, Leave
 from sisy.execution.outcome import Outcome, of_error
 from sisy.execution.threads import ThreadPool
 from sisy.models import Run
-from sisy.threads import LoopThread
 
 TIME_TO_LEAVE = 3.0  # seconds
 
@@ -28,7 +27,6 @@ class Child:
         self._to_worker = to_worker
         self._clock = CarriedOn()
         self._pool = ThreadPool(1, self._clock.now)
-        self._loop = LoopThread("sisy-child")
 
     def listen(self) -> None:
         """Do what the worker says, until it lets the child go or is gone."""
@@ -37,26 +35,27 @@ class Child:
             while not isinstance(order := self._to_worker.recv(), Leave):
                 if isinstance(order, CarryOut):
                     self._clock.set(order.now)
-                    self._loop.submit(self._carry_out(order.run))
+                    self._carry_out(order.run)
                 elif isinstance(order, Cancel):
-                    self._loop.submit(self._cancel(order))
+                    self._pool.cancel(order.run_id, order.reason)
 
     def close(self) -> None:
         """Close the connections to databases."""
         self._pool.close()
 
-    async def _cancel(self, order: Cancel) -> None:
-        # In the loop, since the run is in hand there by now, however soon it was asked to end.
-        self._pool.cancel(order.run_id, order.reason)
-
-    async def _carry_out(self, pickled: bytes) -> None:
+    def _carry_out(self, pickled: bytes) -> None:
         try:
             run: Run = pickle.loads(pickled)
-            outcome = await self._pool.execute(run)
         except BaseException as error:  # noqa: BLE001 - the worker waits for an outcome
             now = self._clock.now()
-            outcome = Outcome(started_at=now, finished_at=now, **of_error(error))
-        self._to_worker.send(Done(outcome, resident_memory()))
+            self._tell(None, Outcome(started_at=now, finished_at=now, **of_error(error)))
+        else:
+            self._pool.carry_out(run, self._tell)
+
+    def _tell(self, run: Run | None, outcome: Outcome | None) -> None:
+        assert outcome is not None  # whatever it is sent may begin
+        with suppress(OSError):  # the worker is gone, as `listen` hears
+            self._to_worker.send(Done(outcome, resident_memory()))
 
 
 class CarriedOn:

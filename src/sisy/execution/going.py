@@ -1,25 +1,52 @@
-"""Runs that a pool has in hand, and how they are asked to end."""
+"""A run that a pool has in hand, and how it is asked to end."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from sisy.current import CurrentRun
+from sisy.current import Cancellation, CurrentRun
 from sisy.execution import outcome
 from sisy.execution.outcome import Outcome
 from sisy.models import Run
 
+Ended = Callable[[Run, Outcome | None], None]
+"""Hears how a run ended, or None if it was not begun, in whatever thread; it must not block."""
+
+MayBegin = Callable[[Run], bool]
+"""Says, in whatever thread, whether a run that has waited for a slot may still begin."""
+
+
+def always(run: Run) -> bool:
+    return True
+
 
 class Going:
-    """A run in hand: when it started, whether it was asked to end, and at last its outcome."""
+    """A run in hand: when it started, whether it was asked to end, and at last its outcome.
 
-    def __init__(self, run: Run, now: Callable[[], datetime]) -> None:
+    Attributes:
+        current: what its function may know; only once it has begun.
+    """
+
+    current: CurrentRun
+
+    def __init__(
+        self, run: Run, now: Callable[[], datetime], ended: Ended, may_begin: MayBegin = always
+    ) -> None:
         self.run = run
         self._now = now
-        self.started_at = now()
+        self._ended = ended
+        self._may_begin = may_begin
+        self._cancellation = Cancellation()
+        self._is_forced = False
+        self._end: Callable[[bool], None] | None = None
+        self._lock = threading.Lock()
+
+    def begin(self) -> datetime:
+        """Let its time begin, and return the moment."""
+        run = self.run
+        self.started_at = self._now()
         self.current = CurrentRun(
             id=run.pk,
             label=run.label,
@@ -27,25 +54,28 @@ class Going:
             attempt=run.attempt,
             started=time.monotonic(),
             timeout=None if run.task is None else run.task.timeout,
+            cancellation=self._cancellation,
         )
-        self._is_forced = False
-        self._end: Callable[[bool], None] | None = None
-        self._lock = threading.Lock()
+        return self.started_at
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether its function may still be called."""
+        return self._may_begin(self.run)
+
+    def report(self, outcome: Outcome | None) -> None:
+        """Tell whoever had the run carried out how it ended; None if it was not begun."""
+        self._ended(self.run, outcome)
 
     @property
     def cancel_reason(self) -> str | None:
         """Why somebody asked the run to end; None unless somebody did."""
-        return self.current.cancellation.reason
+        return self._cancellation.reason
 
     @property
     def is_forced(self) -> bool:
         """Whether somebody asked the run by force to end."""
         return self._is_forced
-
-    def start(self) -> datetime:
-        """Let it start now, and not when it was taken in hand; return the moment."""
-        self.started_at = self._now()
-        return self.started_at
 
     def cancel(self, reason: str, by_force: bool) -> None:
         """Ask it to end; asking again is of effect only if it is by force, and was not before."""
@@ -53,7 +83,7 @@ class Going:
             if self.cancel_reason is not None and (self._is_forced or not by_force):
                 return
             self._is_forced = by_force
-            self.current.cancellation.ask(reason)
+            self._cancellation.ask(reason)
             if self._end is not None:
                 self._end(by_force)
 
@@ -81,42 +111,3 @@ class Going:
 
     def ended(self, columns: dict[str, Any]) -> Outcome:
         return Outcome(started_at=self.started_at, finished_at=self._now(), **columns)
-
-
-G = TypeVar("G", bound=Going)
-
-
-class InHand(Generic[G]):
-    """All runs that a pool has in hand; the same run may be among them twice.
-
-    That happens to a worker which froze, lost its lease, and won its own run again.
-    """
-
-    def __init__(self) -> None:
-        self._going: set[G] = set()
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def holding(self, going: G) -> Iterator[None]:
-        """Have ``going`` in hand for as long as the block lasts."""
-        with self._lock:
-            self._going.add(going)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._going.discard(going)
-
-    def cancel_all(self, reason: str) -> None:
-        """Ask all of them to end."""
-        with self._lock:
-            for going in self._going:
-                going.cancel(reason, False)
-
-    def cancel(self, run_id: int, reason: str, by_force: bool) -> bool:
-        """Ask the run with this key to end; return whether it is in hand."""
-        with self._lock:
-            asked = [going for going in self._going if going.run.pk == run_id]
-            for going in asked:
-                going.cancel(reason, by_force)
-        return bool(asked)

@@ -142,7 +142,7 @@ class Handle:
         return code
 
     def _carry_out(self, run: bytes, going: Going) -> Outcome:
-        self._send(CarryOut(run, going.start()))
+        self._send(CarryOut(run, going.begin()))
         timeout = going.current.timeout
         deadline = None
         if timeout is not None:

@@ -4,19 +4,24 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from sisy.execution.outcome import Outcome
+from sisy.execution.going import Ended, MayBegin, always
 from sisy.models import Run
 
 
 class Pool(Protocol):
     """Carries out runs, a certain number at once; writes nothing to the database."""
 
-    async def execute(self, run: Run) -> Outcome:
-        """Return how ``run`` ended, whatever its function does.
+    def carry_out(self, run: Run, ended: Ended, may_begin: MayBegin = always) -> None:
+        """Take ``run`` in hand: its function is called as soon as a slot is free.
 
-        Raises:
-            CancelledError: the pool was closed meanwhile.
+        Args:
+            ended: hears how it ended, whatever its function does; in any thread. It hears nothing
+                of a run that was withdrawn, or cut short by `close`.
+            may_begin: is asked when the slot is free; if it says no, ``ended`` hears None.
         """
+
+    def withdraw(self, run_id: int) -> bool:
+        """Take back a run whose function was not called yet; return whether that was so."""
 
     def cancel(self, run_id: int, reason: str, *, by_force: bool = False) -> bool:
         """Ask a run to end; callable from any thread, and more than once.

@@ -1,15 +1,16 @@
 """The pool of child processes: for work that needs the processor, and hard timeouts."""
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from sisy.execution import outcome
-from sisy.execution.going import Going, InHand
+from sisy.execution.going import Ended, Going, MayBegin, always
 from sisy.execution.handle import Handle, NoChild
 from sisy.execution.outcome import Outcome
+from sisy.execution.slots import Slots
 from sisy.log import logger
 from sisy.models import Run
 from sisy.threads import TIME_TO_END, DaemonThreads
@@ -42,26 +43,24 @@ class ProcessPool:
         self._max_runs = max_runs_per_child
         self._max_memory = max_memory_per_child
         self._keepers = DaemonThreads(slots, "sisy-keeper")
-        self._in_hand: InHand[Going] = InHand()
+        self._slots = Slots(slots, self._begin)
         self._idle: list[Handle] = []
         self._children: set[Handle] = set()
         self._leaving: list[Handle] = []  # a child whose handle is gone would die at once
         self._lock = threading.Lock()
         self._is_closed = False
 
-    async def execute(self, run: Run) -> Outcome:
-        """Return how ``run`` ended, whatever its function does, and its process suffers.
+    def carry_out(self, run: Run, ended: Ended, may_begin: MayBegin = always) -> None:
+        """Take ``run`` in hand; see `Pool.carry_out`."""
+        self._slots.take(Going(run, self._now, ended, may_begin))
 
-        Raises:
-            CancelledError: the pool was closed.
-        """
-        going = Going(run, self._now)
-        with self._in_hand.holding(going):
-            return await asyncio.wrap_future(self._keepers.submit(self._carry_out, going))
+    def withdraw(self, run_id: int) -> bool:
+        """Take back a run that has not begun; see `Pool.withdraw`."""
+        return self._slots.withdraw(run_id)
 
     def cancel(self, run_id: int, reason: str, *, by_force: bool = False) -> bool:
         """Ask a run to end, and return whether it is in hand; by force, its child is killed."""
-        return self._in_hand.cancel(run_id, reason, by_force)
+        return self._slots.cancel(run_id, reason, by_force)
 
     def close(self) -> None:
         """Kill the children that carry out runs, and let the others go."""
@@ -80,13 +79,18 @@ class ProcessPool:
         for child in [*busy, *idle]:
             child.has_ended(max(0.0, deadline - time.monotonic()))
 
-    def _carry_out(self, going: Going) -> Outcome:
-        ended = self._outcome_of(going)
-        if self._is_closed:
-            raise asyncio.CancelledError
-        return ended
+    def _begin(self, going: Going) -> None:
+        self._keepers.start(partial(self._carry_out, going))
+
+    def _carry_out(self, going: Going) -> None:
+        ended = self._outcome_of(going) if going.may_begin else None
+        self._keepers.release()
+        if not self._is_closed:
+            self._slots.end(going)
+            going.report(ended)
 
     def _outcome_of(self, going: Going) -> Outcome:
+        going.begin()
         try:
             child = self._child()
         except NoChild as error:
@@ -95,7 +99,7 @@ class ProcessPool:
             return going.ended(outcome.of_loss(f"No process could begin for it: {error}"))
         try:
             return child.carry_out(going)
-        except Exception as error:  # noqa: BLE001 - a run that cannot be pickled, above all
+        except BaseException as error:  # noqa: BLE001 - a run that cannot be pickled, above all
             return going.raised(error)
         finally:
             self._put_back(child)

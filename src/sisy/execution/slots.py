@@ -1,0 +1,70 @@
+"""Lets a certain number of runs go on at once; others that are in hand wait for their turn."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from sisy.execution.going import Going
+
+
+class Slots:
+    """The runs that a pool has in hand, of which up to ``number`` go on at a time.
+
+    The same run may be in hand twice: that happens to a worker which froze, lost its lease, and
+    won its own run again.
+
+    Args:
+        begin: carries a run out, and calls `end` in the end; it must not block.
+    """
+
+    def __init__(self, number: int, begin: Callable[[Going], None]) -> None:
+        self._free = number
+        self._begin = begin
+        self._in_hand: set[Going] = set()
+        self._waiting: deque[Going] = deque()
+        self._lock = threading.Lock()
+
+    def take(self, going: Going) -> None:
+        """Take a run in hand; it begins at once, or when others have ended."""
+        with self._lock:
+            self._in_hand.add(going)
+            if not self._free:
+                self._waiting.append(going)
+                return
+            self._free -= 1
+        self._begin(going)
+
+    def end(self, going: Going) -> None:
+        """Give the slot of a run that is over to the one that waits for the longest time."""
+        with self._lock:
+            self._in_hand.discard(going)
+            if not self._waiting:
+                self._free += 1
+                return
+            following = self._waiting.popleft()
+        self._begin(following)
+
+    def withdraw(self, run_id: int) -> bool:
+        """Take back the run with this key if it has not begun, and return whether that was so."""
+        with self._lock:
+            for going in self._waiting:
+                if going.run.pk == run_id:
+                    self._waiting.remove(going)
+                    self._in_hand.discard(going)
+                    return True
+        return False
+
+    def cancel(self, run_id: int, reason: str, by_force: bool) -> bool:
+        """Ask the run with this key to end; return whether it is in hand."""
+        with self._lock:
+            asked = [going for going in self._in_hand if going.run.pk == run_id]
+            for going in asked:
+                going.cancel(reason, by_force)
+        return bool(asked)
+
+    def close(self, reason: str) -> None:
+        """Ask all that go on to end, and begin no more."""
+        with self._lock:
+            self._waiting.clear()
+            for going in self._in_hand:
+                going.cancel(reason, False)

@@ -1,0 +1,59 @@
+"""Runs that wait for a slot of a pool: their turn, their withdrawal, their cancellation."""
+
+import asyncio
+
+import pytest
+
+from sisy.execution import ProcessPool, ThreadPool
+from sisy.models import RunState
+from tests.unit.functions import asks, waits
+from tests.unit.runs import FAR, NOON, eventually, executed, run_of
+
+
+@pytest.fixture(params=[ThreadPool, ProcessPool])
+def pool(request):
+    pool = request.param(1, lambda: NOON)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+async def blocked(pool, tmp_path):
+    """Return the first run, which takes the only slot until it is cancelled."""
+    begun = tmp_path / "begun"
+    run = run_of(asks, timeout=FAR, userdata={"begun": str(begun)})
+    going = asyncio.create_task(executed(pool, run))
+    await eventually(begun.exists)
+    return going
+
+
+@pytest.mark.parametrize("function", [asks, waits])
+async def test_no_more_go_on_at_once_than_there_are_slots(pool, blocked, tmp_path, function):
+    begun = tmp_path / "begun too"
+    run = run_of(function, timeout=FAR, userdata={"begun": str(begun)}, pk=6)
+    second = asyncio.create_task(executed(pool, run))
+    await asyncio.sleep(0)
+    assert not begun.exists()
+    assert pool.cancel(5, "enough")
+    assert (await blocked).state == RunState.CANCELLED
+    await eventually(begun.exists)
+    assert pool.cancel(6, "enough")
+    assert (await second).state == RunState.CANCELLED
+
+
+async def test_a_run_that_waits_can_be_withdrawn_and_is_never_called(pool, blocked, tmp_path):
+    begun, ended = tmp_path / "begun too", []
+    run = run_of(asks, timeout=FAR, userdata={"begun": str(begun)}, pk=6)
+    pool.carry_out(run, lambda *how: ended.append(how))
+    assert pool.withdraw(6)
+    assert not pool.withdraw(6)
+    assert not pool.cancel(6, "not in hand")
+    assert pool.cancel(5, "enough")
+    await blocked
+    assert (begun.exists(), ended) == (False, [])
+
+
+async def test_a_run_that_goes_on_cannot_be_withdrawn(pool, blocked):
+    assert not pool.withdraw(5)
+    assert pool.cancel(5, "enough")
+    assert (await blocked).state == RunState.CANCELLED
