@@ -148,3 +148,74 @@ def test_a_worker_that_froze_may_carry_out_its_own_run_again(site):
     assert (run.attempt, run.times_lost) == (2, 1)
     assert calls(run) == [(1, frozen.pid), (2, frozen.pid)]
     assert frozen.stop() == heart.stop() == 0
+
+
+SLOTS = 4
+
+
+def works_ahead(process, count=600):
+    """Have the worker carry out many short runs, until it has won some ahead; return all."""
+    task = Task.bulk_run_once(jobs.sleeps, [{"seconds": 0.01}] * count)
+    running = Run.objects.running().filter(task=task)
+    wait_until(lambda: running.count() > SLOTS, f"worker {process.pid} has won runs ahead")
+    return Run.objects.filter(label=task.label)
+
+
+def called_again(runs):
+    """Return how many calls there were of runs beyond the first one of each."""
+    calls = Execution.objects.filter(run__in=runs.values("pk"))
+    return calls.count() - calls.values("run").distinct().count()
+
+
+def test_a_zombie_begins_nothing_of_what_it_had_won_ahead(site):
+    heart = heartbeat(site)
+    zombie = worker(site)
+    runs = works_ahead(zombie)
+    zombie.send(signal.SIGSTOP)
+    held = runs.filter(state=RunState.RUNNING).count()
+    other = worker(site)
+    wait_until(lambda: not runs.live().exists(), "the other worker has carried out the rest")
+    zombie.send(signal.SIGCONT)
+    zombie.says("lost its lease")
+    zombie.stop()
+    assert held > SLOTS
+    assert runs.filter(state=RunState.SUCCEEDED).count() == 600
+    assert called_again(runs) <= SLOTS  # those in the middle of which it froze
+    assert other.stop() == heart.stop() == 0
+
+
+def test_a_worker_that_stops_gives_back_at_once_what_it_had_won_ahead(site):
+    first = worker(site)
+    runs = works_ahead(first)
+    assert first.stop() == 0
+    assert not runs.filter(state=RunState.RUNNING).exists()
+    given_back = runs.filter(state=RunState.WAITING)
+    assert given_back.exists()
+    assert set(given_back.values_list("attempt", "holder")) == {(0, None)}
+    assert called_again(runs) == 0
+    second = worker(site)
+    wait_until(lambda: not runs.live().exists(), "another worker has carried out the rest")
+    assert (called_again(runs), second.stop()) == (0, 0)
+
+
+def test_the_runs_that_a_killed_worker_had_won_ahead_are_rescued(site):
+    heart = heartbeat(site)
+    first = worker(site)
+    runs = works_ahead(first)
+    first.send(signal.SIGKILL)
+    second = worker(site)
+    wait_until(lambda: not runs.live().exists(), "all runs are over")
+    assert runs.filter(state=RunState.SUCCEEDED).count() == 600
+    assert called_again(runs) <= SLOTS
+    assert second.stop() == heart.stop() == 0
+
+
+def test_runs_that_are_longer_than_those_before_do_not_wait_in_a_worker(site):
+    busy = worker(site)
+    runs = works_ahead(busy, count=300)
+    wait_until(lambda: not runs.live().exists(), "all runs are over")
+    longer = Task.bulk_run_once(jobs.sleeps, [{"seconds": 600}] * 40)
+    waiting = Run.objects.waiting().filter(task=longer)
+    wait_until(lambda: waiting.count() == 40 - SLOTS, "what was won ahead is handed back")
+    assert Run.objects.running().filter(task=longer).count() == SLOTS
+    busy.send(signal.SIGKILL)

@@ -127,10 +127,10 @@ def test_what_was_won_unheard_is_handed_back_by_a_worker_that_stops(monkeypatch)
 def test_a_run_that_the_pool_cannot_carry_out_fails_and_frees_its_slot(monkeypatch):
     run = waiting_run()
 
-    async def breaks(self, run):
+    def breaks(self, run, *args):
         raise RuntimeError("a bug of ours")
 
-    monkeypatch.setattr(ThreadPool, "execute", breaks)
+    monkeypatch.setattr(ThreadPool, "carry_out", breaks)
     with at_work():
         wait_until(Run.objects.filter(pk=run.pk, state=RunState.FAILED).exists)
     run.refresh_from_db()

@@ -5,7 +5,7 @@ from django.db import DataError, OperationalError
 
 from sisy.heartbeat import tick
 from sisy.models import OnLost, Run, RunState, Task
-from sisy.models.run import RunQuerySet
+from sisy.worker import recording
 from sisy.worker.claiming import claim
 from sisy.worker.handover import TIME_TO_GO, give_back, hand_over
 from sisy.worker.recording import record
@@ -134,14 +134,14 @@ def test_an_outcome_is_stored_only_for_the_holder_and_the_attempt_that_it_names(
 
 def test_an_outcome_that_cannot_be_stored_stops_no_other(monkeypatch):
     first, poison, last = claimed(), claimed(), claimed()
-    update = RunQuerySet.update
+    write_ends = recording.write_ends
 
-    def refuse(self, **columns):
-        if columns.get("result") == "poison":
+    def refuse(using, ended):
+        if any(outcome.result == "poison" for _, outcome in ended):
             raise DataError("malformed JSON")
-        return update(self, **columns)
+        write_ends(using, ended)
 
-    monkeypatch.setattr(RunQuerySet, "update", refuse)
+    monkeypatch.setattr(recording, "write_ends", refuse)
     ended = [(first, outcome(NOON)), (poison, outcome(NOON, result="poison"))]
     record("default", [*ended, (last, outcome(NOON))], NOON)
     assert [stored(run).state for run in (first, poison, last)] == [RunState.SUCCEEDED] * 3
@@ -152,11 +152,11 @@ def test_an_outcome_that_cannot_be_stored_stops_no_other(monkeypatch):
 def test_a_database_that_is_away_leaves_all_outcomes_to_be_stored_later(monkeypatch):
     run = claimed()
 
-    def gone(self, **columns):
+    def gone(using, ended):
         raise OperationalError("the connection is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunQuerySet, "update", gone)
+        patch.setattr(recording, "write_ends", gone)
         with pytest.raises(OperationalError):
             finish(run, NOON)
     finish(run, NOON)

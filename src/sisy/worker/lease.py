@@ -4,7 +4,7 @@ import threading
 
 from sisy import clock, conf, lifeline
 from sisy.log import logger
-from sisy.models import Process, Role
+from sisy.models import Process, Role, Run
 
 
 class Lease:
@@ -19,6 +19,7 @@ class Lease:
         self._slots = slots
         self._lock = threading.Lock()
         self._process: Process | None = None
+        self._held: tuple[int, float] | None = None  # by whom, and until when on the steady clock
 
     def holder(self) -> Process:
         """Return the worker's process, which signs on if it has not done so yet."""
@@ -31,10 +32,20 @@ class Lease:
             process = self._process
             if process is None:
                 return self._sign_on()
+            began = clock.steady()
             if not process.renew(clock.now(self._using), conf.get_settings().lease):
                 logger.warning("%s lost its lease; what it carries out may be run again", process)
                 return self._sign_on()
+            self._note(process, began)
             return process
+
+    def surely_holds(self, run: Run) -> bool:
+        """Whether nobody can have taken ``run`` over; callable from any thread, at once.
+
+        After a pause, of the process or of the whole host, others may carry it out already.
+        """
+        held = self._held
+        return held is not None and run.holder_id == held[0] and clock.steady() < held[1]
 
     def end(self) -> None:
         """Sign off: who held runs by this lease must have handed them back."""
@@ -44,6 +55,7 @@ class Lease:
                 self._process = None
 
     def _sign_on(self) -> Process:
+        began = clock.steady()
         self._process = Process.join(
             Role.WORKER,
             using=self._using,
@@ -52,5 +64,9 @@ class Lease:
             queues=self._queues,
             slots=self._slots,
         )
+        self._note(self._process, began)
         lifeline.tell_parent(self._process.pk)
         return self._process
+
+    def _note(self, process: Process, began: float) -> None:
+        self._held = process.pk, began + conf.get_settings().lease_seconds

@@ -11,6 +11,7 @@ from sisy.log import logger
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.models.losing import settle_lost
 from sisy.threads import past_deadlocks
+from sisy.worker.ending import write_ends
 from sisy.worker.retrying import may_retry, retry_delay
 
 Ended = Sequence[tuple[Run, Outcome]]
@@ -37,13 +38,15 @@ def _store(using: str, ended: Ended, now: datetime) -> Ended:
         locked = set(Run.objects.using(using).held([run for run, _ in ended]).lock())
         held = [(run, outcome) for run, outcome in ended if run.pk in locked]
         retried = _still_wanted(using, [run for run, how in held if may_retry(run, how.state)])
+        ends = []
         for run, outcome in held:
             if outcome.state == RunState.LOST:
                 settle_lost(using, [run.pk], outcome.reason, now)
             elif run.pk in retried:
                 _retry(using, run, outcome, now)
             else:
-                _write_end(using, run, outcome)
+                ends.append((run, outcome))
+        write_ends(using, ends)
     for run, _ in ended:
         if run.pk not in locked:
             logger.warning(
@@ -101,17 +104,6 @@ def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
         ready_at=now + delay,
         started_at=None,
         reason=again[:500],
-        error=outcome.error,
-    )
-
-
-def _write_end(using: str, run: Run, outcome: Outcome) -> None:
-    Run.objects.using(using).filter(pk=run.pk).update(
-        state=outcome.state,
-        started_at=outcome.started_at,
-        finished_at=outcome.finished_at,
-        reason=outcome.reason,
-        result=outcome.result,
         error=outcome.error,
     )
 

@@ -1,6 +1,6 @@
 """Sees which of the runs in hand are to end: somebody wants it, or they were taken over."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sisy import conf
@@ -23,12 +23,10 @@ class Requests:
     end, too: the less of it is done twice.
 
     Args:
-        in_hand: returns the runs that this worker carries out.
+        in_hand: the runs that this worker carries out, at any time.
     """
 
-    def __init__(
-        self, using: str, database: DatabaseThread, in_hand: Callable[[], Collection[Run]]
-    ) -> None:
+    def __init__(self, using: str, database: DatabaseThread, in_hand: Iterable[Run]) -> None:
         self._using = using
         self._database = database
         self._in_hand = in_hand
@@ -49,11 +47,11 @@ class Requests:
         self._loop.stop()
 
     async def _look(self) -> float:
-        runs = list(self._in_hand())
+        runs = list(self._in_hand)
         if not runs or self._pool is None:
             return IDLE
         held = await self._database.run(self._held, runs)
-        in_hand = {(run.pk, run.attempt) for run in self._in_hand()}
+        in_hand = {(run.pk, run.attempt) for run in self._in_hand}
         for run in runs:
             if (run.pk, run.attempt) not in in_hand:
                 continue  # it has ended meanwhile

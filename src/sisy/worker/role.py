@@ -3,27 +3,27 @@
 import asyncio
 import random
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from django.db import router
 
 from sisy import clock, conf, doorbell
 from sisy.exceptions import LeaseLost
 from sisy.execution import MakePool, Outcome, ThreadPool
+from sisy.inbox import Inbox
 from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Run, RunState, Task
 from sisy.threads import DatabaseThread
 from sisy.worker.claiming import claim
 from sisy.worker.ears import Ears
+from sisy.worker.hand import PATIENCE, Hand
 from sisy.worker.handover import give_back, hand_over
 from sisy.worker.lease import Lease
-from sisy.worker.recording import record
+from sisy.worker.recorder import Recorder
 from sisy.worker.requests import Requests
 
-OUTCOMES_AT_ONCE = 200
-IDLE = 60.0
 BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
 JITTER = 0.05
 TIME_TO_HEAR = 0.1  # seconds in which a worker that leaves hears what ended just before
@@ -58,25 +58,27 @@ class Worker:
         self._lease_database = DatabaseThread("sisy-worker-lease")
         self._lease = Lease(self.using, self.queues, concurrency)
         self._claiming = Loop("the worker's claiming", self._claim)
-        self._recording = Loop("the worker's recording", self._record)
         # Heard of again, after an outage, before a heartbeat may judge it: see `Vigil`.
         within = conf.get_settings().lease_seconds / 6
         self._leasing = Loop("the worker's lease", self._renew_lease, longest_delay=within)
-        self._requests = Requests(self.using, self._lease_database, lambda: self._in_hand.values())
+        self._hand = Hand(concurrency)
+        # What was recorded may be what other runs of its task have waited for.
+        self._recorder = Recorder(self.using, self._database, self._hand, self.wake)
+        self._requests = Requests(self.using, self._lease_database, self._hand)
         self._ears = Ears(self.queues, self.wake, self._requests.look)
-        self._in_hand: dict[tuple[int, int], Run] = {}  # by run and attempt
-        self._ended: list[tuple[Run, Outcome]] = []
+        self._unbegun: list[Run] = []
         self._claim_is_in_doubt = False
-        self._carrying_out: set[asyncio.Task[None]] = set()
         self._more_may_wait = False
         self._rang_at = 0.0
         self._hurry = asyncio.Event()
+        self._hand_is_empty = asyncio.Event()
         self._is_leaving = False
 
     async def run(self) -> None:
         """Work until `stop`; then let runs go on for ``grace`` seconds, and hand back the rest."""
         self._pool = self._make_pool(self.concurrency, partial(clock.last_known, self.using))
-        keeping = [asyncio.create_task(loop.run()) for loop in (self._leasing, self._recording)]
+        self._outcomes = Inbox(asyncio.get_running_loop(), self._take_outcomes)
+        keeping = [asyncio.create_task(loop.run()) for loop in (self._leasing, self._recorder)]
         keeping.append(asyncio.create_task(self._requests.obey(self._pool)))
         self._ears.open()
         try:
@@ -86,7 +88,7 @@ class Worker:
             await self._let_runs_go_on()
         finally:
             self._leasing.stop()
-            self._recording.stop()
+            self._recorder.stop()
             self._requests.stop()
             await asyncio.gather(*keeping)
             await self._sign_off()
@@ -102,20 +104,40 @@ class Worker:
         self._claiming.wake()
 
     async def _claim(self) -> float:
-        free = self.concurrency - len(self._in_hand)
-        runs = await self._database.run(self._claim_here, free) if free else []
-        for run in runs:
-            self._in_hand[run.pk, run.attempt] = run
-            carrying_out = asyncio.create_task(self._carry_out(run))
-            self._carrying_out.add(carrying_out)
-            carrying_out.add_done_callback(self._carrying_out.discard)
-        self._claim_is_in_doubt = False
-        if runs:
+        await self._give_back_what_waits_too_long()
+        room = self._hand.room
+        runs = await self._database.run(self._claim_here, room) if room else []
+        if runs and not len(self._hand):
             self._requests.look()
-        self._more_may_wait = len(runs) == free
+        for run in runs:
+            self._hand.take(run)
+            self._carry_out(run)
+        self._claim_is_in_doubt = False
+        self._more_may_wait = len(runs) == room
         if runs and self._more_may_wait:
             self._ring_on(runs[-1])
-        return self._seconds_to_next_look()
+        next_look = self._seconds_to_next_look()
+        return min(PATIENCE, next_look) if self._hand.holds_some_ahead else next_look
+
+    async def _give_back_what_waits_too_long(self) -> None:
+        """Runs may be longer than those before; what was won ahead must not wait for their end."""
+        late, self._unbegun = self._unbegun, []
+        if self._hand.holds_some_ahead:
+            late += [run for run in self._hand.overdue() if self._pool.withdraw(run.pk)]
+        if late:
+            self._hand.slow_down()
+            await self._give_back(late, "It waited in a worker for longer runs; handed back.")
+
+    async def _give_back(self, runs: list[Run], reason: str) -> None:
+        for run in runs:
+            self._hand.drop(run)
+        is_in_doubt, self._claim_is_in_doubt = self._claim_is_in_doubt, True
+        await self._database.run(self._give_back_here, runs, reason)
+        self._claim_is_in_doubt = is_in_doubt
+        doorbell.ring(runs[:1])
+
+    def _give_back_here(self, runs: list[Run], reason: str) -> None:
+        give_back(self.using, runs, reason, clock.now(self.using))
 
     def _ring_on(self, run: Run) -> None:
         """Wake another worker, since this one is full and more runs may wait."""
@@ -135,46 +157,39 @@ class Worker:
 
     def _hand_back_what_was_won_unheard(self) -> None:
         """A connection that broke after the commit leaves runs that nobody knows to be his."""
-        known = {run.pk for run in self._in_hand.values()} | {run.pk for run, _ in self._ended}
+        known = {run.pk for run in self._hand} | self._recorder.unrecorded
         held = Run.objects.using(self.using).running().filter(holder=self._lease.holder().pk)
         unheard = list(held.exclude(pk__in=known))
         reason = "The connection broke while it was claimed; handed back."
         give_back(self.using, unheard, reason, clock.now(self.using))
 
-    async def _carry_out(self, run: Run) -> None:
-        outcome = await self._execute(run)
-        if self._is_leaving and outcome.state == RunState.CANCELLED:
-            return  # it did not end by itself, and is handed over
-        if (run.pk, run.attempt) in self._in_hand:
-            self._ended.append((run, outcome))
-            del self._in_hand[run.pk, run.attempt]
-            self._recording.wake()
-            if self._more_may_wait:
-                self._claiming.wake()
-
-    async def _execute(self, run: Run) -> Outcome:
-        """A run whose end we cannot tell must not keep its slot for ever."""
+    def _carry_out(self, run: Run) -> None:
+        """A run whose end nobody would tell must not keep its slot for ever."""
         try:
-            return await self._pool.execute(run)
-        except (Exception, asyncio.CancelledError) as error:
-            if self._is_leaving:
-                raise  # the pool is closed, and the run is handed over
+            self._pool.carry_out(run, self._hear, self._lease.surely_holds)
+        except Exception as error:  # noqa: BLE001 - the border around the pool
             logger.exception("Run %s could not be carried out", run.pk)
-            now = clock.last_known(self.using)
-            return Outcome(
-                state=RunState.FAILED, started_at=now, finished_at=now, reason=f"Sisy: {error!r}"
+            now, why = clock.last_known(self.using), f"Sisy: {error!r}"
+            failed = Outcome(
+                state=RunState.FAILED, started_at=now, finished_at=now, reason=why[:500]
             )
+            self._hear(run, failed)
 
-    async def _record(self) -> float:
-        while self._ended:
-            ended = self._ended[:OUTCOMES_AT_ONCE]
-            await self._database.run(self._record_here, ended)
-            del self._ended[: len(ended)]
-            self._claiming.wake()  # a run may have waited for the end of another one of its task
-        return IDLE
+    def _hear(self, run: Run, outcome: Outcome | None) -> None:
+        self._outcomes.put((run, outcome))
 
-    def _record_here(self, ended: list[tuple[Run, Outcome]]) -> None:
-        record(self.using, ended, clock.now(self.using))
+    def _take_outcomes(self, heard: list[tuple[Run, Outcome | None]]) -> None:
+        self._unbegun += [run for run, outcome in heard if outcome is None]
+        ended = [(run, outcome) for run, outcome in heard if outcome is not None]
+        if self._is_leaving:  # what did not end by itself is handed over
+            ended = [one for one in ended if one[1].state != RunState.CANCELLED]
+        self._recorder.add([one for one in ended if self._hand.drop(*one)])
+        if self._unbegun:
+            self._claiming.wake()
+        if not len(self._hand):
+            self._hand_is_empty.set()
+        if self._more_may_wait and self._hand.has_run_low:
+            self._claiming.wake()
 
     async def _renew_lease(self) -> float:
         await self._lease_database.run(self._lease.renew)
@@ -192,23 +207,31 @@ class Worker:
         return interval - into_second + BEHIND_THE_SECOND + random.uniform(0, JITTER)
 
     async def _let_runs_go_on(self) -> None:
-        if not self._carrying_out:
+        not_begun = [run for run in self._hand if self._pool.withdraw(run.pk)]
+        if not_begun:
+            await self._give_back(not_begun, "Its worker stopped; handed back.")
+        if not len(self._hand):
             return
-        logger.info("Stopping: %d runs may go on for %g s", len(self._carrying_out), self.grace)
-        hurry = asyncio.create_task(self._hurry.wait())
-        all_ended = asyncio.create_task(asyncio.wait(set(self._carrying_out)))
-        either: set[asyncio.Task[Any]] = {hurry, all_ended}
-        await asyncio.wait(either, timeout=self.grace, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
+        logger.info("Stopping: %d runs may go on for %g s", len(self._hand), self.grace)
+        self._hand_is_empty.clear()
+        waits = [asyncio.create_task(one.wait()) for one in (self._hurry, self._hand_is_empty)]
+        await asyncio.wait(waits, timeout=self.grace, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
     async def _sign_off(self) -> None:
         self._is_leaving = True
         self._pool.close()  # what it can end is over before others begin it
-        if self._carrying_out:
-            await asyncio.wait(self._carrying_out, timeout=TIME_TO_HEAR)
-        abandoned, self._in_hand = list(self._in_hand.values()), {}
+        if len(self._hand):
+            self._hand_is_empty.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TIME_TO_HEAR):
+                    await self._hand_is_empty.wait()
+        abandoned = list(self._hand)
+        for run in abandoned:
+            self._hand.drop(run)
         try:
-            await self._record()
+            await self._recorder.flush()
             await self._database.run(self._leave, abandoned)
         except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
             logger.warning("Could not sign off (%s); the lease will run out", error)
