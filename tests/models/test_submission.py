@@ -10,8 +10,10 @@ from sisy import signals
 from sisy.exceptions import CallableError, ScheduleError
 from sisy.heartbeat import tick
 from sisy.models import Origin, Run, RunState, Task, TaskState, task_with_callable
+from sisy.worker.claiming import claim
 from tests.app import jobs
 from tests.app.models import Counter
+from tests.roles.steps import finish, worker
 
 pytestmark = pytest.mark.django_db
 
@@ -131,6 +133,46 @@ def test_run_once_submits_one_run_without_a_schedule(target):
     assert task.userdata == {"text": "hello"}
     tick("default", NOON + DAY)
     assert Run.objects.count() == 1
+
+
+def test_bulk_run_once_submits_a_run_of_one_task_for_each_of_the_data(
+    rung, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        task = Task.bulk_run_once(jobs.noop, [{"n": n} for n in range(3)], NOON + HOUR)
+    runs = list(Run.objects.order_by("pk"))
+    assert [run.payload for run in runs] == [{"n": 0}, {"n": 1}, {"n": 2}]
+    assert {(run.task, run.origin, run.ready_at) for run in runs} == {
+        (task, Origin.ONCE, NOON + HOUR)
+    }
+    assert (Task.objects.get().state, task.counts()) == (TaskState.RETIRED, {"waiting": 3})
+    assert rung == runs
+
+
+def test_each_run_of_many_sees_its_own_data_and_the_last_one_ends_the_task():
+    Task.bulk_run_once(jobs.noop, [{"n": 0}, {"n": 1}])
+    for n in (0, 1):
+        [run] = claim(worker(), ["default"], 1, NOON)
+        assert run.task.userdata == {"n": n}
+        assert not run.task.changed_columns() - {"_extra_data"}
+        assert Task.objects.exists()
+        finish(run, NOON)
+    assert not Task.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "userdata is empty: give a dict for each run."),
+        ([{}, {1}], "userdata[1] must be a dict, not set."),
+        ([{"a": float("inf")}], "userdata[0] must hold what JSON can hold: Out of range float"),
+    ],
+)
+def test_bulk_run_once_submits_all_or_nothing(data, message):
+    with pytest.raises(ValueError) as caught:
+        Task.bulk_run_once(jobs.noop, data)
+    assert str(caught.value).startswith(message)
+    assert not Task.objects.exists()
 
 
 def test_run_once_of_an_objects_method_names_the_object():

@@ -13,7 +13,7 @@ from sisy import clock
 from sisy.callables import Target, target_of
 from sisy.models import activation, locking, timing, validation
 from sisy.models.changes import TracksChanges
-from sisy.models.choices import Origin, Overlap, TaskState
+from sisy.models.choices import Overlap, TaskState
 from sisy.models.columns import (
     OWNER_FIELDS,
     SCHEDULER_FIELDS,
@@ -21,15 +21,15 @@ from sisy.models.columns import (
     owners_columns,
 )
 from sisy.models.missing import record_overdue
+from sisy.models.once import RunsOnce
 from sisy.models.run import Run
-from sisy.models.submission import submit
 from sisy.models.task_queries import CHANGED, DELETED, TaskQuerySet
 from sisy.models.verbs import TaskVerbs
 
 TARGET_FIELDS = frozenset({"target_path", "target_pk"})
 
 
-class Task(TaskVerbs, TracksChanges, TaskColumns):
+class Task(TaskVerbs, RunsOnce, TracksChanges, TaskColumns):
     """A callable, the schedule on which it repeats, and the policies under which it does.
 
     Make one by `task_with_callable`. ``save()`` writes the columns that you changed since you
@@ -123,41 +123,6 @@ class Task(TaskVerbs, TracksChanges, TaskColumns):
         task.save()
         return task
 
-    @classmethod
-    def run_once(
-        cls,
-        fn: Callable[..., object] | str,
-        userdata: dict[str, Any] | None = None,
-        delay_until: datetime | None = None,
-    ) -> Self:
-        """Save and submit a task that runs once, without a schedule, and is then deleted.
-
-        The run leaves with the caller's transaction, or not at all if that is rolled back.
-
-        Args:
-            fn: what to call, or its dotted path.
-            userdata: what JSON can hold; empty by default.
-            delay_until: an aware moment before which it does not run; by default, now.
-
-        Raises:
-            CallableError: ``fn`` cannot be called by a worker.
-            ValueError: ``delay_until`` is naive or past, or ``userdata`` cannot be stored.
-        """
-        using = router.db_for_write(cls)
-        now = clock.now(using)
-        ready_at = now
-        if delay_until is not None:
-            ready_at = validation.future_moment(delay_until, "delay_until", now)
-        task = cls.calling(fn, userdata=userdata, schedule="", overlap=Overlap.ALLOW)
-        task.state = TaskState.RETIRED
-        with transaction.atomic(using=using):
-            task.save(using=using)
-            run = Run.of(
-                task, now=now, origin=Origin.ONCE, ready_at=ready_at, payload=task.userdata
-            )
-            submit([run], using)
-        return task
-
     @property
     def is_used_up(self) -> bool:
         """Whether all its iterations are planned."""
@@ -167,6 +132,11 @@ class Task(TaskVerbs, TracksChanges, TaskColumns):
     def is_due_at_once(self) -> bool:
         """Whether its first occurrence, not yet planned, waits for no schedule."""
         return self.mark is None and not self.wait_for_schedule
+
+    @property
+    def runs_once(self) -> bool:
+        """Whether it has no schedule, only the runs with which it was submitted."""
+        return not self.schedule
 
     @property
     def target(self) -> Target:

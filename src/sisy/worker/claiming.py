@@ -95,6 +95,9 @@ def _lock(
 def _of_tasks_that_exist(using: str, pks: Sequence[int], now: datetime) -> list[Run]:
     """Return the runs in the order of ``pks``; call those off whose task was deleted."""
     runs = Run.objects.using(using).select_related("task").in_bulk(pks)
+    for run in runs.values():
+        if run.task is not None and run.task.runs_once and not run.task.userdata:
+            run.task.userdata = run.payload  # of many runs of one task, each brings its own
     if any(run.task_id is None for run in runs.values()):
         orphans = Run.objects.using(using).filter(pk__in=pks).without_task()
         orphans.cancel_waiting(DELETED, now)

@@ -1,0 +1,98 @@
+"""Runs without a schedule, whose task goes with the last of them."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from django.db import models, router, transaction
+
+from sisy import clock
+from sisy.models.choices import Origin, Overlap, TaskState
+from sisy.models.run import Run
+from sisy.models.submission import submit
+from sisy.models.validation import future_moment, json_dict
+
+if TYPE_CHECKING:
+    from sisy.models.task import Task
+
+
+class RunsOnce(models.Model):
+    """The ways to have something run once, or once for each of many data."""
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def run_once(
+        cls,
+        fn: Callable[..., object] | str,
+        userdata: dict[str, Any] | None = None,
+        delay_until: datetime | None = None,
+    ) -> "Task":
+        """Save and submit a task that runs once, without a schedule, and is then deleted.
+
+        The run leaves with the caller's transaction, or not at all if that is rolled back.
+
+        Args:
+            fn: what to call, or its dotted path.
+            userdata: what JSON can hold; empty by default.
+            delay_until: an aware moment before which it does not run; by default, now.
+
+        Raises:
+            CallableError: ``fn`` cannot be called by a worker.
+            ValueError: ``delay_until`` is naive or past, or ``userdata`` cannot be stored.
+        """
+        userdata = {} if userdata is None else json_dict(userdata)
+        return _submit_once(cls._task_for_once(fn, userdata), [userdata], delay_until)
+
+    @classmethod
+    def bulk_run_once(
+        cls,
+        fn: Callable[..., object] | str,
+        userdata: Iterable[dict[str, Any]],
+        delay_until: datetime | None = None,
+    ) -> "Task":
+        """Save and submit one task that runs once for each of ``userdata``, and is then deleted.
+
+        The runs may go on side by side. Each finds its own data in ``message["task"].userdata``.
+        The task that is returned stands for all of them: ``counts()`` says how far they are, and
+        ``cancel_runs()`` calls them off. They leave with the caller's transaction.
+
+        Args:
+            fn: what to call, or its dotted path.
+            userdata: for each run, a dict of what JSON can hold; at least one.
+            delay_until: an aware moment before which none runs; by default, now.
+
+        Raises:
+            CallableError: ``fn`` cannot be called by a worker.
+            ValueError: as `run_once` does, or there are no data; nothing is submitted then.
+        """
+        payloads = [json_dict(one, f"userdata[{n}]") for n, one in enumerate(userdata)]
+        if not payloads:
+            raise ValueError("userdata is empty: give a dict for each run.")
+        return _submit_once(cls._task_for_once(fn, {}), payloads, delay_until)
+
+    @classmethod
+    def _task_for_once(cls, fn: Callable[..., object] | str, userdata: dict[str, Any]) -> "Task":
+        model = cast("type[Task]", cls)
+        task = model.calling(fn, userdata=userdata, schedule="", overlap=Overlap.ALLOW)
+        task.state = TaskState.RETIRED
+        return task
+
+
+def _submit_once(
+    task: "Task", payloads: list[dict[str, Any]], delay_until: datetime | None
+) -> "Task":
+    using = router.db_for_write(type(task))
+    now = clock.now(using)
+    ready_at = now if delay_until is None else future_moment(delay_until, "delay_until", now)
+    with transaction.atomic(using=using):
+        task.save(using=using)
+        submit(
+            [
+                Run.of(task, now=now, origin=Origin.ONCE, ready_at=ready_at, payload=payload)
+                for payload in payloads
+            ],
+            using,
+        )
+    return task
