@@ -10,7 +10,8 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONWARNINGS = default
 
 .PHONY: help install format lint types imports migrations docs check test test-sqlite test-postgres \
-	test-mariadb chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules lock clean
+	test-mariadb chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
+	bench-drain bench-many lock clean
 
 help:  ## show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -87,11 +88,8 @@ tox: install  ## run the tests on the oldest and the newest Python and Django; E
 demo: install  ## run the demo; SECONDS=20 ends it by itself and shows the ledger
 	$(BIN)/python example/demo.py $(if $(SECONDS),--seconds $(SECONDS))
 
-BENCH := schedules lateness idle fleet
-
-bench: install  ## measure all of the following, one after the other
-	@worst=0; for name in $(BENCH); do $(MAKE) --no-print-directory bench-$$name || worst=1; \
-		done; exit $$worst
+bench: install  ## measure all of the following, one after the other; QUICK=1 to see that they work
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 bench-lateness: install  ## measure how late runs start; SECONDS=10 for a short look
 	$(BIN)/python -m benchmarks.lateness $(if $(SECONDS),--seconds $(SECONDS))
@@ -104,6 +102,18 @@ bench-fleet: install  ## measure a fleet, and check that it runs all exactly onc
 
 bench-schedules: install  ## measure the schedules: the next due moment, and refusals
 	$(BIN)/python -m benchmarks.schedules
+
+bench-latency: install  ## measure how soon an idle worker starts what was submitted
+	$(BIN)/python -m benchmarks.latency
+
+bench-submit: install  ## measure how fast runs are submitted
+	$(BIN)/python -m benchmarks.submit
+
+bench-drain: install  ## measure how fast waiting runs are worked off
+	$(BIN)/python -m benchmarks.drain
+
+bench-many: install  ## measure what a thousand to a million tasks cost
+	$(BIN)/python -m benchmarks.many
 
 lock: install  ## update the locked versions
 	$(BIN)/uv lock --upgrade

@@ -74,7 +74,7 @@ def main() -> int:
         module="benchmarks.idle",
         options=vars(options),
     )
-    return 0 if all(sum(u.site.values()) / u.at < BAR for u in found.values()) else 1
+    return report.judged(all(sum(u.site.values()) / u.at < BAR for u in found.values()))
 
 
 if __name__ == "__main__":

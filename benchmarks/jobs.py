@@ -13,6 +13,10 @@ def noop(message):
     pass
 
 
+async def anoop(message):
+    pass
+
+
 def note(message):
     """Write down that it was called, and for which run: one short line, appended in one piece."""
     body = message["message"]

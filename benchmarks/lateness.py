@@ -87,7 +87,7 @@ def main() -> int:
         module="benchmarks.lateness",
         options=vars(options),
     )
-    return 0 if all(lateness.is_good for lateness in found) else 1
+    return report.judged(all(lateness.is_good for lateness in found))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import psutil
+from django.db import connection
 from tests import settings
 from tests.processes import databases
 from tests.processes.process import wait_until
@@ -70,6 +71,12 @@ def opened(layout: Layout) -> Iterator[Site]:
         stack.callback(_clear_away, site)
         databases.migrate(site)
         yield site
+
+
+def address() -> dict[str, Any]:
+    """Return where the site's PostgreSQL is, for connections that are not Django's."""
+    options = connection.get_connection_params()
+    return {name: options[name] for name in ("dbname", "user", "host", "port") if name in options}
 
 
 def start(site: Site, commands: Iterable[str], **environment: str) -> None:

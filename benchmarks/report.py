@@ -1,5 +1,6 @@
 """How figures are put: tables, quantiles, bars, and what they were measured on."""
 
+import json
 import math
 import os
 import platform
@@ -11,6 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.servers import postgres, valkey
+
+QUICK = "SISY_BENCH_QUICK"
+"""The variable of the environment that says that times are not judged."""
 
 PACKAGES = ("django", "channels", "channels_redis", "croniter", "psycopg")
 
@@ -41,6 +45,20 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for line in [head, *rows]
     ]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def judged(are_met: bool) -> int:
+    """Return the exit code: 1 if a bar was missed, unless this is only a quick look."""
+    return 0 if are_met or QUICK in os.environ else 1
+
+
+def keep(module: str, figures: object) -> None:
+    """Write figures to a file in ``.bench``, for programs to read."""
+    folder = Path(".bench")
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{module.rpartition('.')[2]}.json"
+    file.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=2) + "\n")
+    progress(f"figures in {file}")
 
 
 def show(title: str, *parts: str, module: str, options: dict[str, object] | None = None) -> None:

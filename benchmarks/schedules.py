@@ -167,7 +167,7 @@ def main() -> int:
         module="benchmarks.schedules",
         options=vars(options),
     )
-    return 0 if all(are_met) else 1
+    return report.judged(all(are_met))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,45 @@
+"""Runs the benchmarks, one after the other."""
+
+import argparse
+import os
+import subprocess
+import sys
+
+from benchmarks import report
+
+QUICK_OPTIONS = {
+    "schedules": ["--repeats", "5"],
+    "lateness": ["--seconds", "3"],
+    "idle": ["--seconds", "3", "--tasks", "100"],
+    "fleet": ["--seconds", "5", "--tasks", "40"],
+    "latency": ["--runs", "20"],
+    "submit": ["--runs", "100", "--times", "1"],
+    "drain": ["--runs", "1000", "--times", "1"],
+    "many": ["--tasks", "1000"],
+}
+"""Each benchmark, in the order in which they run, and how to take a quick look."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="see that all of them work and count right; times are not judged",
+    )
+    options = parser.parse_args()
+    if options.quick:
+        os.environ[report.QUICK] = "1"
+    failed = [name for name in QUICK_OPTIONS if _has_failed(name, options.quick)]
+    if failed:
+        print(f"Not as they should be: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def _has_failed(name: str, is_quick: bool) -> bool:
+    command = [sys.executable, "-m", f"benchmarks.{name}", *(QUICK_OPTIONS[name] * is_quick)]
+    return subprocess.run(command, check=False).returncode != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""How fast runs are submitted, singly and many at once, beside a raw insert-and-commit loop."""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import psycopg
+from django.db import connection
+
+from benchmarks import jobs, layouts, report
+from benchmarks.layouts import Layout
+from sisy.models import Run, Task
+
+SITE = Layout(name="PostgreSQL", commands=())
+MANY = 1000
+BAR_OF_RAW, BAR_OF_MANY = 0.6, 12_000
+
+RAW_INSERT = """
+    INSERT INTO sisy_run (task_id, label, target_path, payload, origin, queue, priority, ready_at,
+        planned_at, state, reason, attempt, times_lost, worker, cancel_by_force, cancel_reason,
+        error, count)
+    VALUES (%s, 'raw', 'raw', '{}', 'once', 'default', 0, now(), now(), 'waiting', '', 0, 0, '',
+        false, '', '', 1)
+"""
+
+
+def insert_raw(count: int) -> None:
+    """Insert one row and commit, again and again: the least that a submission takes."""
+    task = Task.run_once(jobs.noop)
+    with psycopg.connect(**layouts.address()) as raw:
+        for _ in range(count):
+            raw.execute(RAW_INSERT, [task.pk])
+            raw.commit()
+
+
+def submit_singly(count: int) -> None:
+    for _ in range(count):
+        Task.run_once(jobs.noop)
+
+
+def submit_many(count: int) -> None:
+    for start in range(0, count, MANY):
+        Task.bulk_run_once(jobs.noop, ({"n": n} for n in range(start, start + MANY)))
+
+
+WAYS: dict[str, tuple[Callable[[int], None], int]] = {
+    "raw insert and commit": (insert_raw, 1),
+    "Task.run_once": (submit_singly, 1),
+    f"Task.bulk_run_once of {MANY:,}": (submit_many, 10),
+}
+RAW, SINGLY, AT_ONCE = WAYS
+
+
+def rate_of(way: str, count: int) -> float:
+    """Return how many runs a second were submitted."""
+    submit, times = WAYS[way]
+    before = Run.objects.count()
+    begun = time.perf_counter()
+    submit(count * times)
+    seconds = time.perf_counter() - begun
+    submitted = Run.objects.count() - before
+    assert submitted - (way == RAW) == count * times
+    return count * times / seconds
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.submit", description=__doc__)
+    parser.add_argument("--runs", type=int, default=2000, help="singly (default: 2000)")
+    parser.add_argument("--times", type=int, default=5, help="repetitions (default: 5)")
+    options = parser.parse_args()
+    rates: dict[str, list[float]] = {way: [] for way in WAYS}
+    with layouts.opened(SITE):
+        for _ in range(options.times):
+            for way in WAYS:
+                report.progress(way)
+                rates[way].append(rate_of(way, options.runs))
+            with connection.cursor() as cursor:
+                cursor.execute("TRUNCATE sisy_run, sisy_task CASCADE")
+    medians = {way: statistics.median(found) for way, found in rates.items()}
+    is_met = {
+        SINGLY: medians[SINGLY] >= BAR_OF_RAW * medians[RAW],
+        AT_ONCE: medians[AT_ONCE] >= BAR_OF_MANY,
+    }
+    bars = {SINGLY: f">= {BAR_OF_RAW} of raw", AT_ONCE: f">= {BAR_OF_MANY:,} a second"}
+    report.show(
+        "SUBMIT: how many runs a second are submitted",
+        f"Medians of {options.times} interleaved repetitions, of {options.runs} runs singly; "
+        "nothing carries them out meanwhile.",
+        report.table(
+            ["what", "runs/s", "from, to", "of raw", "bar"],
+            [
+                [
+                    way,
+                    f"{medians[way]:,.0f}",
+                    f"{min(found):,.0f} to {max(found):,.0f}",
+                    f"{medians[way] / medians[RAW]:.2f}",
+                    f"{bars[way]}: {report.verdict(is_met[way])}" if way in bars else "",
+                ]
+                for way, found in rates.items()
+            ],
+        ),
+        module="benchmarks.submit",
+        options=vars(options),
+    )
+    report.keep("submit", rates)
+    return report.judged(all(is_met.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
