@@ -10,7 +10,12 @@ class SisyConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from sisy import checks, doorbell, signals  # noqa: F401 - checks register themselves
+        from django.db.backends.signals import connection_created
 
+        from sisy import checks, database_thread, doorbell, signals  # noqa: F401 - checks register themselves
+
+        connection_created.connect(
+            database_thread.on_connection_created, dispatch_uid="sisy.database_thread"
+        )
         signals.runs_waiting.connect(doorbell.on_runs_waiting, dispatch_uid="sisy.doorbell")
         signals.cancel_asked.connect(doorbell.on_cancel_asked, dispatch_uid="sisy.doorbell")

@@ -9,12 +9,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import connections
 
-from sisy.log import logger
-
-DEADLOCKS_IN_A_ROW = 5
-DEADLOCKS_OF_MYSQL = ((1213,), (1205,))  # found at once, or by having waited for too long
 TIME_TO_END = 0.5  # seconds that an idle thread has to close its connections
 
 P = ParamSpec("P")
@@ -159,61 +155,3 @@ class LoopOnDemand:
         """Cancel all that goes on, and wait for its end, for so long at most."""
         if self._thread is not None:
             self._thread.close(seconds)
-
-
-class DatabaseThread:
-    """The thread in which a role speaks to the database, over connections of its own.
-
-    They stay open whatever ``CONN_MAX_AGE`` says, since opening one costs ten times a query, and
-    are opened anew after any error that may have broken them. Those of a pool go back to it.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._thread = DaemonThreads(1, f"{name}-database")
-
-    async def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what ``step`` returns, called in the thread."""
-        work = partial(_with_sound_connections, step, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    async def close(self) -> None:
-        """Close the connections and end the thread; one that hangs ends with the process."""
-        self._thread.shutdown(wait=False)
-        self._thread.join(TIME_TO_END)
-
-
-def past_deadlocks(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what ``step`` returns; call it again if the database ended it for others' sake.
-
-    InnoDB ends one of two transactions that wait for each other, and has their callers expect it.
-    """
-    for _ in range(DEADLOCKS_IN_A_ROW):
-        try:
-            return step(*args, **kwargs)
-        except OperationalError as error:
-            if not _is_deadlock(error):
-                raise
-            logger.debug("A transaction was ended for another one's sake; once more: %s", error)
-    return step(*args, **kwargs)
-
-
-def _is_deadlock(error: OperationalError) -> bool:
-    is_postgresqls = getattr(error.__cause__, "sqlstate", None) == "40P01"
-    return is_postgresqls or error.args[:1] in DEADLOCKS_OF_MYSQL
-
-
-def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    try:
-        return past_deadlocks(step, *args, **kwargs)
-    except (OperationalError, InterfaceError):
-        connections.close_all()
-        raise
-    finally:
-        _give_back_to_pools()
-
-
-def _give_back_to_pools() -> None:
-    """A pool may have fewer connections than there are threads, and hands them out quickly."""
-    for connection in connections.all(initialized_only=True):
-        if connection.settings_dict["OPTIONS"].get("pool"):
-            connection.close()

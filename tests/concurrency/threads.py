@@ -11,9 +11,9 @@ from itertools import chain
 
 from django.db import connection, connections
 
+from sisy.database_thread import past_deadlocks
 from sisy.execution import Outcome
 from sisy.models import Process, Role, RunState, Task, task_with_callable
-from sisy.threads import past_deadlocks
 from sisy.worker.recording import record
 from tests.app import jobs
 

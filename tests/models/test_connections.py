@@ -6,9 +6,9 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connections
 
+from sisy.database_thread import DatabaseThread
 from sisy.execution import ThreadPool
 from sisy.models import Run, RunState
-from sisy.threads import DatabaseThread
 from tests.app.models import Counter
 from tests.unit.runs import executed
 

@@ -6,7 +6,8 @@ import threading
 import pytest
 from django.db import OperationalError
 
-from sisy.threads import DaemonThreads, LoopOnDemand, past_deadlocks
+from sisy.database_thread import past_deadlocks
+from sisy.threads import DaemonThreads, LoopOnDemand
 
 DEADLOCK = OperationalError(1213, "Deadlock found when trying to get lock")
 

@@ -14,7 +14,7 @@ class Slots:
     won its own run again.
 
     Args:
-        begin: carries a run out, and calls `end` in the end; it must not block.
+        begin: has a run carried out, and its slot passed on in the end; it must not block.
     """
 
     def __init__(self, number: int, begin: Callable[[Going], None]) -> None:
@@ -35,14 +35,22 @@ class Slots:
         self._begin(going)
 
     def end(self, going: Going) -> None:
-        """Give the slot of a run that is over to the one that waits for the longest time."""
+        """Give the slot of a run that is over to another one, which begins."""
+        following = self.pass_on(going)
+        if following is not None:
+            self._begin(following)
+
+    def pass_on(self, going: Going) -> Going | None:
+        """Give the slot of a run that is over to the one that waits for the longest time.
+
+        Returns that one, for the caller to begin; None if the slot is free.
+        """
         with self._lock:
             self._in_hand.discard(going)
-            if not self._waiting:
-                self._free += 1
-                return
-            following = self._waiting.popleft()
-        self._begin(following)
+            if self._waiting:
+                return self._waiting.popleft()
+            self._free += 1
+            return None
 
     def withdraw(self, run_id: int) -> bool:
         """Take back the run with this key if it has not begun, and return whether that was so."""

@@ -1,11 +1,10 @@
 """The pool of threads: plain functions each in a thread, async ones on a loop."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 
-from sisy.execution.awaiting import awaited, close_unawaited
+from sisy.execution.awaiting import Awaited
 from sisy.execution.calling import call, lend_loop
 from sisy.execution.going import Ended, Going, MayBegin, always
 from sisy.execution.outcome import Outcome
@@ -34,9 +33,7 @@ class ThreadPool:
         self._threads = DaemonThreads(slots, "sisy-run", self._begin_thread)
         self._awaiting = LoopThread("sisy-run-async")
         self._to_await: Inbox[Begun] = Inbox(self._awaiting.loop, self._await_all)
-        self._awaited: set[asyncio.Task[Outcome]] = set()
         self._slots = Slots(slots, self._begin)
-        self._is_closed = False
 
     def carry_out(self, run: Run, ended: Ended, may_begin: MayBegin = always) -> None:
         """Take ``run`` in hand; see `Pool.carry_out`."""
@@ -59,7 +56,6 @@ class ThreadPool:
 
         Async functions are cancelled; others are asked to end, and else end with the process.
         """
-        self._is_closed = True
         self._slots.close("Its worker stopped.")
         self._threads.shutdown(wait=False)
         self._awaiting.close(TIME_TO_END)
@@ -71,37 +67,31 @@ class ThreadPool:
         self._threads.start(partial(self._call, going))
 
     def _call(self, going: Going) -> None:
-        if not going.may_begin:
-            self._threads.release()
-            self._end(going, None)
-            return
+        """Call one function after the other in this thread: to wake another one costs more."""
+        while True:
+            how = self._called(going) if going.may_begin else None
+            if isinstance(how, Awaitable):
+                self._threads.release()
+                self._to_await.put((how, going))
+                return
+            following = self._slots.pass_on(going)
+            if following is None:
+                self._threads.release()  # first, so that what follows from this begins no other
+            going.report(how)
+            if following is None:
+                return
+            going = following
+
+    def _called(self, going: Going) -> Outcome | Awaitable[object]:
         going.begin()
         try:
-            how = call(going)
+            return call(going)
         except BaseException as error:  # noqa: BLE001 - a run without an end would keep its slot
-            how = going.raised(error)
-        self._threads.release()
-        if isinstance(how, Outcome):
-            self._end(going, how)
-        else:
-            self._to_await.put((how, going))
+            return going.raised(error)
 
     def _await_all(self, begun: list[Begun]) -> None:
         for awaitable, going in begun:
-            task = self._awaiting.loop.create_task(awaited(awaitable, going))
-            self._awaited.add(task)
-            task.add_done_callback(partial(self._has_been_awaited, awaitable, going))
-
-    def _has_been_awaited(
-        self, awaitable: Awaitable[object], going: Going, task: asyncio.Task[Outcome]
-    ) -> None:
-        self._awaited.discard(task)
-        close_unawaited(awaitable)
-        if not task.cancelled():
-            error = task.exception()
-            self._end(going, task.result() if error is None else going.raised(error))
-        elif not self._is_closed:  # some function has cancelled all that there is in the loop
-            self._end(going, going.raised(asyncio.CancelledError()))
+            Awaited(awaitable, going, partial(self._end, going))
 
     def _end(self, going: Going, outcome: Outcome | None) -> None:
         self._slots.end(going)

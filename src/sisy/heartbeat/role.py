@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from django.db import InterfaceError, OperationalError, router
 
 from sisy import clock, conf, doorbell
+from sisy.database_thread import DatabaseThread
 from sisy.heartbeat import housekeeping, replanning, setback
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.unreadable import set_unreadable_aside
@@ -14,7 +15,6 @@ from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Process, Role, Run, Task
 from sisy.models.timing import PUNCTUAL
-from sisy.threads import DatabaseThread
 
 AUDIT_INTERVAL = timedelta(seconds=10)
 AUDIT_SLICES = 5  # in which all tasks are looked at, unless they are many

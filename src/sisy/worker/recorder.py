@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Sized
 
 from sisy import clock
+from sisy.database_thread import DatabaseThread
 from sisy.execution import Outcome
 from sisy.loop import Loop
 from sisy.models import Run
-from sisy.threads import DatabaseThread
 from sisy.worker.recording import Ended, record
 
 AT_ONCE = 500

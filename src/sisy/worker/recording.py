@@ -6,11 +6,11 @@ from datetime import datetime
 
 from django.db import InterfaceError, OperationalError, transaction
 
+from sisy.database_thread import past_deadlocks
 from sisy.execution import Outcome, storable
 from sisy.log import logger
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.models.losing import settle_lost
-from sisy.threads import past_deadlocks
 from sisy.worker.ending import write_ends
 from sisy.worker.retrying import may_retry, retry_delay
 

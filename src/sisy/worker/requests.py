@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sisy import conf
+from sisy.database_thread import DatabaseThread
 from sisy.execution import Pool
 from sisy.loop import Loop
 from sisy.models import Run
-from sisy.threads import DatabaseThread
 
 IDLE = 60.0
 

@@ -9,13 +9,13 @@ from functools import partial
 from django.db import router
 
 from sisy import clock, conf, doorbell
+from sisy.database_thread import DatabaseThread
 from sisy.exceptions import LeaseLost
 from sisy.execution import MakePool, Outcome, ThreadPool
 from sisy.inbox import Inbox
 from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Run, RunState, Task
-from sisy.threads import DatabaseThread
 from sisy.worker.claiming import claim
 from sisy.worker.ears import Ears
 from sisy.worker.hand import PATIENCE, Hand

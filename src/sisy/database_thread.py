@@ -1,0 +1,104 @@
+"""The threads in which the roles speak to the database, and what ends a transaction of theirs."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import InterfaceError, OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from sisy import conf
+from sisy.log import logger
+from sisy.threads import TIME_TO_END, DaemonThreads
+
+DEADLOCKS_IN_A_ROW = 5
+DEADLOCKS_OF_MYSQL = ((1213,), (1205,))  # found at once, or by having waited for too long
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_thread = threading.local()
+
+
+class DatabaseThread:
+    """The thread in which a role speaks to the database, over connections of its own.
+
+    They stay open whatever ``CONN_MAX_AGE`` says, since opening one costs ten times a query, and
+    are opened anew after any error that may have broken them. Those of a pool go back to it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._thread = DaemonThreads(1, f"{name}-database", _begin)
+
+    async def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what ``step`` returns, called in the thread."""
+        work = partial(_with_sound_connections, step, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def close(self) -> None:
+        """Close the connections and end the thread; one that hangs ends with the process."""
+        self._thread.shutdown(wait=False)
+        self._thread.join(TIME_TO_END)
+
+
+def past_deadlocks(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what ``step`` returns; call it again if the database ended it for others' sake.
+
+    InnoDB ends one of two transactions that wait for each other, and has their callers expect it.
+    """
+    for _ in range(DEADLOCKS_IN_A_ROW):
+        try:
+            return step(*args, **kwargs)
+        except OperationalError as error:
+            if not _is_deadlock(error):
+                raise
+            logger.debug("A transaction was ended for another one's sake; once more: %s", error)
+    return step(*args, **kwargs)
+
+
+def _is_deadlock(error: OperationalError) -> bool:
+    is_postgresqls = getattr(error.__cause__, "sqlstate", None) == "40P01"
+    return is_postgresqls or error.args[:1] in DEADLOCKS_OF_MYSQL
+
+
+def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return past_deadlocks(step, *args, **kwargs)
+    except (OperationalError, InterfaceError):
+        connections.close_all()
+        raise
+    finally:
+        _give_back_to_pools()
+
+
+def _give_back_to_pools() -> None:
+    """A pool may have fewer connections than there are threads, and hands them out quickly."""
+    for connection in connections.all(initialized_only=True):
+        if connection.settings_dict["OPTIONS"].get("pool"):
+            connection.close()
+
+
+def _begin() -> None:
+    _thread.is_a_roles = True
+
+
+def on_connection_created(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Have the database end a transaction of a role in which nothing happens for a lease.
+
+    A process that is frozen in the middle of one holds locks, and nobody could take over its runs.
+    Connections of a pool are also used by the project, whose transactions may be slower: they are
+    left as they are. Receiver of Django's signal.
+    """
+    if not getattr(_thread, "is_a_roles", False) or connection.settings_dict["OPTIONS"].get(
+        "pool"
+    ):
+        return
+    seconds = conf.get_settings().lease_seconds
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            name, value = "idle_in_transaction_session_timeout", f"{seconds}s"
+            cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
+        elif getattr(connection, "mysql_is_mariadb", False):
+            cursor.execute("SET SESSION idle_transaction_timeout = %s", [int(seconds)])
