@@ -139,7 +139,7 @@ def test_an_outcome_that_cannot_be_stored_stops_no_other(monkeypatch):
     def refuse(using, ended):
         if any(outcome.result == "poison" for _, outcome in ended):
             raise DataError("malformed JSON")
-        write_ends(using, ended)
+        return write_ends(using, ended)
 
     monkeypatch.setattr(recording, "write_ends", refuse)
     ended = [(first, outcome(NOON)), (poison, outcome(NOON, result="poison"))]

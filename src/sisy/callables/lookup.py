@@ -3,10 +3,11 @@
 import difflib
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache, partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -79,13 +80,14 @@ class Found:
         Raises:
             CallableError: it takes others, or would do nothing when it is called.
         """
-        if inspect.isgeneratorfunction(self.value) or inspect.isasyncgenfunction(self.value):
+        kind = self.kind()
+        if _is_generator(self.value):
             raise CallableError(
                 f"{self.path} is a generator function: a call of it does nothing. "
                 "Write a function that does its work and returns."
             )
-        parameters = list(inspect.signature(self.value).parameters.values())
-        if self.kind() == Kind.INSTANCEMETHOD:
+        parameters = _parameters_of(self.value)
+        if kind == Kind.INSTANCEMETHOD:
             parameters = parameters[1:]
         kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         if [p.name for p in parameters] != ["message"] or parameters[0].kind not in kinds:
@@ -102,8 +104,8 @@ def find(path: str) -> Found:
         TargetMissing: the module or the name is gone, or the module cannot be imported.
         CallableError: it is no dotted path, or names a module.
     """
-    _check_form(path)
-    module, names = _import_longest(path)
+    module_path, names = _divided(path)
+    module = sys.modules.get(module_path) or importlib.import_module(module_path)
     owner: Any = None
     value: Any = module
     for name in names:
@@ -119,6 +121,25 @@ def find(path: str) -> Found:
     if owner is None:
         raise CallableError(refusal_of(module))
     return Found(path=path, module=module, owner=owner, name=names[-1], value=value)
+
+
+@lru_cache(maxsize=1024)  # to look for a module in vain takes longer than a short run
+def _divided(path: str) -> tuple[str, tuple[str, ...]]:
+    """Return the longest part of ``path`` that is a module, and the names after it."""
+    _check_form(path)
+    _, names = _import_longest(path)
+    parts = path.split(".")
+    return ".".join(parts[: len(parts) - len(names)]), tuple(names)
+
+
+@lru_cache(maxsize=1024)
+def _is_generator(function: Any) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+
+
+@lru_cache(maxsize=1024)
+def _parameters_of(function: Any) -> tuple[inspect.Parameter, ...]:
+    return tuple(inspect.signature(function).parameters.values())
 
 
 def _import_longest(path: str) -> tuple[ModuleType, list[str]]:

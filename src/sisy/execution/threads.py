@@ -1,9 +1,11 @@
 """The pool of threads: plain functions each in a thread, async ones on a loop."""
 
+import inspect
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 
+from sisy.callables import Target
 from sisy.execution.awaiting import Awaited
 from sisy.execution.calling import call, lend_loop
 from sisy.execution.going import Ended, Going, MayBegin, always
@@ -13,7 +15,8 @@ from sisy.inbox import Inbox
 from sisy.models import Run
 from sisy.threads import TIME_TO_END, DaemonThreads, LoopOnDemand, LoopThread
 
-Begun = tuple[Awaitable[object], Going]
+Begun = tuple[Awaitable[object] | None, Going]
+"""What is to be awaited; None if it is still to be called."""
 
 
 class ThreadPool:
@@ -33,6 +36,7 @@ class ThreadPool:
         self._threads = DaemonThreads(slots, "sisy-run", self._begin_thread)
         self._awaiting = LoopThread("sisy-run-async")
         self._to_await: Inbox[Begun] = Inbox(self._awaiting.loop, self._await_all)
+        self._async_paths: set[str] = set()
         self._slots = Slots(slots, self._begin)
 
     def carry_out(self, run: Run, ended: Ended, may_begin: MayBegin = always) -> None:
@@ -64,7 +68,10 @@ class ThreadPool:
         self._threads.join(TIME_TO_END)
 
     def _begin(self, going: Going) -> None:
-        self._threads.start(partial(self._call, going))
+        if going.run.target_path in self._async_paths:
+            self._to_await.put((None, going))
+        else:
+            self._threads.start(partial(self._call, going))
 
     def _call(self, going: Going) -> None:
         """Call one function after the other in this thread: to wake another one costs more."""
@@ -72,6 +79,7 @@ class ThreadPool:
             how = self._called(going) if going.may_begin else None
             if isinstance(how, Awaitable):
                 self._threads.release()
+                self._note_async(going.run.target)
                 self._to_await.put((how, going))
                 return
             following = self._slots.pass_on(going)
@@ -89,9 +97,20 @@ class ThreadPool:
         except BaseException as error:  # noqa: BLE001 - a run without an end would keep its slot
             return going.raised(error)
 
+    def _note_async(self, target: Target) -> None:
+        """From now on, let the loop call what needs no thread: it only makes a coroutine."""
+        if target.pk is None and inspect.iscoroutinefunction(target.resolve()):
+            self._async_paths.add(target.path)
+
     def _await_all(self, begun: list[Begun]) -> None:
         for awaitable, going in begun:
-            Awaited(awaitable, going, partial(self._end, going))
+            how: Outcome | Awaitable[object] | None = awaitable
+            if how is None and going.may_begin:
+                how = self._called(going)
+            if isinstance(how, Awaitable):
+                Awaited(how, going, partial(self._end, going))
+            else:
+                self._end(going, how)
 
     def _end(self, going: Going, outcome: Outcome | None) -> None:
         self._slots.end(going)

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import F
 
 from sisy.exceptions import LeaseLost
-from sisy.models import Process, Queue, Run, RunState
+from sisy.models import Process, Queue, Run, RunState, Task
 from sisy.models.task_queries import DELETED
 from sisy.worker.settling import Settled, settle
 
@@ -84,6 +84,8 @@ def _lock(
     """
     ready = Run.objects.using(using).ready(now).exclude(task__in=blocked)
     locked = ready.select_for_update(skip_locked=True)
+    if len(queues) == 1:
+        return list(locked.filter(queue=queues[0]).values_list("pk", flat=True)[:size])
     found = [
         row
         for queue in queues
@@ -94,14 +96,25 @@ def _lock(
 
 def _of_tasks_that_exist(using: str, pks: Sequence[int], now: datetime) -> list[Run]:
     """Return the runs in the order of ``pks``; call those off whose task was deleted."""
-    runs = Run.objects.using(using).select_related("task").in_bulk(pks)
-    for run in runs.values():
-        if run.task is not None and run.task.runs_once and not run.task.userdata:
-            run.task.userdata = run.payload  # of many runs of one task, each brings its own
+    runs = Run.objects.using(using).in_bulk(pks)
+    _give_tasks(using, runs.values())
     if any(run.task_id is None for run in runs.values()):
         orphans = Run.objects.using(using).filter(pk__in=pks).without_task()
         orphans.cancel_waiting(DELETED, now)
     return [runs[pk] for pk in pks if pk in runs and runs[pk].task is not None]
+
+
+def _give_tasks(using: str, runs: Collection[Run]) -> None:
+    """Give each run its task: an own one, since functions change it, and side by side."""
+    tasks = Task.objects.using(using).in_bulk({run.task_id for run in runs if run.task_id})
+    given: set[int] = set()
+    for run in runs:
+        task = tasks.get(run.task_id) if run.task_id else None
+        if task is not None:
+            run.task = task.twin() if task.pk in given else task
+            given.add(task.pk)
+            if task.runs_once and not task.userdata:
+                run.task.userdata = run.payload  # of many runs of one task, each brings its own
 
 
 def _lock_holder(using: str, holder: Process, now: datetime) -> None:

@@ -7,48 +7,66 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy.execution import Outcome
-from sisy.models import Run
+from sisy.models import Run, RunState
 
 FIELDS = {field.name: field for field in Run._meta.concrete_fields}
 COLUMNS = ("state", "started_at", "finished_at", "reason", "result", "error")
-KEYED = ("id", *COLUMNS)
+FENCE = ("id", "holder", "attempt")
+
+Ended = Sequence[tuple[Run, Outcome]]
 
 
-def write_ends(using: str, ended: Sequence[tuple[Run, Outcome]]) -> None:
-    """Write the outcomes of runs that the caller has locked."""
+def write_ends(using: str, ended: Ended) -> set[int]:
+    """Write how runs ended that are still their holder's; return the keys of those.
+
+    Call it in a transaction.
+    """
     if not ended:
-        return
+        return set()
+    if connections[using].vendor == "postgresql":
+        return _write_by_one(using, ended)
+    held = set(Run.objects.using(using).held([run for run, _ in ended]).lock())
+    _write_each(using, [(run, outcome) for run, outcome in ended if run.pk in held])
+    return held
+
+
+def _write_by_one(using: str, ended: Ended) -> set[int]:
     connection = connections[using]
-    rows = [_row(run, outcome, connection) for run, outcome in ended]
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                _update_of_many(connection), [list(column) for column in zip(*rows, strict=True)]
-            )
-        else:
-            cursor.executemany(_update_of_one(connection), [(*row[1:], row[0]) for row in rows])
-
-
-def _row(run: Run, outcome: Outcome, connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
-    values = (
-        FIELDS[name].get_db_prep_save(getattr(outcome, name), connection) for name in COLUMNS
+    rows = sorted(
+        ((run.pk, run.holder_id, run.attempt, *_values(how, connection)) for run, how in ended),
+        key=lambda row: row[0],
     )
-    return (run.pk, *values)
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    with connection.cursor() as cursor:
+        cursor.execute(_update_of_many(connection), [*columns, RunState.RUNNING.value])
+        return {pk for (pk,) in cursor.fetchall()}
 
 
 def _update_of_many(connection: BaseDatabaseWrapper) -> str:
-    """Return the statement that takes a list for each column."""
+    """Return the statement that takes a list for each column; it repeats the fence."""
     table = connection.ops.quote_name(Run._meta.db_table)
-    types = [FIELDS[name].cast_db_type(connection) for name in COLUMNS]
-    lists = ", ".join(f"%s::{kind}[]" for kind in ("bigint", *types))
+    types = ["bigint", "bigint", "integer"]
+    types += [FIELDS[name].cast_db_type(connection) or "" for name in COLUMNS]
+    lists = ", ".join(f"%s::{kind}[]" for kind in types)
     settings = ", ".join(f"{name} = ended.{name}" for name in COLUMNS)
     return (
-        f"UPDATE {table} SET {settings} FROM unnest({lists}) AS ended({', '.join(KEYED)}) "
-        f"WHERE {table}.id = ended.id"
+        f"UPDATE {table} SET {settings} "
+        f"FROM unnest({lists}) AS ended({', '.join((*FENCE, *COLUMNS))}) "
+        f"WHERE {table}.id = ended.id AND {table}.holder_id = ended.holder "
+        f"AND {table}.attempt = ended.attempt AND {table}.state = %s RETURNING {table}.id"
     )
 
 
-def _update_of_one(connection: BaseDatabaseWrapper) -> str:
+def _write_each(using: str, ended: Ended) -> None:
+    connection = connections[using]
     table = connection.ops.quote_name(Run._meta.db_table)
     settings = ", ".join(f"{name} = %s" for name in COLUMNS)
-    return f"UPDATE {table} SET {settings} WHERE id = %s"
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"UPDATE {table} SET {settings} WHERE id = %s",
+            [(*_values(outcome, connection), run.pk) for run, outcome in ended],
+        )
+
+
+def _values(outcome: Outcome, connection: BaseDatabaseWrapper) -> list[Any]:
+    return [FIELDS[name].get_db_prep_save(getattr(outcome, name), connection) for name in COLUMNS]

@@ -8,7 +8,8 @@ from sisy.database_thread import DatabaseThread
 from sisy.execution import Outcome
 from sisy.loop import Loop
 from sisy.models import Run
-from sisy.worker.recording import Ended, record
+from sisy.worker.ending import Ended
+from sisy.worker.recording import record
 
 AT_ONCE = 500
 A_FEW = 0.005  # seconds in which further runs may end, to be recorded with the first one

@@ -11,10 +11,8 @@ from sisy.execution import Outcome, storable
 from sisy.log import logger
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.models.losing import settle_lost
-from sisy.worker.ending import write_ends
+from sisy.worker.ending import Ended, write_ends
 from sisy.worker.retrying import may_retry, retry_delay
-
-Ended = Sequence[tuple[Run, Outcome]]
 
 
 def record(using: str, ended: Ended, now: datetime) -> None:
@@ -34,25 +32,40 @@ def record(using: str, ended: Ended, now: datetime) -> None:
 
 
 def _store(using: str, ended: Ended, now: datetime) -> Ended:
+    final = [(run, how) for run, how in ended if not _goes_on(run, how)]
     with transaction.atomic(using=using):
-        locked = set(Run.objects.using(using).held([run for run, _ in ended]).lock())
-        held = [(run, outcome) for run, outcome in ended if run.pk in locked]
-        retried = _still_wanted(using, [run for run, how in held if may_retry(run, how.state)])
-        ends = []
-        for run, outcome in held:
-            if outcome.state == RunState.LOST:
-                settle_lost(using, [run.pk], outcome.reason, now)
-            elif run.pk in retried:
-                _retry(using, run, outcome, now)
-            else:
-                ends.append((run, outcome))
-        write_ends(using, ends)
+        held = write_ends(using, final)
+        if len(final) < len(ended):
+            held |= _store_others(using, [one for one in ended if _goes_on(*one)], now)
     for run, _ in ended:
-        if run.pk not in locked:
+        if run.pk not in held:
             logger.warning(
                 "Run %s was taken over; how attempt %s ended is not recorded", run.pk, run.attempt
             )
+    return [(run, how) for run, how in ended if run.pk in held]
+
+
+def _goes_on(run: Run, outcome: Outcome) -> bool:
+    """Whether the end of an attempt need not be the end of the run."""
+    return _is_lost(outcome) or may_retry(run, outcome.state)
+
+
+def _store_others(using: str, ended: Ended, now: datetime) -> set[int]:
+    """Let runs be tried again, if that is still wanted."""
+    held = set(Run.objects.using(using).held([run for run, _ in ended]).lock())
+    ended = [(run, how) for run, how in ended if run.pk in held]
+    again = _still_wanted(using, [run for run, how in ended if may_retry(run, how.state)])
+    write_ends(using, [one for one in ended if one[0].pk not in again and not _is_lost(one[1])])
+    for run, outcome in ended:
+        if _is_lost(outcome):
+            settle_lost(using, [run.pk], outcome.reason, now)
+        elif run.pk in again:
+            _retry(using, run, outcome, now)
     return held
+
+
+def _is_lost(outcome: Outcome) -> bool:
+    return outcome.state == RunState.LOST
 
 
 def _store_one(using: str, run: Run, outcome: Outcome, now: datetime) -> Ended:
