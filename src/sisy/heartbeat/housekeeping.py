@@ -20,9 +20,7 @@ MOST_BATCHES = 10
 def delete_ended(using: str) -> int:
     """Delete the retired tasks whose last run has finished; their history stays."""
     pks = list(Task.objects.using(using).ended().values_list("pk", flat=True)[:BATCH])
-    if pks:
-        Task.objects.using(using).ended().filter(pk__in=pks).delete()
-    return len(pks)
+    return Task.objects.using(using).filter(pk__in=pks).delete_ended() if pks else 0
 
 
 def prune_history(using: str, now: datetime) -> int:

@@ -87,7 +87,7 @@ def _submit_once(
     now = clock.now(using)
     ready_at = now if delay_until is None else future_moment(delay_until, "delay_until", now)
     with transaction.atomic(using=using):
-        task.save(using=using)
+        task.insert_alone(using, now)
         submit(
             [
                 Run.of(task, now=now, origin=Origin.ONCE, ready_at=ready_at, payload=payload)

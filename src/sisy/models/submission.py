@@ -11,7 +11,7 @@ from sisy.models.run import Run
 
 def submit(runs: Sequence[Run], using: str) -> list[Run]:
     """Store ``runs`` and return them; workers hear of them once that is committed."""
-    with transaction.atomic(using=using):
+    with transaction.atomic(using=using, savepoint=False):
         if connections[using].features.can_return_rows_from_bulk_insert:
             stored = Run.objects.using(using).bulk_create(runs)
         else:

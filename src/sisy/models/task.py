@@ -223,18 +223,23 @@ class Task(TaskVerbs, RunsOnce, TracksChanges, TaskColumns):
             self.remember_once_committed(changed, using)
 
     def _insert(self, *, using: str, **options: Any) -> None:
-        validation.check(self, OWNER_FIELDS)
-        self._begin_anew()
         pk = self.pk
         try:
             with transaction.atomic(using=using):
-                self.created_at = clock.now(using)
-                super().save(using=using, **options)
-                activation.activate(self, using, self.created_at)
-                self.remember_once_committed(OWNER_FIELDS, using)
+                now = clock.now(using)
+                self.insert_alone(using, now, **options)
+                activation.activate(self, using, now)
         except BaseException:
             self.pk, self._state.adding = pk, True  # so that it can be mended, and saved then
             raise
+
+    def insert_alone(self, using: str, now: datetime, **options: Any) -> None:
+        """Insert the task, and plan nothing; in the caller's transaction."""
+        validation.check(self, OWNER_FIELDS)
+        self._begin_anew()
+        self.created_at = now
+        super().save(using=using, **options)
+        self.remember_once_committed(OWNER_FIELDS, using)
 
     def _begin_anew(self) -> None:
         """Forget what the scheduler knew of the task of which this one is a copy."""

@@ -79,5 +79,18 @@ class TaskQuerySet(models.QuerySet["Task"]):
             # Others may be meant by now, which are not locked: they stay.
             return super(TaskQuerySet, self.filter(pk__in=pks)).delete()
 
+    def delete_ended(self) -> int:
+        """Delete those that have ended, and return how many they were; their history stays."""
+        self._for_write = True
+        using = self.db
+        stored = type(self)(self.model, using=using)
+        with transaction.atomic(using=using):
+            # Locked first: who asks for a run of one just now must not add it after this.
+            locked = locking.lock(self.filter(state=TaskState.RETIRED))
+            ended = list(stored.filter(pk__in=locked).ended().values_list("pk", flat=True))
+            if ended:
+                models.QuerySet.delete(stored.filter(pk__in=ended))
+        return len(ended)
+
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]

@@ -65,43 +65,36 @@ def _claim_batch(
     """Return what came of some runs at the head of the queues, and whether they were the last."""
     using = holder._state.db or "default"
     with transaction.atomic(using=using):
-        pks = _lock(using, queues, size, blocked, now)
-        if not pks:
+        locked = _lock(using, queues, size, blocked, now)
+        if not locked:
             return Settled(), True
         _lock_holder(using, holder, now)
-        runs = _of_tasks_that_exist(using, pks[:size], now)
+        runs = _of_tasks_that_exist(using, locked[:size], now)
         settled = settle(using, runs, queues, free, now)
         _start(using, settled.starting, holder, now)
-    return settled, len(pks) < size
+    return settled, len(locked) < size
 
 
 def _lock(
     using: str, queues: Sequence[str], size: int, blocked: Collection[int | None], now: datetime
-) -> list[int]:
-    """Lock the first runs of each queue, and return the keys of all in the order of their turn.
+) -> list[Run]:
+    """Lock the first runs of each queue, and return all in the order of their turn.
 
     Each queue is looked at by itself, since an index leads to its first runs only.
     """
     ready = Run.objects.using(using).ready(now).exclude(task__in=blocked)
     locked = ready.select_for_update(skip_locked=True)
-    if len(queues) == 1:
-        return list(locked.filter(queue=queues[0]).values_list("pk", flat=True)[:size])
-    found = [
-        row
-        for queue in queues
-        for row in locked.filter(queue=queue).values_list("priority", "ready_at", "pk")[:size]
-    ]
-    return [pk for _, _, pk in sorted(found, key=lambda row: (-row[0], row[1], row[2]))]
+    found = [run for queue in queues for run in locked.filter(queue=queue)[:size]]
+    return sorted(found, key=lambda run: (-run.priority, run.ready_at, run.pk))
 
 
-def _of_tasks_that_exist(using: str, pks: Sequence[int], now: datetime) -> list[Run]:
-    """Return the runs in the order of ``pks``; call those off whose task was deleted."""
-    runs = Run.objects.using(using).in_bulk(pks)
-    _give_tasks(using, runs.values())
-    if any(run.task_id is None for run in runs.values()):
-        orphans = Run.objects.using(using).filter(pk__in=pks).without_task()
+def _of_tasks_that_exist(using: str, runs: Sequence[Run], now: datetime) -> list[Run]:
+    """Return the runs with their tasks; call those off whose task was deleted."""
+    _give_tasks(using, runs)
+    if any(run.task_id is None for run in runs):
+        orphans = Run.objects.using(using).filter(pk__in=[run.pk for run in runs]).without_task()
         orphans.cancel_waiting(DELETED, now)
-    return [runs[pk] for pk in pks if pk in runs and runs[pk].task is not None]
+    return [run for run in runs if run.task_id is not None]
 
 
 def _give_tasks(using: str, runs: Collection[Run]) -> None:

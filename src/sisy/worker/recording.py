@@ -135,6 +135,5 @@ def _note_targets(using: str, ended: Ended) -> None:
 def _delete_ended(using: str, runs: Sequence[Run]) -> None:
     pks = {run.task_id for run in runs if run.task_id is not None}
     tasks = Task.objects.using(using).filter(pk__in=pks, state=TaskState.RETIRED)
-    # Asked before each step, since the next one costs much more, also if it finds nothing.
-    if tasks.exists() and (ended := list(tasks.ended().values_list("pk", flat=True))):
-        tasks.ended().filter(pk__in=ended).delete()
+    if tasks.exists():  # asked before, since the next step costs more, also if it finds nothing
+        tasks.delete_ended()
