@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
 
-from django.db.models import Exists, Min, Subquery
+from django.conf import settings
+from django.db import connections
+from django.db.models import Exists, Min, QuerySet, Subquery
 
 from sisy import messages
 from sisy.heartbeat import housekeeping, planning, replanning, rescue
+from sisy.heartbeat.prepared import Prepared
 from sisy.models import Process, Run, Task
 from sisy.models.process import LONGEST_LEASE
 
@@ -122,12 +127,23 @@ def look(process: Process, using: str, since: datetime) -> Outlook | None:
     Args:
         since: runs that became ready up to here were rung for before.
     """
+    query = _prepared(using, connections[using].vendor, settings.USE_TZ)
+    rows = query.rows(pk=process.pk, since=since)
+    return Outlook(**dict(zip(LOOKED_FOR, rows[0], strict=True))) if rows else None
+
+
+@lru_cache(maxsize=8)
+def _prepared(using: str, vendor: str, use_tz: bool) -> Prepared:
+    return Prepared(_ahead, using, pk=int, since=datetime)
+
+
+def _ahead(pk: int, since: datetime) -> QuerySet[Process, Any]:
     tasks = Task.objects.active()
     runs = Run.objects.waiting().filter(ready_at__gt=since)
     leases = Process.objects.order_by("lease_until").values("lease_until")
-    row = (
-        Process.objects.using(using)
-        .filter(pk=process.pk)
+    return (
+        Process.objects.filter(pk=pk)
+        .order_by()
         .values_list(
             Exists(tasks.filter(next_run=None)),
             Subquery(tasks.exclude(next_run=None).order_by("next_run").values("next_run")[:1]),
@@ -136,11 +152,7 @@ def look(process: Process, using: str, since: datetime) -> Outlook | None:
             Subquery(leases[:1]),
             Subquery(leases.reverse()[:1]),
         )
-        .first()
     )
-    if row is None:
-        return None
-    return Outlook(**dict(zip(LOOKED_FOR, row, strict=True)))
 
 
 def first_ready(using: str, now: datetime) -> list[Run]:
