@@ -11,7 +11,7 @@ export PYTHONWARNINGS = default
 
 .PHONY: help install format lint types imports migrations docs check test test-sqlite test-postgres \
 	test-mariadb chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
-	bench-drain bench-many lock clean
+	bench-drain bench-many bench-ledger lock clean
 
 help:  ## show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -114,6 +114,9 @@ bench-drain: install  ## measure how fast waiting runs are worked off
 
 bench-many: install  ## measure what a thousand to a million tasks cost
 	$(BIN)/python -m benchmarks.many
+
+bench-ledger: install  ## measure whether a long ledger makes anything slower
+	$(BIN)/python -m benchmarks.ledger
 
 lock: install  ## update the locked versions
 	$(BIN)/uv lock --upgrade

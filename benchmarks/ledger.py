@@ -1,0 +1,167 @@
+"""Whether a long ledger makes planning, claiming, recording, pruning or the admin slower."""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client, override_settings
+
+from benchmarks import jobs, layouts, report
+from benchmarks.layouts import Layout
+from sisy import clock
+from sisy.execution import Outcome
+from sisy.heartbeat import housekeeping, planning
+from sisy.models import Overlap, Process, Role, Run, RunState, Task, task_with_callable
+from sisy.worker.claiming import claim
+from sisy.worker.recording import record
+
+SITE = Layout(name="PostgreSQL", commands=())
+TASKS = 1000
+DUE = 100
+TIMES = 11
+LENGTHS = (10_000, 1_000_000)
+MOST = 1.2  # times as long as with the shortest ledger
+
+HOUR = timedelta(hours=1)
+
+
+def measure(length: int) -> dict[str, float]:
+    """Return the median seconds of each step."""
+    report.progress(f"a ledger of {length:,} runs: storing it")
+    with layouts.opened(SITE):
+        store(length)
+        report.progress(f"a ledger of {length:,} runs: measuring")
+        steps = Steps()
+        found: dict[str, list[float]] = {name: [] for name in steps.all}
+        for _ in range(TIMES):
+            for name, step in steps.all.items():
+                begun = time.perf_counter()
+                step()
+                found[name].append(time.perf_counter() - begun)
+    return {name: statistics.median(taken[1:]) for name, taken in found.items()}
+
+
+def store(length: int) -> None:
+    """Store tasks, and runs of theirs that ended within the last day, oldest first."""
+    now = clock.now("default")
+    for number in range(TASKS):
+        task = task_with_callable(jobs.noop, label=f"task {number}", schedule="0 0 1 1 *")
+        task.overlap = Overlap.ALLOW
+        task.save()
+    first = Task.objects.order_by("pk")[0]
+    ended = {"state": RunState.SUCCEEDED, "attempt": 1, "started_at": now, "finished_at": now}
+    template = Run.of(first, now=now, due_at=now - 3 * 365 * 24 * HOUR, **ended)
+    template.save()
+    own = ("id", "task_id", "due_at", "finished_at")
+    columns = [field.column for field in Run._meta.concrete_fields if field.column not in own]
+    named = ", ".join(columns)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO sisy_run (task_id, due_at, finished_at, {named}) "
+            f"SELECT task_id + n %% {TASKS}, due_at + n * interval '1 second', "
+            f"finished_at + (n - %s) * interval '80 milliseconds', {named} "
+            "FROM sisy_run, generate_series(1, %s) AS n",
+            [length, length],
+        )
+        cursor.execute("VACUUM ANALYZE")
+
+
+class Steps:
+    """What heartbeats, workers and people do again and again."""
+
+    def __init__(self) -> None:
+        self._worker = Process.join(
+            Role.WORKER, using="default", now=clock.now("default"), lease=HOUR
+        )
+        user = get_user_model().objects.create_superuser("bench")
+        self._browser = Client(raise_request_exception=True)
+        self._browser.force_login(user)
+        self._runs: list[Run] = []
+        self._pk = Task.objects.order_by("pk")[5].pk
+        self.all: dict[str, Callable[[], object]] = {
+            f"plan {DUE} tasks": self.plan,
+            f"claim {DUE} runs": self.claim,
+            f"record {DUE} outcomes": self.record,
+            "prune, finding nothing": self.prune_in_vain,
+            "prune 500 runs": self.prune,
+            "admin: list of runs": lambda: self.page("run/"),
+            "admin: failed runs": lambda: self.page("run/?state__exact=failed"),
+            "admin: list of tasks": lambda: self.page("task/"),
+            "admin: a task": lambda: self.page(f"task/{self._pk}/change/"),
+        }
+
+    def plan(self) -> None:
+        now = clock.now("default")
+        pks = Task.objects.order_by("pk").values("pk")[:DUE]
+        Task._base_manager.filter(pk__in=pks).update(next_run=now, mark=None)
+        assert len(planning.plan_due("default", now).runs) == DUE
+
+    def claim(self) -> None:
+        self._runs = claim(self._worker, ["default"], DUE, clock.now("default"))
+        assert len(self._runs) == DUE
+
+    def record(self) -> None:
+        now = clock.now("default")
+        how = Outcome(state=RunState.SUCCEEDED, started_at=now, finished_at=now)
+        record("default", [(run, how) for run in self._runs], now)
+
+    def prune_in_vain(self) -> None:
+        assert housekeeping.prune_history("default", clock.now("default")) == 0
+
+    def prune(self) -> None:
+        """As if it were so late that 500 runs are too old."""
+        days = timedelta(days=90)
+        oldest = Run.objects.order_by("finished_at")[housekeeping.PRUNED_AT_ONCE].finished_at
+        assert oldest is not None
+        assert housekeeping.prune_history("default", oldest + days) == housekeeping.PRUNED_AT_ONCE
+
+    def page(self, path: str) -> None:
+        with override_settings(ROOT_URLCONF="tests.urls"):
+            response = self._browser.get(f"/admin/sisy/{path}")
+        assert response.status_code == 200, response
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ledger", description=__doc__)
+    parser.add_argument("--runs", type=int, action="append", help="how many; may be repeated")
+    options = parser.parse_args()
+    lengths = options.runs or LENGTHS
+    found = {length: measure(length) for length in lengths}
+    shortest = found[lengths[0]]
+    ratios = {
+        (length, name): seconds / shortest[name]
+        for length, steps in found.items()
+        for name, seconds in steps.items()
+    }
+    are_met = all(ratio <= MOST for ratio in ratios.values())
+    report.show(
+        "LEDGER: whether a long ledger makes anything slower",
+        f"Medians of {TIMES - 1} repetitions of each step, in ms; in brackets, as a multiple of "
+        "the shortest ledger's.",
+        report.table(
+            ["step", *(f"{length:,} runs" for length in lengths)],
+            [
+                [
+                    name,
+                    *(
+                        f"{report.milliseconds(found[length][name])} ({ratios[length, name]:.2f})"
+                        for length in lengths
+                    ),
+                ]
+                for name in shortest
+            ],
+        ),
+        f"Bar: at most {MOST} of the shortest ledger's: {report.verdict(are_met)}",
+        module="benchmarks.ledger",
+    )
+    report.keep("ledger", found)
+    return report.judged(are_met)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
