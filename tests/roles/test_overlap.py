@@ -9,7 +9,8 @@ import pytest
 from sisy.heartbeat import tick
 from sisy.models import Missed, Overlap, Queue, Run, RunState
 from sisy.worker.claiming import claim
-from tests.roles.steps import HOUR, MINUTE, NOON, finish, scheduled, states, worker
+from sisy.worker.handover import TIME_TO_GO, give_back, hand_over
+from tests.roles.steps import HOUR, MINUTE, NOON, SECOND, finish, scheduled, states, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,6 +45,27 @@ def going(**fields):
 def due_minutes(state):
     runs = Run.objects.filter(state=state).order_by("due_at")
     return [(due - NOON) / MINUTE for due in runs.values_list("due_at", flat=True)]
+
+
+@pytest.mark.parametrize("policy", [one for one in Overlap if one != Overlap.ALLOW])
+def test_a_run_that_was_handed_over_is_in_the_way_until_its_worker_is_gone(policy):
+    """Nothing can end the thread of a worker that stops before its process does."""
+    first = going(overlap=policy)
+    planned_every_minute(2, 2)
+    left = at(2)
+    hand_over("default", [first], "Its worker stopped", left)
+    assert claim(worker(left), ["default"], 10, left + TIME_TO_GO - SECOND) == []
+    later = left + TIME_TO_GO
+    [again] = claim(worker(left), ["default"], 10, later)
+    assert (again.attempt, again.started_at) == (1, later)
+    assert Run.objects.running().count() == 1
+
+
+def test_a_run_that_was_given_back_before_it_began_is_in_nobodys_way():
+    first = going(overlap=Overlap.BUFFER_ALL)
+    planned_every_minute(2, 2)
+    give_back("default", [first], "It was not begun", at(2))
+    assert [run.pk for run in claim_at(2, limit=1)] == [first.pk]
 
 
 def test_one_run_is_buffered_and_starts_once_the_other_has_ended():

@@ -25,6 +25,14 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Those that a worker carries out."""
         return self.filter(state=RunState.RUNNING)
 
+    def may_go_on(self, now: datetime) -> Self:
+        """Those whose function may be at work: running, or handed over by a worker that leaves.
+
+        The latter wait already, and are ready once that worker is surely gone.
+        """
+        is_leaving = Q(state=RunState.WAITING, started_at__isnull=False, ready_at__gt=now)
+        return self.filter(Q(state=RunState.RUNNING) | is_leaving)
+
     def live(self) -> Self:
         """Those that are not over: waiting or running."""
         return self.filter(state__in=LIVE_STATES)

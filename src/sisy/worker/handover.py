@@ -20,13 +20,15 @@ def give_back(using: str, runs: Sequence[Run], reason: str, now: datetime) -> in
     No attempt is used up. Those that somebody wants to end, or whose task is gone, are called off.
     """
     with transaction.atomic(using=using):
-        return _give_back(using, Run.objects.using(using).held(runs).lock(), reason, now, now)
+        pks = Run.objects.using(using).held(runs).lock()
+        return _give_back(using, pks, reason, now, ready_at=now, started_at=None)
 
 
 def hand_over(using: str, runs: Sequence[Run], reason: str, now: datetime) -> int:
     """Let other workers have runs that were begun, and return how many, as `give_back` does.
 
-    They begin once this worker is gone, so that nothing goes on twice at a time. A run that is to
+    They begin once this worker is gone, so that nothing goes on twice at a time; until then they
+    are in the way of other runs of their tasks, as `RunQuerySet.may_go_on` knows. A run that is to
     be carried out once at the most is lost instead.
     """
     with transaction.atomic(using=using):
@@ -34,20 +36,19 @@ def hand_over(using: str, runs: Sequence[Run], reason: str, now: datetime) -> in
         once = list(held.filter(task__on_lost=OnLost.FAIL).values_list("pk", flat=True))
         again = list(held.exclude(pk__in=once).values_list("pk", flat=True))
         settle_lost(using, once, reason, now)
-        return _give_back(using, again, f"{reason}; handed back.", now, now + TIME_TO_GO)
+        return _give_back(using, again, f"{reason}; handed back.", now, ready_at=now + TIME_TO_GO)
 
 
 def _give_back(
-    using: str, pks: Sequence[int], reason: str, now: datetime, ready_at: datetime
+    using: str, pks: Sequence[int], reason: str, now: datetime, **columns: datetime | None
 ) -> int:
     given = Run.objects.using(using).filter(pk__in=pks)
     count = given.update(
         state=RunState.WAITING,
         holder=None,
         attempt=F("attempt") - 1,
-        started_at=None,
-        ready_at=ready_at,
         reason=reason,
+        **columns,
     )
     given.without_task().cancel_waiting(DELETED, now)
     given.exclude(cancel_asked_at=None).cancel_waiting(F("cancel_reason"), now)

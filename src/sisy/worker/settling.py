@@ -86,12 +86,12 @@ def _live_runs(
     alone = [pk for pk, task in tasks.items() if not _may_overlap(task)]
     if not alone:
         return {}
-    ready = Q(state=RunState.WAITING, queue__in=queues, ready_at__lte=now)
-    runs = Run.objects.using(using).filter(ready | Q(state=RunState.RUNNING), task__in=alone)
-    running_first = runs.order_by("state", "ready_at", "pk")
+    of_these = Run.objects.using(using).filter(task__in=alone)
+    ready = of_these.filter(state=RunState.WAITING, queue__in=queues, ready_at__lte=now)
+    running_first = (ready | of_these.may_go_on(now)).order_by("state", "ready_at", "pk")
     live: dict[int | None, _Live] = defaultdict(_Live)
     for run in running_first[:MOST_LIVE]:
-        if run.state == RunState.RUNNING:
+        if run.state == RunState.RUNNING or run.ready_at > now:
             live[run.task_id].going.append(Going.of(run, run.started_at or now))
         else:
             run.task = tasks[run.task_id]  # as it is now that what ran before has ended
