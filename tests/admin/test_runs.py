@@ -3,9 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from sisy.admin import paginator
 from sisy.heartbeat import tick
-from sisy.models import Attempt, Run, task_with_callable
+from sisy.models import Attempt, Process, Queue, Role, Run, task_with_callable
 from tests.admin.pages import RUNS, page_of, rows_of, text_of, titles_of
 from tests.admin.people import browser_of_superuser
 
@@ -157,6 +160,28 @@ def test_nobody_adds_changes_or_deletes_rows_of_the_ledger():
     data = {"action": "delete_selected", "_selected_action": [run.pk], "post": "yes"}
     browser.post(RUNS, data)
     assert Run.objects.get().state == "waiting"
+
+
+def test_a_long_ledger_is_counted_no_further_than_it_is_leafed_through(monkeypatch):
+    monkeypatch.setattr(paginator, "MOST", 3)
+    for number in range(5):
+        planned(f"task {number}")
+    with CaptureQueriesContext(connection) as seen:
+        browser_of_superuser().get(RUNS)
+    counts = [query["sql"] for query in seen.captured_queries if "COUNT" in query["sql"]]
+    assert counts
+    assert all("LIMIT 3" in sql for sql in counts)
+
+
+def test_the_filter_offers_the_queues_that_somebody_serves_waits_in_or_has_paused():
+    run = planned("first")
+    Run.objects.filter(pk=run.pk).update(queue="waits")
+    Queue.objects.pause("paused")
+    Process.join(
+        Role.WORKER, using="default", now=NOON, lease=timedelta(hours=1), queues=("served",)
+    )
+    page = browser_of_superuser().get(RUNS).content.decode()
+    assert all(f"?queue={name}" in page for name in ("waits", "paused", "served"))
 
 
 def test_runs_are_found_by_task_label_state_and_reason():

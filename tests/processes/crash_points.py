@@ -41,7 +41,7 @@ POINTS = {
     "plan: tasks locked, nothing inserted": after("sisy.heartbeat.planning._lock_due"),
     "plan: runs inserted, marks not advanced": before("sisy.heartbeat.planning._advance"),
     "plan: marks advanced, not committed": after("sisy.heartbeat.planning._advance", ever),
-    "plan: committed, nobody told": after("sisy.heartbeat.planning.plan_due"),
+    "plan: committed, nobody told": after("sisy.heartbeat.planning._plan_chunk"),
     "ring: sent": after("sisy.doorbell.ring", ever),
     "claim: runs locked": after("sisy.worker.claiming._lock"),
     "claim: runs started, not committed": after("sisy.worker.claiming._start", ever),

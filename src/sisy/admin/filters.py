@@ -1,4 +1,4 @@
-"""How tasks are narrowed down to those that need a person."""
+"""How tasks are narrowed down to those that need a person, and runs to those of a queue."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from sisy.models import Task, TaskState
+from sisy.models import Process, Queue, Run, Task, TaskState
 
 TROUBLE = Q(state=TaskState.BROKEN) | ~Q(target_error="")
 
@@ -27,3 +27,25 @@ class HealthFilter(SimpleListFilter):
         if self.value() == "trouble":
             return queryset.filter(TROUBLE)
         return queryset.exclude(TROUBLE) if self.value() == "well" else queryset
+
+
+class QueueFilter(SimpleListFilter):
+    """Runs of a queue; offers those that workers serve, in which runs wait, or that were paused.
+
+    To look which queues the whole ledger names would take longer than to show the page.
+    """
+
+    title = _("queue")
+    parameter_name = "queue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        using = model_admin.get_queryset(request).db
+        names = set(Queue.objects.using(using).values_list("name", flat=True))
+        live = Run.objects.using(using).live().order_by()
+        names |= set(live.values_list("queue", flat=True).distinct())
+        for queues in Process.objects.using(using).values_list("queues", flat=True):
+            names |= set(queues)
+        return [(name, name) for name in sorted(names | {self.value() or "default"})]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        return queryset.filter(queue=self.value()) if self.value() else queryset

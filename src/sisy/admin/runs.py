@@ -8,6 +8,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from sisy.admin.attempts import retries_of
+from sisy.admin.filters import QueueFilter
+from sisy.admin.paginator import CappedPaginator
 from sisy.admin.run_actions import RunActions
 from sisy.admin.run_columns import RunColumns
 from sisy.models import Run
@@ -60,9 +62,10 @@ class RunAdmin(RunColumns, RunActions):
         "attempt",
         "short_reason",
     )
-    list_filter = ("state", "origin", "queue", "planned_at")
+    list_filter = ("state", "origin", QueueFilter, "planned_at")
     list_select_related = ("task",)
     list_per_page = 50
+    paginator = CappedPaginator
     search_fields = ("label", "reason", "worker")
     search_help_text = _("By label, reason or worker.")
     show_full_result_count = False

@@ -1,6 +1,6 @@
 """Plans what is due: inserts the runs and advances the marks, in one transaction a chunk."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -20,6 +20,11 @@ CHUNK = 500
 TRIES = 3  # looks at tasks that somebody else has locked just now, before leaving them to the next
 
 Moment = datetime | None
+Announce = Callable[[list[Run]], None]
+
+
+def to_nobody(runs: list[Run]) -> None:
+    """Announce nothing: workers find what waits by looking, too."""
 
 
 @dataclass(slots=True)
@@ -38,16 +43,22 @@ class Planned:
     is_held_up: bool = False
 
 
-def plan_due(using: str, now: datetime) -> Planned:
+def plan_due(using: str, now: datetime, announce: Announce = to_nobody) -> Planned:
     """Plan every occurrence that is due at ``now``.
+
+    Workers need not wait for the rest: of each chunk, ``announce`` hears once it is committed.
 
     Any number of heartbeats may do so at once: each task's row is locked by one of them, its mark
     is advanced only from where it was seen, and the ledger takes each occurrence once.
     """
     planned = Planned()
     for _ in range(TRIES):
-        while _plan_chunk(using, now, planned) == CHUNK:
-            pass
+        is_full = True
+        while is_full:
+            announced = len(planned.runs)
+            is_full = _plan_chunk(using, now, planned) == CHUNK
+            if new := planned.runs[announced:]:
+                announce(new)
         planned.is_held_up = Task.objects.using(using).due(now).exists()
         if not planned.is_held_up:
             break

@@ -81,7 +81,7 @@ class Heartbeat:
         is_beat = self._next_beat is None or self._next_beat <= now
         judges = self._vigil.is_kept
         if is_beat or outlook.calls_for_tick(now, judges):
-            made = tick(self.using, now, is_thorough=is_beat, judges_leases=judges)
+            made = tick(self.using, now, is_beat, judges, announce=doorbell.ring)
             waiting = waiting + made.waiting
         if is_beat:
             self._next_beat = now + timedelta(seconds=conf.get_settings().heartbeat_frequency)

@@ -21,7 +21,7 @@ class Tick:
     """What a pass did.
 
     Attributes:
-        waiting: runs that wait, for which to ring.
+        waiting: runs that wait beside those that were announced, for which to ring.
         planned: how many occurrences wait for a worker since this pass.
         missed: how many occurrences were recorded as missed.
         broken: how many tasks were set aside, since they cannot be planned.
@@ -52,7 +52,13 @@ class Tick:
         )
 
 
-def tick(using: str, now: datetime, is_thorough: bool = True, judges_leases: bool = True) -> Tick:
+def tick(
+    using: str,
+    now: datetime,
+    is_thorough: bool = True,
+    judges_leases: bool = True,
+    announce: planning.Announce = planning.to_nobody,
+) -> Tick:
     """Make one pass: plan what is due, rescue what is lost, tidy up what has ended.
 
     A task whose row somebody else has locked is passed over; a heartbeat looks again in a moment.
@@ -62,13 +68,14 @@ def tick(using: str, now: datetime, is_thorough: bool = True, judges_leases: boo
             taken or holds, and tasks that have ended. A heartbeat does so at each beat.
         judges_leases: whether to take the runs of those whose lease has run out; a heartbeat that
             has not watched for long enough does not: see `Vigil`.
+        announce: hears of what was planned as soon as it is committed.
     """
     replanning.compute_unplanned(using, now)
-    planned = planning.plan_due(using, now)
+    planned = planning.plan_due(using, now, announce)
     rescued = rescue.rescue_lost(using, now, judges_leases)
     made = Tick(
         now=now,
-        waiting=planned.runs + rescued,
+        waiting=rescued,
         planned=len(planned.runs),
         missed=planned.missed,
         broken=planned.broken,

@@ -30,6 +30,10 @@ class RunState(models.TextChoices):
 
 
 LIVE_STATES = (RunState.WAITING, RunState.RUNNING)
+TROUBLE_STATES = tuple(
+    state for state in RunState if state not in (*LIVE_STATES, RunState.SUCCEEDED)
+)
+"""Those that few runs come to, and that people look for."""
 
 
 class Origin(models.TextChoices):

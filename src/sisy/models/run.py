@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import clock
 from sisy.callables import Target
-from sisy.models.choices import LIVE_STATES, Origin, RunState
+from sisy.models.choices import LIVE_STATES, TROUBLE_STATES, Origin, RunState
 from sisy.models.fields import MomentField
 from sisy.models.process import Process
 from sisy.models.run_queries import RunQuerySet
@@ -154,6 +154,11 @@ class Run(models.Model):
                 fields=["state", "task"],
                 name="sisy_run_live",
                 condition=Q(state__in=LIVE_STATES),
+            ),
+            models.Index(
+                fields=["state", "-id"],
+                name="sisy_run_trouble",
+                condition=Q(state__in=TROUBLE_STATES),
             ),
             models.Index(fields=["task", "-id"], name="sisy_run_history"),
             models.Index(fields=["finished_at"], name="sisy_run_finished"),
