@@ -14,7 +14,7 @@ from sisy.models import Run, RunState
 WARM_UP = 5  # seconds, in which processes import, connect, and start threads
 
 BARS = {
-    layouts.WITH_VALKEY.name: {0.5: 0.050, 0.99: 0.250},
+    layouts.WITH_VALKEY.name: {0.5: 0.010, 0.99: 0.050},
     layouts.WITHOUT_LAYER.name: {0.99: 1.2},
 }
 """The seconds that a quantile of the lateness may reach; one process on SQLite is shown only."""
@@ -72,7 +72,7 @@ def measure(layout: Layout, count: int, seconds: int) -> Lateness:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.lateness", description=__doc__)
     parser.add_argument("--seconds", type=int, default=30, help="how long (default: 30)")
-    parser.add_argument("--tasks", type=int, default=10, help="how many (default: 10)")
+    parser.add_argument("--tasks", type=int, default=20, help="how many (default: 20)")
     options = parser.parse_args()
     found = [measure(layout, options.tasks, options.seconds) for layout in layouts.ALL]
     report.show(
