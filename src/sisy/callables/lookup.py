@@ -4,7 +4,7 @@ import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache, partial
@@ -105,7 +105,9 @@ def find(path: str) -> Found:
         CallableError: it is no dotted path, or names a module.
     """
     module_path, names = _divided(path)
-    module = sys.modules.get(module_path) or importlib.import_module(module_path)
+    module = sys.modules.get(module_path)
+    if module is None:  # it was unloaded, and may be gone
+        module, names = _import_longest(path)
     owner: Any = None
     value: Any = module
     for name in names:
@@ -124,7 +126,7 @@ def find(path: str) -> Found:
 
 
 @lru_cache(maxsize=1024)  # to look for a module in vain takes longer than a short run
-def _divided(path: str) -> tuple[str, tuple[str, ...]]:
+def _divided(path: str) -> tuple[str, Sequence[str]]:
     """Return the longest part of ``path`` that is a module, and the names after it."""
     _check_form(path)
     _, names = _import_longest(path)
@@ -142,7 +144,7 @@ def _parameters_of(function: Any) -> tuple[inspect.Parameter, ...]:
     return tuple(inspect.signature(function).parameters.values())
 
 
-def _import_longest(path: str) -> tuple[ModuleType, list[str]]:
+def _import_longest(path: str) -> tuple[ModuleType, Sequence[str]]:
     """Import the longest part of ``path`` that is a module; return it and the names after it."""
     names = path.split(".")
     module = None
