@@ -15,6 +15,7 @@ from sisy.threads import TIME_TO_END, DaemonThreads
 
 DEADLOCKS_IN_A_ROW = 5
 DEADLOCKS_OF_MYSQL = ((1213,), (1205,))  # found at once, or by having waited for too long
+ENDED_FOR_IDLENESS = ("25P03", "25P04")  # of the transaction, which ends the connection, too
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,11 +64,23 @@ def _is_deadlock(error: OperationalError) -> bool:
     return is_postgresqls or error.args[:1] in DEADLOCKS_OF_MYSQL
 
 
+def database_is_away(error: Exception) -> bool:
+    """Whether an error tells of a connection that broke, and not of what was said over it.
+
+    PostgreSQL ends a transaction in which nothing happened for too long by an error of another
+    class than those of other broken connections.
+    """
+    if isinstance(error, (OperationalError, InterfaceError)):
+        return True
+    return getattr(error.__cause__, "sqlstate", None) in ENDED_FOR_IDLENESS
+
+
 def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
         return past_deadlocks(step, *args, **kwargs)
-    except (OperationalError, InterfaceError):
-        connections.close_all()
+    except Exception as error:
+        if database_is_away(error):
+            connections.close_all()
         raise
     finally:
         _give_back_to_pools()

@@ -16,6 +16,7 @@ from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_
 
 from sisy import conf, messages
 from sisy.log import Outage
+from sisy.loop import FIRST_DELAY, LONGEST_DELAY
 from sisy.models import Run
 from sisy.threads import LoopThread
 
@@ -129,10 +130,23 @@ async def _send(letter: Letter, address: str) -> None:
         full.failed(error, MEANWHILE)
         _outage.recovered()
     except Exception as error:  # noqa: BLE001 - any layer may fail in any way
+        is_first = not _outage.failures
         _outage.failed(error, MEANWHILE)
+        if is_first:
+            await _send_again(letter, address)
     else:
         full.recovered()
         _outage.recovered()
+
+
+async def _send_again(letter: Letter, address: str) -> None:
+    """Try one letter until the layer is back: who has nothing more to say tells of it, too."""
+    delay = FIRST_DELAY
+    while _outage.failures:
+        await asyncio.sleep(delay)
+        delay = min(LONGEST_DELAY, 2 * delay)
+        if _outage.failures:
+            await _send(letter, address)
 
 
 _postman = Postman()

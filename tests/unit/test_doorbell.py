@@ -34,6 +34,7 @@ class RecordingLayer:
 @pytest.fixture(autouse=True)
 def no_outage(monkeypatch):
     monkeypatch.setattr(doorbell, "_outage", Outage("the channel layer"))
+    monkeypatch.setattr(doorbell, "FIRST_DELAY", 0)
 
 
 @pytest.fixture
@@ -113,11 +114,10 @@ def test_the_signal_of_committed_runs_rings(layer):
     assert received(layer, 1) == [("sisy.run_task", 1)]
 
 
-async def test_a_dead_layer_is_logged_once_and_its_return_once(caplog):
+async def test_a_dead_layer_is_logged_once_and_its_return_once_if_nothing_else_is_sent(caplog):
     caplog.set_level(logging.INFO, "sisy")
     layer = RecordingLayer(OSError("refused"), OSError("refused"), None)
-    for pk in range(3):
-        await doorbell._send(partial(layer.send, "sisy.run_task", {"run": pk}), "sisy.run_task")
+    await doorbell._send(partial(layer.send, "sisy.run_task", {"run": 1}), "sisy.run_task")
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "WARNING",
@@ -127,6 +127,19 @@ async def test_a_dead_layer_is_logged_once_and_its_return_once(caplog):
         ("INFO", "the channel layer is back after 2 failures"),
     ]
     assert layer.sent.qsize() == 3
+
+
+async def test_no_more_is_sent_again_once_another_letter_has_arrived(monkeypatch):
+    monkeypatch.setattr(doorbell, "FIRST_DELAY", 0.001)
+    layer = RecordingLayer(OSError("refused"))
+    first = asyncio.create_task(
+        doorbell._send(partial(layer.send, "sisy.run_task", {"run": 1}), "sisy.run_task")
+    )
+    await asyncio.sleep(0)
+    await doorbell._send(partial(layer.send, "sisy.run_task", {"run": 2}), "sisy.run_task")
+    await first
+    assert [run for _, run, _ in (layer.sent.get(), layer.sent.get())] == [1, 2]
+    assert layer.sent.empty()
 
 
 async def test_a_full_channel_is_logged_once_though_others_take_messages(caplog):
@@ -142,13 +155,19 @@ async def test_a_full_channel_is_logged_once_though_others_take_messages(caplog)
 
 async def test_a_layer_that_never_answers_is_given_up(caplog, monkeypatch):
     class SilentLayer:
+        asked = 0
+
         async def send(self, channel, message):
-            await asyncio.Event().wait()
+            self.asked += 1
+            if self.asked == 1:
+                await asyncio.Event().wait()
 
     limit = asyncio.timeout
     monkeypatch.setattr(asyncio, "timeout", lambda seconds: limit(seconds / 1000))
-    await doorbell._send(partial(SilentLayer().send, "sisy.run_task", {}), "sisy.run_task")
+    layer = SilentLayer()
+    await doorbell._send(partial(layer.send, "sisy.run_task", {}), "sisy.run_task")
     assert "the channel layer failed (TimeoutError: )" in caplog.text
+    assert layer.asked == 2
 
 
 def test_a_layer_in_memory_reaches_no_other_process(settings):

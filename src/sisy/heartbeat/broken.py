@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError
-
+from sisy.database_thread import database_is_away
 from sisy.log import logger
 from sisy.models import Task, TaskState
 
@@ -18,13 +17,13 @@ def carefully(using: str, pk: int, step: Callable[[], T]) -> T | None:
     """Return what ``step`` does with one task; None if it fails: the task is then set aside.
 
     Raises:
-        OperationalError, InterfaceError: the database is away, which is not the task's fault.
+        Exception: the database is away, which is not the task's fault; see `database_is_away`.
     """
     try:
         return step()
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as error:  # noqa: BLE001 - one bad row must not stop the others
+    except Exception as error:
+        if database_is_away(error):
+            raise
         logger.exception("Task %s cannot be planned and is set aside", pk)
         set_aside(using, pk, f"It cannot be planned: {error}")
         return None
@@ -36,16 +35,16 @@ def in_chunks(using: str, pks: Sequence[int], step: Callable[[Sequence[int]], in
     A chunk that fails is taken task by task: one of them may not even be readable.
 
     Raises:
-        OperationalError, InterfaceError: as for `carefully`.
+        Exception: as for `carefully`.
     """
     total = 0
     for start in range(0, len(pks), CHUNK):
         chunk = pks[start : start + CHUNK]
         try:
             total += step(chunk)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:  # noqa: BLE001 - one bad row must not stop the others
+        except Exception as error:
+            if database_is_away(error):
+                raise
             total += sum(carefully(using, pk, partial(step, [pk])) or 0 for pk in chunk)
     return total
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from sisy import conf
+from sisy.database_thread import database_is_away
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.broken import carefully, set_aside
 from sisy.heartbeat.occurrences import Plan, Planner, ready_at
@@ -70,9 +71,9 @@ def _plan_chunk(using: str, now: datetime, planned: Planned) -> int:
         with transaction.atomic(using=using):
             tasks = _lock_due(using, now)
             found = _plan_tasks(using, tasks, now)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:  # noqa: BLE001 - one bad row must not stop the others
+    except Exception as error:
+        if database_is_away(error):
+            raise
         logger.warning("Planning many tasks at once failed; planning one by one", exc_info=True)
         pks = list(Task.objects.using(using).due(now).values_list("pk", flat=True)[:CHUNK])
         for pk in pks:

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from sisy import conf
+from sisy.database_thread import database_is_away
 from sisy.log import logger
 from sisy.models import Process, Role, Run
 from sisy.models.losing import settle_lost
@@ -23,9 +24,9 @@ def rescue_lost(using: str, now: datetime, judges_leases: bool = True) -> list[R
     for process in _gone(using, now, judges_leases):
         try:
             rescued += _rescue(using, process, now, judges_leases)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:  # noqa: BLE001 - one bad row must not stop the others
+        except Exception as error:
+            if database_is_away(error):
+                raise
             logger.exception("The runs of %s cannot be rescued; will try again", process)
     return rescued
 

@@ -3,10 +3,10 @@
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
 
-from django.db import InterfaceError, OperationalError, router
+from django.db import router
 
 from sisy import clock, conf, doorbell
-from sisy.database_thread import DatabaseThread
+from sisy.database_thread import DatabaseThread, database_is_away
 from sisy.heartbeat import housekeeping, replanning, setback
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.unreadable import set_unreadable_aside
@@ -95,9 +95,9 @@ class Heartbeat:
     def _look(self, process: Process, since: datetime, now: datetime) -> Outlook | None:
         try:
             return look(process, self.using, since)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
+        except Exception as error:
+            if database_is_away(error):
+                raise
             if not set_unreadable_aside(self.using, now):
                 raise
             return look(process, self.using, since)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet, Value
 
+from sisy.database_thread import database_is_away
 from sisy.heartbeat.broken import set_aside
 from sisy.log import logger
 from sisy.models import Process, Run, RunState, Task
@@ -57,8 +57,8 @@ def _set_aside(rows: QuerySet[Any], column: str, cure: Callable[[int], object]) 
 def _is_readable(row: QuerySet[Any], column: str) -> bool:
     try:
         list(row.values_list(column))
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:  # noqa: BLE001 - whatever the driver makes of it
+    except Exception as error:
+        if database_is_away(error):
+            raise
         return False
     return True

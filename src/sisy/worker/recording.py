@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
-from sisy.database_thread import past_deadlocks
+from sisy.database_thread import database_is_away, past_deadlocks
 from sisy.execution import Outcome, storable
 from sisy.log import logger
 from sisy.models import Attempt, Run, RunState, Task, TaskState
@@ -23,9 +23,9 @@ def record(using: str, ended: Ended, now: datetime) -> None:
     """
     try:
         stored = _store(using, ended, now)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:  # noqa: BLE001 - one outcome must not stop the others
+    except Exception as error:
+        if database_is_away(error):
+            raise
         logger.warning("Recording runs at once failed; recording one by one", exc_info=True)
         stored = [one for run, outcome in ended for one in _store_one(using, run, outcome, now)]
     _follow_up(using, stored)
@@ -71,9 +71,9 @@ def _is_lost(outcome: Outcome) -> bool:
 def _store_one(using: str, run: Run, outcome: Outcome, now: datetime) -> Ended:
     try:
         return _store(using, [(run, outcome)], now)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as error:  # noqa: BLE001 - the database's word is final
+    except Exception as error:
+        if database_is_away(error):
+            raise
         logger.exception("How run %s ended cannot be stored in full", run.pk)
         reason = storable(f"How it ended could not be stored in full: {error}")[:500]
         return _store(using, [(run, replace(outcome, reason=reason, result=None, error=""))], now)
