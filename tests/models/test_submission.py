@@ -4,7 +4,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models.signals import post_save
 
 from sisy import signals
 from sisy.exceptions import CallableError, ScheduleError
@@ -185,6 +186,56 @@ def test_run_once_after_a_delay_is_not_ready_before():
     Task.run_once(jobs.noop, delay_until=NOON + HOUR)
     assert not Run.objects.ready(NOON + HOUR - SECOND)
     assert Run.objects.ready(NOON + HOUR).count() == 1
+
+
+def columns_of(record):
+    return {
+        field.name: getattr(record, field.attname)
+        for field in record._meta.concrete_fields
+        if field.name not in {"id", "task"}
+    }
+
+
+@pytest.fixture
+def saved():
+    """Return the list of tasks of which Django told that they are saved."""
+    heard = []
+
+    def listen(*, instance, **kwargs):
+        heard.append(instance)
+
+    post_save.connect(listen, Task)
+    yield heard
+    post_save.disconnect(listen, Task)
+
+
+def test_whoever_listens_for_saved_tasks_hears_of_those_that_run_once(saved):
+    assert saved == [Task.run_once(jobs.noop)]
+
+
+def test_one_statement_stores_what_saving_stores(request):
+    data = {"a": [1, None, "é"]}
+    brief = Task.run_once(jobs.noop, data, NOON + HOUR)
+    request.getfixturevalue("saved")
+    task = Task.run_once(jobs.noop, data, NOON + HOUR)
+    runs = Run.objects.order_by("pk")
+    assert [run.task for run in runs] == [brief, task]
+    assert columns_of(runs[0]) == columns_of(runs[1])
+    stored = Task.objects.order_by("pk")
+    assert columns_of(stored[0]) == columns_of(stored[1]) == columns_of(brief)
+    assert brief.pk == stored[0].pk
+    brief.label = "changed"
+    assert brief.changed_columns() >= {"label"}
+    brief.save()
+    assert Task.objects.get(pk=brief.pk).label == "changed"
+
+
+@pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="runs on PostgreSQL: make test-postgres"
+)
+def test_what_is_run_once_takes_one_statement(django_assert_num_queries):
+    with django_assert_num_queries(1):
+        Task.run_once(jobs.noop)
 
 
 def test_what_cannot_be_run_once_leaves_nothing_behind():

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Collection, Iterable
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar, Self
 
 from django.db import models, transaction
@@ -49,9 +49,17 @@ class TracksChanges(models.Model):
 
     def twin(self) -> Self:
         """Return another instance of the same record, as it would be read now: quickly."""
-        names = [field.attname for field in self._meta.concrete_fields]
-        values = [_copy(self.__dict__[name]) for name in names]
-        return type(self).from_db(self._state.db, names, values)
+        twin = copy.copy(self)
+        own = {name: _copy(self.__dict__[name]) for name in self._changeable_in_place()}
+        vars(twin).update(own)
+        return twin
+
+    @classmethod
+    @cache
+    def _changeable_in_place(cls) -> list[str]:
+        """Return the columns whose values can be changed without being assigned."""
+        fields = cls._meta.concrete_fields
+        return [field.attname for field in fields if isinstance(field, models.JSONField)]
 
     def changed_columns(self) -> frozenset[str]:
         """Return the tracked columns that hold something else than the database, or may do so."""

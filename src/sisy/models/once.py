@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from django.db import models, router, transaction
@@ -9,7 +10,8 @@ from django.db import models, router, transaction
 from sisy import clock
 from sisy.models.choices import Origin, Overlap, TaskState
 from sisy.models.run import Run
-from sisy.models.submission import submit
+from sisy.models.submission import announce, submit
+from sisy.models.together import can_insert_together, insert_together
 from sisy.models.validation import future_moment, json_dict
 
 if TYPE_CHECKING:
@@ -86,13 +88,15 @@ def _submit_once(
     using = router.db_for_write(type(task))
     now = clock.now(using)
     ready_at = now if delay_until is None else future_moment(delay_until, "delay_until", now)
-    with transaction.atomic(using=using):
-        task.insert_alone(using, now)
-        submit(
-            [
-                Run.of(task, now=now, origin=Origin.ONCE, ready_at=ready_at, payload=payload)
-                for payload in payloads
-            ],
-            using,
-        )
+    task.begin_anew(now)
+    of_task = partial(Run.of, task, now=now, origin=Origin.ONCE, ready_at=ready_at)
+    if len(payloads) == 1 and can_insert_together(using, task):
+        run = of_task(payload=payloads[0])
+        insert_together(using, task, run)
+        task.remember_once_committed(task.tracked, using)
+        announce([run], using)
+    else:
+        with transaction.atomic(using=using):
+            task.insert_alone(using)
+            submit([of_task(payload=payload) for payload in payloads], using)
     return task

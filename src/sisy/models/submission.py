@@ -18,7 +18,12 @@ def submit(runs: Sequence[Run], using: str) -> list[Run]:
             stored = list(runs)
             for run in stored:
                 run.save(using=using)
-        announce = partial(signals.runs_waiting.send_robust, sender=Run, runs=stored)
         if stored:
-            transaction.on_commit(announce, using=using, robust=True)
+            announce(stored, using)
     return stored
+
+
+def announce(runs: list[Run], using: str) -> None:
+    """Have workers told that ``runs`` wait, once that is committed."""
+    tell = partial(signals.runs_waiting.send_robust, sender=Run, runs=runs)
+    transaction.on_commit(tell, using=using, robust=True)

@@ -227,27 +227,31 @@ class Task(TaskVerbs, RunsOnce, TracksChanges, TaskColumns):
         try:
             with transaction.atomic(using=using):
                 now = clock.now(using)
-                self.insert_alone(using, now, **options)
+                self.begin_anew(now)
+                self.insert_alone(using, **options)
                 activation.activate(self, using, now)
         except BaseException:
             self.pk, self._state.adding = pk, True  # so that it can be mended, and saved then
             raise
 
-    def insert_alone(self, using: str, now: datetime, **options: Any) -> None:
+    def insert_alone(self, using: str, **options: Any) -> None:
         """Insert the task, and plan nothing; in the caller's transaction."""
-        validation.check(self, OWNER_FIELDS)
-        self._begin_anew()
-        self.created_at = now
         super().save(using=using, **options)
         self.remember_once_committed(OWNER_FIELDS, using)
 
-    def _begin_anew(self) -> None:
-        """Forget what the scheduler knew of the task of which this one is a copy."""
+    def begin_anew(self, now: datetime) -> None:
+        """Check an unsaved task, and forget what the scheduler knew of the one it is a copy of.
+
+        Raises:
+            ValueError: as for `save`.
+        """
+        validation.check(self, OWNER_FIELDS)
         for field in self._meta.concrete_fields:
             if field.name in SCHEDULER_FIELDS - {"state"}:
                 setattr(self, field.name, field.get_default())
         if self.state != TaskState.PAUSED and self.schedule:
             self.state = TaskState.ACTIVE
+        self.created_at = now
 
     def delete(
         self, using: str | None = None, keep_parents: bool = False
