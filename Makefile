@@ -11,7 +11,7 @@ export PYTHONWARNINGS = default
 
 .PHONY: help install format lint types imports migrations docs check test test-sqlite test-postgres \
 	test-mariadb chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
-	bench-drain bench-many bench-ledger lock clean
+	bench-drain bench-workers bench-memory bench-many bench-ledger lock clean
 
 help:  ## show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -111,6 +111,12 @@ bench-submit: install  ## measure how fast runs are submitted
 
 bench-drain: install  ## measure how fast waiting runs are worked off
 	$(BIN)/python -m benchmarks.drain
+
+bench-workers: install  ## measure how throughput grows with worker processes
+	$(BIN)/python -m benchmarks.workers
+
+bench-memory: install  ## measure whether a worker grows with what it has carried out
+	$(BIN)/python -m benchmarks.memory
 
 bench-many: install  ## measure what a thousand to a million tasks cost
 	$(BIN)/python -m benchmarks.many

@@ -15,7 +15,9 @@ QUICK_OPTIONS = {
     "latency": ["--runs", "20"],
     "submit": ["--runs", "100", "--times", "1"],
     "drain": ["--runs", "1000", "--times", "1"],
-    "many": ["--tasks", "1000"],
+    "workers": ["--runs", "500", "--naps", "8", "--times", "1", "--workers", "2"],
+    "memory": ["--runs", "2000"],
+    "many": ["--tasks", "1000", "--idle", "3"],
     "ledger": ["--runs", "8000"],
 }
 """Each benchmark, in the order in which they run, and how to take a quick look."""

@@ -138,6 +138,7 @@ def main() -> int:
         module="benchmarks.fleet",
         options=vars(options),
     )
+    report.keep("fleet", {"expected": len(audit.expected), "flaws": flaws, "cpu": usage.site})
     return 0 if is_exact else 1
 
 

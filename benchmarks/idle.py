@@ -13,19 +13,23 @@ from sisy import clock
 from sisy.models import Run, task_with_callable
 
 WARM_UP = 5  # seconds
-BAR = 0.01  # of a core, all processes of Sisy together
+BAR = 0.005  # of a core, all processes of Sisy together: 0.3 s a minute
+BAR_OF_STATEMENTS = 3.0  # a second
 
 
-def measure(layout: Layout, count: int, seconds: float) -> Usage:
+def measure(layout: Layout, count: int, seconds: float) -> tuple[Usage, float | None]:
+    """Return what was used, and how many statements a second PostgreSQL carried out."""
     report.progress(f"{layout.name}: {seconds:g} s, after {WARM_UP} s of warm-up")
-    with layouts.opened(layout) as site:
+    with layouts.opened(layout, counts_statements=layout.is_on_postgres) as site:
         save_hourly_tasks(count, seconds)
         layouts.start(site, layout.commands)
         time.sleep(WARM_UP)
+        before = layouts.statements() if layout.is_on_postgres else None
         usage = layouts.measured(site, seconds)
+        asked = None if before is None else (layouts.statements() - before) / usage.at
         assert not Run.objects.exists()
         layouts.stop(site)
-    return usage
+    return usage, asked
 
 
 def save_hourly_tasks(count: int, seconds: float) -> None:
@@ -38,7 +42,7 @@ def save_hourly_tasks(count: int, seconds: float) -> None:
             ).save()
 
 
-def row(layout: Layout, usage: Usage) -> list[str]:
+def row(layout: Layout, usage: Usage, asked: float | None) -> list[str]:
     of_core = {name: used / usage.at for name, used in usage.site.items()}
     together = sum(of_core.values())
     return [
@@ -46,10 +50,16 @@ def row(layout: Layout, usage: Usage) -> list[str]:
         " + ".join(f"{share:.2%}" for share in of_core.values()),
         f"{sum(usage.site.values()):.2f}",
         f"{together:.2%}",
-        report.verdict(together < BAR),
+        "-" if asked is None else f"{asked:.1f}",
+        report.verdict(is_met(usage, asked)),
         f"{usage.servers / usage.at:.2%}" if layout.is_on_postgres else "-",
         f"{usage.others:.0%}",
     ]
+
+
+def is_met(usage: Usage, asked: float | None) -> bool:
+    is_idle = sum(usage.site.values()) / usage.at < BAR
+    return is_idle and (asked is None or asked <= BAR_OF_STATEMENTS)
 
 
 def main() -> int:
@@ -64,17 +74,34 @@ def main() -> int:
         "IDLE: what Sisy uses of the CPU while nothing is due",
         f"{options.tasks} stored tasks that are due once an hour, none of them within the "
         f"{options.seconds:g} s (after {WARM_UP} s of\nwarm-up). Heartbeat + worker, and both "
-        f"together, as shares of one core; the bar is under {BAR:.0%}.\nServers: what the "
-        "database and the layer use. Others: the share of the machine that something\n"
+        f"together, as shares of one core; the bar is under {BAR:.1%}, and\nat most "
+        f"{BAR_OF_STATEMENTS:g} statements a second, other than BEGIN and COMMIT. Servers: what "
+        "the database\nand the layer use. Others: the share of the machine that something "
         "else took meanwhile.",
         report.table(
-            ["layout", "processes", "CPU s", "together", "bar", "servers", "others"],
-            [row(layout, usage) for layout, usage in found.items()],
+            [
+                "layout",
+                "processes",
+                "CPU s",
+                "together",
+                "statements/s",
+                "bar",
+                "servers",
+                "others",
+            ],
+            [row(layout, *each) for layout, each in found.items()],
         ),
         module="benchmarks.idle",
         options=vars(options),
     )
-    return report.judged(all(sum(u.site.values()) / u.at < BAR for u in found.values()))
+    report.keep(
+        "idle",
+        {
+            layout.name: {"cpu": usage.site, "seconds": usage.at, "statements_per_second": asked}
+            for layout, (usage, asked) in found.items()
+        },
+    )
+    return report.judged(all(is_met(*each) for each in found.values()))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Functions that benchmarks schedule; they cost next to nothing."""
 
 import os
+import time
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,10 @@ def noop(message):
 
 async def anoop(message):
     pass
+
+
+def nap(message):
+    time.sleep(0.1)
 
 
 def note(message):

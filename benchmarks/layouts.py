@@ -47,7 +47,7 @@ ALL = (WITH_VALKEY, WITHOUT_LAYER, ONE_PROCESS)
 
 
 @contextmanager
-def opened(layout: Layout) -> Iterator[Site]:
+def opened(layout: Layout, *, counts_statements: bool = False) -> Iterator[Site]:
     """Start servers of the layout's own, and migrate; in the end, stop all that was started.
 
     The models of this process read and write the site's database meanwhile.
@@ -57,7 +57,9 @@ def opened(layout: Layout) -> Iterator[Site]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sisybench")))
         if layout.is_on_postgres:
-            url = _started(stack, PostgresServer(fsync=True)).url
+            url = _started(
+                stack, PostgresServer(fsync=True, counts_statements=counts_statements)
+            ).url
             environment, database = {"DATABASE_URL": url}, settings.database(url)
         else:
             environment = databases.on_sqlite(folder)
@@ -110,6 +112,20 @@ def stop(site: Site) -> None:
     complaints = [line for process in site.processes for line in process.complaints()]
     if any(codes) or complaints:
         raise RuntimeError(f"Processes ended with {codes}, and wrote: {complaints}")
+
+
+def statements() -> int:
+    """Return how many statements PostgreSQL has carried out for others, since it was first asked.
+
+    Those that begin and end transactions are not counted. The site must have been `opened` so.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+        cursor.execute(
+            "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements "
+            "WHERE query NOT IN ('BEGIN', 'COMMIT') AND query NOT LIKE '%pg_stat_statements%'"
+        )
+        return int(cursor.fetchone()[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

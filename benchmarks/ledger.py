@@ -24,7 +24,7 @@ SITE = Layout(name="PostgreSQL", commands=())
 TASKS = 1000
 DUE = 100
 TIMES = 11
-LENGTHS = (10_000, 1_000_000)
+LENGTHS = (10_000, 100_000, 1_000_000, 10_000_000)
 MOST = 1.2  # times as long as with the shortest ledger
 
 HOUR = timedelta(hours=1)
@@ -144,7 +144,7 @@ def main() -> int:
         f"Medians of {TIMES - 1} repetitions of each step, in ms; in brackets, as a multiple of "
         "the shortest ledger's.",
         report.table(
-            ["step", *(f"{length:,} runs" for length in lengths)],
+            ["step", *(f"{length:,} runs" for length in lengths), "growth"],
             [
                 [
                     name,
@@ -152,6 +152,7 @@ def main() -> int:
                         f"{report.milliseconds(found[length][name])} ({ratios[length, name]:.2f})"
                         for length in lengths
                     ),
+                    _growth({length: found[length][name] for length in lengths}),
                 ]
                 for name in shortest
             ],
@@ -161,6 +162,10 @@ def main() -> int:
     )
     report.keep("ledger", found)
     return report.judged(are_met)
+
+
+def _growth(seconds: dict[int, float]) -> str:
+    return f"n^{report.exponent(seconds):.2f}" if len(seconds) > 1 else "-"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from sisy import clock
 from sisy.models import Run, RunState, Task, task_with_callable
 
 SETTLING = 8  # seconds, until a heartbeat that has come up has nothing more to do
-IDLE = 20  # seconds that are measured
 SOON = 10  # seconds until many fall due
 PATIENCE = 120
 
@@ -48,7 +47,7 @@ class Bar:
         return [f"{count:,}", self.what, f"{self.found:.3g} {self.unit}", bar]
 
 
-def measure(count: int) -> list[Bar]:
+def measure(count: int, seconds_idle: int) -> list[Bar]:
     report.progress(f"{count:,} tasks: storing them")
     with layouts.opened(SITE) as site:
         store(count)
@@ -56,7 +55,7 @@ def measure(count: int) -> list[Bar]:
         first, heartbeat = start_heartbeat(site)
         found = [Bar(what="start to first tick", found=first, most=2, unit="s")]
         time.sleep(SETTLING)
-        cpu, memory = idle(heartbeat)
+        cpu, memory = idle(heartbeat, seconds_idle)
         found += [
             Bar(what="CPU of an idle second", found=cpu * 1e3, most=2, unit="ms"),
             Bar(what="memory of the heartbeat", found=memory / 1e6, most=120, unit="MB"),
@@ -98,13 +97,13 @@ def start_heartbeat(site: Site) -> tuple[float, psutil.Process]:
     return (planned_at - begun).total_seconds(), psutil.Process(site.processes[-1].pid)
 
 
-def idle(heartbeat: psutil.Process) -> tuple[float, int]:
+def idle(heartbeat: psutil.Process, seconds: int) -> tuple[float, int]:
     """Return the seconds of CPU of an idle second, and the bytes of memory."""
     before = heartbeat.cpu_times()
-    time.sleep(IDLE)
+    time.sleep(seconds)
     after = heartbeat.cpu_times()
     used = after.user + after.system - before.user - before.system
-    return used / IDLE, heartbeat.memory_info().rss
+    return used / seconds, heartbeat.memory_info().rss
 
 
 def edit() -> list[Bar]:
@@ -176,6 +175,20 @@ def seconds(moment: datetime, since: datetime) -> float:
     return (moment - since).total_seconds()
 
 
+def growth(found: dict[int, list[Bar]]) -> list[str]:
+    """Return a table of how what was measured for each number of tasks grows with it."""
+    by_name: dict[str, dict[int, float]] = {}
+    for count, bars in found.items():
+        for bar in bars:
+            by_name.setdefault(bar.what, {})[count] = bar.found
+    rows = [
+        [name, f"n^{report.exponent(figures):.2f}"]
+        for name, figures in by_name.items()
+        if len(figures) == len(found) > 1
+    ]
+    return [report.table(["what", "growth"], rows)] if rows else []
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many", description=__doc__)
     parser.add_argument(
@@ -184,8 +197,9 @@ def main() -> int:
         action="append",
         help="how many; may be repeated",
     )
+    parser.add_argument("--idle", type=int, default=20, help="seconds (default: 20)")
     options = parser.parse_args()
-    found = {count: measure(count) for count in options.tasks or COUNTS}
+    found = {count: measure(count, options.idle) for count in options.tasks or COUNTS}
     report.show(
         "MANY: what many stored tasks cost",
         "One heartbeat on PostgreSQL and Valkey; two workers where tasks fall due. Memory: what "
@@ -194,6 +208,7 @@ def main() -> int:
             ["tasks", "what", "figure", "bar"],
             [bar.row(count) for count, bars in found.items() for bar in bars],
         ),
+        *growth(found),
         module="benchmarks.many",
     )
     report.keep(

@@ -5,9 +5,10 @@ import math
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +23,17 @@ PACKAGES = ("django", "channels", "channels_redis", "croniter", "psycopg")
 def quantile(values: Sequence[float], fraction: float) -> float:
     """Return the smallest value that at least ``fraction`` of ``values`` do not exceed."""
     return sorted(values)[max(0, math.ceil(fraction * len(values)) - 1)]
+
+
+def exponent(figures: Mapping[int, float]) -> float:
+    """Return the k of the power law ``n ** k`` that fits ``figures``, which are given by n, best.
+
+    It is 0 where they do not grow, and 1 where they grow in proportion.
+    """
+    sizes, found = zip(*figures.items(), strict=True)
+    return statistics.linear_regression(
+        [math.log(size) for size in sizes], [math.log(each) for each in found]
+    ).slope
 
 
 def milliseconds(seconds: float) -> str:

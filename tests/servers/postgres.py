@@ -21,12 +21,17 @@ def binaries() -> Path:
 
 
 class PostgresServer(DatabaseServer):
-    """PostgreSQL."""
+    """PostgreSQL.
+
+    Args:
+        counts_statements: whether ``pg_stat_statements`` can be created as an extension.
+    """
 
     prefix, gentle, patience = "sisypg", signal.SIGINT, 30
 
-    def __init__(self, *, fsync: bool = False) -> None:
+    def __init__(self, *, fsync: bool = False, counts_statements: bool = False) -> None:
         super().__init__(fsync=fsync)
+        self._counts_statements = counts_statements
         self._bin = self._installed() / "bin"
 
     @property
@@ -49,6 +54,8 @@ class PostgresServer(DatabaseServer):
         options = {"listen_addresses": "", "max_connections": "200"}
         if not self._fsync:
             options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        if self._counts_statements:
+            options["shared_preload_libraries"] = "pg_stat_statements"
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         self._launch(self._bin / "postgres", "-D", self._data, "-k", self._folder, *flags)
         deadline = time.monotonic() + self.patience
