@@ -2,17 +2,14 @@
 
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
-from django.conf import settings
-from django.db import connections
 from django.db.models import Exists, Min, QuerySet, Subquery
 
 from sisy import messages
 from sisy.heartbeat import housekeeping, planning, replanning, rescue
-from sisy.heartbeat.prepared import Prepared
 from sisy.models import Process, Run, Task
+from sisy.models.prepared import prepared
 from sisy.models.process import LONGEST_LEASE
 
 
@@ -134,14 +131,8 @@ def look(process: Process, using: str, since: datetime) -> Outlook | None:
     Args:
         since: runs that became ready up to here were rung for before.
     """
-    query = _prepared(using, connections[using].vendor, settings.USE_TZ)
-    rows = query.rows(pk=process.pk, since=since)
+    rows = prepared(_ahead, using, pk=int, since=datetime).rows(pk=process.pk, since=since)
     return Outlook(**dict(zip(LOOKED_FOR, rows[0], strict=True))) if rows else None
-
-
-@lru_cache(maxsize=8)
-def _prepared(using: str, vendor: str, use_tz: bool) -> Prepared:
-    return Prepared(_ahead, using, pk=int, since=datetime)
 
 
 def _ahead(pk: int, since: datetime) -> QuerySet[Process, Any]:

@@ -20,7 +20,11 @@ LONGEST_LEASE = timedelta(seconds=conf.RANGES["lease_seconds"][1]) + timedelta(m
 class ProcessQuerySet(models.QuerySet["Process"]):
     def alive(self, now: datetime) -> "ProcessQuerySet":
         """Those whose lease holds at ``now``."""
-        return self.filter(lease_until__range=(now, now + LONGEST_LEASE))
+        return self.leased_until(now, now + LONGEST_LEASE)
+
+    def leased_until(self, first: datetime, last: datetime) -> "ProcessQuerySet":
+        """Those whose lease ends between two moments."""
+        return self.filter(lease_until__range=(first, last))
 
     def expired(self, now: datetime) -> "ProcessQuerySet":
         """Those from which nothing was heard until their lease ran out.

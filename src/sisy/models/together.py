@@ -1,6 +1,7 @@
 """Stores a task and its only run by one statement, where the database can."""
 
-from functools import cache
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models, transaction
@@ -29,44 +30,38 @@ def insert_together(using: str, task: "Task", run: Run) -> None:
     Outside of a transaction that is one trip to the database, instead of four.
     """
     connection = connections[using]
-    params = [*_values(task, connection), *_values(run, connection)]
+    of_task, of_run = _values(task, connection), _values(run, connection)
+    statement = _statement(using, type(task), tuple(of_task), tuple(of_run))
     with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
-        cursor.execute(_statement(using, type(task)), params)
+        cursor.execute(statement, [*of_task.values(), *of_run.values()])
         task.pk, run.pk = cursor.fetchone()
     run.task = task
     for record in (task, run):
         record._state.adding, record._state.db = False, using
 
 
-@cache
-def _statement(using: str, model: type["Task"]) -> str:
+def _values(record: models.Model, connection: BaseDatabaseWrapper) -> dict[str, Any]:
+    """Return what is stored, by column; a column that is left out holds NULL."""
+    return {
+        str(field.column): field.get_db_prep_save(value, connection)
+        for field in record._meta.concrete_fields
+        if (value := getattr(record, field.attname)) is not None
+    }
+
+
+@lru_cache(maxsize=64)
+def _statement(
+    using: str, model: type["Task"], of_task: tuple[str, ...], of_run: tuple[str, ...]
+) -> str:
     return (
-        f"WITH inserted AS ({_insert(using, model)} RETURNING id) "
-        f"{_insert(using, Run, task_id='(SELECT id FROM inserted)')} RETURNING task_id, id"
+        f"WITH inserted AS ({_insert(using, model, of_task)} RETURNING id) "
+        f"{_insert(using, Run, of_run, task_id='(SELECT id FROM inserted)')} "
+        "RETURNING task_id, id"
     )
 
 
-def _insert(using: str, model: type[models.Model], **first: str) -> str:
-    names = [*first, *(str(field.column) for field in _fields(model))]
-    values = [*first.values(), *["%s"] * len(_fields(model))]
+def _insert(using: str, model: type[models.Model], given: Sequence[str], **first: str) -> str:
     quote = connections[using].ops.quote_name
-    columns = ", ".join(quote(name) for name in names)
-    table = quote(model._meta.db_table)
-    return f"INSERT INTO {table} ({columns}) VALUES ({', '.join(values)})"
-
-
-def _values(record: models.Model, connection: BaseDatabaseWrapper) -> list[Any]:
-    return [
-        field.get_db_prep_save(getattr(record, field.attname), connection)
-        for field in _fields(type(record))
-    ]
-
-
-@cache
-def _fields(model: type[models.Model]) -> "tuple[models.Field[Any, Any], ...]":
-    """Return the columns that are given values: all but the keys of the two rows."""
-    return tuple(
-        field
-        for field in model._meta.concrete_fields
-        if not field.primary_key and field.attname != "task_id"
-    )
+    columns = ", ".join(quote(name) for name in (*first, *given))
+    values = ", ".join((*first.values(), *["%s"] * len(given)))
+    return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values})"

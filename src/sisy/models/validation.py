@@ -183,12 +183,14 @@ def _span(name: str, *, least: timedelta = ZERO, empty: bool) -> Callable[["Task
 
 
 def _choice(name: str, words: type[models.TextChoices]) -> Callable[["Task"], None]:
+    values = words.values
+
     def check(task: "Task") -> None:
         value = getattr(task, name)
-        if value not in words.values:
-            near = difflib.get_close_matches(str(value), words.values, n=1)
+        if value not in values:
+            near = difflib.get_close_matches(str(value), values, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            known = ", ".join(map(repr, words.values))
+            known = ", ".join(map(repr, values))
             raise ValueError(f"{name} must be one of {known}, not {value!r}.{hint}")
 
     return check

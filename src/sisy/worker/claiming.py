@@ -4,10 +4,12 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from sisy.exceptions import LeaseLost
 from sisy.models import Process, Queue, Run, RunState, Task
+from sisy.models.prepared import Limit, prepared
+from sisy.models.process import LONGEST_LEASE
 from sisy.models.task_queries import DELETED
 from sisy.worker.settling import Settled, settle
 
@@ -50,8 +52,12 @@ def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> 
 
 def _open(using: str, queues: Sequence[str]) -> list[str]:
     """Return those of ``queues`` that nobody has paused."""
-    paused = set(Queue.objects.using(using).paused().values_list("name", flat=True))
+    paused = {name for (name,) in prepared(_paused, using).rows()}
     return [queue for queue in queues if queue not in paused]
+
+
+def _paused() -> QuerySet[Queue, tuple[str]]:
+    return Queue.objects.paused().values_list("name")
 
 
 def _claim_batch(
@@ -82,10 +88,25 @@ def _lock(
 
     Each queue is looked at by itself, since an index leads to its first runs only.
     """
-    ready = Run.objects.using(using).ready(now).exclude(task__in=blocked)
-    locked = ready.select_for_update(skip_locked=True)
-    found = [run for queue in queues for run in locked.filter(queue=queue)[:size]]
+    found = [run for queue in queues for run in _first_of(using, queue, size, blocked, now)]
     return sorted(found, key=lambda run: (-run.priority, run.ready_at, run.pk))
+
+
+def _first_of(
+    using: str, queue: str, size: int, blocked: Collection[int | None], now: datetime
+) -> list[Run]:
+    if blocked:
+        return list(_ready(queue, now).using(using).exclude(task__in=blocked)[:size])
+    query = prepared(_first_ready, using, queue=str, now=datetime, limit=Limit)
+    return query.records(queue=queue, now=now, limit=size)
+
+
+def _ready(queue: str, now: datetime) -> "QuerySet[Run]":
+    return Run.objects.ready(now).filter(queue=queue).select_for_update(skip_locked=True)
+
+
+def _first_ready(queue: str, now: datetime, limit: int) -> "QuerySet[Run]":
+    return _ready(queue, now)[:limit]
 
 
 def _of_tasks_that_exist(using: str, runs: Sequence[Run], now: datetime) -> list[Run]:
@@ -116,9 +137,14 @@ def _lock_holder(using: str, holder: Process, now: datetime) -> None:
     Nobody would rescue the runs of one that is not on the books, and a heartbeat would at once
     take those of one whose lease has run out, as that of a host that slept.
     """
-    kept = Process.objects.using(using).alive(now).filter(pk=holder.pk).select_for_update()
-    if not list(kept.values_list("pk")):
+    query = prepared(_kept, using, pk=int, now=datetime, latest=datetime)
+    if not query.rows(pk=holder.pk, now=now, latest=now + LONGEST_LEASE):
         raise LeaseLost(f"{holder} has lost its lease.")
+
+
+def _kept(pk: int, now: datetime, latest: datetime) -> QuerySet[Process, tuple[int]]:
+    kept = Process.objects.filter(pk=pk).leased_until(now, latest)
+    return kept.select_for_update().values_list("pk")
 
 
 def _start(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> None:

@@ -3,8 +3,8 @@
 import pytest
 from django.db.models import Exists, OuterRef
 
-from sisy.heartbeat.prepared import Prepared
 from sisy.models import Run
+from sisy.models.prepared import Limit, Prepared
 from tests.roles.steps import MINUTE, NOON, scheduled
 
 pytestmark = pytest.mark.django_db
@@ -38,3 +38,26 @@ def test_it_asks_the_database_each_time():
     assert len(prepared.rows(pk=0, since=NOON)) == 3
     Run.objects.all().delete()
     assert prepared.rows(pk=0, since=NOON) == []
+
+
+def test_it_returns_records_up_to_a_limit():
+    def first_ones(queue, limit):
+        return Run.objects.filter(queue=queue).order_by("pk")[:limit]
+
+    prepared = Prepared(first_ones, "default", queue=str, limit=Limit)
+    for limit in (1, 3, 10):
+        found = prepared.records(queue="default", limit=limit)
+        assert found == list(Run.objects.order_by("pk")[:limit])
+        assert [vars(run) | {"_state": None} for run in found] == [
+            vars(run) | {"_state": None} for run in Run.objects.order_by("pk")[:limit]
+        ]
+        assert {(run._state.db, run._state.adding) for run in found} == {("default", False)}
+    assert prepared.records(queue="other", limit=3) == []
+
+
+def test_it_refuses_a_query_that_makes_something_else_of_a_value():
+    def ready_within_a_minute(now):
+        return Run.objects.filter(ready_at__range=(now, now + MINUTE))
+
+    with pytest.raises(ValueError, match=r"^now is not taken as it is: give what is made of it"):
+        Prepared(ready_within_a_minute, "default", now=type(NOON))
