@@ -55,6 +55,14 @@ def test_it_returns_records_up_to_a_limit():
     assert prepared.records(queue="other", limit=3) == []
 
 
+def test_its_records_read_later_what_is_deferred(django_assert_num_queries):
+    prepared = Prepared(lambda: Run.objects.defer("payload").order_by("pk")[:1], "default")
+    with django_assert_num_queries(1):
+        [run] = prepared.records()
+        assert run.get_deferred_fields() == {"payload"}
+    assert (run, run.payload) == (Run.objects.order_by("pk")[0], {})
+
+
 def test_it_refuses_a_query_that_makes_something_else_of_a_value():
     def ready_within_a_minute(now):
         return Run.objects.filter(ready_at__range=(now, now + MINUTE))

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from sisy import conf
 from sisy.database_thread import database_is_away
@@ -15,9 +15,12 @@ from sisy.heartbeat.broken import carefully, set_aside
 from sisy.heartbeat.occurrences import Plan, Planner, ready_at
 from sisy.log import logger
 from sisy.models import Run, RunState, Task, TaskState
+from sisy.models.inserting import insert_runs
 from sisy.models.missing import missed_row
+from sisy.models.prepared import Limit, prepared
 
 CHUNK = 500
+UNREAD = ("_extra_data", "pruned", "planned_as")  # columns that may be long, and are not needed
 TRIES = 3  # looks at tasks that somebody else has locked just now, before leaving them to the next
 
 Moment = datetime | None
@@ -85,7 +88,12 @@ def _plan_chunk(using: str, now: datetime, planned: Planned) -> int:
 
 
 def _lock_due(using: str, now: datetime) -> list[Task]:
-    return list(Task.objects.using(using).due(now).select_for_update(skip_locked=True)[:CHUNK])
+    return prepared(_due, using, now=datetime, limit=Limit).records(now=now, limit=CHUNK)
+
+
+def _due(now: datetime, limit: int) -> "QuerySet[Task]":
+    tasks = Task.objects.due(now).defer(*UNREAD)
+    return tasks.select_for_update(skip_locked=True)[:limit]
 
 
 def _plan_one(using: str, pk: int, now: datetime) -> Planned:
@@ -109,7 +117,7 @@ def _plan_tasks(using: str, tasks: list[Task], now: datetime, careful: bool = Fa
     rows = [row for task, what in plans for row in _rows(task, what, now)]
     if careful:
         rows = [row for row in rows if not _is_in_ledger(using, row)]
-    for row in Run.objects.using(using).bulk_create(rows):
+    for row in insert_runs(using, rows):
         if row.state == RunState.WAITING:
             planned.runs.append(row)
         else:

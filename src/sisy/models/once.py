@@ -9,9 +9,9 @@ from django.db import models, router, transaction
 
 from sisy import clock
 from sisy.models.choices import Origin, Overlap, TaskState
+from sisy.models.inserting import can_insert_with_task, insert_with_task
 from sisy.models.run import Run
 from sisy.models.submission import announce, submit
-from sisy.models.together import can_insert_together, insert_together
 from sisy.models.validation import future_moment, json_dict
 
 if TYPE_CHECKING:
@@ -90,9 +90,9 @@ def _submit_once(
     ready_at = now if delay_until is None else future_moment(delay_until, "delay_until", now)
     task.begin_anew(now)
     of_task = partial(Run.of, task, now=now, origin=Origin.ONCE, ready_at=ready_at)
-    if len(payloads) == 1 and can_insert_together(using, task):
+    if len(payloads) == 1 and can_insert_with_task(using, task):
         run = of_task(payload=payloads[0])
-        insert_together(using, task, run)
+        insert_with_task(using, task, run)
         task.remember_once_committed(task.tracked, using)
         announce([run], using)
     else:

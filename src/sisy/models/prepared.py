@@ -105,7 +105,7 @@ class Prepared(Generic[M]):
         return MomentField().get_db_prep_value(value, connections[self._using])
 
     def records(self, **values: Value) -> list[M]:
-        """Return the records that a query of whole ones returns for these values."""
+        """Return the records that a query returns for these values."""
         model = self._compiler.query.model
-        names = [field.attname for field in model._meta.concrete_fields]
+        names = [column.target.attname for column, _, _ in self._compiler.select]
         return [model.from_db(self._using, names, row) for row in self.rows(**values)]
