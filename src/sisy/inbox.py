@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from sisy.loop import running_loop
+
 T = TypeVar("T")
 
 
@@ -26,7 +28,9 @@ class Inbox(Generic[T]):
         self._things.append(thing)
         if not self._is_called:
             self._is_called = True
-            if not self._loop.is_closed():
+            if running_loop() is self._loop:
+                self._loop.call_soon(self._empty)
+            elif not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._empty)
 
     def _empty(self) -> None:

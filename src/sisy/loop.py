@@ -48,7 +48,7 @@ class Loop:
     def wake(self) -> None:
         """Begin the next step at once; callable from any thread, before and after `run`, too."""
         home = self._home
-        if home is None or home is _running_loop():
+        if home is None or home is running_loop():
             self._woken.set()
         else:
             try:
@@ -99,7 +99,8 @@ def until_it_works(what: str, step: Callable[[], None], errors: type[Exception])
             return
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, if one does."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

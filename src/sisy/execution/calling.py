@@ -22,12 +22,23 @@ def call(going: Going) -> Outcome | Awaitable[object]:
     Nothing leaves by exception: futures lose a StopIteration for good, and the traceback of a
     TimeoutError. What the function sets in its context ends with it.
     """
-    return copy_context().run(_call, going)
+    return copy_context().run(_call_as_current, going)
 
 
-def _call(going: Going) -> Outcome | Awaitable[object]:
+def _call_as_current(going: Going) -> Outcome | Awaitable[object]:
     current.variable.set(going.current)
     close_old_connections()
+    try:
+        return call_bare(going)
+    finally:
+        close_old_connections()
+
+
+def call_bare(going: Going) -> Outcome | Awaitable[object]:
+    """Call the function as `call` does, in the context and over the connections that are there.
+
+    Enough for a coroutine function, of which nothing runs before it is awaited.
+    """
     try:
         try:
             function = going.run.target.resolve()
@@ -39,8 +50,6 @@ def _call(going: Going) -> Outcome | Awaitable[object]:
         return value if isinstance(value, Awaitable) else going.returned(value)
     except BaseException as error:  # noqa: BLE001 - the border around user code
         return going.raised(error)
-    finally:
-        close_old_connections()
 
 
 def message_for(run: Run) -> dict[str, Any]:

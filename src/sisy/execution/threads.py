@@ -7,7 +7,7 @@ from functools import partial
 
 from sisy.callables import Target
 from sisy.execution.awaiting import Awaited
-from sisy.execution.calling import call, lend_loop
+from sisy.execution.calling import call, call_bare, lend_loop
 from sisy.execution.going import Ended, Going, MayBegin, always
 from sisy.execution.outcome import Outcome
 from sisy.execution.slots import Slots
@@ -17,6 +17,8 @@ from sisy.threads import TIME_TO_END, DaemonThreads, LoopOnDemand, LoopThread
 
 Begun = tuple[Awaitable[object] | None, Going]
 """What is to be awaited; None if it is still to be called."""
+
+Call = Callable[[Going], Outcome | Awaitable[object]]
 
 
 class ThreadPool:
@@ -76,7 +78,7 @@ class ThreadPool:
     def _call(self, going: Going) -> None:
         """Call one function after the other in this thread: to wake another one costs more."""
         while True:
-            how = self._called(going) if going.may_begin else None
+            how = self._called(going, call) if going.may_begin else None
             if isinstance(how, Awaitable):
                 self._threads.release()
                 self._note_async(going.run.target)
@@ -90,10 +92,10 @@ class ThreadPool:
                 return
             going = following
 
-    def _called(self, going: Going) -> Outcome | Awaitable[object]:
+    def _called(self, going: Going, call_it: Call) -> Outcome | Awaitable[object]:
         going.begin()
         try:
-            return call(going)
+            return call_it(going)
         except BaseException as error:  # noqa: BLE001 - a run without an end would keep its slot
             return going.raised(error)
 
@@ -106,7 +108,7 @@ class ThreadPool:
         for awaitable, going in begun:
             how: Outcome | Awaitable[object] | None = awaitable
             if how is None and going.may_begin:
-                how = self._called(going)
+                how = self._called(going, call_bare)
             if isinstance(how, Awaitable):
                 Awaited(how, going, partial(self._end, going))
             else:
