@@ -8,8 +8,8 @@ from django.db import connection
 from django.db.models import F
 
 from sisy.heartbeat import planning
-from sisy.models import Run, Task, TaskState
-from sisy.worker import settling
+from sisy.models import Overlap, Run, Task, TaskState
+from sisy.worker import fetching, settling
 
 
 @contextmanager
@@ -80,9 +80,10 @@ def no_lock_on_what_overlaps():
         return
 
     def unlocked(using, pks):
-        return {task.pk: task for task in Task.objects.using(using).filter(pk__in=pks)}
+        alone = Task.objects.using(using).filter(pk__in=pks).exclude(overlap=Overlap.ALLOW)
+        return {task.pk: task for task in alone}
 
-    with mock.patch.object(settling, "_lock_tasks", unlocked):
+    with mock.patch.object(fetching, "_lock_alone", unlocked):
         yield
 
 

@@ -1,6 +1,6 @@
 """Queries that are put into SQL once and asked again and again."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -11,7 +11,6 @@ from django.db.models import QuerySet
 
 from sisy.models.fields import MomentField
 
-Value = int | str | datetime
 M = TypeVar("M", bound=models.Model)
 
 
@@ -19,18 +18,30 @@ class Limit(int):
     """How many rows are asked for; Django writes that into the statement."""
 
 
+class Keys(list[int]):
+    """Any number of keys, for ``pk__in``; Django writes a place for each into the statement."""
+
+
+class Names(list[str]):
+    """Any number of texts, for ``name__in``; as `Keys`."""
+
+
+Value = int | str | datetime | list[int] | list[str]
+
 STAND_INS: dict[type[Value], tuple[Value, Value]] = {
     int: (1_000_000_007, 1_000_000_009),
     str: ("stand-in for a text", "stand-in for another one"),
     datetime: (datetime(1999, 1, 1, tzinfo=UTC), datetime(1999, 1, 2, tzinfo=UTC)),
     Limit: (1_000_000_021, 1_000_000_021),
+    Keys: ([1_000_000_033], [1_000_000_087]),
+    Names: (["stand-in for texts"], ["stand-in for other ones"]),
 }
 """Two values of each kind, by which their places in the statement are found."""
 
 
 def prepared(
     build: Callable[..., QuerySet[M, Any]], using: str, **kinds: type[Value]
-) -> "Prepared[M]":
+) -> "Query[M]":
     """Return a query as it is put to this database; see `Prepared`."""
     vendor, use_tz = connections[using].vendor, settings.USE_TZ
     return _prepared(build, using, vendor, use_tz, tuple(kinds.items()))
@@ -43,20 +54,41 @@ def _prepared(
     vendor: str,
     use_tz: bool,
     kinds: tuple[tuple[str, type[Value]], ...],
-) -> "Prepared[M]":
+) -> "Query[M]":
+    if vendor != "postgresql" and any(issubclass(kind, list) for _, kind in kinds):
+        return Query(build, using)
     return Prepared(build, using, **dict(kinds))
 
 
-class Prepared(Generic[M]):
+class Query(Generic[M]):
+    """A query that is put into SQL each time.
+
+    Args:
+        build: returns the query for values that are given by name.
+        using: the alias of the database.
+    """
+
+    def __init__(self, build: Callable[..., QuerySet[M, Any]], using: str) -> None:
+        self._build = build
+        self._using = using
+
+    def rows(self, **values: Value) -> list[tuple[Any, ...]]:
+        """Return what a query of tuples returns for these values."""
+        return list(self._build(**values).using(self._using))
+
+    def records(self, **values: Value) -> list[M]:
+        """Return the records that a query returns for these values."""
+        return list(self._build(**values).using(self._using))
+
+
+class Prepared(Query[M]):
     """A query of which only some values differ from one time to the next.
 
     Django needs ten times as long to put a query of many parts into SQL as the database needs to
     answer it.
 
     Args:
-        build: returns the query for values that are given by name.
-        using: the alias of the database.
-        kinds: by name, what kind of value it is.
+        kinds: by name, what kind of value it is; `Keys` and `Names` on PostgreSQL only.
 
     Raises:
         ValueError: the query takes something that is made of a value.
@@ -65,32 +97,48 @@ class Prepared(Generic[M]):
     def __init__(
         self, build: Callable[..., QuerySet[M, Any]], using: str, **kinds: type[Value]
     ) -> None:
-        self._using = using
+        super().__init__(build, using)
         first = {name: STAND_INS[kind][0] for name, kind in kinds.items()}
         self._compiler = build(**first).using(using).query.get_compiler(using)
-        self._sql, self._params = self._compiler.as_sql()
+        sql, params = self._compiler.as_sql()
+        self._params = list(params)
+        self._between = sql.split("%s")  # the parts of the statement around its parameters
         self._places: dict[int, str] = {}
         for name, kind in kinds.items():
+            if kind is Limit:
+                self._give_place_to_limit(name)
+                continue
             other = build(**{**first, name: STAND_INS[kind][1]}).using(using)
             others = other.query.get_compiler(using).as_sql()[1]
-            pairs = enumerate(zip(self._params, others, strict=True))
-            places = {place: name for place, (one, other) in pairs if one != other}
-            if any(self._params[place] != self._adapted(first[name]) for place in places):
-                raise ValueError(f"{name} is not taken as it is: give what is made of it instead.")
-            self._places |= places
-        self._let_limits_differ(name for name, kind in kinds.items() if kind is Limit)
+            for place in self._places_of(name, first[name], others):
+                self._places[place] = name
+                if issubclass(kind, list):
+                    self._take_an_array_at(place, "bigint" if kind is Keys else "text")
+        self._sql = "%s".join(self._between)
 
-    def _let_limits_differ(self, names: Iterable[str]) -> None:
-        """Make a parameter of the limit, which comes after all others, if there is one."""
-        for name in names:
-            before, after = self._sql.split(f"LIMIT {STAND_INS[Limit][0]}")
-            assert "%s" not in after, "a limit is expected to be the last parameter"
-            self._sql = f"{before}LIMIT %s{after}"
-            self._places[len(self._params)] = name
-            self._params = (*self._params, None)
+    def _places_of(self, name: str, value: Value, others: Any) -> list[int]:
+        """Return at which places a value stands, by what stands there for another value."""
+        plain = value[0] if isinstance(value, list) else self._adapted(value)
+        places = [n for n, other in enumerate(others) if self._params[n] != other]
+        if any(self._params[place] != plain for place in places):
+            raise ValueError(f"{name} is not taken as it is: give what is made of it instead.")
+        return places
+
+    def _give_place_to_limit(self, name: str) -> None:
+        """It comes after all other parameters."""
+        before, after = self._between.pop().split(f"LIMIT {STAND_INS[Limit][0]}")
+        self._between += [f"{before}LIMIT ", after]
+        self._places[len(self._params)] = name
+        self._params.append(None)
+
+    def _take_an_array_at(self, place: int, kind: str) -> None:
+        before, after = self._between[place : place + 2]
+        self._between[place] = before.removesuffix("IN (") + "= ANY("
+        assert before.endswith("IN ("), "many values are expected to be asked for by __in"
+        assert after.startswith(")")
+        self._between[place + 1] = f"::{kind}[]" + after
 
     def rows(self, **values: Value) -> list[tuple[Any, ...]]:
-        """Return what the query returns for these values."""
         params = list(self._params)
         for place, name in self._places.items():
             params[place] = self._adapted(values[name])
@@ -105,7 +153,6 @@ class Prepared(Generic[M]):
         return MomentField().get_db_prep_value(value, connections[self._using])
 
     def records(self, **values: Value) -> list[M]:
-        """Return the records that a query returns for these values."""
         model = self._compiler.query.model
         names = [column.target.attname for column, _, _ in self._compiler.select]
         return [model.from_db(self._using, names, row) for row in self.rows(**values)]

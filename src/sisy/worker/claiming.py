@@ -7,10 +7,11 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 
 from sisy.exceptions import LeaseLost
-from sisy.models import Process, Queue, Run, RunState, Task
+from sisy.models import Process, Run, RunState
 from sisy.models.prepared import Limit, prepared
 from sisy.models.process import LONGEST_LEASE
 from sisy.models.task_queries import DELETED
+from sisy.worker.fetching import fetch_tasks
 from sisy.worker.settling import Settled, settle
 
 MANY = 200
@@ -28,7 +29,6 @@ def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> 
     Raises:
         LeaseLost: the holder's lease has expired; it must renew it, or sign on again.
     """
-    queues = _open(holder._state.db or "default", queues)
     won: list[Run] = []
     blocked: set[int | None] = set()
     contended: set[int | None] = set()
@@ -50,16 +50,6 @@ def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> 
     return won
 
 
-def _open(using: str, queues: Sequence[str]) -> list[str]:
-    """Return those of ``queues`` that nobody has paused."""
-    paused = {name for (name,) in prepared(_paused, using).rows()}
-    return [queue for queue in queues if queue not in paused]
-
-
-def _paused() -> QuerySet[Queue, tuple[str]]:
-    return Queue.objects.paused().values_list("name")
-
-
 def _claim_batch(
     holder: Process,
     queues: Sequence[str],
@@ -75,8 +65,9 @@ def _claim_batch(
         if not locked:
             return Settled(), True
         _lock_holder(using, holder, now)
-        runs = _of_tasks_that_exist(using, locked[:size], now)
-        settled = settle(using, runs, queues, free, now)
+        tasks = fetch_tasks(using, locked[:size])
+        runs = _call_off_orphans(using, locked[:size], now)
+        settled = settle(using, runs, tasks, queues, free, now)
         _start(using, settled.starting, holder, now)
     return settled, len(locked) < size
 
@@ -102,33 +93,20 @@ def _first_of(
 
 
 def _ready(queue: str, now: datetime) -> "QuerySet[Run]":
-    return Run.objects.ready(now).filter(queue=queue).select_for_update(skip_locked=True)
+    ready = Run.objects.ready(now).filter(queue=queue).in_open_queues()
+    return ready.select_for_update(skip_locked=True)
 
 
 def _first_ready(queue: str, now: datetime, limit: int) -> "QuerySet[Run]":
     return _ready(queue, now)[:limit]
 
 
-def _of_tasks_that_exist(using: str, runs: Sequence[Run], now: datetime) -> list[Run]:
-    """Return the runs with their tasks; call those off whose task was deleted."""
-    _give_tasks(using, runs)
-    if any(run.task_id is None for run in runs):
+def _call_off_orphans(using: str, runs: Sequence[Run], now: datetime) -> list[Run]:
+    """Return the runs whose task is still there; call off those whose task was deleted."""
+    if any(run.task is None for run in runs):
         orphans = Run.objects.using(using).filter(pk__in=[run.pk for run in runs]).without_task()
         orphans.cancel_waiting(DELETED, now)
-    return [run for run in runs if run.task_id is not None]
-
-
-def _give_tasks(using: str, runs: Collection[Run]) -> None:
-    """Give each run its task: an own one, since functions change it, and side by side."""
-    tasks = Task.objects.using(using).in_bulk({run.task_id for run in runs if run.task_id})
-    given: set[int] = set()
-    for run in runs:
-        task = tasks.get(run.task_id) if run.task_id else None
-        if task is not None:
-            run.task = task.twin() if task.pk in given else task
-            given.add(task.pk)
-            if task.runs_once and not task.userdata:
-                run.task.userdata = run.payload  # of many runs of one task, each brings its own
+    return [run for run in runs if run.task is not None]
 
 
 def _lock_holder(using: str, holder: Process, now: datetime) -> None:

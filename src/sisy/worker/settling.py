@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from sisy import conf
 from sisy.models import Origin, Overlap, Run, RunState, Task, TaskState
+from sisy.models.prepared import Keys, Names, prepared
 from sisy.worker.overlap import Going, Verdict, decide
 
 MOST_LIVE = 2000  # runs of tasks that go on or wait, looked at together
@@ -30,26 +31,30 @@ class Settled:
 
 
 def settle(
-    using: str, runs: Sequence[Run], queues: Sequence[str], free: int, now: datetime
+    using: str,
+    runs: Sequence[Run],
+    tasks: Mapping[int, Task],
+    queues: Sequence[str],
+    free: int,
+    now: datetime,
 ) -> Settled:
     """Settle ``runs``, which the caller has locked, in their order until ``free`` of them start.
 
     Of a task whose runs may overlap, each starts. Of any other, all that wait are settled
     together. Whoever does so holds the lock on the task, so that no two workers find that nothing
-    of it goes on.
+    of it goes on: ``tasks`` are those that are locked, by their keys.
     """
-    alone = {run.task.pk for run in runs if run.task and not _may_overlap(run.task)}
-    tasks = _lock_tasks(using, alone)
-    live = _live_runs(using, tasks, queues, now)
+    live = _live_runs(using, runs, tasks, queues, now)
     settled = Settled()
-    verdicts: dict[int | None, Verdict] = {}
+    verdicts: dict[int, Verdict] = {}
     for run in runs:
         pk = run.task_id
+        assert pk is not None
         if len(settled.starting) == free:
             break
-        if _may_overlap(tasks.get(pk, run.task)):
+        if pk not in tasks and run.task is not None and run.task.allow_overlap:
             settled.starting.append(run)
-        elif pk not in live:
+        elif pk not in tasks:
             settled.contended.add(pk)
         elif pk not in verdicts:
             verdicts[pk] = verdict = _verdict(tasks[pk], live[pk], now)
@@ -61,17 +66,6 @@ def settle(
     return settled
 
 
-def _may_overlap(task: Task | None) -> bool:
-    return task is not None and task.overlap == Overlap.ALLOW
-
-
-def _lock_tasks(using: str, pks: Collection[int]) -> dict[int | None, Task]:
-    if not pks:
-        return {}
-    tasks = Task.objects.using(using).filter(pk__in=pks).order_by("pk")
-    return {task.pk: task for task in tasks.select_for_update(skip_locked=True)}
-
-
 @dataclass(slots=True)
 class _Live:
     """The runs of a task that go on, and those that are ready to, both oldest first."""
@@ -81,22 +75,37 @@ class _Live:
 
 
 def _live_runs(
-    using: str, tasks: Mapping[int | None, Task], queues: Sequence[str], now: datetime
-) -> dict[int | None, _Live]:
-    alone = [pk for pk, task in tasks.items() if not _may_overlap(task)]
-    if not alone:
+    using: str,
+    runs: Sequence[Run],
+    tasks: Mapping[int, Task],
+    queues: Sequence[str],
+    now: datetime,
+) -> dict[int, _Live]:
+    """Return what goes on and what waits of locked tasks: ``runs``, and what else there is."""
+    if not tasks:
         return {}
-    of_these = Run.objects.using(using).filter(task__in=alone)
-    ready = of_these.filter(state=RunState.WAITING, queue__in=queues, ready_at__lte=now)
-    running_first = (ready | of_these.may_go_on(now)).order_by("state", "ready_at", "pk")
-    live: dict[int | None, _Live] = defaultdict(_Live)
-    for run in running_first[:MOST_LIVE]:
+    live: dict[int, _Live] = defaultdict(_Live)
+    known = [run for run in runs if run.task_id in tasks]
+    others = prepared(_others, using, tasks=Keys, known=Keys, queues=Names, now=datetime).records(
+        tasks=list(tasks), known=[run.pk for run in known], queues=list(queues), now=now
+    )
+    for run in sorted([*known, *others], key=lambda run: (run.ready_at, run.pk)):
+        assert run.task_id is not None
         if run.state == RunState.RUNNING or run.ready_at > now:
             live[run.task_id].going.append(Going.of(run, run.started_at or now))
         else:
-            run.task = tasks[run.task_id]  # as it is now that what ran before has ended
+            run.task = run.task if run in known else tasks[run.task_id]
             live[run.task_id].waiting.append(run)
     return live
+
+
+def _others(
+    tasks: list[int], known: list[int], queues: list[str], now: datetime
+) -> "QuerySet[Run]":
+    of_these = Run.objects.filter(task__in=tasks)
+    ready = of_these.waiting().filter(queue__in=queues, ready_at__lte=now).in_open_queues()
+    running_first = (ready | of_these.may_go_on(now)).order_by("state", "ready_at", "pk")
+    return running_first.exclude(pk__in=known)[:MOST_LIVE]
 
 
 def _verdict(task: Task, live: _Live, now: datetime) -> Verdict:
