@@ -7,6 +7,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent import futures
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -59,8 +60,13 @@ def listening(
             _listeners[queue].discard(wake)
 
 
-def ring(runs: Iterable[Run]) -> None:
-    """Tell workers that ``runs`` wait, by one message a queue; from any thread, at once."""
+def ring(runs: Iterable[Run], within: float = 0.0) -> None:
+    """Tell workers that ``runs`` wait, by one message a queue; from any thread, at once.
+
+    Args:
+        within: the seconds for which to wait until the messages have left. Who goes on with other
+            work at once takes the processor from those who send, and from those who hear.
+    """
     firsts = {run.queue: run for run in reversed(list(runs))}
     for queue in firsts:
         for wake in tuple(_listeners.get(queue, ())):
@@ -68,10 +74,13 @@ def ring(runs: Iterable[Run]) -> None:
     layer = shared_layer()
     if layer is not None and firsts:
         settings = conf.get_settings()
+        leaving = []
         for queue, run in firsts.items():
             channel = settings.channel_of(queue)
             letter = partial(layer.send, channel, dict(messages.run_task(run)))
-            _postman.deliver(letter, channel)
+            leaving.append(_postman.deliver(letter, channel))
+        if within:
+            futures.wait(leaving, within)
 
 
 async def broadcast(group: str, message: Mapping[str, Any]) -> None:
@@ -114,11 +123,11 @@ class Postman:
         self._thread: LoopThread | None = None
         self._lock = threading.Lock()
 
-    def deliver(self, letter: Letter, address: str) -> None:
+    def deliver(self, letter: Letter, address: str) -> "futures.Future[None]":
         with self._lock:
             if self._thread is None:
                 self._thread = LoopThread("sisy-doorbell")
-        self._thread.submit(_send(letter, address))
+            return self._thread.submit(_send(letter, address))
 
 
 async def _send(letter: Letter, address: str) -> None:

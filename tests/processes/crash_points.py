@@ -44,7 +44,7 @@ POINTS = {
     "plan: committed, nobody told": after("sisy.heartbeat.planning._plan_chunk"),
     "ring: sent": after("sisy.doorbell.ring", ever),
     "claim: runs locked": after("sisy.worker.claiming._lock"),
-    "claim: runs started, not committed": after("sisy.worker.claiming._start", ever),
+    "claim: runs started, not committed": after("sisy.worker.claiming.start", ever),
     "claim: committed, not heard of": after("sisy.worker.role.claim"),
     "start: function not yet called": before("sisy.execution.calling.message_for"),
     "start: in the middle of the function": after("tests.app.models.Execution.save", ever),

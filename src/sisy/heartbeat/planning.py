@@ -20,7 +20,24 @@ from sisy.models.missing import missed_row
 from sisy.models.prepared import Limit, prepared
 
 CHUNK = 500
-UNREAD = ("_extra_data", "pruned", "planned_as")  # columns that may be long, and are not needed
+UNREAD = (
+    "_extra_data",
+    "pruned",
+    "planned_as",
+    "overlap",
+    "max_attempts",
+    "retry_delay",
+    "retry_backoff",
+    "retry_max_delay",
+    "on_lost",
+    "timeout",
+    "history_runs",
+    "state_reason",
+    "target_error",
+    "created_at",
+)
+"""Columns of a task that do not matter to what is due of it, and may be long."""
+
 TRIES = 3  # looks at tasks that somebody else has locked just now, before leaving them to the next
 
 Moment = datetime | None
@@ -45,6 +62,13 @@ class Planned:
     missed: int = 0
     broken: int = 0
     is_held_up: bool = False
+
+    def add(self, later: "Planned") -> None:
+        """Count what was planned later, too."""
+        self.runs += later.runs
+        self.missed += later.missed
+        self.broken += later.broken
+        self.is_held_up = later.is_held_up
 
 
 def plan_due(using: str, now: datetime, announce: Announce = to_nobody) -> Planned:
@@ -81,9 +105,9 @@ def _plan_chunk(using: str, now: datetime, planned: Planned) -> int:
         pks = list(Task.objects.using(using).due(now).values_list("pk", flat=True)[:CHUNK])
         for pk in pks:
             one = carefully(using, pk, partial(_plan_one, using, pk, now))
-            _merge(planned, Planned(broken=1) if one is None else one)
+            planned.add(Planned(broken=1) if one is None else one)
         return len(pks)
-    _merge(planned, found)
+    planned.add(found)
     return len(tasks)
 
 
@@ -159,9 +183,3 @@ def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
         )
         if moved != len(pks):
             raise IntegrityError(f"{len(pks) - moved} tasks were planned by another heartbeat")
-
-
-def _merge(into: Planned, part: Planned) -> None:
-    into.runs += part.runs
-    into.missed += part.missed
-    into.broken += part.broken

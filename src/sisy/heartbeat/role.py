@@ -21,6 +21,7 @@ AUDIT_SLICES = 5  # in which all tasks are looked at, unless they are many
 AUDITED_AT_ONCE = 10_000  # so that the cost does not grow with the number of tasks
 SECOND = timedelta(seconds=1)
 HELD_UP = 0.1  # seconds until it looks again at due tasks that somebody else had locked
+TIME_TO_RING = 0.005  # seconds for which the rest of a pass waits for the rings to leave
 SETTLING = 2 * clock.TRUSTED_FOR  # seconds, after which all have read a clock that was set
 
 
@@ -42,6 +43,7 @@ class Heartbeat:
         self._has_begun = False
         self._last_look: datetime | None = None
         self._next_beat: datetime | None = None
+        self._next_due: datetime | None = None
         self._next_audit: datetime | None = None
         self._audited = 0  # up to this key
 
@@ -70,27 +72,40 @@ class Heartbeat:
         self._watch(now, clock.steady())
         process = self._renewed(now)
         since = self._last_look or now
+        # What was seen to fall due now is planned before anything else is looked at.
+        made = self._tick(now) if self._wants_tick(now) else None
         outlook = self._look(process, since, now)
         if outlook is None:
             self._process = None
-            return None, [], 0.0
+            return made, [] if made is None else made.waiting, 0.0
         waiting: list[Run] = []
         if outlook.next_ready is not None and outlook.next_ready <= now:
             waiting = became_ready(self.using, since, now)
-        made = None
-        is_beat = self._next_beat is None or self._next_beat <= now
-        judges = self._vigil.is_kept
-        if is_beat or outlook.calls_for_tick(now, judges):
-            made = tick(self.using, now, is_beat, judges, announce=doorbell.ring)
+        if made is None and outlook.calls_for_tick(now, self._vigil.is_kept):
+            made = self._tick(now)
+        if made is not None:
             waiting = waiting + made.waiting
-        if is_beat:
-            self._next_beat = now + timedelta(seconds=conf.get_settings().heartbeat_frequency)
+        self._next_due = outlook.next_run
         self._audit(now)
         self._last_look = now
         wait = self._seconds_to_next(now, outlook.next_moment())
         if made is not None and made.is_held_up:
             wait = min(wait, HELD_UP)
         return made, waiting, wait
+
+    def _wants_tick(self, now: datetime) -> bool:
+        """Whether it is time for a beat, or something was seen to fall due by now."""
+        return self._is_beat(now) or (self._next_due is not None and self._next_due <= now)
+
+    def _is_beat(self, now: datetime) -> bool:
+        return self._next_beat is None or self._next_beat <= now
+
+    def _tick(self, now: datetime) -> Tick:
+        is_beat = self._is_beat(now)
+        made = tick(self.using, now, is_beat, self._vigil.is_kept, announce=_ring_first)
+        if is_beat:
+            self._next_beat = now + timedelta(seconds=conf.get_settings().heartbeat_frequency)
+        return made
 
     def _look(self, process: Process, since: datetime, now: datetime) -> Outlook | None:
         try:
@@ -146,6 +161,10 @@ class Heartbeat:
         next_second = began.replace(microsecond=0) + SECOND
         wanted = next_second if due is None or due <= began else min(next_second, due)
         return min(wanted - clock.last_known(self.using), SECOND).total_seconds()
+
+
+def _ring_first(runs: list[Run]) -> None:
+    doorbell.ring(runs, within=TIME_TO_RING)
 
 
 async def _quietly(leaving: Awaitable[None]) -> None:

@@ -67,8 +67,9 @@ def tick(
             has not watched for long enough does not: see `Vigil`.
         announce: hears of what was planned as soon as it is committed.
     """
-    replanning.compute_unplanned(using, now)
     planned = planning.plan_due(using, now, announce)
+    if replanning.compute_unplanned(using, now):
+        planned.add(planning.plan_due(using, now, announce))
     rescued = rescue.rescue_lost(using, now, judges_leases)
     made = Tick(
         now=now,
@@ -161,6 +162,10 @@ def first_ready(using: str, now: datetime) -> list[Run]:
 
 
 def became_ready(using: str, since: datetime, now: datetime) -> list[Run]:
-    """Return runs whose delay has passed since the last look: one a queue is enough to ring."""
-    runs = Run.objects.using(using).waiting().filter(ready_at__gt=since, ready_at__lte=now)
-    return list({run.queue: run for run in runs.order_by("ready_at")[:100]}.values())
+    """Return runs whose delay has passed since the last look: one a queue is enough to ring.
+
+    What was planned at this moment had none, and was announced.
+    """
+    ready = Run.objects.using(using).waiting().filter(ready_at__gt=since, ready_at__lte=now)
+    delayed = ready.filter(planned_at__lt=now)
+    return list({run.queue: run for run in delayed.order_by("ready_at")[:100]}.values())

@@ -4,18 +4,18 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
-from sisy.exceptions import LeaseLost
-from sisy.models import Process, Run, RunState
+from sisy.models import Process, Run
 from sisy.models.prepared import Limit, prepared
-from sisy.models.process import LONGEST_LEASE
 from sisy.models.task_queries import DELETED
 from sisy.worker.fetching import fetch_tasks
 from sisy.worker.settling import Settled, settle
+from sisy.worker.starting import start
 
 MANY = 200
 MOST_BATCHES = 50
+UNREAD = ("reason", "error", "result", "cancel_reason")  # of attempts before; they may be long
 TRIES = 3  # further looks at what another worker decides upon just now, before leaving it to him
 
 
@@ -64,11 +64,10 @@ def _claim_batch(
         locked = _lock(using, queues, size, blocked, now)
         if not locked:
             return Settled(), True
-        _lock_holder(using, holder, now)
         tasks = fetch_tasks(using, locked[:size])
         runs = _call_off_orphans(using, locked[:size], now)
         settled = settle(using, runs, tasks, queues, free, now)
-        _start(using, settled.starting, holder, now)
+        start(using, settled.starting, holder, now)
     return settled, len(locked) < size
 
 
@@ -94,7 +93,7 @@ def _first_of(
 
 def _ready(queue: str, now: datetime) -> "QuerySet[Run]":
     ready = Run.objects.ready(now).filter(queue=queue).in_open_queues()
-    return ready.select_for_update(skip_locked=True)
+    return ready.defer(*UNREAD).select_for_update(skip_locked=True)
 
 
 def _first_ready(queue: str, now: datetime, limit: int) -> "QuerySet[Run]":
@@ -107,34 +106,3 @@ def _call_off_orphans(using: str, runs: Sequence[Run], now: datetime) -> list[Ru
         orphans = Run.objects.using(using).filter(pk__in=[run.pk for run in runs]).without_task()
         orphans.cancel_waiting(DELETED, now)
     return [run for run in runs if run.task is not None]
-
-
-def _lock_holder(using: str, holder: Process, now: datetime) -> None:
-    """Keep the holder on the books, and its lease from being taken for expired.
-
-    Nobody would rescue the runs of one that is not on the books, and a heartbeat would at once
-    take those of one whose lease has run out, as that of a host that slept.
-    """
-    query = prepared(_kept, using, pk=int, now=datetime, latest=datetime)
-    if not query.rows(pk=holder.pk, now=now, latest=now + LONGEST_LEASE):
-        raise LeaseLost(f"{holder} has lost its lease.")
-
-
-def _kept(pk: int, now: datetime, latest: datetime) -> QuerySet[Process, tuple[int]]:
-    kept = Process.objects.filter(pk=pk).leased_until(now, latest)
-    return kept.select_for_update().values_list("pk")
-
-
-def _start(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> None:
-    if not runs:
-        return
-    Run.objects.using(using).filter(pk__in=[run.pk for run in runs]).update(
-        state=RunState.RUNNING,
-        holder=holder,
-        worker=str(holder),
-        attempt=F("attempt") + 1,
-        started_at=now,
-    )
-    for run in runs:
-        run.state, run.holder, run.started_at = RunState.RUNNING, holder, now
-        run.attempt += 1
