@@ -9,8 +9,8 @@ from benchmarks import report
 
 QUICK_OPTIONS = {
     "schedules": ["--repeats", "5"],
-    "lateness": ["--seconds", "3"],
-    "idle": ["--seconds", "3", "--tasks", "100"],
+    "lateness": ["--seconds", "2", "--warm-up", "1"],
+    "idle": ["--seconds", "2", "--warm-up", "1", "--tasks", "100"],
     "fleet": ["--seconds", "5", "--tasks", "40"],
     "latency": ["--runs", "20"],
     "submit": ["--runs", "100", "--times", "1"],

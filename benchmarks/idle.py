@@ -12,18 +12,19 @@ from benchmarks.layouts import Layout, Usage
 from sisy import clock
 from sisy.models import Run, task_with_callable
 
-WARM_UP = 5  # seconds
 BAR = 0.005  # of a core, all processes of Sisy together: 0.3 s a minute
 BAR_OF_STATEMENTS = 3.0  # a second
 
 
-def measure(layout: Layout, count: int, seconds: float) -> tuple[Usage, float | None]:
+def measure(
+    layout: Layout, count: int, seconds: float, warm_up: float
+) -> tuple[Usage, float | None]:
     """Return what was used, and how many statements a second PostgreSQL carried out."""
-    report.progress(f"{layout.name}: {seconds:g} s, after {WARM_UP} s of warm-up")
+    report.progress(f"{layout.name}: {seconds:g} s, after {warm_up:g} s of warm-up")
     with layouts.opened(layout, counts_statements=layout.is_on_postgres) as site:
-        save_hourly_tasks(count, seconds)
+        save_hourly_tasks(count, warm_up + seconds)
         layouts.start(site, layout.commands)
-        time.sleep(WARM_UP)
+        time.sleep(warm_up)
         before = layouts.statements() if layout.is_on_postgres else None
         usage = layouts.measured(site, seconds)
         asked = None if before is None else (layouts.statements() - before) / usage.at
@@ -66,15 +67,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.idle", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long (default: 60)")
     parser.add_argument("--tasks", type=int, default=1000, help="how many (default: 1000)")
+    parser.add_argument("--warm-up", type=float, default=5, help="seconds (default: 5)")
     options = parser.parse_args()
     if not 0 < options.seconds <= 3000:
         parser.error("--seconds must be above 0, and up to 3000: the tasks are due hourly")
-    found = {layout: measure(layout, options.tasks, options.seconds) for layout in layouts.ALL}
+    found = {
+        layout: measure(layout, options.tasks, options.seconds, options.warm_up)
+        for layout in layouts.ALL
+    }
     report.show(
         "IDLE: what Sisy uses of the CPU while nothing is due",
         f"{options.tasks} stored tasks that are due once an hour, none of them within the "
-        f"{options.seconds:g} s (after {WARM_UP} s of\nwarm-up). Heartbeat + worker, and both "
-        f"together, as shares of one core; the bar is under {BAR:.1%}, and\nat most "
+        f"{options.seconds:g} s (after {options.warm_up:g} s of\nwarm-up). Heartbeat + worker, "
+        f"and both together, as shares of one core; the bar is under {BAR:.1%}, and\nat most "
         f"{BAR_OF_STATEMENTS:g} statements a second, other than BEGIN and COMMIT. Servers: what "
         "the database\nand the layer use. Others: the share of the machine that something "
         "else took meanwhile.",

@@ -11,8 +11,6 @@ from benchmarks import jobs, layouts, report
 from benchmarks.layouts import Layout, Usage
 from sisy.models import Run, RunState
 
-WARM_UP = 5  # seconds, in which processes import, connect, and start threads
-
 BARS = {
     layouts.WITH_VALKEY.name: {0.5: 0.010, 0.99: 0.050},
     layouts.WITHOUT_LAYER.name: {0.99: 1.2},
@@ -53,13 +51,13 @@ class Lateness:
         ]
 
 
-def measure(layout: Layout, count: int, seconds: int) -> Lateness:
-    report.progress(f"{layout.name}: {seconds} s, after {WARM_UP} s of warm-up")
+def measure(layout: Layout, count: int, seconds: int, warm_up: int) -> Lateness:
+    report.progress(f"{layout.name}: {seconds} s, after {warm_up} s of warm-up")
     with layouts.opened(layout) as site:
         tasks = every_second(count, jobs.noop)
         layouts.start(site, layout.commands)
-        begin = tasks.run_for(WARM_UP + seconds) + WARM_UP * SECOND
-        tasks.reaches(WARM_UP)
+        begin = tasks.run_for(warm_up + seconds) + warm_up * SECOND
+        tasks.reaches(warm_up)
         usage = layouts.measured(site, seconds)
         time.sleep(1)
         tasks.wait_for_the_end()
@@ -73,13 +71,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.lateness", description=__doc__)
     parser.add_argument("--seconds", type=int, default=30, help="how long (default: 30)")
     parser.add_argument("--tasks", type=int, default=20, help="how many (default: 20)")
+    parser.add_argument(
+        "--warm-up",
+        type=int,
+        default=5,
+        help="seconds, in which processes import, connect, and start threads (default: 5)",
+    )
     options = parser.parse_args()
-    found = [measure(layout, options.tasks, options.seconds) for layout in layouts.ALL]
+    found = [
+        measure(layout, options.tasks, options.seconds, options.warm_up) for layout in layouts.ALL
+    ]
     report.show(
         "LATENESS: how many milliseconds after its due moment a run starts",
         f"{options.tasks} tasks that do nothing, each due every second, for {options.seconds} s "
-        f"(after {WARM_UP} s of warm-up).\nOne heartbeat and one worker, otherwise idle; figures "
-        "from the ledger. Others: the share of the\nmachine that something else took meanwhile.",
+        f"(after {options.warm_up} s of warm-up).\nOne heartbeat and one worker, otherwise idle; "
+        "figures from the ledger. Others: the share of the\nmachine that something else took "
+        "meanwhile.",
         report.table(
             ["layout", "runs", "p50 ms", "p99 ms", "max ms", "bar", "", "others"],
             [lateness.row() for lateness in found],

@@ -75,7 +75,9 @@ def keep(module: str, figures: object) -> None:
 
 def show(title: str, *parts: str, module: str, options: dict[str, object] | None = None) -> None:
     """Print a report: what was measured, the figures, the machine, and how to measure again."""
-    again = "".join(f" --{name} {value}" for name, value in (options or {}).items())
+    again = "".join(
+        f" --{name.replace('_', '-')} {value}" for name, value in (options or {}).items()
+    )
     repeat = f"Again:    python -m {module}{again}"
     print("\n\n".join([title, *parts, f"{machine()}\n{repeat}"]), flush=True)
 
