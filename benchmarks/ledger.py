@@ -152,7 +152,7 @@ def main() -> int:
                         f"{report.milliseconds(found[length][name])} ({ratios[length, name]:.2f})"
                         for length in lengths
                     ),
-                    _growth({length: found[length][name] for length in lengths}),
+                    f"n^{report.exponent({n: found[n][name] for n in lengths}):.2f}",
                 ]
                 for name in shortest
             ],
@@ -162,10 +162,6 @@ def main() -> int:
     )
     report.keep("ledger", found)
     return report.judged(are_met)
-
-
-def _growth(seconds: dict[int, float]) -> str:
-    return f"n^{report.exponent(seconds):.2f}" if len(seconds) > 1 else "-"
 
 
 if __name__ == "__main__":

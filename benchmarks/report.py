@@ -28,8 +28,10 @@ def quantile(values: Sequence[float], fraction: float) -> float:
 def exponent(figures: Mapping[int, float]) -> float:
     """Return the k of the power law ``n ** k`` that fits ``figures``, which are given by n, best.
 
-    It is 0 where they do not grow, and 1 where they grow in proportion.
+    It is 0 where they do not grow, 1 where they grow in proportion, and no number of one figure.
     """
+    if len(figures) < 2:
+        return math.nan
     sizes, found = zip(*figures.items(), strict=True)
     return statistics.linear_regression(
         [math.log(size) for size in sizes], [math.log(each) for each in found]
