@@ -11,7 +11,6 @@ from django.db.models import F, Q
 from sisy import signals
 from sisy.models import locking
 from sisy.models.choices import LIVE_STATES, RunState
-from sisy.models.queue import Queue
 
 if TYPE_CHECKING:
     from sisy.models.run import Run
@@ -45,10 +44,6 @@ class RunQuerySet(models.QuerySet["Run"]):
     def ready(self, now: datetime) -> Self:
         """Those that a worker may take at ``now``, in the order in which it should."""
         return self.waiting().filter(ready_at__lte=now).order_by("-priority", "ready_at", "id")
-
-    def in_open_queues(self) -> Self:
-        """Those whose queue nobody has paused."""
-        return self.exclude(queue__in=Queue.objects.paused().values("name"))
 
     def cancel_waiting(self, reason: str | F, now: datetime) -> int:
         """Call off those that no worker has taken, and return how many they were."""

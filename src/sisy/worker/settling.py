@@ -103,7 +103,7 @@ def _others(
     tasks: list[int], known: list[int], queues: list[str], now: datetime
 ) -> "QuerySet[Run]":
     of_these = Run.objects.filter(task__in=tasks)
-    ready = of_these.waiting().filter(queue__in=queues, ready_at__lte=now).in_open_queues()
+    ready = of_these.waiting().filter(queue__in=queues, ready_at__lte=now)
     running_first = (ready | of_these.may_go_on(now)).order_by("state", "ready_at", "pk")
     return running_first.exclude(pk__in=known)[:MOST_LIVE]
 
