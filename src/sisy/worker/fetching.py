@@ -1,6 +1,6 @@
 """Gives runs their tasks, and locks the tasks whose runs must not go on side by side."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from django.db.models import QuerySet
 
@@ -18,17 +18,14 @@ def fetch_tasks(using: str, runs: Sequence[Run]) -> dict[int, Task]:
     # What runs once may overlap, unless somebody has changed that: it is read without a lock.
     suspects = wanted & {run.task_id for run in runs if run.origin != Origin.ONCE}
     locked = _lock_alone(using, suspects)
-    tasks = _read(using, wanted - locked.keys())
+    tasks = _found(using, _of_these, wanted - locked.keys())
     locked |= _lock_alone(using, {pk for pk in tasks.keys() - suspects if _is_alone(tasks[pk])})
     _give(runs, tasks | locked)
     return locked
 
 
 def _lock_alone(using: str, pks: Collection[int]) -> dict[int, Task]:
-    if not pks:
-        return {}
-    query = prepared(_alone, using, pks=Keys)
-    return {task.pk: task for task in query.records(pks=list(pks))}
+    return _found(using, _alone, pks)
 
 
 def _alone(pks: list[int]) -> "QuerySet[Task]":
@@ -36,15 +33,17 @@ def _alone(pks: list[int]) -> "QuerySet[Task]":
     return alone.order_by("pk").select_for_update(skip_locked=True)
 
 
-def _read(using: str, pks: Collection[int]) -> dict[int, Task]:
-    if not pks:
-        return {}
-    query = prepared(_of_these, using, pks=Keys)
-    return {task.pk: task for task in query.records(pks=list(pks))}
-
-
 def _of_these(pks: list[int]) -> "QuerySet[Task]":
     return Task.objects.filter(pk__in=pks).order_by()
+
+
+def _found(
+    using: str, build: "Callable[[list[int]], QuerySet[Task]]", pks: Collection[int]
+) -> dict[int, Task]:
+    if not pks:
+        return {}
+    query = prepared(build, using, pks=Keys)
+    return {task.pk: task for task in query.records(pks=list(pks))}
 
 
 def _is_alone(task: Task) -> bool:

@@ -89,12 +89,14 @@ def _live_runs(
     others = prepared(_others, using, tasks=Keys, known=Keys, queues=Names, now=datetime).records(
         tasks=list(tasks), known=[run.pk for run in known], queues=list(queues), now=now
     )
+    for run in others:
+        assert run.task_id is not None
+        run.task = tasks[run.task_id]
     for run in sorted([*known, *others], key=lambda run: (run.ready_at, run.pk)):
         assert run.task_id is not None
         if run.state == RunState.RUNNING or run.ready_at > now:
             live[run.task_id].going.append(Going.of(run, run.started_at or now))
         else:
-            run.task = run.task if run in known else tasks[run.task_id]
             live[run.task_id].waiting.append(run)
     return live
 
