@@ -1,8 +1,8 @@
 """Runs heartbeats and workers together in one process, until it is told to stop."""
 
 import asyncio
+import os
 import signal
-import sys
 from typing import Protocol
 
 from sisy import lifeline
@@ -52,9 +52,18 @@ class Service:
 
 
 def exit_when_signalled() -> None:
-    """End this process in good order if it is told to stop before it has begun to serve."""
+    """End this process at once, with exit code 0, if it is told to stop before it serves.
+
+    Nothing is in hand yet. An exception would come out of anything, such as a connection that is
+    being opened and that nobody would close.
+    """
     for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, lambda *_: os._exit(0))
+
+
+def interrupt_when_signalled() -> None:
+    """Raise ``KeyboardInterrupt`` at INT again, as Python does by default."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_until_signalled(service: Service) -> None:

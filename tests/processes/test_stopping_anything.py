@@ -20,8 +20,11 @@ from django.core.management import execute_from_command_line
 from sisy.management.serving import ServingCommand
 
 def check_migrations(self):
-    print("getting ready", flush=True)
-    time.sleep(600)
+    try:
+        print("getting ready", flush=True)
+        time.sleep(600)
+    finally:
+        print("in the middle of something")
 
 ServingCommand.check_migrations = check_migrations
 execute_from_command_line(["manage.py", "sisy_worker"])

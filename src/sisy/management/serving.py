@@ -19,7 +19,12 @@ from sisy.execution import MakePool, ProcessPool, ThreadPool
 from sisy.heartbeat import Heartbeat
 from sisy.loop import until_it_works
 from sisy.models.validation import QUEUE_NAME
-from sisy.service import Service, exit_when_signalled, run_until_signalled
+from sisy.service import (
+    Service,
+    exit_when_signalled,
+    interrupt_when_signalled,
+    run_until_signalled,
+)
 from sisy.worker import Worker
 
 RELOAD_GRACE = 5.0  # seconds: nobody who edits code waits longer for the old one to end
@@ -58,6 +63,7 @@ class ServingCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["reload"]:
+            interrupt_when_signalled()  # as Django's reloader expects; of TERM it takes care itself
             autoreload.run_with_reloader(self._serve_reloaded, **options)
         else:
             service = self.build(**options)
