@@ -35,6 +35,7 @@ class Loop:
         self._longest_delay = longest_delay
         self._outage = Outage(name)
         self._woken = asyncio.Event()
+        self._was_woken = False
         self._stopping = False
         self._home: asyncio.AbstractEventLoop | None = None
 
@@ -42,6 +43,7 @@ class Loop:
         """Return once the loop was stopped and the step in hand has ended."""
         self._home = asyncio.get_running_loop()
         while not self._stopping:
+            self._was_woken = self._woken.is_set()
             self._woken.clear()
             await self._wait(await self._pass())
 
@@ -60,6 +62,11 @@ class Loop:
         """End the loop after the step in hand; callable as `wake` is."""
         self._stopping = True
         self.wake()
+
+    @property
+    def was_woken(self) -> bool:
+        """Whether the step in hand was asked for by `wake`, and did not come by itself."""
+        return self._was_woken
 
     @property
     def is_stopping(self) -> bool:

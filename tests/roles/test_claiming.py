@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sisy.heartbeat import tick
 from sisy.models import Missed, Run, RunState, Task
-from sisy.worker.claiming import claim
+from sisy.worker.claiming import claim, something_waits
 from tests.roles.steps import (
     HOUR,
     MINUTE,
@@ -42,6 +42,19 @@ def test_workers_take_only_from_their_queues_larger_priorities_first():
     runs = claim(worker(), ["default"], 10, NOON + MINUTE)
     assert [run.task for run in sorted(runs, key=lambda run: -run.priority)] == [high, low]
     assert len(claim(worker(), ["default"], 10, NOON + MINUTE)) == 0
+
+
+def test_an_idle_worker_sees_with_one_question_whether_anything_waits(django_assert_num_queries):
+    scheduled(queue="other")
+    scheduled(queue="mine")
+    assert not something_waits("default", ["mine"], NOON + MINUTE)
+    tick("default", NOON + MINUTE)
+    with django_assert_num_queries(1):
+        assert something_waits("default", ["its", "mine"], NOON + MINUTE)
+    assert not something_waits("default", ["its"], NOON + MINUTE)
+    assert not something_waits("default", ["mine"], NOON)
+    assert len(claim(worker(), ["mine"], 10, NOON + MINUTE)) == 1
+    assert not something_waits("default", ["mine"], NOON + MINUTE)
 
 
 def test_a_run_that_would_overlap_is_skipped_with_what_blocked_it():

@@ -83,6 +83,22 @@ async def test_a_wake_begins_the_next_step_at_once():
     await running
 
 
+async def test_a_step_knows_whether_it_was_asked_for():
+    known = []
+
+    async def step():
+        known.append(loop.was_woken)
+        if len(known) == 1:
+            loop.wake()
+        if len(known) == 3:
+            loop.stop()
+        return 0.0
+
+    loop = Loop("the step", step)
+    await loop.run()
+    assert known == [False, True, False]
+
+
 async def test_a_loop_is_woken_from_another_thread():
     steps = Steps()
     loop = Loop("the step", steps)

@@ -16,7 +16,7 @@ from sisy.inbox import Inbox
 from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Run, RunState, Task
-from sisy.worker.claiming import claim
+from sisy.worker.claiming import claim, something_waits
 from sisy.worker.ears import Ears
 from sisy.worker.hand import PATIENCE, Hand
 from sisy.worker.handover import give_back, hand_over
@@ -149,11 +149,16 @@ class Worker:
     def _claim_here(self, free: int) -> list[Run]:
         if self._claim_is_in_doubt:
             self._hand_back_what_was_won_unheard()
+        if not self._claiming.was_woken and not self._something_waits():
+            return []
         self._claim_is_in_doubt = True
         try:
             return claim(self._lease.holder(), self.queues, free, clock.now(self.using))
         except LeaseLost:
             return claim(self._lease.renew(), self.queues, free, clock.now(self.using))
+
+    def _something_waits(self) -> bool:
+        return something_waits(self.using, self.queues, clock.now(self.using))
 
     def _hand_back_what_was_won_unheard(self) -> None:
         """A connection that broke after the commit leaves runs that nobody knows to be his."""
