@@ -63,7 +63,7 @@ class ServingCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["reload"]:
-            interrupt_when_signalled()  # as Django's reloader expects; of TERM it takes care itself
+            interrupt_when_signalled()  # which Django's reloader expects
             autoreload.run_with_reloader(self._serve_reloaded, **options)
         else:
             service = self.build(**options)
