@@ -4,7 +4,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from django.contrib.auth import get_user_model
@@ -30,8 +30,8 @@ MOST = 1.2  # times as long as with the shortest ledger
 HOUR = timedelta(hours=1)
 
 
-def measure(length: int) -> dict[str, float]:
-    """Return the median seconds of each step."""
+def measure(length: int) -> dict[str, list[float]]:
+    """Return the seconds that each step took, time and again."""
     report.progress(f"a ledger of {length:,} runs: storing it")
     with layouts.opened(SITE):
         store(length)
@@ -43,7 +43,22 @@ def measure(length: int) -> dict[str, float]:
                 begun = time.perf_counter()
                 step()
                 found[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(taken[1:]) for name, taken in found.items()}
+    return {name: taken[1:] for name, taken in found.items()}
+
+
+def measure_all(lengths: Sequence[int]) -> dict[int, dict[str, float]]:
+    """Return the median seconds of each step; the shortest is measured first and last.
+
+    So that a machine that gets slower meanwhile is not taken for a ledger that does.
+    """
+    found = {length: measure(length) for length in lengths}
+    if len(lengths) > 1:
+        for name, taken in measure(lengths[0]).items():
+            found[lengths[0]][name] += taken
+    return {
+        length: {name: statistics.median(taken) for name, taken in steps.items()}
+        for length, steps in found.items()
+    }
 
 
 def store(length: int) -> None:
@@ -69,6 +84,7 @@ def store(length: int) -> None:
             [length, length],
         )
         cursor.execute("VACUUM ANALYZE")
+        cursor.execute("CHECKPOINT")  # else it would be written to the disk meanwhile
 
 
 class Steps:
@@ -131,7 +147,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, action="append", help="how many; may be repeated")
     options = parser.parse_args()
     lengths = options.runs or LENGTHS
-    found = {length: measure(length) for length in lengths}
+    found = measure_all(lengths)
     shortest = found[lengths[0]]
     ratios = {
         (length, name): seconds / shortest[name]
