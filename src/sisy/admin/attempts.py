@@ -6,7 +6,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 
-from sisy.admin import display
+from sisy import display
 from sisy.admin.tables import run_link, table
 from sisy.models import Attempt, Run
 from sisy.models.run_queries import RunQuerySet

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy.admin import display
+from sisy import display
 from sisy.admin.tables import table
 from sisy.models import Task
 from sisy.models.validation import moment_in

@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy.admin import display
+from sisy import display
 from sisy.admin.actions import may
 from sisy.admin.queue_table import Seen, queues
 from sisy.models import Queue, RunState

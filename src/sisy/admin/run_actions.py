@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy.admin import display
+from sisy import display
 from sisy.admin.actions import Actions, may
 from sisy.admin.cancelling import told
 from sisy.models import Run, RunState

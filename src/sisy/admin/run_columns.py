@@ -11,7 +11,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy.admin import display
+from sisy import display
 from sisy.admin.attempts import attempts, retries
 from sisy.admin.tables import run_link
 from sisy.models import Run

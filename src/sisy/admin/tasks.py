@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from sisy.admin import display
+from sisy import display
 from sisy.admin.backfilling import backfill_view
 from sisy.admin.filters import HealthFilter
 from sisy.admin.processes import missing_processes, paused_queues

@@ -12,7 +12,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from sisy.admin import display
+from sisy import display
 from sisy.exceptions import ScheduleError
 from sisy.models import Task
 from sisy.models.timing import Timing
