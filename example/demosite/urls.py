@@ -1,5 +1,5 @@
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 from watch import views
 
@@ -7,5 +7,6 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("remind/", views.remind, name="remind"),
     path("health/", views.health, name="health"),
+    path("sisy/", include("sisy.urls")),
     path("admin/", admin.site.urls),
 ]

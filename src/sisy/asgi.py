@@ -16,8 +16,35 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+class LiveASGI:
+    """Wraps an ASGI application; adds the socket on which dashboards hear what happens.
+
+    Sockets of other paths, and all else, go to the application. Only pages of this site may open
+    one (the origin must be one of ``ALLOWED_HOSTS``), and only for whom the session names.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._live: Application | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and self._is_ours(scope["path"]):
+            if self._live is None:
+                from sisy.routing import live_application
+
+                self._live = live_application()
+            await self._live(scope, receive, send)
+        else:
+            await self._application(scope, receive, send)
+
+    def _is_ours(self, path: str) -> bool:
+        return path.endswith("/" + conf.get_settings().live_path)
+
+
 class SisyASGI:
     """Wraps an ASGI application; runs a heartbeat and a worker while the server is up.
+
+    Dashboards are live, as with `LiveASGI`.
 
     The server must speak ASGI's lifespan protocol, as uvicorn and granian do; Daphne does not.
     With several server processes each runs both, which is as well: any number may.
@@ -37,7 +64,7 @@ class SisyASGI:
         concurrency: int = conf.DEFAULT_CONCURRENCY,
         grace: float = conf.DEFAULT_GRACE,
     ) -> None:
-        self._application = application
+        self._application = LiveASGI(application)
         self._queues, self._concurrency, self._grace = tuple(queues), concurrency, grace
         self._was_started = False
 

@@ -35,6 +35,9 @@ class Settings:
     run_task_channel: str = "sisy.run_task"
     """The channel that rings for waiting runs; other queues append ``.<queue>``."""
 
+    live_path: str = "ws/sisy/"
+    """Where the dashboard's socket listens, without a leading slash."""
+
     poll_interval: float = 1
     """Seconds between two looks of a worker that nothing rings for; 0.05 to 60."""
 
@@ -55,6 +58,9 @@ class Settings:
 
     history_runs: int = 100_000
     """Of each task, so many ended runs are kept at most; 0 keeps any number."""
+
+    masked: tuple[str, ...] = ("password", "secret", "token", "key")
+    """Parts of names whose values in user data and return values are masked where people look."""
 
     callables: tuple[str, ...] = ()
     """Dotted paths that people may choose in the admin, beside those that tasks call already."""
@@ -106,8 +112,8 @@ def problems() -> Iterator[str]:
 
 def _checked(field_name: str, value: Any) -> Any:
     name = PREFIX + field_name.upper()
-    if field_name == "callables":
-        return _paths(name, value)
+    if field_name in ("callables", "masked"):
+        return _texts(name, value)
     if field_name not in RANGES:
         if not isinstance(value, str) or not value:
             raise SettingsError(f"{name} must be a text that is not empty, not {value!r}.")
@@ -120,9 +126,10 @@ def _checked(field_name: str, value: Any) -> Any:
     return value
 
 
-def _paths(name: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(path, str) for path in value):
-        raise SettingsError(f"{name} must be a list of dotted paths, not {value!r}.")
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        what = "dotted paths" if name == PREFIX + "CALLABLES" else "texts"
+        raise SettingsError(f"{name} must be a list of {what}, not {value!r}.")
     return tuple(value)
 
 

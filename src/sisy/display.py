@@ -63,6 +63,11 @@ def instant(value: datetime | None) -> str:
     return NOTHING if value is None else _local(value).isoformat(" ", "milliseconds")
 
 
+def short(value: datetime) -> str:
+    """Return a moment in the reader's time zone to the second."""
+    return f"{_local(value):%Y-%m-%d %H:%M:%S}"
+
+
 def _local(value: datetime) -> datetime:
     return timezone.localtime(value, timezone.get_current_timezone())
 

@@ -3,7 +3,7 @@
 Messages carry ids and numbers only. Each is a hint: what it speaks of stands in the database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -14,6 +14,9 @@ HEARTBEAT = "sisy.heartbeat"
 CONTROL = "sisy.control"
 WORKERS = "sisy.workers"
 """The group of all workers."""
+EVENT = "sisy.event"
+EVENTS = "sisy.events"
+"""The group of all who show what happens."""
 
 
 class RunTask(TypedDict):
@@ -45,6 +48,17 @@ class Control(TypedDict):
     run: int
 
 
+class Event(TypedDict):
+    """Runs changed in one process since it last said so. It numbers what it says."""
+
+    type: str
+    kind: str
+    source: str
+    seq: int
+    tasks: list[int]
+    more: bool
+
+
 def run_task(run: Run, attempt: int | None = None) -> RunTask:
     """Return the message for a run: on the wire the ring, in a worker its function's message."""
     return {
@@ -71,6 +85,18 @@ def beat(now: datetime, *, planned: int, missed: int, rescued: int, deleted: int
 def cancel(run_pk: int) -> Control:
     """Return the message that somebody wants runs to end, of which it names one."""
     return {"type": CONTROL, "do": "cancel", "run": run_pk}
+
+
+def runs_changed(source: str, seq: int, tasks: Collection[int], most: int) -> Event:
+    """Return the message that runs of ``tasks`` changed, of which it names ``most`` at most."""
+    return {
+        "type": EVENT,
+        "kind": "runs",
+        "source": source,
+        "seq": seq,
+        "tasks": sorted(tasks)[:most],
+        "more": len(tasks) > most,
+    }
 
 
 def is_control(message: Any) -> bool:

@@ -1,4 +1,6 @@
-"""Where Channels' ``runworker`` finds Sisy."""
+"""Where Channels finds Sisy: ``runworker`` its worker, a server the dashboard's socket."""
+
+from typing import Any
 
 from sisy import conf
 from sisy.consumers import RunTaskConsumer
@@ -8,6 +10,21 @@ def channels_for(*queues: str) -> dict[str, object]:
     """Return the mapping for `channels.routing.ChannelNameRouter` that serves ``queues``."""
     settings = conf.get_settings()
     return {settings.channel_of(queue): RunTaskConsumer.as_asgi() for queue in queues}
+
+
+def live_application() -> Any:
+    """Return the ASGI application of the dashboard's socket.
+
+    It checks the origin, and finds out by the session who it is. `sisy.asgi.LiveASGI` calls it;
+    a project with a router of its own may put it under ``SISY_LIVE_PATH`` there.
+    """
+    # Not at the top: the models of users may not be ready, and a worker needs none of it.
+    from channels.auth import AuthMiddlewareStack
+    from channels.security.websocket import AllowedHostsOriginValidator
+
+    from sisy.dashboard.live import LiveConsumer
+
+    return AllowedHostsOriginValidator(AuthMiddlewareStack(LiveConsumer.as_asgi()))
 
 
 channel_routing = channels_for("default")

@@ -89,7 +89,7 @@ def test_what_has_succeeded_is_left_out_and_counted_unless_it_is_to_run_again():
 def test_it_runs_what_it_has_shown_and_says_what_was_asked_for():
     task = saved()
     succeeded(task, 6)
-    page = browser_of("view_task", "run_task").post(address_of(task), DAY, follow=True)
+    page = browser_of("view_task", "backfill_task").post(address_of(task), DAY, follow=True)
     assert page.redirect_chain == [(page_of(task), 302)]
     assert "3 runs wait for a worker." in messages_of(page)
     runs = Run.objects.filter(origin="backfill").order_by("pk")
@@ -166,9 +166,9 @@ def test_a_task_that_runs_once_has_nothing_to_be_made_good():
     assert "runs once and has no schedule" in preview(task)
 
 
-def test_it_needs_the_permission_to_run_tasks():
+def test_it_needs_the_permission_to_backfill_tasks():
     task = saved()
-    for permissions in (["view_task", "change_task"], ["run_task"]):
+    for permissions in (["view_task", "change_task"], ["backfill_task"]):
         browser = browser_of(*permissions)
         assert browser.get(address_of(task), DAY).status_code == 403
         assert browser.post(address_of(task), DAY).status_code == 403

@@ -1,12 +1,14 @@
 """What a person can do with rows: in the list for many at once, on the page of one by buttons."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+
+from sisy.dashboard.actions.said import Said
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -70,9 +72,10 @@ class Actions(ModelAdmin):
         names = [name for name in self.actions or () if name in allowed]
         return {str(name): getattr(self, str(name)) for name in names}
 
-    def _tell(self, request: HttpRequest, done: str, count: int) -> None:
-        level = messages.SUCCESS if count else messages.WARNING
-        self.message_user(request, done, level)
+    def tell(self, request: HttpRequest, said: Iterable[Said]) -> None:
+        """Carry out an action, and show what it says."""
+        for one in said:
+            self.message_user(request, one.words, one.level)
 
 
 def may(request: HttpRequest, permission: str) -> bool:

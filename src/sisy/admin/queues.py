@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import router
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import display
 from sisy.admin.actions import may
-from sisy.admin.queue_table import Seen, queues
+from sisy.dashboard.actions import queues as actions
+from sisy.dashboard.queries.queues import Seen, queues
 from sisy.models import Queue, RunState
 
 if TYPE_CHECKING:
@@ -69,24 +70,10 @@ class QueueAdmin(ModelAdmin):
         may_do = self.has_view_permission(request) and may(request, "sisy.pause_task")
         if request.method != "POST" or not may_do or verb not in ("pause", "resume"):
             raise PermissionDenied
-        try:
-            self._do(request, verb, request.POST.get("name", ""))
-        except ValueError as error:
-            self.message_user(request, str(error), messages.ERROR)
+        act = {"pause": actions.pause, "resume": actions.resume}[verb]
+        for said in act(request.user, request.POST.get("name", "")):
+            self.message_user(request, said.words, said.level)
         return HttpResponseRedirect(reverse("admin:sisy_queue_changelist"))
-
-    def _do(self, request: HttpRequest, verb: str, name: str) -> None:
-        if verb == "pause":
-            done = Queue.objects.pause(name, gettext("Paused by %s.") % request.user)
-            said = gettext("No worker takes further runs of the queue '%s'.")
-        else:
-            done = Queue.objects.resume(name)
-            said = gettext("Workers take the runs of the queue '%s' again.")
-        if done:
-            queue = Queue.objects.using(router.db_for_write(Queue)).get(name=name)
-            self.log_change(request, queue, "Paused." if verb == "pause" else "Resumed.")
-        level = messages.SUCCESS if done else messages.WARNING
-        self.message_user(request, said % name, level)
 
     @admin.display(description=_("paused"))
     def paused(self, queue: Queue) -> str:

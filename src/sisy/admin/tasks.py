@@ -15,13 +15,14 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import display
 from sisy.admin.backfilling import backfill_view
+from sisy.admin.dashboard import AdminDashboard
 from sisy.admin.filters import HealthFilter
-from sisy.admin.processes import missing_processes, paused_queues
 from sisy.admin.recent import counts, recent_runs
 from sisy.admin.tables import run_link
 from sisy.admin.task_actions import TaskActions
 from sisy.admin.task_form import FIELDSETS, SEEN_ONLY, TaskForm
 from sisy.admin.upcoming import upcoming, upcoming_of_form
+from sisy.dashboard.queries.processes import missing_processes, paused_queues
 from sisy.models import Run, RunState, Task
 
 NEWEST = ("pk", "state", "reason", "planned_at", "started_at")
@@ -70,6 +71,7 @@ class TaskAdmin(TaskActions):
         return [
             path("occurrences/", view(self.occurrences_view), name="sisy_task_occurrences"),
             path("<int:pk>/backfill/", view(self.backfill_view), name="sisy_task_backfill"),
+            *AdminDashboard(self.admin_site).under("dashboard/"),
             *super().get_urls(),
         ]
 
@@ -81,14 +83,14 @@ class TaskAdmin(TaskActions):
         return super().changelist_view(request, extra_context)
 
     def links(self, request: HttpRequest, row: Any) -> list[tuple[str, Any]]:
-        """A task that repeats can be backfilled by whoever may run it."""
-        if not row.schedule or not self.has_run_permission(request):
+        """A task that repeats can be backfilled."""
+        if not row.schedule or not self.has_backfill_permission(request):
             return []
         return [(reverse("admin:sisy_task_backfill", args=[row.pk]), _("Backfill…"))]
 
     def backfill_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask for a range, show which occurrences would be run, and run them."""
-        if not (self.has_view_permission(request) and self.has_run_permission(request)):
+        if not (self.has_view_permission(request) and self.has_backfill_permission(request)):
             raise PermissionDenied
         return backfill_view(self, request, get_object_or_404(Task, pk=pk))
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from django.db import router
 
 from sisy import clock, conf, doorbell
+from sisy.announcing import Announcer
 from sisy.database_thread import DatabaseThread, database_is_away
 from sisy.heartbeat import housekeeping, replanning, setback
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
@@ -36,6 +37,7 @@ class Heartbeat:
         self.using = using or router.db_for_write(Task)
         self._database = DatabaseThread("sisy-heartbeat")
         self._loop = Loop("the heartbeat", self._step)
+        self._announcer = Announcer()
         self._process: Process | None = None
         lease = conf.get_settings().lease
         self._vigil = Vigil(length=lease / 3, break_after=lease / 2)
@@ -54,6 +56,7 @@ class Heartbeat:
         finally:
             if self._process is not None:
                 await _quietly(self._database.run(self._process.leave))
+            self._announcer.close()
             await self._database.close()
 
     def stop(self) -> None:
@@ -63,6 +66,8 @@ class Heartbeat:
     async def _step(self) -> float:
         made, waiting, wait = await self._database.run(self._pass)
         doorbell.ring(waiting)
+        if waiting:
+            self._announcer.add(waiting)
         if made is not None:
             await doorbell.broadcast(conf.get_settings().heartbeat_channel, made.beat())
         return wait

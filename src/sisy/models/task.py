@@ -54,6 +54,8 @@ class Task(TaskVerbs, RunsOnce, TracksChanges, TaskColumns):
             ("run_task", "Can run tasks now"),
             ("pause_task", "Can pause and resume tasks"),
             ("cancel_run", "Can cancel runs"),
+            ("backfill_task", "Can backfill tasks"),
+            ("view_run_details", "Can see user data, return values and errors of runs"),
             ("use_any_callable", "Can schedule any callable by its path"),
         ]
 

@@ -22,11 +22,11 @@ class Recorder:
     Args:
         database: the thread in which it does so.
         going: what still goes on.
-        recorded: called when something was recorded.
+        recorded: called with what was recorded.
     """
 
     def __init__(
-        self, using: str, database: DatabaseThread, going: Sized, recorded: Callable[[], None]
+        self, using: str, database: DatabaseThread, going: Sized, recorded: Callable[[Ended], None]
     ) -> None:
         self._using = using
         self._database = database
@@ -63,7 +63,7 @@ class Recorder:
             ended = self._ended[:AT_ONCE]
             await self._database.run(self._record_here, ended)
             del self._ended[: len(ended)]
-            self._recorded()
+            self._recorded(ended)
 
     async def _record(self) -> float:
         if self._ended:

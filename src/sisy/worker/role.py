@@ -9,6 +9,7 @@ from functools import partial
 from django.db import router
 
 from sisy import clock, conf, doorbell
+from sisy.announcing import Announcer
 from sisy.database_thread import DatabaseThread
 from sisy.exceptions import LeaseLost
 from sisy.execution import MakePool, Outcome, ThreadPool
@@ -18,6 +19,7 @@ from sisy.loop import Loop
 from sisy.models import Run, RunState, Task
 from sisy.worker.claiming import claim, something_waits
 from sisy.worker.ears import Ears
+from sisy.worker.ending import Ended
 from sisy.worker.hand import PATIENCE, Hand
 from sisy.worker.handover import give_back, hand_over
 from sisy.worker.lease import Lease
@@ -62,8 +64,8 @@ class Worker:
         within = conf.get_settings().lease_seconds / 6
         self._leasing = Loop("the worker's lease", self._renew_lease, longest_delay=within)
         self._hand = Hand(concurrency)
-        # What was recorded may be what other runs of its task have waited for.
-        self._recorder = Recorder(self.using, self._database, self._hand, self.wake)
+        self._announcer = Announcer()
+        self._recorder = Recorder(self.using, self._database, self._hand, self._on_recorded)
         self._requests = Requests(self.using, self._lease_database, self._hand)
         self._ears = Ears(self.queues, self.wake, self._requests.look)
         self._unbegun: list[Run] = []
@@ -113,6 +115,8 @@ class Worker:
             self._hand.take(run)
             self._carry_out(run)
         self._claim_is_in_doubt = False
+        if runs:
+            self._announcer.add(runs)
         self._more_may_wait = len(runs) == room
         if runs and self._more_may_wait:
             self._ring_on(runs[-1])
@@ -196,6 +200,11 @@ class Worker:
         if self._more_may_wait and self._hand.has_run_low:
             self._claiming.wake()
 
+    def _on_recorded(self, ended: Ended) -> None:
+        """What has ended may be what other runs of its task have waited for."""
+        self._announcer.add(run for run, _ in ended)
+        self.wake()
+
     async def _renew_lease(self) -> float:
         await self._lease_database.run(self._lease.renew)
         return conf.get_settings().lease_seconds / 4
@@ -240,6 +249,7 @@ class Worker:
             await self._database.run(self._leave, abandoned)
         except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
             logger.warning("Could not sign off (%s); the lease will run out", error)
+        self._announcer.close()
         await self._database.close()
         await self._lease_database.close()
 

@@ -1,0 +1,76 @@
+"""What people do with runs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import messages
+from django.db import router
+from django.utils.translation import gettext, ngettext
+
+from sisy import display
+from sisy.dashboard.actions.cancelling import told
+from sisy.dashboard.actions.said import Said, done, note
+from sisy.models import Run, RunState
+from sisy.models.choices import LIVE_STATES
+from sisy.models.run_queries import RunQuerySet
+
+NAMED = 20  # refusals of one action that are told one by one
+
+
+def unfit(run: Run) -> set[str]:
+    """Return the actions that would do nothing to ``run``.
+
+    One that is over cannot be cancelled, and one that is not over cannot be retried.
+    """
+    if run.state not in LIVE_STATES:
+        return {"cancel", "cancel_by_force"} | ({"retry"} if run.count > 1 else set())
+    names = {"retry"}
+    if run.cancel_asked_at is not None:
+        names.add("cancel")
+    if run.state == RunState.WAITING or run.cancel_by_force:
+        names.add("cancel_by_force")
+    return names
+
+
+def cancel(user: Any, runs: RunQuerySet) -> Iterator[Said]:
+    """Call off those that wait, and ask those that go on to end."""
+    yield _cancelled(user, runs, by_force=False)
+
+
+def cancel_by_force(user: Any, runs: RunQuerySet) -> Iterator[Said]:
+    """Cancel, and kill the processes of those that go on in a pool of processes."""
+    yield _cancelled(user, runs, by_force=True)
+
+
+def retry(user: Any, runs: RunQuerySet) -> Iterator[Said]:
+    """Submit another run for each that is over; name those that cannot be retried."""
+    count, refusals = 0, []
+    for run in runs.using(router.db_for_write(Run)).order_by("pk"):
+        try:
+            again = run.retry()
+        except ValueError as error:
+            refusals.append(_naming(run, str(error)))
+        else:
+            note(user, run, f"Asked for run {again.pk} as its retry.")
+            count += 1
+    for refusal in refusals[:NAMED]:
+        yield Said(refusal, messages.ERROR)
+    if more := len(refusals[NAMED:]):
+        rest = ngettext("%d more cannot be retried.", "%d more cannot be retried.", more)
+        yield Said(rest % more, messages.ERROR)
+    yield done(ngettext("%d run is retried.", "%d runs are retried.", count) % count, count)
+
+
+def _cancelled(user: Any, runs: RunQuerySet, *, by_force: bool) -> Said:
+    going = list(runs.using(router.db_for_write(Run)).live())
+    reason = gettext("Cancelled by %s.") % user
+    # By their keys: those of a list that is filtered by state would no longer be found.
+    chosen = Run.objects.using(router.db_for_write(Run)).filter(pk__in=[run.pk for run in going])
+    count = chosen.cancel(reason, display.now(), by_force=by_force)
+    for run in going:
+        note(user, run, "Cancelled by force." if by_force else "Cancelled.")
+    return done(told(count, chosen, by_force=by_force), count)
+
+
+def _naming(run: Run, sentence: str) -> str:
+    return sentence if str(run) in sentence else f"{run}: {sentence}"

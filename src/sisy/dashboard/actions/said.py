@@ -1,0 +1,36 @@
+"""What an action says to whoever asked for it, and what it leaves in the admin's log."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.contrib import messages
+from django.db import models
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence about what was done, with one of the levels of Django's messages."""
+
+    words: str
+    level: int = messages.SUCCESS
+
+
+def done(words: str, count: int) -> Said:
+    """Return a sentence about ``count`` things; that nothing was done is a warning."""
+    return Said(words, messages.SUCCESS if count else messages.WARNING)
+
+
+def note(user: Any, row: models.Model, what: str) -> None:
+    """Write into the admin's log, where there is one, who did what with a row."""
+    if not apps.is_installed("django.contrib.admin") or user.pk is None:
+        return
+    from django.contrib.admin.models import CHANGE, LogEntry
+
+    LogEntry.objects.log_actions(
+        user_id=user.pk,
+        queryset=[row],
+        action_flag=CHANGE,
+        change_message=what,
+        single_object=True,
+    )

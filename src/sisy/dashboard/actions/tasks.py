@@ -1,0 +1,60 @@
+"""What people do with tasks; their schedules go on as if nothing had happened."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.contrib import messages
+from django.db import router
+from django.utils.translation import gettext, ngettext
+
+from sisy.dashboard.actions.cancelling import told
+from sisy.dashboard.actions.said import Said, done, note
+from sisy.models import Run, Task, TaskState
+
+Tasks = Iterable[Task]
+
+
+def run_now(user: Any, tasks: Tasks) -> Iterator[Said]:
+    """Submit a run of each task."""
+    count = 0
+    for task in tasks:
+        note(user, task, f"Asked for run {task.run_now().pk}.")
+        count += 1
+    words = ngettext("%d run waits for a worker.", "%d runs wait for a worker.", count)
+    yield done(words % count, count)
+
+
+def pause(user: Any, tasks: Tasks, reason: str = "") -> Iterator[Said]:
+    """Stop planning each task that is active; by default the reason names who did it."""
+    why = gettext("Paused by %s.") % user
+    if reason:
+        why = gettext("%(reason)s (paused by %(user)s)") % {"reason": reason, "user": user}
+    paused = [task for task in tasks if task.pause(why)]
+    for task in paused:
+        note(user, task, f"Paused: {reason}" if reason else "Paused.")
+    count = len(paused)
+    yield done(ngettext("%d task is paused.", "%d tasks are paused.", count) % count, count)
+
+
+def resume(user: Any, tasks: Tasks) -> Iterator[Said]:
+    """Plan each paused task again, from now on."""
+    resumed = [task for task in tasks if task.resume()]
+    for task in resumed:
+        note(user, task, "Resumed.")
+    broken = [task for task in resumed if task.state == TaskState.BROKEN]
+    for task in broken:
+        yield Said(f"{task}: {task.state_reason}", messages.ERROR)
+    count = len(resumed) - len(broken)
+    yield done(ngettext("%d task goes on.", "%d tasks go on.", count) % count, count)
+
+
+def cancel_runs(user: Any, tasks: Tasks) -> Iterator[Said]:
+    """Call off the runs of each task that wait, and ask those that go on to end."""
+    reason = gettext("Cancelled by %s.") % user
+    chosen, count = list(tasks), 0
+    for task in chosen:
+        if cancelled := task.cancel_runs(reason):
+            note(user, task, f"Cancelled {cancelled} runs.")
+            count += cancelled
+    runs = Run.objects.using(router.db_for_write(Run)).filter(task__in=chosen)
+    yield done(told(count, runs), count)

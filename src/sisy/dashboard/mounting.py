@@ -1,0 +1,84 @@
+"""Where the pages hang, who may see them, and how they find each other."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import URLPattern, path, reverse
+
+from sisy.dashboard.pages import PAGES
+
+LOOK = "sisy.view_task"
+
+View = Callable[..., HttpResponseBase]
+
+
+def is_allowed(user: Any, permission: str) -> bool:
+    """Whether a member of the staff has a permission; superusers have all of them."""
+    return bool(user.is_active and user.is_staff and user.has_perm(permission))
+
+
+class Dashboard:
+    """The pages, mounted by themselves. Subclass it to decide who may look, and how they look.
+
+    ::
+
+        class Jobs(Dashboard):
+            base_template = "ours/jobs.html"  # with a block named "sisy"
+
+            def may(self, user, permission):
+                return user.is_authenticated and user.has_perm(permission)
+
+
+        urlpatterns = [path("jobs/", Jobs().urls)]
+    """
+
+    base_template = "sisy/dashboard/alone.html"
+    """What the pages extend: it loads Sisy's style and script, and has a block named ``sisy``."""
+
+    namespace = "sisy"
+    """The namespace of its URLs; give each its own where a project mounts several."""
+
+    admin_name: str | None = None
+    """The name of the admin site to which the pages lead; by default the project's usual one."""
+
+    def may(self, user: Any, permission: str) -> bool:
+        """Whether ``user`` may do what a permission such as ``sisy.run_task`` stands for.
+
+        ``sisy.view_task`` opens the pages. By default only active members of the staff may.
+        """
+        return is_allowed(user, permission)
+
+    def address(self, name: str, *args: Any) -> str:
+        """Return the address of a page."""
+        return reverse(f"{self.namespace}:{name}", args=args)
+
+    def context(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what its base template needs."""
+        return {}
+
+    def wrapped(self, view: View) -> View:
+        """Return a view that lets in only those who `may` look."""
+
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if self.may(request.user, LOOK):
+                return view(request, *args, **kwargs)
+            if request.user.is_authenticated:
+                raise PermissionDenied
+            return redirect_to_login(request.get_full_path())
+
+        return guarded
+
+    def patterns(self, prefix: str = "") -> list[URLPattern]:
+        """Return a pattern for each page, named ``prefix`` and the page's own name."""
+        return [
+            path(route, self.wrapped(page.as_view(dashboard=self)), name=prefix + name)
+            for name, (route, page) in PAGES.items()
+        ]
+
+    @property
+    def urls(self) -> tuple[list[URLPattern], str, str]:
+        """What ``path("sisy/", dashboard.urls)`` takes."""
+        return self.patterns(), "sisy", self.namespace

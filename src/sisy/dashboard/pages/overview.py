@@ -1,0 +1,96 @@
+"""The first page: whether all is well, what runs, what comes."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
+from sisy.dashboard.queries.attention import attention
+from sisy.dashboard.queries.counts import ended_counts, live_counts
+from sisy.dashboard.queries.pulse import pulse
+from sisy.dashboard.queries.timeline import timeline
+from sisy.dashboard.queries.window import Window
+from sisy.dashboard.visit import Visit
+from sisy.models import Run, Task
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+ZOOMS = (1, 3, 6, 12, 24)  # hours to either side
+ZOOM = 6
+TRACKS = 25
+LATEST = 12
+
+
+class OverviewPage(Page):
+    """Shows, in the order in which somebody asks: is it alive, is it well, what happens."""
+
+    name = "overview"
+    title = _("Overview")
+
+    def context(self, visit: Visit) -> dict[str, Any]:
+        return {"add_address": visit.admin_address("sisy_task_add")}
+
+
+def build_pulse(visit: Visit) -> dict[str, Any]:
+    return {"pulse": pulse(visit.using, visit.now)}
+
+
+def build_counts(visit: Visit) -> dict[str, Any]:
+    hour, day = ended_counts(visit.using, visit.now, HOUR, DAY)
+    return {
+        "live": live_counts(visit.using),
+        "ended": [(each, in_day) for each, in_day in zip(hour, day, strict=True)],
+    }
+
+
+def build_attention(visit: Visit) -> dict[str, Any]:
+    return {"worries": attention(visit.using, visit.now)}
+
+
+def build_timeline(visit: Visit) -> dict[str, Any]:
+    hours = _zoom(visit.asked.get("hours", ""))
+    middle = _moment(visit.asked.get("at", ""))
+    window = Window.around(middle or visit.now, timedelta(hours=2 * hours))
+    tasks = list(Task.objects.using(visit.using).active().order_by("next_run", "pk")[:TRACKS])
+    half = window.span / 4
+    return {
+        "tracks": timeline(visit.using, tasks, window, visit.now),
+        "window": window,
+        "ticks": window.ticks(timezone.get_current_timezone()),
+        "now_at": window.place(visit.now) if window.holds(visit.now) else None,
+        "zone": timezone.get_current_timezone_name(),
+        "hours": hours,
+        "zooms": ZOOMS,
+        "at": middle.isoformat() if middle else "",
+        "earlier": ((middle or visit.now) - half).replace(microsecond=0).isoformat(),
+        "later": ((middle or visit.now) + half).replace(microsecond=0).isoformat(),
+        "is_cut": len(tasks) == TRACKS,
+    }
+
+
+def build_latest(visit: Visit) -> dict[str, Any]:
+    runs = Run.objects.using(visit.using).defer("payload", "result", "error")
+    return {"runs": runs.order_by("-pk")[:LATEST]}
+
+
+OverviewPage.parts = (
+    Part(name="pulse", build=build_pulse, stale_on=(BEAT,)),
+    Part(name="counts", build=build_counts),
+    Part(name="attention", build=build_attention),
+    Part(name="timeline", build=build_timeline),
+    Part(name="latest", build=build_latest, stale_on=(RUNS,)),
+)
+
+
+def _zoom(text: str) -> int:
+    return int(text) if text in map(str, ZOOMS) else ZOOM
+
+
+def _moment(text: str) -> datetime | None:
+    """Return the moment that a link named; None is now."""
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None

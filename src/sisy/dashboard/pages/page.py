@@ -1,0 +1,121 @@
+"""A page made of parts; each part can be fetched again by itself."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from channels.layers import get_channel_layer
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import get_script_prefix
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext_lazy as _
+from django.views import View
+
+from sisy import conf
+from sisy.dashboard.visit import Visit
+
+if TYPE_CHECKING:
+    from sisy.dashboard.mounting import Dashboard
+
+PARTS = "parts"
+"""The name under which a query asks for parts."""
+
+RUNS, BEAT = "runs", "beat"
+"""What makes a part stale: that runs changed, or that the heartbeat beat."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A piece of a page, with a template of its own.
+
+    Args:
+        name: of the part and its template.
+        build: returns what the template needs.
+        stale_on: the kinds of events after which it no longer shows what is.
+    """
+
+    name: str
+    build: Callable[[Visit], dict[str, Any]]
+    stale_on: tuple[str, ...] = (RUNS, BEAT)
+
+
+class Page(View):
+    """Shows the parts within the page's template, or answers with those that a script asks for."""
+
+    dashboard: "Dashboard" = None  # type: ignore[assignment]  # given by whoever mounts it
+    http_method_names = ["get", "head", "options"]
+
+    name: ClassVar[str]
+    title: ClassVar[Any]
+    parts: ClassVar[tuple[Part, ...]] = ()
+
+    def get(self, request: HttpRequest, **keys: Any) -> HttpResponse:
+        visit = Visit(self.dashboard, request, keys)
+        self.prepare(visit)
+        if PARTS in request.GET:
+            return self._some(visit, request.GET[PARTS].split(","))
+        context = {
+            **self.dashboard.context(request),
+            "base_template": self.dashboard.base_template,
+            "visit": visit,
+            "page": self.name,
+            "title": self.title_of(visit),
+            "tabs": self._tabs(visit),
+            "live": live_address(),
+            "parts": {part.name: self._rendered(part, visit) for part in self.parts},
+            **self.context(visit),
+        }
+        return TemplateResponse(request, f"sisy/dashboard/{self.name}/page.html", context)
+
+    def prepare(self, visit: Visit) -> None:
+        """Find what the address names, before any part is built; may raise ``Http404``."""
+
+    def title_of(self, visit: Visit) -> str:
+        """Return what stands above the page."""
+        return str(self.title)
+
+    def context(self, visit: Visit) -> dict[str, Any]:
+        """Return what the page's template needs beside its parts."""
+        return {}
+
+    def _some(self, visit: Visit, names: Iterable[str]) -> HttpResponse:
+        """Return the parts that are named; whoever has them already is told so in few bytes."""
+        wanted = set(names)
+        body = "".join(self._rendered(part, visit) for part in self.parts if part.name in wanted)
+        response = HttpResponse(body)
+        response["ETag"] = f'"{hashlib.blake2b(body.encode(), digest_size=16).hexdigest()}"'
+        response["Cache-Control"] = "private, no-cache"
+        if visit.request.headers.get("If-None-Match") == response["ETag"]:
+            response.status_code, response.content = 304, b""
+        return response
+
+    def _rendered(self, part: Part, visit: Visit) -> SafeString:
+        context = {"visit": visit, "page": self.name, **part.build(visit)}
+        template = f"sisy/dashboard/{self.name}/{part.name}.html"
+        return format_html(
+            '<div class="sisy-part" id="{}" data-sisy-part="{}" data-sisy-on="{}">{}</div>',
+            f"sisy-{part.name}",
+            part.name,
+            " ".join(part.stale_on),
+            mark_safe(render_to_string(template, context, visit.request)),
+        )
+
+    def _tabs(self, visit: Visit) -> list[tuple[str, Any, bool]]:
+        return [(visit.address(name), words, name == self.name) for name, words in TABS.items()]
+
+
+TABS = {
+    "overview": _("Overview"),
+}
+"""The pages to which each page leads, with what they are called."""
+
+
+def live_address() -> str:
+    """Return where the socket listens; empty where there is no channel layer to hear from."""
+    if get_channel_layer() is None:
+        return ""
+    return get_script_prefix() + conf.get_settings().live_path

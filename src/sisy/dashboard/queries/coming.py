@@ -1,0 +1,87 @@
+"""When a task is due in the time ahead, and whether its runs will get into each other's way."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sisy.dashboard.queries.window import Window
+from sisy.exceptions import ScheduleError
+from sisy.models import Overlap, Run, Task, TaskState
+from sisy.models.timing import Timing
+
+DRAWN = 100  # occurrences of a task that are drawn one by one
+NARROWEST = 0.25  # percent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ghost:
+    """An occurrence that is still to come, as wide as its run usually takes."""
+
+    due: datetime
+    x: float
+    width: float
+    overlaps: bool
+    """Whether the run before it will probably still go on, and the policy forbids that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coming:
+    """What comes of one task within a window."""
+
+    ghosts: list[Ghost]
+    crowded: tuple[float, float] | None
+    """The stretch in which it is due too often to be drawn one by one."""
+
+    @property
+    def overlaps(self) -> bool:
+        return any(ghost.overlaps for ghost in self.ghosts)
+
+
+def occurrences(task: Task, after: datetime) -> Iterator[datetime]:
+    """Yield when ``task`` is due after a moment, by the function that plans it.
+
+    One that is paused, broken, retired or has no schedule is not due. Of a limited number of
+    iterations, only those that are left are yielded.
+    """
+    if task.state != TaskState.ACTIVE or not task.schedule:
+        return
+    try:
+        timing = Timing.of(task)
+    except ScheduleError:
+        return
+    left = None if task.iterations is None else task.iterations - task.runs_planned
+    due = task.next_run if task.next_run and task.next_run > after else timing.next_after(after)
+    while due is not None and left != 0:
+        yield due
+        left = None if left is None else left - 1
+        due = timing.next_after(due)
+
+
+def coming(
+    task: Task,
+    window: Window,
+    now: datetime,
+    usual: timedelta | None,
+    going: Sequence[Run] = (),
+) -> Coming:
+    """Return what comes of ``task`` within ``window``, after ``now``.
+
+    Args:
+        usual: how long its runs take; None if none has ended yet.
+        going: its runs that go on.
+    """
+    takes = usual or timedelta(0)
+    may_overlap = task.overlap == Overlap.ALLOW
+    until = max((run.started_at + takes for run in going if run.started_at), default=None)
+    ghosts: list[Ghost] = []
+    for due in occurrences(task, max(now, window.start)):
+        if due > window.end:
+            break
+        if len(ghosts) == DRAWN:
+            return Coming(ghosts=ghosts, crowded=(ghosts[-1].x, 100.0))
+        x = window.place(due)
+        overlaps = until is not None and due < until and not may_overlap
+        width = max(NARROWEST, window.place(due + takes) - x)
+        ghosts.append(Ghost(due=due, x=x, width=width, overlaps=overlaps))
+        until = due + takes
+    return Coming(ghosts=ghosts, crowded=None)

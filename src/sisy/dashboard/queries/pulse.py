@@ -1,0 +1,45 @@
+"""Whether the site is alive: its processes, their leases, and its clock."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sisy import clock, conf
+from sisy.models import Process, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """What is known of the processes that are up."""
+
+    heartbeats: list[Process]
+    workers: list[Process]
+    silent: list[Process]
+    """Their leases have run out, and nobody has cleared them away yet."""
+    slots: int
+    heard_at: datetime | None
+    """When a heartbeat was last heard of."""
+    offset: timedelta
+    """How far the clock of this host is ahead of the database's."""
+
+    @property
+    def clock_is_off(self) -> bool:
+        """Whether the two clocks differ by more than a second."""
+        return abs(self.offset) > timedelta(seconds=1)
+
+
+def pulse(using: str, now: datetime) -> Pulse:
+    """Return who is up at ``now``."""
+    processes = list(Process.objects.using(using)[:1000])
+    alive = [process for process in processes if process.lease_until >= now]
+    heartbeats = [process for process in alive if process.role == Role.HEARTBEAT]
+    workers = [process for process in alive if process.role == Role.WORKER]
+    lease = conf.get_settings().lease
+    return Pulse(
+        heartbeats=heartbeats,
+        workers=workers,
+        silent=[process for process in processes if process.lease_until < now],
+        slots=sum(process.slots for process in workers),
+        heard_at=max((one.lease_until - lease for one in heartbeats), default=None),
+        offset=datetime.fromtimestamp(time.time(), UTC) - clock.now(using),
+    )

@@ -1,0 +1,45 @@
+"""A stretch of time that is drawn from left to right."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+
+HOUR = timedelta(hours=1)
+STEPS = [timedelta(minutes=n) for n in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440)]
+MOST_TICKS = 13
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """From ``start`` to ``end``; places within it are percents of its width."""
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def around(cls, middle: datetime, span: timedelta) -> "Window":
+        return cls(start=middle - span / 2, end=middle + span / 2)
+
+    @property
+    def span(self) -> timedelta:
+        return self.end - self.start
+
+    def place(self, moment: datetime) -> float:
+        """Return where ``moment`` lies, 0 to 100; what lies outside is at the edge."""
+        part = (moment - self.start) / self.span
+        return round(100 * min(1.0, max(0.0, part)), 3)
+
+    def holds(self, moment: datetime) -> bool:
+        return self.start <= moment <= self.end
+
+    def ticks(self, zone: tzinfo) -> list[tuple[float, str]]:
+        """Return the places of round hours or minutes of a zone, with how they are written."""
+        step = next((step for step in STEPS if self.span / step <= MOST_TICKS), STEPS[-1])
+        midnight = self.start.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        count = int((self.start - midnight) / step) + 1
+        found = []
+        while (moment := midnight + count * step) < self.end:  # UTC arithmetic, so no gap repeats
+            local = moment.astimezone(zone)
+            is_day = (local.hour, local.minute) == (0, 0)
+            found.append((self.place(moment), f"{local:%a %d}" if is_day else f"{local:%H:%M}"))
+            count += 1
+        return found

@@ -1,0 +1,202 @@
+// Keeps a page of Sisy's dashboard up to date: what an event makes stale is fetched again, at most
+// once a second, and merged into the page where it stands.
+
+const SECOND = 1000;
+const POLL = 5 * SECOND;
+const CARE = 30 * SECOND; // everything is looked at so often, however quiet the socket is
+const LONGEST_DELAY = 30 * SECOND;
+const FAILURES = 3; // after which it polls
+
+const root = document.querySelector("[data-sisy-live]");
+const words = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { style: "short" });
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+class Parts {
+  #stale = new Set();
+  #timer = 0;
+  #busy = false;
+  #pause = SECOND;
+  #last = "";
+
+  get #all() {
+    return [...root.querySelectorAll("[data-sisy-part]")];
+  }
+
+  // Mark what shows one of these kinds; without kinds, everything.
+  touch(kinds) {
+    for (const part of this.#all) {
+      const shown = part.dataset.sisyOn.split(" ");
+      if (!kinds || kinds.some((kind) => shown.includes(kind))) this.#stale.add(part.dataset.sisyPart);
+    }
+    this.#plan();
+  }
+
+  #plan() {
+    if (this.#timer || this.#busy || !this.#stale.size || document.hidden) return;
+    this.#timer = setTimeout(() => this.#fetch(), this.#pause);
+  }
+
+  async #fetch() {
+    this.#timer = 0;
+    this.#busy = true;
+    const names = [...this.#stale].sort();
+    this.#stale.clear();
+    const begun = performance.now();
+    try {
+      const address = new URL(location.href);
+      address.searchParams.set("parts", names.join(","));
+      const response = await fetch(address, { cache: "no-cache", redirect: "manual" });
+      if (!response.ok) {
+        if (response.type === "opaqueredirect" || response.status === 403) location.reload();
+        throw new Error(`${response.status}`);
+      }
+      const body = await response.text();
+      if (body !== this.#last) this.#merge(body);
+      this.#last = body;
+      link.answered();
+    } catch (error) {
+      names.forEach((name) => this.#stale.add(name));
+      this.#pause = Math.min(LONGEST_DELAY, 2 * this.#pause);
+      link.failed();
+    }
+    // A slow site is asked less often.
+    const took = performance.now() - begun;
+    if (link.isUp) this.#pause = Math.max(SECOND, 3 * took);
+    this.#busy = false;
+    this.#plan();
+  }
+
+  #merge(body) {
+    const fresh = document.createElement("template");
+    fresh.innerHTML = body;
+    for (const part of fresh.content.querySelectorAll("[data-sisy-part]")) {
+      const shown = document.getElementById(part.id);
+      if (!shown) continue;
+      Idiomorph.morph(shown, part, {
+        ignoreActiveValue: true,
+        callbacks: {
+          beforeAttributeUpdated: (name, node) =>
+            !(name === "open" && node.tagName === "DETAILS") && name !== "checked" && name !== "value",
+        },
+      });
+    }
+    document.dispatchEvent(new CustomEvent("sisy:merged"));
+    tell();
+  }
+}
+
+// Says how the page hears of changes, quietly.
+class Link {
+  #sign = root.querySelector("[data-sisy-link]");
+  #isLive = false;
+  isUp = true;
+
+  live(isLive) {
+    this.#isLive = isLive;
+    this.#show();
+  }
+
+  answered() {
+    this.isUp = true;
+    this.#show();
+  }
+
+  failed() {
+    this.isUp = false;
+    this.#show();
+  }
+
+  #show() {
+    const how = !this.isUp ? "away" : this.#isLive ? "live" : "polling";
+    if (this.#sign.dataset.how === how) return;
+    this.#sign.dataset.how = how;
+    this.#sign.textContent = this.#sign.dataset[how];
+  }
+}
+
+// Hears events; polls where no socket can be had. Whatever was missed meanwhile is made good by
+// looking at everything once the socket is back.
+class Ear {
+  #failures = 0;
+  #polling = 0;
+  #next = null; // the number that the next message has, unless one was lost
+
+  constructor(address) {
+    this.address = address;
+    if (address) this.#connect();
+    else this.#poll();
+  }
+
+  #connect() {
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    const socket = new WebSocket(`${scheme}//${location.host}${this.address}`);
+    socket.addEventListener("message", (event) => this.#hear(JSON.parse(event.data)));
+    socket.addEventListener("close", (event) => this.#lost(event.code));
+  }
+
+  #hear(message) {
+    if (message.hello) {
+      this.#failures = 0;
+      this.#next = null;
+      clearInterval(this.#polling);
+      this.#polling = 0;
+      link.live(true);
+      parts.touch();
+      return;
+    }
+    const isGap = this.#next !== null && message.seq !== this.#next;
+    this.#next = message.seq + 1;
+    if (message.beat) beat(message.beat);
+    parts.touch(isGap || message.resync ? undefined : message.kinds);
+  }
+
+  #lost(code) {
+    this.#failures += 1;
+    if (this.#failures >= FAILURES || code === 4403) this.#poll();
+    if (code === 4403) return; // the pages say more about it than a socket can
+    const delay = Math.min(LONGEST_DELAY, SECOND * 2 ** Math.min(5, this.#failures));
+    setTimeout(() => this.#connect(), delay * (0.5 + Math.random() / 2));
+  }
+
+  #poll() {
+    link.live(false);
+    if (!this.#polling) this.#polling = setInterval(() => parts.touch(), POLL);
+  }
+}
+
+let heard = null;
+
+function beat(moment) {
+  heard = new Date(1000 * moment);
+  tell();
+}
+
+// Write beside each moment how far away it is.
+function tell() {
+  const now = Date.now();
+  const signs = root.querySelectorAll("[data-sisy-beat]");
+  for (const sign of signs) sign.innerHTML = heard ? `<time datetime="${heard.toISOString()}"></time>` : sign.innerHTML;
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const seconds = (new Date(time.dateTime) - now) / SECOND;
+    const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS.at(-1);
+    let far = time.querySelector("small");
+    if (!far) {
+      far = document.createElement("small");
+      time.append(time.childNodes.length ? " " : "", far);
+    }
+    const text = words.format(Math.trunc(seconds / size), unit);
+    if (far.textContent !== text) far.textContent = text;
+  }
+}
+
+let link, parts;
+
+if (root) {
+  link = new Link();
+  parts = new Parts();
+  new Ear(root.dataset.sisyLive);
+  tell();
+  setInterval(tell, SECOND);
+  setInterval(() => parts.touch(), CARE);
+  document.addEventListener("visibilitychange", () => document.hidden || parts.touch());
+}

@@ -1,0 +1,128 @@
+"""How the dashboard's templates write moments, states and addresses."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.template import Context
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+
+from sisy import display
+from sisy.dashboard.visit import Visit
+from sisy.models import Run, RunState, Task, TaskState
+
+register = template.Library()
+
+ICONS = {
+    TaskState.ACTIVE: "●",
+    TaskState.PAUSED: "⏸",
+    TaskState.BROKEN: "✕",
+    TaskState.RETIRED: "■",
+    RunState.WAITING: "…",
+    RunState.RUNNING: "▶",
+    RunState.SUCCEEDED: "✓",
+    RunState.FAILED: "✕",
+    RunState.TIMED_OUT: "⏱",
+    RunState.LOST: "⚡",
+    RunState.CANCELLED: "⊘",
+    RunState.MISSED: "◌",
+    RunState.SKIPPED: "↷",
+}
+"""A shape for each state, so that none is told by its colour alone."""
+
+
+def _visit(context: Context) -> Visit:
+    visit: Visit = context["visit"]
+    return visit
+
+
+@register.simple_tag(takes_context=True)
+def address(context: Context, name: str, *args: Any) -> str:
+    """Return the address of a page of this dashboard."""
+    return _visit(context).address(name, *args)
+
+
+@register.simple_tag(takes_context=True)
+def moment(context: Context, value: datetime | None) -> str:
+    """Return a moment in the reader's zone; the page's script writes beside it how far away it is.
+
+    The date is left out where it is today's.
+    """
+    if value is None:
+        return display.NOTHING
+    zone = timezone.get_current_timezone()
+    local, today = value.astimezone(zone), _visit(context).now.astimezone(zone).date()
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        value.isoformat(),
+        f"{value:%Y-%m-%d %H:%M:%S} UTC",
+        f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M:%S}",
+    )
+
+
+@register.filter
+def span(value: timedelta | None) -> str:
+    """Return a span of time as ``12 ms``, ``1.25 s`` or ``0:03:04``."""
+    return display.span(value)
+
+
+@register.filter
+def short(value: datetime) -> str:
+    """Return a moment in the reader's zone to the second."""
+    return display.short(value)
+
+
+@register.filter
+def unlocal(value: float) -> str:
+    """Return a number as SVG writes it, whatever the reader's language."""
+    return f"{value:g}"
+
+
+@register.filter
+def instant(value: datetime | None) -> str:
+    """Return a moment in the reader's zone to the millisecond."""
+    return display.instant(value)
+
+
+@register.simple_tag
+def state(value: str, reason: str = "") -> SafeString:
+    """Return a state by its shape, its colour and its word; the reason behind the pointer."""
+    words = {**dict(RunState.choices), **dict(TaskState.choices)}
+    return _state(value, str(words.get(value, value)), reason)
+
+
+@register.simple_tag
+def task_state(task: Task) -> SafeString:
+    """Return a task's state, or that its target is broken."""
+    if task.target_error and task.state == TaskState.ACTIVE:
+        return _state(TaskState.BROKEN, gettext("target broken"), task.target_error)
+    return _state(task.state, str(task.get_state_display()), task.state_reason)
+
+
+@register.simple_tag
+def run_state(run: Run) -> SafeString:
+    """Return a run's state, and whether it was asked to end while it goes on."""
+    shown = _state(run.state, str(run.get_state_display()), run.cancel_reason or run.reason)
+    if run.state != RunState.RUNNING or run.cancel_asked_at is None:
+        return shown
+    asked = gettext("forced to end") if run.cancel_by_force else gettext("asked to end")
+    return format_html("{} <small>{}</small>", shown, asked)
+
+
+@register.simple_tag
+def schedule_words(task: Task) -> str:
+    """Return what a task's schedule says in words; empty where nothing can be said."""
+    return display.words_of(task.schedule, task.timezone, task.label)
+
+
+def _state(value: str, words: str, reason: str) -> SafeString:
+    return format_html(
+        '<span class="sisy-state {}"{}><span aria-hidden="true">{}</span> {}</span>',
+        display.LOOKS.get(value, "quiet"),  # type: ignore[call-overload]
+        format_html(' title="{}"', reason) if reason else "",
+        ICONS.get(value, "?"),  # type: ignore[call-overload]
+        words,
+    )
