@@ -89,8 +89,9 @@ def welcome(address: str) -> None:
     from watch.schedules import schedule_everything
 
     schedule_everything(address)
-    print(f"\n  Sisy's demo: {address}")
-    print(f"  Admin:       {address}admin/   user admin, password admin")
+    print(f"\n  The dashboard: {address}")
+    print(f"  The admin:     {address}admin/       user admin, password admin")
+    print(f"  A web form:    {address}reminders/   makes a task that runs once")
     print("  It ends with Ctrl-C, and then shows its ledger.\n", flush=True)
 
 

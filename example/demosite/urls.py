@@ -4,9 +4,9 @@ from django.urls import include, path
 from watch import views
 
 urlpatterns = [
-    path("", views.home, name="home"),
+    path("", include("sisy.urls")),
+    path("reminders/", views.home, name="home"),
     path("remind/", views.remind, name="remind"),
     path("health/", views.health, name="health"),
-    path("sisy/", include("sisy.urls")),
     path("admin/", admin.site.urls),
 ]

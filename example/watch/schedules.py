@@ -14,7 +14,7 @@ def schedule_everything(address: str) -> None:
     if Task.objects.filter(label="count up").exists():
         return
     every_second = "* * * * * *"
-    for path in ("", "health/"):
+    for path in ("reminders/", "health/"):
         page = Page.objects.create(url=f"{address}{path}")
         save(page.check_now, f"watch /{path}", "* * * * * */5")
     save(jobs.count_up, "count up", every_second)

@@ -9,12 +9,9 @@ from watch import jobs
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """Show the tasks and the latest of the ledger."""
-    return render(
-        request,
-        "watch/home.html",
-        {"tasks": Task.objects.exclude(state="retired"), "runs": Run.objects.all()[:20]},
-    )
+    """Show the latest reminders."""
+    reminders = Run.objects.filter(target_path="watch.jobs.remind")
+    return render(request, "watch/home.html", {"runs": reminders[:20]})
 
 
 @require_POST

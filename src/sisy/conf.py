@@ -35,6 +35,9 @@ class Settings:
     run_task_channel: str = "sisy.run_task"
     """The channel that rings for waiting runs; other queues append ``.<queue>``."""
 
+    dashboard: str = "sisy.dashboard.Dashboard"
+    """The dotted path of the class that ``sisy.urls`` mounts, and that says who may look."""
+
     live_path: str = "ws/sisy/"
     """Where the dashboard's socket listens, without a leading slash."""
 

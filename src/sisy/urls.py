@@ -1,6 +1,6 @@
 """The dashboard by itself: ``path("sisy/", include("sisy.urls"))``."""
 
-from sisy.dashboard import Dashboard
+from sisy.dashboard.mounting import configured
 
 app_name = "sisy"
-urlpatterns = Dashboard().patterns()
+urlpatterns = configured().patterns()

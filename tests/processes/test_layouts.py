@@ -13,7 +13,12 @@ from tests.processes.ledger import count
 from tests.processes.process import ROOT, wait_until
 
 EXAMPLE = ROOT / "example"
-SCHEDULE = "from watch.schedules import schedule_everything; schedule_everything({address!r})"
+PREPARE = """
+from django.contrib.auth import get_user_model
+from watch.schedules import schedule_everything
+get_user_model().objects.create_superuser("admin")
+schedule_everything({address!r})
+"""
 FLEET = "web=1,heartbeat=2,worker=3"
 TERMINATED = 143  # honcho tells that it ended by the signal that it got
 
@@ -29,10 +34,10 @@ def port(fleet_site):
         "PATH": f"{Path(sys.executable).parent}:{fleet_site.environment['PATH']}",
         "PORT": port,
     }
-    schedule = SCHEDULE.format(address=f"http://127.0.0.1:{port}/")
+    prepare = PREPARE.format(address=f"http://127.0.0.1:{port}/")
     for command in (
         ["migrate", "--verbosity", "0"],
-        ["shell", "--verbosity", "0", "-c", schedule],
+        ["shell", "--verbosity", "0", "-c", prepare],
     ):
         preparing = fleet_site.run(sys.executable, "manage.py", *command, cwd=EXAMPLE)
         assert preparing.ends() == 0, preparing.output
@@ -51,12 +56,12 @@ def port(fleet_site):
 def test_a_web_server_two_heartbeats_and_three_workers(fleet_site, port, manager, ended):
     fleet_site.accepted += ["name='/dev/fd/1'", "Enable tracemalloc"]  # supervisor's own
     process = fleet_site.run(*manager, cwd=EXAMPLE)
-    wait_until(lambda: "Sisy demo" in page(port), "the home page answers")
+    wait_until(lambda: "Sisy demo" in page(port, "/reminders/"), "the site answers")
     wait_until(lambda: processes() == {Role.HEARTBEAT: 2, Role.WORKER: 3}, "all have signed on")
-    looked = Run.objects.filter(label="watch /", state=RunState.SUCCEEDED, result=200)
+    looked = Run.objects.filter(label="watch /reminders/", state=RunState.SUCCEEDED, result=200)
     wait_until(looked.exists, "a task has looked at the page")
     wait_until(lambda: count(RunState.SUCCEEDED) >= 15, "the ledger fills")
-    assert "count up" in page(port)
+    assert "count up" in page(port), "whoever comes sees the dashboard"
     children = psutil.Process(process.pid).children(recursive=True)
     assert process.stop() == ended
     assert [child for child in children if child.is_running()] == []

@@ -12,7 +12,8 @@ from django.contrib.auth import get_user
 from django.http import HttpRequest
 
 from sisy import conf, messages
-from sisy.dashboard.mounting import LOOK, is_allowed
+from sisy.dashboard.mounting import LOOK, configured
+from sisy.log import logger
 
 APART = 0.25  # seconds between two messages to one page
 CHECKED_EVERY = 30.0  # seconds between two looks whether somebody may still look
@@ -85,7 +86,10 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         if self._has_gap:
             said["resync"], self._has_gap = True, False
         self._seq += 1
-        await self.send_json(said)
+        try:
+            await self.send_json(said)
+        except Exception as error:  # noqa: BLE001 - each server has an error of its own for this
+            logger.debug("A page has gone while it was told something: %r", error)
 
     async def _check(self) -> None:
         while True:
@@ -103,4 +107,4 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         request = HttpRequest()
         # Read anew, since the scope's own stays as it was when the socket was opened.
         request.session = import_module(settings.SESSION_ENGINE).SessionStore(session.session_key)
-        return is_allowed(get_user(request), LOOK)
+        return configured().may(get_user(request), LOOK)

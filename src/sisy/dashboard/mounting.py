@@ -7,7 +7,9 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import URLPattern, path, reverse
+from django.utils.module_loading import import_string
 
+from sisy import conf
 from sisy.dashboard.pages import PAGES
 
 LOOK = "sisy.view_task"
@@ -15,9 +17,15 @@ LOOK = "sisy.view_task"
 View = Callable[..., HttpResponseBase]
 
 
-def is_allowed(user: Any, permission: str) -> bool:
-    """Whether a member of the staff has a permission; superusers have all of them."""
-    return bool(user.is_active and user.is_staff and user.has_perm(permission))
+def configured() -> "Dashboard":
+    """Return the dashboard that ``SISY_DASHBOARD`` names.
+
+    Raises:
+        ImportError: there is no such class.
+    """
+    dashboard = import_string(conf.get_settings().dashboard)()
+    assert isinstance(dashboard, Dashboard), "SISY_DASHBOARD must name a subclass of Dashboard"
+    return dashboard
 
 
 class Dashboard:
@@ -29,10 +37,9 @@ class Dashboard:
             base_template = "ours/jobs.html"  # with a block named "sisy"
 
             def may(self, user, permission):
-                return user.is_authenticated and user.has_perm(permission)
+                return user.is_active and user.has_perm(permission)
 
-
-        urlpatterns = [path("jobs/", Jobs().urls)]
+    ``SISY_DASHBOARD = "ours.Jobs"`` lets `sisy.urls` mount it, and the live socket ask it, too.
     """
 
     base_template = "sisy/dashboard/alone.html"
@@ -49,7 +56,7 @@ class Dashboard:
 
         ``sisy.view_task`` opens the pages. By default only active members of the staff may.
         """
-        return is_allowed(user, permission)
+        return bool(user.is_active and user.is_staff and user.has_perm(permission))
 
     def address(self, name: str, *args: Any) -> str:
         """Return the address of a page."""

@@ -18,6 +18,7 @@ from sisy.models import Run, Task
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ZOOMS = (1, 3, 6, 12, 24)  # hours to either side
 ZOOM = 6
+YEARS = range(1971, 9990)  # beyond them, computing with days and zones may fail
 TRACKS = 25
 LATEST = 12
 
@@ -93,4 +94,4 @@ def _moment(text: str) -> datetime | None:
         moment = datetime.fromisoformat(text.replace(" ", "+"))
     except ValueError:
         return None
-    return moment if moment.tzinfo else None
+    return moment if moment.tzinfo and moment.year in YEARS else None

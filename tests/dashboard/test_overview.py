@@ -1,0 +1,235 @@
+"""The first page: whether all is well, what runs, what comes."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from sisy.heartbeat import tick
+from sisy.models import Overlap, Process, Queue, Role, Run, RunState, Task
+from sisy.worker.claiming import claim
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of
+from tests.roles.steps import DAY, HOUR, LEASE, MINUTE, NOON, SECOND, finish, scheduled, worker
+
+pytestmark = pytest.mark.django_db
+
+PAGE = "/sisy/"
+
+
+@pytest.fixture(autouse=True)
+def now(at_time):
+    return at_time(NOON)
+
+
+def shown(*parts, **query):
+    named = "&".join(f"{name}={value}" for name, value in query.items())
+    response = browser_of("view_task").get(f"{PAGE}?parts={','.join(parts)}&{named}")
+    return text_of(response)
+
+
+def markup(part, **query):
+    named = "&".join(f"{name}={value}" for name, value in query.items())
+    return browser_of("view_task").get(f"{PAGE}?parts={part}&{named}").content.decode()
+
+
+def alive(role, **fields):
+    return Process.join(role, using="default", now=NOON, lease=LEASE, **fields)
+
+
+def ran(state=RunState.SUCCEEDED, now=NOON, **columns):
+    """Let a new task run once, and end so."""
+    task = scheduled(**columns.pop("fields", {}))
+    tick("default", now)
+    tick("default", now + MINUTE)
+    [run] = [run for run in claim(worker(), ["default"], 10, now + MINUTE) if run.task == task]
+    finish(run, now + MINUTE, state, **columns)
+    return task
+
+
+def test_it_says_who_is_up_and_who_has_fallen_silent():
+    alive(Role.HEARTBEAT)
+    alive(Role.WORKER, slots=4)
+    silent = alive(Role.WORKER, slots=8)
+    Process.objects.filter(pk=silent.pk).update(lease_until=NOON - SECOND)
+    text = shown("pulse")
+    assert "Heartbeats 1 heard of 12:00:00" in text
+    assert "Workers 1 4 runs at once" in text
+    assert "Silent 1 their leases have run out" in text
+
+
+def test_a_site_of_which_nothing_is_up_says_so():
+    scheduled()
+    assert "Heartbeats 0 nothing is planned" in shown("pulse")
+    text = shown("attention")
+    assert "No heartbeat is up" in text
+    assert "No worker serves the queue 'default'" in text
+
+
+def test_all_is_well_if_nothing_is_wrong():
+    alive(Role.HEARTBEAT)
+    alive(Role.WORKER, queues=("default",))
+    scheduled()
+    assert "Nothing: no task fails, none is late" in shown("attention")
+
+
+def test_runs_are_counted_by_what_they_came_to_in_an_hour_and_in_a_day():
+    ran()
+    ran(RunState.FAILED)
+    Run.objects.filter(state=RunState.FAILED).update(finished_at=NOON - 2 * HOUR)
+    text = shown("counts")
+    assert "✓ succeeded 1 1" in text
+    assert "✕ failed 0 1" in text
+
+
+def test_missed_occurrences_are_counted_one_by_one():
+    scheduled()
+    tick("default", NOON)
+    tick("default", NOON + 3 * MINUTE + SECOND)
+    assert "◌ missed 2 2" in shown("counts")
+
+
+def test_more_than_are_counted_are_said_to_be_more(monkeypatch):
+    monkeypatch.setattr("sisy.dashboard.queries.counts.MOST", 1)
+    ran()
+    assert "✓ succeeded 1+ 1+" in shown("counts")
+
+
+def test_a_task_that_fails_needs_attention_until_it_succeeds_again():
+    task = ran(RunState.FAILED, reason="ValueError: <b>out of anvils</b>")
+    page = markup("attention")
+    assert "failed once in a day: ValueError: &lt;b&gt;out of anvils" in page
+    tick("default", NOON + 2 * MINUTE)
+    [again] = claim(worker(), ["default"], 10, NOON + 2 * MINUTE)
+    assert again.task == task
+    finish(again, NOON + 2 * MINUTE)
+    assert "out of anvils" not in markup("attention")
+
+
+def test_what_was_missed_needs_attention():
+    scheduled(label="sweep")
+    tick("default", NOON)
+    tick("default", NOON + 3 * MINUTE + SECOND)
+    assert "sweep 2 occurrences missed: " in shown("attention")
+
+
+def test_what_nobody_planned_in_time_is_late():
+    scheduled(label="sweep")
+    Task.objects.update(state="active")
+    Task._base_manager.update(next_run=NOON - MINUTE)
+    assert "late sweep is due, and no heartbeat has planned it" in shown("attention")
+
+
+def test_what_waits_too_long_for_a_worker_is_late(at_time):
+    scheduled(queue="slow")
+    tick("default", NOON)
+    tick("default", NOON + MINUTE)
+    at_time(NOON + 10 * MINUTE)
+    assert "slow 1 runs wait for a worker" in shown("attention")
+
+
+def test_a_broken_task_and_a_paused_queue_need_attention():
+    scheduled(label="bad")
+    Task._base_manager.update(state="broken", state_reason="No such zone.")
+    Queue.objects.pause("default", "Too hot.")
+    text = shown("attention")
+    assert "✕ broken bad No such zone." in text
+    assert "The queue 'default' is paused: Too hot" in text
+
+
+def test_the_timeline_shows_what_ran_and_what_comes():
+    task = scheduled("0 * * * *", label="sweep")
+    tick("default", NOON - HOUR)
+    Task._base_manager.update(next_run=NOON + HOUR)
+    Run.of(
+        task,
+        now=NOON - HOUR,
+        due_at=NOON - HOUR,
+        state=RunState.SUCCEEDED,
+        attempt=1,
+        started_at=NOON - HOUR,
+        finished_at=NOON - HOUR + 30 * MINUTE,
+    ).save()
+    page = markup("timeline")
+    [bar] = re.findall(r'<rect class="bar good" x="([\d.]+)%" y="4" width="([\d.]+)%"', page)
+    assert float(bar[0]) == pytest.approx(50 - 100 / 12, abs=0.01)
+    assert float(bar[1]) == pytest.approx(100 / 24, abs=0.01)
+    ghosts = re.findall(r'<rect class="ghost" x="([\d.]+)%" y="4" width="([\d.]+)%"', page)
+    assert len(ghosts) == 6  # of 13 to 18 o'clock
+    assert all(float(width) == pytest.approx(100 / 24, abs=0.01) for _, width in ghosts[:5])
+    assert 'class="now" x1="50%"' in page
+
+
+def test_coming_runs_that_will_get_into_each_others_way_glow():
+    def page_of(**fields):
+        Task.objects.all().delete()
+        task = scheduled("* * * * *", **fields)
+        Run.of(
+            task,
+            now=NOON,
+            state=RunState.SUCCEEDED,
+            started_at=NOON - HOUR,
+            finished_at=NOON - HOUR + 2 * MINUTE,
+        ).save()
+        return markup("timeline", hours=1)
+
+    assert "ghost overlaps" in page_of()
+    assert "ghost overlaps" not in page_of(overlap=Overlap.ALLOW)
+
+
+def test_a_task_whose_runs_are_too_many_still_shows_those_that_failed():
+    task = scheduled("* * * * * *", label="busy")
+    begin = NOON - timedelta(hours=2)
+    ended = {"attempt": 1, "state": RunState.SUCCEEDED}
+    runs = [
+        Run.of(
+            task,
+            now=begin + n * 30 * SECOND,
+            started_at=begin + n * 30 * SECOND,
+            finished_at=begin + n * 30 * SECOND,
+            **ended,
+        )
+        for n in range(200)
+    ]
+    runs[3].state = RunState.FAILED
+    Run.objects.bulk_create(runs)
+    page = markup("timeline")
+    assert 'class="undrawn"' in page
+    assert 'class="bar bad"' in page
+    assert page.count('class="bar good"') < 150
+
+
+def test_the_timeline_is_moved_and_zoomed_by_links():
+    scheduled("0 0 * * *")
+    page = markup("timeline", hours=24, at="2026-05-06T00:00:00%2B00:00")
+    assert 'class="now"' in page
+    far = markup("timeline", hours=1, at="2026-05-08T00:00:00%2B00:00")
+    assert 'class="now"' not in far
+    assert "at=2026-05-07T23%3A30%3A00%2B00%3A00" in far
+
+
+@pytest.mark.parametrize("at", ["yesterday", "2026-05-06", "9999-12-31T23:59:59%2B00:00"])
+def test_a_moment_that_cannot_be_read_is_now(at):
+    scheduled()
+    assert "sisy-track" in markup("timeline", hours="many", at=at)
+
+
+def test_a_hostile_label_is_shown_and_not_obeyed():
+    ran(fields={"label": "<script>alert(1)</script>"})
+    page = browser_of("view_task").get(PAGE).content.decode()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_the_page_asks_so_many_questions_however_many_tasks_there_are(
+    django_assert_max_num_queries,
+):
+    alive(Role.HEARTBEAT)
+    for n in range(40):
+        scheduled("*/5 * * * *", label=f"task {n}")
+    tick("default", NOON)
+    tick("default", NOON + DAY)
+    client = browser_of("view_task")
+    client.get(PAGE)
+    with django_assert_max_num_queries(45):
+        client.get(PAGE)

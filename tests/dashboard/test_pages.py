@@ -1,0 +1,122 @@
+"""What all pages of the dashboard have in common: who may look, and their parts."""
+
+import re
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from sisy.dashboard import Dashboard
+from sisy.heartbeat import tick
+from tests.admin.people import browser_of, browser_of_superuser
+from tests.roles.steps import MINUTE, NOON, scheduled
+
+pytestmark = pytest.mark.django_db
+
+ALONE, IN_ADMIN = "/sisy/", "/admin/sisy/task/dashboard/"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'"
+)
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    at_time(NOON)
+
+
+@pytest.mark.parametrize("address", [ALONE, IN_ADMIN])
+def test_a_page_is_shown_to_who_may_look_at_tasks(address):
+    assert browser_of("view_task").get(address).status_code == 200
+
+
+@pytest.mark.parametrize("address", [ALONE, IN_ADMIN])
+def test_nobody_else_sees_it(address):
+    assert browser_of("view_run").get(address).status_code == 403
+    asked_in = Client().get(address)
+    assert asked_in.status_code == 302
+    assert "login" in asked_in["Location"]
+
+
+def test_who_is_not_of_the_staff_sees_nothing(django_user_model):
+    person = django_user_model.objects.create_user("Robin", is_superuser=True)
+    client = Client()
+    client.force_login(person)
+    assert client.get(ALONE).status_code == 403
+
+
+def test_the_pages_of_a_mounting_lead_to_its_own_pages():
+    for address in (ALONE, IN_ADMIN):
+        page = browser_of_superuser().get(address).content.decode()
+        tabs = re.search(r'class="sisy-tabs".*?</nav>', page, re.DOTALL)[0]
+        assert all(link.startswith(address) for link in re.findall(r'href="(.*?)"', tabs))
+
+
+def test_a_project_decides_itself_who_may_look_and_on_which_template(rf, django_user_model):
+    class Ours(Dashboard):
+        base_template = "sisy/dashboard/alone.html"
+
+        def may(self, user, permission):
+            return user.username == "Kim"
+
+    patterns, app, name = Ours().urls
+    assert (app, name) == ("sisy", "sisy")
+    [overview] = [pattern for pattern in patterns if pattern.name == "overview"]
+    request = rf.get("/")
+    request.user = django_user_model(username="Kim")
+    assert overview.callback(request).status_code == 200
+
+
+def test_a_part_is_fetched_by_itself_and_only_once_as_long_as_it_stays_the_same():
+    client = browser_of("view_task")
+    found = client.get(f"{ALONE}?parts=counts")
+    assert found.content.decode().count("data-sisy-part=") == 1
+    again = client.get(f"{ALONE}?parts=counts", headers={"If-None-Match": found["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    scheduled()
+    tick("default", NOON + MINUTE)
+    changed = client.get(f"{ALONE}?parts=counts", headers={"If-None-Match": found["ETag"]})
+    assert changed.status_code == 200
+
+
+def test_parts_that_there_are_not_are_no_error():
+    assert browser_of("view_task").get(f"{ALONE}?parts=nonsense,%00").content == b""
+
+
+def test_a_page_breaks_no_strict_content_security_policy():
+    page = browser_of_superuser().get(ALONE).content.decode()
+    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", page)
+    assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", page))
+
+
+@pytest.mark.parametrize("verb", ["run", "pause", "resume", "cancel"])
+def test_a_button_needs_its_own_permission_and_a_form(verb):
+    task = scheduled()
+    address = reverse("sisy:act_on_tasks", args=[verb])
+    allowed = {"run": "run_task", "cancel": "cancel_run"}.get(verb, "pause_task")
+    others = {"run_task", "pause_task", "cancel_run", "change_task"} - {allowed}
+    refused = browser_of("view_task", *others)
+    assert refused.post(address, {"pk": task.pk}).status_code == 403
+    able = browser_of("view_task", allowed)
+    assert able.get(address).status_code == 405
+    assert able.post(address, {"pk": task.pk, "next": ALONE})["Location"] == ALONE
+
+
+def test_a_verb_that_there_is_not_is_refused():
+    address = reverse("sisy:act_on_tasks", args=["explode"])
+    assert browser_of_superuser().post(address, {"pk": "1"}).status_code == 403
+
+
+def test_forms_lead_to_no_other_site():
+    address = reverse("sisy:act_on_queue", args=["pause"])
+    answer = browser_of_superuser().post(address, {"name": "q", "next": "https://evil.example/"})
+    assert answer["Location"].startswith(ALONE)
+
+
+def test_forms_from_other_sites_do_nothing():
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(browser_of_superuser().get(ALONE).wsgi_request.user)
+    task = scheduled()
+    answer = client.post(reverse("sisy:act_on_tasks", args=["pause"]), {"pk": task.pk})
+    task.refresh_from_db()
+    assert (answer.status_code, task.state) == (403, "active")
