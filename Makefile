@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONWARNINGS = default
 
 .PHONY: help install format lint types imports migrations docs check test test-sqlite test-postgres \
-	test-mariadb chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
+	test-mariadb test-browser chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
 	bench-drain bench-workers bench-memory bench-many bench-ledger lock clean
 
 help:  ## show what there is
@@ -69,7 +69,16 @@ test-mariadb: $(VENV)/.mariadb  ## run the tests on a MariaDB (Debian's) and a V
 $(VENV)/.mariadb: $(VENV)/.installed
 	@$(BIN)/python -m tests.servers.mariadb
 	@echo "Installing mysqlclient …"
-	@$(BIN)/uv sync --frozen --quiet --group mariadb
+	@$(BIN)/uv sync --frozen --quiet --inexact --group mariadb
+	@touch $@
+
+test-browser: $(VENV)/.browser  ## run the tests in Chromium (Debian's), on a site that they start
+	SISY_TEST_BROWSER=1 $(BIN)/python -m pytest tests/browser
+
+$(VENV)/.browser: $(VENV)/.installed
+	@$(BIN)/python -m tests.browser.chromium
+	@echo "Installing Playwright …"
+	@$(BIN)/uv sync --frozen --quiet --inexact --group browser
 	@touch $@
 
 chaos: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## break a fleet on purpose, and check it; SECONDS=600 SEED=1 DB=sqlite LAYER=none

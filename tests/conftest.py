@@ -8,6 +8,10 @@ import pytest
 from sisy import clock
 
 
+# They have a process of their own: `make test-browser`.
+collect_ignore = [] if "SISY_TEST_BROWSER" in os.environ else ["browser"]
+
+
 class SettableClock:
     """A clock that stands still until a test sets it."""
 

@@ -3,7 +3,7 @@
 
 const SECOND = 1000;
 const POLL = 5 * SECOND;
-const CARE = 30 * SECOND; // everything is looked at so often, however quiet the socket is
+const CARE = 10 * SECOND; // everything is looked at so often: not all events reach every socket
 const LONGEST_DELAY = 30 * SECOND;
 const FAILURES = 3; // after which it polls
 
@@ -73,8 +73,9 @@ class Parts {
       const shown = document.getElementById(part.id);
       if (!shown) continue;
       Idiomorph.morph(shown, part, {
-        ignoreActiveValue: true,
         callbacks: {
+          // What somebody is typing, has ticked or has opened is his.
+          beforeNodeMorphed: (node) => node !== document.activeElement || !node.matches("input, select, textarea"),
           beforeAttributeUpdated: (name, node) =>
             !(name === "open" && node.tagName === "DETAILS") && name !== "checked" && name !== "value",
         },

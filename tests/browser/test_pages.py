@@ -1,0 +1,91 @@
+"""Every page, as a browser shows it."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from sisy.dashboard.pages import PAGES
+from sisy.models import Run, RunState, task_with_callable
+from tests.app import jobs
+from tests.browser.conftest import WIDTHS
+
+HOSTILE = """<img src=x onerror="window.hacked = true"><script>window.hacked = true</script>"""
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def history(site):
+    """A task of whose runs some failed, and whose every word is hostile."""
+    task = task_with_callable(
+        jobs.noop,
+        schedule="0 3 * * *",
+        label=HOSTILE,
+        timezone="Europe/Berlin",
+        userdata={"name": HOSTILE, "password": "hunter2"},
+    )
+    task.save()
+    for _ in range(3):
+        task.run_now()
+    Run.objects.filter(task=task).update(
+        state=RunState.FAILED, reason=HOSTILE, error=f"Traceback\n{HOSTILE}"
+    )
+    return task
+
+
+def pages(task):
+    """Return the path of each page that somebody opens."""
+    run = Run.objects.filter(task=task).first()
+    keys = {"task": task.pk, "backfill": task.pk, "run": run.pk}
+    routes = {name: route for name, (route, view) in PAGES.items() if "parts" in vars(view)}
+    return [re.sub("<int:pk>", str(keys.get(name, "")), route) for name, route in routes.items()]
+
+
+@pytest.mark.parametrize("root", ["/sisy/", "/admin/sisy/task/dashboard/"])
+def test_no_page_breaks_the_policy_or_obeys_what_is_hostile(look, address, history, root):
+    with look(address) as window:
+        for path in pages(history):
+            window.goto(f"{address}{root}{path}")
+            expect(window.locator("[data-sisy-link]")).to_have_text("live")
+            assert window.evaluate("window.hacked") is None, path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_can_be_used_by_everybody(look, address, history, scheme):
+    found = {}
+    with look(address, color_scheme=scheme) as window:
+        for path in pages(history):
+            window.goto(f"{address}/sisy/{path}")
+            results = Axe().run(window, options=RULES)
+            if results.violations_count:
+                found[path] = results.generate_report()
+    assert not found, "\n".join(f"{path}: {report}" for path, report in found.items())
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_is_wider_than_the_window(look, address, history, width):
+    with look(address) as window:
+        window.set_viewport_size({"width": WIDTHS[width], "height": 900})
+        for path in pages(history):
+            window.goto(f"{address}/sisy/{path}")
+            assert window.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width], path
+
+
+def test_light_and_dark_are_two_looks(look, address):
+    found = set()
+    for scheme in ("light", "dark"):
+        with look(address, color_scheme=scheme) as window:
+            found.add(
+                window.evaluate("getComputedStyle(document.body.parentElement).backgroundColor")
+            )
+    assert len(found) == 2
+
+
+def test_the_keyboard_leads_to_everything_that_can_be_done(look, address):
+    with look(address) as window:
+        reached = set()
+        for _ in range(60):
+            window.keyboard.press("Tab")
+            reached.add(window.evaluate("document.activeElement.textContent.trim()"))
+        assert {"Overview", "±6 h"} <= reached
