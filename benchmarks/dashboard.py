@@ -1,0 +1,113 @@
+"""How long the dashboard's pages take where there are many tasks and a long ledger."""
+
+import argparse
+import re
+import statistics
+import sys
+import time
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
+
+from benchmarks import layouts, ledger, many, report
+from benchmarks.layouts import Layout
+from sisy.dashboard.pages import PAGES
+from sisy.models import Run
+
+SITE = Layout(name="PostgreSQL", commands=())
+TASKS = 100_000
+RUNS = 10_000_000
+TIMES = 7
+BAR = 0.3  # seconds of the server's time
+
+
+def measure(tasks: int, runs: int, times: int) -> dict[str, tuple[float, int]]:
+    """Return, for each page, the median of its seconds, and how many statements it takes."""
+    with layouts.opened(SITE):
+        report.progress(f"storing {tasks:,} tasks and {runs:,} runs")
+        store(tasks, runs)
+        browser = Client(raise_request_exception=True)
+        browser.force_login(get_user_model().objects.create_superuser("bench"))
+        report.progress("looking at each page")
+        with override_settings(ROOT_URLCONF="tests.urls"):
+            return {name: look(browser, address, times) for name, address in addresses().items()}
+
+
+def store(tasks: int, runs: int) -> None:
+    """Store tasks of many schedules that are due within a day, and runs of the last day."""
+    many.store(tasks)
+    ledger.store(runs)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sisy_task SET schedule = concat(mod(id, 60), ' ', mod(id, 24), ' * * *'), "
+            "next_run = now() + mod(id, 86400) * interval '1 second'"
+        )
+        cursor.execute("VACUUM ANALYZE")
+        cursor.execute("CHECKPOINT")
+
+
+def addresses() -> dict[str, str]:
+    """Return where each page is that somebody looks at."""
+    run = Run.objects.order_by("-pk").first()
+    assert run is not None
+    keys = {"task": run.task_id, "backfill": run.task_id, "run": run.pk}
+    return {
+        name: "/sisy/" + re.sub("<int:pk>", str(keys.get(name)), route)
+        for name, (route, page) in PAGES.items()
+        if "parts" in vars(page)
+    }
+
+
+def look(browser: Client, address: str, times: int) -> tuple[float, int]:
+    taken: list[float] = []
+    with CaptureQueriesContext(connection) as asked:
+        answer(browser, address)
+        count = len(asked)  # each further request forgets them
+    for _ in range(times):
+        begun = time.perf_counter()
+        answer(browser, address)
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken), count
+
+
+def answer(browser: Client, address: str) -> None:
+    response: Any = browser.get(address)
+    assert response.status_code == 200, (address, response)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.dashboard", description=__doc__)
+    parser.add_argument("--tasks", type=int, default=TASKS, help=f"by default {TASKS:,}")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"by default {RUNS:,}")
+    parser.add_argument("--times", type=int, default=TIMES, help=f"by default {TIMES}")
+    options = parser.parse_args()
+    found = measure(options.tasks, options.runs, options.times)
+    are_met = all(seconds <= BAR for seconds, _ in found.values())
+    report.show(
+        "DASHBOARD: how long its pages take",
+        f"{options.tasks:,} tasks, {options.runs:,} runs. The server's time for a whole page, "
+        f"medians of {options.times}; and\nhow many statements the first of them took.",
+        report.table(
+            ["page", "ms", "statements", "bar"],
+            [
+                [
+                    name,
+                    report.milliseconds(seconds),
+                    str(asked),
+                    f"<= {BAR * 1e3:g}: {report.verdict(seconds <= BAR)}",
+                ]
+                for name, (seconds, asked) in found.items()
+            ],
+        ),
+        module="benchmarks.dashboard",
+        options=vars(options),
+    )
+    report.keep("dashboard", found)
+    return report.judged(are_met)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
