@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONWARNINGS = default
 
 .PHONY: help install format lint types imports migrations docs check test test-sqlite test-postgres \
-	test-mariadb test-browser chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
+	test-mariadb test-browser screenshots chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
 	bench-drain bench-workers bench-memory bench-many bench-ledger bench-dashboard lock clean
 
 help:  ## show what there is
@@ -74,6 +74,9 @@ $(VENV)/.mariadb: $(VENV)/.installed
 
 test-browser: $(VENV)/.browser  ## run the tests in Chromium (Debian's), on a site that they start
 	SISY_TEST_BROWSER=1 $(BIN)/python -m pytest tests/browser
+
+screenshots: $(VENV)/.browser  ## take the manual's pictures of the dashboard
+	$(BIN)/python -m tests.pictures
 
 $(VENV)/.browser: $(VENV)/.installed
 	@$(BIN)/python -m tests.browser.chromium

@@ -7,9 +7,8 @@ import pytest
 
 from sisy import clock
 
-
 # They have a process of their own: `make test-browser`.
-collect_ignore = [] if "SISY_TEST_BROWSER" in os.environ else ["browser"]
+collect_ignore = [] if "SISY_TEST_BROWSER" in os.environ else ["browser", "pictures"]
 
 
 class SettableClock:

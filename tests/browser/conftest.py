@@ -1,7 +1,6 @@
 """A real server, and a real browser that somebody looks through."""
 
 import os
-import sys
 from contextlib import contextmanager
 
 import pytest
@@ -10,9 +9,8 @@ from django.db import connections
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.chromium import launch
+from tests.browser.serving import serve
 from tests.processes.databases import migrate, on_sqlite, sqlite_settings
-from tests.processes.http import free_port, page
-from tests.processes.process import wait_until
 from tests.processes.site import Site
 
 # Playwright runs an event loop in this thread, beside which Django would refuse to be asked.
@@ -38,15 +36,6 @@ def site(tmp_path_factory, django_db_blocker):
             yield site
         finally:
             site.close()
-
-
-def serve(site, **environment):
-    """Start a server; return it and its address."""
-    port = free_port()
-    command = ("-m", "uvicorn", "tests.browser.asgi:application", "--port", port)
-    server = site.run(sys.executable, *command, "--log-level", "warning", **environment)
-    wait_until(lambda: page(port, "/sisy/"), "the server answers")
-    return server, f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ ICONS = {
     RunState.RUNNING: "▶",
     RunState.SUCCEEDED: "✓",
     RunState.FAILED: "✕",
-    RunState.TIMED_OUT: "⏱",
+    RunState.TIMED_OUT: "◔",
     RunState.LOST: "⚡",
     RunState.CANCELLED: "⊘",
     RunState.MISSED: "◌",

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from sisy import clock, conf
 from sisy.models import Process, Role
 
+MOST = 1000  # processes that are read
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulse:
@@ -30,15 +32,14 @@ class Pulse:
 
 def pulse(using: str, now: datetime) -> Pulse:
     """Return who is up at ``now``."""
-    processes = list(Process.objects.using(using)[:1000])
-    alive = [process for process in processes if process.lease_until >= now]
+    alive = list(Process.objects.using(using).alive(now)[:MOST])
     heartbeats = [process for process in alive if process.role == Role.HEARTBEAT]
     workers = [process for process in alive if process.role == Role.WORKER]
     lease = conf.get_settings().lease
     return Pulse(
         heartbeats=heartbeats,
         workers=workers,
-        silent=[process for process in processes if process.lease_until < now],
+        silent=list(Process.objects.using(using).expired(now)[:MOST]),
         slots=sum(process.slots for process in workers),
         heard_at=max((one.lease_until - lease for one in heartbeats), default=None),
         offset=datetime.fromtimestamp(time.time(), UTC) - clock.now(using),
