@@ -7,9 +7,10 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 
 from sisy import display
-from sisy.admin.tables import run_link, table
+from sisy.admin.links import run_link
+from sisy.dashboard.queries.related import retries_of
+from sisy.dashboard.tables import table
 from sisy.models import Attempt, Run
-from sisy.models.run_queries import RunQuerySet
 
 
 def attempts(run: Run) -> SafeString:
@@ -34,15 +35,6 @@ def _cells(attempt: Attempt) -> tuple[Any, ...]:
         attempt.worker or display.NOTHING,
         attempt.reason or display.NOTHING,
     )
-
-
-def retries_of(run: Run) -> RunQuerySet:
-    """Return the runs that were asked for as retries of ``run``, oldest first.
-
-    They have its task: an index leads to the runs of a task, but none to what retries a run.
-    """
-    later = Run.objects.filter(retry_of=run, pk__gt=run.pk).order_by("pk")
-    return later if run.task_id is None else later.filter(task=run.task_id)
 
 
 def retries(run: Run) -> SafeString:

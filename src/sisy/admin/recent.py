@@ -9,7 +9,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from sisy import display
-from sisy.admin.tables import run_link, table
+from sisy.admin.links import run_link
+from sisy.dashboard.tables import table
 from sisy.models import Run, RunState, Task
 
 SHOWN = 10

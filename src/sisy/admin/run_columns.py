@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import display
 from sisy.admin.attempts import attempts, retries
-from sisy.admin.tables import run_link
+from sisy.admin.links import run_link
 from sisy.models import Run
 
 

@@ -7,11 +7,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from sisy.admin.attempts import retries_of
 from sisy.admin.filters import QueueFilter
 from sisy.admin.paginator import CappedPaginator
 from sisy.admin.run_actions import RunActions
 from sisy.admin.run_columns import RunColumns
+from sisy.dashboard.queries.related import retries_of
 from sisy.models import Run
 
 HOW = (

@@ -17,8 +17,8 @@ from sisy import display
 from sisy.admin.backfilling import backfill_view
 from sisy.admin.dashboard import AdminDashboard
 from sisy.admin.filters import HealthFilter
+from sisy.admin.links import run_link
 from sisy.admin.recent import counts, recent_runs
-from sisy.admin.tables import run_link
 from sisy.admin.task_actions import TaskActions
 from sisy.admin.task_form import FIELDSETS, SEEN_ONLY, TaskForm
 from sisy.admin.upcoming import upcoming, upcoming_of_form

@@ -1,7 +1,9 @@
 """How the dashboard's templates write moments, states and addresses."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django import template
 from django.template import Context
@@ -18,7 +20,7 @@ register = template.Library()
 
 ICONS = {
     TaskState.ACTIVE: "●",
-    TaskState.PAUSED: "⏸",
+    TaskState.PAUSED: "‖",
     TaskState.BROKEN: "✕",
     TaskState.RETIRED: "■",
     RunState.WAITING: "…",
@@ -63,10 +65,31 @@ def moment(context: Context, value: datetime | None) -> str:
     )
 
 
+@register.simple_tag
+def in_zone(value: datetime, zone: str) -> str:
+    """Return a moment by the clocks of a zone, with its name there; empty if there is no such."""
+    try:
+        return f"{value.astimezone(ZoneInfo(zone)):%a %H:%M:%S %Z}"
+    except (ValueError, ZoneInfoNotFoundError):
+        return ""
+
+
 @register.filter
 def span(value: timedelta | None) -> str:
     """Return a span of time as ``12 ms``, ``1.25 s`` or ``0:03:04``."""
     return display.span(value)
+
+
+@register.filter
+def seconds(value: timedelta | None) -> str:
+    """Return a span of time in seconds, to the millisecond."""
+    return display.NOTHING if value is None else f"{value.total_seconds():.3f}"
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """Return a JSON value over several lines; the template escapes it."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 @register.filter
@@ -78,7 +101,7 @@ def short(value: datetime) -> str:
 @register.filter
 def unlocal(value: float) -> str:
     """Return a number as SVG writes it, whatever the reader's language."""
-    return f"{value:g}"
+    return f"{value:.3f}".rstrip("0").rstrip(".")
 
 
 @register.filter

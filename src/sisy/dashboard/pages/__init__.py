@@ -3,10 +3,20 @@
 from typing import Any
 
 from sisy.dashboard.pages.acting import QueueActing, RunActing, TaskActing
+from sisy.dashboard.pages.backfill import BackfillPage
 from sisy.dashboard.pages.overview import OverviewPage
+from sisy.dashboard.pages.run import RunPage
+from sisy.dashboard.pages.runs import RunsPage
+from sisy.dashboard.pages.task import TaskPage
+from sisy.dashboard.pages.tasks import TasksPage
 
 PAGES: dict[str, tuple[str, Any]] = {
     "overview": ("", OverviewPage),
+    "tasks": ("tasks/", TasksPage),
+    "task": ("tasks/<int:pk>/", TaskPage),
+    "backfill": ("tasks/<int:pk>/backfill/", BackfillPage),
+    "runs": ("runs/", RunsPage),
+    "run": ("runs/<int:pk>/", RunPage),
     "act_on_tasks": ("tasks/do/<str:verb>/", TaskActing),
     "act_on_runs": ("runs/do/<str:verb>/", RunActing),
     "act_on_queue": ("queues/do/<str:verb>/", QueueActing),

@@ -51,6 +51,8 @@ class Page(View):
 
     name: ClassVar[str]
     title: ClassVar[Any]
+    tab: ClassVar[str] = ""
+    """The page whose tab is marked, if it is another one."""
     parts: ClassVar[tuple[Part, ...]] = ()
 
     def get(self, request: HttpRequest, **keys: Any) -> HttpResponse:
@@ -58,6 +60,11 @@ class Page(View):
         self.prepare(visit)
         if PARTS in request.GET:
             return self._some(visit, request.GET[PARTS].split(","))
+        return self.whole(visit)
+
+    def whole(self, visit: Visit) -> HttpResponse:
+        """Return all of the page."""
+        request = visit.request
         context = {
             **self.dashboard.context(request),
             "base_template": self.dashboard.base_template,
@@ -105,11 +112,14 @@ class Page(View):
         )
 
     def _tabs(self, visit: Visit) -> list[tuple[str, Any, bool]]:
-        return [(visit.address(name), words, name == self.name) for name, words in TABS.items()]
+        here = self.tab or self.name
+        return [(visit.address(name), words, name == here) for name, words in TABS.items()]
 
 
 TABS = {
     "overview": _("Overview"),
+    "tasks": _("Tasks"),
+    "runs": _("Runs"),
 }
 """The pages to which each page leads, with what they are called."""
 

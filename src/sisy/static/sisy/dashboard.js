@@ -190,6 +190,12 @@ function tell() {
   }
 }
 
+// A box that ticks all boxes of a name within its form.
+document.addEventListener("change", ({ target }) => {
+  if (!target.dataset.sisyAll) return;
+  for (const box of target.form.querySelectorAll(`[name="${target.dataset.sisyAll}"]`)) box.checked = target.checked;
+});
+
 let link, parts;
 
 if (root) {

@@ -1,9 +1,8 @@
-"""Small tables within a page, and links to runs in them."""
+"""Small tables within a page."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -21,8 +20,3 @@ def table(titles: Iterable[Any], rows: Iterable[Iterable[Any]]) -> SafeString:
 
 def _cells(row: Iterable[Any]) -> SafeString:
     return format_html_join("", "<td>{}</td>", ((cell,) for cell in row))
-
-
-def run_link(pk: int, shown: str) -> SafeString:
-    """Return a link to a run's page."""
-    return format_html('<a href="{}">{}</a>', reverse("admin:sisy_run_change", args=[pk]), shown)

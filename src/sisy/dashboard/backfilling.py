@@ -1,0 +1,137 @@
+"""Makes the occurrences of a range good: what somebody asks for, sees, and has run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from sisy import display
+from sisy.dashboard.actions.said import Said, done, note
+from sisy.dashboard.tables import table
+from sisy.models import Task
+from sisy.models.validation import moment_in
+
+EDGE = 5  # occurrences that are shown of either end
+RANGE = ("start", "end", "again")
+
+
+class Moment(forms.DateTimeInput):
+    """The browser's own field for a date and a time, to the second."""
+
+    input_type = "datetime-local"
+
+    def __init__(self) -> None:
+        super().__init__({"step": 1}, format="%Y-%m-%dT%H:%M:%S")
+
+
+class BackfillForm(forms.Form):
+    """A range, and whether what is well already is run, too."""
+
+    start = forms.DateTimeField(
+        label=_("Start"), widget=Moment, help_text=_("The first occurrence may be due then.")
+    )
+    end = forms.DateTimeField(
+        label=_("End"), widget=Moment, help_text=_("The last occurrence is due before it.")
+    )
+    again = forms.BooleanField(
+        label=_("Again"),
+        required=False,
+        help_text=_("Run those, too, that have succeeded, wait or go on."),
+    )
+
+    def __init__(self, task: Task, data: Any = None) -> None:
+        today = timezone.localtime(display.now(), timezone.get_current_timezone())
+        today = today.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        self.task = task
+        self.preview: Preview | None = None
+        super().__init__(data, initial={"start": today - timedelta(days=1), "end": today})
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse what the task refuses, by its sentence."""
+        if not self.errors:
+            for name in ("start", "end"):
+                self.cleaned_data[name] = moment_in(self.cleaned_data[name], name)
+            try:
+                self.preview = Preview.of(self.task, **self.cleaned_data)
+            except ValueError as error:
+                self.add_error(None, str(error))
+            except OverflowError:
+                self.add_error("start", _("It lies at the edge of the calendar."))
+        return self.cleaned_data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a backfill would run."""
+
+    moments: list[datetime]
+    left_out: int
+    zone: str
+
+    @classmethod
+    def of(cls, task: Task, start: datetime, end: datetime, again: bool) -> "Preview":
+        """Return what a backfill of ``task`` would run.
+
+        Raises:
+            ScheduleError, ValueError: as `Task.to_backfill` does.
+        """
+        moments = task.to_backfill(start, end, again=again)
+        every = moments if again else task.to_backfill(start, end, again=True)
+        return cls(moments=moments, left_out=len(every) - len(moments), zone=task.timezone)
+
+    def as_table(self) -> SafeString:
+        """Return the first and the last ones, in the task's time zone and in UTC."""
+        zone = ZoneInfo(self.zone)
+        edges = [*enumerate(self.moments, start=1)]
+        if len(edges) > 2 * EDGE:
+            edges = edges[:EDGE] + edges[-EDGE:]
+        rows: list[tuple[Any, ...]] = [
+            (number, f"{due.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}", f"{due:%Y-%m-%d %H:%M:%S}")
+            for number, due in edges
+        ]
+        if len(edges) < len(self.moments):
+            rows.insert(EDGE, ("…", "", ""))
+        return table(("", self.zone, "UTC"), rows)
+
+    def in_words(self) -> str:
+        """Return how many would be run, and how many are left out."""
+        count = len(self.moments)
+        would = ngettext("%d occurrence would be run.", "%d occurrences would be run.", count)
+        if not self.left_out:
+            return would % count
+        rest = ngettext(
+            "%d other of the range is left out: it has succeeded, waits or goes on.",
+            "%d others of the range are left out: they have succeeded, wait or go on.",
+            self.left_out,
+        )
+        return f"{would % count} {rest % self.left_out}"
+
+
+def asked_for(task: Task, data: Mapping[str, Any]) -> tuple[BackfillForm, list[tuple[str, Any]]]:
+    """Return the form, filled in where ``data`` names a range, and what it names."""
+    form = BackfillForm(task, data if "start" in data else None)
+    return form, [(name, data[name]) for name in RANGE if name in data]
+
+
+def run(user: Any, form: BackfillForm) -> Said | None:
+    """Run what a valid form asks for; None if it is refused now, which the form then says."""
+    start, end, again = (form.cleaned_data[name] for name in RANGE)
+    try:
+        count = len(form.task.backfill(start, end, again=again))
+    except ValueError as error:
+        form.add_error(None, str(error))
+        return None
+    which = "all" if again else "what was missing"
+    if count:
+        said = f"Asked for {count} runs: a backfill of {which} from {start} to before {end}."
+        note(user, form.task, said)
+    return done(
+        ngettext("%d run waits for a worker.", "%d runs wait for a worker.", count) % count, count
+    )

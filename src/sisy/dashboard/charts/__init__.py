@@ -1,0 +1,1 @@
+"""What is drawn: places and sizes, for templates to write as SVG."""

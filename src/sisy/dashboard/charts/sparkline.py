@@ -1,0 +1,67 @@
+"""The latest runs of a task in the space of a word: how long each took, and how it ended."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.translation import gettext
+
+from sisy import display
+from sisy.models import Run, RunState
+
+WIDTH, HEIGHT = 3, 24  # pixels of a run, its gap included, and of the whole
+LOWEST = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spark:
+    """One run: the longer it took the higher, hanging from above if it came to trouble."""
+
+    x: int
+    y: int
+    height: int
+    looks: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sparkline:
+    """Runs from left to right, the newest at the right."""
+
+    sparks: list[Spark]
+    words: str
+    """What the drawing shows, for those who do not see it."""
+
+    @property
+    def width(self) -> int:
+        return WIDTH * len(self.sparks)
+
+    height = HEIGHT
+
+
+def sparkline(runs: Sequence[Run]) -> Sparkline:
+    """Return the drawing of some runs of a task, the newest first."""
+    took = [run.duration.total_seconds() if run.duration else 0.0 for run in runs]
+    longest = max(took, default=0.0) or 1.0
+    sparks = []
+    for place, (run, seconds) in enumerate(zip(reversed(runs), reversed(took), strict=True)):
+        height = max(LOWEST, round(HEIGHT * seconds / longest))
+        looks = display.LOOKS.get(RunState(run.state), "quiet")
+        hangs = looks in ("bad", "warn")
+        sparks.append(
+            Spark(
+                x=WIDTH * place,
+                y=0 if hangs else HEIGHT - height,
+                height=height,
+                looks=looks,
+                words=f"{run.get_state_display()} · {display.span(run.duration)}",
+            )
+        )
+    return Sparkline(sparks=sparks, words=_in_words(runs))
+
+
+def _in_words(runs: Sequence[Run]) -> str:
+    counted = Counter(run.state for run in runs)
+    known = dict(RunState.choices)
+    parts = [f"{number} {known.get(state, state)}" for state, number in counted.most_common()]
+    return ", ".join(parts) or gettext("no run yet")

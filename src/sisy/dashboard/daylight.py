@@ -1,0 +1,54 @@
+"""What daylight saving does to the moments at which something is due."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.utils.translation import gettext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occurrence:
+    """A due moment, as the clocks of the schedule's zone show it."""
+
+    due: datetime
+    local: str
+    note: str
+    """What is unusual about the clocks then; empty if nothing is."""
+
+
+def told(moments: Iterable[datetime], zone: str, before: datetime) -> Iterator[Occurrence]:
+    """Yield each moment with what the clocks do; the first is compared with ``before``."""
+    where = ZoneInfo(zone)
+    offset = before.astimezone(where).utcoffset()
+    for due in moments:
+        local = due.astimezone(where)
+        now = local.utcoffset()
+        yield Occurrence(
+            due=due, local=f"{local:%a %Y-%m-%d %H:%M:%S %Z}", note=_note(local, offset)
+        )
+        offset = now
+
+
+def _note(local: datetime, offset: timedelta | None) -> str:
+    now = local.utcoffset()
+    if local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset() and _is_real(local):
+        which = gettext("second") if local.fold else gettext("first")
+        return gettext("this time of day comes twice; it is the %s one") % which
+    if now is None or offset is None or now == offset:
+        return ""
+    if now > offset:
+        return gettext("the clocks are set forward by %s before it") % _hours(now - offset)
+    return gettext("the clocks are set back by %s before it") % _hours(offset - now)
+
+
+def _is_real(local: datetime) -> bool:
+    """Whether the clocks show that time; in spring they pass over some."""
+    there_and_back = local.astimezone(UTC).astimezone(local.tzinfo)
+    return there_and_back.replace(tzinfo=None) == local.replace(tzinfo=None)
+
+
+def _hours(span: timedelta) -> str:
+    hours, minutes = divmod(int(span.total_seconds()) // 60, 60)
+    return f"{hours}:{minutes:02} h"

@@ -1,0 +1,102 @@
+"""Everything about one run."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import Any
+
+from django.http import Http404
+from django.utils.translation import gettext
+
+from sisy import messages
+from sisy.dashboard.actions.runs import unfit
+from sisy.dashboard.masking import masked
+from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
+from sisy.dashboard.queries.related import related
+from sisy.dashboard.visit import Visit
+from sisy.models import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A moment in the life of a run, and how long after the one before it came."""
+
+    words: str
+    at: datetime
+    since: timedelta | None
+
+
+class RunPage(Page):
+    """Shows what the run was asked for, when it did what, and what came of it."""
+
+    name = "run"
+    tab = "runs"
+
+    def prepare(self, visit: Visit) -> None:
+        runs = Run.objects.using(visit.using).select_related("task")
+        visit.keys["run"] = runs.filter(pk=visit.keys["pk"]).first()
+        if visit.keys["run"] is None:
+            raise Http404("There is no such run (any more): old ones leave the ledger.")
+
+    def title_of(self, visit: Visit) -> str:
+        return str(run_of(visit))
+
+
+def run_of(visit: Visit) -> Run:
+    """Return the run of the page."""
+    run: Run = visit.keys["run"]
+    return run
+
+
+def build_head(visit: Visit) -> dict[str, Any]:
+    run = run_of(visit)
+    may = {"cancel": "cancel_run", "cancel_by_force": "cancel_run", "retry": "run_task"}
+    fit = [verb for verb in may if verb not in unfit(run) and visit.may(may[verb])]
+    return {"run": run, "verbs": fit, "here": visit.address("run", run.pk)}
+
+
+def build_steps(visit: Visit) -> dict[str, Any]:
+    return {"run": run_of(visit), "steps": steps(run_of(visit))}
+
+
+def steps(run: Run) -> list[Step]:
+    """Return what happened to the run, in the order in which it did."""
+    moments = [
+        (gettext("due"), run.due_at),
+        (gettext("planned"), run.planned_at),
+        (gettext("workers may take it"), run.ready_at),
+        (gettext("started"), run.started_at),
+        (gettext("asked to end"), run.cancel_asked_at),
+        (str(run.get_state_display()), run.finished_at),
+    ]
+    known = [(words, at) for words, at in moments if at is not None]
+    found: list[Step] = []
+    for words, at in sorted(known, key=itemgetter(1)):
+        since = at - found[-1].at if found else None
+        found.append(Step(words=words, at=at, since=since))
+    return found
+
+
+def build_what(visit: Visit) -> dict[str, Any]:
+    run = run_of(visit)
+    may_see = visit.may("view_run_details")
+    return {
+        "run": run,
+        "may_see": may_see,
+        "message": dict(messages.run_task(run, max(1, run.attempt))),
+        "payload": masked(run.payload) if may_see else None,
+        "result": masked(run.result) if may_see else None,
+        "attempts": list(run.attempts.all()),
+    }
+
+
+def build_related(visit: Visit) -> dict[str, Any]:
+    return {"related": related(run_of(visit))}
+
+
+RunPage.parts = (
+    Part(name="head", build=build_head, stale_on=(RUNS, BEAT)),
+    Part(name="steps", build=build_steps, stale_on=(RUNS,)),
+    Part(name="what", build=build_what, stale_on=(RUNS,)),
+    Part(name="related", build=build_related, stale_on=(RUNS,)),
+)

@@ -1,0 +1,134 @@
+"""Everything about one task."""
+
+from itertools import islice
+from typing import Any
+from zoneinfo import ZoneInfoNotFoundError
+
+from django.apps import apps
+from django.http import Http404
+from django.utils import timezone
+
+from sisy.dashboard import policies
+from sisy.dashboard.daylight import told
+from sisy.dashboard.masking import masked
+from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
+from sisy.dashboard.queries.coming import occurrences
+from sisy.dashboard.queries.ledger import key_of, page_of
+from sisy.dashboard.queries.troubles import troubles
+from sisy.dashboard.visit import Visit
+from sisy.models import Run, RunState, Task, TaskState
+
+CHARTED = 300  # runs
+COMING = 10
+NOTED = 10  # lines of the admin's log
+
+
+class TaskPage(Page):
+    """Shows what the task does, did and will do, and who did what with it."""
+
+    name = "task"
+    tab = "tasks"
+
+    def prepare(self, visit: Visit) -> None:
+        visit.keys["task"] = Task.objects.using(visit.using).filter(pk=visit.keys["pk"]).first()
+        if visit.keys["task"] is None:
+            raise Http404("There is no such task (any more); its runs may still be in the ledger.")
+
+    def title_of(self, visit: Visit) -> str:
+        return task_of(visit).label
+
+    def context(self, visit: Visit) -> dict[str, Any]:
+        task = task_of(visit)
+        may_edit = visit.may("change_task") and not task.runs_once
+        return {
+            "task": task,
+            "here": visit.request.get_full_path(),
+            "may_run": visit.may("run_task"),
+            "may_pause": visit.may("pause_task"),
+            "may_cancel": visit.may("cancel_run"),
+            "may_backfill": visit.may("backfill_task") and not task.runs_once,
+            "is_paused": task.state == TaskState.PAUSED,
+            "is_active": task.state == TaskState.ACTIVE,
+            "edit": visit.admin_address("sisy_task_change", task.pk) if may_edit else "",
+        }
+
+
+def task_of(visit: Visit) -> Task:
+    """Return the task of the page."""
+    task: Task = visit.keys["task"]
+    return task
+
+
+def build_head(visit: Visit) -> dict[str, Any]:
+    task = task_of(visit)
+    counts = task.counts()
+    known = [(state, counts[state]) for state in RunState.values if counts.get(state)]
+    return {
+        "task": task,
+        "counts": known,
+        "default_zone": timezone.get_default_timezone_name(),
+    }
+
+
+def build_history(visit: Visit) -> dict[str, Any]:
+    runs = Run.objects.using(visit.using).filter(task=task_of(visit)).order_by("-pk")
+    ended = runs.exclude(started_at=None).exclude(finished_at=None)
+    shown = list(ended.defer("payload", "result", "error")[:CHARTED])
+    return {"runs": shown[::-1]}
+
+
+def build_coming(visit: Visit) -> dict[str, Any]:
+    task = task_of(visit)
+    due = islice(occurrences(task, visit.now), COMING)
+    try:
+        return {"task": task, "coming": list(told(due, task.timezone, visit.now))}
+    except (ValueError, ZoneInfoNotFoundError):
+        return {"task": task, "coming": []}
+
+
+def build_about(visit: Visit) -> dict[str, Any]:
+    task = task_of(visit)
+    may_see = visit.may("view_run_details")
+    return {
+        "task": task,
+        "policies": policies.in_words(task),
+        "may_see": may_see,
+        "userdata": masked(task.userdata) if may_see else None,
+    }
+
+
+def build_errors(visit: Visit) -> dict[str, Any]:
+    may_see = visit.may("view_run_details")
+    return {
+        "may_see": may_see,
+        "troubles": troubles(visit.using, task_of(visit)) if may_see else [],
+    }
+
+
+def build_ledger(visit: Visit) -> dict[str, Any]:
+    runs = Run.objects.using(visit.using).filter(task=task_of(visit))
+    before = key_of(visit.asked.get("before", ""))
+    found, older = page_of(runs.defer("payload", "result", "error"), before)
+    return {"runs": found, "older": older, "is_first": before is None}
+
+
+def build_log(visit: Visit) -> dict[str, Any]:
+    if not apps.is_installed("django.contrib.admin"):
+        return {"entries": []}
+    from django.contrib.admin.models import LogEntry
+    from django.contrib.contenttypes.models import ContentType
+
+    kind = ContentType.objects.get_for_model(Task)
+    entries = LogEntry.objects.filter(content_type=kind, object_id=str(task_of(visit).pk))
+    return {"entries": entries.select_related("user").order_by("-pk")[:NOTED]}
+
+
+TaskPage.parts = (
+    Part(name="head", build=build_head),
+    Part(name="history", build=build_history, stale_on=(RUNS,)),
+    Part(name="coming", build=build_coming),
+    Part(name="about", build=build_about, stale_on=(BEAT,)),
+    Part(name="errors", build=build_errors, stale_on=(RUNS,)),
+    Part(name="ledger", build=build_ledger),
+    Part(name="log", build=build_log, stale_on=(BEAT,)),
+)

@@ -1,0 +1,87 @@
+"""All tasks: to find one, to see how it does, to do something with many."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from sisy.dashboard.charts.sparkline import Sparkline, sparkline
+from sisy.dashboard.pages.page import Page, Part
+from sisy.dashboard.queries.latest import newest_runs
+from sisy.dashboard.queries.task_list import NEEDS_A_PERSON, Wanted, find
+from sisy.dashboard.queries.timeline import usual_duration
+from sisy.dashboard.visit import Visit
+from sisy.models import Run, Task, TaskState
+
+SPARKS = 60
+MOST_NAMES = 100  # queues that are offered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A task with what its latest runs say of it."""
+
+    task: Task
+    history: Sparkline
+    usual: timedelta | None
+    newest: Run | None
+
+
+class TasksPage(Page):
+    """Lists tasks, with what can be done with those that are ticked."""
+
+    name = "tasks"
+    title = _("Tasks")
+
+    def context(self, visit: Visit) -> dict[str, Any]:
+        wanted = Wanted.of(visit.asked)
+        queues = Task.objects.using(visit.using).order_by().values_list("queue", flat=True)
+        return {
+            "wanted": wanted,
+            "states": [*TaskState.choices, (NEEDS_A_PERSON, _("needs a person"))],
+            "queues": sorted(queues.distinct()[:MOST_NAMES]),
+            "sorts": [
+                ("next_run", _("next run")),
+                ("label", _("label")),
+                ("last_run", _("latest run")),
+            ],
+            "add_address": visit.admin_address("sisy_task_add") if visit.may("add_task") else "",
+            "may_run": visit.may("run_task"),
+            "may_pause": visit.may("pause_task"),
+            "may_cancel": visit.may("cancel_run"),
+            "here": visit.request.get_full_path(),
+        }
+
+
+def build_list(visit: Visit) -> dict[str, Any]:
+    wanted = Wanted.of(visit.asked)
+    after = visit.asked.get("after", "")
+    tasks, behind = find(visit.using, wanted, after)
+    return {
+        "rows": list(_rows(visit.using, tasks)),
+        "wanted": wanted,
+        "default_zone": timezone.get_default_timezone_name(),
+        "first": f"?{wanted.query()}" if after else "",
+        "next": f"?{wanted.query(after=behind)}" if behind else "",
+    }
+
+
+def _rows(using: str, tasks: list[Task]) -> list[Row]:
+    runs: dict[int | None, list[Run]] = {task.pk: [] for task in tasks}
+    newest = newest_runs(using, [task.pk for task in tasks], SPARKS)
+    for run in newest.defer("payload", "result", "error", "label", "target_path"):
+        runs[run.task_id].append(run)
+    return [
+        Row(
+            task=task,
+            history=sparkline(runs[task.pk]),
+            usual=usual_duration(runs[task.pk]),
+            newest=runs[task.pk][0] if runs[task.pk] else None,
+        )
+        for task in tasks
+    ]
+
+
+TasksPage.parts = (Part(name="list", build=build_list),)

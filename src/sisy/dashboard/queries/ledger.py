@@ -1,0 +1,80 @@
+"""Runs, newest first, a page at a time; only what an index leads to is looked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from urllib.parse import urlencode
+
+from sisy.models import Origin, Run, RunState
+from sisy.models.run_queries import RunQuerySet
+
+SHOWN = 50
+SEARCHED = 20_000  # the newest runs, among which rarer things are looked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which runs somebody looks for; empty is any."""
+
+    state: str = ""
+    queue: str = ""
+    origin: str = ""
+    search: str = ""
+
+    @classmethod
+    def of(cls, asked: Mapping[str, str]) -> "Wanted":
+        """Return what a query asks for; what it cannot ask for is left out."""
+        given = {field.name: asked[field.name] for field in fields(cls) if asked.get(field.name)}
+        if given.get("state") not in RunState.values:
+            given.pop("state", None)
+        if given.get("origin") not in Origin.values:
+            given.pop("origin", None)
+        return cls(**{name: text.replace("\0", "")[:255] for name, text in given.items()})
+
+    @property
+    def is_anything(self) -> bool:
+        return not (self.state or self.is_rare)
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether it asks for what no index leads to."""
+        return bool(self.queue or self.origin or self.search)
+
+    def query(self, **more: str) -> str:
+        """Return what an address says to ask for the same."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return urlencode({name: text for name, text in {**given, **more}.items() if text})
+
+
+def find(using: str, wanted: Wanted, before: int | None = None) -> tuple[list[Run], int | None]:
+    """Return a page of runs, and the key before which the next one begins; None at the end."""
+    runs = Run.objects.using(using).defer("payload", "result", "error")
+    if wanted.state:
+        runs = runs.filter(state=wanted.state)
+    if wanted.is_rare:
+        newest = Run.objects.using(using).order_by("-pk").values_list("pk", flat=True)
+        oldest = newest[SEARCHED - 1 : SEARCHED].first()
+        runs = _narrowed(runs.filter(pk__gte=oldest or 0), wanted)
+    return page_of(runs, before)
+
+
+def page_of(runs: RunQuerySet, before: int | None) -> tuple[list[Run], int | None]:
+    """Return the newest of ``runs`` before a key, and the key before which the next ones are."""
+    if before is not None:
+        runs = runs.filter(pk__lt=before)
+    found = list(runs.order_by("-pk")[: SHOWN + 1])
+    return found[:SHOWN], found[SHOWN - 1].pk if len(found) > SHOWN else None
+
+
+def key_of(text: str) -> int | None:
+    """Return the key that an address names; None if it names none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _narrowed(runs: RunQuerySet, wanted: Wanted) -> RunQuerySet:
+    if wanted.queue:
+        runs = runs.filter(queue=wanted.queue)
+    if wanted.origin:
+        runs = runs.filter(origin=wanted.origin)
+    if wanted.search:
+        runs = runs.filter(label__icontains=wanted.search)
+    return runs

@@ -1,0 +1,102 @@
+"""The tasks that somebody looks for, a page at a time, however many there are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from urllib.parse import urlencode
+
+from django.db.models import F, Q, QuerySet
+
+from sisy.models import Task, TaskState
+
+SHOWN = 50
+SORTS = {"next_run": "next_run", "label": "label", "last_run": "last_run"}
+NEEDS_A_PERSON = "attention"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What somebody looks for; empty is anything."""
+
+    search: str = ""
+    state: str = ""
+    queue: str = ""
+    target: str = ""
+    sort: str = "next_run"
+
+    @classmethod
+    def of(cls, asked: Mapping[str, str]) -> "Wanted":
+        """Return what a query asks for; what it cannot ask for is left out."""
+        given = {field.name: asked[field.name] for field in fields(cls) if asked.get(field.name)}
+        if given.get("sort") not in SORTS:
+            given.pop("sort", None)
+        if given.get("state") not in (*TaskState.values, NEEDS_A_PERSON):
+            given.pop("state", None)
+        return cls(**{name: text.replace("\0", "")[:255] for name, text in given.items()})
+
+    @property
+    def is_anything(self) -> bool:
+        return not (self.search or self.state or self.queue or self.target)
+
+    def query(self, **more: str) -> str:
+        """Return what an address says to ask for the same."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return urlencode({name: text for name, text in {**given, **more}.items() if text})
+
+
+def find(using: str, wanted: Wanted, after: str = "") -> tuple[list[Task], str]:
+    """Return a page of tasks, and what asks for the next one; empty if this is the last.
+
+    Args:
+        after: what the page before said.
+    """
+    column = SORTS[wanted.sort]
+    tasks = _filtered(Task.objects.using(using), wanted)
+    is_latest_first = column == "last_run"
+    by = F(column).desc(nulls_last=True) if is_latest_first else F(column).asc(nulls_last=True)
+    if after:
+        tasks = tasks.filter(_behind(column, after, is_latest_first))
+    found = list(tasks.order_by(by, "pk")[: SHOWN + 1])
+    if len(found) <= SHOWN:
+        return found, ""
+    last = found[SHOWN - 1]
+    value = getattr(last, column)
+    text = value.isoformat() if isinstance(value, datetime) else (value or "")
+    return found[:SHOWN], f"{text}|{last.pk}"
+
+
+def _filtered(tasks: "QuerySet[Task]", wanted: Wanted) -> "QuerySet[Task]":
+    if wanted.search:
+        tasks = tasks.filter(
+            Q(label__icontains=wanted.search) | Q(target_path__icontains=wanted.search)
+        )
+    if wanted.state == NEEDS_A_PERSON:
+        tasks = tasks.filter(Q(state=TaskState.BROKEN) | ~Q(target_error=""))
+    elif wanted.state:
+        tasks = tasks.filter(state=wanted.state)
+    if wanted.queue:
+        tasks = tasks.filter(queue=wanted.queue)
+    if wanted.target:
+        tasks = tasks.filter(target_path=wanted.target)
+    return tasks
+
+
+def _behind(column: str, after: str, is_latest_first: bool) -> Q:
+    """Return what the tasks behind a place have in common; a place that is none is the first."""
+    text, _, key = after.rpartition("|")
+    if not key.isdigit() or len(key) > 18:
+        return Q()
+    pk = int(key)
+    if not text:
+        return Q(**{f"{column}__isnull": True}, pk__gt=pk)
+    value: str | datetime = text
+    if column != "label":
+        try:
+            value = datetime.fromisoformat(text)
+        except ValueError:
+            return Q()
+        if value.tzinfo is None:
+            return Q()
+    further = "lt" if is_latest_first else "gt"
+    behind = Q(**{f"{column}__{further}": value}) | Q(**{column: value}, pk__gt=pk)
+    return behind | Q(**{f"{column}__isnull": True}) if column != "label" else behind
