@@ -19,3 +19,4 @@ class SisyConfig(AppConfig):
         )
         signals.runs_waiting.connect(doorbell.on_runs_waiting, dispatch_uid="sisy.doorbell")
         signals.cancel_asked.connect(doorbell.on_cancel_asked, dispatch_uid="sisy.doorbell")
+        signals.drain_asked.connect(doorbell.on_drain_asked, dispatch_uid="sisy.doorbell")

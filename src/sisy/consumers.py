@@ -48,7 +48,9 @@ class HostedWorker:
         self._serving: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
-        """Start the worker, or have it look for runs."""
+        """Start the worker, or have it look for runs; one that was asked to drain stays away."""
+        if self._worker.is_stopping:
+            return
         if self._serving is None or self._serving.done():
             loop = asyncio.get_running_loop()
             for number in STOP_SIGNALS:

@@ -106,11 +106,20 @@ def on_runs_waiting(*, runs: list[Run], **kwargs: Any) -> None:
 
 def on_cancel_asked(*, pks: list[int], **kwargs: Any) -> None:
     """Have workers look which runs somebody wants to end (receiver of the signal)."""
+    _have_workers_look(messages.cancel(pks[0]))
+
+
+def on_drain_asked(*, pk: int, **kwargs: Any) -> None:
+    """Have workers look whether it is they who are to end (receiver of the signal)."""
+    _have_workers_look(messages.drain(pk))
+
+
+def _have_workers_look(message: messages.Control) -> None:
     for obey in tuple(_obeying):
         obey()
     layer = shared_layer()
     if layer is not None:
-        _post(layer, messages.WORKERS, messages.cancel(pks[0]))
+        _post(layer, messages.WORKERS, message)
 
 
 class Postman:

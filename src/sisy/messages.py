@@ -45,7 +45,8 @@ class Control(TypedDict):
 
     type: str
     do: str
-    run: int
+    run: int | None
+    process: int | None
 
 
 class Event(TypedDict):
@@ -84,7 +85,12 @@ def beat(now: datetime, *, planned: int, missed: int, rescued: int, deleted: int
 
 def cancel(run_pk: int) -> Control:
     """Return the message that somebody wants runs to end, of which it names one."""
-    return {"type": CONTROL, "do": "cancel", "run": run_pk}
+    return {"type": CONTROL, "do": "cancel", "run": run_pk, "process": None}
+
+
+def drain(process_pk: int) -> Control:
+    """Return the message that somebody wants a worker to end once its runs have."""
+    return {"type": CONTROL, "do": "drain", "run": None, "process": process_pk}
 
 
 def runs_changed(source: str, seq: int, tasks: Collection[int], most: int) -> Event:

@@ -10,3 +10,6 @@ runs_waiting = Signal()
 
 cancel_asked = Signal()
 """Runs that go on were asked to end, and that was committed. Sent with ``pks``: their keys."""
+
+drain_asked = Signal()
+"""A worker was asked to end once its runs have. Sent with ``pk``: the key of its process."""

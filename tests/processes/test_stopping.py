@@ -233,3 +233,13 @@ def test_runs_that_are_longer_than_those_before_do_not_wait_in_a_worker(site):
     wait_until(lambda: waiting.count() == 40 - SLOTS, "what was won ahead is handed back")
     assert Run.objects.running().filter(task=longer).count() == SLOTS
     busy.send(signal.SIGKILL)
+
+
+def test_a_worker_that_is_asked_to_drain_ends_its_run_and_then_well(site):
+    process = worker(site)
+    run = in_hand_of(process, 1)
+    Process.objects.get(pid=process.pid).ask_to_drain(run.ready_at)
+    assert process.ends() == 0
+    run.refresh_from_db()
+    assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
+    assert not Process.objects.exists()

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from sisy import conf
+from sisy import conf, signals
 from sisy.models.choices import Role
 from sisy.models.fields import MomentField
 
@@ -53,6 +53,12 @@ class Process(models.Model):
     slots = models.PositiveIntegerField(_("slots"), default=0)
     started_at = MomentField(_("started"))
     lease_until = MomentField(_("lease until"), db_index=True)
+    drain_asked_at = MomentField(
+        _("drain asked"),
+        null=True,
+        blank=True,
+        help_text=_("When somebody asked for its end, once its runs have ended."),
+    )
     end_reason = models.CharField(
         _("end"),
         max_length=200,
@@ -109,6 +115,22 @@ class Process(models.Model):
         neighbours = Process.objects.using(self._state.db).alive(now).filter(host=self.host)
         since = min(self.lease_until, now) + lease / 3
         return not neighbours.filter(lease_until__gt=since, end_reason="").exists()
+
+    def ask_to_drain(self, now: datetime) -> bool:
+        """Ask a worker to take no more runs, and to end once those in its hand have.
+
+        Returns False if it had been asked before, or is gone. It obeys at its next renewal.
+        """
+        alive = Process.objects.using(self._state.db).filter(pk=self.pk, drain_asked_at=None)
+        if not alive.update(drain_asked_at=now):
+            return False
+        signals.drain_asked.send_robust(sender=Process, pk=self.pk)
+        return True
+
+    def is_asked_to_drain(self) -> bool:
+        """Whether somebody asked for its end."""
+        asked = Process.objects.using(self._state.db).exclude(drain_asked_at=None)
+        return asked.filter(pk=self.pk).exists()
 
     def leave(self) -> None:
         """Store that this process is gone."""

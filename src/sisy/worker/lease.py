@@ -39,6 +39,11 @@ class Lease:
             self._note(process, began)
             return process
 
+    def is_to_drain(self) -> bool:
+        """Whether somebody wants the worker to end once its runs have."""
+        process = self._process
+        return process is not None and process.is_asked_to_drain()
+
     def surely_holds(self, run: Run) -> bool:
         """Whether nobody can have taken ``run`` over; callable from any thread, at once.
 

@@ -67,7 +67,7 @@ class Worker:
         self._announcer = Announcer()
         self._recorder = Recorder(self.using, self._database, self._hand, self._on_recorded)
         self._requests = Requests(self.using, self._lease_database, self._hand)
-        self._ears = Ears(self.queues, self.wake, self._requests.look)
+        self._ears = Ears(self.queues, self.wake, self._look)
         self._unbegun: list[Run] = []
         self._claim_is_in_doubt = False
         self._more_may_wait = False
@@ -84,7 +84,7 @@ class Worker:
         keeping.append(asyncio.create_task(self._requests.obey(self._pool)))
         self._ears.open()
         try:
-            with doorbell.listening(self.queues, self.wake, self._requests.look):
+            with doorbell.listening(self.queues, self.wake, self._look):
                 await self._claiming.run()
             await self._ears.close()
             await self._let_runs_go_on()
@@ -101,9 +101,19 @@ class Worker:
             self._hurry.set()
         self._claiming.stop()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it claims no more: it was stopped, or somebody asked it to drain."""
+        return self._claiming.is_stopping
+
     def wake(self) -> None:
         """Look for waiting runs at once; callable from any thread."""
         self._claiming.wake()
+
+    def _look(self) -> None:
+        """See what somebody wants: that runs end, or this worker."""
+        self._requests.look()
+        self._leasing.wake()
 
     async def _claim(self) -> float:
         await self._give_back_what_waits_too_long()
@@ -207,6 +217,9 @@ class Worker:
 
     async def _renew_lease(self) -> float:
         await self._lease_database.run(self._lease.renew)
+        if not self.is_stopping and await self._lease_database.run(self._lease.is_to_drain):
+            logger.info("Somebody asked this worker to drain; it ends once its runs have")
+            self.stop()
         return conf.get_settings().lease_seconds / 4
 
     def _seconds_to_next_look(self) -> float:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from sisy.dashboard.pages.acting import QueueActing, RunActing, TaskActing
+from sisy.dashboard.pages.acting import ProcessActing, QueueActing, RunActing, TaskActing
 from sisy.dashboard.pages.backfill import BackfillPage
+from sisy.dashboard.pages.fleet import FleetPage
 from sisy.dashboard.pages.overview import OverviewPage
 from sisy.dashboard.pages.run import RunPage
 from sisy.dashboard.pages.runs import RunsPage
@@ -17,7 +18,9 @@ PAGES: dict[str, tuple[str, Any]] = {
     "backfill": ("tasks/<int:pk>/backfill/", BackfillPage),
     "runs": ("runs/", RunsPage),
     "run": ("runs/<int:pk>/", RunPage),
+    "fleet": ("fleet/", FleetPage),
     "act_on_tasks": ("tasks/do/<str:verb>/", TaskActing),
     "act_on_runs": ("runs/do/<str:verb>/", RunActing),
+    "act_on_process": ("processes/do/<str:verb>/", ProcessActing),
     "act_on_queue": ("queues/do/<str:verb>/", QueueActing),
 }

@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 
-from sisy.dashboard.actions import queues, runs, tasks
+from sisy.dashboard.actions import processes, queues, runs, tasks
 from sisy.dashboard.actions.said import Said
 from sisy.dashboard.visit import Visit
-from sisy.models import Run, Task
+from sisy.models import Process, Run, Task
 
 if TYPE_CHECKING:
     from sisy.dashboard.mounting import Dashboard
@@ -85,6 +85,14 @@ class RunActing(Acting):
 
     def chosen(self, visit: Visit) -> QuerySet[Run]:
         return Run.objects.using(visit.using).filter(pk__in=_keys(visit))
+
+
+class ProcessActing(Acting):
+    back = "fleet"
+    verbs = {"drain": ("pause_task", processes.drain)}
+
+    def chosen(self, visit: Visit) -> QuerySet[Process]:
+        return Process.objects.using(visit.using).filter(pk__in=_keys(visit))
 
 
 class QueueActing(Acting):

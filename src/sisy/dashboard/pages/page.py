@@ -120,6 +120,7 @@ TABS = {
     "overview": _("Overview"),
     "tasks": _("Tasks"),
     "runs": _("Runs"),
+    "fleet": _("Workers"),
 }
 """The pages to which each page leads, with what they are called."""
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Count, Min
+from sisy.models import Process, Queue, Run, Task
 
-from sisy.models import Process, Queue, Run, RunState, Task
+COUNTED = 10_000  # waiting runs, those that wait longest
 
 
 @dataclass(slots=True, kw_only=True)
@@ -16,6 +16,8 @@ class Seen:
     paused_at: datetime | None = None
     pause_reason: str = ""
     waiting: int = 0
+    is_all: bool = True
+    """Whether all that wait were counted; else there are more."""
     oldest: datetime | None = None
     running: int = 0
     workers: list[str] = field(default_factory=list)
@@ -33,13 +35,14 @@ def queues(using: str, now: datetime) -> list[Seen]:
     for queue in Queue.objects.using(using):
         at(queue.name).paused_at = queue.paused_at
         at(queue.name).pause_reason = queue.pause_reason
-    live = Run.objects.using(using).live().order_by().values("queue", "state")
-    for row in live.annotate(count=Count("pk"), oldest=Min("ready_at")):
-        if row["state"] == RunState.WAITING:
-            at(row["queue"]).waiting = row["count"]
-            at(row["queue"]).oldest = row["oldest"]
-        else:
-            at(row["queue"]).running = row["count"]
+    runs = Run.objects.using(using)
+    waiting = list(runs.waiting().order_by("ready_at").values_list("queue", "ready_at")[:COUNTED])
+    for name, ready_at in waiting:
+        at(name).waiting += 1
+        at(name).oldest = at(name).oldest or ready_at
+        at(name).is_all = len(waiting) < COUNTED
+    for name in runs.running().order_by().values_list("queue", flat=True)[:COUNTED]:
+        at(name).running += 1
     for process in Process.objects.using(using).alive(now):
         for name in process.queues:
             at(name).workers.append(str(process))

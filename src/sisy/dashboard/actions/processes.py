@@ -1,0 +1,26 @@
+"""What people do with workers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.translation import ngettext
+
+from sisy import display
+from sisy.dashboard.actions.said import Said, done, note
+from sisy.models import Process, Role
+
+
+def drain(user: Any, processes: "QuerySet[Process]") -> Iterator[Said]:
+    """Ask workers to take no more runs, and to end once those in their hands have."""
+    count = 0
+    for process in processes.filter(role=Role.WORKER):
+        if process.ask_to_drain(display.now()):
+            note(user, process, f"Asked to drain: {process}.")
+            count += 1
+    words = ngettext(
+        "%d worker takes no more runs, and ends once its own have.",
+        "%d workers take no more runs, and end once their own have.",
+        count,
+    )
+    yield done(words % count, count)

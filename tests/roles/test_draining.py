@@ -1,0 +1,56 @@
+"""A worker that somebody asks to end once its runs have."""
+
+import pytest
+
+from sisy.models import Process, Role, Run, RunState, Task
+from tests.app import jobs
+from tests.app.models import Execution
+from tests.roles.at_work import at_work, wait_until
+from tests.roles.steps import HOUR, NOON
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_it_ends_its_runs_takes_no_others_and_leaves():
+    with at_work(grace=60) as worker:
+        going = Task.run_once(jobs.sleeps, userdata={"seconds": 1})
+        wait_until(Execution.objects.exists)
+        process = Process.objects.get()
+        assert process.ask_to_drain(NOON)
+        wait_until(lambda: worker.is_stopping)
+        Task.run_once(jobs.noop)
+        wait_until(lambda: not Process.objects.exists())
+    runs = Run.objects.order_by("pk").values_list("state", "attempt")
+    assert list(runs) == [(RunState.SUCCEEDED, 1), (RunState.WAITING, 0)]
+    assert not Task.objects.filter(pk=going.pk).exists()
+
+
+def test_it_hears_of_it_by_itself_where_nobody_tells(settings):
+    settings.SISY_LEASE_SECONDS = 5
+    with at_work():
+        wait_until(Process.objects.exists)
+        Process.objects.update(drain_asked_at=NOON)
+        wait_until(lambda: not Process.objects.exists())
+
+
+def test_others_go_on():
+    with at_work(), at_work() as other:
+        wait_until(lambda: Process.objects.count() == 2)
+        first, second = Process.objects.order_by("pk")
+        second.ask_to_drain(NOON)
+        wait_until(lambda: Process.objects.count() == 1)
+        assert Process.objects.get() == first
+        del other
+        Task.run_once(jobs.noop)
+        wait_until(lambda: Run.objects.filter(state=RunState.SUCCEEDED).exists())
+
+
+def test_it_is_asked_only_once():
+    process = Process.join(Role.WORKER, using="default", now=NOON, lease=HOUR)
+    assert process.ask_to_drain(NOON)
+    assert not process.ask_to_drain(NOON + HOUR)
+    process.refresh_from_db()
+    assert process.drain_asked_at == NOON
+    gone = Process.join(Role.WORKER, using="default", now=NOON, lease=HOUR)
+    gone.leave()
+    assert not gone.ask_to_drain(NOON)
