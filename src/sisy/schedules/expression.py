@@ -109,6 +109,21 @@ def _parse(expression: str, key: str) -> Fields:
     )
 
 
+def fields_of(expression: str) -> list[tuple[str, str]]:
+    """Return the name and the text of each field, of an alias those for which it stands.
+
+    Raises:
+        ScheduleError: it has neither five nor six fields.
+    """
+    return list(zip(FIELDS, _split(expression[: LONGEST + 1]), strict=False))
+
+
+def field_of(error: ScheduleError) -> str:
+    """Return the name of the field that an error of `parse` speaks of; empty if of none."""
+    name = str(error).partition(":")[0]
+    return name if name in FIELDS else ""
+
+
 def _split(expression: str) -> list[str]:
     if not expression.isascii() or not re.fullmatch(r"[ -~\t]*", expression):
         raise ScheduleError(

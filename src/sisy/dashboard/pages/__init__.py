@@ -4,6 +4,7 @@ from typing import Any
 
 from sisy.dashboard.pages.acting import ProcessActing, QueueActing, RunActing, TaskActing
 from sisy.dashboard.pages.backfill import BackfillPage
+from sisy.dashboard.pages.editor import EditorPage
 from sisy.dashboard.pages.fleet import FleetPage
 from sisy.dashboard.pages.overview import OverviewPage
 from sisy.dashboard.pages.run import RunPage
@@ -19,6 +20,7 @@ PAGES: dict[str, tuple[str, Any]] = {
     "runs": ("runs/", RunsPage),
     "run": ("runs/<int:pk>/", RunPage),
     "fleet": ("fleet/", FleetPage),
+    "editor": ("schedule/", EditorPage),
     "act_on_tasks": ("tasks/do/<str:verb>/", TaskActing),
     "act_on_runs": ("runs/do/<str:verb>/", RunActing),
     "act_on_process": ("processes/do/<str:verb>/", ProcessActing),

@@ -121,6 +121,7 @@ TABS = {
     "tasks": _("Tasks"),
     "runs": _("Runs"),
     "fleet": _("Workers"),
+    "editor": _("Schedule"),
 }
 """The pages to which each page leads, with what they are called."""
 

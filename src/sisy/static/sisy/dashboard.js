@@ -4,6 +4,7 @@
 const SECOND = 1000;
 const POLL = 5 * SECOND;
 const CARE = 10 * SECOND; // everything is looked at so often: not all events reach every socket
+const TYPING = 250; // without a keystroke
 const LONGEST_DELAY = 30 * SECOND;
 const FAILURES = 3; // after which it polls
 
@@ -29,6 +30,14 @@ class Parts {
       if (!kinds || kinds.some((kind) => shown.includes(kind))) this.#stale.add(part.dataset.sisyPart);
     }
     this.#plan();
+  }
+
+  // Fetch everything at once, since somebody waits for it.
+  now() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    this.#pause = 0;
+    this.touch();
   }
 
   #plan() {
@@ -194,6 +203,19 @@ function tell() {
 document.addEventListener("change", ({ target }) => {
   if (!target.dataset.sisyAll) return;
   for (const box of target.form.querySelectorAll(`[name="${target.dataset.sisyAll}"]`)) box.checked = target.checked;
+});
+
+// A form whose answers stand on the same page: they follow what somebody types.
+let typed = 0;
+
+document.addEventListener("input", ({ target }) => {
+  const form = target.closest("[data-sisy-form]");
+  if (!form) return;
+  clearTimeout(typed);
+  typed = setTimeout(() => {
+    history.replaceState(null, "", `?${new URLSearchParams(new FormData(form))}`);
+    parts.now();
+  }, TYPING);
 });
 
 let link, parts;

@@ -1,0 +1,56 @@
+"""When a schedule is due, as marks on a stretch of time."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sisy.dashboard.queries.window import Window
+from sisy.schedules import Schedule
+
+MARKS = 400  # places that are told apart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strip:
+    """A stretch of time with its marks; places are percents of its width."""
+
+    marks: list[float]
+    ticks: list[tuple[float, str]]
+    count: int
+    now_at: float | None
+
+
+def day_strip(schedule: Schedule, now: datetime) -> Strip:
+    """Return the day that it is in the schedule's zone, from midnight to midnight."""
+    return _strip(schedule, _midnight(schedule, now), timedelta(days=1), now)
+
+
+def week_strip(schedule: Schedule, now: datetime) -> Strip:
+    """Return the week that it is in the schedule's zone, from Monday on."""
+    midnight = _midnight(schedule, now)
+    return _strip(schedule, midnight - timedelta(days=midnight.weekday()), timedelta(days=7), now)
+
+
+def _midnight(schedule: Schedule, now: datetime) -> datetime:
+    local = now.astimezone(ZoneInfo(schedule.timezone))
+    return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+
+
+def _strip(schedule: Schedule, start: datetime, span: timedelta, now: datetime) -> Strip:
+    # Wall time: a day that has 23 or 25 hours is drawn as long as it is.
+    window = Window(start=start.astimezone(now.tzinfo), end=(start + span).astimezone(now.tzinfo))
+    just_before = window.start - timedelta(microseconds=1)
+    step = window.span / MARKS
+    marks: list[float] = []
+    due = schedule.next_after(just_before)
+    while due is not None and due < window.end:
+        marks.append(window.place(due))
+        # Only one mark is seen at each place, however often it is due there.
+        next_place = window.start + step * (int((due - window.start) / step) + 1)
+        due = schedule.next_after(next_place - timedelta(microseconds=1))
+    return Strip(
+        marks=marks,
+        ticks=window.ticks(start.tzinfo or now.tzinfo),  # type: ignore[arg-type]
+        count=schedule.count_between(just_before, window.end - timedelta(microseconds=1)),
+        now_at=window.place(now) if window.holds(now) else None,
+    )

@@ -1,0 +1,103 @@
+"""What a schedule means, while somebody types it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import available_timezones
+
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from sisy import display
+from sisy.dashboard.charts.strip import Strip, day_strip, week_strip
+from sisy.dashboard.daylight import Occurrence, told
+from sisy.dashboard.pages.page import Page, Part
+from sisy.dashboard.visit import Visit
+from sisy.exceptions import ScheduleError
+from sisy.schedules import Schedule
+from sisy.schedules.expression import field_of, fields_of
+
+SHOWN = 10
+COMMON = (
+    ("* * * * *", _("every minute")),
+    ("*/5 * * * *", _("every 5 minutes")),
+    ("* * * * * */10", _("every 10 seconds")),
+    ("0 * * * *", _("every hour")),
+    ("0 3 * * *", _("every night at 3")),
+    ("0 9 * * mon-fri", _("weekdays at 9")),
+    ("0 8 * * mon", _("Mondays at 8")),
+    ("0 0 1 * *", _("first of the month")),
+    ("0 0 l * *", _("last of the month")),
+    ("h h * * *", _("once a day, spread out")),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What an expression says, or what is wrong with it and where."""
+
+    expression: str
+    zone: str
+    words: str = ""
+    error: str = ""
+    wrong_field: str = ""
+    fields: list[tuple[str, str]] | None = None
+    coming: list[Occurrence] | None = None
+    strips: tuple[Strip, Strip] | None = None
+
+
+class EditorPage(Page):
+    """Shows what is typed in words, when it is due, and which field is wrong."""
+
+    name = "editor"
+    title = _("Schedule")
+
+    def context(self, visit: Visit) -> dict[str, Any]:
+        asked = _asked(visit)
+        add = visit.admin_address("sisy_task_add") if visit.may("add_task") else ""
+        return {
+            "asked": asked,
+            "zones": sorted(available_timezones()),
+            "common": [
+                (f"?{urlencode({**asked, 'schedule': expression})}", expression, words)
+                for expression, words in COMMON
+            ],
+            "add": add,
+        }
+
+
+def _asked(visit: Visit) -> dict[str, str]:
+    return {
+        "schedule": visit.asked.get("schedule", "*/5 * * * *"),
+        "timezone": visit.asked.get("timezone") or timezone.get_default_timezone_name(),
+        "label": visit.asked.get("label", "")[:255],
+    }
+
+
+def meaning(expression: str, zone: str, key: str, now: datetime) -> Meaning:
+    """Return what an expression in a zone says.
+
+    Args:
+        key: what ``h`` is hashed by: the label of the task.
+    """
+    found: dict[str, Any] = {"expression": expression, "zone": zone}
+    try:
+        found["fields"] = fields_of(expression)
+        schedule = Schedule(expression, zone, key=key)
+    except ScheduleError as error:
+        return Meaning(**found, error=str(error), wrong_field=field_of(error))
+    return Meaning(
+        **found,
+        words=display.words_of(expression, zone, key),
+        coming=list(told(schedule.upcoming(now, SHOWN), zone, now)),
+        strips=(day_strip(schedule, now), week_strip(schedule, now)),
+    )
+
+
+def build_meaning(visit: Visit) -> dict[str, Any]:
+    asked = _asked(visit)
+    return {"meaning": meaning(asked["schedule"], asked["timezone"], asked["label"], visit.now)}
+
+
+EditorPage.parts = (Part(name="meaning", build=build_meaning, stale_on=()),)

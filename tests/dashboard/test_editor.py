@@ -1,0 +1,115 @@
+"""What a schedule means, while somebody types it."""
+
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of
+
+pytestmark = pytest.mark.django_db
+
+PAGE = "/sisy/schedule/"
+
+
+@pytest.fixture(autouse=True)
+def now(at_time):
+    """The day before the clocks are set forward in Berlin."""
+    return at_time(datetime(2026, 3, 28, 12, tzinfo=UTC))
+
+
+def told(**asked):
+    address = f"{PAGE}?{urlencode({**asked, 'parts': 'meaning'})}"
+    return browser_of("view_task").get(address)
+
+
+def test_it_says_a_schedule_in_words_and_when_it_is_due():
+    text = text_of(told(schedule="0 9 * * mon-fri", timezone="UTC"))
+    assert "At 09:00, Monday through Friday" in text
+    assert "Mon 2026-03-30 09:00:00 UTC" in text
+    assert "once today" not in text
+    assert "5 times this week" in text
+
+
+def test_the_sixth_field_is_seconds():
+    text = text_of(told(schedule="0 9 * * * 30"))
+    assert "second 30" in text
+    assert "09:00:30" in text
+
+
+def test_an_alias_is_shown_by_its_fields():
+    assert "minute 0 hour 0 day-of-month * month * day-of-week *" in text_of(
+        told(schedule="@daily")
+    )
+
+
+@pytest.mark.parametrize(
+    ("expression", "field", "words"),
+    [
+        ("61 * * * *", "minute", "61 in '61' is not within 0 to 59."),
+        ("0 24 * * *", "hour", "24 in '24' is not within 0 to 23."),
+        ("0 0 * foo *", "month", "'foo' cannot be read."),
+        ("* * * * * */90", "second", "the step of '*/90' must be a number from 1 to 59."),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(expression, field, words):
+    response = told(schedule=expression)
+    assert f"{field} ✕ wrong" in text_of(response)
+    assert f"{field}: {words}" in text_of(response)
+    assert "Never." in text_of(response)
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("0 0 30 2 *", "can never match"),
+        ("* * *", "has 3 fields"),
+        ("@fortnightly", "There are: @hourly"),
+        ("", "has 0 fields"),
+        ("x" * 5000, "has"),
+    ],
+)
+def test_what_can_be_no_schedule_is_refused(expression, words):
+    assert words in text_of(told(schedule=expression))
+
+
+def test_a_zone_that_there_is_not_is_refused():
+    assert "There is no time zone 'Berlin'" in text_of(told(timezone="Berlin"))
+
+
+def test_it_says_what_daylight_saving_does():
+    text = text_of(told(schedule="30 2 * * *", timezone="Europe/Berlin"))
+    assert "Sun 2026-03-29 03:00:00 CEST" in text
+    assert "the clocks are set forward by 1:00 h before it" in text
+
+
+def test_it_says_which_of_two_equal_times_is_meant(at_time):
+    at_time(datetime(2026, 10, 24, 12, tzinfo=UTC))
+    text = text_of(told(schedule="30 2 * * *", timezone="Europe/Berlin"))
+    assert "Sun 2026-10-25 02:30:00 CEST" in text
+    assert "this time of day comes twice; it is the first one" in text
+    assert "the clocks are set back by 1:00 h before it" in text
+
+
+def test_its_marks_are_as_many_as_can_be_told_apart():
+    page = told(schedule="* * * * * *").content.decode()
+    assert 700 < page.count('class="bar open"') <= 802
+    assert "86400 times today" in text_of(told(schedule="* * * * * *"))
+
+
+def test_a_day_of_23_hours_is_drawn_as_long_as_it_is(at_time):
+    at_time(datetime(2026, 3, 29, 12, tzinfo=UTC))
+    assert "23 times today" in text_of(told(schedule="0 * * * *", timezone="Europe/Berlin"))
+
+
+def test_hostile_input_is_shown_and_not_obeyed():
+    page = told(schedule="<script>alert(1)</script>", timezone='"><img src=x>')
+    assert "<script>alert" not in page.content.decode()
+    assert "<img" not in page.content.decode()
+
+
+def test_who_may_add_tasks_is_led_to_the_form_that_is_filled_in():
+    page = browser_of("view_task", "add_task").get(f"{PAGE}?schedule=0+3+*+*+*").content.decode()
+    assert "/admin/sisy/task/add/?schedule=0%203%20%2A%20%2A%20%2A&amp;timezone=UTC" in page
+    assert "Make a task" not in browser_of("view_task").get(PAGE).content.decode()
