@@ -105,6 +105,18 @@ def unlocal(value: float) -> str:
 
 
 @register.filter
+def from_below(height: int, floor: int) -> int:
+    """Return where a column of a height begins that stands on a floor."""
+    return floor - height
+
+
+@register.filter
+def narrowed(width: float) -> str:
+    """Return a width with a gap to the next one."""
+    return unlocal(0.8 * width)
+
+
+@register.filter
 def instant(value: datetime | None) -> str:
     """Return a moment in the reader's zone to the millisecond."""
     return display.instant(value)

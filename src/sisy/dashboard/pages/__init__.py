@@ -6,6 +6,7 @@ from sisy.dashboard.pages.acting import ProcessActing, QueueActing, RunActing, T
 from sisy.dashboard.pages.backfill import BackfillPage
 from sisy.dashboard.pages.editor import EditorPage
 from sisy.dashboard.pages.fleet import FleetPage
+from sisy.dashboard.pages.load import LoadPage
 from sisy.dashboard.pages.overview import OverviewPage
 from sisy.dashboard.pages.run import RunPage
 from sisy.dashboard.pages.runs import RunsPage
@@ -19,6 +20,7 @@ PAGES: dict[str, tuple[str, Any]] = {
     "backfill": ("tasks/<int:pk>/backfill/", BackfillPage),
     "runs": ("runs/", RunsPage),
     "run": ("runs/<int:pk>/", RunPage),
+    "load": ("load/", LoadPage),
     "fleet": ("fleet/", FleetPage),
     "editor": ("schedule/", EditorPage),
     "act_on_tasks": ("tasks/do/<str:verb>/", TaskActing),

@@ -120,6 +120,7 @@ TABS = {
     "overview": _("Overview"),
     "tasks": _("Tasks"),
     "runs": _("Runs"),
+    "load": _("Load"),
     "fleet": _("Workers"),
     "editor": _("Schedule"),
 }

@@ -1,0 +1,79 @@
+"""Cells of a heat map: where each stands, and how hot it is."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from sisy.dashboard.load import Cell
+
+LEVELS = 5
+HEIGHT = 80  # pixels of the highest column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Square:
+    """A cell as it is drawn; ``level`` is 0 to 5, ``x`` in percent of the width."""
+
+    x: float
+    width: float
+    height: int
+    level: int
+    is_over: bool
+    number: str
+    cell: Cell
+
+
+def squares(cells: Sequence[Cell], slots: int, most: float) -> list[Square]:
+    """Return cells side by side.
+
+    Args:
+        slots: how many runs can go on at once.
+        most: how many runs begin in the fullest cell of the whole map.
+    """
+    width = 100 / len(cells) if cells else 100.0
+    return [
+        Square(
+            x=place * width,
+            width=width,
+            height=round(HEIGHT * cell.starts / most) if most else 0,
+            level=_level(cell.starts, most),
+            is_over=cell.busy > slots,
+            number=shortened(cell.starts),
+            cell=cell,
+        )
+        for place, cell in enumerate(cells)
+    ]
+
+
+def _level(starts: float, most: float) -> int:
+    if not starts or not most:
+        return 0
+    return max(1, min(LEVELS, round(LEVELS * math.sqrt(starts / most))))
+
+
+def shortened(number: float) -> str:
+    """Return a number in the space of a cell: ``7``, ``950``, ``12k``."""
+    if number < 1:
+        return "" if not number else "<1"
+    if number < 1000:
+        return f"{number:.0f}"
+    return f"{number / 1000:.0f}k" if number < 1e6 else f"{number / 1e6:.0f}M"
+
+
+def by_day(cells: Sequence[Cell], zone: tzinfo) -> list[tuple[str, list[Cell | None]]]:
+    """Return cells of an hour by the day of a zone, each day with a place for 24 hours.
+
+    Of an hour that comes twice, the later one is added to the first.
+    """
+    days: dict[str, list[Cell | None]] = {}
+    for cell in cells:
+        local = cell.start.astimezone(zone)
+        row = days.setdefault(f"{local:%a %d %b}", [None] * 24)
+        there = row[local.hour]
+        if there is None:
+            row[local.hour] = cell
+        else:
+            starts, busy = there.starts + cell.starts, max(there.busy, cell.busy)
+            row[local.hour] = Cell(start=there.start, starts=starts, busy=busy)
+    return list(days.items())

@@ -1,0 +1,140 @@
+"""How many runs begin when, and how many slots they will take: schedules, counted ahead."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sisy.exceptions import ScheduleError
+from sisy.schedules import Schedule
+
+FEW = 200  # due moments of a schedule that are listed; of more, each cell's are counted
+FULLEST = 10
+CANDIDATES = 40
+NAMED = 3
+RESOLUTION = timedelta(microseconds=1)
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Tasks that are due at the same moments.
+
+    Args:
+        key: what ``h`` is hashed by.
+        number: how many tasks they are; a fraction where only some of many were looked at.
+        takes: how long a run of theirs usually takes.
+    """
+
+    expression: str
+    timezone: str
+    key: str = ""
+    number: float = 1.0
+    takes: timedelta = timedelta(0)
+
+    def schedule(self) -> Schedule | None:
+        try:
+            return Schedule(self.expression, self.timezone, key=self.key)
+        except ScheduleError:
+            return None
+
+
+@dataclass(slots=True, kw_only=True)
+class Cell:
+    """A while, how many runs begin in it, and how many slots are taken on average."""
+
+    start: datetime
+    starts: float = 0.0
+    busy: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A second in which many runs begin, and the schedules of most of them."""
+
+    due: datetime
+    number: float
+    expressions: Sequence[tuple[str, float]]
+
+
+def cells(groups: Iterable[Group], start: datetime, width: timedelta, count: int) -> list[Cell]:
+    """Return ``count`` cells of a width, from ``start`` on."""
+    found = [Cell(start=start + n * width) for n in range(count)]
+    end = start + count * width
+    for group in groups:
+        schedule = group.schedule()
+        if schedule is None:
+            continue
+        for place, times in _due_in_cells(schedule, start, end, width, count):
+            found[place].starts += group.number * times
+            _take_slots(found, place, group.number * times, group.takes / width)
+    return found
+
+
+def _due_in_cells(
+    schedule: Schedule, start: datetime, end: datetime, width: timedelta, count: int
+) -> Iterable[tuple[int, int]]:
+    just_before = start - RESOLUTION
+    if schedule.count_between(just_before, end - RESOLUTION) <= FEW:
+        due = schedule.next_after(just_before)
+        while due is not None and due < end:
+            yield int((due - start) / width), 1
+            due = schedule.next_after(due)
+        return
+    for place in range(count):
+        first = start + place * width - RESOLUTION
+        if times := schedule.count_between(first, first + width):
+            yield place, times
+
+
+def _take_slots(found: Sequence[Cell], place: int, runs: float, widths: float) -> None:
+    """Spread the time that runs take over the cells in which they go on."""
+    while widths > 0 and place < len(found):
+        part = min(1.0, widths)
+        found[place].busy += runs * part
+        widths -= part
+        place += 1
+
+
+def fullest(groups: Sequence[Group], start: datetime, end: datetime) -> list[Moment]:
+    """Return the seconds in which most runs begin, at least two, the fullest first."""
+    often: list[tuple[Group, Schedule]] = []
+    due_at: Counter[datetime] = Counter()
+    by: dict[datetime, Counter[str]] = {}
+    for group in groups:
+        schedule = group.schedule()
+        if schedule is None:
+            continue
+        if schedule.count_between(start - RESOLUTION, end - RESOLUTION) > FEW:
+            often.append((group, schedule))
+            continue
+        due = schedule.next_after(start - RESOLUTION)
+        while due is not None and due < end:
+            _add(due_at, by, due, group)
+            due = schedule.next_after(due)
+    for due in [*heapq.nlargest(CANDIDATES, due_at, key=due_at.__getitem__), *_hours(start, end)]:
+        due_at.setdefault(due, 0)
+    for due in heapq.nlargest(2 * CANDIDATES, due_at, key=due_at.__getitem__):
+        for group, schedule in often:
+            if schedule.next_after(due - RESOLUTION) == due:
+                _add(due_at, by, due, group)
+    return [
+        Moment(due=due, number=due_at[due], expressions=by[due].most_common(NAMED))
+        for due in heapq.nlargest(FULLEST, due_at, key=due_at.__getitem__)
+        if due_at[due] > 1
+    ]
+
+
+def _add(
+    due_at: "Counter[datetime]", by: "dict[datetime, Counter[str]]", due: datetime, group: Group
+) -> None:
+    due_at[due] += group.number  # type: ignore[assignment]  # a share of many tasks is none whole
+    by.setdefault(due, Counter())[group.expression] += group.number  # type: ignore[assignment]
+
+
+def _hours(start: datetime, end: datetime) -> Iterable[datetime]:
+    hour = start.replace(minute=0, second=0, microsecond=0) + HOUR
+    while hour < end:
+        yield hour
+        hour += HOUR

@@ -1,0 +1,78 @@
+"""The load ahead: how many runs begin when, against the slots of the workers."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.cache import cache
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from sisy.dashboard.charts.heat import by_day, shortened, squares
+from sisy.dashboard.load import Cell, cells, fullest
+from sisy.dashboard.pages.page import BEAT, Page, Part
+from sisy.dashboard.queries.pulse import pulse
+from sisy.dashboard.queries.schedules import Plans, plans
+from sisy.dashboard.queries.window import Window
+from sisy.dashboard.visit import Visit
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+QUARTER = timedelta(minutes=15)
+DAYS = 7
+KEPT = 60  # seconds for which what was computed is shown again
+
+
+class LoadPage(Page):
+    """Shows where runs pile up, so that somebody can spread them."""
+
+    name = "load"
+    title = _("Load ahead")
+
+
+def build_load(visit: Visit) -> dict[str, Any]:
+    zone = timezone.get_current_timezone()
+    found, day, week, moments = _computed(visit)
+    slots = pulse(visit.using, visit.now).slots
+    most_in_week = max((cell.starts for cell in week), default=0)
+    most_in_day = max((cell.starts for cell in day), default=0)
+    return {
+        "plans": found,
+        "slots": slots,
+        "zone": timezone.get_current_timezone_name(),
+        "day": squares(day, slots, most_in_day),
+        "ticks": Window(start=day[0].start, end=day[-1].start + QUARTER).ticks(zone),
+        "most": shortened(most_in_day),
+        "week": [(name, _row(row, slots, most_in_week)) for name, row in by_day(week, zone)],
+        "moments": moments,
+        "is_over": any(cell.busy > slots for cell in (*day, *week)),
+    }
+
+
+def _row(row: list[Cell | None], slots: int, most: float) -> list[Any]:
+    """Return the squares of a day; hours that lie outside of the map have none."""
+    there = [cell for cell in row if cell is not None]
+    drawn = iter(squares(there, slots, most))
+    return [None if cell is None else next(drawn) for cell in row]
+
+
+def _computed(visit: Visit) -> tuple[Plans, list[Cell], list[Cell], list[Any]]:
+    """Return what is planned; for a minute, what was computed before is as good."""
+    hour = visit.now.replace(minute=0, second=0, microsecond=0)
+    key = f"sisy.load.{visit.using}.{hour:%Y%m%d%H}"
+    if (known := cache.get(key)) is None:
+        known = compute(visit.using, visit.now, hour)
+        cache.set(key, known, KEPT)
+    computed: tuple[Plans, list[Cell], list[Cell], list[Any]] = known
+    return computed
+
+
+def compute(
+    using: str, now: datetime, hour: datetime
+) -> tuple[Plans, list[Cell], list[Cell], list[Any]]:
+    """Return what is planned from ``hour`` on: a day by the quarter, a week by the hour."""
+    found = plans(using, hour + DAYS * DAY)
+    day = cells(found.groups, hour, QUARTER, DAY // QUARTER)
+    week = cells(found.groups, hour, HOUR, DAYS * DAY // HOUR)
+    return found, day, week, fullest(found.groups, now, now + DAY)
+
+
+LoadPage.parts = (Part(name="map", build=build_load, stale_on=(BEAT,)),)
