@@ -89,6 +89,10 @@ JOBS = (
         fields=(("missed", Missed.ALL),),
     ),
     Job(label="warm the caches", schedule="*/10 6-22 * * *", takes=15 * SECOND),
+    *(
+        Job(label=f"invoices of shop {n}", schedule="0 0 * * *", takes=25 * MINUTE)
+        for n in range(1, 31)
+    ),
 )
 
 
