@@ -1,0 +1,95 @@
+"""What somebody does by clicking and typing."""
+
+from datetime import timedelta
+
+from playwright.sync_api import expect
+
+from sisy.models import Run, RunState, Task, TaskState, task_with_callable
+from tests.app import jobs
+from tests.processes.process import wait_until
+
+
+def saved(label, **fields):
+    task = task_with_callable(jobs.noop, label=label, schedule="0 * * * *", **fields)
+    task.save()
+    return task
+
+
+def test_a_task_is_run_now_and_its_run_is_seen(look, address):
+    task = saved("run by hand")
+    with look(address) as window:
+        window.goto(f"{address}/sisy/tasks/{task.pk}/")
+        window.get_by_role("button", name="Run now").click()
+        expect(window.get_by_text("1 run waits for a worker.")).to_be_visible()
+        expect(window.locator("#sisy-ledger tbody tr").first).to_contain_text("succeeded")
+
+
+def test_a_task_is_paused_with_a_reason_and_resumed(look, address):
+    task = saved("paused by hand")
+    with look(address) as window:
+        window.goto(f"{address}/sisy/tasks/{task.pk}/")
+        window.get_by_placeholder("reason for the pause").fill("stocktaking")
+        window.get_by_role("button", name="Pause").click()
+        expect(window.locator("#sisy-head")).to_contain_text("stocktaking (paused by Sam)")
+        assert Task.objects.get(pk=task.pk).state == TaskState.PAUSED
+        window.get_by_role("button", name="Resume").click()
+        expect(window.locator("#sisy-head")).to_contain_text("active")
+
+
+def test_several_tasks_are_ticked_at_once_and_stay_so_while_the_list_changes(look, address):
+    tasks = [saved(f"ticked {n}") for n in range(3)]
+    with look(address) as window:
+        window.goto(f"{address}/sisy/tasks/?search=ticked")
+        window.get_by_label("tick all").check()
+        tasks[0].run_now()
+        expect(window.locator(f"#task-{tasks[0].pk}")).to_contain_text("succeeded")
+        boxes = window.locator("#sisy-list tbody [name=pk]")
+        assert [boxes.nth(n).is_checked() for n in range(3)] == [True] * 3
+        window.get_by_role("button", name="Run now").click()
+        expect(window.get_by_text("3 runs wait for a worker.")).to_be_visible()
+
+
+def test_a_range_is_made_good_after_somebody_has_seen_what_would_run(look, address):
+    task = saved("made good")
+    now = task.created_at
+    begin, end = (now - timedelta(hours=n) for n in (3, 0))
+    with look(address) as window:
+        window.goto(f"{address}/sisy/tasks/{task.pk}/")
+        window.get_by_role("link", name="Backfill…").click()
+        window.get_by_label("Start").fill(f"{begin:%Y-%m-%dT%H:%M:%S}")
+        window.get_by_label("End").fill(f"{end:%Y-%m-%dT%H:%M:%S}")
+        window.get_by_role("button", name="Show what would run").click()
+        expect(window.get_by_text("3 occurrences would be run.")).to_be_visible()
+        window.get_by_role("button", name="Run them").click()
+        expect(window.get_by_text("3 runs wait for a worker.")).to_be_visible()
+    made = Run.objects.filter(task=task, origin="backfill", state=RunState.SUCCEEDED)
+    wait_until(lambda: made.count() == 3, "all have run")
+
+
+def test_the_editor_follows_what_is_typed_and_refuses_what_cannot_be(look, address):
+    with look(address) as window:
+        window.goto(f"{address}/sisy/schedule/")
+        field = window.get_by_label("Schedule", exact=True)
+        field.fill("61 * * * *")
+        expect(window.locator("#sisy-meaning")).to_contain_text(
+            "minute: 61 in '61' is not within 0 to 59."
+        )
+        expect(window.locator("#sisy-meaning .wrong")).to_contain_text("minute")
+        field.fill("0 9 * * mon-fri")
+        expect(window.locator("#sisy-meaning")).to_contain_text("At 09:00, Monday through Friday")
+        assert "schedule=0+9" in window.url
+        window.get_by_role("link", name="every 10 seconds").click()
+        expect(window.locator("#sisy-meaning")).to_contain_text("second")
+
+
+def test_the_history_is_drawn_and_its_numbers_can_be_read(look, address):
+    task = saved("drawn")
+    for _ in range(3):
+        task.run_now()
+    done = Run.objects.filter(task=task, state=RunState.SUCCEEDED)
+    wait_until(lambda: done.count() == 3, "all have run")
+    with look(address) as window:
+        window.goto(f"{address}/sisy/tasks/{task.pk}/")
+        expect(window.locator("[data-sisy-chart] canvas")).to_have_attribute("role", "img")
+        window.get_by_text("The numbers").click()
+        expect(window.locator("[data-sisy-history] tbody tr")).to_have_count(3)

@@ -1,0 +1,125 @@
+"""Workers and queues: who has what in hand, and what waits for whom."""
+
+import pytest
+
+from sisy.dashboard.queries import queues
+from sisy.models import Process, Queue, Role, Run, RunState
+from sisy.worker.claiming import claim
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of, browser_of_superuser
+from tests.roles.steps import HOUR, LEASE, MINUTE, NOON, SECOND, finish, scheduled
+
+pytestmark = pytest.mark.django_db
+
+PAGE = "/sisy/fleet/"
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    return at_time(NOON)
+
+
+def alive(role=Role.WORKER, **fields):
+    return Process.join(role, using="default", now=NOON, lease=LEASE, **fields)
+
+
+def shown(part):
+    return text_of(browser_of("view_task").get(f"{PAGE}?parts={part}"))
+
+
+def test_each_worker_is_shown_with_what_it_has_in_hand():
+    worker = alive(queues=("default", "slow"), slots=4)
+    run = scheduled(label="report").run_now()
+    claim(worker, ["default"], 1, NOON + SECOND)
+    text = shown("processes")
+    assert f"worker {worker.pid}" in text
+    assert "default, slow" in text
+    assert "1 / 4 report" in text
+    page = browser_of("view_task").get(f"{PAGE}?parts=processes").content.decode()
+    assert f'href="/sisy/runs/{run.pk}/"' in page
+    assert "1 of 4 slots are taken" in page
+
+
+def test_one_that_has_fallen_silent_says_why_where_that_is_known():
+    silent = alive()
+    Process.objects.filter(pk=silent.pk).update(
+        lease_until=NOON - SECOND, end_reason="killed by SIGKILL"
+    )
+    assert "silent killed by SIGKILL" in shown("processes")
+
+
+def test_it_says_how_much_the_fleet_gets_done():
+    worker = alive()
+    for ago in (SECOND, 10 * MINUTE, 2 * HOUR):
+        scheduled().run_now()
+        [run] = claim(worker, ["default"], 1, NOON + SECOND)
+        finish(run, NOON - ago)
+    assert "1 runs ended in the last minute, 2 in the last hour" in shown("processes")
+
+
+def test_an_empty_fleet_says_what_to_start():
+    assert "Nothing is up. Start manage.py sisy" in shown("processes")
+
+
+def test_each_queue_says_what_waits_and_since_when(at_time):
+    alive(queues=("default",))
+    scheduled(queue="slow").run_now()
+    at_time(NOON + MINUTE)
+    scheduled(queue="slow").run_now()
+    text = shown("queues")
+    assert "slow ! no worker 2 12:00:00" in text
+
+
+def test_of_very_many_that_wait_so_many_are_counted(monkeypatch):
+    monkeypatch.setattr(queues, "COUNTED", 3)
+    task = scheduled("0 0 1 1 *", overlap="allow")
+    for _ in range(5):
+        task.run_now()
+    assert "default ! no worker 3+ 12:00:00" in shown("queues")
+
+
+def test_a_queue_is_paused_and_resumed():
+    alive(queues=("default",))
+    scheduled()
+    client = browser_of_superuser()
+    page = client.post("/sisy/queues/do/pause/", {"name": "default"}, follow=True)
+    assert "No worker takes further runs of the queue 'default'." in text_of(page)
+    assert "‖ paused 12:00:00 Paused by Sam." in text_of(page)
+    page = client.post("/sisy/queues/do/resume/", {"name": "default"}, follow=True)
+    assert not Queue.objects.paused().exists()
+    page = client.post("/sisy/queues/do/pause/", {"name": "no such name!"}, follow=True)
+    assert page.status_code == 200
+    assert not Queue.objects.paused().exists()
+
+
+def test_a_worker_is_asked_to_drain():
+    worker, heartbeat = alive(), alive(Role.HEARTBEAT)
+    client = browser_of("view_task", "pause_task")
+    pks = {"pk": [worker.pk, heartbeat.pk]}
+    page = client.post("/sisy/processes/do/drain/", pks, follow=True)
+    assert "1 worker takes no more runs, and ends once its own have." in text_of(page)
+    assert "◔ draining" in text_of(page)
+    worker.refresh_from_db()
+    heartbeat.refresh_from_db()
+    assert (worker.drain_asked_at, heartbeat.drain_asked_at) == (NOON, None)
+
+
+@pytest.mark.parametrize("address", ["queues/do/pause/", "processes/do/drain/"])
+def test_who_may_not_pause_does_not(address):
+    worker = alive(queues=("default",))
+    client = browser_of("view_task", "run_task")
+    answer = client.post(f"/sisy/{address}", {"name": "default", "pk": worker.pk})
+    assert answer.status_code == 403
+    assert "do/" not in client.get(PAGE).content.decode()
+
+
+def test_it_asks_so_many_questions_however_many_there_are(django_assert_max_num_queries):
+    for _ in range(20):
+        worker = alive(queues=("default",), slots=2)
+        scheduled().run_now()
+        claim(worker, ["default"], 1, NOON + SECOND)
+    assert Run.objects.filter(state=RunState.RUNNING).count() == 20
+    client = browser_of("view_task")
+    client.get(PAGE)
+    with django_assert_max_num_queries(16):
+        client.get(PAGE)

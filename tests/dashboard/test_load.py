@@ -1,0 +1,177 @@
+"""The load ahead: how many runs begin when, against the slots of the workers."""
+
+import random
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from sisy.dashboard.charts.heat import by_day, shortened, squares
+from sisy.dashboard.load import Cell, Group, cells, fullest
+from sisy.dashboard.queries import schedules
+from sisy.dashboard.queries.schedules import plans
+from sisy.models import Process, Role, Run, RunState
+from sisy.schedules import Schedule
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of
+from tests.roles.steps import DAY, HOUR, LEASE, MINUTE, NOON, scheduled
+
+QUARTER = 15 * MINUTE
+EXPRESSIONS = [
+    "* * * * *", "*/7 * * * *", "0 * * * *", "30 2 * * *", "0 0 * * mon", "5,10 1-4 * * *",
+    "* * * * * */20", "0 0 l * *", "15 */3 * * *", "0 12 5 5 *",
+]  # fmt: skip
+ZONES = ["UTC", "Europe/Berlin", "America/New_York"]
+
+
+def every(group, start, end):
+    """Return each due moment, one by one."""
+    schedule = Schedule(group.expression, group.timezone, key=group.key)
+    due = schedule.next_after(start - timedelta(microseconds=1))
+    while due is not None and due < end:
+        yield due
+        due = schedule.next_after(due)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_each_cell_has_the_runs_that_begin_in_it(seed):
+    chance = random.Random(seed)
+    start = datetime(2026, chance.choice([3, 10]), 28, 3, tzinfo=UTC)
+    groups = [
+        Group(
+            expression=chance.choice(EXPRESSIONS),
+            timezone=chance.choice(ZONES),
+            number=chance.randint(1, 9),
+        )
+        for _ in range(6)
+    ]
+    expected = Counter()
+    for group in groups:
+        for due in every(group, start, start + 2 * DAY):
+            expected[int((due - start) / QUARTER)] += group.number
+    found = cells(groups, start, QUARTER, 192)
+    assert [cell.starts for cell in found] == [expected[n] for n in range(192)]
+    assert [cell.start for cell in found] == [start + n * QUARTER for n in range(192)]
+
+
+def test_runs_take_slots_as_long_as_they_usually_take():
+    group = Group(expression="0 12 * * *", timezone="UTC", number=4, takes=25 * MINUTE)
+    found = cells([group], NOON, 10 * MINUTE, 6)
+    assert [cell.busy for cell in found] == [4, 4, 2, 0, 0, 0]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_fullest_moments_are_those_in_which_most_runs_begin(seed):
+    chance = random.Random(seed)
+    groups = [
+        Group(expression=expression, timezone=chance.choice(ZONES), number=chance.randint(1, 9))
+        for expression in chance.sample(EXPRESSIONS, 6)
+    ]
+    expected = Counter()
+    for group in groups:
+        for due in every(group, NOON, NOON + DAY):
+            expected[due] += group.number
+    found = fullest(groups, NOON, NOON + DAY)
+    assert found[0].number == max(expected.values())
+    for moment in found:
+        assert expected[moment.due] == moment.number
+
+
+def test_what_can_be_read_no_more_stops_nothing():
+    groups = [
+        Group(expression="61 * * * *", timezone="UTC"),
+        Group(expression="* * * * *", timezone="Nowhere"),
+        Group(expression="0 12 * * *", timezone="UTC"),
+    ]
+    assert sum(cell.starts for cell in cells(groups, NOON, HOUR, 24)) == 1
+    assert fullest(groups, NOON, NOON + DAY) == []
+
+
+def test_days_are_those_of_the_readers_zone():
+    start = datetime(2026, 3, 28, 22, tzinfo=UTC)
+    hourly = [Cell(start=start + n * HOUR, starts=n) for n in range(5)]
+    days = by_day(hourly, ZoneInfo("Europe/Berlin"))
+    assert [(name, [cell.starts for cell in row if cell]) for name, row in days] == [
+        ("Sat 28 Mar", [0]),
+        ("Sun 29 Mar", [1, 2, 3, 4]),
+    ]
+    assert days[1][1][2] is None  # the clocks pass over it
+
+
+def test_an_hour_that_comes_twice_has_the_runs_of_both():
+    start = datetime(2026, 10, 25, 0, tzinfo=UTC)
+    hourly = [Cell(start=start + n * HOUR, starts=1, busy=n) for n in range(2)]
+    [(_, row)] = by_day(hourly, ZoneInfo("Europe/Berlin"))
+    assert (row[2].starts, row[2].busy) == (2, 1)
+
+
+def test_what_is_over_the_slots_is_marked():
+    found = squares([Cell(start=NOON, starts=4, busy=2.5), Cell(start=NOON, starts=1)], 2, 4)
+    assert [(square.level, square.is_over) for square in found] == [(5, True), (2, False)]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(0, ""), (0.2, "<1"), (7, "7"), (999, "999"), (12_300, "12k"), (2e6, "2M")],
+)
+def test_numbers_fit_their_cells(number, words):
+    assert shortened(number) == words
+
+
+@pytest.mark.django_db
+class TestPage:
+    @pytest.fixture(autouse=True)
+    def noon(self, at_time):
+        from django.core.cache import cache
+
+        cache.clear()
+        return at_time(NOON)
+
+    def test_it_shows_where_runs_pile_up(self):
+        Process.join(Role.WORKER, using="default", now=NOON, lease=LEASE, slots=2)
+        for n in range(6):
+            task = scheduled("0 0 * * *", label=f"invoices {n}")
+            times = {"started_at": NOON - DAY, "finished_at": NOON - DAY + HOUR}
+            Run.of(task, now=NOON - DAY, state=RunState.SUCCEEDED, **times).save()
+        scheduled("*/5 * * * *")
+        text = text_of(browser_of("view_task").get("/sisy/load/"))
+        assert "7 tasks that repeat, 2 slots" in text
+        assert "2026-05-06 00:00:00 7 0 0 * * * 6 */5 * * * * 1" in text
+        assert "▲ marks where more run at once" in text
+
+    def test_an_empty_site_has_none(self):
+        text = text_of(browser_of("view_task").get("/sisy/load/"))
+        assert "No two runs begin in the same second." in text
+
+    def test_tasks_with_the_same_schedule_are_counted_together(self):
+        for n in range(5):
+            scheduled("0 13 * * *", label=f"task {n}")
+        [group] = plans("default", NOON + DAY).groups
+        assert (group.expression, group.number) == ("0 13 * * *", 5)
+
+    def test_schedules_that_depend_on_the_label_are_counted_each(self, monkeypatch):
+        for n in range(5):
+            scheduled("h * * * *", label=f"task {n}")
+        assert len(plans("default", NOON + DAY).groups) == 5
+        monkeypatch.setattr(schedules, "SAMPLED", 2)
+        groups = plans("default", NOON + DAY).groups
+        assert [group.number for group in groups] == [2.5, 2.5]
+
+    def test_what_is_left_out_is_told(self, monkeypatch):
+        monkeypatch.setattr(schedules, "MOST_GROUPS", 1)
+        scheduled("0 13 * * *")
+        scheduled("0 13 * * *")
+        scheduled("0 14 * * *")
+        found = plans("default", NOON + DAY)
+        assert (found.tasks, found.left_out) == (2, 1)
+        text = text_of(browser_of("view_task").get("/sisy/load/"))
+        assert "1 tasks are left out" in text
+
+    def test_what_was_computed_serves_for_a_while(self, django_assert_max_num_queries):
+        scheduled("0 13 * * *")
+        client = browser_of("view_task")
+        client.get("/sisy/load/")
+        scheduled("0 13 * * *")
+        with django_assert_max_num_queries(6):
+            assert "1 tasks that repeat" in text_of(client.get("/sisy/load/"))

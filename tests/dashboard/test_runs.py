@@ -1,0 +1,206 @@
+"""The page of a run, and the ledger."""
+
+import re
+from urllib.parse import urlencode
+
+import pytest
+
+from sisy.dashboard.queries import ledger
+from sisy.heartbeat import tick
+from sisy.models import Attempt, Run, RunState, Task
+from sisy.worker.claiming import claim
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of, browser_of_superuser
+from tests.app import jobs
+from tests.roles.steps import MINUTE, NOON, SECOND, finish, scheduled, worker
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    return at_time(NOON)
+
+
+def page_of(run, *permissions, parts=""):
+    client = browser_of("view_task", *permissions) if permissions else browser_of_superuser()
+    return client.get(f"/sisy/runs/{run.pk}/?{f'parts={parts}' if parts else ''}")
+
+
+def failed(**columns):
+    task = scheduled(label="report", userdata={"region": "north", "password": "hunter2"})
+    run = task.run_now()
+    [begun] = claim(worker(), ["default"], 1, NOON + SECOND)
+    error = "Traceback\nKeyError: <b>'anvil'</b>"
+    finish(begun, NOON + 3 * SECOND, RunState.FAILED, reason="KeyError", error=error, **columns)
+    run.refresh_from_db()
+    return run
+
+
+def test_it_says_what_happened_when():
+    text = text_of(page_of(failed(), parts="steps"))
+    assert "planned 2026-05-05 12:00:00.000+00:00" in text
+    assert "started 2026-05-05 12:00:03.000+00:00 after 3.00 s" in text
+    assert "failed 2026-05-05 12:00:03.000+00:00" in text
+    assert "Late by 3.00 s. Took 0 ms." in text
+
+
+def test_it_says_what_asked_for_it_and_who_carried_it_out():
+    run = failed()
+    text = text_of(page_of(run, parts="head"))
+    assert "✕ failed KeyError" in text
+    assert "Asked for by run now" in text
+    assert "Attempt 1" in text
+
+
+def test_data_and_errors_are_seen_by_whom_they_concern_and_secrets_by_nobody():
+    run = failed(result={"access_key": "s3cr3t", "rows": 7})
+    Attempt.of(run, state=RunState.FAILED, error="an earlier one", finished_at=NOON).save()
+    seen = page_of(run, "view_run_details", parts="what").content.decode()
+    for words in ("north", "&quot;rows&quot;: 7", "KeyError: &lt;b&gt;", "an earlier one", "•••"):
+        assert words in seen
+    for secret in ("hunter2", "s3cr3t"):
+        assert secret not in seen
+    hidden = page_of(run, "view_run", parts="what").content.decode()
+    for words in ("north", "rows", "anvil", "an earlier one"):
+        assert words not in hidden
+    assert "sisy.view_run_details" in hidden
+
+
+def test_it_shows_the_message_as_its_function_saw_it():
+    run = failed()
+    shown = text_of(page_of(run, parts="what"))
+    assert f'"type": "sisy.run_task", "id": {run.task_id}, "run": {run.pk}' in shown
+
+
+def test_it_leads_to_the_runs_that_have_to_do_with_it():
+    run = failed()
+    again = run.retry()
+    page = page_of(run, parts="related")
+    assert "Retried by" in text_of(page)
+    assert f'href="/sisy/runs/{again.pk}/"' in page.content.decode()
+    assert "Retry of" in text_of(page_of(again, parts="related"))
+
+
+def test_only_what_fits_and_what_somebody_may_do_is_offered():
+    run = failed()
+    page = page_of(run, "run_task", "cancel_run").content.decode()
+    assert "do/retry/" in page
+    assert "do/cancel/" not in page
+    assert "do/retry/" not in page_of(run, "cancel_run").content.decode()
+    waiting = run.retry()
+    page = page_of(waiting, "run_task", "cancel_run").content.decode()
+    assert "do/cancel/" in page
+    assert "do/retry/" not in page
+
+
+@pytest.mark.parametrize(
+    ("verb", "permission"),
+    [("retry", "run_task"), ("cancel", "cancel_run"), ("cancel_by_force", "cancel_run")],
+)
+def test_each_button_needs_its_permission(verb, permission):
+    run = failed()
+    others = {"run_task", "cancel_run", "pause_task"} - {permission}
+    address = f"/sisy/runs/do/{verb}/"
+    assert browser_of("view_task", *others).post(address, {"pk": run.pk}).status_code == 403
+    assert browser_of("view_task", permission).post(address, {"pk": run.pk}).status_code == 302
+
+
+def test_a_run_is_retried_and_cancelled():
+    run = failed()
+    client = browser_of_superuser()
+    here = f"/sisy/runs/{run.pk}/"
+    page = client.post("/sisy/runs/do/retry/", {"pk": run.pk, "next": here}, follow=True)
+    assert "1 run is retried." in text_of(page)
+    again = Run.objects.get(retry_of=run)
+    page = client.post("/sisy/runs/do/cancel/", {"pk": again.pk, "next": here}, follow=True)
+    assert "1 run is cancelled." in text_of(page)
+
+
+def test_a_run_whose_task_is_gone_is_still_shown():
+    run = failed()
+    Task.objects.all().delete()
+    run.refresh_from_db()
+    assert "report deleted" in text_of(page_of(run, parts="head"))
+    assert page_of(run).status_code == 200
+
+
+def test_a_gap_says_how_many_occurrences_it_stands_for():
+    scheduled()
+    tick("default", NOON)
+    tick("default", NOON + 4 * MINUTE + SECOND)
+    gap = Run.objects.get(state=RunState.MISSED)
+    assert "Stands for 3 occurrences 2026-05-05 12:01:00 … 2026-05-05 12:03:00" in text_of(
+        page_of(gap, parts="head")
+    )
+
+
+def test_a_run_that_is_gone_is_not_found():
+    assert browser_of_superuser().get("/sisy/runs/999/").status_code == 404
+
+
+def listed(**asked):
+    page = browser_of("view_task").get(f"/sisy/runs/?{urlencode(asked)}").content.decode()
+    return [int(pk) for pk in re.findall(r'id="run-(\d+)"', page)]
+
+
+def test_the_ledger_shows_the_newest_first():
+    first, second = failed(), failed()
+    assert listed() == [second.pk, first.pk]
+
+
+def test_runs_are_found_by_what_is_known_of_them():
+    run = failed()
+    waiting = run.retry()
+    other = scheduled(label="mail", queue="slow", fn=jobs.anoop).run_now()
+    assert listed(state="failed") == [run.pk]
+    assert listed(state="waiting") == [other.pk, waiting.pk]
+    assert listed(queue="slow") == [other.pk]
+    assert listed(origin="retry") == [waiting.pk]
+    assert listed(search="REPO") == [waiting.pk, run.pk]
+    assert listed(state="x", origin="y") == [other.pk, waiting.pk, run.pk]
+
+
+def test_what_no_index_leads_to_is_looked_for_among_the_newest(monkeypatch):
+    monkeypatch.setattr(ledger, "SEARCHED", 2)
+    runs = [scheduled(label="a").run_now(), *(scheduled(label="b").run_now() for _ in range(2))]
+    assert listed(search="a") == []
+    page = browser_of("view_task").get("/sisy/runs/?search=a")
+    assert "Looked for among the newest" in text_of(page)
+    assert listed() == [run.pk for run in reversed(runs)]
+
+
+def test_the_ledger_is_leafed_through():
+    task = scheduled("0 0 1 1 *", overlap="allow")
+    for _ in range(60):
+        task.run_now()
+    first = listed()
+    assert len(first) == 50
+    assert listed(before=first[-1]) == sorted(
+        Run.objects.filter(pk__lt=first[-1]).values_list("pk", flat=True), reverse=True
+    )
+    for nonsense in ("x", "-1", "9" * 40):
+        assert len(listed(before=nonsense)) == 50
+
+
+def test_the_ledger_asks_so_many_questions_however_long_it_is(django_assert_max_num_queries):
+    task = scheduled("0 0 1 1 *", overlap="allow")
+    for _ in range(60):
+        task.run_now()
+    client = browser_of("view_task")
+    client.get("/sisy/runs/")
+    with django_assert_max_num_queries(8):
+        client.get("/sisy/runs/")
+
+
+def test_a_run_that_was_skipped_leads_to_what_blocked_it():
+    scheduled()
+    tick("default", NOON)
+    tick("default", NOON + MINUTE)
+    [going] = claim(worker(), ["default"], 1, NOON + MINUTE)
+    tick("default", NOON + 2 * MINUTE)
+    assert claim(worker(), ["default"], 1, NOON + 2 * MINUTE) == []
+    skipped = Run.objects.get(state=RunState.SKIPPED)
+    page = page_of(skipped, parts="related")
+    assert "Blocked by" in text_of(page)
+    assert f'href="/sisy/runs/{going.pk}/"' in page.content.decode()

@@ -1,0 +1,184 @@
+"""The page of a task, and the one on which its occurrences are made good."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from sisy.heartbeat import tick
+from sisy.models import Overlap, Run, RunState, Task
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of, browser_of_superuser
+from tests.roles.steps import DAY, HOUR, MINUTE, NOON, SECOND, scheduled
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    return at_time(NOON)
+
+
+def page_of(task, *permissions, parts="", query=""):
+    client = browser_of("view_task", *permissions) if permissions else browser_of_superuser()
+    return client.get(f"/sisy/tasks/{task.pk}/?{f'parts={parts}' if parts else ''}{query}")
+
+
+def ended(task, state=RunState.SUCCEEDED, took=SECOND, ago=HOUR, **columns):
+    moment = NOON - ago
+    times = {"started_at": moment + SECOND, "finished_at": moment + took, "due_at": moment}
+    run = Run.of(task, now=moment, ready_at=moment, state=state, attempt=1, **times, **columns)
+    run.save()
+    return run
+
+
+def test_it_says_what_the_task_is_and_what_came_of_it():
+    task = scheduled("0 9 * * mon-fri", label="report")
+    ended(task)
+    ended(task, RunState.FAILED, ago=2 * HOUR)
+    text = text_of(page_of(task, parts="head"))
+    assert "0 9 * * mon-fri At 09:00, Monday through Friday (UTC)" in text
+    assert "Calls tests.app.jobs.noop" in text
+    assert "✓ succeeded 1" in text
+    assert "✕ failed 1" in text
+
+
+def test_a_task_that_is_gone_is_not_found():
+    assert browser_of_superuser().get("/sisy/tasks/999/").status_code == 404
+
+
+def test_its_history_stands_in_a_table_which_the_chart_reads():
+    task = scheduled()
+    ended(task, took=90 * SECOND)
+    page = page_of(task, parts="history").content.decode()
+    [row] = re.findall(r'<tr data-at="(.*?)" data-took="(.*?)" data-late="(.*?)">', page)
+    assert float(row[0]) == (NOON - HOUR + SECOND).timestamp()
+    assert row[1:] == ("89.000", "1.000")
+
+
+def test_it_shows_when_it_is_due_and_what_daylight_saving_does(at_time):
+    at_time(datetime(2026, 3, 28, 12, tzinfo=UTC))
+    task = scheduled("30 2 * * *")
+    task.timezone = "Europe/Berlin"
+    task.save()
+    text = text_of(page_of(task, parts="coming"))
+    assert "Sun 2026-03-29 03:00:00 CEST" in text
+    assert "the clocks are set forward by 1:00 h before it" in text
+    assert text.count("2026-0") >= 10
+    task.pause()
+    assert "It is not due any more." in text_of(page_of(task, parts="coming"))
+
+
+def test_only_the_iterations_that_are_left_are_shown():
+    task = Task.run_iterations("tests.app.jobs.noop", iterations=3)
+    page = page_of(task, parts="coming").content.decode()
+    assert page.count("<li>") == 3
+
+
+def test_its_policies_stand_there_in_words():
+    task = scheduled(
+        overlap=Overlap.BUFFER_ALL, max_attempts=4, timeout=90 * SECOND, spread=MINUTE
+    )
+    text = text_of(page_of(task, parts="about"))
+    assert "Up to 100 runs wait for their turn." in text
+    assert "It is tried 3 more times, first after up to 10.00 s, then 2 times later each." in text
+    assert "After 0:01:30 it is ended." in text
+    assert "It starts up to 0:01:00 later" in text
+
+
+def test_user_data_is_seen_by_whom_it_concerns_and_secrets_by_nobody():
+    task = scheduled(userdata={"shop": "north", "nested": [{"API_Token": "s3cr3t"}]})
+    seen = page_of(task, "view_run_details", parts="about").content.decode()
+    assert "north" in seen
+    assert "•••" in seen
+    assert "s3cr3t" not in seen
+    hidden = page_of(task, "view_run", parts="about").content.decode()
+    assert "north" not in hidden
+    assert "sisy.view_run_details" in hidden
+
+
+def test_errors_stand_there_once_each_with_how_often_they_came():
+    task = scheduled()
+    for n in range(3):
+        error = f"Traceback\n  line {n}\nKeyError: 'anvil'"
+        ended(task, RunState.FAILED, ago=(4 - n) * HOUR, error=error)
+    newest = ended(task, RunState.FAILED, ago=HOUR, error="OSError: disk <full>")
+    page = page_of(task, parts="errors")
+    assert "KeyError: 'anvil' 3 08:00:01 10:00:01" in text_of(page)
+    assert f'href="/sisy/runs/{newest.pk}/"' in page.content.decode()
+    assert "disk &lt;full&gt;" in page.content.decode()
+    assert "anvil" not in page_of(task, "view_run", parts="errors").content.decode()
+
+
+def test_its_ledger_is_leafed_through():
+    task = scheduled()
+    for n in range(60):
+        ended(task, ago=(n + 1) * MINUTE)
+    first = page_of(task, parts="ledger").content.decode()
+    assert first.count('id="run-') == 50
+    before = re.search(r"before=(\d+)", first)[1]
+    second = page_of(task, parts="ledger", query=f"&before={before}").content.decode()
+    assert second.count('id="run-') == 10
+    assert "Older" not in second
+
+
+def test_who_did_what_stands_there():
+    task = scheduled()
+    browser_of_superuser().post("/sisy/tasks/do/pause/", {"pk": task.pk, "reason": "too hot"})
+    assert "Sam Paused: too hot" in text_of(page_of(task, parts="log"))
+
+
+def test_only_what_fits_and_what_somebody_may_do_is_offered():
+    task = scheduled()
+    page = page_of(task, "pause_task").content.decode()
+    assert "do/pause/" in page
+    assert "do/resume/" not in page
+    assert "do/run/" not in page
+    assert "backfill" not in page
+    task.pause()
+    assert "do/resume/" in page_of(task, "pause_task").content.decode()
+    assert f"/admin/sisy/task/{task.pk}/change/" in page_of(task).content.decode()
+
+
+def test_it_asks_so_many_questions_however_many_runs_there_are(django_assert_max_num_queries):
+    task = scheduled()
+    for n in range(80):
+        ended(task, RunState.FAILED if n % 9 == 0 else RunState.SUCCEEDED, ago=(n + 1) * MINUTE)
+    client = browser_of_superuser()
+    client.get(f"/sisy/tasks/{task.pk}/")
+    with django_assert_max_num_queries(20):
+        client.get(f"/sisy/tasks/{task.pk}/")
+
+
+def test_a_backfill_is_shown_before_it_is_run():
+    task = scheduled("0 * * * *", label="report")
+    tick("default", NOON - DAY)
+    address = f"/sisy/tasks/{task.pk}/backfill/"
+    asked = {"start": "2026-05-05T06:00:00", "end": "2026-05-05T09:00:00"}
+    client = browser_of("view_task", "backfill_task")
+    shown = client.get(address, asked)
+    assert "3 occurrences would be run." in text_of(shown)
+    assert not Run.objects.filter(origin="backfill").exists()
+    done = client.post(address, asked, follow=True)
+    assert "3 runs wait for a worker." in text_of(done)
+    assert Run.objects.filter(origin="backfill", task=task).count() == 3
+
+
+def test_a_range_that_is_none_is_refused_where_it_was_typed():
+    task = scheduled("0 * * * *")
+    client = browser_of("view_task", "backfill_task")
+    asked = {"start": "2026-05-05T09:00:00", "end": "2026-05-05T06:00:00"}
+    for response in (
+        client.get(f"/sisy/tasks/{task.pk}/backfill/", asked),
+        client.post(f"/sisy/tasks/{task.pk}/backfill/", asked),
+    ):
+        assert "A backfill needs start < end" in text_of(response)
+    assert not Run.objects.filter(origin="backfill").exists()
+
+
+def test_who_may_not_backfill_does_not():
+    task = scheduled("0 * * * *")
+    client = browser_of("view_task", "run_task")
+    asked = {"start": "2026-05-05T06:00:00", "end": "2026-05-05T09:00:00"}
+    assert client.get(f"/sisy/tasks/{task.pk}/backfill/").status_code == 403
+    assert client.post(f"/sisy/tasks/{task.pk}/backfill/", asked).status_code == 403

@@ -1,0 +1,163 @@
+"""The list of tasks: to find one, to see how it does, to do something with many."""
+
+import re
+from urllib.parse import urlencode
+
+import pytest
+
+from sisy.dashboard.queries import task_list
+from sisy.models import Run, RunState, Task, TaskState
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of, browser_of_superuser
+from tests.roles.steps import HOUR, MINUTE, NOON, SECOND, scheduled
+
+pytestmark = pytest.mark.django_db
+
+PAGE = "/sisy/tasks/"
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    return at_time(NOON)
+
+
+def listed(**asked):
+    """Return the labels that the list shows, in its order."""
+    page = browser_of("view_task").get(f"{PAGE}?{urlencode(asked)}").content.decode()
+    return re.findall(r'<th scope="row" class="label"><a href="[^"]*">(.*?)</a>', page)
+
+
+def ended(task, state=RunState.SUCCEEDED, took=SECOND, ago=HOUR):
+    moment = NOON - ago
+    times = {"started_at": moment, "finished_at": moment + took, "due_at": moment}
+    Run.of(task, now=moment, state=state, attempt=1, **times).save()
+
+
+def test_tasks_are_listed_by_when_they_run_next():
+    scheduled("0 15 * * *", label="later")
+    scheduled("0 13 * * *", label="soon")
+    scheduled("0 14 * * *", label="never").pause()
+    assert listed() == ["soon", "later", "never"]
+
+
+def test_a_task_is_shown_with_its_schedule_in_words_and_both_zones():
+    task = scheduled("30 14 * * *", label="report")
+    task.timezone = "America/New_York"
+    task.save()
+    text = text_of(browser_of("view_task").get(PAGE))
+    assert "30 14 * * * At 14:30 (America/New_York)" in text
+    assert "18:30:00 Tue 14:30:00 EDT" in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"search": "PRICE"}, ["import prices"]),
+        ({"search": "jobs.arecord"}, ["send mail"]),
+        ({"state": "paused"}, ["old"]),
+        ({"state": "attention"}, ["broken one", "lost its target"]),
+        ({"queue": "slow"}, ["send mail"]),
+        ({"target": "tests.app.jobs.arecord"}, ["send mail"]),
+        ({"search": "nothing like it"}, []),
+        ({"state": "nonsense", "sort": "nonsense", "search": "old"}, ["old"]),
+    ],
+)
+def test_tasks_are_found_by_what_is_known_of_them(asked, found):
+    from tests.app import jobs
+
+    scheduled(label="import prices")
+    scheduled(label="send mail", fn=jobs.arecord, queue="slow")
+    scheduled(label="old").pause()
+    broken, lost = scheduled(label="broken one"), scheduled(label="lost its target")
+    Task._base_manager.filter(pk=broken.pk).update(state=TaskState.BROKEN, next_run=None)
+    Task._base_manager.filter(pk=lost.pk).update(target_error="no such function", next_run=None)
+    assert listed(**asked) == found
+
+
+@pytest.mark.parametrize("sort", ["next_run", "label", "last_run"])
+def test_each_task_stands_on_one_page(sort, monkeypatch):
+    monkeypatch.setattr(task_list, "SHOWN", 3)
+    for n in range(8):
+        task = scheduled("0 * * * *", label=f"task | {n % 3}")
+        moments = {"next_run": NOON + (n % 2) * HOUR, "last_run": NOON - (n % 2) * HOUR}
+        if n > 4:
+            moments[sort] = None
+        if sort != "label":
+            Task._base_manager.filter(pk=task.pk).update(**moments)
+    client, seen, address = browser_of("view_task"), [], f"{PAGE}?sort={sort}"
+    while address:
+        page = client.get(address).content.decode()
+        seen.append(re.findall(r'id="task-(\d+)"', page))
+        found = re.search(r'<a href="([^"]*)" rel="next"', page)
+        address = PAGE + found[1].replace("&amp;", "&") if found else ""
+    assert list(map(len, seen)) == [3, 3, 2]
+    pks = [pk for page in seen for pk in page]
+    assert sorted(pks, key=int) == [
+        str(pk) for pk in Task.objects.values_list("pk", flat=True).order_by("pk")
+    ]
+
+
+@pytest.mark.parametrize("after", ["x", "|", "2026-13-45|5", "2026-05-05|5", "9" * 400, "|-1"])
+def test_a_place_that_is_none_is_the_first(after):
+    scheduled(label="here")
+    assert listed(after=after) == ["here"]
+
+
+def test_the_latest_runs_are_drawn_and_told():
+    task = scheduled(label="report")
+    for n in range(3):
+        ended(task, took=(n + 1) * MINUTE, ago=(9 - n) * HOUR)
+    ended(task, RunState.FAILED, ago=MINUTE)
+    page = browser_of("view_task").get(PAGE).content.decode()
+    assert 'aria-label="3 succeeded, 1 failed"' in page
+    heights = re.findall(
+        r'<rect class="bar (\w+)" x="(\d+)" y="(\d+)" width="2" height="(\d+)"', page
+    )
+    assert heights == [
+        ("good", "0", "16", "8"),
+        ("good", "3", "8", "16"),
+        ("good", "6", "0", "24"),
+        ("bad", "9", "0", "3"),
+    ]
+    assert "0:02:00" in text_of(browser_of("view_task").get(PAGE))
+
+
+def test_something_is_done_with_those_that_are_ticked():
+    first, second, other = scheduled(label="a"), scheduled(label="b"), scheduled(label="c")
+    client = browser_of_superuser()
+    ticked = {"pk": [first.pk, second.pk], "reason": "stocktaking", "next": f"{PAGE}?sort=label"}
+    page = client.post("/sisy/tasks/do/pause/", ticked, follow=True)
+    assert "2 tasks are paused." in text_of(page)
+    assert "stocktaking (paused by Sam)" in text_of(page)
+    other.refresh_from_db()
+    assert other.state == TaskState.ACTIVE
+    page = client.post("/sisy/tasks/do/resume/", ticked, follow=True)
+    assert "2 tasks go on." in text_of(page)
+    page = client.post("/sisy/tasks/do/run/", ticked, follow=True)
+    assert "2 runs wait for a worker." in text_of(page)
+    page = client.post("/sisy/tasks/do/cancel/", ticked, follow=True)
+    assert "2 runs are cancelled." in text_of(page)
+    page = client.post("/sisy/tasks/do/run/", {"pk": ["x", "-1", "9" * 30]}, follow=True)
+    assert "0 runs wait for a worker." in text_of(page)
+
+
+def test_only_what_somebody_may_do_is_offered():
+    scheduled()
+    page = browser_of("view_task", "pause_task").get(PAGE).content.decode()
+    assert "do/pause/" in page
+    assert "do/run/" not in page
+    assert "do/cancel/" not in page
+
+
+def test_an_empty_site_says_how_tasks_are_made():
+    assert "There is no task yet." in text_of(browser_of("view_task").get(PAGE))
+    assert "No task is like this." in text_of(browser_of("view_task").get(f"{PAGE}?search=x"))
+
+
+def test_it_asks_so_many_questions_however_many_tasks_there_are(django_assert_max_num_queries):
+    for n in range(40):
+        ended(scheduled(label=f"task {n}"))
+    client = browser_of("view_task")
+    client.get(PAGE)
+    with django_assert_max_num_queries(12):
+        client.get(PAGE)
