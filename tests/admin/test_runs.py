@@ -10,7 +10,7 @@ from sisy.admin import paginator
 from sisy.heartbeat import tick
 from sisy.models import Attempt, Process, Queue, Role, Run, task_with_callable
 from tests.admin.pages import RUNS, page_of, rows_of, text_of, titles_of
-from tests.admin.people import browser_of_superuser
+from tests.admin.people import browser_of, browser_of_superuser
 
 pytestmark = pytest.mark.django_db
 
@@ -197,3 +197,28 @@ def test_runs_are_found_by_task_label_state_and_reason():
     assert found(q="ValueError") == ["second"]
     assert found(state="failed") == ["second"]
     assert found(queue="default") == ["second", "first"]
+
+
+def stored(**fields):
+    task = task_with_callable("tests.app.jobs.noop", **fields)
+    task.save()
+    return task
+
+
+def test_data_and_errors_are_seen_by_whom_they_concern_and_secrets_by_nobody():
+    task = stored(userdata={"region": "north", "password": "hunter2"})
+    run = task.run_now()
+    Run.objects.update(error="KeyError: 'anvil'", result={"api_key": "s3cr3t", "rows": 7})
+    seen = browser_of("view_run", "view_run_details").get(page_of(run)).content.decode()
+    assert all(words in seen for words in ("north", "anvil", "rows", "•••"))
+    assert not any(secret in seen for secret in ("hunter2", "s3cr3t"))
+    hidden = browser_of("view_run").get(page_of(run)).content.decode()
+    assert not any(words in hidden for words in ("north", "anvil", "rows"))
+
+
+def test_the_data_of_a_task_is_changed_only_by_whom_it_concerns():
+    task = stored(userdata={"region": "north"})
+    page = browser_of("view_task", "change_task").get(page_of(task)).content.decode()
+    assert "north" not in page
+    page = browser_of("view_task", "change_task", "view_run_details").get(page_of(task))
+    assert "north" in page.content.decode()

@@ -1,8 +1,10 @@
-"""The site, with a heartbeat and a worker in the server's process."""
+"""The site, with a heartbeat and a worker in the server's process, or without."""
 
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
 
-from sisy.asgi import SisyASGI
+from sisy.asgi import LiveASGI, SisyASGI
 
-application = SisyASGI(ASGIStaticFilesHandler(get_asgi_application()), grace=1)
+web = ASGIStaticFilesHandler(get_asgi_application())
+application = SisyASGI(web, grace=1)
+only_pages = LiveASGI(web)

@@ -112,6 +112,8 @@ class Project:
             _run_tests(module)
         elif path.parent.name == "migrations":
             _migrate_there_and_back(module)
+        elif path.name == "urls.py":
+            assert all(pattern.resolve for pattern in module.urlpatterns)
         elif path.parent.name == "mysite":
             assert callable(module.application)
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy import display
 from sisy.admin.attempts import attempts, retries
 from sisy.admin.links import run_link
+from sisy.dashboard.masking import masked
 from sisy.models import Run
 
 
@@ -120,4 +121,4 @@ def _link(pk: int | None) -> str:
 
 
 def _as_json(value: Any) -> SafeString:
-    return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
+    return format_html("<pre>{}</pre>", json.dumps(masked(value), indent=2, ensure_ascii=False))

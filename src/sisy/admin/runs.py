@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from sisy.admin.actions import may
 from sisy.admin.filters import QueueFilter
 from sisy.admin.paginator import CappedPaginator
 from sisy.admin.run_actions import RunActions
@@ -36,6 +37,9 @@ WHAT = (
 )
 WHEN = ("due", "made_good", "planned", "ready", "started", "finished", "late", "took")
 CAME = ("returned", "traceback", "attempts")
+
+DETAILS = {"user_data", "returned", "traceback", "attempts"}
+"""What takes a permission of its own: it may hold what is not for everybody."""
 
 SELDOM: dict[str, Callable[[Run], Any]] = {
     "cancel_asked": lambda run: run.cancel_asked_at,
@@ -81,10 +85,12 @@ class RunAdmin(RunColumns, RunActions):
         css = {"all": ("sisy/admin.css",)}
 
     def get_fieldsets(self, request: HttpRequest, obj: Run | None = None) -> Any:
-        """Leave out what this run has not."""
+        """Leave out what this run has not, and what its reader may not see."""
         if obj is None:
             return self.fieldsets
         missing = {name for name, has in SELDOM.items() if not has(obj)}
+        if not may(request, "sisy.view_run_details"):
+            missing |= DETAILS
         return [
             (title, {"fields": [name for name in options["fields"] if name not in missing]})
             for title, options in self.fieldsets

@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from sisy import display
+from sisy.admin.actions import may
 from sisy.admin.backfilling import backfill_view
 from sisy.admin.dashboard import AdminDashboard
 from sisy.admin.filters import HealthFilter
@@ -58,8 +59,14 @@ class TaskAdmin(TaskActions):
         return form
 
     def get_fieldsets(self, request: HttpRequest, obj: Task | None = None) -> Any:
-        """Show what came of a task only once it is there."""
-        return self.fieldsets if obj else self.fieldsets[:-1]
+        """Show what came of a task only once it is there, and its data to those who may see it."""
+        if obj is None:
+            return self.fieldsets[:-1]
+        if may(request, "sisy.view_run_details"):
+            return self.fieldsets
+        (title, options), *others = self.fieldsets
+        seen = [name for name in options["fields"] if name != "_extra_data"]
+        return [(title, {**options, "fields": seen}), *others]
 
     def has_change_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
         """A task that runs once has been submitted already: nothing of it can be changed."""

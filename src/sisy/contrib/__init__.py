@@ -1,0 +1,1 @@
+"""For packages that change how Django looks."""

@@ -1,0 +1,13 @@
+"""Registers tasks, runs and queues again, on Unfold's base."""
+
+from django.contrib import admin
+from unfold.admin import ModelAdmin
+
+from sisy.admin import QueueAdmin, RunAdmin, TaskAdmin
+from sisy.models import Queue, Run, Task
+
+ADMINS = {Task: TaskAdmin, Run: RunAdmin, Queue: QueueAdmin}
+
+for model, ours in ADMINS.items():
+    admin.site.unregister(model)
+    admin.site.register(model, type(f"Unfold{ours.__name__}", (ours, ModelAdmin), {}))
