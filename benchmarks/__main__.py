@@ -19,6 +19,7 @@ QUICK_OPTIONS = {
     "memory": ["--runs", "2000"],
     "many": ["--tasks", "1000", "--idle", "3"],
     "ledger": ["--runs", "8000"],
+    "viewers": ["--seconds", "2"],
     "dashboard": ["--tasks", "2000", "--runs", "8000", "--times", "1"],
 }
 """Each benchmark, in the order in which they run, and how to take a quick look."""

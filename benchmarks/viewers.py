@@ -4,10 +4,12 @@ import argparse
 import asyncio
 import statistics
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -15,7 +17,7 @@ import psutil
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from tests.processes.http import free_port, page
-from tests.processes.process import wait_until
+from tests.processes.process import Process, wait_until
 from tests.processes.site import Site
 from websockets.asyncio.client import connect
 
@@ -49,25 +51,28 @@ class Watched:
 
 def measure(viewers: tuple[int, ...], seconds: float) -> list[Watched]:
     with layouts.opened(SITE) as site:
-        address = serve(site)
+        web, address = serve(site)
         layouts.start(site, SITE.commands)
         cookie = signed_in()
         found = []
         for count in viewers:
             report.progress(f"{count} viewers: {RATE} runs a second for {seconds:g} s")
-            found.append(asyncio.run(watch(site, address, cookie, count, seconds)))
+            found.append(watch(site, address, cookie, count, seconds))
+        web.stop()  # it ends by the signal
         layouts.stop(site)
     return found
 
 
-def serve(site: Site) -> str:
-    """Start a web server of the pages alone, and return its address."""
+def serve(site: Site) -> tuple[Process, str]:
+    """Start a web server of the pages alone; return it and its address."""
     port = free_port()
     command = ("-m", "uvicorn", "tests.browser.asgi:only_pages", "--port", port)
     options = ("--log-level", "warning")
-    site.run(sys.executable, *command, *options, DJANGO_SETTINGS_MODULE="tests.browser.settings")
+    web = site.run(
+        sys.executable, *command, *options, DJANGO_SETTINGS_MODULE="tests.browser.settings"
+    )
     wait_until(lambda: page(port, "/admin/login/"), "the server answers")
-    return f"127.0.0.1:{port}"
+    return web, f"127.0.0.1:{port}"
 
 
 def signed_in() -> str:
@@ -81,30 +86,33 @@ def signed_in() -> str:
     return f"{settings.SESSION_COOKIE_NAME}={session.session_key}"
 
 
-async def watch(site: Site, address: str, cookie: str, count: int, seconds: float) -> Watched:
+def watch(site: Site, address: str, cookie: str, count: int, seconds: float) -> Watched:
     web, _, worker = (psutil.Process(process.pid) for process in site.processes[-3:])
-    heard: list[int] = [0] * count
-    async with looking(address, cookie, heard):
-        await asyncio.sleep(2)
+    heard = [0] * count
+    with looking(address, cookie, heard), ThreadPoolExecutor(1) as pool:
+        time.sleep(2)
         before, begun = (used(worker), used(web)), time.monotonic()
         heard[:] = [0] * count
-        submitting = asyncio.create_task(asyncio.to_thread(submit, seconds))
-        taken = await asyncio.to_thread(look, address, cookie, submitting.done)
-        ended = await submitting
+        is_over = threading.Event()
+        opening = pool.submit(look, address, cookie, is_over)
+        ended = submit(seconds)
         lasted = time.monotonic() - begun
         after = (used(worker), used(web))
+        is_over.set()
+        taken = opening.result()
+        messages = statistics.mean(heard) / lasted if heard else 0.0
     assert ended == round(RATE * seconds / AT_ONCE) * AT_ONCE
     return Watched(
         viewers=count,
         worker=after[0] - before[0],
         web=after[1] - before[1],
-        messages=statistics.mean(heard) / lasted if heard else 0.0,
+        messages=messages,
         page=statistics.median(taken),
     )
 
 
-@asynccontextmanager
-async def looking(address: str, cookie: str, heard: list[int]) -> AsyncIterator[None]:
+@contextmanager
+def looking(address: str, cookie: str, heard: list[int]) -> Iterator[None]:
     """Open a socket for each viewer, and count what it hears."""
 
     async def listen(number: int) -> None:
@@ -113,13 +121,21 @@ async def looking(address: str, cookie: str, heard: list[int]) -> AsyncIterator[
             async for _ in socket:
                 heard[number] += 1
 
-    listening = [asyncio.create_task(listen(number)) for number in range(len(heard))]
-    try:
-        yield
-    finally:
+    async def listen_all() -> None:
+        listening = [asyncio.create_task(listen(number)) for number in range(len(heard))]
+        await asyncio.to_thread(is_over.wait)
         for each in listening:
             each.cancel()
         await asyncio.gather(*listening, return_exceptions=True)
+
+    is_over = threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(listen_all()))
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def submit(seconds: float) -> int:
@@ -134,11 +150,11 @@ def submit(seconds: float) -> int:
     return ended
 
 
-def look(address: str, cookie: str, is_over: Callable[[], bool]) -> list[float]:
+def look(address: str, cookie: str, is_over: threading.Event) -> list[float]:
     """Open the overview again and again, and return how long it took each time."""
     request = urllib.request.Request(f"http://{address}/sisy/", headers={"Cookie": cookie})
     taken = []
-    while not is_over():
+    while not is_over.is_set():
         begun = time.perf_counter()
         with urllib.request.urlopen(request, timeout=30) as response:
             assert response.status == 200

@@ -19,12 +19,13 @@ def live_application() -> Any:
     a project with a router of its own may put it under ``SISY_LIVE_PATH`` there.
     """
     # Not at the top: the models of users may not be ready, and a worker needs none of it.
-    from channels.auth import AuthMiddlewareStack
     from channels.security.websocket import AllowedHostsOriginValidator
+    from channels.sessions import SessionMiddlewareStack
 
     from sisy.dashboard.live import LiveConsumer
 
-    return AllowedHostsOriginValidator(AuthMiddlewareStack(LiveConsumer.as_asgi()))
+    # Who it is, the consumer finds out by the session itself, time and again.
+    return AllowedHostsOriginValidator(SessionMiddlewareStack(LiveConsumer.as_asgi()))
 
 
 channel_routing = channels_for("default")

@@ -9,6 +9,7 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.db import connections
 from django.http import HttpRequest
 
 from sisy import conf, messages
@@ -107,4 +108,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         request = HttpRequest()
         # Read anew, since the scope's own stays as it was when the socket was opened.
         request.session = import_module(settings.SESSION_ENGINE).SessionStore(session.session_key)
-        return configured().may(get_user(request), LOOK)
+        try:
+            return configured().may(get_user(request), LOOK)
+        finally:
+            connections.close_all()  # each socket has some of its own, which would stay open
