@@ -7,6 +7,7 @@ import pytest
 from channels.layers import channel_layers, get_channel_layer
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
+from django.db import connections
 
 from sisy import messages
 from sisy.asgi import LiveASGI
@@ -31,6 +32,18 @@ async def elsewhere(scope, receive, send):
     await send({"type": "websocket.close", "code": 4000})
 
 
+async def aside(step, *args, **kwargs):
+    """Call what uses the database, in a thread that leaves no connection behind."""
+
+    def closing():
+        try:
+            return step(*args, **kwargs)
+        finally:
+            connections.close_all()
+
+    return await asyncio.to_thread(closing)
+
+
 def socket(cookies=None, origin="http://testserver", path="/ws/sisy/"):
     headers = [(b"host", b"testserver"), (b"origin", origin.encode())]
     if cookies:
@@ -40,7 +53,7 @@ def socket(cookies=None, origin="http://testserver", path="/ws/sisy/"):
 
 
 async def opened(*permissions):
-    client = await asyncio.to_thread(browser_of, *permissions)
+    client = await aside(browser_of, *permissions)
     communicator = socket(client.cookies)
     assert (await communicator.connect())[0]
     return communicator, client
@@ -104,7 +117,7 @@ async def test_who_may_not_look_at_tasks_is_refused():
 
 async def test_a_page_of_another_site_is_refused(settings):
     settings.ALLOWED_HOSTS = ["testserver"]
-    client = await asyncio.to_thread(browser_of, "view_task")
+    client = await aside(browser_of, "view_task")
     page = socket(client.cookies, origin="http://evil.example")
     assert not (await page.connect())[0]
 
@@ -115,11 +128,11 @@ async def test_who_may_no_longer_look_hears_no_more(monkeypatch, lost):
     page, client = await opened("view_task")
     assert await heard(page) == {"hello": True}
     if lost == "right":
-        await asyncio.to_thread(browser_of)
+        await aside(browser_of)
     elif lost == "session":
-        await asyncio.to_thread(client.logout)
+        await aside(client.logout)
     else:
-        await User.objects.aupdate(is_active=False)
+        await aside(User.objects.update, is_active=False)
     assert await is_refused(page)
 
 
