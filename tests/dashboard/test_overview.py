@@ -233,3 +233,37 @@ def test_the_page_asks_so_many_questions_however_many_tasks_there_are(
     client.get(PAGE)
     with django_assert_max_num_queries(45):
         client.get(PAGE)
+
+
+def test_tasks_share_a_row_where_somebody_wants_that():
+    for n in range(3):
+        ran(fields={"label": f"task {n}", "queue": "default"})
+    scheduled(label="alone", queue="slow")
+    page = markup("timeline", by="queue")
+    assert re.findall(r'id="track-(.*?)"', page).count("default") == 1
+    assert "<span>default <small>3</small></span>" in page
+    assert ">alone</a>" in page
+    assert "by=queue&amp;at=" in page
+    by_function = markup("timeline", by="target")
+    assert "tests.app.jobs.noop <small>4</small>" in by_function
+    assert "task 1" in markup("timeline", by="nonsense")
+
+
+def test_what_ran_long_ago_is_found_again():
+    task = scheduled("0 0 1 1 *", label="old hand", overlap="allow")
+    for days in (3, 0):
+        begin = NOON - days * DAY - 5 * HOUR
+        Run.objects.bulk_create(
+            Run.of(
+                task,
+                now=begin + n * MINUTE,
+                state=RunState.SUCCEEDED,
+                started_at=begin + n * MINUTE,
+                finished_at=begin + n * MINUTE + SECOND,
+            )
+            for n in range(150)
+        )
+    page = markup("timeline", at="2026-05-02T09:00:00%2B00:00")
+    assert 'class="bar good"' in page
+    assert "2026-05-02" in page
+    assert "2026-05-05" not in re.sub(r"at=[^&\"]*", "", page)

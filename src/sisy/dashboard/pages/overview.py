@@ -19,7 +19,9 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ZOOMS = (1, 3, 6, 12, 24)  # hours to either side
 ZOOM = 6
 YEARS = range(1971, 9990)  # beyond them, computing with days and zones may fail
-TRACKS = 25
+TRACKS = 25  # tasks that have a row each
+MOST_GROUPED = 200  # tasks that share rows
+GROUPS = {"queue": "queue", "target": "target_path"}
 LATEST = 12
 
 
@@ -53,10 +55,14 @@ def build_timeline(visit: Visit) -> dict[str, Any]:
     hours = _zoom(visit.asked.get("hours", ""))
     middle = _moment(visit.asked.get("at", ""))
     window = Window.around(middle or visit.now, timedelta(hours=2 * hours))
-    tasks = list(Task.objects.using(visit.using).active().order_by("next_run", "pk")[:TRACKS])
+    by = GROUPS.get(visit.asked.get("by", ""), "")
+    most = MOST_GROUPED if by else TRACKS
+    tasks = list(Task.objects.using(visit.using).active().order_by("next_run", "pk")[:most])
     half = window.span / 4
     return {
-        "tracks": timeline(visit.using, tasks, window, visit.now),
+        "tracks": timeline(visit.using, tasks, window, visit.now, by),
+        "by": visit.asked.get("by", "") if by else "",
+        "groups": [("", _("task")), ("queue", _("queue")), ("target", _("function"))],
         "window": window,
         "ticks": window.ticks(timezone.get_current_timezone()),
         "now_at": window.place(visit.now) if window.holds(visit.now) else None,
@@ -66,7 +72,8 @@ def build_timeline(visit: Visit) -> dict[str, Any]:
         "at": middle.isoformat() if middle else "",
         "earlier": ((middle or visit.now) - half).replace(microsecond=0).isoformat(),
         "later": ((middle or visit.now) + half).replace(microsecond=0).isoformat(),
-        "is_cut": len(tasks) == TRACKS,
+        "is_cut": len(tasks) == most,
+        "count": len(tasks),
     }
 
 

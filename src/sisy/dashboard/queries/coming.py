@@ -37,6 +37,15 @@ class Coming:
         return any(ghost.overlaps for ghost in self.ghosts)
 
 
+def joined(several: Sequence[Coming]) -> Coming:
+    """Return what comes of several tasks together."""
+    ghosts = sorted((ghost for one in several for ghost in one.ghosts), key=lambda one: one.x)
+    crowded = [one.crowded for one in several if one.crowded]
+    if len(ghosts) > DRAWN:
+        crowded.append((ghosts[DRAWN].x, 100.0))
+    return Coming(ghosts=ghosts[:DRAWN], crowded=min(crowded, default=None))
+
+
 def occurrences(task: Task, after: datetime) -> Iterator[datetime]:
     """Yield when ``task`` is due after a moment, by the function that plans it.
 

@@ -8,8 +8,12 @@ from sisy.models import Run
 from sisy.models.run_queries import RunQuerySet
 
 
-def newest_runs(using: str, tasks: Collection[int], count: int) -> RunQuerySet:
+def newest_runs(
+    using: str, tasks: Collection[int], count: int, before: int | None = None
+) -> RunQuerySet:
     """Return the newest ``count`` runs of each task, all together, newest first.
+
+    With ``before``, those that are older than the run of that key.
 
     An index leads to the newest runs of one task, so that each is looked at by itself; all of them
     in one statement.
@@ -17,7 +21,8 @@ def newest_runs(using: str, tasks: Collection[int], count: int) -> RunQuerySet:
     runs = Run.objects.using(using)
     if not tasks:
         return runs.none()
-    each = [runs.filter(task=pk).order_by("-pk").values("pk")[:count] for pk in tasks]
+    older = runs if before is None else runs.filter(pk__lt=before)
+    each = [older.filter(task=pk).order_by("-pk").values("pk")[:count] for pk in tasks]
     compiled = [query.query.get_compiler(using).as_sql() for query in each]
     united = " UNION ALL ".join(
         f"SELECT * FROM ({sql}) AS newest_{number}" for number, (sql, _) in enumerate(compiled)

@@ -2,19 +2,22 @@
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext
 
 from sisy import display
-from sisy.dashboard.queries.coming import Coming, coming
+from sisy.dashboard.queries.coming import Coming, coming, joined
 from sisy.dashboard.queries.latest import newest_runs
 from sisy.dashboard.queries.window import Window
 from sisy.models import Run, RunState, Task
 from sisy.models.choices import TROUBLE_STATES
 
-DRAWN = 120  # runs of each task that are drawn one by one
+DRAWN = 120  # runs of each task that are drawn one by one, while the tasks are few
+FEW = 25  # tasks
+FEWEST = 15  # runs of each of many tasks
+AFTER = 100  # runs that ended after the window
 TROUBLE = 1000  # runs that came to trouble, of all tasks together
 NARROWEST = 0.25  # percent of the width; nothing is drawn narrower
 GRAVITY = (
@@ -49,49 +52,122 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """One task's row."""
+    """A row: one task, or several that have something in common."""
 
-    task: Task
+    key: str
+    label: str
+    tasks: list[Task]
     bars: list[Bar]
     coming: Coming
     usual: timedelta | None
-    undrawn: tuple[float, float] | None = field(default=None)
+    """How long runs of the task take; None for several tasks."""
+    undrawn: tuple[float, float] | None = None
     """The stretch of which only what came to trouble is drawn, since its runs are too many."""
 
+    @property
+    def task(self) -> Task | None:
+        """The task, if it is one."""
+        return self.tasks[0] if len(self.tasks) == 1 else None
 
-def timeline(using: str, tasks: Sequence[Task], window: Window, now: datetime) -> list[Track]:
-    """Return a track for each of ``tasks``, in their order."""
-    pks = [task.pk for task in tasks]
+
+def timeline(
+    using: str, tasks: Sequence[Task], window: Window, now: datetime, by: str = ""
+) -> list[Track]:
+    """Return a track for each of ``tasks``, in their order.
+
+    Args:
+        by: the column by which tasks share a track; by default, none do.
+    """
+    drawn = max(FEWEST, DRAWN * FEW // max(FEW, len(tasks)))
+    runs = _runs(using, [task.pk for task in tasks], window, now, drawn)
+    rows: dict[str, list[Task]] = {}
+    for task in tasks:
+        rows.setdefault(str(getattr(task, by) if by else task.pk), []).append(task)
+    return [
+        _joined(key, [_track(task, runs[task.pk], window, now, drawn) for task in row])
+        for key, row in rows.items()
+    ]
+
+
+def _runs(
+    using: str, pks: Sequence[int], window: Window, now: datetime, drawn: int
+) -> dict[int | None, list[Run]]:
+    """Return, by task, the newest runs of the window, and what came to trouble before those."""
     runs: dict[int | None, list[Run]] = {pk: [] for pk in pks}
-    recent = newest_runs(using, pks, DRAWN) if window.start < now else Run.objects.none()
-    for run in recent.defer("payload", "result", "error"):
+    if window.start >= now:
+        return runs
+    before = None if window.end >= now else _first_behind(using, window.end)
+    for run in newest_runs(using, pks, drawn, before).defer("payload", "result", "error"):
         runs[run.task_id].append(run)
-    crowded = [pk for pk in pks if len(runs[pk]) == DRAWN and _begin(runs[pk][-1]) > window.start]
-    for run in _in_trouble(using, crowded, window):
-        if run.pk < runs[run.task_id][DRAWN - 1].pk:
+    crowded = [pk for pk in pks if _is_crowded(runs[pk], window, drawn)]
+    for run in _in_trouble(using, crowded, window, before):
+        if run.pk < runs[run.task_id][drawn - 1].pk:
             runs[run.task_id].append(run)
-    return [_track(task, runs[task.pk], window, now, task.pk in crowded) for task in tasks]
+    return runs
 
 
-def _in_trouble(using: str, tasks: Sequence[int], window: Window) -> Iterable[Run]:
+def _first_behind(using: str, moment: datetime) -> int | None:
+    """Return a key that runs planned by ``moment`` hardly have; None if all may have begun then.
+
+    Keys grow with time, and an index leads to what ended after it. Of what ended soonest after,
+    some may have begun long before, so that the largest key is taken.
+    """
+    later = Run.objects.using(using).filter(finished_at__gt=moment).order_by("finished_at")
+    return max(later.values_list("pk", flat=True)[:AFTER], default=None)
+
+
+def _is_crowded(runs: Sequence[Run], window: Window, drawn: int) -> bool:
+    return len(runs) >= drawn and _begin(runs[drawn - 1]) > window.start
+
+
+def _in_trouble(
+    using: str, tasks: Sequence[int], window: Window, before: int | None
+) -> Iterable[Run]:
     if not tasks:
         return []
     runs = Run.objects.using(using).filter(task__in=tasks, state__in=TROUBLE_STATES)
     runs = runs.filter(planned_at__gte=window.start).order_by("-pk")
+    if before is not None:
+        runs = runs.filter(pk__lt=before)
     return runs.defer("payload", "result", "error")[:TROUBLE]
 
 
-def _track(task: Task, runs: list[Run], window: Window, now: datetime, is_crowded: bool) -> Track:
+def _track(task: Task, runs: list[Run], window: Window, now: datetime, drawn: int) -> Track:
     usual = usual_duration(runs)
     undrawn = None
-    if is_crowded:
-        undrawn = (0.0, window.place(min(now, _begin(runs[DRAWN - 1]))))
+    if _is_crowded(runs, window, drawn):
+        undrawn = (0.0, window.place(min(now, _begin(runs[drawn - 1]))))
+    going = [run for run in runs if run.state == RunState.RUNNING]
     return Track(
-        task=task,
+        key=str(task.pk),
+        label=task.label,
+        tasks=[task],
         bars=_bars(runs, window, now),
-        coming=coming(task, window, now, usual, [run for run in runs if run.state == "running"]),
+        coming=coming(task, window, now, usual, going),
         usual=usual,
         undrawn=undrawn,
+    )
+
+
+def _joined(key: str, tracks: list[Track]) -> Track:
+    """Return one track for several; where their bars fall onto each other, the gravest is seen."""
+    if len(tracks) == 1:
+        return tracks[0]
+    bars: list[Bar] = []
+    for bar in sorted((bar for track in tracks for bar in track.bars), key=lambda bar: bar.x):
+        if bars and _touch(bars[-1], bar):
+            _join(bars[-1], bar)
+        else:
+            bars.append(bar)
+    undrawn = [track.undrawn for track in tracks if track.undrawn]
+    return Track(
+        key=key,
+        label=key,
+        tasks=[task for track in tracks for task in track.tasks],
+        bars=bars,
+        coming=joined([track.coming for track in tracks]),
+        usual=None,
+        undrawn=max(undrawn, default=None),
     )
 
 
