@@ -10,7 +10,9 @@ VENDOR = Path(sisy.__file__).parent / "static" / "sisy" / "vendor"
 
 
 def test_each_is_what_its_makers_published():
-    sums = dict(reversed(line.split()) for line in (VENDOR / "SHA256SUMS").read_text().splitlines())
+    sums = dict(
+        reversed(line.split()) for line in (VENDOR / "SHA256SUMS").read_text().splitlines()
+    )
     files = {file.name: file for file in VENDOR.iterdir() if file.suffix in (".js", ".css")}
     assert sums.keys() == files.keys()
     for name, file in files.items():

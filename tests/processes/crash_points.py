@@ -45,7 +45,7 @@ POINTS = {
     "ring: sent": after("sisy.doorbell.ring", ever),
     "claim: runs locked": after("sisy.worker.claiming._lock"),
     "claim: runs started, not committed": after("sisy.worker.claiming.start", ever),
-    "claim: committed, not heard of": after("sisy.worker.role.claim"),
+    "claim: committed, not heard of": after("sisy.worker.claimer.claim"),
     "start: function not yet called": before("sisy.execution.calling.message_for"),
     "start: in the middle of the function": after("tests.app.models.Execution.save", ever),
     "finish: function ended, nothing recorded": before("sisy.worker.recorder.record"),

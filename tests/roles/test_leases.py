@@ -11,7 +11,7 @@ from sisy import clock, doorbell
 from sisy.exceptions import LeaseLost
 from sisy.execution import ThreadPool
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
-from sisy.worker import Worker, role
+from sisy.worker import Worker, claimer, role
 from sisy.worker.claiming import claim
 from tests.app import jobs
 from tests.roles.at_work import at_work, wait_until
@@ -68,7 +68,7 @@ def test_a_run_that_was_won_unheard_is_handed_back_and_carried_out(monkeypatch):
             raise OperationalError("the connection is gone")
         return won
 
-    monkeypatch.setattr(role, "claim", claim_and_break)
+    monkeypatch.setattr(claimer, "claim", claim_and_break)
     with at_work():
         wait_until(Run.objects.filter(pk=run.pk, state=RunState.SUCCEEDED).exists)
     run.refresh_from_db()
@@ -97,7 +97,7 @@ def test_a_lease_is_renewed_while_a_claim_takes_long(monkeypatch, settings):
         assert let_go.wait(20)
         return []
 
-    monkeypatch.setattr(role, "claim", claim_for_long)
+    monkeypatch.setattr(claimer, "claim", claim_for_long)
     signed_on = Process.objects.filter(role=Role.WORKER)
     with at_work():
         wait_until(signed_on.exists)
@@ -116,7 +116,7 @@ def test_what_was_won_unheard_is_handed_back_by_a_worker_that_stops(monkeypatch)
             raise OperationalError("the connection is gone")
         return won
 
-    monkeypatch.setattr(role, "claim", claim_stop_and_break)
+    monkeypatch.setattr(claimer, "claim", claim_stop_and_break)
     worker = Worker()
     asyncio.run(worker.run())
     run.refresh_from_db()

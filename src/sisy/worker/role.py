@@ -11,17 +11,16 @@ from django.db import router
 from sisy import clock, conf, doorbell
 from sisy.announcing import Announcer
 from sisy.database_thread import DatabaseThread
-from sisy.exceptions import LeaseLost
 from sisy.execution import MakePool, Outcome, ThreadPool
 from sisy.inbox import Inbox
 from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Run, RunState, Task
-from sisy.worker.claiming import claim, something_waits
+from sisy.worker.claimer import Claimer
 from sisy.worker.ears import Ears
 from sisy.worker.ending import Ended
 from sisy.worker.hand import PATIENCE, Hand
-from sisy.worker.handover import give_back, hand_over
+from sisy.worker.handover import hand_over
 from sisy.worker.lease import Lease
 from sisy.worker.recorder import Recorder
 from sisy.worker.requests import Requests
@@ -68,8 +67,8 @@ class Worker:
         self._recorder = Recorder(self.using, self._database, self._hand, self._on_recorded)
         self._requests = Requests(self.using, self._lease_database, self._hand)
         self._ears = Ears(self.queues, self.wake, self._look)
+        self._claimer = Claimer(self.using, self.queues, self._lease, self._known)
         self._unbegun: list[Run] = []
-        self._claim_is_in_doubt = False
         self._more_may_wait = False
         self._rang_at = 0.0
         self._hurry = asyncio.Event()
@@ -118,13 +117,13 @@ class Worker:
     async def _claim(self) -> float:
         await self._give_back_what_waits_too_long()
         room = self._hand.room
-        runs = await self._database.run(self._claim_here, room) if room else []
+        runs = await self._win(room) if room else []
         if runs and not len(self._hand):
             self._requests.look()
         for run in runs:
             self._hand.take(run)
             self._carry_out(run)
-        self._claim_is_in_doubt = False
+        self._claimer.heard()
         if runs:
             self._announcer.add(runs)
         self._more_may_wait = len(runs) == room
@@ -132,6 +131,10 @@ class Worker:
             self._ring_on(runs[-1])
         next_look = self._seconds_to_next_look()
         return min(PATIENCE, next_look) if self._hand.holds_some_ahead else next_look
+
+    async def _win(self, room: int) -> list[Run]:
+        was_rung_for = self._claiming.was_woken
+        return await self._database.run(self._claimer.claim, room, was_rung_for=was_rung_for)
 
     async def _give_back_what_waits_too_long(self) -> None:
         """Runs may be longer than those before; what was won ahead must not wait for their end."""
@@ -145,13 +148,8 @@ class Worker:
     async def _give_back(self, runs: list[Run], reason: str) -> None:
         for run in runs:
             self._hand.drop(run)
-        is_in_doubt, self._claim_is_in_doubt = self._claim_is_in_doubt, True
-        await self._database.run(self._give_back_here, runs, reason)
-        self._claim_is_in_doubt = is_in_doubt
+        await self._database.run(self._claimer.give_back, runs, reason)
         doorbell.ring(runs[:1])
-
-    def _give_back_here(self, runs: list[Run], reason: str) -> None:
-        give_back(self.using, runs, reason, clock.now(self.using))
 
     def _ring_on(self, run: Run) -> None:
         """Wake another worker, since this one is full and more runs may wait."""
@@ -160,27 +158,9 @@ class Worker:
             self._rang_at = now
             doorbell.ring([run])
 
-    def _claim_here(self, free: int) -> list[Run]:
-        if self._claim_is_in_doubt:
-            self._hand_back_what_was_won_unheard()
-        if not self._claiming.was_woken and not self._something_waits():
-            return []
-        self._claim_is_in_doubt = True
-        try:
-            return claim(self._lease.holder(), self.queues, free, clock.now(self.using))
-        except LeaseLost:
-            return claim(self._lease.renew(), self.queues, free, clock.now(self.using))
-
-    def _something_waits(self) -> bool:
-        return something_waits(self.using, self.queues, clock.now(self.using))
-
-    def _hand_back_what_was_won_unheard(self) -> None:
-        """A connection that broke after the commit leaves runs that nobody knows to be his."""
-        known = {run.pk for run in self._hand} | self._recorder.unrecorded
-        held = Run.objects.using(self.using).running().filter(holder=self._lease.holder().pk)
-        unheard = list(held.exclude(pk__in=known))
-        reason = "The connection broke while it was claimed; handed back."
-        give_back(self.using, unheard, reason, clock.now(self.using))
+    def _known(self) -> set[int]:
+        """Return the keys of the runs that it knows to be its own."""
+        return {run.pk for run in self._hand} | self._recorder.unrecorded
 
     def _carry_out(self, run: Run) -> None:
         """A run whose end nobody would tell must not keep its slot for ever."""
@@ -271,6 +251,5 @@ class Worker:
             now = clock.now(self.using)
             count = hand_over(self.using, abandoned, "Its worker stopped", now)
             logger.warning("Handed back %d runs that were still going", count)
-        if self._claim_is_in_doubt:
-            self._hand_back_what_was_won_unheard()
+        self._claimer.settle()
         self._lease.end()
