@@ -73,7 +73,7 @@ def main() -> int:
         parser.error("--seconds must be above 0, and up to 3000: the tasks are due hourly")
     found = {
         layout: measure(layout, options.tasks, options.seconds, options.warm_up)
-        for layout in layouts.ALL
+        for layout in layouts.measured_ones()
     }
     report.show(
         "IDLE: what Sisy uses of the CPU while nothing is due",

@@ -1,5 +1,6 @@
 """The sites that are measured, with their servers and processes, and what those use of the CPU."""
 
+import os
 import signal
 import time
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from tests.processes.site import Site, default_database
 from tests.servers.postgres import PostgresServer
 from tests.servers.valkey import ValkeyServer
 
+from benchmarks import report
 from sisy.models import Process
 
 Server = TypeVar("Server", PostgresServer, ValkeyServer)
@@ -44,6 +46,11 @@ WITH_VALKEY = Layout(name="PostgreSQL and Valkey", commands=SEPARATE, has_valkey
 WITHOUT_LAYER = Layout(name="PostgreSQL, no channel layer", commands=SEPARATE)
 ONE_PROCESS = Layout(name="SQLite, one process", commands=("sisy",), is_on_postgres=False)
 ALL = (WITH_VALKEY, WITHOUT_LAYER, ONE_PROCESS)
+
+
+def measured_ones() -> tuple[Layout, ...]:
+    """Return the layouts that are measured; for a quick look, the first is enough."""
+    return ALL[:1] if report.QUICK in os.environ else ALL
 
 
 @contextmanager
