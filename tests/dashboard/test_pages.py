@@ -1,13 +1,18 @@
 """What all pages of the dashboard have in common: who may look, and their parts."""
 
 import re
+from types import ModuleType
 
 import pytest
+from django.contrib.admin import AdminSite
+from django.contrib.admin import site as usual_site
 from django.test import Client
-from django.urls import reverse
+from django.urls import clear_url_caches, path, reverse
 
+from sisy.admin import TaskAdmin
 from sisy.dashboard import Dashboard
 from sisy.heartbeat import tick
+from sisy.models import Task
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.roles.steps import MINUTE, NOON, scheduled
 
@@ -65,6 +70,21 @@ def test_a_project_decides_itself_who_may_look_and_on_which_template(rf, django_
     request = rf.get("/")
     request.user = django_user_model(username="Kim")
     assert overview.callback(request).status_code == 200
+
+
+def test_the_pages_hang_in_every_admin_site(settings):
+    site = AdminSite("ops")
+    site.register(Task, TaskAdmin)
+    urls = ModuleType("urls_of_ops")
+    urls.urlpatterns = [path("ops/", site.urls), path("admin/", usual_site.urls)]
+    settings.ROOT_URLCONF = urls
+    clear_url_caches()
+    page = browser_of_superuser().get("/ops/sisy/task/dashboard/").content.decode()
+    tabs = re.search(r'class="sisy-tabs".*?</nav>', page, re.DOTALL)[0]
+    assert all(link.startswith("/ops/") for link in re.findall(r'href="(.*?)"', tabs))
+    listed = browser_of_superuser().get("/ops/sisy/task/").content.decode()
+    assert '<a href="/ops/sisy/task/dashboard/">Dashboard</a>' in listed
+    assert browser_of("view_run").get("/ops/sisy/task/dashboard/tasks/").status_code == 403
 
 
 def test_a_part_is_fetched_by_itself_and_only_once_as_long_as_it_stays_the_same():
