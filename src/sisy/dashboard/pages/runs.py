@@ -5,7 +5,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.pages.page import Page, Part
-from sisy.dashboard.queries.ledger import SEARCHED, Wanted, find, key_of
+from sisy.dashboard.queries.ledger import SEARCHED, WantedRuns, find, key_of
 from sisy.dashboard.visit import Visit
 from sisy.models import Origin, RunState
 
@@ -18,7 +18,7 @@ class RunsPage(Page):
 
     def context(self, visit: Visit) -> dict[str, Any]:
         return {
-            "wanted": Wanted.of(visit.asked),
+            "wanted": WantedRuns.of(visit.asked),
             "states": RunState.choices,
             "origins": Origin.choices,
             "searched": SEARCHED,
@@ -26,7 +26,7 @@ class RunsPage(Page):
 
 
 def build_list(visit: Visit) -> dict[str, Any]:
-    wanted = Wanted.of(visit.asked)
+    wanted = WantedRuns.of(visit.asked)
     before = key_of(visit.asked.get("before", ""))
     found, older = find(visit.using, wanted, before)
     return {

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy.dashboard.charts.sparkline import Sparkline, sparkline
 from sisy.dashboard.pages.page import Page, Part
 from sisy.dashboard.queries.latest import newest_runs
-from sisy.dashboard.queries.task_list import NEEDS_A_PERSON, Wanted, find
+from sisy.dashboard.queries.task_list import NEEDS_A_PERSON, WantedTasks, find
 from sisy.dashboard.queries.timeline import usual_duration
 from sisy.dashboard.visit import Visit
 from sisy.models import Run, Task, TaskState
@@ -36,7 +36,7 @@ class TasksPage(Page):
     title = _("Tasks")
 
     def context(self, visit: Visit) -> dict[str, Any]:
-        wanted = Wanted.of(visit.asked)
+        wanted = WantedTasks.of(visit.asked)
         queues = Task.objects.using(visit.using).order_by().values_list("queue", flat=True)
         return {
             "wanted": wanted,
@@ -56,7 +56,7 @@ class TasksPage(Page):
 
 
 def build_list(visit: Visit) -> dict[str, Any]:
-    wanted = Wanted.of(visit.asked)
+    wanted = WantedTasks.of(visit.asked)
     after = visit.asked.get("after", "")
     tasks, behind = find(visit.using, wanted, after)
     return {

@@ -1,9 +1,8 @@
 """Runs, newest first, a page at a time; only what an index leads to is looked for."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from urllib.parse import urlencode
+from dataclasses import dataclass
 
+from sisy.dashboard.queries.wanted import Wanted
 from sisy.models import Origin, Run, RunState
 from sisy.models.run_queries import RunQuerySet
 
@@ -12,23 +11,15 @@ SEARCHED = 20_000  # the newest runs, among which rarer things are looked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Which runs somebody looks for; empty is any."""
+class WantedRuns(Wanted):
+    """Which runs somebody looks for."""
+
+    choices = {"state": RunState.values, "origin": Origin.values}
 
     state: str = ""
     queue: str = ""
     origin: str = ""
     search: str = ""
-
-    @classmethod
-    def of(cls, asked: Mapping[str, str]) -> "Wanted":
-        """Return what a query asks for; what it cannot ask for is left out."""
-        given = {field.name: asked[field.name] for field in fields(cls) if asked.get(field.name)}
-        if given.get("state") not in RunState.values:
-            given.pop("state", None)
-        if given.get("origin") not in Origin.values:
-            given.pop("origin", None)
-        return cls(**{name: text.replace("\0", "")[:255] for name, text in given.items()})
 
     @property
     def is_anything(self) -> bool:
@@ -39,13 +30,10 @@ class Wanted:
         """Whether it asks for what no index leads to."""
         return bool(self.queue or self.origin or self.search)
 
-    def query(self, **more: str) -> str:
-        """Return what an address says to ask for the same."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return urlencode({name: text for name, text in {**given, **more}.items() if text})
 
-
-def find(using: str, wanted: Wanted, before: int | None = None) -> tuple[list[Run], int | None]:
+def find(
+    using: str, wanted: WantedRuns, before: int | None = None
+) -> tuple[list[Run], int | None]:
     """Return a page of runs, and the key before which the next one begins; None at the end."""
     runs = Run.objects.using(using).defer("payload", "result", "error")
     if wanted.state:
@@ -70,7 +58,7 @@ def key_of(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def _narrowed(runs: RunQuerySet, wanted: Wanted) -> RunQuerySet:
+def _narrowed(runs: RunQuerySet, wanted: WantedRuns) -> RunQuerySet:
     if wanted.queue:
         runs = runs.filter(queue=wanted.queue)
     if wanted.origin:

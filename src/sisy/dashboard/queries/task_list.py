@@ -1,12 +1,11 @@
 """The tasks that somebody looks for, a page at a time, however many there are."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlencode
 
 from django.db.models import F, Q, QuerySet
 
+from sisy.dashboard.queries.wanted import Wanted
 from sisy.models import Task, TaskState
 
 SHOWN = 50
@@ -15,8 +14,10 @@ NEEDS_A_PERSON = "attention"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What somebody looks for; empty is anything."""
+class WantedTasks(Wanted):
+    """Which tasks somebody looks for, and in which order."""
+
+    choices = {"state": [*TaskState.values, NEEDS_A_PERSON], "sort": list(SORTS)}
 
     search: str = ""
     state: str = ""
@@ -24,27 +25,12 @@ class Wanted:
     target: str = ""
     sort: str = "next_run"
 
-    @classmethod
-    def of(cls, asked: Mapping[str, str]) -> "Wanted":
-        """Return what a query asks for; what it cannot ask for is left out."""
-        given = {field.name: asked[field.name] for field in fields(cls) if asked.get(field.name)}
-        if given.get("sort") not in SORTS:
-            given.pop("sort", None)
-        if given.get("state") not in (*TaskState.values, NEEDS_A_PERSON):
-            given.pop("state", None)
-        return cls(**{name: text.replace("\0", "")[:255] for name, text in given.items()})
-
     @property
     def is_anything(self) -> bool:
         return not (self.search or self.state or self.queue or self.target)
 
-    def query(self, **more: str) -> str:
-        """Return what an address says to ask for the same."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return urlencode({name: text for name, text in {**given, **more}.items() if text})
 
-
-def find(using: str, wanted: Wanted, after: str = "") -> tuple[list[Task], str]:
+def find(using: str, wanted: WantedTasks, after: str = "") -> tuple[list[Task], str]:
     """Return a page of tasks, and what asks for the next one; empty if this is the last.
 
     Args:
@@ -65,7 +51,7 @@ def find(using: str, wanted: Wanted, after: str = "") -> tuple[list[Task], str]:
     return found[:SHOWN], f"{text}|{last.pk}"
 
 
-def _filtered(tasks: "QuerySet[Task]", wanted: Wanted) -> "QuerySet[Task]":
+def _filtered(tasks: "QuerySet[Task]", wanted: WantedTasks) -> "QuerySet[Task]":
     if wanted.search:
         tasks = tasks.filter(
             Q(label__icontains=wanted.search) | Q(target_path__icontains=wanted.search)

@@ -1,0 +1,31 @@
+"""What somebody looks for, as the address of a page says it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from typing import ClassVar, Self
+from urllib.parse import urlencode
+
+LONGEST = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A question with a field for each thing that is asked; an empty one asks for anything."""
+
+    choices: ClassVar[Mapping[str, Collection[str]]] = {}
+    """The values that a field can have, where they are few."""
+
+    @classmethod
+    def of(cls, asked: Mapping[str, str]) -> Self:
+        """Return what a query asks for; what it cannot ask for is left out."""
+        given = {}
+        for field in fields(cls):
+            text = asked.get(field.name, "").replace("\0", "")[:LONGEST]
+            if text and text in cls.choices.get(field.name, (text,)):
+                given[field.name] = text
+        return cls(**given)
+
+    def query(self, **more: str) -> str:
+        """Return what an address says to ask for the same, and for ``more``."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return urlencode({name: text for name, text in {**given, **more}.items() if text})
