@@ -84,6 +84,26 @@ def test_a_default_schedule_that_cannot_be_read_is_an_error(settings):
     assert error.msg == "minute: 61 in '61' is not within 0 to 59."
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("shop.Jobs", "No module named 'shop'"),
+        ("tests.app.jobs.Jobs", "does not define"),
+        ("tests.app.jobs.noop", "tests.app.jobs.noop is no dashboard."),
+    ],
+)
+def test_a_dashboard_that_is_none_is_an_error(settings, path, words):
+    settings.SISY_DASHBOARD = path
+    [error] = configuration.check_settings()
+    assert (error.id, error.obj) == ("sisy.E005", "SISY_DASHBOARD")
+    assert words in error.msg
+
+
+def test_a_dashboard_of_the_project_is_in_order(settings):
+    settings.SISY_DASHBOARD = "tests.dashboard.test_live.OnlyForRunWatchers"
+    assert configuration.check_settings() == []
+
+
 def test_a_project_without_a_time_zone_is_an_error(settings, monkeypatch):
     monkeypatch.setattr(configuration.django_settings, "TIME_ZONE", None)
     [error] = configuration.check_settings()

@@ -1,21 +1,17 @@
 """The admin's page on which somebody has the occurrences of a range made good."""
 
-from typing import TYPE_CHECKING
-
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from sisy.admin.actions import Actions
 from sisy.dashboard.backfilling import asked_for, run
 from sisy.models import Task
 
-if TYPE_CHECKING:
-    from sisy.admin.tasks import TaskAdmin
 
-
-def backfill_view(admin: "TaskAdmin", request: HttpRequest, task: Task) -> HttpResponse:
+def backfill_view(admin: Actions, request: HttpRequest, task: Task) -> HttpResponse:
     """Show what a range would run (GET), or run it (POST) and show the task again."""
     form, asked = asked_for(task, request.POST if request.method == "POST" else request.GET)
     if request.method == "POST" and form.is_valid() and (said := run(request.user, form)):

@@ -9,6 +9,7 @@ from django.urls import URLPattern, path, reverse
 
 from sisy.dashboard import Dashboard
 from sisy.dashboard.mounting import LOOK, View
+from sisy.dashboard.routes import patterns
 
 PREFIX = "sisy_dashboard_"
 
@@ -40,5 +41,5 @@ class AdminDashboard(Dashboard):
         """Return the pages' patterns, below a folder."""
         return [
             path(f"{folder}{pattern.pattern}", pattern.callback, name=pattern.name)
-            for pattern in self.patterns(PREFIX)
+            for pattern in patterns(self, PREFIX)
         ]

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 from django.db import connections, router
+from django.utils.module_loading import import_string
 
 from sisy import conf
 from sisy.callables import kind_at
@@ -61,11 +62,28 @@ def _unusable_settings() -> Iterator[CheckMessage]:
         except CallableError as error:
             hint = "People cannot choose it in the admin as long as it cannot be called."
             yield Warning(str(error), hint=hint, obj="SISY_CALLABLES", id="sisy.W011")
+    if (path := conf.get_settings().dashboard) != conf.Settings().dashboard:
+        yield from _dashboard(path)
     try:
         Schedule("* * * * *", django_settings.TIME_ZONE)
     except ScheduleError as error:
         hint = "Tasks that name no time zone are read in Django's."
         yield Error(str(error), hint=hint, obj="TIME_ZONE", id="sisy.E002")
+
+
+def _dashboard(path: str) -> Iterator[CheckMessage]:
+    # Not at the top: its pages need django.contrib.auth, which workers do without.
+    from sisy.dashboard import Dashboard
+
+    hint = "Name a subclass of sisy.dashboard.Dashboard by its dotted path."
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        yield Error(str(error), hint=hint, obj="SISY_DASHBOARD", id="sisy.E005")
+        return
+    if not (isinstance(found, type) and issubclass(found, Dashboard)):
+        said = f"{path} is no dashboard."
+        yield Error(said, hint=hint, obj="SISY_DASHBOARD", id="sisy.E005")
 
 
 def _persistence(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessage]:

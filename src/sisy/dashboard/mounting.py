@@ -6,11 +6,10 @@ from typing import Any
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.module_loading import import_string
 
 from sisy import conf
-from sisy.dashboard.pages import PAGES
 
 LOOK = "sisy.view_task"
 
@@ -77,15 +76,3 @@ class Dashboard:
             return redirect_to_login(request.get_full_path())
 
         return guarded
-
-    def patterns(self, prefix: str = "") -> list[URLPattern]:
-        """Return a pattern for each page, named ``prefix`` and the page's own name."""
-        return [
-            path(route, self.wrapped(page.as_view(dashboard=self)), name=prefix + name)
-            for name, (route, page) in PAGES.items()
-        ]
-
-    @property
-    def urls(self) -> tuple[list[URLPattern], str, str]:
-        """What ``path("sisy/", dashboard.urls)`` takes."""
-        return self.patterns(), "sisy", self.namespace

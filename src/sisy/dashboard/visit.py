@@ -2,17 +2,15 @@
 
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import router
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from sisy import clock
+from sisy.dashboard.mounting import Dashboard
 from sisy.models import Task
-
-if TYPE_CHECKING:
-    from sisy.dashboard.mounting import Dashboard
 
 
 class Visit:
@@ -24,7 +22,7 @@ class Visit:
         keys: what the address names, such as ``pk``.
     """
 
-    def __init__(self, dashboard: "Dashboard", request: HttpRequest, keys: dict[str, Any]) -> None:
+    def __init__(self, dashboard: Dashboard, request: HttpRequest, keys: dict[str, Any]) -> None:
         self.dashboard = dashboard
         self.request = request
         self.keys = keys

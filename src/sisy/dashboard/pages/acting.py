@@ -1,7 +1,7 @@
 """Where the pages' buttons lead: each does one thing with some rows, and leads back."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -12,11 +12,9 @@ from django.views import View
 
 from sisy.dashboard.actions import processes, queues, runs, tasks
 from sisy.dashboard.actions.said import Said
+from sisy.dashboard.mounting import Dashboard
 from sisy.dashboard.visit import Visit
 from sisy.models import Process, Run, Task
-
-if TYPE_CHECKING:
-    from sisy.dashboard.mounting import Dashboard
 
 Act = Callable[[Any, Any], Iterable[Said]]
 
@@ -24,7 +22,9 @@ Act = Callable[[Any, Any], Iterable[Said]]
 class Acting(View):
     """Carries out the verb that the address names, for the rows that the form names."""
 
-    dashboard: "Dashboard" = None  # type: ignore[assignment]  # given by whoever mounts it
+    dashboard: Dashboard = Dashboard()
+    """Where it hangs; given by whoever mounts it."""
+
     http_method_names = ["post"]
 
     verbs: ClassVar[dict[str, tuple[str, Act]]]

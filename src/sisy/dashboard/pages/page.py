@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from channels.layers import get_channel_layer
 from django.http import HttpRequest, HttpResponse
@@ -16,10 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views import View
 
 from sisy import conf
+from sisy.dashboard.mounting import Dashboard
 from sisy.dashboard.visit import Visit
-
-if TYPE_CHECKING:
-    from sisy.dashboard.mounting import Dashboard
 
 PARTS = "parts"
 """The name under which a query asks for parts."""
@@ -46,7 +44,9 @@ class Part:
 class Page(View):
     """Shows the parts within the page's template, or answers with those that a script asks for."""
 
-    dashboard: "Dashboard" = None  # type: ignore[assignment]  # given by whoever mounts it
+    dashboard: Dashboard = Dashboard()
+    """Where it hangs; given by whoever mounts it."""
+
     http_method_names = ["get", "head", "options"]
 
     name: ClassVar[str]
