@@ -11,12 +11,15 @@ class SisyConfig(AppConfig):
 
     def ready(self) -> None:
         from django.db.backends.signals import connection_created
+        from django.db.models.signals import post_migrate
 
         from sisy import checks, database_thread, doorbell, signals  # noqa: F401 - checks register themselves
+        from sisy.syncing import migrating
 
         connection_created.connect(
             database_thread.on_connection_created, dispatch_uid="sisy.database_thread"
         )
+        post_migrate.connect(migrating.after_migrate, sender=self, dispatch_uid="sisy.syncing")
         signals.runs_waiting.connect(doorbell.on_runs_waiting, dispatch_uid="sisy.doorbell")
         signals.cancel_asked.connect(doorbell.on_cancel_asked, dispatch_uid="sisy.doorbell")
         signals.drain_asked.connect(doorbell.on_drain_asked, dispatch_uid="sisy.doorbell")

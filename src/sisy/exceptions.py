@@ -13,6 +13,10 @@ class CallableError(SisyError, ValueError):
     """A target cannot be called by a worker; the message names the cure."""
 
 
+class DeclarationError(SisyError, ValueError):
+    """What code declares cannot be a task: its name is missing, too long, or taken."""
+
+
 class TargetMissing(CallableError):
     """A target that was stored once no longer resolves: code moved, or its object is gone."""
 

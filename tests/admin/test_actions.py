@@ -7,6 +7,7 @@ from django.contrib.admin.models import LogEntry
 
 from sisy.heartbeat import tick
 from sisy.models import Run, Task, task_with_callable
+from sisy.models.declared import in_json
 from tests.admin.pages import RUNS, TASKS, messages_of, page_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
 
@@ -167,3 +168,22 @@ def test_the_page_of_a_task_counts_what_came_of_it_also_of_runs_that_were_pruned
     Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 1200, "dreaming": 1})
     page = text_of(browser_of_superuser().get(page_of(task)))
     assert "By state: waiting 1 succeeded 1,200 missed 59 dreaming 1" in page
+
+
+def test_what_was_changed_by_hand_of_a_declared_task_goes_back_to_code():
+    task, other = saved(queue="slow"), saved("by hand", queue="slow")
+    declaration = {**in_json(task), "queue": "default"}
+    Task.objects.filter(pk=task.pk).update(name="shop.sweep", declaration=declaration)
+    page = text_of(browser_of_superuser().get(page_of(task)))
+    assert "in code, as shop.sweep" in page
+    assert "queue: slow instead of default" in page
+    assert "Back to code" in page
+    assert "Back to code" not in text_of(browser_of_superuser().get(page_of(other)))
+    assert said(act(browser_of_superuser(), "back_to_code", task, other)) == [
+        "1 task is as code says."
+    ]
+    assert set(Task.objects.values_list("label", "queue")) == {
+        ("sweep", "default"),
+        ("by hand", "slow"),
+    }
+    assert str(LogEntry.objects.get(object_id=task.pk)).endswith("Back to code: queue.")

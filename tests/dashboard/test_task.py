@@ -7,6 +7,7 @@ import pytest
 
 from sisy.heartbeat import tick
 from sisy.models import Overlap, Run, RunState, Task
+from sisy.models.declared import in_json
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.roles.steps import DAY, HOUR, MINUTE, NOON, SECOND, scheduled
@@ -182,3 +183,51 @@ def test_who_may_not_backfill_does_not():
     asked = {"start": "2026-05-05T06:00:00", "end": "2026-05-05T09:00:00"}
     assert client.get(f"/sisy/tasks/{task.pk}/backfill/").status_code == 403
     assert client.post(f"/sisy/tasks/{task.pk}/backfill/", asked).status_code == 403
+
+
+def declared(**changes):
+    """Return a task that code declares, and of which somebody has changed something."""
+    task = scheduled("0 9 * * *", label="report")
+    Task.objects.filter(pk=task.pk).update(name="shop.report", declaration=in_json(task))
+    task = Task.objects.get(pk=task.pk)
+    for name, value in changes.items():
+        setattr(task, name, value)
+    task.save()
+    return task
+
+
+def test_what_was_changed_of_a_task_that_code_declares_stands_there_and_can_be_undone():
+    task = declared(schedule="0 7 * * *", timeout=MINUTE)
+    text = text_of(page_of(task))
+    assert "in code, as shop.report" in text
+    assert "schedule: 0 7 * * * instead of 0 9 * * *" in text
+    assert "timeout: 00:01:00 instead of —" in text
+    assert "Back to code" in text
+    client = browser_of_superuser()
+    client.post("/sisy/tasks/do/back_to_code/", {"pk": task.pk})
+    task = Task.objects.get(pk=task.pk)
+    assert (task.schedule, task.timeout, task.overrides()) == ("0 9 * * *", None, [])
+    text = text_of(page_of(task))
+    assert "Back to code: schedule, timeout." in text
+    assert "undo what was changed" not in text
+
+
+def test_who_may_not_change_tasks_is_not_offered_to_undo_changes():
+    task = declared(queue="slow")
+    assert "queue: slow instead of default" in text_of(page_of(task, "run_task"))
+    assert "Back to code" not in text_of(page_of(task, "run_task"))
+    refused = browser_of("view_task", "run_task").post(
+        "/sisy/tasks/do/back_to_code/", {"pk": task.pk}
+    )
+    assert refused.status_code == 403
+    assert Task.objects.get(pk=task.pk).queue == "slow"
+
+
+def test_user_data_that_were_changed_are_not_shown_by_the_way():
+    task = declared()
+    Task.objects.filter(pk=task.pk).update(
+        declaration={**task.declaration, "_extra_data": {"to": "Ann"}}
+    )
+    text = text_of(page_of(task, "run_task"))
+    assert "user data: changed" in text
+    assert "Ann" not in text

@@ -24,10 +24,11 @@ UNFIT: dict[str, set[str]] = {
 class TaskActions(Actions):
     """Run now, pause, resume, cancel; each is written to the task's history."""
 
-    actions = ("run_now", "pause", "resume", "cancel_runs")
+    actions = ("run_now", "pause", "resume", "cancel_runs", "back_to_code")
 
     def unfit_actions(self, row: Any) -> set[str]:
-        return UNFIT.get(row.state, set())
+        unfit = UNFIT.get(row.state, set())
+        return unfit if row.overrides() else unfit | {"back_to_code"}
 
     @admin.action(description=_("Run now"), permissions=["run"])
     def run_now(self, request: HttpRequest, queryset: Tasks) -> None:
@@ -44,6 +45,10 @@ class TaskActions(Actions):
     @admin.action(description=_("Cancel runs"), permissions=["cancel"])
     def cancel_runs(self, request: HttpRequest, queryset: Tasks) -> None:
         self.tell(request, tasks.cancel_runs(request.user, queryset))
+
+    @admin.action(description=_("Back to code"), permissions=["change"])
+    def back_to_code(self, request: HttpRequest, queryset: Tasks) -> None:
+        self.tell(request, tasks.back_to_code(request.user, queryset))
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         """Whether the user may run tasks now."""

@@ -25,6 +25,7 @@ DURATION = _("Hours, minutes and seconds, such as 00:01:30.")
 
 SEEN_ONLY = (
     "occurrences",
+    "declared",
     "state_now",
     "why",
     "next_moment",

@@ -9,8 +9,8 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 
 from sisy import display
@@ -23,6 +23,7 @@ from sisy.admin.recent import counts, recent_runs
 from sisy.admin.task_actions import TaskActions
 from sisy.admin.task_form import FIELDSETS, SEEN_ONLY, TaskForm
 from sisy.admin.upcoming import upcoming, upcoming_of_form
+from sisy.dashboard import declared
 from sisy.dashboard.queries.processes import missing_processes, paused_queues
 from sisy.models import Run, RunState, Task
 
@@ -137,6 +138,11 @@ class TaskAdmin(TaskActions):
         address = reverse("admin:sisy_task_occurrences")
         shown = upcoming(task, display.now())
         return format_html('<div data-sisy-occurrences="{}">{}</div>', address, shown)
+
+    @admin.display(description=_("declared"))
+    def declared(self, task: Task) -> SafeString | str:
+        lines = [declared.in_words(task), *declared.overrides_in_words(task)]
+        return format_html_join(mark_safe("<br>"), "{}", ([line] for line in lines if line))
 
     @admin.display(description=_("reason"))
     def why(self, task: Task) -> str:

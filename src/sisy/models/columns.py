@@ -132,6 +132,25 @@ class TaskColumns(models.Model):
     )
     planned_as = models.TextField(_("planned as"), default="", editable=False)
     created_at = MomentField(_("created"), null=True, editable=False)
+    name = models.CharField(  # noqa: DJ001 - any number of tasks may have none
+        _("name"),
+        max_length=255,
+        null=True,
+        editable=False,
+        help_text=_("By which code or migrations find the task again; empty for all others."),
+    )
+    declaration = models.JSONField(
+        _("declaration"),
+        null=True,
+        editable=False,
+        help_text=_("What code said of the owner's fields when it was last looked at."),
+    )
+    undeclared_at = MomentField(
+        _("no longer declared"),
+        null=True,
+        editable=False,
+        help_text=_("When code was found not to declare it any more."),
+    )
 
     class Meta:
         abstract = True
@@ -150,6 +169,9 @@ SCHEDULER_FIELDS = frozenset(
         "pruned",
         "planned_as",
         "created_at",
+        "name",
+        "declaration",
+        "undeclared_at",
     }
 )
 """Columns that only the scheduler writes; `Task.save` never does."""

@@ -20,6 +20,7 @@ from sisy.models.columns import (
     TaskColumns,
     owners_columns,
 )
+from sisy.models.declared import FollowsCode
 from sisy.models.missing import record_overdue
 from sisy.models.once import RunsOnce
 from sisy.models.run import Run
@@ -29,7 +30,7 @@ from sisy.models.verbs import TaskVerbs
 TARGET_FIELDS = frozenset({"target_path", "target_pk"})
 
 
-class Task(TaskVerbs, RunsOnce, TracksChanges, TaskColumns):
+class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
     """A callable, the schedule on which it repeats, and the policies under which it does.
 
     Make one by `task_with_callable`. ``save()`` writes the columns that you changed since you
@@ -49,6 +50,7 @@ class Task(TaskVerbs, RunsOnce, TracksChanges, TaskColumns):
                 condition=Q(iterations__isnull=True) | Q(iterations__gte=1),
                 name="sisy_task_iterations_at_least_one",
             ),
+            models.UniqueConstraint(fields=["name"], name="sisy_task_one_of_each_name"),
         ]
         permissions = [
             ("run_task", "Can run tasks now"),

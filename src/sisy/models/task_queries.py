@@ -39,9 +39,16 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.active().exclude(planned_as=timing.fingerprint())
 
     def ended(self) -> Self:
-        """Those that have no occurrence left and no run that still goes on."""
+        """Those that have no occurrence left and no run that still goes on.
+
+        Not those that code declares: the next deploy would make them anew, and run them again.
+        """
         live_runs = Run.objects.live().filter(task=OuterRef("pk"))
-        return self.filter(~Exists(live_runs), state=TaskState.RETIRED)
+        return self.filter(~Exists(live_runs), state=TaskState.RETIRED, declaration=None)
+
+    def declared(self) -> Self:
+        """Those that code declares, as far as it was looked at."""
+        return self.exclude(declaration=None).filter(undeclared_at=None)
 
     def update(self, **columns: Any) -> int:
         """Update as Django does; a task whose timing changes is planned anew by the next tick."""

@@ -48,6 +48,22 @@ def resume(user: Any, tasks: Tasks) -> Iterator[Said]:
     yield done(ngettext("%d task goes on.", "%d tasks go on.", count) % count, count)
 
 
+def back_to_code(user: Any, tasks: Tasks) -> Iterator[Said]:
+    """Let tasks that code declares be as it says, whatever somebody has changed."""
+    count = 0
+    for task in tasks:
+        try:
+            fields = task.back_to_code() if task.declaration is not None else []
+        except ValueError as error:
+            yield Said(f"{task}: {error}", messages.ERROR)
+            continue
+        if fields:
+            note(user, task, f"Back to code: {', '.join(fields)}.")
+            count += 1
+    words = ngettext("%d task is as code says.", "%d tasks are as code says.", count)
+    yield done(words % count, count)
+
+
 def cancel_runs(user: Any, tasks: Tasks) -> Iterator[Said]:
     """Call off the runs of each task that wait, and ask those that go on to end."""
     reason = gettext("Cancelled by %s.") % user

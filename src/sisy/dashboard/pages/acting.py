@@ -63,6 +63,7 @@ class TaskActing(Acting):
         "pause": ("pause_task", tasks.pause),
         "resume": ("pause_task", tasks.resume),
         "cancel": ("cancel_run", tasks.cancel_runs),
+        "back_to_code": ("change_task", tasks.back_to_code),
     }
 
     def chosen(self, visit: Visit) -> QuerySet[Task]:

@@ -8,7 +8,7 @@ from django.apps import apps
 from django.http import Http404
 from django.utils import timezone
 
-from sisy.dashboard import policies
+from sisy.dashboard import declared, policies
 from sisy.dashboard.daylight import told
 from sisy.dashboard.masking import masked
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
@@ -47,6 +47,7 @@ class TaskPage(Page):
             "may_pause": visit.may("pause_task"),
             "may_cancel": visit.may("cancel_run"),
             "may_backfill": visit.may("backfill_task") and not task.runs_once,
+            "may_reset": visit.may("change_task") and bool(task.overrides()),
             "is_paused": task.state == TaskState.PAUSED,
             "is_active": task.state == TaskState.ACTIVE,
             "edit": visit.admin_address("sisy_task_change", task.pk) if may_edit else "",
@@ -66,6 +67,8 @@ def build_head(visit: Visit) -> dict[str, Any]:
     return {
         "task": task,
         "counts": known,
+        "declared": declared.in_words(task),
+        "overrides": declared.overrides_in_words(task),
         "default_zone": timezone.get_default_timezone_name(),
     }
 

@@ -1,0 +1,30 @@
+"""Checks of the tasks that code declares, without asking a database."""
+
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+
+from sisy.syncing import discover
+from sisy.syncing.sync import task_of
+
+
+@register("sisy")
+def check_declared_tasks(**kwargs: Any) -> list[CheckMessage]:
+    """Check what ``@sisy.schedule`` declares in the modules of all apps."""
+    found = discover()
+    messages: list[CheckMessage] = [
+        Warning(
+            f"{module} cannot be imported: {why}",
+            hint="Sisy looks there for declared tasks; those that it knows from before stay.",
+            obj=module,
+            id="sisy.W012",
+        )
+        for module, why in found.broken.items()
+    ]
+    for declaration in found.declarations:
+        try:
+            task_of(declaration)
+        except ValueError as error:
+            hint = "No task is made of it, or changed by it, until that is mended."
+            messages.append(Error(str(error), hint=hint, obj=declaration.name, id="sisy.E006"))
+    return messages

@@ -1,0 +1,37 @@
+"""What the pages say of a task that code declares."""
+
+from django.utils.translation import gettext
+
+from sisy import display
+from sisy.models import Task
+from sisy.models.declared import MEMORY, Override
+
+EMPTY = "—"
+
+
+def in_words(task: Task) -> str:
+    """Return whether and how code declares a task; empty if it never did."""
+    if task.is_declared:
+        return gettext("in code, as %s") % task.name
+    if task.undeclared_at is not None:
+        return gettext("no longer, since %s") % display.short(task.undeclared_at)
+    if task.name is not None:
+        return gettext("in a migration, as %s") % task.name
+    return ""
+
+
+def overrides_in_words(task: Task) -> list[str]:
+    """Return a sentence for each field that somebody has changed; user data are not shown."""
+    return [_in_words(task, one) for one in task.overrides()]
+
+
+def _in_words(task: Task, one: Override) -> str:
+    name = str(getattr(task._meta.get_field(one.field), "verbose_name", one.field))
+    if one.field == MEMORY:
+        return gettext("%s: changed") % name
+    words = {"field": name, "own": _shown(one.own), "code": _shown(one.code)}
+    return gettext("%(field)s: %(own)s instead of %(code)s") % words
+
+
+def _shown(value: object) -> str:
+    return EMPTY if value in (None, "") else str(value)

@@ -1,0 +1,175 @@
+"""The tasks that a project declares in code, collected while its modules are imported.
+
+Nothing here asks a database or imports a model, so that any module may declare at its top.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypedDict, TypeVar, Unpack
+
+from sisy.exceptions import DeclarationError
+
+F = TypeVar("F")
+
+
+class Policies(TypedDict, total=False):
+    """What else a task may be given, each by its name; what is left out has its default."""
+
+    wait_for_schedule: bool
+    priority: int
+    missed: str
+    missed_window: timedelta | None
+    overlap: str
+    allow_overlap: bool
+    max_attempts: int
+    retry_delay: timedelta
+    retry_backoff: float
+    retry_max_delay: timedelta
+    on_lost: str
+    timeout: timedelta | None
+    spread: timedelta
+    history_runs: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """A task as code declares it.
+
+    Attributes:
+        name: by which it is found again, whatever else of it changes.
+        path: the dotted path of what it calls.
+        fields: what `task_with_callable` takes beside the callable.
+    """
+
+    name: str
+    path: str
+    fields: Mapping[str, Any]
+
+
+_declared: dict[str, tuple[Declaration, object]] = {}
+
+
+def schedule(
+    expression: str,
+    *,
+    name: str | None = None,
+    label: str | None = None,
+    timezone: str | None = None,
+    userdata: dict[str, Any] | None = None,
+    pk_override: object = None,
+    start_running: datetime | None = None,
+    end_running: datetime | None = None,
+    iterations: int | None = None,
+    queue: str | None = None,
+    **policies: Unpack[Policies],
+) -> Callable[[F], F]:
+    """Declare that the decorated function runs on a schedule; it is returned unchanged.
+
+    ``manage.py migrate`` and ``sisy_sync`` make a task of each declaration that they find in an
+    app's ``schedules.py`` or ``tasks.py``, and keep it as the code says. What a person has changed
+    in the meantime stays as it is. A task that is no longer declared is paused.
+
+    Args:
+        expression: five cron fields, or six with seconds last.
+        name: by which the task is found again when the declaration changes; by default the path
+            of the function. One that is declared several times needs several names.
+        label: as people see it; by default the name.
+        timezone: in which the schedule is read; by default Django's ``TIME_ZONE``.
+        userdata: what JSON can hold; empty by default.
+        pk_override: for a method of model instances, the primary key of the object.
+        start_running: an aware moment before which it does not run.
+        end_running: an aware moment from which on it does not run.
+        iterations: how often it runs; for ever by default.
+        queue: which workers run it; ``default`` by default.
+        policies: any other field of a task, such as ``overlap``.
+
+    Raises:
+        DeclarationError: what is decorated has no name, or the name is taken.
+        TypeError: a task has no such field.
+    """
+    _refuse_unknown(policies)
+    given = {
+        "label": label,
+        "schedule": expression,
+        "timezone": timezone,
+        "userdata": userdata,
+        "pk_override": pk_override,
+        "start_running": start_running,
+        "end_running": end_running,
+        "iterations": iterations,
+        "queue": queue,
+        **policies,
+    }
+
+    def declare(target: F) -> F:
+        path = _path_of(target)
+        own = name or path
+        fields = {"label": own[:255], **{key: v for key, v in given.items() if v is not None}}
+        _add(Declaration(name=own, path=path, fields=fields), _innermost(target))
+        return target
+
+    return declare
+
+
+def declarations() -> list[Declaration]:
+    """Return what the modules that were imported so far declare, by name."""
+    return [declaration for _, (declaration, _) in sorted(_declared.items())]
+
+
+@contextmanager
+def collected_anew() -> Iterator[None]:
+    """Forget all declarations for a while, as in a process that has imported nothing yet."""
+    before = dict(_declared)
+    _declared.clear()
+    try:
+        yield
+    finally:
+        _declared.clear()
+        _declared.update(before)
+
+
+def _add(declaration: Declaration, target: object) -> None:
+    other, its_target = _declared.get(declaration.name, (None, None))
+    was_reloaded = other is not None and other.path == declaration.path and its_target != target
+    if other is not None and not was_reloaded:
+        raise DeclarationError(
+            f"{declaration.path} is declared under the name {declaration.name!r}, which "
+            f"{'it has' if other.path == declaration.path else other.path + ' has'} already. "
+            "Give each further schedule a name of its own, as in "
+            f"@sisy.schedule({declaration.fields['schedule']!r}, name='nightly-report')."
+        )
+    if not 0 < len(declaration.name) <= 255:
+        raise DeclarationError(
+            f"A name has 1 to 255 characters; that of {declaration.path} has "
+            f"{len(declaration.name)}. Give it a shorter one by name=."
+        )
+    _declared[declaration.name] = declaration, target
+
+
+def _innermost(target: Any) -> Any:
+    """Return the function itself: of a class or static method, or of a task of django.tasks."""
+    inner = getattr(target, "__func__", None) or getattr(target, "func", None)
+    return target if inner is None else inner
+
+
+def _path_of(target: object) -> str:
+    function = _innermost(target)
+    module = getattr(function, "__module__", None)
+    qualname = getattr(function, "__qualname__", None)
+    if not module or not qualname or isinstance(target, type):
+        raise DeclarationError(
+            f"{target!r:.100} cannot be scheduled: decorate a function, a class method or a "
+            "static method."
+        )
+    return f"{module}.{qualname}"
+
+
+def _refuse_unknown(policies: Mapping[str, Any]) -> None:
+    for name in policies.keys() - Policies.__annotations__.keys():
+        near = difflib.get_close_matches(name, Policies.__annotations__, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        known = ", ".join(sorted(Policies.__annotations__))
+        raise TypeError(f"A task has no field {name!r} that you can give.{hint} It has: {known}.")

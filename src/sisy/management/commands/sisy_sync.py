@@ -1,0 +1,50 @@
+"""``manage.py sisy_sync``: makes tasks of what code declares."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import router
+
+from sisy import clock
+from sisy.models import Task
+from sisy.syncing import Kind, discover, sync
+from sisy.syncing.words import sentences
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes tasks of what @sisy.schedule declares in each app's schedules.py and tasks.py, and "
+        "keeps them as the code says, as manage.py migrate does. What somebody has changed stays "
+        "changed; what is no longer declared is paused. "
+        "Exits with 1 if a declaration is refused or a module cannot be imported."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only say what would be done, and do nothing"
+        )
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="as --dry-run, and exit with 1 if anything would be done",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        using = router.db_for_write(Task)
+        is_rehearsal = options["dry_run"] or options["check"]
+        found = discover()
+        synced = sync(using, found, clock.now(using), is_rehearsal=is_rehearsal)
+        if options["verbosity"] >= 1:
+            for line in sentences(found, synced, is_brief=options["verbosity"] == 1):
+                self.stdout.write(line)
+            unchanged = len(synced.of(Kind.UNCHANGED))
+            if unchanged or not synced.changes:
+                self.stdout.write(f"{unchanged} unchanged.")
+        refused = len(synced.of(Kind.REFUSED))
+        if refused or found.broken:
+            raise CommandError(
+                f"{refused} declarations refused, {len(found.broken)} modules not imported; "
+                "all others are as above."
+            )
+        if options["check"] and synced.has_changed:
+            raise CommandError("The stored tasks are not as the code says; run sisy_sync.")

@@ -1,0 +1,7 @@
+"""Makes tasks of what code declares, and keeps them as it says."""
+
+from sisy.syncing.changes import Change, Kind
+from sisy.syncing.discovery import Discovered, discover
+from sisy.syncing.sync import Synced, sync
+
+__all__ = ["Change", "Discovered", "Kind", "Synced", "discover", "sync"]

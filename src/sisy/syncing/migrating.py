@@ -1,0 +1,39 @@
+"""Looks at the code after ``manage.py migrate``, and says what came of it."""
+
+import sys
+from typing import Any
+
+from django.db import router
+
+from sisy import clock
+from sisy.models import Task
+from sisy.syncing.discovery import discover
+from sisy.syncing.sync import sync
+from sisy.syncing.words import sentences
+
+
+def after_migrate(*, using: str, verbosity: int = 1, apps: Any = None, **kwargs: Any) -> None:
+    """Reconcile tasks with the code, where tasks are stored and their table is as code knows it.
+
+    Signal receiver of Django's ``post_migrate``.
+    """
+    if using != router.db_for_write(Task) or not _has_table(apps):
+        return
+    found = discover()
+    synced = sync(using, found, clock.now(using))
+    if verbosity >= 1:
+        for line in sentences(found, synced, is_brief=verbosity == 1):
+            sys.stdout.write(line + "\n")
+
+
+def _has_table(apps: Any) -> bool:
+    """Whether Sisy's migrations have made all columns; not so in the middle of them."""
+    if apps is None:
+        return True
+    try:
+        stored = apps.get_model("sisy", "Task")
+    except LookupError:
+        return False
+    return {field.name for field in Task._meta.concrete_fields} == {
+        field.name for field in stored._meta.concrete_fields
+    }

@@ -1,0 +1,51 @@
+"""How a look at the code reads in a terminal."""
+
+from collections.abc import Iterator
+
+from sisy.syncing.changes import Change, Kind
+from sisy.syncing.discovery import Discovered
+from sisy.syncing.sync import Synced
+
+SIGNS = {
+    Kind.CREATED: ("+", "Create"),
+    Kind.CHANGED: ("~", "Change"),
+    Kind.UNDECLARED: ("-", "Pause"),
+    Kind.REFUSED: ("!", "Refuse"),
+    Kind.OVER: (" ", "Leave out"),
+    Kind.UNCHANGED: (" ", "Keep"),
+}
+NAMES = {"_extra_data": "userdata"}
+
+
+def sentences(found: Discovered, synced: Synced, *, is_brief: bool = False) -> Iterator[str]:
+    """Yield the lines that say what was done, and what could not be.
+
+    Args:
+        is_brief: whether to say nothing of what stays as it is.
+    """
+    shown = [change for change in synced.changes if _is_news(change) or not is_brief]
+    if shown:
+        yield "Tasks declared in code:"
+    for change in shown:
+        yield from _of(change)
+    for module, why in found.broken.items():
+        yield f"  ! {module} cannot be imported, so nothing that it declares is known: {why}"
+
+
+def _is_news(change: Change) -> bool:
+    return change.kind not in (Kind.UNCHANGED, Kind.OVER)
+
+
+def _of(change: Change) -> Iterator[str]:
+    sign, verb = SIGNS[change.kind]
+    yield f"  {sign} {verb} {change.name}"
+    for field, (before, after) in change.fields.items():
+        was = "" if change.kind == Kind.CREATED else f"{before!r} -> "
+        yield f"      {NAMES.get(field, field)}: {was}{after!r}"
+    for one in change.kept:
+        name = NAMES.get(one.field, one.field)
+        yield f"      {name}: stays {one.own!r}, as somebody has changed it (code: {one.code!r})"
+    if change.kind == Kind.OVER:
+        yield "      It lies in the past: it has no occurrence from now on."
+    for note in (*change.notes, *filter(None, [change.problem])):
+        yield f"      {note}"
