@@ -4,7 +4,7 @@ Nothing here asks a database or imports a model, so that any module may declare 
 """
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -90,7 +90,7 @@ def schedule(
         DeclarationError: what is decorated has no name, or the name is taken.
         TypeError: a task has no such field.
     """
-    _refuse_unknown(policies)
+    refuse_unknown(policies)
     given = {
         "label": label,
         "schedule": expression,
@@ -167,9 +167,18 @@ def _path_of(target: object) -> str:
     return f"{module}.{qualname}"
 
 
-def _refuse_unknown(policies: Mapping[str, Any]) -> None:
-    for name in policies.keys() - Policies.__annotations__.keys():
-        near = difflib.get_close_matches(name, Policies.__annotations__, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        known = ", ".join(sorted(Policies.__annotations__))
-        raise TypeError(f"A task has no field {name!r} that you can give.{hint} It has: {known}.")
+def refuse_unknown(policies: Iterable[str]) -> None:
+    """Refuse names that no policy has.
+
+    Raises:
+        TypeError: with the nearest name that there is.
+    """
+    known = Policies.__annotations__
+    for name in policies:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(
+                f"A task has no field {name!r} that you can give.{hint} "
+                f"It has: {', '.join(sorted(known))}."
+            )

@@ -11,13 +11,22 @@ from typing import Any
 
 from django.apps import apps as django_apps
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection, models
+from django.db.migrations.executor import MigrationExecutor
 from django.test import override_settings
 from django.utils.module_loading import import_string
 
-from sisy import conf
+from sisy import conf, declarations
 from tests.docs.pages import ROOT, TUTORIAL, Block, blocks_of
 
+FIRST_MIGRATION = """
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    pass
+"""
 OPTIONS = doctest.NORMALIZE_WHITESPACE
 
 
@@ -32,16 +41,19 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._namespace: dict[str, Any] = {"__name__": "__console__"}
+        self._declared = declarations.collected_anew()
         self._models: list[type[models.Model]] = []
         self._undo: list[Any] = []
         self.executed: list[Block] = []
 
     def open(self, page: Path) -> None:
         """Begin with what the page takes for granted."""
+        self._declared.__enter__()
         (self._folder / "shop" / "migrations").mkdir(parents=True)
         for package in ("shop", "shop/migrations", "mysite"):
             (self._folder / package).mkdir(exist_ok=True)
             (self._folder / package / "__init__.py").touch()
+        (self._folder / "shop" / "migrations" / "0001_initial.py").write_text(FIRST_MIGRATION)
         sys.path.insert(0, str(self._folder))
         files = [block for block in blocks_of(page) if block.file]
         if page != TUTORIAL and page.parent != ROOT:
@@ -54,6 +66,10 @@ class Project:
         self._install_shop()
 
     def close(self) -> None:
+        self._declared.__exit__(None, None, None)
+        migrations = MigrationExecutor(connection)
+        if ("shop", "0001_initial") in migrations.loader.applied_migrations:
+            migrations.migrate([("shop", None)])
         with connection.schema_editor() as editor:
             for model in self._models:
                 editor.delete_model(model)
@@ -111,11 +127,21 @@ class Project:
         if path.name == "tests.py":
             _run_tests(module)
         elif path.parent.name == "migrations":
-            _migrate_there_and_back(module)
+            _migrate_there_and_back(path.stem)
+        elif path.name == "schedules.py":
+            self._deploy()
         elif path.name == "urls.py":
             assert all(pattern.resolve for pattern in module.urlpatterns)
         elif path.parent.name == "mysite":
             assert callable(module.application)
+
+    def _deploy(self) -> None:
+        """Have tasks made of what the file declares."""
+        from sisy.models import Task
+
+        before = Task.objects.declared().count()
+        call_command("sisy_sync", verbosity=0)
+        assert Task.objects.declared().count() > before
 
     def _set(self, block: Block) -> None:
         """Let the settings be as the block says; of the databases and layers, only look."""
@@ -164,15 +190,20 @@ def _run_tests(module: ModuleType) -> None:
     assert result.wasSuccessful(), (result.errors, result.failures)
 
 
-def _migrate_there_and_back(module: ModuleType) -> None:
+def _migrate_there_and_back(name: str) -> None:
+    """Migrate the shop to a migration, back to the one before, and there again."""
+    number = int(name.partition("_")[0])
+    executor = MigrationExecutor(connection)
+    others = {node[1] for node in executor.loader.graph.nodes if node[0] == "shop"}
+    before = next(node for node in others if node.startswith(f"{number - 1:04}_"))
+    seen = []
+    for target in (before, name, before, name):
+        MigrationExecutor(connection).migrate([("shop", target)])
+        seen.append(_tasks())
+    assert seen[0] == seen[2] != seen[1] == seen[3]
+
+
+def _tasks() -> list[tuple[str, str]]:
     from sisy.models import Task
 
-    before = Task.objects.count()
-    for operation in module.Migration.operations:
-        operation.code(django_apps, None)
-    assert Task.objects.count() == before + 1
-    for operation in module.Migration.operations:
-        operation.reverse_code(django_apps, None)
-    assert Task.objects.count() == before
-    for operation in module.Migration.operations:
-        operation.code(django_apps, None)
+    return list(Task.objects.order_by("label").values_list("label", "schedule"))

@@ -210,7 +210,10 @@ def test_class_and_static_methods_are_declared_in_either_order_of_decorators(pro
         ("@sisy.schedule('* * * * *')\ndef wrong(): pass", "exactly one parameter"),
         ("@sisy.schedule('* * * * *', overlap='allways')\ndef wrong(message): pass", "'allow'"),
         ("@sisy.schedule('* * * * *', timezone='Mars/Base')\ndef wrong(message): pass", "Mars"),
-        ("@sisy.schedule('* * * * *', userdata={1: 2})\ndef wrong(message): pass", "texts as keys"),
+        (
+            "@sisy.schedule('* * * * *', userdata={1: 2})\ndef wrong(message): pass",
+            "texts as keys",
+        ),
     ],
 )
 def test_one_declaration_that_cannot_be_a_task_stops_no_other(project, declaration, problem):

@@ -1,0 +1,202 @@
+"""Operations by which migrations make, change and delete tasks, forwards and backwards.
+
+A migration may run years after it was written: what a task calls need not exist any more when the
+migration makes it, since a later one may mend or delete it. The columns are those that the models
+have at that point of the history.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from django.db import router
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.exceptions import IrreversibleError
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+
+from sisy.syncing.migrated import MigratedTask, said_of
+
+Said = Mapping[str, Any]
+"""What migrations say of a task: arguments of `CreateTask`, by name."""
+
+
+class TaskOperation(Operation):
+    """An operation on the task of one name; it changes no model."""
+
+    reduces_to_sql = False
+    verb: ClassVar[str]
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def describe(self) -> str:
+        return f"{self.verb} task {self.name}"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        letters = (letter if letter.isalnum() else "_" for letter in self.name.lower())
+        return f"{self.verb.lower()}_task_{''.join(letters)}"
+
+    def after(self, before: Said | None) -> Said | None:
+        """Return what is said of the task after this operation; None if it is gone."""
+        raise NotImplementedError
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        pass
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        if task := self._stored(app_label, schema_editor, to_state):
+            self.forwards(task)
+
+    def database_backwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        if task := self._stored(app_label, schema_editor, to_state):
+            self.backwards(task)
+
+    def forwards(self, task: MigratedTask) -> None:
+        raise NotImplementedError
+
+    def backwards(self, task: MigratedTask) -> None:
+        raise NotImplementedError
+
+    def said_before(self) -> Said | None:
+        """Return what earlier migrations said of the task; None if it was not there."""
+        said: Said | None = None
+        for operation in self._earlier():
+            if isinstance(operation, TaskOperation) and operation.name == self.name:
+                said = operation.after(said)
+        return said
+
+    def _earlier(self) -> Iterator[Operation]:
+        """Yield the operations that come before this one in the order of the migrations."""
+        loader = MigrationLoader(None)
+        for key, migration in loader.disk_migrations.items():
+            if any(operation is self for operation in migration.operations):
+                for earlier in loader.graph.forwards_plan(key):
+                    for operation in loader.graph.nodes[earlier].operations:
+                        if operation is self:
+                            return
+                        yield operation
+
+    def _stored(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, state: ProjectState
+    ) -> MigratedTask | None:
+        using = schema_editor.connection.alias
+        if not router.allow_migrate(using, "sisy", model_name="task"):
+            return None
+        try:
+            models = state.apps.get_model("sisy", "Task"), state.apps.get_model("sisy", "Run")
+        except LookupError:
+            raise ValueError(
+                f"{self.describe()}: there is no table of tasks yet. Write "
+                f'("sisy", "0001_initial") into the dependencies of this migration of {app_label}.'
+            ) from None
+        return MigratedTask(self.name, using, *models)
+
+
+class CreateTask(TaskOperation):
+    """Make a task that is active at once; backwards, delete it.
+
+    If a task of this name is there already, it is left as it is.
+
+    Args:
+        name: by which later migrations find it; 1 to 255 characters.
+        callable: the dotted path of what it calls; it need not exist when the migration runs.
+        fields: what `task_with_callable` takes beside that, such as ``schedule`` or, for the
+            method of a model instance, ``pk_override``.
+
+    Raises:
+        TypeError: a task has no such field.
+        ValueError: when the migration runs, of a field that cannot hold its value.
+    """
+
+    verb = "Create"
+
+    def __init__(self, name: str, callable: str, **fields: Any) -> None:  # noqa: A002 - as `task_with_callable`
+        super().__init__(name)
+        self.said = said_of({"callable": callable, **fields})
+
+    def after(self, before: Said | None) -> Said | None:
+        return self.said
+
+    def forwards(self, task: MigratedTask) -> None:
+        task.create(self.said)
+
+    def backwards(self, task: MigratedTask) -> None:
+        task.delete()
+
+
+class AlterTask(TaskOperation):
+    """Give fields of a task other values; backwards, those that earlier migrations gave.
+
+    A new schedule counts from now on. What people have changed is overwritten. A task that
+    somebody has deleted is passed over, with a line in the log.
+
+    Args:
+        name: of the task, as `CreateTask` has it.
+        fields: as for `CreateTask`, with ``callable`` for what it calls; for a method of a model
+            instance both that and ``pk_override``.
+
+    Raises:
+        TypeError, ValueError: as for `CreateTask`.
+    """
+
+    verb = "Alter"
+
+    def __init__(self, name: str, **fields: Any) -> None:
+        super().__init__(name)
+        self.said = said_of({"pk_override": None, **fields} if "callable" in fields else fields)
+
+    def after(self, before: Said | None) -> Said | None:
+        return None if before is None else {**before, **self.said}
+
+    def forwards(self, task: MigratedTask) -> None:
+        task.alter(self.said)
+
+    def backwards(self, task: MigratedTask) -> None:
+        before = self.said_before()
+        if before is None:
+            raise IrreversibleError(
+                f"{self.describe()}: no earlier migration creates the task, so that nothing "
+                "tells what it was like before."
+            )
+        task.alter({name: before.get(name) for name in self.said})
+
+
+class DeleteTask(TaskOperation):
+    """Delete a task and cancel its waiting runs; its history stays.
+
+    Backwards, make it as earlier migrations said. If it is gone already, nothing is done.
+
+    Args:
+        name: of the task, as `CreateTask` has it.
+    """
+
+    verb = "Delete"
+
+    def after(self, before: Said | None) -> Said | None:
+        return None
+
+    def forwards(self, task: MigratedTask) -> None:
+        task.delete()
+
+    def backwards(self, task: MigratedTask) -> None:
+        before = self.said_before()
+        if before is None:
+            raise IrreversibleError(
+                f"{self.describe()}: no earlier migration creates the task, so that nothing "
+                "tells what it was like."
+            )
+        task.create(before)

@@ -1,0 +1,137 @@
+"""The task of one name, as a migration sees it: by the columns of that point of the history."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import models
+
+from sisy import clock
+from sisy.callables import target_of
+from sisy.declarations import refuse_unknown
+from sisy.exceptions import CallableError
+from sisy.log import logger
+from sisy.models import RunState, Task, TaskState, timing, validation
+from sisy.models.columns import OWNER_FIELDS
+from sisy.models.missing import record_overdue
+from sisy.models.task import TARGET_FIELDS
+from sisy.models.task_queries import CHANGED, DELETED
+
+TARGET = frozenset({"callable", "pk_override"})
+OTHERS = frozenset(
+    {
+        *("label", "schedule", "timezone", "userdata", "start_running", "end_running"),
+        *("iterations", "queue"),
+    }
+)
+COLUMNS = {"userdata": "_extra_data"}
+
+
+def said_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a migration says of a task, if a task has such fields.
+
+    Raises:
+        TypeError: it has none of that name.
+    """
+    refuse_unknown(name for name in fields if name not in TARGET | OTHERS)
+    path = fields.get("callable")
+    if path is not None and not isinstance(path, str):
+        raise TypeError(f"In a migration, give what is called by its dotted path, not {path!r}.")
+    said = dict(fields)
+    if "allow_overlap" in said:
+        said["overlap"] = "allow" if said.pop("allow_overlap") else "skip"
+    return said
+
+
+class MigratedTask:
+    """The task of one name, which may be there or not.
+
+    Args:
+        tasks: the model of tasks as the migrations have made it so far.
+        runs: that of runs.
+    """
+
+    def __init__(
+        self, name: str, using: str, tasks: type[models.Model], runs: type[models.Model]
+    ) -> None:
+        self._name = name
+        self._using = using
+        self._tasks = tasks._base_manager.using(using)
+        self._runs = runs._base_manager.using(using)
+        self._columns = {field.name for field in tasks._meta.concrete_fields}
+
+    def create(self, said: Mapping[str, Any]) -> None:
+        """Make it as ``said``, active from now on, unless it is there."""
+        if self._this().exists():
+            logger.warning("Task %s is there already; the migration leaves it", self._name)
+            return
+        task = Task(label=self._name[:255])
+        self._apply(task, said)
+        validation.check(task, OWNER_FIELDS - TARGET_FIELDS)
+        columns = {name: getattr(task, name) for name in OWNER_FIELDS & self._columns}
+        now = clock.now(self._using)
+        self._tasks.create(
+            **columns, name=self._name, state=TaskState.ACTIVE, created_at=now, planned_from=now
+        )
+
+    def alter(self, said: Mapping[str, Any]) -> None:
+        """Give it other values; None is the default of a field."""
+        stored = self._this().values(*OWNER_FIELDS & self._columns).first()
+        if stored is None:
+            logger.warning("There is no task %s; the migration passes it over", self._name)
+            return
+        task = Task(**stored)
+        self._apply(task, said)
+        changed = {
+            name: getattr(task, name) for name in stored if getattr(task, name) != stored[name]
+        }
+        validation.check(task, frozenset(changed) - TARGET_FIELDS)
+        if changed.keys() & (timing.FIELDS | {"iterations"}):
+            self._plan_anew()
+        if changed.keys() & TARGET_FIELDS:
+            changed["target_error"] = ""
+        self._this().update(**changed)
+
+    def delete(self) -> None:
+        """Delete it and cancel its waiting runs, if it is there."""
+        self._record_overdue(DELETED, for_good=True)
+        now = clock.now(self._using)
+        waiting = self._runs.filter(task__name=self._name, state=RunState.WAITING)
+        waiting.update(state=RunState.CANCELLED, reason=DELETED, finished_at=now)
+        self._this().delete()
+
+    def _plan_anew(self) -> None:
+        """Let the next tick plan it from now on, unless it is paused."""
+        self._record_overdue(CHANGED)
+        ended = self._this().filter(state__in=[TaskState.BROKEN, TaskState.RETIRED])
+        ended.update(state=TaskState.ACTIVE)
+        self._this().update(next_run=None, planned_from=clock.now(self._using))
+
+    def _this(self) -> "models.QuerySet[Any]":
+        return self._tasks.filter(name=self._name)
+
+    def _apply(self, task: Task, said: Mapping[str, Any]) -> None:
+        for name, value in said.items():
+            if name not in TARGET:
+                column = COLUMNS.get(name, name)
+                default = task._meta.get_field(column).get_default()  # type: ignore[union-attr]
+                if name == "label":
+                    default = self._name[:255]
+                setattr(task, column, default if value is None else value)
+        if TARGET & said.keys():
+            path, pk = said.get("callable", task.target_path), said.get("pk_override")
+            task.target_path, task.target_pk = self._found(path, pk)
+
+    def _found(self, path: str, pk: object) -> tuple[str, str | None]:
+        """Return the columns of a target, even if there is nothing like it now."""
+        try:
+            target = target_of(path, pk)
+        except CallableError as error:
+            logger.warning("Task %s: %s", self._name, error)
+            return path, None if pk is None else str(pk)
+        return target.path, target.pk
+
+    def _record_overdue(self, reason: str, *, for_good: bool = False) -> None:
+        """Write down what it owes, if the tables are as the code knows them."""
+        if self._columns == {field.name for field in Task._meta.concrete_fields}:
+            this = Task.objects.using(self._using).filter(name=self._name)
+            record_overdue(self._using, this, clock.now(self._using), reason, for_good=for_good)
