@@ -13,8 +13,10 @@ class SisyConfig(AppConfig):
         from django.db.backends.signals import connection_created
         from django.db.models.signals import post_migrate
 
-        from sisy import checks, database_thread, doorbell, signals  # noqa: F401 - checks register themselves
+        from sisy import checks, database_thread, doorbell, reporting, signals  # noqa: F401 - checks register themselves
         from sisy.syncing import migrating
+
+        reporting.connect()
 
         connection_created.connect(
             database_thread.on_connection_created, dispatch_uid="sisy.database_thread"

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from sisy import conf
+from sisy import conf, telling
 from sisy.log import logger
 from sisy.threads import TIME_TO_END, DaemonThreads
 
@@ -95,6 +95,7 @@ def _give_back_to_pools() -> None:
 
 def _begin() -> None:
     _thread.is_a_roles = True
+    telling.leave_to_teller()
 
 
 def on_connection_created(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:

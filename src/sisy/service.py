@@ -5,9 +5,10 @@ import os
 import signal
 from typing import Protocol
 
-from sisy import lifeline
+from sisy import lifeline, telling
 from sisy.log import logger
 
+TIME_TO_TELL = 2.0  # seconds that receivers of signals have when the service ends
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -34,6 +35,7 @@ class Service:
             ExceptionGroup: what roles failed with.
         """
         ends = await asyncio.gather(*map(self._run_one, self._roles), return_exceptions=True)
+        await asyncio.to_thread(telling.flush, TIME_TO_TELL)
         if failures := [end for end in ends if isinstance(end, Exception)]:
             raise ExceptionGroup("Sisy stopped, since a part of it failed", failures)
 

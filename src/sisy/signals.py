@@ -1,9 +1,52 @@
 """What happened, for whoever wants to listen; a public contract.
 
-Receivers are called with ``send_robust``: one that raises stops neither Sisy nor the others.
+Receivers are called with ``send_robust``, once what happened is committed: one that raises stops
+neither Sisy nor the others. `sisy.telling` says in which thread. The sender is the model.
 """
 
 from django.dispatch import Signal
+
+run_planned = Signal()
+"""A run was put into the ledger, by its schedule or since somebody asked. Sent with ``run``."""
+
+run_started = Signal()
+"""A worker won a run, which begins at once or as soon as a slot is free. Sent with ``run``."""
+
+run_finished = Signal()
+"""A run that a worker carried out is over: succeeded, failed, timed out or cancelled.
+
+Sent with ``run``; its ``state``, ``reason``, ``result`` and ``error`` say how it ended.
+"""
+
+run_retrying = Signal()
+"""An attempt failed, and the run waits for the next one. Sent with ``run``.
+
+Its ``ready_at`` says when that may begin, its ``reason`` and ``error`` how the last one ended.
+"""
+
+run_lost = Signal()
+"""A run was taken from a worker that died or was cut off. Sent with ``run``.
+
+Its ``state`` says whether it waits to run again, or is over: lost or cancelled.
+"""
+
+run_missed = Signal()
+"""Occurrences were missed, and are not run. Sent with ``run``, one row for all of a gap.
+
+``due_at``, ``due_until``, ``count`` and ``reason`` say which, how many, and why.
+"""
+
+run_skipped = Signal()
+"""A run was not begun, since another one of its task was in the way. Sent with ``run``."""
+
+task_retired = Signal()
+"""A task has no occurrence left. Sent with ``task``."""
+
+worker_online = Signal()
+"""A worker signed on. Sent with ``process``."""
+
+worker_offline = Signal()
+"""A worker signed off, or is gone. Sent with ``process`` and ``reason``."""
 
 runs_waiting = Signal()
 """Runs that somebody asked for were committed. Sent with ``runs``: a list of `Run`."""

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.dispatch import Signal
 
-from sisy import conf, messages
+from sisy import conf, messages, signals
 from sisy.models import Run, RunState, Task, TaskState, task_with_callable
 from sisy.models.choices import Missed, OnLost, Overlap
 from sisy.models.columns import OWNER_FIELDS, SCHEDULER_FIELDS
@@ -115,6 +116,12 @@ def test_the_tables_of_messages_name_every_key():
         datetime(2026, 5, 5, tzinfo=UTC), planned=1, missed=0, rescued=0, deleted=0
     )
     assert set(beat) == set(messages.Beat.__annotations__)
+
+
+def test_the_page_on_signals_lists_every_signal():
+    told = [words_in(row[0])[0] for row in tables_of(REFERENCE / "signals.md")["Signal"]]
+    found = [name for name, value in vars(signals).items() if isinstance(value, Signal)]
+    assert told == found
 
 
 def test_the_page_on_checks_lists_exactly_the_ids_of_the_checks():

@@ -8,7 +8,7 @@ from functools import partial
 from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
 
-from sisy import conf
+from sisy import conf, signals
 from sisy.database_thread import database_is_away
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.broken import carefully, set_aside
@@ -141,12 +141,14 @@ def _plan_tasks(using: str, tasks: list[Task], now: datetime, careful: bool = Fa
     rows = [row for task, what in plans for row in _rows(task, what, now)]
     if careful:
         rows = [row for row in rows if not _is_in_ledger(using, row)]
+    missed: list[Run] = []
     for row in insert_runs(using, rows):
-        if row.state == RunState.WAITING:
-            planned.runs.append(row)
-        else:
-            planned.missed += row.count
+        (planned.runs if row.state == RunState.WAITING else missed).append(row)
+    planned.missed = sum(row.count for row in missed)
     _advance(using, plans)
+    Run.tell(signals.run_planned, planned.runs, using)
+    Run.tell(signals.run_missed, missed, using)
+    Task.tell_retired((task for task, what in plans if what.next_run is None), using)
     return planned
 
 

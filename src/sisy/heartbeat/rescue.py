@@ -59,8 +59,9 @@ def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) ->
         gone = _gone(using, now, judges_leases).filter(pk=process.pk)
         for kept in gone.select_for_update(skip_locked=True):
             held = Run.objects.using(using).running().filter(holder=kept.pk)
-            again, ended = settle_lost(using, held.lock(), _what_happened_to(kept, now), now)
-            kept.leave()
+            reason = _what_happened_to(kept, now)
+            again, ended = settle_lost(using, held.lock(), reason, now)
+            kept.leave(f"{reason}.")
             if kept.role == Role.WORKER or again or ended:
                 _log(str(kept), again, ended)
             return again

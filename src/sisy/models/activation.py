@@ -64,6 +64,8 @@ def store_starts(using: str, starts: Iterable[tuple["Task", Start]]) -> None:
         for task in tasks:
             for name, value in columns.items():
                 setattr(task, name, value)
+        if start.state == TaskState.RETIRED:
+            tasks[0].tell_retired(tasks, using)
 
 
 def activate(task: "Task", using: str, now: datetime) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.db.models import Case, F, Value, When
 
-from sisy import conf
+from sisy import conf, signals
 from sisy.models.attempt import Attempt
 from sisy.models.choices import OnLost, RunState
 from sisy.models.fields import MomentField
@@ -15,7 +15,7 @@ from sisy.models.run import Run
 def settle_lost(
     using: str, pks: Sequence[int], reason: str, now: datetime
 ) -> tuple[list[Run], list[Run]]:
-    """Let runs that were lost wait again, or end them; return both, as they were found.
+    """Let runs that were lost wait again, or end them; return both.
 
     Call it in the transaction in which `RunQuerySet.lock` gave their keys, so that their worker,
     if it lives after all, does not end them meanwhile.
@@ -40,7 +40,15 @@ def settle_lost(
             finished_at=now,
             reason=_joined(reason, why),
         )
+        _note(runs, state, _joined(reason, why))
+    _note(again, RunState.WAITING, _joined(reason, "run again"))
+    Run.tell(signals.run_lost, lost, using)
     return again, [run for runs in ended.values() for run in runs]
+
+
+def _note(runs: Sequence[Run], state: RunState, reason: str) -> None:
+    for run in runs:
+        run.state, run.reason = state, reason
 
 
 def _wait_again(using: str, runs: Sequence[Run], reason: str, now: datetime) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Q, QuerySet
 
+from sisy import signals
 from sisy.exceptions import ScheduleError
 from sisy.models import locking
 from sisy.models.choices import RunState, TaskState
@@ -51,6 +52,7 @@ def record_overdue(
             if not still_owes:
                 stored.filter(pk=task.pk).update(mark=row.due_until)
     Run.objects.using(using).bulk_create(rows, ignore_conflicts=True)
+    Run.tell(signals.run_missed, rows, using)
 
 
 def _overdue_row(task: "Task", now: datetime, reason: str, still_owes: bool) -> Run | None:

@@ -7,9 +7,10 @@ from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
+from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
-from sisy import conf, signals
+from sisy import conf, signals, telling
 from sisy.models.choices import Role
 from sisy.models.fields import MomentField
 
@@ -98,6 +99,7 @@ class Process(models.Model):
             lease_until=now + lease,
         )
         process.save(using=using)
+        process._tell(signals.worker_online)
         return process
 
     def renew(self, now: datetime, lease: timedelta) -> bool:
@@ -132,6 +134,11 @@ class Process(models.Model):
         asked = Process.objects.using(self._state.db).exclude(drain_asked_at=None)
         return asked.filter(pk=self.pk).exists()
 
-    def leave(self) -> None:
-        """Store that this process is gone."""
-        Process.objects.using(self._state.db).filter(pk=self.pk).delete()
+    def leave(self, reason: str = "It was stopped.") -> None:
+        """Store that this process is gone, and tell why."""
+        if Process.objects.using(self._state.db).filter(pk=self.pk).delete()[0]:
+            self._tell(signals.worker_offline, reason=reason)
+
+    def _tell(self, signal: Signal, **more: str) -> None:
+        if self.role == Role.WORKER:
+            telling.tell(signal, Process, [{"process": self, **more}], self._state.db or "default")

@@ -1,13 +1,15 @@
 """The ledger: one row for each occurrence, and for each run that somebody asked for."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models, router
 from django.db.models import Q
+from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock
+from sisy import clock, telling
 from sisy.callables import Target
 from sisy.models.choices import LIVE_STATES, TROUBLE_STATES, Origin, RunState
 from sisy.models.fields import MomentField
@@ -180,6 +182,11 @@ class Run(models.Model):
             planned_at=now,
             **{"ready_at": now, **columns},
         )
+
+    @staticmethod
+    def tell(signal: Signal, runs: Iterable["Run"], using: str) -> None:
+        """Send one of Sisy's signals for each run, once the transaction is committed."""
+        telling.tell(signal, Run, ({"run": run} for run in runs), using)
 
     @property
     def target(self) -> Target:

@@ -21,5 +21,6 @@ def submit(runs: Sequence[Run], using: str) -> list[Run]:
 
 def announce(runs: list[Run], using: str) -> None:
     """Have workers told that ``runs`` wait, once that is committed."""
+    Run.tell(signals.run_planned, runs, using)
     tell = partial(signals.runs_waiting.send_robust, sender=Run, runs=runs)
     transaction.on_commit(tell, using=using, robust=True)

@@ -9,7 +9,7 @@ from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock
+from sisy import clock, signals, telling
 from sisy.callables import Target, target_of
 from sisy.models import activation, locking, timing, validation
 from sisy.models.changes import TracksChanges
@@ -126,6 +126,11 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
         )
         task.save()
         return task
+
+    @staticmethod
+    def tell_retired(tasks: Iterable["Task"], using: str) -> None:
+        """Send `task_retired` for each task, once the transaction is committed."""
+        telling.tell(signals.task_retired, Task, ({"task": task} for task in tasks), using)
 
     @property
     def is_used_up(self) -> bool:

@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import QuerySet
 
+from sisy import signals
 from sisy.models import Process, Queue, Run
 from sisy.models.prepared import Limit, Names, prepared
 from sisy.models.task_queries import DELETED
@@ -92,6 +93,7 @@ def _claim_batch(
         runs = _call_off_orphans(using, locked[:size], now)
         settled = settle(using, runs, tasks, queues, free, now)
         start(using, settled.starting, holder, now)
+        Run.tell(signals.run_started, settled.starting, using)
     return settled, len(locked) < size
 
 

@@ -6,12 +6,13 @@ from datetime import datetime
 
 from django.db import transaction
 
+from sisy import signals
 from sisy.database_thread import database_is_away, past_deadlocks
 from sisy.execution import Outcome, storable
 from sisy.log import logger
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.models.losing import settle_lost
-from sisy.worker.ending import Ended, write_ends
+from sisy.worker.ending import COLUMNS, Ended, write_ends
 from sisy.worker.retrying import may_retry, retry_delay
 
 
@@ -37,6 +38,7 @@ def _store(using: str, ended: Ended, now: datetime) -> Ended:
         held = write_ends(using, final)
         if len(final) < len(ended):
             held |= _store_others(using, [one for one in ended if _goes_on(*one)], now)
+        _tell_finished(using, [one for one in final if one[0].pk in held])
     for run, _ in ended:
         if run.pk not in held:
             logger.warning(
@@ -55,13 +57,22 @@ def _store_others(using: str, ended: Ended, now: datetime) -> set[int]:
     held = set(Run.objects.using(using).held([run for run, _ in ended]).lock())
     ended = [(run, how) for run, how in ended if run.pk in held]
     again = _still_wanted(using, [run for run, how in ended if may_retry(run, how.state)])
-    write_ends(using, [one for one in ended if one[0].pk not in again and not _is_lost(one[1])])
+    final = [one for one in ended if one[0].pk not in again and not _is_lost(one[1])]
+    write_ends(using, final)
+    _tell_finished(using, final)
     for run, outcome in ended:
         if _is_lost(outcome):
             settle_lost(using, [run.pk], outcome.reason, now)
         elif run.pk in again:
             _retry(using, run, outcome, now)
     return held
+
+
+def _tell_finished(using: str, ended: Ended) -> None:
+    for run, outcome in ended:
+        for name in COLUMNS:
+            setattr(run, name, getattr(outcome, name))
+    Run.tell(signals.run_finished, (run for run, _ in ended), using)
 
 
 def _is_lost(outcome: Outcome) -> bool:
@@ -111,14 +122,17 @@ def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
         started_at=outcome.started_at,
         finished_at=outcome.finished_at,
     ).save(using=using, force_insert=True)
-    Run.objects.using(using).filter(pk=run.pk).update(
-        state=RunState.WAITING,
-        holder=None,
-        ready_at=now + delay,
-        started_at=None,
-        reason=again[:500],
-        error=outcome.error,
-    )
+    columns = {
+        "state": RunState.WAITING,
+        "ready_at": now + delay,
+        "started_at": None,
+        "reason": again[:500],
+        "error": outcome.error,
+    }
+    Run.objects.using(using).filter(pk=run.pk).update(holder=None, **columns)
+    for name, value in columns.items():
+        setattr(run, name, value)
+    Run.tell(signals.run_retrying, [run], using)
 
 
 def _note_targets(using: str, ended: Ended) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db.models import F, Q, QuerySet
 
-from sisy import conf
+from sisy import conf, signals
 from sisy.models import Origin, Overlap, Run, RunState, Task, TaskState
 from sisy.models.prepared import Keys, Names, prepared
 from sisy.worker.overlap import Going, Verdict, decide
@@ -160,6 +160,14 @@ def _skip(using: str, task: Task, skipped: Sequence[tuple[Run, int, str]], now: 
         Run.objects.using(using).filter(pk__in=pks).update(
             state=RunState.SKIPPED, reason=reason, blocked_by=blocked_by, finished_at=now
         )
+    for run, other, reason in skipped:
+        run.state, run.reason, run.blocked_by_id, run.finished_at = (
+            RunState.SKIPPED,
+            reason,
+            other,
+            now,
+        )
+    Run.tell(signals.run_skipped, (run for run, _, _ in skipped), using)
     count = sum(run.origin == Origin.SCHEDULE for run, _, _ in skipped)
     if count:
         _give_iterations_back(using, task, count)

@@ -1,0 +1,67 @@
+"""Log lines about runs, tasks and workers: receivers of Sisy's signals.
+
+They go to the loggers ``sisy.runs``, ``sisy.tasks`` and ``sisy.workers``: warnings are what
+somebody may have to look at. What goes well is not written down; the ledger has it.
+"""
+
+import logging
+from typing import Any
+
+from sisy import signals
+from sisy.models import Process, Run, RunState, Task
+
+runs = logging.getLogger("sisy.runs")
+tasks = logging.getLogger("sisy.tasks")
+workers = logging.getLogger("sisy.workers")
+
+
+def on_finished(*, run: Run, **kwargs: Any) -> None:
+    if run.state == RunState.CANCELLED:
+        runs.info("%s was cancelled: %s", run, run.reason)
+    elif run.state != RunState.SUCCEEDED:
+        runs.warning("%s %s: %s", run, run.state, run.reason)
+
+
+def on_retrying(*, run: Run, **kwargs: Any) -> None:
+    runs.warning("%s waits to be tried again: %s", run, run.reason)
+
+
+def on_lost(*, run: Run, **kwargs: Any) -> None:
+    runs.warning("%s was lost and is %s: %s", run, run.state, run.reason)
+
+
+def on_missed(*, run: Run, **kwargs: Any) -> None:
+    runs.warning("%s stands for %d missed occurrences: %s", run, run.count, run.reason)
+
+
+def on_skipped(*, run: Run, **kwargs: Any) -> None:
+    runs.info("%s was skipped: %s", run, run.reason)
+
+
+def on_retired(*, task: Task, **kwargs: Any) -> None:
+    tasks.info("%s has no occurrence left", task)
+
+
+def on_online(*, process: Process, **kwargs: Any) -> None:
+    queues = ", ".join(process.queues)
+    workers.info("%s is up: %d slots for %s", process, process.slots, queues)
+
+
+def on_offline(*, process: Process, reason: str, **kwargs: Any) -> None:
+    workers.info("%s is gone: %s", process, reason)
+
+
+def connect() -> None:
+    """Have what happens written down."""
+    for signal, receiver, sender in (
+        (signals.run_finished, on_finished, Run),
+        (signals.run_retrying, on_retrying, Run),
+        (signals.run_lost, on_lost, Run),
+        (signals.run_missed, on_missed, Run),
+        (signals.run_skipped, on_skipped, Run),
+        (signals.task_retired, on_retired, Task),
+        (signals.worker_online, on_online, Process),
+        (signals.worker_offline, on_offline, Process),
+    ):
+        uid = f"sisy.reporting.{receiver.__name__}"
+        signal.connect(receiver, sender=sender, dispatch_uid=uid)

@@ -1,0 +1,225 @@
+"""What receivers of signals hear, when, and in which thread."""
+
+import logging
+import threading
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+
+from sisy import signals, telling
+from sisy.heartbeat import tick
+from sisy.models import Overlap, Process, Run, RunState, Task
+from sisy.worker.claiming import claim
+from tests.app import jobs
+from tests.roles.at_work import at_work, wait_until
+from tests.roles.steps import LEASE, MINUTE, NOON, SECOND, finish, scheduled, worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NAMES = [
+    "run_planned",
+    "run_started",
+    "run_finished",
+    "run_retrying",
+    "run_lost",
+    "run_missed",
+    "run_skipped",
+    "task_retired",
+    "worker_online",
+    "worker_offline",
+]
+
+
+@pytest.fixture
+def noon(at_time):
+    return at_time(NOON)
+
+
+@pytest.fixture
+def heard():
+    """Return a list of what is told: the name of the signal, and what was sent with it."""
+    news = []
+    with listening(lambda name, **sent: news.append((name, sent))):
+        yield news
+
+
+@contextmanager
+def listening(hear):
+    receivers = {}
+    for name in NAMES:
+
+        def receive(sender, signal, name=name, **sent):
+            hear(name, **sent)
+
+        receivers[name] = receive
+        getattr(signals, name).connect(receive)
+    try:
+        yield
+    finally:
+        for name, receive in receivers.items():
+            getattr(signals, name).disconnect(receive)
+
+
+def names(heard):
+    return [name for name, _ in heard]
+
+
+def runs(heard, wanted):
+    return [sent["run"] for name, sent in heard if name == wanted]
+
+
+def test_a_run_is_planned_started_and_finished(noon, heard):
+    scheduled(label="report")
+    tick("default", NOON + MINUTE)
+    [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
+    finish(run, NOON + MINUTE, reason="", result=7)
+    assert names(heard) == ["run_planned", "worker_online", "run_started", "run_finished"]
+    [ended] = runs(heard, "run_finished")
+    assert (ended.pk, ended.state, ended.result) == (run.pk, RunState.SUCCEEDED, 7)
+    assert ended.task.label == "report"
+
+
+def test_what_somebody_asks_for_is_planned_too(noon, heard):
+    scheduled().run_now()
+    Task.run_once(jobs.noop)
+    assert [run.origin for run in runs(heard, "run_planned")] == ["person", "once"]
+
+
+def test_nothing_is_told_of_what_is_rolled_back(noon, heard):
+    task = scheduled()
+    with transaction.atomic():
+        task.run_now()
+        assert heard == []
+        transaction.set_rollback(True)
+    assert heard == []
+
+
+def test_a_retry_says_when_and_why_and_the_last_attempt_is_the_end(noon, heard):
+    scheduled(max_attempts=2)
+    tick("default", NOON + MINUTE)
+    by = worker()
+    [run] = claim(by, ["default"], 10, NOON + MINUTE)
+    finish(run, NOON + MINUTE, RunState.FAILED, reason="KeyError: 'x'")
+    [waiting] = runs(heard, "run_retrying")
+    assert waiting.state == RunState.WAITING
+    assert "KeyError" in waiting.reason
+    later = NOON + 2 * MINUTE
+    [again] = claim(by, ["default"], 10, later)
+    finish(again, later, RunState.FAILED, reason="KeyError: 'x'")
+    assert [run.state for run in runs(heard, "run_finished")] == [RunState.FAILED]
+
+
+@pytest.mark.parametrize(
+    ("on_lost", "state"), [("rerun", RunState.WAITING), ("fail", RunState.LOST)]
+)
+def test_a_run_that_is_lost_says_what_becomes_of_it(noon, heard, on_lost, state):
+    scheduled(on_lost=on_lost)
+    tick("default", NOON + MINUTE)
+    claim(worker(NOON + MINUTE, LEASE), ["default"], 10, NOON + MINUTE)
+    tick("default", NOON + MINUTE + LEASE + SECOND)
+    [lost] = runs(heard, "run_lost")
+    assert lost.state == state == Run.objects.get(pk=lost.pk).state
+    assert "was not heard of" in lost.reason
+    [gone] = [sent for name, sent in heard if name == "worker_offline"]
+    assert "was not heard of until its lease ran out" in gone["reason"]
+
+
+def test_what_is_missed_is_one_piece_of_news_with_its_count(noon, heard):
+    scheduled("* * * * *", missed="skip")
+    tick("default", NOON + timedelta(hours=1))
+    [missed] = runs(heard, "run_missed")
+    assert missed.count == Run.objects.get(pk=missed.pk).count == 59
+
+
+def test_a_task_that_is_paused_tells_what_was_overdue(noon, heard):
+    task = scheduled()
+    noon.moment = NOON + timedelta(hours=1)
+    task.pause()
+    assert [run.count for run in runs(heard, "run_missed")] == [60]
+
+
+def test_a_run_that_is_skipped_names_the_one_in_its_way(noon, heard):
+    scheduled(overlap=Overlap.SKIP)
+    by = worker()
+    tick("default", NOON + MINUTE)
+    [first] = claim(by, ["default"], 10, NOON + MINUTE)
+    later = NOON + 2 * MINUTE
+    tick("default", later)
+    assert claim(by, ["default"], 10, later + MINUTE / 2) == []
+    [skipped] = runs(heard, "run_skipped")
+    assert (skipped.state, skipped.blocked_by_id) == (RunState.SKIPPED, first.pk)
+
+
+def test_a_task_without_a_further_occurrence_is_retired(noon, heard):
+    task = scheduled(iterations=1)
+    tick("default", NOON + MINUTE)
+    [told] = [sent["task"] for name, sent in heard if name == "task_retired"]
+    assert told.pk == task.pk
+
+
+def test_a_worker_comes_and_goes(heard):
+    with at_work():
+        wait_until(lambda: Process.objects.exists())
+    telling.flush(10)
+    assert names(heard) == ["worker_online", "worker_offline"]
+    assert heard[1][1]["reason"] == "It was stopped."
+
+
+def test_a_receiver_that_raises_or_hangs_keeps_no_worker_from_its_work(caplog):
+    task = scheduled()
+    let_go = threading.Event()
+
+    def hear(name, **sent):
+        let_go.wait(30)
+        raise RuntimeError("a receiver that fails")
+
+    with listening(hear):
+        try:
+            with at_work():
+                for _ in range(3):
+                    run = submit_quietly(task)
+                    wait_until(lambda run=run: is_over(run))
+        finally:
+            let_go.set()
+        telling.flush(10)
+    assert {run.state for run in Run.objects.all()} == {RunState.SUCCEEDED}
+
+
+def submit_quietly(task):
+    """Put a run into the ledger as somebody in another process would."""
+    run = Run.of(task, now=task.created_at)
+    run.save()
+    return run
+
+
+def is_over(run):
+    return Run.objects.get(pk=run.pk).state == RunState.SUCCEEDED
+
+
+def test_receivers_of_a_worker_may_ask_the_database(heard):
+    found = []
+
+    def hear(name, **sent):
+        if name == "run_finished":
+            found.append((Run.objects.get(pk=sent["run"].pk).state, threading.current_thread()))
+
+    with listening(hear), at_work():
+        submit_quietly(scheduled())
+        wait_until(lambda: found)
+    telling.flush(10)
+    assert [(state, thread.name) for state, thread in found] == [
+        (RunState.SUCCEEDED, "sisy-signals")
+    ]
+
+
+def test_what_somebody_may_have_to_look_at_is_a_line_in_the_log(noon, caplog):
+    caplog.set_level(logging.INFO, "sisy")
+    scheduled(label="report")
+    tick("default", NOON + MINUTE)
+    [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
+    finish(run, NOON + MINUTE, RunState.FAILED, reason="KeyError: 'x'")
+    [line] = [record for record in caplog.records if record.name == "sisy.runs"]
+    assert line.levelname == "WARNING"
+    assert line.getMessage() == f"report #{run.pk} failed: KeyError: 'x'"
