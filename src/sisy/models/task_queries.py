@@ -44,11 +44,11 @@ class TaskQuerySet(models.QuerySet["Task"]):
         Not those that code declares: the next deploy would make them anew, and run them again.
         """
         live_runs = Run.objects.live().filter(task=OuterRef("pk"))
-        return self.filter(~Exists(live_runs), state=TaskState.RETIRED, declaration=None)
+        return self.filter(~Exists(live_runs), state=TaskState.RETIRED, declaration__isnull=True)
 
     def declared(self) -> Self:
         """Those that code declares, as far as it was looked at."""
-        return self.exclude(declaration=None).filter(undeclared_at=None)
+        return self.filter(declaration__isnull=False, undeclared_at=None)
 
     def update(self, **columns: Any) -> int:
         """Update as Django does; a task whose timing changes is planned anew by the next tick."""

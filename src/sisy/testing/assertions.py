@@ -1,0 +1,86 @@
+"""What tests claim about tasks and runs; a claim that does not hold says what is instead."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import QuerySet
+
+from sisy.callables import target_of
+from sisy.models import Run, RunState, Task
+
+SHOWN = 10
+
+Callee = Callable[..., object] | str
+
+
+def assert_scheduled(callable: Callee, **fields: Any) -> Task:  # noqa: A002 - as `task_with_callable`
+    """Claim that exactly one task calls ``callable`` and has these fields; return it.
+
+    Args:
+        callable: a function or method, or the dotted path of one.
+        fields: values of fields of `Task`, such as ``schedule="@hourly"``.
+
+    Raises:
+        AssertionError: no task does, or several do; the message shows those that call it.
+    """
+    calling = _of(Task.objects.all(), callable)
+    found: list[Task] = [
+        task for task in calling if all(getattr(task, k) == v for k, v in fields.items())
+    ]
+    if len(found) == 1:
+        return found[0]
+    wanted = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+    having = f" with {wanted}" if wanted else ""
+    number = f"{len(found)} tasks call" if found else "No task calls"
+    there = _listed([_shown(task, fields) for task in calling], "Nothing calls it.")
+    raise AssertionError(f"{number} {_path(callable)}{having}. {there}")
+
+
+def assert_ran(
+    callable: Callee,  # noqa: A002 - as `task_with_callable`
+    times: int | None = None,
+    *,
+    state: RunState | str = RunState.SUCCEEDED,
+) -> list[Run]:
+    """Claim that ``callable`` ran, and return its runs in their order.
+
+    Args:
+        callable: a function or method, or the dotted path of one.
+        times: how often; by default, at least once. Zero claims that it did not run.
+        state: how those runs ended.
+
+    Raises:
+        AssertionError: it did not, or not so often; the message shows its latest runs.
+    """
+    runs = list(_of(Run.objects.all(), callable).order_by("pk"))
+    found = [run for run in runs if run.state == state]
+    if len(found) == times or (times is None and found):
+        return found
+    wanted = "at least one run" if times is None else f"{times} runs"
+    there = _listed([f"{run}: {run.state} {run.reason}" for run in runs], "It has no runs.")
+    raise AssertionError(
+        f"Expected {wanted} of {_path(callable)} that {state}, and found {len(found)}. {there}"
+    )
+
+
+def _path(callee: Callee) -> str:
+    return callee if isinstance(callee, str) else target_of(callee).path
+
+
+def _of(rows: QuerySet[Any], callee: Callee) -> QuerySet[Any]:
+    if isinstance(callee, str):
+        return rows.filter(target_path=callee)
+    target = target_of(callee)
+    return rows.filter(target_path=target.path, target_pk=target.pk)
+
+
+def _shown(task: Task, fields: dict[str, Any]) -> str:
+    values = ", ".join(f"{name}={getattr(task, name)!r}" for name in ("schedule", *fields))
+    return f"{task.label}: {values}"
+
+
+def _listed(lines: list[str], otherwise: str) -> str:
+    if not lines:
+        return otherwise
+    more = [f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return "There are:\n  " + "\n  ".join([*more, *lines[-SHOWN:]])

@@ -1,0 +1,208 @@
+"""A heartbeat and a worker that are driven by hand, in a time that is set by hand."""
+
+from collections.abc import Awaitable
+from contextlib import ExitStack
+from contextvars import copy_context
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import router
+from django.db.models import Min
+from django.utils import timezone as django_timezone
+
+from sisy import clock, current
+from sisy.execution import Outcome
+from sisy.execution.calling import call_bare
+from sisy.execution.going import Going
+from sisy.heartbeat import tick
+from sisy.models import Process, Role, Run, Task
+from sisy.worker.claiming import claim
+from sisy.worker.recording import record
+
+AT_ONCE = 100
+LEASE = timedelta(hours=1)
+MOST_AT_ONE_MOMENT = 10_000
+"""Runs that are carried out at one moment; more of them beget each other for ever."""
+
+
+class Timeline:
+    """Time that stands still until it is advanced; what falls due meanwhile runs then.
+
+    Use it by `sisy_time`. Functions are called in the test's own thread, over its own connection,
+    and take no time. What they raise ends their run and not the test: see `assert_ran`.
+
+    Attributes:
+        now: the moment it is, as an aware datetime in UTC.
+    """
+
+    def __init__(self, moment: datetime, using: str | None = None) -> None:
+        self.now = moment
+        self._using = using or router.db_for_write(Task)
+        self._worker: Process | None = None
+
+    def advance(self, by: timedelta | None = None, **span: float) -> list[Run]:
+        """Let time pass, and return the runs that ended meanwhile, in their order.
+
+        Args:
+            by: how long.
+            span: or how long, as `timedelta` takes it: ``hours=6``.
+
+        Raises:
+            ValueError: no time, or a negative one.
+            RuntimeError: the runs of one moment beget each other without end.
+        """
+        length = timedelta(**span) if by is None else by
+        if length <= timedelta(0):
+            raise ValueError(f"Time goes forward: give more than {length}.")
+        return self.advance_to(self.now + length)
+
+    def advance_to(self, moment: datetime) -> list[Run]:
+        """Let it become a moment; see `advance`.
+
+        Raises:
+            ValueError: the moment is naive, or lies in the past.
+        """
+        if django_timezone.is_naive(moment):
+            raise ValueError(f"Give an aware datetime, not {moment!r}.")
+        if moment < self.now:
+            raise ValueError(f"Time goes forward: {moment} lies before {self.now}.")
+        ended = self.run_due()
+        while (following := self._next_moment()) is not None and following <= moment:
+            self.now = following
+            ended += self.run_due()
+        self.now = moment.astimezone(UTC)
+        return ended
+
+    def run_due(self) -> list[Run]:
+        """Carry out what is due now, without letting time pass; return the runs that ended."""
+        ended: list[Run] = []
+        tick(self._using, self.now, is_thorough=False, judges_leases=False)
+        while runs := self._claim():
+            for run in runs:
+                outcome = _outcome_of(run, self.now)
+                record(self._using, [(run, outcome)], self.now)
+                ended.append(run)
+            if len(ended) > MOST_AT_ONE_MOMENT:
+                raise RuntimeError(
+                    f"{len(ended)} runs ended at {self.now}, and more wait: do they submit each "
+                    "other? The last one was " + str(ended[-1])
+                )
+        return ended
+
+    async def aadvance(self, by: timedelta | None = None, **span: float) -> list[Run]:
+        """Let time pass as `advance` does, for async tests."""
+        return await sync_to_async(self.advance)(by, **span)
+
+    def close(self) -> None:
+        """Sign the worker off."""
+        if self._worker is not None:
+            self._worker.leave()
+
+    def _claim(self) -> list[Run]:
+        ready = Run.objects.using(self._using).ready(self.now).order_by()
+        queues = sorted(set(ready.values_list("queue", flat=True)))
+        return claim(self._holder(), queues, AT_ONCE, self.now) if queues else []
+
+    def _holder(self) -> Process:
+        worker = self._worker
+        if worker is not None and worker.lease_until - self.now < LEASE / 2:
+            worker = worker if worker.renew(self.now, LEASE) else None
+        if worker is None:
+            worker = Process.join(Role.WORKER, using=self._using, now=self.now, lease=LEASE)
+        self._worker = worker
+        return worker
+
+    def _next_moment(self) -> datetime | None:
+        tasks = Task.objects.using(self._using).active()
+        runs = Run.objects.using(self._using).waiting().filter(ready_at__gt=self.now)
+        moments = [
+            tasks.filter(next_run__gt=self.now).aggregate(next=Min("next_run"))["next"],
+            runs.aggregate(next=Min("ready_at"))["next"],
+        ]
+        return min(filter(None, moments), default=None)
+
+
+class _TimelineClock:
+    """The clock by which Sisy goes while a timeline is in use."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+
+    def now(self, using: str) -> datetime:
+        return self._timeline.now
+
+    def last_known(self, using: str) -> datetime:
+        return self._timeline.now
+
+
+class sisy_time:  # noqa: N801 - it is used as a function
+    """Let it be a moment for Sisy in a block, ``with`` or ``async with``; gives a `Timeline`.
+
+    Django's and Python's clocks go on as ever; set those, too, where your functions ask them.
+
+    Args:
+        moment: an aware datetime, or one in ISO 8601, such as "2026-03-29 00:00".
+        timezone: in which a moment without a zone is meant, by name or as an object; by default
+            Django's ``TIME_ZONE``.
+        using: the alias of the database; by default where the routers write tasks.
+
+    Raises:
+        ValueError: the moment cannot be read.
+    """
+
+    def __init__(
+        self,
+        moment: datetime | str,
+        timezone: tzinfo | str | None = None,
+        *,
+        using: str | None = None,
+    ) -> None:
+        self._timeline = Timeline(_moment(moment, timezone), using)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Timeline:
+        self._stack.enter_context(clock.use(_TimelineClock(self._timeline)))
+        return self._timeline
+
+    def __exit__(self, *raised: object) -> None:
+        with self._stack:
+            self._timeline.close()
+
+    async def __aenter__(self) -> Timeline:
+        return self.__enter__()
+
+    async def __aexit__(self, *raised: object) -> None:
+        await sync_to_async(self.__exit__)()
+
+
+def _moment(moment: datetime | str, timezone: tzinfo | str | None) -> datetime:
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    if django_timezone.is_naive(moment):
+        zone = ZoneInfo(timezone) if isinstance(timezone, str) else timezone
+        moment = moment.replace(tzinfo=zone or django_timezone.get_default_timezone())
+    return moment.astimezone(UTC)
+
+
+def _outcome_of(run: Run, now: datetime) -> Outcome:
+    """Carry a run out in this thread, and return how it ended."""
+    going = Going(run, lambda: now, _to_nobody)
+    going.begin()
+    context = copy_context()
+    context.run(current.variable.set, going.current)
+    how = context.run(call_bare, going)
+    if not isinstance(how, Awaitable):
+        return how
+    return context.run(async_to_sync(_awaited), going, how)
+
+
+async def _awaited(going: Going, awaitable: Awaitable[object]) -> Outcome:
+    try:
+        return going.returned(await awaitable)
+    except Exception as error:  # noqa: BLE001 - the border around user code
+        return going.raised(error)
+
+
+def _to_nobody(run: Run, outcome: Outcome | None) -> None:
+    pass

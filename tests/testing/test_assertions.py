@@ -1,0 +1,77 @@
+"""Claims of tests, and what they say if they do not hold."""
+
+import subprocess
+import sys
+
+import pytest
+from django.test import TestCase
+
+from sisy.models import task_with_callable
+from sisy.testing import SisyTestMixin, assert_ran, assert_scheduled
+from tests.app import jobs
+
+
+@pytest.fixture
+def time(sisy_time):
+    """The fixture that pytest finds by itself."""
+    return sisy_time("2026-05-05 12:00", "UTC")
+
+
+def scheduled(**fields):
+    task = task_with_callable(jobs.noop, timezone="UTC", **fields)
+    task.save()
+    return task
+
+
+def test_what_is_scheduled_is_returned(time):
+    task = scheduled(schedule="@hourly", queue="slow")
+    assert assert_scheduled(jobs.noop) == task
+    assert assert_scheduled("tests.app.jobs.noop", schedule="@hourly", queue="slow") == task
+
+
+def test_what_is_scheduled_otherwise_is_shown(time):
+    scheduled(schedule="@hourly", label="every hour")
+    with pytest.raises(AssertionError) as raised:
+        assert_scheduled(jobs.noop, queue="slow")
+    assert "No task calls tests.app.jobs.noop with queue='slow'" in str(raised.value)
+    assert "every hour: schedule='@hourly', queue='default'" in str(raised.value)
+    with pytest.raises(AssertionError, match="Nothing calls it"):
+        assert_scheduled(jobs.fails)
+    scheduled(schedule="@daily")
+    with pytest.raises(AssertionError, match="2 tasks call"):
+        assert_scheduled(jobs.noop)
+
+
+def test_what_ran_is_counted_by_how_it_ended(time):
+    scheduled(schedule="0 * * * *")
+    time.advance(hours=3)
+    assert len(assert_ran(jobs.noop)) == len(assert_ran(jobs.noop, 3)) == 3
+    assert assert_ran(jobs.noop, 0, state="failed") == []
+    with pytest.raises(AssertionError, match="Expected 4 runs of"):
+        assert_ran(jobs.noop, 4)
+    with pytest.raises(AssertionError, match="It has no runs"):
+        assert_ran(jobs.fails)
+
+
+def test_why_it_failed_stands_in_the_message(time):
+    task_with_callable(jobs.fails, schedule="0 * * * *", timezone="UTC").save()
+    time.advance(hours=1)
+    with pytest.raises(AssertionError, match="RuntimeError: it was to be expected"):
+        assert_ran(jobs.fails)
+
+
+class PlainTests(SisyTestMixin, TestCase):
+    def test_the_same_in_a_test_case(self):
+        time = self.sisy_time("2026-05-05 12:00", "UTC")
+        scheduled(schedule="0 * * * *")
+        time.advance(hours=2)
+        self.assertRan(jobs.noop, 2)
+        self.assertScheduled(jobs.noop, schedule="0 * * * *")
+
+
+def test_the_plugin_imports_no_django():
+    code = "import sys, sisy.pytest_plugin; print('sisy.models' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "False\n"
