@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 import unittest
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ from django.test import override_settings
 from django.utils.module_loading import import_string
 
 from sisy import conf, declarations
+from sisy.testing import sisy_time
 from tests.docs.pages import ROOT, TUTORIAL, Block, blocks_of
 
 FIRST_MIGRATION = """
@@ -126,6 +128,8 @@ class Project:
         module = importlib.import_module(".".join(path.with_suffix("").parts))
         if path.name == "tests.py":
             _run_tests(module)
+        elif path.name.startswith("test_"):
+            _run_test_functions(module)
         elif path.parent.name == "migrations":
             _migrate_there_and_back(path.stem)
         elif path.name == "schedules.py":
@@ -188,6 +192,15 @@ def _run_tests(module: ModuleType) -> None:
     suite.run(result)
     assert result.testsRun
     assert result.wasSuccessful(), (result.errors, result.failures)
+
+
+def _run_test_functions(module: ModuleType) -> None:
+    """Call each, with what the fixture ``sisy_time`` gives."""
+    tests = [value for name, value in vars(module).items() if name.startswith("test_")]
+    assert tests
+    for test in tests:
+        with ExitStack() as stack:
+            test(lambda *args, stack=stack: stack.enter_context(sisy_time(*args)))
 
 
 def _migrate_there_and_back(name: str) -> None:

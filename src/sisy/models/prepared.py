@@ -1,5 +1,6 @@
 """Queries that are put into SQL once and asked again and again."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -55,7 +56,7 @@ def _prepared(
     use_tz: bool,
     kinds: tuple[tuple[str, type[Value]], ...],
 ) -> "Query[M]":
-    if vendor != "postgresql" and any(issubclass(kind, list) for _, kind in kinds):
+    if vendor == "mysql" and any(issubclass(kind, list) for _, kind in kinds):
         return Query(build, using)
     return Prepared(build, using, **dict(kinds))
 
@@ -88,7 +89,7 @@ class Prepared(Query[M]):
     answer it.
 
     Args:
-        kinds: by name, what kind of value it is; `Keys` and `Names` on PostgreSQL only.
+        kinds: by name, what kind of value it is; `Keys` and `Names` not on MySQL.
 
     Raises:
         ValueError: the query takes something that is made of a value.
@@ -133,10 +134,14 @@ class Prepared(Query[M]):
 
     def _take_an_array_at(self, place: int, kind: str) -> None:
         before, after = self._between[place : place + 2]
-        self._between[place] = before.removesuffix("IN (") + "= ANY("
         assert before.endswith("IN ("), "many values are expected to be asked for by __in"
         assert after.startswith(")")
-        self._between[place + 1] = f"::{kind}[]" + after
+        if connections[self._using].vendor == "sqlite":
+            self._between[place] = before + "SELECT value FROM json_each("
+            self._between[place + 1] = ")" + after
+        else:
+            self._between[place] = before.removesuffix("IN (") + "= ANY("
+            self._between[place + 1] = f"::{kind}[]" + after
 
     def rows(self, **values: Value) -> list[tuple[Any, ...]]:
         params = list(self._params)
@@ -148,6 +153,8 @@ class Prepared(Query[M]):
         return [tuple(row) for row in self._compiler.results_iter([found])]
 
     def _adapted(self, value: Value) -> Any:
+        if isinstance(value, list) and connections[self._using].vendor == "sqlite":
+            return json.dumps(value)
         if not isinstance(value, datetime):
             return value
         return MomentField().get_db_prep_value(value, connections[self._using])

@@ -4,19 +4,22 @@ from collections.abc import Awaitable
 from contextlib import ExitStack
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import router
-from django.db.models import Min
+from django.db.models import QuerySet
 from django.utils import timezone as django_timezone
 
 from sisy import clock, current
 from sisy.execution import Outcome
 from sisy.execution.calling import call_bare
 from sisy.execution.going import Going
-from sisy.heartbeat import tick
+from sisy.heartbeat.planning import plan_due
+from sisy.heartbeat.replanning import compute_unplanned
 from sisy.models import Process, Role, Run, Task
+from sisy.models.prepared import prepared
 from sisy.worker.claiming import claim
 from sisy.worker.recording import record
 
@@ -77,7 +80,9 @@ class Timeline:
     def run_due(self) -> list[Run]:
         """Carry out what is due now, without letting time pass; return the runs that ended."""
         ended: list[Run] = []
-        tick(self._using, self.now, is_thorough=False, judges_leases=False)
+        plan_due(self._using, self.now)
+        if compute_unplanned(self._using, self.now):
+            plan_due(self._using, self.now)
         while runs := self._claim():
             for run in runs:
                 outcome = _outcome_of(run, self.now)
@@ -100,8 +105,8 @@ class Timeline:
             self._worker.leave()
 
     def _claim(self) -> list[Run]:
-        ready = Run.objects.using(self._using).ready(self.now).order_by()
-        queues = sorted(set(ready.values_list("queue", flat=True)))
+        rows = prepared(_ready_queues, self._using, now=datetime).rows(now=self.now)
+        queues = sorted({queue for (queue,) in rows})
         return claim(self._holder(), queues, AT_ONCE, self.now) if queues else []
 
     def _holder(self) -> Process:
@@ -114,13 +119,25 @@ class Timeline:
         return worker
 
     def _next_moment(self) -> datetime | None:
-        tasks = Task.objects.using(self._using).active()
-        runs = Run.objects.using(self._using).waiting().filter(ready_at__gt=self.now)
-        moments = [
-            tasks.filter(next_run__gt=self.now).aggregate(next=Min("next_run"))["next"],
-            runs.aggregate(next=Min("ready_at"))["next"],
-        ]
-        return min(filter(None, moments), default=None)
+        following = (
+            prepared(query, self._using, now=datetime) for query in (_next_due, _next_ready)
+        )
+        moments = [moment for query in following for (moment,) in query.rows(now=self.now)]
+        return min(moments, default=None)
+
+
+def _ready_queues(now: datetime) -> "QuerySet[Run, tuple[str]]":
+    return Run.objects.ready(now).order_by().values_list("queue").distinct()
+
+
+def _next_due(now: datetime) -> "QuerySet[Task, Any]":
+    later = Task.objects.active().filter(next_run__gt=now)
+    return later.order_by("next_run").values_list("next_run")[:1]
+
+
+def _next_ready(now: datetime) -> "QuerySet[Run, Any]":
+    later = Run.objects.waiting().filter(ready_at__gt=now)
+    return later.order_by("ready_at").values_list("ready_at")[:1]
 
 
 class _TimelineClock:
