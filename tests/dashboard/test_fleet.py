@@ -2,8 +2,8 @@
 
 import pytest
 
-from sisy.dashboard.queries import queues
 from sisy.models import Process, Queue, Role, Run, RunState
+from sisy.queries import queues
 from sisy.worker.claiming import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser

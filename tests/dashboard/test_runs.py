@@ -5,9 +5,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sisy.dashboard.queries import ledger
 from sisy.heartbeat import tick
 from sisy.models import Attempt, Run, RunState, Task
+from sisy.queries import ledger
 from sisy.worker.claiming import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser

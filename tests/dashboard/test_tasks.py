@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sisy.dashboard.queries import task_list
 from sisy.models import Run, RunState, Task, TaskState
+from sisy.queries import task_list
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.roles.steps import HOUR, MINUTE, NOON, SECOND, scheduled

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
 
-from sisy.dashboard.queries.coming import occurrences
 from sisy.models import (
     Missed,
     Origin,
@@ -18,6 +17,7 @@ from sisy.models import (
     Task,
     task_with_callable,
 )
+from sisy.queries.coming import occurrences
 from tests.app import jobs
 
 SECOND, MINUTE, HOUR = (timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours"))

@@ -8,9 +8,9 @@ from django.utils.translation import gettext
 
 from sisy import display
 from sisy.admin.links import run_link
-from sisy.dashboard.queries.related import retries_of
 from sisy.dashboard.tables import table
 from sisy.models import Attempt, Run
+from sisy.queries.related import retries_of
 
 
 def attempts(run: Run) -> SafeString:

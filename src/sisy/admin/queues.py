@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from sisy import display
 from sisy.admin.actions import may
 from sisy.dashboard.actions import queues as actions
-from sisy.dashboard.queries.queues import Seen, queues
 from sisy.models import Queue, RunState
+from sisy.queries.queues import Seen, queues
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Queue]

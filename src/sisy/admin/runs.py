@@ -12,8 +12,8 @@ from sisy.admin.filters import QueueFilter
 from sisy.admin.paginator import CappedPaginator
 from sisy.admin.run_actions import RunActions
 from sisy.admin.run_columns import RunColumns
-from sisy.dashboard.queries.related import retries_of
 from sisy.models import Run
+from sisy.queries.related import retries_of
 
 HOW = (
     "state_now",

@@ -24,8 +24,8 @@ from sisy.admin.task_actions import TaskActions
 from sisy.admin.task_form import FIELDSETS, SEEN_ONLY, TaskForm
 from sisy.admin.upcoming import upcoming, upcoming_of_form
 from sisy.dashboard import declared
-from sisy.dashboard.queries.processes import missing_processes, paused_queues
 from sisy.models import Run, RunState, Task
+from sisy.queries.processes import missing_processes, paused_queues
 
 NEWEST = ("pk", "state", "reason", "planned_at", "started_at")
 

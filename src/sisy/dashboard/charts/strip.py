@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sisy.dashboard.queries.window import Window
+from sisy.queries.window import Window
 from sisy.schedules import Schedule
 
 MARKS = 400  # places that are told apart

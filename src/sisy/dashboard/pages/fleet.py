@@ -5,9 +5,9 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.pages.page import Page, Part
-from sisy.dashboard.queries.fleet import members, throughput
-from sisy.dashboard.queries.queues import queues
 from sisy.dashboard.visit import Visit
+from sisy.queries.fleet import members, throughput
+from sisy.queries.queues import queues
 
 
 class FleetPage(Page):

@@ -7,13 +7,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
-from sisy.dashboard.queries.attention import attention
-from sisy.dashboard.queries.counts import ended_counts, live_counts
-from sisy.dashboard.queries.pulse import pulse
-from sisy.dashboard.queries.timeline import timeline
-from sisy.dashboard.queries.window import Window
 from sisy.dashboard.visit import Visit
 from sisy.models import Run, Task
+from sisy.queries.attention import attention
+from sisy.queries.counts import ended_counts, live_counts
+from sisy.queries.pulse import pulse
+from sisy.queries.timeline import timeline
+from sisy.queries.window import Window
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ZOOMS = (1, 3, 6, 12, 24)  # hours to either side

@@ -12,9 +12,9 @@ from sisy import messages
 from sisy.dashboard.actions.runs import unfit
 from sisy.dashboard.masking import masked
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
-from sisy.dashboard.queries.related import related
 from sisy.dashboard.visit import Visit
 from sisy.models import Run
+from sisy.queries.related import related
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

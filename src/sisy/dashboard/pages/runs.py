@@ -5,9 +5,9 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.pages.page import Page, Part
-from sisy.dashboard.queries.ledger import SEARCHED, WantedRuns, find, key_of
 from sisy.dashboard.visit import Visit
 from sisy.models import Origin, RunState
+from sisy.queries.ledger import SEARCHED, WantedRuns, find, key_of
 
 
 class RunsPage(Page):

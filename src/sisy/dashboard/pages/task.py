@@ -12,11 +12,11 @@ from sisy.dashboard import declared, policies
 from sisy.dashboard.daylight import told
 from sisy.dashboard.masking import masked
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
-from sisy.dashboard.queries.coming import occurrences
-from sisy.dashboard.queries.ledger import key_of, page_of
-from sisy.dashboard.queries.troubles import troubles
 from sisy.dashboard.visit import Visit
 from sisy.models import Run, RunState, Task, TaskState
+from sisy.queries.coming import occurrences
+from sisy.queries.ledger import key_of, page_of
+from sisy.queries.troubles import troubles
 
 CHARTED = 300  # runs
 COMING = 10

@@ -9,11 +9,11 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.charts.sparkline import Sparkline, sparkline
 from sisy.dashboard.pages.page import Page, Part
-from sisy.dashboard.queries.latest import newest_runs
-from sisy.dashboard.queries.task_list import NEEDS_A_PERSON, WantedTasks, find
-from sisy.dashboard.queries.timeline import usual_duration
 from sisy.dashboard.visit import Visit
 from sisy.models import Run, Task, TaskState
+from sisy.queries.latest import newest_runs
+from sisy.queries.task_list import NEEDS_A_PERSON, WantedTasks, find
+from sisy.queries.timeline import usual_duration
 
 SPARKS = 60
 MOST_NAMES = 100  # queues that are offered

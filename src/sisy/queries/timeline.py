@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext
 
 from sisy import display
-from sisy.dashboard.queries.coming import Coming, coming, joined
-from sisy.dashboard.queries.latest import newest_runs
-from sisy.dashboard.queries.window import Window
 from sisy.models import Run, RunState, Task
 from sisy.models.choices import TROUBLE_STATES
+from sisy.queries.coming import Coming, coming, joined
+from sisy.queries.latest import newest_runs
+from sisy.queries.window import Window
 
 DRAWN = 120  # runs of each task that are drawn one by one, while the tasks are few
 FEW = 25  # tasks

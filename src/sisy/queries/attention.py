@@ -8,11 +8,11 @@ from operator import itemgetter
 
 from django.utils.translation import gettext, ngettext
 
-from sisy.dashboard.queries.latest import newest_runs
-from sisy.dashboard.queries.processes import missing_processes, paused_queues
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.choices import LIVE_STATES
 from sisy.models.timing import PUNCTUAL
+from sisy.queries.latest import newest_runs
+from sisy.queries.processes import missing_processes, paused_queues
 
 LATELY = timedelta(days=1)
 READ = 500  # rows of each kind

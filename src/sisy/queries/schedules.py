@@ -7,7 +7,7 @@ from statistics import mean
 
 from django.db.models import Count, Min
 
-from sisy.dashboard.load import Group
+from sisy.load import Group
 from sisy.models import Run, RunState, Task
 
 MOST_GROUPS = 1000  # those of most tasks

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from django.db.models import F, Q, QuerySet
 
-from sisy.dashboard.queries.wanted import Wanted
 from sisy.models import Task, TaskState
+from sisy.queries.wanted import Wanted
 
 SHOWN = 50
 SORTS = {"next_run": "next_run", "label": "label", "last_run": "last_run"}

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from sisy.dashboard.queries.wanted import Wanted
 from sisy.models import Origin, Run, RunState
 from sisy.models.run_queries import RunQuerySet
+from sisy.queries.wanted import Wanted
 
 SHOWN = 50
 SEARCHED = 20_000  # the newest runs, among which rarer things are looked for

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sisy.dashboard.queries.window import Window
 from sisy.exceptions import ScheduleError
 from sisy.models import Overlap, Run, Task, TaskState
 from sisy.models.timing import Timing
+from sisy.queries.window import Window
 
 DRAWN = 100  # occurrences of a task that are drawn one by one
 NARROWEST = 0.25  # percent

@@ -1,0 +1,1 @@
+"""What dashboard and commands ask the database: bounded, however many tasks and runs there are."""
