@@ -89,7 +89,7 @@ class ServingCommand(BaseCommand):
 def add_worker_arguments(parser: CommandParser) -> None:
     parser.add_argument(
         "--queues",
-        type=_queues,
+        type=queue_names,
         default=",".join(conf.DEFAULT_QUEUES),
         metavar="NAMES",
         help="the queues to serve, separated by commas",
@@ -165,7 +165,7 @@ def _pool(**options: Any) -> MakePool:
     return ThreadPool
 
 
-def _queues(text: str) -> tuple[str, ...]:
+def queue_names(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
         raise argparse.ArgumentTypeError("name at least one queue, such as: default")

@@ -1,0 +1,62 @@
+"""How commands find the task, the run or the moment that somebody names."""
+
+import argparse
+import difflib
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from sisy.models import Run, Task
+
+MANY = 5000  # labels among which the nearest one is looked for
+
+
+def task_named(text: str, using: str) -> Task:
+    """Return the task with a key, a name or a label.
+
+    Raises:
+        CommandError: there is none, or several bear the label.
+    """
+    tasks = Task.objects.using(using)
+    if text.isascii() and text.isdigit() and (found := tasks.filter(pk=int(text)).first()):
+        return found
+    if found := tasks.filter(name=text).first():
+        return found
+    labelled = list(tasks.filter(label=text)[:10])
+    if len(labelled) == 1:
+        return labelled[0]
+    if labelled:
+        keys = ", ".join(str(task.pk) for task in labelled)
+        raise CommandError(f"Several tasks are labelled {text!r}; name one by its key: {keys}.")
+    labels = list(tasks.order_by("label").values_list("label", flat=True)[:MANY])
+    near = difflib.get_close_matches(text, labels, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else " See: manage.py sisy_tasks list."
+    raise CommandError(f"No task has the key, name or label {text!r}.{hint}")
+
+
+def run_with_key(key: int, using: str) -> Run:
+    """Return a run.
+
+    Raises:
+        CommandError: there is none, or it has left the ledger.
+    """
+    if (run := Run.objects.using(using).filter(pk=key).first()) is not None:
+        return run
+    raise CommandError(f"There is no run {key}, or it has left the ledger.")
+
+
+def moment(text: str) -> datetime:
+    """Read a moment as ISO 8601 has it; one without a zone stays naive."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"give a moment such as 2026-05-05T12:00 or '2026-05-05 12:00+02:00', not {text!r}"
+        ) from None
+
+
+def in_zone(moment: datetime, zone: str) -> datetime:
+    """Return an aware moment: a naive one is meant in ``zone``."""
+    return moment.replace(tzinfo=ZoneInfo(zone)) if timezone.is_naive(moment) else moment

@@ -1,0 +1,55 @@
+"""``manage.py sisy_health``: whether Sisy does its work, for probes."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import router
+
+from sisy import clock
+from sisy.management.serving import queue_names
+from sisy.management.telling import AnsweringCommand
+from sisy.models import Task
+from sisy.queries.health import Finding, health
+
+
+class Command(AnsweringCommand):
+    help = (
+        "Says whether a heartbeat is up, workers serve the queues, and nothing is overdue. "
+        "Exits with 0 if all is well, 1 if something is not, 2 if it is called wrongly, and 3 if "
+        "the database cannot be asked."
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--queues",
+            type=queue_names,
+            default="default",
+            metavar="NAMES",
+            help="the queues that workers must serve, separated by commas",
+        )
+        parser.add_argument(
+            "--max-overdue",
+            type=float,
+            default=60.0,
+            metavar="S",
+            help="seconds for which a run may wait for a worker, or a task for a heartbeat",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        using = router.db_for_write(Task)
+        limit = timedelta(seconds=options["max_overdue"])
+        found = health(using, clock.now(using), options["queues"], limit)
+        self.answer([_row(finding) for finding in found])
+        if wrong := [finding.name for finding in found if not finding.is_well]:
+            raise CommandError(f"Not well: {', '.join(wrong)}.", returncode=1)
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    return {
+        "check": finding.name,
+        "well": "yes" if finding.is_well else "no",
+        "found": finding.words,
+    }

@@ -1,0 +1,62 @@
+"""``manage.py sisy_status``: who is up, what waits, and what somebody should look at."""
+
+from typing import Any
+
+from django.db import router
+
+from sisy import clock
+from sisy.management.telling import AnsweringCommand
+from sisy.models import Task
+from sisy.queries.attention import attention
+from sisy.queries.fleet import members, throughput
+from sisy.queries.queues import queues
+
+
+class Command(AnsweringCommand):
+    help = (
+        "Shows who is up, what waits in each queue, how much gets done, and what somebody should "
+        "look at. For probes there is sisy_health."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        using = router.db_for_write(Task)
+        now = clock.now(using)
+        found = {
+            "processes": [
+                {
+                    "process": str(each.process),
+                    "queues": each.process.queues,
+                    "runs": len(each.runs),
+                    "slots": each.process.slots,
+                    "silent": "yes" if each.is_silent else "no",
+                    "started": each.process.started_at,
+                }
+                for each in members(using, now)
+            ],
+            "queues": [
+                {
+                    "queue": each.name,
+                    "waiting": each.waiting if each.is_all else f"{each.waiting}+",
+                    "oldest": each.oldest,
+                    "running": each.running,
+                    "workers": len(each.workers),
+                    "paused": each.paused_at,
+                }
+                for each in queues(using, now)
+            ],
+            "throughput": [
+                {"in": each.span, "runs": each.number if each.is_all else f"{each.number}+"}
+                for each in throughput(using, now)
+            ],
+            "attention": [
+                {"what": each.what, "why": each.why, "since": each.since}
+                for each in attention(using, now)
+            ],
+        }
+        if self.as_json:
+            self.say_json(found)
+            return
+        for title, rows in found.items():
+            self.stdout.write(f"{title.capitalize()}:")
+            self.answer(rows, otherwise="  none")
+            self.stdout.write("")

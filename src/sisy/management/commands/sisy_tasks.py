@@ -1,0 +1,170 @@
+"""``manage.py sisy_tasks``: look at tasks, and do something with them."""
+
+from argparse import ArgumentParser
+from itertools import islice
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import router
+
+from sisy import clock
+from sisy.management import choosing
+from sisy.management.telling import AnsweringCommand
+from sisy.models import Run, Task, TaskState
+from sisy.models.columns import OWNER_FIELDS
+from sisy.queries.coming import occurrences
+from sisy.queries.why import why
+
+
+class Command(AnsweringCommand):
+    help = (
+        "Looks at tasks, and does something with them. A TASK is named by its key, by the name "
+        "that code gives it, or by its label. A MOMENT without a zone is meant in the zone of the "
+        "task. Exits with 1 if nothing of that name is there, or nothing could be done."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+        def verb(name: str, words: str, *, of_task: bool = True) -> ArgumentParser:
+            added = verbs.add_parser(name, help=words, description=words)
+            added.add_argument("--json", action="store_true", help="answer as JSON, for programs")
+            if of_task:
+                added.add_argument("task", metavar="TASK")
+            return added
+
+        verb("list", "list tasks, those that are due first", of_task=False).add_argument(
+            "--state", choices=TaskState.values, help="only those in a state"
+        )
+        verb("show", "show all that is known of a task")
+        _count(verb("next", "show when a task is due next"), "occurrences", 10)
+        _count(verb("history", "show the newest runs of a task"), "runs", 20)
+        verb("run", "submit a run beside the schedule")
+        verb("pause", "stop planning a task").add_argument("--reason", default="", metavar="TEXT")
+        verb("resume", "plan a paused task again, from now on")
+        verb("cancel", "call off runs that wait, and ask those that go on to end").add_argument(
+            "--reason", default="cancelled", metavar="TEXT"
+        )
+        retry = verb("retry", "submit another run for what a run stood for", of_task=False)
+        retry.add_argument("run", type=int, metavar="RUN", help="the key of a run that is over")
+        backfill = verb("backfill", "run the occurrences of a range that have not succeeded")
+        backfill.add_argument("start", type=choosing.moment, metavar="FROM")
+        backfill.add_argument("end", type=choosing.moment, metavar="TO")
+        backfill.add_argument("--again", action="store_true", help="those that succeeded, too")
+        backfill.add_argument("--dry-run", action="store_true", help="only show which they are")
+        asked = verb("why", "say what became of an occurrence, or why there was none")
+        asked.add_argument("moment", type=choosing.moment, metavar="MOMENT")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.using = router.db_for_write(Task)
+        self.now = clock.now(self.using)
+        do = getattr(self, f"do_{options['verb']}")
+        if "task" in options:
+            options["task"] = choosing.task_named(options["task"], self.using)
+        do(**options)
+
+    def do_list(self, *, state: str | None, **options: Any) -> None:
+        tasks = Task.objects.using(self.using).order_by("next_run", "label")
+        self.answer([_line(task) for task in (tasks.filter(state=state) if state else tasks)])
+
+    def do_show(self, task: Task, **options: Any) -> None:
+        owners = [field.name for field in Task._meta.concrete_fields if field.name in OWNER_FIELDS]
+        names = ["id", "name", *owners, "state", "state_reason", "next_run", "last_run"]
+        shown = {name: getattr(task, name) for name in names if name != "_extra_data"}
+        shown |= {"counts": task.counts(), "overrides": [one.field for one in task.overrides()]}
+        if self.as_json:
+            self.say_json(shown)
+        else:
+            self.answer([{"field": name, "value": value} for name, value in shown.items()])
+
+    def do_next(self, task: Task, *, number: int, **options: Any) -> None:
+        due = islice(occurrences(task, self.now), number)
+        rows = [{"due": each, "in": each - self.now} for each in due]
+        self.answer(rows, otherwise=f"It is not due any more: it is {task.get_state_display()}.")
+
+    def do_history(self, task: Task, *, number: int, **options: Any) -> None:
+        runs = Run.objects.using(self.using).filter(task=task).order_by("-pk")[:number]
+        self.answer([_line_of_run(run) for run in runs], otherwise="It has not run yet.")
+
+    def do_run(self, task: Task, **options: Any) -> None:
+        self._say_of_run(task.run_now(), "waits for a worker")
+
+    def do_retry(self, *, run: int, **options: Any) -> None:
+        found = choosing.run_with_key(run, self.using)
+        try:
+            self._say_of_run(found.retry(), f"stands for run {run}, and waits for a worker")
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+
+    def do_pause(self, task: Task, *, reason: str, **options: Any) -> None:
+        if not task.pause(reason):
+            raise CommandError(f"{task} is not planned: it is {task.get_state_display()}.")
+        self._say(f"{task} is paused; what waits still runs.", paused=True)
+
+    def do_resume(self, task: Task, **options: Any) -> None:
+        if not task.resume():
+            raise CommandError(f"{task} is not paused: it is {task.get_state_display()}.")
+        self._say(f"{task} goes on.", state=task.state, next_run=task.next_run)
+
+    def do_cancel(self, task: Task, *, reason: str, **options: Any) -> None:
+        count = task.cancel_runs(reason)
+        self._say(f"{count} runs are called off, or asked to end.", cancelled=count)
+
+    def do_backfill(
+        self, task: Task, *, start: Any, end: Any, again: bool, dry_run: bool, **options: Any
+    ) -> None:
+        start, end = (choosing.in_zone(each, task.timezone) for each in (start, end))
+        try:
+            if dry_run:
+                due = task.to_backfill(start, end, again=again)
+                self.answer([{"due": each} for each in due], otherwise="Nothing to make good.")
+                return
+            count = len(task.backfill(start, end, again=again))
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        self._say(f"{count} runs wait for a worker.", submitted=count)
+
+    def do_why(self, task: Task, *, moment: Any, **options: Any) -> None:
+        at = choosing.in_zone(moment, task.timezone)
+        sentence = why(task, at, self.using, self.now)
+        self._say(sentence, task=task.pk, moment=at, answer=sentence)
+
+    def _say_of_run(self, run: Run, what: str) -> None:
+        self._say(f"Run {run.pk} {what}.", run=run.pk, state=run.state)
+
+    def _say(self, sentence: str, **facts: Any) -> None:
+        if self.as_json:
+            self.say_json(facts)
+        else:
+            self.stdout.write(sentence)
+
+
+def _count(parser: ArgumentParser, what: str, number: int) -> None:
+    parser.add_argument(
+        "-n", dest="number", type=int, default=number, metavar="N", help=f"how many {what}"
+    )
+
+
+def _line(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.pk,
+        "label": task.label,
+        "schedule": task.schedule or "once",
+        "timezone": task.timezone,
+        "queue": task.queue,
+        "state": task.state,
+        "next_run": task.next_run,
+        "last_run": task.last_run,
+    }
+
+
+def _line_of_run(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.pk,
+        "due": run.moment,
+        "state": run.state,
+        "attempt": run.attempt,
+        "late": run.lateness,
+        "took": run.duration,
+        "reason": run.reason,
+    }

@@ -1,0 +1,106 @@
+"""How commands answer: as a table, by rich where it is installed, or as JSON."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
+from django.utils import timezone
+
+UNREACHABLE = 3  # the exit code where the database cannot be asked
+
+Row = Mapping[str, Any]
+
+
+class AnsweringCommand(BaseCommand):
+    """A command that answers a question, and ends."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="answer as JSON, for programs")
+
+    def answer(self, rows: Sequence[Row], *, otherwise: str = "There are none.") -> None:
+        """Show rows that have the same keys; ``otherwise`` where there are none."""
+        if self.as_json:
+            self.say_json([dict(row) for row in rows])
+        elif rows:
+            self.stdout.write(table(rows, self._width()))
+        else:
+            self.stdout.write(otherwise)
+
+    def say_json(self, value: Any) -> None:
+        self.stdout.write(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        self.as_json = options.get("json", False)
+        try:
+            return super().execute(*args, **options)
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(
+                f"The database cannot be asked: {error}. Is it up, and migrated?",
+                returncode=UNREACHABLE,
+            ) from error
+
+    def _width(self) -> int:
+        is_terminal = self.stdout.isatty()
+        return shutil.get_terminal_size((120, 24)).columns if is_terminal else 1000
+
+
+def table(rows: Sequence[Row], width: int) -> str:
+    """Return rows under their keys, as text that fits a width where it can be wrapped."""
+    names = list(rows[0])
+    cells = [[shown(row[name]) for name in names] for row in rows]
+    try:
+        return _by_rich(names, cells, width)
+    except ImportError:
+        return _plainly(names, cells)
+
+
+def shown(value: Any) -> str:
+    """Return a value as people read it: moments in the project's time zone, nothing as a dash."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, datetime):
+        zone = timezone.get_default_timezone()
+        return f"{timezone.localtime(value, zone):%Y-%m-%d %H:%M:%S %Z}"
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+        return f"{seconds:.3f} s" if abs(seconds) < 60 else str(timedelta(seconds=round(seconds)))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.total_seconds() if isinstance(value, timedelta) else str(value)
+
+
+def _plainly(names: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    columns = zip(names, *cells, strict=True)
+    widths = [max(map(len, column)) for column in columns]
+    lines = [names, ["-" * width for width in widths], *cells]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _by_rich(names: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        drawn.add_column(name, overflow="fold")
+    for line in cells:
+        drawn.add_row(*map(Text, line))
+    console = Console(width=width, color_system=None, force_terminal=False)
+    with console.capture() as captured:
+        console.print(drawn)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())

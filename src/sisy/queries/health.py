@@ -1,0 +1,80 @@
+"""Whether somebody plans, somebody carries out, and nothing waits for too long."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Exists, OuterRef
+
+from sisy import conf
+from sisy.models import Process, Queue, Role, Run, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What was found of one thing that is to be well."""
+
+    name: str
+    is_well: bool
+    words: str
+
+
+def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -> list[Finding]:
+    """Return what is well at ``now``, and what is not.
+
+    Args:
+        queues: those that workers must serve; one that is paused needs none.
+        limit: how long a run may wait for a worker, or a due task for a heartbeat.
+    """
+    paused = set(Queue.objects.using(using).paused().values_list("name", flat=True))
+    alive = list(Process.objects.using(using).alive(now))
+    return [
+        _heartbeat(alive, now),
+        *_workers(alive, queues, paused),
+        _planning(using, now, limit),
+        _waiting(using, now, limit, paused),
+    ]
+
+
+def _heartbeat(alive: Sequence[Process], now: datetime) -> Finding:
+    beating = [process for process in alive if process.role == Role.HEARTBEAT]
+    if not beating:
+        return Finding(name="heartbeat", is_well=False, words="none is up: nothing is planned")
+    heard = max(process.lease_until for process in beating) - conf.get_settings().lease
+    ago = max(0.0, (now - heard).total_seconds())
+    words = f"{len(beating)} up, last heard of {ago:.0f} s ago"
+    return Finding(name="heartbeat", is_well=True, words=words)
+
+
+def _workers(
+    alive: Sequence[Process], queues: Sequence[str], paused: set[str]
+) -> Iterator[Finding]:
+    for queue in queues:
+        serving = [process for process in alive if queue in process.queues]
+        slots = sum(process.slots for process in serving)
+        words = f"{len(serving)} up, with {slots} slots" if serving else "none is up"
+        if queue in paused:
+            words += "; the queue is paused"
+        is_well = bool(serving) or queue in paused
+        yield Finding(name=f"workers of {queue}", is_well=is_well, words=words)
+
+
+def _planning(using: str, now: datetime, limit: timedelta) -> Finding:
+    oldest = Task.objects.using(using).due(now).first()
+    if oldest is None or oldest.next_run is None:
+        return Finding(name="due tasks", is_well=True, words="all are planned")
+    overdue = now - oldest.next_run
+    words = f"{oldest} is due for {overdue.total_seconds():.0f} s and not planned"
+    return Finding(name="due tasks", is_well=overdue <= limit, words=words)
+
+
+def _waiting(using: str, now: datetime, limit: timedelta, paused: set[str]) -> Finding:
+    others = Run.objects.running().filter(task=OuterRef("task"))
+    waiting = Run.objects.using(using).ready(now).exclude(queue__in=paused)
+    # What waits for its turn, behind another run of its task, waits for no worker.
+    oldest = waiting.filter(~Exists(others)).order_by("ready_at").first()
+    if oldest is None:
+        return Finding(name="waiting runs", is_well=True, words="none waits")
+    waits = now - oldest.ready_at
+    words = f"{oldest} waits for {waits.total_seconds():.0f} s, in the queue {oldest.queue}"
+    return Finding(name="waiting runs", is_well=waits <= limit, words=words)

@@ -1,0 +1,118 @@
+"""What probes and people on call learn of a site."""
+
+import sys
+
+import pytest
+from django.core.management import CommandError
+from django.db import OperationalError
+
+from sisy.heartbeat import tick
+from sisy.models import Process, Queue, Role, Run
+from sisy.queries import health
+from sisy.worker.claiming import claim
+from tests.commands.calling import said, told
+from tests.roles.steps import HOUR, MINUTE, NOON, SECOND, scheduled
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    return at_time(NOON)
+
+
+def up(*queues, role=Role.WORKER, now=NOON):
+    lease = 30 * SECOND
+    return Process.join(role, using="default", now=now, lease=lease, queues=queues, slots=4)
+
+
+def test_a_site_that_is_well_is_told_to_be():
+    up(role=Role.HEARTBEAT)
+    up("default", "mail")
+    found = told("sisy_health --queues default,mail")
+    assert {row["well"] for row in found} == {"yes"}
+    assert [row["check"] for row in found] == [
+        "heartbeat",
+        "workers of default",
+        "workers of mail",
+        "due tasks",
+        "waiting runs",
+    ]
+
+
+def unwell(line="sisy_health"):
+    with pytest.raises(CommandError) as raised:
+        said(line)
+    assert raised.value.returncode == 1
+    return str(raised.value)
+
+
+def test_a_site_without_processes_is_not_well():
+    assert unwell() == "Not well: heartbeat, workers of default."
+
+
+def test_what_is_due_and_nobody_plans_is_not_well_after_a_while(noon):
+    up(role=Role.HEARTBEAT, now=NOON + 3 * MINUTE)
+    up("default", now=NOON + 3 * MINUTE)
+    scheduled(label="tea")
+    noon.moment = NOON + 3 * MINUTE
+    assert unwell() == "Not well: due tasks."
+    assert "due for 120 s" in said("sisy_health --max-overdue 300")
+
+
+def test_what_waits_for_a_worker_is_not_well_after_a_while_unless_its_queue_is_paused(noon):
+    task = scheduled("0 0 1 1 *", label="tea")
+    task.run_now()
+    noon.moment = NOON + 2 * MINUTE
+    up(role=Role.HEARTBEAT, now=noon.moment)
+    up("default", now=noon.moment)
+    assert unwell() == "Not well: waiting runs."
+    Queue.objects.pause("default")
+    assert "the queue is paused" in said("sisy_health")
+
+
+def test_what_waits_for_its_turn_is_well(noon):
+    task = scheduled("0 0 1 1 *", label="tea", overlap="buffer_all")
+    task.run_now()
+    holder = up("default", now=NOON)
+    claim(holder, ["default"], 1, NOON)
+    task.run_now()
+    noon.moment = NOON + 2 * MINUTE
+    up(role=Role.HEARTBEAT, now=noon.moment)
+    up("default", now=noon.moment)
+    assert Run.objects.waiting().count() == 1
+    assert "none waits" in said("sisy_health")
+
+
+def test_a_database_that_cannot_be_asked_is_an_exit_code_of_its_own(monkeypatch):
+    def away(*args):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("sisy.management.commands.sisy_health.health", away)
+    with pytest.raises(CommandError) as raised:
+        said("sisy_health")
+    assert raised.value.returncode == 3
+    assert health.health is not away
+
+
+def test_the_status_shows_who_is_up_what_waits_and_what_to_look_at():
+    scheduled(label="tea").run_now()
+    up("default")
+    text = said("sisy_status")
+    assert "worker" in text
+    assert "No heartbeat is up" in text
+    found = told("sisy_status")
+    assert found["queues"][0]["waiting"] == 1
+    assert set(found) == {"processes", "queues", "throughput", "attention"}
+
+
+def test_tables_are_as_readable_without_rich(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich", None)
+    scheduled(label="tea")
+    lines = said("sisy_tasks list").splitlines()
+    assert lines[0].split() == [
+        *("id", "label", "schedule", "timezone", "queue", "state", "next_run", "last_run")
+    ]
+    assert set(lines[1]) == {"-", " "}
+    assert "tea" in lines[2]
+    tick("default", NOON + HOUR)

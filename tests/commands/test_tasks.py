@@ -1,0 +1,159 @@
+"""What people do with tasks from a terminal."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError
+
+from sisy.heartbeat import tick
+from sisy.models import Process, Role, Run, RunState, Task, TaskState
+from sisy.testing import sisy_time
+from sisy.worker.claiming import claim
+from tests.app import jobs
+from tests.commands.calling import said, told
+from tests.roles.steps import DAY, HOUR, MINUTE, NOON, finish, scheduled, worker
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    return at_time(NOON)
+
+
+def test_tasks_are_listed_with_when_they_are_due_next():
+    scheduled("0 15 * * *", label="tea")
+    scheduled("0 13 * * *", label="lunch").pause("fasting")
+    text = said("sisy_tasks list")
+    assert "tea" in text
+    assert "2026-05-05 15:00:00 UTC" in text
+    assert {row["label"] for row in told("sisy_tasks list")} == {"tea", "lunch"}
+    assert [row["label"] for row in told("sisy_tasks list --state paused")] == ["lunch"]
+
+
+def test_a_task_is_found_by_its_key_its_name_or_its_label():
+    task = scheduled("0 15 * * *", label="tea time")
+    Task.objects.filter(pk=task.pk).update(name="shop.tea")
+    for name in (task.pk, "shop.tea", "'tea time'"):
+        assert told(f"sisy_tasks show {name}")["label"] == "tea time"
+
+
+def test_a_task_that_is_not_there_is_answered_with_the_nearest_one():
+    scheduled("0 15 * * *", label="tea time")
+    with pytest.raises(CommandError, match="Did you mean 'tea time'"):
+        said("sisy_tasks show 'tee time'")
+    scheduled("0 16 * * *", label="tea time")
+    with pytest.raises(CommandError, match="name one by its key"):
+        said("sisy_tasks show 'tea time'")
+
+
+def test_when_it_is_due_next_is_shown():
+    scheduled("0 */6 * * *", label="tea")
+    assert [row["due"] for row in told("sisy_tasks next tea -n 2")] == [
+        "2026-05-05T18:00:00+00:00",
+        "2026-05-06T00:00:00+00:00",
+    ]
+    Task.objects.get().pause()
+    assert "not due any more: it is paused" in said("sisy_tasks next tea")
+
+
+def test_run_pause_resume_and_cancel_do_so():
+    scheduled("0 15 * * *", label="tea")
+    assert "waits for a worker" in said("sisy_tasks run tea")
+    assert told("sisy_tasks cancel tea --reason 'no tea'") == {"cancelled": 1}
+    assert Run.objects.get().reason == "no tea"
+    assert "is paused" in said("sisy_tasks pause tea --reason fasting")
+    assert Task.objects.get().state_reason == "fasting"
+    with pytest.raises(CommandError, match="is not planned: it is paused"):
+        said("sisy_tasks pause tea")
+    assert told("sisy_tasks resume tea")["state"] == TaskState.ACTIVE
+    with pytest.raises(CommandError, match="is not paused"):
+        said("sisy_tasks resume tea")
+
+
+def test_history_shows_how_runs_ended_and_why():
+    scheduled(label="tea")
+    tick("default", NOON + MINUTE)
+    [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
+    finish(run, NOON + MINUTE, RunState.FAILED, reason="no water")
+    [row] = told("sisy_tasks history tea")
+    assert (row["state"], row["reason"], row["late"]) == ("failed", "no water", 0.0)
+    assert "no water" in said("sisy_tasks history tea")
+    again = told(f"sisy_tasks retry {run.pk}")
+    assert Run.objects.get(pk=again["run"]).retry_of_id == run.pk
+    with pytest.raises(CommandError, match="only a run that is over"):
+        said(f"sisy_tasks retry {again['run']}")
+    with pytest.raises(CommandError, match="There is no run 99999"):
+        said("sisy_tasks retry 99999")
+
+
+def test_a_backfill_is_shown_and_then_made_in_the_zone_of_the_task(noon):
+    task = scheduled("0 * * * *", label="tea")
+    task.timezone = "Europe/Berlin"
+    task.save()
+    noon.moment = NOON + DAY
+    line = "sisy_tasks backfill tea 2026-05-05T15:00 2026-05-05T17:00"
+    assert [row["due"] for row in told(f"{line} --dry-run")] == [
+        "2026-05-05T13:00:00+00:00",
+        "2026-05-05T14:00:00+00:00",
+    ]
+    assert not Run.objects.exists()
+    assert told(line) == {"submitted": 2}
+    assert Run.objects.count() == 2
+    with pytest.raises(CommandError):
+        said("sisy_tasks backfill tea 2026-05-06T15:00 2026-05-05T17:00")
+    with pytest.raises(CommandError, match="give a moment such as"):
+        said("sisy_tasks backfill tea yesterday today")
+
+
+def why(label, moment):
+    return said(f"sisy_tasks why {label} {moment.isoformat()}").strip()
+
+
+def test_why_answers_from_the_ledger():
+    scheduled("0 * * * *", label="tea", overlap="skip")
+    by = worker(lease=HOUR)
+    tick("default", NOON + HOUR)
+    assert "waits since 2026-05-05 13:00:00 UTC" in why("tea", NOON + HOUR)
+    [run] = claim(by, ["default"], 10, NOON + HOUR)
+    assert f"Run {run.pk} is running on worker" in why("tea", NOON + HOUR)
+    finish(run, NOON + HOUR, RunState.FAILED, reason="no water")
+    assert why("tea", NOON + HOUR) == (
+        f"Run {run.pk} failed, 0.000 s late, and took 0.000 s: no water"
+    )
+
+
+def test_why_answers_for_what_was_missed_and_for_what_was_skipped(noon):
+    scheduled("0 * * * *", label="tea", missed="skip")
+    noon.moment = NOON + 6 * HOUR
+    tick("default", noon.moment)
+    assert "It was missed, one of" in why("tea", NOON + 2 * HOUR)
+
+
+def test_why_answers_from_the_schedule_where_there_is_no_row(noon):
+    task = scheduled("0 * * * *", label="tea", end_running=NOON + 10 * HOUR)
+    assert "not due then by its present schedule, '0 * * * *'" in why("tea", NOON + MINUTE)
+    assert "After that it is due at 2026-05-05 13:00:00 UTC" in why("tea", NOON + MINUTE)
+    assert "It will run then" in why("tea", NOON + HOUR)
+    assert "outside of start_running and end_running" in why("tea", NOON + 11 * HOUR)
+    assert "The task was made later" in why("tea", NOON - HOUR)
+    noon.moment = NOON + HOUR + MINUTE
+    assert "no heartbeat has planned it yet: none is up" in why("tea", NOON + HOUR)
+    Process.join(Role.HEARTBEAT, using="default", now=noon.moment, lease=MINUTE)
+    assert "one is up, and will plan it" in why("tea", NOON + HOUR)
+    task.pause("fasting")
+    assert "will not run then, unless that changes: it is paused: fasting" in why(
+        "tea", NOON + 3 * HOUR
+    )
+    assert "It was missed" in why("tea", NOON + HOUR)
+    noon.moment = NOON + 4 * HOUR
+    assert "It was not planned: it is paused: fasting" in why("tea", NOON + 3 * HOUR)
+    task.resume()
+    assert "it was resumed, later" in why("tea", NOON + 3 * HOUR)
+
+
+def test_a_test_of_a_project_sees_the_same():
+    with sisy_time(NOON) as time:
+        scheduled("0 * * * *", fn=jobs.fails, label="tea")
+        time.advance(timedelta(hours=1))
+        assert "failed" in why("tea", NOON + HOUR)
