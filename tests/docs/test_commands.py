@@ -10,7 +10,7 @@ from tests.docs.pages import ROOT, all_blocks, blocks_of, name_of, pages, tables
 
 PROGRAMS = {"granian", "make", "pip", "python", "uvicorn"}
 SERVING = ("sisy", "sisy_heartbeat", "sisy_worker")
-OURS = (*SERVING, "sisy_sync", "sisy_tasks", "sisy_status", "sisy_health")
+OURS = (*SERVING, "sisy_sync", "sisy_tasks", "sisy_status", "sisy_health", "sisy_simulate")
 FOREIGN = {"runworker": "channels"}
 OPTIONS = {
     "queues",
@@ -25,6 +25,9 @@ OPTIONS = {
     "check",
     "json",
     "max_overdue",
+    "task",
+    "csv",
+    "show",
 }
 
 management = re.compile(r"manage\.py (?P<command>[a-z_]+)(?P<rest>[^`\n]*)")
@@ -98,7 +101,7 @@ def test_the_commands_have_no_option_of_ours_that_the_reference_leaves_out():
     base = {action.dest for action in parser_of("migrate")._actions}
     for command in OURS:
         own = {action.dest for action in parser_of(command)._actions} - base
-        assert own <= OPTIONS | {"verb"}
+        assert own <= OPTIONS | {"verb", "start", "end"}
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)

@@ -1,0 +1,133 @@
+"""``manage.py sisy_simulate``: what would run when."""
+
+import csv
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import router
+from django.utils import timezone
+
+from sisy.management import choosing
+from sisy.management.telling import AnsweringCommand
+from sisy.models import Task, TaskState
+from sisy.queries.rehearsal import (
+    Occurrence,
+    Rehearsal,
+    occurrences_of,
+    usual_durations,
+)
+
+SHOWN = 50
+STEP = 100_000  # occurrences between two words about the progress
+
+
+class Command(AnsweringCommand):
+    help = (
+        "Shows what would run from one moment to before another: each occurrence, the busiest "
+        "minutes, and the tasks whose runs would meet, by how long they usually take. Tasks are "
+        "taken as they are now; those that are paused, broken or retired are left out. Nothing is "
+        "planned or written. A moment without a zone is meant in the project's."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("start", type=choosing.moment, metavar="FROM")
+        parser.add_argument("end", type=choosing.moment, metavar="TO")
+        parser.add_argument("--task", action="append", metavar="TASK", help="only this one; again")
+        parser.add_argument("--csv", action="store_true", help="write all occurrences as CSV")
+        parser.add_argument(
+            "--show",
+            type=_number,
+            default=SHOWN,
+            metavar="N",
+            help="how many the table shows",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        using = router.db_for_write(Task)
+        zone = timezone.get_default_timezone_name()
+        start, end = (choosing.in_zone(options[name], zone) for name in ("start", "end"))
+        if end <= start:
+            raise CommandError(f"TO must lie after FROM, but {end} does not lie after {start}.")
+        tasks = self._tasks(options["task"], using)
+        rehearsal = Rehearsal(takes=usual_durations(using))
+        found = self._noted(rehearsal, occurrences_of(tasks, start, end), options["verbosity"])
+        if options["csv"]:
+            self._write_csv(found)
+            return
+        shown = [_line(one) for one in islice(found, None if self.as_json else options["show"])]
+        for _ in found:  # what is not shown is counted
+            pass
+        if self.as_json:
+            self.say_json({"occurrences": shown, **_summary(rehearsal)})
+        else:
+            self._write_tables(shown, rehearsal)
+
+    def _tasks(self, named: list[str] | None, using: str) -> list[Task]:
+        if named:
+            return [choosing.task_named(name, using) for name in named]
+        active = Task.objects.using(using).filter(state=TaskState.ACTIVE).exclude(schedule="")
+        return list(active.order_by("pk"))
+
+    def _noted(
+        self, rehearsal: Rehearsal, found: Iterator[Occurrence], verbosity: int
+    ) -> Iterator[Occurrence]:
+        for due, task in found:
+            rehearsal.note(due, task)
+            if rehearsal.count % STEP == 0 and verbosity >= 1 and sys.stderr.isatty():
+                self.stderr.write(f"{rehearsal.count:,} occurrences, up to {due:%Y-%m-%d %H:%M}")
+            yield due, task
+
+    def _write_csv(self, found: Iterator[Occurrence]) -> None:
+        writer = csv.writer(self.stdout, lineterminator="\n")
+        writer.writerow(["due", "local", "timezone", "task", "label", "queue"])
+        for due, task in found:
+            local = due.astimezone(ZoneInfo(task.timezone))
+            row = [due.isoformat(), local.isoformat(), task.timezone, task.pk, task.label]
+            writer.writerow([*row, task.queue])
+
+    def _write_tables(self, shown: list[dict[str, Any]], rehearsal: Rehearsal) -> None:
+        self.answer(shown, otherwise="Nothing would run.")
+        if more := rehearsal.count - len(shown):
+            self.stdout.write(f"… and {more:,} more; --show or --csv shows them.")
+        summary = _summary(rehearsal)
+        if summary["busiest"]:
+            self.stdout.write("\nThe busiest minutes:")
+            self.answer(summary["busiest"])
+        if summary["crowded"]:
+            self.stdout.write("\nRuns that would meet, though they must not overlap:")
+            self.answer(summary["crowded"])
+
+
+def _line(occurrence: Occurrence) -> dict[str, Any]:
+    due, task = occurrence
+    local = due.astimezone(ZoneInfo(task.timezone))
+    return {"due": due, "local": f"{local:%a %H:%M:%S} {task.timezone}", "task": task.label}
+
+
+def _summary(rehearsal: Rehearsal) -> dict[str, Any]:
+    return {
+        "count": rehearsal.count,
+        "busiest": [{"minute": at, "runs": runs} for at, runs in rehearsal.busiest()],
+        "crowded": [
+            {
+                "task": one.task.label,
+                "usually takes": one.takes,
+                "overlap": one.task.overlap,
+                "times": one.count,
+                "first": one.first,
+            }
+            for one in rehearsal.crowded.values()
+        ],
+    }
+
+
+def _number(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise ArgumentTypeError(f"give a whole number, not {text!r}")

@@ -1,0 +1,94 @@
+"""What would run when."""
+
+import csv
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError
+
+from sisy.models import Run, RunState
+from tests.commands.calling import said, told
+from tests.roles.steps import HOUR, MINUTE, NOON, scheduled
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    return at_time(NOON)
+
+
+def took(task, span):
+    run = Run.of(task, now=NOON, state=RunState.SUCCEEDED)
+    run.started_at, run.finished_at = NOON, NOON + span
+    run.save()
+
+
+def test_each_occurrence_is_shown_in_the_order_of_time_and_nothing_is_planned():
+    scheduled("0 */6 * * *", label="tea")
+    scheduled("30 9 * * *", label="open").pause()
+    scheduled("0 9 * * *", label="shop")
+    rows = told("sisy_simulate 2026-05-06 2026-05-07")["occurrences"]
+    assert [(row["due"][11:16], row["task"]) for row in rows] == [
+        ("00:00", "tea"),
+        ("06:00", "tea"),
+        ("09:00", "shop"),
+        ("12:00", "tea"),
+        ("18:00", "tea"),
+    ]
+    assert not Run.objects.exists()
+
+
+def test_it_follows_the_zone_of_each_task_through_daylight_saving():
+    task = scheduled("30 2 * * *", label="night")
+    task.timezone = "Europe/Berlin"
+    task.save()
+    rows = told("sisy_simulate 2027-03-27 2027-03-30")["occurrences"]
+    assert [row["local"] for row in rows] == [
+        "Sat 02:30:00 Europe/Berlin",
+        "Sun 03:00:00 Europe/Berlin",
+        "Mon 02:30:00 Europe/Berlin",
+    ]
+
+
+def test_windows_and_iterations_are_kept():
+    scheduled("0 * * * *", label="two", iterations=2)
+    scheduled("0 * * * *", label="three", end_running=NOON + 4 * HOUR)
+    rows = told("sisy_simulate 2026-05-05T12:01 2026-05-06")["occurrences"]
+    assert sorted(row["task"] for row in rows) == ["three"] * 3 + ["two"] * 2
+
+
+def test_the_busiest_minutes_and_the_runs_that_would_meet_are_named():
+    took(scheduled("* * * * *", label="slow"), 90 * MINUTE / 60)
+    took(scheduled("* * * * *", label="slow, and may", overlap="allow"), 5 * MINUTE)
+    scheduled("0 * * * *", label="tea")
+    found = told("sisy_simulate 2026-05-06 2026-05-06T02:00")
+    assert found["count"] == 2 * 120 + 2
+    assert found["busiest"][0] == {"minute": "2026-05-06T00:00:00+00:00", "runs": 3}
+    [met] = found["crowded"]
+    assert (met["task"], met["usually takes"], met["times"]) == ("slow", 90.0, 60)
+    assert met["first"] == "2026-05-06T00:01:00+00:00"
+    text = said("sisy_simulate 2026-05-06 2026-05-06T02:00 --show 3")
+    assert "… and 239 more" in text
+    assert "Runs that would meet, though they must not overlap:" in text
+
+
+def test_as_csv_all_of_them_are_written():
+    scheduled("*/10 * * * *", label='tea, "hot"')
+    rows = list(csv.DictReader(StringIO(said("sisy_simulate 2026-05-06 2026-05-07 --csv"))))
+    assert len(rows) == 144
+    assert rows[1]["label"] == 'tea, "hot"'
+    assert rows[1]["due"] == "2026-05-06T00:10:00+00:00"
+
+
+def test_only_the_tasks_that_are_named_are_looked_at():
+    scheduled("0 * * * *", label="tea")
+    scheduled("0 * * * *", label="shop")
+    found = told("sisy_simulate 2026-05-06 2026-05-07 --task tea")
+    assert {row["task"] for row in found["occurrences"]} == {"tea"}
+
+
+def test_a_range_that_is_none_is_refused():
+    with pytest.raises(CommandError, match="TO must lie after FROM"):
+        said("sisy_simulate 2026-05-07 2026-05-06")
+    assert "Nothing would run." in said("sisy_simulate 2026-05-06 2026-05-07")
