@@ -11,7 +11,7 @@ export PYTHONWARNINGS = default
 
 .PHONY: help install format lint types imports migrations docs check test test-sqlite test-postgres \
 	test-mariadb test-browser screenshots chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
-	bench-drain bench-workers bench-memory bench-many bench-ledger bench-viewers bench-dashboard lock clean
+	bench-drain bench-workers bench-memory bench-many bench-ledger bench-viewers bench-dashboard bench-virtual lock clean
 
 help:  ## show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -138,6 +138,9 @@ bench-ledger: install  ## measure whether a long ledger makes anything slower
 
 bench-viewers: install  ## measure what it costs workers that people look at the dashboard
 	$(BIN)/python -m benchmarks.viewers
+
+bench-virtual: install  ## measure how long it takes to look a year ahead, and to test one
+	$(BIN)/python -m benchmarks.virtual
 
 bench-dashboard: install  ## measure how long the dashboard's pages take
 	$(BIN)/python -m benchmarks.dashboard

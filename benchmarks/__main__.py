@@ -21,6 +21,7 @@ QUICK_OPTIONS = {
     "many": ["--tasks", "1000", "--idle", "3"],
     "ledger": ["--runs", "8000"],
     "viewers": ["--seconds", "2"],
+    "virtual": ["--days", "20"],
     "dashboard": ["--tasks", "2000", "--runs", "8000", "--times", "1"],
 }
 """Each benchmark, in the order in which they run, and how to take a quick look."""

@@ -10,7 +10,15 @@ from tests.docs.pages import ROOT, all_blocks, blocks_of, name_of, pages, tables
 
 PROGRAMS = {"granian", "make", "pip", "python", "uvicorn"}
 SERVING = ("sisy", "sisy_heartbeat", "sisy_worker")
-OURS = (*SERVING, "sisy_sync", "sisy_tasks", "sisy_status", "sisy_health", "sisy_simulate")
+OURS = (
+    *SERVING,
+    "sisy_sync",
+    "sisy_tasks",
+    "sisy_status",
+    "sisy_health",
+    "sisy_simulate",
+    "sisy_prune",
+)
 FOREIGN = {"runworker": "channels"}
 OPTIONS = {
     "queues",
@@ -25,6 +33,7 @@ OPTIONS = {
     "check",
     "json",
     "max_overdue",
+    "days",
     "task",
     "csv",
     "show",

@@ -26,9 +26,12 @@ def delete_ended(using: str) -> int:
 def prune_history(using: str, now: datetime) -> int:
     """Delete a batch of the runs that ended before ``SISY_HISTORY_DAYS``, oldest first."""
     days = conf.get_settings().history_days
-    if not days:
-        return 0
-    ended = Run.objects.using(using).filter(finished_at__lt=now - timedelta(days=days))
+    return prune_before(using, now - timedelta(days=days)) if days else 0
+
+
+def prune_before(using: str, moment: datetime) -> int:
+    """Delete a batch of the runs that ended before a moment, oldest first; return how many."""
+    ended = Run.objects.using(using).filter(finished_at__lt=moment)
     oldest = ended.order_by("finished_at").values_list("pk", flat=True)
     return _prune(using, oldest[:PRUNED_AT_ONCE])
 

@@ -5,7 +5,7 @@ Nothing is planned or written. Days to come are rehearsed as the tasks are now.
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
@@ -70,9 +70,21 @@ class Rehearsal:
 
 def occurrences_of(tasks: Sequence[Task], start: datetime, end: datetime) -> Iterator[Occurrence]:
     """Yield when ``tasks`` are due from ``start`` to before ``end``, in the order of time."""
-    several = [_of_one(number, task, start, end) for number, task in enumerate(tasks)]
+    alike: dict[Hashable, list[Task]] = defaultdict(list)
+    for task in tasks:
+        alike[_due_alike(task)].append(task)
+    groups = list(alike.values())
+    several = [_of_one(number, group[0], start, end) for number, group in enumerate(groups)]
     for due, number in heapq.merge(*several):
-        yield due, tasks[number]
+        for task in groups[number]:
+            yield due, task
+
+
+def _due_alike(task: Task) -> Hashable:
+    """Return what tasks share that are due at the same moments, so that these are found once."""
+    if task.iterations is not None or "h" in task.schedule.lower():  # h depends on the label
+        return task.pk
+    return task.schedule, task.timezone, task.start_running, task.end_running
 
 
 def _of_one(

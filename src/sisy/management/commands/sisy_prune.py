@@ -1,0 +1,66 @@
+"""``manage.py sisy_prune``: deletes old history at once."""
+
+from argparse import ArgumentTypeError
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import router
+
+from sisy import clock, conf
+from sisy.heartbeat.housekeeping import prune_before
+from sisy.management.telling import AnsweringCommand
+from sisy.models import Run, Task
+
+STEP = 10_000  # runs between two words about the progress
+
+
+class Command(AnsweringCommand):
+    help = (
+        "Deletes runs from the ledger that ended some days ago. Heartbeats do so by themselves, "
+        "little by little: this is for a ledger that is to shrink now. Tasks go on counting what "
+        "was deleted, and runs that wait or go on are left alone."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--days", type=_days, metavar="N", help="by default what SISY_HISTORY_DAYS says"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="only count them")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        using = router.db_for_write(Task)
+        days = conf.get_settings().history_days if options["days"] is None else options["days"]
+        if options["days"] is None and not days:
+            raise CommandError("SISY_HISTORY_DAYS is 0: history is kept for ever. Give --days.")
+        before = clock.now(using) - timedelta(days=days)
+        old = Run.objects.using(using).filter(finished_at__lt=before)
+        count = old.count()
+        if not options["dry_run"]:
+            count = self._prune(using, before, count, options["verbosity"])
+        if self.as_json:
+            self.say_json({"pruned": count, "before": before, "dry_run": options["dry_run"]})
+        else:
+            verb = "would be" if options["dry_run"] else "were"
+            self.stdout.write(
+                f"{count:,} runs that ended before {before:%Y-%m-%d} {verb} deleted."
+            )
+
+    def _prune(self, using: str, before: Any, expected: int, verbosity: int) -> int:
+        pruned = 0
+        while batch := prune_before(using, before):
+            if (pruned + batch) // STEP > pruned // STEP and verbosity >= 1 and not self.as_json:
+                self.stderr.write(f"{pruned + batch:,} of about {expected:,}")
+            pruned += batch
+        return pruned
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if 0 <= days <= 36_500:
+        return days
+    raise ArgumentTypeError(f"give days from 0 to 36500, not {text!r}")

@@ -1,0 +1,61 @@
+"""A ledger that is to shrink now."""
+
+import pytest
+from django.core.management import CommandError
+
+from sisy.models import Run, RunState
+from tests.commands.calling import said, told
+from tests.roles.steps import DAY, NOON, scheduled
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    return at_time(NOON)
+
+
+def ended(task, ago, state=RunState.SUCCEEDED):
+    run = Run.of(task, now=NOON - ago, state=state, finished_at=NOON - ago)
+    run.save()
+    return run
+
+
+@pytest.fixture
+def task():
+    task = scheduled("@yearly")
+    for days in (1, 5, 40):
+        ended(task, days * DAY)
+    task.run_now()
+    return task
+
+
+def test_what_is_older_than_the_settings_say_is_deleted(task):
+    assert "1 runs that ended before 2026-04-05 were deleted." in said("sisy_prune")
+    assert Run.objects.count() == 3
+    assert task.counts()["succeeded"] == 2
+    task.refresh_from_db()
+    assert task.counts()["succeeded"] == 3
+
+
+def test_other_days_can_be_named_and_what_waits_stays(task):
+    assert told("sisy_prune --days 2 --dry-run")["pruned"] == 2
+    assert Run.objects.count() == 4
+    assert told("sisy_prune --days 2")["pruned"] == 2
+    assert told("sisy_prune --days 0")["pruned"] == 1
+    assert [run.state for run in Run.objects.all()] == [RunState.WAITING]
+
+
+def test_many_are_deleted_in_batches(task, monkeypatch):
+    monkeypatch.setattr("sisy.heartbeat.housekeeping.PRUNED_AT_ONCE", 2)
+    for _ in range(5):
+        ended(task, 40 * DAY)
+    assert told("sisy_prune")["pruned"] == 6
+
+
+def test_where_history_is_kept_for_ever_days_must_be_named(task, settings):
+    settings.SISY_HISTORY_DAYS = 0
+    with pytest.raises(CommandError, match="Give --days"):
+        said("sisy_prune")
+    with pytest.raises(CommandError, match="0 to 36500"):
+        said("sisy_prune --days soon")
