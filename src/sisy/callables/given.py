@@ -6,7 +6,7 @@ from typing import Any
 from django.db import models
 
 from sisy.callables.keys import primary_key, serialised
-from sisy.callables.lookup import Function, Kind, find, refusal_of
+from sisy.callables.lookup import Function, Kind, find, is_task_of_django, refusal_of
 from sisy.callables.target import Target
 from sisy.exceptions import CallableError
 
@@ -72,6 +72,8 @@ def _target_from(target: Any) -> Target:
     if isinstance(target, MethodType):
         owner: Any = target.__self__
         return _target_named(owner.__module__, f"{owner.__qualname__}.{target.__name__}")
+    if is_task_of_django(target):
+        return _target_named(target.func.__module__, target.func.__qualname__)
     if not isinstance(target, FunctionType):
         raise CallableError(refusal_of(target))
     if target.__name__ == "<lambda>":

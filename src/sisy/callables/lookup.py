@@ -27,6 +27,8 @@ class Kind(StrEnum):
     CLASSMETHOD = "classmethod"
     STATICMETHOD = "staticmethod"
     INSTANCEMETHOD = "instancemethod"
+    TASK = "task"
+    """A task of ``django.tasks``, whose function takes what it likes, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class Found:
         Raises:
             CallableError: a worker cannot call it.
         """
+        if is_task_of_django(self.value):
+            return Kind.TASK
         if isinstance(self.value, MethodType):
             return Kind.CLASSMETHOD
         if not isinstance(self.value, FunctionType):
@@ -81,6 +85,9 @@ class Found:
             CallableError: it takes others, or would do nothing when it is called.
         """
         kind = self.kind()
+        if kind == Kind.TASK:
+            self._check_task()
+            return
         if _is_generator(self.value):
             raise CallableError(
                 f"{self.path} is a generator function: a call of it does nothing. "
@@ -95,6 +102,19 @@ class Found:
             raise CallableError(
                 f"{self.path} must take exactly one parameter, named message; it takes: {came}."
             )
+
+    def _check_task(self) -> None:
+        if getattr(self.value, "takes_context", False):
+            raise CallableError(
+                f"{self.path} takes a context, which only a backend of django.tasks gives. "
+                "Leave takes_context out, or schedule a function that enqueues the task."
+            )
+
+
+def is_task_of_django(value: object) -> bool:
+    """Whether a value is a task of ``django.tasks``, or of its backport ``django-tasks``."""
+    modules = (cls.__module__ for cls in type(value).__mro__ if cls.__name__ == "Task")
+    return any(module.startswith(("django.tasks.", "django_tasks.")) for module in modules)
 
 
 def find(path: str) -> Found:

@@ -1,6 +1,8 @@
 """What a task calls, as the database keeps it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -31,6 +33,8 @@ class Target:
         """
         found = find(self.path)
         kind = self._checked(found)
+        if kind == Kind.TASK:
+            return partial(_call_with_userdata, found.value.func)
         if kind != Kind.INSTANCEMETHOD:
             return found.value  # type: ignore[no-any-return]
         model = found.model()
@@ -87,6 +91,11 @@ class Target:
             )
         found.check_parameters()
         return kind
+
+
+def _call_with_userdata(function: Callable[..., object], message: dict[str, Any]) -> object:
+    """Call what a task of ``django.tasks`` calls, with the user data as its arguments."""
+    return function(**message["task"].userdata)
 
 
 def kind_at(path: str) -> Kind:

@@ -1,0 +1,28 @@
+"""Tasks of django.tasks, or of its backport for Django 5.2."""
+
+from importlib.util import find_spec
+
+import sisy
+
+if find_spec("django.tasks"):
+    from django.tasks import task
+else:
+    from django_tasks import task
+
+
+@task
+def add(first, second=1):
+    return first + second
+
+
+@task
+async def aadd(first, second=1):
+    return first + second
+
+
+@task(takes_context=True)
+def asks(context):
+    return context.attempt
+
+
+decorated = sisy.schedule("0 4 * * *", name="add", userdata={"first": 2})(add)
