@@ -6,6 +6,8 @@ import os
 import sys
 import unittest
 from contextlib import ExitStack
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 from django.apps import apps as django_apps
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.test import override_settings
 from django.utils.module_loading import import_string
@@ -195,12 +197,22 @@ def _run_tests(module: ModuleType) -> None:
 
 
 def _run_test_functions(module: ModuleType) -> None:
-    """Call each, with what the fixture ``sisy_time`` gives."""
+    """Call each as pytest would: with an empty database, and what ``sisy_time`` gives."""
+    from sisy.models import Run, Task
+
     tests = [value for name, value in vars(module).items() if name.startswith("test_")]
     assert tests
     for test in tests:
-        with ExitStack() as stack:
-            test(lambda *args, stack=stack: stack.enter_context(sisy_time(*args)))
+        with transaction.atomic():
+            Task.objects.all().delete()
+            Run.objects.all().delete()
+            with ExitStack() as stack:
+                test(*[partial(_start, stack)] * len(signature(test).parameters))
+            transaction.set_rollback(True)
+
+
+def _start(stack: ExitStack, *args: Any) -> Any:
+    return stack.enter_context(sisy_time(*args))
 
 
 def _migrate_there_and_back(name: str) -> None:
