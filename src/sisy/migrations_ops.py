@@ -8,7 +8,7 @@ have at that point of the history.
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from django.db import router
+from django.db import router, transaction
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.loader import MigrationLoader
@@ -52,8 +52,10 @@ class TaskOperation(Operation):
         from_state: ProjectState,
         to_state: ProjectState,
     ) -> None:
-        if task := self._stored(app_label, schema_editor, to_state):
-            self.forwards(task)
+        using = schema_editor.connection.alias
+        if task := self._stored(app_label, using, to_state):
+            with transaction.atomic(using=using):  # MySQL runs migrations without one
+                self.forwards(task)
 
     def database_backwards(
         self,
@@ -62,8 +64,10 @@ class TaskOperation(Operation):
         from_state: ProjectState,
         to_state: ProjectState,
     ) -> None:
-        if task := self._stored(app_label, schema_editor, to_state):
-            self.backwards(task)
+        using = schema_editor.connection.alias
+        if task := self._stored(app_label, using, to_state):
+            with transaction.atomic(using=using):
+                self.backwards(task)
 
     def forwards(self, task: MigratedTask) -> None:
         raise NotImplementedError
@@ -90,10 +94,7 @@ class TaskOperation(Operation):
                             return
                         yield operation
 
-    def _stored(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, state: ProjectState
-    ) -> MigratedTask | None:
-        using = schema_editor.connection.alias
+    def _stored(self, app_label: str, using: str, state: ProjectState) -> MigratedTask | None:
         if not router.allow_migrate(using, "sisy", model_name="task"):
             return None
         try:

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from django.db import connection
 
+from sisy.database_thread import past_deadlocks
 from sisy.heartbeat import tick
 from sisy.models import Overlap, Run, RunState, Task, TaskState
 from sisy.worker.claiming import claim
@@ -77,14 +78,18 @@ class Going:
             self._tasks[run.task_id] -= 1
 
     def work(self, now, limit=3):
-        """Claim and finish until nothing is left to claim."""
-        holder = worker()
-        while runs := claim(holder, QUEUES, limit, now):
+        """Claim and finish until nothing is left to claim.
+
+        Each step by itself is tried again after a deadlock, as roles do: who claims anew instead
+        would leave what he has won without an end.
+        """
+        holder = past_deadlocks(worker)
+        while runs := past_deadlocks(claim, holder, QUEUES, limit, now):
             for run in runs:
                 # It counts as over before that is written down: after, others may have begun.
                 with self.carry_out(run):
                     pass
-                finish([run], now)
+                past_deadlocks(finish, [run], now)
 
 
 @pytest.mark.parametrize("overlap", Overlap.values)
