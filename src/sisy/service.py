@@ -3,6 +3,9 @@
 import asyncio
 import os
 import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from sisy import lifeline, telling
@@ -72,20 +75,47 @@ def run_until_signalled(service: Service) -> None:
     """Run ``service`` as the whole of this process, until TERM or INT; a second one hurries."""
 
     async def serve() -> None:
-        loop = asyncio.get_running_loop()
         line = lifeline.open_to_parent(service.stop)
-        for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, line.signalled if line else service.stop)
-        if line is not None:
-            line.listen()
-        try:
-            await service.run()
-        finally:
+        with _calling(line.signalled if line else service.stop):
             if line is not None:
-                line.close()
+                line.listen()
+            try:
+                await service.run()
+            finally:
+                if line is not None:
+                    line.close()
 
+    asyncio.run(serve())
+
+
+@contextmanager
+def _calling(when_signalled: Callable[[], None]) -> Iterator[None]:
+    """Call ``when_signalled`` in the running loop at each TERM and INT; ignore them afterwards.
+
+    ``loop.add_signal_handler`` ends with a gap: its loop closes what signals are written to, and
+    then lets them kill the process, before anybody can have them ignored.
+    """
+    loop = asyncio.get_running_loop()
+    heard, written = socket.socketpair()
+    heard.setblocking(False)
+    written.setblocking(False)
+
+    def hear() -> None:
+        for number in heard.recv(4096):
+            if number in STOP_SIGNALS:
+                when_signalled()
+
+    loop.add_reader(heard, hear)
+    signal.set_wakeup_fd(written.fileno())
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: None)  # what is written does
+        signal.siginterrupt(number, False)
     try:
-        asyncio.run(serve())
+        yield
     finally:
         for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # it is ending
+            signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+        loop.remove_reader(heard)
+        heard.close()
+        written.close()

@@ -29,6 +29,25 @@ def check_migrations(self):
 ServingCommand.check_migrations = check_migrations
 execute_from_command_line(["manage.py", "sisy_worker"])
 """
+SIGNALLED_AS_ITS_LOOP_CLOSES = """
+import os
+import signal
+from asyncio import unix_events
+import django
+django.setup()
+from sisy.service import Service, run_until_signalled
+
+close = unix_events.{loop}.close
+
+def close_and_signal(loop):
+    close(loop)
+    os.kill(os.getpid(), signal.{signal})
+
+unix_events.{loop}.close = close_and_signal
+run_until_signalled(Service())
+print("ended", flush=True)
+os.kill(os.getpid(), signal.{signal})
+"""
 KILLED_BY_TERM = -signal.SIGTERM  # before Python has got as far as the command
 
 
@@ -68,6 +87,17 @@ def test_a_command_that_is_told_to_stop_before_it_serves_ends_without_a_word(sit
     process.send(number)
     assert process.ends() == 0
     assert process.output == "getting ready\n"
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    "loop", ["_UnixSelectorEventLoop", "selector_events.BaseSelectorEventLoop"]
+)
+def test_a_command_that_is_told_to_stop_as_it_ends_ends_without_a_word(site, loop, number):
+    code = SIGNALLED_AS_ITS_LOOP_CLOSES.format(loop=loop, signal=number.name)
+    process = site.run(sys.executable, "-c", code)
+    assert process.ends() == 0
+    assert process.output == "ended\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
