@@ -1,10 +1,12 @@
 """The ``SISY_*`` settings as one frozen, typed object."""
 
+import dataclasses
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -14,6 +16,9 @@ from sisy.exceptions import SettingsError
 
 PREFIX = "SISY_"
 
+DEFAULT_ENGINE = "default"
+OWN_ENGINE = "sisy"
+LONGEST_ENGINE = 60
 DEFAULT_QUEUES = ("default",)
 DEFAULT_CONCURRENCY = 4  # runs at once in one worker
 DEFAULT_GRACE = 30.0  # seconds that runs may go on when a worker stops
@@ -57,10 +62,19 @@ class Settings:
     """How many times a run that is lost with its worker is run again; 0 to 100."""
 
     history_days: float = 30
-    """Finished runs are deleted from the ledger after this many days; 0 keeps them for ever."""
+    """Finished runs are deleted after so many days, 0 to 36500; 0 keeps them for ever."""
 
     history_runs: int = 100_000
-    """Of each task, so many ended runs are kept at most; 0 keeps any number."""
+    """How many finished runs of a task are kept at most, 0 to 1000000000; 0 keeps any number."""
+
+    engines: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What carries runs out, by a name for tasks: ``"sisy"`` itself, or an alias of ``TASKS``."""
+
+    dispatch_seconds: float = 300
+    """How long another engine may keep a run waiting before it is handed it again; 5 to 86400."""
+
+    eager: bool = False
+    """Whether what is submitted is carried out at once, by whoever submits it; for tests."""
 
     masked: tuple[str, ...] = ("password", "secret", "token", "key")
     """Parts of names whose values in user data and return values are masked where people look."""
@@ -71,6 +85,23 @@ class Settings:
     @property
     def lease(self) -> timedelta:
         return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def dispatch_lease(self) -> timedelta:
+        return timedelta(seconds=self.dispatch_seconds)
+
+    @property
+    def aliases(self) -> frozenset[str]:
+        """The aliases of ``TASKS`` that are engines."""
+        return frozenset(self.engines.values()) - {OWN_ENGINE}
+
+    def alias_of(self, engine: str) -> str:
+        """Return the alias of an engine, by its name; empty if Sisy's own workers are meant.
+
+        An unknown name is returned as it is, for whoever dispatches to say that it is none.
+        """
+        alias = self.engines.get(engine, OWN_ENGINE if engine == DEFAULT_ENGINE else engine)
+        return "" if alias == OWN_ENGINE else alias
 
     def channel_of(self, queue: str) -> str:
         """Return the channel that rings for a queue."""
@@ -84,6 +115,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "missed_limit": (1, 10_000),
     "buffer_limit": (1, 10_000),
     "lost_limit": (0, 100),
+    "dispatch_seconds": (5, 86_400),
     "history_days": (0, 36_500),
     "history_runs": (0, 1_000_000_000),
 }
@@ -115,6 +147,12 @@ def problems() -> Iterator[str]:
 
 def _checked(field_name: str, value: Any) -> Any:
     name = PREFIX + field_name.upper()
+    if field_name == "engines":
+        return _engines(name, value)
+    if field_name == "eager":
+        if not isinstance(value, bool):
+            raise SettingsError(f"{name} must be True or False, not {value!r}.")
+        return value
     if field_name in ("callables", "masked"):
         return _texts(name, value)
     if field_name not in RANGES:
@@ -127,6 +165,19 @@ def _checked(field_name: str, value: Any) -> Any:
     if not least <= value <= most:
         raise SettingsError(f"{name} must lie between {least:g} and {most:g}, not at {value!r}.")
     return value
+
+
+def _engines(name: str, value: Any) -> Mapping[str, str]:
+    if not isinstance(value, Mapping) or not all(
+        isinstance(text, str) and 0 < len(text) <= LONGEST_ENGINE
+        for pair in value.items()
+        for text in pair
+    ):
+        raise SettingsError(
+            f"{name} must be a dict of names of engines, each with {OWN_ENGINE!r} or an alias of "
+            f"TASKS, all of 1 to {LONGEST_ENGINE} characters, not {value!r}."
+        )
+    return MappingProxyType(dict(value))
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:

@@ -23,7 +23,15 @@ class Cancellation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentRun:
-    """The run that a task function is carrying out; see `current_run`."""
+    """The run that a task function is carrying out; see `current_run`.
+
+    Attributes:
+        id: the key of its row in the ledger.
+        label: of its task, when it was planned.
+        due_at: the moment that its schedule named, or that it makes good; None if there is none.
+        attempt: 1 at first, and one more after each failure or loss.
+        timeout: how long it may take; None for any time.
+    """
 
     id: int
     label: str

@@ -20,6 +20,7 @@ class Policies(TypedDict, total=False):
 
     wait_for_schedule: bool
     priority: int
+    engine: str
     missed: str
     missed_window: timedelta | None
     overlap: str

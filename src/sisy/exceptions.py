@@ -37,5 +37,9 @@ class RunCancelled(SisyError):
     """Somebody asked a run to end; the message is the reason that was given."""
 
 
+class RunLost(SisyError):
+    """The worker that carried a run out died, and it is not run again."""
+
+
 class LeaseLost(SisyError):
     """A worker's lease ran out, and a heartbeat has taken its runs from it."""

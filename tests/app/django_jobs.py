@@ -25,4 +25,15 @@ def asks(context):
     return context.attempt
 
 
-decorated = sisy.schedule("0 4 * * *", name="add", userdata={"first": 2})(add)
+@task
+def fail_at_first():
+    if sisy.current_run().attempt == 1:
+        raise LookupError("Not yet")
+    return "now"
+
+
+def plain():
+    return "never"
+
+
+renamed = task(plain)

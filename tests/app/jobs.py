@@ -54,6 +54,14 @@ def count_in_userdata(message):
     task.save()
 
 
+def sleeps_at_first(message):
+    """Take for ever in the first attempt, and no time in the next one."""
+    Execution.log(message).save()
+    if message["message"]["attempt"] == 1:
+        time.sleep(600)
+    return message["message"]["attempt"]
+
+
 def sleeps(message):
     Execution.log(message).save()
     time.sleep(message["task"].userdata["seconds"])

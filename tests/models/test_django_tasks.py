@@ -5,26 +5,16 @@ import sys
 
 import pytest
 
-from sisy import CallableError, declarations
+from sisy import declarations
 from sisy.models import task_with_callable
 from sisy.testing import assert_ran, sisy_time
+from tests.app import django_jobs as jobs
 
 pytestmark = pytest.mark.django_db
 
-JOBS = "tests.app.django_jobs"
-
-
-@pytest.fixture
-def jobs():
-    """The module as it is imported by a process of its own."""
-    with declarations.collected_anew():
-        sys.modules.pop(JOBS, None)
-        yield importlib.import_module(JOBS)
-    sys.modules.pop(JOBS)
-
 
 @pytest.mark.parametrize("name", ["add", "aadd"])
-def test_its_function_is_called_with_the_user_data_by_name(jobs, name):
+def test_its_function_is_called_with_the_user_data_by_name(name):
     with sisy_time("2026-05-05 12:00", "UTC") as time:
         task = task_with_callable(
             getattr(jobs, name), schedule="0 * * * *", userdata={"first": 3, "second": 4}
@@ -35,7 +25,7 @@ def test_its_function_is_called_with_the_user_data_by_name(jobs, name):
     assert (run.target_path, run.result) == (f"tests.app.django_jobs.{name}", 7)
 
 
-def test_arguments_that_it_does_not_take_are_the_reason_of_a_failed_run(jobs):
+def test_arguments_that_it_does_not_take_are_the_reason_of_a_failed_run():
     with sisy_time("2026-05-05 12:00", "UTC") as time:
         task_with_callable(jobs.add, schedule="0 * * * *", userdata={"third": 3}).save()
         time.advance(hours=1)
@@ -43,16 +33,27 @@ def test_arguments_that_it_does_not_take_are_the_reason_of_a_failed_run(jobs):
     assert "unexpected keyword argument 'third'" in run.reason
 
 
-def test_by_its_path_it_is_found_as_well(jobs):
+def test_by_its_path_it_is_found_as_well():
     assert task_with_callable("tests.app.django_jobs.add").target.info()["func_type"] == "task"
 
 
-def test_one_that_takes_a_context_is_refused_with_the_cure(jobs):
-    with pytest.raises(CallableError, match="Leave takes_context out"):
-        task_with_callable(jobs.asks)
+def test_one_that_takes_a_context_is_given_its_run():
+    with sisy_time("2026-05-05 12:00", "UTC") as time:
+        task_with_callable(jobs.asks, schedule="0 * * * *").save()
+        time.advance(hours=1)
+    [run] = assert_ran(jobs.asks, 1)
+    assert run.result == 1
 
 
-def test_it_can_be_declared_and_is_returned_unchanged(jobs):
-    assert jobs.decorated is jobs.add
-    [declared] = declarations.declarations()
+def test_it_is_given_by_any_of_its_variants():
+    task = task_with_callable(jobs.add.using(priority=3))
+    assert task.target_path == "tests.app.django_jobs.add"
+
+
+def test_it_can_be_declared_and_is_returned_unchanged():
+    with declarations.collected_anew():
+        schedules = importlib.import_module("tests.app.django_schedules")
+        [declared] = declarations.declarations()
+    del sys.modules[schedules.__name__]
+    assert schedules.decorated is jobs.add
     assert (declared.name, declared.path) == ("add", "tests.app.django_jobs.add")

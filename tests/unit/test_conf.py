@@ -99,7 +99,7 @@ def test_every_number_has_a_range():
     numbers = {
         field.name
         for field in dataclasses.fields(conf.Settings)
-        if isinstance(field.default, int | float)
+        if type(field.default) in (int, float)
     }
     assert conf.RANGES.keys() == numbers
 

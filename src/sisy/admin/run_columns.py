@@ -54,6 +54,10 @@ class RunColumns:
     def ready(self, run: Run) -> str:
         return display.instant(run.ready_at)
 
+    @admin.display(description=_("handed over"))
+    def handed(self, run: Run) -> str:
+        return display.instant(run.dispatched_at)
+
     @admin.display(description=_("started"))
     def started(self, run: Run) -> str:
         return display.instant(run.started_at)

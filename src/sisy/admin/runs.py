@@ -32,10 +32,11 @@ WHAT = (
     "origin",
     "original",
     "queue",
+    "engine",
     "priority",
     "user_data",
 )
-WHEN = ("due", "made_good", "planned", "ready", "started", "finished", "late", "took")
+WHEN = ("due", "made_good", "planned", "ready", "handed", "started", "finished", "late", "took")
 CAME = ("returned", "traceback", "attempts")
 
 DETAILS = {"user_data", "returned", "traceback", "attempts"}
@@ -46,6 +47,8 @@ SELDOM: dict[str, Callable[[Run], Any]] = {
     "times_lost": lambda run: run.times_lost,
     "blocker": lambda run: run.blocked_by_id,
     "original": lambda run: run.retry_of_id,
+    "engine": lambda run: run.engine,
+    "handed": lambda run: run.dispatched_at,
     "made_good": lambda run: run.stands_for,
     "retries": lambda run: retries_of(run).exists(),
     "attempts": lambda run: run.attempts.exists(),

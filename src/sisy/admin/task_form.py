@@ -48,7 +48,7 @@ FAILURE = ("max_attempts", "retry_delay", "retry_backoff", "retry_max_delay", "o
 FIELDSETS: tuple[tuple[Any, Any], ...] = (
     (None, {"fields": ("label", "target_path", "target_pk", "_extra_data")}),
     (_("When"), {"fields": TIMING}),
-    (_("Which workers"), {"fields": ("queue", "priority"), "classes": ("collapse",)}),
+    (_("Which workers"), {"fields": ("queue", "priority", "engine"), "classes": ("collapse",)}),
     (
         _("When it is late, slow or busy"),
         {

@@ -1,7 +1,26 @@
 """What a task calls: from a callable to its dotted path, and back."""
 
 from sisy.callables.given import target_of
-from sisy.callables.lookup import PATH_LIMIT, Function, Kind
+from sisy.callables.lookup import (
+    PATH_LIMIT,
+    Callee,
+    DjangoTask,
+    Function,
+    Kind,
+    find,
+    is_task_of_django,
+)
 from sisy.callables.target import Target, kind_at
 
-__all__ = ["PATH_LIMIT", "Function", "Kind", "Target", "kind_at", "target_of"]
+__all__ = [
+    "PATH_LIMIT",
+    "Callee",
+    "DjangoTask",
+    "Function",
+    "Kind",
+    "Target",
+    "find",
+    "is_task_of_django",
+    "kind_at",
+    "target_of",
+]

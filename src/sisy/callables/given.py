@@ -6,12 +6,12 @@ from typing import Any
 from django.db import models
 
 from sisy.callables.keys import primary_key, serialised
-from sisy.callables.lookup import Function, Kind, find, is_task_of_django, refusal_of
+from sisy.callables.lookup import Callee, Kind, find, is_task_of_django, refusal_of
 from sisy.callables.target import Target
 from sisy.exceptions import CallableError
 
 
-def target_of(target: Function | str, pk: object = None) -> Target:
+def target_of(target: Callee, pk: object = None) -> Target:
     """Return what to store for a callable or its dotted path.
 
     Args:
@@ -96,4 +96,6 @@ def _target_named(module: str, qualname: str) -> Target:
 
 
 def _underlying(value: Any) -> Any:
+    if is_task_of_django(value):  # `using` makes others of the same function
+        return value.func
     return getattr(value, "__func__", value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache, partial
 from types import FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 from django.db import models
 
@@ -18,6 +18,20 @@ from sisy.exceptions import CallableError, TargetMissing
 PATH_LIMIT = 500
 
 Function = Callable[[dict[str, Any]], object]
+
+
+class DjangoTask(Protocol):
+    """A task of ``django.tasks``, or of its backport ``django-tasks``."""
+
+    @property
+    def func(self) -> Callable[..., Any]: ...
+
+    @property
+    def takes_context(self) -> bool: ...
+
+
+Callee = Callable[..., object] | DjangoTask | str
+"""What people give to be called: a function or method, a task of ``django.tasks``, or a path."""
 
 
 class Kind(StrEnum):
@@ -86,7 +100,6 @@ class Found:
         """
         kind = self.kind()
         if kind == Kind.TASK:
-            self._check_task()
             return
         if _is_generator(self.value):
             raise CallableError(
@@ -103,15 +116,21 @@ class Found:
                 f"{self.path} must take exactly one parameter, named message; it takes: {came}."
             )
 
-    def _check_task(self) -> None:
-        if getattr(self.value, "takes_context", False):
+    def task(self) -> Any:
+        """Return the task of ``django.tasks`` that it is.
+
+        Raises:
+            CallableError: it is none.
+        """
+        if not is_task_of_django(self.value):
             raise CallableError(
-                f"{self.path} takes a context, which only a backend of django.tasks gives. "
-                "Leave takes_context out, or schedule a function that enqueues the task."
+                f"{self.path} is no task of django.tasks. A worker finds a task by the name of "
+                "its function: decorate that, or give the task the same name."
             )
+        return self.value
 
 
-def is_task_of_django(value: object) -> bool:
+def is_task_of_django(value: object) -> TypeGuard[DjangoTask]:
     """Whether a value is a task of ``django.tasks``, or of its backport ``django-tasks``."""
     modules = (cls.__module__ for cls in type(value).__mro__ if cls.__name__ == "Task")
     return any(module.startswith(("django.tasks.", "django_tasks.")) for module in modules)

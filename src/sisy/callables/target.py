@@ -1,14 +1,12 @@
 """What a task calls, as the database keeps it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
 
 from sisy.callables.keys import primary_key
-from sisy.callables.lookup import Found, Function, Kind, find
+from sisy.callables.lookup import DjangoTask, Found, Function, Kind, find
 from sisy.exceptions import CallableError, TargetMissing
 
 
@@ -24,8 +22,10 @@ class Target:
     path: str
     pk: str | None = None
 
-    def resolve(self) -> Function:
+    def resolve(self) -> Function | DjangoTask:
         """Return the callable; fetches the object of an instance method from the database.
+
+        Of a task of ``django.tasks`` that is the task itself.
 
         Raises:
             TargetMissing: the module, the name or the object is gone.
@@ -33,8 +33,6 @@ class Target:
         """
         found = find(self.path)
         kind = self._checked(found)
-        if kind == Kind.TASK:
-            return partial(_call_with_userdata, found.value.func)
         if kind != Kind.INSTANCEMETHOD:
             return found.value  # type: ignore[no-any-return]
         model = found.model()
@@ -91,11 +89,6 @@ class Target:
             )
         found.check_parameters()
         return kind
-
-
-def _call_with_userdata(function: Callable[..., object], message: dict[str, Any]) -> object:
-    """Call what a task of ``django.tasks`` calls, with the user data as its arguments."""
-    return function(**message["task"].userdata)
 
 
 def kind_at(path: str) -> Kind:

@@ -27,6 +27,21 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     return [*_unknown_settings(), *_unusable_settings()]
 
 
+@register("sisy", deploy=True)
+def check_eagerness(**kwargs: Any) -> list[CheckMessage]:
+    """Check that a site which is deployed has workers carry out what is submitted."""
+    if not conf.get_settings().eager:
+        return []
+    return [
+        Warning(
+            "What is submitted is carried out at once, in the process of whoever submits it.",
+            hint="SISY_EAGER is for tests. Leave it out.",
+            obj="SISY_EAGER",
+            id="sisy.W013",
+        )
+    ]
+
+
 @register("sisy")
 def check_connections(**kwargs: Any) -> list[CheckMessage]:
     """Check how the database is used in which tasks are stored."""
@@ -56,6 +71,7 @@ def _unusable_settings() -> Iterator[CheckMessage]:
     except ScheduleError as error:
         hint = "Write five cron fields, or six with seconds last, such as '* * * * *'."
         yield Error(str(error), hint=hint, obj="SISY_DEFAULT_SCHEDULE", id="sisy.E002")
+    yield from _engines()
     for path in conf.get_settings().callables:
         try:
             kind_at(path)
@@ -108,6 +124,21 @@ def _isolation(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessage
             obj=f"DATABASES[{alias!r}]",
             id="sisy.E004",
         )
+
+
+def _engines() -> Iterator[CheckMessage]:
+    known = getattr(django_settings, "TASKS", None) or {}
+    for name, alias in conf.get_settings().engines.items():
+        if alias != conf.OWN_ENGINE and alias not in known:
+            hint = (
+                f"There are: {', '.join(sorted(known)) or 'none'}, and 'sisy' for its own workers."
+            )
+            yield Error(
+                f"The engine {name!r} is {alias!r}, which is no alias in TASKS.",
+                hint=hint,
+                obj="SISY_ENGINES",
+                id="sisy.E008",
+            )
 
 
 def _sqlite(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessage]:

@@ -88,6 +88,11 @@ def timeout(task: Task) -> str:
 def where(task: Task) -> str:
     """Return which workers run it, and before what."""
     words = gettext("Workers of the queue '%s'") % task.queue
+    if conf.get_settings().alias_of(task.engine):
+        words = gettext("The engine '%(engine)s', queue '%(queue)s'") % {
+            "engine": task.engine,
+            "queue": task.queue,
+        }
     return words + (gettext(", priority %d.") % task.priority if task.priority else ".")
 
 

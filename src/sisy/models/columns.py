@@ -73,6 +73,12 @@ class TaskColumns(models.Model):
     priority = models.SmallIntegerField(
         _("priority"), default=0, help_text=_("-100 to 100; larger ones start sooner.")
     )
+    engine = models.CharField(
+        _("engine"),
+        max_length=60,
+        default=conf.DEFAULT_ENGINE,
+        help_text=_("What carries its runs out: a name in SISY_ENGINES."),
+    )
     missed = models.CharField(
         _("missed runs"), max_length=20, choices=Missed, default=Missed.LATEST
     )

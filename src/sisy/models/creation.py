@@ -1,14 +1,14 @@
 """How people make tasks."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from sisy.callables import Callee
 from sisy.models.task import Task
 
 
 def task_with_callable(
-    callable: Callable[..., object] | str,  # noqa: A002 - the public name since Sisy 1.0
+    callable: Callee,  # noqa: A002 - the public name since Sisy 1.0
     label: str | None = None,
     schedule: str | None = None,
     userdata: dict[str, Any] | None = None,

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
@@ -31,6 +31,8 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
         return sql, params
 
     def to_python(self, value: Any) -> datetime | None:
+        if isinstance(value, datetime) and value.tzinfo is UTC:
+            return value
         moment: datetime | None = super().to_python(value)
         if moment is None:
             return None
@@ -62,3 +64,11 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
         if moment is not None and not settings.USE_TZ and timezone.is_aware(moment):
             return timezone.make_naive(moment, timezone.get_default_timezone())
         return moment
+
+
+MOMENT = MomentField()
+
+
+def adapted(using: str, moment: datetime | None) -> Any:
+    """Return a moment as a statement of ours gives it to the driver of a database."""
+    return MOMENT.get_db_prep_value(moment, connections[using])

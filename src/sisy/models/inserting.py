@@ -8,6 +8,7 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import post_save, pre_save
 
+from sisy.models.prepared import places
 from sisy.models.run import Run
 
 if TYPE_CHECKING:
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 def insert_runs(using: str, runs: Sequence[Run]) -> list[Run]:
     """Insert runs, all or none, and return them with their keys."""
     runs = list(runs)
-    features = connections[using].features
+    vendor, features = connections[using].vendor, connections[using].features
     with transaction.atomic(using=using, savepoint=False):
-        if runs and connections[using].vendor == "postgresql":
+        if runs and vendor == "postgresql":
             _insert_by_one(using, runs)
+        elif vendor == "sqlite" and len(runs) == 1:
+            _insert_alone(using, runs[0])
         elif features.can_return_rows_from_bulk_insert:
             Run.objects.using(using).bulk_create(runs)
         else:
@@ -63,17 +66,13 @@ def _values(record: models.Model, connection: BaseDatabaseWrapper) -> dict[str, 
 def _statement(
     using: str, model: type["Task"], of_task: tuple[str, ...], of_run: tuple[str, ...]
 ) -> str:
-    task = f"{_insert(using, model, of_task)} VALUES ({_places(of_task)}) RETURNING id"
+    task = f"{_insert(using, model, of_task)} VALUES ({places(of_task)}) RETURNING id"
     run = _insert(using, Run, ["task_id", *of_run])
     of_this_task = "(SELECT id FROM inserted)"
     return (
         f"WITH inserted AS ({task}) {run} "
-        f"VALUES ({of_this_task}, {_places(of_run)}) RETURNING task_id, id"
+        f"VALUES ({of_this_task}, {places(of_run)}) RETURNING task_id, id"
     )
-
-
-def _places(columns: Sequence[str]) -> str:
-    return ", ".join(["%s"] * len(columns))
 
 
 def _insert(using: str, model: type[models.Model], columns: Sequence[str]) -> str:
@@ -102,6 +101,17 @@ def _insert_by_one(using: str, runs: Sequence[Run]) -> None:
         for run, (pk,) in zip(runs, cursor.fetchall(), strict=True):
             run.pk = pk
     _note_saved(using, *runs)
+
+
+def _insert_alone(using: str, run: Run) -> None:
+    """Insert a run by the shortest way, where the database is a part of the process."""
+    connection = connections[using]
+    values = _values(run, connection)
+    statement = f"{_insert(using, Run, tuple(values))} VALUES ({places(values)})"
+    with connection.cursor() as cursor:
+        cursor.execute(statement, list(values.values()))
+        run.pk = cursor.lastrowid
+    _note_saved(using, run)
 
 
 Columns = dict[str, tuple[str, Any]]

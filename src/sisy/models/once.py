@@ -1,13 +1,13 @@
 """Runs without a schedule, whose task goes with the last of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from django.db import models, router, transaction
 
 from sisy import clock
+from sisy.callables import Callee
 from sisy.models.choices import Origin, Overlap, TaskState
 from sisy.models.inserting import can_insert_with_task, insert_with_task
 from sisy.models.run import Run
@@ -27,7 +27,7 @@ class RunsOnce(models.Model):
     @classmethod
     def run_once(
         cls,
-        fn: Callable[..., object] | str,
+        fn: Callee,
         userdata: dict[str, Any] | None = None,
         delay_until: datetime | None = None,
     ) -> "Task":
@@ -45,12 +45,12 @@ class RunsOnce(models.Model):
             ValueError: ``delay_until`` is naive or past, or ``userdata`` cannot be stored.
         """
         userdata = {} if userdata is None else json_dict(userdata)
-        return _submit_once(cls._task_for_once(fn, userdata), [userdata], delay_until)
+        return _submit_once(cls.for_once(fn, userdata=userdata), [userdata], delay_until)
 
     @classmethod
     def bulk_run_once(
         cls,
-        fn: Callable[..., object] | str,
+        fn: Callee,
         userdata: Iterable[dict[str, Any]],
         delay_until: datetime | None = None,
     ) -> "Task":
@@ -72,12 +72,13 @@ class RunsOnce(models.Model):
         payloads = [json_dict(one, f"userdata[{n}]") for n, one in enumerate(userdata)]
         if not payloads:
             raise ValueError("userdata is empty: give a dict for each run.")
-        return _submit_once(cls._task_for_once(fn, {}), payloads, delay_until)
+        return _submit_once(cls.for_once(fn), payloads, delay_until)
 
     @classmethod
-    def _task_for_once(cls, fn: Callable[..., object] | str, userdata: dict[str, Any]) -> "Task":
+    def for_once(cls, fn: Callee, **fields: Any) -> "Task":
+        """Return an unsaved task without a schedule, for `insert_once`."""
         model = cast("type[Task]", cls)
-        task = model.calling(fn, userdata=userdata, schedule="", overlap=Overlap.ALLOW)
+        task = model.calling(fn, schedule="", overlap=Overlap.ALLOW, **fields)
         task.state = TaskState.RETIRED
         return task
 
@@ -88,15 +89,35 @@ def _submit_once(
     using = router.db_for_write(type(task))
     now = clock.now(using)
     ready_at = now if delay_until is None else future_moment(delay_until, "delay_until", now)
-    task.begin_anew(now)
-    of_task = partial(Run.of, task, now=now, origin=Origin.ONCE, ready_at=ready_at)
-    if len(payloads) == 1 and can_insert_with_task(using, task):
-        run = of_task(payload=payloads[0])
-        insert_with_task(using, task, run)
-        task.remember_once_committed(task.tracked, using)
-        announce([run], using)
-    else:
-        with transaction.atomic(using=using):
-            task.insert_alone(using)
-            submit([of_task(payload=payload) for payload in payloads], using)
+    insert_once(task, payloads, now, ready_at, Origin.ONCE, using)
     return task
+
+
+def insert_once(
+    task: "Task",
+    payloads: list[dict[str, Any]],
+    now: datetime,
+    ready_at: datetime,
+    origin: Origin,
+    using: str,
+) -> list[Run]:
+    """Insert a task and its runs, one for each payload, and have workers told of them.
+
+    Raises:
+        ValueError: a column of the task cannot hold its value.
+    """
+    task.begin_anew(now)
+    runs = [
+        Run.of(task, now=now, origin=origin, ready_at=ready_at, payload=payload)
+        for payload in payloads
+    ]
+    if len(runs) == 1 and can_insert_with_task(using, task):
+        insert_with_task(using, task, runs[0])
+        task.remember_once_committed(task.tracked, using)
+        announce(runs, using)
+        return runs
+    with transaction.atomic(using=using):
+        task.insert_alone(using)
+        for run in runs:
+            run.task = task  # which has a key now
+        return submit(runs, using)

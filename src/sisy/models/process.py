@@ -3,16 +3,16 @@
 import os
 import socket
 from datetime import datetime, timedelta
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from django.db import models
+from django.db import connections, models
 from django.db.models import Q
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
 from sisy import conf, signals, telling
 from sisy.models.choices import Role
-from sisy.models.fields import MomentField
+from sisy.models.fields import MomentField, adapted
 
 LONGEST_LEASE = timedelta(seconds=conf.RANGES["lease_seconds"][1]) + timedelta(minutes=1)
 """A lease that ends later than this from now was taken before the clock was set back."""
@@ -38,6 +38,14 @@ class ProcessQuerySet(models.QuerySet["Process"]):
     def seen_to_end(self) -> "ProcessQuerySet":
         """Those whose end was seen by whoever had started them."""
         return self.exclude(end_reason="")
+
+
+if TYPE_CHECKING:
+
+    class ProcessManager(ProcessQuerySet, models.Manager["Process"]):  # type: ignore[misc]
+        """Has what its query set has, which checkers of types would not see."""
+else:
+    ProcessManager = models.Manager.from_queryset(ProcessQuerySet)
 
 
 class Process(models.Model):
@@ -67,7 +75,7 @@ class Process(models.Model):
         help_text=_("What whoever started it saw of its end."),
     )
 
-    objects: ClassVar[models.Manager["Process"]] = models.Manager.from_queryset(ProcessQuerySet)()
+    objects: ClassVar["ProcessManager"] = ProcessManager()
 
     class Meta:
         verbose_name = _("process")
@@ -105,8 +113,14 @@ class Process(models.Model):
     def renew(self, now: datetime, lease: timedelta) -> bool:
         """Extend the lease; return False if it was taken away, with all the runs under it."""
         self.lease_until = now + lease
-        processes = Process.objects.using(self._state.db).filter(pk=self.pk)
-        return bool(processes.update(lease_until=self.lease_until))
+        using = self._state.db or "default"
+        table = connections[using].ops.quote_name(Process._meta.db_table)
+        with connections[using].cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {table} SET lease_until = %s WHERE id = %s",
+                [adapted(using, self.lease_until), self.pk],
+            )
+            return bool(cursor.rowcount)
 
     def has_silent_host(self, now: datetime, lease: timedelta) -> bool:
         """Whether no process of its host was heard of since this one should have been.

@@ -1,6 +1,6 @@
 """What is known of a queue beside the runs in it: whether it is paused."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.db import models, router
 from django.utils.translation import gettext_lazy as _
@@ -34,6 +34,14 @@ class QueueQuerySet(models.QuerySet["Queue"]):
         return bool(paused.update(paused_at=None, pause_reason=""))
 
 
+if TYPE_CHECKING:
+
+    class QueueManager(QueueQuerySet, models.Manager["Queue"]):  # type: ignore[misc]
+        """Has what its query set has, which checkers of types would not see."""
+else:
+    QueueManager = models.Manager.from_queryset(QueueQuerySet)
+
+
 class Queue(models.Model):
     """A queue that was paused at some time; others need no row."""
 
@@ -41,7 +49,7 @@ class Queue(models.Model):
     paused_at = MomentField(_("paused"), null=True, blank=True)
     pause_reason = models.CharField(_("reason"), max_length=500, blank=True)
 
-    objects: ClassVar[models.Manager["Queue"]] = models.Manager.from_queryset(QueueQuerySet)()
+    objects: ClassVar["QueueManager"] = QueueManager()
 
     class Meta:
         verbose_name = _("queue")

@@ -9,12 +9,12 @@ from django.db.models import Q
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock, telling
+from sisy import clock, conf, telling
 from sisy.callables import Target
 from sisy.models.choices import LIVE_STATES, TROUBLE_STATES, Origin, RunState
 from sisy.models.fields import MomentField
 from sisy.models.process import Process
-from sisy.models.run_queries import RunQuerySet
+from sisy.models.run_queries import RunManager
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -49,6 +49,13 @@ class Run(models.Model):
     queue = models.CharField(_("queue"), max_length=60, default="default")
     priority = models.SmallIntegerField(_("priority"), default=0)
 
+    engine = models.CharField(
+        _("engine"),
+        max_length=60,
+        blank=True,
+        help_text=_("The alias of TASKS that carries it out; empty for Sisy's own workers."),
+    )
+
     due_at = MomentField(
         _("due"),
         null=True,
@@ -57,6 +64,12 @@ class Run(models.Model):
     )
     ready_at = MomentField(_("ready"), help_text=_("Workers may take the run from here on."))
     planned_at = MomentField(_("planned"))
+    dispatched_at = MomentField(
+        _("dispatched"),
+        null=True,
+        blank=True,
+        help_text=_("When it was handed to its engine for the last time."),
+    )
     started_at = MomentField(_("started"), null=True, blank=True)
     finished_at = MomentField(_("finished"), null=True, blank=True)
 
@@ -116,6 +129,12 @@ class Run(models.Model):
     cancel_reason = models.CharField(_("cancel reason"), max_length=500, blank=True)
     result = models.JSONField(_("return value"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)
+    error_class = models.CharField(
+        _("class of the error"),
+        max_length=255,
+        blank=True,
+        help_text=_("The dotted path of the class that the function raised."),
+    )
 
     due_until = MomentField(
         _("due until"), null=True, blank=True, help_text=_("The end of a gap: the last one due.")
@@ -124,7 +143,7 @@ class Run(models.Model):
         _("occurrences"), default=1, help_text=_("How many occurrences this row stands for.")
     )
 
-    objects: ClassVar[models.Manager["Run"]] = models.Manager.from_queryset(RunQuerySet)()
+    objects: ClassVar["RunManager"] = RunManager()
 
     class Meta:
         verbose_name = _("run")
@@ -138,7 +157,7 @@ class Run(models.Model):
         # The state leads each index, since MySQL and MariaDB ignore the conditions.
         indexes = [
             models.Index(
-                fields=["state", "queue", "-priority", "ready_at", "id"],
+                fields=["state", "engine", "queue", "-priority", "ready_at", "id"],
                 name="sisy_run_claim",
                 condition=Q(state=RunState.WAITING),
             ),
@@ -179,6 +198,7 @@ class Run(models.Model):
             target_pk=task.target_pk,
             queue=task.queue,
             priority=task.priority,
+            engine=conf.get_settings().alias_of(task.engine),
             planned_at=now,
             **{"ready_at": now, **columns},
         )

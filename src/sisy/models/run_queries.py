@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from sisy.models.run import Run
 
 
+def _is_leaving(now: datetime) -> Q:
+    """Whether a run was handed over by a worker that has not gone yet, in which it may go on."""
+    return Q(state=RunState.WAITING, started_at__isnull=False, ready_at__gt=now)
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     def waiting(self) -> Self:
         """Those that no worker has taken yet."""
@@ -30,8 +35,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
         The latter wait already, and are ready once that worker is surely gone.
         """
-        is_leaving = Q(state=RunState.WAITING, started_at__isnull=False, ready_at__gt=now)
-        return self.filter(Q(state=RunState.RUNNING) | is_leaving)
+        return self.filter(Q(state=RunState.RUNNING) | _is_leaving(now))
 
     def live(self) -> Self:
         """Those that are not over: waiting or running."""
@@ -42,12 +46,24 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(task=None)
 
     def ready(self, now: datetime) -> Self:
-        """Those that a worker may take at ``now``, in the order in which it should."""
+        """Those that may be taken at ``now``, in the order in which they should."""
         return self.waiting().filter(ready_at__lte=now).order_by("-priority", "ready_at", "id")
+
+    def of_own_workers(self) -> Self:
+        """Those that Sisy's own workers carry out."""
+        return self.filter(engine="")
+
+    def of_other_engines(self) -> Self:
+        """Those that are handed to backends of ``django.tasks``."""
+        return self.filter(engine__gt="")
 
     def cancel_waiting(self, reason: str | F, now: datetime) -> int:
         """Call off those that no worker has taken, and return how many they were."""
         return self.waiting().update(state=RunState.CANCELLED, reason=reason, finished_at=now)
+
+    def cancel_asked(self, now: datetime) -> int:
+        """Call off those that wait, and that somebody wanted to end; return how many they were."""
+        return self.exclude(cancel_asked_at=None).cancel_waiting(F("cancel_reason"), now)
 
     def cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> int:
         """Call off those that wait, and ask those that go on to end; return how many they were.
@@ -57,7 +73,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         """
         with transaction.atomic(using=self.db):
             chosen = self.model._default_manager.using(self.db).filter(pk__in=self.live().lock())
-            return chosen.cancel_waiting(reason, now) + len(
+            return chosen.exclude(_is_leaving(now)).cancel_waiting(reason, now) + len(
                 chosen.ask_to_cancel(reason, now, by_force=by_force)
             )
 
@@ -66,13 +82,14 @@ class RunQuerySet(models.QuerySet["Run"]):
 
         The request stands on the row. Their workers see it within a second: an async function is
         cancelled, ``current_run().check()`` raises in a plain one. With ``by_force``, the process
-        of a run in a pool of processes is killed.
+        of a run in a pool of processes is killed. One that was handed over by a worker that leaves
+        is called off once that is gone, instead of being begun again.
         """
         asked_less = Q(cancel_asked_at=None)
         if by_force:
             asked_less |= Q(cancel_by_force=False)
-        pks = self.running().filter(asked_less).lock()
-        going = self.model._default_manager.using(self.db).running().filter(pk__in=pks)
+        pks = self.may_go_on(now).filter(asked_less).lock()
+        going = self.model._default_manager.using(self.db).may_go_on(now).filter(pk__in=pks)
         going.update(cancel_asked_at=now, cancel_by_force=by_force, cancel_reason=reason[:500])
         if pks:
             announce = partial(signals.cancel_asked.send_robust, sender=self.model, pks=pks)
@@ -99,3 +116,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         for (holder, attempt), pks in holdings.items():
             fence |= Q(pk__in=pks, holder=holder, attempt=attempt)
         return self.running().filter(fence)
+
+
+if TYPE_CHECKING:
+
+    class RunManager(RunQuerySet, models.Manager["Run"]):  # type: ignore[misc]
+        """Has what its query set has, which checkers of types would not see."""
+else:
+    RunManager = models.Manager.from_queryset(RunQuerySet)

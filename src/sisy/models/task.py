@@ -1,6 +1,6 @@
 """What to call, when, and under which policies."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from sisy import clock, signals, telling
-from sisy.callables import Target, target_of
+from sisy.callables import Callee, Target, target_of
 from sisy.models import activation, locking, timing, validation
 from sisy.models.changes import TracksChanges
 from sisy.models.choices import Overlap, TaskState
@@ -24,7 +24,7 @@ from sisy.models.declared import FollowsCode
 from sisy.models.missing import record_overdue
 from sisy.models.once import RunsOnce
 from sisy.models.run import Run
-from sisy.models.task_queries import CHANGED, DELETED, TaskQuerySet
+from sisy.models.task_queries import CHANGED, DELETED, TaskManager
 from sisy.models.verbs import TaskVerbs
 
 TARGET_FIELDS = frozenset({"target_path", "target_pk"})
@@ -38,7 +38,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
     """
 
     tracked = OWNER_FIELDS
-    objects: ClassVar[models.Manager["Task"]] = models.Manager.from_queryset(TaskQuerySet)()
+    objects: ClassVar["TaskManager"] = TaskManager()
 
     class Meta:
         verbose_name = _("task")
@@ -65,9 +65,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
         return self.label
 
     @classmethod
-    def calling(
-        cls, target: Callable[..., object] | str, *, pk_override: object = None, **fields: Any
-    ) -> Self:
+    def calling(cls, target: Callee, *, pk_override: object = None, **fields: Any) -> Self:
         """Return an unsaved task that calls ``target``; see `task_with_callable`."""
         if unknown := fields.keys() - OWNER_FIELDS - {"userdata", "allow_overlap"}:
             raise TypeError(
@@ -88,7 +86,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
     @classmethod
     def run_iterations(
         cls,
-        fn: Callable[..., object] | str,
+        fn: Callee,
         iterations: int = 10,
         label: str | None = None,
         schedule: str = "* * * * * *",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, When
 
-from sisy import clock
+from sisy import clock, conf
 from sisy.models import locking, timing
 from sisy.models.choices import TaskState
 from sisy.models.missing import record_overdue
@@ -29,6 +29,12 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def due(self, now: datetime) -> Self:
         """Those of which an occurrence is due at ``now``, the longest due first."""
         return self.active().filter(next_run__lte=now).order_by("next_run", "pk")
+
+    def of_own_workers(self) -> Self:
+        """Those whose runs Sisy's own workers carry out, not another engine."""
+        settings = conf.get_settings()
+        names = {conf.DEFAULT_ENGINE, *settings.engines}
+        return self.filter(engine__in=[name for name in names if not settings.alias_of(name)])
 
     def unplanned(self) -> Self:
         """Those whose next occurrence has still to be computed."""
@@ -101,3 +107,11 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+if TYPE_CHECKING:
+
+    class TaskManager(TaskQuerySet, models.Manager["Task"]):  # type: ignore[misc]
+        """Has what its query set has, which checkers of types would not see."""
+else:
+    TaskManager = models.Manager.from_queryset(TaskQuerySet)

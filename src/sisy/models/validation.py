@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
+from sisy import conf
 from sisy.models.choices import Missed, OnLost, Overlap, TaskState
 from sisy.schedules import Schedule
 
@@ -152,6 +153,17 @@ def _queue(task: "Task") -> None:
     queue_name(task.queue)
 
 
+def _engine(task: "Task") -> None:
+    known = {conf.DEFAULT_ENGINE, *conf.get_settings().engines}
+    if task.engine not in known:
+        near = difflib.get_close_matches(str(task.engine), known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        names = ", ".join(map(repr, sorted(known)))
+        raise ValueError(
+            f"engine must be a name in SISY_ENGINES: {names}; not {task.engine!r:.80}.{hint}"
+        )
+
+
 def _backoff(task: "Task") -> None:
     value = task.retry_backoff
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 100:
@@ -207,6 +219,7 @@ CHECKS: dict[str, Callable[["Task"], None]] = {
     "iterations": _whole("iterations", 1, 2**31 - 1, empty=True),
     "_extra_data": _userdata,
     "queue": _queue,
+    "engine": _engine,
     "priority": _whole("priority", -100, 100),
     "missed": _choice("missed", Missed),
     "missed_window": _span("missed_window", empty=True),

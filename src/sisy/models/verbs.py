@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from django.db import models, router, transaction
+from django.db import models, router
 from django.db.models import Sum
 
 from sisy import clock
@@ -82,8 +82,7 @@ class TaskVerbs(models.Model):
     def cancel_waiting(self, reason: str = "cancelled") -> int:
         """Call off the runs that no worker has taken yet, and return how many they were."""
         using = self._home
-        with transaction.atomic(using=using):
-            return self._runs(using).cancel_waiting(reason, clock.now(using))
+        return self._runs(using).waiting().cancel(reason, clock.now(using))
 
     def cancel_runs(self, reason: str = "cancelled", *, by_force: bool = False) -> int:
         """Call off the runs that wait, ask those that go on to end; return how many they were.

@@ -92,13 +92,15 @@ def _late(using: str, now: datetime) -> Iterator[Worry]:
 
 def _stuck(using: str, now: datetime) -> Iterator[Worry]:
     late = Run.objects.using(using).waiting().filter(ready_at__lt=now - PATIENCE)
-    by_queue: dict[str, list[Run]] = {}
-    for run in late.order_by("ready_at").only("queue", "ready_at")[:READ]:
-        by_queue.setdefault(run.queue, []).append(run)
-    for queue, runs in by_queue.items():
+    waiting: dict[tuple[str, str], list[Run]] = {}
+    for run in late.order_by("ready_at").only("queue", "engine", "ready_at")[:READ]:
+        waiting.setdefault((run.engine, run.queue), []).append(run)
+    for (engine, queue), runs in waiting.items():
         number = f"{len(runs)}+" if len(runs) == READ else str(len(runs))
         why = gettext("%s runs wait for a worker") % number
-        yield Worry(kind="late", what=queue, why=why, since=runs[0].ready_at)
+        if engine:
+            why = gettext("%s runs were handed over, and are not begun") % number
+        yield Worry(kind="late", what=engine or queue, why=why, since=runs[0].ready_at)
 
 
 def _missed(using: str, now: datetime) -> Iterator[Worry]:

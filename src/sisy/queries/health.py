@@ -30,7 +30,7 @@ def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -
     alive = list(Process.objects.using(using).alive(now))
     return [
         _heartbeat(alive, now),
-        *_workers(alive, queues, paused),
+        *_workers(using, alive, queues, paused),
         _planning(using, now, limit),
         _waiting(using, now, limit, paused),
     ]
@@ -47,15 +47,22 @@ def _heartbeat(alive: Sequence[Process], now: datetime) -> Finding:
 
 
 def _workers(
-    alive: Sequence[Process], queues: Sequence[str], paused: set[str]
+    using: str, alive: Sequence[Process], queues: Sequence[str], paused: set[str]
 ) -> Iterator[Finding]:
+    elsewhere = conf.get_settings().alias_of(conf.DEFAULT_ENGINE)
+    own: set[str] = set()
+    if elsewhere:
+        own.update(Task.objects.using(using).of_own_workers().values_list("queue", flat=True))
     for queue in queues:
         serving = [process for process in alive if queue in process.queues]
         slots = sum(process.slots for process in serving)
         words = f"{len(serving)} up, with {slots} slots" if serving else "none is up"
         if queue in paused:
             words += "; the queue is paused"
-        is_well = bool(serving) or queue in paused
+        needs_none = bool(elsewhere) and queue not in own
+        if needs_none and not serving:
+            words = f"none is up, nor needed: {elsewhere!r} carries its runs out"
+        is_well = bool(serving) or queue in paused or needs_none
         yield Finding(name=f"workers of {queue}", is_well=is_well, words=words)
 
 

@@ -18,7 +18,8 @@ def missing_processes() -> Iterator[str]:
             "No heartbeat is up: nothing is planned. Start 'manage.py sisy', or 'sisy_heartbeat'."
         )
     served = {queue for process in alive for queue in process.queues}
-    queues = Task.objects.using(using).active().order_by().values_list("queue", flat=True)
+    wanted = Task.objects.using(using).active().of_own_workers().order_by()
+    queues = wanted.values_list("queue", flat=True)
     for queue in sorted(set(queues.distinct()) - served):
         yield gettext(
             "No worker serves the queue '%(queue)s': its runs wait. "

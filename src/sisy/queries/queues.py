@@ -30,12 +30,13 @@ def queues(using: str, now: datetime) -> list[Seen]:
     def at(name: str) -> Seen:
         return seen.setdefault(name, Seen(name=name))
 
-    for name in Task.objects.using(using).order_by().values_list("queue", flat=True).distinct():
+    named = Task.objects.using(using).of_own_workers().order_by()
+    for name in named.values_list("queue", flat=True).distinct():
         at(name)
     for queue in Queue.objects.using(using):
         at(queue.name).paused_at = queue.paused_at
         at(queue.name).pause_reason = queue.pause_reason
-    runs = Run.objects.using(using)
+    runs = Run.objects.using(using).of_own_workers()
     waiting = list(runs.waiting().order_by("ready_at").values_list("queue", "ready_at")[:COUNTED])
     for name, ready_at in waiting:
         at(name).waiting += 1

@@ -41,7 +41,10 @@ def _of_run(run: Run, using: str) -> str:
         return f"It was skipped: {run.reason}"
     number = f"Run {run.pk}"
     if run.state == RunState.WAITING:
-        return f"{number} waits since {run.ready_at:%Y-%m-%d %H:%M:%S} UTC{_because(run)}"
+        handed = ""
+        if run.dispatched_at is not None:
+            handed = f", and was handed to {run.engine!r} at {_at(run.dispatched_at)}"
+        return f"{number} waits since {_at(run.ready_at)}{handed}{_because(run)}"
     began = "" if run.lateness is None else f", {run.lateness.total_seconds():.3f} s late"
     if run.state == RunState.RUNNING:
         return f"{number} is running on {run.worker}{began}."
