@@ -92,7 +92,9 @@ class Loop:
             return
 
 
-def until_it_works(what: str, step: Callable[[], None], errors: type[Exception]) -> None:
+def until_it_works(
+    what: str, step: Callable[[], None], errors: type[Exception] | tuple[type[Exception], ...]
+) -> None:
     """Call ``step`` each second, in this thread, until it raises none of ``errors``."""
     outage = Outage(what)
     while True:

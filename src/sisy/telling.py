@@ -97,9 +97,9 @@ class Teller:
                 close_old_connections()
                 _send(signal, sender, news)
             finally:
-                self._untold.task_done()
                 if self._untold.empty():
                     self._rest()
+                self._untold.task_done()  # last, so that who waits for it finds nothing open
         connections.close_all()
 
     def _rest(self) -> None:

@@ -6,6 +6,7 @@ import os
 from tests.settings import *  # noqa: F403
 from tests.settings import CHANNEL_LAYERS, DATABASES, INSTALLED_APPS
 
+VALKEY_URL = os.environ.get("VALKEY_URL", "")
 DEBUG = os.environ.get("SISY_TEST_DEBUG") == "1"
 ROOT_URLCONF = "tests.processes.urls"
 ASGI_APPLICATION = "tests.processes.asgi.application"

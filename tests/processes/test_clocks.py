@@ -47,11 +47,14 @@ def test_a_heartbeat_and_a_worker_that_sleep_together_for_longer_than_a_lease(fl
     task.save()
     run = Run.objects.get(task=Task.run_once(jobs.asleeps, userdata={"seconds": 8}))
     wait_until(Execution.objects.filter(run=run.pk).exists, "the run has begun")
-    for process in fleet.all:
-        process.send(signal.SIGSTOP)
+    [heartbeat], [worker] = fleet.heartbeats, fleet.workers
+    heartbeat.send(signal.SIGSTOP)
+    others = Run.objects.live().exclude(pk=run.pk)
+    # A function that is about to open a connection would be given up by the database.
+    wait_until(lambda: not others.exists(), "no other run goes on")
+    worker.send(signal.SIGSTOP)
     by_then = Process.objects.order_by("-lease_until").first().lease_until
     wait_until(lambda: clock.now("default") > by_then, "all leases have run out")
-    [heartbeat], [worker] = fleet.heartbeats, fleet.workers
     heartbeat.send(signal.SIGCONT)
     woke = clock.now("default")
     wait_until(Run.objects.filter(planned_at__gt=woke).exists, "it plans again")

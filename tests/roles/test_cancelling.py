@@ -7,7 +7,7 @@ import pytest
 from sisy.heartbeat import tick
 from sisy.models import Attempt, Run, RunState, Task
 from sisy.worker.claiming import claim
-from sisy.worker.handover import hand_over
+from sisy.worker.handover import TIME_TO_GO, hand_over
 from sisy.worker.recording import record
 from tests.app import jobs
 from tests.app.models import Execution
@@ -90,7 +90,10 @@ def test_a_run_that_was_asked_to_end_is_not_handed_to_another_worker(noon):
     run = failing()
     run.cancel("the disk is full")
     hand_over("default", [run], "Its worker stopped", NOON)
+    later = NOON + TIME_TO_GO
+    assert claim(worker(later), ["default"], 1, later) == []
     assert (read(run).state, read(run).reason) == (RunState.CANCELLED, "the disk is full")
+    assert read(run).finished_at == later
 
 
 def test_a_run_that_was_asked_to_end_is_not_rescued_from_a_dead_worker(noon):

@@ -61,6 +61,36 @@ def test_a_run_that_was_handed_over_is_in_the_way_until_its_worker_is_gone(polic
     assert Run.objects.running().count() == 1
 
 
+@pytest.mark.parametrize("policy", [Overlap.CANCEL_OTHER, Overlap.TERMINATE_OTHER])
+def test_one_that_was_to_end_is_in_the_way_as_well_until_its_worker_is_gone(policy):
+    """Else its successor began beside it: the thread goes on until its process has ended."""
+    first = going(overlap=policy)
+    tick("default", at(2))
+    assert claim_at(2) == []
+    left = at(2)
+    hand_over("default", [first], "Its worker stopped", left)
+    assert claim(worker(left), ["default"], 10, left + TIME_TO_GO - SECOND) == []
+    later = left + TIME_TO_GO
+    [successor] = claim(worker(left), ["default"], 10, later)
+    first.refresh_from_db()
+    assert (first.state, first.finished_at) == ("cancelled", later)
+    assert first.reason == f"Run {successor.pk} of the task took its place."
+
+
+def test_one_that_somebody_calls_off_after_it_was_handed_over_is_in_the_way_too():
+    first = going(overlap=Overlap.BUFFER_ALL)
+    tick("default", at(2))
+    left = at(2)
+    hand_over("default", [first], "Its worker stopped", left)
+    assert Run.objects.filter(pk=first.pk).cancel("enough", left + SECOND) == 1
+    assert Run.objects.filter(pk=first.pk).cancel("enough", left + SECOND) == 0
+    assert claim(worker(left), ["default"], 10, left + TIME_TO_GO - SECOND) == []
+    later = left + TIME_TO_GO
+    assert len(claim(worker(left), ["default"], 10, later)) == 1
+    first.refresh_from_db()
+    assert (first.state, first.reason) == ("cancelled", "enough")
+
+
 def test_a_run_that_was_given_back_before_it_began_is_in_nobodys_way():
     first = going(overlap=Overlap.BUFFER_ALL)
     planned_every_minute(2, 2)

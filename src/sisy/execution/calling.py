@@ -9,6 +9,7 @@ from asgiref.sync import SyncToAsync
 from django.db import close_old_connections
 
 from sisy import current, messages
+from sisy.enqueued.calling import function_of
 from sisy.exceptions import CallableError
 from sisy.execution.going import Going
 from sisy.execution.outcome import Outcome
@@ -41,7 +42,7 @@ def call_bare(going: Going) -> Outcome | Awaitable[object]:
     """
     try:
         try:
-            function = going.run.target.resolve()
+            function = function_of(going.run)
         except CallableError as error:
             return going.raised(error, target_is_broken=True)
         if going.cancel_reason is not None:

@@ -18,6 +18,10 @@ MayBegin = Callable[[Run], bool]
 """Says, in whatever thread, whether a run that has waited for a slot may still begin."""
 
 
+def to_nobody(run: Run, outcome: Outcome | None) -> None:
+    """Tell nobody: who carries the run out has the outcome himself."""
+
+
 def always(run: Run) -> bool:
     return True
 

@@ -13,6 +13,7 @@ from sisy.models.validation import unstorable_in
 
 ERROR_LIMIT = 32_000
 RESULT_LIMIT = 64_000
+CLASS_LIMIT = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,7 @@ class Outcome:
         reason: one line; empty for a success whose value could be stored.
         result: what the function returned, as JSON holds it, if it could be stored.
         error: the traceback, capped.
+        error_class: the dotted path of the class that was raised, capped; empty if none was.
         target_is_broken: whether what it calls is gone, or can no longer be called.
     """
 
@@ -32,6 +34,7 @@ class Outcome:
     reason: str = ""
     result: Any = None
     error: str = ""
+    error_class: str = ""
     target_is_broken: bool = False
 
 
@@ -63,6 +66,7 @@ def of_error(
         "state": RunState.TIMED_OUT if timed_out else RunState.FAILED,
         "reason": storable(f"{_name_of(error)}: {_words_of(error)}")[:500],
         "error": _capped(storable(_traceback_of(error))),
+        "error_class": storable(_path_of(type(error)))[:CLASS_LIMIT],
         "target_is_broken": target_is_broken,
     }
 
@@ -96,6 +100,13 @@ def _name_of(error: BaseException) -> str:
         return str(type(error).__name__)
     except BaseException:  # noqa: BLE001 - see above
         return "<exception without a name>"
+
+
+def _path_of(error_class: type[BaseException]) -> str:
+    try:
+        return f"{error_class.__module__}.{error_class.__qualname__}"
+    except BaseException:  # noqa: BLE001 - see above
+        return ""
 
 
 def _traceback_of(error: BaseException) -> str:

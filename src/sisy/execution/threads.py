@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 
-from sisy.callables import Target
+from sisy.enqueued.calling import function_of
 from sisy.execution.awaiting import Awaited
 from sisy.execution.calling import call, call_bare, lend_loop
 from sisy.execution.going import Ended, Going, MayBegin, always
@@ -81,7 +81,7 @@ class ThreadPool:
             how = self._called(going, call) if going.may_begin else None
             if isinstance(how, Awaitable):
                 self._threads.release()
-                self._note_async(going.run.target)
+                self._note_async(going.run)
                 self._to_await.put((how, going))
                 return
             following = self._slots.pass_on(going)
@@ -99,10 +99,10 @@ class ThreadPool:
         except BaseException as error:  # noqa: BLE001 - a run without an end would keep its slot
             return going.raised(error)
 
-    def _note_async(self, target: Target) -> None:
+    def _note_async(self, run: Run) -> None:
         """From now on, let the loop call what needs no thread: it only makes a coroutine."""
-        if target.pk is None and inspect.iscoroutinefunction(target.resolve()):
-            self._async_paths.add(target.path)
+        if run.target_pk is None and inspect.iscoroutinefunction(function_of(run)):
+            self._async_paths.add(run.target_path)
 
     def _await_all(self, begun: list[Begun]) -> None:
         for awaitable, going in begun:

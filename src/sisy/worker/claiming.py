@@ -1,6 +1,8 @@
 """Wins waiting runs for a worker; each run has one winner."""
 
 from collections.abc import Collection, Sequence
+from copy import copy
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
@@ -20,23 +22,41 @@ UNREAD = ("reason", "error", "result", "cancel_reason")  # of attempts before; t
 TRIES = 3  # further looks at what another worker decides upon just now, before leaving it to him
 
 
-def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> list[Run]:
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who claims runs, of which queues and which engine, and when."""
+
+    holder: Process
+    queues: Sequence[str]
+    engine: str
+    now: datetime
+
+    @property
+    def using(self) -> str:
+        return self.holder._state.db or "default"
+
+
+def claim(
+    holder: Process, queues: Sequence[str], limit: int, now: datetime, engine: str = ""
+) -> list[Run]:
     """Win up to ``limit`` waiting runs for ``holder``, which begin now, and return them.
 
     A run that may not start beside another one of its task is settled by the task's policy: this
     is decided here and not when it was planned, since only now is it known what still runs. Runs
     that are skipped, or wait for their turn, keep no slot from those behind them.
 
+    Args:
+        engine: whose runs; by default, those of Sisy's own workers.
+
     Raises:
         LeaseLost: the holder's lease has expired; it must renew it, or sign on again.
     """
-    queues = _open(holder._state.db or "default", queues)
+    claimant = Claimant(holder, _open(holder._state.db or "default", queues), engine, now)
     won: list[Run] = []
     blocked: set[int | None] = set()
     contended: set[int | None] = set()
     for size in (limit, *[MANY] * MOST_BATCHES):
-        left_out = blocked | contended
-        batch, is_last = _claim_batch(holder, queues, limit - len(won), size, left_out, now)
+        batch, is_last = _claim_batch(claimant, limit - len(won), size, blocked | contended)
         won += batch.starting
         blocked |= batch.blocked
         contended |= batch.contended
@@ -45,11 +65,31 @@ def claim(holder: Process, queues: Sequence[str], limit: int, now: datetime) -> 
     for _ in range(TRIES):
         if not contended or len(won) == limit:
             break
-        batch, _ = _claim_batch(holder, queues, limit - len(won), limit, blocked, now)
+        batch, _ = _claim_batch(claimant, limit - len(won), limit, blocked)
         won += batch.starting
         blocked |= batch.blocked
         contended = batch.contended
     return won
+
+
+def claim_one(holder: Process, pk: int, now: datetime) -> Run | None:
+    """Win the run with this key, or the one of its task whose turn it is.
+
+    Returns None if it waits no longer, may not start now, or another process decides just now.
+
+    Raises:
+        LeaseLost: as `claim` does.
+    """
+    using = holder._state.db or "default"
+    wanted = Run.objects.using(using).ready(now).filter(pk=pk)
+    queue, engine = wanted.values_list("queue", "engine").first() or ("", "")
+    if not _open(using, [queue]):
+        return None
+    claimant = Claimant(holder, [queue], engine, now)
+    with transaction.atomic(using=using):
+        locked = wanted.defer(*UNREAD).select_for_update(skip_locked=True)
+        settled = _settle(claimant, list(locked), 1)
+    return next(iter(settled.starting), None)
 
 
 def something_waits(using: str, queues: Sequence[str], now: datetime) -> bool:
@@ -59,7 +99,8 @@ def something_waits(using: str, queues: Sequence[str], now: datetime) -> bool:
 
 
 def _any_ready(queues: list[str], now: datetime) -> "QuerySet[Run, tuple[int]]":
-    return Run.objects.ready(now).filter(queue__in=queues).order_by().values_list("pk")[:1]
+    ready = Run.objects.ready(now).of_own_workers().filter(queue__in=queues)
+    return ready.order_by().values_list("pk")[:1]
 
 
 def _open(using: str, queues: Sequence[str]) -> list[str]:
@@ -76,59 +117,68 @@ def _paused() -> QuerySet[Queue, tuple[str]]:
 
 
 def _claim_batch(
-    holder: Process,
-    queues: Sequence[str],
-    free: int,
-    size: int,
-    blocked: Collection[int | None],
-    now: datetime,
+    claimant: Claimant, free: int, size: int, blocked: Collection[int | None]
 ) -> tuple[Settled, bool]:
     """Return what came of some runs at the head of the queues, and whether they were the last."""
-    using = holder._state.db or "default"
-    with transaction.atomic(using=using):
-        locked = _lock(using, queues, size, blocked, now)
-        if not locked:
-            return Settled(), True
-        tasks = fetch_tasks(using, locked[:size])
-        runs = _call_off_orphans(using, locked[:size], now)
-        settled = settle(using, runs, tasks, queues, free, now)
-        start(using, settled.starting, holder, now)
-        Run.tell(signals.run_started, settled.starting, using)
+    with transaction.atomic(using=claimant.using):
+        locked = _lock(claimant, size, blocked)
+        settled = _settle(claimant, locked[:size], free)
     return settled, len(locked) < size
 
 
-def _lock(
-    using: str, queues: Sequence[str], size: int, blocked: Collection[int | None], now: datetime
-) -> list[Run]:
+def _settle(claimant: Claimant, locked: Sequence[Run], free: int) -> Settled:
+    """Settle what becomes of runs that are locked, and let those begin that may."""
+    if not locked:
+        return Settled()
+    using, now = claimant.using, claimant.now
+    tasks = fetch_tasks(using, locked)
+    runs = _call_off_unwanted(using, locked, now)
+    if not runs:
+        return Settled()
+    settled = settle(using, runs, tasks, claimant.queues, free, now)
+    start(using, settled.starting, claimant.holder, now)
+    Run.tell(signals.run_started, map(copy, settled.starting), using)  # before they go on
+    return settled
+
+
+def _lock(claimant: Claimant, size: int, blocked: Collection[int | None]) -> list[Run]:
     """Lock the first runs of each queue, and return all in the order of their turn.
 
     Each queue is looked at by itself, since an index leads to its first runs only.
     """
-    found = [run for queue in queues for run in _first_of(using, queue, size, blocked, now)]
+    found = [run for queue in claimant.queues for run in _first_of(claimant, queue, size, blocked)]
     return sorted(found, key=lambda run: (-run.priority, run.ready_at, run.pk))
 
 
 def _first_of(
-    using: str, queue: str, size: int, blocked: Collection[int | None], now: datetime
+    claimant: Claimant, queue: str, size: int, blocked: Collection[int | None]
 ) -> list[Run]:
+    using, engine, now = claimant.using, claimant.engine, claimant.now
     if blocked:
-        return list(_ready(queue, now).using(using).exclude(task__in=blocked)[:size])
-    query = prepared(_first_ready, using, queue=str, now=datetime, limit=Limit)
-    return query.records(queue=queue, now=now, limit=size)
+        ready = _ready(queue, engine, now).using(using)
+        return list(ready.exclude(task__in=blocked)[:size])
+    query = prepared(_first_ready, using, queue=str, engine=str, now=datetime, limit=Limit)
+    return query.records(queue=queue, engine=engine, now=now, limit=size)
 
 
-def _ready(queue: str, now: datetime) -> "QuerySet[Run]":
-    ready = Run.objects.ready(now).filter(queue=queue)
+def _ready(queue: str, engine: str, now: datetime) -> "QuerySet[Run]":
+    ready = Run.objects.ready(now).filter(engine=engine, queue=queue)
     return ready.defer(*UNREAD).select_for_update(skip_locked=True)
 
 
-def _first_ready(queue: str, now: datetime, limit: int) -> "QuerySet[Run]":
-    return _ready(queue, now)[:limit]
+def _first_ready(queue: str, engine: str, now: datetime, limit: int) -> "QuerySet[Run]":
+    return _ready(queue, engine, now)[:limit]
 
 
-def _call_off_orphans(using: str, runs: Sequence[Run], now: datetime) -> list[Run]:
-    """Return the runs whose task is still there; call off those whose task was deleted."""
-    if any(run.task is None for run in runs):
-        orphans = Run.objects.using(using).filter(pk__in=[run.pk for run in runs]).without_task()
-        orphans.cancel_waiting(DELETED, now)
-    return [run for run in runs if run.task is not None]
+def _call_off_unwanted(using: str, runs: Sequence[Run], now: datetime) -> list[Run]:
+    """Return the runs that are still wanted; call off the others.
+
+    Those are runs whose task was deleted, and those that somebody wanted to end when their worker
+    left, in which they may have gone on until now.
+    """
+    wanted = [run for run in runs if run.task is not None and run.cancel_asked_at is None]
+    if len(wanted) < len(runs):
+        these = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
+        these.without_task().cancel_waiting(DELETED, now)
+        these.cancel_asked(now)
+    return wanted

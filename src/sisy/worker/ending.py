@@ -10,7 +10,7 @@ from sisy.execution import Outcome
 from sisy.models import Run, RunState
 
 FIELDS = {field.name: field for field in Run._meta.concrete_fields}
-COLUMNS = ("state", "started_at", "finished_at", "reason", "result", "error")
+COLUMNS = ("state", "started_at", "finished_at", "reason", "result", "error", "error_class")
 FENCE = ("id", "holder", "attempt")
 
 Ended = Sequence[tuple[Run, Outcome]]
@@ -25,9 +25,10 @@ def write_ends(using: str, ended: Ended) -> set[int]:
         return set()
     if connections[using].vendor == "postgresql":
         return _write_by_one(using, ended)
-    held = set(Run.objects.using(using).held([run for run, _ in ended]).lock())
-    _write_each(using, [(run, outcome) for run, outcome in ended if run.pk in held])
-    return held
+    if connections[using].vendor == "mysql":  # it locks them before, in a way of its own
+        held = set(Run.objects.using(using).held([run for run, _ in ended]).lock())
+        ended = [(run, outcome) for run, outcome in ended if run.pk in held]
+    return _write_each(using, ended)
 
 
 def _write_by_one(using: str, ended: Ended) -> set[int]:
@@ -57,15 +58,22 @@ def _update_of_many(connection: BaseDatabaseWrapper) -> str:
     )
 
 
-def _write_each(using: str, ended: Ended) -> None:
+def _write_each(using: str, ended: Ended) -> set[int]:
     connection = connections[using]
     table = connection.ops.quote_name(Run._meta.db_table)
     settings = ", ".join(f"{name} = %s" for name in COLUMNS)
+    fence = "id = %s AND holder_id = %s AND attempt = %s AND state = %s"
+    written: set[int] = set()
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f"UPDATE {table} SET {settings} WHERE id = %s",
-            [(*_values(outcome, connection), run.pk) for run, outcome in ended],
-        )
+        for run, outcome in ended:
+            seen = (run.pk, run.holder_id, run.attempt, RunState.RUNNING.value)
+            cursor.execute(
+                f"UPDATE {table} SET {settings} WHERE {fence}",
+                [*_values(outcome, connection), *seen],
+            )
+            if cursor.rowcount:
+                written.add(run.pk)
+    return written
 
 
 def _values(outcome: Outcome, connection: BaseDatabaseWrapper) -> list[Any]:

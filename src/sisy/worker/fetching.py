@@ -7,6 +7,8 @@ from django.db.models import QuerySet
 from sisy.models import Origin, Overlap, Run, Task
 from sisy.models.prepared import Keys, prepared
 
+ONLY_ONCE = (Origin.ONCE, Origin.ENQUEUED)
+
 
 def fetch_tasks(using: str, runs: Sequence[Run]) -> dict[int, Task]:
     """Give each run its task, as it is now; of a run whose task was deleted, that is None.
@@ -16,7 +18,7 @@ def fetch_tasks(using: str, runs: Sequence[Run]) -> dict[int, Task]:
     """
     wanted = {run.task_id for run in runs if run.task_id is not None}
     # What runs once may overlap, unless somebody has changed that: it is read without a lock.
-    suspects = wanted & {run.task_id for run in runs if run.origin != Origin.ONCE}
+    suspects = wanted & {run.task_id for run in runs if run.origin not in ONLY_ONCE}
     locked = _lock_alone(using, suspects)
     tasks = _found(using, _of_these, wanted - locked.keys())
     locked |= _lock_alone(using, {pk for pk in tasks.keys() - suspects if _is_alone(tasks[pk])})

@@ -21,15 +21,18 @@ def give_back(using: str, runs: Sequence[Run], reason: str, now: datetime) -> in
     """
     with transaction.atomic(using=using):
         pks = Run.objects.using(using).held(runs).lock()
-        return _give_back(using, pks, reason, now, ready_at=now, started_at=None)
+        count = _give_back(using, pks, reason, now, ready_at=now, started_at=None)
+        Run.objects.using(using).filter(pk__in=pks).cancel_asked(now)
+        return count
 
 
 def hand_over(using: str, runs: Sequence[Run], reason: str, now: datetime) -> int:
     """Let other workers have runs that were begun, and return how many, as `give_back` does.
 
     They begin once this worker is gone, so that nothing goes on twice at a time; until then they
-    are in the way of other runs of their tasks, as `RunQuerySet.may_go_on` knows. A run that is to
-    be carried out once at the most is lost instead.
+    are in the way of other runs of their tasks, as `RunQuerySet.may_go_on` knows. What somebody
+    wants to end is called off then, by whoever claims. A run that is to be carried out once at the
+    most is lost instead.
     """
     with transaction.atomic(using=using):
         held = Run.objects.using(using).filter(pk__in=Run.objects.using(using).held(runs).lock())
@@ -51,5 +54,4 @@ def _give_back(
         **columns,
     )
     given.without_task().cancel_waiting(DELETED, now)
-    given.exclude(cancel_asked_at=None).cancel_waiting(F("cancel_reason"), now)
     return count

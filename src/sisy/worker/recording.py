@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from sisy import signals
 from sisy.database_thread import database_is_away, past_deadlocks
@@ -12,6 +13,7 @@ from sisy.execution import Outcome, storable
 from sisy.log import logger
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.models.losing import settle_lost
+from sisy.models.prepared import Keys, prepared
 from sisy.worker.ending import COLUMNS, Ended, write_ends
 from sisy.worker.retrying import may_retry, retry_delay
 
@@ -119,6 +121,7 @@ def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
         state=outcome.state,
         reason=outcome.reason,
         error=outcome.error,
+        error_class=outcome.error_class,
         started_at=outcome.started_at,
         finished_at=outcome.finished_at,
     ).save(using=using, force_insert=True)
@@ -126,8 +129,10 @@ def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
         "state": RunState.WAITING,
         "ready_at": now + delay,
         "started_at": None,
+        "dispatched_at": None,
         "reason": again[:500],
         "error": outcome.error,
+        "error_class": outcome.error_class,
     }
     Run.objects.using(using).filter(pk=run.pk).update(holder=None, **columns)
     for name, value in columns.items():
@@ -147,7 +152,12 @@ def _note_targets(using: str, ended: Ended) -> None:
 
 
 def _delete_ended(using: str, runs: Sequence[Run]) -> None:
-    pks = {run.task_id for run in runs if run.task_id is not None}
-    tasks = Task.objects.using(using).filter(pk__in=pks, state=TaskState.RETIRED)
-    if tasks.exists():  # asked before, since the next step costs more, also if it finds nothing
-        tasks.delete_ended()
+    pks = list({run.task_id for run in runs if run.task_id is not None})
+    # Asked before, since the next step costs more, also if it finds nothing.
+    if prepared(_any_retired, using, pks=Keys).rows(pks=pks):
+        Task.objects.using(using).filter(pk__in=pks).delete_ended()
+
+
+def _any_retired(pks: list[int]) -> "QuerySet[Task, tuple[int]]":
+    retired = Task.objects.filter(pk__in=pks, state=TaskState.RETIRED)
+    return retired.order_by().values_list("pk")[:1]

@@ -9,7 +9,6 @@ from functools import partial
 from django.db import router
 
 from sisy import clock, conf, doorbell
-from sisy.announcing import Announcer
 from sisy.database_thread import DatabaseThread
 from sisy.execution import MakePool, Outcome, ThreadPool
 from sisy.inbox import Inbox
@@ -63,7 +62,6 @@ class Worker:
         within = conf.get_settings().lease_seconds / 6
         self._leasing = Loop("the worker's lease", self._renew_lease, longest_delay=within)
         self._hand = Hand(concurrency)
-        self._announcer = Announcer()
         self._recorder = Recorder(self.using, self._database, self._hand, self._on_recorded)
         self._requests = Requests(self.using, self._lease_database, self._hand)
         self._ears = Ears(self.queues, self.wake, self._look)
@@ -124,8 +122,6 @@ class Worker:
             self._hand.take(run)
             self._carry_out(run)
         self._claimer.heard()
-        if runs:
-            self._announcer.add(runs)
         self._more_may_wait = len(runs) == room
         if runs and self._more_may_wait:
             self._ring_on(runs[-1])
@@ -192,7 +188,6 @@ class Worker:
 
     def _on_recorded(self, ended: Ended) -> None:
         """What has ended may be what other runs of its task have waited for."""
-        self._announcer.add(run for run, _ in ended)
         self.wake()
 
     async def _renew_lease(self) -> float:
@@ -242,7 +237,6 @@ class Worker:
             await self._database.run(self._leave, abandoned)
         except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
             logger.warning("Could not sign off (%s); the lease will run out", error)
-        self._announcer.close()
         await self._database.close()
         await self._lease_database.close()
 

@@ -86,8 +86,14 @@ def _live_runs(
         return {}
     live: dict[int, _Live] = defaultdict(_Live)
     known = [run for run in runs if run.task_id in tasks]
-    others = prepared(_others, using, tasks=Keys, known=Keys, queues=Names, now=datetime).records(
-        tasks=list(tasks), known=[run.pk for run in known], queues=list(queues), now=now
+    others = prepared(
+        _others, using, tasks=Keys, known=Keys, queues=Names, engine=str, now=datetime
+    ).records(
+        tasks=list(tasks),
+        known=[run.pk for run in known],
+        queues=list(queues),
+        engine=runs[0].engine,
+        now=now,
     )
     for run in others:
         assert run.task_id is not None
@@ -102,12 +108,15 @@ def _live_runs(
 
 
 def _others(
-    tasks: list[int], known: list[int], queues: list[str], now: datetime
+    tasks: list[int], known: list[int], queues: list[str], engine: str, now: datetime
 ) -> "QuerySet[Run]":
-    of_these = Run.objects.filter(task__in=tasks)
-    ready = of_these.waiting().filter(queue__in=queues, ready_at__lte=now)
-    running_first = (ready | of_these.may_go_on(now)).order_by("state", "ready_at", "pk")
-    return running_first.exclude(pk__in=known)[:MOST_LIVE]
+    others = Run.objects.live().filter(task__in=tasks).exclude(pk__in=known)
+    wanted = Run.objects.waiting().filter(cancel_asked_at=None)
+    ready = wanted.filter(queue__in=queues, engine=engine, ready_at__lte=now)
+    running_first = (others & (ready | Run.objects.may_go_on(now))).order_by(
+        "state", "ready_at", "pk"
+    )
+    return running_first[:MOST_LIVE]
 
 
 def _verdict(task: Task, live: _Live, now: datetime) -> Verdict:

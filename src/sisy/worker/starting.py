@@ -5,15 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connections
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from sisy.exceptions import LeaseLost
 from sisy.models import Process, Run, RunState
-from sisy.models.fields import MomentField
-from sisy.models.prepared import prepared
+from sisy.models.fields import adapted
+from sisy.models.prepared import among, prepared
 from sisy.models.process import LONGEST_LEASE
-
-Moment = MomentField()
 
 
 def start(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> None:
@@ -28,11 +26,8 @@ def start(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> No
     """
     if not runs:
         return
-    if connections[using].vendor == "postgresql":
-        is_held = _start_by_one(using, runs, holder, now)
-    else:
-        is_held = _start_if_held(using, runs, holder, now)
-    if not is_held:
+    start_if_held = _lock_and_start if connections[using].vendor == "mysql" else _start_by_one
+    if not start_if_held(using, runs, holder, now):
         raise LeaseLost(f"{holder} has lost its lease.")
     for run in runs:
         run.state, run.holder, run.started_at = RunState.RUNNING, holder, now
@@ -40,38 +35,44 @@ def start(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> No
 
 
 def _start_by_one(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> bool:
+    """Start runs if the lease holds, by one statement; SQLite needs no lock, since it has one."""
     connection = connections[using]
-    quote = connection.ops.quote_name
-    statement = (
-        f"UPDATE {quote(Run._meta.db_table)} "
-        "SET state = %s, holder_id = %s, worker = %s, attempt = attempt + 1, started_at = %s "
-        "WHERE id = ANY(%s) AND EXISTS ("
-        f"SELECT 1 FROM {quote(Process._meta.db_table)} "
-        "WHERE id = %s AND lease_until BETWEEN %s AND %s FOR UPDATE)"
+    lock = "FOR UPDATE" if connection.features.has_select_for_update else ""
+    is_held = (
+        f"EXISTS (SELECT 1 FROM {connection.ops.quote_name(Process._meta.db_table)} "
+        f"WHERE id = %s AND lease_until BETWEEN %s AND %s {lock})"
     )
-    moment, latest = (_adapted(using, each) for each in (now, now + LONGEST_LEASE))
-    own = [RunState.RUNNING.value, holder.pk, str(holder), moment, [run.pk for run in runs]]
+    moments = [adapted(using, each) for each in (now, now + LONGEST_LEASE)]
+    return _update(using, runs, holder, now, f"AND {is_held}", [holder.pk, *moments])
+
+
+def _update(
+    using: str,
+    runs: Sequence[Run],
+    holder: Process,
+    now: datetime,
+    condition: str = "",
+    params: Sequence[Any] = (),
+) -> bool:
+    """Write that runs begin; return whether that was so for all of them."""
+    connection = connections[using]
+    among_these, these = among([run.pk for run in runs], connection)
+    statement = (
+        f"UPDATE {connection.ops.quote_name(Run._meta.db_table)} "
+        "SET state = %s, holder_id = %s, worker = %s, attempt = attempt + 1, started_at = %s "
+        f"WHERE id {among_these} {condition}"
+    )
+    own = [RunState.RUNNING.value, holder.pk, str(holder), adapted(using, now)]
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*own, holder.pk, moment, latest])
+        cursor.execute(statement, [*own, *these, *params])
         return bool(cursor.rowcount == len(runs))
 
 
-def _adapted(using: str, moment: datetime) -> Any:
-    return Moment.get_db_prep_value(moment, connections[using])
-
-
-def _start_if_held(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> bool:
+def _lock_and_start(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> bool:
     query = prepared(_kept, using, pk=int, now=datetime, latest=datetime)
     if not query.rows(pk=holder.pk, now=now, latest=now + LONGEST_LEASE):
         return False
-    Run.objects.using(using).filter(pk__in=[run.pk for run in runs]).update(
-        state=RunState.RUNNING,
-        holder=holder,
-        worker=str(holder),
-        attempt=F("attempt") + 1,
-        started_at=now,
-    )
-    return True
+    return _update(using, runs, holder, now)
 
 
 def _kept(pk: int, now: datetime, latest: datetime) -> QuerySet[Process, tuple[int]]:
