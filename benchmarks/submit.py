@@ -20,9 +20,9 @@ BAR_OF_RAW, BAR_OF_MANY = 0.6, 12_000
 RAW_INSERT = """
     INSERT INTO sisy_run (task_id, label, target_path, payload, origin, queue, priority, ready_at,
         planned_at, state, reason, attempt, times_lost, worker, cancel_by_force, cancel_reason,
-        error, count)
+        error, error_class, engine, count)
     VALUES (%s, 'raw', 'raw', '{}', 'once', 'default', 0, now(), now(), 'waiting', '', 0, 0, '',
-        false, '', '', 1)
+        false, '', '', '', '', 1)
 """
 
 

@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -91,6 +93,17 @@ STATIC_URL = "static/"
 DATABASES = {
     "default": database(os.environ["DATABASE_URL"]) if "DATABASE_URL" in os.environ else sqlite()
 }
+TASKS_OF_DJANGO = "django.tasks" if find_spec("django.tasks") else "django_tasks"
+TASKS = {
+    "default": {"BACKEND": "sisy.backends.SisyBackend"},
+    "patient": {
+        "BACKEND": "sisy.backends.SisyBackend",
+        "OPTIONS": {"max_attempts": 2, "retry_delay": timedelta(seconds=10)},
+    },
+    "immediate": {"BACKEND": f"{TASKS_OF_DJANGO}.backends.immediate.ImmediateBackend"},
+    "forgetful": {"BACKEND": f"{TASKS_OF_DJANGO}.backends.dummy.DummyBackend"},
+}
+SISY_ENGINES = {"default": "sisy", "at once": "immediate", "some day": "forgetful"}
 CHANNEL_LAYERS = {
     "default": layer(os.environ["VALKEY_URL"])
     if "VALKEY_URL" in os.environ

@@ -1,0 +1,208 @@
+"""What every backend of ``django.tasks`` that keeps results should do, as tests."""
+
+import pickle
+import sys
+import unittest
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from sisy.enqueued.api import (
+    AnyResult,
+    InvalidTask,
+    TaskResultDoesNotExist,
+    TaskResultMismatch,
+    TaskResultStatus,
+    signals,
+    task_backends,
+)
+
+
+class BackendConformance(unittest.TestCase):
+    """Put it before Django's own ``TransactionTestCase``, and say how the backend works.
+
+    Attributes:
+        alias: of the backend in ``TASKS``. Its ``QUEUES`` must have "default".
+    """
+
+    alias = "default"
+
+    def work(self) -> None:
+        """Carry out, in this process, all that was enqueued and may run by now."""
+        raise NotImplementedError("Say how what was enqueued is carried out.")
+
+    def setUp(self) -> None:
+        super().setUp()
+        from sisy.testing import conformance_tasks
+
+        self.tasks = conformance_tasks
+        conformance_tasks.said.clear()
+
+    def enqueue(self, task: Any, *args: Any, **kwargs: Any) -> AnyResult:
+        """Enqueue a task on the backend that is tried."""
+        result: AnyResult = task.using(backend=self.alias).enqueue(*args, **kwargs)
+        return result
+
+    def ended(self, task: Any, *args: Any, **kwargs: Any) -> AnyResult:
+        """Enqueue a task, have it carried out, and return its result."""
+        result = self.enqueue(task, *args, **kwargs)
+        self.work()
+        result.refresh()
+        return result
+
+    def test_what_is_enqueued_is_ready(self) -> None:
+        before = timezone.now()
+        result = self.enqueue(self.tasks.add, 1, second=2)
+        self.assertEqual(result.status, TaskResultStatus.READY)
+        self.assertEqual((result.args, result.kwargs), ([1], {"second": 2}))
+        self.assertEqual((result.backend, result.attempts, result.errors), (self.alias, 0, []))
+        assert result.enqueued_at is not None
+        self.assertLess(abs(result.enqueued_at - before), timedelta(minutes=1))
+        self.assertEqual((result.started_at, result.finished_at), (None, None))
+
+    def test_a_result_is_found_again_and_equal(self) -> None:
+        after = timezone.now() + timedelta(hours=1)
+        task = self.tasks.add.using(backend=self.alias, priority=7, run_after=after)
+        result = task.enqueue(1, second=2)
+        self.assertEqual(task.get_result(result.id), result)
+
+    async def test_a_result_is_found_again_by_async_callers(self) -> None:
+        task = self.tasks.aadd.using(backend=self.alias)
+        result = await task.aenqueue(1)
+        self.assertEqual(await task.aget_result(result.id), result)
+        await result.arefresh()
+        self.assertEqual(result.status, TaskResultStatus.READY)
+
+    def test_a_task_that_returns_is_successful(self) -> None:
+        result = self.ended(self.tasks.add, 3, second=4)
+        self.assertEqual((result.status, result.return_value), (TaskResultStatus.SUCCESSFUL, 7))
+        self.assertEqual((result.attempts, result.errors), (1, []))
+        moments = [result.started_at, result.last_attempted_at, result.finished_at]
+        self.assertNotIn(None, moments)
+        self.assertEqual(moments, sorted(m for m in moments if m is not None))
+
+    def test_an_async_task_is_awaited(self) -> None:
+        self.assertEqual(self.ended(self.tasks.aadd, 3).return_value, 4)
+
+    def test_arguments_arrive_as_json_holds_them(self) -> None:
+        result = self.ended(self.tasks.echo, (1, b"two"), deep={"a": [None, True, 1.5]})
+        self.assertEqual(result.return_value, [[[1, "two"]], {"deep": {"a": [None, True, 1.5]}}])
+
+    def test_what_json_cannot_hold_is_refused_and_not_enqueued(self) -> None:
+        with self.assertRaisesRegex(TypeError, "Unsupported type"):
+            self.enqueue(self.tasks.say, datetime.now())  # noqa: DTZ005 - it is refused
+        self.work()
+        self.assertEqual(self.tasks.said, [])
+
+    def test_the_context_knows_the_result_and_the_attempt(self) -> None:
+        for task in (self.tasks.look_around, self.tasks.alook_around):
+            with self.subTest(task.name):
+                result = self.ended(task, "hello")
+                self.assertEqual(result.return_value, [result.id, 1, "hello"])
+
+    def test_a_task_that_raises_has_failed_with_its_error(self) -> None:
+        for task in (self.tasks.fail, self.tasks.afail):
+            with self.subTest(task.name):
+                result = self.ended(task)
+                self.assertEqual(result.status, TaskResultStatus.FAILED)
+                [error] = result.errors
+                self.assertIs(error.exception_class, ValueError)
+                self.assertIn("It went wrong", error.traceback)
+                with self.assertRaisesRegex(ValueError, "Task failed"):
+                    assert result.return_value
+
+    def test_a_task_that_wants_to_exit_has_failed(self) -> None:
+        [error] = self.ended(self.tasks.leave).errors
+        self.assertIs(error.exception_class, SystemExit)
+
+    def test_a_task_that_returns_what_json_cannot_hold_has_failed(self) -> None:
+        result = self.ended(self.tasks.return_what_json_cannot_hold)
+        self.assertEqual(result.status, TaskResultStatus.FAILED)
+        self.assertIs(result.errors[0].exception_class, TypeError)
+
+    def test_a_result_that_is_not_there_yet_has_no_value(self) -> None:
+        result = self.enqueue(self.tasks.add, 1)
+        with self.assertRaisesRegex(ValueError, "Task has not finished yet"):
+            assert result.return_value
+
+    def test_larger_priorities_come_first_and_equals_in_their_order(self) -> None:
+        for word, priority in (("c", 0), ("e", -100), ("a", 100), ("d", 0), ("b", 50)):
+            self.enqueue(self.tasks.say.using(priority=priority), word)
+        self.work()
+        self.assertEqual(self.tasks.said, ["a", "b", "c", "d", "e"])
+
+    def test_what_is_to_run_later_waits(self) -> None:
+        later = self.tasks.say.using(run_after=timezone.now() + timedelta(days=1))
+        result = self.enqueue(later, "later")
+        self.enqueue(self.tasks.say.using(run_after=timezone.now() - timedelta(days=1)), "now")
+        self.work()
+        result.refresh()
+        self.assertEqual((self.tasks.said, result.status), (["now"], TaskResultStatus.READY))
+
+    def test_an_id_that_no_result_has_is_said_not_to_exist(self) -> None:
+        task = self.tasks.add.using(backend=self.alias)
+        for nonsense in ("", "123456789", "run-123456789", "run-٣", "run-" + "9" * 19, "\0"):
+            with self.subTest(nonsense), self.assertRaises(TaskResultDoesNotExist):
+                task.get_result(nonsense)
+
+    def test_the_result_of_another_task_is_refused(self) -> None:
+        result = self.enqueue(self.tasks.add, 1)
+        with self.assertRaises(TaskResultMismatch):
+            self.tasks.say.using(backend=self.alias).get_result(result.id)
+
+    def test_a_result_can_be_pickled(self) -> None:
+        if not hasattr(self.tasks.add, "_reconstruct"):
+            self.skipTest("Tasks can be pickled from Django 6.1 on.")
+        result = self.ended(self.tasks.add, 1)
+        self.assertEqual(pickle.loads(pickle.dumps(result)), result)
+
+    def test_a_task_that_cannot_be_enqueued_is_refused(self) -> None:
+        for wrong in ({"priority": 101}, {"queue_name": "unknown"}):
+            with self.subTest(wrong), self.assertRaises(InvalidTask):
+                self.tasks.add.using(backend=self.alias, **wrong)
+
+    def test_signals_tell_what_happens_in_its_order(self) -> None:
+        with _heard() as heard:
+            result = self.ended(self.tasks.add, 1)
+        names = [(name, status) for name, _, one, status, _ in heard if one.id == result.id]
+        expected = [
+            ("task_enqueued", TaskResultStatus.READY),
+            ("task_started", TaskResultStatus.RUNNING),
+            ("task_finished", TaskResultStatus.SUCCESSFUL),
+        ]
+        self.assertEqual(names, expected)
+        self.assertEqual({sender for _, sender, *_ in heard}, {type(task_backends[self.alias])})
+
+    def test_a_task_that_fails_is_told_of_within_an_except_block(self) -> None:
+        with _heard() as heard:
+            self.ended(self.tasks.fail)
+        [(is_failure, status)] = [(e, s) for name, _, _, s, e in heard if name == "task_finished"]
+        self.assertEqual((is_failure, status), (True, TaskResultStatus.FAILED))
+
+
+Heard = list[tuple[str, type, AnyResult, TaskResultStatus, bool]]
+
+
+@contextmanager
+def _heard() -> Iterator[Heard]:
+    """Collect signals, with sender, result, the status then, and whether an error is at hand."""
+    heard: Heard = []
+    receivers = []
+    for name in ("task_enqueued", "task_started", "task_finished"):
+
+        def hear(
+            *, sender: type, task_result: AnyResult, name: str = name, **kwargs: object
+        ) -> None:
+            is_error = sys.exc_info()[0] is not None
+            heard.append((name, sender, task_result, task_result.status, is_error))
+
+        getattr(signals, name).connect(hear)
+        receivers.append((getattr(signals, name), hear))
+    try:
+        yield heard
+    finally:
+        for signal, receiver in receivers:
+            signal.disconnect(receiver)

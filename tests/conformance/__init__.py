@@ -1,0 +1,1 @@
+"""Runs Django's own tests of ``django.tasks`` on Sisy: ``python -m tests.conformance``."""
