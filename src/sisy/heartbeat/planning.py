@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db import IntegrityError, connections, transaction
+from django.db.models import QuerySet
 
 from sisy import conf, signals
 from sisy.database_thread import database_is_away
@@ -15,9 +15,10 @@ from sisy.heartbeat.broken import carefully, set_aside
 from sisy.heartbeat.occurrences import Plan, Planner, ready_at
 from sisy.log import logger
 from sisy.models import Run, RunState, Task, TaskState
+from sisy.models.fields import adapted
 from sisy.models.inserting import insert_runs
 from sisy.models.missing import missed_row
-from sisy.models.prepared import Limit, prepared
+from sisy.models.prepared import Limit, places, prepared
 
 CHUNK = 500
 UNREAD = (
@@ -87,7 +88,7 @@ def plan_due(using: str, now: datetime, announce: Announce = to_nobody) -> Plann
             is_full = _plan_chunk(using, now, planned) == CHUNK
             if new := planned.runs[announced:]:
                 announce(new)
-        planned.is_held_up = Task.objects.using(using).due(now).exists()
+        planned.is_held_up = bool(prepared(_still_due, using, now=datetime).rows(now=now))
         if not planned.is_held_up:
             break
     return planned
@@ -118,6 +119,10 @@ def _lock_due(using: str, now: datetime) -> list[Task]:
 def _due(now: datetime, limit: int) -> "QuerySet[Task]":
     tasks = Task.objects.due(now).defer(*UNREAD)
     return tasks.select_for_update(skip_locked=True)[:limit]
+
+
+def _still_due(now: datetime) -> "QuerySet[Task, tuple[int]]":
+    return Task.objects.due(now).order_by().values_list("pk")[:1]
 
 
 def _plan_one(using: str, pk: int, now: datetime) -> Planned:
@@ -175,13 +180,23 @@ def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
         key = (task.next_run, what.mark, last_run, what.next_run, len(what.due))
         alike.setdefault(key, []).append(task.pk)
     for (seen, mark, last_run, next_run, count), pks in alike.items():
-        tasks = Task.objects.using(using).active().filter(pk__in=pks, next_run=seen)
-        moved = tasks.update(
-            mark=mark,
-            last_run=last_run,
-            next_run=next_run,
-            runs_planned=F("runs_planned") + count,
-            state=TaskState.RETIRED if next_run is None else TaskState.ACTIVE,
-        )
+        state = TaskState.RETIRED if next_run is None else TaskState.ACTIVE
+        moments = [adapted(using, moment) for moment in (mark, last_run, next_run, seen)]
+        with connections[using].cursor() as cursor:
+            cursor.execute(
+                _advance_of(using, places(pks)),
+                [state.value, count, *moments[:3], *pks, moments[3], TaskState.ACTIVE.value],
+            )
+            moved = cursor.rowcount
         if moved != len(pks):
             raise IntegrityError(f"{len(pks) - moved} tasks were planned by another heartbeat")
+
+
+def _advance_of(using: str, places_of_keys: str) -> str:
+    """Return the statement that advances tasks; Django would put it together each time."""
+    table = connections[using].ops.quote_name(Task._meta.db_table)
+    return (
+        f"UPDATE {table} SET state = %s, runs_planned = runs_planned + %s, "
+        "mark = %s, last_run = %s, next_run = %s "
+        f"WHERE id IN ({places_of_keys}) AND next_run = %s AND state = %s"
+    )

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 
 from sisy.heartbeat.broken import in_chunks
 from sisy.models import Task, activation
+from sisy.models.prepared import prepared
 
 
 def compute_unplanned(using: str, now: datetime) -> int:
@@ -14,7 +15,13 @@ def compute_unplanned(using: str, now: datetime) -> int:
 
     What has fallen due since then is planned, or recorded as missed, like everything else.
     """
+    if not prepared(_any_unplanned, using).rows():
+        return 0
     return _plan_anew(using, Task.objects.using(using).unplanned(), now, from_change=True)
+
+
+def _any_unplanned() -> "QuerySet[Task, tuple[int]]":
+    return Task.objects.unplanned().order_by().values_list("pk")[:1]
 
 
 def audit(using: str, now: datetime, first_pk: int, last_pk: int) -> int:

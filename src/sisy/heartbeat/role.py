@@ -1,14 +1,15 @@
 """The heartbeat as a process: it looks each second, and ticks when something is due."""
 
+import asyncio
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
 
 from django.db import router
 
 from sisy import clock, conf, doorbell
-from sisy.announcing import Announcer
 from sisy.database_thread import DatabaseThread, database_is_away
 from sisy.heartbeat import housekeeping, replanning, setback
+from sisy.heartbeat.dispatching import Dispatcher
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.unreadable import set_unreadable_aside
 from sisy.heartbeat.vigil import Vigil
@@ -23,6 +24,7 @@ AUDITED_AT_ONCE = 10_000  # so that the cost does not grow with the number of ta
 SECOND = timedelta(seconds=1)
 HELD_UP = 0.1  # seconds until it looks again at due tasks that somebody else had locked
 TIME_TO_RING = 0.005  # seconds for which the rest of a pass waits for the rings to leave
+TIME_TO_HAND_OVER = 5.0  # seconds that the last runs have to reach their engines, which may hang
 SETTLING = 2 * clock.TRUSTED_FOR  # seconds, after which all have read a clock that was set
 
 
@@ -37,7 +39,7 @@ class Heartbeat:
         self.using = using or router.db_for_write(Task)
         self._database = DatabaseThread("sisy-heartbeat")
         self._loop = Loop("the heartbeat", self._step)
-        self._announcer = Announcer()
+        self._dispatcher = Dispatcher(self.using)
         self._process: Process | None = None
         lease = conf.get_settings().lease
         self._vigil = Vigil(length=lease / 3, break_after=lease / 2)
@@ -51,12 +53,14 @@ class Heartbeat:
 
     async def run(self) -> None:
         """Beat until `stop`."""
+        dispatching = asyncio.create_task(self._dispatcher.run())
         try:
             await self._loop.run()
         finally:
+            self._dispatcher.stop()
+            await asyncio.wait([dispatching], timeout=TIME_TO_HAND_OVER)
             if self._process is not None:
                 await _quietly(self._database.run(self._process.leave))
-            self._announcer.close()
             await self._database.close()
 
     def stop(self) -> None:
@@ -66,8 +70,7 @@ class Heartbeat:
     async def _step(self) -> float:
         made, waiting, wait = await self._database.run(self._pass)
         doorbell.ring(waiting)
-        if waiting:
-            self._announcer.add(waiting)
+        self._dispatcher.wake(waiting)
         if made is not None:
             await doorbell.broadcast(conf.get_settings().heartbeat_channel, made.beat())
         return wait
@@ -107,10 +110,14 @@ class Heartbeat:
 
     def _tick(self, now: datetime) -> Tick:
         is_beat = self._is_beat(now)
-        made = tick(self.using, now, is_beat, self._vigil.is_kept, announce=_ring_first)
+        made = tick(self.using, now, is_beat, self._vigil.is_kept, announce=self._announce)
         if is_beat:
             self._next_beat = now + timedelta(seconds=conf.get_settings().heartbeat_frequency)
         return made
+
+    def _announce(self, runs: list[Run]) -> None:
+        self._dispatcher.wake(runs)
+        doorbell.ring(runs, within=TIME_TO_RING)
 
     def _look(self, process: Process, since: datetime, now: datetime) -> Outlook | None:
         try:
@@ -166,10 +173,6 @@ class Heartbeat:
         next_second = began.replace(microsecond=0) + SECOND
         wanted = next_second if due is None or due <= began else min(next_second, due)
         return min(wanted - clock.last_known(self.using), SECOND).total_seconds()
-
-
-def _ring_first(runs: list[Run]) -> None:
-    doorbell.ring(runs, within=TIME_TO_RING)
 
 
 async def _quietly(leaving: Awaitable[None]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Exists, Min, QuerySet, Subquery
 
 from sisy import messages
-from sisy.heartbeat import housekeeping, planning, replanning, rescue
+from sisy.heartbeat import dispatching, housekeeping, planning, replanning, rescue
 from sisy.models import Process, Run, Task
 from sisy.models.prepared import prepared
 from sisy.models.process import LONGEST_LEASE
@@ -85,6 +85,7 @@ def tick(
 
 
 def _thorough(made: Tick, using: str) -> Tick:
+    dispatching.refuse_unknown(using, made.now)
     orphans = rescue.rescue_orphans(using, made.now)
     return replace(
         made,
@@ -156,7 +157,7 @@ def _ahead(pk: int, since: datetime) -> QuerySet[Process, Any]:
 
 def first_ready(using: str, now: datetime) -> list[Run]:
     """Return a run that waits for a worker from each queue in which there is one."""
-    ready = Run.objects.using(using).ready(now).order_by()
+    ready = Run.objects.using(using).ready(now).of_own_workers().order_by()
     firsts = ready.values("queue").annotate(first=Min("pk")).values_list("first", flat=True)
     return list(Run.objects.using(using).filter(pk__in=list(firsts)))
 
@@ -167,5 +168,5 @@ def became_ready(using: str, since: datetime, now: datetime) -> list[Run]:
     What was planned at this moment had none, and was announced.
     """
     ready = Run.objects.using(using).waiting().filter(ready_at__gt=since, ready_at__lte=now)
-    delayed = ready.filter(planned_at__lt=now)
+    delayed = ready.of_own_workers().filter(planned_at__lt=now)
     return list({run.queue: run for run in delayed.order_by("ready_at")[:100]}.values())

@@ -1,0 +1,1 @@
+"""Runs on other engines, as the heartbeat has handed them over: in their processes, not ours."""

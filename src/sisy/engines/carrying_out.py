@@ -1,0 +1,158 @@
+"""Carries out a run in whatever process another engine has, under a lease like any other."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from django.db import (
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connections,
+    router,
+)
+
+from sisy import clock, conf
+from sisy.database_thread import past_deadlocks
+from sisy.execution.awaiting import Awaited
+from sisy.execution.going import Going, to_nobody
+from sisy.execution.here import call_here
+from sisy.execution.outcome import Outcome
+from sisy.log import logger
+from sisy.loop import until_it_works
+from sisy.models import Process, Role, Run
+from sisy.worker.claiming import claim_one
+from sisy.worker.recording import record
+
+DATABASE_ERRORS = (OperationalError, InterfaceError)
+LOOK_INTERVAL = 1.0  # seconds between two looks whether somebody wants the end of the run
+
+
+def carry_out_handed(pk: int) -> None:
+    """Carry out the run with this key, unless it is over, in other hands, or not to start now.
+
+    Whatever comes of it stands in the ledger, and nothing is raised for the engine to act upon.
+    """
+    using = router.db_for_write(Run)
+    if connections[using].in_atomic_block:  # of a test
+        _carry_out(pk, using)
+        return
+    close_old_connections()
+    try:
+        _carry_out(pk, using)
+    finally:
+        close_old_connections()
+
+
+def _carry_out(pk: int, using: str) -> None:
+    if not Run.objects.using(using).waiting().filter(pk=pk).exists():
+        return
+    holder = past_deadlocks(_join, using)
+    try:
+        run = past_deadlocks(claim_one, holder, pk, clock.now(using))
+        if run is None:
+            past_deadlocks(_hand_again, using, pk)
+        else:
+            _carry_out_won(run, holder, using)
+            past_deadlocks(_hand_others, using, run)
+    finally:
+        _leave(holder)
+
+
+def _join(using: str) -> Process:
+    lease = conf.get_settings().lease
+    return Process.join(Role.ENGINE, using=using, now=clock.now(using), lease=lease, slots=1)
+
+
+def _carry_out_won(run: Run, holder: Process, using: str) -> None:
+    """Call the function, and write down how it ended, however long the database is away then."""
+    going = Going(run, lambda: clock.last_known(using), to_nobody)
+    going.begin()
+    with _kept(going, holder, using):
+        outcome = call_here(going, _within_limit)
+        what = f"recording how run {run.pk} ended"
+        until_it_works(what, partial(_record, using, run, outcome), DATABASE_ERRORS)
+
+
+def _record(using: str, run: Run, outcome: Outcome) -> None:
+    try:
+        past_deadlocks(record, using, [(run, outcome)], clock.now(using))
+    except DATABASE_ERRORS:
+        connections[using].close()  # it may have broken while the function went on
+        raise
+
+
+def _leave(holder: Process) -> None:
+    try:
+        past_deadlocks(holder.leave)
+    except DATABASE_ERRORS as error:
+        logger.info("Could not sign off (%s); the lease will run out", error)
+
+
+async def _within_limit(going: Going, awaitable: Awaitable[object]) -> Outcome:
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def end(outcome: Outcome) -> None:
+        loop.call_soon_threadsafe(ended.set_result, outcome)
+
+    Awaited(awaitable, going, end)
+    outcome: Outcome = await ended
+    return outcome
+
+
+@contextmanager
+def _kept(going: Going, holder: Process, using: str) -> Iterator[None]:
+    """Renew the lease while a run goes on, and tell it if somebody wants its end."""
+    is_over = threading.Event()
+    keeper = threading.Thread(
+        target=_keep, args=(going, holder, using, is_over), name="sisy-engine-lease", daemon=True
+    )
+    keeper.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        keeper.join()
+
+
+def _keep(going: Going, holder: Process, using: str, is_over: threading.Event) -> None:
+    lease = conf.get_settings().lease
+    try:
+        while not is_over.wait(LOOK_INTERVAL):
+            try:
+                now = clock.now(using)
+                if holder.lease_until - now < lease * 3 / 4:
+                    holder.renew(now, lease)
+                _look(going, using)
+            except Exception as error:  # noqa: BLE001 - the run goes on, and so must its lease
+                logger.warning("The lease of %s was not renewed (%s); trying again", holder, error)
+                connections.close_all()
+    finally:
+        connections.close_all()
+
+
+def _look(going: Going, using: str) -> None:
+    wanted = Run.objects.using(using).held([going.run]).exclude(cancel_asked_at=None)
+    for reason, by_force in wanted.values_list("cancel_reason", "cancel_by_force"):
+        going.cancel(reason, by_force)
+
+
+def _hand_again(using: str, pk: int) -> None:
+    """Somebody else decides upon its task just now, or it waits for its turn: see `_hand_others`.
+
+    If nothing of its task goes on, nobody would hand it over for the length of a lease.
+    """
+    runs = Run.objects.using(using)
+    run = runs.filter(pk=pk).first()
+    if run is not None and not runs.running().filter(task=run.task).exists():
+        runs.waiting().filter(pk=pk).update(dispatched_at=None)
+
+
+def _hand_others(using: str, run: Run) -> None:
+    """Have the runs handed over again that have waited for the end of this one."""
+    if run.task_id is not None:
+        others = Run.objects.using(using).waiting().of_other_engines().filter(task=run.task_id)
+        others.update(dispatched_at=None)

@@ -1,0 +1,31 @@
+"""For each other engine the task that it carries out: ``on_<alias>``, given the key of a run.
+
+There is one for each alias, since some backends have a class of their own for tasks. It is made
+when this module is imported: by Sisy's app, so that engines which must know their tasks do.
+"""
+
+from typing import Any
+
+from django.conf import settings
+
+from sisy import conf
+from sisy.heartbeat.dispatching import trampoline_of
+
+
+def _trampoline_on(alias: str) -> Any:
+    """Return the task of one engine."""
+    from sisy.enqueued.api import task
+
+    def carry_out(run_id: int) -> None:
+        from sisy.engines.carrying_out import carry_out_handed
+
+        carry_out_handed(run_id)
+
+    carry_out.__name__ = carry_out.__qualname__ = trampoline_of(alias).rpartition(".")[2]
+    return task(backend=alias)(carry_out)
+
+
+for _alias in sorted(conf.get_settings().aliases):
+    if _alias in (getattr(settings, "TASKS", None) or {}):  # a check says what is wrong
+        _task = _trampoline_on(_alias)
+        globals()[_task.name] = _task

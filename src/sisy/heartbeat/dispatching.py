@@ -1,0 +1,139 @@
+"""Hands runs to other engines: backends of ``django.tasks`` that a team runs already.
+
+What is handed over is the key of a run, and nothing is believed of the other side. Who carries a
+run out wins it in the ledger first, so that a duplicate finds nothing to do; and what was not won
+for the length of a lease is handed over again, since it may have been lost.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils.module_loading import import_string
+
+from sisy import clock, conf, signals
+from sisy.database_thread import DatabaseThread
+from sisy.log import Outage
+from sisy.loop import Loop
+from sisy.models import Queue, Run, RunState
+
+if TYPE_CHECKING:
+    from sisy.enqueued.api import BaseTaskBackend
+
+AT_ONCE = 200
+LOOK_INTERVAL = 1.0  # seconds
+AGAIN_AFTER = timedelta(seconds=5)  # until what an engine did not take is handed to it again
+
+
+class Dispatcher:
+    """Looks each second for runs to hand over, in a thread of its own: some engines are slow.
+
+    Args:
+        using: the alias of the database.
+    """
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+        self._database = DatabaseThread("sisy-dispatch")
+        self._loop = Loop("the heartbeat's dispatching", self._step)
+        self._outages: dict[str, Outage] = {}
+
+    async def run(self) -> None:
+        """Hand runs over until `stop`, if there are other engines."""
+        try:
+            if conf.get_settings().aliases:
+                await self._loop.run()
+        finally:
+            await self._database.close()
+
+    def stop(self) -> None:
+        """End after the step in hand; callable from any thread, and twice."""
+        self._loop.stop()
+
+    def wake(self, runs: Sequence[Run]) -> None:
+        """Look at once if any of ``runs`` is for another engine; callable from any thread."""
+        if any(run.engine for run in runs):
+            self._loop.wake()
+
+    async def _step(self) -> float:
+        handed = await self._database.run(self._dispatch)
+        return 0.0 if handed == AT_ONCE else LOOK_INTERVAL
+
+    def _dispatch(self) -> int:
+        return dispatch(self._using, clock.now(self._using), self._outages)
+
+
+def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None) -> int:
+    """Hand over what waits for other engines, up to 200 runs, and return how many they were.
+
+    Args:
+        outages: what is known of engines that take nothing, by alias.
+    """
+    outages = {} if outages is None else outages
+    taken = _take(using, now)
+    for run in taken:
+        outage = outages.setdefault(run.engine, Outage(f"handing runs to {run.engine!r}"))
+        try:
+            hand_over(run)
+        except Exception as error:  # noqa: BLE001 - the border around somebody else's backend
+            outage.failed(error, "will try again until it works")
+            earlier = now - conf.get_settings().dispatch_lease + AGAIN_AFTER
+            waiting = Run.objects.using(using).waiting().filter(pk=run.pk, dispatched_at=now)
+            waiting.update(dispatched_at=earlier)
+        else:
+            outage.recovered()
+    return len(taken)
+
+
+def refuse_unknown(using: str, now: datetime) -> int:
+    """End the runs whose engine is none any more, and return how many they were."""
+    known = conf.get_settings().aliases
+    with transaction.atomic(using=using):
+        lost = Run.objects.using(using).waiting().of_other_engines().exclude(engine__in=known)
+        runs = list(Run.objects.using(using).filter(pk__in=lost.lock()))
+        for run in runs:
+            run.state, run.finished_at = RunState.FAILED, now
+            run.reason = f"SISY_ENGINES names no {run.engine!r} that could carry it out."
+            run.save(using=using, update_fields=["state", "finished_at", "reason"])
+        Run.tell(signals.run_finished, runs, using)
+    return len(runs)
+
+
+def hand_over(run: Run) -> None:
+    """Enqueue what carries ``run`` out on its engine."""
+    from sisy.enqueued.api import task_backends
+
+    backend = task_backends[run.engine]
+    trampoline: Any = import_string(trampoline_of(run.engine))
+    priority = run.priority if backend.supports_priority else None
+    trampoline.using(queue_name=_queue_of(backend, run.queue), priority=priority).enqueue(run.pk)
+
+
+def trampoline_of(alias: str) -> str:
+    """Return the path of the task that an engine carries out, whatever run it is for."""
+    name = "".join(letter if letter.isalnum() else "_" for letter in alias)
+    return f"sisy.engines.trampoline.on_{name}"
+
+
+def _take(using: str, now: datetime) -> list[Run]:
+    """Note of runs that they are being handed over, and return them."""
+    settings = conf.get_settings()
+    not_lately = Q(dispatched_at=None) | Q(dispatched_at__lte=now - settings.dispatch_lease)
+    ready = Run.objects.using(using).ready(now).filter(not_lately, engine__in=settings.aliases)
+    paused = list(Queue.objects.using(using).paused().values_list("name", flat=True))
+    with transaction.atomic(using=using):
+        locked = ready.exclude(queue__in=paused).select_for_update(skip_locked=True)[:AT_ONCE]
+        runs = list(locked)
+        taken = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
+        taken.update(dispatched_at=now)
+    return runs
+
+
+def _queue_of(backend: "BaseTaskBackend", queue: str) -> str:
+    """Return a queue of the backend's: the one of the run, if it has that."""
+    queues = backend.queues
+    if not queues or queue in queues:
+        return queue
+    return conf.DEFAULT_QUEUES[0] if conf.DEFAULT_QUEUES[0] in queues else min(queues)

@@ -1,0 +1,64 @@
+"""The dispatcher of a heartbeat: what hangs in an engine holds up nothing else."""
+
+import asyncio
+import threading
+
+import pytest
+from django.db import connections
+
+from sisy.enqueued.api import task_backends
+from sisy.heartbeat import Heartbeat
+from sisy.heartbeat import role as heartbeat_role
+from sisy.models import Run
+from tests.roles.at_work import wait_until
+from tests.roles.steps import scheduled
+
+
+@pytest.fixture
+def beating():
+    """A heartbeat in a thread of its own."""
+    heartbeat = Heartbeat()
+
+    def beat():
+        asyncio.run(heartbeat.run())
+        connections.close_all()
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+
+    def ends():
+        heartbeat.stop()
+        thread.join(30)
+        return not thread.is_alive()
+
+    yield ends
+    assert ends()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_due_is_handed_over_within_moments(beating):
+    task = scheduled("* * * * * *", engine="at once", missed="all")
+    wait_until(lambda: Run.objects.filter(task=task, state="succeeded").count() >= 2)
+    task.delete()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_engine_that_hangs_keeps_the_heartbeat_neither_from_planning_nor_from_ending(
+    beating, monkeypatch
+):
+    monkeypatch.setattr(heartbeat_role, "TIME_TO_HAND_OVER", 0.2)
+    hangs, released = threading.Event(), threading.Event()
+
+    def hang(*args, **kwargs):
+        hangs.set()
+        released.wait(30)
+
+    monkeypatch.setattr(type(task_backends["forgetful"]), "enqueue", hang)
+    scheduled(engine="some day").run_now()
+    assert hangs.wait(30)
+    task = scheduled("* * * * * *")
+    wait_until(lambda: Run.objects.filter(task=task).exists())
+    assert beating()
+    released.set()
+    wait_until(lambda: "sisy-dispatch" not in " ".join(map(str, threading.enumerate())))
+    task.delete()

@@ -1,0 +1,307 @@
+"""Runs that other engines carry out: handed over, won in the ledger, and handed over again."""
+
+import html
+from datetime import timedelta
+
+import pytest
+from django.db import InterfaceError, OperationalError, connection
+
+from sisy import current_run, loop
+from sisy.engines import carrying_out
+from sisy.engines.carrying_out import carry_out_handed
+from sisy.enqueued.api import task_backends
+from sisy.heartbeat.dispatching import dispatch, refuse_unknown
+from sisy.heartbeat.rescue import rescue_orphans
+from sisy.models import Process, Queue, Role, Run, Task, task_with_callable
+from sisy.queries.attention import attention
+from sisy.queries.health import health
+from sisy.queries.processes import missing_processes
+from sisy.queries.queues import queues
+from sisy.signals import run_finished
+from sisy.worker.claiming import claim, something_waits
+from tests.app import jobs
+from tests.app.models import Execution
+from tests.roles.steps import MINUTE, NOON, SECOND, finish, scheduled, states, worker
+
+pytestmark = pytest.mark.django_db
+
+NOW_ENGINE, LATER_ENGINE = "at once", "some day"
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    return at_time(NOON)
+
+
+@pytest.fixture(autouse=True)
+def forgetful():
+    task_backends["forgetful"].clear()
+    return task_backends["forgetful"]
+
+
+def run_of(engine=LATER_ENGINE, fn=jobs.noop, **fields):
+    return scheduled(fn=fn, engine=engine, **fields).run_now()
+
+
+def stored(run):
+    return Run.objects.get(pk=run.pk)
+
+
+def handed_to(backend):
+    return [result.args[0] for result in backend.results]
+
+
+def test_a_run_remembers_the_alias_that_its_engine_was_when_it_was_planned():
+    assert run_of(NOW_ENGINE).engine == "immediate"
+    assert run_of("default").engine == ""
+
+
+def test_an_engine_that_carries_out_at_once_leaves_the_run_succeeded():
+    run = run_of(NOW_ENGINE, sum_up, userdata={"a": 1, "b": 2})
+    assert dispatch("default", NOON) == 1
+    row = stored(run)
+    assert (row.state, row.result, row.attempt, row.dispatched_at) == ("succeeded", 3, 1, NOON)
+    assert row.worker.startswith("engine ")
+    assert not Process.objects.exists()
+
+
+def test_an_async_function_is_awaited():
+    run = run_of(NOW_ENGINE, asum_up, userdata={"a": 1, "b": 2})
+    dispatch("default", NOON)
+    assert stored(run).result == 3
+
+
+def test_what_is_handed_over_is_a_number_and_carried_out_whenever_the_engine_likes(forgetful):
+    run = run_of()
+    dispatch("default", NOON)
+    assert (handed_to(forgetful), stored(run).state) == ([run.pk], "waiting")
+    carry_out_handed(run.pk)
+    assert stored(run).state == "succeeded"
+
+
+def test_duplicates_are_harmless(forgetful):
+    run = run_of()
+    for _ in range(3):
+        carry_out_handed(run.pk)
+    assert (stored(run).state, stored(run).attempt) == ("succeeded", 1)
+    carry_out_handed(run.pk + 1000)
+
+
+def test_workers_of_sisy_leave_it_alone():
+    run_of()
+    assert not something_waits("default", ["default"], NOON)
+    assert claim(worker(), ["default"], 10, NOON) == []
+
+
+def test_it_is_handed_over_again_once_the_engine_has_had_it_for_too_long(settings, forgetful):
+    settings.SISY_DISPATCH_SECONDS = 60
+    run = run_of()
+    for moment in (NOON, NOON + SECOND, NOON + 59 * SECOND, NOON + MINUTE, NOON + MINUTE + SECOND):
+        dispatch("default", moment)
+    assert handed_to(forgetful) == [run.pk, run.pk]
+
+
+def test_an_engine_that_takes_nothing_is_asked_again_soon(monkeypatch, forgetful, caplog):
+    run = run_of()
+    outages = {}
+    with monkeypatch.context() as broken:
+        broken.setattr(forgetful, "enqueue", lambda *args: 1 / 0)
+        for seconds in (0, 1, 2):
+            dispatch("default", NOON + seconds * SECOND, outages)
+    assert caplog.text.count("handing runs to 'forgetful'") == 1
+    dispatch("default", NOON + 5 * SECOND, outages)
+    assert handed_to(forgetful) == [run.pk]
+
+
+def test_one_engine_that_takes_nothing_keeps_no_other_waiting(monkeypatch, forgetful):
+    monkeypatch.setattr(forgetful, "enqueue", lambda *args: 1 / 0)
+    run_of(priority=9)
+    run = run_of(NOW_ENGINE)
+    dispatch("default", NOON)
+    assert stored(run).state == "succeeded"
+
+
+def test_a_run_whose_worker_died_there_is_handed_over_at_once_after_its_rescue(forgetful):
+    run = run_of()
+    dispatch("default", NOON)
+    Run.objects.filter(pk=run.pk).update(state="running", holder=12345, attempt=1)
+    rescue_orphans("default", NOON + SECOND)
+    dispatch("default", NOON + SECOND)
+    assert handed_to(forgetful) == [run.pk, run.pk]
+
+
+def test_a_failed_attempt_is_handed_over_again_when_its_time_has_come(forgetful):
+    run = run_of(fn=jobs.fails, max_attempts=2, retry_delay=10 * SECOND)
+    carry_out_handed(run.pk)
+    row = stored(run)
+    assert (row.state, row.attempts.count()) == ("waiting", 1)
+    dispatch("default", row.ready_at - timedelta(microseconds=1))
+    assert handed_to(forgetful) == []
+    dispatch("default", row.ready_at)
+    assert handed_to(forgetful) == [run.pk]
+
+
+def test_overlap_is_kept_there_too(forgetful):
+    task = scheduled(engine=LATER_ENGINE, overlap="buffer_all")
+    first, second = task.run_now(), task.run_now()
+    dispatch("default", NOON)
+    [going] = claim(worker(), ["default"], 1, NOON, "forgetful")
+    carry_out_handed(second.pk)
+    assert (going.pk, stored(second).state) == (first.pk, "waiting")
+    finish(going, NOON)
+    carry_out_handed(second.pk)
+    assert stored(second).state == "succeeded"
+
+
+def test_what_waited_for_the_end_of_another_run_is_handed_over_again_then(forgetful):
+    task = scheduled(engine=LATER_ENGINE, overlap="buffer_all")
+    first, second = task.run_now(), task.run_now()
+    dispatch("default", NOON)
+    carry_out_handed(first.pk)
+    dispatch("default", NOON + SECOND)
+    assert handed_to(forgetful) == [first.pk, second.pk, second.pk]
+
+
+def test_the_runs_of_a_paused_queue_are_not_handed_over(forgetful):
+    run = run_of()
+    Queue.objects.pause("default")
+    dispatch("default", NOON)
+    carry_out_handed(run.pk)
+    assert (handed_to(forgetful), stored(run).state) == ([], "waiting")
+    Queue.objects.resume("default")
+    dispatch("default", NOON)
+    assert handed_to(forgetful) == [run.pk]
+
+
+def test_one_that_was_called_off_is_not_begun():
+    run = run_of()
+    run.cancel()
+    carry_out_handed(run.pk)
+    assert stored(run).state == "cancelled"
+
+
+def test_a_run_whose_engine_is_none_any_more_fails_and_says_so():
+    ended = []
+    run = run_of()
+    Run.objects.update(engine="celery")
+    run_finished.connect(hear := lambda run, **kwargs: ended.append(run.pk))
+    assert dispatch("default", NOON) == 0
+    assert refuse_unknown("default", NOON) == 1
+    run_finished.disconnect(hear)
+    row = stored(run)
+    assert (row.state, row.reason) == (
+        "failed",
+        "SISY_ENGINES names no 'celery' that could carry it out.",
+    )
+
+
+def test_a_task_can_only_name_an_engine_that_there_is():
+    with pytest.raises(ValueError, match="Did you mean 'at once'"):
+        task_with_callable(jobs.noop, engine="at-once").save()
+
+
+def test_without_other_engines_nothing_is_asked(settings, django_assert_num_queries):
+    settings.SISY_ENGINES = {}
+    scheduled().run_now()
+    assert dispatch("default", NOON) == 0
+    assert states() == ["waiting"]
+
+
+def test_the_run_knows_itself_there():
+    run = run_of(NOW_ENGINE, say_who)
+    dispatch("default", NOON)
+    assert stored(run).result == [run.pk, 1]
+
+
+def sum_up(message):
+    return sum(message["task"].userdata.values())
+
+
+async def asum_up(message):
+    return sum_up(message)
+
+
+def say_who(message):
+    return [current_run().id, message["message"]["attempt"]]
+
+
+def test_a_deleted_task_takes_its_runs_with_it(forgetful):
+    run = run_of()
+    Task.objects.all().delete()
+    carry_out_handed(run.pk)
+    assert stored(run).state == "cancelled"
+    assert connection.in_atomic_block
+
+
+def test_people_see_on_which_engine_a_run_is_and_no_queue_lacks_a_worker_for_it(admin_client):
+    run = run_of(queue="heavy")
+    dispatch("default", NOON)
+    page = admin_client.get(f"/admin/sisy/run/{run.pk}/change/").content.decode()
+    assert "forgetful" in page
+    assert "handed over" in page.lower()
+    assert "heavy" not in {queue.name for queue in queues("default", NOON)}
+    assert not any("heavy" in sentence for sentence in missing_processes())
+    [worry] = [one for one in attention("default", NOON + 2 * MINUTE) if one.what == "forgetful"]
+    assert worry.why == "1 runs were handed over, and are not begun"
+
+
+def test_the_dashboard_shows_the_engine_of_a_run_and_of_a_task(admin_client):
+    run = run_of(queue="heavy")
+    dispatch("default", NOON)
+    page = admin_client.get(f"/sisy/runs/{run.pk}/")
+    assert "forgetful" in page.content.decode()
+    page = admin_client.get(f"/sisy/tasks/{run.task_id}/")
+    assert "The engine 'some day', queue 'heavy'." in html.unescape(page.content.decode())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_away_when_it_ends_costs_time_and_no_second_run(monkeypatch, caplog):
+    run = run_of(fn=jobs.record)
+    failing = iter([OperationalError("gone"), InterfaceError("closed")])
+    really_record = carrying_out.record
+
+    def record(*args):
+        for error in failing:
+            raise error
+        really_record(*args)
+
+    monkeypatch.setattr(carrying_out, "record", record)
+    monkeypatch.setattr(loop, "EACH_SECOND", 0.0)
+    carry_out_handed(run.pk)
+    assert (stored(run).state, stored(run).attempt) == ("succeeded", 1)
+    assert Execution.objects.count() == 1
+    assert caplog.text.count(f"recording how run {run.pk} ended") == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("step", ["claim_one", "record", "_hand_others"])
+def test_a_transaction_that_is_ended_for_another_ones_sake_is_tried_again(
+    monkeypatch, caplog, step
+):
+    run = run_of(fn=jobs.record)
+    deadlocks = iter([OperationalError(1213, "Deadlock found when trying to get lock")])
+    really = getattr(carrying_out, step)
+
+    def at_the_second_try(*args):
+        for error in deadlocks:
+            raise error
+        return really(*args)
+
+    monkeypatch.setattr(carrying_out, step, at_the_second_try)
+    carry_out_handed(run.pk)
+    assert (stored(run).state, stored(run).attempt) == ("succeeded", 1)
+    assert Execution.objects.count() == 1
+    assert not caplog.text
+    assert not Process.objects.exists()
+
+
+def test_a_site_whose_runs_all_go_elsewhere_is_well_without_a_worker(settings):
+    settings.SISY_ENGINES = {"default": "forgetful", "own": "sisy"}
+    Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=MINUTE)
+    scheduled()
+    found = {one.name: one for one in health("default", NOON, ["default"], MINUTE)}
+    assert all(one.is_well for one in found.values())
+    assert "'forgetful' carries its runs out" in found["workers of default"].words
+    scheduled(engine="own")
+    found = {one.name: one for one in health("default", NOON, ["default"], MINUTE)}
+    assert not found["workers of default"].is_well
