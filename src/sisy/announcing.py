@@ -1,52 +1,88 @@
-"""Tells dashboards which tasks' runs changed: a few times a second, however many they are."""
+"""Tells dashboards which tasks' runs changed: a few times a second, however many they are.
 
-import asyncio
+It hears of them by Sisy's signals, in whichever process they are sent.
+"""
+
+import os
+import threading
+import time
 import uuid
-from collections.abc import Iterable
+from typing import Any
 
 from channels.layers import get_channel_layer
 
-from sisy import doorbell, messages
+from sisy import doorbell, messages, signals
 from sisy.models import Run
 
 APART = 0.25  # seconds between two announcements of one process
+GATHERING = 0.02  # seconds in which what belongs together is heard of
 MOST_TASKS = 100  # that are named; of more it is said that they are more
+
+OF_RUNS = (
+    signals.run_planned,
+    signals.run_started,
+    signals.run_finished,
+    signals.run_retrying,
+    signals.run_lost,
+    signals.run_missed,
+    signals.run_skipped,
+)
 
 
 class Announcer:
-    """Collects what changes, and announces it: the first at once, what follows together.
+    """Collects what changes, from any thread: tells the first at once, what follows together.
 
-    Use it within one event loop. What it says is a hint; the rows say what is.
+    What it says is a hint; the rows say what is.
     """
 
     def __init__(self) -> None:
         self._source = uuid.uuid4().hex
         self._count = 0
         self._tasks: set[int] = set()
-        self._last = -APART
-        self._timer: asyncio.TimerHandle | None = None
-        self._leaving: asyncio.Task[None] | None = None
+        self._leaves_at = float("-inf")
+        self._lock = threading.Lock()
 
-    def add(self, runs: Iterable[Run]) -> None:
-        """Have it announced that these runs changed."""
-        if get_channel_layer() is None:
+    def add(self, run: Run) -> None:
+        """Have it announced that a run changed."""
+        if not doorbell.is_heard():
             return
-        if len(self._tasks) <= MOST_TASKS:
-            self._tasks.update(run.task_id for run in runs if run.task_id is not None)
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(max(loop.time(), self._last + APART), self._announce)
+        now = time.monotonic()
+        with self._lock:
+            if run.task_id is not None and len(self._tasks) <= MOST_TASKS:
+                self._tasks.add(run.task_id)
+            if now < self._leaves_at:
+                return
+            self._leaves_at = max(now + GATHERING, self._leaves_at + APART)
+            wait = self._leaves_at - now
+        doorbell.deliver(self._announce, messages.EVENTS, after=wait)
 
-    def close(self) -> None:
-        """Announce no more."""
-        if self._timer is not None:
-            self._timer.cancel()
+    async def _announce(self) -> None:
+        with self._lock:
+            tasks, self._tasks = self._tasks, set()
+            event = messages.runs_changed(self._source, self._count, tasks, MOST_TASKS)
+            self._count += 1
+        if (layer := get_channel_layer()) is not None:
+            await layer.group_send(messages.EVENTS, dict(event))
 
-    def _announce(self) -> None:
-        self._timer = None
-        self._last = asyncio.get_running_loop().time()
-        tasks, self._tasks = self._tasks, set()
-        event = messages.runs_changed(self._source, self._count, tasks, MOST_TASKS)
-        self._count += 1
-        # Held, since a loop forgets tasks that nobody holds.
-        self._leaving = asyncio.create_task(doorbell.broadcast(messages.EVENTS, event))
+
+_announcer = Announcer()
+
+
+def on_run_changed(*, run: Run, **kwargs: Any) -> None:
+    """Have dashboards look (receiver of the signals of runs)."""
+    _announcer.add(run)
+
+
+def connect() -> None:
+    """Have dashboards told of what happens to runs."""
+    for signal in OF_RUNS:
+        signal.connect(on_run_changed, sender=Run, dispatch_uid="sisy.announcing")
+
+
+def _start_afresh() -> None:
+    """A forked child is another source, and holds what its parent was about to say."""
+    global _announcer
+    _announcer = Announcer()
+
+
+os.register_at_fork(after_in_child=_start_afresh)

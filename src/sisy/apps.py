@@ -13,10 +13,15 @@ class SisyConfig(AppConfig):
         from django.db.backends.signals import connection_created
         from django.db.models.signals import post_migrate
 
-        from sisy import checks, database_thread, doorbell, reporting, signals  # noqa: F401 - checks register themselves
+        from sisy import announcing, checks, conf, database_thread, doorbell, reporting, signals  # noqa: F401 - checks register themselves
+        from sisy.enqueued import receivers
         from sisy.syncing import migrating
 
+        if conf.get_settings().aliases:
+            import sisy.engines.trampoline  # noqa: F401 - engines must know their tasks
         reporting.connect()
+        announcing.connect()
+        receivers.connect_if_used()
 
         connection_created.connect(
             database_thread.on_connection_created, dispatch_uid="sisy.database_thread"

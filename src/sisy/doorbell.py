@@ -26,6 +26,8 @@ MEANWHILE = "workers find waiting runs by looking for them"
 
 Letter = Callable[[], Awaitable[None]]
 
+_homes: list[asyncio.AbstractEventLoop] = []
+_under_way: set["asyncio.Task[None]"] = set()
 _listeners: dict[str, set[Callable[[], None]]] = {}
 _obeying: set[Callable[[], None]] = set()
 _outage = Outage("the channel layer")
@@ -63,11 +65,13 @@ def listening(
 def ring(runs: Iterable[Run], within: float = 0.0) -> None:
     """Tell workers that ``runs`` wait, by one message a queue; from any thread, at once.
 
+    Those of other engines are nothing to them.
+
     Args:
         within: the seconds for which to wait until the messages have left. Who goes on with other
             work at once takes the processor from those who send, and from those who hear.
     """
-    firsts = {run.queue: run for run in reversed(list(runs))}
+    firsts = {run.queue: run for run in reversed(list(runs)) if not run.engine}
     for queue in firsts:
         for wake in tuple(_listeners.get(queue, ())):
             wake()
@@ -93,6 +97,37 @@ async def broadcast(group: str, message: Mapping[str, Any]) -> None:
         await layer.group_send(group, dict(message))
     else:
         _post(layer, group, message)
+
+
+@contextmanager
+def at_home() -> Iterator[None]:
+    """Deliver from the running loop where all is in one process: who listens is in it, too."""
+    loop = asyncio.get_running_loop()
+    _homes.append(loop)
+    try:
+        yield
+    finally:
+        _homes.remove(loop)
+
+
+def is_heard() -> bool:
+    """Whether anybody could hear what `deliver` says."""
+    layer = get_channel_layer()
+    return bool(_homes) if isinstance(layer, InMemoryChannelLayer) else layer is not None
+
+
+def deliver(letter: Letter, address: str, after: float) -> None:
+    """Have a letter sent in ``after`` seconds; from any thread."""
+    in_memory = isinstance(get_channel_layer(), InMemoryChannelLayer)
+    loop = next(reversed(_homes), None) if in_memory else _postman.loop
+    if loop is not None:
+        loop.call_soon_threadsafe(loop.call_later, after, _set_out, letter, address)
+
+
+def _set_out(letter: Letter, address: str) -> None:
+    task = asyncio.ensure_future(_send(letter, address))
+    _under_way.add(task)  # since a loop forgets tasks that nobody holds
+    task.add_done_callback(_under_way.discard)
 
 
 def _post(layer: BaseChannelLayer, group: str, message: Mapping[str, Any]) -> None:
@@ -132,11 +167,18 @@ class Postman:
         self._thread: LoopThread | None = None
         self._lock = threading.Lock()
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._begun().loop
+
     def deliver(self, letter: Letter, address: str) -> "futures.Future[None]":
+        return self._begun().submit(_send(letter, address))
+
+    def _begun(self) -> LoopThread:
         with self._lock:
             if self._thread is None:
                 self._thread = LoopThread("sisy-doorbell")
-            return self._thread.submit(_send(letter, address))
+            return self._thread
 
 
 async def _send(letter: Letter, address: str) -> None:
@@ -174,6 +216,7 @@ def _start_afresh() -> None:
     """A forked child inherits the loop but not the thread that runs it."""
     global _postman
     _postman = Postman()
+    _homes.clear()
 
 
 os.register_at_fork(after_in_child=_start_afresh)

@@ -23,41 +23,83 @@ class RunTask(TypedDict):
     """A run waits. One message may stand for many; the run names one of them."""
 
     type: str
+    """``"sisy.run_task"``"""
+
     id: int | None
+    """The primary key of the task; None if that is deleted."""
+
     run: int | None
+    """The primary key of the run."""
+
     ts: float
+    """The due moment, in seconds since 1970.
+
+    Of a retry or a backfill, the one for which it stands; of a run that no schedule named, when
+    it was ready.
+    """
+
     attempt: int
+    """Which attempt is to be made, from 1."""
 
 
 class Beat(TypedDict):
     """The heartbeat made a pass, and what it did."""
 
     type: str
+    """``"sisy.heartbeat"``"""
+
     time: float
+    """When the pass was made, in seconds since 1970."""
+
     planned: int
+    """How many runs wait since this pass."""
+
     missed: int
+    """How many occurrences were recorded as missed."""
+
     rescued: int
+    """How many runs were taken from dead workers, to be run again."""
+
     deleted: int
+    """How many tasks reached the end of their life."""
 
 
 class Control(TypedDict):
     """Workers are to look what somebody wants of them: the rows say it."""
 
     type: str
+    """``"sisy.control"``"""
+
     do: str
+    """``"cancel"``, or ``"drain"`` for a worker that is to end once its runs have."""
+
     run: int | None
+    """The primary key of a run to cancel, of which there may be others; else None."""
+
     process: int | None
+    """The primary key of the process to drain; else None."""
 
 
 class Event(TypedDict):
     """Runs changed in one process since it last said so. It numbers what it says."""
 
     type: str
+    """``"sisy.event"``"""
+
     kind: str
+    """``"runs"``"""
+
     source: str
+    """Which process says so, by a name that it has as long as it lives."""
+
     seq: int
+    """Counts what that process says, from 0; a gap means that something was not heard."""
+
     tasks: list[int]
+    """The primary keys of up to 100 tasks whose runs changed."""
+
     more: bool
+    """Whether there were more."""
 
 
 def run_task(run: Run, attempt: int | None = None) -> RunTask:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from sisy import lifeline, telling
+from sisy import doorbell, lifeline, telling
 from sisy.log import logger
 
 TIME_TO_TELL = 2.0  # seconds that receivers of signals have when the service ends
@@ -37,8 +37,9 @@ class Service:
         Raises:
             ExceptionGroup: what roles failed with.
         """
-        ends = await asyncio.gather(*map(self._run_one, self._roles), return_exceptions=True)
-        await asyncio.to_thread(telling.flush, TIME_TO_TELL)
+        with doorbell.at_home():
+            ends = await asyncio.gather(*map(self._run_one, self._roles), return_exceptions=True)
+            await asyncio.to_thread(telling.flush, TIME_TO_TELL)
         if failures := [end for end in ends if isinstance(end, Exception)]:
             raise ExceptionGroup("Sisy stopped, since a part of it failed", failures)
 

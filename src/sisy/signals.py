@@ -6,53 +6,53 @@ neither Sisy nor the others. `sisy.telling` says in which thread. The sender is 
 
 from django.dispatch import Signal
 
-run_planned = Signal()
+run_planned = Signal(use_caching=True)
 """A run was put into the ledger, by its schedule or since somebody asked. Sent with ``run``."""
 
-run_started = Signal()
+run_started = Signal(use_caching=True)
 """A worker won a run, which begins at once or as soon as a slot is free. Sent with ``run``."""
 
-run_finished = Signal()
+run_finished = Signal(use_caching=True)
 """A run that a worker carried out is over: succeeded, failed, timed out or cancelled.
 
 Sent with ``run``; its ``state``, ``reason``, ``result`` and ``error`` say how it ended.
 """
 
-run_retrying = Signal()
+run_retrying = Signal(use_caching=True)
 """An attempt failed, and the run waits for the next one. Sent with ``run``.
 
 Its ``ready_at`` says when that may begin, its ``reason`` and ``error`` how the last one ended.
 """
 
-run_lost = Signal()
+run_lost = Signal(use_caching=True)
 """A run was taken from a worker that died or was cut off. Sent with ``run``.
 
 Its ``state`` says whether it waits to run again, or is over: lost or cancelled.
 """
 
-run_missed = Signal()
+run_missed = Signal(use_caching=True)
 """Occurrences were missed, and are not run. Sent with ``run``, one row for all of a gap.
 
 ``due_at``, ``due_until``, ``count`` and ``reason`` say which, how many, and why.
 """
 
-run_skipped = Signal()
+run_skipped = Signal(use_caching=True)
 """A run was not begun, since another one of its task was in the way. Sent with ``run``."""
 
-task_retired = Signal()
+task_retired = Signal(use_caching=True)
 """A task has no occurrence left. Sent with ``task``."""
 
-worker_online = Signal()
+worker_online = Signal(use_caching=True)
 """A worker signed on. Sent with ``process``."""
 
-worker_offline = Signal()
+worker_offline = Signal(use_caching=True)
 """A worker signed off, or is gone. Sent with ``process`` and ``reason``."""
 
-runs_waiting = Signal()
+runs_waiting = Signal(use_caching=True)
 """Runs that somebody asked for were committed. Sent with ``runs``: a list of `Run`."""
 
-cancel_asked = Signal()
+cancel_asked = Signal(use_caching=True)
 """Runs that go on were asked to end, and that was committed. Sent with ``pks``: their keys."""
 
-drain_asked = Signal()
+drain_asked = Signal(use_caching=True)
 """A worker was asked to end once its runs have. Sent with ``pk``: the key of its process."""
