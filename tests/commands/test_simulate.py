@@ -81,6 +81,15 @@ def test_as_csv_all_of_them_are_written():
     assert rows[1]["due"] == "2026-05-06T00:10:00+00:00"
 
 
+def test_the_load_of_each_minute_can_be_asked_for():
+    scheduled("*/30 * * * *", label="tea")
+    scheduled("0 * * * *", label="shop")
+    call = "sisy_simulate 2026-05-06 2026-05-06T02:00 --by-minute"
+    assert [row["runs"] for row in told(call)] == [2, 1, 2, 1]
+    assert said(f"{call} --csv").splitlines()[:2] == ["minute,runs", "2026-05-06T00:00:00+00:00,2"]
+    assert "2026-05-06 00:30:00 UTC" in said(call)
+
+
 def test_only_the_tasks_that_are_named_are_looked_at():
     scheduled("0 * * * *", label="tea")
     scheduled("0 * * * *", label="shop")

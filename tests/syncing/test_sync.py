@@ -1,5 +1,6 @@
 """Tasks that code declares: made, changed, kept and paused as the code says."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -60,6 +61,24 @@ def test_what_the_code_changes_changes_and_is_shown_as_a_difference(project):
     assert "schedule: '*/5 * * * *' -> '0 4 * * *'" in said
     assert "userdata: {} -> {'to': ['Ann']}" in said
     assert project.deploy() == "1 unchanged.\n"
+
+
+def test_programs_are_told_the_same_as_json(project):
+    project.deploy(schedules=GREET)
+    task = only_task()
+    task.queue = "mine"
+    task.save()
+    told = json.loads(
+        project.deploy(
+            "--json",
+            schedules="@sisy.schedule('0 4 * * *', queue='slow')\ndef greet(message):\n    pass\n",
+        )
+    )
+    [one] = told["tasks"]
+    assert (one["name"], one["outcome"]) == (task.name, "changed")
+    assert one["fields"] == {"schedule": {"before": "*/5 * * * *", "after": "0 4 * * *"}}
+    assert one["overrides"] == {"queue": {"kept": "mine", "code": "slow"}}
+    assert told["not_imported"] == {}
 
 
 def test_what_a_person_has_changed_stays_and_the_rest_follows(project):

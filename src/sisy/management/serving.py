@@ -106,7 +106,7 @@ def add_worker_arguments(parser: CommandParser) -> None:
         type=_grace,
         default=conf.DEFAULT_GRACE,
         metavar="S",
-        help="seconds that runs may go on after TERM, before they are handed back",
+        help="seconds that runs may go on after TERM, before they are handed back, 0 to 86400",
     )
     parser.add_argument(
         "--pool",
@@ -118,13 +118,13 @@ def add_worker_arguments(parser: CommandParser) -> None:
         "--max-runs-per-child",
         type=_whole(1),
         metavar="N",
-        help="replace a child process after so many runs",
+        help="replace a child process after so many runs, 1 or more",
     )
     parser.add_argument(
         "--max-memory-per-child",
         type=_whole(1),
         metavar="MB",
-        help="replace a child process that takes more megabytes after a run",
+        help="replace a child process that takes more megabytes after a run, 1 or more",
     )
 
 

@@ -1,5 +1,6 @@
 """``manage.py sisy_prune``: deletes old history at once."""
 
+import sys
 from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any
@@ -9,10 +10,9 @@ from django.db import router
 
 from sisy import clock, conf
 from sisy.heartbeat.housekeeping import prune_before
+from sisy.management.progress import Progress
 from sisy.management.telling import AnsweringCommand
 from sisy.models import Run, Task
-
-STEP = 10_000  # runs between two words about the progress
 
 
 class Command(AnsweringCommand):
@@ -25,9 +25,14 @@ class Command(AnsweringCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--days", type=_days, metavar="N", help="by default what SISY_HISTORY_DAYS says"
+            "--days",
+            type=_days,
+            metavar="N",
+            help="how many days ago runs must have ended; by default what SISY_HISTORY_DAYS says",
         )
-        parser.add_argument("--dry-run", action="store_true", help="only count them")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only say what would be done, and do nothing"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         using = router.db_for_write(Task)
@@ -49,10 +54,12 @@ class Command(AnsweringCommand):
 
     def _prune(self, using: str, before: Any, expected: int, verbosity: int) -> int:
         pruned = 0
-        while batch := prune_before(using, before):
-            if (pruned + batch) // STEP > pruned // STEP and verbosity >= 1 and not self.as_json:
-                self.stderr.write(f"{pruned + batch:,} of about {expected:,}")
-            pruned += batch
+        with Progress(
+            sys.stderr, "Deleting runs", expected, is_quiet=verbosity < 1 or self.as_json
+        ) as progress:
+            while batch := prune_before(using, before):
+                pruned += batch
+                progress.reach(pruned, f"{pruned:,} of about {expected:,}")
         return pruned
 
 

@@ -4,6 +4,7 @@ import csv
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +14,7 @@ from django.db import router
 from django.utils import timezone
 
 from sisy.management import choosing
+from sisy.management.progress import Progress
 from sisy.management.telling import AnsweringCommand
 from sisy.models import Task, TaskState
 from sisy.queries.rehearsal import (
@@ -23,7 +25,7 @@ from sisy.queries.rehearsal import (
 )
 
 SHOWN = 50
-STEP = 100_000  # occurrences between two words about the progress
+STEP = 1_000  # occurrences between two looks at the progress
 
 
 class Command(AnsweringCommand):
@@ -36,16 +38,23 @@ class Command(AnsweringCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("start", type=choosing.moment, metavar="FROM")
-        parser.add_argument("end", type=choosing.moment, metavar="TO")
-        parser.add_argument("--task", action="append", metavar="TASK", help="only this one; again")
+        parser.add_argument("start", type=choosing.moment, metavar="FROM", help="the first moment")
+        parser.add_argument(
+            "end", type=choosing.moment, metavar="TO", help="the moment before which it ends"
+        )
+        parser.add_argument(
+            "--task", action="append", metavar="TASK", help="only this task; may be given again"
+        )
         parser.add_argument("--csv", action="store_true", help="write all occurrences as CSV")
+        parser.add_argument(
+            "--by-minute", action="store_true", help="say how many begin in each minute instead"
+        )
         parser.add_argument(
             "--show",
             type=_number,
             default=SHOWN,
             metavar="N",
-            help="how many the table shows",
+            help="how many occurrences the table shows",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -56,14 +65,23 @@ class Command(AnsweringCommand):
             raise CommandError(f"TO must lie after FROM, but {end} does not lie after {start}.")
         tasks = self._tasks(options["task"], using)
         rehearsal = Rehearsal(takes=usual_durations(using))
-        found = self._noted(rehearsal, occurrences_of(tasks, start, end), options["verbosity"])
-        if options["csv"]:
-            self._write_csv(found)
-            return
-        shown = [_line(one) for one in islice(found, None if self.as_json else options["show"])]
-        for _ in found:  # what is not shown is counted
-            pass
-        if self.as_json:
+        with Progress(
+            sys.stderr,
+            "Looking ahead",
+            (end - start).total_seconds(),
+            is_quiet=options["verbosity"] < 1,
+        ) as progress:
+            found = self._noted(rehearsal, occurrences_of(tasks, start, end), start, progress)
+            if options["csv"] and not options["by_minute"]:
+                self._write_csv(found)
+                return
+            limit = None if self.as_json else options["show"]
+            shown = [_line(one) for one in islice(found, limit)]
+            for _ in found:  # what is not shown is counted
+                pass
+        if options["by_minute"]:
+            self._write_minutes(rehearsal, as_csv=options["csv"])
+        elif self.as_json:
             self.say_json({"occurrences": shown, **_summary(rehearsal)})
         else:
             self._write_tables(shown, rehearsal)
@@ -75,13 +93,28 @@ class Command(AnsweringCommand):
         return list(active.order_by("pk"))
 
     def _noted(
-        self, rehearsal: Rehearsal, found: Iterator[Occurrence], verbosity: int
+        self,
+        rehearsal: Rehearsal,
+        found: Iterator[Occurrence],
+        start: datetime,
+        progress: Progress,
     ) -> Iterator[Occurrence]:
         for due, task in found:
             rehearsal.note(due, task)
-            if rehearsal.count % STEP == 0 and verbosity >= 1 and sys.stderr.isatty():
-                self.stderr.write(f"{rehearsal.count:,} occurrences, up to {due:%Y-%m-%d %H:%M}")
+            if rehearsal.count % STEP == 0:
+                words = f"{rehearsal.count:,} occurrences, up to {due:%Y-%m-%d %H:%M}"
+                progress.reach((due - start).total_seconds(), words)
             yield due, task
+
+    def _write_minutes(self, rehearsal: Rehearsal, *, as_csv: bool) -> None:
+        minutes = sorted(rehearsal.by_minute.items())
+        if as_csv:
+            writer = csv.writer(self.stdout, lineterminator="\n")
+            writer.writerow(["minute", "runs"])
+            writer.writerows((at.isoformat(), runs) for at, runs in minutes)
+        else:
+            rows = [{"minute": at, "runs": runs} for at, runs in minutes]
+            self.answer(rows, otherwise="Nothing would run.")
 
     def _write_csv(self, found: Iterator[Occurrence]) -> None:
         writer = csv.writer(self.stdout, lineterminator="\n")

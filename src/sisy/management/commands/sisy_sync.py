@@ -2,16 +2,20 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import router
 
 from sisy import clock
+from sisy.management.telling import AnsweringCommand
 from sisy.models import Task
 from sisy.syncing import Kind, discover, sync
-from sisy.syncing.words import sentences
+from sisy.syncing.changes import Change
+from sisy.syncing.discovery import Discovered
+from sisy.syncing.sync import Synced
+from sisy.syncing.words import NAMES, sentences
 
 
-class Command(BaseCommand):
+class Command(AnsweringCommand):
     help = (
         "Makes tasks of what @sisy.schedule declares in each app's schedules.py and tasks.py, and "
         "keeps them as the code says, as manage.py migrate does. What somebody has changed stays "
@@ -20,6 +24,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument(
             "--dry-run", action="store_true", help="only say what would be done, and do nothing"
         )
@@ -34,7 +39,9 @@ class Command(BaseCommand):
         is_rehearsal = options["dry_run"] or options["check"]
         found = discover()
         synced = sync(using, found, clock.now(using), is_rehearsal=is_rehearsal)
-        if options["verbosity"] >= 1:
+        if self.as_json:
+            self.say_json(_facts(found, synced))
+        elif options["verbosity"] >= 1:
             for line in sentences(found, synced, is_brief=options["verbosity"] == 1):
                 self.stdout.write(line)
             unchanged = len(synced.of(Kind.UNCHANGED))
@@ -48,3 +55,27 @@ class Command(BaseCommand):
             )
         if options["check"] and synced.has_changed:
             raise CommandError("The stored tasks are not as the code says; run sisy_sync.")
+
+
+def _facts(found: Discovered, synced: Synced) -> dict[str, Any]:
+    return {
+        "tasks": [_of(change) for change in synced.changes],
+        "not_imported": dict(found.broken),
+    }
+
+
+def _of(change: Change) -> dict[str, Any]:
+    return {
+        "name": change.name,
+        "outcome": change.kind,
+        "fields": {
+            NAMES.get(name, name): {"before": before, "after": after}
+            for name, (before, after) in change.fields.items()
+        },
+        "overrides": {
+            NAMES.get(one.field, one.field): {"kept": one.own, "code": one.code}
+            for one in change.kept
+        },
+        "notes": list(change.notes),
+        "problem": change.problem,
+    }

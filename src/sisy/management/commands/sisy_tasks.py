@@ -30,7 +30,7 @@ class Command(AnsweringCommand):
             added = verbs.add_parser(name, help=words, description=words)
             added.add_argument("--json", action="store_true", help="answer as JSON, for programs")
             if of_task:
-                added.add_argument("task", metavar="TASK")
+                added.add_argument("task", metavar="TASK", help="its key, name or label")
             return added
 
         verb("list", "list tasks, those that are due first", of_task=False).add_argument(
@@ -40,20 +40,31 @@ class Command(AnsweringCommand):
         _count(verb("next", "show when a task is due next"), "occurrences", 10)
         _count(verb("history", "show the newest runs of a task"), "runs", 20)
         verb("run", "submit a run beside the schedule")
-        verb("pause", "stop planning a task").add_argument("--reason", default="", metavar="TEXT")
+        verb("pause", "stop planning a task").add_argument(
+            "--reason", default="", metavar="TEXT", help="what people read of a paused task"
+        )
         verb("resume", "plan a paused task again, from now on")
         verb("cancel", "call off runs that wait, and ask those that go on to end").add_argument(
-            "--reason", default="cancelled", metavar="TEXT"
+            "--reason", default="cancelled", metavar="TEXT", help="what the runs say of their end"
         )
         retry = verb("retry", "submit another run for what a run stood for", of_task=False)
         retry.add_argument("run", type=int, metavar="RUN", help="the key of a run that is over")
         backfill = verb("backfill", "run the occurrences of a range that have not succeeded")
-        backfill.add_argument("start", type=choosing.moment, metavar="FROM")
-        backfill.add_argument("end", type=choosing.moment, metavar="TO")
+        backfill.add_argument(
+            "start", type=choosing.moment, metavar="FROM", help="the first moment"
+        )
+        backfill.add_argument(
+            "end", type=choosing.moment, metavar="TO", help="the moment before which it ends"
+        )
         backfill.add_argument("--again", action="store_true", help="those that succeeded, too")
         backfill.add_argument("--dry-run", action="store_true", help="only show which they are")
         asked = verb("why", "say what became of an occurrence, or why there was none")
-        asked.add_argument("moment", type=choosing.moment, metavar="MOMENT")
+        asked.add_argument(
+            "moment",
+            type=choosing.moment,
+            metavar="MOMENT",
+            help="when it was, or should have been, due",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.using = router.db_for_write(Task)
