@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 
 from sisy import current_run
 from sisy.models import Process, Run, RunState, Task, task_with_callable
@@ -151,3 +153,4 @@ async def test_async_tests_advance_time_too():
         assert len(await time.aadvance(hours=2)) == 2
         assert await Execution.objects.acount() == 2
     assert not await Process.objects.aexists()
+    await sync_to_async(connections.close_all)()  # of the thread of async callers

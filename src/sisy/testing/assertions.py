@@ -1,16 +1,13 @@
 """What tests claim about tasks and runs; a claim that does not hold says what is instead."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
 
-from sisy.callables import target_of
+from sisy.callables import Callee, target_of
 from sisy.models import Run, RunState, Task
 
 SHOWN = 10
-
-Callee = Callable[..., object] | str
 
 
 def assert_scheduled(callable: Callee, **fields: Any) -> Task:  # noqa: A002 - as `task_with_callable`

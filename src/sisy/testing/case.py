@@ -3,8 +3,9 @@
 import unittest
 from datetime import datetime, tzinfo
 
+from sisy.callables import Callee
 from sisy.models import Run, Task
-from sisy.testing.assertions import Callee, assert_ran, assert_scheduled
+from sisy.testing.assertions import assert_ran, assert_scheduled
 from sisy.testing.timeline import Timeline, sisy_time
 
 

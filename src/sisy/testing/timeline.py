@@ -1,21 +1,17 @@
 """A heartbeat and a worker that are driven by hand, in a time that is set by hand."""
 
-from collections.abc import Awaitable
 from contextlib import ExitStack
-from contextvars import copy_context
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import sync_to_async
 from django.db import router
 from django.db.models import QuerySet
 from django.utils import timezone as django_timezone
 
-from sisy import clock, current
-from sisy.execution import Outcome
-from sisy.execution.calling import call_bare
-from sisy.execution.going import Going
+from sisy import clock
+from sisy.execution.here import outcome_here
 from sisy.heartbeat.planning import plan_due
 from sisy.heartbeat.replanning import compute_unplanned
 from sisy.models import Process, Role, Run, Task
@@ -85,7 +81,7 @@ class Timeline:
             plan_due(self._using, self.now)
         while runs := self._claim():
             for run in runs:
-                outcome = _outcome_of(run, self.now)
+                outcome = outcome_here(run, self.now)
                 record(self._using, [(run, outcome)], self.now)
                 ended.append(run)
             if len(ended) > MOST_AT_ONE_MOMENT:
@@ -106,8 +102,14 @@ class Timeline:
 
     def _claim(self) -> list[Run]:
         rows = prepared(_ready_queues, self._using, now=datetime).rows(now=self.now)
-        queues = sorted({queue for (queue,) in rows})
-        return claim(self._holder(), queues, AT_ONCE, self.now) if queues else []
+        queues: dict[str, set[str]] = {}
+        for engine, queue in rows:
+            queues.setdefault(engine, set()).add(queue)
+        return [
+            run
+            for engine, names in sorted(queues.items())
+            for run in claim(self._holder(), sorted(names), AT_ONCE, self.now, engine)
+        ]
 
     def _holder(self) -> Process:
         worker = self._worker
@@ -119,25 +121,19 @@ class Timeline:
         return worker
 
     def _next_moment(self) -> datetime | None:
-        following = (
-            prepared(query, self._using, now=datetime) for query in (_next_due, _next_ready)
-        )
-        moments = [moment for query in following for (moment,) in query.rows(now=self.now)]
-        return min(moments, default=None)
+        rows = prepared(_next_first, self._using, now=datetime).rows(now=self.now)
+        return next((moment for (moment,) in rows), None)
 
 
-def _ready_queues(now: datetime) -> "QuerySet[Run, tuple[str]]":
-    return Run.objects.ready(now).order_by().values_list("queue").distinct()
+def _ready_queues(now: datetime) -> "QuerySet[Run, tuple[str, str]]":
+    return Run.objects.ready(now).order_by().values_list("engine", "queue").distinct()
 
 
-def _next_due(now: datetime) -> "QuerySet[Task, Any]":
-    later = Task.objects.active().filter(next_run__gt=now)
-    return later.order_by("next_run").values_list("next_run")[:1]
-
-
-def _next_ready(now: datetime) -> "QuerySet[Run, Any]":
-    later = Run.objects.waiting().filter(ready_at__gt=now)
-    return later.order_by("ready_at").values_list("ready_at")[:1]
+def _next_first(now: datetime) -> "QuerySet[Task, Any]":
+    """Return when the next task is due, or the next run is ready, whatever comes first."""
+    due = Task.objects.active().filter(next_run__gt=now).order_by().values_list("next_run")
+    ready = Run.objects.waiting().filter(ready_at__gt=now).order_by().values_list("ready_at")
+    return due.union(ready, all=True).order_by("next_run")[:1]
 
 
 class _TimelineClock:
@@ -200,26 +196,3 @@ def _moment(moment: datetime | str, timezone: tzinfo | str | None) -> datetime:
         zone = ZoneInfo(timezone) if isinstance(timezone, str) else timezone
         moment = moment.replace(tzinfo=zone or django_timezone.get_default_timezone())
     return moment.astimezone(UTC)
-
-
-def _outcome_of(run: Run, now: datetime) -> Outcome:
-    """Carry a run out in this thread, and return how it ended."""
-    going = Going(run, lambda: now, _to_nobody)
-    going.begin()
-    context = copy_context()
-    context.run(current.variable.set, going.current)
-    how = context.run(call_bare, going)
-    if not isinstance(how, Awaitable):
-        return how
-    return context.run(async_to_sync(_awaited), going, how)
-
-
-async def _awaited(going: Going, awaitable: Awaitable[object]) -> Outcome:
-    try:
-        return going.returned(await awaitable)
-    except Exception as error:  # noqa: BLE001 - the border around user code
-        return going.raised(error)
-
-
-def _to_nobody(run: Run, outcome: Outcome | None) -> None:
-    pass

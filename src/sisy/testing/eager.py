@@ -1,0 +1,27 @@
+"""Carries out what is submitted at once, where ``SISY_EAGER`` is on."""
+
+from collections.abc import Iterable
+
+from sisy import clock, conf
+from sisy.execution.here import outcome_here
+from sisy.models import Process, Role, Run
+from sisy.worker.claiming import claim_one
+from sisy.worker.recording import record
+
+
+def carry_out(runs: Iterable[Run], using: str) -> None:
+    """Carry out those of ``runs`` that may begin now, in this thread and transaction.
+
+    What a function raises is the outcome of its run, as it is in a worker. What is to run later,
+    or to be tried again, goes on waiting.
+    """
+    lease = conf.get_settings().lease
+    holder = Process.join(Role.ENGINE, using=using, now=clock.now(using), lease=lease, slots=1)
+    try:
+        for run in runs:
+            now = clock.now(using)
+            claimed = claim_one(holder, run.pk, now)
+            if claimed is not None:
+                record(using, [(claimed, outcome_here(claimed, now))], clock.now(using))
+    finally:
+        holder.leave()
