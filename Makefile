@@ -9,8 +9,8 @@ export UV_SYSTEM_CERTS = 1
 export UV_PYTHON_DOWNLOADS = never
 export PYTHONWARNINGS = default
 
-.PHONY: help install format lint types imports migrations docs check test test-sqlite test-postgres \
-	test-mariadb test-browser screenshots chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
+.PHONY: help install format lint types imports migrations reference docs check test test-sqlite test-postgres \
+	test-mariadb test-browser test-conformance screenshots chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
 	bench-drain bench-workers bench-memory bench-many bench-ledger bench-viewers bench-dashboard bench-virtual lock clean
 
 help:  ## show what there is
@@ -48,7 +48,11 @@ imports: install  ## check that the layers import downwards only
 migrations: install  ## check that no migration is missing
 	$(BIN)/python tests/manage.py makemigrations --check --dry-run sisy
 
+reference: install  ## write the tables of the reference that the code says itself
+	$(BIN)/python docs/tables.py
+
 docs: install  ## build the manual into docs/_build
+	$(BIN)/python docs/tables.py --check
 	PYTHONWARNINGS= $(BIN)/sphinx-build -W -q docs docs/_build
 
 check: lint types imports migrations docs  ## all of these
@@ -83,6 +87,9 @@ $(VENV)/.browser: $(VENV)/.installed
 	@echo "Installing Playwright …"
 	@$(BIN)/uv sync --frozen --quiet --inexact --group browser
 	@touch $@
+
+test-conformance: install  ## run Django's own tests of django.tasks on Sisy; needs Python 3.12 or newer on PATH
+	$(BIN)/tox -e conformance
 
 chaos: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## break a fleet on purpose, and check it; SECONDS=600 SEED=1 DB=sqlite LAYER=none
 	$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \

@@ -7,6 +7,8 @@ from sisy.models import task_with_callable
 from tests.app import jobs
 from tests.browser.serving import serve
 
+DARK = "rgb(28, 32, 41)"
+
 
 @pytest.fixture
 def address_in_unfold(site):
@@ -24,9 +26,11 @@ def test_the_dashboard_is_live_and_the_admins_pages_are_unfolds(look, address_in
         window.goto(f"{admin}dashboard/tasks/{task.pk}/")
         window.get_by_role("button", name="Run now").click()
         expect(window.locator("#sisy-ledger tbody tr").first).to_contain_text("succeeded")
-        colour = "getComputedStyle(document.querySelector('.sisy-card')).backgroundColor"
-        is_dark = window.evaluate(colour) == "rgb(28, 32, 41)"
-        assert is_dark == (scheme == "dark")
+        card = expect(window.locator(".sisy-card").first)
+        if scheme == "dark":
+            card.to_have_css("background-color", DARK)
+        else:
+            card.not_to_have_css("background-color", DARK)
         window.goto(admin)
         window.get_by_role("link", name="Dashboard").click()
         expect(window.get_by_role("heading", name="Overview")).to_be_visible()
