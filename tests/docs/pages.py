@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
-TUTORIAL = DOCS / "start.md"
+TUTORIAL = DOCS / "learn" / "cron-in-django.md"
+START = DOCS / "start.md"
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>.*)$")
 FILE_NAME = re.compile(r"# (?P<path>[\w./-]+\.\w+)")

@@ -7,10 +7,12 @@ import sys
 import unittest
 from contextlib import ExitStack
 from functools import partial
+from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from django.apps import apps as django_apps
 from django.conf import settings
@@ -21,8 +23,9 @@ from django.test import override_settings
 from django.utils.module_loading import import_string
 
 from sisy import conf, declarations
+from sisy.enqueued import api  # noqa: F401 - finds the tasks of django.tasks as they are
 from sisy.testing import sisy_time
-from tests.docs.pages import ROOT, TUTORIAL, Block, blocks_of
+from tests.docs.pages import ROOT, START, TUTORIAL, Block, blocks_of
 
 FIRST_MIGRATION = """
 from django.db import migrations
@@ -53,6 +56,8 @@ class Project:
     def open(self, page: Path) -> None:
         """Begin with what the page takes for granted."""
         self._declared.__enter__()
+        if find_spec("django.tasks") is None:
+            self._let_backport_stand_in()
         (self._folder / "shop" / "migrations").mkdir(parents=True)
         for package in ("shop", "shop/migrations", "mysite"):
             (self._folder / package).mkdir(exist_ok=True)
@@ -60,7 +65,7 @@ class Project:
         (self._folder / "shop" / "migrations" / "0001_initial.py").write_text(FIRST_MIGRATION)
         sys.path.insert(0, str(self._folder))
         files = [block for block in blocks_of(page) if block.file]
-        if page != TUTORIAL and page.parent != ROOT:
+        if page not in (TUTORIAL, START) and page.parent != ROOT:
             files = [block for block in blocks_of(TUTORIAL) if block.file] + files
         for block in files:
             path = self._folder / str(block.file)
@@ -68,6 +73,14 @@ class Project:
             if path.suffix == ".py":
                 path.write_text(text + block.text)
         self._install_shop()
+
+    def _let_backport_stand_in(self) -> None:
+        """Let what pages import from ``django.tasks`` come from ``django-tasks``, as they say."""
+        import django_tasks
+
+        standing_in = patch.dict(sys.modules, {"django.tasks": django_tasks})
+        standing_in.start()
+        self._undo.append(SimpleNamespace(disable=standing_in.stop))
 
     def close(self) -> None:
         self._declared.__exit__(None, None, None)
@@ -145,9 +158,9 @@ class Project:
         """Have tasks made of what the file declares."""
         from sisy.models import Task
 
-        before = Task.objects.declared().count()
         call_command("sisy_sync", verbosity=0)
-        assert Task.objects.declared().count() > before
+        declared = set(Task.objects.declared().values_list("name", flat=True))
+        assert declared >= {one.name for one in declarations.declarations()} != set()
 
     def _set(self, block: Block) -> None:
         """Let the settings be as the block says; of the databases and layers, only look."""
@@ -158,8 +171,9 @@ class Project:
         exec(compile(block.text, str(block), "exec"), given)
         for layer in given.get("CHANNEL_LAYERS", {}).values():
             import_string(layer["BACKEND"])
+        ours = (conf.PREFIX, "TASKS")
         changed = override_settings(
-            **{name: value for name, value in given.items() if name.startswith(conf.PREFIX)}
+            **{name: value for name, value in given.items() if name.startswith(ours)}
         )
         changed.enable()
         self._undo.append(changed)

@@ -4,11 +4,12 @@ import re
 import shlex
 
 import pytest
+import yaml
 from django.core.management import CommandError, get_commands, load_command_class
 
 from tests.docs.pages import ROOT, all_blocks, blocks_of, name_of, pages, tables_of, words_in
 
-PROGRAMS = {"granian", "make", "pip", "python", "uvicorn"}
+PROGRAMS = {"celery", "django-admin", "granian", "make", "pip", "python", "uvicorn"}
 SERVING = ("sisy", "sisy_heartbeat", "sisy_worker")
 OURS = (
     *SERVING,
@@ -36,6 +37,7 @@ OPTIONS = {
     "days",
     "task",
     "csv",
+    "by_minute",
     "show",
 }
 
@@ -72,8 +74,28 @@ def test_each_command_of_manage_py_exists_and_takes_its_arguments():
     assert seen >= {*OURS, *FOREIGN, "migrate", "shell"}
 
 
+def commands_in(value):
+    """Yield each command that a parsed YAML document names, as a list of words."""
+    if isinstance(value, list) and "manage.py" in value:
+        yield [str(word) for word in value[value.index("manage.py") + 1 :]]
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from commands_in(one)
+
+
+def test_each_command_of_a_container_exists_and_takes_its_arguments():
+    seen = set()
+    for block in all_blocks():
+        if block.language == "yaml":
+            for name, *rest in commands_in(list(yaml.safe_load_all(block.text))):
+                seen.add(name)
+                parser_of(name).parse_args(rest)
+    assert seen >= {"sisy_heartbeat", "sisy_worker", "sisy_health"}
+
+
 def test_each_program_that_is_typed_is_one_that_we_know():
-    assert {line.split()[0] for line in typed_lines()} <= PROGRAMS
+    typed = {line.split()[0].removeprefix(".venv/bin/") for line in typed_lines()}
+    assert typed <= PROGRAMS
 
 
 def test_each_target_of_make_exists():

@@ -10,12 +10,13 @@ from sisy.execution import ThreadPool
 from sisy.models import Process, Role, Run, RunState, Task
 from sisy.worker.claiming import claim
 from sisy.worker.recording import record
-from tests.docs.pages import DOCS, ROOT, TUTORIAL, all_blocks, blocks_of, name_of, pages
+from tests.docs.pages import DOCS, ROOT, START, TUTORIAL, all_blocks, blocks_of, name_of, pages
 from tests.docs.project import Project
 from tests.unit.runs import executed
 
 NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-LANGUAGES = {"console", "ini", "python", "text", "{include} ../CHANGELOG.md", "{toctree}"}
+DIRECTIVES = {"{include} ../CHANGELOG.md", "{toctree}", "{eval-rst}"}
+LANGUAGES = {"console", "ini", "python", "text", "yaml", *DIRECTIVES}
 
 TROUBLE = DOCS / "howto" / "diagnose.md"  # asks after a task that the reader has
 
@@ -44,7 +45,7 @@ def test_each_python_example_of_a_page_is_executed(project, page):
     assert len(project.executed) == len(shown)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", TUTORIAL], ids=name_of)
+@pytest.mark.parametrize("page", [ROOT / "README.md", TUTORIAL, START], ids=name_of)
 def test_what_the_first_steps_schedule_runs_and_succeeds(project, page):
     project.open(page)
     seen = set()

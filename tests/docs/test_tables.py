@@ -2,8 +2,10 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,16 +25,33 @@ def first_words(rows):
     return {word for row in rows for word in words_in(row[0])}
 
 
+def test_the_tables_that_the_code_says_are_what_it_says():
+    checked = subprocess.run(
+        [sys.executable, DOCS / "tables.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
 def test_the_settings_table_equals_conf():
     told = {}
-    for name, default, allowed, _ in tables_of(REFERENCE / "settings.md")["Setting"]:
-        ends = tuple(float(end) for end in allowed.split(" to ")) if allowed else None
-        told[words_in(name)[0]] = (ast.literal_eval(words_in(default)[0]), ends)
+    for name, default, meaning in tables_of(REFERENCE / "settings.md")["Setting"]:
+        ends = re.search(r"\b([\d.]+) to (\d+)\b", meaning)
+        told[words_in(name)[0]] = (
+            ast.literal_eval(words_in(default)[0]),
+            tuple(map(float, ends.groups())) if ends else None,
+        )
     found = {
-        conf.PREFIX + field.name.upper(): (field.default, conf.RANGES.get(field.name))
+        conf.PREFIX + field.name.upper(): (_default_of(field), conf.RANGES.get(field.name))
         for field in fields(conf.Settings)
     }
     assert told == found
+
+
+def _default_of(field):
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def test_every_setting_that_any_page_names_exists():
@@ -126,7 +145,7 @@ def test_the_page_on_signals_lists_every_signal():
 
 def test_the_page_on_checks_lists_exactly_the_ids_of_the_checks():
     identifiers = re.compile(r"\bsisy\.[EWI]\d{3}\b")
-    files = (ROOT / "src" / "sisy" / "checks").glob("*.py")
+    files = (ROOT / "src" / "sisy").rglob("*.py")
     found = {name for file in files for name in identifiers.findall(file.read_text())}
     told = [words_in(row[0])[0] for row in tables_of(REFERENCE / "checks.md")["Check"]]
     assert told == sorted(found)

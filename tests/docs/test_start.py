@@ -1,0 +1,114 @@
+"""Does the first page lead a new user to a run, in an empty environment and under five minutes?"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, START, blocks_of
+from tests.processes.process import Process, wait_until
+
+FIVE_MINUTES = 300.0
+KEPT = ("PATH", "LANG", "TMPDIR", "PYENV_ROOT")
+KEPT_PREFIXES = ("PIP_", "UV_", "SSL_", "REQUESTS_", "CURL_")
+SERVES = "manage.py sisy"
+
+pytestmark = pytest.mark.skipif(
+    "DATABASE_URL" in os.environ or find_spec("uv") is None,
+    reason="once is enough, with uv, which builds the wheel",
+)
+
+
+class NewUser:
+    """Does what the page says, in a folder that was empty."""
+
+    def __init__(self, folder: Path, wheel: Path) -> None:
+        self.folder = folder / "site"
+        self.folder.mkdir()
+        self._wheel = wheel
+        self._environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name in KEPT or name.startswith(KEPT_PREFIXES)
+        }
+        self._environment |= {"HOME": str(folder), "PYTHONUNBUFFERED": "1"}
+        self.said: list[str] = []
+        self.serving: Process | None = None
+
+    def write(self, file: str, text: str) -> None:
+        path = self.folder / file
+        before = path.read_text() + "\n\n" if path.exists() else ""
+        path.write_text(before + text)
+
+    def type(self, line: str) -> str:
+        """Run a command as it stands on the page, and return what it says."""
+        command = shlex.split(line)
+        if command[0] == "python":
+            command[0] = sys.executable
+        command = [
+            str(self._wheel) if word == "sisy" and "pip" in line else word for word in command
+        ]
+        if line.endswith(SERVES):
+            log = self.folder.parent / "serving.log"
+            self.serving = Process(command, self._environment, log, self.folder)
+            self.serving.says("Hello from hello")
+            return ""
+        ended = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=FIVE_MINUTES,
+        )
+        assert ended.returncode == 0, f"{line}\n{ended.stdout}{ended.stderr}"
+        return ended.stdout
+
+    def close(self) -> None:
+        if self.serving is not None:
+            self.serving.clear_away()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "uv", "build", "--wheel", "--quiet", "--out-dir", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, timeout=FIVE_MINUTES)
+    [wheel] = folder.glob("sisy-*.whl")
+    return wheel
+
+
+@pytest.fixture
+def user(tmp_path, wheel):
+    user = NewUser(tmp_path, wheel)
+    yield user
+    user.close()
+
+
+def test_who_follows_the_first_page_sees_a_run_within_five_minutes(user):
+    began = time.monotonic()
+    said = ""
+    for block in blocks_of(START):
+        if block.file:
+            user.write(block.file, block.text)
+        elif block.language == "console":
+            for line in block.text.splitlines():
+                said += user.type(line.removeprefix("$ "))
+    taken = time.monotonic() - began
+    assert "hello" in said
+    history = ".venv/bin/python manage.py sisy_tasks history hello --json"
+    states = [run["state"] for run in json.loads(user.type(history))]
+    assert set(states) <= {"succeeded", "running", "waiting"}
+    assert "succeeded" in states
+    wait_until(lambda: user.serving.output.count("Hello from hello") > 1, "it says so again")
+    assert user.serving.stop() == 0
+    assert user.serving.complaints() == []
+    assert taken < FIVE_MINUTES
+    print(said, user.serving.output)
+    print(f"{taken:.0f} s from an empty folder to a run")
