@@ -77,10 +77,8 @@ def _due_in_cells(
 ) -> Iterable[tuple[int, int]]:
     just_before = start - RESOLUTION
     if schedule.count_between(just_before, end - RESOLUTION) <= FEW:
-        due = schedule.next_after(just_before)
-        while due is not None and due < end:
+        for due in schedule.between(just_before, end - RESOLUTION):
             yield int((due - start) / width), 1
-            due = schedule.next_after(due)
         return
     for place in range(count):
         first = start + place * width - RESOLUTION
@@ -109,10 +107,8 @@ def fullest(groups: Sequence[Group], start: datetime, end: datetime) -> list[Mom
         if schedule.count_between(start - RESOLUTION, end - RESOLUTION) > FEW:
             often.append((group, schedule))
             continue
-        due = schedule.next_after(start - RESOLUTION)
-        while due is not None and due < end:
+        for due in schedule.between(start - RESOLUTION, end - RESOLUTION):
             _add(due_at, by, due, group)
-            due = schedule.next_after(due)
     for due in [*heapq.nlargest(CANDIDATES, due_at, key=due_at.__getitem__), *_hours(start, end)]:
         due_at.setdefault(due, 0)
     for due in heapq.nlargest(2 * CANDIDATES, due_at, key=due_at.__getitem__):

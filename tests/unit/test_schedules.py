@@ -50,17 +50,22 @@ def listed(schedule: Schedule, start: datetime, end: datetime) -> list[datetime]
     return found
 
 
+def assert_agrees(schedule: Schedule, start: datetime, end: datetime) -> list[datetime]:
+    """Compare what is due from ``start`` to before ``end``, whichever way it is asked for."""
+    due = enumerate_due(schedule.expression, schedule.timezone, start, end)
+    just_before = start - timedelta(microseconds=1), end - timedelta(microseconds=1)
+    assert listed(schedule, start, end) == due
+    assert list(schedule.between(*just_before)) == due
+    assert schedule.count_between(*just_before) == len(due)
+    return due
+
+
 @pytest.mark.parametrize(("zone", "forward", "back"), ZONES_AND_CHANGES)
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_days_around_a_change_of_the_clock_follow_debian_cron(zone, forward, back, expression):
     schedule = Schedule(expression, zone)
     for change in (at(forward), at(back)):
-        start, end = change - timedelta(days=1), change + timedelta(days=1, hours=6)
-        due = enumerate_due(expression, zone, start, end)
-        assert listed(schedule, start, end) == due
-        assert schedule.count_between(
-            start - timedelta(seconds=1), end - timedelta(seconds=1)
-        ) == len(due)
+        assert_agrees(schedule, change - timedelta(days=1), change + timedelta(days=1, hours=6))
 
 
 @pytest.mark.parametrize("expression", ["14,40 0-2 * * *", "*/20 */2 * * *"])
@@ -70,11 +75,7 @@ def test_days_around_a_change_of_the_clock_follow_debian_cron(zone, forward, bac
 def test_a_whole_year_follows_debian_cron(zone, change, expression):
     year = change.year  # one in which the zone's clock changes
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
-    schedule = Schedule(expression, zone)
-    due = enumerate_due(expression, zone, start, end)
-    assert listed(schedule, start, end) == due
-    a_second = timedelta(seconds=1)
-    assert schedule.count_between(start - a_second, end - a_second) == len(due)
+    assert_agrees(Schedule(expression, zone), start, end)
 
 
 def field(least: int, most: int) -> st.SearchStrategy[str]:
@@ -118,10 +119,7 @@ def test_any_schedule_of_seconds_matches_the_naive_enumerator(
         schedule = Schedule(expression, zone)
     except ScheduleError:
         assume(False)
-    due = enumerate_due(expression, zone, start, end)
-    assert listed(schedule, start, end) == due
-    a_microsecond = timedelta(microseconds=1)
-    assert schedule.count_between(start - a_microsecond, end - a_microsecond) == len(due)
+    assert_agrees(schedule, start, end)
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)
@@ -134,8 +132,7 @@ def test_any_schedule_matches_the_naive_enumerator(expression, zone_and_changes,
         schedule = Schedule(expression, zone)
     except ScheduleError:
         assume(False)
-    due = enumerate_due(expression, zone, start, end)
-    assert listed(schedule, start, end) == due
+    due = assert_agrees(schedule, start, end)
     for moment in (start, start + timedelta(hours=5, minutes=7, seconds=1)):
         earlier = [known for known in due if known <= moment]
         if earlier:
@@ -168,9 +165,7 @@ def test_a_per_second_schedule_crosses_the_change_of_new_york():
     schedule = Schedule("* * * * * *", "America/New_York")
     change = at("2026-03-08T07:00:00")
     start, end = change - timedelta(seconds=60), change + timedelta(seconds=60)
-    assert listed(schedule, start, end) == enumerate_due(
-        "* * * * * *", "America/New_York", start, end
-    )
+    assert len(assert_agrees(schedule, start, end)) == 120
 
 
 @pytest.mark.parametrize("offset", [-60, 0, 60])
@@ -197,6 +192,10 @@ def test_rare_days_are_found():
 def test_the_ends_of_the_calendar_have_no_next_and_no_last():
     assert Schedule("0 0 1 1 *").next_after(datetime.max.replace(tzinfo=UTC)) is None
     assert Schedule("0 0 2 1 *").last_until(datetime.min.replace(tzinfo=UTC)) is None
+    ends = at("9998-12-30T00:00:00"), at("9999-12-31T23:00:00")
+    assert list(Schedule("0 0 1 1 *", "Asia/Tokyo").between(*ends))[:1] == [
+        at("9998-12-31T15:00:00")
+    ]
 
 
 def test_h_is_spread_by_the_key_and_stays_the_same():

@@ -5,6 +5,7 @@ a second chain of runs cannot come to be.
 """
 
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -115,17 +116,13 @@ def to_backfill(
 
 
 def _occurrences(task: "Task", start: datetime, end: datetime) -> list[datetime]:
-    schedule = Timing.of(task).schedule
-    moments: list[datetime] = []
-    due = schedule.next_after(start - RESOLUTION)
-    while due is not None and due < end:
-        if len(moments) == MOST:
-            raise ValueError(
-                f"From {start} to {end} there are more than {MOST} occurrences of {task}. "
-                f"Backfill them in parts; the first {MOST} lie before {due}."
-            )
-        moments.append(due)
-        due = schedule.next_after(due)
+    due = Timing.of(task).schedule.between(start - RESOLUTION, end - RESOLUTION)
+    moments = list(islice(due, MOST + 1))
+    if len(moments) > MOST:
+        raise ValueError(
+            f"From {start} to {end} there are more than {MOST} occurrences of {task}. "
+            f"Backfill them in parts; the first {MOST} lie before {moments[MOST]}."
+        )
     return moments
 
 

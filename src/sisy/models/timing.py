@@ -1,5 +1,6 @@
 """When a task is due: its schedule between its start and end dates."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -70,6 +71,14 @@ class Timing:
             moment = self.end - RESOLUTION
         due = self.schedule.last_until(moment)
         return None if due is None or (self.start and due < self.start) else due
+
+    def between(self, after: datetime, until: datetime) -> Iterator[datetime]:
+        """Yield the due moments in ``after`` < due ≤ ``until``, in order."""
+        if self.start is not None:
+            after = max(after, self.start - RESOLUTION)
+        if self.end is not None:
+            until = min(until, self.end - RESOLUTION)
+        return self.schedule.between(after, until)
 
     def first_after_activation(self, moment: datetime) -> datetime | None:
         """Return the moment at which a task that does not wait for its schedule is first due."""

@@ -4,10 +4,12 @@ Nothing is planned or written. Days to come are rehearsed as the tasks are now.
 """
 
 import heapq
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import islice, repeat
+from operator import itemgetter
 from statistics import median
 
 from sisy.exceptions import ScheduleError
@@ -16,6 +18,9 @@ from sisy.models.timing import RESOLUTION, Timing
 
 RECENT = 3000  # runs that tell how long they take
 BUSIEST = 10  # minutes that are named
+
+MINUTE = timedelta(minutes=1)
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 Occurrence = tuple[datetime, Task]
 
@@ -36,21 +41,27 @@ class Rehearsal:
 
     Attributes:
         count: how many occurrences there are.
-        by_minute: how many of them fall into each minute in which there are any.
         crowded: the tasks whose runs would meet though they must not overlap.
     """
 
     takes: dict[int, timedelta]
     count: int = 0
-    by_minute: Counter[datetime] = field(default_factory=Counter)
     crowded: dict[int, Crowding] = field(default_factory=dict)
+    _minutes: list[datetime] = field(default_factory=list)
+    _runs: list[int] = field(default_factory=list)
+    _minute_ends_at: datetime = LONG_AGO
     _busy_until: dict[int, datetime] = field(default_factory=dict)
 
     def note(self, due: datetime, task: Task) -> None:
-        """Count one occurrence."""
+        """Count one occurrence; they come in the order of time."""
         self.count += 1
-        self.by_minute[due.replace(second=0, microsecond=0)] += 1
-        takes = self.takes.get(task.pk)
+        if due >= self._minute_ends_at:
+            minute = due - timedelta(seconds=due.second, microseconds=due.microsecond)
+            self._minute_ends_at = minute + MINUTE
+            self._minutes.append(minute)
+            self._runs.append(0)
+        self._runs[-1] += 1
+        takes = self.takes.get(task.id)
         if takes is None or task.overlap == Overlap.ALLOW:
             return
         until = self._busy_until.get(task.pk)
@@ -61,11 +72,13 @@ class Rehearsal:
             return  # it is skipped, or waits: what it would do to the next one is not known
         self._busy_until[task.pk] = due + takes
 
+    def by_minute(self) -> Iterable[tuple[datetime, int]]:
+        """Return the minutes in which there are occurrences, in order, each with how many."""
+        return zip(self._minutes, self._runs, strict=True)
+
     def busiest(self) -> list[tuple[datetime, int]]:
         """Return the minutes in which most occurrences fall due, the fullest first."""
-        return heapq.nsmallest(
-            BUSIEST, self.by_minute.items(), key=lambda minute: (-minute[1], minute[0])
-        )
+        return heapq.nlargest(BUSIEST, self.by_minute(), key=itemgetter(1))
 
 
 def occurrences_of(tasks: Sequence[Task], start: datetime, end: datetime) -> Iterator[Occurrence]:
@@ -74,7 +87,9 @@ def occurrences_of(tasks: Sequence[Task], start: datetime, end: datetime) -> Ite
     for task in tasks:
         alike[_due_alike(task)].append(task)
     groups = list(alike.values())
-    several = [_of_one(number, group[0], start, end) for number, group in enumerate(groups)]
+    several = (
+        zip(_due(group[0], start, end), repeat(number)) for number, group in enumerate(groups)
+    )
     for due, number in heapq.merge(*several):
         for task in groups[number]:
             yield due, task
@@ -87,19 +102,13 @@ def _due_alike(task: Task) -> Hashable:
     return task.schedule, task.timezone, task.start_running, task.end_running
 
 
-def _of_one(
-    number: int, task: Task, start: datetime, end: datetime
-) -> Iterator[tuple[datetime, int]]:
+def _due(task: Task, start: datetime, end: datetime) -> Iterator[datetime]:
     try:
-        next_after = Timing.of(task).next_after
+        timing = Timing.of(task)
     except ScheduleError:
-        return
-    due = next_after(start - RESOLUTION)
-    left = None if task.iterations is None else task.iterations - task.runs_planned
-    while due is not None and due < end and (left is None or left > 0):
-        yield due, number
-        due = next_after(due)
-        left = None if left is None else left - 1
+        return iter(())
+    left = None if task.iterations is None else max(0, task.iterations - task.runs_planned)
+    return islice(timing.between(start - RESOLUTION, end - RESOLUTION), left)
 
 
 def usual_durations(using: str) -> dict[int, timedelta]:

@@ -6,17 +6,37 @@ occurrence that was left out comes at the first instant after; if it was set bac
 there already are passed over. Starred schedules follow the time that really elapses.
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sisy.exceptions import ScheduleError
 from sisy.schedules.expression import Fields, parse
-from sisy.schedules.wall import count_walls, last_wall, next_wall
+from sisy.schedules.wall import count_walls, last_wall, next_wall, walls_between
 from sisy.schedules.zones import Span, span_at, zone_named
 
 RESOLUTION = timedelta(microseconds=1)
 FAR = timedelta(days=3)  # more than any offset or change of one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """A part of a range of time in which a zone's offset stays the same.
+
+    Attributes:
+        start: in UTC, without its zone; ``local_start`` is the same in the zone.
+        is_due_at_start: whether a span of the zone begins there, and something is due in that
+            moment.
+        after: local time. What else is due lies in ``after`` < time ≤ ``until``.
+    """
+
+    start: datetime
+    local_start: datetime
+    is_due_at_start: bool
+    after: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +110,26 @@ class Schedule:
         Raises:
             ValueError: a moment has no time zone.
         """
-        start, end = _naive_utc(after), _naive_utc(until)
-        count = 0
-        while start < end:
-            span = span_at(self._zone, start)
-            stop = min(end, span.end - RESOLUTION)
-            count += count_walls(
-                self.fields, max(start + span.offset, self._floor(span)), stop + span.offset
-            )
-            start = span.end
-            if start <= end:
-                span = span_at(self._zone, start)
-                count += self._is_due_at_start(span)
-        return count
+        return sum(
+            stretch.is_due_at_start + count_walls(self.fields, stretch.after, stretch.until)
+            for stretch in self._stretches(after, until)
+        )
+
+    def between(self, after: datetime, until: datetime) -> Iterator[datetime]:
+        """Yield the due moments in ``after`` < due ≤ ``until``, in order and in UTC.
+
+        Many of them take a fraction of the time in which `next_after` finds one after another.
+
+        Raises:
+            ValueError: a moment has no time zone.
+        """
+        with suppress(OverflowError):  # where the calendar ends
+            for stretch in self._stretches(after, until):
+                start, local_start = stretch.start.replace(tzinfo=UTC), stretch.local_start
+                if stretch.is_due_at_start:
+                    yield start
+                for wall in walls_between(self.fields, stretch.after, stretch.until):
+                    yield start + (wall - local_start)
 
     def upcoming(self, moment: datetime, count: int) -> list[datetime]:
         """Return the next ``count`` due moments after ``moment``, or as many as there are."""
@@ -112,6 +139,22 @@ class Schedule:
             found.append(due)
             due = self.next_after(due)
         return found
+
+    def _stretches(self, after: datetime, until: datetime) -> Iterator[Stretch]:
+        """Yield the parts of ``after`` < time ≤ ``until``, in order."""
+        start, end = _naive_utc(after), _naive_utc(until)
+        is_first = True
+        while start < end or (start == end and not is_first):
+            span = span_at(self._zone, start)
+            local_start = start + span.offset
+            yield Stretch(
+                start=start,
+                local_start=local_start,
+                is_due_at_start=not is_first and self._is_due_at_start(span),
+                after=max(local_start, self._floor(span)),
+                until=min(end, span.end - RESOLUTION) + span.offset,
+            )
+            start, is_first = span.end, False
 
     def _next(self, moment: datetime) -> datetime | None:
         while True:

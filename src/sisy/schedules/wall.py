@@ -2,10 +2,13 @@
 
 from bisect import bisect_left, bisect_right
 from calendar import monthrange
-from datetime import date, datetime
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from sisy.schedules.expression import DayRule, Fields
+
+HOUR = timedelta(hours=1)
 
 RAREST = 41
 """Years within which anything that matches at all does so: 29 February falls on each weekday
@@ -66,6 +69,25 @@ def last_wall(fields: Fields, moment: datetime) -> datetime | None:
     return datetime(
         day.year, day.month, day.day, fields.hours[-1], fields.minutes[-1], fields.seconds[-1]
     )
+
+
+def walls_between(fields: Fields, after: datetime, until: datetime) -> Iterator[datetime]:
+    """Yield the matching times in ``after`` < time ≤ ``until``, in order."""
+    in_an_hour = [
+        timedelta(minutes=minute, seconds=second)
+        for minute in fields.minutes
+        for second in fields.seconds
+    ]
+    for day in _days_between(fields.day_rule, after.date(), until.date()):
+        for hour in fields.hours:
+            begins = datetime(day.year, day.month, day.day, hour)
+            if begins > until:
+                return
+            if after - begins < HOUR:
+                for later in in_an_hour:
+                    wall = begins + later
+                    if after < wall <= until:
+                        yield wall
 
 
 def count_walls(fields: Fields, after: datetime, until: datetime) -> int:
@@ -129,6 +151,15 @@ def _next_day(rule: DayRule, day: date) -> date | None:
         if days:
             return date(year, month, days[0])
     return None
+
+
+def _days_between(rule: DayRule, start: date, end: date) -> Iterator[date]:
+    """Yield the matching days in ``start`` ≤ day ≤ ``end``."""
+    is_first = start.day in days_of(rule, start.year, start.month)
+    day = start if is_first else _next_day(rule, start)
+    while day is not None and day <= end:
+        yield day
+        day = _next_day(rule, day)
 
 
 def _last_day(rule: DayRule, day: date) -> date | None:

@@ -99,15 +99,15 @@ class Command(AnsweringCommand):
         start: datetime,
         progress: Progress,
     ) -> Iterator[Occurrence]:
-        for due, task in found:
+        for number, (due, task) in enumerate(found, start=1):
             rehearsal.note(due, task)
-            if rehearsal.count % STEP == 0:
-                words = f"{rehearsal.count:,} occurrences, up to {due:%Y-%m-%d %H:%M}"
+            if number % STEP == 0:
+                words = f"{number:,} occurrences, up to {due:%Y-%m-%d %H:%M}"
                 progress.reach((due - start).total_seconds(), words)
             yield due, task
 
     def _write_minutes(self, rehearsal: Rehearsal, *, as_csv: bool) -> None:
-        minutes = sorted(rehearsal.by_minute.items())
+        minutes = rehearsal.by_minute()
         if as_csv:
             writer = csv.writer(self.stdout, lineterminator="\n")
             writer.writerow(["minute", "runs"])
