@@ -3,7 +3,6 @@
 Nothing here asks a database or imports a model, so that any module may declare at its top.
 """
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from sisy.exceptions import DeclarationError
+from sisy.nearest import did_you_mean
 
 F = TypeVar("F")
 
@@ -177,8 +177,7 @@ def refuse_unknown(policies: Iterable[str]) -> None:
     known = Policies.__annotations__
     for name in policies:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, known)
             raise TypeError(
                 f"A task has no field {name!r} that you can give.{hint} "
                 f"It has: {', '.join(sorted(known))}."

@@ -1,6 +1,5 @@
 """From a dotted path to the callable that it names, and what kind of callable that is."""
 
-import difflib
 import importlib
 import inspect
 import sys
@@ -14,6 +13,7 @@ from typing import Any, Protocol, TypeGuard
 from django.db import models
 
 from sisy.exceptions import CallableError, TargetMissing
+from sisy.nearest import did_you_mean
 
 PATH_LIMIT = 500
 
@@ -154,8 +154,7 @@ def find(path: str) -> Found:
         try:
             value = getattr(owner, name)
         except AttributeError:
-            near = difflib.get_close_matches(name, dir(owner), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, dir(owner))
             raise TargetMissing(
                 f"{path} leads nowhere: {_name_of(owner)} has no {name!r}.{hint}"
             ) from None

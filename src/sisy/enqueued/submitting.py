@@ -1,6 +1,5 @@
 """Puts what somebody enqueues into the ledger."""
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from sisy.enqueued.api import AnyTask, InvalidTask
 from sisy.enqueued.payload import Payload
 from sisy.models import Origin, Run, Task, validation
 from sisy.models.once import insert_once
+from sisy.nearest import did_you_mean
 
 OPTIONS = (
     "max_attempts",
@@ -58,8 +58,7 @@ def problems(queues: Collection[str], options: Mapping[str, Any]) -> Iterator[st
             yield str(error)
     for name, value in options.items():
         if name not in OPTIONS:
-            near = difflib.get_close_matches(str(name), OPTIONS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(str(name), OPTIONS)
             yield f"OPTIONS may hold {', '.join(OPTIONS)}, not {name!r}.{hint}"
             continue
         try:

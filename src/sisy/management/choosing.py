@@ -1,7 +1,6 @@
 """How commands find the task, the run or the moment that somebody names."""
 
 import argparse
-import difflib
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -9,6 +8,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from sisy.models import Run, Task
+from sisy.nearest import did_you_mean
 
 MANY = 5000  # labels among which the nearest one is looked for
 
@@ -31,8 +31,7 @@ def task_named(text: str, using: str) -> Task:
         keys = ", ".join(str(task.pk) for task in labelled)
         raise CommandError(f"Several tasks are labelled {text!r}; name one by its key: {keys}.")
     labels = list(tasks.order_by("label").values_list("label", flat=True)[:MANY])
-    near = difflib.get_close_matches(text, labels, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else " See: manage.py sisy_tasks list."
+    hint = did_you_mean(text, labels) or " See: manage.py sisy_tasks list."
     raise CommandError(f"No task has the key, name or label {text!r}.{hint}")
 
 

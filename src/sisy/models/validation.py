@@ -1,6 +1,5 @@
 """What a task's columns may hold; each refusal says what was expected and what came."""
 
-import difflib
 import json
 import re
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from django.utils import timezone
 
 from sisy import conf
 from sisy.models.choices import Missed, OnLost, Overlap, TaskState
+from sisy.nearest import did_you_mean
 from sisy.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -156,8 +156,7 @@ def _queue(task: "Task") -> None:
 def _engine(task: "Task") -> None:
     known = {conf.DEFAULT_ENGINE, *conf.get_settings().engines}
     if task.engine not in known:
-        near = difflib.get_close_matches(str(task.engine), known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(str(task.engine), known)
         names = ", ".join(map(repr, sorted(known)))
         raise ValueError(
             f"engine must be a name in SISY_ENGINES: {names}; not {task.engine!r:.80}.{hint}"
@@ -200,8 +199,7 @@ def _choice(name: str, words: type[models.TextChoices]) -> Callable[["Task"], No
     def check(task: "Task") -> None:
         value = getattr(task, name)
         if value not in values:
-            near = difflib.get_close_matches(str(value), values, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(str(value), values)
             known = ", ".join(map(repr, values))
             raise ValueError(f"{name} must be one of {known}, not {value!r}.{hint}")
 

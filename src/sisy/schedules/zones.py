@@ -1,12 +1,12 @@
 """The spans of time during which a zone's offset from UTC stays the same."""
 
-import difflib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from sisy.exceptions import ScheduleError
+from sisy.nearest import did_you_mean
 
 LARGEST_CHANGE = timedelta(hours=3)
 """A larger change of the clock is a correction of the calendar: cron(8) treats it as such."""
@@ -59,8 +59,7 @@ def _zone_named(name: str) -> ZoneInfo:
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
-    near = difflib.get_close_matches(name[:64], available_timezones(), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name[:64], available_timezones())
     raise ScheduleError(f"There is no time zone {name!r:.80}.{hint}")
 
 
