@@ -85,6 +85,11 @@ class Process(models.Model):
     def __str__(self) -> str:
         return f"{self.role} {self.pid}@{self.host}"
 
+    @property
+    def using(self) -> str:
+        """The alias of the database that knows of it."""
+        return self._state.db or "default"
+
     @classmethod
     def join(
         cls,
@@ -113,7 +118,7 @@ class Process(models.Model):
     def renew(self, now: datetime, lease: timedelta) -> bool:
         """Extend the lease; return False if it was taken away, with all the runs under it."""
         self.lease_until = now + lease
-        using = self._state.db or "default"
+        using = self.using
         table = connections[using].ops.quote_name(Process._meta.db_table)
         with connections[using].cursor() as cursor:
             cursor.execute(
@@ -155,4 +160,4 @@ class Process(models.Model):
 
     def _tell(self, signal: Signal, **more: str) -> None:
         if self.role == Role.WORKER:
-            telling.tell(signal, Process, [{"process": self, **more}], self._state.db or "default")
+            telling.tell(signal, Process, [{"process": self, **more}], self.using)

@@ -64,13 +64,13 @@ class Rehearsal:
         takes = self.takes.get(task.id)
         if takes is None or task.overlap == Overlap.ALLOW:
             return
-        until = self._busy_until.get(task.pk)
+        until = self._busy_until.get(task.id)
         if until is not None and due < until:
-            met = self.crowded.setdefault(task.pk, Crowding(task=task, takes=takes))
+            met = self.crowded.setdefault(task.id, Crowding(task=task, takes=takes))
             met.count += 1
             met.first = met.first or due
             return  # it is skipped, or waits: what it would do to the next one is not known
-        self._busy_until[task.pk] = due + takes
+        self._busy_until[task.id] = due + takes
 
     def by_minute(self) -> Iterable[tuple[datetime, int]]:
         """Return the minutes in which there are occurrences, in order, each with how many."""

@@ -33,7 +33,7 @@ class Claimant:
 
     @property
     def using(self) -> str:
-        return self.holder._state.db or "default"
+        return self.holder.using
 
 
 def claim(
@@ -51,7 +51,7 @@ def claim(
     Raises:
         LeaseLost: the holder's lease has expired; it must renew it, or sign on again.
     """
-    claimant = Claimant(holder, _open(holder._state.db or "default", queues), engine, now)
+    claimant = Claimant(holder, _open(holder.using, queues), engine, now)
     won: list[Run] = []
     blocked: set[int | None] = set()
     contended: set[int | None] = set()
@@ -80,7 +80,7 @@ def claim_one(holder: Process, pk: int, now: datetime) -> Run | None:
     Raises:
         LeaseLost: as `claim` does.
     """
-    using = holder._state.db or "default"
+    using = holder.using
     wanted = Run.objects.using(using).ready(now).filter(pk=pk)
     queue, engine = wanted.values_list("queue", "engine").first() or ("", "")
     if not _open(using, [queue]):
