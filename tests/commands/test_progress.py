@@ -41,11 +41,29 @@ def test_who_wants_quiet_has_it(often):
     assert shown(Terminal(), is_quiet=True) == ""
 
 
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch):
+    """Let the terminal be one that can move its cursor, wherever the tests run."""
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("TTY_COMPATIBLE", "FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def test_on_a_terminal_a_bar_shows_it_by_rich():
     pytest.importorskip("rich")
     said = shown(Terminal())
     assert "Counting" in said
     assert "300 of 200" in said
+
+
+@pytest.mark.parametrize("kind", ["dumb", "unknown"])
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(often, monkeypatch, kind):
+    pytest.importorskip("rich")
+    monkeypatch.setenv("TERM", kind)
+    assert shown(Terminal()).splitlines() == [
+        "Counting: 25 %, 50 of 200",
+        "Counting: 100 %, 300 of 200",
+    ]
 
 
 def test_without_rich_a_terminal_gets_lines_too(often, monkeypatch):

@@ -11,7 +11,7 @@ class Progress:
     """Shows on standard error how far work is, in a ``with`` block; nothing where it is quiet.
 
     Args:
-        stream: standard error; a bar needs it to be a terminal.
+        stream: standard error; a bar needs it to be a terminal that can move its cursor.
         what: what is being done, such as "Deleting runs".
         total: how much there is to do, in any unit.
         is_quiet: whether nobody wants to know.
@@ -52,13 +52,17 @@ class Progress:
             from rich.progress import Progress as Bars
         except ImportError:
             return None
+        console = Console(file=self._stream)
+        # TERM=dumb or unknown, as in Emacs and many CI systems. rich draws no bar there until the
+        # work is done; lines tell of it in time.
+        if console.is_dumb_terminal:
+            return None
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.fields[words]}"),
             TimeRemainingColumn(),
         )
-        console = Console(file=self._stream)
         bars = self._stack.enter_context(Bars(*columns, console=console, transient=True))
         bar = bars.add_task(self._what, total=self._total, words="")
         return lambda done, words: bars.update(bar, completed=done, words=words)
