@@ -21,6 +21,10 @@ class TargetMissing(CallableError):
     """A target that was stored once no longer resolves: code moved, or its object is gone."""
 
 
+class ObjectMissing(TargetMissing):
+    """The object whose method a task calls was deleted."""
+
+
 class SettingsError(SisyError, ValueError):
     """A ``SISY_*`` setting has a value that cannot be used; the message says what was expected."""
 

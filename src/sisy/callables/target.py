@@ -7,7 +7,7 @@ from django.core.exceptions import ObjectDoesNotExist
 
 from sisy.callables.keys import primary_key
 from sisy.callables.lookup import DjangoTask, Found, Function, Kind, find
-from sisy.exceptions import CallableError, TargetMissing
+from sisy.exceptions import CallableError, ObjectMissing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,8 @@ class Target:
         Of a task of ``django.tasks`` that is the task itself.
 
         Raises:
-            TargetMissing: the module, the name or the object is gone.
+            TargetMissing: the module or the name is gone.
+            ObjectMissing: the object was deleted.
             CallableError: what the path names now cannot be called by a worker.
         """
         found = find(self.path)
@@ -39,7 +40,7 @@ class Target:
         try:
             instance = model._base_manager.get(pk=primary_key(model, self.pk))
         except ObjectDoesNotExist:
-            raise TargetMissing(
+            raise ObjectMissing(
                 f"{self.path} is a method of the {model._meta.label} with primary key "
                 f"{self.pk!r}, which no longer exists. Delete the task, or give it another target."
             ) from None

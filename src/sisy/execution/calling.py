@@ -6,7 +6,7 @@ from contextvars import copy_context
 from typing import Any
 
 from asgiref.sync import SyncToAsync
-from django.db import close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from sisy import current, messages
 from sisy.enqueued.calling import function_of
@@ -43,8 +43,8 @@ def call_bare(going: Going) -> Outcome | Awaitable[object]:
     try:
         try:
             function = function_of(going.run)
-        except CallableError as error:
-            return going.raised(error, target_is_broken=True)
+        except (CallableError, DatabaseError, InterfaceError) as error:
+            return going.unresolved(error)
         if going.cancel_reason is not None:
             return going.was_cancelled()
         value = function(message_for(going.run))

@@ -105,9 +105,13 @@ class Going:
         """Return the outcome of a function that returned ``value``."""
         return self.ended(outcome.of_value(value))
 
-    def raised(self, error: BaseException, target_is_broken: bool = False) -> Outcome:
+    def raised(self, error: BaseException) -> Outcome:
         """Return the outcome of a function that raised ``error``."""
-        return self.ended(outcome.of_error(error, self.cancel_reason, target_is_broken))
+        return self.ended(outcome.of_error(error, self.cancel_reason))
+
+    def unresolved(self, error: Exception) -> Outcome:
+        """Return the outcome of a run whose function could not be found."""
+        return self.ended(outcome.of_unresolved(error))
 
     def was_cancelled(self) -> Outcome:
         """Return the outcome of a run that was asked to end."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +21,8 @@ def outcome_here(run: Run, now: datetime) -> Outcome:
     """Return how a run ended that was carried out in this thread, and took no time."""
     going = Going(run, lambda: now, to_nobody)
     going.begin()
-    return call_here(going, _without_limit)
+    # A test or a submitter has no other worker to which the run could be released.
+    return replace(call_here(going, _without_limit), others_may_call_it=False)
 
 
 def call_here(going: Going, await_it: Await) -> Outcome:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sisy.exceptions import RunCancelled, RunTimedOut
+from sisy.exceptions import (
+    CallableError,
+    ObjectMissing,
+    RunCancelled,
+    RunTimedOut,
+    TargetMissing,
+)
 from sisy.models import RunState
 from sisy.models.validation import unstorable_in
 
@@ -26,6 +32,8 @@ class Outcome:
         error: the traceback, capped.
         error_class: the dotted path of the class that was raised, capped; empty if none was.
         target_is_broken: whether what it calls is gone, or can no longer be called.
+        others_may_call_it: whether its function was not called, since this worker could not find
+            it, while another worker may.
     """
 
     state: RunState
@@ -36,6 +44,7 @@ class Outcome:
     error: str = ""
     error_class: str = ""
     target_is_broken: bool = False
+    others_may_call_it: bool = False
 
 
 def of_value(value: object) -> dict[str, Any]:
@@ -51,9 +60,7 @@ def of_value(value: object) -> dict[str, Any]:
     return {"state": RunState.SUCCEEDED, "result": json.loads(text)}
 
 
-def of_error(
-    error: BaseException, cancel_reason: str | None = None, target_is_broken: bool = False
-) -> dict[str, Any]:
+def of_error(error: BaseException, cancel_reason: str | None = None) -> dict[str, Any]:
     """Return the columns of a run that ended with ``error``.
 
     Args:
@@ -67,7 +74,20 @@ def of_error(
         "reason": storable(f"{_name_of(error)}: {_words_of(error)}")[:500],
         "error": _capped(storable(_traceback_of(error))),
         "error_class": storable(_path_of(type(error)))[:CLASS_LIMIT],
-        "target_is_broken": target_is_broken,
+    }
+
+
+def of_unresolved(error: Exception) -> dict[str, Any]:
+    """Return the columns of a run whose function could not be found, and was not called.
+
+    Another worker may have code that this one does not have, or reach a database that this one
+    does not reach. An object that was deleted is gone for all of them.
+    """
+    may_be_elsewhere = isinstance(error, TargetMissing) and not isinstance(error, ObjectMissing)
+    return {
+        **of_error(error),
+        "target_is_broken": isinstance(error, CallableError),
+        "others_may_call_it": may_be_elsewhere or not isinstance(error, CallableError),
     }
 
 
