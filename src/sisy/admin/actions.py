@@ -1,22 +1,17 @@
 """What a person can do with rows: in the list for many at once, on the page of one by buttons."""
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
+from sisy.admin.lookups import OfferedLookups
 from sisy.dashboard.actions.said import Said
 
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-else:
-    ModelAdmin = admin.ModelAdmin
 
-
-class Actions(ModelAdmin):
+class Actions(OfferedLookups):
     """Puts those of the list's actions that fit a row on its page, as buttons."""
 
     def unfit_actions(self, row: Any) -> Collection[str]:

@@ -1,14 +1,16 @@
-"""How tasks are narrowed down to those that need a person, and runs to those of a queue."""
+"""Filters of the lists: tasks that need a person, runs of a queue or of a task."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from django.contrib.admin import SimpleListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from sisy.models import Process, Queue, Run, Task, TaskState
+from sisy.queries.ledger import key_of
 
 TROUBLE = Q(state=TaskState.BROKEN) | ~Q(target_error="")
 
@@ -49,3 +51,30 @@ class QueueFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
         return queryset.filter(queue=self.value()) if self.value() else queryset
+
+
+class TaskFilter(SimpleListFilter):
+    """Runs of the task to whose page a link belongs; it offers none by itself.
+
+    Their number has no bound, so that to list them all would take longer than to show the page.
+    """
+
+    title = _("task")
+    parameter_name = "task__id__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        if not (value := self.value()):
+            return []  # hides the filter
+        # Something must be returned for any value: without choices Django ignores the filter.
+        if (key := key_of(value)) is None:
+            return [(value, value)]
+        tasks = Task.objects.using(model_admin.get_queryset(request).db).filter(pk=key)
+        label = tasks.values_list("label", flat=True).first()
+        return [(str(key), label or _("%s (deleted)") % key)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        if not (value := self.value()):
+            return queryset
+        if (key := key_of(value)) is None:
+            raise IncorrectLookupParameters
+        return queryset.filter(task=key)

@@ -1,6 +1,6 @@
 """Queues in the admin: what waits in each, who serves it, and whether it is paused."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -15,20 +15,16 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import display
 from sisy.admin.actions import may
+from sisy.admin.lookups import OfferedLookups
 from sisy.dashboard.actions import queues as actions
 from sisy.models import Queue, RunState
 from sisy.queries.queues import Seen, queues
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Queue]
-else:
-    ModelAdmin = admin.ModelAdmin
 
 NAMED = 3  # workers of a queue that are named
 
 
 @admin.register(Queue)
-class QueueAdmin(ModelAdmin):
+class QueueAdmin(OfferedLookups):
     """All queues that anything names. Rows are written by pausing alone."""
 
     fields = readonly_fields = ("name", "paused", "pause_reason")

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from sisy.admin.actions import may
-from sisy.admin.filters import QueueFilter
+from sisy.admin.filters import QueueFilter, TaskFilter
 from sisy.admin.paginator import CappedPaginator
 from sisy.admin.run_actions import RunActions
 from sisy.admin.run_columns import RunColumns
@@ -69,7 +69,7 @@ class RunAdmin(RunColumns, RunActions):
         "attempt",
         "short_reason",
     )
-    list_filter = ("state", "origin", QueueFilter, "planned_at")
+    list_filter = ("state", "origin", QueueFilter, "planned_at", TaskFilter)
     list_select_related = ("task",)
     list_per_page = 50
     paginator = CappedPaginator

@@ -1,0 +1,62 @@
+"""Which questions the address of a list may ask: only those that its filters offer."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.admin import FieldListFilter
+from django.contrib.admin.utils import get_fields_from_path
+from django.contrib.admin.widgets import url_params_from_lookup_dict
+from django.db.models import Field
+from django.http import HttpRequest
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+BY_DATE = ("year", "month", "day", "gte", "lt")
+"""The lookups by which Django's own pages drill down in ``date_hierarchy``."""
+
+
+class OfferedLookups(ModelAdmin):
+    """An admin whose lists answer the questions of their filters, and no others.
+
+    Django lets anybody who may see a list filter it by any of its columns, with any lookup, those
+    that the pages hide included: letter by letter, the number of rows then tells what they hold.
+    """
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Whether a filter of the list offers ``lookup``, or a foreign key's own limits do."""
+        if request is None or self._limits_a_foreign_key(lookup, value):
+            return request is not None
+        return lookup.removesuffix("__exact") in set(self._offered(request))
+
+    def _offered(self, request: HttpRequest) -> Iterator[str]:
+        if self.date_hierarchy:
+            yield from (f"{self.date_hierarchy}__{part}" for part in BY_DATE)
+        for item in self.get_list_filter(request):
+            for name in self._parameters(item, request):
+                if name is not None:
+                    yield name.removesuffix("__exact")
+
+    def _parameters(self, item: Any, request: HttpRequest) -> list[str | None]:
+        """Return the parameters of one item of ``list_filter``, read as Django does."""
+        if callable(item):
+            if hasattr(item, "parameter_name"):
+                return [item.parameter_name]
+            return list(item(request, {}, self.model, self).expected_parameters())
+        field, create = item if isinstance(item, list | tuple) else (item, FieldListFilter.create)
+        path = None
+        if not isinstance(field, Field):
+            path, field = field, get_fields_from_path(self.model, field)[-1]
+        found = create(field, request, {}, self.model, self, field_path=path)
+        return list(found.expected_parameters())
+
+    def _limits_a_foreign_key(self, lookup: str, value: str) -> bool:
+        """Whether ``limit_choices_to`` of a foreign key asks this of the list in its popup."""
+        for limits in self.model._meta.related_fkey_lookups:
+            given = limits() if callable(limits) else limits
+            if (lookup, value) in url_params_from_lookup_dict(given).items():
+                return True
+        return False
