@@ -146,19 +146,25 @@ def verbs() -> Iterator[Row]:
         takes = [
             f"`{' '.join(filter(None, [*each.option_strings[:1], each.metavar]))}`: {each.help}"
             for each in parser._actions
-            if each.dest not in ("help", "json")
+            if each.dest not in djangos_options() | {"json"}
         ]
         yield f"`{name}`", parser.description, "; ".join(takes)
 
 
 def own_options(name: str) -> Iterator[tuple[str, str, str]]:
     """Yield the options of a command, their defaults and meanings, without Django's."""
-    djangos = {action.dest for action in parser_of("migrate")._actions}
     for action in parser_of(name)._actions:
-        if action.option_strings and action.dest not in djangos:
+        if action.option_strings and action.dest not in djangos_options():
             options = ", ".join(f"`{option}`" for option in action.option_strings)
             default = "DEBUG" if action.dest == "reload" else str(action.default)
             yield options, f"`{default}`", action.help or ""
+
+
+def djangos_options() -> set[str]:
+    """Return the names of the options that every command of Django takes."""
+    from django.core.management.base import BaseCommand
+
+    return {action.dest for action in BaseCommand().create_parser("manage.py", "any")._actions}
 
 
 def command(name: str) -> "BaseCommand":

@@ -30,7 +30,7 @@ def test_a_site_that_is_well_is_told_to_be():
     up(role=Role.HEARTBEAT)
     up("default", "mail")
     found = told("sisy_health --queues default,mail")
-    assert {row["well"] for row in found} == {"yes"}
+    assert {row["well"] for row in found} == {True}
     assert [row["check"] for row in found] == [
         "heartbeat",
         "workers of default",

@@ -60,9 +60,9 @@ def test_when_it_is_due_next_is_shown():
 def test_run_pause_resume_and_cancel_do_so():
     scheduled("0 15 * * *", label="tea")
     assert "waits for a worker" in said("sisy_tasks run tea")
-    assert told("sisy_tasks cancel tea --reason 'no tea'") == {"cancelled": 1}
+    assert told("sisy_tasks cancel tea --reason 'no tea'") == {"cancelled": 1, "stopping": 0}
     assert Run.objects.get().reason == "no tea"
-    assert "is paused" in said("sisy_tasks pause tea --reason fasting")
+    assert "Paused tea" in said("sisy_tasks pause tea --reason fasting")
     assert Task.objects.get().state_reason == "fasting"
     with pytest.raises(CommandError, match="is not planned: it is paused"):
         said("sisy_tasks pause tea")

@@ -11,6 +11,7 @@ from sisy.models import Run, Task
 from sisy.nearest import did_you_mean
 
 MANY = 5000  # labels among which the nearest one is looked for
+MAX_DIGITS = 18  # more than that, and a number fits into no column of keys
 
 
 def task_named(text: str, using: str) -> Task:
@@ -20,7 +21,8 @@ def task_named(text: str, using: str) -> Task:
         CommandError: there is none, or several bear the label.
     """
     tasks = Task.objects.using(using)
-    if text.isascii() and text.isdigit() and (found := tasks.filter(pk=int(text)).first()):
+    key = int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
+    if key is not None and (found := tasks.filter(pk=key).first()):
         return found
     if found := tasks.filter(name=text).first():
         return found

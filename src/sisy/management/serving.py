@@ -5,7 +5,6 @@ import asyncio
 import atexit
 import logging
 import threading
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,7 @@ from sisy import conf
 from sisy.execution import MakePool, ProcessPool, ThreadPool
 from sisy.heartbeat import Heartbeat
 from sisy.loop import until_it_works
+from sisy.management.numbers import measure, whole
 from sisy.models.validation import QUEUE_NAME
 from sisy.service import (
     Service,
@@ -96,14 +96,14 @@ def add_worker_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--concurrency",
-        type=_whole(1, 1000),
+        type=whole(1, 1000),
         default=conf.DEFAULT_CONCURRENCY,
         metavar="N",
         help="how many runs at once, 1 to 1000",
     )
     parser.add_argument(
         "--grace",
-        type=_grace,
+        type=measure("seconds", 86_400),
         default=conf.DEFAULT_GRACE,
         metavar="S",
         help="seconds that runs may go on after TERM, before they are handed back, 0 to 86400",
@@ -116,13 +116,13 @@ def add_worker_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--max-runs-per-child",
-        type=_whole(1),
+        type=whole(1),
         metavar="N",
         help="replace a child process after so many runs, 1 or more",
     )
     parser.add_argument(
         "--max-memory-per-child",
-        type=_whole(1),
+        type=whole(1),
         metavar="MB",
         help="replace a child process that takes more megabytes after a run, 1 or more",
     )
@@ -131,7 +131,7 @@ def add_worker_arguments(parser: CommandParser) -> None:
 def add_processes_argument(parser: CommandParser) -> None:
     parser.add_argument(
         "--processes",
-        type=_whole(1, 100),
+        type=whole(1, 100),
         default=1,
         metavar="N",
         help="how many such workers to start and to keep up, 1 to 100",
@@ -176,28 +176,6 @@ def queue_names(text: str) -> tuple[str, ...]:
                 "hyphens, underscores or full stops"
             )
     return names
-
-
-def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """Return what reads a whole number of that range."""
-    wanted = f", {least} or more," if most is None else f" from {least} to {most},"
-
-    def read(text: str) -> int:
-        if text.isascii() and text.isdigit() and least <= int(text) <= (most or int(text)):
-            return int(text)
-        raise argparse.ArgumentTypeError(f"give a whole number{wanted} not {text!r}")
-
-    return read
-
-
-def _grace(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"give seconds from 0 to 86400, not {text!r}")
-    return seconds
 
 
 def _write_log_lines() -> None:

@@ -1,7 +1,9 @@
 """How commands answer: as a table, by rich where it is installed, or as JSON."""
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +13,7 @@ from django.db import OperationalError, ProgrammingError
 from django.utils import timezone
 
 UNREACHABLE = 3  # the exit code where the database cannot be asked
+READER_GONE = 128 + 13  # the exit code that shells give a program that SIGPIPE ends
 
 Row = Mapping[str, Any]
 
@@ -36,7 +39,13 @@ class AnsweringCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.as_json = options.get("json", False)
         try:
-            return super().execute(*args, **options)
+            answer = super().execute(*args, **options)
+            self.stdout.flush()  # here, where a reader that went away can still be noticed
+            return answer
+        except BrokenPipeError:  # "| head" has read enough
+            # Python flushes once more as it ends, and would complain of the same.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(READER_GONE)
         except (OperationalError, ProgrammingError) as error:
             raise CommandError(
                 f"The database cannot be asked: {error}. Is it up, and migrated?",
@@ -46,6 +55,15 @@ class AnsweringCommand(BaseCommand):
     def _width(self) -> int:
         is_terminal = self.stdout.isatty()
         return shutil.get_terminal_size((120, 24)).columns if is_terminal else 1000
+
+
+class AtLeast(int):
+    """A count that stopped there, because there were too many to count on."""
+
+
+def counted(number: int, *, is_all: bool) -> int:
+    """Return a count as tables show it, "10,000+" unless that was all; JSON has the number."""
+    return number if is_all else AtLeast(number)
 
 
 def table(rows: Sequence[Row], width: int) -> str:
@@ -62,6 +80,10 @@ def shown(value: Any) -> str:
     """Return a value as people read it: moments in the project's time zone, nothing as a dash."""
     if value is None or value == "":
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, AtLeast):
+        return f"{int(value):,}+"
     if isinstance(value, datetime):
         zone = timezone.get_default_timezone()
         return f"{timezone.localtime(value, zone):%Y-%m-%d %H:%M:%S %Z}"

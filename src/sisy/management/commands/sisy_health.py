@@ -7,6 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import router
 
 from sisy import clock
+from sisy.management.numbers import measure
 from sisy.management.serving import queue_names
 from sisy.management.telling import AnsweringCommand
 from sisy.models import Task
@@ -32,7 +33,7 @@ class Command(AnsweringCommand):
         )
         parser.add_argument(
             "--max-overdue",
-            type=float,
+            type=measure("seconds", 31_536_000),
             default=60.0,
             metavar="S",
             help="seconds for which a run may wait for a worker, or a task for a heartbeat",
@@ -50,6 +51,6 @@ class Command(AnsweringCommand):
 def _row(finding: Finding) -> dict[str, Any]:
     return {
         "check": finding.name,
-        "well": "yes" if finding.is_well else "no",
+        "well": finding.is_well,
         "found": finding.words,
     }

@@ -1,7 +1,6 @@
 """``manage.py sisy_prune``: deletes old history at once."""
 
 import sys
-from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +9,7 @@ from django.db import router
 
 from sisy import clock, conf
 from sisy.heartbeat.housekeeping import prune_before
+from sisy.management.numbers import measure
 from sisy.management.progress import Progress
 from sisy.management.telling import AnsweringCommand
 from sisy.models import Run, Task
@@ -26,7 +26,7 @@ class Command(AnsweringCommand):
         super().add_arguments(parser)
         parser.add_argument(
             "--days",
-            type=_days,
+            type=measure("days", 36_500),
             metavar="N",
             help="how many days ago runs must have ended; by default what SISY_HISTORY_DAYS says",
         )
@@ -61,13 +61,3 @@ class Command(AnsweringCommand):
                 pruned += batch
                 progress.reach(pruned, f"{pruned:,} of about {expected:,}")
         return pruned
-
-
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = -1.0
-    if 0 <= days <= 36_500:
-        return days
-    raise ArgumentTypeError(f"give days from 0 to 36500, not {text!r}")

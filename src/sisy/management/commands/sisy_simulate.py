@@ -2,7 +2,6 @@
 
 import csv
 import sys
-from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
@@ -14,6 +13,7 @@ from django.db import router
 from django.utils import timezone
 
 from sisy.management import choosing
+from sisy.management.numbers import MAX_COUNT, whole
 from sisy.management.progress import Progress
 from sisy.management.telling import AnsweringCommand
 from sisy.models import Task, TaskState
@@ -51,7 +51,7 @@ class Command(AnsweringCommand):
         )
         parser.add_argument(
             "--show",
-            type=_number,
+            type=whole(0, MAX_COUNT),
             default=SHOWN,
             metavar="N",
             help="how many occurrences the table shows",
@@ -158,9 +158,3 @@ def _summary(rehearsal: Rehearsal) -> dict[str, Any]:
             for one in rehearsal.crowded.values()
         ],
     }
-
-
-def _number(text: str) -> int:
-    if text.isascii() and text.isdigit():
-        return int(text)
-    raise ArgumentTypeError(f"give a whole number, not {text!r}")

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import router
 
 from sisy import clock
-from sisy.management.telling import AnsweringCommand
+from sisy.management.telling import AnsweringCommand, counted
 from sisy.models import Task
 from sisy.queries.attention import attention
 from sisy.queries.fleet import members, throughput
@@ -28,7 +28,7 @@ class Command(AnsweringCommand):
                     "queues": each.process.queues,
                     "runs": len(each.runs),
                     "slots": each.process.slots,
-                    "silent": "yes" if each.is_silent else "no",
+                    "silent": each.is_silent,
                     "started": each.process.started_at,
                 }
                 for each in members(using, now)
@@ -36,7 +36,7 @@ class Command(AnsweringCommand):
             "queues": [
                 {
                     "queue": each.name,
-                    "waiting": each.waiting if each.is_all else f"{each.waiting}+",
+                    "waiting": counted(each.waiting, is_all=each.is_all),
                     "oldest": each.oldest,
                     "running": each.running,
                     "workers": len(each.workers),
@@ -45,7 +45,7 @@ class Command(AnsweringCommand):
                 for each in queues(using, now)
             ],
             "throughput": [
-                {"in": each.span, "runs": each.number if each.is_all else f"{each.number}+"}
+                {"in": each.span, "runs": counted(each.number, is_all=each.is_all)}
                 for each in throughput(using, now)
             ],
             "attention": [

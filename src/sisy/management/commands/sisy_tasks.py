@@ -1,19 +1,34 @@
 """``manage.py sisy_tasks``: look at tasks, and do something with them."""
 
-from argparse import ArgumentParser
+from argparse import SUPPRESS, ArgumentParser
 from itertools import islice
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    DjangoHelpFormatter,
+)
 from django.db import router
+from django.utils.translation import ngettext
 
 from sisy import clock
 from sisy.management import choosing
+from sisy.management.numbers import MAX_COUNT, whole
 from sisy.management.telling import AnsweringCommand
 from sisy.models import Run, Task, TaskState
 from sisy.models.columns import OWNER_FIELDS
 from sisy.queries.coming import occurrences
 from sisy.queries.why import why
+
+
+class _OptionsAfterVerb(BaseCommand):
+    """Django's own options, such as ``--settings``, as they are accepted after a verb."""
+
+    def add_base_argument(self, parser: CommandParser, *args: Any, **kwargs: Any) -> None:
+        # Without a default, an option that is not given there leaves what stood before the verb.
+        super().add_base_argument(parser, *args, **{**kwargs, "default": SUPPRESS})
 
 
 class Command(AnsweringCommand):
@@ -24,10 +39,17 @@ class Command(AnsweringCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
+        djangos = _OptionsAfterVerb().create_parser("manage.py", "sisy_tasks", add_help=False)
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
         def verb(name: str, words: str, *, of_task: bool = True) -> ArgumentParser:
-            added = verbs.add_parser(name, help=words, description=words)
+            added = verbs.add_parser(
+                name,
+                help=words,
+                description=words,
+                parents=[djangos],
+                formatter_class=DjangoHelpFormatter,
+            )
             added.add_argument("--json", action="store_true", help="answer as JSON, for programs")
             if of_task:
                 added.add_argument("task", metavar="TASK", help="its key, name or label")
@@ -44,11 +66,22 @@ class Command(AnsweringCommand):
             "--reason", default="", metavar="TEXT", help="what people read of a paused task"
         )
         verb("resume", "plan a paused task again, from now on")
-        verb("cancel", "call off runs that wait, and ask those that go on to end").add_argument(
-            "--reason", default="cancelled", metavar="TEXT", help="what the runs say of their end"
+        cancel = verb("cancel", "cancel the waiting runs of a task, and ask running ones to stop")
+        cancel.add_argument(
+            "--reason", default="cancelled", metavar="TEXT", help="the reason that the runs keep"
+        )
+        cancel.add_argument(
+            "--force",
+            action="store_true",
+            help="also kill running ones that are in a pool of processes",
         )
         retry = verb("retry", "submit another run for what a run stood for", of_task=False)
-        retry.add_argument("run", type=int, metavar="RUN", help="the key of a run that is over")
+        retry.add_argument(
+            "run",
+            type=whole(1, 10**choosing.MAX_DIGITS),
+            metavar="RUN",
+            help="the key of a run that is over",
+        )
         backfill = verb("backfill", "run the occurrences of a range that have not succeeded")
         backfill.add_argument(
             "start", type=choosing.moment, metavar="FROM", help="the first moment"
@@ -95,7 +128,10 @@ class Command(AnsweringCommand):
 
     def do_history(self, task: Task, *, number: int, **options: Any) -> None:
         runs = Run.objects.using(self.using).filter(task=task).order_by("-pk")[:number]
-        self.answer([_line_of_run(run) for run in runs], otherwise="It has not run yet.")
+        if self.as_json:
+            self.say_json([_line_of_run(run) | _details_of_run(run) for run in runs])
+        else:
+            self.answer([_line_of_run(run) for run in runs], otherwise="It has not run yet.")
 
     def do_run(self, task: Task, **options: Any) -> None:
         self._say_of_run(task.run_now(), "waits for a worker")
@@ -110,16 +146,23 @@ class Command(AnsweringCommand):
     def do_pause(self, task: Task, *, reason: str, **options: Any) -> None:
         if not task.pause(reason):
             raise CommandError(f"{task} is not planned: it is {task.get_state_display()}.")
-        self._say(f"{task} is paused; what waits still runs.", paused=True)
+        self._say(f"Paused {task}. Runs that are already waiting will still execute.", paused=True)
 
     def do_resume(self, task: Task, **options: Any) -> None:
         if not task.resume():
             raise CommandError(f"{task} is not paused: it is {task.get_state_display()}.")
-        self._say(f"{task} goes on.", state=task.state, next_run=task.next_run)
+        self._say(f"Resumed {task}.", state=task.state, next_run=task.next_run)
 
-    def do_cancel(self, task: Task, *, reason: str, **options: Any) -> None:
-        count = task.cancel_runs(reason)
-        self._say(f"{count} runs are called off, or asked to end.", cancelled=count)
+    def do_cancel(self, task: Task, *, reason: str, force: bool, **options: Any) -> None:
+        count = task.cancel_runs(reason, by_force=force)
+        live = Run.objects.using(self.using).filter(task=task.pk).live()
+        stopping = live.exclude(cancel_asked_at=None).count()
+        words = f"{_runs(stopping)} {ngettext('was', 'were', stopping)} asked to stop and "
+        words += f"{ngettext('is', 'are', stopping)} still running."
+        more = f" {words}" if stopping else ""
+        if not count:
+            raise CommandError(f"No runs of {task} to cancel.{more}")
+        self._say(f"Cancelled {_runs(count)} of {task}.{more}", cancelled=count, stopping=stopping)
 
     def do_backfill(
         self, task: Task, *, start: Any, end: Any, again: bool, dry_run: bool, **options: Any
@@ -133,7 +176,7 @@ class Command(AnsweringCommand):
             count = len(task.backfill(start, end, again=again))
         except ValueError as error:
             raise CommandError(str(error)) from error
-        self._say(f"{count} runs wait for a worker.", submitted=count)
+        self._say(f"Submitted {_runs(count)} of {task}.", submitted=count)
 
     def do_why(self, task: Task, *, moment: Any, **options: Any) -> None:
         at = choosing.in_zone(moment, task.timezone)
@@ -150,9 +193,18 @@ class Command(AnsweringCommand):
             self.stdout.write(sentence)
 
 
+def _runs(count: int) -> str:
+    return ngettext("%d run", "%d runs", count) % count
+
+
 def _count(parser: ArgumentParser, what: str, number: int) -> None:
     parser.add_argument(
-        "-n", dest="number", type=int, default=number, metavar="N", help=f"how many {what}"
+        "-n",
+        dest="number",
+        type=whole(0, MAX_COUNT),
+        default=number,
+        metavar="N",
+        help=f"how many {what}",
     )
 
 
@@ -178,4 +230,15 @@ def _line_of_run(run: Run) -> dict[str, Any]:
         "late": run.lateness,
         "took": run.duration,
         "reason": run.reason,
+    }
+
+
+def _details_of_run(run: Run) -> dict[str, Any]:
+    """Return what only programs are given: a table has no room for it."""
+    return {
+        "origin": run.origin,
+        "worker": run.worker,
+        "started": run.started_at,
+        "finished": run.finished_at,
+        "error": run.error,
     }
