@@ -7,6 +7,7 @@ from django.db import models
 
 from sisy.callables.keys import primary_key, serialised
 from sisy.callables.lookup import Callee, Kind, find, is_task_of_django, refusal_of
+from sisy.callables.objects import check_home
 from sisy.callables.target import Target
 from sisy.exceptions import CallableError
 
@@ -66,6 +67,7 @@ def _target_from(target: Any) -> Target:
                 f"{target.__qualname__} is a method of an unsaved {type(instance).__name__}. "
                 "Save the object first, so that a worker can find it."
             )
+        check_home(instance)
         model = type(instance)
         path = f"{model.__module__}.{model.__qualname__}.{target.__name__}"
         return Target(path=path, pk=serialised(model, instance.pk))

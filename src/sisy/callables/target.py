@@ -7,6 +7,7 @@ from django.core.exceptions import ObjectDoesNotExist
 
 from sisy.callables.keys import primary_key
 from sisy.callables.lookup import DjangoTask, Found, Function, Kind, find
+from sisy.callables.objects import fetch
 from sisy.exceptions import CallableError, ObjectMissing
 
 
@@ -23,7 +24,7 @@ class Target:
     pk: str | None = None
 
     def resolve(self) -> Function | DjangoTask:
-        """Return the callable; fetches the object of an instance method from the database.
+        """Return the callable; fetches the object of an instance method from its database.
 
         Of a task of ``django.tasks`` that is the task itself.
 
@@ -38,7 +39,7 @@ class Target:
             return found.value  # type: ignore[no-any-return]
         model = found.model()
         try:
-            instance = model._base_manager.get(pk=primary_key(model, self.pk))
+            instance = fetch(model, self.pk)
         except ObjectDoesNotExist:
             raise ObjectMissing(
                 f"{self.path} is a method of the {model._meta.label} with primary key "
