@@ -5,23 +5,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from sisy import clock
+from tests.support.clocks import SettableClock as SettableClock
+from tests.support.clocks import clock_at
+from tests.support.moments import NOON
 
 # They have a process of their own: `make test-browser`.
 collect_ignore = [] if "SISY_TEST_BROWSER" in os.environ else ["browser", "pictures"]
-
-
-class SettableClock:
-    """A clock that stands still until a test sets it."""
-
-    def __init__(self, moment):
-        self.moment = moment
-
-    def now(self, using):
-        return self.moment
-
-    def last_known(self, using):
-        return self.moment
 
 
 @pytest.fixture
@@ -30,9 +19,21 @@ def at_time():
     with ExitStack() as stack:
 
         def set_time(moment):
-            return stack.enter_context(clock.use(SettableClock(moment)))
+            return stack.enter_context(clock_at(moment))
 
         yield set_time
+
+
+@pytest.fixture
+def now(at_time):
+    """Let it be noon, and return the clock, to be set: ``now.moment = …``."""
+    return at_time(NOON)
+
+
+@pytest.fixture
+def noon(now):
+    """Let it be noon, and stay so."""
+    return now
 
 
 def pytest_report_header():

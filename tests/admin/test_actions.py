@@ -1,6 +1,6 @@
 """What can a person do with tasks?"""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -10,15 +10,9 @@ from sisy.models import Run, Task, task_with_callable
 from sisy.models.declared import in_json
 from tests.admin.pages import RUNS, TASKS, messages_of, page_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
+from tests.support.moments import NOON
 
-pytestmark = pytest.mark.django_db
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def at_noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def saved(label="sweep", **fields):

@@ -9,15 +9,9 @@ from sisy.models import Run, Task, task_with_callable
 from tests.admin.pages import messages_of, page_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 DAY = {"start": "2026-05-04T00:00", "end": "2026-05-05T00:00:00"}
-
-
-@pytest.fixture(autouse=True)
-def at_noon(at_time):
-    at_time(NOON)
 
 
 def saved(schedule="0 */6 * * *", **fields):

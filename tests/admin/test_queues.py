@@ -1,6 +1,6 @@
 """What does the list of queues show, and how are they paused?"""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -10,15 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from sisy.models import Process, Queue, Role, Run, task_with_callable
 from tests.admin.pages import QUEUES, RUNS, messages_of, page_of, rows_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
+from tests.support.moments import NOON
 
-pytestmark = pytest.mark.django_db
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def at_noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def saved(queue, label="sweep"):

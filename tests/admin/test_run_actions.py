@@ -1,6 +1,6 @@
 """What can a person do with runs?"""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
@@ -11,16 +11,11 @@ from django.test import Client
 from sisy.models import Run, Task, task_with_callable
 from tests.admin.pages import RUNS, messages_of, page_of
 from tests.admin.people import browser_of, browser_of_superuser
+from tests.support.moments import NOON
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 CANCEL_BY_FORCE = "Cancel by force (kills in a pool of processes)"
-
-
-@pytest.fixture(autouse=True)
-def at_noon(at_time):
-    at_time(NOON)
 
 
 def run_of(label="sweep", state="waiting", **columns):

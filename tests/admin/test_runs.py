@@ -1,6 +1,6 @@
 """What does the ledger show?"""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -11,15 +11,9 @@ from sisy.heartbeat import tick
 from sisy.models import Attempt, Process, Queue, Role, Run, task_with_callable
 from tests.admin.pages import RUNS, page_of, rows_of, text_of, titles_of
 from tests.admin.people import browser_of, browser_of_superuser
+from tests.support.moments import NOON
 
-pytestmark = pytest.mark.django_db
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def at_noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def planned(label="sweep", minutes=1, **fields):

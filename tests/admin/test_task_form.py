@@ -8,16 +8,11 @@ from sisy.models import Task, task_with_callable
 from tests.admin.pages import TASKS, errors_of, form_of, page_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.app.models import Counter
+from tests.support.moments import NOON
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 ADD = f"{TASKS}add/"
-
-
-@pytest.fixture(autouse=True)
-def at_noon(at_time):
-    at_time(NOON)
 
 
 def saved(label="sweep", **fields):

@@ -3,8 +3,9 @@
 import sys
 
 from tests.processes.http import free_port, page
-from tests.processes.process import Process, wait_until
+from tests.processes.process import Process
 from tests.processes.site import Site
+from tests.support.waiting import wait_until
 
 
 def serve(site: Site, **environment: str) -> tuple[Process, str]:

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from sisy.models import Run, RunState, Task, TaskState, task_with_callable
 from tests.app import jobs
-from tests.processes.process import wait_until
+from tests.support.waiting import wait_until
 
 
 def saved(label, **fields):

@@ -23,8 +23,8 @@ from tests.chaos.rescues import RescueWatch
 from tests.chaos.user import User
 from tests.chaos.workload import QUEUES, Draft, drafts
 from tests.processes.databases import migrate
-from tests.processes.process import wait_until
 from tests.processes.site import Site
+from tests.support.waiting import wait_until
 
 LEASE = 5
 TIME_TO_PLAN = 3.0

@@ -11,14 +11,10 @@ from sisy.models import Process, Queue, Role, Run
 from sisy.queries import health
 from sisy.worker.claiming import claim
 from tests.commands.calling import said, told
-from tests.roles.steps import HOUR, MINUTE, NOON, SECOND, scheduled
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    return at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def up(*queues, role=Role.WORKER, now=NOON):

@@ -8,14 +8,10 @@ from django.core.management import CommandError
 
 from sisy.models import Run, RunState
 from tests.commands.calling import said, told
-from tests.roles.steps import HOUR, MINUTE, NOON, scheduled
+from tests.support.moments import HOUR, MINUTE, NOON
+from tests.support.records import scheduled
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    return at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def took(task, span):

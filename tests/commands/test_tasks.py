@@ -11,14 +11,11 @@ from sisy.testing import sisy_time
 from sisy.worker.claiming import claim
 from tests.app import jobs
 from tests.commands.calling import said, told
-from tests.roles.steps import DAY, HOUR, MINUTE, NOON, finish, scheduled, worker
+from tests.roles.steps import finish
+from tests.support.moments import DAY, HOUR, MINUTE, NOON
+from tests.support.records import scheduled, worker
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    return at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def test_tasks_are_listed_with_when_they_are_due_next():

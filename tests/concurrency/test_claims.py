@@ -15,26 +15,18 @@ from sisy.worker.claiming import claim
 from tests.concurrency.threads import (
     BEFORE_IT_LOCKS_TASKS,
     BEFORE_IT_WRITES_RUNS,
-    MINUTE,
-    NOON,
-    SECOND,
     all_of,
     at_once,
     finish,
     in_the_middle,
     read,
-    scheduled,
-    worker,
 )
+from tests.support.moments import MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("now")]
 
 QUEUES = ["default"]
-
-
-@pytest.fixture(autouse=True)
-def now(at_time):
-    return at_time(NOON)
 
 
 def waiting_runs(count, **fields):

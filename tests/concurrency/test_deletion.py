@@ -14,30 +14,21 @@ from tests.concurrency.threads import (
     BEFORE_IT_LOCKS,
     BEFORE_IT_WRITES_RUNS,
     BEFORE_IT_WRITES_TASKS,
-    DAY,
-    MINUTE,
-    NOON,
-    SECOND,
     at_once,
     finish,
     in_the_middle,
     read,
-    scheduled,
-    worker,
 )
+from tests.support.moments import DAY, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
 ENDS = {RunState.SUCCEEDED, RunState.CANCELLED, RunState.MISSED}
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("now")]
 
 QUEUES = ["default"]
 DUE = NOON + MINUTE
 DELETED = (None, RunState.CANCELLED, "The task was deleted.")
-
-
-@pytest.fixture(autouse=True)
-def now(at_time):
-    return at_time(NOON)
 
 
 def deleting(way, *tasks):

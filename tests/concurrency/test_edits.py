@@ -10,22 +10,14 @@ from sisy.models import Run, RunState, Task, TaskState
 from tests.concurrency.threads import (
     BEFORE_IT_LOCKS,
     BEFORE_IT_WRITES_TASKS,
-    HOUR,
-    MINUTE,
-    NOON,
-    SECOND,
     at_once,
     in_the_middle,
     read,
-    scheduled,
 )
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def now(at_time):
-    return at_time(NOON)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("now")]
 
 
 def saving(**columns):

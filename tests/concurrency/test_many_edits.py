@@ -7,17 +7,14 @@ import pytest
 
 from sisy.heartbeat import tick
 from sisy.models import Run, Task, TaskState
-from tests.concurrency.threads import DAY, HOUR, NOON, SECOND, at_once, read, scheduled
+from tests.concurrency.threads import at_once, read
+from tests.support.moments import DAY, HOUR, NOON, SECOND
+from tests.support.records import scheduled
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("now")]
 
 SECONDS = 15
 EVERY_SECOND = [NOON + n * SECOND for n in range(1, SECONDS + 1)]
-
-
-@pytest.fixture(autouse=True)
-def now(at_time):
-    return at_time(NOON)
 
 
 def people_and_heartbeats(now, people):

@@ -12,28 +12,20 @@ from sisy.worker.claiming import claim
 from tests.concurrency.threads import (
     BEFORE_IT_LOCKS,
     BEFORE_IT_WRITES_RUNS,
-    MINUTE,
-    NOON,
-    SECOND,
     all_of,
     at_once,
     finish,
     in_the_middle,
-    scheduled,
-    worker,
 )
+from tests.support.moments import MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
 LEASE = 30 * SECOND
 DUE = NOON + MINUTE
 EXPIRED = DUE + LEASE + SECOND
 QUEUES = ["default"]
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
 
 
 def held_runs(holder, count, **fields):

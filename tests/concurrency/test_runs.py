@@ -11,17 +11,9 @@ from sisy.heartbeat import tick
 from sisy.models import Overlap, Run, RunState, Task, TaskState
 from sisy.worker.claiming import claim
 from sisy.worker.recording import record
-from tests.concurrency.threads import (
-    HOUR,
-    MINUTE,
-    NOON,
-    PATIENCE,
-    SECOND,
-    at_once,
-    read,
-    scheduled,
-    worker,
-)
+from tests.concurrency.threads import PATIENCE, at_once, read
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 from tests.unit.runs import executed
 
 pytestmark = pytest.mark.django_db(transaction=True)

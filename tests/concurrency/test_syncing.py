@@ -7,14 +7,10 @@ import pytest
 from sisy.declarations import Declaration
 from sisy.models import Task, TaskState
 from sisy.syncing import Discovered, Kind, sync
-from tests.concurrency.threads import NOON, all_of, at_once
+from tests.concurrency.threads import all_of, at_once
+from tests.support.moments import NOON
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    return at_time(NOON)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
 
 def declared(schedule, names):

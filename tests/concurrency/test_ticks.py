@@ -8,29 +8,15 @@ from django.db import connection, transaction
 from sisy.heartbeat import Heartbeat, planning, tick
 from sisy.heartbeat.role import HELD_UP
 from sisy.models import Run, RunState, Task, TaskState
-from tests.concurrency.threads import (
-    BEFORE_IT_WRITES_TASKS,
-    DAY,
-    HOUR,
-    MINUTE,
-    NOON,
-    SECOND,
-    at_once,
-    in_the_middle,
-    read,
-    scheduled,
-)
+from tests.concurrency.threads import BEFORE_IT_WRITES_TASKS, at_once, in_the_middle, read
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
 only_with_row_locks = pytest.mark.skipif(
     connection.vendor == "sqlite", reason="SQLite has one writer at a time, and no row locks"
 )
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
 
 
 @pytest.fixture

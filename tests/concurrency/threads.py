@@ -5,7 +5,6 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
 
@@ -13,14 +12,16 @@ from django.db import connection, connections
 
 from sisy.database_thread import past_deadlocks
 from sisy.execution import Outcome
-from sisy.models import Process, Role, RunState, Task, task_with_callable
+from sisy.models import RunState, Task
 from sisy.worker.recording import record
-from tests.app import jobs
+from tests.support.moments import DAY as DAY
+from tests.support.moments import HOUR as HOUR
+from tests.support.moments import MINUTE as MINUTE
+from tests.support.moments import NOON as NOON
+from tests.support.moments import SECOND as SECOND
+from tests.support.records import scheduled as scheduled
+from tests.support.records import worker as worker
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = (
-    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
-)
 PATIENCE = 60  # seconds, which only a thread that hangs uses up
 
 # MariaDB shows the same as before to whoever asks less than 0.1 s after anybody has asked.
@@ -126,18 +127,8 @@ def _with_own_connection(step, *args):
         connections.close_all()
 
 
-def scheduled(schedule="* * * * *", fn=jobs.noop, **fields):
-    task = task_with_callable(fn, schedule=schedule, timezone="UTC", **fields)
-    task.save()
-    return task
-
-
 def read(task):
     return Task.objects.get(pk=task.pk)
-
-
-def worker(now=NOON, lease=HOUR):
-    return Process.join(Role.WORKER, using="default", now=now, lease=lease)
 
 
 def finish(runs, now, state=RunState.SUCCEEDED, **columns):

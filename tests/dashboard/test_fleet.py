@@ -7,16 +7,13 @@ from sisy.queries import queues
 from sisy.worker.claiming import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
-from tests.roles.steps import HOUR, LEASE, MINUTE, NOON, SECOND, finish, scheduled
+from tests.roles.steps import LEASE, finish
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 PAGE = "/sisy/fleet/"
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    return at_time(NOON)
 
 
 def alive(role=Role.WORKER, **fields):

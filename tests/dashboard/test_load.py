@@ -15,7 +15,9 @@ from sisy.queries.schedules import plans
 from sisy.schedules import Schedule
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
-from tests.roles.steps import DAY, HOUR, LEASE, MINUTE, NOON, scheduled
+from tests.roles.steps import LEASE
+from tests.support.moments import DAY, HOUR, MINUTE, NOON
+from tests.support.records import scheduled
 
 QUARTER = 15 * MINUTE
 EXPRESSIONS = [

@@ -10,16 +10,13 @@ from sisy.models import Overlap, Process, Queue, Role, Run, RunState, Task
 from sisy.worker.claiming import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
-from tests.roles.steps import DAY, HOUR, LEASE, MINUTE, NOON, SECOND, finish, scheduled, worker
+from tests.roles.steps import LEASE, finish
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("now")]
 
 PAGE = "/sisy/"
-
-
-@pytest.fixture(autouse=True)
-def now(at_time):
-    return at_time(NOON)
 
 
 def shown(*parts, **query):

@@ -15,20 +15,16 @@ from sisy.dashboard.routes import patterns
 from sisy.heartbeat import tick
 from sisy.models import Task
 from tests.admin.people import browser_of, browser_of_superuser
-from tests.roles.steps import MINUTE, NOON, scheduled
+from tests.support.moments import MINUTE, NOON
+from tests.support.records import scheduled
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 ALONE, IN_ADMIN = "/sisy/", "/admin/sisy/task/dashboard/"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'"
 )
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
 
 
 @pytest.mark.parametrize("address", [ALONE, IN_ADMIN])

@@ -12,14 +12,11 @@ from sisy.worker.claiming import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.app import jobs
-from tests.roles.steps import MINUTE, NOON, SECOND, finish, scheduled, worker
+from tests.roles.steps import finish
+from tests.support.moments import MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    return at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def page_of(run, *permissions, parts=""):

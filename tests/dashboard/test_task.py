@@ -10,14 +10,10 @@ from sisy.models import Overlap, Run, RunState, Task
 from sisy.models.declared import in_json
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
-from tests.roles.steps import DAY, HOUR, MINUTE, NOON, SECOND, scheduled
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    return at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def page_of(task, *permissions, parts="", query=""):

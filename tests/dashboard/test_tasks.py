@@ -9,16 +9,12 @@ from sisy.models import Run, RunState, Task, TaskState
 from sisy.queries import task_list
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
-from tests.roles.steps import HOUR, MINUTE, NOON, SECOND, scheduled
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 PAGE = "/sisy/tasks/"
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    return at_time(NOON)
 
 
 def listed(**asked):

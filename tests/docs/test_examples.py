@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -12,9 +12,9 @@ from sisy.worker.claiming import claim
 from sisy.worker.recording import record
 from tests.docs.pages import DOCS, ROOT, START, TUTORIAL, all_blocks, blocks_of, name_of, pages
 from tests.docs.project import Project
+from tests.support.moments import NOON
 from tests.unit.runs import executed
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 DIRECTIVES = {"{include} ../CHANGELOG.md", "{toctree}", "{eval-rst}"}
 LANGUAGES = {"console", "ini", "python", "text", "yaml", *DIRECTIVES}
 

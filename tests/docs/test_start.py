@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ROOT, START, blocks_of
-from tests.processes.process import Process, wait_until
+from tests.processes.process import Process
+from tests.support.waiting import wait_until
 
 FIVE_MINUTES = 300.0
 KEPT = ("PATH", "LANG", "TMPDIR", "PYENV_ROOT")

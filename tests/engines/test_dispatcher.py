@@ -10,8 +10,8 @@ from sisy.enqueued.api import task_backends
 from sisy.heartbeat import Heartbeat
 from sisy.heartbeat import role as heartbeat_role
 from sisy.models import Run
-from tests.roles.at_work import wait_until
-from tests.roles.steps import scheduled
+from tests.support.records import scheduled
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

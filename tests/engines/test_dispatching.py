@@ -21,16 +21,13 @@ from sisy.signals import run_finished
 from sisy.worker.claiming import claim, something_waits
 from tests.app import jobs
 from tests.app.models import Execution
-from tests.roles.steps import MINUTE, NOON, SECOND, finish, scheduled, states, worker
+from tests.roles.steps import finish, states
+from tests.support.moments import MINUTE, NOON, SECOND
+from tests.support.records import scheduled, stored, worker
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 NOW_ENGINE, LATER_ENGINE = "at once", "some day"
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    return at_time(NOON)
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +38,6 @@ def forgetful():
 
 def run_of(engine=LATER_ENGINE, fn=jobs.noop, **fields):
     return scheduled(fn=fn, engine=engine, **fields).run_now()
-
-
-def stored(run):
-    return Run.objects.get(pk=run.pk)
 
 
 def handed_to(backend):

@@ -1,7 +1,7 @@
 """What Sisy does with what was enqueued, beyond what every backend does."""
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.core import checks
@@ -19,9 +19,9 @@ from sisy.enqueued.api import (
 from sisy.models import Origin, Run, Task
 from sisy.testing import sisy_time
 from tests.app import django_jobs as jobs
-from tests.roles.at_work import at_work, wait_until
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+from tests.roles.at_work import at_work
+from tests.support.moments import NOON
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What ``manage.py check --database`` says of stored tasks and of processes."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.core.checks import WARNING, Tags, run_checks
@@ -10,15 +10,9 @@ from sisy.checks import stored
 from sisy.models import Process, Role, Task, TaskState, task_with_callable
 from tests.app import jobs
 from tests.app.models import Counter
+from tests.support.moments import NOON
 
-pytestmark = pytest.mark.django_db
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def check():

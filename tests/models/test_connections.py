@@ -1,7 +1,5 @@
 """Connections around user code: none stays behind, and a broken one is not met again."""
 
-from datetime import UTC, datetime
-
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connections
@@ -10,11 +8,11 @@ from sisy.database_thread import DatabaseThread
 from sisy.execution import ThreadPool
 from sisy.models import Run, RunState
 from tests.app.models import Counter
+from tests.support.moments import NOON
 from tests.unit.runs import executed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 
 used = []
 

@@ -1,7 +1,5 @@
 """Tasks are made by `task_with_callable`."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from sisy.exceptions import CallableError
@@ -13,18 +11,9 @@ from sisy.models import (
     task_with_callable,
 )
 from tests.app import jobs
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 
-pytestmark = pytest.mark.django_db
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = (
-    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
-)
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def owners_columns(task):

@@ -1,23 +1,14 @@
 """Runs that are stored many at a time are stored as they would be one by one."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from django.db import DatabaseError, connection, transaction
 
 from sisy.models import Origin, Run, RunState
 from sisy.models.inserting import insert_runs
-from tests.roles.steps import scheduled
+from tests.support.moments import MINUTE, NOON
+from tests.support.records import scheduled
 
-pytestmark = pytest.mark.django_db
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def columns_of(run):

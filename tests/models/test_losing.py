@@ -6,17 +6,13 @@ from django.db import transaction
 from sisy.models import Attempt, OnLost, Run, RunState, Task
 from sisy.models.losing import settle_lost
 from sisy.worker.claiming import claim
-from tests.roles.steps import NOON, SECOND, scheduled, worker
+from tests.support.moments import NOON, SECOND
+from tests.support.records import scheduled, stored, worker
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 LATER = NOON + 10 * SECOND
 DIED = "Its worker, worker 1@host, was killed by SIGKILL"
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
 
 
 def in_hand(**fields):
@@ -30,10 +26,6 @@ def lose(*runs):
     with transaction.atomic():
         pks = Run.objects.filter(pk__in=[run.pk for run in runs]).lock()
         return settle_lost("default", pks, DIED, LATER)
-
-
-def stored(run):
-    return Run.objects.get(pk=run.pk)
 
 
 def test_a_lost_run_waits_again_and_its_attempt_is_kept():

@@ -17,13 +17,13 @@ from django.utils import timezone
 from sisy.heartbeat import tick
 from sisy.models import Run, Task, task_with_callable
 from tests.app import jobs
+from tests.support.moments import MINUTE
 
 pytestmark = pytest.mark.django_db
 
 # In New York, the hour from 1:00 to 2:00 came twice on this day.
 FIRST_PASS = datetime(2026, 11, 1, 5, 30, tzinfo=UTC)
 SECOND_PASS = FIRST_PASS + timedelta(hours=1)
-MINUTE = timedelta(minutes=1)
 
 
 def as_users_write(moment):

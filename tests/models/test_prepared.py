@@ -6,7 +6,8 @@ from django.db.models import Exists, OuterRef
 
 from sisy.models import Run
 from sisy.models.prepared import Keys, Limit, Prepared
-from tests.roles.steps import MINUTE, NOON, scheduled
+from tests.support.moments import MINUTE, NOON
+from tests.support.records import scheduled
 
 pytestmark = pytest.mark.django_db
 

@@ -13,16 +13,13 @@ from sisy.models import Origin, Overlap, Run, RunState, Task
 from sisy.models.reruns import MOST
 from sisy.worker.claiming import claim
 from tests.app import jobs
-from tests.roles.steps import DAY, HOUR, MINUTE, NOON, SECOND, finish, scheduled, worker
+from tests.roles.steps import finish
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("now")]
 
 SCHEDULERS = ("state", "next_run", "last_run", "mark", "planned_from", "runs_planned")
-
-
-@pytest.fixture(autouse=True)
-def now(at_time):
-    return at_time(NOON)
 
 
 def schedulers_columns(task):

@@ -1,27 +1,17 @@
 """What becomes of a task whose schedule, zone or window is changed, by whatever way."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import pytest
 from django.db import connection
 
-from sisy import clock
 from sisy.heartbeat import broken, replanning, tick
 from sisy.models import Run, Task, TaskState, task_with_callable
 from tests.app import jobs
-from tests.conftest import SettableClock
+from tests.support.clocks import clock_at
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 
-pytestmark = pytest.mark.django_db
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = (
-    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
-)
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def saved(schedule="* * * * *", **fields):
@@ -32,10 +22,6 @@ def saved(schedule="* * * * *", **fields):
 
 def read(task):
     return Task.objects.get(pk=task.pk)
-
-
-def clock_at(moment):
-    return clock.use(SettableClock(moment))
 
 
 def test_a_tick_between_read_and_save_undoes_no_edit_and_is_not_undone():

@@ -6,10 +6,9 @@ import pytest
 
 from sisy.models import Run, Task, task_with_callable
 from tests.app import jobs
+from tests.support.moments import NOON
 
 pytestmark = pytest.mark.django_db
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 
 
 class PrimaryAndReplica:

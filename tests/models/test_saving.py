@@ -1,28 +1,18 @@
 """What ``save()`` writes, and what it leaves to the scheduler and to others."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from django.db import DatabaseError, transaction
 
-from sisy import clock
 from sisy.heartbeat import tick
 from sisy.models import Run, RunState, Task, TaskState, task_with_callable
 from sisy.models.columns import OWNER_FIELDS, SCHEDULER_FIELDS
 from tests.app import jobs
-from tests.conftest import SettableClock
+from tests.support.clocks import clock_at
+from tests.support.moments import DAY, HOUR, MINUTE, NOON
 
-pytestmark = pytest.mark.django_db
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = (
-    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
-)
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def saved(schedule="* * * * *", **fields):
@@ -37,10 +27,6 @@ def read(task):
 
 def schedulers_columns(task):
     return {name: getattr(read(task), name) for name in SCHEDULER_FIELDS}
-
-
-def clock_at(moment):
-    return clock.use(SettableClock(moment))
 
 
 def test_each_save_writes_what_changed_since_the_one_before():

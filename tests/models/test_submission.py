@@ -1,7 +1,7 @@
 # ruff: noqa: E501 - messages are asserted whole
 """Tasks that save themselves: run some times, run once, run now."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import pytest
 from django.db import connection, transaction
@@ -14,19 +14,11 @@ from sisy.models import Origin, Run, RunState, Task, TaskState, task_with_callab
 from sisy.worker.claiming import claim
 from tests.app import jobs
 from tests.app.models import Counter
-from tests.roles.steps import finish, worker
+from tests.roles.steps import finish
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.records import worker
 
-pytestmark = pytest.mark.django_db
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = (
-    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
-)
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 @pytest.fixture

@@ -1,10 +1,7 @@
 """Tasks are paused, resumed, cancelled and deleted."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
-from sisy import clock
 from sisy.heartbeat import tick
 from sisy.models import (
     Process,
@@ -17,17 +14,10 @@ from sisy.models import (
 )
 from sisy.worker.claiming import claim
 from tests.app import jobs
-from tests.conftest import SettableClock
+from tests.support.clocks import clock_at
+from tests.support.moments import DAY, HOUR, MINUTE, NOON
 
-pytestmark = pytest.mark.django_db
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-MINUTE, HOUR, DAY = (timedelta(**{unit: 1}) for unit in ("minutes", "hours", "days"))
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def saved(schedule="* * * * *", **fields):
@@ -49,10 +39,6 @@ def started(task):
     [run] = claim(worker, ["default"], 1, NOON + MINUTE)
     assert run.task == task
     return run
-
-
-def clock_at(moment):
-    return clock.use(SettableClock(moment))
 
 
 def delete_one(task):

@@ -1,25 +1,17 @@
 # ruff: noqa: E501 - messages are asserted whole
 """What userdata takes, what it refuses, and that it is alive."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from sisy.models import Task, task_with_callable
 from tests.app import jobs
+from tests.support.moments import NOON
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 
 WHOLE = "must be a whole number"
 SPAN = "must be a timedelta that is not negative"
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
 
 
 def made(**fields):

@@ -1,7 +1,7 @@
 # ruff: noqa: E501 - messages are asserted whole
 """What each column refuses, in which words, and what it takes."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -11,20 +11,14 @@ from sisy.exceptions import CallableError, ScheduleError
 from sisy.models import Task, validation
 from sisy.models.columns import OWNER_FIELDS
 from tests.app import jobs
+from tests.support.moments import HOUR, NOON, SECOND
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 
 WHOLE = "must be a whole number"
 SPAN = "must be a timedelta from 0:00:00 to 36500 days"
 TIMEOUT = "timeout must be a timedelta from 0:00:00.001000 to 36500 days"
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
 
 
 def made(**fields):

@@ -19,9 +19,8 @@ from sisy.models import (
 )
 from sisy.queries.coming import occurrences
 from tests.app import jobs
+from tests.support.moments import HOUR, MINUTE, SECOND
 
-SECOND, MINUTE, HOUR = (timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours"))
-DAY = 24 * HOUR
 LONG_AGO = timedelta(hours=30)
 
 

@@ -6,8 +6,8 @@ from sisy import clock
 from sisy.models import Process, Run, Task, task_with_callable
 from tests.app import jobs
 from tests.processes.ledger import assert_each_run_was_executed_once
-from tests.processes.process import wait_until
 from tests.processes.site import Site
+from tests.support.waiting import wait_until
 
 SECOND, YEAR = timedelta(seconds=1), timedelta(days=365)
 TIME_TO_PLAN = 4 * SECOND

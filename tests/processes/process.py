@@ -3,13 +3,14 @@
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tests.support.waiting import PATIENCE as PATIENCE
+from tests.support.waiting import wait_until as wait_until
+
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 60.0  # seconds; the machine may be busy
 COMPLAINTS = (
     "Traceback (most recent call last)",
     "Exception ignored",
@@ -18,20 +19,6 @@ COMPLAINTS = (
     "Warning: ",
 )
 """What a process that is well never writes."""
-
-
-def wait_until(condition: Callable[[], object], what: str = "", patience: float = PATIENCE):
-    """Return what ``condition`` returns, as soon as that is true of anything.
-
-    Raises:
-        AssertionError: it was not, within ``patience`` seconds.
-    """
-    deadline = time.monotonic() + patience
-    while not (found := condition()):
-        name = what or getattr(condition, "__name__", "it")
-        assert time.monotonic() < deadline, f"waited {patience:g} s in vain until: {name}"
-        time.sleep(0.02)
-    return found
 
 
 class Process:

@@ -9,7 +9,7 @@ from sisy.models import Run, RunState, Task, task_with_callable
 from tests.admin.pages import TASKS, rows_of, text_of, titles_of
 from tests.admin.people import browser_of_superuser
 from tests.app import jobs
-from tests.processes.process import wait_until
+from tests.support.waiting import wait_until
 
 JOB = "def job(message):\n    pass\n"
 REASONS = {

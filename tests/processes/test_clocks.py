@@ -9,7 +9,7 @@ from tests.app import jobs
 from tests.app.models import Execution
 from tests.processes.fleet import Fleet, every_second
 from tests.processes.ledger import assert_each_run_was_executed_once
-from tests.processes.process import wait_until
+from tests.support.waiting import wait_until
 
 LEASE = 5  # seconds, the shortest
 LONG_ENOUGH = 15  # seconds: a third of it is more than a busy machine needs to wake up

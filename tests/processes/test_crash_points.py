@@ -18,10 +18,10 @@ from sisy.models import OnLost, Process, Role, Run, RunState, Task, task_with_ca
 from tests.app import jobs
 from tests.app.models import Execution
 from tests.processes.crash_points import POINTS
-from tests.processes.process import wait_until
+from tests.support.moments import SECOND
+from tests.support.waiting import wait_until
 
 LEASE = 5  # seconds, the shortest
-SECOND = timedelta(seconds=1)
 AT_ONCE = 5  # sites
 NO_ITERATION = [RunState.MISSED, RunState.SKIPPED]
 ENDS = [

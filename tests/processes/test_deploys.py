@@ -6,7 +6,7 @@ Runs that are lost on TERM or at a deploy: coleifer/huey#571, rq/rq#2015.
 from sisy.models import Process
 from tests.processes.fleet import Fleet, every_second
 from tests.processes.ledger import largest_lateness
-from tests.processes.process import wait_until
+from tests.support.waiting import wait_until
 
 LATE_AT_MOST = 10.0  # seconds: about one on a machine that is not busy
 

@@ -10,7 +10,7 @@ from sisy.models import Run, Task, task_with_callable
 from tests.app import jobs
 from tests.app.models import Execution
 from tests.processes.ledger import assert_each_run_was_executed_once
-from tests.processes.process import wait_until
+from tests.support.waiting import wait_until
 
 CELERY = (sys.executable, "-m", "celery")
 COMMANDS = {

@@ -3,7 +3,7 @@
 The processes live by a clock that the tests set.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -13,12 +13,10 @@ from tests.app import jobs
 from tests.app.models import Counter, Execution
 from tests.processes.clocked import ALMOST_A_SECOND, FileClock
 from tests.processes.ledger import assert_each_run_was_executed_once, due_moments
-from tests.processes.process import wait_until
 from tests.processes.site import WITH_A_CLOCK
+from tests.support.moments import DAY, HOUR, MINUTE, SECOND
+from tests.support.waiting import wait_until
 
-SECOND, MINUTE, HOUR, DAY = (
-    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
-)
 LEASE = HOUR
 
 

@@ -10,7 +10,8 @@ from sisy.models import Process, Role, Run, RunState
 from tests.processes.conftest import is_mariadb
 from tests.processes.http import free_port, page
 from tests.processes.ledger import count
-from tests.processes.process import ROOT, wait_until
+from tests.processes.process import ROOT
+from tests.support.waiting import wait_until
 
 EXAMPLE = ROOT / "example"
 PREPARE = """

@@ -9,7 +9,7 @@ from sisy.models import Process, Run, RunState, Task, task_with_callable
 from tests.app import jobs
 from tests.processes.http import free_port, page
 from tests.processes.ledger import assert_each_run_was_executed_once, count
-from tests.processes.process import wait_until
+from tests.support.waiting import wait_until
 
 RELOADED_JOB = """
 def job(message):

@@ -10,8 +10,8 @@ from django.db import connection
 from tests.app import jobs
 from tests.processes.databases import migrate, open_site
 from tests.processes.fleet import Fleet, every_second
-from tests.processes.process import wait_until
 from tests.processes.told import each_told_in_pairs, outages_told_by
+from tests.support.waiting import wait_until
 
 NOTICED = "failed (OperationalError"
 

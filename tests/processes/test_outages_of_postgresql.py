@@ -14,8 +14,8 @@ from tests import settings
 from tests.app import jobs
 from tests.processes.databases import migrate, open_site
 from tests.processes.fleet import Fleet, every_second
-from tests.processes.process import wait_until
 from tests.processes.told import each_told_in_pairs
+from tests.support.waiting import wait_until
 
 TERMINATE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -9,8 +9,8 @@ from sisy.models import RunState
 from tests.app import jobs
 from tests.processes.fleet import every_second
 from tests.processes.ledger import count
-from tests.processes.process import wait_until
 from tests.processes.told import each_told_in_pairs, outages_told_by
+from tests.support.waiting import wait_until
 
 TINY = 32_768  # bytes: more than its log lines, less than its database
 

@@ -9,8 +9,8 @@ from tests import settings
 from tests.processes.databases import open_site
 from tests.processes.fleet import SECOND, Fleet, every_second
 from tests.processes.ledger import largest_lateness
-from tests.processes.process import wait_until
 from tests.processes.told import each_told_in_pairs, outages_told_by
+from tests.support.waiting import wait_until
 
 HEARD_AGAIN = "listening on sisy.run_task is back"
 LATE_AT_MOST = 5.0  # seconds: about one on a machine that is not busy

@@ -10,7 +10,7 @@ import pytest
 from sisy.models import OnLost, Process, Run, RunState, Task, task_with_callable
 from tests.app import child_jobs
 from tests.app.models import Execution
-from tests.processes.process import wait_until
+from tests.support.waiting import wait_until
 
 LEASE = 5  # seconds, the shortest
 

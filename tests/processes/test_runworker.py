@@ -5,7 +5,7 @@ import signal
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
 from tests.app import jobs
 from tests.processes.ledger import assert_each_run_was_executed_once, count
-from tests.processes.process import wait_until
+from tests.support.waiting import wait_until
 
 
 def test_it_runs_tasks_when_a_heartbeat_elsewhere_rings_and_drains_at_term(fleet_site):

@@ -8,7 +8,7 @@ import pytest
 from sisy.models import Process, Run, RunState, Task
 from tests.app import jobs
 from tests.app.models import Execution
-from tests.processes.process import wait_until
+from tests.support.waiting import wait_until
 
 LEASE = 5  # seconds, the shortest
 LEFT_OPEN = "<psycopg.Connection"  # by a function that outlives its worker

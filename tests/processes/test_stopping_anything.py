@@ -8,7 +8,7 @@ import pytest
 
 from sisy.models import Process, Run, RunState, Task
 from tests.app import jobs
-from tests.processes.process import wait_until
+from tests.support.waiting import wait_until
 
 COMMANDS = ["sisy", "sisy_heartbeat", "sisy_worker"]
 SIGNALS = [signal.SIGTERM, signal.SIGINT]

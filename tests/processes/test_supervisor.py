@@ -10,8 +10,8 @@ from sisy import clock
 from sisy.models import Process, Role, Run, RunState, Task
 from tests.app import jobs
 from tests.app.models import Execution
-from tests.processes.process import wait_until
 from tests.processes.site import Site
+from tests.support.waiting import wait_until
 
 LEFT_OPEN = [
     "unclosed database in <sqlite3.Connection",

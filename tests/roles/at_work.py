@@ -2,10 +2,10 @@
 
 import asyncio
 import threading
-import time
 from contextlib import contextmanager
 
 from sisy.worker import Worker
+from tests.support.waiting import wait_until as wait_until
 
 
 @contextmanager
@@ -19,10 +19,3 @@ def at_work(**options):
     finally:
         worker.stop()
         thread.join(30)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

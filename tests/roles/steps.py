@@ -1,27 +1,19 @@
 """The steps of a heartbeat and a worker, taken by hand."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sisy.execution import Outcome
-from sisy.models import Process, Role, Run, RunState, task_with_callable
+from sisy.models import Run, RunState
 from sisy.worker.recording import record
-from tests.app import jobs
+from tests.support.moments import DAY as DAY
+from tests.support.moments import HOUR as HOUR
+from tests.support.moments import MINUTE as MINUTE
+from tests.support.moments import NOON as NOON
+from tests.support.moments import SECOND as SECOND
+from tests.support.records import scheduled as scheduled
+from tests.support.records import worker as worker
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = (
-    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
-)
 LEASE = timedelta(seconds=30)
-
-
-def scheduled(schedule="* * * * *", fn=jobs.noop, **fields):
-    task = task_with_callable(fn, schedule=schedule, timezone="UTC", **fields)
-    task.save()
-    return task
-
-
-def worker(now=NOON, lease=HOUR):
-    return Process.join(Role.WORKER, using="default", now=now, lease=lease)
 
 
 def outcome(now, state=RunState.SUCCEEDED, **columns):

@@ -11,8 +11,11 @@ from sisy.worker.handover import TIME_TO_GO, hand_over
 from sisy.worker.recording import record
 from tests.app import jobs
 from tests.app.models import Execution
-from tests.roles.at_work import at_work, wait_until
-from tests.roles.steps import MINUTE, NOON, finish, outcome, scheduled, worker
+from tests.roles.at_work import at_work
+from tests.roles.steps import finish, outcome
+from tests.support.moments import MINUTE, NOON
+from tests.support.records import scheduled, worker
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -72,11 +75,6 @@ def failing(now=NOON, **fields):
     tick("default", now + MINUTE)
     [run] = claim(worker(now), ["default"], 1, now + MINUTE)
     return run
-
-
-@pytest.fixture
-def noon(at_time):
-    at_time(NOON)
 
 
 def test_a_run_that_was_asked_to_end_and_fails_is_not_tried_again(noon):

@@ -7,23 +7,11 @@ from django.test.utils import CaptureQueriesContext
 from sisy.heartbeat import tick
 from sisy.models import Missed, Run, RunState, Task
 from sisy.worker.claiming import claim, something_waits
-from tests.roles.steps import (
-    HOUR,
-    MINUTE,
-    NOON,
-    SECOND,
-    finish,
-    scheduled,
-    states,
-    worker,
-)
+from tests.roles.steps import finish, states
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
 
 def test_a_run_is_claimed_by_one_worker():

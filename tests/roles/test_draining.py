@@ -5,8 +5,9 @@ import pytest
 from sisy.models import Process, Role, Run, RunState, Task
 from tests.app import jobs
 from tests.app.models import Execution
-from tests.roles.at_work import at_work, wait_until
-from tests.roles.steps import HOUR, NOON
+from tests.roles.at_work import at_work
+from tests.support.moments import HOUR, NOON
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,24 +13,14 @@ from sisy import doorbell
 from sisy.heartbeat import Heartbeat
 from sisy.models import Process, Run, Task, task_with_callable
 from tests.app import jobs
-from tests.conftest import SettableClock
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-SECOND, MINUTE, HOUR = (timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours"))
 
 
 @pytest.fixture(autouse=True)
 def without_layer(settings):
     settings.CHANNEL_LAYERS = {}
-
-
-@pytest.fixture
-def now(at_time):
-    """A clock to set: ``now.moment = …``."""
-    clock: SettableClock = at_time(NOON)
-    return clock
 
 
 @pytest.fixture(autouse=True)

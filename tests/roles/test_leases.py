@@ -14,7 +14,8 @@ from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
 from sisy.worker import Worker, claimer, role
 from sisy.worker.claiming import claim
 from tests.app import jobs
-from tests.roles.at_work import at_work, wait_until
+from tests.roles.at_work import at_work
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

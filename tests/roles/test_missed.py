@@ -10,24 +10,15 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sisy import clock
 from sisy.heartbeat import Heartbeat, tick
 from sisy.models import Missed, Run, RunState
-from tests.conftest import SettableClock
-from tests.roles.steps import DAY, HOUR, MINUTE, NOON, SECOND, scheduled
+from tests.support.clocks import clock_at
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("now")]
 
 WEEK = 7 * DAY
-
-
-@pytest.fixture(autouse=True)
-def now(at_time):
-    return at_time(NOON)
-
-
-def clock_at(moment):
-    return clock.use(SettableClock(moment))
 
 
 def waiting(task):

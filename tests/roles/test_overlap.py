@@ -10,14 +10,11 @@ from sisy.heartbeat import tick
 from sisy.models import Missed, Overlap, Queue, Run, RunState
 from sisy.worker.claiming import claim
 from sisy.worker.handover import TIME_TO_GO, give_back, hand_over
-from tests.roles.steps import HOUR, MINUTE, NOON, SECOND, finish, scheduled, states, worker
+from tests.roles.steps import finish, states
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
 
 def at(minute):

@@ -10,24 +10,11 @@ from sisy.worker.claiming import claim
 from sisy.worker.handover import TIME_TO_GO, give_back, hand_over
 from sisy.worker.recording import record
 from sisy.worker.retrying import retry_delay
-from tests.roles.steps import (
-    LEASE,
-    MINUTE,
-    NOON,
-    SECOND,
-    finish,
-    outcome,
-    scheduled,
-    states,
-    worker,
-)
+from tests.roles.steps import LEASE, finish, outcome, states
+from tests.support.moments import MINUTE, NOON, SECOND
+from tests.support.records import scheduled, stored, worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
 
 def test_a_task_is_deleted_after_its_iterations_and_its_history_stays():
@@ -117,10 +104,6 @@ def claimed(now=NOON, **fields):
     scheduled("0 0 1 1 *", **fields).run_now()
     [run] = claim(worker(), ["default"], 1, now)
     return run
-
-
-def stored(run):
-    return Run.objects.get(pk=run.pk)
 
 
 @pytest.mark.parametrize("what", ["holder", "attempt"])

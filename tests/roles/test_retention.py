@@ -12,14 +12,11 @@ from sisy.heartbeat import tick
 from sisy.heartbeat.housekeeping import PRUNED_AT_ONCE, prune_surplus
 from sisy.models import Attempt, Run, RunState, Task
 from sisy.worker.claiming import claim
-from tests.roles.steps import DAY, HOUR, MINUTE, NOON, finish, scheduled, states, worker
+from tests.roles.steps import finish, states
+from tests.support.moments import DAY, HOUR, MINUTE, NOON
+from tests.support.records import scheduled, worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
 
 def ended_runs(task, count, *, at=NOON, state=RunState.SUCCEEDED):

@@ -9,8 +9,10 @@ from sisy.heartbeat.setback import SET_BACK, mend
 from sisy.models import Missed, Run, RunState, Task, TaskState
 from sisy.worker.claiming import claim
 from tests.app import jobs
-from tests.roles.steps import DAY, HOUR, MINUTE, NOON, SECOND, finish, scheduled, worker
+from tests.roles.steps import finish
 from tests.roles.test_silence import Clocks
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
 pytestmark = pytest.mark.django_db
 

@@ -13,8 +13,11 @@ from sisy.heartbeat import tick
 from sisy.models import Overlap, Process, Run, RunState, Task
 from sisy.worker.claiming import claim
 from tests.app import jobs
-from tests.roles.at_work import at_work, wait_until
-from tests.roles.steps import LEASE, MINUTE, NOON, SECOND, finish, scheduled, worker
+from tests.roles.at_work import at_work
+from tests.roles.steps import LEASE, finish
+from tests.support.moments import MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,11 +33,6 @@ NAMES = [
     "worker_online",
     "worker_offline",
 ]
-
-
-@pytest.fixture
-def noon(at_time):
-    return at_time(NOON)
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ from sisy.heartbeat.tick import look
 from sisy.models import Process, Role, Run, RunState
 from sisy.models.process import LONGEST_LEASE
 from sisy.worker.claiming import claim
-from tests.roles.steps import HOUR, LEASE, MINUTE, NOON, SECOND, scheduled, worker
+from tests.roles.steps import LEASE
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, stored, worker
 
 pytestmark = pytest.mark.django_db
 
@@ -61,10 +63,6 @@ def in_hand_of(holder, now, **fields):
     scheduled("0 0 1 1 *", **fields).run_now()
     [run] = claim(holder, ["default"], 1, now)
     return run
-
-
-def stored(run):
-    return Run.objects.get(pk=run.pk)
 
 
 def seconds_until_rescued(run, beat):

@@ -5,29 +5,15 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from sisy import clock
 from sisy.heartbeat import replanning, tick
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.worker.claiming import claim
-from tests.conftest import SettableClock
-from tests.roles.steps import (
-    DAY,
-    HOUR,
-    MINUTE,
-    NOON,
-    SECOND,
-    finish,
-    scheduled,
-    states,
-    worker,
-)
+from tests.roles.steps import finish, states
+from tests.support.clocks import clock_at
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
 
 def test_a_tick_plans_what_is_due_once_however_many_tick():
@@ -151,10 +137,6 @@ def test_spread_delays_by_a_part_that_never_reaches_the_next_occurrence():
     delays = {task.runs.get().ready_at - (NOON + MINUTE) for task in tasks}
     assert len(delays) > 10
     assert all(timedelta(0) <= delay < MINUTE for delay in delays)
-
-
-def clock_at(moment):
-    return clock.use(SettableClock(moment))
 
 
 def test_an_occurrence_that_the_ledger_has_already_is_not_planned_again_and_stops_nothing():

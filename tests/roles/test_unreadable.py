@@ -6,14 +6,11 @@ from django.db import connection
 from sisy.heartbeat import Heartbeat
 from sisy.models import Process, Run, RunState, Task, TaskState
 from tests.app import jobs
-from tests.roles.steps import HOUR, LEASE, MINUTE, NOON, scheduled, worker
+from tests.roles.steps import LEASE
+from tests.support.moments import HOUR, MINUTE, NOON
+from tests.support.records import scheduled, worker
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def now(at_time):
-    return at_time(NOON)
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from tests.simulation.history import Times
+from tests.support.moments import DAY, HOUR
 from tests.unit.enumerator import enumerate_due, expanded, matches
 
-DAY = timedelta(days=1)
 BEFORE = timedelta(hours=4)  # how long before a day a change may still matter to it
-HOUR = timedelta(hours=1)
 
 
 def due_moments(times: Times, after: datetime, until: datetime) -> list[datetime]:

@@ -19,8 +19,8 @@ from tests.simulation.oracle import Oracle
 from tests.simulation.site import Site
 from tests.simulation.user import User
 from tests.simulation.world import World, WorldClock, utc
+from tests.support.moments import DAY
 
-DAY = timedelta(days=1)
 NEW_YEAR = utc(cast.YEAR, 1, 1)
 READ_EVERY = 3 * DAY
 SETTINGS = {

@@ -14,9 +14,9 @@ from tests.simulation.history import Story, Times
 from tests.simulation.nemesis import aimed_at_what_is_due
 from tests.simulation.players import Player
 from tests.simulation.site import Site
+from tests.support.moments import DAY, HOUR
 
 ZONES = ("UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Beirut", "Europe/Dublin")
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 class User:

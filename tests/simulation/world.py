@@ -12,7 +12,6 @@ import time_machine
 from tests.simulation.databases import Database
 from tests.simulation.players import LOOK, PATIENCE, Player
 
-SECOND = timedelta(seconds=1)
 INTERRUPTIONS = (0.0, 0.0, 0.003, 0.05, 0.7, 2.5)
 READING_ERROR = 0.02  # seconds by which a reading of the database's clock may be off
 

@@ -2,11 +2,11 @@
 
 import asyncio
 from concurrent.futures import Future
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sisy.models import Run, Task
+from tests.support.moments import NOON
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 FAR = timedelta(hours=1)
 SOON = timedelta(milliseconds=20)
 PATIENCE = 60  # seconds; the machine may be busy

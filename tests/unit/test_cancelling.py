@@ -12,6 +12,7 @@ from sisy.execution import ProcessPool, ThreadPool
 from sisy.execution.child import Child
 from sisy.execution.orders import Cancel, CarryOut, Leave
 from sisy.models import RunState
+from tests.support.moments import NOON
 from tests.unit.functions import (
     araises_another,
     asks,
@@ -25,7 +26,7 @@ from tests.unit.functions import (
     swallows_one_cancellation,
     waits,
 )
-from tests.unit.runs import FAR, NOON, PATIENCE, eventually, executed, run_of
+from tests.unit.runs import FAR, PATIENCE, eventually, executed, run_of
 
 
 @pytest.fixture(params=[ThreadPool, ProcessPool])

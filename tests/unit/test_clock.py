@@ -7,9 +7,8 @@ import pytest
 
 from sisy import clock
 from sisy.clock import TRUSTED_FOR, DatabaseClock
-from tests.conftest import SettableClock
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+from tests.support.clocks import SettableClock
+from tests.support.moments import NOON
 
 
 class Database:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -11,9 +11,9 @@ from sisy.current import CurrentRun
 from sisy.exceptions import NoCurrentRun, RunCancelled, RunTimedOut
 from sisy.execution import ThreadPool, message_for
 from sisy.models import Run, RunState, Task
+from tests.support.moments import NOON
 from tests.unit.runs import executed
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 FAR = timedelta(hours=1)
 
 seen = []

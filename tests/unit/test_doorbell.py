@@ -4,7 +4,6 @@ import asyncio
 import logging
 import queue
 import threading
-from datetime import UTC, datetime
 from functools import partial
 
 import pytest
@@ -14,8 +13,7 @@ from channels.layers import InMemoryChannelLayer, channel_layers
 from sisy import doorbell
 from sisy.log import Outage
 from sisy.models import Run
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+from tests.support.moments import NOON
 
 
 class RecordingLayer:

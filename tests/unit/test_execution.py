@@ -4,7 +4,7 @@ import asyncio
 import threading
 from contextlib import suppress
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -13,9 +13,9 @@ from sisy.callables import Target
 from sisy.exceptions import TargetMissing
 from sisy.execution import ERROR_LIMIT, RESULT_LIMIT, ThreadPool
 from sisy.models import Run, RunState, Task
+from tests.support.moments import NOON
 from tests.unit.runs import executed
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 FAR = timedelta(hours=1)
 SOON = timedelta(milliseconds=20)
 

@@ -9,7 +9,7 @@ from sisy.models import Run, RunState
 from sisy.worker import hand
 from sisy.worker.hand import Hand
 from sisy.worker.pace import AHEAD, MOST_AHEAD
-from tests.unit.runs import NOON
+from tests.support.moments import NOON
 
 SLOTS = 4
 

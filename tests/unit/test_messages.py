@@ -1,7 +1,6 @@
 """What goes over the channel layer, and what is dropped."""
 
 import json
-from datetime import UTC, datetime
 
 import pytest
 
@@ -9,8 +8,7 @@ from sisy import messages
 from sisy.models import Run
 from sisy.worker import ears
 from sisy.worker.ears import Ears
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+from tests.support.moments import NOON
 
 MALFORMED = [
     None,

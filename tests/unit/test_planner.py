@@ -1,14 +1,10 @@
 """Plans of many tasks at one moment: alike only where all that decides is alike."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from sisy.heartbeat.occurrences import Planner, plan
 from sisy.models import Missed, Task
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
+from tests.support.moments import HOUR, NOON
 
 
 def task(**columns):

@@ -10,6 +10,7 @@ import pytest
 
 from sisy.execution import ERROR_LIMIT, RESULT_LIMIT, ProcessPool
 from sisy.models import RunState
+from tests.support.moments import NOON
 from tests.unit.functions import (
     Stray,
     apid,
@@ -33,7 +34,7 @@ from tests.unit.functions import (
     starts_a_program,
     terminates_a_program,
 )
-from tests.unit.runs import NOON, eventually, executed, run_of
+from tests.unit.runs import eventually, executed, run_of
 
 BRIEF = timedelta(milliseconds=200)
 

@@ -6,8 +6,9 @@ import pytest
 
 from sisy.execution import ProcessPool, ThreadPool
 from sisy.models import RunState
+from tests.support.moments import NOON
 from tests.unit.functions import asks, waits
-from tests.unit.runs import FAR, NOON, eventually, executed, run_of
+from tests.unit.runs import FAR, eventually, executed, run_of
 
 
 @pytest.fixture(params=[ThreadPool, ProcessPool])

@@ -1,12 +1,12 @@
 """Who slept does not judge: how long a heartbeat has watched without a break."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from sisy.heartbeat.vigil import Vigil
+from tests.support.moments import NOON
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 HOUR = 3600.0
 BOOTED = 5000.0
 
