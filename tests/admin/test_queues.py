@@ -75,7 +75,7 @@ def test_a_queue_is_paused_and_resumed_and_says_who_did_it_and_since_when():
     browser = browser_of_superuser()
     assert rows(browser) == ["mail no worker Pause 0 - 0 -"]
     assert do(browser, "pause", "mail") == ["No worker takes further runs of the queue 'mail'."]
-    assert rows(browser) == ["mail paused 12:00:00 now Paused by Sam. Resume 0 - 0 -"]
+    assert rows(browser) == ["mail paused 12:00:00 now by Sam Resume 0 - 0 -"]
     assert do(browser, "resume", "mail") == ["Workers take the runs of the queue 'mail' again."]
     assert not Queue.objects.paused().exists()
     said = [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")]
@@ -119,7 +119,7 @@ def test_looking_and_pausing_need_their_permissions():
     assert browser.post(f"{QUEUES}do/delete/", {"name": "mail"}).status_code == 403
     assert not Queue.objects.exists()
     do(browser, "pause", "mail")
-    assert Queue.objects.get().pause_reason == "Paused by Pat."
+    assert Queue.objects.get().paused_by == "Pat"
 
 
 def test_nobody_adds_changes_or_deletes_rows_by_hand():

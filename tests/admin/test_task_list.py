@@ -111,12 +111,13 @@ def test_it_says_so_if_nobody_is_there_to_plan_or_to_carry_out():
 
 def test_it_says_so_if_a_queue_is_paused():
     start(Role.HEARTBEAT)
-    Queue.objects.pause("mail", "Paused by Sam.")
+    Queue.objects.pause("mail", "Too hot.", by="Sam")
     Queue.objects.pause("reports")
     browser = browser_of_superuser()
     assert messages_of(browser.get(TASKS)) == [
-        "The queue 'mail' is paused: Paused by Sam; its runs wait.",
-        "The queue 'reports' is paused; its runs wait.",
+        "The queue 'mail' has been paused by Sam since 2026-05-05 12:00:00 UTC (Too hot): "
+        "0 runs wait in it.",
+        "The queue 'reports' has been paused since 2026-05-05 12:00:00 UTC: 0 runs wait in it.",
     ]
     Queue.objects.resume("mail")
     assert len(messages_of(browser.get(TASKS))) == 1

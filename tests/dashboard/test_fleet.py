@@ -81,7 +81,7 @@ def test_a_queue_is_paused_and_resumed():
     client = browser_of_superuser()
     page = client.post("/sisy/queues/do/pause/", {"name": "default"}, follow=True)
     assert "No worker takes further runs of the queue 'default'." in text_of(page)
-    assert "‖ paused 12:00:00 Paused by Sam." in text_of(page)
+    assert "‖ paused 12:00:00 by Sam" in text_of(page)
     page = client.post("/sisy/queues/do/resume/", {"name": "default"}, follow=True)
     assert not Queue.objects.paused().exists()
     page = client.post("/sisy/queues/do/pause/", {"name": "no such name!"}, follow=True)

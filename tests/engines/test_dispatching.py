@@ -235,7 +235,7 @@ def test_people_see_on_which_engine_a_run_is_and_no_queue_lacks_a_worker_for_it(
     assert "heavy" not in {queue.name for queue in queues("default", NOON)}
     assert not any("heavy" in sentence for sentence in missing_processes())
     [worry] = [one for one in attention("default", NOON + 2 * MINUTE) if one.what == "forgetful"]
-    assert worry.why == "1 runs were handed over, and are not begun"
+    assert worry.why == "1 run was handed over, and has not started"
 
 
 def test_the_dashboard_shows_the_engine_of_a_run_and_of_a_task(admin_client):

@@ -27,7 +27,7 @@ NAMED = 3  # workers of a queue that are named
 class QueueAdmin(OfferedLookups):
     """All queues that anything names. Rows are written by pausing alone."""
 
-    fields = readonly_fields = ("name", "paused", "pause_reason")
+    fields = readonly_fields = ("name", "paused", "paused_by", "pause_reason")
 
     class Media:
         css = {"all": ("sisy/admin.css",)}
@@ -84,13 +84,17 @@ def _row(queue: Seen) -> dict[str, Any]:
         "is_paused": queue.paused_at is not None,
         "state": _state(queue),
         "since": display.moment(queue.paused_at, now) if queue.paused_at else "",
-        "reason": queue.pause_reason,
+        "reason": " ".join(filter(None, (_by(queue), queue.pause_reason))),
         "waiting": _runs_link(queue, RunState.WAITING, queue.waiting),
         "oldest": display.moment(queue.oldest, now),
         "running": _runs_link(queue, RunState.RUNNING, queue.running),
         "workers": queue.workers[:NAMED],
         "more": len(queue.workers[NAMED:]),
     }
+
+
+def _by(queue: Seen) -> str:
+    return gettext("by %s") % queue.paused_by if queue.paused_by else ""
 
 
 def _state(queue: Seen) -> str:

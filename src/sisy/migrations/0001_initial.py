@@ -88,6 +88,10 @@ class Migration(migrations.Migration):
                     "pause_reason",
                     models.CharField(blank=True, max_length=500, verbose_name="reason"),
                 ),
+                (
+                    "paused_by",
+                    models.CharField(blank=True, max_length=150, verbose_name="paused by"),
+                ),
             ],
             options={
                 "verbose_name": "queue",

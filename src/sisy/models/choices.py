@@ -41,6 +41,8 @@ class RunState(models.TextChoices):
 
 
 LIVE_STATES = (RunState.WAITING, RunState.RUNNING)
+FAILED_STATES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
+"""Those of runs that were carried out, and did not come to a good end."""
 TROUBLE_STATES = tuple(
     state for state in RunState if state not in (*LIVE_STATES, RunState.SUCCEEDED)
 )

@@ -15,23 +15,31 @@ class QueueQuerySet(models.QuerySet["Queue"]):
         """Those of which no worker takes runs."""
         return self.exclude(paused_at=None)
 
-    def pause(self, name: str, reason: str = "") -> bool:
+    def pause(self, name: str, reason: str = "", by: str = "") -> bool:
         """Let no worker take further runs of a queue; return whether it was not paused yet.
 
         Runs that are going go on. Planning goes on, too: what falls due waits.
+
+        Args:
+            reason: why, for whoever asks why its runs wait.
+            by: who paused it, as people know them.
 
         Raises:
             ValueError: no queue can have that name.
         """
         using = router.db_for_write(Queue)
         self.using(using).get_or_create(name=queue_name(name))
-        columns = {"paused_at": clock.now(using), "pause_reason": reason[:500]}
+        columns = {
+            "paused_at": clock.now(using),
+            "pause_reason": reason[:500],
+            "paused_by": by[:150],
+        }
         return bool(self.using(using).filter(name=name, paused_at=None).update(**columns))
 
     def resume(self, name: str) -> bool:
         """Let workers take the runs of a queue again; return whether it was paused."""
         paused = self.using(router.db_for_write(Queue)).paused().filter(name=name)
-        return bool(paused.update(paused_at=None, pause_reason=""))
+        return bool(paused.update(paused_at=None, pause_reason="", paused_by=""))
 
 
 if TYPE_CHECKING:
@@ -48,6 +56,7 @@ class Queue(models.Model):
     name = models.CharField(_("name"), max_length=60, unique=True)
     paused_at = MomentField(_("paused"), null=True, blank=True)
     pause_reason = models.CharField(_("reason"), max_length=500, blank=True)
+    paused_by = models.CharField(_("paused by"), max_length=150, blank=True)
 
     objects: ClassVar["QueueManager"] = QueueManager()
 

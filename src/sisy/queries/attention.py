@@ -1,29 +1,32 @@
-"""What somebody should look at: what fails, is late, was missed, or cannot run at all."""
+"""What needs attention: what fails, is late, was missed, or cannot run at all.
 
-from collections import Counter
+Each kind costs a bounded number of statements, whatever the number of tasks and runs. At most
+`SHOWN` things of a kind are named; a last row says how many more there are.
+"""
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import itemgetter
+from typing import Any
 
+from django.db.models import Count, Exists, Min, OuterRef, QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
 from sisy.models import Run, RunState, Task, TaskState
-from sisy.models.choices import LIVE_STATES
 from sisy.models.timing import PUNCTUAL
-from sisy.queries.latest import newest_runs
+from sisy.queries import lately
+from sisy.queries.lately import SHOWN, Group
 from sisy.queries.processes import missing_processes, paused_queues
+from sisy.queries.service import Service
+from sisy.queries.waiting import class_of_error
 
-LATELY = timedelta(days=1)
-READ = 500  # rows of each kind
-SHOWN = 20  # worries of each kind
 PATIENCE = timedelta(seconds=60)  # for which a run may wait for a worker
-FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worry:
-    """One thing that is not as it should be."""
+    """One thing that is not as it should be, or a number of further ones of its kind."""
 
     kind: str
     what: str
@@ -32,12 +35,22 @@ class Worry:
     since: datetime | None = None
     task: int | None = None
     run: int | None = None
+    number: int = 1
+    """How many things the row stands for."""
 
 
 def attention(using: str, now: datetime) -> list[Worry]:
     """Return what is not as it should be, the gravest first."""
-    kinds = (_nobody_up(), _broken(using), _failing(using, now), _late(using, now))
-    return [worry for kind in (*kinds, _stuck(using, now), _missed(using, now)) for worry in kind]
+    service = Service.at(using, now)
+    kinds = (
+        _nobody_up(),
+        _broken(using),
+        _failing(using, now),
+        _late(using, now),
+        _stuck(using, now, service),
+        _missed(using, now),
+    )
+    return [worry for kind in kinds for worry in kind]
 
 
 def _nobody_up() -> Iterator[Worry]:
@@ -46,76 +59,132 @@ def _nobody_up() -> Iterator[Worry]:
 
 
 def _broken(using: str) -> Iterator[Worry]:
-    for task in Task.objects.using(using).filter(state=TaskState.BROKEN)[:SHOWN]:
+    broken = Task.objects.using(using).filter(state=TaskState.BROKEN).order_by("label", "pk")
+    for task in broken[:SHOWN]:
         yield Worry(kind=TaskState.BROKEN, what=task.label, why=task.state_reason, task=task.pk)
+    yield from _more(
+        TaskState.BROKEN,
+        _beyond(broken),
+        lambda n: ngettext("and %d more broken task", "and %d more broken tasks", n),
+    )
 
 
 def _failing(using: str, now: datetime) -> Iterator[Worry]:
-    """Yield the tasks whose newest run that is over failed; one that has recovered is well."""
-    failures = [
-        run
-        for state in FAILURES
-        for run in Run.objects.using(using)
-        .filter(state=state, finished_at__gte=now - LATELY)
-        .exclude(task=None)
-        .order_by("-pk")
-        .values_list("pk", "task_id")[:READ]
-    ]
-    counted: Counter[int | None] = Counter(task for _, task in failures)
-    latest = sorted({task: pk for pk, task in sorted(failures)}.items(), key=itemgetter(1))
-    over: dict[int | None, Run] = {}
-    for run in newest_runs(using, [task for task, _ in latest[-SHOWN:]], 3).exclude(
-        state__in=LIVE_STATES
-    ):
-        over.setdefault(run.task_id, run)
-    for task, run in over.items():
-        if run.state in FAILURES:
-            number = counted[task]
-            often = ngettext("failed once in a day", "failed %d times in a day", number)
-            words = often % number if "%d" in often else often
-            why = f"{words}: {run.reason}" if run.reason else words
-            yield Worry(
-                kind=run.state,
-                what=run.label,
-                why=why,
-                since=run.finished_at,
-                task=task,
-                run=run.pk,
-            )
+    """Yield what failed lately, also if it has succeeded since: it may fail again tonight."""
+    groups, more = lately.failing(using, now)
+    for group in groups:
+        yield _of_group(group, _failures(group))
+    yield from _more(
+        RunState.FAILED,
+        more,
+        lambda n: ngettext(
+            "and %d more that failed in the last 24 hours",
+            "and %d more that failed in the last 24 hours",
+            n,
+        ),
+    )
+
+
+def _failures(group: Group) -> str:
+    named = {"number": group.number, "of": group.of}
+    words = ngettext(
+        "Failed %(number)d of %(of)d time in the last 24 hours",
+        "Failed %(number)d of %(of)d times in the last 24 hours",
+        group.of,
+    )
+    if group.number == group.of == 1:
+        words = gettext("Failed once in the last 24 hours")
+    cause = class_of_error(group.newest) or group.newest.reason.rstrip(".")
+    sentence = f"{words % named}: {cause}." if cause else f"{words % named}."
+    return (
+        f"{sentence} {gettext('The latest run succeeded.')}" if group.has_recovered else sentence
+    )
+
+
+def _of_group(group: Group, why: str) -> Worry:
+    newest, (task, _) = group.newest, group.key
+    return Worry(
+        kind=newest.state,
+        what=group.label,
+        why=why,
+        since=newest.finished_at,
+        task=task,
+        run=newest.pk,
+    )
 
 
 def _late(using: str, now: datetime) -> Iterator[Worry]:
-    for task in Task.objects.using(using).due(now - PUNCTUAL)[:SHOWN]:
+    late = Task.objects.using(using).due(now - PUNCTUAL)
+    for task in late[:SHOWN]:
         why = gettext("is due, and no heartbeat has planned it")
         yield Worry(kind="late", what=task.label, why=why, since=task.next_run, task=task.pk)
+    yield from _more(
+        "late",
+        _beyond(late),
+        lambda n: ngettext("and %d more late task", "and %d more late tasks", n),
+    )
 
 
-def _stuck(using: str, now: datetime) -> Iterator[Worry]:
+def _stuck(using: str, now: datetime, service: Service) -> Iterator[Worry]:
+    """Yield the queues whose runs wait for a worker, or for the engine that has them."""
+    going = Run.objects.running().filter(task=OuterRef("task"))
     late = Run.objects.using(using).waiting().filter(ready_at__lt=now - PATIENCE)
-    waiting: dict[tuple[str, str], list[Run]] = {}
-    for run in late.order_by("ready_at").only("queue", "engine", "ready_at")[:READ]:
-        waiting.setdefault((run.engine, run.queue), []).append(run)
-    for (engine, queue), runs in waiting.items():
-        number = f"{len(runs)}+" if len(runs) == READ else str(len(runs))
-        why = gettext("%s runs wait for a worker") % number
-        if engine:
-            why = gettext("%s runs were handed over, and are not begun") % number
-        yield Worry(kind="late", what=engine or queue, why=why, since=runs[0].ready_at)
+    # What waits for its turn, behind another run of its task, waits for no worker.
+    late = late.exclude(queue__in=service.paused).filter(~Exists(going)).order_by()
+    by_queue = late.values("engine", "queue").annotate(number=Count("pk"), oldest=Min("ready_at"))
+    rows = list(by_queue.order_by("engine", "queue")[: SHOWN + 1])
+    for row in rows[:SHOWN]:
+        why = _waiting(row["number"], row["engine"], row["queue"], service)
+        what = row["engine"] or row["queue"]
+        yield Worry(kind="late", what=what, why=why, since=row["oldest"])
+    yield from _more(
+        "late",
+        by_queue.count() - SHOWN if len(rows) > SHOWN else 0,
+        lambda n: ngettext("and %d more queue", "and %d more queues", n),
+    )
+
+
+def _waiting(number: int, engine: str, queue: str, service: Service) -> str:
+    if engine:
+        return (
+            ngettext(
+                "%d run was handed over, and has not started",
+                "%d runs were handed over, and have not started",
+                number,
+            )
+            % number
+        )
+    zone = timezone.get_current_timezone()
+    words = ngettext("%d run waits for a worker", "%d runs wait for a worker", number) % number
+    cause = service.hindrance(queue, zone) or service.fullness(queue)
+    return f"{words}: {cause}" if cause else words
 
 
 def _missed(using: str, now: datetime) -> Iterator[Worry]:
-    rows = Run.objects.using(using).filter(state=RunState.MISSED, finished_at__gte=now - LATELY)
-    by_task: dict[int | None, list[Run]] = {}
-    for run in rows.order_by("-pk").only("task", "label", "reason", "count", "finished_at")[:READ]:
-        by_task.setdefault(run.task_id, []).append(run)
-    for task, runs in list(by_task.items())[:SHOWN]:
-        number = sum(run.count for run in runs)
-        words = ngettext("%d occurrence missed", "%d occurrences missed", number) % number
-        yield Worry(
-            kind=RunState.MISSED,
-            what=runs[0].label,
-            why=f"{words}: {runs[0].reason}",
-            since=runs[0].finished_at,
-            task=task,
-            run=runs[0].pk,
+    groups, more = lately.missed(using, now)
+    for group in groups:
+        words = ngettext(
+            "%d occurrence was missed in the last 24 hours",
+            "%d occurrences were missed in the last 24 hours",
+            group.number,
         )
+        yield _of_group(group, f"{words % group.number}: {group.newest.reason}")
+    yield from _more(
+        RunState.MISSED,
+        more,
+        lambda n: ngettext(
+            "and %d more of which occurrences were missed",
+            "and %d more of which occurrences were missed",
+            n,
+        ),
+    )
+
+
+def _beyond(rows: "QuerySet[Any]") -> int:
+    """Return how many rows there are beyond those that are shown."""
+    return max(0, rows.count() - SHOWN) if rows[SHOWN : SHOWN + 1].exists() else 0
+
+
+def _more(kind: str, number: int, words: Any) -> Iterator[Worry]:
+    if number:
+        yield Worry(kind=kind, what="", why=words(number) % number, number=number)

@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 
 from django.db import router
-from django.utils.translation import gettext
+from django.db.models import Count
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 
 from sisy import clock
-from sisy.models import Process, Queue, Role, Task
+from sisy.models import Process, Queue, Role, Run, Task
+from sisy.queries.service import pause_in_words
 
 
 def missing_processes() -> Iterator[str]:
@@ -28,10 +31,16 @@ def missing_processes() -> Iterator[str]:
 
 
 def paused_queues() -> Iterator[str]:
-    """Yield a sentence for each queue of which no worker takes runs since somebody paused it."""
-    for queue in Queue.objects.using(router.db_for_write(Task)).paused():
-        reason = f": {queue.pause_reason.rstrip('.')}" if queue.pause_reason else ""
-        yield gettext("The queue '%(queue)s' is paused%(reason)s; its runs wait.") % {
-            "queue": queue,
-            "reason": reason,
-        }
+    """Yield a sentence for each paused queue: by whom, since when, why, and what waits in it."""
+    using = router.db_for_write(Task)
+    paused = list(Queue.objects.using(using).paused())
+    if not paused:
+        return
+    ready = Run.objects.using(using).ready(clock.now(using)).order_by()
+    waiting = ready.filter(queue__in=[queue.name for queue in paused]).values_list("queue")
+    counted = dict(waiting.annotate(Count("pk")))
+    for queue in paused:
+        words = pause_in_words(queue, timezone.get_current_timezone())
+        number = counted.get(queue.name, 0)
+        runs = ngettext("%d run waits in it", "%d runs wait in it", number) % number
+        yield f"{words[:1].upper()}{words[1:]}: {runs}."

@@ -14,6 +14,7 @@ class Seen:
 
     name: str
     paused_at: datetime | None = None
+    paused_by: str = ""
     pause_reason: str = ""
     waiting: int = 0
     is_all: bool = True
@@ -35,6 +36,7 @@ def queues(using: str, now: datetime) -> list[Seen]:
         at(name)
     for queue in Queue.objects.using(using):
         at(queue.name).paused_at = queue.paused_at
+        at(queue.name).paused_by = queue.paused_by
         at(queue.name).pause_reason = queue.pause_reason
     runs = Run.objects.using(using).of_own_workers()
     waiting = list(runs.waiting().order_by("ready_at").values_list("queue", "ready_at")[:COUNTED])

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sisy.models import Run, RunState, Task
+from sisy.models import Run, Task
+from sisy.models.choices import FAILED_STATES
 
 READ = 500  # runs, the newest that came to trouble
-FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Trouble:
 
 def troubles(using: str, task: Task) -> list[Trouble]:
     """Return the errors of the newest runs that failed, the most frequent ones first."""
-    runs = Run.objects.using(using).filter(task=task, state__in=FAILURES).order_by("-pk")
+    runs = Run.objects.using(using).filter(task=task, state__in=FAILED_STATES).order_by("-pk")
     found: dict[str, Trouble] = {}
     for run in runs.defer("payload", "result")[:READ]:
         words = _last_line(run)

@@ -11,10 +11,11 @@ from sisy.dashboard.actions.said import Said, done, note
 from sisy.models import Queue
 
 
-def pause(user: Any, name: str) -> Iterator[Said]:
+def pause(user: Any, name: str, reason: str = "") -> Iterator[Said]:
     """Let no worker take further runs of a queue."""
-    reason = gettext("Paused by %s.") % user
-    yield from _changed(user, name, lambda: Queue.objects.pause(name, reason), "Paused.")
+    yield from _changed(
+        user, name, lambda: Queue.objects.pause(name, reason, by=str(user)), "Paused."
+    )
 
 
 def resume(user: Any, name: str) -> Iterator[Said]:

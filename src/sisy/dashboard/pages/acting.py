@@ -71,8 +71,7 @@ class TaskActing(Acting):
 
     def act(self, visit: Visit, verb: str) -> Iterable[Said]:
         if verb == "pause":
-            reason = visit.request.POST.get("reason", "").strip()[:300]
-            return tasks.pause(visit.request.user, self.chosen(visit), reason)
+            return tasks.pause(visit.request.user, self.chosen(visit), _reason(visit))
         return super().act(visit, verb)
 
 
@@ -105,6 +104,15 @@ class QueueActing(Acting):
 
     def chosen(self, visit: Visit) -> str:
         return visit.request.POST.get("name", "")
+
+    def act(self, visit: Visit, verb: str) -> Iterable[Said]:
+        if verb == "pause":
+            return queues.pause(visit.request.user, self.chosen(visit), _reason(visit))
+        return super().act(visit, verb)
+
+
+def _reason(visit: Visit) -> str:
+    return visit.request.POST.get("reason", "").strip()[:300]
 
 
 def _keys(visit: Visit) -> list[int]:

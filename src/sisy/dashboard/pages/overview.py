@@ -48,7 +48,8 @@ def build_counts(visit: Visit) -> dict[str, Any]:
 
 
 def build_attention(visit: Visit) -> dict[str, Any]:
-    return {"worries": attention(visit.using, visit.now)}
+    worries = attention(visit.using, visit.now)
+    return {"worries": worries, "number": sum(worry.number for worry in worries)}
 
 
 def build_timeline(visit: Visit) -> dict[str, Any]:

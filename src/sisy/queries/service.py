@@ -1,0 +1,79 @@
+"""Who serves which queue, and what keeps a queue's runs from being claimed."""
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Self
+
+from django.db.models import Count
+from django.utils.translation import gettext, ngettext
+
+from sisy.models import Process, Queue, Role, Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The processes that are up, the queues that are paused, and the slots that are taken."""
+
+    heartbeats: list[Process]
+    workers: list[Process]
+    paused: dict[str, Queue]
+    busy: dict[int | None, int]
+    """How many runs each process carries out, by its key."""
+
+    @classmethod
+    def at(cls, using: str, now: datetime) -> Self:
+        """Read it, in three statements."""
+        alive = list(Process.objects.using(using).alive(now))
+        running = Run.objects.using(using).running().order_by().values_list("holder")
+        return cls(
+            heartbeats=[each for each in alive if each.role == Role.HEARTBEAT],
+            workers=[each for each in alive if each.role == Role.WORKER],
+            paused={queue.name: queue for queue in Queue.objects.using(using).paused()},
+            busy=dict(running.annotate(Count("pk"))),
+        )
+
+    def hindrance(self, queue: str, zone: tzinfo) -> str:
+        """Return, as a clause, what keeps all runs of a queue from being claimed; else nothing."""
+        serving = [worker for worker in self.workers if queue in worker.queues]
+        if queue in self.paused:
+            return pause_in_words(self.paused[queue], zone)
+        if not serving:
+            return gettext("no worker serves the queue '%s'") % queue
+        if all(worker.drain_asked_at for worker in serving):
+            return gettext("each worker of the queue '%s' is draining") % queue
+        return ""
+
+    def is_full(self, queue: str) -> int:
+        """Return how many slots the queue's workers have if all are taken, else 0."""
+        serving = [worker for worker in self.workers if queue in worker.queues]
+        slots = sum(worker.slots for worker in serving if not worker.drain_asked_at)
+        taken = sum(self.busy.get(worker.pk, 0) for worker in serving if not worker.drain_asked_at)
+        return slots if taken >= slots else 0
+
+    def fullness(self, queue: str) -> str:
+        """Return, as a clause, that the queue's workers have no free slot; else nothing."""
+        slots = self.is_full(queue)
+        words = ngettext(
+            "the only slot of the workers of the queue '%(queue)s' is busy",
+            "all %(slots)d slots of the workers of the queue '%(queue)s' are busy",
+            slots,
+        )
+        return words % {"slots": slots, "queue": queue} if slots else ""
+
+
+def pause_in_words(queue: Queue, zone: tzinfo) -> str:
+    """Return, as a clause, that a queue is paused: by whom, since when and why."""
+    named = {
+        "queue": queue.name,
+        "by": queue.paused_by,
+        "since": at(queue.paused_at, zone) if queue.paused_at else "",
+    }
+    words = gettext("the queue '%(queue)s' has been paused since %(since)s") % named
+    if queue.paused_by:
+        words = gettext("the queue '%(queue)s' has been paused by %(by)s since %(since)s") % named
+    return f"{words} ({queue.pause_reason.rstrip('.')})" if queue.pause_reason else words
+
+
+def at(moment: datetime, zone: tzinfo) -> str:
+    """Return a moment to the second, by the clocks of a zone that it names."""
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
