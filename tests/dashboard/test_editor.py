@@ -49,8 +49,8 @@ def test_an_alias_is_shown_by_its_fields():
     [
         ("61 * * * *", "minute", "61 in '61' is not within 0 to 59."),
         ("0 24 * * *", "hour", "24 in '24' is not within 0 to 23."),
-        ("0 0 * foo *", "month", "'foo' cannot be read."),
-        ("* * * * * */90", "second", "the step of '*/90' must be a number from 1 to 59."),
+        ("0 0 * foo *", "month", "'foo' is not a valid value. Use 1 to 12"),
+        ("* * * * * */90", "second", "the step of '*/90' must be a number from 1 to 60."),
     ],
 )
 def test_what_is_wrong_is_said_at_its_field(expression, field, words):
@@ -65,7 +65,7 @@ def test_what_is_wrong_is_said_at_its_field(expression, field, words):
     [
         ("0 0 30 2 *", "can never match"),
         ("* * *", "has 3 fields"),
-        ("@fortnightly", "There are: @hourly"),
+        ("@fortnightly", "one of @hourly, @daily"),
         ("", "has 0 fields"),
         ("x" * 5000, "has"),
     ],

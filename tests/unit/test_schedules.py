@@ -266,7 +266,7 @@ REFUSALS = [
     ),
     (
         "* * * * * * *",
-        "The schedule '* * * * * * *' has 7 fields, not five (minute hour day-of-month month day-of-week) or six (seconds last). There is no field for the year.",
+        "The schedule '* * * * * * *' ends with a year, and there is no field for it. Write '* * * * * *', and set start_running and end_running.",
     ),
     ("61 * * * *", "minute: 61 in '61' is not within 0 to 59."),
     ("* 24 * * *", "hour: 24 in '24' is not within 0 to 23."),
@@ -274,17 +274,12 @@ REFUSALS = [
     ("* * * 13 *", "month: 13 in '13' is not within 1 to 12."),
     ("* * * * 8", "day-of-week: 8 in '8' is not within 0 to 7."),
     ("* * * * * 60", "second: 60 in '60' is not within 0 to 59."),
-    ("x * * * *", "minute: 'x' cannot be read."),
-    ("* * * foo *", "month: 'foo' cannot be read."),
+    ("x * * * *", "minute: 'x' is not a valid value. Use 0 to 59."),
     ("r * * * *", "minute: 'r' is random. Write h, which stays the same."),
-    (
-        "0 0 15w * *",
-        "day-of-month: '15w' asks for the nearest weekday, which Sisy does not know. Name the day, or the weekdays in the fifth field.",
-    ),
     ("5-5 * * * *", "minute: the ends of '5-5' are equal. Write '5'."),
     ("* * * * sun-7", "day-of-week: the ends of 'sun-7' are equal. Write 'sun'."),
-    ("*/60 * * * *", "minute: the step of '*/60' must be a number from 1 to 59."),
-    ("*/0 * * * *", "minute: the step of '*/0' must be a number from 1 to 59."),
+    ("*/61 * * * *", "minute: the step of '*/61' must be a number from 1 to 60."),
+    ("*/0 * * * *", "minute: the step of '*/0' must be a number from 1 to 60."),
     (
         "٣ * * * *",
         "The schedule '٣ * * * *' has characters that are not printable ASCII. Type digits, letters and single spaces.",
@@ -304,7 +299,7 @@ REFUSALS = [
     ),
     (
         "@often",
-        "There is no '@often'. There are: @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually.",
+        "'@often' is not a valid alias. Use five fields or one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually.",
     ),
     ("*" * 256, "A schedule has up to 255 characters, not 256."),
 ]

@@ -15,6 +15,8 @@ SENTENCES = [
     ("30 2 * * * 15", "At 02:30:15"),
     ("0 8 * * mon#1", "At 08:00, on the first Monday of the month"),
     ("0 8 * * L5", "At 08:00, on the last Friday of the month"),
+    ("0 8 15w * *", "At 08:00, on the weekday nearest day 15 of the month"),
+    ("0 8 LW * *", "At 08:00, on the last weekday of the month"),
     ("30 2 l * *", "At 02:30, on the last day of the month"),
     ("0 0 * * 7", "At 00:00, only on Sunday"),
     ("0 0 13 * fri", "At 00:00, on day 13 of the month, or on Friday"),
@@ -29,7 +31,14 @@ def test_a_schedule_is_put_into_words(expression, sentence):
 
 @pytest.mark.parametrize(
     "expression",
-    ["0 0 * * mon#1,mon#3", "0 0 15 * mon#2", "0 0 1,l * *", "0 0 * * L1,L5", "5,* * * * *"],
+    [
+        "0 0 * * mon#1,mon#3",
+        "0 0 15 * mon#2",
+        "0 0 1,l * *",
+        "0 0 1w,15w * *",
+        "0 0 * * L1,L5",
+        "5,* * * * *",
+    ],
 )
 def test_what_would_be_put_wrongly_is_not_put_into_words(expression):
     assert in_words(Schedule(expression)) == ""

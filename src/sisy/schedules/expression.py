@@ -1,6 +1,8 @@
 """Reads a cron expression into the values that each field allows.
 
-croniter is the reference of the format. What it lets pass though nobody can mean it is refused.
+croniter is the reference of the format. Sisy itself expands what croniter 7 expands wrongly or
+does not report (stepped ranges that wrap around, nearest weekdays), and rejects what croniter
+accepts although nobody can mean it. `corrections` writes the messages for what neither can read.
 """
 
 import re
@@ -12,23 +14,13 @@ from croniter import croniter
 from croniter.croniter import CroniterError
 
 from sisy.exceptions import ScheduleError
+from sisy.schedules.corrections import correct_expression, correct_field
+from sisy.schedules.names import ALIASES, FIELDS, LIMITS, VALUES, number_of
 
 LONGEST = 255
 
-ALIASES = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-}
-
-FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week", "second")
-LIMITS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7), (0, 59))
-MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-WEEKDAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+NEAREST_WEEKDAY = re.compile(r"(\d+|l)w|w(\d+)")
+STEPPED_RANGE = re.compile(r"([^-/]+)-([^-/]+)/(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +30,7 @@ class DayRule:
     Attributes:
         days: of the month; None for any.
         has_last_day: whether the last day of the month matches, too.
+        nearest: days of the month whose nearest weekday, Monday to Friday, matches, too.
         weekdays: 0 is Sunday; None for any.
         nth: pairs of a weekday and which one of the month, 1 to 5, or 0 for the last.
     """
@@ -45,6 +38,7 @@ class DayRule:
     months: frozenset[int]
     days: frozenset[int] | None
     has_last_day: bool
+    nearest: frozenset[int]
     weekdays: frozenset[int] | None
     nth: frozenset[tuple[int, int]]
 
@@ -86,15 +80,21 @@ def parse(expression: object, key: str = "") -> Fields:
 
 @lru_cache(maxsize=4096)
 def _parse(expression: str, key: str) -> Fields:
-    texts = _split(expression)
-    for name, text, limits in zip(FIELDS, texts, LIMITS, strict=False):
+    typed = _split(expression)
+    texts = [text.lower() for text in typed]
+    for name, text, limits in zip(FIELDS, typed, LIMITS, strict=False):
         _check_field(name, text, limits)
-    values, nth = _expand(expression, texts, key)
+    nearest, days = _without_nearest_weekdays(texts[2])
+    # croniter must see that day-of-month is restricted, even if only nearest weekdays restrict it.
+    readable = [*texts[:2], days or "1", *texts[3:]]
+    values, nth = _expand(expression, typed, readable, key)
     seconds = values[5] if len(values) == 6 else [0]
+    day_values = values[2] if days else []
     day_rule = DayRule(
         months=frozenset(_all(values[3], LIMITS[3])),
-        days=None if values[2] == ["*"] else frozenset(v for v in values[2] if v != "l"),
-        has_last_day="l" in values[2],
+        days=None if day_values == ["*"] else frozenset(v for v in day_values if v != "l"),
+        has_last_day="l" in day_values,
+        nearest=frozenset() if day_values == ["*"] else nearest,
         weekdays=None
         if values[4] == ["*"]
         else frozenset(values[4]) - frozenset(nth if nth else ()),
@@ -115,7 +115,8 @@ def fields_of(expression: str) -> list[tuple[str, str]]:
     Raises:
         ScheduleError: it has neither five nor six fields.
     """
-    return list(zip(FIELDS, _split(expression[: LONGEST + 1]), strict=False))
+    texts = _split(expression[: LONGEST + 1])
+    return [(name, text.lower()) for name, text in zip(FIELDS, texts, strict=False)]
 
 
 def field_of(error: ScheduleError) -> str:
@@ -125,52 +126,48 @@ def field_of(error: ScheduleError) -> str:
 
 
 def _split(expression: str) -> list[str]:
-    if not expression.isascii() or not re.fullmatch(r"[ -~\t]*", expression):
+    """Return the fields as they were typed, of an alias those for which it stands."""
+    if not re.fullmatch(r"[ -~\t]*", expression):
         raise ScheduleError(
             f"The schedule {expression!r} has characters that are not printable ASCII. "
             "Type digits, letters and single spaces."
         )
-    text = expression.strip().lower()
-    if text.startswith("@"):
-        if text not in ALIASES:
-            known = ", ".join(ALIASES)
-            raise ScheduleError(f"There is no {expression!r}. There are: {known}.")
-        text = ALIASES[text]
-    texts = text.split()
+    text = expression.strip()
+    texts = ALIASES.get(text.lower(), text).split()
+    if correction := correct_expression(expression, texts):
+        raise ScheduleError(correction)
     if len(texts) not in (5, 6):
-        hint = " There is no field for the year." if len(texts) == 7 else ""
+        count = "1 field" if len(texts) == 1 else f"{len(texts)} fields"
         raise ScheduleError(
-            f"The schedule {expression!r} has {len(texts)} fields, not five (minute hour "
-            f"day-of-month month day-of-week) or six (seconds last).{hint}"
+            f"The schedule {expression!r} has {count}, not five (minute hour day-of-month month "
+            "day-of-week) or six (seconds last)."
         )
     return texts
 
 
-def _check_field(name: str, text: str, limits: tuple[int, int]) -> None:
-    for item in text.split(","):
-        value, _, step = item.partition("/")
+def _check_field(name: str, typed: str, limits: tuple[int, int]) -> None:
+    """Reject what croniter accepts or reports badly; ``typed`` is shown as it came."""
+    for item in typed.split(","):
+        value, _, step = item.lower().partition("/")
         if re.match(r"r(\(|$)", value):
             raise ScheduleError(f"{name}: {item!r} is random. Write h, which stays the same.")
-        if name == "day-of-month" and "w" in value:
-            raise ScheduleError(
-                f"{name}: {item!r} asks for the nearest weekday, which Sisy does not know. "
-                "Name the day, or the weekdays in the fifth field."
-            )
         if step:
-            _check_step(name, item, step, limits[1])
+            _check_step(name, item, step)
         plain = re.split(r"[#(]", value)[0]
         ends = plain.split("-")
         if len(ends) == 2 and _are_equal(name, *ends):
             raise ScheduleError(f"{name}: the ends of {plain!r} are equal. Write {ends[0]!r}.")
         for end in ends:
-            if end.isdigit() and not limits[0] <= int(end) <= limits[1]:
+            number = end.strip("w") if name == "day-of-month" else end
+            if number.isdigit() and not limits[0] <= int(number) <= limits[1]:
                 raise ScheduleError(
-                    f"{name}: {end} in {text!r} is not within {limits[0]} to {limits[1]}."
+                    f"{name}: {number} in {typed!r} is not within {limits[0]} to {limits[1]}."
                 )
 
 
-def _check_step(name: str, item: str, step: str, most: int) -> None:
-    if not step.isdigit() or not 1 <= int(step) <= most:
+def _check_step(name: str, item: str, step: str) -> None:
+    most = len(VALUES[name])
+    if step.isdigit() and not 1 <= int(step) <= most:
         raise ScheduleError(f"{name}: the step of {item!r} must be a number from 1 to {most}.")
 
 
@@ -178,17 +175,44 @@ def _are_equal(name: str, first: str, last: str) -> bool:
     """Whether a range begins where it ends; 0-7 is the whole week, although both are Sunday."""
     if first.isdigit() and last.isdigit():
         return int(first) == int(last)
-    return _number(name, first) == _number(name, last)
+    numbers = number_of(name, first), number_of(name, last)
+    return None not in numbers and numbers[0] == numbers[1]
 
 
-def _number(name: str, text: str) -> object:
-    names = {"month": ["", *MONTHS], "day-of-week": WEEKDAYS}.get(name, [])
-    number = names.index(text) if text in names else int(text) if text.isdigit() else text
-    return 0 if (name, number) == ("day-of-week", 7) else number
+def _without_nearest_weekdays(text: str) -> tuple[frozenset[int], str]:
+    """Return the days of ``15w`` and ``lw`` in day-of-month, and the text without these items.
+
+    The nearest weekday to a day that a month lacks is the nearest to its last day, so that ``lw``
+    is ``31w``. croniter reads one such item, but no list, and only its own steps know of it.
+    """
+    nearest, others = set(), []
+    for item in text.split(","):
+        if match := NEAREST_WEEKDAY.fullmatch(item):
+            day = match[1] or match[2]
+            nearest.add(LIMITS[2][1] if day == "l" else int(day))
+        else:
+            others.append(item)
+    return frozenset(nearest), ",".join(others)
+
+
+def unwrapped(name: str, item: str) -> str:
+    """Return an item of a field for croniter, a stepped range that wraps around as a list.
+
+    croniter 7 steps too far where such a range begins anew: it reads ``23-3/2`` as 23 and 2.
+    """
+    match = STEPPED_RANGE.fullmatch(item)
+    if match is None:
+        return item
+    first, last = number_of(name, match[1]), number_of(name, match[2])
+    if first is None or last is None or first <= last:
+        return item
+    values = VALUES[name]
+    walk = [*values[values.index(first) :], *values[: values.index(last) + 1]]
+    return ",".join(map(str, walk[:: int(match[3])]))
 
 
 def _expand(
-    expression: str, texts: list[str], key: str
+    expression: str, typed: list[str], texts: list[str], key: str
 ) -> tuple[list[list[Any]], dict[int, set[Any]]]:
     try:
         return _croniter(texts, key)
@@ -199,12 +223,16 @@ def _expand(
             try:
                 _croniter(alone, key)
             except (CroniterError, ValueError, KeyError, IndexError):
-                raise ScheduleError(f"{name}: {texts[position]!r} cannot be read.") from error
-        raise ScheduleError(f"The schedule {expression!r} cannot be read: {error}.") from error
+                raise ScheduleError(correct_field(name, typed[position])) from error
+        raise ScheduleError(f"The schedule {expression!r} is not valid: {error}.") from error
 
 
 def _croniter(texts: list[str], key: str) -> tuple[list[list[Any]], dict[int, set[Any]]]:
-    values, nth = croniter.expand(" ".join(texts), hash_id=key.encode())
+    readable = [
+        ",".join(unwrapped(name, item) for item in text.split(","))
+        for name, text in zip(FIELDS, texts, strict=False)
+    ]
+    values, nth = croniter.expand(" ".join(readable), hash_id=key.encode())
     every = [["*"] if "*" in field else field for field in values]  # in a list, too: 1,*
     return every, nth  # type: ignore[return-value]
 

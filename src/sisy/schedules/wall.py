@@ -26,6 +26,7 @@ def days_of(rule: DayRule, year: int, month: int) -> tuple[int, ...]:
     first_weekday, last_day = monthrange(year, month)
     is_by_weekday = rule.weekdays is not None
     is_by_day = rule.days is not None
+    nearest = {_nearest_weekday(day, first_weekday, last_day) for day in rule.nearest}
     matching = []
     for day in range(1, last_day + 1):
         weekday = (first_weekday + day) % 7  # monthrange counts from Monday, cron from Sunday
@@ -36,11 +37,26 @@ def days_of(rule: DayRule, year: int, month: int) -> tuple[int, ...]:
             or (weekday, nth) in rule.nth
         )
         by_day = is_by_day and (
-            day in (rule.days or ()) or (rule.has_last_day and day == last_day)
+            day in (rule.days or ()) or day in nearest or (rule.has_last_day and day == last_day)
         )
         if by_weekday or by_day or not (is_by_weekday or is_by_day):
             matching.append(day)
     return tuple(matching)
+
+
+def _nearest_weekday(day: int, first_weekday: int, last_day: int) -> int:
+    """Return the day from Monday to Friday that is nearest, within the same month.
+
+    Args:
+        first_weekday: of the month's first day; 0 is Monday.
+    """
+    day = min(day, last_day)
+    weekday = (first_weekday + day - 1) % 7
+    if weekday == 5:
+        return day - 1 if day > 1 else day + 2
+    if weekday == 6:
+        return day + 1 if day < last_day else day - 2
+    return day
 
 
 def next_wall(fields: Fields, moment: datetime) -> datetime | None:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-from sisy.schedules.expression import ALIASES, Fields
+from sisy.schedules.expression import Fields
+from sisy.schedules.names import ALIASES
 from sisy.schedules.schedule import Schedule
 
 try:
@@ -60,7 +61,8 @@ def _seconds_first(schedule: Schedule) -> str:
 
 def _would_be_put_wrongly(days: str, weekdays: str) -> bool:
     is_nth = "#" in weekdays or LAST_WEEKDAY.search(weekdays) is not None
-    return (is_nth and (days not in "*?" or "," in weekdays)) or ("l" in days and "," in days)
+    is_named_in_a_list = "," in days and ("l" in days or "w" in days)
+    return is_named_in_a_list or (is_nth and (days not in "*?" or "," in weekdays))
 
 
 def _plain(field: str, values: list[int]) -> str:

@@ -63,6 +63,11 @@ def _zone_named(name: str) -> ZoneInfo:
     raise ScheduleError(f"There is no time zone {name!r:.80}.{hint}")
 
 
+def known_zone(name: str) -> str | None:
+    """Return the zone of the IANA database that has this name in any case; None if none has."""
+    return next((zone for zone in available_timezones() if zone.lower() == name.lower()), None)
+
+
 def span_at(zone: ZoneInfo, moment: datetime) -> Span:
     """Return the span in which the naive UTC ``moment`` lies."""
     for span in spans_of(zone, moment.year):
