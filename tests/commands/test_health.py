@@ -112,3 +112,19 @@ def test_tables_are_as_readable_without_rich(monkeypatch):
     assert set(lines[1]) == {"-", " "}
     assert "tea" in lines[2]
     tick("default", NOON + HOUR)
+
+
+def test_the_health_check_of_a_container_looks_at_its_own_processes_only(monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "other")
+    up("default")
+    monkeypatch.setattr("socket.gethostname", lambda: "here")
+    assert unwell("sisy_health --this-host") == "Not well: processes of this host."
+    process = up(role=Role.HEARTBEAT)
+    [row] = told("sisy_health --this-host")
+    assert row == {"check": "processes of this host", "well": True, "found": str(process)}
+
+
+def test_a_process_whose_lease_has_run_out_fails_the_health_check_of_its_host(noon):
+    up(role=Role.HEARTBEAT)
+    noon.moment = NOON + MINUTE
+    assert unwell("sisy_health --this-host") == "Not well: processes of this host."

@@ -34,6 +34,7 @@ OPTIONS = {
     "check",
     "json",
     "max_overdue",
+    "this_host",
     "days",
     "task",
     "csv",
@@ -91,6 +92,47 @@ def test_each_command_of_a_container_exists_and_takes_its_arguments():
                 seen.add(name)
                 parser_of(name).parse_args(rest)
     assert seen >= {"sisy_heartbeat", "sisy_worker", "sisy_health"}
+
+
+def documents():
+    """Yield each YAML document of the manual and of the example."""
+    for block in all_blocks():
+        if block.language == "yaml":
+            yield from yaml.safe_load_all(block.text)
+    for path in [*(ROOT / "example").rglob("*.y*ml"), *(ROOT / ".github").rglob("*.y*ml")]:
+        yield from yaml.safe_load_all(path.read_text())
+
+
+def test_each_yaml_document_can_be_parsed():
+    found = list(documents())
+    assert len(found) >= 4
+    assert all(isinstance(document, dict) and document for document in found)
+
+
+def test_a_kubernetes_job_can_be_applied_for_every_release():
+    jobs = [document for document in documents() if document.get("kind") == "Job"]
+    assert jobs
+    for job in jobs:
+        [container] = job["spec"]["template"]["spec"]["containers"]
+        _, release = container["image"].split(":")
+        assert job["metadata"]["name"].endswith(release)
+
+
+def test_the_health_check_of_a_container_tests_its_own_process():
+    services = [
+        service for document in documents() for service in document.get("services", {}).values()
+    ]
+    checked = [service for service in services if "healthcheck" in service]
+    assert len(checked) == 2
+    for service in checked:
+        assert service["healthcheck"]["test"][-2:] == ["sisy_health", "--this-host"]
+
+
+@pytest.mark.parametrize("page", ["diagnose.md", "production.md"])
+def test_the_pages_for_people_on_call_begin_with_the_commands(page):
+    first = next(block for block in blocks_of(ROOT / "docs" / "howto" / page))
+    commands = [line.split()[3] for line in first.text.splitlines()]
+    assert commands == ["sisy_tasks", "sisy_status", "sisy_health"]
 
 
 def test_each_program_that_is_typed_is_one_that_we_know():

@@ -36,6 +36,17 @@ def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -
     ]
 
 
+def health_of_host(using: str, now: datetime, host: str) -> list[Finding]:
+    """Return whether a heartbeat or a worker of one host is alive, whatever the others do.
+
+    Args:
+        host: the name that its processes have given, which is ``socket.gethostname()``.
+    """
+    alive = Process.objects.using(using).alive(now).filter(host=host)
+    words = ", ".join(map(str, alive)) or f"no heartbeat or worker is up on {host}"
+    return [Finding(name="processes of this host", is_well=bool(alive), words=words)]
+
+
 def _heartbeat(alive: Sequence[Process], now: datetime) -> Finding:
     beating = [process for process in alive if process.role == Role.HEARTBEAT]
     if not beating:

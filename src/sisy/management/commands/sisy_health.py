@@ -1,5 +1,6 @@
 """``manage.py sisy_health``: whether Sisy does its work, for probes."""
 
+import socket
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from sisy.management.numbers import measure
 from sisy.management.serving import queue_names
 from sisy.management.telling import AnsweringCommand
 from sisy.models import Task
-from sisy.queries.health import Finding, health
+from sisy.queries.health import Finding, health, health_of_host
 
 
 class Command(AnsweringCommand):
@@ -39,10 +40,21 @@ class Command(AnsweringCommand):
             help="seconds for which a run may wait for a worker, or a task for a heartbeat",
         )
 
+        parser.add_argument(
+            "--this-host",
+            action="store_true",
+            help="check only that a heartbeat or worker of this host is alive, as the health "
+            "check of a container does",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         using = router.db_for_write(Task)
         limit = timedelta(seconds=options["max_overdue"])
-        found = health(using, clock.now(using), options["queues"], limit)
+        now = clock.now(using)
+        if options["this_host"]:
+            found = health_of_host(using, now, socket.gethostname())
+        else:
+            found = health(using, now, options["queues"], limit)
         self.answer([_row(finding) for finding in found])
         if wrong := [finding.name for finding in found if not finding.is_well]:
             raise CommandError(f"Not well: {', '.join(wrong)}.", returncode=1)
