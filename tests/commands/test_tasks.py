@@ -111,12 +111,12 @@ def test_why_answers_from_the_ledger():
     scheduled("0 * * * *", label="tea", overlap="skip")
     by = worker(lease=HOUR)
     tick("default", NOON + HOUR)
-    assert "waits since 2026-05-05 13:00:00 UTC" in why("tea", NOON + HOUR)
+    assert "is due at 2026-05-05 13:00:00 UTC" in why("tea", NOON + HOUR)
     [run] = claim(by, ["default"], 10, NOON + HOUR)
     assert f"Run {run.pk} is running on worker" in why("tea", NOON + HOUR)
     finish(run, NOON + HOUR, RunState.FAILED, reason="no water")
     assert why("tea", NOON + HOUR) == (
-        f"Run {run.pk} failed, 0.000 s late, and took 0.000 s: no water"
+        f"Run {run.pk} failed, started at 2026-05-05 13:00:00 UTC, 0 ms late, took 0 ms: no water"
     )
 
 

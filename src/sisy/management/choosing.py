@@ -5,8 +5,10 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.core.management.base import CommandError
+from django.db.models import Q
 from django.utils import timezone
 
+from sisy.management import asking
 from sisy.models import Run, Task
 from sisy.nearest import did_you_mean
 
@@ -46,6 +48,30 @@ def run_with_key(key: int, using: str) -> Run:
     if (run := Run.objects.using(using).filter(pk=key).first()) is not None:
         return run
     raise CommandError(f"There is no run {key}, or it has left the ledger.")
+
+
+def run_asked_about(subject: str, when: str | None, using: str) -> Run | None:
+    """Return the run that somebody asks about, beside a task or alone; None if it is no run.
+
+    Raises:
+        CommandError: it is not a run of the task, or there is no such run.
+    """
+    text = subject if when is None else when
+    if (key := asking.run_key(text)) is None:
+        return None
+    run = Run.objects.using(using).select_related("task").filter(pk=key).first()
+    if when is not None:
+        task = task_named(subject, using)
+        if run is None or run.task_id != task.pk:
+            raise CommandError(f"{task} has no run {key}, or it has left the ledger.")
+        return run
+    label = text.strip().rpartition("#")[0].rstrip()
+    if run is not None and label in ("", run.label):
+        return run
+    # Some tasks are labelled so that they could be taken for runs.
+    if Task.objects.using(using).filter(Q(label=text) | Q(name=text) | Q(pk=key)).exists():
+        return None
+    return run_with_key(key, using)
 
 
 def moment(text: str) -> datetime:

@@ -46,6 +46,11 @@ def joined(several: Sequence[Coming]) -> Coming:
     return Coming(ghosts=ghosts[:DRAWN], crowded=min(crowded, default=None))
 
 
+def left_of(task: Task) -> int | None:
+    """Return how many iterations of a task are left; None if they are not limited."""
+    return None if task.iterations is None else max(0, task.iterations - task.runs_planned)
+
+
 def occurrences(task: Task, after: datetime) -> Iterator[datetime]:
     """Yield when ``task`` is due after a moment, by the function that plans it.
 
@@ -58,7 +63,7 @@ def occurrences(task: Task, after: datetime) -> Iterator[datetime]:
         timing = Timing.of(task)
     except ScheduleError:
         return
-    left = None if task.iterations is None else task.iterations - task.runs_planned
+    left = left_of(task)
     due = task.next_run if task.next_run and task.next_run > after else timing.next_after(after)
     while due is not None and left != 0:
         yield due

@@ -1,91 +1,151 @@
-"""What became of one occurrence of a task, in a sentence: the ledger first, then the schedule."""
+"""Why something runs, ran or did not run, in a sentence: the ledger first, then the schedule."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db.models import Q
+from django.utils.translation import ngettext
 
-from sisy import conf
+from sisy import conf, display
 from sisy.exceptions import ScheduleError
 from sisy.models import Process, Role, Run, RunState, Task, TaskState
+from sisy.models.run_queries import RunQuerySet
 from sisy.models.timing import RESOLUTION, Timing
+from sisy.queries.coming import left_of, occurrences
+from sisy.queries.service import at
+from sisy.queries.waiting import why_it_waits
 from sisy.schedules import Schedule
+
+SECOND, MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
 
 
 def why(task: Task, moment: datetime, using: str, now: datetime) -> str:
-    """Say what became of the occurrence of ``task`` at ``moment``, or why there was none."""
+    """Say what became of the occurrence of ``task`` at ``moment``, or why there was none.
+
+    Args:
+        moment: due, or the moment at which a run was planned, ready, started or finished. The
+            answer names moments by the clocks of its zone.
+    """
+    zone = _zone_of(moment)
     run = _row_of(task, moment, using)
     if run is not None:
-        return _of_run(run, using)
+        return why_run(run, zone, now)
+    if task.runs_once:
+        return (
+            f"The task has no schedule, and no run at that time. {_latest(task, using, zone, now)}"
+        )
     try:
         schedule = Schedule(task.schedule, task.timezone, key=task.label)
     except ScheduleError as error:
         return f"Its schedule cannot be used: {error}"
     if schedule.next_after(moment - RESOLUTION) != moment:
-        return _not_due(schedule, moment)
+        return _not_due(schedule, moment, zone)
     if moment > now:
-        return _ahead(task, moment)
+        return _ahead(task, moment, zone)
     return _never_planned(task, moment, using, now)
 
 
-def _row_of(task: Task, moment: datetime, using: str) -> Run | None:
-    runs = Run.objects.using(using).filter(task=task)
-    at_it = Q(due_at=moment) | Q(stands_for=moment)
-    within = Q(due_at__lte=moment, due_until__gte=moment)
-    return runs.filter(at_it | within).order_by("-pk").first()
-
-
-def _of_run(run: Run, using: str) -> str:
+def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
+    """Say what became of a run, or why it has not started."""
     if run.state == RunState.MISSED:
-        return f"It was missed, one of {run.count} occurrences: {run.reason}"
+        words = ngettext("one of %d occurrence", "one of %d occurrences", run.count) % run.count
+        if run.count == 1:
+            return f"It was missed: {run.reason}"
+        return f"It was missed, {words}: {run.reason}"
     if run.state == RunState.SKIPPED:
         return f"It was skipped: {run.reason}"
-    number = f"Run {run.pk}"
     if run.state == RunState.WAITING:
-        handed = ""
-        if run.dispatched_at is not None:
-            handed = f", and was handed to {run.engine!r} at {_at(run.dispatched_at)}"
-        return f"{number} waits since {_at(run.ready_at)}{handed}{_because(run)}"
-    began = "" if run.lateness is None else f", {run.lateness.total_seconds():.3f} s late"
+        sentence = why_it_waits(run, now, zone)
+        return f"{sentence} ({run.reason})" if run.reason else sentence
+    began = ""
+    if run.started_at is not None:
+        began = f" at {at(run.started_at, zone)}"
+    if run.lateness is not None:
+        began += f", {_seconds(run.lateness)} late"
     if run.state == RunState.RUNNING:
-        return f"{number} is running on {run.worker}{began}."
-    took = "" if run.duration is None else f", and took {run.duration.total_seconds():.3f} s"
+        return f"Run {run.pk} is running on {run.worker}: it started{began}."
     tries = f" in attempt {run.attempt}" if run.attempt > 1 else ""
-    return f"{number} {run.state}{tries}{began}{took}{_because(run)}"
+    parts = [f"Run {run.pk} {run.get_state_display()}{tries}"]
+    if began:
+        parts.append(f"started{began}")
+    if run.duration is not None:
+        parts.append(f"took {_seconds(run.duration)}")
+    return ", ".join(parts) + (f": {run.reason}" if run.reason else ".")
 
 
-def _because(run: Run) -> str:
-    return f": {run.reason}" if run.reason else "."
+def why_task(task: Task, using: str, now: datetime) -> str:
+    """Say what a task does now: what its newest run does or did, and when it is due next."""
+    zone = zone_named(task.timezone)
+    parts = []
+    if task.state != TaskState.ACTIVE and not task.runs_once:
+        parts.append(f"It is {task.get_state_display()}{_reason(task)}")
+    parts.append(_latest(task, using, zone, now))
+    due = next(occurrences(task, now), None)
+    if due is not None:
+        parts.append(f"It is due next at {at(due, zone)}.")
+    return " ".join(parts)
 
 
-def _not_due(schedule: Schedule, moment: datetime) -> str:
+def _latest(task: Task, using: str, zone: tzinfo, now: datetime) -> str:
+    run = Run.objects.using(using).filter(task=task).select_related("task").first()
+    return "It has no run yet." if run is None else why_run(run, zone, now)
+
+
+def _row_of(task: Task, moment: datetime, using: str) -> Run | None:
+    runs = Run.objects.using(using).filter(task=task).select_related("task").order_by("-pk")
+    at_it = Q(due_at=moment) | Q(stands_for=moment)
+    within = Q(due_at__lte=moment, due_until__gte=moment)
+    return runs.filter(at_it | within).first() or _row_at(runs, moment)
+
+
+def _row_at(runs: RunQuerySet, moment: datetime) -> Run | None:
+    """Return the newest run to which something happened at a moment, as exactly as it is known."""
+    width = SECOND if moment.microsecond == 0 else MILLISECOND
+    if moment.microsecond % 1000:
+        width = RESOLUTION
+    span = (moment, moment + width - RESOLUTION)
+    names = ("started_at", "ready_at", "planned_at", "finished_at")
+    happened = Q(*[(f"{name}__range", span) for name in names], _connector=Q.OR)
+    return runs.filter(happened).exclude(state=RunState.MISSED).first()
+
+
+def _not_due(schedule: Schedule, moment: datetime, zone: tzinfo) -> str:
     before, after = schedule.last_until(moment), schedule.next_after(moment)
     words = f"It is not due then by its present schedule, {schedule.expression!r}."
     if before is not None:
-        words += f" Before that it was due at {_at(before)}."
+        words += f" Before that it was due at {at(before, zone)}."
     if after is not None:
-        words += f" After that it is due at {_at(after)}."
+        words += f" After that it is due at {at(after, zone)}."
     return words
 
 
-def _ahead(task: Task, moment: datetime) -> str:
+def _ahead(task: Task, moment: datetime, zone: tzinfo) -> str:
     if task.state != TaskState.ACTIVE:
         return f"It will not run then, unless that changes: it is {task.state}{_reason(task)}"
-    if Timing.of(task).next_after(moment - RESOLUTION) != moment:
+    timing = Timing.of(task)
+    if timing.next_after(moment - RESOLUTION) != moment:
         return "It will not run then: that lies outside of start_running and end_running."
-    return f"It will run then; it is due next at {_at(task.next_run or moment)}."
+    first, left = task.next_run or moment, left_of(task)
+    # What is due before it uses up the iterations that are left.
+    if left is not None and timing.schedule.count_between(first - RESOLUTION, moment) > left:
+        words = ngettext("%d iteration is left", "%d iterations are left", left) % left
+        return f"It will not run then: {words}, and it is due next at {at(first, zone)}."
+    return f"It will run then; it is due next at {at(first, zone)}."
 
 
 def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> str:
+    zone = _zone_of(moment)
     if task.created_at is not None and moment < task.created_at:
-        return f"The task was made later, at {_at(task.created_at)}."
+        return f"The task was made later, at {at(task.created_at, zone)}."
     if Timing.of(task).next_after(moment - RESOLUTION) != moment:
         return "It was not to run then: that lies outside of start_running and end_running."
     days = conf.get_settings().history_days
     if days and moment < now - timedelta(days=days):
-        return f"Nobody can tell any more: the ledger is pruned after {days:g} days."
+        words = ngettext("%g day", "%g days", round(days)) % days
+        return f"Unknown: history older than {words} has been pruned."
     if task.planned_from is not None and moment <= task.planned_from:
         return (
-            f"Its timing was changed, or it was resumed, later, at {_at(task.planned_from)}; "
+            f"Its timing was changed, or it was resumed, later, at {at(task.planned_from, zone)}; "
             "neither fires for the past."
         )
     if task.state != TaskState.ACTIVE:
@@ -100,8 +160,21 @@ def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> s
 
 
 def _reason(task: Task) -> str:
-    return f": {task.state_reason}" if task.state_reason else "."
+    return f": {task.state_reason.rstrip('.')}." if task.state_reason else "."
 
 
-def _at(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+def _seconds(span: timedelta) -> str:
+    return display.span(span)
+
+
+def _zone_of(moment: datetime) -> tzinfo:
+    assert moment.tzinfo is not None, "a moment without a zone names none"
+    return moment.tzinfo
+
+
+def zone_named(name: str) -> tzinfo:
+    """Return the zone of that name, or UTC if there is none: tasks may have a wrong one."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, ZoneInfoNotFoundError):
+        return ZoneInfo("UTC")

@@ -6,6 +6,7 @@ from operator import itemgetter
 from typing import Any
 
 from django.http import Http404
+from django.utils import timezone
 from django.utils.translation import gettext
 
 from sisy import messages
@@ -13,8 +14,9 @@ from sisy.dashboard.actions.runs import unfit
 from sisy.dashboard.masking import masked
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.dashboard.visit import Visit
-from sisy.models import Run
+from sisy.models import Run, RunState
 from sisy.queries.related import related
+from sisy.queries.waiting import why_it_waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,14 @@ def build_head(visit: Visit) -> dict[str, Any]:
     run = run_of(visit)
     may = {"cancel": "cancel_run", "cancel_by_force": "cancel_run", "retry": "run_task"}
     fit = [verb for verb in may if verb not in unfit(run) and visit.may(may[verb])]
-    return {"run": run, "verbs": fit, "here": visit.address("run", run.pk)}
+    is_waiting = run.state == RunState.WAITING
+    zone = timezone.get_current_timezone()
+    return {
+        "run": run,
+        "verbs": fit,
+        "here": visit.address("run", run.pk),
+        "why": why_it_waits(run, visit.now, zone) if is_waiting else "",
+    }
 
 
 def build_steps(visit: Visit) -> dict[str, Any]:

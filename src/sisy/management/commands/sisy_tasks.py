@@ -11,16 +11,17 @@ from django.core.management.base import (
     DjangoHelpFormatter,
 )
 from django.db import router
+from django.utils import timezone
 from django.utils.translation import ngettext
 
 from sisy import clock
-from sisy.management import choosing
+from sisy.management import asking, choosing
 from sisy.management.numbers import MAX_COUNT, whole
 from sisy.management.telling import AnsweringCommand
 from sisy.models import Run, Task, TaskState
 from sisy.models.columns import OWNER_FIELDS
 from sisy.queries.coming import occurrences
-from sisy.queries.why import why
+from sisy.queries.why import why, why_run, why_task, zone_named
 
 
 class _OptionsAfterVerb(BaseCommand):
@@ -91,12 +92,13 @@ class Command(AnsweringCommand):
         )
         backfill.add_argument("--again", action="store_true", help="those that succeeded, too")
         backfill.add_argument("--dry-run", action="store_true", help="only show which they are")
-        asked = verb("why", "say what became of an occurrence, or why there was none")
+        asked = verb("why", "say why something ran, waits or did not run", of_task=False)
+        asked.add_argument("subject", metavar="TASK", help="a task or, alone, a run such as '#7'")
         asked.add_argument(
-            "moment",
-            type=choosing.moment,
-            metavar="MOMENT",
-            help="when it was, or should have been, due",
+            "when",
+            nargs="?",
+            metavar="WHEN",
+            help="a moment, or a run of the task, in any form in which Sisy shows it",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -178,8 +180,18 @@ class Command(AnsweringCommand):
             raise CommandError(str(error)) from error
         self._say(f"Submitted {_runs(count)} of {task}.", submitted=count)
 
-    def do_why(self, task: Task, *, moment: Any, **options: Any) -> None:
-        at = choosing.in_zone(moment, task.timezone)
+    def do_why(self, *, subject: str, when: str | None, **options: Any) -> None:
+        if (run := choosing.run_asked_about(subject, when, self.using)) is not None:
+            name = run.task.timezone if run.task else timezone.get_default_timezone_name()
+            sentence = why_run(run, zone_named(name), self.now)
+            self._say(sentence, task=run.task_id, run=run.pk, answer=sentence)
+            return
+        task = choosing.task_named(subject, self.using)
+        if when is None:
+            sentence = why_task(task, self.using, self.now)
+            self._say(sentence, task=task.pk, answer=sentence)
+            return
+        at = asking.moment(when, zone_named(task.timezone), self.now)
         sentence = why(task, at, self.using, self.now)
         self._say(sentence, task=task.pk, moment=at, answer=sentence)
 

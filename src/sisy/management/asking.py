@@ -1,0 +1,108 @@
+"""What somebody asks about: a run or a moment, in every form in which Sisy prints them."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+RUN = re.compile(r"(?:.*#|run\s+)?([0-9]{1,18})", re.IGNORECASE)
+"""``7``, ``#7``, ``run 7``, and ``label #7`` as a run is named in the log."""
+
+EPOCH = re.compile(r"[0-9]{1,11}\.[0-9]{1,6}")
+"""``ts`` of the message that a function gets."""
+
+DISTANCE = re.compile(r"\s+(?:now|in \d+ \w+|\d+ \w+ ago)$")
+WEEKDAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)\s+", re.IGNORECASE)
+TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?")
+ZONE = re.compile(r"\s+([A-Za-z][A-Za-z0-9_+/-]*|[+-]\d{2}(?:\d{2})?)$")
+DAY = timedelta(days=1)
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def run_key(text: str) -> int | None:
+    """Return the key of the run that a text names; None if it names none."""
+    found = RUN.fullmatch(text.strip())
+    return int(found[1]) if found else None
+
+
+def moment(text: str, zone: tzinfo, now: datetime) -> datetime:
+    """Return the moment that a text names, in the zone in which the question is put.
+
+    Args:
+        text: as ISO 8601 has it, or as any page, command or log line shows it: with the name of a
+            zone or its abbreviation, with a weekday, or as a time of today.
+        zone: the one that is meant where the text names none.
+
+    Raises:
+        CommandError: it cannot be read; the message shows forms that can be.
+    """
+    bare = DISTANCE.sub("", text.strip())
+    if EPOCH.fullmatch(bare):
+        return datetime.fromtimestamp(float(bare), UTC).astimezone(zone)
+    weekday = WEEKDAY.match(bare)
+    rest = bare[weekday.end() :] if weekday else bare
+    with suppress(ValueError, OverflowError):
+        if (iso := _parsed(rest)) is not None:
+            return iso if timezone.is_aware(iso) else iso.replace(tzinfo=zone)
+        suffix = ZONE.search(rest)
+        named = suffix[1] if suffix else ""
+        clock = rest[: suffix.start()] if suffix else rest
+        day = DAYS.index(weekday[1].lower()) if weekday else None
+        for where in _zones(named, zone):
+            for local in _locals(clock, day, where, now):
+                if found := _matching(local, named, where):
+                    return found
+    raise CommandError(
+        f"{text!r} is not a valid moment or run. Use '2026-05-05 12:00', "
+        "'2026-05-05 12:00:00 CEST', '2026-05-05T12:00+02:00', '12:00' or a run such as '#7'."
+    )
+
+
+def _parsed(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _zones(named: str, zone: tzinfo) -> Iterator[tzinfo]:
+    """Yield the zones that may be meant; the one of that very name alone, if there is one."""
+    if named in ("UTC", "GMT", "Z"):
+        yield UTC
+        return
+    if "/" in named:
+        with suppress(ValueError, ZoneInfoNotFoundError):
+            yield ZoneInfo(named)
+        return
+    yield zone
+    if named:
+        yield timezone.get_default_timezone()
+
+
+def _locals(clock: str, weekday: int | None, where: tzinfo, now: datetime) -> Iterable[datetime]:
+    """Return the naive moments that a date and a time, or a time alone, may mean."""
+    if (full := _parsed(clock)) is not None:
+        return [full]
+    if not TIME.fullmatch(clock):
+        return []
+    today = now.astimezone(where).replace(tzinfo=None)
+    hour = datetime.fromisoformat(f"{today:%Y-%m-%d} {clock.zfill(5)}")
+    if weekday is None:
+        return [hour]
+    days = [hour + n * DAY for n in (0, -1, 1, -2, 2, -3, 3)]
+    return [each for each in days if each.weekday() == weekday]
+
+
+def _matching(local: datetime, named: str, where: tzinfo) -> datetime | None:
+    """Return a naive moment in a zone, in which of its two passes the abbreviation says."""
+    if timezone.is_aware(local):
+        return None
+    for fold in (0, 1):
+        found = local.replace(tzinfo=where, fold=fold)
+        if not named or "/" in named or named in ("UTC", "GMT", "Z") or found.tzname() == named:
+            return found
+    return None

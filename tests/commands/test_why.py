@@ -1,0 +1,282 @@
+"""Why a run waits, whatever somebody has copied from a page, a command or the log."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core.management import CommandError
+from django.utils import timezone
+
+from sisy import display
+from sisy.heartbeat import tick
+from sisy.management.telling import shown
+from sisy.models import Origin, Overlap, Process, Queue, Role, Run, RunState, Task
+from sisy.worker.claiming import claim
+from sisy.worker.handover import hand_over
+from tests.app import jobs
+from tests.commands.calling import said, told
+from tests.roles.steps import HOUR, MINUTE, NOON, SECOND, finish, scheduled, worker
+
+pytestmark = pytest.mark.django_db
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.fixture(autouse=True)
+def now(at_time):
+    return at_time(NOON)
+
+
+def up(*queues, slots=4, role=Role.WORKER, lease=HOUR):
+    return Process.join(
+        role, using="default", now=NOON, lease=lease, queues=queues or ("default",), slots=slots
+    )
+
+
+def idle(**fields):
+    return scheduled("0 0 1 1 *", label="tea", **fields)
+
+
+def why(*asked):
+    quoted = " ".join(f"'{each}'" for each in asked)
+    return said(f"sisy_tasks why {quoted}").strip()
+
+
+def why_run(run):
+    return why(f"#{run.pk}")
+
+
+def since(run):
+    return f"Run {run.pk} has been queued since 2026-05-05 12:00:00 UTC: "
+
+
+def test_no_worker_serves_its_queue():
+    up("mail")
+    run = idle(queue="cpu").run_now()
+    assert why_run(run) == since(run) + "no worker serves the queue 'cpu'."
+
+
+def test_its_queue_is_paused_by_whom_since_when_and_why():
+    up()
+    run = idle().run_now()
+    Queue.objects.pause("default", "The mail server is down.", by="Sam")
+    assert why_run(run) == since(run) + (
+        "the queue 'default' has been paused by Sam since 2026-05-05 12:00:00 UTC "
+        "(The mail server is down)."
+    )
+
+
+def test_each_worker_of_its_queue_is_draining():
+    up().ask_to_drain(NOON)
+    run = idle().run_now()
+    assert why_run(run) == since(run) + "each worker of the queue 'default' is draining."
+
+
+def test_all_slots_are_busy_and_how_many_runs_are_ahead():
+    task = idle(overlap=Overlap.ALLOW)
+    for _ in range(2):
+        task.run_now()
+    claim(up(slots=2), ["default"], 2, NOON)
+    first, second = task.run_now(), task.run_now()
+    busy = "all 2 slots of the workers of the queue 'default' are busy"
+    assert why_run(first) == f"{since(first)}{busy}."
+    assert why_run(second) == f"{since(second)}{busy}, 1 run is ahead of it."
+
+
+def test_its_turn_comes_after_another_run():
+    up()
+    task = idle(overlap=Overlap.BUFFER_ALL)
+    task.run_now()
+    [going] = claim(worker(), ["default"], 1, NOON)
+    run = task.run_now()
+    assert why_run(run) == since(run) + f"its turn comes after run {going.pk} of its task."
+
+
+def test_no_worker_has_claimed_it_yet():
+    up()
+    run = idle().run_now()
+    assert why_run(run) == since(run) + "no worker has claimed it yet."
+
+
+def test_it_is_delayed_until_a_moment_and_does_not_wait_since_then(now):
+    up()
+    Task.run_once(jobs.noop, delay_until=NOON + HOUR)
+    run = Run.objects.get()
+    assert why_run(run) == f"Run {run.pk} is delayed until 2026-05-05 13:00:00 UTC."
+    tick("default", NOON)
+    later = scheduled("0 13 * * *", label="lunch", spread=timedelta(minutes=10))
+    now.moment = NOON + HOUR
+    tick("default", now.moment)
+    spread = Run.objects.get(task=later)
+    assert "is delayed until 2026-05-05 13:0" in why_run(spread)
+    assert "by its task's spread" in why_run(spread)
+
+
+def test_it_is_retried_at_a_moment_after_what_was_raised(now):
+    up()
+    task = idle(max_attempts=3, retry_delay=timedelta(minutes=5))
+    task.run_now()
+    [run] = claim(worker(), ["default"], 1, NOON)
+    finish(run, NOON, RunState.FAILED, reason="KeyError: 'x'", error_class="builtins.KeyError")
+    Run.objects.update(ready_at=NOON + MINUTE)
+    sentence = why_run(run)
+    assert f"Run {run.pk} is retried at 2026-05-05 12:01:00 UTC: attempt 1 raised KeyError." in (
+        sentence
+    )
+    now.moment = NOON + 2 * MINUTE
+    assert "has been queued since 2026-05-05 12:01:00 UTC" in why_run(run)
+
+
+def test_its_worker_has_handed_it_over_and_is_still_leaving():
+    up()
+    idle().run_now()
+    [run] = claim(worker(), ["default"], 1, NOON)
+    hand_over("default", [run], "The worker stops", NOON)
+    assert "was handed over by its worker; the next one starts it after 2026-05-05 12:00:05" in (
+        why_run(run)
+    )
+
+
+def test_no_waiting_run_is_said_to_wait_since_a_moment_to_come():
+    """Whatever brings a run to wait: its origin, its attempts, its spread."""
+    up()
+    task = idle()
+    for n, origin in enumerate(Origin.values):
+        for attempt in (0, 1, 2):
+            for due in (None, NOON - HOUR, NOON + HOUR):
+                run = Run.of(task, now=NOON, origin=origin, attempt=attempt, due_at=due)
+                run.due_at = due and due + (10 * n + attempt) * SECOND
+                run.ready_at = NOON + HOUR
+                run.save()
+                assert "since" not in why_run(run)
+                assert "13:00:00 UTC" in why_run(run) or "13:00" in why_run(run)
+
+
+# What somebody may have copied, and puts into the question.
+
+
+def forms_of(moment, zone):
+    """Return every form in which pages, commands and logs show a moment."""
+    local = moment.astimezone(zone)
+    with timezone.override(zone):
+        yield shown(moment)
+        yield display.instant(moment)
+        yield display.short(moment)
+        yield f"{local:%a %Y-%m-%d %H:%M:%S %Z}"
+        yield f"{local:%Y-%m-%d %H:%M:%S}"
+        yield f"{local:%Y-%m-%d %H:%M}"
+        yield f"{local:%H:%M:%S}"
+        yield f"{local:%a %H:%M:%S %Z}"
+        yield f"{local:%a %H:%M:%S} {zone.key}"
+    yield moment.isoformat()
+    yield f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    yield f"{moment:%Y-%m-%d %H:%M:%S.%f} UTC"
+    yield f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    yield f"{local:%Y-%m-%d %H:%M:%S} {zone.key}"
+    yield f"{local:%H:%M:%S} 5 minutes ago"
+    yield f"{moment.timestamp()}"
+
+
+def test_a_moment_is_found_in_every_form_in_which_it_is_shown():
+    up()
+    task = scheduled("0 12 * * *", label="tea")
+    Task.objects.update(timezone="Europe/Berlin")
+    run = Run.of(task, now=NOON, due_at=NOON - MINUTE)
+    run.save()
+    for text in forms_of(NOON - MINUTE, BERLIN):
+        assert f"Run {run.pk} has been queued" in why("tea", text), text
+
+
+@pytest.mark.parametrize("form", ["{}", "#{}", "run {}", "Run {}", "tea #{}"])
+def test_a_run_is_found_in_every_form_in_which_it_is_named(form):
+    up()
+    run = idle().run_now()
+    assert str(run) == f"tea #{run.pk}"
+    assert f"Run {run.pk} has been queued" in why(form.format(run.pk))
+    assert f"Run {run.pk} has been queued" in why("tea", form.format(run.pk))
+
+
+def test_a_run_whose_task_is_gone_is_answered_for():
+    Task.run_once(jobs.noop)
+    [run] = claim(worker(), ["default"], 1, NOON)
+    finish(run, NOON, RunState.FAILED, reason="no water")
+    assert not Task.objects.exists()
+    assert why_run(run) == (
+        f"Run {run.pk} failed, started at 2026-05-05 12:00:00 UTC, 0 ms late, took 0 ms: no water"
+    )
+
+
+def test_a_manual_run_is_found_by_any_moment_of_its_life(now):
+    task = scheduled("0 0 1 1 *", label="tea")
+    task.run_now()
+    [run] = claim(worker(), ["default"], 1, NOON + MINUTE)
+    finish(run, NOON + 2 * MINUTE)
+    moments = {"planned_at": NOON, "started_at": NOON + MINUTE, "finished_at": NOON + 2 * MINUTE}
+    exact = {name: at + timedelta(microseconds=250_400) for name, at in moments.items()}
+    Run.objects.filter(pk=run.pk).update(**exact)
+    for moment in exact.values():
+        for text in (shown(moment), display.instant(moment), moment.isoformat()):
+            assert f"Run {run.pk} succeeded" in why("tea", text), text
+
+
+def test_the_answer_is_in_the_zone_of_the_question():
+    up()
+    task = scheduled("0 * * * *", label="tea")
+    Task.objects.update(timezone="Asia/Tokyo")
+    Run.of(task, now=NOON, due_at=NOON).save()
+    assert "since 2026-05-05 14:00:00 CEST" in why("tea", "2026-05-05 14:00 Europe/Berlin")
+    assert "since 2026-05-05 12:00:00 UTC" in why("tea", "2026-05-05 12:00:00 UTC")
+    assert "since 2026-05-05 21:00:00 JST" in why("tea", "2026-05-05 21:00")
+    assert "since 2026-05-05 14:00:00 UTC+02:00" in why("tea", "2026-05-05T14:00+02:00")
+
+
+def test_of_an_hour_that_comes_twice_the_abbreviation_says_which():
+    task = scheduled("30 * * * *", label="tea")
+    Task.objects.update(timezone="Europe/Berlin", created_at=NOON)
+    first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    runs = [Run.of(task, now=NOON, due_at=first + n * HOUR) for n in range(2)]
+    Run.objects.bulk_create(runs)
+    for text, run in (("CEST", runs[0]), ("CET", runs[1])):
+        assert f"Run {run.pk} " in why("tea", f"2026-10-25 02:30:00 {text}")
+
+
+@pytest.mark.parametrize("text", ["yesterday", "25:61", "2026-13-01", "12:00 XYZ", "", "Mo 12:00"])
+def test_what_is_no_moment_is_answered_with_forms_that_are(text):
+    idle()
+    with pytest.raises(CommandError, match="is not a valid moment or run"):
+        why("tea", text)
+
+
+def test_a_run_of_another_task_and_one_that_is_gone_are_not_found():
+    run = scheduled("0 0 1 1 *", label="coffee").run_now()
+    idle()
+    with pytest.raises(CommandError, match=f"tea has no run {run.pk}"):
+        why("tea", f"#{run.pk}")
+    with pytest.raises(CommandError, match="There is no run 99999"):
+        why("99999")
+
+
+def test_a_task_alone_is_answered_with_what_it_does():
+    task = scheduled("0 15 * * *", label="tea")
+    assert why("tea") == "It has no run yet. It is due next at 2026-05-05 15:00:00 UTC."
+    task.pause("fasting")
+    assert why("tea") == "It is paused: fasting. It has no run yet."
+    scheduled("0 0 1 1 *", label="invoice #7")
+    assert "It has no run yet." in why("invoice #7")
+
+
+def test_an_iteration_that_is_not_left_will_not_run():
+    scheduled("0 * * * *", label="tea", iterations=2)
+    assert "It will run then" in why("tea", "14:00")
+    assert why("tea", "15:00") == (
+        "It will not run then: 2 iterations are left, and it is due next at "
+        "2026-05-05 13:00:00 UTC."
+    )
+
+
+def test_programs_learn_of_which_run_it_was():
+    up()
+    run = idle().run_now()
+    answer = told(f"sisy_tasks why '#{run.pk}'")
+    assert (answer["task"], answer["run"]) == (run.task_id, run.pk)
+    assert answer["answer"].startswith(since(run))
