@@ -4,15 +4,21 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
 from sisy.admin.lookups import OfferedLookups
 from sisy.dashboard.actions.said import Said
+from sisy.models.locking import for_write
 
 
 class Actions(OfferedLookups):
     """Puts those of the list's actions that fit a row on its page, as buttons."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the rows as they are now: what is done with them depends on it."""
+        return for_write(super().get_queryset(request))
 
     def unfit_actions(self, row: Any) -> Collection[str]:
         """Return the names of the actions that would do nothing to ``row``."""
@@ -44,7 +50,7 @@ class Actions(OfferedLookups):
         may_look = self.has_view_permission(request)
         if request.method != "POST" or action is None or not may_look:
             raise PermissionDenied
-        action(request, self.model._default_manager.filter(pk=pk))
+        action(request, self.get_queryset(request).filter(pk=pk))
         return HttpResponseRedirect(
             reverse(f"admin:sisy_{self.opts.model_name}_change", args=[pk])
         )

@@ -16,7 +16,7 @@ from sisy.queries.related import retries_of
 def attempts(run: Run) -> SafeString:
     """Return a table of the attempts after which the run waited again, their errors folded."""
     titles = map(gettext, ("Attempt", "State", "Started", "Took", "Worker", "Reason"))
-    kept = list(run.attempts.all())
+    kept = list(Attempt.before(run))
     words = gettext("Error of attempt %d")
     errors = ((words % attempt.number, attempt.error) for attempt in kept if attempt.error)
     folded = "<details><summary>{}</summary><pre>{}</pre></details>"

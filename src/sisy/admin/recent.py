@@ -18,7 +18,7 @@ SHOWN = 10
 
 def recent_runs(task: Task, now: datetime) -> SafeString:
     """Return a table of the newest runs of ``task``, with a link to all of them."""
-    runs = list(Run.objects.filter(task=task)[:SHOWN])
+    runs = list(Run.objects.using(task._state.db).filter(task=task)[:SHOWN])
     if not runs:
         return format_html("{}", gettext("It has not run yet."))
     titles = map(gettext, ("Run", "State", "Due", "Late", "Took", "Reason"))

@@ -12,7 +12,7 @@ from sisy.admin.filters import QueueFilter, TaskFilter
 from sisy.admin.paginator import CappedPaginator
 from sisy.admin.run_actions import RunActions
 from sisy.admin.run_columns import RunColumns
-from sisy.models import Run
+from sisy.models import Attempt, Run
 from sisy.queries.related import retries_of
 
 HOW = (
@@ -51,7 +51,7 @@ SELDOM: dict[str, Callable[[Run], Any]] = {
     "handed": lambda run: run.dispatched_at,
     "made_good": lambda run: run.stands_for,
     "retries": lambda run: retries_of(run).exists(),
-    "attempts": lambda run: run.attempts.exists(),
+    "attempts": lambda run: Attempt.before(run).exists(),
 }
 """What few runs have, with what tells whether a run has it; the others' pages leave it out."""
 

@@ -1,5 +1,7 @@
 """What people may choose to be called."""
 
+from django.db import router
+
 from sisy import conf
 from sisy.callables import kind_at
 from sisy.exceptions import CallableError
@@ -11,7 +13,8 @@ def known_targets() -> set[str]:
 
     Those that can no longer be called are left out.
     """
-    stored = Task.objects.order_by().values_list("target_path", flat=True).distinct()
+    tasks = Task.objects.using(router.db_for_write(Task))
+    stored = tasks.order_by().values_list("target_path", flat=True).distinct()
     return set(filter(_can_be_called, {*conf.get_settings().callables, *stored}))
 
 

@@ -100,7 +100,7 @@ class TaskAdmin(TaskActions):
         """Ask for a range, show which occurrences would be run, and run them."""
         if not (self.has_view_permission(request) and self.has_backfill_permission(request)):
             raise PermissionDenied
-        return backfill_view(self, request, get_object_or_404(Task, pk=pk))
+        return backfill_view(self, request, get_object_or_404(self.get_queryset(request), pk=pk))
 
     def occurrences_view(self, request: HttpRequest) -> HttpResponse:
         """Answer, while somebody fills in the form, when the task would be due."""

@@ -147,7 +147,7 @@ def _hand_again(using: str, pk: int) -> None:
     """
     runs = Run.objects.using(using)
     run = runs.filter(pk=pk).first()
-    if run is not None and not runs.running().filter(task=run.task).exists():
+    if run is not None and not runs.running().filter(task=run.task_id).exists():
         runs.waiting().filter(pk=pk).update(dispatched_at=None)
 
 

@@ -58,12 +58,15 @@ class SisyBackend(BaseTaskBackend):
         Raises:
             TaskResultDoesNotExist: there is none with this id, or no more.
         """
+        from django.db import router
+
         from sisy.enqueued.payload import is_enqueued
         from sisy.enqueued.results import key_in, result_of
         from sisy.models import Run
 
         key = key_in(result_id)
-        run = None if key is None else Run.objects.filter(pk=key).first()
+        runs = Run.objects.using(router.db_for_write(Run))  # replicas may not know it yet
+        run = None if key is None else runs.filter(pk=key).first()
         if run is None or not is_enqueued(run.payload):
             raise TaskResultDoesNotExist(result_id)
         return result_of(run)

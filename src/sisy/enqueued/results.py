@@ -45,7 +45,7 @@ def result_of(
     payload = Payload.read(run.payload if data is None else data)
     if task is None:
         task = _task_of(run, payload)
-    attempts: Sequence[Attempt] = list(run.attempts.all()) if _may_have_failed(run) else []
+    attempts: Sequence[Attempt] = list(Attempt.before(run)) if _may_have_failed(run) else []
     started = [attempt.started_at for attempt in attempts if attempt.started_at is not None]
     status = STATUS.get(RunState(run.state), TaskResultStatus.FAILED)
     workers = [attempt.worker for attempt in attempts]

@@ -43,3 +43,8 @@ class Attempt(models.Model):
     def of(cls, run: Run, **columns: Any) -> "Attempt":
         """Return an unsaved record of the attempt that ``run`` is on."""
         return cls(run=run, number=run.attempt, worker=run.worker, **columns)
+
+    @classmethod
+    def before(cls, run: Run) -> "models.QuerySet[Attempt]":
+        """Return the attempts that did not end ``run``, from the database that it comes from."""
+        return cls._default_manager.using(run._state.db).filter(run=run.pk)

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from django.db import router
+
 from sisy.callables import Callee
 from sisy.models.task import Task
 
@@ -67,4 +69,4 @@ def taskinfo_with_label(label: str) -> dict[str, Any]:
         Task.MultipleObjectsReturned: several do.
         TargetMissing: what it calls no longer exists.
     """
-    return Task.objects.get(label=label).target.info()
+    return Task.objects.using(router.db_for_write(Task)).get(label=label).target.info()

@@ -1,16 +1,26 @@
 """Locks rows so that no two transactions wait for each other."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
+
+M = TypeVar("M", bound=Model)
 
 
 def lock(rows: QuerySet[Any]) -> list[int]:
     """Lock ``rows`` until the transaction ends, in the order of their keys; return these."""
+    rows = for_write(rows)
     if connections[rows.db].vendor == "mysql":
         return _lock_by_key(rows)
     return list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
+
+
+def for_write(rows: QuerySet[M]) -> QuerySet[M]:
+    """Return ``rows`` as the database has them in which they can be changed, not as a replica."""
+    rows = rows.all()
+    rows._for_write = True  # type: ignore[attr-defined]
+    return rows.using(rows.db)
 
 
 def _lock_by_key(rows: QuerySet[Any]) -> list[int]:

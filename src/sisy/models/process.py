@@ -5,7 +5,7 @@ import socket
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from django.db import connections, models
+from django.db import connections, models, router
 from django.db.models import Q
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
@@ -87,8 +87,8 @@ class Process(models.Model):
 
     @property
     def using(self) -> str:
-        """The alias of the database that knows of it."""
-        return self._state.db or "default"
+        """The alias of the database in which it is kept up to date."""
+        return router.db_for_write(Process, instance=self)
 
     @classmethod
     def join(
@@ -133,7 +133,7 @@ class Process(models.Model):
         Processes renew when two thirds of a lease are left, at the latest, so that the leases of
         a host that went down all run out within a third of one.
         """
-        neighbours = Process.objects.using(self._state.db).alive(now).filter(host=self.host)
+        neighbours = Process.objects.using(self.using).alive(now).filter(host=self.host)
         since = min(self.lease_until, now) + lease / 3
         return not neighbours.filter(lease_until__gt=since, end_reason="").exists()
 
@@ -142,7 +142,7 @@ class Process(models.Model):
 
         Returns False if it had been asked before, or is gone. It obeys at its next renewal.
         """
-        alive = Process.objects.using(self._state.db).filter(pk=self.pk, drain_asked_at=None)
+        alive = Process.objects.using(self.using).filter(pk=self.pk, drain_asked_at=None)
         if not alive.update(drain_asked_at=now):
             return False
         signals.drain_asked.send_robust(sender=Process, pk=self.pk)
@@ -150,12 +150,12 @@ class Process(models.Model):
 
     def is_asked_to_drain(self) -> bool:
         """Whether somebody asked for its end."""
-        asked = Process.objects.using(self._state.db).exclude(drain_asked_at=None)
+        asked = Process.objects.using(self.using).exclude(drain_asked_at=None)
         return asked.filter(pk=self.pk).exists()
 
     def leave(self, reason: str = "It was stopped.") -> None:
         """Store that this process is gone, and tell why."""
-        if Process.objects.using(self._state.db).filter(pk=self.pk).delete()[0]:
+        if Process.objects.using(self.using).filter(pk=self.pk).delete()[0]:
             self._tell(signals.worker_offline, reason=reason)
 
     def _tell(self, signal: Signal, **more: str) -> None:

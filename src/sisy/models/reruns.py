@@ -26,9 +26,12 @@ MOST = 10_000  # occurrences that one backfill runs at most
 def retry(run: Run, using: str, now: datetime) -> Run:
     """Submit another run for what ``run`` stood for.
 
+    Both it and its task are looked at anew: ``run`` may come from a replica.
+
     Raises:
         ValueError: ``run`` is not over, or stands for several occurrences.
     """
+    run = Run.objects.using(using).select_related("task").filter(pk=run.pk).first() or run
     if run.state in LIVE_STATES:
         raise ValueError(f"{run} is {run.state}; only a run that is over can be retried.")
     if run.count > 1:

@@ -71,6 +71,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         Those that were asked before are not counted. What was asked to end goes on until its
         function has noticed, or is killed: see `ask_to_cancel`.
         """
+        self._for_write = True
         with transaction.atomic(using=self.db):
             chosen = self.model._default_manager.using(self.db).filter(pk__in=self.live().lock())
             return chosen.exclude(_is_leaving(now)).cancel_waiting(reason, now) + len(
@@ -88,6 +89,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         asked_less = Q(cancel_asked_at=None)
         if by_force:
             asked_less |= Q(cancel_by_force=False)
+        self._for_write = True
         pks = self.may_go_on(now).filter(asked_less).lock()
         going = self.model._default_manager.using(self.db).may_go_on(now).filter(pk__in=pks)
         going.update(cancel_asked_at=now, cancel_by_force=by_force, cancel_reason=reason[:500])

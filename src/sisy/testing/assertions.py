@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db import router
 from django.db.models import QuerySet
 
 from sisy.callables import Callee, target_of
@@ -20,7 +21,7 @@ def assert_scheduled(callable: Callee, **fields: Any) -> Task:  # noqa: A002 - a
     Raises:
         AssertionError: no task does, or several do; the message shows those that call it.
     """
-    calling = _of(Task.objects.all(), callable)
+    calling = _of(Task.objects.using(router.db_for_write(Task)), callable)
     found: list[Task] = [
         task for task in calling if all(getattr(task, k) == v for k, v in fields.items())
     ]
@@ -49,7 +50,7 @@ def assert_ran(
     Raises:
         AssertionError: it did not, or not so often; the message shows its latest runs.
     """
-    runs = list(_of(Run.objects.all(), callable).order_by("pk"))
+    runs = list(_of(Run.objects.using(router.db_for_write(Run)), callable).order_by("pk"))
     found = [run for run in runs if run.state == state]
     if len(found) == times or (times is None and found):
         return found

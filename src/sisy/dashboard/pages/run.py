@@ -14,7 +14,7 @@ from sisy.dashboard.actions.runs import unfit
 from sisy.dashboard.masking import masked
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.dashboard.visit import Visit
-from sisy.models import Run, RunState
+from sisy.models import Attempt, Run, RunState
 from sisy.queries.related import related
 from sisy.queries.waiting import why_it_waits
 
@@ -95,7 +95,7 @@ def build_what(visit: Visit) -> dict[str, Any]:
         "message": dict(messages.run_task(run, max(1, run.attempt))),
         "payload": masked(run.payload) if may_see else None,
         "result": masked(run.result) if may_see else None,
-        "attempts": list(run.attempts.all()),
+        "attempts": list(Attempt.before(run)),
     }
 
 

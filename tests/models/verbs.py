@@ -1,0 +1,112 @@
+"""Every verb that asks or changes the database, with a site on which it finds something to do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sisy.models import Attempt, Process, Queue, Role, Run, RunState, Task
+from sisy.worker.claiming import claim
+from tests.app import jobs
+from tests.roles.steps import finish, scheduled
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+@dataclass
+class Site:
+    """A task with a run in each of three states, and a worker."""
+
+    task: Task
+    paused: Task
+    over: Run
+    running: Run
+    waiting: Run
+    orphan: Run
+    worker: Process
+
+    @classmethod
+    def build(cls) -> "Site":
+        worker = Process.join(Role.WORKER, using="default", now=NOON, lease=HOUR)
+        task = scheduled(label="sweep", overlap="allow", timeout=MINUTE)
+        orphan = task.run_now()
+        [over] = claim(worker, ["default"], 1, NOON)
+        finish(over, NOON, RunState.FAILED, error="Traceback", reason="KeyError")
+        over.refresh_from_db()
+        Attempt.of(over, state=RunState.FAILED, finished_at=NOON).save()
+        gone = scheduled(label="gone")
+        orphan = gone.run_now()
+        gone.delete()
+        orphan.refresh_from_db()
+        task.run_now()
+        [running] = claim(worker, ["default"], 1, NOON)
+        paused = scheduled(label="paused")
+        paused.pause("holidays")
+        Queue.objects.pause("closed")
+        return cls(
+            task=task,
+            paused=paused,
+            over=over,
+            running=Run.objects.get(pk=running.pk),
+            waiting=task.run_now(),
+            orphan=orphan,
+            worker=worker,
+        )
+
+    def read_from(self, alias: str) -> None:
+        """Let all of it have been read from another database."""
+        for row in vars(self).values():
+            row._state.db = alias
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb, whose it is, and what it takes."""
+
+    name: str
+    owner: Callable[[Site], Any]
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def do(self, site: Site) -> Any:
+        return getattr(self.owner(site), self.name.rpartition(".")[2])(*self.args, **self.kwargs)
+
+
+def runs(site: Site) -> Any:
+    return Run.objects.filter(task=site.task.pk)
+
+
+VERBS = [
+    Verb("Task.run_once", lambda _: Task, (jobs.noop,)),
+    Verb("Task.bulk_run_once", lambda _: Task, (jobs.noop, [{"n": 1}, {"n": 2}])),
+    Verb("Task.run_iterations", lambda _: Task, (jobs.noop,), {"iterations": 3}),
+    Verb("Task.run_now", lambda site: site.task),
+    Verb("Task.backfill", lambda site: site.task, (NOON - HOUR, NOON)),
+    Verb("Task.to_backfill", lambda site: site.task, (NOON - HOUR, NOON)),
+    Verb("Task.pause", lambda site: site.task, ("rain",)),
+    Verb("Task.resume", lambda site: site.paused),
+    Verb("Task.cancel_waiting", lambda site: site.task),
+    Verb("Task.cancel_runs", lambda site: site.task, (), {"by_force": True}),
+    Verb("Task.counts", lambda site: site.task),
+    Verb("Run.cancel", lambda site: site.waiting, ("rain",)),
+    Verb("Run.cancel", lambda site: site.running, ("rain",)),
+    Verb("Run.retry", lambda site: site.over),
+    Verb("Run.retry", lambda site: site.orphan),
+    Verb("RunQuerySet.cancel", runs, ("rain", NOON), {"by_force": True}),
+    Verb("RunQuerySet.cancel_waiting", runs, ("rain", NOON)),
+    Verb("RunQuerySet.cancel_asked", runs, (NOON,)),
+    Verb("RunQuerySet.ask_to_cancel", runs, ("rain", NOON)),
+    Verb("TaskQuerySet.delete_ended", lambda _: Task.objects.all()),
+    Verb("QueueQuerySet.pause", lambda _: Queue.objects, ("mail", "rain")),
+    Verb("QueueQuerySet.resume", lambda _: Queue.objects, ("closed",)),
+    Verb("Process.ask_to_drain", lambda site: site.worker, (NOON,)),
+    Verb("Process.is_asked_to_drain", lambda site: site.worker),
+    Verb("Process.has_silent_host", lambda site: site.worker, (NOON, HOUR)),
+    Verb("Process.renew", lambda site: site.worker, (NOON, HOUR)),
+    Verb("Process.leave", lambda site: site.worker),
+]
+"""Those of Sisy's own; beside them there are those of Django's, such as ``save``."""
