@@ -13,22 +13,28 @@ from typing import Any
 
 import django
 
+from sisy.frames import Writer
+
 PR_SET_PDEATHSIG = 1  # see prctl(2)
 
 
-def begin(to_worker: Connection) -> None:
-    """Be a child, until the worker lets it go or is gone."""
+def begin(to_worker: Connection, taken: Any) -> None:
+    """Be a child, until the worker lets it go or is gone.
+
+    Args:
+        taken: a number in memory that is shared with the worker: see `Handle`.
+    """
     os.setpgid(0, 0)
     _leave_signals_to_the_worker()
     _die_with_the_worker()
     try:
         _set_up()
     except BaseException as error:
-        to_worker.send(f"{type(error).__name__}: {error}")
+        Writer(to_worker).send(f"{type(error).__name__}: {error}")
         raise
     from sisy.execution.child import serve
 
-    serve(to_worker)
+    serve(to_worker, taken)
 
 
 def _set_up() -> None:

@@ -42,11 +42,27 @@ class DaemonThreads(Executor):
         return future
 
     def start(self, work: Callable[[], None]) -> None:
-        """Call ``work`` in a thread; it must not raise, and call `release` when it is done."""
+        """Call ``work`` in a thread; it must not raise, and call `release` when it is done.
+
+        If the system gives no further thread, it waits for one of those that are there.
+
+        Raises:
+            RuntimeError: there is no thread, and none can be started.
+        """
         with self._lock:
+            if len(self._threads) < min(self._unfinished + 1, self._size):
+                self._add_thread_or_do_without()
             self._unfinished += 1
             self._work.put(work)
-            if len(self._threads) < min(self._unfinished, self._size):
+
+    def warm_up(self) -> None:
+        """Have one thread at least.
+
+        Raises:
+            RuntimeError: none can be started.
+        """
+        with self._lock:
+            if not self._threads:
                 self._add_thread()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -70,8 +86,15 @@ class DaemonThreads(Executor):
     def _add_thread(self) -> None:
         name = f"{self._name}-{len(self._threads)}"
         thread = threading.Thread(target=self._serve, name=name, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
+
+    def _add_thread_or_do_without(self) -> None:
+        try:
+            self._add_thread()
+        except RuntimeError:
+            if not self._threads:
+                raise
 
     def _serve(self) -> None:
         if self._begin is not None:

@@ -9,7 +9,6 @@ from django.db import OperationalError
 
 from sisy import clock, doorbell
 from sisy.exceptions import LeaseLost
-from sisy.execution import ThreadPool
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
 from sisy.worker import Worker, claimer, role
 from sisy.worker.claiming import claim
@@ -123,19 +122,6 @@ def test_what_was_won_unheard_is_handed_back_by_a_worker_that_stops(monkeypatch)
     run.refresh_from_db()
     assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
     assert not Process.objects.exists()
-
-
-def test_a_run_that_the_pool_cannot_carry_out_fails_and_frees_its_slot(monkeypatch):
-    run = waiting_run()
-
-    def breaks(self, run, *args):
-        raise RuntimeError("a bug of ours")
-
-    monkeypatch.setattr(ThreadPool, "carry_out", breaks)
-    with at_work():
-        wait_until(Run.objects.filter(pk=run.pk, state=RunState.FAILED).exists)
-    run.refresh_from_db()
-    assert run.reason == "Sisy: RuntimeError('a bug of ours')"
 
 
 class RecordingLayer:

@@ -16,6 +16,7 @@ from asgiref.sync import sync_to_async
 import sisy
 from sisy.exceptions import RunCancelled
 from sisy.execution import RESULT_LIMIT
+from sisy.frames import Writer
 
 
 def begins(message):
@@ -199,5 +200,5 @@ def unreadable():
     raise ValueError("unreadable")
 
 
-def cannot_begin(to_worker):
-    to_worker.send("ImportError: no such module")
+def cannot_begin(to_worker, taken):
+    Writer(to_worker).send("ImportError: no such module")

@@ -8,7 +8,8 @@ from datetime import timedelta
 import psutil
 import pytest
 
-from sisy.execution import ERROR_LIMIT, RESULT_LIMIT, ProcessPool
+from sisy.execution import ERROR_LIMIT, RESULT_LIMIT, NotCalled, ProcessPool, ThreadPool
+from sisy.execution.pool import NotReady
 from sisy.models import RunState
 from tests.support.moments import NOON
 from tests.unit.functions import (
@@ -241,10 +242,36 @@ async def test_a_pool_that_is_closed_kills_what_runs_and_says_nothing_of_it(tmp_
     going.cancel()
 
 
-async def test_a_child_that_cannot_begin_leaves_its_run_lost(pool, monkeypatch):
+async def test_a_child_that_cannot_begin_costs_its_run_nothing(pool, monkeypatch):
     monkeypatch.setattr("sisy.execution.handle.bootstrap.begin", cannot_begin)
     outcome = await executed(pool, run_of(pid))
-    assert (outcome.state, outcome.reason) == (
-        RunState.LOST,
-        "No process could begin for it: ImportError: no such module",
+    assert outcome == NotCalled(
+        reason="No child process could be started: ImportError: no such module."
     )
+    with pytest.raises(NotReady, match="ImportError: no such module"):
+        pool.warm_up()
+    monkeypatch.undo()
+    pool.warm_up()
+    [child] = pool._idle
+    assert await result(pool, pid) == child.pid
+
+
+@pytest.mark.parametrize("make", [ProcessPool, ThreadPool])
+async def test_runs_that_no_thread_can_carry_out_are_returned_and_keep_no_slot(make, monkeypatch):
+    """Those that wait for a slot, too."""
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    pool = make(1, lambda: NOON)
+    with monkeypatch.context() as patched:
+        patched.setattr("threading.Thread.start", refuse)
+        returned = []
+        for _ in range(3):
+            pool.carry_out(run_of(pid), lambda run, outcome: returned.append(outcome))
+        reason = "No thread could be started: can't start new thread."
+        assert returned == [NotCalled(reason=reason)] * 3
+        with pytest.raises(NotReady, match="can't start new thread"):
+            pool.warm_up()
+    assert await result(pool, pid)
+    pool.close()

@@ -25,7 +25,7 @@ from sisy.admin.task_form import FIELDSETS, SEEN_ONLY, TaskForm
 from sisy.admin.upcoming import upcoming, upcoming_of_form
 from sisy.dashboard import declared
 from sisy.models import Run, RunState, Task
-from sisy.queries.processes import missing_processes, paused_queues
+from sisy.queries.processes import missing_processes, paused_queues, troubled_workers
 
 NEWEST = ("pk", "state", "reason", "planned_at", "started_at")
 
@@ -86,7 +86,7 @@ class TaskAdmin(TaskActions):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """List the tasks, and say so if nobody plans them or carries them out."""
         if request.method == "GET":
-            for sentence in (*missing_processes(), *paused_queues()):
+            for sentence in (*missing_processes(), *troubled_workers(), *paused_queues()):
                 self.message_user(request, sentence, messages.WARNING)
         return super().changelist_view(request, extra_context)
 

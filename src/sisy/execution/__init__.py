@@ -1,7 +1,7 @@
 """Carries out claimed runs and returns outcomes; writes nothing to the database."""
 
 from sisy.execution.calling import message_for
-from sisy.execution.outcome import ERROR_LIMIT, RESULT_LIMIT, Outcome, storable
+from sisy.execution.outcome import ERROR_LIMIT, RESULT_LIMIT, NotCalled, Outcome, storable
 from sisy.execution.pool import MakePool, Pool
 from sisy.execution.processes import ProcessPool
 from sisy.execution.threads import ThreadPool
@@ -10,6 +10,7 @@ __all__ = [
     "ERROR_LIMIT",
     "RESULT_LIMIT",
     "MakePool",
+    "NotCalled",
     "Outcome",
     "Pool",
     "ProcessPool",

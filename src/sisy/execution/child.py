@@ -8,10 +8,12 @@ import time
 from contextlib import suppress
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
+from typing import Any
 
-from sisy.execution.orders import Cancel, CarryOut, Done, Leave
-from sisy.execution.outcome import Outcome, of_error
+from sisy.execution.orders import CANNOT_TELL, Cancel, CarryOut, Done, Leave
+from sisy.execution.outcome import NotCalled, Outcome, of_error
 from sisy.execution.threads import ThreadPool
+from sisy.frames import Garbled, Reader, Writer
 from sisy.models import Run
 
 TIME_TO_LEAVE = 3.0  # seconds
@@ -21,19 +23,28 @@ class Child:
     """Has a pool of one thread, so that functions are called as they are without processes.
 
     The main thread listens, so that it hears of a cancellation while a function goes on.
+
+    Args:
+        taken: is set to the number of the order that it takes in hand.
     """
 
-    def __init__(self, to_worker: Connection) -> None:
-        self._to_worker = to_worker
+    def __init__(self, to_worker: Connection, taken: Any) -> None:
+        self._pid = os.getpid()
+        self._from_worker = Reader(to_worker)
+        self._to_worker = Writer(to_worker)
+        self._taken = taken
         self._clock = CarriedOn()
         self._pool = ThreadPool(1, self._clock.now)
 
     def listen(self) -> None:
         """Do what the worker says, until it lets the child go or is gone."""
         self._to_worker.send("")
-        with suppress(EOFError, OSError):
-            while not isinstance(order := self._to_worker.recv(), Leave):
+        with suppress(EOFError, OSError, Garbled):
+            while not isinstance(order := self._order(), Leave):
                 if isinstance(order, CarryOut):
+                    # Before anything of the run is looked at: what ends the child from here on
+                    # may be the fault of the run.
+                    self._taken.value = order.number
                     self._clock.set(order.now)
                     self._carry_out(order.run)
                 elif isinstance(order, Cancel):
@@ -42,6 +53,11 @@ class Child:
     def close(self) -> None:
         """Close the connections to databases."""
         self._pool.close()
+
+    def _order(self) -> Any:
+        while (order := self._from_worker.word()) is None:
+            self._from_worker.read()
+        return order
 
     def _carry_out(self, pickled: bytes) -> None:
         try:
@@ -52,10 +68,15 @@ class Child:
         else:
             self._pool.carry_out(run, self._tell)
 
-    def _tell(self, run: Run | None, outcome: Outcome | None) -> None:
-        assert outcome is not None  # whatever it is sent may begin
-        with suppress(OSError):  # the worker is gone, as `listen` hears
+    def _tell(self, run: Run | None, outcome: Outcome | NotCalled | None) -> None:
+        """Tell how a run ended, or end: a child that cannot tell would keep its slot for ever."""
+        if os.getpid() != self._pid:
+            os._exit(0)  # a copy that the function has forked, and that came back with it
+        try:
+            assert isinstance(outcome, Outcome)  # whatever it is sent may begin
             self._to_worker.send(Done(outcome, resident_memory()))
+        except BaseException:  # noqa: BLE001 - see above
+            os._exit(CANNOT_TELL)
 
 
 class CarriedOn:
@@ -68,9 +89,9 @@ class CarriedOn:
         return self._moment + timedelta(seconds=time.monotonic() - self._read)
 
 
-def serve(to_worker: Connection) -> None:
+def serve(to_worker: Connection, taken: Any) -> None:
     """Serve, and end the process without waiting for threads that a function has left behind."""
-    child = Child(to_worker)
+    child = Child(to_worker, taken)
     child.listen()
     threading.Thread(target=_end_at_last, daemon=True).start()
     child.close()

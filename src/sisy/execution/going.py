@@ -8,17 +8,20 @@ from typing import Any
 
 from sisy.current import Cancellation, CurrentRun
 from sisy.execution import outcome
-from sisy.execution.outcome import Outcome
+from sisy.execution.outcome import NotCalled, Outcome
 from sisy.models import Run
 
-Ended = Callable[[Run, Outcome | None], None]
-"""Hears how a run ended, or None if it was not begun, in whatever thread; it must not block."""
+Ended = Callable[[Run, Outcome | NotCalled | None], None]
+"""Hears how a run ended, in whatever thread; it must not block.
+
+It hears None of a run that may not begin any more, and `NotCalled` if the pool could not do it.
+"""
 
 MayBegin = Callable[[Run], bool]
 """Says, in whatever thread, whether a run that has waited for a slot may still begin."""
 
 
-def to_nobody(run: Run, outcome: Outcome | None) -> None:
+def to_nobody(run: Run, outcome: Outcome | NotCalled | None) -> None:
     """Tell nobody: who carries the run out has the outcome himself."""
 
 
@@ -67,8 +70,8 @@ class Going:
         """Whether its function may still be called."""
         return self._may_begin(self.run)
 
-    def report(self, outcome: Outcome | None) -> None:
-        """Tell whoever had the run carried out how it ended; None if it was not begun."""
+    def report(self, outcome: Outcome | NotCalled | None) -> None:
+        """Tell whoever had the run carried out how it ended; see `Ended`."""
         self._ended(self.run, outcome)
 
     @property

@@ -5,6 +5,7 @@ import pickle
 import signal
 import threading
 import time
+from ctypes import c_uint64
 from multiprocessing import connection, resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.process import _children as children  # type: ignore[attr-defined]
@@ -14,17 +15,21 @@ from sisy import bootstrap
 from sisy.exceptions import RunTimedOut, SisyError
 from sisy.execution import outcome
 from sisy.execution.going import Going
-from sisy.execution.orders import Cancel, CarryOut, Done, Leave
+from sisy.execution.orders import CANNOT_TELL, Cancel, CarryOut, Done, Leave
 from sisy.execution.outcome import Outcome
+from sisy.execution.pool import NotReady
+from sisy.frames import Reader, Writer
 from sisy.log import signal_name
 
 TIME_TO_BEGIN = 60.0  # seconds
 TIME_TO_GIVE_IN = 1.0  # seconds that a function has to end by itself once its time is up
 TIME_TO_DIE = 5.0  # seconds until a process that was killed is gone, at the most
+TIME_TO_TAKE = 30.0  # seconds that a child has to take an order in hand
+LOOK_INTERVAL = 0.5  # seconds between two looks whether it has
 
 
-class NoChild(SisyError):
-    """A child process could not begin; the message says why."""
+class NoChild(NotReady):
+    """No child process could start, or none took a run in hand; the message says why."""
 
 
 class ChildDied(SisyError):
@@ -36,6 +41,9 @@ class Handle:
 
     One thread at a time carries out runs in it. `kill` and `wake` are callable from any thread.
 
+    A number in shared memory says which order the child has taken in hand last. A pipe could not
+    say so: it is closed by some functions, and can end with the child before it is read.
+
     Raises:
         NoChild: it could not begin.
     """
@@ -44,17 +52,20 @@ class Handle:
         context = _context()
         self._pipe, theirs = context.Pipe()
         self._woken, self._wake = context.Pipe(duplex=False)
-        self._process = context.Process(  # type: ignore[attr-defined]
-            target=bootstrap.begin, args=(theirs,), name="sisy-child"
-        )
+        self._reader, self._writer = Reader(self._pipe), Writer(self._pipe)
         self._polling = threading.Lock()
         self._is_spent = False
+        self._why_killed = ""
         self.runs = 0
         self.memory = 0
         try:
+            self._taken = context.RawValue(c_uint64)
+            self._process = context.Process(  # type: ignore[attr-defined]
+                target=bootstrap.begin, args=(theirs, self._taken), name="sisy-child"
+            )
             _start(self._process)
         except Exception as error:
-            raise NoChild(f"{type(error).__name__}: {error}") from error
+            raise _no_child(f"{type(error).__name__}: {error}") from error
         finally:
             theirs.close()
 
@@ -66,7 +77,8 @@ class Handle:
     def is_of_use(self) -> bool:
         """Whether it can carry out another run."""
         # An idle child has nothing to say: what its pipe holds can only be its end.
-        return not self._is_spent and self._exit_code() is None and not self._pipe.poll()
+        has_said_something = not self._reader.is_empty or self._pipe.poll()
+        return not self._is_spent and self._exit_code() is None and not has_said_something
 
     def begin(self) -> None:
         """Wait until it can carry out runs.
@@ -82,10 +94,14 @@ class Handle:
             why = f"it did not begin within {TIME_TO_BEGIN:g} s"
         if why:
             self.kill()
-            raise NoChild(str(why))
+            raise _no_child(why)
 
     def carry_out(self, going: Going) -> Outcome:
-        """Return how a run ended; that of a child that was killed, or died, too."""
+        """Return how a run ended; that of a child that was killed, or died, too.
+
+        Raises:
+            NoChild: the child ended, or was killed, before it took the run in hand.
+        """
         run = pickle.dumps(going.run)
         going.ends_by(self._end)
         try:
@@ -96,7 +112,10 @@ class Handle:
         except ChildDied:
             if going.is_forced:
                 return going.was_cancelled()
-            return going.ended(outcome.of_loss(self.how_it_died()))
+            how = self.how_it_died()
+            if not self._has_taken:
+                raise NoChild(f"{how} before it took the run") from None
+            return going.ended(outcome.of_loss(how))
         except BaseException:
             self.kill()  # what it says later would be taken for the end of another run
             raise
@@ -106,7 +125,7 @@ class Handle:
     def leave(self) -> None:
         """Let it go, since it carries out no run."""
         try:
-            self._pipe.send(Leave())
+            self._writer.send(Leave(), within=0.0)
         except OSError:
             return
         finally:
@@ -129,9 +148,13 @@ class Handle:
         self._is_spent = True
         if not self.has_ended(TIME_TO_DIE):
             self.kill()
-            return "Its process closed its pipe"
+            return self._why_killed or "Its process closed its pipe"
         bootstrap.kill_group(self.pid)  # what its function has started would go on
+        if self._why_killed:
+            return self._why_killed
         code = self._exit_code() or 0
+        if code == CANNOT_TELL:
+            return "Its process lost the pipe to its worker, and could not tell how the run ended"
         if code < 0:
             return f"Its process was killed by {signal_name(-code)}"
         return f"Its process ended with exit code {code}"
@@ -142,30 +165,38 @@ class Handle:
         return code
 
     def _carry_out(self, run: bytes, going: Going) -> Outcome:
-        self._send(CarryOut(run, going.begin()))
-        timeout = going.current.timeout
-        deadline = None
-        if timeout is not None:
-            deadline = time.monotonic() + timeout.total_seconds() + TIME_TO_GIVE_IN
+        limit = going.current.timeout
+        patience = _Patience(None if limit is None else limit.total_seconds() + TIME_TO_GIVE_IN)
+        self._send(CarryOut(self.runs, run, going.begin()))
         while True:
             try:
-                word = self._receive(deadline)
+                word = self._receive(patience.deadline)
             except TimeoutError:
-                self.kill()
-                return self._outcome_of_killed(going)
+                if patience.is_over(self._has_taken):
+                    return self._outcome_of_killed(going)
+                continue
             if isinstance(word, Done):
                 self.memory = word.memory
                 return word.outcome
             if going.cancel_reason is not None:
                 self._send(Cancel(going.run.pk, going.cancel_reason))
 
+    @property
+    def _has_taken(self) -> bool:
+        """Whether it has taken the last order in hand."""
+        return bool(self._taken.value == self.runs)
+
     def _outcome_of_killed(self, going: Going) -> Outcome:
-        """It may have ended just before it was killed."""
-        limit = going.current.timeout
+        """Kill it, and return how its run ended: perhaps just before that."""
+        self.kill()
+        if not self._has_taken:
+            self._why_killed = f"Its process did nothing for {TIME_TO_TAKE:g} s"
+            raise ChildDied
         try:
-            while not isinstance(word := self._receive(None), Done):
+            while not isinstance(word := self._receive(time.monotonic() + TIME_TO_DIE), Done):
                 pass
-        except ChildDied:
+        except (ChildDied, TimeoutError):
+            limit = going.current.timeout
             error = RunTimedOut(f"The run took longer than the {limit} it has; it was killed.")
             return going.raised(error)
         return word.outcome
@@ -178,7 +209,11 @@ class Handle:
 
     def _send(self, order: Any) -> None:
         try:
-            self._pipe.send(order)
+            self._writer.send(order, within=TIME_TO_TAKE)
+        except TimeoutError as error:
+            self._why_killed = f"Its process did nothing for {TIME_TO_TAKE:g} s"
+            self.kill()
+            raise ChildDied from error
         except OSError as error:
             raise ChildDied from error
 
@@ -189,18 +224,64 @@ class Handle:
             TimeoutError: it has said nothing until the deadline.
             ChildDied: it will say no more.
         """
-        seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready = connection.wait([self._pipe, self._woken, self._process.sentinel], seconds)
-        if not ready:
-            raise TimeoutError
-        if self._pipe in ready or self._pipe.poll():
-            try:
-                return self._pipe.recv()
-            except (EOFError, OSError) as error:
-                raise ChildDied from error
-        if self._woken in ready:
-            return self._woken.recv()
-        raise ChildDied
+        while True:
+            if (word := self._word()) is not None:
+                return word
+            seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
+            ready = connection.wait([self._pipe, self._woken, self._process.sentinel], seconds)
+            if not ready:
+                raise TimeoutError
+            if self._pipe in ready or self._pipe.poll():
+                try:
+                    self._reader.read()
+                except (EOFError, OSError) as error:
+                    raise ChildDied from error
+            elif self._woken in ready:
+                return self._woken.recv()
+            else:
+                raise ChildDied
+
+    def _word(self) -> Any:
+        try:
+            return self._reader.word()
+        except Exception as error:  # what comes over the pipe may be anything
+            self._why_killed = "Its process wrote something else to the pipe to its worker"
+            self.kill()
+            raise ChildDied from error
+
+
+class _Patience:
+    """How long to wait for a child.
+
+    The time of a run begins when the child has taken it in hand, which nobody is woken for: it is
+    looked at when the time would be over.
+
+    Args:
+        limit: seconds that the run may take.
+    """
+
+    def __init__(self, limit: float | None) -> None:
+        self._limit = limit
+        self._began = self._begins = time.monotonic()
+        self._was_taken = False
+        self.deadline: float | None = self._began + min(limit or TIME_TO_TAKE, TIME_TO_TAKE)
+
+    def is_over(self, has_taken: bool) -> bool:
+        """Say, at the deadline, whether to wait no more; else there is a new deadline."""
+        now = time.monotonic()
+        if self._was_taken or (not has_taken and now >= self._began + TIME_TO_TAKE):
+            return True
+        self._was_taken = has_taken
+        if not has_taken:
+            self._begins = now
+            self.deadline = now + LOOK_INTERVAL
+        else:
+            self.deadline = None if self._limit is None else self._begins + self._limit
+        return False
+
+
+def _no_child(why: object) -> NoChild:
+    return NoChild(f"No child process could be started: {why}")
 
 
 def _context() -> BaseContext:

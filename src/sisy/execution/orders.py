@@ -8,16 +8,20 @@ from datetime import datetime
 
 from sisy.execution.outcome import Outcome
 
+CANNOT_TELL = 74  # the exit code of a child that could not tell how its run ended: EX_IOERR
+
 
 @dataclass(frozen=True, slots=True)
 class CarryOut:
     """To the child: carry out a run.
 
     Attributes:
+        number: 1 for the first order to carry out, and one more for each further one.
         run: pickled by itself, so that one that cannot be read is an outcome, too.
         now: what time it is.
     """
 
+    number: int
     run: bytes
     now: datetime
 

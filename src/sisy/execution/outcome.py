@@ -47,6 +47,17 @@ class Outcome:
     others_may_call_it: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotCalled:
+    """A run whose function a pool could not call, through no fault of the run.
+
+    Attributes:
+        reason: a sentence that says what the pool could not do.
+    """
+
+    reason: str
+
+
 def of_value(value: object) -> dict[str, Any]:
     """Return the columns of a run whose function returned ``value``."""
     try:

@@ -1,11 +1,17 @@
 """What every pool can do, wherever it carries runs out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Protocol
 
+from sisy.exceptions import SisyError
 from sisy.execution.going import Ended, MayBegin, always
 from sisy.models import Run
+
+
+class NotReady(SisyError):
+    """A pool cannot call any function just now; the message says why."""
 
 
 class Pool(Protocol):
@@ -18,6 +24,13 @@ class Pool(Protocol):
             ended: hears how it ended, whatever its function does; in any thread. It hears nothing
                 of a run that was withdrawn, or cut short by `close`.
             may_begin: is asked when the slot is free; if it says no, ``ended`` hears None.
+        """
+
+    def warm_up(self) -> None:
+        """Start what the next run needs, unless that is there; blocks for as long as it takes.
+
+        Raises:
+            NotReady: it could not be started; a run would hear `NotCalled`.
         """
 
     def withdraw(self, run_id: int) -> bool:
@@ -42,3 +55,12 @@ class Pool(Protocol):
 
 MakePool = Callable[[int, Callable[[], datetime]], Pool]
 """Makes a pool for so many runs at once, given what tells it the time."""
+
+
+@contextmanager
+def needing_a_thread() -> Iterator[None]:
+    """Raise `NotReady` if the system gives no thread."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise NotReady(f"No thread could be started: {error}") from error

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from sisy.execution import outcome
 from sisy.execution.going import Ended, Going, MayBegin, always
 from sisy.execution.handle import Handle, NoChild
-from sisy.execution.outcome import Outcome
+from sisy.execution.outcome import NotCalled, Outcome
+from sisy.execution.pool import needing_a_thread
 from sisy.execution.slots import Slots
 from sisy.log import logger
 from sisy.models import Run
@@ -54,6 +54,12 @@ class ProcessPool:
         """Take ``run`` in hand; see `Pool.carry_out`."""
         self._slots.take(Going(run, self._now, ended, may_begin))
 
+    def warm_up(self) -> None:
+        """Have a child that can carry out a run; see `Pool.warm_up`."""
+        with needing_a_thread():
+            self._keepers.warm_up()
+        self._put_back(self._child())
+
     def withdraw(self, run_id: int) -> bool:
         """Take back a run that has not begun; see `Pool.withdraw`."""
         return self._slots.withdraw(run_id)
@@ -80,7 +86,8 @@ class ProcessPool:
             child.has_ended(max(0.0, deadline - time.monotonic()))
 
     def _begin(self, going: Going) -> None:
-        self._keepers.start(partial(self._carry_out, going))
+        with needing_a_thread():
+            self._keepers.start(partial(self._carry_out, going))
 
     def _carry_out(self, going: Going) -> None:
         ended = self._outcome_of(going) if going.may_begin else None
@@ -89,20 +96,20 @@ class ProcessPool:
             self._slots.end(going)
             going.report(ended)
 
-    def _outcome_of(self, going: Going) -> Outcome:
+    def _outcome_of(self, going: Going) -> Outcome | NotCalled:
         going.begin()
         try:
             child = self._child()
+            try:
+                return child.carry_out(going)
+            finally:
+                self._put_back(child)
         except NoChild as error:
             if going.cancel_reason is not None:
                 return going.was_cancelled()
-            return going.ended(outcome.of_loss(f"No process could begin for it: {error}"))
-        try:
-            return child.carry_out(going)
+            return NotCalled(reason=f"{error}.")
         except BaseException as error:  # noqa: BLE001 - a run that cannot be pickled, above all
             return going.raised(error)
-        finally:
-            self._put_back(child)
 
     def _child(self) -> Handle:
         while child := self._idle_child():

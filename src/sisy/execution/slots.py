@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable
 
 from sisy.execution.going import Going
+from sisy.execution.outcome import NotCalled
+from sisy.execution.pool import NotReady
 
 
 class Slots:
@@ -14,7 +16,8 @@ class Slots:
     won its own run again.
 
     Args:
-        begin: has a run carried out, and its slot passed on in the end; it must not block.
+        begin: has a run carried out, and its slot passed on in the end; it must not block. It
+            may raise `NotReady`.
     """
 
     def __init__(self, number: int, begin: Callable[[Going], None]) -> None:
@@ -32,13 +35,13 @@ class Slots:
                 self._waiting.append(going)
                 return
             self._free -= 1
-        self._begin(going)
+        self._start(going)
 
     def end(self, going: Going) -> None:
         """Give the slot of a run that is over to another one, which begins."""
         following = self.pass_on(going)
         if following is not None:
-            self._begin(following)
+            self._start(following)
 
     def pass_on(self, going: Going) -> Going | None:
         """Give the slot of a run that is over to the one that waits for the longest time.
@@ -51,6 +54,17 @@ class Slots:
                 return self._waiting.popleft()
             self._free += 1
             return None
+
+    def _start(self, going: Going) -> None:
+        """Begin a run; if the pool cannot begin any, return it and those that wait behind it."""
+        following: Going | None = going
+        while following is not None:
+            try:
+                self._begin(following)
+                return
+            except NotReady as error:
+                failed, following = following, self.pass_on(following)
+                failed.report(NotCalled(reason=f"{error}."))
 
     def withdraw(self, run_id: int) -> bool:
         """Take back the run with this key if it has not begun, and return whether that was so."""

@@ -10,6 +10,7 @@ from sisy.execution.awaiting import Awaited
 from sisy.execution.calling import call, call_bare, lend_loop
 from sisy.execution.going import Ended, Going, MayBegin, always
 from sisy.execution.outcome import Outcome
+from sisy.execution.pool import needing_a_thread
 from sisy.execution.slots import Slots
 from sisy.inbox import Inbox
 from sisy.models import Run
@@ -45,6 +46,11 @@ class ThreadPool:
         """Take ``run`` in hand; see `Pool.carry_out`."""
         self._slots.take(Going(run, self._now, ended, may_begin))
 
+    def warm_up(self) -> None:
+        """Have a thread for plain functions; see `Pool.warm_up`."""
+        with needing_a_thread():
+            self._threads.warm_up()
+
     def withdraw(self, run_id: int) -> bool:
         """Take back a run that has not begun; see `Pool.withdraw`."""
         return self._slots.withdraw(run_id)
@@ -73,7 +79,8 @@ class ThreadPool:
         if going.run.target_path in self._async_paths:
             self._to_await.put((None, going))
         else:
-            self._threads.start(partial(self._call, going))
+            with needing_a_thread():
+                self._threads.start(partial(self._call, going))
 
     def _call(self, going: Going) -> None:
         """Call one function after the other in this thread: to wake another one costs more."""

@@ -63,6 +63,21 @@ class Migration(migrations.Migration):
                         verbose_name="end",
                     ),
                 ),
+                (
+                    "problem",
+                    models.CharField(
+                        blank=True,
+                        help_text="Why the worker cannot call functions, and takes no runs until it can.",
+                        max_length=500,
+                        verbose_name="problem",
+                    ),
+                ),
+                (
+                    "problem_since",
+                    sisy.models.fields.MomentField(
+                        blank=True, null=True, verbose_name="problem since"
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "process",

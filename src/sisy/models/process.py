@@ -75,6 +75,14 @@ class Process(models.Model):
         help_text=_("What whoever started it saw of its end."),
     )
 
+    problem = models.CharField(
+        _("problem"),
+        max_length=500,
+        blank=True,
+        help_text=_("Why the worker cannot call functions, and takes no runs until it can."),
+    )
+    problem_since = MomentField(_("problem since"), null=True, blank=True)
+
     objects: ClassVar["ProcessManager"] = ProcessManager()
 
     class Meta:
@@ -100,6 +108,8 @@ class Process(models.Model):
         lease: timedelta,
         queues: tuple[str, ...] = (),
         slots: int = 0,
+        problem: str = "",
+        problem_since: datetime | None = None,
     ) -> Self:
         """Store that this process is up, and believed to be so for ``lease``."""
         process = cls(
@@ -110,6 +120,8 @@ class Process(models.Model):
             slots=slots,
             started_at=now,
             lease_until=now + lease,
+            problem=problem[:500],
+            problem_since=problem_since,
         )
         process.save(using=using)
         process._tell(signals.worker_online)
@@ -152,6 +164,13 @@ class Process(models.Model):
         """Whether somebody asked for its end."""
         asked = Process.objects.using(self.using).exclude(drain_asked_at=None)
         return asked.filter(pk=self.pk).exists()
+
+    def note_problem(self, problem: str, since: datetime | None) -> None:
+        """Store why this worker cannot call functions, and since when; empty if it can."""
+        self.problem, self.problem_since = problem[:500], since
+        Process.objects.using(self.using).filter(pk=self.pk).update(
+            problem=self.problem, problem_since=since
+        )
 
     def leave(self, reason: str = "It was stopped.") -> None:
         """Store that this process is gone, and tell why."""

@@ -17,7 +17,7 @@ from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.timing import PUNCTUAL
 from sisy.queries import lately
 from sisy.queries.lately import SHOWN, Group
-from sisy.queries.processes import missing_processes, paused_queues
+from sisy.queries.processes import missing_processes, paused_queues, troubled_workers
 from sisy.queries.service import Service
 from sisy.queries.waiting import class_of_error
 
@@ -54,7 +54,7 @@ def attention(using: str, now: datetime) -> list[Worry]:
 
 
 def _nobody_up() -> Iterator[Worry]:
-    for sentence in (*missing_processes(), *paused_queues()):
+    for sentence in (*missing_processes(), *troubled_workers(), *paused_queues()):
         yield Worry(kind="site", what="", why=sentence)
 
 

@@ -30,7 +30,7 @@ def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -
     alive = list(Process.objects.using(using).alive(now))
     return [
         _heartbeat(alive, now),
-        *_workers(using, alive, queues, paused),
+        *_workers(using, alive, queues, paused, now - limit),
         _planning(using, now, limit),
         _waiting(using, now, limit, paused),
     ]
@@ -58,7 +58,11 @@ def _heartbeat(alive: Sequence[Process], now: datetime) -> Finding:
 
 
 def _workers(
-    using: str, alive: Sequence[Process], queues: Sequence[str], paused: set[str]
+    using: str,
+    alive: Sequence[Process],
+    queues: Sequence[str],
+    paused: set[str],
+    tolerated: datetime,
 ) -> Iterator[Finding]:
     elsewhere = conf.get_settings().alias_of(conf.DEFAULT_ENGINE)
     own: set[str] = set()
@@ -73,7 +77,13 @@ def _workers(
         needs_none = bool(elsewhere) and queue not in own
         if needs_none and not serving:
             words = f"none is up, nor needed: {elsewhere!r} carries its runs out"
-        is_well = bool(serving) or queue in paused or needs_none
+        able = [process for process in serving if not process.problem]
+        troubled = [process for process in serving if process.problem]
+        if troubled:
+            words += f", of which {len(troubled)} can call no functions: {troubled[0].problem}"
+        # One that others stand in for is a problem, too, unless it lasts for a moment only.
+        lately = [p for p in troubled if p.problem_since and p.problem_since >= tolerated]
+        is_well = (bool(able) and len(lately) == len(troubled)) or queue in paused or needs_none
         yield Finding(name=f"workers of {queue}", is_well=is_well, words=words)
 
 

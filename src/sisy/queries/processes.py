@@ -9,7 +9,7 @@ from django.utils.translation import gettext, ngettext
 
 from sisy import clock
 from sisy.models import Process, Queue, Role, Run, Task
-from sisy.queries.service import pause_in_words
+from sisy.queries.service import pause_in_words, problem_in_words
 
 
 def missing_processes() -> Iterator[str]:
@@ -28,6 +28,14 @@ def missing_processes() -> Iterator[str]:
             "No worker serves the queue '%(queue)s': its runs wait. "
             "Start 'manage.py sisy_worker --queues %(queue)s'."
         ) % {"queue": queue}
+
+
+def troubled_workers() -> Iterator[str]:
+    """Yield a sentence for each worker that takes no runs, since it can call no function."""
+    using = router.db_for_write(Task)
+    alive = Process.objects.using(using).alive(clock.now(using))
+    for worker in alive.exclude(problem=""):
+        yield problem_in_words(worker, timezone.get_current_timezone())
 
 
 def paused_queues() -> Iterator[str]:

@@ -41,6 +41,8 @@ class Service:
             return gettext("no worker serves the queue '%s'") % queue
         if all(worker.drain_asked_at for worker in serving):
             return gettext("each worker of the queue '%s' is draining") % queue
+        if all(worker.problem for worker in serving):
+            return problem_in_words(serving[0], zone).rstrip(".")
         return ""
 
     def is_full(self, queue: str) -> int:
@@ -72,6 +74,13 @@ def pause_in_words(queue: Queue, zone: tzinfo) -> str:
     if queue.paused_by:
         words = gettext("the queue '%(queue)s' has been paused by %(by)s since %(since)s") % named
     return f"{words} ({queue.pause_reason.rstrip('.')})" if queue.pause_reason else words
+
+
+def problem_in_words(worker: Process, zone: tzinfo) -> str:
+    """Return, as a sentence, that a worker takes no runs: since when and why."""
+    since = at(worker.problem_since, zone) if worker.problem_since else ""
+    named = {"worker": worker, "since": since, "problem": worker.problem}
+    return gettext("%(worker)s has taken no runs since %(since)s: %(problem)s") % named
 
 
 def at(moment: datetime, zone: tzinfo) -> str:

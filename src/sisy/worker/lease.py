@@ -1,6 +1,7 @@
 """The lease by which a worker holds its runs."""
 
 import threading
+from datetime import datetime
 
 from sisy import clock, conf, lifeline
 from sisy.log import logger
@@ -19,6 +20,8 @@ class Lease:
         self._slots = slots
         self._lock = threading.Lock()
         self._process: Process | None = None
+        self._problem = ""
+        self._problem_since: datetime | None = None
         self._held: tuple[int, float] | None = None  # by whom, and until when on the steady clock
 
     def holder(self) -> Process:
@@ -44,6 +47,26 @@ class Lease:
         process = self._process
         return process is not None and process.is_asked_to_drain()
 
+    def report(self, problem: str) -> None:
+        """Store what keeps the worker from calling functions; an empty text if nothing does.
+
+        It is stored again wherever the worker signs on anew.
+        """
+        with self._lock:
+            if not problem:
+                logger.info("%s takes runs again", self._process)
+                self._problem_since = None
+            elif not self._problem:
+                logger.error(
+                    "%s takes no runs until it can call functions again: %s",
+                    self._process,
+                    problem,
+                )
+                self._problem_since = clock.last_known(self._using)
+            self._problem = problem
+            if self._process is not None:
+                self._process.note_problem(problem, self._problem_since)
+
     def surely_holds(self, run: Run) -> bool:
         """Whether nobody can have taken ``run`` over; callable from any thread, at once.
 
@@ -68,6 +91,8 @@ class Lease:
             lease=conf.get_settings().lease,
             queues=self._queues,
             slots=self._slots,
+            problem=self._problem,
+            problem_since=self._problem_since,
         )
         self._note(self._process, began)
         lifeline.tell_parent(self._process.pk)

@@ -10,7 +10,7 @@ from django.db import router
 
 from sisy import clock, conf, doorbell
 from sisy.database_thread import DatabaseThread
-from sisy.execution import MakePool, Outcome, ThreadPool
+from sisy.execution import MakePool, NotCalled, Outcome, ThreadPool
 from sisy.inbox import Inbox
 from sisy.log import logger
 from sisy.loop import Loop
@@ -21,13 +21,18 @@ from sisy.worker.ending import Ended
 from sisy.worker.hand import PATIENCE, Hand
 from sisy.worker.handover import hand_over
 from sisy.worker.lease import Lease
+from sisy.worker.readiness import Readiness
 from sisy.worker.recorder import Recorder
 from sisy.worker.requests import Requests
 
 BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
 JITTER = 0.05
 TIME_TO_HEAR = 0.1  # seconds in which a worker that leaves hears what ended just before
+IDLE = 60.0  # seconds
 RINGS_APART = 0.1  # seconds between two rings of a full worker; each costs as much as a short run
+
+
+Heard = Outcome | NotCalled | None
 
 
 class Worker:
@@ -66,7 +71,9 @@ class Worker:
         self._requests = Requests(self.using, self._lease_database, self._hand)
         self._ears = Ears(self.queues, self.wake, self._look)
         self._claimer = Claimer(self.using, self.queues, self._lease, self._known)
+        self._readiness = Readiness(self._report, self.wake)
         self._unbegun: list[Run] = []
+        self._uncalled: list[tuple[Run, str]] = []  # with the reasons
         self._more_may_wait = False
         self._rang_at = 0.0
         self._hurry = asyncio.Event()
@@ -79,6 +86,7 @@ class Worker:
         self._outcomes = Inbox(asyncio.get_running_loop(), self._take_outcomes)
         keeping = [asyncio.create_task(loop.run()) for loop in (self._leasing, self._recorder)]
         keeping.append(asyncio.create_task(self._requests.obey(self._pool)))
+        readying = asyncio.create_task(self._readiness.run(self._pool))
         self._ears.open()
         try:
             with doorbell.listening(self.queues, self.wake, self._look):
@@ -89,6 +97,7 @@ class Worker:
             self._leasing.stop()
             self._recorder.stop()
             self._requests.stop()
+            readying.cancel()
             await asyncio.gather(*keeping)
             await self._sign_off()
 
@@ -113,7 +122,11 @@ class Worker:
         self._leasing.wake()
 
     async def _claim(self) -> float:
+        await self._give_back_uncalled()
         await self._give_back_what_waits_too_long()
+        if not self._readiness.is_ready:
+            await self._database.run(self._claimer.settle)
+            return IDLE
         room = self._hand.room
         runs = await self._win(room) if room else []
         if runs and not len(self._hand):
@@ -121,7 +134,8 @@ class Worker:
         for run in runs:
             self._hand.take(run)
             self._carry_out(run)
-        self._claimer.heard()
+        if room:
+            self._claimer.heard()
         self._more_may_wait = len(runs) == room
         if runs and self._more_may_wait:
             self._ring_on(runs[-1])
@@ -131,6 +145,13 @@ class Worker:
     async def _win(self, room: int) -> list[Run]:
         was_rung_for = self._claiming.was_woken
         return await self._database.run(self._claimer.claim, room, was_rung_for=was_rung_for)
+
+    async def _give_back_uncalled(self) -> None:
+        """Release what the pool could not call, before anything else can fail."""
+        uncalled, self._uncalled = self._uncalled, []
+        reasons = dict.fromkeys(reason for _, reason in uncalled)
+        for reason in reasons:
+            await self._give_back([run for run, why in uncalled if why == reason], reason)
 
     async def _give_back_what_waits_too_long(self) -> None:
         """Runs may be longer than those before; what was won ahead must not wait for their end."""
@@ -164,22 +185,24 @@ class Worker:
             self._pool.carry_out(run, self._hear, self._lease.surely_holds)
         except Exception as error:  # noqa: BLE001 - the border around the pool
             logger.exception("Run %s could not be carried out", run.pk)
-            now, why = clock.last_known(self.using), f"Sisy: {error!r}"
-            failed = Outcome(
-                state=RunState.FAILED, started_at=now, finished_at=now, reason=why[:500]
-            )
-            self._hear(run, failed)
+            self._hear(run, NotCalled(reason=f"Its worker could not carry it out: {error!r}."))
 
-    def _hear(self, run: Run, outcome: Outcome | None) -> None:
+    def _hear(self, run: Run, outcome: Heard) -> None:
         self._outcomes.put((run, outcome))
 
-    def _take_outcomes(self, heard: list[tuple[Run, Outcome | None]]) -> None:
+    def _take_outcomes(self, heard: list[tuple[Run, Heard]]) -> None:
         self._unbegun += [run for run, outcome in heard if outcome is None]
-        ended = [(run, outcome) for run, outcome in heard if outcome is not None]
+        ended = [(run, outcome) for run, outcome in heard if isinstance(outcome, Outcome)]
+        if ended:
+            self._readiness.worked()
+        for run, outcome in heard:
+            if isinstance(outcome, NotCalled):
+                self._uncalled.append((run, outcome.reason))
+                self._readiness.failed(outcome.reason)
         if self._is_leaving:  # what did not end by itself is handed over
             ended = [one for one in ended if one[1].state != RunState.CANCELLED]
         self._recorder.add([one for one in ended if self._hand.drop(*one)])
-        if self._unbegun:
+        if self._unbegun or self._uncalled:
             self._claiming.wake()
         if not len(self._hand):
             self._hand_is_empty.set()
@@ -189,6 +212,9 @@ class Worker:
     def _on_recorded(self, ended: Ended) -> None:
         """What has ended may be what other runs of its task have waited for."""
         self.wake()
+
+    async def _report(self, problem: str) -> None:
+        await self._lease_database.run(self._lease.report, problem)
 
     async def _renew_lease(self) -> float:
         await self._lease_database.run(self._lease.renew)

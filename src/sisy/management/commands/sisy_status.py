@@ -30,6 +30,7 @@ class Command(AnsweringCommand):
                     "slots": each.process.slots,
                     "silent": each.is_silent,
                     "started": each.process.started_at,
+                    "problem": each.process.problem,
                 }
                 for each in members(using, now)
             ],

@@ -1,0 +1,109 @@
+"""Child processes that cannot tell their worker how a run ended: none keeps its slot."""
+
+import os
+import signal
+from datetime import timedelta
+
+import pytest
+
+from sisy.execution import NotCalled, ProcessPool, handle
+from sisy.models import RunState
+from tests.unit import rogue_functions as rogue
+from tests.unit.functions import pid
+from tests.unit.runs import NOON, eventually, executed, run_of
+
+CANNOT_TELL = "Its process lost the pipe to its worker, and could not tell how the run ended"
+WROTE = "Its process wrote something else to the pipe to its worker"
+BRIEF = timedelta(milliseconds=200)
+
+
+@pytest.fixture
+def pool():
+    pool = ProcessPool(1, lambda: NOON)
+    yield pool
+    pool.close()
+
+
+async def goes_on(pool):
+    """Return the process that carries out the next run: its slot is free."""
+    outcome = await executed(pool, run_of(pid))
+    assert outcome.state == RunState.SUCCEEDED
+    return outcome.result
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (rogue.closes_all_files, CANNOT_TELL),
+        (rogue.closes_twice, CANNOT_TELL),
+        (rogue.writes_to_all_sockets, WROTE),
+    ],
+)
+async def test_a_child_that_has_lost_its_pipe_ends_and_its_run_is_lost(pool, function, reason):
+    for _ in range(2):
+        outcome = await executed(pool, run_of(function))
+        assert (outcome.state, outcome.reason) == (RunState.LOST, reason)
+        assert await goes_on(pool)
+
+
+async def test_what_a_child_has_to_tell_goes_into_no_other_file(pool, tmp_path):
+    file = tmp_path / "log"
+    run = run_of(rogue.closes_all_files_and_opens_others, userdata={"file": str(file)})
+    outcome = await executed(pool, run)
+    assert (outcome.state, outcome.reason) == (RunState.LOST, CANNOT_TELL)
+    assert file.read_bytes() == b""
+
+
+@pytest.mark.parametrize("function", [rogue.writes_the_beginning_of_a_word, rogue.stops_itself])
+async def test_a_child_that_says_half_a_word_or_is_stopped_is_killed_at_its_timeout(
+    pool, function
+):
+    outcome = await executed(pool, run_of(function, timeout=BRIEF))
+    assert outcome.state == RunState.TIMED_OUT
+    assert await goes_on(pool)
+
+
+async def test_a_copy_that_a_function_has_forked_reports_nothing(pool):
+    for _ in range(2):
+        outcome = await executed(pool, run_of(rogue.returns_twice))
+        assert (outcome.state, outcome.result) == (RunState.SUCCEEDED, "parent")
+    before = await goes_on(pool)
+    assert await goes_on(pool) == before
+
+
+@pytest.mark.parametrize("size", [1, 1_000_000])
+async def test_a_child_that_does_not_take_a_run_costs_it_nothing(pool, monkeypatch, size):
+    """A large run does not even fit into the pipe of a child that reads nothing."""
+    monkeypatch.setattr(handle, "TIME_TO_TAKE", 0.5)
+    child = await goes_on(pool)
+    os.kill(child, signal.SIGSTOP)
+    outcome = await executed(pool, run_of(pid, userdata={"text": "x" * size}))
+    assert outcome == NotCalled(reason="Its process did nothing for 0.5 s before it took the run.")
+    assert await goes_on(pool) != child
+
+
+async def test_a_run_that_an_idle_child_never_took_before_it_died_costs_nothing(pool, monkeypatch):
+    child = await goes_on(pool)
+    monkeypatch.setattr(handle.Handle, "is_of_use", True)  # it dies just after it was looked at
+    os.kill(child, signal.SIGKILL)
+    await eventually(lambda: pool._idle[0].has_ended())
+    outcome = await executed(pool, run_of(pid))
+    assert outcome == NotCalled(reason="Its process was killed by SIGKILL before it took the run.")
+
+
+async def test_the_time_of_a_run_begins_when_its_child_takes_it(pool, monkeypatch):
+    """Else a run would be timed out whose function had no time at all."""
+    child = await goes_on(pool)
+    os.kill(child, signal.SIGSTOP)
+    waits = handle.connection.wait
+
+    def wait(objects, timeout=None):
+        """Let the child go on once the worker has waited for longer than the run may take."""
+        ready = waits(objects, timeout)
+        if not ready:
+            os.kill(child, signal.SIGCONT)
+        return ready
+
+    monkeypatch.setattr(handle.connection, "wait", wait)
+    outcome = await executed(pool, run_of(pid, timeout=BRIEF))
+    assert (outcome.state, outcome.result) == (RunState.SUCCEEDED, child)
