@@ -8,6 +8,14 @@ SECONDS ?=
 export UV_SYSTEM_CERTS = 1
 export UV_PYTHON_DOWNLOADS = never
 export PYTHONWARNINGS = default
+# Images for containers often forbid Python to keep what it has compiled. The tests start hundreds
+# of processes, and each of them would compile Django anew: that takes longer than all the rest.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Tests that start processes mostly wait, for leases to end for example: more of them side by side
+# than there are cores. The others compute.
+COMPUTING := -n 2 --ignore tests/processes
+WAITING := -n 6 --dist worksteal tests/processes
 
 .PHONY: help install format lint types imports migrations reference docs check test test-sqlite test-postgres \
 	test-mariadb test-browser test-conformance screenshots chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
@@ -60,15 +68,16 @@ check: lint types imports migrations docs  ## all of these
 test: check test-sqlite test-postgres  ## check and test everything, on SQLite and PostgreSQL
 
 test-sqlite: install  ## run the tests on SQLite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest $(COMPUTING)
+	$(BIN)/python -m pytest $(WAITING)
 
-test-postgres: install  ## run the tests on a PostgreSQL and a Valkey that they bring along
-	$(BIN)/python -m tests.servers $(BIN)/python -m pytest -n 2 \
-		--ignore tests/unit --ignore tests/servers --ignore tests/simulation
+test-postgres: install  ## run the tests of the database on a PostgreSQL and a Valkey that they bring along
+	$(BIN)/python -m tests.servers $(BIN)/python -m pytest -m database $(COMPUTING)
+	$(BIN)/python -m tests.servers $(BIN)/python -m pytest -m database $(WAITING)
 
-test-mariadb: $(VENV)/.mariadb  ## run the tests on a MariaDB (Debian's) and a Valkey that they start
-	$(BIN)/python -m tests.servers --mariadb $(BIN)/python -m pytest -n 2 \
-		--ignore tests/unit --ignore tests/servers --ignore tests/simulation
+test-mariadb: $(VENV)/.mariadb  ## run them on a MariaDB (Debian's) and a Valkey that they start
+	$(BIN)/python -m tests.servers --mariadb $(BIN)/python -m pytest -m database $(COMPUTING)
+	$(BIN)/python -m tests.servers --mariadb $(BIN)/python -m pytest -m database $(WAITING)
 
 $(VENV)/.mariadb: $(VENV)/.installed
 	@$(BIN)/python -m tests.servers.mariadb
@@ -102,7 +111,7 @@ simulate-faults: install  ## take guards away, and see that the simulation finds
 	SISY_TEST_FAULTS=1 $(BIN)/python -m pytest -n 2 tests/simulation/test_faults.py
 
 tox: install  ## run the tests on the oldest and the newest Python and Django; ENV=py313-django61 for one
-	$(BIN)/tox --skip-missing-interpreters=true $(if $(ENV),-e $(ENV))
+	$(BIN)/tox $(if $(ENV),-e $(ENV),--skip-missing-interpreters=true)
 
 demo: install  ## run the demo; SECONDS=20 ends it by itself and shows the ledger
 	$(BIN)/python example/demo.py $(if $(SECONDS),--seconds $(SECONDS))

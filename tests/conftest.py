@@ -2,6 +2,7 @@
 
 import os
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,46 @@ from tests.support.moments import NOON
 
 # They have a process of their own: `make test-browser`.
 collect_ignore = [] if "SISY_TEST_BROWSER" in os.environ else ["browser", "pictures"]
+
+ROOT = Path(__file__).parent
+# Areas whose tests all carry the marker `database`: they run on SQLite, PostgreSQL and MariaDB.
+ON_EACH_DATABASE = {
+    "concurrency",
+    "engines",
+    "enqueued",
+    "models",
+    "processes",
+    "roles",
+    "syncing",
+    "testing",
+}
+# Areas whose tests run once, on SQLite, but for those that carry the marker themselves.
+ONCE = {
+    "admin",
+    "chaos",
+    "commands",
+    "dashboard",
+    "docs",
+    "servers",
+    "simulation",
+    "typed",
+    "unit",
+}
+# Areas that have a target of their own.
+APART = {"browser", "conformance"}
+
+
+def area_of(path: Path) -> str:
+    """Return the folder below tests/ in which a test is."""
+    return path.relative_to(ROOT).parts[0]
+
+
+# Before pytest looks which tests `-m` selects.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if area_of(item.path) in ON_EACH_DATABASE:
+            item.add_marker(pytest.mark.database)
 
 
 @pytest.fixture

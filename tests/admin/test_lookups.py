@@ -11,7 +11,7 @@ from tests.admin.pages import QUEUES, RUNS, TASKS, rows_of
 from tests.admin.people import browser_of
 from tests.roles.steps import NOON, scheduled
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 LISTS = {Task: TASKS, Run: RUNS, Queue: QUEUES}
 OFFERED = {

@@ -12,7 +12,7 @@ from tests.admin.pages import QUEUES, RUNS, messages_of, page_of, rows_of, text_
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.support.moments import NOON
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def saved(queue, label="sweep"):

@@ -13,7 +13,7 @@ from tests.admin.pages import TASKS, messages_of, rows_of, text_of, titles_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.support.moments import NOON
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def saved(label, schedule="*/5 * * * *", **fields):

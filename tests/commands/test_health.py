@@ -14,7 +14,7 @@ from tests.commands.calling import said, told
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def up(*queues, role=Role.WORKER, now=NOON):

@@ -8,7 +8,7 @@ from tests.commands.calling import said, told
 from tests.support.moments import DAY, NOON
 from tests.support.records import scheduled
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def ended(task, ago, state=RunState.SUCCEEDED):

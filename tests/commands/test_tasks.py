@@ -15,7 +15,7 @@ from tests.roles.steps import finish
 from tests.support.moments import DAY, HOUR, MINUTE, NOON
 from tests.support.records import scheduled, worker
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def test_tasks_are_listed_with_when_they_are_due_next():

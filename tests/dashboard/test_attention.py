@@ -15,7 +15,7 @@ from tests.app import jobs
 from tests.commands.calling import said
 from tests.roles.steps import DAY, HOUR, MINUTE, NOON, SECOND, finish, scheduled, worker
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 KEY_ERROR = "builtins.KeyError"
 

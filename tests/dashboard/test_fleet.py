@@ -11,7 +11,7 @@ from tests.roles.steps import LEASE, finish
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 PAGE = "/sisy/fleet/"
 

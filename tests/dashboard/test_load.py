@@ -121,6 +121,7 @@ def test_numbers_fit_their_cells(number, words):
     assert shortened(number) == words
 
 
+@pytest.mark.database
 @pytest.mark.django_db
 class TestPage:
     @pytest.fixture(autouse=True)

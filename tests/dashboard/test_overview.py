@@ -14,7 +14,7 @@ from tests.roles.steps import LEASE, finish
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("now")]
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("now")]
 
 PAGE = "/sisy/"
 

@@ -16,7 +16,7 @@ from tests.roles.steps import finish
 from tests.support.moments import MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def page_of(run, *permissions, parts=""):

@@ -12,7 +12,7 @@ from tests.admin.people import browser_of, browser_of_superuser
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 PAGE = "/sisy/tasks/"
 

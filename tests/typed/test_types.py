@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.version_info >= (3, 12), reason="once is enough")
-
 SHOP = Path(__file__).parent / "shop"
 SETTINGS = """
 SECRET_KEY = "x"

@@ -1,0 +1,82 @@
+"""Does each test run somewhere, and what is about the database on each database?"""
+
+import re
+from itertools import pairwise
+
+import pytest
+
+from tests.conftest import APART, ON_EACH_DATABASE, ONCE, ROOT
+
+MAKEFILE = (ROOT.parent / "Makefile").read_text()
+PARTS = ("$(COMPUTING)", "$(WAITING)")
+
+# What differs from one database to the next, or depends on which transactions meet.
+SPECIFIC = re.compile(
+    r"connection\.vendor|\.cursor\(|select_for_update|transaction=True|transactional_db"
+    r"|['\"]postgresql['\"]|['\"]mysql['\"]|from tests\.concurrency"
+)
+# Tests that look like it, and are not about a database, with the reason.
+NOT_SPECIFIC = {
+    "dashboard/test_live.py": "a consumer reads in a thread of its own, which needs real commits",
+    "docs/test_examples.py": "examples may commit",
+    "simulation/test_simulation.py": "months of virtual time are simulated on the fastest one",
+    "unit/test_checks.py": "the vendor is a pretended one",
+    "unit/test_clock.py": "the vendor is a pretended one",
+    "unit/test_areas.py": "it looks for these words",
+}
+
+modules = sorted(ROOT.glob("*/**/test_*.py"))
+
+
+def name_of(module):
+    return str(module.relative_to(ROOT))
+
+
+def recipe_of(target):
+    return re.search(rf"^{target}:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)[1].splitlines()
+
+
+def variable(name):
+    return re.search(rf"^{name} := (.*)$", MAKEFILE, re.MULTILINE)[1].split()
+
+
+def is_marked(module):
+    """Whether a module, or something in it, carries the marker itself."""
+    return "pytest.mark.database" in module.read_text()
+
+
+def test_each_area_says_on_which_databases_its_tests_run():
+    areas = {module.relative_to(ROOT).parts[0] for module in modules}
+    assert areas == ON_EACH_DATABASE | ONCE | APART
+    assert len(areas) == len(ON_EACH_DATABASE) + len(ONCE) + len(APART)
+
+
+def test_the_marker_is_on_what_runs_on_each_database_and_only_there(request):
+    for item in request.session.items:
+        area = item.path.relative_to(ROOT).parts[0]
+        is_chosen = area in ON_EACH_DATABASE or is_marked(item.path)
+        assert is_chosen or item.get_closest_marker("database") is None
+        assert area not in ON_EACH_DATABASE or item.get_closest_marker("database") is not None
+
+
+@pytest.mark.parametrize(
+    "module", [one for one in modules if one.relative_to(ROOT).parts[0] in ONCE], ids=name_of
+)
+def test_what_differs_between_databases_is_tested_on_each(module):
+    if SPECIFIC.search(module.read_text()):
+        assert is_marked(module) or name_of(module) in NOT_SPECIFIC, (
+            "Mark it with pytest.mark.database, so that it runs on PostgreSQL and MariaDB, too."
+        )
+
+
+def test_the_two_parts_of_a_run_leave_nothing_out_and_do_nothing_twice():
+    computing, waiting = variable("COMPUTING"), variable("WAITING")
+    left_out = [word for option, word in pairwise(computing) if option == "--ignore"]
+    assert left_out == [word for word in waiting if word.startswith("tests/")]
+
+
+@pytest.mark.parametrize("target", ["sqlite", "postgres", "mariadb"])
+def test_each_target_runs_both_parts_and_all_but_sqlite_what_is_about_databases(target):
+    marker = "" if target == "sqlite" else "-m database "
+    asked = [line.partition("-m pytest ")[2] for line in recipe_of(f"test-{target}")]
+    assert asked == [marker + part for part in PARTS]
