@@ -18,7 +18,7 @@ COMPUTING := -n 2 --ignore tests/processes
 WAITING := -n 6 --dist worksteal tests/processes
 
 .PHONY: help install format lint types imports migrations reference docs check test test-sqlite test-postgres \
-	test-mariadb test-browser test-conformance screenshots chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
+	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
 	bench-drain bench-workers bench-memory bench-many bench-ledger bench-viewers bench-dashboard bench-virtual lock clean
 
 help:  ## show what there is
@@ -78,6 +78,9 @@ test-postgres: install  ## run the tests of the database on a PostgreSQL and a V
 test-mariadb: $(VENV)/.mariadb  ## run them on a MariaDB (Debian's) and a Valkey that they start
 	$(BIN)/python -m tests.servers --mariadb $(BIN)/python -m pytest -m database $(COMPUTING)
 	$(BIN)/python -m tests.servers --mariadb $(BIN)/python -m pytest -m database $(WAITING)
+
+test-years: install  ## compare schedules with a naive walk through every minute of whole years; takes minutes
+	SISY_TEST_YEARS=1 $(BIN)/python -m pytest -n 2 tests/unit/test_years.py
 
 $(VENV)/.mariadb: $(VENV)/.installed
 	@$(BIN)/python -m tests.servers.mariadb

@@ -68,16 +68,6 @@ def test_days_around_a_change_of_the_clock_follow_debian_cron(zone, forward, bac
         assert_agrees(schedule, change - timedelta(days=1), change + timedelta(days=1, hours=6))
 
 
-@pytest.mark.parametrize("expression", ["14,40 0-2 * * *", "*/20 */2 * * *"])
-@pytest.mark.parametrize(
-    ("zone", "change"), [(zone, at(back)) for zone, _, back in ZONES_AND_CHANGES]
-)
-def test_a_whole_year_follows_debian_cron(zone, change, expression):
-    year = change.year  # one in which the zone's clock changes
-    start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
-    assert_agrees(Schedule(expression, zone), start, end)
-
-
 def field(least: int, most: int) -> st.SearchStrategy[str]:
     number = st.integers(least, most)
     spans = (
