@@ -3,6 +3,8 @@
 import logging
 import signal
 
+from django.utils.translation import ngettext
+
 logger = logging.getLogger("sisy")
 
 
@@ -36,5 +38,6 @@ class Outage:
     def recovered(self) -> None:
         """Note a success; the first one after an outage is logged."""
         if self.failures:
-            logger.info("%s is back after %d failures", self.what, self.failures)
+            times = ngettext("%d failure", "%d failures", self.failures) % self.failures
+            logger.info("%s is back after %s", self.what, times)
             self.failures = 0

@@ -7,6 +7,8 @@ somebody may have to look at. What goes well is not written down; the ledger has
 import logging
 from typing import Any
 
+from django.utils.translation import ngettext
+
 from sisy import signals
 from sisy.models import Process, Run, RunState, Task
 
@@ -31,7 +33,8 @@ def on_lost(*, run: Run, **kwargs: Any) -> None:
 
 
 def on_missed(*, run: Run, **kwargs: Any) -> None:
-    runs.warning("%s stands for %d missed occurrences: %s", run, run.count, run.reason)
+    words = ngettext("%d missed occurrence", "%d missed occurrences", run.count) % run.count
+    runs.warning("%s stands for %s: %s", run, words, run.reason)
 
 
 def on_skipped(*, run: Run, **kwargs: Any) -> None:
@@ -44,7 +47,8 @@ def on_retired(*, task: Task, **kwargs: Any) -> None:
 
 def on_online(*, process: Process, **kwargs: Any) -> None:
     queues = ", ".join(process.queues)
-    workers.info("%s is up: %d slots for %s", process, process.slots, queues)
+    slots = ngettext("%d slot", "%d slots", process.slots) % process.slots
+    workers.info("%s is up: %s for %s", process, slots, queues)
 
 
 def on_offline(*, process: Process, reason: str, **kwargs: Any) -> None:

@@ -73,7 +73,7 @@ def test_cancel_calls_off_what_waits_and_says_who_did_it():
     assert said(done) == ["1 run is cancelled."]
     run = Run.objects.get()
     assert (run.state, run.reason) == ("cancelled", "Cancelled by Sam.")
-    assert str(LogEntry.objects.get(object_id=task.pk)).endswith("Cancelled 1 runs.")
+    assert str(LogEntry.objects.get(object_id=task.pk)).endswith("Cancelled 1 run.")
 
 
 def test_cancel_asks_what_goes_on_to_end_and_says_that_it_takes_its_time():

@@ -63,8 +63,13 @@ def test_what_waits_for_a_worker_is_not_well_after_a_while_unless_its_queue_is_p
     up(role=Role.HEARTBEAT, now=noon.moment)
     up("default", now=noon.moment)
     assert unwell() == "Not well: waiting runs."
+    assert "1 run waits for a worker; tea #" in said("sisy_health --max-overdue 300")
     Queue.objects.pause("default")
-    assert "the queue is paused" in said("sisy_health")
+    text = said("sisy_health")
+    assert "the queue is paused" in text
+    assert "none waits for a worker; 1 run waits in a paused queue (default)" in text
+    task.run_now()
+    assert "2 runs wait in paused queues (default)" in said("sisy_health")
 
 
 def test_what_waits_for_its_turn_is_well(noon):

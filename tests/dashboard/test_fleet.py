@@ -51,7 +51,7 @@ def test_it_says_how_much_the_fleet_gets_done():
         scheduled().run_now()
         [run] = claim(worker, ["default"], 1, NOON + SECOND)
         finish(run, NOON - ago)
-    assert "1 runs ended in the last minute, 2 in the last hour" in shown("processes")
+    assert "1 run ended in the last minute, 2 in the last hour" in shown("processes")
 
 
 def test_an_empty_fleet_says_what_to_start():

@@ -169,7 +169,7 @@ class TestPage:
         found = plans("default", NOON + DAY)
         assert (found.tasks, found.left_out) == (2, 1)
         text = text_of(browser_of("view_task").get("/sisy/load/"))
-        assert "1 tasks are left out" in text
+        assert "1 task is left out" in text
 
     def test_what_was_computed_serves_for_a_while(self, django_assert_max_num_queries):
         scheduled("0 13 * * *")
@@ -177,4 +177,4 @@ class TestPage:
         client.get("/sisy/load/")
         scheduled("0 13 * * *")
         with django_assert_max_num_queries(6):
-            assert "1 tasks that repeat" in text_of(client.get("/sisy/load/"))
+            assert "1 task that repeats" in text_of(client.get("/sisy/load/"))

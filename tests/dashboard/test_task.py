@@ -78,7 +78,10 @@ def test_its_policies_stand_there_in_words():
     )
     text = text_of(page_of(task, parts="about"))
     assert "Up to 100 runs wait for their turn." in text
-    assert "It is tried 3 more times, first after up to 10.00 s, then 2 times later each." in text
+    assert (
+        "Retries up to 3 times. The maximum delay starts at 10.00 s and grows 2-fold each time."
+        in text
+    )
     assert "After 0:01:30 it is ended." in text
     assert "It starts up to 0:01:00 later" in text
 

@@ -86,7 +86,7 @@ def test_a_second_signal_hands_over_at_once(site):
     process = worker(site, "--grace", "600")
     run = in_hand_of(process, seconds=600)
     process.send(signal.SIGTERM)
-    process.says("Stopping: 1 runs may go on for 600 s")
+    process.says("Stopping: 1 run may go on for 600 s")
     assert process.stop() == 0
     run.refresh_from_db()
     assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
@@ -114,7 +114,7 @@ def test_the_run_of_a_killed_worker_is_rescued_once(site):
     assert (run.attempt, run.times_lost) == (2, 1)
     assert calls(run) == [(1, first.pid), (2, second.pid)]
     assert f"worker {first.pid}@" in heart.output
-    assert "1 runs wait again, 0 are lost" in heart.output
+    assert "1 run waits again, 0 are lost" in heart.output
     assert second.stop() == heart.stop() == 0
 
 

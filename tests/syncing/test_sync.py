@@ -237,7 +237,7 @@ def test_class_and_static_methods_are_declared_in_either_order_of_decorators(pro
 )
 def test_one_declaration_that_cannot_be_a_task_stops_no_other(project, declaration, problem):
     project.write(schedules=declaration + "\n\n\n" + GREET)
-    with pytest.raises(CommandError, match="1 declarations refused"):
+    with pytest.raises(CommandError, match="1 declaration was refused"):
         project.command("sisy_sync")
     assert only_task().name == project.path("greet")
     project.write(schedules=declaration.replace("wrong", "greet"))
@@ -254,7 +254,7 @@ def test_one_declaration_that_cannot_be_a_task_stops_no_other(project, declarati
 def test_a_module_that_cannot_be_imported_takes_no_task_away(project, capsys):
     project.deploy(schedules=GREET, tasks=GREET.replace("greet", "count"))
     project.write(schedules="import nowhere_to_be_found\n")
-    with pytest.raises(CommandError, match="1 modules not imported"):
+    with pytest.raises(CommandError, match="1 module was not imported"):
         project.command("sisy_sync")
     assert Task.objects.declared().count() == 2
     assert set(Task.objects.values_list("state", flat=True)) == {TaskState.ACTIVE}

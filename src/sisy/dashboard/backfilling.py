@@ -130,7 +130,8 @@ def run(user: Any, form: BackfillForm) -> Said | None:
         return None
     which = "all" if again else "what was missing"
     if count:
-        said = f"Asked for {count} runs: a backfill of {which} from {start} to before {end}."
+        asked = ngettext("Asked for %d run", "Asked for %d runs", count) % count
+        said = f"{asked}: a backfill of {which} from {start} to before {end}."
         note(user, form.task, said)
     return done(
         ngettext("%d run waits for a worker.", "%d runs wait for a worker.", count) % count, count

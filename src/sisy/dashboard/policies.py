@@ -27,12 +27,15 @@ def in_words(task: Task) -> list[tuple[str, str]]:
 
 def overlap(task: Task) -> str:
     """Return what happens to a run that comes while another one goes on."""
+    buffered = conf.get_settings().buffer_limit
     sentences = {
         Overlap.SKIP: gettext("A run that comes while another one goes on is skipped."),
         Overlap.ALLOW: gettext("Runs may go on side by side."),
         Overlap.BUFFER_ONE: gettext("One run waits for the end of the one that goes on."),
-        Overlap.BUFFER_ALL: gettext("Up to %d runs wait for their turn.")
-        % conf.get_settings().buffer_limit,
+        Overlap.BUFFER_ALL: ngettext(
+            "Up to %d run waits for its turn.", "Up to %d runs wait for their turn.", buffered
+        )
+        % buffered,
         Overlap.CANCEL_OTHER: gettext("A new run asks the one that goes on to end."),
         Overlap.TERMINATE_OTHER: gettext("A new run forces the one that goes on to end."),
     }
@@ -59,15 +62,14 @@ def retries(task: Task) -> str:
     """Return how often a run that failed is tried again, and when."""
     more = task.max_attempts - 1
     if more < 1:
-        return gettext("A run that failed is not tried again.")
-    words = ngettext(
-        "It is tried %(count)d more time, after up to %(delay)s",
-        "It is tried %(count)d more times, first after up to %(delay)s",
-        more,
-    ) % {"count": more, "delay": display.span(task.retry_delay)}
-    if more > 1 and task.retry_backoff > 1:
-        words += gettext(", then %g times later each") % task.retry_backoff
-    return words + "."
+        return gettext("No retries.")
+    words = ngettext("Retries once.", "Retries up to %d times.", more)
+    words = words % more if "%" in words else words
+    delay = display.span(task.retry_delay)
+    if more == 1 or task.retry_backoff <= 1:
+        return f"{words} {gettext('The maximum delay is %s.') % delay}"
+    grows = gettext("The maximum delay starts at %(delay)s and grows %(factor)g-fold each time.")
+    return f"{words} {grows % {'delay': delay, 'factor': task.retry_backoff}}"
 
 
 def lost(task: Task) -> str:
@@ -75,7 +77,12 @@ def lost(task: Task) -> str:
     if task.on_lost == OnLost.FAIL:
         return gettext("A run whose worker died counts as lost.")
     limit = conf.get_settings().lost_limit
-    return gettext("A run whose worker died runs again, at most %d times.") % limit
+    words = ngettext(
+        "A run whose worker died runs again, at most once.",
+        "A run whose worker died runs again, at most %d times.",
+        limit,
+    )
+    return words % limit if "%" in words else words
 
 
 def timeout(task: Task) -> str:
@@ -105,9 +112,12 @@ def end(task: Task) -> str:
         words.append(gettext("Not from %s on.") % display.short(task.end_running))
     if task.iterations is not None:
         left = max(0, task.iterations - task.runs_planned)
-        words.append(
-            gettext("%(left)d of %(all)d runs are left.") % {"left": left, "all": task.iterations}
+        sentence = ngettext(
+            "%(left)d of %(all)d run is left.",
+            "%(left)d of %(all)d runs are left.",
+            task.iterations,
         )
+        words.append(sentence % {"left": left, "all": task.iterations})
     return " ".join(words)
 
 

@@ -189,7 +189,7 @@ def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
             )
             moved = cursor.rowcount
         if moved != len(pks):
-            raise IntegrityError(f"{len(pks) - moved} tasks were planned by another heartbeat")
+            raise IntegrityError(f"Another heartbeat has planned {len(pks) - moved} of {len(pks)}")
 
 
 def _advance_of(using: str, places_of_keys: str) -> str:

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
+from django.utils.translation import ngettext
 
 from sisy import conf
 from sisy.database_thread import database_is_away
@@ -78,4 +79,6 @@ def _what_happened_to(process: Process, now: datetime) -> str:
 
 
 def _log(who: str, again: list[Run], ended: list[Run]) -> None:
-    logger.warning("%s is gone: %d runs wait again, %d are lost", who, len(again), len(ended))
+    waiting = ngettext("%d run waits again", "%d runs wait again", len(again)) % len(again)
+    lost = ngettext("%d is lost", "%d are lost", len(ended)) % len(ended)
+    logger.warning("%s is gone: %s, %s", who, waiting, lost)

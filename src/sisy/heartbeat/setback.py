@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F, Max, Q, QuerySet, Value
 from django.db.models.functions import Concat, Left, Trim
+from django.utils.translation import ngettext
 
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.broken import in_chunks
@@ -36,11 +37,10 @@ def mend(using: str, now: datetime) -> None:
     hastened = _hasten(using, now)
     if restarted or hastened:
         logger.warning(
-            "The clock was set back by %s or more: %d tasks go on by the new time, "
-            "and %d runs that waited are ready",
+            "The clock was set back by %s or more: %s planned by the new time, and %s ready",
             step,
-            restarted,
-            hastened,
+            ngettext("%d task is", "%d tasks are", restarted) % restarted,
+            ngettext("%d waiting run is", "%d waiting runs are", hastened) % hastened,
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.db.models import Case, F, Value, When
+from django.utils.translation import ngettext
 
 from sisy import conf, signals
 from sisy.models.attempt import Attempt
@@ -93,7 +94,8 @@ def _end(run: Run) -> tuple[RunState, str] | None:
         times = run.times_lost + 1
         return (
             RunState.LOST,
-            f"lost {times} times with its worker; not run again (SISY_LOST_LIMIT)",
+            ngettext("lost once", "lost %d times", times).replace("%d", str(times))
+            + " with its worker; not run again (SISY_LOST_LIMIT)",
         )
     return None
 

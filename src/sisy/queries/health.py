@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef
+from django.utils.translation import ngettext
 
 from sisy import conf
 from sisy.models import Process, Queue, Role, Run, Task
@@ -71,7 +72,8 @@ def _workers(
     for queue in queues:
         serving = [process for process in alive if queue in process.queues]
         slots = sum(process.slots for process in serving)
-        words = f"{len(serving)} up, with {slots} slots" if serving else "none is up"
+        with_slots = ngettext("%d slot", "%d slots", slots) % slots
+        words = f"{len(serving)} up, with {with_slots}" if serving else "none is up"
         if queue in paused:
             words += "; the queue is paused"
         needs_none = bool(elsewhere) and queue not in own
@@ -100,9 +102,27 @@ def _waiting(using: str, now: datetime, limit: timedelta, paused: set[str]) -> F
     others = Run.objects.running().filter(task=OuterRef("task"))
     waiting = Run.objects.using(using).ready(now).exclude(queue__in=paused)
     # What waits for its turn, behind another run of its task, waits for no worker.
-    oldest = waiting.filter(~Exists(others)).order_by("ready_at").first()
+    waiting = waiting.filter(~Exists(others))
+    oldest = waiting.order_by("ready_at").first()
     if oldest is None:
-        return Finding(name="waiting runs", is_well=True, words="none waits")
-    waits = now - oldest.ready_at
-    words = f"{oldest} waits for {waits.total_seconds():.0f} s, in the queue {oldest.queue}"
+        words = "none waits for a worker"
+        waits = timedelta(0)
+    else:
+        number = waiting.count()
+        waits = now - oldest.ready_at
+        words = ngettext("%d run waits for a worker", "%d runs wait for a worker", number) % number
+        words += f"; {oldest} for {waits.total_seconds():.0f} s, in the queue {oldest.queue}"
+    words += _in_paused(using, now, paused)
     return Finding(name="waiting runs", is_well=waits <= limit, words=words)
+
+
+def _in_paused(using: str, now: datetime, paused: set[str]) -> str:
+    """Return how many runs wait in paused queues: nobody needs to be woken, but it is said."""
+    held = Run.objects.using(using).ready(now).filter(queue__in=paused) if paused else None
+    number = 0 if held is None else held.count()
+    if not number:
+        return ""
+    words = ngettext(
+        "; %d run waits in a paused queue (%s)", "; %d runs wait in paused queues (%s)", number
+    )
+    return words % (number, ", ".join(sorted(paused)))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.utils.translation import gettext
+from django.utils.translation import ngettext
 
 from sisy import display
 from sisy.models import Run, RunState, Task
@@ -228,5 +228,6 @@ def _words(run: Run) -> str:
     begin = display.short(_begin(run))
     parts = [str(run.get_state_display()), begin, display.span(run.duration), run.reason]
     if run.count > 1:
-        parts.insert(1, gettext("%d occurrences") % run.count)
+        words = ngettext("%d occurrence", "%d occurrences", run.count)
+        parts.insert(1, words % run.count)
     return " · ".join(part for part in parts if part and part != display.NOTHING)

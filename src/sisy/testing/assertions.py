@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import router
 from django.db.models import QuerySet
+from django.utils.translation import ngettext
 
 from sisy.callables import Callee, target_of
 from sisy.models import Run, RunState, Task
@@ -29,7 +30,8 @@ def assert_scheduled(callable: Callee, **fields: Any) -> Task:  # noqa: A002 - a
         return found[0]
     wanted = ", ".join(f"{name}={value!r}" for name, value in fields.items())
     having = f" with {wanted}" if wanted else ""
-    number = f"{len(found)} tasks call" if found else "No task calls"
+    many = ngettext("%d task calls", "%d tasks call", len(found)) % len(found)
+    number = many if found else "No task calls"
     there = _listed([_shown(task, fields) for task in calling], "Nothing calls it.")
     raise AssertionError(f"{number} {_path(callable)}{having}. {there}")
 
@@ -54,7 +56,9 @@ def assert_ran(
     found = [run for run in runs if run.state == state]
     if len(found) == times or (times is None and found):
         return found
-    wanted = "at least one run" if times is None else f"{times} runs"
+    wanted = "at least one run"
+    if times is not None:
+        wanted = ngettext("%d run", "%d runs", times) % times
     there = _listed([f"{run}: {run.state} {run.reason}" for run in runs], "It has no runs.")
     raise AssertionError(
         f"Expected {wanted} of {_path(callable)} that {state}, and found {len(found)}. {there}"

@@ -86,8 +86,8 @@ class Timeline:
                 ended.append(run)
             if len(ended) > MOST_AT_ONE_MOMENT:
                 raise RuntimeError(
-                    f"{len(ended)} runs ended at {self.now}, and more wait: do they submit each "
-                    "other? The last one was " + str(ended[-1])
+                    f"More than {MOST_AT_ONE_MOMENT} runs ended at {self.now}, and more wait: "
+                    f"do they submit each other? The last one was {ended[-1]}"
                 )
         return ended
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 
 from django.db import router
+from django.utils.translation import ngettext
 
 from sisy import clock, conf, doorbell
 from sisy.database_thread import DatabaseThread
@@ -240,7 +241,8 @@ class Worker:
             await self._give_back(not_begun, "Its worker stopped; handed back.")
         if not len(self._hand):
             return
-        logger.info("Stopping: %d runs may go on for %g s", len(self._hand), self.grace)
+        going = ngettext("%d run", "%d runs", len(self._hand)) % len(self._hand)
+        logger.info("Stopping: %s may go on for %g s", going, self.grace)
         self._hand_is_empty.clear()
         waits = [asyncio.create_task(one.wait()) for one in (self._hurry, self._hand_is_empty)]
         await asyncio.wait(waits, timeout=self.grace, return_when=asyncio.FIRST_COMPLETED)
@@ -270,6 +272,11 @@ class Worker:
         if abandoned:
             now = clock.now(self.using)
             count = hand_over(self.using, abandoned, "Its worker stopped", now)
-            logger.warning("Handed back %d runs that were still going", count)
+            words = ngettext(
+                "Handed back %d run that was still going",
+                "Handed back %d runs that were still going",
+                count,
+            )
+            logger.warning(words, count)
         self._claimer.settle()
         self._lease.end()

@@ -70,7 +70,11 @@ def cancel_runs(user: Any, tasks: Tasks) -> Iterator[Said]:
     chosen, count = list(tasks), 0
     for task in chosen:
         if cancelled := task.cancel_runs(reason):
-            note(user, task, f"Cancelled {cancelled} runs.")
+            note(
+                user,
+                task,
+                ngettext("Cancelled %d run.", "Cancelled %d runs.", cancelled) % cancelled,
+            )
             count += cancelled
     runs = Run.objects.using(router.db_for_write(Run)).filter(task__in=chosen)
     yield done(told(count, runs), count)

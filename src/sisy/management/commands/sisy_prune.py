@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import router
+from django.utils.translation import ngettext
 
 from sisy import clock, conf
 from sisy.heartbeat.housekeeping import prune_before
@@ -47,10 +48,9 @@ class Command(AnsweringCommand):
         if self.as_json:
             self.say_json({"pruned": count, "before": before, "dry_run": options["dry_run"]})
         else:
-            verb = "would be" if options["dry_run"] else "were"
-            self.stdout.write(
-                f"{count:,} runs that ended before {before:%Y-%m-%d} {verb} deleted."
-            )
+            runs = ngettext("%s run", "%s runs", count) % f"{count:,}"
+            verb = "would be" if options["dry_run"] else ngettext("was", "were", count)
+            self.stdout.write(f"{runs} that ended before {before:%Y-%m-%d} {verb} deleted.")
 
     def _prune(self, using: str, before: Any, expected: int, verbosity: int) -> int:
         pruned = 0

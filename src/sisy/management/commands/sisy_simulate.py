@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django.core.management.base import CommandError, CommandParser
 from django.db import router
 from django.utils import timezone
+from django.utils.translation import ngettext
 
 from sisy.management import choosing
 from sisy.management.numbers import MAX_COUNT, whole
@@ -102,7 +103,8 @@ class Command(AnsweringCommand):
         for number, (due, task) in enumerate(found, start=1):
             rehearsal.note(due, task)
             if number % STEP == 0:
-                words = f"{number:,} occurrences, up to {due:%Y-%m-%d %H:%M}"
+                found_so_far = ngettext("%s occurrence", "%s occurrences", number) % f"{number:,}"
+                words = f"{found_so_far}, up to {due:%Y-%m-%d %H:%M}"
                 progress.reach((due - start).total_seconds(), words)
             yield due, task
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import router
+from django.utils.translation import ngettext
 
 from sisy import clock
 from sisy.management.telling import AnsweringCommand
@@ -49,9 +50,15 @@ class Command(AnsweringCommand):
                 self.stdout.write(f"{unchanged} unchanged.")
         refused = len(synced.of(Kind.REFUSED))
         if refused or found.broken:
+            rejected = ngettext(
+                "%d declaration was refused", "%d declarations were refused", refused
+            )
+            broken = len(found.broken)
+            missing = ngettext(
+                "%d module was not imported", "%d modules were not imported", broken
+            )
             raise CommandError(
-                f"{refused} declarations refused, {len(found.broken)} modules not imported; "
-                "all others are as above."
+                f"{rejected % refused}, {missing % broken}; all others are as above."
             )
         if options["check"] and synced.has_changed:
             raise CommandError("The stored tasks are not as the code says; run sisy_sync.")
