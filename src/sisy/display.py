@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext, ngettext
 from django.utils.translation import override as use_language
 
-from sisy import clock
+from sisy import clock, disclosure
 from sisy.exceptions import ScheduleError
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.schedules import Schedule
@@ -107,16 +107,18 @@ def state(value: str, words: str, reason: str = "") -> SafeString:
     return format_html('<span class="sisy-state {}" title="{}">{}</span>', looks, reason, words)
 
 
-def state_of(task: Task) -> SafeString:
-    """Return a task's state, or that its target is broken."""
+def state_of(task: Task, *, in_full: bool) -> SafeString:
+    """Return a task's state, or that its target is broken; see `sisy.disclosure`."""
     if task.target_error and task.state == TaskState.ACTIVE:
-        return state(TaskState.BROKEN, gettext("target broken"), task.target_error)
+        why = disclosure.target_error_of(task, in_full=in_full)
+        return state(TaskState.BROKEN, gettext("target broken"), why)
     return state(task.state, task.get_state_display(), task.state_reason)
 
 
-def state_of_run(run: Run) -> SafeString:
-    """Return a run's state, and whether it was asked to end while it goes on."""
-    shown = state(run.state, run.get_state_display(), run.cancel_reason or run.reason)
+def state_of_run(run: Run, *, in_full: bool) -> SafeString:
+    """Return a run's state, and whether it was asked to end; see `sisy.disclosure`."""
+    why = run.cancel_reason or disclosure.reason_of(run, in_full=in_full)
+    shown = state(run.state, run.get_state_display(), why)
     if run.state != RunState.RUNNING or run.cancel_asked_at is None:
         return shown
     asked = gettext("forced to end") if run.cancel_by_force else gettext("asked to end")

@@ -27,7 +27,8 @@ def shown(*parts, **query):
 
 def markup(part, **query):
     named = "&".join(f"{name}={value}" for name, value in query.items())
-    return browser_of("view_task").get(f"{PAGE}?parts={part}&{named}").content.decode()
+    browser = browser_of("view_task", "view_run_details")
+    return browser.get(f"{PAGE}?parts={part}&{named}").content.decode()
 
 
 def alive(role, **fields):

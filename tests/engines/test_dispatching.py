@@ -234,7 +234,8 @@ def test_people_see_on_which_engine_a_run_is_and_no_queue_lacks_a_worker_for_it(
     assert "handed over" in page.lower()
     assert "heavy" not in {queue.name for queue in queues("default", NOON)}
     assert not any("heavy" in sentence for sentence in missing_processes())
-    [worry] = [one for one in attention("default", NOON + 2 * MINUTE) if one.what == "forgetful"]
+    worries = attention("default", NOON + 2 * MINUTE, in_full=True)
+    [worry] = [one for one in worries if one.what == "forgetful"]
     assert worry.why == "1 run was handed over, and has not started"
 
 

@@ -4,10 +4,11 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
+from sisy import disclosure
 from sisy.admin.lookups import OfferedLookups
 from sisy.dashboard.actions.said import Said
 from sisy.models.locking import for_write
@@ -17,8 +18,14 @@ class Actions(OfferedLookups):
     """Puts those of the list's actions that fit a row on its page, as buttons."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the rows as they are now: what is done with them depends on it."""
-        return for_write(super().get_queryset(request))
+        """Return the rows as they are now: what is done with them depends on it.
+
+        Each knows whether its reader may see the texts of errors; see `details_of`.
+        """
+        may_see = may(request, f"sisy.{disclosure.PERMISSION}")
+        rows: QuerySet[Any] = for_write(super().get_queryset(request))
+        known: QuerySet[Any] = rows.annotate(sisy_reader_sees_details=Value(may_see))
+        return known
 
     def unfit_actions(self, row: Any) -> Collection[str]:
         """Return the names of the actions that would do nothing to ``row``."""
@@ -77,6 +84,11 @@ class Actions(OfferedLookups):
         """Carry out an action, and show what it says."""
         for one in said:
             self.message_user(request, one.words, one.level)
+
+
+def details_of(row: Any) -> bool:
+    """Whether the reader of a row of an admin's query set may see the texts of errors."""
+    return bool(getattr(row, "sisy_reader_sees_details", False))
 
 
 def may(request: HttpRequest, permission: str) -> bool:

@@ -8,7 +8,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from sisy import display
+from sisy import disclosure, display
+from sisy.admin.actions import details_of
 from sisy.admin.links import run_link
 from sisy.dashboard.tables import table
 from sisy.models import Run, RunState, Task
@@ -25,20 +26,20 @@ def recent_runs(task: Task, now: datetime) -> SafeString:
     ledger = f"{reverse('admin:sisy_run_changelist')}?task__id__exact={task.pk}"
     return format_html(
         '{}<p><a href="{}">{}</a></p>',
-        table(titles, (_cells(run, now) for run in runs)),
+        table(titles, (_cells(run, now, details_of(task)) for run in runs)),
         ledger,
         gettext("All runs of this task"),
     )
 
 
-def _cells(run: Run, now: datetime) -> tuple[Any, ...]:
+def _cells(run: Run, now: datetime, in_full: bool) -> tuple[Any, ...]:
     return (
         run_link(run.pk, str(run.pk)),
-        display.state_of_run(run),
+        display.state_of_run(run, in_full=in_full),
         display.moment(run.due_at or run.stands_for or run.planned_at, now),
         display.span(run.lateness),
         display.span(run.duration),
-        run.reason,
+        disclosure.reason_of(run, in_full=in_full),
     )
 
 

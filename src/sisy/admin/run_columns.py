@@ -11,7 +11,8 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy import display
+from sisy import disclosure, display
+from sisy.admin.actions import details_of
 from sisy.admin.attempts import attempts, retries
 from sisy.admin.links import run_link
 from sisy.dashboard.masking import masked
@@ -23,7 +24,7 @@ class RunColumns:
 
     @admin.display(description=_("state"), ordering="state")
     def state_now(self, run: Run) -> SafeString:
-        return display.state_of_run(run)
+        return display.state_of_run(run, in_full=details_of(run))
 
     @admin.display(description=_("due"), ordering="due_at")
     def due(self, run: Run) -> str:
@@ -76,7 +77,11 @@ class RunColumns:
 
     @admin.display(description=_("reason"))
     def short_reason(self, run: Run) -> str:
-        return Truncator(run.reason).chars(80)
+        return Truncator(self.full_reason(run)).chars(80)
+
+    @admin.display(description=_("reason"), empty_value=display.NOTHING)
+    def full_reason(self, run: Run) -> str:
+        return disclosure.reason_of(run, in_full=details_of(run))
 
     @admin.display(description=_("cancel asked"))
     def cancel_asked(self, run: Run) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sisy.admin.actions import may
@@ -17,7 +18,7 @@ from sisy.queries.related import retries_of
 
 HOW = (
     "state_now",
-    "reason",
+    "full_reason",
     "cancel_asked",
     "attempt",
     "times_lost",
@@ -74,7 +75,6 @@ class RunAdmin(RunColumns, RunActions):
     list_per_page = 50
     paginator = CappedPaginator
     search_fields = ("label", "reason", "worker")
-    search_help_text = _("By label, reason or worker.")
     show_full_result_count = False
     readonly_fields = (*HOW, *WHAT, *WHEN, *CAME)
     fieldsets = (
@@ -86,6 +86,21 @@ class RunAdmin(RunColumns, RunActions):
 
     class Media:
         css = {"all": ("sisy/admin.css",)}
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        """Search in reasons for those only who may read them."""
+        if may(request, "sisy.view_run_details"):
+            return self.search_fields
+        return tuple(name for name in self.search_fields if name != "reason")
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Say in what the reader's words are looked for."""
+        found = super().get_changelist_instance(request)
+        searched = self.get_search_fields(request)
+        columns: list[Any] = [self.opts.get_field(name) for name in searched]
+        names = [str(column.verbose_name) for column in columns]
+        found.search_help_text = gettext("Searches in: %s.") % ", ".join(names)
+        return found
 
     def get_fieldsets(self, request: HttpRequest, obj: Run | None = None) -> Any:
         """Leave out what this run has not, and what its reader may not see."""

@@ -13,8 +13,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 
-from sisy import display
-from sisy.admin.actions import may
+from sisy import disclosure, display
+from sisy.admin.actions import details_of, may
 from sisy.admin.backfilling import backfill_view
 from sisy.admin.dashboard import AdminDashboard
 from sisy.admin.filters import HealthFilter
@@ -27,7 +27,7 @@ from sisy.dashboard import declared
 from sisy.models import Run, RunState, Task
 from sisy.queries.processes import missing_processes, paused_queues, troubled_workers
 
-NEWEST = ("pk", "state", "reason", "planned_at", "started_at")
+NEWEST = ("pk", "state", "reason", "error_class", "planned_at", "started_at")
 
 
 @admin.register(Task)
@@ -114,7 +114,7 @@ class TaskAdmin(TaskActions):
 
     @admin.display(description=_("state"), ordering="state")
     def state_now(self, task: Task) -> SafeString:
-        return display.state_of(task)
+        return display.state_of(task, in_full=details_of(task))
 
     @admin.display(description=_("next run"), ordering="next_run")
     def next_moment(self, task: Task) -> str:
@@ -129,7 +129,9 @@ class TaskAdmin(TaskActions):
         if task.newest_pk is None:
             return display.NOTHING
         words = str(dict(RunState.choices).get(task.newest_state, task.newest_state))
-        shown = display.state(task.newest_state, words, task.newest_reason)
+        run = Run(**{name: getattr(task, f"newest_{name}") for name in NEWEST})
+        reason = disclosure.reason_of(run, in_full=details_of(task))
+        shown = display.state(task.newest_state, words, reason)
         begun = display.moment(task.newest_started_at or task.newest_planned_at, display.now())
         return format_html("{} {}", run_link(task.newest_pk, shown), begun)
 
@@ -146,7 +148,7 @@ class TaskAdmin(TaskActions):
 
     @admin.display(description=_("reason"))
     def why(self, task: Task) -> str:
-        return task.state_reason or task.target_error or display.NOTHING
+        return disclosure.trouble_of(task, in_full=details_of(task)) or display.NOTHING
 
     @admin.display(description=_("by state"))
     def came_of_it(self, task: Task) -> SafeString:

@@ -8,7 +8,7 @@ from django.db import router
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
-from sisy import clock
+from sisy import clock, disclosure
 from sisy.dashboard.mounting import Dashboard
 from sisy.models import Task
 
@@ -41,6 +41,11 @@ class Visit:
     def may(self, permission: str) -> bool:
         """Whether the visitor has one of Sisy's permissions, named without ``sisy.``."""
         return self.dashboard.may(self.request.user, f"sisy.{permission}")
+
+    @cached_property
+    def sees_details(self) -> bool:
+        """Whether the visitor may read user data, return values and the texts of errors."""
+        return self.may(disclosure.PERMISSION)
 
     def address(self, name: str, *args: Any) -> str:
         """Return the address of another page."""

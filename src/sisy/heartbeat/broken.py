@@ -25,7 +25,11 @@ def carefully(using: str, pk: int, step: Callable[[], T]) -> T | None:
         if database_is_away(error):
             raise
         logger.exception("Task %s cannot be planned and is set aside", pk)
-        set_aside(using, pk, f"It cannot be planned: {error}")
+        set_aside(
+            using,
+            pk,
+            f"It cannot be planned: {type(error).__name__}. The log has all of the error.",
+        )
         return None
 
 

@@ -13,6 +13,7 @@ from django.db.models import Count, Exists, Min, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
+from sisy import disclosure
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.timing import PUNCTUAL
 from sisy.queries import lately
@@ -39,13 +40,17 @@ class Worry:
     """How many things the row stands for."""
 
 
-def attention(using: str, now: datetime) -> list[Worry]:
-    """Return what is not as it should be, the gravest first."""
+def attention(using: str, now: datetime, *, in_full: bool = False) -> list[Worry]:
+    """Return what is not as it should be, the gravest first.
+
+    Args:
+        in_full: whether the texts of errors may be shown; see `sisy.disclosure`.
+    """
     service = Service.at(using, now)
     kinds = (
         _nobody_up(),
         _broken(using),
-        _failing(using, now),
+        _failing(using, now, in_full),
         _late(using, now),
         _stuck(using, now, service),
         _missed(using, now),
@@ -69,11 +74,11 @@ def _broken(using: str) -> Iterator[Worry]:
     )
 
 
-def _failing(using: str, now: datetime) -> Iterator[Worry]:
+def _failing(using: str, now: datetime, in_full: bool) -> Iterator[Worry]:
     """Yield what failed lately, also if it has succeeded since: it may fail again tonight."""
     groups, more = lately.failing(using, now)
     for group in groups:
-        yield _of_group(group, _failures(group))
+        yield _of_group(group, _failures(group, in_full))
     yield from _more(
         RunState.FAILED,
         more,
@@ -85,7 +90,7 @@ def _failing(using: str, now: datetime) -> Iterator[Worry]:
     )
 
 
-def _failures(group: Group) -> str:
+def _failures(group: Group, in_full: bool) -> str:
     named = {"number": group.number, "of": group.of}
     words = ngettext(
         "Failed %(number)d of %(of)d time in the last 24 hours",
@@ -94,7 +99,8 @@ def _failures(group: Group) -> str:
     )
     if group.number == group.of == 1:
         words = gettext("Failed once in the last 24 hours")
-    cause = class_of_error(group.newest) or group.newest.reason.rstrip(".")
+    reason = disclosure.reason_of(group.newest, in_full=in_full)
+    cause = class_of_error(group.newest) or reason.rstrip(".")
     sentence = f"{words % named}: {cause}." if cause else f"{words % named}."
     return (
         f"{sentence} {gettext('The latest run succeeded.')}" if group.has_recovered else sentence

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import ngettext
 
-from sisy import display
+from sisy import disclosure, display
 from sisy.models import Run, RunState, Task
 from sisy.models.choices import TROUBLE_STATES
 from sisy.queries.coming import Coming, coming, joined
@@ -71,12 +71,19 @@ class Track:
 
 
 def timeline(
-    using: str, tasks: Sequence[Task], window: Window, now: datetime, by: str = ""
+    using: str,
+    tasks: Sequence[Task],
+    window: Window,
+    now: datetime,
+    by: str = "",
+    *,
+    in_full: bool,
 ) -> list[Track]:
     """Return a track for each of ``tasks``, in their order.
 
     Args:
         by: the column by which tasks share a track; by default, none do.
+        in_full: whether the texts of errors are shown; see `sisy.disclosure`.
     """
     drawn = max(FEWEST, DRAWN * FEW // max(FEW, len(tasks)))
     runs = _runs(using, [task.pk for task in tasks], window, now, drawn)
@@ -84,7 +91,7 @@ def timeline(
     for task in tasks:
         rows.setdefault(str(getattr(task, by) if by else task.pk), []).append(task)
     return [
-        _joined(key, [_track(task, runs[task.pk], window, now, drawn) for task in row])
+        _joined(key, [_track(task, runs[task.pk], window, now, drawn, in_full) for task in row])
         for key, row in rows.items()
     ]
 
@@ -132,7 +139,9 @@ def _in_trouble(
     return runs.defer("payload", "result", "error")[:TROUBLE]
 
 
-def _track(task: Task, runs: list[Run], window: Window, now: datetime, drawn: int) -> Track:
+def _track(
+    task: Task, runs: list[Run], window: Window, now: datetime, drawn: int, in_full: bool
+) -> Track:
     usual = usual_duration(runs)
     undrawn = None
     if _is_crowded(runs, window, drawn):
@@ -142,7 +151,7 @@ def _track(task: Task, runs: list[Run], window: Window, now: datetime, drawn: in
         key=str(task.pk),
         label=task.label,
         tasks=[task],
-        bars=_bars(runs, window, now),
+        bars=_bars(runs, window, now, in_full),
         coming=coming(task, window, now, usual, going),
         usual=usual,
         undrawn=undrawn,
@@ -193,7 +202,7 @@ def _end(run: Run, now: datetime) -> datetime:
     return end
 
 
-def _bars(runs: Iterable[Run], window: Window, now: datetime) -> list[Bar]:
+def _bars(runs: Iterable[Run], window: Window, now: datetime, in_full: bool) -> list[Bar]:
     """Return the runs of a task as bars, from left to right; what would touch becomes one."""
     bars: list[Bar] = []
     for run in sorted(runs, key=_begin):
@@ -202,7 +211,7 @@ def _bars(runs: Iterable[Run], window: Window, now: datetime) -> list[Bar]:
             continue
         x = window.place(begin)
         width = max(NARROWEST, window.place(end) - x)
-        bar = Bar(state=run.state, x=x, width=width, words=_words(run), run=run.pk)
+        bar = Bar(state=run.state, x=x, width=width, words=_words(run, in_full), run=run.pk)
         if bars and _touch(bars[-1], bar):
             _join(bars[-1], bar)
         else:
@@ -224,9 +233,10 @@ def _join(bar: Bar, other: Bar) -> None:
     bar.state, bar.run, bar.words = graver.state, graver.run, graver.words
 
 
-def _words(run: Run) -> str:
+def _words(run: Run, in_full: bool) -> str:
     begin = display.short(_begin(run))
-    parts = [str(run.get_state_display()), begin, display.span(run.duration), run.reason]
+    reason = disclosure.reason_of(run, in_full=in_full)
+    parts = [str(run.get_state_display()), begin, display.span(run.duration), reason]
     if run.count > 1:
         words = ngettext("%d occurrence", "%d occurrences", run.count)
         parts.insert(1, words % run.count)

@@ -12,9 +12,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from sisy import display
+from sisy import disclosure, display
 from sisy.dashboard.visit import Visit
-from sisy.models import Run, RunState, Task, TaskState
+from sisy.models import Attempt, Run, RunState, Task, TaskState
 
 register = template.Library()
 
@@ -129,18 +129,32 @@ def state(value: str, reason: str = "") -> SafeString:
     return _state(value, str(words.get(value, value)), reason)
 
 
-@register.simple_tag
-def task_state(task: Task) -> SafeString:
+@register.simple_tag(takes_context=True)
+def reason(context: Context, row: Run | Attempt) -> str:
+    """Return as much of the reason of a run or an attempt as the visitor may read."""
+    return disclosure.reason_of(row, in_full=_visit(context).sees_details)
+
+
+@register.simple_tag(takes_context=True)
+def trouble(context: Context, task: Task) -> str:
+    """Return as much of what is wrong with a task as the visitor may read."""
+    return disclosure.trouble_of(task, in_full=_visit(context).sees_details)
+
+
+@register.simple_tag(takes_context=True)
+def task_state(context: Context, task: Task) -> SafeString:
     """Return a task's state, or that its target is broken."""
     if task.target_error and task.state == TaskState.ACTIVE:
-        return _state(TaskState.BROKEN, gettext("target broken"), task.target_error)
+        why = disclosure.target_error_of(task, in_full=_visit(context).sees_details)
+        return _state(TaskState.BROKEN, gettext("target broken"), why)
     return _state(task.state, str(task.get_state_display()), task.state_reason)
 
 
-@register.simple_tag
-def run_state(run: Run) -> SafeString:
+@register.simple_tag(takes_context=True)
+def run_state(context: Context, run: Run) -> SafeString:
     """Return a run's state, and whether it was asked to end while it goes on."""
-    shown = _state(run.state, str(run.get_state_display()), run.cancel_reason or run.reason)
+    why = run.cancel_reason or reason(context, run)
+    shown = _state(run.state, str(run.get_state_display()), why)
     if run.state != RunState.RUNNING or run.cancel_asked_at is None:
         return shown
     asked = gettext("forced to end") if run.cancel_by_force else gettext("asked to end")

@@ -9,7 +9,7 @@ from django.utils.translation import gettext, ngettext
 
 from sisy import display
 from sisy.dashboard.actions.cancelling import told
-from sisy.dashboard.actions.said import Said, done, note
+from sisy.dashboard.actions.said import Said, done, note, refusal
 from sisy.models import Run, RunState
 from sisy.models.choices import LIVE_STATES
 from sisy.models.run_queries import RunQuerySet
@@ -49,12 +49,12 @@ def retry(user: Any, runs: RunQuerySet) -> Iterator[Said]:
         try:
             again = run.retry()
         except ValueError as error:
-            refusals.append(_naming(run, str(error)))
+            refusals.append(_naming(run, refusal(error)))
         else:
             note(user, run, f"Asked for run {again.pk} as its retry.")
             count += 1
-    for refusal in refusals[:NAMED]:
-        yield Said(refusal, messages.ERROR)
+    for sentence in refusals[:NAMED]:
+        yield Said(sentence, messages.ERROR)
     if more := len(refusals[NAMED:]):
         rest = ngettext("%d more cannot be retried.", "%d more cannot be retried.", more)
         yield Said(rest % more, messages.ERROR)

@@ -6,6 +6,7 @@ from typing import Any
 from django.apps import apps
 from django.contrib import messages
 from django.db import models
+from django.utils.translation import gettext
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,18 @@ class Said:
 def done(words: str, count: int) -> Said:
     """Return a sentence about ``count`` things; that nothing was done is a warning."""
     return Said(words, messages.SUCCESS if count else messages.WARNING)
+
+
+def refusal(error: ValueError) -> str:
+    """Return what a refusal says.
+
+    One that quotes what the import of somebody's module raised names its class only: whoever may
+    act need not be allowed to read the texts of errors.
+    """
+    if error.__cause__ is None:
+        return str(error)
+    cause = type(error.__cause__).__name__
+    return gettext("What it calls cannot be imported: %s.") % cause
 
 
 def note(user: Any, row: models.Model, what: str) -> None:

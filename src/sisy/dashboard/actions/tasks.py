@@ -8,7 +8,7 @@ from django.db import router
 from django.utils.translation import gettext, ngettext
 
 from sisy.dashboard.actions.cancelling import told
-from sisy.dashboard.actions.said import Said, done, note
+from sisy.dashboard.actions.said import Said, done, note, refusal
 from sisy.models import Run, Task, TaskState
 
 Tasks = Iterable[Task]
@@ -55,7 +55,7 @@ def back_to_code(user: Any, tasks: Tasks) -> Iterator[Said]:
         try:
             fields = task.back_to_code() if task.declaration is not None else []
         except ValueError as error:
-            yield Said(f"{task}: {error}", messages.ERROR)
+            yield Said(f"{task}: {refusal(error)}", messages.ERROR)
             continue
         if fields:
             note(user, task, f"Back to code: {', '.join(fields)}.")

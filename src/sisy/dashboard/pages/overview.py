@@ -48,7 +48,7 @@ def build_counts(visit: Visit) -> dict[str, Any]:
 
 
 def build_attention(visit: Visit) -> dict[str, Any]:
-    worries = attention(visit.using, visit.now)
+    worries = attention(visit.using, visit.now, in_full=visit.sees_details)
     return {"worries": worries, "number": sum(worry.number for worry in worries)}
 
 
@@ -61,7 +61,7 @@ def build_timeline(visit: Visit) -> dict[str, Any]:
     tasks = list(Task.objects.using(visit.using).active().order_by("next_run", "pk")[:most])
     half = window.span / 4
     return {
-        "tracks": timeline(visit.using, tasks, window, visit.now, by),
+        "tracks": timeline(visit.using, tasks, window, visit.now, by, in_full=visit.sees_details),
         "by": visit.asked.get("by", "") if by else "",
         "groups": [("", _("task")), ("queue", _("queue")), ("target", _("function"))],
         "window": window,

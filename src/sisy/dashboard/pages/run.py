@@ -88,7 +88,7 @@ def steps(run: Run) -> list[Step]:
 
 def build_what(visit: Visit) -> dict[str, Any]:
     run = run_of(visit)
-    may_see = visit.may("view_run_details")
+    may_see = visit.sees_details
     return {
         "run": run,
         "may_see": may_see,

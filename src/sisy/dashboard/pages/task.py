@@ -97,7 +97,7 @@ def build_coming(visit: Visit) -> dict[str, Any]:
 
 def build_about(visit: Visit) -> dict[str, Any]:
     task = task_of(visit)
-    may_see = visit.may("view_run_details")
+    may_see = visit.sees_details
     return {
         "task": task,
         "policies": policies.in_words(task),
@@ -107,7 +107,7 @@ def build_about(visit: Visit) -> dict[str, Any]:
 
 
 def build_errors(visit: Visit) -> dict[str, Any]:
-    may_see = visit.may("view_run_details")
+    may_see = visit.sees_details
     return {
         "may_see": may_see,
         "troubles": troubles(visit.using, task_of(visit)) if may_see else [],

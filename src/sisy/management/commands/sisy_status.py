@@ -51,7 +51,7 @@ class Command(AnsweringCommand):
             ],
             "attention": [
                 {"what": each.what, "why": each.why, "since": each.since}
-                for each in attention(using, now)
+                for each in attention(using, now, in_full=True)
             ],
         }
         if self.as_json:

@@ -1,0 +1,45 @@
+"""Every address under which Sisy answers: found by walking the project's URL patterns."""
+
+import re
+from collections.abc import Iterator
+
+from django.urls import URLPattern, URLResolver, get_resolver
+
+PART_NAMES = "pulse,counts,attention,timeline,latest,list,head,steps,what,related,history"
+PARTS = f"?parts={PART_NAMES},coming,about,errors,ledger,log,processes,queues,map,meaning"
+
+
+def _walk(resolver: URLResolver, before: str = "") -> Iterator[tuple[str, str]]:
+    for pattern in resolver.url_patterns:
+        route = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _walk(pattern, route)
+        elif isinstance(pattern, URLPattern):
+            yield str(pattern.name), route
+
+
+def routes() -> dict[str, str]:
+    """Return the routes of Sisy's pages by where they hang, such as ``sisy/runs/<int:pk>/``."""
+    found = {route: name for name, route in _walk(get_resolver())}
+    return {r: n for r, n in found.items() if r.startswith(("sisy/", "admin/sisy/"))}
+
+
+def addresses(**keys: object) -> list[str]:
+    """Return an address for each route, with the keys that it names filled in.
+
+    Args:
+        keys: the key of a ``task``, a ``run`` and a ``queue``; the ``verb`` or ``name`` of what
+            is done.
+    """
+    return sorted({f"/{_filled(route, keys)}" for route in routes()})
+
+
+def _filled(route: str, keys: dict[str, object]) -> str:
+    of = re.search(r"sisy/(?:task/dashboard/)?(task|run|queue)", route)
+    model = of[1] if of else "task"
+
+    def fill(match: re.Match[str]) -> str:
+        name = match[1].rpartition(":")[2]
+        return str(keys[model] if name in ("pk", "object_id") else keys[name])
+
+    return re.sub(r"<(.*?)>", fill, route).removesuffix("$").replace("^", "")

@@ -1,0 +1,178 @@
+"""Who may not see the details of runs reads the class of an error, and never its text."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission
+
+from sisy.disclosure import OPEN_STATES
+from sisy.heartbeat.broken import carefully
+from sisy.models import Attempt, Process, Queue, Run, RunState, Task, TaskState
+from tests.admin.pages import RUNS, rows_of
+from tests.admin.people import browser_of, browser_of_superuser
+from tests.dashboard.addresses import PARTS, addresses
+from tests.roles.steps import MINUTE, NOON, SECOND, scheduled, worker
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "hunter2-and-nothing-else"
+TEXT = f"ValueError: {SECRET}"
+VERBS = ("run", "pause", "resume", "cancel", "cancel_by_force", "retry", "back_to_code", "drain")
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    at_time(NOON)
+
+
+def everything():
+    """Return a task and a run, after the secret was put wherever an error's text may stand."""
+    task = scheduled(label="sweep", userdata={"note": SECRET}, timeout=timedelta(minutes=1))
+    Task.objects.filter(pk=task.pk).update(target_error=f"TargetMissing: {SECRET}")
+    broken = scheduled(label="cracked")
+    carefully("default", broken.pk, lambda: fail())
+    process = worker()
+    for number, state in enumerate([*RunState, RunState.FAILED]):
+        run = task.run_now()
+        is_open = state in OPEN_STATES
+        Run.objects.filter(pk=run.pk).update(
+            state=state,
+            due_at=NOON - (number + 2) * MINUTE,
+            reason="It was not to be." if is_open else TEXT,
+            error=f"Traceback:\n{TEXT}",
+            error_class="builtins.ValueError",
+            payload={"note": SECRET},
+            result=[SECRET],
+            attempt=3,
+            worker="worker 1@host",
+            holder=process if state == RunState.RUNNING else None,
+            started_at=NOON - MINUTE,
+            finished_at=None if state in ("waiting", "running") else NOON - SECOND,
+        )
+        for attempt, ended in enumerate((RunState.FAILED, RunState.TIMED_OUT), start=1):
+            Attempt.objects.create(
+                run=run,
+                number=attempt,
+                state=ended,
+                reason=TEXT,
+                error=f"Traceback:\n{TEXT}",
+                error_class="builtins.ValueError",
+                finished_at=NOON,
+            )
+    Run.objects.filter(state=RunState.FAILED).first().retry()
+    lone = Task.run_once("tests.app.jobs.noop", {"note": SECRET})
+    Run.objects.filter(task=lone).update(state="failed", reason=TEXT, error=TEXT, finished_at=NOON)
+    Queue.objects.pause("default", "lunch")
+    return task, Run.objects.filter(state=RunState.FAILED, retry_of=None).last()
+
+
+def fail():
+    raise ValueError(SECRET)
+
+
+def everybody_else():
+    """Return the browser of somebody who may do all but see the details of runs."""
+    codenames = Permission.objects.filter(content_type__app_label="sisy")
+    names = codenames.exclude(codename="view_run_details").values_list("codename", flat=True)
+    return browser_of(*names)
+
+
+def walked(browser, task, run):
+    """Yield every address with what it answers, its parts and lists narrowed down included."""
+    for verb in VERBS:
+        for address in addresses(task=task.pk, run=run.pk, queue=1, verb=verb, name=verb):
+            yield address, browser.get(address, follow=True)
+    for address in addresses(task=task.pk, run=run.pk, queue=1, verb="run", name="run_now"):
+        for query in (PARTS, "?by=queue", "?search=sweep", "?q=sweep", "?state=failed"):
+            yield address + query, browser.get(address + query, follow=True)
+
+
+def test_no_page_shows_the_text_of_an_error_to_who_may_not_see_it():
+    task, run = everything()
+    shown = dict(walked(everybody_else(), task, run))
+    assert sum(answer.status_code == 200 for answer in shown.values()) > 50
+    for address, answer in shown.items():
+        assert SECRET not in answer.content.decode(), address
+        assert not any(SECRET in str(value) for value in answer.headers.values()), address
+    overview = shown["/sisy/"].content.decode()
+    assert "ValueError" in overview
+    assert "It was not to be." in shown["/sisy/runs/"].content.decode()
+
+
+def test_who_may_see_details_reads_it_on_all_of_these_pages():
+    task, run = everything()
+    browser = browser_of_superuser()
+    for address in (
+        "/sisy/",
+        "/sisy/runs/",
+        f"/sisy/runs/{run.pk}/",
+        f"/sisy/tasks/{task.pk}/",
+        "/sisy/tasks/",
+        RUNS,
+        f"{RUNS}{run.pk}/change/",
+        f"/admin/sisy/task/{task.pk}/change/",
+    ):
+        assert SECRET in browser.get(address).content.decode(), address
+
+
+def test_what_buttons_say_quotes_no_error_either(monkeypatch):
+    task, run = everything()
+    lone = Task.run_once("tests.app.jobs.noop")
+    gone = Run.objects.get(task=lone)
+    Run.objects.filter(pk=gone.pk).update(state="failed", target_path="tests.app.broken_jobs.job")
+    lone.delete()
+    browser = everybody_else()
+    for verb in VERBS:
+        for address in addresses(task=task.pk, run=gone.pk, queue=1, verb=verb, name=verb):
+            answer = browser.post(address, {"pk": [task.pk, run.pk, gone.pk]}, follow=True)
+            assert SECRET not in answer.content.decode(), address
+            assert "no luck today" not in answer.content.decode(), address
+    again = browser.post("/sisy/runs/do/retry/", {"pk": gone.pk}, follow=True)
+    assert "What it calls cannot be imported: RuntimeError." in again.content.decode()
+
+
+def test_the_search_of_the_admin_looks_into_reasons_for_those_only_who_may_read_them():
+    everything()
+    assert rows_of(everybody_else().get(RUNS, {"q": "hunter2"})) == []
+    assert rows_of(browser_of_superuser().get(RUNS, {"q": "hunter2"}))
+    assert "Searches in: label, worker." in everybody_else().get(RUNS).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("state", "error_class", "shown"),
+    [
+        ("failed", "builtins.ValueError", "ValueError"),
+        ("failed", "", ""),
+        ("timed out", "sisy.exceptions.RunTimedOut", "RunTimedOut"),
+        ("succeeded", "", "The return value was not stored."),
+        ("waiting", "a.b.Odd", "The attempt before ended with Odd."),
+        ("lost", "", TEXT),
+    ],
+)
+def test_the_class_is_what_remains_of_a_reason(state, error_class, shown):
+    run = scheduled().run_now()
+    Run.objects.filter(pk=run.pk).update(state=state, reason=TEXT, error_class=error_class)
+    page = everybody_else().get(f"/sisy/runs/{run.pk}/?parts=head").content.decode()
+    assert (f"<small>{shown}</small>" in page) == bool(shown)
+    assert (SECRET in page) == (state == "lost")
+
+
+def test_a_task_that_cannot_be_planned_says_by_which_class_and_the_log_says_all(caplog):
+    task = scheduled()
+    carefully("default", task.pk, fail)
+    task.refresh_from_db()
+    assert task.state == TaskState.BROKEN
+    assert task.state_reason == "It cannot be planned: ValueError. The log has all of the error."
+    assert SECRET in caplog.text
+
+
+def test_nothing_on_the_channel_layer_holds_words():
+    """Sockets tell pages that something changed; what changed, the pages ask for themselves."""
+    from sisy import messages
+
+    run = scheduled().run_now()
+    Run.objects.filter(pk=run.pk).update(reason=TEXT, error=TEXT)
+    run.refresh_from_db()
+    said = (messages.run_task(run), messages.runs_changed("a", 1, {run.task_id}, 9))
+    assert not any(SECRET in str(one) for one in said)
+    assert Process.objects.count() == 0
