@@ -75,6 +75,12 @@ class NamedCounter(models.Model):
         self.save()
 
 
+class Folder(models.Model):
+    """What a project keeps tasks in."""
+
+    tasks = models.ManyToManyField("sisy.Task")
+
+
 class Execution(models.Model):
     """One call of a task function: the ledger's word is checked against these."""
 

@@ -2,10 +2,12 @@
 
 import copy
 from collections.abc import Collection, Iterable
-from functools import cache, partial
+from functools import cache
 from typing import Any, ClassVar, Self
 
-from django.db import models, transaction
+from django.db import models
+
+from sisy.models.writes import Write
 
 
 def _differ(stored: Any, value: Any) -> bool:
@@ -21,11 +23,14 @@ def _copy(value: Any) -> Any:
 class TracksChanges(models.Model):
     """A model that remembers what the database holds of its ``tracked`` columns.
 
-    What was written, but not committed yet, counts as changed: after a rollback it must be written
-    again, and before a commit it may be changed back.
+    What was written in a transaction counts as stored at once: a second ``save()`` must not undo
+    what others have written since. After a rollback, of the transaction or of a savepoint, it
+    counts as changed again.
     """
 
     tracked: ClassVar[frozenset[str]] = frozenset()
+    born: ClassVar[str]
+    """The column that says when a record was inserted."""
 
     class Meta:
         abstract = True
@@ -35,7 +40,7 @@ class TracksChanges(models.Model):
         cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any
     ) -> Self:
         record = super().from_db(db, field_names, values, **kwargs)
-        record._remember(record._snapshot(cls.tracked))
+        record._stored = record._snapshot(cls.tracked)
         return record
 
     def refresh_from_db(
@@ -45,7 +50,13 @@ class TracksChanges(models.Model):
         from_queryset: models.QuerySet[Self] | None = None,
     ) -> None:
         super().refresh_from_db(using, fields, from_queryset)
-        self._remember(self._snapshot(self.tracked if fields is None else frozenset(fields)))
+        read = self._snapshot(self.tracked if fields is None else frozenset(fields))
+        self._known()
+        if pending := self._pending:
+            # It may have been written by us just now, and is taken back with that.
+            self._pending = [*pending, (pending[-1][0], read)]
+        else:
+            self._stored = {**self._stored, **read}
 
     def twin(self) -> Self:
         """Return another instance of the same record, as it would be read now: quickly."""
@@ -63,23 +74,70 @@ class TracksChanges(models.Model):
 
     def changed_columns(self) -> frozenset[str]:
         """Return the tracked columns that hold something else than the database, or may do so."""
-        stored = self.__dict__.get("_stored", {})
-        changed = frozenset(
+        known = self._known()
+        return frozenset(
             name
             for name, value in self.__dict__.items()
-            if name in self.tracked and (name not in stored or _differ(stored[name], value))
+            if name in self.tracked and (name not in known or _differ(known[name], value))
         )
-        uncommitted: frozenset[str] = self.__dict__.get("_uncommitted", frozenset())
-        return changed | uncommitted
 
-    def remember_once_committed(self, names: frozenset[str], using: str) -> None:
-        """Take these columns for stored, as soon as the transaction is committed."""
-        self._uncommitted = self.__dict__.get("_uncommitted", frozenset()) | names
-        transaction.on_commit(partial(self._remember, self._snapshot(names)), using=using)
+    def remember(self, names: frozenset[str], write: Write) -> None:
+        """Take these columns for stored, as long as ``write``, which has stored them, stands."""
+        self._pending = [*self._pending, (write, self._snapshot(names))]
+
+    def remember_inserted(self, using: str, pk: Any = None) -> None:
+        """Take the record for stored, as long as its insertion, which was made just now, stands.
+
+        Args:
+            pk: the key that it had before.
+        """
+        write = Write(using)
+        self.__dict__["_insertion"] = (write, pk)
+        self.remember(self.tracked, write)
+
+    def notice_rollback(self, using: str) -> None:
+        """Let a record be a new one again if its insertion was rolled back."""
+        write, pk = self.__dict__.get("_insertion", (None, None))
+        if self._state.adding or write is None or write.stands():
+            return
+        # By now, another record may have its key.
+        this = type(self)._base_manager.using(using).filter(pk=self.pk)
+        if write.is_in_doubt() and this.filter(**{self.born: getattr(self, self.born)}).exists():
+            return
+        self.pk, self._state.adding = pk, True
+
+    @property
+    def _stored(self) -> dict[str, Any]:
+        """What is committed of the tracked columns, as far as it is known."""
+        stored: dict[str, Any] = self.__dict__.get("_stored", {})
+        return stored
+
+    @_stored.setter
+    def _stored(self, values: dict[str, Any]) -> None:
+        self.__dict__["_stored"] = values
+
+    @property
+    def _pending(self) -> list[tuple[Write, dict[str, Any]]]:
+        """What was written since, oldest first; copies of a record share the list: replace it."""
+        pending: list[tuple[Write, dict[str, Any]]] = self.__dict__.get("_pending", [])
+        return pending
+
+    @_pending.setter
+    def _pending(self, writes: list[tuple[Write, dict[str, Any]]]) -> None:
+        self.__dict__["_pending"] = writes
+
+    def _known(self) -> dict[str, Any]:
+        """Return what the database holds for whoever reads it over our connection now."""
+        if not self._pending:
+            return self._stored
+        standing = [one for one in self._pending if one[0].stands()]
+        while standing and standing[0][0].is_committed:
+            self._stored = {**self._stored, **standing.pop(0)[1]}
+        self._pending = standing
+        known = self._stored
+        for _, values in standing:
+            known = {**known, **values}
+        return known
 
     def _snapshot(self, names: Collection[str]) -> dict[str, Any]:
         return {name: _copy(value) for name, value in self.__dict__.items() if name in names}
-
-    def _remember(self, snapshot: dict[str, Any]) -> None:
-        self._stored = {**self.__dict__.get("_stored", {}), **snapshot}
-        self._uncommitted = self.__dict__.get("_uncommitted", frozenset()) - snapshot.keys()

@@ -191,15 +191,18 @@ PROPERTIES = {"userdata": "_extra_data", "allow_overlap": "overlap"}
 
 
 def owners_columns(update_fields: Iterable[str]) -> frozenset[str]:
-    """Return the columns that somebody names in ``update_fields``.
+    """Return the columns that somebody names in ``update_fields``, without the scheduler's.
+
+    Those are left alone as they are by a ``save()`` that names none: some libraries name all.
 
     Raises:
-        ValueError: one of them is the scheduler's.
+        ValueError: there are no others.
     """
     names = frozenset(PROPERTIES.get(name, name) for name in update_fields)
-    if taken := names & SCHEDULER_FIELDS:
+    owners = names - SCHEDULER_FIELDS
+    if names and not owners:
         raise ValueError(
-            f"update_fields names {min(taken)!r}, which only the scheduler writes. "
+            f"update_fields names {min(names)!r}, which only the scheduler writes. "
             "Leave it out; to stop or start a task, call pause() or resume()."
         )
-    return names
+    return owners

@@ -17,6 +17,10 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
     passes of a repeated hour apart. A scheduler must.
     """
 
+    # Django's own writes moments that are set by themselves, which ours never are; and
+    # `update_or_create` would name each of them in ``update_fields``.
+    pre_save = models.Field.pre_save
+
     def from_db_value(
         self, value: datetime | None, expression: Any, connection: BaseDatabaseWrapper
     ) -> datetime | None:

@@ -113,7 +113,7 @@ def insert_once(
     ]
     if len(runs) == 1 and can_insert_with_task(using, task):
         insert_with_task(using, task, runs[0])
-        task.remember_once_committed(task.tracked, using)
+        task.remember_inserted(using)
         announce(runs, using)
         return runs
     with transaction.atomic(using=using):

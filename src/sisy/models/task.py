@@ -26,6 +26,7 @@ from sisy.models.once import RunsOnce
 from sisy.models.run import Run
 from sisy.models.task_queries import CHANGED, DELETED, TaskManager
 from sisy.models.verbs import TaskVerbs
+from sisy.models.writes import Write
 
 TARGET_FIELDS = frozenset({"target_path", "target_pk"})
 
@@ -38,6 +39,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
     """
 
     tracked = OWNER_FIELDS
+    born = "created_at"
     objects: ClassVar["TaskManager"] = TaskManager()
 
     class Meta:
@@ -197,37 +199,52 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
     ) -> None:
         """Write the columns that changed since the task was read; plan anew if its timing did.
 
-        A new schedule, zone or window counts from now on: it never fires for the past.
+        A new schedule, zone or window counts from now on: it never fires for the past. A task
+        whose insertion was rolled back is inserted again.
+
+        Args:
+            update_fields: the columns to write, also if they have not changed. Columns of the
+                scheduler's among them are left out.
 
         Raises:
             ScheduleError: the schedule or the time zone cannot be used.
             CallableError: the target cannot be called.
-            ValueError: another column cannot hold its value, or ``update_fields`` names a column
-                of the scheduler's.
+            ValueError: another column cannot hold its value, or ``update_fields`` names columns
+                of the scheduler's only.
         """
         using = using or self._home
+        self.notice_rollback(using)
         if self._state.adding:
             self._insert(force_insert=force_insert, force_update=force_update, using=using)
             return
-        changed = (
-            self.changed_columns() if update_fields is None else owners_columns(update_fields)
-        )
-        if not changed:
+        changed = self.changed_columns()
+        named = changed if update_fields is None else owners_columns(update_fields)
+        if not named:
             return
-        validation.check(self, changed)
+        validation.check(self, changed & named)
         with transaction.atomic(using=using):
-            if is_timed := bool(changed & timing.FIELDS):
+            if is_timed := self._changes_timing(named, changed, using):
                 now = clock.now(using)
                 record_overdue(using, Task.objects.using(using).filter(pk=self.pk), now, CHANGED)
-            super().save(force_update=force_update, using=using, update_fields=changed)
+            super().save(force_update=force_update, using=using, update_fields=named)
             if is_timed:
                 activation.plan_anew(self, using, now)
-            elif "iterations" in changed:
+            elif "iterations" in named:
                 activation.recount(self, using, clock.now(using))
-            if changed & TARGET_FIELDS:
+            if changed & named & TARGET_FIELDS:
                 self.target_error = ""  # the new target was checked above
                 Task.objects.using(using).filter(pk=self.pk).update(target_error="")
-            self.remember_once_committed(changed, using)
+            self.remember(named, Write(using))
+
+    def _changes_timing(self, named: frozenset[str], changed: frozenset[str], using: str) -> bool:
+        """Whether to write the ``named`` columns changes when the task is due."""
+        timed = named & timing.FIELDS
+        if not timed or timed & changed:
+            return bool(timed)
+        # What is written as it was read changes something if others have changed it meanwhile.
+        this = Task.objects.using(using).select_for_update().filter(pk=self.pk)
+        stored = this.values(*timed).first()
+        return stored is not None and stored != {name: getattr(self, name) for name in timed}
 
     def _insert(self, *, using: str, **options: Any) -> None:
         pk = self.pk
@@ -243,8 +260,9 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
 
     def insert_alone(self, using: str, **options: Any) -> None:
         """Insert the task, and plan nothing; in the caller's transaction."""
+        pk = self.pk
         super().save(using=using, **options)
-        self.remember_once_committed(OWNER_FIELDS, using)
+        self.remember_inserted(using, pk)
 
     def begin_anew(self, now: datetime) -> None:
         """Check an unsaved task, and forget what the scheduler knew of the one it is a copy of.

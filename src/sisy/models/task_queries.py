@@ -1,5 +1,6 @@
 """How tasks are looked up and changed many at a time."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,9 +12,10 @@ from sisy.models import locking, timing
 from sisy.models.choices import TaskState
 from sisy.models.missing import record_overdue
 from sisy.models.run import Run
+from sisy.models.writes import Write
 
 if TYPE_CHECKING:
-    from sisy.models.task import Task  # noqa: F401 - the base class names it
+    from sisy.models.task import Task
 
 BATCH = 1000
 
@@ -75,6 +77,20 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return super().update(**columns)
 
     update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_update(
+        self, objs: Iterable["Task"], fields: Iterable[str], batch_size: int | None = None
+    ) -> int:
+        """Update as Django does; what was written is not written again by the next ``save()``."""
+        tasks, names = tuple(objs), tuple(fields)
+        self._for_write = True
+        count = super().bulk_update(tasks, names, batch_size)
+        write = Write(self.db)
+        for task in tasks:
+            task.remember(frozenset(names), write)
+        return count
+
+    bulk_update.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the tasks and cancel their waiting runs; their history stays."""
