@@ -45,5 +45,13 @@ class RunLost(SisyError):
     """The worker that carried a run out died, and it is not run again."""
 
 
+class TransactionLeftOpen(SisyError):
+    """A function returned without ending a transaction that it had begun; it was rolled back."""
+
+
+class UserCodeExited(SisyError):
+    """A receiver of a signal, or other code in a thread of Sisy, tried to end that thread."""
+
+
 class LeaseLost(SisyError):
     """A worker's lease ran out, and a heartbeat has taken its runs from it."""

@@ -1,20 +1,29 @@
-"""Threads for blocking work; none of them keeps the process from ending."""
+"""Threads for blocking work; none of them keeps the process from ending.
+
+Whatever work raises, its thread continues. Otherwise a slot, or all that waits for a loop, would
+be lost with the thread.
+"""
 
 import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import connections
 
+from sisy.log import logger
+
 TIME_TO_END = 0.5  # seconds that an idle thread has to close its connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+Escaped = Callable[[asyncio.AbstractEventLoop, BaseException], object]
+"""Hears, in the thread of a loop, of an error that left it."""
 
 
 class DaemonThreads(Executor):
@@ -100,7 +109,10 @@ class DaemonThreads(Executor):
         if self._begin is not None:
             self._begin()
         while (work := self._work.get()) is not None:
-            work()
+            try:
+                work()
+            except BaseException:  # noqa: BLE001 - the border around work
+                logger.exception("Work in the thread %s failed; the thread continues", self._name)
             del work
         connections.close_all()
 
@@ -124,12 +136,36 @@ class DaemonThreads(Executor):
             self._unfinished -= 1
 
 
-class LoopThread:
-    """A daemon thread with an event loop of its own, which others give coroutines to run."""
+def log_escape(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+    """Log an error that left a task or a callback, and with it the loop."""
+    name = threading.current_thread().name
+    logger.error(
+        "A task or callback in the event loop of %s raised %s; the loop continues",
+        name,
+        type(error).__name__,
+        exc_info=error,
+    )
 
-    def __init__(self, name: str) -> None:
+
+class LoopThread:
+    """A daemon thread with an event loop of its own, which others give coroutines to run.
+
+    Args:
+        escaped: called with an error that left the loop; by default, it is logged.
+        executor: for what the loop's coroutines hand to threads; by default asyncio's own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        escaped: Escaped = log_escape,
+        executor: ThreadPoolExecutor | None = None,
+    ) -> None:
         self.loop = asyncio.new_event_loop()
-        self._is_closing = False
+        if executor is not None:
+            self.loop.set_default_executor(executor)
+        self._escaped = escaped
+        self._has_ended = False
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
@@ -139,21 +175,37 @@ class LoopThread:
 
     def close(self, seconds: float) -> None:
         """Cancel all that goes on, and wait for its end, for so long at most."""
-        self._is_closing = True
-        asyncio.run_coroutine_threadsafe(self._end(), self.loop)
+        ending = self._end()
+        try:
+            asyncio.run_coroutine_threadsafe(ending, self.loop)
+        except RuntimeError:  # it has ended
+            ending.close()
         self._thread.join(seconds)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
-        while not self._is_closing:  # a task function may have stopped the loop
-            self.loop.run_forever()
+        # Entered again and again: a task function may stop the loop, and asyncio lets SystemExit
+        # and KeyboardInterrupt out of it, from any task or callback. What else was ready to run
+        # still is then.
+        while not self._has_ended and not self.loop.is_closed():
+            try:
+                self.loop.run_forever()
+            except BaseException as error:  # noqa: BLE001 - the border around user code
+                self._contain(error)
         self.loop.close()
+
+    def _contain(self, error: BaseException) -> None:
+        try:
+            self._escaped(self.loop, error)
+        except BaseException:  # noqa: BLE001 - the loop must continue
+            logger.exception("An error that left an event loop could not be reported")
 
     async def _end(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for other in others:
             other.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        self._has_ended = True
         self.loop.stop()
 
 
@@ -161,17 +213,21 @@ class LoopOnDemand:
     """An event loop in a thread of its own, which both begin when something of it is used.
 
     A loop takes three file descriptors: too many for threads that seldom need one.
+
+    Args:
+        options: as for `LoopThread`.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, **options: Any) -> None:
         self._name = name
+        self._options = options
         self._thread: LoopThread | None = None
         self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
         with self._lock:
             if self._thread is None:
-                self._thread = LoopThread(self._name)
+                self._thread = LoopThread(self._name, **self._options)
         return getattr(self._thread.loop, name)
 
     def close(self, seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -17,6 +17,7 @@ from django.db import (
 from sisy import clock, conf
 from sisy.database_thread import past_deadlocks
 from sisy.execution.awaiting import Awaited
+from sisy.execution.calling import Pending
 from sisy.execution.going import Going, to_nobody
 from sisy.execution.here import call_here
 from sisy.execution.outcome import Outcome
@@ -91,14 +92,14 @@ def _leave(holder: Process) -> None:
         logger.info("Could not sign off (%s); the lease will run out", error)
 
 
-async def _within_limit(going: Going, awaitable: Awaitable[object]) -> Outcome:
+async def _within_limit(going: Going, pending: Pending) -> Outcome:
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
 
     def end(outcome: Outcome) -> None:
         loop.call_soon_threadsafe(ended.set_result, outcome)
 
-    Awaited(awaitable, going, end)
+    Awaited(pending, going, end)
     outcome: Outcome = await ended
     return outcome
 

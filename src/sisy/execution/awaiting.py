@@ -1,18 +1,21 @@
 """Awaits what an async function returns, for as long as its task allows."""
 
 import asyncio
-import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextvars import copy_context
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.db import connections
 
 from sisy import current
-from sisy.exceptions import RunTimedOut
+from sisy.exceptions import RunTimedOut, TransactionLeftOpen
+from sisy.execution.calling import Pending
 from sisy.execution.going import Going
 from sisy.execution.outcome import Outcome
 from sisy.log import logger
+from sisy.models import RunState
+from sisy.transactions import TransactionGuard
 
 TIME_TO_GIVE_IN = 2.0  # seconds that a function has to end once its time is up
 
@@ -26,10 +29,8 @@ class Awaited:
         ended: called with how it ended, in whatever thread, once its connections are closed.
     """
 
-    def __init__(
-        self, awaitable: Awaitable[object], going: Going, ended: Callable[[Outcome], None]
-    ) -> None:
-        self._awaitable = awaitable
+    def __init__(self, pending: Pending, going: Going, ended: Callable[[Outcome], None]) -> None:
+        self._pending = pending
         self._going = going
         self._ended = ended
         self._own_thread = ThreadSensitiveContext()
@@ -39,7 +40,12 @@ class Awaited:
         context.run(current.variable.set, going.current)
         context.run(SyncToAsync.thread_sensitive_context.set, self._own_thread)
         self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(self._outcome(), context=context)
+        coroutine = self._outcome()
+        try:
+            self._task = self._loop.create_task(coroutine, context=context)
+        except BaseException:
+            coroutine.close()
+            raise
         self._task.add_done_callback(self._end)
         if going.current.timeout is not None:
             self._call_in(going.current.timeout.total_seconds(), self._time_out)
@@ -47,7 +53,7 @@ class Awaited:
 
     async def _outcome(self) -> Outcome:
         try:
-            value = await self._awaitable
+            value = await self._pending.awaitable
         except BaseException as error:  # noqa: BLE001 - the border around user code
             return self._going.raised(error)
         return self._going.returned(value)
@@ -59,7 +65,7 @@ class Awaited:
             error = RunTimedOut(f"The run took longer than the {self._limit} it has.")
             outcome = self._going.raised(error)
         elif task.cancelled():  # before it began
-            _close_unawaited(self._awaitable)
+            self._pending.close()
             outcome = self._going.raised(asyncio.CancelledError())
         else:
             outcome = task.result()
@@ -67,9 +73,16 @@ class Awaited:
         if executor is None:
             self._ended(outcome)
         else:
-            closing = executor.submit(connections.close_all)
-            closing.add_done_callback(lambda _: self._ended(outcome))
+            closing = executor.submit(_close_connections)
+            closing.add_done_callback(lambda done: self._ended(self._judged(outcome, done)))
             executor.shutdown(wait=False)
+
+    def _judged(self, outcome: Outcome, closing: "Future[TransactionLeftOpen | None]") -> Outcome:
+        """Return ``outcome``, or a failure if closing the connections has shown one."""
+        error = closing.exception() or closing.result()
+        if error is None or outcome.state != RunState.SUCCEEDED:
+            return outcome
+        return self._going.raised(error)
 
     def _time_out(self) -> None:
         self._has_timed_out = True
@@ -102,9 +115,8 @@ class Awaited:
         return self._going.current.timeout
 
 
-def _close_unawaited(awaitable: Awaitable[object]) -> None:
-    """Spare Python's warning about a coroutine that was cancelled before it began."""
-    if inspect.iscoroutine(awaitable) and (
-        inspect.getcoroutinestate(awaitable) == inspect.CORO_CREATED
-    ):
-        awaitable.close()
+def _close_connections() -> TransactionLeftOpen | None:
+    """Close the connections of the calling thread; return what was left open on them."""
+    error = TransactionGuard().release()
+    connections.close_all()
+    return error

@@ -1,11 +1,16 @@
 """Calls the function of a run, in the thread in which it is asked to."""
 
+import asyncio
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from inspect import getcoroutinestate, iscoroutine, iscoroutinefunction
+from typing import Any, ParamSpec, TypeVar
 
-from asgiref.sync import SyncToAsync
+from asgiref.sync import AsyncToSync, SyncToAsync
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from sisy import current, messages
@@ -13,11 +18,36 @@ from sisy.enqueued.calling import function_of
 from sisy.exceptions import CallableError
 from sisy.execution.going import Going
 from sisy.execution.outcome import Outcome
-from sisy.models import Run
+from sisy.models import Run, RunState
 from sisy.threads import LoopOnDemand
+from sisy.transactions import TransactionGuard
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def call(going: Going) -> Outcome | Awaitable[object]:
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What an async function has returned, which is still to be awaited.
+
+    Attributes:
+        needs_thread: whether the function must be called in a thread, since it may do more than
+            return a coroutine, or its object is to be read from the database.
+    """
+
+    awaitable: Awaitable[object]
+    needs_thread: bool
+
+    def close(self) -> None:
+        """Spare Python's warning about a coroutine that is never awaited."""
+        if iscoroutine(self.awaitable) and getcoroutinestate(self.awaitable) == "CORO_CREATED":
+            self.awaitable.close()
+
+
+How = TypeVar("How", Outcome, Outcome | Pending)
+
+
+def call(going: Going) -> Outcome | Pending:
     """Call the function; return the outcome, or what is to be awaited.
 
     Nothing leaves by exception: futures lose a StopIteration for good, and the traceback of a
@@ -26,16 +56,26 @@ def call(going: Going) -> Outcome | Awaitable[object]:
     return copy_context().run(_call_as_current, going)
 
 
-def _call_as_current(going: Going) -> Outcome | Awaitable[object]:
+def _call_as_current(going: Going) -> Outcome | Pending:
     current.variable.set(going.current)
     close_old_connections()
     try:
-        return call_bare(going)
+        return unless_left_open(going, call_bare(going), TransactionGuard())
     finally:
         close_old_connections()
 
 
-def call_bare(going: Going) -> Outcome | Awaitable[object]:
+def unless_left_open(going: Going, how: How, guard: TransactionGuard) -> How | Outcome:
+    """Return ``how``, or a failure if the function succeeded but left a transaction open."""
+    error = guard.release()
+    if error is None or (isinstance(how, Outcome) and how.state != RunState.SUCCEEDED):
+        return how
+    if isinstance(how, Pending):
+        how.close()
+    return going.raised(error)
+
+
+def call_bare(going: Going) -> Outcome | Pending:
     """Call the function as `call` does, in the context and over the connections that are there.
 
     Enough for a coroutine function, of which nothing runs before it is awaited.
@@ -48,7 +88,10 @@ def call_bare(going: Going) -> Outcome | Awaitable[object]:
         if going.cancel_reason is not None:
             return going.was_cancelled()
         value = function(message_for(going.run))
-        return value if isinstance(value, Awaitable) else going.returned(value)
+        if not isinstance(value, Awaitable):
+            return going.returned(value)
+        is_plain = going.run.target_pk is None and iscoroutinefunction(function)
+        return Pending(value, needs_thread=not is_plain)
     except BaseException as error:  # noqa: BLE001 - the border around user code
         return going.raised(error)
 
@@ -67,3 +110,37 @@ def lend_loop(loop: LoopOnDemand) -> None:
     """
     SyncToAsync.threadlocal.main_event_loop = loop
     SyncToAsync.threadlocal.main_event_loop_pid = os.getpid()
+
+
+def cancel_lent(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what was called by ``async_to_sync`` in a loop that was lent to a thread.
+
+    Call it in that loop. The thread waits for nothing else, so that it goes on.
+    """
+    for task in asyncio.all_tasks(loop):
+        if getattr(task.get_coro(), "cr_code", None) is AsyncToSync.main_wrap.__code__:
+            task.cancel()
+
+
+class GuardedThreads(ThreadPoolExecutor):
+    """Threads for what coroutines hand to a thread of no one in particular.
+
+    ``asyncio.to_thread`` and ``sync_to_async(thread_sensitive=False)`` take any of them, so that
+    each call must leave its thread's connections as it found them.
+    """
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        return super().submit(partial(_guarded, fn, *args, **kwargs))
+
+
+def _guarded(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    close_old_connections()
+    guard = TransactionGuard()
+    try:
+        result = fn(*args, **kwargs)
+    finally:
+        error = guard.release()
+        close_old_connections()
+    if error is not None:
+        raise error
+    return result

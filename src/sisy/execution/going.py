@@ -34,9 +34,11 @@ class Going:
 
     Attributes:
         current: what its function may know; only once it has begun.
+        interrupt: the KeyboardInterrupt with which it ended, if it did.
     """
 
     current: CurrentRun
+    interrupt: KeyboardInterrupt | None = None
 
     def __init__(
         self, run: Run, now: Callable[[], datetime], ended: Ended, may_begin: MayBegin = always
@@ -47,6 +49,7 @@ class Going:
         self._may_begin = may_begin
         self._cancellation = Cancellation()
         self._is_forced = False
+        self._escaped: BaseException | None = None
         self._end: Callable[[bool], None] | None = None
         self._lock = threading.Lock()
 
@@ -64,6 +67,10 @@ class Going:
             cancellation=self._cancellation,
         )
         return self.started_at
+
+    def is_known_as(self, current: CurrentRun) -> bool:
+        """Whether ``current`` is what the function of this run may know of it."""
+        return getattr(self, "current", None) is current
 
     @property
     def may_begin(self) -> bool:
@@ -94,6 +101,19 @@ class Going:
             if self._end is not None:
                 self._end(by_force)
 
+    def break_off(self, error: BaseException) -> None:
+        """Let it end as failed with ``error``, which has left a task or a callback of it.
+
+        Its function may know nothing of that, and may wait in vain for what has ended.
+        """
+        with self._lock:
+            if self._escaped is None:
+                self._escaped = error
+            if self.cancel_reason is None:
+                self._cancellation.ask(f"A task or callback of it raised {type(error).__name__}.")
+            if self._end is not None:
+                self._end(False)
+
     def ends_by(self, end: Callable[[bool], None] | None) -> None:
         """Have ``end`` called, by whichever thread asks, when the run is asked to end.
 
@@ -110,6 +130,8 @@ class Going:
 
     def raised(self, error: BaseException) -> Outcome:
         """Return the outcome of a function that raised ``error``."""
+        if isinstance(error, KeyboardInterrupt):
+            self.interrupt = error
         return self.ended(outcome.of_error(error, self.cancel_reason))
 
     def unresolved(self, error: Exception) -> Outcome:
@@ -121,4 +143,7 @@ class Going:
         return self.ended(outcome.of_cancelling(self.cancel_reason or ""))
 
     def ended(self, columns: dict[str, Any]) -> Outcome:
+        """Return an outcome with these columns, unless an error of it decides: see `break_off`."""
+        if self._escaped is not None:
+            columns = outcome.of_error(self._escaped)
         return Outcome(started_at=self.started_at, finished_at=self._now(), **columns)

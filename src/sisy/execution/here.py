@@ -1,6 +1,6 @@
 """Carries a run out in the calling thread, over the connections that it has."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import datetime
@@ -9,38 +9,55 @@ from typing import Any
 from asgiref.sync import async_to_sync
 
 from sisy import current
-from sisy.execution.calling import call_bare
+from sisy.execution.calling import Pending, call_bare, unless_left_open
 from sisy.execution.going import Going, to_nobody
 from sisy.execution.outcome import Outcome
 from sisy.models import Run
+from sisy.transactions import TransactionGuard
 
-Await = Callable[[Going, Awaitable[object]], Coroutine[Any, Any, Outcome]]
+Await = Callable[[Going, Pending], Coroutine[Any, Any, Outcome]]
 
 
-def outcome_here(run: Run, now: datetime) -> Outcome:
-    """Return how a run ended that was carried out in this thread, and took no time."""
+def carry_out_here(run: Run, now: datetime, record: Callable[[Outcome], None]) -> None:
+    """Carry a run out in this thread, in no time, and have its outcome recorded.
+
+    Raises:
+        KeyboardInterrupt: the function raised it, or somebody pressed Ctrl-C while it went on.
+            It is recorded as a failure, and then raised: it is meant for the caller.
+    """
     going = Going(run, lambda: now, to_nobody)
     going.begin()
+    outcome = call_here(going, _without_limit)
     # A test or a submitter has no other worker to which the run could be released.
-    return replace(call_here(going, _without_limit), others_may_call_it=False)
+    record(replace(outcome, others_may_call_it=False))
+    if going.interrupt is not None:
+        raise going.interrupt
 
 
 def call_here(going: Going, await_it: Await) -> Outcome:
     """Call the function of a run that has begun, in this thread, and return how it ended.
 
+    Nothing leaves by exception. Transactions that are open in this thread stay as they are.
+
     Args:
         await_it: awaits what an async function has returned.
     """
-    context = copy_context()
-    context.run(current.variable.set, going.current)
-    how = context.run(call_bare, going)
-    if isinstance(how, Outcome):
-        return how
-    return context.run(async_to_sync(await_it), going, how)
-
-
-async def _without_limit(going: Going, awaitable: Awaitable[object]) -> Outcome:
+    guard = TransactionGuard.here(with_savepoints=True)
     try:
-        return going.returned(await awaitable)
-    except Exception as error:  # noqa: BLE001 - the border around user code
+        how = copy_context().run(_call_as_current, going, await_it)
+    except BaseException as error:  # noqa: BLE001 - what has ended the event loop, above all
+        how = going.raised(error)
+    return unless_left_open(going, how, guard)
+
+
+def _call_as_current(going: Going, await_it: Await) -> Outcome:
+    current.variable.set(going.current)
+    how = call_bare(going)
+    return how if isinstance(how, Outcome) else async_to_sync(await_it)(going, how)
+
+
+async def _without_limit(going: Going, pending: Pending) -> Outcome:
+    try:
+        return going.returned(await pending.awaitable)
+    except BaseException as error:  # noqa: BLE001 - the border around user code
         return going.raised(error)

@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from sisy.current import CurrentRun
 from sisy.execution.going import Going
 from sisy.execution.outcome import NotCalled
 from sisy.execution.pool import NotReady
@@ -83,6 +84,14 @@ class Slots:
             for going in asked:
                 going.cancel(reason, by_force)
         return bool(asked)
+
+    def break_off(self, current: CurrentRun, error: BaseException) -> bool:
+        """Let a run end as failed with an error that left it; return whether it is in hand."""
+        with self._lock:
+            found = [going for going in self._in_hand if going.is_known_as(current)]
+            for going in found:
+                going.break_off(error)
+        return bool(found)
 
     def close(self, reason: str) -> None:
         """Ask all that go on to end, and begin no more."""

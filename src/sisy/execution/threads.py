@@ -1,25 +1,33 @@
 """The pool of threads: plain functions each in a thread, async ones on a loop."""
 
-import inspect
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from sisy.enqueued.calling import function_of
 from sisy.execution.awaiting import Awaited
-from sisy.execution.calling import call, call_bare, lend_loop
+from sisy.execution.calling import (
+    GuardedThreads,
+    Pending,
+    call,
+    call_bare,
+    cancel_lent,
+    lend_loop,
+)
+from sisy.execution.escaping import run_behind
 from sisy.execution.going import Ended, Going, MayBegin, always
 from sisy.execution.outcome import Outcome
 from sisy.execution.pool import needing_a_thread
 from sisy.execution.slots import Slots
 from sisy.inbox import Inbox
+from sisy.log import logger
 from sisy.models import Run
 from sisy.threads import TIME_TO_END, DaemonThreads, LoopOnDemand, LoopThread
 
-Begun = tuple[Awaitable[object] | None, Going]
+Begun = tuple[Pending | None, Going]
 """What is to be awaited; None if it is still to be called."""
 
-Call = Callable[[Going], Outcome | Awaitable[object]]
+Call = Callable[[Going], Outcome | Pending]
 
 
 class ThreadPool:
@@ -31,13 +39,16 @@ class ThreadPool:
 
     A request to end cancels an async function; a plain one meets it at its next
     ``current_run().check()``. No thread can be killed: force is of no more effect.
+
+    What a function raises ends its own run, never a thread or a loop of the pool. That includes
+    SystemExit and KeyboardInterrupt in any task or callback.
     """
 
     def __init__(self, slots: int, now: Callable[[], datetime]) -> None:
         self._now = now
         self._loops: list[LoopOnDemand] = []
         self._threads = DaemonThreads(slots, "sisy-run", self._begin_thread)
-        self._awaiting = LoopThread("sisy-run-async")
+        self._awaiting = LoopThread("sisy-run-async", self._end_run_behind, GuardedThreads())
         self._to_await: Inbox[Begun] = Inbox(self._awaiting.loop, self._await_all)
         self._async_paths: set[str] = set()
         self._slots = Slots(slots, self._begin)
@@ -86,9 +97,10 @@ class ThreadPool:
         """Call one function after the other in this thread: to wake another one costs more."""
         while True:
             how = self._called(going, call) if going.may_begin else None
-            if isinstance(how, Awaitable):
+            if isinstance(how, Pending):
                 self._threads.release()
-                self._note_async(going.run)
+                if not how.needs_thread:  # from now on, the loop calls it
+                    self._async_paths.add(going.run.target_path)
                 self._to_await.put((how, going))
                 return
             following = self._slots.pass_on(going)
@@ -99,33 +111,65 @@ class ThreadPool:
                 return
             going = following
 
-    def _called(self, going: Going, call_it: Call) -> Outcome | Awaitable[object]:
+    def _called(self, going: Going, call_it: Call) -> Outcome | Pending:
         going.begin()
         try:
             return call_it(going)
         except BaseException as error:  # noqa: BLE001 - a run without an end would keep its slot
             return going.raised(error)
 
-    def _note_async(self, run: Run) -> None:
-        """From now on, let the loop call what needs no thread: it only makes a coroutine."""
-        if run.target_pk is None and inspect.iscoroutinefunction(function_of(run)):
-            self._async_paths.add(run.target_path)
-
     def _await_all(self, begun: list[Begun]) -> None:
-        for awaitable, going in begun:
-            how: Outcome | Awaitable[object] | None = awaitable
+        for pending, going in begun:
+            how: Outcome | Pending | None = pending
             if how is None and going.may_begin:
                 how = self._called(going, call_bare)
-            if isinstance(how, Awaitable):
-                Awaited(how, going, partial(self._end, going))
+            if isinstance(how, Pending):
+                self._await(how, going)
             else:
                 self._end(going, how)
+
+    def _await(self, pending: Pending, going: Going) -> None:
+        try:
+            Awaited(pending, going, partial(self._end, going))
+        except BaseException as error:  # noqa: BLE001 - a task factory that a function has set
+            pending.close()
+            self._end(going, going.raised(error))
 
     def _end(self, going: Going, outcome: Outcome | None) -> None:
         self._slots.end(going)
         going.report(outcome)
 
     def _begin_thread(self) -> None:
-        loop = LoopOnDemand("sisy-run-calls")
+        loop = LoopOnDemand(
+            "sisy-run-calls", escaped=self._end_call_behind, executor=GuardedThreads()
+        )
         self._loops.append(loop)
         lend_loop(loop)
+
+    def _end_call_behind(self, loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+        """End the run behind an error that has left the loop of one thread."""
+        if self._end_run_behind(loop, error):
+            cancel_lent(loop)
+
+    def _end_run_behind(self, loop: asyncio.AbstractEventLoop, error: BaseException) -> bool:
+        """End the run behind an error that has left a loop; return whether one is in hand."""
+        name, run = type(error).__name__, run_behind(error)
+        if run is None:
+            logger.error(
+                "A task or callback raised %s, and its run is unknown. "
+                "No run fails because of it; the event loop continues",
+                name,
+                exc_info=error,
+            )
+        elif self._slots.break_off(run, error):
+            logger.warning("A task or callback of run %s raised %s; the run fails", run.id, name)
+            return True
+        else:
+            logger.error(
+                "A task or callback of run %s raised %s after the run ended; "
+                "the event loop continues",
+                run.id,
+                name,
+                exc_info=error,
+            )
+        return False

@@ -1,9 +1,11 @@
 """Carries out what is submitted at once, where ``SISY_EAGER`` is on."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from sisy import clock, conf
-from sisy.execution.here import outcome_here
+from sisy.execution.here import carry_out_here
+from sisy.execution.outcome import Outcome
 from sisy.models import Process, Role, Run
 from sisy.worker.claiming import claim_one
 from sisy.worker.recording import record
@@ -22,6 +24,10 @@ def carry_out(runs: Iterable[Run], using: str) -> None:
             now = clock.now(using)
             claimed = claim_one(holder, run.pk, now)
             if claimed is not None:
-                record(using, [(claimed, outcome_here(claimed, now))], clock.now(using))
+                carry_out_here(claimed, now, partial(_record, using, claimed))
     finally:
         holder.leave()
+
+
+def _record(using: str, run: Run, outcome: Outcome) -> None:
+    record(using, [(run, outcome)], clock.now(using))

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,8 @@ from django.db.models import QuerySet
 from django.utils import timezone as django_timezone
 
 from sisy import clock
-from sisy.execution.here import outcome_here
+from sisy.execution.here import carry_out_here
+from sisy.execution.outcome import Outcome
 from sisy.heartbeat.planning import plan_due
 from sisy.heartbeat.replanning import compute_unplanned
 from sisy.models import Process, Role, Run, Task
@@ -81,8 +83,7 @@ class Timeline:
             plan_due(self._using, self.now)
         while runs := self._claim():
             for run in runs:
-                outcome = outcome_here(run, self.now)
-                record(self._using, [(run, outcome)], self.now)
+                carry_out_here(run, self.now, partial(self._record, run))
                 ended.append(run)
             if len(ended) > MOST_AT_ONE_MOMENT:
                 raise RuntimeError(
@@ -99,6 +100,9 @@ class Timeline:
         """Sign the worker off."""
         if self._worker is not None:
             self._worker.leave()
+
+    def _record(self, run: Run, outcome: Outcome) -> None:
+        record(self._using, [(run, outcome)], self.now)
 
     def _claim(self) -> list[Run]:
         rows = prepared(_ready_queues, self._using, now=datetime).rows(now=self.now)

@@ -1,0 +1,151 @@
+"""Ends the transactions that user code leaves open.
+
+A thread keeps its connections from one call of user code to the next. In a transaction that is
+left open, everything that follows is lost, or fails: Django marks such a connection as being in an
+atomic block even after it was closed.
+"""
+
+import logging
+from contextlib import suppress
+from typing import Self
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import Atomic
+
+from sisy.exceptions import TransactionLeftOpen
+
+IN_TRANSACTION = (2, 3)  # of libpq's statuses: in a transaction, and in one that has failed
+
+logger = logging.getLogger("sisy")
+
+
+class TransactionGuard:
+    """Rolls back what user code has left open in this thread, and nothing that was open before.
+
+    Make it before the call, and `release` it after that, in the same thread.
+    """
+
+    def __init__(self) -> None:
+        self._depths: dict[str, int] = {}
+        self._savepoints: dict[str, tuple[str, int]] = {}
+
+    @classmethod
+    def here(cls, *, with_savepoints: bool = False) -> Self:
+        """Return a guard that spares the transactions which are open in this thread now.
+
+        Args:
+            with_savepoints: whether they are to be restored, too, if the call breaks them.
+        """
+        guard = cls()
+        for connection in connections.all(initialized_only=True):
+            if connection.in_atomic_block:
+                guard._spare(connection, with_savepoints)
+        return guard
+
+    def release(self) -> TransactionLeftOpen | None:
+        """Roll back what was left open, and return an error that names it; None if nothing was.
+
+        A connection with such a transaction is replaced, unless an outer one is open on it.
+        """
+        found = [
+            connection
+            for connection in connections.all(initialized_only=True)
+            if self._has_more_open(connection)
+        ]
+        error = _error_of(found) if found else None
+        if error is not None:
+            for connection in found:
+                self._end(connection, error)
+        for alias, (savepoint, _) in self._savepoints.items():
+            connections[alias].savepoint_commit(savepoint)
+        return error
+
+    def _spare(self, connection: BaseDatabaseWrapper, with_savepoints: bool) -> None:
+        alias = connection.alias
+        self._depths[alias] = len(connection.atomic_blocks)
+        if not with_savepoints or connection.needs_rollback:
+            return
+        if (savepoint := connection.savepoint()) is not None:
+            self._savepoints[alias] = savepoint, len(connection.run_on_commit)
+
+    def _has_more_open(self, connection: BaseDatabaseWrapper) -> bool:
+        # What several threads share (tests with a live server do) is not this thread's to judge.
+        if connection.allow_thread_sharing:
+            return False
+        depth = self._depths.get(connection.alias)
+        if depth is None:
+            return connection.in_atomic_block or _is_in_transaction(connection)
+        is_broken = connection.alias in self._savepoints and connection.needs_rollback
+        return len(connection.atomic_blocks) > depth or is_broken
+
+    def _end(self, connection: BaseDatabaseWrapper, error: TransactionLeftOpen) -> None:
+        depth = self._depths.get(connection.alias)
+        is_sound = _roll_back(connection.atomic_blocks[depth or 0 :], error)
+        if depth is None:
+            if not (is_sound and _renew(connection)):
+                _discard(connection)
+        elif connection.needs_rollback and connection.alias in self._savepoints:
+            savepoint, count = self._savepoints.pop(connection.alias)
+            connection.needs_rollback = False
+            connection.savepoint_rollback(savepoint)
+            connection.savepoint_commit(savepoint)
+            del connection.run_on_commit[count:]
+
+
+def _error_of(found: list[BaseDatabaseWrapper]) -> TransactionLeftOpen:
+    names = ", ".join(repr(connection.alias) for connection in found)
+    return TransactionLeftOpen(
+        f"The function left a transaction open on the database {names}. Sisy rolled it back, with "
+        "everything that was written in it. End every transaction before the function returns, "
+        'for example with "with transaction.atomic():".'
+    )
+
+
+def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the database has a transaction open that Django may not know of.
+
+    Raw SQL can begin one, and so does the first statement once autocommit is off. Where a project
+    has turned autocommit off for good, each statement does so, and nothing can be told from that.
+    """
+    raw = connection.connection
+    if raw is None or not connection.settings_dict["AUTOCOMMIT"]:
+        return False
+    if connection.vendor == "sqlite":
+        return bool(raw.in_transaction)
+    if connection.vendor == "postgresql":
+        return raw.info.transaction_status in IN_TRANSACTION
+    return not connection.autocommit
+
+
+def _roll_back(blocks: list[Atomic], error: TransactionLeftOpen) -> bool:
+    """Leave atomic blocks, the innermost first; return whether that worked."""
+    try:
+        for block in reversed(blocks):
+            block.__exit__(type(error), error, None)
+    except Exception:
+        logger.debug("A transaction could not be rolled back:", exc_info=True)
+        return False
+    return True
+
+
+def _renew(connection: BaseDatabaseWrapper) -> bool:
+    """Have the next statement open another connection to the database; return whether it will."""
+    try:
+        if _is_in_transaction(connection):
+            connection.rollback()
+        if connection.connection is not None:
+            # Of a database in memory, there is no other connection: this one must do.
+            connection.set_autocommit(connection.settings_dict["AUTOCOMMIT"])
+        connection.close()
+    except Exception:
+        logger.debug("A connection could not be closed:", exc_info=True)
+        return False
+    return not connection.in_atomic_block
+
+
+def _discard(connection: BaseDatabaseWrapper) -> None:
+    """Take from this thread a connection that Django would never open again."""
+    with suppress(Exception):  # it is broken; the database notices its end
+        connection.close()
+    del connections[connection.alias]

@@ -1,0 +1,102 @@
+"""A function that leaves a transaction open has failed, and harms nothing that comes after it."""
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import connection, connections
+
+from sisy.execution import ProcessPool, ThreadPool
+from sisy.models import RunState
+from tests.app import open_jobs as jobs
+from tests.app.models import Counter
+from tests.unit.runs import NOON, executed, run_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+REASON = (
+    "TransactionLeftOpen: The function left a transaction open on the database 'default'. Sisy "
+    "rolled it back, with everything that was written in it. End every transaction before the "
+    'function returns, for example with "with transaction.atomic():".'
+)
+
+
+def by_name(function):
+    return function.__name__
+
+
+@pytest.fixture
+def pool():
+    pool = ThreadPool(1, lambda: NOON)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def second():
+    """Let there be another database, in memory."""
+    memory = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", "OPTIONS": {}}
+    connections.settings["second"] = {**connections.settings["default"], **memory}
+    yield
+    del connections.settings["second"]
+
+
+carry_out = async_to_sync(executed)
+
+
+def goes_on(pool):
+    """Check that what comes next finds sound connections, and that its writes last."""
+    Counter.objects.all().delete()
+    for function in (jobs.writes, jobs.awrites, jobs.writes):
+        outcome = carry_out(pool, run_of(function))
+        assert (outcome.state, outcome.reason) == (RunState.SUCCEEDED, "")
+    assert Counter.objects.count() == 4
+
+
+@pytest.mark.parametrize("function", jobs.WRONG, ids=by_name)
+def test_a_function_that_leaves_a_transaction_open_fails_and_the_next_one_is_well(pool, function):
+    carry_out(pool, run_of(jobs.writes))  # over a connection that is kept
+    outcome = carry_out(pool, run_of(function))
+    assert (outcome.state, outcome.reason) == (RunState.FAILED, REASON)
+    assert outcome.error_class == "sisy.exceptions.TransactionLeftOpen"
+    assert Counter.objects.count() == 1
+    goes_on(pool)
+
+
+@pytest.mark.skipif(connection.vendor == "mysql", reason="its clients cannot tell of raw BEGIN")
+def test_a_transaction_of_which_django_does_not_know_is_found_too(pool):
+    outcome = carry_out(pool, run_of(jobs.begins_by_hand))
+    assert (outcome.state, outcome.reason) == (RunState.FAILED, REASON)
+    goes_on(pool)
+
+
+@pytest.mark.parametrize("function", jobs.FAILING, ids=by_name)
+def test_one_that_raises_fails_with_its_own_error(pool, function):
+    outcome = carry_out(pool, run_of(function))
+    assert (outcome.state, outcome.reason) == (RunState.FAILED, "ValueError: of its own")
+    goes_on(pool)
+
+
+def test_every_database_is_looked_at_and_named(pool, second):
+    carry_out(pool, run_of(jobs.writes))
+    outcome = carry_out(pool, run_of(jobs.leaves_a_block_of_two_databases))
+    assert outcome.state == RunState.FAILED
+    assert "on the database 'default', 'second'." in outcome.reason
+    goes_on(pool)
+
+
+def test_what_is_committed_or_rolled_back_on_purpose_is_a_success(pool):
+    outcome = carry_out(pool, run_of(jobs.rolls_back_on_purpose))
+    assert (outcome.state, outcome.reason) == (RunState.SUCCEEDED, "")
+    assert Counter.objects.count() == 0
+    if connection.vendor != "mysql":  # where nobody can tell whether it was committed
+        outcome = carry_out(pool, run_of(jobs.writes_and_leaves_autocommit_off))
+        assert (outcome.state, outcome.reason) == (RunState.SUCCEEDED, "")
+    goes_on(pool)
+
+
+def test_in_a_child_process_it_is_the_same():
+    pool = ProcessPool(1, lambda: NOON)
+    for _ in range(2):
+        outcome = carry_out(pool, run_of(jobs.only_begins))
+        assert (outcome.state, outcome.reason) == (RunState.FAILED, REASON)
+        assert carry_out(pool, run_of(jobs.asks)).result is False
+    pool.close()
