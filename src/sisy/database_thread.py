@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from sisy import conf, telling
 from sisy.log import logger
 from sisy.threads import TIME_TO_END, DaemonThreads
+from sisy.transactions import TransactionGuard
 
 DEADLOCKS_IN_A_ROW = 5
 DEADLOCKS_OF_MYSQL = ((1213,), (1205,))  # found at once, or by having waited for too long
@@ -77,13 +78,19 @@ def database_is_away(error: Exception) -> bool:
 
 def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
-        return past_deadlocks(step, *args, **kwargs)
+        result = past_deadlocks(step, *args, **kwargs)
     except Exception as error:
         if database_is_away(error):
             connections.close_all()
         raise
+    except BaseException as error:  # noqa: BLE001 - of a receiver of Django's, or a router
+        telling.raise_as_exception(error)
     finally:
+        left_open = TransactionGuard().release()
         _give_back_to_pools()
+    if left_open is not None:  # by a receiver of Django's signals; the step is to be taken again
+        raise left_open
+    return result
 
 
 def _give_back_to_pools() -> None:

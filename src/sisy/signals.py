@@ -4,7 +4,7 @@ Receivers are called with ``send_robust``, once what happened is committed: one 
 neither Sisy nor the others. `sisy.telling` says in which thread. The sender is the model.
 """
 
-from django.dispatch import Signal
+from sisy.telling import ContainedSignal as Signal
 
 run_planned = Signal(use_caching=True)
 """A run was put into the ledger, by its schedule or since somebody asked. Sent with ``run``."""

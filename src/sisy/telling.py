@@ -7,13 +7,16 @@ such as a view or a test, tells of it where the change is made.
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from queue import Empty, Full, Queue
-from typing import Any
+from typing import Any, NoReturn
 
 from django.db import close_old_connections, connections, transaction
 from django.dispatch import Signal
+
+from sisy.exceptions import UserCodeExited
+from sisy.transactions import TransactionGuard
 
 MOST_UNTOLD = 10_000
 IDLE = 5.0  # seconds after which the thread closes its connections and ends
@@ -22,6 +25,70 @@ logger = logging.getLogger("sisy")
 _thread = threading.local()
 
 News = list[dict[str, Any]]
+Receiver = Callable[..., Any]
+
+
+class ContainedSignal(Signal):
+    """A signal whose receivers end no thread that sends it, and spoil none of its connections.
+
+    Django's ``send_robust`` only catches an ``Exception``. Here it logs any other error, too, and
+    a transaction that a receiver leaves open. Only Ctrl-C passes.
+    """
+
+    def _live_receivers(self, sender: object) -> tuple[list[Receiver], list[Receiver]]:
+        plain, asynchronous = super()._live_receivers(sender)
+        return [*map(_contained, plain)], [*map(_acontained, asynchronous)]
+
+
+def _contained(receiver: Receiver) -> Receiver:
+    @_named_as(receiver)
+    def call(**kwargs: Any) -> object:
+        guard = TransactionGuard.here()
+        try:
+            response = receiver(**kwargs)
+        except BaseException as error:  # noqa: BLE001 - the border around user code
+            guard.release()
+            raise_as_exception(error)
+        if (left_open := guard.release()) is not None:
+            raise left_open
+        return response
+
+    return call
+
+
+def _acontained(receiver: Receiver) -> Receiver:
+    @_named_as(receiver)
+    async def call(**kwargs: Any) -> object:
+        try:
+            return await receiver(**kwargs)
+        except BaseException as error:  # noqa: BLE001 - the border around user code
+            raise_as_exception(error)
+
+    return call
+
+
+def _named_as(receiver: Receiver) -> Callable[[Receiver], Receiver]:
+    """Give a function the name of ``receiver`` in the log, which not every callable has."""
+
+    def name(call: Receiver) -> Receiver:
+        call.__qualname__ = getattr(receiver, "__qualname__", None) or repr(receiver)
+        return call
+
+    return name
+
+
+def raise_as_exception(error: BaseException) -> NoReturn:
+    """Raise an error of user code again, as an ``Exception``: it must end no thread of Sisy.
+
+    Raises:
+        KeyboardInterrupt: in the main thread, where somebody may have pressed Ctrl-C.
+    """
+    is_ctrl_c = isinstance(error, KeyboardInterrupt) and (
+        threading.current_thread() is threading.main_thread()
+    )
+    if isinstance(error, Exception) or is_ctrl_c:
+        raise error
+    raise UserCodeExited(f"User code raised {type(error).__name__}: {error}") from error
 
 
 def tell(signal: Signal, sender: type, news: Iterable[dict[str, Any]], using: str) -> None:
@@ -96,9 +163,11 @@ class Teller:
             try:
                 close_old_connections()
                 _send(signal, sender, news)
-            finally:
                 if self._untold.empty():
                     self._rest()
+            except BaseException:
+                logger.exception("Receivers of Sisy's signals failed; the others go on")
+            finally:
                 self._untold.task_done()  # last, so that who waits for it finds nothing open
         connections.close_all()
 
