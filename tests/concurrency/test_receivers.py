@@ -15,7 +15,8 @@ from sisy.exceptions import TransactionLeftOpen, UserCodeExited
 from sisy.models import Run, Task
 from tests.app import jobs, open_jobs
 from tests.app.models import Counter
-from tests.roles.at_work import at_work, wait_until
+from tests.roles.at_work import at_work
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
