@@ -61,6 +61,9 @@ class Settings:
     lost_limit: int = 3
     """How many times a run that is lost with its worker is run again; 0 to 100."""
 
+    missing_code_seconds: float = 120
+    """How long a run waits for a worker that has its code before it fails; 0 to 86400."""
+
     history_days: float = 30
     """Finished runs are deleted after so many days, 0 to 36500; 0 keeps them for ever."""
 
@@ -85,6 +88,10 @@ class Settings:
     @property
     def lease(self) -> timedelta:
         return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def missing_code(self) -> timedelta:
+        return timedelta(seconds=self.missing_code_seconds)
 
     @property
     def dispatch_lease(self) -> timedelta:
@@ -115,6 +122,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "missed_limit": (1, 10_000),
     "buffer_limit": (1, 10_000),
     "lost_limit": (0, 100),
+    "missing_code_seconds": (0, 86_400),
     "dispatch_seconds": (5, 86_400),
     "history_days": (0, 36_500),
     "history_runs": (0, 1_000_000_000),

@@ -47,6 +47,7 @@ def succeeded(label):
 
 
 def test_a_deleted_module_a_corrupted_schedule_and_a_lost_zone_stop_no_other_task(site):
+    site.set(SISY_MISSING_CODE_SECONDS=1)
     module = site.folder / "moved_jobs.py"
     module.write_text(JOB)
     with importable(site.folder):

@@ -559,6 +559,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("times_lost", models.PositiveIntegerField(default=0, verbose_name="times lost")),
+                (
+                    "unresolved_since",
+                    sisy.models.fields.MomentField(
+                        blank=True,
+                        help_text="When a worker first released the run, since it does not have its code.",
+                        null=True,
+                        verbose_name="unresolved since",
+                    ),
+                ),
                 ("worker", models.CharField(blank=True, max_length=300, verbose_name="worker")),
                 (
                     "stands_for",

@@ -75,6 +75,7 @@ def _wait_again(using: str, runs: Sequence[Run], reason: str, now: datetime) -> 
         times_lost=F("times_lost") + 1,
         started_at=None,
         dispatched_at=None,
+        unresolved_since=None,
         ready_at=Case(
             When(ready_at__gt=now, then=Value(now, MomentField())), default=F("ready_at")
         ),

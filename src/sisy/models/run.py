@@ -81,6 +81,12 @@ class Run(models.Model):
         _("attempt"), default=0, help_text=_("How many times the run was started.")
     )
     times_lost = models.PositiveIntegerField(_("times lost"), default=0)
+    unresolved_since = MomentField(
+        _("unresolved since"),
+        null=True,
+        blank=True,
+        help_text=_("When a worker first released the run, since it does not have its code."),
+    )
     holder = models.ForeignKey(
         Process,
         verbose_name=_("holder"),

@@ -9,6 +9,7 @@ from sisy.models import Run
 from sisy.worker.claiming import claim, something_waits
 from sisy.worker.handover import give_back
 from sisy.worker.lease import Lease
+from sisy.worker.unresolved import Unresolved
 
 
 class Claimer:
@@ -19,15 +20,22 @@ class Claimer:
 
     Args:
         known: returns the keys of the runs that the worker knows to be his.
+        unresolved: the functions that it leaves to others.
     """
 
     def __init__(
-        self, using: str, queues: Sequence[str], lease: Lease, known: Callable[[], set[int]]
+        self,
+        using: str,
+        queues: Sequence[str],
+        lease: Lease,
+        known: Callable[[], set[int]],
+        unresolved: Unresolved,
     ) -> None:
         self._using = using
         self._queues = queues
         self._lease = lease
         self._known = known
+        self._unresolved = unresolved
         self._is_in_doubt = False
 
     def claim(self, free: int, *, was_rung_for: bool) -> list[Run]:
@@ -36,10 +44,11 @@ class Claimer:
         if not was_rung_for and not something_waits(self._using, self._queues, self._now()):
             return []
         self._is_in_doubt = True
+        missing = self._unresolved.paths()
         try:
-            return claim(self._lease.holder(), self._queues, free, self._now())
+            return claim(self._lease.holder(), self._queues, free, self._now(), missing=missing)
         except LeaseLost:
-            return claim(self._lease.renew(), self._queues, free, self._now())
+            return claim(self._lease.renew(), self._queues, free, self._now(), missing=missing)
 
     def heard(self) -> None:
         """The worker has taken in hand what the last claim returned."""

@@ -8,9 +8,10 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import QuerySet
 
-from sisy import signals
+from sisy import conf, signals
 from sisy.models import Process, Queue, Run
 from sisy.models.prepared import Limit, Names, prepared
+from sisy.models.run_queries import RunQuerySet
 from sisy.models.task_queries import DELETED
 from sisy.worker.fetching import fetch_tasks
 from sisy.worker.settling import Settled, settle
@@ -30,6 +31,8 @@ class Claimant:
     queues: Sequence[str]
     engine: str
     now: datetime
+    missing: frozenset[str] = frozenset()
+    """The paths of functions that it does not find."""
 
     @property
     def using(self) -> str:
@@ -37,7 +40,12 @@ class Claimant:
 
 
 def claim(
-    holder: Process, queues: Sequence[str], limit: int, now: datetime, engine: str = ""
+    holder: Process,
+    queues: Sequence[str],
+    limit: int,
+    now: datetime,
+    engine: str = "",
+    missing: frozenset[str] = frozenset(),
 ) -> list[Run]:
     """Win up to ``limit`` waiting runs for ``holder``, which begin now, and return them.
 
@@ -47,11 +55,12 @@ def claim(
 
     Args:
         engine: whose runs; by default, those of Sisy's own workers.
+        missing: the paths of functions that the holder does not find: see `resolvable`.
 
     Raises:
         LeaseLost: the holder's lease has expired; it must renew it, or sign on again.
     """
-    claimant = Claimant(holder, _open(holder.using, queues), engine, now)
+    claimant = Claimant(holder, _open(holder.using, queues), engine, now, missing)
     won: list[Run] = []
     blocked: set[int | None] = set()
     contended: set[int | None] = set()
@@ -135,7 +144,7 @@ def _settle(claimant: Claimant, locked: Sequence[Run], free: int) -> Settled:
     runs = _call_off_unwanted(using, locked, now)
     if not runs:
         return Settled()
-    settled = settle(using, runs, tasks, claimant.queues, free, now)
+    settled = settle(using, runs, tasks, claimant.queues, free, now, claimant.missing)
     start(using, settled.starting, claimant.holder, now)
     Run.tell(signals.run_started, map(copy, settled.starting), using)  # before they go on
     return settled
@@ -154,14 +163,15 @@ def _first_of(
     claimant: Claimant, queue: str, size: int, blocked: Collection[int | None]
 ) -> list[Run]:
     using, engine, now = claimant.using, claimant.engine, claimant.now
-    if blocked:
+    if blocked or claimant.missing:
         ready = _ready(queue, engine, now).using(using)
+        ready = ready.resolvable(claimant.missing, now - conf.get_settings().missing_code)
         return list(ready.exclude(task__in=blocked)[:size])
     query = prepared(_first_ready, using, queue=str, engine=str, now=datetime, limit=Limit)
     return query.records(queue=queue, engine=engine, now=now, limit=size)
 
 
-def _ready(queue: str, engine: str, now: datetime) -> "QuerySet[Run]":
+def _ready(queue: str, engine: str, now: datetime) -> RunQuerySet:
     ready = Run.objects.ready(now).filter(engine=engine, queue=queue)
     return ready.defer(*UNREAD).select_for_update(skip_locked=True)
 

@@ -14,14 +14,20 @@ TIME_TO_GO = timedelta(seconds=5)
 """What a worker that has signed off needs to be gone, with the threads that it cannot end."""
 
 
-def give_back(using: str, runs: Sequence[Run], reason: str, now: datetime) -> int:
+def give_back(
+    using: str, runs: Sequence[Run], reason: str, now: datetime, **columns: datetime | None
+) -> int:
     """Let other workers have runs that were won and never begun; return how many.
 
     No attempt is used up. Those that somebody wants to end, or whose task is gone, are called off.
+
+    Args:
+        columns: what else to store.
     """
     with transaction.atomic(using=using):
         pks = Run.objects.using(using).held(runs).lock()
-        count = _give_back(using, pks, reason, now, ready_at=now, started_at=None)
+        released = {"ready_at": now, "started_at": None, "dispatched_at": None, **columns}
+        count = _give_back(using, pks, reason, now, **released)
         Run.objects.using(using).filter(pk__in=pks).cancel_asked(now)
         return count
 

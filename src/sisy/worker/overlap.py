@@ -106,12 +106,14 @@ def decide(
 def _takes_its_turn(run: Run, going: Going, now: datetime) -> bool:
     """Whether a run goes on waiting whatever the policy.
 
-    It does if it has run before, or makes good what was missed, since it was wanted all the same.
+    It does if it has run before, was released for another worker, or makes good what was missed,
+    since it was wanted all the same.
     It does, too, if only a late start has brought the two together, and not long ago: a slow
     moment of ours is no long run of the task.
     """
     is_caught_up = run.due_at is not None and run.planned_at - run.due_at > PUNCTUAL
-    if run.attempt > 0 or is_caught_up or run.origin == Origin.BACKFILL:
+    has_begun = run.attempt > 0 or run.unresolved_since is not None
+    if has_begun or is_caught_up or run.origin == Origin.BACKFILL:
         return True
     is_recent = now - PUNCTUAL <= run.ready_at
     came_together = run.ready_at <= going.started_at or going.would_be_over_by(run.ready_at, now)

@@ -16,6 +16,7 @@ from sisy.models.losing import settle_lost
 from sisy.models.prepared import Keys, prepared
 from sisy.worker.ending import COLUMNS, Ended, write_ends
 from sisy.worker.retrying import may_retry, retry_delay
+from sisy.worker.unresolved import is_to_be_released, release
 
 
 def record(using: str, ended: Ended, now: datetime) -> None:
@@ -31,7 +32,7 @@ def record(using: str, ended: Ended, now: datetime) -> None:
             raise
         logger.warning("Recording runs at once failed; recording one by one", exc_info=True)
         stored = [one for run, outcome in ended for one in _store_one(using, run, outcome, now)]
-    _follow_up(using, stored)
+    _follow_up(using, stored, now)
 
 
 def _store(using: str, ended: Ended, now: datetime) -> Ended:
@@ -51,13 +52,15 @@ def _store(using: str, ended: Ended, now: datetime) -> Ended:
 
 def _goes_on(run: Run, outcome: Outcome) -> bool:
     """Whether the end of an attempt need not be the end of the run."""
-    return _is_lost(outcome) or may_retry(run, outcome.state)
+    return _is_lost(outcome) or outcome.others_may_call_it or may_retry(run, outcome.state)
 
 
 def _store_others(using: str, ended: Ended, now: datetime) -> set[int]:
     """Let runs be tried again, if that is still wanted."""
     held = set(Run.objects.using(using).held([run for run, _ in ended]).lock())
     ended = [(run, how) for run, how in ended if run.pk in held]
+    release(using, [one for one in ended if is_to_be_released(*one, now)], now)
+    ended = [one for one in ended if not is_to_be_released(*one, now)]
     again = _still_wanted(using, [run for run, how in ended if may_retry(run, how.state)])
     final = [one for one in ended if one[0].pk not in again and not _is_lost(one[1])]
     write_ends(using, final)
@@ -92,14 +95,14 @@ def _store_one(using: str, run: Run, outcome: Outcome, now: datetime) -> Ended:
         return _store(using, [(run, replace(outcome, reason=reason, result=None, error=""))], now)
 
 
-def _follow_up(using: str, stored: Ended) -> None:
+def _follow_up(using: str, stored: Ended, now: datetime) -> None:
     """Do for tasks what follows from how their runs ended.
 
     In transactions of its own: who deletes a task locks it before its runs, and would else wait
     for us while we wait for him. What fails here is done at the next run, or at the next beat.
     """
     try:
-        past_deadlocks(_note_targets, using, stored)
+        past_deadlocks(_note_targets, using, stored, now)
         past_deadlocks(_delete_ended, using, [run for run, _ in stored])
     except Exception as error:  # noqa: BLE001 - the outcomes are stored already
         logger.warning("Tidying up after runs failed (%s); a beat will do it", error)
@@ -130,6 +133,7 @@ def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
         "ready_at": now + delay,
         "started_at": None,
         "dispatched_at": None,
+        "unresolved_since": None,
         "reason": again[:500],
         "error": outcome.error,
         "error_class": outcome.error_class,
@@ -140,10 +144,10 @@ def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
     Run.tell(signals.run_retrying, [run], using)
 
 
-def _note_targets(using: str, ended: Ended) -> None:
+def _note_targets(using: str, ended: Ended, now: datetime) -> None:
     """Show at the task whether what it calls can no longer be called, so that a person sees it."""
     for run, outcome in ended:
-        if run.task is None:
+        if run.task is None or is_to_be_released(run, outcome, now):
             continue
         seen = run.task.target_error
         found = outcome.reason if outcome.target_is_broken else ""

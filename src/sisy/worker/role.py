@@ -25,6 +25,7 @@ from sisy.worker.lease import Lease
 from sisy.worker.readiness import Readiness
 from sisy.worker.recorder import Recorder
 from sisy.worker.requests import Requests
+from sisy.worker.unresolved import Unresolved
 
 BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
 JITTER = 0.05
@@ -71,7 +72,10 @@ class Worker:
         self._recorder = Recorder(self.using, self._database, self._hand, self._on_recorded)
         self._requests = Requests(self.using, self._lease_database, self._hand)
         self._ears = Ears(self.queues, self.wake, self._look)
-        self._claimer = Claimer(self.using, self.queues, self._lease, self._known)
+        self._unresolved = Unresolved()
+        self._claimer = Claimer(
+            self.using, self.queues, self._lease, self._known, self._unresolved
+        )
         self._readiness = Readiness(self._report, self.wake)
         self._unbegun: list[Run] = []
         self._uncalled: list[tuple[Run, str]] = []  # with the reasons
@@ -212,6 +216,8 @@ class Worker:
 
     def _on_recorded(self, ended: Ended) -> None:
         """What has ended may be what other runs of its task have waited for."""
+        if released := self._unresolved.note(ended):
+            doorbell.ring(released)
         self.wake()
 
     async def _report(self, problem: str) -> None:

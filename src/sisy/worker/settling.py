@@ -37,14 +37,18 @@ def settle(
     queues: Sequence[str],
     free: int,
     now: datetime,
+    missing: Collection[str] = (),
 ) -> Settled:
     """Settle ``runs``, which the caller has locked, in their order until ``free`` of them start.
 
     Of a task whose runs may overlap, each starts. Of any other, all that wait are settled
     together. Whoever does so holds the lock on the task, so that no two workers find that nothing
     of it goes on: ``tasks`` are those that are locked, by their keys.
+
+    Args:
+        missing: the paths of functions whose runs are left to others: see `resolvable`.
     """
-    live = _live_runs(using, runs, tasks, queues, now)
+    live = _live_runs(using, runs, tasks, queues, now, missing)
     settled = Settled()
     verdicts: dict[int, Verdict] = {}
     for run in runs:
@@ -80,6 +84,7 @@ def _live_runs(
     tasks: Mapping[int, Task],
     queues: Sequence[str],
     now: datetime,
+    missing: Collection[str],
 ) -> dict[int, _Live]:
     """Return what goes on and what waits of locked tasks: ``runs``, and what else there is."""
     if not tasks:
@@ -87,13 +92,23 @@ def _live_runs(
     live: dict[int, _Live] = defaultdict(_Live)
     known = [run for run in runs if run.task_id in tasks]
     others = prepared(
-        _others, using, tasks=Keys, known=Keys, queues=Names, engine=str, now=datetime
+        _others,
+        using,
+        tasks=Keys,
+        known=Keys,
+        queues=Names,
+        engine=str,
+        now=datetime,
+        missing=Names,
+        since=datetime,
     ).records(
         tasks=list(tasks),
         known=[run.pk for run in known],
         queues=list(queues),
         engine=runs[0].engine,
         now=now,
+        missing=list(missing) or [""],
+        since=now - conf.get_settings().missing_code,
     )
     for run in others:
         assert run.task_id is not None
@@ -108,11 +123,18 @@ def _live_runs(
 
 
 def _others(
-    tasks: list[int], known: list[int], queues: list[str], engine: str, now: datetime
+    tasks: list[int],
+    known: list[int],
+    queues: list[str],
+    engine: str,
+    now: datetime,
+    missing: list[str],
+    since: datetime,
 ) -> "QuerySet[Run]":
     others = Run.objects.live().filter(task__in=tasks).exclude(pk__in=known)
     wanted = Run.objects.waiting().filter(cancel_asked_at=None)
     ready = wanted.filter(queue__in=queues, engine=engine, ready_at__lte=now)
+    ready = ready.resolvable(missing, since)
     running_first = (others & (ready | Run.objects.may_go_on(now))).order_by(
         "state", "ready_at", "pk"
     )
