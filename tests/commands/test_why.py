@@ -17,7 +17,7 @@ from tests.app import jobs
 from tests.commands.calling import said, told
 from tests.roles.steps import HOUR, MINUTE, NOON, SECOND, finish, scheduled, worker
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

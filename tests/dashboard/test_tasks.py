@@ -33,7 +33,7 @@ def test_tasks_are_listed_by_when_they_run_next():
     scheduled("0 15 * * *", label="later")
     scheduled("0 13 * * *", label="soon")
     scheduled("0 14 * * *", label="never").pause()
-    assert listed() == ["soon", "later", "never"]
+    assert listed(sort="next_run") == ["soon", "later", "never"]
 
 
 def test_a_task_is_shown_with_its_schedule_in_words_and_both_zones():

@@ -259,10 +259,14 @@ class Run(models.Model):
 
     @property
     def lateness(self) -> timedelta | None:
-        """How long after it was due the run started; None while it has not."""
+        """How long after workers might take it the run started; None while it has not.
+
+        What delays it on purpose does not count: its spread, the delay before a retry, or a
+        ``delay_until``.
+        """
         if self.started_at is None:
             return None
-        lateness: timedelta = self.started_at - (self.due_at or self.ready_at)
+        lateness: timedelta = self.started_at - self.ready_at
         return lateness
 
     @property

@@ -3,12 +3,12 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from statistics import mean
 
 from django.db.models import Count, Min
 
 from sisy.load import Group
 from sisy.models import Run, RunState, Task
+from sisy.queries.durations import median
 
 MOST_GROUPS = 1000  # those of most tasks
 SAMPLED = 100  # tasks of a schedule whose moments depend on the label
@@ -62,13 +62,13 @@ def plans(using: str, until: datetime) -> Plans:
 
 
 def _usual(using: str) -> dict[Key, timedelta]:
-    """Return how long runs of tasks with a schedule took lately, on average."""
+    """Return how long runs of tasks with a schedule usually took lately."""
     recent = Run.objects.using(using).exclude(task=None).order_by("-pk")
     rows = recent.values_list(
         "task__schedule", "task__timezone", "state", "started_at", "finished_at"
     )[:RECENT]
-    took: dict[Key, list[float]] = defaultdict(list)
+    took: dict[Key, list[timedelta]] = defaultdict(list)
     for schedule, zone, state, started_at, finished_at in rows:
         if state == RunState.SUCCEEDED and started_at and finished_at:
-            took[schedule, zone].append((finished_at - started_at).total_seconds())
-    return {key: timedelta(seconds=mean(seconds)) for key, seconds in took.items()}
+            took[schedule, zone].append(finished_at - started_at)
+    return {key: median(spans) or timedelta(0) for key, spans in took.items()}

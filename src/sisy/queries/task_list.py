@@ -9,7 +9,7 @@ from sisy.models import Task, TaskState
 from sisy.queries.wanted import Wanted
 
 SHOWN = 50
-SORTS = {"next_run": "next_run", "label": "label", "last_run": "last_run"}
+SORTS = {"label": "label", "next_run": "next_run", "last_run": "last_run"}
 NEEDS_A_PERSON = "attention"
 
 
@@ -23,7 +23,7 @@ class WantedTasks(Wanted):
     state: str = ""
     queue: str = ""
     target: str = ""
-    sort: str = "next_run"
+    sort: str = "label"
 
     @property
     def is_anything(self) -> bool:

@@ -1,8 +1,7 @@
 """What ran and what comes, task by task, on one stretch of time."""
 
-import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.utils.translation import ngettext
@@ -11,7 +10,9 @@ from sisy import disclosure, display
 from sisy.models import Run, RunState, Task
 from sisy.models.choices import TROUBLE_STATES
 from sisy.queries.coming import Coming, coming, joined
+from sisy.queries.durations import usual_durations
 from sisy.queries.latest import newest_runs
+from sisy.queries.stretches import Stretch, succeeded_stretches
 from sisy.queries.window import Window
 
 DRAWN = 120  # runs of each task that are drawn one by one, while the tasks are few
@@ -61,8 +62,8 @@ class Track:
     coming: Coming
     usual: timedelta | None
     """How long runs of the task take; None for several tasks."""
-    undrawn: tuple[float, float] | None = None
-    """The stretch of which only what came to trouble is drawn, since its runs are too many."""
+    undrawn: tuple[Stretch, ...] = ()
+    """Where runs succeeded that are too many to be drawn one by one."""
 
     @property
     def task(self) -> Task | None:
@@ -87,13 +88,19 @@ def timeline(
     """
     drawn = max(FEWEST, DRAWN * FEW // max(FEW, len(tasks)))
     runs = _runs(using, [task.pk for task in tasks], window, now, drawn)
-    rows: dict[str, list[Task]] = {}
+    usual = usual_durations(using, [task.pk for task in tasks])
+    until = {
+        task.pk: min(now, _begin(runs[task.pk][drawn - 1]))
+        for task in tasks
+        if _is_crowded(runs[task.pk], window, drawn)
+    }
+    undrawn = succeeded_stretches(using, until, window)
+    rows: dict[str, list[Track]] = {}
     for task in tasks:
-        rows.setdefault(str(getattr(task, by) if by else task.pk), []).append(task)
-    return [
-        _joined(key, [_track(task, runs[task.pk], window, now, drawn, in_full) for task in row])
-        for key, row in rows.items()
-    ]
+        track = _track(task, runs[task.pk], window, now, usual.get(task.pk), in_full)
+        track = replace(track, undrawn=undrawn.get(task.pk, ()))
+        rows.setdefault(str(getattr(task, by) if by else task.pk), []).append(track)
+    return [_joined(key, tracks) for key, tracks in rows.items()]
 
 
 def _runs(
@@ -140,12 +147,13 @@ def _in_trouble(
 
 
 def _track(
-    task: Task, runs: list[Run], window: Window, now: datetime, drawn: int, in_full: bool
+    task: Task,
+    runs: list[Run],
+    window: Window,
+    now: datetime,
+    usual: timedelta | None,
+    in_full: bool,
 ) -> Track:
-    usual = usual_duration(runs)
-    undrawn = None
-    if _is_crowded(runs, window, drawn):
-        undrawn = (0.0, window.place(min(now, _begin(runs[drawn - 1]))))
     going = [run for run in runs if run.state == RunState.RUNNING]
     return Track(
         key=str(task.pk),
@@ -154,7 +162,6 @@ def _track(
         bars=_bars(runs, window, now, in_full),
         coming=coming(task, window, now, usual, going),
         usual=usual,
-        undrawn=undrawn,
     )
 
 
@@ -168,7 +175,6 @@ def _joined(key: str, tracks: list[Track]) -> Track:
             _join(bars[-1], bar)
         else:
             bars.append(bar)
-    undrawn = [track.undrawn for track in tracks if track.undrawn]
     return Track(
         key=key,
         label=key,
@@ -176,15 +182,8 @@ def _joined(key: str, tracks: list[Track]) -> Track:
         bars=bars,
         coming=joined([track.coming for track in tracks]),
         usual=None,
-        undrawn=max(undrawn, default=None),
+        undrawn=tuple(sorted({one for track in tracks for one in track.undrawn})),
     )
-
-
-def usual_duration(runs: Iterable[Run]) -> timedelta | None:
-    """Return the median of how long runs took that succeeded; None if there is none."""
-    well = (run.duration for run in runs if run.state == RunState.SUCCEEDED)
-    took = [duration.total_seconds() for duration in well if duration is not None]
-    return timedelta(seconds=statistics.median(took)) if took else None
 
 
 def _begin(run: Run) -> datetime:

@@ -2,15 +2,18 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from sisy.dashboard.charts.legend import legend
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.dashboard.visit import Visit
 from sisy.models import Run, Task
 from sisy.queries.attention import attention
 from sisy.queries.counts import ended_counts, live_counts
+from sisy.queries.ledger import key_of
 from sisy.queries.pulse import pulse
 from sisy.queries.timeline import timeline
 from sisy.queries.window import Window
@@ -22,6 +25,7 @@ YEARS = range(1971, 9990)  # beyond them, computing with days and zones may fail
 TRACKS = 25  # tasks that have a row each
 MOST_GROUPED = 200  # tasks that share rows
 GROUPS = {"queue": "queue", "target": "target_path"}
+ROWS = (("", _("task")), ("queue", _("queue")), ("target", _("function")))
 LATEST = 12
 
 
@@ -55,27 +59,48 @@ def build_attention(visit: Visit) -> dict[str, Any]:
 def build_timeline(visit: Visit) -> dict[str, Any]:
     hours = _zoom(visit.asked.get("hours", ""))
     middle = _moment(visit.asked.get("at", ""))
+    after = key_of(visit.asked.get("after", "")) or 0
+    grouped = visit.asked.get("by", "") if visit.asked.get("by", "") in GROUPS else ""
     window = Window.around(middle or visit.now, timedelta(hours=2 * hours))
-    by = GROUPS.get(visit.asked.get("by", ""), "")
-    most = MOST_GROUPED if by else TRACKS
-    tasks = list(Task.objects.using(visit.using).active().order_by("next_run", "pk")[:most])
+    tasks, last = _tasks(visit.using, MOST_GROUPED if grouped else TRACKS, after)
+    by, in_full = GROUPS.get(grouped, ""), visit.sees_details
+    tracks = timeline(visit.using, tasks, window, visit.now, by, in_full=in_full)
+    here = {"hours": hours, "by": grouped, "at": middle.isoformat() if middle else ""}
     half = window.span / 4
+
+    def link(**changes: Any) -> str:
+        asked = {**here, "after": after or "", **changes}
+        return "?" + urlencode({name: value for name, value in asked.items() if value})
+
+    def moved(moment: datetime) -> str:
+        return link(at=moment.replace(microsecond=0).isoformat())
+
     return {
-        "tracks": timeline(visit.using, tasks, window, visit.now, by, in_full=visit.sees_details),
-        "by": visit.asked.get("by", "") if by else "",
-        "groups": [("", _("task")), ("queue", _("queue")), ("target", _("function"))],
-        "window": window,
+        "tracks": tracks,
+        "legend": legend(tracks, is_now_shown=window.holds(visit.now)),
         "ticks": window.ticks(timezone.get_current_timezone()),
         "now_at": window.place(visit.now) if window.holds(visit.now) else None,
         "zone": timezone.get_current_timezone_name(),
-        "hours": hours,
-        "zooms": ZOOMS,
-        "at": middle.isoformat() if middle else "",
-        "earlier": ((middle or visit.now) - half).replace(microsecond=0).isoformat(),
-        "later": ((middle or visit.now) + half).replace(microsecond=0).isoformat(),
-        "is_cut": len(tasks) == most,
-        "count": len(tasks),
+        "is_now": middle is None,
+        "earlier": moved((middle or visit.now) - half),
+        "now": link(at=""),
+        "later": moved((middle or visit.now) + half),
+        "zooms": [(link(hours=zoom), zoom, zoom == hours) for zoom in ZOOMS],
+        "groups": [(link(by=by, after=""), words, by == grouped) for by, words in ROWS],
+        "first": link(after="") if after else "",
+        "next": link(after=last) if last else "",
     }
+
+
+def _tasks(using: str, most: int, after: int) -> tuple[list[Task], int]:
+    """Return active tasks, and the key behind which the next ones are; 0 at the end.
+
+    Their keys decide which they are: by what is due next, rows would come and go all the time.
+    """
+    active = Task.objects.using(using).active().filter(pk__gt=after).order_by("pk")
+    found = list(active[: most + 1])
+    last = found[most - 1].pk if len(found) > most else 0
+    return sorted(found[:most], key=lambda task: (task.label.lower(), task.pk)), last
 
 
 def build_latest(visit: Visit) -> dict[str, Any]:

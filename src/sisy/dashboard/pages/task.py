@@ -43,6 +43,7 @@ class TaskPage(Page):
         may_edit = visit.may("change_task") and not task.runs_once
         return {
             "task": task,
+            "zone": timezone.get_current_timezone_name(),
             "here": visit.request.get_full_path(),
             "may_run": visit.may("run_task"),
             "may_pause": visit.may("pause_task"),
@@ -83,7 +84,9 @@ def build_history(visit: Visit) -> dict[str, Any]:
     runs = Run.objects.using(visit.using).filter(task=task_of(visit)).order_by("-pk")
     ended = runs.exclude(started_at=None).exclude(finished_at=None)
     shown = list(ended.defer("payload", "result", "error")[:CHARTED])
-    return {"runs": shown[::-1]}
+    # A run that was retried starts after runs that were planned later.
+    by_start = sorted(shown, key=lambda run: (run.started_at, run.pk))
+    return {"runs": by_start}
 
 
 def build_coming(visit: Visit) -> dict[str, Any]:

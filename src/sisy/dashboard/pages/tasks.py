@@ -11,11 +11,10 @@ from sisy.dashboard.charts.sparkline import Sparkline, sparkline
 from sisy.dashboard.pages.page import Page, Part
 from sisy.dashboard.visit import Visit
 from sisy.models import Run, Task, TaskState
+from sisy.queries.durations import NEWEST, usual_duration
 from sisy.queries.latest import newest_runs
 from sisy.queries.task_list import NEEDS_A_PERSON, WantedTasks, find
-from sisy.queries.timeline import usual_duration
 
-SPARKS = 60
 MOST_NAMES = 100  # queues that are offered
 
 
@@ -43,8 +42,8 @@ class TasksPage(Page):
             "states": [*TaskState.choices, (NEEDS_A_PERSON, _("needs a person"))],
             "queues": sorted(queues.distinct()[:MOST_NAMES]),
             "sorts": [
-                ("next_run", _("next run")),
                 ("label", _("label")),
+                ("next_run", _("next run")),
                 ("last_run", _("latest run")),
             ],
             "add_address": visit.admin_address("sisy_task_add") if visit.may("add_task") else "",
@@ -70,7 +69,7 @@ def build_list(visit: Visit) -> dict[str, Any]:
 
 def _rows(using: str, tasks: list[Task]) -> list[Row]:
     runs: dict[int | None, list[Run]] = {task.pk: [] for task in tasks}
-    newest = newest_runs(using, [task.pk for task in tasks], SPARKS)
+    newest = newest_runs(using, [task.pk for task in tasks], NEWEST)
     for run in newest.defer("payload", "result", "error", "label", "target_path"):
         runs[run.task_id].append(run)
     return [

@@ -19,9 +19,47 @@ function colour(name) {
   return found;
 }
 
-function series(label, looks) {
+// Each series has an axis of its own: runs that take minutes would flatten seconds of lateness.
+function series(label, looks, scale) {
   const stroke = colour(`sisy-ink ${looks}`);
-  return { label, stroke, width: 1.5, points: { size: 5, fill: stroke }, value: (_, value) => (value == null ? "-" : `${value} s`) };
+  return { label, scale, stroke, width: 1.5, points: { size: 5, fill: stroke }, value: (_, value) => (value == null ? "-" : `${value} s`) };
+}
+
+function axis(scale, looks, side, label) {
+  const grid = { show: side === 3, stroke: colour("sisy-ink line"), width: 1 };
+  return { scale, side, label, stroke: colour(`sisy-ink ${looks}`), grid, ticks: { show: false }, size: 56, labelSize: 18 };
+}
+
+const fromZero = { range: (_, least, most) => [0, most > 0 ? most * 1.05 : 1] };
+
+// The zone of the page; that of UTC if the browser does not know its name.
+function zoneOf(name) {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: name });
+    return name;
+  } catch {
+    return "UTC";
+  }
+}
+
+const zone = zoneOf(chart?.dataset.zone);
+const clock = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "medium", hourCycle: "h23" });
+
+function moment(seconds) {
+  return clock.format(new Date(1000 * seconds));
+}
+
+// The date stands below the first time of each day.
+function moments(_, splits, __, ___, step) {
+  let day = "";
+  return splits.map((seconds) => {
+    const [date, time] = moment(seconds).split(" ");
+    if (step >= 86400) return date;
+    const words = step < 60 ? time : time.slice(0, 5);
+    const isNew = date !== day;
+    day = date;
+    return isNew ? `${words}\n${date}` : words;
+  });
 }
 
 function draw() {
@@ -30,13 +68,15 @@ function draw() {
   const data = numbers();
   drawn = JSON.stringify(data);
   if (!data[0].length || !chart.clientWidth) return;
-  const axis = { stroke: colour("sisy-ink quiet"), grid: { stroke: colour("sisy-ink line"), width: 1 }, ticks: { show: false } };
+  const { took, late } = chart.dataset;
+  const times = { stroke: colour("sisy-ink quiet"), grid: { stroke: colour("sisy-ink line"), width: 1 }, ticks: { show: false }, values: moments, space: 70 };
   const options = {
     width: chart.clientWidth,
     height: 240,
-    axes: [axis, axis],
-    series: [{}, series(chart.dataset.took, "open"), series(chart.dataset.late, "warn")],
-    scales: { y: { range: (_, least, most) => [0, most > 0 ? most * 1.05 : 1] } },
+    tzDate: (seconds) => uPlot.tzDate(new Date(1000 * seconds), zone),
+    axes: [times, axis("took", "open", 3, took), axis("late", "warn", 1, late)],
+    series: [{ label: chart.dataset.started, value: (_, seconds) => (seconds == null ? "-" : moment(seconds)) }, series(took, "open", "took"), series(late, "warn", "late")],
+    scales: { took: fromZero, late: fromZero },
   };
   plot = new uPlot(options, data, chart);
   const canvas = chart.querySelector("canvas");

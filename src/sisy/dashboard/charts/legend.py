@@ -1,0 +1,51 @@
+"""What the marks of the timeline mean: those that are drawn, and no others."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from sisy.queries.timeline import Track
+
+MARKS = {
+    "bar good": _("succeeded"),
+    "bar bad": _("failed, timed out or lost"),
+    "bar warn": _("missed or skipped"),
+    "bar open": _("queued or running"),
+    "bar quiet": _("cancelled"),
+    "undrawn": _("many that succeeded"),
+    "ghost": _("upcoming"),
+    "ghost overlaps": _("upcoming, will probably overlap"),
+    "crowded": _("upcoming, very often"),
+    "now": _("now"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A mark, as its class in the style sheet is named, and what it means."""
+
+    looks: str
+    words: Any
+
+    @property
+    def is_line(self) -> bool:
+        return self.looks in ("crowded", "now")
+
+
+def legend(tracks: Sequence[Track], *, is_now_shown: bool) -> list[Entry]:
+    """Return the marks that are drawn on some tracks, always in the same order."""
+    drawn = {looks for track in tracks for looks in _drawn(track)}
+    if is_now_shown:
+        drawn.add("now")
+    return [Entry(looks=looks, words=words) for looks, words in MARKS.items() if looks in drawn]
+
+
+def _drawn(track: Track) -> Iterator[str]:
+    yield from (f"bar {bar.looks}" for bar in track.bars)
+    yield from ("ghost overlaps" if ghost.overlaps else "ghost" for ghost in track.coming.ghosts)
+    if track.undrawn:
+        yield "undrawn"
+    if track.coming.crowded:
+        yield "crowded"
