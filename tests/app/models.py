@@ -78,7 +78,8 @@ class NamedCounter(models.Model):
 class Folder(models.Model):
     """What a project keeps tasks in."""
 
-    tasks = models.ManyToManyField("sisy.Task")
+    # No constraint: apps without migrations get their tables before those with migrations.
+    tasks = models.ManyToManyField("sisy.Task", db_constraint=False)
 
 
 class Execution(models.Model):
