@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from typing import Any, ClassVar
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 from channels.consumer import AsyncConsumer
 
@@ -19,25 +20,47 @@ class RunTaskConsumer(AsyncConsumer):
     raises. So each message only wakes the same worker that ``manage.py sisy_worker`` runs.
     """
 
-    _workers: ClassVar[dict[str, "HostedWorker"]] = {}
-
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Wake the worker for each message; `dispatch` and its database hop are not needed."""
-        hosted = self._worker_of(scope.get("channel", ""))
+        channel = scope.get("channel", "")
         while True:
             message = await receive()
             if messages.is_run_task(message):
-                hosted.wake()
+                _hosted.wake(channel)
             else:
                 logger.warning("Dropped a message that is not Sisy's: %.200r", message)
 
-    @classmethod
-    def _worker_of(cls, channel: str) -> "HostedWorker":
-        if channel not in cls._workers:
-            prefix = conf.get_settings().run_task_channel
-            queue = channel.removeprefix(prefix).removeprefix(".") or "default"
-            cls._workers[channel] = HostedWorker(queue)
-        return cls._workers[channel]
+
+class HostedWorkers:
+    """The workers of a process of runworker, one for each channel that has rung.
+
+    The signal handlers of an event loop are one for all: at TERM or INT all workers stop, and
+    the process ends when the last one has stopped.
+    """
+
+    def __init__(self) -> None:
+        self._workers: dict[str, HostedWorker] = {}
+        self._ending: asyncio.Task[Any] | None = None
+
+    def wake(self, channel: str) -> None:
+        """Start the worker of a channel, or have it look for runs; no more once all are to end."""
+        if self._ending is None:
+            if channel not in self._workers:
+                self._workers[channel] = HostedWorker(_queue_of(channel))
+                loop = asyncio.get_running_loop()
+                for number in STOP_SIGNALS:
+                    loop.add_signal_handler(number, self.drain, number)
+            self._workers[channel].wake()
+
+    def drain(self, number: int) -> None:
+        """Stop as ``manage.py sisy_worker`` does, and let runworker end after that."""
+        for hosted in self._workers.values():
+            hosted.stop()
+        if self._ending is None:
+            ends = [hosted.end() for hosted in self._workers.values()]
+            loop = asyncio.get_running_loop()
+            self._ending = loop.create_task(_all(ends))
+            self._ending.add_done_callback(lambda _: _end_process(number))
 
 
 class HostedWorker:
@@ -53,16 +76,29 @@ class HostedWorker:
             return
         if self._serving is None or self._serving.done():
             loop = asyncio.get_running_loop()
-            for number in STOP_SIGNALS:
-                loop.add_signal_handler(number, self._drain, number)
             self._serving = loop.create_task(Service(self._worker).run())
         self._worker.wake()
 
-    def _drain(self, number: int) -> None:
-        """Stop as ``manage.py sisy_worker`` does, and let runworker end after that."""
+    def stop(self) -> None:
+        """End gracefully; called again, at once."""
         self._worker.stop()
-        assert self._serving is not None
-        self._serving.add_done_callback(lambda _: _end_process(number))
+
+    async def end(self) -> None:
+        """Wait until the worker has ended."""
+        if self._serving is not None:
+            await asyncio.wait([self._serving])
+
+
+_hosted = HostedWorkers()
+
+
+def _queue_of(channel: str) -> str:
+    prefix = conf.get_settings().run_task_channel
+    return channel.removeprefix(prefix).removeprefix(".") or "default"
+
+
+async def _all(ends: Iterable[Coroutine[Any, Any, None]]) -> None:
+    await asyncio.gather(*ends)
 
 
 def _end_process(number: int) -> None:

@@ -7,7 +7,9 @@ from sisy.asgi import SisyASGI
 
 web = get_asgi_application()
 
-from sisy.routing import channel_routing  # noqa: E402 - needs the apps to be ready
+from sisy.routing import channels_for  # noqa: E402 - needs the apps to be ready
 
-application = ProtocolTypeRouter({"http": web, "channel": ChannelNameRouter(channel_routing)})
+application = ProtocolTypeRouter(
+    {"http": web, "channel": ChannelNameRouter(channels_for("default", "mail"))}
+)
 with_sisy = SisyASGI(web, grace=5)

@@ -30,3 +30,24 @@ def test_it_runs_tasks_when_a_heartbeat_elsewhere_rings_and_drains_at_term(fleet
     assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
     assert heartbeat.stop() == 0
     assert not Process.objects.exists()
+
+
+def test_all_queues_drain_at_one_term_and_the_process_ends_after_the_last(fleet_site):
+    """Each hosted worker used to replace the signal handler of the one before."""
+    heartbeat = fleet_site.manage("sisy_heartbeat")
+    runworker = fleet_site.manage("runworker", "sisy.run_task", "sisy.run_task.mail")
+    runs = []
+    for queue, seconds in (("mail", 4), ("default", 2)):
+        task = task_with_callable(
+            jobs.sleeps, schedule="@yearly", queue=queue, userdata={"seconds": seconds}
+        )
+        task.save()
+        runs.append(task.run_now())
+    wait_until(lambda: Run.objects.running().count() == 2, "both runs have begun")
+    assert Process.objects.filter(role=Role.WORKER, pid=runworker.pid).count() == 2
+    runworker.send(signal.SIGTERM)
+    assert runworker.ends() == 0
+    found = Run.objects.filter(pk__in=[run.pk for run in runs])
+    assert set(found.values_list("state", "attempt")) == {(RunState.SUCCEEDED, 1)}
+    assert not Process.objects.filter(role=Role.WORKER).exists()
+    assert heartbeat.stop() == 0
