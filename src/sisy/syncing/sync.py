@@ -83,11 +83,12 @@ def _create_or_change(using: str, name: str, wanted: Task, now: datetime) -> Cha
     with transaction.atomic(using=using):
         task = Task.objects.using(using).select_for_update().filter(name=name).first()
         if task is None:
-            return _created(using, name, wanted, now)
+            return create(using, name, wanted, now)
         return _changed(using, task, wanted)
 
 
-def _created(using: str, name: str, wanted: Task, now: datetime) -> Change:
+def create(using: str, name: str, wanted: Task, now: datetime) -> Change:
+    """Store the task of a declaration, unless its last occurrence is over at ``now``."""
     if timing.first_due(wanted, now) is None:
         return Change(name=name, kind=Kind.OVER)
     code = in_json(wanted)

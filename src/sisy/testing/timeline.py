@@ -18,6 +18,7 @@ from sisy.heartbeat.planning import plan_due
 from sisy.heartbeat.replanning import compute_unplanned
 from sisy.models import Process, Role, Run, Task
 from sisy.models.prepared import prepared
+from sisy.testing.beginning import begin
 from sisy.worker.claiming import claim
 from sisy.worker.recording import record
 
@@ -35,11 +36,12 @@ class Timeline:
 
     Attributes:
         now: the moment it is, as an aware datetime in UTC.
+        using: the alias of the database.
     """
 
     def __init__(self, moment: datetime, using: str | None = None) -> None:
         self.now = moment
-        self._using = using or router.db_for_write(Task)
+        self.using = using or router.db_for_write(Task)
         self._worker: Process | None = None
 
     def advance(self, by: timedelta | None = None, **span: float) -> list[Run]:
@@ -78,9 +80,9 @@ class Timeline:
     def run_due(self) -> list[Run]:
         """Carry out what is due now, without letting time pass; return the runs that ended."""
         ended: list[Run] = []
-        plan_due(self._using, self.now)
-        if compute_unplanned(self._using, self.now):
-            plan_due(self._using, self.now)
+        plan_due(self.using, self.now)
+        if compute_unplanned(self.using, self.now):
+            plan_due(self.using, self.now)
         while runs := self._claim():
             for run in runs:
                 carry_out_here(run, self.now, partial(self._record, run))
@@ -102,10 +104,10 @@ class Timeline:
             self._worker.leave()
 
     def _record(self, run: Run, outcome: Outcome) -> None:
-        record(self._using, [(run, outcome)], self.now)
+        record(self.using, [(run, outcome)], self.now)
 
     def _claim(self) -> list[Run]:
-        rows = prepared(_ready_queues, self._using, now=datetime).rows(now=self.now)
+        rows = prepared(_ready_queues, self.using, now=datetime).rows(now=self.now)
         queues: dict[str, set[str]] = {}
         for engine, queue in rows:
             queues.setdefault(engine, set()).add(queue)
@@ -120,12 +122,12 @@ class Timeline:
         if worker is not None and worker.lease_until - self.now < LEASE / 2:
             worker = worker if worker.renew(self.now, LEASE) else None
         if worker is None:
-            worker = Process.join(Role.WORKER, using=self._using, now=self.now, lease=LEASE)
+            worker = Process.join(Role.WORKER, using=self.using, now=self.now, lease=LEASE)
         self._worker = worker
         return worker
 
     def _next_moment(self) -> datetime | None:
-        rows = prepared(_next_first, self._using, now=datetime).rows(now=self.now)
+        rows = prepared(_next_first, self.using, now=datetime).rows(now=self.now)
         return next((moment for (moment,) in rows), None)
 
 
@@ -156,6 +158,9 @@ class _TimelineClock:
 class sisy_time:  # noqa: N801 - it is used as a function
     """Let it be a moment for Sisy in a block, ``with`` or ``async with``; gives a `Timeline`.
 
+    Tasks that are there already, such as those that code declares, are planned from that moment
+    on: nothing is overdue, and nothing was missed.
+
     Django's and Python's clocks go on as ever; set those, too, where your functions ask them.
 
     Args:
@@ -176,10 +181,13 @@ class sisy_time:  # noqa: N801 - it is used as a function
         using: str | None = None,
     ) -> None:
         self._timeline = Timeline(_moment(moment, timezone), using)
-        self._stack = ExitStack()
 
     def __enter__(self) -> Timeline:
-        self._stack.enter_context(clock.use(_TimelineClock(self._timeline)))
+        before = clock.now(self._timeline.using)
+        with ExitStack() as stack:
+            stack.enter_context(clock.use(_TimelineClock(self._timeline)))
+            begin(self._timeline.using, self._timeline.now, before)
+            self._stack = stack.pop_all()
         return self._timeline
 
     def __exit__(self, *raised: object) -> None:
@@ -187,7 +195,7 @@ class sisy_time:  # noqa: N801 - it is used as a function
             self._timeline.close()
 
     async def __aenter__(self) -> Timeline:
-        return self.__enter__()
+        return await sync_to_async(self.__enter__)()
 
     async def __aexit__(self, *raised: object) -> None:
         await sync_to_async(self.__exit__)()
