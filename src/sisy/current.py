@@ -54,10 +54,15 @@ class CurrentRun:
         """
         if self.cancellation.reason is not None:
             raise RunCancelled(self.cancellation.reason)
-        if self.timeout is not None:
-            taken = time.monotonic() - self.started
-            if taken > self.timeout.total_seconds():
-                raise RunTimedOut(f"The run took {taken:.1f} s of the {self.timeout} it has.")
+        if (error := self.overtime()) is not None:
+            raise error
+
+    def overtime(self) -> RunTimedOut | None:
+        """Return the error of a run whose timeout has passed; None while it has not."""
+        taken = time.monotonic() - self.started
+        if self.timeout is None or taken <= self.timeout.total_seconds():
+            return None
+        return RunTimedOut(f"The run took {taken:.1f} s of the {self.timeout} it has.")
 
 
 variable: ContextVar[CurrentRun] = ContextVar("sisy.current_run")
