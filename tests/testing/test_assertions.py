@@ -60,6 +60,27 @@ def test_why_it_failed_stands_in_the_message(time):
         assert_ran(jobs.fails)
 
 
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_the_traceback_of_the_last_failure_stands_in_the_message(time, attempts):
+    task_with_callable(
+        jobs.fails, schedule="0 * * * *", timezone="UTC", max_attempts=attempts
+    ).save()
+    time.advance(hours=1)
+    with pytest.raises(AssertionError) as raised:
+        assert_ran(jobs.fails)
+    told = str(raised.value)
+    assert told.count("Traceback (most recent call last):") == 1
+    assert f'File "{jobs.__file__}"' in told
+    assert told.rstrip().endswith("RuntimeError: it was to be expected")
+
+
+def test_a_claim_that_nothing_failed_shows_the_traceback_too(time):
+    task_with_callable(jobs.fails, schedule="0 * * * *", timezone="UTC").save()
+    time.advance(hours=1)
+    with pytest.raises(AssertionError, match=r"Traceback \(most recent call last\)"):
+        assert_ran(jobs.fails, 0, state="failed")
+
+
 class PlainTests(SisyTestMixin, TestCase):
     def test_the_same_in_a_test_case(self):
         time = self.sisy_time("2026-05-05 12:00", "UTC")

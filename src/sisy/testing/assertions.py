@@ -50,7 +50,8 @@ def assert_ran(
         state: how those runs ended.
 
     Raises:
-        AssertionError: it did not, or not so often; the message shows its latest runs.
+        AssertionError: it did not, or not so often; the message shows its latest runs, and the
+            traceback of the last error.
     """
     runs = list(_of(Run.objects.using(router.db_for_write(Run)), callable).order_by("pk"))
     found = [run for run in runs if run.state == state]
@@ -62,7 +63,20 @@ def assert_ran(
     there = _listed([f"{run}: {run.state} {run.reason}" for run in runs], "It has no runs.")
     raise AssertionError(
         f"Expected {wanted} of {_path(callable)} that {state}, and found {len(found)}. {there}"
+        f"{_last_error(runs)}"
     )
+
+
+def _last_error(runs: list[Run]) -> str:
+    """Return the traceback of the last attempt that raised, if any did."""
+    errors = [run.error or _error_of_attempts(run) for run in reversed(runs)]
+    last = next(filter(None, errors), "")
+    return f"\n\nThe last error was:\n\n{last}" if last else ""
+
+
+def _error_of_attempts(run: Run) -> str:
+    last = run.attempts.exclude(error="").order_by("-number").first()
+    return last.error if last is not None else ""
 
 
 def _path(callee: Callee) -> str:
