@@ -1,33 +1,27 @@
 """What the commands that serve have in common."""
 
 import argparse
-import asyncio
-import atexit
 import logging
-import threading
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connections
-from django.utils import autoreload
 
 from sisy import conf
 from sisy.execution import MakePool, ProcessPool, ThreadPool
 from sisy.heartbeat import Heartbeat
 from sisy.loop import until_it_works
 from sisy.management.numbers import measure, whole
+from sisy.management.reloading import GRACE, serve_and_reload
 from sisy.models.validation import QUEUE_NAME
 from sisy.service import (
     Service,
     exit_when_signalled,
-    interrupt_when_signalled,
     run_until_signalled,
 )
 from sisy.worker import Worker
-
-RELOAD_GRACE = 5.0  # seconds: nobody who edits code waits longer for the old one to end
 
 
 class ServingCommand(BaseCommand):
@@ -63,27 +57,11 @@ class ServingCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["reload"]:
-            interrupt_when_signalled()  # which Django's reloader expects
-            autoreload.run_with_reloader(self._serve_reloaded, **options)
+            serve_and_reload(lambda: self.build(**{**options, "grace": GRACE}))
         else:
             service = self.build(**options)
             connections.close_all()  # the checks have opened some, and this thread needs none
             run_until_signalled(service)
-
-    def _serve_reloaded(self, **options: Any) -> None:
-        """Serve in the thread that Django's reloader gives; the process may end at any moment."""
-        service = self.build(**{**options, "grace": RELOAD_GRACE})
-        ended = threading.Event()
-
-        def end() -> None:
-            service.stop()
-            ended.wait(RELOAD_GRACE + 1)
-
-        atexit.register(end)
-        try:
-            asyncio.run(service.run())
-        finally:
-            ended.set()
 
 
 def add_worker_arguments(parser: CommandParser) -> None:

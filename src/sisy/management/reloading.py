@@ -1,0 +1,110 @@
+"""Serving that starts anew when code changes, for development.
+
+Django's reloader has two processes: a child serves and watches the files, and a parent starts
+another one when it ends because of a change. Django's parent kills the child when it is told to
+end itself; the child's runs would stay ``running`` until a lease is over. This one passes
+the signal on and waits.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from django.utils import autoreload
+
+from sisy.service import STOP_SIGNALS, Service, interrupt_when_signalled
+from sisy.supervisor import own_command
+
+GRACE = 5.0  # seconds: nobody who edits code waits longer for the old code to end
+CHANGED = 3  # the exit code of a child of Django's reloader whose code has changed
+PASSED_ON_AFTER = 0.3  # seconds in which a child acts on a signal that it got itself
+SAME_SIGNAL = 1.0  # seconds within which a child takes two signals for one
+
+
+def serve_and_reload(build: Callable[[], Service]) -> None:
+    """Serve until TERM or INT, each time by new code; a second signal hurries.
+
+    Args:
+        build: returns what to serve.
+    """
+    if os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) == "true":
+        interrupt_when_signalled()  # which Django's reloader expects
+        served = _Served(build)
+        try:
+            autoreload.run_with_reloader(served.serve)
+        finally:
+            served.end()
+    else:
+        sys.exit(_Parent().run())
+
+
+class _Parent:
+    """Starts children until one ends by itself, or it is told to stop."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._is_stopping = False
+
+    def run(self) -> int:
+        """Return the exit code of the last child."""
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._stop)
+        environment = {**os.environ, autoreload.DJANGO_AUTORELOAD_ENV: "true"}
+        while True:
+            # In the same group of processes: a debugger in a function needs the terminal.
+            self._child = subprocess.Popen(own_command(), env=environment, close_fds=False)
+            code = self._child.wait()
+            if code != CHANGED or self._is_stopping:
+                return max(code, 0)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._is_stopping = True
+        # A terminal sends INT to the child, too, and so does systemd with TERM.
+        passing_on = threading.Timer(PASSED_ON_AFTER, self._pass_on, [number])
+        passing_on.daemon = True
+        passing_on.start()
+
+    def _pass_on(self, number: int) -> None:
+        if self._child is not None:
+            self._child.send_signal(number)  # which does nothing if it has ended
+
+
+class _Served:
+    """What a child serves, in the thread that Django's reloader gives.
+
+    The reloader's own thread is the main one. It leaves by an exception when a signal comes or
+    code has changed.
+    """
+
+    def __init__(self, build: Callable[[], Service]) -> None:
+        self._build = build
+        self._service: Service | None = None
+        self._has_ended = threading.Event()
+
+    def serve(self) -> None:
+        self._service = self._build()
+        try:
+            asyncio.run(self._service.run())
+        finally:
+            self._has_ended.set()
+
+    def end(self) -> None:
+        """Let the service end; a second signal hurries it."""
+        if self._service is None:
+            return
+        service, began = self._service, time.monotonic()
+
+        def hurry(number: int, frame: FrameType | None) -> None:
+            if time.monotonic() - began > SAME_SIGNAL:
+                service.stop()
+
+        for number in STOP_SIGNALS:
+            signal.signal(number, hurry)
+        service.stop()
+        self._has_ended.wait(GRACE + 1)
