@@ -6,8 +6,9 @@ from typing import Any
 from django.db import models
 
 from sisy.callables.keys import primary_key, serialised
-from sisy.callables.lookup import Callee, Kind, find, is_task_of_django, refusal_of
+from sisy.callables.lookup import Callee, Kind, find, is_task_of_django
 from sisy.callables.objects import check_home
+from sisy.callables.rejections import rejection_of
 from sisy.callables.target import Target
 from sisy.exceptions import CallableError
 
@@ -72,12 +73,14 @@ def _target_from(target: Any) -> Target:
         path = f"{model.__module__}.{model.__qualname__}.{target.__name__}"
         return Target(path=path, pk=serialised(model, instance.pk))
     if isinstance(target, MethodType):
+        if not isinstance(target.__func__, FunctionType):
+            raise CallableError(rejection_of(target.__func__))
         owner: Any = target.__self__
         return _target_named(owner.__module__, f"{owner.__qualname__}.{target.__name__}")
     if is_task_of_django(target):
         return _target_named(target.func.__module__, target.func.__qualname__)
     if not isinstance(target, FunctionType):
-        raise CallableError(refusal_of(target))
+        raise CallableError(rejection_of(target))
     if target.__name__ == "<lambda>":
         raise CallableError("A lambda has no name to find it by. Write it as a function.")
     return _target_named(target.__module__, target.__qualname__)

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache, partial
+from functools import lru_cache
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Protocol, TypeGuard
 
 from django.db import models
 
+from sisy.callables.rejections import rejection_of, rejection_of_parameters
 from sisy.exceptions import CallableError, TargetMissing
 from sisy.nearest import did_you_mean
 
@@ -64,9 +65,11 @@ class Found:
         if is_task_of_django(self.value):
             return Kind.TASK
         if isinstance(self.value, MethodType):
+            if not isinstance(self.value.__func__, FunctionType):
+                raise CallableError(rejection_of(self.value.__func__))
             return Kind.CLASSMETHOD
         if not isinstance(self.value, FunctionType):
-            raise CallableError(refusal_of(self.value))
+            raise CallableError(rejection_of(self.value))
         if not isinstance(self.owner, type):
             return Kind.FUNCTION
         if isinstance(inspect.getattr_static(self.owner, self.name), staticmethod):
@@ -111,10 +114,7 @@ class Found:
             parameters = parameters[1:]
         kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         if [p.name for p in parameters] != ["message"] or parameters[0].kind not in kinds:
-            came = ", ".join(map(str, parameters)) or "none"
-            raise CallableError(
-                f"{self.path} must take exactly one parameter, named message; it takes: {came}."
-            )
+            raise CallableError(rejection_of_parameters(self.path, parameters))
 
     def task(self) -> Any:
         """Return the task of ``django.tasks`` that it is.
@@ -159,7 +159,7 @@ def find(path: str) -> Found:
                 f"{path} leads nowhere: {_name_of(owner)} has no {name!r}.{hint}"
             ) from None
     if owner is None:
-        raise CallableError(refusal_of(module))
+        raise CallableError(rejection_of(module))
     return Found(path=path, module=module, owner=owner, name=names[-1], value=value)
 
 
@@ -224,20 +224,3 @@ def _check_form(path: str) -> None:
         )
     if len(path) > PATH_LIMIT:
         raise CallableError(f"A path has up to {PATH_LIMIT} characters, not {len(path)}.")
-
-
-def refusal_of(value: object) -> str:
-    """Return the sentence that refuses a value which is no function, and names the cure."""
-    if isinstance(value, ModuleType):
-        return f"{value.__name__} is a module. Give a function in it."
-    if isinstance(value, type):
-        return f"{value.__qualname__} is a class. Give one of its class or static methods."
-    if isinstance(value, partial):
-        return (
-            "A functools.partial has no name to find it by. Write a function, and put what it "
-            "binds into userdata."
-        )
-    return (
-        f"{value!r:.100} is a {type(value).__name__}. Give a function, a class method, a static "
-        "method, the method of a saved model instance, or the dotted path of one."
-    )

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
+from django.utils.functional import Promise
 
 from sisy import conf
 from sisy.models.choices import Missed, OnLost, Overlap, TaskState
@@ -206,6 +207,14 @@ def _choice(name: str, words: type[models.TextChoices]) -> Callable[["Task"], No
     return check
 
 
+def _reject_lazy(task: "Task", name: str) -> None:
+    if isinstance(getattr(task, name), Promise):
+        raise ValueError(
+            f"{name} is a lazy translation, but a task stores one text for all languages. "
+            f"Give a plain text, for example {name}=str(...)."
+        )
+
+
 CHECKS: dict[str, Callable[["Task"], None]] = {
     "label": _label,
     "target_path": _target,
@@ -244,6 +253,7 @@ def check(task: "Task", names: frozenset[str]) -> None:
     """
     for name, check_column in CHECKS.items():
         if name in names:
+            _reject_lazy(task, name)
             check_column(task)
 
 

@@ -1,0 +1,80 @@
+"""The messages for values that a worker cannot call, each with the fix."""
+
+import inspect
+from collections.abc import Sequence
+from functools import partial, partialmethod
+from types import ModuleType
+
+from asgiref.sync import AsyncToSync, SyncToAsync
+
+
+def rejection_of(value: object) -> str:
+    """Return the message for a value that is not a function, and name the fix."""
+    name = _name_of(value)
+    if isinstance(value, ModuleType):
+        return f"{value.__name__} is a module. Give a function in it."
+    if isinstance(value, type):
+        return f"{value.__qualname__} is a class. Give one of its class or static methods."
+    if isinstance(value, partial | partialmethod):
+        return (
+            "A functools.partial has no name to find it by. Write a function, and put what it "
+            "binds into userdata."
+        )
+    if unwrap := _decorated(value):
+        return f"{name} is wrapped by {unwrap}"
+    if inspect.iscoroutine(value) or inspect.isgenerator(value):
+        return f"{name} was called already. Give the function itself, without parentheses."
+    if value is None:
+        return "None is not a callable. Give the function itself, without parentheses."
+    if inspect.isbuiltin(value) or inspect.isroutine(value):
+        return (
+            f"{name} is built into Python, without a parameter named message. "
+            "Write a function that calls it."
+        )
+    if callable(value):
+        return (
+            f"A {type(value).__name__} is an object with __call__, without a name to find it by. "
+            "Write a function that calls it."
+        )
+    return (
+        f"{_shown(value)} is of type {type(value).__name__}. Give a function, a class method, a "
+        "static method, the method of a saved model instance, or the dotted path of one."
+    )
+
+
+def _decorated(value: object) -> str:
+    """Return what wraps a function and what to do about it; empty if nothing known does."""
+    if isinstance(value, SyncToAsync):
+        return "sync_to_async. Remove the decorator: a worker calls plain functions in threads."
+    if isinstance(value, AsyncToSync):
+        return "async_to_sync. Remove the decorator: a worker awaits async functions."
+    if hasattr(value, "cache_info") and hasattr(value, "cache_clear"):
+        return (
+            "functools.cache or lru_cache, which cannot cache a message. "
+            "Remove the decorator, and cache in a function that it calls."
+        )
+    return ""
+
+
+def rejection_of_parameters(path: str, parameters: Sequence[inspect.Parameter]) -> str:
+    """Return the message for a function whose parameters are not the one named message."""
+    first = parameters[0] if len(parameters) == 1 else None
+    if first is not None and first.name == "message" and first.kind == first.KEYWORD_ONLY:
+        return (
+            f"{path} takes message by keyword only, but a worker passes it by position. "
+            "Remove the '*' before it."
+        )
+    came = ", ".join(map(str, parameters)) or "none"
+    return f"{path} must take exactly one parameter, named message; it takes: {came}."
+
+
+def _name_of(value: object) -> str:
+    for one in (value, getattr(value, "func", None), getattr(value, "awaitable", None)):
+        name = getattr(one, "__qualname__", None)
+        if isinstance(name, str) and one is not None:
+            return name
+    return _shown(value)
+
+
+def _shown(value: object) -> str:
+    return f"{value!r:.100}"
