@@ -255,11 +255,12 @@ def test_a_date_that_cannot_be_read_does_not_keep_the_occurrences_away():
     assert text_of(browser_of("view_task").get(OCCURRENCES, typed)).startswith("Every minute")
 
 
-def test_a_date_at_the_edge_of_the_calendar_is_refused_at_its_field(settings):
+def test_a_date_at_the_edge_of_the_calendar_is_rejected_at_its_field(settings):
     settings.TIME_ZONE = "America/New_York"
     end = {"end_running_0": "9999-12-31", "end_running_1": "23:59:59"}
     assert (
-        "edge of the calendar" in errors_of(add(browser_of_superuser(), **end))["end_running"][0]
+        "outside of the years 1000 to 9998"
+        in errors_of(add(browser_of_superuser(), **end))["end_running"][0]
     )
     typed = {"schedule": "* * * * *", "timezone": "UTC", **end}
     assert text_of(browser_of_superuser().get(OCCURRENCES, typed)).startswith("Every minute")

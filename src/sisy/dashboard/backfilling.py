@@ -56,14 +56,12 @@ class BackfillForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Refuse what the task refuses, by its sentence."""
         if not self.errors:
-            for name in ("start", "end"):
-                self.cleaned_data[name] = moment_in(self.cleaned_data[name], name)
             try:
+                for name in ("start", "end"):
+                    self.cleaned_data[name] = moment_in(self.cleaned_data[name], name)
                 self.preview = Preview.of(self.task, **self.cleaned_data)
             except ValueError as error:
                 self.add_error(None, str(error))
-            except OverflowError:
-                self.add_error("start", _("It lies at the edge of the calendar."))
         return self.cleaned_data
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from sisy.management import asking
 from sisy.models import Run, Task
 from sisy.nearest import did_you_mean
+from sisy.schedules import calendar
 
 MANY = 5000  # labels among which the nearest one is looked for
 MAX_DIGITS = 18  # more than that, and a number fits into no column of keys
@@ -85,5 +86,14 @@ def moment(text: str) -> datetime:
 
 
 def in_zone(moment: datetime, zone: str) -> datetime:
-    """Return an aware moment: a naive one is meant in ``zone``."""
-    return moment.replace(tzinfo=ZoneInfo(zone)) if timezone.is_naive(moment) else moment
+    """Return an aware moment: a naive one is meant in ``zone``.
+
+    Raises:
+        CommandError: it lies outside of the years 1000 to 9998.
+    """
+    aware = moment.replace(tzinfo=ZoneInfo(zone)) if timezone.is_naive(moment) else moment
+    if not calendar.is_within(aware):
+        raise CommandError(
+            f"'{moment}' is not a valid moment. Give one of the years {calendar.YEARS}."
+        )
+    return aware

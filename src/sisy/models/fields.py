@@ -9,6 +9,8 @@ from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
+from sisy.schedules import calendar
+
 
 class MomentField(models.DateTimeField):  # type: ignore[type-arg]
     """A moment: always an aware UTC datetime in Python, always UTC in the database.
@@ -42,12 +44,12 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
             return None
         if timezone.is_naive(moment):
             moment = timezone.make_aware(moment, timezone.get_default_timezone())
-        try:
-            return moment.astimezone(UTC)
-        except OverflowError:
+        if not calendar.is_within(moment):
             raise ValidationError(
-                f"{moment} lies at the edge of the calendar. Leave it out for no date."
-            ) from None
+                f"{moment.isoformat()} is outside of the years {calendar.YEARS}. "
+                "Leave it out for no date."
+            )
+        return moment.astimezone(UTC)
 
     def get_prep_value(self, value: Any) -> Any:
         # Skips DateTimeField's own: it knows USE_TZ projects only.

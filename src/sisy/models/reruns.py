@@ -15,7 +15,8 @@ from sisy.models import locking
 from sisy.models.choices import LIVE_STATES, Origin, Overlap, RunState, TaskState
 from sisy.models.run import Run
 from sisy.models.submission import submit
-from sisy.models.timing import RESOLUTION, Timing
+from sisy.models.timing import Timing
+from sisy.schedules.calendar import just_before
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -119,7 +120,7 @@ def to_backfill(
 
 
 def _occurrences(task: "Task", start: datetime, end: datetime) -> list[datetime]:
-    due = Timing.of(task).schedule.between(start - RESOLUTION, end - RESOLUTION)
+    due = Timing.of(task).schedule.between(just_before(start), just_before(end))
     moments = list(islice(due, MOST + 1))
     if len(moments) > MOST:
         raise ValueError(

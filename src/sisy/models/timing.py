@@ -10,14 +10,14 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Coalesce, Concat
 
 from sisy.schedules import Schedule
+from sisy.schedules.calendar import RESOLUTION as RESOLUTION
+from sisy.schedules.calendar import just_before
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
 
 FIELDS = frozenset({"schedule", "timezone", "start_running", "end_running"})
 """The task's columns that decide when it is due."""
-
-RESOLUTION = timedelta(microseconds=1)
 
 PUNCTUAL = timedelta(seconds=5)
 """An occurrence found within this time was not missed: somebody was slow, not away."""
@@ -62,22 +62,22 @@ class Timing:
     def next_after(self, moment: datetime) -> datetime | None:
         """Return the first due moment strictly after ``moment``, or None when none is left."""
         if self.start is not None and moment < self.start:
-            moment = self.start - RESOLUTION
+            moment = just_before(self.start)
         return self._before_end(self.schedule.next_after(moment))
 
     def last_until(self, moment: datetime) -> datetime | None:
         """Return the newest due moment at or before ``moment``, or None when there was none."""
         if self.end is not None and moment >= self.end:
-            moment = self.end - RESOLUTION
+            moment = just_before(self.end)
         due = self.schedule.last_until(moment)
         return None if due is None or (self.start and due < self.start) else due
 
     def between(self, after: datetime, until: datetime) -> Iterator[datetime]:
         """Yield the due moments in ``after`` < due ≤ ``until``, in order."""
         if self.start is not None:
-            after = max(after, self.start - RESOLUTION)
+            after = max(after, just_before(self.start))
         if self.end is not None:
-            until = min(until, self.end - RESOLUTION)
+            until = min(until, just_before(self.end))
         return self.schedule.between(after, until)
 
     def first_after_activation(self, moment: datetime) -> datetime | None:

@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from sisy import conf
 from sisy.models.choices import Missed, OnLost, Overlap, TaskState
 from sisy.nearest import did_you_mean
-from sisy.schedules import Schedule
+from sisy.schedules import Schedule, calendar
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -29,12 +29,20 @@ def moment_in(value: Any, name: str) -> datetime:
     """Return the moment that a user passed as ``name``.
 
     Raises:
-        ValueError: not a datetime, or a naive one where the project uses time zones.
+        ValueError: not a datetime, a naive one where the project uses time zones, or one that lies
+            outside of the years 1000 to 9998.
     """
     if not isinstance(value, datetime):
         raise ValueError(f"{name} must be a datetime, not {value!r}.")
-    if timezone.is_aware(value):
-        return value
+    moment = value if timezone.is_aware(value) else _made_aware(value, name)
+    if not calendar.is_within(moment):
+        raise ValueError(
+            f"{name} must lie in the years {calendar.YEARS}, but {moment.isoformat()} does not."
+        )
+    return moment
+
+
+def _made_aware(value: datetime, name: str) -> datetime:
     if settings.USE_TZ:
         raise ValueError(
             f"{name} must be an aware datetime, but {value!r} has no time zone. "

@@ -14,7 +14,8 @@ from statistics import median
 
 from sisy.exceptions import ScheduleError
 from sisy.models import Overlap, Run, RunState, Task
-from sisy.models.timing import RESOLUTION, Timing
+from sisy.models.timing import Timing
+from sisy.schedules.calendar import just_before
 
 RECENT = 3000  # runs that tell how long they take
 BUSIEST = 10  # minutes that are named
@@ -108,7 +109,7 @@ def _due(task: Task, start: datetime, end: datetime) -> Iterator[datetime]:
     except ScheduleError:
         return iter(())
     left = None if task.iterations is None else max(0, task.iterations - task.runs_planned)
-    return islice(timing.between(start - RESOLUTION, end - RESOLUTION), left)
+    return islice(timing.between(just_before(start), just_before(end)), left)
 
 
 def usual_durations(using: str) -> dict[int, timedelta]:

@@ -7,6 +7,7 @@ from django.db.models import F, Q, QuerySet
 
 from sisy.models import Task, TaskState
 from sisy.queries.wanted import Wanted
+from sisy.schedules import calendar
 
 SHOWN = 50
 SORTS = {"label": "label", "next_run": "next_run", "last_run": "last_run"}
@@ -81,7 +82,7 @@ def _behind(column: str, after: str, is_latest_first: bool) -> Q:
             value = datetime.fromisoformat(text)
         except ValueError:
             return Q()
-        if value.tzinfo is None:
+        if value.tzinfo is None or not calendar.is_within(value):
             return Q()
     further = "lt" if is_latest_first else "gt"
     behind = Q(**{f"{column}__{further}": value}) | Q(**{column: value}, pk__gt=pk)

@@ -7,18 +7,19 @@ there already are passed over. Starred schedules follow the time that really ela
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sisy.exceptions import ScheduleError
+from sisy.schedules import calendar
+from sisy.schedules.calendar import RESOLUTION
 from sisy.schedules.expression import Fields, parse
 from sisy.schedules.wall import count_walls, last_wall, next_wall, walls_between
 from sisy.schedules.zones import Span, span_at, zone_named
 
-RESOLUTION = timedelta(microseconds=1)
 FAR = timedelta(days=3)  # more than any offset or change of one
+FIRST, LAST = calendar.FIRST.replace(tzinfo=None), calendar.LAST.replace(tzinfo=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,29 +80,25 @@ class Schedule:
     def next_after(self, moment: datetime) -> datetime | None:
         """Return the first due moment strictly after ``moment``, in UTC.
 
-        None when there is none before the year 10000.
+        None when there is none before the year 9999.
 
         Raises:
             ValueError: ``moment`` has no time zone.
         """
-        naive = _naive_utc(moment)
-        try:
-            due = self._next(naive)
-        except OverflowError:
-            return None
+        due = self._next(_naive_utc(moment))
         return None if due is None else due.replace(tzinfo=UTC)
 
     def last_until(self, moment: datetime) -> datetime | None:
-        """Return the newest due moment at or before ``moment``, in UTC; None if there was none.
+        """Return the newest due moment at or before ``moment``, in UTC.
+
+        None when there was none from the year 1000 on.
 
         Raises:
             ValueError: ``moment`` has no time zone.
         """
-        naive = _naive_utc(moment)
-        try:
-            due = self._last(naive)
-        except OverflowError:
+        if moment.tzinfo is not None and moment < calendar.FIRST:
             return None
+        due = self._last(_naive_utc(moment))
         return None if due is None else due.replace(tzinfo=UTC)
 
     def count_between(self, after: datetime, until: datetime) -> int:
@@ -123,13 +120,12 @@ class Schedule:
         Raises:
             ValueError: a moment has no time zone.
         """
-        with suppress(OverflowError):  # where the calendar ends
-            for stretch in self._stretches(after, until):
-                start, local_start = stretch.start.replace(tzinfo=UTC), stretch.local_start
-                if stretch.is_due_at_start:
-                    yield start
-                for wall in walls_between(self.fields, stretch.after, stretch.until):
-                    yield start + (wall - local_start)
+        for stretch in self._stretches(after, until):
+            start, local_start = stretch.start.replace(tzinfo=UTC), stretch.local_start
+            if stretch.is_due_at_start:
+                yield start
+            for wall in walls_between(self.fields, stretch.after, stretch.until):
+                yield start + (wall - local_start)
 
     def upcoming(self, moment: datetime, count: int) -> list[datetime]:
         """Return the next ``count`` due moments after ``moment``, or as many as there are."""
@@ -160,11 +156,13 @@ class Schedule:
         while True:
             span = span_at(self._zone, moment)
             local = next_wall(self.fields, max(moment + span.offset, self._floor(span)))
-            if local is None:
+            if local is None or local > LAST + FAR:
                 return None
             due = local - span.offset
             if due < span.end:
-                return due
+                return due if due <= LAST else None
+            if span.end > LAST:
+                return None
             if due - span.end > FAR:
                 moment = due - FAR
                 continue
@@ -179,6 +177,8 @@ class Schedule:
             if local is None:
                 return None
             due = local - span.offset
+            if due < FIRST:
+                return None
             if due > span.start and local > self._floor(span):
                 return due
             if self._is_due_at_start(span):
@@ -204,8 +204,4 @@ class Schedule:
 
 
 def _naive_utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError(
-            f"A moment must be aware, but {moment!r} has no time zone. Give it tzinfo=UTC."
-        )
-    return moment.astimezone(UTC).replace(tzinfo=None)
+    return calendar.within(moment).replace(tzinfo=None)

@@ -78,11 +78,11 @@ def span_at(zone: ZoneInfo, moment: datetime) -> Span:
 
 @lru_cache(maxsize=2048)
 def spans_of(zone: ZoneInfo, year: int) -> tuple[Span, ...]:
-    """Return the spans of a year of UTC, in order; they are cut at its ends."""
+    """Return the spans of a year of UTC and of Sisy's calendar, in order, cut at its ends."""
     start = datetime(year, 1, 1)
-    end = datetime(year + 1, 1, 1) if year < datetime.max.year else datetime.max
+    end = datetime(year + 1, 1, 1)
     spans = []
-    before = _offset(zone, start - SECOND) if year > datetime.min.year else _offset(zone, start)
+    before = _offset(zone, start - SECOND)
     while start < end:
         offset = _offset(zone, start)
         change_at = _next_change(zone, start, end, offset)

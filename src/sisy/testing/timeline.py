@@ -18,6 +18,7 @@ from sisy.heartbeat.planning import plan_due
 from sisy.heartbeat.replanning import compute_unplanned
 from sisy.models import Process, Role, Run, Task
 from sisy.models.prepared import prepared
+from sisy.schedules import calendar
 from sisy.testing.beginning import begin
 from sisy.worker.claiming import claim
 from sisy.worker.recording import record
@@ -207,4 +208,6 @@ def _moment(moment: datetime | str, timezone: tzinfo | str | None) -> datetime:
     if django_timezone.is_naive(moment):
         zone = ZoneInfo(timezone) if isinstance(timezone, str) else timezone
         moment = moment.replace(tzinfo=zone or django_timezone.get_default_timezone())
+    if not calendar.is_within(moment):
+        raise ValueError(f"Give a moment of the years {calendar.YEARS}, not {moment}.")
     return moment.astimezone(UTC)
