@@ -191,7 +191,8 @@ class Command(AnsweringCommand):
             sentence = why_task(task, self.using, self.now)
             self._say(sentence, task=task.pk, answer=sentence)
             return
-        at = asking.moment(when, zone_named(task.timezone), self.now)
+        asked = asking.moment(when, zone_named(task.timezone), self.now)
+        at = choosing.in_zone(asked, task.timezone)
         sentence = why(task, at, self.using, self.now)
         self._say(sentence, task=task.pk, moment=at, answer=sentence)
 
