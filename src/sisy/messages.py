@@ -17,6 +17,8 @@ WORKERS = "sisy.workers"
 EVENT = "sisy.event"
 EVENTS = "sisy.events"
 """The group of all who show what happens."""
+LATEST = 253_402_300_800
+"""The year 10000, in seconds since 1970: pages can show no later moment."""
 
 
 class RunTask(TypedDict):
@@ -150,6 +152,24 @@ def runs_changed(source: str, seq: int, tasks: Collection[int], most: int) -> Ev
 def is_control(message: Any) -> bool:
     """Whether ``message`` says that workers are wanted to do something."""
     return isinstance(message, Mapping) and message.get("type") == CONTROL
+
+
+def is_event(message: Any) -> bool:
+    """Whether ``message`` says, in a form that can be read, that runs changed."""
+    return (
+        isinstance(message, Mapping)
+        and message.get("type") == EVENT
+        and isinstance(message.get("source"), str)
+        and isinstance(message.get("seq"), int)
+    )
+
+
+def is_beat(message: Any) -> bool:
+    """Whether ``message`` says, in a form that can be read, that the heartbeat made a pass."""
+    if not isinstance(message, Mapping) or message.get("type") != HEARTBEAT:
+        return False
+    time = message.get("time")
+    return isinstance(time, int | float) and 0 <= time < LATEST  # which NaN is not, either
 
 
 def is_run_task(message: Any) -> bool:

@@ -14,24 +14,59 @@ from django.http import HttpRequest
 
 from sisy import conf, messages
 from sisy.dashboard.mounting import LOOK, configured
-from sisy.log import logger
+from sisy.log import Outage, logger
 
 APART = 0.25  # seconds between two messages to one page
 CHECKED_EVERY = 30.0  # seconds between two looks whether somebody may still look
+CHECKED_AGAIN = 1.0  # seconds until the next look, if the database could not be asked
+MOST_SOURCES = 1000  # processes whose events are counted
 REFUSED = 4403
+TRY_LATER = 1013  # the code of RFC 6455's registry for a server that cannot serve for a while
+
+
+class FromPage(dict[str, Any]):
+    """A message that the server passed on from the page, not one from the channel layer."""
 
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):
     """Tells one page which kinds of things changed, at most four times a second.
 
     It carries no data of tasks or runs. Whoever may look at the tasks may listen; a right that is
-    taken away, or a session that ends, ends the socket within half a minute.
+    taken away, or a session that ends, ends the socket within half a minute. While the database
+    cannot be asked whether somebody may listen, nothing is told.
     """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def receive_from_page() -> Any:
+            return FromPage(await receive())
+
+        await super().__call__(scope, receive_from_page, send)
+
+    async def dispatch(self, message: Any) -> None:
+        """Obey the server, and hear two kinds of events on the layer.
+
+        Channels calls the method that a message's type names, such as ``close`` or ``send_json``,
+        and ends the socket if that raises. Whatever comes over the layer must do neither.
+        """
+        if isinstance(message, FromPage):
+            await super().dispatch(message)
+        elif messages.is_event(message):
+            self._hear_event(message)
+        elif messages.is_beat(message):
+            self._hear_beat(message)
+        else:
+            logger.warning("Dropped a message that is not Sisy's: %.200r", message)
 
     async def connect(self) -> None:
         """Let in whoever may look. A refusal is told after accepting, so that pages hear why."""
         await self.accept()
-        if self.channel_layer is None or not await self._may_look():
+        try:
+            may_look = self.channel_layer is not None and await self._may_look()
+        except Exception as error:  # noqa: BLE001 - whatever the session or the database raises
+            logger.warning("Cannot check who opened a dashboard's socket (%s)", error)
+            await self.close(TRY_LATER)
+            return
+        if not may_look:
             await self.close(REFUSED)
             return
         self._seq = 0
@@ -39,6 +74,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         self._beat: float | None = None
         self._heard: dict[str, int] = {}
         self._has_gap = False
+        self._may_tell = True
         self._timer: asyncio.Task[None] | None = None
         for group in (messages.EVENTS, conf.get_settings().heartbeat_channel):
             await self.channel_layer.group_add(group, self.channel_name)
@@ -55,31 +91,34 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         for group in (messages.EVENTS, conf.get_settings().heartbeat_channel):
             await self.channel_layer.group_discard(group, self.channel_name)
 
-    async def receive(self, *args: Any, **kwargs: Any) -> None:
+    async def websocket_receive(self, message: Any) -> None:
         """Pages have nothing to say."""
 
-    async def sisy_event(self, message: Mapping[str, Any]) -> None:
+    def _hear_event(self, message: Mapping[str, Any]) -> None:
         """Runs changed in some process; one whose message was lost has everything looked at."""
-        source, seq = str(message.get("source")), int(message.get("seq", 0))
-        if seq != self._heard.get(source, seq):
+        source, seq = message["source"], message["seq"]
+        if seq != self._heard.pop(source, seq):
             self._has_gap = True
         self._heard[source] = seq + 1
+        if len(self._heard) > MOST_SOURCES:  # forget the one that said nothing for longest
+            del self._heard[next(iter(self._heard))]
         self._kinds.add("runs")
         self._send_soon()
 
-    async def sisy_heartbeat(self, message: Mapping[str, Any]) -> None:
-        """The heartbeat beat."""
-        self._beat = float(message.get("time", 0))
+    def _hear_beat(self, message: Mapping[str, Any]) -> None:
+        self._beat = float(message["time"])
         self._kinds.add("beat")
         self._send_soon()
 
     def _send_soon(self) -> None:
-        if self._timer is None:
+        if self._timer is None and self._may_tell:
             self._timer = asyncio.create_task(self._send())
 
     async def _send(self) -> None:
         await asyncio.sleep(APART)
         self._timer = None
+        if not self._may_tell:
+            return
         kinds, self._kinds = sorted(self._kinds), set()
         said: dict[str, Any] = {"seq": self._seq, "kinds": kinds}
         if self._beat is not None:
@@ -93,11 +132,24 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             logger.debug("A page has gone while it was told something: %r", error)
 
     async def _check(self) -> None:
+        """Look again and again whether somebody may still listen; end the socket if not."""
+        outage = Outage("checking who listens on a dashboard's socket")
+        pause = CHECKED_EVERY
         while True:
-            await asyncio.sleep(CHECKED_EVERY)
-            if not await self._may_look():
+            await asyncio.sleep(pause)
+            try:
+                may_look = await self._may_look()
+            except Exception as error:  # noqa: BLE001 - the database may be away, or restarting
+                outage.failed(error, "it hears nothing until that works")
+                self._may_tell, pause = False, CHECKED_AGAIN
+                continue
+            if not may_look:
                 await self.close(REFUSED)
                 return
+            outage.recovered()
+            self._may_tell, pause = True, CHECKED_EVERY
+            if self._kinds:
+                self._send_soon()
 
     @database_sync_to_async
     def _may_look(self) -> bool:

@@ -1,0 +1,134 @@
+"""What no socket of the dashboard may be ended by: errors of the database, and foreign events."""
+
+import pytest
+from channels.layers import channel_layers, get_channel_layer
+from django.db import OperationalError
+
+from sisy import messages
+from sisy.dashboard import live
+from tests.admin.people import browser_of
+from tests.dashboard.test_live import LAYER, aside, heard, is_refused, opened, say, socket
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BEAT = {"type": messages.HEARTBEAT, "time": 12.5}
+EVENT = messages.runs_changed("one", 0, {7}, 100)
+FOREIGN = [
+    {"type": "send.json", "content": "forged"},
+    {"type": "send", "text_data": "forged"},
+    {"type": "close"},
+    {"type": "accept"},
+    {"type": "disconnect", "code": 1},
+    {"type": "dispatch"},
+    {"type": "_check"},
+    {"type": "websocket.disconnect", "code": 1000},
+    {"type": "websocket.receive", "text": "forged"},
+    {"type": "websocket.connect"},
+    {"type": "no.such.handler"},
+    {"type": messages.EVENT},
+    {"type": messages.EVENT, "source": "one", "seq": "x"},
+    {"type": messages.EVENT, "source": ["one"], "seq": 1},
+    {"type": messages.EVENT, "source": "one", "seq": None},
+    {"type": messages.HEARTBEAT},
+    {"type": messages.HEARTBEAT, "time": "noon"},
+    {"type": messages.HEARTBEAT, "time": float("nan")},
+    {"type": messages.HEARTBEAT, "time": float("inf")},
+    {"type": messages.HEARTBEAT, "time": 1e300},
+    {"type": messages.HEARTBEAT, "time": [1]},
+    {"type": None},
+    {"type": 7},
+    {},
+]
+
+
+@pytest.fixture(autouse=True)
+def layer(settings):
+    settings.CHANNEL_LAYERS = LAYER
+    channel_layers.backends = {}
+    yield
+    channel_layers.backends = {}
+
+
+async def test_foreign_and_malformed_events_neither_end_a_socket_nor_reach_its_page(caplog):
+    page, _ = await opened("view_task")
+    assert await heard(page) == {"hello": True}
+    for message in FOREIGN:
+        await get_channel_layer().group_send(messages.EVENTS, dict(message))
+    await say(messages.EVENTS, EVENT)
+    assert await heard(page) == {"seq": 0, "kinds": ["runs"]}
+    dropped = [one for one in caplog.records if "not Sisy's" in one.getMessage()]
+    assert len(dropped) == len(FOREIGN)
+    await page.disconnect()
+
+
+async def test_a_socket_forgets_processes_that_say_nothing_any_more(monkeypatch):
+    monkeypatch.setattr(live, "MOST_SOURCES", 3)
+    consumer = live.LiveConsumer()
+    consumer._heard, consumer._kinds, consumer._has_gap = {}, set(), False
+    consumer._may_tell, consumer._timer = False, None
+    for number in range(9):
+        await consumer.dispatch(messages.runs_changed(f"process {number}", 0, {1}, 9))
+    assert list(consumer._heard) == ["process 6", "process 7", "process 8"]
+
+
+class Database:
+    """Whether somebody may look, as a database says that can be away."""
+
+    def __init__(self):
+        self.is_away = False
+        self.asked = 0
+        self.may_look = True
+
+    async def answer(self):
+        self.asked += 1
+        if self.is_away:
+            raise OperationalError("server closed the connection unexpectedly")
+        return self.may_look
+
+    async def is_asked(self):
+        """Wait until it has been asked twice more: the first may have begun before."""
+        until = self.asked + 2
+        while self.asked < until:
+            await live.asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def database(monkeypatch):
+    found = Database()
+    monkeypatch.setattr(live.LiveConsumer, "_may_look", lambda self: found.answer())
+    monkeypatch.setattr(live, "CHECKED_EVERY", 0.01)
+    monkeypatch.setattr(live, "CHECKED_AGAIN", 0.01)
+    return found
+
+
+async def test_while_the_database_is_away_a_page_is_told_nothing_and_hears_all_after_that(
+    database,
+):
+    page, _ = await opened("view_task")
+    assert await heard(page) == {"hello": True}
+    database.is_away = True
+    await database.is_asked()
+    await say(messages.EVENTS, EVENT)
+    await say(messages.HEARTBEAT, BEAT)
+    assert await page.receive_nothing(timeout=live.APART * 2)
+    database.is_away = False
+    assert await heard(page) == {"seq": 0, "kinds": ["beat", "runs"], "beat": 12.5}
+    await page.disconnect()
+
+
+async def test_a_right_that_was_taken_away_meanwhile_ends_the_socket_after_that(database):
+    page, _ = await opened("view_task")
+    assert await heard(page) == {"hello": True}
+    database.is_away, database.may_look = True, False
+    await database.is_asked()
+    database.is_away = False
+    assert await is_refused(page)
+
+
+async def test_a_socket_that_nobody_can_check_is_to_be_tried_again_later(database):
+    database.is_away = True
+    client = await aside(browser_of, "view_task")
+    page = socket(client.cookies)
+    assert (await page.connect())[0]
+    message = await page.receive_output(timeout=5)
+    assert (message["type"], message["code"]) == ("websocket.close", live.TRY_LATER)
