@@ -31,7 +31,9 @@ def reason_of(row: "Run | Attempt", *, in_full: bool) -> str:
     if row.state == RunState.SUCCEEDED:
         return gettext("The return value was not stored.")
     if row.state in (RunState.WAITING, RunState.RUNNING):
-        return gettext("The attempt before ended with %s.") % name if name else row.reason
+        if name:
+            return gettext("The attempt before ended with %s.") % name
+        return row.reason.partition(": ")[0]  # what follows a colon may quote an error
     return name
 
 

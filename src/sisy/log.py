@@ -2,10 +2,60 @@
 
 import logging
 import signal
+import traceback
+from collections.abc import Mapping
+from typing import Any
 
 from django.utils.translation import ngettext
 
-logger = logging.getLogger("sisy")
+from sisy.escaping import escaped, escaped_lines
+
+
+class Escaping(logging.Filter):
+    """Lets nothing that a log line names forge another line, or give orders to a terminal.
+
+    The template stays as it is, so that error trackers can group by it, and so do ``exc_info`` and
+    ``extra``. The lines of a traceback are indented: a line that an error's text forges is seen to
+    belong to it.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, Mapping):
+            record.args = {name: _plain(value) for name, value in record.args.items()}
+        elif record.args:
+            record.args = tuple(map(_plain, record.args))
+        if isinstance(record.exc_info, tuple) and record.exc_info[0] and not record.exc_text:
+            lines = "".join(traceback.format_exception(*record.exc_info)).rstrip().split("\n")
+            record.exc_text = "\n".join(f"  {escaped_lines(line)}" for line in lines)
+        return True
+
+
+class Plain:
+    """An argument of a log line that is written without characters that are obeyed."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __str__(self) -> str:
+        return escaped(self._value)
+
+    def __repr__(self) -> str:
+        return escaped(repr(self._value))
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | float) else Plain(value)
+
+
+def log_named(name: str) -> logging.Logger:
+    """Return a logger of Sisy's whose lines are escaped."""
+    found = logging.getLogger(name)
+    if not any(isinstance(one, Escaping) for one in found.filters):
+        found.addFilter(Escaping())
+    return found
+
+
+logger = log_named("sisy")
 
 
 def signal_name(number: int) -> str:

@@ -4,17 +4,17 @@ They go to the loggers ``sisy.runs``, ``sisy.tasks`` and ``sisy.workers``: warni
 somebody may have to look at. What goes well is not written down; the ledger has it.
 """
 
-import logging
 from typing import Any
 
 from django.utils.translation import ngettext
 
 from sisy import signals
+from sisy.log import log_named
 from sisy.models import Process, Run, RunState, Task
 
-runs = logging.getLogger("sisy.runs")
-tasks = logging.getLogger("sisy.tasks")
-workers = logging.getLogger("sisy.workers")
+runs = log_named("sisy.runs")
+tasks = log_named("sisy.tasks")
+workers = log_named("sisy.workers")
 
 
 def on_finished(*, run: Run, **kwargs: Any) -> None:

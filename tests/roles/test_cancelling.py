@@ -139,7 +139,7 @@ def test_a_run_whose_child_process_died_waits_again_without_using_up_an_attempt(
 
 def test_a_run_that_cannot_be_stored_in_full_keeps_the_attempts_that_are_left(noon):
     run = failing()
-    finish(run, NOON, RunState.FAILED, reason="half of \udcff a pair", error="x")
+    finish(run, NOON, RunState.FAILED, reason="x", error="half of \udcff a pair")
     assert read(run).state == RunState.WAITING
     assert Attempt.objects.get().reason.startswith("How it ended could not be stored in full")
 

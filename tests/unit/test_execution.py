@@ -151,7 +151,7 @@ async def test_a_value_that_goes_too_deep_is_not_kept(pool):
         (KeyboardInterrupt(), "KeyboardInterrupt: "),
         (GeneratorExit(), "GeneratorExit: "),
         (TimeoutError("of its own"), "TimeoutError: of its own"),
-        (ValueError("a\0b\ud800"), "ValueError: a\\0b\\ud800"),
+        (ValueError("a\0b\ud800"), "ValueError: a\\x00b\\ud800"),
         (Unspeakable(), "Unspeakable: <exception str() failed>"),
         (ExceptionGroup("two", [OSError(), KeyError()]), "ExceptionGroup: two (2 sub-exceptions)"),
     ],

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+from django.core.checks import CheckMessage, register
 
+from sisy.checks import quoting
+from sisy.escaping import escaped
 from sisy.syncing import discover
 from sisy.syncing.sync import task_of
 
@@ -13,7 +15,7 @@ def check_declared_tasks(**kwargs: Any) -> list[CheckMessage]:
     """Check what ``@sisy.schedule`` declares in the modules of all apps."""
     found = discover()
     messages: list[CheckMessage] = [
-        Warning(
+        quoting.warning(
             f"{module} cannot be imported: {why}",
             hint="Sisy looks there for declared tasks; those that it knows from before stay.",
             obj=module,
@@ -26,5 +28,6 @@ def check_declared_tasks(**kwargs: Any) -> list[CheckMessage]:
             task_of(declaration)
         except ValueError as error:
             hint = "No task is made of it, or changed by it, until that is mended."
-            messages.append(Error(str(error), hint=hint, obj=declaration.name, id="sisy.E006"))
+            name = escaped(declaration.name)
+            messages.append(quoting.error(str(error), hint=hint, obj=name, id="sisy.E006"))
     return messages

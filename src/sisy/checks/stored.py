@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.core.checks import CheckMessage, Tags, Warning, register  # noqa: A004
+from django.core.checks import CheckMessage, Tags, register
 from django.db import DatabaseError, connections, router, transaction
 from django.db.models import Count, Min, Q
 
 from sisy import clock
 from sisy.callables import Target
 from sisy.checks.layer import in_memory
+from sisy.checks.quoting import warning
 from sisy.exceptions import CallableError, ScheduleError
 from sisy.models import Process, Task, TaskState
 from sisy.schedules import Schedule
@@ -60,7 +61,7 @@ def _schedules(alias: str) -> list[CheckMessage]:
             problem = f"{what} can be used, but {group['broken']} of them are set aside as broken."
             hint = f"Task.objects.filter(state='broken').update(schedule={group['schedule']!r})"
             hint = f"Their reason stands in state_reason. To plan them again: {hint}"
-        found.append(Warning(problem, hint=hint, obj=Task, id="sisy.W008"))
+        found.append(warning(problem, hint=hint, obj=Task, id="sisy.W008"))
     return _first_of(found, "schedules", "sisy.W008")
 
 
@@ -78,7 +79,7 @@ def _targets(alias: str) -> list[CheckMessage]:
         except CallableError as error:
             problem = f"What {_whose(group)} calls no longer works: {error}"
             hint = "Put the code back where it was, or give the task another target_path."
-            found.append(Warning(problem, hint=hint, obj=Task, id="sisy.W009"))
+            found.append(warning(problem, hint=hint, obj=Task, id="sisy.W009"))
     return _first_of(found, "targets", "sisy.W009")
 
 
@@ -86,7 +87,7 @@ def _lost_targets(alias: str) -> list[CheckMessage]:
     tasks = Task.objects.using(alias).exclude(target_error="")
     groups = tasks.values("target_error").annotate(count=Count("pk"), example=Min("label"))
     found: list[CheckMessage] = [
-        Warning(
+        warning(
             f"When {_whose(group)} last ran, its target was gone: {group['target_error']}",
             hint="Delete the task, or give it another target.",
             obj=Task,
@@ -107,7 +108,7 @@ def _first_of(found: list[CheckMessage], what: str, code: str) -> list[CheckMess
     rest = found[SHOWN:]
     if rest:
         more = f"… and {len(rest)} more {what}."
-        return [*found[:SHOWN], Warning(more, obj=Task, id=code)]
+        return [*found[:SHOWN], warning(more, obj=Task, id=code)]
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sisy.escaping import escaped
 from sisy.exceptions import (
     CallableError,
     ObjectMissing,
@@ -82,7 +83,7 @@ def of_error(error: BaseException, cancel_reason: str | None = None) -> dict[str
     timed_out = isinstance(error, RunTimedOut)
     return {
         "state": RunState.TIMED_OUT if timed_out else RunState.FAILED,
-        "reason": storable(f"{_name_of(error)}: {_words_of(error)}")[:500],
+        "reason": escaped(f"{_name_of(error)}: {_words_of(error).strip()}")[:500],
         "error": _capped(storable(_traceback_of(error))),
         "error_class": storable(_path_of(type(error)))[:CLASS_LIMIT],
     }
@@ -104,7 +105,7 @@ def of_unresolved(error: Exception) -> dict[str, Any]:
 
 def of_cancelling(reason: str, error: str = "") -> dict[str, Any]:
     """Return the columns of a run that ended because it was asked to."""
-    reason = storable(reason)[:500] or "Cancelled."
+    reason = escaped(reason)[:500] or "Cancelled."
     return {
         "state": RunState.CANCELLED,
         "reason": reason,
@@ -114,11 +115,11 @@ def of_cancelling(reason: str, error: str = "") -> dict[str, Any]:
 
 def of_loss(reason: str) -> dict[str, Any]:
     """Return the columns of a run whose process is gone."""
-    return {"state": RunState.LOST, "reason": storable(reason)[:500]}
+    return {"state": RunState.LOST, "reason": escaped(reason)[:500]}
 
 
 def _without_value(why: str) -> dict[str, Any]:
-    reason = storable(f"The return value was not stored, since {why}")
+    reason = escaped(f"The return value was not stored, since {why}")
     return {"state": RunState.SUCCEEDED, "reason": f"{reason[:499]}."}
 
 

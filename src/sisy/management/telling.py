@@ -8,9 +8,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    SystemCheckError,
+)
 from django.db import OperationalError, ProgrammingError
 from django.utils import timezone
+
+from sisy.escaping import escaped, escaped_json
 
 UNREACHABLE = 3  # the exit code where the database cannot be asked
 READER_GONE = 128 + 13  # the exit code that shells give a program that SIGPIPE ends
@@ -31,10 +38,15 @@ class AnsweringCommand(BaseCommand):
         elif rows:
             self.stdout.write(table(rows, self._width()))
         else:
-            self.stdout.write(otherwise)
+            self.say(otherwise)
 
     def say_json(self, value: Any) -> None:
-        self.stdout.write(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+        text = json.dumps(value, default=_plain, indent=2, ensure_ascii=False)
+        self.stdout.write(escaped_json(text))
+
+    def say(self, sentence: str) -> None:
+        """Write one line."""
+        self.stdout.write(escaped(sentence))
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.as_json = options.get("json", False)
@@ -42,13 +54,18 @@ class AnsweringCommand(BaseCommand):
             answer = super().execute(*args, **options)
             self.stdout.flush()  # here, where a reader that went away can still be noticed
             return answer
+        except SystemCheckError:  # has several lines; the checks escape what they quote
+            raise
+        except CommandError as error:
+            error.args = tuple(map(escaped, error.args))
+            raise
         except BrokenPipeError:  # "| head" has read enough
             # Python flushes once more as it ends, and would complain of the same.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(READER_GONE)
         except (OperationalError, ProgrammingError) as error:
             raise CommandError(
-                f"The database cannot be asked: {error}. Is it up, and migrated?",
+                f"The database cannot be asked: {escaped(error)}. Is it up, and migrated?",
                 returncode=UNREACHABLE,
             ) from error
 
@@ -91,8 +108,8 @@ def shown(value: Any) -> str:
         seconds = value.total_seconds()
         return f"{seconds:.3f} s" if abs(seconds) < 60 else str(timedelta(seconds=round(seconds)))
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return str(value)
+        return escaped(", ".join(map(str, value)))
+    return escaped(value)
 
 
 def _plain(value: Any) -> Any:

@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "end_reason",
-                    models.CharField(
+                    sisy.models.fields.ReasonField(
                         blank=True,
                         help_text="What whoever started it saw of its end.",
                         max_length=200,
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "problem",
-                    models.CharField(
+                    sisy.models.fields.ReasonField(
                         blank=True,
                         help_text="Why the worker cannot call functions, and takes no runs until it can.",
                         max_length=500,
@@ -101,7 +101,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "pause_reason",
-                    models.CharField(blank=True, max_length=500, verbose_name="reason"),
+                    sisy.models.fields.ReasonField(
+                        blank=True, max_length=500, verbose_name="reason"
+                    ),
                 ),
                 (
                     "paused_by",
@@ -317,13 +319,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "state_reason",
-                    models.CharField(
+                    sisy.models.fields.ReasonField(
                         blank=True, editable=False, max_length=500, verbose_name="reason"
                     ),
                 ),
                 (
                     "target_error",
-                    models.CharField(
+                    sisy.models.fields.ReasonField(
                         blank=True, editable=False, max_length=500, verbose_name="target error"
                     ),
                 ),
@@ -543,7 +545,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "reason",
-                    models.CharField(
+                    sisy.models.fields.ReasonField(
                         blank=True,
                         help_text="Why the run ended as it did.",
                         max_length=500,
@@ -590,7 +592,9 @@ class Migration(migrations.Migration):
                 ("cancel_by_force", models.BooleanField(default=False, verbose_name="by force")),
                 (
                     "cancel_reason",
-                    models.CharField(blank=True, max_length=500, verbose_name="cancel reason"),
+                    sisy.models.fields.ReasonField(
+                        blank=True, max_length=500, verbose_name="cancel reason"
+                    ),
                 ),
                 ("result", models.JSONField(blank=True, null=True, verbose_name="return value")),
                 ("error", models.TextField(blank=True, verbose_name="error")),
@@ -707,7 +711,12 @@ class Migration(migrations.Migration):
                         verbose_name="state",
                     ),
                 ),
-                ("reason", models.CharField(blank=True, max_length=500, verbose_name="reason")),
+                (
+                    "reason",
+                    sisy.models.fields.ReasonField(
+                        blank=True, max_length=500, verbose_name="reason"
+                    ),
+                ),
                 ("error", models.TextField(blank=True, verbose_name="error")),
                 (
                     "error_class",

@@ -6,7 +6,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from sisy.models.choices import RunState
-from sisy.models.fields import MomentField
+from sisy.models.fields import MomentField, ReasonField
 from sisy.models.run import Run
 
 
@@ -21,7 +21,7 @@ class Attempt(models.Model):
     )
     number = models.PositiveIntegerField(_("attempt"))
     state = models.CharField(_("state"), max_length=20, choices=RunState)
-    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    reason = ReasonField(_("reason"), max_length=500, blank=True)
     error = models.TextField(_("error"), blank=True)
     error_class = models.CharField(_("class of the error"), max_length=255, blank=True)
     worker = models.CharField(_("worker"), max_length=300, blank=True)

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import conf
 from sisy.models.choices import Missed, OnLost, Overlap, TaskState
-from sisy.models.fields import MomentField
+from sisy.models.fields import MomentField, ReasonField
 
 
 def default_schedule() -> str:
@@ -113,8 +113,8 @@ class TaskColumns(models.Model):
     state = models.CharField(
         _("state"), max_length=20, choices=TaskState, default=TaskState.ACTIVE, editable=False
     )
-    state_reason = models.CharField(_("reason"), max_length=500, blank=True, editable=False)
-    target_error = models.CharField(_("target error"), max_length=500, blank=True, editable=False)
+    state_reason = ReasonField(_("reason"), max_length=500, blank=True, editable=False)
+    target_error = ReasonField(_("target error"), max_length=500, blank=True, editable=False)
     next_run = MomentField(_("next run"), null=True, editable=False)
     last_run = MomentField(_("last run"), null=True, editable=False)
     mark = MomentField(

@@ -1,7 +1,7 @@
 """A column that holds a moment."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -9,7 +9,13 @@ from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
+from sisy.escaping import escaped
 from sisy.schedules import calendar
+
+if TYPE_CHECKING:
+    CharField = models.CharField[str, str]
+else:
+    CharField = models.CharField
 
 
 class MomentField(models.DateTimeField):  # type: ignore[type-arg]
@@ -70,6 +76,17 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
         if moment is not None and not settings.USE_TZ and timezone.is_aware(moment):
             return timezone.make_naive(moment, timezone.get_default_timezone())
         return moment
+
+
+class ReasonField(CharField):
+    """Why something is as it is: one line that can be shown anywhere, cut to what fits.
+
+    It may quote a person or an error: what terminals and logs would obey is stored as an escape.
+    """
+
+    def get_prep_value(self, value: Any) -> Any:
+        prepared = super().get_prep_value(value)
+        return escaped(prepared)[: self.max_length] if isinstance(prepared, str) else prepared
 
 
 MOMENT = MomentField()

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import conf, signals, telling
 from sisy.models.choices import Role
-from sisy.models.fields import MomentField, adapted
+from sisy.models.fields import MomentField, ReasonField, adapted
 
 LONGEST_LEASE = timedelta(seconds=conf.RANGES["lease_seconds"][1]) + timedelta(minutes=1)
 """A lease that ends later than this from now was taken before the clock was set back."""
@@ -68,14 +68,14 @@ class Process(models.Model):
         blank=True,
         help_text=_("When somebody asked for its end, once its runs have ended."),
     )
-    end_reason = models.CharField(
+    end_reason = ReasonField(
         _("end"),
         max_length=200,
         blank=True,
         help_text=_("What whoever started it saw of its end."),
     )
 
-    problem = models.CharField(
+    problem = ReasonField(
         _("problem"),
         max_length=500,
         blank=True,

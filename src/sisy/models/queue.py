@@ -6,7 +6,7 @@ from django.db import models, router
 from django.utils.translation import gettext_lazy as _
 
 from sisy import clock
-from sisy.models.fields import MomentField
+from sisy.models.fields import MomentField, ReasonField
 from sisy.models.validation import queue_name
 
 
@@ -55,7 +55,7 @@ class Queue(models.Model):
 
     name = models.CharField(_("name"), max_length=60, unique=True)
     paused_at = MomentField(_("paused"), null=True, blank=True)
-    pause_reason = models.CharField(_("reason"), max_length=500, blank=True)
+    pause_reason = ReasonField(_("reason"), max_length=500, blank=True)
     paused_by = models.CharField(_("paused by"), max_length=150, blank=True)
 
     objects: ClassVar["QueueManager"] = QueueManager()

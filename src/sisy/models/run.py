@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy import clock, conf, telling
 from sisy.callables import Target
 from sisy.models.choices import LIVE_STATES, TROUBLE_STATES, Origin, RunState
-from sisy.models.fields import MomentField
+from sisy.models.fields import MomentField, ReasonField
 from sisy.models.process import Process
 from sisy.models.run_queries import RunManager
 
@@ -74,7 +74,7 @@ class Run(models.Model):
     finished_at = MomentField(_("finished"), null=True, blank=True)
 
     state = models.CharField(_("state"), max_length=20, choices=RunState, default=RunState.WAITING)
-    reason = models.CharField(
+    reason = ReasonField(
         _("reason"), max_length=500, blank=True, help_text=_("Why the run ended as it did.")
     )
     attempt = models.PositiveIntegerField(
@@ -132,7 +132,7 @@ class Run(models.Model):
         help_text=_("When somebody asked for the end of the run while it was going."),
     )
     cancel_by_force = models.BooleanField(_("by force"), default=False)
-    cancel_reason = models.CharField(_("cancel reason"), max_length=500, blank=True)
+    cancel_reason = ReasonField(_("cancel reason"), max_length=500, blank=True)
     result = models.JSONField(_("return value"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)
     error_class = models.CharField(

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 
 from sisy import conf
+from sisy.escaping import first_obeyed
 from sisy.models.choices import Missed, OnLost, Overlap, TaskState
 from sisy.nearest import did_you_mean
 from sisy.schedules import Schedule, calendar
@@ -142,6 +143,11 @@ def _userdata(task: "Task") -> None:
 def _label(task: "Task") -> None:
     if not isinstance(task.label, str) or not 0 < len(task.label) <= 255 or "\0" in task.label:
         raise ValueError(f"label must be a text of 1 to 255 characters, not {task.label!r:.80}.")
+    if found := first_obeyed(task.label):
+        raise ValueError(
+            "label must hold neither control characters, such as line breaks, nor invisible ones, "
+            f"but it holds {found!r}. Leave it out."
+        )
 
 
 def queue_name(name: Any) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from sisy.escaping import escaped
 from sisy.syncing.changes import Change, Kind
 from sisy.syncing.discovery import Discovered
 from sisy.syncing.sync import Synced
@@ -18,11 +19,15 @@ NAMES = {"_extra_data": "userdata"}
 
 
 def sentences(found: Discovered, synced: Synced, *, is_brief: bool = False) -> Iterator[str]:
-    """Yield the lines that say what was done, and what could not be.
+    """Yield the lines that say what was done, and what could not be, escaped for a terminal.
 
     Args:
         is_brief: whether to say nothing of what stays as it is.
     """
+    return map(escaped, _sentences(found, synced, is_brief=is_brief))
+
+
+def _sentences(found: Discovered, synced: Synced, *, is_brief: bool) -> Iterator[str]:
     shown = [change for change in synced.changes if _is_news(change) or not is_brief]
     if shown:
         yield "Tasks declared in code:"

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.utils.translation import ngettext
 
 from sisy.callables import Callee, target_of
+from sisy.escaping import escaped
 from sisy.models import Run, RunState, Task
 
 SHOWN = 10
@@ -99,4 +100,4 @@ def _listed(lines: list[str], otherwise: str) -> str:
     if not lines:
         return otherwise
     more = [f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-    return "There are:\n  " + "\n  ".join([*more, *lines[-SHOWN:]])
+    return "There are:\n  " + "\n  ".join([*more, *map(escaped, lines[-SHOWN:])])

@@ -1,6 +1,5 @@
 """``manage.py sisy_simulate``: what would run when."""
 
-import csv
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,6 +15,7 @@ from django.utils.translation import ngettext
 from sisy.management import choosing
 from sisy.management.numbers import MAX_COUNT, whole
 from sisy.management.progress import Progress
+from sisy.management.sheets import write_csv
 from sisy.management.telling import AnsweringCommand
 from sisy.models import Task, TaskState
 from sisy.queries.rehearsal import (
@@ -111,20 +111,15 @@ class Command(AnsweringCommand):
     def _write_minutes(self, rehearsal: Rehearsal, *, as_csv: bool) -> None:
         minutes = rehearsal.by_minute()
         if as_csv:
-            writer = csv.writer(self.stdout, lineterminator="\n")
-            writer.writerow(["minute", "runs"])
-            writer.writerows((at.isoformat(), runs) for at, runs in minutes)
+            lines = ((at.isoformat(), runs) for at, runs in minutes)
+            write_csv(self.stdout, ("minute", "runs"), lines)
         else:
             rows = [{"minute": at, "runs": runs} for at, runs in minutes]
             self.answer(rows, otherwise="Nothing would run.")
 
     def _write_csv(self, found: Iterator[Occurrence]) -> None:
-        writer = csv.writer(self.stdout, lineterminator="\n")
-        writer.writerow(["due", "local", "timezone", "task", "label", "queue"])
-        for due, task in found:
-            local = due.astimezone(ZoneInfo(task.timezone))
-            row = [due.isoformat(), local.isoformat(), task.timezone, task.pk, task.label]
-            writer.writerow([*row, task.queue])
+        names = ("due", "local", "timezone", "task", "label", "queue")
+        write_csv(self.stdout, names, (_record(due, task) for due, task in found))
 
     def _write_tables(self, shown: list[dict[str, Any]], rehearsal: Rehearsal) -> None:
         self.answer(shown, otherwise="Nothing would run.")
@@ -137,6 +132,12 @@ class Command(AnsweringCommand):
         if summary["crowded"]:
             self.stdout.write("\nRuns that would meet, though they must not overlap:")
             self.answer(summary["crowded"])
+
+
+def _record(due: datetime, task: Task) -> tuple[Any, ...]:
+    local = due.astimezone(ZoneInfo(task.timezone))
+    moments = (due.isoformat(), local.isoformat(), task.timezone)
+    return (*moments, task.pk, task.label, task.queue)
 
 
 def _line(occurrence: Occurrence) -> dict[str, Any]:

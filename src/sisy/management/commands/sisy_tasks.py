@@ -203,7 +203,7 @@ class Command(AnsweringCommand):
         if self.as_json:
             self.say_json(facts)
         else:
-            self.stdout.write(sentence)
+            self.say(sentence)
 
 
 def _runs(count: int) -> str:

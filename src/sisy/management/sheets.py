@@ -1,0 +1,26 @@
+"""Tables as CSV, which a spreadsheet must be able to open without obeying them."""
+
+import csv
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sisy.escaping import escaped
+
+# What Excel, LibreOffice and Google Sheets take for the start of a formula, in their wide forms
+# too; they look past spaces.
+FORMULA = re.compile(r"\s*[=+\-@|%\uff1d\uff0b\uff0d\uff20]")
+
+
+def write_csv(stream: Any, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows under their names; a text that would be a formula begins with an apostrophe."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = escaped(value)
+    return f"'{text}" if FORMULA.match(text) else text
