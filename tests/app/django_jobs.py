@@ -2,6 +2,8 @@
 
 from importlib.util import find_spec
 
+from django.db import connection
+
 import sisy
 
 if find_spec("django.tasks"):
@@ -30,6 +32,16 @@ def fail_at_first():
     if sisy.current_run().attempt == 1:
         raise LookupError("Not yet")
     return "now"
+
+
+@task
+def fails():
+    raise ValueError("It went wrong")
+
+
+@task
+def asks_for_its_transaction():
+    return connection.in_atomic_block
 
 
 def plain():

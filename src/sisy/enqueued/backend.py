@@ -6,6 +6,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.core import checks
+from django.db import router
 
 from sisy.enqueued.api import (
     AnyResult,
@@ -34,7 +35,8 @@ class SisyBackend(BaseTaskBackend):
     def enqueue(self, task: AnyTask, args: Sequence[Any], kwargs: Mapping[str, Any]) -> AnyResult:
         """Put a run into the ledger, and return what is known of it.
 
-        It leaves with the caller's transaction, or not at all if that is rolled back.
+        It leaves with the caller's transaction, or not at all if that is rolled back. Under
+        ``SISY_EAGER``, the result is that of a task which has ended.
 
         Raises:
             InvalidTask: a worker could not find the task by its path, or an option is wrong.
@@ -43,6 +45,8 @@ class SisyBackend(BaseTaskBackend):
         """
         from sisy.enqueued.results import result_of
         from sisy.enqueued.submitting import submit
+        from sisy.models import Run
+        from sisy.models.submission import carry_out_if_eager
 
         self.validate_task(task)
         for problem in self._wrong_options:
@@ -50,7 +54,8 @@ class SisyBackend(BaseTaskBackend):
         run = submit(task, _json(args), _json(kwargs), self.options)
         result = result_of(run, task)
         signals.task_enqueued.send(type(self), task_result=result)
-        return result
+        carry_out_if_eager([run], router.db_for_write(Run, instance=run))
+        return result_of(run, task)
 
     def get_result(self, result_id: str) -> AnyResult:
         """Return what the ledger knows of a run that was enqueued.

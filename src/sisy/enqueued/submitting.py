@@ -27,7 +27,7 @@ OPTIONS = (
 def submit(
     task: AnyTask, args: list[Any], kwargs: dict[str, Any], options: Mapping[str, Any]
 ) -> Run:
-    """Put a run of ``task`` into the ledger, and return it.
+    """Put a run of ``task`` into the ledger, and return it; follow it by `carry_out_if_eager`.
 
     Raises:
         InvalidTask: a worker could not call it, or no queue can have such a name.

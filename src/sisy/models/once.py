@@ -11,7 +11,7 @@ from sisy.callables import Callee
 from sisy.models.choices import Origin, Overlap, TaskState
 from sisy.models.inserting import can_insert_with_task, insert_with_task
 from sisy.models.run import Run
-from sisy.models.submission import announce, submit
+from sisy.models.submission import announce, carry_out_if_eager, store
 from sisy.models.validation import future_moment, json_dict
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def _submit_once(
     using = router.db_for_write(type(task))
     now = clock.now(using)
     ready_at = now if delay_until is None else future_moment(delay_until, "delay_until", now)
-    insert_once(task, payloads, now, ready_at, Origin.ONCE, using)
+    runs = insert_once(task, payloads, now, ready_at, Origin.ONCE, using)
+    carry_out_if_eager(runs, using)
     return task
 
 
@@ -102,6 +103,8 @@ def insert_once(
     using: str,
 ) -> list[Run]:
     """Insert a task and its runs, one for each payload, and have workers told of them.
+
+    Follow it by `carry_out_if_eager`.
 
     Raises:
         ValueError: a column of the task cannot hold its value.
@@ -120,4 +123,4 @@ def insert_once(
         task.insert_alone(using)
         for run in runs:
             run.task = task  # which has a key now
-        return submit(runs, using)
+        return store(runs, using)

@@ -14,7 +14,7 @@ from django.db.models import Min, Q
 from sisy.models import locking
 from sisy.models.choices import LIVE_STATES, Origin, Overlap, RunState, TaskState
 from sisy.models.run import Run
-from sisy.models.submission import submit
+from sisy.models.submission import carry_out_if_eager, store
 from sisy.models.timing import Timing
 from sisy.schedules.calendar import just_before
 
@@ -49,7 +49,9 @@ def retry(run: Run, using: str, now: datetime) -> Run:
             stands_for=run.stands_for or run.due_at,
             retry_of=run,
         )
-        return submit([again], using)[0]
+        stored = store([again], using)
+    carry_out_if_eager(stored, using)
+    return stored[0]
 
 
 def _task_for_once(run: Run, using: str) -> "Task":
@@ -86,7 +88,9 @@ def backfill(
         runs = [
             Run.of(task, now=now, origin=Origin.BACKFILL, stands_for=moment) for moment in moments
         ]
-        return submit(runs, using)
+        stored = store(runs, using)
+    carry_out_if_eager(stored, using)
+    return stored
 
 
 def to_backfill(

@@ -12,7 +12,17 @@ from sisy.models.run import Run
 
 
 def submit(runs: Sequence[Run], using: str) -> list[Run]:
-    """Store ``runs`` and return them; workers hear of them once that is committed."""
+    """Store ``runs`` and return them; workers hear of them once that is committed.
+
+    Under ``SISY_EAGER``, they are returned as they ended: see `carry_out_if_eager`.
+    """
+    stored = store(runs, using)
+    carry_out_if_eager(stored, using)
+    return stored
+
+
+def store(runs: Sequence[Run], using: str) -> list[Run]:
+    """Store ``runs`` as a part of a larger transaction; follow it by `carry_out_if_eager`."""
     with transaction.atomic(using=using, savepoint=False):
         stored = insert_runs(using, runs)
         if stored:
@@ -21,14 +31,18 @@ def submit(runs: Sequence[Run], using: str) -> list[Run]:
 
 
 def announce(runs: list[Run], using: str) -> None:
-    """Have workers told that ``runs`` wait, once that is committed.
-
-    Where ``SISY_EAGER`` is on, no worker is needed: they are carried out here and now.
-    """
+    """Have workers told that ``runs`` wait, once that is committed."""
     Run.tell(signals.run_planned, runs, using)
     if conf.get_settings().eager:
-        carry_out = import_string("sisy.testing.eager.carry_out")
-        carry_out(runs, using)
         return
     tell = partial(signals.runs_waiting.send_robust, sender=Run, runs=runs)
     transaction.on_commit(tell, using=using, robust=True)
+
+
+def carry_out_if_eager(runs: Sequence[Run], using: str) -> None:
+    """Carry out here what may begin now, if ``SISY_EAGER`` is on, and update ``runs``.
+
+    Call it outside of the transaction that has stored them: a worker would begin after that, too.
+    """
+    if conf.get_settings().eager and runs:
+        import_string("sisy.testing.eager.carry_out")(runs, using)

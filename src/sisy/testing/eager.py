@@ -12,10 +12,13 @@ from sisy.worker.recording import record
 
 
 def carry_out(runs: Iterable[Run], using: str) -> None:
-    """Carry out those of ``runs`` that may begin now, in this thread and transaction.
+    """Carry out those of ``runs`` that may begin now, in this thread, and update them.
 
     What a function raises is the outcome of its run, as it is in a worker. What is to run later,
     or to be tried again, goes on waiting.
+
+    Raises:
+        KeyboardInterrupt: a function raised it; its run is recorded as failed.
     """
     lease = conf.get_settings().lease
     holder = Process.join(Role.ENGINE, using=using, now=clock.now(using), lease=lease, slots=1)
@@ -25,6 +28,7 @@ def carry_out(runs: Iterable[Run], using: str) -> None:
             claimed = claim_one(holder, run.pk, now)
             if claimed is not None:
                 carry_out_here(claimed, now, partial(_record, using, claimed))
+                run.refresh_from_db(using=using)
     finally:
         holder.leave()
 
