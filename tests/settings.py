@@ -93,6 +93,7 @@ STATIC_URL = "static/"
 DATABASES = {
     "default": database(os.environ["DATABASE_URL"]) if "DATABASE_URL" in os.environ else sqlite()
 }
+DATABASES["default"]["TIME_ZONE"] = os.environ.get("SISY_TEST_DATABASE_TIME_ZONE")
 TASKS_OF_DJANGO = "django.tasks" if find_spec("django.tasks") else "django_tasks"
 TASKS = {
     "default": {"BACKEND": "sisy.backends.SisyBackend"},

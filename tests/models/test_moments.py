@@ -1,7 +1,7 @@
-"""Moments are the same in the database and out, with and without USE_TZ.
+"""Moments are the same in the database and out, in whichever zone anything is.
 
-Django takes USE_TZ into account when it sets up its models and connections: the last test runs
-the others once more in a project that has it off.
+Django takes USE_TZ and the zone of a database into account when it sets up its models and
+connections: the last test runs the others once more in projects that have other ones.
 """
 
 import os
@@ -12,10 +12,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.db.models import Case, F, Max, Min, Subquery, Value, When
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from sisy.heartbeat import tick
-from sisy.models import Run, Task, task_with_callable
+from sisy.models import Process, Role, Run, Task, task_with_callable
+from sisy.models.fields import MomentField
+from sisy.models.prepared import prepared
 from tests.app import jobs
 from tests.support.moments import MINUTE
 
@@ -74,12 +78,76 @@ def test_it_is_planned_by_the_clock_of_the_database():
     assert abs(task.next_run - datetime.now(UTC)) < 2 * MINUTE
 
 
-@pytest.mark.skipif(not settings.USE_TZ, reason="it is the one that starts the others")
-def test_all_this_holds_in_a_project_without_time_zones():
+def test_what_is_computed_of_moments_is_one(at_time):
+    """Aggregates, other expressions, and what is compared or asked for by our own statements."""
+    at_time(FIRST_PASS)
+    task_with_callable(jobs.noop, schedule="*/30 * * * *", overlap="allow").save()
+    for moment in (FIRST_PASS + 30 * MINUTE, SECOND_PASS, SECOND_PASS + 30 * MINUTE):
+        tick("default", moment)
+    runs = Run.objects.order_by("due_at")
+    first, last = FIRST_PASS + 30 * MINUTE, SECOND_PASS + 30 * MINUTE
+    found = runs.aggregate(first=Min("due_at"), last=Max("due_at"))
+    assert found == {"first": first, "last": last}
+    either = runs.annotate(
+        either=Coalesce("stands_for", "due_at"),
+        given=Value(first, MomentField()),
+        chosen=Case(When(due_at__gt=first, then=F("due_at")), default=Value(first, MomentField())),
+        newest=Subquery(Run.objects.order_by("-due_at").values("due_at")[:1]),
+    )
+    assert set(either.values_list("either", "given", "chosen", "newest")[:1]) == {
+        (first, first, first, last)
+    }
+    assert list(runs.filter(due_at__in=[first, last]).values_list("due_at", flat=True)) == [
+        first,
+        last,
+    ]
+    assert runs.filter(due_at__range=(first, last), due_at__lte=F("ready_at")).count() == 3
+    assert runs.filter(due_at__lt=last).count() == 2
+    query = prepared(_due_until, "default", until=datetime)
+    assert query.rows(until=last) == [(first,), (SECOND_PASS,), (last,)]
+    runs.update(stands_for=F("due_at"), finished_at=last)
+    assert set(runs.values_list("finished_at", flat=True)) == {last}
+    [task] = Task.objects.due(last + 30 * MINUTE)
+    [run] = Run.objects.filter(pk=runs[0].pk)
+    run.refresh_from_db()
+    assert (task.next_run, run.stands_for) == (last + 30 * MINUTE, first)
+
+
+def _due_until(until):
+    return Run.objects.filter(due_at__lte=until).order_by("due_at").values_list("due_at")
+
+
+def test_a_lease_holds_as_long_as_it_was_taken_for(at_time):
+    process = Process.join(Role.WORKER, using="default", now=FIRST_PASS, lease=MINUTE)
+    assert process.renew(SECOND_PASS, MINUTE)
+    assert Process.objects.alive(SECOND_PASS + MINUTE / 2).get() == process
+    assert not Process.objects.alive(SECOND_PASS + 2 * MINUTE).exists()
+
+
+def test_nothing_is_taken_for_edited_by_whoever_has_another_zone(at_time):
+    at_time(FIRST_PASS)
+    start = as_users_write(FIRST_PASS + timedelta(days=1))
+    task_with_callable(jobs.noop, start_running=start).save()
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL TIME ZONE 'Asia/Kathmandu'")
+    assert not Task.objects.edited_behind_our_back().exists()
+
+
+ELSEWHERE = [
+    {"SISY_TEST_USE_TZ": "0", "SISY_TEST_TIME_ZONE": "America/New_York"},
+    {"SISY_TEST_DATABASE_TIME_ZONE": "America/New_York"},
+    {"SISY_TEST_DATABASE_TIME_ZONE": "Australia/Lord_Howe", "SISY_TEST_TIME_ZONE": "Asia/Tokyo"},
+]
+
+
+@pytest.mark.skipif("SISY_TEST_ELSEWHERE" in os.environ, reason="it is the one that starts them")
+@pytest.mark.parametrize("settings_of_project", ELSEWHERE)
+def test_all_this_holds_in_projects_with_other_zones(settings_of_project):
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
-        "SISY_TEST_USE_TZ": "0",
-        "SISY_TEST_TIME_ZONE": "America/New_York",
+        **settings_of_project,
+        "SISY_TEST_ELSEWHERE": "1",
         "SISY_TEST_DB": f"test_sisy_no_tz_{os.getpid()}",
     }
     command = [sys.executable, "-m", "pytest", __file__, "-q", "-p", "no:cacheprovider", "-n", "0"]
@@ -87,4 +155,4 @@ def test_all_this_holds_in_a_project_without_time_zones():
         command, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 passed, 1 skipped" in done.stdout
+    assert "8 passed, 3 skipped" in done.stdout

@@ -21,8 +21,9 @@ else:
 class MomentField(models.DateTimeField):  # type: ignore[type-arg]
     """A moment: always an aware UTC datetime in Python, always UTC in the database.
 
-    Django stores the project's local time where ``USE_TZ`` is off, and then cannot tell the two
-    passes of a repeated hour apart. A scheduler must.
+    Django stores local time where ``USE_TZ`` is off, and, but for PostgreSQL, where the database
+    has a ``TIME_ZONE`` of its own, and then cannot tell the two passes of a repeated hour apart.
+    A scheduler must.
     """
 
     # Django's own writes moments that are set by themselves, which ours never are; and
@@ -34,7 +35,10 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
     ) -> datetime | None:
         if value is None:
             return None
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        if value.tzinfo and connection.vendor == "postgresql":
+            return value.astimezone(UTC)
+        # What is stored is UTC, whatever zone Django has put to it.
+        return value.replace(tzinfo=UTC)
 
     def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
         if not settings.USE_TZ and compiler.connection.vendor == "postgresql":
@@ -67,8 +71,8 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
         moment = value if prepared else self.get_prep_value(value)
         if moment is None or hasattr(moment, "resolve_expression"):
             return moment
-        if not settings.USE_TZ and connection.vendor != "postgresql":
-            moment = moment.replace(tzinfo=None)
+        if connection.vendor != "postgresql":
+            moment = moment.replace(tzinfo=None)  # else Django would store local time
         return connection.ops.adapt_datetimefield_value(moment)
 
     def value_from_object(self, obj: models.Model) -> Any:

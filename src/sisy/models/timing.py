@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import CharField, F, TextField, Value
 from django.db.models.expressions import Combinable
@@ -23,6 +23,14 @@ PUNCTUAL = timedelta(seconds=5)
 """An occurrence found within this time was not missed: somebody was slow, not away."""
 
 
+class _InUTC(Cast):
+    """A moment as text; in PostgreSQL that depends on the session's zone, unless it is said."""
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        context["template"] = "(%(expressions)s AT TIME ZONE 'UTC')::%(db_type)s"
+        return self.as_sql(compiler, connection, **context)
+
+
 def fingerprint() -> Combinable:
     """Return what the database computes from the columns that decide when a task is due.
 
@@ -33,7 +41,7 @@ def fingerprint() -> Combinable:
         F("schedule"),
         F("timezone"),
         *(
-            Coalesce(Cast(name, TextField()), Value("", output_field=TextField()))
+            Coalesce(_InUTC(name, TextField()), Value("", output_field=TextField()))
             for name in ("start_running", "end_running")
         ),
     ]
