@@ -41,7 +41,8 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
         return value.replace(tzinfo=UTC)
 
     def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
-        if not settings.USE_TZ and compiler.connection.vendor == "postgresql":
+        is_inner = compiler.query.subquery  # what is around it would convert it back
+        if not (settings.USE_TZ or is_inner) and compiler.connection.vendor == "postgresql":
             # Without this the driver gives the local time of the session, without its zone.
             sql = f"({sql} AT TIME ZONE 'UTC')"
         return sql, params
