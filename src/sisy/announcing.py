@@ -3,7 +3,6 @@
 It hears of them by Sisy's signals, in whichever process they are sent.
 """
 
-import os
 import threading
 import time
 import uuid
@@ -12,6 +11,7 @@ from typing import Any
 from channels.layers import get_channel_layer
 
 from sisy import doorbell, messages, signals
+from sisy.forks import after_fork_in_child
 from sisy.models import Run
 
 APART = 0.25  # seconds between two announcements of one process
@@ -85,4 +85,4 @@ def _start_afresh() -> None:
     _announcer = Announcer()
 
 
-os.register_at_fork(after_in_child=_start_afresh)
+after_fork_in_child(_start_afresh)

@@ -4,7 +4,6 @@ A ring is a hint that may be lost. Workers find what waits by looking, too, if a
 """
 
 import asyncio
-import os
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent import futures
@@ -16,6 +15,7 @@ from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
 
 from sisy import conf, messages
+from sisy.forks import after_fork_in_child
 from sisy.log import Outage
 from sisy.loop import FIRST_DELAY, LONGEST_DELAY
 from sisy.models import Run
@@ -219,4 +219,4 @@ def _start_afresh() -> None:
     _homes.clear()
 
 
-os.register_at_fork(after_in_child=_start_afresh)
+after_fork_in_child(_start_afresh)

@@ -91,7 +91,28 @@ def run_until_signalled(service: Service) -> None:
 
 @contextmanager
 def _calling(when_signalled: Callable[[], None]) -> Iterator[None]:
-    """Call ``when_signalled`` in the running loop at each TERM and INT; ignore them afterwards.
+    """Call ``when_signalled`` in the running loop at each TERM and INT; ignore them afterwards."""
+    calling = _calling_at_once if hasattr(signal, "siginterrupt") else _calling_on_windows
+    with calling(when_signalled):
+        try:
+            yield
+        finally:
+            for number in STOP_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _calling_on_windows(when_signalled: Callable[[], None]) -> Iterator[None]:
+    """Call it from a handler: the loops of Windows watch no sockets, and wake up by themselves."""
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(when_signalled))
+    yield
+
+
+@contextmanager
+def _calling_at_once(when_signalled: Callable[[], None]) -> Iterator[None]:
+    """Call it as soon as the signal comes, until the very end.
 
     ``loop.add_signal_handler`` ends with a gap: its loop closes what signals are written to, and
     then lets them kill the process, before anybody can have them ignored.
@@ -114,8 +135,6 @@ def _calling(when_signalled: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
         loop.remove_reader(heard)
         heard.close()

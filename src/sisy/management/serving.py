@@ -11,6 +11,7 @@ from django.db import OperationalError, connections
 
 from sisy import conf
 from sisy.execution import MakePool, ProcessPool, ThreadPool
+from sisy.forks import CAN_FORK
 from sisy.heartbeat import Heartbeat
 from sisy.loop import until_it_works
 from sisy.management.numbers import measure, whole
@@ -136,11 +137,25 @@ def _pool(**options: Any) -> MakePool:
         if options.get(name) is not None
     }
     if options["pool"] == "processes":
+        refuse_on_windows("--pool processes")
         return partial(ProcessPool, **limits)
     if limits:
         names = " and ".join("--" + name.replace("_", "-") for name in limits)
         raise CommandError(f"Threads have no children: give --pool processes with {names}.")
     return ThreadPool
+
+
+def refuse_on_windows(option: str) -> None:
+    """Refuse what needs child processes that can be controlled as on POSIX systems.
+
+    Raises:
+        CommandError: this system has none.
+    """
+    if not CAN_FORK:
+        raise CommandError(
+            f"{option} is not supported on Windows. Leave it out: runs are then carried out by "
+            "threads of this process."
+        )
 
 
 def queue_names(text: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from sisy.management.serving import (
     ServingCommand,
     add_processes_argument,
     add_worker_arguments,
+    refuse_on_windows,
     worker,
 )
 from sisy.service import Service
@@ -42,5 +43,6 @@ class Command(ServingCommand):
     def build(self, **options: Any) -> Service:
         if options["processes"] == 1:
             return Service(worker(**options))
+        refuse_on_windows(f"--processes {options['processes']}")
         self.supervisor = Supervisor(own_command("--processes=1"), options["processes"])
         return Service(self.supervisor)
