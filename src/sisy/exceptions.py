@@ -53,5 +53,21 @@ class UserCodeExited(SisyError):
     """A receiver of a signal, or other code in a thread of Sisy, tried to end that thread."""
 
 
+class RemoteError(SisyError):
+    """What a function raised in a child process: the same words, and the traceback as a note.
+
+    The exception itself stays there, since not every one can be sent to another process.
+
+    Attributes:
+        error_class: the dotted path of the class that was raised.
+    """
+
+    def __init__(self, words: str, error_class: str, traceback: str) -> None:
+        super().__init__(words)
+        self.error_class = error_class
+        if traceback:
+            self.add_note(traceback)
+
+
 class LeaseLost(SisyError):
     """A worker's lease ran out, and a heartbeat has taken its runs from it."""

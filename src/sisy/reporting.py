@@ -1,7 +1,8 @@
 """Log lines about runs, tasks and workers: receivers of Sisy's signals.
 
-They go to the loggers ``sisy.runs``, ``sisy.tasks`` and ``sisy.workers``: warnings are what
-somebody may have to look at. What goes well is not written down; the ledger has it.
+They go to the loggers ``sisy.runs``, ``sisy.tasks`` and ``sisy.workers``. A run that ended badly
+is an error with the exception of its function, for error trackers and mail to admins. Warnings are
+what somebody may have to look at. What goes well is not written down; the ledger has it.
 """
 
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from django.utils.translation import ngettext
 
 from sisy import signals
+from sisy.exceptions import RunLost
 from sisy.log import log_named
 from sisy.models import Process, Run, RunState, Task
 
@@ -17,28 +19,60 @@ tasks = log_named("sisy.tasks")
 workers = log_named("sisy.workers")
 
 
-def on_finished(*, run: Run, **kwargs: Any) -> None:
+ENDS: dict[str, str] = {
+    RunState.FAILED: "%s failed: %s",
+    RunState.TIMED_OUT: "%s timed out: %s",
+    RunState.LOST: "%s was lost: %s",
+}
+"""The templates of runs that ended badly: by these, error trackers group what is alike."""
+
+
+def on_finished(*, run: Run, exception: BaseException | None = None, **kwargs: Any) -> None:
     if run.state == RunState.CANCELLED:
-        runs.info("%s was cancelled: %s", run, run.reason)
-    elif run.state != RunState.SUCCEEDED:
-        runs.warning("%s %s: %s", run, run.state, run.reason)
+        runs.info("%s was cancelled: %s", run, run.reason, extra=_about(run))
+    elif run.state in ENDS:
+        _log_end(run, exception)
 
 
-def on_retrying(*, run: Run, **kwargs: Any) -> None:
-    runs.warning("%s waits to be tried again: %s", run, run.reason)
+def on_retrying(*, run: Run, exception: BaseException | None = None, **kwargs: Any) -> None:
+    runs.warning("%s is retried: %s", run, run.reason, exc_info=exception, extra=_about(run))
 
 
 def on_lost(*, run: Run, **kwargs: Any) -> None:
-    runs.warning("%s was lost and is %s: %s", run, run.state, run.reason)
+    if run.state == RunState.LOST:
+        _log_end(run, RunLost(run.reason))
+    else:
+        template = "%s was taken from its worker and is %s: %s"
+        runs.warning(template, run, run.state, run.reason, extra=_about(run))
+
+
+def _log_end(run: Run, exception: BaseException | None) -> None:
+    """Log that a run ended badly, with what its function raised."""
+    runs.error(ENDS[run.state], run, run.reason, exc_info=exception, extra=_about(run))
+
+
+def _about(run: Run) -> dict[str, Any]:
+    """Return what a log record has beside its message."""
+    return {
+        "run": run.pk,
+        "label": run.label,
+        "task": run.task_id,
+        "target": run.target_path,
+        "queue": run.queue,
+        "origin": str(run.origin),
+        "attempt": run.attempt,
+        "state": str(run.state),
+        "due_at": run.due_at,
+    }
 
 
 def on_missed(*, run: Run, **kwargs: Any) -> None:
     words = ngettext("%d missed occurrence", "%d missed occurrences", run.count) % run.count
-    runs.warning("%s stands for %s: %s", run, words, run.reason)
+    runs.warning("%s stands for %s: %s", run, words, run.reason, extra=_about(run))
 
 
 def on_skipped(*, run: Run, **kwargs: Any) -> None:
-    runs.info("%s was skipped: %s", run, run.reason)
+    runs.info("%s was skipped: %s", run, run.reason, extra=_about(run))
 
 
 def on_retired(*, task: Task, **kwargs: Any) -> None:

@@ -15,13 +15,15 @@ run_started = Signal(use_caching=True)
 run_finished = Signal(use_caching=True)
 """A run that a worker carried out is over: succeeded, failed, timed out or cancelled.
 
-Sent with ``run``; its ``state``, ``reason``, ``result`` and ``error`` say how it ended.
+Sent with ``run``; its ``state``, ``reason``, ``result`` and ``error`` say how it ended. A worker
+also sends ``exception``: what the function raised if the run failed or timed out, else None.
 """
 
 run_retrying = Signal(use_caching=True)
 """An attempt failed, and the run waits for the next one. Sent with ``run``.
 
 Its ``ready_at`` says when that may begin, its ``reason`` and ``error`` how the last one ended.
+``exception`` is what the function raised.
 """
 
 run_lost = Signal(use_caching=True)

@@ -219,5 +219,5 @@ def test_what_somebody_may_have_to_look_at_is_a_line_in_the_log(noon, caplog):
     [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
     finish(run, NOON + MINUTE, RunState.FAILED, reason="KeyError: 'x'")
     [line] = [record for record in caplog.records if record.name == "sisy.runs"]
-    assert line.levelname == "WARNING"
+    assert line.levelname == "ERROR"
     assert line.getMessage() == f"report #{run.pk} failed: KeyError: 'x'"

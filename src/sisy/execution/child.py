@@ -74,7 +74,7 @@ class Child:
             os._exit(0)  # a copy that the function has forked, and that came back with it
         try:
             assert isinstance(outcome, Outcome)  # whatever it is sent may begin
-            self._to_worker.send(Done(outcome, resident_memory()))
+            self._to_worker.send(Done(outcome.without_exception(), resident_memory()))
         except BaseException:  # noqa: BLE001 - see above
             os._exit(CANNOT_TELL)
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from sisy.escaping import escaped
 from sisy.exceptions import (
     CallableError,
     ObjectMissing,
+    RemoteError,
     RunCancelled,
     RunTimedOut,
     TargetMissing,
@@ -35,6 +36,7 @@ class Outcome:
         target_is_broken: whether what it calls is gone, or can no longer be called.
         others_may_call_it: whether its function was not called, since this worker could not find
             it, while another worker may.
+        exception: what was raised, if it was raised in this process.
     """
 
     state: RunState
@@ -46,6 +48,21 @@ class Outcome:
     error_class: str = ""
     target_is_broken: bool = False
     others_may_call_it: bool = False
+    exception: BaseException | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def raised(self) -> BaseException | None:
+        """What a function raised that failed or timed out; None unless it did.
+
+        Of a function in a child process that is a `RemoteError`.
+        """
+        if self.state not in (RunState.FAILED, RunState.TIMED_OUT):
+            return None
+        return self.exception or RemoteError(self.reason, self.error_class, self.error)
+
+    def without_exception(self) -> "Outcome":
+        """Return the same as another process can read it."""
+        return self if self.exception is None else replace(self, exception=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +103,7 @@ def of_error(error: BaseException, cancel_reason: str | None = None) -> dict[str
         "reason": escaped(f"{_name_of(error)}: {_words_of(error).strip()}")[:500],
         "error": _capped(storable(_traceback_of(error))),
         "error_class": storable(_path_of(type(error)))[:CLASS_LIMIT],
+        "exception": error,
     }
 
 

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.dispatch import Signal
 
-from sisy import signals
+from sisy import signals, telling
 from sisy.database_thread import database_is_away, past_deadlocks
 from sisy.execution import Outcome, storable
 from sisy.log import logger
@@ -77,7 +78,13 @@ def _tell_finished(using: str, ended: Ended) -> None:
     for run, outcome in ended:
         for name in COLUMNS:
             setattr(run, name, getattr(outcome, name))
-    Run.tell(signals.run_finished, (run for run, _ in ended), using)
+    _tell(signals.run_finished, ended, using)
+
+
+def _tell(signal: Signal, ended: Ended, using: str) -> None:
+    """Tell of runs, with what their functions raised, once that is committed."""
+    news = ({"run": run, "exception": outcome.raised} for run, outcome in ended)
+    telling.tell(signal, Run, news, using)
 
 
 def _is_lost(outcome: Outcome) -> bool:
@@ -141,7 +148,7 @@ def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
     Run.objects.using(using).filter(pk=run.pk).update(holder=None, **columns)
     for name, value in columns.items():
         setattr(run, name, value)
-    Run.tell(signals.run_retrying, [run], using)
+    _tell(signals.run_retrying, [(run, outcome)], using)
 
 
 def _note_targets(using: str, ended: Ended, now: datetime) -> None:
