@@ -17,7 +17,7 @@ class SisyConfig(AppConfig):
         from sisy.enqueued import receivers
         from sisy.syncing import migrating
 
-        if conf.get_settings().aliases:
+        if conf.usable_settings().aliases:
             import sisy.engines.trampoline  # noqa: F401 - engines must know their tasks
         reporting.connect()
         announcing.connect()

@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from sisy import conf
+from sisy.exceptions import SettingsError
 from sisy.log import logger
+from sisy.worker_options import concurrency_of, grace_of, queue_names
 
 if TYPE_CHECKING:
     from sisy.service import Service
@@ -54,6 +56,9 @@ class SisyASGI:
         queues: which the worker serves; ``("default",)`` by default.
         concurrency: how many runs at once; 4 by default.
         grace: how long runs may go on when the server stops, in seconds; 30 by default.
+
+    Raises:
+        ValueError: of an argument that ``manage.py sisy_worker`` rejects, too.
     """
 
     def __init__(
@@ -65,7 +70,9 @@ class SisyASGI:
         grace: float = conf.DEFAULT_GRACE,
     ) -> None:
         self._application = LiveASGI(application)
-        self._queues, self._concurrency, self._grace = tuple(queues), concurrency, grace
+        self._queues = queue_names(queues)
+        self._concurrency = concurrency_of(concurrency)
+        self._grace = grace_of(grace)
         self._was_started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +90,11 @@ class SisyASGI:
     async def _live(self, receive: Receive, send: Send) -> None:
         self._was_started = True
         await receive()
-        service = self._service()
+        try:
+            service = self._service()
+        except SettingsError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         serving = asyncio.create_task(service.run())
         await send({"type": "lifespan.startup.complete"})
         await receive()

@@ -2,7 +2,8 @@
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cache
@@ -142,36 +143,50 @@ def unknown_names() -> Iterator[tuple[str, str | None]]:
             yield name, next(iter(difflib.get_close_matches(name, known, n=1)), None)
 
 
-def problems() -> Iterator[str]:
-    """Yield a sentence for each setting whose value cannot be used."""
-    for field in fields(Settings):
-        name = PREFIX + field.name.upper()
-        if hasattr(django_settings, name):
-            try:
-                _checked(field.name, getattr(django_settings, name))
-            except SettingsError as error:
-                yield str(error)
+def problems() -> list[str]:
+    """Return a sentence for each setting whose value cannot be used."""
+    return list(_read()[1])
 
 
-def _checked(field_name: str, value: Any) -> Any:
-    name = PREFIX + field_name.upper()
-    if field_name == "engines":
-        return _engines(name, value)
-    if field_name == "eager":
-        if not isinstance(value, bool):
-            raise SettingsError(f"{name} must be True or False, not {value!r}.")
-        return value
-    if field_name in ("callables", "masked"):
-        return _texts(name, value)
-    if field_name not in RANGES:
-        if not isinstance(value, str) or not value:
-            raise SettingsError(f"{name} must be a text that is not empty, not {value!r}.")
-        return value
-    least, most = RANGES[field_name]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SettingsError(f"{name} must be a number from {least:g} to {most:g}, not {value!r}.")
-    if not least <= value <= most:
-        raise SettingsError(f"{name} must lie between {least:g} and {most:g}, not at {value!r}.")
+def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
+    name = PREFIX + field.name.upper()
+    if field.name in CHECKS:
+        return CHECKS[field.name](name, value)
+    if field.name in RANGES:
+        return _number(name, value, is_whole=field.type is int)
+    return _matching(name, value, re.compile(r".+", re.DOTALL), "a text that is not empty")
+
+
+def _number(name: str, value: Any, *, is_whole: bool) -> Any:
+    least, most = RANGES[name.removeprefix(PREFIX).lower()]
+    kinds = int if is_whole else int | float
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+        what = "a whole number" if is_whole else "a number"
+        raise SettingsError(f"{name} must be {what} from {least} to {most}, not {value!r}.")
+    return value
+
+
+def _matching(name: str, value: Any, pattern: re.Pattern[str], expected: str) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise SettingsError(f"{name} must be {expected}, not {value!r}.")
+    return value
+
+
+def _channel(name: str, value: Any) -> str:
+    # Channels takes names of up to 99 characters, and a queue's begins after a full stop.
+    longest = 38 if name == PREFIX + "RUN_TASK_CHANNEL" else 99
+    expected = f"1 to {longest} ASCII letters, digits, '-', '_' or '.'"
+    return _matching(name, value, re.compile(rf"[A-Za-z0-9_.-]{{1,{longest}}}"), expected)
+
+
+def _live_path(name: str, value: Any) -> str:
+    expected = "a path without a leading slash, such as 'ws/sisy/'"
+    return _matching(name, value, re.compile(r"([\w.~-]+/)*[\w.~-]+/?", re.ASCII), expected)
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise SettingsError(f"{name} must be True or False, not {value!r}.")
     return value
 
 
@@ -189,10 +204,24 @@ def _engines(name: str, value: Any) -> Mapping[str, str]:
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(text, str) and text for text in value
+    ):
         what = "dotted paths" if name == PREFIX + "CALLABLES" else "texts"
         raise SettingsError(f"{name} must be a list of {what}, not {value!r}.")
     return tuple(value)
+
+
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "heartbeat_channel": _channel,
+    "run_task_channel": _channel,
+    "live_path": _live_path,
+    "engines": _engines,
+    "eager": _boolean,
+    "masked": _texts,
+    "callables": _texts,
+}
+"""What reads the value of a setting that is neither a number nor any text."""
 
 
 @cache
@@ -200,14 +229,34 @@ def get_settings() -> Settings:
     """Return the project's settings, read once.
 
     Raises:
-        SettingsError: a setting has a value that cannot be used.
+        SettingsError: settings have values that cannot be used; the message names all of them.
     """
-    given = {
-        field.name: _checked(field.name, getattr(django_settings, PREFIX + field.name.upper()))
-        for field in fields(Settings)
-        if hasattr(django_settings, PREFIX + field.name.upper())
-    }
-    return Settings(**given)
+    settings, wrong = _read()
+    if wrong:
+        raise SettingsError(" ".join(wrong))
+    return settings
+
+
+def usable_settings() -> Settings:
+    """Return the project's settings, with defaults in place of values that cannot be used.
+
+    For what is loaded before ``manage.py check`` can say what is wrong. Everything else asks
+    `get_settings`.
+    """
+    return _read()[0]
+
+
+def _read() -> tuple[Settings, list[str]]:
+    """Return the usable settings, and a sentence for each of the others."""
+    given, wrong = {}, []
+    for field in fields(Settings):
+        name = PREFIX + field.name.upper()
+        if hasattr(django_settings, name):
+            try:
+                given[field.name] = _checked(field, getattr(django_settings, name))
+            except SettingsError as error:
+                wrong.append(str(error))
+    return Settings(**given), wrong
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

@@ -4,12 +4,17 @@ from typing import Any
 
 from sisy import conf
 from sisy.consumers import RunTaskConsumer
+from sisy.worker_options import queue_names
 
 
 def channels_for(*queues: str) -> dict[str, object]:
-    """Return the mapping for `channels.routing.ChannelNameRouter` that serves ``queues``."""
-    settings = conf.get_settings()
-    return {settings.channel_of(queue): RunTaskConsumer.as_asgi() for queue in queues}
+    """Return the mapping for `channels.routing.ChannelNameRouter` that serves ``queues``.
+
+    Raises:
+        ValueError: there is no queue, or a name is not valid.
+    """
+    settings = conf.usable_settings()  # of a project that `check` must still be able to load
+    return {settings.channel_of(queue): RunTaskConsumer.as_asgi() for queue in queue_names(queues)}
 
 
 def live_application() -> Any:

@@ -11,7 +11,7 @@ WORKERS = ("sisy", "sisy_worker")
     ("option", "value", "complaint"),
     [
         ("--concurrency", "0", "give a whole number from 1 to 1000, not '0'"),
-        ("--queues", "a b", "'a b' is no name of a queue: it has 1 to 60 ASCII letters"),
+        ("--queues", "a b", "'a b' is not a valid queue name. Use 1 to 60 ASCII letters"),
         ("--grace", "-1", "give seconds from 0 to 86400, not '-1'"),
         ("--max-runs-per-child", "0", "give a whole number, 1 or more, not '0'"),
         ("--max-memory-per-child", "1.5", "give a whole number, 1 or more, not '1.5'"),

@@ -68,7 +68,7 @@ def test_a_heartbeat_frequency_out_of_range_is_an_error(settings):
     settings.SISY_HEARTBEAT_FREQUENCY = 0
     [error] = configuration.check_settings()
     assert (error.id, error.level) == ("sisy.E001", ERROR)
-    assert error.msg == "SISY_HEARTBEAT_FREQUENCY must lie between 1 and 3600, not at 0."
+    assert error.msg == "SISY_HEARTBEAT_FREQUENCY must be a number from 1 to 3600, not 0."
 
 
 def test_every_unusable_setting_is_named_at_once(settings):

@@ -4,6 +4,7 @@ import dataclasses
 from datetime import timedelta
 
 import pytest
+from channels.layers import BaseChannelLayer
 from django.test import override_settings
 
 from sisy import conf
@@ -40,6 +41,16 @@ def test_settings_cannot_be_changed():
         conf.get_settings().lost_limit = 5
 
 
+WHOLE = {field.name for field in dataclasses.fields(conf.Settings) if field.type is int}
+
+
+@pytest.mark.parametrize("field", sorted(WHOLE))
+def test_what_is_counted_must_be_whole(settings, field):
+    setattr(settings, f"SISY_{field.upper()}", 1.5)
+    with pytest.raises(SettingsError, match=r"must be a whole number from .*, not 1\.5\."):
+        conf.get_settings()
+
+
 @pytest.mark.parametrize(("field", "limits"), conf.RANGES.items())
 def test_a_number_may_lie_at_its_limits_and_not_beyond(settings, field, limits):
     name = f"SISY_{field.upper()}"
@@ -47,13 +58,12 @@ def test_a_number_may_lie_at_its_limits_and_not_beyond(settings, field, limits):
     for value in limits:
         setattr(settings, name, value)
         assert getattr(conf.get_settings(), field) == value
-    for value in (least - 0.001, most + 1):
+    what = "a whole number" if field in WHOLE else "a number"
+    for value in (least - 0.001, least - 1, most + 1, float("inf"), True, "5"):
         setattr(settings, name, value)
         with pytest.raises(SettingsError) as caught:
             conf.get_settings()
-        assert str(caught.value) == (
-            f"{name} must lie between {least:g} and {most:g}, not at {value!r}."
-        )
+        assert str(caught.value) == f"{name} must be {what} from {least} to {most}, not {value!r}."
 
 
 @pytest.mark.parametrize("value", ["60", None, True, [60]])
@@ -68,18 +78,65 @@ def test_what_is_no_number_is_refused(settings, value):
 
 def test_what_is_not_a_number_at_all_is_refused_too(settings):
     settings.SISY_LEASE_SECONDS = float("nan")
-    with pytest.raises(SettingsError, match="must lie between 5 and 3600, not at nan"):
+    with pytest.raises(SettingsError, match="must be a number from 5 to 3600, not nan"):
         conf.get_settings()
 
 
 @pytest.mark.parametrize("value", ["", None, 7])
 def test_what_is_no_text_is_refused(settings, value):
-    settings.SISY_RUN_TASK_CHANNEL = value
+    settings.SISY_DASHBOARD = value
+    with pytest.raises(SettingsError) as caught:
+        conf.get_settings()
+    assert str(caught.value) == f"SISY_DASHBOARD must be a text that is not empty, not {value!r}."
+
+
+@pytest.mark.parametrize(("name", "longest"), [("HEARTBEAT", 99), ("RUN_TASK", 38)])
+def test_a_channel_has_a_name_that_channels_accepts(settings, name, longest):
+    for value in ("a" * longest, "jobs-2.fast_ones"):
+        setattr(settings, f"SISY_{name}_CHANNEL", value)
+        assert conf.get_settings()
+    for value in ("", "a" * (longest + 1), "my jobs", "jöbs", "jobs!", "jobs\n", None, 7):
+        setattr(settings, f"SISY_{name}_CHANNEL", value)
+        with pytest.raises(SettingsError) as caught:
+            conf.get_settings()
+        assert str(caught.value) == (
+            f"SISY_{name}_CHANNEL must be 1 to {longest} ASCII letters, digits, '-', '_' or '.', "
+            f"not {value!r}."
+        )
+
+
+def test_the_longest_channel_of_the_longest_queue_fits_into_a_layer(settings):
+    settings.SISY_RUN_TASK_CHANNEL = "a" * 38
+    channel = conf.get_settings().channel_of("q" * 60)
+    assert len(channel) == BaseChannelLayer.MAX_NAME_LENGTH - 1
+
+
+@pytest.mark.parametrize("value", ["ws/sisy/", "live", "a/b-c_d.e/~f"])
+def test_the_live_path_is_a_path(settings, value):
+    settings.SISY_LIVE_PATH = value
+    assert conf.get_settings().live_path == value
+
+
+@pytest.mark.parametrize(
+    "value", ["", "/", "/ws/", "ws//", "ws?x", "ws/#a", "a b", "wś", "a\n", None]
+)
+def test_what_is_no_live_path_is_rejected(settings, value):
+    settings.SISY_LIVE_PATH = value
     with pytest.raises(SettingsError) as caught:
         conf.get_settings()
     assert str(caught.value) == (
-        f"SISY_RUN_TASK_CHANNEL must be a text that is not empty, not {value!r}."
+        "SISY_LIVE_PATH must be a path without a leading slash, such as 'ws/sisy/', "
+        f"not {value!r}."
     )
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(conf.Settings)])
+def test_no_value_of_any_setting_makes_reading_it_fail(settings, field):
+    for value in (None, "", 0, -1, 1.5, True, b"x", [], [""], {}, {1: 2}, object(), 10**400):
+        setattr(settings, f"SISY_{field.upper()}", value)
+        usable = conf.usable_settings()
+        if conf.problems():
+            assert getattr(usable, field) == getattr(conf.Settings(), field)
 
 
 @pytest.mark.parametrize("value", ["shop.jobs.greet", [7], None])
@@ -107,6 +164,9 @@ def test_every_number_has_a_range():
 def test_every_problem_is_found_at_once(settings):
     settings.SISY_HEARTBEAT_FREQUENCY = 0
     settings.SISY_LOST_LIMIT = -1
+    with pytest.raises(SettingsError) as caught:
+        conf.get_settings()
+    assert str(caught.value) == " ".join(conf.problems())
     assert [problem.partition(" ")[0] for problem in conf.problems()] == [
         "SISY_HEARTBEAT_FREQUENCY",
         "SISY_LOST_LIMIT",

@@ -30,7 +30,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 @register("sisy", deploy=True)
 def check_eagerness(**kwargs: Any) -> list[CheckMessage]:
     """Check that a site which is deployed has workers carry out what is submitted."""
-    if not conf.get_settings().eager:
+    if not conf.usable_settings().eager:
         return []
     return [
         Warning(
@@ -61,24 +61,21 @@ def _unknown_settings() -> Iterator[CheckMessage]:
 
 
 def _unusable_settings() -> Iterator[CheckMessage]:
-    problems = list(conf.problems())
-    for problem in problems:
-        yield Error(problem, hint="Sisy starts only once this is mended.", id="sisy.E001")
-    if problems:
-        return
+    for problem in conf.problems():
+        yield Error(problem, hint="Sisy does not start until you fix this.", id="sisy.E001")
     try:
-        Schedule(conf.get_settings().default_schedule, key="label")
+        Schedule(conf.usable_settings().default_schedule, key="label")
     except ScheduleError as error:
         hint = "Write five cron fields, or six with seconds last, such as '* * * * *'."
         yield Error(str(error), hint=hint, obj="SISY_DEFAULT_SCHEDULE", id="sisy.E002")
     yield from _engines()
-    for path in conf.get_settings().callables:
+    for path in conf.usable_settings().callables:
         try:
             kind_at(path)
         except CallableError as error:
             hint = "People cannot choose it in the admin as long as it cannot be called."
             yield Warning(str(error), hint=hint, obj="SISY_CALLABLES", id="sisy.W011")
-    if (path := conf.get_settings().dashboard) != conf.Settings().dashboard:
+    if (path := conf.usable_settings().dashboard) != conf.Settings().dashboard:
         yield from _dashboard(path)
     try:
         Schedule("* * * * *", django_settings.TIME_ZONE)
@@ -128,7 +125,7 @@ def _isolation(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessage
 
 def _engines() -> Iterator[CheckMessage]:
     known = getattr(django_settings, "TASKS", None) or {}
-    for name, alias in conf.get_settings().engines.items():
+    for name, alias in conf.usable_settings().engines.items():
         if alias != conf.OWN_ENGINE and alias not in known:
             hint = (
                 f"There are: {', '.join(sorted(known)) or 'none'}, and 'sisy' for its own workers."

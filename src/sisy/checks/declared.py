@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, register
 
+from sisy import conf
 from sisy.checks import quoting
 from sisy.escaping import escaped
 from sisy.syncing import discover
@@ -13,6 +14,8 @@ from sisy.syncing.sync import task_of
 @register("sisy")
 def check_declared_tasks(**kwargs: Any) -> list[CheckMessage]:
     """Check what ``@sisy.schedule`` declares in the modules of all apps."""
+    if conf.problems():
+        return []  # they are errors already, and fields of tasks depend on them
     found = discover()
     messages: list[CheckMessage] = [
         quoting.warning(

@@ -22,7 +22,7 @@ def configured() -> "Dashboard":
     Raises:
         ImportError: there is no such class.
     """
-    dashboard = import_string(conf.get_settings().dashboard)()
+    dashboard = import_string(conf.usable_settings().dashboard)()
     assert isinstance(dashboard, Dashboard), "SISY_DASHBOARD must name a subclass of Dashboard"
     return dashboard
 

@@ -25,7 +25,7 @@ def _trampoline_on(alias: str) -> Any:
     return task(backend=alias)(carry_out)
 
 
-for _alias in sorted(conf.get_settings().aliases):
+for _alias in sorted(conf.usable_settings().aliases):
     if _alias in (getattr(settings, "TASKS", None) or {}):  # a check says what is wrong
         _task = _trampoline_on(_alias)
         globals()[_task.name] = _task

@@ -10,19 +10,21 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connections
 
 from sisy import conf
+from sisy.exceptions import SettingsError
 from sisy.execution import MakePool, ProcessPool, ThreadPool
 from sisy.forks import CAN_FORK
 from sisy.heartbeat import Heartbeat
 from sisy.loop import until_it_works
 from sisy.management.numbers import measure, whole
 from sisy.management.reloading import GRACE, serve_and_reload
-from sisy.models.validation import QUEUE_NAME
 from sisy.service import (
     Service,
     exit_when_signalled,
     run_until_signalled,
 )
 from sisy.worker import Worker
+from sisy.worker_options import MAX_CONCURRENCY, MAX_GRACE
+from sisy.worker_options import queue_names as valid_queue_names
 
 
 class ServingCommand(BaseCommand):
@@ -50,7 +52,10 @@ class ServingCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         if options["verbosity"] > 0:
             _write_log_lines()
-        return super().execute(*args, **options)
+        try:
+            return super().execute(*args, **options)
+        except SettingsError as error:  # with --skip-checks
+            raise CommandError(str(error)) from error
 
     def check_migrations(self) -> None:
         """Wait for a database that is not there yet, or restarts, instead of giving up."""
@@ -75,14 +80,14 @@ def add_worker_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--concurrency",
-        type=whole(1, 1000),
+        type=whole(1, MAX_CONCURRENCY),
         default=conf.DEFAULT_CONCURRENCY,
         metavar="N",
         help="how many runs at once, 1 to 1000",
     )
     parser.add_argument(
         "--grace",
-        type=measure("seconds", 86_400),
+        type=measure("seconds", MAX_GRACE),
         default=conf.DEFAULT_GRACE,
         metavar="S",
         help="seconds that runs may go on after TERM, before they are handed back, 0 to 86400",
@@ -159,16 +164,10 @@ def refuse_on_windows(option: str) -> None:
 
 
 def queue_names(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not names:
-        raise argparse.ArgumentTypeError("name at least one queue, such as: default")
-    for name in names:
-        if not QUEUE_NAME.fullmatch(name):
-            raise argparse.ArgumentTypeError(
-                f"{name!r} is no name of a queue: it has 1 to 60 ASCII letters, digits, "
-                "hyphens, underscores or full stops"
-            )
-    return names
+    try:
+        return valid_queue_names(name.strip() for name in text.split(",") if name.strip())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _write_log_lines() -> None:

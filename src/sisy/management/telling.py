@@ -17,7 +17,9 @@ from django.core.management.base import (
 from django.db import OperationalError, ProgrammingError
 from django.utils import timezone
 
+from sisy import conf
 from sisy.escaping import escaped, escaped_json
+from sisy.exceptions import SettingsError
 
 UNREACHABLE = 3  # the exit code where the database cannot be asked
 READER_GONE = 128 + 13  # the exit code that shells give a program that SIGPIPE ends
@@ -51,6 +53,8 @@ class AnsweringCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.as_json = options.get("json", False)
         try:
+            if options.get("skip_checks") or not self.requires_system_checks:
+                conf.get_settings()  # else the checks say what is wrong
             answer = super().execute(*args, **options)
             self.stdout.flush()  # here, where a reader that went away can still be noticed
             return answer
@@ -63,6 +67,8 @@ class AnsweringCommand(BaseCommand):
             # Python flushes once more as it ends, and would complain of the same.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(READER_GONE)
+        except SettingsError as error:
+            raise CommandError(str(error)) from error
         except (OperationalError, ProgrammingError) as error:
             raise CommandError(
                 f"The database cannot be asked: {escaped(error)}. Is it up, and migrated?",

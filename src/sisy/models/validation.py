@@ -1,7 +1,6 @@
 """What a task's columns may hold; each refusal says what was expected and what came."""
 
 import json
-import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,11 +16,11 @@ from sisy.escaping import first_obeyed
 from sisy.models.choices import Missed, OnLost, Overlap, TaskState
 from sisy.nearest import did_you_mean
 from sisy.schedules import Schedule, calendar
+from sisy.worker_options import QUEUE_NAME
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
 
-QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}", re.ASCII)
 ZERO = timedelta(0)
 LONGEST = timedelta(days=36_500)
 

@@ -26,6 +26,7 @@ from sisy.worker.readiness import Readiness
 from sisy.worker.recorder import Recorder
 from sisy.worker.requests import Requests
 from sisy.worker.unresolved import Unresolved
+from sisy.worker_options import concurrency_of, grace_of, queue_names
 
 BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
 JITTER = 0.05
@@ -46,6 +47,9 @@ class Worker:
         grace: how long `stop` lets runs go on, in seconds, before they are handed back.
         using: the alias of the database; by default where the routers write tasks.
         pool: makes what carries the runs out; by default threads.
+
+    Raises:
+        ValueError: of an argument that the command line rejects, too.
     """
 
     def __init__(
@@ -56,9 +60,9 @@ class Worker:
         using: str | None = None,
         pool: MakePool = ThreadPool,
     ) -> None:
-        self.queues = tuple(queues)
-        self.concurrency = concurrency
-        self.grace = grace
+        self.queues = queue_names(queues)
+        self.concurrency = concurrency_of(concurrency)
+        self.grace = grace_of(grace)
         self._make_pool = pool
         self.using = using or router.db_for_write(Task)
         self._database = DatabaseThread("sisy-worker")
