@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 from django.db import connection
 
-from sisy.heartbeat import broken, replanning, tick
+from sisy.heartbeat import replanning, tick
 from sisy.models import Run, Task, TaskState, task_with_callable
 from tests.app import jobs
 from tests.support.clocks import clock_at
@@ -137,7 +137,7 @@ def test_raw_sql_is_found_by_the_audit_once(column, value, next_run):
 def test_an_update_of_many_tasks_loses_no_occurrence():
     tasks = [
         task_with_callable(jobs.noop, label=f"task {n}", schedule="0 0 1 1 *", timezone="UTC")
-        for n in range(broken.CHUNK + 1)
+        for n in range(replanning.CHUNK + 1)
     ]
     Task.objects.bulk_create(tasks)
     Task.objects.update(schedule="1 12 5 5 *")
@@ -207,9 +207,9 @@ CHANGED = "Its timing was changed before a heartbeat planned it; no change fires
 def test_what_was_overdue_when_it_was_changed_is_on_the_books(change, reason):
     """No heartbeat was up: an edit must not swallow what it should have planned."""
     task = saved("*/10 * * * *")
-    with clock_at(NOON + HOUR):
+    with clock_at(NOON + HOUR + MINUTE):
         change(read(task))
-        tick("default", NOON + HOUR)
+        tick("default", NOON + HOUR + MINUTE)
     [row] = Run.objects.all()
     assert (row.state, row.count, row.reason) == ("missed", 6, reason)
     assert (row.due_at, row.due_until) == (NOON + 10 * MINUTE, NOON + HOUR)
@@ -245,7 +245,7 @@ def test_what_fell_due_after_an_update_is_on_the_books_if_a_change_follows(chang
     """No heartbeat has computed since then when it is due."""
     task = saved()
     Task.objects.filter(pk=task.pk).update(schedule="*/20 * * * *")
-    with clock_at(NOON + HOUR):
+    with clock_at(NOON + HOUR + MINUTE):
         change(read(task))
     [row] = Run.objects.all()
     assert (row.count, row.due_at, row.due_until) == (3, NOON + 20 * MINUTE, NOON + HOUR)

@@ -208,6 +208,6 @@ def gap(task: Task, missed: list[datetime]) -> Run:
         count=len(missed),
         origin=Origin.SCHEDULE,
         state=RunState.MISSED,
-        reason="No heartbeat was up.",
+        reason="No heartbeat planned it in time.",
         finished_at=missed[-1] + MINUTE,
     )

@@ -133,7 +133,7 @@ def test_what_is_missed_is_one_piece_of_news_with_its_count(noon, heard):
 
 def test_a_task_that_is_paused_tells_what_was_overdue(noon, heard):
     task = scheduled()
-    noon.moment = NOON + timedelta(hours=1)
+    noon.moment = NOON + timedelta(hours=1, seconds=10)
     task.pause()
     assert [run.count for run in runs(heard, "run_missed")] == [60]
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from sisy.heartbeat.occurrences import Planner, plan
+from sisy.heartbeat import occurrences
+from sisy.heartbeat.occurrences import Planner, Watch
 from sisy.models import Missed, Task
-from tests.support.moments import HOUR, NOON
+from tests.support.moments import HOUR, MINUTE, NOON
 
 
 def task(**columns):
@@ -28,11 +29,96 @@ DIFFERENCES = [
 ]
 
 
+def plan(planned, now, **watch):
+    return Planner(Watch(now, 100, **watch)).plan(planned)
+
+
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=str)
 def test_a_task_is_planned_as_if_it_were_the_only_one(difference):
     now = NOON + 2 * HOUR
-    planner = Planner(now, 100)
+    planner = Planner(Watch(now, 100))
     for other in [{}, *DIFFERENCES]:
         planner.plan(task(**other))
-    assert planner.plan(task(**difference)) == plan(task(**difference), now, 100)
-    assert planner.plan(task()) == plan(task(), now, 100)
+    assert planner.plan(task(**difference)) == plan(task(**difference), now)
+    assert planner.plan(task()) == plan(task(), now)
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Return the plans that were computed, one after the other."""
+    found = []
+    compute = occurrences._plan
+
+    def computing(owed, watch):
+        found.append(owed)
+        return compute(owed, watch)
+
+    monkeypatch.setattr(occurrences, "_plan", computing)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("schedule", "times"),
+    [
+        ("@hourly", 1),
+        ("@monthly", 1),
+        ("@midnight", 1),
+        ("0 0 * * thu", 1),
+        ("0 0 * * THU-sat", 1),
+        ("0 0 * mar *", 1),
+        ("h * * * *", 100),
+        ("0 H(1-5) * * thu", 100),
+        ("h/5 * * * *", 100),
+    ],
+)
+def test_tasks_that_are_due_alike_are_planned_once_unless_their_schedule_is_hashed(
+    computed, schedule, times
+):
+    planner = Planner(Watch(NOON, 100))
+    for number in range(100):
+        planner.plan(task(label=f"task {number}", schedule=schedule))
+    assert len(computed) == times
+
+
+def test_the_number_of_iterations_makes_no_plan_of_its_own(computed):
+    planner = Planner(Watch(NOON + HOUR, 100))
+    plans = [
+        planner.plan(task(iterations=left, missed=Missed.ALL, next_run=NOON)) for left in (1, 2, 9)
+    ]
+    assert [len(made.due) for made in plans] == [1, 2, 7]
+    assert [made.next_run is None for made in plans] == [True, True, False]
+    assert len(computed) == 1
+
+
+@pytest.mark.parametrize("missed", Missed)
+def test_what_falls_due_while_the_heartbeat_is_busy_is_late_but_not_missed(missed):
+    now = NOON + 2 * MINUTE
+    made = plan(
+        task(schedule="* * * * *", missed=missed),
+        now,
+        at_work_since=NOON - MINUTE,
+    )
+    assert (made.due, made.gap) == ((NOON, NOON + MINUTE, now), None)
+
+
+def test_what_fell_due_before_the_heartbeat_came_is_missed_and_the_rest_is_not():
+    now = NOON + 3 * MINUTE
+    made = plan(
+        task(schedule="* * * * *", missed=Missed.SKIP),
+        now,
+        at_work_since=NOON + MINUTE + MINUTE / 2,
+    )
+    assert made.due == (NOON + 2 * MINUTE, now)
+    assert made.gap is not None
+    assert (made.gap.first, made.gap.last, made.gap.count) == (NOON, NOON + MINUTE, 2)
+    assert made.gap.reason == (
+        "No heartbeat planned it in time. Missed occurrences of this task do not run."
+    )
+
+
+def test_a_heartbeat_that_is_far_behind_lets_the_policy_decide():
+    now = NOON + 2 * MINUTE
+    made = plan(task(schedule="* * * * * *"), now, at_work_since=NOON)
+    assert made.due == (now,)
+    assert made.gap is not None
+    assert made.gap.count == 120

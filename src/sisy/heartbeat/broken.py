@@ -1,14 +1,12 @@
 """Sets tasks aside that cannot be planned, so that they stop no others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
 from sisy.database_thread import database_is_away
 from sisy.log import logger
 from sisy.models import Task, TaskState
-
-CHUNK = 500
 
 T = TypeVar("T")
 
@@ -33,24 +31,15 @@ def carefully(using: str, pk: int, step: Callable[[], T]) -> T | None:
         return None
 
 
-def in_chunks(using: str, pks: Sequence[int], step: Callable[[Sequence[int]], int]) -> int:
-    """Return the sum of what ``step`` returns for chunks of tasks.
+def one_by_one(using: str, pks: Iterable[int], step: Callable[[int], int]) -> int:
+    """Return the sum of what ``step`` returns for each task of a chunk that failed as a whole.
 
-    A chunk that fails is taken task by task: one of them may not even be readable.
+    One of them may not even be readable: it is set aside.
 
     Raises:
         Exception: as for `carefully`.
     """
-    total = 0
-    for start in range(0, len(pks), CHUNK):
-        chunk = pks[start : start + CHUNK]
-        try:
-            total += step(chunk)
-        except Exception as error:
-            if database_is_away(error):
-                raise
-            total += sum(carefully(using, pk, partial(step, [pk])) or 0 for pk in chunk)
-    return total
+    return sum(carefully(using, pk, partial(step, pk)) or 0 for pk in pks)
 
 
 def set_aside(using: str, pk: int, reason: str) -> None:

@@ -18,6 +18,7 @@ from sisy.database_thread import DatabaseThread
 from sisy.log import Outage
 from sisy.loop import Loop
 from sisy.models import Queue, Run, RunState
+from sisy.models.updating import Update, update_rows
 
 if TYPE_CHECKING:
     from sisy.enqueued.api import BaseTaskBackend
@@ -88,15 +89,20 @@ def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None
 
 
 def refuse_unknown(using: str, now: datetime) -> int:
-    """End the runs whose engine is none any more, and return how many they were."""
+    """End a batch of the runs whose engine is none any more, and return how many they were."""
     known = conf.get_settings().aliases
+    lost = Run.objects.using(using).waiting().of_other_engines().exclude(engine__in=known)
+    some = list(lost.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+    if not some:
+        return 0
     with transaction.atomic(using=using):
-        lost = Run.objects.using(using).waiting().of_other_engines().exclude(engine__in=known)
-        runs = list(Run.objects.using(using).filter(pk__in=lost.lock()))
+        runs = list(Run.objects.using(using).filter(pk__in=lost.filter(pk__in=some).lock()))
         for run in runs:
             run.state, run.finished_at = RunState.FAILED, now
             run.reason = f"SISY_ENGINES names no {run.engine!r} that could carry it out."
-            run.save(using=using, update_fields=["state", "finished_at", "reason"])
+        ended = ("state", "finished_at", "reason")
+        assign = {name: [getattr(run, name) for run in runs] for name in ended}
+        update_rows(using, Run, [run.pk for run in runs], Update(assign=assign))
         Run.tell(signals.run_finished, runs, using)
     return len(runs)
 

@@ -9,6 +9,7 @@ from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
 from sisy import conf
+from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Attempt, Run, Task
 from sisy.models.choices import LIVE_STATES
 
@@ -36,18 +37,25 @@ def prune_before(using: str, moment: datetime) -> int:
     return _prune(using, oldest[:PRUNED_AT_ONCE])
 
 
-def prune_surplus(using: str, first_pk: int, last_pk: int) -> int:
+def prune_surplus(
+    using: str, first_pk: int, last_pk: int, turn: Turn = ENDLESS
+) -> tuple[int, int]:
     """Delete the oldest runs of tasks that have more than they keep, among those from pk to pk.
 
     Looks at tasks that say themselves how much they keep, and at those that have planned so many
     runs that they may have more.
+
+    Returns:
+        How many runs were deleted, and up to which key it has looked when the turn ended.
     """
     most = conf.get_settings().history_runs
     tasks = Task.objects.using(using).filter(pk__gte=first_pk, pk__lte=last_pk)
     keeping = tasks.annotate(kept=Coalesce("history_runs", Value(most))).filter(kept__gt=0)
     may_have_more = keeping.filter(runs_planned__gt=F("kept")) | keeping.exclude(history_runs=None)
-    pruned = 0
-    for pk, kept in may_have_more.values_list("pk", "kept"):
+    pruned, looked = 0, first_pk - 1
+    for pk, kept in may_have_more.order_by("pk").values_list("pk", "kept"):
+        if looked >= first_pk and turn.ends_here():
+            return pruned, looked
         ended = Run.objects.using(using).filter(task=pk).exclude(state__in=LIVE_STATES)
         surplus = ended.order_by("-pk").values_list("pk", flat=True)[kept:]
         for _ in range(MOST_BATCHES):
@@ -55,7 +63,10 @@ def prune_surplus(using: str, first_pk: int, last_pk: int) -> int:
             pruned += batch
             if batch < PRUNED_AT_ONCE:
                 break
-    return pruned
+            if turn.ends_here():
+                return pruned, looked
+        looked = pk
+    return pruned, last_pk
 
 
 def _prune(using: str, pks: Iterable[int]) -> int:

@@ -1,9 +1,7 @@
 """Which of a task's occurrences run, and which are recorded as missed; pure."""
 
-import zlib
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from sisy.models import Missed, Task
 from sisy.models.timing import PUNCTUAL, RESOLUTION, Timing
@@ -35,70 +33,94 @@ class Plan:
     mark: datetime
     next_run: datetime | None
 
+    def limited_to(self, left: int) -> "Plan":
+        """Return the plan of a task that has only so many runs left."""
+        if left > len(self.due):
+            return self
+        due = self.due[:left]
+        return replace(self, due=due, mark=due[-1] if due else self.mark, next_run=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The moment at which a heartbeat plans, and since when it has been at work.
+
+    Attributes:
+        missed_limit: how many missed occurrences are run of a task that wants all of them.
+        at_work_since: when the heartbeat had last planned all that was due, or began to work. What
+            fell due later was not missed, it had to wait for its turn. None if nobody knows.
+    """
+
+    now: datetime
+    missed_limit: int
+    at_work_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What decides about the occurrences that are due of a task; equal for tasks due alike."""
+
+    timing: Timing
+    first: datetime
+    missed: Missed
+    missed_window: timedelta | None
+
+    @classmethod
+    def of(cls, task: Task) -> "Owed":
+        """Return what is owed of a task whose moment has come.
+
+        Raises:
+            ScheduleError: the task's schedule or time zone cannot be used.
+        """
+        assert task.next_run is not None
+        return cls(Timing.of(task), task.next_run, Missed(task.missed), task.missed_window)
+
 
 class Planner:
-    """Settles what is due at one moment; for tasks that are due alike, once for all of them.
+    """Settles what is due at one moment; for tasks that are due alike, once for all of them."""
 
-    Args:
-        missed_limit: how many missed occurrences are run of a task that wants all of them.
-    """
-
-    def __init__(self, now: datetime, missed_limit: int) -> None:
-        self._now = now
-        self._missed_limit = missed_limit
-        self._plans: dict[tuple[Any, ...], Plan] = {}
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._plans: dict[Owed, Plan] = {}
 
     def plan(self, task: Task) -> Plan:
-        """Return what becomes of ``task``, as `plan` does."""
-        if task.iterations is not None:
-            return plan(task, self._now, self._missed_limit)
-        alike = (
-            task.schedule,
-            task.timezone,
-            task.label if "h" in task.schedule.lower() else None,
-            task.start_running,
-            task.end_running,
-            task.next_run,
-            task.missed,
-            task.missed_window,
-        )
-        known = self._plans.get(alike)
+        """Return what becomes of ``task``.
+
+        Raises:
+            ScheduleError: the task's schedule or time zone cannot be used.
+        """
+        owed = Owed.of(task)
+        known = self._plans.get(owed)
         if known is None:
-            known = self._plans[alike] = plan(task, self._now, self._missed_limit)
-        return known
+            known = self._plans[owed] = _plan(owed, self._watch)
+        if task.iterations is None:
+            return known
+        return known.limited_to(max(0, task.iterations - task.runs_planned))
 
 
-def plan(task: Task, now: datetime, missed_limit: int) -> Plan:
-    """Settle every occurrence of ``task`` from its ``next_run`` to ``now``.
-
-    Raises:
-        ScheduleError: the task's schedule or time zone cannot be used.
-    """
-    assert task.next_run is not None
-    timing = Timing.of(task)
-    fresh_from = _fresh_from(task, now)
-    fresh = _between(timing, max(task.next_run, fresh_from), task.next_run, now)
-    missed_runs, gap = _catch_up(task, timing, fresh_from, now, missed_limit)
+def _plan(owed: Owed, watch: Watch) -> Plan:
+    """Settle every occurrence from the first one that is owed to now."""
+    fresh_from = _fresh_from(owed, watch)
+    fresh = _between(owed.timing, max(owed.first, fresh_from), owed.first, watch.now)
+    missed_runs, gap = _catch_up(owed, fresh_from, watch)
     due = (*missed_runs, *fresh)
-    mark = due[-1] if due else gap.last if gap else task.next_run
-    next_run = timing.next_after(mark)
-    if task.iterations is not None:
-        left = max(0, task.iterations - task.runs_planned)
-        if left <= len(due):
-            due, next_run = due[:left], None
-            mark = due[-1] if due else mark
-    return Plan(due=due, gap=gap, mark=mark, next_run=next_run)
+    mark = due[-1] if due else gap.last if gap else owed.first
+    return Plan(due=due, gap=gap, mark=mark, next_run=owed.timing.next_after(mark))
 
 
-def _fresh_from(task: Task, now: datetime) -> datetime:
+def _fresh_from(owed: Owed, watch: Watch) -> datetime:
     """Return the moment from which on occurrences were not missed.
 
     Of a task that only its latest one runs after an outage, all that the outage left are missed.
     """
-    fresh_from = now - PUNCTUAL
-    assert task.next_run is not None
-    if task.missed == Missed.LATEST and task.next_run < fresh_from:
-        return now + RESOLUTION
+    fresh_from = watch.now - PUNCTUAL
+    if watch.at_work_since is not None and watch.at_work_since < fresh_from:
+        behind = owed.timing.schedule.count_between(watch.at_work_since, watch.now)
+        # A site that stays behind would otherwise fall back ever further.
+        if behind <= watch.missed_limit:
+            fresh_from = watch.at_work_since
+    if owed.missed == Missed.LATEST and owed.first < fresh_from:
+        return watch.now + RESOLUTION
     return fresh_from
 
 
@@ -115,18 +137,17 @@ def _between(
 
 
 def _catch_up(
-    task: Task, timing: Timing, fresh_from: datetime, now: datetime, limit: int
+    owed: Owed, fresh_from: datetime, watch: Watch
 ) -> tuple[tuple[datetime, ...], Gap | None]:
     """Divide what fell due before ``fresh_from`` into what still runs, and what is missed."""
-    first = task.next_run
-    assert first is not None
+    timing, first = owed.timing, owed.first
     if first >= fresh_from:
         return (), None
     last = max(first, timing.last_until(fresh_from - RESOLUTION) or first)
-    wanted = {Missed.SKIP: 0, Missed.LATEST: 1, Missed.ALL: limit}[Missed(task.missed)]
+    wanted = {Missed.SKIP: 0, Missed.LATEST: 1, Missed.ALL: watch.missed_limit}[owed.missed]
     oldest = first
-    if task.missed_window is not None:
-        oldest = max(first, now - max(task.missed_window, PUNCTUAL))
+    if owed.missed_window is not None:
+        oldest = max(first, watch.now - max(owed.missed_window, PUNCTUAL))
     runs: list[datetime] = []
     due: datetime | None = last
     while due is not None and due >= oldest and len(runs) < wanted:
@@ -137,23 +158,18 @@ def _catch_up(
     if due is None:
         return tuple(reversed(runs)), None
     count = 1 + timing.schedule.count_between(first, due)
-    return tuple(reversed(runs)), Gap(first=first, last=due, count=count, reason=_reason(task))
+    return tuple(reversed(runs)), Gap(first=first, last=due, count=count, reason=_reason(owed))
 
 
-def _reason(task: Task) -> str:
-    why = {
-        Missed.LATEST: "only the latest one is run",
-        Missed.ALL: "too old, or too many, to be caught up",
-        Missed.SKIP: "missed ones are not run",
-    }
-    return f"No heartbeat was up when it fell due; {why[Missed(task.missed)]}."
+# It says no more than is known: whether no heartbeat was up, or none reached the database, or a
+# transaction had locked the task, the one that comes later cannot tell.
+IN_TIME = "No heartbeat planned it in time."
+THEREFORE = {
+    Missed.LATEST: "Only the most recent missed occurrence runs.",
+    Missed.ALL: "It was too old, or there were too many, to catch up.",
+    Missed.SKIP: "Missed occurrences of this task do not run.",
+}
 
 
-def ready_at(task: Task, due: datetime, next_due: datetime | None) -> datetime:
-    """Return when the run of an occurrence may start: later by a part of the task's spread.
-
-    The part is always the same for the same occurrence, and never reaches the next one.
-    """
-    bound = task.spread if next_due is None else min(task.spread, next_due - due)
-    part = zlib.crc32(f"{task.pk}:{due.isoformat()}".encode()) / 2**32
-    return due + bound * part
+def _reason(owed: Owed) -> str:
+    return f"{IN_TIME} {THEREFORE[owed.missed]}"

@@ -5,20 +5,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from sisy import conf, signals
 from sisy.database_thread import database_is_away
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.broken import carefully, set_aside
-from sisy.heartbeat.occurrences import Plan, Planner, ready_at
+from sisy.heartbeat.occurrences import Plan, Planner, Watch
+from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.log import logger
 from sisy.models import Run, RunState, Task, TaskState
-from sisy.models.fields import adapted
 from sisy.models.inserting import insert_runs
 from sisy.models.missing import missed_row
-from sisy.models.prepared import Limit, places, prepared
+from sisy.models.prepared import Limit, prepared
+from sisy.models.timing import ready_at
+from sisy.models.updating import Update, update_rows
 
 CHUNK = 500
 UNREAD = (
@@ -41,7 +43,6 @@ UNREAD = (
 
 TRIES = 3  # looks at tasks that somebody else has locked just now, before leaving them to the next
 
-Moment = datetime | None
 Announce = Callable[[list[Run]], None]
 
 
@@ -72,41 +73,57 @@ class Planned:
         self.is_held_up = later.is_held_up
 
 
-def plan_due(using: str, now: datetime, announce: Announce = to_nobody) -> Planned:
-    """Plan every occurrence that is due at ``now``.
+def plan_due(
+    using: str,
+    now: datetime,
+    announce: Announce = to_nobody,
+    turn: Turn = ENDLESS,
+    at_work_since: datetime | None = None,
+) -> Planned:
+    """Plan every occurrence that is due at ``now``, or as many as there is time for.
 
     Workers need not wait for the rest: of each chunk, ``announce`` hears once it is committed.
 
     Any number of heartbeats may do so at once: each task's row is locked by one of them, its mark
     is advanced only from where it was seen, and the ledger takes each occurrence once.
+
+    Args:
+        at_work_since: see `Watch`.
     """
+    watch = Watch(now, conf.get_settings().missed_limit, at_work_since)
     planned = Planned()
     for _ in range(TRIES):
         is_full = True
         while is_full:
             announced = len(planned.runs)
-            is_full = _plan_chunk(using, now, planned) == CHUNK
+            is_full = _plan_chunk(using, watch, planned, turn) == CHUNK
             if new := planned.runs[announced:]:
                 announce(new)
+            if is_full and turn.ends_here():
+                planned.is_held_up = True
+                return planned
         planned.is_held_up = bool(prepared(_still_due, using, now=datetime).rows(now=now))
         if not planned.is_held_up:
             break
     return planned
 
 
-def _plan_chunk(using: str, now: datetime, planned: Planned) -> int:
+def _plan_chunk(using: str, watch: Watch, planned: Planned, turn: Turn) -> int:
+    now = watch.now
     try:
         with transaction.atomic(using=using):
             tasks = _lock_due(using, now)
-            found = _plan_tasks(using, tasks, now)
+            found = _plan_tasks(using, tasks, watch)
     except Exception as error:
         if database_is_away(error):
             raise
         logger.warning("Planning many tasks at once failed; planning one by one", exc_info=True)
         pks = list(Task.objects.using(using).due(now).values_list("pk", flat=True)[:CHUNK])
         for pk in pks:
-            one = carefully(using, pk, partial(_plan_one, using, pk, now))
+            one = carefully(using, pk, partial(_plan_one, using, pk, watch))
             planned.add(Planned(broken=1) if one is None else one)
+            if pk != pks[-1] and turn.ends_here():
+                break
         return len(pks)
     planned.add(found)
     return len(tasks)
@@ -125,17 +142,17 @@ def _still_due(now: datetime) -> "QuerySet[Task, tuple[int]]":
     return Task.objects.due(now).order_by().values_list("pk")[:1]
 
 
-def _plan_one(using: str, pk: int, now: datetime) -> Planned:
+def _plan_one(using: str, pk: int, watch: Watch) -> Planned:
     """Plan one task, and leave out what the ledger has already."""
     with transaction.atomic(using=using):
-        tasks = Task.objects.using(using).due(now).filter(pk=pk)
-        return _plan_tasks(using, list(tasks.select_for_update(skip_locked=True)), now, True)
+        tasks = Task.objects.using(using).due(watch.now).filter(pk=pk)
+        return _plan_tasks(using, list(tasks.select_for_update(skip_locked=True)), watch, True)
 
 
-def _plan_tasks(using: str, tasks: list[Task], now: datetime, careful: bool = False) -> Planned:
+def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = False) -> Planned:
     planned = Planned()
     plans: list[tuple[Task, Plan]] = []
-    planner = Planner(now, conf.get_settings().missed_limit)
+    planner = Planner(watch)
     for task in tasks:
         try:
             plans.append((task, planner.plan(task)))
@@ -143,7 +160,7 @@ def _plan_tasks(using: str, tasks: list[Task], now: datetime, careful: bool = Fa
             logger.error("Task %s (%s) is set aside: %s", task.pk, task.label, error)
             set_aside(using, task.pk, str(error))
             planned.broken += 1
-    rows = [row for task, what in plans for row in _rows(task, what, now)]
+    rows = [row for task, what in plans for row in _rows(task, what, watch.now)]
     if careful:
         rows = [row for row in rows if not _is_in_ledger(using, row)]
     missed: list[Run] = []
@@ -170,33 +187,32 @@ def _is_in_ledger(using: str, row: Run) -> bool:
 
 
 def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
-    """Advance the marks, by one statement for all tasks that advance alike.
+    """Advance the marks by one statement.
 
-    The statement repeats where each mark was seen: if one has moved, nothing of the chunk stands.
+    It repeats where each mark was seen: if one has moved, nothing of the chunk stands.
     """
-    alike: dict[tuple[Moment, Moment, Moment, Moment, int], list[int]] = {}
-    for task, what in plans:
-        last_run = what.due[-1] if what.due else task.last_run
-        key = (task.next_run, what.mark, last_run, what.next_run, len(what.due))
-        alike.setdefault(key, []).append(task.pk)
-    for (seen, mark, last_run, next_run, count), pks in alike.items():
-        state = TaskState.RETIRED if next_run is None else TaskState.ACTIVE
-        moments = [adapted(using, moment) for moment in (mark, last_run, next_run, seen)]
-        with connections[using].cursor() as cursor:
-            cursor.execute(
-                _advance_of(using, places(pks)),
-                [state.value, count, *moments[:3], *pks, moments[3], TaskState.ACTIVE.value],
-            )
-            moved = cursor.rowcount
-        if moved != len(pks):
-            raise IntegrityError(f"Another heartbeat has planned {len(pks) - moved} of {len(pks)}")
-
-
-def _advance_of(using: str, places_of_keys: str) -> str:
-    """Return the statement that advances tasks; Django would put it together each time."""
-    table = connections[using].ops.quote_name(Task._meta.db_table)
-    return (
-        f"UPDATE {table} SET state = %s, runs_planned = runs_planned + %s, "
-        "mark = %s, last_run = %s, next_run = %s "
-        f"WHERE id IN ({places_of_keys}) AND next_run = %s AND state = %s"
+    tasks = [task for task, _ in plans]
+    advanced = update_rows(
+        using,
+        Task,
+        [task.pk for task in tasks],
+        Update(
+            assign={
+                "state": [
+                    TaskState.RETIRED if what.next_run is None else TaskState.ACTIVE
+                    for _, what in plans
+                ],
+                "mark": [what.mark for _, what in plans],
+                "last_run": [what.due[-1] if what.due else task.last_run for task, what in plans],
+                "next_run": [what.next_run for _, what in plans],
+            },
+            add={"runs_planned": [len(what.due) for _, what in plans]},
+            seen={
+                "next_run": [task.next_run for task in tasks],
+                "state": [TaskState.ACTIVE] * len(tasks),
+            },
+        ),
     )
+    if advanced != len(plans):
+        behind = len(plans) - advanced
+        raise IntegrityError(f"Another heartbeat has planned {behind} of {len(plans)}")

@@ -1,52 +1,87 @@
-"""Computes anew when tasks are due whose timing was changed behind `Task.save`."""
+"""Computes anew when tasks are due whose timing was changed behind `Task.save`.
+
+One statement may change the timing of all tasks of a site. They are planned anew in chunks, each
+in a transaction and by a statement of its own. Between two chunks a heartbeat plans what is due:
+see `Turn`.
+"""
 
 from datetime import datetime
 
 from django.db import transaction
 from django.db.models import QuerySet
 
-from sisy.heartbeat.broken import in_chunks
+from sisy.database_thread import database_is_away
+from sisy.heartbeat.broken import one_by_one
+from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Task, activation
 from sisy.models.prepared import prepared
 
+CHUNK = 100
+READ = (
+    "label",
+    "schedule",
+    "timezone",
+    "start_running",
+    "end_running",
+    "iterations",
+    "wait_for_schedule",
+    "mark",
+    "planned_from",
+    "runs_planned",
+)
+"""The columns of a task that decide when it is due first."""
 
-def compute_unplanned(using: str, now: datetime) -> int:
+
+def compute_unplanned(using: str, now: datetime, turn: Turn = ENDLESS) -> int:
     """Plan the tasks that ``QuerySet.update()`` has changed, each from its change on.
 
     What has fallen due since then is planned, or recorded as missed, like everything else.
     """
     if not prepared(_any_unplanned, using).rows():
         return 0
-    return _plan_anew(using, Task.objects.using(using).unplanned(), now, from_change=True)
+    return _plan_anew(Task.objects.using(using).unplanned(), now, turn, from_change=True)
 
 
 def _any_unplanned() -> "QuerySet[Task, tuple[int]]":
     return Task.objects.unplanned().order_by().values_list("pk")[:1]
 
 
-def audit(using: str, now: datetime, first_pk: int, last_pk: int) -> int:
+def audit(using: str, now: datetime, first_pk: int, last_pk: int, turn: Turn = ENDLESS) -> int:
     """Plan the tasks from now on whose timing raw SQL has changed, among those from pk to pk."""
     part = Task.objects.using(using).filter(pk__gte=first_pk, pk__lte=last_pk)
-    return _plan_anew(using, part.edited_behind_our_back(), now, from_change=False)
+    return _plan_anew(part.edited_behind_our_back(), now, turn, from_change=False)
 
 
-def _plan_anew(using: str, tasks: QuerySet[Task], now: datetime, from_change: bool) -> int:
-    pks = list(tasks.values_list("pk", flat=True))
-    in_chunks(
-        using, pks, lambda chunk: _start_anew(using, tasks.filter(pk__in=chunk), now, from_change)
-    )
-    return len(pks)
+def _plan_anew(tasks: "QuerySet[Task]", now: datetime, turn: Turn, from_change: bool) -> int:
+    count = 0
+    while True:
+        planned = _plan_chunk(tasks.order_by(), now, from_change)
+        count += planned
+        if planned < CHUNK or turn.ends_here():
+            return count
 
 
-def _start_anew(using: str, tasks: QuerySet[Task], now: datetime, from_change: bool) -> int:
-    """Start those of ``tasks`` that are still to be: another heartbeat may have done so.
+def _plan_chunk(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> int:
+    try:
+        return _start_anew(tasks, now, from_change)
+    except Exception as error:
+        if database_is_away(error):
+            raise
+        pks = list(tasks.values_list("pk", flat=True)[:CHUNK])
+        one_by_one(tasks.db, pks, lambda pk: _start_anew(tasks.filter(pk=pk), now, from_change))
+        return len(pks)
+
+
+def _start_anew(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> int:
+    """Start a chunk of ``tasks``, none of which another heartbeat starts at the same time.
 
     A change may lie after ``now``, if this heartbeat was held up since it read the clock: even
     then, nothing before the change is planned.
     """
+    using = tasks.db
     with transaction.atomic(using=using):
         starts = []
-        for task in tasks.select_for_update(skip_locked=True):
+        for task in tasks.only(*READ).select_for_update(skip_locked=True)[:CHUNK]:
             changed_at = task.planned_from if from_change else None
             starts.append((task, activation.Start.of(task, changed_at or now)))
         activation.store_starts(using, starts)

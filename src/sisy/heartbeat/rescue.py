@@ -8,21 +8,31 @@ from django.utils.translation import ngettext
 
 from sisy import conf
 from sisy.database_thread import database_is_away
+from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.log import logger
 from sisy.models import Process, Role, Run
 from sisy.models.losing import settle_lost
 from sisy.models.process import ProcessQuerySet
 
+BATCH = 500  # orphans that one beat rescues
 
-def rescue_lost(using: str, now: datetime, judges_leases: bool = True) -> list[Run]:
+
+def rescue_lost(
+    using: str, now: datetime, judges_leases: bool = True, turn: Turn = ENDLESS
+) -> list[Run]:
     """Take the runs of dead processes from them, and return those that wait again.
+
+    After an outage many processes may be dead: those that are left when the turn is over wait for
+    the next pass.
 
     Args:
         judges_leases: whether a lease that ran out is enough. Of processes whose end was seen,
             nothing more can be heard: those are dead in any case.
     """
     rescued: list[Run] = []
-    for process in _gone(using, now, judges_leases):
+    for number, process in enumerate(_gone(using, now, judges_leases)):
+        if number and turn.ends_here():
+            break
         try:
             rescued += _rescue(using, process, now, judges_leases)
         except Exception as error:
@@ -42,7 +52,8 @@ def rescue_orphans(using: str, now: datetime) -> list[Run]:
     with transaction.atomic(using=using):
         orphans = Run.objects.using(using).running().filter(~Exists(holder))
         reason = "Its worker is not on the books"
-        again, ended = settle_lost(using, orphans.lock(), reason, now)
+        some = list(orphans.order_by("pk").values_list("pk", flat=True)[:BATCH])
+        again, ended = settle_lost(using, orphans.filter(pk__in=some).lock(), reason, now)
     if again or ended:
         _log("A worker that is not on the books", again, ended)
     return again

@@ -11,6 +11,7 @@ from sisy.database_thread import DatabaseThread, database_is_away
 from sisy.heartbeat import housekeeping, replanning, setback
 from sisy.heartbeat.dispatching import Dispatcher
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
+from sisy.heartbeat.turn import Turn
 from sisy.heartbeat.unreadable import set_unreadable_aside
 from sisy.heartbeat.vigil import Vigil
 from sisy.log import logger
@@ -23,6 +24,7 @@ AUDIT_SLICES = 5  # in which all tasks are looked at, unless they are many
 AUDITED_AT_ONCE = 10_000  # so that the cost does not grow with the number of tasks
 SECOND = timedelta(seconds=1)
 HELD_UP = 0.1  # seconds until it looks again at due tasks that somebody else had locked
+AT_WORK = 0.1  # seconds that a pass has for long work, before it looks again at what is due
 TIME_TO_RING = 0.005  # seconds for which the rest of a pass waits for the rings to leave
 TIME_TO_HAND_OVER = 5.0  # seconds that the last runs have to reach their engines, which may hang
 SETTLING = 2 * clock.TRUSTED_FOR  # seconds, after which all have read a clock that was set
@@ -44,6 +46,8 @@ class Heartbeat:
         lease = conf.get_settings().lease
         self._vigil = Vigil(length=lease / 3, break_after=lease / 2)
         self._mend_at: float | None = None
+        self._mending: setback.Mending | None = None
+        self._at_work_since: datetime | None = None
         self._has_begun = False
         self._last_look: datetime | None = None
         self._next_beat: datetime | None = None
@@ -76,12 +80,15 @@ class Heartbeat:
         return wait
 
     def _pass(self) -> tuple[Tick | None, list[Run], float]:
+        """Make a pass, of which no part takes long: see `Turn`."""
+        turn = Turn(AT_WORK)
         now = clock.now(self.using)
         self._watch(now, clock.steady())
         process = self._renewed(now)
         since = self._last_look or now
         # What was seen to fall due now is planned before anything else is looked at.
-        made = self._tick(now) if self._wants_tick(now) else None
+        made = self._tick(now, turn) if self._wants_tick(now) else None
+        self._mend(now, turn)
         outlook = self._look(process, since, now)
         if outlook is None:
             self._process = None
@@ -90,16 +97,19 @@ class Heartbeat:
         if outlook.next_ready is not None and outlook.next_ready <= now:
             waiting = became_ready(self.using, since, now)
         if made is None and outlook.calls_for_tick(now, self._vigil.is_kept):
-            made = self._tick(now)
+            made = self._tick(now, turn)
         if made is not None:
             waiting = waiting + made.waiting
         self._next_due = outlook.next_run
-        self._audit(now)
+        if not turn.has_left_work:
+            self._audit(now, turn)
         self._last_look = now
+        if not (turn.has_left_work or (made is not None and made.is_held_up)):
+            self._at_work_since = now
         wait = self._seconds_to_next(now, outlook.next_moment())
         if made is not None and made.is_held_up:
             wait = min(wait, HELD_UP)
-        return made, waiting, wait
+        return made, waiting, 0.0 if turn.has_left_work else wait
 
     def _wants_tick(self, now: datetime) -> bool:
         """Whether it is time for a beat, or something was seen to fall due by now."""
@@ -108,9 +118,17 @@ class Heartbeat:
     def _is_beat(self, now: datetime) -> bool:
         return self._next_beat is None or self._next_beat <= now
 
-    def _tick(self, now: datetime) -> Tick:
+    def _tick(self, now: datetime, turn: Turn) -> Tick:
         is_beat = self._is_beat(now)
-        made = tick(self.using, now, is_beat, self._vigil.is_kept, announce=self._announce)
+        made = tick(
+            self.using,
+            now,
+            is_beat,
+            self._vigil.is_kept,
+            announce=self._announce,
+            turn=turn,
+            at_work_since=self._at_work_since,
+        )
         if is_beat:
             self._next_beat = now + timedelta(seconds=conf.get_settings().heartbeat_frequency)
         return made
@@ -132,6 +150,9 @@ class Heartbeat:
     def _watch(self, now: datetime, steady: float) -> None:
         """Note a look, and take care of what a clock that was set back has left ahead."""
         self._vigil.look(now, steady)
+        # No pass takes that long: the heartbeat was away, or the database was.
+        if self._last_look is None or abs(now - self._last_look) > PUNCTUAL:
+            self._at_work_since = now
         was_set_back = self._last_look is not None and now < self._last_look - PUNCTUAL
         if was_set_back:
             self._last_look = self._next_beat = self._next_audit = None
@@ -139,8 +160,11 @@ class Heartbeat:
             self._has_begun = True
             self._mend_at = steady + SETTLING
         if self._mend_at is not None and steady >= self._mend_at:
-            setback.mend(self.using, now)
-            self._mend_at = None
+            self._mending, self._mend_at = setback.Mending(self.using, now), None
+
+    def _mend(self, now: datetime, turn: Turn) -> None:
+        if self._mending is not None and self._mending.go_on(now, turn):
+            self._mending = None
 
     def _renewed(self, now: datetime) -> Process:
         """Return this process's row, with a lease of which a good part is left."""
@@ -153,17 +177,20 @@ class Heartbeat:
         self._process = process
         return process
 
-    def _audit(self, now: datetime) -> None:
+    def _audit(self, now: datetime, turn: Turn) -> None:
+        """Look at the next slice of all tasks; at the rest of it in the next pass."""
         if self._next_audit is not None and now < self._next_audit:
             return
-        self._next_audit = now + AUDIT_INTERVAL
         tasks = Task.objects.using(self.using).order_by("-pk")
         newest = tasks.values_list("pk", flat=True).first() or 0
         first = self._audited + 1 if self._audited < newest else 0
         last = first + min(newest // AUDIT_SLICES, AUDITED_AT_ONCE)
-        replanning.audit(self.using, now, first, last)
-        housekeeping.prune_surplus(self.using, first, last)
-        self._audited = last
+        replanning.audit(self.using, now, first, last, turn)
+        if turn.has_left_work:
+            return
+        _, self._audited = housekeeping.prune_surplus(self.using, first, last, turn)
+        if self._audited == last:
+            self._next_audit = now + AUDIT_INTERVAL
 
     def _seconds_to_next(self, began: datetime, due: datetime | None) -> float:
         """Return how long to wait: to the next whole second, or to what is due before it.

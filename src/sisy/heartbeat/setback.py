@@ -5,7 +5,8 @@ clock has caught up, so that nothing of theirs runs twice, and starred ones go o
 A larger step corrects a wrong clock: all go on by the new time.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -13,35 +14,78 @@ from django.db.models import F, Max, Q, QuerySet, Value
 from django.db.models.functions import Concat, Left, Trim
 from django.utils.translation import ngettext
 
+from sisy.database_thread import database_is_away
 from sisy.exceptions import ScheduleError
-from sisy.heartbeat.broken import in_chunks
+from sisy.heartbeat.broken import one_by_one
+from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.log import logger
 from sisy.models import Run, Task, TaskState, activation
 from sisy.models.run_queries import RunQuerySet
 from sisy.models.timing import PUNCTUAL, Timing
+from sisy.models.updating import Update, update_rows
 
 CORRECTION = timedelta(hours=3)
+CHUNK = 100
 BATCH = 1000
 
 SET_BACK = "The clock was set back after it."
 
 
 def mend(using: str, now: datetime) -> None:
-    """Let tasks and runs that the clock left behind go on by the new time.
+    """Let tasks and runs that the clock left behind go on by the new time, all at once."""
+    Mending(using, now).go_on(now)
 
-    Call it once all heartbeats have read the new time: one that goes on by the old time would
+
+class Mending:
+    """Lets tasks and runs that the clock left behind go on by the new time, chunk by chunk.
+
+    Begin it once all heartbeats have read the new time: one that goes on by the old time would
     plan anew up to there.
     """
-    step = _least_step(using, now)
-    restarted = _restart(using, now, everything=step > CORRECTION) if step > PUNCTUAL else 0
-    hastened = _hasten(using, now)
-    if restarted or hastened:
-        logger.warning(
-            "The clock was set back by %s or more: %s planned by the new time, and %s ready",
-            step,
-            ngettext("%d task is", "%d tasks are", restarted) % restarted,
-            ngettext("%d waiting run is", "%d waiting runs are", hastened) % hastened,
-        )
+
+    def __init__(self, using: str, now: datetime) -> None:
+        self._using = using
+        self._step = _least_step(using, now)
+        # Those furthest ahead come last: they show how far the clock was set back, also to
+        # another heartbeat that goes on with this after a crash.
+        ahead = _left_ahead(using, now).order_by("mark", "planned_from")
+        keys = ahead.values_list("pk", flat=True)
+        self._left = deque(keys if self._step > PUNCTUAL else ())
+        self._restarted = self._hastened = 0
+
+    def go_on(self, now: datetime, turn: Turn = ENDLESS) -> bool:
+        """Mend until the turn is over, one chunk at least; return whether all is mended."""
+        while self._left:
+            chunk = [self._left.popleft() for _ in range(min(CHUNK, len(self._left)))]
+            self._restarted += self._restart(chunk, now)
+            if self._left and turn.ends_here():
+                return False
+        while (hastened := _hasten(self._using, now)) == BATCH:
+            self._hastened += hastened
+            if turn.ends_here():
+                return False
+        self._hastened += hastened + _hasten_retries(self._using, now)
+        if self._restarted or self._hastened:
+            logger.warning(
+                "The clock was set back by %s or more: %s planned by the new time, and %s ready",
+                self._step,
+                ngettext("%d task is", "%d tasks are", self._restarted) % self._restarted,
+                ngettext("%d waiting run is", "%d waiting runs are", self._hastened)
+                % self._hastened,
+            )
+        return True
+
+    def _restart(self, pks: Sequence[int], now: datetime) -> int:
+        """Plan tasks from ``now`` on, and return how many."""
+        everything = self._step > CORRECTION
+        try:
+            return _restart_these(self._using, pks, now, everything)
+        except Exception as error:
+            if database_is_away(error):
+                raise
+            return one_by_one(
+                self._using, pks, lambda pk: _restart_these(self._using, [pk], now, everything)
+            )
 
 
 def _left_ahead(using: str, now: datetime) -> QuerySet[Task]:
@@ -55,16 +99,6 @@ def _least_step(using: str, now: datetime) -> timedelta:
     newest = _left_ahead(using, now).aggregate(Max("mark"), Max("planned_from"))
     moments = [moment for moment in newest.values() if moment is not None]
     return max(moments, default=now) - now
-
-
-def _restart(using: str, now: datetime, everything: bool) -> int:
-    """Plan tasks from ``now`` on, and return how many; those furthest ahead come last.
-
-    They show how far the clock was set back, also to who goes on with this after a crash.
-    """
-    tasks = _left_ahead(using, now).order_by("mark", "planned_from")
-    pks = list(tasks.values_list("pk", flat=True))
-    return in_chunks(using, pks, lambda chunk: _restart_these(using, chunk, now, everything))
 
 
 def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bool) -> int:
@@ -111,22 +145,30 @@ def _vacate(using: str, tasks: Sequence[int], now: datetime) -> None:
 
 
 def _hasten(using: str, now: datetime) -> int:
-    """Let runs that were ready by the old time be ready now, and retries not wait for years."""
+    """Let a batch of the runs that were ready by the old time be ready now; return how many."""
     waiting = Run.objects.using(using).waiting()
     was_due = Q(due_at__isnull=False) | Q(stands_for__isnull=False)
     was_ready = Q(ready_at__lte=F("planned_at")) | was_due
-    hastened = _make_ready(
-        using, waiting.filter(was_ready, planned_at__gt=now + PUNCTUAL, ready_at__gt=now), now
-    )
-    retries = waiting.filter(attempt__gt=0, ready_at__gt=now, task__isnull=False)
-    for run in retries.select_related("task")[:BATCH]:
+    left = waiting.filter(was_ready, planned_at__gt=now + PUNCTUAL, ready_at__gt=now)
+    return _make_ready(using, left, dict.fromkeys(left.values_list("pk", flat=True)[:BATCH], now))
+
+
+def _hasten_retries(using: str, now: datetime) -> int:
+    """Let no retry wait longer than its task lets it; return how many did."""
+    retries = Run.objects.using(using).waiting().filter(attempt__gt=0, ready_at__gt=now)
+    latest: dict[int, datetime] = {}
+    for run in retries.filter(task__isnull=False).select_related("task")[:BATCH]:
         assert run.task is not None
-        latest = now + run.task.retry_max_delay
-        if run.ready_at > latest:
-            hastened += _make_ready(using, waiting.filter(pk=run.pk), latest)
-    return hastened
+        if run.ready_at > now + run.task.retry_max_delay:
+            latest[run.pk] = now + run.task.retry_max_delay
+    return _make_ready(using, retries, latest)
 
 
-def _make_ready(using: str, runs: RunQuerySet, moment: datetime) -> int:
+def _make_ready(using: str, runs: RunQuerySet, moments: Mapping[int, datetime]) -> int:
+    """Let those of ``runs`` that are still like this be ready at their moments."""
+    if not moments:
+        return 0
     with transaction.atomic(using=using):
-        return Run.objects.using(using).filter(pk__in=runs.lock()).update(ready_at=moment)
+        locked = runs.filter(pk__in=list(moments)).lock()
+        ready_at = [moments[pk] for pk in locked]
+        return update_rows(using, Run, locked, Update(assign={"ready_at": ready_at}))

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db.models import Exists, Min, QuerySet, Subquery
 
 from sisy import messages
 from sisy.heartbeat import dispatching, housekeeping, planning, replanning, rescue
+from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Process, Run, Task
 from sisy.models.prepared import prepared
 from sisy.models.process import LONGEST_LEASE
@@ -25,7 +27,7 @@ class Tick:
         rescued: how many runs were taken from dead workers to run again.
         deleted: how many tasks reached the end of their life.
         pruned: how many rows of old history were deleted.
-        is_held_up: whether tasks are still due, since somebody else has locked them.
+        is_held_up: whether tasks are still due: others have locked them, or the turn has ended.
     """
 
     now: datetime
@@ -55,6 +57,8 @@ def tick(
     is_thorough: bool = True,
     judges_leases: bool = True,
     announce: planning.Announce = planning.to_nobody,
+    turn: Turn = ENDLESS,
+    at_work_since: datetime | None = None,
 ) -> Tick:
     """Make one pass: plan what is due, rescue what is lost, tidy up what has ended.
 
@@ -66,11 +70,14 @@ def tick(
         judges_leases: whether to take the runs of those whose lease has run out; a heartbeat that
             has not watched for long enough does not: see `Vigil`.
         announce: hears of what was planned as soon as it is committed.
+        turn: how long to go on with work of any length; see `Turn`.
+        at_work_since: since when the heartbeat has worked on what is due now; see `Watch`.
     """
-    planned = planning.plan_due(using, now, announce)
-    if replanning.compute_unplanned(using, now):
-        planned.add(planning.plan_due(using, now, announce))
-    rescued = rescue.rescue_lost(using, now, judges_leases)
+    plan_due = partial(planning.plan_due, using, now, announce, turn, at_work_since)
+    planned = plan_due()
+    if replanning.compute_unplanned(using, now, turn):
+        planned.add(plan_due())
+    rescued = rescue.rescue_lost(using, now, judges_leases, turn)
     made = Tick(
         now=now,
         waiting=rescued,
@@ -79,7 +86,7 @@ def tick(
         broken=planned.broken,
         is_held_up=planned.is_held_up,
         rescued=len(rescued),
-        pruned=housekeeping.prune_history(using, now),
+        pruned=0 if turn.has_left_work else housekeeping.prune_history(using, now),
     )
     return _thorough(made, using) if is_thorough else made
 

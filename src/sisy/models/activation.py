@@ -1,6 +1,6 @@
 """When planning of a task begins, stops, and begins anew."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,13 +11,16 @@ from sisy import clock
 from sisy.exceptions import ScheduleError
 from sisy.models import locking, timing
 from sisy.models.choices import TaskState
-from sisy.models.missing import record_overdue
+from sisy.models.missing import settle_overdue
+from sisy.models.updating import Update, update_rows
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
 
 
 PAUSED = "The task was paused before a heartbeat planned it; paused time is not caught up."
+STARTED = ("planned_from", "next_run", "state", "state_reason")
+"""The columns of a task that a `Start` decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,26 +49,29 @@ class Start:
             return cls(planned_from=since, next_run=None, state=TaskState.RETIRED)
         return cls(planned_from=since, next_run=due, state=TaskState.ACTIVE)
 
+    def note(self, task: "Task") -> None:
+        """Let ``task`` say it, too."""
+        for name in STARTED:
+            setattr(task, name, getattr(self, name))
 
-def store_starts(using: str, starts: Iterable[tuple["Task", Start]]) -> None:
-    """Write where tasks start that nobody else can change now, by one statement for all alike."""
-    alike: dict[Start, list[Task]] = {}
+
+def store_starts(using: str, starts: Sequence[tuple["Task", Start]]) -> None:
+    """Write where tasks start that nobody else can change now, by one statement."""
+    if not starts:
+        return
+    tasks = [task for task, _ in starts]
     for task, start in starts:
-        alike.setdefault(start, []).append(task)
-    for start, tasks in alike.items():
-        columns = {
-            "planned_from": start.planned_from,
-            "next_run": start.next_run,
-            "state": start.state,
-            "state_reason": start.state_reason,
-        }
-        stored = type(tasks[0]).objects.using(using).filter(pk__in=[task.pk for task in tasks])
-        stored.update(**columns, planned_as=timing.fingerprint())
-        for task in tasks:
-            for name, value in columns.items():
-                setattr(task, name, value)
-        if start.state == TaskState.RETIRED:
-            tasks[0].tell_retired(tasks, using)
+        start.note(task)
+    update_rows(
+        using,
+        type(tasks[0]),
+        [task.pk for task in tasks],
+        Update(
+            assign={name: [getattr(task, name) for task in tasks] for name in STARTED},
+            compute={"planned_as": timing.fingerprint()},
+        ),
+    )
+    tasks[0].tell_retired((task for task in tasks if task.state == TaskState.RETIRED), using)
 
 
 def activate(task: "Task", using: str, now: datetime) -> None:
@@ -77,6 +83,17 @@ def activate(task: "Task", using: str, now: datetime) -> None:
     if task.state == TaskState.ACTIVE:
         check_window(task, now)
         plan_anew(task, using, now)
+
+
+def plan_unsaved(task: "Task", now: datetime) -> None:
+    """Let a task that is about to be inserted say when it is due.
+
+    Raises:
+        ScheduleError, ValueError: as `check_window` does.
+    """
+    if task.state == TaskState.ACTIVE:
+        check_window(task, now)
+        Start.of(task, now).note(task)
 
 
 def check_window(task: "Task", now: datetime) -> None:
@@ -126,7 +143,7 @@ def pause(task: "Task", using: str, reason: str) -> bool:
     with transaction.atomic(using=using):
         this = type(task).objects.using(using).filter(pk=task.pk)
         locking.lock(this)
-        record_overdue(using, this, clock.now(using), PAUSED)
+        settle_overdue(using, this, clock.now(using), PAUSED)
         won = bool(this.active().update(**columns))
     if won:
         for name, value in columns.items():

@@ -8,6 +8,7 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import post_save, pre_save
 
+from sisy.models.columnar import Column
 from sisy.models.prepared import places
 from sisy.models.run import Run
 
@@ -21,7 +22,7 @@ def insert_runs(using: str, runs: Sequence[Run]) -> list[Run]:
     vendor, features = connections[using].vendor, connections[using].features
     with transaction.atomic(using=using, savepoint=False):
         if runs and vendor == "postgresql":
-            _insert_by_one(using, runs)
+            insert_by_one(using, runs)
         elif vendor == "sqlite" and len(runs) == 1:
             _insert_alone(using, runs[0])
         elif features.can_return_rows_from_bulk_insert:
@@ -80,27 +81,35 @@ def _insert(using: str, model: type[models.Model], columns: Sequence[str]) -> st
     return f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"
 
 
-def _insert_by_one(using: str, runs: Sequence[Run]) -> None:
-    """Insert runs in which most columns hold the same, which is written once for all of them.
+def insert_by_one(using: str, records: Sequence[models.Model]) -> None:
+    """Insert records of a model into PostgreSQL by one statement, and give them their keys.
 
-    Django writes each value of each row, which takes longer than to insert them.
+    What all of them hold is written once. Django writes each value of each record, which takes
+    longer than to insert them.
     """
-    connection = connections[using]
-    shared, own = _shared_and_own(runs, connection)
-    names = [connection.ops.quote_name(name) for name in own]
-    kinds = ", ".join(f"%s::{kind}[]" for kind, _ in own.values())
-    rows = f"unnest({kinds}) WITH ORDINALITY" if own else f"generate_series(1, {len(runs)})"
-    values = [*(f"%s::{kind}" for kind, _ in shared.values()), *(f"own.{name}" for name in names)]
+    connection, model = connections[using], type(records[0])
+    columns = [
+        Column.of(field, [getattr(record, field.attname) for record in records], connection)
+        for field in model._meta.concrete_fields
+    ]
+    # A column that is left out holds NULL.
+    shared = [column for column in columns if column.is_shared and column.value is not None]
+    own = [column for column in columns if not column.is_shared]
+    names = [connection.ops.quote_name(column.name) for column in own]
+    kinds = ", ".join(f"%s::{column.kind}[]" for column in own)
+    rows = f"unnest({kinds}) WITH ORDINALITY" if own else f"generate_series(1, {len(records)})"
+    values = [*(f"%s::{column.kind}" for column in shared), *(f"own.{name}" for name in names)]
     statement = (
-        f"{_insert(using, Run, [*shared, *own])} SELECT {', '.join(values)} "
-        f"FROM {rows} AS own({', '.join([*names, 'place'])}) ORDER BY own.place RETURNING id"
+        f"{_insert(using, model, [column.name for column in (*shared, *own)])} "
+        f"SELECT {', '.join(values)} FROM {rows} AS own({', '.join([*names, 'place'])}) "
+        "ORDER BY own.place RETURNING id"
     )
-    params = [value for _, value in [*shared.values(), *own.values()]]
+    params = [column.value for column in (*shared, *own)]
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
-        for run, (pk,) in zip(runs, cursor.fetchall(), strict=True):
-            run.pk = pk
-    _note_saved(using, *runs)
+        for record, (pk,) in zip(records, cursor.fetchall(), strict=True):
+            record.pk = pk
+    _note_saved(using, *records)
 
 
 def _insert_alone(using: str, run: Run) -> None:
@@ -112,37 +121,6 @@ def _insert_alone(using: str, run: Run) -> None:
         cursor.execute(statement, list(values.values()))
         run.pk = cursor.lastrowid
     _note_saved(using, run)
-
-
-Columns = dict[str, tuple[str, Any]]
-"""The type in SQL and what is stored, by the name of a column."""
-
-
-def _shared_and_own(
-    runs: Sequence[Run], connection: BaseDatabaseWrapper
-) -> tuple[Columns, Columns]:
-    """Return the columns that hold the same in all, and lists of what the others hold."""
-    shared: Columns = {}
-    own: Columns = {}
-    for field in Run._meta.concrete_fields:
-        held = [getattr(run, field.attname) for run in runs]
-        # Without its length: a cast to a type that has one cuts texts off silently.
-        kind = (field.cast_db_type(connection) or "").partition("(")[0]
-        if not _are_alike(field, held):
-            own[str(field.column)] = (
-                kind,
-                [field.get_db_prep_save(value, connection) for value in held],
-            )
-        elif held[0] is not None:
-            shared[str(field.column)] = kind, field.get_db_prep_save(held[0], connection)
-    return shared, own
-
-
-def _are_alike(field: "models.Field[Any, Any]", held: Sequence[Any]) -> bool:
-    """Whether all values are the same; in JSON 1, 1.0 and true are three, in Python one."""
-    if isinstance(field, models.JSONField):
-        held = list(map(repr, held))
-    return held.count(held[0]) == len(held)
 
 
 def _note_saved(using: str, *records: models.Model) -> None:

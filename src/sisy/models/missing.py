@@ -1,5 +1,10 @@
-"""Rows for occurrences that are not run: one for all of a gap, with the reason."""
+"""Settles occurrences that are overdue: some still run, a row says why the others do not.
 
+A gap is one row, however many occurrences it holds.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,11 +14,40 @@ from sisy import signals
 from sisy.exceptions import ScheduleError
 from sisy.models import locking
 from sisy.models.choices import RunState, TaskState
+from sisy.models.inserting import insert_runs
 from sisy.models.run import Run
-from sisy.models.timing import RESOLUTION, Timing, first_due
+from sisy.models.submission import ring_once_committed
+from sisy.models.timing import PUNCTUAL, RESOLUTION, Timing, first_due, ready_at
+from sisy.models.updating import Update, update_rows
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """The occurrences of a task that are overdue.
+
+    Attributes:
+        task: as it was when they fell due.
+        runs: the due moments that still run, oldest first.
+        missed: the first, the last and the number of those that do not.
+        still_owes: whether the task still owes its first run, which waits for no schedule.
+    """
+
+    task: "Task"
+    runs: tuple[datetime, ...] = ()
+    missed: tuple[datetime, datetime, int] | None = None
+    still_owes: bool = False
+
+    @property
+    def mark(self) -> datetime | None:
+        """Return what the mark of the task is, once they are settled."""
+        if self.still_owes:
+            return None
+        return self.runs[-1] if self.runs else self.missed[1] if self.missed else self.task.mark
 
 
 def missed_row(
@@ -32,50 +66,93 @@ def missed_row(
     )
 
 
-def record_overdue(
+def settle_overdue(
     using: str, tasks: "QuerySet[Task]", now: datetime, reason: str, *, for_good: bool = False
 ) -> None:
-    """Record what has fallen due of ``tasks`` and was not planned, since it never will be.
+    """Plan what has fallen due of ``tasks`` just now, and record as missed what is older.
 
-    Call it in the transaction that takes their next occurrence from them. What a task owes as soon
-    as it is active, it still owes after that, unless its end is ``for_good``.
+    Call it in the transaction that takes their next occurrence from them: no heartbeat will plan
+    it any more. What a task owes as soon as it is active, it still owes after that.
+
+    Args:
+        reason: why older occurrences are missed.
+        for_good: whether the tasks are about to be deleted: then nothing of theirs runs any more.
     """
     may_be_overdue = Q(next_run__lte=now) | Q(next_run=None)  # of the latter, it is to be computed
     active = tasks.filter(may_be_overdue, state=TaskState.ACTIVE).values("pk")
     stored = tasks.model._base_manager.using(using)
-    rows = []
-    for task in stored.filter(pk__in=locking.lock(stored.filter(pk__in=active))):
-        still_owes = task.is_due_at_once and not for_good
-        row = _overdue_row(task, now, reason, still_owes)
-        if row is not None:
-            rows.append(row)
-            if not still_owes:
-                stored.filter(pk=task.pk).update(mark=row.due_until)
-    Run.objects.using(using).bulk_create(rows, ignore_conflicts=True)
-    Run.tell(signals.run_missed, rows, using)
+    pks = locking.lock(stored.filter(pk__in=active))
+    for start in range(0, len(pks), BATCH):
+        batch = stored.filter(pk__in=pks[start : start + BATCH])
+        found = (_overdue_of(task, now, for_good) for task in batch)
+        _settle(using, [one for one in found if one.runs or one.missed], now, reason)
 
 
-def _overdue_row(task: "Task", now: datetime, reason: str, still_owes: bool) -> Run | None:
-    """Return a row for what is overdue; without the first one if the task still owes that."""
+def _settle(using: str, overdue: Sequence[Overdue], now: datetime, reason: str) -> None:
+    if not overdue:
+        return
+    missed = [missed_row(one.task, *one.missed, reason, now) for one in overdue if one.missed]
+    runs = _not_in_ledger(using, [run for one in overdue for run in _runs_of(one, now)])
+    Run.objects.using(using).bulk_create(missed, ignore_conflicts=True)
+    insert_runs(using, runs)
+    settled = Update(
+        assign={
+            "mark": [one.mark for one in overdue],
+            "last_run": [one.runs[-1] if one.runs else one.task.last_run for one in overdue],
+        },
+        add={"runs_planned": [len(one.runs) for one in overdue]},
+    )
+    update_rows(using, type(overdue[0].task), [one.task.pk for one in overdue], settled)
+    Run.tell(signals.run_missed, missed, using)
+    Run.tell(signals.run_planned, runs, using)
+    ring_once_committed(runs, using)
+
+
+def _runs_of(overdue: Overdue, now: datetime) -> Iterator[Run]:
+    task, timing = overdue.task, Timing.of(overdue.task) if overdue.runs else None
+    for due in overdue.runs:
+        assert timing is not None
+        ready = ready_at(task, due, timing.next_after(due))
+        yield Run.of(task, now=now, due_at=due, ready_at=ready)
+
+
+def _not_in_ledger(using: str, runs: Sequence[Run]) -> list[Run]:
+    """Return those of ``runs`` whose occurrence has no row yet, as after a clock was set back."""
+    rows = Run.objects.using(using).filter(
+        task__in={run.task_id for run in runs}, due_at__in={run.due_at for run in runs}
+    )
+    known = set(rows.values_list("task", "due_at")) if runs else set()
+    return [run for run in runs if (run.task_id, run.due_at) not in known]
+
+
+def _overdue_of(task: "Task", now: datetime, for_good: bool) -> Overdue:
+    """Return what is overdue; without the first one if the task still owes that."""
+    still_owes = task.is_due_at_once and not for_good
     try:
-        overdue = _overdue(task, now, still_owes)
+        timing = Timing.of(task)
+        first = task.next_run or first_due(task, min(task.planned_from or now, now))
     except ScheduleError:
         # Nobody can tell what it would have been due after the first one.
         first = None if still_owes else task.next_run
-        overdue = first and (first, first, 1)
-    return overdue and missed_row(task, *overdue, reason, now)
-
-
-def _overdue(
-    task: "Task", now: datetime, still_owes: bool
-) -> tuple[datetime, datetime, int] | None:
-    """Return the first, the last and the number of the occurrences that are overdue, if any."""
-    timing = Timing.of(task)
-    first = task.next_run or first_due(task, min(task.planned_from or now, now))
+        return Overdue(task, missed=(first, first, 1) if first else None, still_owes=still_owes)
     until = now
     if still_owes and first is not None:
         first, until = timing.next_after(first), now - RESOLUTION
     if first is None or first > until:
+        return Overdue(task, still_owes=still_owes)
+    fresh_from = until + RESOLUTION if for_good else now - PUNCTUAL
+    fresh = timing.between(max(first, fresh_from) - RESOLUTION, until)
+    runs = (first, *fresh) if first >= fresh_from else tuple(fresh)
+    runs = tuple(dict.fromkeys(runs))  # the first one need not be on the schedule
+    if task.iterations is not None:
+        runs = runs[: max(0, task.iterations - task.runs_planned - still_owes)]
+    return Overdue(task, runs, _missed(timing, first, fresh_from), still_owes)
+
+
+def _missed(
+    timing: Timing, first: datetime, fresh_from: datetime
+) -> tuple[datetime, datetime, int] | None:
+    if first >= fresh_from:
         return None
-    last = max(first, timing.last_until(until) or first)
+    last = max(first, timing.last_until(fresh_from - RESOLUTION) or first)
     return first, last, 1 + timing.schedule.count_between(first, last)

@@ -35,8 +35,14 @@ def announce(runs: list[Run], using: str) -> None:
     Run.tell(signals.run_planned, runs, using)
     if conf.get_settings().eager:
         return
-    tell = partial(signals.runs_waiting.send_robust, sender=Run, runs=runs)
-    transaction.on_commit(tell, using=using, robust=True)
+    ring_once_committed(runs, using)
+
+
+def ring_once_committed(runs: list[Run], using: str) -> None:
+    """Have workers told that ``runs`` wait, once that is committed."""
+    if runs:
+        tell = partial(signals.runs_waiting.send_robust, sender=Run, runs=runs)
+        transaction.on_commit(tell, using=using, robust=True)
 
 
 def carry_out_if_eager(runs: Sequence[Run], using: str) -> None:

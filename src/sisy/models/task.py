@@ -21,7 +21,7 @@ from sisy.models.columns import (
     owners_columns,
 )
 from sisy.models.declared import FollowsCode
-from sisy.models.missing import record_overdue
+from sisy.models.missing import settle_overdue
 from sisy.models.once import RunsOnce
 from sisy.models.run import Run
 from sisy.models.task_queries import CHANGED, DELETED, TaskManager
@@ -225,7 +225,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
         with transaction.atomic(using=using):
             if is_timed := self._changes_timing(named, changed, using):
                 now = clock.now(using)
-                record_overdue(using, Task.objects.using(using).filter(pk=self.pk), now, CHANGED)
+                settle_overdue(using, Task.objects.using(using).filter(pk=self.pk), now, CHANGED)
             super().save(force_update=force_update, using=using, update_fields=named)
             if is_timed:
                 activation.plan_anew(self, using, now)
@@ -287,7 +287,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
             # Locked first: a heartbeat that plans it just now must not add a run after this.
             this = Task.objects.using(using).filter(pk=self.pk)
             locking.lock(this)
-            record_overdue(using, this, clock.now(using), DELETED, for_good=True)
+            settle_overdue(using, this, clock.now(using), DELETED, for_good=True)
             Run.objects.using(using).live().filter(task=self.pk).lock()
             runs = Run.objects.using(using).filter(task=self.pk)
             runs.cancel_waiting(DELETED, clock.now(using))

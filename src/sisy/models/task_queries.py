@@ -1,6 +1,6 @@
 """How tasks are looked up and changed many at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,7 +10,7 @@ from django.db.models import Case, Exists, F, OuterRef, Q, When
 from sisy import clock, conf
 from sisy.models import locking, timing
 from sisy.models.choices import TaskState
-from sisy.models.missing import record_overdue
+from sisy.models.missing import settle_overdue
 from sisy.models.run import Run
 from sisy.models.writes import Write
 
@@ -72,7 +72,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
                 "planned_from": now,
             }
             with transaction.atomic(using=self.db):
-                record_overdue(self.db, self, now, CHANGED)
+                settle_overdue(self.db, self, now, CHANGED)
                 return super().update(**{**defaults, **columns})
         return super().update(**columns)
 
@@ -92,6 +92,41 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]
 
+    def bulk_create(
+        self,
+        objs: "Iterable[Task]",
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> "list[Task]":
+        """Check, insert and plan many tasks at once, all or none.
+
+        Each is active from here on, as after its ``save()``. As in Django, ``pre_save`` and
+        ``post_save`` are not sent.
+
+        Raises:
+            ScheduleError, CallableError: as `Task.save` does; the message begins with the place in
+                ``objs``.
+            ValueError: another column cannot hold its value, or conflicts are to be ignored or to
+                update what is there.
+        """
+        from sisy.models import bulk
+
+        if ignore_conflicts or update_conflicts or update_fields or unique_fields:
+            raise ValueError(
+                "Task.objects.bulk_create() only inserts. Leave out ignore_conflicts, "
+                "update_conflicts, update_fields and unique_fields; change tasks that exist by "
+                "save() or update()."
+            )
+        self._for_write = True
+        tasks = list(objs)
+        bulk.create(self, tasks, batch_size)
+        return tasks
+
+    bulk_create.alters_data = True  # type: ignore[attr-defined]
+
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the tasks and cancel their waiting runs; their history stays."""
         self._for_write = True
@@ -100,7 +135,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
             # Locked first: a heartbeat that plans one just now must not add a run after this.
             pks = locking.lock(self)
             chosen = self.model._base_manager.using(using).filter(pk__in=pks)
-            record_overdue(using, chosen, clock.now(using), DELETED, for_good=True)
+            settle_overdue(using, chosen, clock.now(using), DELETED, for_good=True)
             for start in range(0, len(pks), BATCH):
                 runs = Run.objects.using(using).filter(task__in=pks[start : start + BATCH])
                 runs.live().lock()

@@ -1,8 +1,10 @@
 """When a task is due: its schedule between its start and end dates."""
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import CharField, F, TextField, Value
@@ -12,6 +14,7 @@ from django.db.models.functions import Cast, Coalesce, Concat
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import RESOLUTION as RESOLUTION
 from sisy.schedules.calendar import just_before
+from sisy.schedules.expression import is_hashed
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -51,7 +54,10 @@ def fingerprint() -> Combinable:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """A schedule within a window, ``start`` ≤ due < ``end``; either bound may be None."""
+    """A schedule within a window, ``start`` ≤ due < ``end``; either bound may be None.
+
+    The timings of two tasks are equal if these are due alike.
+    """
 
     schedule: Schedule
     start: datetime | None
@@ -64,8 +70,8 @@ class Timing:
         Raises:
             ScheduleError: the task's schedule or time zone cannot be used.
         """
-        schedule = Schedule(task.schedule, task.timezone, key=task.label)
-        return cls(schedule, task.start_running, task.end_running)
+        key = task.label if is_hashed(task.schedule) else ""
+        return _timing(task.schedule, task.timezone, key, task.start_running, task.end_running)
 
     def next_after(self, moment: datetime) -> datetime | None:
         """Return the first due moment strictly after ``moment``, or None when none is left."""
@@ -96,6 +102,19 @@ class Timing:
         return None if due is None or (self.end is not None and due >= self.end) else due
 
 
+# Thousands of tasks may be due alike; what costs most is computed once for all of them.
+@lru_cache(maxsize=4096)
+def _timing(
+    expression: str, timezone: str, key: str, start: datetime | None, end: datetime | None
+) -> Timing:
+    return Timing(Schedule(expression, timezone, key=key), start, end)
+
+
+@lru_cache(maxsize=4096)
+def _next_after(timing: Timing, moment: datetime) -> datetime | None:
+    return timing.next_after(moment)
+
+
 def first_due(task: "Task", now: datetime) -> datetime | None:
     """Return when a task whose timing is new falls due next, never in the past.
 
@@ -107,4 +126,14 @@ def first_due(task: "Task", now: datetime) -> datetime | None:
     timing = Timing.of(task)
     if task.is_due_at_once:
         return timing.first_after_activation(now)
-    return timing.next_after(now if task.mark is None else max(now, task.mark))
+    return _next_after(timing, now if task.mark is None else max(now, task.mark))
+
+
+def ready_at(task: "Task", due: datetime, next_due: datetime | None) -> datetime:
+    """Return when the run of an occurrence may start: later by a part of the task's spread.
+
+    The part is always the same for the same occurrence, and never reaches the next one.
+    """
+    bound = task.spread if next_due is None else min(task.spread, next_due - due)
+    part = zlib.crc32(f"{task.pk}:{due.isoformat()}".encode()) / 2**32
+    return due + bound * part

@@ -16,6 +16,7 @@ from sisy.exceptions import ScheduleError
 from sisy.models import Overlap, Run, RunState, Task
 from sisy.models.timing import Timing
 from sisy.schedules.calendar import just_before
+from sisy.schedules.expression import is_hashed
 
 RECENT = 3000  # runs that tell how long they take
 BUSIEST = 10  # minutes that are named
@@ -98,7 +99,7 @@ def occurrences_of(tasks: Sequence[Task], start: datetime, end: datetime) -> Ite
 
 def _due_alike(task: Task) -> Hashable:
     """Return what tasks share that are due at the same moments, so that these are found once."""
-    if task.iterations is not None or "h" in task.schedule.lower():  # h depends on the label
+    if task.iterations is not None or is_hashed(task.schedule):
         return task.pk
     return task.schedule, task.timezone, task.start_running, task.end_running
 

@@ -9,6 +9,7 @@ from django.db.models import Count, Min
 from sisy.load import Group
 from sisy.models import Run, RunState, Task
 from sisy.queries.durations import median
+from sisy.schedules.expression import is_hashed
 
 MOST_GROUPS = 1000  # those of most tasks
 SAMPLED = 100  # tasks of a schedule whose moments depend on the label
@@ -43,7 +44,7 @@ def plans(using: str, until: datetime) -> Plans:
     for expression, zone, number, label in shared[:MOST_GROUPS]:
         usual = takes.get((expression, zone), timedelta(0))
         keys = [label]
-        if "h" in expression.lower().replace("thu", "") and number > 1:
+        if is_hashed(expression) and number > 1:
             alike = due.filter(schedule=expression, timezone=zone)
             keys = list(alike.order_by("pk").values_list("label", flat=True)[:SAMPLED])
         groups += [

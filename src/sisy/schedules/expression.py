@@ -75,7 +75,13 @@ def parse(expression: object, key: str = "") -> Fields:
         )
     if len(expression) > LONGEST:
         raise ScheduleError(f"A schedule has up to {LONGEST} characters, not {len(expression)}.")
-    return _parse(expression, key if "h" in expression.lower() else "")
+    return _parse(expression, key if is_hashed(expression) else "")
+
+
+def is_hashed(expression: str) -> bool:
+    """Whether it depends on a key what ``expression`` means: whether it has an ``h``."""
+    text = expression.strip().lower()
+    return "h" in text.replace("thu", "") and not text.startswith("@")
 
 
 @lru_cache(maxsize=4096)

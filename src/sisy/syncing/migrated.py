@@ -12,7 +12,7 @@ from sisy.exceptions import CallableError
 from sisy.log import logger
 from sisy.models import RunState, Task, TaskState, timing, validation
 from sisy.models.columns import OWNER_FIELDS
-from sisy.models.missing import record_overdue
+from sisy.models.missing import settle_overdue
 from sisy.models.task import TARGET_FIELDS
 from sisy.models.task_queries import CHANGED, DELETED
 
@@ -93,7 +93,7 @@ class MigratedTask:
 
     def delete(self) -> None:
         """Delete it and cancel its waiting runs, if it is there."""
-        self._record_overdue(DELETED, for_good=True)
+        self._settle_overdue(DELETED, for_good=True)
         now = clock.now(self._using)
         waiting = self._runs.filter(task__name=self._name, state=RunState.WAITING)
         waiting.update(state=RunState.CANCELLED, reason=DELETED, finished_at=now)
@@ -101,7 +101,7 @@ class MigratedTask:
 
     def _plan_anew(self) -> None:
         """Let the next tick plan it from now on, unless it is paused."""
-        self._record_overdue(CHANGED)
+        self._settle_overdue(CHANGED)
         ended = self._this().filter(state__in=[TaskState.BROKEN, TaskState.RETIRED])
         ended.update(state=TaskState.ACTIVE)
         self._this().update(next_run=None, planned_from=clock.now(self._using))
@@ -130,8 +130,8 @@ class MigratedTask:
             return path, None if pk is None else str(pk)
         return target.path, target.pk
 
-    def _record_overdue(self, reason: str, *, for_good: bool = False) -> None:
+    def _settle_overdue(self, reason: str, *, for_good: bool = False) -> None:
         """Write down what it owes, if the tables are as the code knows them."""
         if self._columns == {field.name for field in Task._meta.concrete_fields}:
             this = Task.objects.using(self._using).filter(name=self._name)
-            record_overdue(self._using, this, clock.now(self._using), reason, for_good=for_good)
+            settle_overdue(self._using, this, clock.now(self._using), reason, for_good=for_good)

@@ -1,0 +1,155 @@
+"""An edit right after a due moment: what was due runs, as it was meant then."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from sisy import clock, signals
+from sisy.heartbeat import tick
+from sisy.models import Origin, Run, RunState, Task, TaskState, task_with_callable
+from tests.app import jobs
+from tests.support.clocks import clock_at
+from tests.support.moments import MINUTE, NOON, SECOND
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
+
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def saved(schedule="* * * * *", **fields):
+    task = task_with_callable(jobs.noop, schedule=schedule, timezone="UTC", **fields)
+    task.save()
+    return task
+
+
+def runs():
+    return list(Run.objects.order_by("due_at").values_list("due_at", "state"))
+
+
+def save(task):
+    task.schedule, task.queue = "0 0 1 1 *", "other"
+    task.save()
+
+
+def update(task):
+    Task.objects.filter(pk=task.pk).update(schedule="0 0 1 1 *", queue="other")
+
+
+def update_zone(task):
+    Task.objects.filter(pk=task.pk).update(timezone="Asia/Kathmandu")
+
+
+def end(task):
+    task.end_running = clock.now("default") + MILLISECOND
+    task.save()
+
+
+EDITS = [save, update, update_zone, end, Task.pause]
+AFTER = [timedelta(0), MILLISECOND, 2 * SECOND, 5 * SECOND]
+
+
+@pytest.mark.parametrize("after", AFTER, ids=str)
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_fell_due_up_to_five_seconds_before_an_edit_runs(edit, after):
+    task = saved()
+    now = NOON + MINUTE + after
+    with clock_at(now):
+        edit(task)
+    tick("default", now)
+    run = Run.objects.get()
+    assert (run.due_at, run.state) == (NOON + MINUTE, RunState.WAITING)
+    assert (run.origin, run.attempt, run.queue) == (Origin.SCHEDULE, 0, "default")
+    task.refresh_from_db()
+    assert (task.runs_planned, task.last_run, task.mark) == (1, run.due_at, run.due_at)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_fell_due_earlier_is_missed_and_only_the_last_five_seconds_run(edit):
+    task = saved("* * * * * *")
+    with clock_at(NOON + 20 * SECOND):
+        edit(task)
+    assert runs() == [
+        (NOON + SECOND, RunState.MISSED),
+        *((NOON + n * SECOND, RunState.WAITING) for n in range(15, 21)),
+    ]
+    assert Run.objects.get(state=RunState.MISSED).count == 14
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_after_an_edit_runs_nothing_twice(edit):
+    task = saved("* * * * * *")
+    with clock_at(NOON + 2 * SECOND):
+        Task.objects.update(schedule="*/1 * * * * *")
+    with clock_at(NOON + 4 * SECOND):
+        edit(Task.objects.get(pk=task.pk))
+    tick("default", NOON + 4 * SECOND)
+    assert runs() == [(NOON + n * SECOND, RunState.WAITING) for n in range(1, 5)]
+
+
+def test_iterations_that_are_used_up_by_what_was_due_retire_the_task():
+    task = saved("* * * * * *", iterations=2)
+    with clock_at(NOON + 4 * SECOND):
+        update(task)
+    tick("default", NOON + 4 * SECOND)
+    assert runs() == [(NOON + n * SECOND, RunState.WAITING) for n in (1, 2)]
+    task.refresh_from_db()
+    assert (task.state, task.runs_planned) == (TaskState.RETIRED, 2)
+
+
+def test_a_task_that_still_owes_its_first_run_owes_it_once():
+    task = saved("* * * * * *", wait_for_schedule=False)
+    with clock_at(NOON + 3 * SECOND):
+        save(task)
+    tick("default", NOON + 3 * SECOND)
+    assert runs() == [(NOON + n * SECOND, RunState.WAITING) for n in range(1, 4)]
+
+
+def test_a_spread_run_starts_as_late_as_it_would_have():
+    [planned, edited] = [saved(spread=MINUTE), saved(spread=MINUTE)]
+    tick("default", NOON + MINUTE)
+    expected = {run.task_id: run.ready_at for run in Run.objects.all()}
+    Run.objects.all().delete()
+    Task._base_manager.update(next_run=NOON + MINUTE, mark=None)
+    with clock_at(NOON + MINUTE):
+        planned.pause()
+        edited.pause()
+    assert {run.task_id: run.ready_at for run in Run.objects.all()} == expected
+
+
+@pytest.mark.parametrize("edit", [save, update, Task.pause])
+def test_workers_and_receivers_hear_of_what_an_edit_plans(edit):
+    task, heard = saved(), []
+
+    def hear(signal, runs=None, run=None, **kwargs):
+        heard.append((signal, [each.due_at for each in runs or [run]]))
+
+    for signal in (signals.run_planned, signals.runs_waiting):
+        signal.connect(hear)
+    try:
+        with clock_at(NOON + MINUTE + SECOND):
+            edit(task)
+    finally:
+        for signal in (signals.run_planned, signals.runs_waiting):
+            signal.disconnect(hear)
+    assert heard == [
+        (signals.run_planned, [NOON + MINUTE]),
+        (signals.runs_waiting, [NOON + MINUTE]),
+    ]
+
+
+@pytest.mark.parametrize("delete", [Task.delete, lambda task: Task.objects.all().delete()])
+def test_what_was_due_of_a_task_that_is_deleted_does_not_run(delete):
+    task = saved()
+    with clock_at(NOON + MINUTE + SECOND):
+        delete(task)
+    assert [run.state for run in Run.objects.all()] == [RunState.MISSED]
+
+
+def test_many_tasks_that_are_due_are_settled_by_few_statements():
+    tasks = [saved(f"{n % 60} * * * * *" if n % 2 else "* * * * *") for n in range(100)]
+    with clock_at(NOON + MINUTE), CaptureQueriesContext(connection) as queries:
+        Task.objects.update(schedule="0 0 1 1 *")
+    assert len(queries) <= 25
+    assert Run.objects.filter(state=RunState.WAITING).count() >= len(tasks) / 2

@@ -1,0 +1,253 @@
+"""Work of any length never keeps a heartbeat from what is due, nor from renewing its lease."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from sisy import clock
+from sisy.heartbeat import (
+    Heartbeat,
+    dispatching,
+    housekeeping,
+    planning,
+    replanning,
+    rescue,
+    setback,
+)
+from sisy.heartbeat import role as roles
+from sisy.heartbeat.turn import ENDLESS, Turn
+from sisy.models import Missed, Process, Run, RunState, Task, activation, task_with_callable
+from tests.app import jobs
+from tests.roles.steps import DAY, HOUR, LEASE, MINUTE, NOON, SECOND, scheduled, worker
+from tests.roles.test_silence import Clocks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+A_CHUNK_TAKES = timedelta(seconds=0.2)
+
+
+@pytest.fixture(autouse=True)
+def clocks(monkeypatch):
+    clocks = Clocks()
+    monkeypatch.setattr(clock, "_steady", lambda: clocks.seconds)
+    with clock.use(clocks):
+        yield clocks
+
+
+@pytest.fixture
+def slow(monkeypatch, clocks):
+    """Return what lets a function of a module take as long as a chunk does."""
+
+    def slow(module, name, takes=A_CHUNK_TAKES):
+        does = getattr(module, name)
+
+        def does_slowly(*args, **kwargs):
+            clocks.go_on(takes)
+            return does(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, does_slowly)
+
+    return slow
+
+
+def stored(count, **fields):
+    schedules = (f"{n % 60} {n // 60 % 24} * * *" for n in range(count))
+    return Task.objects.bulk_create(
+        task_with_callable(jobs.noop, schedule=schedule, timezone="UTC", **fields)
+        for schedule in schedules
+    )
+
+
+def passes(heartbeat, clocks, until):
+    """Let a heartbeat make passes until something holds, and return how many it took."""
+    for count in range(1, 200):
+        _, _, wait = heartbeat._pass()
+        clocks.go_on(timedelta(seconds=max(wait, 0.001)))
+        if until():
+            return count
+    raise AssertionError("It did not come to that in 200 passes.")
+
+
+def none_is_unplanned():
+    return not Task.objects.unplanned().exists()
+
+
+def test_tasks_of_each_second_are_planned_in_time_while_others_are_replanned(
+    clocks, slow, monkeypatch
+):
+    monkeypatch.setattr(replanning, "CHUNK", 10)
+    slow(activation, "store_starts")
+    heartbeat = Heartbeat()
+    often = [scheduled("* * * * * *") for _ in range(3)]
+    stored(1000)
+    heartbeat._pass()
+    Task.objects.exclude(pk__in=[task.pk for task in often]).update(timezone="Europe/Berlin")
+    leases = set()
+
+    def is_done():
+        leases.add(Process.objects.get().lease_until - clocks.moment > LEASE / 2)
+        return none_is_unplanned()
+
+    assert passes(heartbeat, clocks, is_done) >= 100
+    assert leases == {True}
+    runs = Run.objects.filter(task__in=often)
+    assert runs.count() == len(often) * int((clocks.moment - NOON).total_seconds())
+    assert {run.state for run in runs} == {RunState.WAITING}
+    lateness = max(run.planned_at - run.due_at for run in runs)
+    assert lateness <= timedelta(seconds=0.3)
+
+
+@pytest.mark.parametrize("missed", Missed.values)
+def test_what_falls_due_while_its_task_waits_to_be_replanned_runs(
+    clocks, slow, monkeypatch, missed
+):
+    monkeypatch.setattr(replanning, "CHUNK", 10)
+    slow(activation, "store_starts", SECOND)
+    heartbeat = Heartbeat()
+    stored(200, missed=missed)
+    heartbeat._pass()
+    soon = NOON + 5 * SECOND
+    Task.objects.update(schedule=f"{soon.minute} {soon.hour} * * * {soon.second}")
+    passes(heartbeat, clocks, none_is_unplanned)
+    heartbeat._pass()
+    assert clocks.moment > soon + 10 * SECOND
+    assert Run.objects.filter(due_at=soon, state=RunState.WAITING).count() == 200
+    assert not Run.objects.filter(state=RunState.MISSED).exists()
+
+
+def test_a_chunk_is_replanned_by_few_statements_however_different_its_tasks_are():
+    stored(3 * replanning.CHUNK)
+    Task.objects.update(timezone="Asia/Kathmandu")
+    with CaptureQueriesContext(connection) as queries:
+        assert replanning.compute_unplanned("default", NOON) == 3 * replanning.CHUNK
+    assert none_is_unplanned()
+    assert len(queries) <= 4 * 6
+
+
+def test_a_chunk_is_planned_by_few_statements_however_different_its_tasks_are():
+    tasks = [scheduled(f"{n} 12 * * *") for n in range(1, 60)]
+    with CaptureQueriesContext(connection) as queries:
+        assert len(planning.plan_due("default", NOON + DAY).runs) == len(tasks)
+    assert len(queries) <= 12 + len(tasks) * (connection.vendor == "mysql")
+
+
+def many_due(monkeypatch):
+    monkeypatch.setattr(planning, "CHUNK", 10)
+    for task in stored(50):
+        Task._base_manager.filter(pk=task.pk).update(next_run=NOON)
+    return (planning, "_plan_tasks"), Task.objects.due(NOON + HOUR)
+
+
+def many_unplanned(monkeypatch):
+    monkeypatch.setattr(replanning, "CHUNK", 10)
+    stored(50)
+    Task.objects.update(timezone="Asia/Kathmandu")
+    return (activation, "store_starts"), Task.objects.unplanned()
+
+
+def many_edited_by_raw_sql(monkeypatch):
+    monkeypatch.setattr(replanning, "CHUNK", 10)
+    stored(50)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE sisy_task SET timezone = 'Asia/Kathmandu'")
+    return (activation, "store_starts"), Task.objects.edited_behind_our_back()
+
+
+def many_dead_processes(monkeypatch):
+    for _ in range(20):
+        gone = worker()
+        Process.objects.filter(pk=gone.pk).update(end_reason="killed")
+    return (rescue, "_rescue"), Process.objects.seen_to_end()
+
+
+def much_surplus_history(monkeypatch):
+    for task in [scheduled("0 0 1 1 *", history_runs=1) for _ in range(10)]:
+        Run.objects.bulk_create(
+            Run.of(task, now=NOON, state=RunState.SUCCEEDED, finished_at=NOON) for _ in range(5)
+        )
+    surplus = Run.objects.filter(pk__lt=max(Run.objects.values_list("pk", flat=True)))
+    return (housekeeping, "_prune"), surplus.exclude(
+        pk__in=[task.runs.latest("pk").pk for task in Task.objects.all()]
+    )
+
+
+def many_left_by_a_clock_that_was_set_back(monkeypatch):
+    monkeypatch.setattr(setback, "CHUNK", 10)
+    stored(50)
+    Task._base_manager.update(mark=NOON + DAY)
+    return (setback, "_restart_these"), Task.objects.filter(mark__gt=NOON + 30 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    "much",
+    [
+        many_due,
+        many_unplanned,
+        many_edited_by_raw_sql,
+        many_dead_processes,
+        much_surplus_history,
+        many_left_by_a_clock_that_was_set_back,
+    ],
+)
+def test_a_pass_ends_soon_however_much_there_is_to_do_and_the_next_goes_on(
+    clocks, slow, monkeypatch, much
+):
+    (module, name), left = much(monkeypatch)
+    before = left.count()
+    slow(module, name)
+    heartbeat = Heartbeat()
+    heartbeat._next_audit = None
+    clocks.go_on(SECOND)
+    longest, came_at_once = timedelta(0), []
+
+    def is_done():
+        return not left.exists()
+
+    for _ in range(300):
+        begun, at = left.count(), clocks.moment
+        _, _, wait = heartbeat._pass()
+        longest = max(longest, clocks.moment - at)
+        if begun > left.count() > 0:
+            came_at_once.append(wait == 0)
+        clocks.go_on(timedelta(seconds=wait) if wait > 0 else timedelta(milliseconds=1))
+        if is_done():
+            break
+    assert is_done()
+    assert before >= 10
+    assert any(came_at_once)
+    # A part of each kind of work, and never all of one kind.
+    assert longest <= 2 * A_CHUNK_TAKES
+
+
+def test_runs_of_an_engine_that_is_none_any_more_are_refused_in_batches(monkeypatch):
+    monkeypatch.setattr(dispatching, "AT_ONCE", 10)
+    task = scheduled("0 0 1 1 *")
+    runs = [Run.of(task, now=NOON) for _ in range(25)]
+    for run in runs:
+        run.engine = "gone"
+    Run.objects.bulk_create(runs)
+    with CaptureQueriesContext(connection) as queries:
+        counts = [dispatching.refuse_unknown("default", NOON) for _ in range(4)]
+    assert counts == [10, 10, 5, 0]
+    assert len(queries) <= 4 * 8
+    assert {run.reason for run in Run.objects.all()} == {
+        "SISY_ENGINES names no 'gone' that could carry it out."
+    }
+
+
+def test_a_turn_ends_when_its_time_is_over_and_work_is_left(clocks):
+    turn = Turn(roles.AT_WORK)
+    assert not turn.ends_here()
+    clocks.go_on(SECOND)
+    assert not turn.has_left_work
+    assert turn.ends_here()
+    assert turn.has_left_work
+    assert not ENDLESS.ends_here()
+
+
+def test_a_heartbeat_of_a_slow_host_waits_when_nothing_is_left(clocks, slow):
+    slow(roles, "look", timedelta(seconds=0.3))
+    _, _, wait = Heartbeat()._pass()
+    assert wait > 0
