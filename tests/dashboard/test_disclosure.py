@@ -13,7 +13,7 @@ from tests.admin.people import browser_of, browser_of_superuser
 from tests.dashboard.addresses import PARTS, addresses
 from tests.roles.steps import MINUTE, NOON, SECOND, scheduled, worker
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 SECRET = "hunter2-and-nothing-else"
 TEXT = f"ValueError: {SECRET}"

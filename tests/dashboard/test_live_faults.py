@@ -9,7 +9,7 @@ from sisy.dashboard import live
 from tests.admin.people import browser_of
 from tests.dashboard.test_live import LAYER, aside, heard, is_refused, opened, say, socket
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 BEAT = {"type": messages.HEARTBEAT, "time": 12.5}
 EVENT = messages.runs_changed("one", 0, {7}, 100)

@@ -10,7 +10,7 @@ from tests.admin.people import browser_of
 from tests.app import jobs
 from tests.roles.steps import HOUR, NOON, scheduled
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 
 @pytest.fixture(autouse=True)
