@@ -59,7 +59,7 @@ def test_what_the_code_changes_changes_and_is_shown_as_a_difference(project):
     assert task.end_running == datetime(2999, 1, 1, tzinfo=UTC)
     assert f"~ Change {task.name}" in said
     assert "schedule: '*/5 * * * *' -> '0 4 * * *'" in said
-    assert "userdata: {} -> {'to': ['Ann']}" in said
+    assert 'userdata: {} -> {"to": ["Ann"]}' in said
     assert project.deploy() == "1 unchanged.\n"
 
 
@@ -284,3 +284,18 @@ def test_a_method_of_an_object_is_declared_with_its_key(project):
         "sisy.schedule('0 4 * * *', pk_override=7)(Counter.tick)\n"
     )
     assert only_task().target_pk == "7"
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_secrets_in_user_data_are_masked_in_what_is_said(project, options):
+    code = "@sisy.schedule('%d 4 * * *', userdata={'api_key': '%d s3cret'})\n"
+    code += "def greet(message):\n    pass\n"
+    said = project.deploy(*options, schedules=code % (0, 1))
+    said += project.deploy(*options, schedules=code % (0, 2))
+    task = only_task()
+    task.userdata = {"api_key": "my own s3cret"}
+    task.save()
+    kept = project.deploy(*options, schedules=code % (5, 3))
+    assert "•••" in said
+    assert "•••" in kept
+    assert "s3cret" not in said + kept

@@ -1,6 +1,5 @@
 """What is shown of a run, in the list and on its page."""
 
-import json
 from typing import Any
 
 from django.contrib import admin
@@ -11,11 +10,10 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy import disclosure, display
+from sisy import disclosure, display, masking
 from sisy.admin.actions import details_of
 from sisy.admin.attempts import attempts, retries
 from sisy.admin.links import run_link
-from sisy.dashboard.masking import masked
 from sisy.models import Run
 
 
@@ -130,4 +128,4 @@ def _link(pk: int | None) -> str:
 
 
 def _as_json(value: Any) -> SafeString:
-    return format_html("<pre>{}</pre>", json.dumps(masked(value), indent=2, ensure_ascii=False))
+    return format_html("<pre>{}</pre>", masking.as_json(value))

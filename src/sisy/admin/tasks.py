@@ -13,7 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 
-from sisy import disclosure, display
+from sisy import disclosure, display, masking
 from sisy.admin.actions import details_of, may
 from sisy.admin.backfilling import backfill_view
 from sisy.admin.dashboard import AdminDashboard
@@ -36,7 +36,7 @@ class TaskAdmin(TaskActions):
 
     form = TaskForm
     fieldsets = FIELDSETS
-    readonly_fields = SEEN_ONLY
+    readonly_fields = (*SEEN_ONLY, "user_data")
     list_display = ("label", "timing", "state_now", "next_moment", "newest")
     list_filter = (HealthFilter, "state", "queue", "overlap")
     search_fields = ("label", "target_path")
@@ -63,10 +63,11 @@ class TaskAdmin(TaskActions):
         """Show what came of a task only once it is there, and its data to those who may see it."""
         if obj is None:
             return self.fieldsets[:-1]
-        if may(request, "sisy.view_run_details"):
-            return self.fieldsets
+        # Who may change the data must see all of it in the form; all others see it masked.
+        shown = ["_extra_data" if self.has_change_permission(request, obj) else "user_data"]
+        shown = shown if may(request, "sisy.view_run_details") else []
         (title, options), *others = self.fieldsets
-        seen = [name for name in options["fields"] if name != "_extra_data"]
+        seen = [name for name in options["fields"] if name != "_extra_data"] + shown
         return [(title, {**options, "fields": seen}), *others]
 
     def has_change_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
@@ -134,6 +135,10 @@ class TaskAdmin(TaskActions):
         shown = display.state(task.newest_state, words, reason)
         begun = display.moment(task.newest_started_at or task.newest_planned_at, display.now())
         return format_html("{} {}", run_link(task.newest_pk, shown), begun)
+
+    @admin.display(description=_("user data"))
+    def user_data(self, task: Task) -> SafeString:
+        return format_html("<pre>{}</pre>", masking.as_json(task.userdata))
 
     @admin.display(description=_("due next"))
     def occurrences(self, task: Task) -> SafeString:

@@ -18,6 +18,7 @@ from sisy.exceptions import (
 )
 from sisy.models import RunState
 from sisy.models.validation import unstorable_in
+from sisy.nested import MAX_DEPTH, is_too_deep
 
 ERROR_LIMIT = 32_000
 RESULT_LIMIT = 64_000
@@ -78,6 +79,8 @@ class NotCalled:
 
 def of_value(value: object) -> dict[str, Any]:
     """Return the columns of a run whose function returned ``value``."""
+    if is_too_deep(value):
+        return _without_value(f"it is nested deeper than {MAX_DEPTH} levels")
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     except BaseException as error:  # noqa: BLE001 - the value may be of any class

@@ -6,6 +6,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 import sisy.models.columns
+import sisy.models.data
 import sisy.models.fields
 
 
@@ -196,7 +197,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "_extra_data",
-                    models.JSONField(blank=True, default=dict, verbose_name="user data"),
+                    sisy.models.data.DataField(blank=True, default=dict, verbose_name="user data"),
                 ),
                 (
                     "queue",
@@ -396,7 +397,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "declaration",
-                    models.JSONField(
+                    sisy.models.data.DataField(
                         editable=False,
                         help_text="What code said of the owner's fields when it was last looked at.",
                         null=True,
@@ -454,7 +455,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "payload",
-                    models.JSONField(
+                    sisy.models.data.DataField(
                         blank=True,
                         default=dict,
                         help_text="The user data with which the run was asked for.",
@@ -596,7 +597,10 @@ class Migration(migrations.Migration):
                         blank=True, max_length=500, verbose_name="cancel reason"
                     ),
                 ),
-                ("result", models.JSONField(blank=True, null=True, verbose_name="return value")),
+                (
+                    "result",
+                    sisy.models.data.DataField(blank=True, null=True, verbose_name="return value"),
+                ),
                 ("error", models.TextField(blank=True, verbose_name="error")),
                 (
                     "error_class",

@@ -7,17 +7,18 @@ from typing import Any, ClassVar, Self
 
 from django.db import models
 
+from sisy import nested
 from sisy.models.writes import Write
 
 
 def _differ(stored: Any, value: Any) -> bool:
-    """Whether a value was changed; in JSON 1, 1.0 and true are three values, in Python one."""
-    return bool(stored != value or (isinstance(value, dict) and repr(stored) != repr(value)))
+    """Whether a value was changed; see `nested.differ` for what JSON holds."""
+    return nested.differ(stored, value) if isinstance(value, dict) else bool(stored != value)
 
 
 def _copy(value: Any) -> Any:
     """Copy what can be changed in place: among the values of columns, only what JSON holds."""
-    return copy.deepcopy(value) if isinstance(value, dict | list) else value
+    return nested.copied(value) if isinstance(value, dict | list) else value
 
 
 class TracksChanges(models.Model):

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import conf
 from sisy.models.choices import Missed, OnLost, Overlap, TaskState
+from sisy.models.data import DataField
 from sisy.models.fields import MomentField, ReasonField
 
 
@@ -67,7 +68,7 @@ class TaskColumns(models.Model):
         default=True,
         help_text=_("If not, it also runs once as soon as it is active."),
     )
-    _extra_data = models.JSONField(_("user data"), default=dict, blank=True)
+    _extra_data = DataField(_("user data"), default=dict, blank=True)
 
     queue = models.CharField(_("queue"), max_length=60, default="default")
     priority = models.SmallIntegerField(
@@ -145,7 +146,7 @@ class TaskColumns(models.Model):
         editable=False,
         help_text=_("By which code or migrations find the task again; empty for all others."),
     )
-    declaration = models.JSONField(
+    declaration = DataField(
         _("declaration"),
         null=True,
         editable=False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from django.db import models
 from django.utils.duration import duration_string
 
+from sisy import nested
 from sisy.models.columns import OWNER_FIELDS
 
 if TYPE_CHECKING:
@@ -107,4 +108,7 @@ def _in_json(field: "models.Field[Any, Any]", value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, timedelta):
         return duration_string(value)
-    return json.loads(json.dumps(value))
+    try:
+        return json.loads(json.dumps(value))
+    except RecursionError:
+        return nested.copied(value)

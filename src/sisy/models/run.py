@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy import clock, conf, telling
 from sisy.callables import Target
 from sisy.models.choices import LIVE_STATES, TROUBLE_STATES, Origin, RunState
+from sisy.models.data import DataField
 from sisy.models.fields import MomentField, ReasonField
 from sisy.models.process import Process
 from sisy.models.run_queries import RunManager
@@ -39,7 +40,7 @@ class Run(models.Model):
     label = models.CharField(_("label"), max_length=255)
     target_path = models.CharField(_("target"), max_length=500)
     target_pk = models.CharField(_("object"), max_length=255, null=True, blank=True)  # noqa: DJ001
-    payload = models.JSONField(
+    payload = DataField(
         _("payload"),
         default=dict,
         blank=True,
@@ -133,7 +134,7 @@ class Run(models.Model):
     )
     cancel_by_force = models.BooleanField(_("by force"), default=False)
     cancel_reason = ReasonField(_("cancel reason"), max_length=500, blank=True)
-    result = models.JSONField(_("return value"), null=True, blank=True)
+    result = DataField(_("return value"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)
     error_class = models.CharField(
         _("class of the error"),

@@ -15,6 +15,7 @@ from sisy import conf
 from sisy.escaping import first_obeyed
 from sisy.models.choices import Missed, OnLost, Overlap, TaskState
 from sisy.nearest import did_you_mean
+from sisy.nested import MAX_DEPTH, is_too_deep
 from sisy.schedules import Schedule, calendar
 from sisy.worker_options import QUEUE_NAME
 
@@ -74,6 +75,11 @@ def json_dict(value: Any, name: str = "userdata") -> dict[str, Any]:
     """
     if not isinstance(value, dict):
         raise ValueError(f"{name} must be a dict, not {type(value).__name__}.")
+    if is_too_deep(value):
+        raise ValueError(
+            f"{name} must be nested at most {MAX_DEPTH} levels deep, but it is deeper, or holds "
+            "itself."
+        )
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:

@@ -13,7 +13,7 @@ from sisy.models.choices import Origin
 from sisy.models.run import Run
 from sisy.models.run_queries import RunQuerySet
 from sisy.models.submission import submit
-from sisy.models.validation import moment_in
+from sisy.models.validation import json_dict, moment_in
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -26,11 +26,17 @@ class TaskVerbs(models.Model):
         abstract = True
 
     def run_now(self) -> Run:
-        """Submit a run beside the schedule, which goes on as if nothing had happened."""
+        """Submit a run beside the schedule, which goes on as if nothing had happened.
+
+        Raises:
+            ValueError: ``userdata`` is not what JSON can hold, or nested too deeply.
+        """
         using = self._home
         now = clock.now(using)
         task = self._task
-        run = Run.of(task, now=now, origin=Origin.PERSON, payload=task.userdata)
+        # Refused here, since an error within the transaction would take the caller's with it.
+        payload = json_dict(task.userdata)
+        run = Run.of(task, now=now, origin=Origin.PERSON, payload=payload)
         return submit([run], using)[0]
 
     def backfill(self, start: datetime, end: datetime, *, again: bool = False) -> list[Run]:

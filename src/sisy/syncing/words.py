@@ -1,8 +1,11 @@
 """How a look at the code reads in a terminal."""
 
 from collections.abc import Iterator
+from typing import Any
 
+from sisy import masking
 from sisy.escaping import escaped
+from sisy.models.declared import MEMORY
 from sisy.syncing.changes import Change, Kind
 from sisy.syncing.discovery import Discovered
 from sisy.syncing.sync import Synced
@@ -41,15 +44,20 @@ def _is_news(change: Change) -> bool:
     return change.kind not in (Kind.UNCHANGED, Kind.OVER)
 
 
+def _shown(field: str, value: Any) -> str:
+    return masking.as_json(value, on_lines=False) if field == MEMORY else repr(value)
+
+
 def _of(change: Change) -> Iterator[str]:
     sign, verb = SIGNS[change.kind]
     yield f"  {sign} {verb} {change.name}"
     for field, (before, after) in change.fields.items():
-        was = "" if change.kind == Kind.CREATED else f"{before!r} -> "
-        yield f"      {NAMES.get(field, field)}: {was}{after!r}"
+        was = "" if change.kind == Kind.CREATED else f"{_shown(field, before)} -> "
+        yield f"      {NAMES.get(field, field)}: {was}{_shown(field, after)}"
     for one in change.kept:
         name = NAMES.get(one.field, one.field)
-        yield f"      {name}: stays {one.own!r}, as somebody has changed it (code: {one.code!r})"
+        own, code = _shown(one.field, one.own), _shown(one.field, one.code)
+        yield f"      {name}: stays {own}, as somebody has changed it (code: {code})"
     if change.kind == Kind.OVER:
         yield "      It lies in the past: it has no occurrence from now on."
     for note in (*change.notes, *filter(None, [change.problem])):

@@ -1,6 +1,5 @@
 """How the dashboard's templates write moments, states and addresses."""
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from sisy import disclosure, display
+from sisy import disclosure, display, masking
 from sisy.dashboard.visit import Visit
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 
@@ -88,8 +87,8 @@ def seconds(value: timedelta | None) -> str:
 
 @register.filter
 def as_json(value: Any) -> str:
-    """Return a JSON value over several lines; the template escapes it."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    """Return a JSON value over several lines, without its secrets; the template escapes it."""
+    return masking.as_json(value)
 
 
 @register.filter

@@ -18,7 +18,12 @@ def run_now(user: Any, tasks: Tasks) -> Iterator[Said]:
     """Submit a run of each task."""
     count = 0
     for task in tasks:
-        note(user, task, f"Asked for run {task.run_now().pk}.")
+        try:
+            run = task.run_now()
+        except ValueError as error:
+            yield Said(f"{task}: {refusal(error)}", messages.ERROR)
+            continue
+        note(user, task, f"Asked for run {run.pk}.")
         count += 1
     words = ngettext("%d run waits for a worker.", "%d runs wait for a worker.", count)
     yield done(words % count, count)

@@ -11,7 +11,6 @@ from django.utils.translation import gettext
 
 from sisy import messages
 from sisy.dashboard.actions.runs import unfit
-from sisy.dashboard.masking import masked
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.dashboard.visit import Visit
 from sisy.models import Attempt, Run, RunState
@@ -93,8 +92,8 @@ def build_what(visit: Visit) -> dict[str, Any]:
         "run": run,
         "may_see": may_see,
         "message": dict(messages.run_task(run, max(1, run.attempt))),
-        "payload": masked(run.payload) if may_see else None,
-        "result": masked(run.result) if may_see else None,
+        "payload": run.payload if may_see else None,
+        "result": run.result if may_see else None,
         "attempts": list(Attempt.before(run)),
     }
 

@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from sisy.dashboard import declared, policies
 from sisy.dashboard.daylight import told
-from sisy.dashboard.masking import masked
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.dashboard.visit import Visit
 from sisy.models import Run, RunState, Task, TaskState
@@ -105,7 +104,7 @@ def build_about(visit: Visit) -> dict[str, Any]:
         "task": task,
         "policies": policies.in_words(task),
         "may_see": may_see,
-        "userdata": masked(task.userdata) if may_see else None,
+        "userdata": task.userdata if may_see else None,
     }
 
 

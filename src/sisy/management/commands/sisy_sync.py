@@ -8,6 +8,7 @@ from django.utils.translation import ngettext
 
 from sisy import clock
 from sisy.management.telling import AnsweringCommand
+from sisy.masking import masked
 from sisy.models import Task
 from sisy.syncing import Kind, discover, sync
 from sisy.syncing.changes import Change
@@ -76,11 +77,11 @@ def _of(change: Change) -> dict[str, Any]:
         "name": change.name,
         "outcome": change.kind,
         "fields": {
-            NAMES.get(name, name): {"before": before, "after": after}
+            NAMES.get(name, name): {"before": masked(before), "after": masked(after)}
             for name, (before, after) in change.fields.items()
         },
         "overrides": {
-            NAMES.get(one.field, one.field): {"kept": one.own, "code": one.code}
+            NAMES.get(one.field, one.field): {"kept": masked(one.own), "code": masked(one.code)}
             for one in change.kept
         },
         "notes": list(change.notes),

@@ -136,7 +136,10 @@ class Command(AnsweringCommand):
             self.answer([_line_of_run(run) for run in runs], otherwise="It has not run yet.")
 
     def do_run(self, task: Task, **options: Any) -> None:
-        self._say_of_run(task.run_now(), "waits for a worker")
+        try:
+            self._say_of_run(task.run_now(), "waits for a worker")
+        except ValueError as error:
+            raise CommandError(str(error)) from error
 
     def do_retry(self, *, run: int, **options: Any) -> None:
         found = choosing.run_with_key(run, self.using)

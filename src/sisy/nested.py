@@ -1,0 +1,129 @@
+"""JSON values of any depth, walked without recursion.
+
+Python's own ways to read, write, copy and compare them end with a RecursionError at some hundred
+levels. Sisy accepts `MAX_DEPTH` levels only, but must be able to show whatever is stored.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+MAX_DEPTH = 30
+"""How deep userdata and return values may be nested; MariaDB takes no JSON deeper than 32."""
+
+INDENTED = 30
+"""So many levels are written on lines of their own; what lies deeper stands on one line."""
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s,:\[\]{}"]+')
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether a value is nested deeper than `MAX_DEPTH`; one that holds itself is."""
+    rest = [(value, 1)]
+    while rest:
+        each, depth = rest.pop()
+        if not isinstance(each, dict | list | tuple):
+            continue
+        if depth > MAX_DEPTH:
+            return True
+        inner = each.values() if isinstance(each, dict) else each
+        rest.extend((one, depth + 1) for one in inner)
+    return False
+
+
+def copied(value: Any, instead: Callable[[Any], Any] | None = None) -> Any:
+    """Return a copy that shares no dict or list with ``value``; tuples become lists, as in JSON.
+
+    Args:
+        instead: returns what stands under a key in place of its value; None for the value.
+    """
+    top: list[Any] = []
+    rest: list[tuple[Any, Any]] = [([value], top)]
+    while rest:
+        source, copy = rest.pop()
+        is_dict = isinstance(source, dict)
+        for key, each in source.items() if is_dict else enumerate(source):
+            new = instead(key) if instead is not None and is_dict else None
+            if new is None:
+                new = {} if isinstance(each, dict) else each
+                new = [] if isinstance(each, list | tuple) else new
+                if isinstance(each, dict | list | tuple):
+                    rest.append((each, new))
+            if is_dict:
+                copy[key] = new
+            else:
+                copy.append(new)
+    return top[0]
+
+
+def differ(one: Any, other: Any) -> bool:
+    """Whether two values are different JSON: 1, 1.0 and true are, which are equal in Python."""
+    rest = [(one, other)]
+    while rest:
+        one, other = rest.pop()
+        if isinstance(one, dict) and isinstance(other, dict):
+            if list(one) != list(other):
+                return True
+            rest.extend((one[key], other[key]) for key in one)
+        elif isinstance(one, list | tuple) and isinstance(other, list | tuple):
+            if len(one) != len(other):
+                return True
+            rest.extend(zip(one, other, strict=True))
+        elif type(one) is not type(other) or one != other:
+            return True
+    return False
+
+
+def written(value: Any, *, on_lines: bool = True) -> str:
+    """Return a value as JSON; by default over several lines, as deep as `INDENTED`."""
+    parts: list[str] = []
+    rest: list[Any] = [(value, 0)]
+    while rest:
+        each = rest.pop()
+        if isinstance(each, str):
+            parts.append(each)
+            continue
+        value, depth = each
+        if isinstance(value, dict | list | tuple) and value:
+            rest.extend(reversed(list(_tokens(value, depth, on_lines and depth < INDENTED))))
+        else:
+            parts.append(json.dumps(value, ensure_ascii=False, default=str))
+    return "".join(parts)
+
+
+def _tokens(value: Any, depth: int, on_lines: bool) -> Iterator[Any]:
+    """Yield a dict or a list as texts, and its values as pairs with their depth."""
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    between = ",\n" + "  " * (depth + 1) if on_lines else ", "
+    yield opening + between[1:] if on_lines else opening
+    for number, item in enumerate(value.items() if isinstance(value, dict) else value):
+        if number:
+            yield between
+        if isinstance(value, dict):
+            yield f"{json.dumps(str(item[0]), ensure_ascii=False)}: "
+            yield item[1], depth + 1
+        else:
+            yield item, depth + 1
+    yield f"\n{'  ' * depth}{closing}" if on_lines else closing
+
+
+def read(text: str) -> Any:
+    """Return what JSON of any depth says; slower than `json.loads`, which recurses.
+
+    Raises:
+        ValueError: it is no JSON. It may be none and read all the same: databases check that.
+    """
+    holders: list[list[Any]] = [[]]
+    for token in _TOKEN.findall(text):
+        if token in "[{":
+            holders.append([])
+        elif token in "]}" and len(holders) > 1:
+            held = holders.pop()
+            pairs = zip(held[::2], held[1::2], strict=True)
+            holders[-1].append(held if token == "]" else dict(pairs))
+        else:
+            holders[-1].append(json.loads(token))
+    [values] = holders
+    [value] = values
+    return value
