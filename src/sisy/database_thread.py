@@ -16,6 +16,7 @@ from sisy.transactions import TransactionGuard
 
 DEADLOCKS_IN_A_ROW = 5
 DEADLOCKS_OF_MYSQL = ((1213,), (1205,))  # found at once, or by having waited for too long
+IDLE = 0  # the state of a connection of psycopg that is in no transaction
 ENDED_FOR_IDLENESS = ("25P03", "25P04")  # of the transaction, which ends the connection, too
 
 P = ParamSpec("P")
@@ -117,9 +118,58 @@ def on_connection_created(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> 
     ):
         return
     seconds = conf.get_settings().lease_seconds
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            name, value = "idle_in_transaction_session_timeout", f"{seconds}s"
-            cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
-        elif getattr(connection, "mysql_is_mariadb", False):
+    if connection.vendor == "postgresql":
+        if not _limit_session(connection, f"{seconds}s"):
+            _limit_each_transaction(connection, f"{seconds}s")
+    elif getattr(connection, "mysql_is_mariadb", False):
+        with connection.cursor() as cursor:
             cursor.execute("SET SESSION idle_transaction_timeout = %s", [int(seconds)])
+
+
+# A pooler such as PgBouncer lends the same session of the server to many clients, one transaction
+# after the other. What one of them sets for the session holds for the others: PostgreSQL would end
+# the project's slower transactions, too. A pooler tells a client the key of a session that it
+# made up itself; the number of the real one shows that there is a pooler.
+LIMIT_SESSION = """
+    SELECT CASE WHEN pg_backend_pid() = %s
+    THEN set_config('idle_in_transaction_session_timeout', %s, false) END
+"""
+LIMIT_TRANSACTION = "SELECT set_config('idle_in_transaction_session_timeout', %s, true)"
+
+
+def _limit_session(connection: BaseDatabaseWrapper, timeout: str) -> bool:
+    """Limit idle transactions of a session that is ours alone; return False if it is not."""
+    with connection.cursor() as cursor:
+        cursor.execute(LIMIT_SESSION, [_driver(connection).info.backend_pid, timeout])
+        return cursor.fetchone()[0] is not None
+
+
+def _limit_each_transaction(connection: BaseDatabaseWrapper, timeout: str) -> None:
+    others = [
+        wrapper
+        for wrapper in connection.execute_wrappers  # which stay when it connects once more
+        if getattr(wrapper, "func", None) is not _limit_transaction
+    ]
+    connection.execute_wrappers = [*others, partial(_limit_transaction, timeout)]
+
+
+def _limit_transaction(
+    timeout: str,
+    execute: Callable[..., T],
+    sql: Any,
+    params: Any,
+    many: bool,
+    context: dict[str, Any],
+) -> T:
+    """Limit each transaction on its own, before its first statement; wrapper of Django's."""
+    connection = context["connection"]
+    begins = _driver(connection).info.transaction_status == IDLE
+    if begins and not connection.get_autocommit():
+        with _driver(connection).cursor() as cursor:
+            cursor.execute(LIMIT_TRANSACTION, [timeout])
+    return execute(sql, params, many, context)
+
+
+def _driver(connection: BaseDatabaseWrapper) -> Any:
+    """Return the connection of psycopg, of either version."""
+    return connection.connection

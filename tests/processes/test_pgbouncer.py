@@ -1,0 +1,132 @@
+"""A site behind PgBouncer in transaction mode, whose sessions many clients share."""
+
+import asyncio
+import os
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+from django.db import connection, connections, transaction
+
+from sisy import conf
+from sisy.database_thread import DatabaseThread
+from sisy.models import Process, Run, RunState, Task, task_with_callable
+from tests.app import jobs
+from tests.processes.databases import open_site
+from tests.processes.ledger import assert_each_run_was_executed_once, count
+from tests.servers import pgbouncer
+from tests.servers.pgbouncer import PgBouncerServer
+from tests.support.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.skipif(
+        not os.environ.get("DATABASE_URL", "").startswith("postgresql"),
+        reason="PgBouncer speaks to PostgreSQL: make test-postgres",
+    ),
+    pytest.mark.skipif(
+        pgbouncer.binary() is None,
+        reason="PgBouncer is not installed: apt-get install pgbouncer",
+    ),
+]
+
+SESSIONS = 3  # that PgBouncer opens
+TIMEOUT = "idle_in_transaction_session_timeout"
+# PgBouncer itself sets these anew for each client.
+TRACKED = ("TimeZone", "DateStyle", "client_encoding", "standard_conforming_strings")
+LEFT = """
+    SELECT 'setting ' || name FROM pg_settings WHERE source = 'session' AND name <> ALL(%s)
+    UNION ALL SELECT 'prepared statement ' || name FROM pg_prepared_statements
+    UNION ALL SELECT 'cursor ' || name FROM pg_cursors WHERE is_holdable
+    UNION ALL SELECT 'lock ' || mode FROM pg_locks
+        WHERE locktype = 'advisory' AND pid = pg_backend_pid()
+    UNION ALL SELECT 'listens to ' || channel FROM pg_listening_channels() AS channel
+    UNION ALL SELECT 'temporary table ' || relname FROM pg_class
+        WHERE relpersistence = 't' AND pg_table_is_visible(oid)
+"""
+
+
+@pytest.fixture
+def bouncer(fleet_database):
+    with PgBouncerServer(fleet_database, server_connections=SESSIONS) as server:
+        yield server
+
+
+@pytest.fixture
+def site(bouncer, tmp_path):
+    with open_site(tmp_path, bouncer.url, os.environ["VALKEY_URL"]) as site:
+        yield site
+
+
+def left_on_sessions(bouncer):
+    """Return what clients have left on each session of the server, by the session."""
+    left = {}
+    with ExitStack() as clients:
+        for _ in range(SESSIONS):
+            client = clients.enter_context(psycopg.connect(bouncer.url, prepare_threshold=None))
+            pid = client.execute("SELECT pg_backend_pid()").fetchone()[0]
+            left[pid] = [what for (what,) in client.execute(LEFT, [list(TRACKED)])]
+    assert len(left) == SESSIONS  # each client holds one of its own, in its transaction
+    return left
+
+
+def in_roles_thread(*steps):
+    """Return what steps return that a role takes in its thread, one after the other."""
+
+    usual = connections["default"]
+
+    def use_the_same_database():
+        connections["default"] = type(usual)(usual.settings_dict, "default")
+
+    async def take():
+        database = DatabaseThread("test")
+        try:
+            await database.run(use_the_same_database)
+            return [await database.run(step) for step in steps]
+        finally:
+            await database.close()
+
+    return asyncio.run(take())
+
+
+def shown():
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW {TIMEOUT}")
+        return cursor.fetchone()[0]
+
+
+def shown_in_a_transaction():
+    with transaction.atomic():
+        return shown()
+
+
+def test_a_site_behind_pgbouncer_runs_each_occurrence_once_and_leaves_nothing_on_its_sessions(
+    site, bouncer
+):
+    for fn in (jobs.record, jobs.arecord):
+        task_with_callable(fn, schedule="* * * * * *", allow_overlap=True).save()
+    processes = [site.manage("sisy_heartbeat"), site.manage("sisy_worker")]
+    wait_until(lambda: count(RunState.SUCCEEDED) >= 6, "six runs have succeeded")
+    Task.objects.update(timezone="Asia/Kathmandu")
+    enough = count(RunState.SUCCEEDED) + 4
+    wait_until(lambda: count(RunState.SUCCEEDED) >= enough, "four more runs have succeeded")
+    assert [process.stop() for process in processes] == [0, 0]
+    assert set(map(tuple, left_on_sessions(bouncer).values())) == {()}
+    Run.objects.waiting().delete()
+    assert_each_run_was_executed_once()
+    assert not Process.objects.exists()
+
+
+def test_behind_pgbouncer_a_roles_transactions_are_limited_and_nobody_elses_are(site, bouncer):
+    limit = f"{conf.get_settings().lease_seconds:g}s"
+    found = in_roles_thread(
+        shown, shown_in_a_transaction, Run.objects.count, shown_in_a_transaction
+    )
+    assert [found[1], found[3]] == [limit, limit]
+    assert [shown(), shown_in_a_transaction()] == ["0", "0"]
+    assert set(map(tuple, left_on_sessions(bouncer).values())) == {()}
+
+
+def test_a_session_of_its_own_is_limited_once_for_all_transactions(fleet_site):
+    limit = f"{conf.get_settings().lease_seconds:g}s"
+    assert in_roles_thread(shown, shown_in_a_transaction) == [limit, limit]
+    assert shown() == "0"
