@@ -16,7 +16,7 @@ Tasks = QuerySet[Task]
 UNFIT: dict[str, set[str]] = {
     TaskState.ACTIVE: {"resume"},
     TaskState.PAUSED: {"pause"},
-    TaskState.BROKEN: {"pause", "resume"},
+    TaskState.BROKEN: {"pause"},
     TaskState.RETIRED: {"pause", "resume"},
 }
 

@@ -126,6 +126,13 @@ def recount(task: "Task", using: str, now: datetime) -> None:
         _plan(task, kept, using, now)
 
 
+def revive(task: "Task", using: str, now: datetime) -> None:
+    """Plan a broken task from ``now`` on, since it has another target."""
+    kept = _locked(task, using)
+    if kept.state == TaskState.BROKEN:
+        _plan(task, kept, using, now)
+
+
 def _locked(task: "Task", using: str) -> "Task":
     return type(task).objects.using(using).select_for_update().get(pk=task.pk)
 
@@ -154,7 +161,8 @@ def pause(task: "Task", using: str, reason: str) -> bool:
 def resume(task: "Task", using: str) -> bool:
     with transaction.atomic(using=using):
         tasks = type(task).objects.using(using)
-        if not tasks.filter(pk=task.pk, state=TaskState.PAUSED).update(state=TaskState.ACTIVE):
+        resumable = tasks.filter(pk=task.pk, state__in=[TaskState.PAUSED, TaskState.BROKEN])
+        if not resumable.update(state=TaskState.ACTIVE):
             return False
         plan_anew(task, using, clock.now(using))
     return True

@@ -12,7 +12,7 @@ class TaskState(models.TextChoices):
     PAUSED = "paused", _("paused")
     """Not planned until somebody resumes it; ``state_reason`` says why."""
     BROKEN = "broken", _("broken")
-    """Its schedule, zone or window cannot be read; planned again once that is mended."""
+    """Its schedule or zone cannot be read, or its object was deleted; see ``state_reason``."""
     RETIRED = "retired", _("retired")
     """No occurrence is left; deleted when its last run has finished."""
 

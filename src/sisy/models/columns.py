@@ -188,6 +188,9 @@ OWNER_FIELDS = frozenset(
 )
 """Columns that `Task.save` writes, those of them that changed."""
 
+TARGET_FIELDS = frozenset({"target_path", "target_pk"})
+"""Columns that say what a task calls."""
+
 PROPERTIES = {"userdata": "_extra_data", "allow_overlap": "overlap"}
 
 

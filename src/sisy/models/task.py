@@ -17,6 +17,7 @@ from sisy.models.choices import Overlap, TaskState
 from sisy.models.columns import (
     OWNER_FIELDS,
     SCHEDULER_FIELDS,
+    TARGET_FIELDS,
     TaskColumns,
     owners_columns,
 )
@@ -27,8 +28,6 @@ from sisy.models.run import Run
 from sisy.models.task_queries import CHANGED, DELETED, TaskManager
 from sisy.models.verbs import TaskVerbs
 from sisy.models.writes import Write
-
-TARGET_FIELDS = frozenset({"target_path", "target_pk"})
 
 
 class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
@@ -234,6 +233,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
             if changed & named & TARGET_FIELDS:
                 self.target_error = ""  # the new target was checked above
                 Task.objects.using(using).filter(pk=self.pk).update(target_error="")
+                activation.revive(self, using, clock.now(using))
             self.remember(named, Write(using))
 
     def _changes_timing(self, named: frozenset[str], changed: frozenset[str], using: str) -> bool:

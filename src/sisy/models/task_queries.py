@@ -10,6 +10,8 @@ from django.db.models import Case, Exists, F, OuterRef, Q, When
 from sisy import clock, conf
 from sisy.models import locking, timing
 from sisy.models.choices import TaskState
+from sisy.models.columns import TARGET_FIELDS
+from sisy.models.fields import MomentField
 from sisy.models.missing import settle_overdue
 from sisy.models.run import Run
 from sisy.models.writes import Write
@@ -21,6 +23,26 @@ BATCH = 1000
 
 CHANGED = "Its timing was changed before a heartbeat planned it; no change fires for the past."
 DELETED = "The task was deleted."
+
+
+def _revived(now: datetime) -> dict[str, Any]:
+    """Return what lets the next tick plan broken tasks, since they have another target."""
+    is_broken = Q(state=TaskState.BROKEN) & ~Q(schedule="")
+    # The state last: MySQL lets what comes later see what was set before.
+    return {
+        "planned_from": Case(
+            When(is_broken, then=models.Value(now, MomentField())), default=F("planned_from")
+        ),
+        "state_reason": Case(
+            When(is_broken, then=models.Value("")),
+            default=F("state_reason"),
+            output_field=models.CharField(),
+        ),
+        "state": Case(
+            When(is_broken, then=models.Value(TaskState.ACTIVE.value)), default=F("state")
+        ),
+        "target_error": "",
+    }
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -74,6 +96,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
             with transaction.atomic(using=self.db):
                 settle_overdue(self.db, self, now, CHANGED)
                 return super().update(**{**defaults, **columns})
+        if columns.keys() & TARGET_FIELDS:
+            return super().update(**{**_revived(clock.now(self.db)), **columns})
         return super().update(**columns)
 
     update.alters_data = True  # type: ignore[attr-defined]

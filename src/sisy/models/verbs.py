@@ -78,7 +78,7 @@ class TaskVerbs(models.Model):
         return activation.pause(self._task, self._home, reason)
 
     def resume(self) -> bool:
-        """Plan again, from now on; return whether the task was paused.
+        """Plan again, from now on; return whether the task was paused or broken.
 
         One whose schedule or time zone can no longer be used is broken then; its
         ``state_reason`` says why.

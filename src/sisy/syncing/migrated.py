@@ -11,9 +11,8 @@ from sisy.declarations import refuse_unknown
 from sisy.exceptions import CallableError
 from sisy.log import logger
 from sisy.models import RunState, Task, TaskState, timing, validation
-from sisy.models.columns import OWNER_FIELDS
+from sisy.models.columns import OWNER_FIELDS, TARGET_FIELDS
 from sisy.models.missing import settle_overdue
-from sisy.models.task import TARGET_FIELDS
 from sisy.models.task_queries import CHANGED, DELETED
 
 TARGET = frozenset({"callable", "pk_override"})
@@ -89,6 +88,8 @@ class MigratedTask:
             self._plan_anew()
         if changed.keys() & TARGET_FIELDS:
             changed["target_error"] = ""
+            broken = self._this().filter(state=TaskState.BROKEN)
+            broken.update(state=TaskState.ACTIVE, planned_from=clock.now(self._using))
         self._this().update(**changed)
 
     def delete(self) -> None:

@@ -16,6 +16,7 @@ from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.models.losing import settle_lost
 from sisy.models.prepared import Keys, prepared
 from sisy.worker.ending import COLUMNS, Ended, write_ends
+from sisy.worker.orphaned import set_orphans_aside
 from sisy.worker.retrying import may_retry, retry_delay
 from sisy.worker.unresolved import is_to_be_released, release
 
@@ -110,6 +111,7 @@ def _follow_up(using: str, stored: Ended, now: datetime) -> None:
     """
     try:
         past_deadlocks(_note_targets, using, stored, now)
+        past_deadlocks(set_orphans_aside, using, stored)
         past_deadlocks(_delete_ended, using, [run for run, _ in stored])
     except Exception as error:  # noqa: BLE001 - the outcomes are stored already
         logger.warning("Tidying up after runs failed (%s); a beat will do it", error)

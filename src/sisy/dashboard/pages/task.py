@@ -49,7 +49,7 @@ class TaskPage(Page):
             "may_cancel": visit.may("cancel_run"),
             "may_backfill": visit.may("backfill_task") and not task.runs_once,
             "may_reset": visit.may("change_task") and bool(task.overrides()),
-            "is_paused": task.state == TaskState.PAUSED,
+            "can_resume": task.state in (TaskState.PAUSED, TaskState.BROKEN),
             "is_active": task.state == TaskState.ACTIVE,
             "edit": visit.admin_address("sisy_task_change", task.pk) if may_edit else "",
         }

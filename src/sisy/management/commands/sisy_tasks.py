@@ -156,6 +156,8 @@ class Command(AnsweringCommand):
     def do_resume(self, task: Task, **options: Any) -> None:
         if not task.resume():
             raise CommandError(f"{task} is not paused: it is {task.get_state_display()}.")
+        if task.state == TaskState.BROKEN:
+            raise CommandError(f"{task} cannot be resumed: {task.state_reason}")
         self._say(f"Resumed {task}.", state=task.state, next_run=task.next_run)
 
     def do_cancel(self, task: Task, *, reason: str, force: bool, **options: Any) -> None:

@@ -1,0 +1,40 @@
+"""Tasks whose object was deleted: no run of theirs can succeed, so they are set aside.
+
+Code that is missing may come back with the next deploy, and its task goes on by itself. An object
+that was deleted does not.
+"""
+
+from sisy.exceptions import ObjectMissing
+from sisy.log import log_named
+from sisy.models import Run, RunState, Task, TaskState
+from sisy.worker.ending import Ended
+
+tasks = log_named("sisy.tasks")
+
+FAILURES = 3  # in a row
+LOOKED_AT = 50  # runs; those that were never begun are passed over
+BEGUN = (RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
+OBJECT_MISSING = f"{ObjectMissing.__module__}.{ObjectMissing.__qualname__}"
+REASON = (
+    f"The object whose method it calls was deleted: its last {FAILURES} runs failed for that. "
+    "Delete the task, give it another target, or restore the object and resume the task."
+)
+
+
+def set_orphans_aside(using: str, ended: Ended) -> None:
+    """Mark tasks as broken whose last runs failed since their object was deleted."""
+    for run, outcome in ended:
+        if outcome.error_class != OBJECT_MISSING or run.task is None:
+            continue
+        task = Task.objects.using(using).filter(pk=run.task.pk, state=TaskState.ACTIVE)
+        if _has_failed_for_good(using, run.task.pk) and task.update(
+            state=TaskState.BROKEN, state_reason=REASON, next_run=None
+        ):
+            tasks.error("%s is broken: %s", run.task, REASON, extra={"task": run.task.pk})
+
+
+def _has_failed_for_good(using: str, task: int) -> bool:
+    newest = Run.objects.using(using).filter(task=task).order_by("-pk")
+    rows = newest.values_list("state", "error_class")[:LOOKED_AT]
+    last = [error for state, error in rows if state in BEGUN][:FAILURES]
+    return last == [OBJECT_MISSING] * FAILURES
