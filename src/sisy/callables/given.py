@@ -8,7 +8,7 @@ from django.db import models
 from sisy.callables.keys import primary_key, serialised
 from sisy.callables.lookup import Callee, Kind, find, is_task_of_django
 from sisy.callables.objects import check_home
-from sisy.callables.rejections import rejection_of
+from sisy.callables.rejections import explaining, rejection_of
 from sisy.callables.target import Target
 from sisy.exceptions import CallableError
 
@@ -45,10 +45,11 @@ def _target_at(path: str, pk: object) -> Target:
     text = None
     if pk is not None:
         found = find(path)
-        text = str(pk)
-        if found.kind() == Kind.INSTANCEMETHOD:
-            model = found.model()
-            text = serialised(model, primary_key(model, text))
+        with explaining(path):
+            text = str(pk)
+            if found.kind() == Kind.INSTANCEMETHOD:
+                model = found.model()
+                text = serialised(model, primary_key(model, text))
     target = Target(path=path, pk=text)
     target.check()
     return target

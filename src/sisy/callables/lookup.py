@@ -12,7 +12,12 @@ from typing import Any, Protocol, TypeGuard
 
 from django.db import models
 
-from sisy.callables.rejections import rejection_of, rejection_of_parameters
+from sisy.callables.rejections import (
+    explaining,
+    rejection_of,
+    rejection_of_parameters,
+    trouble_of,
+)
 from sisy.exceptions import CallableError, TargetMissing
 from sisy.nearest import did_you_mean
 
@@ -62,6 +67,10 @@ class Found:
         Raises:
             CallableError: a worker cannot call it.
         """
+        with explaining(self.path):
+            return self._kind()
+
+    def _kind(self) -> Kind:
         if is_task_of_django(self.value):
             return Kind.TASK
         if isinstance(self.value, MethodType):
@@ -104,17 +113,18 @@ class Found:
         kind = self.kind()
         if kind == Kind.TASK:
             return
-        if _is_generator(self.value):
-            raise CallableError(
-                f"{self.path} is a generator function: a call of it does nothing. "
-                "Write a function that does its work and returns."
-            )
-        parameters = _parameters_of(self.value)
-        if kind == Kind.INSTANCEMETHOD:
-            parameters = parameters[1:]
-        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        if [p.name for p in parameters] != ["message"] or parameters[0].kind not in kinds:
-            raise CallableError(rejection_of_parameters(self.path, parameters))
+        with explaining(self.path):
+            if _is_generator(self.value):
+                raise CallableError(
+                    f"{self.path} is a generator function: a call of it does nothing. "
+                    "Write a function that does its work and returns."
+                )
+            parameters = _parameters_of(self.value)
+            if kind == Kind.INSTANCEMETHOD:
+                parameters = parameters[1:]
+            kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+            if [p.name for p in parameters] != ["message"] or parameters[0].kind not in kinds:
+                raise CallableError(rejection_of_parameters(self.path, parameters))
 
     def task(self) -> Any:
         """Return the task of ``django.tasks`` that it is.
@@ -143,24 +153,25 @@ def find(path: str) -> Found:
         TargetMissing: the module or the name is gone, or the module cannot be imported.
         CallableError: it is no dotted path, or names a module.
     """
-    module_path, names = _divided(path)
-    module = sys.modules.get(module_path)
-    if module is None:  # it was unloaded, and may be gone
-        module, names = _import_longest(path)
-    owner: Any = None
-    value: Any = module
-    for name in names:
-        owner = value
-        try:
-            value = getattr(owner, name)
-        except AttributeError:
-            hint = did_you_mean(name, dir(owner))
-            raise TargetMissing(
-                f"{path} leads nowhere: {_name_of(owner)} has no {name!r}.{hint}"
-            ) from None
-    if owner is None:
-        raise CallableError(rejection_of(module))
-    return Found(path=path, module=module, owner=owner, name=names[-1], value=value)
+    with explaining(path, TargetMissing):
+        module_path, names = _divided(path)
+        module = sys.modules.get(module_path)
+        if module is None:  # it was unloaded, and may be gone
+            module, names = _import_longest(path)
+        owner: Any = None
+        value: Any = module
+        for name in names:
+            owner = value
+            try:
+                value = getattr(owner, name)
+            except AttributeError:
+                hint = did_you_mean(name, dir(owner))
+                raise TargetMissing(
+                    f"{path} leads nowhere: {_name_of(owner)} has no {name!r}.{hint}"
+                ) from None
+        if owner is None:
+            raise CallableError(rejection_of(module))
+        return Found(path=path, module=module, owner=owner, name=names[-1], value=value)
 
 
 @lru_cache(maxsize=1024)  # to look for a module in vain takes longer than a short run
@@ -190,10 +201,12 @@ def _import_longest(path: str) -> tuple[ModuleType, Sequence[str]]:
         module_path = ".".join(names[:length])
         try:
             module = importlib.import_module(module_path)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a module may call sys.exit()
             if not isinstance(error, ModuleNotFoundError) or error.name != module_path:
                 raise TargetMissing(
-                    f"{path} cannot be imported: {module_path} {_trouble(error)}."
+                    f"{path} cannot be imported: {module_path} {trouble_of(error)}."
                 ) from error
             if module is None:
                 raise TargetMissing(
@@ -202,12 +215,6 @@ def _import_longest(path: str) -> tuple[ModuleType, Sequence[str]]:
             return module, names[length - 1 :]
     assert module is not None
     return module, []
-
-
-def _trouble(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"needs {error.name!r}, which is not installed"
-    return f"raises {type(error).__name__}: {error}"
 
 
 def _name_of(owner: Any) -> str:

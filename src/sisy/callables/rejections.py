@@ -1,11 +1,39 @@
 """The messages for values that a worker cannot call, each with the fix."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial, partialmethod
 from types import ModuleType
 
 from asgiref.sync import AsyncToSync, SyncToAsync
+
+from sisy.exceptions import CallableError
+
+
+@contextmanager
+def explaining(path: str, error: type[CallableError] = CallableError) -> Iterator[None]:
+    """Turn whatever user code raises while ``path`` is looked up into an ``error`` about it.
+
+    A proxy may raise anything for each attribute that is asked for, its class included.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, CallableError):
+        raise
+    except BaseException as raised:
+        raise error(f"{path} cannot be looked up: it {trouble_of(raised)}.") from raised
+
+
+def trouble_of(error: BaseException) -> str:
+    """Return what an error says, even if it cannot say it."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"needs {error.name!r}, which is not installed"
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001 - the error of a project
+        words = ""
+    return f"raises {type(error).__name__}{words and ': '}{words}"
 
 
 def rejection_of(value: object) -> str:

@@ -8,6 +8,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from sisy.callables.keys import primary_key
 from sisy.callables.lookup import DjangoTask, Found, Function, Kind, find
 from sisy.callables.objects import fetch
+from sisy.callables.rejections import explaining
 from sisy.exceptions import CallableError, ObjectMissing
 
 
@@ -83,7 +84,8 @@ class Target:
                     f"{self.path} is a method of instances. Give the saved object's own method, "
                     "or, with the path, the object's primary key as pk_override."
                 )
-            primary_key(found.model(), self.pk)
+            with explaining(self.path):
+                primary_key(found.model(), self.pk)
         elif self.pk is not None:
             raise CallableError(
                 f"pk_override was given, but {self.path} is a {kind}, not the method of an "

@@ -91,7 +91,7 @@ def _dashboard(path: str) -> Iterator[CheckMessage]:
     hint = "Name a subclass of sisy.dashboard.Dashboard by its dotted path."
     try:
         found = import_string(path)
-    except ImportError as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any module
         yield Error(str(error), hint=hint, obj="SISY_DASHBOARD", id="sisy.E005")
         return
     if not (isinstance(found, type) and issubclass(found, Dashboard)):
