@@ -11,7 +11,6 @@ class SisyConfig(AppConfig):
 
     def ready(self) -> None:
         from django.db.backends.signals import connection_created
-        from django.db.models.signals import post_migrate
 
         from sisy import announcing, checks, conf, database_thread, doorbell, reporting, signals  # noqa: F401 - checks register themselves
         from sisy.enqueued import receivers
@@ -26,7 +25,7 @@ class SisyConfig(AppConfig):
         connection_created.connect(
             database_thread.on_connection_created, dispatch_uid="sisy.database_thread"
         )
-        post_migrate.connect(migrating.after_migrate, sender=self, dispatch_uid="sisy.syncing")
+        migrating.connect()
         signals.runs_waiting.connect(doorbell.on_runs_waiting, dispatch_uid="sisy.doorbell")
         signals.cancel_asked.connect(doorbell.on_cancel_asked, dispatch_uid="sisy.doorbell")
         signals.drain_asked.connect(doorbell.on_drain_asked, dispatch_uid="sisy.doorbell")

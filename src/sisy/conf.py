@@ -83,6 +83,9 @@ class Settings:
     masked: tuple[str, ...] = ("password", "secret", "token", "key")
     """Parts of names whose values in user data and return values are masked where people look."""
 
+    ignore_sync_errors: bool = False
+    """Whether a deploy succeeds although a declaration is rejected or its module fails."""
+
     callables: tuple[str, ...] = ()
     """Dotted paths that people may choose in the admin, beside those that tasks call already."""
 
@@ -218,6 +221,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "live_path": _live_path,
     "engines": _engines,
     "eager": _boolean,
+    "ignore_sync_errors": _boolean,
     "masked": _texts,
     "callables": _texts,
 }

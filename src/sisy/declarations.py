@@ -3,6 +3,7 @@
 Nothing here asks a database or imports a model, so that any module may declare at its top.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,15 +43,32 @@ class Declaration:
     Attributes:
         name: by which it is found again, whatever else of it changes.
         path: the dotted path of what it calls.
+        module: the one that declares it, which need not be the one of the path.
         fields: what `task_with_callable` takes beside the callable.
     """
 
     name: str
     path: str
+    module: str
     fields: Mapping[str, Any]
 
 
-_declared: dict[str, tuple[Declaration, object]] = {}
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A declaration, what it decorates, and the names of the module that makes it."""
+
+    declaration: Declaration
+    target: object
+    namespace: Mapping[str, Any]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether its module is the one that is loaded; not so once its import has failed."""
+        module = sys.modules.get(self.declaration.module)
+        return module is not None and vars(module) is self.namespace
+
+
+_declared: dict[str, _Entry] = {}
 
 
 def schedule(
@@ -92,6 +110,7 @@ def schedule(
         TypeError: a task has no such field.
     """
     refuse_unknown(policies)
+    namespace = sys._getframe(1).f_globals
     given = {
         "label": label,
         "schedule": expression,
@@ -107,9 +126,12 @@ def schedule(
 
     def declare(target: F) -> F:
         path = _path_of(target)
-        own = name or path
+        own = path if name is None else name
+        _check_name(own, path)
         fields = {"label": own[:255], **{key: v for key, v in given.items() if v is not None}}
-        _add(Declaration(name=own, path=path, fields=fields), _innermost(target))
+        module = namespace.get("__name__", "")
+        declaration = Declaration(name=own, path=path, module=module, fields=fields)
+        _add(_Entry(declaration, _innermost(target), namespace))
         return target
 
     return declare
@@ -117,7 +139,14 @@ def schedule(
 
 def declarations() -> list[Declaration]:
     """Return what the modules that were imported so far declare, by name."""
-    return [declaration for _, (declaration, _) in sorted(_declared.items())]
+    return [_declared[name].declaration for name in sorted(_declared)]
+
+
+def forget_failed() -> None:
+    """Forget what modules declared whose import has failed since."""
+    for name, entry in list(_declared.items()):
+        if not entry.is_current:
+            del _declared[name]
 
 
 @contextmanager
@@ -132,22 +161,34 @@ def collected_anew() -> Iterator[None]:
         _declared.update(before)
 
 
-def _add(declaration: Declaration, target: object) -> None:
-    other, its_target = _declared.get(declaration.name, (None, None))
-    was_reloaded = other is not None and other.path == declaration.path and its_target != target
-    if other is not None and not was_reloaded:
+def _add(entry: _Entry) -> None:
+    declaration = entry.declaration
+    name, path = declaration.name, declaration.path
+    other = _declared.get(name)
+    # A module that failed, or that is reloaded, declares again what it has declared before.
+    if other is not None and other.is_current:
+        was_reloaded = other.declaration.path == path and other.target != entry.target
+        if not was_reloaded:
+            where = other.declaration.path
+            whose = "another schedule of it" if where == path else where
+            raise DeclarationError(
+                f"The name {name!r} of {path} is already taken by {whose}. "
+                "Give each further schedule a name of its own, as in "
+                f"@sisy.schedule({declaration.fields['schedule']!r}, name='nightly-report')."
+            )
+    _declared[name] = entry
+
+
+def _check_name(name: Any, path: str) -> None:
+    if not isinstance(name, str):
         raise DeclarationError(
-            f"{declaration.path} is declared under the name {declaration.name!r}, which "
-            f"{'it has' if other.path == declaration.path else other.path + ' has'} already. "
-            "Give each further schedule a name of its own, as in "
-            f"@sisy.schedule({declaration.fields['schedule']!r}, name='nightly-report')."
+            f"The name of {path} must be a plain text, not {type(name).__name__}."
         )
-    if not 0 < len(declaration.name) <= 255:
+    if not 0 < len(name) <= 255:
         raise DeclarationError(
-            f"A name has 1 to 255 characters; that of {declaration.path} has "
-            f"{len(declaration.name)}. Give it a shorter one by name=."
+            f"A name has 1 to 255 characters; that of {path} has {len(name)}. "
+            "Give it a shorter one by name=."
         )
-    _declared[declaration.name] = declaration, target
 
 
 def _innermost(target: Any) -> Any:

@@ -19,6 +19,7 @@ def declared(schedule, names):
             Declaration(
                 name=name,
                 path="tests.app.jobs.noop",
+                module="tests.app.jobs",
                 fields={"schedule": schedule, "label": name, "timezone": "UTC"},
             )
             for name in names

@@ -237,7 +237,7 @@ def test_class_and_static_methods_are_declared_in_either_order_of_decorators(pro
 )
 def test_one_declaration_that_cannot_be_a_task_stops_no_other(project, declaration, problem):
     project.write(schedules=declaration + "\n\n\n" + GREET)
-    with pytest.raises(CommandError, match="1 declaration was refused"):
+    with pytest.raises(CommandError, match="1 declaration was rejected"):
         project.command("sisy_sync")
     assert only_task().name == project.path("greet")
     project.write(schedules=declaration.replace("wrong", "greet"))

@@ -20,7 +20,7 @@ def check_declared_tasks(**kwargs: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = [
         quoting.warning(
             f"{module} cannot be imported: {why}",
-            hint="Sisy looks there for declared tasks; those that it knows from before stay.",
+            hint="Fix it, or migrate and sisy_sync fail. Its tasks stay as they are.",
             obj=module,
             id="sisy.W012",
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from django.apps import apps
 from django.utils.module_loading import module_has_submodule
 
-from sisy.declarations import Declaration, declarations
+from sisy.declarations import Declaration, declarations, forget_failed
 
 MODULES = ("schedules", "tasks")
 
@@ -23,14 +23,17 @@ class Discovered:
     declarations: Sequence[Declaration] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
 
-    def may_declare(self, path: str) -> bool:
-        """Whether a module that could not be imported may declare what lies at ``path``."""
-        packages = [module.rpartition(".")[0] + "." for module in self.broken]
-        return any(path.startswith(package) for package in packages)
+    @property
+    def is_complete(self) -> bool:
+        """Whether all is known that code declares: a broken module may declare any path."""
+        return not self.broken
 
 
 def discover() -> Discovered:
-    """Import the modules in which apps declare tasks; one that is broken stops no other."""
+    """Import the modules in which apps declare tasks; one that is broken stops no other.
+
+    Of one whose import fails nothing is declared, even if it failed after its first declarations.
+    """
     broken: dict[str, str] = {}
     for config in apps.get_app_configs():
         for name in MODULES:
@@ -38,6 +41,9 @@ def discover() -> Discovered:
                 module = f"{config.name}.{name}"
                 try:
                     importlib.import_module(module)
-                except Exception as error:  # noqa: BLE001 - the border around the project's code
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:  # noqa: BLE001 - sys.exit() included
                     broken[module] = f"{type(error).__name__}: {error}"
+    forget_failed()
     return Discovered(declarations=declarations(), broken=broken)

@@ -3,19 +3,35 @@
 import sys
 from typing import Any
 
+from django.apps import apps as registry
+from django.core.management.base import CommandError
 from django.db import router
+from django.db.models.signals import post_migrate
 
-from sisy import clock
+from sisy import clock, conf
 from sisy.models import Task
 from sisy.syncing.discovery import discover
 from sisy.syncing.sync import sync
-from sisy.syncing.words import sentences
+from sisy.syncing.words import failure, sentences
+
+
+def connect() -> None:
+    """Look at the code once the last app has been migrated.
+
+    An error ends the command, and must not keep other apps from what they do after it.
+    """
+    configs = [config for config in registry.get_app_configs() if config.models_module]
+    post_migrate.connect(after_migrate, sender=configs[-1], dispatch_uid="sisy.syncing")
 
 
 def after_migrate(*, using: str, verbosity: int = 1, apps: Any = None, **kwargs: Any) -> None:
     """Reconcile tasks with the code, where tasks are stored and their table is as code knows it.
 
     Signal receiver of Django's ``post_migrate``.
+
+    Raises:
+        CommandError: a declaration is rejected or a module cannot be imported, so that the deploy
+            fails. All others are as the code says.
     """
     if using != router.db_for_write(Task) or not _has_table(apps):
         return
@@ -24,6 +40,8 @@ def after_migrate(*, using: str, verbosity: int = 1, apps: Any = None, **kwargs:
     if verbosity >= 1:
         for line in sentences(found, synced, is_brief=verbosity == 1):
             sys.stdout.write(line + "\n")
+    if (why := failure(found, synced)) and not conf.get_settings().ignore_sync_errors:
+        raise CommandError(why)
 
 
 def _has_table(apps: Any) -> bool:

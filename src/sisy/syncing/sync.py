@@ -49,7 +49,7 @@ def sync(using: str, found: Discovered, now: datetime, *, is_rehearsal: bool = F
         changes += [
             _no_longer_declared(using, task, now)
             for task in Task.objects.using(using).declared().order_by("name")
-            if task.name not in names and not found.may_declare(task.target_path)
+            if found.is_complete and task.name not in names
         ]
         if is_rehearsal:
             transaction.set_rollback(True, using=using)

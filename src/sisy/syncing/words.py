@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from django.utils.translation import ngettext
+
 from sisy import masking
 from sisy.escaping import escaped
 from sisy.models.declared import MEMORY
@@ -28,6 +30,21 @@ def sentences(found: Discovered, synced: Synced, *, is_brief: bool = False) -> I
         is_brief: whether to say nothing of what stays as it is.
     """
     return map(escaped, _sentences(found, synced, is_brief=is_brief))
+
+
+def failure(found: Discovered, synced: Synced) -> str:
+    """Return the sentence that says what could not be synced; empty if all could."""
+    rejected, broken = len(synced.of(Kind.REFUSED)), len(found.broken)
+    if not rejected and not broken:
+        return ""
+    declarations = ngettext(
+        "%d declaration was rejected", "%d declarations were rejected", rejected
+    )
+    modules = ngettext("%d module was not imported", "%d modules were not imported", broken)
+    return escaped(
+        f"{declarations % rejected}, {modules % broken}; nothing of these was changed. Fix them "
+        "and run the command again, or set SISY_IGNORE_SYNC_ERRORS = True."
+    )
 
 
 def _sentences(found: Discovered, synced: Synced, *, is_brief: bool) -> Iterator[str]:

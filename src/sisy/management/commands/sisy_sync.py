@@ -4,9 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import router
-from django.utils.translation import ngettext
 
-from sisy import clock
+from sisy import clock, conf
 from sisy.management.telling import AnsweringCommand
 from sisy.masking import masked
 from sisy.models import Task
@@ -14,7 +13,7 @@ from sisy.syncing import Kind, discover, sync
 from sisy.syncing.changes import Change
 from sisy.syncing.discovery import Discovered
 from sisy.syncing.sync import Synced
-from sisy.syncing.words import NAMES, sentences
+from sisy.syncing.words import NAMES, failure, sentences
 
 
 class Command(AnsweringCommand):
@@ -22,7 +21,8 @@ class Command(AnsweringCommand):
         "Makes tasks of what @sisy.schedule declares in each app's schedules.py and tasks.py, and "
         "keeps them as the code says, as manage.py migrate does. What somebody has changed stays "
         "changed; what is no longer declared is paused. "
-        "Exits with 1 if a declaration is refused or a module cannot be imported."
+        "Exits with 1 if a declaration is rejected or a module cannot be imported, unless "
+        "SISY_IGNORE_SYNC_ERRORS is set; nothing of these is changed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -34,6 +34,11 @@ class Command(AnsweringCommand):
             "--check",
             action="store_true",
             help="as --dry-run, and exit with 1 if anything would be done",
+        )
+        parser.add_argument(
+            "--ignore-errors",
+            action="store_true",
+            help="exit with 0 although a declaration is rejected or a module cannot be imported",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -49,18 +54,9 @@ class Command(AnsweringCommand):
             unchanged = len(synced.of(Kind.UNCHANGED))
             if unchanged or not synced.changes:
                 self.stdout.write(f"{unchanged} unchanged.")
-        refused = len(synced.of(Kind.REFUSED))
-        if refused or found.broken:
-            rejected = ngettext(
-                "%d declaration was refused", "%d declarations were refused", refused
-            )
-            broken = len(found.broken)
-            missing = ngettext(
-                "%d module was not imported", "%d modules were not imported", broken
-            )
-            raise CommandError(
-                f"{rejected % refused}, {missing % broken}; all others are as above."
-            )
+        ignore = options["ignore_errors"] or conf.get_settings().ignore_sync_errors
+        if (why := failure(found, synced)) and not ignore:
+            raise CommandError(why)
         if options["check"] and synced.has_changed:
             raise CommandError("The stored tasks are not as the code says; run sisy_sync.")
 
