@@ -153,8 +153,8 @@ def ahead(moment: datetime) -> None:
 def hear(sender: type[Run], run: Run, **kwargs: Any) -> None: ...
 
 
-assert_type(signals.run_finished, Signal)
-signals.run_finished.connect(hear, sender=Run)
+finished: Signal = signals.run_finished
+finished.connect(hear, sender=Run)
 
 errors: list[type[SisyError]] = [
     CallableError,
