@@ -3,7 +3,8 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from functools import partial
 
 from django.db import (
@@ -25,9 +26,11 @@ from sisy.log import logger
 from sisy.loop import until_it_works
 from sisy.models import Process, Role, Run
 from sisy.worker.claiming import claim_one
+from sisy.worker.handover import give_back
 from sisy.worker.recording import record
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
+AGAIN_AFTER = timedelta(seconds=5)  # until a run is handed over again that was not begun
 LOOK_INTERVAL = 1.0  # seconds between two looks whether somebody wants the end of the run
 
 
@@ -71,10 +74,22 @@ def _carry_out_won(run: Run, holder: Process, using: str) -> None:
     """Call the function, and write down how it ended, however long the database is away then."""
     going = Going(run, lambda: clock.last_known(using), to_nobody)
     going.begin()
-    with _kept(going, holder, using):
+    with ExitStack() as keeping:
+        try:
+            keeping.enter_context(_kept(going, holder, using))
+        except RuntimeError as error:  # the system gives no thread
+            past_deadlocks(_release, using, run, f"No thread could be started: {error}.")
+            return
         outcome = call_here(going, _within_limit)
         what = f"recording how run {run.pk} ended"
         until_it_works(what, partial(_record, using, run, outcome), DATABASE_ERRORS)
+
+
+def _release(using: str, run: Run, reason: str) -> None:
+    """Let the run be handed over again soon: no attempt is counted, since none was made."""
+    now = clock.now(using)
+    logger.error("Run %s is released by this process: %s", run.pk, reason)
+    give_back(using, [run], reason, now, ready_at=now + AGAIN_AFTER)
 
 
 def _record(using: str, run: Run, outcome: Outcome) -> None:

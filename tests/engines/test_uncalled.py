@@ -1,0 +1,38 @@
+"""Runs that another engine was handed, and whose function it could not call."""
+
+import threading
+
+import pytest
+
+from sisy.engines.carrying_out import carry_out_handed
+from sisy.models import Process, Run, RunState
+from tests.engines.test_dispatching import run_of
+from tests.roles.steps import NOON, SECOND
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+def test_a_run_that_no_thread_can_keep_alive_is_charged_with_nothing(monkeypatch):
+    """Its process would sign off, and a heartbeat would take the run for lost."""
+    run = run_of()
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        carry_out_handed(run.pk)
+    row = Run.objects.get(pk=run.pk)
+    assert (row.state, row.attempt, row.times_lost) == (RunState.WAITING, 0, 0)
+    assert (row.holder_id, row.dispatched_at, row.ready_at) == (None, None, NOON + 5 * SECOND)
+    assert row.reason == "No thread could be started: can't start new thread."
+    assert not Process.objects.exists()
+
+
+def test_a_run_whose_code_its_process_does_not_have_is_handed_over_again():
+    run = run_of()
+    Run.objects.filter(pk=run.pk).update(target_path="tests.app.jobs.gone", dispatched_at=NOON)
+    carry_out_handed(run.pk)
+    row = Run.objects.get(pk=run.pk)
+    assert (row.state, row.attempt, row.dispatched_at) == (RunState.WAITING, 0, None)
+    assert row.ready_at == NOON + SECOND
