@@ -14,7 +14,7 @@ from sisy.admin.paginator import CappedPaginator
 from sisy.admin.run_actions import RunActions
 from sisy.admin.run_columns import RunColumns
 from sisy.models import Attempt, Run
-from sisy.queries.related import retries_of
+from sisy.queries.related import has_returned, retries_of
 
 HOW = (
     "state_now",
@@ -38,7 +38,7 @@ WHAT = (
     "user_data",
 )
 WHEN = ("due", "made_good", "planned", "ready", "handed", "started", "finished", "late", "took")
-CAME = ("returned", "traceback", "attempts")
+CAME = ("traceback", "attempts", "returned")
 
 DETAILS = {"user_data", "returned", "traceback", "attempts"}
 """What takes a permission of its own: it may hold what is not for everybody."""
@@ -51,6 +51,8 @@ SELDOM: dict[str, Callable[[Run], Any]] = {
     "engine": lambda run: run.engine,
     "handed": lambda run: run.dispatched_at,
     "made_good": lambda run: run.stands_for,
+    "traceback": lambda run: run.error,
+    "returned": has_returned,
     "retries": lambda run: retries_of(run).exists(),
     "attempts": lambda run: Attempt.before(run).exists(),
 }
@@ -109,10 +111,11 @@ class RunAdmin(RunColumns, RunActions):
         missing = {name for name, has in SELDOM.items() if not has(obj)}
         if not may(request, "sisy.view_run_details"):
             missing |= DETAILS
-        return [
-            (title, {"fields": [name for name in options["fields"] if name not in missing]})
+        shown = [
+            (title, [name for name in options["fields"] if name not in missing])
             for title, options in self.fieldsets
         ]
+        return [(title, {"fields": names}) for title, names in shown if names]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

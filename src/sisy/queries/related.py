@@ -2,8 +2,17 @@
 
 from dataclasses import dataclass
 
-from sisy.models import Run
+from sisy.models import Run, RunState
 from sisy.models.run_queries import RunQuerySet
+
+
+def has_returned(run: Run) -> bool:
+    """Whether what is stored as the return value of ``run`` is what its function returned.
+
+    None is stored, too, of one that failed or has not ended, and of one that succeeded and whose
+    value could not be stored, as its reason then says.
+    """
+    return run.result is not None or (run.state == RunState.SUCCEEDED and not run.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from sisy.dashboard.actions.runs import unfit
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.dashboard.visit import Visit
 from sisy.models import Attempt, Run, RunState
-from sisy.queries.related import related
+from sisy.models.choices import LIVE_STATES
+from sisy.queries.related import has_returned, related
 from sisy.queries.waiting import why_it_waits
 
 
@@ -91,6 +92,8 @@ def build_what(visit: Visit) -> dict[str, Any]:
     return {
         "run": run,
         "may_see": may_see,
+        "is_over": run.state not in LIVE_STATES,
+        "has_returned": has_returned(run),
         "message": dict(messages.run_task(run, max(1, run.attempt))),
         "payload": run.payload if may_see else None,
         "result": run.result if may_see else None,
