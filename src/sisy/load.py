@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 
 from sisy.exceptions import ScheduleError
 from sisy.schedules import Schedule
+from sisy.schedules.calendar import just_before
 
 FEW = 200  # due moments of a schedule that are listed; of more, each cell's are counted
 FULLEST = 10
 CANDIDATES = 40
 NAMED = 3
-RESOLUTION = timedelta(microseconds=1)
 HOUR = timedelta(hours=1)
 
 
@@ -25,6 +25,8 @@ class Group:
         key: what ``h`` is hashed by.
         number: how many tasks they are; a fraction where only some of many were looked at.
         takes: how long a run of theirs usually takes.
+        start: before which they are not due; None if there is no such moment.
+        end: from which on they are not due; None if there is no such moment.
     """
 
     expression: str
@@ -32,6 +34,13 @@ class Group:
     key: str = ""
     number: float = 1.0
     takes: timedelta = timedelta(0)
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def within(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+        """Return the part of a range, from ``start`` to before ``end``, in which they are due."""
+        start = max(start, self.start or start)
+        return start, max(start, min(end, self.end or end))
 
     def schedule(self) -> Schedule | None:
         try:
@@ -61,28 +70,27 @@ class Moment:
 def cells(groups: Iterable[Group], start: datetime, width: timedelta, count: int) -> list[Cell]:
     """Return ``count`` cells of a width, from ``start`` on."""
     found = [Cell(start=start + n * width) for n in range(count)]
-    end = start + count * width
     for group in groups:
         schedule = group.schedule()
         if schedule is None:
             continue
-        for place, times in _due_in_cells(schedule, start, end, width, count):
+        for place, times in _due_in_cells(group, schedule, start, width, count):
             found[place].starts += group.number * times
             _take_slots(found, place, group.number * times, group.takes / width)
     return found
 
 
 def _due_in_cells(
-    schedule: Schedule, start: datetime, end: datetime, width: timedelta, count: int
+    group: Group, schedule: Schedule, start: datetime, width: timedelta, count: int
 ) -> Iterable[tuple[int, int]]:
-    just_before = start - RESOLUTION
-    if schedule.count_between(just_before, end - RESOLUTION) <= FEW:
-        for due in schedule.between(just_before, end - RESOLUTION):
+    first, end = group.within(start, start + count * width)
+    if schedule.count_between(just_before(first), just_before(end)) <= FEW:
+        for due in schedule.between(just_before(first), just_before(end)):
             yield int((due - start) / width), 1
         return
     for place in range(count):
-        first = start + place * width - RESOLUTION
-        if times := schedule.count_between(first, first + width):
+        first, end = group.within(start + place * width, start + (place + 1) * width)
+        if times := schedule.count_between(just_before(first), just_before(end)):
             yield place, times
 
 
@@ -104,16 +112,18 @@ def fullest(groups: Sequence[Group], start: datetime, end: datetime) -> list[Mom
         schedule = group.schedule()
         if schedule is None:
             continue
-        if schedule.count_between(start - RESOLUTION, end - RESOLUTION) > FEW:
+        first, last = map(just_before, group.within(start, end))
+        if schedule.count_between(first, last) > FEW:
             often.append((group, schedule))
             continue
-        for due in schedule.between(start - RESOLUTION, end - RESOLUTION):
+        for due in schedule.between(first, last):
             _add(due_at, by, due, group)
     for due in [*heapq.nlargest(CANDIDATES, due_at, key=due_at.__getitem__), *_hours(start, end)]:
         due_at.setdefault(due, 0)
     for due in heapq.nlargest(2 * CANDIDATES, due_at, key=due_at.__getitem__):
         for group, schedule in often:
-            if schedule.next_after(due - RESOLUTION) == due:
+            first, last = group.within(start, end)
+            if first <= due < last and schedule.next_after(just_before(due)) == due:
                 _add(due_at, by, due, group)
     return [
         Moment(due=due, number=due_at[due], expressions=by[due].most_common(NAMED))

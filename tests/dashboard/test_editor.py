@@ -57,7 +57,29 @@ def test_what_is_wrong_is_said_at_its_field(expression, field, words):
     response = told(schedule=expression)
     assert f"{field} ✕ wrong" in text_of(response)
     assert f"{field}: {words}" in text_of(response)
-    assert "Never." in text_of(response)
+    assert "Never." not in text_of(response)
+    assert "Due next" not in text_of(response)
+
+
+def made_with(**asked):
+    client = browser_of("view_task", "add_task")
+    address = f"{PAGE}?{urlencode({**asked, 'parts': 'presets,meaning'})}"
+    return client.get(address).content.decode()
+
+
+def test_a_task_is_made_of_what_is_accepted_only():
+    assert "Make a task with it" in made_with(schedule="0 9 * * *")
+    assert "schedule=0+9+%2A+%2A+%2A&amp;timezone=UTC" in made_with(schedule="0 9 * * *")
+    assert "Make a task with it" not in made_with(schedule="61 9 * * *")
+    assert "Make a task with it" not in made_with(schedule="0 9 * * *", timezone="Nowhere")
+
+
+def test_a_preset_is_lit_while_it_is_what_is_typed():
+    """Both are parts, which follow what somebody types."""
+    lit = 'title="0 3 * * *" aria-current="true"'
+    assert lit in made_with(schedule="0 3 * * *")
+    for other in ("0 4 * * *", "0 3 * * ", "61 * * * *"):
+        assert "aria-current" not in made_with(schedule=other)
 
 
 @pytest.mark.parametrize(
@@ -111,5 +133,5 @@ def test_hostile_input_is_shown_and_not_obeyed():
 
 def test_who_may_add_tasks_is_led_to_the_form_that_is_filled_in():
     page = browser_of("view_task", "add_task").get(f"{PAGE}?schedule=0+3+*+*+*").content.decode()
-    assert "/admin/sisy/task/add/?schedule=0%203%20%2A%20%2A%20%2A&amp;timezone=UTC" in page
+    assert "/admin/sisy/task/add/?schedule=0+3+%2A+%2A+%2A&amp;timezone=UTC" in page
     assert "Make a task" not in browser_of("view_task").get(PAGE).content.decode()

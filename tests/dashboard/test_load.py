@@ -150,15 +150,15 @@ class TestPage:
     def test_tasks_with_the_same_schedule_are_counted_together(self):
         for n in range(5):
             scheduled("0 13 * * *", label=f"task {n}")
-        [group] = plans("default", NOON + DAY).groups
+        [group] = plans("default", NOON, NOON + DAY).groups
         assert (group.expression, group.number) == ("0 13 * * *", 5)
 
     def test_schedules_that_depend_on_the_label_are_counted_each(self, monkeypatch):
         for n in range(5):
             scheduled("h * * * *", label=f"task {n}")
-        assert len(plans("default", NOON + DAY).groups) == 5
+        assert len(plans("default", NOON, NOON + DAY).groups) == 5
         monkeypatch.setattr(schedules, "SAMPLED", 2)
-        groups = plans("default", NOON + DAY).groups
+        groups = plans("default", NOON, NOON + DAY).groups
         assert [group.number for group in groups] == [2.5, 2.5]
 
     def test_what_is_left_out_is_told(self, monkeypatch):
@@ -166,7 +166,7 @@ class TestPage:
         scheduled("0 13 * * *")
         scheduled("0 13 * * *")
         scheduled("0 14 * * *")
-        found = plans("default", NOON + DAY)
+        found = plans("default", NOON, NOON + DAY)
         assert (found.tasks, found.left_out) == (2, 1)
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert "1 task is left out" in text

@@ -63,7 +63,7 @@ def test_it_shows_when_it_is_due_and_what_daylight_saving_does(at_time):
     assert "the clocks are set forward by 1:00 h before it" in text
     assert text.count("2026-0") >= 10
     task.pause()
-    assert "It is not due any more." in text_of(page_of(task, parts="coming"))
+    assert "Nothing is due: it is paused." in text_of(page_of(task, parts="coming"))
 
 
 def test_only_the_iterations_that_are_left_are_shown():

@@ -107,7 +107,10 @@ class TaskAdmin(TaskActions):
         """Answer, while somebody fills in the form, when the task would be due."""
         if not (self.has_view_permission(request) or self.has_add_permission(request)):
             raise PermissionDenied
-        return HttpResponse(upcoming_of_form(request.GET, display.now()))
+        pk = request.GET.get("task", "")
+        known = self.get_queryset(request) if pk.isascii() and pk.isdigit() else None
+        stored = known.filter(pk=int(pk)).first() if known is not None and len(pk) < 19 else None
+        return HttpResponse(upcoming_of_form(request.GET, display.now(), stored))
 
     @admin.display(description=_("schedule"), ordering="schedule")
     def timing(self, task: Task) -> str:
@@ -144,7 +147,10 @@ class TaskAdmin(TaskActions):
     def occurrences(self, task: Task) -> SafeString:
         address = reverse("admin:sisy_task_occurrences")
         shown = upcoming(task, display.now())
-        return format_html('<div data-sisy-occurrences="{}">{}</div>', address, shown)
+        pk = "" if task.pk is None else str(task.pk)  # of a new one, and never localised
+        return format_html(
+            '<div data-sisy-occurrences="{}" data-sisy-task="{}">{}</div>', address, pk, shown
+        )
 
     @admin.display(description=_("declared"))
     def declared(self, task: Task) -> SafeString | str:

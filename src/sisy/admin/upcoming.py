@@ -1,6 +1,6 @@
 """When a task will be due; of a form that is still being filled in, too."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -14,8 +14,9 @@ from django.utils.translation import gettext
 
 from sisy import display
 from sisy.exceptions import ScheduleError
-from sisy.models import Task
+from sisy.models import Task, TaskState
 from sisy.models.timing import Timing
+from sisy.queries.coming import occurrences
 
 SHOWN = 5
 
@@ -28,17 +29,24 @@ class TimingForm(forms.Form):
     timezone = forms.CharField(required=False)
     start_running = forms.SplitDateTimeField(required=False)
     end_running = forms.SplitDateTimeField(required=False)
+    iterations = forms.IntegerField(required=False, min_value=1)
 
 
-def upcoming_of_form(data: Mapping[str, str], now: datetime) -> SafeString:
+def upcoming_of_form(data: Mapping[str, str], now: datetime, stored: Task | None) -> SafeString:
     """Return the next occurrences of what is typed into a task's form, or what is wrong.
 
     A date that cannot be read counts as none; the form says so itself when it is sent.
+
+    Args:
+        stored: the task that is being changed; None if it is a new one.
     """
     form = TimingForm(data)
     form.is_valid()
     typed = {name: _read(name, form.cleaned_data.get(name)) for name in form.fields}
-    return upcoming(Task(**typed), now)
+    task = Task(**typed)
+    if stored is not None:
+        task.state, task.runs_planned = stored.state, stored.runs_planned
+    return upcoming(task, now)
 
 
 def _read(name: str, value: Any) -> Any:
@@ -52,9 +60,13 @@ def _read(name: str, value: Any) -> Any:
 def upcoming(task: Task, now: datetime) -> SafeString:
     """Return the next occurrences of a task, in its own time zone, or what is wrong with it."""
     try:
-        timing = Timing.of(task)
+        Timing.of(task)
     except ScheduleError as error:
         return format_html('<p class="sisy-refusal">{}</p>', str(error))
+    words = display.words_of(task.schedule, task.timezone, task.label)
+    if task.state != TaskState.ACTIVE:
+        state = gettext("Nothing is due: it is %s.") % task.get_state_display()
+        return format_html("<p>{}</p><p>{}</p>", words, state)
     zone = ZoneInfo(task.timezone)
     rows = [
         (
@@ -62,18 +74,10 @@ def upcoming(task: Task, now: datetime) -> SafeString:
             f"{due.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}",
             display.distance(due, now),
         )
-        for due in islice(_after(timing, now), SHOWN)
+        for due in islice(occurrences(task, now), SHOWN)
     ]
     if not rows:
         never = gettext("It is never due between now and its end.")
         return format_html('<p class="sisy-refusal">{}</p>', never)
     items = format_html_join("", '<li><time datetime="{}">{}</time> <small>{}</small></li>', rows)
-    words = display.words_of(task.schedule, task.timezone, task.label)
     return format_html("<p>{}</p><ol>{}</ol>", words, items)
-
-
-def _after(timing: Timing, moment: datetime) -> Iterator[datetime]:
-    due = timing.next_after(moment)
-    while due is not None:
-        yield due
-        due = timing.next_after(due)

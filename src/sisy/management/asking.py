@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from sisy.schedules import calendar
+
 RUN = re.compile(r"(?:.*#|run\s+)?([0-9]{1,18})", re.IGNORECASE)
 """``7``, ``#7``, ``run 7``, and ``label #7`` as a run is named in the log."""
 
@@ -40,6 +42,23 @@ def moment(text: str, zone: tzinfo, now: datetime) -> datetime:
     Raises:
         CommandError: it cannot be read; the message shows forms that can be.
     """
+    return within_calendar(_read(text, zone, now))
+
+
+def within_calendar(moment: datetime) -> datetime:
+    """Return an aware moment.
+
+    Raises:
+        CommandError: it lies outside of the years 1000 to 9998.
+    """
+    if not calendar.is_within(moment):
+        raise CommandError(
+            f"'{moment}' is not a valid moment. Give one of the years {calendar.YEARS}."
+        )
+    return moment
+
+
+def _read(text: str, zone: tzinfo, now: datetime) -> datetime:
     bare = DISTANCE.sub("", text.strip())
     if EPOCH.fullmatch(bare):
         return datetime.fromtimestamp(float(bare), UTC).astimezone(zone)

@@ -11,7 +11,6 @@ from django.utils import timezone
 from sisy.management import asking
 from sisy.models import Run, Task
 from sisy.nearest import did_you_mean
-from sisy.schedules import calendar
 
 MANY = 5000  # labels among which the nearest one is looked for
 MAX_DIGITS = 18  # more than that, and a number fits into no column of keys
@@ -92,8 +91,4 @@ def in_zone(moment: datetime, zone: str) -> datetime:
         CommandError: it lies outside of the years 1000 to 9998.
     """
     aware = moment.replace(tzinfo=ZoneInfo(zone)) if timezone.is_naive(moment) else moment
-    if not calendar.is_within(aware):
-        raise CommandError(
-            f"'{moment}' is not a valid moment. Give one of the years {calendar.YEARS}."
-        )
-    return aware
+    return asking.within_calendar(aware)

@@ -8,6 +8,7 @@ from sisy.exceptions import ScheduleError
 from sisy.models import Overlap, Run, Task, TaskState
 from sisy.models.timing import Timing
 from sisy.queries.window import Window
+from sisy.schedules.calendar import just_before
 
 DRAWN = 100  # occurrences of a task that are drawn one by one
 NARROWEST = 0.25  # percent
@@ -55,7 +56,7 @@ def occurrences(task: Task, after: datetime) -> Iterator[datetime]:
     """Yield when ``task`` is due after a moment, by the function that plans it.
 
     One that is paused, broken, retired or has no schedule is not due. Of a limited number of
-    iterations, only those that are left are yielded.
+    iterations, only those are yielded that are left then: what is due before uses up some.
     """
     if task.state != TaskState.ACTIVE or not task.schedule:
         return
@@ -64,7 +65,11 @@ def occurrences(task: Task, after: datetime) -> Iterator[datetime]:
     except ScheduleError:
         return
     left = left_of(task)
-    due = task.next_run if task.next_run and task.next_run > after else timing.next_after(after)
+    due = task.next_run or timing.next_after(after)
+    if due is not None and due <= after:
+        if left is not None:
+            left = max(0, left - timing.schedule.count_between(just_before(due), after))
+        due = timing.next_after(after)
     while due is not None and left != 0:
         yield due
         left = None if left is None else left - 1

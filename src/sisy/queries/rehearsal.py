@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice, repeat
 from operator import itemgetter
-from statistics import median
 
 from sisy.exceptions import ScheduleError
-from sisy.models import Overlap, Run, RunState, Task
+from sisy.models import Overlap, Task
 from sisy.models.timing import Timing
+from sisy.queries.coming import left_of
 from sisy.schedules.calendar import just_before
 from sisy.schedules.expression import is_hashed
 
-RECENT = 3000  # runs that tell how long they take
 BUSIEST = 10  # minutes that are named
 
 MINUTE = timedelta(minutes=1)
@@ -109,16 +108,9 @@ def _due(task: Task, start: datetime, end: datetime) -> Iterator[datetime]:
         timing = Timing.of(task)
     except ScheduleError:
         return iter(())
-    left = None if task.iterations is None else max(0, task.iterations - task.runs_planned)
+    left = left_of(task)
+    if left and task.next_run is not None and task.next_run < start:
+        # What is due before the range uses up iterations, too.
+        used = timing.schedule.count_between(just_before(task.next_run), just_before(start))
+        left = max(0, left - used)
     return islice(timing.between(just_before(start), just_before(end)), left)
-
-
-def usual_durations(using: str) -> dict[int, timedelta]:
-    """Return how long runs of tasks took lately, by the key of the task; the median."""
-    recent = Run.objects.using(using).exclude(task=None).order_by("-pk")
-    took: dict[int, list[float]] = defaultdict(list)
-    rows = recent.values_list("task_id", "state", "started_at", "finished_at")[:RECENT]
-    for task, state, started_at, finished_at in rows:
-        if task is not None and state == RunState.SUCCEEDED and started_at and finished_at:
-            took[task].append((finished_at - started_at).total_seconds())
-    return {task: timedelta(seconds=median(seconds)) for task, seconds in took.items()}

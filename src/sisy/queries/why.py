@@ -15,6 +15,7 @@ from sisy.queries.coming import left_of, occurrences
 from sisy.queries.service import at
 from sisy.queries.waiting import why_it_waits
 from sisy.schedules import Schedule
+from sisy.schedules.calendar import just_before
 
 SECOND, MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
 
@@ -38,7 +39,7 @@ def why(task: Task, moment: datetime, using: str, now: datetime) -> str:
         schedule = Schedule(task.schedule, task.timezone, key=task.label)
     except ScheduleError as error:
         return f"Its schedule cannot be used: {error}"
-    if schedule.next_after(moment - RESOLUTION) != moment:
+    if schedule.next_after(just_before(moment)) != moment:
         return _not_due(schedule, moment, zone)
     if moment > now:
         return _ahead(task, moment, zone)
@@ -123,11 +124,11 @@ def _ahead(task: Task, moment: datetime, zone: tzinfo) -> str:
     if task.state != TaskState.ACTIVE:
         return f"It will not run then, unless that changes: it is {task.state}{_reason(task)}"
     timing = Timing.of(task)
-    if timing.next_after(moment - RESOLUTION) != moment:
+    if timing.next_after(just_before(moment)) != moment:
         return "It will not run then: that lies outside of start_running and end_running."
     first, left = task.next_run or moment, left_of(task)
     # What is due before it uses up the iterations that are left.
-    if left is not None and timing.schedule.count_between(first - RESOLUTION, moment) > left:
+    if left is not None and timing.schedule.count_between(just_before(first), moment) > left:
         words = ngettext("%d iteration is left", "%d iterations are left", left) % left
         return f"It will not run then: {words}, and it is due next at {at(first, zone)}."
     return f"It will run then; it is due next at {at(first, zone)}."
@@ -137,7 +138,7 @@ def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> s
     zone = _zone_of(moment)
     if task.created_at is not None and moment < task.created_at:
         return f"The task was made later, at {at(task.created_at, zone)}."
-    if Timing.of(task).next_after(moment - RESOLUTION) != moment:
+    if Timing.of(task).next_after(just_before(moment)) != moment:
         return "It was not to run then: that lies outside of start_running and end_running."
     days = conf.get_settings().history_days
     if days and moment < now - timedelta(days=days):

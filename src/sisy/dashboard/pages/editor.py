@@ -54,17 +54,7 @@ class EditorPage(Page):
     title = _("Schedule")
 
     def context(self, visit: Visit) -> dict[str, Any]:
-        asked = _asked(visit)
-        add = visit.admin_address("sisy_task_add") if visit.may("add_task") else ""
-        return {
-            "asked": asked,
-            "zones": sorted(available_timezones()),
-            "common": [
-                (f"?{urlencode({**asked, 'schedule': expression})}", expression, words)
-                for expression, words in COMMON
-            ],
-            "add": add,
-        }
+        return {"asked": _asked(visit), "zones": sorted(available_timezones())}
 
 
 def _asked(visit: Visit) -> dict[str, str]:
@@ -95,9 +85,26 @@ def meaning(expression: str, zone: str, key: str, now: datetime) -> Meaning:
     )
 
 
+def build_presets(visit: Visit) -> dict[str, Any]:
+    asked = _asked(visit)
+    return {
+        "asked": asked,
+        "common": [
+            (f"?{urlencode({**asked, 'schedule': expression})}", expression, words)
+            for expression, words in COMMON
+        ],
+    }
+
+
 def build_meaning(visit: Visit) -> dict[str, Any]:
     asked = _asked(visit)
-    return {"meaning": meaning(asked["schedule"], asked["timezone"], asked["label"], visit.now)}
+    found = meaning(asked["schedule"], asked["timezone"], asked["label"], visit.now)
+    add = visit.admin_address("sisy_task_add") if visit.may("add_task") else ""
+    query = urlencode({name: asked[name] for name in ("schedule", "timezone")})
+    return {"meaning": found, "add": f"{add}?{query}" if add and not found.error else ""}
 
 
-EditorPage.parts = (Part(name="meaning", build=build_meaning, stale_on=()),)
+EditorPage.parts = (
+    Part(name="presets", build=build_presets, stale_on=()),
+    Part(name="meaning", build=build_meaning, stale_on=()),
+)

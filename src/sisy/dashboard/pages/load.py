@@ -69,7 +69,7 @@ def compute(
     using: str, now: datetime, hour: datetime
 ) -> tuple[Plans, list[Cell], list[Cell], list[Any]]:
     """Return what is planned from ``hour`` on: a day by the quarter, a week by the hour."""
-    found = plans(using, hour + DAYS * DAY)
+    found = plans(using, now, hour + DAYS * DAY)
     day = cells(found.groups, hour, QUARTER, DAY // QUARTER)
     week = cells(found.groups, hour, HOUR, DAYS * DAY // HOUR)
     return found, day, week, fullest(found.groups, now, now + DAY)

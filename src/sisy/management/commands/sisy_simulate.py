@@ -18,11 +18,11 @@ from sisy.management.progress import Progress
 from sisy.management.sheets import write_csv
 from sisy.management.telling import AnsweringCommand
 from sisy.models import Task, TaskState
+from sisy.queries.durations import recent_durations
 from sisy.queries.rehearsal import (
     Occurrence,
     Rehearsal,
     occurrences_of,
-    usual_durations,
 )
 
 SHOWN = 50
@@ -65,7 +65,7 @@ class Command(AnsweringCommand):
         if end <= start:
             raise CommandError(f"TO must lie after FROM, but {end} does not lie after {start}.")
         tasks = self._tasks(options["task"], using)
-        rehearsal = Rehearsal(takes=usual_durations(using))
+        rehearsal = Rehearsal(takes=recent_durations(using, "task_id"))
         with Progress(
             sys.stderr,
             "Looking ahead",

@@ -1,6 +1,6 @@
 // Shows, while somebody fills in the form of a task, when it would be due.
 
-const TIMING = ["label", "schedule", "timezone", "start_running", "end_running"];
+const TIMING = ["label", "schedule", "timezone", "start_running", "end_running", "iterations"];
 const PAUSE = 250; // milliseconds without a keystroke
 
 const decides = (name) =>
@@ -17,6 +17,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const refresh = async () => {
     const mine = ++newest;
     const fields = [...new FormData(form)].filter(([name]) => decides(name));
+    fields.push(["task", shown.dataset.sisyTask]);
     const address = `${shown.dataset.sisyOccurrences}?${new URLSearchParams(fields)}`;
     const answer = await fetch(address, { credentials: "same-origin" }).catch(() => null);
     if (answer?.ok && mine === newest) shown.innerHTML = await answer.text();

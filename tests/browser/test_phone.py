@@ -1,0 +1,120 @@
+"""Pages on a phone, and what stands on them wherever the reader is."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.db import router
+from playwright.sync_api import expect
+
+from sisy import clock
+from sisy.dashboard.pages import PAGES
+from sisy.models import Queue, Run, RunState, task_with_callable
+from tests.app import jobs
+
+PHONE = {"width": 390, "height": 844}
+LONG = "a task with a rather long label that somebody has typed in full"
+MOST_LINES = 10
+
+CUT_OFF = """() => [...document.querySelectorAll('table')]
+    .filter((table) => !table.matches('.sisy-heat, [data-sisy-history]'))
+    .map((table) => table.closest('.sisy-scroll, .sisy-table, .results') ?? table.parentElement)
+    .filter((box) => box.scrollWidth > box.clientWidth + 1)
+    .map((box) => box.getAttribute('aria-label') ?? box.className)"""
+DOES_NOT_SCROLL = """() => [...document.querySelectorAll('table')]
+    .map((table) => table.closest('.sisy-scroll, .sisy-table, .results'))
+    .filter((box) => box && box.scrollWidth > box.clientWidth + 1)
+    .filter((box) => !['auto', 'scroll'].includes(getComputedStyle(box).overflowX))
+    .map((box) => box.className)"""
+LINES = """() => Math.max(0, ...[...document.querySelectorAll('tbody tr')].map(
+    (row) => (row.getBoundingClientRect().height - 20)  // its padding, and gaps between lines
+        / parseFloat(getComputedStyle(row).lineHeight) || 0))"""
+
+
+@pytest.fixture(scope="module")
+def long_ones(site, django_db_blocker):
+    """Rows with much to say: long labels and reasons, retries out of order."""
+    with django_db_blocker.unblock():
+        now = clock.now(router.db_for_write(Run))
+        task = task_with_callable(jobs.noop, label=LONG, schedule="20 */2 1-7 * mon-fri")
+        task.save()
+        for n in range(8):
+            planned = now - timedelta(hours=8 - n)
+            begin = planned + timedelta(minutes=90 if n == 2 else 1)
+            Run.of(
+                task,
+                now=planned,
+                due_at=planned,
+                ready_at=planned,
+                state=RunState.FAILED if n % 2 else RunState.SUCCEEDED,
+                reason="ValueError: " + 12 * "no anvils " if n % 2 else "",
+                error="Traceback\nValueError: " + 12 * "no anvils " if n % 2 else "",
+                attempt=1,
+                started_at=begin,
+                finished_at=begin + timedelta(minutes=3),
+            ).save()
+        Queue.objects.pause("mail", "the mail server is down, nobody knows for how long", by="Sam")
+        return task
+
+
+def paths(task):
+    run = Run.objects.filter(task=task).first()
+    keys = {"task": task.pk, "backfill": task.pk, "run": run.pk}
+    for name, (route, view) in PAGES.items():
+        if "parts" in vars(view):
+            yield "/sisy/" + re.sub("<int:pk>", str(keys.get(name, "")), route)
+    yield from ("/admin/sisy/task/", "/admin/sisy/run/", "/admin/sisy/queue/")
+    yield from (f"/admin/sisy/task/{task.pk}/change/", f"/admin/sisy/run/{run.pk}/change/")
+
+
+def test_no_column_is_cut_off_and_no_row_is_ten_lines_high(look, address, long_ones):
+    with look(address) as window:
+        window.set_viewport_size(PHONE)
+        for path in paths(long_ones):
+            window.goto(f"{address}{path}")
+            assert window.evaluate("document.documentElement.scrollWidth") <= 390, path
+            assert window.evaluate(LINES) < MOST_LINES, path
+            assert window.evaluate(DOES_NOT_SCROLL) == [], path
+            if path.startswith("/sisy/"):  # lists of the admin scroll within their cards
+                assert window.evaluate(CUT_OFF) == [], path
+
+
+def test_tables_fit_a_small_laptop(look, address, long_ones):
+    with look(address) as window:
+        window.set_viewport_size({"width": 1280, "height": 800})
+        for path in paths(long_ones):
+            window.goto(f"{address}{path}")
+            assert window.evaluate(LINES) < MOST_LINES, path
+            if path.startswith("/sisy/"):
+                assert window.evaluate(CUT_OFF) == [], path
+
+
+def test_the_history_is_in_the_pages_zone_on_a_24_hour_clock(look, address, long_ones):
+    with look(address, timezone_id="America/New_York", locale="en-US") as window:
+        window.goto(f"{address}/sisy/tasks/{long_ones.pk}/")
+        expect(window.locator(".u-axis")).to_have_count(3)  # times, how long, and how late
+        window.locator(".u-over").hover()
+        shown = window.locator(".u-legend .u-series").first.locator(".u-value")
+        expect(shown).to_have_text(re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"))
+        pointed_at = shown.text_content()
+        window.locator("summary").first.click()
+        in_table = window.locator("[data-sisy-history] tbody td:first-child").all_text_contents()
+        assert pointed_at in in_table
+        assert in_table == sorted(in_table)
+
+
+def test_the_preset_and_the_way_to_a_task_follow_what_is_typed(look, address):
+    with look(address) as window:
+        window.goto(f"{address}/sisy/schedule/?schedule=0+3+*+*+*")
+        lit = window.locator("[aria-label='Common schedules'] [aria-current]")
+        expect(lit).to_have_text("every night at 3")
+        expect(window.get_by_text("Make a task with it")).to_be_visible()
+        window.fill("[name=schedule]", "61 3 * * *")
+        expect(window.locator(".sisy-refusal").first).to_be_visible()
+        expect(lit).to_have_count(0)
+        expect(window.get_by_text("Make a task with it")).to_have_count(0)
+        expect(window.get_by_text("Due next")).to_have_count(0)
+        expect(window.get_by_text("Never.")).to_have_count(0)
+        window.fill("[name=schedule]", "0 * * * *")
+        expect(lit).to_have_text("every hour")
+        expect(window.get_by_text("Make a task with it")).to_be_visible()
