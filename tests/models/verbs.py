@@ -20,6 +20,7 @@ class Site:
 
     task: Task
     paused: Task
+    declared: Task
     over: Run
     running: Run
     waiting: Run
@@ -43,10 +44,14 @@ class Site:
         [running] = claim(worker, ["default"], 1, NOON)
         paused = scheduled(label="paused")
         paused.pause("holidays")
+        declared = scheduled(label="declared", queue="mail")
+        declared.declaration = {"queue": "default"}
+        Task.objects.filter(pk=declared.pk).update(declaration=declared.declaration)
         Queue.objects.pause("closed")
         return cls(
             task=task,
             paused=paused,
+            declared=declared,
             over=over,
             running=Run.objects.get(pk=running.pk),
             waiting=task.run_now(),
@@ -92,6 +97,7 @@ VERBS = [
     Verb("Task.cancel_waiting", lambda site: site.task),
     Verb("Task.cancel_runs", lambda site: site.task, (), {"by_force": True}),
     Verb("Task.counts", lambda site: site.task),
+    Verb("Task.back_to_code", lambda site: site.declared),
     Verb("Run.cancel", lambda site: site.waiting, ("rain",)),
     Verb("Run.cancel", lambda site: site.running, ("rain",)),
     Verb("Run.retry", lambda site: site.over),
@@ -103,10 +109,17 @@ VERBS = [
     Verb("TaskQuerySet.delete_ended", lambda _: Task.objects.all()),
     Verb("QueueQuerySet.pause", lambda _: Queue.objects, ("mail", "rain")),
     Verb("QueueQuerySet.resume", lambda _: Queue.objects, ("closed",)),
+    Verb(
+        "Process.join",
+        lambda _: Process,
+        (Role.WORKER,),
+        {"using": "default", "now": NOON, "lease": HOUR},
+    ),
     Verb("Process.ask_to_drain", lambda site: site.worker, (NOON,)),
     Verb("Process.is_asked_to_drain", lambda site: site.worker),
     Verb("Process.has_silent_host", lambda site: site.worker, (NOON, HOUR)),
     Verb("Process.renew", lambda site: site.worker, (NOON, HOUR)),
+    Verb("Process.note_problem", lambda site: site.worker, ("No memory.", NOON)),
     Verb("Process.leave", lambda site: site.worker),
 ]
 """Those of Sisy's own; beside them there are those of Django's, such as ``save``."""

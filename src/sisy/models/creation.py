@@ -1,11 +1,12 @@
 """How people make tasks."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from django.db import router
 
 from sisy.callables import Callee
+from sisy.declarations import Policies
 from sisy.models.task import Task
 
 
@@ -21,7 +22,7 @@ def task_with_callable(
     iterations: int | None = None,
     timezone: str | None = None,
     queue: str | None = None,
-    **fields: Any,
+    **policies: Unpack[Policies],
 ) -> Task:
     """Return a task that calls ``callable`` on its schedule, active once you ``save()`` it.
 
@@ -38,7 +39,7 @@ def task_with_callable(
         iterations: after so many runs the task is deleted; for ever by default.
         timezone: in which the schedule is read; by default Django's ``TIME_ZONE``.
         queue: which workers run it; ``default`` by default.
-        fields: any other field of `Task` that is its owner's, such as ``overlap``.
+        policies: any policy of a task, such as ``overlap``.
 
     Raises:
         CallableError: ``callable`` cannot be called by a worker; the message names the cure.
@@ -57,7 +58,7 @@ def task_with_callable(
         iterations=iterations,
         timezone=timezone,
         queue=queue,
-        **fields,
+        **policies,
     )
 
 

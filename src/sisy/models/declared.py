@@ -11,6 +11,7 @@ from django.utils.duration import duration_string
 
 from sisy import nested
 from sisy.models.columns import OWNER_FIELDS
+from sisy.models.twins import twin
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -68,6 +69,8 @@ class FollowsCode(models.Model):
         give(self._task, {name: declaration[name] for name in changed})
         self._task.save()
         return changed
+
+    aback_to_code = twin(back_to_code)
 
     @property
     def _task(self) -> "Task":

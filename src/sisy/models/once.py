@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from django.db import models, router, transaction
 
 from sisy import clock
 from sisy.callables import Callee
+from sisy.declarations import Policies, refuse_unknown
 from sisy.models.choices import Origin, Overlap, TaskState
 from sisy.models.inserting import can_insert_with_task, insert_with_task
 from sisy.models.run import Run
 from sisy.models.submission import announce, carry_out_if_eager, store
+from sisy.models.twins import class_twin
 from sisy.models.validation import future_moment, json_dict
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ class RunsOnce(models.Model):
         fn: Callee,
         userdata: dict[str, Any] | None = None,
         delay_until: datetime | None = None,
+        *,
+        label: str | None = None,
+        queue: str | None = None,
+        **policies: Unpack[Policies],
     ) -> "Task":
         """Save and submit a task that runs once, without a schedule, and is then deleted.
 
@@ -39,13 +45,22 @@ class RunsOnce(models.Model):
             fn: what to call, or its dotted path.
             userdata: what JSON can hold; empty by default.
             delay_until: an aware moment before which it does not run; by default, now.
+            label: as people see it; by default, the path.
+            queue: which workers run it; ``default`` by default.
+            policies: any policy of a task, such as ``timeout`` or ``max_attempts``. Those that
+                are about a schedule, such as ``missed`` and ``spread``, have no effect here.
 
         Raises:
             CallableError: ``fn`` cannot be called by a worker.
-            ValueError: ``delay_until`` is naive or past, or ``userdata`` cannot be stored.
+            TypeError: a task has no such policy.
+            ValueError: ``delay_until`` is naive or past, or a value cannot be stored.
         """
+        refuse_unknown(policies)
         userdata = {} if userdata is None else json_dict(userdata)
-        return _submit_once(cls.for_once(fn, userdata=userdata), [userdata], delay_until)
+        task = cls.for_once(fn, userdata=userdata, label=label, queue=queue, **policies)
+        return _submit_once(task, [userdata], delay_until)
+
+    arun_once = class_twin(run_once)
 
     @classmethod
     def bulk_run_once(
@@ -53,32 +68,46 @@ class RunsOnce(models.Model):
         fn: Callee,
         userdata: Iterable[dict[str, Any]],
         delay_until: datetime | None = None,
+        *,
+        label: str | None = None,
+        queue: str | None = None,
+        **policies: Unpack[Policies],
     ) -> "Task":
         """Save and submit one task that runs once for each of ``userdata``, and is then deleted.
 
-        The runs may go on side by side. Each finds its own data in ``message["task"].userdata``.
-        The task that is returned stands for all of them: ``counts()`` says how far they are, and
-        ``cancel_runs()`` calls them off. They leave with the caller's transaction.
+        The runs may go on side by side, unless ``overlap`` says otherwise. Each finds its own
+        data in ``message["task"].userdata``. The task that is returned stands for all of them:
+        ``counts()`` says how far they are, and ``cancel_runs()`` calls them off. They leave with
+        the caller's transaction.
 
         Args:
             fn: what to call, or its dotted path.
             userdata: for each run, a dict of what JSON can hold; at least one.
             delay_until: an aware moment before which none runs; by default, now.
+            label: as people see it; by default, the path.
+            queue: which workers run it; ``default`` by default.
+            policies: as for `run_once`.
 
         Raises:
             CallableError: ``fn`` cannot be called by a worker.
+            TypeError: a task has no such policy.
             ValueError: as `run_once` does, or there are no data; nothing is submitted then.
         """
+        refuse_unknown(policies)
         payloads = [json_dict(one, f"userdata[{n}]") for n, one in enumerate(userdata)]
         if not payloads:
             raise ValueError("userdata is empty: give a dict for each run.")
-        return _submit_once(cls.for_once(fn), payloads, delay_until)
+        task = cls.for_once(fn, label=label, queue=queue, **policies)
+        return _submit_once(task, payloads, delay_until)
+
+    abulk_run_once = class_twin(bulk_run_once)
 
     @classmethod
     def for_once(cls, fn: Callee, **fields: Any) -> "Task":
         """Return an unsaved task without a schedule, for `insert_once`."""
         model = cast("type[Task]", cls)
-        task = model.calling(fn, schedule="", overlap=Overlap.ALLOW, **fields)
+        given = {name: value for name, value in fields.items() if value is not None}
+        task = model.calling(fn, **{"schedule": "", "overlap": Overlap.ALLOW, **given})
         task.state = TaskState.RETIRED
         return task
 

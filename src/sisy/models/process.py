@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from sisy import conf, signals, telling
 from sisy.models.choices import Role
 from sisy.models.fields import MomentField, ReasonField, adapted
+from sisy.models.managers import manager_from
+from sisy.models.twins import class_twin, twin
 
 LONGEST_LEASE = timedelta(seconds=conf.RANGES["lease_seconds"][1]) + timedelta(minutes=1)
 """A lease that ends later than this from now was taken before the clock was set back."""
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     class ProcessManager(ProcessQuerySet, models.Manager["Process"]):  # type: ignore[misc]
         """Has what its query set has, which checkers of types would not see."""
 else:
-    ProcessManager = models.Manager.from_queryset(ProcessQuerySet)
+    ProcessManager = manager_from(ProcessQuerySet)
 
 
 class Process(models.Model):
@@ -127,6 +129,8 @@ class Process(models.Model):
         process._tell(signals.worker_online)
         return process
 
+    ajoin = class_twin(join)
+
     def renew(self, now: datetime, lease: timedelta) -> bool:
         """Extend the lease; return False if it was taken away, with all the runs under it."""
         self.lease_until = now + lease
@@ -139,6 +143,8 @@ class Process(models.Model):
             )
             return bool(cursor.rowcount)
 
+    arenew = twin(renew)
+
     def has_silent_host(self, now: datetime, lease: timedelta) -> bool:
         """Whether no process of its host was heard of since this one should have been.
 
@@ -148,6 +154,8 @@ class Process(models.Model):
         neighbours = Process.objects.using(self.using).alive(now).filter(host=self.host)
         since = min(self.lease_until, now) + lease / 3
         return not neighbours.filter(lease_until__gt=since, end_reason="").exists()
+
+    ahas_silent_host = twin(has_silent_host)
 
     def ask_to_drain(self, now: datetime) -> bool:
         """Ask a worker to take no more runs, and to end once those in its hand have.
@@ -160,10 +168,14 @@ class Process(models.Model):
         signals.drain_asked.send_robust(sender=Process, pk=self.pk)
         return True
 
+    aask_to_drain = twin(ask_to_drain)
+
     def is_asked_to_drain(self) -> bool:
         """Whether somebody asked for its end."""
         asked = Process.objects.using(self.using).exclude(drain_asked_at=None)
         return asked.filter(pk=self.pk).exists()
+
+    ais_asked_to_drain = twin(is_asked_to_drain)
 
     def note_problem(self, problem: str, since: datetime | None) -> None:
         """Store why this worker cannot call functions, and since when; empty if it can."""
@@ -172,10 +184,14 @@ class Process(models.Model):
             problem=self.problem, problem_since=since
         )
 
+    anote_problem = twin(note_problem)
+
     def leave(self, reason: str = "It was stopped.") -> None:
         """Store that this process is gone, and tell why."""
         if Process.objects.using(self.using).filter(pk=self.pk).delete()[0]:
             self._tell(signals.worker_offline, reason=reason)
+
+    aleave = twin(leave)
 
     def _tell(self, signal: Signal, **more: str) -> None:
         if self.role == Role.WORKER:

@@ -7,6 +7,8 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import clock
 from sisy.models.fields import MomentField, ReasonField
+from sisy.models.managers import manager_from
+from sisy.models.twins import twin
 from sisy.models.validation import queue_name
 
 
@@ -36,10 +38,14 @@ class QueueQuerySet(models.QuerySet["Queue"]):
         }
         return bool(self.using(using).filter(name=name, paused_at=None).update(**columns))
 
+    apause = twin(pause)
+
     def resume(self, name: str) -> bool:
         """Let workers take the runs of a queue again; return whether it was paused."""
         paused = self.using(router.db_for_write(Queue)).paused().filter(name=name)
         return bool(paused.update(paused_at=None, pause_reason="", paused_by=""))
+
+    aresume = twin(resume)
 
 
 if TYPE_CHECKING:
@@ -47,7 +53,7 @@ if TYPE_CHECKING:
     class QueueManager(QueueQuerySet, models.Manager["Queue"]):  # type: ignore[misc]
         """Has what its query set has, which checkers of types would not see."""
 else:
-    QueueManager = models.Manager.from_queryset(QueueQuerySet)
+    QueueManager = manager_from(QueueQuerySet)
 
 
 class Queue(models.Model):

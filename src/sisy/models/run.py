@@ -16,6 +16,7 @@ from sisy.models.data import DataField
 from sisy.models.fields import MomentField, ReasonField
 from sisy.models.process import Process
 from sisy.models.run_queries import RunManager
+from sisy.models.twins import twin
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -237,6 +238,8 @@ class Run(models.Model):
         this = Run.objects.using(using).filter(pk=self.pk)
         return bool(this.cancel(reason, clock.now(using), by_force=by_force))
 
+    acancel = twin(cancel)
+
     def retry(self) -> "Run":
         """Submit another run for what this one stood for, and return it.
 
@@ -251,6 +254,8 @@ class Run(models.Model):
 
         using = router.db_for_write(Run, instance=self)
         return retry(self, using, clock.now(using))
+
+    aretry = twin(retry)
 
     @property
     def moment(self) -> datetime:

@@ -11,6 +11,8 @@ from django.db.models import F, Q
 from sisy import signals
 from sisy.models import locking
 from sisy.models.choices import LIVE_STATES, RunState
+from sisy.models.managers import manager_from
+from sisy.models.twins import twin
 
 if TYPE_CHECKING:
     from sisy.models.run import Run
@@ -70,9 +72,13 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Call off those that no worker has taken, and return how many they were."""
         return self.waiting().update(state=RunState.CANCELLED, reason=reason, finished_at=now)
 
+    acancel_waiting = twin(cancel_waiting)
+
     def cancel_asked(self, now: datetime) -> int:
         """Call off those that wait, and that somebody wanted to end; return how many they were."""
         return self.exclude(cancel_asked_at=None).cancel_waiting(F("cancel_reason"), now)
+
+    acancel_asked = twin(cancel_asked)
 
     def cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> int:
         """Call off those that wait, and ask those that go on to end; return how many they were.
@@ -86,6 +92,8 @@ class RunQuerySet(models.QuerySet["Run"]):
             return chosen.exclude(_is_leaving(now)).cancel_waiting(reason, now) + len(
                 chosen.ask_to_cancel(reason, now, by_force=by_force)
             )
+
+    acancel = twin(cancel)
 
     def ask_to_cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> list[int]:
         """Ask those that go on to end; return the keys of those that were not asked before.
@@ -106,6 +114,8 @@ class RunQuerySet(models.QuerySet["Run"]):
             announce = partial(signals.cancel_asked.send_robust, sender=self.model, pks=pks)
             transaction.on_commit(announce, using=self.db, robust=True)
         return pks
+
+    aask_to_cancel = twin(ask_to_cancel)
 
     def lock(self) -> list[int]:
         """Lock them until the transaction ends, and return their keys.
@@ -134,4 +144,4 @@ if TYPE_CHECKING:
     class RunManager(RunQuerySet, models.Manager["Run"]):  # type: ignore[misc]
         """Has what its query set has, which checkers of types would not see."""
 else:
-    RunManager = models.Manager.from_queryset(RunQuerySet)
+    RunManager = manager_from(RunQuerySet)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 from django.core.exceptions import ValidationError
 from django.db import models, router, transaction
@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import clock, signals, telling
 from sisy.callables import Callee, Target, target_of
+from sisy.declarations import Policies, refuse_unknown
 from sisy.models import activation, locking, timing, validation
 from sisy.models.changes import TracksChanges
 from sisy.models.choices import Overlap, TaskState
@@ -26,6 +27,7 @@ from sisy.models.missing import settle_overdue
 from sisy.models.once import RunsOnce
 from sisy.models.run import Run
 from sisy.models.task_queries import CHANGED, DELETED, TaskManager
+from sisy.models.twins import class_twin
 from sisy.models.verbs import TaskVerbs
 from sisy.models.writes import Write
 
@@ -94,7 +96,11 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
         userdata: dict[str, Any] | None = None,
         run_immediately: bool = False,
         delay_until: datetime | None = None,
-    ) -> Self:
+        *,
+        timezone: str | None = None,
+        queue: str | None = None,
+        **policies: Unpack[Policies],
+    ) -> "Task":
         """Save a task that runs ``iterations`` times on its schedule and is then deleted.
 
         Args:
@@ -105,12 +111,17 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
             userdata: what JSON can hold; empty by default.
             run_immediately: whether the first run waits for no schedule.
             delay_until: an aware moment before which nothing runs.
+            timezone: in which the schedule is read; by default Django's ``TIME_ZONE``.
+            queue: which workers run it; ``default`` by default.
+            policies: any policy of a task, such as ``timeout``.
 
         Raises:
+            TypeError: a task has no such policy.
             ScheduleError: the schedule cannot be used.
             CallableError: ``fn`` cannot be called by a worker.
             ValueError: ``delay_until`` is naive or past, or another value cannot be used.
         """
+        refuse_unknown(policies)
         if delay_until is not None:
             now = clock.now(router.db_for_write(cls))
             delay_until = validation.future_moment(delay_until, "delay_until", now)
@@ -121,10 +132,14 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
             schedule=schedule,
             userdata=userdata,
             start_running=delay_until,
-            wait_for_schedule=not run_immediately,
+            timezone=timezone,
+            queue=queue,
+            **{"wait_for_schedule": not run_immediately, **policies},
         )
         task.save()
         return task
+
+    arun_iterations = class_twin(run_iterations)
 
     @staticmethod
     def tell_retired(tasks: Iterable["Task"], using: str) -> None:

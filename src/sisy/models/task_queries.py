@@ -12,8 +12,10 @@ from sisy.models import locking, timing
 from sisy.models.choices import TaskState
 from sisy.models.columns import TARGET_FIELDS
 from sisy.models.fields import MomentField
+from sisy.models.managers import manager_from
 from sisy.models.missing import settle_overdue
 from sisy.models.run import Run
+from sisy.models.twins import twin
 from sisy.models.writes import Write
 
 if TYPE_CHECKING:
@@ -180,6 +182,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
                 models.QuerySet.delete(stored.filter(pk__in=ended))
         return len(ended)
 
+    adelete_ended = twin(delete_ended)
+
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
 
@@ -189,4 +193,4 @@ if TYPE_CHECKING:
     class TaskManager(TaskQuerySet, models.Manager["Task"]):  # type: ignore[misc]
         """Has what its query set has, which checkers of types would not see."""
 else:
-    TaskManager = models.Manager.from_queryset(TaskQuerySet)
+    TaskManager = manager_from(TaskQuerySet)

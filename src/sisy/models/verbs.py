@@ -13,6 +13,7 @@ from sisy.models.choices import Origin
 from sisy.models.run import Run
 from sisy.models.run_queries import RunQuerySet
 from sisy.models.submission import submit
+from sisy.models.twins import twin
 from sisy.models.validation import json_dict, moment_in
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class TaskVerbs(models.Model):
         run = Run.of(task, now=now, origin=Origin.PERSON, payload=payload)
         return submit([run], using)[0]
 
+    arun_now = twin(run_now)
+
     def backfill(self, start: datetime, end: datetime, *, again: bool = False) -> list[Run]:
         """Submit a run for each occurrence of a range that did not succeed, and return them.
 
@@ -59,6 +62,8 @@ class TaskVerbs(models.Model):
         start, end, using = moment_in(start, "start"), moment_in(end, "end"), self._home
         return reruns.backfill(self._task, start, end, using, clock.now(using), again)
 
+    abackfill = twin(backfill)
+
     def to_backfill(
         self, start: datetime, end: datetime, *, again: bool = False
     ) -> list[datetime]:
@@ -70,12 +75,16 @@ class TaskVerbs(models.Model):
         start, end, using = moment_in(start, "start"), moment_in(end, "end"), self._home
         return reruns.to_backfill(self._task, start, end, using, clock.now(using), again)
 
+    ato_backfill = twin(to_backfill)
+
     def pause(self, reason: str = "") -> bool:
         """Stop planning until `resume`; return whether the task was being planned.
 
         Runs that wait already still run; paused time is never caught up.
         """
         return activation.pause(self._task, self._home, reason)
+
+    apause = twin(pause)
 
     def resume(self) -> bool:
         """Plan again, from now on; return whether the task was paused or broken.
@@ -85,10 +94,14 @@ class TaskVerbs(models.Model):
         """
         return activation.resume(self._task, self._home)
 
+    aresume = twin(resume)
+
     def cancel_waiting(self, reason: str = "cancelled") -> int:
         """Call off the runs that no worker has taken yet, and return how many they were."""
         using = self._home
         return self._runs(using).waiting().cancel(reason, clock.now(using))
+
+    acancel_waiting = twin(cancel_waiting)
 
     def cancel_runs(self, reason: str = "cancelled", *, by_force: bool = False) -> int:
         """Call off the runs that wait, ask those that go on to end; return how many they were.
@@ -98,10 +111,14 @@ class TaskVerbs(models.Model):
         using = self._home
         return self._runs(using).cancel(reason, clock.now(using), by_force=by_force)
 
+    acancel_runs = twin(cancel_runs)
+
     def counts(self) -> dict[str, int]:
         """Return how many occurrences came to which state, pruned ones too."""
         kept = self._runs(self._home).order_by().values_list("state").annotate(Sum("count"))
         return dict(Counter(dict(kept)) + Counter(self._task.pruned))
+
+    acounts = twin(counts)
 
     def _runs(self, using: str) -> RunQuerySet:
         return Run.objects.using(using).filter(task=self.pk)

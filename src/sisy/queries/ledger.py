@@ -35,7 +35,7 @@ def find(
     using: str, wanted: WantedRuns, before: int | None = None
 ) -> tuple[list[Run], int | None]:
     """Return a page of runs, and the key before which the next one begins; None at the end."""
-    runs = Run.objects.using(using).defer("payload", "result", "error")
+    runs: RunQuerySet = Run.objects.using(using).defer("payload", "result", "error")
     if wanted.state:
         runs = runs.filter(state=wanted.state)
     if wanted.is_rare:

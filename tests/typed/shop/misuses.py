@@ -28,9 +28,20 @@ def misuse(run: Run) -> None:
     task_with_callable(5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     task_with_callable(count, iterations="3")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     Task.run_once(count, ["a"])  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    Task.run_once(count, priority="high")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    Task.run_once(count, timeot=3)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    Task.bulk_run_once(count, [{}], queue=5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    Task.run_iterations(count, max_attempts="3")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     run.cancel(reason=5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    run.acancel()  # type: ignore[unused-coroutine] # pyright: ignore[reportUnusedCoroutine]
     current_run().id = 5  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
     Schedule(5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     moment: datetime = Schedule("@daily").next_after(datetime.now())  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
     with sisy_time(moment) as time:
         time.advance(hours="6")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def misuse_async(task: Task) -> None:
+    await task.apause(5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    await Task.arun_once(count, priority="high")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    await Task.arun_once(count, timeot=3)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]

@@ -116,6 +116,34 @@ def make_tasks(now: datetime) -> None:
     assert_type(task.cancel_runs("enough"), int)
 
 
+def with_policies(now: datetime) -> None:
+    minute = timedelta(minutes=1)
+    Task.run_once(count, label="count", queue="mail", priority=5, timeout=minute, max_attempts=3)
+    Task.bulk_run_once(count, [{}], now, overlap=Overlap.BUFFER_ALL, on_lost="fail")
+    Task.run_iterations(count, 3, timezone="UTC", queue="mail", missed=Missed.ALL, spread=minute)
+
+
+async def from_async_code(task: Task, run: Run, process: Process, now: datetime) -> None:
+    assert_type(await Task.arun_once(count, {"a": 1}, delay_until=now, priority=5), Task)
+    assert_type(await Task.abulk_run_once(count, [{"a": 1}], label="count"), Task)
+    assert_type(await Task.arun_iterations(count, iterations=3, timeout=timedelta(1)), Task)
+    assert_type(await task.arun_now(), Run)
+    assert_type(await task.abackfill(now, now, again=True), list[Run])
+    assert_type(await task.ato_backfill(now, now), list[datetime])
+    assert_type(await task.apause("holidays"), bool)
+    assert_type(await task.aresume(), bool)
+    assert_type(await task.acancel_waiting(), int)
+    assert_type(await task.acancel_runs("enough", by_force=True), int)
+    assert_type(await task.acounts(), dict[str, int])
+    assert_type(await task.aback_to_code("queue"), list[str])
+    assert_type(await run.acancel("enough", by_force=True), bool)
+    assert_type(await run.aretry(), Run)
+    assert_type(await Run.objects.filter(task=task).acancel("enough", now), int)
+    assert_type(await Run.objects.acancel("enough", now), int)
+    assert_type(await Queue.objects.apause("mail", "rain"), bool)
+    assert_type(await process.aask_to_drain(now), bool)
+
+
 def look(run: Run, process: Process) -> None:
     assert_type(run.lateness, timedelta | None)
     assert_type(run.duration, timedelta | None)
