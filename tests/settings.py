@@ -60,6 +60,7 @@ USE_TZ = os.environ.get("SISY_TEST_USE_TZ", "1") == "1"
 TIME_ZONE = os.environ.get("SISY_TEST_TIME_ZONE", "UTC")
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "tests.urls"
+LOGIN_URL = "admin:login"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [
     "django.contrib.admin",

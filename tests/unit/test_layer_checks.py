@@ -169,3 +169,46 @@ def test_a_host_that_lets_redis_wait_long_enough_is_fine(settings, host):
 
 def test_a_redis_layer_waits_as_long_as_the_check_believes():
     assert RedisChannelLayer.brpop_timeout == 5
+
+
+class ValkeyLayer(InMemoryChannelLayer):
+    """The attributes of ``channels_valkey.core.ValkeyChannelLayer`` 0.3 that are looked at."""
+
+    brpop_timeout = 5
+
+    def __init__(self, *hosts):
+        super().__init__()
+        self.hosts = hosts
+
+
+ValkeyLayer.__module__ = "channels_valkey.core"
+
+
+@pytest.mark.parametrize("host", [{"address": "valkey://:secret@cache:6379"}])
+def test_a_valkey_layer_without_a_socket_timeout_of_none_is_warned_of(settings, monkeypatch, host):
+    settings.CHANNEL_LAYERS = IN_MEMORY
+    monkeypatch.setitem(channel_layers.backends, "default", ValkeyLayer(host))
+    [warning] = layer.check_layer()
+    assert warning.id == "sisy.W004"
+    assert warning.msg.startswith(
+        "Valkey has 5 s to answer, but is asked to wait 5 s for messages."
+    )
+    assert warning.hint == (
+        "Write the host as {'address': 'valkey://…@cache:6379', 'socket_timeout': None}."
+    )
+
+
+def test_a_valkey_layer_that_waits_is_fine(settings, monkeypatch):
+    settings.CHANNEL_LAYERS = IN_MEMORY
+    patient = {"address": "valkey://cache:6379", "socket_timeout": None}
+    monkeypatch.setitem(channel_layers.backends, "default", ValkeyLayer(patient))
+    assert layer.check_layer() == []
+
+
+def test_a_valkey_layer_for_all_subscribers_is_noted(settings, monkeypatch):
+    settings.CHANNEL_LAYERS = IN_MEMORY
+    pubsub = unfit_layer("channels_valkey.pubsub")
+    monkeypatch.setitem(channel_layers.backends, "default", pubsub)
+    [info] = layer.check_layer()
+    assert info.id == "sisy.I001"
+    assert info.hint.startswith("channels_valkey.core.ValkeyChannelLayer")

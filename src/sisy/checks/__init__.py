@@ -6,6 +6,6 @@ is fine for one process is not complained about: neither a missing layer nor one
 an error, since it would keep ``migrate`` from mending it.
 """
 
-from sisy.checks import configuration, declared, layer, stored
+from sisy.checks import configuration, declared, layer, login, stored
 
-__all__ = ["configuration", "declared", "layer", "stored"]
+__all__ = ["configuration", "declared", "layer", "login", "stored"]

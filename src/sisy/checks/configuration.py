@@ -10,6 +10,7 @@ from django.utils.module_loading import import_string
 
 from sisy import conf
 from sisy.callables import kind_at
+from sisy.checks.seconds import every_second_of_a_minute
 from sisy.exceptions import CallableError, ScheduleError
 from sisy.models import Task
 from sisy.schedules import Schedule
@@ -68,6 +69,10 @@ def _unusable_settings() -> Iterator[CheckMessage]:
     except ScheduleError as error:
         hint = "Write five cron fields, or six with seconds last, such as '* * * * *'."
         yield Error(str(error), hint=hint, obj="SISY_DEFAULT_SCHEDULE", id="sisy.E002")
+    else:
+        default = conf.usable_settings().default_schedule
+        what = f"The schedule {default!r}"
+        yield from every_second_of_a_minute(what, default, "SISY_DEFAULT_SCHEDULE")
     yield from _engines()
     for path in conf.usable_settings().callables:
         try:

@@ -6,6 +6,7 @@ from django.core.checks import CheckMessage, register
 
 from sisy import conf
 from sisy.checks import quoting
+from sisy.checks.seconds import every_second_of_a_minute
 from sisy.escaping import escaped
 from sisy.syncing import discover
 from sisy.syncing.sync import task_of
@@ -27,10 +28,13 @@ def check_declared_tasks(**kwargs: Any) -> list[CheckMessage]:
         for module, why in found.broken.items()
     ]
     for declaration in found.declarations:
+        name = escaped(declaration.name)
         try:
-            task_of(declaration)
+            task = task_of(declaration)
         except ValueError as error:
-            hint = "No task is made of it, or changed by it, until that is mended."
-            name = escaped(declaration.name)
+            hint = "Sisy will not create or update the task until you fix this."
             messages.append(quoting.error(str(error), hint=hint, obj=name, id="sisy.E006"))
+        else:
+            what = f"The schedule {task.schedule!r} of the declared task"
+            messages += every_second_of_a_minute(what, task.schedule, name)
     return messages

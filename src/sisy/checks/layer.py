@@ -3,6 +3,8 @@
 import inspect
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -13,6 +15,24 @@ from django.core.checks import CheckMessage, Error, Info, Warning, register  # n
 
 LAYER = f"CHANNEL_LAYERS[{DEFAULT_CHANNEL_LAYER!r}]"
 
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The layer of a package in which one worker hears each message.
+
+    Attributes:
+        name: of the server, as people and class names write it.
+        client: the package that speaks to it.
+    """
+
+    name: str
+    client: str
+
+
+LISTENING_LAYERS = {
+    "channels_redis": Core("Redis", "redis"),
+    "channels_valkey": Core("Valkey", "valkey"),
+}
 UNFIT_LAYERS = {
     "channels_postgres": "it does not come back when the database was away, and replays messages",
     "channels_lite": "it doubles messages, and locks SQLite against those who write",
@@ -47,7 +67,7 @@ def check_layer(**kwargs: Any) -> list[CheckMessage]:
                 id="sisy.W002",
             )
         ]
-    return [*_unfit_layer(layer), *_redis_timeouts(layer)]
+    return [*_unfit_layer(layer), *_socket_timeouts(layer)]
 
 
 @register("sisy", deploy=True)
@@ -57,14 +77,15 @@ def check_layer_reaches_other_processes(**kwargs: Any) -> list[CheckMessage]:
 
 
 def _unfit_layer(layer: object) -> Iterator[CheckMessage]:
-    if _is_from(layer, "channels_redis.pubsub"):
-        yield Info(
-            "Every ring reaches every worker of its queue, and each asks the database. "
-            "No run is doubled by that; it only costs queries.",
-            hint="channels_redis.core.RedisChannelLayer wakes one worker for each ring.",
-            obj=LAYER,
-            id="sisy.I001",
-        )
+    for package, core in LISTENING_LAYERS.items():
+        if _is_from(layer, f"{package}.pubsub"):
+            yield Info(
+                "Every ring reaches every worker of its queue, and each asks the database. "
+                "No run is doubled by that; it only costs queries.",
+                hint=f"{package}.core.{core.name}ChannelLayer wakes one worker for each ring.",
+                obj=LAYER,
+                id="sisy.I001",
+            )
     for package, flaw in UNFIT_LAYERS.items():
         if _is_from(layer, package):
             yield Warning(
@@ -83,22 +104,25 @@ def _is_from(layer: object, module: str) -> bool:
     )
 
 
-def _redis_timeouts(layer: Any) -> Iterator[CheckMessage]:
-    """Compare how long the layer waits for a message with how long redis-py lets it.
+def _socket_timeouts(layer: Any) -> Iterator[CheckMessage]:
+    """Compare how long the layer waits for a message with how long its client lets it.
 
-    Since version 8 redis-py gives up after as many seconds as channels_redis waits: whoever
-    listens to a quiet channel is thrown out (django/channels_redis#422).
+    redis-py 8 and valkey-py 6 give up after as many seconds as the layers wait: whoever listens to
+    a quiet channel is thrown out (django/channels_redis#422).
     """
-    if not _is_from(layer, "channels_redis.core"):
-        return
-    from redis.asyncio.connection import AbstractConnection
+    for package, core in LISTENING_LAYERS.items():
+        if _is_from(layer, f"{package}.core"):
+            yield from _short_timeouts(layer, core)
 
-    default = inspect.signature(AbstractConnection).parameters["socket_timeout"].default
+
+def _short_timeouts(layer: Any, core: Core) -> Iterator[CheckMessage]:
+    connection = import_module(f"{core.client}.asyncio.connection").AbstractConnection
+    default = inspect.signature(connection).parameters["socket_timeout"].default
     for host in layer.hosts:
         timeout = _query(host).get("socket_timeout", host.get("socket_timeout", default))
         if timeout is not None and float(timeout) <= layer.brpop_timeout:
             yield Warning(
-                f"Redis has {float(timeout):g} s to answer, but is asked to wait "
+                f"{core.name} has {float(timeout):g} s to answer, but is asked to wait "
                 f"{layer.brpop_timeout} s for messages. Workers that listen to a quiet channel "
                 "fail again and again, and 'manage.py runworker' ends.",
                 hint=f"Write the host as {_with_patience(host)!r}.",

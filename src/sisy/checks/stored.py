@@ -11,6 +11,7 @@ from sisy import clock
 from sisy.callables import Target
 from sisy.checks.layer import in_memory
 from sisy.checks.quoting import warning
+from sisy.checks.seconds import every_second_of_a_minute
 from sisy.exceptions import CallableError, ScheduleError
 from sisy.models import Process, Task, TaskState
 from sisy.schedules import Schedule
@@ -56,6 +57,7 @@ def _schedules(alias: str) -> list[CheckMessage]:
         except ScheduleError as error:
             problem, hint = f"{what} cannot be used: {error}", "Give it another one, and save it."
         else:
+            found += every_second_of_a_minute(what, group["schedule"], Task)
             if not group["broken"]:
                 continue
             problem = f"{what} can be used, but {group['broken']} of them are set aside as broken."

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.module_loading import import_string
 
 from sisy import conf
+from sisy.dashboard.login import login_address
 
 LOOK = "sisy.view_task"
 
@@ -73,6 +74,6 @@ class Dashboard:
                 return view(request, *args, **kwargs)
             if request.user.is_authenticated:
                 raise PermissionDenied
-            return redirect_to_login(request.get_full_path())
+            return redirect_to_login(request.get_full_path(), login_address(self.admin_name))
 
         return guarded

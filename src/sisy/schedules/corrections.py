@@ -81,6 +81,20 @@ def correct_expression(expression: str, texts: Sequence[str]) -> str:
     return _instead_of_fields(text)
 
 
+def probably_meant(expression: str) -> str:
+    """Return what six fields were probably meant to be, if they are due each second of a minute.
+
+    Their seconds are ``*`` while their minute is a plain number: such text nearly always comes
+    from Spring or Quartz, which name seconds first, or from AWS, which names the year last.
+    """
+    texts = expression.split()
+    if len(texts) != 6 or texts[5] != "*" or not texts[0].isdigit():
+        return ""
+    if "?" in (texts[2], texts[4]):
+        return _without_marks(texts[:5])
+    return _without_marks([*texts[1:], *(texts[:1] if int(texts[0]) else ())])
+
+
 def correct_field(field: str, typed: str) -> str:
     """Return the message for the text of a field that cannot be read."""
     if field == "day-of-week" and (message := _mixed_weekdays(typed)):

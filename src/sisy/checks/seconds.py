@@ -1,0 +1,25 @@
+"""The warning about schedules that run every second where nobody means it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.checks import CheckMessage
+
+from sisy.checks.quoting import warning
+from sisy.schedules.corrections import probably_meant
+
+
+def every_second_of_a_minute(what: str, expression: str, obj: Any) -> Iterator[CheckMessage]:
+    """Yield the warning about a valid schedule, if its fields were probably meant otherwise.
+
+    Args:
+        what: whose schedule it is, to begin the sentence with.
+    """
+    if meant := probably_meant(expression):
+        yield warning(
+            f"{what} runs every second of a minute: its sixth field, the seconds, is '*', and its "
+            "minute is a number. Quartz and Spring name the seconds first, AWS the year last.",
+            hint=f"Did you mean {meant!r}? To run every second, write '0-59' as the seconds.",
+            obj=obj,
+            id="sisy.W014",
+        )

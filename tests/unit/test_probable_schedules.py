@@ -1,0 +1,77 @@
+"""Six fields that run every second of a minute are warned of, wherever a schedule is given."""
+
+import pytest
+
+from sisy.checks import configuration, stored
+from sisy.checks.declared import check_declared_tasks
+from sisy.models import task_with_callable
+from sisy.schedules import Schedule
+from sisy.schedules.corrections import probably_meant
+from sisy.syncing import discovery
+from tests.app import jobs
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("0 0 9 * * *", "0 9 * * *"),  # Spring
+        ("30 0 9 * * *", "0 9 * * * 30"),
+        ("0 12 * * ? *", "0 12 * * *"),  # AWS without cron(...)
+        ("0 10 15 * ? *", "0 10 15 * *"),
+    ],
+)
+def test_what_was_probably_meant_is_a_schedule(typed, meant):
+    assert probably_meant(typed) == meant
+    Schedule(meant)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "* * * * * *",
+        "*/5 * * * * *",
+        "0-5 9 * * * *",
+        "0 9 * * * 0",
+        "0 9 * * * 0-59",
+        "0 9 * * *",
+    ],
+)
+def test_what_is_meant_as_it_stands_is_not_warned_of(expression):
+    assert probably_meant(expression) == ""
+    Schedule(expression)
+
+
+def assert_warns(messages, whose):
+    [warning] = messages
+    assert warning.id == "sisy.W014"
+    assert warning.msg.startswith(
+        f"The schedule '0 9 * * * *'{whose} runs every second of a minute"
+    )
+    assert (
+        warning.hint
+        == "Did you mean '9 * * * *'? To run every second, write '0-59' as the seconds."
+    )
+
+
+def test_the_default_schedule_is_looked_at(settings):
+    settings.SISY_DEFAULT_SCHEDULE = "0 9 * * * *"
+    assert_warns(configuration.check_settings(), "")
+
+
+@pytest.mark.django_db
+def test_stored_tasks_are_looked_at():
+    task_with_callable(jobs.noop, label="tea", schedule="0 9 * * * *").save()
+    task_with_callable(jobs.noop, label="fine", schedule="0 9 * * * 0-59").save()
+    assert_warns(stored.check_stored_tasks(databases=["default"]), " in UTC of the task 'tea'")
+
+
+def test_declared_tasks_are_looked_at(monkeypatch):
+    declared = discovery.Declaration(
+        name="tea",
+        path="tests.app.jobs.noop",
+        module="tests.app.jobs",
+        fields={"schedule": "0 9 * * * *", "label": "tea"},
+    )
+    found = discovery.Discovered(declarations=[declared])
+    monkeypatch.setattr("sisy.checks.declared.discover", lambda: found)
+    assert_warns(check_declared_tasks(), " of the declared task")
