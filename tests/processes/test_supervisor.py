@@ -78,7 +78,7 @@ def test_a_second_signal_hurries_the_children(site):
     parent = supervised(site, 2, "--grace", "600")
     run, _ = in_hand(seconds=600)
     parent.send(signal.SIGTERM)
-    parent.says("runs may go on for 600 s")
+    parent.says("may go on for 600 s")
     assert parent.stop() == 0
     run.refresh_from_db()
     assert (run.state, run.attempt) == (RunState.WAITING, 0)
@@ -111,7 +111,7 @@ def test_a_child_that_is_killed_while_all_stop_is_told_by_the_exit_code(site):
     parent = supervised(site, 2, "--grace", "600")
     run, pid = in_hand(seconds=600)
     parent.send(signal.SIGTERM)
-    parent.says("runs may go on for 600 s")
+    parent.says("may go on for 600 s")
     os.kill(pid, signal.SIGKILL)
     assert parent.ends() == 1
     assert "Not all processes ended well" in parent.output
