@@ -9,9 +9,9 @@ from sisy.admin import RunAdmin
 from sisy.models import Queue, Run, Task
 from tests.admin.pages import QUEUES, RUNS, TASKS, rows_of
 from tests.admin.people import browser_of
-from tests.roles.steps import NOON, scheduled
+from tests.support.records import scheduled
 
-pytestmark = [pytest.mark.database, pytest.mark.django_db]
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 LISTS = {Task: TASKS, Run: RUNS, Queue: QUEUES}
 OFFERED = {
@@ -29,11 +29,6 @@ OFFERED = {
     Queue: set(),
 }
 JSON_KEYS = ("password", "password__startswith", "0__regex")
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
 
 
 def columns_of(model, depth=2):

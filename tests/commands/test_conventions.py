@@ -17,7 +17,9 @@ from sisy.management.telling import AnsweringCommand
 from sisy.models import Process, Role, Run, RunState
 from sisy.worker.claiming import claim
 from tests.commands.calling import said, told
-from tests.roles.steps import MINUTE, NOON, finish, scheduled, worker
+from tests.roles.steps import finish
+from tests.support.moments import MINUTE, NOON
+from tests.support.records import scheduled, worker
 
 pytestmark = pytest.mark.django_db
 

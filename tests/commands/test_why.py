@@ -15,16 +15,13 @@ from sisy.worker.claiming import claim
 from sisy.worker.handover import hand_over
 from tests.app import jobs
 from tests.commands.calling import said, told
-from tests.roles.steps import HOUR, MINUTE, NOON, SECOND, finish, scheduled, worker
+from tests.roles.steps import finish
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
-pytestmark = [pytest.mark.database, pytest.mark.django_db]
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("now")]
 
 BERLIN = ZoneInfo("Europe/Berlin")
-
-
-@pytest.fixture(autouse=True)
-def now(at_time):
-    return at_time(NOON)
 
 
 def up(*queues, slots=4, role=Role.WORKER, lease=HOUR):

@@ -8,7 +8,8 @@ from sisy.execution import ProcessPool, ThreadPool
 from sisy.models import RunState
 from tests.app import open_jobs as jobs
 from tests.app.models import Counter
-from tests.unit.runs import NOON, executed, run_of
+from tests.support.moments import NOON
+from tests.unit.runs import executed, run_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

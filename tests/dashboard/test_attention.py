@@ -13,16 +13,13 @@ from tests.admin.pages import text_of
 from tests.admin.people import browser_of
 from tests.app import jobs
 from tests.commands.calling import said
-from tests.roles.steps import DAY, HOUR, MINUTE, NOON, SECOND, finish, scheduled, worker
+from tests.roles.steps import finish
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
-pytestmark = [pytest.mark.database, pytest.mark.django_db]
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("now")]
 
 KEY_ERROR = "builtins.KeyError"
-
-
-@pytest.fixture(autouse=True)
-def now(at_time):
-    return at_time(NOON)
 
 
 @pytest.fixture(autouse=True)

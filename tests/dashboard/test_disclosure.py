@@ -11,18 +11,14 @@ from sisy.models import Attempt, Process, Queue, Run, RunState, Task, TaskState
 from tests.admin.pages import RUNS, rows_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.dashboard.addresses import PARTS, addresses
-from tests.roles.steps import MINUTE, NOON, SECOND, scheduled, worker
+from tests.support.moments import MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
-pytestmark = [pytest.mark.database, pytest.mark.django_db]
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 SECRET = "hunter2-and-nothing-else"
 TEXT = f"ValueError: {SECRET}"
 VERBS = ("run", "pause", "resume", "cancel", "cancel_by_force", "retry", "back_to_code", "drain")
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
 
 
 def everything():

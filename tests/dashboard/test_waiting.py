@@ -8,14 +8,10 @@ from sisy.models import Queue, Run, Task
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
 from tests.app import jobs
-from tests.roles.steps import HOUR, NOON, scheduled
+from tests.support.moments import HOUR, NOON
+from tests.support.records import scheduled
 
-pytestmark = [pytest.mark.database, pytest.mark.django_db]
-
-
-@pytest.fixture(autouse=True)
-def now(at_time):
-    return at_time(NOON)
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("now")]
 
 
 def pages(run):

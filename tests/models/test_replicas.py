@@ -21,14 +21,9 @@ from tests.commands.calling import said
 from tests.models.databases import PrimaryAndReplica, second_database
 from tests.models.verbs import HOUR, NOON, VERBS, Site
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 OURS = ("sisy_", "testapp_")
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
 
 
 @pytest.fixture

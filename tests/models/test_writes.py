@@ -3,7 +3,7 @@
 import copy
 import pickle
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.db import transaction
@@ -14,17 +14,11 @@ from sisy.models import Run, Task, task_with_callable
 from sisy.models.columns import OWNER_FIELDS, SCHEDULER_FIELDS
 from tests.app import jobs
 from tests.app.models import Folder
+from tests.support.moments import MINUTE, NOON
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
 ALL = [field.name for field in Task._meta.concrete_fields if not field.primary_key]
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
 
 
 def saved(schedule="* * * * *", **fields):

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sisy.models import Attempt, Process, Queue, Role, Run, RunState, Task
 from sisy.worker.claiming import claim
 from tests.app import jobs
-from tests.roles.steps import finish, scheduled
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+from tests.roles.steps import finish
+from tests.support.moments import HOUR, MINUTE, NOON
+from tests.support.records import scheduled
 
 
 @dataclass

@@ -14,8 +14,11 @@ from sisy.models import OnLost, Run, RunState, task_with_callable
 from sisy.worker.claiming import claim
 from tests.app import jobs
 from tests.docs.pages import DOCS, blocks_of
-from tests.roles.at_work import at_work, wait_until
-from tests.roles.steps import LEASE, MINUTE, NOON, SECOND, finish, scheduled, worker
+from tests.roles.at_work import at_work
+from tests.roles.steps import LEASE, finish
+from tests.support.moments import MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
+from tests.support.waiting import wait_until
 from tests.unit.functions import checks
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -20,8 +20,10 @@ from sisy.heartbeat import role as roles
 from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Missed, Process, Run, RunState, Task, activation, task_with_callable
 from tests.app import jobs
-from tests.roles.steps import DAY, HOUR, LEASE, MINUTE, NOON, SECOND, scheduled, worker
+from tests.roles.steps import LEASE
 from tests.roles.test_silence import Clocks
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,7 +13,8 @@ from sisy.worker.orphaned import REASON
 from sisy.worker.recording import record
 from tests.app import jobs
 from tests.app.models import Counter
-from tests.roles.steps import HOUR, MINUTE, NOON, scheduled, worker
+from tests.support.moments import HOUR, MINUTE, NOON
+from tests.support.records import scheduled, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

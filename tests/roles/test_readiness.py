@@ -12,8 +12,9 @@ from sisy.queries.attention import attention
 from sisy.queries.service import Service
 from sisy.worker import readiness
 from tests.app import jobs
-from tests.roles.at_work import at_work, wait_until
-from tests.roles.steps import HOUR, NOON
+from tests.roles.at_work import at_work
+from tests.support.moments import HOUR, NOON
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,10 +13,12 @@ from sisy.worker.recording import record
 from sisy.worker.unresolved import Unresolved
 from tests.app import jobs
 from tests.app.models import Counter
-from tests.roles.at_work import at_work, wait_until
-from tests.roles.steps import HOUR, MINUTE, NOON, SECOND, scheduled, worker
+from tests.roles.at_work import at_work
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, stored, worker
+from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
 GONE = "tests.app.jobs.gone"
 MISSING = frozenset({GONE})
@@ -41,15 +43,6 @@ def tried(run, now):
     outcome = call_here(going, None)
     record("default", [(run, outcome)], now)
     return outcome
-
-
-def stored(run):
-    return Run.objects.get(pk=run.pk)
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    return at_time(NOON)
 
 
 @pytest.mark.parametrize("attempts", [1, 3])

@@ -6,8 +6,9 @@ import pytest
 
 from sisy.execution import ProcessPool, ThreadPool
 from sisy.models import RunState
+from tests.support.moments import NOON
 from tests.unit import leaving
-from tests.unit.runs import NOON, eventually, executed, run_of
+from tests.unit.runs import eventually, executed, run_of
 
 BOTH = [
     getattr(leaving, f"{way}{function.__name__}")

@@ -8,9 +8,10 @@ import pytest
 
 from sisy.execution import NotCalled, ProcessPool, handle
 from sisy.models import RunState
+from tests.support.moments import NOON
 from tests.unit import rogue_functions as rogue
 from tests.unit.functions import pid
-from tests.unit.runs import NOON, eventually, executed, run_of
+from tests.unit.runs import eventually, executed, run_of
 
 CANNOT_TELL = "Its process lost the pipe to its worker, and could not tell how the run ended"
 WROTE = "Its process wrote something else to the pipe to its worker"
