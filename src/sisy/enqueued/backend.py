@@ -40,6 +40,8 @@ class SisyBackend(BaseTaskBackend):
 
         Raises:
             InvalidTask: a worker could not find the task by its path, or an option is wrong.
+            TransactionManagementError: tasks have a database of their own, and a transaction is
+                open on another one.
             TypeError: JSON cannot hold an argument.
             ValueError: the database cannot.
         """

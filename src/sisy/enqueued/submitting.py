@@ -4,12 +4,14 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from django.db import router
+from django.db.transaction import TransactionManagementError
 
 from sisy import clock
 from sisy.callables import find
 from sisy.enqueued.api import AnyTask, InvalidTask
 from sisy.enqueued.payload import Payload
 from sisy.models import Origin, Run, Task, validation
+from sisy.models.commits import open_beside
 from sisy.models.once import insert_once
 from sisy.nearest import did_you_mean
 
@@ -31,8 +33,17 @@ def submit(
 
     Raises:
         InvalidTask: a worker could not call it, or no queue can have such a name.
+        TransactionManagementError: a transaction is open on another database, with which the run
+            could not be taken back.
         ValueError: the database cannot hold an argument.
     """
+    using = router.db_for_write(Task)
+    for alias in open_beside(using):
+        raise TransactionManagementError(
+            f"{task.module_path} is enqueued in a transaction on {alias!r}, but its run would be "
+            f"stored in {using!r} and stay there after a rollback. Enqueue it after the commit: "
+            f"transaction.on_commit(partial(task.enqueue, …), using={alias!r})."
+        )
     run_after = task.run_after and validation.moment_in(task.run_after, "run_after")
     payload = Payload(args=args, kwargs=kwargs, backend=task.backend, run_after=run_after)
     stored = validation.json_dict(payload.stored(), "arguments")
@@ -42,7 +53,6 @@ def submit(
         record = Task.for_once(task, queue=task.queue_name, priority=int(task.priority), **options)
     except ValueError as error:
         raise InvalidTask(str(error)) from error
-    using = router.db_for_write(Task)
     now = clock.now(using)
     ready_at = now if run_after is None else max(now, run_after)
     [run] = insert_once(record, [stored], now, ready_at, Origin.ENQUEUED, using)

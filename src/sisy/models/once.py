@@ -1,6 +1,7 @@
 """Runs without a schedule, whose task goes with the last of them."""
 
 from collections.abc import Iterable
+from copy import deepcopy
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -10,6 +11,7 @@ from sisy import clock
 from sisy.callables import Callee
 from sisy.declarations import Policies, refuse_unknown
 from sisy.models.choices import Origin, Overlap, TaskState
+from sisy.models.commits import once_committed, open_beside
 from sisy.models.inserting import can_insert_with_task, insert_with_task
 from sisy.models.run import Run
 from sisy.models.submission import announce, carry_out_if_eager, store
@@ -39,7 +41,9 @@ class RunsOnce(models.Model):
     ) -> "Task":
         """Save and submit a task that runs once, without a schedule, and is then deleted.
 
-        The run leaves with the caller's transaction, or not at all if that is rolled back.
+        The run leaves with the caller's transaction, or not at all if that is rolled back. Where
+        tasks have a database of their own, it leaves once the caller's transactions, on whichever
+        databases, are committed; until then, the task that is returned is not saved.
 
         Args:
             fn: what to call, or its dotted path.
@@ -118,9 +122,25 @@ def _submit_once(
     using = router.db_for_write(type(task))
     now = clock.now(using)
     ready_at = now if delay_until is None else future_moment(delay_until, "delay_until", now)
-    runs = insert_once(task, payloads, now, ready_at, Origin.ONCE, using)
-    carry_out_if_eager(runs, using)
+    if beside := open_beside(using):
+        task.begin_anew(now)  # whoever calls hears at once of what cannot be stored
+        given = deepcopy(payloads)
+        once_committed(lambda: _leave(task, given, ready_at, using), using, beside)
+    else:
+        _leave(task, payloads, ready_at, using, now)
     return task
+
+
+def _leave(
+    task: "Task",
+    payloads: list[dict[str, Any]],
+    ready_at: datetime,
+    using: str,
+    now: datetime | None = None,
+) -> None:
+    now = now or clock.now(using)
+    runs = insert_once(task, payloads, now, max(now, ready_at), Origin.ONCE, using)
+    carry_out_if_eager(runs, using)
 
 
 def insert_once(

@@ -121,7 +121,9 @@ class TaskVerbs(models.Model):
     acounts = twin(counts)
 
     def _runs(self, using: str) -> RunQuerySet:
-        return Run.objects.using(using).filter(task=self.pk)
+        runs = Run.objects.using(using)
+        # Without a key, those would be meant whose task was deleted.
+        return runs.none() if self.pk is None else runs.filter(task=self.pk)
 
     @property
     def _task(self) -> "Task":

@@ -1,0 +1,147 @@
+"""Tasks have a database of their own: runs leave with the caller's transactions all the same."""
+
+import random
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import transaction
+from django.db.transaction import TransactionManagementError
+
+from sisy.models import Run, Task
+from tests.app import django_jobs, jobs
+from tests.models.databases import second_database
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+class TasksElsewhere:
+    def db_for_read(self, model, **hints):
+        return self.db_for_write(model)
+
+    def db_for_write(self, model, **hints):
+        return "tasks" if model._meta.app_label == "sisy" else "default"
+
+
+@pytest.fixture(autouse=True)
+def tasks(tmp_path, settings, at_time):
+    at_time(NOON)
+    with second_database("tasks", tmp_path / "tasks.sqlite3"):
+        settings.DATABASE_ROUTERS = [TasksElsewhere()]
+        yield
+
+
+def runs():
+    return list(Run.objects.using("tasks").order_by("pk").values_list("payload", flat=True))
+
+
+def test_without_a_transaction_a_run_leaves_at_once():
+    task = Task.run_once(jobs.noop, {"n": 1})
+    assert (task._state.db, runs()) == ("tasks", [{"n": 1}])
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("goes_wrong", [False, True])
+def test_a_run_leaves_once_the_callers_transaction_is_committed(many, goes_wrong):
+    with transaction.atomic():
+        if many:
+            task = Task.bulk_run_once(jobs.noop, [{"n": 1}, {"n": 2}])
+        else:
+            task = Task.run_once(jobs.noop, {"n": 1})
+        assert (task.pk, runs()) == (None, [])
+        transaction.set_rollback(goes_wrong)
+    sent = [] if goes_wrong else [{"n": 1}, {"n": 2}][: 1 + many]
+    assert runs() == sent
+    assert (task.pk is None) == goes_wrong
+    assert Task.objects.count() == (0 if goes_wrong else 1)
+
+
+def test_what_is_given_counts_as_it_was_when_it_was_given():
+    data = {"n": [1]}
+    with transaction.atomic():
+        Task.run_once(jobs.noop, data, priority=5)
+        data["n"].append(2)
+    assert runs() == [{"n": [1]}]
+    assert Task.objects.get().priority == 5
+
+
+def test_whoever_calls_hears_at_once_of_what_cannot_be_stored():
+    with transaction.atomic():
+        with pytest.raises(ValueError, match="priority must be"):
+            Task.run_once(jobs.noop, priority=1000)
+        with pytest.raises(ValueError, match="lies in the past"):
+            Task.run_once(jobs.noop, delay_until=NOON - MINUTE)
+    assert runs() == []
+
+
+def test_a_delay_that_has_passed_by_the_commit_is_over(at_time):
+    with transaction.atomic():
+        Task.run_once(jobs.noop, delay_until=NOON + MINUTE)
+        at_time(NOON + 2 * MINUTE)
+    run = Run.objects.get()
+    assert (run.planned_at, run.ready_at) == (NOON + 2 * MINUTE, NOON + 2 * MINUTE)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_run_leaves_if_nothing_around_it_is_rolled_back(seed):
+    """In whatever order transactions and savepoints of both databases are nested."""
+    chance = random.Random(seed)
+    expected = 0
+    for _ in range(30):
+        fates = [
+            (chance.choice(["default", "tasks"]), chance.random() < 0.2)
+            for _ in range(chance.randrange(5))
+        ]
+        with ExitStack() as stack:
+            for alias, goes_wrong in fates:
+                stack.enter_context(transaction.atomic(using=alias))
+                if goes_wrong:
+                    stack.callback(transaction.set_rollback, True, using=alias)
+            Task.run_once(jobs.noop)
+        expected += not any(goes_wrong for _, goes_wrong in fates)
+        assert Run.objects.using("tasks").count() == expected
+
+
+@pytest.mark.parametrize("inner", ["default", "tasks"])
+def test_a_savepoint_that_is_rolled_back_takes_the_run_with_it(inner):
+    with transaction.atomic(), transaction.atomic(using="tasks"):
+        with transaction.atomic(using=inner):
+            Task.run_once(jobs.noop, {"n": 1})
+            transaction.set_rollback(True, using=inner)
+        Task.run_once(jobs.noop, {"n": 2})
+    assert runs() == [{"n": 2}]
+
+
+def test_a_task_that_is_not_saved_yet_has_no_runs_of_others():
+    gone = Task.run_iterations(jobs.noop)
+    gone.run_now()
+    gone.delete()
+    orphan = Run.objects.get()
+    Run.objects.update(state="waiting", finished_at=None)
+    with transaction.atomic():
+        task = Task.run_once(jobs.noop)
+        assert (task.cancel_runs(), task.cancel_waiting(), task.counts()) == (0, 0, {})
+    orphan.refresh_from_db()
+    assert orphan.state == "waiting"
+
+
+@pytest.mark.django_db
+def test_what_a_test_case_opens_around_a_test_is_not_waited_for():
+    assert Task.run_once(jobs.noop).pk is not None
+
+
+def test_what_is_enqueued_in_a_transaction_elsewhere_is_refused():
+    """Its result has an id at once, and so its run must be stored."""
+    with transaction.atomic():
+        with pytest.raises(TransactionManagementError) as caught:
+            django_jobs.add.enqueue(1)
+        transaction.on_commit(lambda: django_jobs.add.enqueue(1))
+    assert str(caught.value) == (
+        "tests.app.django_jobs.add is enqueued in a transaction on 'default', but its run would "
+        "be stored in 'tasks' and stay there after a rollback. Enqueue it after the commit: "
+        "transaction.on_commit(partial(task.enqueue, …), using='default')."
+    )
+    assert Run.objects.count() == 1
