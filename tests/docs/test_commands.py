@@ -32,6 +32,7 @@ OPTIONS = {
     "reload",
     "dry_run",
     "check",
+    "ignore_errors",
     "json",
     "max_overdue",
     "this_host",

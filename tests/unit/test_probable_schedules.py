@@ -45,7 +45,7 @@ def assert_warns(messages, whose):
     [warning] = messages
     assert warning.id == "sisy.W014"
     assert warning.msg.startswith(
-        f"The schedule '0 9 * * * *'{whose} runs every second of a minute"
+        f"The schedule '0 9 * * * *'{whose} is due every second of a minute"
     )
     assert (
         warning.hint

@@ -17,8 +17,8 @@ def every_second_of_a_minute(what: str, expression: str, obj: Any) -> Iterator[C
     """
     if meant := probably_meant(expression):
         yield warning(
-            f"{what} runs every second of a minute: its sixth field, the seconds, is '*', and its "
-            "minute is a number. Quartz and Spring name the seconds first, AWS the year last.",
+            f"{what} is due every second of a minute: its sixth field, the seconds, is '*', and "
+            "its minute is a number. Quartz and Spring name the seconds first, AWS the year last.",
             hint=f"Did you mean {meant!r}? To run every second, write '0-59' as the seconds.",
             obj=obj,
             id="sisy.W014",
