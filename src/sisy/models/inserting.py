@@ -1,19 +1,14 @@
-"""Stores runs, many of them or one with its task, by one statement where the database can."""
+"""Stores runs by one statement where the database can."""
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.signals import post_save, pre_save
 
 from sisy.models.columnar import Column
 from sisy.models.prepared import places
 from sisy.models.run import Run
-
-if TYPE_CHECKING:
-    from sisy.models.task import Task
 
 
 def insert_runs(using: str, runs: Sequence[Run]) -> list[Run]:
@@ -33,27 +28,6 @@ def insert_runs(using: str, runs: Sequence[Run]) -> list[Run]:
     return runs
 
 
-def can_insert_with_task(using: str, task: "Task") -> bool:
-    """Whether `insert_with_task` can, and nobody expects to hear of a task that is saved."""
-    is_heard = any(signal.has_listeners(type(task)) for signal in (pre_save, post_save))
-    return connections[using].vendor == "postgresql" and not is_heard
-
-
-def insert_with_task(using: str, task: "Task", run: Run) -> None:
-    """Insert a task and a run of it, neither of which is saved yet, and give them their keys.
-
-    Outside of a transaction that is one trip to the database, instead of four.
-    """
-    connection = connections[using]
-    of_task, of_run = _values(task, connection), _values(run, connection)
-    statement = _statement(using, type(task), tuple(of_task), tuple(of_run))
-    with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
-        cursor.execute(statement, [*of_task.values(), *of_run.values()])
-        task.pk, run.pk = cursor.fetchone()
-    run.task = task
-    _note_saved(using, task, run)
-
-
 def _values(record: models.Model, connection: BaseDatabaseWrapper) -> dict[str, Any]:
     """Return what is stored, by column; a column that is left out holds NULL."""
     return {
@@ -61,19 +35,6 @@ def _values(record: models.Model, connection: BaseDatabaseWrapper) -> dict[str, 
         for field in record._meta.concrete_fields
         if (value := getattr(record, field.attname)) is not None
     }
-
-
-@lru_cache(maxsize=64)
-def _statement(
-    using: str, model: type["Task"], of_task: tuple[str, ...], of_run: tuple[str, ...]
-) -> str:
-    task = f"{_insert(using, model, of_task)} VALUES ({places(of_task)}) RETURNING id"
-    run = _insert(using, Run, ["task_id", *of_run])
-    of_this_task = "(SELECT id FROM inserted)"
-    return (
-        f"WITH inserted AS ({task}) {run} "
-        f"VALUES ({of_this_task}, {places(of_run)}) RETURNING task_id, id"
-    )
 
 
 def _insert(using: str, model: type[models.Model], columns: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from sisy.callables import Callee
 from sisy.declarations import Policies, refuse_unknown
 from sisy.models.choices import Origin, Overlap, TaskState
 from sisy.models.commits import once_committed, open_beside
-from sisy.models.inserting import can_insert_with_task, insert_with_task
+from sisy.models.paired import can_insert_with_task, insert_with_task
 from sisy.models.run import Run
 from sisy.models.submission import announce, carry_out_if_eager, store
 from sisy.models.twins import class_twin

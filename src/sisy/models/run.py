@@ -14,6 +14,7 @@ from sisy.callables import Target
 from sisy.models.choices import LIVE_STATES, TROUBLE_STATES, Origin, RunState
 from sisy.models.data import DataField
 from sisy.models.fields import MomentField, ReasonField
+from sisy.models.instances import unsaved
 from sisy.models.process import Process
 from sisy.models.run_queries import RunManager
 from sisy.models.twins import twin
@@ -199,17 +200,16 @@ class Run(models.Model):
     @classmethod
     def of(cls, task: "Task", *, now: datetime, **columns: Any) -> "Run":
         """Return an unsaved run of ``task`` that a worker may take from ``ready_at`` (now) on."""
-        return cls(
-            task=task,
-            label=task.label,
-            target_path=task.target_path,
-            target_pk=task.target_pk,
-            queue=task.queue,
-            priority=task.priority,
-            engine=conf.get_settings().alias_of(task.engine),
-            planned_at=now,
-            **{"ready_at": now, **columns},
-        )
+        of_task = {
+            "task": task,
+            "label": task.label,
+            "target_path": task.target_path,
+            "target_pk": task.target_pk,
+            "queue": task.queue,
+            "priority": task.priority,
+            "engine": conf.get_settings().alias_of(task.engine),
+        }
+        return unsaved(cls, {**of_task, "planned_at": now, "ready_at": now, **columns})
 
     @staticmethod
     def tell(signal: Signal, runs: Iterable["Run"], using: str) -> None:

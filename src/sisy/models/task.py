@@ -1,7 +1,8 @@
 """What to call, when, and under which policies."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar, Self, Unpack
 
 from django.core.exceptions import ValidationError
@@ -23,6 +24,7 @@ from sisy.models.columns import (
     owners_columns,
 )
 from sisy.models.declared import FollowsCode
+from sisy.models.instances import unsaved
 from sisy.models.missing import settle_overdue
 from sisy.models.once import RunsOnce
 from sisy.models.run import Run
@@ -77,14 +79,12 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
             )
         found = target_of(target, pk_override)
         given = {name: value for name, value in fields.items() if value is not None}
-        return cls(
-            **{
-                "label": found.path[:255],
-                "target_path": found.path,
-                "target_pk": found.pk,
-                **given,
-            }
-        )
+        of_target = {
+            "label": found.path[:255],
+            "target_path": found.path,
+            "target_pk": found.pk,
+        }
+        return unsaved(cls, {**of_target, **given})
 
     @classmethod
     def run_iterations(
@@ -285,10 +285,9 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
         Raises:
             ValueError: as for `save`.
         """
-        validation.check(self, OWNER_FIELDS)
-        for field in self._meta.concrete_fields:
-            if field.name in SCHEDULER_FIELDS - {"state"}:
-                setattr(self, field.name, field.get_default())
+        validation.check_new(self)
+        for name, default in _defaults_of_scheduler(type(self)):
+            setattr(self, name, default())
         if self.state != TaskState.PAUSED and self.schedule:
             self.state = TaskState.ACTIVE
         self.created_at = now
@@ -307,3 +306,11 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
             runs = Run.objects.using(using).filter(task=self.pk)
             runs.cancel_waiting(DELETED, clock.now(using))
             return super().delete(using=using, keep_parents=keep_parents)
+
+
+@cache
+def _defaults_of_scheduler(model: type[Task]) -> list[tuple[str, Callable[[], Any]]]:
+    """Return what gives the scheduler's columns of a new task their values, by their names."""
+    fields = model._meta.concrete_fields
+    names = SCHEDULER_FIELDS - {"state"}
+    return [(field.attname, field.get_default) for field in fields if field.name in names]

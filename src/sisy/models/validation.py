@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.signals import setting_changed
 from django.db import models
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -124,6 +125,7 @@ def _timezone(task: "Task") -> None:
 def _start(task: "Task") -> None:
     if task.start_running is not None:
         task.start_running = moment_in(task.start_running, "start_running")
+        _end(task)
 
 
 def _end(task: "Task") -> None:
@@ -262,6 +264,18 @@ CHECKS: dict[str, Callable[["Task"], None]] = {
 """For each column of the user's, what refuses a value that it cannot hold by a ValueError."""
 
 
+EACH_TIME = frozenset(
+    {"label", "target_path", "target_pk", "start_running", "end_running", "_extra_data"}
+)
+"""Columns that differ from task to task, that are changed when they are checked, or whose check
+depends on more than the column."""
+
+_SELDOM = frozenset(CHECKS) - EACH_TIME
+KNOWN_AT_MOST = 1000
+
+_known: set[tuple[Any, ...]] = set()  # what tasks held whose other columns could be used
+
+
 def check(task: "Task", names: frozenset[str]) -> None:
     """Refuse a task of which one of the named columns cannot be used.
 
@@ -270,10 +284,40 @@ def check(task: "Task", names: frozenset[str]) -> None:
         CallableError: the target.
         ValueError: any other column.
     """
+    checked: set[Callable[[Task], None]] = set()  # path and key of a target have the same one
     for name, check_column in CHECKS.items():
         if name in names:
             _reject_lazy(task, name)
-            check_column(task)
+            if check_column not in checked:
+                checked.add(check_column)
+                check_column(task)
+
+
+def check_new(task: "Task") -> None:
+    """Check all columns of a task that is not saved yet, as `check` does.
+
+    Most tasks that are submitted hold what others held before in all columns but a few.
+    """
+    held = tuple([getattr(task, name) for name in _SELDOM])
+    # 1, 1.0 and True are equal, but not all of them can be used.
+    key = (task.state, *held, *map(type, held))
+    try:
+        is_known = key in _known
+    except TypeError:  # a value that has no hash cannot be used, and is named
+        is_known = False
+    if not is_known:
+        check(task, _SELDOM)
+        if len(_known) >= KNOWN_AT_MOST:
+            _known.clear()
+        _known.add(key)
+    check(task, EACH_TIME)
+
+
+def _forget(**kwargs: Any) -> None:
+    _known.clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="sisy.models.validation")
 
 
 def check_for_form(task: "Task") -> None:
