@@ -14,7 +14,7 @@ from sisy.worker import Worker, claimer, role
 from sisy.worker.claiming import claim
 from tests.app import jobs
 from tests.roles.at_work import at_work
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -61,8 +61,8 @@ def test_a_run_that_was_won_unheard_is_handed_back_and_carried_out(monkeypatch):
     run = waiting_run()
     broken = []
 
-    def claim_and_break(*args):
-        won = claim(*args)
+    def claim_and_break(*args, **options):
+        won = claim(*args, **options)
         if won and not broken:
             broken.append(won)
             raise OperationalError("the connection is gone")
@@ -93,7 +93,7 @@ def test_a_lease_is_renewed_while_a_claim_takes_long(monkeypatch, settings):
     settings.SISY_LEASE_SECONDS = 5
     let_go = threading.Event()
 
-    def claim_for_long(*args):
+    def claim_for_long(*args, **options):
         assert let_go.wait(20)
         return []
 
@@ -109,8 +109,8 @@ def test_a_lease_is_renewed_while_a_claim_takes_long(monkeypatch, settings):
 def test_what_was_won_unheard_is_handed_back_by_a_worker_that_stops(monkeypatch):
     run = waiting_run()
 
-    def claim_stop_and_break(*args):
-        won = claim(*args)
+    def claim_stop_and_break(*args, **options):
+        won = claim(*args, **options)
         if won:
             worker.stop()
             raise OperationalError("the connection is gone")
@@ -118,7 +118,7 @@ def test_what_was_won_unheard_is_handed_back_by_a_worker_that_stops(monkeypatch)
 
     monkeypatch.setattr(claimer, "claim", claim_stop_and_break)
     worker = Worker()
-    asyncio.run(worker.run())
+    asyncio.run(asyncio.wait_for(worker.run(), PATIENCE))
     run.refresh_from_db()
     assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
     assert not Process.objects.exists()
