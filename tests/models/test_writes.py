@@ -6,6 +6,7 @@ import random
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.db.models import F
 
@@ -61,16 +62,19 @@ def test_a_related_manager_updates_and_creates_tasks():
 RUN = {"create_defaults": {"label": "a", "ready_at": NOON, "planned_at": NOON}}
 
 
-@pytest.mark.django_db(transaction=True)
-async def test_a_task_is_updated_or_created_by_async_code():
+def test_a_task_is_updated_or_created_by_async_code():
     given = {"target_path": "tests.app.jobs.noop"}
-    for queue in ("mail", "slow"):
-        await Task.objects.aupdate_or_create(label="a", defaults={**given, "queue": queue})
-    task = await Task.objects.aget()
-    task.priority = 5
-    await task.asave(update_fields=["priority"])
-    await task.arefresh_from_db()
-    assert (task.queue, task.priority) == ("slow", 5)
+
+    async def update():
+        for queue in ("mail", "slow"):
+            await Task.objects.aupdate_or_create(label="a", defaults={**given, "queue": queue})
+        task = await Task.objects.aget()
+        task.priority = 5
+        await task.asave(update_fields=["priority"])
+        await task.arefresh_from_db()
+        return task.queue, task.priority
+
+    assert async_to_sync(update)() == ("slow", 5)
 
 
 @pytest.mark.parametrize("names", [ALL, sorted(OWNER_FIELDS), ["start_running", "end_running"]])
