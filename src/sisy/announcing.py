@@ -21,11 +21,14 @@ MOST_TASKS = 100  # that are named; of more it is said that they are more
 OF_RUNS = (
     signals.run_planned,
     signals.run_started,
+    signals.run_released,
     signals.run_finished,
     signals.run_retrying,
     signals.run_lost,
     signals.run_missed,
     signals.run_skipped,
+    signals.run_cancelled,
+    signals.run_rejected,
 )
 
 
@@ -42,14 +45,14 @@ class Announcer:
         self._leaves_at = float("-inf")
         self._lock = threading.Lock()
 
-    def add(self, run: Run) -> None:
-        """Have it announced that a run changed."""
+    def add(self, task: int | None) -> None:
+        """Have it announced that a run of a task changed; None if that is gone."""
         if not doorbell.is_heard():
             return
         now = time.monotonic()
         with self._lock:
-            if run.task_id is not None and len(self._tasks) <= MOST_TASKS:
-                self._tasks.add(run.task_id)
+            if task is not None and len(self._tasks) <= MOST_TASKS:
+                self._tasks.add(task)
             if now < self._leaves_at:
                 return
             self._leaves_at = max(now + GATHERING, self._leaves_at + APART)
@@ -70,13 +73,20 @@ _announcer = Announcer()
 
 def on_run_changed(*, run: Run, **kwargs: Any) -> None:
     """Have dashboards look (receiver of the signals of runs)."""
-    _announcer.add(run)
+    _announcer.add(run.task_id)
+
+
+def on_cancel_asked(*, tasks: list[int], **kwargs: Any) -> None:
+    """Have dashboards look, which show that runs are to end (receiver of the signal)."""
+    for task in tasks:
+        _announcer.add(task)
 
 
 def connect() -> None:
     """Have dashboards told of what happens to runs."""
     for signal in OF_RUNS:
         signal.connect(on_run_changed, sender=Run, dispatch_uid="sisy.announcing")
+    signals.cancel_asked.connect(on_cancel_asked, sender=Run, dispatch_uid="sisy.announcing")
 
 
 def _start_afresh() -> None:

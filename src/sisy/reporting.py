@@ -75,6 +75,18 @@ def on_skipped(*, run: Run, **kwargs: Any) -> None:
     runs.info("%s was skipped: %s", run, run.reason, extra=_about(run))
 
 
+def on_cancelled(*, run: Run, **kwargs: Any) -> None:
+    runs.info("%s was cancelled: %s", run, run.reason, extra=_about(run))
+
+
+def on_rejected(*, run: Run, **kwargs: Any) -> None:
+    _log_end(run, None)
+
+
+def on_released(*, run: Run, **kwargs: Any) -> None:
+    runs.info("%s was released: %s", run, run.reason, extra=_about(run))
+
+
 def on_retired(*, task: Task, **kwargs: Any) -> None:
     tasks.info("%s has no occurrence left", task)
 
@@ -97,6 +109,9 @@ def connect() -> None:
         (signals.run_lost, on_lost, Run),
         (signals.run_missed, on_missed, Run),
         (signals.run_skipped, on_skipped, Run),
+        (signals.run_cancelled, on_cancelled, Run),
+        (signals.run_rejected, on_rejected, Run),
+        (signals.run_released, on_released, Run),
         (signals.task_retired, on_retired, Task),
         (signals.worker_online, on_online, Process),
         (signals.worker_offline, on_offline, Process),

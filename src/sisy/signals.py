@@ -12,6 +12,12 @@ run_planned = Signal(use_caching=True)
 run_started = Signal(use_caching=True)
 """A worker won a run, which begins at once or as soon as a slot is free. Sent with ``run``."""
 
+run_released = Signal(use_caching=True)
+"""A run was handed back by the worker that won it, and is queued again. Sent with ``run``.
+
+No attempt was counted; its ``reason`` says why.
+"""
+
 run_finished = Signal(use_caching=True)
 """A run that a worker carried out is over: succeeded, failed, timed out or cancelled.
 
@@ -41,6 +47,18 @@ run_missed = Signal(use_caching=True)
 run_skipped = Signal(use_caching=True)
 """A run was not begun, since another one of its task was in the way. Sent with ``run``."""
 
+run_cancelled = Signal(use_caching=True)
+"""A run that was queued was cancelled, also because its task was deleted. Sent with ``run``.
+
+Of a run that was running, `run_finished` is sent: its function may have come to another end.
+"""
+
+run_rejected = Signal(use_caching=True)
+"""A run that was queued failed, because no worker can ever carry it out. Sent with ``run``.
+
+Its engine is not configured any more, or its row cannot be read; its ``reason`` says so.
+"""
+
 task_retired = Signal(use_caching=True)
 """A task has no occurrence left. Sent with ``task``."""
 
@@ -54,7 +72,10 @@ runs_waiting = Signal(use_caching=True)
 """Runs that somebody asked for were committed. Sent with ``runs``: a list of `Run`."""
 
 cancel_asked = Signal(use_caching=True)
-"""Runs that go on were asked to end, and that was committed. Sent with ``pks``: their keys."""
+"""Runs that are running were asked to end, and that was committed.
+
+Sent with ``pks``: their keys, and ``tasks``: the keys of their tasks.
+"""
 
 drain_asked = Signal(use_caching=True)
 """A worker was asked to end once its runs have. Sent with ``pk``: the key of its process."""

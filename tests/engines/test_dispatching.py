@@ -17,7 +17,7 @@ from sisy.queries.attention import attention
 from sisy.queries.health import health
 from sisy.queries.processes import missing_processes
 from sisy.queries.queues import queues
-from sisy.signals import run_finished
+from sisy.signals import run_rejected
 from sisy.worker.claiming import claim, something_waits
 from tests.app import jobs
 from tests.app.models import Execution
@@ -177,10 +177,11 @@ def test_a_run_whose_engine_is_none_any_more_fails_and_says_so():
     ended = []
     run = run_of()
     Run.objects.update(engine="celery")
-    run_finished.connect(hear := lambda run, **kwargs: ended.append(run.pk))
+    run_rejected.connect(hear := lambda run, **kwargs: ended.append(run.pk))
     assert dispatch("default", NOON) == 0
     assert refuse_unknown("default", NOON) == 1
-    run_finished.disconnect(hear)
+    run_rejected.disconnect(hear)
+    assert ended == [run.pk]
     row = stored(run)
     assert (row.state, row.reason) == (
         "failed",

@@ -4,7 +4,6 @@ import asyncio
 import os
 import time
 from queue import Queue
-from types import SimpleNamespace
 
 import pytest
 from channels.layers import channel_layers
@@ -42,16 +41,12 @@ def layer(monkeypatch):
     return layer
 
 
-def run_of(task):
-    return SimpleNamespace(task_id=task)
-
-
 def test_what_changes_at_once_is_told_together_and_what_follows_a_little_later(layer):
     announcer = Announcer()
-    announcer.add(run_of(1))
+    announcer.add(1)
     first, one = layer.next(announcer)
     for task in (2, 3, 2):
-        announcer.add(run_of(task))
+        announcer.add(task)
     second, rest = layer.next(announcer)
     assert second - first >= APART - GATHERING
     assert (one["tasks"], rest["tasks"]) == ([1], [2, 3])
@@ -62,9 +57,9 @@ def test_what_changes_at_once_is_told_together_and_what_follows_a_little_later(l
 def test_of_thousands_of_changes_a_message_names_some(layer):
     announcer = Announcer()
     for n in range(MOST_TASKS + 1):
-        announcer.add(run_of(n))
+        announcer.add(n)
     for _ in range(5000):
-        announcer.add(run_of(MOST_TASKS + 1))
+        announcer.add(MOST_TASKS + 1)
     _, message = layer.next(announcer)
     assert len(message["tasks"]) == MOST_TASKS
     assert message["more"] is True
@@ -73,7 +68,7 @@ def test_of_thousands_of_changes_a_message_names_some(layer):
 def test_two_processes_are_told_apart(layer):
     announcers = Announcer(), Announcer()
     for announcer in announcers:
-        announcer.add(run_of(1))
+        announcer.add(1)
     (_, one), (_, other) = map(layer.next, announcers)
     assert one["source"] != other["source"]
 
@@ -91,7 +86,7 @@ def test_a_forked_process_is_another_source():
 
 def test_runs_whose_task_is_gone_are_announced_too(layer):
     announcer = Announcer()
-    announcer.add(run_of(None))
+    announcer.add(None)
     _, message = layer.next(announcer)
     assert message["tasks"] == []
 
@@ -99,7 +94,7 @@ def test_runs_whose_task_is_gone_are_announced_too(layer):
 def test_nothing_is_kept_where_there_is_no_layer(monkeypatch):
     monkeypatch.setattr(doorbell, "get_channel_layer", lambda: None)
     announcer = Announcer()
-    announcer.add(run_of(1))
+    announcer.add(1)
     assert not announcer._tasks
 
 
@@ -113,9 +108,9 @@ def test_what_a_layer_does_not_take_is_missing_in_the_count(layer, monkeypatch):
     announcer = Announcer()
     with monkeypatch.context() as away:
         away.setattr(layer, "group_send", fail)
-        announcer.add(run_of(1))
+        announcer.add(1)
         asked.get(timeout=PATIENCE)
-    announcer.add(run_of(2))
+    announcer.add(2)
     message = {"tasks": []}
     while message["tasks"] != [2]:  # before it, another one may tell that the layer is back
         _, message = layer.next(announcer)
@@ -138,9 +133,9 @@ async def test_a_layer_in_memory_is_spoken_to_from_the_loop_of_who_works_here(se
     mine = await layer.new_channel()
     await layer.group_add(messages.EVENTS, mine)
     announcer = Announcer()
-    announcer.add(run_of(1))  # nobody could hear it
+    announcer.add(1)  # nobody could hear it
     with doorbell.at_home():
-        await asyncio.to_thread(announcer.add, run_of(2))
+        await asyncio.to_thread(announcer.add, 2)
         message = {"source": ""}
         async with asyncio.timeout(PATIENCE):
             while message["source"] != announcer._source:

@@ -15,6 +15,9 @@ from sisy.enqueued.payload import is_enqueued
 from sisy.models import Run, RunState
 from sisy.models.choices import LIVE_STATES
 
+ENDED_IN_THE_QUEUE = (own.run_cancelled, own.run_rejected, own.run_skipped)
+"""Signals after which a run never starts: its task is told to have finished all the same."""
+
 
 class TaskFailed(Exception):
     """A task failed in a worker; its cause has the traceback from there."""
@@ -55,6 +58,7 @@ def connect_if_used() -> None:
         (own.run_started, on_started),
         (own.run_finished, on_finished),
         (own.run_lost, on_lost),
+        *((signal, on_finished) for signal in ENDED_IN_THE_QUEUE),
     ):
         uid = f"sisy.enqueued.{receiver.__name__}"
         signal.connect(receiver, sender=Run, dispatch_uid=uid)

@@ -103,7 +103,7 @@ def refuse_unknown(using: str, now: datetime) -> int:
         ended = ("state", "finished_at", "reason")
         assign = {name: [getattr(run, name) for run in runs] for name in ended}
         update_rows(using, Run, [run.pk for run in runs], Update(assign=assign))
-        Run.tell(signals.run_finished, runs, using)
+        Run.tell(signals.run_rejected, runs, using)
     return len(runs)
 
 

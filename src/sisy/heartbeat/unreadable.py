@@ -4,8 +4,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet, Value
 
+from sisy import signals
 from sisy.database_thread import database_is_away
 from sisy.heartbeat.broken import set_aside
 from sisy.log import logger
@@ -31,7 +33,9 @@ def set_unreadable_aside(using: str, now: datetime) -> int:
         reason = "When it may start cannot be read."
         moment = Value(now, MomentField())
         columns = {"ready_at": moment, "finished_at": moment, "reason": reason}
-        runs.filter(pk=pk).update(state=RunState.FAILED, **columns)
+        with transaction.atomic(using=using):
+            if runs.filter(pk=pk).update(state=RunState.FAILED, **columns):
+                Run.objects.using(using).filter(pk=pk).tell(signals.run_rejected)
 
     return (
         _set_aside(

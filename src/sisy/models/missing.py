@@ -91,9 +91,9 @@ def settle_overdue(
 def _settle(using: str, overdue: Sequence[Overdue], now: datetime, reason: str) -> None:
     if not overdue:
         return
-    missed = [missed_row(one.task, *one.missed, reason, now) for one in overdue if one.missed]
+    gaps = [missed_row(one.task, *one.missed, reason, now) for one in overdue if one.missed]
+    missed = insert_runs(using, _not_in_ledger(using, gaps))
     runs = _not_in_ledger(using, [run for one in overdue for run in _runs_of(one, now)])
-    Run.objects.using(using).bulk_create(missed, ignore_conflicts=True)
     insert_runs(using, runs)
     settled = Update(
         assign={

@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
-from django.db import models, transaction
+from django.db import DataError, models, transaction
 from django.db.models import F, Q
+from django.dispatch import Signal
 
 from sisy import signals
 from sisy.models import locking
@@ -16,6 +17,8 @@ from sisy.models.twins import twin
 
 if TYPE_CHECKING:
     from sisy.models.run import Run
+
+BATCH = 1000
 
 
 def _is_leaving(now: datetime) -> Q:
@@ -69,8 +72,32 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(engine__gt="")
 
     def cancel_waiting(self, reason: str | F, now: datetime) -> int:
-        """Call off those that no worker has taken, and return how many they were."""
-        return self.waiting().update(state=RunState.CANCELLED, reason=reason, finished_at=now)
+        """Cancel those that no worker has taken, tell of it, and return how many they were."""
+        self._for_write = True
+        with transaction.atomic(using=self.db):
+            pks = self.waiting().lock()
+            for start in range(0, len(pks), BATCH):
+                these = self._others.filter(pk__in=pks[start : start + BATCH])
+                these.update(state=RunState.CANCELLED, reason=reason, finished_at=now)
+                these.tell(signals.run_cancelled)
+        return len(pks)
+
+    def tell(self, signal: Signal) -> None:
+        """Send one of Sisy's signals for each of these, as it is now, once that is committed."""
+        self.model.tell(signal, self.select_related("task").readable(), self.db)
+
+    def readable(self) -> "list[Run]":
+        """Return those whose rows can be read: one that cannot keeps none of the others back."""
+        try:
+            return list(self)
+        except (ValueError, TypeError, ArithmeticError, DataError):
+            rows = [self.filter(pk=pk) for pk in self.values_list("pk", flat=True)]
+            return [run for row in rows for run in row.readable()] if len(rows) > 1 else []
+
+    @property
+    def _others(self) -> Self:
+        """All runs of the same database."""
+        return cast("Self", self.model._default_manager.using(self.db))
 
     acancel_waiting = twin(cancel_waiting)
 
@@ -111,7 +138,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         going = self.model._default_manager.using(self.db).may_go_on(now).filter(pk__in=pks)
         going.update(cancel_asked_at=now, cancel_by_force=by_force, cancel_reason=reason[:500])
         if pks:
-            announce = partial(signals.cancel_asked.send_robust, sender=self.model, pks=pks)
+            tasks = sorted(set(going.exclude(task=None).values_list("task", flat=True)))
+            announce = partial(
+                signals.cancel_asked.send_robust, sender=self.model, pks=pks, tasks=tasks
+            )
             transaction.on_commit(announce, using=self.db, robust=True)
         return pks
 

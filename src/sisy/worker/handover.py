@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F
 
+from sisy import signals
 from sisy.models import OnLost, Run, RunState
 from sisy.models.losing import settle_lost
 from sisy.models.task_queries import DELETED
@@ -29,6 +30,7 @@ def give_back(
         released = {"ready_at": now, "started_at": None, "dispatched_at": None, **columns}
         count = _give_back(using, pks, reason, now, **released)
         Run.objects.using(using).filter(pk__in=pks).cancel_asked(now)
+        _tell_released(using, pks)
         return count
 
 
@@ -45,7 +47,9 @@ def hand_over(using: str, runs: Sequence[Run], reason: str, now: datetime) -> in
         once = list(held.filter(task__on_lost=OnLost.FAIL).values_list("pk", flat=True))
         again = list(held.exclude(pk__in=once).values_list("pk", flat=True))
         settle_lost(using, once, reason, now)
-        return _give_back(using, again, f"{reason}; handed back.", now, ready_at=now + TIME_TO_GO)
+        count = _give_back(using, again, f"{reason}; handed back.", now, ready_at=now + TIME_TO_GO)
+        _tell_released(using, again)
+        return count
 
 
 def _give_back(
@@ -61,3 +65,9 @@ def _give_back(
     )
     given.without_task().cancel_waiting(DELETED, now)
     return count
+
+
+def _tell_released(using: str, pks: Sequence[int]) -> None:
+    """Tell of those that are queued again; of the others it was told that they are cancelled."""
+    if pks:
+        Run.objects.using(using).filter(pk__in=pks).waiting().tell(signals.run_released)

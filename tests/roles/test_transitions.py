@@ -1,0 +1,327 @@
+"""Every transition of a run sends exactly one signal and one hint, from whatever it comes."""
+
+from collections import Counter
+from contextlib import contextmanager
+
+import pytest
+from django.db import transaction
+
+from sisy import announcing, signals
+from sisy.execution.outcome import of_error
+from sisy.heartbeat import tick
+from sisy.heartbeat.dispatching import refuse_unknown
+from sisy.heartbeat.unreadable import set_unreadable_aside
+from sisy.models import Overlap, Run, RunState, Task, task_with_callable
+from sisy.worker.claiming import claim
+from sisy.worker.handover import give_back, hand_over
+from sisy.worker.recording import record
+from tests.app import jobs
+from tests.roles.steps import finish, outcome
+from tests.roles.test_unreadable import needs_spoilable, spoil
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SIGNALS = {
+    "run_planned",
+    "run_started",
+    "run_released",
+    "run_finished",
+    "run_retrying",
+    "run_lost",
+    "run_missed",
+    "run_skipped",
+    "run_cancelled",
+    "run_rejected",
+}
+
+
+@pytest.fixture(autouse=True)
+def noon(at_time):
+    return at_time(NOON)
+
+
+@pytest.fixture
+def hints(monkeypatch):
+    """Return a list of the keys of tasks of which dashboards are told."""
+    told = []
+    monkeypatch.setattr(announcing._announcer, "add", told.append)
+    return told
+
+
+class Heard:
+    """What is told in a block, and how rows were changed in it."""
+
+    def __init__(self):
+        self.told = []
+        self.changed = {}
+
+    @property
+    def names(self):
+        return [name for name, _, _ in self.told]
+
+
+@contextmanager
+def watched(hints):
+    """Check that each run that changes its state in the block is told of once, as it is then."""
+    heard = Heard()
+    receivers = {}
+    for name in SIGNALS:
+
+        def receive(sender, run, name=name, **sent):
+            heard.told.append((name, run.pk, run.state))
+
+        receivers[name] = receive
+        getattr(signals, name).connect(receive, sender=Run)
+    before = rows()
+    hints.clear()
+    try:
+        yield heard
+    finally:
+        for name, receive in receivers.items():
+            getattr(signals, name).disconnect(receive, sender=Run)
+    after = rows()
+    heard.changed = {pk: row[0] for pk, row in after.items() if before.get(pk) != row}
+    assert Counter(pk for _, pk, _ in heard.told) == Counter(heard.changed.keys())
+    assert {pk: state for _, pk, state in heard.told} == heard.changed
+    assert len(hints) == len(heard.changed)
+
+
+def rows():
+    return {pk: row for pk, *row in Run.objects.values_list("pk", "state", "holder", "attempt")}
+
+
+def claimed(task=None, **fields):
+    """Return a run that a worker has won."""
+    run = (task or scheduled(**fields)).run_now()
+    [won] = claim(worker(), ["default"], 1, NOON)
+    assert won.pk == run.pk
+    return won
+
+
+def failed(run):
+    error = of_error(ValueError("of its own"))
+    record("default", [(run, outcome(NOON, **error))], NOON)
+
+
+def test_queued_by_a_schedule_or_by_somebody(hints):
+    scheduled()
+    with watched(hints) as heard:
+        tick("default", NOON + MINUTE)
+    assert heard.names == ["run_planned"]
+    with watched(hints) as heard:
+        Task.run_once(jobs.noop)
+        Task.bulk_run_once(jobs.noop, [{}, {}])
+    assert heard.names == ["run_planned"] * 3
+
+
+def test_running(hints):
+    scheduled().run_now()
+    with watched(hints) as heard:
+        claim(worker(), ["default"], 1, NOON)
+    assert heard.names == ["run_started"]
+
+
+@pytest.mark.parametrize(
+    "state", [RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.CANCELLED]
+)
+def test_ended_by_its_function(hints, state):
+    run = claimed()
+    with watched(hints) as heard:
+        finish(run, NOON, state)
+    assert heard.names == ["run_finished"]
+
+
+def test_to_be_tried_again(hints):
+    run = claimed(max_attempts=2)
+    with watched(hints) as heard:
+        failed(run)
+    assert heard.names == ["run_retrying"]
+
+
+@pytest.mark.parametrize("on_lost", ["rerun", "fail"])
+def test_lost(hints, on_lost):
+    scheduled("@yearly", on_lost=on_lost).run_now()
+    by = worker(lease=MINUTE)
+    claim(by, ["default"], 1, NOON)
+    with watched(hints) as heard:
+        tick("default", NOON + 2 * MINUTE)
+    assert heard.names == ["run_lost"]
+
+
+def test_released_without_having_begun(hints):
+    run = claimed()
+    with watched(hints) as heard:
+        give_back("default", [run], "It waited for too long.", NOON)
+    assert heard.names == ["run_released"]
+    assert Run.objects.get().attempt == 0
+
+
+def test_handed_over_by_a_worker_that_stops(hints):
+    run = claimed()
+    with watched(hints) as heard:
+        hand_over("default", [run], "Its worker stopped", NOON)
+    assert heard.names == ["run_released"]
+
+
+def test_handed_over_though_it_may_run_only_once(hints):
+    run = claimed(on_lost="fail")
+    with watched(hints) as heard:
+        hand_over("default", [run], "Its worker stopped", NOON)
+    assert heard.names == ["run_lost"]
+
+
+def test_released_and_not_wanted_any_more(hints):
+    run = claimed()
+    Run.objects.get().cancel("enough")
+    with watched(hints) as heard:
+        give_back("default", [run], "It waited for too long.", NOON)
+    assert heard.names == ["run_cancelled"]
+    run = claimed(label="of another task")
+    Task.objects.filter(label="of another task").delete()
+    with watched(hints) as heard:
+        give_back("default", [run], "It waited for too long.", NOON)
+    assert heard.names == ["run_cancelled"]
+
+
+def test_released_since_this_worker_does_not_have_its_code(hints):
+    run = claimed()
+    with watched(hints) as heard:
+        failing = outcome(NOON, RunState.FAILED, reason="no code", others_may_call_it=True)
+        record("default", [(run, failing)], NOON)
+    assert heard.names == ["run_released"]
+
+
+@pytest.mark.parametrize(
+    "cancel",
+    [
+        lambda run: run.cancel(),
+        lambda run: run.task.cancel_runs(),
+        lambda run: run.task.cancel_waiting(),
+        lambda run: Run.objects.all().cancel("enough", NOON),
+        lambda run: run.task.delete(),
+        lambda run: Task.objects.all().delete(),
+    ],
+    ids=["run", "task", "waiting", "many", "deleted", "all deleted"],
+)
+def test_cancelled_while_it_is_queued(hints, cancel):
+    task = scheduled()
+    run = task.run_now()
+    with watched(hints) as heard:
+        cancel(run)
+    assert heard.names == ["run_cancelled"]
+    assert hints == [run.task_id]
+
+
+def test_asked_to_end_while_it_is_running(hints):
+    run = claimed()
+    run.cancel("enough")
+    assert hints[-1] == run.task_id  # whose page shows it
+    with watched(hints) as heard:
+        finish(run, NOON, RunState.CANCELLED)
+    assert heard.names == ["run_finished"]
+
+
+def test_cancelled_by_who_would_have_begun_it(hints):
+    run = scheduled().run_now()
+    Run.objects.filter(pk=run.pk).update(cancel_asked_at=NOON, cancel_reason="enough")
+    with watched(hints) as heard:
+        assert claim(worker(), ["default"], 1, NOON) == []
+    assert heard.names == ["run_cancelled"]
+
+
+def test_skipped(hints):
+    task = scheduled(overlap=Overlap.SKIP)
+    claimed(task)
+    task.run_now()
+    with watched(hints) as heard:
+        claim(worker(), ["default"], 1, NOON + MINUTE)
+    assert heard.names == ["run_skipped"]
+
+
+@pytest.mark.parametrize(
+    "end", [lambda task: task.pause(), lambda task: task.delete(), None], ids=["p", "d", "e"]
+)
+def test_missed_since_the_task_changed(hints, noon, end):
+    task = scheduled()
+    noon.moment = NOON + HOUR
+    with watched(hints) as heard:
+        if end is None:
+            task.schedule = "@yearly"
+            task.save()
+        else:
+            end(task)
+    assert heard.names == ["run_missed"]
+    assert Run.objects.get().pk is not None
+
+
+def test_what_the_ledger_has_already_is_not_missed_once_more(hints, noon):
+    task = scheduled()
+    Run.of(task, now=NOON, due_at=NOON + MINUTE, state=RunState.SUCCEEDED).save()
+    noon.moment = NOON + MINUTE + SECOND
+    with watched(hints) as heard:
+        task.pause()
+    assert heard.names == []
+
+
+def test_missed_while_no_heartbeat_was_up(hints):
+    scheduled(missed="skip")
+    with watched(hints) as heard:
+        tick("default", NOON + HOUR)
+    assert "run_missed" in heard.names
+
+
+def test_rejected_since_its_engine_is_gone(hints):
+    scheduled().run_now()
+    Run.objects.update(engine="celery")
+    with watched(hints) as heard:
+        refuse_unknown("default", NOON)
+    assert heard.names == ["run_rejected"]
+
+
+@needs_spoilable
+def test_rejected_since_its_row_cannot_be_read(hints):
+    run = scheduled().run_now()
+    spoil(run, "ready_at")
+    with watched(hints) as heard:
+        set_unreadable_aside("default", NOON)
+    assert heard.names == ["run_rejected"]
+    assert heard.changed == {run.pk: "failed"}
+
+
+@needs_spoilable
+def test_one_row_that_cannot_be_read_keeps_none_from_being_cancelled(hints):
+    task = scheduled(overlap=Overlap.ALLOW)
+    bad, good = task.run_now(), task.run_now()
+    spoil(bad, "planned_at")
+    told = []
+
+    def hear(run, **sent):
+        told.append(run.pk)
+
+    signals.run_cancelled.connect(hear)
+    try:
+        assert task.cancel_waiting() == 2
+    finally:
+        signals.run_cancelled.disconnect(hear)
+    assert told == [good.pk]
+    assert set(Run.objects.values_list("state", flat=True)) == {"cancelled"}
+
+
+def test_nothing_is_told_of_what_is_rolled_back(hints):
+    run = claimed()
+    task = task_with_callable(jobs.noop, schedule="@yearly")
+    task.save()
+    task.run_now()
+    with watched(hints) as heard, transaction.atomic():
+        task.cancel_waiting()
+        give_back("default", [run], "It waited for too long.", NOON)
+        transaction.set_rollback(True)
+    assert heard.told == []
+
+
+def test_all_signals_of_runs_are_watched_here_and_give_hints():
+    names = {name for name in vars(signals) if name.startswith("run_")}
+    assert names == SIGNALS
+    assert {getattr(signals, name) for name in SIGNALS} == set(announcing.OF_RUNS)
