@@ -10,7 +10,7 @@ from typing import Any
 
 from channels.layers import get_channel_layer
 
-from sisy import doorbell, messages, signals
+from sisy import doorbell, messages, signals, telling
 from sisy.forks import after_fork_in_child
 from sisy.models import Run
 
@@ -84,6 +84,7 @@ def on_cancel_asked(*, tasks: list[int], **kwargs: Any) -> None:
 
 def connect() -> None:
     """Have dashboards told of what happens to runs."""
+    telling.trust(on_run_changed, on_cancel_asked)
     for signal in OF_RUNS:
         signal.connect(on_run_changed, sender=Run, dispatch_uid="sisy.announcing")
     signals.cancel_asked.connect(on_cancel_asked, sender=Run, dispatch_uid="sisy.announcing")

@@ -12,7 +12,16 @@ class SisyConfig(AppConfig):
     def ready(self) -> None:
         from django.db.backends.signals import connection_created
 
-        from sisy import announcing, checks, conf, database_thread, doorbell, reporting, signals  # noqa: F401 - checks register themselves
+        from sisy import (  # noqa: F401 - checks register themselves
+            announcing,
+            checks,
+            conf,
+            database_thread,
+            doorbell,
+            reporting,
+            signals,
+            telling,
+        )
         from sisy.enqueued import receivers
         from sisy.syncing import migrating
 
@@ -26,6 +35,7 @@ class SisyConfig(AppConfig):
             database_thread.on_connection_created, dispatch_uid="sisy.database_thread"
         )
         migrating.connect()
+        telling.trust(doorbell.on_runs_waiting, doorbell.on_cancel_asked, doorbell.on_drain_asked)
         signals.runs_waiting.connect(doorbell.on_runs_waiting, dispatch_uid="sisy.doorbell")
         signals.cancel_asked.connect(doorbell.on_cancel_asked, dispatch_uid="sisy.doorbell")
         signals.drain_asked.connect(doorbell.on_drain_asked, dispatch_uid="sisy.doorbell")

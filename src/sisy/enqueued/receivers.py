@@ -11,6 +11,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from sisy import signals as own
+from sisy import telling
 from sisy.enqueued.payload import is_enqueued
 from sisy.models import Run, RunState
 from sisy.models.choices import LIVE_STATES
@@ -60,6 +61,7 @@ def connect_if_used() -> None:
         (own.run_lost, on_lost),
         *((signal, on_finished) for signal in ENDED_IN_THE_QUEUE),
     ):
+        telling.trust(receiver)  # what others connected is called by `_send`
         uid = f"sisy.enqueued.{receiver.__name__}"
         signal.connect(receiver, sender=Run, dispatch_uid=uid)
 
@@ -74,6 +76,7 @@ def _is_ours(params: Any) -> bool:
     return isinstance(named, type) and issubclass(named, SisyBackend)
 
 
+@telling.contained
 def _send(name: str, run: Run) -> None:
     from sisy.enqueued.api import signals, task_backends
     from sisy.enqueued.results import result_of
