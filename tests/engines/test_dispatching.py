@@ -173,13 +173,16 @@ def test_one_that_was_called_off_is_not_begun():
     assert stored(run).state == "cancelled"
 
 
-def test_a_run_whose_engine_is_none_any_more_fails_and_says_so():
+def test_a_run_whose_engine_is_none_any_more_fails_and_says_so(
+    django_capture_on_commit_callbacks,
+):
     ended = []
     run = run_of()
     Run.objects.update(engine="celery")
     run_rejected.connect(hear := lambda run, **kwargs: ended.append(run.pk))
     assert dispatch("default", NOON) == 0
-    assert refuse_unknown("default", NOON) == 1
+    with django_capture_on_commit_callbacks(execute=True):
+        assert refuse_unknown("default", NOON) == 1
     run_rejected.disconnect(hear)
     assert ended == [run.pk]
     row = stored(run)

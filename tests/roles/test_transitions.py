@@ -245,7 +245,7 @@ def test_skipped(hints):
 )
 def test_missed_since_the_task_changed(hints, noon, end):
     task = scheduled()
-    noon.moment = NOON + HOUR
+    noon.moment = NOON + HOUR + 30 * SECOND  # what fell due just now would still run
     with watched(hints) as heard:
         if end is None:
             task.schedule = "@yearly"
@@ -259,7 +259,7 @@ def test_missed_since_the_task_changed(hints, noon, end):
 def test_what_the_ledger_has_already_is_not_missed_once_more(hints, noon):
     task = scheduled()
     Run.of(task, now=NOON, due_at=NOON + MINUTE, state=RunState.SUCCEEDED).save()
-    noon.moment = NOON + MINUTE + SECOND
+    noon.moment = NOON + MINUTE + 30 * SECOND
     with watched(hints) as heard:
         task.pause()
     assert heard.names == []
