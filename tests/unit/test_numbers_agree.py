@@ -50,7 +50,9 @@ NOUNS = "|".join(
         "years",
     )
 )
-PLURAL = rf"[ ,](?:(?:more|missed|other|waiting|further) )?(?:{NOUNS})\b"
+# "It runs every second" names no number of runs.
+VERB = r"(?! (?:every|once|one)\b)"
+PLURAL = rf"[ ,](?:(?:more|missed|other|waiting|further) )?(?:{NOUNS})\b{VERB}"
 PLACE = r"%(?:\(\w+\))?[dsg]"
 
 ALLOWED = {
@@ -64,7 +66,6 @@ ALLOWED = {
         "has {len(text)} characters; Sisy keeps up to",
         "among the newest {{ searched }} runs",
     ],
-    "is no number": ["{task} runs once and has no schedule"],
 }
 
 
