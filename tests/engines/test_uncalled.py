@@ -7,7 +7,7 @@ import pytest
 from sisy.engines.carrying_out import carry_out_handed
 from sisy.models import Process, Run, RunState
 from tests.engines.test_dispatching import run_of
-from tests.roles.steps import NOON, SECOND
+from tests.support.moments import NOON, SECOND
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 

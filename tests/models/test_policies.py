@@ -1,18 +1,15 @@
 """Whatever makes a task takes every policy that a task has."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from sisy.declarations import Policies
 from sisy.models import Run, Task, TaskState, task_with_callable
 from sisy.models.columns import OWNER_FIELDS, PROPERTIES
 from tests.app import jobs
+from tests.support.moments import MINUTE
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
 VALUES = {
     "wait_for_schedule": False,
     "priority": 5,
@@ -36,11 +33,6 @@ WAYS = {
     "bulk_run_once": lambda **given: Task.bulk_run_once(jobs.noop, [{}, {}], **given),
     "run_iterations": lambda **given: Task.run_iterations(jobs.noop, **given),
 }
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
 
 
 def made(way, **given):

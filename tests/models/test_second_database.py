@@ -2,7 +2,6 @@
 
 import random
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import transaction
@@ -11,11 +10,9 @@ from django.db.transaction import TransactionManagementError
 from sisy.models import Run, Task
 from tests.app import django_jobs, jobs
 from tests.models.databases import second_database
+from tests.support.moments import MINUTE, NOON
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
 
 
 class TasksElsewhere:

@@ -11,9 +11,9 @@ from django.db import models, transaction
 
 from sisy.models import Process, Queue, Run, Task
 from tests.models.test_replicas import ledger
-from tests.models.verbs import NOON, VERBS, Site
+from tests.models.verbs import VERBS, Site
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 OWNERS = [Task, Run, Queue, Process]
 ASKS_NOTHING = {
@@ -47,11 +47,6 @@ OF_DJANGO = {
     "bulk_create",
     "bulk_update",
 }
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    at_time(NOON)
 
 
 def own_verbs(cls):

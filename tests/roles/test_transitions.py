@@ -21,7 +21,7 @@ from tests.roles.test_unreadable import needs_spoilable, spoil
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
 SIGNALS = {
     "run_planned",
@@ -35,11 +35,6 @@ SIGNALS = {
     "run_cancelled",
     "run_rejected",
 }
-
-
-@pytest.fixture(autouse=True)
-def noon(at_time):
-    return at_time(NOON)
 
 
 @pytest.fixture
