@@ -19,7 +19,7 @@ WAITING := -n 6 --dist worksteal tests/processes
 
 .PHONY: help install format lint types imports migrations reference docs check test test-sqlite test-postgres \
 	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
-	bench-drain bench-workers bench-memory bench-many bench-ledger bench-viewers bench-dashboard bench-virtual lock clean
+	bench-drain bench-workers bench-memory bench-many bench-replanning bench-ledger bench-viewers bench-dashboard bench-virtual lock clean
 
 help:  ## show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -151,6 +151,9 @@ bench-memory: install  ## measure whether a worker grows with what it has carrie
 
 bench-many: install  ## measure what a thousand to a million tasks cost
 	$(BIN)/python -m benchmarks.many
+
+bench-replanning: install  ## measure how late tasks are while 100,000 others are replanned
+	$(BIN)/python -m benchmarks.replanning
 
 bench-ledger: install  ## measure whether a long ledger makes anything slower
 	$(BIN)/python -m benchmarks.ledger

@@ -19,6 +19,7 @@ QUICK_OPTIONS = {
     "workers": ["--runs", "500", "--naps", "8", "--times", "1", "--workers", "2"],
     "memory": ["--runs", "2000"],
     "many": ["--tasks", "1000", "--idle", "3"],
+    "replanning": ["--tasks", "2000", "--times", "1"],
     "ledger": ["--runs", "8000"],
     "viewers": ["--seconds", "2"],
     "virtual": ["--days", "20"],

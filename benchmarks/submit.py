@@ -15,7 +15,7 @@ from sisy.models import Run, Task
 
 SITE = Layout(name="PostgreSQL", commands=())
 MANY = 1000
-BAR_OF_RAW, BAR_OF_MANY = 0.6, 12_000
+BAR_OF_RAW, BAR_OF_MANY = 0.45, 4.0  # of the raw loop in the same repetition
 
 RAW_INSERT = """
     INSERT INTO sisy_run (task_id, label, target_path, payload, origin, queue, priority, ready_at,
@@ -79,32 +79,35 @@ def main() -> int:
             with connection.cursor() as cursor:
                 cursor.execute("TRUNCATE sisy_run, sisy_task CASCADE")
     medians = {way: statistics.median(found) for way, found in rates.items()}
-    is_met = {
-        SINGLY: medians[SINGLY] >= BAR_OF_RAW * medians[RAW],
-        AT_ONCE: medians[AT_ONCE] >= BAR_OF_MANY,
+    # The speed of a host varies: only repetitions that ran beside each other are compared.
+    ratios = {
+        way: [rate / raw for rate, raw in zip(found, rates[RAW], strict=True)]
+        for way, found in rates.items()
     }
-    bars = {SINGLY: f">= {BAR_OF_RAW} of raw", AT_ONCE: f">= {BAR_OF_MANY:,} a second"}
+    of_raw = {way: statistics.median(found) for way, found in ratios.items()}
+    bars = {SINGLY: BAR_OF_RAW, AT_ONCE: BAR_OF_MANY}
+    is_met = {way: of_raw[way] >= bar for way, bar in bars.items()}
     report.show(
         "SUBMIT: how many runs a second are submitted",
         f"Medians of {options.times} interleaved repetitions, of {options.runs} runs singly; "
         "nothing carries them out meanwhile.",
         report.table(
-            ["what", "runs/s", "from, to", "of raw", "bar"],
+            ["what", "of raw", "from, to", "bar", "runs/s here"],
             [
                 [
                     way,
+                    f"{of_raw[way]:.2f}",
+                    f"{min(found):.2f} to {max(found):.2f}",
+                    f">= {bars[way]:g}: {report.verdict(is_met[way])}" if way in bars else "",
                     f"{medians[way]:,.0f}",
-                    f"{min(found):,.0f} to {max(found):,.0f}",
-                    f"{medians[way] / medians[RAW]:.2f}",
-                    f"{bars[way]}: {report.verdict(is_met[way])}" if way in bars else "",
                 ]
-                for way, found in rates.items()
+                for way, found in ratios.items()
             ],
         ),
         module="benchmarks.submit",
         options=vars(options),
     )
-    report.keep("submit", rates)
+    report.keep("submit", {"rates": rates, "of raw": ratios})
     return report.judged(all(is_met.values()))
 
 

@@ -81,8 +81,8 @@ class Heartbeat:
 
     def _pass(self) -> tuple[Tick | None, list[Run], float]:
         """Make a pass, of which no part takes long: see `Turn`."""
-        turn = Turn(AT_WORK)
         now = clock.now(self.using)
+        turn = self._turn(now)
         self._watch(now, clock.steady())
         process = self._renewed(now)
         since = self._last_look or now
@@ -110,6 +110,13 @@ class Heartbeat:
         if made is not None and made.is_held_up:
             wait = min(wait, HELD_UP)
         return made, waiting, 0.0 if turn.has_left_work else wait
+
+    def _turn(self, now: datetime) -> Turn:
+        """Return the time for long work, which ends when the next task falls due."""
+        until_due = AT_WORK
+        if self._next_due is not None and self._next_due > now:
+            until_due = (self._next_due - now).total_seconds()
+        return Turn(min(AT_WORK, until_due))
 
     def _wants_tick(self, now: datetime) -> bool:
         """Whether it is time for a beat, or something was seen to fall due by now."""
