@@ -34,7 +34,11 @@ ASKS_NOTHING = {
 }
 WITHIN_A_TRANSACTION = {
     "Task": {"insert_alone": "a step of save()", "notice_rollback": "a step of save()"},
-    "RunQuerySet": {"lock": "locks until the transaction ends, which async code cannot open"},
+    "RunQuerySet": {
+        "lock": "locks until the transaction ends, which async code cannot open",
+        "readable": "reads what a transition has changed",
+        "tell": "is a step of a transition",
+    },
 }
 FUNCTIONS = (FunctionType, classmethod, staticmethod)
 OF_DJANGO = {
