@@ -134,7 +134,7 @@ def test_something_is_done_with_those_that_are_ticked():
     page = client.post("/sisy/tasks/do/cancel/", ticked, follow=True)
     assert "2 runs are cancelled." in text_of(page)
     page = client.post("/sisy/tasks/do/run/", {"pk": ["x", "-1", "9" * 30]}, follow=True)
-    assert "0 runs wait for a worker." in text_of(page)
+    assert "There is no task 'x', '-1'" in text_of(page)
 
 
 def test_only_what_somebody_may_do_is_offered():

@@ -3,18 +3,23 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet, Value
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext
 
 from sisy import disclosure
+from sisy.admin.cleaning import CleanedRequests
 from sisy.admin.lookups import OfferedLookups
 from sisy.dashboard.actions.said import Said
 from sisy.models.locking import for_write
+from sisy.queries.ledger import key_of
 
 
-class Actions(OfferedLookups):
+class Actions(OfferedLookups, CleanedRequests):
     """Puts those of the list's actions that fit a row on its page, as buttons."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -57,10 +62,27 @@ class Actions(OfferedLookups):
         may_look = self.has_view_permission(request)
         if request.method != "POST" or action is None or not may_look:
             raise PermissionDenied
-        action(request, self.get_queryset(request).filter(pk=pk))
+        rows = self.get_queryset(request).filter(pk=pk)
+        if not rows.exists():
+            return self._refused(request, reverse(f"admin:sisy_{self.opts.model_name}_changelist"))
+        action(request, rows)
         return HttpResponseRedirect(
             reverse(f"admin:sisy_{self.opts.model_name}_change", args=[pk])
         )
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **options: Any
+    ) -> Any:
+        """Carry out an action for the rows that are ticked, if any of them is there."""
+        ticked = [key_of(text) for text in request.POST.getlist(ACTION_CHECKBOX_NAME)]
+        if ticked and (None in ticked or not queryset.filter(pk__in=ticked).exists()):
+            return self._refused(request, request.get_full_path())
+        return super().response_action(request, queryset, *args, **options)
+
+    def _refused(self, request: HttpRequest, address: str) -> HttpResponse:
+        words = gettext("There is no such %s (any more). Nothing was changed.")
+        self.message_user(request, words % self.opts.verbose_name, messages.ERROR)
+        return HttpResponseRedirect(address)
 
     def _buttons(self, request: HttpRequest, row: Any) -> list[tuple[str, Any]]:
         unfit = self.unfit_actions(row)

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import display
 from sisy.admin.actions import may
+from sisy.admin.cleaning import CleanedRequests
 from sisy.admin.lookups import OfferedLookups
 from sisy.dashboard.actions import queues as actions
 from sisy.models import Queue, RunState
@@ -24,7 +25,7 @@ NAMED = 3  # workers of a queue that are named
 
 
 @admin.register(Queue)
-class QueueAdmin(OfferedLookups):
+class QueueAdmin(OfferedLookups, CleanedRequests):
     """All queues that anything names. Rows are written by pausing alone."""
 
     fields = readonly_fields = ("name", "paused", "paused_by", "pause_reason")

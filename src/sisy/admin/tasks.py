@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -58,6 +58,20 @@ class TaskAdmin(TaskActions):
         assert issubclass(form, TaskForm)
         form.may_use_any = request.user.has_perm("sisy.use_any_callable")
         return form
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what the address fills into the form, without moments that are none.
+
+        Django hands the texts on, and its field for a date and a time fails on them.
+        """
+        given: dict[str, Any] = super().get_changeform_initial_data(request)
+        for name in given.keys() & {"start_running", "end_running"}:
+            column: Any = Task._meta.get_field(name)
+            try:
+                given[name] = column.to_python(given[name])
+            except ValidationError:
+                given[name] = None
+        return given
 
     def get_fieldsets(self, request: HttpRequest, obj: Task | None = None) -> Any:
         """Show what came of a task only once it is there, and its data to those who may see it."""

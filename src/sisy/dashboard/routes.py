@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, path
 
+from sisy.dashboard.cleaning import cleaned
 from sisy.dashboard.mounting import Dashboard
 from sisy.dashboard.pages import PAGES
 
@@ -9,6 +10,10 @@ from sisy.dashboard.pages import PAGES
 def patterns(dashboard: Dashboard, prefix: str = "") -> list[URLPattern]:
     """Return a pattern for each page, named ``prefix`` and the page's own name."""
     return [
-        path(route, dashboard.wrapped(page.as_view(dashboard=dashboard)), name=prefix + name)
+        path(
+            route,
+            dashboard.wrapped(cleaned(page.as_view(dashboard=dashboard))),
+            name=prefix + name,
+        )
         for name, (route, page) in PAGES.items()
     ]

@@ -7,6 +7,8 @@ from typing import Any
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from sisy import nested
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -43,5 +45,5 @@ class Column:
 def _are_alike(field: "models.Field[Any, Any]", held: Sequence[Any]) -> bool:
     """Whether all values are the same; in JSON 1, 1.0 and true are three, in Python one."""
     if isinstance(field, models.JSONField):
-        held = list(map(repr, held))
+        return not any(nested.differ(held[0], value) for value in held[1:])
     return held.count(held[0]) == len(held)

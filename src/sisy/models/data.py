@@ -22,13 +22,13 @@ class DataFormField(forms.JSONField):
     def has_changed(self, initial: Any, data: Any) -> bool:
         try:
             return bool(super().has_changed(initial, data))
-        except (RecursionError, ValidationError):
+        except (RecursionError, ValueError, ValidationError):
             return True
 
     def bound_data(self, data: Any, initial: Any) -> Any:
         try:
             return super().bound_data(data, initial)
-        except RecursionError:
+        except (RecursionError, ValueError):
             return forms.fields.InvalidJSONInput(data)
 
     def prepare_value(self, value: Any) -> Any:
@@ -41,6 +41,8 @@ class DataFormField(forms.JSONField):
             found = read(value)
         except RecursionError:
             raise ValidationError(TOO_DEEP % nested.MAX_DEPTH) from None
+        except ValueError:  # Python reads no number of more than 4300 digits
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
         if nested.is_too_deep(found):
             raise ValidationError(TOO_DEEP % nested.MAX_DEPTH)
         return found
@@ -57,6 +59,8 @@ class DataField(models.JSONField):
             return super().from_db_value(value, expression, connection)
         except RecursionError:
             return nested.read(value)
+        except ValueError:  # Python reads no number of more than 4300 digits
+            return str(value)
 
     def get_db_prep_value(
         self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False

@@ -16,6 +16,7 @@ from sisy.models.choices import LIVE_STATES, Origin, Overlap, RunState, TaskStat
 from sisy.models.run import Run
 from sisy.models.submission import carry_out_if_eager, store
 from sisy.models.timing import Timing
+from sisy.models.validation import json_dict
 from sisy.schedules.calendar import just_before
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def retry(run: Run, using: str, now: datetime) -> Run:
     Both it and its task are looked at anew: ``run`` may come from a replica.
 
     Raises:
-        ValueError: ``run`` is not over, or stands for several occurrences.
+        ValueError: ``run`` is not over, stands for several occurrences, or has data that are
+            nested too deeply.
     """
     run = Run.objects.using(using).select_related("task").filter(pk=run.pk).first() or run
     if run.state in LIVE_STATES:
@@ -45,7 +47,7 @@ def retry(run: Run, using: str, now: datetime) -> Run:
             run.task or _task_for_once(run, using),
             now=now,
             origin=Origin.RETRY,
-            payload=run.payload,
+            payload=json_dict(run.payload),
             stands_for=run.stands_for or run.due_at,
             retry_of=run,
         )

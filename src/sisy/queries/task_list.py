@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db.models import F, Q, QuerySet
 
 from sisy.models import Task, TaskState
+from sisy.queries.ledger import key_of
 from sisy.queries.wanted import Wanted
 from sisy.schedules import calendar
 
@@ -71,9 +72,8 @@ def _filtered(tasks: "QuerySet[Task]", wanted: WantedTasks) -> "QuerySet[Task]":
 def _behind(column: str, after: str, is_latest_first: bool) -> Q:
     """Return what the tasks behind a place have in common; a place that is none is the first."""
     text, _, key = after.rpartition("|")
-    if not key.isdigit() or len(key) > 18:
+    if (pk := key_of(key)) is None:
         return Q()
-    pk = int(key)
     if not text:
         return Q(**{f"{column}__isnull": True}, pk__gt=pk)
     value: str | datetime = text

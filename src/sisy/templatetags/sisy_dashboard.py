@@ -99,7 +99,9 @@ def short(value: datetime) -> str:
 
 @register.filter
 def unlocal(value: float) -> str:
-    """Return a number as SVG writes it, whatever the reader's language."""
+    """Return a number as machines read it, whatever the reader's language."""
+    if isinstance(value, int):
+        return str(value)
     return f"{value:.3f}".rstrip("0").rstrip(".")
 
 

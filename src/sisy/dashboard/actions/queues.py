@@ -7,8 +7,11 @@ from django.contrib import messages
 from django.db import router
 from django.utils.translation import gettext
 
+from sisy import display
 from sisy.dashboard.actions.said import Said, done, note
+from sisy.escaping import escaped
 from sisy.models import Queue
+from sisy.queries.queues import queues
 
 
 def pause(user: Any, name: str, reason: str = "") -> Iterator[Said]:
@@ -27,14 +30,23 @@ SAID = {
     "Paused.": "No worker takes further runs of the queue '%s'.",
     "Resumed.": "Workers take the runs of the queue '%s' again.",
 }
+NOTHING_NEW = {
+    "Paused.": "The queue '%s' is paused already.",
+    "Resumed.": "The queue '%s' is not paused.",
+}
 
 
 def _changed(user: Any, name: str, change: Any, what: str) -> Iterator[Said]:
+    using = router.db_for_write(Queue)
+    if name not in {queue.name for queue in queues(using, display.now())}:
+        words = gettext("No task, run or worker names a queue '%s'. Nothing was changed.")
+        yield Said(words % escaped(name[:60]), messages.ERROR)
+        return
     try:
         is_done = change()
     except ValueError as error:
         yield Said(str(error), messages.ERROR)
         return
     if is_done:
-        note(user, Queue.objects.using(router.db_for_write(Queue)).get(name=name), what)
-    yield done(gettext(SAID[what]) % name, is_done)
+        note(user, Queue.objects.using(using).get(name=name), what)
+    yield done(gettext((SAID if is_done else NOTHING_NEW)[what]) % name, is_done)

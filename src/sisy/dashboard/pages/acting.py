@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext
 from django.views import View
 
 from sisy.dashboard.actions import processes, queues, runs, tasks
@@ -15,8 +16,11 @@ from sisy.dashboard.actions.said import Said
 from sisy.dashboard.mounting import Dashboard
 from sisy.dashboard.visit import Visit
 from sisy.models import Process, Run, Task
+from sisy.queries.ledger import key_of
 
 Act = Callable[[Any, Any], Iterable[Said]]
+
+NAMED = 5  # keys of rows that there are not
 
 
 class Acting(View):
@@ -56,8 +60,44 @@ class Acting(View):
         return wanted if is_ours else visit.address(self.back)
 
 
-class TaskActing(Acting):
+class RowsActing(Acting):
+    """Acts on the rows whose keys the form names, and says which of them there are not."""
+
+    model: ClassVar[type[Model]]
+
+    def chosen(self, visit: Visit) -> Any:
+        keys = [key_of(text) for text in self._named(visit)]
+        known = [key for key in keys if key is not None]
+        return self.model._default_manager.using(visit.using).filter(pk__in=known)
+
+    def act(self, visit: Visit, verb: str) -> Iterable[Said]:
+        known = set(self.chosen(visit).values_list("pk", flat=True))
+        named = self._named(visit)
+        if strange := [text for text in named if key_of(text) not in known]:
+            yield Said(self._refusal(strange), messages.ERROR)
+        if not named:
+            yield Said(gettext("Nothing is selected."), messages.ERROR)
+        if known:
+            yield from self.carry_out(visit, verb)
+
+    def carry_out(self, visit: Visit, verb: str) -> Iterable[Said]:
+        return super().act(visit, verb)
+
+    def _refusal(self, keys: list[str]) -> str:
+        shown = ", ".join(repr(key[:40]) for key in keys[:NAMED])
+        return gettext("There is no %(what)s %(keys)s (any more).") % {
+            "what": self.model._meta.verbose_name,
+            "keys": shown + (", …" if len(keys) > NAMED else ""),
+        }
+
+    @staticmethod
+    def _named(visit: Visit) -> list[str]:
+        return visit.request.POST.getlist("pk")
+
+
+class TaskActing(RowsActing):
     back = "tasks"
+    model = Task
     verbs = {
         "run": ("run_task", tasks.run_now),
         "pause": ("pause_task", tasks.pause),
@@ -66,33 +106,26 @@ class TaskActing(Acting):
         "back_to_code": ("change_task", tasks.back_to_code),
     }
 
-    def chosen(self, visit: Visit) -> QuerySet[Task]:
-        return Task.objects.using(visit.using).filter(pk__in=_keys(visit))
-
-    def act(self, visit: Visit, verb: str) -> Iterable[Said]:
+    def carry_out(self, visit: Visit, verb: str) -> Iterable[Said]:
         if verb == "pause":
             return tasks.pause(visit.request.user, self.chosen(visit), _reason(visit))
-        return super().act(visit, verb)
+        return super().carry_out(visit, verb)
 
 
-class RunActing(Acting):
+class RunActing(RowsActing):
     back = "overview"
+    model = Run
     verbs = {
         "cancel": ("cancel_run", runs.cancel),
         "cancel_by_force": ("cancel_run", runs.cancel_by_force),
         "retry": ("run_task", runs.retry),
     }
 
-    def chosen(self, visit: Visit) -> QuerySet[Run]:
-        return Run.objects.using(visit.using).filter(pk__in=_keys(visit))
 
-
-class ProcessActing(Acting):
+class ProcessActing(RowsActing):
     back = "fleet"
+    model = Process
     verbs = {"drain": ("pause_task", processes.drain)}
-
-    def chosen(self, visit: Visit) -> QuerySet[Process]:
-        return Process.objects.using(visit.using).filter(pk__in=_keys(visit))
 
 
 class QueueActing(Acting):
@@ -113,9 +146,3 @@ class QueueActing(Acting):
 
 def _reason(visit: Visit) -> str:
     return visit.request.POST.get("reason", "").strip()[:300]
-
-
-def _keys(visit: Visit) -> list[int]:
-    """Return the keys that the form names; what is no key names nothing."""
-    named = visit.request.POST.getlist("pk")
-    return [int(key) for key in named if key.isascii() and key.isdigit() and len(key) < 19]

@@ -1,0 +1,113 @@
+"""A request that names nothing known is answered by an error, never by a success."""
+
+import pytest
+from django.contrib import messages
+
+from sisy.models import Queue, Run, RunState, Task
+from tests.admin.people import browser_of_superuser
+from tests.support.moments import HOUR, NOON
+from tests.support.records import scheduled, worker
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+VERBS = {
+    "tasks": ("run", "pause", "resume", "cancel", "back_to_code"),
+    "runs": ("cancel", "cancel_by_force", "retry"),
+    "processes": ("drain",),
+}
+ON_ROWS = [(kind, verb) for kind, verbs in VERBS.items() for verb in verbs]
+BUTTONS = [("task", "pause"), ("run", "cancel"), ("run", "retry")]
+UNKNOWN = [["1,234"], ["1.234"], ["999"], ["²"], ["-1"], ["abc"], [""], ["9" * 30], ["1", "x"], []]
+
+
+def said(answer):
+    return [(message.level, str(message)) for message in answer.context["messages"]]
+
+
+@pytest.mark.parametrize(("kind", "verb"), ON_ROWS)
+@pytest.mark.parametrize("keys", UNKNOWN, ids=str)
+def test_an_action_on_rows_that_there_are_not_is_an_error(kind, verb, keys):
+    answer = browser_of_superuser().post(f"/sisy/{kind}/do/{verb}/", {"pk": keys}, follow=True)
+    assert {level for level, _ in said(answer)} == {messages.ERROR}
+    assert not any(" 0 " in f" {words}" for _, words in said(answer))
+
+
+def test_what_is_known_is_done_and_what_is_not_is_named():
+    task = scheduled(label="sweep")
+    answer = browser_of_superuser().post(
+        "/sisy/tasks/do/pause/", {"pk": [task.pk, "1,234", "7777777"]}, follow=True
+    )
+    [error, success] = said(answer)
+    assert error == (messages.ERROR, "There is no task '1,234', '7777777' (any more).")
+    assert success[0] == messages.SUCCESS
+    assert Task.objects.get().state == "paused"
+
+
+@pytest.mark.parametrize("address", ["/sisy/queues/do/{}/", "/admin/sisy/queue/do/{}/"])
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+@pytest.mark.parametrize("name", ["nowhere", "", "a b", "x" * 300, "<b>", "\0default!"])
+def test_a_queue_that_nothing_names_is_an_error(address, verb, name):
+    scheduled(queue="known")
+    answer = browser_of_superuser().post(address.format(verb), {"name": name}, follow=True)
+    [(level, words)] = said(answer)
+    assert level == messages.ERROR
+    assert words.startswith("No task, run or worker names a queue '")
+    assert not Queue.objects.exists()
+
+
+def test_a_queue_that_is_paused_already_or_not_paused_is_a_warning():
+    scheduled(queue="known")
+    browser = browser_of_superuser()
+    for verb, words in (
+        ("resume", "The queue 'known' is not paused."),
+        ("pause", "No worker takes further runs of the queue 'known'."),
+        ("pause", "The queue 'known' is paused already."),
+    ):
+        answer = browser.post(f"/sisy/queues/do/{verb}/", {"name": "known"}, follow=True)
+        level = messages.SUCCESS if words.startswith("No worker") else messages.WARNING
+        assert said(answer) == [(level, words)]
+
+
+@pytest.mark.parametrize(("model", "name"), BUTTONS)
+def test_a_button_of_the_admin_on_a_row_that_is_gone_is_an_error(model, name):
+    browser = browser_of_superuser()
+    answer = browser.post(f"/admin/sisy/{model}/4711/do/{name}/", follow=True)
+    said_of_it = [one for one in said(answer) if "any more" in one[1]]
+    words = f"There is no such {model} (any more). Nothing was changed."
+    assert said_of_it == [(messages.ERROR, words)]
+
+
+@pytest.mark.parametrize(("model", "name"), BUTTONS)
+@pytest.mark.parametrize("keys", [["4711"], ["²"], ["abc"], ["1,234"], ["9" * 30]], ids=str)
+def test_an_action_of_the_admin_on_rows_that_are_gone_is_an_error(model, name, keys):
+    scheduled().run_now()
+    data = {"action": name, "_selected_action": keys}
+    answer = browser_of_superuser().post(f"/admin/sisy/{model}/", data, follow=True)
+    levels = [level for level, words in said(answer) if "any more" in words]
+    assert levels == [messages.ERROR]
+    assert Task.objects.get().state == "active"
+    assert Run.objects.get().state == RunState.WAITING
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/sisy/tasks/4711/",
+        "/sisy/runs/4711/",
+        "/sisy/tasks/4711/backfill/",
+        "/admin/sisy/task/4711/backfill/",
+        f"/sisy/runs/{'9' * 30}/",
+    ],
+)
+def test_a_page_of_what_there_is_not_is_not_found(address):
+    assert browser_of_superuser().get(address).status_code == 404
+
+
+def test_nothing_to_do_with_what_is_known_is_a_warning():
+    task = scheduled()
+    process = worker(lease=HOUR)
+    browser = browser_of_superuser()
+    process.ask_to_drain(NOON)
+    for address, pk in (("tasks/do/resume", task.pk), ("processes/do/drain", process.pk)):
+        answer = browser.post(f"/sisy/{address}/", {"pk": pk}, follow=True)
+        assert {level for level, _ in said(answer)} == {messages.WARNING}
