@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import pickle
 import threading
+from ctypes import c_uint64
 from functools import partial
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from sisy.execution import ProcessPool, ThreadPool
 from sisy.execution.child import Child
 from sisy.execution.orders import Cancel, CarryOut, Leave
+from sisy.frames import Reader, Writer
 from sisy.models import RunState
 from tests.support.moments import NOON
 from tests.unit.functions import (
@@ -130,7 +132,7 @@ async def test_a_reason_is_shortened_and_made_storable(pool, tmp_path):
     await eventually(begun.exists)
     assert pool.cancel(5, "a\0" + "b" * 1000)
     outcome = await going
-    assert outcome.reason == "a\\0" + "b" * 497
+    assert outcome.reason == "a\\x00" + "b" * 495
 
 
 async def test_a_run_may_be_asked_to_end_as_soon_as_it_is_in_hand(pool, tmp_path):
@@ -144,16 +146,23 @@ async def test_a_run_may_be_asked_to_end_as_soon_as_it_is_in_hand(pool, tmp_path
 def test_a_request_to_end_does_not_overtake_its_run_on_the_way_to_a_child(tmp_path):
     """Then nobody would hear of it, and the run would go on."""
     ours, theirs = multiprocessing.Pipe()
+    reader, writer = Reader(ours), Writer(ours)
+
+    def heard():
+        while (word := reader.word()) is None:
+            assert ours.poll(PATIENCE)
+            reader.read()
+        return word
+
     for n in range(10):
         run = run_of(asks, pk=n, userdata={"begun": str(tmp_path / "begun")})
-        ours.send(CarryOut(pickle.dumps(run), NOON))
-        ours.send(Cancel(n, "at once"))
-        child = Child(theirs)
+        writer.send(CarryOut(1, pickle.dumps(run), NOON))
+        writer.send(Cancel(n, "at once"))
+        child = Child(theirs, c_uint64())
         listening = threading.Thread(target=child.listen)
         listening.start()
-        assert ours.recv() == ""
-        assert ours.poll(PATIENCE)
-        assert ours.recv().outcome.state == RunState.CANCELLED
-        ours.send(Leave())
+        assert heard() == ""
+        assert heard().outcome.state == RunState.CANCELLED
+        writer.send(Leave())
         listening.join(PATIENCE)
         child.close()
