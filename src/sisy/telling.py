@@ -5,7 +5,6 @@ own, in which receivers may ask the database and take their time. Whoever else c
 such as a view or a test, tells of it where the change is made.
 """
 
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -16,12 +15,13 @@ from django.db import close_old_connections, connections, transaction
 from django.dispatch import Signal
 
 from sisy.exceptions import UserCodeExited
+from sisy.foreign_errors import name_of, words_of
+from sisy.log import logger
 from sisy.transactions import TransactionGuard
 
 MOST_UNTOLD = 10_000
 IDLE = 5.0  # seconds after which the thread closes its connections and ends
 
-logger = logging.getLogger("sisy")
 _thread = threading.local()
 
 News = list[dict[str, Any]]
@@ -100,12 +100,13 @@ def raise_as_exception(error: BaseException) -> NoReturn:
     Raises:
         KeyboardInterrupt: in the main thread, where somebody may have pressed Ctrl-C.
     """
-    is_ctrl_c = isinstance(error, KeyboardInterrupt) and (
+    # Of the class, not the instance: what the error says of its __class__ may raise.
+    is_ctrl_c = issubclass(type(error), KeyboardInterrupt) and (
         threading.current_thread() is threading.main_thread()
     )
-    if isinstance(error, Exception) or is_ctrl_c:
+    if issubclass(type(error), Exception) or is_ctrl_c:
         raise error
-    raise UserCodeExited(f"User code raised {type(error).__name__}: {error}") from error
+    raise UserCodeExited(f"User code raised {name_of(error)}: {words_of(error)}") from error
 
 
 def tell(signal: Signal, sender: type, news: Iterable[dict[str, Any]], using: str) -> None:
@@ -182,7 +183,7 @@ class Teller:
                 _send(signal, sender, news)
                 if self._untold.empty():
                     self._rest()
-            except BaseException:
+            except BaseException:  # noqa: BLE001 - the border around receivers
                 logger.exception("Receivers of Sisy's signals failed; the others go on")
             finally:
                 self._untold.task_done()  # last, so that who waits for it finds nothing open

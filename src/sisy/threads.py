@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import connections
 
+from sisy.foreign_errors import name_of
 from sisy.log import logger
 
 TIME_TO_END = 0.5  # seconds that an idle thread has to close its connections
@@ -142,7 +143,7 @@ def log_escape(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
     logger.error(
         "A task or callback in the event loop of %s raised %s; the loop continues",
         name,
-        type(error).__name__,
+        name_of(error),
         exc_info=error,
     )
 

@@ -5,7 +5,6 @@ left open, everything that follows is lost, or fails: Django marks such a connec
 atomic block even after it was closed.
 """
 
-import logging
 from contextlib import suppress
 from typing import Self
 
@@ -14,10 +13,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import Atomic
 
 from sisy.exceptions import TransactionLeftOpen
+from sisy.log import logger
 
 IN_TRANSACTION = (2, 3)  # of libpq's statuses: in a transaction, and in one that has failed
-
-logger = logging.getLogger("sisy")
 
 
 class TransactionGuard:
@@ -123,7 +121,7 @@ def _roll_back(blocks: list[Atomic], error: TransactionLeftOpen) -> bool:
     try:
         for block in reversed(blocks):
             block.__exit__(type(error), error, None)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the connection is replaced
         logger.debug("A transaction could not be rolled back:", exc_info=True)
         return False
     return True
@@ -138,7 +136,7 @@ def _renew(connection: BaseDatabaseWrapper) -> bool:
             # Of a database in memory, there is no other connection: this one must do.
             connection.set_autocommit(connection.settings_dict["AUTOCOMMIT"])
         connection.close()
-    except Exception:
+    except Exception:  # noqa: BLE001 - the connection is discarded
         logger.debug("A connection could not be closed:", exc_info=True)
         return False
     return not connection.in_atomic_block

@@ -9,6 +9,7 @@ from typing import Any
 from sisy.current import Cancellation, CurrentRun
 from sisy.execution import outcome
 from sisy.execution.outcome import NotCalled, Outcome
+from sisy.foreign_errors import name_of
 from sisy.models import Run
 
 Ended = Callable[[Run, Outcome | NotCalled | None], None]
@@ -38,7 +39,7 @@ class Going:
     """
 
     current: CurrentRun
-    interrupt: KeyboardInterrupt | None = None
+    interrupt: BaseException | None = None
 
     def __init__(
         self, run: Run, now: Callable[[], datetime], ended: Ended, may_begin: MayBegin = always
@@ -110,7 +111,7 @@ class Going:
             if self._escaped is None:
                 self._escaped = error
             if self.cancel_reason is None:
-                self._cancellation.ask(f"A task or callback of it raised {type(error).__name__}.")
+                self._cancellation.ask(f"A task or callback of it raised {name_of(error)}.")
             if self._end is not None:
                 self._end(False)
 
@@ -130,7 +131,7 @@ class Going:
 
     def raised(self, error: BaseException) -> Outcome:
         """Return the outcome of a function that raised ``error``."""
-        if isinstance(error, KeyboardInterrupt):
+        if issubclass(type(error), KeyboardInterrupt):  # its own __class__ may raise
             self.interrupt = error
         return self.ended(outcome.of_error(error, self.cancel_reason))
 

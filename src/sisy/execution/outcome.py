@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import traceback
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +15,7 @@ from sisy.exceptions import (
     RunTimedOut,
     TargetMissing,
 )
+from sisy.foreign_errors import name_of, path_of, traceback_of, words_of
 from sisy.models import RunState
 from sisy.models.validation import unstorable_in
 from sisy.nested import MAX_DEPTH, is_too_deep
@@ -59,7 +59,9 @@ class Outcome:
         """
         if self.state not in (RunState.FAILED, RunState.TIMED_OUT):
             return None
-        return self.exception or RemoteError(self.reason, self.error_class, self.error)
+        if self.exception is not None:  # whose truth value may be anything
+            return self.exception
+        return RemoteError(self.reason, self.error_class, self.error)
 
     def without_exception(self) -> "Outcome":
         """Return the same as another process can read it."""
@@ -79,12 +81,12 @@ class NotCalled:
 
 def of_value(value: object) -> dict[str, Any]:
     """Return the columns of a run whose function returned ``value``."""
-    if is_too_deep(value):
-        return _without_value(f"it is nested deeper than {MAX_DEPTH} levels")
     try:
+        if is_too_deep(value):
+            return _without_value(f"it is nested deeper than {MAX_DEPTH} levels")
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     except BaseException as error:  # noqa: BLE001 - the value may be of any class
-        return _without_value(f"JSON cannot hold it: {_words_of(error)}")
+        return _without_value(f"JSON cannot hold it: {words_of(error)}")
     if len(text) > RESULT_LIMIT:
         return _without_value(f"it has {len(text)} of {RESULT_LIMIT} characters as JSON")
     if flaw := unstorable_in(text):
@@ -98,14 +100,16 @@ def of_error(error: BaseException, cancel_reason: str | None = None) -> dict[str
     Args:
         cancel_reason: why somebody asked the run to end, if somebody did.
     """
-    if cancel_reason is not None and isinstance(error, RunCancelled | asyncio.CancelledError):
-        return of_cancelling(cancel_reason, _traceback_of(error))
-    timed_out = isinstance(error, RunTimedOut)
+    # Of the class, not the instance: what the error says of its __class__ may raise.
+    raised = type(error)
+    if cancel_reason is not None and issubclass(raised, RunCancelled | asyncio.CancelledError):
+        return of_cancelling(cancel_reason, traceback_of(error))
+    timed_out = issubclass(raised, RunTimedOut)
     return {
         "state": RunState.TIMED_OUT if timed_out else RunState.FAILED,
-        "reason": escaped(f"{_name_of(error)}: {_words_of(error).strip()}")[:500],
-        "error": _capped(storable(_traceback_of(error))),
-        "error_class": storable(_path_of(type(error)))[:CLASS_LIMIT],
+        "reason": escaped(f"{name_of(error)}: {words_of(error).strip()}")[:500],
+        "error": _capped(storable(traceback_of(error))),
+        "error_class": storable(path_of(raised))[:CLASS_LIMIT],
         "exception": error,
     }
 
@@ -142,38 +146,6 @@ def of_loss(reason: str) -> dict[str, Any]:
 def _without_value(why: str) -> dict[str, Any]:
     reason = escaped(f"The return value was not stored, since {why}")
     return {"state": RunState.SUCCEEDED, "reason": f"{reason[:499]}."}
-
-
-# An error may be of any class, whose methods may raise anything, SystemExit included: whatever
-# escaped from here would leave the run without an outcome.
-
-
-def _name_of(error: BaseException) -> str:
-    try:
-        return str(type(error).__name__)
-    except BaseException:  # noqa: BLE001 - see above
-        return "<exception without a name>"
-
-
-def _path_of(error_class: type[BaseException]) -> str:
-    try:
-        return f"{error_class.__module__}.{error_class.__qualname__}"
-    except BaseException:  # noqa: BLE001 - see above
-        return ""
-
-
-def _traceback_of(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except BaseException:  # noqa: BLE001 - see above
-        return f"<no traceback of {_name_of(error)}>"
-
-
-def _words_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException:  # noqa: BLE001 - see above
-        return "<exception str() failed>"
 
 
 def _capped(text: str) -> str:

@@ -19,6 +19,7 @@ from sisy.execution.going import Ended, Going, MayBegin, always
 from sisy.execution.outcome import Outcome
 from sisy.execution.pool import needing_a_thread
 from sisy.execution.slots import Slots
+from sisy.foreign_errors import name_of
 from sisy.inbox import Inbox
 from sisy.log import logger
 from sisy.models import Run
@@ -153,7 +154,7 @@ class ThreadPool:
 
     def _end_run_behind(self, loop: asyncio.AbstractEventLoop, error: BaseException) -> bool:
         """End the run behind an error that has left a loop; return whether one is in hand."""
-        name, run = type(error).__name__, run_behind(error)
+        name, run = name_of(error), run_behind(error)
         if run is None:
             logger.error(
                 "A task or callback raised %s, and its run is unknown. "

@@ -1,0 +1,49 @@
+"""What an error of user code says of itself.
+
+It may be of any class, whose methods and attributes may raise anything, SystemExit included. What
+escaped from here would leave a run without an outcome, or end a thread that has to go on.
+"""
+
+import traceback
+from types import TracebackType
+
+_TRACEBACK = BaseException.__dict__["__traceback__"]
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+def name_of(error: BaseException) -> str:
+    """Return the name of the class of ``error``."""
+    try:
+        return str(type(error).__name__)
+    except BaseException:  # noqa: BLE001 - see above
+        return "<exception without a name>"
+
+
+def path_of(error_class: type[BaseException]) -> str:
+    """Return the dotted path of a class; empty if it has none."""
+    try:
+        return f"{error_class.__module__}.{error_class.__qualname__}"
+    except BaseException:  # noqa: BLE001 - see above
+        return ""
+
+
+def words_of(error: BaseException) -> str:
+    """Return the message of ``error``."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - see above
+        return "<exception str() failed>"
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback of ``error`` as text."""
+    try:
+        return "".join(traceback.format_exception(*exc_info_of(error)))
+    except BaseException:  # noqa: BLE001 - see above
+        return f"<no traceback of {name_of(error)}>"
+
+
+def exc_info_of(error: BaseException) -> ExcInfo:
+    """Return what logging takes; of an error itself, it asks the truth value."""
+    return type(error), error, _TRACEBACK.__get__(error)
