@@ -54,9 +54,11 @@ class Awaited:
     async def _outcome(self) -> Outcome:
         try:
             value = await self._pending.awaitable
+            return self._going.returned(value)
         except BaseException as error:  # noqa: BLE001 - the border around user code
             return self._going.raised(error)
-        return self._going.returned(value)
+        finally:
+            self._going.end_copy()
 
     def _end(self, task: asyncio.Task[Outcome]) -> None:
         if self._timer is not None:

@@ -87,7 +87,10 @@ def call_bare(going: Going) -> Outcome | Pending:
             return going.unresolved(error)
         if going.cancel_reason is not None:
             return going.was_cancelled()
-        value = function(message_for(going.run))
+        try:
+            value = function(message_for(going.run))
+        finally:
+            going.end_copy()
         if not isinstance(value, Awaitable):
             return going.returned(value)
         is_plain = going.run.target_pk is None and iscoroutinefunction(function)

@@ -29,7 +29,6 @@ class Child:
     """
 
     def __init__(self, to_worker: Connection, taken: Any) -> None:
-        self._pid = os.getpid()
         self._from_worker = Reader(to_worker)
         self._to_worker = Writer(to_worker)
         self._taken = taken
@@ -70,8 +69,6 @@ class Child:
 
     def _tell(self, run: Run | None, outcome: Outcome | NotCalled | None) -> None:
         """Tell how a run ended, or end: a child that cannot tell would keep its slot for ever."""
-        if os.getpid() != self._pid:
-            os._exit(0)  # a copy that the function has forked, and that came back with it
         try:
             assert isinstance(outcome, Outcome)  # whatever it is sent may begin
             self._to_worker.send(Done(outcome.without_exception(), resident_memory()))

@@ -1,5 +1,6 @@
 """A run that a pool has in hand, and how it is asked to end."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -53,6 +54,7 @@ class Going:
         self._escaped: BaseException | None = None
         self._end: Callable[[bool], None] | None = None
         self._lock = threading.Lock()
+        self._pid = os.getpid()
 
     def begin(self) -> datetime:
         """Let its time begin, and return the moment."""
@@ -68,6 +70,15 @@ class Going:
             cancellation=self._cancellation,
         )
         return self.started_at
+
+    def end_copy(self) -> None:
+        """End this process if the function of the run has forked it, and came back in both.
+
+        Call it right after the function. A copy has no other thread of the worker, and shares its
+        pipes, what wakes its event loop, and its connections, which it would even close.
+        """
+        if os.getpid() != self._pid:
+            os._exit(0)
 
     def is_known_as(self, current: CurrentRun) -> bool:
         """Whether ``current`` is what the function of this run may know of it."""

@@ -69,6 +69,8 @@ async def _within_limit(going: Going, pending: Pending) -> Outcome:
     except BaseException as error:  # noqa: BLE001 - the border around user code
         late = going.current.overtime() if limit.expired() else None
         return going.raised(late or error)
+    finally:
+        going.end_copy()
 
 
 def _unless_late(going: Going, outcome: Outcome) -> Outcome:

@@ -1,0 +1,35 @@
+"""A process that a function has forked spoils no connection of the worker."""
+
+import os
+
+import pytest
+from asgiref.sync import async_to_sync
+
+from sisy.execution import ThreadPool
+from sisy.models import RunState
+from tests.app.models import Counter
+from tests.support.moments import NOON
+from tests.unit.copying import end_of
+from tests.unit.runs import executed, run_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def forks_between_queries(message):
+    Counter.objects.count()
+    if (copy := os.fork()) == 0:
+        return "the copy"
+    ended = end_of(copy)
+    Counter.objects.create()
+    return ended
+
+
+def test_a_copy_that_comes_back_closes_no_connection():
+    pool = ThreadPool(1, lambda: NOON)
+    try:
+        for _ in range(2):
+            outcome = async_to_sync(executed)(pool, run_of(forks_between_queries))
+            assert (outcome.state, outcome.result) == (RunState.SUCCEEDED, "ended with 0")
+    finally:
+        pool.close()
+    assert Counter.objects.count() == 2
