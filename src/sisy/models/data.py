@@ -9,6 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext_lazy as _
 
 from sisy import nested
+from sisy.escaping import escaped_json
 
 TOO_DEEP = _("It is nested deeper than %d levels.")
 
@@ -34,7 +35,7 @@ class DataFormField(forms.JSONField):
     def prepare_value(self, value: Any) -> Any:
         if isinstance(value, forms.fields.InvalidJSONInput):
             return value
-        return nested.written(value, on_lines=False)
+        return escaped_json(nested.written(value, on_lines=False))  # halves of pairs, too
 
     def _refusing_depth(self, read: Any, value: Any) -> Any:
         try:
