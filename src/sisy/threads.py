@@ -7,6 +7,7 @@ be lost with the thread.
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
@@ -41,7 +42,8 @@ class DaemonThreads(Executor):
         self._size = size
         self._name = name
         self._begin = begin
-        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._work: deque[Callable[[], None] | None] = deque()
+        self._ready: SimpleQueue[None] = SimpleQueue()  # one for each of the work, at least
         self._threads: list[threading.Thread] = []
         self._unfinished = 0
         self._lock = threading.Lock()
@@ -63,7 +65,7 @@ class DaemonThreads(Executor):
             if len(self._threads) < min(self._unfinished + 1, self._size):
                 self._add_thread_or_do_without()
             self._unfinished += 1
-            self._work.put(work)
+            self._put(work)
 
     def warm_up(self) -> None:
         """Have one thread at least.
@@ -79,7 +81,7 @@ class DaemonThreads(Executor):
         """End each thread after the work it has in hand; with ``wait``, until they have ended."""
         with self._lock:
             for _ in self._threads:
-                self._work.put(None)
+                self._put(None)
         if wait:
             for thread in self._threads:
                 thread.join()
@@ -109,13 +111,34 @@ class DaemonThreads(Executor):
     def _serve(self) -> None:
         if self._begin is not None:
             self._begin()
-        while (work := self._work.get()) is not None:
+        while (work := self._next()) is not None:
             try:
                 work()
             except BaseException:  # noqa: BLE001 - the border around work
                 logger.exception("Work in the thread %s failed; the thread continues", self._name)
             del work
         connections.close_all()
+
+    def _put(self, work: Callable[[], None] | None) -> None:
+        self._work.append(work)
+        self._ready.put(None)
+
+    def _next(self) -> Callable[[], None] | None:
+        """Wait for work, and take it; None: there will be no more.
+
+        Some libraries end what takes too long by an error that they raise in its thread from
+        another one. If that comes late, it is raised here, when the wait is over: no work may be
+        lost then, so that what is waited for is not yet the work itself.
+        """
+        while True:
+            try:
+                self._ready.get()
+                return self._work.popleft()
+            except IndexError:  # what was ready has been taken after an interrupted wait
+                continue
+            except BaseException:  # noqa: BLE001 - see above
+                self._ready.put(None)
+                logger.exception("An error came late to thread %s, which continues", self._name)
 
     def _fulfil(self, future: Future[T], work: Callable[[], T]) -> None:
         """Give ``future`` what ``work`` does; before that, count this thread as free again."""

@@ -1,0 +1,44 @@
+"""Errors that another thread raises in a thread of Sisy, as libraries for timeouts do."""
+
+import ctypes
+import threading
+
+import pytest
+
+from sisy.execution import ThreadPool
+from sisy.models import RunState
+from sisy.threads import DaemonThreads
+from tests.support.moments import NOON
+from tests.unit import leaving
+from tests.unit.runs import executed, run_of
+
+
+def raise_in(thread, error=SystemExit):
+    """Raise ``error`` in a thread, at the next step of Python that it takes."""
+    number = ctypes.c_ulong(thread)
+    assert ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(error)) == 1
+
+
+def ident(message):
+    return threading.get_ident()
+
+
+def test_a_thread_that_is_idle_loses_neither_itself_nor_the_next_work():
+    threads = DaemonThreads(1, "test")
+    for n in range(3):
+        raise_in(threads.submit(threading.get_ident).result(10))
+        assert threads.submit(lambda n=n: n).result(10) == n
+    threads.shutdown(wait=False)
+    threads.join(10)
+    assert not any(thread.is_alive() for thread in threads._threads)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, TimeoutError])
+async def test_the_runs_after_one_whose_error_comes_late_succeed(error):
+    pool = ThreadPool(1, lambda: NOON)
+    try:
+        raise_in((await executed(pool, run_of(ident))).result, error)
+        for function in (leaving.plain_agrees, leaving.agrees, ident):
+            assert (await executed(pool, run_of(function))).state == RunState.SUCCEEDED
+    finally:
+        pool.close()
