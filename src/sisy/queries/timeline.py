@@ -34,17 +34,31 @@ GRAVITY = (
 )
 """Where bars fall onto each other, the gravest is seen."""
 
+RANKS: dict[str, int] = {state: rank for rank, state in enumerate(GRAVITY)}
+
 
 @dataclass(slots=True, kw_only=True)
 class Bar:
     """One run, or several next to each other that came to the same."""
 
-    state: str
+    gravest: Run
     x: float
     width: float
-    words: str
-    run: int | None = None
+    in_full: bool
+    """Whether the text of its error is shown."""
     count: int = 1
+
+    @property
+    def run(self) -> int:
+        return self.gravest.pk
+
+    @property
+    def state(self) -> str:
+        return self.gravest.state
+
+    @property
+    def words(self) -> str:
+        return _words(self.gravest, self.in_full)
 
     @property
     def looks(self) -> str:
@@ -210,7 +224,7 @@ def _bars(runs: Iterable[Run], window: Window, now: datetime, in_full: bool) -> 
             continue
         x = window.place(begin)
         width = max(NARROWEST, window.place(end) - x)
-        bar = Bar(state=run.state, x=x, width=width, words=_words(run, in_full), run=run.pk)
+        bar = Bar(gravest=run, x=x, width=width, in_full=in_full)
         if bars and _touch(bars[-1], bar):
             _join(bars[-1], bar)
         else:
@@ -228,14 +242,13 @@ def _touch(bar: Bar, other: Bar) -> bool:
 def _join(bar: Bar, other: Bar) -> None:
     bar.count += other.count
     bar.width = max(bar.width, other.x + other.width - bar.x)
-    graver = min(bar, other, key=lambda one: GRAVITY.index(RunState(one.state)))
-    bar.state, bar.run, bar.words = graver.state, graver.run, graver.words
+    bar.gravest = min(bar.gravest, other.gravest, key=lambda run: RANKS[run.state])
 
 
 def _words(run: Run, in_full: bool) -> str:
     begin = display.short(_begin(run))
     reason = disclosure.reason_of(run, in_full=in_full)
-    parts = [str(run.get_state_display()), begin, display.span(run.duration), reason]
+    parts = [str(RunState(run.state).label), begin, display.span(run.duration), reason]
     if run.count > 1:
         words = ngettext("%d occurrence", "%d occurrences", run.count)
         parts.insert(1, words % run.count)
