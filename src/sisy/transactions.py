@@ -5,6 +5,7 @@ left open, everything that follows is lost, or fails: Django marks such a connec
 atomic block even after it was closed.
 """
 
+import threading
 from contextlib import suppress
 from typing import Self
 
@@ -27,6 +28,7 @@ class TransactionGuard:
     def __init__(self) -> None:
         self._depths: dict[str, int] = {}
         self._savepoints: dict[str, tuple[str, int]] = {}
+        self._shared: set[BaseDatabaseWrapper] = set()
 
     @classmethod
     def here(cls, *, with_savepoints: bool = False) -> Self:
@@ -36,6 +38,7 @@ class TransactionGuard:
             with_savepoints: whether they are to be restored, too, if the call breaks them.
         """
         guard = cls()
+        guard._shared = {one for one in _own_connections() if one.allow_thread_sharing}
         for connection in connections.all(initialized_only=True):
             if connection.in_atomic_block:
                 guard._spare(connection, with_savepoints)
@@ -46,6 +49,10 @@ class TransactionGuard:
 
         A connection with such a transaction is replaced, unless an outer one is open on it.
         """
+        for connection in _own_connections() - self._shared:
+            # No other thread may go on with it, and the next guard must not spare it.
+            while connection.allow_thread_sharing:
+                connection.dec_thread_sharing()
         found = [
             connection
             for connection in connections.all(initialized_only=True)
@@ -89,6 +96,16 @@ class TransactionGuard:
             connection.savepoint_rollback(savepoint)
             connection.savepoint_commit(savepoint)
             del connection.run_on_commit[count:]
+
+
+def _own_connections() -> set[BaseDatabaseWrapper]:
+    """Return the connections that the calling thread has made."""
+    here = threading.get_ident()
+    return {
+        connection
+        for connection in connections.all(initialized_only=True)
+        if connection._thread_ident == here  # type: ignore[attr-defined]
+    }
 
 
 def _error_of(found: list[BaseDatabaseWrapper]) -> TransactionLeftOpen:

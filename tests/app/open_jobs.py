@@ -47,6 +47,11 @@ def leaves_autocommit_off(message):
     write()
 
 
+def leaves_a_block_on_a_shared_connection(message):
+    connections[OPEN].inc_thread_sharing()
+    leaves_a_block(message)
+
+
 def begins_by_hand(message):
     with connections[OPEN].cursor() as cursor:
         cursor.execute("BEGIN")
@@ -128,6 +133,7 @@ WRONG = [
     leaves_a_block_to_be_rolled_back,
     leaves_a_closed_block,
     leaves_autocommit_off,
+    leaves_a_block_on_a_shared_connection,
     leaves_a_block_in_its_thread,
     leaves_a_block_in_any_thread,
     leaves_a_block_in_another_thread,
