@@ -1,6 +1,7 @@
 """A child process as its worker sees it: begun, given runs, asked to end, killed."""
 
 import multiprocessing
+import os
 import pickle
 import signal
 import threading
@@ -25,6 +26,7 @@ TIME_TO_BEGIN = 60.0  # seconds
 TIME_TO_GIVE_IN = 1.0  # seconds that a function has to end by itself once its time is up
 TIME_TO_DIE = 5.0  # seconds until a process that was killed is gone, at the most
 TIME_TO_TAKE = 30.0  # seconds that a child has to take an order in hand
+FILES_OF_A_START = 8  # multiprocessing opens five at once
 LOOK_INTERVAL = 0.5  # seconds between two looks whether it has
 
 
@@ -49,25 +51,26 @@ class Handle:
     """
 
     def __init__(self) -> None:
-        context = _context()
-        self._pipe, theirs = context.Pipe()
-        self._woken, self._wake = context.Pipe(duplex=False)
-        self._reader, self._writer = Reader(self._pipe), Writer(self._pipe)
         self._polling = threading.Lock()
         self._is_spent = False
         self._why_killed = ""
         self.runs = 0
         self.memory = 0
         try:
+            self._start(_context())
+        except Exception as error:  # the system gives no further file, memory or process
+            raise _no_child(f"{type(error).__name__}: {error}") from error
+
+    def _start(self, context: BaseContext) -> None:
+        self._pipe, theirs = context.Pipe()
+        with theirs:
+            self._woken, self._wake = context.Pipe(duplex=False)
+            self._reader, self._writer = Reader(self._pipe), Writer(self._pipe)
             self._taken = context.RawValue(c_uint64)
             self._process = context.Process(  # type: ignore[attr-defined]
                 target=bootstrap.begin, args=(theirs, self._taken), name="sisy-child"
             )
             _start(self._process)
-        except Exception as error:
-            raise _no_child(f"{type(error).__name__}: {error}") from error
-        finally:
-            theirs.close()
 
     @property
     def pid(self) -> int:
@@ -296,6 +299,20 @@ def _context() -> BaseContext:
 _starting = threading.Lock()
 
 
+def _have_files() -> None:
+    """Raise an OSError unless a start has the files that it needs.
+
+    One that fails halfway ends the fork server, and with it the children that are at work.
+    """
+    files: list[int] = []
+    try:
+        while len(files) < FILES_OF_A_START:
+            files.extend(os.pipe())
+    finally:
+        for file in files:
+            os.close(file)
+
+
 def _start(process: Any) -> None:
     """Start it with INT and TERM blocked, until it has learnt to leave them to the worker.
 
@@ -306,6 +323,7 @@ def _start(process: Any) -> None:
     at a TERM that a whole group of processes gets, since its children end with it.
     """
     with _starting:
+        _have_files()
         resource_tracker.ensure_running()  # it unblocks both, when it starts
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
         try:
