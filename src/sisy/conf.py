@@ -84,7 +84,7 @@ class Settings:
     """Parts of names whose values in user data and return values are masked where people look."""
 
     ignore_sync_errors: bool = False
-    """Whether a deploy succeeds although a declaration is rejected or its module fails."""
+    """Let a deploy succeed although a declaration is rejected or its module fails."""
 
     callables: tuple[str, ...] = ()
     """Dotted paths that people may choose in the admin, beside those that tasks call already."""

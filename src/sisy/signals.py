@@ -13,7 +13,7 @@ run_started = Signal(use_caching=True)
 """A worker won a run, which begins at once or as soon as a slot is free. Sent with ``run``."""
 
 run_released = Signal(use_caching=True)
-"""A run was handed back by the worker that won it, and is queued again. Sent with ``run``.
+"""A worker handed back a run that it had won; it is queued again. Sent with ``run``.
 
 No attempt was counted; its ``reason`` says why.
 """
@@ -48,15 +48,15 @@ run_skipped = Signal(use_caching=True)
 """A run was not begun, since another one of its task was in the way. Sent with ``run``."""
 
 run_cancelled = Signal(use_caching=True)
-"""A run that was queued was cancelled, also because its task was deleted. Sent with ``run``.
+"""A queued run was cancelled, also because its task was deleted. Sent with ``run``.
 
-Of a run that was running, `run_finished` is sent: its function may have come to another end.
+A running run sends `run_finished` when its function has ended.
 """
 
 run_rejected = Signal(use_caching=True)
-"""A run that was queued failed, because no worker can ever carry it out. Sent with ``run``.
+"""A queued run failed because no worker can ever carry it out. Sent with ``run``.
 
-Its engine is not configured any more, or its row cannot be read; its ``reason`` says so.
+Its engine is no longer configured, or its row cannot be read; its ``reason`` says which.
 """
 
 task_retired = Signal(use_caching=True)
@@ -72,7 +72,7 @@ runs_waiting = Signal(use_caching=True)
 """Runs that somebody asked for were committed. Sent with ``runs``: a list of `Run`."""
 
 cancel_asked = Signal(use_caching=True)
-"""Runs that are running were asked to end, and that was committed.
+"""Running runs were asked to end, and that was committed.
 
 Sent with ``pks``: their keys, and ``tasks``: the keys of their tasks.
 """

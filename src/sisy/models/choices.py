@@ -31,11 +31,11 @@ class RunState(models.TextChoices):
     TIMED_OUT = "timed out", _("timed out")
     """Its function took longer than ``timeout``, and no attempt is left."""
     CANCELLED = "cancelled", _("cancelled")
-    """Somebody called it off, or asked it to end."""
+    """Cancelled while it was queued, or asked to end while it was running."""
     LOST = "lost", _("lost")
     """Its worker died, and it is not to be run again."""
     MISSED = "missed", _("missed")
-    """It fell due while nothing planned; the row may stand for many occurrences."""
+    """No heartbeat planned it in time; the row may stand for many occurrences."""
     SKIPPED = "skipped", _("skipped")
     """Never begun, since another run of its task was in the way."""
 
