@@ -94,8 +94,15 @@ def test_a_part_is_fetched_by_itself_and_only_once_as_long_as_it_stays_the_same(
     assert changed.status_code == 200
 
 
-def test_parts_that_there_are_not_are_no_error():
-    assert browser_of("view_task").get(f"{ALONE}?parts=nonsense,%00").content == b""
+def test_parts_that_there_are_not_are_not_found():
+    browser = browser_of("view_task")
+    assert browser.get(f"{ALONE}?parts=nonsense,%00").status_code == 404
+    assert browser.get(f"{ALONE}?parts=").content == b""
+
+
+def test_a_page_from_before_a_deploy_still_gets_the_parts_that_there_are():
+    page = browser_of("view_task").get(f"{ALONE}?parts=nonsense,pulse").content.decode()
+    assert re.findall(r'data-sisy-part="(\w+)"', page) == ["pulse"]
 
 
 def test_a_page_breaks_no_strict_content_security_policy():

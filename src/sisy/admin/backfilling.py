@@ -13,7 +13,7 @@ from sisy.models import Task
 
 def backfill_view(admin: Actions, request: HttpRequest, task: Task) -> HttpResponse:
     """Show what a range would run (GET), or run it (POST) and show the task again."""
-    form, asked = asked_for(task, request.POST if request.method == "POST" else request.GET)
+    form, asked = asked_for(task, request)
     if request.method == "POST" and form.is_valid() and (said := run(request.user, form)):
         admin.message_user(request, said.words, said.level)
         return HttpResponseRedirect(reverse("admin:sisy_task_change", args=[task.pk]))

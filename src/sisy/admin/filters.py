@@ -28,7 +28,11 @@ class HealthFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
         if self.value() == "trouble":
             return queryset.filter(TROUBLE)
-        return queryset.exclude(TROUBLE) if self.value() == "well" else queryset
+        if self.value() == "well":
+            return queryset.exclude(TROUBLE)
+        if self.value():
+            raise IncorrectLookupParameters
+        return queryset
 
 
 class QueueFilter(SimpleListFilter):

@@ -1,14 +1,17 @@
 """Which questions the address of a list may ask: only those that its filters offer."""
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import FieldListFilter
 from django.contrib.admin.utils import get_fields_from_path
+from django.contrib.admin.views.main import ERROR_FLAG, ORDER_VAR, PAGE_VAR
 from django.contrib.admin.widgets import url_params_from_lookup_dict
 from django.db.models import Field
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -18,6 +21,12 @@ else:
 BY_DATE = ("year", "month", "day", "gte", "lt")
 """The lookups by which Django's own pages drill down in ``date_hierarchy``."""
 
+SHAPES = {
+    PAGE_VAR: re.compile(r"\d*", re.ASCII),
+    ORDER_VAR: re.compile(r"(-?\d+(\.-?\d+)*)?", re.ASCII),
+}
+"""How the address of a list names a page and an order."""
+
 
 class OfferedLookups(ModelAdmin):
     """An admin whose lists answer the questions of their filters, and no others.
@@ -25,6 +34,19 @@ class OfferedLookups(ModelAdmin):
     Django lets anybody who may see a list filter it by any of its columns, with any lookup, those
     that the pages hide included: letter by letter, the number of rows then tells what they hold.
     """
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """List the rows; say so if Django drops something that the address asks for.
+
+        What its filters, its pages or its order do not know it leaves out, and tells nobody.
+        """
+        asked = request.GET
+        is_misread = any(not SHAPES[name].fullmatch(asked.get(name, "")) for name in SHAPES)
+        if request.method == "GET" and (ERROR_FLAG in asked or is_misread):
+            refusal = gettext("The address asks for a value that this list does not know.")
+            ignored = gettext("It was ignored.")
+            self.message_user(request, f"{refusal} {ignored}", messages.ERROR)
+        return super().changelist_view(request, extra_context)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Whether a filter of the list offers ``lookup``, or a foreign key's own limits do."""

@@ -1,16 +1,16 @@
 """Makes the occurrences of a range good: what somebody asks for, sees, and has run."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from sisy import display
 from sisy.dashboard.actions.said import Said, done, note
@@ -20,6 +20,7 @@ from sisy.models.validation import moment_in
 
 EDGE = 5  # occurrences that are shown of either end
 RANGE = ("start", "end", "again")
+TICKED = ("", "on", "1", "true", "True", "0", "false", "False", True, False)
 
 
 class Moment(forms.DateTimeInput):
@@ -52,6 +53,12 @@ class BackfillForm(forms.Form):
         self.task = task
         self.preview: Preview | None = None
         super().__init__(data, initial={"start": today - timedelta(days=1), "end": today})
+
+    def clean_again(self) -> bool:
+        """Refuse what no checkbox sends: any text would ask to run everything again."""
+        if self.data.get("again", "") not in TICKED:
+            raise forms.ValidationError(gettext("Use 'on', or leave it out."))
+        return bool(self.cleaned_data["again"])
 
     def clean(self) -> dict[str, Any]:
         """Refuse what the task refuses, by its sentence."""
@@ -112,10 +119,15 @@ class Preview:
         return f"{would % count} {rest % self.left_out}"
 
 
-def asked_for(task: Task, data: Mapping[str, Any]) -> tuple[BackfillForm, list[tuple[str, Any]]]:
-    """Return the form, filled in where ``data`` names a range, and what it names."""
-    form = BackfillForm(task, data if "start" in data else None)
-    return form, [(name, data[name]) for name in RANGE if name in data]
+def asked_for(task: Task, request: HttpRequest) -> tuple[BackfillForm, list[tuple[str, Any]]]:
+    """Return the form, filled in with what a request names of a range, and what it names.
+
+    A request that names half of a range, or that is to run one and names none, is told so.
+    """
+    is_post = request.method == "POST"
+    data = request.POST if is_post else request.GET
+    asked = [(name, data[name]) for name in RANGE if name in data]
+    return BackfillForm(task, data if asked or is_post else None), asked
 
 
 def run(user: Any, form: BackfillForm) -> Said | None:

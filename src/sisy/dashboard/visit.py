@@ -35,7 +35,7 @@ class Visit:
 
     @property
     def asked(self) -> dict[str, str]:
-        """What the query says."""
+        """What the query says; a page reads only what its ``asks`` names."""
         return self.request.GET.dict()
 
     def may(self, permission: str) -> bool:

@@ -38,12 +38,13 @@ def find(using: str, wanted: WantedTasks, after: str = "") -> tuple[list[Task], 
     Args:
         after: what the page before said.
     """
-    column = SORTS[wanted.sort]
+    # In which order they are shown decides nothing about which are shown: any order will do.
+    column = SORTS.get(wanted.sort, SORTS["label"])
     tasks = _filtered(Task.objects.using(using), wanted)
     is_latest_first = column == "last_run"
     by = F(column).desc(nulls_last=True) if is_latest_first else F(column).asc(nulls_last=True)
-    if after:
-        tasks = tasks.filter(_behind(column, after, is_latest_first))
+    if place := place_of(after, wanted.sort):
+        tasks = tasks.filter(_behind(column, *place, is_latest_first))
     found = list(tasks.order_by(by, "pk")[: SHOWN + 1])
     if len(found) <= SHOWN:
         return found, ""
@@ -69,21 +70,24 @@ def _filtered(tasks: "QuerySet[Task]", wanted: WantedTasks) -> "QuerySet[Task]":
     return tasks
 
 
-def _behind(column: str, after: str, is_latest_first: bool) -> Q:
-    """Return what the tasks behind a place have in common; a place that is none is the first."""
+def place_of(after: str, sort: str) -> tuple[str | datetime, int] | None:
+    """Return the value and the key behind which a page begins; None if ``after`` names none."""
     text, _, key = after.rpartition("|")
     if (pk := key_of(key)) is None:
-        return Q()
-    if not text:
+        return None
+    if not text or SORTS.get(sort, SORTS["label"]) == "label":
+        return text, pk
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment, pk) if moment.tzinfo and calendar.is_within(moment) else None
+
+
+def _behind(column: str, value: str | datetime, pk: int, is_latest_first: bool) -> Q:
+    """Return what the tasks behind a place have in common."""
+    if not value:
         return Q(**{f"{column}__isnull": True}, pk__gt=pk)
-    value: str | datetime = text
-    if column != "label":
-        try:
-            value = datetime.fromisoformat(text)
-        except ValueError:
-            return Q()
-        if value.tzinfo is None or not calendar.is_within(value):
-            return Q()
     further = "lt" if is_latest_first else "gt"
     behind = Q(**{f"{column}__{further}": value}) | Q(**{column: value}, pk__gt=pk)
     return behind | Q(**{f"{column}__isnull": True}) if column != "label" else behind

@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, Self
 from urllib.parse import urlencode
 
-LONGEST = 255
+LONGEST = 500
+"""As long as the longest column that is looked in: the path of a target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,11 +18,14 @@ class Wanted:
 
     @classmethod
     def of(cls, asked: Mapping[str, str]) -> Self:
-        """Return what a query asks for; what it cannot ask for is left out."""
+        """Return what a query asks for.
+
+        A value that there is not stays, so that nothing is found by it. So does one character more
+        than any column holds.
+        """
         given = {}
         for field in fields(cls):
-            text = asked.get(field.name, "").replace("\0", "")[:LONGEST]
-            if text and text in cls.choices.get(field.name, (text,)):
+            if text := asked.get(field.name, "").replace("\0", "")[: LONGEST + 1]:
                 given[field.name] = text
         return cls(**given)
 

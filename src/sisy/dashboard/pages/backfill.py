@@ -8,7 +8,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from sisy.dashboard.backfilling import asked_for, run
+from sisy.dashboard.asking import elsewhere
+from sisy.dashboard.backfilling import RANGE, asked_for, run
 from sisy.dashboard.pages.task import TaskPage, task_of
 from sisy.dashboard.visit import Visit
 
@@ -19,14 +20,13 @@ class BackfillPage(TaskPage):
     name = "backfill"
     http_method_names = ["get", "head", "options", "post"]
     parts = ()
+    asks = dict.fromkeys(RANGE, elsewhere)
 
     def prepare(self, visit: Visit) -> None:
         super().prepare(visit)
         if not visit.may("backfill_task"):
             raise PermissionDenied
-        request = visit.request
-        data = request.POST if request.method == "POST" else request.GET
-        visit.keys["form"], visit.keys["asked"] = asked_for(task_of(visit), data)
+        visit.keys["form"], visit.keys["asked"] = asked_for(task_of(visit), visit.request)
 
     def post(self, request: HttpRequest, **keys: Any) -> HttpResponse:
         visit = Visit(self.dashboard, request, keys)

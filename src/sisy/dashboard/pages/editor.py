@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from sisy import display
+from sisy.dashboard.asking import any_text, elsewhere
 from sisy.dashboard.charts.strip import Strip, day_strip, week_strip
 from sisy.dashboard.daylight import Occurrence, told
 from sisy.dashboard.pages.page import Page, Part
@@ -52,6 +53,7 @@ class EditorPage(Page):
 
     name = "editor"
     title = _("Schedule")
+    asks = {"schedule": elsewhere, "timezone": elsewhere, "label": any_text}
 
     def context(self, visit: Visit) -> dict[str, Any]:
         return {"asked": _asked(visit), "zones": sorted(available_timezones())}

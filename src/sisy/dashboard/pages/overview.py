@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from sisy.dashboard.asking import a_key, moment_within, one_of
 from sisy.dashboard.charts.legend import legend
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.dashboard.visit import Visit
@@ -108,15 +109,6 @@ def build_latest(visit: Visit) -> dict[str, Any]:
     return {"runs": runs.order_by("-pk")[:LATEST]}
 
 
-OverviewPage.parts = (
-    Part(name="pulse", build=build_pulse, stale_on=(BEAT,)),
-    Part(name="counts", build=build_counts),
-    Part(name="attention", build=build_attention),
-    Part(name="timeline", build=build_timeline),
-    Part(name="latest", build=build_latest, stale_on=(RUNS,)),
-)
-
-
 def _zoom(text: str) -> int:
     return int(text) if text in map(str, ZOOMS) else ZOOM
 
@@ -128,3 +120,18 @@ def _moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo and moment.year in YEARS else None
+
+
+OverviewPage.asks = {
+    "hours": one_of([str(zoom) for zoom in ZOOMS]),
+    "at": moment_within(_moment),
+    "by": one_of(list(GROUPS)),
+    "after": a_key,
+}
+OverviewPage.parts = (
+    Part(name="pulse", build=build_pulse, stale_on=(BEAT,)),
+    Part(name="counts", build=build_counts),
+    Part(name="attention", build=build_attention),
+    Part(name="timeline", build=build_timeline),
+    Part(name="latest", build=build_latest, stale_on=(RUNS,)),
+)

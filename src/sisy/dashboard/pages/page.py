@@ -1,12 +1,12 @@
 """A page made of parts; each part can be fetched again by itself."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from channels.layers import get_channel_layer
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import get_script_prefix
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views import View
 
 from sisy import conf
+from sisy.dashboard.asking import Check, refusals
 from sisy.dashboard.mounting import Dashboard
 from sisy.dashboard.visit import Visit
 
@@ -54,12 +55,14 @@ class Page(View):
     tab: ClassVar[str] = ""
     """The page whose tab is marked, if it is another one."""
     parts: ClassVar[tuple[Part, ...]] = ()
+    asks: ClassVar[Mapping[str, Check]] = {}
+    """What its address may ask for, each with the check of its value."""
 
     def get(self, request: HttpRequest, **keys: Any) -> HttpResponse:
         visit = Visit(self.dashboard, request, keys)
         self.prepare(visit)
         if PARTS in request.GET:
-            return self._some(visit, request.GET[PARTS].split(","))
+            return self._some(visit, {name for name in request.GET[PARTS].split(",") if name})
         return self.whole(visit)
 
     def whole(self, visit: Visit) -> HttpResponse:
@@ -73,6 +76,7 @@ class Page(View):
             "title": self.title_of(visit),
             "tabs": self._tabs(visit),
             "live": live_address(),
+            "refusals": refusals(visit.asked, self.asks),
             "parts": {part.name: self._rendered(part, visit) for part in self.parts},
             **self.context(visit),
         }
@@ -89,10 +93,12 @@ class Page(View):
         """Return what the page's template needs beside its parts."""
         return {}
 
-    def _some(self, visit: Visit, names: Iterable[str]) -> HttpResponse:
+    def _some(self, visit: Visit, names: set[str]) -> HttpResponse:
         """Return the parts that are named; whoever has them already is told so in few bytes."""
-        wanted = set(names)
-        body = "".join(self._rendered(part, visit) for part in self.parts if part.name in wanted)
+        wanted = [part for part in self.parts if part.name in names]
+        if names and not wanted:
+            raise Http404("The page has no such part.")
+        body = "".join(self._rendered(part, visit) for part in wanted)
         response = HttpResponse(body)
         response["ETag"] = f'"{hashlib.blake2b(body.encode(), digest_size=16).hexdigest()}"'
         response["Cache-Control"] = "private, no-cache"

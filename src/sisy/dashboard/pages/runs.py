@@ -4,6 +4,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from sisy.dashboard.asking import a_key, of_wanted
 from sisy.dashboard.pages.page import Page, Part
 from sisy.dashboard.visit import Visit
 from sisy.models import Origin, RunState
@@ -15,6 +16,7 @@ class RunsPage(Page):
 
     name = "runs"
     title = _("Runs")
+    asks = {**of_wanted(WantedRuns), "before": a_key}
 
     def context(self, visit: Visit) -> dict[str, Any]:
         return {

@@ -9,6 +9,7 @@ from django.http import Http404
 from django.utils import timezone
 
 from sisy.dashboard import declared, policies
+from sisy.dashboard.asking import a_key
 from sisy.dashboard.daylight import told
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.dashboard.visit import Visit
@@ -28,6 +29,7 @@ class TaskPage(Page):
 
     name = "task"
     tab = "tasks"
+    asks = {"before": a_key}
 
     def prepare(self, visit: Visit) -> None:
         visit.keys["task"] = Task.objects.using(visit.using).filter(pk=visit.keys["pk"]).first()

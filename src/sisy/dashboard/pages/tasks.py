@@ -1,19 +1,22 @@
 """All tasks: to find one, to see how it does, to do something with many."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from sisy.dashboard.asking import of_wanted
 from sisy.dashboard.charts.sparkline import Sparkline, sparkline
 from sisy.dashboard.pages.page import Page, Part
 from sisy.dashboard.visit import Visit
 from sisy.models import Run, Task, TaskState
 from sisy.queries.durations import NEWEST, usual_duration
 from sisy.queries.latest import newest_runs
-from sisy.queries.task_list import NEEDS_A_PERSON, WantedTasks, find
+from sisy.queries.task_list import NEEDS_A_PERSON, WantedTasks, find, place_of
 
 MOST_NAMES = 100  # queues that are offered
 
@@ -28,11 +31,19 @@ class Row:
     newest: Run | None
 
 
+def a_place(text: str, asked: Mapping[str, str]) -> str:
+    """Check what the page before says of where this one begins."""
+    if place_of(text, asked.get("sort", "")) is None:
+        return gettext("Use the links between the pages.")
+    return ""
+
+
 class TasksPage(Page):
     """Lists tasks, with what can be done with those that are ticked."""
 
     name = "tasks"
     title = _("Tasks")
+    asks = {**of_wanted(WantedTasks), "after": a_place}
 
     def context(self, visit: Visit) -> dict[str, Any]:
         wanted = WantedTasks.of(visit.asked)

@@ -1,0 +1,94 @@
+"""What the address of a page may ask for, and the sentences about what no page knows."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext
+
+from sisy.nearest import did_you_mean
+from sisy.queries.ledger import key_of
+from sisy.queries.wanted import LONGEST, Wanted
+
+SHOWN = 60
+"""Characters of what was asked for that a sentence repeats."""
+
+Check = Callable[[str, Mapping[str, str]], str]
+"""Returns what is expected instead of a text; empty if the text is known.
+
+It is given all that the address says, too, since one value may decide how another is read.
+"""
+
+
+def one_of(values: Collection[str]) -> Check:
+    """Return the check of a parameter that has few values."""
+
+    def check(text: str, asked: Mapping[str, str]) -> str:
+        if text in values:
+            return ""
+        known = gettext("Valid values: %s.") % ", ".join(values)
+        return f"{known}{did_you_mean(text[:LONGEST], values)}"
+
+    return check
+
+
+def any_text(text: str, asked: Mapping[str, str]) -> str:
+    """Check a text that is looked for."""
+    if len(text) <= LONGEST:
+        return ""
+    return gettext("Use %d characters at most.") % LONGEST
+
+
+def a_key(text: str, asked: Mapping[str, str]) -> str:
+    """Check the number of a row behind which the next page begins."""
+    return gettext("Use a whole number.") if key_of(text) is None else ""
+
+
+def moment_within(read: Callable[[str], datetime | None]) -> Check:
+    """Return the check of a moment; ``read`` returns None for a text that names none."""
+
+    def check(text: str, asked: Mapping[str, str]) -> str:
+        if read(text) is not None:
+            return ""
+        return gettext("Use a moment with its offset, such as 2030-12-31T23:59:59+00:00.")
+
+    return check
+
+
+def of_wanted(wanted: type[Wanted]) -> dict[str, Check]:
+    """Return the checks of all that a list can be asked for."""
+    few = wanted.choices
+    return {
+        field.name: one_of(few[field.name]) if field.name in few else any_text
+        for field in fields(wanted)
+    }
+
+
+def elsewhere(text: str, asked: Mapping[str, str]) -> str:
+    """Check nothing: the page itself says what is wrong with such a value."""
+    return ""
+
+
+def refusals(asked: Mapping[str, str], checks: Mapping[str, Check]) -> list[str]:
+    """Return a sentence for each thing that an address asks for and its page does not know.
+
+    An empty value asks for nothing: a form sends it for a field that nobody filled in.
+    """
+    found = []
+    for name, text in asked.items():
+        if name not in checks:
+            found.append(_unknown_name(name, checks))
+        elif text and (expected := checks[name](text, asked)):
+            given: dict[str, Any] = {"name": name, "text": text[:SHOWN]}
+            refusal = gettext("%(text)r is not a valid value of %(name)r in the address.") % given
+            found.append(f"{refusal} {expected}")
+    return found
+
+
+def _unknown_name(name: str, checks: Mapping[str, Check]) -> str:
+    refusal = gettext("Unknown parameter %r in the address.") % name[:SHOWN]
+    if not checks:
+        return refusal
+    known = gettext("Valid parameters: %s.") % ", ".join(checks)
+    return f"{refusal} {known}{did_you_mean(name[:LONGEST], checks)}"

@@ -1,0 +1,201 @@
+"""What an address asks for and its page does not know is named in an error on the page."""
+
+import re
+from html import unescape
+
+import pytest
+from django.contrib import messages
+
+from sisy.dashboard.pages import PAGES
+from sisy.dashboard.pages.page import Page
+from sisy.queries.wanted import LONGEST
+from tests.admin.people import browser_of_superuser
+from tests.support.moments import MINUTE, NOON
+from tests.support.records import scheduled
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+MOUNTS = ("/sisy/", "/admin/sisy/task/dashboard/")
+SHOWING = {name: (route, page) for name, (route, page) in PAGES.items() if issubclass(page, Page)}
+UNKNOWN = ["nonsense", "²", "-1", "9" * 600]
+KNOWN = {
+    ("overview", "hours"): ("1", "24"),
+    ("overview", "at"): ("2026-05-05T12:00:00+00:00", "2026-05-05T12:00:00 02:00"),
+    ("overview", "by"): ("queue", "target"),
+    ("overview", "after"): ("0", "7"),
+    ("tasks", "search"): ("price", "²"),
+    ("tasks", "state"): ("active", "paused", "attention"),
+    ("tasks", "queue"): ("default", "nowhere"),
+    ("tasks", "target"): ("a.b", "x" * LONGEST),
+    ("tasks", "sort"): ("label", "next_run", "last_run"),
+    ("tasks", "after"): ("sweep|7", "|7"),
+    ("task", "before"): ("7",),
+    ("backfill", "start"): ("2026-05-03",),
+    ("backfill", "end"): ("2026-05-04",),
+    ("backfill", "again"): ("on", "0"),
+    ("runs", "state"): ("failed", "running"),
+    ("runs", "origin"): ("retry", "schedule"),
+    ("runs", "queue"): ("default", "nowhere"),
+    ("runs", "search"): ("price",),
+    ("runs", "before"): ("7",),
+    ("editor", "schedule"): ("* * * * *",),
+    ("editor", "timezone"): ("Europe/Berlin",),
+    ("editor", "label"): ("sweep",),
+}
+"""Each parameter of each page, with values that it knows."""
+
+ANY_TEXT = {"search", "queue", "target", "label"}
+ASKED = [(page, name) for page, (_, cls) in SHOWING.items() for name in cls.asks]
+
+
+@pytest.fixture
+def site():
+    task = scheduled("0 0 1 1 *", label="sweep")
+    return {"task": task.pk, "run": task.run_now().pk}
+
+
+def address_of(site, page, mount="/sisy/"):
+    key = site["run" if page == "run" else "task"]
+    return mount + re.sub("<int:pk>", str(key), SHOWING[page][0])
+
+
+def errors_of(answer):
+    """Return the errors on a page, wherever they stand on it."""
+    page = answer.content.decode()
+    shown = re.findall(r'<(?:li|p|span)[^>]*class="(?:error|sisy-refusal)"[^>]*>(.*?)<', page)
+    return [unescape(words) for words in shown]
+
+
+def test_each_parameter_of_each_page_is_tried_here():
+    assert set(KNOWN) == set(ASKED)
+    assert {page for page, _ in ASKED} | {"run", "load", "fleet"} == set(SHOWING)
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+@pytest.mark.parametrize(("page", "name"), ASKED)
+def test_an_unknown_value_is_an_error_on_the_page(site, page, name, mount):
+    browser = browser_of_superuser()
+    for value in UNKNOWN:
+        if name in ANY_TEXT and len(value) <= LONGEST:
+            continue
+        beside = {"end": "2026-05-04"} if name == "again" else {}
+        answer = browser.get(address_of(site, page, mount), {name: value, **beside})
+        assert answer.status_code == 200
+        assert errors_of(answer), (page, name, value)
+
+
+@pytest.mark.parametrize(("page", "name"), ASKED)
+def test_a_known_value_is_no_error(site, page, name):
+    browser = browser_of_superuser()
+    beside = {"start": "2026-05-03", "end": "2026-05-04"} if page == "backfill" else {}
+    for value in (*KNOWN[page, name], ""):
+        if not value and (page == "backfill" or name == "schedule"):
+            continue  # these must be given
+        answer = browser.get(address_of(site, page), {**beside, name: value})
+        assert errors_of(answer) == [], (page, name, value)
+
+
+@pytest.mark.parametrize("page", SHOWING)
+def test_an_unknown_parameter_is_an_error_on_the_page(site, page):
+    answer = browser_of_superuser().get(address_of(site, page), {"stat": "failed"})
+    [error, *others] = errors_of(answer)
+    assert error.startswith("Unknown parameter 'stat' in the address.")
+    assert others == []
+    if page in ("tasks", "runs"):
+        assert error.endswith("Did you mean 'state'?")
+
+
+def test_the_error_names_what_was_asked_and_what_there_is(site):
+    answer = browser_of_superuser().get("/sisy/tasks/", {"state": "pausd", "sort": "<b>"})
+    assert errors_of(answer) == [
+        "'pausd' is not a valid value of 'state' in the address. "
+        "Valid values: active, paused, broken, retired, attention. Did you mean 'paused'?",
+        "'<b>' is not a valid value of 'sort' in the address. "
+        "Valid values: label, next_run, last_run.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "asked"),
+    [
+        ("/sisy/tasks/", {"state": "nonsense"}),
+        ("/sisy/tasks/", {"search": "x" * 600}),
+        ("/sisy/tasks/", {"queue": "nowhere"}),
+        ("/sisy/tasks/", {"target": "nothing"}),
+        ("/sisy/runs/", {"state": "nonsense"}),
+        ("/sisy/runs/", {"origin": "nonsense"}),
+        ("/sisy/runs/", {"queue": "nowhere"}),
+    ],
+)
+def test_a_filter_by_an_unknown_value_lists_nothing(site, address, asked):
+    browser = browser_of_superuser()
+    row = r'name="pk" value="\d+"|id="run-\d+"'
+    assert re.search(row, browser.get(address).content.decode())
+    assert not re.search(row, browser.get(address, asked).content.decode())
+
+
+@pytest.mark.parametrize("mount", ["/sisy/tasks/{}/backfill/", "/admin/sisy/task/{}/backfill/"])
+@pytest.mark.parametrize("asked", [{}, {"end": "2026-05-04"}, {"again": "on"}])
+def test_half_a_range_is_refused_and_runs_nothing(site, mount, asked):
+    browser, address = browser_of_superuser(), mount.format(site["task"])
+    words = "This field is required."
+    assert (words in browser.get(address, asked).content.decode()) == bool(asked)
+    answer = browser.post(address, asked)
+    assert answer.status_code == 200
+    assert words in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [
+        ("task", {"health": "nonsense"}),
+        ("task", {"p": "nonsense"}),
+        ("task", {"o": "nonsense"}),
+        ("run", {"task__id__exact": "nonsense"}),
+        ("run", {"planned_at__gte": "nonsense"}),
+        ("run", {"p": "-1"}),
+        ("run", {"o": "1.x"}),
+    ],
+)
+def test_a_list_of_the_admin_says_that_it_ignores_what_was_asked(site, model, asked):
+    answer = browser_of_superuser().get(f"/admin/sisy/{model}/", asked, follow=True)
+    levels = [one.level for one in answer.context["messages"] if "It was ignored." in str(one)]
+    assert levels == [messages.ERROR]
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [
+        ("task", {"state__exact": "nonsense"}),
+        ("task", {"queue": "nowhere"}),
+        ("task", {"overlap__exact": "nonsense"}),
+        ("run", {"state__exact": "nonsense"}),
+        ("run", {"origin__exact": "nonsense"}),
+        ("run", {"queue": "nowhere"}),
+        ("run", {"task__id__exact": "999"}),
+    ],
+)
+def test_a_list_of_the_admin_finds_nothing_by_a_value_that_there_is_not(site, model, asked):
+    answer = browser_of_superuser().get(f"/admin/sisy/{model}/", asked, follow=True)
+    ignored = [one for one in answer.context["messages"] if "It was ignored." in str(one)]
+    assert ignored or answer.context["cl"].result_count == 0
+
+
+def test_the_links_of_a_page_ask_for_what_it_knows(site, monkeypatch):
+    monkeypatch.setattr("sisy.queries.task_list.SHOWN", 1)
+    monkeypatch.setattr("sisy.queries.ledger.SHOWN", 1)
+    monkeypatch.setattr("sisy.dashboard.pages.overview.TRACKS", 1)
+    for number in range(2):
+        task = scheduled("0 0 1 1 *", label=f"task | {number}", queue="slow")
+        task.run_now()
+        type(task).objects.filter(pk=task.pk).update(last_run=NOON - number * MINUTE)
+    site["task"] = task.pk
+    browser, followed = browser_of_superuser(), set()
+    for page in SHOWING:
+        where = address_of(site, page)
+        for begin in ("", "?sort=next_run", "?sort=last_run") if page == "tasks" else ("",):
+            found = browser.get(where + begin).content.decode()
+            followed |= {where + unescape(link) for link in re.findall(r'href="(\?\w.*?)"', found)}
+    assert len(followed) > 20
+    for address in followed:
+        assert errors_of(browser.get(address)) == [], address
