@@ -128,7 +128,8 @@ def _errors_are_violations(history: History):
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            history.wrong(f"logged: {record.getMessage()}\n{record.exc_text or ''}")
+            if not hasattr(record, "run"):  # that a run failed is daily bread, too
+                history.wrong(f"logged: {record.getMessage()}\n{record.exc_text or ''}")
 
     logger, handler = logging.getLogger("sisy"), Handler(logging.ERROR)
     handlers, propagate, level = logger.handlers, logger.propagate, logger.level
