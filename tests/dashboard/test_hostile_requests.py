@@ -1,9 +1,15 @@
-"""No address of Sisy's answers with a server error, whatever it is asked."""
+"""No address of Sisy's answers with a server error, whatever it is asked.
+
+Every field of every page and form is given every class of hostile value once. Fields that are
+read independently of each other are hostile together, each with a value of another class; where a
+wrong field keeps others from being read, the others are as they should be.
+"""
 
 import re
 
 import pytest
 
+from sisy.dashboard.pages import PAGES
 from sisy.models import Queue, Run
 from tests.admin.people import browser_of_superuser
 from tests.dashboard.addresses import addresses
@@ -13,65 +19,75 @@ from tests.support.records import scheduled, worker
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-NAMES = [
-    *("after", "at", "before", "by", "days", "end", "hours", "label", "name", "next", "origin"),
-    *("overlap", "parts", "pk", "q", "queue", "reason", "schedule", "search", "sort", "start"),
-    *("state", "target", "timezone", "again", "health", "o", "p", "e", "all", "action", "index"),
-    *("_popup", "_to_field", "state__exact", "origin__exact", "queue__isnull", "confirm", "post"),
-    *("planned_at__gte", "planned_at__lt", "task__id__exact", "start_running", "end_running"),
-    *("start_running_0", "start_running_1", "end_running_0", "end_running_1", "target_path"),
-    *("target_pk", "_extra_data", "iterations", "missed", "missed_window", "max_attempts"),
-    *("retry_delay", "retry_backoff", "retry_max_delay", "on_lost", "timeout", "spread"),
-    *("history_runs", "priority", "engine", "wait_for_schedule"),
-    *("_selected_action", "select_across"),
-]
-BESIDE = {name for name in NAMES if "__" in name} | {"action", "index", "_popup", "_to_field"}
-TOGETHER = [name for name in NAMES if name not in BESIDE]
-LISTED = ("q", "o", "p", "e", "all", "_popup", "_to_field", "queue", "state", "state__exact")
-OF_RUNS = ("origin", "planned_at__gte", "planned_at__lt", "task__id__exact", "queue__isnull")
-WINDOW = ("start_running_0", "start_running_1", "end_running_0", "end_running_1")
-ASKED = {
-    "/sisy/": ("parts", "hours", "at", "by"),
-    "/sisy/tasks/": ("after", "search", "state", "queue", "target", "sort"),
-    "/sisy/runs/": ("before", "search", "state", "queue", "origin"),
-    "/sisy/tasks/{task}/": ("before", "parts"),
-    "/sisy/tasks/{task}/backfill/": ("start", "end"),
-    "/sisy/schedule/": ("schedule", "timezone", "label"),
-    "/admin/sisy/task/": (*LISTED, "health", "overlap"),
-    "/admin/sisy/run/": (*LISTED, *OF_RUNS),
-    "/admin/sisy/task/occurrences/": ("label", "schedule", "timezone", *WINDOW),
-    "/admin/sisy/task/{task}/backfill/": ("start", "end"),
-}
-"""What each page asks its address for; the rest of them is asked for all names together."""
-
 VALUES = [
     "\0",
-    "|²",
     "²",
+    "|²",
     "-1",
     "1e400",
     "9" * 30,
-    "9" * 5000,
-    "0001-01-01T00:00:00+14:00",
-    "9999-12-31T23:59:59-14:00",
-    "0001-01-01T00:00:00+14:00|1",
-    "9999-12-31T23:59:59.999999-14:00|1",
-    "0001-01-01",
+    "9" * 60_000,
     "0001-01-01T00:00:00",
+    "0001-01-01T00:00:00+14:00",
+    "0001-01-01T00:00:00+14:00|1",
     "9999-12-31T23:59:59",
-    "0 0 29 2 *",
+    "9999-12-31T23:59:59-14:00",
+    "9999-12-31T23:59:59.999999-14:00|1",
     "* " * 3000,
     "../../etc/passwd",
-    "posix/Europe/Berlin",
-    "{% load %}{{ x }}%s %(x)s {0}",
     "\ud7ff\ue000\U0010ffff",
     "[" * 5000,
     '{"a": "\\u0000"}',
     '{"a": "\\ud800"}',
     "http://[",
-    "/sisy/\r\nSet-Cookie: a=b",
+    "/sisy/\r\nSet-Cookie: a={% load %}{{ x }}%s %(x)s {0}",
     HOSTILE,
 ]
+"""One of each class."""
+
+LISTED = ["q", "o", "p", "e", "all", "_popup"]
+FILTERS = {
+    "task": ["_to_field", "queue", "state__exact", "health", "overlap__exact"],
+    "run": [
+        *("_to_field", "queue", "state__exact", "origin__exact", "task__id__exact"),
+        *("planned_at__gte", "queue__isnull"),
+    ],
+}
+"""What the lists of the admin can be asked for."""
+
+RANGE = {"start": "2026-05-04", "end": "2026-05-04T11:59", "again": "on"}
+EDITED = {"schedule": "* * * * *", "timezone": "UTC", "label": "sweep"}
+WINDOW = {
+    f"{edge}_running_{part}": right
+    for edge in ("start", "end")
+    for part, right in enumerate(("2026-05-06", "12:00:00"))
+}
+PLACE = {"sort": "next_run", "after": ""}
+RIGHT = {
+    "/sisy/schedule/": EDITED,
+    "/sisy/tasks/{task}/backfill/": RANGE,
+    "/admin/sisy/task/occurrences/": {**EDITED, **WINDOW, "task": "1", "iterations": "3"},
+    "/sisy/tasks/": {**dict.fromkeys(("search", "state", "queue", "target"), ""), **PLACE},
+    "/sisy/runs/": dict.fromkeys(("search", "state", "queue", "origin", "before"), ""),
+}
+"""Pages on which one wrong value keeps others from being read, with right ones."""
+
+TOGETHER = ("overview", "task")
+"""Pages on which each value is read by itself."""
+
+FORMS = {
+    "/sisy/tasks/{task}/backfill/": RANGE,
+    "/admin/sisy/task/{task}/backfill/": RANGE,
+    "/sisy/tasks/do/pause/": {"pk": "{task}", "reason": "lunch", "next": "/sisy/"},
+    "/sisy/runs/do/retry/": {"pk": "{run}", "next": "/sisy/"},
+    "/sisy/queues/do/pause/": {"name": "known", "reason": "lunch", "next": "/sisy/"},
+    "/admin/sisy/queue/do/pause/": {"name": "known"},
+    "/admin/sisy/task/": {"action": "pause", "_selected_action": "{task}", "index": "0"},
+    "/admin/sisy/run/": {"action": "cancel", "_selected_action": "{run}", "index": "0"},
+}
+NAMES = sorted({name for right in FORMS.values() for name in right} | {"post", "confirm"})
+VERBS = ("pause", "resume", "cancel", "retry", "drain", "run", "run_now", "nonsense")
+TIMES_POSTED = 2
 
 
 @pytest.fixture
@@ -92,50 +108,102 @@ def browser():
     return found
 
 
-def all_addresses(site):
+def with_verbs(site):
     """Return every address, with each verb of its buttons."""
     found = set()
-    for verb in ("pause", "resume", "cancel", "retry", "drain", "run", "run_now", "nonsense"):
+    for verb in VERBS:
         found |= set(addresses(**site, verb=verb, name=verb))
     return sorted(found)
 
 
-def page_addresses(site):
+def pages_of(site):
     return [one for one in addresses(**site, verb="pause", name="pause") if "/do/" not in one]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:40])
-def test_no_query_is_answered_by_a_server_error(site, browser, value):
-    for address in page_addresses(site):
-        assert browser.get(address, dict.fromkeys(TOGETHER, value)).status_code < 500, address
-    right = {"schedule": "* * * * *", "timezone": "UTC", "start": "2026-05-05", "sort": "label"}
-    for address, names in ASKED.items():
-        for name in names:
-            answer = browser.get(address.format(**site), {**right, name: value})
-            assert answer.status_code < 500, (address, name)
+def rotated(names, turn):
+    """Return a value for each name, all of different classes; another one on each turn."""
+    names = list(names)
+    return {name: VALUES[(turn + 5 * place) % len(VALUES)] for place, name in enumerate(names)}
 
 
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:40])
-def test_no_field_of_a_form_is_answered_by_a_server_error(site, browser, value):
+def survives(ask, address, data):
+    status = ask(address, data).status_code
+    shown = {name: value[:40] for name, value in data.items()}
+    assert status < 500, (address, shown)
+
+
+def test_each_page_that_asks_for_anything_is_tried_here():
+    there = {route for route, page in PAGES.values() if getattr(page, "asks", None)}
+    alone = {one.removeprefix("/sisy/").replace("{task}", "<int:pk>") for one in RIGHT}
+    assert there - alone == {PAGES[name][0] for name in TOGETHER}
+
+
+def test_each_name_is_given_each_value():
+    assert len(VALUES) % 5
+    names = [f"name {number}" for number in range(40)]
+    for name in names:
+        assert {rotated(names, turn)[name] for turn in range(len(VALUES))} == set(VALUES)
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_no_query_of_a_page_is_answered_by_a_server_error(site, browser, name):
+    route, page = PAGES[name]
+    address = "/sisy/" + re.sub("<int:pk>", str(site["task"]), route)
+    for turn in range(len(VALUES)):
+        survives(browser.get, address, rotated([*page.asks, "nonsense"], turn))
+
+
+def test_no_query_is_answered_by_a_server_error(site, browser):
+    for turn, address in enumerate(pages_of(site)):
+        survives(browser.get, address, rotated(["parts", *LISTED[:2], *EDITED, *RANGE], turn))
+        survives(browser.get, address, {"parts": VALUES[turn % len(VALUES)]})
+
+
+@pytest.mark.parametrize("address", RIGHT)
+def test_no_value_among_right_ones_is_answered_by_a_server_error(site, browser, address):
+    right = RIGHT[address]
+    for name in right:
+        for value in VALUES:
+            survives(browser.get, address.format(**site), {**right, name: value})
+
+
+@pytest.mark.parametrize("model", FILTERS)
+def test_no_query_of_a_list_of_the_admin_is_answered_by_a_server_error(site, browser, model):
+    address = f"/admin/sisy/{model}/"
+    for turn, value in enumerate(VALUES):
+        survives(browser.get, address, rotated(LISTED, turn))
+        for name in FILTERS[model]:
+            survives(browser.get, address, {name: value})
+
+
+def test_no_form_is_answered_by_a_server_error(site, browser):
+    turn = 0
+    for address in with_verbs(site):
+        for _ in range(TIMES_POSTED):
+            survives(browser.post, address, rotated(NAMES, turn := turn + 1))
+
+
+@pytest.mark.parametrize("address", FORMS)
+def test_no_field_of_a_form_is_answered_by_a_server_error(site, browser, address):
     """With all others as they should be, so that it is looked at at all."""
-    task = f"/admin/sisy/task/{site['task']}/change/"
-    page = browser.get(task).content.decode()
+    right = {name: text.format(**site) for name, text in FORMS[address].items()}
+    for name in right:
+        for value in VALUES:
+            survives(browser.post, address.format(**site), {**right, name: value})
+
+
+def test_no_field_of_a_task_is_answered_by_a_server_error(site, browser):
+    """Half of its fields at a time, so that the others are looked at together."""
+    address = f"/admin/sisy/task/{site['task']}/change/"
+    page = browser.get(address).content.decode()
     fields = dict(re.findall(r'<input[^>]*name="([^"]+)"[^>]*value="([^"]*)"', page))
-    fields |= {"schedule": "* * * * *", "timezone": "UTC", "label": "sweep", "_extra_data": "{}"}
-    forms = {
-        task: fields,
-        f"/sisy/tasks/{site['task']}/backfill/": {
-            "start": "2026-05-05",
-            "end": "2026-05-05T11:59",
-        },
-        "/sisy/tasks/do/pause/": {"pk": site["task"], "reason": "lunch", "next": "/sisy/"},
-        "/sisy/queues/do/pause/": {"name": "known", "reason": "lunch", "next": "/sisy/"},
-        "/admin/sisy/task/": {"action": "pause", "_selected_action": site["task"], "index": "0"},
-    }
-    for address, right in forms.items():
-        for name in right:
-            answer = browser.post(address, {**right, name: value})
-            assert answer.status_code < 500, (address, name)
+    names = set(re.findall(r'<(?:input|select|textarea)[^>]*name="([^"]+)"', page))
+    fields |= {**EDITED, "_extra_data": "{}"}
+    names = sorted(names | set(fields))
+    assert {"target_path", "missed", "max_attempts", "spread", "end_running_1"} <= set(names)
+    for turn in range(len(VALUES)):
+        survives(browser.post, address, {**fields, **rotated(names[::2], turn)})
+        survives(browser.post, "/admin/sisy/task/add/", {**fields, **rotated(names[1::2], turn)})
 
 
 @pytest.mark.parametrize(
@@ -159,6 +227,17 @@ def test_no_part_of_a_path_is_answered_by_a_server_error(site, browser, address)
     for value in ("%00", "%C2%B2", "9" * 30, "9" * 5000, "-1", "%FF", "a%0Ab", "_", "_00", "1_00"):
         for ask in (browser.get, browser.post):
             assert ask(address.format(value)).status_code < 500, value
+
+
+def test_no_header_is_answered_by_a_server_error(site, browser):
+    names, values = (
+        ("If-None-Match", "Accept-Language", "Referer", "Cookie2"),
+        ("\xff", "²", '"' * 9000, "*"),
+    )
+    for turn, address in enumerate(pages_of(site)):
+        headers = {name: values[(turn + place) % 4] for place, name in enumerate(names)}
+        for parts in ({}, {"parts": "list"}):
+            assert browser.get(address, parts, headers=headers).status_code < 500, address
 
 
 def test_text_without_nul_is_what_is_looked_for(site, browser):
