@@ -64,6 +64,7 @@ ALLOWED = {
     ],
     "is always more than one": [
         "has {len(text)} characters; Sisy keeps up to",
+        "Use %d characters at most.",
         "among the newest {{ searched }} runs",
     ],
 }
