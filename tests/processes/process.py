@@ -1,6 +1,7 @@
 """A real process under test, and waiting for what it does."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ COMPLAINTS = (
     "Warning: ",
 )
 """What a process that is well never writes."""
+
+RUN_ENDED = re.compile(r" #\d+ (is retried|failed|timed out|was lost): ")
 
 
 class Process:
@@ -88,9 +91,14 @@ class Process:
         self._popen.wait(PATIENCE)
 
     def complaints(self) -> list[str]:
-        """Return the lines of its output that show that something in it went wrong."""
-        return [
-            line
-            for line in self.output.splitlines()
-            if any(complaint in line for complaint in COMPLAINTS)
-        ]
+        """Return the lines of its output that show that something in it went wrong.
+
+        The traceback of a function that raised is none: it stands indented below its log line.
+        """
+        found, record = [], ""
+        for line in self.output.splitlines():
+            record = record if line.startswith(" ") else line
+            is_of_a_run = line != record and RUN_ENDED.search(record) is not None
+            if not is_of_a_run and any(complaint in line for complaint in COMPLAINTS):
+                found.append(line)
+        return found
