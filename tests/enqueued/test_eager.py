@@ -1,7 +1,8 @@
 """Tasks of django.tasks under SISY_EAGER: as with Django's immediate backend, they have ended."""
 
 import pytest
-from django.db import transaction
+from asgiref.sync import sync_to_async
+from django.db import connections, transaction
 
 from sisy import signals as own
 from sisy.enqueued.api import TaskResultStatus, signals, task_backends
@@ -50,6 +51,7 @@ def test_the_result_is_that_of_a_task_that_has_ended():
 
 async def test_so_it_is_for_async_callers():
     result = await django_jobs.add.aenqueue(1, second=2)
+    await sync_to_async(connections.close_all)()  # of the thread of async callers
     assert (result.status, result.return_value) == (TaskResultStatus.SUCCESSFUL, 3)
 
 
