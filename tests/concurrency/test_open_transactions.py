@@ -32,10 +32,14 @@ def pool():
 
 
 @pytest.fixture
-def second():
-    """Let there be another database, in memory."""
-    memory = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", "OPTIONS": {}}
-    connections.settings["second"] = {**connections.settings["default"], **memory}
+def second(tmp_path):
+    """Let there be another database, in a file: Django closes none in memory."""
+    own = {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": tmp_path / "second.sqlite3",
+        "OPTIONS": {},
+    }
+    connections.settings["second"] = {**connections.settings["default"], **own}
     yield
     del connections.settings["second"]
 

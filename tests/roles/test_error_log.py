@@ -153,6 +153,9 @@ def logging_of_the_manual():
     sisy.handlers[:], sisy.level, sisy.propagate = before
 
 
+# Django 6.1 warns projects that configure their mail as before.
+@pytest.mark.filterwarnings("ignore:Django 2028 will not have a default mailer")
+@pytest.mark.filterwarnings("ignore:Using .name, address. pairs in the ADMINS setting")
 @pytest.mark.parametrize("pool", [ThreadPool, ProcessPool])
 def test_admins_get_a_mail_with_the_traceback(settings, logging_of_the_manual, pool):
     settings.ADMINS = [("Admin", "admin@example.com")]
