@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, fields
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,6 +161,7 @@ def own_options(name: str) -> Iterator[tuple[str, str, str]]:
             yield options, f"`{default}`", action.help or ""
 
 
+@cache
 def djangos_options() -> set[str]:
     """Return the names of the options that every command of Django takes."""
     from django.core.management.base import BaseCommand
