@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from sisy.models import Missed, Task
 from sisy.models.timing import PUNCTUAL, RESOLUTION, Timing
+from sisy.schedules.calendar import just_before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,7 @@ def _between(
     timing: Timing, start: datetime, first: datetime, end: datetime
 ) -> tuple[datetime, ...]:
     """Return the occurrences from ``start`` to ``end``, of which ``first`` is known to be one."""
-    due = first if first >= start else timing.next_after(start - RESOLUTION)
+    due = first if first >= start else timing.next_after(just_before(start))
     found = []
     while due is not None and due <= end:
         found.append(due)
@@ -143,7 +144,7 @@ def _catch_up(
     timing, first = owed.timing, owed.first
     if first >= fresh_from:
         return (), None
-    last = max(first, timing.last_until(fresh_from - RESOLUTION) or first)
+    last = max(first, timing.last_until(just_before(fresh_from)) or first)
     wanted = {Missed.SKIP: 0, Missed.LATEST: 1, Missed.ALL: watch.missed_limit}[owed.missed]
     oldest = first
     if owed.missed_window is not None:
@@ -152,7 +153,7 @@ def _catch_up(
     due: datetime | None = last
     while due is not None and due >= oldest and len(runs) < wanted:
         runs.append(due)
-        due = timing.last_until(due - RESOLUTION) if due > first else None
+        due = timing.last_until(just_before(due)) if due > first else None
         if due is not None and due < first:
             due = first  # the first one need not be on the schedule: see wait_for_schedule
     if due is None:

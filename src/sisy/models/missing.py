@@ -19,6 +19,7 @@ from sisy.models.run import Run
 from sisy.models.submission import ring_once_committed
 from sisy.models.timing import PUNCTUAL, RESOLUTION, Timing, first_due, ready_at
 from sisy.models.updating import Update, update_rows
+from sisy.schedules.calendar import just_before
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -137,11 +138,11 @@ def _overdue_of(task: "Task", now: datetime, for_good: bool) -> Overdue:
         return Overdue(task, missed=(first, first, 1) if first else None, still_owes=still_owes)
     until = now
     if still_owes and first is not None:
-        first, until = timing.next_after(first), now - RESOLUTION
+        first, until = timing.next_after(first), just_before(now)
     if first is None or first > until:
         return Overdue(task, still_owes=still_owes)
     fresh_from = until + RESOLUTION if for_good else now - PUNCTUAL
-    fresh = timing.between(max(first, fresh_from) - RESOLUTION, until)
+    fresh = timing.between(just_before(max(first, fresh_from)), until)
     runs = (first, *fresh) if first >= fresh_from else tuple(fresh)
     runs = tuple(dict.fromkeys(runs))  # the first one need not be on the schedule
     if task.iterations is not None:
@@ -154,5 +155,5 @@ def _missed(
 ) -> tuple[datetime, datetime, int] | None:
     if first >= fresh_from:
         return None
-    last = max(first, timing.last_until(fresh_from - RESOLUTION) or first)
+    last = max(first, timing.last_until(just_before(fresh_from)) or first)
     return first, last, 1 + timing.schedule.count_between(first, last)

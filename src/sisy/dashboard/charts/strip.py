@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from sisy.queries.window import Window
 from sisy.schedules import Schedule
+from sisy.schedules.calendar import just_before
 
 MARKS = 400  # places that are told apart
 
@@ -39,18 +40,17 @@ def _midnight(schedule: Schedule, now: datetime) -> datetime:
 def _strip(schedule: Schedule, start: datetime, span: timedelta, now: datetime) -> Strip:
     # Wall time: a day that has 23 or 25 hours is drawn as long as it is.
     window = Window(start=start.astimezone(now.tzinfo), end=(start + span).astimezone(now.tzinfo))
-    just_before = window.start - timedelta(microseconds=1)
     step = window.span / MARKS
     marks: list[float] = []
-    due = schedule.next_after(just_before)
+    due = schedule.next_after(just_before(window.start))
     while due is not None and due < window.end:
         marks.append(window.place(due))
         # Only one mark is seen at each place, however often it is due there.
         next_place = window.start + step * (int((due - window.start) / step) + 1)
-        due = schedule.next_after(next_place - timedelta(microseconds=1))
+        due = schedule.next_after(just_before(next_place))
     return Strip(
         marks=marks,
         ticks=window.ticks(start.tzinfo or now.tzinfo),  # type: ignore[arg-type]
-        count=schedule.count_between(just_before, window.end - timedelta(microseconds=1)),
+        count=schedule.count_between(just_before(window.start), just_before(window.end)),
         now_at=window.place(now) if window.holds(now) else None,
     )
