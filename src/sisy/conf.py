@@ -22,72 +22,72 @@ OWN_ENGINE = "sisy"
 LONGEST_ENGINE = 60
 DEFAULT_QUEUES = ("default",)
 DEFAULT_CONCURRENCY = 4  # runs at once in one worker
-DEFAULT_GRACE = 30.0  # seconds that runs may go on when a worker stops
+DEFAULT_GRACE = 30.0  # seconds that running runs have to finish when a worker stops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a project may set; each field is the setting ``SISY_<FIELD>`` in capitals."""
+    """The settings of a project. Each field is the setting ``SISY_<FIELD>`` in capitals."""
 
     heartbeat_frequency: float = 60
-    """Seconds between two beats at the most; 1 to 3600. Due tasks never wait for it."""
+    """The maximum seconds between two beats, 1 to 3600. It does not delay due tasks."""
 
     default_schedule: str = "* * * * *"
-    """The schedule of a task that is made without one."""
+    """The schedule of tasks that are created without one."""
 
     heartbeat_channel: str = "sisy.heartbeat"
-    """The channel-layer group that receives every beat."""
+    """The channel-layer group to which the heartbeat sends every beat."""
 
     run_task_channel: str = "sisy.run_task"
-    """The channel that rings for waiting runs; other queues append ``.<queue>``."""
+    """The channel that tells workers about queued runs. Other queues append ``.<queue>``."""
 
     dashboard: str = "sisy.dashboard.Dashboard"
-    """The dotted path of the class that ``sisy.urls`` mounts, and that says who may look."""
+    """The dotted path of the dashboard class for ``sisy.urls``. It decides who has access."""
 
     live_path: str = "ws/sisy/"
-    """Where the dashboard's socket listens, without a leading slash."""
+    """The path of the dashboard's WebSocket, without a leading slash."""
 
     poll_interval: float = 1
-    """Seconds between two looks of a worker that nothing rings for; 0.05 to 60."""
+    """Seconds between two polls of a worker that receives no messages, 0.05 to 60."""
 
     lease_seconds: float = 30
-    """How long a silent process is believed to be alive, in seconds; 5 to 3600."""
+    """Seconds without a renewal after which a process is considered dead, 5 to 3600."""
 
     missed_limit: int = 100
-    """How many missed occurrences ``missed="all"`` catches up at most; 1 to 10000."""
+    """The maximum number of missed occurrences that ``missed="all"`` runs, 1 to 10000."""
 
     buffer_limit: int = 100
-    """How many runs of a task ``overlap="buffer_all"`` lets wait at most; 1 to 10000."""
+    """The maximum number of runs of a task that ``overlap="buffer_all"`` queues, 1 to 10000."""
 
     lost_limit: int = 3
-    """How many times a run that is lost with its worker is run again; 0 to 100."""
+    """How many times Sisy reruns a run that was lost with its worker, 0 to 100."""
 
     missing_code_seconds: float = 120
-    """How long a run waits for a worker that has its code before it fails; 0 to 86400."""
+    """Seconds that a run waits for a worker that has its code before it fails, 0 to 86400."""
 
     history_days: float = 30
-    """Finished runs are deleted after so many days, 0 to 36500; 0 keeps them for ever."""
+    """Days until finished runs are deleted, 0 to 36500. 0 keeps them forever."""
 
     history_runs: int = 100_000
-    """How many finished runs of a task are kept at most, 0 to 1000000000; 0 keeps any number."""
+    """The maximum number of finished runs to keep per task, 0 to 1000000000. 0 means no limit."""
 
     engines: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """What carries runs out, by a name for tasks: ``"sisy"`` itself, or an alias of ``TASKS``."""
+    """The engines that execute runs: a name for each, with ``"sisy"`` or an alias of ``TASKS``."""
 
     dispatch_seconds: float = 300
-    """How long another engine may keep a run waiting before it is handed it again; 5 to 86400."""
+    """Seconds until a run that another engine has not started is sent to it again, 5 to 86400."""
 
     eager: bool = False
-    """Whether what is submitted is carried out at once, by whoever submits it; for tests."""
+    """Execute runs immediately, in the process that submits them. For tests only."""
 
     masked: tuple[str, ...] = ("password", "secret", "token", "key")
-    """Parts of names whose values in user data and return values are masked where people look."""
+    """Mask the values of keys that contain one of these, in displayed user data and results."""
 
     ignore_sync_errors: bool = False
-    """Let a deploy succeed although a declaration is rejected or its module fails."""
+    """Let a deploy succeed even if Sisy rejects a declaration or cannot import its module."""
 
     callables: tuple[str, ...] = ()
-    """Dotted paths that people may choose in the admin, beside those that tasks call already."""
+    """Dotted paths that the admin offers as targets, in addition to those already in use."""
 
     @property
     def lease(self) -> timedelta:
@@ -147,7 +147,7 @@ def unknown_names() -> Iterator[tuple[str, str | None]]:
 
 
 def problems() -> list[str]:
-    """Return a sentence for each setting whose value cannot be used."""
+    """Return one sentence per invalid setting."""
     return list(_read()[1])
 
 
@@ -157,7 +157,7 @@ def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
         return CHECKS[field.name](name, value)
     if field.name in RANGES:
         return _number(name, value, is_whole=field.type is int)
-    return _matching(name, value, re.compile(r".+", re.DOTALL), "a text that is not empty")
+    return _matching(name, value, re.compile(r".+", re.DOTALL), "a non-empty string")
 
 
 def _number(name: str, value: Any, *, is_whole: bool) -> Any:
@@ -200,8 +200,8 @@ def _engines(name: str, value: Any) -> Mapping[str, str]:
         for text in pair
     ):
         raise SettingsError(
-            f"{name} must be a dict of names of engines, each with {OWN_ENGINE!r} or an alias of "
-            f"TASKS, all of 1 to {LONGEST_ENGINE} characters, not {value!r}."
+            f"{name} must map engine names to {OWN_ENGINE!r} or an alias of TASKS. Each name and "
+            f"alias must have 1 to {LONGEST_ENGINE} characters. Received {value!r}."
         )
     return MappingProxyType(dict(value))
 
@@ -210,7 +210,7 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(
         isinstance(text, str) and text for text in value
     ):
-        what = "dotted paths" if name == PREFIX + "CALLABLES" else "texts"
+        what = "dotted paths" if name == PREFIX + "CALLABLES" else "strings"
         raise SettingsError(f"{name} must be a list of {what}, not {value!r}.")
     return tuple(value)
 
@@ -225,7 +225,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "masked": _texts,
     "callables": _texts,
 }
-"""What reads the value of a setting that is neither a number nor any text."""
+"""The functions that check settings that are neither numbers nor any non-empty string."""
 
 
 @cache
@@ -233,7 +233,7 @@ def get_settings() -> Settings:
     """Return the project's settings, read once.
 
     Raises:
-        SettingsError: settings have values that cannot be used; the message names all of them.
+        SettingsError: some settings are invalid. The message names all of them.
     """
     settings, wrong = _read()
     if wrong:
@@ -242,16 +242,15 @@ def get_settings() -> Settings:
 
 
 def usable_settings() -> Settings:
-    """Return the project's settings, with defaults in place of values that cannot be used.
+    """Return the project's settings, with defaults in place of invalid values.
 
-    For what is loaded before ``manage.py check`` can say what is wrong. Everything else asks
-    `get_settings`.
+    For code that loads before ``manage.py check`` can report them. Other code uses `get_settings`.
     """
     return _read()[0]
 
 
 def _read() -> tuple[Settings, list[str]]:
-    """Return the usable settings, and a sentence for each of the others."""
+    """Return the valid settings, and one sentence per invalid setting."""
     given, wrong = {}, []
     for field in fields(Settings):
         name = PREFIX + field.name.upper()

@@ -70,10 +70,10 @@ def test_a_schedule_that_no_longer_works_is_named_once_for_all_its_tasks():
     [warning] = check()
     assert (warning.id, warning.obj) == ("sisy.W008", Task)
     assert warning.msg == (
-        "The schedule '61 * * * *' in UTC of the task 'a' and 2 more cannot be used: "
+        "The schedule '61 * * * *' in UTC of the task 'a' and 2 more is not valid: "
         "minute: 61 in '61' is not within 0 to 59."
     )
-    assert warning.hint == "Give it another one, and save it."
+    assert warning.hint == "Set a valid schedule and save the task."
 
 
 def test_what_is_wrong_with_tasks_does_not_keep_migrate_from_mending_it():
@@ -95,8 +95,8 @@ def test_a_task_that_was_set_aside_though_its_schedule_works_is_named_with_what_
     Task.objects.filter(pk=task.pk).update(state=TaskState.BROKEN, next_run=None)
     [warning] = check()
     assert warning.msg == (
-        "The schedule '* * * * *' in UTC of the task 'a' can be used, but 1 of them "
-        "are set aside as broken."
+        "The schedule '* * * * *' in UTC of the task 'a' is valid, but Sisy has set 1 of these "
+        "tasks aside as broken."
     )
     exec(warning.hint.partition("again: ")[2], {"Task": Task})
     task.refresh_from_db()
@@ -108,7 +108,7 @@ def test_a_target_that_no_longer_works_is_named_with_the_reason():
     [warning] = check()
     assert warning.id == "sisy.W009"
     assert warning.msg == (
-        "What the task 'a' calls no longer works: tests.app.jobs.nop leads nowhere: the module "
+        "The target of the task 'a' no longer works: tests.app.jobs.nop leads nowhere: the module "
         "tests.app.jobs has no 'nop'. Did you mean 'noop'?"
     )
 
@@ -126,7 +126,8 @@ def test_an_object_that_was_gone_at_the_last_run_is_named():
     [warning] = check()
     assert (warning.id, warning.msg) == (
         "sisy.W010",
-        "When the task 'a' last ran, its target was gone: TargetMissing: Counter 5 is gone.",
+        "The target of the task 'a' was missing at its last run: "
+        "TargetMissing: Counter 5 is gone.",
     )
 
 
@@ -184,7 +185,7 @@ def test_several_processes_with_an_in_memory_layer_are_warned_of(settings):
     up("here", 2)
     [warning] = check()
     assert warning.id == "sisy.W005"
-    assert warning.msg.startswith("2 processes of Sisy are up. An in-memory layer reaches none")
+    assert warning.msg.startswith("2 Sisy processes are running. An in-memory layer")
 
 
 def test_several_processes_without_a_layer_are_fine(settings):

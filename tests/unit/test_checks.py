@@ -38,7 +38,7 @@ def test_an_unknown_setting_is_warned_of_with_the_nearest_known_name(settings):
     settings.SISY_HEARTBEAT_FREQUENZY = 10
     [warning] = configuration.check_settings()
     assert (warning.id, warning.obj) == ("sisy.W001", "SISY_HEARTBEAT_FREQUENZY")
-    assert warning.msg == "Sisy knows no such setting."
+    assert warning.msg == "Unknown Sisy setting."
     assert warning.hint == "Did you mean SISY_HEARTBEAT_FREQUENCY?"
 
 
@@ -61,7 +61,9 @@ def test_a_callable_that_cannot_be_chosen_is_warned_of(settings):
 def test_an_unknown_setting_without_a_near_name_lists_all_names(settings):
     settings.SISY_XYZZY = 10
     [warning] = configuration.check_settings()
-    assert warning.hint.startswith("There are: SISY_HEARTBEAT_FREQUENCY, SISY_DEFAULT_SCHEDULE, ")
+    assert warning.hint.startswith(
+        "Valid settings: SISY_HEARTBEAT_FREQUENCY, SISY_DEFAULT_SCHEDULE, "
+    )
 
 
 def test_a_heartbeat_frequency_out_of_range_is_an_error(settings):
@@ -89,7 +91,7 @@ def test_a_default_schedule_that_cannot_be_read_is_an_error(settings):
     [
         ("shop.Jobs", "No module named 'shop'"),
         ("tests.app.jobs.Jobs", "does not define"),
-        ("tests.app.jobs.noop", "tests.app.jobs.noop is no dashboard."),
+        ("tests.app.jobs.noop", "'tests.app.jobs.noop' is not a dashboard class."),
     ],
 )
 def test_a_dashboard_that_is_none_is_an_error(settings, path, words):
@@ -150,7 +152,7 @@ def test_manage_py_check_shows_a_problem_where_it_is_with_its_cure(settings):
     shown = io.StringIO()
     call_command("check", stderr=shown, stdout=shown, no_color=True)
     assert (
-        "SISY_LEASE_SECOND: (sisy.W001) Sisy knows no such setting.\n"
+        "SISY_LEASE_SECOND: (sisy.W001) Unknown Sisy setting.\n"
         "\tHINT: Did you mean SISY_LEASE_SECONDS?"
     ) in shown.getvalue()
 
@@ -159,7 +161,7 @@ def test_manage_py_check_shows_a_problem_where_it_is_with_its_cure(settings):
 def test_mysql_with_another_isolation_level_is_refused(as_database, level):
     [error] = as_database("mysql", OPTIONS={"isolation_level": level})
     assert (error.id, error.level) == ("sisy.E004", ERROR)
-    assert f"is {level!r}: Sisy must see what others have committed" in error.msg
+    assert f"is {level!r}, but Sisy needs 'read committed'" in error.msg
 
 
 @pytest.mark.parametrize("options", [{}, {"isolation_level": "READ COMMITTED"}])

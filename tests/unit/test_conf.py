@@ -87,7 +87,7 @@ def test_what_is_no_text_is_refused(settings, value):
     settings.SISY_DASHBOARD = value
     with pytest.raises(SettingsError) as caught:
         conf.get_settings()
-    assert str(caught.value) == f"SISY_DASHBOARD must be a text that is not empty, not {value!r}."
+    assert str(caught.value) == f"SISY_DASHBOARD must be a non-empty string, not {value!r}."
 
 
 @pytest.mark.parametrize(("name", "longest"), [("HEARTBEAT", 99), ("RUN_TASK", 38)])

@@ -64,7 +64,7 @@ def test_a_layer_that_cannot_be_made_is_an_error(settings):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{__name__}.LayerThatFails"}}
     [error] = layer.check_layer()
     assert (error.id, error.level) == ("sisy.E003", ERROR)
-    assert error.msg == "The channel layer cannot be made: RuntimeError: no such host"
+    assert error.msg == "Cannot create the channel layer: RuntimeError: no such host"
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_redis_py_8_without_a_socket_timeout_of_none_is_warned_of_with_what_to_w
     [warning] = layer.check_layer()
     assert warning.id == "sisy.W004"
     assert warning.msg.startswith(
-        "Redis has 5 s to answer, but is asked to wait 5 s for messages."
+        "Redis has a socket timeout of 5 s, but the layer waits 5 s for messages."
     )
     assert warning.hint == (
-        "Write the host as {'address': 'redis://…@cache:6379/1', 'socket_timeout': None}."
+        "Configure the host as {'address': 'redis://…@cache:6379/1', 'socket_timeout': None}."
     )
 
 
@@ -145,7 +145,7 @@ def test_redis_py_8_without_a_socket_timeout_of_none_is_warned_of_with_what_to_w
 def test_each_way_to_write_a_host_is_shown_mended_and_without_its_secrets(settings, host, written):
     set_redis(settings, host)
     [warning] = layer.check_layer()
-    assert warning.hint == f"Write the host as {written!r}."
+    assert warning.hint == f"Configure the host as {written!r}."
 
 
 def test_each_host_of_a_ring_is_looked_at(settings):
@@ -191,10 +191,10 @@ def test_a_valkey_layer_without_a_socket_timeout_of_none_is_warned_of(settings, 
     [warning] = layer.check_layer()
     assert warning.id == "sisy.W004"
     assert warning.msg.startswith(
-        "Valkey has 5 s to answer, but is asked to wait 5 s for messages."
+        "Valkey has a socket timeout of 5 s, but the layer waits 5 s for messages."
     )
     assert warning.hint == (
-        "Write the host as {'address': 'valkey://…@cache:6379', 'socket_timeout': None}."
+        "Configure the host as {'address': 'valkey://…@cache:6379', 'socket_timeout': None}."
     )
 
 

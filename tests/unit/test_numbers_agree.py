@@ -57,7 +57,7 @@ PLACE = r"%(?:\(\w+\))?[dsg]"
 
 ALLOWED = {
     "is only said of more than one": [
-        "{count} processes of Sisy are up.",
+        "{count} Sisy processes are running.",
         "{run} stands for {run.count} missed occurrences.",
         "{len(texts)} fields",
         "{% if run.count > 1 %}",

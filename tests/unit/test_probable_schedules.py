@@ -45,11 +45,11 @@ def assert_warns(messages, whose):
     [warning] = messages
     assert warning.id == "sisy.W014"
     assert warning.msg.startswith(
-        f"The schedule '0 9 * * * *'{whose} is due every second of a minute"
+        f"The schedule '0 9 * * * *'{whose} matches every second of a minute"
     )
     assert (
         warning.hint
-        == "Did you mean '9 * * * *'? To run every second, write '0-59' as the seconds."
+        == "Did you mean '9 * * * *'? To match every second, use '0-59' in the seconds field."
     )
 
 

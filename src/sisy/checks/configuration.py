@@ -35,8 +35,8 @@ def check_eagerness(**kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            "What is submitted is carried out at once, in the process of whoever submits it.",
-            hint="SISY_EAGER is for tests. Leave it out.",
+            "SISY_EAGER is on: every run executes immediately, in the process that submits it.",
+            hint="SISY_EAGER is for tests only. Remove it.",
             obj="SISY_EAGER",
             id="sisy.W013",
         )
@@ -57,17 +57,18 @@ def check_connections(**kwargs: Any) -> list[CheckMessage]:
 
 def _unknown_settings() -> Iterator[CheckMessage]:
     for name, near in conf.unknown_names():
-        hint = f"Did you mean {near}?" if near else f"There are: {', '.join(conf.known_names())}."
-        yield Warning("Sisy knows no such setting.", hint=hint, obj=name, id="sisy.W001")
+        known = f"Valid settings: {', '.join(conf.known_names())}."
+        hint = f"Did you mean {near}?" if near else known
+        yield Warning("Unknown Sisy setting.", hint=hint, obj=name, id="sisy.W001")
 
 
 def _unusable_settings() -> Iterator[CheckMessage]:
     for problem in conf.problems():
-        yield Error(problem, hint="Sisy does not start until you fix this.", id="sisy.E001")
+        yield Error(problem, hint="Sisy will not start until you fix this.", id="sisy.E001")
     try:
         Schedule(conf.usable_settings().default_schedule, key="label")
     except ScheduleError as error:
-        hint = "Write five cron fields, or six with seconds last, such as '* * * * *'."
+        hint = "Use five cron fields, or six with seconds last, such as '* * * * *'."
         yield Error(str(error), hint=hint, obj="SISY_DEFAULT_SCHEDULE", id="sisy.E002")
     else:
         default = conf.usable_settings().default_schedule
@@ -78,14 +79,14 @@ def _unusable_settings() -> Iterator[CheckMessage]:
         try:
             kind_at(path)
         except CallableError as error:
-            hint = "People cannot choose it in the admin as long as it cannot be called."
+            hint = "The admin will not offer it until it can be called."
             yield Warning(str(error), hint=hint, obj="SISY_CALLABLES", id="sisy.W011")
     if (path := conf.usable_settings().dashboard) != conf.Settings().dashboard:
         yield from _dashboard(path)
     try:
         Schedule("* * * * *", django_settings.TIME_ZONE)
     except ScheduleError as error:
-        hint = "Tasks that name no time zone are read in Django's."
+        hint = "Sisy uses Django's TIME_ZONE for tasks without a time zone."
         yield Error(str(error), hint=hint, obj="TIME_ZONE", id="sisy.E002")
 
 
@@ -100,7 +101,7 @@ def _dashboard(path: str) -> Iterator[CheckMessage]:
         yield Error(str(error), hint=hint, obj="SISY_DASHBOARD", id="sisy.E005")
         return
     if not (isinstance(found, type) and issubclass(found, Dashboard)):
-        said = f"{path} is no dashboard."
+        said = f"{path!r} is not a dashboard class."
         yield Error(said, hint=hint, obj="SISY_DASHBOARD", id="sisy.E005")
 
 
@@ -108,9 +109,9 @@ def _persistence(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessa
     is_kept = settings["CONN_MAX_AGE"] != 0 or settings["OPTIONS"].get("pool")
     if is_kept and not settings["CONN_HEALTH_CHECKS"]:
         yield Warning(
-            "Connections are kept, but not checked before they are used again: after a restart "
-            "of the database task functions fail on those that broke.",
-            hint="Write 'CONN_HEALTH_CHECKS': True beside CONN_MAX_AGE.",
+            "Database connections are persistent but not health-checked. After a database "
+            "restart, task functions fail on the broken connections.",
+            hint="Set 'CONN_HEALTH_CHECKS': True next to CONN_MAX_AGE.",
             obj=f"DATABASES[{alias!r}]",
             id="sisy.W006",
         )
@@ -120,9 +121,10 @@ def _isolation(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessage
     level = settings["OPTIONS"].get("isolation_level", "read committed")
     if str(level).lower() != "read committed":
         yield Error(
-            f"The isolation level of MySQL or MariaDB is {level!r}: Sisy must see what others "
-            "have committed before it got a lock, or two runs of a task may start at once.",
-            hint="Leave 'isolation_level' out of 'OPTIONS': Django then uses 'read committed'.",
+            f"The isolation level of MySQL or MariaDB is {level!r}, but Sisy needs 'read "
+            "committed'. It must see what others committed before it got a lock. Otherwise two "
+            "runs of a task can start at once.",
+            hint="Remove 'isolation_level' from 'OPTIONS'. Django then uses 'read committed'.",
             obj=f"DATABASES[{alias!r}]",
             id="sisy.E004",
         )
@@ -133,10 +135,11 @@ def _engines() -> Iterator[CheckMessage]:
     for name, alias in conf.usable_settings().engines.items():
         if alias != conf.OWN_ENGINE and alias not in known:
             hint = (
-                f"There are: {', '.join(sorted(known)) or 'none'}, and 'sisy' for its own workers."
+                f"Valid aliases: {', '.join(sorted({*known, conf.OWN_ENGINE}))}. "
+                f"{conf.OWN_ENGINE!r} means Sisy's own workers."
             )
             yield Error(
-                f"The engine {name!r} is {alias!r}, which is no alias in TASKS.",
+                f"The engine {name!r} refers to {alias!r}, which is not an alias in TASKS.",
                 hint=hint,
                 obj="SISY_ENGINES",
                 id="sisy.E008",
@@ -155,9 +158,9 @@ def _sqlite(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessage]:
         missing.append("journal_mode=WAL in 'init_command'")
     if missing:
         yield Warning(
-            f"SQLite is used without {' and without '.join(missing)}: where several threads or "
-            "processes write at once, some fail with 'database is locked'.",
-            hint=f"Write 'OPTIONS': {SQLITE_OPTIONS}.",
+            f"SQLite is configured without {' and without '.join(missing)}. When several threads "
+            "or processes write at once, some fail with 'database is locked'.",
+            hint=f"Set 'OPTIONS': {SQLITE_OPTIONS}.",
             obj=f"DATABASES[{alias!r}]",
             id="sisy.W007",
         )

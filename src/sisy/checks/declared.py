@@ -20,8 +20,11 @@ def check_declared_tasks(**kwargs: Any) -> list[CheckMessage]:
     found = discover()
     messages: list[CheckMessage] = [
         quoting.warning(
-            f"{module} cannot be imported: {why}",
-            hint="Fix it, or migrate and sisy_sync fail. Its tasks stay as they are.",
+            f"Cannot import {module}: {why}",
+            hint=(
+                "Fix the import error. Until then, migrate and sisy_sync fail, and the module's "
+                "tasks keep their current settings."
+            ),
             obj=module,
             id="sisy.W012",
         )

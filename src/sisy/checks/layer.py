@@ -34,10 +34,12 @@ LISTENING_LAYERS = {
     "channels_valkey": Core("Valkey", "valkey"),
 }
 UNFIT_LAYERS = {
-    "channels_postgres": "it does not come back when the database was away, and replays messages",
-    "channels_lite": "it doubles messages, and locks SQLite against those who write",
-    "channels_sqlite": "it doubles messages, and locks SQLite against those who write",
-    "channels_nats": "it loses messages that come in bursts",
+    "channels_postgres": (
+        "it does not reconnect after a database restart, and it replays messages"
+    ),
+    "channels_lite": "it duplicates messages, and it locks SQLite against other writers",
+    "channels_sqlite": "it duplicates messages, and it locks SQLite against other writers",
+    "channels_nats": "it loses messages that arrive in bursts",
 }
 
 
@@ -51,8 +53,11 @@ def check_layer(**kwargs: Any) -> list[CheckMessage]:
     except Exception as error:  # noqa: BLE001 - any layer may fail in any way
         return [
             Error(
-                f"The channel layer cannot be made: {type(error).__name__}: {error}",
-                hint="Mend its BACKEND and CONFIG, or take it out: Sisy works without one.",
+                f"Cannot create the channel layer: {type(error).__name__}: {error}",
+                hint=(
+                    "Fix its BACKEND and CONFIG, or remove it. Sisy also works without a "
+                    "channel layer."
+                ),
                 obj=LAYER,
                 id="sisy.E003",
             )
@@ -60,9 +65,10 @@ def check_layer(**kwargs: Any) -> list[CheckMessage]:
     if layer is None:
         return [
             Warning(
-                "A channel layer is configured, but Channels gives None: making it raised a "
-                "KeyError, which Channels takes for 'not configured'. Nothing rings for workers.",
-                hint="Look for a key that is missing in its CONFIG, such as 'port' in a host.",
+                "A channel layer is configured, but Channels returns None. Creating the layer "
+                "raised a KeyError, which Channels treats as 'not configured'. Workers get no "
+                "messages about new runs.",
+                hint="Look for a missing key in its CONFIG, such as 'port' in a host.",
                 obj=LAYER,
                 id="sisy.W002",
             )
@@ -73,26 +79,26 @@ def check_layer(**kwargs: Any) -> list[CheckMessage]:
 @register("sisy", deploy=True)
 def check_layer_reaches_other_processes(**kwargs: Any) -> list[CheckMessage]:
     """Check, for a deployment, that the layer is not one of this process alone."""
-    return in_memory("A site that is deployed often has several processes.")
+    return in_memory("Deployed sites often run several processes.")
 
 
 def _unfit_layer(layer: object) -> Iterator[CheckMessage]:
     for package, core in LISTENING_LAYERS.items():
         if _is_from(layer, f"{package}.pubsub"):
             yield Info(
-                "Every ring reaches every worker of its queue, and each asks the database. "
-                "No run is doubled by that; it only costs queries.",
-                hint=f"{package}.core.{core.name}ChannelLayer wakes one worker for each ring.",
+                "Every message reaches every worker of its queue, and each of them queries the "
+                "database. This does not duplicate runs. It only costs queries.",
+                hint=f"{package}.core.{core.name}ChannelLayer wakes only one worker per message.",
                 obj=LAYER,
                 id="sisy.I001",
             )
     for package, flaw in UNFIT_LAYERS.items():
         if _is_from(layer, package):
             yield Warning(
-                f"The layers of {package} are known to fail under load: {flaw}. No run is lost or "
-                "doubled by that, since a message is a hint; but workers may hear late, and "
-                "dashboards miss events.",
-                hint="Use channels_redis.core.RedisChannelLayer, or no layer at all.",
+                f"The layers of {package} are known to fail under load: {flaw}. No run is lost "
+                "or duplicated, but workers may start runs later and dashboards may miss "
+                "updates.",
+                hint="Use channels_redis.core.RedisChannelLayer, or no channel layer.",
                 obj=LAYER,
                 id="sisy.W003",
             )
@@ -122,10 +128,10 @@ def _short_timeouts(layer: Any, core: Core) -> Iterator[CheckMessage]:
         timeout = _query(host).get("socket_timeout", host.get("socket_timeout", default))
         if timeout is not None and float(timeout) <= layer.brpop_timeout:
             yield Warning(
-                f"{core.name} has {float(timeout):g} s to answer, but is asked to wait "
-                f"{layer.brpop_timeout} s for messages. Workers that listen to a quiet channel "
-                "fail again and again, and 'manage.py runworker' ends.",
-                hint=f"Write the host as {_with_patience(host)!r}.",
+                f"{core.name} has a socket timeout of {float(timeout):g} s, but the layer waits "
+                f"{layer.brpop_timeout} s for messages. Workers on a quiet channel fail "
+                "repeatedly, and 'manage.py runworker' stops.",
+                hint=f"Configure the host as {_with_patience(host)!r}.",
                 obj=LAYER,
                 id="sisy.W004",
             )
@@ -159,10 +165,11 @@ def in_memory(why: str) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            f"{why} An in-memory layer reaches none but its own: workers elsewhere find runs by "
-            "polling only, up to a second later, and dashboards elsewhere hear nothing.",
-            hint="Use channels_redis.core.RedisChannelLayer. If all runs in one process, this is "
-            "fine: add 'sisy.W005' to SILENCED_SYSTEM_CHECKS.",
+            f"{why} An in-memory layer works only within one process. Workers in other processes "
+            "find runs by polling, up to a second later, and their dashboards get no live "
+            "updates.",
+            hint="Use channels_redis.core.RedisChannelLayer. If everything runs in one process, "
+            "add 'sisy.W005' to SILENCED_SYSTEM_CHECKS.",
             obj=LAYER,
             id="sisy.W005",
         )

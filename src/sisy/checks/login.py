@@ -26,12 +26,12 @@ def check_login(**kwargs: Any) -> list[CheckMessage]:
         return []  # it is not mounted
     except Exception:  # noqa: BLE001 - of a URLconf or a dashboard, of which other checks speak
         return []
-    until = f"Until then, people log in at {instead}." if instead else "Until then, nobody can."
+    until = f"users log in at {instead}" if instead else "nobody can log in"
     return [
         Warning(
-            f"The dashboard sends people to LOGIN_URL = {str(settings.LOGIN_URL)!r} to log in, "
-            "but the project has no such page.",
-            hint=f"Set LOGIN_URL, for example to 'admin:login'. {until}",
+            f"The dashboard redirects users to LOGIN_URL = {str(settings.LOGIN_URL)!r}, but no "
+            "URL pattern matches it.",
+            hint=f"Set LOGIN_URL, for example to 'admin:login'. Until then, {until}.",
             obj="LOGIN_URL",
             id="sisy.W015",
         )

@@ -17,9 +17,12 @@ def every_second_of_a_minute(what: str, expression: str, obj: Any) -> Iterator[C
     """
     if meant := probably_meant(expression):
         yield warning(
-            f"{what} is due every second of a minute: its sixth field, the seconds, is '*', and "
-            "its minute is a number. Quartz and Spring name the seconds first, AWS the year last.",
-            hint=f"Did you mean {meant!r}? To run every second, write '0-59' as the seconds.",
+            f"{what} matches every second of a minute. Its sixth field, the seconds, is '*', but "
+            "its minute is a number. Quartz and Spring put seconds first, and AWS puts the year "
+            "last.",
+            hint=(
+                f"Did you mean {meant!r}? To match every second, use '0-59' in the seconds field."
+            ),
             obj=obj,
             id="sisy.W014",
         )

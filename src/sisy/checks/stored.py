@@ -55,14 +55,18 @@ def _schedules(alias: str) -> list[CheckMessage]:
         try:
             Schedule(group["schedule"], group["timezone"], key=group["example"])
         except ScheduleError as error:
-            problem, hint = f"{what} cannot be used: {error}", "Give it another one, and save it."
+            problem = f"{what} is not valid: {error}"
+            hint = "Set a valid schedule and save the task."
         else:
             found += every_second_of_a_minute(what, group["schedule"], Task)
             if not group["broken"]:
                 continue
-            problem = f"{what} can be used, but {group['broken']} of them are set aside as broken."
+            problem = (
+                f"{what} is valid, but Sisy has set {group['broken']} of these tasks aside as "
+                "broken."
+            )
             hint = f"Task.objects.filter(state='broken').update(schedule={group['schedule']!r})"
-            hint = f"Their reason stands in state_reason. To plan them again: {hint}"
+            hint = f"See state_reason for the cause. To activate them again: {hint}"
         found.append(warning(problem, hint=hint, obj=Task, id="sisy.W008"))
     return _first_of(found, "schedules", "sisy.W008")
 
@@ -79,8 +83,8 @@ def _targets(alias: str) -> list[CheckMessage]:
         try:
             Target(path=group["target_path"], pk=group["object"]).check()
         except CallableError as error:
-            problem = f"What {_whose(group)} calls no longer works: {error}"
-            hint = "Put the code back where it was, or give the task another target_path."
+            problem = f"The target of {_whose(group)} no longer works: {error}"
+            hint = "Restore the code, or set another target_path."
             found.append(warning(problem, hint=hint, obj=Task, id="sisy.W009"))
     return _first_of(found, "targets", "sisy.W009")
 
@@ -90,8 +94,8 @@ def _lost_targets(alias: str) -> list[CheckMessage]:
     groups = tasks.values("target_error").annotate(count=Count("pk"), example=Min("label"))
     found: list[CheckMessage] = [
         warning(
-            f"When {_whose(group)} last ran, its target was gone: {group['target_error']}",
-            hint="Delete the task, or give it another target.",
+            f"The target of {_whose(group)} was missing at its last run: {group['target_error']}",
+            hint="Delete the task, or set another target.",
             obj=Task,
             id="sisy.W010",
         )
@@ -117,4 +121,4 @@ def _first_of(found: list[CheckMessage], what: str, code: str) -> list[CheckMess
 def _several_processes(alias: str) -> list[CheckMessage]:
     alive = Process.objects.using(alias).alive(clock.now(alias)).order_by()
     count = alive.values("host", "pid").distinct().count()
-    return in_memory(f"{count} processes of Sisy are up.") if count > 1 else []
+    return in_memory(f"{count} Sisy processes are running.") if count > 1 else []
