@@ -6,18 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy import conf, telling
-from sisy.log import logger
+from sisy.store.isolation import database_is_away, past_deadlocks
 from sisy.threads import TIME_TO_END, DaemonThreads
 from sisy.transactions import TransactionGuard
 
-DEADLOCKS_IN_A_ROW = 5
-DEADLOCKS_OF_MYSQL = ((1213,), (1205,))  # found at once, or by having waited for too long
 IDLE = 0  # the state of a connection of psycopg that is in no transaction
-ENDED_FOR_IDLENESS = ("25P03", "25P04")  # of the transaction, which ends the connection, too
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,37 +41,6 @@ class DatabaseThread:
         """Close the connections and end the thread; one that hangs ends with the process."""
         self._thread.shutdown(wait=False)
         self._thread.join(TIME_TO_END)
-
-
-def past_deadlocks(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what ``step`` returns; call it again if the database ended it for others' sake.
-
-    InnoDB ends one of two transactions that wait for each other, and has their callers expect it.
-    """
-    for _ in range(DEADLOCKS_IN_A_ROW):
-        try:
-            return step(*args, **kwargs)
-        except OperationalError as error:
-            if not _is_deadlock(error):
-                raise
-            logger.debug("A transaction was ended for another one's sake; once more: %s", error)
-    return step(*args, **kwargs)
-
-
-def _is_deadlock(error: OperationalError) -> bool:
-    is_postgresqls = getattr(error.__cause__, "sqlstate", None) == "40P01"
-    return is_postgresqls or error.args[:1] in DEADLOCKS_OF_MYSQL
-
-
-def database_is_away(error: Exception) -> bool:
-    """Whether an error tells of a connection that broke, and not of what was said over it.
-
-    PostgreSQL ends a transaction in which nothing happened for too long by an error of another
-    class than those of other broken connections.
-    """
-    if isinstance(error, (OperationalError, InterfaceError)):
-        return True
-    return getattr(error.__cause__, "sqlstate", None) in ENDED_FOR_IDLENESS
 
 
 def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

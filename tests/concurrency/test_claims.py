@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 from django.db import connection
 
-from sisy.database_thread import past_deadlocks
 from sisy.heartbeat import tick
 from sisy.models import Overlap, Run, RunState, Task, TaskState
+from sisy.store.isolation import past_deadlocks
 from sisy.worker.claiming import claim
 from tests.concurrency.threads import (
     BEFORE_IT_LOCKS_TASKS,

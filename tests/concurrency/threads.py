@@ -10,9 +10,9 @@ from itertools import chain
 
 from django.db import connection, connections
 
-from sisy.database_thread import past_deadlocks
 from sisy.execution import Outcome
 from sisy.models import RunState, Task
+from sisy.store.isolation import past_deadlocks
 from sisy.worker.recording import record
 from tests.support.moments import DAY as DAY
 from tests.support.moments import HOUR as HOUR

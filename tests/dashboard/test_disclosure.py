@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import Permission
 
 from sisy.disclosure import OPEN_STATES
-from sisy.heartbeat.broken import carefully
+from sisy.heartbeat.quarantine import or_set_aside
 from sisy.models import Attempt, Process, Queue, Run, RunState, Task, TaskState
 from tests.admin.pages import RUNS, rows_of
 from tests.admin.people import browser_of, browser_of_superuser
@@ -26,7 +26,7 @@ def everything():
     task = scheduled(label="sweep", userdata={"note": SECRET}, timeout=timedelta(minutes=1))
     Task.objects.filter(pk=task.pk).update(target_error=f"TargetMissing: {SECRET}")
     broken = scheduled(label="cracked")
-    carefully("default", broken.pk, lambda: fail())
+    or_set_aside("default", broken.pk, lambda: fail())
     process = worker()
     for number, state in enumerate([*RunState, RunState.FAILED]):
         run = task.run_now()
@@ -155,7 +155,7 @@ def test_the_class_is_what_remains_of_a_reason(state, error_class, shown):
 
 def test_a_task_that_cannot_be_planned_says_by_which_class_and_the_log_says_all(caplog):
     task = scheduled()
-    carefully("default", task.pk, fail)
+    or_set_aside("default", task.pk, fail)
     task.refresh_from_db()
     assert task.state == TaskState.BROKEN
     assert task.state_reason == "It cannot be planned: ValueError. The log has all of the error."

@@ -10,7 +10,7 @@ from sisy import announcing, signals
 from sisy.execution.outcome import of_error
 from sisy.heartbeat import tick
 from sisy.heartbeat.dispatching import refuse_unknown
-from sisy.heartbeat.unreadable import set_unreadable_aside
+from sisy.heartbeat.quarantine import set_unreadable_aside
 from sisy.models import Overlap, Run, RunState, Task, task_with_callable
 from sisy.worker.claiming import claim
 from sisy.worker.handover import give_back, hand_over

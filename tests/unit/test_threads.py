@@ -6,7 +6,7 @@ import threading
 import pytest
 from django.db import OperationalError
 
-from sisy.database_thread import past_deadlocks
+from sisy.store.isolation import past_deadlocks
 from sisy.threads import DaemonThreads, LoopOnDemand
 
 DEADLOCK = OperationalError(1213, "Deadlock found when trying to get lock")

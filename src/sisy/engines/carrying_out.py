@@ -16,7 +16,6 @@ from django.db import (
 )
 
 from sisy import clock, conf
-from sisy.database_thread import past_deadlocks
 from sisy.execution.awaiting import Awaited
 from sisy.execution.calling import Pending
 from sisy.execution.going import Going, to_nobody
@@ -25,6 +24,7 @@ from sisy.execution.outcome import Outcome
 from sisy.log import logger
 from sisy.loop import until_it_works
 from sisy.models import Process, Role, Run
+from sisy.store.isolation import past_deadlocks
 from sisy.worker.claiming import claim_one
 from sisy.worker.handover import give_back
 from sisy.worker.recording import record

@@ -9,10 +9,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from sisy import conf, signals
-from sisy.database_thread import database_is_away
 from sisy.exceptions import ScheduleError
-from sisy.heartbeat.broken import carefully, set_aside
 from sisy.heartbeat.occurrences import Plan, Planner, Watch
+from sisy.heartbeat.quarantine import or_set_aside, set_aside
 from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.log import logger
 from sisy.models import Run, RunState, Task, TaskState
@@ -21,6 +20,7 @@ from sisy.models.missing import missed_row
 from sisy.models.prepared import Limit, prepared
 from sisy.models.timing import ready_at
 from sisy.models.updating import Update, update_rows
+from sisy.store.isolation import isolating
 
 CHUNK = 500
 UNREAD = (
@@ -109,24 +109,29 @@ def plan_due(
 
 
 def _plan_chunk(using: str, watch: Watch, planned: Planned, turn: Turn) -> int:
-    now = watch.now
-    try:
-        with transaction.atomic(using=using):
-            tasks = _lock_due(using, now)
-            found = _plan_tasks(using, tasks, watch)
-    except Exception as error:
-        if database_is_away(error):
-            raise
-        logger.warning("Planning many tasks at once failed; planning one by one", exc_info=True)
-        pks = list(Task.objects.using(using).due(now).values_list("pk", flat=True)[:CHUNK])
-        for pk in pks:
-            one = carefully(using, pk, partial(_plan_one, using, pk, watch))
-            planned.add(Planned(broken=1) if one is None else one)
-            if pk != pks[-1] and turn.ends_here():
-                break
-        return len(pks)
+    return isolating(
+        partial(_plan_at_once, using, watch, planned),
+        partial(_plan_each, using, watch, planned, turn),
+    )
+
+
+def _plan_at_once(using: str, watch: Watch, planned: Planned) -> int:
+    with transaction.atomic(using=using):
+        tasks = _lock_due(using, watch.now)
+        found = _plan_tasks(using, tasks, watch)
     planned.add(found)
     return len(tasks)
+
+
+def _plan_each(using: str, watch: Watch, planned: Planned, turn: Turn, error: Exception) -> int:
+    logger.warning("Planning many tasks at once failed; planning one by one", exc_info=error)
+    pks = list(Task.objects.using(using).due(watch.now).values_list("pk", flat=True)[:CHUNK])
+    for pk in pks:
+        one = or_set_aside(using, pk, partial(_plan_one, using, pk, watch))
+        planned.add(Planned(broken=1) if one is None else one)
+        if pk != pks[-1] and turn.ends_here():
+            break
+    return len(pks)
 
 
 def _lock_due(using: str, now: datetime) -> list[Task]:

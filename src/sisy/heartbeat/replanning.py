@@ -6,15 +6,16 @@ see `Turn`.
 """
 
 from datetime import datetime
+from functools import partial
 
 from django.db import transaction
 from django.db.models import QuerySet
 
-from sisy.database_thread import database_is_away
-from sisy.heartbeat.broken import one_by_one
+from sisy.heartbeat.quarantine import one_by_one
 from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Task, activation
 from sisy.models.prepared import prepared
+from sisy.store.isolation import isolating
 
 CHUNK = 100
 READ = (
@@ -62,14 +63,12 @@ def _plan_anew(tasks: "QuerySet[Task]", now: datetime, turn: Turn, from_change: 
 
 
 def _plan_chunk(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> int:
-    try:
-        return _start_anew(tasks, now, from_change)
-    except Exception as error:
-        if database_is_away(error):
-            raise
+    def each(error: Exception) -> int:
         pks = list(tasks.values_list("pk", flat=True)[:CHUNK])
         one_by_one(tasks.db, pks, lambda pk: _start_anew(tasks.filter(pk=pk), now, from_change))
         return len(pks)
+
+    return isolating(partial(_start_anew, tasks, now, from_change), each)
 
 
 def _start_anew(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> int:

@@ -1,18 +1,19 @@
 """What becomes of the runs of processes that died, or were not heard of for too long."""
 
 from datetime import datetime
+from functools import partial
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import ngettext
 
 from sisy import conf
-from sisy.database_thread import database_is_away
 from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.log import logger
 from sisy.models import Process, Role, Run
 from sisy.models.losing import settle_lost
 from sisy.models.process import ProcessQuerySet
+from sisy.store.isolation import isolating
 
 BATCH = 500  # orphans that one beat rescues
 
@@ -33,12 +34,8 @@ def rescue_lost(
     for number, process in enumerate(_gone(using, now, judges_leases)):
         if number and turn.ends_here():
             break
-        try:
-            rescued += _rescue(using, process, now, judges_leases)
-        except Exception as error:
-            if database_is_away(error):
-                raise
-            logger.exception("The runs of %s cannot be rescued; will try again", process)
+        rescue = partial(_rescue, using, process, now, judges_leases)
+        rescued += isolating(rescue, partial(_leave_for_the_next_pass, process))
     return rescued
 
 
@@ -63,6 +60,11 @@ def _gone(using: str, now: datetime, judges_leases: bool) -> ProcessQuerySet:
     processes = Process.objects.using(using).all()
     seen = processes.seen_to_end()
     return seen | processes.expired(now) if judges_leases else seen
+
+
+def _leave_for_the_next_pass(process: Process, error: Exception) -> list[Run]:
+    logger.error("The runs of %s cannot be rescued; will try again", process, exc_info=error)
+    return []
 
 
 def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) -> list[Run]:

@@ -3,21 +3,23 @@
 import asyncio
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import router
 
 from sisy import clock, conf, doorbell
-from sisy.database_thread import DatabaseThread, database_is_away
+from sisy.database_thread import DatabaseThread
 from sisy.heartbeat import housekeeping, replanning, setback
 from sisy.heartbeat.dispatching import Dispatcher
+from sisy.heartbeat.quarantine import set_unreadable_aside
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.turn import Turn
-from sisy.heartbeat.unreadable import set_unreadable_aside
 from sisy.heartbeat.vigil import Vigil
 from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Process, Role, Run, Task
 from sisy.models.timing import PUNCTUAL
+from sisy.store.isolation import isolating
 
 AUDIT_INTERVAL = timedelta(seconds=10)
 AUDIT_SLICES = 5  # in which all tasks are looked at, unless they are many
@@ -145,14 +147,12 @@ class Heartbeat:
         doorbell.ring(runs, within=TIME_TO_RING)
 
     def _look(self, process: Process, since: datetime, now: datetime) -> Outlook | None:
-        try:
-            return look(process, self.using, since)
-        except Exception as error:
-            if database_is_away(error):
-                raise
+        def look_past_unreadable(error: Exception) -> Outlook | None:
             if not set_unreadable_aside(self.using, now):
-                raise
+                raise error
             return look(process, self.using, since)
+
+        return isolating(partial(look, process, self.using, since), look_past_unreadable)
 
     def _watch(self, now: datetime, steady: float) -> None:
         """Note a look, and take care of what a clock that was set back has left ahead."""

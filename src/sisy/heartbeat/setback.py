@@ -8,21 +8,22 @@ A larger step corrects a wrong clock: all go on by the new time.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 from django.db.models import F, Max, Q, QuerySet, Value
 from django.db.models.functions import Concat, Left, Trim
 from django.utils.translation import ngettext
 
-from sisy.database_thread import database_is_away
 from sisy.exceptions import ScheduleError
-from sisy.heartbeat.broken import one_by_one
+from sisy.heartbeat.quarantine import one_by_one
 from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.log import logger
 from sisy.models import Run, Task, TaskState, activation
 from sisy.models.run_queries import RunQuerySet
 from sisy.models.timing import PUNCTUAL, Timing
 from sisy.models.updating import Update, update_rows
+from sisy.store.isolation import isolating
 
 CORRECTION = timedelta(hours=3)
 CHUNK = 100
@@ -78,14 +79,14 @@ class Mending:
     def _restart(self, pks: Sequence[int], now: datetime) -> int:
         """Plan tasks from ``now`` on, and return how many."""
         everything = self._step > CORRECTION
-        try:
+
+        def restart(pks: Sequence[int]) -> int:
             return _restart_these(self._using, pks, now, everything)
-        except Exception as error:
-            if database_is_away(error):
-                raise
-            return one_by_one(
-                self._using, pks, lambda pk: _restart_these(self._using, [pk], now, everything)
-            )
+
+        def each(error: Exception) -> int:
+            return one_by_one(self._using, pks, lambda pk: restart([pk]))
+
+        return isolating(partial(restart, pks), each)
 
 
 def _left_ahead(using: str, now: datetime) -> QuerySet[Task]:

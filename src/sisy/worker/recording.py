@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.dispatch import Signal
 
 from sisy import signals, telling
-from sisy.database_thread import database_is_away, past_deadlocks
 from sisy.execution import Outcome, storable
 from sisy.log import logger
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.models.losing import settle_lost
 from sisy.models.prepared import Keys, prepared
+from sisy.store.isolation import isolating, past_deadlocks
 from sisy.worker.ending import COLUMNS, Ended, write_ends
 from sisy.worker.orphaned import set_orphans_aside
 from sisy.worker.retrying import may_retry, retry_delay
@@ -27,13 +28,12 @@ def record(using: str, ended: Ended, now: datetime) -> None:
     A run that was taken from its holder meanwhile is left as it is. An outcome that the database
     refuses is stored without what it may refuse, and keeps none of the others waiting.
     """
-    try:
-        stored = _store(using, ended, now)
-    except Exception as error:
-        if database_is_away(error):
-            raise
-        logger.warning("Recording runs at once failed; recording one by one", exc_info=True)
-        stored = [one for run, outcome in ended for one in _store_one(using, run, outcome, now)]
+
+    def one_by_one(error: Exception) -> Ended:
+        logger.warning("Recording runs at once failed; recording one by one", exc_info=error)
+        return [one for run, outcome in ended for one in _store_one(using, run, outcome, now)]
+
+    stored = isolating(partial(_store, using, ended, now), one_by_one)
     _follow_up(using, stored, now)
 
 
@@ -93,14 +93,13 @@ def _is_lost(outcome: Outcome) -> bool:
 
 
 def _store_one(using: str, run: Run, outcome: Outcome, now: datetime) -> Ended:
-    try:
-        return _store(using, [(run, outcome)], now)
-    except Exception as error:
-        if database_is_away(error):
-            raise
-        logger.exception("How run %s ended cannot be stored in full", run.pk)
+
+    def without_details(error: Exception) -> Ended:
+        logger.error("How run %s ended cannot be stored in full", run.pk, exc_info=error)
         reason = storable(f"How it ended could not be stored in full: {error}")[:500]
         return _store(using, [(run, replace(outcome, reason=reason, result=None, error=""))], now)
+
+    return isolating(partial(_store, using, [(run, outcome)], now), without_details)
 
 
 def _follow_up(using: str, stored: Ended, now: datetime) -> None:

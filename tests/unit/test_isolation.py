@@ -1,0 +1,71 @@
+"""Which errors are of the connection to the database, and what becomes of the others."""
+
+from pathlib import Path
+
+import pytest
+from django.db import DataError, InterfaceError, InternalError, OperationalError
+
+import sisy
+from sisy.store.isolation import database_is_away, isolating
+
+SOURCE = Path(sisy.__file__).parent
+
+
+class Driver(Exception):
+    def __init__(self, sqlstate):
+        self.sqlstate = sqlstate
+
+
+def of_the_driver(error, sqlstate):
+    error.__cause__ = Driver(sqlstate)
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationalError("the server has gone away"),
+        InterfaceError("the connection is closed"),
+        of_the_driver(InternalError("idle-in-transaction timeout"), "25P03"),
+        of_the_driver(InternalError("transaction timeout"), "25P04"),
+    ],
+)
+def test_a_database_that_is_away_is_no_rows_fault(error):
+    assert database_is_away(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("value too long"),
+        of_the_driver(InternalError("current transaction is aborted"), "25P02"),
+        ValueError("no date"),
+    ],
+)
+def test_what_a_row_makes_the_database_refuse_is_the_rows_fault(error):
+    assert not database_is_away(error)
+
+
+def test_work_that_fails_as_a_whole_is_done_in_another_way():
+    assert isolating(lambda: "all", lambda error: "each") == "all"
+    assert isolating(lambda: int("x"), lambda error: type(error).__name__) == "ValueError"
+
+
+def test_a_database_that_is_away_is_not_asked_once_more():
+    def attempt():
+        raise OperationalError("the server has gone away")
+
+    def instead(error):
+        pytest.fail("the database is away, and so is each row")
+
+    with pytest.raises(OperationalError):
+        isolating(attempt, instead)
+
+
+def test_one_place_tells_a_bad_row_from_a_database_that_is_away():
+    users = {
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*.py")
+        if "database_is_away(" in path.read_text()
+    }
+    assert users == {"store/isolation.py", "database_thread.py"}
