@@ -18,7 +18,7 @@ COMPUTING := -n 2 --ignore tests/processes
 WAITING := -n 6 --dist worksteal tests/processes
 
 .PHONY: help install format lint types imports migrations reference docs check test test-sqlite test-postgres \
-	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-faults tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
+	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-faults walk house tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
 	bench-drain bench-workers bench-memory bench-many bench-replanning bench-ledger bench-viewers bench-dashboard bench-virtual lock clean
 
 help:  ## show what there is
@@ -109,6 +109,12 @@ chaos: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## break a fleet 
 
 simulate: install  ## simulate a site in virtual time, and judge its ledger; SEED=7 DAYS=365
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(DAYS),--days $(DAYS))
+
+walk: install  ## print the files, functions and threads that one due moment enters; MOST=30 DB=sqlite
+	$(if $(filter sqlite,$(DB)),,$(BIN)/python -m tests.servers) $(BIN)/python -m tests.walk $(if $(MOST),--most $(MOST))
+
+house: install  ## print the lines of code, import cycles and misplaced code, beside their aims
+	$(BIN)/python -m tests.house
 
 simulate-faults: install  ## take guards away, and see that the simulation finds it
 	SISY_TEST_FAULTS=1 $(BIN)/python -m pytest -n 2 tests/simulation/test_faults.py
