@@ -28,6 +28,11 @@ MODULES = {
             for _ in range(3):
                 desk.greet()
 
+        def ask_twice():
+            words = desk.words()
+            next(words)
+            next(words)
+
         def wait_for(event):
             event.wait()
             desk.greet()
@@ -39,6 +44,10 @@ MODULES = {
 
         def note(read):
             read()
+
+        def words():
+            yield "good"
+            yield "day"
 
         async def listen(turns):
             await turn(turns)
@@ -162,6 +171,11 @@ def test_a_coroutine_is_entered_once_however_often_it_continues(walked, tiny):
     walk = walked(lambda office: asyncio.run(tiny("desk").listen(5)))
     assert counts(walk) == {"desk.py": (1, 0), "archive.py": (1, 0)}
     assert list(walk.files["desk.py"].functions) == ["listen", "turn"]
+
+
+def test_a_generator_is_entered_once_although_another_line_continues_it(walked):
+    walk = walked(lambda office: office.ask_twice())
+    assert counts(walk) == {"office.py": (1, 0), "desk.py": (1, 0)}
 
 
 def test_nothing_is_counted_before_the_walk_and_after_it(tiny, recorder):
