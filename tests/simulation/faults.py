@@ -9,7 +9,7 @@ from django.db.models import F
 
 from sisy.heartbeat import planning
 from sisy.models import Overlap, Run, Task, TaskState
-from sisy.worker import fetching, settling
+from sisy.worker import ending, fetching, recording, settling
 
 
 @contextmanager
@@ -17,10 +17,10 @@ def no_lock_on_what_is_planned():
     """Let heartbeats read what is due before their transaction, and lock nothing."""
     plan_chunk = planning._plan_chunk
 
-    def look_first(using, now, planned):
-        seen = list(Task.objects.using(using).due(now)[: planning.CHUNK])
+    def look_first(using, watch, *others):
+        seen = list(Task.objects.using(using).due(watch.now)[: planning.CHUNK])
         with mock.patch.object(planning, "_lock_due", return_value=seen):
-            return plan_chunk(using, now, planned)
+            return plan_chunk(using, watch, *others)
 
     with mock.patch.object(planning, "_plan_chunk", look_first):
         yield
@@ -45,8 +45,8 @@ def no_guard_on_what_is_planned():
 
     plan_tasks = planning._plan_tasks
 
-    def leave_out(using, tasks, now, careful=True):
-        return plan_tasks(using, tasks, now, True)
+    def leave_out(using, tasks, watch, careful=True):
+        return plan_tasks(using, tasks, watch, True)
 
     with (
         no_lock_on_what_is_planned(),
@@ -63,7 +63,20 @@ def no_fence():
     def held(self, runs):
         return self.running().filter(pk__in=[run.pk for run in runs])
 
-    with mock.patch.object(type(Run.objects.all()), "held", held):
+    def write_ends(using, ended):
+        running = Run.objects.using(using).running()
+        return {
+            run.pk
+            for run, outcome in ended
+            if running.filter(pk=run.pk).update(
+                **{name: getattr(outcome, name) for name in ending.COLUMNS}
+            )
+        }
+
+    with (
+        mock.patch.object(type(Run.objects.all()), "held", held),
+        mock.patch.object(recording, "write_ends", write_ends),
+    ):
         yield
 
 
