@@ -1,4 +1,4 @@
-"""Prepares and runs the demo in one process, and shows its ledger when it ends."""
+"""Run the demo in one process, and show its ledger at the end."""
 
 import argparse
 import os
@@ -15,9 +15,9 @@ FAILURES = ("failed", "timed out", "lost")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=8000, help="by default 8000, or a free one")
+    parser.add_argument("--port", type=int, default=8000, help="default: 8000, or a free port")
     parser.add_argument(
-        "--seconds", type=float, help="end by itself after so long, on a new database"
+        "--seconds", type=float, help="use a new database, and stop after this many seconds"
     )
     options = parser.parse_args()
     sys.path.insert(0, str(HERE))
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def free_port(wanted: int) -> int:
-    """Return the port, or another one if it is taken."""
+    """Return the port, or a free one if it is in use."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -46,7 +46,7 @@ def free_port(wanted: int) -> int:
 
 
 def prepare() -> None:
-    """Bring the database up to date, and let somebody log in."""
+    """Migrate the database, and create the user ``admin``."""
     import django
 
     django.setup()
@@ -60,7 +60,7 @@ def prepare() -> None:
 
 
 def serve(port: int, seconds: float | None) -> bool:
-    """Run the site until Ctrl-C, or for some seconds; return whether it ended well."""
+    """Run the site until Ctrl-C, or for some seconds; return whether it stopped cleanly."""
     command = [sys.executable, "-m", "uvicorn", "demosite.asgi:application"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
     site = subprocess.Popen(command, cwd=HERE, start_new_session=True)
@@ -85,14 +85,14 @@ def wait_until_it_answers(port: int, site: subprocess.Popen[bytes]) -> None:
 
 
 def welcome(address: str) -> None:
-    """Schedule everything, now that there is a worker, and say where the site is."""
+    """Schedule the tasks, now that there is a worker, and print the site's addresses."""
     from watch.schedules import schedule_everything
 
     schedule_everything(address)
     print(f"\n  The dashboard: {address}")
     print(f"  The admin:     {address}admin/       user admin, password admin")
-    print(f"  A web form:    {address}reminders/   makes a task that runs once")
-    print("  It ends with Ctrl-C, and then shows its ledger.\n", flush=True)
+    print(f"  A web form:    {address}reminders/   creates a task that runs once")
+    print("  Press Ctrl-C to stop the demo and show its ledger.\n", flush=True)
 
 
 def stop(site: subprocess.Popen[bytes]) -> bool:
@@ -101,7 +101,7 @@ def stop(site: subprocess.Popen[bytes]) -> bool:
 
 
 def print_ledger() -> bool:
-    """Print how each task fared; return whether runs succeeded, and none failed."""
+    """Print the outcomes of each task; return whether runs succeeded, and none failed."""
     from django.db.models import Count, F, Max, Q
 
     from sisy.models import Run
@@ -120,7 +120,7 @@ def print_ledger() -> bool:
         .order_by("label")
     )
     width = max((len(row["label"]) for row in rows), default=4)
-    print(f"\n{'task':{width}}  {'runs':>5}  {'failed':>6}  {'left out':>8}  largest lateness")
+    print(f"\n{'task':{width}}  {'runs':>5}  {'failed':>6}  {'not run':>8}  maximum lateness")
     for row in rows:
         late = "-" if row["lateness"] is None else f"{row['lateness'].total_seconds():.3f} s"
         print(

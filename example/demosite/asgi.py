@@ -1,4 +1,4 @@
-"""One ``uvicorn demosite.asgi:application`` is the whole site: web, heartbeat and worker."""
+"""``uvicorn demosite.asgi:application`` runs the whole site: web, heartbeat and worker."""
 
 import os
 

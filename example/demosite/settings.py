@@ -1,4 +1,4 @@
-"""The demo runs on SQLite alone; DATABASE_URL and VALKEY_URL make a fleet of it."""
+"""Settings of the demo. It uses SQLite; set DATABASE_URL and VALKEY_URL to run a fleet."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 BASE_DIR = Path(__file__).parent.parent
 
-SECRET_KEY = "only for the demo, which listens on this machine alone"
+SECRET_KEY = "only for the demo, which listens on this machine only"
 DEBUG = os.environ.get("DEBUG") == "1"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 USE_TZ = True

@@ -14,7 +14,7 @@ logger = logging.getLogger("watch")
 
 
 def count_up(message: dict[str, Any]) -> int:
-    """Count in the task's own user data."""
+    """Count runs in the task's user data."""
     task = message["task"]
     task.userdata["count"] = task.userdata.get("count", 0) + 1
     task.save()
@@ -22,7 +22,7 @@ def count_up(message: dict[str, Any]) -> int:
 
 
 async def breathe(message: dict[str, Any]) -> str:
-    """Wait a little, without holding a thread."""
+    """Wait a moment without blocking a thread."""
     await asyncio.sleep(0.2)
     return "refreshed"
 
@@ -33,17 +33,17 @@ def prune_sessions(message: dict[str, Any]) -> int:
 
 
 def mail_digest(message: dict[str, Any]) -> int:
-    """Mail what was seen; the demo's mail goes to the console."""
-    lines = [f"{page.url}: {page.status} after {page.checks} looks" for page in Page.objects.all()]
-    return send_mail("What the demo saw", "\n".join(lines), "demo@localhost", ["you@localhost"])
+    """Mail the status of each page. The demo prints its mail to the console."""
+    lines = [f"{page.url}: {page.status}, {page.checks} checks" for page in Page.objects.all()]
+    return send_mail("Status of the pages", "\n".join(lines), "demo@localhost", ["you@localhost"])
 
 
 def remind(message: dict[str, Any]) -> str:
-    """Say what somebody asked to be reminded of, on the demo's page."""
+    """Log and return the reminder that a visitor entered on the demo's page."""
     text = message["task"].userdata["text"]
     logger.info("Reminder: %s", text)
     return text
 
 
 def countdown(message: dict[str, Any]) -> None:
-    """Run ten times, and no more."""
+    """Do nothing. The task runs ten times and is then deleted."""

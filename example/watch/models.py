@@ -1,4 +1,4 @@
-"""Pages that are watched, what was seen, and the numbers of each day."""
+"""The pages that the demo checks, the results, and the totals of each day."""
 
 import urllib.request
 from typing import Any
@@ -8,7 +8,7 @@ from django.utils import timezone
 
 
 class Page(models.Model):
-    """A page that is looked at again and again."""
+    """A page that the demo checks repeatedly."""
 
     url = models.URLField()
     status = models.IntegerField(null=True, editable=False)
@@ -18,7 +18,7 @@ class Page(models.Model):
         return self.url
 
     def check_now(self, message: dict[str, Any]) -> int:
-        """Fetch the page and keep what came (an instance method that saves its object)."""
+        """Fetch the page and store its status (an instance method that saves its object)."""
         with urllib.request.urlopen(self.url, timeout=5) as response:
             self.status = response.status
         self.checks += 1
@@ -28,7 +28,7 @@ class Page(models.Model):
 
 
 class Sighting(models.Model):
-    """What a look at a page found."""
+    """The result of one check of a page."""
 
     page = models.ForeignKey(Page, on_delete=models.CASCADE)
     status = models.IntegerField()
@@ -39,12 +39,12 @@ class Sighting(models.Model):
 
     @staticmethod
     def count(message: dict[str, Any]) -> int:
-        """Return how many there are (a static method)."""
+        """Return the number of sightings (a static method)."""
         return Sighting.objects.count()
 
 
 class DayTotal(models.Model):
-    """How many looks there were on a day."""
+    """The number of checks on one day."""
 
     day = models.DateField(unique=True)
     sightings = models.IntegerField(default=0)
@@ -54,7 +54,7 @@ class DayTotal(models.Model):
 
     @classmethod
     def roll_up(cls, message: dict[str, Any]) -> int:
-        """Add up today's looks (a class method)."""
+        """Add up today's checks (a class method)."""
         today = timezone.now().date()
         sightings = Sighting.objects.filter(seen_at__date=today).count()
         cls.objects.update_or_create(day=today, defaults={"sightings": sightings})

@@ -1,4 +1,4 @@
-"""Everything that the demo schedules, but what its data migration and its web form do."""
+"""Schedule the demo's tasks, except those of its data migration and its web form."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from watch.models import DayTotal, Page, Sighting
 
 
 def schedule_everything(address: str) -> None:
-    """Save the tasks of the demo, if there are none; its pages lie at ``address``."""
+    """Save the demo's tasks, unless they exist. The demo's pages are at ``address``."""
     if Task.objects.filter(label="count up").exists():
         return
     every_second = "* * * * * *"

@@ -16,12 +16,12 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def remind(request: HttpRequest) -> HttpResponse:
-    """Post a reminder: a task that runs once."""
+    """Submit a reminder as a task that runs once."""
     text = request.POST.get("text", "").strip()[:200] or "nothing in particular"
     Task.run_once(jobs.remind, userdata={"text": text})
     return redirect("home")
 
 
 def health(request: HttpRequest) -> HttpResponse:
-    """Say that all is well."""
-    return HttpResponse("well\n", content_type="text/plain")
+    """Answer with status 200, for the demo's own checks."""
+    return HttpResponse("ok\n", content_type="text/plain")

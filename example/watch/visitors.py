@@ -1,4 +1,4 @@
-"""Who looks at the demo: whoever comes is its admin, since it listens on this machine alone."""
+"""Sign in every visitor of the demo as its admin. The demo listens on this machine only."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 
 
 class SignIn:
-    """Signs in whoever opens a page of Sisy's dashboard."""
+    """Sign in visitors who open a page of Sisy's dashboard."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response

@@ -1,4 +1,4 @@
-"""A task that is made in a data migration: by path, since historical models have no methods."""
+"""Create a task in a data migration: by path, because historical models have no methods."""
 
 from django.db import migrations
 
