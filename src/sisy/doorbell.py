@@ -19,6 +19,7 @@ from sisy.forks import after_fork_in_child
 from sisy.log import Outage
 from sisy.loop import FIRST_DELAY, LONGEST_DELAY
 from sisy.models import Run
+from sisy.runtime.checkpoint import checkpoint
 from sisy.threads import LoopThread
 
 PATIENCE = 5  # seconds that a layer has to take a message
@@ -85,6 +86,7 @@ def ring(runs: Iterable[Run], within: float = 0.0) -> None:
             leaving.append(_postman.deliver(letter, channel))
         if within:
             futures.wait(leaving, within)
+    checkpoint("ring: sent")
 
 
 async def broadcast(group: str, message: Mapping[str, Any]) -> None:

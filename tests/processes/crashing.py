@@ -4,70 +4,49 @@ The environment names the point by SISY_TEST_POINT, by SISY_TEST_SIGNAL the sign
 sends to itself when it first gets there, and by SISY_TEST_REACHED the file that then says so.
 """
 
-import functools
 import os
 import signal
 import sys
 import threading
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import django
+from django.db.models.signals import post_save
 
-from tests.processes.crash_points import POINTS, Point
+from sisy.runtime import checkpoint
+from tests.processes.crash_points import IN_THE_FUNCTION
 
 
 class Crash:
-    """Ends the process once."""
+    """Ends the process once, when it reaches a point."""
 
-    def __init__(self, number: int, reached: Path) -> None:
+    def __init__(self, point: str, number: int, reached: Path) -> None:
+        self._point = point
         self._number = number
         self._reached = reached
         self._lock = threading.Lock()
 
-    def __call__(self) -> None:
+    def __call__(self, name: str) -> None:
+        if name != self._point:
+            return
         with self._lock:
             if not self._reached.exists():
                 self._reached.touch()
                 os.kill(os.getpid(), self._number)
 
 
-def watch(point: Point, crash: Crash) -> None:
-    """Have the process crash at a point."""
-    owner, name = _resolve(point.function)
-    function = getattr(owner, name)
-
-    @functools.wraps(function)
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        if point.is_before:
-            crash()
-            return function(*args, **kwargs)
-        result = function(*args, **kwargs)
-        if point.counts(result):
-            crash()
-        return result
-
-    setattr(owner, name, watched)
-
-
-def _resolve(path: str) -> tuple[Any, str]:
-    """Return the module or class that has the function, and its name there."""
-    head, _, name = path.rpartition(".")
-    try:
-        return import_module(head), name
-    except ModuleNotFoundError:
-        module, _, klass = head.rpartition(".")
-        return getattr(import_module(module), klass), name
-
-
 def main() -> None:
     from django.core.management import execute_from_command_line
 
     django.setup()
+    from tests.app.models import Execution
+
     number = signal.Signals(int(os.environ["SISY_TEST_SIGNAL"]))
-    crash = Crash(number, Path(os.environ["SISY_TEST_REACHED"]))
-    watch(POINTS[os.environ["SISY_TEST_POINT"]], crash)
+    point = os.environ["SISY_TEST_POINT"]
+    crash = Crash(point, number, Path(os.environ["SISY_TEST_REACHED"]))
+    checkpoint.watch(crash)
+    # The functions of the tests note that they were called, and then go on.
+    post_save.connect(lambda **_: crash(IN_THE_FUNCTION), sender=Execution, weak=False)
     execute_from_command_line(sys.argv)
 
 

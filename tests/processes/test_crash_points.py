@@ -6,18 +6,21 @@ lost with the worker that had read them.
 """
 
 import os
+import re
 import signal
 import sys
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+import sisy
 from sisy import clock
 from sisy.models import OnLost, Process, Role, Run, RunState, Task, task_with_callable
 from tests.app import jobs
 from tests.app.models import Execution
-from tests.processes.crash_points import POINTS
+from tests.processes.crash_points import IN_THE_FUNCTION, POINTS
 from tests.support.moments import SECOND
 from tests.support.waiting import wait_until
 
@@ -33,7 +36,7 @@ if "DATABASE_URL" in os.environ:
     # The others differ in Sisy's own code, and not in what a database does. Who is frozen in the
     # middle of a transaction locks all of SQLite, and there is nobody who could end that.
     ENDS = [ENDS[0], pytest.param(signal.SIGSTOP, OnLost.RERUN, id="frozen")]
-GROUPS = [list(POINTS)[start : start + AT_ONCE] for start in range(0, len(POINTS), AT_ONCE)]
+GROUPS = [POINTS[start : start + AT_ONCE] for start in range(0, len(POINTS), AT_ONCE)]
 
 
 def workload(on_lost):
@@ -147,3 +150,12 @@ def test_what_is_ended_or_frozen_at_any_point_is_taken_up_and_done(
     for step in (Trial.begin, Trial.go_on, Trial.end):
         for trial in trials:
             step(trial)
+
+
+def test_each_checkpoint_of_sisy_is_a_point_at_which_processes_are_ended():
+    named = {
+        name
+        for path in Path(sisy.__file__).parent.rglob("*.py")
+        for name in re.findall(r'checkpoint\("([^"]*)"\)', path.read_text())
+    }
+    assert named == set(POINTS) - {IN_THE_FUNCTION}

@@ -19,6 +19,7 @@ from sisy.exceptions import CallableError
 from sisy.execution.going import Going
 from sisy.execution.outcome import Outcome
 from sisy.models import Run, RunState
+from sisy.runtime.checkpoint import checkpoint
 from sisy.threads import LoopOnDemand
 from sisy.transactions import TransactionGuard
 
@@ -88,6 +89,7 @@ def call_bare(going: Going) -> Outcome | Pending:
         if going.cancel_reason is not None:
             return going.was_cancelled()
         try:
+            checkpoint("start: function not called")
             value = function(message_for(going.run))
         finally:
             going.end_copy()

@@ -20,6 +20,7 @@ from sisy.models.missing import missed_row
 from sisy.models.prepared import Limit, prepared
 from sisy.models.timing import ready_at
 from sisy.models.updating import Update, update_rows
+from sisy.runtime.checkpoint import checkpoint
 from sisy.store.isolation import isolating
 
 CHUNK = 500
@@ -118,7 +119,12 @@ def _plan_chunk(using: str, watch: Watch, planned: Planned, turn: Turn) -> int:
 def _plan_at_once(using: str, watch: Watch, planned: Planned) -> int:
     with transaction.atomic(using=using):
         tasks = _lock_due(using, watch.now)
+        if not tasks:
+            return 0
+        checkpoint("plan: tasks locked")
         found = _plan_tasks(using, tasks, watch)
+        checkpoint("plan: marks advanced")
+    checkpoint("plan: committed")
     planned.add(found)
     return len(tasks)
 
@@ -172,6 +178,7 @@ def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = Fal
     for row in insert_runs(using, rows):
         (planned.runs if row.state == RunState.WAITING else missed).append(row)
     planned.missed = sum(row.count for row in missed)
+    checkpoint("plan: runs inserted")
     _advance(using, plans)
     Run.tell(signals.run_planned, planned.runs, using)
     Run.tell(signals.run_missed, missed, using)

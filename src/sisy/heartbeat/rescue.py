@@ -13,6 +13,7 @@ from sisy.log import logger
 from sisy.models import Process, Role, Run
 from sisy.models.losing import settle_lost
 from sisy.models.process import ProcessQuerySet
+from sisy.runtime.checkpoint import checkpoint
 from sisy.store.isolation import isolating
 
 BATCH = 500  # orphans that one beat rescues
@@ -36,6 +37,7 @@ def rescue_lost(
             break
         rescue = partial(_rescue, using, process, now, judges_leases)
         rescued += isolating(rescue, partial(_leave_for_the_next_pass, process))
+        checkpoint("rescue: committed")
     return rescued
 
 
@@ -74,7 +76,10 @@ def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) ->
         for kept in gone.select_for_update(skip_locked=True):
             held = Run.objects.using(using).running().filter(holder=kept.pk)
             reason = _what_happened_to(kept, now)
-            again, ended = settle_lost(using, held.lock(), reason, now)
+            locked = held.lock()
+            checkpoint("rescue: runs locked")
+            again, ended = settle_lost(using, locked, reason, now)
+            checkpoint("rescue: runs settled")
             kept.leave(f"{reason}.")
             if kept.role == Role.WORKER or again or ended:
                 _log(str(kept), again, ended)

@@ -13,6 +13,7 @@ from sisy.models import Process, Queue, Run
 from sisy.models.prepared import Limit, Names, prepared
 from sisy.models.run_queries import RunQuerySet
 from sisy.models.task_queries import DELETED
+from sisy.runtime.checkpoint import checkpoint
 from sisy.worker.fetching import fetch_tasks
 from sisy.worker.settling import Settled, settle
 from sisy.worker.starting import start
@@ -132,6 +133,8 @@ def _claim_batch(
     with transaction.atomic(using=claimant.using):
         locked = _lock(claimant, size, blocked)
         settled = _settle(claimant, locked[:size], free)
+    if settled.starting:
+        checkpoint("claim: committed")
     return settled, len(locked) < size
 
 
@@ -139,6 +142,7 @@ def _settle(claimant: Claimant, locked: Sequence[Run], free: int) -> Settled:
     """Settle what becomes of runs that are locked, and let those begin that may."""
     if not locked:
         return Settled()
+    checkpoint("claim: runs locked")
     using, now = claimant.using, claimant.now
     tasks = fetch_tasks(using, locked)
     runs = _call_off_unwanted(using, locked, now)
@@ -146,6 +150,7 @@ def _settle(claimant: Claimant, locked: Sequence[Run], free: int) -> Settled:
         return Settled()
     settled = settle(using, runs, tasks, claimant.queues, free, now, claimant.missing)
     start(using, settled.starting, claimant.holder, now)
+    checkpoint("claim: runs started")
     Run.tell(signals.run_started, map(copy, settled.starting), using)  # before they go on
     return settled
 

@@ -15,6 +15,7 @@ from sisy.log import logger
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.models.losing import settle_lost
 from sisy.models.prepared import Keys, prepared
+from sisy.runtime.checkpoint import checkpoint
 from sisy.store.isolation import isolating, past_deadlocks
 from sisy.worker.ending import COLUMNS, Ended, write_ends
 from sisy.worker.orphaned import set_orphans_aside
@@ -33,7 +34,9 @@ def record(using: str, ended: Ended, now: datetime) -> None:
         logger.warning("Recording runs at once failed; recording one by one", exc_info=error)
         return [one for run, outcome in ended for one in _store_one(using, run, outcome, now)]
 
+    checkpoint("finish: nothing recorded")
     stored = isolating(partial(_store, using, ended, now), one_by_one)
+    checkpoint("finish: committed")
     _follow_up(using, stored, now)
 
 
@@ -41,6 +44,7 @@ def _store(using: str, ended: Ended, now: datetime) -> Ended:
     final = [(run, how) for run, how in ended if not _goes_on(run, how)]
     with transaction.atomic(using=using):
         held = write_ends(using, final)
+        checkpoint("finish: outcomes written")
         if len(final) < len(ended):
             held |= _store_others(using, [one for one in ended if _goes_on(*one)], now)
         _tell_finished(using, [one for one in final if one[0].pk in held])
@@ -111,7 +115,9 @@ def _follow_up(using: str, stored: Ended, now: datetime) -> None:
     try:
         past_deadlocks(_note_targets, using, stored, now)
         past_deadlocks(set_orphans_aside, using, stored)
+        checkpoint("retire: task not deleted")
         past_deadlocks(_delete_ended, using, [run for run, _ in stored])
+        checkpoint("retire: task deleted")
     except Exception as error:  # noqa: BLE001 - the outcomes are stored already
         logger.warning("Tidying up after runs failed (%s); a beat will do it", error)
 
@@ -136,6 +142,7 @@ def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
         started_at=outcome.started_at,
         finished_at=outcome.finished_at,
     ).save(using=using, force_insert=True)
+    checkpoint("retry: attempt kept")
     columns = {
         "state": RunState.WAITING,
         "ready_at": now + delay,
@@ -149,6 +156,7 @@ def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
     Run.objects.using(using).filter(pk=run.pk).update(holder=None, **columns)
     for name, value in columns.items():
         setattr(run, name, value)
+    checkpoint("retry: run queued")
     _tell(signals.run_retrying, [(run, outcome)], using)
 
 

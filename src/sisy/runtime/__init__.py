@@ -1,0 +1,1 @@
+"""What processes, threads and loops need, whatever they do."""
