@@ -32,8 +32,7 @@ def target_of(target: Callee, pk: object = None) -> Target:
             "its own. Leave pk_override out."
         )
     found = _target_from(target)
-    found.check()
-    if _underlying(find(found.path).value) is not _underlying(target):
+    if _underlying(found.check().value) is not _underlying(target):
         raise CallableError(
             f"{found.path} is not the callable that was given: a worker would call another one. "
             "Give the callable under the name by which its module knows it."

@@ -67,6 +67,9 @@ class Found:
         Raises:
             CallableError: a worker cannot call it.
         """
+        # Most targets are plain functions, and these raise nothing when they are looked at.
+        if type(self.value) is FunctionType and type(self.owner) is ModuleType:
+            return Kind.FUNCTION
         with explaining(self.path):
             return self._kind()
 
@@ -114,17 +117,8 @@ class Found:
         if kind == Kind.TASK:
             return
         with explaining(self.path):
-            if _is_generator(self.value):
-                raise CallableError(
-                    f"{self.path} is a generator function: a call of it does nothing. "
-                    "Write a function that does its work and returns."
-                )
-            parameters = _parameters_of(self.value)
-            if kind == Kind.INSTANCEMETHOD:
-                parameters = parameters[1:]
-            kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-            if [p.name for p in parameters] != ["message"] or parameters[0].kind not in kinds:
-                raise CallableError(rejection_of_parameters(self.path, parameters))
+            if refusal := _refusal_of(self.path, self.value, kind == Kind.INSTANCEMETHOD):
+                raise CallableError(refusal)
 
     def task(self) -> Any:
         """Return the task of ``django.tasks`` that it is.
@@ -142,6 +136,8 @@ class Found:
 
 def is_task_of_django(value: object) -> TypeGuard[DjangoTask]:
     """Whether a value is a task of ``django.tasks``, or of its backport ``django-tasks``."""
+    if type(value) is FunctionType:
+        return False
     modules = (cls.__module__ for cls in type(value).__mro__ if cls.__name__ == "Task")
     return any(module.startswith(("django.tasks.", "django_tasks.")) for module in modules)
 
@@ -184,13 +180,18 @@ def _divided(path: str) -> tuple[str, Sequence[str]]:
 
 
 @lru_cache(maxsize=1024)
-def _is_generator(function: Any) -> bool:
-    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-
-
-@lru_cache(maxsize=1024)
-def _parameters_of(function: Any) -> tuple[inspect.Parameter, ...]:
-    return tuple(inspect.signature(function).parameters.values())
+def _refusal_of(path: str, function: Any, has_self: bool) -> str:
+    """Return why a function cannot be the target of a task; empty if it can."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return (
+            f"{path} is a generator function: a call of it does nothing. "
+            "Write a function that does its work and returns."
+        )
+    parameters = list(inspect.signature(function).parameters.values())[has_self:]
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if [p.name for p in parameters] != ["message"] or parameters[0].kind not in kinds:
+        return rejection_of_parameters(path, parameters)
+    return ""
 
 
 def _import_longest(path: str) -> tuple[ModuleType, Sequence[str]]:

@@ -48,14 +48,16 @@ class Target:
             ) from None
         return getattr(instance, found.name)  # type: ignore[no-any-return]
 
-    def check(self) -> None:
-        """Check as `resolve` does, without asking the database.
+    def check(self) -> Found:
+        """Check as `resolve` does, without asking the database; return what the path leads to.
 
         Raises:
             TargetMissing: the module or the name is gone.
             CallableError: what the path names cannot be called by a worker.
         """
-        self._checked(find(self.path))
+        found = find(self.path)
+        self._checked(found)
+        return found
 
     def info(self) -> dict[str, Any]:
         """Return the parts of the target as a dict.
