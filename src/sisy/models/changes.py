@@ -141,4 +141,9 @@ class TracksChanges(models.Model):
         return known
 
     def _snapshot(self, names: Collection[str]) -> dict[str, Any]:
-        return {name: _copy(value) for name, value in self.__dict__.items() if name in names}
+        held = self.__dict__
+        snapshot = {name: held[name] for name in names if name in held}
+        for name in self._changeable_in_place():
+            if name in snapshot:
+                snapshot[name] = _copy(snapshot[name])
+        return snapshot

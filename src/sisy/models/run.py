@@ -14,7 +14,7 @@ from sisy.callables import Target
 from sisy.models.choices import LIVE_STATES, TROUBLE_STATES, Origin, RunState
 from sisy.models.data import DataField
 from sisy.models.fields import MomentField, ReasonField
-from sisy.models.instances import unsaved
+from sisy.models.instances import refer, unsaved
 from sisy.models.process import Process
 from sisy.models.run_queries import RunManager
 from sisy.models.twins import twin
@@ -201,7 +201,6 @@ class Run(models.Model):
     def of(cls, task: "Task", *, now: datetime, **columns: Any) -> "Run":
         """Return an unsaved run of ``task`` that a worker may take from ``ready_at`` (now) on."""
         of_task = {
-            "task": task,
             "label": task.label,
             "target_path": task.target_path,
             "target_pk": task.target_pk,
@@ -209,7 +208,9 @@ class Run(models.Model):
             "priority": task.priority,
             "engine": conf.get_settings().alias_of(task.engine),
         }
-        return unsaved(cls, {**of_task, "planned_at": now, "ready_at": now, **columns})
+        run = unsaved(cls, {**of_task, "planned_at": now, "ready_at": now, **columns})
+        refer(run, "task", task)
+        return run
 
     @staticmethod
     def tell(signal: Signal, runs: Iterable["Run"], using: str) -> None:

@@ -1,8 +1,7 @@
 """What to call, when, and under which policies."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
-from functools import cache
 from typing import Any, ClassVar, Self, Unpack
 
 from django.core.exceptions import ValidationError
@@ -24,7 +23,7 @@ from sisy.models.columns import (
     owners_columns,
 )
 from sisy.models.declared import FollowsCode
-from sisy.models.instances import unsaved
+from sisy.models.instances import reset, unsaved
 from sisy.models.missing import settle_overdue
 from sisy.models.once import RunsOnce
 from sisy.models.run import Run
@@ -286,8 +285,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
             ValueError: as for `save`.
         """
         validation.check_new(self)
-        for name, default in _defaults_of_scheduler(type(self)):
-            setattr(self, name, default())
+        reset(self, SCHEDULER_FIELDS - {"state"})
         if self.state != TaskState.PAUSED and self.schedule:
             self.state = TaskState.ACTIVE
         self.created_at = now
@@ -306,11 +304,3 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
             runs = Run.objects.using(using).filter(task=self.pk)
             runs.cancel_waiting(DELETED, clock.now(using))
             return super().delete(using=using, keep_parents=keep_parents)
-
-
-@cache
-def _defaults_of_scheduler(model: type[Task]) -> list[tuple[str, Callable[[], Any]]]:
-    """Return what gives the scheduler's columns of a new task their values, by their names."""
-    fields = model._meta.concrete_fields
-    names = SCHEDULER_FIELDS - {"state"}
-    return [(field.attname, field.get_default) for field in fields if field.name in names]

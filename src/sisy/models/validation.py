@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -23,6 +24,7 @@ from sisy.worker_options import QUEUE_NAME
 if TYPE_CHECKING:
     from sisy.models.task import Task
 
+JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 ZERO = timedelta(0)
 LONGEST = timedelta(days=36_500)
 
@@ -82,7 +84,7 @@ def json_dict(value: Any, name: str = "userdata") -> dict[str, Any]:
             "itself."
         )
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text = JSON.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{name} must hold what JSON can hold: {error}.") from None
     if flaw := unstorable_in(text):
@@ -271,6 +273,7 @@ EACH_TIME = frozenset(
 depends on more than the column."""
 
 _SELDOM = frozenset(CHECKS) - EACH_TIME
+_seldom_of = attrgetter(*sorted(_SELDOM))
 KNOWN_AT_MOST = 1000
 
 _known: set[tuple[Any, ...]] = set()  # what tasks held whose other columns could be used
@@ -298,7 +301,7 @@ def check_new(task: "Task") -> None:
 
     Most tasks that are submitted hold what others held before in all columns but a few.
     """
-    held = tuple([getattr(task, name) for name in _SELDOM])
+    held = _seldom_of(task)
     # 1, 1.0 and True are equal, but not all of them can be used.
     key = (task.state, *held, *map(type, held))
     try:

@@ -19,10 +19,11 @@ class Write:
 
     def __init__(self, using: str) -> None:
         connection = connections[using]
-        self.is_committed = False
+        self.is_committed = connection.autocommit  # by itself
         self._connection: Callable[[], BaseDatabaseWrapper | None] = ref(connection)
         self._place = len(connection.run_on_commit)
-        transaction.on_commit(self._note_commit, using=using, robust=True)
+        if not self.is_committed:
+            transaction.on_commit(self._note_commit, using=using, robust=True)
 
     def _note_commit(self) -> None:
         self.is_committed = True
