@@ -11,6 +11,7 @@ from django.db import connection, connections, transaction
 from sisy import conf
 from sisy.database_thread import DatabaseThread
 from sisy.models import Process, Run, RunState, Task, task_with_callable
+from sisy.models.statements import PREPARED_AFTER
 from tests.app import jobs
 from tests.processes.databases import open_site
 from tests.processes.ledger import assert_each_run_was_executed_once, count
@@ -114,6 +115,15 @@ def test_a_site_behind_pgbouncer_runs_each_occurrence_once_and_leaves_nothing_on
     Run.objects.waiting().delete()
     assert_each_run_was_executed_once()
     assert not Process.objects.exists()
+
+
+def test_behind_pgbouncer_submissions_leave_no_prepared_statements(site, bouncer):
+    for _ in range(3 * PREPARED_AFTER):
+        Task.run_once(jobs.record)
+        with transaction.atomic():
+            Task.run_once(jobs.record).run_now()
+    assert Run.objects.count() == 9 * PREPARED_AFTER
+    assert set(map(tuple, left_on_sessions(bouncer).values())) == {()}
 
 
 def test_behind_pgbouncer_a_roles_transactions_are_limited_and_nobody_elses_are(site, bouncer):

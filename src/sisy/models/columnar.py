@@ -1,5 +1,6 @@
 """Values of many rows, column by column: one value for all of them, or one for each."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +18,15 @@ class Column:
     Attributes:
         kind: the type of the column in SQL.
         is_shared: whether all rows hold the same.
-        value: what all rows hold, or a list of what each holds.
+        value: what all rows hold, or what each holds: a list, or what ``rows`` takes.
+        rows: what returns the values of a column that is not shared as rows, in PostgreSQL.
     """
 
     name: str
     kind: str
     is_shared: bool
     value: Any
+    rows: str = ""
 
     @classmethod
     def of(
@@ -33,13 +36,21 @@ class Column:
         connection: BaseDatabaseWrapper,
     ) -> "Column":
         """Return the column of ``field`` in rows that hold these values, at least one."""
-        # Without its length: a cast to a type that has one cuts texts off silently.
-        kind = (field.cast_db_type(connection) or "").partition("(")[0]
-        name = str(field.column)
+        kind, name = kind_of(field, connection), str(field.column)
         if _are_alike(field, held):
             return cls(name, kind, True, field.get_db_prep_save(held[0], connection))
+        is_json = isinstance(field, models.JSONField) and connection.vendor == "postgresql"
+        if is_json and None not in held:  # that is stored as NULL, not as JSON's null
+            # One text takes a tenth of the time of an array of as many texts as there are rows.
+            text = json.dumps(held, cls=field.encoder)  # type: ignore[attr-defined]
+            return cls(name, kind, False, text, "jsonb_array_elements(%s::jsonb)")
         values = [field.get_db_prep_save(value, connection) for value in held]
-        return cls(name, kind, False, values)
+        return cls(name, kind, False, values, f"unnest(%s::{kind}[])")
+
+
+def kind_of(field: "models.Field[Any, Any]", connection: BaseDatabaseWrapper) -> str:
+    """Return the type of a column in SQL, without its length: a cast to that cuts texts off."""
+    return (field.cast_db_type(connection) or "").partition("(")[0]
 
 
 def _are_alike(field: "models.Field[Any, Any]", held: Sequence[Any]) -> bool:

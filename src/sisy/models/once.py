@@ -12,6 +12,7 @@ from sisy.callables import Callee
 from sisy.declarations import Policies, refuse_unknown
 from sisy.models.choices import Origin, Overlap, TaskState
 from sisy.models.commits import once_committed, open_beside
+from sisy.models.instances import refer
 from sisy.models.paired import can_insert_with_task, insert_with_task
 from sisy.models.run import Run
 from sisy.models.submission import announce, carry_out_if_eager, store
@@ -60,9 +61,8 @@ class RunsOnce(models.Model):
             ValueError: ``delay_until`` is naive or past, or a value cannot be stored.
         """
         refuse_unknown(policies)
-        userdata = {} if userdata is None else json_dict(userdata)
-        task = cls.for_once(fn, userdata=userdata, label=label, queue=queue, **policies)
-        return _submit_once(task, [userdata], delay_until)
+        task = cls.for_once(fn, _extra_data=userdata, label=label, queue=queue, **policies)
+        return _submit_once(task, [task.userdata], delay_until)
 
     arun_once = class_twin(run_once)
 
@@ -171,5 +171,5 @@ def insert_once(
     with transaction.atomic(using=using):
         task.insert_alone(using)
         for run in runs:
-            run.task = task  # which has a key now
+            refer(run, "task", task)  # which has a key now
         return store(runs, using)

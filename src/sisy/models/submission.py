@@ -23,10 +23,9 @@ def submit(runs: Sequence[Run], using: str) -> list[Run]:
 
 def store(runs: Sequence[Run], using: str) -> list[Run]:
     """Store ``runs`` as a part of a larger transaction; follow it by `carry_out_if_eager`."""
-    with transaction.atomic(using=using, savepoint=False):
-        stored = insert_runs(using, runs)
-        if stored:
-            announce(stored, using)
+    stored = insert_runs(using, runs)
+    if stored:
+        announce(stored, using)
     return stored
 
 

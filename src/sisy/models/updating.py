@@ -90,9 +90,9 @@ class _Statement:
         if not self._arrays:
             condition, params = among(self._pks, self._connection)
             return f" WHERE {self._table}.id {condition}", params
-        kinds = ", ".join(["%s::bigint[]", *(f"%s::{array.kind}[]" for array in self._arrays)])
+        sources = ", ".join(["unnest(%s::bigint[])", *(array.rows for array in self._arrays)])
         names = ", ".join(["pk", *(f"c{place}" for place in range(len(self._arrays)))])
-        rows = f" FROM unnest({kinds}) AS own({names}) WHERE {self._table}.id = own.pk"
+        rows = f" FROM ROWS FROM ({sources}) AS own({names}) WHERE {self._table}.id = own.pk"
         return rows, [self._pks, *(array.value for array in self._arrays)]
 
     def _terms(self, term: str, values: Values) -> tuple[list[str], list[Any]]:

@@ -1,0 +1,105 @@
+"""Sends hot statements: their text stays the same, and only the values differ.
+
+PostgreSQL takes three times as long to plan the insertion of a task and its run as to carry it
+out. It plans a prepared statement only once. Django prepares none: a pooler that works by
+transactions, such as PgBouncer, lends the session to another client after each transaction, and
+that client would trip over our statements, or we would miss them. So Sisy prepares its hot
+statements only in a session that no pooler shares, and only if the session sends many of them.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from django.db import Error, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+PREPARED_AFTER = 5
+"""How many hot statements a session sends before it prepares any, and then how many times it sends
+the same one before it prepares that; psycopg's own threshold."""
+
+UNKNOWN_STATEMENT = "26000"
+
+
+@dataclass(slots=True)
+class _Session:
+    """What is known of a connection of psycopg."""
+
+    sent: int = 0
+    is_unshared: bool = False
+
+
+_sessions: WeakKeyDictionary[Any, _Session] = WeakKeyDictionary()
+
+
+def execute(using: str, statement: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Execute a statement that returns rows, and return them.
+
+    Name the type of a parameter (``%s::text``) unless it is one of the ``VALUES`` of a column.
+    """
+    connection = connections[using]
+    with transaction.mark_for_rollback_on_error(using=using):
+        connection.ensure_connection()
+        session = _session_of(connection)
+        if not session.is_unshared:
+            return _rows(connection, statement, params)
+        try:
+            with _preparing(connection.connection):
+                return _rows(connection, statement, params)
+        except Error as error:
+            if getattr(error.__cause__, "sqlstate", None) != UNKNOWN_STATEMENT:
+                raise
+            # Somebody has had the session forget them all, by DISCARD or DEALLOCATE.
+            session.is_unshared = False
+            if connection.in_atomic_block:
+                raise
+            return _rows(connection, statement, params)
+
+
+def _rows(
+    connection: BaseDatabaseWrapper, statement: str, params: Sequence[Any]
+) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+def _session_of(connection: BaseDatabaseWrapper) -> _Session:
+    """Return what is known of a session that is about to send a hot statement."""
+    raw = connection.connection
+    if connection.vendor != "postgresql" or not hasattr(raw, "prepare_threshold"):  # psycopg2
+        return _Session()
+    session = _sessions.get(raw)
+    if session is None:
+        session = _sessions[raw] = _Session()
+    session.sent += 1
+    if session.sent == PREPARED_AFTER:
+        # A pooler tells its clients a number of its own. Django's cursors are not asked, since
+        # people's tests count their queries.
+        with connection.wrap_database_errors:
+            process = raw.execute("SELECT pg_backend_pid()").fetchone()[0]
+        session.is_unshared = process == raw.info.backend_pid
+    return session
+
+
+@contextmanager
+def _preparing(raw: Any) -> Iterator[None]:
+    """Have psycopg prepare what it is given often; it cannot as Django sets it up."""
+    before = raw.cursor_factory, raw.prepare_threshold
+    # The cursors that Django uses by default write the values into the statement.
+    raw.cursor_factory, raw.prepare_threshold = _binding_cursor(), PREPARED_AFTER
+    try:
+        yield
+    finally:
+        raw.cursor_factory, raw.prepare_threshold = before
+
+
+@cache
+def _binding_cursor() -> Any:
+    """Return the class of cursors that send values beside the statement."""
+    return import_module("psycopg").Cursor
