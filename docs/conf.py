@@ -1,4 +1,4 @@
-"""How the manual is built: ``sphinx-build -W docs docs/_build``; needs no network."""
+"""Configure Sphinx: ``sphinx-build -W docs docs/_build``. The build needs no network."""
 
 import os
 import sys
@@ -23,9 +23,9 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", ".*")]  # types of others, whose manuals are elsewhere
+nitpick_ignore_regex = [("py:.*", ".*")]  # types of other packages, which are not in this manual
 
-default_role = "literal"  # as docstrings mean `it`
+default_role = "literal"  # docstrings mark names as `name`
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

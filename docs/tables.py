@@ -1,7 +1,7 @@
-"""Writes the tables of the reference that the code says itself: ``make reference``.
+"""Generate the reference tables from docstrings and help texts: ``make reference``.
 
-They come from docstrings and help texts, and stand in the pages, so that those can be read
-wherever they are shown. With ``--check`` it only says which are stale.
+The tables are stored in the pages, so that people can read them on any site that shows Markdown.
+With ``--check``, only report stale tables.
 """
 
 import argparse
@@ -38,7 +38,9 @@ Row = Sequence[str]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if one is stale")
+    parser.add_argument(
+        "--check", action="store_true", help="do not write; fail if a table is stale"
+    )
     only_check = parser.parse_args().check
     stale = {page: text for page in pages() if (text := renewed(page)) != page.read_text()}
     for page, text in stale.items():
@@ -47,16 +49,16 @@ def main() -> None:
         if not only_check:
             page.write_text(text)
     if stale and only_check:
-        sys.exit("Its tables are not what the code says: make reference")
+        sys.exit("The tables differ from the code. Run: make reference")
 
 
 def pages() -> list[Path]:
-    """Return the pages with tables that the code says."""
+    """Return the pages with generated tables."""
     return [page for page in sorted(REFERENCE.glob("*.md")) if TABLE.search(page.read_text())]
 
 
 def renewed(page: Path) -> str:
-    """Return the text of a page with the tables that the code says now."""
+    """Return the text of a page with current tables."""
 
     def renew(match: re.Match[str]) -> str:
         return f"{match['begin']}{table(TABLES[match['name']]())}{match['end']}"
@@ -95,7 +97,7 @@ def of_members(module: str, *classes: str) -> Callable[[], Iterator[Row]]:
         from sisy import models
 
         said = docstrings(module)
-        yield "Word", "Meaning"
+        yield "Value", "Meaning"
         for name in classes:
             for member in getattr(models, name):
                 yield f"`{member.value}`", said[name, member.name]
@@ -125,14 +127,14 @@ def of_commands(*names: str) -> Callable[[], Iterator[Row]]:
 
 
 def of_options(*names: str) -> Callable[[], Iterator[Row]]:
-    """Return a table of the options of commands, each once for all commands that mean the same."""
+    """Return a table of the options of commands. Options with the same meaning share a row."""
 
     def rows() -> Iterator[Row]:
         takers: dict[tuple[str, str, str], list[str]] = {}
         for name in names:
             for option in own_options(name):
                 takers.setdefault(option, []).append(f"`{name}`")
-        yield "Option", "Default", "Of", "Meaning"
+        yield "Option", "Default", "Commands", "Meaning"
         for (spelled, default, meaning), of in takers.items():
             yield spelled, default, "all" if len(of) == len(names) else ", ".join(of), meaning
 
@@ -140,9 +142,9 @@ def of_options(*names: str) -> Callable[[], Iterator[Row]]:
 
 
 def verbs() -> Iterator[Row]:
-    """Return a table of what ``sisy_tasks`` does."""
+    """Return a table of the verbs of ``sisy_tasks``."""
     (action,) = (each for each in parser_of("sisy_tasks")._actions if each.dest == "verb")
-    yield "Verb", "What it does", "Takes"
+    yield "Verb", "What it does", "Arguments"
     for name, parser in dict(action.choices or {}).items():
         takes = [
             f"`{' '.join(filter(None, [*each.option_strings[:1], each.metavar]))}`: {each.help}"
@@ -163,7 +165,7 @@ def own_options(name: str) -> Iterator[tuple[str, str, str]]:
 
 @cache
 def djangos_options() -> set[str]:
-    """Return the names of the options that every command of Django takes."""
+    """Return the names of the options that all Django commands share."""
     from django.core.management.base import BaseCommand
 
     return {action.dest for action in BaseCommand().create_parser("manage.py", "any")._actions}
@@ -184,7 +186,7 @@ def first_sentence(text: str) -> str:
 
 
 def docstrings(module: str) -> dict[tuple[str, str], str]:
-    """Return what a module says of its names, and its classes of theirs, in Markdown."""
+    """Return the docstrings of a module's names and of its classes' attributes, as Markdown."""
     from sphinx.pycode import ModuleAnalyzer
 
     said = ModuleAnalyzer.for_module(module).find_attr_docs()
@@ -207,7 +209,7 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "options that answer": of_options(*ANSWERING),
     "verbs": verbs,
 }
-"""What makes each table, by the name that its page gives it."""
+"""The function that generates each table, by the name of the table in its page."""
 
 
 if __name__ == "__main__":
