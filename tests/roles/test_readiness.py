@@ -29,8 +29,8 @@ class Grounds:
 
         self.refuses = True
         self.tries = 0
-        self._start = handle._start
-        monkeypatch.setattr(handle, "_start", self.start)
+        self._start = handle.start_masked
+        monkeypatch.setattr(handle, "start_masked", self.start)
         monkeypatch.setattr(readiness, "FIRST_PAUSE", 0.05)
         monkeypatch.setattr(readiness, "LONGEST_PAUSE", 0.2)
 

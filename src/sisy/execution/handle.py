@@ -1,15 +1,11 @@
 """A child process as its worker sees it: begun, given runs, asked to end, killed."""
 
-import multiprocessing
-import os
 import pickle
-import signal
 import threading
 import time
 from ctypes import c_uint64
-from multiprocessing import connection, resource_tracker
+from multiprocessing import connection
 from multiprocessing.context import BaseContext
-from multiprocessing.process import _children as children  # type: ignore[attr-defined]
 from typing import Any
 
 from sisy import bootstrap
@@ -19,6 +15,7 @@ from sisy.execution.going import Going
 from sisy.execution.orders import CANNOT_TELL, Cancel, CarryOut, Done, Leave
 from sisy.execution.outcome import Outcome
 from sisy.execution.pool import NotReady
+from sisy.execution.spawning import context, start_masked
 from sisy.frames import Reader, Writer
 from sisy.log import signal_name
 
@@ -26,7 +23,6 @@ TIME_TO_BEGIN = 60.0  # seconds
 TIME_TO_GIVE_IN = 1.0  # seconds that a function has to end by itself once its time is up
 TIME_TO_DIE = 5.0  # seconds until a process that was killed is gone, at the most
 TIME_TO_TAKE = 30.0  # seconds that a child has to take an order in hand
-FILES_OF_A_START = 8  # multiprocessing opens five at once
 LOOK_INTERVAL = 0.5  # seconds between two looks whether it has
 
 
@@ -57,7 +53,7 @@ class Handle:
         self.runs = 0
         self.memory = 0
         try:
-            self._start(_context())
+            self._start(context())
         except Exception as error:  # the system gives no further file, memory or process
             raise _no_child(f"{type(error).__name__}: {error}") from error
 
@@ -70,7 +66,7 @@ class Handle:
             self._process = context.Process(  # type: ignore[attr-defined]
                 target=bootstrap.begin, args=(theirs, self._taken), name="sisy-child"
             )
-            _start(self._process)
+            start_masked(self._process)
 
     @property
     def pid(self) -> int:
@@ -285,49 +281,3 @@ class _Patience:
 
 def _no_child(why: object) -> NoChild:
     return NoChild(f"No child process could be started: {why}")
-
-
-def _context() -> BaseContext:
-    try:
-        context = multiprocessing.get_context("forkserver")
-    except ValueError:
-        return multiprocessing.get_context("spawn")
-    context.set_forkserver_preload(["__main__", "sisy.preload"])
-    return context
-
-
-_starting = threading.Lock()
-
-
-def _have_files() -> None:
-    """Raise an OSError unless a start has the files that it needs.
-
-    One that fails halfway ends the fork server, and with it the children that are at work.
-    """
-    files: list[int] = []
-    try:
-        while len(files) < FILES_OF_A_START:
-            files.extend(os.pipe())
-    finally:
-        for file in files:
-            os.close(file)
-
-
-def _start(process: Any) -> None:
-    """Start it with INT and TERM blocked, until it has learnt to leave them to the worker.
-
-    It is not entered among the children of multiprocessing, which would poll it from any thread,
-    and wait for it when the interpreter ends.
-
-    The fork server, which is started with the first child, leaves them blocked: it must not end
-    at a TERM that a whole group of processes gets, since its children end with it.
-    """
-    with _starting:
-        _have_files()
-        resource_tracker.ensure_running()  # it unblocks both, when it starts
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-        try:
-            process.start()
-            children.discard(process)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -2,7 +2,8 @@
 
 croniter is the reference of the format. Sisy itself expands what croniter 7 expands wrongly or
 does not report (stepped ranges that wrap around, nearest weekdays), and rejects what croniter
-accepts although nobody can mean it. `corrections` writes the messages for what neither can read.
+accepts although nobody can mean it. `corrections` and `field_corrections` write the messages for
+what neither can read.
 """
 
 import re
@@ -14,7 +15,8 @@ from croniter import croniter
 from croniter.croniter import CroniterError
 
 from sisy.exceptions import ScheduleError
-from sisy.schedules.corrections import correct_expression, correct_field
+from sisy.schedules.corrections import correct_expression
+from sisy.schedules.field_corrections import correct_field
 from sisy.schedules.names import ALIASES, FIELDS, LIMITS, VALUES, number_of
 
 LONGEST = 255

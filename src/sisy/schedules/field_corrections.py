@@ -1,0 +1,157 @@
+"""The messages for what people type as one field of a schedule, with the nearest valid text."""
+
+import re
+from collections.abc import Callable
+
+from sisy.schedules.corrections import TIME, daily
+from sisy.schedules.names import MONTHS, NUMBERS, WEEKDAYS, number_of
+
+EXPECTED = {
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day-of-month": "1 to 31, 'l', 'lw' or '15w'",
+    "month": f"1 to 12, or {', '.join(MONTHS)}",
+    "day-of-week": f"0 to 7, or {', '.join(WEEKDAYS)}, 'mon#2' or 'l5'",
+    "second": "0 to 59",
+}
+DAY_NAMES = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+
+
+def correct_field(field: str, typed: str) -> str:
+    """Return the message for the text of a field that cannot be read."""
+    if field == "day-of-week" and (message := _mixed_weekdays(typed)):
+        return f"{field}: {message}"
+    for item in typed.split(","):
+        for correct in (*OF_A_FIELD.get(field, ()), *OF_ANY_FIELD):
+            if fix := correct(item.lower(), field):
+                return f"{field}: {item!r} is not a valid value. {fix}"
+    return f"{field}: {typed!r} is not a valid value. Use {EXPECTED[field]}."
+
+
+def _mixed_weekdays(typed: str) -> str:
+    """Return the message for ``mon#1,3``: plain weekdays beside those of one week."""
+    first, *others = typed.split(",")
+    day, mark, _ = first.partition("#")
+    if mark and others and all(re.fullmatch(r"[1-5]", other) for other in others):
+        meant = ",".join([first, *(f"{day}#{other}" for other in others)])
+        return f"{typed!r} is not a valid value. Write {meant!r}."
+    plain = [
+        item for item in typed.split(",") if number_of("day-of-week", item.lower()) is not None
+    ]
+    if (
+        plain
+        and len(plain) <= len(others)
+        and ("#" in typed or re.search(r"\bl\d", typed.lower()))
+    ):
+        return (
+            f"{typed!r} is not a valid value: it mixes every {plain[0]} with single weeks of the "
+            "month. Use two tasks."
+        )
+    return ""
+
+
+def _last_weekday(item: str, field: str) -> str:
+    if item == "l":
+        return (
+            "Write 'l5' for the last Friday of the month, or 'l' in day-of-month for the last day."
+        )
+    match = re.fullmatch(r"(\w+?)(?:l|#l|#-1)|l-?(\D\w*)", item)
+    number = number_of(field, _short(match[1] or match[2], field)) if match else None
+    if number is None or number > 6:
+        return ""
+    return f"Write 'l{number}' for the last {DAY_NAMES[number]} of the month."
+
+
+def _which_weekday(item: str, field: str) -> str:
+    match = re.fullmatch(r"(\w+)#(\d+)", item)
+    number = number_of(field, match[1]) if match else None
+    if match is None or number is None:
+        return ""
+    name = match[1]
+    return (
+        f"A month has at most five of a weekday. Use '{name}#1' to '{name}#5', "
+        f"or 'l{number}' for the last {DAY_NAMES[number]}."
+    )
+
+
+def _day_from_the_end(item: str, field: str) -> str:
+    if not re.fullmatch(r"l-\w+|-\d+", item):
+        return ""
+    return "Use 'l' for the last day, 'lw' for the last weekday of the month, or 1 to 31."
+
+
+def _nearest_weekday(item: str, field: str) -> str:
+    if "w" not in item or _short(item, "day-of-week") in WEEKDAYS:
+        return ""
+    return "Use '15w' for the weekday nearest to a day, or 'lw' for the last weekday of the month."
+
+
+def _nothing(item: str, field: str) -> str:
+    return "" if item else "Remove the extra comma; a list has no spaces, as in '1,15'."
+
+
+def _step_alone(item: str, field: str) -> str:
+    match = re.fullmatch(r"/(\d+)|\*(\d+)|\*/(\d+)[a-z]+", item)
+    return f"Write '*/{match[1] or match[2] or match[3]}'." if match else ""
+
+
+def _question_mark(item: str, field: str) -> str:
+    return "Use '?' only in day-of-month and day-of-week; here, write '*'." if "?" in item else ""
+
+
+def _two_dots(item: str, field: str) -> str:
+    match = re.fullmatch(r"(\w+)\.\.+(\w+)", item)
+    return f"Write '{match[1]}-{match[2]}'." if match else ""
+
+
+def _time_of_day(item: str, field: str) -> str:
+    match = TIME.fullmatch(item)
+    if match is None or not (match[2] or match[3]):
+        return ""
+    plain = daily(match)
+    return f"The minute is the first field, the hour the second, as in {plain!r}." if plain else ""
+
+
+def _hashed(item: str, field: str) -> str:
+    if item != "h" and not item.startswith(("h(", "h/")):
+        return ""
+    return "Use 'h', 'h/15' or 'h(0-5)' as the only value of its field, with an ascending range."
+
+
+def _name(item: str, field: str) -> str:
+    """Correct ``monday-fri`` by the first three letters.
+
+    A name of another language is not guessed: lun is Monday, and looks like sun.
+    """
+    known = NUMBERS.get(field, {})
+    value, slash, step = item.partition("/")
+    short = "-".join(_short(end, field) for end in value.split("-"))
+    if short != value and all(number_of(field, end) is not None for end in short.split("-")):
+        return f"Write '{short}{slash}{step}'."
+    for other, names in (("month", MONTHS), ("day-of-week", WEEKDAYS)):
+        if other != field and not known.keys() & {item} and _short(item, other) in names:
+            where = {"month": "fourth", "day-of-week": "fifth"}[other]
+            return f"Use {EXPECTED[field]}. The {where} field is the {other}."
+    return ""
+
+
+def _short(text: str, field: str) -> str:
+    names = {"month": MONTHS, "day-of-week": WEEKDAYS}.get(field, ())
+    return text[:3] if text.isalpha() and text[:3] in names else text
+
+
+Correct = Callable[[str, str], str]
+
+OF_A_FIELD: dict[str, tuple[Correct, ...]] = {
+    "day-of-month": (_day_from_the_end, _nearest_weekday),
+    "day-of-week": (_last_weekday, _which_weekday),
+}
+OF_ANY_FIELD: tuple[Correct, ...] = (
+    _nothing,
+    _step_alone,
+    _question_mark,
+    _two_dots,
+    _time_of_day,
+    _hashed,
+    _name,
+)
