@@ -1,17 +1,16 @@
-"""How moments, spans of time, states and schedules look."""
+"""How moments, spans of time and schedules look, and the colours of states."""
 
 from datetime import datetime, timedelta
 
 from django.db import router
 from django.utils import dates, timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext, ngettext
 from django.utils.translation import override as use_language
 
-from sisy import clock, disclosure
+from sisy import clock
 from sisy.exceptions import ScheduleError
-from sisy.models import Run, RunState, Task, TaskState
+from sisy.models import RunState, Task, TaskState
 from sisy.schedules import Schedule
 from sisy.schedules.words import in_words
 
@@ -99,30 +98,6 @@ def span(value: timedelta | None) -> str:
     if abs(seconds) < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.2f} s" if abs(seconds) < 60 else str(timedelta(seconds=round(seconds)))
-
-
-def state(value: str, words: str, reason: str = "") -> SafeString:
-    """Return a state as a label, the reason behind the pointer."""
-    looks = LOOKS.get(value, "quiet")  # type: ignore[call-overload]
-    return format_html('<span class="sisy-state {}" title="{}">{}</span>', looks, reason, words)
-
-
-def state_of(task: Task, *, in_full: bool) -> SafeString:
-    """Return a task's state, or that its target is broken; see `sisy.disclosure`."""
-    if task.target_error and task.state == TaskState.ACTIVE:
-        why = disclosure.target_error_of(task, in_full=in_full)
-        return state(TaskState.BROKEN, gettext("target broken"), why)
-    return state(task.state, task.get_state_display(), task.state_reason)
-
-
-def state_of_run(run: Run, *, in_full: bool) -> SafeString:
-    """Return a run's state, and whether it was asked to end; see `sisy.disclosure`."""
-    why = run.cancel_reason or disclosure.reason_of(run, in_full=in_full)
-    shown = state(run.state, run.get_state_display(), why)
-    if run.state != RunState.RUNNING or run.cancel_asked_at is None:
-        return shown
-    asked = gettext("forced to end") if run.cancel_by_force else gettext("asked to end")
-    return format_html("{} <small>{}</small>", shown, asked)
 
 
 def schedule(task: Task, default_zone: str) -> str:

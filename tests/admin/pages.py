@@ -25,11 +25,6 @@ def rows_of(response) -> list[str]:
     return [" ".join(unescape(re.sub(r"<[^>]+>", " ", row)).split()) for row in rows]
 
 
-def titles_of(response) -> list[str]:
-    """Return what stands behind the pointer."""
-    return [unescape(title) for title in re.findall(r'title="([^"]*)"', response.content.decode())]
-
-
 def page_of(row) -> str:
     """Return the address of a task's or a run's page."""
     return reverse(f"admin:sisy_{row._meta.model_name}_change", args=[row.pk])

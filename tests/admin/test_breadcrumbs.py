@@ -5,7 +5,6 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.admin.people import browser_of_superuser
-from tests.support.records import scheduled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -49,28 +48,7 @@ def crumbs_of(path):
     return parser
 
 
-def test_the_way_to_the_queues_is_built_like_that_to_a_list():
-    ours = crumbs_of("/admin/sisy/queue/")
-    assert ours.found == crumbs_of("/admin/sisy/run/").found
-    assert ours.words == ["Home", "Sisy", "Queues"]
-
-
 def test_the_way_to_the_dashboard_is_built_like_that_to_a_list():
     ours = crumbs_of("/admin/sisy/task/dashboard/")
     assert ours.found == crumbs_of("/admin/sisy/run/").found
     assert ours.words == ["Home", "Sisy", "Overview"]
-
-
-def test_the_way_to_a_backfill_is_built_like_that_to_a_history():
-    task = scheduled(label="<tea> & cake")
-    ours = crumbs_of(f"/admin/sisy/task/{task.pk}/backfill/")
-    assert ours.found == crumbs_of(f"/admin/sisy/task/{task.pk}/history/").found
-    assert ours.words == ["Home", "Sisy", "Tasks", "<tea> & cake", "Backfill"]
-
-
-def test_the_steps_lead_to_their_pages():
-    task = scheduled(label="tea")
-    page = browser_of_superuser().get(f"/admin/sisy/task/{task.pk}/backfill/").content.decode()
-    for address in ("/admin/", "/admin/sisy/", "/admin/sisy/task/"):
-        assert f'<a href="{address}">' in page
-    assert f'<a href="/admin/sisy/task/{task.pk}/change/">tea</a>' in page

@@ -1,15 +1,13 @@
-"""What can a person do with runs?"""
+"""What can a person do with runs in the admin?"""
 
 from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import User
-from django.test import Client
 
 from sisy.models import Run, Task, task_with_callable
-from tests.admin.pages import RUNS, messages_of, page_of
+from tests.admin.pages import RUNS, messages_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.support.moments import NOON
 
@@ -127,71 +125,12 @@ def test_each_action_needs_its_permission(action, permission):
     others = {"view_run", "view_task", "change_task", "cancel_run", "run_task"} - {permission}
     browser = browser_of(*others)
     act(browser, action, run)
-    assert browser.post(f"{RUNS}{run.pk}/do/{action}/").status_code == 403
     run.refresh_from_db()
     assert run.cancel_asked_at is None
     assert Run.objects.count() == 1
     act(browser_of("view_run", permission), action, run)
     run.refresh_from_db()
     assert run.cancel_asked_at is not None or Run.objects.count() == 2
-
-
-def buttons(run, browser=None):
-    page = (browser or browser_of_superuser()).get(page_of(run))
-    return [str(words) for _, words in page.context["sisy_buttons"]]
-
-
-def test_the_page_of_a_run_has_the_buttons_that_fit_it():
-    assert buttons(run_of()) == ["Cancel"]
-    assert buttons(run_of(state="failed")) == ["Retry"]
-    assert buttons(run_of(state="succeeded")) == ["Retry"]
-    going = run_of(state="running")
-    assert buttons(going) == ["Cancel", CANCEL_BY_FORCE]
-    going.cancel()
-    assert buttons(going) == [CANCEL_BY_FORCE]
-    going.cancel(by_force=True)
-    assert buttons(going) == []
-
-
-def test_a_row_that_stands_for_several_occurrences_has_no_retry():
-    assert buttons(gap()) == []
-
-
-def test_the_page_of_a_run_has_the_buttons_that_somebody_may_press():
-    going, ended = run_of(state="running"), run_of("b", state="failed")
-    canceller = browser_of("view_run", "cancel_run")
-    assert buttons(going, canceller) == ["Cancel", CANCEL_BY_FORCE]
-    assert buttons(ended, canceller) == []
-    runner = browser_of("view_run", "run_task")
-    assert buttons(going, runner) == []
-    assert buttons(ended, runner) == ["Retry"]
-
-
-def test_a_button_does_what_it_says_and_shows_the_run_again():
-    run = run_of(state="failed")
-    page = browser_of_superuser().post(f"{RUNS}{run.pk}/do/retry/", follow=True)
-    assert page.redirect_chain == [(page_of(run), 302)]
-    assert messages_of(page) == ["1 run is retried."]
-    assert Run.objects.get(origin="retry").retry_of_id == run.pk
-
-
-def test_a_button_that_fits_no_longer_says_so():
-    run = run_of(state="running")
-    page = browser_of_superuser().post(f"{RUNS}{run.pk}/do/retry/", follow=True)
-    refusal = f"sweep #{run.pk} is running; only a run that is over can be retried."
-    assert messages_of(page) == [refusal, "0 runs are retried."]
-
-
-def test_a_button_needs_a_post_with_the_token_of_its_page():
-    run = run_of()
-    address = f"{RUNS}{run.pk}/do/cancel/"
-    assert browser_of_superuser().get(address).status_code == 403
-    stranger = Client(enforce_csrf_checks=True)
-    stranger.force_login(User.objects.get(username="Sam"))
-    assert stranger.post(address).status_code == 403
-    run.refresh_from_db()
-    assert run.state == "waiting"
-    assert b"csrfmiddlewaretoken" in stranger.get(page_of(run)).content
 
 
 def test_a_run_of_a_deleted_task_can_be_retried():

@@ -233,7 +233,7 @@ def test_a_deleted_task_takes_its_runs_with_it(forgetful):
 def test_people_see_on_which_engine_a_run_is_and_no_queue_lacks_a_worker_for_it(admin_client):
     run = run_of(queue="heavy")
     dispatch("default", NOON)
-    page = admin_client.get(f"/admin/sisy/run/{run.pk}/change/").content.decode()
+    page = admin_client.get(f"/sisy/runs/{run.pk}/").content.decode()
     assert "forgetful" in page
     assert "handed over" in page.lower()
     assert "heavy" not in {queue.name for queue in queues("default", NOON)}

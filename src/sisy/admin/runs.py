@@ -1,127 +1,100 @@
-"""The ledger in the admin: to read, to end what waits or goes on, and to make good what failed."""
+"""Runs in the admin: the ledger, to search and filter, and to cancel or retry many at once."""
 
-from collections.abc import Callable
-from typing import Any
+from functools import cached_property
 
 from django.contrib import admin
+from django.contrib.admin import SimpleListFilter
+from django.core.paginator import Paginator
+from django.db import router
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy.admin.actions import may
-from sisy.admin.filters import QueueFilter, TaskFilter
-from sisy.admin.paginator import CappedPaginator
-from sisy.admin.run_actions import RunActions
-from sisy.admin.run_columns import RunColumns
-from sisy.models import Attempt, Run
-from sisy.queries.related import has_returned, retries_of
+from sisy import disclosure, display
+from sisy.admin.model_admin import ReadOnly, may, moment_in
+from sisy.dashboard.actions import runs
+from sisy.models import Run, Task
+from sisy.models.run_queries import RunQuerySet
 
-HOW = (
-    "state_now",
-    "full_reason",
-    "cancel_asked",
-    "attempt",
-    "times_lost",
-    "worker",
-    "blocker",
-    "retries",
-)
-WHAT = (
-    "task_link",
-    "target_path",
-    "target_pk",
-    "origin",
-    "original",
-    "queue",
-    "engine",
-    "priority",
-    "user_data",
-)
-WHEN = ("due", "made_good", "planned", "ready", "handed", "started", "finished", "late", "took")
-CAME = ("traceback", "attempts", "returned")
+MAX_COUNTED = 10_000  # rows of a list
 
-DETAILS = {"user_data", "returned", "traceback", "attempts"}
-"""What takes a permission of its own: it may hold what is not for everybody."""
 
-SELDOM: dict[str, Callable[[Run], Any]] = {
-    "cancel_asked": lambda run: run.cancel_asked_at,
-    "times_lost": lambda run: run.times_lost,
-    "blocker": lambda run: run.blocked_by_id,
-    "original": lambda run: run.retry_of_id,
-    "engine": lambda run: run.engine,
-    "handed": lambda run: run.dispatched_at,
-    "made_good": lambda run: run.stands_for,
-    "traceback": lambda run: run.error,
-    "returned": has_returned,
-    "retries": lambda run: retries_of(run).exists(),
-    "attempts": lambda run: Attempt.before(run).exists(),
-}
-"""What few runs have, with what tells whether a run has it; the others' pages leave it out."""
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Count at most 10,000 rows; a filter or a search finds what lies behind them."""
+
+    # To count all of a long ledger takes longer than to show a page of it.
+    @cached_property
+    def count(self) -> int:
+        """The number of rows that can be paged through."""
+        rows = self.object_list
+        return rows.order_by()[:MAX_COUNTED].count() if isinstance(rows, QuerySet) else len(rows)
+
+
+class QueueFilter(SimpleListFilter):
+    """Runs of a queue; offers the queues of tasks."""
+
+    title = _("queue")
+    parameter_name = "queue"
+
+    # To read which queues the whole ledger names takes longer than to show the page.
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        tasks = Task.objects.using(router.db_for_write(Task)).order_by("queue")
+        return [(name, name) for name in tasks.values_list("queue", flat=True).distinct()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        return queryset.filter(queue=self.value()) if self.value() else queryset
 
 
 @admin.register(Run)
-class RunAdmin(RunColumns, RunActions):
-    """What happened to every occurrence. Nobody adds, changes or deletes rows by hand."""
+class RunAdmin(ReadOnly):
+    """What happened to every occurrence; the dashboard shows the details of a run."""
 
-    list_display = (
-        "__str__",
-        "state_now",
-        "occurrence",
-        "late",
-        "took",
-        "attempt",
-        "short_reason",
-    )
-    list_filter = ("state", "origin", QueueFilter, "planned_at", TaskFilter)
-    list_select_related = ("task",)
-    list_per_page = 50
+    dashboard_list, dashboard_page = "runs", "run"
+    reason_of = staticmethod(disclosure.reason_of)
+    list_display = ("__str__", "state_now", "due", "count", "attempt", "worker", "short_reason")
+    list_filter = ("state", "origin", QueueFilter, "planned_at")
     paginator = CappedPaginator
     search_fields = ("label", "reason", "worker")
-    show_full_result_count = False
-    readonly_fields = (*HOW, *WHAT, *WHEN, *CAME)
-    fieldsets = (
-        (None, {"fields": HOW}),
-        (_("What it called"), {"fields": WHAT}),
-        (_("When"), {"fields": WHEN}),
-        (_("What came of it"), {"fields": CAME}),
+    actions = ("cancel", "cancel_by_force", "retry")
+    fields = readonly_fields = (
+        *("label", "task", "state_now", "full_reason", "origin", "queue", "attempt", "worker"),
+        *("due", "planned", "started", "finished"),
     )
 
-    class Media:
-        css = {"all": ("sisy/admin.css",)}
+    planned = moment_in("planned_at", _("planned"))
+    started = moment_in("started_at", _("started"))
+    finished = moment_in("finished_at", _("finished"))
+
+    @admin.display(description=_("due"), ordering="due_at")
+    def due(self, run: Run) -> str:
+        return display.moment(run.moment, display.now())
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        # A task that is read by itself could come from a replica.
+        return super().get_queryset(request).select_related("task")
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """Search in reasons for those only who may read them."""
-        if may(request, "sisy.view_run_details"):
+        """Search in reasons only for people who may read them in full."""
+        if may(request, f"sisy.{disclosure.PERMISSION}"):
             return self.search_fields
         return tuple(name for name in self.search_fields if name != "reason")
 
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Say in what the reader's words are looked for."""
-        found = super().get_changelist_instance(request)
-        searched = self.get_search_fields(request)
-        columns: list[Any] = [self.opts.get_field(name) for name in searched]
-        names = [str(column.verbose_name) for column in columns]
-        found.search_help_text = gettext("Searches in: %s.") % ", ".join(names)
-        return found
+    @admin.action(description=_("Cancel"), permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset: RunQuerySet) -> None:
+        self.tell(request, runs.cancel(request.user, queryset))
 
-    def get_fieldsets(self, request: HttpRequest, obj: Run | None = None) -> Any:
-        """Leave out what this run has not, and what its reader may not see."""
-        if obj is None:
-            return self.fieldsets
-        missing = {name for name, has in SELDOM.items() if not has(obj)}
-        if not may(request, "sisy.view_run_details"):
-            missing |= DETAILS
-        shown = [
-            (title, [name for name in options["fields"] if name not in missing])
-            for title, options in self.fieldsets
-        ]
-        return [(title, {"fields": names}) for title, names in shown if names]
+    @admin.action(
+        description=_("Cancel by force (kills in a pool of processes)"), permissions=["cancel"]
+    )
+    def cancel_by_force(self, request: HttpRequest, queryset: RunQuerySet) -> None:
+        self.tell(request, runs.cancel_by_force(request.user, queryset))
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    @admin.action(description=_("Retry"), permissions=["run"])
+    def retry(self, request: HttpRequest, queryset: RunQuerySet) -> None:
+        self.tell(request, runs.retry(request.user, queryset))
 
-    def has_change_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
-        return False
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return may(request, "sisy.cancel_run")
 
-    def has_delete_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
-        return False
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        return may(request, "sisy.run_task")

@@ -7,12 +7,15 @@ from zoneinfo import available_timezones
 from django import forms
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.core.exceptions import ValidationError
+from django.db import router
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from sisy.admin.targets import known_targets
+from sisy import conf
+from sisy.callables import kind_at
+from sisy.exceptions import CallableError
 from sisy.models import Task
 from sisy.models.columns import OWNER_FIELDS
 
@@ -23,17 +26,7 @@ else:
 
 DURATION = _("Hours, minutes and seconds, such as 00:01:30.")
 
-SEEN_ONLY = (
-    "occurrences",
-    "declared",
-    "state_now",
-    "why",
-    "next_moment",
-    "last_moment",
-    "runs_planned",
-    "came_of_it",
-    "recent",
-)
+SEEN_ONLY = ("occurrences", "state_now", "full_reason", "next_moment", "last_moment")
 
 TIMING = (
     "schedule",
@@ -58,7 +51,7 @@ FIELDSETS: tuple[tuple[Any, Any], ...] = (
     ),
     (_("When it fails"), {"fields": FAILURE, "classes": ("collapse",)}),
     (_("History"), {"fields": ("history_runs",), "classes": ("collapse",)}),
-    (_("What came of it"), {"fields": SEEN_ONLY[1:]}),
+    (_("Status"), {"fields": SEEN_ONLY[1:]}),
 )
 
 
@@ -137,3 +130,21 @@ class TaskForm(ModelForm):
         """An empty field is empty user data."""
         data = self.cleaned_data["_extra_data"]
         return {} if data is None else data
+
+
+def known_targets() -> set[str]:
+    """Return the paths that people may choose: those in ``SISY_CALLABLES`` and those of tasks.
+
+    Paths that can no longer be called are left out.
+    """
+    tasks = Task.objects.using(router.db_for_write(Task))
+    stored = tasks.order_by().values_list("target_path", flat=True).distinct()
+    return set(filter(_can_be_called, {*conf.get_settings().callables, *stored}))
+
+
+def _can_be_called(path: str) -> bool:
+    try:
+        kind_at(path)
+    except CallableError:
+        return False
+    return True

@@ -18,13 +18,8 @@ HAS_LIST = django.VERSION >= (6, 1)
 
 
 @register.simple_tag(takes_context=True)
-def breadcrumbs(context: Context, here: Any, *steps: Any) -> SafeString:
-    """Return the way to a page, with the markup that this version of Django styles.
-
-    Args:
-        here: the words of the page itself.
-        steps: of each page between Sisy's and this one: its address, and its words.
-    """
+def breadcrumbs(context: Context, here: Any) -> SafeString:
+    """Return the way to a page called ``here``, with the markup of this version of Django."""
     request = context["request"]
     site = getattr(request, "current_app", None) or request.resolver_match.namespace
     links = [
@@ -33,7 +28,6 @@ def breadcrumbs(context: Context, here: Any, *steps: Any) -> SafeString:
             reverse("admin:app_list", args=["sisy"], current_app=site),
             apps.get_app_config("sisy").verbose_name,
         ),
-        *zip(steps[::2], steps[1::2], strict=True),
     ]
     if HAS_LIST:
         items = format_html_join("", '<li><a href="{}">{}</a></li>', links)

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from sisy.models import Run, Task, task_with_callable
-from tests.admin.pages import messages_of, page_of, text_of
+from tests.admin.pages import messages_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -20,8 +20,12 @@ def saved(schedule="0 */6 * * *", **fields):
     return task
 
 
+def page_of(task):
+    return f"/sisy/tasks/{task.pk}/"
+
+
 def address_of(task):
-    return f"/admin/sisy/task/{task.pk}/backfill/"
+    return f"{page_of(task)}backfill/"
 
 
 def preview(task, **query):

@@ -1,0 +1,147 @@
+"""What the admins of tasks, runs and queues share."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import QuerySet, Value
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import NoReverseMatch, URLPattern
+from django.utils.text import Truncator
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from sisy import disclosure, display
+from sisy.admin.dashboard import AdminDashboard
+from sisy.admin.lookups import OfferedLookups
+from sisy.dashboard.actions.said import Said
+from sisy.dashboard.cleaning import cleaned
+from sisy.dashboard.mounting import LOOK
+from sisy.models.locking import for_write
+from sisy.queries.ledger import key_of
+
+LONGEST_IN_LIST = 80  # characters of a reason
+
+
+class SisyAdmin(OfferedLookups):
+    """A list and a form of Django's, with links to the pages of the dashboard that show more.
+
+    Attributes:
+        dashboard_list: the dashboard's page about all rows.
+        dashboard_page: the dashboard's page about one row; empty if that is the same page.
+        reason_of: returns as much of a row's reason as its reader may see.
+    """
+
+    dashboard_list: ClassVar[str]
+    dashboard_page: ClassVar[str] = ""
+    reason_of: ClassVar[Callable[..., str]]
+    list_per_page = 50
+    show_full_result_count = False
+
+    class Media:
+        css = {"all": ("sisy/admin.css",)}
+
+    @property
+    def urls(self) -> list[URLPattern]:
+        patterns = self.get_urls()
+        # PostgreSQL rejects a NUL in any text, so none may reach a view, a subclass's included.
+        for pattern in patterns:
+            pattern.callback = cleaned(pattern.callback)
+        return patterns
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the rows of the primary database: what people do with a row depends on it."""
+        rows: QuerySet[Any] = for_write(super().get_queryset(request))
+        # The methods that show a column get a row, but no request.
+        may_see = may(request, f"sisy.{disclosure.PERMISSION}")
+        known: QuerySet[Any] = rows.annotate(sisy_reader_sees_details=Value(may_see))
+        return known
+
+    def dashboard_address(self, request: HttpRequest, row: Any = None) -> str:
+        """Return the dashboard's page about a row, or about all; empty if the user has none."""
+        dashboard = AdminDashboard(self.admin_site)
+        is_about_row = row is not None and self.dashboard_page
+        name, keys = (self.dashboard_page, [row.pk]) if is_about_row else (self.dashboard_list, [])
+        try:
+            return dashboard.address(name, *keys) if dashboard.may(request.user, LOOK) else ""
+        # The dashboard hangs under the tasks, and this admin site may have none.
+        except NoReverseMatch:
+            return ""
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """List the rows, with a link to the dashboard."""
+        link = {"sisy_dashboard": self.dashboard_address(request)}
+        return super().changelist_view(request, {**link, **(extra_context or {})})
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        """Show a row, with a link to its page in the dashboard."""
+        if obj is not None:
+            context["sisy_dashboard"] = self.dashboard_address(request, obj)
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **options: Any
+    ) -> Any:
+        """Carry out an action, unless none of the selected rows exists."""
+        selected = [key_of(text) for text in request.POST.getlist(ACTION_CHECKBOX_NAME)]
+        if selected and (None in selected or not queryset.filter(pk__in=selected).exists()):
+            words = gettext("There is no such %s (any more). Nothing was changed.")
+            self.message_user(request, words % self.opts.verbose_name, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset, *args, **options)
+
+    def tell(self, request: HttpRequest, said: Iterable[Said]) -> None:
+        """Carry out an action, and show what it says."""
+        for one in said:
+            self.message_user(request, one.words, one.level)
+
+    # A state that a newer version has stored is shown as it is; Django's own column hides it.
+    @admin.display(description=_("state"), ordering="state")
+    def state_now(self, row: Any) -> str:
+        return str(row.get_state_display())
+
+    @admin.display(description=_("reason"), empty_value=display.NOTHING)
+    def full_reason(self, row: Any) -> str:
+        return type(self).reason_of(row, in_full=getattr(row, "sisy_reader_sees_details", False))
+
+    @admin.display(description=_("reason"), empty_value=display.NOTHING)
+    def short_reason(self, row: Any) -> str:
+        return Truncator(self.full_reason(row)).chars(LONGEST_IN_LIST)
+
+
+class ReadOnly(SisyAdmin):
+    """An admin of rows that nobody adds, changes or deletes by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def moment_in(column: str, words: Any) -> Callable[[Any, Any], str]:
+    """Return a method that shows a column in the reader's zone, also without ``USE_TZ``."""
+
+    @admin.display(description=words, ordering=column)
+    def shown(self: Any, row: Any) -> str:
+        return display.moment(getattr(row, column), display.now())
+
+    return shown
+
+
+def may(request: HttpRequest, permission: str) -> bool:
+    """Return whether the user has a permission."""
+    user: Any = request.user
+    return bool(user.has_perm(permission))

@@ -1,0 +1,186 @@
+"""What people do by the dashboard's buttons with tasks, runs and queues, and what it says."""
+
+import re
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.test import Client
+
+from sisy.heartbeat import tick
+from sisy.models import Process, Queue, Role, Run, Task
+from tests.admin.pages import messages_of, text_of
+from tests.admin.people import browser_of, browser_of_superuser
+from tests.roles.steps import LEASE
+from tests.support.moments import HOUR, MINUTE, NOON
+from tests.support.records import scheduled
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+def do(kind, verb, *rows, **fields):
+    """Press a button for rows and return what the next page says."""
+    data = {"pk": [row.pk for row in rows], **fields}
+    return messages_of(browser_of_superuser().post(f"/sisy/{kind}/do/{verb}/", data, follow=True))
+
+
+def run_of(label="sweep", state="waiting", **columns):
+    """Return a run of a new task, due just now."""
+    run = Run.of(scheduled(label=label), now=NOON, due_at=NOON, state=state, **columns)
+    run.save()
+    return run
+
+
+def history_of(row):
+    entries = LogEntry.objects.filter(object_id=str(row.pk)).order_by("pk")
+    return [entry.get_change_message() for entry in entries]
+
+
+def test_run_now_submits_a_run_of_each_task():
+    first, second = scheduled(label="first"), scheduled(label="second", userdata={"n": 1})
+    assert do("tasks", "run", first, second) == ["2 runs wait for a worker."]
+    runs = Run.objects.order_by("pk")
+    assert [(run.label, run.origin, run.state) for run in runs] == [
+        ("first", "person", "waiting"),
+        ("second", "person", "waiting"),
+    ]
+    assert runs[1].payload == {"n": 1}
+    assert history_of(first) == [f"Asked for run {runs[0].pk}."]
+
+
+def test_cancel_calls_off_what_waits_and_says_who_did_it():
+    task = scheduled()
+    tick("default", NOON + MINUTE)
+    assert do("tasks", "cancel", task) == ["1 run is cancelled."]
+    run = Run.objects.get()
+    assert (run.state, run.reason) == ("cancelled", "Cancelled by Sam.")
+    assert history_of(task) == ["Cancelled 1 run."]
+
+
+def test_cancel_asks_what_goes_on_to_end_and_says_that_it_takes_its_time():
+    task, other = scheduled(label="mine"), scheduled(label="other")
+    for minute in (1, 2):
+        tick("default", NOON + minute * MINUTE)
+    going = task.runs.last()
+    Run.objects.filter(pk=going.pk).update(state="running")
+    rest = "Those that go on end once their function has noticed."
+    assert do("tasks", "cancel", task) == [f"2 runs are cancelled. {rest}"]
+    going.refresh_from_db()
+    assert (going.state, going.cancel_reason) == ("running", "Cancelled by Sam.")
+    assert {run.state for run in other.runs.all()} == {"waiting"}
+
+
+def test_the_page_of_a_task_counts_what_came_of_it_also_of_runs_that_were_pruned():
+    task = scheduled(missed="skip")
+    tick("default", NOON + HOUR)
+    Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 1200, "dreaming": 1})
+    page = text_of(browser_of_superuser().get(f"/sisy/tasks/{task.pk}/?parts=head"))
+    assert "In all … waiting 1 ✓ succeeded 1200 ◌ missed 59" in page
+
+
+def buttons(run, browser=None):
+    page = (browser or browser_of_superuser()).get(f"/sisy/runs/{run.pk}/?parts=head")
+    return re.findall(r"/do/(\w+)/", page.content.decode())
+
+
+def test_the_page_of_a_run_has_the_buttons_that_fit_it():
+    assert buttons(run_of()) == ["cancel"]
+    assert buttons(run_of(state="failed")) == ["retry"]
+    assert buttons(run_of(state="succeeded")) == ["retry"]
+    going = run_of(state="running")
+    assert buttons(going) == ["cancel", "cancel_by_force"]
+    going.cancel()
+    assert buttons(going) == ["cancel_by_force"]
+    going.cancel(by_force=True)
+    assert buttons(going) == []
+
+
+def test_a_row_that_stands_for_several_occurrences_has_no_retry():
+    assert buttons(run_of(state="missed", due_until=NOON + HOUR, count=59)) == []
+
+
+def test_the_page_of_a_run_has_the_buttons_that_somebody_may_press():
+    going, ended = run_of(state="running"), run_of(state="failed")
+    canceller = browser_of("view_task", "cancel_run")
+    assert buttons(going, canceller) == ["cancel", "cancel_by_force"]
+    assert buttons(ended, canceller) == []
+    runner = browser_of("view_task", "run_task")
+    assert buttons(going, runner) == []
+    assert buttons(ended, runner) == ["retry"]
+
+
+def test_a_button_that_fits_no_longer_says_so():
+    run = run_of(state="running")
+    refusal = f"sweep #{run.pk} is running; only a run that is over can be retried."
+    assert do("runs", "retry", run) == [refusal, "0 runs are retried."]
+
+
+def test_a_button_needs_the_token_of_its_page():
+    run = run_of()
+    browser_of_superuser()
+    stranger = Client(enforce_csrf_checks=True)
+    stranger.force_login(User.objects.get(username="Sam"))
+    assert stranger.post("/sisy/runs/do/cancel/", {"pk": run.pk}).status_code == 403
+    run.refresh_from_db()
+    assert run.state == "waiting"
+    assert b"csrfmiddlewaretoken" in stranger.get(f"/sisy/runs/{run.pk}/").content
+
+
+def test_a_run_that_was_asked_to_end_says_so_until_it_does():
+    run = run_of(state="running", started_at=NOON)
+    run.cancel("too slow")
+    page = browser_of_superuser().get(f"/sisy/runs/{run.pk}/?parts=head")
+    assert "running asked to end" in text_of(page)
+    assert 'title="too slow"' in page.content.decode()
+    run.cancel("at once", by_force=True)
+    page = browser_of_superuser().get(f"/sisy/runs/{run.pk}/?parts=head")
+    assert "running forced to end" in text_of(page)
+    listed = text_of(browser_of_superuser().get("/sisy/runs/?parts=list"))
+    assert "running forced to end" in listed
+
+
+def test_a_retry_leads_to_what_it_repeats_also_without_their_task():
+    failed = run_of(state="failed")
+    again = failed.retry()
+    failed.task.delete()
+    page = browser_of_superuser().get(f"/sisy/runs/{failed.pk}/?parts=related")
+    assert f'Retried by</dt><dd><a href="/sisy/runs/{again.pk}/"' in page.content.decode()
+    page = browser_of_superuser().get(f"/sisy/runs/{again.pk}/?parts=head")
+    assert "for 12:00:00" in text_of(page)
+
+
+def queues():
+    page = browser_of("view_task").get("/sisy/fleet/?parts=queues").content.decode()
+    return re.findall(r'id="queue-(.*?)"', page)
+
+
+def test_every_queue_is_listed_that_a_task_a_run_a_worker_or_a_pause_names():
+    scheduled(queue="of-a-task")
+    run = Run.of(scheduled(), now=NOON)
+    run.queue = "of-a-run"
+    run.save()
+    Process.join(Role.WORKER, using="default", now=NOON, lease=LEASE, queues=("of-a-worker",))
+    Queue.objects.pause("of-a-pause")
+    assert queues() == ["default", "of-a-pause", "of-a-run", "of-a-task", "of-a-worker"]
+
+
+def test_a_queue_that_no_living_worker_serves_says_so():
+    scheduled(queue="mail")
+    Process.join(Role.WORKER, using="default", now=NOON - HOUR, lease=LEASE, queues=("mail",))
+    page = text_of(browser_of("view_task").get("/sisy/fleet/?parts=queues"))
+    assert "mail ! no worker 0 - 0 0" in page
+
+
+def test_no_queues_is_said():
+    page = text_of(browser_of("view_task").get("/sisy/fleet/?parts=queues"))
+    assert "No task, run or worker names a queue." in page
+
+
+def test_who_pauses_and_resumes_a_queue_stands_in_its_history():
+    scheduled(queue="mail")
+    do("queues", "pause", name="mail", reason="too hot")
+    assert Queue.objects.values_list("paused_by", "pause_reason").get() == ("Sam", "too hot")
+    do("queues", "pause", name="mail", reason="another one")
+    assert Queue.objects.get().pause_reason == "too hot"
+    do("queues", "resume", name="mail")
+    assert history_of(Queue.objects.get()) == ["Paused.", "Resumed."]
