@@ -1,4 +1,4 @@
-# Everything that a person or CI does here. Needs Python 3.11 or newer and make; brings the rest.
+# Everything that a person or CI does here. Needs Python 3.11 or newer and make; installs the rest.
 
 PYTHON ?= python3
 VENV := .venv
@@ -21,7 +21,7 @@ WAITING := -n 6 --dist worksteal tests/processes
 	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-faults walk house tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
 	bench-drain bench-workers bench-memory bench-many bench-replanning bench-ledger bench-viewers bench-dashboard bench-virtual lock clean
 
-help:  ## show what there is
+help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
 
 install: $(VENV)/.installed  ## install what is needed, into .venv
@@ -39,31 +39,31 @@ $(VENV)/.installed: uv.lock pyproject.toml | $(BIN)/uv
 	@$(BIN)/uv sync --frozen --quiet
 	@touch $@
 
-format: install  ## format the code, and mend what can be mended
+format: install  ## format the code, and fix what can be fixed automatically
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-lint: install  ## look for mistakes
+lint: install  ## check format and style
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 
 types: install  ## check the types
 	$(BIN)/mypy
 
-imports: install  ## check that the layers import downwards only
+imports: install  ## check that layers import only lower layers
 	$(BIN)/lint-imports --no-cache
 
 migrations: install  ## check that no migration is missing
 	$(BIN)/python tests/manage.py makemigrations --check --dry-run sisy
 
-reference: install  ## write the tables of the reference that the code says itself
+reference: install  ## generate the reference tables from the code
 	$(BIN)/python docs/tables.py
 
 docs: install  ## build the manual into docs/_build
 	$(BIN)/python docs/tables.py --check
 	PYTHONWARNINGS= $(BIN)/sphinx-build -W -q docs docs/_build
 
-check: lint types imports migrations docs  ## all of these
+check: lint types imports migrations docs  ## run all of these checks
 
 test: check test-sqlite test-postgres  ## check and test everything, on SQLite and PostgreSQL
 
@@ -103,11 +103,11 @@ $(VENV)/.browser: $(VENV)/.installed
 test-conformance: install  ## run Django's own tests of django.tasks on Sisy; needs Python 3.12 or newer on PATH
 	$(BIN)/tox -e conformance
 
-chaos: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## break a fleet on purpose, and check it; SECONDS=600 SEED=1 DB=sqlite LAYER=none
+chaos: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## break a fleet on purpose, and check the outcome; SECONDS=600 SEED=1 DB=sqlite LAYER=none
 	$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(DB),--db $(DB)) $(if $(LAYER),--layer $(LAYER)) $(if $(NEMESIS),--nemesis $(NEMESIS))
 
-simulate: install  ## simulate a site in virtual time, and judge its ledger; SEED=7 DAYS=365
+simulate: install  ## simulate a site in virtual time, and check its ledger; SEED=7 DAYS=365
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(DAYS),--days $(DAYS))
 
 walk: install  ## print the files, functions and threads that one due moment enters; MOST=30 DB=sqlite
@@ -116,46 +116,46 @@ walk: install  ## print the files, functions and threads that one due moment ent
 house: install  ## print the lines of code, import cycles and misplaced code, beside their aims
 	$(BIN)/python -m tests.house
 
-simulate-faults: install  ## take guards away, and see that the simulation finds it
+simulate-faults: install  ## remove single guards, and check that the simulation notices
 	SISY_TEST_FAULTS=1 $(BIN)/python -m pytest -n 2 tests/simulation/test_faults.py
 
-tox: install  ## run the tests on the oldest and the newest Python and Django; ENV=py313-django61 for one
+tox: install  ## run the tests on the oldest and newest supported Python and Django; ENV=py313-django61 for one
 	$(BIN)/tox $(if $(ENV),-e $(ENV),--skip-missing-interpreters=true)
 
-demo: install  ## run the demo; SECONDS=20 ends it by itself and shows the ledger
+demo: install  ## run the demo; SECONDS=20 to stop it after 20 seconds
 	$(BIN)/python example/demo.py $(if $(SECONDS),--seconds $(SECONDS))
 
-bench: install  ## measure all of the following, one after the other; QUICK=1 to see that they work
+bench: install  ## run all benchmarks below; QUICK=1 to only check that they work
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
-bench-lateness: install  ## measure how late runs start; SECONDS=10 for a short look
+bench-lateness: install  ## measure how late runs start; SECONDS=10 for a short run
 	$(BIN)/python -m benchmarks.lateness $(if $(SECONDS),--seconds $(SECONDS))
 
-bench-idle: install  ## measure what Sisy uses of the CPU while nothing is due
+bench-idle: install  ## measure the CPU time of an idle heartbeat and worker
 	$(BIN)/python -m benchmarks.idle $(if $(SECONDS),--seconds $(SECONDS))
 
-bench-fleet: install  ## measure a fleet, and check that it runs all exactly once
+bench-fleet: install  ## measure a fleet, and check that it runs everything exactly once
 	$(BIN)/python -m benchmarks.fleet $(if $(SECONDS),--seconds $(SECONDS))
 
-bench-schedules: install  ## measure the schedules: the next due moment, and refusals
+bench-schedules: install  ## measure how fast schedules find the next due moment and reject mistakes
 	$(BIN)/python -m benchmarks.schedules
 
-bench-latency: install  ## measure how soon an idle worker starts what was submitted
+bench-latency: install  ## measure how soon an idle worker starts a submitted run
 	$(BIN)/python -m benchmarks.latency
 
 bench-submit: install  ## measure how fast runs are submitted
 	$(BIN)/python -m benchmarks.submit
 
-bench-drain: install  ## measure how fast waiting runs are worked off
+bench-drain: install  ## measure how fast workers finish queued runs
 	$(BIN)/python -m benchmarks.drain
 
 bench-workers: install  ## measure how throughput grows with worker processes
 	$(BIN)/python -m benchmarks.workers
 
-bench-memory: install  ## measure whether a worker grows with what it has carried out
+bench-memory: install  ## measure whether a worker's memory grows with the number of runs
 	$(BIN)/python -m benchmarks.memory
 
-bench-many: install  ## measure what a thousand to a million tasks cost
+bench-many: install  ## measure the cost of a thousand to a million tasks
 	$(BIN)/python -m benchmarks.many
 
 bench-replanning: install  ## measure how late tasks are while 100,000 others are replanned
@@ -164,13 +164,13 @@ bench-replanning: install  ## measure how late tasks are while 100,000 others ar
 bench-ledger: install  ## measure whether a long ledger makes anything slower
 	$(BIN)/python -m benchmarks.ledger
 
-bench-viewers: install  ## measure what it costs workers that people look at the dashboard
+bench-viewers: install  ## measure what open dashboard pages cost the workers
 	$(BIN)/python -m benchmarks.viewers
 
-bench-virtual: install  ## measure how long it takes to look a year ahead, and to test one
+bench-virtual: install  ## measure a forecast of a year, and a test that lasts a year
 	$(BIN)/python -m benchmarks.virtual
 
-bench-dashboard: install  ## measure how long the dashboard's pages take
+bench-dashboard: install  ## measure the response times of the dashboard's pages
 	$(BIN)/python -m benchmarks.dashboard
 
 lock: install  ## update the locked versions
