@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from contextlib import suppress
-from multiprocessing import connection, forkserver, parent_process
+from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import django
 
 from sisy.frames import Writer
+from sisy.runtime.compat.python import let_go_of_fork_server
 
 PR_SET_PDEATHSIG = 1  # see prctl(2)
 
@@ -67,10 +68,7 @@ def _die_with_the_worker() -> None:
     let go of Python's global lock, the kernel does it: once nobody holds the other end of its
     pipe, the fork server ends, and its children with it.
     """
-    server: Any = forkserver._forkserver
-    if (alive := getattr(server, "_forkserver_alive_fd", None)) is not None:
-        server._forkserver_alive_fd = None
-        os.close(alive)
+    let_go_of_fork_server()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_watch_the_worker, name="sisy-watch", daemon=True).start()

@@ -17,6 +17,7 @@ from django.dispatch import Signal
 from sisy.exceptions import UserCodeExited
 from sisy.foreign_errors import name_of, words_of
 from sisy.log import logger
+from sisy.runtime.compat.django import InterceptingSignal
 from sisy.transactions import TransactionGuard
 
 MOST_UNTOLD = 10_000
@@ -28,17 +29,18 @@ News = list[dict[str, Any]]
 Receiver = Callable[..., Any]
 
 
-class ContainedSignal(Signal):
+class ContainedSignal(InterceptingSignal):
     """A signal whose receivers end no thread that sends it, and spoil none of its connections.
 
     Django's ``send_robust`` only catches an ``Exception``. Here it logs any other error, too, and
     a transaction that a receiver leaves open. Only Ctrl-C passes.
     """
 
-    def _live_receivers(self, sender: object) -> tuple[list[Receiver], list[Receiver]]:
-        plain, asynchronous = super()._live_receivers(sender)
-        contain = [one if id(one) in _trusted else contained(one) for one in plain]
-        return contain, [*map(_acontained, asynchronous)]
+    def to_call(self, receiver: Receiver, *, is_async: bool) -> Receiver:
+        """Return what is called instead of ``receiver``."""
+        if is_async:
+            return _acontained(receiver)
+        return receiver if id(receiver) in _trusted else contained(receiver)
 
 
 def trust(*receivers: Receiver) -> None:

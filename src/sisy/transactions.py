@@ -15,6 +15,7 @@ from django.db.transaction import Atomic
 
 from sisy.exceptions import TransactionLeftOpen
 from sisy.log import logger
+from sisy.runtime.compat.django import thread_of
 
 IN_TRANSACTION = (2, 3)  # of libpq's statuses: in a transaction, and in one that has failed
 
@@ -104,7 +105,7 @@ def _own_connections() -> set[BaseDatabaseWrapper]:
     return {
         connection
         for connection in connections.all(initialized_only=True)
-        if connection._thread_ident == here  # type: ignore[attr-defined]
+        if thread_of(connection) == here
     }
 
 

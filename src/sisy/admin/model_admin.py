@@ -18,8 +18,8 @@ from sisy.admin.lookups import OfferedLookups
 from sisy.dashboard.actions.said import Said
 from sisy.dashboard.cleaning import cleaned
 from sisy.dashboard.mounting import LOOK
-from sisy.models.locking import for_write
 from sisy.queries.ledger import key_of
+from sisy.runtime.compat.django import for_write
 
 LONGEST_IN_LIST = 80  # characters of a reason
 

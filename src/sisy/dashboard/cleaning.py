@@ -6,6 +6,8 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase, QueryDict
 
+from sisy.runtime.compat.django import sealed
+
 NUL = "\0"
 
 
@@ -33,5 +35,4 @@ def _without_nul(query: QueryDict) -> Any:
     for name, texts in query.lists():
         for text in texts:
             clean.appendlist(name.replace(NUL, ""), text.replace(NUL, ""))
-    clean._mutable = False
-    return clean
+    return sealed(clean)

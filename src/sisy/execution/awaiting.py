@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from asgiref.sync import ThreadSensitiveContext
 from django.db import connections
 
 from sisy import current
@@ -15,6 +15,7 @@ from sisy.execution.going import Going
 from sisy.execution.outcome import Outcome
 from sisy.log import logger
 from sisy.models import RunState
+from sisy.runtime.compat.asgi import enter_thread_context, take_thread_of
 from sisy.transactions import TransactionGuard
 
 TIME_TO_GIVE_IN = 2.0  # seconds that a function has to end once its time is up
@@ -38,7 +39,7 @@ class Awaited:
         self._timer: asyncio.TimerHandle | None = None
         context = copy_context()
         context.run(current.variable.set, going.current)
-        context.run(SyncToAsync.thread_sensitive_context.set, self._own_thread)
+        context.run(enter_thread_context, self._own_thread)
         self._loop = asyncio.get_running_loop()
         coroutine = self._outcome()
         try:
@@ -71,7 +72,7 @@ class Awaited:
             outcome = self._going.raised(asyncio.CancelledError())
         else:
             outcome = task.result()
-        executor = SyncToAsync.context_to_thread_executor.pop(self._own_thread, None)
+        executor = take_thread_of(self._own_thread)
         if executor is None:
             self._ended(outcome)
         else:

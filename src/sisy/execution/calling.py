@@ -1,7 +1,6 @@
 """Calls the function of a run, in the thread in which it is asked to."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -10,7 +9,6 @@ from functools import partial
 from inspect import getcoroutinestate, iscoroutine, iscoroutinefunction
 from typing import Any, ParamSpec, TypeVar
 
-from asgiref.sync import AsyncToSync, SyncToAsync
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from sisy import current, messages
@@ -20,6 +18,7 @@ from sisy.execution.going import Going
 from sisy.execution.outcome import Outcome
 from sisy.models import Run, RunState
 from sisy.runtime.checkpoint import checkpoint
+from sisy.runtime.compat import asgi as compat_asgi
 from sisy.threads import LoopOnDemand
 from sisy.transactions import TransactionGuard
 
@@ -111,10 +110,9 @@ def lend_loop(loop: LoopOnDemand) -> None:
 
     Otherwise asgiref makes a loop for each call, which takes a hundred times as long, and the
     connections of a channel layer end with it. One loop for all threads would be held by a
-    function that blocks it. These are the names by which asgiref's ``sync_to_async`` does it.
+    function that blocks it.
     """
-    SyncToAsync.threadlocal.main_event_loop = loop
-    SyncToAsync.threadlocal.main_event_loop_pid = os.getpid()
+    compat_asgi.lend_loop(loop)
 
 
 def cancel_lent(loop: asyncio.AbstractEventLoop) -> None:
@@ -123,7 +121,7 @@ def cancel_lent(loop: asyncio.AbstractEventLoop) -> None:
     Call it in that loop. The thread waits for nothing else, so that it goes on.
     """
     for task in asyncio.all_tasks(loop):
-        if getattr(task.get_coro(), "cr_code", None) is AsyncToSync.main_wrap.__code__:
+        if compat_asgi.is_called_by_async_to_sync(task):
             task.cancel()
 
 

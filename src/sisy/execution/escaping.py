@@ -5,31 +5,21 @@ asyncio catches what tasks and callbacks raise, but lets SystemExit and Keyboard
 not name it, but every callback keeps the context in which it was made, which holds the run.
 """
 
-import asyncio
 from traceback import walk_tb
 
 from sisy import current
 from sisy.current import CurrentRun
-
-CALL = asyncio.Handle._run.__code__
-CLOSING_OF_A_GENERATOR = "async_generator_athrow"
+from sisy.runtime.compat.python import closes_a_generator, context_value, handle_of
 
 
 def run_behind(error: BaseException) -> CurrentRun | None:
     """Return the run whose task or callback raised ``error``; None if that cannot be told."""
     for frame, _ in walk_tb(error.__traceback__):
-        if frame.f_code is CALL:
-            handle = frame.f_locals["self"]
-            return None if _is_garbage(handle) else handle._context.get(current.variable)
+        handle = handle_of(frame)
+        if handle is not None:
+            # Python closes a generator that nobody refers to in the context of whatever ran then.
+            if closes_a_generator(handle):
+                return None
+            run: CurrentRun | None = context_value(handle, current.variable)
+            return run
     return None
-
-
-def _is_garbage(handle: asyncio.Handle) -> bool:
-    """Whether Python closes an async generator that nobody refers to any more.
-
-    It does so in the context of whatever ran when the generator was collected.
-    """
-    task = getattr(getattr(handle, "_callback", None), "__self__", None)
-    if not isinstance(task, asyncio.Task):
-        return False
-    return type(task.get_coro()).__name__ == CLOSING_OF_A_GENERATOR

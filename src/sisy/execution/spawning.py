@@ -6,8 +6,9 @@ import signal
 import threading
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
-from multiprocessing.process import _children as children  # type: ignore[attr-defined]
 from typing import Any
+
+from sisy.runtime.compat.python import forget_child
 
 FILES_OF_A_START = 8  # multiprocessing opens five at once
 
@@ -38,8 +39,7 @@ def start_masked(process: Any) -> None:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
         try:
             process.start()
-            # multiprocessing would poll its children from any thread, and wait for them at exit.
-            children.discard(process)
+            forget_child(process)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -12,6 +12,7 @@ from sisy import conf
 from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Attempt, Run, Task
 from sisy.models.choices import LIVE_STATES
+from sisy.runtime.compat.django import delete_bare
 
 BATCH = 1000
 PRUNED_AT_ONCE = 500
@@ -86,8 +87,8 @@ def _prune(using: str, pks: Iterable[int]) -> int:
             if row[1] is None or row[1] in locked
         ]
         leaving = [pk for pk, *_ in rows]
-        Attempt.objects.using(using).filter(run__in=leaving)._raw_delete(using)
-        Run.objects.using(using).filter(pk__in=leaving)._raw_delete(using)
+        delete_bare(Attempt.objects.using(using).filter(run__in=leaving))
+        delete_bare(Run.objects.using(using).filter(pk__in=leaving))
         for _, owner, state, count in rows:
             if owner is not None:
                 task = locked[owner]

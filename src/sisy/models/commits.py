@@ -6,6 +6,8 @@ from functools import partial
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from sisy.runtime.compat.django import is_of_a_test_case
+
 
 def open_beside(using: str) -> list[str]:
     """Return the aliases of other databases than ``using`` in which a transaction is open here.
@@ -35,6 +37,5 @@ def once_committed(do: Callable[[], None], using: str, beside: Collection[str]) 
 
 def _is_open(connection: BaseDatabaseWrapper) -> bool:
     return connection.in_atomic_block and not all(
-        block._from_testcase  # type: ignore[attr-defined]
-        for block in connection.atomic_blocks
+        is_of_a_test_case(block) for block in connection.atomic_blocks
     )

@@ -11,6 +11,8 @@ from django.db.models.base import ModelState
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import ModelSignal, post_init, pre_init
 
+from sisy.runtime.compat.django import property_names
+
 M = TypeVar("M", bound=models.Model)
 
 
@@ -87,7 +89,7 @@ class _Defaults:
             names=frozenset(
                 name
                 for field in fields
-                for name in (field.name, field.attname, *model._meta._property_names)  # type: ignore[attr-defined]
+                for name in (field.name, field.attname, *property_names(model))
             ),
             plain=frozenset(
                 field.attname

@@ -1,11 +1,11 @@
 """Locks rows so that no two transactions wait for each other."""
 
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import connections
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
-M = TypeVar("M", bound=Model)
+from sisy.runtime.compat.django import for_write
 
 
 def lock(rows: QuerySet[Any]) -> list[int]:
@@ -14,13 +14,6 @@ def lock(rows: QuerySet[Any]) -> list[int]:
     if connections[rows.db].vendor == "mysql":
         return _lock_by_key(rows)
     return list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
-
-
-def for_write(rows: QuerySet[M]) -> QuerySet[M]:
-    """Return ``rows`` as the database has them in which they can be changed, not as a replica."""
-    rows = rows.all()
-    rows._for_write = True  # type: ignore[attr-defined]
-    return rows.using(rows.db)
 
 
 def _lock_by_key(rows: QuerySet[Any]) -> list[int]:
