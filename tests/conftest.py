@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 
 from tests.support.clocks import SettableClock as SettableClock
 from tests.support.clocks import clock_at
@@ -12,6 +13,10 @@ from tests.support.moments import NOON
 
 # They have a process of their own: `make test-browser`.
 collect_ignore = [] if "SISY_TEST_BROWSER" in os.environ else ["browser", "pictures"]
+
+# What tests of processes share asserts, too. Not in the package itself: each process under test
+# imports its settings from there, and would import all of pytest with them.
+pytest.register_assert_rewrite("tests.processes.ledger", "tests.processes.process")
 
 ROOT = Path(__file__).parent
 # Areas whose tests all carry the marker `database`: they run on SQLite, PostgreSQL and MariaDB.
@@ -52,6 +57,18 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if area_of(item.path) in ON_EACH_DATABASE:
             item.add_marker(pytest.mark.database)
+
+
+@pytest.fixture(autouse=True)
+def _no_model_stays():
+    """Fail the test whose model stays in the project: tests after it would migrate the model."""
+    before = _models()
+    yield
+    assert _models() == before
+
+
+def _models():
+    return {label: set(models) for label, models in apps.all_models.items() if models}
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import models, transaction
+from django.test.utils import isolate_apps
 
 from sisy.models import Process, Queue, Run, Task
 from tests.models.test_replicas import ledger
@@ -137,6 +138,8 @@ def test_a_twin_does_what_its_verb_does(verb):
         assert done == expected
 
 
+# It would stay among the models of the project, which other tests of this process migrate.
+@isolate_apps("tests.app")
 def test_a_class_that_has_a_verb_of_its_own_has_its_twin():
     class Own(Task):
         class Meta:
