@@ -12,10 +12,9 @@ export PYTHONWARNINGS = default
 # of processes, and each of them would compile Django anew: that takes longer than all the rest.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Tests that start processes mostly wait, for leases to end for example: more of them side by side
-# than there are cores. The others compute.
-COMPUTING := -n 2 --ignore tests/processes
-WAITING := -n 6 --dist worksteal tests/processes
+# Tests that start processes mostly wait, for leases to end for example; the others compute. Mixed,
+# and more of them side by side than there are cores, they keep the cores busy until the end.
+TESTS := -n 6 --dist worksteal
 
 .PHONY: help install format lint types imports migrations reference docs check test test-sqlite test-postgres \
 	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-faults walk house tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
@@ -68,16 +67,13 @@ check: lint types imports migrations docs  ## run all of these checks
 test: check test-sqlite test-postgres  ## check and test everything, on SQLite and PostgreSQL
 
 test-sqlite: install  ## run the tests on SQLite
-	$(BIN)/python -m pytest $(COMPUTING)
-	$(BIN)/python -m pytest $(WAITING)
+	$(BIN)/python -m pytest $(TESTS)
 
 test-postgres: install  ## run the tests of the database on a PostgreSQL and a Valkey that they bring along
-	$(BIN)/python -m tests.servers $(BIN)/python -m pytest -m database $(COMPUTING)
-	$(BIN)/python -m tests.servers $(BIN)/python -m pytest -m database $(WAITING)
+	$(BIN)/python -m tests.servers $(BIN)/python -m pytest -m database $(TESTS)
 
 test-mariadb: $(VENV)/.mariadb  ## run them on a MariaDB (Debian's) and a Valkey that they start
-	$(BIN)/python -m tests.servers --mariadb $(BIN)/python -m pytest -m database $(COMPUTING)
-	$(BIN)/python -m tests.servers --mariadb $(BIN)/python -m pytest -m database $(WAITING)
+	$(BIN)/python -m tests.servers --mariadb $(BIN)/python -m pytest -m "database and not one_server" $(TESTS)
 
 test-years: install  ## compare schedules with a naive walk through every minute of whole years; takes minutes
 	SISY_TEST_YEARS=1 $(BIN)/python -m pytest -n 2 tests/unit/test_years.py

@@ -30,6 +30,17 @@ ON_EACH_DATABASE = {
     "syncing",
     "testing",
 }
+# Of these, what any one server proves, and MariaDB would not do otherwise: signals, process managers,
+# other engines, the channel layer. How rows are locked, and found again after kills, is not among it.
+ON_ONE_SERVER = {
+    "dashboard/test_disclosure.py",
+    "processes/test_deploys.py",
+    "processes/test_engines.py",
+    "processes/test_layouts.py",
+    "processes/test_outages_of_valkey.py",
+    "processes/test_runworker.py",
+    "processes/test_stopping.py",
+}
 # Areas whose tests run once, on SQLite, but for those that carry the marker themselves.
 ONCE = {
     "admin",
@@ -57,6 +68,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if area_of(item.path) in ON_EACH_DATABASE:
             item.add_marker(pytest.mark.database)
+        if str(item.path.relative_to(ROOT)) in ON_ONE_SERVER:
+            item.add_marker(pytest.mark.one_server)
 
 
 @pytest.fixture(autouse=True)

@@ -1,14 +1,14 @@
 """Does each test run somewhere, and what is about the database on each database?"""
 
 import re
+import tomllib
 from itertools import pairwise
 
 import pytest
 
-from tests.conftest import APART, ON_EACH_DATABASE, ONCE, ROOT
+from tests.conftest import APART, ON_EACH_DATABASE, ON_ONE_SERVER, ONCE, ROOT
 
 MAKEFILE = (ROOT.parent / "Makefile").read_text()
-PARTS = ("$(COMPUTING)", "$(WAITING)")
 
 # What differs from one database to the next, or depends on which transactions meet.
 SPECIFIC = re.compile(
@@ -70,14 +70,29 @@ def test_what_differs_between_databases_is_tested_on_each(module):
         )
 
 
-def test_the_two_parts_of_a_run_leave_nothing_out_and_do_nothing_twice():
-    computing, waiting = variable("COMPUTING"), variable("WAITING")
-    left_out = [word for option, word in pairwise(computing) if option == "--ignore"]
-    assert left_out == [word for word in waiting if word.startswith("tests/")]
+@pytest.mark.parametrize(
+    ("target", "chosen"),
+    [
+        ("sqlite", ""),
+        ("postgres", "-m database "),
+        ("mariadb", '-m "database and not one_server" '),
+    ],
+)
+def test_each_target_runs_all_and_all_but_sqlite_what_is_about_databases(target, chosen):
+    [line] = recipe_of(f"test-{target}")
+    assert line.partition("-m pytest ")[2] == f"{chosen}$(TESTS)"
+    assert not {"--ignore", "--deselect", "-k", "-m"} & {*variable("TESTS")}
 
 
-@pytest.mark.parametrize("target", ["sqlite", "postgres", "mariadb"])
-def test_each_target_runs_both_parts_and_all_but_sqlite_what_is_about_databases(target):
-    marker = "" if target == "sqlite" else "-m database "
-    asked = [line.partition("-m pytest ")[2] for line in recipe_of(f"test-{target}")]
-    assert asked == [marker + part for part in PARTS]
+def test_what_is_not_run_on_mariadb_is_there_and_runs_on_postgresql():
+    for name in ON_ONE_SERVER:
+        module = ROOT / name
+        assert module.parent.name in ON_EACH_DATABASE or is_marked(module)
+
+
+def test_what_a_second_python_does_without_is_there():
+    tox = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["tox"]
+    [command] = tox["env_run_base"]["commands"]
+    left_out = [word for option, word in pairwise(command) if option == "--ignore"]
+    assert left_out
+    assert all((ROOT.parent / path).exists() for path in left_out)
