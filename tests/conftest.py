@@ -30,8 +30,9 @@ ON_EACH_DATABASE = {
     "syncing",
     "testing",
 }
-# Of these, what any one server proves, and MariaDB would not do otherwise: signals, process managers,
-# other engines, the channel layer. How rows are locked, and found again after kills, is not among it.
+# Of these, what any one server proves, and MariaDB would not do otherwise: signals, process
+# managers, other engines, the channel layer. How rows are locked is not among it, nor how they are
+# found again after kills.
 ON_ONE_SERVER = {
     "dashboard/test_disclosure.py",
     "processes/test_deploys.py",

@@ -19,10 +19,17 @@ WORDS = ("data-none", "data-live", "data-polling", "data-away", "data-label", "d
 SHAPES = {"x", "y", "x1", "x2", "y1", "y2", "width", "height", "rx", "cx", "cy", "r"}
 SEPARATED = re.compile(r"\d[\u00a0\u202f,]\d")
 PLAIN = re.compile(r"-?\d+(\.\d+)?(%|rem)?")
-LANGUAGES = ["fr", "de", "en"]
+
+# One language is asked for all of it. Where a number is localised does not depend on the language;
+# how it then looks does.
+QUERIES = {
+    "fr": ("", PARTS, "?by=queue", "?hours=24", "?before=9999999"),
+    "de": (PARTS,),
+    "en": ("",),
+}
 
 
-@pytest.fixture(params=LANGUAGES)
+@pytest.fixture(params=QUERIES)
 def language(request, settings):
     settings.USE_THOUSAND_SEPARATOR = True
     with translation.override(request.param):
@@ -70,7 +77,7 @@ def test_no_number_that_a_machine_reads_is_localised(language):
     browser = browser_of_superuser()
     seen = set()
     for address in addresses(task=task.pk, run=run.pk, queue=1, verb="run", name="run_now"):
-        for query in ("", PARTS, "?by=queue", "?hours=24", "?before=9999999"):
+        for query in QUERIES[language]:
             answer = browser.get(address + query)
             if answer.status_code != 200 or "html" not in answer["Content-Type"]:
                 continue
