@@ -11,7 +11,7 @@ from tests.admin.pages import QUEUES, RUNS, TASKS
 from tests.admin.people import browser_of
 from tests.support.records import scheduled
 
-pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 LISTS = {Task: TASKS, Run: RUNS, Queue: QUEUES}
 OFFERED = {
@@ -27,6 +27,7 @@ OFFERED = {
     Queue: set(),
 }
 JSON_KEYS = ("password", "password__startswith", "0__regex")
+TELLING = {"exact", "gt", "in", "isnull", "contains", "regex", "year", "has_key"}
 
 
 def columns_of(model, depth=2):
@@ -50,6 +51,9 @@ def lookups_of(model):
     for name in [*columns, "sisy_reader_sees_details"]:
         field = columns.get(name, models.TextField())
         known = field.get_lookups() if isinstance(field, models.Field) else {}
+        # Columns of related models are rejected whatever the lookup: a few kinds are enough.
+        if "__" in name:
+            known = set(known) & TELLING
         yield name
         yield from (f"{name}__{lookup}" for lookup in [*known, "len", "year__gte"])
         if isinstance(field, models.JSONField):
@@ -71,6 +75,7 @@ def test_a_list_answers_what_its_filters_offer_and_nothing_else(model, rf, admin
     assert answered == OFFERED[model]
 
 
+@pytest.mark.database
 @pytest.mark.parametrize(
     "question",
     [
@@ -92,6 +97,7 @@ def test_a_question_that_is_not_offered_is_refused(question):
     assert browser.get(address, {name: value}).status_code == 400
 
 
+@pytest.mark.database
 def test_each_filter_that_is_offered_works():
     scheduled(label="sweep").run_now()
     browser = browser_of("view_task", "view_run")
