@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 PATIENCE = 60.0  # seconds; the machine may be busy
+SHORTEST, LONGEST = 0.02, 0.1  # seconds between two looks, each of which may ask the database
 
 
 def wait_until(condition: Callable[[], object], what: str = "", patience: float = PATIENCE):
@@ -12,9 +13,10 @@ def wait_until(condition: Callable[[], object], what: str = "", patience: float 
     Raises:
         AssertionError: it was not, within ``patience`` seconds.
     """
-    deadline = time.monotonic() + patience
+    deadline, pause = time.monotonic() + patience, SHORTEST
     while not (found := condition()):
         name = what or getattr(condition, "__name__", "it")
         assert time.monotonic() < deadline, f"waited {patience:g} s in vain until: {name}"
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(pause * 1.2, LONGEST)
     return found
