@@ -27,6 +27,9 @@ QUICK_OPTIONS = {
 }
 """Each benchmark, in the order in which they run, and how to take a quick look."""
 
+AT_ONCE = 6
+"""Quick looks side by side."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -38,8 +41,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.quick:
         os.environ[report.QUICK] = "1"
-    # Where times are not judged, two may disturb each other.
-    with ThreadPoolExecutor(2 if options.quick else 1) as pool:
+    # Where times are not judged, some may disturb each other: most of the time they wait.
+    with ThreadPoolExecutor(AT_ONCE if options.quick else 1) as pool:
         ends = list(pool.map(lambda name: _has_failed(name, options.quick), QUICK_OPTIONS))
     failed = [name for name, has_failed in zip(QUICK_OPTIONS, ends, strict=True) if has_failed]
     if failed:
