@@ -1,4 +1,4 @@
-"""The dashboard within an admin site: its pages, for those whom the site lets in."""
+"""The dashboard within an admin site, for people who may log in there."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ PREFIX = "sisy_dashboard_"
 
 
 class AdminDashboard(Dashboard):
-    """Hangs under the tasks of one admin site."""
+    """The dashboard below the tasks of one admin site."""
 
     base_template = "sisy/dashboard/in_admin.html"
 
@@ -38,7 +38,7 @@ class AdminDashboard(Dashboard):
         return self.site.admin_view(guarded)
 
     def under(self, folder: str) -> list[URLPattern]:
-        """Return the pages' patterns, below a folder."""
+        """Return the URL patterns of the pages, below a folder."""
         return [
             path(f"{folder}{pattern.pattern}", pattern.callback, name=pattern.name)
             for pattern in patterns(self, PREFIX)

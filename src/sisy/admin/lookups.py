@@ -1,4 +1,4 @@
-"""Which questions the address of a list may ask: only those that its filters offer."""
+"""Lists whose address accepts only the lookups that their filters offer."""
 
 import re
 from collections.abc import Iterator
@@ -21,27 +21,24 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 BY_DATE = ("year", "month", "day", "gte", "lt")
-"""The lookups by which Django's own pages drill down in ``date_hierarchy``."""
+"""The lookups of the links in ``date_hierarchy``."""
 
 SHAPES = {
     PAGE_VAR: re.compile(r"\d*", re.ASCII),
     ORDER_VAR: re.compile(r"(-?\d+(\.-?\d+)*)?", re.ASCII),
 }
-"""How the address of a list names a page and an order."""
+"""The valid pages and orders in the address of a list."""
 
 
 class OfferedLookups(ModelAdmin):
-    """An admin whose lists answer the questions of their filters, and no others.
+    """An admin that accepts no lookups in an address except those of its filters."""
 
-    Django lets anybody who may see a list filter it by any of its columns, with any lookup, those
-    that the pages hide included: letter by letter, the number of rows then tells what they hold.
-    """
+    # Django lets everyone who may see a list filter it by any column and lookup, also by columns
+    # that the pages hide. Letter by letter, the number of rows then tells what they contain.
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """List the rows; say so if Django drops something that the address asks for.
-
-        What its filters, its pages or its order do not know it leaves out, and tells nobody.
-        """
+        """List the rows, with an error if the address asks for an unknown value."""
+        # Django ignores an unknown page, order or value of a filter without a word.
         asked = request.GET
         is_misread = any(not SHAPES[name].fullmatch(asked.get(name, "")) for name in SHAPES)
         if request.method == "GET" and (ERROR_FLAG in asked or is_misread):
@@ -53,13 +50,14 @@ class OfferedLookups(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Find nothing by a text that is longer than any column; SQLite fails on some of these."""
+        """Find nothing if the text is longer than any column."""
+        # SQLite fails on some of these.
         if len(search_term) > LONGEST:
             return queryset.none(), False
         return super().get_search_results(request, queryset, search_term)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Whether a filter of the list offers ``lookup``, or a foreign key's own limits do."""
+        """Return whether a filter of the list, or a foreign key's limits, offers ``lookup``."""
         if request is None or self._limits_a_foreign_key(lookup, value):
             return request is not None
         return lookup.removesuffix("__exact") in set(self._offered(request))
@@ -86,7 +84,7 @@ class OfferedLookups(ModelAdmin):
         return list(found.expected_parameters())
 
     def _limits_a_foreign_key(self, lookup: str, value: str) -> bool:
-        """Whether ``limit_choices_to`` of a foreign key asks this of the list in its popup."""
+        """Return whether ``limit_choices_to`` of a foreign key uses this lookup in its popup."""
         for limits in self.model._meta.related_fkey_lookups:
             given = limits() if callable(limits) else limits
             if (lookup, value) in url_params_from_lookup_dict(given).items():

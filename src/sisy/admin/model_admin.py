@@ -109,11 +109,12 @@ class SisyAdmin(OfferedLookups):
     def state_now(self, row: Any) -> str:
         return str(row.get_state_display())
 
-    @admin.display(description=_("reason"), empty_value=display.NOTHING)
+    @admin.display(description=_("reason"))
     def full_reason(self, row: Any) -> str:
-        return type(self).reason_of(row, in_full=getattr(row, "sisy_reader_sees_details", False))
+        sees_details = getattr(row, "sisy_reader_sees_details", False)
+        return type(self).reason_of(row, in_full=sees_details) or display.NOTHING
 
-    @admin.display(description=_("reason"), empty_value=display.NOTHING)
+    @admin.display(description=_("reason"))
     def short_reason(self, row: Any) -> str:
         return Truncator(self.full_reason(row)).chars(LONGEST_IN_LIST)
 

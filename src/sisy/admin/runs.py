@@ -51,7 +51,7 @@ class RunAdmin(ReadOnly):
 
     dashboard_list, dashboard_page = "runs", "run"
     reason_of = staticmethod(disclosure.reason_of)
-    list_display = ("__str__", "state_now", "due", "count", "attempt", "worker", "short_reason")
+    list_display = ("__str__", "state_now", "due", "count", "attempt", "short_reason")
     list_filter = ("state", "origin", QueueFilter, "planned_at")
     paginator = CappedPaginator
     search_fields = ("label", "reason", "worker")

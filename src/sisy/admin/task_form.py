@@ -1,4 +1,4 @@
-"""The form of a task: choose a callable, say when it runs; every problem stands at its field."""
+"""The form of a task, with every error next to its field."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -56,7 +56,7 @@ FIELDSETS: tuple[tuple[Any, Any], ...] = (
 
 
 class Suggestions(AdminTextInputWidget):
-    """A text that may be anything, with some that come to mind."""
+    """A text field with suggestions; other texts are allowed, too."""
 
     def __init__(
         self, suggestions: Callable[[], Iterable[str]], attrs: dict[str, Any] | None = None
@@ -75,10 +75,10 @@ class Suggestions(AdminTextInputWidget):
 
 
 class TaskForm(ModelForm):
-    """What a task's owner says.
+    """The fields of a task that people may set.
 
     Attributes:
-        may_use_any: whether the user may type any path, which is to run any code.
+        may_use_any: whether the user may type any path, and so run any code.
     """
 
     may_use_any: ClassVar[bool] = False
@@ -93,7 +93,8 @@ class TaskForm(ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "target_path" in self.fields:  # who may only look gets a form without fields
+        # People who may only view the task get a form without fields.
+        if "target_path" in self.fields:
             self.fields["target_path"] = self._target_field()
         for field in self.fields.values():
             if isinstance(field, forms.DurationField):
@@ -106,19 +107,19 @@ class TaskForm(ModelForm):
         if self.may_use_any:
             return forms.CharField(
                 label=label,
-                help_text=_("The dotted path of what is called, such as shop.jobs.greet."),
+                help_text=_("The dotted path of the callable, such as shop.jobs.greet."),
                 widget=Suggestions(lambda: known, {"class": "vLargeTextField"}),
             )
         return forms.ChoiceField(
             label=label,
             choices=[("", "---------"), *((path, path) for path in sorted(known))],
             help_text=_(
-                "A developer adds others by naming them in SISY_CALLABLES, or by scheduling them."
+                "Developers add others by naming them in SISY_CALLABLES, or by scheduling them."
             ),
         )
 
     def add_error(self, field: str | None, error: Any) -> None:
-        """Add errors but those at fields that have one already: the first one says it all."""
+        """Add errors, at most one per field."""
         if isinstance(error, ValidationError) and hasattr(error, "error_dict"):
             news = {at: said for at, said in error.error_dict.items() if at not in self.errors}
             if not news:
@@ -127,7 +128,7 @@ class TaskForm(ModelForm):
         super().add_error(field, error)
 
     def clean__extra_data(self) -> dict[str, Any]:
-        """An empty field is empty user data."""
+        """Read an empty field as empty user data."""
         data = self.cleaned_data["_extra_data"]
         return {} if data is None else data
 

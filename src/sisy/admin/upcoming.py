@@ -1,4 +1,4 @@
-"""When a task will be due; of a form that is still being filled in, too."""
+"""The next occurrences of a task, also while somebody fills in its form."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -33,13 +33,12 @@ class TimingForm(forms.Form):
 
 
 def upcoming_of_form(data: Mapping[str, str], now: datetime, stored: Task | None) -> SafeString:
-    """Return the next occurrences of what is typed into a task's form, or what is wrong.
-
-    A date that cannot be read counts as none; the form says so itself when it is sent.
+    """Return the next occurrences of a task as its form describes it, or the error.
 
     Args:
-        stored: the task that is being changed; None if it is a new one.
+        stored: the task that is being changed; None for a new one.
     """
+    # An invalid date counts as none: the form says what is wrong with it when it is submitted.
     form = TimingForm(data)
     form.is_valid()
     typed = {name: _read(name, form.cleaned_data.get(name)) for name in form.fields}
@@ -58,7 +57,7 @@ def _read(name: str, value: Any) -> Any:
 
 
 def upcoming(task: Task, now: datetime) -> SafeString:
-    """Return the next occurrences of a task, in its own time zone, or what is wrong with it."""
+    """Return the next occurrences of a task in its time zone, or the error in its schedule."""
     try:
         Timing.of(task)
     except ScheduleError as error:
