@@ -5,11 +5,12 @@ import re
 import statistics
 import sys
 import time
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
@@ -25,8 +26,22 @@ TIMES = 7
 BAR = 0.3  # seconds of the server's time
 
 
-def measure(tasks: int, runs: int, times: int) -> dict[str, tuple[float, int]]:
-    """Return, for each page, the median of its seconds, and how many statements it takes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a page takes.
+
+    Attributes:
+        seconds: the server's, median.
+        of_statements: the seconds that its statements take when they are sent alone, median.
+        statements: how many they are.
+    """
+
+    seconds: float
+    of_statements: float
+    statements: int
+
+
+def measure(tasks: int, runs: int, times: int) -> dict[str, Look]:
     with layouts.opened(SITE):
         report.progress(f"storing {tasks:,} tasks and {runs:,} runs")
         store(tasks, runs)
@@ -62,16 +77,33 @@ def addresses() -> dict[str, str]:
     }
 
 
-def look(browser: Client, address: str, times: int) -> tuple[float, int]:
-    taken: list[float] = []
+def look(browser: Client, address: str, times: int) -> Look:
     with CaptureQueriesContext(connection) as asked:
         answer(browser, address)
-        count = len(asked)  # each further request forgets them
+        statements = [each["sql"] for each in asked]  # each further request forgets them
+    taken: list[float] = []
+    taken_raw: list[float] = []
     for _ in range(times):
         begun = time.perf_counter()
         answer(browser, address)
-        taken.append(time.perf_counter() - begun)
-    return statistics.median(taken), count
+        answered = time.perf_counter()
+        ask(statements)
+        taken.append(answered - begun)
+        taken_raw.append(time.perf_counter() - answered)
+    return Look(
+        seconds=statistics.median(taken),
+        of_statements=statistics.median(taken_raw),
+        statements=len(statements),
+    )
+
+
+def ask(statements: list[str]) -> None:
+    """Send a page's statements, and do nothing with what they return."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for statement in statements:
+            if statement.startswith("SELECT"):
+                cursor.execute(statement)
+                cursor.fetchall()
 
 
 def answer(browser: Client, address: str) -> None:
@@ -87,27 +119,29 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=TIMES, help=f"by default {TIMES}")
     options = parser.parse_args()
     found = measure(options.tasks, options.runs, options.times)
-    are_met = all(seconds <= BAR for seconds, _ in found.values())
+    are_met = all(page.seconds <= BAR for page in found.values())
     report.show(
         "DASHBOARD: how long its pages take",
         f"{options.tasks:,} tasks, {options.runs:,} runs. The server's time for a whole page, "
-        f"medians of {options.times}; and\nhow many statements the first of them took.",
+        f"medians of {options.times};\nthe same as a multiple of what its statements alone take; "
+        "and how many these are.",
         report.table(
-            ["page", "ms", "statements", "bar"],
+            ["page", "times raw", "ms", "statements", "bar"],
             [
                 [
                     name,
-                    report.milliseconds(seconds),
-                    str(asked),
-                    f"<= {BAR * 1e3:g}: {report.verdict(seconds <= BAR)}",
+                    f"{page.seconds / page.of_statements:.1f}",
+                    report.milliseconds(page.seconds),
+                    str(page.statements),
+                    f"<= {BAR * 1e3:g}: {report.verdict(page.seconds <= BAR)}",
                 ]
-                for name, (seconds, asked) in found.items()
+                for name, page in found.items()
             ],
         ),
         module="benchmarks.dashboard",
         options=vars(options),
     )
-    report.keep("dashboard", found)
+    report.keep("dashboard", {name: asdict(page) for name, page in found.items()})
     return report.judged(are_met)
 
 

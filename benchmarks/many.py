@@ -13,7 +13,7 @@ from django.db.models import Max
 from tests.processes.process import wait_until
 from tests.processes.site import Site
 
-from benchmarks import jobs, layouts, report
+from benchmarks import jobs, layouts, raw, report
 from benchmarks.layouts import Layout
 from sisy import clock
 from sisy.models import Run, RunState, Task, task_with_callable
@@ -120,6 +120,12 @@ def edit() -> list[Bar]:
     assert first is not None
     return [
         Bar(what="saving an edit", found=saved * 1e3, most=None, unit="ms"),
+        Bar(
+            what="saving an edit, of a raw update and commit",
+            found=saved / raw.commit(),
+            most=None,
+            unit="times",
+        ),
         Bar(
             what="from an edit to its first due moment",
             found=seconds(first, now),
