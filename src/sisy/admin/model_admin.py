@@ -21,7 +21,7 @@ from sisy.dashboard.mounting import LOOK
 from sisy.queries.ledger import key_of
 from sisy.runtime.compat.django import for_write
 
-LONGEST_IN_LIST = 80  # characters of a reason
+MAX_REASON_IN_LIST = 80  # characters of a reason
 
 
 class SisyAdmin(OfferedLookups):
@@ -116,7 +116,7 @@ class SisyAdmin(OfferedLookups):
 
     @admin.display(description=_("reason"))
     def short_reason(self, row: Any) -> str:
-        return Truncator(self.full_reason(row)).chars(LONGEST_IN_LIST)
+        return Truncator(self.full_reason(row)).chars(MAX_REASON_IN_LIST)
 
 
 class ReadOnly(SisyAdmin):
