@@ -82,8 +82,8 @@ class SisyASGI:
         if not self._was_started:
             self._was_started = True
             logger.warning(
-                "This server does not speak ASGI's lifespan protocol, so that no task runs in it; "
-                "run 'manage.py sisy' beside it, or use uvicorn or granian"
+                "This server does not support the ASGI lifespan protocol, so it executes no "
+                "tasks. Run 'manage.py sisy' as a separate process, or use uvicorn or granian"
             )
         await self._application(scope, receive, send)
 

@@ -62,7 +62,9 @@ class CurrentRun:
         taken = time.monotonic() - self.started
         if self.timeout is None or taken <= self.timeout.total_seconds():
             return None
-        return RunTimedOut(f"The run took {taken:.1f} s of the {self.timeout} it has.")
+        return RunTimedOut(
+            f"The run exceeded its timeout of {self.timeout}: it has taken {taken:.1f} s."
+        )
 
 
 variable: ContextVar[CurrentRun] = ContextVar("sisy.current_run")
@@ -78,5 +80,5 @@ def current_run() -> CurrentRun:
         return variable.get()
     except LookupError:
         raise NoCurrentRun(
-            "current_run() knows a run only inside a task function that a worker called."
+            "current_run() works only inside a task function that a worker called."
         ) from None

@@ -172,8 +172,8 @@ def _add(entry: _Entry) -> None:
             where = other.declaration.path
             whose = "another schedule of it" if where == path else where
             raise DeclarationError(
-                f"The name {name!r} of {path} is already taken by {whose}. "
-                "Give each further schedule a name of its own, as in "
+                f"The name {name!r} of {path} is already used by {whose}. Give each further "
+                "schedule its own name, as in "
                 f"@sisy.schedule({declaration.fields['schedule']!r}, name='nightly-report')."
             )
     _declared[name] = entry
@@ -181,13 +181,10 @@ def _add(entry: _Entry) -> None:
 
 def _check_name(name: Any, path: str) -> None:
     if not isinstance(name, str):
-        raise DeclarationError(
-            f"The name of {path} must be a plain text, not {type(name).__name__}."
-        )
+        raise DeclarationError(f"The name of {path} must be a string, not {type(name).__name__}.")
     if not 0 < len(name) <= 255:
         raise DeclarationError(
-            f"A name has 1 to 255 characters; that of {path} has {len(name)}. "
-            "Give it a shorter one by name=."
+            f"The name of {path} has {len(name)} characters. Use a name of 1 to 255 characters."
         )
 
 
@@ -203,8 +200,8 @@ def _path_of(target: object) -> str:
     qualname = getattr(function, "__qualname__", None)
     if not module or not qualname or isinstance(target, type):
         raise DeclarationError(
-            f"{target!r:.100} cannot be scheduled: decorate a function, a class method or a "
-            "static method."
+            f"Cannot schedule {target!r:.100}. Decorate a function, a class method or a static "
+            "method."
         )
     return f"{module}.{qualname}"
 
@@ -220,6 +217,5 @@ def refuse_unknown(policies: Iterable[str]) -> None:
         if name not in known:
             hint = did_you_mean(name, known)
             raise TypeError(
-                f"A task has no field {name!r} that you can give.{hint} "
-                f"It has: {', '.join(sorted(known))}."
+                f"Unknown task field {name!r}.{hint} Valid fields: {', '.join(sorted(known))}."
             )

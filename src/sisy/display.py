@@ -97,7 +97,9 @@ def span(value: timedelta | None) -> str:
     seconds = value.total_seconds()
     if abs(seconds) < 1:
         return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.2f} s" if abs(seconds) < 60 else str(timedelta(seconds=round(seconds)))
+    if abs(seconds) < 60:
+        return f"{seconds:.0f} s" if seconds.is_integer() else f"{seconds:.2f} s"
+    return str(timedelta(seconds=round(seconds)))
 
 
 def schedule(task: Task, default_zone: str) -> str:

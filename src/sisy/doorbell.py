@@ -23,7 +23,7 @@ from sisy.runtime.checkpoint import checkpoint
 from sisy.threads import LoopThread
 
 PATIENCE = 5  # seconds that a layer has to take a message
-MEANWHILE = "workers find waiting runs by looking for them"
+MEANWHILE = "workers find queued runs by polling"
 
 Letter = Callable[[], Awaitable[None]]
 

@@ -115,5 +115,5 @@ class Outage:
         """Note a success; the first one after an outage is logged."""
         if self.failures:
             times = ngettext("%d failure", "%d failures", self.failures) % self.failures
-            logger.info("%s is back after %s", self.what, times)
+            logger.info("%s recovered after %s", self.what, times)
             self.failures = 0

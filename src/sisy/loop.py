@@ -56,7 +56,7 @@ class Loop:
             try:
                 home.call_soon_threadsafe(self._woken.set)
             except RuntimeError:
-                logger.debug("%s was woken after its end", self._outage.what)
+                logger.debug("%s was woken after it ended", self._outage.what)
 
     def stop(self) -> None:
         """End the loop after the step in hand; callable as `wake` is."""
@@ -78,7 +78,7 @@ class Loop:
             wait = await self._step()
         except Exception as error:  # noqa: BLE001 - the border around our own steps
             delay = min(self._longest_delay, FIRST_DELAY * 2.0**self._outage.failures)
-            self._outage.failed(error, "will try again until it works")
+            self._outage.failed(error, "trying again until it works")
             logger.debug("The error in full:", exc_info=True)
             return delay * random.uniform(0.5, 1)
         self._outage.recovered()
@@ -101,7 +101,7 @@ def until_it_works(
         try:
             step()
         except errors as error:
-            outage.failed(error, "will try again until it works")
+            outage.failed(error, "trying again until it works")
             time.sleep(EACH_SECOND)
         else:
             outage.recovered()

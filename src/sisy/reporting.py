@@ -35,14 +35,14 @@ def on_finished(*, run: Run, exception: BaseException | None = None, **kwargs: A
 
 
 def on_retrying(*, run: Run, exception: BaseException | None = None, **kwargs: Any) -> None:
-    runs.warning("%s is retried: %s", run, run.reason, exc_info=exception, extra=_about(run))
+    runs.warning("%s will be retried: %s", run, run.reason, exc_info=exception, extra=_about(run))
 
 
 def on_lost(*, run: Run, **kwargs: Any) -> None:
     if run.state == RunState.LOST:
         _log_end(run, RunLost(run.reason))
     else:
-        template = "%s was taken from its worker and is %s: %s"
+        template = "%s was taken from its worker and is now %s: %s"
         runs.warning(template, run, run.state, run.reason, extra=_about(run))
 
 
@@ -88,17 +88,17 @@ def on_released(*, run: Run, **kwargs: Any) -> None:
 
 
 def on_retired(*, task: Task, **kwargs: Any) -> None:
-    tasks.info("%s has no occurrence left", task)
+    tasks.info("%s is retired: no occurrence is left", task)
 
 
 def on_online(*, process: Process, **kwargs: Any) -> None:
     queues = ", ".join(process.queues)
     slots = ngettext("%d slot", "%d slots", process.slots) % process.slots
-    workers.info("%s is up: %s for %s", process, slots, queues)
+    workers.info("%s started: %s for %s", process, slots, queues)
 
 
 def on_offline(*, process: Process, reason: str, **kwargs: Any) -> None:
-    workers.info("%s is gone: %s", process, reason)
+    workers.info("%s stopped: %s", process, reason)
 
 
 def connect() -> None:

@@ -41,7 +41,7 @@ class Service:
             ends = await asyncio.gather(*map(self._run_one, self._roles), return_exceptions=True)
             await asyncio.to_thread(telling.flush, TIME_TO_TELL)
         if failures := [end for end in ends if isinstance(end, Exception)]:
-            raise ExceptionGroup("Sisy stopped, since a part of it failed", failures)
+            raise ExceptionGroup("Sisy stopped because one of its parts failed", failures)
 
     def stop(self) -> None:
         """End gracefully; called again, at once."""

@@ -130,7 +130,7 @@ class Supervisor:
             short_lives = 0 if loop.time() - began > LONG_LIVED else short_lives + 1
             if not self._stopping.is_set():
                 delay = _delay(short_lives)
-                logger.warning("%s; starting another one in %g s", how, delay)
+                logger.warning("%s; starting another process in %g s", how, delay)
                 await self._wait_unless_stopping(delay)
 
     async def _one_life(self) -> str:
@@ -138,18 +138,18 @@ class Supervisor:
         try:
             child = await Child.start(self._command)
         except OSError as error:
-            return f"A process could not be started ({error})"
+            return f"Could not start a process ({error})"
         self._children.add(child)
         if self._stopping.is_set():
             child.order(self._order)
-        logger.info("Process %d is started", child.pid)
+        logger.info("Started process %d", child.pid)
         code = await child.end()
         self._children.discard(child)
         how = _description(code)
         if code:
             self.has_failed |= self._stopping.is_set()
             await self._report(child, how)
-        return f"Process {child.pid} was {how}" if code else f"Process {child.pid} has ended"
+        return f"Process {child.pid} ended ({how})" if code else f"Process {child.pid} ended"
 
     async def _report(self, child: Child, how: str) -> None:
         """Store how a child ended; after a lease nobody needs to be told any more."""
@@ -160,7 +160,9 @@ class Supervisor:
                 await self._database.run(_store_end, self._using, child.signed_on_as, how)
             except Exception as error:  # noqa: BLE001 - the lease runs out by itself
                 if self._stopping.is_set() or loop.time() > deadline:
-                    logger.warning("That %d was %s is not stored (%s)", child.pid, how, error)
+                    logger.warning(
+                        "Could not record that process %d ended (%s): %s", child.pid, how, error
+                    )
                     return
                 await self._wait_unless_stopping(REPORT_INTERVAL)
             else:
@@ -181,8 +183,8 @@ def _store_end(using: str, pks: Sequence[int], how: str) -> None:
 
 
 def _description(code: int) -> str:
-    """Say how a process ended, after "was"."""
-    return f"ended by exit code {code}" if code >= 0 else f"killed by {signal_name(-code)}"
+    """Return how a process ended, such as ``killed by SIGKILL``."""
+    return f"exit code {code}" if code >= 0 else f"killed by {signal_name(-code)}"
 
 
 def _delay(short_lives: int) -> float:

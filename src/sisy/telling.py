@@ -108,7 +108,7 @@ def raise_as_exception(error: BaseException) -> NoReturn:
     )
     if issubclass(type(error), Exception) or is_ctrl_c:
         raise error
-    raise UserCodeExited(f"User code raised {name_of(error)}: {words_of(error)}") from error
+    raise UserCodeExited(f"A receiver raised {name_of(error)}: {words_of(error)}") from error
 
 
 def tell(signal: Signal, sender: type, news: Iterable[dict[str, Any]], using: str) -> None:
@@ -157,7 +157,9 @@ class Teller:
             except Full:
                 self._dropped += len(news)
                 if self._dropped == len(news):
-                    logger.warning("Receivers of Sisy's signals are too slow: they miss some")
+                    logger.warning(
+                        "Receivers of Sisy's signals are too slow and are missing signals"
+                    )
                 return
             if not self._is_at_work:
                 self._is_at_work = True
@@ -186,7 +188,7 @@ class Teller:
                 if self._untold.empty():
                     self._rest()
             except BaseException:  # noqa: BLE001 - the border around receivers
-                logger.exception("Receivers of Sisy's signals failed; the others go on")
+                logger.exception("A receiver of Sisy's signals failed; the others continue")
             finally:
                 self._untold.task_done()  # last, so that who waits for it finds nothing open
         connections.close_all()
@@ -195,7 +197,7 @@ class Teller:
         close_old_connections()
         with self._lock:
             if self._dropped:
-                logger.warning("Receivers of Sisy's signals have missed %d", self._dropped)
+                logger.warning("Receivers of Sisy's signals have missed %d signals", self._dropped)
                 self._dropped = 0
 
 

@@ -115,7 +115,7 @@ class DaemonThreads(Executor):
             try:
                 work()
             except BaseException:  # noqa: BLE001 - the border around work
-                logger.exception("Work in the thread %s failed; the thread continues", self._name)
+                logger.exception("Work in thread %s failed; the thread continues", self._name)
             del work
         connections.close_all()
 
@@ -138,7 +138,9 @@ class DaemonThreads(Executor):
                 continue
             except BaseException:  # noqa: BLE001 - see above
                 self._ready.put(None)
-                logger.exception("An error came late to thread %s, which continues", self._name)
+                logger.exception(
+                    "An error was reported late to thread %s, which continues", self._name
+                )
 
     def _fulfil(self, future: Future[T], work: Callable[[], T]) -> None:
         """Give ``future`` what ``work`` does; before that, count this thread as free again."""
@@ -164,7 +166,7 @@ def log_escape(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
     """Log an error that left a task or a callback, and with it the loop."""
     name = threading.current_thread().name
     logger.error(
-        "A task or callback in the event loop of %s raised %s; the loop continues",
+        "An asyncio task or callback of %s raised %s; the event loop continues",
         name,
         name_of(error),
         exc_info=error,
@@ -222,7 +224,7 @@ class LoopThread:
         try:
             self._escaped(self.loop, error)
         except BaseException:  # noqa: BLE001 - the loop must continue
-            logger.exception("An error that left an event loop could not be reported")
+            logger.exception("Could not report an error that left an event loop")
 
     async def _end(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}

@@ -112,9 +112,9 @@ def _own_connections() -> set[BaseDatabaseWrapper]:
 def _error_of(found: list[BaseDatabaseWrapper]) -> TransactionLeftOpen:
     names = ", ".join(repr(connection.alias) for connection in found)
     return TransactionLeftOpen(
-        f"The function left a transaction open on the database {names}. Sisy rolled it back, with "
-        "everything that was written in it. End every transaction before the function returns, "
-        'for example with "with transaction.atomic():".'
+        f"The function left a transaction open on the database {names}. Sisy rolled it back, "
+        "including everything written in it. Close every transaction before the function "
+        'returns, for example by using "with transaction.atomic():".'
     )
 
 
@@ -140,7 +140,7 @@ def _roll_back(blocks: list[Atomic], error: TransactionLeftOpen) -> bool:
         for block in reversed(blocks):
             block.__exit__(type(error), error, None)
     except Exception:  # noqa: BLE001 - the connection is replaced
-        logger.debug("A transaction could not be rolled back:", exc_info=True)
+        logger.debug("Could not roll back a transaction:", exc_info=True)
         return False
     return True
 
@@ -155,7 +155,7 @@ def _renew(connection: BaseDatabaseWrapper) -> bool:
             connection.set_autocommit(connection.settings_dict["AUTOCOMMIT"])
         connection.close()
     except Exception:  # noqa: BLE001 - the connection is discarded
-        logger.debug("A connection could not be closed:", exc_info=True)
+        logger.debug("Could not close a connection:", exc_info=True)
         return False
     return not connection.in_atomic_block
 

@@ -57,7 +57,7 @@ def test_what_cannot_be_done_is_said():
     assert said(act(browser, "resume", task)) == ["0 tasks go on."]
     Task.objects.filter(pk=task.pk).update(state="paused", timezone="Europe/Atlantis")
     problem, done = said(act(browser, "resume", task))
-    assert problem.startswith("sweep: There is no time zone 'Europe/Atlantis'.")
+    assert problem.startswith("sweep: Unknown time zone 'Europe/Atlantis'.")
     assert done == "0 tasks go on."
 
 

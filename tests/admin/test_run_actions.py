@@ -103,7 +103,7 @@ def test_runs_that_cannot_be_retried_are_named_and_stop_no_other():
     missed = gap()
     *refused, done = act(browser_of_superuser(), "retry", going, failed, gone, missed)
     assert done == "1 run is retried."
-    assert refused[0] == f"a #{going.pk} is running; only a run that is over can be retried."
+    assert refused[0] == f"a #{going.pk} is running. Only finished runs can be retried."
     assert refused[1].startswith(f"c #{gone.pk}: tests.app.jobs.gone ")
     assert refused[2].startswith(f"gap #{missed.pk} stands for 59 missed occurrences.")
     assert Run.objects.get(origin="retry").retry_of_id == failed.pk

@@ -78,13 +78,13 @@ REFUSALS = [
     ),
     (
         {"timezone": "Europe/Berln"},
-        {"timezone": ["There is no time zone 'Europe/Berln'. Did you mean 'Europe/Berlin'?"]},
+        {"timezone": ["Unknown time zone 'Europe/Berln'. Did you mean 'Europe/Berlin'?"]},
     ),
     (
         {"target_path": "tests.app.jobs.nop"},
         {
             "target_path": [
-                "tests.app.jobs.nop leads nowhere: the module tests.app.jobs has no 'nop'. "
+                "tests.app.jobs.nop does not exist: the module tests.app.jobs has no 'nop'. "
                 "Did you mean 'noop'?"
             ]
         },
@@ -93,8 +93,8 @@ REFUSALS = [
         {"target_pk": "7"},
         {
             "target_path": [
-                "pk_override was given, but tests.app.jobs.noop is a function, not the method of "
-                "an instance. Leave pk_override out."
+                "tests.app.jobs.noop is a function, not an instance method, so it takes no "
+                "pk_override. Remove pk_override."
             ]
         },
     ),
@@ -103,13 +103,13 @@ REFUSALS = [
     ({"_extra_data": "{1"}, {"_extra_data": ["Enter a valid JSON."]}),
     (
         {"priority": "101"},
-        {"priority": ["priority must be a whole number, -100 to 100, not 101."]},
+        {"priority": ["priority must be a whole number from -100 to 100, not 101."]},
     ),
     (
         {"end_running_0": "2026-05-05", "end_running_1": "12:00:00"},
         {
             "end_running": [
-                "'* * * * *' has no occurrence from now on, between start_running (None) and "
+                "'* * * * *' has no future occurrence between start_running (None) and "
                 "end_running (2026-05-05 12:00:00+00:00). Widen the window, or change the "
                 "schedule."
             ]
@@ -240,7 +240,7 @@ def test_what_is_typed_is_answered_with_its_occurrences():
         ({"schedule": "* * * 13 *"}, "month: 13 in '13' is not within 1 to 12."),
         (
             {"timezone": "Mars/Olympus"},
-            "There is no time zone 'Mars/Olympus'.",
+            "Unknown time zone 'Mars/Olympus'.",
         ),
         (
             {"end_running_0": "2026-05-05", "end_running_1": "12:00:00"},
@@ -263,7 +263,7 @@ def test_a_date_at_the_edge_of_the_calendar_is_rejected_at_its_field(settings):
     settings.TIME_ZONE = "America/New_York"
     end = {"end_running_0": "9999-12-31", "end_running_1": "23:59:59"}
     assert (
-        "outside of the years 1000 to 9998"
+        "not within the years 1000 to 9998"
         in errors_of(add(browser_of_superuser(), **end))["end_running"][0]
     )
     typed = {"schedule": "* * * * *", "timezone": "UTC", **end}

@@ -45,9 +45,7 @@ def test_a_command_rejects_a_moment_outside_of_the_calendar_in_one_line(
     saved(zone)
     with pytest.raises(CommandError) as rejection:
         said(f"{command} {moment}")
-    assert str(rejection.value).endswith(
-        "is not a valid moment. Give one of the years 1000 to 9998."
-    )
+    assert str(rejection.value).endswith("is not a valid moment. Use a year from 1000 to 9998.")
     assert "\n" not in str(rejection.value)
 
 
@@ -64,21 +62,21 @@ def test_a_command_answers_near_the_edges(moment, zone, settings):
 @pytest.mark.parametrize("name", ["start_running", "end_running"])
 @pytest.mark.parametrize("moment", [MIN, MAX])
 def test_a_task_rejects_a_window_outside_of_the_calendar(name, moment):
-    with pytest.raises(ValueError, match=rf"{name} must lie in the years 1000 to 9998, but "):
+    with pytest.raises(ValueError, match=rf"{name} must be within the years 1000 to 9998, not "):
         saved(**{name: moment})
     task = saved()
-    with pytest.raises(ValidationError, match="is outside of the years 1000 to 9998"):
+    with pytest.raises(ValidationError, match="is not within the years 1000 to 9998"):
         Task.objects.filter(pk=task.pk).update(**{name: moment.replace(tzinfo=AHEAD)})
 
 
 def test_a_run_is_not_delayed_beyond_the_calendar():
-    with pytest.raises(ValueError, match="delay_until must lie in the years 1000 to 9998"):
+    with pytest.raises(ValueError, match="delay_until must be within the years 1000 to 9998"):
         Task.run_once(jobs.noop, delay_until=MAX)
 
 
 def test_the_time_of_tests_lies_in_the_calendar():
     with (
-        pytest.raises(ValueError, match="Give a moment of the years 1000 to 9998"),
+        pytest.raises(ValueError, match="Use a year from 1000 to 9998"),
         sisy_time("9999-06-01"),
     ):
         pass

@@ -44,7 +44,7 @@ def unwell(line="sisy_health"):
 
 
 def test_a_site_without_processes_is_not_well():
-    assert unwell() == "Not well: heartbeat, workers of default."
+    assert unwell() == "Unhealthy: heartbeat, workers of default."
 
 
 def test_what_is_due_and_nobody_plans_is_not_well_after_a_while(noon):
@@ -52,7 +52,7 @@ def test_what_is_due_and_nobody_plans_is_not_well_after_a_while(noon):
     up("default", now=NOON + 3 * MINUTE)
     scheduled(label="tea")
     noon.moment = NOON + 3 * MINUTE
-    assert unwell() == "Not well: due tasks."
+    assert unwell() == "Unhealthy: due tasks."
     assert "due for 120 s" in said("sisy_health --max-overdue 300")
 
 
@@ -62,7 +62,7 @@ def test_what_waits_for_a_worker_is_not_well_after_a_while_unless_its_queue_is_p
     noon.moment = NOON + 2 * MINUTE
     up(role=Role.HEARTBEAT, now=noon.moment)
     up("default", now=noon.moment)
-    assert unwell() == "Not well: waiting runs."
+    assert unwell() == "Unhealthy: waiting runs."
     assert "1 run waits for a worker; tea #" in said("sisy_health --max-overdue 300")
     Queue.objects.pause("default")
     text = said("sisy_health")
@@ -123,7 +123,7 @@ def test_the_health_check_of_a_container_looks_at_its_own_processes_only(monkeyp
     monkeypatch.setattr("socket.gethostname", lambda: "other")
     up("default")
     monkeypatch.setattr("socket.gethostname", lambda: "here")
-    assert unwell("sisy_health --this-host") == "Not well: processes of this host."
+    assert unwell("sisy_health --this-host") == "Unhealthy: processes of this host."
     process = up(role=Role.HEARTBEAT)
     [row] = told("sisy_health --this-host")
     assert row == {"check": "processes of this host", "well": True, "found": str(process)}
@@ -132,4 +132,4 @@ def test_the_health_check_of_a_container_looks_at_its_own_processes_only(monkeyp
 def test_a_process_whose_lease_has_run_out_fails_the_health_check_of_its_host(noon):
     up(role=Role.HEARTBEAT)
     noon.moment = NOON + MINUTE
-    assert unwell("sisy_health --this-host") == "Not well: processes of this host."
+    assert unwell("sisy_health --this-host") == "Unhealthy: processes of this host."

@@ -51,7 +51,7 @@ def test_many_are_deleted_in_batches(task, monkeypatch):
 
 def test_where_history_is_kept_for_ever_days_must_be_named(task, settings):
     settings.SISY_HISTORY_DAYS = 0
-    with pytest.raises(CommandError, match="Give --days"):
+    with pytest.raises(CommandError, match="Use --days"):
         said("sisy_prune")
-    with pytest.raises(CommandError, match="0 to 36500"):
+    with pytest.raises(CommandError, match="Use 0 to 36500 days"):
         said("sisy_prune --days soon")

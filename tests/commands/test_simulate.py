@@ -66,7 +66,7 @@ def test_the_busiest_minutes_and_the_runs_that_would_meet_are_named():
     assert met["first"] == "2026-05-06T00:01:00+00:00"
     text = said("sisy_simulate 2026-05-06 2026-05-06T02:00 --show 3")
     assert "… and 239 more" in text
-    assert "Runs that would meet, though they must not overlap:" in text
+    assert "Probable overlaps of tasks that do not allow them:" in text
 
 
 def test_as_csv_all_of_them_are_written():
@@ -94,6 +94,6 @@ def test_only_the_tasks_that_are_named_are_looked_at():
 
 
 def test_a_range_that_is_none_is_refused():
-    with pytest.raises(CommandError, match="TO must lie after FROM"):
+    with pytest.raises(CommandError, match="TO must be after FROM"):
         said("sisy_simulate 2026-05-07 2026-05-06")
-    assert "Nothing would run." in said("sisy_simulate 2026-05-06 2026-05-07")
+    assert "Nothing is due." in said("sisy_simulate 2026-05-06 2026-05-07")

@@ -249,7 +249,7 @@ def test_a_run_of_another_task_and_one_that_is_gone_are_not_found():
     idle()
     with pytest.raises(CommandError, match=f"tea has no run {run.pk}"):
         why("tea", f"#{run.pk}")
-    with pytest.raises(CommandError, match="There is no run 99999"):
+    with pytest.raises(CommandError, match="Run 99999 does not exist"):
         why("99999")
 
 

@@ -124,13 +124,13 @@ def test_dates_are_read_in_the_time_zone_of_the_reader(settings):
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ({"end": "2026-05-06T00:00"}, "A backfill needs start < end, both in the past, not 2026"),
+        ({"end": "2026-05-06T00:00"}, "start ( 2026"),
         (
             {"start": "2026-05-05T00:00"},
-            "A backfill needs start < end, both in the past, not 2026",
+            "start ( 2026",
         ),
         ({"start": "1900-01-01T00:00"}, "Backfill them in parts; the first"),
-        ({"start": "0001-01-01T00:00"}, "start must lie in the years 1000 to 9998, but"),
+        ({"start": "0001-01-01T00:00"}, "start must be within the years 1000 to 9998, but"),
         ({"start": "whenever"}, "Enter a valid date/time."),
         ({"start": ""}, "This field is required."),
     ],
@@ -147,7 +147,7 @@ def test_a_range_that_cannot_be_used_is_refused_at_the_form(method, query, sente
 def test_a_task_that_cannot_be_planned_says_why():
     task = saved()
     Task.objects.filter(pk=task.pk).update(timezone="Europe/Atlantis")
-    assert "There is no time zone 'Europe/Atlantis'." in preview(task)
+    assert "Unknown time zone 'Europe/Atlantis'." in preview(task)
 
 
 def test_a_range_of_which_history_was_pruned_is_refused_at_the_form():

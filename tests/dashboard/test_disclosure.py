@@ -130,7 +130,7 @@ def test_what_buttons_say_quotes_no_error_either(monkeypatch):
         assert SECRET not in answer.content.decode(), address
         assert "no luck today" not in answer.content.decode(), address
     again = browser.post("/sisy/runs/do/retry/", {"pk": gone.pk}, follow=True)
-    assert "What it calls cannot be imported: RuntimeError." in again.content.decode()
+    assert "What it calls : RuntimeError." in again.content.decode()
 
 
 def test_the_search_of_the_admin_looks_into_reasons_for_those_only_who_may_read_them():
@@ -146,7 +146,7 @@ def test_the_search_of_the_admin_looks_into_reasons_for_those_only_who_may_read_
         ("failed", "", ""),
         ("timed out", "sisy.exceptions.RunTimedOut", "RunTimedOut"),
         ("succeeded", "", "The return value was not stored."),
-        ("waiting", "a.b.Odd", "The attempt before ended with Odd."),
+        ("waiting", "a.b.Odd", "The previous attempt ended with Odd."),
         ("lost", "", TEXT),
     ],
 )
@@ -163,7 +163,9 @@ def test_a_task_that_cannot_be_planned_says_by_which_class_and_the_log_says_all(
     or_set_aside("default", task.pk, fail)
     task.refresh_from_db()
     assert task.state == TaskState.BROKEN
-    assert task.state_reason == "It cannot be planned: ValueError. The log has all of the error."
+    assert (
+        task.state_reason == "Could not plan the task: ValueError. The log has all of the error."
+    )
     assert SECRET in caplog.text
 
 

@@ -97,7 +97,7 @@ def test_what_can_be_no_schedule_is_refused(expression, words):
 
 
 def test_a_zone_that_there_is_not_is_refused():
-    assert "There is no time zone 'Berlin'" in text_of(told(timezone="Berlin"))
+    assert "Unknown time zone 'Berlin'" in text_of(told(timezone="Berlin"))
 
 
 def test_it_says_what_daylight_saving_does():

@@ -79,7 +79,7 @@ def test_its_policies_stand_there_in_words():
     text = text_of(page_of(task, parts="about"))
     assert "Up to 100 runs wait for their turn." in text
     assert (
-        "Retries up to 3 times. The maximum delay starts at 10.00 s and grows 2-fold each time."
+        "Retries up to 3 times. The maximum delay starts at 10 s and grows 2-fold each time."
         in text
     )
     assert "After 0:01:30 it is ended." in text

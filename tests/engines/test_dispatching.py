@@ -101,7 +101,7 @@ def test_an_engine_that_takes_nothing_is_asked_again_soon(monkeypatch, forgetful
         broken.setattr(forgetful, "enqueue", lambda *args: 1 / 0)
         for seconds in (0, 1, 2):
             dispatch("default", NOON + seconds * SECOND, outages)
-    assert caplog.text.count("handing runs to 'forgetful'") == 1
+    assert caplog.text.count("sending runs to 'forgetful'") == 1
     dispatch("default", NOON + 5 * SECOND, outages)
     assert handed_to(forgetful) == [run.pk]
 
@@ -188,7 +188,7 @@ def test_a_run_whose_engine_is_none_any_more_fails_and_says_so(
     row = stored(run)
     assert (row.state, row.reason) == (
         "failed",
-        "SISY_ENGINES names no 'celery' that could carry it out.",
+        "SISY_ENGINES has no engine 'celery'.",
     )
 
 

@@ -25,7 +25,7 @@ def test_a_run_that_no_thread_can_keep_alive_is_charged_with_nothing(monkeypatch
     row = Run.objects.get(pk=run.pk)
     assert (row.state, row.attempt, row.times_lost) == (RunState.WAITING, 0, 0)
     assert (row.holder_id, row.dispatched_at, row.ready_at) == (None, None, NOON + 5 * SECOND)
-    assert row.reason == "No thread could be started: can't start new thread."
+    assert row.reason == "Could not start a thread: can't start new thread."
     assert not Process.objects.exists()
 
 

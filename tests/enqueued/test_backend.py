@@ -144,7 +144,7 @@ def test_a_retry_by_hand_calls_it_with_the_same_arguments(time):
 
 
 def test_a_task_that_no_worker_could_find_is_refused(time):
-    with pytest.raises(InvalidTask, match=r"plain is no task of django.tasks"):
+    with pytest.raises(InvalidTask, match=r"plain is not a django\.tasks task"):
         jobs.renamed.enqueue()
 
 
@@ -152,9 +152,9 @@ def test_a_task_that_no_worker_could_find_is_refused(time):
     ("params", "complaint"),
     [
         ({"OPTIONS": {"max_attempt": 3}}, "Did you mean 'max_attempts'"),
-        ({"OPTIONS": {"max_attempts": 0}}, "max_attempts must be a whole number, 1 to 1000"),
+        ({"OPTIONS": {"max_attempts": 0}}, "max_attempts must be a whole number from 1 to 1000"),
         ({"OPTIONS": {"timeout": 5}}, "timeout must be a timedelta"),
-        ({"QUEUES": ["default", "höchste"]}, "queue must be 1 to 60 ASCII letters"),
+        ({"QUEUES": ["default", "höchste"]}, "is not a valid queue name"),
     ],
 )
 def test_what_a_backend_cannot_be_is_found_by_a_check_and_refused(db, settings, params, complaint):

@@ -98,7 +98,7 @@ def test_a_field_that_is_not_the_owners_is_refused(name):
     with pytest.raises(TypeError) as caught:
         task_with_callable(jobs.noop, **{name: "x"})
     assert str(caught.value) == (
-        f"A task has no field {name!r} that you can give. It has: end_running, engine, "
+        f"Unknown task field {name!r}. Valid fields: end_running, engine, "
         "history_runs, iterations, label, max_attempts, missed, missed_window, on_lost, overlap, "
         "priority, queue, retry_backoff, retry_delay, retry_max_delay, schedule, spread, "
         "start_running, target_path, target_pk, timeout, timezone, userdata, wait_for_schedule."

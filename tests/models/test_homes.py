@@ -45,10 +45,10 @@ def test_an_object_of_another_database_than_its_models_is_refused(archive, model
         with pytest.raises(CallableError) as caught:
             make(archived.tick)
         assert str(caught.value) == (
-            f"The testapp.{model.__name__} with primary key {archived.pk!r} comes from the "
-            "database 'archive', but a worker would look for it in 'default', where "
-            "DATABASE_ROUTERS send writes of its model. Use a function that looks the object up, "
-            "or let a router send the model to 'archive'."
+            f"The testapp.{model.__name__} with primary key {archived.pk!r} was read from the "
+            "database 'archive', but workers read it from 'default', to which DATABASE_ROUTERS "
+            "send writes of its model. Use a function that looks up the object, or route the "
+            "model to 'archive'."
         )
     assert not Task.objects.exists()
 
@@ -72,7 +72,7 @@ def test_an_object_of_the_default_database_is_refused_where_a_router_sends_its_m
 ):
     counter = Counter.objects.create(pk=1)
     settings.DATABASE_ROUTERS = [ToArchive()]
-    with pytest.raises(CallableError, match="comes from the database 'default'"):
+    with pytest.raises(CallableError, match="was read from the database 'default'"):
         target_of(counter.tick)
 
 

@@ -13,8 +13,8 @@ LAZY = gettext_lazy("daily")
 @pytest.mark.parametrize("name", ["label", "schedule", "timezone", "queue", "overlap"])
 def test_a_lazy_text_is_rejected_with_the_fix(name):
     message = (
-        f"{name} is a lazy translation, but a task stores one text for all languages. "
-        f"Give a plain text, for example {name}=str(...)."
+        f"{name} is a lazy translation, but a task stores one text for all languages. Pass a "
+        f"plain string, for example {name}=str(...)."
     )
     with pytest.raises(ValueError, match="is a lazy translation") as rejection:
         task_with_callable(jobs.noop, **{name: LAZY}).save()

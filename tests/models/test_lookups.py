@@ -1,5 +1,6 @@
 """Whatever a path raises while it is looked up becomes an error message for that path."""
 
+import re
 import sys
 
 import pytest
@@ -97,7 +98,7 @@ def modules(tmp_path, monkeypatch):
 def test_a_lookup_fails_with_an_error_about_the_path(look, path):
     with pytest.raises(CallableError) as rejection:
         look(path)
-    assert str(rejection.value).startswith(f"{path} cannot be ")
+    assert re.match(rf"Cannot (import|look up) {re.escape(path)}: ", str(rejection.value))
     assert PATHS[path] in str(rejection.value)
 
 
@@ -140,7 +141,5 @@ def test_a_primary_key_field_may_raise_anything(monkeypatch):
 
     monkeypatch.setattr("django.db.models.IntegerField.to_python", raises)
     for look in (target_of, lambda path, pk: Target(path=path, pk=pk).check()):
-        with pytest.raises(
-            CallableError, match=r"Counter\.tick cannot be looked up: it raises Zero"
-        ):
+        with pytest.raises(CallableError, match=r"Counter\.tick: it raises Zero"):
             look("tests.app.models.Counter.tick", "7")

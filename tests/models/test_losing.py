@@ -12,7 +12,7 @@ from tests.support.records import scheduled, stored, worker
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 LATER = NOON + 10 * SECOND
-DIED = "Its worker, worker 1@host, was killed by SIGKILL"
+DIED = "Its worker, worker 1@host, died (killed by SIGKILL)"
 
 
 def in_hand(**fields):
@@ -34,7 +34,7 @@ def test_a_lost_run_waits_again_and_its_attempt_is_kept():
     assert ([found.pk for found in again], ended) == ([run.pk], [])
     row = stored(run)
     assert (row.state, row.times_lost, row.holder, row.started_at) == ("waiting", 1, None, None)
-    assert row.reason == f"{DIED}; run again."
+    assert row.reason == f"{DIED}; queued again."
     [attempt] = row.attempts.all()
     assert (attempt.number, attempt.state, attempt.reason) == (1, RunState.LOST, f"{DIED}.")
     assert (attempt.started_at, attempt.finished_at) == (NOON, LATER)
@@ -68,7 +68,7 @@ def test_the_run_of_a_deleted_task_is_not_run_again():
     Task.objects.all().delete()
     lose(run)
     assert stored(run).state == RunState.LOST
-    assert stored(run).reason.endswith("not run again, since its task was deleted.")
+    assert stored(run).reason.endswith("not run again, because its task was deleted.")
 
 
 def test_a_run_whose_end_somebody_had_asked_for_is_cancelled_with_its_worker():
@@ -97,4 +97,4 @@ def test_a_long_reason_keeps_what_it_was_followed_by():
     with transaction.atomic():
         settle_lost("default", [run.pk], "x" * 600, LATER)
     assert len(stored(run).reason) == 500
-    assert stored(run).reason.endswith("x; run again.")
+    assert stored(run).reason.endswith("x; queued again.")

@@ -150,7 +150,7 @@ def test_a_task_that_somebody_has_deleted_keeps_no_migration_from_running(operat
     migrate("0002_written")
     Task.objects.all().delete()
     migrate("0004_written")
-    assert "There is no task greetings" in caplog.text
+    assert "Task greetings does not exist" in caplog.text
     assert named() is None
 
 
@@ -173,7 +173,7 @@ def test_a_schedule_that_cannot_be_used_stops_the_migration(operations):
 def test_what_is_wrong_is_refused_where_the_migration_is_written():
     with pytest.raises(TypeError, match="Did you mean 'overlap'"):
         CreateTask("greetings", NOOP, overlp="allow")
-    with pytest.raises(TypeError, match="by its dotted path"):
+    with pytest.raises(TypeError, match="is not a dotted path"):
         CreateTask("greetings", print)
 
 

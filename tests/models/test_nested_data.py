@@ -60,7 +60,7 @@ def test_a_return_value_that_is_too_deep_is_not_stored():
         value = [value]
     outcome = of_value(value)
     assert outcome["state"] == "succeeded"
-    assert outcome["reason"].endswith("since it is nested deeper than 30 levels.")
+    assert outcome["reason"].endswith(": it is nested more than 30 levels deep.")
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

@@ -84,7 +84,7 @@ def test_what_is_gone_is_not_retried(now):
 
 def test_a_run_that_is_not_over_is_not_retried(now):
     run = scheduled().run_now()
-    with pytest.raises(ValueError, match="is waiting; only a run that is over can be retried"):
+    with pytest.raises(ValueError, match=r"is waiting\. Only finished runs can be retried"):
         run.retry()
 
 
@@ -93,7 +93,7 @@ def test_a_gap_is_not_retried_but_backfilled(now):
     now.moment = NOON + HOUR
     tick("default", now.moment)
     gap = Run.objects.get(state=RunState.MISSED)
-    with pytest.raises(ValueError, match=r"stands for 59 missed occurrences. Run them by task.b"):
+    with pytest.raises(ValueError, match=r"stands for 59 missed occurrences\. Run them with"):
         gap.retry()
     assert len(task.backfill(gap.due_at, gap.due_until + timedelta(microseconds=1))) == 59
 
@@ -143,13 +143,13 @@ def test_a_backfill_can_be_looked_at_before(now):
     ("start", "end"), [(NOON, NOON), (NOON, NOON - DAY), (NOON - DAY, NOON + SECOND)]
 )
 def test_a_range_that_is_none_in_the_past_is_refused(now, start, end):
-    with pytest.raises(ValueError, match="start < end, both in the past"):
+    with pytest.raises(ValueError, match="both must be in the past"):
         scheduled().backfill(start, end)
 
 
 def test_too_long_a_range_is_refused_with_where_to_stop(now):
     task = scheduled()
-    with pytest.raises(ValueError, match=r"more than 10000 occurrences .* lie before 2026-04-08"):
+    with pytest.raises(ValueError, match=r"more than 10000 occurrences .* are before 2026-04-08"):
         task.backfill(NOON - 33 * DAY - 12 * HOUR, NOON)
     assert MOST == 10_000
     assert not Run.objects.exists()
@@ -164,7 +164,7 @@ def test_what_the_ledger_has_forgotten_is_not_run_again_unless_that_is_wanted(no
     task, _ = failed_run(now)
     Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 10})
     now.moment = NOON + 2 * MINUTE
-    with pytest.raises(ValueError, match="was pruned and begins at 2026-05-05 12:01"):
+    with pytest.raises(ValueError, match="before 2026-05-05 12:01"):
         task.backfill(NOON - HOUR, NOON + 2 * MINUTE)
     assert len(task.backfill(NOON + MINUTE, NOON + 2 * MINUTE)) == 1
     assert len(task.backfill(NOON - HOUR, NOON, again=True)) == 60

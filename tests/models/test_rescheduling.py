@@ -176,7 +176,7 @@ def test_a_row_that_cannot_be_read_stops_no_other(step):
     assert list(Run.objects.values_list("task", flat=True)) == [fine.pk]
     state, reason = Task.objects.filter(pk=broken.pk).values_list("state", "state_reason").get()
     assert state == TaskState.BROKEN
-    assert reason.startswith("It cannot be planned: ")
+    assert reason.startswith("Could not plan the task: ")
 
 
 def change_by_save(task):
@@ -188,7 +188,10 @@ def change_by_update(task):
     Task.objects.filter(pk=task.pk).update(schedule="0 0 1 1 *")
 
 
-CHANGED = "Its timing was changed before a heartbeat planned it; no change fires for the past."
+CHANGED = (
+    "The task's timing was changed before a heartbeat planned it. Changes apply only to future "
+    "occurrences."
+)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +201,8 @@ CHANGED = "Its timing was changed before a heartbeat planned it; no change fires
         (change_by_update, CHANGED),
         (
             Task.pause,
-            "The task was paused before a heartbeat planned it; paused time is not caught up.",
+            "The task was paused before a heartbeat planned it. Occurrences during a pause are "
+            "not caught up.",
         ),
         (Task.delete, "The task was deleted."),
         (lambda task: Task.objects.all().delete(), "The task was deleted."),

@@ -71,8 +71,8 @@ def test_a_column_of_the_scheduler_cannot_be_saved_by_name(name):
     with pytest.raises(ValueError) as caught:
         task.save(update_fields=[name])
     assert str(caught.value) == (
-        f"update_fields names {name!r}, which only the scheduler writes. "
-        "Leave it out; to stop or start a task, call pause() or resume()."
+        f"update_fields contains {name!r}, which only the scheduler writes. Remove it. To stop "
+        "or start a task, call pause() or resume()."
     )
 
 
@@ -159,7 +159,7 @@ def test_a_task_that_was_deleted_meanwhile_is_not_brought_back():
 
 def test_a_task_that_could_not_be_saved_can_be_mended_and_saved():
     task = task_with_callable(jobs.noop, schedule="0 0 1 1 *", end_running=NOON + DAY)
-    with pytest.raises(ValueError, match="has no occurrence from now on"):
+    with pytest.raises(ValueError, match="has no future occurrence"):
         task.save()
     assert not Task.objects.exists()
     task.end_running = None

@@ -89,7 +89,7 @@ def test_a_naive_delay_is_refused_with_the_cure(make):
         make(jobs.noop, delay_until=datetime(2026, 5, 6))
     assert str(caught.value) == (
         "delay_until must be an aware datetime, but datetime.datetime(2026, 5, 6, 0, 0) has no time zone. "
-        "Write django.utils.timezone.make_aware(delay_until) or give it a tzinfo."
+        "Use django.utils.timezone.make_aware(delay_until), or pass a tzinfo."
     )
     assert not Task.objects.exists()
 
@@ -99,8 +99,7 @@ def test_a_delay_into_the_past_is_refused_with_how_long_ago_it_was(make):
     with pytest.raises(ValueError) as caught:
         make(jobs.noop, delay_until=NOON - HOUR)
     assert str(caught.value) == (
-        "delay_until lies in the past: 2026-05-05T11:00:00+00:00 is 1:00:00 ago. "
-        "Give a later moment, or leave it out to run at once."
+        "delay_until is in the past: 2026-05-05T11:00:00+00:00 was 1:00:00 ago. Pass a later moment, or leave it out to run immediately."
     )
     assert not Task.objects.exists()
 
@@ -156,9 +155,9 @@ def test_each_run_of_many_sees_its_own_data_and_the_last_one_ends_the_task():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ([], "userdata is empty: give a dict for each run."),
+        ([], "userdata is empty. Pass one dict for each run."),
         ([{}, {1}], "userdata[1] must be a dict, not set."),
-        ([{"a": float("inf")}], "userdata[0] must hold what JSON can hold: Out of range float"),
+        ([{"a": float("inf")}], "userdata[0] must be serializable as JSON: Out of range float"),
     ],
 )
 def test_bulk_run_once_submits_all_or_nothing(data, message):

@@ -134,5 +134,5 @@ def test_what_settings_allowed_before_is_checked_again_when_they_change(settings
     settings.SISY_ENGINES = {"default": "sisy", "fast": "sisy"}
     Task.run_once(jobs.noop, engine="fast")
     settings.SISY_ENGINES = {}
-    with pytest.raises(ValueError, match="engine must be a name"):
+    with pytest.raises(ValueError, match="'fast' is not an engine"):
         Task.run_once(jobs.noop, engine="fast")

@@ -160,7 +160,7 @@ def test_a_task_whose_schedule_broke_while_paused_is_shown_as_broken_by_resuming
     kept = Task.objects.get()
     assert kept.state == TaskState.BROKEN
     assert kept.state_reason == (
-        "There is no time zone 'Europe/Berlim'. Did you mean 'Europe/Berlin'?"
+        "Unknown time zone 'Europe/Berlim'. Did you mean 'Europe/Berlin'?"
     )
 
 

@@ -25,20 +25,20 @@ def made(**fields):
         (None, "userdata must be a dict, not NoneType."),
         (
             {"a": {1, 2}},
-            "userdata must hold what JSON can hold: Object of type set is not JSON serializable.",
+            "userdata must be serializable as JSON: Object of type set is not JSON serializable.",
         ),
         (
             {"a": NOON},
-            "userdata must hold what JSON can hold: Object of type datetime is not JSON serializable.",
+            "userdata must be serializable as JSON: Object of type datetime is not JSON serializable.",
         ),
-        ({1: "a"}, "userdata must have texts as keys, but 1 is none."),
-        ({"a": [{"b": {None: 1}}]}, "userdata must have texts as keys, but None is none."),
-        ({"a": ({True: 1},)}, "userdata must have texts as keys, but True is none."),
-        ({"a": "b\0"}, "userdata must not hold the character NUL, which databases refuse."),
-        ({"a\0": 1}, "userdata must not hold the character NUL, which databases refuse."),
+        ({1: "a"}, "userdata must have strings as keys, not 1."),
+        ({"a": [{"b": {None: 1}}]}, "userdata must have strings as keys, not None."),
+        ({"a": ({True: 1},)}, "userdata must have strings as keys, not True."),
+        ({"a": "b\0"}, "userdata must not contain the NUL character, which databases reject."),
+        ({"a\0": 1}, "userdata must not contain the NUL character, which databases reject."),
         (
             {"a": "\ud800"},
-            "userdata must not hold half of a surrogate pair, which databases refuse.",
+            "userdata must not contain an unpaired surrogate, which databases reject.",
         ),
     ],
 )
@@ -59,7 +59,7 @@ def test_userdata_that_contains_itself_is_refused():
     value = {}
     value["me"] = value
     with pytest.raises(
-        ValueError, match=r"^userdata must be nested at most 30 levels.*, or holds itself"
+        ValueError, match=r"^userdata must be nested at most 30 levels.* or contains itself"
     ):
         made(userdata=value)
 

@@ -21,7 +21,7 @@ COMPLAINTS = (
 )
 """What a process that is well never writes."""
 
-RUN_ENDED = re.compile(r" #\d+ (is retried|failed|timed out|was lost): ")
+RUN_ENDED = re.compile(r" #\d+ (will be retried|failed|timed out|was lost): ")
 
 
 class Process:

@@ -10,11 +10,11 @@ WORKERS = ("sisy", "sisy_worker")
 @pytest.mark.parametrize(
     ("option", "value", "complaint"),
     [
-        ("--concurrency", "0", "give a whole number from 1 to 1000, not '0'"),
+        ("--concurrency", "0", "'0' is not valid. Use a whole number from 1 to 1000"),
         ("--queues", "a b", "'a b' is not a valid queue name. Use 1 to 60 ASCII letters"),
-        ("--grace", "-1", "give seconds from 0 to 86400, not '-1'"),
-        ("--max-runs-per-child", "0", "give a whole number, 1 or more, not '0'"),
-        ("--max-memory-per-child", "1.5", "give a whole number, 1 or more, not '1.5'"),
+        ("--grace", "-1", "'-1' is not valid. Use 0 to 86400 seconds"),
+        ("--max-runs-per-child", "0", "'0' is not valid. Use a whole number of at least 1"),
+        ("--max-memory-per-child", "1.5", "'1.5' is not valid. Use a whole number of at least 1"),
         ("--pool", "fibers", "invalid choice: 'fibers' (choose from"),
     ],
 )
@@ -41,6 +41,4 @@ def test_a_database_that_was_not_migrated_is_named(site):
 def test_a_limit_of_children_without_children_is_explained(site):
     process = site.manage("sisy_worker", "--max-runs-per-child", "5")
     assert process.ends() == 1
-    assert "Threads have no children: give --pool processes with --max-runs-per-child." in (
-        process.output
-    )
+    assert "Use --max-runs-per-child." in (process.output)

@@ -62,7 +62,7 @@ def test_term_lets_runs_end_within_the_grace_period(site):
         run.refresh_from_db()
         assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
         assert calls(run) == [(1, process.pid)]
-    assert "runs may go on for 30 s" in process.output
+    assert "waiting up to 30 s for" in process.output
     assert not Process.objects.exists()
     assert not Task.objects.exists()
 
@@ -72,7 +72,7 @@ def test_runs_that_outlast_the_grace_period_are_handed_to_another_worker(site):
     first = worker(site, "--grace", "0.5")
     runs = [in_hand_of(first, 5, fn) for fn in (jobs.sleeps, jobs.asleeps)]
     assert first.stop() == 0
-    assert "Handed back 2 runs that were still going" in first.output
+    assert "Handed back 2 runs that were still running" in first.output
     second = worker(site)
     for run in runs:
         assert ends(run).state == RunState.SUCCEEDED
@@ -86,7 +86,7 @@ def test_a_second_signal_hands_over_at_once(site):
     process = worker(site, "--grace", "600")
     run = in_hand_of(process, seconds=600)
     process.send(signal.SIGTERM)
-    process.says("Stopping: 1 run may go on for 600 s")
+    process.says("Stopping: waiting up to 600 s for 1 run")
     assert process.stop() == 0
     run.refresh_from_db()
     assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
@@ -114,7 +114,7 @@ def test_the_run_of_a_killed_worker_is_rescued_once(site):
     assert (run.attempt, run.times_lost) == (2, 1)
     assert calls(run) == [(1, first.pid), (2, second.pid)]
     assert f"worker {first.pid}@" in heart.output
-    assert "1 run waits again, 0 are lost" in heart.output
+    assert "1 run is queued again, 0 are lost" in heart.output
     assert second.stop() == heart.stop() == 0
 
 

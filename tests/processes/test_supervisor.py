@@ -56,8 +56,8 @@ def test_a_killed_child_is_replaced_and_its_run_is_rescued_before_its_lease_runs
     assert (run.state, run.attempt, run.times_lost) == (RunState.SUCCEEDED, 2, 1)
     [attempt] = run.attempts.all()
     assert f"worker {killed}@" in attempt.reason
-    assert attempt.reason.endswith("was killed by SIGKILL.")
-    parent.says(f"Process {killed} was killed by SIGKILL; starting another one")
+    assert attempt.reason.endswith("died (killed by SIGKILL).")
+    parent.says(f"Process {killed} ended (killed by SIGKILL); starting another process")
     wait_until(lambda: len(pids_of(parent) - {killed}) == 2, "there are two again")
     wait_until(lambda: SIGNED_ON.count() == 2, "both have signed on")
     assert parent.stop() == heartbeat.stop() == 0
@@ -78,7 +78,7 @@ def test_a_second_signal_hurries_the_children(site):
     parent = supervised(site, 2, "--grace", "600")
     run, _ = in_hand(seconds=600)
     parent.send(signal.SIGTERM)
-    parent.says("may go on for 600 s")
+    parent.says("have 600 s")
     assert parent.stop() == 0
     run.refresh_from_db()
     assert (run.state, run.attempt) == (RunState.WAITING, 0)
@@ -111,7 +111,7 @@ def test_a_child_that_is_killed_while_all_stop_is_told_by_the_exit_code(site):
     parent = supervised(site, 2, "--grace", "600")
     run, pid = in_hand(seconds=600)
     parent.send(signal.SIGTERM)
-    parent.says("may go on for 600 s")
+    parent.says("have 600 s")
     os.kill(pid, signal.SIGKILL)
     assert parent.ends() == 1
     assert "Not all processes ended well" in parent.output
@@ -131,4 +131,4 @@ def test_many_processes_do_not_reload(site):
 def test_a_number_of_processes_that_cannot_be_is_refused(site, count):
     process = site.manage("sisy_worker", f"--processes={count}")
     assert process.ends() == 2
-    assert f"give a whole number from 1 to 100, not '{count}'" in process.output
+    assert f"'{count}' is not valid. Use a whole number from 1 to 100" in process.output

@@ -58,6 +58,6 @@ def test_what_needs_processes_that_can_be_killed_is_refused(site, arguments, opt
     process = on_windows(site, *arguments)
     assert process.ends() == 1
     assert process.output == (
-        f"CommandError: {option} is not supported on Windows. Leave it out: runs are then "
-        "carried out by threads of this process.\n"
+        f"CommandError: {option} is not supported on Windows. Remove it to execute runs in "
+        "threads of this process.\n"
     )

@@ -133,7 +133,7 @@ def test_a_run_whose_child_process_died_waits_again_without_using_up_an_attempt(
     record("default", [(run, lost)], NOON)
     again = read(run)
     assert (again.state, again.times_lost) == (RunState.WAITING, 1)
-    assert again.reason == "Its process was killed by SIGKILL; run again."
+    assert again.reason == "Its process was killed by SIGKILL; queued again."
     assert Attempt.objects.get().state == RunState.LOST
 
 
@@ -141,7 +141,7 @@ def test_a_run_that_cannot_be_stored_in_full_keeps_the_attempts_that_are_left(no
     run = failing()
     finish(run, NOON, RunState.FAILED, reason="x", error="half of \udcff a pair")
     assert read(run).state == RunState.WAITING
-    assert Attempt.objects.get().reason.startswith("How it ended could not be stored in full")
+    assert Attempt.objects.get().reason.startswith("The result could not be stored in full")
 
 
 def test_a_worker_ends_what_was_taken_over_while_it_was_silent():
@@ -152,5 +152,5 @@ def test_a_worker_ends_what_was_taken_over_while_it_was_silent():
         elsewhere = worker(NOON)
         Run.objects.filter(pk=run.pk).update(holder=elsewhere, attempt=2)
         wait_until(lambda: jobs.ended_by)
-    assert jobs.ended_by == ["It was taken over, since its worker had lost its lease."]
+    assert jobs.ended_by == ["Another worker took it over after its worker lost its lease."]
     assert (read(run).state, read(run).attempt) == (RunState.RUNNING, 2)

@@ -53,7 +53,7 @@ def test_a_run_that_would_overlap_is_skipped_with_what_blocked_it():
     assert claim(worker(), ["default"], 10, NOON + 2 * MINUTE) == []
     skipped = Run.objects.get(state=RunState.SKIPPED)
     assert skipped.blocked_by_id == first.pk
-    assert skipped.reason == f"Run {first.pk} of the task was still going."
+    assert skipped.reason == f"Run {first.pk} of the task was still running."
 
 
 def test_what_a_slow_moment_brings_together_runs_one_after_the_other():

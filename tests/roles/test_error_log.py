@@ -87,7 +87,7 @@ def test_a_run_that_timed_out_has_an_exception_too(records, pool):
 def test_a_retry_is_a_warning_with_the_exception(caplog, records):
     carried_out(ThreadPool, max_attempts=2, retry_delay=SECOND * 0)
     [error] = records()
-    [warning] = [each for each in caplog.records if each.msg == "%s is retried: %s"]
+    [warning] = [each for each in caplog.records if each.msg == "%s will be retried: %s"]
     assert (warning.attempt, error.attempt) == (1, 2)
     assert {warning.exc_info[0], error.exc_info[0]} == {RuntimeError}
 

@@ -219,4 +219,4 @@ async def test_a_run_whose_process_is_not_on_the_books_is_rescued_at_a_beat(
     await step(heartbeat)
     await run.arefresh_from_db()
     assert (run.state, run.times_lost) == (state, 1)
-    assert run.reason.startswith("Its worker is not on the books")
+    assert run.reason.startswith("Its worker is not registered")

@@ -234,9 +234,7 @@ def test_runs_of_an_engine_that_is_none_any_more_are_refused_in_batches(monkeypa
         counts = [dispatching.refuse_unknown("default", NOON) for _ in range(4)]
     assert counts == [10, 10, 5, 0]
     assert len(queries) <= 4 * 8
-    assert {run.reason for run in Run.objects.all()} == {
-        "SISY_ENGINES names no 'gone' that could carry it out."
-    }
+    assert {run.reason for run in Run.objects.all()} == {"SISY_ENGINES has no engine 'gone'."}
 
 
 def test_a_turn_ends_when_its_time_is_over_and_work_is_left(clocks):

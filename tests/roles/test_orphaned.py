@@ -60,7 +60,7 @@ def test_after_three_failures_in_a_row_it_is_broken_and_the_fix_is_named(minutes
     minutes(1)
     row = stored(task)
     assert (row.state, row.state_reason, row.next_run) == (TaskState.BROKEN, REASON, None)
-    assert "Delete the task, give it another target" in row.state_reason
+    assert "Delete the task, set another target" in row.state_reason
     [line] = [each for each in caplog.records if each.name == "sisy.tasks"]
     assert (line.levelno, line.task) == (logging.ERROR, task.pk)
     minutes(5)
@@ -95,7 +95,7 @@ def test_code_that_is_missing_does_not_count_and_comes_back_by_itself(
     Task.objects.filter(pk=task.pk).update(target_path="tests.app.jobs.gone")
     minutes(5)
     assert stored(task).state == TaskState.ACTIVE
-    assert "leads nowhere" in stored(task).target_error
+    assert "does not exist" in stored(task).target_error
     monkeypatch.setattr(jobs, "gone", jobs.noop, raising=False)
     minutes(1)
     assert Run.objects.latest("pk").state == RunState.SUCCEEDED

@@ -71,7 +71,7 @@ def test_one_that_was_to_end_is_in_the_way_as_well_until_its_worker_is_gone(poli
     [successor] = claim(worker(left), ["default"], 10, later)
     first.refresh_from_db()
     assert (first.state, first.finished_at) == ("cancelled", later)
-    assert first.reason == f"Run {successor.pk} of the task took its place."
+    assert first.reason == f"It was replaced by run {successor.pk} of the task."
 
 
 def test_one_that_somebody_calls_off_after_it_was_handed_over_is_in_the_way_too():
@@ -103,7 +103,7 @@ def test_one_run_is_buffered_and_starts_once_the_other_has_ended():
     second, third, _ = Run.objects.exclude(pk=first.pk).order_by("pk")
     assert third.blocked_by_id == first.pk
     assert third.reason == (
-        f"Run {first.pk} of the task was still going, and run {second.pk} waited already."
+        f"Run {first.pk} of the task was still running, and run {second.pk} was already queued."
     )
     finish(first, at(5))
     assert [run.pk for run in claim_at(5)] == [second.pk]
@@ -117,7 +117,12 @@ def test_all_runs_are_buffered_up_to_the_limit_and_start_oldest_first(settings):
     assert due_minutes("waiting") == [2, 3, 4]
     assert due_minutes("skipped") == [5, 6]
     reasons = set(Run.objects.filter(state="skipped").values_list("reason", flat=True))
-    assert reasons == {f"Run {first.pk} of the task was still going, and 3 waited already."}
+    assert reasons == {
+        (
+            f"Run {first.pk} of the task was still running, and the limit of 3 queued runs was "
+            "reached."
+        )
+    }
     begun = []
     finish(first, at(7))
     while runs := claim_at(7):
@@ -138,7 +143,7 @@ def test_a_newer_run_asks_the_one_that_goes_on_to_end_and_waits_for_that(policy,
     first.refresh_from_db()
     newest = Run.objects.get(state="waiting")
     assert (first.state, first.cancel_by_force) == ("running", by_force)
-    assert first.cancel_reason == f"Run {newest.pk} of the task took its place."
+    assert first.cancel_reason == f"It was replaced by run {newest.pk} of the task."
     finish(first, at(4), state=RunState.CANCELLED)
     assert [run.pk for run in claim_at(4)] == [newest.pk]
 

@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-REFUSED = "No child process could be started: OSError: [Errno 28] no further process."
+REFUSED = "Could not start a child process: OSError: [Errno 28] no further process."
 
 
 class Grounds:

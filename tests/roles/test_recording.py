@@ -50,7 +50,7 @@ def test_a_run_that_must_not_repeat_is_lost_with_its_worker():
     tick("default", NOON + MINUTE + LEASE + SECOND)
     run = Run.objects.get()
     assert run.state == RunState.LOST
-    assert "was not heard of until its lease ran out" in run.reason
+    assert "did not renew its lease" in run.reason
 
 
 def test_a_run_that_is_handed_back_uses_no_attempt():
@@ -60,7 +60,7 @@ def test_a_run_that_is_handed_back_uses_no_attempt():
     assert hand_over("default", runs, "Its worker stopped", NOON + 2 * MINUTE) == 1
     run = Run.objects.get()
     assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
-    assert run.reason == "Its worker stopped; handed back."
+    assert run.reason == "Its worker stopped; released."
 
 
 def test_a_run_that_is_handed_back_begins_when_its_worker_is_gone():
@@ -129,7 +129,7 @@ def test_an_outcome_that_cannot_be_stored_stops_no_other(monkeypatch):
     record("default", [*ended, (last, outcome(NOON))], NOON)
     assert [stored(run).state for run in (first, poison, last)] == [RunState.SUCCEEDED] * 3
     assert stored(poison).result is None
-    assert stored(poison).reason == ("How it ended could not be stored in full: malformed JSON")
+    assert stored(poison).reason == ("The result could not be stored in full: malformed JSON")
 
 
 def test_a_database_that_is_away_leaves_all_outcomes_to_be_stored_later(monkeypatch):

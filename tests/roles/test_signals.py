@@ -119,9 +119,9 @@ def test_a_run_that_is_lost_says_what_becomes_of_it(noon, heard, on_lost, state)
     tick("default", NOON + MINUTE + LEASE + SECOND)
     [lost] = runs(heard, "run_lost")
     assert lost.state == state == Run.objects.get(pk=lost.pk).state
-    assert "was not heard of" in lost.reason
+    assert "did not renew its lease" in lost.reason
     [gone] = [sent for name, sent in heard if name == "worker_offline"]
-    assert "was not heard of until its lease ran out" in gone["reason"]
+    assert "did not renew its lease" in gone["reason"]
 
 
 def test_what_is_missed_is_one_piece_of_news_with_its_count(noon, heard):

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 GONE = "tests.app.jobs.gone"
 MISSING = frozenset({GONE})
-REASON = f"TargetMissing: {GONE} leads nowhere: the module tests.app.jobs has no 'gone'."
+REASON = f"TargetMissing: {GONE} does not exist: the module tests.app.jobs has no 'gone'."
 
 
 def missing(schedule="@yearly", **fields):

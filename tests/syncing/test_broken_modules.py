@@ -19,8 +19,8 @@ GREET = "@sisy.schedule('*/5 * * * *')\ndef greet(message):\n    pass\n\n"
 BORROWED = "from tests.app.jobs import noop\nsisy.schedule('0 4 * * *')(noop)\n\n"
 HALFWAY = "raise RuntimeError('half way')\n"
 FAILURE = (
-    "0 declarations were rejected, 1 module was not imported; nothing of these was changed. Fix "
-    "them and run the command again, or set SISY_IGNORE_SYNC_ERRORS = True."
+    "0 declarations were rejected, 1 module was not imported. Their tasks were not changed. Fix "
+    "the errors and run the command again, or set SISY_IGNORE_SYNC_ERRORS = True."
 )
 
 
@@ -86,7 +86,7 @@ def test_a_name_that_is_taken_is_still_rejected_within_a_module(project, importe
     for found in imported_anew():
         [why] = found.broken.values()
         assert why.startswith(f"DeclarationError: The name {project.path('greet')!r} of ")
-        assert "is already taken by" in why
+        assert "is already used by" in why
 
 
 def test_the_deploy_fails_and_nothing_of_the_module_changes(project):

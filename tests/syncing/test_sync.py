@@ -91,7 +91,7 @@ def test_what_a_person_has_changed_stays_and_the_rest_follows(project):
     )
     task = only_task()
     assert (task.schedule, task.queue) == ("30 * * * *", "slow")
-    assert "schedule: stays '30 * * * *'" in said
+    assert "schedule: keeps '30 * * * *'" in said
     (override,) = task.overrides()
     assert (override.field, override.code, override.own) == ("schedule", "0 4 * * *", "30 * * * *")
 
@@ -118,7 +118,7 @@ def test_only_what_code_declares_can_go_back_to_it(project):
     with pytest.raises(ValueError, match="is not declared in code"):
         task.back_to_code()
     project.deploy(schedules=GREET)
-    with pytest.raises(ValueError, match="says nothing of a field 'color'"):
+    with pytest.raises(ValueError, match="does not set the field 'color'"):
         Task.objects.get(name=project.path("greet")).back_to_code("color")
 
 
@@ -159,7 +159,7 @@ def test_what_is_declared_again_goes_on(project):
     said = project.deploy(schedules=GREET)
     task = only_task()
     assert (task.state, task.undeclared_at, task.is_declared) == (TaskState.ACTIVE, None, True)
-    assert "declared again, and goes on" in said
+    assert "Declared again, and resumed" in said
 
 
 def test_what_a_person_has_paused_stays_paused_whatever_is_deployed(project):
@@ -167,7 +167,7 @@ def test_what_a_person_has_paused_stays_paused_whatever_is_deployed(project):
     only_task().pause("not on Fridays")
     project.deploy(schedules="")
     assert only_task().state_reason == "not on Fridays"
-    assert "stays paused" in project.deploy(schedules=GREET)
+    assert "still paused" in project.deploy(schedules=GREET)
     assert (only_task().state, only_task().state_reason) == (TaskState.PAUSED, "not on Fridays")
 
 
@@ -182,7 +182,7 @@ def test_a_rehearsal_says_what_would_be_done_and_does_nothing(project):
 
 
 def test_a_check_fails_as_long_as_something_is_to_be_done(project):
-    with pytest.raises(CommandError, match="run sisy_sync"):
+    with pytest.raises(CommandError, match="do not match the code"):
         project.deploy("--check", schedules=GREET)
     assert not Task.objects.exists()
     project.deploy()
@@ -231,7 +231,7 @@ def test_class_and_static_methods_are_declared_in_either_order_of_decorators(pro
         ("@sisy.schedule('* * * * *', timezone='Mars/Base')\ndef wrong(message): pass", "Mars"),
         (
             "@sisy.schedule('* * * * *', userdata={1: 2})\ndef wrong(message): pass",
-            "texts as keys",
+            "strings as keys",
         ),
     ],
 )
@@ -265,7 +265,7 @@ def test_a_module_that_cannot_be_imported_takes_no_task_away(project, capsys):
 def test_a_window_that_has_passed_makes_no_task_and_no_trouble(project):
     past = "@sisy.schedule('* * * * *', end_running=datetime(2020, 1, 1, tzinfo=UTC))\n"
     said = project.deploy("-v2", schedules=past + "def greet(message):\n    pass\n")
-    assert "lies in the past" in said
+    assert "no occurrence from now on" in said
     assert not Task.objects.exists()
 
 

@@ -35,7 +35,7 @@ def test_what_is_scheduled_otherwise_is_shown(time):
         assert_scheduled(jobs.noop, queue="slow")
     assert "No task calls tests.app.jobs.noop with queue='slow'" in str(raised.value)
     assert "every hour: schedule='@hourly', queue='default'" in str(raised.value)
-    with pytest.raises(AssertionError, match="Nothing calls it"):
+    with pytest.raises(AssertionError, match="No task calls it"):
         assert_scheduled(jobs.fails)
     scheduled(schedule="@daily")
     with pytest.raises(AssertionError, match="2 tasks call"):

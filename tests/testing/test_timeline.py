@@ -91,7 +91,7 @@ def test_what_is_submitted_meanwhile_runs_at_once_or_when_it_is_wanted(berlin):
 def test_a_function_that_submits_itself_for_ever_is_found_out(berlin, monkeypatch):
     monkeypatch.setattr("sisy.testing.timeline.MOST_AT_ONE_MOMENT", 20)
     Task.run_once(begets)
-    with pytest.raises(RuntimeError, match="do they submit each other"):
+    with pytest.raises(RuntimeError, match="Do they submit each other"):
         berlin.run_due()
 
 
@@ -128,9 +128,9 @@ def test_a_paused_task_does_not_run_and_is_not_caught_up(berlin):
 
 @pytest.mark.parametrize("span", [{"hours": 0}, {"hours": -1}])
 def test_time_only_goes_forward(berlin, span):
-    with pytest.raises(ValueError, match="Time goes forward"):
+    with pytest.raises(ValueError, match="Time only moves forward"):
         berlin.advance(**span)
-    with pytest.raises(ValueError, match="lies before"):
+    with pytest.raises(ValueError, match="is before"):
         berlin.advance_to(berlin.now - timedelta(seconds=1))
     with pytest.raises(ValueError, match="aware"):
         berlin.advance_to(datetime(2030, 1, 1))

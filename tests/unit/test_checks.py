@@ -52,9 +52,9 @@ def test_a_callable_that_cannot_be_chosen_is_warned_of(settings):
     warnings = configuration.check_settings()
     assert ids(warnings) == ["sisy.W011", "sisy.W011"]
     assert [warning.msg for warning in warnings] == [
-        "tests.app.jobs.gone leads nowhere: the module tests.app.jobs has no 'gone'.",
-        "tests.app.jobs.two_parameters must take exactly one parameter, named message; "
-        "it takes: message, other.",
+        "tests.app.jobs.gone does not exist: the module tests.app.jobs has no 'gone'.",
+        "tests.app.jobs.two_parameters must take exactly one parameter, named message, but it "
+        "takes: message, other.",
     ]
 
 

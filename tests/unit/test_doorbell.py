@@ -119,10 +119,9 @@ async def test_a_dead_layer_is_logged_once_and_its_return_once_if_nothing_else_i
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "WARNING",
-            "the channel layer failed (OSError: refused); "
-            "workers find waiting runs by looking for them",
+            "the channel layer failed (OSError: refused); workers find queued runs by polling",
         ),
-        ("INFO", "the channel layer is back after 2 failures"),
+        ("INFO", "the channel layer recovered after 2 failures"),
     ]
     assert layer.sent.qsize() == 3
 
@@ -146,8 +145,8 @@ async def test_a_full_channel_is_logged_once_though_others_take_messages(caplog)
     for channel in ("full", "other", "full", "other", "full"):
         await doorbell._send(partial(layer.send, channel, {"run": 1}), channel)
     assert [record.getMessage() for record in caplog.records] == [
-        "the channel full failed (ChannelFull: ); workers find waiting runs by looking for them",
-        "the channel full is back after 2 failures",
+        "the channel full failed (ChannelFull: ); workers find queued runs by polling",
+        "the channel full recovered after 2 failures",
     ]
 
 

@@ -119,18 +119,21 @@ async def test_a_value_that_json_can_hold_is_kept(pool, function, value, kept):
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        ({1, 2}, "JSON cannot hold it: Object of type set is not JSON serializable"),
-        (float("nan"), "JSON cannot hold it: Out of range float values are not JSON compliant"),
-        (Untold(a=1), "JSON cannot hold it: no items"),
-        ("a" * (RESULT_LIMIT - 1), "it has 64001 of 64000 characters as JSON"),
-        ("a\0b", "it holds the character NUL, which databases refuse"),
-        ("\ud800", "it holds half of a surrogate pair, which databases refuse"),
+        ({1, 2}, "JSON cannot represent it: Object of type set is not JSON serializable"),
+        (
+            float("nan"),
+            "JSON cannot represent it: Out of range float values are not JSON compliant",
+        ),
+        (Untold(a=1), "JSON cannot represent it: no items"),
+        ("a" * (RESULT_LIMIT - 1), "it has 64001 characters as JSON"),
+        ("a\0b", "it contains the NUL character, which databases reject"),
+        ("\ud800", "it contains an unpaired surrogate, which databases reject"),
     ],
 )
 async def test_a_value_that_cannot_be_kept_is_a_success_that_says_so(pool, value, why):
     outcome = await outcome_of_value(pool, value)
     assert outcome.result is None
-    assert outcome.reason.startswith(f"The return value was not stored, since {why}")
+    assert outcome.reason.startswith(f"The return value was not stored: {why}")
     assert outcome.reason.endswith(".")
 
 
@@ -139,7 +142,7 @@ async def test_a_value_that_goes_too_deep_is_not_kept(pool):
     for _ in range(100_000):
         deep = [deep]
     outcome = await outcome_of_value(pool, deep)
-    assert outcome.reason.startswith("The return value was not stored, since it is nested")
+    assert outcome.reason.startswith("The return value was not stored: it is nested")
 
 
 @pytest.mark.parametrize("function", ["raises", "araises"])
@@ -195,7 +198,7 @@ async def test_a_target_that_is_gone_is_a_failure_that_says_so(pool):
     outcome = await executed(pool, run_of("no_such_function"))
     assert (outcome.state, outcome.target_is_broken) == (RunState.FAILED, True)
     assert outcome.reason == (
-        f"TargetMissing: {__name__}.no_such_function leads nowhere: "
+        f"TargetMissing: {__name__}.no_such_function does not exist: "
         f"the module {__name__} has no 'no_such_function'."
     )
 
@@ -204,8 +207,8 @@ async def test_a_target_that_takes_other_parameters_now_is_broken_too(pool):
     outcome = await executed(pool, run_of("takes_nothing"))
     assert (outcome.state, outcome.target_is_broken) == (RunState.FAILED, True)
     assert outcome.reason == (
-        f"CallableError: {__name__}.takes_nothing must take exactly one parameter, named message; "
-        "it takes: none."
+        f"CallableError: {__name__}.takes_nothing must take exactly one parameter, named "
+        "message, but it takes: none."
     )
 
 
@@ -218,7 +221,7 @@ async def test_a_function_that_meets_a_broken_target_of_another_task_is_not_brok
 async def test_an_async_function_that_takes_too_long_is_cancelled(pool):
     outcome = await executed(pool, run_of("waits_for_ever", timeout=SOON))
     assert outcome.state == RunState.TIMED_OUT
-    assert outcome.reason == "RunTimedOut: The run took longer than the 0:00:00.020000 it has."
+    assert outcome.reason == "RunTimedOut: The run exceeded its timeout of 0:00:00.020000."
     assert cancelled.is_set()
 
 
@@ -330,7 +333,7 @@ async def test_an_error_that_tries_to_end_the_worker_is_a_failure(pool, function
 
 async def test_a_value_that_tries_to_end_the_worker_is_not_stored(pool):
     outcome = await outcome_of_value(pool, ExitsWhenItIsRead(a=1), "areturns")
-    assert outcome.reason == "The return value was not stored, since JSON cannot hold it: 6."
+    assert outcome.reason == "The return value was not stored: JSON cannot represent it: 6."
 
 
 class SlowToTell(Exception):
@@ -412,8 +415,8 @@ async def test_an_async_function_that_goes_on_after_its_timeout_keeps_its_slot(
         let_go.set()
         assert (await going).state == RunState.TIMED_OUT
     assert [record.getMessage() for record in caplog.records] == [
-        "Run 5 (a task) goes on after its timeout of 0:00:00.020000, since its function does not "
-        "let the cancellation through; it keeps its slot until it ends"
+        "Run 5 (a task) is still running after its timeout of 0:00:00.020000, because its "
+        "function suppresses the cancellation; it keeps its slot until it ends"
     ]
 
 

@@ -63,7 +63,7 @@ async def test_an_error_of_any_class_fails_its_run_and_is_what_signals_get(pool,
 async def test_a_value_of_any_class_is_stored_or_said_not_to_be(pool, fn, n):
     outcome = await executed(pool, run_of(fn, userdata={"n": n}))
     assert outcome.state == RunState.SUCCEEDED
-    assert outcome.reason.startswith("The return value was not stored, since")
+    assert outcome.reason.startswith("The return value was not stored:")
     assert (await executed(pool, run_of(leaving.agrees))).state == RunState.SUCCEEDED
 
 

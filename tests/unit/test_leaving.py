@@ -84,8 +84,8 @@ async def test_where_the_run_cannot_be_told_none_fails_and_the_log_says_so(pool,
     [record] = own(caplog)
     assert record.levelname == "ERROR"
     assert record.getMessage() == (
-        "A task or callback raised SystemExit, and its run is unknown. "
-        "No run fails because of it; the event loop continues"
+        "An unknown asyncio task or callback raised SystemExit; no run fails because of it, "
+        "and the event loop continues"
     )
     assert record.exc_info[0] is SystemExit
     await goes_on(pool)
@@ -97,7 +97,7 @@ async def test_what_a_run_leaves_behind_harms_no_later_one_and_is_logged(pool, c
     await eventually(lambda: own(caplog))
     [record] = own(caplog)
     assert record.getMessage() == (
-        "A task or callback of run 5 raised SystemExit after the run ended; "
+        "An asyncio task or callback of run 5 raised SystemExit after the run ended; "
         "the event loop continues"
     )
     await goes_on(pool)

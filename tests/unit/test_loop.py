@@ -193,8 +193,8 @@ async def test_an_outage_is_logged_once_and_its_end_once(waits, caplog):
     caplog.set_level(logging.INFO, "sisy")
     await run_through(OSError("gone"), OSError("gone"), OSError("gone"), 0.0, 0.0)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "the step failed (OSError: gone); will try again until it works"),
-        ("INFO", "the step is back after 3 failures"),
+        ("WARNING", "the step failed (OSError: gone); trying again until it works"),
+        ("INFO", "the step recovered after 3 failures"),
     ]
 
 
@@ -251,6 +251,6 @@ def test_a_step_that_must_work_once_is_tried_again_and_told_of_once(monkeypatch,
 
     loop_module.until_it_works("the database", step, OSError)
     assert [record.getMessage() for record in caplog.records] == [
-        "the database failed (OSError: away); will try again until it works",
-        "the database is back after 2 failures",
+        "the database failed (OSError: away); trying again until it works",
+        "the database recovered after 2 failures",
     ]

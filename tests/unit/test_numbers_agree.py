@@ -63,7 +63,11 @@ ALLOWED = {
         "{% if run.count > 1 %}",
     ],
     "is always more than one": [
-        "has {len(text)} characters; Sisy keeps up to",
+        "has {len(text)} characters, but Sisy stores at most",
+        "The name of {path} has {len(name)} characters.",
+        "{path!r:.100} has {len(path)} characters, but a path has at most",
+        "it has {len(text)} characters as JSON, more than the limit",
+        "The schedule has {len(expression)} characters.",
         "Use %d characters at most.",
         "among the newest {{ searched }} runs",
     ],

@@ -99,7 +99,7 @@ async def test_as_many_runs_at_once_as_there_are_slots(pool, tmp_path):
     [
         (is_killed, "Its process was killed by SIGKILL"),
         (crashes, "Its process was killed by SIGSEGV"),
-        (exits, "Its process ended with exit code 3"),
+        (exits, "Its process exited with code 3"),
     ],
 )
 async def test_a_run_whose_process_dies_is_lost_and_its_slot_goes_on(pool, function, reason):
@@ -115,7 +115,7 @@ async def test_a_function_that_does_not_end_is_killed_after_its_timeout(pool, fu
     outcome = await executed(pool, run_of(function, timeout=BRIEF))
     assert outcome.state == RunState.TIMED_OUT
     assert outcome.reason == (
-        "RunTimedOut: The run took longer than the 0:00:00.200000 it has; it was killed."
+        "RunTimedOut: The run exceeded its timeout of 0:00:00.200000 and was killed."
     )
     assert await result(pool, pid)
 
@@ -167,7 +167,8 @@ async def test_an_outcome_that_is_too_large_is_one_all_the_same(pool):
     assert len(await result(pool, returns_all_that_is_allowed)) == RESULT_LIMIT - 2
     outcome = await executed(pool, run_of(returns_much))
     assert outcome.reason == (
-        "The return value was not stored, since it has 50000002 of 64000 characters as JSON."
+        "The return value was not stored: it has 50000002 characters as JSON, more than the "
+        "limit of 64000."
     )
     outcome = await executed(pool, run_of(raises_much))
     assert (outcome.state, len(outcome.reason)) == (RunState.FAILED, 500)
@@ -220,7 +221,7 @@ async def test_a_child_is_replaced_when_it_takes_too_much_memory(caplog):
         assert second != first
         assert await result(pool, pid) == second
     [line] = [record.getMessage() for record in caplog.records]
-    assert line.startswith(f"Child {first} is replaced, since it takes ")
+    assert line.startswith(f"Replacing child process {first}, which uses ")
     pool.close()
 
 
@@ -246,7 +247,7 @@ async def test_a_child_that_cannot_begin_costs_its_run_nothing(pool, monkeypatch
     monkeypatch.setattr("sisy.execution.handle.bootstrap.begin", cannot_begin)
     outcome = await executed(pool, run_of(pid))
     assert outcome == NotCalled(
-        reason="No child process could be started: ImportError: no such module."
+        reason="Could not start a child process: ImportError: no such module."
     )
     with pytest.raises(NotReady, match="ImportError: no such module"):
         pool.warm_up()
@@ -269,7 +270,7 @@ async def test_runs_that_no_thread_can_carry_out_are_returned_and_keep_no_slot(m
         returned = []
         for _ in range(3):
             pool.carry_out(run_of(pid), lambda run, outcome: returned.append(outcome))
-        reason = "No thread could be started: can't start new thread."
+        reason = "Could not start a thread: can't start new thread."
         assert returned == [NotCalled(reason=reason)] * 3
         with pytest.raises(NotReady, match="can't start new thread"):
             pool.warm_up()

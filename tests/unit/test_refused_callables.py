@@ -24,26 +24,26 @@ def refusal(target, pk=None, error=CallableError):
 
 def wrong_parameters(name, came):
     return (
-        f"{ODD}.{name} must take exactly one parameter, named message; it takes: {came}.",
+        f"{ODD}.{name} must take exactly one parameter, named message, but it takes: {came}.",
         refusal(getattr(odd_jobs, name)),
         refusal(f"{ODD}.{name}"),
     )
 
 
 def test_a_module_is_refused():
-    message = "tests.app.jobs is a module. Give a function in it."
+    message = "tests.app.jobs is a module. Pass a function in it."
     assert refusal(jobs) == message
     assert refusal("tests.app.jobs") == message
 
 
 def test_a_class_is_refused():
-    message = "Counter is a class. Give one of its class or static methods."
+    message = "Counter is a class. Pass one of its class or static methods."
     assert refusal(Counter) == message
     assert refusal(f"{MODELS}.Counter") == message
 
 
 def test_a_lambda_is_refused():
-    message = "A lambda has no name to find it by. Write it as a function."
+    message = "A lambda has no name by which a worker could find it. Write a function."
     assert refusal(lambda message: None) == message
     assert refusal(odd_jobs.anonymous) == message
 
@@ -62,8 +62,8 @@ def test_by_path_a_lambda_has_a_name():
 )
 def test_what_is_defined_inside_a_function_is_refused(target, name):
     assert refusal(target) == (
-        f"{name} is defined inside a function, where a worker cannot find it. "
-        "Move it to the top of its module."
+        f"{name} is defined inside a function, where a worker cannot find it. Move it to the top "
+        "level of its module."
     )
 
 
@@ -76,15 +76,15 @@ def test_what_the_main_script_defines_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", main)
     for target, name in ((main.job, "job"), (main.Clerk.job, "Clerk.job")):
         assert refusal(target) == (
-            f"{name} is defined in the main script, which a worker does not run. "
-            "Move it into a module that can be imported."
+            f"{name} is defined in the main script, which a worker does not run. Move it to an "
+            "importable module."
         )
 
 
 def test_a_method_without_its_object_is_refused():
     message = (
-        f"{MODELS}.Counter.tick is a method of instances. Give the saved object's own method, "
-        "or, with the path, the object's primary key as pk_override."
+        f"{MODELS}.Counter.tick is an instance method. Pass the method of a saved object, or set "
+        "pk_override to the object's primary key."
     )
     assert refusal(Counter.tick) == message
     assert refusal(f"{MODELS}.Counter.tick") == message
@@ -103,12 +103,13 @@ def test_a_method_of_an_unsaved_object_is_refused(unsaved, name):
 
 def test_a_method_of_what_is_no_model_is_refused():
     assert refusal(odd_jobs.Plain().method) == (
-        "Plain.method is a method of a Plain, which is no Django model: a worker could not find "
+        "Plain.method is a method of Plain, which is not a Django model, so a worker could not "
+        "find "
         "the object again. Use a method of a saved model instance, a class method, or a function."
     )
     by_name = (
-        f"{ODD}.Plain.method is a method of Plain, which is no Django model: a worker could not "
-        "find the object. Make it a class or static method."
+        f"{ODD}.Plain.method is a method of Plain, which is not a Django model, so a worker "
+        "could not find the object. Make it a class or static method."
     )
     assert refusal(odd_jobs.Plain.method) == by_name
     assert refusal(f"{ODD}.Plain.method") == by_name
@@ -116,14 +117,15 @@ def test_a_method_of_what_is_no_model_is_refused():
 
 def test_a_method_of_an_abstract_model_is_refused():
     assert refusal(f"{MODELS}.AbstractCounter.tick", 7) == (
-        "testapp.AbstractCounter is abstract and has no objects. Name a model that inherits it."
+        "testapp.AbstractCounter is abstract and has no instances. Name a model that inherits "
+        "from it."
     )
 
 
 def test_a_partial_is_refused():
     message = (
-        "A functools.partial has no name to find it by. Write a function, and put what it "
-        "binds into userdata."
+        "A functools.partial has no name by which a worker could find it. Write a function, and "
+        "pass the bound arguments in userdata."
     )
     assert refusal(odd_jobs.bound) == message
     assert refusal(f"{ODD}.bound") == message
@@ -148,8 +150,8 @@ def test_parameters_other_than_the_one_message_are_refused(name, came):
 @pytest.mark.parametrize("name", ["generates", "agenerates"])
 def test_a_generator_function_is_refused(name):
     message = (
-        f"{ODD}.{name} is a generator function: a call of it does nothing. "
-        "Write a function that does its work and returns."
+        f"{ODD}.{name} is a generator function, so calling it does nothing. Write a function "
+        "that does its work and returns."
     )
     assert refusal(getattr(odd_jobs, name)) == message
     assert refusal(f"{ODD}.{name}") == message
@@ -157,8 +159,8 @@ def test_a_generator_function_is_refused(name):
 
 def test_two_parameters_are_refused():
     assert refusal(jobs.two_parameters) == (
-        "tests.app.jobs.two_parameters must take exactly one parameter, named message; "
-        "it takes: message, other."
+        "tests.app.jobs.two_parameters must take exactly one parameter, named message, but it "
+        "takes: message, other."
     )
 
 
@@ -168,8 +170,8 @@ def test_a_default_of_the_one_message_does_no_harm():
 
 def test_a_function_whose_name_leads_to_another_one_is_refused():
     assert refusal(odd_jobs.kept) == (
-        f"{ODD}.renamed is not the callable that was given: a worker would call another one. "
-        "Give the callable under the name by which its module knows it."
+        f"{ODD}.renamed is a different callable, which a worker would call instead. Pass the "
+        "callable under the name that it has in its module."
     )
 
 
@@ -178,14 +180,14 @@ def test_a_function_whose_name_leads_to_another_one_is_refused():
 )
 def test_what_is_no_dotted_path_is_refused(path):
     assert refusal(path) == (
-        f"{path!r} is no dotted path. Write it as package.module.function "
-        "or package.module.Class.method."
+        f"{path!r} is not a dotted path. Write it as package.module.function or "
+        "package.module.Class.method."
     )
 
 
 def test_a_path_that_is_too_long_is_refused():
     path = "a." + "b" * PATH_LIMIT
-    assert refusal(path) == "A path has up to 500 characters, not 502."
+    assert refusal(path).endswith(" has 502 characters, but a path has at most 500.")
 
 
 @pytest.mark.parametrize(
@@ -193,35 +195,35 @@ def test_a_path_that_is_too_long_is_refused():
     [
         (
             "nowhere.at.all",
-            "nowhere.at.all leads nowhere: there is no module 'nowhere'.",
+            "nowhere.at.all does not exist: there is no module 'nowhere'.",
         ),
         (
             "tests.app.jobz.noop",
-            "tests.app.jobz.noop leads nowhere: the module tests.app has no 'jobz'. "
+            "tests.app.jobz.noop does not exist: the module tests.app has no 'jobz'. "
             "Did you mean 'jobs'?",
         ),
         (
             "tests.app.jobs.nop",
-            "tests.app.jobs.nop leads nowhere: the module tests.app.jobs has no 'nop'. "
+            "tests.app.jobs.nop does not exist: the module tests.app.jobs has no 'nop'. "
             "Did you mean 'noop'?",
         ),
         (
             f"{MODELS}.Counter.swep",
-            f"{MODELS}.Counter.swep leads nowhere: Counter has no 'swep'. Did you mean 'sweep'?",
+            f"{MODELS}.Counter.swep does not exist: Counter has no 'swep'. Did you mean 'sweep'?",
         ),
         (
             "tests.app.jobs.xyzzy_qwerty",
-            "tests.app.jobs.xyzzy_qwerty leads nowhere: the module tests.app.jobs has no "
+            "tests.app.jobs.xyzzy_qwerty does not exist: the module tests.app.jobs has no "
             "'xyzzy_qwerty'.",
         ),
         (
             "tests.app.broken_jobs.job",
-            "tests.app.broken_jobs.job cannot be imported: tests.app.broken_jobs raises "
+            "Cannot import tests.app.broken_jobs.job: tests.app.broken_jobs raises "
             "RuntimeError: no luck today.",
         ),
         (
             "tests.app.needy_jobs.job",
-            "tests.app.needy_jobs.job cannot be imported: tests.app.needy_jobs needs "
+            "Cannot import tests.app.needy_jobs.job: tests.app.needy_jobs needs "
             "'a_package_that_is_not_there', which is not installed.",
         ),
     ],
@@ -232,43 +234,44 @@ def test_a_path_that_leads_nowhere_says_why(path, message):
 
 def test_a_primary_key_goes_with_instance_methods_only():
     assert refusal("tests.app.jobs.noop", 7) == (
-        "pk_override was given, but tests.app.jobs.noop is a function, not the method of an "
-        "instance. Leave pk_override out."
+        "tests.app.jobs.noop is a function, not an instance method, so it takes no pk_override. "
+        "Remove pk_override."
     )
-    assert "is a classmethod, not the method" in refusal(f"{MODELS}.Counter.sweep", 7)
-    assert "is a staticmethod, not the method" in refusal(f"{MODELS}.Counter.static_sweep", 7)
+    assert "is a classmethod, not an instance method" in refusal(f"{MODELS}.Counter.sweep", 7)
+    assert "is a staticmethod, not an instance method" in refusal(
+        f"{MODELS}.Counter.static_sweep", 7
+    )
 
 
 def test_a_primary_key_goes_with_paths_only():
     assert refusal(jobs.noop, 7) == (
-        "pk_override goes with a dotted path; a callable that is given as an object brings "
-        "its own. Leave pk_override out."
+        "pk_override is only for dotted paths. Remove it: a callable object includes its own."
     )
 
 
 def test_a_primary_key_that_its_field_cannot_read_is_refused():
     assert refusal(f"{MODELS}.Counter.tick", "seven") == (
-        "'seven' is no primary key of testapp.Counter: “seven” value must be an integer."
+        "'seven' is not a valid primary key of testapp.Counter: “seven” value must be an integer."
     )
     assert refusal(f"{MODELS}.UUIDCounter.tick", "seven") == (
-        "'seven' is no primary key of testapp.UUIDCounter: “seven” is not a valid UUID."
+        "'seven' is not a valid primary key of testapp.UUIDCounter: “seven” is not a valid UUID."
     )
 
 
 def test_a_primary_key_that_is_too_long_to_be_kept_is_refused():
     assert refusal(f"{MODELS}.NamedCounter.tick", "a" * 256) == (
-        "The primary key of testapp.NamedCounter has 256 characters; Sisy keeps up to 255. "
-        "Use a function that looks the object up."
+        "The primary key of testapp.NamedCounter has 256 characters, but Sisy stores at most 255. "
+        "Use a function that looks up the object."
     )
     named = NamedCounter(name="a" * 256)
     named._state.adding = False
-    assert "has 256 characters; Sisy keeps up to 255." in refusal(named.tick)
+    assert "has 256 characters, but Sisy stores at most 255." in refusal(named.tick)
 
 
 def test_a_composite_primary_key_is_refused():
     message = (
-        "testapp.Pair has a composite primary key, which Sisy cannot store. "
-        "Use a function that looks the object up."
+        "testapp.Pair has a composite primary key, which Sisy does not support. Use a function "
+        "that looks up the object."
     )
     assert refusal(f"{MODELS}.Pair.tick", "[1, 2]") == message
     pair = models.Pair(left=1, right=2)
@@ -278,6 +281,6 @@ def test_a_composite_primary_key_is_refused():
 
 def test_the_parameters_of_a_method_are_those_beside_self():
     assert refusal(f"{MODELS}.Counter.with_more", 7) == (
-        f"{MODELS}.Counter.with_more must take exactly one parameter, named message; "
-        "it takes: message, more=None."
+        f"{MODELS}.Counter.with_more must take exactly one parameter, named message, but it "
+        "takes: message, more=None."
     )

@@ -73,8 +73,8 @@ THREADED = (
     "a worker calls plain functions in threads."
 )
 GENERAL = (
-    " Give a function, a class method, a static method, the method of a saved model instance, or "
-    "the dotted path of one."
+    " Pass a function, a class method, a static method, a method of a saved model instance, or "
+    "the dotted path of one of these."
 )
 
 
@@ -93,16 +93,16 @@ GENERAL = (
         ),
         (
             "keyword_only",
-            f"{NAME}.keyword_only takes message by keyword only, but a worker passes it by "
-            "position. Remove the '*' before it.",
+            f"{NAME}.keyword_only takes message as a keyword-only argument, but a worker passes "
+            "it by position. Remove the '*' before it.",
         ),
         (
             "greet",
-            "A Greeter is an object with __call__, without a name to find it by. "
-            "Write a function that calls it.",
+            "A Greeter is an object with __call__, which has no name by which a worker could "
+            "find it. Write a function that calls it.",
         ),
         ("number", "7 is of type int." + GENERAL),
-        ("nothing", "None is not a callable. Give the function itself, without parentheses."),
+        ("nothing", "None is not a callable. Pass the function itself, without parentheses."),
     ],
 )
 def test_what_a_worker_cannot_call_is_rejected_by_object_and_by_path(jobs, name, message):
@@ -118,8 +118,8 @@ def test_what_a_worker_cannot_call_is_rejected_by_object_and_by_path(jobs, name,
 )
 def test_what_is_built_into_python_is_rejected(builtin, name):
     assert rejection_of(builtin) == (
-        f"{name} is built into Python, without a parameter named message. "
-        "Write a function that calls it."
+        f"{name} is built into Python and has no parameter named message. Write a function that "
+        "calls it."
     )
 
 
@@ -127,7 +127,7 @@ def test_what_was_called_already_is_rejected(jobs):
     called = jobs.waits({})
     try:
         assert rejection_of(called) == (
-            "waits was called already. Give the function itself, without parentheses."
+            "waits was already called. Pass the function itself, without parentheses."
         )
     finally:
         called.close()

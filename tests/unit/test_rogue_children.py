@@ -13,8 +13,8 @@ from tests.unit import rogue_functions as rogue
 from tests.unit.functions import pid
 from tests.unit.runs import eventually, executed, run_of
 
-CANNOT_TELL = "Its process lost the pipe to its worker, and could not tell how the run ended"
-WROTE = "Its process wrote something else to the pipe to its worker"
+CANNOT_TELL = "Its process lost the connection to its worker and could not report the result"
+WROTE = "Its process wrote invalid data to the pipe to its worker"
 BRIEF = timedelta(milliseconds=200)
 
 
@@ -79,7 +79,9 @@ async def test_a_child_that_does_not_take_a_run_costs_it_nothing(pool, monkeypat
     child = await goes_on(pool)
     os.kill(child, signal.SIGSTOP)
     outcome = await executed(pool, run_of(pid, userdata={"text": "x" * size}))
-    assert outcome == NotCalled(reason="Its process did nothing for 0.5 s before it took the run.")
+    assert outcome == NotCalled(
+        reason="Its process did not respond for 0.5 s before it started the run."
+    )
     assert await goes_on(pool) != child
 
 
@@ -89,7 +91,9 @@ async def test_a_run_that_an_idle_child_never_took_before_it_died_costs_nothing(
     os.kill(child, signal.SIGKILL)
     await eventually(lambda: pool._idle[0].has_ended())
     outcome = await executed(pool, run_of(pid))
-    assert outcome == NotCalled(reason="Its process was killed by SIGKILL before it took the run.")
+    assert outcome == NotCalled(
+        reason="Its process was killed by SIGKILL before it started the run."
+    )
 
 
 async def test_the_time_of_a_run_begins_when_its_child_takes_it(pool, monkeypatch):

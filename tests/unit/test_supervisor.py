@@ -32,7 +32,7 @@ async def test_a_child_that_ends_at_once_again_and_again_is_started_later_and_la
 ):
     monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.01)
     keeper = Supervisor(program("raise SystemExit(3)"), 1, using="default")
-    await run_until(keeper, lambda: caplog.text.count("was ended by exit code 3") >= 3)
+    await run_until(keeper, lambda: caplog.text.count("ended (exit code 3)") >= 3)
     delays = [line.rsplit(" in ", 1)[1] for line in caplog.messages if "starting another" in line]
     assert delays[:3] == ["0.01 s", "0.02 s", "0.04 s"]
     assert not keeper.has_failed
@@ -41,7 +41,7 @@ async def test_a_child_that_ends_at_once_again_and_again_is_started_later_and_la
 async def test_a_command_that_cannot_be_started_is_tried_again(monkeypatch, caplog):
     monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.01)
     keeper = Supervisor(["/no/such/program"], 1, using="default")
-    await run_until(keeper, lambda: caplog.text.count("could not be started") >= 2)
+    await run_until(keeper, lambda: caplog.text.count("Could not start a process") >= 2)
 
 
 async def test_one_that_is_stopped_before_it_starts_starts_nothing():
@@ -59,7 +59,7 @@ def test_children_are_started_later_and_later_to_a_bound():
 
 @pytest.mark.parametrize(
     ("code", "how"),
-    [(-9, "killed by SIGKILL"), (-250, "killed by signal 250"), (3, "ended by exit code 3")],
+    [(-9, "killed by SIGKILL"), (-250, "killed by signal 250"), (3, "exit code 3")],
 )
 def test_how_a_process_ended_is_said_by_name(code, how):
     assert _description(code) == how

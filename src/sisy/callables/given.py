@@ -28,14 +28,13 @@ def target_of(target: Callee, pk: object = None) -> Target:
         return _target_at(target, pk)
     if pk is not None:
         raise CallableError(
-            "pk_override goes with a dotted path; a callable that is given as an object brings "
-            "its own. Leave pk_override out."
+            "pk_override is only for dotted paths. Remove it: a callable object includes its own."
         )
     found = _target_from(target)
     if _underlying(found.check().value) is not _underlying(target):
         raise CallableError(
-            f"{found.path} is not the callable that was given: a worker would call another one. "
-            "Give the callable under the name by which its module knows it."
+            f"{found.path} is a different callable, which a worker would call instead. Pass the "
+            "callable under the name that it has in its module."
         )
     return found
 
@@ -59,9 +58,9 @@ def _target_from(target: Any) -> Target:
         instance = target.__self__
         if not isinstance(instance, models.Model):
             raise CallableError(
-                f"{target.__qualname__} is a method of a {type(instance).__name__}, which is no "
-                "Django model: a worker could not find the object again. Use a method of a saved "
-                "model instance, a class method, or a function."
+                f"{target.__qualname__} is a method of {type(instance).__name__}, which is not a "
+                "Django model, so a worker could not find the object again. Use a method of a "
+                "saved model instance, a class method, or a function."
             )
         if instance._state.adding or instance.pk is None:
             raise CallableError(
@@ -82,20 +81,22 @@ def _target_from(target: Any) -> Target:
     if not isinstance(target, FunctionType):
         raise CallableError(rejection_of(target))
     if target.__name__ == "<lambda>":
-        raise CallableError("A lambda has no name to find it by. Write it as a function.")
+        raise CallableError(
+            "A lambda has no name by which a worker could find it. Write a function."
+        )
     return _target_named(target.__module__, target.__qualname__)
 
 
 def _target_named(module: str, qualname: str) -> Target:
     if "<locals>" in qualname:
         raise CallableError(
-            f"{qualname} is defined inside a function, where a worker cannot find it. "
-            "Move it to the top of its module."
+            f"{qualname} is defined inside a function, where a worker cannot find it. Move it to "
+            "the top level of its module."
         )
     if module == "__main__":
         raise CallableError(
-            f"{qualname} is defined in the main script, which a worker does not run. "
-            "Move it into a module that can be imported."
+            f"{qualname} is defined in the main script, which a worker does not run. Move it to "
+            "an importable module."
         )
     return Target(path=f"{module}.{qualname}")
 

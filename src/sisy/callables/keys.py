@@ -19,8 +19,8 @@ def primary_key(model: type[models.Model], text: str | None) -> Any:
     field = model._meta.pk
     if field is None or getattr(model._meta, "pk_fields", [field]) != [field]:
         raise CallableError(
-            f"{model._meta.label} has a composite primary key, which Sisy cannot store. "
-            "Use a function that looks the object up."
+            f"{model._meta.label} has a composite primary key, which Sisy does not support. Use "
+            "a function that looks up the object."
         )
     while field.remote_field is not None:  # the parent link of an inherited model
         field = field.target_field  # type: ignore[attr-defined]
@@ -28,7 +28,8 @@ def primary_key(model: type[models.Model], text: str | None) -> Any:
         return field.to_python(text)
     except ValidationError as error:
         raise CallableError(
-            f"{text!r} is no primary key of {model._meta.label}: {' '.join(error.messages)}"
+            f"{text!r} is not a valid primary key of {model._meta.label}: "
+            f"{' '.join(error.messages)}"
         ) from None
 
 
@@ -43,7 +44,7 @@ def serialised(model: type[models.Model], pk: Any) -> str:
     text = field.value_to_string(model(**{field.attname: pk}))
     if len(text) > PK_LIMIT:
         raise CallableError(
-            f"The primary key of {model._meta.label} has {len(text)} characters; Sisy keeps up "
-            f"to {PK_LIMIT}. Use a function that looks the object up."
+            f"The primary key of {model._meta.label} has {len(text)} characters, but Sisy stores "
+            f"at most {PK_LIMIT}. Use a function that looks up the object."
         )
     return text

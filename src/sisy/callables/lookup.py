@@ -88,8 +88,8 @@ class Found:
             return Kind.STATICMETHOD
         if not issubclass(self.owner, models.Model):
             raise CallableError(
-                f"{self.path} is a method of {self.owner.__qualname__}, which is no Django model: "
-                "a worker could not find the object. Make it a class or static method."
+                f"{self.path} is a method of {self.owner.__qualname__}, which is not a Django "
+                "model, so a worker could not find the object. Make it a class or static method."
             )
         return Kind.INSTANCEMETHOD
 
@@ -102,8 +102,8 @@ class Found:
         model: type[models.Model] = self.owner
         if model._meta.abstract:
             raise CallableError(
-                f"{model._meta.label} is abstract and has no objects. "
-                "Name a model that inherits it."
+                f"{model._meta.label} is abstract and has no instances. Name a model that "
+                "inherits from it."
             )
         return model
 
@@ -128,8 +128,8 @@ class Found:
         """
         if not is_task_of_django(self.value):
             raise CallableError(
-                f"{self.path} is no task of django.tasks. A worker finds a task by the name of "
-                "its function: decorate that, or give the task the same name."
+                f"{self.path} is not a django.tasks task. A worker finds a task by the name of "
+                "its function. Decorate that function, or give the task the same name."
             )
         return self.value
 
@@ -163,7 +163,7 @@ def find(path: str) -> Found:
             except AttributeError:
                 hint = did_you_mean(name, dir(owner))
                 raise TargetMissing(
-                    f"{path} leads nowhere: {_name_of(owner)} has no {name!r}.{hint}"
+                    f"{path} does not exist: {_name_of(owner)} has no {name!r}.{hint}"
                 ) from None
         if owner is None:
             raise CallableError(rejection_of(module))
@@ -184,7 +184,7 @@ def _refusal_of(path: str, function: Any, has_self: bool) -> str:
     """Return why a function cannot be the target of a task; empty if it can."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         return (
-            f"{path} is a generator function: a call of it does nothing. "
+            f"{path} is a generator function, so calling it does nothing. "
             "Write a function that does its work and returns."
         )
     parameters = list(inspect.signature(function).parameters.values())[has_self:]
@@ -207,11 +207,11 @@ def _import_longest(path: str) -> tuple[ModuleType, Sequence[str]]:
         except BaseException as error:  # a module may call sys.exit()
             if not isinstance(error, ModuleNotFoundError) or error.name != module_path:
                 raise TargetMissing(
-                    f"{path} cannot be imported: {module_path} {trouble_of(error)}."
+                    f"Cannot import {path}: {module_path} {trouble_of(error)}."
                 ) from error
             if module is None:
                 raise TargetMissing(
-                    f"{path} leads nowhere: there is no module {module_path!r}."
+                    f"{path} does not exist: there is no module {module_path!r}."
                 ) from None
             return module, names[length - 1 :]
     assert module is not None
@@ -227,8 +227,10 @@ def _name_of(owner: Any) -> str:
 def _check_form(path: str) -> None:
     if not all(part.isidentifier() for part in path.split(".")) or "." not in path:
         raise CallableError(
-            f"{path!r:.100} is no dotted path. Write it as package.module.function "
-            "or package.module.Class.method."
+            f"{path!r:.100} is not a dotted path. Write it as package.module.function or "
+            "package.module.Class.method."
         )
     if len(path) > PATH_LIMIT:
-        raise CallableError(f"A path has up to {PATH_LIMIT} characters, not {len(path)}.")
+        raise CallableError(
+            f"{path!r:.100} has {len(path)} characters, but a path has at most {PATH_LIMIT}."
+        )

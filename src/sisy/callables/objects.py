@@ -40,10 +40,10 @@ def check_home(instance: models.Model) -> None:
     if came_from in (None, home) or _is_replica(came_from, home, model):
         return
     raise CallableError(
-        f"The {model._meta.label} with primary key {instance.pk!r} comes from the database "
-        f"{came_from!r}, but a worker would look for it in {home!r}, where DATABASE_ROUTERS send "
-        "writes of its model. Use a function that looks the object up, or let a router send the "
-        f"model to {came_from!r}."
+        f"The {model._meta.label} with primary key {instance.pk!r} was read from the database "
+        f"{came_from!r}, but workers read it from {home!r}, to which DATABASE_ROUTERS send "
+        "writes of its model. Use a function that looks up the object, or route the model to "
+        f"{came_from!r}."
     )
 
 

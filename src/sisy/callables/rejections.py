@@ -27,7 +27,7 @@ class explaining:  # noqa: N801 - a context, as those of contextlib, which takes
     def __exit__(self, kind: object, raised: BaseException | None, traceback: object) -> None:
         if raised is not None and not isinstance(raised, KeyboardInterrupt | CallableError):
             trouble = trouble_of(raised)
-            raise self._error(f"{self._path} cannot be looked up: it {trouble}.") from raised
+            raise self._error(f"Cannot look up {self._path}: it {trouble}.") from raised
 
 
 def trouble_of(error: BaseException) -> str:
@@ -45,33 +45,33 @@ def rejection_of(value: object) -> str:
     """Return the message for a value that is not a function, and name the fix."""
     name = _name_of(value)
     if isinstance(value, ModuleType):
-        return f"{value.__name__} is a module. Give a function in it."
+        return f"{value.__name__} is a module. Pass a function in it."
     if isinstance(value, type):
-        return f"{value.__qualname__} is a class. Give one of its class or static methods."
+        return f"{value.__qualname__} is a class. Pass one of its class or static methods."
     if isinstance(value, partial | partialmethod):
         return (
-            "A functools.partial has no name to find it by. Write a function, and put what it "
-            "binds into userdata."
+            "A functools.partial has no name by which a worker could find it. Write a function, "
+            "and pass the bound arguments in userdata."
         )
     if unwrap := _decorated(value):
         return f"{name} is wrapped by {unwrap}"
     if inspect.iscoroutine(value) or inspect.isgenerator(value):
-        return f"{name} was called already. Give the function itself, without parentheses."
+        return f"{name} was already called. Pass the function itself, without parentheses."
     if value is None:
-        return "None is not a callable. Give the function itself, without parentheses."
+        return "None is not a callable. Pass the function itself, without parentheses."
     if inspect.isbuiltin(value) or inspect.isroutine(value):
         return (
-            f"{name} is built into Python, without a parameter named message. "
-            "Write a function that calls it."
+            f"{name} is built into Python and has no parameter named message. Write a function "
+            "that calls it."
         )
     if callable(value):
         return (
-            f"A {type(value).__name__} is an object with __call__, without a name to find it by. "
-            "Write a function that calls it."
+            f"A {type(value).__name__} is an object with __call__, which has no name by which a "
+            "worker could find it. Write a function that calls it."
         )
     return (
-        f"{_shown(value)} is of type {type(value).__name__}. Give a function, a class method, a "
-        "static method, the method of a saved model instance, or the dotted path of one."
+        f"{_shown(value)} is of type {type(value).__name__}. Pass a function, a class method, a "
+        "static method, a method of a saved model instance, or the dotted path of one of these."
     )
 
 
@@ -94,11 +94,11 @@ def rejection_of_parameters(path: str, parameters: Sequence[inspect.Parameter]) 
     first = parameters[0] if len(parameters) == 1 else None
     if first is not None and first.name == "message" and first.kind == first.KEYWORD_ONLY:
         return (
-            f"{path} takes message by keyword only, but a worker passes it by position. "
-            "Remove the '*' before it."
+            f"{path} takes message as a keyword-only argument, but a worker passes it by "
+            "position. Remove the '*' before it."
         )
     came = ", ".join(map(str, parameters)) or "none"
-    return f"{path} must take exactly one parameter, named message; it takes: {came}."
+    return f"{path} must take exactly one parameter, named message, but it takes: {came}."
 
 
 def _name_of(value: object) -> str:

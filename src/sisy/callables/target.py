@@ -44,7 +44,7 @@ class Target:
         except ObjectDoesNotExist:
             raise ObjectMissing(
                 f"{self.path} is a method of the {model._meta.label} with primary key "
-                f"{self.pk!r}, which no longer exists. Delete the task, or give it another target."
+                f"{self.pk!r}, which no longer exists. Delete the task, or set another target."
             ) from None
         return getattr(instance, found.name)  # type: ignore[no-any-return]
 
@@ -83,15 +83,15 @@ class Target:
         if kind == Kind.INSTANCEMETHOD:
             if self.pk is None:
                 raise CallableError(
-                    f"{self.path} is a method of instances. Give the saved object's own method, "
-                    "or, with the path, the object's primary key as pk_override."
+                    f"{self.path} is an instance method. Pass the method of a saved object, or "
+                    "set pk_override to the object's primary key."
                 )
             with explaining(self.path):
                 primary_key(found.model(), self.pk)
         elif self.pk is not None:
             raise CallableError(
-                f"pk_override was given, but {self.path} is a {kind}, not the method of an "
-                "instance. Leave pk_override out."
+                f"{self.path} is a {kind}, not an instance method, so it takes no pk_override. "
+                "Remove pk_override."
             )
         found.check_parameters()
         return kind

@@ -78,7 +78,7 @@ def _carry_out_won(run: Run, holder: Process, using: str) -> None:
         try:
             keeping.enter_context(_kept(going, holder, using))
         except RuntimeError as error:  # the system gives no thread
-            past_deadlocks(_release, using, run, f"No thread could be started: {error}.")
+            past_deadlocks(_release, using, run, f"Could not start a thread: {error}.")
             return
         outcome = call_here(going, _within_limit)
         what = f"recording how run {run.pk} ended"
@@ -88,7 +88,7 @@ def _carry_out_won(run: Run, holder: Process, using: str) -> None:
 def _release(using: str, run: Run, reason: str) -> None:
     """Let the run be handed over again soon: no attempt is counted, since none was made."""
     now = clock.now(using)
-    logger.error("Run %s is released by this process: %s", run.pk, reason)
+    logger.error("Process %s released the run: %s", run.pk, reason)
     give_back(using, [run], reason, now, ready_at=now + AGAIN_AFTER)
 
 
@@ -104,7 +104,7 @@ def _leave(holder: Process) -> None:
     try:
         past_deadlocks(holder.leave)
     except DATABASE_ERRORS as error:
-        logger.info("Could not sign off (%s); the lease will run out", error)
+        logger.info("Could not sign off (%s); the lease will expire", error)
 
 
 async def _within_limit(going: Going, pending: Pending) -> Outcome:

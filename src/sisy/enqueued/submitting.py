@@ -41,7 +41,7 @@ def submit(
     for alias in open_beside(using):
         raise TransactionManagementError(
             f"{task.module_path} is enqueued in a transaction on {alias!r}, but its run would be "
-            f"stored in {using!r} and stay there after a rollback. Enqueue it after the commit: "
+            f"stored in {using!r} and would survive a rollback. Enqueue it after the commit: "
             f"transaction.on_commit(partial(task.enqueue, …), using={alias!r})."
         )
     run_after = task.run_after and validation.moment_in(task.run_after, "run_after")
@@ -69,7 +69,7 @@ def problems(queues: Collection[str], options: Mapping[str, Any]) -> Iterator[st
     for name, value in options.items():
         if name not in OPTIONS:
             hint = did_you_mean(str(name), OPTIONS)
-            yield f"OPTIONS may hold {', '.join(OPTIONS)}, not {name!r}.{hint}"
+            yield f"Unknown option {name!r} in OPTIONS.{hint} Valid options: {', '.join(OPTIONS)}."
             continue
         try:
             validation.CHECKS[name](Task(**{name: value}))

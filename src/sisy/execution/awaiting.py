@@ -65,7 +65,7 @@ class Awaited:
         if self._timer is not None:
             self._timer.cancel()
         if self._has_timed_out:
-            error = RunTimedOut(f"The run took longer than the {self._limit} it has.")
+            error = RunTimedOut(f"The run exceeded its timeout of {self._limit}.")
             outcome = self._going.raised(error)
         elif task.cancelled():  # before it began
             self._pending.close()
@@ -96,8 +96,8 @@ class Awaited:
         # Its slot is not given to others, and its run is not over: else the next run of the
         # task would start beside it, where ``overlap`` forbids that.
         logger.warning(
-            "Run %s (%s) goes on after its timeout of %s, since its function does not let the "
-            "cancellation through; it keeps its slot until it ends",
+            "Run %s (%s) is still running after its timeout of %s, because its function "
+            "suppresses the cancellation; it keeps its slot until it ends",
             self._going.run.pk,
             self._going.run.label,
             self._limit,

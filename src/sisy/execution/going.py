@@ -122,7 +122,9 @@ class Going:
             if self._escaped is None:
                 self._escaped = error
             if self.cancel_reason is None:
-                self._cancellation.ask(f"A task or callback of it raised {name_of(error)}.")
+                self._cancellation.ask(
+                    f"One of its asyncio tasks or callbacks raised {name_of(error)}."
+                )
             if self._end is not None:
                 self._end(False)
 

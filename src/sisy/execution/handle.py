@@ -90,7 +90,7 @@ class Handle:
         except ChildDied:
             why = self.how_it_died()
         except TimeoutError:
-            why = f"it did not begin within {TIME_TO_BEGIN:g} s"
+            why = f"it did not start within {TIME_TO_BEGIN:g} s"
         if why:
             self.kill()
             raise _no_child(why)
@@ -113,7 +113,7 @@ class Handle:
                 return going.was_cancelled()
             how = self.how_it_died()
             if not self._has_taken:
-                raise NoChild(f"{how} before it took the run") from None
+                raise NoChild(f"{how} before it started the run") from None
             return going.ended(outcome.of_loss(how))
         except BaseException:
             self.kill()  # what it says later would be taken for the end of another run
@@ -153,10 +153,10 @@ class Handle:
             return self._why_killed
         code = self._exit_code() or 0
         if code == CANNOT_TELL:
-            return "Its process lost the pipe to its worker, and could not tell how the run ended"
+            return "Its process lost the connection to its worker and could not report the result"
         if code < 0:
             return f"Its process was killed by {signal_name(-code)}"
-        return f"Its process ended with exit code {code}"
+        return f"Its process exited with code {code}"
 
     def _exit_code(self) -> int | None:
         with self._polling:  # of two threads that poll at once, one would read nothing
@@ -189,14 +189,14 @@ class Handle:
         """Kill it, and return how its run ended: perhaps just before that."""
         self.kill()
         if not self._has_taken:
-            self._why_killed = f"Its process did nothing for {TIME_TO_TAKE:g} s"
+            self._why_killed = f"Its process did not respond for {TIME_TO_TAKE:g} s"
             raise ChildDied
         try:
             while not isinstance(word := self._receive(time.monotonic() + TIME_TO_DIE), Done):
                 pass
         except (ChildDied, TimeoutError):
             limit = going.current.timeout
-            error = RunTimedOut(f"The run took longer than the {limit} it has; it was killed.")
+            error = RunTimedOut(f"The run exceeded its timeout of {limit} and was killed.")
             return going.raised(error)
         return word.outcome
 
@@ -210,7 +210,7 @@ class Handle:
         try:
             self._writer.send(order, within=TIME_TO_TAKE)
         except TimeoutError as error:
-            self._why_killed = f"Its process did nothing for {TIME_TO_TAKE:g} s"
+            self._why_killed = f"Its process did not respond for {TIME_TO_TAKE:g} s"
             self.kill()
             raise ChildDied from error
         except OSError as error:
@@ -244,7 +244,7 @@ class Handle:
         try:
             return self._reader.word()
         except Exception as error:  # what comes over the pipe may be anything
-            self._why_killed = "Its process wrote something else to the pipe to its worker"
+            self._why_killed = "Its process wrote invalid data to the pipe to its worker"
             self.kill()
             raise ChildDied from error
 
@@ -280,4 +280,4 @@ class _Patience:
 
 
 def _no_child(why: object) -> NoChild:
-    return NoChild(f"No child process could be started: {why}")
+    return NoChild(f"Could not start a child process: {why}")

@@ -83,14 +83,16 @@ def of_value(value: object) -> dict[str, Any]:
     """Return the columns of a run whose function returned ``value``."""
     try:
         if is_too_deep(value):
-            return _without_value(f"it is nested deeper than {MAX_DEPTH} levels")
+            return _without_value(f"it is nested more than {MAX_DEPTH} levels deep")
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     except BaseException as error:  # noqa: BLE001 - the value may be of any class
-        return _without_value(f"JSON cannot hold it: {words_of(error)}")
+        return _without_value(f"JSON cannot represent it: {words_of(error)}")
     if len(text) > RESULT_LIMIT:
-        return _without_value(f"it has {len(text)} of {RESULT_LIMIT} characters as JSON")
+        return _without_value(
+            f"it has {len(text)} characters as JSON, more than the limit of {RESULT_LIMIT}"
+        )
     if flaw := unstorable_in(text):
-        return _without_value(f"it holds {flaw}, which databases refuse")
+        return _without_value(f"it contains {flaw}, which databases reject")
     return {"state": RunState.SUCCEEDED, "result": json.loads(text)}
 
 
@@ -144,7 +146,7 @@ def of_loss(reason: str) -> dict[str, Any]:
 
 
 def _without_value(why: str) -> dict[str, Any]:
-    reason = escaped(f"The return value was not stored, since {why}")
+    reason = escaped(f"The return value was not stored: {why}")
     return {"state": RunState.SUCCEEDED, "reason": f"{reason[:499]}."}
 
 

@@ -63,4 +63,4 @@ def needing_a_thread() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise NotReady(f"No thread could be started: {error}") from error
+        raise NotReady(f"Could not start a thread: {error}") from error

@@ -153,7 +153,7 @@ class ProcessPool:
     def _has_had_enough(self, child: Handle) -> bool:
         if self._max_memory is not None and child.memory > self._max_memory * MEGABYTE:
             logger.info(
-                "Child %s is replaced, since it takes %d MB", child.pid, child.memory // MEGABYTE
+                "Replacing child process %s, which uses %d MB", child.pid, child.memory // MEGABYTE
             )
             return True
         return self._max_runs is not None and child.runs >= self._max_runs

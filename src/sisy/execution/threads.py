@@ -157,18 +157,20 @@ class ThreadPool:
         name, run = name_of(error), run_behind(error)
         if run is None:
             logger.error(
-                "A task or callback raised %s, and its run is unknown. "
-                "No run fails because of it; the event loop continues",
+                "An unknown asyncio task or callback raised %s; no run fails because of it, and "
+                "the event loop continues",
                 name,
                 exc_info=error,
             )
         elif self._slots.break_off(run, error):
-            logger.warning("A task or callback of run %s raised %s; the run fails", run.id, name)
+            logger.warning(
+                "An asyncio task or callback of run %s raised %s; the run fails", run.id, name
+            )
             return True
         else:
             logger.error(
-                "A task or callback of run %s raised %s after the run ended; "
-                "the event loop continues",
+                "An asyncio task or callback of run %s raised %s after the run ended; the event "
+                "loop continues",
                 run.id,
                 name,
                 exc_info=error,

@@ -38,7 +38,7 @@ class Dispatcher:
     def __init__(self, using: str) -> None:
         self._using = using
         self._database = DatabaseThread("sisy-dispatch")
-        self._loop = Loop("the heartbeat's dispatching", self._step)
+        self._loop = Loop("the heartbeat's dispatcher", self._step)
         self._outages: dict[str, Outage] = {}
 
     async def run(self) -> None:
@@ -75,11 +75,11 @@ def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None
     outages = {} if outages is None else outages
     taken = _take(using, now)
     for run in taken:
-        outage = outages.setdefault(run.engine, Outage(f"handing runs to {run.engine!r}"))
+        outage = outages.setdefault(run.engine, Outage(f"sending runs to {run.engine!r}"))
         try:
             hand_over(run)
         except Exception as error:  # noqa: BLE001 - the border around somebody else's backend
-            outage.failed(error, "will try again until it works")
+            outage.failed(error, "trying again until it works")
             earlier = now - conf.get_settings().dispatch_lease + AGAIN_AFTER
             waiting = Run.objects.using(using).waiting().filter(pk=run.pk, dispatched_at=now)
             waiting.update(dispatched_at=earlier)
@@ -99,7 +99,7 @@ def refuse_unknown(using: str, now: datetime) -> int:
         runs = list(Run.objects.using(using).filter(pk__in=lost.filter(pk__in=some).lock()))
         for run in runs:
             run.state, run.finished_at = RunState.FAILED, now
-            run.reason = f"SISY_ENGINES names no {run.engine!r} that could carry it out."
+            run.reason = f"SISY_ENGINES has no engine {run.engine!r}."
         ended = ("state", "finished_at", "reason")
         assign = {name: [getattr(run, name) for run in runs] for name in ended}
         update_rows(using, Run, [run.pk for run in runs], Update(assign=assign))

@@ -167,8 +167,8 @@ def _catch_up(
 IN_TIME = "No heartbeat planned it in time."
 THEREFORE = {
     Missed.LATEST: "Only the most recent missed occurrence runs.",
-    Missed.ALL: "It was too old, or there were too many, to catch up.",
-    Missed.SKIP: "Missed occurrences of this task do not run.",
+    Missed.ALL: "It was too old to catch up, or too many were missed.",
+    Missed.SKIP: "The task does not catch up on missed occurrences.",
 }
 
 

@@ -130,7 +130,7 @@ def _plan_at_once(using: str, watch: Watch, planned: Planned) -> int:
 
 
 def _plan_each(using: str, watch: Watch, planned: Planned, turn: Turn, error: Exception) -> int:
-    logger.warning("Planning many tasks at once failed; planning one by one", exc_info=error)
+    logger.warning("Could not plan many tasks at once; planning one by one", exc_info=error)
     pks = list(Task.objects.using(using).due(watch.now).values_list("pk", flat=True)[:CHUNK])
     for pk in pks:
         one = or_set_aside(using, pk, partial(_plan_one, using, pk, watch))
@@ -168,7 +168,7 @@ def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = Fal
         try:
             plans.append((task, planner.plan(task)))
         except ScheduleError as error:
-            logger.error("Task %s (%s) is set aside: %s", task.pk, task.label, error)
+            logger.error("Task %s (%s) is set aside as broken: %s", task.pk, task.label, error)
             set_aside(using, task.pk, str(error))
             planned.broken += 1
     rows = [row for task, what in plans for row in _rows(task, what, watch.now)]

@@ -27,8 +27,10 @@ def or_set_aside(using: str, pk: int, step: Callable[[], T]) -> T | None:
     """
 
     def give_up(error: Exception) -> None:
-        logger.exception("Task %s cannot be planned and is set aside", pk)
-        reason = f"It cannot be planned: {type(error).__name__}. The log has all of the error."
+        logger.exception("Cannot plan task %s; it is set aside as broken", pk)
+        reason = (
+            f"Could not plan the task: {type(error).__name__}. See the log for the full error."
+        )
         set_aside(using, pk, reason)
 
     return isolating(step, give_up)
@@ -66,10 +68,10 @@ def set_unreadable_aside(using: str, now: datetime) -> int:
     processes = Process.objects.using(using).all()
 
     def break_task(pk: int) -> None:
-        set_aside(using, pk, "Its next_run is no moment.")
+        set_aside(using, pk, "Its next_run is not a valid moment.")
 
     def fail_run(pk: int) -> None:
-        reason = "When it may start cannot be read."
+        reason = "Its ready_at is not a valid moment."
         moment = Value(now, MomentField())
         columns = {"ready_at": moment, "finished_at": moment, "reason": reason}
         with transaction.atomic(using=using):
@@ -92,7 +94,7 @@ def _cure_unreadable(rows: QuerySet[Any], column: str, cure: Callable[[int], Non
     for order in (column, f"-{column}"):
         for pk in list(rows.order_by(order).values_list("pk", flat=True)[:UNREADABLE_BATCH]):
             if not _is_readable(rows.filter(pk=pk), column):
-                logger.error("The %s of %s %s cannot be read", column, rows.model.__name__, pk)
+                logger.error("Cannot read the %s of %s %s", column, rows.model.__name__, pk)
                 cure(pk)
                 count += 1
     return count

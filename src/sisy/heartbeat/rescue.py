@@ -50,11 +50,11 @@ def rescue_orphans(using: str, now: datetime) -> list[Run]:
     holder = Process.objects.filter(pk=OuterRef("holder"))
     with transaction.atomic(using=using):
         orphans = Run.objects.using(using).running().filter(~Exists(holder))
-        reason = "Its worker is not on the books"
+        reason = "Its worker is not registered"
         some = list(orphans.order_by("pk").values_list("pk", flat=True)[:BATCH])
         again, ended = settle_lost(using, orphans.filter(pk__in=some).lock(), reason, now)
     if again or ended:
-        _log("A worker that is not on the books", again, ended)
+        _log("An unregistered worker", again, ended)
     return again
 
 
@@ -65,7 +65,7 @@ def _gone(using: str, now: datetime, judges_leases: bool) -> ProcessQuerySet:
 
 
 def _leave_for_the_next_pass(process: Process, error: Exception) -> list[Run]:
-    logger.error("The runs of %s cannot be rescued; will try again", process, exc_info=error)
+    logger.error("Could not rescue the runs of %s; trying again", process, exc_info=error)
     return []
 
 
@@ -89,14 +89,15 @@ def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) ->
 
 def _what_happened_to(process: Process, now: datetime) -> str:
     if process.end_reason:
-        return f"Its worker, {process}, was {process.end_reason}"
-    reason = f"Its worker, {process}, was not heard of until its lease ran out"
+        return f"Its worker, {process}, died ({process.end_reason})"
+    reason = f"Its worker, {process}, did not renew its lease"
     if process.has_silent_host(now, conf.get_settings().lease):
-        return f"{reason}, and the whole host {process.host} is silent"
+        return f"{reason}, and neither did any other process on {process.host}"
     return reason
 
 
 def _log(who: str, again: list[Run], ended: list[Run]) -> None:
-    waiting = ngettext("%d run waits again", "%d runs wait again", len(again)) % len(again)
+    number = len(again)
+    queued = ngettext("%d run is queued again", "%d runs are queued again", number) % number
     lost = ngettext("%d is lost", "%d are lost", len(ended)) % len(ended)
-    logger.warning("%s is gone: %s, %s", who, waiting, lost)
+    logger.warning("%s is gone: %s, %s", who, queued, lost)

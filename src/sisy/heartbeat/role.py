@@ -213,4 +213,4 @@ async def _quietly(leaving: Awaitable[None]) -> None:
     try:
         await leaving
     except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
-        logger.info("Could not sign off (%s); the lease will run out", error)
+        logger.info("Could not sign off (%s); the lease will expire", error)

@@ -29,7 +29,7 @@ CORRECTION = timedelta(hours=3)
 CHUNK = 100
 BATCH = 1000
 
-SET_BACK = "The clock was set back after it."
+SET_BACK = "The clock was set back after this moment."
 
 
 def mend(using: str, now: datetime) -> None:
@@ -68,10 +68,10 @@ class Mending:
         self._hastened += hastened + _hasten_retries(self._using, now)
         if self._restarted or self._hastened:
             logger.warning(
-                "The clock was set back by %s or more: %s planned by the new time, and %s ready",
+                "The clock was set back by %s or more: %s rescheduled, and %s ready",
                 self._step,
                 ngettext("%d task is", "%d tasks are", self._restarted) % self._restarted,
-                ngettext("%d waiting run is", "%d waiting runs are", self._hastened)
+                ngettext("%d queued run is", "%d queued runs are", self._hastened)
                 % self._hastened,
             )
         return True

@@ -52,9 +52,7 @@ def within_calendar(moment: datetime) -> datetime:
         CommandError: it lies outside of the years 1000 to 9998.
     """
     if not calendar.is_within(moment):
-        raise CommandError(
-            f"'{moment}' is not a valid moment. Give one of the years {calendar.YEARS}."
-        )
+        raise CommandError(f"'{moment}' is not a valid moment. Use a year from {calendar.YEARS}.")
     return moment
 
 

@@ -33,9 +33,11 @@ def task_named(text: str, using: str) -> Task:
         return labelled[0]
     if labelled:
         keys = ", ".join(str(task.pk) for task in labelled)
-        raise CommandError(f"Several tasks are labelled {text!r}; name one by its key: {keys}.")
+        raise CommandError(
+            f"Several tasks have the label {text!r}. Use one of their keys instead: {keys}."
+        )
     labels = list(tasks.order_by("label").values_list("label", flat=True)[:MANY])
-    hint = did_you_mean(text, labels) or " See: manage.py sisy_tasks list."
+    hint = did_you_mean(text, labels) or " Run 'manage.py sisy_tasks list' to see all tasks."
     raise CommandError(f"No task has the key, name or label {text!r}.{hint}")
 
 
@@ -47,7 +49,7 @@ def run_with_key(key: int, using: str) -> Run:
     """
     if (run := Run.objects.using(using).filter(pk=key).first()) is not None:
         return run
-    raise CommandError(f"There is no run {key}, or it has left the ledger.")
+    raise CommandError(f"Run {key} does not exist, or has been pruned.")
 
 
 def run_asked_about(subject: str, when: str | None, using: str) -> Run | None:
@@ -63,7 +65,7 @@ def run_asked_about(subject: str, when: str | None, using: str) -> Run | None:
     if when is not None:
         task = task_named(subject, using)
         if run is None or run.task_id != task.pk:
-            raise CommandError(f"{task} has no run {key}, or it has left the ledger.")
+            raise CommandError(f"{task} has no run {key}, or it has been pruned.")
         return run
     label = text.strip().rpartition("#")[0].rstrip()
     if run is not None and label in ("", run.label):
@@ -80,7 +82,8 @@ def moment(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"give a moment such as 2026-05-05T12:00 or '2026-05-05 12:00+02:00', not {text!r}"
+            f"{text!r} is not a valid moment. Use a form such as 2026-05-05T12:00 or '2026-05-05 "
+            "12:00+02:00'"
         ) from None
 
 

@@ -9,7 +9,7 @@ MAX_COUNT = 1_000_000_000
 
 def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
     """Return a reader of whole numbers from ``least`` to ``most``; None sets no upper bound."""
-    wanted = f", {least} or more," if most is None else f" from {least} to {most},"
+    wanted = f" of at least {least}" if most is None else f" from {least} to {most}"
 
     def read(text: str) -> int:
         # 20 digits hold each number that a database can, and int() is slow for very long texts.
@@ -17,7 +17,7 @@ def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
             number = int(text)
             if least <= number and (most is None or number <= most):
                 return number
-        raise ArgumentTypeError(f"give a whole number{wanted} not {text!r}")
+        raise ArgumentTypeError(f"{text!r} is not valid. Use a whole number{wanted}")
 
     return read
 
@@ -32,6 +32,6 @@ def measure(unit: str, most: float) -> Callable[[str], float]:
             number = -1.0
         if 0 <= number <= most:  # NaN is not
             return number
-        raise ArgumentTypeError(f"give {unit} from 0 to {most:g}, not {text!r}")
+        raise ArgumentTypeError(f"{text!r} is not valid. Use 0 to {most:g} {unit}")
 
     return read

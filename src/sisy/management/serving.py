@@ -42,7 +42,7 @@ class ServingCommand(BaseCommand):
             "--reload",
             action=argparse.BooleanOptionalAction,
             default=settings.DEBUG,
-            help="start anew when code changes; for development",
+            help="restart when code changes, for development",
         )
 
     def run_from_argv(self, argv: list[str]) -> None:
@@ -76,39 +76,45 @@ def add_worker_arguments(parser: CommandParser) -> None:
         type=queue_names,
         default=",".join(conf.DEFAULT_QUEUES),
         metavar="NAMES",
-        help="the queues to serve, separated by commas",
+        help="comma-separated names of the queues to serve",
     )
     parser.add_argument(
         "--concurrency",
         type=whole(1, MAX_CONCURRENCY),
         default=conf.DEFAULT_CONCURRENCY,
         metavar="N",
-        help="how many runs at once, 1 to 1000",
+        help="maximum number of concurrent runs, 1 to 1000",
     )
     parser.add_argument(
         "--grace",
         type=measure("seconds", MAX_GRACE),
         default=conf.DEFAULT_GRACE,
         metavar="S",
-        help="seconds that runs may go on after TERM, before they are handed back, 0 to 86400",
+        help=(
+            "seconds that running runs have to finish after TERM before they are released, 0 to "
+            "86400"
+        ),
     )
     parser.add_argument(
         "--pool",
         choices=("threads", "processes"),
         default="threads",
-        help="what carries runs out: threads, or child processes, which can be killed",
+        help="execute runs in threads, or in child processes, which can be killed",
     )
     parser.add_argument(
         "--max-runs-per-child",
         type=whole(1),
         metavar="N",
-        help="replace a child process after so many runs, 1 or more",
+        help="replace a child process after this many runs, at least 1",
     )
     parser.add_argument(
         "--max-memory-per-child",
         type=whole(1),
         metavar="MB",
-        help="replace a child process that takes more megabytes after a run, 1 or more",
+        help=(
+            "replace a child process that uses more than this many megabytes after a run, at "
+            "least 1"
+        ),
     )
 
 
@@ -118,7 +124,7 @@ def add_processes_argument(parser: CommandParser) -> None:
         type=whole(1, 100),
         default=1,
         metavar="N",
-        help="how many such workers to start and to keep up, 1 to 100",
+        help="number of worker processes to start and keep running, 1 to 100",
     )
 
 
@@ -146,7 +152,7 @@ def _pool(**options: Any) -> MakePool:
         return partial(ProcessPool, **limits)
     if limits:
         names = " and ".join("--" + name.replace("_", "-") for name in limits)
-        raise CommandError(f"Threads have no children: give --pool processes with {names}.")
+        raise CommandError(f"Use {names} only with --pool processes.")
     return ThreadPool
 
 
@@ -158,8 +164,8 @@ def refuse_on_windows(option: str) -> None:
     """
     if not CAN_FORK:
         raise CommandError(
-            f"{option} is not supported on Windows. Leave it out: runs are then carried out by "
-            "threads of this process."
+            f"{option} is not supported on Windows. Remove it to execute runs in threads of this "
+            "process."
         )
 
 

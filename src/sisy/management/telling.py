@@ -17,11 +17,11 @@ from django.core.management.base import (
 from django.db import OperationalError, ProgrammingError
 from django.utils import timezone
 
-from sisy import conf
+from sisy import conf, display
 from sisy.escaping import escaped, escaped_json
 from sisy.exceptions import SettingsError
 
-UNREACHABLE = 3  # the exit code where the database cannot be asked
+UNREACHABLE = 3  # the exit code if the database cannot be queried
 READER_GONE = 128 + 13  # the exit code that shells give a program that SIGPIPE ends
 
 Row = Mapping[str, Any]
@@ -31,9 +31,9 @@ class AnsweringCommand(BaseCommand):
     """A command that answers a question, and ends."""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="answer as JSON, for programs")
+        parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def answer(self, rows: Sequence[Row], *, otherwise: str = "There are none.") -> None:
+    def answer(self, rows: Sequence[Row], *, otherwise: str = "None.") -> None:
         """Show rows that have the same keys; ``otherwise`` where there are none."""
         if self.as_json:
             self.say_json([dict(row) for row in rows])
@@ -71,7 +71,8 @@ class AnsweringCommand(BaseCommand):
             raise CommandError(str(error)) from error
         except (OperationalError, ProgrammingError) as error:
             raise CommandError(
-                f"The database cannot be asked: {escaped(error)}. Is it up, and migrated?",
+                f"Cannot query the database: {escaped(error)}. Check that it is running and "
+                "migrated.",
                 returncode=UNREACHABLE,
             ) from error
 
@@ -111,8 +112,7 @@ def shown(value: Any) -> str:
         zone = timezone.get_default_timezone()
         return f"{timezone.localtime(value, zone):%Y-%m-%d %H:%M:%S %Z}"
     if isinstance(value, timedelta):
-        seconds = value.total_seconds()
-        return f"{seconds:.3f} s" if abs(seconds) < 60 else str(timedelta(seconds=round(seconds)))
+        return display.span(value)
     if isinstance(value, list | tuple):
         return escaped(", ".join(map(str, value)))
     return escaped(value)

@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
                     "drain_asked_at",
                     sisy.models.fields.MomentField(
                         blank=True,
-                        help_text="When somebody asked for its end, once its runs have ended.",
+                        help_text="When the process was asked to drain.",
                         null=True,
                         verbose_name="drain asked",
                     ),
@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
                     "end_reason",
                     sisy.models.fields.ReasonField(
                         blank=True,
-                        help_text="What whoever started it saw of its end.",
+                        help_text="How it ended, as reported by the process that started it.",
                         max_length=200,
                         verbose_name="end",
                     ),
@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
                     "problem",
                     sisy.models.fields.ReasonField(
                         blank=True,
-                        help_text="Why the worker cannot call functions, and takes no runs until it can.",
+                        help_text="Why the worker cannot call functions. It takes no runs until it can.",
                         max_length=500,
                         verbose_name="problem",
                     ),
@@ -130,7 +130,7 @@ class Migration(migrations.Migration):
                 (
                     "target_path",
                     models.CharField(
-                        help_text="The dotted path of what is called.",
+                        help_text="The dotted path of the callable.",
                         max_length=500,
                         verbose_name="target",
                     ),
@@ -139,7 +139,7 @@ class Migration(migrations.Migration):
                     "target_pk",
                     models.CharField(
                         blank=True,
-                        help_text="The primary key of the object whose method is called.",
+                        help_text="The primary key of the object whose method the task calls.",
                         max_length=255,
                         null=True,
                         verbose_name="object",
@@ -149,7 +149,7 @@ class Migration(migrations.Migration):
                     "schedule",
                     models.CharField(
                         default=sisy.models.columns.default_schedule,
-                        help_text="minute hour day-of-month month day-of-week, and seconds last where you want them. If both day fields are restricted, either may match.",
+                        help_text="minute hour day-of-month month day-of-week, and optionally seconds last. If both day fields are restricted, either may match.",
                         max_length=255,
                         verbose_name="schedule",
                     ),
@@ -158,7 +158,7 @@ class Migration(migrations.Migration):
                     "timezone",
                     models.CharField(
                         default=sisy.models.columns.default_timezone,
-                        help_text="In which the schedule is read, such as Europe/Berlin.",
+                        help_text="The time zone of the schedule, such as Europe/Berlin.",
                         max_length=64,
                         verbose_name="time zone",
                     ),
@@ -173,7 +173,7 @@ class Migration(migrations.Migration):
                     "end_running",
                     sisy.models.fields.MomentField(
                         blank=True,
-                        help_text="From here on it does not run; the task is then deleted.",
+                        help_text="The task does not run from this moment on, and is then deleted.",
                         null=True,
                         verbose_name="end running",
                     ),
@@ -182,7 +182,7 @@ class Migration(migrations.Migration):
                     "iterations",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="The task is deleted after so many runs; empty for no end.",
+                        help_text="The task is deleted after this many runs. Empty for no limit.",
                         null=True,
                         verbose_name="iterations",
                     ),
@@ -191,7 +191,7 @@ class Migration(migrations.Migration):
                     "wait_for_schedule",
                     models.BooleanField(
                         default=True,
-                        help_text="If not, it also runs once as soon as it is active.",
+                        help_text="If unchecked, the task also runs once as soon as it is active.",
                         verbose_name="wait for schedule",
                     ),
                 ),
@@ -207,7 +207,7 @@ class Migration(migrations.Migration):
                     "priority",
                     models.SmallIntegerField(
                         default=0,
-                        help_text="-100 to 100; larger ones start sooner.",
+                        help_text="-100 to 100. Runs with a higher priority start first.",
                         verbose_name="priority",
                     ),
                 ),
@@ -215,7 +215,7 @@ class Migration(migrations.Migration):
                     "engine",
                     models.CharField(
                         default="default",
-                        help_text="What carries its runs out: a name in SISY_ENGINES.",
+                        help_text="The engine that executes the runs: a name in SISY_ENGINES.",
                         max_length=60,
                         verbose_name="engine",
                     ),
@@ -225,8 +225,8 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("latest", "run the latest"),
-                            ("all", "run all of them"),
-                            ("skip", "run none of them"),
+                            ("all", "run all"),
+                            ("skip", "run none"),
                         ],
                         default="latest",
                         max_length=20,
@@ -237,7 +237,7 @@ class Migration(migrations.Migration):
                     "missed_window",
                     models.DurationField(
                         blank=True,
-                        help_text="How old a missed occurrence may be to be run; empty for any age.",
+                        help_text="The maximum age of missed occurrences to run. Empty for no limit.",
                         null=True,
                         verbose_name="missed window",
                     ),
@@ -248,10 +248,10 @@ class Migration(migrations.Migration):
                         choices=[
                             ("skip", "skip the new run"),
                             ("allow", "run both"),
-                            ("buffer_one", "let one wait for its turn"),
-                            ("buffer_all", "let all wait for their turn"),
-                            ("cancel_other", "ask the running one to end"),
-                            ("terminate_other", "force the running one to end"),
+                            ("buffer_one", "queue one run, skip the rest"),
+                            ("buffer_all", "queue all runs"),
+                            ("cancel_other", "ask the running one to stop"),
+                            ("terminate_other", "terminate the running one"),
                         ],
                         default="skip",
                         max_length=20,
@@ -273,7 +273,7 @@ class Migration(migrations.Migration):
                     "retry_max_delay",
                     models.DurationField(
                         default=datetime.timedelta(seconds=3600),
-                        verbose_name="longest retry delay",
+                        verbose_name="maximum retry delay",
                     ),
                 ),
                 (
@@ -290,7 +290,7 @@ class Migration(migrations.Migration):
                     "spread",
                     models.DurationField(
                         default=datetime.timedelta(0),
-                        help_text="Start up to this much later, always by as much for the same occurrence.",
+                        help_text="The maximum random delay of each start. It is fixed for each occurrence.",
                         verbose_name="spread",
                     ),
                 ),
@@ -298,9 +298,9 @@ class Migration(migrations.Migration):
                     "history_runs",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="How many ended runs are kept; empty for what SISY_HISTORY_RUNS says.",
+                        help_text="The maximum number of finished runs to keep. Empty for SISY_HISTORY_RUNS.",
                         null=True,
-                        verbose_name="runs of history",
+                        verbose_name="history limit",
                     ),
                 ),
                 (
@@ -346,7 +346,7 @@ class Migration(migrations.Migration):
                     "mark",
                     sisy.models.fields.MomentField(
                         editable=False,
-                        help_text="The newest due moment that was planned, or recorded as missed.",
+                        help_text="The latest due moment that was planned or recorded as missed.",
                         null=True,
                         verbose_name="mark",
                     ),
@@ -355,7 +355,7 @@ class Migration(migrations.Migration):
                     "planned_from",
                     sisy.models.fields.MomentField(
                         editable=False,
-                        help_text="When its timing was last changed; nothing before that is planned.",
+                        help_text="When its timing was last changed. Earlier occurrences are not planned.",
                         null=True,
                         verbose_name="planned from",
                     ),
@@ -371,7 +371,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         default=dict,
                         editable=False,
-                        help_text="How many occurrences have left the ledger, by the state of their runs.",
+                        help_text="The number of pruned occurrences, by the state of their runs.",
                         verbose_name="pruned runs",
                     ),
                 ),
@@ -389,7 +389,7 @@ class Migration(migrations.Migration):
                     "name",
                     models.CharField(
                         editable=False,
-                        help_text="By which code or migrations find the task again; empty for all others.",
+                        help_text="The name by which code or migrations find the task. Empty for other tasks.",
                         max_length=255,
                         null=True,
                         verbose_name="name",
@@ -399,7 +399,7 @@ class Migration(migrations.Migration):
                     "declaration",
                     sisy.models.data.DataField(
                         editable=False,
-                        help_text="What code said of the owner's fields when it was last looked at.",
+                        help_text="The field values that the code declared at the last sync.",
                         null=True,
                         verbose_name="declaration",
                     ),
@@ -408,7 +408,7 @@ class Migration(migrations.Migration):
                     "undeclared_at",
                     sisy.models.fields.MomentField(
                         editable=False,
-                        help_text="When code was found not to declare it any more.",
+                        help_text="When the task was no longer declared in code.",
                         null=True,
                         verbose_name="no longer declared",
                     ),
@@ -458,7 +458,7 @@ class Migration(migrations.Migration):
                     sisy.models.data.DataField(
                         blank=True,
                         default=dict,
-                        help_text="The user data with which the run was asked for.",
+                        help_text="The user data of this run.",
                         verbose_name="payload",
                     ),
                 ),
@@ -487,7 +487,7 @@ class Migration(migrations.Migration):
                     "engine",
                     models.CharField(
                         blank=True,
-                        help_text="The alias of TASKS that carries it out; empty for Sisy's own workers.",
+                        help_text="The alias of TASKS that executes it. Empty for Sisy's own workers.",
                         max_length=60,
                         verbose_name="engine",
                     ),
@@ -496,7 +496,7 @@ class Migration(migrations.Migration):
                     "due_at",
                     sisy.models.fields.MomentField(
                         blank=True,
-                        help_text="The moment that the schedule names; empty if no schedule named one.",
+                        help_text="The scheduled moment. Empty if the run was not scheduled.",
                         null=True,
                         verbose_name="due",
                     ),
@@ -504,7 +504,8 @@ class Migration(migrations.Migration):
                 (
                     "ready_at",
                     sisy.models.fields.MomentField(
-                        help_text="Workers may take the run from here on.", verbose_name="ready"
+                        help_text="The moment from which workers may claim the run.",
+                        verbose_name="ready",
                     ),
                 ),
                 ("planned_at", sisy.models.fields.MomentField(verbose_name="planned")),
@@ -512,7 +513,7 @@ class Migration(migrations.Migration):
                     "dispatched_at",
                     sisy.models.fields.MomentField(
                         blank=True,
-                        help_text="When it was handed to its engine for the last time.",
+                        help_text="When it was last sent to its engine.",
                         null=True,
                         verbose_name="dispatched",
                     ),
@@ -548,7 +549,7 @@ class Migration(migrations.Migration):
                     "reason",
                     sisy.models.fields.ReasonField(
                         blank=True,
-                        help_text="Why the run ended as it did.",
+                        help_text="Why the run ended this way.",
                         max_length=500,
                         verbose_name="reason",
                     ),
@@ -557,7 +558,7 @@ class Migration(migrations.Migration):
                     "attempt",
                     models.PositiveIntegerField(
                         default=0,
-                        help_text="How many times the run was started.",
+                        help_text="The number of attempts so far.",
                         verbose_name="attempt",
                     ),
                 ),
@@ -566,7 +567,7 @@ class Migration(migrations.Migration):
                     "unresolved_since",
                     sisy.models.fields.MomentField(
                         blank=True,
-                        help_text="When a worker first released the run, since it does not have its code.",
+                        help_text="When a worker first released the run because it did not have its code.",
                         null=True,
                         verbose_name="unresolved since",
                     ),
@@ -576,7 +577,7 @@ class Migration(migrations.Migration):
                     "stands_for",
                     sisy.models.fields.MomentField(
                         blank=True,
-                        help_text="The occurrence that a retry or a backfill makes good.",
+                        help_text="The occurrence for which a retry or backfill runs.",
                         null=True,
                         verbose_name="stands for",
                     ),
@@ -585,7 +586,7 @@ class Migration(migrations.Migration):
                     "cancel_asked_at",
                     sisy.models.fields.MomentField(
                         blank=True,
-                        help_text="When somebody asked for the end of the run while it was going.",
+                        help_text="When the running run was asked to stop.",
                         null=True,
                         verbose_name="cancel asked",
                     ),
@@ -606,7 +607,7 @@ class Migration(migrations.Migration):
                     "error_class",
                     models.CharField(
                         blank=True,
-                        help_text="The dotted path of the class that the function raised.",
+                        help_text="The dotted path of the exception class that the function raised.",
                         max_length=255,
                         verbose_name="class of the error",
                     ),
@@ -615,7 +616,7 @@ class Migration(migrations.Migration):
                     "due_until",
                     sisy.models.fields.MomentField(
                         blank=True,
-                        help_text="The end of a gap: the last one due.",
+                        help_text="The last due moment of a gap.",
                         null=True,
                         verbose_name="due until",
                     ),
@@ -624,7 +625,7 @@ class Migration(migrations.Migration):
                     "count",
                     models.PositiveBigIntegerField(
                         default=1,
-                        help_text="How many occurrences this row stands for.",
+                        help_text="The number of occurrences in this row.",
                         verbose_name="occurrences",
                     ),
                 ),
@@ -647,7 +648,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_constraint=False,
                         db_index=False,
-                        help_text="Names its process for good, also after that has gone.",
+                        help_text="The name of its process, kept after the process has ended.",
                         null=True,
                         on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="runs",

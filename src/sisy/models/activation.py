@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from sisy.models.task import Task
 
 
-PAUSED = "The task was paused before a heartbeat planned it; paused time is not caught up."
+PAUSED = (
+    "The task was paused before a heartbeat planned it. Occurrences during a pause are not "
+    "caught up."
+)
 STARTED = ("planned_from", "next_run", "state", "state_reason")
 """The columns of a task that a `Start` decides."""
 
@@ -105,9 +108,9 @@ def check_window(task: "Task", now: datetime) -> None:
     """
     if timing.first_due(task, now) is None:
         raise ValueError(
-            f"{task.schedule!r} has no occurrence from now on, between "
-            f"start_running ({task.start_running}) and end_running ({task.end_running}). "
-            "Widen the window, or change the schedule."
+            f"{task.schedule!r} has no future occurrence between start_running "
+            f"({task.start_running}) and end_running ({task.end_running}). Widen the window, or "
+            "change the schedule."
         )
 
 

@@ -26,21 +26,21 @@ class TaskColumns(models.Model):
 
     label = models.CharField(_("label"), max_length=255, db_index=True)
     target_path = models.CharField(
-        _("target"), max_length=500, help_text=_("The dotted path of what is called.")
+        _("target"), max_length=500, help_text=_("The dotted path of the callable.")
     )
     target_pk = models.CharField(  # noqa: DJ001 - an empty text may be a primary key
         _("object"),
         max_length=255,
         null=True,
         blank=True,
-        help_text=_("The primary key of the object whose method is called."),
+        help_text=_("The primary key of the object whose method the task calls."),
     )
     schedule = models.CharField(
         _("schedule"),
         max_length=255,
         default=default_schedule,
         help_text=_(
-            "minute hour day-of-month month day-of-week, and seconds last where you want them. "
+            "minute hour day-of-month month day-of-week, and optionally seconds last. "
             "If both day fields are restricted, either may match."
         ),
     )
@@ -48,37 +48,39 @@ class TaskColumns(models.Model):
         _("time zone"),
         max_length=64,
         default=default_timezone,
-        help_text=_("In which the schedule is read, such as Europe/Berlin."),
+        help_text=_("The time zone of the schedule, such as Europe/Berlin."),
     )
     start_running = MomentField(_("start running"), null=True, blank=True)
     end_running = MomentField(
         _("end running"),
         null=True,
         blank=True,
-        help_text=_("From here on it does not run; the task is then deleted."),
+        help_text=_("The task does not run from this moment on, and is then deleted."),
     )
     iterations = models.PositiveIntegerField(
         _("iterations"),
         null=True,
         blank=True,
-        help_text=_("The task is deleted after so many runs; empty for no end."),
+        help_text=_("The task is deleted after this many runs. Empty for no limit."),
     )
     wait_for_schedule = models.BooleanField(
         _("wait for schedule"),
         default=True,
-        help_text=_("If not, it also runs once as soon as it is active."),
+        help_text=_("If unchecked, the task also runs once as soon as it is active."),
     )
     _extra_data = DataField(_("user data"), default=dict, blank=True)
 
     queue = models.CharField(_("queue"), max_length=60, default="default")
     priority = models.SmallIntegerField(
-        _("priority"), default=0, help_text=_("-100 to 100; larger ones start sooner.")
+        _("priority"),
+        default=0,
+        help_text=_("-100 to 100. Runs with a higher priority start first."),
     )
     engine = models.CharField(
         _("engine"),
         max_length=60,
         default=conf.DEFAULT_ENGINE,
-        help_text=_("What carries its runs out: a name in SISY_ENGINES."),
+        help_text=_("The engine that executes the runs: a name in SISY_ENGINES."),
     )
     missed = models.CharField(
         _("missed runs"), max_length=20, choices=Missed, default=Missed.LATEST
@@ -87,13 +89,13 @@ class TaskColumns(models.Model):
         _("missed window"),
         null=True,
         blank=True,
-        help_text=_("How old a missed occurrence may be to be run; empty for any age."),
+        help_text=_("The maximum age of missed occurrences to run. Empty for no limit."),
     )
     overlap = models.CharField(_("overlap"), max_length=20, choices=Overlap, default=Overlap.SKIP)
     max_attempts = models.PositiveSmallIntegerField(_("attempts"), default=1)
     retry_delay = models.DurationField(_("retry delay"), default=timedelta(seconds=10))
     retry_backoff = models.FloatField(_("retry backoff"), default=2.0)
-    retry_max_delay = models.DurationField(_("longest retry delay"), default=timedelta(hours=1))
+    retry_max_delay = models.DurationField(_("maximum retry delay"), default=timedelta(hours=1))
     on_lost = models.CharField(
         _("if the worker dies"), max_length=20, choices=OnLost, default=OnLost.RERUN
     )
@@ -101,14 +103,14 @@ class TaskColumns(models.Model):
     spread = models.DurationField(
         _("spread"),
         default=timedelta(0),
-        help_text=_("Start up to this much later, always by as much for the same occurrence."),
+        help_text=_("The maximum random delay of each start. It is fixed for each occurrence."),
     )
 
     history_runs = models.PositiveIntegerField(
-        _("runs of history"),
+        _("history limit"),
         null=True,
         blank=True,
-        help_text=_("How many ended runs are kept; empty for what SISY_HISTORY_RUNS says."),
+        help_text=_("The maximum number of finished runs to keep. Empty for SISY_HISTORY_RUNS."),
     )
 
     state = models.CharField(
@@ -122,20 +124,20 @@ class TaskColumns(models.Model):
         _("mark"),
         null=True,
         editable=False,
-        help_text=_("The newest due moment that was planned, or recorded as missed."),
+        help_text=_("The latest due moment that was planned or recorded as missed."),
     )
     planned_from = MomentField(
         _("planned from"),
         null=True,
         editable=False,
-        help_text=_("When its timing was last changed; nothing before that is planned."),
+        help_text=_("When its timing was last changed. Earlier occurrences are not planned."),
     )
     runs_planned = models.PositiveBigIntegerField(_("runs so far"), default=0, editable=False)
     pruned = models.JSONField(
         _("pruned runs"),
         default=dict,
         editable=False,
-        help_text=_("How many occurrences have left the ledger, by the state of their runs."),
+        help_text=_("The number of pruned occurrences, by the state of their runs."),
     )
     planned_as = models.TextField(_("planned as"), default="", editable=False)
     created_at = MomentField(_("created"), null=True, editable=False)
@@ -144,19 +146,19 @@ class TaskColumns(models.Model):
         max_length=255,
         null=True,
         editable=False,
-        help_text=_("By which code or migrations find the task again; empty for all others."),
+        help_text=_("The name by which code or migrations find the task. Empty for other tasks."),
     )
     declaration = DataField(
         _("declaration"),
         null=True,
         editable=False,
-        help_text=_("What code said of the owner's fields when it was last looked at."),
+        help_text=_("The field values that the code declared at the last sync."),
     )
     undeclared_at = MomentField(
         _("no longer declared"),
         null=True,
         editable=False,
-        help_text=_("When code was found not to declare it any more."),
+        help_text=_("When the task was no longer declared in code."),
     )
 
     class Meta:
@@ -206,7 +208,7 @@ def owners_columns(update_fields: Iterable[str]) -> frozenset[str]:
     owners = names - SCHEDULER_FIELDS
     if names and not owners:
         raise ValueError(
-            f"update_fields names {min(names)!r}, which only the scheduler writes. "
-            "Leave it out; to stop or start a task, call pause() or resume()."
+            f"update_fields contains {min(names)!r}, which only the scheduler writes. Remove it. "
+            "To stop or start a task, call pause() or resume()."
         )
     return owners

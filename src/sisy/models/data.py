@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy import nested
 from sisy.escaping import escaped_json
 
-TOO_DEEP = _("It is nested deeper than %d levels.")
+TOO_DEEP = _("Must be nested at most %d levels deep.")
 
 
 class DataFormField(forms.JSONField):
@@ -70,8 +70,7 @@ class DataField(models.JSONField):
             return super().get_db_prep_value(value, connection, prepared)
         except RecursionError:
             raise ValueError(
-                f"{self.name} is nested too deeply to be stored. Use at most "
-                f"{nested.MAX_DEPTH} levels."
+                f"{self.name} is nested too deeply. Use at most {nested.MAX_DEPTH} levels."
             ) from None
 
     def formfield(self, **kwargs: Any) -> Any:

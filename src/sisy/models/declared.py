@@ -61,10 +61,12 @@ class FollowsCode(models.Model):
         """
         declaration = self._task.declaration
         if declaration is None:
-            raise ValueError(f"{self._task.label!r} is not declared in code: it has nothing else.")
+            raise ValueError(
+                f"{self._task.label!r} is not declared in code, so it cannot be reset to code."
+            )
         wanted = {MEMORY if name == "userdata" else name for name in fields}
         if unknown := wanted - declaration.keys():
-            raise ValueError(f"Code says nothing of a field {min(unknown)!r}.")
+            raise ValueError(f"The declaration does not set the field {min(unknown)!r}.")
         changed = [one.field for one in self.overrides() if not wanted or one.field in wanted]
         give(self._task, {name: declaration[name] for name in changed})
         self._task.save()

@@ -57,8 +57,8 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
             moment = timezone.make_aware(moment, timezone.get_default_timezone())
         if not calendar.is_within(moment):
             raise ValidationError(
-                f"{moment.isoformat()} is outside of the years {calendar.YEARS}. "
-                "Leave it out for no date."
+                f"{moment.isoformat()} is not within the years {calendar.YEARS}. Leave it out to "
+                "set no date."
             )
         return moment.astimezone(UTC)
 

@@ -12,6 +12,8 @@ from sisy.models.choices import OnLost, RunState
 from sisy.models.fields import MomentField
 from sisy.models.run import Run
 
+QUEUED_AGAIN = "queued again"
+
 
 def settle_lost(
     using: str, pks: Sequence[int], reason: str, now: datetime
@@ -42,7 +44,7 @@ def settle_lost(
             reason=_joined(reason, why),
         )
         _note(runs, state, _joined(reason, why))
-    _note(again, RunState.WAITING, _joined(reason, "run again"))
+    _note(again, RunState.WAITING, _joined(reason, QUEUED_AGAIN))
     Run.tell(signals.run_lost, lost, using)
     return again, [run for runs in ended.values() for run in runs]
 
@@ -79,16 +81,16 @@ def _wait_again(using: str, runs: Sequence[Run], reason: str, now: datetime) -> 
         ready_at=Case(
             When(ready_at__gt=now, then=Value(now, MomentField())), default=F("ready_at")
         ),
-        reason=_joined(reason, "run again"),
+        reason=_joined(reason, QUEUED_AGAIN),
     )
 
 
 def _end(run: Run) -> tuple[RunState, str] | None:
     """Return how a lost run ends, and why it is not run again; None if it is."""
     if run.cancel_asked_at is not None:
-        return RunState.CANCELLED, run.cancel_reason or "somebody had asked for its end"
+        return RunState.CANCELLED, run.cancel_reason or "it had already been asked to stop"
     if run.task is None:
-        return RunState.LOST, "not run again, since its task was deleted"
+        return RunState.LOST, "not run again, because its task was deleted"
     if run.task.on_lost == OnLost.FAIL:
         return RunState.LOST, 'not run again (on_lost="fail")'
     if run.times_lost >= conf.get_settings().lost_limit:

@@ -100,7 +100,7 @@ class RunsOnce(models.Model):
         refuse_unknown(policies)
         payloads = [json_dict(one, f"userdata[{n}]") for n, one in enumerate(userdata)]
         if not payloads:
-            raise ValueError("userdata is empty: give a dict for each run.")
+            raise ValueError("userdata is empty. Pass one dict for each run.")
         task = cls.for_once(fn, label=label, queue=queue, **policies)
         return _submit_once(task, payloads, delay_until)
 

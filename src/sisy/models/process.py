@@ -68,20 +68,20 @@ class Process(models.Model):
         _("drain asked"),
         null=True,
         blank=True,
-        help_text=_("When somebody asked for its end, once its runs have ended."),
+        help_text=_("When the process was asked to drain."),
     )
     end_reason = ReasonField(
         _("end"),
         max_length=200,
         blank=True,
-        help_text=_("What whoever started it saw of its end."),
+        help_text=_("How it ended, as reported by the process that started it."),
     )
 
     problem = ReasonField(
         _("problem"),
         max_length=500,
         blank=True,
-        help_text=_("Why the worker cannot call functions, and takes no runs until it can."),
+        help_text=_("Why the worker cannot call functions. It takes no runs until it can."),
     )
     problem_since = MomentField(_("problem since"), null=True, blank=True)
 

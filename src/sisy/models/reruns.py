@@ -36,10 +36,10 @@ def retry(run: Run, using: str, now: datetime) -> Run:
     """
     run = Run.objects.using(using).select_related("task").filter(pk=run.pk).first() or run
     if run.state in LIVE_STATES:
-        raise ValueError(f"{run} is {run.state}; only a run that is over can be retried.")
+        raise ValueError(f"{run} is {run.state}. Only finished runs can be retried.")
     if run.count > 1:
         raise ValueError(
-            f"{run} stands for {run.count} missed occurrences. Run them by "
+            f"{run} stands for {run.count} missed occurrences. Run them with "
             "task.backfill(run.due_at, run.due_until + timedelta(microseconds=1))."
         )
     with transaction.atomic(using=using):
@@ -110,10 +110,11 @@ def to_backfill(
     """
     if not start < end <= now:
         raise ValueError(
-            f"A backfill needs start < end, both in the past, not {start} to {end} at {now}."
+            f"start ({start}) must be before end ({end}), and both must be in the past (now: "
+            f"{now})."
         )
     if not task.schedule:
-        raise ValueError(f"{task} runs once and has no schedule, so that nothing can be missing.")
+        raise ValueError(f"{task} runs once and has no schedule, so there is nothing to backfill.")
     moments = _occurrences(task, start, end)
     if again:
         return moments
@@ -130,8 +131,8 @@ def _occurrences(task: "Task", start: datetime, end: datetime) -> list[datetime]
     moments = list(islice(due, MOST + 1))
     if len(moments) > MOST:
         raise ValueError(
-            f"From {start} to {end} there are more than {MOST} occurrences of {task}. "
-            f"Backfill them in parts; the first {MOST} lie before {moments[MOST]}."
+            f"{task} has more than {MOST} occurrences from {start} to {end}. Backfill in parts: "
+            f"the first {MOST} are before {moments[MOST]}."
         )
     return moments
 
@@ -143,6 +144,6 @@ def _refuse_pruned(task: "Task", start: datetime, using: str) -> None:
     oldest = kept.aggregate(oldest=Min("due_at"))["oldest"]
     if oldest is None or start < oldest:
         raise ValueError(
-            f"The ledger of {task} was pruned and begins at {oldest}: what ran before that is not "
-            "known. Start later, or pass again=True to run all occurrences of the range."
+            f"The history of {task} before {oldest} was pruned, so it is unknown what ran then. "
+            "Start later, or pass again=True to run all occurrences of the range."
         )

@@ -46,7 +46,7 @@ class Run(models.Model):
         _("payload"),
         default=dict,
         blank=True,
-        help_text=_("The user data with which the run was asked for."),
+        help_text=_("The user data of this run."),
     )
     origin = models.CharField(_("origin"), max_length=20, choices=Origin, default=Origin.SCHEDULE)
     queue = models.CharField(_("queue"), max_length=60, default="default")
@@ -56,39 +56,41 @@ class Run(models.Model):
         _("engine"),
         max_length=60,
         blank=True,
-        help_text=_("The alias of TASKS that carries it out; empty for Sisy's own workers."),
+        help_text=_("The alias of TASKS that executes it. Empty for Sisy's own workers."),
     )
 
     due_at = MomentField(
         _("due"),
         null=True,
         blank=True,
-        help_text=_("The moment that the schedule names; empty if no schedule named one."),
+        help_text=_("The scheduled moment. Empty if the run was not scheduled."),
     )
-    ready_at = MomentField(_("ready"), help_text=_("Workers may take the run from here on."))
+    ready_at = MomentField(
+        _("ready"), help_text=_("The moment from which workers may claim the run.")
+    )
     planned_at = MomentField(_("planned"))
     dispatched_at = MomentField(
         _("dispatched"),
         null=True,
         blank=True,
-        help_text=_("When it was handed to its engine for the last time."),
+        help_text=_("When it was last sent to its engine."),
     )
     started_at = MomentField(_("started"), null=True, blank=True)
     finished_at = MomentField(_("finished"), null=True, blank=True)
 
     state = models.CharField(_("state"), max_length=20, choices=RunState, default=RunState.WAITING)
     reason = ReasonField(
-        _("reason"), max_length=500, blank=True, help_text=_("Why the run ended as it did.")
+        _("reason"), max_length=500, blank=True, help_text=_("Why the run ended this way.")
     )
     attempt = models.PositiveIntegerField(
-        _("attempt"), default=0, help_text=_("How many times the run was started.")
+        _("attempt"), default=0, help_text=_("The number of attempts so far.")
     )
     times_lost = models.PositiveIntegerField(_("times lost"), default=0)
     unresolved_since = MomentField(
         _("unresolved since"),
         null=True,
         blank=True,
-        help_text=_("When a worker first released the run, since it does not have its code."),
+        help_text=_("When a worker first released the run because it did not have its code."),
     )
     holder = models.ForeignKey(
         Process,
@@ -99,7 +101,7 @@ class Run(models.Model):
         related_name="runs",
         db_constraint=False,
         db_index=False,
-        help_text=_("Names its process for good, also after that has gone."),
+        help_text=_("The name of its process, kept after the process has ended."),
     )
     worker = models.CharField(_("worker"), max_length=300, blank=True)
     blocked_by = models.ForeignKey(
@@ -116,7 +118,7 @@ class Run(models.Model):
         _("stands for"),
         null=True,
         blank=True,
-        help_text=_("The occurrence that a retry or a backfill makes good."),
+        help_text=_("The occurrence for which a retry or backfill runs."),
     )
     retry_of = models.ForeignKey(
         "self",
@@ -132,7 +134,7 @@ class Run(models.Model):
         _("cancel asked"),
         null=True,
         blank=True,
-        help_text=_("When somebody asked for the end of the run while it was going."),
+        help_text=_("When the running run was asked to stop."),
     )
     cancel_by_force = models.BooleanField(_("by force"), default=False)
     cancel_reason = ReasonField(_("cancel reason"), max_length=500, blank=True)
@@ -142,14 +144,14 @@ class Run(models.Model):
         _("class of the error"),
         max_length=255,
         blank=True,
-        help_text=_("The dotted path of the class that the function raised."),
+        help_text=_("The dotted path of the exception class that the function raised."),
     )
 
     due_until = MomentField(
-        _("due until"), null=True, blank=True, help_text=_("The end of a gap: the last one due.")
+        _("due until"), null=True, blank=True, help_text=_("The last due moment of a gap.")
     )
     count = models.PositiveBigIntegerField(
-        _("occurrences"), default=1, help_text=_("How many occurrences this row stands for.")
+        _("occurrences"), default=1, help_text=_("The number of occurrences in this row.")
     )
 
     objects: ClassVar["RunManager"] = RunManager()

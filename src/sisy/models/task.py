@@ -73,8 +73,8 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
         """Return an unsaved task that calls ``target``; see `task_with_callable`."""
         if unknown := fields.keys() - OWNER_FIELDS - {"userdata", "allow_overlap"}:
             raise TypeError(
-                f"A task has no field {min(unknown)!r} that you can give. "
-                f"It has: {', '.join(sorted(OWNER_FIELDS - {'_extra_data'} | {'userdata'}))}."
+                f"Unknown task field {min(unknown)!r}. Valid fields: "
+                f"{', '.join(sorted(OWNER_FIELDS - {'_extra_data'} | {'userdata'}))}."
             )
         found = target_of(target, pk_override)
         given = {name: value for name, value in fields.items() if value is not None}

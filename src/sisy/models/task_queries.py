@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 
-CHANGED = "Its timing was changed before a heartbeat planned it; no change fires for the past."
+CHANGED = (
+    "The task's timing was changed before a heartbeat planned it. Changes apply only to future "
+    "occurrences."
+)
 DELETED = "The task was deleted."
 
 
@@ -142,8 +145,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
         if ignore_conflicts or update_conflicts or update_fields or unique_fields:
             raise ValueError(
-                "Task.objects.bulk_create() only inserts. Leave out ignore_conflicts, "
-                "update_conflicts, update_fields and unique_fields; change tasks that exist by "
+                "Task.objects.bulk_create() only inserts. Remove ignore_conflicts, "
+                "update_conflicts, update_fields and unique_fields. Change existing tasks with "
                 "save() or update()."
             )
         self._for_write = True

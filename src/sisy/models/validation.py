@@ -41,7 +41,7 @@ def moment_in(value: Any, name: str) -> datetime:
     moment = value if timezone.is_aware(value) else _made_aware(value, name)
     if not calendar.is_within(moment):
         raise ValueError(
-            f"{name} must lie in the years {calendar.YEARS}, but {moment.isoformat()} does not."
+            f"{name} must be within the years {calendar.YEARS}, not {moment.isoformat()}."
         )
     return moment
 
@@ -49,8 +49,8 @@ def moment_in(value: Any, name: str) -> datetime:
 def _made_aware(value: datetime, name: str) -> datetime:
     if settings.USE_TZ:
         raise ValueError(
-            f"{name} must be an aware datetime, but {value!r} has no time zone. "
-            f"Write django.utils.timezone.make_aware({name}) or give it a tzinfo."
+            f"{name} must be an aware datetime, but {value!r} has no time zone. Use "
+            f"django.utils.timezone.make_aware({name}), or pass a tzinfo."
         )
     return timezone.make_aware(value, timezone.get_default_timezone())
 
@@ -64,8 +64,8 @@ def future_moment(value: Any, name: str, now: datetime) -> datetime:
     moment = moment_in(value, name)
     if moment < now:
         raise ValueError(
-            f"{name} lies in the past: {moment.isoformat()} is {now - moment} ago. "
-            f"Give a later moment, or leave it out to run at once."
+            f"{name} is in the past: {moment.isoformat()} was {now - moment} ago. Pass a later "
+            "moment, or leave it out to run immediately."
         )
     return moment
 
@@ -80,28 +80,28 @@ def json_dict(value: Any, name: str = "userdata") -> dict[str, Any]:
         raise ValueError(f"{name} must be a dict, not {type(value).__name__}.")
     if is_too_deep(value):
         raise ValueError(
-            f"{name} must be nested at most {MAX_DEPTH} levels deep, but it is deeper, or holds "
-            "itself."
+            f"{name} must be nested at most {MAX_DEPTH} levels deep, but it is deeper or "
+            "contains itself."
         )
     try:
         text = JSON.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{name} must hold what JSON can hold: {error}.") from None
+        raise ValueError(f"{name} must be serializable as JSON: {error}.") from None
     if flaw := unstorable_in(text):
-        raise ValueError(f"{name} must not hold {flaw}, which databases refuse.")
+        raise ValueError(f"{name} must not contain {flaw}, which databases reject.")
     if stray := _stray_key(value):
-        raise ValueError(f"{name} must have texts as keys, but {stray[0]!r} is none.")
+        raise ValueError(f"{name} must have strings as keys, not {stray[0]!r}.")
     return value
 
 
 def unstorable_in(text: str) -> str:
     """Return what databases refuse of a JSON text that keeps its characters; empty if nothing."""
     if "\\u0000" in text.replace("\\\\", ""):
-        return "the character NUL"
+        return "the NUL character"
     try:
         text.encode()
     except UnicodeEncodeError:
-        return "half of a surrogate pair"
+        return "an unpaired surrogate"
     return ""
 
 
@@ -136,8 +136,8 @@ def _end(task: "Task") -> None:
     task.end_running = moment_in(task.end_running, "end_running")
     if task.start_running is not None and task.end_running <= task.start_running:
         raise ValueError(
-            f"end_running ({task.end_running.isoformat()}) must lie after "
-            f"start_running ({task.start_running.isoformat()})."
+            f"end_running ({task.end_running.isoformat()}) must be after start_running "
+            f"({task.start_running.isoformat()})."
         )
 
 
@@ -151,11 +151,11 @@ def _userdata(task: "Task") -> None:
 
 def _label(task: "Task") -> None:
     if not isinstance(task.label, str) or not 0 < len(task.label) <= 255 or "\0" in task.label:
-        raise ValueError(f"label must be a text of 1 to 255 characters, not {task.label!r:.80}.")
+        raise ValueError(f"label must be a string of 1 to 255 characters, not {task.label!r:.80}.")
     if found := first_obeyed(task.label):
         raise ValueError(
-            "label must hold neither control characters, such as line breaks, nor invisible ones, "
-            f"but it holds {found!r}. Leave it out."
+            "label must not contain control characters, such as line breaks, or invisible "
+            f"characters. Remove {found!r}."
         )
 
 
@@ -167,8 +167,8 @@ def queue_name(name: Any) -> str:
     """
     if not isinstance(name, str) or not QUEUE_NAME.fullmatch(name):
         raise ValueError(
-            "queue must be 1 to 60 ASCII letters, digits, hyphens, underscores or full stops, "
-            f"not {name!r:.80}."
+            f"{name!r:.80} is not a valid queue name. Use 1 to 60 ASCII letters, digits, '-', "
+            "'_' or '.'."
         )
     return name
 
@@ -183,14 +183,14 @@ def _engine(task: "Task") -> None:
         hint = did_you_mean(str(task.engine), known)
         names = ", ".join(map(repr, sorted(known)))
         raise ValueError(
-            f"engine must be a name in SISY_ENGINES: {names}; not {task.engine!r:.80}.{hint}"
+            f"{task.engine!r:.80} is not an engine in SISY_ENGINES.{hint} Valid engines: {names}."
         )
 
 
 def _backoff(task: "Task") -> None:
     value = task.retry_backoff
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 100:
-        raise ValueError(f"retry_backoff must be a number, 1 to 100, not {value!r}.")
+        raise ValueError(f"retry_backoff must be a number from 1 to 100, not {value!r}.")
 
 
 def _whole(name: str, least: int, most: int, *, empty: bool = False) -> Callable[["Task"], None]:
@@ -199,7 +199,9 @@ def _whole(name: str, least: int, most: int, *, empty: bool = False) -> Callable
         if value is None and empty:
             return
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(f"{name} must be a whole number, {least} to {most}, not {value!r}.")
+            raise ValueError(
+                f"{name} must be a whole number from {least} to {most}, not {value!r}."
+            )
 
     return check
 
@@ -233,8 +235,8 @@ def _choice(name: str, words: type[models.TextChoices]) -> Callable[["Task"], No
 def _reject_lazy(task: "Task", name: str) -> None:
     if isinstance(getattr(task, name), Promise):
         raise ValueError(
-            f"{name} is a lazy translation, but a task stores one text for all languages. "
-            f"Give a plain text, for example {name}=str(...)."
+            f"{name} is a lazy translation, but a task stores one text for all languages. Pass a "
+            f"plain string, for example {name}=str(...)."
         )
 
 

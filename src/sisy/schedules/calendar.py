@@ -28,7 +28,7 @@ def within(moment: datetime) -> datetime:
     """
     if moment.tzinfo is None:
         raise ValueError(
-            f"A moment must be aware, but {moment!r} has no time zone. Give it tzinfo=UTC."
+            f"{moment!r} has no time zone. Pass an aware datetime, for example with tzinfo=UTC."
         )
     if moment <= FIRST:
         return FIRST

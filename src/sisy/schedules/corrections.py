@@ -57,8 +57,8 @@ def correct_expression(expression: str, texts: Sequence[str]) -> str:
             return _zone_in_text(text, " ".join(texts[:-1]), zone)
         if YEARS[len(texts)].fullmatch(texts[-1]):
             return (
-                f"The schedule {text!r} ends with a year, and there is no field for it. Write "
-                f"{' '.join(texts[:-1])!r}, and set start_running and end_running."
+                f"The schedule {text!r} ends with a year, but schedules have no field for it. "
+                f"Write {' '.join(texts[:-1])!r}, and set start_running and end_running."
             )
     if len(texts) > 5 and not text.startswith("@") and NOT_A_SECOND.search(texts[5]):
         rest = " ".join(texts[5:])
@@ -94,8 +94,8 @@ def _instead_of_fields(text: str) -> str:
         return ""
     if lower == "@reboot":
         return (
-            "The schedule '@reboot' names no time. Use a time such as '@daily', or call "
-            "Task.run_once() where your site starts."
+            "The schedule '@reboot' has no time. Use a time such as '@daily', or call "
+            "Task.run_once() when your site starts."
         )
     if text.startswith("@") or f"@{lower}" in ALIASES:
         hint = did_you_mean(f"@{lower.lstrip('@')}", ALIASES)
@@ -114,11 +114,14 @@ def _seconds(interval: str) -> int:
 
 
 def _interval(text: str, seconds: int) -> str:
-    said = f"The schedule {text!r} is an interval, and a schedule names times of the clock."
+    said = f"The schedule {text!r} is an interval, but schedules match times of the clock."
     if seconds in REPEATING:
         return f"{said} Write {REPEATING[seconds]!r}."
     nearest = min(REPEATING, key=lambda known: abs(log(known / seconds)))
-    return f"{said} None repeats exactly so; the nearest is {REPEATING[nearest]!r}."
+    return (
+        f"{said} No schedule repeats at exactly this interval. The nearest is "
+        f"{REPEATING[nearest]!r}."
+    )
 
 
 def daily(match: re.Match[str]) -> str:
@@ -149,10 +152,10 @@ def _seconds_last(text: str, texts: Sequence[str]) -> str:
     counted = (
         " In Quartz, weekday 1 is Sunday; in Sisy, 1 is Monday." if _has_digit(weekdays) else ""
     )
-    year = " There is no field for the year." if len(texts) == 7 else ""
+    year = " Schedules have no field for the year." if len(texts) == 7 else ""
     return (
-        f"The schedule {text!r} begins with the seconds, as in Quartz and Spring. "
-        f"Sisy reads seconds last: write {plain!r}.{counted}{year}"
+        f"The schedule {text!r} begins with seconds, as in Quartz and Spring. In Sisy, seconds "
+        f"come last: write {plain!r}.{counted}{year}"
     )
 
 

@@ -73,10 +73,12 @@ def parse(expression: object, key: str = "") -> Fields:
     """
     if not isinstance(expression, str):
         raise ScheduleError(
-            f"A schedule must be a text such as '*/5 * * * *', not {type(expression).__name__}."
+            f"A schedule must be a string such as '*/5 * * * *', not {type(expression).__name__}."
         )
     if len(expression) > LONGEST:
-        raise ScheduleError(f"A schedule has up to {LONGEST} characters, not {len(expression)}.")
+        raise ScheduleError(
+            f"The schedule has {len(expression)} characters. Use at most {LONGEST}."
+        )
     return _parse(expression, key if is_hashed(expression) else "")
 
 
@@ -137,8 +139,8 @@ def _split(expression: str) -> list[str]:
     """Return the fields as they were typed, of an alias those for which it stands."""
     if not re.fullmatch(r"[ -~\t]*", expression):
         raise ScheduleError(
-            f"The schedule {expression!r} has characters that are not printable ASCII. "
-            "Type digits, letters and single spaces."
+            f"The schedule {expression!r} contains characters other than printable ASCII. Use "
+            "digits, letters and single spaces."
         )
     text = expression.strip()
     texts = ALIASES.get(text.lower(), text).split()
@@ -158,13 +160,15 @@ def _check_field(name: str, typed: str, limits: tuple[int, int]) -> None:
     for item in typed.split(","):
         value, _, step = item.lower().partition("/")
         if re.match(r"r(\(|$)", value):
-            raise ScheduleError(f"{name}: {item!r} is random. Write h, which stays the same.")
+            raise ScheduleError(
+                f"{name}: {item!r} is random. Use 'h', which is fixed for each task."
+            )
         if step:
             _check_step(name, item, step)
         plain = re.split(r"[#(]", value)[0]
         ends = plain.split("-")
         if len(ends) == 2 and _are_equal(name, *ends):
-            raise ScheduleError(f"{name}: the ends of {plain!r} are equal. Write {ends[0]!r}.")
+            raise ScheduleError(f"{name}: {plain!r} starts where it ends. Write {ends[0]!r}.")
         for end in ends:
             number = end.strip("w") if name == "day-of-month" else end
             if number.isdigit() and not limits[0] <= int(number) <= limits[1]:

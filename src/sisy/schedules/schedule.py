@@ -68,8 +68,8 @@ class Schedule:
         object.__setattr__(self, "_zone", zone_named(self.timezone))
         if next_wall(fields, datetime(2000, 1, 1)) is None:
             raise ScheduleError(
-                f"The schedule {self.expression!r} can never match: "
-                "no such day of the month exists in its months."
+                f"The schedule {self.expression!r} can never match: none of its months has such "
+                "a day."
             )
 
     @property

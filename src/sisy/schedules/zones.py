@@ -48,7 +48,9 @@ def zone_named(name: str) -> ZoneInfo:
         ScheduleError: there is none of that name; the message has the nearest one.
     """
     if not isinstance(name, str) or not name:
-        raise ScheduleError(f"A time zone is a name such as 'Europe/Berlin', not {name!r:.80}.")
+        raise ScheduleError(
+            f"{name!r:.80} is not a valid time zone. Use a name such as 'Europe/Berlin'."
+        )
     return _zone_named(name)
 
 
@@ -60,7 +62,7 @@ def _zone_named(name: str) -> ZoneInfo:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
     hint = did_you_mean(name[:64], available_timezones())
-    raise ScheduleError(f"There is no time zone {name!r:.80}.{hint}")
+    raise ScheduleError(f"Unknown time zone {name!r:.80}.{hint}")
 
 
 def known_zone(name: str) -> str | None:

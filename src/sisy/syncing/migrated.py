@@ -34,7 +34,10 @@ def said_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     refuse_unknown(name for name in fields if name not in TARGET | OTHERS)
     path = fields.get("callable")
     if path is not None and not isinstance(path, str):
-        raise TypeError(f"In a migration, give what is called by its dotted path, not {path!r}.")
+        raise TypeError(
+            f"{path!r} is not a dotted path. Migrations need the dotted path of the callable, "
+            "such as 'shop.jobs.report'."
+        )
     said = dict(fields)
     if "allow_overlap" in said:
         said["overlap"] = "allow" if said.pop("allow_overlap") else "skip"
@@ -61,7 +64,7 @@ class MigratedTask:
     def create(self, said: Mapping[str, Any]) -> None:
         """Make it as ``said``, active from now on, unless it is there."""
         if self._this().exists():
-            logger.warning("Task %s is there already; the migration leaves it", self._name)
+            logger.warning("Task %s already exists; the migration does not change it", self._name)
             return
         task = Task(label=self._name[:255])
         self._apply(task, said)
@@ -76,7 +79,7 @@ class MigratedTask:
         """Give it other values; None is the default of a field."""
         stored = self._this().values(*OWNER_FIELDS & self._columns).first()
         if stored is None:
-            logger.warning("There is no task %s; the migration passes it over", self._name)
+            logger.warning("Task %s does not exist; the migration skips it", self._name)
             return
         task = Task(**stored)
         self._apply(task, said)

@@ -15,7 +15,7 @@ from sisy.models.declared import give, in_json, overrides_of
 from sisy.syncing.changes import Change, Kind
 from sisy.syncing.discovery import Discovered
 
-NOT_DECLARED = "Code no longer declares it."
+NOT_DECLARED = "No longer declared in code."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +129,13 @@ def _taken_up_again(task: Task) -> list[str]:
         return []
     if task.state == TaskState.PAUSED and task.state_reason == NOT_DECLARED:
         task.resume()
-        return ["It is declared again, and goes on."]
-    return [f"It is declared again, and stays {task.get_state_display()}."]
+        return ["Declared again, and resumed."]
+    return [f"Declared again, but still {task.get_state_display()}."]
 
 
 def _no_longer_declared(using: str, task: Task, now: datetime) -> Change:
     with transaction.atomic(using=using):
         was_active = activation.pause(task, using, NOT_DECLARED)
         Task.objects.using(using).filter(pk=task.pk).update(undeclared_at=now)
-    notes = ["It is paused; its history stays."] if was_active else ()
+    notes = ["Paused. Its history is kept."] if was_active else ()
     return Change(name=str(task.name), kind=Kind.UNDECLARED, notes=notes)

@@ -17,7 +17,7 @@ SIGNS = {
     Kind.CHANGED: ("~", "Change"),
     Kind.UNDECLARED: ("-", "Pause"),
     Kind.REFUSED: ("!", "Refuse"),
-    Kind.OVER: (" ", "Leave out"),
+    Kind.OVER: (" ", "Skip"),
     Kind.UNCHANGED: (" ", "Keep"),
 }
 NAMES = {"_extra_data": "userdata"}
@@ -42,8 +42,8 @@ def failure(found: Discovered, synced: Synced) -> str:
     )
     modules = ngettext("%d module was not imported", "%d modules were not imported", broken)
     return escaped(
-        f"{declarations % rejected}, {modules % broken}; nothing of these was changed. Fix them "
-        "and run the command again, or set SISY_IGNORE_SYNC_ERRORS = True."
+        f"{declarations % rejected}, {modules % broken}. Their tasks were not changed. Fix the "
+        "errors and run the command again, or set SISY_IGNORE_SYNC_ERRORS = True."
     )
 
 
@@ -54,7 +54,7 @@ def _sentences(found: Discovered, synced: Synced, *, is_brief: bool) -> Iterator
     for change in shown:
         yield from _of(change)
     for module, why in found.broken.items():
-        yield f"  ! {module} cannot be imported, so nothing that it declares is known: {why}"
+        yield f"  ! Cannot import {module}, so its declarations are unknown: {why}"
 
 
 def _is_news(change: Change) -> bool:
@@ -74,8 +74,8 @@ def _of(change: Change) -> Iterator[str]:
     for one in change.kept:
         name = NAMES.get(one.field, one.field)
         own, code = _shown(one.field, one.own), _shown(one.field, one.code)
-        yield f"      {name}: stays {own}, as somebody has changed it (code: {code})"
+        yield f"      {name}: keeps {own}, which was changed by hand (code: {code})"
     if change.kind == Kind.OVER:
-        yield "      It lies in the past: it has no occurrence from now on."
+        yield "      Ignored: it has no occurrence from now on."
     for note in (*change.notes, *filter(None, [change.problem])):
         yield f"      {note}"

@@ -33,7 +33,7 @@ def assert_scheduled(callable: Callee, **fields: Any) -> Task:  # noqa: A002 - a
     having = f" with {wanted}" if wanted else ""
     many = ngettext("%d task calls", "%d tasks call", len(found)) % len(found)
     number = many if found else "No task calls"
-    there = _listed([_shown(task, fields) for task in calling], "Nothing calls it.")
+    there = _listed([_shown(task, fields) for task in calling], "No task calls it.")
     raise AssertionError(f"{number} {_path(callable)}{having}. {there}")
 
 
@@ -63,8 +63,8 @@ def assert_ran(
         wanted = ngettext("%d run", "%d runs", times) % times
     there = _listed([f"{run}: {run.state} {run.reason}" for run in runs], "It has no runs.")
     raise AssertionError(
-        f"Expected {wanted} of {_path(callable)} that {state}, and found {len(found)}. {there}"
-        f"{_last_error(runs)}"
+        f"Expected {wanted} of {_path(callable)} that {state}, found {len(found)}. "
+        f"{there}{_last_error(runs)}"
     )
 
 
@@ -100,4 +100,4 @@ def _listed(lines: list[str], otherwise: str) -> str:
     if not lines:
         return otherwise
     more = [f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-    return "There are:\n  " + "\n  ".join([*more, *map(escaped, lines[-SHOWN:])])
+    return "Found:\n  " + "\n  ".join([*more, *map(escaped, lines[-SHOWN:])])

@@ -58,7 +58,7 @@ class Timeline:
         """
         length = timedelta(**span) if by is None else by
         if length <= timedelta(0):
-            raise ValueError(f"Time goes forward: give more than {length}.")
+            raise ValueError(f"Time only moves forward. Pass a duration longer than {length}.")
         return self.advance_to(self.now + length)
 
     def advance_to(self, moment: datetime) -> list[Run]:
@@ -68,9 +68,9 @@ class Timeline:
             ValueError: the moment is naive, or lies in the past.
         """
         if django_timezone.is_naive(moment):
-            raise ValueError(f"Give an aware datetime, not {moment!r}.")
+            raise ValueError(f"{moment!r} is not an aware datetime. Pass one with a time zone.")
         if moment < self.now:
-            raise ValueError(f"Time goes forward: {moment} lies before {self.now}.")
+            raise ValueError(f"Time only moves forward: {moment} is before {self.now}.")
         ended = self.run_due()
         while (following := self._next_moment()) is not None and following <= moment:
             self.now = following
@@ -90,8 +90,8 @@ class Timeline:
                 ended.append(run)
             if len(ended) > MOST_AT_ONE_MOMENT:
                 raise RuntimeError(
-                    f"More than {MOST_AT_ONE_MOMENT} runs ended at {self.now}, and more wait: "
-                    f"do they submit each other? The last one was {ended[-1]}"
+                    f"More than {MOST_AT_ONE_MOMENT} runs ended at {self.now}, and more are "
+                    f"queued. Do they submit each other? The last run was {ended[-1]}"
                 )
         return ended
 
@@ -209,5 +209,5 @@ def _moment(moment: datetime | str, timezone: tzinfo | str | None) -> datetime:
         zone = ZoneInfo(timezone) if isinstance(timezone, str) else timezone
         moment = moment.replace(tzinfo=zone or django_timezone.get_default_timezone())
     if not calendar.is_within(moment):
-        raise ValueError(f"Give a moment of the years {calendar.YEARS}, not {moment}.")
+        raise ValueError(f"{moment} is not a valid moment. Use a year from {calendar.YEARS}.")
     return moment.astimezone(UTC)

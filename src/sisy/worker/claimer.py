@@ -66,7 +66,7 @@ class Claimer:
             return
         held = Run.objects.using(self._using).running().filter(holder=self._lease.holder().pk)
         unheard = list(held.exclude(pk__in=self._known()))
-        reason = "The connection broke while it was claimed; handed back."
+        reason = "The connection failed during the claim; released."
         give_back(self._using, unheard, reason, self._now())
 
     def _now(self) -> datetime:

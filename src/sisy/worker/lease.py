@@ -37,7 +37,7 @@ class Lease:
                 return self._sign_on()
             began = clock.steady()
             if not process.renew(clock.now(self._using), conf.get_settings().lease):
-                logger.warning("%s lost its lease; what it carries out may be run again", process)
+                logger.warning("%s lost its lease; other workers may run its runs again", process)
                 return self._sign_on()
             self._note(process, began)
             return process

@@ -78,23 +78,27 @@ def decide(
         (patient if _takes_its_turn(run, going[0], now) else others).append(run)
     verdict.waiting = bool(patient)
     blocker = going[0].pk if going else 0
-    still_going = f"Run {blocker} of the task was still going"
+    still_going = f"Run {blocker} of the task was still running"
     match Overlap(policy):
         case _ if not others:
             pass
         case Overlap.BUFFER_ONE:
             kept = min((*patient, others[0]), key=_age)
             dropped = [run for run in others if run is not kept]
-            verdict.skip(dropped, blocker, f"{still_going}, and run {kept.pk} waited already.")
+            verdict.skip(dropped, blocker, f"{still_going}, and run {kept.pk} was already queued.")
             verdict.waiting = True
         case Overlap.BUFFER_ALL:
             room = max(0, limit - len(patient))
-            verdict.skip(others[room:], blocker, f"{still_going}, and {limit} waited already.")
+            verdict.skip(
+                others[room:],
+                blocker,
+                f"{still_going}, and the limit of {limit} queued runs was reached.",
+            )
             verdict.waiting = True
         case Overlap.CANCEL_OTHER | Overlap.TERMINATE_OTHER:
             newest = max((*patient, others[-1]), key=_age)
             older = [run for run in others if run is not newest]
-            verdict.skip(older, newest.pk, f"Run {newest.pk} of the task, a newer one, waited.")
+            verdict.skip(older, newest.pk, f"A newer run of the task, {newest.pk}, was queued.")
             verdict.waiting = True
             if newest is others[-1]:
                 verdict.ending, verdict.successor = [run.pk for run in going], newest.pk

@@ -31,7 +31,7 @@ def record(using: str, ended: Ended, now: datetime) -> None:
     """
 
     def one_by_one(error: Exception) -> Ended:
-        logger.warning("Recording runs at once failed; recording one by one", exc_info=error)
+        logger.warning("Could not record many runs at once; recording one by one", exc_info=error)
         return [one for run, outcome in ended for one in _store_one(using, run, outcome, now)]
 
     checkpoint("finish: nothing recorded")
@@ -51,7 +51,10 @@ def _store(using: str, ended: Ended, now: datetime) -> Ended:
     for run, _ in ended:
         if run.pk not in held:
             logger.warning(
-                "Run %s was taken over; how attempt %s ended is not recorded", run.pk, run.attempt
+                "Run %s was taken over by another worker; the result of attempt %s is not "
+                "recorded",
+                run.pk,
+                run.attempt,
             )
     return [(run, how) for run, how in ended if run.pk in held]
 
@@ -99,8 +102,8 @@ def _is_lost(outcome: Outcome) -> bool:
 def _store_one(using: str, run: Run, outcome: Outcome, now: datetime) -> Ended:
 
     def without_details(error: Exception) -> Ended:
-        logger.error("How run %s ended cannot be stored in full", run.pk, exc_info=error)
-        reason = storable(f"How it ended could not be stored in full: {error}")[:500]
+        logger.error("Could not store the result of run %s in full", run.pk, exc_info=error)
+        reason = storable(f"The result could not be stored in full: {error}")[:500]
         return _store(using, [(run, replace(outcome, reason=reason, result=None, error=""))], now)
 
     return isolating(partial(_store, using, [(run, outcome)], now), without_details)
@@ -119,7 +122,7 @@ def _follow_up(using: str, stored: Ended, now: datetime) -> None:
         past_deadlocks(_delete_ended, using, [run for run, _ in stored])
         checkpoint("retire: task deleted")
     except Exception as error:  # noqa: BLE001 - the outcomes are stored already
-        logger.warning("Tidying up after runs failed (%s); a beat will do it", error)
+        logger.warning("Could not clean up after runs (%s); the next beat will do it", error)
 
 
 def _still_wanted(using: str, runs: Sequence[Run]) -> set[int]:

@@ -12,7 +12,7 @@ from sisy.models import Run
 IDLE = 60.0
 
 Request = Sequence[Any]
-TAKEN_OVER: Request = (True, "It was taken over, since its worker had lost its lease.", True)
+TAKEN_OVER: Request = (True, "Another worker took it over after its worker lost its lease.", True)
 
 
 class Requests:

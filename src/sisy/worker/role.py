@@ -68,7 +68,7 @@ class Worker:
         self._database = DatabaseThread("sisy-worker")
         self._lease_database = DatabaseThread("sisy-worker-lease")
         self._lease = Lease(self.using, self.queues, concurrency)
-        self._claiming = Loop("the worker's claiming", self._claim)
+        self._claiming = Loop("the worker's claimer", self._claim)
         # Heard of again, after an outage, before a heartbeat may judge it: see `Vigil`.
         within = conf.get_settings().lease_seconds / 6
         self._leasing = Loop("the worker's lease", self._renew_lease, longest_delay=within)
@@ -169,7 +169,7 @@ class Worker:
             late += [run for run in self._hand.overdue() if self._pool.withdraw(run.pk)]
         if late:
             self._hand.slow_down()
-            await self._give_back(late, "It waited in a worker for longer runs; handed back.")
+            await self._give_back(late, "It waited in a worker behind longer runs; released.")
 
     async def _give_back(self, runs: list[Run], reason: str) -> None:
         for run in runs:
@@ -193,8 +193,8 @@ class Worker:
         try:
             self._pool.carry_out(run, self._hear, self._lease.surely_holds)
         except Exception as error:  # noqa: BLE001 - the border around the pool
-            logger.exception("Run %s could not be carried out", run.pk)
-            self._hear(run, NotCalled(reason=f"Its worker could not carry it out: {error!r}."))
+            logger.exception("Could not execute run %s", run.pk)
+            self._hear(run, NotCalled(reason=f"Its worker could not execute it: {error!r}."))
 
     def _hear(self, run: Run, outcome: Heard) -> None:
         self._outcomes.put((run, outcome))
@@ -230,7 +230,7 @@ class Worker:
     async def _renew_lease(self) -> float:
         await self._lease_database.run(self._lease.renew)
         if not self.is_stopping and await self._lease_database.run(self._lease.is_to_drain):
-            logger.info("Somebody asked this worker to drain; it ends once its runs have")
+            logger.info("Drain requested; stopping when all current runs finish")
             self.stop()
         return conf.get_settings().lease_seconds / 4
 
@@ -248,11 +248,11 @@ class Worker:
     async def _let_runs_go_on(self) -> None:
         not_begun = [run for run in self._hand if self._pool.withdraw(run.pk)]
         if not_begun:
-            await self._give_back(not_begun, "Its worker stopped; handed back.")
+            await self._give_back(not_begun, "Its worker stopped; released.")
         if not len(self._hand):
             return
         going = ngettext("%d run", "%d runs", len(self._hand)) % len(self._hand)
-        logger.info("Stopping: %s may go on for %g s", going, self.grace)
+        logger.info("Stopping: waiting up to %g s for %s to finish", self.grace, going)
         self._hand_is_empty.clear()
         waits = [asyncio.create_task(one.wait()) for one in (self._hurry, self._hand_is_empty)]
         await asyncio.wait(waits, timeout=self.grace, return_when=asyncio.FIRST_COMPLETED)
@@ -274,7 +274,7 @@ class Worker:
             await self._recorder.flush()
             await self._database.run(self._leave, abandoned)
         except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
-            logger.warning("Could not sign off (%s); the lease will run out", error)
+            logger.warning("Could not sign off (%s); the lease will expire", error)
         await self._database.close()
         await self._lease_database.close()
 
@@ -283,8 +283,8 @@ class Worker:
             now = clock.now(self.using)
             count = hand_over(self.using, abandoned, "Its worker stopped", now)
             words = ngettext(
-                "Handed back %d run that was still going",
-                "Handed back %d runs that were still going",
+                "Released %d run that was still running",
+                "Released %d runs that were still running",
                 count,
             )
             logger.warning(words, count)

@@ -176,7 +176,7 @@ def _write(
         settled.blocked.add(task.pk)
     _skip(using, task, [one for one in verdict.skipped if one[0].pk in locked], now)
     if verdict.ending:
-        reason = f"Run {verdict.successor} of the task took its place."
+        reason = f"It was replaced by run {verdict.successor} of the task."
         by_force = task.overlap == Overlap.TERMINATE_OTHER
         runs = Run.objects.using(using).filter(pk__in=verdict.ending)
         runs.ask_to_cancel(reason, now, by_force=by_force)

@@ -10,9 +10,9 @@ from sisy.service import Service
 
 class Command(ServingCommand):
     help = (
-        "Plans what is due and carries it out, in one process: all that a small site needs. "
-        "Larger ones run sisy_heartbeat and sisy_worker, as many of each as they like. "
-        "TERM or INT ends it gracefully, a second one at once."
+        "Runs the heartbeat and a worker in one process, which is all that a small site needs. "
+        "Larger sites run sisy_heartbeat and sisy_worker, any number of each. TERM or INT stops "
+        "it gracefully. A second signal stops it immediately."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

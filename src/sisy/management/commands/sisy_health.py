@@ -17,9 +17,9 @@ from sisy.queries.health import Finding, health, health_of_host
 
 class Command(AnsweringCommand):
     help = (
-        "Says whether a heartbeat is up, workers serve the queues, and nothing is overdue. "
-        "Exits with 0 if all is well, 1 if something is not, 2 if it is called wrongly, and 3 if "
-        "the database cannot be asked."
+        "Checks that a heartbeat is running, that workers serve the queues, and that no task or "
+        "run is overdue. Exit codes: 0 healthy, 1 unhealthy, 2 invalid arguments, 3 cannot "
+        "query the database."
     )
     requires_system_checks = []
 
@@ -30,21 +30,23 @@ class Command(AnsweringCommand):
             type=queue_names,
             default="default",
             metavar="NAMES",
-            help="the queues that workers must serve, separated by commas",
+            help="comma-separated names of the queues that need a worker",
         )
         parser.add_argument(
             "--max-overdue",
             type=measure("seconds", 31_536_000),
             default=60.0,
             metavar="S",
-            help="seconds for which a run may wait for a worker, or a task for a heartbeat",
+            help=(
+                "maximum seconds that a run may wait for a worker, or a due task for a heartbeat"
+            ),
         )
 
         parser.add_argument(
             "--this-host",
             action="store_true",
-            help="check only that a heartbeat or worker of this host is alive, as the health "
-            "check of a container does",
+            help="only check that this host runs a heartbeat or worker, as a container's health "
+            "check does",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -57,7 +59,7 @@ class Command(AnsweringCommand):
             found = health(using, now, options["queues"], limit)
         self.answer([_row(finding) for finding in found])
         if wrong := [finding.name for finding in found if not finding.is_well]:
-            raise CommandError(f"Not well: {', '.join(wrong)}.", returncode=1)
+            raise CommandError(f"Unhealthy: {', '.join(wrong)}.", returncode=1)
 
 
 def _row(finding: Finding) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from sisy.service import Service
 
 class Command(ServingCommand):
     help = (
-        "Plans what is due, second by second; workers carry it out. It stays in the foreground. "
-        "Any number may run at once: each occurrence is planned exactly once. "
-        "TERM or INT ends it."
+        "Plans due tasks, to the second. Workers execute the runs. The command stays in the "
+        "foreground. Any number of heartbeats may run: each occurrence is planned exactly once. "
+        "TERM or INT stops it."
     )
 
     def build(self, **options: Any) -> Service:

@@ -18,9 +18,9 @@ from sisy.models import Run, Task
 
 class Command(AnsweringCommand):
     help = (
-        "Deletes runs from the ledger that ended some days ago. Heartbeats do so by themselves, "
-        "little by little: this is for a ledger that is to shrink now. Tasks go on counting what "
-        "was deleted, and runs that wait or go on are left alone."
+        "Deletes runs that ended some days ago. Heartbeats also do this, a few at a time. Use "
+        "this command to shrink the table now. It keeps queued and running runs, and each "
+        "task's totals still count the deleted runs."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,17 +29,17 @@ class Command(AnsweringCommand):
             "--days",
             type=measure("days", 36_500),
             metavar="N",
-            help="how many days ago runs must have ended; by default what SISY_HISTORY_DAYS says",
+            help="delete runs that ended more than N days ago (default: SISY_HISTORY_DAYS)",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="only say what would be done, and do nothing"
+            "--dry-run", action="store_true", help="only show how many runs would be deleted"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         using = router.db_for_write(Task)
         days = conf.get_settings().history_days if options["days"] is None else options["days"]
         if options["days"] is None and not days:
-            raise CommandError("SISY_HISTORY_DAYS is 0: history is kept for ever. Give --days.")
+            raise CommandError("SISY_HISTORY_DAYS is 0, so history is kept forever. Use --days.")
         before = clock.now(using) - timedelta(days=days)
         old = Run.objects.using(using).filter(finished_at__lt=before)
         count = old.count()

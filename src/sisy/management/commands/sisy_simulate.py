@@ -31,31 +31,35 @@ STEP = 1_000  # occurrences between two looks at the progress
 
 class Command(AnsweringCommand):
     help = (
-        "Shows what would run from one moment to before another: each occurrence, the busiest "
-        "minutes, and the tasks whose runs would meet, by how long they usually take. Tasks are "
-        "taken as they are now; those that are paused, broken or retired are left out. Nothing is "
-        "planned or written. A moment without a zone is meant in the project's."
+        "Shows which runs are due in a range of time: each occurrence, the busiest minutes, and "
+        "the tasks whose runs would probably overlap, given their usual duration. Uses tasks as "
+        "they are now, without paused, broken and retired ones. Plans and writes nothing. "
+        "Moments without a zone are in the project's time zone."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("start", type=choosing.moment, metavar="FROM", help="the first moment")
         parser.add_argument(
-            "end", type=choosing.moment, metavar="TO", help="the moment before which it ends"
+            "start", type=choosing.moment, metavar="FROM", help="the start of the range"
         )
         parser.add_argument(
-            "--task", action="append", metavar="TASK", help="only this task; may be given again"
+            "end", type=choosing.moment, metavar="TO", help="the end of the range (exclusive)"
+        )
+        parser.add_argument(
+            "--task", action="append", metavar="TASK", help="only this task (repeatable)"
         )
         parser.add_argument("--csv", action="store_true", help="write all occurrences as CSV")
         parser.add_argument(
-            "--by-minute", action="store_true", help="say how many begin in each minute instead"
+            "--by-minute",
+            action="store_true",
+            help="show the number of runs that start in each minute instead",
         )
         parser.add_argument(
             "--show",
             type=whole(0, MAX_COUNT),
             default=SHOWN,
             metavar="N",
-            help="how many occurrences the table shows",
+            help="maximum number of occurrences in the table",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -63,12 +67,12 @@ class Command(AnsweringCommand):
         zone = timezone.get_default_timezone_name()
         start, end = (choosing.in_zone(options[name], zone) for name in ("start", "end"))
         if end <= start:
-            raise CommandError(f"TO must lie after FROM, but {end} does not lie after {start}.")
+            raise CommandError(f"TO must be after FROM, but {end} is not after {start}.")
         tasks = self._tasks(options["task"], using)
         rehearsal = Rehearsal(takes=recent_durations(using, "task_id"))
         with Progress(
             sys.stderr,
-            "Looking ahead",
+            "Simulating",
             (end - start).total_seconds(),
             is_quiet=options["verbosity"] < 1,
         ) as progress:
@@ -115,22 +119,22 @@ class Command(AnsweringCommand):
             write_csv(self.stdout, ("minute", "runs"), lines)
         else:
             rows = [{"minute": at, "runs": runs} for at, runs in minutes]
-            self.answer(rows, otherwise="Nothing would run.")
+            self.answer(rows, otherwise="Nothing is due.")
 
     def _write_csv(self, found: Iterator[Occurrence]) -> None:
         names = ("due", "local", "timezone", "task", "label", "queue")
         write_csv(self.stdout, names, (_record(due, task) for due, task in found))
 
     def _write_tables(self, shown: list[dict[str, Any]], rehearsal: Rehearsal) -> None:
-        self.answer(shown, otherwise="Nothing would run.")
+        self.answer(shown, otherwise="Nothing is due.")
         if more := rehearsal.count - len(shown):
-            self.stdout.write(f"… and {more:,} more; --show or --csv shows them.")
+            self.stdout.write(f"… and {more:,} more. Use --show or --csv to see them.")
         summary = _summary(rehearsal)
         if summary["busiest"]:
-            self.stdout.write("\nThe busiest minutes:")
+            self.stdout.write("\nBusiest minutes:")
             self.answer(summary["busiest"])
         if summary["crowded"]:
-            self.stdout.write("\nRuns that would meet, though they must not overlap:")
+            self.stdout.write("\nProbable overlaps of tasks that do not allow them:")
             self.answer(summary["crowded"])
 
 

@@ -14,8 +14,8 @@ from sisy.queries.queues import queues
 
 class Command(AnsweringCommand):
     help = (
-        "Shows who is up, what waits in each queue, how much gets done, and what somebody should "
-        "look at. For probes there is sisy_health."
+        "Shows processes, queues, throughput and what needs attention. For health probes, use "
+        "sisy_health."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

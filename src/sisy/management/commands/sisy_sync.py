@@ -18,27 +18,25 @@ from sisy.syncing.words import NAMES, failure, sentences
 
 class Command(AnsweringCommand):
     help = (
-        "Makes tasks of what @sisy.schedule declares in each app's schedules.py and tasks.py, and "
-        "keeps them as the code says, as manage.py migrate does. What somebody has changed stays "
-        "changed; what is no longer declared is paused. "
-        "Exits with 1 if a declaration is rejected or a module cannot be imported, unless "
-        "SISY_IGNORE_SYNC_ERRORS is set; nothing of these is changed."
+        "Creates and updates tasks that @sisy.schedule declares in each app's schedules.py and "
+        "tasks.py, as manage.py migrate does. Keeps fields that were changed by hand. Pauses "
+        "tasks that are no longer declared. Exits with 1 if Sisy rejects a declaration or "
+        "cannot import a module, unless SISY_IGNORE_SYNC_ERRORS is set. Tasks with errors are "
+        "not changed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument(
-            "--dry-run", action="store_true", help="only say what would be done, and do nothing"
-        )
+        parser.add_argument("--dry-run", action="store_true", help="only show what would change")
         parser.add_argument(
             "--check",
             action="store_true",
-            help="as --dry-run, and exit with 1 if anything would be done",
+            help="like --dry-run, but exit with 1 if anything would change",
         )
         parser.add_argument(
             "--ignore-errors",
             action="store_true",
-            help="exit with 0 although a declaration is rejected or a module cannot be imported",
+            help="exit with 0 even if Sisy rejects a declaration or cannot import a module",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -58,7 +56,7 @@ class Command(AnsweringCommand):
         if (why := failure(found, synced)) and not ignore:
             raise CommandError(why)
         if options["check"] and synced.has_changed:
-            raise CommandError("The stored tasks are not as the code says; run sisy_sync.")
+            raise CommandError("Stored tasks do not match the code. Run 'manage.py sisy_sync'.")
 
 
 def _facts(found: Discovered, synced: Synced) -> dict[str, Any]:

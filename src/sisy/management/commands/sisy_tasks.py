@@ -34,9 +34,9 @@ class _OptionsAfterVerb(BaseCommand):
 
 class Command(AnsweringCommand):
     help = (
-        "Looks at tasks, and does something with them. A TASK is named by its key, by the name "
-        "that code gives it, or by its label. A MOMENT without a zone is meant in the zone of the "
-        "task. Exits with 1 if nothing of that name is there, or nothing could be done."
+        "Shows and changes tasks. TASK is a task's key, its name in code, or its label. A "
+        "MOMENT without a zone is in the task's time zone. Exits with 1 if the task or run does "
+        "not exist, or if the command changed nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -51,54 +51,61 @@ class Command(AnsweringCommand):
                 parents=[djangos],
                 formatter_class=DjangoHelpFormatter,
             )
-            added.add_argument("--json", action="store_true", help="answer as JSON, for programs")
+            added.add_argument("--json", action="store_true", help="print JSON")
             if of_task:
-                added.add_argument("task", metavar="TASK", help="its key, name or label")
+                added.add_argument("task", metavar="TASK", help="key, name or label of the task")
             return added
 
-        verb("list", "list tasks, those that are due first", of_task=False).add_argument(
-            "--state", choices=TaskState.values, help="only those in a state"
+        verb("list", "list tasks, those due first on top", of_task=False).add_argument(
+            "--state", choices=TaskState.values, help="only tasks in this state"
         )
-        verb("show", "show all that is known of a task")
-        _count(verb("next", "show when a task is due next"), "occurrences", 10)
-        _count(verb("history", "show the newest runs of a task"), "runs", 20)
-        verb("run", "submit a run beside the schedule")
-        verb("pause", "stop planning a task").add_argument(
-            "--reason", default="", metavar="TEXT", help="what people read of a paused task"
+        verb("show", "show all fields of a task")
+        _count(verb("next", "show a task's next due moments"), "occurrences", 10)
+        _count(verb("history", "show a task's latest runs"), "runs", 20)
+        verb("run", "submit a run now, in addition to the schedule")
+        verb("pause", "pause a task: plan no further runs").add_argument(
+            "--reason", default="", metavar="TEXT", help="the reason to show for the paused task"
         )
-        verb("resume", "plan a paused task again, from now on")
-        cancel = verb("cancel", "cancel the waiting runs of a task, and ask running ones to stop")
+        verb("resume", "resume a paused task; missed occurrences are not caught up")
+        cancel = verb("cancel", "cancel a task's queued runs and ask running ones to stop")
         cancel.add_argument(
-            "--reason", default="cancelled", metavar="TEXT", help="the reason that the runs keep"
+            "--reason",
+            default="cancelled",
+            metavar="TEXT",
+            help="the reason to store with the runs",
         )
         cancel.add_argument(
             "--force",
             action="store_true",
-            help="also kill running ones that are in a pool of processes",
+            help="also kill running runs in a pool of processes",
         )
-        retry = verb("retry", "submit another run for what a run stood for", of_task=False)
+        retry = verb("retry", "submit a new run for a finished one", of_task=False)
         retry.add_argument(
             "run",
             type=whole(1, 10**choosing.MAX_DIGITS),
             metavar="RUN",
-            help="the key of a run that is over",
+            help="key of a finished run",
         )
-        backfill = verb("backfill", "run the occurrences of a range that have not succeeded")
+        backfill = verb("backfill", "run occurrences of a past range that have not succeeded")
         backfill.add_argument(
-            "start", type=choosing.moment, metavar="FROM", help="the first moment"
+            "start", type=choosing.moment, metavar="FROM", help="the start of the range"
         )
         backfill.add_argument(
-            "end", type=choosing.moment, metavar="TO", help="the moment before which it ends"
+            "end", type=choosing.moment, metavar="TO", help="the end of the range (exclusive)"
         )
-        backfill.add_argument("--again", action="store_true", help="those that succeeded, too")
-        backfill.add_argument("--dry-run", action="store_true", help="only show which they are")
-        asked = verb("why", "say why something ran, waits or did not run", of_task=False)
-        asked.add_argument("subject", metavar="TASK", help="a task or, alone, a run such as '#7'")
+        backfill.add_argument(
+            "--again", action="store_true", help="also rerun occurrences that succeeded"
+        )
+        backfill.add_argument("--dry-run", action="store_true", help="only list the occurrences")
+        asked = verb(
+            "why", "explain why a run happened, is queued or did not happen", of_task=False
+        )
+        asked.add_argument("subject", metavar="TASK", help="a task, or only a run such as '#7'")
         asked.add_argument(
             "when",
             nargs="?",
             metavar="WHEN",
-            help="a moment, or a run of the task, in any form in which Sisy shows it",
+            help="a moment or a run of the task, in any form that Sisy shows",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -126,38 +133,42 @@ class Command(AnsweringCommand):
     def do_next(self, task: Task, *, number: int, **options: Any) -> None:
         due = islice(occurrences(task, self.now), number)
         rows = [{"due": each, "in": each - self.now} for each in due]
-        self.answer(rows, otherwise=f"It is not due any more: it is {task.get_state_display()}.")
+        self.answer(
+            rows, otherwise=f"No upcoming occurrences: the task is {task.get_state_display()}."
+        )
 
     def do_history(self, task: Task, *, number: int, **options: Any) -> None:
         runs = Run.objects.using(self.using).filter(task=task).order_by("-pk")[:number]
         if self.as_json:
             self.say_json([_line_of_run(run) | _details_of_run(run) for run in runs])
         else:
-            self.answer([_line_of_run(run) for run in runs], otherwise="It has not run yet.")
+            self.answer(
+                [_line_of_run(run) for run in runs], otherwise="This task has no runs yet."
+            )
 
     def do_run(self, task: Task, **options: Any) -> None:
         try:
-            self._say_of_run(task.run_now(), "waits for a worker")
+            self._say_of_run(task.run_now(), "is queued")
         except ValueError as error:
             raise CommandError(str(error)) from error
 
     def do_retry(self, *, run: int, **options: Any) -> None:
         found = choosing.run_with_key(run, self.using)
         try:
-            self._say_of_run(found.retry(), f"stands for run {run}, and waits for a worker")
+            self._say_of_run(found.retry(), f"is queued as a retry of run {run}")
         except ValueError as error:
             raise CommandError(str(error)) from error
 
     def do_pause(self, task: Task, *, reason: str, **options: Any) -> None:
         if not task.pause(reason):
-            raise CommandError(f"{task} is not planned: it is {task.get_state_display()}.")
-        self._say(f"Paused {task}. Runs that are already waiting will still execute.", paused=True)
+            raise CommandError(f"Cannot pause {task}: it is {task.get_state_display()}.")
+        self._say(f"Paused {task}. Runs that are already queued will still execute.", paused=True)
 
     def do_resume(self, task: Task, **options: Any) -> None:
         if not task.resume():
             raise CommandError(f"{task} is not paused: it is {task.get_state_display()}.")
         if task.state == TaskState.BROKEN:
-            raise CommandError(f"{task} cannot be resumed: {task.state_reason}")
+            raise CommandError(f"Cannot resume {task}: {task.state_reason}")
         self._say(f"Resumed {task}.", state=task.state, next_run=task.next_run)
 
     def do_cancel(self, task: Task, *, reason: str, force: bool, **options: Any) -> None:
@@ -178,7 +189,7 @@ class Command(AnsweringCommand):
         try:
             if dry_run:
                 due = task.to_backfill(start, end, again=again)
-                self.answer([{"due": each} for each in due], otherwise="Nothing to make good.")
+                self.answer([{"due": each} for each in due], otherwise="Nothing to backfill.")
                 return
             count = len(task.backfill(start, end, again=again))
         except ValueError as error:
@@ -222,7 +233,7 @@ def _count(parser: ArgumentParser, what: str, number: int) -> None:
         type=whole(0, MAX_COUNT),
         default=number,
         metavar="N",
-        help=f"how many {what}",
+        help=f"maximum number of {what}",
     )
 
 

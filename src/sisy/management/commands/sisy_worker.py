@@ -17,9 +17,10 @@ from sisy.supervisor import Supervisor, own_command
 
 class Command(ServingCommand):
     help = (
-        "Carries out the runs of its queues. It stays in the foreground; any number may run. "
-        "TERM or INT: it takes no more runs, lets those it has go on for --grace seconds, and "
-        "hands the rest to other workers; a second signal hands them over at once."
+        "Executes runs of its queues. The command stays in the foreground. Any number of "
+        "workers may run. On TERM or INT, it takes no new runs, gives running ones --grace "
+        "seconds to finish, and releases the rest to other workers. A second signal releases "
+        "them immediately."
     )
 
     supervisor: Supervisor | None = None
@@ -33,12 +34,12 @@ class Command(ServingCommand):
         count = options["processes"]
         if count > 1 and options["reload"]:
             raise CommandError(
-                f"--processes {count} does not go with --reload, which is on by default where "
-                "DEBUG is. Give --no-reload, or leave --processes out."
+                f"--processes {count} cannot be combined with --reload, which is the default if "
+                "DEBUG is True. Use --no-reload, or remove --processes."
             )
         super().handle(*args, **options)
         if self.supervisor is not None and self.supervisor.has_failed:
-            raise CommandError("Not all processes ended well; the log says how.")
+            raise CommandError("Some worker processes failed. See the log for details.")
 
     def build(self, **options: Any) -> Service:
         if options["processes"] == 1:
