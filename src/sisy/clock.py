@@ -3,7 +3,6 @@
 Only the outermost loops and the records' own ``save()`` ask; everything else is given ``now``.
 """
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,21 +50,18 @@ class DatabaseClock:
 
     def __init__(self) -> None:
         self._readings: dict[str, tuple[float, datetime]] = {}
-        self._lock = threading.Lock()
 
     def now(self, using: str) -> datetime:
         sql = NOW_SQL.get(connections[using].vendor)
         if sql is None:
             return datetime.now(UTC)
-        with self._lock:
-            reading = self._readings.get(using)
+        reading = self._readings.get(using)
         if reading is None or _steady() - reading[0] > TRUSTED_FOR:
             reading = self._read(using, sql)
         return self._carried_on(reading)
 
     def last_known(self, using: str) -> datetime:
-        with self._lock:
-            reading = self._readings.get(using)
+        reading = self._readings.get(using)
         return datetime.now(UTC) if reading is None else self._carried_on(reading)
 
     def _carried_on(self, reading: tuple[float, datetime]) -> datetime:
@@ -80,8 +76,7 @@ class DatabaseClock:
             answered = _steady()
         moment = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
         reading = ((asked + answered) / 2, moment)
-        with self._lock:
-            self._readings[using] = reading
+        self._readings[using] = reading
         return reading
 
 

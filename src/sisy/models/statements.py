@@ -7,8 +7,7 @@ that client would trip over our statements, or we would miss them. So Sisy prepa
 statements only in a session that no pooler shares, and only if the session sends many of them.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -17,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 PREPARED_AFTER = 5
 """How many hot statements a session sends before it prepares any, and then how many times it sends
@@ -46,10 +46,9 @@ def execute(using: str, statement: str, params: Sequence[Any]) -> list[tuple[Any
         connection.ensure_connection()
         session = _session_of(connection)
         if not session.is_unshared:
-            return _rows(connection, statement, params)
+            return _rows(connection.cursor(), statement, params)
         try:
-            with _preparing(connection.connection):
-                return _rows(connection, statement, params)
+            return _rows_of_prepared(connection, statement, params)
         except Error as error:
             if getattr(error.__cause__, "sqlstate", None) != UNKNOWN_STATEMENT:
                 raise
@@ -57,16 +56,30 @@ def execute(using: str, statement: str, params: Sequence[Any]) -> list[tuple[Any
             session.is_unshared = False
             if connection.in_atomic_block:
                 raise
-            return _rows(connection, statement, params)
+            return _rows(connection.cursor(), statement, params)
 
 
-def _rows(
-    connection: BaseDatabaseWrapper, statement: str, params: Sequence[Any]
-) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+def _rows(cursor: CursorWrapper, statement: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with cursor:
         cursor.execute(statement, params)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
+
+
+def _rows_of_prepared(
+    connection: BaseDatabaseWrapper, statement: str, params: Sequence[Any]
+) -> list[tuple[Any, ...]]:
+    """Let psycopg prepare the statement if it was sent often."""
+    connection.validate_thread_sharing()
+    raw = connection.connection
+    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    # The cursors that Django makes by default write the values into the statement.
+    cursor = wrap(_binding_cursor()(raw))
+    before, raw.prepare_threshold = raw.prepare_threshold, PREPARED_AFTER
+    try:
+        return _rows(cursor, statement, params)
+    finally:
+        raw.prepare_threshold = before
 
 
 def _session_of(connection: BaseDatabaseWrapper) -> _Session:
@@ -85,18 +98,6 @@ def _session_of(connection: BaseDatabaseWrapper) -> _Session:
             process = raw.execute("SELECT pg_backend_pid()").fetchone()[0]
         session.is_unshared = process == raw.info.backend_pid
     return session
-
-
-@contextmanager
-def _preparing(raw: Any) -> Iterator[None]:
-    """Have psycopg prepare what it is given often; it cannot as Django sets it up."""
-    before = raw.cursor_factory, raw.prepare_threshold
-    # The cursors that Django uses by default write the values into the statement.
-    raw.cursor_factory, raw.prepare_threshold = _binding_cursor(), PREPARED_AFTER
-    try:
-        yield
-    finally:
-        raw.cursor_factory, raw.prepare_threshold = before
 
 
 @cache
