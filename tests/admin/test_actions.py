@@ -41,11 +41,11 @@ def said(messages):
 def test_pause_and_resume_name_who_did_it_and_never_fire_for_the_time_between(at_time):
     task = saved(schedule="* * * * *")
     browser = browser_of_superuser()
-    assert said(act(browser, "pause", task)) == ["1 task is paused."]
+    assert said(act(browser, "pause", task)) == ["Paused 1 task."]
     task.refresh_from_db()
     assert (task.state, task.state_reason, task.next_run) == ("paused", "Paused by Sam.", None)
     at_time(NOON + timedelta(hours=1))
-    assert said(act(browser, "resume", task)) == ["1 task goes on."]
+    assert said(act(browser, "resume", task)) == ["Resumed 1 task."]
     task.refresh_from_db()
     assert (task.state, task.next_run) == ("active", NOON + timedelta(hours=1, minutes=1))
     assert not Run.objects.exists()
@@ -54,11 +54,11 @@ def test_pause_and_resume_name_who_did_it_and_never_fire_for_the_time_between(at
 def test_what_cannot_be_done_is_said():
     task = saved()
     browser = browser_of_superuser()
-    assert said(act(browser, "resume", task)) == ["0 tasks go on."]
+    assert said(act(browser, "resume", task)) == ["Resumed 0 tasks."]
     Task.objects.filter(pk=task.pk).update(state="paused", timezone="Europe/Atlantis")
     problem, done = said(act(browser, "resume", task))
     assert problem.startswith("sweep: Unknown time zone 'Europe/Atlantis'.")
-    assert done == "0 tasks go on."
+    assert done == "Resumed 0 tasks."
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "back_to_code"])
@@ -88,7 +88,7 @@ def test_deleting_tasks_cancels_what_waits_and_keeps_history():
 def test_what_was_changed_by_hand_of_a_declared_task_goes_back_to_code():
     task, other = declared(queue="slow"), saved("by hand", queue="slow")
     assert said(act(browser_of_superuser(), "back_to_code", task, other)) == [
-        "1 task is as code says."
+        "Reset 1 task to code."
     ]
     assert set(Task.objects.values_list("label", "queue")) == {
         ("sweep", "default"),

@@ -62,7 +62,7 @@ def test_nothing_is_due_next_of_what_is_paused():
     counts = shown_on_each_page(stored(task))
     assert set(counts.values()) == {0}, counts
     text = text_of(browser_of_superuser().get(f"/sisy/tasks/{task.pk}/?parts=coming"))
-    assert "Nothing is due: it is paused." in text
+    assert "the task is paused." in text
 
 
 def test_nothing_is_due_next_from_its_end_on():

@@ -45,7 +45,7 @@ def history_of(run):
 def test_cancel_calls_off_chosen_runs_that_wait_and_leaves_others_alone():
     ended, waiting, other = run_of("a", state="succeeded"), run_of("b"), run_of("c")
     done = act(browser_of("view_run", "cancel_run"), "cancel", ended, waiting)
-    assert done == ["1 run is cancelled."]
+    assert done == ["Cancelled 1 run."]
     states = dict(Run.objects.values_list("pk", "state"))
     assert states == {ended.pk: "succeeded", waiting.pk: "cancelled", other.pk: "waiting"}
     waiting.refresh_from_db()
@@ -57,19 +57,19 @@ def test_cancel_calls_off_chosen_runs_that_wait_and_leaves_others_alone():
 def test_cancel_asks_runs_that_go_on_to_end_and_says_that_it_takes_its_time():
     going = run_of(state="running")
     browser = browser_of_superuser()
-    rest = "Those that go on end once their function has noticed."
-    assert act(browser, "cancel", going, run_of("b")) == [f"2 runs are cancelled. {rest}"]
+    rest = "Running ones stop when their function checks for it."
+    assert act(browser, "cancel", going, run_of("b")) == [f"Cancelled 2 runs. {rest}"]
     going.refresh_from_db()
     assert (going.state, going.cancel_asked_at) == ("running", NOON)
     assert (going.cancel_by_force, going.cancel_reason) == (False, "Cancelled by Sam.")
-    assert act(browser, "cancel", going) == [f"0 runs are cancelled. {rest}"]
+    assert act(browser, "cancel", going) == [f"Cancelled 0 runs. {rest}"]
 
 
 def test_cancel_by_force_asks_to_kill_and_says_where_that_is_possible():
     going = run_of(state="running")
     assert act(browser_of_superuser(), "cancel_by_force", going) == [
-        "1 run is cancelled. Those that go on in a pool of processes are killed; "
-        "others end once their function has noticed."
+        "Cancelled 1 run. Running ones in a pool of processes are killed. Other running ones "
+        "stop when their function checks for it."
     ]
     going.refresh_from_db()
     assert (going.cancel_asked_at, going.cancel_by_force) == (NOON, True)
@@ -79,20 +79,20 @@ def test_cancel_by_force_asks_to_kill_and_says_where_that_is_possible():
 def test_runs_of_a_list_that_is_filtered_by_their_state_are_cancelled():
     waiting = run_of()
     done = act(browser_of_superuser(), "cancel", waiting, state__exact="waiting")
-    assert done == ["1 run is cancelled."]
+    assert done == ["Cancelled 1 run."]
     waiting.refresh_from_db()
     assert waiting.state == "cancelled"
 
 
 def test_retry_submits_a_run_for_each_that_is_over():
     failed, cancelled = run_of("a", state="failed"), run_of("b", state="cancelled")
-    assert act(browser_of_superuser(), "retry", failed, cancelled) == ["2 runs are retried."]
+    assert act(browser_of_superuser(), "retry", failed, cancelled) == ["Retrying 2 runs."]
     retries = Run.objects.filter(origin="retry").order_by("retry_of_id")
     assert [(run.retry_of_id, run.stands_for, run.state) for run in retries] == [
         (failed.pk, failed.due_at, "waiting"),
         (cancelled.pk, cancelled.due_at, "waiting"),
     ]
-    assert history_of(failed) == [f"Asked for run {retries[0].pk} as its retry."]
+    assert history_of(failed) == [f"Submitted run {retries[0].pk} as its retry."]
 
 
 def test_runs_that_cannot_be_retried_are_named_and_stop_no_other():
@@ -102,7 +102,7 @@ def test_runs_that_cannot_be_retried_are_named_and_stop_no_other():
     gone.task.delete()
     missed = gap()
     *refused, done = act(browser_of_superuser(), "retry", going, failed, gone, missed)
-    assert done == "1 run is retried."
+    assert done == "Retrying 1 run."
     assert refused[0] == f"a #{going.pk} is running. Only finished runs can be retried."
     assert refused[1].startswith(f"c #{gone.pk}: tests.app.jobs.gone ")
     assert refused[2].startswith(f"gap #{missed.pk} stands for 59 missed occurrences.")
@@ -113,7 +113,7 @@ def test_many_runs_that_cannot_be_retried_do_not_fill_the_page():
     runs = [run_of(f"{number}") for number in range(24)]
     said = act(browser_of_superuser(), "retry", *runs)
     assert len(said) == 22
-    assert said[-2:] == ["4 more cannot be retried.", "0 runs are retried."]
+    assert said[-2:] == ["Another 4 runs cannot be retried.", "Retrying 0 runs."]
 
 
 @pytest.mark.parametrize(
@@ -136,5 +136,5 @@ def test_each_action_needs_its_permission(action, permission):
 def test_a_run_of_a_deleted_task_can_be_retried():
     run = run_of(state="failed")
     run.task.delete()
-    assert act(browser_of_superuser(), "retry", run) == ["1 run is retried."]
+    assert act(browser_of_superuser(), "retry", run) == ["Retrying 1 run."]
     assert Task.objects.get().label == "sweep"

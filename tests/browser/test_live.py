@@ -8,7 +8,7 @@ from tests.app import jobs
 from tests.browser.conftest import person
 
 ROWS = "#sisy-latest tbody tr"
-LIVE, POLLS = "live", "looks every 5 seconds"
+LIVE, POLLS = "Live", "Refreshes every 5 s"
 
 
 def row_of(window, label):
@@ -48,7 +48,7 @@ def test_a_page_says_so_while_the_site_does_not_answer_and_goes_on_after_that(
     with look(address) as window:
         expect(window.locator("[data-sisy-link]")).to_have_text(LIVE)
         window.route("**/*parts=*", lambda route: route.fulfill(status=503, body=""))
-        expect(window.locator("[data-sisy-link]")).to_have_text("no connection", timeout=60_000)
+        expect(window.locator("[data-sisy-link]")).to_have_text("Disconnected", timeout=60_000)
         window.unroute("**/*parts=*")
         expect(window.locator("[data-sisy-link]")).to_have_text(LIVE, timeout=60_000)
 

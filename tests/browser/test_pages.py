@@ -47,7 +47,7 @@ def test_no_page_breaks_the_policy_or_obeys_what_is_hostile(look, address, histo
     with look(address) as window:
         for path in pages(history):
             window.goto(f"{address}{root}{path}")
-            expect(window.locator("[data-sisy-link]")).to_have_text("live")
+            expect(window.locator("[data-sisy-link]")).to_have_text("Live")
             assert window.evaluate("window.hacked") is None, path
 
 

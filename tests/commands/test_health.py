@@ -53,7 +53,7 @@ def test_what_is_due_and_nobody_plans_is_not_well_after_a_while(noon):
     scheduled(label="tea")
     noon.moment = NOON + 3 * MINUTE
     assert unwell() == "Unhealthy: due tasks."
-    assert "due for 120 s" in said("sisy_health --max-overdue 300")
+    assert "has been due for 0:02:00" in said("sisy_health --max-overdue 300")
 
 
 def test_what_waits_for_a_worker_is_not_well_after_a_while_unless_its_queue_is_paused(noon):
@@ -63,13 +63,13 @@ def test_what_waits_for_a_worker_is_not_well_after_a_while_unless_its_queue_is_p
     up(role=Role.HEARTBEAT, now=noon.moment)
     up("default", now=noon.moment)
     assert unwell() == "Unhealthy: waiting runs."
-    assert "1 run waits for a worker; tea #" in said("sisy_health --max-overdue 300")
+    assert "1 run is queued; tea #" in said("sisy_health --max-overdue 300")
     Queue.objects.pause("default")
     text = said("sisy_health")
     assert "the queue is paused" in text
-    assert "none waits for a worker; 1 run waits in a paused queue (default)" in text
+    assert "no run is waiting for a worker; 1 run is queued in a paused queue (default)" in text
     task.run_now()
-    assert "2 runs wait in paused queues (default)" in said("sisy_health")
+    assert "2 runs are queued in paused queues (default)" in said("sisy_health")
 
 
 def test_what_waits_for_its_turn_is_well(noon):
@@ -82,7 +82,7 @@ def test_what_waits_for_its_turn_is_well(noon):
     up(role=Role.HEARTBEAT, now=noon.moment)
     up("default", now=noon.moment)
     assert Run.objects.waiting().count() == 1
-    assert "none waits" in said("sisy_health")
+    assert "no run is waiting" in said("sisy_health")
 
 
 def test_a_database_that_cannot_be_asked_is_an_exit_code_of_its_own(monkeypatch):
@@ -101,7 +101,7 @@ def test_the_status_shows_who_is_up_what_waits_and_what_to_look_at():
     up("default")
     text = said("sisy_status")
     assert "worker" in text
-    assert "No heartbeat is up" in text
+    assert "No heartbeat is running" in text
     found = told("sisy_status")
     assert found["queues"][0]["waiting"] == 1
     assert set(found) == {"processes", "queues", "throughput", "attention"}

@@ -124,29 +124,29 @@ def test_why_answers_for_what_was_missed_and_for_what_was_skipped(noon):
     scheduled("0 * * * *", label="tea", missed="skip")
     noon.moment = NOON + 6 * HOUR
     tick("default", noon.moment)
-    assert "It was missed, one of" in why("tea", NOON + 2 * HOUR)
+    assert "This occurrence was missed, one of" in why("tea", NOON + 2 * HOUR)
 
 
 def test_why_answers_from_the_schedule_where_there_is_no_row(noon):
     task = scheduled("0 * * * *", label="tea", end_running=NOON + 10 * HOUR)
-    assert "not due then by its present schedule, '0 * * * *'" in why("tea", NOON + MINUTE)
-    assert "After that it is due at 2026-05-05 13:00:00 UTC" in why("tea", NOON + MINUTE)
-    assert "It will run then" in why("tea", NOON + HOUR)
+    assert "The current schedule, '0 * * * *', does not match" in why("tea", NOON + MINUTE)
+    assert "The next match is 2026-05-05 13:00:00 UTC" in why("tea", NOON + MINUTE)
+    assert "It will run at this time" in why("tea", NOON + HOUR)
     assert "outside of start_running and end_running" in why("tea", NOON + 11 * HOUR)
-    assert "The task was made later" in why("tea", NOON - HOUR)
+    assert "The task was created later" in why("tea", NOON - HOUR)
     noon.moment = NOON + HOUR + MINUTE
-    assert "no heartbeat has planned it yet: none is up" in why("tea", NOON + HOUR)
+    assert "has not been planned: no heartbeat is running" in why("tea", NOON + HOUR)
     Process.join(Role.HEARTBEAT, using="default", now=noon.moment, lease=MINUTE)
-    assert "one is up, and will plan it" in why("tea", NOON + HOUR)
+    assert "a heartbeat is running and will plan it" in why("tea", NOON + HOUR)
     task.pause("fasting")
-    assert "will not run then, unless that changes: it is paused: fasting" in why(
+    assert "will not run at this time, because the task is paused: fasting" in why(
         "tea", NOON + 3 * HOUR
     )
-    assert "It was missed" in why("tea", NOON + HOUR)
+    assert "This occurrence was missed" in why("tea", NOON + HOUR)
     noon.moment = NOON + 4 * HOUR
-    assert "It was not planned: it is paused: fasting" in why("tea", NOON + 3 * HOUR)
+    assert "It was not planned, because the task is paused: fasting" in why("tea", NOON + 3 * HOUR)
     task.resume()
-    assert "it was resumed, later" in why("tea", NOON + 3 * HOUR)
+    assert "the task was resumed, later" in why("tea", NOON + 3 * HOUR)
 
 
 def test_a_test_of_a_project_sees_the_same():

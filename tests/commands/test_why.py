@@ -50,7 +50,7 @@ def since(run):
 def test_no_worker_serves_its_queue():
     up("mail")
     run = idle(queue="cpu").run_now()
-    assert why_run(run) == since(run) + "no worker serves the queue 'cpu'."
+    assert why_run(run) == since(run) + "queue 'cpu' has no worker."
 
 
 def test_its_queue_is_paused_by_whom_since_when_and_why():
@@ -66,7 +66,7 @@ def test_its_queue_is_paused_by_whom_since_when_and_why():
 def test_each_worker_of_its_queue_is_draining():
     up().ask_to_drain(NOON)
     run = idle().run_now()
-    assert why_run(run) == since(run) + "each worker of the queue 'default' is draining."
+    assert why_run(run) == since(run) + "all workers of the queue 'default' are draining."
 
 
 def test_all_slots_are_busy_and_how_many_runs_are_ahead():
@@ -86,7 +86,9 @@ def test_its_turn_comes_after_another_run():
     task.run_now()
     [going] = claim(worker(), ["default"], 1, NOON)
     run = task.run_now()
-    assert why_run(run) == since(run) + f"its turn comes after run {going.pk} of its task."
+    assert why_run(run) == since(run) + (
+        f"it must wait for run {going.pk} of the same task to finish."
+    )
 
 
 def test_no_worker_has_claimed_it_yet():
@@ -117,9 +119,9 @@ def test_it_is_retried_at_a_moment_after_what_was_raised(now):
     finish(run, NOON, RunState.FAILED, reason="KeyError: 'x'", error_class="builtins.KeyError")
     Run.objects.update(ready_at=NOON + MINUTE)
     sentence = why_run(run)
-    assert f"Run {run.pk} is retried at 2026-05-05 12:01:00 UTC: attempt 1 raised KeyError." in (
-        sentence
-    )
+    assert (
+        f"Run {run.pk} will be retried at 2026-05-05 12:01:00 UTC: attempt 1 raised KeyError."
+    ) in (sentence)
     now.moment = NOON + 2 * MINUTE
     assert "has been queued since 2026-05-05 12:01:00 UTC" in why_run(run)
 
@@ -129,7 +131,7 @@ def test_its_worker_has_handed_it_over_and_is_still_leaving():
     idle().run_now()
     [run] = claim(worker(), ["default"], 1, NOON)
     hand_over("default", [run], "The worker stops", NOON)
-    assert "was handed over by its worker; the next one starts it after 2026-05-05 12:00:05" in (
+    assert "was released by its worker. Another worker can start it after 2026-05-05 12:00:05" in (
         why_run(run)
     )
 
@@ -255,18 +257,20 @@ def test_a_run_of_another_task_and_one_that_is_gone_are_not_found():
 
 def test_a_task_alone_is_answered_with_what_it_does():
     task = scheduled("0 15 * * *", label="tea")
-    assert why("tea") == "It has no run yet. It is due next at 2026-05-05 15:00:00 UTC."
+    assert why("tea") == (
+        "The task has no runs yet. The next run is due at 2026-05-05 15:00:00 UTC."
+    )
     task.pause("fasting")
-    assert why("tea") == "It is paused: fasting. It has no run yet."
+    assert why("tea") == "The task is paused: fasting. The task has no runs yet."
     scheduled("0 0 1 1 *", label="invoice #7")
-    assert "It has no run yet." in why("invoice #7")
+    assert "The task has no runs yet." in why("invoice #7")
 
 
 def test_an_iteration_that_is_not_left_will_not_run():
     scheduled("0 * * * *", label="tea", iterations=2)
-    assert "It will run then" in why("tea", "14:00")
+    assert "It will run at this time" in why("tea", "14:00")
     assert why("tea", "15:00") == (
-        "It will not run then: 2 iterations are left, and it is due next at "
+        "It will not run at this time: 2 iterations are left, and the next run is due at "
         "2026-05-05 13:00:00 UTC."
     )
 

@@ -114,11 +114,11 @@ def test_what_cannot_be_named_is_counted(now):
         ended(scheduled("0 0 1 1 *", label=f"task {n}"), [FAILED])
     shown = worries()
     assert len(shown) == 21
-    assert shown[-1] == ("", "and 3 more that failed in the last 24 hours")
+    assert shown[-1] == ("", "and 3 more tasks that failed in the last 24 hours")
     text = text_of(browser_of("view_task").get("/sisy/?parts=attention"))
     assert "Needs attention 23 " in text
-    assert "and 3 more that failed in the last 24 hours" in text
-    assert "and 3 more that failed in the last 24 hours" in said("sisy_status")
+    assert "and 3 more tasks that failed in the last 24 hours" in text
+    assert "and 3 more tasks that failed in the last 24 hours" in said("sisy_status")
 
 
 def test_missed_occurrences_are_counted_and_what_is_not_named_too():
@@ -129,7 +129,7 @@ def test_missed_occurrences_are_counted_and_what_is_not_named_too():
     shown = worries()
     words = "60 occurrences were missed in the last 24 hours: Nothing was up."
     assert shown[0] == ("task 21", words)
-    assert shown[-1] == ("", "and 2 more of which occurrences were missed")
+    assert shown[-1] == ("", "and 2 more tasks with missed occurrences")
 
 
 def test_broken_and_late_tasks_that_are_not_named_are_counted():
@@ -147,14 +147,12 @@ def test_runs_that_wait_are_counted_by_queue_with_what_they_wait_for():
     task = scheduled("0 0 1 1 *", overlap=Overlap.ALLOW)
     waiting = [Run.of(task, now=NOON - HOUR) for _ in range(700)]
     Run.objects.bulk_create(waiting)
-    assert ("default", "700 runs wait for a worker: no worker serves the queue 'default'") in (
-        worries()
-    )
+    assert ("default", "700 runs are queued: queue 'default' has no worker") in (worries())
     Queue.objects.pause("default", "Too hot.", by="Sam")
     [site] = [why for _, why in worries() if "paused" in why]
     assert site == (
         "The queue 'default' has been paused by Sam since 2026-05-05 12:00:00 UTC (Too hot): "
-        "700 runs wait in it."
+        "700 runs are queued."
     )
     assert not any("wait for a worker" in why for _, why in worries())
 

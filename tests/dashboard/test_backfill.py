@@ -56,7 +56,7 @@ def test_nothing_is_shown_to_run_before_somebody_asks():
 def test_it_shows_what_would_run_in_the_zone_of_the_task_and_in_utc_and_runs_nothing():
     shown = preview(saved(timezone="Asia/Kathmandu"))
     assert (
-        "4 occurrences would be run. Asia/Kathmandu UTC "
+        "4 occurrences will run. Asia/Kathmandu UTC "
         "1 Mon 2026-05-04 06:00:00 +0545 2026-05-04 00:15:00 "
         "2 Mon 2026-05-04 12:00:00 +0545 2026-05-04 06:15:00 "
         "3 Mon 2026-05-04 18:00:00 +0545 2026-05-04 12:15:00 "
@@ -67,7 +67,7 @@ def test_it_shows_what_would_run_in_the_zone_of_the_task_and_in_utc_and_runs_not
 
 def test_of_many_it_shows_the_first_and_the_last_ones():
     shown = preview(saved("*/5 * * * *"))
-    assert "288 occurrences would be run." in shown
+    assert "288 occurrences will run." in shown
     assert "5 Mon 2026-05-04 00:20:00 UTC 2026-05-04 00:20:00 … 284 Mon" in shown
     assert "288 Mon 2026-05-04 23:55:00 UTC" in shown
 
@@ -77,11 +77,11 @@ def test_what_has_succeeded_is_left_out_and_counted_unless_it_is_to_run_again():
     succeeded(task, 6)
     shown = preview(task)
     assert (
-        "3 occurrences would be run. "
-        "1 other of the range is left out: it has succeeded, waits or goes on."
+        "3 occurrences will run. "
+        "1 other occurrence is left out, because it has succeeded or is queued or running."
     ) in shown
     assert "2026-05-04 06:00:00" not in shown
-    assert "4 occurrences would be run. UTC" in preview(task, again="on")
+    assert "4 occurrences will run. UTC" in preview(task, again="on")
 
 
 def test_it_runs_what_it_has_shown_and_says_what_was_asked_for():
@@ -89,12 +89,12 @@ def test_it_runs_what_it_has_shown_and_says_what_was_asked_for():
     succeeded(task, 6)
     page = browser_of("view_task", "backfill_task").post(address_of(task), DAY, follow=True)
     assert page.redirect_chain == [(page_of(task), 302)]
-    assert "3 runs wait for a worker." in messages_of(page)
+    assert "3 runs are queued." in messages_of(page)
     runs = Run.objects.filter(origin="backfill").order_by("pk")
     assert [run.stands_for.hour for run in runs] == [0, 12, 18]
     assert LogEntry.objects.get().get_change_message() == (
-        "Asked for 3 runs: a backfill of what was missing "
-        "from 2026-05-04 00:00:00+00:00 to before 2026-05-05 00:00:00+00:00."
+        "Submitted 3 runs: a backfill of occurrences without success "
+        "from 2026-05-04 00:00:00+00:00 until 2026-05-05 00:00:00+00:00."
     )
 
 
@@ -103,7 +103,7 @@ def test_a_second_press_finds_nothing_to_do():
     browser = browser_of_superuser()
     browser.post(address_of(task), DAY)
     page = browser.post(address_of(task), DAY, follow=True)
-    assert "0 runs wait for a worker." in messages_of(page)
+    assert "0 runs are queued." in messages_of(page)
     assert Run.objects.count() == 4
     assert LogEntry.objects.count() == 1
 
@@ -117,20 +117,20 @@ def test_the_form_that_runs_repeats_what_was_previewed():
 def test_dates_are_read_in_the_time_zone_of_the_reader(settings):
     settings.TIME_ZONE = "Asia/Kathmandu"
     shown = preview(saved("0 20 * * *", timezone="UTC"))
-    assert "Dates are in the time zone Asia/Kathmandu." in shown
-    assert "1 occurrence would be run. UTC UTC 1 Sun 2026-05-03 20:00:00 UTC" in shown
+    assert "Times are in the time zone Asia/Kathmandu." in shown
+    assert "1 occurrence will run. UTC UTC 1 Sun 2026-05-03 20:00:00 UTC" in shown
 
 
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ({"end": "2026-05-06T00:00"}, "start ( 2026"),
+        ({"end": "2026-05-06T00:00"}, "start (2026"),
         (
             {"start": "2026-05-05T00:00"},
-            "start ( 2026",
+            "start (2026",
         ),
-        ({"start": "1900-01-01T00:00"}, "Backfill them in parts; the first"),
-        ({"start": "0001-01-01T00:00"}, "start must be within the years 1000 to 9998, but"),
+        ({"start": "1900-01-01T00:00"}, "Backfill in parts: the first"),
+        ({"start": "0001-01-01T00:00"}, "start must be within the years 1000 to 9998, not"),
         ({"start": "whenever"}, "Enter a valid date/time."),
         ({"start": ""}, "This field is required."),
     ],
@@ -154,7 +154,7 @@ def test_a_range_of_which_history_was_pruned_is_refused_at_the_form():
     task = saved()
     Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 9})
     assert "was pruned" in preview(task)
-    assert "4 occurrences would be run." in preview(task, again="on")
+    assert "4 occurrences will run." in preview(task, again="on")
 
 
 def test_a_task_that_runs_once_has_nothing_to_be_made_good():
@@ -188,4 +188,4 @@ def test_a_project_without_time_zones_has_it_too(settings):
     browser_of_superuser().post(address_of(task), DAY)
     assert Run.objects.get().stands_for == datetime(2026, 5, 3, 20, tzinfo=UTC)
     said = LogEntry.objects.get().get_change_message()
-    assert "from 2026-05-04 00:00:00+05:45 to before 2026-05-05 00:00:00+05:45" in said
+    assert "from 2026-05-04 00:00:00+05:45 until 2026-05-05 00:00:00+05:45" in said

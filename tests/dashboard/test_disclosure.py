@@ -130,7 +130,7 @@ def test_what_buttons_say_quotes_no_error_either(monkeypatch):
         assert SECRET not in answer.content.decode(), address
         assert "no luck today" not in answer.content.decode(), address
     again = browser.post("/sisy/runs/do/retry/", {"pk": gone.pk}, follow=True)
-    assert "What it calls : RuntimeError." in again.content.decode()
+    assert "Cannot import the callable: RuntimeError." in again.content.decode()
 
 
 def test_the_search_of_the_admin_looks_into_reasons_for_those_only_who_may_read_them():
@@ -164,7 +164,7 @@ def test_a_task_that_cannot_be_planned_says_by_which_class_and_the_log_says_all(
     task.refresh_from_db()
     assert task.state == TaskState.BROKEN
     assert (
-        task.state_reason == "Could not plan the task: ValueError. The log has all of the error."
+        task.state_reason == "Could not plan the task: ValueError. See the log for the full error."
     )
     assert SECRET in caplog.text
 

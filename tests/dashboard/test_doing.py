@@ -38,20 +38,20 @@ def history_of(row):
 
 def test_run_now_submits_a_run_of_each_task():
     first, second = scheduled(label="first"), scheduled(label="second", userdata={"n": 1})
-    assert do("tasks", "run", first, second) == ["2 runs wait for a worker."]
+    assert do("tasks", "run", first, second) == ["2 runs are queued."]
     runs = Run.objects.order_by("pk")
     assert [(run.label, run.origin, run.state) for run in runs] == [
         ("first", "person", "waiting"),
         ("second", "person", "waiting"),
     ]
     assert runs[1].payload == {"n": 1}
-    assert history_of(first) == [f"Asked for run {runs[0].pk}."]
+    assert history_of(first) == [f"Submitted run {runs[0].pk}."]
 
 
 def test_cancel_calls_off_what_waits_and_says_who_did_it():
     task = scheduled()
     tick("default", NOON + MINUTE)
-    assert do("tasks", "cancel", task) == ["1 run is cancelled."]
+    assert do("tasks", "cancel", task) == ["Cancelled 1 run."]
     run = Run.objects.get()
     assert (run.state, run.reason) == ("cancelled", "Cancelled by Sam.")
     assert history_of(task) == ["Cancelled 1 run."]
@@ -63,8 +63,8 @@ def test_cancel_asks_what_goes_on_to_end_and_says_that_it_takes_its_time():
         tick("default", NOON + minute * MINUTE)
     going = task.runs.last()
     Run.objects.filter(pk=going.pk).update(state="running")
-    rest = "Those that go on end once their function has noticed."
-    assert do("tasks", "cancel", task) == [f"2 runs are cancelled. {rest}"]
+    rest = "Running ones stop when their function checks for it."
+    assert do("tasks", "cancel", task) == [f"Cancelled 2 runs. {rest}"]
     going.refresh_from_db()
     assert (going.state, going.cancel_reason) == ("running", "Cancelled by Sam.")
     assert {run.state for run in other.runs.all()} == {"waiting"}
@@ -75,7 +75,7 @@ def test_the_page_of_a_task_counts_what_came_of_it_also_of_runs_that_were_pruned
     tick("default", NOON + HOUR)
     Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 1200, "dreaming": 1})
     page = text_of(browser_of_superuser().get(f"/sisy/tasks/{task.pk}/?parts=head"))
-    assert "In all … waiting 1 ✓ succeeded 1200 ◌ missed 59" in page
+    assert "Totals … waiting 1 ✓ succeeded 1200 ◌ missed 59" in page
 
 
 def buttons(run, browser=None):
@@ -111,8 +111,8 @@ def test_the_page_of_a_run_has_the_buttons_that_somebody_may_press():
 
 def test_a_button_that_fits_no_longer_says_so():
     run = run_of(state="running")
-    refusal = f"sweep #{run.pk} is running; only a run that is over can be retried."
-    assert do("runs", "retry", run) == [refusal, "0 runs are retried."]
+    refusal = f"sweep #{run.pk} is running. Only finished runs can be retried."
+    assert do("runs", "retry", run) == [refusal, "Retrying 0 runs."]
 
 
 def test_a_button_needs_the_token_of_its_page():
@@ -130,13 +130,13 @@ def test_a_run_that_was_asked_to_end_says_so_until_it_does():
     run = run_of(state="running", started_at=NOON)
     run.cancel("too slow")
     page = browser_of_superuser().get(f"/sisy/runs/{run.pk}/?parts=head")
-    assert "running asked to end" in text_of(page)
+    assert "running asked to stop" in text_of(page)
     assert 'title="too slow"' in page.content.decode()
     run.cancel("at once", by_force=True)
     page = browser_of_superuser().get(f"/sisy/runs/{run.pk}/?parts=head")
-    assert "running forced to end" in text_of(page)
+    assert "running forced to stop" in text_of(page)
     listed = text_of(browser_of_superuser().get("/sisy/runs/?parts=list"))
-    assert "running forced to end" in listed
+    assert "running forced to stop" in listed
 
 
 def test_a_retry_leads_to_what_it_repeats_also_without_their_task():
@@ -173,7 +173,7 @@ def test_a_queue_that_no_living_worker_serves_says_so():
 
 def test_no_queues_is_said():
     page = text_of(browser_of("view_task").get("/sisy/fleet/?parts=queues"))
-    assert "No task, run or worker names a queue." in page
+    assert "No queues yet." in page
 
 
 def test_who_pauses_and_resumes_a_queue_stands_in_its_history():

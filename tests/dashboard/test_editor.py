@@ -58,7 +58,7 @@ def test_what_is_wrong_is_said_at_its_field(expression, field, words):
     assert f"{field} ✕ wrong" in text_of(response)
     assert f"{field}: {words}" in text_of(response)
     assert "Never." not in text_of(response)
-    assert "Due next" not in text_of(response)
+    assert "Next runs" not in text_of(response)
 
 
 def made_with(**asked):
@@ -68,10 +68,12 @@ def made_with(**asked):
 
 
 def test_a_task_is_made_of_what_is_accepted_only():
-    assert "Make a task with it" in made_with(schedule="0 9 * * *")
+    assert "Add a task with this schedule" in made_with(schedule="0 9 * * *")
     assert "schedule=0+9+%2A+%2A+%2A&amp;timezone=UTC" in made_with(schedule="0 9 * * *")
-    assert "Make a task with it" not in made_with(schedule="61 9 * * *")
-    assert "Make a task with it" not in made_with(schedule="0 9 * * *", timezone="Nowhere")
+    assert "Add a task with this schedule" not in made_with(schedule="61 9 * * *")
+    assert "Add a task with this schedule" not in made_with(
+        schedule="0 9 * * *", timezone="Nowhere"
+    )
 
 
 def test_a_preset_is_lit_while_it_is_what_is_typed():
@@ -103,15 +105,15 @@ def test_a_zone_that_there_is_not_is_refused():
 def test_it_says_what_daylight_saving_does():
     text = text_of(told(schedule="30 2 * * *", timezone="Europe/Berlin"))
     assert "Sun 2026-03-29 03:00:00 CEST" in text
-    assert "the clocks are set forward by 1:00 h before it" in text
+    assert "clocks go forward by 1:00 h before this" in text
 
 
 def test_it_says_which_of_two_equal_times_is_meant(at_time):
     at_time(datetime(2026, 10, 24, 12, tzinfo=UTC))
     text = text_of(told(schedule="30 2 * * *", timezone="Europe/Berlin"))
     assert "Sun 2026-10-25 02:30:00 CEST" in text
-    assert "this time of day comes twice; it is the first one" in text
-    assert "the clocks are set back by 1:00 h before it" in text
+    assert "this local time occurs twice; this is the first occurrence" in text
+    assert "clocks go back by 1:00 h before this" in text
 
 
 def test_its_marks_are_as_many_as_can_be_told_apart():

@@ -34,7 +34,7 @@ def test_each_worker_is_shown_with_what_it_has_in_hand():
     assert "1 / 4 report" in text
     page = browser_of("view_task").get(f"{PAGE}?parts=processes").content.decode()
     assert f'href="/sisy/runs/{run.pk}/"' in page
-    assert "1 of 4 slots are taken" in page
+    assert "1 of 4 slots in use" in page
 
 
 def test_one_that_has_fallen_silent_says_why_where_that_is_known():
@@ -42,7 +42,7 @@ def test_one_that_has_fallen_silent_says_why_where_that_is_known():
     Process.objects.filter(pk=silent.pk).update(
         lease_until=NOON - SECOND, end_reason="killed by SIGKILL"
     )
-    assert "silent killed by SIGKILL" in shown("processes")
+    assert "unresponsive killed by SIGKILL" in shown("processes")
 
 
 def test_it_says_how_much_the_fleet_gets_done():
@@ -51,11 +51,11 @@ def test_it_says_how_much_the_fleet_gets_done():
         scheduled().run_now()
         [run] = claim(worker, ["default"], 1, NOON + SECOND)
         finish(run, NOON - ago)
-    assert "1 run ended in the last minute, 2 in the last hour" in shown("processes")
+    assert "1 run finished in the last minute, 2 in the last hour" in shown("processes")
 
 
 def test_an_empty_fleet_says_what_to_start():
-    assert "Nothing is up. Start manage.py sisy" in shown("processes")
+    assert "No processes are running. Start manage.py sisy" in shown("processes")
 
 
 def test_each_queue_says_what_waits_and_since_when(at_time):
@@ -80,7 +80,7 @@ def test_a_queue_is_paused_and_resumed():
     scheduled()
     client = browser_of_superuser()
     page = client.post("/sisy/queues/do/pause/", {"name": "default"}, follow=True)
-    assert "No worker takes further runs of the queue 'default'." in text_of(page)
+    assert "Paused the queue 'default'." in text_of(page)
     assert "‖ paused 12:00:00 by Sam" in text_of(page)
     page = client.post("/sisy/queues/do/resume/", {"name": "default"}, follow=True)
     assert not Queue.objects.paused().exists()
@@ -94,7 +94,7 @@ def test_a_worker_is_asked_to_drain():
     client = browser_of("view_task", "pause_task")
     pks = {"pk": [worker.pk, heartbeat.pk]}
     page = client.post("/sisy/processes/do/drain/", pks, follow=True)
-    assert "1 worker takes no more runs, and ends once its own have." in text_of(page)
+    assert "1 worker takes no new runs and stops when its current runs finish." in text_of(page)
     assert "◔ draining" in text_of(page)
     worker.refresh_from_db()
     heartbeat.refresh_from_db()

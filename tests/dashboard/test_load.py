@@ -139,13 +139,13 @@ class TestPage:
             Run.of(task, now=NOON - DAY, state=RunState.SUCCEEDED, **times).save()
         scheduled("*/5 * * * *")
         text = text_of(browser_of("view_task").get("/sisy/load/"))
-        assert "7 tasks that repeat, 2 slots" in text
+        assert "7 repeating tasks, 2 slots" in text
         assert "2026-05-06 00:00:00 7 0 0 * * * 6 */5 * * * * 1" in text
-        assert "▲ marks where more run at once" in text
+        assert "▲ marks times with more concurrent runs" in text
 
     def test_an_empty_site_has_none(self):
         text = text_of(browser_of("view_task").get("/sisy/load/"))
-        assert "No two runs begin in the same second." in text
+        assert "No two runs start in the same second." in text
 
     def test_tasks_with_the_same_schedule_are_counted_together(self):
         for n in range(5):
@@ -177,4 +177,4 @@ class TestPage:
         client.get("/sisy/load/")
         scheduled("0 13 * * *")
         with django_assert_max_num_queries(6):
-            assert "1 task that repeats" in text_of(client.get("/sisy/load/"))
+            assert "1 repeating task" in text_of(client.get("/sisy/load/"))

@@ -50,4 +50,4 @@ def test_the_error_comes_first():
 
 def test_the_error_of_a_run_that_is_tried_again_is_one_of_an_attempt():
     run = run_in(RunState.WAITING, error="Traceback: no anvils", attempt=1)
-    assert "Error of the attempt before" in page_of(run)
+    assert "Error of the previous attempt" in page_of(run)

@@ -51,16 +51,16 @@ def test_it_says_who_is_up_and_who_has_fallen_silent():
     silent = alive(Role.WORKER, slots=8)
     Process.objects.filter(pk=silent.pk).update(lease_until=NOON - SECOND)
     text = shown("pulse")
-    assert "Heartbeats 1 heard of 12:00:00" in text
-    assert "Workers 1 4 runs at once" in text
-    assert "Silent 1 their leases have run out" in text
+    assert "Heartbeats 1 last seen 12:00:00" in text
+    assert "Workers 1 4 slots" in text
+    assert "Unresponsive 1 expired leases" in text
 
 
 def test_a_site_of_which_nothing_is_up_says_so():
     scheduled()
     assert "Heartbeats 0 nothing is planned" in shown("pulse")
     text = shown("attention")
-    assert "No heartbeat is up" in text
+    assert "No heartbeat is running" in text
     assert "No worker serves the queue 'default'" in text
 
 
@@ -104,7 +104,9 @@ def test_what_nobody_planned_in_time_is_late():
     scheduled(label="sweep")
     Task.objects.update(state="active")
     Task._base_manager.update(next_run=NOON - MINUTE)
-    assert "late sweep is due, and no heartbeat has planned it" in shown("attention")
+    assert ("late sweep has been due since then, but no heartbeat has planned it") in shown(
+        "attention"
+    )
 
 
 def test_what_waits_too_long_for_a_worker_is_late(at_time):
@@ -112,7 +114,7 @@ def test_what_waits_too_long_for_a_worker_is_late(at_time):
     tick("default", NOON)
     tick("default", NOON + MINUTE)
     at_time(NOON + 10 * MINUTE)
-    assert "slow 1 run waits for a worker: no worker serves the queue 'slow'" in shown("attention")
+    assert "slow 1 run is queued: queue 'slow' has no worker" in shown("attention")
 
 
 def test_a_broken_task_and_a_paused_queue_need_attention():

@@ -46,7 +46,7 @@ def test_it_says_what_asked_for_it_and_who_carried_it_out():
     run = failed()
     text = text_of(page_of(run, parts="head"))
     assert "✕ failed KeyError" in text
-    assert "Asked for by run now" in text
+    assert "Origin run now" in text
     assert "Attempt 1" in text
 
 
@@ -108,10 +108,10 @@ def test_a_run_is_retried_and_cancelled():
     client = browser_of_superuser()
     here = f"/sisy/runs/{run.pk}/"
     page = client.post("/sisy/runs/do/retry/", {"pk": run.pk, "next": here}, follow=True)
-    assert "1 run is retried." in text_of(page)
+    assert "Retrying 1 run." in text_of(page)
     again = Run.objects.get(retry_of=run)
     page = client.post("/sisy/runs/do/cancel/", {"pk": again.pk, "next": here}, follow=True)
-    assert "1 run is cancelled." in text_of(page)
+    assert "Cancelled 1 run." in text_of(page)
 
 
 def test_a_run_whose_task_is_gone_is_still_shown():
@@ -163,7 +163,7 @@ def test_what_no_index_leads_to_is_looked_for_among_the_newest(monkeypatch):
     runs = [scheduled(label="a").run_now(), *(scheduled(label="b").run_now() for _ in range(2))]
     assert listed(search="a") == []
     page = browser_of("view_task").get("/sisy/runs/?search=a")
-    assert "Looked for among the newest" in text_of(page)
+    assert "Searches the latest" in text_of(page)
     assert listed() == [run.pk for run in reversed(runs)]
 
 

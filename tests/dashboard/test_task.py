@@ -60,10 +60,10 @@ def test_it_shows_when_it_is_due_and_what_daylight_saving_does(at_time):
     task.save()
     text = text_of(page_of(task, parts="coming"))
     assert "Sun 2026-03-29 03:00:00 CEST" in text
-    assert "the clocks are set forward by 1:00 h before it" in text
+    assert "clocks go forward by 1:00 h before this" in text
     assert text.count("2026-0") >= 10
     task.pause()
-    assert "Nothing is due: it is paused." in text_of(page_of(task, parts="coming"))
+    assert "the task is paused." in text_of(page_of(task, parts="coming"))
 
 
 def test_only_the_iterations_that_are_left_are_shown():
@@ -77,13 +77,13 @@ def test_its_policies_stand_there_in_words():
         overlap=Overlap.BUFFER_ALL, max_attempts=4, timeout=90 * SECOND, spread=MINUTE
     )
     text = text_of(page_of(task, parts="about"))
-    assert "Up to 100 runs wait for their turn." in text
+    assert "Up to 100 runs are queued while another one is running." in text
     assert (
-        "Retries up to 3 times. The maximum delay starts at 10 s and grows 2-fold each time."
+        "Retries up to 3 times. The maximum delay starts at 10 s and grows 2-fold with each retry."
         in text
     )
-    assert "After 0:01:30 it is ended." in text
-    assert "It starts up to 0:01:00 later" in text
+    assert "A run is stopped after 0:01:30." in text
+    assert "Each start is delayed by up to 0:01:00" in text
 
 
 def test_user_data_is_seen_by_whom_it_concerns_and_secrets_by_nobody():
@@ -157,10 +157,10 @@ def test_a_backfill_is_shown_before_it_is_run():
     asked = {"start": "2026-05-05T06:00:00", "end": "2026-05-05T09:00:00"}
     client = browser_of("view_task", "backfill_task")
     shown = client.get(address, asked)
-    assert "3 occurrences would be run." in text_of(shown)
+    assert "3 occurrences will run." in text_of(shown)
     assert not Run.objects.filter(origin="backfill").exists()
     done = client.post(address, asked, follow=True)
-    assert "3 runs wait for a worker." in text_of(done)
+    assert "3 runs are queued." in text_of(done)
     assert Run.objects.filter(origin="backfill", task=task).count() == 3
 
 
@@ -172,7 +172,7 @@ def test_a_range_that_is_none_is_refused_where_it_was_typed():
         client.get(f"/sisy/tasks/{task.pk}/backfill/", asked),
         client.post(f"/sisy/tasks/{task.pk}/backfill/", asked),
     ):
-        assert "A backfill needs start < end" in text_of(response)
+        assert "both must be in the past" in text_of(response)
     assert not Run.objects.filter(origin="backfill").exists()
 
 

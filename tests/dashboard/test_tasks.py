@@ -124,18 +124,18 @@ def test_something_is_done_with_those_that_are_ticked():
     client = browser_of_superuser()
     ticked = {"pk": [first.pk, second.pk], "reason": "stocktaking", "next": f"{PAGE}?sort=label"}
     page = client.post("/sisy/tasks/do/pause/", ticked, follow=True)
-    assert "2 tasks are paused." in text_of(page)
+    assert "Paused 2 tasks." in text_of(page)
     assert "stocktaking (paused by Sam)" in text_of(page)
     other.refresh_from_db()
     assert other.state == TaskState.ACTIVE
     page = client.post("/sisy/tasks/do/resume/", ticked, follow=True)
-    assert "2 tasks go on." in text_of(page)
+    assert "Resumed 2 tasks." in text_of(page)
     page = client.post("/sisy/tasks/do/run/", ticked, follow=True)
-    assert "2 runs wait for a worker." in text_of(page)
+    assert "2 runs are queued." in text_of(page)
     page = client.post("/sisy/tasks/do/cancel/", ticked, follow=True)
-    assert "2 runs are cancelled." in text_of(page)
+    assert "Cancelled 2 runs." in text_of(page)
     page = client.post("/sisy/tasks/do/run/", {"pk": ["x", "-1", "9" * 30]}, follow=True)
-    assert "There is no task 'x', '-1'" in text_of(page)
+    assert "Unknown task: 'x', '-1'" in text_of(page)
 
 
 def test_only_what_somebody_may_do_is_offered():
@@ -147,8 +147,8 @@ def test_only_what_somebody_may_do_is_offered():
 
 
 def test_an_empty_site_says_how_tasks_are_made():
-    assert "There is no task yet." in text_of(browser_of("view_task").get(PAGE))
-    assert "No task is like this." in text_of(browser_of("view_task").get(f"{PAGE}?search=x"))
+    assert "No tasks yet." in text_of(browser_of("view_task").get(PAGE))
+    assert "No matching tasks." in text_of(browser_of("view_task").get(f"{PAGE}?search=x"))
 
 
 def test_it_asks_so_many_questions_however_many_tasks_there_are(django_assert_max_num_queries):

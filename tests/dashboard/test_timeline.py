@@ -106,7 +106,7 @@ def test_the_legend_contains_what_is_drawn_and_nothing_else():
         *("undrawn", "ghost", "ghost overlaps", "crowded", "now"),
     }
     text = text_of(browser_of("view_task").get("/sisy/?parts=timeline"))
-    assert "cancelled many that succeeded upcoming upcoming, will probably overlap" in text
+    assert "cancelled many succeeded runs upcoming upcoming, will probably overlap" in text
 
 
 def rows(page):

@@ -41,7 +41,7 @@ def test_what_is_known_is_done_and_what_is_not_is_named():
         "/sisy/tasks/do/pause/", {"pk": [task.pk, "1,234", "7777777"]}, follow=True
     )
     [error, success] = said(answer)
-    assert error == (messages.ERROR, "There is no task '1,234', '7777777' (any more).")
+    assert error == (messages.ERROR, "Unknown task: '1,234', '7777777'. It may have been deleted.")
     assert success[0] == messages.SUCCESS
     assert Task.objects.get().state == "paused"
 
@@ -53,7 +53,7 @@ def test_a_queue_that_nothing_names_is_an_error(verb, name):
     answer = browser_of_superuser().post(f"/sisy/queues/do/{verb}/", {"name": name}, follow=True)
     [(level, words)] = said(answer)
     assert level == messages.ERROR
-    assert words.startswith("No task, run or worker names a queue '")
+    assert words.startswith("No task, run or worker uses a queue '")
     assert not Queue.objects.exists()
 
 
@@ -62,11 +62,11 @@ def test_a_queue_that_is_paused_already_or_not_paused_is_a_warning():
     browser = browser_of_superuser()
     for verb, words in (
         ("resume", "The queue 'known' is not paused."),
-        ("pause", "No worker takes further runs of the queue 'known'."),
-        ("pause", "The queue 'known' is paused already."),
+        ("pause", "Paused the queue 'known'. Running runs continue."),
+        ("pause", "The queue 'known' is already paused."),
     ):
         answer = browser.post(f"/sisy/queues/do/{verb}/", {"name": "known"}, follow=True)
-        level = messages.SUCCESS if words.startswith("No worker") else messages.WARNING
+        level = messages.SUCCESS if words.startswith("Paused") else messages.WARNING
         assert said(answer) == [(level, words)]
 
 

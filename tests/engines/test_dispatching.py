@@ -235,12 +235,12 @@ def test_people_see_on_which_engine_a_run_is_and_no_queue_lacks_a_worker_for_it(
     dispatch("default", NOON)
     page = admin_client.get(f"/sisy/runs/{run.pk}/").content.decode()
     assert "forgetful" in page
-    assert "handed over" in page.lower()
+    assert "sent" in page
     assert "heavy" not in {queue.name for queue in queues("default", NOON)}
     assert not any("heavy" in sentence for sentence in missing_processes())
     worries = attention("default", NOON + 2 * MINUTE, in_full=True)
     [worry] = [one for one in worries if one.what == "forgetful"]
-    assert worry.why == "1 run was handed over, and has not started"
+    assert worry.why == "1 run was sent to the engine, which has not started it"
 
 
 def test_the_dashboard_shows_the_engine_of_a_run_and_of_a_task(admin_client):
@@ -249,7 +249,7 @@ def test_the_dashboard_shows_the_engine_of_a_run_and_of_a_task(admin_client):
     page = admin_client.get(f"/sisy/runs/{run.pk}/")
     assert "forgetful" in page.content.decode()
     page = admin_client.get(f"/sisy/tasks/{run.task_id}/")
-    assert "The engine 'some day', queue 'heavy'." in html.unescape(page.content.decode())
+    assert "Engine 'some day', queue 'heavy'." in html.unescape(page.content.decode())
 
 
 @pytest.mark.django_db(transaction=True)
@@ -299,7 +299,7 @@ def test_a_site_whose_runs_all_go_elsewhere_is_well_without_a_worker(settings):
     scheduled()
     found = {one.name: one for one in health("default", NOON, ["default"], MINUTE)}
     assert all(one.is_well for one in found.values())
-    assert "'forgetful' carries its runs out" in found["workers of default"].words
+    assert "'forgetful' executes its runs" in found["workers of default"].words
     scheduled(engine="own")
     found = {one.name: one for one in health("default", NOON, ["default"], MINUTE)}
     assert not found["workers of default"].is_well

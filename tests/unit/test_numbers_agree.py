@@ -68,8 +68,8 @@ ALLOWED = {
         "{path!r:.100} has {len(path)} characters, but a path has at most",
         "it has {len(text)} characters as JSON, more than the limit",
         "The schedule has {len(expression)} characters.",
-        "Use %d characters at most.",
-        "among the newest {{ searched }} runs",
+        "Use at most %d characters.",
+        "Searches the latest {{ searched }} runs",
     ],
 }
 

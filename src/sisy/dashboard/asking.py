@@ -37,7 +37,7 @@ def any_text(text: str, asked: Mapping[str, str]) -> str:
     """Check a text that is looked for."""
     if len(text) <= LONGEST:
         return ""
-    return gettext("Use %d characters at most.") % LONGEST
+    return gettext("Use at most %d characters.") % LONGEST
 
 
 def a_key(text: str, asked: Mapping[str, str]) -> str:
@@ -51,7 +51,7 @@ def moment_within(read: Callable[[str], datetime | None]) -> Check:
     def check(text: str, asked: Mapping[str, str]) -> str:
         if read(text) is not None:
             return ""
-        return gettext("Use a moment with its offset, such as 2030-12-31T23:59:59+00:00.")
+        return gettext("Use a moment with its UTC offset, such as 2030-12-31T23:59:59+00:00.")
 
     return check
 

@@ -36,15 +36,15 @@ class BackfillForm(forms.Form):
     """A range, and whether what is well already is run, too."""
 
     start = forms.DateTimeField(
-        label=_("Start"), widget=Moment, help_text=_("The first occurrence may be due then.")
+        label=_("Start"), widget=Moment, help_text=_("The start of the range.")
     )
     end = forms.DateTimeField(
-        label=_("End"), widget=Moment, help_text=_("The last occurrence is due before it.")
+        label=_("End"), widget=Moment, help_text=_("The end of the range (exclusive).")
     )
     again = forms.BooleanField(
         label=_("Again"),
         required=False,
-        help_text=_("Run those, too, that have succeeded, wait or go on."),
+        help_text=_("Also rerun occurrences that have succeeded or are queued or running."),
     )
 
     def __init__(self, task: Task, data: Any = None) -> None:
@@ -108,12 +108,13 @@ class Preview:
     def in_words(self) -> str:
         """Return how many would be run, and how many are left out."""
         count = len(self.moments)
-        would = ngettext("%d occurrence would be run.", "%d occurrences would be run.", count)
+        would = ngettext("%d occurrence will run.", "%d occurrences will run.", count)
         if not self.left_out:
             return would % count
         rest = ngettext(
-            "%d other of the range is left out: it has succeeded, waits or goes on.",
-            "%d others of the range are left out: they have succeeded, wait or go on.",
+            "%d other occurrence is left out, because it has succeeded or is queued or running.",
+            "%d other occurrences are left out, because they have succeeded or are queued or "
+            "running.",
             self.left_out,
         )
         return f"{would % count} {rest % self.left_out}"
@@ -138,11 +139,9 @@ def run(user: Any, form: BackfillForm) -> Said | None:
     except ValueError as error:
         form.add_error(None, str(error))
         return None
-    which = "all" if again else "what was missing"
+    which = "all" if again else "occurrences without success"
     if count:
-        asked = ngettext("Asked for %d run", "Asked for %d runs", count) % count
-        said = f"{asked}: a backfill of {which} from {start} to before {end}."
+        asked = ngettext("Submitted %d run", "Submitted %d runs", count) % count
+        said = f"{asked}: a backfill of {which} from {start} until {end}."
         note(user, form.task, said)
-    return done(
-        ngettext("%d run waits for a worker.", "%d runs wait for a worker.", count) % count, count
-    )
+    return done(ngettext("%d run is queued.", "%d runs are queued.", count) % count, count)

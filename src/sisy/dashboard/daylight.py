@@ -35,12 +35,12 @@ def _note(local: datetime, offset: timedelta | None) -> str:
     now = local.utcoffset()
     if local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset() and _is_real(local):
         which = gettext("second") if local.fold else gettext("first")
-        return gettext("this time of day comes twice; it is the %s one") % which
+        return gettext("this local time occurs twice; this is the %s occurrence") % which
     if now is None or offset is None or now == offset:
         return ""
     if now > offset:
-        return gettext("the clocks are set forward by %s before it") % _hours(now - offset)
-    return gettext("the clocks are set back by %s before it") % _hours(offset - now)
+        return gettext("clocks go forward by %s before this") % _hours(now - offset)
+    return gettext("clocks go back by %s before this") % _hours(offset - now)
 
 
 def _is_real(local: datetime) -> bool:

@@ -63,7 +63,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         try:
             may_look = self.channel_layer is not None and await self._may_look()
         except Exception as error:  # noqa: BLE001 - whatever the session or the database raises
-            logger.warning("Cannot check who opened a dashboard's socket (%s)", error)
+            logger.warning("Could not check the permissions of a dashboard WebSocket (%s)", error)
             await self.close(TRY_LATER)
             return
         if not may_look:
@@ -129,18 +129,18 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         try:
             await self.send_json(said)
         except Exception as error:  # noqa: BLE001 - each server has an error of its own for this
-            logger.debug("A page has gone while it was told something: %r", error)
+            logger.debug("A dashboard page disconnected during a message: %r", error)
 
     async def _check(self) -> None:
         """Look again and again whether somebody may still listen; end the socket if not."""
-        outage = Outage("checking who listens on a dashboard's socket")
+        outage = Outage("checking the permissions of dashboard WebSockets")
         pause = CHECKED_EVERY
         while True:
             await asyncio.sleep(pause)
             try:
                 may_look = await self._may_look()
             except Exception as error:  # noqa: BLE001 - the database may be away, or restarting
-                outage.failed(error, "it hears nothing until that works")
+                outage.failed(error, "they get no updates until it works")
                 self._may_tell, pause = False, CHECKED_AGAIN
                 continue
             if not may_look:

@@ -17,7 +17,7 @@ def in_words(task: Task) -> list[tuple[str, str]]:
         (gettext("Missed"), missed(task)),
         (gettext("Failed"), retries(task)),
         (gettext("Lost"), lost(task)),
-        (gettext("Takes too long"), timeout(task)),
+        (gettext("Timeout"), timeout(task)),
         (gettext("Where"), where(task)),
         (gettext("Ends"), end(task)),
         (gettext("Spread"), spread(task)),
@@ -29,15 +29,19 @@ def overlap(task: Task) -> str:
     """Return what happens to a run that comes while another one goes on."""
     buffered = conf.get_settings().buffer_limit
     sentences = {
-        Overlap.SKIP: gettext("A run that comes while another one goes on is skipped."),
-        Overlap.ALLOW: gettext("Runs may go on side by side."),
-        Overlap.BUFFER_ONE: gettext("One run waits for the end of the one that goes on."),
+        Overlap.SKIP: gettext("A new run is skipped while another one is running."),
+        Overlap.ALLOW: gettext("Runs may overlap."),
+        Overlap.BUFFER_ONE: gettext(
+            "One run is queued while another one is running. Others are skipped."
+        ),
         Overlap.BUFFER_ALL: ngettext(
-            "Up to %d run waits for its turn.", "Up to %d runs wait for their turn.", buffered
+            "Up to %d run is queued while another one is running.",
+            "Up to %d runs are queued while another one is running.",
+            buffered,
         )
         % buffered,
-        Overlap.CANCEL_OTHER: gettext("A new run asks the one that goes on to end."),
-        Overlap.TERMINATE_OTHER: gettext("A new run forces the one that goes on to end."),
+        Overlap.CANCEL_OTHER: gettext("A new run asks the running one to stop."),
+        Overlap.TERMINATE_OTHER: gettext("A new run terminates the running one."),
     }
     return sentences[Overlap(task.overlap)]
 
@@ -45,14 +49,14 @@ def overlap(task: Task) -> str:
 def missed(task: Task) -> str:
     """Return what happens to what fell due while no heartbeat was up."""
     sentences = {
-        Missed.LATEST: gettext("Of what fell due while no heartbeat was up, the newest runs."),
-        Missed.ALL: gettext("What fell due while no heartbeat was up runs, at most %d of it.")
+        Missed.LATEST: gettext("After an outage, only the most recent missed occurrence runs."),
+        Missed.ALL: gettext("After an outage, missed occurrences run, at most the %d most recent.")
         % conf.get_settings().missed_limit,
-        Missed.SKIP: gettext("What fell due while no heartbeat was up does not run."),
+        Missed.SKIP: gettext("After an outage, missed occurrences do not run."),
     }
     words = sentences[Missed(task.missed)]
     if task.missed_window:
-        words += " " + gettext("What is older than %s does not.") % display.span(
+        words += " " + gettext("Occurrences older than %s do not run.") % display.span(
             task.missed_window
         )
     return words
@@ -68,18 +72,20 @@ def retries(task: Task) -> str:
     delay = display.span(task.retry_delay)
     if more == 1 or task.retry_backoff <= 1:
         return f"{words} {gettext('The maximum delay is %s.') % delay}"
-    grows = gettext("The maximum delay starts at %(delay)s and grows %(factor)g-fold each time.")
+    grows = gettext(
+        "The maximum delay starts at %(delay)s and grows %(factor)g-fold with each retry."
+    )
     return f"{words} {grows % {'delay': delay, 'factor': task.retry_backoff}}"
 
 
 def lost(task: Task) -> str:
     """Return what happens to a run whose worker died."""
     if task.on_lost == OnLost.FAIL:
-        return gettext("A run whose worker died counts as lost.")
+        return gettext("If its worker dies, a run is recorded as lost.")
     limit = conf.get_settings().lost_limit
     words = ngettext(
-        "A run whose worker died runs again, at most once.",
-        "A run whose worker died runs again, at most %d times.",
+        "If its worker dies, a run is repeated, at most once.",
+        "If its worker dies, a run is repeated, at most %d times.",
         limit,
     )
     return words % limit if "%" in words else words
@@ -88,15 +94,15 @@ def lost(task: Task) -> str:
 def timeout(task: Task) -> str:
     """Return when a run is ended for taking too long."""
     if task.timeout is None:
-        return gettext("It may take as long as it does.")
-    return gettext("After %s it is ended.") % display.span(task.timeout)
+        return gettext("No timeout.")
+    return gettext("A run is stopped after %s.") % display.span(task.timeout)
 
 
 def where(task: Task) -> str:
     """Return which workers run it, and before what."""
-    words = gettext("Workers of the queue '%s'") % task.queue
+    words = gettext("Queue '%s'") % task.queue
     if conf.get_settings().alias_of(task.engine):
-        words = gettext("The engine '%(engine)s', queue '%(queue)s'") % {
+        words = gettext("Engine '%(engine)s', queue '%(queue)s'") % {
             "engine": task.engine,
             "queue": task.queue,
         }
@@ -107,9 +113,9 @@ def end(task: Task) -> str:
     """Return when the task begins and ends; empty if it always goes on."""
     words = []
     if task.start_running:
-        words.append(gettext("Not before %s.") % display.short(task.start_running))
+        words.append(gettext("Starts on %s.") % display.short(task.start_running))
     if task.end_running:
-        words.append(gettext("Not from %s on.") % display.short(task.end_running))
+        words.append(gettext("Ends on %s.") % display.short(task.end_running))
     if task.iterations is not None:
         left = max(0, task.iterations - task.runs_planned)
         sentence = ngettext(
@@ -125,6 +131,6 @@ def spread(task: Task) -> str:
     """Return by how much runs may start later; empty if they do not."""
     if not task.spread:
         return ""
-    return gettext("It starts up to %s later, by a number that stays the same.") % display.span(
-        task.spread
-    )
+    return gettext(
+        "Each start is delayed by up to %s. The delay is fixed for each occurrence."
+    ) % display.span(task.spread)

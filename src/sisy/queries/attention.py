@@ -83,8 +83,8 @@ def _failing(using: str, now: datetime, in_full: bool) -> Iterator[Worry]:
         RunState.FAILED,
         more,
         lambda n: ngettext(
-            "and %d more that failed in the last 24 hours",
-            "and %d more that failed in the last 24 hours",
+            "and %d more task that failed in the last 24 hours",
+            "and %d more tasks that failed in the last 24 hours",
             n,
         ),
     )
@@ -122,7 +122,7 @@ def _of_group(group: Group, why: str) -> Worry:
 def _late(using: str, now: datetime) -> Iterator[Worry]:
     late = Task.objects.using(using).due(now - PUNCTUAL)
     for task in late[:SHOWN]:
-        why = gettext("is due, and no heartbeat has planned it")
+        why = gettext("has been due since then, but no heartbeat has planned it")
         yield Worry(kind="late", what=task.label, why=why, since=task.next_run, task=task.pk)
     yield from _more(
         "late",
@@ -154,14 +154,14 @@ def _waiting(number: int, engine: str, queue: str, service: Service) -> str:
     if engine:
         return (
             ngettext(
-                "%d run was handed over, and has not started",
-                "%d runs were handed over, and have not started",
+                "%d run was sent to the engine, which has not started it",
+                "%d runs were sent to the engine, which has not started them",
                 number,
             )
             % number
         )
     zone = timezone.get_current_timezone()
-    words = ngettext("%d run waits for a worker", "%d runs wait for a worker", number) % number
+    words = ngettext("%d run is queued", "%d runs are queued", number) % number
     cause = service.hindrance(queue, zone) or service.fullness(queue)
     return f"{words}: {cause}" if cause else words
 
@@ -179,8 +179,8 @@ def _missed(using: str, now: datetime) -> Iterator[Worry]:
         RunState.MISSED,
         more,
         lambda n: ngettext(
-            "and %d more of which occurrences were missed",
-            "and %d more of which occurrences were missed",
+            "and %d more task with missed occurrences",
+            "and %d more tasks with missed occurrences",
             n,
         ),
     )

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import Exists, OuterRef
 from django.utils.translation import ngettext
 
-from sisy import conf
+from sisy import conf, display
 from sisy.models import Process, Queue, Role, Run, Task
 
 
@@ -44,17 +44,19 @@ def health_of_host(using: str, now: datetime, host: str) -> list[Finding]:
         host: the name that its processes have given, which is ``socket.gethostname()``.
     """
     alive = Process.objects.using(using).alive(now).filter(host=host)
-    words = ", ".join(map(str, alive)) or f"no heartbeat or worker is up on {host}"
+    words = ", ".join(map(str, alive)) or f"no heartbeat or worker is running on {host}"
     return [Finding(name="processes of this host", is_well=bool(alive), words=words)]
 
 
 def _heartbeat(alive: Sequence[Process], now: datetime) -> Finding:
     beating = [process for process in alive if process.role == Role.HEARTBEAT]
     if not beating:
-        return Finding(name="heartbeat", is_well=False, words="none is up: nothing is planned")
+        return Finding(
+            name="heartbeat", is_well=False, words="none is running, so nothing is planned"
+        )
     heard = max(process.lease_until for process in beating) - conf.get_settings().lease
-    ago = max(0.0, (now - heard).total_seconds())
-    words = f"{len(beating)} up, last heard of {ago:.0f} s ago"
+    ago = max(timedelta(0), now - heard)
+    words = f"{len(beating)} running, last seen {display.span(ago)} ago"
     return Finding(name="heartbeat", is_well=True, words=words)
 
 
@@ -73,16 +75,16 @@ def _workers(
         serving = [process for process in alive if queue in process.queues]
         slots = sum(process.slots for process in serving)
         with_slots = ngettext("%d slot", "%d slots", slots) % slots
-        words = f"{len(serving)} up, with {with_slots}" if serving else "none is up"
+        words = f"{len(serving)} running, with {with_slots}" if serving else "none is running"
         if queue in paused:
             words += "; the queue is paused"
         needs_none = bool(elsewhere) and queue not in own
         if needs_none and not serving:
-            words = f"none is up, nor needed: {elsewhere!r} carries its runs out"
+            words = f"none is running, but none is needed: {elsewhere!r} executes its runs"
         able = [process for process in serving if not process.problem]
         troubled = [process for process in serving if process.problem]
         if troubled:
-            words += f", of which {len(troubled)} can call no functions: {troubled[0].problem}"
+            words += f"; {len(troubled)} cannot call functions: {troubled[0].problem}"
         # One that others stand in for is a problem, too, unless it lasts for a moment only.
         lately = [p for p in troubled if p.problem_since and p.problem_since >= tolerated]
         is_well = (bool(able) and len(lately) == len(troubled)) or queue in paused or needs_none
@@ -94,7 +96,7 @@ def _planning(using: str, now: datetime, limit: timedelta) -> Finding:
     if oldest is None or oldest.next_run is None:
         return Finding(name="due tasks", is_well=True, words="all are planned")
     overdue = now - oldest.next_run
-    words = f"{oldest} is due for {overdue.total_seconds():.0f} s and not planned"
+    words = f"{oldest} has been due for {display.span(overdue)} but is not planned"
     return Finding(name="due tasks", is_well=overdue <= limit, words=words)
 
 
@@ -105,13 +107,15 @@ def _waiting(using: str, now: datetime, limit: timedelta, paused: set[str]) -> F
     waiting = waiting.filter(~Exists(others))
     oldest = waiting.order_by("ready_at").first()
     if oldest is None:
-        words = "none waits for a worker"
+        words = "no run is waiting for a worker"
         waits = timedelta(0)
     else:
         number = waiting.count()
         waits = now - oldest.ready_at
-        words = ngettext("%d run waits for a worker", "%d runs wait for a worker", number) % number
-        words += f"; {oldest} for {waits.total_seconds():.0f} s, in the queue {oldest.queue}"
+        words = ngettext("%d run is queued", "%d runs are queued", number) % number
+        words += (
+            f"; {oldest} has been queued for {display.span(waits)} in the queue {oldest.queue}"
+        )
     words += _in_paused(using, now, paused)
     return Finding(name="waiting runs", is_well=waits <= limit, words=words)
 
@@ -123,6 +127,8 @@ def _in_paused(using: str, now: datetime, paused: set[str]) -> str:
     if not number:
         return ""
     words = ngettext(
-        "; %d run waits in a paused queue (%s)", "; %d runs wait in paused queues (%s)", number
+        "; %d run is queued in a paused queue (%s)",
+        "; %d runs are queued in paused queues (%s)",
+        number,
     )
     return words % (number, ", ".join(sorted(paused)))

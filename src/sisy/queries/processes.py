@@ -18,15 +18,16 @@ def missing_processes() -> Iterator[str]:
     alive = list(Process.objects.using(using).alive(clock.now(using)))
     if not any(process.role == Role.HEARTBEAT for process in alive):
         yield gettext(
-            "No heartbeat is up: nothing is planned. Start 'manage.py sisy', or 'sisy_heartbeat'."
+            "No heartbeat is running, so nothing is planned. Start 'manage.py sisy' or "
+            "'manage.py sisy_heartbeat'."
         )
     served = {queue for process in alive for queue in process.queues}
     wanted = Task.objects.using(using).active().of_own_workers().order_by()
     queues = wanted.values_list("queue", flat=True)
     for queue in sorted(set(queues.distinct()) - served):
         yield gettext(
-            "No worker serves the queue '%(queue)s': its runs wait. "
-            "Start 'manage.py sisy_worker --queues %(queue)s'."
+            "No worker serves the queue '%(queue)s', so its runs stay queued. Start 'manage.py "
+            "sisy_worker --queues %(queue)s'."
         ) % {"queue": queue}
 
 
@@ -50,5 +51,5 @@ def paused_queues() -> Iterator[str]:
     for queue in paused:
         words = pause_in_words(queue, timezone.get_current_timezone())
         number = counted.get(queue.name, 0)
-        runs = ngettext("%d run waits in it", "%d runs wait in it", number) % number
+        runs = ngettext("%d run is queued", "%d runs are queued", number) % number
         yield f"{words[:1].upper()}{words[1:]}: {runs}."

@@ -38,9 +38,9 @@ class Service:
         if queue in self.paused:
             return pause_in_words(self.paused[queue], zone)
         if not serving:
-            return gettext("no worker serves the queue '%s'") % queue
+            return gettext("queue '%s' has no worker") % queue
         if all(worker.drain_asked_at for worker in serving):
-            return gettext("each worker of the queue '%s' is draining") % queue
+            return gettext("all workers of the queue '%s' are draining") % queue
         if all(worker.problem for worker in serving):
             return problem_in_words(serving[0], zone).rstrip(".")
         return ""

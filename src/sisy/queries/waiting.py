@@ -40,15 +40,17 @@ def _delayed(run: Run, now: datetime, zone: tzinfo) -> str:
         "error": class_of_error(run),
     }
     if run.started_at is not None:
-        words = gettext("Run %(run)d was handed over by its worker; the next one starts it after ")
+        words = gettext(
+            "Run %(run)d was released by its worker. Another worker can start it after "
+        )
         return words % named + f"{named['until']}."
     if run.attempt > run.times_lost and run.error_class:
         words = gettext(
-            "Run %(run)d is retried at %(until)s: attempt %(attempt)d raised %(error)s."
+            "Run %(run)d will be retried at %(until)s: attempt %(attempt)d raised %(error)s."
         )
         return words % named
     if run.attempt > run.times_lost:
-        return gettext("Run %(run)d is retried at %(until)s.") % named
+        return gettext("Run %(run)d will be retried at %(until)s.") % named
     if run.due_at is not None and run.due_at <= now:
         return gettext("Run %(run)d is delayed until %(until)s by its task's spread.") % named
     if run.due_at is not None:
@@ -63,9 +65,9 @@ def class_of_error(run: Run) -> str:
 
 def _cause(run: Run, now: datetime, zone: tzinfo, service: Service) -> str:
     if run.cancel_asked_at is not None:
-        return gettext("it was asked to end, and the next worker that finds it cancels it")
+        return gettext("it was asked to stop, and the next worker that finds it will cancel it")
     if run.task_id is None:
-        return gettext("its task was deleted, and the next worker that finds it cancels it")
+        return gettext("its task was deleted, and the next worker that finds it will cancel it")
     if run.queue in service.paused:
         return service.hindrance(run.queue, zone)
     if run.engine:
@@ -80,10 +82,10 @@ def _cause(run: Run, now: datetime, zone: tzinfo, service: Service) -> str:
 def _cause_elsewhere(run: Run, zone: tzinfo, service: Service) -> str:
     named = {"engine": run.engine, "at": run.dispatched_at and at(run.dispatched_at, zone)}
     if run.dispatched_at is not None:
-        return gettext("it was handed to '%(engine)s' at %(at)s, which has not started it") % named
+        return gettext("it was sent to '%(engine)s' at %(at)s, which has not started it") % named
     if not service.heartbeats:
-        return gettext("no heartbeat is up that would hand it to '%(engine)s'") % named
-    return gettext("the heartbeat has not handed it to '%(engine)s' yet") % named
+        return gettext("no heartbeat is running to send it to '%(engine)s'") % named
+    return gettext("the heartbeat has not sent it to '%(engine)s' yet") % named
 
 
 def _turn(run: Run, now: datetime) -> str:
@@ -92,7 +94,7 @@ def _turn(run: Run, now: datetime) -> str:
         return ""
     going = Run.objects.using(run._state.db).filter(task=run.task_id).may_go_on(now)
     first = going.exclude(pk=run.pk).order_by("started_at").values_list("pk", flat=True).first()
-    return gettext("its turn comes after run %d of its task") % first if first else ""
+    return gettext("it must wait for run %d of the same task to finish") % first if first else ""
 
 
 def _behind(run: Run, fullness: str, now: datetime) -> str:

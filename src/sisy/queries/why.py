@@ -33,12 +33,12 @@ def why(task: Task, moment: datetime, using: str, now: datetime) -> str:
         return why_run(run, zone, now)
     if task.runs_once:
         return (
-            f"The task has no schedule, and no run at that time. {_latest(task, using, zone, now)}"
+            f"The task has no schedule, and no run at this time. {_latest(task, using, zone, now)}"
         )
     try:
         schedule = Schedule(task.schedule, task.timezone, key=task.label)
     except ScheduleError as error:
-        return f"Its schedule cannot be used: {error}"
+        return f"The task's schedule is not valid: {error}"
     if schedule.next_after(just_before(moment)) != moment:
         return _not_due(schedule, moment, zone)
     if moment > now:
@@ -51,10 +51,10 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
     if run.state == RunState.MISSED:
         words = ngettext("one of %d occurrence", "one of %d occurrences", run.count) % run.count
         if run.count == 1:
-            return f"It was missed: {run.reason}"
-        return f"It was missed, {words}: {run.reason}"
+            return f"This occurrence was missed: {run.reason}"
+        return f"This occurrence was missed, {words}: {run.reason}"
     if run.state == RunState.SKIPPED:
-        return f"It was skipped: {run.reason}"
+        return f"This run was skipped: {run.reason}"
     if run.state == RunState.WAITING:
         sentence = why_it_waits(run, now, zone)
         return f"{sentence} ({run.reason})" if run.reason else sentence
@@ -62,15 +62,15 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
     if run.started_at is not None:
         began = f" at {at(run.started_at, zone)}"
     if run.lateness is not None:
-        began += f", {_seconds(run.lateness)} late"
+        began += f", {display.span(run.lateness)} late"
     if run.state == RunState.RUNNING:
-        return f"Run {run.pk} is running on {run.worker}: it started{began}."
+        return f"Run {run.pk} is running on {run.worker}: started{began}."
     tries = f" in attempt {run.attempt}" if run.attempt > 1 else ""
     parts = [f"Run {run.pk} {run.get_state_display()}{tries}"]
     if began:
         parts.append(f"started{began}")
     if run.duration is not None:
-        parts.append(f"took {_seconds(run.duration)}")
+        parts.append(f"took {display.span(run.duration)}")
     return ", ".join(parts) + (f": {run.reason}" if run.reason else ".")
 
 
@@ -79,17 +79,17 @@ def why_task(task: Task, using: str, now: datetime) -> str:
     zone = zone_named(task.timezone)
     parts = []
     if task.state != TaskState.ACTIVE and not task.runs_once:
-        parts.append(f"It is {task.get_state_display()}{_reason(task)}")
+        parts.append(f"The task is {task.get_state_display()}{_reason(task)}")
     parts.append(_latest(task, using, zone, now))
     due = next(occurrences(task, now), None)
     if due is not None:
-        parts.append(f"It is due next at {at(due, zone)}.")
+        parts.append(f"The next run is due at {at(due, zone)}.")
     return " ".join(parts)
 
 
 def _latest(task: Task, using: str, zone: tzinfo, now: datetime) -> str:
     run = Run.objects.using(using).filter(task=task).select_related("task").first()
-    return "It has no run yet." if run is None else why_run(run, zone, now)
+    return "The task has no runs yet." if run is None else why_run(run, zone, now)
 
 
 def _row_of(task: Task, moment: datetime, using: str) -> Run | None:
@@ -112,60 +112,62 @@ def _row_at(runs: RunQuerySet, moment: datetime) -> Run | None:
 
 def _not_due(schedule: Schedule, moment: datetime, zone: tzinfo) -> str:
     before, after = schedule.last_until(moment), schedule.next_after(moment)
-    words = f"It is not due then by its present schedule, {schedule.expression!r}."
+    words = f"The current schedule, {schedule.expression!r}, does not match this time."
     if before is not None:
-        words += f" Before that it was due at {at(before, zone)}."
+        words += f" The previous match is {at(before, zone)}."
     if after is not None:
-        words += f" After that it is due at {at(after, zone)}."
+        words += f" The next match is {at(after, zone)}."
     return words
 
 
 def _ahead(task: Task, moment: datetime, zone: tzinfo) -> str:
     if task.state != TaskState.ACTIVE:
-        return f"It will not run then, unless that changes: it is {task.state}{_reason(task)}"
+        return f"It will not run at this time, because the task is {task.state}{_reason(task)}"
     timing = Timing.of(task)
     if timing.next_after(just_before(moment)) != moment:
-        return "It will not run then: that lies outside of start_running and end_running."
+        return "It will not run at this time, which is outside of start_running and end_running."
     first, left = task.next_run or moment, left_of(task)
     # What is due before it uses up the iterations that are left.
     if left is not None and timing.schedule.count_between(just_before(first), moment) > left:
         words = ngettext("%d iteration is left", "%d iterations are left", left) % left
-        return f"It will not run then: {words}, and it is due next at {at(first, zone)}."
-    return f"It will run then; it is due next at {at(first, zone)}."
+        return (
+            f"It will not run at this time: {words}, and the next run is due at {at(first, zone)}."
+        )
+    return f"It will run at this time. The next run is due at {at(first, zone)}."
 
 
 def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> str:
     zone = _zone_of(moment)
     if task.created_at is not None and moment < task.created_at:
-        return f"The task was made later, at {at(task.created_at, zone)}."
+        return f"The task was created later, at {at(task.created_at, zone)}."
     if Timing.of(task).next_after(just_before(moment)) != moment:
-        return "It was not to run then: that lies outside of start_running and end_running."
+        return "It did not run, because this time is outside of start_running and end_running."
     days = conf.get_settings().history_days
     if days and moment < now - timedelta(days=days):
         words = ngettext("%g day", "%g days", round(days)) % days
         return f"Unknown: history older than {words} has been pruned."
     if task.planned_from is not None and moment <= task.planned_from:
         return (
-            f"Its timing was changed, or it was resumed, later, at {at(task.planned_from, zone)}; "
-            "neither fires for the past."
+            "The task's timing was changed, or the task was resumed, later, at "
+            f"{at(task.planned_from, zone)}. This applies only to future occurrences."
         )
     if task.state != TaskState.ACTIVE:
-        return f"It was not planned: it is {task.state}{_reason(task)}"
+        return f"It was not planned, because the task is {task.state}{_reason(task)}"
     beating = Process.objects.using(using).alive(now).filter(role=Role.HEARTBEAT)
     if task.mark is None or moment > task.mark:
-        up = "one is up, and will plan it" if beating.exists() else "none is up"
-        return f"It is due, and no heartbeat has planned it yet: {up}."
+        up = (
+            "a heartbeat is running and will plan it"
+            if beating.exists()
+            else "no heartbeat is running"
+        )
+        return f"It is due but has not been planned: {up}."
     return (
-        "The ledger has no row of it: it was planned by another schedule, or its row was pruned."
+        "No run is recorded for this time. Another schedule was in effect, or the run was pruned."
     )
 
 
 def _reason(task: Task) -> str:
     return f": {task.state_reason.rstrip('.')}." if task.state_reason else "."
-
-
-def _seconds(span: timedelta) -> str:
-    return display.span(span)
 
 
 def _zone_of(moment: datetime) -> tzinfo:

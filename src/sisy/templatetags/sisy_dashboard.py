@@ -158,7 +158,7 @@ def run_state(context: Context, run: Run) -> SafeString:
     shown = _state(run.state, str(run.get_state_display()), why)
     if run.state != RunState.RUNNING or run.cancel_asked_at is None:
         return shown
-    asked = gettext("forced to end") if run.cancel_by_force else gettext("asked to end")
+    asked = gettext("forced to stop") if run.cancel_by_force else gettext("asked to stop")
     return format_html("{} <small>{}</small>", shown, asked)
 
 

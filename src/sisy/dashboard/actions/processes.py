@@ -16,11 +16,11 @@ def drain(user: Any, processes: "QuerySet[Process]") -> Iterator[Said]:
     count = 0
     for process in processes.filter(role=Role.WORKER):
         if process.ask_to_drain(display.now()):
-            note(user, process, f"Asked to drain: {process}.")
+            note(user, process, f"Drain requested: {process}.")
             count += 1
     words = ngettext(
-        "%d worker takes no more runs, and ends once its own have.",
-        "%d workers take no more runs, and end once their own have.",
+        "%d worker takes no new runs and stops when its current runs finish.",
+        "%d workers take no new runs and stop when their current runs finish.",
         count,
     )
     yield done(words % count, count)

@@ -27,11 +27,11 @@ def resume(user: Any, name: str) -> Iterator[Said]:
 
 
 SAID = {
-    "Paused.": "No worker takes further runs of the queue '%s'.",
-    "Resumed.": "Workers take the runs of the queue '%s' again.",
+    "Paused.": "Paused the queue '%s'. Running runs continue.",
+    "Resumed.": "Resumed the queue '%s'.",
 }
 NOTHING_NEW = {
-    "Paused.": "The queue '%s' is paused already.",
+    "Paused.": "The queue '%s' is already paused.",
     "Resumed.": "The queue '%s' is not paused.",
 }
 
@@ -39,7 +39,7 @@ NOTHING_NEW = {
 def _changed(user: Any, name: str, change: Any, what: str) -> Iterator[Said]:
     using = router.db_for_write(Queue)
     if name not in {queue.name for queue in queues(using, display.now())}:
-        words = gettext("No task, run or worker names a queue '%s'. Nothing was changed.")
+        words = gettext("No task, run or worker uses a queue '%s'. Nothing was changed.")
         yield Said(words % escaped(name[:60]), messages.ERROR)
         return
     try:

@@ -51,14 +51,16 @@ def retry(user: Any, runs: RunQuerySet) -> Iterator[Said]:
         except ValueError as error:
             refusals.append(_naming(run, refusal(error)))
         else:
-            note(user, run, f"Asked for run {again.pk} as its retry.")
+            note(user, run, f"Submitted run {again.pk} as its retry.")
             count += 1
     for sentence in refusals[:NAMED]:
         yield Said(sentence, messages.ERROR)
     if more := len(refusals[NAMED:]):
-        rest = ngettext("%d more cannot be retried.", "%d more cannot be retried.", more)
+        rest = ngettext(
+            "Another %d run cannot be retried.", "Another %d runs cannot be retried.", more
+        )
         yield Said(rest % more, messages.ERROR)
-    yield done(ngettext("%d run is retried.", "%d runs are retried.", count) % count, count)
+    yield done(ngettext("Retrying %d run.", "Retrying %d runs.", count) % count, count)
 
 
 def _cancelled(user: Any, runs: RunQuerySet, *, by_force: bool) -> Said:

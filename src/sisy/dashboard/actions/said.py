@@ -31,7 +31,7 @@ def refusal(error: ValueError) -> str:
     if error.__cause__ is None:
         return str(error)
     cause = type(error.__cause__).__name__
-    return gettext("What it calls cannot be imported: %s.") % cause
+    return gettext("Cannot import the callable: %s.") % cause
 
 
 def note(user: Any, row: models.Model, what: str) -> None:

@@ -23,9 +23,9 @@ def run_now(user: Any, tasks: Tasks) -> Iterator[Said]:
         except ValueError as error:
             yield Said(f"{task}: {refusal(error)}", messages.ERROR)
             continue
-        note(user, task, f"Asked for run {run.pk}.")
+        note(user, task, f"Submitted run {run.pk}.")
         count += 1
-    words = ngettext("%d run waits for a worker.", "%d runs wait for a worker.", count)
+    words = ngettext("%d run is queued.", "%d runs are queued.", count)
     yield done(words % count, count)
 
 
@@ -38,7 +38,7 @@ def pause(user: Any, tasks: Tasks, reason: str = "") -> Iterator[Said]:
     for task in paused:
         note(user, task, f"Paused: {reason}" if reason else "Paused.")
     count = len(paused)
-    yield done(ngettext("%d task is paused.", "%d tasks are paused.", count) % count, count)
+    yield done(ngettext("Paused %d task.", "Paused %d tasks.", count) % count, count)
 
 
 def resume(user: Any, tasks: Tasks) -> Iterator[Said]:
@@ -50,7 +50,7 @@ def resume(user: Any, tasks: Tasks) -> Iterator[Said]:
     for task in broken:
         yield Said(f"{task}: {task.state_reason}", messages.ERROR)
     count = len(resumed) - len(broken)
-    yield done(ngettext("%d task goes on.", "%d tasks go on.", count) % count, count)
+    yield done(ngettext("Resumed %d task.", "Resumed %d tasks.", count) % count, count)
 
 
 def back_to_code(user: Any, tasks: Tasks) -> Iterator[Said]:
@@ -65,7 +65,7 @@ def back_to_code(user: Any, tasks: Tasks) -> Iterator[Said]:
         if fields:
             note(user, task, f"Back to code: {', '.join(fields)}.")
             count += 1
-    words = ngettext("%d task is as code says.", "%d tasks are as code says.", count)
+    words = ngettext("Reset %d task to code.", "Reset %d tasks to code.", count)
     yield done(words % count, count)
 
 

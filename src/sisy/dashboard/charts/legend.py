@@ -14,7 +14,7 @@ MARKS = {
     "bar warn": _("missed or skipped"),
     "bar open": _("queued or running"),
     "bar quiet": _("cancelled"),
-    "undrawn": _("many that succeeded"),
+    "undrawn": _("many succeeded runs"),
     "ghost": _("upcoming"),
     "ghost overlaps": _("upcoming, will probably overlap"),
     "crowded": _("upcoming, very often"),

@@ -64,4 +64,4 @@ def _in_words(runs: Sequence[Run]) -> str:
     counted = Counter(run.state for run in runs)
     known = dict(RunState.choices)
     parts = [f"{number} {known.get(state, state)}" for state, number in counted.most_common()]
-    return ", ".join(parts) or gettext("no run yet")
+    return ", ".join(parts) or gettext("no runs yet")

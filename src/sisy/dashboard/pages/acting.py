@@ -85,7 +85,7 @@ class RowsActing(Acting):
 
     def _refusal(self, keys: list[str]) -> str:
         shown = ", ".join(repr(key[:40]) for key in keys[:NAMED])
-        return gettext("There is no %(what)s %(keys)s (any more).") % {
+        return gettext("Unknown %(what)s: %(keys)s. It may have been deleted.") % {
             "what": self.model._meta.verbose_name,
             "keys": shown + (", …" if len(keys) > NAMED else ""),
         }

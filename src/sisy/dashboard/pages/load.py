@@ -25,7 +25,7 @@ class LoadPage(Page):
     """Shows where runs pile up, so that somebody can spread them."""
 
     name = "load"
-    title = _("Load ahead")
+    title = _("Upcoming load")
 
 
 def build_load(visit: Visit) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Page(View):
         """Return the parts that are named; whoever has them already is told so in few bytes."""
         wanted = [part for part in self.parts if part.name in names]
         if names and not wanted:
-            raise Http404("The page has no such part.")
+            raise Http404("This page has no such part.")
         body = "".join(self._rendered(part, visit) for part in wanted)
         response = HttpResponse(body)
         response["ETag"] = f'"{hashlib.blake2b(body.encode(), digest_size=16).hexdigest()}"'

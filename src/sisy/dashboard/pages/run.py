@@ -38,7 +38,7 @@ class RunPage(Page):
         runs = Run.objects.using(visit.using).select_related("task")
         visit.keys["run"] = runs.filter(pk=visit.keys["pk"]).first()
         if visit.keys["run"] is None:
-            raise Http404("There is no such run (any more): old ones leave the ledger.")
+            raise Http404("This run does not exist, or has been pruned.")
 
     def title_of(self, visit: Visit) -> str:
         return str(run_of(visit))
@@ -73,9 +73,9 @@ def steps(run: Run) -> list[Step]:
     moments = [
         (gettext("due"), run.due_at),
         (gettext("planned"), run.planned_at),
-        (gettext("workers may take it"), run.ready_at),
+        (gettext("available to workers"), run.ready_at),
         (gettext("started"), run.started_at),
-        (gettext("asked to end"), run.cancel_asked_at),
+        (gettext("asked to stop"), run.cancel_asked_at),
         (str(run.get_state_display()), run.finished_at),
     ]
     known = [(words, at) for words, at in moments if at is not None]

@@ -34,7 +34,9 @@ class TaskPage(Page):
     def prepare(self, visit: Visit) -> None:
         visit.keys["task"] = Task.objects.using(visit.using).filter(pk=visit.keys["pk"]).first()
         if visit.keys["task"] is None:
-            raise Http404("There is no such task (any more); its runs may still be in the ledger.")
+            raise Http404(
+                "This task does not exist, or has been deleted. Its runs may still exist."
+            )
 
     def title_of(self, visit: Visit) -> str:
         return task_of(visit).label

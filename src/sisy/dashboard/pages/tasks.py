@@ -34,7 +34,7 @@ class Row:
 def a_place(text: str, asked: Mapping[str, str]) -> str:
     """Check what the page before says of where this one begins."""
     if place_of(text, asked.get("sort", "")) is None:
-        return gettext("Use the links between the pages.")
+        return gettext("Use the page links instead.")
     return ""
 
 
@@ -50,7 +50,7 @@ class TasksPage(Page):
         queues = Task.objects.using(visit.using).order_by().values_list("queue", flat=True)
         return {
             "wanted": wanted,
-            "states": [*TaskState.choices, (NEEDS_A_PERSON, _("needs a person"))],
+            "states": [*TaskState.choices, (NEEDS_A_PERSON, _("needs attention"))],
             "queues": sorted(queues.distinct()[:MOST_NAMES]),
             "sorts": [
                 ("label", _("label")),
