@@ -1,4 +1,4 @@
-"""How a child process of a worker begins: before Django is set up, and models can be imported."""
+"""The start of a worker's child process, before Django is set up and models can be imported."""
 
 import ctypes
 import os

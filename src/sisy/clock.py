@@ -1,4 +1,4 @@
-"""What time it is: by the database's clock, so that hosts whose clocks differ agree.
+"""The current time by the database's clock, so that hosts whose clocks differ agree.
 
 Only the outermost loops and the records' own ``save()`` ask; everything else is given ``now``.
 """

@@ -1,4 +1,4 @@
-"""What a task function may know about its own run."""
+"""The information that a task function has about its own run."""
 
 import time
 from contextvars import ContextVar
@@ -9,7 +9,7 @@ from sisy.exceptions import NoCurrentRun, RunCancelled, RunTimedOut
 
 
 class Cancellation:
-    """Whether somebody asked a run to end: shared by whoever asks, and by the run."""
+    """A request to stop a run, shared by its sender and the run."""
 
     __slots__ = ("reason",)
 

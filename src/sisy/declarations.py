@@ -17,7 +17,7 @@ F = TypeVar("F")
 
 
 class Policies(TypedDict, total=False):
-    """What else a task may be given, each by its name; what is left out has its default."""
+    """The optional fields of a task; omitted ones have their defaults."""
 
     wait_for_schedule: bool
     priority: int

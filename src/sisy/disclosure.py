@@ -1,4 +1,4 @@
-"""Which words of an error people read who may not see the details of runs.
+"""The parts of an error that users without the permission for details may read.
 
 The text of an error may hold anything that its function knew: an address, a password, somebody's
 name. Without the permission ``sisy.view_run_details``, people read its class only. Everything that

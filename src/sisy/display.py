@@ -1,4 +1,4 @@
-"""How moments, spans of time and schedules look, and the colours of states."""
+"""The formats of moments, durations and schedules, and the colours of states."""
 
 from datetime import datetime, timedelta
 

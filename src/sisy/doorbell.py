@@ -113,7 +113,7 @@ def at_home() -> Iterator[None]:
 
 
 def is_heard() -> bool:
-    """Whether anybody could hear what `deliver` says."""
+    """Return whether anybody could hear what `deliver` says."""
     layer = get_channel_layer()
     return bool(_homes) if isinstance(layer, InMemoryChannelLayer) else layer is not None
 

@@ -1,4 +1,4 @@
-"""What Sisy refuses, one class per cause."""
+"""The exceptions of Sisy, one class per cause."""
 
 
 class SisyError(Exception):
@@ -14,7 +14,7 @@ class CallableError(SisyError, ValueError):
 
 
 class DeclarationError(SisyError, ValueError):
-    """What code declares cannot be a task: its name is missing, too long, or taken."""
+    """A declaration is not valid: its name is missing, too long, or already used."""
 
 
 class TargetMissing(CallableError):
@@ -54,7 +54,7 @@ class UserCodeExited(SisyError):
 
 
 class RemoteError(SisyError):
-    """What a function raised in a child process: the same words, and the traceback as a note.
+    """An exception from a child process: the same message, with the traceback as a note.
 
     The exception itself stays there, since not every one can be sent to another process.
 

@@ -1,4 +1,4 @@
-"""What an error of user code says of itself.
+"""The name, message and traceback of errors of user code, which may misbehave.
 
 It may be of any class, whose methods and attributes may raise anything, SystemExit included. What
 escaped from here would leave a run without an outcome, or end a thread that has to go on.

@@ -1,4 +1,4 @@
-"""What a forked child of this process begins anew, where processes can fork."""
+"""The state that a forked child process resets."""
 
 import os
 from collections.abc import Callable

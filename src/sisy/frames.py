@@ -76,7 +76,7 @@ class Reader:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no part of a word has come that was not returned yet."""
+        """Return whether no part of a word has come that was not returned yet."""
         return not self._heard
 
     def word(self) -> Any:

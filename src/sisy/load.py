@@ -1,4 +1,4 @@
-"""How many runs begin when, and how many slots they will take: schedules, counted ahead."""
+"""The upcoming load: how many runs start when, and how many slots they need."""
 
 import heapq
 from collections import Counter

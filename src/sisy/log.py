@@ -1,4 +1,4 @@
-"""How what happened is written down."""
+"""The log records of Sisy."""
 
 import logging
 import signal

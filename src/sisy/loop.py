@@ -65,12 +65,12 @@ class Loop:
 
     @property
     def was_woken(self) -> bool:
-        """Whether the step in hand was asked for by `wake`, and did not come by itself."""
+        """Return whether the step in hand was asked for by `wake`, and did not come by itself."""
         return self._was_woken
 
     @property
     def is_stopping(self) -> bool:
-        """Whether `stop` was called."""
+        """Return whether `stop` was called."""
         return self._stopping
 
     async def _pass(self) -> float:

@@ -150,12 +150,12 @@ def runs_changed(source: str, seq: int, tasks: Collection[int], most: int) -> Ev
 
 
 def is_control(message: Any) -> bool:
-    """Whether ``message`` says that workers are wanted to do something."""
+    """Return whether ``message`` says that workers are wanted to do something."""
     return isinstance(message, Mapping) and message.get("type") == CONTROL
 
 
 def is_event(message: Any) -> bool:
-    """Whether ``message`` says, in a form that can be read, that runs changed."""
+    """Return whether ``message`` says, in a form that can be read, that runs changed."""
     return (
         isinstance(message, Mapping)
         and message.get("type") == EVENT
@@ -173,5 +173,5 @@ def is_beat(message: Any) -> bool:
 
 
 def is_run_task(message: Any) -> bool:
-    """Whether ``message`` says that a run waits; anything else is not Sisy's."""
+    """Return whether ``message`` says that a run waits; anything else is not Sisy's."""
     return isinstance(message, Mapping) and message.get("type") == RUN_TASK

@@ -19,7 +19,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s,:\[\]{}"]+')
 
 
 def is_too_deep(value: Any) -> bool:
-    """Whether a value is nested deeper than `MAX_DEPTH`; one that holds itself is."""
+    """Return whether a value is nested deeper than `MAX_DEPTH`; one that holds itself is."""
     rest = [(value, 1)]
     while rest:
         each, depth = rest.pop()

@@ -1,4 +1,4 @@
-"""Where Channels finds Sisy: ``runworker`` its worker, a server the dashboard's socket."""
+"""The routes of Channels: the worker for ``runworker``, and the dashboard's WebSocket."""
 
 from typing import Any
 

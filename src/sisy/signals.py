@@ -1,4 +1,4 @@
-"""What happened, for whoever wants to listen; a public contract.
+"""The signals of Sisy; a public contract.
 
 Receivers are called with ``send_robust``, once what happened is committed: one that raises stops
 neither Sisy nor the others. `sisy.telling` says in which thread. The sender is the model.

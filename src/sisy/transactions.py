@@ -119,7 +119,7 @@ def _error_of(found: list[BaseDatabaseWrapper]) -> TransactionLeftOpen:
 
 
 def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the database has a transaction open that Django may not know of.
+    """Return whether the database has a transaction open that Django may not know of.
 
     Raw SQL can begin one, and so does the first statement once autocommit is off. Where a project
     has turned autocommit off for good, each statement does so, and nothing can be told from that.

@@ -1,4 +1,4 @@
-"""What a worker may be told: the same for commands, for `SisyASGI` and for Channels' runworker."""
+"""The options of a worker, for commands, `SisyASGI` and Channels' runworker."""
 
 import re
 from collections.abc import Iterable

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 REASON = (
     "TransactionLeftOpen: The function left a transaction open on the database 'default'. Sisy "
-    "rolled it back, with everything that was written in it. End every transaction before the "
-    'function returns, for example with "with transaction.atomic():".'
+    "rolled it back, including everything written in it. Close every transaction before the "
+    'function returns, for example by using "with transaction.atomic():".'
 )
 
 

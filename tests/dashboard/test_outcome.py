@@ -38,7 +38,7 @@ def test_a_run_that_succeeded_shows_what_it_returned(result, shown):
 
 
 def test_a_value_that_was_not_stored_is_not_said_to_be_null():
-    reason = "The return value was not stored, since JSON cannot hold it."
+    reason = "The return value was not stored: JSON cannot represent it."
     assert "null" not in page_of(run_in(RunState.SUCCEEDED, reason=reason))
 
 

@@ -87,7 +87,7 @@ def test_daphne_serves_the_site_and_warns_that_no_task_runs(site):
         "tests.processes.asgi:with_sisy",
     )
     wait_until(lambda: page(port) == "up\n", "Daphne answers")
-    process.says("This server does not speak ASGI's lifespan protocol")
+    process.says("This server does not support the ASGI lifespan protocol")
     assert page(port) == "up\n"
     assert process.output.count("WARNING  This server does not speak") == 1
     assert process.stop() in ENDED

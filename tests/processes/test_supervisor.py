@@ -78,7 +78,7 @@ def test_a_second_signal_hurries_the_children(site):
     parent = supervised(site, 2, "--grace", "600")
     run, _ = in_hand(seconds=600)
     parent.send(signal.SIGTERM)
-    parent.says("have 600 s")
+    parent.says("waiting up to 600 s")
     assert parent.stop() == 0
     run.refresh_from_db()
     assert (run.state, run.attempt) == (RunState.WAITING, 0)
@@ -111,10 +111,10 @@ def test_a_child_that_is_killed_while_all_stop_is_told_by_the_exit_code(site):
     parent = supervised(site, 2, "--grace", "600")
     run, pid = in_hand(seconds=600)
     parent.send(signal.SIGTERM)
-    parent.says("have 600 s")
+    parent.says("waiting up to 600 s")
     os.kill(pid, signal.SIGKILL)
     assert parent.ends() == 1
-    assert "Not all processes ended well" in parent.output
+    assert "Some worker processes failed" in parent.output
     assert Process.objects.get(pid=pid).end_reason == "killed by SIGKILL"
     assert Process.objects.get(pid=pid).lease_until <= clock.now("default")
     assert Run.objects.get(pk=run.pk).state == RunState.RUNNING
@@ -123,8 +123,8 @@ def test_a_child_that_is_killed_while_all_stop_is_told_by_the_exit_code(site):
 def test_many_processes_do_not_reload(site):
     process = site.manage("sisy_worker", "--processes", "2", "--reload")
     assert process.ends() == 1
-    assert "--processes 2 does not go with --reload" in process.output
-    assert "Give --no-reload" in process.output
+    assert "--processes 2 cannot be combined with --reload" in process.output
+    assert "Use --no-reload" in process.output
 
 
 @pytest.mark.parametrize("count", ["0", "101", "many", "-1"])

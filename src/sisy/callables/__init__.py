@@ -1,4 +1,4 @@
-"""What a task calls: from a callable to its dotted path, and back."""
+"""The target of a task: from a callable to its dotted path, and back."""
 
 from sisy.callables.given import target_of
 from sisy.callables.lookup import (

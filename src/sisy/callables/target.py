@@ -1,4 +1,4 @@
-"""What a task calls, as the database keeps it."""
+"""The target of a task, as the database stores it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from sisy.exceptions import CallableError, ObjectMissing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a task calls, as the database keeps it.
+    """The target of a task, as the database stores it.
 
     Attributes:
         path: ``package.module.function`` or ``package.module.Class.method``.

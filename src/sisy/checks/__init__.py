@@ -1,4 +1,4 @@
-"""What ``manage.py check`` says about a project that uses Sisy.
+"""The system checks for projects that use Sisy.
 
 An error is what keeps Sisy from its work. A warning is what makes it slow, deaf or doubtful. What
 is fine for one process is not complained about: neither a missing layer nor one in memory, unless

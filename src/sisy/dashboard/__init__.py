@@ -1,4 +1,4 @@
-"""What ran, what runs, what comes: pages for people, in the admin and alone."""
+"""The dashboard: past, current and upcoming runs, in the admin or on its own."""
 
 from sisy.dashboard.mounting import Dashboard
 

@@ -1,4 +1,4 @@
-"""What the address of a page may ask for, and the sentences about what no page knows."""
+"""The parameters of a page's address, and the errors about invalid ones."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields

@@ -74,7 +74,7 @@ class BackfillForm(forms.Form):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What a backfill would run."""
+    """The preview of a backfill."""
 
     moments: list[datetime]
     left_out: int

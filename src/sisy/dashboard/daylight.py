@@ -1,4 +1,4 @@
-"""What daylight saving does to the moments at which something is due."""
+"""The notes on due moments around changes for daylight saving time."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def _note(local: datetime, offset: timedelta | None) -> str:
 
 
 def _is_real(local: datetime) -> bool:
-    """Whether the clocks show that time; in spring they pass over some."""
+    """Return whether the clocks show that time; in spring they pass over some."""
     there_and_back = local.astimezone(UTC).astimezone(local.tzinfo)
     return there_and_back.replace(tzinfo=None) == local.replace(tzinfo=None)
 

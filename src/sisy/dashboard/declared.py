@@ -1,4 +1,4 @@
-"""What the pages say of a task that code declares."""
+"""The texts about tasks that are declared in code."""
 
 from django.utils.translation import gettext
 

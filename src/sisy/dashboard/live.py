@@ -153,7 +153,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
 
     @database_sync_to_async
     def _may_look(self) -> bool:
-        """Whether the session is still somebody's, and he may look at tasks."""
+        """Return whether the session is still somebody's, and he may look at tasks."""
         session = self.scope.get("session")
         if session is None or session.session_key is None:
             return False

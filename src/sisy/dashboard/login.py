@@ -1,4 +1,4 @@
-"""Where people are sent who are not logged in."""
+"""The redirect of users who are not logged in."""
 
 from urllib.parse import urlsplit
 
@@ -26,7 +26,7 @@ def admin_login(admin_name: str | None = None) -> str:
 
 
 def login_exists() -> bool:
-    """Whether ``LOGIN_URL`` leads somewhere; that of another host is taken at its word."""
+    """Return whether ``LOGIN_URL`` leads somewhere; that of another host is taken at its word."""
     address = urlsplit(_named())
     if address.netloc:
         return True

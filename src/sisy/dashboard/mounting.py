@@ -1,4 +1,4 @@
-"""Where the pages hang, who may see them, and how they find each other."""
+"""The URLs, permissions and links of the pages."""
 
 from collections.abc import Callable
 from typing import Any
@@ -52,7 +52,7 @@ class Dashboard:
     """The name of the admin site to which the pages lead; by default the project's usual one."""
 
     def may(self, user: Any, permission: str) -> bool:
-        """Whether ``user`` may do what a permission such as ``sisy.run_task`` stands for.
+        """Return whether ``user`` may do what a permission such as ``sisy.run_task`` stands for.
 
         ``sisy.view_task`` opens the pages. By default only active members of the staff may.
         """

@@ -1,4 +1,4 @@
-"""What a task's policies say, in sentences."""
+"""The policies of a task, in sentences."""
 
 from datetime import timedelta
 

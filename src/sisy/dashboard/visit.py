@@ -35,16 +35,16 @@ class Visit:
 
     @property
     def asked(self) -> dict[str, str]:
-        """What the query says; a page reads only what its ``asks`` names."""
+        """The parameters of the query; a page reads only those that its ``asks`` names."""
         return self.request.GET.dict()
 
     def may(self, permission: str) -> bool:
-        """Whether the visitor has one of Sisy's permissions, named without ``sisy.``."""
+        """Return whether the visitor has one of Sisy's permissions, named without ``sisy.``."""
         return self.dashboard.may(self.request.user, f"sisy.{permission}")
 
     @cached_property
     def sees_details(self) -> bool:
-        """Whether the visitor may read user data, return values and the texts of errors."""
+        """Return whether the visitor may read user data, return values and the texts of errors."""
         return self.may(disclosure.PERMISSION)
 
     def address(self, name: str, *args: Any) -> str:

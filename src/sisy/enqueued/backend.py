@@ -93,7 +93,7 @@ class SisyBackend(BaseTaskBackend):
 
     @cached_property
     def _wrong_options(self) -> list[str]:
-        """What is wrong with the options, looked at once and not for each run."""
+        """The errors in the options, checked once and not for each run."""
         from sisy.enqueued.submitting import problems
 
         return list(problems((), self.options))

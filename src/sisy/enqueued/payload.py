@@ -1,4 +1,4 @@
-"""What is stored with a run of a task of ``django.tasks``: its arguments, and how it was asked.
+"""The data stored with a run of a ``django.tasks`` task: its arguments and options.
 
 What was enqueued stands under one key, which can be no name of an argument. On a schedule, the
 user data are the arguments, by name.
@@ -52,5 +52,5 @@ class Payload:
 
 
 def is_enqueued(data: dict[str, Any]) -> bool:
-    """Whether ``data`` was stored with a run that somebody has enqueued."""
+    """Return whether ``data`` was stored with a run that somebody has enqueued."""
     return KEY in data

@@ -77,7 +77,7 @@ def key_in(result_id: object) -> int | None:
 
 
 def _may_have_failed(run: Run) -> bool:
-    """Whether the ledger may know of attempts that did not end the run."""
+    """Return whether the ledger may know of attempts that did not end the run."""
     goes_well = run.state in (RunState.RUNNING, RunState.SUCCEEDED)
     return run.attempt > 1 or (run.attempt == 1 and not goes_well)
 

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """What an async function has returned, which is still to be awaited.
+    """The awaitable that an async function has returned.
 
     Attributes:
         needs_thread: whether the function must be called in a thread, since it may do more than

@@ -81,12 +81,12 @@ class Going:
             os._exit(0)
 
     def is_known_as(self, current: CurrentRun) -> bool:
-        """Whether ``current`` is what the function of this run may know of it."""
+        """Return whether ``current`` is what the function of this run may know of it."""
         return getattr(self, "current", None) is current
 
     @property
     def may_begin(self) -> bool:
-        """Whether its function may still be called."""
+        """Return whether its function may still be called."""
         return self._may_begin(self.run)
 
     def report(self, outcome: Outcome | NotCalled | None) -> None:
@@ -95,12 +95,12 @@ class Going:
 
     @property
     def cancel_reason(self) -> str | None:
-        """Why somebody asked the run to end; None unless somebody did."""
+        """The reason of the request to stop the run; None if there is none."""
         return self._cancellation.reason
 
     @property
     def is_forced(self) -> bool:
-        """Whether somebody asked the run by force to end."""
+        """Return whether somebody asked the run by force to end."""
         return self._is_forced
 
     def cancel(self, reason: str, by_force: bool) -> None:

@@ -74,7 +74,7 @@ class Handle:
 
     @property
     def is_of_use(self) -> bool:
-        """Whether it can carry out another run."""
+        """Return whether it can carry out another run."""
         # An idle child has nothing to say: what its pipe holds can only be its end.
         has_said_something = not self._reader.is_empty or self._pipe.poll()
         return not self._is_spent and self._exit_code() is None and not has_said_something
@@ -182,7 +182,7 @@ class Handle:
 
     @property
     def _has_taken(self) -> bool:
-        """Whether it has taken the last order in hand."""
+        """Return whether it has taken the last order in hand."""
         return bool(self._taken.value == self.runs)
 
     def _outcome_of_killed(self, going: Going) -> Outcome:
@@ -250,7 +250,7 @@ class Handle:
 
 
 class _Patience:
-    """How long to wait for a child.
+    """The time to wait for a child.
 
     The time of a run begins when the child has taken it in hand, which nobody is woken for: it is
     looked at when the time would be over.

@@ -1,4 +1,4 @@
-"""What a worker and its child process say to each other over their pipe.
+"""The messages between a worker and its child process.
 
 The child's first word is a text: why it cannot begin, or nothing if it can.
 """

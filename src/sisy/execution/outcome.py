@@ -1,4 +1,4 @@
-"""How a run ended, in words and numbers that every database can hold."""
+"""The outcome of a run, in values that every database can store."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ CLASS_LIMIT = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes:
         reason: one line; empty for a success whose value could be stored.
@@ -53,7 +53,7 @@ class Outcome:
 
     @property
     def raised(self) -> BaseException | None:
-        """What a function raised that failed or timed out; None unless it did.
+        """The exception of a function that failed or timed out; else None.
 
         Of a function in a child process that is a `RemoteError`.
         """

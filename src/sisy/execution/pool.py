@@ -1,4 +1,4 @@
-"""What every pool can do, wherever it carries runs out."""
+"""The interface of all pools."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What leaves the database: tasks at the end of their life, and old history."""
+"""The deletion of retired tasks and old history."""
 
 from collections import Counter
 from collections.abc import Iterable

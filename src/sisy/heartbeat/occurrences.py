@@ -1,4 +1,4 @@
-"""Which of a task's occurrences run, and which are recorded as missed; pure."""
+"""The decision which due occurrences of a task run, and which are missed; pure."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What becomes of a task whose moment has come.
+    """The plan for a due task.
 
     Attributes:
         due: the due moments to run, oldest first.
@@ -59,7 +59,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """What decides about the occurrences that are due of a task; equal for tasks due alike."""
+    """The facts that decide about the due occurrences of a task; equal for tasks due alike."""
 
     timing: Timing
     first: datetime

@@ -53,7 +53,7 @@ def to_nobody(runs: list[Run]) -> None:
 
 @dataclass(slots=True)
 class Planned:
-    """What a pass has planned.
+    """The result of planning in one pass.
 
     Attributes:
         missed: how many occurrences were not run.

@@ -1,4 +1,4 @@
-"""What becomes of the runs of processes that died, or were not heard of for too long."""
+"""The rescue of runs whose processes died or did not renew their lease."""
 
 from datetime import datetime
 from functools import partial

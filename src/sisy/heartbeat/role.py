@@ -121,7 +121,7 @@ class Heartbeat:
         return Turn(min(AT_WORK, until_due))
 
     def _wants_tick(self, now: datetime) -> bool:
-        """Whether it is time for a beat, or something was seen to fall due by now."""
+        """Return whether it is time for a beat, or something was seen to fall due by now."""
         return self._is_beat(now) or (self._next_due is not None and self._next_due <= now)
 
     def _is_beat(self, now: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""What a clock that was set back leaves ahead of now: else tasks were silent until it caught up.
+"""Repair rows whose timestamps are in the future after the clock was set back.
 
 As in Debian's cron(8): after a step of less than three hours, fixed-time schedules wait until the
 clock has caught up, so that nothing of theirs runs twice, and starred ones go on by the new time.
@@ -123,7 +123,7 @@ def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bo
 
 
 def _goes_on(task: Task) -> bool:
-    """Whether a task follows the time that really elapses, whatever the clock says."""
+    """Return whether a task follows the time that really elapses, whatever the clock says."""
     try:
         return Timing.of(task).schedule.is_starred
     except ScheduleError:

@@ -17,7 +17,7 @@ from sisy.models.process import LONGEST_LEASE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """What a pass did.
+    """The result of a pass.
 
     Attributes:
         waiting: runs that wait beside those that were announced, for which to ring.
@@ -104,7 +104,7 @@ def _thorough(made: Tick, using: str) -> Tick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What one look at the database says about the moments to come."""
+    """The next due moments, as read from the database at one time."""
 
     has_unplanned: bool
     next_run: datetime | None
@@ -114,7 +114,7 @@ class Outlook:
     last_expiry: datetime | None
 
     def calls_for_tick(self, now: datetime, judges_leases: bool = True) -> bool:
-        """Whether a pass at ``now`` would find something to do."""
+        """Return whether a pass at ``now`` would find something to do."""
         if self.has_unplanned or self.has_seen_end:
             return True
         if self.next_run is not None and self.next_run <= now:

@@ -1,4 +1,4 @@
-"""How long a pass of the heartbeat may work before it looks again at what is due."""
+"""The time that a pass of the heartbeat may take before it checks for due tasks again."""
 
 from sisy import clock
 
@@ -22,7 +22,7 @@ class Turn:
         self.has_left_work = False
 
     def ends_here(self) -> bool:
-        """Whether to leave the rest to the next pass; ask only where there is a rest."""
+        """Return whether to leave the rest to the next pass; ask only where there is a rest."""
         # Slowness alone is no reason for another pass: on a busy host none would ever wait.
         if self._end is not None and clock.steady() >= self._end:
             self.has_left_work = True

@@ -1,4 +1,4 @@
-"""How long a heartbeat has watched without a break; pure."""
+"""The time that a heartbeat has been watching without interruption; pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,7 +42,7 @@ class Vigil:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the last look came after a watch of full length."""
+        """Return whether the last look came after a watch of full length."""
         return self._last is not None and self._last.steady - self._since >= self._length
 
     def _lies_far_from(self, last: _Look, now: datetime, steady: float) -> bool:

@@ -1,4 +1,4 @@
-"""What somebody asks about: a run or a moment, in every form in which Sisy prints them."""
+"""Parse runs and moments, in every form in which Sisy prints them."""
 
 import re
 from collections.abc import Iterable, Iterator

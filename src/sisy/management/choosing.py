@@ -1,4 +1,4 @@
-"""How commands find the task, the run or the moment that somebody names."""
+"""Find the task, run or moment that a command's arguments name."""
 
 import argparse
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""How far long work of a command is: a bar by rich on a terminal, or a line now and then."""
+"""The progress of a long command: a bar by rich on a terminal, or a line now and then."""
 
 import time
 from contextlib import ExitStack

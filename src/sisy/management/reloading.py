@@ -76,7 +76,7 @@ class _Parent:
 
 
 class _Served:
-    """What a child serves, in the thread that Django's reloader gives.
+    """The service of a child, in the thread that Django's reloader gives.
 
     The reloader's own thread is the main one. It leaves by an exception when a signal comes or
     code has changed.

@@ -1,4 +1,4 @@
-"""What the commands that serve have in common."""
+"""The common parts of commands that run a service."""
 
 import argparse
 import logging

@@ -1,4 +1,4 @@
-"""How commands answer: as a table, by rich where it is installed, or as JSON."""
+"""The output of commands: a table, by rich if it is installed, or JSON."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""When planning of a task begins, stops, and begins anew."""
+"""Start, stop and restart the planning of a task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

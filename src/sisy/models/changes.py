@@ -12,7 +12,7 @@ from sisy.models.writes import Write
 
 
 def _differ(stored: Any, value: Any) -> bool:
-    """Whether a value was changed; see `nested.differ` for what JSON holds."""
+    """Return whether a value was changed; see `nested.differ` for what JSON holds."""
     return nested.differ(stored, value) if isinstance(value, dict) else bool(stored != value)
 
 
@@ -109,7 +109,7 @@ class TracksChanges(models.Model):
 
     @property
     def _stored(self) -> dict[str, Any]:
-        """What is committed of the tracked columns, as far as it is known."""
+        """The committed values of the tracked columns, as far as they are known."""
         stored: dict[str, Any] = self.__dict__.get("_stored", {})
         return stored
 
@@ -119,7 +119,7 @@ class TracksChanges(models.Model):
 
     @property
     def _pending(self) -> list[tuple[Write, dict[str, Any]]]:
-        """What was written since, oldest first; copies of a record share the list: replace it."""
+        """The writes since then, oldest first; copies of a record share the list: replace it."""
         pending: list[tuple[Write, dict[str, Any]]] = self.__dict__.get("_pending", [])
         return pending
 

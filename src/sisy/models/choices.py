@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class TaskState(models.TextChoices):
-    """Whether the heartbeat plans a task."""
+    """The state of a task."""
 
     ACTIVE = "active", _("active")
     """The heartbeat plans its occurrences."""

@@ -13,7 +13,7 @@ from sisy import nested
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What rows hold in a column, adapted to the driver of a database.
+    """The values of a column, adapted to the driver of a database.
 
     Attributes:
         kind: the type of the column in SQL.
@@ -54,7 +54,7 @@ def kind_of(field: "models.Field[Any, Any]", connection: BaseDatabaseWrapper) ->
 
 
 def _are_alike(field: "models.Field[Any, Any]", held: Sequence[Any]) -> bool:
-    """Whether all values are the same; in JSON 1, 1.0 and true are three, in Python one."""
+    """Return whether all values are the same; in JSON 1, 1.0 and true are three, in Python one."""
     if isinstance(field, models.JSONField):
         return not any(nested.differ(held[0], value) for value in held[1:])
     return held.count(held[0]) == len(held)

@@ -1,4 +1,4 @@
-"""How people make tasks."""
+"""Create tasks."""
 
 from datetime import datetime
 from typing import Any, Unpack

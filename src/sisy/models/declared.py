@@ -1,4 +1,4 @@
-"""What code says of a task, beside what people have made of it since."""
+"""The declaration of a task, beside the changes made by hand."""
 
 import json
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ class FollowsCode(models.Model):
 
     @property
     def is_declared(self) -> bool:
-        """Whether code declares it."""
+        """Return whether code declares it."""
         return self._task.declaration is not None and self._task.undeclared_at is None
 
     def overrides(self) -> list[Override]:

@@ -84,7 +84,7 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
 
 
 class ReasonField(CharField):
-    """Why something is as it is: one line that can be shown anywhere, cut to what fits.
+    """A reason: one line that can be shown anywhere, cut to what fits.
 
     It may quote a person or an error: what terminals and logs would obey is stored as an escape.
     """

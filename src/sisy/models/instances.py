@@ -41,7 +41,7 @@ def unsaved(model: type[M], values: Mapping[str, Any]) -> M:
 
 
 def is_heard(model: type[models.Model], *signals_of_records: ModelSignal) -> bool:
-    """Whether any receiver hears of one of these signals for records of a model."""
+    """Return whether any receiver hears of one of these signals for records of a model."""
     return any(
         signal.has_listeners(model)
         for signal in signals_of_records
@@ -62,7 +62,7 @@ def reset(record: models.Model, names: frozenset[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Defaults:
-    """What the fields of a model hold at first.
+    """The initial values of a model's fields.
 
     Attributes:
         names: under which values can be given.

@@ -1,4 +1,4 @@
-"""What becomes of runs whose worker died while it carried them out."""
+"""Queue lost runs again, or end them."""
 
 from collections.abc import Sequence
 from datetime import datetime

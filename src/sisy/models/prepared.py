@@ -16,7 +16,7 @@ M = TypeVar("M", bound=models.Model)
 
 
 class Limit(int):
-    """How many rows are asked for; Django writes that into the statement."""
+    """The number of requested rows; Django writes it into the statement."""
 
 
 class Keys(list[int]):

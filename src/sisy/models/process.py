@@ -146,7 +146,7 @@ class Process(models.Model):
     arenew = twin(renew)
 
     def has_silent_host(self, now: datetime, lease: timedelta) -> bool:
-        """Whether no process of its host was heard of since this one should have been.
+        """Return whether no process of its host was heard of since this one should have been.
 
         Processes renew when two thirds of a lease are left, at the latest, so that the leases of
         a host that went down all run out within a third of one.
@@ -171,7 +171,7 @@ class Process(models.Model):
     aask_to_drain = twin(ask_to_drain)
 
     def is_asked_to_drain(self) -> bool:
-        """Whether somebody asked for its end."""
+        """Return whether somebody asked for its end."""
         asked = Process.objects.using(self.using).exclude(drain_asked_at=None)
         return asked.filter(pk=self.pk).exists()
 

@@ -1,4 +1,4 @@
-"""What is known of a queue beside the runs in it: whether it is paused."""
+"""The row of a queue that was paused once."""
 
 from typing import TYPE_CHECKING, ClassVar
 

@@ -221,7 +221,7 @@ class Run(models.Model):
 
     @property
     def target(self) -> Target:
-        """What the run calls."""
+        """The target of the run."""
         return Target(path=self.target_path, pk=self.target_pk)
 
     def cancel(self, reason: str = "cancelled", *, by_force: bool = False) -> bool:
@@ -268,7 +268,7 @@ class Run(models.Model):
 
     @property
     def lateness(self) -> timedelta | None:
-        """How long after workers might take it the run started; None while it has not.
+        """The time between ``ready_at`` and the start of the run; None before it starts.
 
         What delays it on purpose does not count: its spread, the delay before a retry, or a
         ``delay_until``.
@@ -280,7 +280,7 @@ class Run(models.Model):
 
     @property
     def duration(self) -> timedelta | None:
-        """How long the run took; None unless it has started and finished."""
+        """The duration of the run; None unless it has started and finished."""
         if self.started_at is None or self.finished_at is None:
             return None
         duration: timedelta = self.finished_at - self.started_at

@@ -1,4 +1,4 @@
-"""How runs are looked up, locked and called off many at a time."""
+"""Look up, lock and cancel many runs at a time."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime

@@ -27,7 +27,7 @@ UNKNOWN_STATEMENT = "26000"
 
 @dataclass(slots=True)
 class _Session:
-    """What is known of a connection of psycopg."""
+    """The state of a psycopg connection."""
 
     sent: int = 0
     is_unshared: bool = False

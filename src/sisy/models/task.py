@@ -1,4 +1,4 @@
-"""What to call, when, and under which policies."""
+"""A task: its target, its schedule and its policies."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -147,22 +147,22 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
 
     @property
     def is_used_up(self) -> bool:
-        """Whether all its iterations are planned."""
+        """Return whether all its iterations are planned."""
         return self.iterations is not None and self.runs_planned >= self.iterations
 
     @property
     def is_due_at_once(self) -> bool:
-        """Whether its first occurrence, not yet planned, waits for no schedule."""
+        """Return whether its first occurrence, not yet planned, waits for no schedule."""
         return self.mark is None and not self.wait_for_schedule
 
     @property
     def runs_once(self) -> bool:
-        """Whether it has no schedule, only the runs with which it was submitted."""
+        """Return whether it has no schedule, only the runs with which it was submitted."""
         return not self.schedule
 
     @property
     def target(self) -> Target:
-        """What the task calls."""
+        """The target of the task."""
         return Target(path=self.target_path, pk=self.target_pk)
 
     @property
@@ -180,7 +180,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
 
     @property
     def allow_overlap(self) -> bool:
-        """Whether a run may start while another one of the task goes on."""
+        """Return whether a run may start while another one of the task goes on."""
         return self.overlap == Overlap.ALLOW
 
     @allow_overlap.setter
@@ -251,7 +251,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
             self.remember(named, Write(using))
 
     def _changes_timing(self, named: frozenset[str], changed: frozenset[str], using: str) -> bool:
-        """Whether to write the ``named`` columns changes when the task is due."""
+        """Return whether to write the ``named`` columns changes when the task is due."""
         timed = named & timing.FIELDS
         if not timed or timed & changed:
             return bool(timed)

@@ -1,4 +1,4 @@
-"""How tasks are looked up and changed many at a time."""
+"""Look up and change many tasks at a time."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""When a task is due: its schedule between its start and end dates."""
+"""The timing of a task: its schedule between its start and end dates."""
 
 import zlib
 from collections.abc import Iterator

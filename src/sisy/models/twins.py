@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class ClassTwin(Generic[P, T]):
-    """What checkers of types see of the twin of a class method; it is one, too."""
+    """The twin of a class method, as type checkers see it."""
 
     def __get__(self, instance: object, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, T]]:
         raise NotImplementedError

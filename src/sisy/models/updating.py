@@ -19,7 +19,7 @@ Values = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """What becomes of rows.
+    """The update of some rows.
 
     Attributes:
         assign: what each row holds from now on.

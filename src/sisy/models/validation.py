@@ -1,4 +1,4 @@
-"""What a task's columns may hold; each refusal says what was expected and what came."""
+"""The validation of a task's columns. Each error says what was expected and received."""
 
 import json
 from collections.abc import Callable

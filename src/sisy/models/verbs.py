@@ -1,4 +1,4 @@
-"""What people do with a task beside saving it: run, pause, cancel, make good, count."""
+"""The verbs of a task beside ``save``: run, pause, cancel, backfill, count."""
 
 from collections import Counter
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Whether what was written in a transaction still stands."""
+"""Track whether writes in a transaction were committed or rolled back."""
 
 from collections.abc import Callable
 from typing import Self
@@ -29,7 +29,7 @@ class Write:
         self.is_committed = True
 
     def stands(self) -> bool:
-        """Whether it is committed, or may still be; see `is_in_doubt`."""
+        """Return whether it is committed, or may still be; see `is_in_doubt`."""
         connection = self._connection()
         if self.is_committed or connection is None:
             return self.is_committed
@@ -38,7 +38,7 @@ class Write:
         return self._note_commit in reversed(callbacks)
 
     def is_in_doubt(self) -> bool:
-        """Whether a write that does not seem to stand may have been committed all the same.
+        """Return whether a write that does not seem to stand may have been committed all the same.
 
         Django calls others after the commit before us just now, or nobody can tell any more: the
         thread has ended, or this is another process.

@@ -1,1 +1,1 @@
-"""What dashboard and commands ask the database: bounded, however many tasks and runs there are."""
+"""The queries of dashboard and commands, bounded whatever the number of tasks and runs."""

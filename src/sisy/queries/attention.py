@@ -1,4 +1,4 @@
-"""What needs attention: what fails, is late, was missed, or cannot run at all.
+"""The problems that need attention: failures, late tasks, missed occurrences, missing workers.
 
 Each kind costs a bounded number of statements, whatever the number of tasks and runs. At most
 `SHOWN` things of a kind are named; a last row says how many more there are.

@@ -1,4 +1,4 @@
-"""When a task is due in the time ahead, and whether its runs will get into each other's way."""
+"""The upcoming occurrences of a task, and whether its runs will overlap."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Ghost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coming:
-    """What comes of one task within a window."""
+    """The upcoming occurrences of one task within a window."""
 
     ghosts: list[Ghost]
     crowded: tuple[float, float] | None

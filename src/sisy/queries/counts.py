@@ -1,4 +1,4 @@
-"""How many runs came to which state lately."""
+"""The number of recent runs by state."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MOST_IN_TROUBLE = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """How many runs came to a state; at least so many, where not all of them were counted."""
+    """The number of runs in a state; a minimum if not all were counted."""
 
     state: str
     number: int

@@ -1,4 +1,4 @@
-"""How long runs usually take: one definition, for every page that says so."""
+"""The usual duration of runs: one definition for all pages."""
 
 import statistics
 from collections import defaultdict

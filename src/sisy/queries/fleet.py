@@ -1,4 +1,4 @@
-"""Who is up, and what each has in hand; how much the fleet gets done."""
+"""The running processes and their runs, and the throughput."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ class Member:
 
     @property
     def used(self) -> float:
-        """How many percent of its slots are taken."""
+        """The percentage of its slots in use."""
         slots = self.process.slots or 1
         return min(100.0, 100 * len(self.runs) / slots)
 
@@ -42,7 +42,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """How many runs ended in a while; at least so many, where not all were counted."""
+    """The number of runs that ended in a period; a minimum if not all were counted."""
 
     span: timedelta
     number: int

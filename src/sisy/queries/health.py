@@ -1,4 +1,4 @@
-"""Whether somebody plans, somebody carries out, and nothing waits for too long."""
+"""The health of a site: heartbeats, workers, and overdue tasks and runs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from sisy.models import Process, Queue, Role, Run, Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was found of one thing that is to be well."""
+    """The result of one health check."""
 
     name: str
     is_well: bool

@@ -12,7 +12,7 @@ SEARCHED = 20_000  # the newest runs, among which rarer things are looked for
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedRuns(Wanted):
-    """Which runs somebody looks for."""
+    """The filters of a list of runs."""
 
     choices = {"state": RunState.values, "origin": Origin.values}
 
@@ -27,7 +27,7 @@ class WantedRuns(Wanted):
 
     @property
     def is_rare(self) -> bool:
-        """Whether it asks for what no index leads to."""
+        """Return whether it asks for what no index leads to."""
         return bool(self.queue or self.origin or self.search)
 
 

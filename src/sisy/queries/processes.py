@@ -1,4 +1,4 @@
-"""Whether anybody is there to plan and to carry out, and whether a queue is paused."""
+"""The sentences about missing processes, workers with problems and paused queues."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Whether the site is alive: its processes, their leases, and its clock."""
+"""The pulse of a site: its processes, their leases, and its clock."""
 
 import time
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ MOST = 1000  # processes that are read
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulse:
-    """What is known of the processes that are up."""
+    """The processes of a site, and its clock."""
 
     heartbeats: list[Process]
     workers: list[Process]
@@ -26,7 +26,7 @@ class Pulse:
 
     @property
     def clock_is_off(self) -> bool:
-        """Whether the two clocks differ by more than a second."""
+        """Return whether the two clocks differ by more than a second."""
         return abs(self.offset) > timedelta(seconds=1)
 
 

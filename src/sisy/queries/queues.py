@@ -1,4 +1,4 @@
-"""What is known of each queue: a row of its own exists only for those that were paused once."""
+"""The queues of tasks, runs and workers; only queues that were paused once have a row."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +10,7 @@ COUNTED = 10_000  # waiting runs, those that wait longest
 
 @dataclass(slots=True, kw_only=True)
 class Seen:
-    """What tasks, runs and workers say about a queue."""
+    """A queue, as seen in tasks, runs and workers."""
 
     name: str
     paused_at: datetime | None = None

@@ -1,4 +1,4 @@
-"""What would run when: the occurrences of tasks in a range, with how long their runs usually take.
+"""The occurrences of tasks in a range, with the usual durations of their runs.
 
 Nothing is planned or written. Days to come are rehearsed as the tasks are now.
 """
@@ -38,7 +38,7 @@ class Crowding:
 
 @dataclass(slots=True, kw_only=True)
 class Rehearsal:
-    """What was seen of a range so far.
+    """The summary of a range so far.
 
     Attributes:
         count: how many occurrences there are.

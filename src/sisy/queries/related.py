@@ -7,7 +7,7 @@ from sisy.models.run_queries import RunQuerySet
 
 
 def has_returned(run: Run) -> bool:
-    """Whether what is stored as the return value of ``run`` is what its function returned.
+    """Return whether what is stored as the return value of ``run`` is what its function returned.
 
     None is stored, too, of one that failed or has not ended, and of one that succeeded and whose
     value could not be stored, as its reason then says.

@@ -23,7 +23,7 @@ NO_TIME = timedelta(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plans:
-    """What is planned ahead."""
+    """The schedules of repeating tasks."""
 
     groups: list[Group]
     tasks: int

@@ -1,4 +1,4 @@
-"""Who serves which queue, and what keeps a queue's runs from being claimed."""
+"""The workers of queues, and the reasons why a queue's runs cannot be claimed."""
 
 from dataclasses import dataclass
 from datetime import datetime, tzinfo

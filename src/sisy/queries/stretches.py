@@ -1,4 +1,4 @@
-"""Where runs of a task succeeded, without reading them: they are too many to be drawn.
+"""The stretches of time with succeeded runs that are too many to draw one by one.
 
 A window is cut into slices, and the database says for each of them whether a run of the task was
 due in it and succeeded. The index of the moments at which a task was due leads there, so that the

@@ -17,7 +17,7 @@ NEEDS_A_PERSON = "attention"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedTasks(Wanted):
-    """Which tasks somebody looks for, and in which order."""
+    """The filters and the order of a list of tasks."""
 
     choices = {"state": [*TaskState.values, NEEDS_A_PERSON], "sort": list(SORTS)}
 

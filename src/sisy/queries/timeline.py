@@ -1,4 +1,4 @@
-"""What ran and what comes, task by task, on one stretch of time."""
+"""The past and upcoming runs of tasks on one stretch of time."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -233,7 +233,7 @@ def _bars(runs: Iterable[Run], window: Window, now: datetime, in_full: bool) -> 
 
 
 def _touch(bar: Bar, other: Bar) -> bool:
-    """Whether two would be one to the eye: next to each other, and alike or too narrow."""
+    """Return whether two would be one to the eye: next to each other, and alike or too narrow."""
     if other.x <= bar.x + bar.width and bar.state == other.state:
         return True
     return other.x < bar.x + NARROWEST and bar.width <= 2 * NARROWEST

@@ -1,4 +1,4 @@
-"""What a task's runs failed with, each kind of error once."""
+"""The errors of a task's runs, each kind once."""
 
 from dataclasses import dataclass
 from datetime import datetime

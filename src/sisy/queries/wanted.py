@@ -1,4 +1,4 @@
-"""What somebody looks for, as the address of a page says it."""
+"""The filters in the address of a page."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields

@@ -1,1 +1,1 @@
-"""What processes, threads and loops need, whatever they do."""
+"""The foundations of processes, threads and loops."""

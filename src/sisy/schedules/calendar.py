@@ -16,7 +16,7 @@ YEARS = f"{FIRST.year} to {LAST.year}"
 
 
 def is_within(moment: datetime) -> bool:
-    """Whether an aware moment lies in the calendar."""
+    """Return whether an aware moment lies in the calendar."""
     return FIRST <= moment <= LAST
 
 

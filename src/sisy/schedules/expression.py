@@ -27,7 +27,7 @@ STEPPED_RANGE = re.compile(r"([^-/]+)-([^-/]+)/(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class DayRule:
-    """Which days match.
+    """The rule for matching days.
 
     Attributes:
         days: of the month; None for any.
@@ -83,7 +83,7 @@ def parse(expression: object, key: str = "") -> Fields:
 
 
 def is_hashed(expression: str) -> bool:
-    """Whether it depends on a key what ``expression`` means: whether it has an ``h``."""
+    """Return whether it depends on a key what ``expression`` means: whether it has an ``h``."""
     text = expression.strip().lower()
     return "h" in text.replace("thu", "") and not text.startswith("@")
 

@@ -1,4 +1,4 @@
-"""When next: an expression in a time zone, over every change of its clock.
+"""A schedule: an expression in a time zone, over every change of its clock.
 
 Local time is searched by `wall`, span by span of constant offset. Where one span meets the next,
 Debian's cron(8) is followed. If the clock was set forward by up to three hours, a fixed-time

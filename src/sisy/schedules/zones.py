@@ -32,12 +32,12 @@ class Span:
 
     @property
     def is_after_gap(self) -> bool:
-        """Whether local times were left out right before this span."""
+        """Return whether local times were left out right before this span."""
         return ZERO < self.change <= LARGEST_CHANGE
 
     @property
     def is_after_fold(self) -> bool:
-        """Whether this span begins with local times that there were already."""
+        """Return whether this span begins with local times that there were already."""
         return -LARGEST_CHANGE <= self.change < ZERO
 
 

@@ -1,1 +1,1 @@
-"""How Sisy speaks to databases where Django's ORM does not say it by itself."""
+"""The hand-written access to databases, beyond Django's ORM."""

@@ -1,4 +1,4 @@
-"""What becomes of one task that code declares, or no longer does."""
+"""The change of a task that code declares, or no longer declares."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from sisy.models.declared import Override
 
 
 class Kind(StrEnum):
-    """What happens to a task when code is looked at."""
+    """The kind of a change to a task by a sync."""
 
     CREATED = "created"
     CHANGED = "changed"
@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What happens to one task.
+    """The change of one task by a sync.
 
     Attributes:
         name: the name under which it is declared.

@@ -14,7 +14,7 @@ MODULES = ("schedules", "tasks")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovered:
-    """What code declares, and what could not be looked at.
+    """The declarations in code, and the modules that could not be imported.
 
     Attributes:
         broken: why a module could not be imported, by its dotted path.
@@ -25,7 +25,7 @@ class Discovered:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all is known that code declares: a broken module may declare any path."""
+        """Return whether all is known that code declares: a broken module may declare any path."""
         return not self.broken
 
 

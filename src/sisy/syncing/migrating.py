@@ -45,7 +45,7 @@ def after_migrate(*, using: str, verbosity: int = 1, apps: Any = None, **kwargs:
 
 
 def _has_table(apps: Any) -> bool:
-    """Whether Sisy's migrations have made all columns; not so in the middle of them."""
+    """Return whether Sisy's migrations have made all columns; not so in the middle of them."""
     if apps is None:
         return True
     try:

@@ -20,7 +20,7 @@ NOT_DECLARED = "No longer declared in code."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synced:
-    """What one look at the code has changed, by name."""
+    """The changes of a sync, by name."""
 
     changes: Sequence[Change]
 
@@ -30,7 +30,7 @@ class Synced:
 
     @property
     def has_changed(self) -> bool:
-        """Whether anything was to be done."""
+        """Return whether anything was to be done."""
         return bool(self.of(Kind.CREATED, Kind.CHANGED, Kind.UNDECLARED))
 
 

@@ -1,4 +1,4 @@
-"""How a look at the code reads in a terminal."""
+"""The report of a sync in a terminal."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the dashboard's templates write moments, states and addresses."""
+"""The template tags of the dashboard: moments, states and addresses."""
 
 from datetime import datetime, timedelta
 from typing import Any

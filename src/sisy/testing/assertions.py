@@ -1,4 +1,4 @@
-"""What tests claim about tasks and runs; a claim that does not hold says what is instead."""
+"""Assertions about tasks and runs. A failure shows what was found instead."""
 
 from typing import Any
 

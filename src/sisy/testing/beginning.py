@@ -1,4 +1,4 @@
-"""What was stored before a block of `sisy_time` is taken as if it had been stored at its moment.
+"""Treat rows stored before a `sisy_time` block as if they had been stored at its moment.
 
 Tasks that code declares are made by ``migrate``, on the day on which the tests happen to run, and
 tasks of a fixture as it is loaded. Planned from that day on, a task would not run at all in a

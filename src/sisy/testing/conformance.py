@@ -1,4 +1,4 @@
-"""What every backend of ``django.tasks`` that keeps results should do, as tests."""
+"""Conformance tests for ``django.tasks`` backends that keep results."""
 
 import pickle
 import sys

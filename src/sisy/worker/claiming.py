@@ -26,7 +26,7 @@ TRIES = 3  # further looks at what another worker decides upon just now, before 
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """Who claims runs, of which queues and which engine, and when."""
+    """The claimant of runs: a process, its queues and engine, and the time."""
 
     holder: Process
     queues: Sequence[str]

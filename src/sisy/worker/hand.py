@@ -1,4 +1,4 @@
-"""What a worker has in hand: the runs that it has won, and that have not ended."""
+"""The unfinished runs that a worker has claimed."""
 
 import time
 from collections.abc import Iterator
@@ -32,17 +32,17 @@ class Hand:
 
     @property
     def room(self) -> int:
-        """How many more runs may be won: for free slots, and some ahead if runs are short."""
+        """The number of runs to claim: for free slots, and some ahead if runs are short."""
         return max(0, self._slots + self._pace.ahead - len(self._runs))
 
     @property
     def has_run_low(self) -> bool:
-        """Whether it is time to win more: half of what may wait does not wait any more."""
+        """Return whether it is time to win more: half of what may wait does not wait any more."""
         return len(self._runs) < self._slots or self.room > self._pace.ahead // 2
 
     @property
     def holds_some_ahead(self) -> bool:
-        """Whether some of the runs wait for a slot."""
+        """Return whether some of the runs wait for a slot."""
         return len(self._runs) > self._slots
 
     def take(self, run: Run) -> None:

@@ -43,7 +43,7 @@ class Lease:
             return process
 
     def is_to_drain(self) -> bool:
-        """Whether somebody wants the worker to end once its runs have."""
+        """Return whether somebody wants the worker to end once its runs have."""
         process = self._process
         return process is not None and process.is_asked_to_drain()
 
@@ -68,7 +68,7 @@ class Lease:
                 self._process.note_problem(problem, self._problem_since)
 
     def surely_holds(self, run: Run) -> bool:
-        """Whether nobody can have taken ``run`` over; callable from any thread, at once.
+        """Return whether nobody can have taken ``run`` over; callable from any thread, at once.
 
         After a pause, of the process or of the whole host, others may carry it out already.
         """

@@ -1,4 +1,4 @@
-"""Which waiting runs of one task may start beside what still goes on of it; pure.
+"""The decision which queued runs of a task may start, given its running ones; pure.
 
 This is decided late, when a run could start, since only then is it known what still goes on. The
 runs that wait are walked from the oldest on. If nothing of the task goes on, the oldest starts,
@@ -26,13 +26,13 @@ class Going:
         return cls(pk=run.pk, ready_at=run.ready_at, started_at=started_at)
 
     def would_be_over_by(self, moment: datetime, now: datetime) -> bool:
-        """Whether it would have ended by ``moment`` had it started in time."""
+        """Return whether it would have ended by ``moment`` had it started in time."""
         return self.ready_at + (now - self.started_at) < moment
 
 
 @dataclass(slots=True)
 class Verdict:
-    """What becomes of the runs of a task that wait.
+    """The verdict on the queued runs of a task.
 
     Attributes:
         starting: the one that begins now, if any.
@@ -108,7 +108,7 @@ def decide(
 
 
 def _takes_its_turn(run: Run, going: Going, now: datetime) -> bool:
-    """Whether a run goes on waiting whatever the policy.
+    """Return whether a run goes on waiting whatever the policy.
 
     It does if it has run before, was released for another worker, or makes good what was missed,
     since it was wanted all the same.

@@ -1,4 +1,4 @@
-"""How many runs a worker wins ahead, by how long its runs take."""
+"""The number of runs that a worker claims ahead, by the duration of its runs."""
 
 AHEAD = 0.1  # seconds of work that may wait in a worker
 MOST_AHEAD = 500
@@ -21,7 +21,7 @@ class Pace:
 
     @property
     def ahead(self) -> int:
-        """How many runs may wait for a slot: about a tenth of a second of work; 500 at most."""
+        """The number of runs that may wait for a slot: about 0.1 s of work, at most 500."""
         at_once = self._slots * AHEAD / max(self._mean, 1e-6)
         return max(0, min(MOST_AHEAD, int(at_once) - self._slots))
 

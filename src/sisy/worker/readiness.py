@@ -1,4 +1,4 @@
-"""Whether a worker's pool can call functions, and when to try again after it could not.
+"""The readiness of a worker's pool to call functions, and the retries if it is not ready.
 
 A worker that cannot start a child process, or a thread, must take no runs: it could only release
 them, and another worker would have started them at once. So it tries without a run, later and
@@ -51,7 +51,7 @@ class Readiness:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the worker may take runs."""
+        """Return whether the worker may take runs."""
         return not self._problem
 
     def failed(self, problem: str) -> None:

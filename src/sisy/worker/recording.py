@@ -60,7 +60,7 @@ def _store(using: str, ended: Ended, now: datetime) -> Ended:
 
 
 def _goes_on(run: Run, outcome: Outcome) -> bool:
-    """Whether the end of an attempt need not be the end of the run."""
+    """Return whether the end of an attempt need not be the end of the run."""
     return _is_lost(outcome) or outcome.others_may_call_it or may_retry(run, outcome.state)
 
 

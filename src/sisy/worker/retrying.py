@@ -1,4 +1,4 @@
-"""Whether and when a run that failed is tried again: exponential backoff with full jitter."""
+"""The retries of failed runs: exponential backoff with full jitter."""
 
 import random
 from datetime import timedelta
@@ -9,7 +9,7 @@ LARGEST_GROWTH = 1e9
 
 
 def may_retry(run: Run, state: str) -> bool:
-    """Whether a run whose attempt ended in ``state`` has attempts left."""
+    """Return whether a run whose attempt ended in ``state`` has attempts left."""
     is_failure = state in (RunState.FAILED, RunState.TIMED_OUT)
     return is_failure and run.task is not None and _failures(run) < run.task.max_attempts
 

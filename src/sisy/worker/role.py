@@ -118,7 +118,7 @@ class Worker:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it claims no more: it was stopped, or somebody asked it to drain."""
+        """Return whether it claims no more: it was stopped, or somebody asked it to drain."""
         return self._claiming.is_stopping
 
     def wake(self) -> None:

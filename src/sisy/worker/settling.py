@@ -17,7 +17,7 @@ MOST_LIVE = 2000  # runs of tasks that go on or wait, looked at together
 
 @dataclass(slots=True)
 class Settled:
-    """What becomes of some runs that wait.
+    """The verdict on some queued runs.
 
     Attributes:
         starting: those that begin now.

@@ -1,1 +1,1 @@
-"""What people do with tasks, runs and queues; each action is noted, and says what it did."""
+"""The actions on tasks, runs and queues. Each is logged, and reports what it did."""

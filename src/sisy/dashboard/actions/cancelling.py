@@ -1,4 +1,4 @@
-"""What is said about runs that somebody has cancelled."""
+"""The messages about cancelled runs."""
 
 from django.utils.translation import gettext, ngettext
 

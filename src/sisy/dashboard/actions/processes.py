@@ -1,4 +1,4 @@
-"""What people do with workers."""
+"""The actions on workers."""
 
 from collections.abc import Iterator
 from typing import Any

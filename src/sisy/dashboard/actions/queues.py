@@ -1,4 +1,4 @@
-"""What people do with queues."""
+"""The actions on queues."""
 
 from collections.abc import Iterator
 from typing import Any

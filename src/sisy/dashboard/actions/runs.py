@@ -1,4 +1,4 @@
-"""What people do with runs."""
+"""The actions on runs."""
 
 from collections.abc import Iterator
 from typing import Any

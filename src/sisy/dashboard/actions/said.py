@@ -1,4 +1,4 @@
-"""What an action says to whoever asked for it, and what it leaves in the admin's log."""
+"""The message of an action to its user, and its entry in the admin's log."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""What people do with tasks; their schedules go on as if nothing had happened."""
+"""The actions on tasks, which do not affect their schedules."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

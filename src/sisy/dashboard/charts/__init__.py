@@ -1,1 +1,1 @@
-"""What is drawn: places and sizes, for templates to write as SVG."""
+"""The charts: positions and sizes that templates render as SVG."""

@@ -1,4 +1,4 @@
-"""What the marks of the timeline mean: those that are drawn, and no others."""
+"""The legend of the timeline, with only the marks that are drawn."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

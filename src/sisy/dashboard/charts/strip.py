@@ -1,4 +1,4 @@
-"""When a schedule is due, as marks on a stretch of time."""
+"""The due moments of a schedule, as marks on a stretch of time."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

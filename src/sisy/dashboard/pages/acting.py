@@ -1,4 +1,4 @@
-"""Where the pages' buttons lead: each does one thing with some rows, and leads back."""
+"""The views behind the pages' buttons. Each acts on some rows, and redirects back."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""What a schedule means, while somebody types it."""
+"""The schedule editor: the meaning of a schedule while you type it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +36,7 @@ COMMON = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """What an expression says, or what is wrong with it and where."""
+    """The meaning of an expression, or the error in it."""
 
     expression: str
     zone: str

@@ -1,4 +1,4 @@
-"""What Sisy uses of asgiref beyond its documentation."""
+"""The private APIs of asgiref that Sisy uses."""
 
 import asyncio
 import os

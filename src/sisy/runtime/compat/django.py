@@ -1,4 +1,4 @@
-"""What Sisy uses of Django beyond its documentation."""
+"""The private APIs of Django that Sisy uses."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

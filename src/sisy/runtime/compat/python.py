@@ -1,4 +1,4 @@
-"""What Sisy uses of Python's standard library beyond its documentation; knows no Django."""
+"""The private APIs of Python's standard library that Sisy uses; knows no Django."""
 
 import asyncio
 import os
