@@ -8,7 +8,7 @@ import pytest
 
 from sisy.models import Process, Run, RunState, Task
 from tests.app import jobs
-from tests.support.waiting import wait_until
+from tests.support.waiting import SHORTEST, wait_until
 
 COMMANDS = ["sisy", "sisy_heartbeat", "sisy_worker"]
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
@@ -111,7 +111,7 @@ def test_a_command_that_is_told_to_stop_while_it_starts_leaves_nothing_behind(si
         def is_there(cpu=cpu, process=process, used=used):
             return has_signed_on(process) or cpu().user >= used
 
-        wait_until(is_there, f"it has used {used} s")
+        wait_until(is_there, f"it has used {used} s", longest=SHORTEST)
         assert process.stop() in (0, KILLED_BY_TERM)
         assert not Process.objects.exists()
         assert not Run.objects.running().exists()

@@ -7,7 +7,12 @@ PATIENCE = 60.0  # seconds; the machine may be busy
 SHORTEST, LONGEST = 0.02, 0.1  # seconds between two looks, each of which may ask the database
 
 
-def wait_until(condition: Callable[[], object], what: str = "", patience: float = PATIENCE):
+def wait_until(
+    condition: Callable[[], object],
+    what: str = "",
+    patience: float = PATIENCE,
+    longest: float = LONGEST,
+):
     """Return what ``condition`` returns, as soon as that is true of anything.
 
     Raises:
@@ -18,5 +23,5 @@ def wait_until(condition: Callable[[], object], what: str = "", patience: float 
         name = what or getattr(condition, "__name__", "it")
         assert time.monotonic() < deadline, f"waited {patience:g} s in vain until: {name}"
         time.sleep(pause)
-        pause = min(pause * 1.2, LONGEST)
+        pause = min(pause * 1.2, longest)
     return found
