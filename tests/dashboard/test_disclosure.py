@@ -14,7 +14,7 @@ from tests.dashboard.addresses import PARTS, addresses
 from tests.support.moments import MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
 
-pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 SECRET = "hunter2-and-nothing-else"
 TEXT = f"ValueError: {SECRET}"
@@ -133,6 +133,7 @@ def test_what_buttons_say_quotes_no_error_either(monkeypatch):
     assert "Cannot import the callable: RuntimeError." in again.content.decode()
 
 
+@pytest.mark.database
 def test_the_search_of_the_admin_looks_into_reasons_for_those_only_who_may_read_them():
     everything()
     assert rows_of(everybody_else().get(RUNS, {"q": "hunter2"})) == []
