@@ -1,4 +1,4 @@
-"""Stores runs by one statement where the database can."""
+"""Store runs with one statement where the database can."""
 
 from collections.abc import Sequence
 from operator import attrgetter

@@ -1,6 +1,6 @@
-"""Inserts a task and its only run into PostgreSQL by one statement, which stays the same.
+"""Insert a task and its only run into PostgreSQL with one statement, whose text stays the same.
 
-What the run has of its task, the database copies.
+The database itself copies from the task the values that the run shares with it.
 """
 
 from functools import lru_cache

@@ -1,10 +1,13 @@
-"""Sends hot statements: their text stays the same, and only the values differ.
+"""Send hot statements: their text stays the same, and only the values differ.
 
-PostgreSQL takes three times as long to plan the insertion of a task and its run as to carry it
-out. It plans a prepared statement only once. Django prepares none: a pooler that works by
-transactions, such as PgBouncer, lends the session to another client after each transaction, and
-that client would trip over our statements, or we would miss them. So Sisy prepares its hot
-statements only in a session that no pooler shares, and only if the session sends many of them.
+PostgreSQL needs three times as long to plan the insertion of a task and its run as to execute it.
+It plans a prepared statement only once. Django prepares no statements, because a pooler that works
+by transactions, such as PgBouncer, gives the session to another client after each transaction. The
+other client would then find our statements, and we would miss them.
+
+So Sisy prepares its hot statements only in a session that no pooler shares, and only if the
+session sends many of them. It recognizes such a session by the process that serves it: a pooler
+tells its clients a number of its own, and not the one that ``pg_backend_pid()`` returns.
 """
 
 from collections.abc import Sequence
@@ -19,8 +22,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 PREPARED_AFTER = 5
-"""How many hot statements a session sends before it prepares any, and then how many times it sends
-the same one before it prepares that; psycopg's own threshold."""
+"""Number of hot statements that a session sends before it prepares any, and of times that it then
+sends the same one before it prepares that one; psycopg's own threshold."""
 
 UNKNOWN_STATEMENT = "26000"
 
@@ -52,7 +55,7 @@ def execute(using: str, statement: str, params: Sequence[Any]) -> list[tuple[Any
         except Error as error:
             if getattr(error.__cause__, "sqlstate", None) != UNKNOWN_STATEMENT:
                 raise
-            # Somebody has had the session forget them all, by DISCARD or DEALLOCATE.
+            # The project sent DISCARD or DEALLOCATE, which psycopg did not notice.
             session.is_unshared = False
             if connection.in_atomic_block:
                 raise
@@ -83,7 +86,7 @@ def _rows_of_prepared(
 
 
 def _session_of(connection: BaseDatabaseWrapper) -> _Session:
-    """Return what is known of a session that is about to send a hot statement."""
+    """Return the state of a session that is about to send a hot statement."""
     raw = connection.connection
     if connection.vendor != "postgresql" or not hasattr(raw, "prepare_threshold"):  # psycopg2
         return _Session()
@@ -92,8 +95,7 @@ def _session_of(connection: BaseDatabaseWrapper) -> _Session:
         session = _sessions[raw] = _Session()
     session.sent += 1
     if session.sent == PREPARED_AFTER:
-        # A pooler tells its clients a number of its own. Django's cursors are not asked, since
-        # people's tests count their queries.
+        # Not over a cursor of Django's, because tests of projects count the queries of those.
         with connection.wrap_database_errors:
             process = raw.execute("SELECT pg_backend_pid()").fetchone()[0]
         session.is_unshared = process == raw.info.backend_pid

@@ -1,8 +1,8 @@
-"""Insertions whose text is written once, together with the values that seldom differ.
+"""Build INSERT statements once, with the values that seldom differ as literals.
 
-Of the sixty columns of a task and its run, most hold the same as in the submission before.
-Converting them takes longer than storing them. So they are written into the statement, and the
-statement is kept.
+Most of the sixty columns of a task and its run have the same values as in the previous submission.
+Python needs longer to convert them than PostgreSQL to store them. So they become literals in the
+text of the statement, and the text is cached.
 """
 
 import json
