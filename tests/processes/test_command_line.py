@@ -41,4 +41,4 @@ def test_a_database_that_was_not_migrated_is_named(site):
 def test_a_limit_of_children_without_children_is_explained(site):
     process = site.manage("sisy_worker", "--max-runs-per-child", "5")
     assert process.ends() == 1
-    assert "Use --max-runs-per-child." in (process.output)
+    assert "Use --max-runs-per-child only with --pool processes." in (process.output)

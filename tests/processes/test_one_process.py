@@ -89,7 +89,7 @@ def test_daphne_serves_the_site_and_warns_that_no_task_runs(site):
     wait_until(lambda: page(port) == "up\n", "Daphne answers")
     process.says("This server does not support the ASGI lifespan protocol")
     assert page(port) == "up\n"
-    assert process.output.count("WARNING  This server does not speak") == 1
+    assert process.output.count("WARNING  This server does not support") == 1
     assert process.stop() in ENDED
     assert not Process.objects.exists()
 

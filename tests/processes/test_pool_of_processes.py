@@ -95,7 +95,7 @@ def test_children_are_replaced_after_their_runs_and_for_their_memory(site):
     assert pids[0] == pids[1] == pids[2] != pids[3]
     assert ends(submitted(child_jobs.grows)).result == pids[3]
     assert ends(submitted(child_jobs.returns_pid)).result not in pids
-    assert f"Child {pids[3]} is replaced" in process.output
+    assert f"Replacing child process {pids[3]}" in process.output
     assert process.stop() == 0
 
 
