@@ -85,7 +85,7 @@ $(VENV)/.mariadb: $(VENV)/.installed
 	@touch $@
 
 test-browser: $(VENV)/.browser  ## run the tests in Chromium (Debian's), on a site that they start
-	SISY_TEST_BROWSER=1 $(BIN)/python -m pytest tests/browser
+	SISY_TEST_BROWSER=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/browser
 
 screenshots: $(VENV)/.browser  ## take the manual's pictures of the dashboard
 	$(BIN)/python -m tests.pictures

@@ -40,7 +40,7 @@ def test_several_tasks_are_ticked_at_once_and_stay_so_while_the_list_changes(loo
     tasks = [saved(f"ticked {n}") for n in range(3)]
     with look(address) as window:
         window.goto(f"{address}/sisy/tasks/?search=ticked")
-        window.get_by_label("tick all").check()
+        window.get_by_label("select all").check()
         tasks[0].run_now()
         expect(window.locator(f"#task-{tasks[0].pk}")).to_contain_text("succeeded")
         boxes = window.locator("#sisy-list tbody [name=pk]")
