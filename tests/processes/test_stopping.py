@@ -72,7 +72,7 @@ def test_runs_that_outlast_the_grace_period_are_handed_to_another_worker(site):
     first = worker(site, "--grace", "0.5")
     runs = [in_hand_of(first, 5, fn) for fn in (jobs.sleeps, jobs.asleeps)]
     assert first.stop() == 0
-    assert "Handed back 2 runs that were still running" in first.output
+    assert "Released 2 runs that were still running" in first.output
     second = worker(site)
     for run in runs:
         assert ends(run).state == RunState.SUCCEEDED
