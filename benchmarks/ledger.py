@@ -15,9 +15,9 @@ from benchmarks import jobs, layouts, report
 from benchmarks.layouts import Layout
 from sisy import clock
 from sisy.execution import Outcome
-from sisy.heartbeat import housekeeping, planning
+from sisy.heartbeat import planning, retention
 from sisy.models import Overlap, Process, Role, Run, RunState, Task, task_with_callable
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from sisy.worker.recording import record
 
 SITE = Layout(name="PostgreSQL", commands=())
@@ -127,14 +127,14 @@ class Steps:
         record("default", [(run, how) for run in self._runs], now)
 
     def prune_in_vain(self) -> None:
-        assert housekeeping.prune_history("default", clock.now("default")) == 0
+        assert retention.prune_history("default", clock.now("default")) == 0
 
     def prune(self) -> None:
         """As if it were so late that 500 runs are too old."""
         days = timedelta(days=90)
-        oldest = Run.objects.order_by("finished_at")[housekeeping.PRUNED_AT_ONCE].finished_at
+        oldest = Run.objects.order_by("finished_at")[retention.PRUNED_AT_ONCE].finished_at
         assert oldest is not None
-        assert housekeeping.prune_history("default", oldest + days) == housekeeping.PRUNED_AT_ONCE
+        assert retention.prune_history("default", oldest + days) == retention.PRUNED_AT_ONCE
 
     def page(self, path: str) -> None:
         with override_settings(ROOT_URLCONF="tests.urls"):

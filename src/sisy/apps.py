@@ -13,29 +13,31 @@ class SisyConfig(AppConfig):
         from django.db.backends.signals import connection_created
 
         from sisy import (  # noqa: F401 - checks register themselves
-            announcing,
             checks,
             conf,
+            dashboard_events,
             database_thread,
             doorbell,
             reporting,
+            signal_dispatch,
             signals,
-            telling,
         )
-        from sisy.enqueued import receivers
+        from sisy.django_tasks import receivers
         from sisy.syncing import migrating
 
         if conf.usable_settings().aliases:
             import sisy.engines.trampoline  # noqa: F401 - engines must know their tasks
         reporting.connect()
-        announcing.connect()
+        dashboard_events.connect()
         receivers.connect_if_used()
 
         connection_created.connect(
             database_thread.on_connection_created, dispatch_uid="sisy.database_thread"
         )
         migrating.connect()
-        telling.trust(doorbell.on_runs_waiting, doorbell.on_cancel_asked, doorbell.on_drain_asked)
+        signal_dispatch.trust(
+            doorbell.on_runs_waiting, doorbell.on_cancel_asked, doorbell.on_drain_asked
+        )
         signals.runs_waiting.connect(doorbell.on_runs_waiting, dispatch_uid="sisy.doorbell")
         signals.cancel_asked.connect(doorbell.on_cancel_asked, dispatch_uid="sisy.doorbell")
         signals.drain_asked.connect(doorbell.on_drain_asked, dispatch_uid="sisy.doorbell")

@@ -1,5 +1,5 @@
 """The backend that ``TASKS`` names: ``{"default": {"BACKEND": "sisy.backends.SisyBackend"}}``."""
 
-from sisy.enqueued.backend import SisyBackend
+from sisy.django_tasks.backend import SisyBackend
 
 __all__ = ["SisyBackend"]

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from sisy import conf, telling
+from sisy import conf, signal_dispatch
 from sisy.store.isolation import database_is_away, past_deadlocks
 from sisy.threads import TIME_TO_END, DaemonThreads
 from sisy.transactions import TransactionGuard
@@ -51,7 +51,7 @@ def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwa
             connections.close_all()
         raise
     except BaseException as error:  # noqa: BLE001 - of a receiver of Django's, or a router
-        telling.raise_as_exception(error)
+        signal_dispatch.raise_as_exception(error)
     finally:
         left_open = TransactionGuard().release()
         _give_back_to_pools()
@@ -69,7 +69,7 @@ def _give_back_to_pools() -> None:
 
 def _begin() -> None:
     _thread.is_a_roles = True
-    telling.leave_to_teller()
+    signal_dispatch.leave_to_teller()
 
 
 def on_connection_created(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from sisy.exceptions import DeclarationError
-from sisy.nearest import did_you_mean
+from sisy.suggestions import did_you_mean
 
 F = TypeVar("F")
 

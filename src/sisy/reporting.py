@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils.translation import ngettext
 
-from sisy import signals, telling
+from sisy import signal_dispatch, signals
 from sisy.exceptions import RunLost
 from sisy.log import log_named
 from sisy.models import Process, Run, RunState, Task
@@ -116,6 +116,6 @@ def connect() -> None:
         (signals.worker_online, on_online, Process),
         (signals.worker_offline, on_offline, Process),
     ):
-        telling.trust(receiver)
+        signal_dispatch.trust(receiver)
         uid = f"sisy.reporting.{receiver.__name__}"
         signal.connect(receiver, sender=sender, dispatch_uid=uid)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from sisy import doorbell, lifeline, telling
+from sisy import doorbell, parent_pipe, signal_dispatch
 from sisy.log import logger
 
 TIME_TO_TELL = 2.0  # seconds that receivers of signals have when the service ends
@@ -39,7 +39,7 @@ class Service:
         """
         with doorbell.at_home():
             ends = await asyncio.gather(*map(self._run_one, self._roles), return_exceptions=True)
-            await asyncio.to_thread(telling.flush, TIME_TO_TELL)
+            await asyncio.to_thread(signal_dispatch.flush, TIME_TO_TELL)
         if failures := [end for end in ends if isinstance(end, Exception)]:
             raise ExceptionGroup("Sisy stopped because one of its parts failed", failures)
 
@@ -76,7 +76,7 @@ def run_until_signalled(service: Service) -> None:
     """Run ``service`` as the whole of this process, until TERM or INT; a second one hurries."""
 
     async def serve() -> None:
-        line = lifeline.open_to_parent(service.stop)
+        line = parent_pipe.open_to_parent(service.stop)
         with _calling(line.signalled if line else service.stop):
             if line is not None:
                 line.listen()

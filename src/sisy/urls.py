@@ -1,7 +1,7 @@
 """The dashboard by itself: ``path("sisy/", include("sisy.urls"))``."""
 
-from sisy.dashboard.mounting import configured
 from sisy.dashboard.routes import patterns
+from sisy.dashboard.site import configured
 
 app_name = "sisy"
 urlpatterns = patterns(configured())

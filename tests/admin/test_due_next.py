@@ -8,10 +8,10 @@ import pytest
 from sisy.heartbeat import tick
 from sisy.load import cells
 from sisy.models import Run, RunState, Task
-from sisy.queries.coming import occurrences
-from sisy.queries.durations import usual_durations
-from sisy.queries.rehearsal import occurrences_of
-from sisy.queries.schedules import plans
+from sisy.reports.coming import occurrences
+from sisy.reports.durations import usual_durations
+from sisy.reports.forecast import occurrences_of
+from sisy.reports.schedules import plans
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of_superuser
 from tests.commands.calling import told

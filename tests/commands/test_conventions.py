@@ -13,9 +13,9 @@ import pytest
 from django.core.management import CommandError, call_command, get_commands, load_command_class
 
 from sisy.heartbeat import tick
-from sisy.management.telling import AnsweringCommand
+from sisy.management.output import AnsweringCommand
 from sisy.models import Process, Role, Run, RunState
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.commands.calling import said, told
 from tests.roles.steps import finish
 from tests.support.moments import MINUTE, NOON

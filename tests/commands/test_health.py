@@ -8,8 +8,8 @@ from django.db import OperationalError
 
 from sisy.heartbeat import tick
 from sisy.models import Process, Queue, Role, Run
-from sisy.queries import health
-from sisy.worker.claiming import claim
+from sisy.reports import health
+from sisy.worker.claim import claim
 from tests.commands.calling import said, told
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled

@@ -8,7 +8,7 @@ from django.core.management import CommandError
 from sisy.heartbeat import tick
 from sisy.models import Process, Role, Run, RunState, Task, TaskState
 from sisy.testing import sisy_time
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.commands.calling import said, told
 from tests.roles.steps import finish

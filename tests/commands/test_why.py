@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from sisy import display
 from sisy.heartbeat import tick
-from sisy.management.telling import shown
+from sisy.management.output import shown
 from sisy.models import Origin, Overlap, Process, Queue, Role, Run, RunState, Task
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from sisy.worker.handover import hand_over
 from tests.app import jobs
 from tests.commands.calling import said, told

@@ -11,7 +11,7 @@ from django.db import connection
 from sisy.heartbeat import tick
 from sisy.models import Overlap, Run, RunState, Task, TaskState
 from sisy.store.isolation import past_deadlocks
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.concurrency.threads import (
     BEFORE_IT_LOCKS_TASKS,
     BEFORE_IT_WRITES_RUNS,

@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 from django.db import DatabaseError, IntegrityError
 
-from sisy.heartbeat import housekeeping, tick
+from sisy.heartbeat import retention, tick
 from sisy.models import Run, RunState, Task, TaskState
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from sisy.worker.handover import give_back
 from tests.concurrency.threads import (
     BEFORE_IT_DELETES_TASKS,
@@ -185,7 +185,7 @@ def test_a_finished_task_that_somebody_prolongs_is_deleted_or_kept_as_he_was_tol
             return False
         return True
 
-    deletion = partial(housekeeping.delete_ended, "default")
+    deletion = partial(retention.delete_ended, "default")
     _, was_prolonged = in_the_middle(deletion, prolong, where)
     tick("default", DUE)
     kept = Task.objects.filter(state=TaskState.ACTIVE, end_running=NOON + DAY).exists()

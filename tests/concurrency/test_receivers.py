@@ -9,7 +9,7 @@ from asgiref.sync import async_to_sync
 from django.db import connection, transaction
 from django.db.models.signals import post_save
 
-from sisy import signals, telling
+from sisy import signal_dispatch, signals
 from sisy.database_thread import DatabaseThread
 from sisy.exceptions import TransactionLeftOpen, UserCodeExited
 from sisy.models import Run, Task
@@ -87,7 +87,7 @@ def test_a_receiver_that_misbehaves_is_logged_and_the_others_are_told(bad, caplo
         for n in range(3):
             submit_quietly()
             wait_until(lambda n=n: len(told) > n)
-    telling.flush(10)
+    signal_dispatch.flush(10)
     assert told == ["sisy-signals"] * 3
     assert Counter.objects.count() == 3
     records = logged(caplog)

@@ -8,7 +8,7 @@ from sisy.exceptions import LeaseLost
 from sisy.heartbeat import tick
 from sisy.heartbeat.rescue import rescue_lost
 from sisy.models import OnLost, Process, Run, RunState
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.concurrency.threads import (
     BEFORE_IT_LOCKS,
     BEFORE_IT_WRITES_RUNS,

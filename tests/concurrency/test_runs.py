@@ -9,7 +9,7 @@ import pytest
 from sisy.execution import ThreadPool
 from sisy.heartbeat import tick
 from sisy.models import Overlap, Run, RunState, Task, TaskState
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from sisy.worker.recording import record
 from tests.concurrency.threads import PATIENCE, at_once, read
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND

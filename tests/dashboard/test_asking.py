@@ -8,7 +8,7 @@ from django.contrib import messages
 
 from sisy.dashboard.pages import PAGES
 from sisy.dashboard.pages.page import Page
-from sisy.queries.wanted import LONGEST
+from sisy.reports.filters import LONGEST
 from tests.admin.people import browser_of_superuser
 from tests.support.moments import MINUTE, NOON
 from tests.support.records import scheduled
@@ -178,8 +178,8 @@ def test_a_list_of_the_admin_finds_nothing_by_a_value_that_there_is_not(site, mo
 
 
 def test_the_links_of_a_page_ask_for_what_it_knows(site, monkeypatch):
-    monkeypatch.setattr("sisy.queries.task_list.SHOWN", 1)
-    monkeypatch.setattr("sisy.queries.ledger.SHOWN", 1)
+    monkeypatch.setattr("sisy.reports.task_list.SHOWN", 1)
+    monkeypatch.setattr("sisy.reports.ledger.SHOWN", 1)
     monkeypatch.setattr("sisy.dashboard.pages.overview.TRACKS", 1)
     for number in range(2):
         task = scheduled("0 0 1 1 *", label=f"task | {number}", queue="slow")

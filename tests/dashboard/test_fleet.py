@@ -3,8 +3,8 @@
 import pytest
 
 from sisy.models import Process, Queue, Role, Run, RunState
-from sisy.queries import queues
-from sisy.worker.claiming import claim
+from sisy.reports import queues
+from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.roles.steps import LEASE, finish

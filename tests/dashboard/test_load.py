@@ -10,8 +10,8 @@ import pytest
 from sisy.dashboard.charts.heat import by_day, shortened, squares
 from sisy.load import Cell, Group, cells, fullest
 from sisy.models import Process, Role, Run, RunState
-from sisy.queries import schedules
-from sisy.queries.schedules import plans
+from sisy.reports import schedules
+from sisy.reports.schedules import plans
 from sisy.schedules import Schedule
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of

@@ -7,7 +7,7 @@ import pytest
 
 from sisy.heartbeat import tick
 from sisy.models import Overlap, Process, Queue, Role, Run, RunState, Task
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
 from tests.roles.steps import LEASE, finish
@@ -88,7 +88,7 @@ def test_missed_occurrences_are_counted_one_by_one():
 
 
 def test_more_than_are_counted_are_said_to_be_more(monkeypatch):
-    monkeypatch.setattr("sisy.queries.counts.MOST", 1)
+    monkeypatch.setattr("sisy.reports.counts.MOST", 1)
     ran()
     assert "✓ succeeded 1+ 1+" in shown("counts")
 

@@ -7,8 +7,8 @@ import pytest
 
 from sisy.heartbeat import tick
 from sisy.models import Attempt, Run, RunState, Task
-from sisy.queries import ledger
-from sisy.worker.claiming import claim
+from sisy.reports import ledger
+from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.app import jobs

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 
 from sisy.models import Run, RunState, Task, TaskState
-from sisy.queries import task_list
+from sisy.reports import task_list
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND

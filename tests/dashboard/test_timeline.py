@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from sisy.models import Overlap, Run, RunState, Task
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
 from tests.roles.steps import finish

@@ -7,18 +7,18 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection
 
 from sisy import current_run, loop
+from sisy.django_tasks.api import task_backends
 from sisy.engines import carrying_out
 from sisy.engines.carrying_out import carry_out_handed
-from sisy.enqueued.api import task_backends
 from sisy.heartbeat.dispatching import dispatch, refuse_unknown
 from sisy.heartbeat.rescue import rescue_orphans
 from sisy.models import Process, Queue, Role, Run, Task, task_with_callable
-from sisy.queries.attention import attention
-from sisy.queries.health import health
-from sisy.queries.processes import missing_processes
-from sisy.queries.queues import queues
+from sisy.reports.alerts import attention
+from sisy.reports.health import health
+from sisy.reports.processes import missing_processes
+from sisy.reports.queues import queues
 from sisy.signals import run_rejected
-from sisy.worker.claiming import claim, something_waits
+from sisy.worker.claim import claim, something_waits
 from tests.app import jobs
 from tests.app.models import Execution
 from tests.roles.steps import finish, states

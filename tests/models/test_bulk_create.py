@@ -6,7 +6,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sisy.exceptions import CallableError, ScheduleError
-from sisy.heartbeat import replanning, tick
+from sisy.heartbeat import tick, timing_check
 from sisy.models import Run, Task, TaskState, task_with_callable
 from tests.app import jobs
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
@@ -43,7 +43,7 @@ def test_a_task_that_is_made_with_many_is_as_if_it_had_been_saved(fields):
     same = Task.objects.exclude(pk=saved.pk).filter(schedule=saved.schedule)
     if fields.get("schedule") != "0 0 * * *":
         assert {name: values.get(pk=same.get().pk) for name, values in kept.items()} == of_saved
-    assert replanning.audit("default", NOON, 0, 2**40) == 0
+    assert timing_check.audit("default", NOON, 0, 2**40) == 0
 
 
 def test_all_are_active_at_once():

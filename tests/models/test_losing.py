@@ -5,7 +5,7 @@ from django.db import transaction
 
 from sisy.models import Attempt, OnLost, Run, RunState, Task
 from sisy.models.losing import settle_lost
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.support.moments import NOON, SECOND
 from tests.support.records import scheduled, stored, worker
 

@@ -11,7 +11,7 @@ from sisy.exceptions import CallableError
 from sisy.heartbeat import tick
 from sisy.models import Origin, Overlap, Run, RunState, Task
 from sisy.models.reruns import MOST
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.roles.steps import finish
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND

@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 from django.db import connection
 
-from sisy.heartbeat import replanning, tick
+from sisy.heartbeat import tick, timing_check
 from sisy.models import Run, Task, TaskState, task_with_callable
 from tests.app import jobs
 from tests.support.clocks import clock_at
@@ -129,15 +129,15 @@ def test_raw_sql_is_found_by_the_audit_once(column, value, next_run):
         value = value.replace(tzinfo=None).isoformat(" ")
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE sisy_task SET {column} = %s WHERE id = %s", [value, task.pk])
-    assert replanning.audit("default", NOON, 0, other.pk) == 1
-    assert replanning.audit("default", NOON, 0, other.pk) == 0
+    assert timing_check.audit("default", NOON, 0, other.pk) == 1
+    assert timing_check.audit("default", NOON, 0, other.pk) == 0
     assert (read(task).next_run, read(other).next_run) == (next_run, NOON + HOUR)
 
 
 def test_an_update_of_many_tasks_loses_no_occurrence():
     tasks = [
         task_with_callable(jobs.noop, label=f"task {n}", schedule="0 0 1 1 *", timezone="UTC")
-        for n in range(replanning.CHUNK + 1)
+        for n in range(timing_check.CHUNK + 1)
     ]
     Task.objects.bulk_create(tasks)
     Task.objects.update(schedule="1 12 5 5 *")
@@ -170,7 +170,7 @@ def test_a_row_that_cannot_be_read_stops_no_other(step):
         sql = "UPDATE sisy_task SET end_running = %s WHERE id = %s"
         cursor.execute(sql, [UNREADABLE[connection.vendor], broken.pk])
     if step == "audit":
-        replanning.audit("default", NOON, 0, fine.pk)
+        timing_check.audit("default", NOON, 0, fine.pk)
     tick("default", NOON)
     tick("default", NOON + 2 * MINUTE)
     assert list(Run.objects.values_list("task", flat=True)) == [fine.pk]

@@ -11,7 +11,7 @@ from sisy import signals
 from sisy.exceptions import CallableError, ScheduleError
 from sisy.heartbeat import tick
 from sisy.models import Origin, Run, RunState, Task, TaskState, task_with_callable
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.app.models import Counter
 from tests.roles.steps import finish

@@ -12,7 +12,7 @@ from sisy.models import (
     TaskState,
     task_with_callable,
 )
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.support.clocks import clock_at
 from tests.support.moments import DAY, HOUR, MINUTE, NOON

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sisy.models import Attempt, Process, Queue, Role, Run, RunState, Task
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.roles.steps import finish
 from tests.support.moments import HOUR, MINUTE, NOON

@@ -6,7 +6,7 @@ import pytest
 
 from sisy.heartbeat import tick
 from sisy.models import Attempt, Run, RunState, Task
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from sisy.worker.handover import TIME_TO_GO, hand_over
 from sisy.worker.recording import record
 from tests.app import jobs

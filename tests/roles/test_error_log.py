@@ -6,12 +6,12 @@ import logging.config
 import pytest
 from django.core import mail
 
-from sisy import signals, telling
+from sisy import signal_dispatch, signals
 from sisy.exceptions import RemoteError, RunLost, RunTimedOut
 from sisy.execution import ProcessPool, ThreadPool
 from sisy.heartbeat import tick
 from sisy.models import OnLost, Run, RunState, task_with_callable
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.docs.pages import DOCS, blocks_of
 from tests.roles.at_work import at_work
@@ -29,7 +29,7 @@ def records(caplog):
     """Return what a tracker gets: records of errors, with their exceptions."""
 
     def errors():
-        telling.flush(10)
+        signal_dispatch.flush(10)
         return [record for record in caplog.records if record.levelno >= logging.ERROR]
 
     return errors
@@ -119,7 +119,7 @@ def test_signals_bring_the_exception(pool):
     try:
         carried_out(pool)
         carried_out(pool, jobs.noop)
-        telling.flush(10)
+        signal_dispatch.flush(10)
     finally:
         signals.run_finished.disconnect(hear)
     assert [state for state, _ in heard] == [RunState.FAILED, RunState.SUCCEEDED]
@@ -160,7 +160,7 @@ def logging_of_the_manual():
 def test_admins_get_a_mail_with_the_traceback(settings, logging_of_the_manual, pool):
     settings.ADMINS = [("Admin", "admin@example.com")]
     run = carried_out(pool)
-    telling.flush(10)
+    signal_dispatch.flush(10)
     [message] = mail.outbox
     assert message.to == ["admin@example.com"]
     assert f"ERROR: {run} failed: RuntimeError: it was to be expected" in message.subject

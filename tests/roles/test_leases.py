@@ -10,8 +10,8 @@ from django.db import OperationalError
 from sisy import clock, doorbell
 from sisy.exceptions import LeaseLost
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
-from sisy.worker import Worker, claimer, role
-from sisy.worker.claiming import claim
+from sisy.worker import Worker, claim_session, role
+from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.roles.at_work import at_work
 from tests.support.waiting import PATIENCE, wait_until
@@ -68,7 +68,7 @@ def test_a_run_that_was_won_unheard_is_handed_back_and_carried_out(monkeypatch):
             raise OperationalError("the connection is gone")
         return won
 
-    monkeypatch.setattr(claimer, "claim", claim_and_break)
+    monkeypatch.setattr(claim_session, "claim", claim_and_break)
     with at_work():
         wait_until(Run.objects.filter(pk=run.pk, state=RunState.SUCCEEDED).exists)
     run.refresh_from_db()
@@ -97,7 +97,7 @@ def test_a_lease_is_renewed_while_a_claim_takes_long(monkeypatch, settings):
         assert let_go.wait(20)
         return []
 
-    monkeypatch.setattr(claimer, "claim", claim_for_long)
+    monkeypatch.setattr(claim_session, "claim", claim_for_long)
     signed_on = Process.objects.filter(role=Role.WORKER)
     with at_work():
         wait_until(signed_on.exists)
@@ -116,7 +116,7 @@ def test_what_was_won_unheard_is_handed_back_by_a_worker_that_stops(monkeypatch)
             raise OperationalError("the connection is gone")
         return won
 
-    monkeypatch.setattr(claimer, "claim", claim_stop_and_break)
+    monkeypatch.setattr(claim_session, "claim", claim_stop_and_break)
     worker = Worker()
     asyncio.run(asyncio.wait_for(worker.run(), PATIENCE))
     run.refresh_from_db()

@@ -9,12 +9,12 @@ from django.test.utils import CaptureQueriesContext
 from sisy import clock
 from sisy.heartbeat import (
     Heartbeat,
+    clock_rollback,
     dispatching,
-    housekeeping,
     planning,
-    replanning,
     rescue,
-    setback,
+    retention,
+    timing_check,
 )
 from sisy.heartbeat import role as roles
 from sisy.heartbeat.turn import ENDLESS, Turn
@@ -79,7 +79,7 @@ def none_is_unplanned():
 def test_tasks_of_each_second_are_planned_in_time_while_others_are_replanned(
     clocks, slow, monkeypatch
 ):
-    monkeypatch.setattr(replanning, "CHUNK", 10)
+    monkeypatch.setattr(timing_check, "CHUNK", 10)
     slow(activation, "store_starts")
     heartbeat = Heartbeat()
     often = [scheduled("* * * * * *") for _ in range(3)]
@@ -105,7 +105,7 @@ def test_tasks_of_each_second_are_planned_in_time_while_others_are_replanned(
 def test_what_falls_due_while_its_task_waits_to_be_replanned_runs(
     clocks, slow, monkeypatch, missed
 ):
-    monkeypatch.setattr(replanning, "CHUNK", 10)
+    monkeypatch.setattr(timing_check, "CHUNK", 10)
     slow(activation, "store_starts", SECOND)
     heartbeat = Heartbeat()
     stored(200, missed=missed)
@@ -120,10 +120,10 @@ def test_what_falls_due_while_its_task_waits_to_be_replanned_runs(
 
 
 def test_a_chunk_is_replanned_by_few_statements_however_different_its_tasks_are():
-    stored(3 * replanning.CHUNK)
+    stored(3 * timing_check.CHUNK)
     Task.objects.update(timezone="Asia/Kathmandu")
     with CaptureQueriesContext(connection) as queries:
-        assert replanning.compute_unplanned("default", NOON) == 3 * replanning.CHUNK
+        assert timing_check.compute_unplanned("default", NOON) == 3 * timing_check.CHUNK
     assert none_is_unplanned()
     assert len(queries) <= 4 * 6
 
@@ -143,14 +143,14 @@ def many_due(monkeypatch):
 
 
 def many_unplanned(monkeypatch):
-    monkeypatch.setattr(replanning, "CHUNK", 10)
+    monkeypatch.setattr(timing_check, "CHUNK", 10)
     stored(50)
     Task.objects.update(timezone="Asia/Kathmandu")
     return (activation, "store_starts"), Task.objects.unplanned()
 
 
 def many_edited_by_raw_sql(monkeypatch):
-    monkeypatch.setattr(replanning, "CHUNK", 10)
+    monkeypatch.setattr(timing_check, "CHUNK", 10)
     stored(50)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sisy_task SET timezone = 'Asia/Kathmandu'")
@@ -170,16 +170,16 @@ def much_surplus_history(monkeypatch):
             Run.of(task, now=NOON, state=RunState.SUCCEEDED, finished_at=NOON) for _ in range(5)
         )
     surplus = Run.objects.filter(pk__lt=max(Run.objects.values_list("pk", flat=True)))
-    return (housekeeping, "_prune"), surplus.exclude(
+    return (retention, "_prune"), surplus.exclude(
         pk__in=[task.runs.latest("pk").pk for task in Task.objects.all()]
     )
 
 
 def many_left_by_a_clock_that_was_set_back(monkeypatch):
-    monkeypatch.setattr(setback, "CHUNK", 10)
+    monkeypatch.setattr(clock_rollback, "CHUNK", 10)
     stored(50)
     Task._base_manager.update(mark=NOON + DAY)
-    return (setback, "_restart_these"), Task.objects.filter(mark__gt=NOON + 30 * MINUTE)
+    return (clock_rollback, "_restart_these"), Task.objects.filter(mark__gt=NOON + 30 * MINUTE)
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import logging
 
 import pytest
 
-from sisy.execution.going import Going, to_nobody
-from sisy.execution.here import call_here
+from sisy.execution.inline import call_here
+from sisy.execution.run_handle import Going, to_nobody
 from sisy.heartbeat import tick
 from sisy.models import Run, RunState, Task, TaskState
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from sisy.worker.orphaned import REASON
 from sisy.worker.recording import record
 from tests.app import jobs

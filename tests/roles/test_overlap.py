@@ -8,7 +8,7 @@ import pytest
 
 from sisy.heartbeat import tick
 from sisy.models import Missed, Overlap, Queue, Run, RunState
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from sisy.worker.handover import TIME_TO_GO, give_back, hand_over
 from tests.roles.steps import finish, states
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND

@@ -8,8 +8,8 @@ from django.core.management import CommandError, call_command
 
 from sisy.execution import ProcessPool, ThreadPool
 from sisy.models import Attempt, OnLost, Process, Run, RunState, task_with_callable
-from sisy.queries.attention import attention
-from sisy.queries.service import Service
+from sisy.reports.alerts import attention
+from sisy.reports.service import Service
 from sisy.worker import readiness
 from tests.app import jobs
 from tests.roles.at_work import at_work
@@ -25,12 +25,12 @@ class Grounds:
     """Lets child processes start, or not, and counts how often one was tried."""
 
     def __init__(self, monkeypatch):
-        from sisy.execution import handle
+        from sisy.execution import child_process
 
         self.refuses = True
         self.tries = 0
-        self._start = handle.start_masked
-        monkeypatch.setattr(handle, "start_masked", self.start)
+        self._start = child_process.start_masked
+        monkeypatch.setattr(child_process, "start_masked", self.start)
         monkeypatch.setattr(readiness, "FIRST_PAUSE", 0.05)
         monkeypatch.setattr(readiness, "LONGEST_PAUSE", 0.2)
 
@@ -92,7 +92,7 @@ def test_others_have_the_runs_meanwhile(grounds):
 
 
 def test_a_stop_does_not_wait_for_a_child_that_cannot_begin(monkeypatch):
-    monkeypatch.setattr("sisy.execution.handle.bootstrap.begin", _never_begins)
+    monkeypatch.setattr("sisy.execution.child_process.bootstrap.begin", _never_begins)
     submit(1)
     with at_work(pool=ProcessPool, grace=0) as worker:
         wait_until(lambda: Run.objects.running().exists())

@@ -6,7 +6,7 @@ from django.db import DataError, OperationalError
 from sisy.heartbeat import tick
 from sisy.models import OnLost, Run, RunState, Task
 from sisy.worker import recording
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from sisy.worker.handover import TIME_TO_GO, give_back, hand_over
 from sisy.worker.recording import record
 from sisy.worker.retrying import retry_delay

@@ -9,9 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sisy.heartbeat import tick
-from sisy.heartbeat.housekeeping import PRUNED_AT_ONCE, prune_surplus
+from sisy.heartbeat.retention import PRUNED_AT_ONCE, prune_surplus
 from sisy.models import Attempt, Run, RunState, Task
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.roles.steps import finish, states
 from tests.support.moments import DAY, HOUR, MINUTE, NOON
 from tests.support.records import scheduled, worker

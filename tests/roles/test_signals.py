@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from sisy import signals, telling
+from sisy import signal_dispatch, signals
 from sisy.heartbeat import tick
 from sisy.models import Overlap, Process, Run, RunState, Task
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.roles.at_work import at_work
 from tests.roles.steps import LEASE, finish
@@ -160,7 +160,7 @@ def test_a_task_without_a_further_occurrence_is_retired(noon, heard):
 def test_a_worker_comes_and_goes(heard):
     with at_work():
         wait_until(lambda: Process.objects.exists())
-    telling.flush(10)
+    signal_dispatch.flush(10)
     assert names(heard) == ["worker_online", "worker_offline"]
     assert heard[1][1]["reason"] == "It was stopped."
 
@@ -181,7 +181,7 @@ def test_a_receiver_that_raises_or_hangs_keeps_no_worker_from_its_work(caplog):
                     wait_until(lambda run=run: is_over(run))
         finally:
             let_go.set()
-        telling.flush(10)
+        signal_dispatch.flush(10)
     assert {run.state for run in Run.objects.all()} == {RunState.SUCCEEDED}
 
 
@@ -206,7 +206,7 @@ def test_receivers_of_a_worker_may_ask_the_database(heard):
     with listening(hear), at_work():
         submit_quietly(scheduled())
         wait_until(lambda: found)
-    telling.flush(10)
+    signal_dispatch.flush(10)
     assert [(state, thread.name) for state, thread in found] == [
         (RunState.SUCCEEDED, "sisy-signals")
     ]

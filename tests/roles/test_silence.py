@@ -10,7 +10,7 @@ from sisy.heartbeat import Heartbeat, tick
 from sisy.heartbeat.tick import look
 from sisy.models import Process, Role, Run, RunState
 from sisy.models.process import LONGEST_LEASE
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.roles.steps import LEASE
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, stored, worker

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from sisy.heartbeat import replanning, tick
+from sisy.heartbeat import tick, timing_check
 from sisy.models import Run, RunState, Task, TaskState
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from tests.roles.steps import finish, states
 from tests.support.clocks import clock_at
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
@@ -68,8 +68,8 @@ def test_raw_sql_is_found_by_the_audit():
     task = scheduled()
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sisy_task SET schedule = '30 * * * *' WHERE id = %s", [task.pk])
-    assert replanning.audit("default", NOON + SECOND, 0, task.pk) == 1
-    assert replanning.audit("default", NOON + SECOND, 0, task.pk) == 0
+    assert timing_check.audit("default", NOON + SECOND, 0, task.pk) == 1
+    assert timing_check.audit("default", NOON + SECOND, 0, task.pk) == 0
     task.refresh_from_db()
     assert task.next_run == NOON + 30 * MINUTE
 

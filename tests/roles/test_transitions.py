@@ -6,13 +6,13 @@ from contextlib import contextmanager
 import pytest
 from django.db import transaction
 
-from sisy import announcing, signals
+from sisy import dashboard_events, signals
 from sisy.execution.outcome import of_error
 from sisy.heartbeat import tick
 from sisy.heartbeat.dispatching import refuse_unknown
 from sisy.heartbeat.quarantine import set_unreadable_aside
 from sisy.models import Overlap, Run, RunState, Task, task_with_callable
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from sisy.worker.handover import give_back, hand_over
 from sisy.worker.recording import record
 from tests.app import jobs
@@ -41,7 +41,7 @@ SIGNALS = {
 def hints(monkeypatch):
     """Return a list of the keys of tasks of which dashboards are told."""
     told = []
-    monkeypatch.setattr(announcing._announcer, "add", told.append)
+    monkeypatch.setattr(dashboard_events._announcer, "add", told.append)
     return told
 
 
@@ -319,4 +319,4 @@ def test_nothing_is_told_of_what_is_rolled_back(hints):
 def test_all_signals_of_runs_are_watched_here_and_give_hints():
     names = {name for name in vars(signals) if name.startswith("run_")}
     assert names == SIGNALS
-    assert {getattr(signals, name) for name in SIGNALS} == set(announcing.OF_RUNS)
+    assert {getattr(signals, name) for name in SIGNALS} == set(dashboard_events.OF_RUNS)

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError
 
-from sisy.execution.going import Going, to_nobody
-from sisy.execution.here import call_here
+from sisy.execution.inline import call_here
+from sisy.execution.run_handle import Going, to_nobody
 from sisy.models import Attempt, Overlap, Run, RunState, Task
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from sisy.worker.recording import record
 from sisy.worker.unresolved import Unresolved
 from tests.app import jobs

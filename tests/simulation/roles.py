@@ -10,7 +10,7 @@ from sisy.exceptions import LeaseLost
 from sisy.execution import Outcome
 from sisy.heartbeat import Heartbeat
 from sisy.models import Process, Run, RunState
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from sisy.worker.handover import hand_over
 from sisy.worker.lease import Lease
 from sisy.worker.recording import record

@@ -11,7 +11,7 @@ import pytest
 
 from sisy.execution import ProcessPool, ThreadPool
 from sisy.execution.child import Child
-from sisy.execution.orders import Cancel, CarryOut, Leave
+from sisy.execution.child_protocol import Cancel, CarryOut, Leave
 from sisy.frames import Reader, Writer
 from sisy.models import RunState
 from tests.support.moments import NOON

@@ -8,7 +8,7 @@ from sisy.execution import ThreadPool
 from sisy.foreign_errors import name_of, path_of, traceback_of, words_of
 from sisy.log import log_named
 from sisy.models import RunState
-from sisy.telling import raise_as_exception
+from sisy.signal_dispatch import raise_as_exception
 from sisy.threads import DaemonThreads, LoopThread
 from tests.support.moments import NOON
 from tests.unit import foreign, leaving

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sisy.heartbeat import occurrences
-from sisy.heartbeat.occurrences import Planner, Watch
+from sisy.heartbeat import catch_up
+from sisy.heartbeat.catch_up import Planner, Watch
 from sisy.models import Missed, Task
 from tests.support.moments import HOUR, MINUTE, NOON
 
@@ -47,13 +47,13 @@ def test_a_task_is_planned_as_if_it_were_the_only_one(difference):
 def computed(monkeypatch):
     """Return the plans that were computed, one after the other."""
     found = []
-    compute = occurrences._plan
+    compute = catch_up._plan
 
     def computing(owed, watch):
         found.append(owed)
         return compute(owed, watch)
 
-    monkeypatch.setattr(occurrences, "_plan", computing)
+    monkeypatch.setattr(catch_up, "_plan", computing)
     return found
 
 

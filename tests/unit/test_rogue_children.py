@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from sisy.execution import NotCalled, ProcessPool, handle
+from sisy.execution import NotCalled, ProcessPool, child_process
 from sisy.models import RunState
 from tests.support.moments import NOON
 from tests.unit import rogue_functions as rogue
@@ -75,7 +75,7 @@ async def test_a_copy_that_a_function_has_forked_reports_nothing(pool):
 @pytest.mark.parametrize("size", [1, 1_000_000])
 async def test_a_child_that_does_not_take_a_run_costs_it_nothing(pool, monkeypatch, size):
     """A large run does not even fit into the pipe of a child that reads nothing."""
-    monkeypatch.setattr(handle, "TIME_TO_TAKE", 0.5)
+    monkeypatch.setattr(child_process, "TIME_TO_TAKE", 0.5)
     child = await goes_on(pool)
     os.kill(child, signal.SIGSTOP)
     outcome = await executed(pool, run_of(pid, userdata={"text": "x" * size}))
@@ -87,7 +87,9 @@ async def test_a_child_that_does_not_take_a_run_costs_it_nothing(pool, monkeypat
 
 async def test_a_run_that_an_idle_child_never_took_before_it_died_costs_nothing(pool, monkeypatch):
     child = await goes_on(pool)
-    monkeypatch.setattr(handle.Handle, "is_of_use", True)  # it dies just after it was looked at
+    monkeypatch.setattr(
+        child_process.Handle, "is_of_use", True
+    )  # it dies just after it was looked at
     os.kill(child, signal.SIGKILL)
     await eventually(lambda: pool._idle[0].has_ended())
     outcome = await executed(pool, run_of(pid))
@@ -100,7 +102,7 @@ async def test_the_time_of_a_run_begins_when_its_child_takes_it(pool, monkeypatc
     """Else a run would be timed out whose function had no time at all."""
     child = await goes_on(pool)
     os.kill(child, signal.SIGSTOP)
-    waits = handle.connection.wait
+    waits = child_process.connection.wait
 
     def wait(objects, timeout=None):
         """Let the child go on once the worker has waited for longer than the run may take."""
@@ -109,6 +111,6 @@ async def test_the_time_of_a_run_begins_when_its_child_takes_it(pool, monkeypatc
             os.kill(child, signal.SIGCONT)
         return ready
 
-    monkeypatch.setattr(handle.connection, "wait", wait)
+    monkeypatch.setattr(child_process.connection, "wait", wait)
     outcome = await executed(pool, run_of(pid, timeout=BRIEF))
     assert (outcome.state, outcome.result) == (RunState.SUCCEEDED, child)

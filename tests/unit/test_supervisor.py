@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from sisy import lifeline, supervisor
-from sisy.lifeline import HURRY, STOP, Lifeline
+from sisy import parent_pipe, supervisor
+from sisy.parent_pipe import HURRY, STOP, Lifeline
 from sisy.supervisor import Supervisor, _delay, _description
 
 PATIENCE = 30.0
@@ -126,19 +126,19 @@ async def test_what_is_told_to_a_parent_that_is_gone_is_lost(child):
 
 
 def test_without_a_parent_there_is_no_line(monkeypatch):
-    monkeypatch.delenv(lifeline.VARIABLE, raising=False)
-    assert lifeline.open_to_parent(lambda: None) is None
-    lifeline.tell_parent(1)
+    monkeypatch.delenv(parent_pipe.VARIABLE, raising=False)
+    assert parent_pipe.open_to_parent(lambda: None) is None
+    parent_pipe.tell_parent(1)
 
 
 def test_the_line_is_not_passed_on_to_processes_that_functions_start(monkeypatch):
-    monkeypatch.setattr(lifeline, "_lifeline", None)
+    monkeypatch.setattr(parent_pipe, "_lifeline", None)
     parent, end = socket.socketpair()
-    monkeypatch.setenv(lifeline.VARIABLE, str(end.detach()))
-    line = lifeline.open_to_parent(lambda: None)
-    lifeline.tell_parent(17)
+    monkeypatch.setenv(parent_pipe.VARIABLE, str(end.detach()))
+    line = parent_pipe.open_to_parent(lambda: None)
+    parent_pipe.tell_parent(17)
     assert parent.recv(10) == b"17\n"
-    assert lifeline.VARIABLE not in os.environ
+    assert parent_pipe.VARIABLE not in os.environ
     assert not line._end.get_inheritable()
     line._end.close()
     parent.close()

@@ -13,7 +13,7 @@ from django.db.models import Field, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 
-from sisy.queries.wanted import LONGEST
+from sisy.reports.filters import LONGEST
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]

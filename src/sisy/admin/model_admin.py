@@ -15,10 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from sisy import disclosure, display
 from sisy.admin.dashboard import AdminDashboard
 from sisy.admin.lookups import OfferedLookups
-from sisy.dashboard.actions.said import Said
+from sisy.dashboard.actions.result import Said
 from sisy.dashboard.cleaning import cleaned
-from sisy.dashboard.mounting import LOOK
-from sisy.queries.ledger import key_of
+from sisy.dashboard.site import LOOK
+from sisy.reports.ledger import key_of
 from sisy.runtime.compat.django import for_write
 
 MAX_REASON_IN_LIST = 80  # characters of a reason

@@ -19,7 +19,7 @@ from sisy.admin.task_form import FIELDSETS, SEEN_ONLY, TaskForm
 from sisy.admin.upcoming import upcoming, upcoming_of_form
 from sisy.dashboard.actions import tasks
 from sisy.models import Task
-from sisy.queries.ledger import key_of
+from sisy.reports.ledger import key_of
 
 
 @admin.register(Task)

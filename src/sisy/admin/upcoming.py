@@ -16,7 +16,7 @@ from sisy import display
 from sisy.exceptions import ScheduleError
 from sisy.models import Task, TaskState
 from sisy.models.timing import Timing
-from sisy.queries.coming import occurrences
+from sisy.reports.coming import occurrences
 
 SHOWN = 5
 

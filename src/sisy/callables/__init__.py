@@ -1,6 +1,6 @@
 """The target of a task: from a callable to its dotted path, and back."""
 
-from sisy.callables.given import target_of
+from sisy.callables.from_callable import target_of
 from sisy.callables.lookup import (
     PATH_LIMIT,
     Callee,

@@ -19,7 +19,7 @@ from sisy.callables.rejections import (
     trouble_of,
 )
 from sisy.exceptions import CallableError, TargetMissing
-from sisy.nearest import did_you_mean
+from sisy.suggestions import did_you_mean
 
 PATH_LIMIT = 500
 

@@ -15,7 +15,7 @@ def check_login(**kwargs: Any) -> list[CheckMessage]:
     # Not at the top: its pages need django.contrib.auth, which workers do without.
     try:
         from sisy.dashboard.login import admin_login, login_exists
-        from sisy.dashboard.mounting import configured
+        from sisy.dashboard.site import configured
 
         dashboard = configured()
         dashboard.address("overview")

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.utils.translation import gettext
 
-from sisy.nearest import did_you_mean
-from sisy.queries.ledger import key_of
-from sisy.queries.wanted import LONGEST, Wanted
+from sisy.reports.filters import LONGEST, Wanted
+from sisy.reports.ledger import key_of
+from sisy.suggestions import did_you_mean
 
 SHOWN = 60
 """Characters of what was asked for that a sentence repeats."""

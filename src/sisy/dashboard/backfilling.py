@@ -13,7 +13,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from sisy import display
-from sisy.dashboard.actions.said import Said, done, note
+from sisy.dashboard.actions.result import Said, done, note
 from sisy.dashboard.tables import table
 from sisy.models import Task
 from sisy.models.validation import moment_in

@@ -13,7 +13,7 @@ from django.db import connections
 from django.http import HttpRequest
 
 from sisy import conf, messages
-from sisy.dashboard.mounting import LOOK, configured
+from sisy.dashboard.site import LOOK, configured
 from sisy.log import Outage, logger
 
 APART = 0.25  # seconds between two messages to one page

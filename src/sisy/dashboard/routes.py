@@ -3,8 +3,8 @@
 from django.urls import URLPattern, path
 
 from sisy.dashboard.cleaning import cleaned
-from sisy.dashboard.mounting import Dashboard
 from sisy.dashboard.pages import PAGES
+from sisy.dashboard.site import Dashboard
 
 
 def patterns(dashboard: Dashboard, prefix: str = "") -> list[URLPattern]:

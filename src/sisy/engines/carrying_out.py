@@ -16,16 +16,16 @@ from django.db import (
 )
 
 from sisy import clock, conf
-from sisy.execution.awaiting import Awaited
-from sisy.execution.calling import Pending
-from sisy.execution.going import Going, to_nobody
-from sisy.execution.here import call_here
+from sisy.execution.async_call import Awaited
+from sisy.execution.call import Pending
+from sisy.execution.inline import call_here
 from sisy.execution.outcome import Outcome
+from sisy.execution.run_handle import Going, to_nobody
 from sisy.log import logger
 from sisy.loop import until_it_works
 from sisy.models import Process, Role, Run
 from sisy.store.isolation import past_deadlocks
-from sisy.worker.claiming import claim_one
+from sisy.worker.claim import claim_one
 from sisy.worker.handover import give_back
 from sisy.worker.recording import record
 

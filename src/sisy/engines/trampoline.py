@@ -14,7 +14,7 @@ from sisy.heartbeat.dispatching import trampoline_of
 
 def _trampoline_on(alias: str) -> Any:
     """Return the task of one engine."""
-    from sisy.enqueued.api import task
+    from sisy.django_tasks.api import task
 
     def carry_out(run_id: int) -> None:
         from sisy.engines.carrying_out import carry_out_handed

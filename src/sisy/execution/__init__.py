@@ -1,10 +1,10 @@
 """Carries out claimed runs and returns outcomes; writes nothing to the database."""
 
-from sisy.execution.calling import message_for
+from sisy.execution.call import message_for
 from sisy.execution.outcome import ERROR_LIMIT, RESULT_LIMIT, NotCalled, Outcome, storable
 from sisy.execution.pool import MakePool, Pool
-from sisy.execution.processes import ProcessPool
-from sisy.execution.threads import ThreadPool
+from sisy.execution.process_pool import ProcessPool
+from sisy.execution.thread_pool import ThreadPool
 
 __all__ = [
     "ERROR_LIMIT",

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
 from typing import Any
 
-from sisy.execution.orders import CANNOT_TELL, Cancel, CarryOut, Done, Leave
+from sisy.execution.child_protocol import CANNOT_TELL, Cancel, CarryOut, Done, Leave
 from sisy.execution.outcome import NotCalled, Outcome, of_error
-from sisy.execution.threads import ThreadPool
+from sisy.execution.thread_pool import ThreadPool
 from sisy.frames import Garbled, Reader, Writer
 from sisy.models import Run
 

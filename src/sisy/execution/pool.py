@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from sisy.exceptions import SisyError
-from sisy.execution.going import Ended, MayBegin, always
+from sisy.execution.run_handle import Ended, MayBegin, always
 from sisy.models import Run
 
 

@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Callable
 
 from sisy.current import CurrentRun
-from sisy.execution.going import Going
 from sisy.execution.outcome import NotCalled
 from sisy.execution.pool import NotReady
+from sisy.execution.run_handle import Going
 
 
 class Slots:

@@ -21,7 +21,7 @@ from sisy.models import Queue, Run, RunState
 from sisy.models.updating import Update, update_rows
 
 if TYPE_CHECKING:
-    from sisy.enqueued.api import BaseTaskBackend
+    from sisy.django_tasks.api import BaseTaskBackend
 
 AT_ONCE = 200
 LOOK_INTERVAL = 1.0  # seconds
@@ -109,7 +109,7 @@ def refuse_unknown(using: str, now: datetime) -> int:
 
 def hand_over(run: Run) -> None:
     """Enqueue what carries ``run`` out on its engine."""
-    from sisy.enqueued.api import task_backends
+    from sisy.django_tasks.api import task_backends
 
     backend = task_backends[run.engine]
     trampoline: Any = import_string(trampoline_of(run.engine))

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from sisy import conf, signals
 from sisy.exceptions import ScheduleError
-from sisy.heartbeat.occurrences import Plan, Planner, Watch
+from sisy.heartbeat.catch_up import Plan, Planner, Watch
 from sisy.heartbeat.quarantine import or_set_aside, set_aside
 from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.log import logger

@@ -9,12 +9,12 @@ from django.db import router
 
 from sisy import clock, conf, doorbell
 from sisy.database_thread import DatabaseThread
-from sisy.heartbeat import housekeeping, replanning, setback
+from sisy.heartbeat import clock_rollback, retention, timing_check
 from sisy.heartbeat.dispatching import Dispatcher
 from sisy.heartbeat.quarantine import set_unreadable_aside
+from sisy.heartbeat.suspension_guard import Vigil
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.turn import Turn
-from sisy.heartbeat.vigil import Vigil
 from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Process, Role, Run, Task
@@ -48,7 +48,7 @@ class Heartbeat:
         lease = conf.get_settings().lease
         self._vigil = Vigil(length=lease / 3, break_after=lease / 2)
         self._mend_at: float | None = None
-        self._mending: setback.Mending | None = None
+        self._mending: clock_rollback.Mending | None = None
         self._at_work_since: datetime | None = None
         self._has_begun = False
         self._last_look: datetime | None = None
@@ -167,7 +167,7 @@ class Heartbeat:
             self._has_begun = True
             self._mend_at = steady + SETTLING
         if self._mend_at is not None and steady >= self._mend_at:
-            self._mending, self._mend_at = setback.Mending(self.using, now), None
+            self._mending, self._mend_at = clock_rollback.Mending(self.using, now), None
 
     def _mend(self, now: datetime, turn: Turn) -> None:
         if self._mending is not None and self._mending.go_on(now, turn):
@@ -192,10 +192,10 @@ class Heartbeat:
         newest = tasks.values_list("pk", flat=True).first() or 0
         first = self._audited + 1 if self._audited < newest else 0
         last = first + min(newest // AUDIT_SLICES, AUDITED_AT_ONCE)
-        replanning.audit(self.using, now, first, last, turn)
+        timing_check.audit(self.using, now, first, last, turn)
         if turn.has_left_work:
             return
-        _, self._audited = housekeeping.prune_surplus(self.using, first, last, turn)
+        _, self._audited = retention.prune_surplus(self.using, first, last, turn)
         if self._audited == last:
             self._next_audit = now + AUDIT_INTERVAL
 

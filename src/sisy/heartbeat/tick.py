@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Exists, Min, QuerySet, Subquery
 
 from sisy import messages
-from sisy.heartbeat import dispatching, housekeeping, planning, replanning, rescue
+from sisy.heartbeat import dispatching, planning, rescue, retention, timing_check
 from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Process, Run, Task
 from sisy.models.prepared import prepared
@@ -75,7 +75,7 @@ def tick(
     """
     plan_due = partial(planning.plan_due, using, now, announce, turn, at_work_since)
     planned = plan_due()
-    if replanning.compute_unplanned(using, now, turn):
+    if timing_check.compute_unplanned(using, now, turn):
         planned.add(plan_due())
     rescued = rescue.rescue_lost(using, now, judges_leases, turn)
     made = Tick(
@@ -86,7 +86,7 @@ def tick(
         broken=planned.broken,
         is_held_up=planned.is_held_up,
         rescued=len(rescued),
-        pruned=0 if turn.has_left_work else housekeeping.prune_history(using, now),
+        pruned=0 if turn.has_left_work else retention.prune_history(using, now),
     )
     return _thorough(made, using) if is_thorough else made
 
@@ -98,7 +98,7 @@ def _thorough(made: Tick, using: str) -> Tick:
         made,
         waiting=first_ready(using, made.now) + made.waiting + orphans,
         rescued=made.rescued + len(orphans),
-        deleted=housekeeping.delete_ended(using),
+        deleted=retention.delete_ended(using),
     )
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from sisy.management import asking
 from sisy.models import Run, Task
-from sisy.nearest import did_you_mean
+from sisy.suggestions import did_you_mean
 
 MANY = 5000  # labels among which the nearest one is looked for
 MAX_DIGITS = 18  # more than that, and a number fits into no column of keys

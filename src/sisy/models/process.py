@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
-from sisy import conf, signals, telling
+from sisy import conf, signal_dispatch, signals
 from sisy.models.choices import Role
 from sisy.models.fields import MomentField, ReasonField, adapted
 from sisy.models.managers import manager_from
@@ -195,4 +195,4 @@ class Process(models.Model):
 
     def _tell(self, signal: Signal, **more: str) -> None:
         if self.role == Role.WORKER:
-            telling.tell(signal, Process, [{"process": self, **more}], self.using)
+            signal_dispatch.tell(signal, Process, [{"process": self, **more}], self.using)

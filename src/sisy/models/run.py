@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock, conf, telling
+from sisy import clock, conf, signal_dispatch
 from sisy.callables import Target
 from sisy.models.choices import LIVE_STATES, TROUBLE_STATES, Origin, RunState
 from sisy.models.data import DataField
@@ -217,7 +217,7 @@ class Run(models.Model):
     @staticmethod
     def tell(signal: Signal, runs: Iterable["Run"], using: str) -> None:
         """Send one of Sisy's signals for each run, once the transaction is committed."""
-        telling.tell(signal, Run, ({"run": run} for run in runs), using)
+        signal_dispatch.tell(signal, Run, ({"run": run} for run in runs), using)
 
     @property
     def target(self) -> Target:

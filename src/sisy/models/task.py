@@ -9,11 +9,10 @@ from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock, signals, telling
+from sisy import clock, signal_dispatch, signals
 from sisy.callables import Callee, Target, target_of
 from sisy.declarations import Policies, refuse_unknown
 from sisy.models import activation, locking, timing, validation
-from sisy.models.changes import TracksChanges
 from sisy.models.choices import Overlap, TaskState
 from sisy.models.columns import (
     OWNER_FIELDS,
@@ -23,6 +22,7 @@ from sisy.models.columns import (
     owners_columns,
 )
 from sisy.models.declared import FollowsCode
+from sisy.models.dirty_fields import TracksChanges
 from sisy.models.instances import reset, unsaved
 from sisy.models.missing import settle_overdue
 from sisy.models.once import RunsOnce
@@ -143,7 +143,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
     @staticmethod
     def tell_retired(tasks: Iterable["Task"], using: str) -> None:
         """Send `task_retired` for each task, once the transaction is committed."""
-        telling.tell(signals.task_retired, Task, ({"task": task} for task in tasks), using)
+        signal_dispatch.tell(signals.task_retired, Task, ({"task": task} for task in tasks), using)
 
     @property
     def is_used_up(self) -> bool:

@@ -16,9 +16,9 @@ from django.utils.functional import Promise
 from sisy import conf
 from sisy.escaping import first_obeyed
 from sisy.models.choices import Missed, OnLost, Overlap, TaskState
-from sisy.nearest import did_you_mean
 from sisy.nested import MAX_DEPTH, is_too_deep
 from sisy.schedules import Schedule, calendar
+from sisy.suggestions import did_you_mean
 from sisy.worker_options import QUEUE_NAME
 
 if TYPE_CHECKING:

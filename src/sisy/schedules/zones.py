@@ -6,7 +6,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from sisy.exceptions import ScheduleError
-from sisy.nearest import did_you_mean
+from sisy.suggestions import did_you_mean
 
 LARGEST_CHANGE = timedelta(hours=3)
 """A larger change of the clock is a correction of the calendar: cron(8) treats it as such."""

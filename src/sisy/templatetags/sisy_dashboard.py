@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from sisy import disclosure, display, masking
-from sisy.dashboard.visit import Visit
+from sisy.dashboard.page_request import Visit
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 
 register = template.Library()

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from sisy.declarations import Declaration
-from sisy.heartbeat.replanning import compute_unplanned
+from sisy.heartbeat.timing_check import compute_unplanned
 from sisy.models import Run, Task, TaskState, timing
 from sisy.syncing.discovery import discover
 from sisy.syncing.sync import create, task_of

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from sisy.enqueued.api import (
+from sisy.django_tasks.api import (
     AnyResult,
     InvalidTask,
     TaskResultDoesNotExist,

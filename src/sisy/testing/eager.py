@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from functools import partial
 
 from sisy import clock, conf
-from sisy.execution.here import carry_out_here
+from sisy.execution.inline import carry_out_here
 from sisy.execution.outcome import Outcome
 from sisy.models import Process, Role, Run
-from sisy.worker.claiming import claim_one
+from sisy.worker.claim import claim_one
 from sisy.worker.recording import record
 
 

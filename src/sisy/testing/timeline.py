@@ -12,15 +12,15 @@ from django.db.models import QuerySet
 from django.utils import timezone as django_timezone
 
 from sisy import clock
-from sisy.execution.here import carry_out_here
+from sisy.execution.inline import carry_out_here
 from sisy.execution.outcome import Outcome
 from sisy.heartbeat.planning import plan_due
-from sisy.heartbeat.replanning import compute_unplanned
+from sisy.heartbeat.timing_check import compute_unplanned
 from sisy.models import Process, Role, Run, Task
 from sisy.models.prepared import prepared
 from sisy.schedules import calendar
 from sisy.testing.beginning import begin
-from sisy.worker.claiming import claim
+from sisy.worker.claim import claim
 from sisy.worker.recording import record
 
 AT_ONCE = 100

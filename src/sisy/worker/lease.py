@@ -3,7 +3,7 @@
 import threading
 from datetime import datetime
 
-from sisy import clock, conf, lifeline
+from sisy import clock, conf, parent_pipe
 from sisy.log import logger
 from sisy.models import Process, Role, Run
 
@@ -95,7 +95,7 @@ class Lease:
             problem_since=self._problem_since,
         )
         self._note(self._process, began)
-        lifeline.tell_parent(self._process.pk)
+        parent_pipe.tell_parent(self._process.pk)
         return self._process
 
     def _note(self, process: Process, began: float) -> None:

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.dispatch import Signal
 
-from sisy import signals, telling
+from sisy import signal_dispatch, signals
 from sisy.execution import Outcome, storable
 from sisy.log import logger
 from sisy.models import Attempt, Run, RunState, Task, TaskState
@@ -92,7 +92,7 @@ def _tell_finished(using: str, ended: Ended) -> None:
 def _tell(signal: Signal, ended: Ended, using: str) -> None:
     """Tell of runs, with what their functions raised, once that is committed."""
     news = ({"run": run, "exception": outcome.raised} for run, outcome in ended)
-    telling.tell(signal, Run, news, using)
+    signal_dispatch.tell(signal, Run, news, using)
 
 
 def _is_lost(outcome: Outcome) -> bool:

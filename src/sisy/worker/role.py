@@ -16,15 +16,15 @@ from sisy.inbox import Inbox
 from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Run, RunState, Task
-from sisy.worker.claimer import Claimer
-from sisy.worker.ears import Ears
+from sisy.worker.cancellation import Requests
+from sisy.worker.claim_session import Claimer
 from sisy.worker.ending import Ended
-from sisy.worker.hand import PATIENCE, Hand
 from sisy.worker.handover import hand_over
 from sisy.worker.lease import Lease
+from sisy.worker.listener import Ears
+from sisy.worker.outcome_buffer import Recorder
+from sisy.worker.prefetch import PATIENCE, Hand
 from sisy.worker.readiness import Readiness
-from sisy.worker.recorder import Recorder
-from sisy.worker.requests import Requests
 from sisy.worker.unresolved import Unresolved
 from sisy.worker_options import concurrency_of, grace_of, queue_names
 

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.utils.translation import ngettext
 
 from sisy import display
-from sisy.dashboard.actions.said import Said, done, note
+from sisy.dashboard.actions.result import Said, done, note
 from sisy.models import Process, Role
 
 

@@ -8,10 +8,10 @@ from django.db import router
 from django.utils.translation import gettext
 
 from sisy import display
-from sisy.dashboard.actions.said import Said, done, note
+from sisy.dashboard.actions.result import Said, done, note
 from sisy.escaping import escaped
 from sisy.models import Queue
-from sisy.queries.queues import queues
+from sisy.reports.queues import queues
 
 
 def pause(user: Any, name: str, reason: str = "") -> Iterator[Said]:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext, ngettext
 
 from sisy import display
 from sisy.dashboard.actions.cancelling import told
-from sisy.dashboard.actions.said import Said, done, note, refusal
+from sisy.dashboard.actions.result import Said, done, note, refusal
 from sisy.models import Run, RunState
 from sisy.models.choices import LIVE_STATES
 from sisy.models.run_queries import RunQuerySet

@@ -8,7 +8,7 @@ from django.db import router
 from django.utils.translation import gettext, ngettext
 
 from sisy.dashboard.actions.cancelling import told
-from sisy.dashboard.actions.said import Said, done, note, refusal
+from sisy.dashboard.actions.result import Said, done, note, refusal
 from sisy.models import Run, Task, TaskState
 
 Tasks = Iterable[Task]

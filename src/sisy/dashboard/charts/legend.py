@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from sisy.queries.timeline import Track
+from sisy.reports.timeline import Track
 
 MARKS = {
     "bar good": _("succeeded"),

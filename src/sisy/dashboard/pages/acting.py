@@ -12,11 +12,11 @@ from django.utils.translation import gettext
 from django.views import View
 
 from sisy.dashboard.actions import processes, queues, runs, tasks
-from sisy.dashboard.actions.said import Said
-from sisy.dashboard.mounting import Dashboard
-from sisy.dashboard.visit import Visit
+from sisy.dashboard.actions.result import Said
+from sisy.dashboard.page_request import Visit
+from sisy.dashboard.site import Dashboard
 from sisy.models import Process, Run, Task
-from sisy.queries.ledger import key_of
+from sisy.reports.ledger import key_of
 
 Act = Callable[[Any, Any], Iterable[Said]]
 

@@ -10,8 +10,8 @@ from django.utils.translation import gettext
 
 from sisy.dashboard.asking import elsewhere
 from sisy.dashboard.backfilling import RANGE, asked_for, run
+from sisy.dashboard.page_request import Visit
 from sisy.dashboard.pages.task import TaskPage, task_of
-from sisy.dashboard.visit import Visit
 
 
 class BackfillPage(TaskPage):

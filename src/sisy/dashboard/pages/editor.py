@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy as _
 from sisy import display
 from sisy.dashboard.asking import any_text, elsewhere
 from sisy.dashboard.charts.strip import Strip, day_strip, week_strip
-from sisy.dashboard.daylight import Occurrence, told
+from sisy.dashboard.dst_notes import Occurrence, told
+from sisy.dashboard.page_request import Visit
 from sisy.dashboard.pages.page import Page, Part
-from sisy.dashboard.visit import Visit
 from sisy.exceptions import ScheduleError
 from sisy.schedules import Schedule
 from sisy.schedules.expression import field_of, fields_of

@@ -4,10 +4,10 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from sisy.dashboard.page_request import Visit
 from sisy.dashboard.pages.page import Page, Part
-from sisy.dashboard.visit import Visit
-from sisy.queries.fleet import members, throughput
-from sisy.queries.queues import queues
+from sisy.reports.fleet import members, throughput
+from sisy.reports.queues import queues
 
 
 class FleetPage(Page):

@@ -8,12 +8,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.charts.heat import by_day, shortened, squares
+from sisy.dashboard.page_request import Visit
 from sisy.dashboard.pages.page import BEAT, Page, Part
-from sisy.dashboard.visit import Visit
 from sisy.load import Cell, cells, fullest
-from sisy.queries.pulse import pulse
-from sisy.queries.schedules import Plans, plans
-from sisy.queries.window import Window
+from sisy.reports.schedules import Plans, plans
+from sisy.reports.status import pulse
+from sisy.reports.window import Window
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 QUARTER = timedelta(minutes=15)

@@ -9,15 +9,15 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.asking import a_key, moment_within, one_of
 from sisy.dashboard.charts.legend import legend
+from sisy.dashboard.page_request import Visit
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
-from sisy.dashboard.visit import Visit
 from sisy.models import Run, Task
-from sisy.queries.attention import attention
-from sisy.queries.counts import ended_counts, live_counts
-from sisy.queries.ledger import key_of
-from sisy.queries.pulse import pulse
-from sisy.queries.timeline import timeline
-from sisy.queries.window import Window
+from sisy.reports.alerts import attention
+from sisy.reports.counts import ended_counts, live_counts
+from sisy.reports.ledger import key_of
+from sisy.reports.status import pulse
+from sisy.reports.timeline import timeline
+from sisy.reports.window import Window
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ZOOMS = (1, 3, 6, 12, 24)  # hours to either side

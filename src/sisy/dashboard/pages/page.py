@@ -17,8 +17,8 @@ from django.views import View
 
 from sisy import conf
 from sisy.dashboard.asking import Check, refusals
-from sisy.dashboard.mounting import Dashboard
-from sisy.dashboard.visit import Visit
+from sisy.dashboard.page_request import Visit
+from sisy.dashboard.site import Dashboard
 
 PARTS = "parts"
 """The name under which a query asks for parts."""

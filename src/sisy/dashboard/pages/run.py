@@ -11,12 +11,12 @@ from django.utils.translation import gettext
 
 from sisy import messages
 from sisy.dashboard.actions.runs import unfit
+from sisy.dashboard.page_request import Visit
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
-from sisy.dashboard.visit import Visit
 from sisy.models import Attempt, Run, RunState
 from sisy.models.choices import LIVE_STATES
-from sisy.queries.related import has_returned, related
-from sisy.queries.waiting import why_it_waits
+from sisy.reports.queued import why_it_waits
+from sisy.reports.related import has_returned, related
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,10 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.asking import a_key, of_wanted
+from sisy.dashboard.page_request import Visit
 from sisy.dashboard.pages.page import Page, Part
-from sisy.dashboard.visit import Visit
 from sisy.models import Origin, RunState
-from sisy.queries.ledger import SEARCHED, WantedRuns, find, key_of
+from sisy.reports.ledger import SEARCHED, WantedRuns, find, key_of
 
 
 class RunsPage(Page):

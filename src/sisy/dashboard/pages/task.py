@@ -8,16 +8,16 @@ from django.apps import apps
 from django.http import Http404
 from django.utils import timezone
 
-from sisy.dashboard import declared, policies
+from sisy.dashboard import declared, policy_text
 from sisy.dashboard.asking import a_key
-from sisy.dashboard.daylight import told
+from sisy.dashboard.dst_notes import told
+from sisy.dashboard.page_request import Visit
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
-from sisy.dashboard.visit import Visit
 from sisy.models import Run, RunState, Task, TaskState
-from sisy.queries.coming import occurrences
-from sisy.queries.ledger import key_of, page_of
-from sisy.queries.troubles import troubles
-from sisy.queries.waiting import why_it_waits
+from sisy.reports.coming import occurrences
+from sisy.reports.errors import troubles
+from sisy.reports.ledger import key_of, page_of
+from sisy.reports.queued import why_it_waits
 
 CHARTED = 300  # runs
 COMING = 10
@@ -106,7 +106,7 @@ def build_about(visit: Visit) -> dict[str, Any]:
     may_see = visit.sees_details
     return {
         "task": task,
-        "policies": policies.in_words(task),
+        "policies": policy_text.in_words(task),
         "may_see": may_see,
         "userdata": task.userdata if may_see else None,
     }

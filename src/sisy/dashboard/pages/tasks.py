@@ -11,12 +11,12 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.asking import of_wanted
 from sisy.dashboard.charts.sparkline import Sparkline, sparkline
+from sisy.dashboard.page_request import Visit
 from sisy.dashboard.pages.page import Page, Part
-from sisy.dashboard.visit import Visit
 from sisy.models import Run, Task, TaskState
-from sisy.queries.durations import NEWEST, usual_duration
-from sisy.queries.latest import newest_runs
-from sisy.queries.task_list import NEEDS_A_PERSON, WantedTasks, find, place_of
+from sisy.reports.durations import NEWEST, usual_duration
+from sisy.reports.latest import newest_runs
+from sisy.reports.task_list import NEEDS_A_PERSON, WantedTasks, find, place_of
 
 MOST_NAMES = 100  # queues that are offered
 

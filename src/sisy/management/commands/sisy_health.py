@@ -9,10 +9,10 @@ from django.db import router
 
 from sisy import clock
 from sisy.management.numbers import measure
+from sisy.management.output import AnsweringCommand
 from sisy.management.serving import queue_names
-from sisy.management.telling import AnsweringCommand
 from sisy.models import Task
-from sisy.queries.health import Finding, health, health_of_host
+from sisy.reports.health import Finding, health, health_of_host
 
 
 class Command(AnsweringCommand):

@@ -9,10 +9,10 @@ from django.db import router
 from django.utils.translation import ngettext
 
 from sisy import clock, conf
-from sisy.heartbeat.housekeeping import prune_before
+from sisy.heartbeat.retention import prune_before
 from sisy.management.numbers import measure
+from sisy.management.output import AnsweringCommand
 from sisy.management.progress import Progress
-from sisy.management.telling import AnsweringCommand
 from sisy.models import Run, Task
 
 

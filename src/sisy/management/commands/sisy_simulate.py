@@ -14,12 +14,12 @@ from django.utils.translation import ngettext
 
 from sisy.management import choosing
 from sisy.management.numbers import MAX_COUNT, whole
+from sisy.management.output import AnsweringCommand
 from sisy.management.progress import Progress
 from sisy.management.sheets import write_csv
-from sisy.management.telling import AnsweringCommand
 from sisy.models import Task, TaskState
-from sisy.queries.durations import recent_durations
-from sisy.queries.rehearsal import (
+from sisy.reports.durations import recent_durations
+from sisy.reports.forecast import (
     Occurrence,
     Rehearsal,
     occurrences_of,

@@ -5,11 +5,11 @@ from typing import Any
 from django.db import router
 
 from sisy import clock
-from sisy.management.telling import AnsweringCommand, counted
+from sisy.management.output import AnsweringCommand, counted
 from sisy.models import Task
-from sisy.queries.attention import attention
-from sisy.queries.fleet import members, throughput
-from sisy.queries.queues import queues
+from sisy.reports.alerts import attention
+from sisy.reports.fleet import members, throughput
+from sisy.reports.queues import queues
 
 
 class Command(AnsweringCommand):

@@ -6,7 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import router
 
 from sisy import clock, conf
-from sisy.management.telling import AnsweringCommand
+from sisy.management.output import AnsweringCommand
 from sisy.masking import masked
 from sisy.models import Task
 from sisy.syncing import Kind, discover, sync

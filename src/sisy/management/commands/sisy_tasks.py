@@ -17,11 +17,11 @@ from django.utils.translation import ngettext
 from sisy import clock
 from sisy.management import asking, choosing
 from sisy.management.numbers import MAX_COUNT, whole
-from sisy.management.telling import AnsweringCommand
+from sisy.management.output import AnsweringCommand
 from sisy.models import Run, Task, TaskState
 from sisy.models.columns import OWNER_FIELDS
-from sisy.queries.coming import occurrences
-from sisy.queries.why import why, why_run, why_task, zone_named
+from sisy.reports.coming import occurrences
+from sisy.reports.explain import why, why_run, why_task, zone_named
 
 
 class _OptionsAfterVerb(BaseCommand):

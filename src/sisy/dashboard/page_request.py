@@ -1,0 +1,59 @@
+"""Somebody who looks at a page: who, where from, and when."""
+
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from django.db import router
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+from sisy import clock, disclosure
+from sisy.dashboard.site import Dashboard
+from sisy.models import Task
+
+
+class Visit:
+    """One request for a page or for some of its parts.
+
+    Args:
+        dashboard: the mounting under which the page was found.
+        request: its query names what is wanted.
+        keys: what the address names, such as ``pk``.
+    """
+
+    def __init__(self, dashboard: Dashboard, request: HttpRequest, keys: dict[str, Any]) -> None:
+        self.dashboard = dashboard
+        self.request = request
+        self.keys = keys
+        self.using = router.db_for_write(Task)
+
+    @cached_property
+    def now(self) -> datetime:
+        """The moment by the database's clock; the same for all of the page."""
+        return clock.now(self.using)
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """The parameters of the query; a page reads only those that its ``asks`` names."""
+        return self.request.GET.dict()
+
+    def may(self, permission: str) -> bool:
+        """Return whether the visitor has one of Sisy's permissions, named without ``sisy.``."""
+        return self.dashboard.may(self.request.user, f"sisy.{permission}")
+
+    @cached_property
+    def sees_details(self) -> bool:
+        """Return whether the visitor may read user data, return values and the texts of errors."""
+        return self.may(disclosure.PERMISSION)
+
+    def address(self, name: str, *args: Any) -> str:
+        """Return the address of another page."""
+        return self.dashboard.address(name, *args)
+
+    def admin_address(self, name: str, *args: Any) -> str:
+        """Return the address of a page of the admin; empty where there is none."""
+        try:
+            return reverse(f"admin:{name}", args=args, current_app=self.dashboard.admin_name)
+        except NoReverseMatch:
+            return ""

@@ -1,0 +1,49 @@
+"""Calls what a task of ``django.tasks`` calls, as Django's own backends do."""
+
+from functools import partial
+from inspect import iscoroutinefunction
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from sisy.callables import DjangoTask, Function, is_task_of_django
+from sisy.django_tasks.payload import Payload
+from sisy.models import Run
+
+
+def function_of(run: Run) -> Function:
+    """Return the function of a run, which takes the message.
+
+    Raises:
+        CallableError: it is gone, or can no longer be called.
+    """
+    found: Any = run.target.resolve()
+    if is_task_of_django(found):
+        return partial(_acall if iscoroutinefunction(found.func) else _call, found, run)
+    return found  # type: ignore[no-any-return]
+
+
+def _call(task: DjangoTask, run: Run, message: dict[str, Any]) -> object:
+    from sisy.django_tasks.api import normalize_json
+
+    payload = Payload.read(message["task"].userdata)
+    context = [_context(task, run, message)] if task.takes_context else []
+    return normalize_json(task.func(*context, *payload.args, **payload.kwargs))
+
+
+async def _acall(task: DjangoTask, run: Run, message: dict[str, Any]) -> object:
+    from sisy.django_tasks.api import normalize_json
+
+    payload = Payload.read(message["task"].userdata)
+    context = []
+    if task.takes_context:
+        context = [await sync_to_async(_context)(task, run, message)]
+    return normalize_json(await task.func(*context, *payload.args, **payload.kwargs))
+
+
+def _context(task: DjangoTask, run: Run, message: dict[str, Any]) -> object:
+    from sisy.django_tasks.api import TaskContext
+    from sisy.django_tasks.results import result_of
+
+    data = message["task"].userdata
+    return TaskContext(task_result=result_of(run, data=data))

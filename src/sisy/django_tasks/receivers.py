@@ -1,0 +1,86 @@
+"""Sends the signals of ``django.tasks`` as runs go on that somebody has enqueued.
+
+They are receivers of Sisy's own: what they tell is committed, and told once. A task that fails is
+told of within an ``except`` block, as Django's own backends do, so that what logs or reports
+errors finds one, with the traceback of the worker.
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from sisy import signal_dispatch
+from sisy import signals as own
+from sisy.django_tasks.payload import is_enqueued
+from sisy.models import Run, RunState
+from sisy.models.choices import LIVE_STATES
+
+ENDED_IN_THE_QUEUE = (own.run_cancelled, own.run_rejected, own.run_skipped)
+"""Signals after which a run never starts: its task is told to have finished all the same."""
+
+
+class TaskFailed(Exception):
+    """A task failed in a worker; its cause has the traceback from there."""
+
+
+class _TracebackFromWorker(Exception):
+    def __str__(self) -> str:
+        return f'\n"""\n{self.args[0]}"""'
+
+
+def on_started(*, run: Run, **kwargs: Any) -> None:
+    if is_enqueued(run.payload):
+        _send("task_started", run)
+
+
+def on_finished(*, run: Run, **kwargs: Any) -> None:
+    if not is_enqueued(run.payload):
+        return
+    if run.state == RunState.SUCCEEDED:
+        _send("task_finished", run)
+        return
+    try:
+        raise TaskFailed(run.reason) from _TracebackFromWorker(run.error)
+    except TaskFailed:
+        _send("task_finished", run)
+
+
+def on_lost(*, run: Run, **kwargs: Any) -> None:
+    if run.state not in LIVE_STATES:
+        on_finished(run=run)
+
+
+def connect_if_used() -> None:
+    """Have them sent if one of the project's ``TASKS`` is Sisy's."""
+    if not any(map(_is_ours, (getattr(settings, "TASKS", None) or {}).values())):
+        return
+    for signal, receiver in (
+        (own.run_started, on_started),
+        (own.run_finished, on_finished),
+        (own.run_lost, on_lost),
+        *((signal, on_finished) for signal in ENDED_IN_THE_QUEUE),
+    ):
+        signal_dispatch.trust(receiver)  # what others connected is called by `_send`
+        uid = f"sisy.django_tasks.{receiver.__name__}"
+        signal.connect(receiver, sender=Run, dispatch_uid=uid)
+
+
+def _is_ours(params: Any) -> bool:
+    try:
+        from sisy.django_tasks.backend import SisyBackend
+
+        named = import_string(params["BACKEND"])
+    except (ImportError, KeyError, TypeError):
+        return False  # as django.tasks will say
+    return isinstance(named, type) and issubclass(named, SisyBackend)
+
+
+@signal_dispatch.contained
+def _send(name: str, run: Run) -> None:
+    from sisy.django_tasks.api import signals, task_backends
+    from sisy.django_tasks.results import result_of
+
+    result = result_of(run)
+    backend = task_backends[result.backend]
+    getattr(signals, name).send_robust(type(backend), task_result=result)

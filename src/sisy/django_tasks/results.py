@@ -1,0 +1,112 @@
+"""Rows of the ledger as the results of ``django.tasks``."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from sisy.callables import find
+from sisy.django_tasks.api import AnyResult, AnyTask, TaskError, TaskResult, TaskResultStatus
+from sisy.django_tasks.payload import Payload
+from sisy.models import Attempt, Run, RunState
+
+RESULT_ID = re.compile(r"run-([0-9]{1,19})")
+LARGEST_KEY = 2**63 - 1
+
+STATUS = {
+    RunState.WAITING: TaskResultStatus.READY,
+    RunState.RUNNING: TaskResultStatus.RUNNING,
+    RunState.SUCCEEDED: TaskResultStatus.SUCCESSFUL,
+}
+"""In any other state a run is over, and did not succeed."""
+
+WITHOUT_ERROR = {
+    RunState.CANCELLED: "sisy.exceptions.RunCancelled",
+    RunState.LOST: "sisy.exceptions.RunLost",
+}
+"""What stands for an error where the function has raised none."""
+
+
+def result_of(
+    run: Run, task: AnyTask | None = None, data: dict[str, Any] | None = None
+) -> AnyResult:
+    """Return a run as a result; asks the database for earlier attempts, if there were any.
+
+    Args:
+        task: what was enqueued; by default, it is found by its path.
+        data: what was stored with the run; by default, its payload.
+
+    Raises:
+        CallableError: what the run calls is gone, or is no task of ``django.tasks`` any more.
+    """
+    payload = Payload.read(run.payload if data is None else data)
+    if task is None:
+        task = _task_of(run, payload)
+    attempts: Sequence[Attempt] = list(Attempt.before(run)) if _may_have_failed(run) else []
+    started = [attempt.started_at for attempt in attempts if attempt.started_at is not None]
+    status = STATUS.get(RunState(run.state), TaskResultStatus.FAILED)
+    workers = [attempt.worker for attempt in attempts]
+    if run.attempt > len(attempts):
+        workers.append(run.worker)
+    result: AnyResult = TaskResult(
+        task=task,
+        id=f"run-{run.pk}",
+        status=status,
+        enqueued_at=_moment(run.planned_at),
+        started_at=_moment(started[0] if started else run.started_at),
+        last_attempted_at=_moment(run.started_at or (started[-1] if started else None)),
+        finished_at=_moment(run.finished_at),
+        args=payload.args,
+        kwargs=payload.kwargs,
+        backend=task.backend,
+        errors=[*map(_error_of, attempts), *_errors_at_last(run, status)],
+        worker_ids=workers,
+    )
+    if status == TaskResultStatus.SUCCESSFUL:
+        object.__setattr__(result, "_return_value", run.result)
+    return result
+
+
+def key_in(result_id: object) -> int | None:
+    """Return the key of the run whose result has this id; None if no run can have it."""
+    found = RESULT_ID.fullmatch(str(result_id))
+    return int(found[1]) if found and int(found[1]) <= LARGEST_KEY else None
+
+
+def _may_have_failed(run: Run) -> bool:
+    """Return whether the ledger may know of attempts that did not end the run."""
+    goes_well = run.state in (RunState.RUNNING, RunState.SUCCEEDED)
+    return run.attempt > 1 or (run.attempt == 1 and not goes_well)
+
+
+def _task_of(run: Run, payload: Payload) -> AnyTask:
+    task: AnyTask = find(run.target_path).task()
+    if payload.backend is None:
+        return task
+    run_after = None if payload.run_after is None else _moment(payload.run_after)
+    return task.using(
+        priority=run.priority, queue_name=run.queue, run_after=run_after, backend=payload.backend
+    )
+
+
+def _errors_at_last(run: Run, status: TaskResultStatus) -> list[TaskError]:
+    return [_error_of(run)] if status == TaskResultStatus.FAILED else []
+
+
+def _error_of(ended: Run | Attempt) -> TaskError:
+    raised = ended.error_class if ended.state in (RunState.FAILED, RunState.TIMED_OUT) else ""
+    state = RunState(ended.state)
+    return TaskError(
+        exception_class_path=raised or WITHOUT_ERROR.get(state, "sisy.exceptions.SisyError"),
+        traceback=ended.error if raised else ended.reason,
+    )
+
+
+def _moment(moment: datetime | None) -> datetime | None:
+    """Return a moment as Django gives one in this project: naive where it uses no time zones."""
+    if moment is None or settings.USE_TZ:
+        return moment
+    return timezone.make_naive(moment, timezone.get_default_timezone())

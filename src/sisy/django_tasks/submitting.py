@@ -1,0 +1,77 @@
+"""Puts what somebody enqueues into the ledger."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from django.db import router
+from django.db.transaction import TransactionManagementError
+
+from sisy import clock
+from sisy.callables import find
+from sisy.django_tasks.api import AnyTask, InvalidTask
+from sisy.django_tasks.payload import Payload
+from sisy.models import Origin, Run, Task, validation
+from sisy.models.commits import open_beside
+from sisy.models.once import insert_once
+from sisy.suggestions import did_you_mean
+
+OPTIONS = (
+    "max_attempts",
+    "on_lost",
+    "retry_backoff",
+    "retry_delay",
+    "retry_max_delay",
+    "timeout",
+)
+"""The fields of a task that a backend may set for all that is enqueued on it."""
+
+
+def submit(
+    task: AnyTask, args: list[Any], kwargs: dict[str, Any], options: Mapping[str, Any]
+) -> Run:
+    """Put a run of ``task`` into the ledger, and return it; follow it by `carry_out_if_eager`.
+
+    Raises:
+        InvalidTask: a worker could not call it, or no queue can have such a name.
+        TransactionManagementError: a transaction is open on another database, with which the run
+            could not be taken back.
+        ValueError: the database cannot hold an argument.
+    """
+    using = router.db_for_write(Task)
+    for alias in open_beside(using):
+        raise TransactionManagementError(
+            f"{task.module_path} is enqueued in a transaction on {alias!r}, but its run would be "
+            f"stored in {using!r} and would survive a rollback. Enqueue it after the commit: "
+            f"transaction.on_commit(partial(task.enqueue, …), using={alias!r})."
+        )
+    run_after = task.run_after and validation.moment_in(task.run_after, "run_after")
+    payload = Payload(args=args, kwargs=kwargs, backend=task.backend, run_after=run_after)
+    stored = validation.json_dict(payload.stored(), "arguments")
+    try:
+        validation.queue_name(task.queue_name)
+        find(task.module_path).task()
+        record = Task.for_once(task, queue=task.queue_name, priority=int(task.priority), **options)
+    except ValueError as error:
+        raise InvalidTask(str(error)) from error
+    now = clock.now(using)
+    ready_at = now if run_after is None else max(now, run_after)
+    [run] = insert_once(record, [stored], now, ready_at, Origin.ENQUEUED, using)
+    return run
+
+
+def problems(queues: Collection[str], options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each queue or option that cannot be used."""
+    for queue in queues:
+        try:
+            validation.queue_name(queue)
+        except ValueError as error:
+            yield str(error)
+    for name, value in options.items():
+        if name not in OPTIONS:
+            hint = did_you_mean(str(name), OPTIONS)
+            yield f"Unknown option {name!r} in OPTIONS.{hint} Valid options: {', '.join(OPTIONS)}."
+            continue
+        try:
+            validation.CHECKS[name](Task(**{name: value}))
+        except ValueError as error:
+            yield str(error)

@@ -1,0 +1,125 @@
+"""Awaits what an async function returns, for as long as its task allows."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+
+from asgiref.sync import ThreadSensitiveContext
+from django.db import connections
+
+from sisy import current
+from sisy.exceptions import RunTimedOut, TransactionLeftOpen
+from sisy.execution.call import Pending
+from sisy.execution.outcome import Outcome
+from sisy.execution.run_handle import Going
+from sisy.log import logger
+from sisy.models import RunState
+from sisy.runtime.compat.asgi import enter_thread_context, take_thread_of
+from sisy.transactions import TransactionGuard
+
+TIME_TO_GIVE_IN = 2.0  # seconds that a function has to end once its time is up
+
+
+class Awaited:
+    """An async function that goes on in a task of its own, so that it cancels none but itself.
+
+    Make it in the loop. What it calls by ``sync_to_async`` has a thread of its own, too.
+
+    Args:
+        ended: called with how it ended, in whatever thread, once its connections are closed.
+    """
+
+    def __init__(self, pending: Pending, going: Going, ended: Callable[[Outcome], None]) -> None:
+        self._pending = pending
+        self._going = going
+        self._ended = ended
+        self._own_thread = ThreadSensitiveContext()
+        self._has_timed_out = False
+        self._timer: asyncio.TimerHandle | None = None
+        context = copy_context()
+        context.run(current.variable.set, going.current)
+        context.run(enter_thread_context, self._own_thread)
+        self._loop = asyncio.get_running_loop()
+        coroutine = self._outcome()
+        try:
+            self._task = self._loop.create_task(coroutine, context=context)
+        except BaseException:
+            coroutine.close()
+            raise
+        self._task.add_done_callback(self._end)
+        if going.current.timeout is not None:
+            self._call_in(going.current.timeout.total_seconds(), self._time_out)
+        going.ends_by(self._cancel_from_anywhere)
+
+    async def _outcome(self) -> Outcome:
+        try:
+            value = await self._pending.awaitable
+            return self._going.returned(value)
+        except BaseException as error:  # noqa: BLE001 - the border around user code
+            return self._going.raised(error)
+        finally:
+            self._going.end_copy()
+
+    def _end(self, task: asyncio.Task[Outcome]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._has_timed_out:
+            error = RunTimedOut(f"The run exceeded its timeout of {self._limit}.")
+            outcome = self._going.raised(error)
+        elif task.cancelled():  # before it began
+            self._pending.close()
+            outcome = self._going.raised(asyncio.CancelledError())
+        else:
+            outcome = task.result()
+        executor = take_thread_of(self._own_thread)
+        if executor is None:
+            self._ended(outcome)
+        else:
+            closing = executor.submit(_close_connections)
+            closing.add_done_callback(lambda done: self._ended(self._judged(outcome, done)))
+            executor.shutdown(wait=False)
+
+    def _judged(self, outcome: Outcome, closing: "Future[TransactionLeftOpen | None]") -> Outcome:
+        """Return ``outcome``, or a failure if closing the connections has shown one."""
+        error = closing.exception() or closing.result()
+        if error is None or outcome.state != RunState.SUCCEEDED:
+            return outcome
+        return self._going.raised(error)
+
+    def _time_out(self) -> None:
+        self._has_timed_out = True
+        self._task.cancel()
+        self._call_in(TIME_TO_GIVE_IN, self._warn)
+
+    def _warn(self) -> None:
+        # Its slot is not given to others, and its run is not over: else the next run of the
+        # task would start beside it, where ``overlap`` forbids that.
+        logger.warning(
+            "Run %s (%s) is still running after its timeout of %s, because its function "
+            "suppresses the cancellation; it keeps its slot until it ends",
+            self._going.run.pk,
+            self._going.run.label,
+            self._limit,
+        )
+
+    def _cancel_from_anywhere(self, by_force: bool) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        self._task.cancel()
+
+    def _call_in(self, seconds: float, step: Callable[[], None]) -> None:
+        self._timer = self._loop.call_later(seconds, step)
+
+    @property
+    def _limit(self) -> object:
+        return self._going.current.timeout
+
+
+def _close_connections() -> TransactionLeftOpen | None:
+    """Close the connections of the calling thread; return what was left open on them."""
+    error = TransactionGuard().release()
+    connections.close_all()
+    return error

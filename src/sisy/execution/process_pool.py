@@ -1,0 +1,159 @@
+"""The pool of child processes: for work that needs the processor, and hard timeouts."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from sisy.execution.child_process import Handle, NoChild
+from sisy.execution.outcome import NotCalled, Outcome
+from sisy.execution.pool import needing_a_thread
+from sisy.execution.run_handle import Ended, Going, MayBegin, always
+from sisy.execution.slots import Slots
+from sisy.log import logger
+from sisy.models import Run
+from sisy.threads import TIME_TO_END, DaemonThreads
+
+MEGABYTE = 1_000_000
+
+
+class ProcessPool:
+    """Carries out up to ``slots`` runs at once, each in a child process.
+
+    A child begins when it is needed and carries out one run after the other, as a pool of one
+    thread would. It is killed if a run outlasts its task's timeout by a second, if a run is asked
+    by force to end, and if its worker ends, however that comes. If it dies by itself, its run is
+    lost, and the slot goes on with a new child.
+
+    Args:
+        max_runs_per_child: a child is replaced after so many runs; None: it never is.
+        max_memory_per_child: a child is replaced if it takes more megabytes after a run.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        now: Callable[[], datetime],
+        *,
+        max_runs_per_child: int | None = None,
+        max_memory_per_child: int | None = None,
+    ) -> None:
+        self._now = now
+        self._max_runs = max_runs_per_child
+        self._max_memory = max_memory_per_child
+        self._keepers = DaemonThreads(slots, "sisy-keeper")
+        self._slots = Slots(slots, self._begin)
+        self._idle: list[Handle] = []
+        self._children: set[Handle] = set()
+        self._leaving: list[Handle] = []  # a child whose handle is gone would die at once
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def carry_out(self, run: Run, ended: Ended, may_begin: MayBegin = always) -> None:
+        """Take ``run`` in hand; see `Pool.carry_out`."""
+        self._slots.take(Going(run, self._now, ended, may_begin))
+
+    def warm_up(self) -> None:
+        """Have a child that can carry out a run; see `Pool.warm_up`."""
+        with needing_a_thread():
+            self._keepers.warm_up()
+        self._put_back(self._child())
+
+    def withdraw(self, run_id: int) -> bool:
+        """Take back a run that has not begun; see `Pool.withdraw`."""
+        return self._slots.withdraw(run_id)
+
+    def cancel(self, run_id: int, reason: str, *, by_force: bool = False) -> bool:
+        """Ask a run to end, and return whether it is in hand; by force, its child is killed."""
+        return self._slots.cancel(run_id, reason, by_force)
+
+    def close(self) -> None:
+        """Kill the children that carry out runs, and let the others go."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+            busy = self._children.difference(idle)
+            self._children.clear()
+        for child in busy:
+            child.kill()
+        for child in idle:
+            child.leave()
+        self._keepers.shutdown(wait=False)
+        self._keepers.join(TIME_TO_END)
+        deadline = time.monotonic() + TIME_TO_END
+        for child in [*busy, *idle]:
+            child.has_ended(max(0.0, deadline - time.monotonic()))
+
+    def _begin(self, going: Going) -> None:
+        with needing_a_thread():
+            self._keepers.start(partial(self._carry_out, going))
+
+    def _carry_out(self, going: Going) -> None:
+        ended = self._outcome_of(going) if going.may_begin else None
+        self._keepers.release()
+        if not self._is_closed:
+            self._slots.end(going)
+            going.report(ended)
+
+    def _outcome_of(self, going: Going) -> Outcome | NotCalled:
+        going.begin()
+        try:
+            child = self._child()
+            try:
+                return child.carry_out(going)
+            finally:
+                self._put_back(child)
+        except NoChild as error:
+            if going.cancel_reason is not None:
+                return going.was_cancelled()
+            return NotCalled(reason=f"{error}.")
+        except BaseException as error:  # noqa: BLE001 - a run that cannot be pickled, above all
+            return going.raised(error)
+
+    def _child(self) -> Handle:
+        while child := self._idle_child():
+            if child.is_of_use:
+                return child
+            self._forget(child)
+        child = Handle()
+        with self._lock:
+            self._children.add(child)
+            if self._is_closed:
+                child.kill()
+        try:
+            child.begin()
+        except NoChild:
+            self._forget(child)
+            raise
+        return child
+
+    def _forget(self, child: Handle) -> None:
+        with self._lock:
+            self._children.discard(child)
+
+    def _idle_child(self) -> Handle | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _put_back(self, child: Handle) -> None:
+        """Keep a child for the next run, unless it has had enough."""
+        has_had_enough = self._has_had_enough(child)
+        with self._lock:
+            if self._is_closed:
+                return
+            if child.is_of_use and not has_had_enough:
+                self._idle.append(child)
+                return
+            self._children.discard(child)
+            self._leaving = [one for one in self._leaving if not one.has_ended()]
+            self._leaving.append(child)
+        child.leave()
+
+    def _has_had_enough(self, child: Handle) -> bool:
+        if self._max_memory is not None and child.memory > self._max_memory * MEGABYTE:
+            logger.info(
+                "Replacing child process %s, which uses %d MB", child.pid, child.memory // MEGABYTE
+            )
+            return True
+        return self._max_runs is not None and child.runs >= self._max_runs

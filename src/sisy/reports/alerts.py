@@ -1,0 +1,196 @@
+"""The problems that need attention: failures, late tasks, missed occurrences, missing workers.
+
+Each kind costs a bounded number of statements, whatever the number of tasks and runs. At most
+`SHOWN` things of a kind are named; a last row says how many more there are.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Exists, Min, OuterRef, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+
+from sisy import disclosure
+from sisy.models import Run, RunState, Task, TaskState
+from sisy.models.timing import PUNCTUAL
+from sisy.reports import lately
+from sisy.reports.lately import SHOWN, Group
+from sisy.reports.processes import missing_processes, paused_queues, troubled_workers
+from sisy.reports.queued import class_of_error
+from sisy.reports.service import Service
+
+PATIENCE = timedelta(seconds=60)  # for which a run may wait for a worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worry:
+    """One thing that is not as it should be, or a number of further ones of its kind."""
+
+    kind: str
+    what: str
+    """The label of the task, or the queue, or nothing in particular."""
+    why: str
+    since: datetime | None = None
+    task: int | None = None
+    run: int | None = None
+    number: int = 1
+    """How many things the row stands for."""
+
+
+def attention(using: str, now: datetime, *, in_full: bool = False) -> list[Worry]:
+    """Return what is not as it should be, the gravest first.
+
+    Args:
+        in_full: whether the texts of errors may be shown; see `sisy.disclosure`.
+    """
+    service = Service.at(using, now)
+    kinds = (
+        _nobody_up(),
+        _broken(using),
+        _failing(using, now, in_full),
+        _late(using, now),
+        _stuck(using, now, service),
+        _missed(using, now),
+    )
+    return [worry for kind in kinds for worry in kind]
+
+
+def _nobody_up() -> Iterator[Worry]:
+    for sentence in (*missing_processes(), *troubled_workers(), *paused_queues()):
+        yield Worry(kind="site", what="", why=sentence)
+
+
+def _broken(using: str) -> Iterator[Worry]:
+    broken = Task.objects.using(using).filter(state=TaskState.BROKEN).order_by("label", "pk")
+    for task in broken[:SHOWN]:
+        yield Worry(kind=TaskState.BROKEN, what=task.label, why=task.state_reason, task=task.pk)
+    yield from _more(
+        TaskState.BROKEN,
+        _beyond(broken),
+        lambda n: ngettext("and %d more broken task", "and %d more broken tasks", n),
+    )
+
+
+def _failing(using: str, now: datetime, in_full: bool) -> Iterator[Worry]:
+    """Yield what failed lately, also if it has succeeded since: it may fail again tonight."""
+    groups, more = lately.failing(using, now)
+    for group in groups:
+        yield _of_group(group, _failures(group, in_full))
+    yield from _more(
+        RunState.FAILED,
+        more,
+        lambda n: ngettext(
+            "and %d more task that failed in the last 24 hours",
+            "and %d more tasks that failed in the last 24 hours",
+            n,
+        ),
+    )
+
+
+def _failures(group: Group, in_full: bool) -> str:
+    named = {"number": group.number, "of": group.of}
+    words = ngettext(
+        "Failed %(number)d of %(of)d time in the last 24 hours",
+        "Failed %(number)d of %(of)d times in the last 24 hours",
+        group.of,
+    )
+    if group.number == group.of == 1:
+        words = gettext("Failed once in the last 24 hours")
+    reason = disclosure.reason_of(group.newest, in_full=in_full)
+    cause = class_of_error(group.newest) or reason.rstrip(".")
+    sentence = f"{words % named}: {cause}." if cause else f"{words % named}."
+    return (
+        f"{sentence} {gettext('The latest run succeeded.')}" if group.has_recovered else sentence
+    )
+
+
+def _of_group(group: Group, why: str) -> Worry:
+    newest, (task, _) = group.newest, group.key
+    return Worry(
+        kind=newest.state,
+        what=group.label,
+        why=why,
+        since=newest.finished_at,
+        task=task,
+        run=newest.pk,
+    )
+
+
+def _late(using: str, now: datetime) -> Iterator[Worry]:
+    late = Task.objects.using(using).due(now - PUNCTUAL)
+    for task in late[:SHOWN]:
+        why = gettext("has been due since then, but no heartbeat has planned it")
+        yield Worry(kind="late", what=task.label, why=why, since=task.next_run, task=task.pk)
+    yield from _more(
+        "late",
+        _beyond(late),
+        lambda n: ngettext("and %d more late task", "and %d more late tasks", n),
+    )
+
+
+def _stuck(using: str, now: datetime, service: Service) -> Iterator[Worry]:
+    """Yield the queues whose runs wait for a worker, or for the engine that has them."""
+    going = Run.objects.running().filter(task=OuterRef("task"))
+    late = Run.objects.using(using).waiting().filter(ready_at__lt=now - PATIENCE)
+    # What waits for its turn, behind another run of its task, waits for no worker.
+    late = late.exclude(queue__in=service.paused).filter(~Exists(going)).order_by()
+    by_queue = late.values("engine", "queue").annotate(number=Count("pk"), oldest=Min("ready_at"))
+    rows = list(by_queue.order_by("engine", "queue")[: SHOWN + 1])
+    for row in rows[:SHOWN]:
+        why = _waiting(row["number"], row["engine"], row["queue"], service)
+        what = row["engine"] or row["queue"]
+        yield Worry(kind="late", what=what, why=why, since=row["oldest"])
+    yield from _more(
+        "late",
+        by_queue.count() - SHOWN if len(rows) > SHOWN else 0,
+        lambda n: ngettext("and %d more queue", "and %d more queues", n),
+    )
+
+
+def _waiting(number: int, engine: str, queue: str, service: Service) -> str:
+    if engine:
+        return (
+            ngettext(
+                "%d run was sent to the engine, which has not started it",
+                "%d runs were sent to the engine, which has not started them",
+                number,
+            )
+            % number
+        )
+    zone = timezone.get_current_timezone()
+    words = ngettext("%d run is queued", "%d runs are queued", number) % number
+    cause = service.hindrance(queue, zone) or service.fullness(queue)
+    return f"{words}: {cause}" if cause else words
+
+
+def _missed(using: str, now: datetime) -> Iterator[Worry]:
+    groups, more = lately.missed(using, now)
+    for group in groups:
+        words = ngettext(
+            "%d occurrence was missed in the last 24 hours",
+            "%d occurrences were missed in the last 24 hours",
+            group.number,
+        )
+        yield _of_group(group, f"{words % group.number}: {group.newest.reason}")
+    yield from _more(
+        RunState.MISSED,
+        more,
+        lambda n: ngettext(
+            "and %d more task with missed occurrences",
+            "and %d more tasks with missed occurrences",
+            n,
+        ),
+    )
+
+
+def _beyond(rows: "QuerySet[Any]") -> int:
+    """Return how many rows there are beyond those that are shown."""
+    return max(0, rows.count() - SHOWN) if rows[SHOWN : SHOWN + 1].exists() else 0
+
+
+def _more(kind: str, number: int, words: Any) -> Iterator[Worry]:
+    if number:
+        yield Worry(kind=kind, what="", why=words(number) % number, number=number)

@@ -1,0 +1,68 @@
+"""Runs, newest first, a page at a time; only what an index leads to is looked for."""
+
+from dataclasses import dataclass
+
+from sisy.models import Origin, Run, RunState
+from sisy.models.run_queries import RunQuerySet
+from sisy.reports.filters import Wanted
+
+SHOWN = 50
+SEARCHED = 20_000  # the newest runs, among which rarer things are looked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedRuns(Wanted):
+    """The filters of a list of runs."""
+
+    choices = {"state": RunState.values, "origin": Origin.values}
+
+    state: str = ""
+    queue: str = ""
+    origin: str = ""
+    search: str = ""
+
+    @property
+    def is_anything(self) -> bool:
+        return not (self.state or self.is_rare)
+
+    @property
+    def is_rare(self) -> bool:
+        """Return whether it asks for what no index leads to."""
+        return bool(self.queue or self.origin or self.search)
+
+
+def find(
+    using: str, wanted: WantedRuns, before: int | None = None
+) -> tuple[list[Run], int | None]:
+    """Return a page of runs, and the key before which the next one begins; None at the end."""
+    runs: RunQuerySet = Run.objects.using(using).defer("payload", "result", "error")
+    if wanted.state:
+        runs = runs.filter(state=wanted.state)
+    if wanted.is_rare:
+        newest = Run.objects.using(using).order_by("-pk").values_list("pk", flat=True)
+        oldest = newest[SEARCHED - 1 : SEARCHED].first()
+        runs = _narrowed(runs.filter(pk__gte=oldest or 0), wanted)
+    return page_of(runs, before)
+
+
+def page_of(runs: RunQuerySet, before: int | None) -> tuple[list[Run], int | None]:
+    """Return the newest of ``runs`` before a key, and the key before which the next ones are."""
+    if before is not None:
+        runs = runs.filter(pk__lt=before)
+    found = list(runs.order_by("-pk")[: SHOWN + 1])
+    return found[:SHOWN], found[SHOWN - 1].pk if len(found) > SHOWN else None
+
+
+def key_of(text: str) -> int | None:
+    """Return the key that an address names; None if it names none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _narrowed(runs: RunQuerySet, wanted: WantedRuns) -> RunQuerySet:
+    if wanted.queue:
+        runs = runs.filter(queue=wanted.queue)
+    if wanted.origin:
+        runs = runs.filter(origin=wanted.origin)
+    if wanted.search:
+        runs = runs.filter(label__icontains=wanted.search)
+    return runs

@@ -1,0 +1,93 @@
+"""The tasks that somebody looks for, a page at a time, however many there are."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import F, Q, QuerySet
+
+from sisy.models import Task, TaskState
+from sisy.reports.filters import Wanted
+from sisy.reports.ledger import key_of
+from sisy.schedules import calendar
+
+SHOWN = 50
+SORTS = {"label": "label", "next_run": "next_run", "last_run": "last_run"}
+NEEDS_A_PERSON = "attention"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedTasks(Wanted):
+    """The filters and the order of a list of tasks."""
+
+    choices = {"state": [*TaskState.values, NEEDS_A_PERSON], "sort": list(SORTS)}
+
+    search: str = ""
+    state: str = ""
+    queue: str = ""
+    target: str = ""
+    sort: str = "label"
+
+    @property
+    def is_anything(self) -> bool:
+        return not (self.search or self.state or self.queue or self.target)
+
+
+def find(using: str, wanted: WantedTasks, after: str = "") -> tuple[list[Task], str]:
+    """Return a page of tasks, and what asks for the next one; empty if this is the last.
+
+    Args:
+        after: what the page before said.
+    """
+    # In which order they are shown decides nothing about which are shown: any order will do.
+    column = SORTS.get(wanted.sort, SORTS["label"])
+    tasks = _filtered(Task.objects.using(using), wanted)
+    is_latest_first = column == "last_run"
+    by = F(column).desc(nulls_last=True) if is_latest_first else F(column).asc(nulls_last=True)
+    if place := place_of(after, wanted.sort):
+        tasks = tasks.filter(_behind(column, *place, is_latest_first))
+    found = list(tasks.order_by(by, "pk")[: SHOWN + 1])
+    if len(found) <= SHOWN:
+        return found, ""
+    last = found[SHOWN - 1]
+    value = getattr(last, column)
+    text = value.isoformat() if isinstance(value, datetime) else (value or "")
+    return found[:SHOWN], f"{text}|{last.pk}"
+
+
+def _filtered(tasks: "QuerySet[Task]", wanted: WantedTasks) -> "QuerySet[Task]":
+    if wanted.search:
+        tasks = tasks.filter(
+            Q(label__icontains=wanted.search) | Q(target_path__icontains=wanted.search)
+        )
+    if wanted.state == NEEDS_A_PERSON:
+        tasks = tasks.filter(Q(state=TaskState.BROKEN) | ~Q(target_error=""))
+    elif wanted.state:
+        tasks = tasks.filter(state=wanted.state)
+    if wanted.queue:
+        tasks = tasks.filter(queue=wanted.queue)
+    if wanted.target:
+        tasks = tasks.filter(target_path=wanted.target)
+    return tasks
+
+
+def place_of(after: str, sort: str) -> tuple[str | datetime, int] | None:
+    """Return the value and the key behind which a page begins; None if ``after`` names none."""
+    text, _, key = after.rpartition("|")
+    if (pk := key_of(key)) is None:
+        return None
+    if not text or SORTS.get(sort, SORTS["label"]) == "label":
+        return text, pk
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment, pk) if moment.tzinfo and calendar.is_within(moment) else None
+
+
+def _behind(column: str, value: str | datetime, pk: int, is_latest_first: bool) -> Q:
+    """Return what the tasks behind a place have in common."""
+    if not value:
+        return Q(**{f"{column}__isnull": True}, pk__gt=pk)
+    further = "lt" if is_latest_first else "gt"
+    behind = Q(**{f"{column}__{further}": value}) | Q(**{column: value}, pk__gt=pk)
+    return behind | Q(**{f"{column}__isnull": True}) if column != "label" else behind

@@ -1,0 +1,255 @@
+"""The past and upcoming runs of tasks on one stretch of time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from django.utils.translation import ngettext
+
+from sisy import disclosure, display
+from sisy.models import Run, RunState, Task
+from sisy.models.choices import TROUBLE_STATES
+from sisy.reports.coming import Coming, coming, joined
+from sisy.reports.durations import usual_durations
+from sisy.reports.latest import newest_runs
+from sisy.reports.stretches import Stretch, succeeded_stretches
+from sisy.reports.window import Window
+
+DRAWN = 120  # runs of each task that are drawn one by one, while the tasks are few
+FEW = 25  # tasks
+FEWEST = 15  # runs of each of many tasks
+AFTER = 100  # runs that ended after the window
+TROUBLE = 1000  # runs that came to trouble, of all tasks together
+NARROWEST = 0.25  # percent of the width; nothing is drawn narrower
+GRAVITY = (
+    RunState.FAILED,
+    RunState.TIMED_OUT,
+    RunState.LOST,
+    RunState.MISSED,
+    RunState.CANCELLED,
+    RunState.SKIPPED,
+    RunState.RUNNING,
+    RunState.WAITING,
+    RunState.SUCCEEDED,
+)
+"""Where bars fall onto each other, the gravest is seen."""
+
+RANKS: dict[str, int] = {state: rank for rank, state in enumerate(GRAVITY)}
+
+
+@dataclass(slots=True, kw_only=True)
+class Bar:
+    """One run, or several next to each other that came to the same."""
+
+    gravest: Run
+    x: float
+    width: float
+    in_full: bool
+    """Whether the text of its error is shown."""
+    count: int = 1
+
+    @property
+    def run(self) -> int:
+        return self.gravest.pk
+
+    @property
+    def state(self) -> str:
+        return self.gravest.state
+
+    @property
+    def words(self) -> str:
+        return _words(self.gravest, self.in_full)
+
+    @property
+    def looks(self) -> str:
+        return display.LOOKS.get(self.state, "quiet")  # type: ignore[call-overload, no-any-return]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """A row: one task, or several that have something in common."""
+
+    key: str
+    label: str
+    tasks: list[Task]
+    bars: list[Bar]
+    coming: Coming
+    usual: timedelta | None
+    """How long runs of the task take; None for several tasks."""
+    undrawn: tuple[Stretch, ...] = ()
+    """Where runs succeeded that are too many to be drawn one by one."""
+
+    @property
+    def task(self) -> Task | None:
+        """The task, if it is one."""
+        return self.tasks[0] if len(self.tasks) == 1 else None
+
+
+def timeline(
+    using: str,
+    tasks: Sequence[Task],
+    window: Window,
+    now: datetime,
+    by: str = "",
+    *,
+    in_full: bool,
+) -> list[Track]:
+    """Return a track for each of ``tasks``, in their order.
+
+    Args:
+        by: the column by which tasks share a track; by default, none do.
+        in_full: whether the texts of errors are shown; see `sisy.disclosure`.
+    """
+    drawn = max(FEWEST, DRAWN * FEW // max(FEW, len(tasks)))
+    runs = _runs(using, [task.pk for task in tasks], window, now, drawn)
+    usual = usual_durations(using, [task.pk for task in tasks])
+    until = {
+        task.pk: min(now, _begin(runs[task.pk][drawn - 1]))
+        for task in tasks
+        if _is_crowded(runs[task.pk], window, drawn)
+    }
+    undrawn = succeeded_stretches(using, until, window)
+    rows: dict[str, list[Track]] = {}
+    for task in tasks:
+        track = _track(task, runs[task.pk], window, now, usual.get(task.pk), in_full)
+        track = replace(track, undrawn=undrawn.get(task.pk, ()))
+        rows.setdefault(str(getattr(task, by) if by else task.pk), []).append(track)
+    return [_joined(key, tracks) for key, tracks in rows.items()]
+
+
+def _runs(
+    using: str, pks: Sequence[int], window: Window, now: datetime, drawn: int
+) -> dict[int | None, list[Run]]:
+    """Return, by task, the newest runs of the window, and what came to trouble before those."""
+    runs: dict[int | None, list[Run]] = {pk: [] for pk in pks}
+    if window.start >= now:
+        return runs
+    before = None if window.end >= now else _first_behind(using, window.end)
+    for run in newest_runs(using, pks, drawn, before).defer("payload", "result", "error"):
+        runs[run.task_id].append(run)
+    crowded = [pk for pk in pks if _is_crowded(runs[pk], window, drawn)]
+    for run in _in_trouble(using, crowded, window, before):
+        if run.pk < runs[run.task_id][drawn - 1].pk:
+            runs[run.task_id].append(run)
+    return runs
+
+
+def _first_behind(using: str, moment: datetime) -> int | None:
+    """Return a key that runs planned by ``moment`` hardly have; None if all may have begun then.
+
+    Keys grow with time, and an index leads to what ended after it. Of what ended soonest after,
+    some may have begun long before, so that the largest key is taken.
+    """
+    later = Run.objects.using(using).filter(finished_at__gt=moment).order_by("finished_at")
+    return max(later.values_list("pk", flat=True)[:AFTER], default=None)
+
+
+def _is_crowded(runs: Sequence[Run], window: Window, drawn: int) -> bool:
+    return len(runs) >= drawn and _begin(runs[drawn - 1]) > window.start
+
+
+def _in_trouble(
+    using: str, tasks: Sequence[int], window: Window, before: int | None
+) -> Iterable[Run]:
+    if not tasks:
+        return []
+    runs = Run.objects.using(using).filter(task__in=tasks, state__in=TROUBLE_STATES)
+    runs = runs.filter(planned_at__gte=window.start).order_by("-pk")
+    if before is not None:
+        runs = runs.filter(pk__lt=before)
+    return runs.defer("payload", "result", "error")[:TROUBLE]
+
+
+def _track(
+    task: Task,
+    runs: list[Run],
+    window: Window,
+    now: datetime,
+    usual: timedelta | None,
+    in_full: bool,
+) -> Track:
+    going = [run for run in runs if run.state == RunState.RUNNING]
+    return Track(
+        key=str(task.pk),
+        label=task.label,
+        tasks=[task],
+        bars=_bars(runs, window, now, in_full),
+        coming=coming(task, window, now, usual, going),
+        usual=usual,
+    )
+
+
+def _joined(key: str, tracks: list[Track]) -> Track:
+    """Return one track for several; where their bars fall onto each other, the gravest is seen."""
+    if len(tracks) == 1:
+        return tracks[0]
+    bars: list[Bar] = []
+    for bar in sorted((bar for track in tracks for bar in track.bars), key=lambda bar: bar.x):
+        if bars and _touch(bars[-1], bar):
+            _join(bars[-1], bar)
+        else:
+            bars.append(bar)
+    return Track(
+        key=key,
+        label=key,
+        tasks=[task for track in tracks for task in track.tasks],
+        bars=bars,
+        coming=joined([track.coming for track in tracks]),
+        usual=None,
+        undrawn=tuple(sorted({one for track in tracks for one in track.undrawn})),
+    )
+
+
+def _begin(run: Run) -> datetime:
+    begin: datetime = run.started_at or run.due_at or run.ready_at
+    return begin
+
+
+def _end(run: Run, now: datetime) -> datetime:
+    if run.due_until is not None:
+        gap_end: datetime = run.due_until
+        return gap_end
+    if run.state == RunState.RUNNING:
+        return now
+    end: datetime = run.finished_at if run.started_at and run.finished_at else _begin(run)
+    return end
+
+
+def _bars(runs: Iterable[Run], window: Window, now: datetime, in_full: bool) -> list[Bar]:
+    """Return the runs of a task as bars, from left to right; what would touch becomes one."""
+    bars: list[Bar] = []
+    for run in sorted(runs, key=_begin):
+        begin, end = _begin(run), _end(run, now)
+        if end < window.start or begin > window.end:
+            continue
+        x = window.place(begin)
+        width = max(NARROWEST, window.place(end) - x)
+        bar = Bar(gravest=run, x=x, width=width, in_full=in_full)
+        if bars and _touch(bars[-1], bar):
+            _join(bars[-1], bar)
+        else:
+            bars.append(bar)
+    return bars
+
+
+def _touch(bar: Bar, other: Bar) -> bool:
+    """Return whether two would be one to the eye: next to each other, and alike or too narrow."""
+    if other.x <= bar.x + bar.width and bar.state == other.state:
+        return True
+    return other.x < bar.x + NARROWEST and bar.width <= 2 * NARROWEST
+
+
+def _join(bar: Bar, other: Bar) -> None:
+    bar.count += other.count
+    bar.width = max(bar.width, other.x + other.width - bar.x)
+    bar.gravest = min(bar.gravest, other.gravest, key=lambda run: RANKS[run.state])
+
+
+def _words(run: Run, in_full: bool) -> str:
+    begin = display.short(_begin(run))
+    reason = disclosure.reason_of(run, in_full=in_full)
+    parts = [str(RunState(run.state).label), begin, display.span(run.duration), reason]
+    if run.count > 1:
+        words = ngettext("%d occurrence", "%d occurrences", run.count)
+        parts.insert(1, words % run.count)
+    return " · ".join(part for part in parts if part and part != display.NOTHING)

@@ -1,0 +1,186 @@
+"""Which waiting runs a worker wins, and what becomes of those that would overlap."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from sisy.heartbeat import tick
+from sisy.models import Missed, Run, RunState, Task
+from sisy.worker.claim import claim, something_waits
+from tests.roles.steps import finish, states
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
+
+
+def test_a_run_is_claimed_by_one_worker():
+    scheduled()
+    tick("default", NOON + MINUTE)
+    first = claim(worker(), ["default"], 10, NOON + MINUTE)
+    assert len(first) == 1
+    assert claim(worker(), ["default"], 10, NOON + MINUTE) == []
+    assert (first[0].attempt, first[0].state) == (1, RunState.RUNNING)
+
+
+def test_workers_take_only_from_their_queues_larger_priorities_first():
+    scheduled(queue="other")
+    low, high = scheduled(priority=-1), scheduled(priority=5)
+    tick("default", NOON + MINUTE)
+    runs = claim(worker(), ["default"], 10, NOON + MINUTE)
+    assert [run.task for run in sorted(runs, key=lambda run: -run.priority)] == [high, low]
+    assert len(claim(worker(), ["default"], 10, NOON + MINUTE)) == 0
+
+
+def test_an_idle_worker_sees_with_one_question_whether_anything_waits(django_assert_num_queries):
+    scheduled(queue="other")
+    scheduled(queue="mine")
+    assert not something_waits("default", ["mine"], NOON + MINUTE)
+    tick("default", NOON + MINUTE)
+    with django_assert_num_queries(1):
+        assert something_waits("default", ["its", "mine"], NOON + MINUTE)
+    assert not something_waits("default", ["its"], NOON + MINUTE)
+    assert not something_waits("default", ["mine"], NOON)
+    assert len(claim(worker(), ["mine"], 10, NOON + MINUTE)) == 1
+    assert not something_waits("default", ["mine"], NOON + MINUTE)
+
+
+def test_a_run_that_would_overlap_is_skipped_with_what_blocked_it():
+    scheduled()
+    tick("default", NOON + MINUTE)
+    [first] = claim(worker(), ["default"], 10, NOON + MINUTE)
+    tick("default", NOON + 2 * MINUTE)
+    assert claim(worker(), ["default"], 10, NOON + 2 * MINUTE) == []
+    skipped = Run.objects.get(state=RunState.SKIPPED)
+    assert skipped.blocked_by_id == first.pk
+    assert skipped.reason == f"Run {first.pk} of the task was still running."
+
+
+def test_what_a_slow_moment_brings_together_runs_one_after_the_other():
+    scheduled("* * * * * *")
+    now = NOON + 3 * SECOND
+    tick("default", now)
+    for _ in range(3):
+        [run] = claim(worker(), ["default"], 10, now)
+        finish(run, now)
+    assert states() == ["succeeded"] * 3
+
+
+def test_what_no_worker_came_to_for_long_does_not_pile_up():
+    scheduled("* * * * * *")
+    for second in range(1, 61):
+        tick("default", NOON + second * SECOND)
+    [run] = claim(worker(), ["default"], 4, NOON + MINUTE)
+    assert run.due_at == NOON + SECOND
+    assert claim(worker(), ["default"], 4, NOON + MINUTE) == []
+    assert states().count(RunState.SKIPPED) == 53
+    finish(run, NOON + MINUTE)
+    [run] = claim(worker(), ["default"], 4, NOON + MINUTE)
+    assert run.due_at == NOON + 55 * SECOND
+
+
+def test_a_task_that_allows_overlap_runs_beside_itself():
+    scheduled(allow_overlap=True)
+    for minute in (1, 2):
+        tick("default", NOON + minute * MINUTE)
+        assert len(claim(worker(), ["default"], 10, NOON + minute * MINUTE)) == 1
+
+
+def test_a_skipped_occurrence_is_no_iteration():
+    task = scheduled(iterations=2)
+    tick("default", NOON + MINUTE)
+    [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
+    tick("default", NOON + 2 * MINUTE)
+    assert claim(worker(), ["default"], 10, NOON + 2 * MINUTE) == []
+    finish(run, NOON + 2 * MINUTE)
+    tick("default", NOON + 2 * MINUTE + SECOND)
+    tick("default", NOON + 3 * MINUTE)
+    [run] = claim(worker(), ["default"], 10, NOON + 3 * MINUTE)
+    finish(run, NOON + 3 * MINUTE)
+    assert states() == ["succeeded", "skipped", "succeeded"]
+    assert not Task.objects.filter(pk=task.pk).exists()
+
+
+def claim_here(now, limit=10):
+    return claim(worker(now), ["default"], limit, now)
+
+
+def test_a_retry_that_meets_another_run_waits_for_its_turn():
+    task = scheduled(max_attempts=2, retry_delay=MINUTE)
+    tick("default", NOON + MINUTE)
+    [first] = claim_here(NOON + MINUTE)
+    finish(first, NOON + MINUTE, state=RunState.FAILED)
+    Run.objects.filter(pk=first.pk).update(ready_at=NOON + 2 * MINUTE + SECOND)
+    tick("default", NOON + 2 * MINUTE)
+    [second] = claim_here(NOON + 2 * MINUTE)
+    now = NOON + 2 * MINUTE + 30 * SECOND
+    assert claim_here(now) == []
+    finish(second, now)
+    [again] = claim_here(now)
+    assert (again.pk, again.attempt) == (first.pk, 2)
+    task.refresh_from_db()
+    assert task.runs_planned == 2
+
+
+def test_what_is_caught_up_after_an_outage_runs_one_after_the_other():
+    scheduled("0 * * * *", missed=Missed.ALL)
+    now = NOON + 5 * HOUR + 30 * MINUTE
+    tick("default", now)
+    begun = []
+    while runs := claim_here(now):
+        begun += [run.due_at for run in runs]
+        finish(*runs, now)
+        now += 5 * MINUTE
+    assert begun == [NOON + n * HOUR for n in range(1, 6)]
+    assert states() == ["succeeded"] * 5
+
+
+def test_a_run_that_only_our_own_lateness_brought_beside_another_is_not_skipped():
+    scheduled("* * * * * *")
+    tick("default", NOON + SECOND)
+    [late] = claim_here(NOON + SECOND * 1.95)
+    tick("default", NOON + 2 * SECOND)
+    assert claim_here(NOON + 2.01 * SECOND) == []
+    finish(late, NOON + 2.02 * SECOND)
+    assert len(claim_here(NOON + 2.02 * SECOND)) == 1
+
+
+def test_a_run_that_would_overlap_even_in_time_is_skipped_although_the_other_came_late():
+    scheduled("* * * * * *")
+    tick("default", NOON + SECOND)
+    claim_here(NOON + 1.5 * SECOND)
+    tick("default", NOON + 2 * SECOND)
+    claim_here(NOON + 3.1 * SECOND)
+    assert states() == ["running", "skipped"]
+
+
+def test_a_long_queue_of_what_is_skipped_holds_nothing_up():
+    behind = scheduled("0 0 1 1 *", priority=-1)
+    task = scheduled("* * * * * *")
+    tick("default", NOON + SECOND)
+    [going] = claim_here(NOON + SECOND)
+    for n in range(2, 1002):
+        due = NOON + n * SECOND
+        Run.of(task, now=due, due_at=due).save()
+    behind.run_now()
+    with CaptureQueriesContext(connection) as queries:
+        [run] = claim_here(NOON + HOUR, limit=1)
+    assert run.task == behind
+    skipped = Run.objects.filter(state=RunState.SKIPPED, blocked_by=going)
+    assert skipped.count() == 1000
+    assert len(queries) < 100
+
+
+def test_of_several_queues_the_first_runs_of_all_are_taken_by_their_priority():
+    for queue, priority in [("a", 1), ("b", 3), ("a", 2), ("b", 0), ("c", 9)]:
+        scheduled("0 0 1 1 *", queue=queue, priority=priority).run_now()
+    won = claim(worker(), ["a", "b"], 3, NOON)
+    assert [(run.queue, run.priority) for run in won] == [("b", 3), ("a", 2), ("a", 1)]
+
+
+def test_a_run_whose_task_is_gone_is_called_off_and_not_begun():
+    run = scheduled("0 0 1 1 *").run_now()
+    Run.objects.filter(pk=run.pk).update(task=None)
+    assert claim_here(NOON) == []
+    run.refresh_from_db()
+    assert (run.state, run.reason) == (RunState.CANCELLED, "The task was deleted.")

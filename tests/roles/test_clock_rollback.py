@@ -1,0 +1,236 @@
+"""A clock that was set: no burst, no silence, no double, by the rules of Debian's cron(8)."""
+
+import pytest
+from django.db import connection
+
+from sisy import clock
+from sisy.heartbeat import Heartbeat, tick
+from sisy.heartbeat.clock_rollback import SET_BACK, mend
+from sisy.models import Missed, Run, RunState, Task, TaskState
+from sisy.worker.claim import claim
+from tests.app import jobs
+from tests.roles.steps import finish
+from tests.roles.test_silence import Clocks
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def clocks(monkeypatch):
+    clocks = Clocks()
+    monkeypatch.setattr(clock, "_steady", lambda: clocks.seconds)
+    with clock.use(clocks):
+        yield clocks
+
+
+def tick_through(start, end, step=MINUTE):
+    """Tick from ``start`` to ``end``, and carry out at once what is planned.
+
+    Nothing may fall due between two steps.
+    """
+    now = start
+    while now <= end:
+        tick("default", now, judges_leases=False)
+        for run in claim(worker(now), ["default"], 100, now):
+            finish(run, now)
+        now += step
+
+
+def dues(task):
+    return list(task.runs.order_by("pk").values_list("due_at", flat=True))
+
+
+def minutes(start, count):
+    return [start + n * MINUTE for n in range(count)]
+
+
+def test_a_starred_task_goes_on_by_the_new_time_each_occurrence_once(caplog):
+    """It would be silent for an hour."""
+    task = scheduled("*/10 * * * *")
+    tick_through(NOON, NOON + HOUR, 5 * MINUTE)
+    back = NOON + 5 * MINUTE
+    mend("default", back)
+    assert "set back by 0:55:00 or more: 1 task is rescheduled" in caplog.text
+    tick_through(back, NOON + HOUR + 30 * MINUTE, 5 * MINUTE)
+    moments = [NOON + n * 10 * MINUTE for n in range(1, 10)]
+    assert dues(task) == [None] * 6 + moments
+    stood_for = task.runs.filter(due_at=None).order_by("pk").values_list("stands_for", flat=True)
+    assert list(stood_for) == moments[:6]
+    assert set(task.runs.values_list("state", flat=True)) == {RunState.SUCCEEDED}
+    assert set(task.runs.filter(due_at=None).values_list("reason", flat=True)) == {SET_BACK}
+
+
+def test_a_fixed_time_task_does_not_run_again_and_goes_on_when_the_clock_has_caught_up():
+    task = scheduled("30 12 * * *")
+    tick_through(NOON, NOON + HOUR, 10 * MINUTE)
+    back = NOON - HOUR
+    mend("default", back)
+    tick_through(back, NOON + HOUR, 10 * MINUTE)
+    tick_through(NOON + DAY, NOON + DAY + HOUR, 10 * MINUTE)
+    assert dues(task) == [NOON + 30 * MINUTE, NOON + DAY + 30 * MINUTE]
+
+
+def test_a_correction_of_more_than_three_hours_counts_at_once_for_all():
+    task = scheduled("30 12 * * *")
+    tick_through(NOON, NOON + HOUR, 10 * MINUTE)
+    back = NOON - 5 * HOUR
+    mend("default", back)
+    tick_through(back, NOON + HOUR, 10 * MINUTE)
+    half_past = NOON + 30 * MINUTE
+    assert dues(task) == [None, half_past]
+    assert list(task.runs.values_list("stands_for", flat=True)) == [None, half_past]
+
+
+def test_a_clock_that_was_years_ahead_leaves_nobody_silent_for_years():
+    tasks = [scheduled(schedule) for schedule in ("* * * * *", "0 3 * * *")]
+    tick_through(NOON + 900 * DAY, NOON + 900 * DAY + MINUTE)
+    mend("default", NOON)
+    next_runs = [Task.objects.get(pk=task.pk).next_run for task in tasks]
+    assert next_runs == [NOON + MINUTE, NOON + 15 * HOUR]
+
+
+def test_many_heartbeats_mend_it_once():
+    task = scheduled()
+    tick_through(NOON, NOON + HOUR)
+    back = NOON + 30 * MINUTE
+    for _ in range(3):
+        mend("default", back)
+    rows = list(Run.objects.order_by("pk").values())
+    tick_through(back, back + 2 * MINUTE)
+    mend("default", back + 2 * MINUTE)
+    assert list(Run.objects.order_by("pk").values())[: len(rows)] == rows
+    assert dues(task)[-2:] == minutes(back + MINUTE, 2)
+
+
+def test_a_run_that_waited_for_a_worker_is_ready_at_once_and_its_moment_comes_again():
+    task = scheduled()
+    tick("default", NOON + MINUTE)
+    back = NOON - HOUR
+    mend("default", back)
+    [run] = claim(worker(back), ["default"], 9, back)
+    assert (run.due_at, run.stands_for) == (None, NOON + MINUTE)
+    tick_through(NOON, NOON + MINUTE)
+    assert NOON + MINUTE in dues(task)
+
+
+def test_a_fixed_time_run_that_waited_is_ready_at_once_and_keeps_its_moment():
+    scheduled("1 12 * * *")
+    tick("default", NOON + MINUTE)
+    back = NOON - HOUR
+    mend("default", back)
+    [run] = claim(worker(back), ["default"], 9, back)
+    assert (run.due_at, run.stands_for) == (NOON + MINUTE, None)
+
+
+def test_a_run_that_was_asked_for_waits_for_no_clock_but_one_for_a_moment_does(clocks):
+    at_once = Run.objects.get(task=Task.run_once(jobs.noop))
+    at_one = Run.objects.get(task=Task.run_once(jobs.noop, delay_until=NOON + HOUR))
+    back = NOON - HOUR
+    mend("default", back)
+    assert [run.pk for run in claim(worker(back), ["default"], 9, back)] == [at_once.pk]
+    at_one.refresh_from_db()
+    assert at_one.ready_at == NOON + HOUR
+
+
+def test_a_retry_waits_no_longer_than_its_longest_delay():
+    scheduled(max_attempts=3, retry_delay=MINUTE, retry_max_delay=10 * MINUTE)
+    tick("default", NOON + MINUTE)
+    [run] = claim(worker(NOON + MINUTE), ["default"], 9, NOON + MINUTE)
+    finish(run, NOON + MINUTE, state=RunState.FAILED)
+    Run.objects.update(planned_at=NOON - DAY)  # so that only the retry shows it
+    mend("default", NOON - HOUR)
+    assert Run.objects.get().ready_at == NOON - 50 * MINUTE
+
+
+def test_a_task_that_was_made_by_the_wrong_clock_begins_by_the_right_one():
+    task = scheduled()
+    back = NOON - 10 * HOUR
+    mend("default", back)
+    tick_through(back, back + 2 * MINUTE)
+    assert dues(task) == minutes(back + MINUTE, 2)
+
+
+def test_a_paused_task_goes_on_by_the_new_time_when_it_is_resumed(clocks):
+    task = scheduled()
+    tick_through(NOON, NOON + HOUR)
+    task.pause()
+    clocks.moment = NOON
+    mend("default", NOON)
+    task.resume()
+    assert Task.objects.get().next_run == NOON + MINUTE
+
+
+def test_iterations_stay_exact():
+    scheduled(iterations=5)
+    tick_through(NOON, NOON + 3 * MINUTE)
+    mend("default", NOON - HOUR)
+    tick_through(NOON - HOUR, NOON - 50 * MINUTE)
+    tick_through(NOON, NOON + 10 * MINUTE)
+    assert Run.objects.count() == 5
+    assert not Task.objects.exists()
+
+
+def test_a_task_that_cannot_be_read_stops_no_other():
+    broken, sound = scheduled(), scheduled()
+    tick_through(NOON, NOON + HOUR)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE sisy_task SET schedule = 'nonsense' WHERE id = %s", [broken.pk])
+    mend("default", NOON)
+    assert Task.objects.get(pk=sound.pk).next_run == NOON + MINUTE
+    assert Task.objects.get(pk=broken.pk).state == TaskState.BROKEN
+
+
+def test_a_clock_that_is_right_is_left_alone(caplog):
+    tasks = [scheduled(), scheduled("* * * * * *"), scheduled(missed=Missed.ALL)]
+    tick_through(NOON, NOON + MINUTE)
+    before = list(Task.objects.values()), list(Run.objects.values())
+    mend("default", NOON + MINUTE)
+    assert (list(Task.objects.values()), list(Run.objects.values())) == before
+    assert caplog.text == ""
+    assert len(tasks) == 3
+
+
+@pytest.fixture
+def beat(clocks):
+    """Return what lets some heartbeats look each second, for so many seconds."""
+    heartbeats = [Heartbeat() for _ in range(2)]
+
+    def beat(seconds):
+        for _ in range(seconds):
+            for heartbeat in heartbeats:
+                heartbeat._pass()
+            now = clocks.moment
+            for run in claim(worker(now), ["default"], 100, now):
+                finish(run, now)
+            clocks.go_on(SECOND)
+
+    return beat
+
+
+def test_after_a_step_back_of_three_hours_a_task_is_silent_for_seconds_only(clocks, beat):
+    task = scheduled("* * * * * */5")
+    beat(30)
+    clocks.go_on(-3 * HOUR, SECOND)
+    back = clocks.moment
+    beat(60)
+    again = sorted(task.runs.filter(due_at__isnull=False).values_list("due_at", flat=True))
+    assert again[0] - back <= 20 * SECOND
+    assert again == [again[0] + n * 5 * SECOND for n in range(len(again))]
+    assert again[-1] >= back + 55 * SECOND
+    assert not Run.objects.filter(state=RunState.MISSED).exists()
+    assert {run.lateness for run in task.runs.filter(due_at__isnull=False)} <= {0 * SECOND}
+
+
+def test_a_step_forward_is_an_outage_of_three_hours(clocks, beat):
+    """Neither a burst, nor silence: the latest one runs, the others stand in one row."""
+    task = scheduled()
+    beat(61)
+    clocks.go_on(3 * HOUR, SECOND)
+    beat(90)
+    missed = task.runs.get(state=RunState.MISSED)
+    ran = task.runs.filter(state=RunState.SUCCEEDED).order_by("due_at")
+    dues = list(ran.values_list("due_at", flat=True))
+    assert missed.count == 179
+    assert dues == [NOON + MINUTE, NOON + 181 * MINUTE, NOON + 182 * MINUTE]

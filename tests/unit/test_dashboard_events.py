@@ -1,0 +1,144 @@
+"""What dashboards are told of runs that change."""
+
+import asyncio
+import os
+import time
+from queue import Queue
+
+import pytest
+from channels.layers import channel_layers
+
+from sisy import dashboard_events, doorbell, messages, signals
+from sisy.dashboard_events import APART, GATHERING, MOST_TASKS, Announcer
+from sisy.models import Run
+
+PATIENCE = 10  # seconds
+
+
+class Heard:
+    """A channel layer that keeps what is said, with the moments."""
+
+    def __init__(self):
+        self._said = Queue()
+
+    async def group_send(self, group, message):
+        assert group == messages.EVENTS
+        self._said.put((time.monotonic(), message))
+
+    def next(self, announcer):
+        """Wait for the next event of one announcer; return when it came, and what it says."""
+        while True:  # those of earlier tests may still be on their way
+            moment, message = self._said.get(timeout=PATIENCE)
+            if message["source"] == announcer._source:
+                return moment, message
+
+
+@pytest.fixture
+def layer(monkeypatch):
+    layer = Heard()
+    monkeypatch.setattr(doorbell, "get_channel_layer", lambda: layer)
+    monkeypatch.setattr(dashboard_events, "get_channel_layer", lambda: layer)
+    return layer
+
+
+def test_what_changes_at_once_is_told_together_and_what_follows_a_little_later(layer):
+    announcer = Announcer()
+    announcer.add(1)
+    first, one = layer.next(announcer)
+    for task in (2, 3, 2):
+        announcer.add(task)
+    second, rest = layer.next(announcer)
+    assert second - first >= APART - GATHERING
+    assert (one["tasks"], rest["tasks"]) == ([1], [2, 3])
+    assert (one["seq"], rest["seq"]) == (0, 1)
+    assert one["source"] == rest["source"]
+
+
+def test_of_thousands_of_changes_a_message_names_some(layer):
+    announcer = Announcer()
+    for n in range(MOST_TASKS + 1):
+        announcer.add(n)
+    for _ in range(5000):
+        announcer.add(MOST_TASKS + 1)
+    _, message = layer.next(announcer)
+    assert len(message["tasks"]) == MOST_TASKS
+    assert message["more"] is True
+
+
+def test_two_processes_are_told_apart(layer):
+    announcers = Announcer(), Announcer()
+    for announcer in announcers:
+        announcer.add(1)
+    (_, one), (_, other) = map(layer.next, announcers)
+    assert one["source"] != other["source"]
+
+
+def test_a_forked_process_is_another_source():
+    receiver, sender = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(sender, dashboard_events._announcer._source.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(sender)
+    with open(receiver) as pipe:
+        assert pipe.read() not in ("", dashboard_events._announcer._source)
+
+
+def test_runs_whose_task_is_gone_are_announced_too(layer):
+    announcer = Announcer()
+    announcer.add(None)
+    _, message = layer.next(announcer)
+    assert message["tasks"] == []
+
+
+def test_nothing_is_kept_where_there_is_no_layer(monkeypatch):
+    monkeypatch.setattr(doorbell, "get_channel_layer", lambda: None)
+    announcer = Announcer()
+    announcer.add(1)
+    assert not announcer._tasks
+
+
+def test_what_a_layer_does_not_take_is_missing_in_the_count(layer, monkeypatch):
+    asked = Queue()
+
+    async def fail(*args):
+        asked.put(args)
+        raise OSError("away")
+
+    announcer = Announcer()
+    with monkeypatch.context() as away:
+        away.setattr(layer, "group_send", fail)
+        announcer.add(1)
+        asked.get(timeout=PATIENCE)
+    announcer.add(2)
+    message = {"tasks": []}
+    while message["tasks"] != [2]:  # before it, another one may tell that the layer is back
+        _, message = layer.next(announcer)
+    assert message["seq"] >= 1
+
+
+@pytest.mark.parametrize("name", [name for name in vars(signals) if name.startswith("run_")])
+def test_each_signal_of_a_run_is_an_event(name, layer, monkeypatch):
+    announcer = Announcer()
+    monkeypatch.setattr(dashboard_events, "_announcer", announcer)
+    getattr(signals, name).send_robust(Run, run=Run(task_id=7))
+    _, message = layer.next(announcer)
+    assert message["tasks"] == [7]
+
+
+async def test_a_layer_in_memory_is_spoken_to_from_the_loop_of_who_works_here(settings):
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    channel_layers.backends = {}
+    layer = channel_layers["default"]
+    mine = await layer.new_channel()
+    await layer.group_add(messages.EVENTS, mine)
+    announcer = Announcer()
+    announcer.add(1)  # nobody could hear it
+    with doorbell.at_home():
+        await asyncio.to_thread(announcer.add, 2)
+        message = {"source": ""}
+        async with asyncio.timeout(PATIENCE):
+            while message["source"] != announcer._source:
+                message = await layer.receive(mine)
+    assert message["tasks"] == [2]
+    channel_layers.backends = {}

@@ -1,0 +1,86 @@
+"""How many runs a worker wins ahead, and what waits for too long in its hand."""
+
+from datetime import timedelta
+
+import pytest
+
+from sisy.execution import Outcome
+from sisy.models import Run, RunState
+from sisy.worker import prefetch
+from sisy.worker.prefetch import Hand
+from sisy.worker.prefetch_limit import AHEAD, MOST_AHEAD
+from tests.support.moments import NOON
+
+SLOTS = 4
+
+
+def run(pk):
+    return Run(pk=pk, attempt=1)
+
+
+def took(seconds):
+    end = NOON + timedelta(seconds=seconds)
+    return Outcome(state=RunState.SUCCEEDED, started_at=NOON, finished_at=end)
+
+
+def hand_after(*seconds):
+    """Return a hand in which runs have taken so long, one after the other."""
+    in_hand = Hand(SLOTS)
+    for pk, taken in enumerate(seconds):
+        in_hand.take(run(pk))
+        assert in_hand.drop(run(pk), took(taken))
+    return in_hand
+
+
+def test_nothing_is_won_ahead_before_a_run_has_ended():
+    assert Hand(SLOTS).room == SLOTS
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.01, 0.03, 0.1, 5.0])
+def test_what_is_won_ahead_is_a_tenth_of_a_second_of_work_at_the_most(seconds):
+    room = hand_after(*[seconds] * 200).room
+    assert SLOTS <= room <= SLOTS + MOST_AHEAD
+    assert (room - SLOTS) * seconds / SLOTS <= AHEAD
+
+
+def test_one_long_run_is_enough_to_win_nothing_ahead():
+    assert hand_after(*[0.001] * 200, 2.0).room == SLOTS
+
+
+def test_room_is_for_what_is_not_in_hand():
+    in_hand = hand_after(*[0.001] * 200)
+    room = in_hand.room
+    in_hand.take(run(1000))
+    assert in_hand.room == room - 1
+
+
+def test_it_is_time_to_win_more_when_half_of_what_waits_is_over():
+    in_hand = hand_after(*[0.01] * 200)
+    ahead = in_hand.room - SLOTS
+    for pk in range(SLOTS + ahead):
+        in_hand.take(run(pk))
+    assert (in_hand.has_run_low, in_hand.holds_some_ahead) == (False, True)
+    for pk in range(ahead // 2 + 1):
+        in_hand.drop(run(pk))
+    assert in_hand.has_run_low
+
+
+def test_without_anything_ahead_each_free_slot_is_filled():
+    in_hand = Hand(SLOTS)
+    for pk in range(SLOTS):
+        in_hand.take(run(pk))
+    assert not in_hand.has_run_low
+    in_hand.drop(run(0))
+    assert in_hand.has_run_low
+
+
+def test_what_waits_for_too_long_is_found(monkeypatch):
+    in_hand = Hand(SLOTS)
+    in_hand.take(run(1))
+    assert in_hand.overdue() == []
+    monkeypatch.setattr(prefetch, "PATIENCE", -1.0)
+    assert [one.pk for one in in_hand.overdue()] == [1]
+
+
+def test_a_run_that_is_not_in_hand_cannot_be_dropped():
+    assert not Hand(SLOTS).drop(run(1))
