@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FAILURES = ("failed", "timed out", "lost")
+FAILURES = ("failed", "timed_out", "lost")
 
 
 def main() -> int:

@@ -36,8 +36,8 @@ class SisyConfig(AppConfig):
         )
         migrating.connect()
         signal_dispatch.trust(
-            doorbell.on_runs_waiting, doorbell.on_cancel_asked, doorbell.on_drain_asked
+            doorbell.on_runs_queued, doorbell.on_cancel_asked, doorbell.on_drain_asked
         )
-        signals.runs_waiting.connect(doorbell.on_runs_waiting, dispatch_uid="sisy.doorbell")
+        signals.runs_queued.connect(doorbell.on_runs_queued, dispatch_uid="sisy.doorbell")
         signals.cancel_asked.connect(doorbell.on_cancel_asked, dispatch_uid="sisy.doorbell")
         signals.drain_asked.connect(doorbell.on_drain_asked, dispatch_uid="sisy.doorbell")

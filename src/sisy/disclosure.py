@@ -30,7 +30,7 @@ def reason_of(row: "Run | Attempt", *, in_full: bool) -> str:
     name = row.error_class.rpartition(".")[2]
     if row.state == RunState.SUCCEEDED:
         return gettext("The return value was not stored.")
-    if row.state in (RunState.WAITING, RunState.RUNNING):
+    if row.state in (RunState.QUEUED, RunState.RUNNING):
         if name:
             return gettext("The previous attempt ended with %s.") % name
         return row.reason.partition(": ")[0]  # what follows a colon may quote an error

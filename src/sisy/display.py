@@ -22,7 +22,7 @@ LOOKS = {
     TaskState.PAUSED: "quiet",
     TaskState.BROKEN: "bad",
     TaskState.RETIRED: "quiet",
-    RunState.WAITING: "open",
+    RunState.QUEUED: "open",
     RunState.RUNNING: "open",
     RunState.SUCCEEDED: "good",
     RunState.FAILED: "bad",

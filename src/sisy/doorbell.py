@@ -136,7 +136,7 @@ def _post(layer: BaseChannelLayer, group: str, message: Mapping[str, Any]) -> No
     _postman.deliver(partial(layer.group_send, group, dict(message)), group)
 
 
-def on_runs_waiting(*, runs: list[Run], **kwargs: Any) -> None:
+def on_runs_queued(*, runs: list[Run], **kwargs: Any) -> None:
     """Ring when somebody's transaction has committed runs (receiver of the signal)."""
     ring(runs)
 

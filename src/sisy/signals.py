@@ -68,7 +68,7 @@ worker_online = Signal(use_caching=True)
 worker_offline = Signal(use_caching=True)
 """A worker stopped, or was declared dead. Sent with ``process`` and ``reason``."""
 
-runs_waiting = Signal(use_caching=True)
+runs_queued = Signal(use_caching=True)
 """Requested runs were committed. Sent with ``runs``: a list of `Run`."""
 
 cancel_asked = Signal(use_caching=True)

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 CANCEL_BY_FORCE = "Cancel by force (kills in a pool of processes)"
 
 
-def run_of(label="sweep", state="waiting", **columns):
+def run_of(label="sweep", state="queued", **columns):
     """Return a run of a new task, due just now."""
     task = task_with_callable("tests.app.jobs.noop", label=label)
     task.save()
@@ -43,14 +43,14 @@ def history_of(run):
 
 
 def test_cancel_calls_off_chosen_runs_that_wait_and_leaves_others_alone():
-    ended, waiting, other = run_of("a", state="succeeded"), run_of("b"), run_of("c")
-    done = act(browser_of("view_run", "cancel_run"), "cancel", ended, waiting)
+    ended, queued, other = run_of("a", state="succeeded"), run_of("b"), run_of("c")
+    done = act(browser_of("view_run", "cancel_run"), "cancel", ended, queued)
     assert done == ["Cancelled 1 run."]
     states = dict(Run.objects.values_list("pk", "state"))
-    assert states == {ended.pk: "succeeded", waiting.pk: "cancelled", other.pk: "waiting"}
-    waiting.refresh_from_db()
-    assert waiting.reason == "Cancelled by Pat."
-    assert history_of(waiting) == ["Cancelled."]
+    assert states == {ended.pk: "succeeded", queued.pk: "cancelled", other.pk: "queued"}
+    queued.refresh_from_db()
+    assert queued.reason == "Cancelled by Pat."
+    assert history_of(queued) == ["Cancelled."]
     assert history_of(ended) == history_of(other) == []
 
 
@@ -77,11 +77,11 @@ def test_cancel_by_force_asks_to_kill_and_says_where_that_is_possible():
 
 
 def test_runs_of_a_list_that_is_filtered_by_their_state_are_cancelled():
-    waiting = run_of()
-    done = act(browser_of_superuser(), "cancel", waiting, state__exact="waiting")
+    queued = run_of()
+    done = act(browser_of_superuser(), "cancel", queued, state__exact="queued")
     assert done == ["Cancelled 1 run."]
-    waiting.refresh_from_db()
-    assert waiting.state == "cancelled"
+    queued.refresh_from_db()
+    assert queued.state == "cancelled"
 
 
 def test_retry_submits_a_run_for_each_that_is_over():
@@ -89,8 +89,8 @@ def test_retry_submits_a_run_for_each_that_is_over():
     assert act(browser_of_superuser(), "retry", failed, cancelled) == ["Retrying 2 runs."]
     retries = Run.objects.filter(origin="retry").order_by("retry_of_id")
     assert [(run.retry_of_id, run.stands_for, run.state) for run in retries] == [
-        (failed.pk, failed.due_at, "waiting"),
-        (cancelled.pk, cancelled.due_at, "waiting"),
+        (failed.pk, failed.due_at, "queued"),
+        (cancelled.pk, cancelled.due_at, "queued"),
     ]
     assert history_of(failed) == [f"Submitted run {retries[0].pk} as its retry."]
 

@@ -81,7 +81,7 @@ def test_nobody_adds_changes_or_deletes_rows_of_the_ledger():
     assert browser.post(f"{RUNS}{run.pk}/delete/", {"post": "yes"}).status_code == 403
     data = {"action": "delete_selected", "_selected_action": [run.pk], "post": "yes"}
     browser.post(RUNS, data)
-    assert Run.objects.get().state == "waiting"
+    assert Run.objects.get().state == "queued"
 
 
 def test_a_long_ledger_is_counted_no_further_than_it_is_leafed_through(monkeypatch):

@@ -44,13 +44,13 @@ def backlogs(rows: Sequence[Row], executions: Sequence[Execution]) -> list[Span]
         if overdue < start
         for edge in ((overdue, key, 1), (start, key, -1))
     )
-    waiting: dict[str, int] = {}
+    queued: dict[str, int] = {}
     spans: list[Span] = []
     for (at, key, change), (following, _, _) in pairwise([*edges, (float("inf"), "", 0)]):
-        waiting[key] = waiting.get(key, 0) + change
-        if not waiting[key]:
-            del waiting[key]
-        if len(waiting) >= MANY:
+        queued[key] = queued.get(key, 0) + change
+        if not queued[key]:
+            del queued[key]
+        if len(queued) >= MANY:
             if spans and spans[-1][1] >= at - OVERDUE:
                 spans[-1] = (spans[-1][0], following)
             else:

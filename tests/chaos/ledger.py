@@ -36,5 +36,5 @@ def _row(run: Run) -> Row:
 
 
 def live_counts() -> Iterator[tuple[str, int]]:
-    for state in ("waiting", "running"):
+    for state in ("queued", "running"):
         yield state, Run.objects.filter(state=state).count()

@@ -8,8 +8,8 @@ from tests.chaos.moments import clock_time
 from tests.chaos.occurrences import counted, occurrences
 from tests.chaos.verdict import Finding, Flaw, Verdict
 
-EXECUTED = ("succeeded", "failed", "timed out")
-EXPLAINED = ("missed", "skipped", "cancelled", "lost", "waiting", "running")
+EXECUTED = ("succeeded", "failed", "timed_out")
+EXPLAINED = ("missed", "skipped", "cancelled", "lost", "queued", "running")
 CLOCKS_DIFFER = 0.05  # seconds by which two readings of one moment may differ
 
 

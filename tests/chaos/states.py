@@ -6,7 +6,7 @@ from tests.chaos.evidence import RECORDED_WITHIN, Evidence, Execution, Row, Span
 from tests.chaos.occurrences import due_between
 from tests.chaos.verdict import Finding, Flaw, Verdict
 
-LIVE = ("waiting", "running")
+LIVE = ("queued", "running")
 TASK_DELETED = "The task was deleted."
 CANCELLING = ("cancel_other", "terminate_other")
 NO_HEARTBEAT = "No heartbeat planned it in time"
@@ -50,7 +50,7 @@ def _objection(
         case "failed":
             is_deliberate = "raised" in outcomes and row.reason.startswith("DeliberateFailure")
             return "" if is_deliberate else "no function had failed on purpose"
-        case "timed out":
+        case "timed_out":
             return "" if subject.timeout is not None else "its task has no timeout"
         case "lost":
             may_be = subject.on_lost == "fail" or row.times_lost > evidence.lost_limit

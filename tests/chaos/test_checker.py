@@ -139,7 +139,7 @@ def test_the_edges_of_an_edit_are_neither_missing_nor_extra(outside):
 
 
 def test_a_run_that_somebody_asked_for_is_not_extra_and_one_that_nobody_did_is():
-    own = {"origin": "person", "due": None, "id": 9, "planned": START + 3.0, "ready": START + 3.0}
+    own = {"origin": "manual", "due": None, "id": 9, "planned": START + 3.0, "ready": START + 3.0}
     own |= {"started": START + 3.0, "finished": START + 3.5}
     given = evidence(
         [*(row(n) for n in range(6)), row(1, **own)],
@@ -362,7 +362,7 @@ class TestRows:
         given = evidence([*but(6, what=row), gap], disturbances=disturbed(START, END))
         assert Flaw.DOUBLED in flaws(given)
 
-    @pytest.mark.parametrize("state", ["waiting", "running"])
+    @pytest.mark.parametrize("state", ["queued", "running"])
     def test_a_row_that_never_ends_is_a_flaw(self, state):
         assert self.only(row(2, state=state)) == {Flaw.UNENDED}
 
@@ -423,7 +423,7 @@ class TestRows:
         assert flaws(evidence(but(2, meant, what=row), calls)) == set()
 
     def test_a_timeout_needs_a_task_that_has_one(self):
-        timed_out = row(2, state="timed out")
+        timed_out = row(2, state="timed_out")
         calls = but(2, execution(2, outcome="cancelled"))
         assert flaws(evidence(but(2, timed_out, what=row), calls)) == {Flaw.UNEXPLAINED}
         given = evidence(but(2, timed_out, what=row), calls, subject=subject(timeout=0.3))

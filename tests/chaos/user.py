@@ -165,7 +165,7 @@ class User:
         key = self._random.choice(sorted(self._drafts))
         reason = f"cancelled by the user of the chaos, {len(self.cancels)}"
         self.cancels.add(reason)
-        verb = self._random.choice([Task.cancel_waiting, Task.cancel_runs])
+        verb = self._random.choice([Task.cancel_queued, Task.cancel_runs])
         self._surely(key, lambda task: verb(task, reason))
 
     def _delete(self) -> None:

@@ -81,7 +81,7 @@ def test_what_waits_for_its_turn_is_well(noon):
     noon.moment = NOON + 2 * MINUTE
     up(role=Role.HEARTBEAT, now=noon.moment)
     up("default", now=noon.moment)
-    assert Run.objects.waiting().count() == 1
+    assert Run.objects.queued().count() == 1
     assert "no run is waiting" in said("sisy_health")
 
 
@@ -103,7 +103,7 @@ def test_the_status_shows_who_is_up_what_waits_and_what_to_look_at():
     assert "worker" in text
     assert "No heartbeat is running" in text
     found = told("sisy_status")
-    assert found["queues"][0]["waiting"] == 1
+    assert found["queues"][0]["queued"] == 1
     assert set(found) == {"processes", "queues", "throughput", "attention"}
 
 

@@ -56,7 +56,7 @@ def stored():
     task = scheduled("* * * * *")
     columns = {"label": STORABLE[:255], "state_reason": STORABLE, "target_error": STORABLE}
     models_update(Task.objects.filter(pk=task.pk), **columns)
-    for state in (RunState.FAILED, RunState.MISSED, RunState.WAITING):
+    for state in (RunState.FAILED, RunState.MISSED, RunState.QUEUED):
         run = task.run_now()
         models_update(
             Run.objects.filter(pk=run.pk),

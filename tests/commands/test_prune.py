@@ -39,7 +39,7 @@ def test_other_days_can_be_named_and_what_waits_stays(task):
     assert Run.objects.count() == 4
     assert told("sisy_prune --days 2")["pruned"] == 2
     assert told("sisy_prune --days 0")["pruned"] == 1
-    assert [run.state for run in Run.objects.all()] == [RunState.WAITING]
+    assert [run.state for run in Run.objects.all()] == [RunState.QUEUED]
 
 
 def test_many_are_deleted_in_batches(task, monkeypatch):

@@ -173,7 +173,7 @@ def test_iterations_are_carried_out_in_full_while_others_are_skipped(now):
 
 
 @pytest.mark.parametrize(
-    ("overlap", "waiting", "is_asked_to_end"),
+    ("overlap", "queued", "is_asked_to_end"),
     [
         (Overlap.SKIP, [], False),
         (Overlap.BUFFER_ONE, [2], False),
@@ -183,7 +183,7 @@ def test_iterations_are_carried_out_in_full_while_others_are_skipped(now):
     ],
 )
 def test_ten_workers_start_the_oldest_run_and_settle_the_others_once(
-    now, overlap, waiting, is_asked_to_end
+    now, overlap, queued, is_asked_to_end
 ):
     """Two workers that decide at once would start two, or skip what the other one buffers."""
     task = scheduled(overlap=overlap)
@@ -194,11 +194,11 @@ def test_ten_workers_start_the_oldest_run_and_settle_the_others_once(
     assert first.due_at == NOON + MINUTE
     claims(1, now.moment, workers=10)
     assert alone(now.moment) == []
-    left = Run.objects.waiting().order_by("due_at").values_list("due_at", flat=True)
-    assert [(due - NOON) / MINUTE for due in left] == waiting
+    left = Run.objects.queued().order_by("due_at").values_list("due_at", flat=True)
+    assert [(due - NOON) / MINUTE for due in left] == queued
     first.refresh_from_db()
     assert (first.cancel_asked_at is not None) == is_asked_to_end
-    assert read(task).runs_planned == 1 + len(waiting)
+    assert read(task).runs_planned == 1 + len(queued)
 
 
 def test_a_run_that_waits_for_its_turn_keeps_no_slot_from_others():
@@ -238,7 +238,7 @@ def test_a_worker_waits_for_no_other_worker():
 
     def meanwhile():
         runs = claim(worker(), QUEUES, 2, NOON + MINUTE)
-        left_over.append(Run.objects.waiting().count())
+        left_over.append(Run.objects.queued().count())
         return runs
 
     step = partial(claim, worker(), QUEUES, 2, NOON + MINUTE)

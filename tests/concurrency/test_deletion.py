@@ -56,7 +56,7 @@ def test_a_task_that_is_deleted_in_the_middle_of_a_tick_leaves_no_run_to_be_take
     task, other = scheduled(), scheduled()
     in_the_middle(partial(tick, "default", DUE), deleting(way, task), where)
     assert not Task.objects.filter(pk=task.pk).exists()
-    assert ledger() - {(other.pk, RunState.WAITING, "")} <= {DELETED}
+    assert ledger() - {(other.pk, RunState.QUEUED, "")} <= {DELETED}
     assert [run.task for run in claim(worker(), QUEUES, 9, DUE)] == [other]
 
 

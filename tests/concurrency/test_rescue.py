@@ -54,7 +54,7 @@ def test_four_heartbeats_take_each_run_of_dead_workers_from_them_once():
     given_up = held_runs(dead[0], 5, on_lost=OnLost.FAIL)
     rescued = all_of(at_once(*[rescuing()] * 4))
     assert sorted(run.pk for run in rescued) == sorted(run.pk for run in runs)
-    assert columns(runs) == {(RunState.WAITING, 1, 1, None)}
+    assert columns(runs) == {(RunState.QUEUED, 1, 1, None)}
     assert {column[:3] for column in columns(given_up)} == {(RunState.LOST, 1, 1)}
     assert not Process.objects.exists()
 
@@ -64,7 +64,7 @@ def test_two_heartbeats_that_found_the_same_worker_expired_rescue_its_runs_once(
     first, second = in_the_middle(rescuing(), rescuing(), BEFORE_IT_WRITES_RUNS)
     assert {run.pk for run in first} == {run.pk for run in runs}
     assert second == []
-    assert columns(runs) == {(RunState.WAITING, 1, 1, None)}
+    assert columns(runs) == {(RunState.QUEUED, 1, 1, None)}
 
 
 def test_a_worker_that_renews_at_the_last_moment_keeps_its_runs_or_knows_that_it_lost_them():
@@ -73,7 +73,7 @@ def test_a_worker_that_renews_at_the_last_moment_keeps_its_runs_or_knows_that_it
         runs = held_runs(holder, 2)
         renewed, *rescued = at_once(partial(holder.renew, EXPIRED, LEASE), rescuing(), rescuing())
         assert any(rescued) != renewed == on_the_books(holder)
-        expected = (RunState.RUNNING, 1, 0, holder.pk) if renewed else ("waiting", 1, 1, None)
+        expected = (RunState.RUNNING, 1, 0, holder.pk) if renewed else ("queued", 1, 1, None)
         assert columns(runs) == {expected}
         Run.objects.all().delete()
 
@@ -102,7 +102,7 @@ def test_a_worker_that_claims_while_its_lease_is_taken_leaves_no_run_without_a_k
         running = Run.objects.filter(state=RunState.RUNNING, holder=holder.pk)
         assert not (running.exists() and not on_the_books(holder))
         rescue_lost("default", EXPIRED)
-        assert Run.objects.get().state == RunState.WAITING
+        assert Run.objects.get().state == RunState.QUEUED
         assert Run.objects.get().times_lost == len(won)
         Run.objects.all().delete()
 
@@ -119,7 +119,7 @@ def test_a_lease_that_is_found_expired_in_the_middle_of_a_claim_is_not_taken_fro
 
     won, rescued = in_the_middle(claiming, rescuing(), BEFORE_IT_WRITES_RUNS)
     if won is None:  # the lease was taken before it could be locked: the run waits for others
-        assert columns([run]) == {(RunState.WAITING, 0, 0, None)}
+        assert columns([run]) == {(RunState.QUEUED, 0, 0, None)}
         assert not on_the_books(holder)
         return
     assert won == [run]
@@ -127,7 +127,7 @@ def test_a_lease_that_is_found_expired_in_the_middle_of_a_claim_is_not_taken_fro
         assert columns(won) == {(RunState.RUNNING, 1, 0, holder.pk)}
         assert on_the_books(holder)
         rescue_lost("default", EXPIRED)
-    assert columns(won) == {(RunState.WAITING, 1, 1, None)}
+    assert columns(won) == {(RunState.QUEUED, 1, 1, None)}
 
 
 def test_an_outcome_that_comes_with_the_rescue_ends_the_run_or_changes_nothing():
@@ -135,7 +135,7 @@ def test_an_outcome_that_comes_with_the_rescue_ends_the_run_or_changes_nothing()
         runs = held_runs(worker(DUE, LEASE), 3)
         at_once(partial(finish, list(reversed(runs)), EXPIRED), rescuing(), rescuing())
         found = columns(runs)
-        assert found <= {(RunState.SUCCEEDED, 1, 0, runs[0].holder_id), ("waiting", 1, 1, None)}
+        assert found <= {(RunState.SUCCEEDED, 1, 0, runs[0].holder_id), ("queued", 1, 1, None)}
         Run.objects.all().delete()
 
 
@@ -143,7 +143,7 @@ def test_an_outcome_that_comes_in_the_middle_of_a_rescue_changes_nothing():
     runs = held_runs(worker(DUE, LEASE), 3)
     in_the_middle(rescuing(), partial(finish, runs[:1], EXPIRED), BEFORE_IT_WRITES_RUNS)
     again = [Run.objects.get(pk=run.pk) for run in runs]
-    assert columns(again) == {(RunState.WAITING, 1, 1, None)}
+    assert columns(again) == {(RunState.QUEUED, 1, 1, None)}
 
 
 def test_a_rescued_run_is_carried_out_again_by_one_of_the_workers_that_claim_meanwhile():

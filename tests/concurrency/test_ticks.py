@@ -39,7 +39,7 @@ def test_four_ticks_at_once_plan_every_occurrence_once():
     each_second = [scheduled("* * * * * *") for _ in range(20)]
     each_other = [scheduled("* * * * * */2") for _ in range(20)]
     made = [made for n in range(1, 11) for made in four_ticks(NOON + n * SECOND)]
-    assert ledger(state=RunState.WAITING) == [
+    assert ledger(state=RunState.QUEUED) == [
         *((task.pk, NOON + n * SECOND) for task in each_second for n in range(1, 11)),
         *((task.pk, NOON + n * SECOND) for task in each_other for n in range(2, 11, 2)),
     ]
@@ -57,7 +57,7 @@ def test_four_ticks_at_once_after_an_outage_record_each_gap_once():
     tasks = [scheduled("0 * * * *") for _ in range(20)]
     made = four_ticks(NOON + DAY + MINUTE)
     assert ledger(state=RunState.MISSED, count=23) == [(task.pk, NOON + HOUR) for task in tasks]
-    assert ledger(state=RunState.WAITING) == [(task.pk, NOON + DAY) for task in tasks]
+    assert ledger(state=RunState.QUEUED) == [(task.pk, NOON + DAY) for task in tasks]
     assert sum(one.missed for one in made) == 23 * len(tasks)
 
 

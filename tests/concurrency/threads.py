@@ -76,7 +76,7 @@ def in_the_middle(step, meanwhile, before):
             stopped.add_done_callback(lambda _: hold.reached.set())
             assert hold.reached.wait(PATIENCE)
             other = begin(meanwhile)
-            while not other.done() and not hold.keeps_others_waiting():
+            while not other.done() and not hold.holds_others_up():
                 wait([other], random.uniform(0.1, 0.4))  # see BLOCKED
         finally:
             hold.let_go.set()
@@ -102,7 +102,7 @@ class Hold:
             assert self.let_go.wait(PATIENCE)
         return execute(sql, *context)
 
-    def keeps_others_waiting(self):
+    def holds_others_up(self):
         if connection.vendor not in BLOCKED:
             return self._in_transaction
         with connection.cursor() as cursor:

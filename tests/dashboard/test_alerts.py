@@ -145,8 +145,8 @@ def test_runs_that_wait_are_counted_by_queue_with_what_they_wait_for():
     Process.objects.all().delete()
     Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=30 * SECOND)
     task = scheduled("0 0 1 1 *", overlap=Overlap.ALLOW)
-    waiting = [Run.of(task, now=NOON - HOUR) for _ in range(700)]
-    Run.objects.bulk_create(waiting)
+    queued = [Run.of(task, now=NOON - HOUR) for _ in range(700)]
+    Run.objects.bulk_create(queued)
     assert ("default", "700 runs are queued: queue 'default' has no worker") in (worries())
     Queue.objects.pause("default", "Too hot.", by="Sam")
     [site] = [why for _, why in worries() if "paused" in why]

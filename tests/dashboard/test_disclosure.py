@@ -43,7 +43,7 @@ def everything():
             worker="worker 1@host",
             holder=process if state == RunState.RUNNING else None,
             started_at=NOON - MINUTE,
-            finished_at=None if state in ("waiting", "running") else NOON - SECOND,
+            finished_at=None if state in ("queued", "running") else NOON - SECOND,
         )
         for attempt, ended in enumerate((RunState.FAILED, RunState.TIMED_OUT), start=1):
             Attempt.objects.create(
@@ -145,9 +145,9 @@ def test_the_search_of_the_admin_looks_into_reasons_for_those_only_who_may_read_
     [
         ("failed", "builtins.ValueError", "ValueError"),
         ("failed", "", ""),
-        ("timed out", "sisy.exceptions.RunTimedOut", "RunTimedOut"),
+        ("timed_out", "sisy.exceptions.RunTimedOut", "RunTimedOut"),
         ("succeeded", "", "The return value was not stored."),
-        ("waiting", "a.b.Odd", "The previous attempt ended with Odd."),
+        ("queued", "a.b.Odd", "The previous attempt ended with Odd."),
         ("lost", "", TEXT),
     ],
 )

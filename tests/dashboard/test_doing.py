@@ -24,7 +24,7 @@ def do(kind, verb, *rows, **fields):
     return messages_of(browser_of_superuser().post(f"/sisy/{kind}/do/{verb}/", data, follow=True))
 
 
-def run_of(label="sweep", state="waiting", **columns):
+def run_of(label="sweep", state="queued", **columns):
     """Return a run of a new task, due just now."""
     run = Run.of(scheduled(label=label), now=NOON, due_at=NOON, state=state, **columns)
     run.save()
@@ -41,8 +41,8 @@ def test_run_now_submits_a_run_of_each_task():
     assert do("tasks", "run", first, second) == ["2 runs are queued."]
     runs = Run.objects.order_by("pk")
     assert [(run.label, run.origin, run.state) for run in runs] == [
-        ("first", "person", "waiting"),
-        ("second", "person", "waiting"),
+        ("first", "manual", "queued"),
+        ("second", "manual", "queued"),
     ]
     assert runs[1].payload == {"n": 1}
     assert history_of(first) == [f"Submitted run {runs[0].pk}."]
@@ -67,7 +67,7 @@ def test_cancel_asks_what_goes_on_to_end_and_says_that_it_takes_its_time():
     assert do("tasks", "cancel", task) == [f"Cancelled 2 runs. {rest}"]
     going.refresh_from_db()
     assert (going.state, going.cancel_reason) == ("running", "Cancelled by Sam.")
-    assert {run.state for run in other.runs.all()} == {"waiting"}
+    assert {run.state for run in other.runs.all()} == {"queued"}
 
 
 def test_the_page_of_a_task_counts_what_came_of_it_also_of_runs_that_were_pruned():
@@ -122,7 +122,7 @@ def test_a_button_needs_the_token_of_its_page():
     stranger.force_login(User.objects.get(username="Sam"))
     assert stranger.post("/sisy/runs/do/cancel/", {"pk": run.pk}).status_code == 403
     run.refresh_from_db()
-    assert run.state == "waiting"
+    assert run.state == "queued"
     assert b"csrfmiddlewaretoken" in stranger.get(f"/sisy/runs/{run.pk}/").content
 
 

@@ -12,9 +12,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 def run_in(state, **columns):
     run = scheduled().run_now()
-    started = None if state == RunState.WAITING else NOON
+    started = None if state == RunState.QUEUED else NOON
     columns = {"state": state, "started_at": started, **columns}
-    if state not in (RunState.WAITING, RunState.RUNNING):
+    if state not in (RunState.QUEUED, RunState.RUNNING):
         columns["finished_at"] = NOON + SECOND
     Run.objects.filter(pk=run.pk).update(**columns)
     return run
@@ -49,5 +49,5 @@ def test_the_error_comes_first():
 
 
 def test_the_error_of_a_run_that_is_tried_again_is_one_of_an_attempt():
-    run = run_in(RunState.WAITING, error="Traceback: no anvils", attempt=1)
+    run = run_in(RunState.QUEUED, error="Traceback: no anvils", attempt=1)
     assert "Error of the previous attempt" in page_of(run)

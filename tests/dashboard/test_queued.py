@@ -21,7 +21,7 @@ def pages(run):
         yield text_of(client.get(f"/sisy/tasks/{run.task_id}/?parts=head"))
 
 
-def test_the_page_of_a_run_and_of_its_task_say_why_it_waits():
+def test_the_page_of_a_run_and_of_its_task_say_why_queued():
     run = scheduled("0 0 1 1 *", queue="cpu").run_now()
     for text in pages(run):
         assert (

@@ -85,8 +85,8 @@ def test_only_what_fits_and_what_somebody_may_do_is_offered():
     assert "do/retry/" in page
     assert "do/cancel/" not in page
     assert "do/retry/" not in page_of(run, "cancel_run").content.decode()
-    waiting = run.retry()
-    page = page_of(waiting, "run_task", "cancel_run").content.decode()
+    queued = run.retry()
+    page = page_of(queued, "run_task", "cancel_run").content.decode()
     assert "do/cancel/" in page
     assert "do/retry/" not in page
 
@@ -148,13 +148,13 @@ def test_the_ledger_shows_the_newest_first():
 
 def test_runs_are_found_by_what_is_known_of_them():
     run = failed()
-    waiting = run.retry()
+    queued = run.retry()
     other = scheduled(label="mail", queue="slow", fn=jobs.anoop).run_now()
     assert listed(state="failed") == [run.pk]
-    assert listed(state="waiting") == [other.pk, waiting.pk]
+    assert listed(state="queued") == [other.pk, queued.pk]
     assert listed(queue="slow") == [other.pk]
-    assert listed(origin="retry") == [waiting.pk]
-    assert listed(search="REPO") == [waiting.pk, run.pk]
+    assert listed(origin="retry") == [queued.pk]
+    assert listed(search="REPO") == [queued.pk, run.pk]
     assert listed(state="x") == listed(origin="y") == []
 
 

@@ -79,7 +79,7 @@ def test_an_action_of_the_admin_on_rows_that_are_gone_is_an_error(model, name, k
     words = f"There is no such {model} (any more). Nothing was changed."
     assert said(answer) == [(messages.ERROR, words)]
     assert Task.objects.get().state == "active"
-    assert Run.objects.get().state == RunState.WAITING
+    assert Run.objects.get().state == RunState.QUEUED
 
 
 @pytest.mark.parametrize(

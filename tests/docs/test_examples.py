@@ -56,7 +56,7 @@ def test_what_the_first_steps_schedule_runs_and_succeeds(project, page):
             seen |= set(new.values_list("label", flat=True))
             for task in new.exclude(schedule=""):
                 task.run_now()
-            Run.objects.waiting().filter(ready_at__gt=NOON).update(ready_at=NOON)
+            Run.objects.queued().filter(ready_at__gt=NOON).update(ready_at=NOON)
             carry_out_all()
     assert seen
     ended = Run.objects.exclude(state=RunState.CANCELLED).values_list("label", "state")

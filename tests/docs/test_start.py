@@ -136,7 +136,7 @@ def test_who_follows_the_first_page_sees_a_run_within_five_minutes(user):
     history = ".venv/bin/python manage.py sisy_tasks history hello --json"
     states = [run["state"] for run in json.loads(user.type(history))]
     # Missed is what fell due between two commands, before anything was up to plan it.
-    assert set(states) <= {"succeeded", "running", "waiting", "missed"}
+    assert set(states) <= {"succeeded", "running", "queued", "missed"}
     assert "succeeded" in states
     [path] = DASHBOARD.findall(START.read_text())
     assert "hello" in user.page_behind_sign_in(path)

@@ -18,7 +18,7 @@ from sisy.reports.health import health
 from sisy.reports.processes import missing_processes
 from sisy.reports.queues import queues
 from sisy.signals import run_rejected
-from sisy.worker.claim import claim, something_waits
+from sisy.worker.claim import any_ready, claim
 from tests.app import jobs
 from tests.app.models import Execution
 from tests.roles.steps import finish, states
@@ -67,7 +67,7 @@ def test_an_async_function_is_awaited():
 def test_what_is_handed_over_is_a_number_and_carried_out_whenever_the_engine_likes(forgetful):
     run = run_of()
     dispatch("default", NOON)
-    assert (handed_to(forgetful), stored(run).state) == ([run.pk], "waiting")
+    assert (handed_to(forgetful), stored(run).state) == ([run.pk], "queued")
     carry_out_handed(run.pk)
     assert stored(run).state == "succeeded"
 
@@ -82,7 +82,7 @@ def test_duplicates_are_harmless(forgetful):
 
 def test_workers_of_sisy_leave_it_alone():
     run_of()
-    assert not something_waits("default", ["default"], NOON)
+    assert not any_ready("default", ["default"], NOON)
     assert claim(worker(), ["default"], 10, NOON) == []
 
 
@@ -127,7 +127,7 @@ def test_a_failed_attempt_is_handed_over_again_when_its_time_has_come(forgetful)
     run = run_of(fn=jobs.fails, max_attempts=2, retry_delay=10 * SECOND)
     carry_out_handed(run.pk)
     row = stored(run)
-    assert (row.state, row.attempts.count()) == ("waiting", 1)
+    assert (row.state, row.attempts.count()) == ("queued", 1)
     dispatch("default", row.ready_at - timedelta(microseconds=1))
     assert handed_to(forgetful) == []
     dispatch("default", row.ready_at)
@@ -140,7 +140,7 @@ def test_overlap_is_kept_there_too(forgetful):
     dispatch("default", NOON)
     [going] = claim(worker(), ["default"], 1, NOON, "forgetful")
     carry_out_handed(second.pk)
-    assert (going.pk, stored(second).state) == (first.pk, "waiting")
+    assert (going.pk, stored(second).state) == (first.pk, "queued")
     finish(going, NOON)
     carry_out_handed(second.pk)
     assert stored(second).state == "succeeded"
@@ -160,7 +160,7 @@ def test_the_runs_of_a_paused_queue_are_not_handed_over(forgetful):
     Queue.objects.pause("default")
     dispatch("default", NOON)
     carry_out_handed(run.pk)
-    assert (handed_to(forgetful), stored(run).state) == ([], "waiting")
+    assert (handed_to(forgetful), stored(run).state) == ([], "queued")
     Queue.objects.resume("default")
     dispatch("default", NOON)
     assert handed_to(forgetful) == [run.pk]
@@ -201,7 +201,7 @@ def test_without_other_engines_nothing_is_asked(settings, django_assert_num_quer
     settings.SISY_ENGINES = {}
     scheduled().run_now()
     assert dispatch("default", NOON) == 0
-    assert states() == ["waiting"]
+    assert states() == ["queued"]
 
 
 def test_the_run_knows_itself_there():

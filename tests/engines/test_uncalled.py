@@ -23,7 +23,7 @@ def test_a_run_that_no_thread_can_keep_alive_is_charged_with_nothing(monkeypatch
         patched.setattr(threading.Thread, "start", refuse)
         carry_out_handed(run.pk)
     row = Run.objects.get(pk=run.pk)
-    assert (row.state, row.attempt, row.times_lost) == (RunState.WAITING, 0, 0)
+    assert (row.state, row.attempt, row.times_lost) == (RunState.QUEUED, 0, 0)
     assert (row.holder_id, row.dispatched_at, row.ready_at) == (None, None, NOON + 5 * SECOND)
     assert row.reason == "Could not start a thread: can't start new thread."
     assert not Process.objects.exists()
@@ -34,5 +34,5 @@ def test_a_run_whose_code_its_process_does_not_have_is_handed_over_again():
     Run.objects.filter(pk=run.pk).update(target_path="tests.app.jobs.gone", dispatched_at=NOON)
     carry_out_handed(run.pk)
     row = Run.objects.get(pk=run.pk)
-    assert (row.state, row.attempt, row.dispatched_at) == (RunState.WAITING, 0, None)
+    assert (row.state, row.attempt, row.dispatched_at) == (RunState.QUEUED, 0, None)
     assert row.ready_at == NOON + SECOND

@@ -59,7 +59,7 @@ def test_what_fell_due_up_to_five_seconds_before_an_edit_runs(edit, after):
         edit(task)
     tick("default", now)
     run = Run.objects.get()
-    assert (run.due_at, run.state) == (NOON + MINUTE, RunState.WAITING)
+    assert (run.due_at, run.state) == (NOON + MINUTE, RunState.QUEUED)
     assert (run.origin, run.attempt, run.queue) == (Origin.SCHEDULE, 0, "default")
     task.refresh_from_db()
     assert (task.runs_planned, task.last_run, task.mark) == (1, run.due_at, run.due_at)
@@ -72,7 +72,7 @@ def test_what_fell_due_earlier_is_missed_and_only_the_last_five_seconds_run(edit
         edit(task)
     assert runs() == [
         (NOON + SECOND, RunState.MISSED),
-        *((NOON + n * SECOND, RunState.WAITING) for n in range(15, 21)),
+        *((NOON + n * SECOND, RunState.QUEUED) for n in range(15, 21)),
     ]
     assert Run.objects.get(state=RunState.MISSED).count == 14
 
@@ -85,7 +85,7 @@ def test_an_edit_after_an_edit_runs_nothing_twice(edit):
     with clock_at(NOON + 4 * SECOND):
         edit(Task.objects.get(pk=task.pk))
     tick("default", NOON + 4 * SECOND)
-    assert runs() == [(NOON + n * SECOND, RunState.WAITING) for n in range(1, 5)]
+    assert runs() == [(NOON + n * SECOND, RunState.QUEUED) for n in range(1, 5)]
 
 
 def test_iterations_that_are_used_up_by_what_was_due_retire_the_task():
@@ -93,7 +93,7 @@ def test_iterations_that_are_used_up_by_what_was_due_retire_the_task():
     with clock_at(NOON + 4 * SECOND):
         update(task)
     tick("default", NOON + 4 * SECOND)
-    assert runs() == [(NOON + n * SECOND, RunState.WAITING) for n in (1, 2)]
+    assert runs() == [(NOON + n * SECOND, RunState.QUEUED) for n in (1, 2)]
     task.refresh_from_db()
     assert (task.state, task.runs_planned) == (TaskState.RETIRED, 2)
 
@@ -103,7 +103,7 @@ def test_a_task_that_still_owes_its_first_run_owes_it_once():
     with clock_at(NOON + 3 * SECOND):
         save(task)
     tick("default", NOON + 3 * SECOND)
-    assert runs() == [(NOON + n * SECOND, RunState.WAITING) for n in range(1, 4)]
+    assert runs() == [(NOON + n * SECOND, RunState.QUEUED) for n in range(1, 4)]
 
 
 def test_a_spread_run_starts_as_late_as_it_would_have():
@@ -125,17 +125,17 @@ def test_workers_and_receivers_hear_of_what_an_edit_plans(edit):
     def hear(signal, runs=None, run=None, **kwargs):
         heard.append((signal, [each.due_at for each in runs or [run]]))
 
-    for signal in (signals.run_planned, signals.runs_waiting):
+    for signal in (signals.run_planned, signals.runs_queued):
         signal.connect(hear)
     try:
         with clock_at(NOON + MINUTE + SECOND):
             edit(task)
     finally:
-        for signal in (signals.run_planned, signals.runs_waiting):
+        for signal in (signals.run_planned, signals.runs_queued):
             signal.disconnect(hear)
     assert heard == [
         (signals.run_planned, [NOON + MINUTE]),
-        (signals.runs_waiting, [NOON + MINUTE]),
+        (signals.runs_queued, [NOON + MINUTE]),
     ]
 
 
@@ -152,4 +152,4 @@ def test_many_tasks_that_are_due_are_settled_by_few_statements():
     with clock_at(NOON + MINUTE), CaptureQueriesContext(connection) as queries:
         Task.objects.update(schedule="0 0 1 1 *")
     assert len(queries) <= 25
-    assert Run.objects.filter(state=RunState.WAITING).count() >= len(tasks) / 2
+    assert Run.objects.filter(state=RunState.QUEUED).count() >= len(tasks) / 2

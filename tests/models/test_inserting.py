@@ -28,7 +28,7 @@ def test_each_row_holds_what_its_run_held_and_the_keys_follow_their_order():
     kinds = (
         {},
         {"state": RunState.MISSED, "reason": "ünïcode 'quoted' \\ {}", "count": 2**40},
-        {"origin": Origin.PERSON, "payload": {"a": [1, None, "é"]}, "due_until": NOON + MINUTE},
+        {"origin": Origin.MANUAL, "payload": {"a": [1, None, "é"]}, "due_until": NOON + MINUTE},
     )
     runs = [
         a_run(task, 10 * n, **kind) for n, kind in enumerate(kinds) for task in reversed(tasks)

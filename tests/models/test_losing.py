@@ -33,7 +33,7 @@ def test_a_lost_run_waits_again_and_its_attempt_is_kept():
     again, ended = lose(run)
     assert ([found.pk for found in again], ended) == ([run.pk], [])
     row = stored(run)
-    assert (row.state, row.times_lost, row.holder, row.started_at) == ("waiting", 1, None, None)
+    assert (row.state, row.times_lost, row.holder, row.started_at) == ("queued", 1, None, None)
     assert row.reason == f"{DIED}; queued again."
     [attempt] = row.attempts.all()
     assert (attempt.number, attempt.state, attempt.reason) == (1, RunState.LOST, f"{DIED}.")

@@ -77,7 +77,7 @@ def test_names_that_never_change_are_given_as_a_part_of_the_statement():
     """SQLite sees only then that a partial index serves, without a look at what is given."""
 
     def ready_ones(engine, now):
-        return Run.objects.waiting().filter(engine=engine, ready_at__lte=now).values_list("pk")
+        return Run.objects.queued().filter(engine=engine, ready_at__lte=now).values_list("pk")
 
     statements = []
 
@@ -101,7 +101,7 @@ def test_it_takes_any_number_of_keys(django_assert_num_queries):
     query = Prepared(of_these, "default", state=str, pks=Keys, limit=Limit)
     all_pks = sorted(Run.objects.values_list("pk", flat=True))
     for pks in ([], all_pks[:1], all_pks, [*all_pks, -1], [2**62]):
-        expected = list(of_these(pks, "waiting", 3))
+        expected = list(of_these(pks, "queued", 3))
         with django_assert_num_queries(1 if pks else 0):
-            assert query.records(pks=pks, state="waiting", limit=3) == expected
+            assert query.records(pks=pks, state="queued", limit=3) == expected
     assert query.records(pks=all_pks, state="running", limit=3) == []

@@ -96,7 +96,7 @@ def test_heartbeat_worker_and_engines_know_the_primary_only(replica, site):
     with sisy_time(NOON) as timeline:
         timeline.advance(hours=1)
     tick("default", NOON + 2 * HOUR)
-    carry_out_handed(site.waiting.pk)
+    carry_out_handed(site.queued.pk)
     check_stored_tasks(databases=["default"])
     taskinfo_with_label("sweep")
     assert_scheduled(jobs.noop, label="sweep")
@@ -124,7 +124,7 @@ def test_a_button_of_the_dashboard_for_tasks_acts_upon_the_primary(replica, site
 
 @pytest.mark.parametrize("verb", ["retry", "cancel", "cancel_by_force"])
 def test_a_button_of_the_dashboard_for_runs_acts_upon_the_primary(replica, site, verb):
-    keys = [site.over.pk, site.waiting.pk, site.running.pk, site.orphan.pk]
+    keys = [site.over.pk, site.queued.pk, site.running.pk, site.orphan.pk]
     answer = browser_of_superuser().post(f"/sisy/runs/do/{verb}/", {"pk": keys})
     assert answer.status_code == 302
     assert replica == []
@@ -135,7 +135,7 @@ def test_a_button_of_the_dashboard_for_runs_acts_upon_the_primary(replica, site,
     [
         *[("task", name) for name in ("pause", "back_to_code")],
         ("paused", "resume"),
-        *[("over", "retry"), ("running", "cancel_by_force"), ("waiting", "cancel")],
+        *[("over", "retry"), ("running", "cancel_by_force"), ("queued", "cancel")],
     ],
 )
 def test_an_action_of_the_admin_acts_upon_the_primary(replica, site, row, name):

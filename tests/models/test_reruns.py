@@ -40,7 +40,7 @@ def test_a_retry_stands_for_the_occurrence_and_leaves_the_schedule_alone(now):
     task, run = failed_run(now)
     before = schedulers_columns(task)
     again = run.retry()
-    assert (again.origin, again.state, again.due_at) == (Origin.RETRY, "waiting", None)
+    assert (again.origin, again.state, again.due_at) == (Origin.RETRY, "queued", None)
     assert (again.stands_for, again.retry_of_id) == (run.due_at, run.pk)
     assert schedulers_columns(task) == before
     [begun] = claim(worker(), ["default"], 9, now.moment)

@@ -154,7 +154,7 @@ def test_what_falls_due_after_an_update_while_no_heartbeat_is_up_is_on_the_books
     runs = list(Run.objects.order_by("due_at").values_list("due_at", "state", "count"))
     assert runs == [
         (NOON + HOUR + 30 * MINUTE, "missed", 2),
-        (NOON + 3 * HOUR + 30 * MINUTE, "waiting", 1),
+        (NOON + 3 * HOUR + 30 * MINUTE, "queued", 1),
     ]
 
 
@@ -260,7 +260,7 @@ def test_a_task_that_is_due_at_once_still_is_if_it_is_changed_before_a_heartbeat
     with clock_at(NOON + MINUTE):
         change_by_save(read(task))
         tick("default", NOON + MINUTE)
-    assert [run.state for run in Run.objects.all()] == ["waiting"]
+    assert [run.state for run in Run.objects.all()] == ["queued"]
 
 
 @pytest.mark.parametrize("change", [change_by_save, change_by_update, Task.pause])
@@ -273,7 +273,7 @@ def test_a_change_leaves_what_was_due_at_once_and_records_what_its_schedule_left
     runs = Run.objects.order_by("due_at").values_list("due_at", "due_until", "state", "count")
     assert list(runs) == [
         (NOON + 20 * MINUTE, NOON + 40 * MINUTE, "missed", 2),
-        (NOON + HOUR, None, "waiting", 1),
+        (NOON + HOUR, None, "queued", 1),
     ]
 
 
@@ -294,4 +294,4 @@ def test_what_is_due_at_once_stays_so_if_its_schedule_could_not_be_read():
     with clock_at(NOON + HOUR):
         task.save()
         tick("default", NOON + HOUR)
-    assert [(run.due_at, run.state) for run in Run.objects.all()] == [(NOON + HOUR, "waiting")]
+    assert [(run.due_at, run.state) for run in Run.objects.all()] == [(NOON + HOUR, "queued")]

@@ -48,8 +48,8 @@ def test_pause_and_resume_are_written_to_the_primary(task):
 
 def test_runs_are_submitted_to_and_cancelled_on_the_primary(task):
     task.run_now()
-    assert Run.objects.using("default").get().state == "waiting"
-    assert task.cancel_waiting() == 1
+    assert Run.objects.using("default").get().state == "queued"
+    assert task.cancel_queued() == 1
     assert Run.objects.using("default").get().state == "cancelled"
 
 

@@ -190,7 +190,7 @@ def test_a_finished_run_that_saved_its_task_is_recorded_beside_it():
     in_the_run.save()
     kept = read(task)
     assert (kept.userdata, kept.state) == ({"n": 1}, TaskState.RETIRED)
-    assert Run.objects.get().state == RunState.WAITING
+    assert Run.objects.get().state == RunState.QUEUED
 
 
 def test_what_is_changed_back_within_a_transaction_is_changed_back():

@@ -117,12 +117,12 @@ def test_a_task_that_is_not_saved_yet_has_no_runs_of_others():
     gone.run_now()
     gone.delete()
     orphan = Run.objects.get()
-    Run.objects.update(state="waiting", finished_at=None)
+    Run.objects.update(state="queued", finished_at=None)
     with transaction.atomic():
         task = Task.run_once(jobs.noop)
-        assert (task.cancel_runs(), task.cancel_waiting(), task.counts()) == (0, 0, {})
+        assert (task.cancel_runs(), task.cancel_queued(), task.counts()) == (0, 0, {})
     orphan.refresh_from_db()
-    assert orphan.state == "waiting"
+    assert orphan.state == "queued"
 
 
 @pytest.mark.django_db

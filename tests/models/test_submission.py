@@ -29,9 +29,9 @@ def rung():
     def listen(*, runs, **kwargs):
         heard.extend(runs)
 
-    signals.runs_waiting.connect(listen)
+    signals.runs_queued.connect(listen)
     yield heard
-    signals.runs_waiting.disconnect(listen)
+    signals.runs_queued.disconnect(listen)
 
 
 def test_run_iterations_runs_ten_times_every_second_unless_told_otherwise():
@@ -118,7 +118,7 @@ def test_a_delay_of_nothing_is_not_in_the_past():
 def test_run_once_submits_one_run_without_a_schedule(target):
     task = Task.run_once(target, userdata={"text": "hello"})
     run = Run.objects.get()
-    assert (run.task, run.origin, run.state) == (task, Origin.ONCE, RunState.WAITING)
+    assert (run.task, run.origin, run.state) == (task, Origin.ONCE, RunState.QUEUED)
     assert (run.due_at, run.ready_at, run.payload) == (None, NOON, {"text": "hello"})
     task.refresh_from_db()
     assert (task.state, task.schedule, task.next_run) == (TaskState.RETIRED, "", None)
@@ -137,7 +137,7 @@ def test_bulk_run_once_submits_a_run_of_one_task_for_each_of_the_data(
     assert {(run.task, run.origin, run.ready_at) for run in runs} == {
         (task, Origin.ONCE, NOON + HOUR)
     }
-    assert (Task.objects.get().state, task.counts()) == (TaskState.RETIRED, {"waiting": 3})
+    assert (Task.objects.get().state, task.counts()) == (TaskState.RETIRED, {"queued": 3})
     assert rung == runs
 
 
@@ -260,11 +260,11 @@ def test_a_receiver_that_fails_does_not_keep_others_from_hearing(rung):
     def fails(**kwargs):
         raise RuntimeError
 
-    signals.runs_waiting.connect(fails)
+    signals.runs_queued.connect(fails)
     try:
         Task.run_once(jobs.noop)
     finally:
-        signals.runs_waiting.disconnect(fails)
+        signals.runs_queued.disconnect(fails)
     assert len(rung) == 1
 
 
@@ -273,7 +273,7 @@ def test_run_now_runs_beside_the_schedule_which_goes_on(rung):
     task = task_with_callable(jobs.noop, userdata={"a": 1}, queue="slow", priority=3)
     task.save()
     run = task.run_now()
-    assert (run.origin, run.state, run.due_at) == (Origin.PERSON, RunState.WAITING, None)
+    assert (run.origin, run.state, run.due_at) == (Origin.MANUAL, RunState.QUEUED, None)
     assert (run.queue, run.priority, run.payload) == ("slow", 3, {"a": 1})
     assert rung == [run]
     task.refresh_from_db()

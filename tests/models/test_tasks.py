@@ -30,7 +30,7 @@ def planned(**fields):
     """Return a task of which one run waits."""
     task = saved(**fields)
     tick("default", NOON + MINUTE)
-    assert task.runs.get().state == RunState.WAITING
+    assert task.runs.get().state == RunState.QUEUED
     return task
 
 
@@ -63,7 +63,7 @@ def test_deleting_a_task_cancels_what_waits_with_a_reason_and_keeps_its_history(
     assert (run.state, run.reason) == (RunState.CANCELLED, "The task was deleted.")
     assert (run.task, run.due_at, run.finished_at) == (None, NOON + MINUTE, NOON + 2 * MINUTE)
     assert run.target_path == "tests.app.jobs.noop"
-    assert other.runs.get().state == RunState.WAITING
+    assert other.runs.get().state == RunState.QUEUED
 
 
 @deletions
@@ -86,17 +86,17 @@ def test_a_deleted_task_is_not_planned_again(delete):
 def test_cancelling_calls_off_what_waits_and_says_how_many():
     task, other = saved(), saved()
     tick("default", NOON + MINUTE)
-    assert task.cancel_waiting("not today") == 1
-    assert task.cancel_waiting() == 0
+    assert task.cancel_queued("not today") == 1
+    assert task.cancel_queued() == 0
     run = task.runs.get()
     assert (run.state, run.reason, run.finished_at) == (RunState.CANCELLED, "not today", NOON)
-    assert other.runs.get().state == RunState.WAITING
+    assert other.runs.get().state == RunState.QUEUED
 
 
 def test_cancelling_leaves_a_running_run_alone():
     task = planned()
     started(task)
-    assert task.cancel_waiting() == 0
+    assert task.cancel_queued() == 0
     assert task.runs.get().state == RunState.RUNNING
 
 

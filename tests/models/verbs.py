@@ -21,7 +21,7 @@ class Site:
     declared: Task
     over: Run
     running: Run
-    waiting: Run
+    queued: Run
     orphan: Run
     worker: Process
 
@@ -52,7 +52,7 @@ class Site:
             declared=declared,
             over=over,
             running=Run.objects.get(pk=running.pk),
-            waiting=task.run_now(),
+            queued=task.run_now(),
             orphan=orphan,
             worker=worker,
         )
@@ -92,16 +92,16 @@ VERBS = [
     Verb("Task.to_backfill", lambda site: site.task, (NOON - HOUR, NOON)),
     Verb("Task.pause", lambda site: site.task, ("rain",)),
     Verb("Task.resume", lambda site: site.paused),
-    Verb("Task.cancel_waiting", lambda site: site.task),
+    Verb("Task.cancel_queued", lambda site: site.task),
     Verb("Task.cancel_runs", lambda site: site.task, (), {"by_force": True}),
     Verb("Task.counts", lambda site: site.task),
     Verb("Task.back_to_code", lambda site: site.declared),
-    Verb("Run.cancel", lambda site: site.waiting, ("rain",)),
+    Verb("Run.cancel", lambda site: site.queued, ("rain",)),
     Verb("Run.cancel", lambda site: site.running, ("rain",)),
     Verb("Run.retry", lambda site: site.over),
     Verb("Run.retry", lambda site: site.orphan),
     Verb("RunQuerySet.cancel", runs, ("rain", NOON), {"by_force": True}),
-    Verb("RunQuerySet.cancel_waiting", runs, ("rain", NOON)),
+    Verb("RunQuerySet.cancel_queued", runs, ("rain", NOON)),
     Verb("RunQuerySet.cancel_asked", runs, (NOON,)),
     Verb("RunQuerySet.ask_to_cancel", runs, ("rain", NOON)),
     Verb("TaskQuerySet.delete_ended", lambda _: Task.objects.all()),

@@ -33,7 +33,7 @@ def test_manage_py_sisy_runs_tasks_and_ends_by_term(site):
     process = site.manage("sisy")
     runs_go_on()
     assert process.stop() == 0
-    Run.objects.waiting().delete()
+    Run.objects.queued().delete()
     assert_each_run_was_executed_once()
     assert not Process.objects.exists()
 
@@ -59,7 +59,7 @@ def test_a_server_that_speaks_lifespan_serves_the_site_and_runs_its_tasks(site, 
     assert process.stop() in ENDED
     assert not Process.objects.exists()
     assert not Run.objects.running().exists()
-    Run.objects.waiting().delete()
+    Run.objects.queued().delete()
     assert_each_run_was_executed_once()
 
 

@@ -112,7 +112,7 @@ def test_a_site_behind_pgbouncer_runs_each_occurrence_once_and_leaves_nothing_on
     wait_until(lambda: count(RunState.SUCCEEDED) >= enough, "four more runs have succeeded")
     assert [process.stop() for process in processes] == [0, 0]
     assert set(map(tuple, left_on_sessions(bouncer).values())) == {()}
-    Run.objects.waiting().delete()
+    Run.objects.queued().delete()
     assert_each_run_was_executed_once()
     assert not Process.objects.exists()
 

@@ -119,7 +119,7 @@ def test_runs_that_outlast_the_grace_period_are_killed_and_handed_back(site):
     assert first.stop() == 0
     assert is_gone(child)
     run.refresh_from_db()
-    assert (run.state, run.attempt) == (RunState.WAITING, 0)
+    assert (run.state, run.attempt) == (RunState.QUEUED, 0)
 
 
 @pytest.mark.parametrize("function", [child_jobs.spins, child_jobs.holds_the_lock])

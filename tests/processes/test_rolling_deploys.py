@@ -45,9 +45,9 @@ def test_runs_of_new_code_wait_for_a_worker_that_has_it(site, pool):
     old = worker(site, "--pool", pool, "--concurrency", "2")
     wait_until(lambda: states(behind) == {(RunState.SUCCEEDED, 1, 0)}, "those behind have run")
     wait_until(
-        lambda: Run.objects.waiting().exclude(unresolved_since=None).exists(), "one is released"
+        lambda: Run.objects.queued().exclude(unresolved_since=None).exists(), "one is released"
     )
-    assert states(runs) == {(RunState.WAITING, 0, 0)}
+    assert states(runs) == {(RunState.QUEUED, 0, 0)}
     path = f"{site.environment['PYTHONPATH']}:{folder}"
     current = worker(site, PYTHONPATH=path)
     wait_until(lambda: states(runs) == {(RunState.SUCCEEDED, 1, 0)}, "the new worker has run all")

@@ -89,7 +89,7 @@ def test_a_second_signal_hands_over_at_once(site):
     process.says("Stopping: waiting up to 600 s for 1 run")
     assert process.stop() == 0
     run.refresh_from_db()
-    assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
+    assert (run.state, run.attempt, run.holder_id) == (RunState.QUEUED, 0, None)
 
 
 def test_a_worker_that_stops_takes_no_more_runs(site):
@@ -101,7 +101,7 @@ def test_a_worker_that_stops_takes_no_more_runs(site):
     assert process.ends() == 0
     run.refresh_from_db()
     later.refresh_from_db()
-    assert (run.state, later.state) == (RunState.SUCCEEDED, RunState.WAITING)
+    assert (run.state, later.state) == (RunState.SUCCEEDED, RunState.QUEUED)
 
 
 def test_the_run_of_a_killed_worker_is_rescued_once(site):
@@ -134,7 +134,7 @@ def test_a_zombie_changes_nothing_and_is_of_use_again(site):
     assert calls(run) == [(1, zombie.pid), (2, other.pid)]
     again = in_hand_of(zombie, seconds=600)
     zombie.send(signal.SIGKILL)
-    wait_until(Run.objects.waiting().filter(pk=again.pk).exists, "the next run is rescued, too")
+    wait_until(Run.objects.queued().filter(pk=again.pk).exists, "the next run is rescued, too")
     assert heart.stop() == 0
 
 
@@ -143,7 +143,7 @@ def test_a_worker_that_froze_may_carry_out_its_own_run_again(site):
     frozen = worker(site)
     run = in_hand_of(frozen, seconds=9)
     frozen.send(signal.SIGSTOP)
-    wait_until(Run.objects.waiting().filter(pk=run.pk).exists, "the run is rescued")
+    wait_until(Run.objects.queued().filter(pk=run.pk).exists, "the run is rescued")
     frozen.send(signal.SIGCONT)
     assert ends(run).state == RunState.SUCCEEDED
     assert (run.attempt, run.times_lost) == (2, 1)
@@ -203,7 +203,7 @@ def test_a_worker_that_stops_gives_back_at_once_what_it_had_won_ahead(site):
     runs = works_ahead(first)
     assert first.stop() == 0
     assert not runs.filter(state=RunState.RUNNING).exists()
-    given_back = runs.filter(state=RunState.WAITING)
+    given_back = runs.filter(state=RunState.QUEUED)
     assert given_back.exists()
     assert set(given_back.values_list("attempt", "holder")) == {(0, None)}
     assert not called_again(runs)
@@ -229,8 +229,8 @@ def test_runs_that_are_longer_than_those_before_do_not_wait_in_a_worker(site):
     runs = works_ahead(busy, count=300)
     wait_until(lambda: not runs.live().exists(), "all runs are over")
     longer = Task.bulk_run_once(jobs.sleeps, [{"seconds": 600}] * 40)
-    waiting = Run.objects.waiting().filter(task=longer)
-    wait_until(lambda: waiting.count() == 40 - SLOTS, "what was won ahead is handed back")
+    queued = Run.objects.queued().filter(task=longer)
+    wait_until(lambda: queued.count() == 40 - SLOTS, "what was won ahead is handed back")
     assert Run.objects.running().filter(task=longer).count() == SLOTS
     busy.send(signal.SIGKILL)
 

@@ -116,6 +116,6 @@ def test_a_command_that_is_told_to_stop_while_it_starts_leaves_nothing_behind(si
         assert not Process.objects.exists()
         assert not Run.objects.running().exists()
     assert set(Run.objects.values_list("attempt", "state")) <= {
-        (0, RunState.WAITING),
+        (0, RunState.QUEUED),
         (1, RunState.SUCCEEDED),
     }

@@ -81,7 +81,7 @@ def test_a_second_signal_hurries_the_children(site):
     parent.says("waiting up to 600 s")
     assert parent.stop() == 0
     run.refresh_from_db()
-    assert (run.state, run.attempt) == (RunState.WAITING, 0)
+    assert (run.state, run.attempt) == (RunState.QUEUED, 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

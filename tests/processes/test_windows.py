@@ -40,7 +40,7 @@ def test_one_process_plans_and_carries_out_and_ends_when_it_is_told_to(site, how
     process = on_windows(site, *how)
     wait_until(lambda: count(RunState.SUCCEEDED) >= 4, "four runs have succeeded")
     assert process.stop() == 0
-    Run.objects.waiting().delete()
+    Run.objects.queued().delete()
     assert_each_run_was_executed_once()
     assert not Process.objects.exists()
     assert Task.objects.count() == 2

@@ -64,9 +64,9 @@ def test_a_task_calls_off_what_waits_and_asks_what_goes_on():
     with at_work():
         going = task.run_now()
         wait_until(Execution.objects.filter(run=going.pk).exists)
-        waiting = task.run_now()
+        queued = task.run_now()
         assert task.cancel_runs("a new version is on its way") == 2
-        assert ended(going).state == read(waiting).state == RunState.CANCELLED
+        assert ended(going).state == read(queued).state == RunState.CANCELLED
 
 
 def failing(now=NOON, **fields):
@@ -132,7 +132,7 @@ def test_a_run_whose_child_process_died_waits_again_without_using_up_an_attempt(
     lost = outcome(NOON, RunState.LOST, reason="Its process was killed by SIGKILL")
     record("default", [(run, lost)], NOON)
     again = read(run)
-    assert (again.state, again.times_lost) == (RunState.WAITING, 1)
+    assert (again.state, again.times_lost) == (RunState.QUEUED, 1)
     assert again.reason == "Its process was killed by SIGKILL; queued again."
     assert Attempt.objects.get().state == RunState.LOST
 
@@ -140,7 +140,7 @@ def test_a_run_whose_child_process_died_waits_again_without_using_up_an_attempt(
 def test_a_run_that_cannot_be_stored_in_full_keeps_the_attempts_that_are_left(noon):
     run = failing()
     finish(run, NOON, RunState.FAILED, reason="x", error="half of \udcff a pair")
-    assert read(run).state == RunState.WAITING
+    assert read(run).state == RunState.QUEUED
     assert Attempt.objects.get().reason.startswith("The result could not be stored in full")
 
 

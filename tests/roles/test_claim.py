@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sisy.heartbeat import tick
 from sisy.models import Missed, Run, RunState, Task
-from sisy.worker.claim import claim, something_waits
+from sisy.worker.claim import any_ready, claim
 from tests.roles.steps import finish, states
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
@@ -35,14 +35,14 @@ def test_workers_take_only_from_their_queues_larger_priorities_first():
 def test_an_idle_worker_sees_with_one_question_whether_anything_waits(django_assert_num_queries):
     scheduled(queue="other")
     scheduled(queue="mine")
-    assert not something_waits("default", ["mine"], NOON + MINUTE)
+    assert not any_ready("default", ["mine"], NOON + MINUTE)
     tick("default", NOON + MINUTE)
     with django_assert_num_queries(1):
-        assert something_waits("default", ["its", "mine"], NOON + MINUTE)
-    assert not something_waits("default", ["its"], NOON + MINUTE)
-    assert not something_waits("default", ["mine"], NOON)
+        assert any_ready("default", ["its", "mine"], NOON + MINUTE)
+    assert not any_ready("default", ["its"], NOON + MINUTE)
+    assert not any_ready("default", ["mine"], NOON)
     assert len(claim(worker(), ["mine"], 10, NOON + MINUTE)) == 1
-    assert not something_waits("default", ["mine"], NOON + MINUTE)
+    assert not any_ready("default", ["mine"], NOON + MINUTE)
 
 
 def test_a_run_that_would_overlap_is_skipped_with_what_blocked_it():

@@ -22,7 +22,7 @@ def test_it_ends_its_runs_takes_no_others_and_leaves():
         Task.run_once(jobs.noop)
         wait_until(lambda: not Process.objects.exists())
     runs = Run.objects.order_by("pk").values_list("state", "attempt")
-    assert list(runs) == [(RunState.SUCCEEDED, 1), (RunState.WAITING, 0)]
+    assert list(runs) == [(RunState.SUCCEEDED, 1), (RunState.QUEUED, 0)]
     assert not Task.objects.filter(pk=going.pk).exists()
 
 

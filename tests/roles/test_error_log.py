@@ -62,7 +62,7 @@ def test_the_template_is_the_same_for_all_and_what_differs_is_beside_it(records)
     for run, record in zip(runs, records(), strict=True):
         assert (record.run, record.label, record.task) == (run.pk, "report", run.task_id)
         assert (record.target, record.queue, record.attempt) == (run.target_path, "default", 1)
-        assert (record.origin, record.state, record.due_at) == ("person", "failed", None)
+        assert (record.origin, record.state, record.due_at) == ("manual", "failed", None)
 
 
 def test_a_run_that_failed_in_a_child_process_brings_its_traceback_along(records):
@@ -105,7 +105,7 @@ def test_a_run_that_is_lost_for_good_is_an_error_and_one_that_runs_again_a_warni
     assert (error.label, error.exc_info[0]) == ("once", RunLost)
     assert error.msg == "%s was lost: %s"
     [warning] = [each for each in caplog.records if getattr(each, "label", "") == "again"]
-    assert (warning.levelname, warning.state) == ("WARNING", RunState.WAITING)
+    assert (warning.levelname, warning.state) == ("WARNING", RunState.QUEUED)
 
 
 @pytest.mark.parametrize("pool", [ThreadPool, ProcessPool])

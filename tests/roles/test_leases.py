@@ -31,7 +31,7 @@ def test_a_worker_without_its_lease_takes_no_run():
     with pytest.raises(LeaseLost):
         claim(gone, ["default"], 1, now)
     run.refresh_from_db()
-    assert run.state == RunState.WAITING
+    assert run.state == RunState.QUEUED
 
 
 def test_a_worker_whose_lease_ran_out_takes_no_run_before_it_renews_it():
@@ -120,7 +120,7 @@ def test_what_was_won_unheard_is_handed_back_by_a_worker_that_stops(monkeypatch)
     worker = Worker()
     asyncio.run(asyncio.wait_for(worker.run(), PATIENCE))
     run.refresh_from_db()
-    assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
+    assert (run.state, run.attempt, run.holder_id) == (RunState.QUEUED, 0, None)
     assert not Process.objects.exists()
 
 

@@ -96,7 +96,7 @@ def test_tasks_of_each_second_are_planned_in_time_while_others_are_replanned(
     assert leases == {True}
     runs = Run.objects.filter(task__in=often)
     assert runs.count() == len(often) * int((clocks.moment - NOON).total_seconds())
-    assert {run.state for run in runs} == {RunState.WAITING}
+    assert {run.state for run in runs} == {RunState.QUEUED}
     lateness = max(run.planned_at - run.due_at for run in runs)
     assert lateness <= timedelta(seconds=0.3)
 
@@ -115,7 +115,7 @@ def test_what_falls_due_while_its_task_waits_to_be_replanned_runs(
     passes(heartbeat, clocks, none_is_unplanned)
     heartbeat._pass()
     assert clocks.moment > soon + 10 * SECOND
-    assert Run.objects.filter(due_at=soon, state=RunState.WAITING).count() == 200
+    assert Run.objects.filter(due_at=soon, state=RunState.QUEUED).count() == 200
     assert not Run.objects.filter(state=RunState.MISSED).exists()
 
 

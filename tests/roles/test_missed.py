@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 WEEK = 7 * DAY
 
 
-def waiting(task):
-    runs = task.runs.filter(state=RunState.WAITING).order_by("due_at")
+def queued(task):
+    runs = task.runs.filter(state=RunState.QUEUED).order_by("due_at")
     return list(runs.values_list("due_at", flat=True))
 
 
@@ -38,13 +38,13 @@ def test_after_an_outage_only_the_latest_runs_and_the_gap_is_one_row():
     scheduled("* * * * * *")
     tick("default", NOON + DAY)
     gap = Run.objects.get(state=RunState.MISSED)
-    waiting = Run.objects.filter(state=RunState.WAITING)
+    queued = Run.objects.filter(state=RunState.QUEUED)
     assert (gap.due_at, gap.due_until, gap.count) == (
         NOON + SECOND,
         NOON + DAY - SECOND,
         86_400 - 1,
     )
-    assert waiting.get().due_at == NOON + DAY
+    assert queued.get().due_at == NOON + DAY
 
 
 def test_an_hourly_task_catches_up_its_latest_occurrence():
@@ -52,7 +52,7 @@ def test_an_hourly_task_catches_up_its_latest_occurrence():
     tick("default", NOON + 5 * HOUR + 30 * MINUTE)
     gap = Run.objects.get(state=RunState.MISSED)
     assert (gap.due_at, gap.due_until, gap.count) == (NOON + HOUR, NOON + 4 * HOUR, 4)
-    assert Run.objects.get(state=RunState.WAITING).due_at == NOON + 5 * HOUR
+    assert Run.objects.get(state=RunState.QUEUED).due_at == NOON + 5 * HOUR
 
 
 def test_missed_all_runs_each_up_to_the_limit_and_skip_runs_none(settings):
@@ -61,7 +61,7 @@ def test_missed_all_runs_each_up_to_the_limit_and_skip_runs_none(settings):
     none = scheduled("0 * * * *", missed=Missed.SKIP)
     tick("default", NOON + 5 * HOUR + 30 * MINUTE)
     assert list(
-        every.runs.filter(state=RunState.WAITING)
+        every.runs.filter(state=RunState.QUEUED)
         .order_by("due_at")
         .values_list("due_at", flat=True)
     ) == [NOON + n * HOUR for n in (3, 4, 5)]
@@ -84,7 +84,7 @@ def test_a_task_of_every_second_costs_one_row_and_few_statements_after_a_week(mi
     not_missed_yet = 5  # in the last five seconds
     runs = {"latest": 1, "all": 100 + not_missed_yet, "skip": not_missed_yet}[missed]
     assert gap.count + runs == WEEK / SECOND
-    assert len(waiting(task)) == runs
+    assert len(queued(task)) == runs
     assert len(queries) < 30
 
 
@@ -103,7 +103,7 @@ def test_two_outages_are_two_gaps():
 def test_a_window_lets_the_newest_of_all_be_caught_up_and_no_older_ones():
     task = scheduled("0 * * * *", missed=Missed.ALL, missed_window=2 * HOUR)
     tick("default", NOON + 5 * HOUR + 30 * MINUTE)
-    assert waiting(task) == [NOON + 4 * HOUR, NOON + 5 * HOUR]
+    assert queued(task) == [NOON + 4 * HOUR, NOON + 5 * HOUR]
     assert task.runs.get(state=RunState.MISSED).count == 3
 
 
@@ -161,7 +161,7 @@ def test_a_heartbeat_that_restarts_within_the_due_second_loses_nothing(missed, d
     midnight = NOON + 12 * HOUR
     tick("default", midnight - SECOND / 10)
     tick("default", midnight + down)
-    assert waiting(task) == [midnight]
+    assert queued(task) == [midnight]
     assert not Run.objects.filter(state=RunState.MISSED).exists()
 
 

@@ -99,7 +99,7 @@ def test_one_run_is_buffered_and_starts_once_the_other_has_ended():
     first = going(overlap=Overlap.BUFFER_ONE)
     planned_every_minute(2, 4)
     assert claim_at(4) == []
-    assert states() == ["running", "waiting", "skipped", "skipped"]
+    assert states() == ["running", "queued", "skipped", "skipped"]
     second, third, _ = Run.objects.exclude(pk=first.pk).order_by("pk")
     assert third.blocked_by_id == first.pk
     assert third.reason == (
@@ -114,7 +114,7 @@ def test_all_runs_are_buffered_up_to_the_limit_and_start_oldest_first(settings):
     first = going(overlap=Overlap.BUFFER_ALL)
     planned_every_minute(2, 6)
     assert claim_at(6) == []
-    assert due_minutes("waiting") == [2, 3, 4]
+    assert due_minutes("queued") == [2, 3, 4]
     assert due_minutes("skipped") == [5, 6]
     reasons = set(Run.objects.filter(state="skipped").values_list("reason", flat=True))
     assert reasons == {
@@ -138,10 +138,10 @@ def test_a_newer_run_asks_the_one_that_goes_on_to_end_and_waits_for_that(policy,
     first = going(overlap=policy)
     planned_every_minute(2, 3)
     assert claim_at(3) == []
-    assert due_minutes("waiting") == [3]
+    assert due_minutes("queued") == [3]
     assert due_minutes("skipped") == [2]
     first.refresh_from_db()
-    newest = Run.objects.get(state="waiting")
+    newest = Run.objects.get(state="queued")
     assert (first.state, first.cancel_by_force) == ("running", by_force)
     assert first.cancel_reason == f"It was replaced by run {newest.pk} of the task."
     finish(first, at(4), state=RunState.CANCELLED)
@@ -184,11 +184,11 @@ def test_an_edit_of_the_policy_affects_what_waits():
     first = going(overlap=Overlap.BUFFER_ALL)
     planned_every_minute(2, 4)
     claim_at(4)
-    assert due_minutes("waiting") == [2, 3, 4]
+    assert due_minutes("queued") == [2, 3, 4]
     first.task.overlap = Overlap.BUFFER_ONE
     first.task.save()
     claim_at(4)
-    assert due_minutes("waiting") == [2]
+    assert due_minutes("queued") == [2]
     first.task.overlap = Overlap.ALLOW
     first.task.save()
     assert len(claim_at(4)) == 1

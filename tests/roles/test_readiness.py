@@ -52,9 +52,9 @@ def submit(count, **fields):
     return [task.run_now() for _ in range(count)]
 
 
-def waiting():
+def queued():
     """Return the runs that wait, and that nothing was charged with."""
-    return Run.objects.waiting().filter(attempt=0, times_lost=0, started_at=None, holder=None)
+    return Run.objects.queued().filter(attempt=0, times_lost=0, started_at=None, holder=None)
 
 
 @pytest.mark.parametrize("on_lost", [OnLost.RERUN, OnLost.FAIL])
@@ -65,11 +65,11 @@ def test_a_worker_that_cannot_start_children_charges_no_run_and_recovers(grounds
         process = Process.objects.get()
         assert process.problem == REFUSED
         assert process.problem_since is not None
-        wait_until(lambda: waiting().count() == 30)
+        wait_until(lambda: queued().count() == 30)
         assert not Attempt.objects.exists()
         tries = grounds.tries
         wait_until(lambda: grounds.tries > tries + 2)
-        assert waiting().count() == 30  # it tries without a run
+        assert queued().count() == 30  # it tries without a run
         grounds.refuses = False
         wait_until(lambda: Run.objects.filter(state=RunState.SUCCEEDED).count() == 30)
         wait_until(lambda: Process.objects.filter(problem="", problem_since=None).exists())
@@ -100,7 +100,7 @@ def test_a_stop_does_not_wait_for_a_child_that_cannot_begin(monkeypatch):
         worker.stop()
         wait_until(lambda: not Process.objects.exists())
     assert time.monotonic() - began < 20  # and not the minute that a child has to begin
-    assert waiting().count() == 1 or Run.objects.waiting().count() == 1
+    assert queued().count() == 1 or Run.objects.queued().count() == 1
 
 
 def _never_begins(to_worker, taken):

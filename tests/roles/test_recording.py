@@ -59,7 +59,7 @@ def test_a_run_that_is_handed_back_uses_no_attempt():
     runs = claim(worker(), ["default"], 10, NOON + MINUTE)
     assert hand_over("default", runs, "Its worker stopped", NOON + 2 * MINUTE) == 1
     run = Run.objects.get()
-    assert (run.state, run.attempt, run.holder_id) == (RunState.WAITING, 0, None)
+    assert (run.state, run.attempt, run.holder_id) == (RunState.QUEUED, 0, None)
     assert run.reason == "Its worker stopped; released."
 
 
@@ -83,7 +83,7 @@ def test_a_run_that_was_begun_and_must_not_repeat_is_not_handed_back():
 def test_a_run_that_was_won_and_not_begun_is_given_back_whatever_its_policy():
     run = claimed(on_lost=OnLost.FAIL)
     give_back("default", [run], "The connection broke.", NOON)
-    assert (stored(run).state, stored(run).attempt) == (RunState.WAITING, 0)
+    assert (stored(run).state, stored(run).attempt) == (RunState.QUEUED, 0)
 
 
 def test_a_failed_attempt_is_tried_again_after_a_delay():
@@ -91,9 +91,9 @@ def test_a_failed_attempt_is_tried_again_after_a_delay():
     tick("default", NOON + MINUTE)
     [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
     finish(run, NOON + MINUTE, state=RunState.FAILED, reason="RuntimeError: no", error="trace")
-    waiting = Run.objects.get()
-    assert waiting.state == RunState.WAITING
-    assert NOON + MINUTE <= waiting.ready_at <= NOON + MINUTE + 10 * SECOND
+    queued = Run.objects.get()
+    assert queued.state == RunState.QUEUED
+    assert NOON + MINUTE <= queued.ready_at <= NOON + MINUTE + 10 * SECOND
     [run] = claim(worker(), ["default"], 10, NOON + 2 * MINUTE)
     finish(run, NOON + 2 * MINUTE, state=RunState.FAILED, reason="RuntimeError: no")
     assert states() == ["failed"]
@@ -168,7 +168,7 @@ def test_a_lost_run_is_no_failed_attempt():
     run.attempt, run.times_lost = 3, 2
     Run.objects.filter(pk=run.pk).update(attempt=3, times_lost=2)
     finish(run, NOON, state=RunState.FAILED)
-    assert stored(run).state == RunState.WAITING
+    assert stored(run).state == RunState.QUEUED
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_run_is_planned_started_and_finished(noon, heard):
 def test_what_somebody_asks_for_is_planned_too(noon, heard):
     scheduled().run_now()
     Task.run_once(jobs.noop)
-    assert [run.origin for run in runs(heard, "run_planned")] == ["person", "once"]
+    assert [run.origin for run in runs(heard, "run_planned")] == ["manual", "once"]
 
 
 def test_nothing_is_told_of_what_is_rolled_back(noon, heard):
@@ -100,9 +100,9 @@ def test_a_retry_says_when_and_why_and_the_last_attempt_is_the_end(noon, heard):
     by = worker()
     [run] = claim(by, ["default"], 10, NOON + MINUTE)
     finish(run, NOON + MINUTE, RunState.FAILED, reason="KeyError: 'x'")
-    [waiting] = runs(heard, "run_retrying")
-    assert waiting.state == RunState.WAITING
-    assert "KeyError" in waiting.reason
+    [queued] = runs(heard, "run_retrying")
+    assert queued.state == RunState.QUEUED
+    assert "KeyError" in queued.reason
     later = NOON + 2 * MINUTE
     [again] = claim(by, ["default"], 10, later)
     finish(again, later, RunState.FAILED, reason="KeyError: 'x'")
@@ -110,7 +110,7 @@ def test_a_retry_says_when_and_why_and_the_last_attempt_is_the_end(noon, heard):
 
 
 @pytest.mark.parametrize(
-    ("on_lost", "state"), [("rerun", RunState.WAITING), ("fail", RunState.LOST)]
+    ("on_lost", "state"), [("rerun", RunState.QUEUED), ("fail", RunState.LOST)]
 )
 def test_a_run_that_is_lost_says_what_becomes_of_it(noon, heard, on_lost, state):
     scheduled(on_lost=on_lost)

@@ -135,7 +135,7 @@ def test_what_was_seen_to_end_is_rescued_at_the_next_look_whatever_the_vigil_say
     columns = {"end_reason": "killed by SIGKILL", "lease_until": clocks.moment}
     Process.objects.filter(pk=dead.pk).update(**columns)
     beat(1)
-    assert stored(run).state == RunState.WAITING
+    assert stored(run).state == RunState.QUEUED
     assert stored(run).reason == f"Its worker, {dead}, died (killed by SIGKILL); queued again."
     assert stored(other).state == RunState.RUNNING
 
@@ -168,13 +168,13 @@ def test_a_lease_that_lies_impossibly_far_ahead_is_no_lease():
     before = NOON - 3 * HOUR
     assert not Process.objects.alive(before).exists()
     scheduled("0 0 1 1 *").run_now()
-    Run.objects.waiting().update(ready_at=before)
+    Run.objects.queued().update(ready_at=before)
     with pytest.raises(LeaseLost):
         claim(holder, ["default"], 1, before)
     mine = Process.join(Role.HEARTBEAT, using="default", now=before, lease=LEASE)
     assert look(mine, "default", before).calls_for_tick(before)
     tick("default", before)
-    assert (stored(run).state, stored(run).ready_at) == (RunState.WAITING, before)
+    assert (stored(run).state, stored(run).ready_at) == (RunState.QUEUED, before)
 
 
 def test_the_longest_lease_that_can_be_set_is_believed_in():

@@ -22,7 +22,7 @@ def test_a_tick_plans_what_is_due_once_however_many_tick():
         tick("default", NOON + MINUTE)
     run = Run.objects.get()
     task.refresh_from_db()
-    assert (run.due_at, run.state, run.task) == (NOON + MINUTE, RunState.WAITING, task)
+    assert (run.due_at, run.state, run.task) == (NOON + MINUTE, RunState.QUEUED, task)
     assert task.next_run == NOON + 2 * MINUTE
     assert task.last_run == task.mark == NOON + MINUTE
 
@@ -146,4 +146,4 @@ def test_an_occurrence_that_the_ledger_has_already_is_not_planned_again_and_stop
     known.refresh_from_db()
     assert (known.state, known.next_run) == (TaskState.ACTIVE, NOON + 2 * MINUTE)
     assert [run.state for run in known.runs.all()] == [RunState.SUCCEEDED]
-    assert [run.state for run in other.runs.all()] == [RunState.WAITING]
+    assert [run.state for run in other.runs.all()] == [RunState.QUEUED]

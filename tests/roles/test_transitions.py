@@ -193,12 +193,12 @@ def test_released_since_this_worker_does_not_have_its_code(hints):
     [
         lambda run: run.cancel(),
         lambda run: run.task.cancel_runs(),
-        lambda run: run.task.cancel_waiting(),
+        lambda run: run.task.cancel_queued(),
         lambda run: Run.objects.all().cancel("enough", NOON),
         lambda run: run.task.delete(),
         lambda run: Task.objects.all().delete(),
     ],
-    ids=["run", "task", "waiting", "many", "deleted", "all deleted"],
+    ids=["run", "task", "queued", "many", "deleted", "all deleted"],
 )
 def test_cancelled_while_it_is_queued(hints, cancel):
     task = scheduled()
@@ -297,7 +297,7 @@ def test_one_row_that_cannot_be_read_keeps_none_from_being_cancelled(hints):
 
     signals.run_cancelled.connect(hear)
     try:
-        assert task.cancel_waiting() == 2
+        assert task.cancel_queued() == 2
     finally:
         signals.run_cancelled.disconnect(hear)
     assert told == [good.pk]
@@ -310,7 +310,7 @@ def test_nothing_is_told_of_what_is_rolled_back(hints):
     task.save()
     task.run_now()
     with watched(hints) as heard, transaction.atomic():
-        task.cancel_waiting()
+        task.cancel_queued()
         give_back("default", [run], "It waited for too long.", NOON)
         transaction.set_rollback(True)
     assert heard.told == []

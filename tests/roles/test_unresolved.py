@@ -52,7 +52,7 @@ def test_a_run_whose_code_is_missing_is_released_and_charged_with_nothing(attemp
     [claimed] = won()
     tried(claimed, NOON)
     row = stored(run)
-    assert (row.state, row.attempt, row.holder_id, row.started_at) == ("waiting", 0, None, None)
+    assert (row.state, row.attempt, row.holder_id, row.started_at) == ("queued", 0, None, None)
     assert (row.ready_at, row.unresolved_since) == (NOON, NOON)
     assert row.reason.startswith(f"Released for another worker: {REASON}")
     assert not Attempt.objects.exists()
@@ -66,7 +66,7 @@ def test_it_fails_by_todays_reason_when_no_worker_had_its_code_for_so_long(setti
     run = task.run_now()
     for now in (NOON, NOON + 59 * SECOND):
         tried(won(now)[0], now)
-        assert stored(run).state == RunState.WAITING
+        assert stored(run).state == RunState.QUEUED
     tried(won(NOON + MINUTE)[0], NOON + MINUTE)
     row = stored(run)
     assert (row.state, row.attempt) == (RunState.FAILED, 1)
@@ -80,9 +80,9 @@ def test_the_time_begins_anew_with_the_next_attempt(settings):
     run = missing(max_attempts=2, retry_delay=timedelta(0)).run_now()
     for now in (NOON, NOON + MINUTE):  # released, and failed once
         tried(won(now)[0], now)
-    assert (stored(run).state, stored(run).attempt) == (RunState.WAITING, 1)
+    assert (stored(run).state, stored(run).attempt) == (RunState.QUEUED, 1)
     tried(won(NOON + 90 * SECOND)[0], NOON + 90 * SECOND)
-    assert (stored(run).state, stored(run).attempt) == (RunState.WAITING, 1)
+    assert (stored(run).state, stored(run).attempt) == (RunState.QUEUED, 1)
 
 
 def test_with_no_time_it_fails_at_once(settings):
@@ -109,7 +109,7 @@ def test_what_it_leaves_to_others_is_not_begun_in_place_of_a_run_that_it_finds()
     Task.objects.filter(pk=task.pk).update(target_path="tests.app.jobs.noop")
     new = Task.objects.get(pk=task.pk).run_now()
     assert [run.pk for run in won(NOON + SECOND, 5, MISSING)] == [new.pk]
-    assert stored(old).state == RunState.WAITING
+    assert stored(old).state == RunState.QUEUED
 
 
 def test_a_released_run_is_not_skipped_for_a_later_one_of_its_task():
@@ -119,9 +119,9 @@ def test_a_released_run_is_not_skipped_for_a_later_one_of_its_task():
     Task.objects.filter(pk=task.pk).update(target_path="tests.app.jobs.noop")
     Task.objects.get(pk=task.pk).run_now()
     assert len(won(NOON + SECOND, 1, MISSING)) == 1
-    Run.objects.waiting().update(target_path="tests.app.jobs.noop")
+    Run.objects.queued().update(target_path="tests.app.jobs.noop")
     assert won(NOON + HOUR, 5) == []
-    assert stored(run).state == RunState.WAITING
+    assert stored(run).state == RunState.QUEUED
 
 
 def test_a_released_run_that_somebody_wants_to_end_or_whose_task_is_gone_is_called_off():
@@ -160,7 +160,7 @@ def test_a_database_that_is_away_when_the_object_is_looked_up_costs_no_attempt(m
         going.begin()
         outcome = call_here(going, None)
     record("default", [(claimed, outcome)], NOON)
-    assert (stored(run).state, stored(run).attempt) == (RunState.WAITING, 0)
+    assert (stored(run).state, stored(run).attempt) == (RunState.QUEUED, 0)
     assert "the database is away" in stored(run).reason
 
 

@@ -13,7 +13,7 @@ from tests.simulation.history import CANCELLING, FORBIDDING, Execution, History,
 FUZZ = timedelta(seconds=0.1)  # readings of the clock around a change
 A_LOOK = timedelta(seconds=5)  # in which a pass surely sees what is due
 ENDED = {RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT}
-LIVE = {RunState.WAITING, RunState.RUNNING}
+LIVE = {RunState.QUEUED, RunState.RUNNING}
 COLUMNS = [
     "pk",
     "label",
@@ -174,7 +174,7 @@ class Oracle:
             self._wrong(f"{story.label} ran {planned} of {story.iterations} times")
 
     def _is_asked_for(self, story: Story, rows: list[dict]) -> None:
-        found = sum(row["origin"] == Origin.PERSON for row in rows)
+        found = sum(row["origin"] == Origin.MANUAL for row in rows)
         if found != story.asked_for:
             self._wrong(f"{story.label} was asked for {story.asked_for} times, and ran {found}")
 

@@ -135,15 +135,15 @@ class SimulatedHeartbeat(Role):
 
     def step(self) -> Any:
         begun = self.world.now
-        made, waiting, _ = self.heartbeat._pass()
-        return begun, made, waiting
+        made, queued, _ = self.heartbeat._pass()
+        return begun, made, queued
 
     def has_done(self, result: Any) -> None:
-        begun, made, waiting = result
+        begun, made, queued = result
         self.site.history.passes.append((begun, self.world.now))
         if made is not None and (made.planned or made.missed or made.rescued or made.deleted):
             self.site.something_happened()
-        if waiting:
+        if queued:
             self.site.ring()
 
     def stop(self) -> None:

@@ -108,7 +108,7 @@ class User:
                 (self._delete_by_query, 0.4),
                 (self._run_now, 2),
                 (self._run_once, 1),
-                (self._cancel_waiting, 0.5),
+                (self._cancel_queued, 0.5),
             )
             deed = draw.choices([one for one, _ in deeds], [weight for _, weight in deeds])[0]
             deed(self._first_due(mine) if draw.random() < 0.6 else draw.choice(mine))
@@ -211,11 +211,11 @@ class User:
 
         self._do(lambda: Task.run_once(jobs.noop, delay_until=moment), asked)
 
-    def _cancel_waiting(self, story: Story) -> None:
+    def _cancel_queued(self, story: Story) -> None:
         def cancelled(begun: datetime, count: int) -> None:
             story.waiting_cancelled = story.waiting_cancelled or count > 0
 
-        self._do(lambda: Task.objects.get(pk=story.pk).cancel_waiting(), cancelled, story)
+        self._do(lambda: Task.objects.get(pk=story.pk).cancel_queued(), cancelled, story)
 
     def _times(self, story: Story | None = None) -> Times:
         """Draw when something is due; one in five only for some days."""

@@ -63,7 +63,7 @@ def test_signals_are_sent_in_the_order_of_what_happens(heard):
         ("task_finished", "SUCCESSFUL"),
     ]
     assert [one for one in heard if one[0].startswith("run")] == [
-        ("run_planned", "waiting"),
+        ("run_planned", "queued"),
         ("run_started", "running"),
         ("run_finished", "succeeded"),
     ]
@@ -100,7 +100,7 @@ def test_what_is_returned_is_as_it_is_stored(at_time):
     task = task_with_callable(jobs.count_in_userdata, schedule="@hourly", timezone="UTC")
     task.save()
     run = task.run_now()
-    assert (run.state, run.origin, run.attempt) == ("succeeded", Origin.PERSON, 1)
+    assert (run.state, run.origin, run.attempt) == ("succeeded", Origin.MANUAL, 1)
     assert run.finished_at == NOON
     assert run.task.userdata == {"n": 1}
     failed = task_with_callable(jobs.fails, schedule="@hourly")

@@ -54,7 +54,7 @@ def test_what_fails_raises_nothing_and_stands_in_the_ledger():
 
 def test_what_is_to_run_later_waits():
     Task.run_once(jobs.record, delay_until=timezone.now() + timedelta(days=1))
-    assert [run.state for run in Run.objects.all()] == ["waiting"]
+    assert [run.state for run in Run.objects.all()] == ["queued"]
 
 
 def test_a_function_may_submit_another():

@@ -69,7 +69,7 @@ def test_a_retry_comes_when_it_would_come(berlin):
     scheduled("0 1 * * *", jobs.fails, max_attempts=3, retry_delay=timedelta(minutes=10))
     berlin.advance(hours=1)
     run = Run.objects.get()
-    assert (run.state, run.attempt) == (RunState.WAITING, 1)
+    assert (run.state, run.attempt) == (RunState.QUEUED, 1)
     [ended] = {run.pk for run in berlin.advance(hours=1)}
     run = Run.objects.get(pk=ended)
     assert (run.state, run.attempt, run.reason) == (

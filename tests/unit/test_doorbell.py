@@ -108,7 +108,7 @@ def test_who_listens_in_this_process_is_woken_at_once(monkeypatch):
 
 
 def test_the_signal_of_committed_runs_rings(layer):
-    doorbell.on_runs_waiting(runs=[run(1)], sender=Run, signal=None)
+    doorbell.on_runs_queued(runs=[run(1)], sender=Run, signal=None)
     assert received(layer, 1) == [("sisy.run_task", 1)]
 
 

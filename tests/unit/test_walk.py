@@ -153,7 +153,7 @@ def test_every_thread_is_followed_and_each_file_listed_once(walked):
 
 def test_a_thread_that_waited_before_the_walk_enters_where_it_continues(tiny, recorder):
     office, event = tiny("office"), threading.Event()
-    thread = threading.Thread(target=office.wait_for, args=[event], name="waiting")
+    thread = threading.Thread(target=office.wait_for, args=[event], name="queued")
     thread.start()
     while not recorder.calls:
         event.wait(0.001)
@@ -162,7 +162,7 @@ def test_a_thread_that_waited_before_the_walk_enters_where_it_continues(tiny, re
     thread.join()
     walk = recorder.end()
     assert {name: list(files) for name, files in walk.threads.items()} == {
-        "waiting": ["office.py", "desk.py", "archive.py"]
+        "queued": ["office.py", "desk.py", "archive.py"]
     }
     assert list(walk.files["office.py"].functions) == ["wait_for"]
 

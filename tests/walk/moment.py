@@ -180,8 +180,8 @@ async def _all_wait(recorder: Recorder) -> None:
     found, calls = 0, recorder.calls
     while found < LOOKS:
         await asyncio.sleep(LOOK_INTERVAL)
-        is_waiting = calls == recorder.calls and not any(map(_uses_django, _other_threads()))
-        found, calls = found + 1 if is_waiting else 0, recorder.calls
+        is_queued = calls == recorder.calls and not any(map(_uses_django, _other_threads()))
+        found, calls = found + 1 if is_queued else 0, recorder.calls
 
 
 def _other_threads() -> Iterator[FrameType]:

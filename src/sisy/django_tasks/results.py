@@ -17,7 +17,7 @@ RESULT_ID = re.compile(r"run-([0-9]{1,19})")
 LARGEST_KEY = 2**63 - 1
 
 STATUS = {
-    RunState.WAITING: TaskResultStatus.READY,
+    RunState.QUEUED: TaskResultStatus.READY,
     RunState.RUNNING: TaskResultStatus.RUNNING,
     RunState.SUCCEEDED: TaskResultStatus.SUCCESSFUL,
 }

@@ -51,7 +51,7 @@ def carry_out_handed(pk: int) -> None:
 
 
 def _carry_out(pk: int, using: str) -> None:
-    if not Run.objects.using(using).waiting().filter(pk=pk).exists():
+    if not Run.objects.using(using).queued().filter(pk=pk).exists():
         return
     holder = past_deadlocks(_join, using)
     try:
@@ -164,11 +164,11 @@ def _hand_again(using: str, pk: int) -> None:
     runs = Run.objects.using(using)
     run = runs.filter(pk=pk).first()
     if run is not None and not runs.running().filter(task=run.task_id).exists():
-        runs.waiting().filter(pk=pk).update(dispatched_at=None)
+        runs.queued().filter(pk=pk).update(dispatched_at=None)
 
 
 def _hand_others(using: str, run: Run) -> None:
     """Have the runs handed over again that have waited for the end of this one."""
     if run.task_id is not None:
-        others = Run.objects.using(using).waiting().of_other_engines().filter(task=run.task_id)
+        others = Run.objects.using(using).queued().of_other_engines().filter(task=run.task_id)
         others.update(dispatched_at=None)

@@ -25,7 +25,7 @@ class Slots:
         self._free = number
         self._begin = begin
         self._in_hand: set[Going] = set()
-        self._waiting: deque[Going] = deque()
+        self._queued: deque[Going] = deque()
         self._lock = threading.Lock()
 
     def take(self, going: Going) -> None:
@@ -33,7 +33,7 @@ class Slots:
         with self._lock:
             self._in_hand.add(going)
             if not self._free:
-                self._waiting.append(going)
+                self._queued.append(going)
                 return
             self._free -= 1
         self._start(going)
@@ -51,8 +51,8 @@ class Slots:
         """
         with self._lock:
             self._in_hand.discard(going)
-            if self._waiting:
-                return self._waiting.popleft()
+            if self._queued:
+                return self._queued.popleft()
             self._free += 1
             return None
 
@@ -70,9 +70,9 @@ class Slots:
     def withdraw(self, run_id: int) -> bool:
         """Take back the run with this key if it has not begun, and return whether that was so."""
         with self._lock:
-            for going in self._waiting:
+            for going in self._queued:
                 if going.run.pk == run_id:
-                    self._waiting.remove(going)
+                    self._queued.remove(going)
                     self._in_hand.discard(going)
                     return True
         return False
@@ -96,6 +96,6 @@ class Slots:
     def close(self, reason: str) -> None:
         """Ask all that go on to end, and begin no more."""
         with self._lock:
-            self._waiting.clear()
+            self._queued.clear()
             for going in self._in_hand:
                 going.cancel(reason, False)

@@ -147,16 +147,16 @@ def _vacate(using: str, tasks: Sequence[int], now: datetime) -> None:
 
 def _hasten(using: str, now: datetime) -> int:
     """Let a batch of the runs that were ready by the old time be ready now; return how many."""
-    waiting = Run.objects.using(using).waiting()
+    queued = Run.objects.using(using).queued()
     was_due = Q(due_at__isnull=False) | Q(stands_for__isnull=False)
     was_ready = Q(ready_at__lte=F("planned_at")) | was_due
-    left = waiting.filter(was_ready, planned_at__gt=now + PUNCTUAL, ready_at__gt=now)
+    left = queued.filter(was_ready, planned_at__gt=now + PUNCTUAL, ready_at__gt=now)
     return _make_ready(using, left, dict.fromkeys(left.values_list("pk", flat=True)[:BATCH], now))
 
 
 def _hasten_retries(using: str, now: datetime) -> int:
     """Let no retry wait longer than its task lets it; return how many did."""
-    retries = Run.objects.using(using).waiting().filter(attempt__gt=0, ready_at__gt=now)
+    retries = Run.objects.using(using).queued().filter(attempt__gt=0, ready_at__gt=now)
     latest: dict[int, datetime] = {}
     for run in retries.filter(task__isnull=False).select_related("task")[:BATCH]:
         assert run.task is not None

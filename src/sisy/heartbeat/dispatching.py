@@ -81,8 +81,8 @@ def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None
         except Exception as error:  # noqa: BLE001 - the border around somebody else's backend
             outage.failed(error, "trying again until it works")
             earlier = now - conf.get_settings().dispatch_lease + AGAIN_AFTER
-            waiting = Run.objects.using(using).waiting().filter(pk=run.pk, dispatched_at=now)
-            waiting.update(dispatched_at=earlier)
+            queued = Run.objects.using(using).queued().filter(pk=run.pk, dispatched_at=now)
+            queued.update(dispatched_at=earlier)
         else:
             outage.recovered()
     return len(taken)
@@ -91,7 +91,7 @@ def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None
 def refuse_unknown(using: str, now: datetime) -> int:
     """End a batch of the runs whose engine is none any more, and return how many they were."""
     known = conf.get_settings().aliases
-    lost = Run.objects.using(using).waiting().of_other_engines().exclude(engine__in=known)
+    lost = Run.objects.using(using).queued().of_other_engines().exclude(engine__in=known)
     some = list(lost.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
     if not some:
         return 0

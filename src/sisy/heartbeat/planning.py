@@ -176,7 +176,7 @@ def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = Fal
         rows = [row for row in rows if not _is_in_ledger(using, row)]
     missed: list[Run] = []
     for row in insert_runs(using, rows):
-        (planned.runs if row.state == RunState.WAITING else missed).append(row)
+        (planned.runs if row.state == RunState.QUEUED else missed).append(row)
     planned.missed = sum(row.count for row in missed)
     checkpoint("plan: runs inserted")
     _advance(using, plans)

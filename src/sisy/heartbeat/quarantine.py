@@ -64,7 +64,7 @@ def set_unreadable_aside(using: str, now: datetime) -> int:
     which nobody holds then, are rescued at the next beat.
     """
     tasks = Task.objects.using(using).active().exclude(next_run=None)
-    runs = Run.objects.using(using).waiting()
+    runs = Run.objects.using(using).queued()
     processes = Process.objects.using(using).all()
 
     def break_task(pk: int) -> None:

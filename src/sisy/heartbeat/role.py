@@ -74,9 +74,9 @@ class Heartbeat:
         self._loop.stop()
 
     async def _step(self) -> float:
-        made, waiting, wait = await self._database.run(self._pass)
-        doorbell.ring(waiting)
-        self._dispatcher.wake(waiting)
+        made, queued, wait = await self._database.run(self._pass)
+        doorbell.ring(queued)
+        self._dispatcher.wake(queued)
         if made is not None:
             await doorbell.broadcast(conf.get_settings().heartbeat_channel, made.beat())
         return wait
@@ -94,14 +94,14 @@ class Heartbeat:
         outlook = self._look(process, since, now)
         if outlook is None:
             self._process = None
-            return made, [] if made is None else made.waiting, 0.0
-        waiting: list[Run] = []
+            return made, [] if made is None else made.queued, 0.0
+        queued: list[Run] = []
         if outlook.next_ready is not None and outlook.next_ready <= now:
-            waiting = became_ready(self.using, since, now)
+            queued = became_ready(self.using, since, now)
         if made is None and outlook.calls_for_tick(now, self._vigil.is_kept):
             made = self._tick(now, turn)
         if made is not None:
-            waiting = waiting + made.waiting
+            queued = queued + made.queued
         self._next_due = outlook.next_run
         if not turn.has_left_work:
             self._audit(now, turn)
@@ -111,7 +111,7 @@ class Heartbeat:
         wait = self._seconds_to_next(now, outlook.next_moment())
         if made is not None and made.is_held_up:
             wait = min(wait, HELD_UP)
-        return made, waiting, 0.0 if turn.has_left_work else wait
+        return made, queued, 0.0 if turn.has_left_work else wait
 
     def _turn(self, now: datetime) -> Turn:
         """Return the time for long work, which ends when the next task falls due."""

@@ -31,7 +31,7 @@ class Tick:
     """
 
     now: datetime
-    waiting: list[Run] = field(default_factory=list)
+    queued: list[Run] = field(default_factory=list)
     planned: int = 0
     missed: int = 0
     broken: int = 0
@@ -80,7 +80,7 @@ def tick(
     rescued = rescue.rescue_lost(using, now, judges_leases, turn)
     made = Tick(
         now=now,
-        waiting=rescued,
+        queued=rescued,
         planned=len(planned.runs),
         missed=planned.missed,
         broken=planned.broken,
@@ -96,7 +96,7 @@ def _thorough(made: Tick, using: str) -> Tick:
     orphans = rescue.rescue_orphans(using, made.now)
     return replace(
         made,
-        waiting=first_ready(using, made.now) + made.waiting + orphans,
+        queued=first_ready(using, made.now) + made.queued + orphans,
         rescued=made.rescued + len(orphans),
         deleted=retention.delete_ended(using),
     )
@@ -146,7 +146,7 @@ def look(process: Process, using: str, since: datetime) -> Outlook | None:
 
 def _ahead(pk: int, since: datetime) -> QuerySet[Process, Any]:
     tasks = Task.objects.active()
-    runs = Run.objects.waiting().filter(ready_at__gt=since)
+    runs = Run.objects.queued().filter(ready_at__gt=since)
     leases = Process.objects.order_by("lease_until").values("lease_until")
     return (
         Process.objects.filter(pk=pk)
@@ -174,6 +174,6 @@ def became_ready(using: str, since: datetime, now: datetime) -> list[Run]:
 
     What was planned at this moment had none, and was announced.
     """
-    ready = Run.objects.using(using).waiting().filter(ready_at__gt=since, ready_at__lte=now)
+    ready = Run.objects.using(using).queued().filter(ready_at__gt=since, ready_at__lte=now)
     delayed = ready.of_own_workers().filter(planned_at__lt=now)
     return list({run.queue: run for run in delayed.order_by("ready_at")[:100]}.values())

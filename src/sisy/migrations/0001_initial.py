@@ -469,7 +469,7 @@ class Migration(migrations.Migration):
                             ("schedule", "schedule"),
                             ("once", "run once"),
                             ("enqueued", "enqueued"),
-                            ("person", "run now"),
+                            ("manual", "run now"),
                             ("retry", "retry"),
                             ("backfill", "backfill"),
                         ],
@@ -530,17 +530,17 @@ class Migration(migrations.Migration):
                     "state",
                     models.CharField(
                         choices=[
-                            ("waiting", "waiting"),
+                            ("queued", "queued"),
                             ("running", "running"),
                             ("succeeded", "succeeded"),
                             ("failed", "failed"),
-                            ("timed out", "timed out"),
+                            ("timed_out", "timed out"),
                             ("cancelled", "cancelled"),
                             ("lost", "lost"),
                             ("missed", "missed"),
                             ("skipped", "skipped"),
                         ],
-                        default="waiting",
+                        default="queued",
                         max_length=20,
                         verbose_name="state",
                     ),
@@ -702,11 +702,11 @@ class Migration(migrations.Migration):
                     "state",
                     models.CharField(
                         choices=[
-                            ("waiting", "waiting"),
+                            ("queued", "queued"),
                             ("running", "running"),
                             ("succeeded", "succeeded"),
                             ("failed", "failed"),
-                            ("timed out", "timed out"),
+                            ("timed_out", "timed out"),
                             ("cancelled", "cancelled"),
                             ("lost", "lost"),
                             ("missed", "missed"),
@@ -754,7 +754,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="run",
             index=models.Index(
-                condition=models.Q(("state", "waiting")),
+                condition=models.Q(("state", "queued")),
                 fields=["state", "engine", "queue", "-priority", "ready_at", "id"],
                 name="sisy_run_claim",
             ),
@@ -762,7 +762,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="run",
             index=models.Index(
-                condition=models.Q(("state", "waiting")),
+                condition=models.Q(("state", "queued")),
                 fields=["state", "ready_at"],
                 name="sisy_run_ready",
             ),
@@ -778,7 +778,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="run",
             index=models.Index(
-                condition=models.Q(("state__in", ("waiting", "running"))),
+                condition=models.Q(("state__in", ("queued", "running"))),
                 fields=["state", "task"],
                 name="sisy_run_live",
             ),
@@ -789,7 +789,7 @@ class Migration(migrations.Migration):
                 condition=models.Q(
                     (
                         "state__in",
-                        ("failed", "timed out", "cancelled", "lost", "missed", "skipped"),
+                        ("failed", "timed_out", "cancelled", "lost", "missed", "skipped"),
                     )
                 ),
                 fields=["state", "-id"],

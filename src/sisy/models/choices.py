@@ -20,7 +20,7 @@ class TaskState(models.TextChoices):
 class RunState(models.TextChoices):
     """The state of a run; see the state diagram in ``docs/reference/states.md``."""
 
-    WAITING = "waiting", _("waiting")
+    QUEUED = "queued", _("queued")
     """Planned or submitted: a worker may claim it from ``ready_at`` on."""
     RUNNING = "running", _("running")
     """Claimed: a worker executes it, or is about to."""
@@ -28,7 +28,7 @@ class RunState(models.TextChoices):
     """Its function returned."""
     FAILED = "failed", _("failed")
     """Its function raised an exception or does not exist, and no attempts are left."""
-    TIMED_OUT = "timed out", _("timed out")
+    TIMED_OUT = "timed_out", _("timed out")
     """Its function exceeded ``timeout``, and no attempts are left."""
     CANCELLED = "cancelled", _("cancelled")
     """Cancelled while it was queued, or stopped on request while it was running."""
@@ -40,7 +40,7 @@ class RunState(models.TextChoices):
     """Never started, because another run of its task was running."""
 
 
-LIVE_STATES = (RunState.WAITING, RunState.RUNNING)
+LIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
 FAILED_STATES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 """The states of runs that were executed without success."""
 TROUBLE_STATES = tuple(
@@ -58,7 +58,7 @@ class Origin(models.TextChoices):
     """``Task.run_once`` or ``Task.bulk_run_once``."""
     ENQUEUED = "enqueued", _("enqueued")
     """``django.tasks``, through `sisy.backends.SisyBackend`."""
-    PERSON = "person", _("run now")
+    MANUAL = "manual", _("run now")
     """``Task.run_now``, by code, a command or a button."""
     RETRY = "retry", _("retry")
     """``Run.retry``, for a finished run."""

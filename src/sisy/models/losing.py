@@ -35,7 +35,7 @@ def settle_lost(
             again.append(run)
         else:
             ended.setdefault(end, []).append(run)
-    _wait_again(using, again, reason, now)
+    _requeue(using, again, reason, now)
     for (state, why), runs in ended.items():
         Run.objects.using(using).held(runs).update(
             state=state,
@@ -44,7 +44,7 @@ def settle_lost(
             reason=_joined(reason, why),
         )
         _note(runs, state, _joined(reason, why))
-    _note(again, RunState.WAITING, _joined(reason, QUEUED_AGAIN))
+    _note(again, RunState.QUEUED, _joined(reason, QUEUED_AGAIN))
     Run.tell(signals.run_lost, lost, using)
     return again, [run for runs in ended.values() for run in runs]
 
@@ -54,7 +54,7 @@ def _note(runs: Sequence[Run], state: RunState, reason: str) -> None:
         run.state, run.reason = state, reason
 
 
-def _wait_again(using: str, runs: Sequence[Run], reason: str, now: datetime) -> None:
+def _requeue(using: str, runs: Sequence[Run], reason: str, now: datetime) -> None:
     """Let runs wait for their next attempt, and keep what became of this one.
 
     They were ready when they began; if that lies ahead of now, the clock was set back.
@@ -72,7 +72,7 @@ def _wait_again(using: str, runs: Sequence[Run], reason: str, now: datetime) -> 
         ]
     )
     Run.objects.using(using).held(runs).update(
-        state=RunState.WAITING,
+        state=RunState.QUEUED,
         holder=None,
         times_lost=F("times_lost") + 1,
         started_at=None,

@@ -78,7 +78,7 @@ class Run(models.Model):
     started_at = MomentField(_("started"), null=True, blank=True)
     finished_at = MomentField(_("finished"), null=True, blank=True)
 
-    state = models.CharField(_("state"), max_length=20, choices=RunState, default=RunState.WAITING)
+    state = models.CharField(_("state"), max_length=20, choices=RunState, default=RunState.QUEUED)
     reason = ReasonField(
         _("reason"), max_length=500, blank=True, help_text=_("Why the run ended this way.")
     )
@@ -170,12 +170,12 @@ class Run(models.Model):
             models.Index(
                 fields=["state", "engine", "queue", "-priority", "ready_at", "id"],
                 name="sisy_run_claim",
-                condition=Q(state=RunState.WAITING),
+                condition=Q(state=RunState.QUEUED),
             ),
             models.Index(
                 fields=["state", "ready_at"],
                 name="sisy_run_ready",
-                condition=Q(state=RunState.WAITING),
+                condition=Q(state=RunState.QUEUED),
             ),
             models.Index(
                 fields=["state", "holder"],

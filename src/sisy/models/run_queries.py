@@ -23,13 +23,13 @@ BATCH = 1000
 
 def _is_leaving(now: datetime) -> Q:
     """Whether a run was handed over by a worker that has not gone yet, in which it may go on."""
-    return Q(state=RunState.WAITING, started_at__isnull=False, ready_at__gt=now)
+    return Q(state=RunState.QUEUED, started_at__isnull=False, ready_at__gt=now)
 
 
 class RunQuerySet(models.QuerySet["Run"]):
-    def waiting(self) -> Self:
+    def queued(self) -> Self:
         """Those that no worker has taken yet."""
-        return self.filter(state=RunState.WAITING)
+        return self.filter(state=RunState.QUEUED)
 
     def running(self) -> Self:
         """Those that a worker carries out."""
@@ -52,7 +52,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def ready(self, now: datetime) -> Self:
         """Those that may be taken at ``now``, in the order in which they should."""
-        return self.waiting().filter(ready_at__lte=now).order_by("-priority", "ready_at", "id")
+        return self.queued().filter(ready_at__lte=now).order_by("-priority", "ready_at", "id")
 
     def resolvable(self, missing: Collection[str], since: datetime) -> Self:
         """Those that a worker may claim that does not find the functions at ``missing`` paths.
@@ -71,11 +71,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Those that are handed to backends of ``django.tasks``."""
         return self.filter(engine__gt="")
 
-    def cancel_waiting(self, reason: str | F, now: datetime) -> int:
+    def cancel_queued(self, reason: str | F, now: datetime) -> int:
         """Cancel those that no worker has taken, tell of it, and return how many they were."""
         self._for_write = True
         with transaction.atomic(using=self.db):
-            pks = self.waiting().lock()
+            pks = self.queued().lock()
             for start in range(0, len(pks), BATCH):
                 these = self._others.filter(pk__in=pks[start : start + BATCH])
                 these.update(state=RunState.CANCELLED, reason=reason, finished_at=now)
@@ -99,11 +99,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         """All runs of the same database."""
         return cast("Self", self.model._default_manager.using(self.db))
 
-    acancel_waiting = twin(cancel_waiting)
+    acancel_queued = twin(cancel_queued)
 
     def cancel_asked(self, now: datetime) -> int:
         """Call off those that wait, and that somebody wanted to end; return how many they were."""
-        return self.exclude(cancel_asked_at=None).cancel_waiting(F("cancel_reason"), now)
+        return self.exclude(cancel_asked_at=None).cancel_queued(F("cancel_reason"), now)
 
     acancel_asked = twin(cancel_asked)
 
@@ -116,7 +116,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         self._for_write = True
         with transaction.atomic(using=self.db):
             chosen = self.model._default_manager.using(self.db).filter(pk__in=self.live().lock())
-            return chosen.exclude(_is_leaving(now)).cancel_waiting(reason, now) + len(
+            return chosen.exclude(_is_leaving(now)).cancel_queued(reason, now) + len(
                 chosen.ask_to_cancel(reason, now, by_force=by_force)
             )
 

@@ -40,7 +40,7 @@ def announce(runs: list[Run], using: str) -> None:
 def ring_once_committed(runs: list[Run], using: str) -> None:
     """Have workers told that ``runs`` wait, once that is committed."""
     if runs:
-        tell = partial(signals.runs_waiting.send_robust, sender=Run, runs=runs)
+        tell = partial(signals.runs_queued.send_robust, sender=Run, runs=runs)
         transaction.on_commit(tell, using=using, robust=True)
 
 

@@ -302,5 +302,5 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
             settle_overdue(using, this, clock.now(using), DELETED, for_good=True)
             Run.objects.using(using).live().filter(task=self.pk).lock()
             runs = Run.objects.using(using).filter(task=self.pk)
-            runs.cancel_waiting(DELETED, clock.now(using))
+            runs.cancel_queued(DELETED, clock.now(using))
             return super().delete(using=using, keep_parents=keep_parents)

@@ -168,7 +168,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
             for start in range(0, len(pks), BATCH):
                 runs = Run.objects.using(using).filter(task__in=pks[start : start + BATCH])
                 runs.live().lock()
-                runs.cancel_waiting(DELETED, clock.now(using))
+                runs.cancel_queued(DELETED, clock.now(using))
             # Others may be meant by now, which are not locked: they stay.
             return super(TaskQuerySet, self.filter(pk__in=pks)).delete()
 

@@ -37,7 +37,7 @@ class TaskVerbs(models.Model):
         task = self._task
         # Refused here, since an error within the transaction would take the caller's with it.
         payload = json_dict(task.userdata)
-        run = Run.of(task, now=now, origin=Origin.PERSON, payload=payload)
+        run = Run.of(task, now=now, origin=Origin.MANUAL, payload=payload)
         return submit([run], using)[0]
 
     arun_now = twin(run_now)
@@ -96,12 +96,12 @@ class TaskVerbs(models.Model):
 
     aresume = twin(resume)
 
-    def cancel_waiting(self, reason: str = "cancelled") -> int:
+    def cancel_queued(self, reason: str = "cancelled") -> int:
         """Call off the runs that no worker has taken yet, and return how many they were."""
         using = self._home
-        return self._runs(using).waiting().cancel(reason, clock.now(using))
+        return self._runs(using).queued().cancel(reason, clock.now(using))
 
-    acancel_waiting = twin(cancel_waiting)
+    acancel_queued = twin(cancel_queued)
 
     def cancel_runs(self, reason: str = "cancelled", *, by_force: bool = False) -> int:
         """Call off the runs that wait, ask those that go on to end; return how many they were.

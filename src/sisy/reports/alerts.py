@@ -134,13 +134,13 @@ def _late(using: str, now: datetime) -> Iterator[Worry]:
 def _stuck(using: str, now: datetime, service: Service) -> Iterator[Worry]:
     """Yield the queues whose runs wait for a worker, or for the engine that has them."""
     going = Run.objects.running().filter(task=OuterRef("task"))
-    late = Run.objects.using(using).waiting().filter(ready_at__lt=now - PATIENCE)
+    late = Run.objects.using(using).queued().filter(ready_at__lt=now - PATIENCE)
     # What waits for its turn, behind another run of its task, waits for no worker.
     late = late.exclude(queue__in=service.paused).filter(~Exists(going)).order_by()
     by_queue = late.values("engine", "queue").annotate(number=Count("pk"), oldest=Min("ready_at"))
     rows = list(by_queue.order_by("engine", "queue")[: SHOWN + 1])
     for row in rows[:SHOWN]:
-        why = _waiting(row["number"], row["engine"], row["queue"], service)
+        why = _queued(row["number"], row["engine"], row["queue"], service)
         what = row["engine"] or row["queue"]
         yield Worry(kind="late", what=what, why=why, since=row["oldest"])
     yield from _more(
@@ -150,7 +150,7 @@ def _stuck(using: str, now: datetime, service: Service) -> Iterator[Worry]:
     )
 
 
-def _waiting(number: int, engine: str, queue: str, service: Service) -> str:
+def _queued(number: int, engine: str, queue: str, service: Service) -> str:
     if engine:
         return (
             ngettext(

@@ -32,7 +32,7 @@ def live_counts(using: str) -> list[Counted]:
     """Return how many runs wait, and how many go on."""
     return [
         _capped(state, Run.objects.using(using).filter(state=state).order_by()[:MOST].count())
-        for state in (RunState.WAITING, RunState.RUNNING)
+        for state in (RunState.QUEUED, RunState.RUNNING)
     ]
 
 

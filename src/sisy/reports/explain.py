@@ -12,7 +12,7 @@ from sisy.models import Process, Role, Run, RunState, Task, TaskState
 from sisy.models.run_queries import RunQuerySet
 from sisy.models.timing import RESOLUTION, Timing
 from sisy.reports.coming import left_of, occurrences
-from sisy.reports.queued import why_it_waits
+from sisy.reports.queued import why_queued
 from sisy.reports.service import at
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
@@ -55,8 +55,8 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
         return f"This occurrence was missed, {words}: {run.reason}"
     if run.state == RunState.SKIPPED:
         return f"This run was skipped: {run.reason}"
-    if run.state == RunState.WAITING:
-        sentence = why_it_waits(run, now, zone)
+    if run.state == RunState.QUEUED:
+        sentence = why_queued(run, now, zone)
         return f"{sentence} ({run.reason})" if run.reason else sentence
     began = ""
     if run.started_at is not None:

@@ -33,7 +33,7 @@ def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -
         _heartbeat(alive, now),
         *_workers(using, alive, queues, paused, now - limit),
         _planning(using, now, limit),
-        _waiting(using, now, limit, paused),
+        _queued(using, now, limit, paused),
     ]
 
 
@@ -100,17 +100,17 @@ def _planning(using: str, now: datetime, limit: timedelta) -> Finding:
     return Finding(name="due tasks", is_well=overdue <= limit, words=words)
 
 
-def _waiting(using: str, now: datetime, limit: timedelta, paused: set[str]) -> Finding:
+def _queued(using: str, now: datetime, limit: timedelta, paused: set[str]) -> Finding:
     others = Run.objects.running().filter(task=OuterRef("task"))
-    waiting = Run.objects.using(using).ready(now).exclude(queue__in=paused)
+    queued = Run.objects.using(using).ready(now).exclude(queue__in=paused)
     # What waits for its turn, behind another run of its task, waits for no worker.
-    waiting = waiting.filter(~Exists(others))
-    oldest = waiting.order_by("ready_at").first()
+    queued = queued.filter(~Exists(others))
+    oldest = queued.order_by("ready_at").first()
     if oldest is None:
         words = "no run is waiting for a worker"
         waits = timedelta(0)
     else:
-        number = waiting.count()
+        number = queued.count()
         waits = now - oldest.ready_at
         words = ngettext("%d run is queued", "%d runs are queued", number) % number
         words += (

@@ -46,8 +46,8 @@ def paused_queues() -> Iterator[str]:
     if not paused:
         return
     ready = Run.objects.using(using).ready(clock.now(using)).order_by()
-    waiting = ready.filter(queue__in=[queue.name for queue in paused]).values_list("queue")
-    counted = dict(waiting.annotate(Count("pk")))
+    queued = ready.filter(queue__in=[queue.name for queue in paused]).values_list("queue")
+    counted = dict(queued.annotate(Count("pk")))
     for queue in paused:
         words = pause_in_words(queue, timezone.get_current_timezone())
         number = counted.get(queue.name, 0)

@@ -16,11 +16,11 @@ from sisy.reports.service import Service, at
 COUNTED = 10_000  # runs that are ahead of one
 
 
-def why_it_waits(run: Run, now: datetime, zone: tzinfo, service: Service | None = None) -> str:
+def why_queued(run: Run, now: datetime, zone: tzinfo, service: Service | None = None) -> str:
     """Return why a run that is not over has not started.
 
     Args:
-        run: one in the state ``waiting``.
+        run: one in the state ``queued``.
         zone: whose clocks the moments are read from.
         service: what is known of the workers; it is read if a caller has not done so.
     """

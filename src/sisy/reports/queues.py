@@ -16,7 +16,7 @@ class Seen:
     paused_at: datetime | None = None
     paused_by: str = ""
     pause_reason: str = ""
-    waiting: int = 0
+    queued: int = 0
     is_all: bool = True
     """Whether all that wait were counted; else there are more."""
     oldest: datetime | None = None
@@ -39,11 +39,11 @@ def queues(using: str, now: datetime) -> list[Seen]:
         at(queue.name).paused_by = queue.paused_by
         at(queue.name).pause_reason = queue.pause_reason
     runs = Run.objects.using(using).of_own_workers()
-    waiting = list(runs.waiting().order_by("ready_at").values_list("queue", "ready_at")[:COUNTED])
-    for name, ready_at in waiting:
-        at(name).waiting += 1
+    queued = list(runs.queued().order_by("ready_at").values_list("queue", "ready_at")[:COUNTED])
+    for name, ready_at in queued:
+        at(name).queued += 1
         at(name).oldest = at(name).oldest or ready_at
-        at(name).is_all = len(waiting) < COUNTED
+        at(name).is_all = len(queued) < COUNTED
     for name in runs.running().order_by().values_list("queue", flat=True)[:COUNTED]:
         at(name).running += 1
     for process in Process.objects.using(using).alive(now):

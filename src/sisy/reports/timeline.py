@@ -29,7 +29,7 @@ GRAVITY = (
     RunState.CANCELLED,
     RunState.SKIPPED,
     RunState.RUNNING,
-    RunState.WAITING,
+    RunState.QUEUED,
     RunState.SUCCEEDED,
 )
 """Where bars fall onto each other, the gravest is seen."""

@@ -99,8 +99,8 @@ class MigratedTask:
         """Delete it and cancel its waiting runs, if it is there."""
         self._settle_overdue(DELETED, for_good=True)
         now = clock.now(self._using)
-        waiting = self._runs.filter(task__name=self._name, state=RunState.WAITING)
-        waiting.update(state=RunState.CANCELLED, reason=DELETED, finished_at=now)
+        queued = self._runs.filter(task__name=self._name, state=RunState.QUEUED)
+        queued.update(state=RunState.CANCELLED, reason=DELETED, finished_at=now)
         self._this().delete()
 
     def _plan_anew(self) -> None:

@@ -22,7 +22,7 @@ ICONS = {
     TaskState.PAUSED: "‖",
     TaskState.BROKEN: "✕",
     TaskState.RETIRED: "■",
-    RunState.WAITING: "…",
+    RunState.QUEUED: "…",
     RunState.RUNNING: "▶",
     RunState.SUCCEEDED: "✓",
     RunState.FAILED: "✕",

@@ -36,7 +36,7 @@ def begin(using: str, now: datetime, before: datetime) -> None:
             state=TaskState.ACTIVE, next_run=None, planned_from=now
         )
         compute_unplanned(using, now)
-        Run.objects.using(using).waiting().filter(ready_at__gt=now, ready_at__lte=before).update(
+        Run.objects.using(using).queued().filter(ready_at__gt=now, ready_at__lte=before).update(
             ready_at=now
         )
 

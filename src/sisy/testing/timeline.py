@@ -139,7 +139,7 @@ def _ready_queues(now: datetime) -> "QuerySet[Run, tuple[str, str]]":
 def _next_first(now: datetime) -> "QuerySet[Task, Any]":
     """Return when the next task is due, or the next run is ready, whatever comes first."""
     due = Task.objects.active().filter(next_run__gt=now).order_by().values_list("next_run")
-    ready = Run.objects.waiting().filter(ready_at__gt=now).order_by().values_list("ready_at")
+    ready = Run.objects.queued().filter(ready_at__gt=now).order_by().values_list("ready_at")
     return due.union(ready, all=True).order_by("next_run")[:1]
 
 

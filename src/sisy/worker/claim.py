@@ -102,7 +102,7 @@ def claim_one(holder: Process, pk: int, now: datetime) -> Run | None:
     return next(iter(settled.starting), None)
 
 
-def something_waits(using: str, queues: Sequence[str], now: datetime) -> bool:
+def any_ready(using: str, queues: Sequence[str], now: datetime) -> bool:
     """Return whether `claim` would find a run to decide upon; it costs less, and locks nothing."""
     query = prepared(_any_ready, using, queues=Names, now=datetime)
     return bool(query.rows(queues=list(queues), now=now))
@@ -194,6 +194,6 @@ def _call_off_unwanted(using: str, runs: Sequence[Run], now: datetime) -> list[R
     wanted = [run for run in runs if run.task is not None and run.cancel_asked_at is None]
     if len(wanted) < len(runs):
         these = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
-        these.without_task().cancel_waiting(DELETED, now)
+        these.without_task().cancel_queued(DELETED, now)
         these.cancel_asked(now)
     return wanted

@@ -6,7 +6,7 @@ from datetime import datetime
 from sisy import clock
 from sisy.exceptions import LeaseLost
 from sisy.models import Run
-from sisy.worker.claim import claim, something_waits
+from sisy.worker.claim import any_ready, claim
 from sisy.worker.handover import give_back
 from sisy.worker.lease import Lease
 from sisy.worker.unresolved import Unresolved
@@ -41,7 +41,7 @@ class Claimer:
     def claim(self, free: int, *, was_rung_for: bool) -> list[Run]:
         """Return up to ``free`` runs that were won; where nobody rang, look first if any waits."""
         self.settle()
-        if not was_rung_for and not something_waits(self._using, self._queues, self._now()):
+        if not was_rung_for and not any_ready(self._using, self._queues, self._now()):
             return []
         self._is_in_doubt = True
         missing = self._unresolved.paths()

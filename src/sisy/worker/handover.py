@@ -57,17 +57,17 @@ def _give_back(
 ) -> int:
     given = Run.objects.using(using).filter(pk__in=pks)
     count = given.update(
-        state=RunState.WAITING,
+        state=RunState.QUEUED,
         holder=None,
         attempt=F("attempt") - 1,
         reason=reason,
         **columns,
     )
-    given.without_task().cancel_waiting(DELETED, now)
+    given.without_task().cancel_queued(DELETED, now)
     return count
 
 
 def _tell_released(using: str, pks: Sequence[int]) -> None:
     """Tell of those that are queued again; of the others it was told that they are cancelled."""
     if pks:
-        Run.objects.using(using).filter(pk__in=pks).waiting().tell(signals.run_released)
+        Run.objects.using(using).filter(pk__in=pks).queued().tell(signals.run_released)

@@ -44,7 +44,7 @@ class Verdict:
 
     starting: Run | None = None
     skipped: list[tuple[Run, int, str]] = field(default_factory=list)
-    waiting: bool = False
+    queued: bool = False
     ending: list[int] = field(default_factory=list)
     successor: int | None = None
 
@@ -58,9 +58,9 @@ class Verdict:
 
 
 def decide(
-    policy: str, waiting: Sequence[Run], going: Sequence[Going], limit: int, now: datetime
+    policy: str, queued: Sequence[Run], going: Sequence[Going], limit: int, now: datetime
 ) -> Verdict:
-    """Return what becomes of ``waiting``, the runs of one task that are ready, oldest first.
+    """Return what becomes of ``queued``, the runs of one task that are ready, oldest first.
 
     Args:
         policy: the task's ``overlap``, any but ``allow``.
@@ -68,7 +68,7 @@ def decide(
         limit: how many runs ``buffer_all`` lets wait.
     """
     verdict = Verdict()
-    rest = list(waiting)
+    rest = list(queued)
     if not going and rest:
         verdict.starting = rest.pop(0)
         going = [Going.of(verdict.starting, now)]
@@ -76,7 +76,7 @@ def decide(
     others: list[Run] = []
     for run in rest:
         (patient if _takes_its_turn(run, going[0], now) else others).append(run)
-    verdict.waiting = bool(patient)
+    verdict.queued = bool(patient)
     blocker = going[0].pk if going else 0
     still_going = f"Run {blocker} of the task was still running"
     match Overlap(policy):
@@ -86,7 +86,7 @@ def decide(
             kept = min((*patient, others[0]), key=_age)
             dropped = [run for run in others if run is not kept]
             verdict.skip(dropped, blocker, f"{still_going}, and run {kept.pk} was already queued.")
-            verdict.waiting = True
+            verdict.queued = True
         case Overlap.BUFFER_ALL:
             room = max(0, limit - len(patient))
             verdict.skip(
@@ -94,12 +94,12 @@ def decide(
                 blocker,
                 f"{still_going}, and the limit of {limit} queued runs was reached.",
             )
-            verdict.waiting = True
+            verdict.queued = True
         case Overlap.CANCEL_OTHER | Overlap.TERMINATE_OTHER:
             newest = max((*patient, others[-1]), key=_age)
             older = [run for run in others if run is not newest]
             verdict.skip(older, newest.pk, f"A newer run of the task, {newest.pk}, was queued.")
-            verdict.waiting = True
+            verdict.queued = True
             if newest is others[-1]:
                 verdict.ending, verdict.successor = [run.pk for run in going], newest.pk
         case _:

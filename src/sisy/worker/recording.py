@@ -147,7 +147,7 @@ def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
     ).save(using=using, force_insert=True)
     checkpoint("retry: attempt kept")
     columns = {
-        "state": RunState.WAITING,
+        "state": RunState.QUEUED,
         "ready_at": now + delay,
         "started_at": None,
         "dispatched_at": None,

@@ -83,7 +83,7 @@ class Worker:
         self._readiness = Readiness(self._report, self.wake)
         self._unbegun: list[Run] = []
         self._uncalled: list[tuple[Run, str]] = []  # with the reasons
-        self._more_may_wait = False
+        self._may_have_more = False
         self._rang_at = 0.0
         self._hurry = asyncio.Event()
         self._hand_is_empty = asyncio.Event()
@@ -132,7 +132,7 @@ class Worker:
 
     async def _claim(self) -> float:
         await self._give_back_uncalled()
-        await self._give_back_what_waits_too_long()
+        await self._give_back_overdue()
         if not self._readiness.is_ready:
             await self._database.run(self._claimer.settle)
             return IDLE
@@ -145,8 +145,8 @@ class Worker:
             self._carry_out(run)
         if room:
             self._claimer.heard()
-        self._more_may_wait = len(runs) == room
-        if runs and self._more_may_wait:
+        self._may_have_more = len(runs) == room
+        if runs and self._may_have_more:
             self._ring_on(runs[-1])
         next_look = self._seconds_to_next_look()
         return min(PATIENCE, next_look) if self._hand.holds_some_ahead else next_look
@@ -162,7 +162,7 @@ class Worker:
         for reason in reasons:
             await self._give_back([run for run, why in uncalled if why == reason], reason)
 
-    async def _give_back_what_waits_too_long(self) -> None:
+    async def _give_back_overdue(self) -> None:
         """Runs may be longer than those before; what was won ahead must not wait for their end."""
         late, self._unbegun = self._unbegun, []
         if self._hand.holds_some_ahead:
@@ -215,7 +215,7 @@ class Worker:
             self._claiming.wake()
         if not len(self._hand):
             self._hand_is_empty.set()
-        if self._more_may_wait and self._hand.has_run_low:
+        if self._may_have_more and self._hand.has_run_low:
             self._claiming.wake()
 
     def _on_recorded(self, ended: Ended) -> None:

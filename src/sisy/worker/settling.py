@@ -64,7 +64,7 @@ def settle(
             verdicts[pk] = verdict = _verdict(tasks[pk], live[pk], now)
             settled.starting += [] if verdict.starting is None else [verdict.starting]
     locked = {run.pk for run in runs}
-    locked |= _lock_waiting(using, verdicts.values(), locked)
+    locked |= _lock_queued(using, verdicts.values(), locked)
     for pk, verdict in verdicts.items():
         _write(using, tasks[pk], verdict, locked, settled, now)
     return settled
@@ -75,7 +75,7 @@ class _Live:
     """The runs of a task that go on, and those that are ready to, both oldest first."""
 
     going: list[Going] = field(default_factory=list)
-    waiting: list[Run] = field(default_factory=list)
+    queued: list[Run] = field(default_factory=list)
 
 
 def _live_runs(
@@ -118,7 +118,7 @@ def _live_runs(
         if run.state == RunState.RUNNING or run.ready_at > now:
             live[run.task_id].going.append(Going.of(run, run.started_at or now))
         else:
-            live[run.task_id].waiting.append(run)
+            live[run.task_id].queued.append(run)
     return live
 
 
@@ -132,7 +132,7 @@ def _others(
     since: datetime,
 ) -> "QuerySet[Run]":
     others = Run.objects.live().filter(task__in=tasks).exclude(pk__in=known)
-    wanted = Run.objects.waiting().filter(cancel_asked_at=None)
+    wanted = Run.objects.queued().filter(cancel_asked_at=None)
     ready = wanted.filter(queue__in=queues, engine=engine, ready_at__lte=now)
     ready = ready.resolvable(missing, since)
     running_first = (others & (ready | Run.objects.may_go_on(now))).order_by(
@@ -143,18 +143,18 @@ def _others(
 
 def _verdict(task: Task, live: _Live, now: datetime) -> Verdict:
     limit = conf.get_settings().buffer_limit
-    return decide(task.overlap, live.waiting, live.going, limit, now)
+    return decide(task.overlap, live.queued, live.going, limit, now)
 
 
-def _lock_waiting(using: str, verdicts: Iterable[Verdict], locked: Collection[int]) -> set[int]:
+def _lock_queued(using: str, verdicts: Iterable[Verdict], locked: Collection[int]) -> set[int]:
     """Lock what is decided upon and still waits, but for what another worker has locked."""
     decided = {run.pk for verdict in verdicts for run in verdict.decided()}
     further = decided.difference(locked)
     if not further:
         return set()
-    waiting = Run.objects.using(using).waiting().filter(pk__in=further)
+    queued = Run.objects.using(using).queued().filter(pk__in=further)
     return set(
-        waiting.order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True)
+        queued.order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True)
     )
 
 
@@ -172,7 +172,7 @@ def _write(
         settled.starting.remove(starting)
         settled.contended.add(task.pk)
         return
-    if verdict.waiting:
+    if verdict.queued:
         settled.blocked.add(task.pk)
     _skip(using, task, [one for one in verdict.skipped if one[0].pk in locked], now)
     if verdict.ending:

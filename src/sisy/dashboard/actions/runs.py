@@ -27,7 +27,7 @@ def unfit(run: Run) -> set[str]:
     names = {"retry"}
     if run.cancel_asked_at is not None:
         names.add("cancel")
-    if run.state == RunState.WAITING or run.cancel_by_force:
+    if run.state == RunState.QUEUED or run.cancel_by_force:
         names.add("cancel_by_force")
     return names
 

@@ -15,7 +15,7 @@ from sisy.dashboard.page_request import Visit
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.models import Attempt, Run, RunState
 from sisy.models.choices import LIVE_STATES
-from sisy.reports.queued import why_it_waits
+from sisy.reports.queued import why_queued
 from sisy.reports.related import has_returned, related
 
 
@@ -54,13 +54,13 @@ def build_head(visit: Visit) -> dict[str, Any]:
     run = run_of(visit)
     may = {"cancel": "cancel_run", "cancel_by_force": "cancel_run", "retry": "run_task"}
     fit = [verb for verb in may if verb not in unfit(run) and visit.may(may[verb])]
-    is_waiting = run.state == RunState.WAITING
+    is_queued = run.state == RunState.QUEUED
     zone = timezone.get_current_timezone()
     return {
         "run": run,
         "verbs": fit,
         "here": visit.address("run", run.pk),
-        "why": why_it_waits(run, visit.now, zone) if is_waiting else "",
+        "why": why_queued(run, visit.now, zone) if is_queued else "",
     }
 
 

@@ -17,7 +17,7 @@ from sisy.models import Run, RunState, Task, TaskState
 from sisy.reports.coming import occurrences
 from sisy.reports.errors import troubles
 from sisy.reports.ledger import key_of, page_of
-from sisy.reports.queued import why_it_waits
+from sisy.reports.queued import why_queued
 
 CHARTED = 300  # runs
 COMING = 10
@@ -69,14 +69,14 @@ def build_head(visit: Visit) -> dict[str, Any]:
     task = task_of(visit)
     counts = task.counts()
     known = [(state, counts[state]) for state in RunState.values if counts.get(state)]
-    waiting = Run.objects.using(visit.using).filter(task=task).waiting()
-    first = waiting.select_related("task").order_by("ready_at", "pk").first()
+    queued = Run.objects.using(visit.using).filter(task=task).queued()
+    first = queued.select_related("task").order_by("ready_at", "pk").first()
     zone = timezone.get_current_timezone()
     return {
         "task": task,
         "counts": known,
-        "waiting": first,
-        "why": why_it_waits(first, visit.now, zone) if first else "",
+        "queued": first,
+        "why": why_queued(first, visit.now, zone) if first else "",
         "declared": declared.in_words(task),
         "overrides": declared.overrides_in_words(task),
         "default_zone": timezone.get_default_timezone_name(),

@@ -37,7 +37,7 @@ class Command(AnsweringCommand):
             "queues": [
                 {
                     "queue": each.name,
-                    "waiting": counted(each.waiting, is_all=each.is_all),
+                    "queued": counted(each.queued, is_all=each.is_all),
                     "oldest": each.oldest,
                     "running": each.running,
                     "workers": len(each.workers),
