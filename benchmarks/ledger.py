@@ -114,7 +114,7 @@ class Steps:
     def plan(self) -> None:
         now = clock.now("default")
         pks = Task.objects.order_by("pk").values("pk")[:DUE]
-        Task._base_manager.filter(pk__in=pks).update(next_run=now, mark=None)
+        Task._base_manager.filter(pk__in=pks).update(next_run=now, planned_until=None)
         assert len(planning.plan_due("default", now).runs) == DUE
 
     def claim(self) -> None:

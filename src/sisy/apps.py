@@ -36,8 +36,10 @@ class SisyConfig(AppConfig):
         )
         migrating.connect()
         signal_dispatch.trust(
-            doorbell.on_runs_queued, doorbell.on_cancel_asked, doorbell.on_drain_asked
+            doorbell.on_runs_queued, doorbell.on_cancel_requested, doorbell.on_drain_requested
         )
         signals.runs_queued.connect(doorbell.on_runs_queued, dispatch_uid="sisy.doorbell")
-        signals.cancel_asked.connect(doorbell.on_cancel_asked, dispatch_uid="sisy.doorbell")
-        signals.drain_asked.connect(doorbell.on_drain_asked, dispatch_uid="sisy.doorbell")
+        signals.cancel_requested.connect(
+            doorbell.on_cancel_requested, dispatch_uid="sisy.doorbell"
+        )
+        signals.drain_requested.connect(doorbell.on_drain_requested, dispatch_uid="sisy.doorbell")

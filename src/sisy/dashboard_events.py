@@ -76,7 +76,7 @@ def on_run_changed(*, run: Run, **kwargs: Any) -> None:
     _announcer.add(run.task_id)
 
 
-def on_cancel_asked(*, tasks: list[int], **kwargs: Any) -> None:
+def on_cancel_requested(*, tasks: list[int], **kwargs: Any) -> None:
     """Have dashboards look, which show that runs are to end (receiver of the signal)."""
     for task in tasks:
         _announcer.add(task)
@@ -84,10 +84,12 @@ def on_cancel_asked(*, tasks: list[int], **kwargs: Any) -> None:
 
 def connect() -> None:
     """Have dashboards told of what happens to runs."""
-    signal_dispatch.trust(on_run_changed, on_cancel_asked)
+    signal_dispatch.trust(on_run_changed, on_cancel_requested)
     for signal in OF_RUNS:
         signal.connect(on_run_changed, sender=Run, dispatch_uid="sisy.dashboard_events")
-    signals.cancel_asked.connect(on_cancel_asked, sender=Run, dispatch_uid="sisy.dashboard_events")
+    signals.cancel_requested.connect(
+        on_cancel_requested, sender=Run, dispatch_uid="sisy.dashboard_events"
+    )
 
 
 def _start_afresh() -> None:

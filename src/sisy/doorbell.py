@@ -141,12 +141,12 @@ def on_runs_queued(*, runs: list[Run], **kwargs: Any) -> None:
     ring(runs)
 
 
-def on_cancel_asked(*, pks: list[int], **kwargs: Any) -> None:
+def on_cancel_requested(*, pks: list[int], **kwargs: Any) -> None:
     """Have workers look which runs somebody wants to end (receiver of the signal)."""
     _have_workers_look(messages.cancel(pks[0]))
 
 
-def on_drain_asked(*, pk: int, **kwargs: Any) -> None:
+def on_drain_requested(*, pk: int, **kwargs: Any) -> None:
     """Have workers look whether it is they who are to end (receiver of the signal)."""
     _have_workers_look(messages.drain(pk))
 

@@ -71,11 +71,11 @@ worker_offline = Signal(use_caching=True)
 runs_queued = Signal(use_caching=True)
 """Requested runs were committed. Sent with ``runs``: a list of `Run`."""
 
-cancel_asked = Signal(use_caching=True)
+cancel_requested = Signal(use_caching=True)
 """A request to stop running runs was committed.
 
 Sent with ``pks``: their keys, and ``tasks``: the keys of their tasks.
 """
 
-drain_asked = Signal(use_caching=True)
+drain_requested = Signal(use_caching=True)
 """A worker was asked to drain. Sent with ``pk``: the key of its process."""

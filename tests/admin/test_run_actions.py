@@ -60,19 +60,19 @@ def test_cancel_asks_runs_that_go_on_to_end_and_says_that_it_takes_its_time():
     rest = "Running ones stop when their function checks for it."
     assert act(browser, "cancel", going, run_of("b")) == [f"Cancelled 2 runs. {rest}"]
     going.refresh_from_db()
-    assert (going.state, going.cancel_asked_at) == ("running", NOON)
-    assert (going.cancel_by_force, going.cancel_reason) == (False, "Cancelled by Sam.")
+    assert (going.state, going.cancel_requested_at) == ("running", NOON)
+    assert (going.cancel_force, going.cancel_reason) == (False, "Cancelled by Sam.")
     assert act(browser, "cancel", going) == [f"Cancelled 0 runs. {rest}"]
 
 
 def test_cancel_by_force_asks_to_kill_and_says_where_that_is_possible():
     going = run_of(state="running")
-    assert act(browser_of_superuser(), "cancel_by_force", going) == [
+    assert act(browser_of_superuser(), "cancel_force", going) == [
         "Cancelled 1 run. Running ones in a pool of processes are killed. Other running ones "
         "stop when their function checks for it."
     ]
     going.refresh_from_db()
-    assert (going.cancel_asked_at, going.cancel_by_force) == (NOON, True)
+    assert (going.cancel_requested_at, going.cancel_force) == (NOON, True)
     assert history_of(going) == ["Cancelled by force."]
 
 
@@ -88,7 +88,7 @@ def test_retry_submits_a_run_for_each_that_is_over():
     failed, cancelled = run_of("a", state="failed"), run_of("b", state="cancelled")
     assert act(browser_of_superuser(), "retry", failed, cancelled) == ["Retrying 2 runs."]
     retries = Run.objects.filter(origin="retry").order_by("retry_of_id")
-    assert [(run.retry_of_id, run.stands_for, run.state) for run in retries] == [
+    assert [(run.retry_of_id, run.occurrence_at, run.state) for run in retries] == [
         (failed.pk, failed.due_at, "queued"),
         (cancelled.pk, cancelled.due_at, "queued"),
     ]
@@ -118,7 +118,7 @@ def test_many_runs_that_cannot_be_retried_do_not_fill_the_page():
 
 @pytest.mark.parametrize(
     ("action", "permission"),
-    [("cancel", "cancel_run"), ("cancel_by_force", "cancel_run"), ("retry", "run_task")],
+    [("cancel", "cancel_run"), ("cancel_force", "cancel_run"), ("retry", "run_task")],
 )
 def test_each_action_needs_its_permission(action, permission):
     run = run_of(state="failed" if action == "retry" else "running")
@@ -126,11 +126,11 @@ def test_each_action_needs_its_permission(action, permission):
     browser = browser_of(*others)
     act(browser, action, run)
     run.refresh_from_db()
-    assert run.cancel_asked_at is None
+    assert run.cancel_requested_at is None
     assert Run.objects.count() == 1
     act(browser_of("view_run", permission), action, run)
     run.refresh_from_db()
-    assert run.cancel_asked_at is not None or Run.objects.count() == 2
+    assert run.cancel_requested_at is not None or Run.objects.count() == 2
 
 
 def test_a_run_of_a_deleted_task_can_be_retried():

@@ -36,7 +36,7 @@ def test_a_row_says_how_a_run_went():
         state="failed",
         attempt=2,
         reason="ValueError: no",
-        worker="worker 7@host",
+        worker_name="worker 7@host",
     )
     [row] = rows_of(browser_of_superuser().get(RUNS))
     assert row == f"sweep #{run.pk} failed 12:01:00 in 1 minute 1 2 ValueError: no"

@@ -136,7 +136,7 @@ def test_a_change_plans_anew_and_leaves_the_other_columns_alone():
     assert post(browser_of_superuser(), page_of(task), schedule="0 10 * * *").status_code == 302
     after = Task.objects.values().get()
     changed = {name for name in after if after[name] != before[name]}
-    assert changed == {"schedule", "next_run", "planned_as"}
+    assert changed == {"schedule", "next_run", "timing_fingerprint"}
     assert after["next_run"] == datetime(2026, 5, 6, 10, tzinfo=UTC)
 
 

@@ -81,7 +81,7 @@ class RescueWatch:
         elif watch.held:
             pks = [run for run, _, _ in watch.held]
             running = Run.objects.filter(pk__in=pks, state=RunState.RUNNING)
-            watch.held &= set(running.values_list("pk", "holder", "attempt"))
+            watch.held &= set(running.values_list("pk", "process", "attempt"))
         if not watch.held:
             with self._lock:
                 self._open.remove(watch)
@@ -99,5 +99,5 @@ class RescueWatch:
         own = Process.objects.filter(
             pid=watch.pid, role="worker", started_at__gte=datetime_of(watch.started - 1)
         )
-        running = Run.objects.filter(state=RunState.RUNNING, holder__in=own.values("pk"))
-        return set(running.values_list("pk", "holder", "attempt"))
+        running = Run.objects.filter(state=RunState.RUNNING, process__in=own.values("pk"))
+        return set(running.values_list("pk", "process", "attempt"))

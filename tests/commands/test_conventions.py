@@ -136,14 +136,14 @@ def test_a_running_run_is_asked_to_end_and_by_force_if_people_insist(tea):
         said("sisy_tasks cancel tea")
     assert told("sisy_tasks cancel tea --force") == {"cancelled": 1, "stopping": 1}
     run.refresh_from_db()
-    assert run.cancel_by_force
+    assert run.cancel_force
 
 
 def test_the_history_tells_a_program_what_somebody_on_call_asks_for(tea):
     [row] = told("sisy_tasks history tea")
     run = Run.objects.get()
     assert row["error"] == "Traceback: no water"
-    assert row["worker"] == run.worker
+    assert row["worker"] == run.worker_name
     assert row["origin"] == "schedule"
     assert row["started"].startswith("2026-05-05T12:01:00")
     assert row["finished"].startswith("2026-05-05T12:01:00")

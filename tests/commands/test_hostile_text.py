@@ -63,7 +63,7 @@ def stored():
             label=STORABLE[:255],
             state=state,
             reason=STORABLE[:500],
-            worker=STORABLE[:300],
+            worker_name=STORABLE[:300],
             due_at=NOON - (run.pk % 60 + 1) * MINUTE,
             error=STORABLE,
             finished_at=NOON - MINUTE,

@@ -64,7 +64,7 @@ def test_its_queue_is_paused_by_whom_since_when_and_why():
 
 
 def test_each_worker_of_its_queue_is_draining():
-    up().ask_to_drain(NOON)
+    up().request_drain(NOON)
     run = idle().run_now()
     assert why_run(run) == since(run) + "all workers of the queue 'default' are draining."
 

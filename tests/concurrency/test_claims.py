@@ -97,7 +97,7 @@ def test_four_workers_take_every_run_once_and_leave_none(overlap):
         return taken
 
     taken = all_of(at_once(*(partial(take_all, holder) for holder in holders)))
-    held = Run.objects.filter(state=RunState.RUNNING).values_list("pk", "holder", "attempt")
+    held = Run.objects.filter(state=RunState.RUNNING).values_list("pk", "process", "attempt")
     assert sorted(taken) == sorted(held)
     assert len(taken) == 60
 
@@ -197,7 +197,7 @@ def test_ten_workers_start_the_oldest_run_and_settle_the_others_once(
     left = Run.objects.queued().order_by("due_at").values_list("due_at", flat=True)
     assert [(due - NOON) / MINUTE for due in left] == queued
     first.refresh_from_db()
-    assert (first.cancel_asked_at is not None) == is_asked_to_end
+    assert (first.cancel_requested_at is not None) == is_asked_to_end
     assert read(task).runs_planned == 1 + len(queued)
 
 

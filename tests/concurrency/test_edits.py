@@ -41,7 +41,7 @@ def dues(task=None):
 
 
 PLANNED = {
-    "mark": NOON + MINUTE,
+    "planned_until": NOON + MINUTE,
     "last_run": NOON + MINUTE,
     "runs_planned": 1,
     "next_run": NOON + 2 * MINUTE,

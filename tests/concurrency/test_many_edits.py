@@ -68,7 +68,7 @@ def test_everybody_keeps_his_edits_and_no_occurrence_is_lost(now):
             name: value(2 * SECONDS) for name, value in values.items()
         }
         assert dues(task) == EVERY_SECOND
-        assert kept.mark == kept.last_run == EVERY_SECOND[-1]
+        assert kept.planned_until == kept.last_run == EVERY_SECOND[-1]
         assert (kept.runs_planned, kept.next_run) == (SECONDS, EVERY_SECOND[-1] + SECOND)
 
 
@@ -78,7 +78,7 @@ def test_new_schedules_pauses_and_updates_move_nothing_back(now, caplog):
 
     def watcher():
         for _ in range(20):
-            marks = Task.objects.values_list("pk", "mark", "last_run", "runs_planned")
+            marks = Task.objects.values_list("pk", "planned_until", "last_run", "runs_planned")
             for pk, mark, last_run, planned in marks:
                 found = (mark or NOON, last_run or NOON, planned)
                 if any(new < old for new, old in zip(found, seen[pk], strict=True)):
@@ -98,7 +98,7 @@ def test_new_schedules_pauses_and_updates_move_nothing_back(now, caplog):
         kept = read(task)
         assert (kept.state, kept.schedule) == (TaskState.ACTIVE, "* * * * * */1")
         assert kept.next_run == EVERY_SECOND[-1] + SECOND
-        assert kept.mark == kept.last_run == max(dues(task))
+        assert kept.planned_until == kept.last_run == max(dues(task))
         assert kept.runs_planned == len(dues(task)) <= SECONDS
     assert Run.objects.count() > SECONDS / 2
     assert "failed" not in caplog.text

@@ -45,7 +45,7 @@ def on_the_books(holder):
 
 def columns(runs):
     kept = Run.objects.filter(pk__in=[run.pk for run in runs])
-    return set(kept.values_list("state", "attempt", "times_lost", "holder"))
+    return set(kept.values_list("state", "attempt", "times_lost", "process"))
 
 
 def test_four_heartbeats_take_each_run_of_dead_workers_from_them_once():
@@ -99,7 +99,7 @@ def test_a_worker_that_claims_while_its_lease_is_taken_leaves_no_run_without_a_k
                 return []
 
         won, *_ = at_once(claim_or_notice, rescuing(), rescuing())
-        running = Run.objects.filter(state=RunState.RUNNING, holder=holder.pk)
+        running = Run.objects.filter(state=RunState.RUNNING, process=holder.pk)
         assert not (running.exists() and not on_the_books(holder))
         rescue_lost("default", EXPIRED)
         assert Run.objects.get().state == RunState.QUEUED
@@ -135,7 +135,7 @@ def test_an_outcome_that_comes_with_the_rescue_ends_the_run_or_changes_nothing()
         runs = held_runs(worker(DUE, LEASE), 3)
         at_once(partial(finish, list(reversed(runs)), EXPIRED), rescuing(), rescuing())
         found = columns(runs)
-        assert found <= {(RunState.SUCCEEDED, 1, 0, runs[0].holder_id), ("queued", 1, 1, None)}
+        assert found <= {(RunState.SUCCEEDED, 1, 0, runs[0].process_id), ("queued", 1, 1, None)}
         Run.objects.all().delete()
 
 

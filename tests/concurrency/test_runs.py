@@ -110,7 +110,7 @@ def run_while_others_tick(function, now, **fields):
 
 def schedulers_columns(task):
     kept = read(task)
-    return kept.mark, kept.last_run, kept.runs_planned, kept.next_run, kept.state
+    return kept.planned_until, kept.last_run, kept.runs_planned, kept.next_run, kept.state
 
 
 def dues():
@@ -187,7 +187,7 @@ def test_many_runs_that_save_their_tasks_while_two_heartbeats_tick_lose_no_secon
     for task in tasks:
         kept = read(task)
         assert task.runs.count() == kept.runs_planned == seconds
-        assert kept.mark == kept.last_run == now.moment
+        assert kept.planned_until == kept.last_run == now.moment
         assert kept.next_run == now.moment + SECOND
         assert overlap == Overlap.ALLOW or kept.userdata == {"n": 3 * seconds}
     assert {run.state for run in Run.objects.all()} == {RunState.SUCCEEDED}

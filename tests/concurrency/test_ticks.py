@@ -46,7 +46,7 @@ def test_four_ticks_at_once_plan_every_occurrence_once():
     assert sum(one.planned for one in made) == Run.objects.count()
     for tasks, planned, step in [(each_second, 10, SECOND), (each_other, 5, 2 * SECOND)]:
         kept = Task.objects.filter(pk__in=[task.pk for task in tasks])
-        columns = ("mark", "last_run", "next_run", "runs_planned", "state")
+        columns = ("planned_until", "last_run", "next_run", "runs_planned", "state")
         assert set(kept.values_list(*columns)) == {
             (NOON + 10 * SECOND, NOON + 10 * SECOND, NOON + 10 * SECOND + step, planned, "active")
         }
@@ -120,7 +120,7 @@ def test_what_another_heartbeat_planned_unseen_is_not_planned_again(stale_look):
     stale_look()
     Run.of(tasks[0], now=NOON, due_at=NOON + MINUTE).save()
     Task.objects.filter(pk=tasks[0].pk).update(
-        mark=NOON + MINUTE, next_run=NOON + 2 * MINUTE, runs_planned=1
+        planned_until=NOON + MINUTE, next_run=NOON + 2 * MINUTE, runs_planned=1
     )
     tick("default", NOON + MINUTE)
     assert ledger() == [(task.pk, NOON + MINUTE) for task in tasks]
@@ -132,7 +132,7 @@ def test_what_was_planned_unseen_is_not_planned_again_once_its_history_is_gone(s
     task = scheduled()
     stale_look()
     Task.objects.filter(pk=task.pk).update(
-        mark=NOON + MINUTE, next_run=NOON + 2 * MINUTE, runs_planned=1
+        planned_until=NOON + MINUTE, next_run=NOON + 2 * MINUTE, runs_planned=1
     )
     tick("default", NOON + MINUTE)
     assert not Run.objects.exists()

@@ -91,7 +91,7 @@ def test_it_runs_what_it_has_shown_and_says_what_was_asked_for():
     assert page.redirect_chain == [(page_of(task), 302)]
     assert "3 runs are queued." in messages_of(page)
     runs = Run.objects.filter(origin="backfill").order_by("pk")
-    assert [run.stands_for.hour for run in runs] == [0, 12, 18]
+    assert [run.occurrence_at.hour for run in runs] == [0, 12, 18]
     assert LogEntry.objects.get().get_change_message() == (
         "Submitted 3 runs: a backfill of occurrences without success "
         "from 2026-05-04 00:00:00+00:00 until 2026-05-05 00:00:00+00:00."
@@ -186,6 +186,6 @@ def test_a_project_without_time_zones_has_it_too(settings):
     task = saved("0 20 * * *", timezone="UTC")
     assert "1 Sun 2026-05-03 20:00:00 UTC" in preview(task)
     browser_of_superuser().post(address_of(task), DAY)
-    assert Run.objects.get().stands_for == datetime(2026, 5, 3, 20, tzinfo=UTC)
+    assert Run.objects.get().occurrence_at == datetime(2026, 5, 3, 20, tzinfo=UTC)
     said = LogEntry.objects.get().get_change_message()
     assert "from 2026-05-04 00:00:00+05:45 until 2026-05-05 00:00:00+05:45" in said

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 SECRET = "hunter2-and-nothing-else"
 TEXT = f"ValueError: {SECRET}"
-VERBS = ("run", "pause", "resume", "cancel", "cancel_by_force", "retry", "back_to_code", "drain")
+VERBS = ("run", "pause", "resume", "cancel", "cancel_force", "retry", "back_to_code", "drain")
 
 
 def everything():
@@ -40,8 +40,8 @@ def everything():
             payload={"note": SECRET},
             result=[SECRET],
             attempt=3,
-            worker="worker 1@host",
-            holder=process if state == RunState.RUNNING else None,
+            worker_name="worker 1@host",
+            process=process if state == RunState.RUNNING else None,
             started_at=NOON - MINUTE,
             finished_at=None if state in ("queued", "running") else NOON - SECOND,
         )

@@ -88,9 +88,9 @@ def test_the_page_of_a_run_has_the_buttons_that_fit_it():
     assert buttons(run_of(state="failed")) == ["retry"]
     assert buttons(run_of(state="succeeded")) == ["retry"]
     going = run_of(state="running")
-    assert buttons(going) == ["cancel", "cancel_by_force"]
+    assert buttons(going) == ["cancel", "cancel_force"]
     going.cancel()
-    assert buttons(going) == ["cancel_by_force"]
+    assert buttons(going) == ["cancel_force"]
     going.cancel(by_force=True)
     assert buttons(going) == []
 
@@ -102,7 +102,7 @@ def test_a_row_that_stands_for_several_occurrences_has_no_retry():
 def test_the_page_of_a_run_has_the_buttons_that_somebody_may_press():
     going, ended = run_of(state="running"), run_of(state="failed")
     canceller = browser_of("view_task", "cancel_run")
-    assert buttons(going, canceller) == ["cancel", "cancel_by_force"]
+    assert buttons(going, canceller) == ["cancel", "cancel_force"]
     assert buttons(ended, canceller) == []
     runner = browser_of("view_task", "run_task")
     assert buttons(going, runner) == []

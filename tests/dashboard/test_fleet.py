@@ -98,7 +98,7 @@ def test_a_worker_is_asked_to_drain():
     assert "◔ draining" in text_of(page)
     worker.refresh_from_db()
     heartbeat.refresh_from_db()
-    assert (worker.drain_asked_at, heartbeat.drain_asked_at) == (NOON, None)
+    assert (worker.drain_requested_at, heartbeat.drain_requested_at) == (NOON, None)
 
 
 @pytest.mark.parametrize("address", ["queues/do/pause/", "processes/do/drain/"])

@@ -62,7 +62,7 @@ def site():
         Run.objects.filter(pk=run.pk).update(
             id=7_654_321 + number,
             state=RunState.RUNNING if number == 3 else RunState.SUCCEEDED,
-            holder=3_456_789,
+            process=3_456_789,
             due_at=NOON - (number + 1) * MINUTE,
             planned_at=NOON - (number + 1) * MINUTE,
             started_at=NOON - (number + 1) * MINUTE + 0.123 * SECOND,
@@ -107,7 +107,7 @@ def test_the_keys_on_a_page_are_those_with_which_its_buttons_work(language):
     page = browser.get("/sisy/fleet/").content.decode()
     key = re.search(r'name="pk" value="(.*?)"', page)[1]
     browser.post("/sisy/processes/do/drain/", {"pk": key})
-    assert Process.objects.get().drain_asked_at is not None
+    assert Process.objects.get().drain_requested_at is not None
     page = browser.get(f"/sisy/tasks/{task.pk}/").content.decode()
     older = re.search(r'href="(\?before=.*?)"', page)
     assert f"{run.pk - 49}" in older[1]

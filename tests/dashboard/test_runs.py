@@ -93,7 +93,7 @@ def test_only_what_fits_and_what_somebody_may_do_is_offered():
 
 @pytest.mark.parametrize(
     ("verb", "permission"),
-    [("retry", "run_task"), ("cancel", "cancel_run"), ("cancel_by_force", "cancel_run")],
+    [("retry", "run_task"), ("cancel", "cancel_run"), ("cancel_force", "cancel_run")],
 )
 def test_each_button_needs_its_permission(verb, permission):
     run = failed()

@@ -12,13 +12,13 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 VERBS = {
     "tasks": ("run", "pause", "resume", "cancel", "back_to_code"),
-    "runs": ("cancel", "cancel_by_force", "retry"),
+    "runs": ("cancel", "cancel_force", "retry"),
     "processes": ("drain",),
 }
 ON_ROWS = [(kind, verb) for kind, verbs in VERBS.items() for verb in verbs]
 OF_ADMIN = [
     *[("task", name) for name in ("pause", "resume", "back_to_code", "delete_selected")],
-    *[("run", name) for name in ("cancel", "cancel_by_force", "retry")],
+    *[("run", name) for name in ("cancel", "cancel_force", "retry")],
 ]
 UNKNOWN = [["1,234"], ["1.234"], ["999"], ["²"], ["-1"], ["abc"], [""], ["9" * 30], ["1", "x"], []]
 
@@ -99,7 +99,7 @@ def test_nothing_to_do_with_what_is_known_is_a_warning():
     task = scheduled()
     process = worker(lease=HOUR)
     browser = browser_of_superuser()
-    process.ask_to_drain(NOON)
+    process.request_drain(NOON)
     for address, pk in (("tasks/do/resume", task.pk), ("processes/do/drain", process.pk)):
         answer = browser.post(f"/sisy/{address}/", {"pk": pk}, follow=True)
         assert {level for level, _ in said(answer)} == {messages.WARNING}

@@ -54,7 +54,7 @@ def test_an_engine_that_carries_out_at_once_leaves_the_run_succeeded():
     assert dispatch("default", NOON) == 1
     row = stored(run)
     assert (row.state, row.result, row.attempt, row.dispatched_at) == ("succeeded", 3, 1, NOON)
-    assert row.worker.startswith("engine ")
+    assert row.worker_name.startswith("engine ")
     assert not Process.objects.exists()
 
 
@@ -117,7 +117,7 @@ def test_one_engine_that_takes_nothing_keeps_no_other_waiting(monkeypatch, forge
 def test_a_run_whose_worker_died_there_is_handed_over_at_once_after_its_rescue(forgetful):
     run = run_of()
     dispatch("default", NOON)
-    Run.objects.filter(pk=run.pk).update(state="running", holder=12345, attempt=1)
+    Run.objects.filter(pk=run.pk).update(state="running", process=12345, attempt=1)
     rescue_orphans("default", NOON + SECOND)
     dispatch("default", NOON + SECOND)
     assert handed_to(forgetful) == [run.pk, run.pk]

@@ -24,7 +24,7 @@ def test_a_run_that_no_thread_can_keep_alive_is_charged_with_nothing(monkeypatch
         carry_out_handed(run.pk)
     row = Run.objects.get(pk=run.pk)
     assert (row.state, row.attempt, row.times_lost) == (RunState.QUEUED, 0, 0)
-    assert (row.holder_id, row.dispatched_at, row.ready_at) == (None, None, NOON + 5 * SECOND)
+    assert (row.process_id, row.dispatched_at, row.ready_at) == (None, None, NOON + 5 * SECOND)
     assert row.reason == "Could not start a thread: can't start new thread."
     assert not Process.objects.exists()
 

@@ -13,7 +13,14 @@ from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-SCHEDULER = ("state", "next_run", "mark", "planned_from", "planned_as", "created_at")
+SCHEDULER = (
+    "state",
+    "next_run",
+    "planned_until",
+    "planning_since",
+    "timing_fingerprint",
+    "created_at",
+)
 
 
 def unsaved(schedule="* * * * *", **fields):
@@ -91,7 +98,7 @@ def test_what_the_scheduler_knew_of_a_copied_task_is_forgotten():
     copy.pk, copy._state.adding = None, True
     Task.objects.bulk_create([copy])
     made = Task.objects.latest("pk")
-    assert (made.mark, made.last_run, made.runs_planned) == (None, None, 0)
+    assert (made.planned_until, made.last_run, made.runs_planned) == (None, None, 0)
 
 
 def test_a_task_may_be_made_with_a_key_and_paused():

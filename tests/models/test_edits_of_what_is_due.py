@@ -62,7 +62,7 @@ def test_what_fell_due_up_to_five_seconds_before_an_edit_runs(edit, after):
     assert (run.due_at, run.state) == (NOON + MINUTE, RunState.QUEUED)
     assert (run.origin, run.attempt, run.queue) == (Origin.SCHEDULE, 0, "default")
     task.refresh_from_db()
-    assert (task.runs_planned, task.last_run, task.mark) == (1, run.due_at, run.due_at)
+    assert (task.runs_planned, task.last_run, task.planned_until) == (1, run.due_at, run.due_at)
 
 
 @pytest.mark.parametrize("edit", EDITS)
@@ -111,7 +111,7 @@ def test_a_spread_run_starts_as_late_as_it_would_have():
     tick("default", NOON + MINUTE)
     expected = {run.task_id: run.ready_at for run in Run.objects.all()}
     Run.objects.all().delete()
-    Task._base_manager.update(next_run=NOON + MINUTE, mark=None)
+    Task._base_manager.update(next_run=NOON + MINUTE, planned_until=None)
     with clock_at(NOON + MINUTE):
         planned.pause()
         edited.pause()

@@ -33,12 +33,12 @@ def test_a_lost_run_waits_again_and_its_attempt_is_kept():
     again, ended = lose(run)
     assert ([found.pk for found in again], ended) == ([run.pk], [])
     row = stored(run)
-    assert (row.state, row.times_lost, row.holder, row.started_at) == ("queued", 1, None, None)
+    assert (row.state, row.times_lost, row.process, row.started_at) == ("queued", 1, None, None)
     assert row.reason == f"{DIED}; queued again."
     [attempt] = row.attempts.all()
     assert (attempt.number, attempt.state, attempt.reason) == (1, RunState.LOST, f"{DIED}.")
     assert (attempt.started_at, attempt.finished_at) == (NOON, LATER)
-    assert attempt.worker == stored(run).worker != ""
+    assert attempt.worker_name == stored(run).worker != ""
 
 
 def test_each_lost_attempt_is_kept_until_the_limit_and_the_last_stands_on_the_run(settings):
@@ -73,7 +73,7 @@ def test_the_run_of_a_deleted_task_is_not_run_again():
 
 def test_a_run_whose_end_somebody_had_asked_for_is_cancelled_with_its_worker():
     run = in_hand()
-    Run.objects.filter(pk=run.pk).update(cancel_asked_at=NOON, cancel_reason="Not today.")
+    Run.objects.filter(pk=run.pk).update(cancel_requested_at=NOON, cancel_reason="Not today.")
     lose(run)
     assert (stored(run).state, stored(run).reason) == (RunState.CANCELLED, f"{DIED}; Not today.")
 

@@ -89,7 +89,7 @@ def test_what_is_computed_of_moments_is_one(at_time):
     found = runs.aggregate(first=Min("due_at"), last=Max("due_at"))
     assert found == {"first": first, "last": last}
     either = runs.annotate(
-        either=Coalesce("stands_for", "due_at"),
+        either=Coalesce("occurrence_at", "due_at"),
         newest=Subquery(Run.objects.order_by("-due_at").values("due_at")[:1]),
     )
     assert list(either.values_list("either", "newest")[:1]) == [(first, last)]
@@ -105,12 +105,12 @@ def test_what_is_computed_of_moments_is_one(at_time):
     assert runs.filter(due_at__lt=last).count() == 2
     query = prepared(_due_until, "default", until=datetime)
     assert query.rows(until=last) == [(first,), (SECOND_PASS,), (last,)]
-    runs.update(stands_for=F("due_at"), finished_at=last)
+    runs.update(occurrence_at=F("due_at"), finished_at=last)
     assert set(runs.values_list("finished_at", flat=True)) == {last}
     [task] = Task.objects.due(last + 30 * MINUTE)
     [run] = Run.objects.filter(pk=runs[0].pk)
     run.refresh_from_db()
-    assert (task.next_run, run.stands_for) == (last + 30 * MINUTE, first)
+    assert (task.next_run, run.occurrence_at) == (last + 30 * MINUTE, first)
 
 
 def _due_until(until):

@@ -56,9 +56,11 @@ def ledger():
     processes = Process.objects.using("default").order_by("pk")
     return [
         list(tasks.values_list("label", "state", "state_reason", "next_run", "queue")),
-        list(runs.values_list("label", "state", "reason", "origin", "stands_for", "task__label")),
-        list(runs.values_list("cancel_asked_at", "cancel_reason", "cancel_by_force", "queue")),
-        list(processes.values_list("lease_until", "drain_asked_at")),
+        list(
+            runs.values_list("label", "state", "reason", "origin", "occurrence_at", "task__label")
+        ),
+        list(runs.values_list("cancel_requested_at", "cancel_reason", "cancel_force", "queue")),
+        list(processes.values_list("lease_until", "drain_requested_at")),
     ]
 
 
@@ -122,7 +124,7 @@ def test_a_button_of_the_dashboard_for_tasks_acts_upon_the_primary(replica, site
     assert replica == []
 
 
-@pytest.mark.parametrize("verb", ["retry", "cancel", "cancel_by_force"])
+@pytest.mark.parametrize("verb", ["retry", "cancel", "cancel_force"])
 def test_a_button_of_the_dashboard_for_runs_acts_upon_the_primary(replica, site, verb):
     keys = [site.over.pk, site.queued.pk, site.running.pk, site.orphan.pk]
     answer = browser_of_superuser().post(f"/sisy/runs/do/{verb}/", {"pk": keys})
@@ -135,7 +137,7 @@ def test_a_button_of_the_dashboard_for_runs_acts_upon_the_primary(replica, site,
     [
         *[("task", name) for name in ("pause", "back_to_code")],
         ("paused", "resume"),
-        *[("over", "retry"), ("running", "cancel_by_force"), ("queued", "cancel")],
+        *[("over", "retry"), ("running", "cancel_force"), ("queued", "cancel")],
     ],
 )
 def test_an_action_of_the_admin_acts_upon_the_primary(replica, site, row, name):

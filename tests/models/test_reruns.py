@@ -19,7 +19,7 @@ from tests.support.records import scheduled, worker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("now")]
 
-SCHEDULERS = ("state", "next_run", "last_run", "mark", "planned_from", "runs_planned")
+SCHEDULERS = ("state", "next_run", "last_run", "planned_until", "planning_since", "runs_planned")
 
 
 def schedulers_columns(task):
@@ -41,7 +41,7 @@ def test_a_retry_stands_for_the_occurrence_and_leaves_the_schedule_alone(now):
     before = schedulers_columns(task)
     again = run.retry()
     assert (again.origin, again.state, again.due_at) == (Origin.RETRY, "queued", None)
-    assert (again.stands_for, again.retry_of_id) == (run.due_at, run.pk)
+    assert (again.occurrence_at, again.retry_of_id) == (run.due_at, run.pk)
     assert schedulers_columns(task) == before
     [begun] = claim(worker(), ["default"], 9, now.moment)
     assert (begun.pk, begun.moment) == (again.pk, run.due_at)
@@ -56,7 +56,7 @@ def test_a_retry_of_a_retry_stands_for_the_same_occurrence(now):
     again = run.retry()
     Run.objects.filter(pk=again.pk).update(state=RunState.FAILED)
     again.refresh_from_db()
-    assert again.retry().stands_for == run.due_at
+    assert again.retry().occurrence_at == run.due_at
 
 
 def test_a_run_whose_task_went_after_it_is_retried_by_one_like_it(now):
@@ -104,7 +104,7 @@ def test_a_backfill_runs_what_did_not_succeed_oldest_first_and_one_after_the_oth
     tick("default", now.moment)  # the latest one, the fifth, runs; the others are missed
     before = schedulers_columns(task)
     runs = task.backfill(NOON, NOON + 5 * MINUTE)
-    assert [run.stands_for for run in runs] == [NOON + n * MINUTE for n in range(5)]
+    assert [run.occurrence_at for run in runs] == [NOON + n * MINUTE for n in range(5)]
     assert schedulers_columns(task) == before
     begun = []
     while won := claim(worker(), ["default"], 9, now.moment):

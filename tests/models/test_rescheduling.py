@@ -33,7 +33,11 @@ def test_a_tick_between_read_and_save_undoes_no_edit_and_is_not_undone():
         edited.save()
     kept = read(task)
     assert (kept.schedule, kept.next_run) == ("0 * * * *", NOON + HOUR)
-    assert (kept.mark, kept.last_run, kept.runs_planned) == (NOON + MINUTE, NOON + MINUTE, 1)
+    assert (kept.planned_until, kept.last_run, kept.runs_planned) == (
+        NOON + MINUTE,
+        NOON + MINUTE,
+        1,
+    )
 
 
 def test_a_new_schedule_counts_from_now_on_and_never_for_the_past():
@@ -85,7 +89,7 @@ def test_a_save_of_the_schedule_in_the_middle_of_a_run_moves_no_mark():
         in_the_run.schedule = "*/5 * * * *"
         in_the_run.save()
     kept = read(task)
-    assert (kept.mark, kept.runs_planned) == (NOON + MINUTE, 1)
+    assert (kept.planned_until, kept.runs_planned) == (NOON + MINUTE, 1)
     tick("default", NOON + 5 * MINUTE)
     assert list(Run.objects.order_by("due_at").values_list("due_at", flat=True)) == [
         NOON + MINUTE,

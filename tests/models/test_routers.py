@@ -79,4 +79,4 @@ def test_deleting_cancels_and_deletes_on_the_primary(task, way):
 def test_an_update_is_written_to_the_primary(task):
     Task.objects.filter(pk=task.pk).update(schedule="0 18 * * *")
     assert stored().next_run is None
-    assert stored().planned_from == NOON
+    assert stored().planning_since == NOON

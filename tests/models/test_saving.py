@@ -178,7 +178,7 @@ def test_a_copy_begins_anew():
         copy.save()
     kept = read(copy)
     assert copy.pk != task.pk
-    assert (kept.runs_planned, kept.mark, kept.last_run) == (0, None, None)
+    assert (kept.runs_planned, kept.planned_until, kept.last_run) == (0, None, None)
     assert (kept.created_at, kept.next_run) == (NOON + HOUR, NOON + HOUR + MINUTE)
 
 

@@ -277,4 +277,4 @@ def test_run_now_runs_beside_the_schedule_which_goes_on(rung):
     assert (run.queue, run.priority, run.payload) == ("slow", 3, {"a": 1})
     assert rung == [run]
     task.refresh_from_db()
-    assert (task.next_run, task.mark, task.runs_planned) == (NOON + MINUTE, None, 0)
+    assert (task.next_run, task.planned_until, task.runs_planned) == (NOON + MINUTE, None, 0)

@@ -72,7 +72,7 @@ def test_deleting_a_task_lets_a_running_run_end(delete):
     run = started(task)
     delete(task)
     kept = Run.objects.get()
-    assert (kept.state, kept.task, kept.holder) == (RunState.RUNNING, None, run.holder)
+    assert (kept.state, kept.task, kept.process) == (RunState.RUNNING, None, run.process)
 
 
 @deletions

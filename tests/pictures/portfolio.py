@@ -161,8 +161,8 @@ def runs_of(
             ready_at=due,
             started_at=begun,
             attempt=1,
-            worker=str(worker),
-            holder=worker,
+            worker_name=str(worker),
+            process=worker,
             **how,
         )
 

@@ -20,7 +20,7 @@ COMMANDS = {
         "celery",
         "-A",
         "django_tasks_fennel.app",
-        "worker",
+        "worker_name",
         "-c",
         "2",
     ),
@@ -71,7 +71,7 @@ def test_what_is_due_runs_there_and_each_occurrence_once(engine_site, engine):
     assert_each_run_was_executed_once()
     assert set(Run.objects.values_list("state", "engine")) == {("succeeded", engine)}
     assert {
-        worker.partition(" ")[0] for worker in Run.objects.values_list("worker", flat=True)
+        worker.partition(" ")[0] for worker in Run.objects.values_list("worker_name", flat=True)
     } == {"engine"}
     assert heartbeat.stop() == 0
 

@@ -89,7 +89,7 @@ def test_a_second_signal_hands_over_at_once(site):
     process.says("Stopping: waiting up to 600 s for 1 run")
     assert process.stop() == 0
     run.refresh_from_db()
-    assert (run.state, run.attempt, run.holder_id) == (RunState.QUEUED, 0, None)
+    assert (run.state, run.attempt, run.process_id) == (RunState.QUEUED, 0, None)
 
 
 def test_a_worker_that_stops_takes_no_more_runs(site):
@@ -205,7 +205,7 @@ def test_a_worker_that_stops_gives_back_at_once_what_it_had_won_ahead(site):
     assert not runs.filter(state=RunState.RUNNING).exists()
     given_back = runs.filter(state=RunState.QUEUED)
     assert given_back.exists()
-    assert set(given_back.values_list("attempt", "holder")) == {(0, None)}
+    assert set(given_back.values_list("attempt", "process")) == {(0, None)}
     assert not called_again(runs)
     second = worker(site)
     wait_until(lambda: not runs.live().exists(), "another worker has carried out the rest")
@@ -238,7 +238,7 @@ def test_runs_that_are_longer_than_those_before_do_not_wait_in_a_worker(site):
 def test_a_worker_that_is_asked_to_drain_ends_its_run_and_then_well(site):
     process = worker(site)
     run = in_hand_of(process, 1)
-    Process.objects.get(pid=process.pid).ask_to_drain(run.ready_at)
+    Process.objects.get(pid=process.pid).request_drain(run.ready_at)
     assert process.ends() == 0
     run.refresh_from_db()
     assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)

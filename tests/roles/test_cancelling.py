@@ -108,7 +108,7 @@ def test_force_may_follow_upon_a_mere_request(noon):
     run = failing()
     assert run.cancel("please")
     assert run.cancel("now", by_force=True)
-    assert (read(run).cancel_by_force, read(run).cancel_reason) == (True, "now")
+    assert (read(run).cancel_force, read(run).cancel_reason) == (True, "now")
     assert not run.cancel("please, once more")
     assert read(run).cancel_reason == "now"
 
@@ -150,7 +150,7 @@ def test_a_worker_ends_what_was_taken_over_while_it_was_silent():
         jobs.ended_by.clear()
         run = begun(jobs.goes_on_until_asked)
         elsewhere = worker(NOON)
-        Run.objects.filter(pk=run.pk).update(holder=elsewhere, attempt=2)
+        Run.objects.filter(pk=run.pk).update(process=elsewhere, attempt=2)
         wait_until(lambda: jobs.ended_by)
     assert jobs.ended_by == ["Another worker took it over after its worker lost its lease."]
     assert (read(run).state, read(run).attempt) == (RunState.RUNNING, 2)

@@ -56,7 +56,9 @@ def test_a_starred_task_goes_on_by_the_new_time_each_occurrence_once(caplog):
     tick_through(back, NOON + HOUR + 30 * MINUTE, 5 * MINUTE)
     moments = [NOON + n * 10 * MINUTE for n in range(1, 10)]
     assert dues(task) == [None] * 6 + moments
-    stood_for = task.runs.filter(due_at=None).order_by("pk").values_list("stands_for", flat=True)
+    stood_for = (
+        task.runs.filter(due_at=None).order_by("pk").values_list("occurrence_at", flat=True)
+    )
     assert list(stood_for) == moments[:6]
     assert set(task.runs.values_list("state", flat=True)) == {RunState.SUCCEEDED}
     assert set(task.runs.filter(due_at=None).values_list("reason", flat=True)) == {SET_BACK}
@@ -80,7 +82,7 @@ def test_a_correction_of_more_than_three_hours_counts_at_once_for_all():
     tick_through(back, NOON + HOUR, 10 * MINUTE)
     half_past = NOON + 30 * MINUTE
     assert dues(task) == [None, half_past]
-    assert list(task.runs.values_list("stands_for", flat=True)) == [None, half_past]
+    assert list(task.runs.values_list("occurrence_at", flat=True)) == [None, half_past]
 
 
 def test_a_clock_that_was_years_ahead_leaves_nobody_silent_for_years():
@@ -110,7 +112,7 @@ def test_a_run_that_waited_for_a_worker_is_ready_at_once_and_its_moment_comes_ag
     back = NOON - HOUR
     mend("default", back)
     [run] = claim(worker(back), ["default"], 9, back)
-    assert (run.due_at, run.stands_for) == (None, NOON + MINUTE)
+    assert (run.due_at, run.occurrence_at) == (None, NOON + MINUTE)
     tick_through(NOON, NOON + MINUTE)
     assert NOON + MINUTE in dues(task)
 
@@ -121,7 +123,7 @@ def test_a_fixed_time_run_that_waited_is_ready_at_once_and_keeps_its_moment():
     back = NOON - HOUR
     mend("default", back)
     [run] = claim(worker(back), ["default"], 9, back)
-    assert (run.due_at, run.stands_for) == (NOON + MINUTE, None)
+    assert (run.due_at, run.occurrence_at) == (NOON + MINUTE, None)
 
 
 def test_a_run_that_was_asked_for_waits_for_no_clock_but_one_for_a_moment_does(clocks):

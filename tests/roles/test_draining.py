@@ -17,7 +17,7 @@ def test_it_ends_its_runs_takes_no_others_and_leaves():
         going = Task.run_once(jobs.sleeps, userdata={"seconds": 1})
         wait_until(Execution.objects.exists)
         process = Process.objects.get()
-        assert process.ask_to_drain(NOON)
+        assert process.request_drain(NOON)
         wait_until(lambda: worker.is_stopping)
         Task.run_once(jobs.noop)
         wait_until(lambda: not Process.objects.exists())
@@ -30,7 +30,7 @@ def test_it_hears_of_it_by_itself_where_nobody_tells(settings):
     settings.SISY_LEASE_SECONDS = 5
     with at_work():
         wait_until(Process.objects.exists)
-        Process.objects.update(drain_asked_at=NOON)
+        Process.objects.update(drain_requested_at=NOON)
         wait_until(lambda: not Process.objects.exists())
 
 
@@ -38,7 +38,7 @@ def test_others_go_on():
     with at_work(), at_work() as other:
         wait_until(lambda: Process.objects.count() == 2)
         first, second = Process.objects.order_by("pk")
-        second.ask_to_drain(NOON)
+        second.request_drain(NOON)
         wait_until(lambda: Process.objects.count() == 1)
         assert Process.objects.get() == first
         del other
@@ -48,10 +48,10 @@ def test_others_go_on():
 
 def test_it_is_asked_only_once():
     process = Process.join(Role.WORKER, using="default", now=NOON, lease=HOUR)
-    assert process.ask_to_drain(NOON)
-    assert not process.ask_to_drain(NOON + HOUR)
+    assert process.request_drain(NOON)
+    assert not process.request_drain(NOON + HOUR)
     process.refresh_from_db()
-    assert process.drain_asked_at == NOON
+    assert process.drain_requested_at == NOON
     gone = Process.join(Role.WORKER, using="default", now=NOON, lease=HOUR)
     gone.leave()
-    assert not gone.ask_to_drain(NOON)
+    assert not gone.request_drain(NOON)

@@ -207,7 +207,7 @@ def running_without_a_worker(**fields):
     task = task_with_callable(jobs.noop, schedule="0 0 1 1 *", **fields)
     task.save()
     return Run.objects.create(
-        task=task, state="running", attempt=1, holder_id=NOBODY, ready_at=NOON, planned_at=NOON
+        task=task, state="running", attempt=1, process_id=NOBODY, ready_at=NOON, planned_at=NOON
     )
 
 

@@ -53,7 +53,7 @@ def test_a_worker_that_lost_its_lease_signs_on_again_before_it_takes_a_run():
         run = waiting_run()
         wait_until(Run.objects.filter(pk=run.pk, state=RunState.SUCCEEDED).exists)
         run.refresh_from_db()
-        assert signed_on.filter(pk=run.holder_id).exists()
+        assert signed_on.filter(pk=run.process_id).exists()
 
 
 def test_a_run_that_was_won_unheard_is_handed_back_and_carried_out(monkeypatch):
@@ -120,7 +120,7 @@ def test_what_was_won_unheard_is_handed_back_by_a_worker_that_stops(monkeypatch)
     worker = Worker()
     asyncio.run(asyncio.wait_for(worker.run(), PATIENCE))
     run.refresh_from_db()
-    assert (run.state, run.attempt, run.holder_id) == (RunState.QUEUED, 0, None)
+    assert (run.state, run.attempt, run.process_id) == (RunState.QUEUED, 0, None)
     assert not Process.objects.exists()
 
 

@@ -178,8 +178,10 @@ def much_surplus_history(monkeypatch):
 def many_left_by_a_clock_that_was_set_back(monkeypatch):
     monkeypatch.setattr(clock_rollback, "CHUNK", 10)
     stored(50)
-    Task._base_manager.update(mark=NOON + DAY)
-    return (clock_rollback, "_restart_these"), Task.objects.filter(mark__gt=NOON + 30 * MINUTE)
+    Task._base_manager.update(planned_until=NOON + DAY)
+    return (clock_rollback, "_restart_these"), Task.objects.filter(
+        planned_until__gt=NOON + 30 * MINUTE
+    )
 
 
 @pytest.mark.parametrize(

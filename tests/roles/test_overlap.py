@@ -142,7 +142,7 @@ def test_a_newer_run_asks_the_one_that_goes_on_to_end_and_waits_for_that(policy,
     assert due_minutes("skipped") == [2]
     first.refresh_from_db()
     newest = Run.objects.get(state="queued")
-    assert (first.state, first.cancel_by_force) == ("running", by_force)
+    assert (first.state, first.cancel_force) == ("running", by_force)
     assert first.cancel_reason == f"It was replaced by run {newest.pk} of the task."
     finish(first, at(4), state=RunState.CANCELLED)
     assert [run.pk for run in claim_at(4)] == [newest.pk]
@@ -153,11 +153,11 @@ def test_a_run_is_asked_to_end_once():
     planned_every_minute(2, 2)
     claim_at(2)
     first.refresh_from_db()
-    asked_at = first.cancel_asked_at
+    asked_at = first.cancel_requested_at
     planned_every_minute(3, 3)
     claim_at(3)
     first.refresh_from_db()
-    assert first.cancel_asked_at == asked_at == at(2)
+    assert first.cancel_requested_at == asked_at == at(2)
 
 
 @pytest.mark.parametrize("policy", [value for value in Overlap if value != Overlap.ALLOW])
@@ -175,7 +175,7 @@ def test_what_is_caught_up_runs_one_after_the_other_whatever_the_policy(policy):
     begun = []
     while runs := claim_at(300):
         begun += [(run.due_at - NOON) / HOUR for run in runs]
-        assert not Run.objects.exclude(cancel_asked_at=None).exists()
+        assert not Run.objects.exclude(cancel_requested_at=None).exists()
         finish(*runs, at(300))
     assert begun == [1, 2, 3, 4, 5]
 

@@ -54,7 +54,7 @@ def submit(count, **fields):
 
 def queued():
     """Return the runs that wait, and that nothing was charged with."""
-    return Run.objects.queued().filter(attempt=0, times_lost=0, started_at=None, holder=None)
+    return Run.objects.queued().filter(attempt=0, times_lost=0, started_at=None, process=None)
 
 
 @pytest.mark.parametrize("on_lost", [OnLost.RERUN, OnLost.FAIL])

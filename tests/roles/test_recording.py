@@ -59,7 +59,7 @@ def test_a_run_that_is_handed_back_uses_no_attempt():
     runs = claim(worker(), ["default"], 10, NOON + MINUTE)
     assert hand_over("default", runs, "Its worker stopped", NOON + 2 * MINUTE) == 1
     run = Run.objects.get()
-    assert (run.state, run.attempt, run.holder_id) == (RunState.QUEUED, 0, None)
+    assert (run.state, run.attempt, run.process_id) == (RunState.QUEUED, 0, None)
     assert run.reason == "Its worker stopped; released."
 
 
@@ -106,10 +106,10 @@ def claimed(now=NOON, **fields):
     return run
 
 
-@pytest.mark.parametrize("what", ["holder", "attempt"])
+@pytest.mark.parametrize("what", ["process", "attempt"])
 def test_an_outcome_is_stored_only_for_the_holder_and_the_attempt_that_it_names(what):
     run = claimed()
-    other = worker().pk if what == "holder" else 2
+    other = worker().pk if what == "process" else 2
     Run.objects.filter(pk=run.pk).update(**{what: other})
     finish(run, NOON)
     assert (stored(run).state, stored(run).finished_at) == (RunState.RUNNING, None)

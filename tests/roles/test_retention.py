@@ -77,7 +77,7 @@ def test_pruning_never_reopens_an_occurrence(settings):
     task.resume()  # at noon of the first day: as if the clock had been set back
     tick("default", NOON + HOUR)
     task.refresh_from_db()
-    assert (states(), task.mark, task.next_run) == ([], NOON + HOUR, NOON + 2 * HOUR)
+    assert (states(), task.planned_until, task.next_run) == ([], NOON + HOUR, NOON + 2 * HOUR)
 
 
 def test_a_task_keeps_so_many_runs_as_it_says_the_newest_ones():

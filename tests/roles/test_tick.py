@@ -24,7 +24,7 @@ def test_a_tick_plans_what_is_due_once_however_many_tick():
     task.refresh_from_db()
     assert (run.due_at, run.state, run.task) == (NOON + MINUTE, RunState.QUEUED, task)
     assert task.next_run == NOON + 2 * MINUTE
-    assert task.last_run == task.mark == NOON + MINUTE
+    assert task.last_run == task.planned_until == NOON + MINUTE
 
 
 def test_nothing_is_planned_before_its_moment():

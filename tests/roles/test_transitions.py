@@ -84,7 +84,7 @@ def watched(hints):
 
 
 def rows():
-    return {pk: row for pk, *row in Run.objects.values_list("pk", "state", "holder", "attempt")}
+    return {pk: row for pk, *row in Run.objects.values_list("pk", "state", "process", "attempt")}
 
 
 def claimed(task=None, **fields):
@@ -220,7 +220,7 @@ def test_asked_to_end_while_it_is_running(hints):
 
 def test_cancelled_by_who_would_have_begun_it(hints):
     run = scheduled().run_now()
-    Run.objects.filter(pk=run.pk).update(cancel_asked_at=NOON, cancel_reason="enough")
+    Run.objects.filter(pk=run.pk).update(cancel_requested_at=NOON, cancel_reason="enough")
     with watched(hints) as heard:
         assert claim(worker(), ["default"], 1, NOON) == []
     assert heard.names == ["run_cancelled"]

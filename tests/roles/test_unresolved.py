@@ -52,7 +52,7 @@ def test_a_run_whose_code_is_missing_is_released_and_charged_with_nothing(attemp
     [claimed] = won()
     tried(claimed, NOON)
     row = stored(run)
-    assert (row.state, row.attempt, row.holder_id, row.started_at) == ("queued", 0, None, None)
+    assert (row.state, row.attempt, row.process_id, row.started_at) == ("queued", 0, None, None)
     assert (row.ready_at, row.unresolved_since) == (NOON, NOON)
     assert row.reason.startswith(f"Released for another worker: {REASON}")
     assert not Attempt.objects.exists()

@@ -36,7 +36,7 @@ def no_guard_on_what_is_planned():
     def advance(using, plans):
         for task, what in plans:
             Task.objects.using(using).filter(pk=task.pk).update(
-                mark=what.mark,
+                planned_until=what.planned_until,
                 last_run=what.due[-1] if what.due else task.last_run,
                 next_run=what.next_run,
                 runs_planned=F("runs_planned") + len(what.due),

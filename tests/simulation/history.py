@@ -90,7 +90,7 @@ class Execution:
     run: Run
     attempt: int
     worker: str
-    holder: int
+    process: int
     begun: datetime
     ended: datetime | None = None
     end: str = ""
@@ -133,7 +133,7 @@ class History:
             run=run,
             attempt=run.attempt,
             worker=worker,
-            holder=run.holder_id,
+            process=run.process_id,
             begun=self._world.now,
             may_be_cancelled=self._world.random.random() < OBEDIENT,
         )
@@ -169,7 +169,7 @@ class History:
     def _is_alone(self, execution: Execution) -> None:
         for other in self._going.get(execution.run.label, []):
             # Whoever lost its lease is a zombie: that one goes on nobody can help.
-            if Process.objects.filter(pk=other.holder).exists():
+            if Process.objects.filter(pk=other.process).exists():
                 self.wrong(f"{execution.run} runs beside {other.run}, against its overlap policy")
 
     def trace(self) -> list[tuple[Any, ...]]:

@@ -31,7 +31,7 @@ COLUMNS = [
     "reason",
     "result",
     "blocked_by",
-    "cancel_asked_at",
+    "cancel_requested_at",
 ]
 
 
@@ -206,7 +206,7 @@ class Oracle:
                 self._wrong(f"{_named(row)} is lost, against the policy")
         elif state == RunState.CANCELLED:
             by_user = story is None or story.is_over or story.waiting_cancelled
-            if not by_user and not (row["cancel_asked_at"] and story.overlap in CANCELLING):
+            if not by_user and not (row["cancel_requested_at"] and story.overlap in CANCELLING):
                 self._wrong(f"{_named(row)} was cancelled, by nobody")
         elif state == RunState.SKIPPED:
             self._was_in_the_way(row, story)

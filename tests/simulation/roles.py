@@ -195,14 +195,16 @@ class SimulatedWorker(Role):
         if self.free <= 0:
             return []
         try:
-            return claim(self.lease.holder(), self.lease._queues, self.free, clock.now("default"))
+            return claim(self.lease.process(), self.lease._queues, self.free, clock.now("default"))
         except LeaseLost:
             return claim(self.lease.renew(), self.lease._queues, self.free, clock.now("default"))
 
     def _look_for_requests(self) -> list[int]:
         runs = [execution.run for execution in self.in_hand]
         asked = (
-            Run.objects.held(runs).exclude(cancel_asked_at=None) if runs else Run.objects.none()
+            Run.objects.held(runs).exclude(cancel_requested_at=None)
+            if runs
+            else Run.objects.none()
         )
         return list(asked.values_list("pk", flat=True))
 

@@ -21,7 +21,7 @@ SELECT EXISTS(SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NUL
        (SELECT MIN(lease_until) FROM sisy_process WHERE id NOT IN ({alive})),
        EXISTS(SELECT 1 FROM sisy_run WHERE state = 'waiting' AND ready_at <= %s),
        (SELECT MIN(ready_at) FROM sisy_run WHERE state = 'waiting' AND ready_at > %s),
-       EXISTS(SELECT 1 FROM sisy_run WHERE state = 'running' AND cancel_asked_at IS NOT NULL)
+       EXISTS(SELECT 1 FROM sisy_run WHERE state = 'running' AND cancel_requested_at IS NOT NULL)
 """
 
 

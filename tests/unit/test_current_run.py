@@ -134,7 +134,7 @@ async def test_a_run_whose_task_is_gone_is_carried_out_without_it(pool):
 
 
 async def test_a_function_is_told_for_which_occurrence_a_backfill_stands(pool):
-    run = run_of("sees", due_at=None, ready_at=NOON + FAR, stands_for=NOON - FAR)
+    run = run_of("sees", due_at=None, ready_at=NOON + FAR, occurrence_at=NOON - FAR)
     assert (await executed(pool, run)).state == RunState.SUCCEEDED
     [(message, now, _)] = seen
     assert now.due_at == NOON - FAR

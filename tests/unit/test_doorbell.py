@@ -69,8 +69,8 @@ def test_no_runs_are_no_ring(layer):
 def test_whoever_obeys_hears_that_runs_are_to_end_and_so_does_the_group_of_workers(layer):
     obeyed = []
     with doorbell.listening(["default"], lambda: None, lambda: obeyed.append("here")):
-        doorbell.on_cancel_asked(pks=[7, 8])
-    doorbell.on_cancel_asked(pks=[9])
+        doorbell.on_cancel_requested(pks=[7, 8])
+    doorbell.on_cancel_requested(pks=[9])
     assert obeyed == ["here"]
     assert received(layer, 2) == [("sisy.workers", 7), ("sisy.workers", 9)]
 

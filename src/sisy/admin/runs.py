@@ -54,10 +54,19 @@ class RunAdmin(ReadOnly):
     list_display = ("__str__", "state_now", "due", "count", "attempt", "short_reason")
     list_filter = ("state", "origin", QueueFilter, "planned_at")
     paginator = CappedPaginator
-    search_fields = ("label", "reason", "worker")
-    actions = ("cancel", "cancel_by_force", "retry")
+    search_fields = ("label", "reason", "worker_name")
+    actions = ("cancel", "cancel_force", "retry")
     fields = readonly_fields = (
-        *("label", "task", "state_now", "full_reason", "origin", "queue", "attempt", "worker"),
+        *(
+            "label",
+            "task",
+            "state_now",
+            "full_reason",
+            "origin",
+            "queue",
+            "attempt",
+            "worker_name",
+        ),
         *("due", "planned", "started", "finished"),
     )
 
@@ -86,8 +95,8 @@ class RunAdmin(ReadOnly):
     @admin.action(
         description=_("Cancel by force (kills in a pool of processes)"), permissions=["cancel"]
     )
-    def cancel_by_force(self, request: HttpRequest, queryset: RunQuerySet) -> None:
-        self.tell(request, runs.cancel_by_force(request.user, queryset))
+    def cancel_force(self, request: HttpRequest, queryset: RunQuerySet) -> None:
+        self.tell(request, runs.cancel_force(request.user, queryset))
 
     @admin.action(description=_("Retry"), permissions=["run"])
     def retry(self, request: HttpRequest, queryset: RunQuerySet) -> None:

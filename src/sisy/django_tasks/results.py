@@ -48,9 +48,9 @@ def result_of(
     attempts: Sequence[Attempt] = list(Attempt.before(run)) if _may_have_failed(run) else []
     started = [attempt.started_at for attempt in attempts if attempt.started_at is not None]
     status = STATUS.get(RunState(run.state), TaskResultStatus.FAILED)
-    workers = [attempt.worker for attempt in attempts]
+    workers = [attempt.worker_name for attempt in attempts]
     if run.attempt > len(attempts):
-        workers.append(run.worker)
+        workers.append(run.worker_name)
     result: AnyResult = TaskResult(
         task=task,
         id=f"run-{run.pk}",

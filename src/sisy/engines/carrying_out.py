@@ -53,16 +53,16 @@ def carry_out_handed(pk: int) -> None:
 def _carry_out(pk: int, using: str) -> None:
     if not Run.objects.using(using).queued().filter(pk=pk).exists():
         return
-    holder = past_deadlocks(_join, using)
+    process = past_deadlocks(_join, using)
     try:
-        run = past_deadlocks(claim_one, holder, pk, clock.now(using))
+        run = past_deadlocks(claim_one, process, pk, clock.now(using))
         if run is None:
             past_deadlocks(_hand_again, using, pk)
         else:
-            _carry_out_won(run, holder, using)
+            _carry_out_won(run, process, using)
             past_deadlocks(_hand_others, using, run)
     finally:
-        _leave(holder)
+        _leave(process)
 
 
 def _join(using: str) -> Process:
@@ -70,13 +70,13 @@ def _join(using: str) -> Process:
     return Process.join(Role.ENGINE, using=using, now=clock.now(using), lease=lease, slots=1)
 
 
-def _carry_out_won(run: Run, holder: Process, using: str) -> None:
+def _carry_out_won(run: Run, process: Process, using: str) -> None:
     """Call the function, and write down how it ended, however long the database is away then."""
     going = Going(run, lambda: clock.last_known(using), to_nobody)
     going.begin()
     with ExitStack() as keeping:
         try:
-            keeping.enter_context(_kept(going, holder, using))
+            keeping.enter_context(_kept(going, process, using))
         except RuntimeError as error:  # the system gives no thread
             past_deadlocks(_release, using, run, f"Could not start a thread: {error}.")
             return
@@ -100,9 +100,9 @@ def _record(using: str, run: Run, outcome: Outcome) -> None:
         raise
 
 
-def _leave(holder: Process) -> None:
+def _leave(process: Process) -> None:
     try:
-        past_deadlocks(holder.leave)
+        past_deadlocks(process.leave)
     except DATABASE_ERRORS as error:
         logger.info("Could not sign off (%s); the lease will expire", error)
 
@@ -120,11 +120,11 @@ async def _within_limit(going: Going, pending: Pending) -> Outcome:
 
 
 @contextmanager
-def _kept(going: Going, holder: Process, using: str) -> Iterator[None]:
+def _kept(going: Going, process: Process, using: str) -> Iterator[None]:
     """Renew the lease while a run goes on, and tell it if somebody wants its end."""
     is_over = threading.Event()
     keeper = threading.Thread(
-        target=_keep, args=(going, holder, using, is_over), name="sisy-engine-lease", daemon=True
+        target=_keep, args=(going, process, using, is_over), name="sisy-engine-lease", daemon=True
     )
     keeper.start()
     try:
@@ -134,25 +134,27 @@ def _kept(going: Going, holder: Process, using: str) -> Iterator[None]:
         keeper.join()
 
 
-def _keep(going: Going, holder: Process, using: str, is_over: threading.Event) -> None:
+def _keep(going: Going, process: Process, using: str, is_over: threading.Event) -> None:
     lease = conf.get_settings().lease
     try:
         while not is_over.wait(LOOK_INTERVAL):
             try:
                 now = clock.now(using)
-                if holder.lease_until - now < lease * 3 / 4:
-                    holder.renew(now, lease)
+                if process.lease_until - now < lease * 3 / 4:
+                    process.renew(now, lease)
                 _look(going, using)
             except Exception as error:  # noqa: BLE001 - the run goes on, and so must its lease
-                logger.warning("The lease of %s was not renewed (%s); trying again", holder, error)
+                logger.warning(
+                    "The lease of %s was not renewed (%s); trying again", process, error
+                )
                 connections.close_all()
     finally:
         connections.close_all()
 
 
 def _look(going: Going, using: str) -> None:
-    wanted = Run.objects.using(using).held([going.run]).exclude(cancel_asked_at=None)
-    for reason, by_force in wanted.values_list("cancel_reason", "cancel_by_force"):
+    wanted = Run.objects.using(using).held([going.run]).exclude(cancel_requested_at=None)
+    for reason, by_force in wanted.values_list("cancel_reason", "cancel_force"):
         going.cancel(reason, by_force)
 
 

@@ -63,7 +63,7 @@ class Going:
         self.current = CurrentRun(
             id=run.pk,
             label=run.label,
-            due_at=run.stands_for or run.due_at,
+            due_at=run.occurrence_at or run.due_at,
             attempt=run.attempt,
             started=time.monotonic(),
             timeout=None if run.task is None else run.task.timeout,

@@ -31,7 +31,7 @@ class Plan:
 
     due: tuple[datetime, ...]
     gap: Gap | None
-    mark: datetime
+    planned_until: datetime
     next_run: datetime | None
 
     def limited_to(self, left: int) -> "Plan":
@@ -39,7 +39,9 @@ class Plan:
         if left > len(self.due):
             return self
         due = self.due[:left]
-        return replace(self, due=due, mark=due[-1] if due else self.mark, next_run=None)
+        return replace(
+            self, due=due, planned_until=due[-1] if due else self.planned_until, next_run=None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,13 @@ def _plan(owed: Owed, watch: Watch) -> Plan:
     fresh = _between(owed.timing, max(owed.first, fresh_from), owed.first, watch.now)
     missed_runs, gap = _catch_up(owed, fresh_from, watch)
     due = (*missed_runs, *fresh)
-    mark = due[-1] if due else gap.last if gap else owed.first
-    return Plan(due=due, gap=gap, mark=mark, next_run=owed.timing.next_after(mark))
+    planned_until = due[-1] if due else gap.last if gap else owed.first
+    return Plan(
+        due=due,
+        gap=gap,
+        planned_until=planned_until,
+        next_run=owed.timing.next_after(planned_until),
+    )
 
 
 def _fresh_from(owed: Owed, watch: Watch) -> datetime:

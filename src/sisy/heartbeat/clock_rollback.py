@@ -49,7 +49,7 @@ class Mending:
         self._step = _least_step(using, now)
         # Those furthest ahead come last: they show how far the clock was set back, also to
         # another heartbeat that goes on with this after a crash.
-        ahead = _left_ahead(using, now).order_by("mark", "planned_from")
+        ahead = _left_ahead(using, now).order_by("planned_until", "planning_since")
         keys = ahead.values_list("pk", flat=True)
         self._left = deque(keys if self._step > PUNCTUAL else ())
         self._restarted = self._hastened = 0
@@ -91,13 +91,13 @@ class Mending:
 
 def _left_ahead(using: str, now: datetime) -> QuerySet[Task]:
     """Return the tasks whose past lies in the future."""
-    ahead = Q(mark__gt=now + PUNCTUAL) | Q(planned_from__gt=now + PUNCTUAL)
+    ahead = Q(planned_until__gt=now + PUNCTUAL) | Q(planning_since__gt=now + PUNCTUAL)
     return Task.objects.using(using).filter(ahead).exclude(state=TaskState.RETIRED)
 
 
 def _least_step(using: str, now: datetime) -> timedelta:
     """Return by how much the clock was set back at the least."""
-    newest = _left_ahead(using, now).aggregate(Max("mark"), Max("planned_from"))
+    newest = _left_ahead(using, now).aggregate(Max("planned_until"), Max("planning_since"))
     moments = [moment for moment in newest.values() if moment is not None]
     return max(moments, default=now) - now
 
@@ -111,12 +111,12 @@ def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bo
         locked = candidates.filter(pk__in=chosen).order_by("pk")
         tasks = list(locked.select_for_update(skip_locked=True))
         of_these = Task.objects.using(using).filter(pk__in=[task.pk for task in tasks])
-        of_these.filter(mark__gt=now).update(mark=now)
-        of_these.filter(planned_from__gt=now).update(planned_from=now)
+        of_these.filter(planned_until__gt=now).update(planned_until=now)
+        of_these.filter(planning_since__gt=now).update(planning_since=now)
         starts = []
         for task in tasks:
             if task.state == TaskState.ACTIVE:
-                task.mark = now if task.mark is not None else None
+                task.planned_until = now if task.planned_until is not None else None
                 starts.append((task, activation.Start.of(task, now)))
         activation.store_starts(using, starts)
     return len(tasks)
@@ -142,13 +142,13 @@ def _vacate(using: str, tasks: Sequence[int], now: datetime) -> None:
             rows = Run.objects.using(using).filter(pk__in=pks)
             rows.lock()
             # In this order: MySQL lets what comes later see what was set before.
-            rows.filter(due_at__gt=now).update(reason=said, stands_for=F("due_at"), due_at=None)
+            rows.filter(due_at__gt=now).update(reason=said, occurrence_at=F("due_at"), due_at=None)
 
 
 def _hasten(using: str, now: datetime) -> int:
     """Let a batch of the runs that were ready by the old time be ready now; return how many."""
     queued = Run.objects.using(using).queued()
-    was_due = Q(due_at__isnull=False) | Q(stands_for__isnull=False)
+    was_due = Q(due_at__isnull=False) | Q(occurrence_at__isnull=False)
     was_ready = Q(ready_at__lte=F("planned_at")) | was_due
     left = queued.filter(was_ready, planned_at__gt=now + PUNCTUAL, ready_at__gt=now)
     return _make_ready(using, left, dict.fromkeys(left.values_list("pk", flat=True)[:BATCH], now))

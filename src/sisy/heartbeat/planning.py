@@ -27,7 +27,7 @@ CHUNK = 500
 UNREAD = (
     "_extra_data",
     "pruned",
-    "planned_as",
+    "timing_fingerprint",
     "overlap",
     "max_attempts",
     "retry_delay",
@@ -214,7 +214,7 @@ def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
                     TaskState.RETIRED if what.next_run is None else TaskState.ACTIVE
                     for _, what in plans
                 ],
-                "mark": [what.mark for _, what in plans],
+                "planned_until": [what.planned_until for _, what in plans],
                 "last_run": [what.due[-1] if what.due else task.last_run for task, what in plans],
                 "next_run": [what.next_run for _, what in plans],
             },

@@ -47,9 +47,9 @@ def rescue_orphans(using: str, now: datetime) -> list[Run]:
     There are none but where somebody has deleted the row of a process. That is no matter of
     leases: such a process cannot record how its runs end, however soon it is heard of again.
     """
-    holder = Process.objects.filter(pk=OuterRef("holder"))
+    process = Process.objects.filter(pk=OuterRef("process"))
     with transaction.atomic(using=using):
-        orphans = Run.objects.using(using).running().filter(~Exists(holder))
+        orphans = Run.objects.using(using).running().filter(~Exists(process))
         reason = "Its worker is not registered"
         some = list(orphans.order_by("pk").values_list("pk", flat=True)[:BATCH])
         again, ended = settle_lost(using, orphans.filter(pk__in=some).lock(), reason, now)
@@ -74,7 +74,7 @@ def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) ->
     with transaction.atomic(using=using):
         gone = _gone(using, now, judges_leases).filter(pk=process.pk)
         for kept in gone.select_for_update(skip_locked=True):
-            held = Run.objects.using(using).running().filter(holder=kept.pk)
+            held = Run.objects.using(using).running().filter(process=kept.pk)
             reason = _what_happened_to(kept, now)
             locked = held.lock()
             checkpoint("rescue: runs locked")

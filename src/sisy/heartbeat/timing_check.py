@@ -26,8 +26,8 @@ READ = (
     "end_running",
     "iterations",
     "wait_for_schedule",
-    "mark",
-    "planned_from",
+    "planned_until",
+    "planning_since",
     "runs_planned",
 )
 """The columns of a task that decide when it is due first."""
@@ -81,7 +81,7 @@ def _start_anew(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> in
     with transaction.atomic(using=using):
         starts = []
         for task in tasks.only(*READ).select_for_update(skip_locked=True)[:CHUNK]:
-            changed_at = task.planned_from if from_change else None
+            changed_at = task.planning_since if from_change else None
             starts.append((task, activation.Start.of(task, changed_at or now)))
         activation.store_starts(using, starts)
     return len(starts)

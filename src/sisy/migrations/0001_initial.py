@@ -47,12 +47,12 @@ class Migration(migrations.Migration):
                     sisy.models.fields.MomentField(db_index=True, verbose_name="lease until"),
                 ),
                 (
-                    "drain_asked_at",
+                    "drain_requested_at",
                     sisy.models.fields.MomentField(
                         blank=True,
                         help_text="When the process was asked to drain.",
                         null=True,
-                        verbose_name="drain asked",
+                        verbose_name="drain requested",
                     ),
                 ),
                 (
@@ -343,21 +343,21 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "mark",
+                    "planned_until",
                     sisy.models.fields.MomentField(
                         editable=False,
                         help_text="The latest due moment that was planned or recorded as missed.",
                         null=True,
-                        verbose_name="mark",
+                        verbose_name="planned until",
                     ),
                 ),
                 (
-                    "planned_from",
+                    "planning_since",
                     sisy.models.fields.MomentField(
                         editable=False,
                         help_text="When its timing was last changed. Earlier occurrences are not planned.",
                         null=True,
-                        verbose_name="planned from",
+                        verbose_name="planning since",
                     ),
                 ),
                 (
@@ -376,8 +376,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "planned_as",
-                    models.TextField(default="", editable=False, verbose_name="planned as"),
+                    "timing_fingerprint",
+                    models.TextField(
+                        default="", editable=False, verbose_name="timing fingerprint"
+                    ),
                 ),
                 (
                     "created_at",
@@ -572,26 +574,29 @@ class Migration(migrations.Migration):
                         verbose_name="unresolved since",
                     ),
                 ),
-                ("worker", models.CharField(blank=True, max_length=300, verbose_name="worker")),
                 (
-                    "stands_for",
+                    "worker_name",
+                    models.CharField(blank=True, max_length=300, verbose_name="worker"),
+                ),
+                (
+                    "occurrence_at",
                     sisy.models.fields.MomentField(
                         blank=True,
                         help_text="The occurrence for which a retry or backfill runs.",
                         null=True,
-                        verbose_name="stands for",
+                        verbose_name="occurrence",
                     ),
                 ),
                 (
-                    "cancel_asked_at",
+                    "cancel_requested_at",
                     sisy.models.fields.MomentField(
                         blank=True,
                         help_text="When the running run was asked to stop.",
                         null=True,
-                        verbose_name="cancel asked",
+                        verbose_name="cancel requested",
                     ),
                 ),
-                ("cancel_by_force", models.BooleanField(default=False, verbose_name="by force")),
+                ("cancel_force", models.BooleanField(default=False, verbose_name="by force")),
                 (
                     "cancel_reason",
                     sisy.models.fields.ReasonField(
@@ -643,7 +648,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "holder",
+                    "process",
                     models.ForeignKey(
                         blank=True,
                         db_constraint=False,
@@ -653,7 +658,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="runs",
                         to="sisy.process",
-                        verbose_name="holder",
+                        verbose_name="process",
                     ),
                 ),
                 (
@@ -729,7 +734,10 @@ class Migration(migrations.Migration):
                         blank=True, max_length=255, verbose_name="class of the error"
                     ),
                 ),
-                ("worker", models.CharField(blank=True, max_length=300, verbose_name="worker")),
+                (
+                    "worker_name",
+                    models.CharField(blank=True, max_length=300, verbose_name="worker"),
+                ),
                 ("started_at", sisy.models.fields.MomentField(null=True, verbose_name="started")),
                 ("finished_at", sisy.models.fields.MomentField(verbose_name="finished")),
                 (
@@ -771,7 +779,7 @@ class Migration(migrations.Migration):
             model_name="run",
             index=models.Index(
                 condition=models.Q(("state", "running")),
-                fields=["state", "holder"],
+                fields=["state", "process"],
                 name="sisy_run_held",
             ),
         ),

@@ -22,7 +22,7 @@ PAUSED = (
     "The task was paused before a heartbeat planned it. Occurrences during a pause are not "
     "caught up."
 )
-STARTED = ("planned_from", "next_run", "state", "state_reason")
+STARTED = ("planning_since", "next_run", "state", "state_reason")
 """The columns of a task that a `Start` decides."""
 
 
@@ -33,7 +33,7 @@ class Start:
     Without a further occurrence it is retired; one that cannot be planned is broken.
     """
 
-    planned_from: datetime
+    planning_since: datetime
     next_run: datetime | None
     state: TaskState
     state_reason: str = ""
@@ -46,11 +46,11 @@ class Start:
         except ScheduleError as error:
             reason = str(error)[:500]
             return cls(
-                planned_from=since, next_run=None, state=TaskState.BROKEN, state_reason=reason
+                planning_since=since, next_run=None, state=TaskState.BROKEN, state_reason=reason
             )
         if due is None or task.is_used_up:
-            return cls(planned_from=since, next_run=None, state=TaskState.RETIRED)
-        return cls(planned_from=since, next_run=due, state=TaskState.ACTIVE)
+            return cls(planning_since=since, next_run=None, state=TaskState.RETIRED)
+        return cls(planning_since=since, next_run=due, state=TaskState.ACTIVE)
 
     def note(self, task: "Task") -> None:
         """Let ``task`` say it, too."""
@@ -71,7 +71,7 @@ def store_starts(using: str, starts: Sequence[tuple["Task", Start]]) -> None:
         [task.pk for task in tasks],
         Update(
             assign={name: [getattr(task, name) for task in tasks] for name in STARTED},
-            compute={"planned_as": timing.fingerprint()},
+            compute={"timing_fingerprint": timing.fingerprint()},
         ),
     )
     tasks[0].tell_retired((task for task in tasks if task.state == TaskState.RETIRED), using)

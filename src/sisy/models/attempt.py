@@ -24,7 +24,7 @@ class Attempt(models.Model):
     reason = ReasonField(_("reason"), max_length=500, blank=True)
     error = models.TextField(_("error"), blank=True)
     error_class = models.CharField(_("class of the error"), max_length=255, blank=True)
-    worker = models.CharField(_("worker"), max_length=300, blank=True)
+    worker_name = models.CharField(_("worker"), max_length=300, blank=True)
     started_at = MomentField(_("started"), null=True)
     finished_at = MomentField(_("finished"))
 
@@ -42,7 +42,7 @@ class Attempt(models.Model):
     @classmethod
     def of(cls, run: Run, **columns: Any) -> "Attempt":
         """Return an unsaved record of the attempt that ``run`` is on."""
-        return cls(run=run, number=run.attempt, worker=run.worker, **columns)
+        return cls(run=run, number=run.attempt, worker_name=run.worker_name, **columns)
 
     @classmethod
     def before(cls, run: Run) -> "models.QuerySet[Attempt]":

@@ -45,7 +45,7 @@ def create(tasks: "QuerySet[Task]", new: "Sequence[Task]", batch_size: int | Non
             else:
                 QuerySet.bulk_create(tasks, batch)
             keys = [task.pk for task in batch if task.next_run is not None]
-            fingerprint = Update(compute={"planned_as": timing.fingerprint()})
+            fingerprint = Update(compute={"timing_fingerprint": timing.fingerprint()})
             update_rows(using, tasks.model, keys, fingerprint)
             for task, given in zip(batch, keys_given, strict=True):
                 task.remember_inserted(using, given)

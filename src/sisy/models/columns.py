@@ -120,14 +120,14 @@ class TaskColumns(models.Model):
     target_error = ReasonField(_("target error"), max_length=500, blank=True, editable=False)
     next_run = MomentField(_("next run"), null=True, editable=False)
     last_run = MomentField(_("last run"), null=True, editable=False)
-    mark = MomentField(
-        _("mark"),
+    planned_until = MomentField(
+        _("planned until"),
         null=True,
         editable=False,
         help_text=_("The latest due moment that was planned or recorded as missed."),
     )
-    planned_from = MomentField(
-        _("planned from"),
+    planning_since = MomentField(
+        _("planning since"),
         null=True,
         editable=False,
         help_text=_("When its timing was last changed. Earlier occurrences are not planned."),
@@ -139,7 +139,7 @@ class TaskColumns(models.Model):
         editable=False,
         help_text=_("The number of pruned occurrences, by the state of their runs."),
     )
-    planned_as = models.TextField(_("planned as"), default="", editable=False)
+    timing_fingerprint = models.TextField(_("timing fingerprint"), default="", editable=False)
     created_at = MomentField(_("created"), null=True, editable=False)
     name = models.CharField(  # noqa: DJ001 - any number of tasks may have none
         _("name"),
@@ -172,11 +172,11 @@ SCHEDULER_FIELDS = frozenset(
         "target_error",
         "next_run",
         "last_run",
-        "mark",
-        "planned_from",
+        "planned_until",
+        "planning_since",
         "runs_planned",
         "pruned",
-        "planned_as",
+        "timing_fingerprint",
         "created_at",
         "name",
         "declaration",

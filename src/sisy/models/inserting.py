@@ -19,7 +19,7 @@ VARYING = (
     "due_at",
     "ready_at",
     "planned_at",
-    "stands_for",
+    "occurrence_at",
     "retry_of_id",
 )
 """The columns of a run that often differ from one run to the next."""

@@ -73,7 +73,7 @@ def _requeue(using: str, runs: Sequence[Run], reason: str, now: datetime) -> Non
     )
     Run.objects.using(using).held(runs).update(
         state=RunState.QUEUED,
-        holder=None,
+        process=None,
         times_lost=F("times_lost") + 1,
         started_at=None,
         dispatched_at=None,
@@ -87,7 +87,7 @@ def _requeue(using: str, runs: Sequence[Run], reason: str, now: datetime) -> Non
 
 def _end(run: Run) -> tuple[RunState, str] | None:
     """Return how a lost run ends, and why it is not run again; None if it is."""
-    if run.cancel_asked_at is not None:
+    if run.cancel_requested_at is not None:
         return RunState.CANCELLED, run.cancel_reason or "it had already been asked to stop"
     if run.task is None:
         return RunState.LOST, "not run again, because its task was deleted"

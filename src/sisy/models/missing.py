@@ -44,11 +44,17 @@ class Overdue:
     still_owes: bool = False
 
     @property
-    def mark(self) -> datetime | None:
+    def planned_until(self) -> datetime | None:
         """Return what the mark of the task is, once they are settled."""
         if self.still_owes:
             return None
-        return self.runs[-1] if self.runs else self.missed[1] if self.missed else self.task.mark
+        return (
+            self.runs[-1]
+            if self.runs
+            else self.missed[1]
+            if self.missed
+            else self.task.planned_until
+        )
 
 
 def missed_row(
@@ -98,7 +104,7 @@ def _settle(using: str, overdue: Sequence[Overdue], now: datetime, reason: str) 
     insert_runs(using, runs)
     settled = Update(
         assign={
-            "mark": [one.mark for one in overdue],
+            "planned_until": [one.planned_until for one in overdue],
             "last_run": [one.runs[-1] if one.runs else one.task.last_run for one in overdue],
         },
         add={"runs_planned": [len(one.runs) for one in overdue]},
@@ -131,7 +137,7 @@ def _overdue_of(task: "Task", now: datetime, for_good: bool) -> Overdue:
     still_owes = task.is_due_at_once and not for_good
     try:
         timing = Timing.of(task)
-        first = task.next_run or first_due(task, min(task.planned_from or now, now))
+        first = task.next_run or first_due(task, min(task.planning_since or now, now))
     except ScheduleError:
         # Nobody can tell what it would have been due after the first one.
         first = None if still_owes else task.next_run

@@ -64,8 +64,8 @@ class Process(models.Model):
     slots = models.PositiveIntegerField(_("slots"), default=0)
     started_at = MomentField(_("started"))
     lease_until = MomentField(_("lease until"), db_index=True)
-    drain_asked_at = MomentField(
-        _("drain asked"),
+    drain_requested_at = MomentField(
+        _("drain requested"),
         null=True,
         blank=True,
         help_text=_("When the process was asked to drain."),
@@ -157,25 +157,25 @@ class Process(models.Model):
 
     ahas_silent_host = twin(has_silent_host)
 
-    def ask_to_drain(self, now: datetime) -> bool:
+    def request_drain(self, now: datetime) -> bool:
         """Ask a worker to take no more runs, and to end once those in its hand have.
 
         Returns False if it had been asked before, or is gone. It obeys at its next renewal.
         """
-        alive = Process.objects.using(self.using).filter(pk=self.pk, drain_asked_at=None)
-        if not alive.update(drain_asked_at=now):
+        alive = Process.objects.using(self.using).filter(pk=self.pk, drain_requested_at=None)
+        if not alive.update(drain_requested_at=now):
             return False
-        signals.drain_asked.send_robust(sender=Process, pk=self.pk)
+        signals.drain_requested.send_robust(sender=Process, pk=self.pk)
         return True
 
-    aask_to_drain = twin(ask_to_drain)
+    arequest_drain = twin(request_drain)
 
-    def is_asked_to_drain(self) -> bool:
+    def is_drain_requested(self) -> bool:
         """Return whether somebody asked for its end."""
-        asked = Process.objects.using(self.using).exclude(drain_asked_at=None)
+        asked = Process.objects.using(self.using).exclude(drain_requested_at=None)
         return asked.filter(pk=self.pk).exists()
 
-    ais_asked_to_drain = twin(is_asked_to_drain)
+    ais_drain_requested = twin(is_drain_requested)
 
     def note_problem(self, problem: str, since: datetime | None) -> None:
         """Store why this worker cannot call functions, and since when; empty if it can."""

@@ -48,7 +48,7 @@ def retry(run: Run, using: str, now: datetime) -> Run:
             now=now,
             origin=Origin.RETRY,
             payload=json_dict(run.payload),
-            stands_for=run.stands_for or run.due_at,
+            occurrence_at=run.occurrence_at or run.due_at,
             retry_of=run,
         )
         stored = store([again], using)
@@ -88,7 +88,8 @@ def backfill(
         locking.lock(type(task).objects.using(using).filter(pk=task.pk))
         moments = to_backfill(task, start, end, using, now, again)
         runs = [
-            Run.of(task, now=now, origin=Origin.BACKFILL, stands_for=moment) for moment in moments
+            Run.of(task, now=now, origin=Origin.BACKFILL, occurrence_at=moment)
+            for moment in moments
         ]
         stored = store(runs, using)
     carry_out_if_eager(stored, using)
@@ -119,10 +120,15 @@ def to_backfill(
     if again:
         return moments
     _refuse_pruned(task, start, using)
-    within = Q(due_at__gte=start, due_at__lt=end) | Q(stands_for__gte=start, stands_for__lt=end)
+    within = Q(due_at__gte=start, due_at__lt=end) | Q(
+        occurrence_at__gte=start, occurrence_at__lt=end
+    )
     kept = Run.objects.using(using).filter(within, task=task.pk)
     settled = kept.filter(state__in=[*LIVE_STATES, RunState.SUCCEEDED])
-    done = {stands_for or due for stands_for, due in settled.values_list("stands_for", "due_at")}
+    done = {
+        occurrence_at or due
+        for occurrence_at, due in settled.values_list("occurrence_at", "due_at")
+    }
     return [moment for moment in moments if moment not in done]
 
 

@@ -92,9 +92,9 @@ class Run(models.Model):
         blank=True,
         help_text=_("When a worker first released the run because it did not have its code."),
     )
-    holder = models.ForeignKey(
+    process = models.ForeignKey(
         Process,
-        verbose_name=_("holder"),
+        verbose_name=_("process"),
         null=True,
         blank=True,
         on_delete=models.DO_NOTHING,
@@ -103,7 +103,7 @@ class Run(models.Model):
         db_index=False,
         help_text=_("The name of its process, kept after the process has ended."),
     )
-    worker = models.CharField(_("worker"), max_length=300, blank=True)
+    worker_name = models.CharField(_("worker"), max_length=300, blank=True)
     blocked_by = models.ForeignKey(
         "self",
         verbose_name=_("blocked by"),
@@ -114,8 +114,8 @@ class Run(models.Model):
         db_constraint=False,
         db_index=False,
     )
-    stands_for = MomentField(
-        _("stands for"),
+    occurrence_at = MomentField(
+        _("occurrence"),
         null=True,
         blank=True,
         help_text=_("The occurrence for which a retry or backfill runs."),
@@ -130,13 +130,13 @@ class Run(models.Model):
         db_constraint=False,
         db_index=False,
     )
-    cancel_asked_at = MomentField(
-        _("cancel asked"),
+    cancel_requested_at = MomentField(
+        _("cancel requested"),
         null=True,
         blank=True,
         help_text=_("When the running run was asked to stop."),
     )
-    cancel_by_force = models.BooleanField(_("by force"), default=False)
+    cancel_force = models.BooleanField(_("by force"), default=False)
     cancel_reason = ReasonField(_("cancel reason"), max_length=500, blank=True)
     result = DataField(_("return value"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)
@@ -178,7 +178,7 @@ class Run(models.Model):
                 condition=Q(state=RunState.QUEUED),
             ),
             models.Index(
-                fields=["state", "holder"],
+                fields=["state", "process"],
                 name="sisy_run_held",
                 condition=Q(state=RunState.RUNNING),
             ),
@@ -263,7 +263,7 @@ class Run(models.Model):
     @property
     def moment(self) -> datetime:
         """The occurrence that the run stands for, or when it was to start if no schedule says."""
-        moment: datetime = self.stands_for or self.due_at or self.ready_at
+        moment: datetime = self.occurrence_at or self.due_at or self.ready_at
         return moment
 
     @property

@@ -101,28 +101,28 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     acancel_queued = twin(cancel_queued)
 
-    def cancel_asked(self, now: datetime) -> int:
+    def cancel_requested(self, now: datetime) -> int:
         """Call off those that wait, and that somebody wanted to end; return how many they were."""
-        return self.exclude(cancel_asked_at=None).cancel_queued(F("cancel_reason"), now)
+        return self.exclude(cancel_requested_at=None).cancel_queued(F("cancel_reason"), now)
 
-    acancel_asked = twin(cancel_asked)
+    acancel_requested = twin(cancel_requested)
 
     def cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> int:
         """Call off those that wait, and ask those that go on to end; return how many they were.
 
         Those that were asked before are not counted. What was asked to end goes on until its
-        function has noticed, or is killed: see `ask_to_cancel`.
+        function has noticed, or is killed: see `request_cancel`.
         """
         self._for_write = True
         with transaction.atomic(using=self.db):
             chosen = self.model._default_manager.using(self.db).filter(pk__in=self.live().lock())
             return chosen.exclude(_is_leaving(now)).cancel_queued(reason, now) + len(
-                chosen.ask_to_cancel(reason, now, by_force=by_force)
+                chosen.request_cancel(reason, now, by_force=by_force)
             )
 
     acancel = twin(cancel)
 
-    def ask_to_cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> list[int]:
+    def request_cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> list[int]:
         """Ask those that go on to end; return the keys of those that were not asked before.
 
         The request stands on the row. Their workers see it within a second: an async function is
@@ -130,22 +130,22 @@ class RunQuerySet(models.QuerySet["Run"]):
         of a run in a pool of processes is killed. One that was handed over by a worker that leaves
         is called off once that is gone, instead of being begun again.
         """
-        asked_less = Q(cancel_asked_at=None)
+        asked_less = Q(cancel_requested_at=None)
         if by_force:
-            asked_less |= Q(cancel_by_force=False)
+            asked_less |= Q(cancel_force=False)
         self._for_write = True
         pks = self.may_go_on(now).filter(asked_less).lock()
         going = self.model._default_manager.using(self.db).may_go_on(now).filter(pk__in=pks)
-        going.update(cancel_asked_at=now, cancel_by_force=by_force, cancel_reason=reason[:500])
+        going.update(cancel_requested_at=now, cancel_force=by_force, cancel_reason=reason[:500])
         if pks:
             tasks = sorted(set(going.exclude(task=None).values_list("task", flat=True)))
             announce = partial(
-                signals.cancel_asked.send_robust, sender=self.model, pks=pks, tasks=tasks
+                signals.cancel_requested.send_robust, sender=self.model, pks=pks, tasks=tasks
             )
             transaction.on_commit(announce, using=self.db, robust=True)
         return pks
 
-    aask_to_cancel = twin(ask_to_cancel)
+    arequest_cancel = twin(request_cancel)
 
     def lock(self) -> list[int]:
         """Lock them until the transaction ends, and return their keys.
@@ -162,10 +162,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         """
         holdings: dict[tuple[int | None, int], list[int]] = {}
         for run in runs:
-            holdings.setdefault((run.holder_id, run.attempt), []).append(run.pk)
+            holdings.setdefault((run.process_id, run.attempt), []).append(run.pk)
         fence = Q(pk__in=[])
-        for (holder, attempt), pks in holdings.items():
-            fence |= Q(pk__in=pks, holder=holder, attempt=attempt)
+        for (process, attempt), pks in holdings.items():
+            fence |= Q(pk__in=pks, process=process, attempt=attempt)
         return self.running().filter(fence)
 
 

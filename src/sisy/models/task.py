@@ -153,7 +153,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
     @property
     def is_due_at_once(self) -> bool:
         """Return whether its first occurrence, not yet planned, waits for no schedule."""
-        return self.mark is None and not self.wait_for_schedule
+        return self.planned_until is None and not self.wait_for_schedule
 
     @property
     def runs_once(self) -> bool:

@@ -35,8 +35,8 @@ def _revived(now: datetime) -> dict[str, Any]:
     is_broken = Q(state=TaskState.BROKEN) & ~Q(schedule="")
     # The state last: MySQL lets what comes later see what was set before.
     return {
-        "planned_from": Case(
-            When(is_broken, then=models.Value(now, MomentField())), default=F("planned_from")
+        "planning_since": Case(
+            When(is_broken, then=models.Value(now, MomentField())), default=F("planning_since")
         ),
         "state_reason": Case(
             When(is_broken, then=models.Value("")),
@@ -71,7 +71,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def edited_behind_our_back(self) -> Self:
         """Those whose timing raw SQL has changed since their next occurrence was computed."""
-        return self.active().exclude(planned_as=timing.fingerprint())
+        return self.active().exclude(timing_fingerprint=timing.fingerprint())
 
     def ended(self) -> Self:
         """Those that have no occurrence left and no run that still goes on.
@@ -96,7 +96,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
             defaults = {
                 "state": Case(revived, default=F("state")),
                 "next_run": None,
-                "planned_from": now,
+                "planning_since": now,
             }
             with transaction.atomic(using=self.db):
                 settle_overdue(self.db, self, now, CHANGED)

@@ -126,7 +126,7 @@ def first_due(task: "Task", now: datetime) -> datetime | None:
     timing = Timing.of(task)
     if task.is_due_at_once:
         return timing.first_after_activation(now)
-    return _next_after(timing, now if task.mark is None else max(now, task.mark))
+    return _next_after(timing, now if task.planned_until is None else max(now, task.planned_until))
 
 
 def ready_at(task: "Task", due: datetime, next_due: datetime | None) -> datetime:

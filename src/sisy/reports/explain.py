@@ -64,7 +64,7 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
     if run.lateness is not None:
         began += f", {display.span(run.lateness)} late"
     if run.state == RunState.RUNNING:
-        return f"Run {run.pk} is running on {run.worker}: started{began}."
+        return f"Run {run.pk} is running on {run.worker_name}: started{began}."
     tries = f" in attempt {run.attempt}" if run.attempt > 1 else ""
     parts = [f"Run {run.pk} {run.get_state_display()}{tries}"]
     if began:
@@ -94,7 +94,7 @@ def _latest(task: Task, using: str, zone: tzinfo, now: datetime) -> str:
 
 def _row_of(task: Task, moment: datetime, using: str) -> Run | None:
     runs = Run.objects.using(using).filter(task=task).select_related("task").order_by("-pk")
-    at_it = Q(due_at=moment) | Q(stands_for=moment)
+    at_it = Q(due_at=moment) | Q(occurrence_at=moment)
     within = Q(due_at__lte=moment, due_until__gte=moment)
     return runs.filter(at_it | within).first() or _row_at(runs, moment)
 
@@ -146,15 +146,15 @@ def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> s
     if days and moment < now - timedelta(days=days):
         words = ngettext("%g day", "%g days", round(days)) % days
         return f"Unknown: history older than {words} has been pruned."
-    if task.planned_from is not None and moment <= task.planned_from:
+    if task.planning_since is not None and moment <= task.planning_since:
         return (
             "The task's timing was changed, or the task was resumed, later, at "
-            f"{at(task.planned_from, zone)}. This applies only to future occurrences."
+            f"{at(task.planning_since, zone)}. This applies only to future occurrences."
         )
     if task.state != TaskState.ACTIVE:
         return f"It was not planned, because the task is {task.state}{_reason(task)}"
     beating = Process.objects.using(using).alive(now).filter(role=Role.HEARTBEAT)
-    if task.mark is None or moment > task.mark:
+    if task.planned_until is None or moment > task.planned_until:
         up = (
             "a heartbeat is running and will plan it"
             if beating.exists()

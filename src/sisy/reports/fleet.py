@@ -37,7 +37,7 @@ class Member:
     @property
     def can_drain(self) -> bool:
         is_worker = self.process.role == Role.WORKER
-        return is_worker and not self.is_silent and self.process.drain_asked_at is None
+        return is_worker and not self.is_silent and self.process.drain_requested_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ def members(using: str, now: datetime) -> list[Member]:
     held: dict[int | None, list[Run]] = {}
     going = Run.objects.using(using).filter(state=RunState.RUNNING)
     for run in going.defer("payload", "result", "error").order_by("started_at")[:MOST]:
-        held.setdefault(run.holder_id, []).append(run)
+        held.setdefault(run.process_id, []).append(run)
     alive = set(Process.objects.using(using).alive(now).values_list("pk", flat=True)[:MOST])
     found = [
         Member(process=each, runs=held.get(each.pk, []), is_silent=each.pk not in alive)

@@ -64,7 +64,7 @@ def class_of_error(run: Run) -> str:
 
 
 def _cause(run: Run, now: datetime, zone: tzinfo, service: Service) -> str:
-    if run.cancel_asked_at is not None:
+    if run.cancel_requested_at is not None:
         return gettext("it was asked to stop, and the next worker that finds it will cancel it")
     if run.task_id is None:
         return gettext("its task was deleted, and the next worker that finds it will cancel it")

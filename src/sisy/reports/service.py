@@ -24,7 +24,7 @@ class Service:
     def at(cls, using: str, now: datetime) -> Self:
         """Read it, in three statements."""
         alive = list(Process.objects.using(using).alive(now))
-        running = Run.objects.using(using).running().order_by().values_list("holder")
+        running = Run.objects.using(using).running().order_by().values_list("process")
         return cls(
             heartbeats=[each for each in alive if each.role == Role.HEARTBEAT],
             workers=[each for each in alive if each.role == Role.WORKER],
@@ -39,7 +39,7 @@ class Service:
             return pause_in_words(self.paused[queue], zone)
         if not serving:
             return gettext("queue '%s' has no worker") % queue
-        if all(worker.drain_asked_at for worker in serving):
+        if all(worker.drain_requested_at for worker in serving):
             return gettext("all workers of the queue '%s' are draining") % queue
         if all(worker.problem for worker in serving):
             return problem_in_words(serving[0], zone).rstrip(".")
@@ -48,8 +48,10 @@ class Service:
     def is_full(self, queue: str) -> int:
         """Return how many slots the queue's workers have if all are taken, else 0."""
         serving = [worker for worker in self.workers if queue in worker.queues]
-        slots = sum(worker.slots for worker in serving if not worker.drain_asked_at)
-        taken = sum(self.busy.get(worker.pk, 0) for worker in serving if not worker.drain_asked_at)
+        slots = sum(worker.slots for worker in serving if not worker.drain_requested_at)
+        taken = sum(
+            self.busy.get(worker.pk, 0) for worker in serving if not worker.drain_requested_at
+        )
         return slots if taken >= slots else 0
 
     def fullness(self, queue: str) -> str:

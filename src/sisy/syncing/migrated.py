@@ -72,7 +72,7 @@ class MigratedTask:
         columns = {name: getattr(task, name) for name in OWNER_FIELDS & self._columns}
         now = clock.now(self._using)
         self._tasks.create(
-            **columns, name=self._name, state=TaskState.ACTIVE, created_at=now, planned_from=now
+            **columns, name=self._name, state=TaskState.ACTIVE, created_at=now, planning_since=now
         )
 
     def alter(self, said: Mapping[str, Any]) -> None:
@@ -92,7 +92,7 @@ class MigratedTask:
         if changed.keys() & TARGET_FIELDS:
             changed["target_error"] = ""
             broken = self._this().filter(state=TaskState.BROKEN)
-            broken.update(state=TaskState.ACTIVE, planned_from=clock.now(self._using))
+            broken.update(state=TaskState.ACTIVE, planning_since=clock.now(self._using))
         self._this().update(**changed)
 
     def delete(self) -> None:
@@ -108,7 +108,7 @@ class MigratedTask:
         self._settle_overdue(CHANGED)
         ended = self._this().filter(state__in=[TaskState.BROKEN, TaskState.RETIRED])
         ended.update(state=TaskState.ACTIVE)
-        self._this().update(next_run=None, planned_from=clock.now(self._using))
+        self._this().update(next_run=None, planning_since=clock.now(self._using))
 
     def _this(self) -> "models.QuerySet[Any]":
         return self._tasks.filter(name=self._name)

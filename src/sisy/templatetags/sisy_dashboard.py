@@ -156,9 +156,9 @@ def run_state(context: Context, run: Run) -> SafeString:
     """Return a run's state, and whether it was asked to end while it goes on."""
     why = run.cancel_reason or reason(context, run)
     shown = _state(run.state, str(run.get_state_display()), why)
-    if run.state != RunState.RUNNING or run.cancel_asked_at is None:
+    if run.state != RunState.RUNNING or run.cancel_requested_at is None:
         return shown
-    asked = gettext("forced to stop") if run.cancel_by_force else gettext("asked to stop")
+    asked = gettext("forced to stop") if run.cancel_force else gettext("asked to stop")
     return format_html("{} <small>{}</small>", shown, asked)
 
 

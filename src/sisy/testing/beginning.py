@@ -27,13 +27,13 @@ def begin(using: str, now: datetime, before: datetime) -> None:
         for declaration in discover().declarations:
             _make_if_only_its_day_was_over(using, declaration, now, before)
         tasks = Task.objects.using(using)
-        tasks.filter(mark__gt=now).update(mark=now)
+        tasks.filter(planned_until__gt=now).update(planned_until=now)
         # A declared task stays once its last day is over, and may have it before it again.
         is_in_use = Q(state=TaskState.ACTIVE) | Q(
             state=TaskState.RETIRED, declaration__isnull=False
         )
         tasks.filter(is_in_use).exclude(schedule="").update(
-            state=TaskState.ACTIVE, next_run=None, planned_from=now
+            state=TaskState.ACTIVE, next_run=None, planning_since=now
         )
         compute_unplanned(using, now)
         Run.objects.using(using).queued().filter(ready_at__gt=now, ready_at__lte=before).update(

@@ -21,16 +21,16 @@ def carry_out(runs: Iterable[Run], using: str) -> None:
         KeyboardInterrupt: a function raised it; its run is recorded as failed.
     """
     lease = conf.get_settings().lease
-    holder = Process.join(Role.ENGINE, using=using, now=clock.now(using), lease=lease, slots=1)
+    process = Process.join(Role.ENGINE, using=using, now=clock.now(using), lease=lease, slots=1)
     try:
         for run in runs:
             now = clock.now(using)
-            claimed = claim_one(holder, run.pk, now)
+            claimed = claim_one(process, run.pk, now)
             if claimed is not None:
                 carry_out_here(claimed, now, partial(_record, using, claimed))
                 run.refresh_from_db(using=using)
     finally:
-        holder.leave()
+        process.leave()
 
 
 def _record(using: str, run: Run, outcome: Outcome) -> None:

@@ -115,10 +115,10 @@ class Timeline:
         return [
             run
             for engine, names in sorted(queues.items())
-            for run in claim(self._holder(), sorted(names), AT_ONCE, self.now, engine)
+            for run in claim(self._process(), sorted(names), AT_ONCE, self.now, engine)
         ]
 
-    def _holder(self) -> Process:
+    def _process(self) -> Process:
         worker = self._worker
         if worker is not None and worker.lease_until - self.now < LEASE / 2:
             worker = worker if worker.renew(self.now, LEASE) else None

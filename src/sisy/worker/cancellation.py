@@ -62,5 +62,5 @@ class Requests:
 
     def _held(self, runs: Collection[Run]) -> dict[int, Request]:
         held = Run.objects.using(self._using).held(runs)
-        rows = held.values_list("pk", "cancel_asked_at", "cancel_reason", "cancel_by_force")
+        rows = held.values_list("pk", "cancel_requested_at", "cancel_reason", "cancel_force")
         return {pk: request for pk, *request in rows}

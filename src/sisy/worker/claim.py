@@ -28,7 +28,7 @@ TRIES = 3  # further looks at what another worker decides upon just now, before 
 class Claimant:
     """The claimant of runs: a process, its queues and engine, and the time."""
 
-    holder: Process
+    process: Process
     queues: Sequence[str]
     engine: str
     now: datetime
@@ -37,18 +37,18 @@ class Claimant:
 
     @property
     def using(self) -> str:
-        return self.holder.using
+        return self.process.using
 
 
 def claim(
-    holder: Process,
+    process: Process,
     queues: Sequence[str],
     limit: int,
     now: datetime,
     engine: str = "",
     missing: frozenset[str] = frozenset(),
 ) -> list[Run]:
-    """Win up to ``limit`` waiting runs for ``holder``, which begin now, and return them.
+    """Win up to ``limit`` waiting runs for ``process``, which begin now, and return them.
 
     A run that may not start beside another one of its task is settled by the task's policy: this
     is decided here and not when it was planned, since only now is it known what still runs. Runs
@@ -61,7 +61,7 @@ def claim(
     Raises:
         LeaseLost: the holder's lease has expired; it must renew it, or sign on again.
     """
-    claimant = Claimant(holder, _open(holder.using, queues), engine, now, missing)
+    claimant = Claimant(process, _open(process.using, queues), engine, now, missing)
     won: list[Run] = []
     blocked: set[int | None] = set()
     contended: set[int | None] = set()
@@ -82,7 +82,7 @@ def claim(
     return won
 
 
-def claim_one(holder: Process, pk: int, now: datetime) -> Run | None:
+def claim_one(process: Process, pk: int, now: datetime) -> Run | None:
     """Win the run with this key, or the one of its task whose turn it is.
 
     Returns None if it waits no longer, may not start now, or another process decides just now.
@@ -90,12 +90,12 @@ def claim_one(holder: Process, pk: int, now: datetime) -> Run | None:
     Raises:
         LeaseLost: as `claim` does.
     """
-    using = holder.using
+    using = process.using
     wanted = Run.objects.using(using).ready(now).filter(pk=pk)
     queue, engine = wanted.values_list("queue", "engine").first() or ("", "")
     if not _open(using, [queue]):
         return None
-    claimant = Claimant(holder, [queue], engine, now)
+    claimant = Claimant(process, [queue], engine, now)
     with transaction.atomic(using=using):
         locked = wanted.defer(*UNREAD).select_for_update(skip_locked=True)
         settled = _settle(claimant, list(locked), 1)
@@ -149,7 +149,7 @@ def _settle(claimant: Claimant, locked: Sequence[Run], free: int) -> Settled:
     if not runs:
         return Settled()
     settled = settle(using, runs, tasks, claimant.queues, free, now, claimant.missing)
-    start(using, settled.starting, claimant.holder, now)
+    start(using, settled.starting, claimant.process, now)
     checkpoint("claim: runs started")
     Run.tell(signals.run_started, map(copy, settled.starting), using)  # before they go on
     return settled
@@ -191,9 +191,9 @@ def _call_off_unwanted(using: str, runs: Sequence[Run], now: datetime) -> list[R
     Those are runs whose task was deleted, and those that somebody wanted to end when their worker
     left, in which they may have gone on until now.
     """
-    wanted = [run for run in runs if run.task is not None and run.cancel_asked_at is None]
+    wanted = [run for run in runs if run.task is not None and run.cancel_requested_at is None]
     if len(wanted) < len(runs):
         these = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
         these.without_task().cancel_queued(DELETED, now)
-        these.cancel_asked(now)
+        these.cancel_requested(now)
     return wanted

@@ -46,7 +46,7 @@ class Claimer:
         self._is_in_doubt = True
         missing = self._unresolved.paths()
         try:
-            return claim(self._lease.holder(), self._queues, free, self._now(), missing=missing)
+            return claim(self._lease.process(), self._queues, free, self._now(), missing=missing)
         except LeaseLost:
             return claim(self._lease.renew(), self._queues, free, self._now(), missing=missing)
 
@@ -64,7 +64,7 @@ class Claimer:
         """Hand back what a claim in doubt has won."""
         if not self._is_in_doubt:
             return
-        held = Run.objects.using(self._using).running().filter(holder=self._lease.holder().pk)
+        held = Run.objects.using(self._using).running().filter(process=self._lease.process().pk)
         unheard = list(held.exclude(pk__in=self._known()))
         reason = "The connection failed during the claim; released."
         give_back(self._using, unheard, reason, self._now())

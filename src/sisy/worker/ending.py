@@ -11,7 +11,7 @@ from sisy.models import Run, RunState
 
 FIELDS = {field.name: field for field in Run._meta.concrete_fields}
 COLUMNS = ("state", "started_at", "finished_at", "reason", "result", "error", "error_class")
-FENCE = ("id", "holder", "attempt")
+FENCE = ("id", "process", "attempt")
 
 Ended = Sequence[tuple[Run, Outcome]]
 
@@ -34,7 +34,7 @@ def write_ends(using: str, ended: Ended) -> set[int]:
 def _write_by_one(using: str, ended: Ended) -> set[int]:
     connection = connections[using]
     rows = sorted(
-        ((run.pk, run.holder_id, run.attempt, *_values(how, connection)) for run, how in ended),
+        ((run.pk, run.process_id, run.attempt, *_values(how, connection)) for run, how in ended),
         key=lambda row: row[0],
     )
     columns = [list(column) for column in zip(*rows, strict=True)]
@@ -53,7 +53,7 @@ def _update_of_many(connection: BaseDatabaseWrapper) -> str:
     return (
         f"UPDATE {table} SET {settings} "
         f"FROM unnest({lists}) AS ended({', '.join((*FENCE, *COLUMNS))}) "
-        f"WHERE {table}.id = ended.id AND {table}.holder_id = ended.holder "
+        f"WHERE {table}.id = ended.id AND {table}.process_id = ended.holder "
         f"AND {table}.attempt = ended.attempt AND {table}.state = %s RETURNING {table}.id"
     )
 
@@ -62,11 +62,11 @@ def _write_each(using: str, ended: Ended) -> set[int]:
     connection = connections[using]
     table = connection.ops.quote_name(Run._meta.db_table)
     settings = ", ".join(f"{name} = %s" for name in COLUMNS)
-    fence = "id = %s AND holder_id = %s AND attempt = %s AND state = %s"
+    fence = "id = %s AND process_id = %s AND attempt = %s AND state = %s"
     written: set[int] = set()
     with connection.cursor() as cursor:
         for run, outcome in ended:
-            seen = (run.pk, run.holder_id, run.attempt, RunState.RUNNING.value)
+            seen = (run.pk, run.process_id, run.attempt, RunState.RUNNING.value)
             cursor.execute(
                 f"UPDATE {table} SET {settings} WHERE {fence}",
                 [*_values(outcome, connection), *seen],

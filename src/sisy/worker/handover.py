@@ -29,7 +29,7 @@ def give_back(
         pks = Run.objects.using(using).held(runs).lock()
         released = {"ready_at": now, "started_at": None, "dispatched_at": None, **columns}
         count = _give_back(using, pks, reason, now, **released)
-        Run.objects.using(using).filter(pk__in=pks).cancel_asked(now)
+        Run.objects.using(using).filter(pk__in=pks).cancel_requested(now)
         _tell_released(using, pks)
         return count
 
@@ -58,7 +58,7 @@ def _give_back(
     given = Run.objects.using(using).filter(pk__in=pks)
     count = given.update(
         state=RunState.QUEUED,
-        holder=None,
+        process=None,
         attempt=F("attempt") - 1,
         reason=reason,
         **columns,

@@ -24,7 +24,7 @@ class Lease:
         self._problem_since: datetime | None = None
         self._held: tuple[int, float] | None = None  # by whom, and until when on the steady clock
 
-    def holder(self) -> Process:
+    def process(self) -> Process:
         """Return the worker's process, which signs on if it has not done so yet."""
         with self._lock:
             return self._process or self._sign_on()
@@ -45,7 +45,7 @@ class Lease:
     def is_to_drain(self) -> bool:
         """Return whether somebody wants the worker to end once its runs have."""
         process = self._process
-        return process is not None and process.is_asked_to_drain()
+        return process is not None and process.is_drain_requested()
 
     def report(self, problem: str) -> None:
         """Store what keeps the worker from calling functions; an empty text if nothing does.
@@ -73,7 +73,7 @@ class Lease:
         After a pause, of the process or of the whole host, others may carry it out already.
         """
         held = self._held
-        return held is not None and run.holder_id == held[0] and clock.steady() < held[1]
+        return held is not None and run.process_id == held[0] and clock.steady() < held[1]
 
     def end(self) -> None:
         """Sign off: who held runs by this lease must have handed them back."""

@@ -128,7 +128,7 @@ def _follow_up(using: str, stored: Ended, now: datetime) -> None:
 def _still_wanted(using: str, runs: Sequence[Run]) -> set[int]:
     """Return the keys of those whose task is still there, and of which nobody wants the end."""
     found = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
-    wanted = found.filter(task__isnull=False, cancel_asked_at=None)
+    wanted = found.filter(task__isnull=False, cancel_requested_at=None)
     return set(wanted.values_list("pk", flat=True)) if runs else set()
 
 
@@ -156,7 +156,7 @@ def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
         "error": outcome.error,
         "error_class": outcome.error_class,
     }
-    Run.objects.using(using).filter(pk=run.pk).update(holder=None, **columns)
+    Run.objects.using(using).filter(pk=run.pk).update(process=None, **columns)
     for name, value in columns.items():
         setattr(run, name, value)
     checkpoint("retry: run queued")

@@ -132,7 +132,7 @@ def _others(
     since: datetime,
 ) -> "QuerySet[Run]":
     others = Run.objects.live().filter(task__in=tasks).exclude(pk__in=known)
-    wanted = Run.objects.queued().filter(cancel_asked_at=None)
+    wanted = Run.objects.queued().filter(cancel_requested_at=None)
     ready = wanted.filter(queue__in=queues, engine=engine, ready_at__lte=now)
     ready = ready.resolvable(missing, since)
     running_first = (others & (ready | Run.objects.may_go_on(now))).order_by(
@@ -179,7 +179,7 @@ def _write(
         reason = f"It was replaced by run {verdict.successor} of the task."
         by_force = task.overlap == Overlap.TERMINATE_OTHER
         runs = Run.objects.using(using).filter(pk__in=verdict.ending)
-        runs.ask_to_cancel(reason, now, by_force=by_force)
+        runs.request_cancel(reason, now, by_force=by_force)
 
 
 def _skip(using: str, task: Task, skipped: Sequence[tuple[Run, int, str]], now: datetime) -> None:

@@ -14,8 +14,8 @@ from sisy.models.prepared import among, prepared
 from sisy.models.process import LONGEST_LEASE
 
 
-def start(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> None:
-    """Let ``runs``, which the caller has locked, begin under the lease of ``holder``.
+def start(using: str, runs: Sequence[Run], process: Process, now: datetime) -> None:
+    """Let ``runs``, which the caller has locked, begin under the lease of ``process``.
 
     That is kept on the books until the transaction ends, and its lease from being taken for
     expired: nobody would rescue the runs of one that is not on the books, and a heartbeat would at
@@ -27,14 +27,14 @@ def start(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> No
     if not runs:
         return
     start_if_held = _lock_and_start if connections[using].vendor == "mysql" else _start_by_one
-    if not start_if_held(using, runs, holder, now):
-        raise LeaseLost(f"{holder} has lost its lease.")
+    if not start_if_held(using, runs, process, now):
+        raise LeaseLost(f"{process} has lost its lease.")
     for run in runs:
-        run.state, run.holder, run.started_at = RunState.RUNNING, holder, now
+        run.state, run.process, run.started_at = RunState.RUNNING, process, now
         run.attempt += 1
 
 
-def _start_by_one(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> bool:
+def _start_by_one(using: str, runs: Sequence[Run], process: Process, now: datetime) -> bool:
     """Start runs if the lease holds, by one statement; SQLite needs no lock, since it has one."""
     connection = connections[using]
     lock = "FOR UPDATE" if connection.features.has_select_for_update else ""
@@ -43,13 +43,13 @@ def _start_by_one(using: str, runs: Sequence[Run], holder: Process, now: datetim
         f"WHERE id = %s AND lease_until BETWEEN %s AND %s {lock})"
     )
     moments = [adapted(using, each) for each in (now, now + LONGEST_LEASE)]
-    return _update(using, runs, holder, now, f"AND {is_held}", [holder.pk, *moments])
+    return _update(using, runs, process, now, f"AND {is_held}", [process.pk, *moments])
 
 
 def _update(
     using: str,
     runs: Sequence[Run],
-    holder: Process,
+    process: Process,
     now: datetime,
     condition: str = "",
     params: Sequence[Any] = (),
@@ -59,20 +59,20 @@ def _update(
     among_these, these = among([run.pk for run in runs], connection)
     statement = (
         f"UPDATE {connection.ops.quote_name(Run._meta.db_table)} "
-        "SET state = %s, holder_id = %s, worker = %s, attempt = attempt + 1, started_at = %s "
+        "SET state = %s, process_id = %s, worker_name = %s, attempt = attempt + 1, started_at = %s "
         f"WHERE id {among_these} {condition}"
     )
-    own = [RunState.RUNNING.value, holder.pk, str(holder), adapted(using, now)]
+    own = [RunState.RUNNING.value, process.pk, str(process), adapted(using, now)]
     with connection.cursor() as cursor:
         cursor.execute(statement, [*own, *these, *params])
         return bool(cursor.rowcount == len(runs))
 
 
-def _lock_and_start(using: str, runs: Sequence[Run], holder: Process, now: datetime) -> bool:
+def _lock_and_start(using: str, runs: Sequence[Run], process: Process, now: datetime) -> bool:
     query = prepared(_kept, using, pk=int, now=datetime, latest=datetime)
-    if not query.rows(pk=holder.pk, now=now, latest=now + LONGEST_LEASE):
+    if not query.rows(pk=process.pk, now=now, latest=now + LONGEST_LEASE):
         return False
-    return _update(using, runs, holder, now)
+    return _update(using, runs, process, now)
 
 
 def _kept(pk: int, now: datetime, latest: datetime) -> QuerySet[Process, tuple[int]]:

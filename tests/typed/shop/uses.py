@@ -141,7 +141,7 @@ async def from_async_code(task: Task, run: Run, process: Process, now: datetime)
     assert_type(await Run.objects.filter(task=task).acancel("enough", now), int)
     assert_type(await Run.objects.acancel("enough", now), int)
     assert_type(await Queue.objects.apause("mail", "rain"), bool)
-    assert_type(await process.aask_to_drain(now), bool)
+    assert_type(await process.arequest_drain(now), bool)
 
 
 def look(run: Run, process: Process) -> None:

@@ -15,7 +15,7 @@ def drain(user: Any, processes: "QuerySet[Process]") -> Iterator[Said]:
     """Ask workers to take no more runs, and to end once those in their hands have."""
     count = 0
     for process in processes.filter(role=Role.WORKER):
-        if process.ask_to_drain(display.now()):
+        if process.request_drain(display.now()):
             note(user, process, f"Drain requested: {process}.")
             count += 1
     words = ngettext(

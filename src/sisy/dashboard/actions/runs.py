@@ -23,12 +23,12 @@ def unfit(run: Run) -> set[str]:
     One that is over cannot be cancelled, and one that is not over cannot be retried.
     """
     if run.state not in LIVE_STATES:
-        return {"cancel", "cancel_by_force"} | ({"retry"} if run.count > 1 else set())
+        return {"cancel", "cancel_force"} | ({"retry"} if run.count > 1 else set())
     names = {"retry"}
-    if run.cancel_asked_at is not None:
+    if run.cancel_requested_at is not None:
         names.add("cancel")
-    if run.state == RunState.QUEUED or run.cancel_by_force:
-        names.add("cancel_by_force")
+    if run.state == RunState.QUEUED or run.cancel_force:
+        names.add("cancel_force")
     return names
 
 
@@ -37,7 +37,7 @@ def cancel(user: Any, runs: RunQuerySet) -> Iterator[Said]:
     yield _cancelled(user, runs, by_force=False)
 
 
-def cancel_by_force(user: Any, runs: RunQuerySet) -> Iterator[Said]:
+def cancel_force(user: Any, runs: RunQuerySet) -> Iterator[Said]:
     """Cancel, and kill the processes of those that go on in a pool of processes."""
     yield _cancelled(user, runs, by_force=True)
 

@@ -117,7 +117,7 @@ class RunActing(RowsActing):
     model = Run
     verbs = {
         "cancel": ("cancel_run", runs.cancel),
-        "cancel_by_force": ("cancel_run", runs.cancel_by_force),
+        "cancel_force": ("cancel_run", runs.cancel_force),
         "retry": ("run_task", runs.retry),
     }
 

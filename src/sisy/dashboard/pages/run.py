@@ -52,7 +52,7 @@ def run_of(visit: Visit) -> Run:
 
 def build_head(visit: Visit) -> dict[str, Any]:
     run = run_of(visit)
-    may = {"cancel": "cancel_run", "cancel_by_force": "cancel_run", "retry": "run_task"}
+    may = {"cancel": "cancel_run", "cancel_force": "cancel_run", "retry": "run_task"}
     fit = [verb for verb in may if verb not in unfit(run) and visit.may(may[verb])]
     is_queued = run.state == RunState.QUEUED
     zone = timezone.get_current_timezone()
@@ -75,7 +75,7 @@ def steps(run: Run) -> list[Step]:
         (gettext("planned"), run.planned_at),
         (gettext("available to workers"), run.ready_at),
         (gettext("started"), run.started_at),
-        (gettext("asked to stop"), run.cancel_asked_at),
+        (gettext("asked to stop"), run.cancel_requested_at),
         (str(run.get_state_display()), run.finished_at),
     ]
     known = [(words, at) for words, at in moments if at is not None]

@@ -174,7 +174,7 @@ class Command(AnsweringCommand):
     def do_cancel(self, task: Task, *, reason: str, force: bool, **options: Any) -> None:
         count = task.cancel_runs(reason, by_force=force)
         live = Run.objects.using(self.using).filter(task=task.pk).live()
-        stopping = live.exclude(cancel_asked_at=None).count()
+        stopping = live.exclude(cancel_requested_at=None).count()
         words = f"{_runs(stopping)} {ngettext('was', 'were', stopping)} asked to stop and "
         words += f"{ngettext('is', 'are', stopping)} still running."
         more = f" {words}" if stopping else ""
@@ -266,7 +266,7 @@ def _details_of_run(run: Run) -> dict[str, Any]:
     """Return what only programs are given: a table has no room for it."""
     return {
         "origin": run.origin,
-        "worker": run.worker,
+        "worker": run.worker_name,
         "started": run.started_at,
         "finished": run.finished_at,
         "error": run.error,
