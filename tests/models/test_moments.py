@@ -131,7 +131,7 @@ def test_nothing_is_taken_for_edited_by_whoever_has_another_zone(at_time):
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL TIME ZONE 'Asia/Kathmandu'")
-    assert not Task.objects.edited_behind_our_back().exists()
+    assert not Task.objects.with_stale_timing().exists()
 
 
 ELSEWHERE = [

@@ -154,14 +154,14 @@ def many_edited_by_raw_sql(monkeypatch):
     stored(50)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sisy_task SET timezone = 'Asia/Kathmandu'")
-    return (activation, "store_starts"), Task.objects.edited_behind_our_back()
+    return (activation, "store_starts"), Task.objects.with_stale_timing()
 
 
 def many_dead_processes(monkeypatch):
     for _ in range(20):
         gone = worker()
         Process.objects.filter(pk=gone.pk).update(end_reason="killed")
-    return (rescue, "_rescue"), Process.objects.seen_to_end()
+    return (rescue, "_rescue"), Process.objects.reported_dead()
 
 
 def much_surplus_history(monkeypatch):

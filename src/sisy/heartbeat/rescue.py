@@ -60,7 +60,7 @@ def rescue_orphans(using: str, now: datetime) -> list[Run]:
 
 def _gone(using: str, now: datetime, judges_leases: bool) -> ProcessQuerySet:
     processes = Process.objects.using(using).all()
-    seen = processes.seen_to_end()
+    seen = processes.reported_dead()
     return seen | processes.expired(now) if judges_leases else seen
 
 

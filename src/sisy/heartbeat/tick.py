@@ -155,7 +155,7 @@ def _ahead(pk: int, since: datetime) -> QuerySet[Process, Any]:
             Exists(tasks.filter(next_run=None)),
             Subquery(tasks.exclude(next_run=None).order_by("next_run").values("next_run")[:1]),
             Subquery(runs.order_by("ready_at").values("ready_at")[:1]),
-            Exists(Process.objects.all().seen_to_end()),
+            Exists(Process.objects.all().reported_dead()),
             Subquery(leases[:1]),
             Subquery(leases.reverse()[:1]),
         )
@@ -164,7 +164,7 @@ def _ahead(pk: int, since: datetime) -> QuerySet[Process, Any]:
 
 def first_ready(using: str, now: datetime) -> list[Run]:
     """Return a run that waits for a worker from each queue in which there is one."""
-    ready = Run.objects.using(using).ready(now).of_own_workers().order_by()
+    ready = Run.objects.using(using).ready(now).native().order_by()
     firsts = ready.values("queue").annotate(first=Min("pk")).values_list("first", flat=True)
     return list(Run.objects.using(using).filter(pk__in=list(firsts)))
 
@@ -175,5 +175,5 @@ def became_ready(using: str, since: datetime, now: datetime) -> list[Run]:
     What was planned at this moment had none, and was announced.
     """
     ready = Run.objects.using(using).queued().filter(ready_at__gt=since, ready_at__lte=now)
-    delayed = ready.of_own_workers().filter(planned_at__lt=now)
+    delayed = ready.native().filter(planned_at__lt=now)
     return list({run.queue: run for run in delayed.order_by("ready_at")[:100]}.values())

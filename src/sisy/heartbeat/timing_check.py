@@ -50,7 +50,7 @@ def _any_unplanned() -> "QuerySet[Task, tuple[int]]":
 def audit(using: str, now: datetime, first_pk: int, last_pk: int, turn: Turn = ENDLESS) -> int:
     """Plan the tasks from now on whose timing raw SQL has changed, among those from pk to pk."""
     part = Task.objects.using(using).filter(pk__gte=first_pk, pk__lte=last_pk)
-    return _plan_anew(part.edited_behind_our_back(), now, turn, from_change=False)
+    return _plan_anew(part.with_stale_timing(), now, turn, from_change=False)
 
 
 def _plan_anew(tasks: "QuerySet[Task]", now: datetime, turn: Turn, from_change: bool) -> int:

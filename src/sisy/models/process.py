@@ -37,7 +37,7 @@ class ProcessQuerySet(models.QuerySet["Process"]):
         """
         return self.filter(Q(lease_until__lt=now) | Q(lease_until__gt=now + LONGEST_LEASE))
 
-    def seen_to_end(self) -> "ProcessQuerySet":
+    def reported_dead(self) -> "ProcessQuerySet":
         """Those whose end was seen by whoever had started them."""
         return self.exclude(end_reason="")
 

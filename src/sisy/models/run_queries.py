@@ -35,7 +35,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Those that a worker carries out."""
         return self.filter(state=RunState.RUNNING)
 
-    def may_go_on(self, now: datetime) -> Self:
+    def possibly_running(self, now: datetime) -> Self:
         """Those whose function may be at work: running, or handed over by a worker that leaves.
 
         The latter wait already, and are ready once that worker is surely gone.
@@ -63,7 +63,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         may_wait = Q(unresolved_since=None) | Q(unresolved_since__gt=since)
         return self.exclude(may_wait, target_path__in=missing)
 
-    def of_own_workers(self) -> Self:
+    def native(self) -> Self:
         """Those that Sisy's own workers carry out."""
         return self.filter(engine="")
 
@@ -134,8 +134,8 @@ class RunQuerySet(models.QuerySet["Run"]):
         if by_force:
             asked_less |= Q(cancel_force=False)
         self._for_write = True
-        pks = self.may_go_on(now).filter(asked_less).lock()
-        going = self.model._default_manager.using(self.db).may_go_on(now).filter(pk__in=pks)
+        pks = self.possibly_running(now).filter(asked_less).lock()
+        going = self.model._default_manager.using(self.db).possibly_running(now).filter(pk__in=pks)
         going.update(cancel_requested_at=now, cancel_force=by_force, cancel_reason=reason[:500])
         if pks:
             tasks = sorted(set(going.exclude(task=None).values_list("task", flat=True)))

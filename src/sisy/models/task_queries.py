@@ -59,7 +59,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """Those of which an occurrence is due at ``now``, the longest due first."""
         return self.active().filter(next_run__lte=now).order_by("next_run", "pk")
 
-    def of_own_workers(self) -> Self:
+    def native(self) -> Self:
         """Those whose runs Sisy's own workers carry out, not another engine."""
         settings = conf.get_settings()
         names = {conf.DEFAULT_ENGINE, *settings.engines}
@@ -69,7 +69,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """Those whose next occurrence has still to be computed."""
         return self.active().filter(next_run=None)
 
-    def edited_behind_our_back(self) -> Self:
+    def with_stale_timing(self) -> Self:
         """Those whose timing raw SQL has changed since their next occurrence was computed."""
         return self.active().exclude(timing_fingerprint=timing.fingerprint())
 

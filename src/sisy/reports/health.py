@@ -70,7 +70,7 @@ def _workers(
     elsewhere = conf.get_settings().alias_of(conf.DEFAULT_ENGINE)
     own: set[str] = set()
     if elsewhere:
-        own.update(Task.objects.using(using).of_own_workers().values_list("queue", flat=True))
+        own.update(Task.objects.using(using).native().values_list("queue", flat=True))
     for queue in queues:
         serving = [process for process in alive if queue in process.queues]
         slots = sum(process.slots for process in serving)

@@ -22,7 +22,7 @@ def missing_processes() -> Iterator[str]:
             "'manage.py sisy_heartbeat'."
         )
     served = {queue for process in alive for queue in process.queues}
-    wanted = Task.objects.using(using).active().of_own_workers().order_by()
+    wanted = Task.objects.using(using).active().native().order_by()
     queues = wanted.values_list("queue", flat=True)
     for queue in sorted(set(queues.distinct()) - served):
         yield gettext(

@@ -92,14 +92,14 @@ def _turn(run: Run, now: datetime) -> str:
     """Return, as a clause, behind which run of its task it waits for its turn; else nothing."""
     if run.task is None or run.task.allow_overlap:
         return ""
-    going = Run.objects.using(run._state.db).filter(task=run.task_id).may_go_on(now)
+    going = Run.objects.using(run._state.db).filter(task=run.task_id).possibly_running(now)
     first = going.exclude(pk=run.pk).order_by("started_at").values_list("pk", flat=True).first()
     return gettext("it must wait for run %d of the same task to finish") % first if first else ""
 
 
 def _behind(run: Run, fullness: str, now: datetime) -> str:
     """Return, as a clause, how many runs are ahead of it, and whether a slot is free."""
-    ready = Run.objects.using(run._state.db).ready(now).of_own_workers().filter(queue=run.queue)
+    ready = Run.objects.using(run._state.db).ready(now).native().filter(queue=run.queue)
     sooner = Q(ready_at__lt=run.ready_at) | Q(ready_at=run.ready_at, pk__lt=run.pk)
     ahead = ready.filter(Q(priority__gt=run.priority) | Q(priority=run.priority) & sooner)
     number = len(ahead.order_by().values_list("pk")[:COUNTED])

@@ -31,14 +31,14 @@ def queues(using: str, now: datetime) -> list[Seen]:
     def at(name: str) -> Seen:
         return seen.setdefault(name, Seen(name=name))
 
-    named = Task.objects.using(using).of_own_workers().order_by()
+    named = Task.objects.using(using).native().order_by()
     for name in named.values_list("queue", flat=True).distinct():
         at(name)
     for queue in Queue.objects.using(using):
         at(queue.name).paused_at = queue.paused_at
         at(queue.name).paused_by = queue.paused_by
         at(queue.name).pause_reason = queue.pause_reason
-    runs = Run.objects.using(using).of_own_workers()
+    runs = Run.objects.using(using).native()
     queued = list(runs.queued().order_by("ready_at").values_list("queue", "ready_at")[:COUNTED])
     for name, ready_at in queued:
         at(name).queued += 1

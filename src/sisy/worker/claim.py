@@ -109,7 +109,7 @@ def any_ready(using: str, queues: Sequence[str], now: datetime) -> bool:
 
 
 def _any_ready(queues: list[str], now: datetime) -> "QuerySet[Run, tuple[int]]":
-    ready = Run.objects.ready(now).of_own_workers().filter(queue__in=queues)
+    ready = Run.objects.ready(now).native().filter(queue__in=queues)
     return ready.order_by().values_list("pk")[:1]
 
 

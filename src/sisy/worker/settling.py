@@ -135,7 +135,7 @@ def _others(
     wanted = Run.objects.queued().filter(cancel_requested_at=None)
     ready = wanted.filter(queue__in=queues, engine=engine, ready_at__lte=now)
     ready = ready.resolvable(missing, since)
-    running_first = (others & (ready | Run.objects.may_go_on(now))).order_by(
+    running_first = (others & (ready | Run.objects.possibly_running(now))).order_by(
         "state", "ready_at", "pk"
     )
     return running_first[:MOST_LIVE]
