@@ -23,7 +23,7 @@ def begin(to_worker: Connection, taken: Any) -> None:
     """Be a child, until the worker lets it go or is gone.
 
     Args:
-        taken: a number in memory that is shared with the worker: see `Handle`.
+        taken: a number in memory that is shared with the worker: see `ChildProcess`.
     """
     os.setpgid(0, 0)
     _leave_signals_to_the_worker()

@@ -25,7 +25,7 @@ from sisy.threads import LoopThread
 PATIENCE = 5  # seconds that a layer has to take a message
 MEANWHILE = "workers find queued runs by polling"
 
-Letter = Callable[[], Awaitable[None]]
+Ring = Callable[[], Awaitable[None]]
 
 _homes: list[asyncio.AbstractEventLoop] = []
 _under_way: set["asyncio.Task[None]"] = set()
@@ -82,8 +82,8 @@ def ring(runs: Iterable[Run], within: float = 0.0) -> None:
         leaving = []
         for queue, run in firsts.items():
             channel = settings.channel_of(queue)
-            letter = partial(layer.send, channel, dict(messages.run_task(run)))
-            leaving.append(_postman.deliver(letter, channel))
+            send = partial(layer.send, channel, dict(messages.run_task(run)))
+            leaving.append(_sender.deliver(send, channel))
         if within:
             futures.wait(leaving, within)
     checkpoint("ring: sent")
@@ -118,22 +118,22 @@ def is_heard() -> bool:
     return bool(_homes) if isinstance(layer, InMemoryChannelLayer) else layer is not None
 
 
-def deliver(letter: Letter, address: str, after: float) -> None:
+def deliver(send: Ring, address: str, after: float) -> None:
     """Have a letter sent in ``after`` seconds; from any thread."""
     in_memory = isinstance(get_channel_layer(), InMemoryChannelLayer)
-    loop = next(reversed(_homes), None) if in_memory else _postman.loop
+    loop = next(reversed(_homes), None) if in_memory else _sender.loop
     if loop is not None:
-        loop.call_soon_threadsafe(loop.call_later, after, _set_out, letter, address)
+        loop.call_soon_threadsafe(loop.call_later, after, _set_out, send, address)
 
 
-def _set_out(letter: Letter, address: str) -> None:
-    task = asyncio.ensure_future(_send(letter, address))
+def _set_out(send: Ring, address: str) -> None:
+    task = asyncio.ensure_future(_send(send, address))
     _under_way.add(task)  # since a loop forgets tasks that nobody holds
     task.add_done_callback(_under_way.discard)
 
 
 def _post(layer: BaseChannelLayer, group: str, message: Mapping[str, Any]) -> None:
-    _postman.deliver(partial(layer.group_send, group, dict(message)), group)
+    _sender.deliver(partial(layer.group_send, group, dict(message)), group)
 
 
 def on_runs_queued(*, runs: list[Run], **kwargs: Any) -> None:
@@ -159,7 +159,7 @@ def _have_workers_look(message: messages.Control) -> None:
         _post(layer, messages.WORKERS, message)
 
 
-class Postman:
+class Sender:
     """Sends from a thread with an event loop of its own, so that one connection serves all rings.
 
     Sending from synchronous code by ``async_to_sync`` would open a connection for each.
@@ -173,8 +173,8 @@ class Postman:
     def loop(self) -> asyncio.AbstractEventLoop:
         return self._begun().loop
 
-    def deliver(self, letter: Letter, address: str) -> "futures.Future[None]":
-        return self._begun().submit(_send(letter, address))
+    def deliver(self, send: Ring, address: str) -> "futures.Future[None]":
+        return self._begun().submit(_send(send, address))
 
     def _begun(self) -> LoopThread:
         with self._lock:
@@ -183,11 +183,11 @@ class Postman:
             return self._thread
 
 
-async def _send(letter: Letter, address: str) -> None:
+async def _send(send: Ring, address: str) -> None:
     full = _full.setdefault(address, Outage(f"the channel {address}"))
     try:
         async with asyncio.timeout(PATIENCE):
-            await letter()
+            await send()
     except ChannelFull as error:
         full.failed(error, MEANWHILE)
         _outage.recovered()
@@ -195,29 +195,29 @@ async def _send(letter: Letter, address: str) -> None:
         is_first = not _outage.failures
         _outage.failed(error, MEANWHILE)
         if is_first:
-            await _send_again(letter, address)
+            await _send_again(send, address)
     else:
         full.recovered()
         _outage.recovered()
 
 
-async def _send_again(letter: Letter, address: str) -> None:
+async def _send_again(send: Ring, address: str) -> None:
     """Try one letter until the layer is back: who has nothing more to say tells of it, too."""
     delay = FIRST_DELAY
     while _outage.failures:
         await asyncio.sleep(delay)
         delay = min(LONGEST_DELAY, 2 * delay)
         if _outage.failures:
-            await _send(letter, address)
+            await _send(send, address)
 
 
-_postman = Postman()
+_sender = Sender()
 
 
 def _start_afresh() -> None:
     """A forked child inherits the loop but not the thread that runs it."""
-    global _postman
-    _postman = Postman()
+    global _sender
+    _sender = Sender()
     _homes.clear()
 
 

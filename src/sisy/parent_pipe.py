@@ -10,11 +10,11 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-VARIABLE = "SISY_LIFELINE"  # names the child's end: the number of an open file
+VARIABLE = "SISY_PARENT_PIPE"  # names the child's end: the number of an open file
 STOP, HURRY = b"s", b"h"
 
 
-class Lifeline:
+class ParentPipe:
     """A child's end of the line.
 
     A supervisor of the whole group, such as systemd, sends a signal to the child and its parent,
@@ -65,24 +65,24 @@ class Lifeline:
             self._stop()
 
 
-_lifeline: Lifeline | None = None
+_pipe: ParentPipe | None = None
 
 
-def open_to_parent(stop: Callable[[], None]) -> Lifeline | None:
+def open_to_parent(stop: Callable[[], None]) -> ParentPipe | None:
     """Return this process's end of the line, and keep it from its own children; None if there is
     no parent that supervises it.
     """
-    global _lifeline
+    global _pipe
     number = os.environ.pop(VARIABLE, "")
     if not number:
         return None
     end = socket.socket(fileno=int(number))
     end.set_inheritable(False)
-    _lifeline = Lifeline(end, stop)
-    return _lifeline
+    _pipe = ParentPipe(end, stop)
+    return _pipe
 
 
 def tell_parent(process_pk: int) -> None:
     """Tell the parent, if there is one, under which key this process has signed on."""
-    if _lifeline is not None:
-        _lifeline.tell(str(process_pk))
+    if _pipe is not None:
+        _pipe.tell(str(process_pk))

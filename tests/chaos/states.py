@@ -10,7 +10,7 @@ LIVE = ("queued", "running")
 TASK_DELETED = "The task was deleted."
 CANCELLING = ("cancel_other", "terminate_other")
 NO_HEARTBEAT = "No heartbeat planned it in time"
-PUNCTUAL = 5.0  # seconds after which the heartbeat calls an occurrence missed
+ON_TIME_TOLERANCE = 5.0  # seconds after which the heartbeat calls an occurrence missed
 MAY_SKIP = ("skip", "buffer_one", "buffer_all", *CANCELLING)
 
 
@@ -87,7 +87,7 @@ def _objection_to_gap(evidence: Evidence, subject: Subject, row: Row) -> str:
     if row.reason.startswith(NO_HEARTBEAT):
         # One that counts iterations may have been retired until what it skipped was given back.
         is_revived = subject.iterations is not None and subject.overlap in MAY_SKIP
-        span = (first - 1, last + PUNCTUAL + 1)
+        span = (first - 1, last + ON_TIME_TOLERANCE + 1)
         if evidence.disturbance(span) is None and not is_revived:
             return f"{row.count} occurrences were missed while heartbeats were up"
     elif not any(start - 1 < row.planned < end + 1 for start, end in _edits(subject)):

@@ -12,7 +12,7 @@ from tests.chaos.rescues import RescueWatch
 from tests.chaos.user import User
 from tests.chaos.workload import Draft
 
-PUNCTUAL = {"postgres": 5.0, "mariadb": 5.0, "sqlite": 10.0}
+ON_TIME_TOLERANCE = {"postgres": 5.0, "mariadb": 5.0, "sqlite": 10.0}
 """How late a start may be, in seconds, on a machine that others use, too."""
 
 
@@ -50,7 +50,7 @@ def evidence(
         existing=ledger.existing(),
         cancels=frozenset(user.cancels),
         crashes=tuple(fleet.crashes),
-        punctual=PUNCTUAL[database],
+        punctual=ON_TIME_TOLERANCE[database],
         lease=lease,
     )
 

@@ -104,7 +104,7 @@ def test_the_status_shows_who_is_up_what_waits_and_what_to_look_at():
     assert "No heartbeat is running" in text
     found = told("sisy_status")
     assert found["queues"][0]["queued"] == 1
-    assert set(found) == {"processes", "queues", "throughput", "attention"}
+    assert set(found) == {"processes", "queues", "throughput", "alerts"}
 
 
 def test_tables_are_as_readable_without_rich(monkeypatch):

@@ -49,7 +49,7 @@ def alone(now):
     return claim(worker(), QUEUES, 1, now)
 
 
-class Going:
+class Running:
     """Which runs go on, by what the workers do, and the tasks of which two went on at once."""
 
     def __init__(self):
@@ -133,7 +133,7 @@ def test_of_a_task_that_must_run_alone_four_workers_start_one_run():
 @pytest.mark.parametrize("overlap", Overlap.values)
 def test_workers_carry_out_what_is_planned_meanwhile_each_run_once(now, overlap):
     tasks = [scheduled("* * * * * *", overlap=overlap) for _ in range(5)]
-    going, seconds = Going(), 15
+    going, seconds = Running(), 15
     for n in range(1, seconds + 1):
         now.moment = NOON + n * SECOND
         works = [partial(going.work, now.moment)] * 3
@@ -185,7 +185,7 @@ def test_iterations_are_carried_out_in_full_while_others_are_skipped(now):
 def test_ten_workers_start_the_oldest_run_and_settle_the_others_once(
     now, overlap, queued, is_asked_to_end
 ):
-    """Two workers that decide at once would start two, or skip what the other one buffers."""
+    """Two workers that apply_policy at once would start two, or skip what the other one buffers."""
     task = scheduled(overlap=overlap)
     for minute in range(1, 7):
         tick("default", NOON + minute * MINUTE)

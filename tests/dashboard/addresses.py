@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-PART_NAMES = "pulse,counts,attention,timeline,latest,list,head,steps,what,related,history"
+PART_NAMES = "status,counts,alerts,timeline,latest,list,head,steps,what,related,history"
 PARTS = f"?parts={PART_NAMES},coming,about,errors,ledger,log,processes,queues,map,meaning"
 
 

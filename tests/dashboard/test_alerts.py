@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from sisy.models import Origin, Overlap, Process, Queue, Role, Run, RunState, Task
 from sisy.models.missing import missed_row
 from sisy.reports import alerts as page
-from sisy.reports.alerts import attention
+from sisy.reports.alerts import find_alerts
 from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
@@ -47,8 +47,8 @@ def ended(task, states, since=NOON - HOUR, apart=SECOND, **columns):
     return Run.objects.bulk_create(runs)
 
 
-def worries():
-    return [(worry.what, worry.why) for worry in attention("default", NOON)]
+def alerts():
+    return [(alert.what, alert.why) for alert in find_alerts("default", NOON)]
 
 
 FAILED, WELL = RunState.FAILED, RunState.SUCCEEDED
@@ -56,14 +56,14 @@ FAILED, WELL = RunState.FAILED, RunState.SUCCEEDED
 
 def test_failures_are_counted_with_how_many_runs_they_are_of():
     ended(scheduled(label="sweep"), [WELL] * 14 + [FAILED] * 26)
-    assert worries() == [("sweep", "Failed 26 of 40 times in the last 24 hours: KeyError.")]
+    assert alerts() == [("sweep", "Failed 26 of 40 times in the last 24 hours: KeyError.")]
 
 
 def test_the_counts_are_exact_however_many_they_are():
     noisy, quiet = scheduled(label="noisy"), scheduled(label="quiet")
     ended(quiet, [FAILED], since=NOON - 20 * HOUR)
     ended(noisy, [WELL] * 300 + [FAILED] * 1700, since=NOON - 10 * HOUR)
-    assert worries() == [
+    assert alerts() == [
         ("noisy", "Failed 1700 of 2000 times in the last 24 hours: KeyError."),
         ("quiet", "Failed once in the last 24 hours: KeyError."),
     ]
@@ -71,7 +71,7 @@ def test_the_counts_are_exact_however_many_they_are():
 
 def test_a_task_that_flaps_stays_after_it_has_succeeded():
     ended(scheduled(label="flaps"), [WELL, FAILED, FAILED, WELL])
-    [(what, why)] = worries()
+    [(what, why)] = alerts()
     assert what == "flaps"
     assert why == ("Failed 2 of 4 times in the last 24 hours: KeyError. The latest run succeeded.")
 
@@ -79,9 +79,9 @@ def test_a_task_that_flaps_stays_after_it_has_succeeded():
 def test_what_failed_longer_ago_than_24_hours_is_not_counted():
     task = scheduled(label="sweep")
     ended(task, [FAILED] * 3, since=NOON - DAY - 3 * SECOND)
-    assert worries() == []
+    assert alerts() == []
     ended(task, [FAILED], since=NOON - DAY)
-    assert worries() == [("sweep", "Failed once in the last 24 hours: KeyError.")]
+    assert alerts() == [("sweep", "Failed once in the last 24 hours: KeyError.")]
 
 
 def test_a_run_that_was_submitted_once_and_failed_is_shown():
@@ -90,7 +90,7 @@ def test_a_run_that_was_submitted_once_and_failed_is_shown():
     finish(run, NOON, FAILED, error_class=KEY_ERROR)
     assert not Task.objects.exists()
     path = "tests.app.jobs.noop"
-    assert worries() == [(path, "Failed once in the last 24 hours: KeyError.")]
+    assert alerts() == [(path, "Failed once in the last 24 hours: KeyError.")]
 
 
 @pytest.mark.parametrize("origin", [Origin.ONCE, Origin.ENQUEUED])
@@ -103,7 +103,7 @@ def test_runs_without_a_task_are_grouped_by_what_they_call(origin):
     once("mail to Ann", [FAILED] * 2 + [WELL])
     once("mail to Bob", [FAILED] * 3 + [WELL])
     once("digest", [FAILED, FAILED], path="tests.app.jobs.returns")
-    assert worries() == [
+    assert alerts() == [
         ("digest", "Failed 2 of 2 times in the last 24 hours: KeyError."),
         ("tests.app.jobs.noop", "Failed 5 of 7 times in the last 24 hours: KeyError."),
     ]
@@ -112,10 +112,10 @@ def test_runs_without_a_task_are_grouped_by_what_they_call(origin):
 def test_what_cannot_be_named_is_counted(now):
     for n in range(23):
         ended(scheduled("0 0 1 1 *", label=f"task {n}"), [FAILED])
-    shown = worries()
+    shown = alerts()
     assert len(shown) == 21
     assert shown[-1] == ("", "and 3 more tasks that failed in the last 24 hours")
-    text = text_of(browser_of("view_task").get("/sisy/?parts=attention"))
+    text = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
     assert "Needs attention 23 " in text
     assert "and 3 more tasks that failed in the last 24 hours" in text
     assert "and 3 more tasks that failed in the last 24 hours" in said("sisy_status")
@@ -126,7 +126,7 @@ def test_missed_occurrences_are_counted_and_what_is_not_named_too():
         task = scheduled("0 0 1 1 *", label=f"task {n}")
         gap = missed_row(task, NOON - 2 * HOUR, NOON - HOUR, 60, "Nothing was up.", NOON)
         Run.objects.bulk_create([gap])
-    shown = worries()
+    shown = alerts()
     words = "60 occurrences were missed in the last 24 hours: Nothing was up."
     assert shown[0] == ("task 21", words)
     assert shown[-1] == ("", "and 2 more tasks with missed occurrences")
@@ -136,9 +136,9 @@ def test_broken_and_late_tasks_that_are_not_named_are_counted():
     for n in range(23):
         scheduled("0 0 1 1 *", label=f"broken {n}")
     Task._base_manager.update(state="broken")
-    assert worries()[-1] == ("", "and 3 more broken tasks")
+    assert alerts()[-1] == ("", "and 3 more broken tasks")
     Task._base_manager.update(state="active", next_run=NOON - MINUTE)
-    assert worries()[-1] == ("", "and 3 more late tasks")
+    assert alerts()[-1] == ("", "and 3 more late tasks")
 
 
 def test_runs_that_wait_are_counted_by_queue_with_what_they_wait_for():
@@ -147,29 +147,29 @@ def test_runs_that_wait_are_counted_by_queue_with_what_they_wait_for():
     task = scheduled("0 0 1 1 *", overlap=Overlap.ALLOW)
     queued = [Run.of(task, now=NOON - HOUR) for _ in range(700)]
     Run.objects.bulk_create(queued)
-    assert ("default", "700 runs are queued: queue 'default' has no worker") in (worries())
+    assert ("default", "700 runs are queued: queue 'default' has no worker") in (alerts())
     Queue.objects.pause("default", "Too hot.", by="Sam")
-    [site] = [why for _, why in worries() if "paused" in why]
+    [site] = [why for _, why in alerts() if "paused" in why]
     assert site == (
         "The queue 'default' has been paused by Sam since 2026-05-05 12:00:00 UTC (Too hot): "
         "700 runs are queued."
     )
-    assert not any("wait for a worker" in why for _, why in worries())
+    assert not any("wait for a worker" in why for _, why in alerts())
 
 
 def test_rows_keep_their_places_while_the_same_tasks_go_on_failing():
     tasks = [scheduled("0 0 1 1 *", label=f"task {n}") for n in range(4)]
     for task in tasks:
         ended(task, [FAILED])
-    before = [what for what, _ in worries()]
+    before = [what for what, _ in alerts()]
     for task in reversed(tasks):
         ended(task, [FAILED], since=NOON - MINUTE)
-    assert [what for what, _ in worries()] == before
+    assert [what for what, _ in alerts()] == before
 
 
 def statements():
     with CaptureQueriesContext(connection) as captured:
-        attention("default", NOON)
+        find_alerts("default", NOON)
     return len(captured)
 
 

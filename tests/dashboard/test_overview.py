@@ -50,7 +50,7 @@ def test_it_says_who_is_up_and_who_has_fallen_silent():
     alive(Role.WORKER, slots=4)
     silent = alive(Role.WORKER, slots=8)
     Process.objects.filter(pk=silent.pk).update(lease_until=NOON - SECOND)
-    text = shown("pulse")
+    text = shown("status")
     assert "Heartbeats 1 last seen 12:00:00" in text
     assert "Workers 1 4 slots" in text
     assert "Unresponsive 1 expired leases" in text
@@ -58,8 +58,8 @@ def test_it_says_who_is_up_and_who_has_fallen_silent():
 
 def test_a_site_of_which_nothing_is_up_says_so():
     scheduled()
-    assert "Heartbeats 0 nothing is planned" in shown("pulse")
-    text = shown("attention")
+    assert "Heartbeats 0 nothing is planned" in shown("status")
+    text = shown("alerts")
     assert "No heartbeat is running" in text
     assert "No worker serves the queue 'default'" in text
 
@@ -68,7 +68,7 @@ def test_all_is_well_if_nothing_is_wrong():
     alive(Role.HEARTBEAT)
     alive(Role.WORKER, queues=("default",))
     scheduled()
-    assert "All clear. Nothing failed, ran late or was missed" in shown("attention")
+    assert "All clear. Nothing failed, ran late or was missed" in shown("alerts")
 
 
 def test_runs_are_counted_by_what_they_came_to_in_an_hour_and_in_a_day():
@@ -97,7 +97,7 @@ def test_what_was_missed_needs_attention():
     scheduled(label="sweep")
     tick("default", NOON)
     tick("default", NOON + 3 * MINUTE + SECOND)
-    assert "sweep 2 occurrences were missed in the last 24 hours: " in shown("attention")
+    assert "sweep 2 occurrences were missed in the last 24 hours: " in shown("alerts")
 
 
 def test_what_nobody_planned_in_time_is_late():
@@ -114,14 +114,14 @@ def test_what_waits_too_long_for_a_worker_is_late(at_time):
     tick("default", NOON)
     tick("default", NOON + MINUTE)
     at_time(NOON + 10 * MINUTE)
-    assert "slow 1 run is queued: queue 'slow' has no worker" in shown("attention")
+    assert "slow 1 run is queued: queue 'slow' has no worker" in shown("alerts")
 
 
 def test_a_broken_task_and_a_paused_queue_need_attention():
     scheduled(label="bad")
     Task._base_manager.update(state="broken", state_reason="No such zone.")
     Queue.objects.pause("default", "Too hot.")
-    text = shown("attention")
+    text = shown("alerts")
     assert "✕ broken bad No such zone." in text
     assert "The queue 'default' has been paused since 2026-05-05 12:00:00 UTC (Too hot)" in text
 
@@ -143,9 +143,9 @@ def test_the_timeline_shows_what_ran_and_what_comes():
     [bar] = re.findall(r'<rect class="bar good" x="([\d.]+)%" y="4" width="([\d.]+)%"', page)
     assert float(bar[0]) == pytest.approx(50 - 100 / 12, abs=0.01)
     assert float(bar[1]) == pytest.approx(100 / 24, abs=0.01)
-    ghosts = re.findall(r'<rect class="ghost" x="([\d.]+)%" y="4" width="([\d.]+)%"', page)
-    assert len(ghosts) == 6  # of 13 to 18 o'clock
-    assert all(float(width) == pytest.approx(100 / 24, abs=0.01) for _, width in ghosts[:5])
+    bars = re.findall(r'<rect class="forecast" x="([\d.]+)%" y="4" width="([\d.]+)%"', page)
+    assert len(bars) == 6  # of 13 to 18 o'clock
+    assert all(float(width) == pytest.approx(100 / 24, abs=0.01) for _, width in bars[:5])
     assert 'class="now" x1="50%"' in page
 
 
@@ -162,8 +162,8 @@ def test_coming_runs_that_will_get_into_each_others_way_glow():
         ).save()
         return markup("timeline", hours=1)
 
-    assert "ghost overlaps" in page_of()
-    assert "ghost overlaps" not in page_of(overlap=Overlap.ALLOW)
+    assert "forecast overlaps" in page_of()
+    assert "forecast overlaps" not in page_of(overlap=Overlap.ALLOW)
 
 
 def test_a_task_whose_runs_are_too_many_still_shows_those_that_failed():

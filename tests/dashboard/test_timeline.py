@@ -71,7 +71,7 @@ def test_what_only_failed_is_not_painted_as_succeeded():
     assert start == pytest.approx(100 * 5 / 12, abs=0.01)
 
 
-MARKS = r'<(?:rect|line) class="((?:bar|undrawn|ghost|crowded|now)[a-z ]*)"'
+MARKS = r'<(?:rect|line) class="((?:bar|undrawn|forecast|crowded|now)[a-z ]*)"'
 
 
 def marks(page):
@@ -103,7 +103,7 @@ def test_the_legend_contains_what_is_drawn_and_nothing_else():
     assert on_page == in_legend
     assert on_page == {
         *("bar good", "bar bad", "bar warn", "bar open", "bar quiet"),
-        *("undrawn", "ghost", "ghost overlaps", "crowded", "now"),
+        *("undrawn", "forecast", "forecast overlaps", "crowded", "now"),
     }
     text = text_of(browser_of("view_task").get("/sisy/?parts=timeline"))
     assert "cancelled many succeeded runs upcoming upcoming, will probably overlap" in text

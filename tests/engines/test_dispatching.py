@@ -13,7 +13,7 @@ from sisy.engines.carrying_out import carry_out_handed
 from sisy.heartbeat.dispatching import dispatch, refuse_unknown
 from sisy.heartbeat.rescue import rescue_orphans
 from sisy.models import Process, Queue, Role, Run, Task, task_with_callable
-from sisy.reports.alerts import attention
+from sisy.reports.alerts import find_alerts
 from sisy.reports.health import health
 from sisy.reports.processes import missing_processes
 from sisy.reports.queues import queues
@@ -238,9 +238,9 @@ def test_people_see_on_which_engine_a_run_is_and_no_queue_lacks_a_worker_for_it(
     assert "sent" in page
     assert "heavy" not in {queue.name for queue in queues("default", NOON)}
     assert not any("heavy" in sentence for sentence in missing_processes())
-    worries = attention("default", NOON + 2 * MINUTE, in_full=True)
-    [worry] = [one for one in worries if one.what == "forgetful"]
-    assert worry.why == "1 run was sent to the engine, which has not started it"
+    alerts = find_alerts("default", NOON + 2 * MINUTE, in_full=True)
+    [alert] = [one for one in alerts if one.what == "forgetful"]
+    assert alert.why == "1 run was sent to the engine, which has not started it"
 
 
 def test_the_dashboard_shows_the_engine_of_a_run_and_of_a_task(admin_client):

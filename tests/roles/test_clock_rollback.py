@@ -5,7 +5,7 @@ from django.db import connection
 
 from sisy import clock
 from sisy.heartbeat import Heartbeat, tick
-from sisy.heartbeat.clock_rollback import SET_BACK, mend
+from sisy.heartbeat.clock_rollback import SET_BACK, repair
 from sisy.models import Missed, Run, RunState, Task, TaskState
 from sisy.worker.claim import claim
 from tests.app import jobs
@@ -51,7 +51,7 @@ def test_a_starred_task_goes_on_by_the_new_time_each_occurrence_once(caplog):
     task = scheduled("*/10 * * * *")
     tick_through(NOON, NOON + HOUR, 5 * MINUTE)
     back = NOON + 5 * MINUTE
-    mend("default", back)
+    repair("default", back)
     assert "set back by 0:55:00 or more: 1 task is rescheduled" in caplog.text
     tick_through(back, NOON + HOUR + 30 * MINUTE, 5 * MINUTE)
     moments = [NOON + n * 10 * MINUTE for n in range(1, 10)]
@@ -68,7 +68,7 @@ def test_a_fixed_time_task_does_not_run_again_and_goes_on_when_the_clock_has_cau
     task = scheduled("30 12 * * *")
     tick_through(NOON, NOON + HOUR, 10 * MINUTE)
     back = NOON - HOUR
-    mend("default", back)
+    repair("default", back)
     tick_through(back, NOON + HOUR, 10 * MINUTE)
     tick_through(NOON + DAY, NOON + DAY + HOUR, 10 * MINUTE)
     assert dues(task) == [NOON + 30 * MINUTE, NOON + DAY + 30 * MINUTE]
@@ -78,7 +78,7 @@ def test_a_correction_of_more_than_three_hours_counts_at_once_for_all():
     task = scheduled("30 12 * * *")
     tick_through(NOON, NOON + HOUR, 10 * MINUTE)
     back = NOON - 5 * HOUR
-    mend("default", back)
+    repair("default", back)
     tick_through(back, NOON + HOUR, 10 * MINUTE)
     half_past = NOON + 30 * MINUTE
     assert dues(task) == [None, half_past]
@@ -88,7 +88,7 @@ def test_a_correction_of_more_than_three_hours_counts_at_once_for_all():
 def test_a_clock_that_was_years_ahead_leaves_nobody_silent_for_years():
     tasks = [scheduled(schedule) for schedule in ("* * * * *", "0 3 * * *")]
     tick_through(NOON + 900 * DAY, NOON + 900 * DAY + MINUTE)
-    mend("default", NOON)
+    repair("default", NOON)
     next_runs = [Task.objects.get(pk=task.pk).next_run for task in tasks]
     assert next_runs == [NOON + MINUTE, NOON + 15 * HOUR]
 
@@ -98,10 +98,10 @@ def test_many_heartbeats_mend_it_once():
     tick_through(NOON, NOON + HOUR)
     back = NOON + 30 * MINUTE
     for _ in range(3):
-        mend("default", back)
+        repair("default", back)
     rows = list(Run.objects.order_by("pk").values())
     tick_through(back, back + 2 * MINUTE)
-    mend("default", back + 2 * MINUTE)
+    repair("default", back + 2 * MINUTE)
     assert list(Run.objects.order_by("pk").values())[: len(rows)] == rows
     assert dues(task)[-2:] == minutes(back + MINUTE, 2)
 
@@ -110,7 +110,7 @@ def test_a_run_that_waited_for_a_worker_is_ready_at_once_and_its_moment_comes_ag
     task = scheduled()
     tick("default", NOON + MINUTE)
     back = NOON - HOUR
-    mend("default", back)
+    repair("default", back)
     [run] = claim(worker(back), ["default"], 9, back)
     assert (run.due_at, run.occurrence_at) == (None, NOON + MINUTE)
     tick_through(NOON, NOON + MINUTE)
@@ -121,7 +121,7 @@ def test_a_fixed_time_run_that_waited_is_ready_at_once_and_keeps_its_moment():
     scheduled("1 12 * * *")
     tick("default", NOON + MINUTE)
     back = NOON - HOUR
-    mend("default", back)
+    repair("default", back)
     [run] = claim(worker(back), ["default"], 9, back)
     assert (run.due_at, run.occurrence_at) == (NOON + MINUTE, None)
 
@@ -130,7 +130,7 @@ def test_a_run_that_was_asked_for_waits_for_no_clock_but_one_for_a_moment_does(c
     at_once = Run.objects.get(task=Task.run_once(jobs.noop))
     at_one = Run.objects.get(task=Task.run_once(jobs.noop, delay_until=NOON + HOUR))
     back = NOON - HOUR
-    mend("default", back)
+    repair("default", back)
     assert [run.pk for run in claim(worker(back), ["default"], 9, back)] == [at_once.pk]
     at_one.refresh_from_db()
     assert at_one.ready_at == NOON + HOUR
@@ -142,14 +142,14 @@ def test_a_retry_waits_no_longer_than_its_longest_delay():
     [run] = claim(worker(NOON + MINUTE), ["default"], 9, NOON + MINUTE)
     finish(run, NOON + MINUTE, state=RunState.FAILED)
     Run.objects.update(planned_at=NOON - DAY)  # so that only the retry shows it
-    mend("default", NOON - HOUR)
+    repair("default", NOON - HOUR)
     assert Run.objects.get().ready_at == NOON - 50 * MINUTE
 
 
 def test_a_task_that_was_made_by_the_wrong_clock_begins_by_the_right_one():
     task = scheduled()
     back = NOON - 10 * HOUR
-    mend("default", back)
+    repair("default", back)
     tick_through(back, back + 2 * MINUTE)
     assert dues(task) == minutes(back + MINUTE, 2)
 
@@ -159,7 +159,7 @@ def test_a_paused_task_goes_on_by_the_new_time_when_it_is_resumed(clocks):
     tick_through(NOON, NOON + HOUR)
     task.pause()
     clocks.moment = NOON
-    mend("default", NOON)
+    repair("default", NOON)
     task.resume()
     assert Task.objects.get().next_run == NOON + MINUTE
 
@@ -167,7 +167,7 @@ def test_a_paused_task_goes_on_by_the_new_time_when_it_is_resumed(clocks):
 def test_iterations_stay_exact():
     scheduled(iterations=5)
     tick_through(NOON, NOON + 3 * MINUTE)
-    mend("default", NOON - HOUR)
+    repair("default", NOON - HOUR)
     tick_through(NOON - HOUR, NOON - 50 * MINUTE)
     tick_through(NOON, NOON + 10 * MINUTE)
     assert Run.objects.count() == 5
@@ -179,7 +179,7 @@ def test_a_task_that_cannot_be_read_stops_no_other():
     tick_through(NOON, NOON + HOUR)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sisy_task SET schedule = 'nonsense' WHERE id = %s", [broken.pk])
-    mend("default", NOON)
+    repair("default", NOON)
     assert Task.objects.get(pk=sound.pk).next_run == NOON + MINUTE
     assert Task.objects.get(pk=broken.pk).state == TaskState.BROKEN
 
@@ -188,7 +188,7 @@ def test_a_clock_that_is_right_is_left_alone(caplog):
     tasks = [scheduled(), scheduled("* * * * * *"), scheduled(missed=Missed.ALL)]
     tick_through(NOON, NOON + MINUTE)
     before = list(Task.objects.values()), list(Run.objects.values())
-    mend("default", NOON + MINUTE)
+    repair("default", NOON + MINUTE)
     assert (list(Task.objects.values()), list(Run.objects.values())) == before
     assert caplog.text == ""
     assert len(tasks) == 3

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from sisy.execution.inline import call_here
-from sisy.execution.run_handle import Going, to_nobody
+from sisy.execution.inline import call_inline
+from sisy.execution.run_handle import RunHandle, to_nobody
 from sisy.heartbeat import tick
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.worker.claim import claim
@@ -34,9 +34,9 @@ def minutes(clock):
             now = clock.moment
             tick("default", now)
             for run in claim(worker(now), ["default"], 10, now):
-                going = Going(run, lambda now=now: now, to_nobody)
+                going = RunHandle(run, lambda now=now: now, to_nobody)
                 going.begin()
-                record("default", [(run, call_here(going, None))], now)
+                record("default", [(run, call_inline(going, None))], now)
 
     return pass_by
 
@@ -167,8 +167,8 @@ def test_a_task_that_somebody_paused_stays_paused(minutes):
     run = task.run_now()
     task.pause()
     [claimed] = claim(worker(NOON + HOUR), ["default"], 1, NOON + HOUR)
-    going = Going(claimed, lambda: NOON + HOUR, to_nobody)
+    going = RunHandle(claimed, lambda: NOON + HOUR, to_nobody)
     going.begin()
-    record("default", [(claimed, call_here(going, None))], NOON + HOUR)
+    record("default", [(claimed, call_inline(going, None))], NOON + HOUR)
     assert Run.objects.get(pk=run.pk).state == RunState.FAILED
     assert stored(task).state == TaskState.PAUSED

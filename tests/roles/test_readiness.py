@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 
 from sisy.execution import ProcessPool, ThreadPool
 from sisy.models import Attempt, OnLost, Process, Run, RunState, task_with_callable
-from sisy.reports.alerts import attention
+from sisy.reports.alerts import find_alerts
 from sisy.reports.service import Service
 from sisy.worker import readiness
 from tests.app import jobs
@@ -155,7 +155,7 @@ def test_status_health_and_overview_say_which_worker_cannot_work_since_when_and_
     at_time(NOON)
     process = troubled()
     words = f"{process} has taken no runs since 2026-05-05 12:00:00 UTC: {REFUSED}"
-    assert words in [worry.why for worry in attention("default", NOON)]
+    assert words in [alert.why for alert in find_alerts("default", NOON)]
     assert words.rstrip(".") == Service.at("default", NOON).hindrance("default", UTC)
     call_command("sisy_status")
     assert REFUSED.split(": ")[0] in capsys.readouterr().out

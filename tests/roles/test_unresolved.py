@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError
 
-from sisy.execution.inline import call_here
-from sisy.execution.run_handle import Going, to_nobody
+from sisy.execution.inline import call_inline
+from sisy.execution.run_handle import RunHandle, to_nobody
 from sisy.models import Attempt, Overlap, Run, RunState, Task
 from sisy.worker.claim import claim
 from sisy.worker.recording import record
@@ -38,9 +38,9 @@ def won(now=NOON, count=1, avoided=frozenset()):
 
 def tried(run, now):
     """Let the function of a run be called, and what comes of it be recorded."""
-    going = Going(run, lambda: now, to_nobody)
+    going = RunHandle(run, lambda: now, to_nobody)
     going.begin()
-    outcome = call_here(going, None)
+    outcome = call_inline(going, None)
     record("default", [(run, outcome)], now)
     return outcome
 
@@ -156,9 +156,9 @@ def test_a_database_that_is_away_when_the_object_is_looked_up_costs_no_attempt(m
 
     with monkeypatch.context() as patched:
         patched.setattr("django.db.models.QuerySet.get", fail)
-        going = Going(claimed, lambda: NOON, to_nobody)
+        going = RunHandle(claimed, lambda: NOON, to_nobody)
         going.begin()
-        outcome = call_here(going, None)
+        outcome = call_inline(going, None)
     record("default", [(claimed, outcome)], NOON)
     assert (stored(run).state, stored(run).attempt) == (RunState.QUEUED, 0)
     assert "the database is away" in stored(run).reason

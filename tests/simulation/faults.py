@@ -82,7 +82,7 @@ def no_fence():
 
 @contextmanager
 def no_lock_on_what_overlaps():
-    """Let workers decide upon runs of one task at the same time.
+    """Let workers apply_policy upon runs of one task at the same time.
 
     On SQLite a transaction is a lock, which nobody can leave out: there they do not look at what
     goes on.

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from sisy.models import Missed, OnLost, Origin, Run, RunState, Task
-from sisy.models.timing import PUNCTUAL
+from sisy.models.timing import ON_TIME_TOLERANCE
 from tests.simulation.expected import due_moments
 from tests.simulation.history import CANCELLING, FORBIDDING, Execution, History, Story
 
@@ -150,8 +150,8 @@ class Oracle:
                 )
 
     def _wanted(self, story: Story, due: list[datetime], now: datetime) -> list[datetime]:
-        late = [one for one in due if one < now - PUNCTUAL]
-        fresh = [one for one in due if one >= now - PUNCTUAL]
+        late = [one for one in due if one < now - ON_TIME_TOLERANCE]
+        fresh = [one for one in due if one >= now - ON_TIME_TOLERANCE]
         if not late:
             return fresh
         caught_up = {
@@ -161,7 +161,7 @@ class Oracle:
         }[Missed(story.missed)]
         if story.missed_window is None:
             return caught_up
-        oldest = now - max(story.missed_window, PUNCTUAL)
+        oldest = now - max(story.missed_window, ON_TIME_TOLERANCE)
         return [one for one in caught_up if one >= oldest]
 
     def _iterations_are_exact(self, story: Story, rows: list[dict], task: Task | None) -> None:

@@ -7,7 +7,7 @@ import pytest
 from sisy import messages
 from sisy.models import Run
 from sisy.worker import listener
-from sisy.worker.listener import Ears
+from sisy.worker.listener import ChannelListener
 from tests.support.moments import NOON
 
 MALFORMED = [
@@ -96,7 +96,7 @@ async def test_a_ring_wakes_whoever_listens(monkeypatch, caplog):
 
 
 def listening(woken):
-    return Ears(["default"], lambda: woken.append(True), lambda: woken.append("orders"))
+    return ChannelListener(["default"], lambda: woken.append(True), lambda: woken.append("orders"))
 
 
 async def test_an_order_has_the_worker_look_what_is_wanted(monkeypatch, caplog):

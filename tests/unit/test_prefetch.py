@@ -7,7 +7,7 @@ import pytest
 from sisy.execution import Outcome
 from sisy.models import Run, RunState
 from sisy.worker import prefetch
-from sisy.worker.prefetch import Hand
+from sisy.worker.prefetch import InFlight
 from sisy.worker.prefetch_limit import AHEAD, MOST_AHEAD
 from tests.support.moments import NOON
 
@@ -25,7 +25,7 @@ def took(seconds):
 
 def hand_after(*seconds):
     """Return a hand in which runs have taken so long, one after the other."""
-    in_hand = Hand(SLOTS)
+    in_hand = InFlight(SLOTS)
     for pk, taken in enumerate(seconds):
         in_hand.take(run(pk))
         assert in_hand.drop(run(pk), took(taken))
@@ -33,7 +33,7 @@ def hand_after(*seconds):
 
 
 def test_nothing_is_won_ahead_before_a_run_has_ended():
-    assert Hand(SLOTS).room == SLOTS
+    assert InFlight(SLOTS).room == SLOTS
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.01, 0.03, 0.1, 5.0])
@@ -66,7 +66,7 @@ def test_it_is_time_to_win_more_when_half_of_what_waits_is_over():
 
 
 def test_without_anything_ahead_each_free_slot_is_filled():
-    in_hand = Hand(SLOTS)
+    in_hand = InFlight(SLOTS)
     for pk in range(SLOTS):
         in_hand.take(run(pk))
     assert not in_hand.has_run_low
@@ -75,7 +75,7 @@ def test_without_anything_ahead_each_free_slot_is_filled():
 
 
 def test_what_waits_for_too_long_is_found(monkeypatch):
-    in_hand = Hand(SLOTS)
+    in_hand = InFlight(SLOTS)
     in_hand.take(run(1))
     assert in_hand.overdue() == []
     monkeypatch.setattr(prefetch, "PATIENCE", -1.0)
@@ -83,4 +83,4 @@ def test_what_waits_for_too_long_is_found(monkeypatch):
 
 
 def test_a_run_that_is_not_in_hand_cannot_be_dropped():
-    assert not Hand(SLOTS).drop(run(1))
+    assert not InFlight(SLOTS).drop(run(1))

@@ -88,7 +88,7 @@ async def test_a_child_that_does_not_take_a_run_costs_it_nothing(pool, monkeypat
 async def test_a_run_that_an_idle_child_never_took_before_it_died_costs_nothing(pool, monkeypatch):
     child = await goes_on(pool)
     monkeypatch.setattr(
-        child_process.Handle, "is_of_use", True
+        child_process.ChildProcess, "is_of_use", True
     )  # it dies just after it was looked at
     os.kill(child, signal.SIGKILL)
     await eventually(lambda: pool._idle[0].has_ended())

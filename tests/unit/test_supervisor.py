@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sisy import parent_pipe, supervisor
-from sisy.parent_pipe import HURRY, STOP, Lifeline
+from sisy.parent_pipe import HURRY, STOP, ParentPipe
 from sisy.supervisor import Supervisor, _delay, _description
 
 PATIENCE = 30.0
@@ -71,7 +71,7 @@ class Child:
     def __init__(self):
         self.stops = 0
         self.parent, end = socket.socketpair()
-        self.line = Lifeline(end, self.stop)
+        self.line = ParentPipe(end, self.stop)
         self.line.listen()
 
     def stop(self):
@@ -132,7 +132,7 @@ def test_without_a_parent_there_is_no_line(monkeypatch):
 
 
 def test_the_line_is_not_passed_on_to_processes_that_functions_start(monkeypatch):
-    monkeypatch.setattr(parent_pipe, "_lifeline", None)
+    monkeypatch.setattr(parent_pipe, "_pipe", None)
     parent, end = socket.socketpair()
     monkeypatch.setenv(parent_pipe.VARIABLE, str(end.detach()))
     line = parent_pipe.open_to_parent(lambda: None)

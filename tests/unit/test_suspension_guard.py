@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from sisy.heartbeat.suspension_guard import Vigil
+from sisy.heartbeat.suspension_guard import SuspensionGuard
 from tests.support.moments import NOON
 
 HOUR = 3600.0
@@ -15,7 +15,9 @@ class Watcher:
     """A vigil of 10 seconds that 15 seconds without a look break, and the clocks beside it."""
 
     def __init__(self):
-        self.vigil = Vigil(length=timedelta(seconds=10), break_after=timedelta(seconds=15))
+        self.guard = SuspensionGuard(
+            length=timedelta(seconds=10), break_after=timedelta(seconds=15)
+        )
         self.now, self.steady = NOON, BOOTED
         self.look()
 
@@ -23,8 +25,8 @@ class Watcher:
         """Look once more, so many seconds later by each clock; return whether it is kept."""
         self.now += timedelta(seconds=after)
         self.steady += after if by_steady is None else by_steady
-        self.vigil.look(self.now, self.steady)
-        return self.vigil.is_kept
+        self.guard.look(self.now, self.steady)
+        return self.guard.may_judge
 
     def looks(self, times):
         return [self.look(1) for _ in range(times)]
@@ -42,7 +44,7 @@ def on_watch(watcher):
 
 
 def test_nobody_judges_before_the_first_look():
-    assert not Vigil(timedelta(0), timedelta(seconds=15)).is_kept
+    assert not SuspensionGuard(timedelta(0), timedelta(seconds=15)).may_judge
 
 
 def test_one_that_has_just_begun_watches_first(watcher):

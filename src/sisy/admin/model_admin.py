@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy import disclosure, display
 from sisy.admin.dashboard import AdminDashboard
 from sisy.admin.lookups import OfferedLookups
-from sisy.dashboard.actions.result import Said
+from sisy.dashboard.actions.result import Result
 from sisy.dashboard.cleaning import cleaned
 from sisy.dashboard.site import LOOK
 from sisy.reports.ledger import key_of
@@ -99,7 +99,7 @@ class SisyAdmin(OfferedLookups):
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset, *args, **options)
 
-    def tell(self, request: HttpRequest, said: Iterable[Said]) -> None:
+    def tell(self, request: HttpRequest, said: Iterable[Result]) -> None:
         """Carry out an action, and show what it says."""
         for one in said:
             self.message_user(request, one.words, one.level)

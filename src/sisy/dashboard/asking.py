@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext
 
-from sisy.reports.filters import LONGEST, Wanted
+from sisy.reports.filters import LONGEST, Filter
 from sisy.reports.ledger import key_of
 from sisy.suggestions import did_you_mean
 
@@ -56,12 +56,12 @@ def moment_within(read: Callable[[str], datetime | None]) -> Check:
     return check
 
 
-def of_wanted(wanted: type[Wanted]) -> dict[str, Check]:
+def of_filter(filters: type[Filter]) -> dict[str, Check]:
     """Return the checks of all that a list can be asked for."""
-    few = wanted.choices
+    few = filters.choices
     return {
         field.name: one_of(few[field.name]) if field.name in few else any_text
-        for field in fields(wanted)
+        for field in fields(filters)
     }
 
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from sisy import display
-from sisy.dashboard.actions.result import Said, done, note
+from sisy.dashboard.actions.result import Result, done, note
 from sisy.dashboard.tables import table
 from sisy.models import Task
 from sisy.models.validation import moment_in
@@ -131,7 +131,7 @@ def asked_for(task: Task, request: HttpRequest) -> tuple[BackfillForm, list[tupl
     return BackfillForm(task, data if asked or is_post else None), asked
 
 
-def run(user: Any, form: BackfillForm) -> Said | None:
+def run(user: Any, form: BackfillForm) -> Result | None:
     """Run what a valid form asks for; None if it is refused now, which the form then says."""
     start, end, again = (form.cleaned_data[name] for name in RANGE)
     try:

@@ -13,7 +13,7 @@ from sisy.dashboard.site import Dashboard
 from sisy.models import Task
 
 
-class Visit:
+class PageRequest:
     """One request for a page or for some of its parts.
 
     Args:

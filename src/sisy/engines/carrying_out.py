@@ -16,11 +16,11 @@ from django.db import (
 )
 
 from sisy import clock, conf
-from sisy.execution.async_call import Awaited
+from sisy.execution.async_call import AsyncCall
 from sisy.execution.call import Pending
-from sisy.execution.inline import call_here
+from sisy.execution.inline import call_inline
 from sisy.execution.outcome import Outcome
-from sisy.execution.run_handle import Going, to_nobody
+from sisy.execution.run_handle import RunHandle, to_nobody
 from sisy.log import logger
 from sisy.loop import until_it_works
 from sisy.models import Process, Role, Run
@@ -72,7 +72,7 @@ def _join(using: str) -> Process:
 
 def _carry_out_won(run: Run, process: Process, using: str) -> None:
     """Call the function, and write down how it ended, however long the database is away then."""
-    going = Going(run, lambda: clock.last_known(using), to_nobody)
+    going = RunHandle(run, lambda: clock.last_known(using), to_nobody)
     going.begin()
     with ExitStack() as keeping:
         try:
@@ -80,7 +80,7 @@ def _carry_out_won(run: Run, process: Process, using: str) -> None:
         except RuntimeError as error:  # the system gives no thread
             past_deadlocks(_release, using, run, f"Could not start a thread: {error}.")
             return
-        outcome = call_here(going, _within_limit)
+        outcome = call_inline(going, _within_limit)
         what = f"recording how run {run.pk} ended"
         until_it_works(what, partial(_record, using, run, outcome), DATABASE_ERRORS)
 
@@ -107,20 +107,20 @@ def _leave(process: Process) -> None:
         logger.info("Could not sign off (%s); the lease will expire", error)
 
 
-async def _within_limit(going: Going, pending: Pending) -> Outcome:
+async def _within_limit(going: RunHandle, pending: Pending) -> Outcome:
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
 
     def end(outcome: Outcome) -> None:
         loop.call_soon_threadsafe(ended.set_result, outcome)
 
-    Awaited(pending, going, end)
+    AsyncCall(pending, going, end)
     outcome: Outcome = await ended
     return outcome
 
 
 @contextmanager
-def _kept(going: Going, process: Process, using: str) -> Iterator[None]:
+def _kept(going: RunHandle, process: Process, using: str) -> Iterator[None]:
     """Renew the lease while a run goes on, and tell it if somebody wants its end."""
     is_over = threading.Event()
     keeper = threading.Thread(
@@ -134,7 +134,7 @@ def _kept(going: Going, process: Process, using: str) -> Iterator[None]:
         keeper.join()
 
 
-def _keep(going: Going, process: Process, using: str, is_over: threading.Event) -> None:
+def _keep(going: RunHandle, process: Process, using: str, is_over: threading.Event) -> None:
     lease = conf.get_settings().lease
     try:
         while not is_over.wait(LOOK_INTERVAL):
@@ -152,7 +152,7 @@ def _keep(going: Going, process: Process, using: str, is_over: threading.Event) 
         connections.close_all()
 
 
-def _look(going: Going, using: str) -> None:
+def _look(going: RunHandle, using: str) -> None:
     wanted = Run.objects.using(using).held([going.run]).exclude(cancel_requested_at=None)
     for reason, by_force in wanted.values_list("cancel_reason", "cancel_force"):
         going.cancel(reason, by_force)

@@ -12,7 +12,7 @@ from sisy import current
 from sisy.exceptions import RunTimedOut, TransactionLeftOpen
 from sisy.execution.call import Pending
 from sisy.execution.outcome import Outcome
-from sisy.execution.run_handle import Going
+from sisy.execution.run_handle import RunHandle
 from sisy.log import logger
 from sisy.models import RunState
 from sisy.runtime.compat.asgi import enter_thread_context, take_thread_of
@@ -21,7 +21,7 @@ from sisy.transactions import TransactionGuard
 TIME_TO_GIVE_IN = 2.0  # seconds that a function has to end once its time is up
 
 
-class Awaited:
+class AsyncCall:
     """An async function that goes on in a task of its own, so that it cancels none but itself.
 
     Make it in the loop. What it calls by ``sync_to_async`` has a thread of its own, too.
@@ -30,7 +30,9 @@ class Awaited:
         ended: called with how it ended, in whatever thread, once its connections are closed.
     """
 
-    def __init__(self, pending: Pending, going: Going, ended: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self, pending: Pending, going: RunHandle, ended: Callable[[Outcome], None]
+    ) -> None:
         self._pending = pending
         self._going = going
         self._ended = ended

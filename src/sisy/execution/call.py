@@ -15,7 +15,7 @@ from sisy import current, messages
 from sisy.django_tasks.calling import function_of
 from sisy.exceptions import CallableError
 from sisy.execution.outcome import Outcome
-from sisy.execution.run_handle import Going
+from sisy.execution.run_handle import RunHandle
 from sisy.models import Run, RunState
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import asgi as compat_asgi
@@ -47,7 +47,7 @@ class Pending:
 How = TypeVar("How", Outcome, Outcome | Pending)
 
 
-def call(going: Going) -> Outcome | Pending:
+def call(going: RunHandle) -> Outcome | Pending:
     """Call the function; return the outcome, or what is to be awaited.
 
     Nothing leaves by exception: futures lose a StopIteration for good, and the traceback of a
@@ -56,7 +56,7 @@ def call(going: Going) -> Outcome | Pending:
     return copy_context().run(_call_as_current, going)
 
 
-def _call_as_current(going: Going) -> Outcome | Pending:
+def _call_as_current(going: RunHandle) -> Outcome | Pending:
     current.variable.set(going.current)
     close_old_connections()
     try:
@@ -65,7 +65,7 @@ def _call_as_current(going: Going) -> Outcome | Pending:
         close_old_connections()
 
 
-def unless_left_open(going: Going, how: How, guard: TransactionGuard) -> How | Outcome:
+def unless_left_open(going: RunHandle, how: How, guard: TransactionGuard) -> How | Outcome:
     """Return ``how``, or a failure if the function succeeded but left a transaction open."""
     error = guard.release()
     if error is None or (isinstance(how, Outcome) and how.state != RunState.SUCCEEDED):
@@ -75,7 +75,7 @@ def unless_left_open(going: Going, how: How, guard: TransactionGuard) -> How | O
     return going.raised(error)
 
 
-def call_bare(going: Going) -> Outcome | Pending:
+def call_bare(going: RunHandle) -> Outcome | Pending:
     """Call the function as `call` does, in the context and over the connections that are there.
 
     Enough for a coroutine function, of which nothing runs before it is awaited.

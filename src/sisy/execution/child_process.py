@@ -14,7 +14,7 @@ from sisy.execution import outcome
 from sisy.execution.child_protocol import CANNOT_TELL, Cancel, CarryOut, Done, Leave
 from sisy.execution.outcome import Outcome
 from sisy.execution.pool import NotReady
-from sisy.execution.run_handle import Going
+from sisy.execution.run_handle import RunHandle
 from sisy.execution.spawning import context, start_masked
 from sisy.frames import Reader, Writer
 from sisy.log import signal_name
@@ -34,7 +34,7 @@ class ChildDied(SisyError):
     """The child is gone, or was killed, before it has told how its run ended."""
 
 
-class Handle:
+class ChildProcess:
     """A child process.
 
     One thread at a time carries out runs in it. `kill` and `wake` are callable from any thread.
@@ -95,7 +95,7 @@ class Handle:
             self.kill()
             raise _no_child(why)
 
-    def carry_out(self, going: Going) -> Outcome:
+    def carry_out(self, going: RunHandle) -> Outcome:
         """Return how a run ended; that of a child that was killed, or died, too.
 
         Raises:
@@ -163,7 +163,7 @@ class Handle:
             code: int | None = self._process.exitcode
         return code
 
-    def _carry_out(self, run: bytes, going: Going) -> Outcome:
+    def _carry_out(self, run: bytes, going: RunHandle) -> Outcome:
         limit = going.current.timeout
         patience = _Patience(None if limit is None else limit.total_seconds() + TIME_TO_GIVE_IN)
         self._send(CarryOut(self.runs, run, going.begin()))
@@ -185,7 +185,7 @@ class Handle:
         """Return whether it has taken the last order in hand."""
         return bool(self._taken.value == self.runs)
 
-    def _outcome_of_killed(self, going: Going) -> Outcome:
+    def _outcome_of_killed(self, going: RunHandle) -> Outcome:
         """Kill it, and return how its run ended: perhaps just before that."""
         self.kill()
         if not self._has_taken:

@@ -12,14 +12,14 @@ from asgiref.sync import async_to_sync
 from sisy import current
 from sisy.execution.call import Pending, call_bare, unless_left_open
 from sisy.execution.outcome import Outcome
-from sisy.execution.run_handle import Going, to_nobody
+from sisy.execution.run_handle import RunHandle, to_nobody
 from sisy.models import Run, RunState
 from sisy.transactions import TransactionGuard
 
-Await = Callable[[Going, Pending], Coroutine[Any, Any, Outcome]]
+Await = Callable[[RunHandle, Pending], Coroutine[Any, Any, Outcome]]
 
 
-def carry_out_here(run: Run, now: datetime, record: Callable[[Outcome], None]) -> None:
+def carry_out_inline(run: Run, now: datetime, record: Callable[[Outcome], None]) -> None:
     """Carry a run out in this thread, in no time, and have its outcome recorded.
 
     An async function is cancelled at its timeout. A plain one, which nobody can interrupt, has
@@ -29,16 +29,16 @@ def carry_out_here(run: Run, now: datetime, record: Callable[[Outcome], None]) -
         KeyboardInterrupt: the function raised it, or somebody pressed Ctrl-C while it went on.
             It is recorded as a failure, and then raised: it is meant for the caller.
     """
-    going = Going(run, lambda: now, to_nobody)
+    going = RunHandle(run, lambda: now, to_nobody)
     going.begin()
-    outcome = _unless_late(going, call_here(going, _within_limit))
+    outcome = _unless_late(going, call_inline(going, _within_limit))
     # A test or a submitter has no other worker to which the run could be released.
     record(replace(outcome, others_may_call_it=False))
     if going.interrupt is not None:
         raise going.interrupt
 
 
-def call_here(going: Going, await_it: Await) -> Outcome:
+def call_inline(going: RunHandle, await_it: Await) -> Outcome:
     """Call the function of a run that has begun, in this thread, and return how it ended.
 
     Nothing leaves by exception. Transactions that are open in this thread stay as they are.
@@ -54,13 +54,13 @@ def call_here(going: Going, await_it: Await) -> Outcome:
     return unless_left_open(going, how, guard)
 
 
-def _call_as_current(going: Going, await_it: Await) -> Outcome:
+def _call_as_current(going: RunHandle, await_it: Await) -> Outcome:
     current.variable.set(going.current)
     how = call_bare(going)
     return how if isinstance(how, Outcome) else async_to_sync(await_it)(going, how)
 
 
-async def _within_limit(going: Going, pending: Pending) -> Outcome:
+async def _within_limit(going: RunHandle, pending: Pending) -> Outcome:
     span = going.current.timeout
     limit = asyncio.timeout(None if span is None else span.total_seconds())
     try:
@@ -73,7 +73,7 @@ async def _within_limit(going: Going, pending: Pending) -> Outcome:
         going.end_copy()
 
 
-def _unless_late(going: Going, outcome: Outcome) -> Outcome:
+def _unless_late(going: RunHandle, outcome: Outcome) -> Outcome:
     """Return ``outcome``, or that of a run whose function took longer than it has."""
     late = going.current.overtime() if outcome.state == RunState.SUCCEEDED else None
     return outcome if late is None else going.raised(late)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from sisy.execution.child_process import Handle, NoChild
+from sisy.execution.child_process import ChildProcess, NoChild
 from sisy.execution.outcome import NotCalled, Outcome
 from sisy.execution.pool import needing_a_thread
-from sisy.execution.run_handle import Ended, Going, MayBegin, always
+from sisy.execution.run_handle import Ended, MayBegin, RunHandle, always
 from sisy.execution.slots import Slots
 from sisy.log import logger
 from sisy.models import Run
@@ -44,15 +44,15 @@ class ProcessPool:
         self._max_memory = max_memory_per_child
         self._keepers = DaemonThreads(slots, "sisy-keeper")
         self._slots = Slots(slots, self._begin)
-        self._idle: list[Handle] = []
-        self._children: set[Handle] = set()
-        self._leaving: list[Handle] = []  # a child whose handle is gone would die at once
+        self._idle: list[ChildProcess] = []
+        self._children: set[ChildProcess] = set()
+        self._leaving: list[ChildProcess] = []  # a child whose handle is gone would die at once
         self._lock = threading.Lock()
         self._is_closed = False
 
     def carry_out(self, run: Run, ended: Ended, may_begin: MayBegin = always) -> None:
         """Take ``run`` in hand; see `Pool.carry_out`."""
-        self._slots.take(Going(run, self._now, ended, may_begin))
+        self._slots.take(RunHandle(run, self._now, ended, may_begin))
 
     def warm_up(self) -> None:
         """Have a child that can carry out a run; see `Pool.warm_up`."""
@@ -85,18 +85,18 @@ class ProcessPool:
         for child in [*busy, *idle]:
             child.has_ended(max(0.0, deadline - time.monotonic()))
 
-    def _begin(self, going: Going) -> None:
+    def _begin(self, going: RunHandle) -> None:
         with needing_a_thread():
             self._keepers.start(partial(self._carry_out, going))
 
-    def _carry_out(self, going: Going) -> None:
+    def _carry_out(self, going: RunHandle) -> None:
         ended = self._outcome_of(going) if going.may_begin else None
         self._keepers.release()
         if not self._is_closed:
             self._slots.end(going)
             going.report(ended)
 
-    def _outcome_of(self, going: Going) -> Outcome | NotCalled:
+    def _outcome_of(self, going: RunHandle) -> Outcome | NotCalled:
         going.begin()
         try:
             child = self._child()
@@ -111,12 +111,12 @@ class ProcessPool:
         except BaseException as error:  # noqa: BLE001 - a run that cannot be pickled, above all
             return going.raised(error)
 
-    def _child(self) -> Handle:
+    def _child(self) -> ChildProcess:
         while child := self._idle_child():
             if child.is_of_use:
                 return child
             self._forget(child)
-        child = Handle()
+        child = ChildProcess()
         with self._lock:
             self._children.add(child)
             if self._is_closed:
@@ -128,15 +128,15 @@ class ProcessPool:
             raise
         return child
 
-    def _forget(self, child: Handle) -> None:
+    def _forget(self, child: ChildProcess) -> None:
         with self._lock:
             self._children.discard(child)
 
-    def _idle_child(self) -> Handle | None:
+    def _idle_child(self) -> ChildProcess | None:
         with self._lock:
             return self._idle.pop() if self._idle else None
 
-    def _put_back(self, child: Handle) -> None:
+    def _put_back(self, child: ChildProcess) -> None:
         """Keep a child for the next run, unless it has had enough."""
         has_had_enough = self._has_had_enough(child)
         with self._lock:
@@ -150,7 +150,7 @@ class ProcessPool:
             self._leaving.append(child)
         child.leave()
 
-    def _has_had_enough(self, child: Handle) -> bool:
+    def _has_had_enough(self, child: ChildProcess) -> bool:
         if self._max_memory is not None and child.memory > self._max_memory * MEGABYTE:
             logger.info(
                 "Replacing child process %s, which uses %d MB", child.pid, child.memory // MEGABYTE

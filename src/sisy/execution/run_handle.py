@@ -31,7 +31,7 @@ def always(run: Run) -> bool:
     return True
 
 
-class Going:
+class RunHandle:
     """A run in hand: when it started, whether it was asked to end, and at last its outcome.
 
     Attributes:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sisy.current import CurrentRun
 from sisy.execution.outcome import NotCalled
 from sisy.execution.pool import NotReady
-from sisy.execution.run_handle import Going
+from sisy.execution.run_handle import RunHandle
 
 
 class Slots:
@@ -21,14 +21,14 @@ class Slots:
             may raise `NotReady`.
     """
 
-    def __init__(self, number: int, begin: Callable[[Going], None]) -> None:
+    def __init__(self, number: int, begin: Callable[[RunHandle], None]) -> None:
         self._free = number
         self._begin = begin
-        self._in_hand: set[Going] = set()
-        self._queued: deque[Going] = deque()
+        self._in_hand: set[RunHandle] = set()
+        self._queued: deque[RunHandle] = deque()
         self._lock = threading.Lock()
 
-    def take(self, going: Going) -> None:
+    def take(self, going: RunHandle) -> None:
         """Take a run in hand; it begins at once, or when others have ended."""
         with self._lock:
             self._in_hand.add(going)
@@ -38,13 +38,13 @@ class Slots:
             self._free -= 1
         self._start(going)
 
-    def end(self, going: Going) -> None:
+    def end(self, going: RunHandle) -> None:
         """Give the slot of a run that is over to another one, which begins."""
         following = self.pass_on(going)
         if following is not None:
             self._start(following)
 
-    def pass_on(self, going: Going) -> Going | None:
+    def pass_on(self, going: RunHandle) -> RunHandle | None:
         """Give the slot of a run that is over to the one that waits for the longest time.
 
         Returns that one, for the caller to begin; None if the slot is free.
@@ -56,9 +56,9 @@ class Slots:
             self._free += 1
             return None
 
-    def _start(self, going: Going) -> None:
+    def _start(self, going: RunHandle) -> None:
         """Begin a run; if the pool cannot begin any, return it and those that wait behind it."""
-        following: Going | None = going
+        following: RunHandle | None = going
         while following is not None:
             try:
                 self._begin(following)

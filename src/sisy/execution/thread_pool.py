@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from sisy.execution.async_call import Awaited
+from sisy.execution.async_call import AsyncCall
 from sisy.execution.call import (
     GuardedThreads,
     Pending,
@@ -17,7 +17,7 @@ from sisy.execution.call import (
 from sisy.execution.escaping import run_behind
 from sisy.execution.outcome import Outcome
 from sisy.execution.pool import needing_a_thread
-from sisy.execution.run_handle import Ended, Going, MayBegin, always
+from sisy.execution.run_handle import Ended, MayBegin, RunHandle, always
 from sisy.execution.slots import Slots
 from sisy.foreign_errors import name_of
 from sisy.inbox import Inbox
@@ -25,10 +25,10 @@ from sisy.log import logger
 from sisy.models import Run
 from sisy.threads import TIME_TO_END, DaemonThreads, LoopOnDemand, LoopThread
 
-Begun = tuple[Pending | None, Going]
+Begun = tuple[Pending | None, RunHandle]
 """What is to be awaited; None if it is still to be called."""
 
-Call = Callable[[Going], Outcome | Pending]
+Call = Callable[[RunHandle], Outcome | Pending]
 
 
 class ThreadPool:
@@ -56,7 +56,7 @@ class ThreadPool:
 
     def carry_out(self, run: Run, ended: Ended, may_begin: MayBegin = always) -> None:
         """Take ``run`` in hand; see `Pool.carry_out`."""
-        self._slots.take(Going(run, self._now, ended, may_begin))
+        self._slots.take(RunHandle(run, self._now, ended, may_begin))
 
     def warm_up(self) -> None:
         """Have a thread for plain functions; see `Pool.warm_up`."""
@@ -87,14 +87,14 @@ class ThreadPool:
             loop.close(TIME_TO_END)
         self._threads.join(TIME_TO_END)
 
-    def _begin(self, going: Going) -> None:
+    def _begin(self, going: RunHandle) -> None:
         if going.run.target_path in self._async_paths:
             self._to_await.put((None, going))
         else:
             with needing_a_thread():
                 self._threads.start(partial(self._call, going))
 
-    def _call(self, going: Going) -> None:
+    def _call(self, going: RunHandle) -> None:
         """Call one function after the other in this thread: to wake another one costs more."""
         while True:
             how = self._called(going, call) if going.may_begin else None
@@ -112,7 +112,7 @@ class ThreadPool:
                 return
             going = following
 
-    def _called(self, going: Going, call_it: Call) -> Outcome | Pending:
+    def _called(self, going: RunHandle, call_it: Call) -> Outcome | Pending:
         going.begin()
         try:
             return call_it(going)
@@ -129,14 +129,14 @@ class ThreadPool:
             else:
                 self._end(going, how)
 
-    def _await(self, pending: Pending, going: Going) -> None:
+    def _await(self, pending: Pending, going: RunHandle) -> None:
         try:
-            Awaited(pending, going, partial(self._end, going))
+            AsyncCall(pending, going, partial(self._end, going))
         except BaseException as error:  # noqa: BLE001 - a task factory that a function has set
             pending.close()
             self._end(going, going.raised(error))
 
-    def _end(self, going: Going, outcome: Outcome | None) -> None:
+    def _end(self, going: RunHandle, outcome: Outcome | None) -> None:
         self._slots.end(going)
         going.report(outcome)
 

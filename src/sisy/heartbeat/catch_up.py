@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sisy.models import Missed, Task
-from sisy.models.timing import PUNCTUAL, RESOLUTION, Timing
+from sisy.models.timing import ON_TIME_TOLERANCE, TICK, Timing
 from sisy.schedules.calendar import just_before
 
 
@@ -121,14 +121,14 @@ def _fresh_from(owed: Owed, watch: Watch) -> datetime:
 
     Of a task that only its latest one runs after an outage, all that the outage left are missed.
     """
-    fresh_from = watch.now - PUNCTUAL
+    fresh_from = watch.now - ON_TIME_TOLERANCE
     if watch.at_work_since is not None and watch.at_work_since < fresh_from:
         behind = owed.timing.schedule.count_between(watch.at_work_since, watch.now)
         # A site that stays behind would otherwise fall back ever further.
         if behind <= watch.missed_limit:
             fresh_from = watch.at_work_since
     if owed.missed == Missed.LATEST and owed.first < fresh_from:
-        return watch.now + RESOLUTION
+        return watch.now + TICK
     return fresh_from
 
 
@@ -155,7 +155,7 @@ def _catch_up(
     wanted = {Missed.SKIP: 0, Missed.LATEST: 1, Missed.ALL: watch.missed_limit}[owed.missed]
     oldest = first
     if owed.missed_window is not None:
-        oldest = max(first, watch.now - max(owed.missed_window, PUNCTUAL))
+        oldest = max(first, watch.now - max(owed.missed_window, ON_TIME_TOLERANCE))
     runs: list[datetime] = []
     due: datetime | None = last
     while due is not None and due >= oldest and len(runs) < wanted:

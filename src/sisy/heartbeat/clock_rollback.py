@@ -21,7 +21,7 @@ from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.log import logger
 from sisy.models import Run, Task, TaskState, activation
 from sisy.models.run_queries import RunQuerySet
-from sisy.models.timing import PUNCTUAL, Timing
+from sisy.models.timing import ON_TIME_TOLERANCE, Timing
 from sisy.models.updating import Update, update_rows
 from sisy.store.isolation import isolating
 
@@ -32,12 +32,12 @@ BATCH = 1000
 SET_BACK = "The clock was set back after this moment."
 
 
-def mend(using: str, now: datetime) -> None:
+def repair(using: str, now: datetime) -> None:
     """Let tasks and runs that the clock left behind go on by the new time, all at once."""
-    Mending(using, now).go_on(now)
+    Repair(using, now).go_on(now)
 
 
-class Mending:
+class Repair:
     """Lets tasks and runs that the clock left behind go on by the new time, chunk by chunk.
 
     Begin it once all heartbeats have read the new time: one that goes on by the old time would
@@ -51,7 +51,7 @@ class Mending:
         # another heartbeat that goes on with this after a crash.
         ahead = _left_ahead(using, now).order_by("planned_until", "planning_since")
         keys = ahead.values_list("pk", flat=True)
-        self._left = deque(keys if self._step > PUNCTUAL else ())
+        self._left = deque(keys if self._step > ON_TIME_TOLERANCE else ())
         self._restarted = self._hastened = 0
 
     def go_on(self, now: datetime, turn: Turn = ENDLESS) -> bool:
@@ -91,7 +91,9 @@ class Mending:
 
 def _left_ahead(using: str, now: datetime) -> QuerySet[Task]:
     """Return the tasks whose past lies in the future."""
-    ahead = Q(planned_until__gt=now + PUNCTUAL) | Q(planning_since__gt=now + PUNCTUAL)
+    ahead = Q(planned_until__gt=now + ON_TIME_TOLERANCE) | Q(
+        planning_since__gt=now + ON_TIME_TOLERANCE
+    )
     return Task.objects.using(using).filter(ahead).exclude(state=TaskState.RETIRED)
 
 
@@ -150,7 +152,7 @@ def _hasten(using: str, now: datetime) -> int:
     queued = Run.objects.using(using).queued()
     was_due = Q(due_at__isnull=False) | Q(occurrence_at__isnull=False)
     was_ready = Q(ready_at__lte=F("planned_at")) | was_due
-    left = queued.filter(was_ready, planned_at__gt=now + PUNCTUAL, ready_at__gt=now)
+    left = queued.filter(was_ready, planned_at__gt=now + ON_TIME_TOLERANCE, ready_at__gt=now)
     return _make_ready(using, left, dict.fromkeys(left.values_list("pk", flat=True)[:BATCH], now))
 
 

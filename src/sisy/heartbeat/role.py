@@ -12,13 +12,13 @@ from sisy.database_thread import DatabaseThread
 from sisy.heartbeat import clock_rollback, retention, timing_check
 from sisy.heartbeat.dispatching import Dispatcher
 from sisy.heartbeat.quarantine import set_unreadable_aside
-from sisy.heartbeat.suspension_guard import Vigil
+from sisy.heartbeat.suspension_guard import SuspensionGuard
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.turn import Turn
 from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Process, Role, Run, Task
-from sisy.models.timing import PUNCTUAL
+from sisy.models.timing import ON_TIME_TOLERANCE
 from sisy.store.isolation import isolating
 
 AUDIT_INTERVAL = timedelta(seconds=10)
@@ -46,9 +46,9 @@ class Heartbeat:
         self._dispatcher = Dispatcher(self.using)
         self._process: Process | None = None
         lease = conf.get_settings().lease
-        self._vigil = Vigil(length=lease / 3, break_after=lease / 2)
-        self._mend_at: float | None = None
-        self._mending: clock_rollback.Mending | None = None
+        self._guard = SuspensionGuard(length=lease / 3, break_after=lease / 2)
+        self._repair_at: float | None = None
+        self._ongoing_repair: clock_rollback.Repair | None = None
         self._at_work_since: datetime | None = None
         self._has_begun = False
         self._last_look: datetime | None = None
@@ -90,7 +90,7 @@ class Heartbeat:
         since = self._last_look or now
         # What was seen to fall due now is planned before anything else is looked at.
         made = self._tick(now, turn) if self._wants_tick(now) else None
-        self._mend(now, turn)
+        self._repair(now, turn)
         outlook = self._look(process, since, now)
         if outlook is None:
             self._process = None
@@ -98,7 +98,7 @@ class Heartbeat:
         queued: list[Run] = []
         if outlook.next_ready is not None and outlook.next_ready <= now:
             queued = became_ready(self.using, since, now)
-        if made is None and outlook.calls_for_tick(now, self._vigil.is_kept):
+        if made is None and outlook.calls_for_tick(now, self._guard.may_judge):
             made = self._tick(now, turn)
         if made is not None:
             queued = queued + made.queued
@@ -133,7 +133,7 @@ class Heartbeat:
             self.using,
             now,
             is_beat,
-            self._vigil.is_kept,
+            self._guard.may_judge,
             announce=self._announce,
             turn=turn,
             at_work_since=self._at_work_since,
@@ -156,22 +156,22 @@ class Heartbeat:
 
     def _watch(self, now: datetime, steady: float) -> None:
         """Note a look, and take care of what a clock that was set back has left ahead."""
-        self._vigil.look(now, steady)
+        self._guard.look(now, steady)
         # No pass takes that long: the heartbeat was away, or the database was.
-        if self._last_look is None or abs(now - self._last_look) > PUNCTUAL:
+        if self._last_look is None or abs(now - self._last_look) > ON_TIME_TOLERANCE:
             self._at_work_since = now
-        was_set_back = self._last_look is not None and now < self._last_look - PUNCTUAL
+        was_set_back = self._last_look is not None and now < self._last_look - ON_TIME_TOLERANCE
         if was_set_back:
             self._last_look = self._next_beat = self._next_audit = None
         if was_set_back or not self._has_begun:
             self._has_begun = True
-            self._mend_at = steady + SETTLING
-        if self._mend_at is not None and steady >= self._mend_at:
-            self._mending, self._mend_at = clock_rollback.Mending(self.using, now), None
+            self._repair_at = steady + SETTLING
+        if self._repair_at is not None and steady >= self._repair_at:
+            self._ongoing_repair, self._repair_at = clock_rollback.Repair(self.using, now), None
 
-    def _mend(self, now: datetime, turn: Turn) -> None:
-        if self._mending is not None and self._mending.go_on(now, turn):
-            self._mending = None
+    def _repair(self, now: datetime, turn: Turn) -> None:
+        if self._ongoing_repair is not None and self._ongoing_repair.go_on(now, turn):
+            self._ongoing_repair = None
 
     def _renewed(self, now: datetime) -> Process:
         """Return this process's row, with a lease of which a good part is left."""

@@ -10,14 +10,14 @@ class _Look:
     steady: float
 
 
-class Vigil:
+class SuspensionGuard:
     """Whoever slept does not judge: a watch that begins anew after each break.
 
     After a host was suspended, the database was away or the clock was set, all leases look
     expired at once. Whoever looks first must give the living time to be heard of again.
 
     Args:
-        length: how long to watch before `is_kept`.
+        length: how long to watch before `may_judge`.
         break_after: how far apart two looks may lie, by the database's clock or by the steady one.
     """
 
@@ -41,7 +41,7 @@ class Vigil:
         return is_after_break
 
     @property
-    def is_kept(self) -> bool:
+    def may_judge(self) -> bool:
         """Return whether the last look came after a watch of full length."""
         return self._last is not None and self._last.steady - self._since >= self._length
 

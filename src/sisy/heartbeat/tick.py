@@ -68,7 +68,7 @@ def tick(
         is_thorough: whether to look, too, for what no due moment points to: runs that nobody has
             taken or holds, and tasks that have ended. A heartbeat does so at each beat.
         judges_leases: whether to take the runs of those whose lease has run out; a heartbeat that
-            has not watched for long enough does not: see `Vigil`.
+            has not watched for long enough does not: see `SuspensionGuard`.
         announce: hears of what was planned as soon as it is committed.
         turn: how long to go on with work of any length; see `Turn`.
         at_work_since: since when the heartbeat has worked on what is due now; see `Watch`.

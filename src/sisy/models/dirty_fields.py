@@ -21,7 +21,7 @@ def _copy(value: Any) -> Any:
     return nested.copied(value) if isinstance(value, dict | list) else value
 
 
-class TracksChanges(models.Model):
+class DirtyFields(models.Model):
     """A model that remembers what the database holds of its ``tracked`` columns.
 
     What was written in a transaction counts as stored at once: a second ``save()`` must not undo

@@ -17,7 +17,7 @@ from sisy.models.choices import RunState, TaskState
 from sisy.models.inserting import insert_runs
 from sisy.models.run import Run
 from sisy.models.submission import ring_once_committed
-from sisy.models.timing import PUNCTUAL, RESOLUTION, Timing, first_due, ready_at
+from sisy.models.timing import ON_TIME_TOLERANCE, TICK, Timing, first_due, ready_at
 from sisy.models.updating import Update, update_rows
 from sisy.schedules.calendar import just_before
 
@@ -147,7 +147,7 @@ def _overdue_of(task: "Task", now: datetime, for_good: bool) -> Overdue:
         first, until = timing.next_after(first), just_before(now)
     if first is None or first > until:
         return Overdue(task, still_owes=still_owes)
-    fresh_from = until + RESOLUTION if for_good else now - PUNCTUAL
+    fresh_from = until + TICK if for_good else now - ON_TIME_TOLERANCE
     fresh = timing.between(just_before(max(first, fresh_from)), until)
     runs = (first, *fresh) if first >= fresh_from else tuple(fresh)
     runs = tuple(dict.fromkeys(runs))  # the first one need not be on the schedule

@@ -22,7 +22,7 @@ from sisy.models.columns import (
     owners_columns,
 )
 from sisy.models.declared import FollowsCode
-from sisy.models.dirty_fields import TracksChanges
+from sisy.models.dirty_fields import DirtyFields
 from sisy.models.instances import reset, unsaved
 from sisy.models.missing import settle_overdue
 from sisy.models.once import RunsOnce
@@ -33,7 +33,7 @@ from sisy.models.verbs import TaskVerbs
 from sisy.models.writes import Write
 
 
-class Task(TaskVerbs, RunsOnce, FollowsCode, TracksChanges, TaskColumns):
+class Task(TaskVerbs, RunsOnce, FollowsCode, DirtyFields, TaskColumns):
     """A callable, the schedule on which it repeats, and the policies under which it does.
 
     Make one by `task_with_callable`. ``save()`` writes the columns that you changed since you

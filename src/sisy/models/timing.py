@@ -12,7 +12,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Coalesce, Concat
 
 from sisy.schedules import Schedule
-from sisy.schedules.calendar import RESOLUTION as RESOLUTION
+from sisy.schedules.calendar import TICK as TICK
 from sisy.schedules.calendar import just_before
 from sisy.schedules.expression import is_hashed
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FIELDS = frozenset({"schedule", "timezone", "start_running", "end_running"})
 """The task's columns that decide when it is due."""
 
-PUNCTUAL = timedelta(seconds=5)
+ON_TIME_TOLERANCE = timedelta(seconds=5)
 """An occurrence found within this time was not missed: somebody was slow, not away."""
 
 

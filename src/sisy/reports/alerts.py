@@ -15,7 +15,7 @@ from django.utils.translation import gettext, ngettext
 
 from sisy import disclosure
 from sisy.models import Run, RunState, Task, TaskState
-from sisy.models.timing import PUNCTUAL
+from sisy.models.timing import ON_TIME_TOLERANCE
 from sisy.reports import lately
 from sisy.reports.lately import SHOWN, Group
 from sisy.reports.processes import missing_processes, paused_queues, troubled_workers
@@ -26,7 +26,7 @@ PATIENCE = timedelta(seconds=60)  # for which a run may wait for a worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Worry:
+class Alert:
     """One thing that is not as it should be, or a number of further ones of its kind."""
 
     kind: str
@@ -40,7 +40,7 @@ class Worry:
     """How many things the row stands for."""
 
 
-def attention(using: str, now: datetime, *, in_full: bool = False) -> list[Worry]:
+def find_alerts(using: str, now: datetime, *, in_full: bool = False) -> list[Alert]:
     """Return what is not as it should be, the gravest first.
 
     Args:
@@ -55,18 +55,18 @@ def attention(using: str, now: datetime, *, in_full: bool = False) -> list[Worry
         _stuck(using, now, service),
         _missed(using, now),
     )
-    return [worry for kind in kinds for worry in kind]
+    return [alert for kind in kinds for alert in kind]
 
 
-def _nobody_up() -> Iterator[Worry]:
+def _nobody_up() -> Iterator[Alert]:
     for sentence in (*missing_processes(), *troubled_workers(), *paused_queues()):
-        yield Worry(kind="site", what="", why=sentence)
+        yield Alert(kind="site", what="", why=sentence)
 
 
-def _broken(using: str) -> Iterator[Worry]:
+def _broken(using: str) -> Iterator[Alert]:
     broken = Task.objects.using(using).filter(state=TaskState.BROKEN).order_by("label", "pk")
     for task in broken[:SHOWN]:
-        yield Worry(kind=TaskState.BROKEN, what=task.label, why=task.state_reason, task=task.pk)
+        yield Alert(kind=TaskState.BROKEN, what=task.label, why=task.state_reason, task=task.pk)
     yield from _more(
         TaskState.BROKEN,
         _beyond(broken),
@@ -74,7 +74,7 @@ def _broken(using: str) -> Iterator[Worry]:
     )
 
 
-def _failing(using: str, now: datetime, in_full: bool) -> Iterator[Worry]:
+def _failing(using: str, now: datetime, in_full: bool) -> Iterator[Alert]:
     """Yield what failed lately, also if it has succeeded since: it may fail again tonight."""
     groups, more = lately.failing(using, now)
     for group in groups:
@@ -107,9 +107,9 @@ def _failures(group: Group, in_full: bool) -> str:
     )
 
 
-def _of_group(group: Group, why: str) -> Worry:
+def _of_group(group: Group, why: str) -> Alert:
     newest, (task, _) = group.newest, group.key
-    return Worry(
+    return Alert(
         kind=newest.state,
         what=group.label,
         why=why,
@@ -119,11 +119,11 @@ def _of_group(group: Group, why: str) -> Worry:
     )
 
 
-def _late(using: str, now: datetime) -> Iterator[Worry]:
-    late = Task.objects.using(using).due(now - PUNCTUAL)
+def _late(using: str, now: datetime) -> Iterator[Alert]:
+    late = Task.objects.using(using).due(now - ON_TIME_TOLERANCE)
     for task in late[:SHOWN]:
         why = gettext("has been due since then, but no heartbeat has planned it")
-        yield Worry(kind="late", what=task.label, why=why, since=task.next_run, task=task.pk)
+        yield Alert(kind="late", what=task.label, why=why, since=task.next_run, task=task.pk)
     yield from _more(
         "late",
         _beyond(late),
@@ -131,7 +131,7 @@ def _late(using: str, now: datetime) -> Iterator[Worry]:
     )
 
 
-def _stuck(using: str, now: datetime, service: Service) -> Iterator[Worry]:
+def _stuck(using: str, now: datetime, service: Service) -> Iterator[Alert]:
     """Yield the queues whose runs wait for a worker, or for the engine that has them."""
     going = Run.objects.running().filter(task=OuterRef("task"))
     late = Run.objects.using(using).queued().filter(ready_at__lt=now - PATIENCE)
@@ -142,7 +142,7 @@ def _stuck(using: str, now: datetime, service: Service) -> Iterator[Worry]:
     for row in rows[:SHOWN]:
         why = _queued(row["number"], row["engine"], row["queue"], service)
         what = row["engine"] or row["queue"]
-        yield Worry(kind="late", what=what, why=why, since=row["oldest"])
+        yield Alert(kind="late", what=what, why=why, since=row["oldest"])
     yield from _more(
         "late",
         by_queue.count() - SHOWN if len(rows) > SHOWN else 0,
@@ -166,7 +166,7 @@ def _queued(number: int, engine: str, queue: str, service: Service) -> str:
     return f"{words}: {cause}" if cause else words
 
 
-def _missed(using: str, now: datetime) -> Iterator[Worry]:
+def _missed(using: str, now: datetime) -> Iterator[Alert]:
     groups, more = lately.missed(using, now)
     for group in groups:
         words = ngettext(
@@ -191,6 +191,6 @@ def _beyond(rows: "QuerySet[Any]") -> int:
     return max(0, rows.count() - SHOWN) if rows[SHOWN : SHOWN + 1].exists() else 0
 
 
-def _more(kind: str, number: int, words: Any) -> Iterator[Worry]:
+def _more(kind: str, number: int, words: Any) -> Iterator[Alert]:
     if number:
-        yield Worry(kind=kind, what="", why=words(number) % number, number=number)
+        yield Alert(kind=kind, what="", why=words(number) % number, number=number)

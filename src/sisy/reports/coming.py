@@ -15,7 +15,7 @@ NARROWEST = 0.25  # percent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ghost:
+class ForecastBar:
     """An occurrence that is still to come, as wide as its run usually takes."""
 
     due: datetime
@@ -29,22 +29,22 @@ class Ghost:
 class Coming:
     """The upcoming occurrences of one task within a window."""
 
-    ghosts: list[Ghost]
+    bars: list[ForecastBar]
     crowded: tuple[float, float] | None
     """The stretch in which it is due too often to be drawn one by one."""
 
     @property
     def overlaps(self) -> bool:
-        return any(ghost.overlaps for ghost in self.ghosts)
+        return any(bar.overlaps for bar in self.bars)
 
 
 def joined(several: Sequence[Coming]) -> Coming:
     """Return what comes of several tasks together."""
-    ghosts = sorted((ghost for one in several for ghost in one.ghosts), key=lambda one: one.x)
+    bars = sorted((bar for one in several for bar in one.bars), key=lambda one: one.x)
     crowded = [one.crowded for one in several if one.crowded]
-    if len(ghosts) > DRAWN:
-        crowded.append((ghosts[DRAWN].x, 100.0))
-    return Coming(ghosts=ghosts[:DRAWN], crowded=min(crowded, default=None))
+    if len(bars) > DRAWN:
+        crowded.append((bars[DRAWN].x, 100.0))
+    return Coming(bars=bars[:DRAWN], crowded=min(crowded, default=None))
 
 
 def left_of(task: Task) -> int | None:
@@ -92,15 +92,15 @@ def coming(
     takes = usual or timedelta(0)
     may_overlap = task.overlap == Overlap.ALLOW
     until = max((run.started_at + takes for run in going if run.started_at), default=None)
-    ghosts: list[Ghost] = []
+    bars: list[ForecastBar] = []
     for due in occurrences(task, max(now, window.start)):
         if due > window.end:
             break
-        if len(ghosts) == DRAWN:
-            return Coming(ghosts=ghosts, crowded=(ghosts[-1].x, 100.0))
+        if len(bars) == DRAWN:
+            return Coming(bars=bars, crowded=(bars[-1].x, 100.0))
         x = window.place(due)
         overlaps = until is not None and due < until and not may_overlap
         width = max(NARROWEST, window.place(due + takes) - x)
-        ghosts.append(Ghost(due=due, x=x, width=width, overlaps=overlaps))
+        bars.append(ForecastBar(due=due, x=x, width=width, overlaps=overlaps))
         until = due + takes
-    return Coming(ghosts=ghosts, crowded=None)
+    return Coming(bars=bars, crowded=None)

@@ -10,7 +10,7 @@ READ = 500  # runs, the newest that came to trouble
 
 
 @dataclass(slots=True, kw_only=True)
-class Trouble:
+class ErrorGroup:
     """One kind of error, with the runs that ended with it."""
 
     words: str
@@ -19,18 +19,18 @@ class Trouble:
     newest: Run
 
 
-def troubles(using: str, task: Task) -> list[Trouble]:
+def error_groups(using: str, task: Task) -> list[ErrorGroup]:
     """Return the errors of the newest runs that failed, the most frequent ones first."""
     runs = Run.objects.using(using).filter(task=task, state__in=FAILED_STATES).order_by("-pk")
-    found: dict[str, Trouble] = {}
+    found: dict[str, ErrorGroup] = {}
     for run in runs.defer("payload", "result")[:READ]:
         words = _last_line(run)
         if words in found:
             found[words].count += 1
             found[words].first = run.finished_at
         else:
-            found[words] = Trouble(words=words, count=1, first=run.finished_at, newest=run)
-    return sorted(found.values(), key=lambda trouble: -trouble.count)
+            found[words] = ErrorGroup(words=words, count=1, first=run.finished_at, newest=run)
+    return sorted(found.values(), key=lambda group: -group.count)
 
 
 def _last_line(run: Run) -> str:

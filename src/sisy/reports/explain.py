@@ -10,7 +10,7 @@ from sisy import conf, display
 from sisy.exceptions import ScheduleError
 from sisy.models import Process, Role, Run, RunState, Task, TaskState
 from sisy.models.run_queries import RunQuerySet
-from sisy.models.timing import RESOLUTION, Timing
+from sisy.models.timing import TICK, Timing
 from sisy.reports.coming import left_of, occurrences
 from sisy.reports.queued import why_queued
 from sisy.reports.service import at
@@ -103,8 +103,8 @@ def _row_at(runs: RunQuerySet, moment: datetime) -> Run | None:
     """Return the newest run to which something happened at a moment, as exactly as it is known."""
     width = SECOND if moment.microsecond == 0 else MILLISECOND
     if moment.microsecond % 1000:
-        width = RESOLUTION
-    span = (moment, moment + width - RESOLUTION)
+        width = TICK
+    span = (moment, moment + width - TICK)
     names = ("started_at", "ready_at", "planned_at", "finished_at")
     happened = Q(*[(f"{name}__range", span) for name in names], _connector=Q.OR)
     return runs.filter(happened).exclude(state=RunState.MISSED).first()

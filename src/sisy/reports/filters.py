@@ -10,7 +10,7 @@ LONGEST = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Filter:
     """A question with a field for each thing that is asked; an empty one asks for anything."""
 
     choices: ClassVar[Mapping[str, Collection[str]]] = {}

@@ -27,7 +27,7 @@ Occurrence = tuple[datetime, Task]
 
 
 @dataclass(slots=True, kw_only=True)
-class Crowding:
+class OverlapForecast:
     """Occurrences of a task that would fall due while its run before them still goes on."""
 
     task: Task
@@ -37,17 +37,17 @@ class Crowding:
 
 
 @dataclass(slots=True, kw_only=True)
-class Rehearsal:
+class Forecast:
     """The summary of a range so far.
 
     Attributes:
         count: how many occurrences there are.
-        crowded: the tasks whose runs would meet though they must not overlap.
+        overlaps: the tasks whose runs would meet though they must not overlap.
     """
 
     takes: dict[int, timedelta]
     count: int = 0
-    crowded: dict[int, Crowding] = field(default_factory=dict)
+    overlaps: dict[int, OverlapForecast] = field(default_factory=dict)
     _minutes: list[datetime] = field(default_factory=list)
     _runs: list[int] = field(default_factory=list)
     _minute_ends_at: datetime = LONG_AGO
@@ -67,7 +67,7 @@ class Rehearsal:
             return
         until = self._busy_until.get(task.id)
         if until is not None and due < until:
-            met = self.crowded.setdefault(task.id, Crowding(task=task, takes=takes))
+            met = self.overlaps.setdefault(task.id, OverlapForecast(task=task, takes=takes))
             met.count += 1
             met.first = met.first or due
             return  # it is skipped, or waits: what it would do to the next one is not known

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from sisy.models import Origin, Run, RunState
 from sisy.models.run_queries import RunQuerySet
-from sisy.reports.filters import Wanted
+from sisy.reports.filters import Filter
 
 SHOWN = 50
 SEARCHED = 20_000  # the newest runs, among which rarer things are looked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WantedRuns(Wanted):
+class RunFilter(Filter):
     """The filters of a list of runs."""
 
     choices = {"state": RunState.values, "origin": Origin.values}
@@ -32,16 +32,16 @@ class WantedRuns(Wanted):
 
 
 def find(
-    using: str, wanted: WantedRuns, before: int | None = None
+    using: str, filters: RunFilter, before: int | None = None
 ) -> tuple[list[Run], int | None]:
     """Return a page of runs, and the key before which the next one begins; None at the end."""
     runs: RunQuerySet = Run.objects.using(using).defer("payload", "result", "error")
-    if wanted.state:
-        runs = runs.filter(state=wanted.state)
-    if wanted.is_rare:
+    if filters.state:
+        runs = runs.filter(state=filters.state)
+    if filters.is_rare:
         newest = Run.objects.using(using).order_by("-pk").values_list("pk", flat=True)
         oldest = newest[SEARCHED - 1 : SEARCHED].first()
-        runs = _narrowed(runs.filter(pk__gte=oldest or 0), wanted)
+        runs = _narrowed(runs.filter(pk__gte=oldest or 0), filters)
     return page_of(runs, before)
 
 
@@ -58,11 +58,11 @@ def key_of(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def _narrowed(runs: RunQuerySet, wanted: WantedRuns) -> RunQuerySet:
-    if wanted.queue:
-        runs = runs.filter(queue=wanted.queue)
-    if wanted.origin:
-        runs = runs.filter(origin=wanted.origin)
-    if wanted.search:
-        runs = runs.filter(label__icontains=wanted.search)
+def _narrowed(runs: RunQuerySet, filters: RunFilter) -> RunQuerySet:
+    if filters.queue:
+        runs = runs.filter(queue=filters.queue)
+    if filters.origin:
+        runs = runs.filter(origin=filters.origin)
+    if filters.search:
+        runs = runs.filter(label__icontains=filters.search)
     return runs

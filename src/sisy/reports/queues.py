@@ -9,7 +9,7 @@ COUNTED = 10_000  # waiting runs, those that wait longest
 
 
 @dataclass(slots=True, kw_only=True)
-class Seen:
+class QueueStats:
     """A queue, as seen in tasks, runs and workers."""
 
     name: str
@@ -24,12 +24,12 @@ class Seen:
     workers: list[str] = field(default_factory=list)
 
 
-def queues(using: str, now: datetime) -> list[Seen]:
+def queues(using: str, now: datetime) -> list[QueueStats]:
     """Return what is known of each queue that anything names, in the order of their names."""
-    seen: dict[str, Seen] = {}
+    seen: dict[str, QueueStats] = {}
 
-    def at(name: str) -> Seen:
-        return seen.setdefault(name, Seen(name=name))
+    def at(name: str) -> QueueStats:
+        return seen.setdefault(name, QueueStats(name=name))
 
     named = Task.objects.using(using).native().order_by()
     for name in named.values_list("queue", flat=True).distinct():

@@ -8,7 +8,7 @@ from django.db.models import Count, Min, QuerySet
 
 from sisy.load import Group
 from sisy.models import Task
-from sisy.models.timing import RESOLUTION
+from sisy.models.timing import TICK
 from sisy.reports.coming import left_of, occurrences
 from sisy.reports.durations import recent_durations
 from sisy.schedules.expression import is_hashed
@@ -95,4 +95,4 @@ def _end(task: Task, now: datetime, until: datetime) -> datetime:
             return until
         last = due
     left = left_of(task)
-    return until if left is None or left > MOST_ITERATIONS else last + RESOLUTION
+    return until if left is None or left > MOST_ITERATIONS else last + TICK

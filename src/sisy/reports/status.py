@@ -11,7 +11,7 @@ MOST = 1000  # processes that are read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pulse:
+class Status:
     """The processes of a site, and its clock."""
 
     heartbeats: list[Process]
@@ -30,13 +30,13 @@ class Pulse:
         return abs(self.offset) > timedelta(seconds=1)
 
 
-def pulse(using: str, now: datetime) -> Pulse:
+def status(using: str, now: datetime) -> Status:
     """Return who is up at ``now``."""
     alive = list(Process.objects.using(using).alive(now)[:MOST])
     heartbeats = [process for process in alive if process.role == Role.HEARTBEAT]
     workers = [process for process in alive if process.role == Role.WORKER]
     lease = conf.get_settings().lease
-    return Pulse(
+    return Status(
         heartbeats=heartbeats,
         workers=workers,
         silent=list(Process.objects.using(using).expired(now)[:MOST]),

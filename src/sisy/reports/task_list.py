@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db.models import F, Q, QuerySet
 
 from sisy.models import Task, TaskState
-from sisy.reports.filters import Wanted
+from sisy.reports.filters import Filter
 from sisy.reports.ledger import key_of
 from sisy.schedules import calendar
 
@@ -16,7 +16,7 @@ NEEDS_A_PERSON = "attention"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WantedTasks(Wanted):
+class TaskFilter(Filter):
     """The filters and the order of a list of tasks."""
 
     choices = {"state": [*TaskState.values, NEEDS_A_PERSON], "sort": list(SORTS)}
@@ -32,18 +32,18 @@ class WantedTasks(Wanted):
         return not (self.search or self.state or self.queue or self.target)
 
 
-def find(using: str, wanted: WantedTasks, after: str = "") -> tuple[list[Task], str]:
+def find(using: str, filters: TaskFilter, after: str = "") -> tuple[list[Task], str]:
     """Return a page of tasks, and what asks for the next one; empty if this is the last.
 
     Args:
         after: what the page before said.
     """
     # In which order they are shown decides nothing about which are shown: any order will do.
-    column = SORTS.get(wanted.sort, SORTS["label"])
-    tasks = _filtered(Task.objects.using(using), wanted)
+    column = SORTS.get(filters.sort, SORTS["label"])
+    tasks = _filtered(Task.objects.using(using), filters)
     is_latest_first = column == "last_run"
     by = F(column).desc(nulls_last=True) if is_latest_first else F(column).asc(nulls_last=True)
-    if place := place_of(after, wanted.sort):
+    if place := place_of(after, filters.sort):
         tasks = tasks.filter(_behind(column, *place, is_latest_first))
     found = list(tasks.order_by(by, "pk")[: SHOWN + 1])
     if len(found) <= SHOWN:
@@ -54,19 +54,19 @@ def find(using: str, wanted: WantedTasks, after: str = "") -> tuple[list[Task], 
     return found[:SHOWN], f"{text}|{last.pk}"
 
 
-def _filtered(tasks: "QuerySet[Task]", wanted: WantedTasks) -> "QuerySet[Task]":
-    if wanted.search:
+def _filtered(tasks: "QuerySet[Task]", filters: TaskFilter) -> "QuerySet[Task]":
+    if filters.search:
         tasks = tasks.filter(
-            Q(label__icontains=wanted.search) | Q(target_path__icontains=wanted.search)
+            Q(label__icontains=filters.search) | Q(target_path__icontains=filters.search)
         )
-    if wanted.state == NEEDS_A_PERSON:
+    if filters.state == NEEDS_A_PERSON:
         tasks = tasks.filter(Q(state=TaskState.BROKEN) | ~Q(target_error=""))
-    elif wanted.state:
-        tasks = tasks.filter(state=wanted.state)
-    if wanted.queue:
-        tasks = tasks.filter(queue=wanted.queue)
-    if wanted.target:
-        tasks = tasks.filter(target_path=wanted.target)
+    elif filters.state:
+        tasks = tasks.filter(state=filters.state)
+    if filters.queue:
+        tasks = tasks.filter(queue=filters.queue)
+    if filters.target:
+        tasks = tasks.filter(target_path=filters.target)
     return tasks
 
 

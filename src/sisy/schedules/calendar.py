@@ -8,7 +8,7 @@ it through `within` or `just_before`; input that is not `is_within` is rejected.
 
 from datetime import UTC, datetime, timedelta
 
-RESOLUTION = timedelta(microseconds=1)
+TICK = timedelta(microseconds=1)
 
 FIRST = datetime(1000, 1, 1, tzinfo=UTC)
 LAST = datetime(9998, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -37,4 +37,4 @@ def within(moment: datetime) -> datetime:
 
 def just_before(moment: datetime) -> datetime:
     """Return the last moment before one, in UTC: what comes after it may be due at ``moment``."""
-    return max(FIRST, within(moment) - RESOLUTION)
+    return max(FIRST, within(moment) - TICK)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sisy.exceptions import ScheduleError
 from sisy.schedules import calendar
-from sisy.schedules.calendar import RESOLUTION
+from sisy.schedules.calendar import TICK
 from sisy.schedules.expression import Fields, parse
 from sisy.schedules.wall import count_walls, last_wall, next_wall, walls_between
 from sisy.schedules.zones import Span, span_at, zone_named
@@ -148,7 +148,7 @@ class Schedule:
                 local_start=local_start,
                 is_due_at_start=not is_first and self._is_due_at_start(span),
                 after=max(local_start, self._floor(span)),
-                until=min(end, span.end - RESOLUTION) + span.offset,
+                until=min(end, span.end - TICK) + span.offset,
             )
             start, is_first = span.end, False
 
@@ -183,23 +183,23 @@ class Schedule:
                 return due
             if self._is_due_at_start(span):
                 return span.start
-            moment = min(span.start, due + FAR) - RESOLUTION
+            moment = min(span.start, due + FAR) - TICK
 
     def _floor(self, span: Span) -> datetime:
         """Return the local time up to which the span repeats what was there already."""
         if span.is_after_fold and not self.is_starred:
-            return span.start + span.offset - span.change - RESOLUTION
+            return span.start + span.offset - span.change - TICK
         return datetime.min
 
     def _is_due_at_start(self, span: Span) -> bool:
         """Whether something is due at the very start of a span, perhaps from within the gap."""
         start = span.start + span.offset
         if span.is_after_gap and not self.is_starred:
-            local = next_wall(self.fields, start - span.change - RESOLUTION)
+            local = next_wall(self.fields, start - span.change - TICK)
         elif span.is_after_fold and not self.is_starred:
             return False
         else:
-            local = next_wall(self.fields, start - RESOLUTION)
+            local = next_wall(self.fields, start - TICK)
         return local is not None and local <= start
 
 

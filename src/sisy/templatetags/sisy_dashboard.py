@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from sisy import disclosure, display, masking
-from sisy.dashboard.page_request import Visit
+from sisy.dashboard.page_request import PageRequest
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 
 register = template.Library()
@@ -35,9 +35,9 @@ ICONS = {
 """A shape for each state, so that none is told by its colour alone."""
 
 
-def _visit(context: Context) -> Visit:
-    visit: Visit = context["visit"]
-    return visit
+def _visit(context: Context) -> PageRequest:
+    page_request: PageRequest = context["page_request"]
+    return page_request
 
 
 @register.simple_tag(takes_context=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from sisy import clock, conf
-from sisy.execution.inline import carry_out_here
+from sisy.execution.inline import carry_out_inline
 from sisy.execution.outcome import Outcome
 from sisy.models import Process, Role, Run
 from sisy.worker.claim import claim_one
@@ -27,7 +27,7 @@ def carry_out(runs: Iterable[Run], using: str) -> None:
             now = clock.now(using)
             claimed = claim_one(process, run.pk, now)
             if claimed is not None:
-                carry_out_here(claimed, now, partial(_record, using, claimed))
+                carry_out_inline(claimed, now, partial(_record, using, claimed))
                 run.refresh_from_db(using=using)
     finally:
         process.leave()

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone as django_timezone
 
 from sisy import clock
-from sisy.execution.inline import carry_out_here
+from sisy.execution.inline import carry_out_inline
 from sisy.execution.outcome import Outcome
 from sisy.heartbeat.planning import plan_due
 from sisy.heartbeat.timing_check import compute_unplanned
@@ -86,7 +86,7 @@ class Timeline:
             plan_due(self.using, self.now)
         while runs := self._claim():
             for run in runs:
-                carry_out_here(run, self.now, partial(self._record, run))
+                carry_out_inline(run, self.now, partial(self._record, run))
                 ended.append(run)
             if len(ended) > MOST_AT_ONE_MOMENT:
                 raise RuntimeError(

@@ -15,7 +15,7 @@ Request = Sequence[Any]
 TAKEN_OVER: Request = (True, "Another worker took it over after its worker lost its lease.", True)
 
 
-class Requests:
+class CancellationWatcher:
     """Looks for requests to cancel, while runs are in hand.
 
     The request is a flag on the row; a message on the channel layer only says that it is there.

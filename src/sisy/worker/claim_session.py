@@ -12,7 +12,7 @@ from sisy.worker.lease import Lease
 from sisy.worker.unresolved import Unresolved
 
 
-class Claimer:
+class ClaimSession:
     """Speaks to the database for a worker's claiming; in one thread, but for `heard`.
 
     A connection may break after a commit that nobody hears of. Until it is known what came of a

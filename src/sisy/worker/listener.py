@@ -12,7 +12,7 @@ from sisy.loop import Loop
 STAYS_MEMBER = 3600.0  # seconds after which it joins its group again: layers forget members
 
 
-class Ears:
+class ChannelListener:
     """Listens on the layer.
 
     Args:

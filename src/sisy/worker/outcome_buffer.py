@@ -16,7 +16,7 @@ A_FEW = 0.005  # seconds in which further runs may end, to be recorded with the 
 IDLE = 60.0
 
 
-class Recorder:
+class OutcomeBuffer:
     """Records outcomes as soon as there are many, nothing goes on, or a few milliseconds passed.
 
     Args:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sisy.models import Origin, Overlap, Run
-from sisy.models.timing import PUNCTUAL
+from sisy.models.timing import ON_TIME_TOLERANCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Going:
+class Running:
     """A run that goes on, and is in the way of others of its task."""
 
     pk: int
@@ -22,7 +22,7 @@ class Going:
     started_at: datetime
 
     @classmethod
-    def of(cls, run: Run, started_at: datetime) -> "Going":
+    def of(cls, run: Run, started_at: datetime) -> "Running":
         return cls(pk=run.pk, ready_at=run.ready_at, started_at=started_at)
 
     def would_be_over_by(self, moment: datetime, now: datetime) -> bool:
@@ -31,7 +31,7 @@ class Going:
 
 
 @dataclass(slots=True)
-class Verdict:
+class Decision:
     """The verdict on the queued runs of a task.
 
     Attributes:
@@ -57,9 +57,9 @@ class Verdict:
         return skipped if self.starting is None else [self.starting, *skipped]
 
 
-def decide(
-    policy: str, queued: Sequence[Run], going: Sequence[Going], limit: int, now: datetime
-) -> Verdict:
+def apply_policy(
+    policy: str, queued: Sequence[Run], going: Sequence[Running], limit: int, now: datetime
+) -> Decision:
     """Return what becomes of ``queued``, the runs of one task that are ready, oldest first.
 
     Args:
@@ -67,16 +67,16 @@ def decide(
         going: what goes on of the task, oldest first.
         limit: how many runs ``buffer_all`` lets wait.
     """
-    verdict = Verdict()
+    decision = Decision()
     rest = list(queued)
     if not going and rest:
-        verdict.starting = rest.pop(0)
-        going = [Going.of(verdict.starting, now)]
+        decision.starting = rest.pop(0)
+        going = [Running.of(decision.starting, now)]
     patient: list[Run] = []
     others: list[Run] = []
     for run in rest:
         (patient if _takes_its_turn(run, going[0], now) else others).append(run)
-    verdict.queued = bool(patient)
+    decision.queued = bool(patient)
     blocker = going[0].pk if going else 0
     still_going = f"Run {blocker} of the task was still running"
     match Overlap(policy):
@@ -85,29 +85,31 @@ def decide(
         case Overlap.BUFFER_ONE:
             kept = min((*patient, others[0]), key=_age)
             dropped = [run for run in others if run is not kept]
-            verdict.skip(dropped, blocker, f"{still_going}, and run {kept.pk} was already queued.")
-            verdict.queued = True
+            decision.skip(
+                dropped, blocker, f"{still_going}, and run {kept.pk} was already queued."
+            )
+            decision.queued = True
         case Overlap.BUFFER_ALL:
             room = max(0, limit - len(patient))
-            verdict.skip(
+            decision.skip(
                 others[room:],
                 blocker,
                 f"{still_going}, and the limit of {limit} queued runs was reached.",
             )
-            verdict.queued = True
+            decision.queued = True
         case Overlap.CANCEL_OTHER | Overlap.TERMINATE_OTHER:
             newest = max((*patient, others[-1]), key=_age)
             older = [run for run in others if run is not newest]
-            verdict.skip(older, newest.pk, f"A newer run of the task, {newest.pk}, was queued.")
-            verdict.queued = True
+            decision.skip(older, newest.pk, f"A newer run of the task, {newest.pk}, was queued.")
+            decision.queued = True
             if newest is others[-1]:
-                verdict.ending, verdict.successor = [run.pk for run in going], newest.pk
+                decision.ending, decision.successor = [run.pk for run in going], newest.pk
         case _:
-            verdict.skip(others, blocker, f"{still_going}.")
-    return verdict
+            decision.skip(others, blocker, f"{still_going}.")
+    return decision
 
 
-def _takes_its_turn(run: Run, going: Going, now: datetime) -> bool:
+def _takes_its_turn(run: Run, going: Running, now: datetime) -> bool:
     """Return whether a run goes on waiting whatever the policy.
 
     It does if it has run before, was released for another worker, or makes good what was missed,
@@ -115,11 +117,11 @@ def _takes_its_turn(run: Run, going: Going, now: datetime) -> bool:
     It does, too, if only a late start has brought the two together, and not long ago: a slow
     moment of ours is no long run of the task.
     """
-    is_caught_up = run.due_at is not None and run.planned_at - run.due_at > PUNCTUAL
+    is_caught_up = run.due_at is not None and run.planned_at - run.due_at > ON_TIME_TOLERANCE
     has_begun = run.attempt > 0 or run.unresolved_since is not None
     if has_begun or is_caught_up or run.origin == Origin.BACKFILL:
         return True
-    is_recent = now - PUNCTUAL <= run.ready_at
+    is_recent = now - ON_TIME_TOLERANCE <= run.ready_at
     came_together = run.ready_at <= going.started_at or going.would_be_over_by(run.ready_at, now)
     return bool(is_recent and came_together)
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 from sisy.execution import Outcome
 from sisy.models import Run
-from sisy.worker.prefetch_limit import AHEAD, Pace
+from sisy.worker.prefetch_limit import AHEAD, PrefetchLimit
 
 PATIENCE = 2 * AHEAD  # seconds that a run may wait in a worker for a slot
 
 
-class Hand:
+class InFlight:
     """Runs by their key and attempt: one that was lost and won again is in hand twice.
 
     Args:
@@ -20,7 +20,7 @@ class Hand:
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._pace = Pace(slots)
+        self._pace = PrefetchLimit(slots)
         self._runs: dict[tuple[int, int], Run] = {}
         self._won_at: dict[tuple[int, int], float] = {}
 

@@ -5,7 +5,7 @@ MOST_AHEAD = 500
 WEIGHT = 0.1  # of the latest run in the mean
 
 
-class Pace:
+class PrefetchLimit:
     """Knows how long runs have taken lately.
 
     Short runs are worth winning many at a time: each claim and each record is a transaction. Of

@@ -16,14 +16,14 @@ from sisy.inbox import Inbox
 from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Run, RunState, Task
-from sisy.worker.cancellation import Requests
-from sisy.worker.claim_session import Claimer
+from sisy.worker.cancellation import CancellationWatcher
+from sisy.worker.claim_session import ClaimSession
 from sisy.worker.ending import Ended
 from sisy.worker.handover import hand_over
 from sisy.worker.lease import Lease
-from sisy.worker.listener import Ears
-from sisy.worker.outcome_buffer import Recorder
-from sisy.worker.prefetch import PATIENCE, Hand
+from sisy.worker.listener import ChannelListener
+from sisy.worker.outcome_buffer import OutcomeBuffer
+from sisy.worker.prefetch import PATIENCE, InFlight
 from sisy.worker.readiness import Readiness
 from sisy.worker.unresolved import Unresolved
 from sisy.worker_options import concurrency_of, grace_of, queue_names
@@ -69,15 +69,17 @@ class Worker:
         self._lease_database = DatabaseThread("sisy-worker-lease")
         self._lease = Lease(self.using, self.queues, concurrency)
         self._claiming = Loop("the worker's claimer", self._claim)
-        # Heard of again, after an outage, before a heartbeat may judge it: see `Vigil`.
+        # Heard of again, after an outage, before a heartbeat may judge it: see `SuspensionGuard`.
         within = conf.get_settings().lease_seconds / 6
         self._leasing = Loop("the worker's lease", self._renew_lease, longest_delay=within)
-        self._hand = Hand(concurrency)
-        self._recorder = Recorder(self.using, self._database, self._hand, self._on_recorded)
-        self._requests = Requests(self.using, self._lease_database, self._hand)
-        self._ears = Ears(self.queues, self.wake, self._look)
+        self._in_flight = InFlight(concurrency)
+        self._outcome_buffer = OutcomeBuffer(
+            self.using, self._database, self._in_flight, self._on_recorded
+        )
+        self._cancellation = CancellationWatcher(self.using, self._lease_database, self._in_flight)
+        self._listener = ChannelListener(self.queues, self.wake, self._look)
         self._unresolved = Unresolved()
-        self._claimer = Claimer(
+        self._claim_session = ClaimSession(
             self.using, self.queues, self._lease, self._known, self._unresolved
         )
         self._readiness = Readiness(self._report, self.wake)
@@ -86,26 +88,28 @@ class Worker:
         self._may_have_more = False
         self._rang_at = 0.0
         self._hurry = asyncio.Event()
-        self._hand_is_empty = asyncio.Event()
+        self._all_ended = asyncio.Event()
         self._is_leaving = False
 
     async def run(self) -> None:
         """Work until `stop`; then let runs go on for ``grace`` seconds, and hand back the rest."""
         self._pool = self._make_pool(self.concurrency, partial(clock.last_known, self.using))
         self._outcomes = Inbox(asyncio.get_running_loop(), self._take_outcomes)
-        keeping = [asyncio.create_task(loop.run()) for loop in (self._leasing, self._recorder)]
-        keeping.append(asyncio.create_task(self._requests.obey(self._pool)))
+        keeping = [
+            asyncio.create_task(loop.run()) for loop in (self._leasing, self._outcome_buffer)
+        ]
+        keeping.append(asyncio.create_task(self._cancellation.obey(self._pool)))
         readying = asyncio.create_task(self._readiness.run(self._pool))
-        self._ears.open()
+        self._listener.open()
         try:
             with doorbell.listening(self.queues, self.wake, self._look):
                 await self._claiming.run()
-            await self._ears.close()
+            await self._listener.close()
             await self._let_runs_go_on()
         finally:
             self._leasing.stop()
-            self._recorder.stop()
-            self._requests.stop()
+            self._outcome_buffer.stop()
+            self._cancellation.stop()
             readying.cancel()
             await asyncio.gather(*keeping)
             await self._sign_off()
@@ -127,33 +131,33 @@ class Worker:
 
     def _look(self) -> None:
         """See what somebody wants: that runs end, or this worker."""
-        self._requests.look()
+        self._cancellation.look()
         self._leasing.wake()
 
     async def _claim(self) -> float:
         await self._give_back_uncalled()
         await self._give_back_overdue()
         if not self._readiness.is_ready:
-            await self._database.run(self._claimer.settle)
+            await self._database.run(self._claim_session.settle)
             return IDLE
-        room = self._hand.room
+        room = self._in_flight.room
         runs = await self._win(room) if room else []
-        if runs and not len(self._hand):
-            self._requests.look()
+        if runs and not len(self._in_flight):
+            self._cancellation.look()
         for run in runs:
-            self._hand.take(run)
+            self._in_flight.take(run)
             self._carry_out(run)
         if room:
-            self._claimer.heard()
+            self._claim_session.heard()
         self._may_have_more = len(runs) == room
         if runs and self._may_have_more:
             self._ring_on(runs[-1])
         next_look = self._seconds_to_next_look()
-        return min(PATIENCE, next_look) if self._hand.holds_some_ahead else next_look
+        return min(PATIENCE, next_look) if self._in_flight.holds_some_ahead else next_look
 
     async def _win(self, room: int) -> list[Run]:
         was_rung_for = self._claiming.was_woken
-        return await self._database.run(self._claimer.claim, room, was_rung_for=was_rung_for)
+        return await self._database.run(self._claim_session.claim, room, was_rung_for=was_rung_for)
 
     async def _give_back_uncalled(self) -> None:
         """Release what the pool could not call, before anything else can fail."""
@@ -165,16 +169,16 @@ class Worker:
     async def _give_back_overdue(self) -> None:
         """Runs may be longer than those before; what was won ahead must not wait for their end."""
         late, self._unbegun = self._unbegun, []
-        if self._hand.holds_some_ahead:
-            late += [run for run in self._hand.overdue() if self._pool.withdraw(run.pk)]
+        if self._in_flight.holds_some_ahead:
+            late += [run for run in self._in_flight.overdue() if self._pool.withdraw(run.pk)]
         if late:
-            self._hand.slow_down()
+            self._in_flight.slow_down()
             await self._give_back(late, "It waited in a worker behind longer runs; released.")
 
     async def _give_back(self, runs: list[Run], reason: str) -> None:
         for run in runs:
-            self._hand.drop(run)
-        await self._database.run(self._claimer.give_back, runs, reason)
+            self._in_flight.drop(run)
+        await self._database.run(self._claim_session.give_back, runs, reason)
         doorbell.ring(runs[:1])
 
     def _ring_on(self, run: Run) -> None:
@@ -186,7 +190,7 @@ class Worker:
 
     def _known(self) -> set[int]:
         """Return the keys of the runs that it knows to be its own."""
-        return {run.pk for run in self._hand} | self._recorder.unrecorded
+        return {run.pk for run in self._in_flight} | self._outcome_buffer.unrecorded
 
     def _carry_out(self, run: Run) -> None:
         """A run whose end nobody would tell must not keep its slot for ever."""
@@ -210,12 +214,12 @@ class Worker:
                 self._readiness.failed(outcome.reason)
         if self._is_leaving:  # what did not end by itself is handed over
             ended = [one for one in ended if one[1].state != RunState.CANCELLED]
-        self._recorder.add([one for one in ended if self._hand.drop(*one)])
+        self._outcome_buffer.add([one for one in ended if self._in_flight.drop(*one)])
         if self._unbegun or self._uncalled:
             self._claiming.wake()
-        if not len(self._hand):
-            self._hand_is_empty.set()
-        if self._may_have_more and self._hand.has_run_low:
+        if not len(self._in_flight):
+            self._all_ended.set()
+        if self._may_have_more and self._in_flight.has_run_low:
             self._claiming.wake()
 
     def _on_recorded(self, ended: Ended) -> None:
@@ -246,15 +250,15 @@ class Worker:
         return interval - into_second + BEHIND_THE_SECOND + random.uniform(0, JITTER)
 
     async def _let_runs_go_on(self) -> None:
-        not_begun = [run for run in self._hand if self._pool.withdraw(run.pk)]
+        not_begun = [run for run in self._in_flight if self._pool.withdraw(run.pk)]
         if not_begun:
             await self._give_back(not_begun, "Its worker stopped; released.")
-        if not len(self._hand):
+        if not len(self._in_flight):
             return
-        going = ngettext("%d run", "%d runs", len(self._hand)) % len(self._hand)
+        going = ngettext("%d run", "%d runs", len(self._in_flight)) % len(self._in_flight)
         logger.info("Stopping: waiting up to %g s for %s to finish", self.grace, going)
-        self._hand_is_empty.clear()
-        waits = [asyncio.create_task(one.wait()) for one in (self._hurry, self._hand_is_empty)]
+        self._all_ended.clear()
+        waits = [asyncio.create_task(one.wait()) for one in (self._hurry, self._all_ended)]
         await asyncio.wait(waits, timeout=self.grace, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
@@ -262,16 +266,16 @@ class Worker:
     async def _sign_off(self) -> None:
         self._is_leaving = True
         self._pool.close()  # what it can end is over before others begin it
-        if len(self._hand):
-            self._hand_is_empty.clear()
+        if len(self._in_flight):
+            self._all_ended.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(TIME_TO_HEAR):
-                    await self._hand_is_empty.wait()
-        abandoned = list(self._hand)
+                    await self._all_ended.wait()
+        abandoned = list(self._in_flight)
         for run in abandoned:
-            self._hand.drop(run)
+            self._in_flight.drop(run)
         try:
-            await self._recorder.flush()
+            await self._outcome_buffer.flush()
             await self._database.run(self._leave, abandoned)
         except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
             logger.warning("Could not sign off (%s); the lease will expire", error)
@@ -288,5 +292,5 @@ class Worker:
                 count,
             )
             logger.warning(words, count)
-        self._claimer.settle()
+        self._claim_session.settle()
         self._lease.end()

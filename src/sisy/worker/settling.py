@@ -10,7 +10,7 @@ from django.db.models import F, Q, QuerySet
 from sisy import conf, signals
 from sisy.models import Origin, Overlap, Run, RunState, Task, TaskState
 from sisy.models.prepared import Keys, Names, prepared
-from sisy.worker.overlap import Going, Verdict, decide
+from sisy.worker.overlap import Decision, Running, apply_policy
 
 MOST_LIVE = 2000  # runs of tasks that go on or wait, looked at together
 
@@ -50,7 +50,7 @@ def settle(
     """
     live = _live_runs(using, runs, tasks, queues, now, missing)
     settled = Settled()
-    verdicts: dict[int, Verdict] = {}
+    decisions: dict[int, Decision] = {}
     for run in runs:
         pk = run.task_id
         assert pk is not None
@@ -60,13 +60,13 @@ def settle(
             settled.starting.append(run)
         elif pk not in tasks:
             settled.contended.add(pk)
-        elif pk not in verdicts:
-            verdicts[pk] = verdict = _verdict(tasks[pk], live[pk], now)
-            settled.starting += [] if verdict.starting is None else [verdict.starting]
+        elif pk not in decisions:
+            decisions[pk] = decision = _decision(tasks[pk], live[pk], now)
+            settled.starting += [] if decision.starting is None else [decision.starting]
     locked = {run.pk for run in runs}
-    locked |= _lock_queued(using, verdicts.values(), locked)
-    for pk, verdict in verdicts.items():
-        _write(using, tasks[pk], verdict, locked, settled, now)
+    locked |= _lock_queued(using, decisions.values(), locked)
+    for pk, decision in decisions.items():
+        _write(using, tasks[pk], decision, locked, settled, now)
     return settled
 
 
@@ -74,7 +74,7 @@ def settle(
 class _Live:
     """The runs of a task that go on, and those that are ready to, both oldest first."""
 
-    going: list[Going] = field(default_factory=list)
+    going: list[Running] = field(default_factory=list)
     queued: list[Run] = field(default_factory=list)
 
 
@@ -116,7 +116,7 @@ def _live_runs(
     for run in sorted([*known, *others], key=lambda run: (run.ready_at, run.pk)):
         assert run.task_id is not None
         if run.state == RunState.RUNNING or run.ready_at > now:
-            live[run.task_id].going.append(Going.of(run, run.started_at or now))
+            live[run.task_id].going.append(Running.of(run, run.started_at or now))
         else:
             live[run.task_id].queued.append(run)
     return live
@@ -141,14 +141,14 @@ def _others(
     return running_first[:MOST_LIVE]
 
 
-def _verdict(task: Task, live: _Live, now: datetime) -> Verdict:
+def _decision(task: Task, live: _Live, now: datetime) -> Decision:
     limit = conf.get_settings().buffer_limit
-    return decide(task.overlap, live.queued, live.going, limit, now)
+    return apply_policy(task.overlap, live.queued, live.going, limit, now)
 
 
-def _lock_queued(using: str, verdicts: Iterable[Verdict], locked: Collection[int]) -> set[int]:
+def _lock_queued(using: str, decisions: Iterable[Decision], locked: Collection[int]) -> set[int]:
     """Lock what is decided upon and still waits, but for what another worker has locked."""
-    decided = {run.pk for verdict in verdicts for run in verdict.decided()}
+    decided = {run.pk for decision in decisions for run in decision.decided()}
     further = decided.difference(locked)
     if not further:
         return set()
@@ -161,24 +161,24 @@ def _lock_queued(using: str, verdicts: Iterable[Verdict], locked: Collection[int
 def _write(
     using: str,
     task: Task,
-    verdict: Verdict,
+    decision: Decision,
     locked: Collection[int],
     settled: Settled,
     now: datetime,
 ) -> None:
     """Write a verdict down, unless another worker has locked the run that is to start."""
-    starting = verdict.starting
+    starting = decision.starting
     if starting is not None and starting.pk not in locked:
         settled.starting.remove(starting)
         settled.contended.add(task.pk)
         return
-    if verdict.queued:
+    if decision.queued:
         settled.blocked.add(task.pk)
-    _skip(using, task, [one for one in verdict.skipped if one[0].pk in locked], now)
-    if verdict.ending:
-        reason = f"It was replaced by run {verdict.successor} of the task."
+    _skip(using, task, [one for one in decision.skipped if one[0].pk in locked], now)
+    if decision.ending:
+        reason = f"It was replaced by run {decision.successor} of the task."
         by_force = task.overlap == Overlap.TERMINATE_OTHER
-        runs = Run.objects.using(using).filter(pk__in=verdict.ending)
+        runs = Run.objects.using(using).filter(pk__in=decision.ending)
         runs.request_cancel(reason, now, by_force=by_force)
 
 

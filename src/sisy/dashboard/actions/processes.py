@@ -7,11 +7,11 @@ from django.db.models import QuerySet
 from django.utils.translation import ngettext
 
 from sisy import display
-from sisy.dashboard.actions.result import Said, done, note
+from sisy.dashboard.actions.result import Result, done, note
 from sisy.models import Process, Role
 
 
-def drain(user: Any, processes: "QuerySet[Process]") -> Iterator[Said]:
+def drain(user: Any, processes: "QuerySet[Process]") -> Iterator[Result]:
     """Ask workers to take no more runs, and to end once those in their hands have."""
     count = 0
     for process in processes.filter(role=Role.WORKER):

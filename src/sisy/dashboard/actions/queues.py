@@ -8,20 +8,20 @@ from django.db import router
 from django.utils.translation import gettext
 
 from sisy import display
-from sisy.dashboard.actions.result import Said, done, note
+from sisy.dashboard.actions.result import Result, done, note
 from sisy.escaping import escaped
 from sisy.models import Queue
 from sisy.reports.queues import queues
 
 
-def pause(user: Any, name: str, reason: str = "") -> Iterator[Said]:
+def pause(user: Any, name: str, reason: str = "") -> Iterator[Result]:
     """Let no worker take further runs of a queue."""
     yield from _changed(
         user, name, lambda: Queue.objects.pause(name, reason, by=str(user)), "Paused."
     )
 
 
-def resume(user: Any, name: str) -> Iterator[Said]:
+def resume(user: Any, name: str) -> Iterator[Result]:
     """Let workers take its runs again."""
     yield from _changed(user, name, lambda: Queue.objects.resume(name), "Resumed.")
 
@@ -36,16 +36,16 @@ NOTHING_NEW = {
 }
 
 
-def _changed(user: Any, name: str, change: Any, what: str) -> Iterator[Said]:
+def _changed(user: Any, name: str, change: Any, what: str) -> Iterator[Result]:
     using = router.db_for_write(Queue)
     if name not in {queue.name for queue in queues(using, display.now())}:
         words = gettext("No task, run or worker uses a queue '%s'. Nothing was changed.")
-        yield Said(words % escaped(name[:60]), messages.ERROR)
+        yield Result(words % escaped(name[:60]), messages.ERROR)
         return
     try:
         is_done = change()
     except ValueError as error:
-        yield Said(str(error), messages.ERROR)
+        yield Result(str(error), messages.ERROR)
         return
     if is_done:
         note(user, Queue.objects.using(using).get(name=name), what)

@@ -10,16 +10,16 @@ from django.utils.translation import gettext
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Result:
     """A sentence about what was done, with one of the levels of Django's messages."""
 
     words: str
     level: int = messages.SUCCESS
 
 
-def done(words: str, count: int) -> Said:
+def done(words: str, count: int) -> Result:
     """Return a sentence about ``count`` things; that nothing was done is a warning."""
-    return Said(words, messages.SUCCESS if count else messages.WARNING)
+    return Result(words, messages.SUCCESS if count else messages.WARNING)
 
 
 def refusal(error: ValueError) -> str:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext, ngettext
 
 from sisy import display
 from sisy.dashboard.actions.cancelling import told
-from sisy.dashboard.actions.result import Said, done, note, refusal
+from sisy.dashboard.actions.result import Result, done, note, refusal
 from sisy.models import Run, RunState
 from sisy.models.choices import LIVE_STATES
 from sisy.models.run_queries import RunQuerySet
@@ -32,17 +32,17 @@ def unfit(run: Run) -> set[str]:
     return names
 
 
-def cancel(user: Any, runs: RunQuerySet) -> Iterator[Said]:
+def cancel(user: Any, runs: RunQuerySet) -> Iterator[Result]:
     """Call off those that wait, and ask those that go on to end."""
     yield _cancelled(user, runs, by_force=False)
 
 
-def cancel_force(user: Any, runs: RunQuerySet) -> Iterator[Said]:
+def cancel_force(user: Any, runs: RunQuerySet) -> Iterator[Result]:
     """Cancel, and kill the processes of those that go on in a pool of processes."""
     yield _cancelled(user, runs, by_force=True)
 
 
-def retry(user: Any, runs: RunQuerySet) -> Iterator[Said]:
+def retry(user: Any, runs: RunQuerySet) -> Iterator[Result]:
     """Submit another run for each that is over; name those that cannot be retried."""
     count, refusals = 0, []
     for run in runs.using(router.db_for_write(Run)).order_by("pk"):
@@ -54,16 +54,16 @@ def retry(user: Any, runs: RunQuerySet) -> Iterator[Said]:
             note(user, run, f"Submitted run {again.pk} as its retry.")
             count += 1
     for sentence in refusals[:NAMED]:
-        yield Said(sentence, messages.ERROR)
+        yield Result(sentence, messages.ERROR)
     if more := len(refusals[NAMED:]):
         rest = ngettext(
             "Another %d run cannot be retried.", "Another %d runs cannot be retried.", more
         )
-        yield Said(rest % more, messages.ERROR)
+        yield Result(rest % more, messages.ERROR)
     yield done(ngettext("Retrying %d run.", "Retrying %d runs.", count) % count, count)
 
 
-def _cancelled(user: Any, runs: RunQuerySet, *, by_force: bool) -> Said:
+def _cancelled(user: Any, runs: RunQuerySet, *, by_force: bool) -> Result:
     going = list(runs.using(router.db_for_write(Run)).live())
     reason = gettext("Cancelled by %s.") % user
     # By their keys: those of a list that is filtered by state would no longer be found.

@@ -8,20 +8,20 @@ from django.db import router
 from django.utils.translation import gettext, ngettext
 
 from sisy.dashboard.actions.cancelling import told
-from sisy.dashboard.actions.result import Said, done, note, refusal
+from sisy.dashboard.actions.result import Result, done, note, refusal
 from sisy.models import Run, Task, TaskState
 
 Tasks = Iterable[Task]
 
 
-def run_now(user: Any, tasks: Tasks) -> Iterator[Said]:
+def run_now(user: Any, tasks: Tasks) -> Iterator[Result]:
     """Submit a run of each task."""
     count = 0
     for task in tasks:
         try:
             run = task.run_now()
         except ValueError as error:
-            yield Said(f"{task}: {refusal(error)}", messages.ERROR)
+            yield Result(f"{task}: {refusal(error)}", messages.ERROR)
             continue
         note(user, task, f"Submitted run {run.pk}.")
         count += 1
@@ -29,7 +29,7 @@ def run_now(user: Any, tasks: Tasks) -> Iterator[Said]:
     yield done(words % count, count)
 
 
-def pause(user: Any, tasks: Tasks, reason: str = "") -> Iterator[Said]:
+def pause(user: Any, tasks: Tasks, reason: str = "") -> Iterator[Result]:
     """Stop planning each task that is active; by default the reason names who did it."""
     why = gettext("Paused by %s.") % user
     if reason:
@@ -41,26 +41,26 @@ def pause(user: Any, tasks: Tasks, reason: str = "") -> Iterator[Said]:
     yield done(ngettext("Paused %d task.", "Paused %d tasks.", count) % count, count)
 
 
-def resume(user: Any, tasks: Tasks) -> Iterator[Said]:
+def resume(user: Any, tasks: Tasks) -> Iterator[Result]:
     """Plan each paused task again, from now on."""
     resumed = [task for task in tasks if task.resume()]
     for task in resumed:
         note(user, task, "Resumed.")
     broken = [task for task in resumed if task.state == TaskState.BROKEN]
     for task in broken:
-        yield Said(f"{task}: {task.state_reason}", messages.ERROR)
+        yield Result(f"{task}: {task.state_reason}", messages.ERROR)
     count = len(resumed) - len(broken)
     yield done(ngettext("Resumed %d task.", "Resumed %d tasks.", count) % count, count)
 
 
-def back_to_code(user: Any, tasks: Tasks) -> Iterator[Said]:
+def back_to_code(user: Any, tasks: Tasks) -> Iterator[Result]:
     """Let tasks that code declares be as it says, whatever somebody has changed."""
     count = 0
     for task in tasks:
         try:
             fields = task.back_to_code() if task.declaration is not None else []
         except ValueError as error:
-            yield Said(f"{task}: {refusal(error)}", messages.ERROR)
+            yield Result(f"{task}: {refusal(error)}", messages.ERROR)
             continue
         if fields:
             note(user, task, f"Back to code: {', '.join(fields)}.")
@@ -69,7 +69,7 @@ def back_to_code(user: Any, tasks: Tasks) -> Iterator[Said]:
     yield done(words % count, count)
 
 
-def cancel_runs(user: Any, tasks: Tasks) -> Iterator[Said]:
+def cancel_runs(user: Any, tasks: Tasks) -> Iterator[Result]:
     """Call off the runs of each task that wait, and ask those that go on to end."""
     reason = gettext("Cancelled by %s.") % user
     chosen, count = list(tasks), 0

@@ -15,8 +15,8 @@ MARKS = {
     "bar open": _("queued or running"),
     "bar quiet": _("cancelled"),
     "undrawn": _("many succeeded runs"),
-    "ghost": _("upcoming"),
-    "ghost overlaps": _("upcoming, will probably overlap"),
+    "forecast": _("upcoming"),
+    "forecast overlaps": _("upcoming, will probably overlap"),
     "crowded": _("upcoming, very often"),
     "now": _("now"),
 }
@@ -44,7 +44,7 @@ def legend(tracks: Sequence[Track], *, is_now_shown: bool) -> list[Entry]:
 
 def _drawn(track: Track) -> Iterator[str]:
     yield from (f"bar {bar.looks}" for bar in track.bars)
-    yield from ("ghost overlaps" if ghost.overlaps else "ghost" for ghost in track.coming.ghosts)
+    yield from ("forecast overlaps" if bar.overlaps else "forecast" for bar in track.coming.bars)
     if track.undrawn:
         yield "undrawn"
     if track.coming.crowded:

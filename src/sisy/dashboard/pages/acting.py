@@ -12,13 +12,13 @@ from django.utils.translation import gettext
 from django.views import View
 
 from sisy.dashboard.actions import processes, queues, runs, tasks
-from sisy.dashboard.actions.result import Said
-from sisy.dashboard.page_request import Visit
+from sisy.dashboard.actions.result import Result
+from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.site import Dashboard
 from sisy.models import Process, Run, Task
 from sisy.reports.ledger import key_of
 
-Act = Callable[[Any, Any], Iterable[Said]]
+Act = Callable[[Any, Any], Iterable[Result]]
 
 NAMED = 5  # keys of rows that there are not
 
@@ -38,26 +38,28 @@ class Acting(View):
     """The page to which it leads back, unless the form names another one."""
 
     def post(self, request: HttpRequest, verb: str) -> HttpResponse:
-        visit = Visit(self.dashboard, request, {})
-        if verb not in self.verbs or not visit.may(self.verbs[verb][0]):
+        page_request = PageRequest(self.dashboard, request, {})
+        if verb not in self.verbs or not page_request.may(self.verbs[verb][0]):
             raise PermissionDenied
-        for said in self.act(visit, verb):
+        for said in self.act(page_request, verb):
             messages.add_message(request, said.level, said.words, fail_silently=True)
-        return HttpResponseRedirect(self._next(visit))
+        return HttpResponseRedirect(self._next(page_request))
 
-    def act(self, visit: Visit, verb: str) -> Iterable[Said]:
-        return self.verbs[verb][1](visit.request.user, self.chosen(visit))
+    def act(self, page_request: PageRequest, verb: str) -> Iterable[Result]:
+        return self.verbs[verb][1](page_request.request.user, self.chosen(page_request))
 
-    def chosen(self, visit: Visit) -> Any:
+    def chosen(self, page_request: PageRequest) -> Any:
         """Return what the form names."""
         raise NotImplementedError
 
-    def _next(self, visit: Visit) -> str:
-        wanted = visit.request.POST.get("next", "")
+    def _next(self, page_request: PageRequest) -> str:
+        wanted = page_request.request.POST.get("next", "")
         is_ours = url_has_allowed_host_and_scheme(
-            wanted, {visit.request.get_host()}, require_https=visit.request.is_secure()
+            wanted,
+            {page_request.request.get_host()},
+            require_https=page_request.request.is_secure(),
         )
-        return wanted if is_ours else visit.address(self.back)
+        return wanted if is_ours else page_request.address(self.back)
 
 
 class RowsActing(Acting):
@@ -65,23 +67,23 @@ class RowsActing(Acting):
 
     model: ClassVar[type[Model]]
 
-    def chosen(self, visit: Visit) -> Any:
-        keys = [key_of(text) for text in self._named(visit)]
+    def chosen(self, page_request: PageRequest) -> Any:
+        keys = [key_of(text) for text in self._named(page_request)]
         known = [key for key in keys if key is not None]
-        return self.model._default_manager.using(visit.using).filter(pk__in=known)
+        return self.model._default_manager.using(page_request.using).filter(pk__in=known)
 
-    def act(self, visit: Visit, verb: str) -> Iterable[Said]:
-        known = set(self.chosen(visit).values_list("pk", flat=True))
-        named = self._named(visit)
+    def act(self, page_request: PageRequest, verb: str) -> Iterable[Result]:
+        known = set(self.chosen(page_request).values_list("pk", flat=True))
+        named = self._named(page_request)
         if strange := [text for text in named if key_of(text) not in known]:
-            yield Said(self._refusal(strange), messages.ERROR)
+            yield Result(self._refusal(strange), messages.ERROR)
         if not named:
-            yield Said(gettext("Nothing is selected."), messages.ERROR)
+            yield Result(gettext("Nothing is selected."), messages.ERROR)
         if known:
-            yield from self.carry_out(visit, verb)
+            yield from self.carry_out(page_request, verb)
 
-    def carry_out(self, visit: Visit, verb: str) -> Iterable[Said]:
-        return super().act(visit, verb)
+    def carry_out(self, page_request: PageRequest, verb: str) -> Iterable[Result]:
+        return super().act(page_request, verb)
 
     def _refusal(self, keys: list[str]) -> str:
         shown = ", ".join(repr(key[:40]) for key in keys[:NAMED])
@@ -91,8 +93,8 @@ class RowsActing(Acting):
         }
 
     @staticmethod
-    def _named(visit: Visit) -> list[str]:
-        return visit.request.POST.getlist("pk")
+    def _named(page_request: PageRequest) -> list[str]:
+        return page_request.request.POST.getlist("pk")
 
 
 class TaskActing(RowsActing):
@@ -106,10 +108,12 @@ class TaskActing(RowsActing):
         "back_to_code": ("change_task", tasks.back_to_code),
     }
 
-    def carry_out(self, visit: Visit, verb: str) -> Iterable[Said]:
+    def carry_out(self, page_request: PageRequest, verb: str) -> Iterable[Result]:
         if verb == "pause":
-            return tasks.pause(visit.request.user, self.chosen(visit), _reason(visit))
-        return super().carry_out(visit, verb)
+            return tasks.pause(
+                page_request.request.user, self.chosen(page_request), _reason(page_request)
+            )
+        return super().carry_out(page_request, verb)
 
 
 class RunActing(RowsActing):
@@ -135,14 +139,16 @@ class QueueActing(Acting):
         "resume": ("pause_task", queues.resume),
     }
 
-    def chosen(self, visit: Visit) -> str:
-        return visit.request.POST.get("name", "")
+    def chosen(self, page_request: PageRequest) -> str:
+        return page_request.request.POST.get("name", "")
 
-    def act(self, visit: Visit, verb: str) -> Iterable[Said]:
+    def act(self, page_request: PageRequest, verb: str) -> Iterable[Result]:
         if verb == "pause":
-            return queues.pause(visit.request.user, self.chosen(visit), _reason(visit))
-        return super().act(visit, verb)
+            return queues.pause(
+                page_request.request.user, self.chosen(page_request), _reason(page_request)
+            )
+        return super().act(page_request, verb)
 
 
-def _reason(visit: Visit) -> str:
-    return visit.request.POST.get("reason", "").strip()[:300]
+def _reason(page_request: PageRequest) -> str:
+    return page_request.request.POST.get("reason", "").strip()[:300]

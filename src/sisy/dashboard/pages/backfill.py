@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 
 from sisy.dashboard.asking import elsewhere
 from sisy.dashboard.backfilling import RANGE, asked_for, run
-from sisy.dashboard.page_request import Visit
+from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.task import TaskPage, task_of
 
 
@@ -22,30 +22,32 @@ class BackfillPage(TaskPage):
     parts = ()
     asks = dict.fromkeys(RANGE, elsewhere)
 
-    def prepare(self, visit: Visit) -> None:
-        super().prepare(visit)
-        if not visit.may("backfill_task"):
+    def prepare(self, page_request: PageRequest) -> None:
+        super().prepare(page_request)
+        if not page_request.may("backfill_task"):
             raise PermissionDenied
-        visit.keys["form"], visit.keys["asked"] = asked_for(task_of(visit), visit.request)
+        page_request.keys["form"], page_request.keys["asked"] = asked_for(
+            task_of(page_request), page_request.request
+        )
 
     def post(self, request: HttpRequest, **keys: Any) -> HttpResponse:
-        visit = Visit(self.dashboard, request, keys)
-        self.prepare(visit)
-        form = visit.keys["form"]
+        page_request = PageRequest(self.dashboard, request, keys)
+        self.prepare(page_request)
+        form = page_request.keys["form"]
         if not form.is_valid() or (said := run(request.user, form)) is None:
-            return self.whole(visit)
+            return self.whole(page_request)
         messages.add_message(request, said.level, said.words, fail_silently=True)
-        return HttpResponseRedirect(visit.address("task", task_of(visit).pk))
+        return HttpResponseRedirect(page_request.address("task", task_of(page_request).pk))
 
-    def title_of(self, visit: Visit) -> str:
-        return gettext("Backfill: %s") % task_of(visit).label
+    def title_of(self, page_request: PageRequest) -> str:
+        return gettext("Backfill: %s") % task_of(page_request).label
 
-    def context(self, visit: Visit) -> dict[str, Any]:
-        form = visit.keys["form"]
+    def context(self, page_request: PageRequest) -> dict[str, Any]:
+        form = page_request.keys["form"]
         return {
-            "task": task_of(visit),
+            "task": task_of(page_request),
             "form": form,
-            "asked": visit.keys["asked"],
+            "asked": page_request.keys["asked"],
             "preview": form.preview if form.is_bound and form.is_valid() else None,
             "zone": timezone.get_current_timezone_name(),
         }

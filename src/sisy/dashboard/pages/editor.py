@@ -13,7 +13,7 @@ from sisy import display
 from sisy.dashboard.asking import any_text, elsewhere
 from sisy.dashboard.charts.strip import Strip, day_strip, week_strip
 from sisy.dashboard.dst_notes import Occurrence, told
-from sisy.dashboard.page_request import Visit
+from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
 from sisy.exceptions import ScheduleError
 from sisy.schedules import Schedule
@@ -55,15 +55,15 @@ class EditorPage(Page):
     title = _("Schedule")
     asks = {"schedule": elsewhere, "timezone": elsewhere, "label": any_text}
 
-    def context(self, visit: Visit) -> dict[str, Any]:
-        return {"asked": _asked(visit), "zones": sorted(available_timezones())}
+    def context(self, page_request: PageRequest) -> dict[str, Any]:
+        return {"asked": _asked(page_request), "zones": sorted(available_timezones())}
 
 
-def _asked(visit: Visit) -> dict[str, str]:
+def _asked(page_request: PageRequest) -> dict[str, str]:
     return {
-        "schedule": visit.asked.get("schedule", "*/5 * * * *"),
-        "timezone": visit.asked.get("timezone") or timezone.get_default_timezone_name(),
-        "label": visit.asked.get("label", "")[:255],
+        "schedule": page_request.asked.get("schedule", "*/5 * * * *"),
+        "timezone": page_request.asked.get("timezone") or timezone.get_default_timezone_name(),
+        "label": page_request.asked.get("label", "")[:255],
     }
 
 
@@ -87,8 +87,8 @@ def meaning(expression: str, zone: str, key: str, now: datetime) -> Meaning:
     )
 
 
-def build_presets(visit: Visit) -> dict[str, Any]:
-    asked = _asked(visit)
+def build_presets(page_request: PageRequest) -> dict[str, Any]:
+    asked = _asked(page_request)
     return {
         "asked": asked,
         "common": [
@@ -98,10 +98,10 @@ def build_presets(visit: Visit) -> dict[str, Any]:
     }
 
 
-def build_meaning(visit: Visit) -> dict[str, Any]:
-    asked = _asked(visit)
-    found = meaning(asked["schedule"], asked["timezone"], asked["label"], visit.now)
-    add = visit.admin_address("sisy_task_add") if visit.may("add_task") else ""
+def build_meaning(page_request: PageRequest) -> dict[str, Any]:
+    asked = _asked(page_request)
+    found = meaning(asked["schedule"], asked["timezone"], asked["label"], page_request.now)
+    add = page_request.admin_address("sisy_task_add") if page_request.may("add_task") else ""
     query = urlencode({name: asked[name] for name in ("schedule", "timezone")})
     return {"meaning": found, "add": f"{add}?{query}" if add and not found.error else ""}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from sisy.dashboard.page_request import Visit
+from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
 from sisy.reports.fleet import members, throughput
 from sisy.reports.queues import queues
@@ -17,18 +17,18 @@ class FleetPage(Page):
     title = _("Workers and queues")
 
 
-def build_processes(visit: Visit) -> dict[str, Any]:
+def build_processes(page_request: PageRequest) -> dict[str, Any]:
     return {
-        "members": members(visit.using, visit.now),
-        "rates": throughput(visit.using, visit.now),
-        "may_drain": visit.may("pause_task"),
+        "members": members(page_request.using, page_request.now),
+        "rates": throughput(page_request.using, page_request.now),
+        "may_drain": page_request.may("pause_task"),
     }
 
 
-def build_queues(visit: Visit) -> dict[str, Any]:
+def build_queues(page_request: PageRequest) -> dict[str, Any]:
     return {
-        "queues": queues(visit.using, visit.now),
-        "may_pause": visit.may("pause_task"),
+        "queues": queues(page_request.using, page_request.now),
+        "may_pause": page_request.may("pause_task"),
     }
 
 

@@ -8,11 +8,11 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.charts.heat import by_day, shortened, squares
-from sisy.dashboard.page_request import Visit
+from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, Page, Part
 from sisy.load import Cell, cells, fullest
 from sisy.reports.schedules import Plans, plans
-from sisy.reports.status import pulse
+from sisy.reports.status import status
 from sisy.reports.window import Window
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -28,10 +28,10 @@ class LoadPage(Page):
     title = _("Upcoming load")
 
 
-def build_load(visit: Visit) -> dict[str, Any]:
+def build_load(page_request: PageRequest) -> dict[str, Any]:
     zone = timezone.get_current_timezone()
-    found, day, week, moments = _computed(visit)
-    slots = pulse(visit.using, visit.now).slots
+    found, day, week, moments = _computed(page_request)
+    slots = status(page_request.using, page_request.now).slots
     most_in_week = max((cell.starts for cell in week), default=0)
     most_in_day = max((cell.starts for cell in day), default=0)
     return {
@@ -54,12 +54,12 @@ def _row(row: list[Cell | None], slots: int, most: float) -> list[Any]:
     return [None if cell is None else next(drawn) for cell in row]
 
 
-def _computed(visit: Visit) -> tuple[Plans, list[Cell], list[Cell], list[Any]]:
+def _computed(page_request: PageRequest) -> tuple[Plans, list[Cell], list[Cell], list[Any]]:
     """Return what is planned; for a minute, what was computed before is as good."""
-    hour = visit.now.replace(minute=0, second=0, microsecond=0)
-    key = f"sisy.load.{visit.using}.{hour:%Y%m%d%H}"
+    hour = page_request.now.replace(minute=0, second=0, microsecond=0)
+    key = f"sisy.load.{page_request.using}.{hour:%Y%m%d%H}"
     if (known := cache.get(key)) is None:
-        known = compute(visit.using, visit.now, hour)
+        known = compute(page_request.using, page_request.now, hour)
         cache.set(key, known, KEPT)
     computed: tuple[Plans, list[Cell], list[Cell], list[Any]] = known
     return computed

@@ -9,13 +9,13 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.asking import a_key, moment_within, one_of
 from sisy.dashboard.charts.legend import legend
-from sisy.dashboard.page_request import Visit
+from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.models import Run, Task
-from sisy.reports.alerts import attention
+from sisy.reports.alerts import find_alerts
 from sisy.reports.counts import ended_counts, live_counts
 from sisy.reports.ledger import key_of
-from sisy.reports.status import pulse
+from sisy.reports.status import status
 from sisy.reports.timeline import timeline
 from sisy.reports.window import Window
 
@@ -36,36 +36,38 @@ class OverviewPage(Page):
     name = "overview"
     title = _("Overview")
 
-    def context(self, visit: Visit) -> dict[str, Any]:
-        return {"add_address": visit.admin_address("sisy_task_add")}
+    def context(self, page_request: PageRequest) -> dict[str, Any]:
+        return {"add_address": page_request.admin_address("sisy_task_add")}
 
 
-def build_pulse(visit: Visit) -> dict[str, Any]:
-    return {"pulse": pulse(visit.using, visit.now)}
+def build_status(page_request: PageRequest) -> dict[str, Any]:
+    return {"status": status(page_request.using, page_request.now)}
 
 
-def build_counts(visit: Visit) -> dict[str, Any]:
-    hour, day = ended_counts(visit.using, visit.now, HOUR, DAY)
+def build_counts(page_request: PageRequest) -> dict[str, Any]:
+    hour, day = ended_counts(page_request.using, page_request.now, HOUR, DAY)
     return {
-        "live": live_counts(visit.using),
+        "live": live_counts(page_request.using),
         "ended": [(each, in_day) for each, in_day in zip(hour, day, strict=True)],
     }
 
 
-def build_attention(visit: Visit) -> dict[str, Any]:
-    worries = attention(visit.using, visit.now, in_full=visit.sees_details)
-    return {"worries": worries, "number": sum(worry.number for worry in worries)}
+def build_alerts(page_request: PageRequest) -> dict[str, Any]:
+    alerts = find_alerts(page_request.using, page_request.now, in_full=page_request.sees_details)
+    return {"alerts": alerts, "number": sum(alert.number for alert in alerts)}
 
 
-def build_timeline(visit: Visit) -> dict[str, Any]:
-    hours = _zoom(visit.asked.get("hours", ""))
-    middle = _moment(visit.asked.get("at", ""))
-    after = key_of(visit.asked.get("after", "")) or 0
-    grouped = visit.asked.get("by", "") if visit.asked.get("by", "") in GROUPS else ""
-    window = Window.around(middle or visit.now, timedelta(hours=2 * hours))
-    tasks, last = _tasks(visit.using, MOST_GROUPED if grouped else TRACKS, after)
-    by, in_full = GROUPS.get(grouped, ""), visit.sees_details
-    tracks = timeline(visit.using, tasks, window, visit.now, by, in_full=in_full)
+def build_timeline(page_request: PageRequest) -> dict[str, Any]:
+    hours = _zoom(page_request.asked.get("hours", ""))
+    middle = _moment(page_request.asked.get("at", ""))
+    after = key_of(page_request.asked.get("after", "")) or 0
+    grouped = (
+        page_request.asked.get("by", "") if page_request.asked.get("by", "") in GROUPS else ""
+    )
+    window = Window.around(middle or page_request.now, timedelta(hours=2 * hours))
+    tasks, last = _tasks(page_request.using, MOST_GROUPED if grouped else TRACKS, after)
+    by, in_full = GROUPS.get(grouped, ""), page_request.sees_details
+    tracks = timeline(page_request.using, tasks, window, page_request.now, by, in_full=in_full)
     here = {"hours": hours, "by": grouped, "at": middle.isoformat() if middle else ""}
     half = window.span / 4
 
@@ -78,14 +80,14 @@ def build_timeline(visit: Visit) -> dict[str, Any]:
 
     return {
         "tracks": tracks,
-        "legend": legend(tracks, is_now_shown=window.holds(visit.now)),
+        "legend": legend(tracks, is_now_shown=window.holds(page_request.now)),
         "ticks": window.ticks(timezone.get_current_timezone()),
-        "now_at": window.place(visit.now) if window.holds(visit.now) else None,
+        "now_at": window.place(page_request.now) if window.holds(page_request.now) else None,
         "zone": timezone.get_current_timezone_name(),
         "is_now": middle is None,
-        "earlier": moved((middle or visit.now) - half),
+        "earlier": moved((middle or page_request.now) - half),
         "now": link(at=""),
-        "later": moved((middle or visit.now) + half),
+        "later": moved((middle or page_request.now) + half),
         "zooms": [(link(hours=zoom), zoom, zoom == hours) for zoom in ZOOMS],
         "groups": [(link(by=by, after=""), words, by == grouped) for by, words in ROWS],
         "first": link(after="") if after else "",
@@ -104,8 +106,8 @@ def _tasks(using: str, most: int, after: int) -> tuple[list[Task], int]:
     return sorted(found[:most], key=lambda task: (task.label.lower(), task.pk)), last
 
 
-def build_latest(visit: Visit) -> dict[str, Any]:
-    runs = Run.objects.using(visit.using).defer("payload", "result", "error")
+def build_latest(page_request: PageRequest) -> dict[str, Any]:
+    runs = Run.objects.using(page_request.using).defer("payload", "result", "error")
     return {"runs": runs.order_by("-pk")[:LATEST]}
 
 
@@ -129,9 +131,9 @@ OverviewPage.asks = {
     "after": a_key,
 }
 OverviewPage.parts = (
-    Part(name="pulse", build=build_pulse, stale_on=(BEAT,)),
+    Part(name="status", build=build_status, stale_on=(BEAT,)),
     Part(name="counts", build=build_counts),
-    Part(name="attention", build=build_attention),
+    Part(name="alerts", build=build_alerts),
     Part(name="timeline", build=build_timeline),
     Part(name="latest", build=build_latest, stale_on=(RUNS,)),
 )

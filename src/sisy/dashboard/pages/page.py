@@ -17,7 +17,7 @@ from django.views import View
 
 from sisy import conf
 from sisy.dashboard.asking import Check, refusals
-from sisy.dashboard.page_request import Visit
+from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.site import Dashboard
 
 PARTS = "parts"
@@ -38,7 +38,7 @@ class Part:
     """
 
     name: str
-    build: Callable[[Visit], dict[str, Any]]
+    build: Callable[[PageRequest], dict[str, Any]]
     stale_on: tuple[str, ...] = (RUNS, BEAT)
 
 
@@ -59,67 +59,69 @@ class Page(View):
     """What its address may ask for, each with the check of its value."""
 
     def get(self, request: HttpRequest, **keys: Any) -> HttpResponse:
-        visit = Visit(self.dashboard, request, keys)
-        self.prepare(visit)
+        page_request = PageRequest(self.dashboard, request, keys)
+        self.prepare(page_request)
         if PARTS in request.GET:
-            return self._some(visit, {name for name in request.GET[PARTS].split(",") if name})
-        return self.whole(visit)
+            return self._some(
+                page_request, {name for name in request.GET[PARTS].split(",") if name}
+            )
+        return self.whole(page_request)
 
-    def whole(self, visit: Visit) -> HttpResponse:
+    def whole(self, page_request: PageRequest) -> HttpResponse:
         """Return all of the page."""
-        request = visit.request
+        request = page_request.request
         context = {
             **self.dashboard.context(request),
             "base_template": self.dashboard.base_template,
-            "visit": visit,
+            "page_request": page_request,
             "page": self.name,
-            "title": self.title_of(visit),
-            "tabs": self._tabs(visit),
+            "title": self.title_of(page_request),
+            "tabs": self._tabs(page_request),
             "live": live_address(),
-            "refusals": refusals(visit.asked, self.asks),
-            "parts": {part.name: self._rendered(part, visit) for part in self.parts},
-            **self.context(visit),
+            "refusals": refusals(page_request.asked, self.asks),
+            "parts": {part.name: self._rendered(part, page_request) for part in self.parts},
+            **self.context(page_request),
         }
         return TemplateResponse(request, f"sisy/dashboard/{self.name}/page.html", context)
 
-    def prepare(self, visit: Visit) -> None:
+    def prepare(self, page_request: PageRequest) -> None:
         """Find what the address names, before any part is built; may raise ``Http404``."""
 
-    def title_of(self, visit: Visit) -> str:
+    def title_of(self, page_request: PageRequest) -> str:
         """Return what stands above the page."""
         return str(self.title)
 
-    def context(self, visit: Visit) -> dict[str, Any]:
+    def context(self, page_request: PageRequest) -> dict[str, Any]:
         """Return what the page's template needs beside its parts."""
         return {}
 
-    def _some(self, visit: Visit, names: set[str]) -> HttpResponse:
+    def _some(self, page_request: PageRequest, names: set[str]) -> HttpResponse:
         """Return the parts that are named; whoever has them already is told so in few bytes."""
         wanted = [part for part in self.parts if part.name in names]
         if names and not wanted:
             raise Http404("This page has no such part.")
-        body = "".join(self._rendered(part, visit) for part in wanted)
+        body = "".join(self._rendered(part, page_request) for part in wanted)
         response = HttpResponse(body)
         response["ETag"] = f'"{hashlib.blake2b(body.encode(), digest_size=16).hexdigest()}"'
         response["Cache-Control"] = "private, no-cache"
-        if visit.request.headers.get("If-None-Match") == response["ETag"]:
+        if page_request.request.headers.get("If-None-Match") == response["ETag"]:
             response.status_code, response.content = 304, b""
         return response
 
-    def _rendered(self, part: Part, visit: Visit) -> SafeString:
-        context = {"visit": visit, "page": self.name, **part.build(visit)}
+    def _rendered(self, part: Part, page_request: PageRequest) -> SafeString:
+        context = {"page_request": page_request, "page": self.name, **part.build(page_request)}
         template = f"sisy/dashboard/{self.name}/{part.name}.html"
         return format_html(
             '<div class="sisy-part" id="{}" data-sisy-part="{}" data-sisy-on="{}">{}</div>',
             f"sisy-{part.name}",
             part.name,
             " ".join(part.stale_on),
-            mark_safe(render_to_string(template, context, visit.request)),
+            mark_safe(render_to_string(template, context, page_request.request)),
         )
 
-    def _tabs(self, visit: Visit) -> list[tuple[str, Any, bool]]:
+    def _tabs(self, page_request: PageRequest) -> list[tuple[str, Any, bool]]:
         here = self.tab or self.name
-        return [(visit.address(name), words, name == here) for name, words in TABS.items()]
+        return [(page_request.address(name), words, name == here) for name, words in TABS.items()]
 
 
 TABS = {

@@ -11,7 +11,7 @@ from django.utils.translation import gettext
 
 from sisy import messages
 from sisy.dashboard.actions.runs import unfit
-from sisy.dashboard.page_request import Visit
+from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.models import Attempt, Run, RunState
 from sisy.models.choices import LIVE_STATES
@@ -34,38 +34,38 @@ class RunPage(Page):
     name = "run"
     tab = "runs"
 
-    def prepare(self, visit: Visit) -> None:
-        runs = Run.objects.using(visit.using).select_related("task")
-        visit.keys["run"] = runs.filter(pk=visit.keys["pk"]).first()
-        if visit.keys["run"] is None:
+    def prepare(self, page_request: PageRequest) -> None:
+        runs = Run.objects.using(page_request.using).select_related("task")
+        page_request.keys["run"] = runs.filter(pk=page_request.keys["pk"]).first()
+        if page_request.keys["run"] is None:
             raise Http404("This run does not exist, or has been pruned.")
 
-    def title_of(self, visit: Visit) -> str:
-        return str(run_of(visit))
+    def title_of(self, page_request: PageRequest) -> str:
+        return str(run_of(page_request))
 
 
-def run_of(visit: Visit) -> Run:
+def run_of(page_request: PageRequest) -> Run:
     """Return the run of the page."""
-    run: Run = visit.keys["run"]
+    run: Run = page_request.keys["run"]
     return run
 
 
-def build_head(visit: Visit) -> dict[str, Any]:
-    run = run_of(visit)
+def build_head(page_request: PageRequest) -> dict[str, Any]:
+    run = run_of(page_request)
     may = {"cancel": "cancel_run", "cancel_force": "cancel_run", "retry": "run_task"}
-    fit = [verb for verb in may if verb not in unfit(run) and visit.may(may[verb])]
+    fit = [verb for verb in may if verb not in unfit(run) and page_request.may(may[verb])]
     is_queued = run.state == RunState.QUEUED
     zone = timezone.get_current_timezone()
     return {
         "run": run,
         "verbs": fit,
-        "here": visit.address("run", run.pk),
-        "why": why_queued(run, visit.now, zone) if is_queued else "",
+        "here": page_request.address("run", run.pk),
+        "why": why_queued(run, page_request.now, zone) if is_queued else "",
     }
 
 
-def build_steps(visit: Visit) -> dict[str, Any]:
-    return {"run": run_of(visit), "steps": steps(run_of(visit))}
+def build_steps(page_request: PageRequest) -> dict[str, Any]:
+    return {"run": run_of(page_request), "steps": steps(run_of(page_request))}
 
 
 def steps(run: Run) -> list[Step]:
@@ -86,9 +86,9 @@ def steps(run: Run) -> list[Step]:
     return found
 
 
-def build_what(visit: Visit) -> dict[str, Any]:
-    run = run_of(visit)
-    may_see = visit.sees_details
+def build_what(page_request: PageRequest) -> dict[str, Any]:
+    run = run_of(page_request)
+    may_see = page_request.sees_details
     return {
         "run": run,
         "may_see": may_see,
@@ -101,8 +101,8 @@ def build_what(visit: Visit) -> dict[str, Any]:
     }
 
 
-def build_related(visit: Visit) -> dict[str, Any]:
-    return {"related": related(run_of(visit))}
+def build_related(page_request: PageRequest) -> dict[str, Any]:
+    return {"related": related(run_of(page_request))}
 
 
 RunPage.parts = (

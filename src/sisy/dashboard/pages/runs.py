@@ -4,11 +4,11 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from sisy.dashboard.asking import a_key, of_wanted
-from sisy.dashboard.page_request import Visit
+from sisy.dashboard.asking import a_key, of_filter
+from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
 from sisy.models import Origin, RunState
-from sisy.reports.ledger import SEARCHED, WantedRuns, find, key_of
+from sisy.reports.ledger import SEARCHED, RunFilter, find, key_of
 
 
 class RunsPage(Page):
@@ -16,25 +16,25 @@ class RunsPage(Page):
 
     name = "runs"
     title = _("Runs")
-    asks = {**of_wanted(WantedRuns), "before": a_key}
+    asks = {**of_filter(RunFilter), "before": a_key}
 
-    def context(self, visit: Visit) -> dict[str, Any]:
+    def context(self, page_request: PageRequest) -> dict[str, Any]:
         return {
-            "wanted": WantedRuns.of(visit.asked),
+            "filters": RunFilter.of(page_request.asked),
             "states": RunState.choices,
             "origins": Origin.choices,
             "searched": SEARCHED,
         }
 
 
-def build_list(visit: Visit) -> dict[str, Any]:
-    wanted = WantedRuns.of(visit.asked)
-    before = key_of(visit.asked.get("before", ""))
-    found, older = find(visit.using, wanted, before)
+def build_list(page_request: PageRequest) -> dict[str, Any]:
+    filters = RunFilter.of(page_request.asked)
+    before = key_of(page_request.asked.get("before", ""))
+    found, older = find(page_request.using, filters, before)
     return {
         "runs": found,
-        "newest": f"?{wanted.query()}" if before is not None else "",
-        "older": f"?{wanted.query(before=str(older))}" if older is not None else "",
+        "newest": f"?{filters.query()}" if before is not None else "",
+        "older": f"?{filters.query(before=str(older))}" if older is not None else "",
     }
 
 

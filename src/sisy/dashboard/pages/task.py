@@ -11,11 +11,11 @@ from django.utils import timezone
 from sisy.dashboard import declared, policy_text
 from sisy.dashboard.asking import a_key
 from sisy.dashboard.dst_notes import told
-from sisy.dashboard.page_request import Visit
+from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.reports.coming import occurrences
-from sisy.reports.errors import troubles
+from sisy.reports.errors import error_groups
 from sisy.reports.ledger import key_of, page_of
 from sisy.reports.queued import why_queued
 
@@ -31,60 +31,62 @@ class TaskPage(Page):
     tab = "tasks"
     asks = {"before": a_key}
 
-    def prepare(self, visit: Visit) -> None:
-        visit.keys["task"] = Task.objects.using(visit.using).filter(pk=visit.keys["pk"]).first()
-        if visit.keys["task"] is None:
+    def prepare(self, page_request: PageRequest) -> None:
+        page_request.keys["task"] = (
+            Task.objects.using(page_request.using).filter(pk=page_request.keys["pk"]).first()
+        )
+        if page_request.keys["task"] is None:
             raise Http404(
                 "This task does not exist, or has been deleted. Its runs may still exist."
             )
 
-    def title_of(self, visit: Visit) -> str:
-        return task_of(visit).label
+    def title_of(self, page_request: PageRequest) -> str:
+        return task_of(page_request).label
 
-    def context(self, visit: Visit) -> dict[str, Any]:
-        task = task_of(visit)
-        may_edit = visit.may("change_task") and not task.runs_once
+    def context(self, page_request: PageRequest) -> dict[str, Any]:
+        task = task_of(page_request)
+        may_edit = page_request.may("change_task") and not task.runs_once
         return {
             "task": task,
             "zone": timezone.get_current_timezone_name(),
-            "here": visit.request.get_full_path(),
-            "may_run": visit.may("run_task"),
-            "may_pause": visit.may("pause_task"),
-            "may_cancel": visit.may("cancel_run"),
-            "may_backfill": visit.may("backfill_task") and not task.runs_once,
-            "may_reset": visit.may("change_task") and bool(task.overrides()),
+            "here": page_request.request.get_full_path(),
+            "may_run": page_request.may("run_task"),
+            "may_pause": page_request.may("pause_task"),
+            "may_cancel": page_request.may("cancel_run"),
+            "may_backfill": page_request.may("backfill_task") and not task.runs_once,
+            "may_reset": page_request.may("change_task") and bool(task.overrides()),
             "can_resume": task.state in (TaskState.PAUSED, TaskState.BROKEN),
             "is_active": task.state == TaskState.ACTIVE,
-            "edit": visit.admin_address("sisy_task_change", task.pk) if may_edit else "",
+            "edit": page_request.admin_address("sisy_task_change", task.pk) if may_edit else "",
         }
 
 
-def task_of(visit: Visit) -> Task:
+def task_of(page_request: PageRequest) -> Task:
     """Return the task of the page."""
-    task: Task = visit.keys["task"]
+    task: Task = page_request.keys["task"]
     return task
 
 
-def build_head(visit: Visit) -> dict[str, Any]:
-    task = task_of(visit)
+def build_head(page_request: PageRequest) -> dict[str, Any]:
+    task = task_of(page_request)
     counts = task.counts()
     known = [(state, counts[state]) for state in RunState.values if counts.get(state)]
-    queued = Run.objects.using(visit.using).filter(task=task).queued()
+    queued = Run.objects.using(page_request.using).filter(task=task).queued()
     first = queued.select_related("task").order_by("ready_at", "pk").first()
     zone = timezone.get_current_timezone()
     return {
         "task": task,
         "counts": known,
         "queued": first,
-        "why": why_queued(first, visit.now, zone) if first else "",
+        "why": why_queued(first, page_request.now, zone) if first else "",
         "declared": declared.in_words(task),
         "overrides": declared.overrides_in_words(task),
         "default_zone": timezone.get_default_timezone_name(),
     }
 
 
-def build_history(visit: Visit) -> dict[str, Any]:
-    runs = Run.objects.using(visit.using).filter(task=task_of(visit)).order_by("-pk")
+def build_history(page_request: PageRequest) -> dict[str, Any]:
+    runs = Run.objects.using(page_request.using).filter(task=task_of(page_request)).order_by("-pk")
     ended = runs.exclude(started_at=None).exclude(finished_at=None)
     shown = list(ended.defer("payload", "result", "error")[:CHARTED])
     # A run that was retried starts after runs that were planned later.
@@ -92,18 +94,18 @@ def build_history(visit: Visit) -> dict[str, Any]:
     return {"runs": by_start}
 
 
-def build_coming(visit: Visit) -> dict[str, Any]:
-    task = task_of(visit)
-    due = islice(occurrences(task, visit.now), COMING)
+def build_coming(page_request: PageRequest) -> dict[str, Any]:
+    task = task_of(page_request)
+    due = islice(occurrences(task, page_request.now), COMING)
     try:
-        return {"task": task, "coming": list(told(due, task.timezone, visit.now))}
+        return {"task": task, "coming": list(told(due, task.timezone, page_request.now))}
     except (ValueError, ZoneInfoNotFoundError):
         return {"task": task, "coming": []}
 
 
-def build_about(visit: Visit) -> dict[str, Any]:
-    task = task_of(visit)
-    may_see = visit.sees_details
+def build_about(page_request: PageRequest) -> dict[str, Any]:
+    task = task_of(page_request)
+    may_see = page_request.sees_details
     return {
         "task": task,
         "policies": policy_text.in_words(task),
@@ -112,29 +114,29 @@ def build_about(visit: Visit) -> dict[str, Any]:
     }
 
 
-def build_errors(visit: Visit) -> dict[str, Any]:
-    may_see = visit.sees_details
+def build_errors(page_request: PageRequest) -> dict[str, Any]:
+    may_see = page_request.sees_details
     return {
         "may_see": may_see,
-        "troubles": troubles(visit.using, task_of(visit)) if may_see else [],
+        "error_groups": error_groups(page_request.using, task_of(page_request)) if may_see else [],
     }
 
 
-def build_ledger(visit: Visit) -> dict[str, Any]:
-    runs = Run.objects.using(visit.using).filter(task=task_of(visit))
-    before = key_of(visit.asked.get("before", ""))
+def build_ledger(page_request: PageRequest) -> dict[str, Any]:
+    runs = Run.objects.using(page_request.using).filter(task=task_of(page_request))
+    before = key_of(page_request.asked.get("before", ""))
     found, older = page_of(runs.defer("payload", "result", "error"), before)
     return {"runs": found, "older": older, "is_first": before is None}
 
 
-def build_log(visit: Visit) -> dict[str, Any]:
+def build_log(page_request: PageRequest) -> dict[str, Any]:
     if not apps.is_installed("django.contrib.admin"):
         return {"entries": []}
     from django.contrib.admin.models import LogEntry
     from django.contrib.contenttypes.models import ContentType
 
     kind = ContentType.objects.get_for_model(Task)
-    entries = LogEntry.objects.filter(content_type=kind, object_id=str(task_of(visit).pk))
+    entries = LogEntry.objects.filter(content_type=kind, object_id=str(task_of(page_request).pk))
     return {"entries": entries.select_related("user").order_by("-pk")[:NOTED]}
 
 

@@ -9,14 +9,14 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy.dashboard.asking import of_wanted
+from sisy.dashboard.asking import of_filter
 from sisy.dashboard.charts.sparkline import Sparkline, sparkline
-from sisy.dashboard.page_request import Visit
+from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
 from sisy.models import Run, Task, TaskState
 from sisy.reports.durations import NEWEST, usual_duration
 from sisy.reports.latest import newest_runs
-from sisy.reports.task_list import NEEDS_A_PERSON, WantedTasks, find, place_of
+from sisy.reports.task_list import NEEDS_A_PERSON, TaskFilter, find, place_of
 
 MOST_NAMES = 100  # queues that are offered
 
@@ -43,13 +43,13 @@ class TasksPage(Page):
 
     name = "tasks"
     title = _("Tasks")
-    asks = {**of_wanted(WantedTasks), "after": a_place}
+    asks = {**of_filter(TaskFilter), "after": a_place}
 
-    def context(self, visit: Visit) -> dict[str, Any]:
-        wanted = WantedTasks.of(visit.asked)
-        queues = Task.objects.using(visit.using).order_by().values_list("queue", flat=True)
+    def context(self, page_request: PageRequest) -> dict[str, Any]:
+        filters = TaskFilter.of(page_request.asked)
+        queues = Task.objects.using(page_request.using).order_by().values_list("queue", flat=True)
         return {
-            "wanted": wanted,
+            "filters": filters,
             "states": [*TaskState.choices, (NEEDS_A_PERSON, _("needs attention"))],
             "queues": sorted(queues.distinct()[:MOST_NAMES]),
             "sorts": [
@@ -57,24 +57,26 @@ class TasksPage(Page):
                 ("next_run", _("next run")),
                 ("last_run", _("latest run")),
             ],
-            "add_address": visit.admin_address("sisy_task_add") if visit.may("add_task") else "",
-            "may_run": visit.may("run_task"),
-            "may_pause": visit.may("pause_task"),
-            "may_cancel": visit.may("cancel_run"),
-            "here": visit.request.get_full_path(),
+            "add_address": page_request.admin_address("sisy_task_add")
+            if page_request.may("add_task")
+            else "",
+            "may_run": page_request.may("run_task"),
+            "may_pause": page_request.may("pause_task"),
+            "may_cancel": page_request.may("cancel_run"),
+            "here": page_request.request.get_full_path(),
         }
 
 
-def build_list(visit: Visit) -> dict[str, Any]:
-    wanted = WantedTasks.of(visit.asked)
-    after = visit.asked.get("after", "")
-    tasks, behind = find(visit.using, wanted, after)
+def build_list(page_request: PageRequest) -> dict[str, Any]:
+    filters = TaskFilter.of(page_request.asked)
+    after = page_request.asked.get("after", "")
+    tasks, behind = find(page_request.using, filters, after)
     return {
-        "rows": list(_rows(visit.using, tasks)),
-        "wanted": wanted,
+        "rows": list(_rows(page_request.using, tasks)),
+        "filters": filters,
         "default_zone": timezone.get_default_timezone_name(),
-        "first": f"?{wanted.query()}" if after else "",
-        "next": f"?{wanted.query(after=behind)}" if behind else "",
+        "first": f"?{filters.query()}" if after else "",
+        "next": f"?{filters.query(after=behind)}" if behind else "",
     }
 
 

@@ -20,8 +20,8 @@ from sisy.management.sheets import write_csv
 from sisy.models import Task, TaskState
 from sisy.reports.durations import recent_durations
 from sisy.reports.forecast import (
+    Forecast,
     Occurrence,
-    Rehearsal,
     occurrences_of,
 )
 
@@ -69,14 +69,14 @@ class Command(AnsweringCommand):
         if end <= start:
             raise CommandError(f"TO must be after FROM, but {end} is not after {start}.")
         tasks = self._tasks(options["task"], using)
-        rehearsal = Rehearsal(takes=recent_durations(using, "task_id"))
+        forecast = Forecast(takes=recent_durations(using, "task_id"))
         with Progress(
             sys.stderr,
             "Simulating",
             (end - start).total_seconds(),
             is_quiet=options["verbosity"] < 1,
         ) as progress:
-            found = self._noted(rehearsal, occurrences_of(tasks, start, end), start, progress)
+            found = self._noted(forecast, occurrences_of(tasks, start, end), start, progress)
             if options["csv"] and not options["by_minute"]:
                 self._write_csv(found)
                 return
@@ -85,11 +85,11 @@ class Command(AnsweringCommand):
             for _ in found:  # what is not shown is counted
                 pass
         if options["by_minute"]:
-            self._write_minutes(rehearsal, as_csv=options["csv"])
+            self._write_minutes(forecast, as_csv=options["csv"])
         elif self.as_json:
-            self.say_json({"occurrences": shown, **_summary(rehearsal)})
+            self.say_json({"occurrences": shown, **_summary(forecast)})
         else:
-            self._write_tables(shown, rehearsal)
+            self._write_tables(shown, forecast)
 
     def _tasks(self, named: list[str] | None, using: str) -> list[Task]:
         if named:
@@ -99,21 +99,21 @@ class Command(AnsweringCommand):
 
     def _noted(
         self,
-        rehearsal: Rehearsal,
+        forecast: Forecast,
         found: Iterator[Occurrence],
         start: datetime,
         progress: Progress,
     ) -> Iterator[Occurrence]:
         for number, (due, task) in enumerate(found, start=1):
-            rehearsal.note(due, task)
+            forecast.note(due, task)
             if number % STEP == 0:
                 found_so_far = ngettext("%s occurrence", "%s occurrences", number) % f"{number:,}"
                 words = f"{found_so_far}, up to {due:%Y-%m-%d %H:%M}"
                 progress.reach((due - start).total_seconds(), words)
             yield due, task
 
-    def _write_minutes(self, rehearsal: Rehearsal, *, as_csv: bool) -> None:
-        minutes = rehearsal.by_minute()
+    def _write_minutes(self, forecast: Forecast, *, as_csv: bool) -> None:
+        minutes = forecast.by_minute()
         if as_csv:
             lines = ((at.isoformat(), runs) for at, runs in minutes)
             write_csv(self.stdout, ("minute", "runs"), lines)
@@ -125,17 +125,17 @@ class Command(AnsweringCommand):
         names = ("due", "local", "timezone", "task", "label", "queue")
         write_csv(self.stdout, names, (_record(due, task) for due, task in found))
 
-    def _write_tables(self, shown: list[dict[str, Any]], rehearsal: Rehearsal) -> None:
+    def _write_tables(self, shown: list[dict[str, Any]], forecast: Forecast) -> None:
         self.answer(shown, otherwise="Nothing is due.")
-        if more := rehearsal.count - len(shown):
+        if more := forecast.count - len(shown):
             self.stdout.write(f"… and {more:,} more. Use --show or --csv to see them.")
-        summary = _summary(rehearsal)
+        summary = _summary(forecast)
         if summary["busiest"]:
             self.stdout.write("\nBusiest minutes:")
             self.answer(summary["busiest"])
-        if summary["crowded"]:
+        if summary["overlaps"]:
             self.stdout.write("\nProbable overlaps of tasks that do not allow them:")
-            self.answer(summary["crowded"])
+            self.answer(summary["overlaps"])
 
 
 def _record(due: datetime, task: Task) -> tuple[Any, ...]:
@@ -150,11 +150,11 @@ def _line(occurrence: Occurrence) -> dict[str, Any]:
     return {"due": due, "local": f"{local:%a %H:%M:%S} {task.timezone}", "task": task.label}
 
 
-def _summary(rehearsal: Rehearsal) -> dict[str, Any]:
+def _summary(forecast: Forecast) -> dict[str, Any]:
     return {
-        "count": rehearsal.count,
-        "busiest": [{"minute": at, "runs": runs} for at, runs in rehearsal.busiest()],
-        "crowded": [
+        "count": forecast.count,
+        "busiest": [{"minute": at, "runs": runs} for at, runs in forecast.busiest()],
+        "overlaps": [
             {
                 "task": one.task.label,
                 "usually takes": one.takes,
@@ -162,6 +162,6 @@ def _summary(rehearsal: Rehearsal) -> dict[str, Any]:
                 "times": one.count,
                 "first": one.first,
             }
-            for one in rehearsal.crowded.values()
+            for one in forecast.overlaps.values()
         ],
     }

@@ -7,7 +7,7 @@ from django.db import router
 from sisy import clock
 from sisy.management.output import AnsweringCommand, counted
 from sisy.models import Task
-from sisy.reports.alerts import attention
+from sisy.reports.alerts import find_alerts
 from sisy.reports.fleet import members, throughput
 from sisy.reports.queues import queues
 
@@ -49,9 +49,9 @@ class Command(AnsweringCommand):
                 {"in": each.span, "runs": counted(each.number, is_all=each.is_all)}
                 for each in throughput(using, now)
             ],
-            "attention": [
+            "alerts": [
                 {"what": each.what, "why": each.why, "since": each.since}
-                for each in attention(using, now, in_full=True)
+                for each in find_alerts(using, now, in_full=True)
             ],
         }
         if self.as_json:
