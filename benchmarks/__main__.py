@@ -27,7 +27,7 @@ QUICK_OPTIONS = {
 }
 """Each benchmark, in the order in which they run, and how to take a quick look."""
 
-AT_ONCE = 6
+MAX_TOGETHER = 6
 """Quick looks side by side."""
 
 
@@ -42,7 +42,7 @@ def main() -> int:
     if options.quick:
         os.environ[report.QUICK] = "1"
     # Where times are not judged, some may disturb each other: most of the time they wait.
-    with ThreadPoolExecutor(AT_ONCE if options.quick else 1) as pool:
+    with ThreadPoolExecutor(MAX_TOGETHER if options.quick else 1) as pool:
         ends = list(pool.map(lambda name: _has_failed(name, options.quick), QUICK_OPTIONS))
     failed = [name for name, has_failed in zip(QUICK_OPTIONS, ends, strict=True) if has_failed]
     if failed:

@@ -15,9 +15,9 @@ from benchmarks.layouts import Layout
 from sisy import clock
 from sisy.models import Overlap, Queue, Run, RunState, Task, task_with_callable
 
-AT_ONCE = 100  # rows that the raw loop claims and completes at a time
+RAW_BATCH = 100  # rows that the raw loop claims and completes at a time
 BAR, BAR_OF_RAW, BAR_OF_TWO = 6000, 0.2, 1.5
-PATIENCE = 300  # seconds
+DRAIN_TIMEOUT = 300  # seconds
 
 RAW_CLAIM = """
     UPDATE sisy_run SET state = 'running', started_at = now(), attempt = attempt + 1
@@ -89,14 +89,14 @@ def submit(task: Task, count: int) -> None:
 def drain_raw() -> None:
     """Do what any worker on PostgreSQL must, and nothing else."""
     with psycopg.connect(**layouts.address()) as raw:
-        while claimed := raw.execute(RAW_CLAIM, [AT_ONCE]).fetchall():
+        while claimed := raw.execute(RAW_CLAIM, [RAW_BATCH]).fetchall():
             raw.commit()
             raw.execute(RAW_COMPLETE, [[pk for (pk,) in claimed]])
             raw.commit()
 
 
 def wait_until_done(count: int) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + DRAIN_TIMEOUT
     while Run.objects.live().exists():
         if time.monotonic() > deadline:
             raise RuntimeError(f"{Run.objects.live().count()} of {count} runs are not over")
@@ -143,7 +143,7 @@ def main() -> int:
         "DRAIN: how many waiting runs a second are worked off",
         f"{options.runs} runs of a function that does nothing wait, of one task whose runs may "
         f"overlap. Medians of {options.times}\ninterleaved repetitions. The raw loop claims and "
-        f"completes {AT_ONCE} rows of the same table at a time, and calls nothing.",
+        f"completes {RAW_BATCH} rows of the same table at a time, and calls nothing.",
         report.table(
             ["what", "of raw", "runs/s", "from, to", "bar"], [found.row(case) for case in CASES]
         ),

@@ -13,7 +13,7 @@ from sisy.models import Run, RunState, Task
 
 SITE = Layout(name="PostgreSQL and Valkey", commands=("sisy_worker",), has_valkey=True)
 BARS = {0.5: 0.005, 0.99: 0.020}
-APART = 0.05  # seconds between two submissions: the worker is idle by then
+INTERVAL = 0.05  # seconds between two submissions: the worker is idle by then
 WARM_UP = 20
 
 
@@ -27,10 +27,10 @@ def measure(count: int) -> tuple[list[float], list[float]]:
         with override_settings(CHANNEL_LAYERS={"default": layer(site.environment["VALKEY_URL"])}):
             for _ in range(WARM_UP + count):
                 Task.run_once(jobs.noop)
-                time.sleep(APART)
+                time.sleep(INTERVAL)
         time.sleep(1)
         report.progress("the raw loop")
-        raws = raw.lateness(count, APART)
+        raws = raw.lateness(count, INTERVAL)
         runs = list(Run.objects.order_by("pk"))[WARM_UP:]
         layouts.stop(site)
     if any(run.state != RunState.SUCCEEDED or run.attempt != 1 for run in runs):
@@ -51,7 +51,7 @@ def main() -> int:
     bars = ", ".join(f"p{q * 100:g} <= {bar * 1e3:g} ms" for q, bar in BARS.items())
     report.show(
         "LATENCY: how soon an idle worker starts what was submitted",
-        f"{options.runs} calls of Task.run_once, {APART:g} s apart, one worker on PostgreSQL and "
+        f"{options.runs} calls of Task.run_once, {INTERVAL:g} s apart, one worker on PostgreSQL and "
         "Valkey. From the call,\nits commit included, to the start of the function. The raw loop "
         "writes a row, commits and notifies a\nprocess, which claims the row.",
         report.table(

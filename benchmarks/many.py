@@ -20,12 +20,12 @@ from sisy.models import Run, RunState, Task, task_with_callable
 
 SETTLING = 8  # seconds, until a heartbeat that has come up has nothing more to do
 SOON = 10  # seconds until many fall due
-PATIENCE = 120
+CONDITION_TIMEOUT = 120
 
 HEARTBEAT = "sisy_heartbeat"
 WORKERS = ("sisy_worker",) * 2
 COUNTS = (1_000, 100_000, 1_000_000)
-DUE_AT_ONCE = {100_000: 1_000, 1_000_000: 10_000}
+TASKS_DUE_TOGETHER = {100_000: 1_000, 1_000_000: 10_000}
 SITE = Layout(name="PostgreSQL and Valkey", commands=(HEARTBEAT, *WORKERS), has_valkey=True)
 
 
@@ -62,7 +62,7 @@ def measure(count: int, seconds_idle: int) -> list[Bar]:
         ]
         report.progress(f"{count:,} tasks: an edit")
         found += edit()
-        if due := DUE_AT_ONCE.get(count):
+        if due := TASKS_DUE_TOGETHER.get(count):
             layouts.start(site, WORKERS)
             report.progress(f"{count:,} tasks: {due:,} of them due in the same second")
             found += fall_due(due, is_many=due > 1_000)
@@ -169,10 +169,10 @@ def fall_due(count: int, is_many: bool) -> list[Bar]:
 
 def when(condition: Callable[[], bool]) -> datetime:
     """Wait for something, and return when it came; a look costs up to a tenth of a second."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + CONDITION_TIMEOUT
     while not condition():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"It has not come within {PATIENCE} s.")
+            raise RuntimeError(f"It has not come within {CONDITION_TIMEOUT} s.")
         time.sleep(0.05)
     return clock.now("default")
 

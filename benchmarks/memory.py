@@ -13,7 +13,7 @@ from sisy.models import Overlap, Run, RunState, task_with_callable
 
 SITE = Layout(name="PostgreSQL", commands=("sisy_worker",))
 PORTIONS = 10
-MOST = 1.05  # of the memory after the first portion
+MAX_GROWTH = 1.05  # of the memory after the first portion
 SETTLING = 1.0  # seconds
 
 
@@ -42,7 +42,7 @@ def main() -> int:
     options = parser.parse_args()
     found = measure(options.runs // PORTIONS)
     growth = found[-1] / found[0]
-    is_met = growth <= MOST
+    is_met = growth <= MAX_GROWTH
     report.show(
         "MEMORY: whether a worker grows with what it has carried out",
         "One worker on PostgreSQL, and runs of a function that does nothing, in ten portions. "
@@ -54,7 +54,7 @@ def main() -> int:
                 for number, size in enumerate(found, 1)
             ],
         ),
-        f"Bar: at the end at most {MOST} of what it was after the first portion: "
+        f"Bar: at the end at most {MAX_GROWTH} of what it was after the first portion: "
         f"{growth:.3f}: {report.verdict(is_met)}",
         module="benchmarks.memory",
         options=vars(options),

@@ -21,7 +21,7 @@ OFTEN = 20  # tasks that are due each second
 SCHEDULES = 24 * 60
 MADE = 10_000
 BAR_LATE, BAR_MADE = 0.3, 2.0  # seconds; of the time that Django takes to insert them
-PATIENCE = 600
+REPLANNING_TIMEOUT = 600
 
 
 def unsaved(count: int, label: str = "many") -> list[Task]:
@@ -70,12 +70,16 @@ def replanning(count: int) -> tuple[float, list[float], list[float], int]:
         often = Task.objects.filter(label__startswith="often")
         layouts.start(site, SITE.commands)
         succeeded = Run.objects.filter(state=RunState.SUCCEEDED)
-        wait_until(lambda: succeeded.count() > 3 * OFTEN, "the tasks of each second run", PATIENCE)
+        wait_until(
+            lambda: succeeded.count() > 3 * OFTEN,
+            "the tasks of each second run",
+            REPLANNING_TIMEOUT,
+        )
         report.progress(f"{count:,} tasks are changed at once")
         begun = clock.now("default")
         Task.objects.exclude(pk__in=often.values("pk")).update(timezone="Asia/Kathmandu")
         is_done = lambda: not Task.objects.unplanned().exists()  # noqa: E731
-        wait_until(is_done, "all are replanned", PATIENCE)
+        wait_until(is_done, "all are replanned", REPLANNING_TIMEOUT)
         ended = clock.now("default")
         time.sleep(2)  # until what was due last has run
         runs = list(Run.objects.filter(task__in=often, due_at__range=(begun, ended)))

@@ -14,7 +14,7 @@ from benchmarks.layouts import Layout
 from sisy.models import Run, Task
 
 SITE = Layout(name="PostgreSQL", commands=())
-MANY = 1000
+SUBMISSION_BATCH = 1000
 BAR_OF_RAW, BAR_OF_MANY = 0.45, 4.0  # of the raw loop in the same repetition
 
 RAW_INSERT = """
@@ -41,16 +41,16 @@ def submit_singly(count: int) -> None:
 
 
 def submit_many(count: int) -> None:
-    for start in range(0, count, MANY):
-        Task.bulk_run_once(jobs.noop, ({"n": n} for n in range(start, start + MANY)))
+    for start in range(0, count, SUBMISSION_BATCH):
+        Task.bulk_run_once(jobs.noop, ({"n": n} for n in range(start, start + SUBMISSION_BATCH)))
 
 
 WAYS: dict[str, tuple[Callable[[int], None], int]] = {
     "raw insert and commit": (insert_raw, 1),
     "Task.run_once": (submit_singly, 1),
-    f"Task.bulk_run_once of {MANY:,}": (submit_many, 10),
+    f"Task.bulk_run_once of {SUBMISSION_BATCH:,}": (submit_many, 10),
 }
-RAW, SINGLY, AT_ONCE = WAYS
+RAW, SINGLY, BULK = WAYS
 
 
 def rate_of(way: str, count: int) -> float:
@@ -85,7 +85,7 @@ def main() -> int:
         for way, found in rates.items()
     }
     of_raw = {way: statistics.median(found) for way, found in ratios.items()}
-    bars = {SINGLY: BAR_OF_RAW, AT_ONCE: BAR_OF_MANY}
+    bars = {SINGLY: BAR_OF_RAW, BULK: BAR_OF_MANY}
     is_met = {way: of_raw[way] >= bar for way, bar in bars.items()}
     report.show(
         "SUBMIT: how many runs a second are submitted",

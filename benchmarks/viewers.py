@@ -29,10 +29,10 @@ SITE = Layout(
     name="PostgreSQL and Valkey", commands=("sisy_heartbeat", "sisy_worker"), has_valkey=True
 )
 RATE = 500  # runs a second
-AT_ONCE = 50
+SUBMISSION_BATCH = 50
 VIEWERS = 50
-MOST_MESSAGES = 4.5  # a second to each viewer
-MOST_MORE = 1.1  # of the worker's CPU without viewers
+MAX_MESSAGES = 4.5  # a second to each viewer
+MAX_CPU_RATIO = 1.1  # of the worker's CPU without viewers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ def watch(site: Site, address: str, cookie: str, count: int, seconds: float) -> 
         is_over.set()
         taken = opening.result()
         messages = statistics.mean(heard) / lasted if heard else 0.0
-    assert ended == round(RATE * seconds / AT_ONCE) * AT_ONCE
+    assert ended == round(RATE * seconds / SUBMISSION_BATCH) * SUBMISSION_BATCH
     return Watched(
         viewers=count,
         worker=after[0] - before[0],
@@ -141,9 +141,9 @@ def looking(address: str, cookie: str, heard: list[int]) -> Iterator[None]:
 def submit(seconds: float) -> int:
     """Submit runs at a steady pace, wait until all have ended, and return how many they were."""
     begun = time.monotonic()
-    for n in range(round(RATE * seconds / AT_ONCE)):
-        time.sleep(max(0.0, begun + n * AT_ONCE / RATE - time.monotonic()))
-        Task.bulk_run_once(jobs.noop, [{}] * AT_ONCE)
+    for n in range(round(RATE * seconds / SUBMISSION_BATCH)):
+        time.sleep(max(0.0, begun + n * SUBMISSION_BATCH / RATE - time.monotonic()))
+        Task.bulk_run_once(jobs.noop, [{}] * SUBMISSION_BATCH)
     wait_until(lambda: not Run.objects.live().exists(), "all have ended")
     ended = Run.objects.filter(state=RunState.SUCCEEDED).count()
     Run.objects.all().delete()
@@ -178,8 +178,8 @@ def main() -> int:
         statistics.mean(each.worker for each in found if each.viewers == count)
         for count in (0, VIEWERS)
     )
-    are_met = watched <= MOST_MORE * alone and all(
-        each.messages <= MOST_MESSAGES for each in found
+    are_met = watched <= MAX_CPU_RATIO * alone and all(
+        each.messages <= MAX_MESSAGES for each in found
     )
     report.show(
         "VIEWERS: what it costs that people look",
@@ -199,8 +199,8 @@ def main() -> int:
                 for each in found
             ],
         ),
-        f"Bar: the worker's CPU at most {MOST_MORE} of that without viewers "
-        f"({watched / alone:.2f}), at most {MOST_MESSAGES:g} messages a second to each: "
+        f"Bar: the worker's CPU at most {MAX_CPU_RATIO} of that without viewers "
+        f"({watched / alone:.2f}), at most {MAX_MESSAGES:g} messages a second to each: "
         f"{report.verdict(are_met)}",
         module="benchmarks.viewers",
         options=vars(options),

@@ -54,7 +54,7 @@ ONCE = {
     "unit",
 }
 # Areas that have a target of their own.
-APART = {"browser", "conformance"}
+SEPARATE = {"browser", "conformance"}
 
 
 def area_of(path: Path) -> str:

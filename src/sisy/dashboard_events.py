@@ -14,9 +14,9 @@ from sisy import doorbell, messages, signal_dispatch, signals
 from sisy.forks import after_fork_in_child
 from sisy.models import Run
 
-APART = 0.25  # seconds between two announcements of one process
+EVENT_INTERVAL = 0.25  # seconds between two announcements of one process
 GATHERING = 0.02  # seconds in which what belongs together is heard of
-MOST_TASKS = 100  # that are named; of more it is said that they are more
+MAX_TASKS_NAMED = 100  # that are named; of more it is said that they are more
 
 OF_RUNS = (
     signals.run_planned,
@@ -51,18 +51,18 @@ class Announcer:
             return
         now = time.monotonic()
         with self._lock:
-            if task is not None and len(self._tasks) <= MOST_TASKS:
+            if task is not None and len(self._tasks) <= MAX_TASKS_NAMED:
                 self._tasks.add(task)
             if now < self._leaves_at:
                 return
-            self._leaves_at = max(now + GATHERING, self._leaves_at + APART)
+            self._leaves_at = max(now + GATHERING, self._leaves_at + EVENT_INTERVAL)
             wait = self._leaves_at - now
         doorbell.deliver(self._announce, messages.EVENTS, after=wait)
 
     async def _announce(self) -> None:
         with self._lock:
             tasks, self._tasks = self._tasks, set()
-            event = messages.runs_changed(self._source, self._count, tasks, MOST_TASKS)
+            event = messages.runs_changed(self._source, self._count, tasks, MAX_TASKS_NAMED)
             self._count += 1
         if (layer := get_channel_layer()) is not None:
             await layer.group_send(messages.EVENTS, dict(event))

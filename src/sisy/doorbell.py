@@ -22,7 +22,7 @@ from sisy.models import Run
 from sisy.runtime.checkpoint import checkpoint
 from sisy.threads import LoopThread
 
-PATIENCE = 5  # seconds that a layer has to take a message
+LAYER_TIMEOUT = 5  # seconds that a layer has to take a message
 MEANWHILE = "workers find queued runs by polling"
 
 Ring = Callable[[], Awaitable[None]]
@@ -186,7 +186,7 @@ class Sender:
 async def _send(send: Ring, address: str) -> None:
     full = _full.setdefault(address, Outage(f"the channel {address}"))
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(LAYER_TIMEOUT):
             await send()
     except ChannelFull as error:
         full.failed(error, MEANWHILE)

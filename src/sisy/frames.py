@@ -22,9 +22,9 @@ from typing import Any
 HEADER = struct.Struct("!4sII")  # the mark, the length and the checksum of what follows
 MARK = b"SISY"
 LONGEST = 64_000_000  # bytes; outcomes are capped far below
-READ_AT_ONCE = 1 << 16
+READ_LIMIT = 1 << 16
 # What fits where a pipe says that it has room: Linux says so while three quarters are free.
-WRITTEN_AT_ONCE = 1 << 15 if sys.platform == "linux" else 1 << 11
+WRITE_LIMIT = 1 << 15 if sys.platform == "linux" else 1 << 11
 
 
 class Garbled(Exception):
@@ -58,7 +58,7 @@ class Writer:
         rest = memoryview(framed)
         while rest:
             self._wait_for_room(deadline)
-            rest = rest[os.write(self._number, rest[:WRITTEN_AT_ONCE]) :]
+            rest = rest[os.write(self._number, rest[:WRITE_LIMIT]) :]
 
     def _wait_for_room(self, deadline: float | None) -> None:
         """Wait until so much can be written that it does not block."""
@@ -106,7 +106,7 @@ class Reader:
             EOFError: nothing more will come.
             OSError: the same.
         """
-        heard = os.read(self._number, READ_AT_ONCE)
+        heard = os.read(self._number, READ_LIMIT)
         if not heard:
             raise EOFError
         self._heard += heard

@@ -10,10 +10,12 @@ from sisy.exceptions import ScheduleError
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
 
-FEW = 200  # due moments of a schedule that are listed; of more, each cell's are counted
-FULLEST = 10
+MAX_MOMENTS_LISTED = (
+    200  # due moments of a schedule that are listed; of more, each cell's are counted
+)
+MAX_MOMENTS_NAMED = 10
 CANDIDATES = 40
-NAMED = 3
+MAX_EXPRESSIONS_NAMED = 3
 HOUR = timedelta(hours=1)
 
 
@@ -84,7 +86,7 @@ def _due_in_cells(
     group: Group, schedule: Schedule, start: datetime, width: timedelta, count: int
 ) -> Iterable[tuple[int, int]]:
     first, end = group.within(start, start + count * width)
-    if schedule.count_between(just_before(first), just_before(end)) <= FEW:
+    if schedule.count_between(just_before(first), just_before(end)) <= MAX_MOMENTS_LISTED:
         for due in schedule.between(just_before(first), just_before(end)):
             yield int((due - start) / width), 1
         return
@@ -113,7 +115,7 @@ def fullest(groups: Sequence[Group], start: datetime, end: datetime) -> list[Mom
         if schedule is None:
             continue
         first, last = map(just_before, group.within(start, end))
-        if schedule.count_between(first, last) > FEW:
+        if schedule.count_between(first, last) > MAX_MOMENTS_LISTED:
             often.append((group, schedule))
             continue
         for due in schedule.between(first, last):
@@ -126,8 +128,8 @@ def fullest(groups: Sequence[Group], start: datetime, end: datetime) -> list[Mom
             if first <= due < last and schedule.next_after(just_before(due)) == due:
                 _add(due_at, by, due, group)
     return [
-        Moment(due=due, number=due_at[due], expressions=by[due].most_common(NAMED))
-        for due in heapq.nlargest(FULLEST, due_at, key=due_at.__getitem__)
+        Moment(due=due, number=due_at[due], expressions=by[due].most_common(MAX_EXPRESSIONS_NAMED))
+        for due in heapq.nlargest(MAX_MOMENTS_NAMED, due_at, key=due_at.__getitem__)
         if due_at[due] > 1
     ]
 

@@ -20,7 +20,7 @@ from sisy.log import logger
 from sisy.runtime.compat.django import InterceptingSignal
 from sisy.transactions import TransactionGuard
 
-MOST_UNTOLD = 10_000
+MAX_UNSENT = 10_000
 IDLE = 5.0  # seconds after which the thread closes its connections and ends
 
 _thread = threading.local()
@@ -144,7 +144,7 @@ class Teller:
     """A thread that calls receivers, and ends when there is nothing to tell for a while."""
 
     def __init__(self) -> None:
-        self._untold: Queue[tuple[Signal, type, News]] = Queue(MOST_UNTOLD)
+        self._untold: Queue[tuple[Signal, type, News]] = Queue(MAX_UNSENT)
         self._lock = threading.Lock()
         self._is_at_work = False
         self._dropped = 0

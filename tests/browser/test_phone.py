@@ -14,7 +14,7 @@ from tests.app import jobs
 
 PHONE = {"width": 390, "height": 844}
 LONG = "a task with a rather long label that somebody has typed in full"
-MOST_LINES = 10
+MAX_LINES = 10
 
 CUT_OFF = """() => [...document.querySelectorAll('table')]
     .filter((table) => !table.matches('.sisy-heat, [data-sisy-history]'))
@@ -73,7 +73,7 @@ def test_no_column_is_cut_off_and_no_row_is_ten_lines_high(look, address, long_o
         for path in paths(long_ones):
             window.goto(f"{address}{path}")
             assert window.evaluate("document.documentElement.scrollWidth") <= 390, path
-            assert window.evaluate(LINES) < MOST_LINES, path
+            assert window.evaluate(LINES) < MAX_LINES, path
             assert window.evaluate(DOES_NOT_SCROLL) == [], path
             if path.startswith("/sisy/"):  # lists of the admin scroll within their cards
                 assert window.evaluate(CUT_OFF) == [], path
@@ -84,7 +84,7 @@ def test_tables_fit_a_small_laptop(look, address, long_ones):
         window.set_viewport_size({"width": 1280, "height": 800})
         for path in paths(long_ones):
             window.goto(f"{address}{path}")
-            assert window.evaluate(LINES) < MOST_LINES, path
+            assert window.evaluate(LINES) < MAX_LINES, path
             if path.startswith("/sisy/"):
                 assert window.evaluate(CUT_OFF) == [], path
 

@@ -8,7 +8,7 @@ from tests.chaos.disturbances import merged
 from tests.chaos.evidence import Disturbance, Execution, Row, Span, meets
 
 OVERDUE = 1.0
-MANY = 10
+MIN_BACKLOG = 10
 """So many tasks with overdue runs are a backlog: one that is stuck explains nothing by itself."""
 
 CAUGHT_UP = 2.0
@@ -50,7 +50,7 @@ def backlogs(rows: Sequence[Row], executions: Sequence[Execution]) -> list[Span]
         queued[key] = queued.get(key, 0) + change
         if not queued[key]:
             del queued[key]
-        if len(queued) >= MANY:
+        if len(queued) >= MIN_BACKLOG:
             if spans and spans[-1][1] >= at - OVERDUE:
                 spans[-1] = (spans[-1][0], following)
             else:

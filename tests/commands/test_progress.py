@@ -16,7 +16,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def often(monkeypatch):
-    monkeypatch.setattr(progress, "LINES_APART", 0.0)
+    monkeypatch.setattr(progress, "LINE_INTERVAL", 0.0)
 
 
 def shown(stream, **options):

@@ -43,7 +43,7 @@ def test_other_days_can_be_named_and_what_waits_stays(task):
 
 
 def test_many_are_deleted_in_batches(task, monkeypatch):
-    monkeypatch.setattr("sisy.heartbeat.retention.PRUNED_AT_ONCE", 2)
+    monkeypatch.setattr("sisy.heartbeat.retention.PRUNE_BATCH", 2)
     for _ in range(5):
         ended(task, 40 * DAY)
     assert told("sisy_prune")["pruned"] == 6

@@ -11,7 +11,7 @@ from sisy.heartbeat import tick
 from sisy.models import Overlap, Run, RunState, Task, TaskState
 from sisy.worker.claim import claim
 from sisy.worker.recording import record
-from tests.concurrency.threads import PATIENCE, at_once, read
+from tests.concurrency.threads import WAIT_TIMEOUT, at_once, read
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
 from tests.unit.runs import executed
@@ -45,7 +45,7 @@ def carry_out(runs, moment):
 
 def let_others_go_first():
     began.set()
-    assert go_on.wait(PATIENCE)
+    assert go_on.wait(WAIT_TIMEOUT)
 
 
 def saves_userdata(message):
@@ -99,7 +99,7 @@ def run_while_others_tick(function, now, **fields):
 
     def others():
         try:
-            assert began.wait(PATIENCE)
+            assert began.wait(WAIT_TIMEOUT)
             at_once(*[partial(tick, "default", NEXT)] * 4)
         finally:
             go_on.set()

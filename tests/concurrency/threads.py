@@ -22,7 +22,7 @@ from tests.support.moments import SECOND as SECOND
 from tests.support.records import scheduled as scheduled
 from tests.support.records import worker as worker
 
-PATIENCE = 60  # seconds, which only a thread that hangs uses up
+WAIT_TIMEOUT = 60  # seconds, which only a thread that hangs uses up
 
 # MariaDB shows the same as before to whoever asks less than 0.1 s after anybody has asked.
 BLOCKED = {
@@ -51,12 +51,12 @@ def at_once(*steps):
 
     def take(step):
         connection.ensure_connection()
-        start.wait(PATIENCE)
+        start.wait(WAIT_TIMEOUT)
         return past_deadlocks(step)  # as roles do: InnoDB reads the whole of a table of a few rows
 
     with _threads(len(steps)) as begin:
         taken = [begin(take, step) for step in steps]
-        return [step.result(PATIENCE) for step in taken]
+        return [step.result(WAIT_TIMEOUT) for step in taken]
 
 
 def all_of(lists):
@@ -74,13 +74,13 @@ def in_the_middle(step, meanwhile, before):
         try:
             stopped = begin(hold.on, step)
             stopped.add_done_callback(lambda _: hold.reached.set())
-            assert hold.reached.wait(PATIENCE)
+            assert hold.reached.wait(WAIT_TIMEOUT)
             other = begin(meanwhile)
             while not other.done() and not hold.holds_others_up():
                 wait([other], random.uniform(0.1, 0.4))  # see BLOCKED
         finally:
             hold.let_go.set()
-        return stopped.result(PATIENCE), other.result(PATIENCE)
+        return stopped.result(WAIT_TIMEOUT), other.result(WAIT_TIMEOUT)
 
 
 class Hold:
@@ -99,7 +99,7 @@ class Hold:
         if self._pattern.search(sql) and not self.reached.is_set():
             self._in_transaction = connection.in_atomic_block
             self.reached.set()
-            assert self.let_go.wait(PATIENCE)
+            assert self.let_go.wait(WAIT_TIMEOUT)
         return execute(sql, *context)
 
     def holds_others_up(self):

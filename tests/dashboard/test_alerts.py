@@ -180,7 +180,7 @@ def test_the_number_of_statements_does_not_grow():
     Run.objects.bulk_create([missed_row(one, NOON - HOUR, NOON - MINUTE, 9, "", NOON)])
     Run.objects.bulk_create([Run.of(one, now=NOON - HOUR)])
     few = statements()
-    for n in range(page.SHOWN - 2):
+    for n in range(page.MAX_GROUPS_SHOWN - 2):
         other = scheduled("0 0 1 1 *", label=f"other {n}", queue=f"queue-{n}")
         ended(other, [FAILED] * 3)
         ended(other, [FAILED], origin=Origin.ONCE)

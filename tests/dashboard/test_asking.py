@@ -8,7 +8,7 @@ from django.contrib import messages
 
 from sisy.dashboard.pages import PAGES
 from sisy.dashboard.pages.page import Page
-from sisy.reports.filters import LONGEST
+from sisy.reports.filters import MAX_LENGTH
 from tests.admin.people import browser_of_superuser
 from tests.support.moments import MINUTE, NOON
 from tests.support.records import scheduled
@@ -26,7 +26,7 @@ KNOWN = {
     ("tasks", "search"): ("price", "²"),
     ("tasks", "state"): ("active", "paused", "attention"),
     ("tasks", "queue"): ("default", "nowhere"),
-    ("tasks", "target"): ("a.b", "x" * LONGEST),
+    ("tasks", "target"): ("a.b", "x" * MAX_LENGTH),
     ("tasks", "sort"): ("label", "next_run", "last_run"),
     ("tasks", "after"): ("sweep|7", "|7"),
     ("task", "before"): ("7",),
@@ -76,7 +76,7 @@ def test_each_parameter_of_each_page_is_tried_here():
 def test_an_unknown_value_is_an_error_on_the_page(site, page, name, mount):
     browser = browser_of_superuser()
     for value in UNKNOWN:
-        if name in ANY_TEXT and len(value) <= LONGEST:
+        if name in ANY_TEXT and len(value) <= MAX_LENGTH:
             continue
         beside = {"end": "2026-05-04"} if name == "again" else {}
         answer = browser.get(address_of(site, page, mount), {name: value, **beside})
@@ -178,9 +178,9 @@ def test_a_list_of_the_admin_finds_nothing_by_a_value_that_there_is_not(site, mo
 
 
 def test_the_links_of_a_page_ask_for_what_it_knows(site, monkeypatch):
-    monkeypatch.setattr("sisy.reports.task_list.SHOWN", 1)
-    monkeypatch.setattr("sisy.reports.ledger.SHOWN", 1)
-    monkeypatch.setattr("sisy.dashboard.pages.overview.TRACKS", 1)
+    monkeypatch.setattr("sisy.reports.task_list.PAGE_LIMIT", 1)
+    monkeypatch.setattr("sisy.reports.ledger.PAGE_LIMIT", 1)
+    monkeypatch.setattr("sisy.dashboard.pages.overview.MAX_TRACKS", 1)
     for number in range(2):
         task = scheduled("0 0 1 1 *", label=f"task | {number}", queue="slow")
         task.run_now()

@@ -68,7 +68,7 @@ def test_each_queue_says_what_waits_and_since_when(at_time):
 
 
 def test_of_very_many_that_wait_so_many_are_counted(monkeypatch):
-    monkeypatch.setattr(queues, "COUNTED", 3)
+    monkeypatch.setattr(queues, "MAX_QUEUED_COUNTED", 3)
     task = scheduled("0 0 1 1 *", overlap="allow")
     for _ in range(5):
         task.run_now()

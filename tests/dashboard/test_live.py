@@ -89,7 +89,7 @@ async def test_many_events_make_few_messages():
     for n in range(90):
         await say(messages.EVENTS, messages.runs_changed("one", n, {n}, 100))
     assert await heard(page) == {"seq": 0, "kinds": ["runs"]}
-    assert await page.receive_nothing(timeout=live.APART * 2)
+    assert await page.receive_nothing(timeout=live.MESSAGE_INTERVAL * 2)
     await page.disconnect()
 
 

@@ -62,7 +62,7 @@ async def test_foreign_and_malformed_events_neither_end_a_socket_nor_reach_its_p
 
 
 async def test_a_socket_forgets_processes_that_say_nothing_any_more(monkeypatch):
-    monkeypatch.setattr(live, "MOST_SOURCES", 3)
+    monkeypatch.setattr(live, "MAX_SOURCES", 3)
     consumer = live.LiveConsumer()
     consumer._heard, consumer._kinds, consumer._has_gap = {}, set(), False
     consumer._may_tell, consumer._timer = False, None
@@ -110,7 +110,7 @@ async def test_while_the_database_is_away_a_page_is_told_nothing_and_hears_all_a
     await database.is_asked()
     await say(messages.EVENTS, EVENT)
     await say(messages.HEARTBEAT, BEAT)
-    assert await page.receive_nothing(timeout=live.APART * 2)
+    assert await page.receive_nothing(timeout=live.MESSAGE_INTERVAL * 2)
     database.is_away = False
     assert await heard(page) == {"seq": 0, "kinds": ["beat", "runs"], "beat": 12.5}
     await page.disconnect()

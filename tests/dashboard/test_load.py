@@ -157,12 +157,12 @@ class TestPage:
         for n in range(5):
             scheduled("h * * * *", label=f"task {n}")
         assert len(plans("default", NOON, NOON + DAY).groups) == 5
-        monkeypatch.setattr(schedules, "SAMPLED", 2)
+        monkeypatch.setattr(schedules, "MAX_TASKS_SAMPLED", 2)
         groups = plans("default", NOON, NOON + DAY).groups
         assert [group.number for group in groups] == [2.5, 2.5]
 
     def test_what_is_left_out_is_told(self, monkeypatch):
-        monkeypatch.setattr(schedules, "MOST_GROUPS", 1)
+        monkeypatch.setattr(schedules, "MAX_GROUPS", 1)
         scheduled("0 13 * * *")
         scheduled("0 13 * * *")
         scheduled("0 14 * * *")

@@ -159,7 +159,7 @@ def test_runs_are_found_by_what_is_known_of_them():
 
 
 def test_what_no_index_leads_to_is_looked_for_among_the_newest(monkeypatch):
-    monkeypatch.setattr(ledger, "SEARCHED", 2)
+    monkeypatch.setattr(ledger, "MAX_RUNS_SEARCHED", 2)
     runs = [scheduled(label="a").run_now(), *(scheduled(label="b").run_now() for _ in range(2))]
     assert listed(search="a") == []
     page = browser_of("view_task").get("/sisy/runs/?search=a")

@@ -123,7 +123,7 @@ def test_rows_keep_their_order_while_tasks_take_turns_in_being_due_next():
 
 
 def test_of_many_tasks_a_page_leads_to_the_next_ones(monkeypatch):
-    monkeypatch.setattr("sisy.dashboard.pages.overview.TRACKS", 2)
+    monkeypatch.setattr("sisy.dashboard.pages.overview.MAX_TRACKS", 2)
     tasks = [scheduled("0 0 1 1 *", label=f"task {n}") for n in range(5)]
     seen, query = [], ""
     for _ in range(3):

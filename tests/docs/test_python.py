@@ -11,7 +11,7 @@ from sisy.models import Queue, Run, Task
 from tests.docs.pages import DOCS
 
 PAGE = (DOCS / "reference" / "python.md").read_text()
-NAMED = {path.rpartition(".")[2] for path in re.findall(r"auto\w+:: ([\w.]+)", PAGE)}
+DOCUMENTED = {path.rpartition(".")[2] for path in re.findall(r"auto\w+:: ([\w.]+)", PAGE)}
 NOT_FOR_PEOPLE = {
     "calling": "task_with_callable is for people",
     "for_once": "run_once is",
@@ -50,15 +50,15 @@ def public_methods(model):
 def test_every_name_that_can_be_imported_is_there():
     public = {*sisy.__all__, *sisy.models.__all__, *sisy.testing.__all__}
     errors = {name for name in public if hasattr(exceptions, name)}
-    assert public - errors - NAMED == set()
+    assert public - errors - DOCUMENTED == set()
     assert "automodule:: sisy.exceptions" in PAGE
     operations = {"CreateTask", "AlterTask", "DeleteTask"}
-    assert operations <= NAMED & vars(migrations_ops).keys()
+    assert operations <= DOCUMENTED & vars(migrations_ops).keys()
 
 
 def test_every_method_of_tasks_and_runs_is_there():
     for model in (Task, Run, Queue):
-        assert public_methods(model) - NAMED - NOT_FOR_PEOPLE.keys() == set()
+        assert public_methods(model) - DOCUMENTED - NOT_FOR_PEOPLE.keys() == set()
 
 
 def test_each_of_them_says_what_it_does():

@@ -18,7 +18,7 @@ import pytest
 from tests.docs.pages import ROOT, START, blocks_of
 from tests.processes.http import free_port
 from tests.processes.process import Process
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import WAIT_TIMEOUT, wait_until
 
 FIVE_MINUTES = 300.0
 KEPT = ("PATH", "LANG", "TMPDIR", "PYENV_ROOT")
@@ -95,10 +95,10 @@ class NewUser:
         """Return a page as the superuser of the manual sees it."""
         browser = build_opener(HTTPCookieProcessor(cookies := CookieJar()))
         address = f"http://127.0.0.1:{self.port}/admin/login/"
-        browser.open(address, timeout=PATIENCE).close()
+        browser.open(address, timeout=WAIT_TIMEOUT).close()
         [token] = [cookie.value for cookie in cookies if cookie.name == "csrftoken"]
         form = {"csrfmiddlewaretoken": token, "username": NAME, "password": PASSWORD, "next": path}
-        with browser.open(address, urlencode(form).encode(), timeout=PATIENCE) as answer:
+        with browser.open(address, urlencode(form).encode(), timeout=WAIT_TIMEOUT) as answer:
             return answer.read().decode()
 
     def close(self) -> None:

@@ -134,7 +134,7 @@ def test_many_problems_of_one_kind_are_cut_short():
     for minute in range(60, 75):
         by_raw_sql(saved(), "schedule", f"{minute} * * * *")
     found = check()
-    assert len(found) == stored.SHOWN + 1
+    assert len(found) == stored.MAX_MESSAGES_SHOWN + 1
     assert found[-1].msg == "… and 5 more schedules."
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support.waiting import PATIENCE as PATIENCE
+from tests.support.waiting import WAIT_TIMEOUT as WAIT_TIMEOUT
 from tests.support.waiting import wait_until as wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -75,11 +75,11 @@ class Process:
     def send(self, number: int) -> None:
         self._popen.send_signal(number)
 
-    def ends(self, patience: float = PATIENCE) -> int:
+    def ends(self, patience: float = WAIT_TIMEOUT) -> int:
         """Wait for its end, and return its exit code."""
         return self._popen.wait(patience)
 
-    def stop(self, patience: float = PATIENCE) -> int:
+    def stop(self, patience: float = WAIT_TIMEOUT) -> int:
         """Ask it to end, and return its exit code."""
         self.send(signal.SIGTERM)
         return self.ends(patience)
@@ -88,7 +88,7 @@ class Process:
         """Kill it, and whatever it has started, if anything is left."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._popen.wait(PATIENCE)
+        self._popen.wait(WAIT_TIMEOUT)
 
     def complaints(self) -> list[str]:
         """Return the lines of its output that show that something in it went wrong.

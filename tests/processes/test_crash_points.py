@@ -25,7 +25,7 @@ from tests.support.moments import SECOND
 from tests.support.waiting import wait_until
 
 LEASE = 5  # seconds, the shortest
-AT_ONCE = 5  # sites
+SITE_BATCH = 5  # sites
 NO_ITERATION = [RunState.MISSED, RunState.SKIPPED]
 ENDS = [
     pytest.param(signal.SIGKILL, OnLost.RERUN, id="killed"),
@@ -36,7 +36,7 @@ if "DATABASE_URL" in os.environ:
     # The others differ in Sisy's own code, and not in what a database does. Who is frozen in the
     # middle of a transaction locks all of SQLite, and there is nobody who could end that.
     ENDS = [ENDS[0], pytest.param(signal.SIGSTOP, OnLost.RERUN, id="frozen")]
-GROUPS = [POINTS[start : start + AT_ONCE] for start in range(0, len(POINTS), AT_ONCE)]
+GROUPS = [POINTS[start : start + SITE_BATCH] for start in range(0, len(POINTS), SITE_BATCH)]
 
 
 def workload(on_lost):

@@ -8,7 +8,7 @@ from tests.processes.fleet import Fleet, every_second
 from tests.processes.ledger import largest_lateness
 from tests.support.waiting import wait_until
 
-LATE_AT_MOST = 10.0  # seconds: about one on a machine that is not busy
+MAX_LATENESS = 10.0  # seconds: about one on a machine that is not busy
 
 
 def test_a_rolling_deploy_loses_no_run_and_delays_none_for_long(fleet_site):
@@ -24,6 +24,6 @@ def test_a_rolling_deploy_loses_no_run_and_delays_none_for_long(fleet_site):
         new.append(process)
     tasks.wait_for_the_end()
     tasks.assert_exact()
-    assert largest_lateness() < LATE_AT_MOST
+    assert largest_lateness() < MAX_LATENESS
     assert [process.stop() for process in new] == [0] * 4
     assert not Process.objects.exists()

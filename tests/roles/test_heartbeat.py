@@ -151,7 +151,7 @@ async def test_a_layer_that_does_not_answer_holds_up_nothing(now, heartbeat, mon
     layer = FrozenLayer()
     monkeypatch.setattr(doorbell, "get_channel_layer", lambda: layer)
     await saved("* * * * * *")
-    async with asyncio.timeout(doorbell.PATIENCE - 1):
+    async with asyncio.timeout(doorbell.LAYER_TIMEOUT - 1):
         for second in range(10):
             now.moment = NOON + second * SECOND
             await step(heartbeat)

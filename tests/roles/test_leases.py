@@ -14,7 +14,7 @@ from sisy.worker import Worker, claim_session, role
 from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.roles.at_work import at_work
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import WAIT_TIMEOUT, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -118,7 +118,7 @@ def test_what_was_won_unheard_is_handed_back_by_a_worker_that_stops(monkeypatch)
 
     monkeypatch.setattr(claim_session, "claim", claim_stop_and_break)
     worker = Worker()
-    asyncio.run(asyncio.wait_for(worker.run(), PATIENCE))
+    asyncio.run(asyncio.wait_for(worker.run(), WAIT_TIMEOUT))
     run.refresh_from_db()
     assert (run.state, run.attempt, run.process_id) == (RunState.QUEUED, 0, None)
     assert not Process.objects.exists()

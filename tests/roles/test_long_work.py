@@ -226,7 +226,7 @@ def test_a_pass_ends_soon_however_much_there_is_to_do_and_the_next_goes_on(
 
 
 def test_runs_of_an_engine_that_is_none_any_more_are_refused_in_batches(monkeypatch):
-    monkeypatch.setattr(dispatching, "AT_ONCE", 10)
+    monkeypatch.setattr(dispatching, "DISPATCH_BATCH", 10)
     task = scheduled("0 0 1 1 *")
     runs = [Run.of(task, now=NOON) for _ in range(25)]
     for run in runs:

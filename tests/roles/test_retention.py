@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sisy.heartbeat import tick
-from sisy.heartbeat.retention import PRUNED_AT_ONCE, prune_surplus
+from sisy.heartbeat.retention import PRUNE_BATCH, prune_surplus
 from sisy.models import Attempt, Run, RunState, Task
 from sisy.worker.claim import claim
 from tests.roles.steps import finish, states
@@ -53,9 +53,9 @@ def test_pruning_leaves_alone_what_is_not_over():
 
 
 def test_each_tick_prunes_a_batch_and_no_more():
-    ended_runs(scheduled("0 0 1 1 *"), PRUNED_AT_ONCE + 10)
+    ended_runs(scheduled("0 0 1 1 *"), PRUNE_BATCH + 10)
     later = NOON + 100 * DAY
-    assert tick("default", later, is_thorough=False).pruned == PRUNED_AT_ONCE
+    assert tick("default", later, is_thorough=False).pruned == PRUNE_BATCH
     assert tick("default", later, is_thorough=False).pruned == 10
 
 

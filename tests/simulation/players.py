@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connections
 
-PATIENCE = 120.0  # seconds of real time for which only a fault of the simulation waits
+WAIT_TIMEOUT = 120.0  # seconds of real time for which only a fault of the simulation waits
 LOOK = 0.02
 RETURNING = " RETURNING "  # SQLite commits such a statement when its rows are read, not before
 
@@ -95,7 +95,7 @@ class Player:
         """End the thread."""
         self._step = None
         self._turn.release()
-        self._thread.join(PATIENCE)
+        self._thread.join(WAIT_TIMEOUT)
 
     def _live(self) -> None:
         connection = self.world.connect()

@@ -13,7 +13,9 @@ from tests.simulation.world import World
 
 LONGEST_LOOK = 1000.0
 WATCH = 4.0  # seconds between two looks of a heartbeat that waits to judge an expired lease
-AT_ONCE = 0.3  # how often several look at the same moment, and not the first one only
+PROBABILITY_OF_SEVERAL = (
+    0.3  # how often several look at the same moment, and not the first one only
+)
 SKEW = 300.0  # seconds by which a host's clock is off at the most
 AGENDA = """
 SELECT EXISTS(SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL),
@@ -150,7 +152,7 @@ class Site:
 
     def _watch(self, heartbeats: list[Role]) -> None:
         """Let the same ones look again: none judges a lease that has not watched for a while."""
-        for heartbeat in heartbeats[: 1 + (self.world.random.random() < AT_ONCE)]:
+        for heartbeat in heartbeats[: 1 + (self.world.random.random() < PROBABILITY_OF_SEVERAL)]:
             heartbeat.wake(self.world.random.uniform(0, 1))
 
     def _wake_up(self, moment: datetime) -> None:
@@ -169,7 +171,7 @@ class Site:
         ):
             able = [role for role in roles if role.is_able]
             if at is not None and at <= moment and able:
-                several = draw.random() < AT_ONCE
+                several = draw.random() < PROBABILITY_OF_SEVERAL
                 if agenda.all_watch and roles is self.heartbeats:
                     several = False
                     self._watch(able)

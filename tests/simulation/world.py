@@ -10,7 +10,7 @@ from itertools import count
 import time_machine
 
 from tests.simulation.databases import Database
-from tests.simulation.players import LOOK, PATIENCE, Player
+from tests.simulation.players import LOOK, WAIT_TIMEOUT, Player
 
 INTERRUPTIONS = (0.0, 0.0, 0.003, 0.05, 0.7, 2.5)
 READING_ERROR = 0.02  # seconds by which a reading of the database's clock may be off
@@ -121,9 +121,9 @@ class World:
     def wait_until(self, reached: threading.Semaphore, player: Player) -> None:
         """Wait until ``player`` pauses, or waits for a lock that another one holds."""
         if not self.has_row_locks:
-            assert reached.acquire(timeout=PATIENCE), f"{player.name} hangs"
+            assert reached.acquire(timeout=WAIT_TIMEOUT), f"{player.name} hangs"
             return
-        for _ in range(int(PATIENCE / LOOK)):
+        for _ in range(int(WAIT_TIMEOUT / LOOK)):
             if reached.acquire(timeout=LOOK):
                 return
             if player.is_busy and player.found_blocked():

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable
 
-PATIENCE = 60.0  # seconds; the machine may be busy
+WAIT_TIMEOUT = 60.0  # seconds; the machine may be busy
 SHORTEST, LONGEST = 0.02, 0.1  # seconds between two looks, each of which may ask the database
 
 
 def wait_until(
     condition: Callable[[], object],
     what: str = "",
-    patience: float = PATIENCE,
+    patience: float = WAIT_TIMEOUT,
     longest: float = LONGEST,
 ):
     """Return what ``condition`` returns, as soon as that is true of anything.

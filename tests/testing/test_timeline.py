@@ -89,7 +89,7 @@ def test_what_is_submitted_meanwhile_runs_at_once_or_when_it_is_wanted(berlin):
 
 
 def test_a_function_that_submits_itself_for_ever_is_found_out(berlin, monkeypatch):
-    monkeypatch.setattr("sisy.testing.timeline.MOST_AT_ONE_MOMENT", 20)
+    monkeypatch.setattr("sisy.testing.timeline.MAX_RUNS_AT_ONE_MOMENT", 20)
     Task.run_once(begets)
     with pytest.raises(RuntimeError, match="Do they submit each other"):
         berlin.run_due()

@@ -5,7 +5,7 @@ import os
 import signal
 from time import monotonic, sleep
 
-PATIENCE = 30  # seconds
+WAIT_TIMEOUT = 30  # seconds
 
 
 def comes_back(message):
@@ -27,7 +27,7 @@ async def acomes_back(message):
 
 def end_of(copy):
     """Wait for the end of a copy, and say how it ended."""
-    give_up = monotonic() + PATIENCE
+    give_up = monotonic() + WAIT_TIMEOUT
     while monotonic() < give_up:
         found, status = os.waitpid(copy, os.WNOHANG)
         if found:

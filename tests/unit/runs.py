@@ -9,20 +9,20 @@ from tests.support.moments import NOON
 
 FAR = timedelta(hours=1)
 SOON = timedelta(milliseconds=20)
-PATIENCE = 60  # seconds; the machine may be busy
+WAIT_TIMEOUT = 60  # seconds; the machine may be busy
 
 
 async def executed(pool, run):
     """Return the outcome of ``run``; one that does not end is a failure of the test."""
     ended = Future()
     pool.carry_out(run, lambda run, outcome: ended.set_result(outcome))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         return await asyncio.wrap_future(ended)
 
 
 async def eventually(condition):
     """Wait until ``condition`` is true of something."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.conftest import APART, ON_EACH_DATABASE, ON_ONE_SERVER, ONCE, ROOT
+from tests.conftest import ON_EACH_DATABASE, ON_ONE_SERVER, ONCE, ROOT, SEPARATE
 
 MAKEFILE = (ROOT.parent / "Makefile").read_text()
 
@@ -48,8 +48,8 @@ def is_marked(module):
 
 def test_each_area_says_on_which_databases_its_tests_run():
     areas = {module.relative_to(ROOT).parts[0] for module in modules}
-    assert areas == ON_EACH_DATABASE | ONCE | APART
-    assert len(areas) == len(ON_EACH_DATABASE) + len(ONCE) + len(APART)
+    assert areas == ON_EACH_DATABASE | ONCE | SEPARATE
+    assert len(areas) == len(ON_EACH_DATABASE) + len(ONCE) + len(SEPARATE)
 
 
 def test_the_marker_is_on_what_runs_on_each_database_and_only_there(request):

@@ -28,7 +28,7 @@ from tests.unit.functions import (
     swallows_one_cancellation,
     waits,
 )
-from tests.unit.runs import FAR, PATIENCE, eventually, executed, run_of
+from tests.unit.runs import FAR, WAIT_TIMEOUT, eventually, executed, run_of
 
 
 @pytest.fixture(params=[ThreadPool, ProcessPool])
@@ -150,7 +150,7 @@ def test_a_request_to_end_does_not_overtake_its_run_on_the_way_to_a_child(tmp_pa
 
     def heard():
         while (word := reader.word()) is None:
-            assert ours.poll(PATIENCE)
+            assert ours.poll(WAIT_TIMEOUT)
             reader.read()
         return word
 
@@ -164,5 +164,5 @@ def test_a_request_to_end_does_not_overtake_its_run_on_the_way_to_a_child(tmp_pa
         assert heard() == ""
         assert heard().outcome.state == RunState.CANCELLED
         writer.send(Leave())
-        listening.join(PATIENCE)
+        listening.join(WAIT_TIMEOUT)
         child.close()

@@ -9,10 +9,10 @@ import pytest
 from channels.layers import channel_layers
 
 from sisy import dashboard_events, doorbell, messages, signals
-from sisy.dashboard_events import APART, GATHERING, MOST_TASKS, Announcer
+from sisy.dashboard_events import EVENT_INTERVAL, GATHERING, MAX_TASKS_NAMED, Announcer
 from sisy.models import Run
 
-PATIENCE = 10  # seconds
+WAIT_TIMEOUT = 10  # seconds
 
 
 class Heard:
@@ -28,7 +28,7 @@ class Heard:
     def next(self, announcer):
         """Wait for the next event of one announcer; return when it came, and what it says."""
         while True:  # those of earlier tests may still be on their way
-            moment, message = self._said.get(timeout=PATIENCE)
+            moment, message = self._said.get(timeout=WAIT_TIMEOUT)
             if message["source"] == announcer._source:
                 return moment, message
 
@@ -48,7 +48,7 @@ def test_what_changes_at_once_is_told_together_and_what_follows_a_little_later(l
     for task in (2, 3, 2):
         announcer.add(task)
     second, rest = layer.next(announcer)
-    assert second - first >= APART - GATHERING
+    assert second - first >= EVENT_INTERVAL - GATHERING
     assert (one["tasks"], rest["tasks"]) == ([1], [2, 3])
     assert (one["seq"], rest["seq"]) == (0, 1)
     assert one["source"] == rest["source"]
@@ -56,12 +56,12 @@ def test_what_changes_at_once_is_told_together_and_what_follows_a_little_later(l
 
 def test_of_thousands_of_changes_a_message_names_some(layer):
     announcer = Announcer()
-    for n in range(MOST_TASKS + 1):
+    for n in range(MAX_TASKS_NAMED + 1):
         announcer.add(n)
     for _ in range(5000):
-        announcer.add(MOST_TASKS + 1)
+        announcer.add(MAX_TASKS_NAMED + 1)
     _, message = layer.next(announcer)
-    assert len(message["tasks"]) == MOST_TASKS
+    assert len(message["tasks"]) == MAX_TASKS_NAMED
     assert message["more"] is True
 
 
@@ -109,7 +109,7 @@ def test_what_a_layer_does_not_take_is_missing_in_the_count(layer, monkeypatch):
     with monkeypatch.context() as away:
         away.setattr(layer, "group_send", fail)
         announcer.add(1)
-        asked.get(timeout=PATIENCE)
+        asked.get(timeout=WAIT_TIMEOUT)
     announcer.add(2)
     message = {"tasks": []}
     while message["tasks"] != [2]:  # before it, another one may tell that the layer is back
@@ -137,7 +137,7 @@ async def test_a_layer_in_memory_is_spoken_to_from_the_loop_of_who_works_here(se
     with doorbell.at_home():
         await asyncio.to_thread(announcer.add, 2)
         message = {"source": ""}
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT):
             while message["source"] != announcer._source:
                 message = await layer.receive(mine)
     assert message["tasks"] == [2]

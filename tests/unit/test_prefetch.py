@@ -8,7 +8,7 @@ from sisy.execution import Outcome
 from sisy.models import Run, RunState
 from sisy.worker import prefetch
 from sisy.worker.prefetch import InFlight
-from sisy.worker.prefetch_limit import AHEAD, MOST_AHEAD
+from sisy.worker.prefetch_limit import AHEAD, MAX_PREFETCH
 from tests.support.moments import NOON
 
 SLOTS = 4
@@ -39,7 +39,7 @@ def test_nothing_is_won_ahead_before_a_run_has_ended():
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.01, 0.03, 0.1, 5.0])
 def test_what_is_won_ahead_is_a_tenth_of_a_second_of_work_at_the_most(seconds):
     room = hand_after(*[seconds] * 200).room
-    assert SLOTS <= room <= SLOTS + MOST_AHEAD
+    assert SLOTS <= room <= SLOTS + MAX_PREFETCH
     assert (room - SLOTS) * seconds / SLOTS <= AHEAD
 
 
@@ -78,7 +78,7 @@ def test_what_waits_for_too_long_is_found(monkeypatch):
     in_hand = InFlight(SLOTS)
     in_hand.take(run(1))
     assert in_hand.overdue() == []
-    monkeypatch.setattr(prefetch, "PATIENCE", -1.0)
+    monkeypatch.setattr(prefetch, "PREFETCH_TIMEOUT", -1.0)
     assert [one.pk for one in in_hand.overdue()] == [1]
 
 

@@ -11,7 +11,7 @@ from sisy import parent_pipe, supervisor
 from sisy.parent_pipe import HURRY, STOP, ParentPipe
 from sisy.supervisor import Supervisor, _delay, _description
 
-PATIENCE = 30.0
+WAIT_TIMEOUT = 30.0
 
 
 def program(text):
@@ -20,7 +20,7 @@ def program(text):
 
 async def run_until(keeper, condition):
     running = asyncio.create_task(keeper.run())
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while not condition():
             await asyncio.sleep(0.01)
         keeper.stop()
@@ -48,7 +48,7 @@ async def test_one_that_is_stopped_before_it_starts_starts_nothing():
     keeper = Supervisor(["/no/such/program"], 3, using="default")
     keeper.stop()
     keeper.stop()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         await keeper.run()
     assert not keeper.has_failed
 

@@ -23,7 +23,7 @@ from sisy.service import Service
 from sisy.worker import Worker
 from tests.support.clocks import SettableClock
 from tests.support.moments import NOON, SECOND
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import WAIT_TIMEOUT
 from tests.walk.recorder import Recorder, Walk
 
 # A heartbeat that has been up for so long judges leases, and has made sure that the clock was not
@@ -43,7 +43,7 @@ def due(message: dict[str, Any]) -> None:
 
     If it ended sooner, one message would tell of the start and the end, in some walks but not all.
     """
-    assert _start_was_shown.wait(PATIENCE), "No dashboard heard of the start."
+    assert _start_was_shown.wait(WAIT_TIMEOUT), "No dashboard heard of the start."
 
 
 def walk() -> Walk:
@@ -76,7 +76,7 @@ async def _live(recorder: Recorder, time: "_Time") -> Walk:
         site = Service(Heartbeat(), Worker())
         living = asyncio.create_task(site.run())
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_TIMEOUT):
                 await is_online.wait()
                 await dashboard.hears(messages.HEARTBEAT)
                 await _all_wait(recorder)

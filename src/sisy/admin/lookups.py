@@ -13,7 +13,7 @@ from django.db.models import Field, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 
-from sisy.reports.filters import LONGEST
+from sisy.reports.filters import MAX_LENGTH
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -52,7 +52,7 @@ class OfferedLookups(ModelAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         """Find nothing if the text is longer than any column."""
         # SQLite fails on some of these.
-        if len(search_term) > LONGEST:
+        if len(search_term) > MAX_LENGTH:
             return queryset.none(), False
         return super().get_search_results(request, queryset, search_term)
 

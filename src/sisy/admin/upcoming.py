@@ -18,7 +18,7 @@ from sisy.models import Task, TaskState
 from sisy.models.timing import Timing
 from sisy.reports.coming import occurrences
 
-SHOWN = 5
+MAX_OCCURRENCES_SHOWN = 5
 
 
 class TimingForm(forms.Form):
@@ -73,7 +73,7 @@ def upcoming(task: Task, now: datetime) -> SafeString:
             f"{due.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}",
             display.distance(due, now),
         )
-        for due in islice(occurrences(task, now), SHOWN)
+        for due in islice(occurrences(task, now), MAX_OCCURRENCES_SHOWN)
     ]
     if not rows:
         never = gettext("It is never due between now and its end.")

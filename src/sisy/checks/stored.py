@@ -16,8 +16,8 @@ from sisy.exceptions import CallableError, ScheduleError
 from sisy.models import Process, Task, TaskState
 from sisy.schedules import Schedule
 
-SHOWN = 10  # messages of one kind
-LOOKED_AT = 5000  # different schedules, and different targets
+MAX_MESSAGES_SHOWN = 10  # messages of one kind
+MAX_DISTINCT_READ = 5000  # different schedules, and different targets
 
 
 @register(Tags.database)
@@ -50,7 +50,7 @@ def _schedules(alias: str) -> list[CheckMessage]:
         broken=Count("pk", filter=Q(state=TaskState.BROKEN)),
     )
     found: list[CheckMessage] = []
-    for group in groups.order_by("schedule", "timezone")[:LOOKED_AT]:
+    for group in groups.order_by("schedule", "timezone")[:MAX_DISTINCT_READ]:
         what = f"The schedule {group['schedule']!r} in {group['timezone']} of {_whose(group)}"
         try:
             Schedule(group["schedule"], group["timezone"], key=group["example"])
@@ -79,7 +79,7 @@ def _targets(alias: str) -> list[CheckMessage]:
         .annotate(object=Min("target_pk"), count=Count("pk"), example=Min("label"))
     )
     found: list[CheckMessage] = []
-    for group in groups.order_by("target_path")[:LOOKED_AT]:
+    for group in groups.order_by("target_path")[:MAX_DISTINCT_READ]:
         try:
             Target(path=group["target_path"], pk=group["object"]).check()
         except CallableError as error:
@@ -99,7 +99,7 @@ def _lost_targets(alias: str) -> list[CheckMessage]:
             obj=Task,
             id="sisy.W010",
         )
-        for group in groups.order_by("target_error")[: 10 * SHOWN]
+        for group in groups.order_by("target_error")[: 10 * MAX_MESSAGES_SHOWN]
     ]
     return _first_of(found, "targets", "sisy.W010")
 
@@ -111,10 +111,10 @@ def _whose(group: Mapping[str, Any]) -> str:
 
 
 def _first_of(found: list[CheckMessage], what: str, code: str) -> list[CheckMessage]:
-    rest = found[SHOWN:]
+    rest = found[MAX_MESSAGES_SHOWN:]
     if rest:
         more = f"… and {len(rest)} more {what}."
-        return [*found[:SHOWN], warning(more, obj=Task, id=code)]
+        return [*found[:MAX_MESSAGES_SHOWN], warning(more, obj=Task, id=code)]
     return found
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.utils.translation import gettext
 
-from sisy.reports.filters import LONGEST, Filter
+from sisy.reports.filters import MAX_LENGTH, Filter
 from sisy.reports.ledger import key_of
 from sisy.suggestions import did_you_mean
 
-SHOWN = 60
+MAX_CHARACTERS_SHOWN = 60
 """Characters of what was asked for that a sentence repeats."""
 
 Check = Callable[[str, Mapping[str, str]], str]
@@ -28,16 +28,16 @@ def one_of(values: Collection[str]) -> Check:
         if text in values:
             return ""
         known = gettext("Valid values: %s.") % ", ".join(values)
-        return f"{known}{did_you_mean(text[:LONGEST], values)}"
+        return f"{known}{did_you_mean(text[:MAX_LENGTH], values)}"
 
     return check
 
 
 def any_text(text: str, asked: Mapping[str, str]) -> str:
     """Check a text that is looked for."""
-    if len(text) <= LONGEST:
+    if len(text) <= MAX_LENGTH:
         return ""
-    return gettext("Use at most %d characters.") % LONGEST
+    return gettext("Use at most %d characters.") % MAX_LENGTH
 
 
 def a_key(text: str, asked: Mapping[str, str]) -> str:
@@ -80,15 +80,15 @@ def refusals(asked: Mapping[str, str], checks: Mapping[str, Check]) -> list[str]
         if name not in checks:
             found.append(_unknown_name(name, checks))
         elif text and (expected := checks[name](text, asked)):
-            given: dict[str, Any] = {"name": name, "text": text[:SHOWN]}
+            given: dict[str, Any] = {"name": name, "text": text[:MAX_CHARACTERS_SHOWN]}
             refusal = gettext("%(text)r is not a valid value of %(name)r in the address.") % given
             found.append(f"{refusal} {expected}")
     return found
 
 
 def _unknown_name(name: str, checks: Mapping[str, Check]) -> str:
-    refusal = gettext("Unknown parameter %r in the address.") % name[:SHOWN]
+    refusal = gettext("Unknown parameter %r in the address.") % name[:MAX_CHARACTERS_SHOWN]
     if not checks:
         return refusal
     known = gettext("Valid parameters: %s.") % ", ".join(checks)
-    return f"{refusal} {known}{did_you_mean(name[:LONGEST], checks)}"
+    return f"{refusal} {known}{did_you_mean(name[:MAX_LENGTH], checks)}"

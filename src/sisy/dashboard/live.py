@@ -16,10 +16,10 @@ from sisy import conf, messages
 from sisy.dashboard.site import LOOK, configured
 from sisy.log import Outage, logger
 
-APART = 0.25  # seconds between two messages to one page
+MESSAGE_INTERVAL = 0.25  # seconds between two messages to one page
 CHECKED_EVERY = 30.0  # seconds between two looks whether somebody may still look
 CHECKED_AGAIN = 1.0  # seconds until the next look, if the database could not be asked
-MOST_SOURCES = 1000  # processes whose events are counted
+MAX_SOURCES = 1000  # processes whose events are counted
 REFUSED = 4403
 TRY_LATER = 1013  # the code of RFC 6455's registry for a server that cannot serve for a while
 
@@ -100,7 +100,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         if seq != self._heard.pop(source, seq):
             self._has_gap = True
         self._heard[source] = seq + 1
-        if len(self._heard) > MOST_SOURCES:  # forget the one that said nothing for longest
+        if len(self._heard) > MAX_SOURCES:  # forget the one that said nothing for longest
             del self._heard[next(iter(self._heard))]
         self._kinds.add("runs")
         self._send_soon()
@@ -115,7 +115,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             self._timer = asyncio.create_task(self._send())
 
     async def _send(self) -> None:
-        await asyncio.sleep(APART)
+        await asyncio.sleep(MESSAGE_INTERVAL)
         self._timer = None
         if not self._may_tell:
             return

@@ -23,7 +23,7 @@ from sisy.models.updating import Update, update_rows
 if TYPE_CHECKING:
     from sisy.django_tasks.api import BaseTaskBackend
 
-AT_ONCE = 200
+DISPATCH_BATCH = 200
 LOOK_INTERVAL = 1.0  # seconds
 AGAIN_AFTER = timedelta(seconds=5)  # until what an engine did not take is handed to it again
 
@@ -60,7 +60,7 @@ class Dispatcher:
 
     async def _step(self) -> float:
         handed = await self._database.run(self._dispatch)
-        return 0.0 if handed == AT_ONCE else LOOK_INTERVAL
+        return 0.0 if handed == DISPATCH_BATCH else LOOK_INTERVAL
 
     def _dispatch(self) -> int:
         return dispatch(self._using, clock.now(self._using), self._outages)
@@ -92,7 +92,7 @@ def refuse_unknown(using: str, now: datetime) -> int:
     """End a batch of the runs whose engine is none any more, and return how many they were."""
     known = conf.get_settings().aliases
     lost = Run.objects.using(using).queued().of_other_engines().exclude(engine__in=known)
-    some = list(lost.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+    some = list(lost.order_by("pk").values_list("pk", flat=True)[:DISPATCH_BATCH])
     if not some:
         return 0
     with transaction.atomic(using=using):
@@ -130,7 +130,9 @@ def _take(using: str, now: datetime) -> list[Run]:
     ready = Run.objects.using(using).ready(now).filter(not_lately, engine__in=settings.aliases)
     paused = list(Queue.objects.using(using).paused().values_list("name", flat=True))
     with transaction.atomic(using=using):
-        locked = ready.exclude(queue__in=paused).select_for_update(skip_locked=True)[:AT_ONCE]
+        locked = ready.exclude(queue__in=paused).select_for_update(skip_locked=True)[
+            :DISPATCH_BATCH
+        ]
         runs = list(locked)
         taken = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
         taken.update(dispatched_at=now)

@@ -15,8 +15,8 @@ from sisy.models.choices import LIVE_STATES
 from sisy.runtime.compat.django import delete_bare
 
 BATCH = 1000
-PRUNED_AT_ONCE = 500
-MOST_BATCHES = 10
+PRUNE_BATCH = 500
+MAX_BATCHES_OF_A_TASK = 10
 
 
 def delete_ended(using: str) -> int:
@@ -35,7 +35,7 @@ def prune_before(using: str, moment: datetime) -> int:
     """Delete a batch of the runs that ended before a moment, oldest first; return how many."""
     ended = Run.objects.using(using).filter(finished_at__lt=moment)
     oldest = ended.order_by("finished_at").values_list("pk", flat=True)
-    return _prune(using, oldest[:PRUNED_AT_ONCE])
+    return _prune(using, oldest[:PRUNE_BATCH])
 
 
 def prune_surplus(
@@ -59,10 +59,10 @@ def prune_surplus(
             return pruned, looked
         ended = Run.objects.using(using).filter(task=pk).exclude(state__in=LIVE_STATES)
         surplus = ended.order_by("-pk").values_list("pk", flat=True)[kept:]
-        for _ in range(MOST_BATCHES):
-            batch = _prune(using, surplus[:PRUNED_AT_ONCE])
+        for _ in range(MAX_BATCHES_OF_A_TASK):
+            batch = _prune(using, surplus[:PRUNE_BATCH])
             pruned += batch
-            if batch < PRUNED_AT_ONCE:
+            if batch < PRUNE_BATCH:
                 break
             if turn.ends_here():
                 return pruned, looked

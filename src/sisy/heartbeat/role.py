@@ -23,7 +23,7 @@ from sisy.store.isolation import isolating
 
 AUDIT_INTERVAL = timedelta(seconds=10)
 AUDIT_SLICES = 5  # in which all tasks are looked at, unless they are many
-AUDITED_AT_ONCE = 10_000  # so that the cost does not grow with the number of tasks
+AUDIT_BATCH = 10_000  # so that the cost does not grow with the number of tasks
 SECOND = timedelta(seconds=1)
 HELD_UP = 0.1  # seconds until it looks again at due tasks that somebody else had locked
 AT_WORK = 0.1  # seconds that a pass has for long work, before it looks again at what is due
@@ -191,7 +191,7 @@ class Heartbeat:
         tasks = Task.objects.using(self.using).order_by("-pk")
         newest = tasks.values_list("pk", flat=True).first() or 0
         first = self._audited + 1 if self._audited < newest else 0
-        last = first + min(newest // AUDIT_SLICES, AUDITED_AT_ONCE)
+        last = first + min(newest // AUDIT_SLICES, AUDIT_BATCH)
         timing_check.audit(self.using, now, first, last, turn)
         if turn.has_left_work:
             return

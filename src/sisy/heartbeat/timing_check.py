@@ -18,7 +18,7 @@ from sisy.models.prepared import prepared
 from sisy.store.isolation import isolating
 
 CHUNK = 100
-READ = (
+TIMING_COLUMNS = (
     "label",
     "schedule",
     "timezone",
@@ -80,7 +80,7 @@ def _start_anew(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> in
     using = tasks.db
     with transaction.atomic(using=using):
         starts = []
-        for task in tasks.only(*READ).select_for_update(skip_locked=True)[:CHUNK]:
+        for task in tasks.only(*TIMING_COLUMNS).select_for_update(skip_locked=True)[:CHUNK]:
             changed_at = task.planning_since if from_change else None
             starts.append((task, activation.Start.of(task, changed_at or now)))
         activation.store_starts(using, starts)

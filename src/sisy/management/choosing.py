@@ -12,7 +12,7 @@ from sisy.management import asking
 from sisy.models import Run, Task
 from sisy.suggestions import did_you_mean
 
-MANY = 5000  # labels among which the nearest one is looked for
+MAX_LABELS_COMPARED = 5000  # labels among which the nearest one is looked for
 MAX_DIGITS = 18  # more than that, and a number fits into no column of keys
 
 
@@ -36,7 +36,7 @@ def task_named(text: str, using: str) -> Task:
         raise CommandError(
             f"Several tasks have the label {text!r}. Use one of their keys instead: {keys}."
         )
-    labels = list(tasks.order_by("label").values_list("label", flat=True)[:MANY])
+    labels = list(tasks.order_by("label").values_list("label", flat=True)[:MAX_LABELS_COMPARED])
     hint = did_you_mean(text, labels) or " Run 'manage.py sisy_tasks list' to see all tasks."
     raise CommandError(f"No task has the key, name or label {text!r}.{hint}")
 

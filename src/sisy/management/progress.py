@@ -4,7 +4,7 @@ import time
 from contextlib import ExitStack
 from typing import Any, TextIO
 
-LINES_APART = 2.0  # seconds, where there is no bar
+LINE_INTERVAL = 2.0  # seconds, where there is no bar
 
 
 class Progress:
@@ -40,7 +40,7 @@ class Progress:
             return
         if self._bar is not None:
             self._bar(min(done, self._total), words)
-        elif time.monotonic() - self._said_at >= LINES_APART:
+        elif time.monotonic() - self._said_at >= LINE_INTERVAL:
             self._said_at = time.monotonic()
             percent = min(100, round(100 * done / self._total))
             self._stream.write(f"{self._what}: {percent} %, {words}\n")

@@ -22,7 +22,7 @@ from sisy.schedules.calendar import just_before
 if TYPE_CHECKING:
     from sisy.models.task import Task
 
-MOST = 10_000  # occurrences that one backfill runs at most
+BACKFILL_LIMIT = 10_000  # occurrences that one backfill runs at most
 
 
 def retry(run: Run, using: str, now: datetime) -> Run:
@@ -134,11 +134,11 @@ def to_backfill(
 
 def _occurrences(task: "Task", start: datetime, end: datetime) -> list[datetime]:
     due = Timing.of(task).schedule.between(just_before(start), just_before(end))
-    moments = list(islice(due, MOST + 1))
-    if len(moments) > MOST:
+    moments = list(islice(due, BACKFILL_LIMIT + 1))
+    if len(moments) > BACKFILL_LIMIT:
         raise ValueError(
-            f"{task} has more than {MOST} occurrences from {start} to {end}. Backfill in parts: "
-            f"the first {MOST} are before {moments[MOST]}."
+            f"{task} has more than {BACKFILL_LIMIT} occurrences from {start} to {end}. Backfill in parts: "
+            f"the first {BACKFILL_LIMIT} are before {moments[BACKFILL_LIMIT]}."
         )
     return moments
 

@@ -11,7 +11,7 @@ from django.db.models.expressions import Combinable
 from sisy.models.columnar import Column
 from sisy.models.prepared import among
 
-ROWS_AT_ONCE = 100  # where each value of each row is a parameter; SQLite may take only 999 of them
+ROW_BATCH = 100  # where each value of each row is a parameter; SQLite may take only 999 of them
 
 Values = Mapping[str, Sequence[Any]]
 """By the name of a field, a value for each row."""
@@ -40,7 +40,7 @@ def update_rows(using: str, model: type[models.Model], pks: Sequence[int], updat
     PostgreSQL takes all rows in one statement, other databases a hundred.
     """
     connection = connections[using]
-    at_once = len(pks) if connection.vendor == "postgresql" else ROWS_AT_ONCE
+    at_once = len(pks) if connection.vendor == "postgresql" else ROW_BATCH
     count = 0
     for start in range(0, len(pks), at_once or 1):
         statement = _Statement(model, connection, pks, update, slice(start, start + at_once))

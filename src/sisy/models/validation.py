@@ -276,7 +276,7 @@ depends on more than the column."""
 
 _SELDOM = frozenset(CHECKS) - EACH_TIME
 _seldom_of = attrgetter(*sorted(_SELDOM))
-KNOWN_AT_MOST = 1000
+MAX_KNOWN = 1000
 
 _known: set[tuple[Any, ...]] = set()  # what tasks held whose other columns could be used
 
@@ -312,7 +312,7 @@ def check_new(task: "Task") -> None:
         is_known = False
     if not is_known:
         check(task, _SELDOM)
-        if len(_known) >= KNOWN_AT_MOST:
+        if len(_known) >= MAX_KNOWN:
             _known.clear()
         _known.add(key)
     check(task, EACH_TIME)

@@ -1,7 +1,7 @@
 """The problems that need attention: failures, late tasks, missed occurrences, missing workers.
 
 Each kind costs a bounded number of statements, whatever the number of tasks and runs. At most
-`SHOWN` things of a kind are named; a last row says how many more there are.
+`MAX_GROUPS_SHOWN` things of a kind are named; a last row says how many more there are.
 """
 
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ from sisy import disclosure
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.timing import ON_TIME_TOLERANCE
 from sisy.reports import lately
-from sisy.reports.lately import SHOWN, Group
+from sisy.reports.lately import MAX_GROUPS_SHOWN, Group
 from sisy.reports.processes import missing_processes, paused_queues, troubled_workers
 from sisy.reports.queued import class_of_error
 from sisy.reports.service import Service
 
-PATIENCE = timedelta(seconds=60)  # for which a run may wait for a worker
+MAX_TIME_IN_QUEUE = timedelta(seconds=60)  # for which a run may wait for a worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def _nobody_up() -> Iterator[Alert]:
 
 def _broken(using: str) -> Iterator[Alert]:
     broken = Task.objects.using(using).filter(state=TaskState.BROKEN).order_by("label", "pk")
-    for task in broken[:SHOWN]:
+    for task in broken[:MAX_GROUPS_SHOWN]:
         yield Alert(kind=TaskState.BROKEN, what=task.label, why=task.state_reason, task=task.pk)
     yield from _more(
         TaskState.BROKEN,
@@ -121,7 +121,7 @@ def _of_group(group: Group, why: str) -> Alert:
 
 def _late(using: str, now: datetime) -> Iterator[Alert]:
     late = Task.objects.using(using).due(now - ON_TIME_TOLERANCE)
-    for task in late[:SHOWN]:
+    for task in late[:MAX_GROUPS_SHOWN]:
         why = gettext("has been due since then, but no heartbeat has planned it")
         yield Alert(kind="late", what=task.label, why=why, since=task.next_run, task=task.pk)
     yield from _more(
@@ -134,18 +134,18 @@ def _late(using: str, now: datetime) -> Iterator[Alert]:
 def _stuck(using: str, now: datetime, service: Service) -> Iterator[Alert]:
     """Yield the queues whose runs wait for a worker, or for the engine that has them."""
     going = Run.objects.running().filter(task=OuterRef("task"))
-    late = Run.objects.using(using).queued().filter(ready_at__lt=now - PATIENCE)
+    late = Run.objects.using(using).queued().filter(ready_at__lt=now - MAX_TIME_IN_QUEUE)
     # What waits for its turn, behind another run of its task, waits for no worker.
     late = late.exclude(queue__in=service.paused).filter(~Exists(going)).order_by()
     by_queue = late.values("engine", "queue").annotate(number=Count("pk"), oldest=Min("ready_at"))
-    rows = list(by_queue.order_by("engine", "queue")[: SHOWN + 1])
-    for row in rows[:SHOWN]:
+    rows = list(by_queue.order_by("engine", "queue")[: MAX_GROUPS_SHOWN + 1])
+    for row in rows[:MAX_GROUPS_SHOWN]:
         why = _queued(row["number"], row["engine"], row["queue"], service)
         what = row["engine"] or row["queue"]
         yield Alert(kind="late", what=what, why=why, since=row["oldest"])
     yield from _more(
         "late",
-        by_queue.count() - SHOWN if len(rows) > SHOWN else 0,
+        by_queue.count() - MAX_GROUPS_SHOWN if len(rows) > MAX_GROUPS_SHOWN else 0,
         lambda n: ngettext("and %d more queue", "and %d more queues", n),
     )
 
@@ -188,7 +188,11 @@ def _missed(using: str, now: datetime) -> Iterator[Alert]:
 
 def _beyond(rows: "QuerySet[Any]") -> int:
     """Return how many rows there are beyond those that are shown."""
-    return max(0, rows.count() - SHOWN) if rows[SHOWN : SHOWN + 1].exists() else 0
+    return (
+        max(0, rows.count() - MAX_GROUPS_SHOWN)
+        if rows[MAX_GROUPS_SHOWN : MAX_GROUPS_SHOWN + 1].exists()
+        else 0
+    )
 
 
 def _more(kind: str, number: int, words: Any) -> Iterator[Alert]:

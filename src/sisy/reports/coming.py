@@ -10,7 +10,7 @@ from sisy.models.timing import Timing
 from sisy.reports.window import Window
 from sisy.schedules.calendar import just_before
 
-DRAWN = 100  # occurrences of a task that are drawn one by one
+MAX_BARS_DRAWN = 100  # occurrences of a task that are drawn one by one
 NARROWEST = 0.25  # percent
 
 
@@ -42,9 +42,9 @@ def joined(several: Sequence[Coming]) -> Coming:
     """Return what comes of several tasks together."""
     bars = sorted((bar for one in several for bar in one.bars), key=lambda one: one.x)
     crowded = [one.crowded for one in several if one.crowded]
-    if len(bars) > DRAWN:
-        crowded.append((bars[DRAWN].x, 100.0))
-    return Coming(bars=bars[:DRAWN], crowded=min(crowded, default=None))
+    if len(bars) > MAX_BARS_DRAWN:
+        crowded.append((bars[MAX_BARS_DRAWN].x, 100.0))
+    return Coming(bars=bars[:MAX_BARS_DRAWN], crowded=min(crowded, default=None))
 
 
 def left_of(task: Task) -> int | None:
@@ -96,7 +96,7 @@ def coming(
     for due in occurrences(task, max(now, window.start)):
         if due > window.end:
             break
-        if len(bars) == DRAWN:
+        if len(bars) == MAX_BARS_DRAWN:
             return Coming(bars=bars, crowded=(bars[-1].x, 100.0))
         x = window.place(due)
         overlaps = until is not None and due < until and not may_overlap

@@ -9,10 +9,10 @@ from sisy.models import Run, RunState
 from sisy.models.choices import TROUBLE_STATES
 from sisy.models.run_queries import RunQuerySet
 
-MOST = 10_000
+MAX_COUNTED = 10_000
 """So many runs are counted; of more it is said that they are more."""
 
-MOST_IN_TROUBLE = 2000
+MAX_TROUBLE_READ = 2000
 """So many rows are read of each state to which few runs come."""
 
 
@@ -31,7 +31,9 @@ class Counted:
 def live_counts(using: str) -> list[Counted]:
     """Return how many runs wait, and how many go on."""
     return [
-        _capped(state, Run.objects.using(using).filter(state=state).order_by()[:MOST].count())
+        _capped(
+            state, Run.objects.using(using).filter(state=state).order_by()[:MAX_COUNTED].count()
+        )
         for state in (RunState.QUEUED, RunState.RUNNING)
     ]
 
@@ -50,18 +52,20 @@ def ended_counts(using: str, now: datetime, *spans: timedelta) -> list[list[Coun
 
 def _ended(runs: RunQuerySet, state: str, since: Sequence[datetime]) -> list[Counted]:
     if state == RunState.SUCCEEDED:  # these are many, and each of them is one occurrence
-        recent = [runs.filter(finished_at__gte=moment).order_by()[:MOST] for moment in since]
+        recent = [
+            runs.filter(finished_at__gte=moment).order_by()[:MAX_COUNTED] for moment in since
+        ]
         return [_capped(state, found.count()) for found in recent]
     newest = runs.exclude(finished_at=None).order_by("-pk")
-    read = list(newest.values_list("finished_at", "count")[:MOST_IN_TROUBLE])
+    read = list(newest.values_list("finished_at", "count")[:MAX_TROUBLE_READ])
     return [_since(moment, read, state) for moment in since]
 
 
 def _since(moment: datetime, read: Sequence[tuple[Any, int]], state: str) -> Counted:
     number = sum(count for ended, count in read if ended >= moment)
-    is_all = len(read) < MOST_IN_TROUBLE or read[-1][0] < moment
+    is_all = len(read) < MAX_TROUBLE_READ or read[-1][0] < moment
     return Counted(state=state, number=number, is_all=is_all)
 
 
 def _capped(state: str, number: int) -> Counted:
-    return Counted(state=state, number=number, is_all=number < MOST)
+    return Counted(state=state, number=number, is_all=number < MAX_COUNTED)

@@ -9,10 +9,10 @@ from typing import Any
 from sisy.models import Run, RunState
 from sisy.reports.latest import newest_runs
 
-NEWEST = 60
+MAX_RUNS_OF_A_TASK = 60
 """So many of a task's newest runs say how long they usually take."""
 
-SAMPLED = 3000
+MAX_RUNS_SAMPLED = 3000
 """So many runs, the newest of all tasks, say it where all tasks are looked at together."""
 
 
@@ -20,7 +20,7 @@ def usual_durations(using: str, tasks: Collection[int]) -> dict[int, timedelta]:
     """Return how long runs of some tasks usually take; those are left out that have none."""
     runs: dict[int, list[Run]] = defaultdict(list)
     columns = ("task", "state", "started_at", "finished_at")
-    for run in newest_runs(using, tasks, NEWEST).only(*columns):
+    for run in newest_runs(using, tasks, MAX_RUNS_OF_A_TASK).only(*columns):
         if run.task_id is not None:
             runs[run.task_id].append(run)
     usual = {task: usual_duration(several) for task, several in runs.items()}
@@ -35,7 +35,7 @@ def recent_durations(using: str, *columns: str) -> dict[Any, timedelta]:
     """
     newest = Run.objects.using(using).exclude(task=None).order_by("-pk")
     took: dict[Any, list[timedelta]] = defaultdict(list)
-    rows = newest.values_list("state", "started_at", "finished_at", *columns)[:SAMPLED]
+    rows = newest.values_list("state", "started_at", "finished_at", *columns)[:MAX_RUNS_SAMPLED]
     for state, started_at, finished_at, *key in rows:
         if state == RunState.SUCCEEDED and started_at and finished_at:
             took[key[0] if len(columns) == 1 else tuple(key)].append(finished_at - started_at)

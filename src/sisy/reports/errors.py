@@ -6,7 +6,7 @@ from datetime import datetime
 from sisy.models import Run, Task
 from sisy.models.choices import FAILED_STATES
 
-READ = 500  # runs, the newest that came to trouble
+MAX_RUNS_READ = 500  # runs, the newest that came to trouble
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,7 +23,7 @@ def error_groups(using: str, task: Task) -> list[ErrorGroup]:
     """Return the errors of the newest runs that failed, the most frequent ones first."""
     runs = Run.objects.using(using).filter(task=task, state__in=FAILED_STATES).order_by("-pk")
     found: dict[str, ErrorGroup] = {}
-    for run in runs.defer("payload", "result")[:READ]:
+    for run in runs.defer("payload", "result")[:MAX_RUNS_READ]:
         words = _last_line(run)
         if words in found:
             found[words].count += 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, Self
 from urllib.parse import urlencode
 
-LONGEST = 500
+MAX_LENGTH = 500
 """As long as the longest column that is looked in: the path of a target."""
 
 
@@ -25,7 +25,7 @@ class Filter:
         """
         given = {}
         for field in fields(cls):
-            if text := asked.get(field.name, "").replace("\0", "")[: LONGEST + 1]:
+            if text := asked.get(field.name, "").replace("\0", "")[: MAX_LENGTH + 1]:
                 given[field.name] = text
         return cls(**given)
 

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from sisy.models import Process, Role, Run, RunState
 
-MOST = 500  # processes, and runs that go on, that are shown
-COUNTED = 10_000  # runs that ended lately
-NAMED = 20  # runs of one worker
+MAX_ROWS_SHOWN = 500  # processes, and runs that go on, that are shown
+MAX_ENDED_COUNTED = 10_000  # runs that ended lately
+MAX_RUNS_NAMED = 20  # runs of one worker
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
@@ -28,11 +28,11 @@ class Member:
 
     @property
     def named(self) -> list[Run]:
-        return self.runs[:NAMED]
+        return self.runs[:MAX_RUNS_NAMED]
 
     @property
     def more(self) -> int:
-        return len(self.runs[NAMED:])
+        return len(self.runs[MAX_RUNS_NAMED:])
 
     @property
     def can_drain(self) -> bool:
@@ -49,17 +49,19 @@ class Rate:
 
     @property
     def is_all(self) -> bool:
-        return self.number < COUNTED
+        return self.number < MAX_ENDED_COUNTED
 
 
 def members(using: str, now: datetime) -> list[Member]:
     """Return the processes, workers first, each with its runs."""
-    processes = list(Process.objects.using(using)[:MOST])
+    processes = list(Process.objects.using(using)[:MAX_ROWS_SHOWN])
     held: dict[int | None, list[Run]] = {}
     going = Run.objects.using(using).filter(state=RunState.RUNNING)
-    for run in going.defer("payload", "result", "error").order_by("started_at")[:MOST]:
+    for run in going.defer("payload", "result", "error").order_by("started_at")[:MAX_ROWS_SHOWN]:
         held.setdefault(run.process_id, []).append(run)
-    alive = set(Process.objects.using(using).alive(now).values_list("pk", flat=True)[:MOST])
+    alive = set(
+        Process.objects.using(using).alive(now).values_list("pk", flat=True)[:MAX_ROWS_SHOWN]
+    )
     found = [
         Member(process=each, runs=held.get(each.pk, []), is_silent=each.pk not in alive)
         for each in processes
@@ -71,6 +73,8 @@ def throughput(using: str, now: datetime) -> list[Rate]:
     """Return how many runs ended in the last minute, and in the last hour."""
     runs = Run.objects.using(using).exclude(started_at=None).order_by()
     return [
-        Rate(span=span, number=runs.filter(finished_at__gte=now - span)[:COUNTED].count())
+        Rate(
+            span=span, number=runs.filter(finished_at__gte=now - span)[:MAX_ENDED_COUNTED].count()
+        )
         for span in (MINUTE, HOUR)
     ]

@@ -18,7 +18,7 @@ from sisy.reports.coming import left_of
 from sisy.schedules.calendar import just_before
 from sisy.schedules.expression import is_hashed
 
-BUSIEST = 10  # minutes that are named
+MAX_MINUTES_NAMED = 10  # minutes that are named
 
 MINUTE = timedelta(minutes=1)
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -79,7 +79,7 @@ class Forecast:
 
     def busiest(self) -> list[tuple[datetime, int]]:
         """Return the minutes in which most occurrences fall due, the fullest first."""
-        return heapq.nlargest(BUSIEST, self.by_minute(), key=itemgetter(1))
+        return heapq.nlargest(MAX_MINUTES_NAMED, self.by_minute(), key=itemgetter(1))
 
 
 def occurrences_of(tasks: Sequence[Task], start: datetime, end: datetime) -> Iterator[Occurrence]:

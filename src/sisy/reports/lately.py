@@ -13,7 +13,7 @@ from sisy.models.run_queries import RunQuerySet
 from sisy.reports.latest import newest_runs
 
 LATELY = timedelta(hours=24)
-SHOWN = 20  # groups
+MAX_GROUPS_SHOWN = 20  # groups
 
 # The task of a one-shot or of a job of django.tasks is deleted with its run, sooner or later.
 _OF_A_TASK = Q(task__isnull=False) & ~Q(origin__in=(Origin.ONCE, Origin.ENQUEUED))
@@ -95,8 +95,10 @@ def _key(row: dict[str, Any]) -> Key:
 
 
 def _cut(groups: Any) -> tuple[list[dict[str, Any]], int]:
-    rows = list(groups[: SHOWN + 1])
-    return rows[:SHOWN], groups.count() - SHOWN if len(rows) > SHOWN else 0
+    rows = list(groups[: MAX_GROUPS_SHOWN + 1])
+    return rows[:MAX_GROUPS_SHOWN], groups.count() - MAX_GROUPS_SHOWN if len(
+        rows
+    ) > MAX_GROUPS_SHOWN else 0
 
 
 def _with_newest(using: str, rows: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Run]]:

@@ -6,8 +6,8 @@ from sisy.models import Origin, Run, RunState
 from sisy.models.run_queries import RunQuerySet
 from sisy.reports.filters import Filter
 
-SHOWN = 50
-SEARCHED = 20_000  # the newest runs, among which rarer things are looked for
+PAGE_LIMIT = 50
+MAX_RUNS_SEARCHED = 20_000  # the newest runs, among which rarer things are looked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ def find(
         runs = runs.filter(state=filters.state)
     if filters.is_rare:
         newest = Run.objects.using(using).order_by("-pk").values_list("pk", flat=True)
-        oldest = newest[SEARCHED - 1 : SEARCHED].first()
+        oldest = newest[MAX_RUNS_SEARCHED - 1 : MAX_RUNS_SEARCHED].first()
         runs = _narrowed(runs.filter(pk__gte=oldest or 0), filters)
     return page_of(runs, before)
 
@@ -49,8 +49,8 @@ def page_of(runs: RunQuerySet, before: int | None) -> tuple[list[Run], int | Non
     """Return the newest of ``runs`` before a key, and the key before which the next ones are."""
     if before is not None:
         runs = runs.filter(pk__lt=before)
-    found = list(runs.order_by("-pk")[: SHOWN + 1])
-    return found[:SHOWN], found[SHOWN - 1].pk if len(found) > SHOWN else None
+    found = list(runs.order_by("-pk")[: PAGE_LIMIT + 1])
+    return found[:PAGE_LIMIT], found[PAGE_LIMIT - 1].pk if len(found) > PAGE_LIMIT else None
 
 
 def key_of(text: str) -> int | None:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext, ngettext
 from sisy.models import Run
 from sisy.reports.service import Service, at
 
-COUNTED = 10_000  # runs that are ahead of one
+MAX_AHEAD_COUNTED = 10_000  # runs that are ahead of one
 
 
 def why_queued(run: Run, now: datetime, zone: tzinfo, service: Service | None = None) -> str:
@@ -102,10 +102,10 @@ def _behind(run: Run, fullness: str, now: datetime) -> str:
     ready = Run.objects.using(run._state.db).ready(now).native().filter(queue=run.queue)
     sooner = Q(ready_at__lt=run.ready_at) | Q(ready_at=run.ready_at, pk__lt=run.pk)
     ahead = ready.filter(Q(priority__gt=run.priority) | Q(priority=run.priority) & sooner)
-    number = len(ahead.order_by().values_list("pk")[:COUNTED])
+    number = len(ahead.order_by().values_list("pk")[:MAX_AHEAD_COUNTED])
     clause = fullness or gettext("no worker has claimed it yet")
     if not number:
         return clause
-    shown = f"{number:,}" if number < COUNTED else f"{number:,}+"
+    shown = f"{number:,}" if number < MAX_AHEAD_COUNTED else f"{number:,}+"
     words = ngettext("%s run is ahead of it", "%s runs are ahead of it", number) % shown
     return f"{clause}, {words}"

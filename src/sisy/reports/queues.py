@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sisy.models import Process, Queue, Run, Task
 
-COUNTED = 10_000  # waiting runs, those that wait longest
+MAX_QUEUED_COUNTED = 10_000  # waiting runs, those that wait longest
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,12 +39,14 @@ def queues(using: str, now: datetime) -> list[QueueStats]:
         at(queue.name).paused_by = queue.paused_by
         at(queue.name).pause_reason = queue.pause_reason
     runs = Run.objects.using(using).native()
-    queued = list(runs.queued().order_by("ready_at").values_list("queue", "ready_at")[:COUNTED])
+    queued = list(
+        runs.queued().order_by("ready_at").values_list("queue", "ready_at")[:MAX_QUEUED_COUNTED]
+    )
     for name, ready_at in queued:
         at(name).queued += 1
         at(name).oldest = at(name).oldest or ready_at
-        at(name).is_all = len(queued) < COUNTED
-    for name in runs.running().order_by().values_list("queue", flat=True)[:COUNTED]:
+        at(name).is_all = len(queued) < MAX_QUEUED_COUNTED
+    for name in runs.running().order_by().values_list("queue", flat=True)[:MAX_QUEUED_COUNTED]:
         at(name).running += 1
     for process in Process.objects.using(using).alive(now):
         for name in process.queues:

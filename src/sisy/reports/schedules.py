@@ -13,10 +13,10 @@ from sisy.reports.coming import left_of, occurrences
 from sisy.reports.durations import recent_durations
 from sisy.schedules.expression import is_hashed
 
-MOST_GROUPS = 1000  # those of most tasks
-SAMPLED = 100  # tasks of a schedule whose moments depend on the label
-MOST_LIMITED = 200  # tasks whose iterations are limited
-MOST_ITERATIONS = 1000  # of such a task, that are counted one by one
+MAX_GROUPS = 1000  # those of most tasks
+MAX_TASKS_SAMPLED = 100  # tasks of a schedule whose moments depend on the label
+MAX_LIMITED_TASKS = 200  # tasks whose iterations are limited
+MAX_ITERATIONS_COUNTED = 1000  # of such a task, that are counted one by one
 
 NO_TIME = timedelta(0)
 
@@ -46,8 +46,10 @@ def plans(using: str, now: datetime, until: datetime) -> Plans:
         .annotate(number=Count("pk"), label=Min("label"))
         .order_by("-number")
     )
-    shared = list(rows[: MOST_GROUPS + 1])
-    limited = list(due.exclude(iterations=None).order_by("next_run", "pk")[: MOST_LIMITED + 1])
+    shared = list(rows[: MAX_GROUPS + 1])
+    limited = list(
+        due.exclude(iterations=None).order_by("next_run", "pk")[: MAX_LIMITED_TASKS + 1]
+    )
     takes = recent_durations(using, "task__schedule", "task__timezone")
     groups = [
         Group(
@@ -59,7 +61,7 @@ def plans(using: str, now: datetime, until: datetime) -> Plans:
             start=start,
             end=end,
         )
-        for expression, zone, start, end, number, label in shared[:MOST_GROUPS]
+        for expression, zone, start, end, number, label in shared[:MAX_GROUPS]
         for keys in [_keys(due, expression, zone, number, label)]
         for key in keys
     ]
@@ -72,10 +74,10 @@ def plans(using: str, now: datetime, until: datetime) -> Plans:
             start=task.start_running,
             end=_end(task, now, until),
         )
-        for task in limited[:MOST_LIMITED]
+        for task in limited[:MAX_LIMITED_TASKS]
     ]
-    counted = sum(row[4] for row in shared[:MOST_GROUPS]) + len(limited[:MOST_LIMITED])
-    is_cut = len(shared) > MOST_GROUPS or len(limited) > MOST_LIMITED
+    counted = sum(row[4] for row in shared[:MAX_GROUPS]) + len(limited[:MAX_LIMITED_TASKS])
+    is_cut = len(shared) > MAX_GROUPS or len(limited) > MAX_LIMITED_TASKS
     return Plans(groups=groups, tasks=counted, left_out=due.count() - counted if is_cut else 0)
 
 
@@ -84,15 +86,15 @@ def _keys(due: "QuerySet[Task]", expression: str, zone: str, number: int, label:
     if number == 1 or not is_hashed(expression):
         return [label]
     alike = due.filter(schedule=expression, timezone=zone)
-    return list(alike.order_by("pk").values_list("label", flat=True)[:SAMPLED])
+    return list(alike.order_by("pk").values_list("label", flat=True)[:MAX_TASKS_SAMPLED])
 
 
 def _end(task: Task, now: datetime, until: datetime) -> datetime:
     """Return the moment behind the last iteration that is left, or ``until`` if that is later."""
     last = now
-    for due in islice(occurrences(task, now), MOST_ITERATIONS):
+    for due in islice(occurrences(task, now), MAX_ITERATIONS_COUNTED):
         if due >= until:
             return until
         last = due
     left = left_of(task)
-    return until if left is None or left > MOST_ITERATIONS else last + TICK
+    return until if left is None or left > MAX_ITERATIONS_COUNTED else last + TICK

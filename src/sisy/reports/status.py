@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sisy import clock, conf
 from sisy.models import Process, Role
 
-MOST = 1000  # processes that are read
+MAX_PROCESSES_READ = 1000  # processes that are read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +32,14 @@ class Status:
 
 def status(using: str, now: datetime) -> Status:
     """Return who is up at ``now``."""
-    alive = list(Process.objects.using(using).alive(now)[:MOST])
+    alive = list(Process.objects.using(using).alive(now)[:MAX_PROCESSES_READ])
     heartbeats = [process for process in alive if process.role == Role.HEARTBEAT]
     workers = [process for process in alive if process.role == Role.WORKER]
     lease = conf.get_settings().lease
     return Status(
         heartbeats=heartbeats,
         workers=workers,
-        silent=list(Process.objects.using(using).expired(now)[:MOST]),
+        silent=list(Process.objects.using(using).expired(now)[:MAX_PROCESSES_READ]),
         slots=sum(process.slots for process in workers),
         heard_at=max((one.lease_until - lease for one in heartbeats), default=None),
         offset=datetime.fromtimestamp(time.time(), UTC) - clock.now(using),

@@ -10,7 +10,7 @@ from sisy.reports.filters import Filter
 from sisy.reports.ledger import key_of
 from sisy.schedules import calendar
 
-SHOWN = 50
+PAGE_LIMIT = 50
 SORTS = {"label": "label", "next_run": "next_run", "last_run": "last_run"}
 NEEDS_A_PERSON = "attention"
 
@@ -45,13 +45,13 @@ def find(using: str, filters: TaskFilter, after: str = "") -> tuple[list[Task], 
     by = F(column).desc(nulls_last=True) if is_latest_first else F(column).asc(nulls_last=True)
     if place := place_of(after, filters.sort):
         tasks = tasks.filter(_behind(column, *place, is_latest_first))
-    found = list(tasks.order_by(by, "pk")[: SHOWN + 1])
-    if len(found) <= SHOWN:
+    found = list(tasks.order_by(by, "pk")[: PAGE_LIMIT + 1])
+    if len(found) <= PAGE_LIMIT:
         return found, ""
-    last = found[SHOWN - 1]
+    last = found[PAGE_LIMIT - 1]
     value = getattr(last, column)
     text = value.isoformat() if isinstance(value, datetime) else (value or "")
-    return found[:SHOWN], f"{text}|{last.pk}"
+    return found[:PAGE_LIMIT], f"{text}|{last.pk}"
 
 
 def _filtered(tasks: "QuerySet[Task]", filters: TaskFilter) -> "QuerySet[Task]":

@@ -15,11 +15,11 @@ from sisy.reports.latest import newest_runs
 from sisy.reports.stretches import Stretch, succeeded_stretches
 from sisy.reports.window import Window
 
-DRAWN = 120  # runs of each task that are drawn one by one, while the tasks are few
+MAX_RUNS_DRAWN = 120  # runs of each task that are drawn one by one, while the tasks are few
 FEW = 25  # tasks
 FEWEST = 15  # runs of each of many tasks
-AFTER = 100  # runs that ended after the window
-TROUBLE = 1000  # runs that came to trouble, of all tasks together
+MAX_RUNS_BEHIND = 100  # runs that ended after the window
+MAX_TROUBLE_RUNS = 1000  # runs that came to trouble, of all tasks together
 NARROWEST = 0.25  # percent of the width; nothing is drawn narrower
 GRAVITY = (
     RunState.FAILED,
@@ -100,7 +100,7 @@ def timeline(
         by: the column by which tasks share a track; by default, none do.
         in_full: whether the texts of errors are shown; see `sisy.disclosure`.
     """
-    drawn = max(FEWEST, DRAWN * FEW // max(FEW, len(tasks)))
+    drawn = max(FEWEST, MAX_RUNS_DRAWN * FEW // max(FEW, len(tasks)))
     runs = _runs(using, [task.pk for task in tasks], window, now, drawn)
     usual = usual_durations(using, [task.pk for task in tasks])
     until = {
@@ -141,7 +141,7 @@ def _first_behind(using: str, moment: datetime) -> int | None:
     some may have begun long before, so that the largest key is taken.
     """
     later = Run.objects.using(using).filter(finished_at__gt=moment).order_by("finished_at")
-    return max(later.values_list("pk", flat=True)[:AFTER], default=None)
+    return max(later.values_list("pk", flat=True)[:MAX_RUNS_BEHIND], default=None)
 
 
 def _is_crowded(runs: Sequence[Run], window: Window, drawn: int) -> bool:
@@ -157,7 +157,7 @@ def _in_trouble(
     runs = runs.filter(planned_at__gte=window.start).order_by("-pk")
     if before is not None:
         runs = runs.filter(pk__lt=before)
-    return runs.defer("payload", "result", "error")[:TROUBLE]
+    return runs.defer("payload", "result", "error")[:MAX_TROUBLE_RUNS]
 
 
 def _track(

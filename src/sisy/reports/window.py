@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, tzinfo
 
 HOUR = timedelta(hours=1)
 STEPS = [timedelta(minutes=n) for n in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440)]
-MOST_TICKS = 13
+MAX_TICKS = 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Window:
 
     def ticks(self, zone: tzinfo) -> list[tuple[float, str]]:
         """Return the places of round hours or minutes of a zone, with how they are written."""
-        step = next((step for step in STEPS if self.span / step <= MOST_TICKS), STEPS[-1])
+        step = next((step for step in STEPS if self.span / step <= MAX_TICKS), STEPS[-1])
         midnight = self.start.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
         count = int((self.start - midnight) / step) + 1
         found = []

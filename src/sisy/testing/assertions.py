@@ -10,7 +10,7 @@ from sisy.callables import Callee, target_of
 from sisy.escaping import escaped
 from sisy.models import Run, RunState, Task
 
-SHOWN = 10
+MAX_RUNS_SHOWN = 10
 
 
 def assert_scheduled(callable: Callee, **fields: Any) -> Task:  # noqa: A002 - as `task_with_callable`
@@ -99,5 +99,5 @@ def _shown(task: Task, fields: dict[str, Any]) -> str:
 def _listed(lines: list[str], otherwise: str) -> str:
     if not lines:
         return otherwise
-    more = [f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-    return "Found:\n  " + "\n  ".join([*more, *map(escaped, lines[-SHOWN:])])
+    more = [f"… and {len(lines) - MAX_RUNS_SHOWN} more"] if len(lines) > MAX_RUNS_SHOWN else []
+    return "Found:\n  " + "\n  ".join([*more, *map(escaped, lines[-MAX_RUNS_SHOWN:])])

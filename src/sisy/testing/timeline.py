@@ -23,9 +23,9 @@ from sisy.testing.beginning import begin
 from sisy.worker.claim import claim
 from sisy.worker.recording import record
 
-AT_ONCE = 100
+CLAIM_BATCH = 100
 LEASE = timedelta(hours=1)
-MOST_AT_ONE_MOMENT = 10_000
+MAX_RUNS_AT_ONE_MOMENT = 10_000
 """Runs that are carried out at one moment; more of them beget each other for ever."""
 
 
@@ -88,9 +88,9 @@ class Timeline:
             for run in runs:
                 carry_out_inline(run, self.now, partial(self._record, run))
                 ended.append(run)
-            if len(ended) > MOST_AT_ONE_MOMENT:
+            if len(ended) > MAX_RUNS_AT_ONE_MOMENT:
                 raise RuntimeError(
-                    f"More than {MOST_AT_ONE_MOMENT} runs ended at {self.now}, and more are "
+                    f"More than {MAX_RUNS_AT_ONE_MOMENT} runs ended at {self.now}, and more are "
                     f"queued. Do they submit each other? The last run was {ended[-1]}"
                 )
         return ended
@@ -115,7 +115,7 @@ class Timeline:
         return [
             run
             for engine, names in sorted(queues.items())
-            for run in claim(self._process(), sorted(names), AT_ONCE, self.now, engine)
+            for run in claim(self._process(), sorted(names), CLAIM_BATCH, self.now, engine)
         ]
 
     def _process(self) -> Process:

@@ -18,8 +18,8 @@ from sisy.worker.fetching import fetch_tasks
 from sisy.worker.settling import Settled, settle
 from sisy.worker.starting import start
 
-MANY = 200
-MOST_BATCHES = 50
+FURTHER_BATCH = 200
+MAX_FURTHER_BATCHES = 50
 UNREAD = ("reason", "error", "result", "cancel_reason")  # of attempts before; they may be long
 TRIES = 3  # further looks at what another worker decides upon just now, before leaving it to him
 
@@ -65,7 +65,7 @@ def claim(
     won: list[Run] = []
     blocked: set[int | None] = set()
     contended: set[int | None] = set()
-    for size in (limit, *[MANY] * MOST_BATCHES):
+    for size in (limit, *[FURTHER_BATCH] * MAX_FURTHER_BATCHES):
         batch, is_last = _claim_batch(claimant, limit - len(won), size, blocked | contended)
         won += batch.starting
         blocked |= batch.blocked

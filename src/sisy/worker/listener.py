@@ -68,7 +68,7 @@ class ChannelListener:
             return 60.0
         if self._address is None:
             address = await layer.new_channel()
-            async with asyncio.timeout(doorbell.PATIENCE):
+            async with asyncio.timeout(doorbell.LAYER_TIMEOUT):
                 await layer.group_add(messages.WORKERS, address)
             self._address = address
             return 0.0

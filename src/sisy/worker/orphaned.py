@@ -12,7 +12,7 @@ from sisy.worker.ending import Ended
 tasks = log_named("sisy.tasks")
 
 FAILURES = 3  # in a row
-LOOKED_AT = 50  # runs; those that were never begun are passed over
+MAX_RUNS_READ = 50  # runs; those that were never begun are passed over
 BEGUN = (RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 OBJECT_MISSING = f"{ObjectMissing.__module__}.{ObjectMissing.__qualname__}"
 REASON = (
@@ -36,6 +36,6 @@ def set_orphans_aside(using: str, ended: Ended) -> None:
 
 def _has_failed_for_good(using: str, task: int) -> bool:
     newest = Run.objects.using(using).filter(task=task).order_by("-pk")
-    rows = newest.values_list("state", "error_class")[:LOOKED_AT]
+    rows = newest.values_list("state", "error_class")[:MAX_RUNS_READ]
     last = [error for state, error in rows if state in BEGUN][:FAILURES]
     return last == [OBJECT_MISSING] * FAILURES

@@ -11,8 +11,8 @@ from sisy.models import Run
 from sisy.worker.ending import Ended
 from sisy.worker.recording import record
 
-AT_ONCE = 500
-A_FEW = 0.005  # seconds in which further runs may end, to be recorded with the first one
+FLUSH_BATCH = 500
+FLUSH_INTERVAL = 0.005  # seconds in which further runs may end, to be recorded with the first one
 IDLE = 60.0
 
 
@@ -60,15 +60,15 @@ class OutcomeBuffer:
             DatabaseError: it could not be; it is kept, and may be tried again.
         """
         while self._ended:
-            ended = self._ended[:AT_ONCE]
+            ended = self._ended[:FLUSH_BATCH]
             await self._database.run(self._record_here, ended)
             del self._ended[: len(ended)]
             self._recorded(ended)
 
     async def _record(self) -> float:
         if self._ended:
-            if len(self._going) and len(self._ended) < AT_ONCE:
-                await asyncio.sleep(A_FEW)
+            if len(self._going) and len(self._ended) < FLUSH_BATCH:
+                await asyncio.sleep(FLUSH_INTERVAL)
             await self.flush()
         return IDLE
 

@@ -8,7 +8,7 @@ from sisy.execution import Outcome
 from sisy.models import Run
 from sisy.worker.prefetch_limit import AHEAD, PrefetchLimit
 
-PATIENCE = 2 * AHEAD  # seconds that a run may wait in a worker for a slot
+PREFETCH_TIMEOUT = 2 * AHEAD  # seconds that a run may wait in a worker for a slot
 
 
 class InFlight:
@@ -63,7 +63,7 @@ class InFlight:
 
     def overdue(self) -> list[Run]:
         """Return what has been in hand for longer than a run may wait, whether it waits or not."""
-        before = time.monotonic() - PATIENCE
+        before = time.monotonic() - PREFETCH_TIMEOUT
         return [self._runs[key] for key, at in self._won_at.items() if at < before]
 
     def slow_down(self) -> None:

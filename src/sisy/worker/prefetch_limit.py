@@ -1,7 +1,7 @@
 """The number of runs that a worker claims ahead, by the duration of its runs."""
 
 AHEAD = 0.1  # seconds of work that may wait in a worker
-MOST_AHEAD = 500
+MAX_PREFETCH = 500
 WEIGHT = 0.1  # of the latest run in the mean
 
 
@@ -23,7 +23,7 @@ class PrefetchLimit:
     def ahead(self) -> int:
         """The number of runs that may wait for a slot: about 0.1 s of work, at most 500."""
         at_once = self._slots * AHEAD / max(self._mean, 1e-6)
-        return max(0, min(MOST_AHEAD, int(at_once) - self._slots))
+        return max(0, min(MAX_PREFETCH, int(at_once) - self._slots))
 
     def note(self, seconds: float) -> None:
         """Take into account how long a run took."""

@@ -23,7 +23,7 @@ from sisy.worker.handover import hand_over
 from sisy.worker.lease import Lease
 from sisy.worker.listener import ChannelListener
 from sisy.worker.outcome_buffer import OutcomeBuffer
-from sisy.worker.prefetch import PATIENCE, InFlight
+from sisy.worker.prefetch import PREFETCH_TIMEOUT, InFlight
 from sisy.worker.readiness import Readiness
 from sisy.worker.unresolved import Unresolved
 from sisy.worker_options import concurrency_of, grace_of, queue_names
@@ -32,7 +32,9 @@ BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
 JITTER = 0.05
 TIME_TO_HEAR = 0.1  # seconds in which a worker that leaves hears what ended just before
 IDLE = 60.0  # seconds
-RINGS_APART = 0.1  # seconds between two rings of a full worker; each costs as much as a short run
+RING_INTERVAL = (
+    0.1  # seconds between two rings of a full worker; each costs as much as a short run
+)
 
 
 Heard = Outcome | NotCalled | None
@@ -153,7 +155,7 @@ class Worker:
         if runs and self._may_have_more:
             self._ring_on(runs[-1])
         next_look = self._seconds_to_next_look()
-        return min(PATIENCE, next_look) if self._in_flight.holds_some_ahead else next_look
+        return min(PREFETCH_TIMEOUT, next_look) if self._in_flight.holds_some_ahead else next_look
 
     async def _win(self, room: int) -> list[Run]:
         was_rung_for = self._claiming.was_woken
@@ -184,7 +186,7 @@ class Worker:
     def _ring_on(self, run: Run) -> None:
         """Wake another worker, since this one is full and more runs may wait."""
         now = asyncio.get_running_loop().time()
-        if now - self._rang_at >= RINGS_APART:
+        if now - self._rang_at >= RING_INTERVAL:
             self._rang_at = now
             doorbell.ring([run])
 

@@ -12,7 +12,7 @@ from sisy.models import Origin, Overlap, Run, RunState, Task, TaskState
 from sisy.models.prepared import Keys, Names, prepared
 from sisy.worker.overlap import Decision, Running, apply_policy
 
-MOST_LIVE = 2000  # runs of tasks that go on or wait, looked at together
+MAX_LIVE_RUNS = 2000  # runs of tasks that go on or wait, looked at together
 
 
 @dataclass(slots=True)
@@ -138,7 +138,7 @@ def _others(
     running_first = (others & (ready | Run.objects.possibly_running(now))).order_by(
         "state", "ready_at", "pk"
     )
-    return running_first[:MOST_LIVE]
+    return running_first[:MAX_LIVE_RUNS]
 
 
 def _decision(task: Task, live: _Live, now: datetime) -> Decision:

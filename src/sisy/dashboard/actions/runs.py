@@ -14,7 +14,7 @@ from sisy.models import Run, RunState
 from sisy.models.choices import LIVE_STATES
 from sisy.models.run_queries import RunQuerySet
 
-NAMED = 20  # refusals of one action that are told one by one
+MAX_REFUSALS_NAMED = 20  # refusals of one action that are told one by one
 
 
 def unfit(run: Run) -> set[str]:
@@ -53,9 +53,9 @@ def retry(user: Any, runs: RunQuerySet) -> Iterator[Result]:
         else:
             note(user, run, f"Submitted run {again.pk} as its retry.")
             count += 1
-    for sentence in refusals[:NAMED]:
+    for sentence in refusals[:MAX_REFUSALS_NAMED]:
         yield Result(sentence, messages.ERROR)
-    if more := len(refusals[NAMED:]):
+    if more := len(refusals[MAX_REFUSALS_NAMED:]):
         rest = ngettext(
             "Another %d run cannot be retried.", "Another %d runs cannot be retried.", more
         )

@@ -20,7 +20,7 @@ from sisy.reports.ledger import key_of
 
 Act = Callable[[Any, Any], Iterable[Result]]
 
-NAMED = 5  # keys of rows that there are not
+MAX_KEYS_NAMED = 5  # keys of rows that there are not
 
 
 class Acting(View):
@@ -86,10 +86,10 @@ class RowsActing(Acting):
         return super().act(page_request, verb)
 
     def _refusal(self, keys: list[str]) -> str:
-        shown = ", ".join(repr(key[:40]) for key in keys[:NAMED])
+        shown = ", ".join(repr(key[:40]) for key in keys[:MAX_KEYS_NAMED])
         return gettext("Unknown %(what)s: %(keys)s. It may have been deleted.") % {
             "what": self.model._meta.verbose_name,
-            "keys": shown + (", …" if len(keys) > NAMED else ""),
+            "keys": shown + (", …" if len(keys) > MAX_KEYS_NAMED else ""),
         }
 
     @staticmethod

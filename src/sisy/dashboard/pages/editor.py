@@ -19,7 +19,7 @@ from sisy.exceptions import ScheduleError
 from sisy.schedules import Schedule
 from sisy.schedules.expression import field_of, fields_of
 
-SHOWN = 10
+MAX_OCCURRENCES_SHOWN = 10
 COMMON = (
     ("* * * * *", _("every minute")),
     ("*/5 * * * *", _("every 5 minutes")),
@@ -82,7 +82,7 @@ def meaning(expression: str, zone: str, key: str, now: datetime) -> Meaning:
     return Meaning(
         **found,
         words=display.words_of(expression, zone, key),
-        coming=list(told(schedule.upcoming(now, SHOWN), zone, now)),
+        coming=list(told(schedule.upcoming(now, MAX_OCCURRENCES_SHOWN), zone, now)),
         strips=(day_strip(schedule, now), week_strip(schedule, now)),
     )
 

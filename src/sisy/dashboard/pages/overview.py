@@ -23,11 +23,11 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ZOOMS = (1, 3, 6, 12, 24)  # hours to either side
 ZOOM = 6
 YEARS = range(1971, 9990)  # beyond them, computing with days and zones may fail
-TRACKS = 25  # tasks that have a row each
-MOST_GROUPED = 200  # tasks that share rows
+MAX_TRACKS = 25  # tasks that have a row each
+MAX_GROUPED_TASKS = 200  # tasks that share rows
 GROUPS = {"queue": "queue", "target": "target_path"}
 ROWS = (("", _("task")), ("queue", _("queue")), ("target", _("function")))
-LATEST = 12
+MAX_LATEST_RUNS = 12
 
 
 class OverviewPage(Page):
@@ -65,7 +65,7 @@ def build_timeline(page_request: PageRequest) -> dict[str, Any]:
         page_request.asked.get("by", "") if page_request.asked.get("by", "") in GROUPS else ""
     )
     window = Window.around(middle or page_request.now, timedelta(hours=2 * hours))
-    tasks, last = _tasks(page_request.using, MOST_GROUPED if grouped else TRACKS, after)
+    tasks, last = _tasks(page_request.using, MAX_GROUPED_TASKS if grouped else MAX_TRACKS, after)
     by, in_full = GROUPS.get(grouped, ""), page_request.sees_details
     tracks = timeline(page_request.using, tasks, window, page_request.now, by, in_full=in_full)
     here = {"hours": hours, "by": grouped, "at": middle.isoformat() if middle else ""}
@@ -108,7 +108,7 @@ def _tasks(using: str, most: int, after: int) -> tuple[list[Task], int]:
 
 def build_latest(page_request: PageRequest) -> dict[str, Any]:
     runs = Run.objects.using(page_request.using).defer("payload", "result", "error")
-    return {"runs": runs.order_by("-pk")[:LATEST]}
+    return {"runs": runs.order_by("-pk")[:MAX_LATEST_RUNS]}
 
 
 def _zoom(text: str) -> int:

@@ -8,7 +8,7 @@ from sisy.dashboard.asking import a_key, of_filter
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
 from sisy.models import Origin, RunState
-from sisy.reports.ledger import SEARCHED, RunFilter, find, key_of
+from sisy.reports.ledger import MAX_RUNS_SEARCHED, RunFilter, find, key_of
 
 
 class RunsPage(Page):
@@ -23,7 +23,7 @@ class RunsPage(Page):
             "filters": RunFilter.of(page_request.asked),
             "states": RunState.choices,
             "origins": Origin.choices,
-            "searched": SEARCHED,
+            "searched": MAX_RUNS_SEARCHED,
         }
 
 

@@ -19,9 +19,9 @@ from sisy.reports.errors import error_groups
 from sisy.reports.ledger import key_of, page_of
 from sisy.reports.queued import why_queued
 
-CHARTED = 300  # runs
-COMING = 10
-NOTED = 10  # lines of the admin's log
+MAX_RUNS_CHARTED = 300  # runs
+MAX_OCCURRENCES_SHOWN = 10
+MAX_LOG_LINES = 10  # lines of the admin's log
 
 
 class TaskPage(Page):
@@ -88,7 +88,7 @@ def build_head(page_request: PageRequest) -> dict[str, Any]:
 def build_history(page_request: PageRequest) -> dict[str, Any]:
     runs = Run.objects.using(page_request.using).filter(task=task_of(page_request)).order_by("-pk")
     ended = runs.exclude(started_at=None).exclude(finished_at=None)
-    shown = list(ended.defer("payload", "result", "error")[:CHARTED])
+    shown = list(ended.defer("payload", "result", "error")[:MAX_RUNS_CHARTED])
     # A run that was retried starts after runs that were planned later.
     by_start = sorted(shown, key=lambda run: (run.started_at, run.pk))
     return {"runs": by_start}
@@ -96,7 +96,7 @@ def build_history(page_request: PageRequest) -> dict[str, Any]:
 
 def build_coming(page_request: PageRequest) -> dict[str, Any]:
     task = task_of(page_request)
-    due = islice(occurrences(task, page_request.now), COMING)
+    due = islice(occurrences(task, page_request.now), MAX_OCCURRENCES_SHOWN)
     try:
         return {"task": task, "coming": list(told(due, task.timezone, page_request.now))}
     except (ValueError, ZoneInfoNotFoundError):
@@ -137,7 +137,7 @@ def build_log(page_request: PageRequest) -> dict[str, Any]:
 
     kind = ContentType.objects.get_for_model(Task)
     entries = LogEntry.objects.filter(content_type=kind, object_id=str(task_of(page_request).pk))
-    return {"entries": entries.select_related("user").order_by("-pk")[:NOTED]}
+    return {"entries": entries.select_related("user").order_by("-pk")[:MAX_LOG_LINES]}
 
 
 TaskPage.parts = (

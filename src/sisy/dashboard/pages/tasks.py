@@ -14,11 +14,11 @@ from sisy.dashboard.charts.sparkline import Sparkline, sparkline
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
 from sisy.models import Run, Task, TaskState
-from sisy.reports.durations import NEWEST, usual_duration
+from sisy.reports.durations import MAX_RUNS_OF_A_TASK, usual_duration
 from sisy.reports.latest import newest_runs
 from sisy.reports.task_list import NEEDS_A_PERSON, TaskFilter, find, place_of
 
-MOST_NAMES = 100  # queues that are offered
+MAX_QUEUES_OFFERED = 100  # queues that are offered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class TasksPage(Page):
         return {
             "filters": filters,
             "states": [*TaskState.choices, (NEEDS_A_PERSON, _("needs attention"))],
-            "queues": sorted(queues.distinct()[:MOST_NAMES]),
+            "queues": sorted(queues.distinct()[:MAX_QUEUES_OFFERED]),
             "sorts": [
                 ("label", _("label")),
                 ("next_run", _("next run")),
@@ -82,7 +82,7 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
 
 def _rows(using: str, tasks: list[Task]) -> list[Row]:
     runs: dict[int | None, list[Run]] = {task.pk: [] for task in tasks}
-    newest = newest_runs(using, [task.pk for task in tasks], NEWEST)
+    newest = newest_runs(using, [task.pk for task in tasks], MAX_RUNS_OF_A_TASK)
     for run in newest.defer("payload", "result", "error", "label", "target_path"):
         runs[run.task_id].append(run)
     return [

@@ -25,7 +25,7 @@ from sisy.reports.forecast import (
     occurrences_of,
 )
 
-SHOWN = 50
+MAX_OCCURRENCES_SHOWN = 50
 STEP = 1_000  # occurrences between two looks at the progress
 
 
@@ -57,7 +57,7 @@ class Command(AnsweringCommand):
         parser.add_argument(
             "--show",
             type=whole(0, MAX_COUNT),
-            default=SHOWN,
+            default=MAX_OCCURRENCES_SHOWN,
             metavar="N",
             help="maximum number of occurrences in the table",
         )
