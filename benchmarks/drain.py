@@ -1,4 +1,4 @@
-"""How fast waiting runs are worked off, beside a raw loop that claims and completes rows."""
+"""How fast queued runs are worked off, beside a raw loop that claims and completes rows."""
 
 import argparse
 import statistics
@@ -22,7 +22,7 @@ DRAIN_TIMEOUT = 300  # seconds
 RAW_CLAIM = """
     UPDATE sisy_run SET state = 'running', started_at = now(), attempt = attempt + 1
     WHERE id IN (
-        SELECT id FROM sisy_run WHERE state = 'waiting' AND queue = 'default' AND ready_at <= now()
+        SELECT id FROM sisy_run WHERE state = 'queued' AND queue = 'default' AND ready_at <= now()
         ORDER BY priority DESC, ready_at, id LIMIT %s FOR UPDATE SKIP LOCKED
     ) RETURNING id
 """
@@ -140,8 +140,8 @@ def main() -> int:
             rates[case].append(measure(case, options.runs))
     found = Found(rates=rates)
     report.show(
-        "DRAIN: how many waiting runs a second are worked off",
-        f"{options.runs} runs of a function that does nothing wait, of one task whose runs may "
+        "DRAIN: how many queued runs a second are worked off",
+        f"{options.runs} runs of a function that does nothing are queued; their task lets them "
         f"overlap. Medians of {options.times}\ninterleaved repetitions. The raw loop claims and "
         f"completes {RAW_BATCH} rows of the same table at a time, and calls nothing.",
         report.table(

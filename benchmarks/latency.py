@@ -51,9 +51,9 @@ def main() -> int:
     bars = ", ".join(f"p{q * 100:g} <= {bar * 1e3:g} ms" for q, bar in BARS.items())
     report.show(
         "LATENCY: how soon an idle worker starts what was submitted",
-        f"{options.runs} calls of Task.run_once, {INTERVAL:g} s apart, one worker on PostgreSQL and "
-        "Valkey. From the call,\nits commit included, to the start of the function. The raw loop "
-        "writes a row, commits and notifies a\nprocess, which claims the row.",
+        f"{options.runs} calls of Task.run_once, {INTERVAL:g} s apart, one worker on PostgreSQL "
+        "and Valkey. From the call,\nits commit included, to the start of the function. The raw "
+        "loop writes a row, commits and notifies a\nprocess, which claims the row.",
         report.table(
             ["what", "p50 ms", "p99 ms", "max ms"],
             [

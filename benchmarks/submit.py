@@ -21,7 +21,7 @@ RAW_INSERT = """
     INSERT INTO sisy_run (task_id, label, target_path, payload, origin, queue, priority, ready_at,
         planned_at, state, reason, attempt, times_lost, worker, cancel_force, cancel_reason,
         error, error_class, engine, count)
-    VALUES (%s, 'raw', 'raw', '{}', 'once', 'default', 0, now(), now(), 'waiting', '', 0, 0, '',
+    VALUES (%s, 'raw', 'raw', '{}', 'once', 'default', 0, now(), now(), 'queued', '', 0, 0, '',
         false, '', '', '', '', 1)
 """
 

@@ -130,7 +130,7 @@ def print_ledger() -> bool:
     failures = Run.objects.filter(state__in=FAILURES)
     for label in failures.order_by("label").values_list("label", flat=True).distinct():
         latest = failures.filter(label=label).latest("pk")
-        print(f"\n{latest} {latest.state}: {latest.reason}")
+        print(f"\n{latest} {latest.get_state_display()}: {latest.reason}")
     print(f"\n{sum(row['runs'] for row in rows)} runs succeeded.")
     failed = any(row["failed"] for row in rows)
     return any(row["runs"] for row in rows) and not failed

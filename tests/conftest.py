@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent
 ON_EACH_DATABASE = {
     "concurrency",
     "engines",
-    "enqueued",
+    "task_backend",
     "models",
     "processes",
     "roles",

@@ -95,7 +95,7 @@ def last_known(using: str) -> datetime:
 
 @contextmanager
 def use(clock: Clock) -> Iterator[Clock]:
-    """Let another clock tell the time in this process, for tests and rehearsals."""
+    """Let another clock tell the time in this process, for tests and forecasts."""
     global _clock
     before, _clock = _clock, clock
     try:

@@ -1,6 +1,6 @@
-"""Wakes workers when runs wait: those in this process at once, others over the channel layer.
+"""Wakes workers for queued runs: those in this process at once, others over the channel layer.
 
-A ring is a hint that may be lost. Workers find what waits by looking, too, if a little later.
+A ring is a hint that may be lost. Workers find queued runs by polling, too, if a little later.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ def listening(
     """Hear, from any thread, what this process says.
 
     Args:
-        wake: called when a run of one of the queues waits.
+        wake: called when a run is queued in one of the queues.
         obey: called when somebody wants runs to end.
     """
     obeying = {obey} if obey else set()
@@ -64,7 +64,7 @@ def listening(
 
 
 def ring(runs: Iterable[Run], within: float = 0.0) -> None:
-    """Tell workers that ``runs`` wait, by one message a queue; from any thread, at once.
+    """Tell workers that ``runs`` are queued, by one message a queue; from any thread, at once.
 
     Those of other engines are nothing to them.
 
@@ -119,7 +119,7 @@ def is_heard() -> bool:
 
 
 def deliver(send: Ring, address: str, after: float) -> None:
-    """Have a letter sent in ``after`` seconds; from any thread."""
+    """Send a message in ``after`` seconds; from any thread."""
     in_memory = isinstance(get_channel_layer(), InMemoryChannelLayer)
     loop = next(reversed(_homes), None) if in_memory else _sender.loop
     if loop is not None:
@@ -202,7 +202,7 @@ async def _send(send: Ring, address: str) -> None:
 
 
 async def _send_again(send: Ring, address: str) -> None:
-    """Try one letter until the layer is back: who has nothing more to say tells of it, too."""
+    """Try one message until the layer is back: who has nothing more to say tells of it, too."""
     delay = FIRST_DELAY
     while _outage.failures:
         await asyncio.sleep(delay)

@@ -22,7 +22,7 @@ LATEST = 253_402_300_800
 
 
 class RunTask(TypedDict):
-    """A run waits. One message may stand for many; the run names one of them."""
+    """A run is queued. One message may stand for many; the run names one of them."""
 
     type: str
     """``"sisy.run_task"``"""
@@ -54,7 +54,7 @@ class Beat(TypedDict):
     """When the pass was made, in seconds since 1970."""
 
     planned: int
-    """How many runs wait since this pass."""
+    """How many runs this pass queued."""
 
     missed: int
     """How many occurrences were recorded as missed."""
@@ -173,5 +173,5 @@ def is_beat(message: Any) -> bool:
 
 
 def is_run_task(message: Any) -> bool:
-    """Return whether ``message`` says that a run waits; anything else is not Sisy's."""
+    """Return whether ``message`` says that a run is queued; anything else is not Sisy's."""
     return isinstance(message, Mapping) and message.get("type") == RUN_TASK

@@ -177,7 +177,7 @@ class AlterTask(TaskOperation):
 
 
 class DeleteTask(TaskOperation):
-    """Delete a task and cancel its waiting runs; its history stays.
+    """Delete a task and cancel its queued runs; its history stays.
 
     Backwards, make it as earlier migrations said. If it is gone already, nothing is done.
 

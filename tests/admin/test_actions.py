@@ -75,7 +75,7 @@ def test_each_action_needs_its_permission(action):
     assert list(before.all()) != was
 
 
-def test_deleting_tasks_cancels_what_waits_and_keeps_history():
+def test_deleting_tasks_cancels_queued_runs_and_keeps_history():
     task = saved(schedule="* * * * *")
     tick("default", NOON + timedelta(minutes=1))
     data = {"action": "delete_selected", "_selected_action": [task.pk], "post": "yes"}

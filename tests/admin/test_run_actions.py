@@ -42,7 +42,7 @@ def history_of(run):
     return [entry.get_change_message() for entry in entries]
 
 
-def test_cancel_calls_off_chosen_runs_that_wait_and_leaves_others_alone():
+def test_cancel_cancels_chosen_queued_runs_and_leaves_others_alone():
     ended, queued, other = run_of("a", state="succeeded"), run_of("b"), run_of("c")
     done = act(browser_of("view_run", "cancel_run"), "cancel", ended, queued)
     assert done == ["Cancelled 1 run."]

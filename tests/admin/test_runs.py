@@ -52,7 +52,7 @@ def test_a_gap_is_one_row_that_says_how_many_occurrences_it_stands_for():
 def test_a_retry_shows_the_moment_of_the_occurrence_that_it_repeats():
     again = changed(planned(), state="failed").retry()
     [row] = rows_of(browser_of_superuser().get(RUNS, {"origin": "retry"}))
-    assert row.startswith(f"sweep #{again.pk} waiting 12:01:00 in 1 minute")
+    assert row.startswith(f"sweep #{again.pk} queued 12:01:00 in 1 minute")
 
 
 def test_a_page_says_when_a_run_was_due_and_started_and_leads_to_its_task():

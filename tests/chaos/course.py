@@ -91,7 +91,7 @@ class Course:
         try:
             states = Counter(dict(ledger.live_counts()))
             rows = Run.objects.order_by("-pk").values_list("pk", flat=True).first()
-            books = f"rows to {rows}, {states['queued']} wait, {states['running']} run"
+            books = f"rows to {rows}, {states['queued']} queued, {states['running']} running"
         except (DatabaseError, InterfaceError):
             connections.close_all()
             books = "the database is away"

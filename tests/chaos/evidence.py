@@ -145,7 +145,7 @@ class Disturbance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescue:
-    """How long after a KILL all that the worker carried out waited or ran again, or was ended."""
+    """How long after a KILL all of the worker's runs were queued or ran again, or had ended."""
 
     name: str
     killed: float

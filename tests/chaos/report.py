@@ -92,7 +92,7 @@ def _show_figures(evidence: Evidence, verdict: Verdict) -> None:
     ):
         if seconds:
             print(
-                f"From the KILL of a worker until all its runs wait or run again ({name}): "
+                f"From the KILL of a worker until its runs are queued or run again ({name}): "
                 f"p50 {quantile(seconds, 0.5):.1f} s, max {max(seconds):.1f} s of {len(seconds)}; "
                 f"limit {limit:g} s."
             )

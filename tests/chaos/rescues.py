@@ -1,4 +1,4 @@
-"""Measures how soon what a killed worker carried out waits again, runs again, or is ended."""
+"""Measures how soon what a killed worker carried out is queued again, runs again, or is ended."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from tests.chaos import moments
 from tests.chaos.evidence import Rescue
 from tests.chaos.moments import datetime_of
 
-Holding = tuple[int, int | None, int]  # run, holder, attempt
+Holding = tuple[int, int | None, int]  # run, process, attempt
 
 
 @dataclass(slots=True)

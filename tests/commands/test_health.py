@@ -32,7 +32,7 @@ def test_a_site_that_is_well_is_told_to_be():
         "workers of default",
         "workers of mail",
         "due tasks",
-        "waiting runs",
+        "queued runs",
     ]
 
 
@@ -56,13 +56,13 @@ def test_what_is_due_and_nobody_plans_is_not_well_after_a_while(noon):
     assert "has been due for 0:02:00" in said("sisy_health --max-overdue 300")
 
 
-def test_what_waits_for_a_worker_is_not_well_after_a_while_unless_its_queue_is_paused(noon):
+def test_what_is_queued_is_not_well_after_a_while_unless_its_queue_is_paused(noon):
     task = scheduled("0 0 1 1 *", label="tea")
     task.run_now()
     noon.moment = NOON + 2 * MINUTE
     up(role=Role.HEARTBEAT, now=noon.moment)
     up("default", now=noon.moment)
-    assert unwell() == "Unhealthy: waiting runs."
+    assert unwell() == "Unhealthy: queued runs."
     assert "1 run is queued; tea #" in said("sisy_health --max-overdue 300")
     Queue.objects.pause("default")
     text = said("sisy_health")
@@ -96,7 +96,7 @@ def test_a_database_that_cannot_be_asked_is_an_exit_code_of_its_own(monkeypatch)
     assert health.health is not away
 
 
-def test_the_status_shows_who_is_up_what_waits_and_what_to_look_at():
+def test_the_status_shows_who_is_up_what_is_queued_and_what_to_look_at():
     scheduled(label="tea").run_now()
     up("default")
     text = said("sisy_status")

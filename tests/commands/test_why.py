@@ -1,4 +1,4 @@
-"""Why a run waits, whatever somebody has copied from a page, a command or the log."""
+"""Why a run is queued, whatever somebody has copied from a page, a command or the log."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -97,7 +97,7 @@ def test_no_worker_has_claimed_it_yet():
     assert why_run(run) == since(run) + "no worker has claimed it yet."
 
 
-def test_it_is_delayed_until_a_moment_and_does_not_wait_since_then(now):
+def test_it_is_delayed_until_a_moment_and_not_queued_since_then(now):
     up()
     Task.run_once(jobs.noop, delay_until=NOON + HOUR)
     run = Run.objects.get()
@@ -136,8 +136,8 @@ def test_its_worker_has_handed_it_over_and_is_still_leaving():
     )
 
 
-def test_no_waiting_run_is_said_to_wait_since_a_moment_to_come():
-    """Whatever brings a run to wait: its origin, its attempts, its spread."""
+def test_no_queued_run_is_said_to_be_queued_since_a_moment_to_come():
+    """Whatever keeps a run queued: its origin, its attempts, its spread."""
     up()
     task = idle()
     for n, origin in enumerate(Origin.values):

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 QUEUES = ["default"]
 
 
-def waiting_runs(count, **fields):
+def queued_runs(count, **fields):
     for _ in range(count):
         scheduled(**fields)
     tick("default", NOON + MINUTE)
@@ -86,7 +86,7 @@ class Running:
 
 @pytest.mark.parametrize("overlap", Overlap.values)
 def test_four_workers_take_every_run_once_and_leave_none(overlap):
-    waiting_runs(60, overlap=overlap)
+    queued_runs(60, overlap=overlap)
     holders = [worker() for _ in range(4)]
 
     def take_all(holder):
@@ -104,7 +104,7 @@ def test_four_workers_take_every_run_once_and_leave_none(overlap):
 
 def test_the_workers_together_take_the_runs_with_the_largest_priorities():
     for priority in (3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9):
-        waiting_runs(4, priority=priority)
+        queued_runs(4, priority=priority)
     priorities = sorted(Run.objects.values_list("priority", flat=True), reverse=True)
     for wave in range(3):
         won = claims(5)
@@ -114,7 +114,7 @@ def test_the_workers_together_take_the_runs_with_the_largest_priorities():
 
 
 def test_of_a_task_that_must_run_alone_four_workers_start_one_run():
-    """What waits takes its turn: in the end all of it was carried out."""
+    """What is queued takes its turn: in the end all of it was carried out."""
     task, other = scheduled(), scheduled()
     for one in (task, other):
         for _ in range(8):
@@ -185,7 +185,7 @@ def test_iterations_are_carried_out_in_full_while_others_are_skipped(now):
 def test_ten_workers_start_the_oldest_run_and_settle_the_others_once(
     now, overlap, queued, is_asked_to_end
 ):
-    """Two workers that apply_policy at once would start two, or skip what the other one buffers."""
+    """Two workers that decide at once would start two, or skip what the other one buffers."""
     task = scheduled(overlap=overlap)
     for minute in range(1, 7):
         tick("default", NOON + minute * MINUTE)
@@ -233,7 +233,7 @@ def test_a_run_that_begins_after_another_one_of_its_task_sees_what_that_one_save
     reason="SQLite has no row locks, and InnoDB locks the whole of a table of a few rows",
 )
 def test_a_worker_waits_for_no_other_worker():
-    waiting_runs(4)
+    queued_runs(4)
     left_over = []
 
     def meanwhile():
@@ -248,7 +248,7 @@ def test_a_worker_waits_for_no_other_worker():
 
 
 def test_what_was_paused_while_it_was_claimed_still_runs_and_stays_paused():
-    waiting_runs(10)
+    queued_runs(10)
     tasks = list(Task.objects.all())
     for task in tasks:
         *won, _ = at_once(

@@ -118,7 +118,9 @@ def test_a_lease_that_is_found_expired_in_the_middle_of_a_claim_is_not_taken_fro
             return None
 
     won, rescued = in_the_middle(claiming, rescuing(), BEFORE_IT_WRITES_RUNS)
-    if won is None:  # the lease was taken before it could be locked: the run waits for others
+    if (
+        won is None
+    ):  # the lease was taken before it could be locked: the run stays queued for others
         assert columns([run]) == {(RunState.QUEUED, 0, 0, None)}
         assert not on_the_books(holder)
         return

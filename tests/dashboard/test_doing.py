@@ -48,7 +48,7 @@ def test_run_now_submits_a_run_of_each_task():
     assert history_of(first) == [f"Submitted run {runs[0].pk}."]
 
 
-def test_cancel_calls_off_what_waits_and_says_who_did_it():
+def test_cancel_cancels_queued_runs_and_says_who_did_it():
     task = scheduled()
     tick("default", NOON + MINUTE)
     assert do("tasks", "cancel", task) == ["Cancelled 1 run."]
@@ -75,7 +75,7 @@ def test_the_page_of_a_task_counts_what_came_of_it_also_of_runs_that_were_pruned
     tick("default", NOON + HOUR)
     Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 1200, "dreaming": 1})
     page = text_of(browser_of_superuser().get(f"/sisy/tasks/{task.pk}/?parts=head"))
-    assert "Totals … waiting 1 ✓ succeeded 1200 ◌ missed 59" in page
+    assert "Totals … queued 1 ✓ succeeded 1200 ◌ missed 59" in page
 
 
 def buttons(run, browser=None):

@@ -1,4 +1,4 @@
-"""Workers and queues: who has what in hand, and what waits for whom."""
+"""Workers and queues: who has what in hand, and what is queued for whom."""
 
 import pytest
 
@@ -58,7 +58,7 @@ def test_an_empty_fleet_says_what_to_start():
     assert "No processes are running. Start manage.py sisy" in shown("processes")
 
 
-def test_each_queue_says_what_waits_and_since_when(at_time):
+def test_each_queue_says_what_is_queued_and_since_when(at_time):
     alive(queues=("default",))
     scheduled(queue="slow").run_now()
     at_time(NOON + MINUTE)
@@ -67,7 +67,7 @@ def test_each_queue_says_what_waits_and_since_when(at_time):
     assert "slow ! no worker 2 12:00:00" in text
 
 
-def test_of_very_many_that_wait_so_many_are_counted(monkeypatch):
+def test_of_very_many_queued_runs_so_many_are_counted(monkeypatch):
     monkeypatch.setattr(queues, "MAX_QUEUED_COUNTED", 3)
     task = scheduled("0 0 1 1 *", overlap="allow")
     for _ in range(5):

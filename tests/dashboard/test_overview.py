@@ -105,11 +105,11 @@ def test_what_nobody_planned_in_time_is_late():
     Task.objects.update(state="active")
     Task._base_manager.update(next_run=NOON - MINUTE)
     assert ("late sweep has been due since then, but no heartbeat has planned it") in shown(
-        "attention"
+        "alerts"
     )
 
 
-def test_what_waits_too_long_for_a_worker_is_late(at_time):
+def test_what_is_queued_too_long_is_late(at_time):
     scheduled(queue="slow")
     tick("default", NOON)
     tick("default", NOON + MINUTE)

@@ -1,4 +1,4 @@
-"""The pages of a run and of its task say why it waits."""
+"""The pages of a run and of its task say why it is queued."""
 
 from datetime import timedelta
 
@@ -33,7 +33,7 @@ def test_the_page_of_a_run_and_of_its_task_say_why_queued():
         assert "has been paused by Sam since 2026-05-05 12:00:00 UTC (too hot)." in text
 
 
-def test_a_delayed_run_does_not_wait_since_a_moment_to_come():
+def test_a_delayed_run_is_not_queued_since_a_moment_to_come():
     Task.run_once(jobs.noop, delay_until=NOON + timedelta(hours=1))
     for text in pages(run := Run.objects.get()):
         assert f"Run {run.pk} is delayed until 2026-05-05 13:00:00 UTC." in text

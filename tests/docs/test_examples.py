@@ -64,7 +64,7 @@ def test_what_the_first_steps_schedule_runs_and_succeeds(project, page):
 
 
 def carry_out_all():
-    """Do by hand what a worker does, until nothing waits."""
+    """Do by hand what a worker does, until nothing is queued."""
     worker = Process.join(Role.WORKER, using="default", now=NOON, lease=timedelta(hours=1))
     pool = ThreadPool(slots=2, now=lambda: NOON)
     while runs := claim(worker, ("default",), limit=10, now=NOON):

@@ -106,7 +106,7 @@ def test_an_engine_that_takes_nothing_is_asked_again_soon(monkeypatch, forgetful
     assert handed_to(forgetful) == [run.pk]
 
 
-def test_one_engine_that_takes_nothing_keeps_no_other_waiting(monkeypatch, forgetful):
+def test_one_engine_that_takes_nothing_holds_no_other_up(monkeypatch, forgetful):
     monkeypatch.setattr(forgetful, "enqueue", lambda *args: 1 / 0)
     run_of(priority=9)
     run = run_of(NOW_ENGINE)
@@ -146,7 +146,7 @@ def test_overlap_is_kept_there_too(forgetful):
     assert stored(second).state == "succeeded"
 
 
-def test_what_waited_for_the_end_of_another_run_is_handed_over_again_then(forgetful):
+def test_what_stayed_queued_behind_another_run_is_handed_over_again_then(forgetful):
     task = scheduled(engine=LATER_ENGINE, overlap="buffer_all")
     first, second = task.run_now(), task.run_now()
     dispatch("default", NOON)

@@ -28,7 +28,7 @@ def lose(*runs):
         return settle_lost("default", pks, DIED, LATER)
 
 
-def test_a_lost_run_waits_again_and_its_attempt_is_kept():
+def test_a_lost_run_is_queued_again_and_its_attempt_is_kept():
     run = in_hand()
     again, ended = lose(run)
     assert ([found.pk for found in again], ended) == ([run.pk], [])
@@ -38,7 +38,7 @@ def test_a_lost_run_waits_again_and_its_attempt_is_kept():
     [attempt] = row.attempts.all()
     assert (attempt.number, attempt.state, attempt.reason) == (1, RunState.LOST, f"{DIED}.")
     assert (attempt.started_at, attempt.finished_at) == (NOON, LATER)
-    assert attempt.worker_name == stored(run).worker != ""
+    assert attempt.worker_name == stored(run).worker_name != ""
 
 
 def test_each_lost_attempt_is_kept_until_the_limit_and_the_last_stands_on_the_run(settings):

@@ -177,7 +177,7 @@ def test_what_is_wrong_is_refused_where_the_migration_is_written():
         CreateTask("greetings", print)
 
 
-def test_what_waits_is_called_off_when_a_migration_deletes_its_task(operations):
+def test_what_is_queued_is_cancelled_when_a_migration_deletes_its_task(operations):
     migrate = operations([CreateTask("greetings", NOOP)], [DeleteTask("greetings")])
     migrate("0002_written")
     run = named().run_now()

@@ -89,7 +89,7 @@ def test_names_that_never_change_are_given_as_a_part_of_the_statement():
     with connection.execute_wrapper(note):
         assert len(query.rows(engine="", now=NOON)) == 1
     [statement] = statements
-    assert "= 'waiting'" in statement
+    assert "= 'queued'" in statement
     assert statement.count("%s") == 2
 
 

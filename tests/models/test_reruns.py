@@ -84,7 +84,7 @@ def test_what_is_gone_is_not_retried(now):
 
 def test_a_run_that_is_not_over_is_not_retried(now):
     run = scheduled().run_now()
-    with pytest.raises(ValueError, match=r"is waiting\. Only finished runs can be retried"):
+    with pytest.raises(ValueError, match=r"is queued\. Only finished runs can be retried"):
         run.retry()
 
 

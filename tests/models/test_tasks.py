@@ -27,7 +27,7 @@ def saved(schedule="* * * * *", **fields):
 
 
 def planned(**fields):
-    """Return a task of which one run waits."""
+    """Return a task of which one run is queued."""
     task = saved(**fields)
     tick("default", NOON + MINUTE)
     assert task.runs.get().state == RunState.QUEUED
@@ -53,7 +53,7 @@ deletions = pytest.mark.parametrize("delete", [delete_one, delete_many])
 
 
 @deletions
-def test_deleting_a_task_cancels_what_waits_with_a_reason_and_keeps_its_history(delete):
+def test_deleting_a_task_cancels_queued_runs_with_a_reason_and_keeps_its_history(delete):
     task, other = saved(label="deleted"), saved()
     tick("default", NOON + MINUTE)
     with clock_at(NOON + 2 * MINUTE):
@@ -83,7 +83,7 @@ def test_a_deleted_task_is_not_planned_again(delete):
     assert not Run.objects.exists()
 
 
-def test_cancelling_calls_off_what_waits_and_says_how_many():
+def test_cancelling_cancels_queued_runs_and_says_how_many():
     task, other = saved(), saved()
     tick("default", NOON + MINUTE)
     assert task.cancel_queued("not today") == 1
@@ -110,7 +110,7 @@ def test_pausing_says_whether_the_task_was_planned_and_remembers_why():
         assert each.next_run is None
 
 
-def test_a_paused_task_is_not_planned_but_what_waits_still_runs():
+def test_a_paused_task_is_not_planned_but_what_is_queued_still_runs():
     task = planned()
     task.pause()
     tick("default", NOON + HOUR)

@@ -5,7 +5,7 @@ IN_THE_FUNCTION = "start: in the middle of the function"  # of the test's own
 POINTS = [
     "plan: tasks locked",
     "plan: runs inserted",
-    "plan: marks advanced",
+    "plan: planned_until advanced",
     "plan: committed",
     "ring: sent",
     "claim: runs locked",

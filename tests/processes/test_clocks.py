@@ -95,6 +95,6 @@ def test_a_task_whose_worker_is_killed_in_the_middle_has_its_iterations_exactly(
 
 
 def end_tasks():
-    """Plan no more, and wait until nothing waits or runs."""
+    """Plan no more, and wait until nothing is queued or running."""
     Task.objects.update(state="paused", next_run=None)
     wait_until(lambda: not Run.objects.live().exists(), "nothing is live")

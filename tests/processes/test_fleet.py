@@ -13,7 +13,7 @@ SECONDS = int(os.environ.get("SISY_TEST_FLEET_SECONDS", "8"))
 
 
 def test_each_second_of_200_tasks_runs_once(fleet_site):
-    # On a slow machine a run may wait for longer than the second between two of them.
+    # On a slow machine a run may be queued for longer than the second between two of them.
     tasks = every_second(200, allow_overlap=True)
     fleet = Fleet(fleet_site, heartbeats=2, workers=3)
     tasks.run_for(SECONDS)

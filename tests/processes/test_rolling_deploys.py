@@ -32,7 +32,7 @@ def states(runs):
 
 
 @pytest.mark.parametrize("pool", ["threads", "processes"])
-def test_runs_of_new_code_wait_for_a_worker_that_has_it(site, pool):
+def test_runs_of_new_code_stay_queued_for_a_worker_that_has_it(site, pool):
     """They keep the old worker neither busy, nor from the runs behind them."""
     folder = site.folder / "new"
     folder.mkdir()

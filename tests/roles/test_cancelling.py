@@ -1,4 +1,4 @@
-"""Runs that somebody calls off while they wait, and asks to end while they go on."""
+"""Runs that somebody cancels while they are queued, and asks to end while they run."""
 
 from datetime import timedelta
 
@@ -59,7 +59,7 @@ def test_what_the_function_then_does_decides():
         assert (end.state, end.reason) == (RunState.FAILED, "RuntimeError: half done")
 
 
-def test_a_task_calls_off_what_waits_and_asks_what_goes_on():
+def test_a_task_cancels_queued_runs_and_asks_running_ones_to_end():
     task = scheduled("0 0 1 1 *", fn=jobs.goes_on_until_asked)
     with at_work():
         going = task.run_now()
@@ -127,7 +127,7 @@ def test_each_attempt_keeps_its_error(noon):
     assert (read(run).state, read(run).error, read(run).attempt) == ("succeeded", "", 3)
 
 
-def test_a_run_whose_child_process_died_waits_again_without_using_up_an_attempt(noon):
+def test_a_run_whose_child_process_died_is_queued_again_without_using_up_an_attempt(noon):
     run = failing()
     lost = outcome(NOON, RunState.LOST, reason="Its process was killed by SIGKILL")
     record("default", [(run, lost)], NOON)

@@ -1,4 +1,4 @@
-"""Which waiting runs a worker wins, and what becomes of those that would overlap."""
+"""Which queued runs a worker wins, and what becomes of those that would overlap."""
 
 import pytest
 from django.db import connection
@@ -32,7 +32,9 @@ def test_workers_take_only_from_their_queues_larger_priorities_first():
     assert len(claim(worker(), ["default"], 10, NOON + MINUTE)) == 0
 
 
-def test_an_idle_worker_sees_with_one_question_whether_anything_waits(django_assert_num_queries):
+def test_an_idle_worker_sees_with_one_question_whether_anything_is_ready(
+    django_assert_num_queries,
+):
     scheduled(queue="other")
     scheduled(queue="mine")
     assert not any_ready("default", ["mine"], NOON + MINUTE)

@@ -98,7 +98,7 @@ async def test_a_run_that_waited_for_its_moment_is_rung_for(now, heartbeat, ring
     assert rings == ["ring"]
 
 
-async def test_what_waits_is_rung_for_again_at_each_beat(now, heartbeat, rings):
+async def test_what_is_queued_is_rung_for_again_at_each_beat(now, heartbeat, rings):
     await sync_to_async(Task.run_once)(jobs.noop)
     await step(heartbeat)
     rings.clear()

@@ -19,13 +19,13 @@ from tests.support.waiting import WAIT_TIMEOUT, wait_until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def waiting_run():
+def queued_run():
     return Run.objects.get(task=Task.run_once(jobs.noop))
 
 
 def test_a_worker_without_its_lease_takes_no_run():
-    """Nobody would ever rescue it: its holder is no longer on the books."""
-    run, now = waiting_run(), clock.now("default")
+    """Nobody would ever rescue it: its process is no longer on the books."""
+    run, now = queued_run(), clock.now("default")
     gone = Process.join(Role.WORKER, using="default", now=now, lease=timedelta(seconds=30))
     gone.leave()
     with pytest.raises(LeaseLost):
@@ -36,7 +36,7 @@ def test_a_worker_without_its_lease_takes_no_run():
 
 def test_a_worker_whose_lease_ran_out_takes_no_run_before_it_renews_it():
     """A heartbeat would take the run from it at once, while it is carried out."""
-    run, now = waiting_run(), clock.now("default")
+    run, now = queued_run(), clock.now("default")
     slept = Process.join(Role.WORKER, using="default", now=now, lease=timedelta(seconds=30))
     later = now + timedelta(seconds=31)
     with pytest.raises(LeaseLost):
@@ -50,7 +50,7 @@ def test_a_worker_that_lost_its_lease_signs_on_again_before_it_takes_a_run():
     with at_work():
         wait_until(signed_on.exists)
         signed_on.delete()
-        run = waiting_run()
+        run = queued_run()
         wait_until(Run.objects.filter(pk=run.pk, state=RunState.SUCCEEDED).exists)
         run.refresh_from_db()
         assert signed_on.filter(pk=run.process_id).exists()
@@ -58,7 +58,7 @@ def test_a_worker_that_lost_its_lease_signs_on_again_before_it_takes_a_run():
 
 def test_a_run_that_was_won_unheard_is_handed_back_and_carried_out(monkeypatch):
     """The connection broke after the commit, before the answer: nobody else could take the run."""
-    run = waiting_run()
+    run = queued_run()
     broken = []
 
     def claim_and_break(*args, **options):
@@ -107,7 +107,7 @@ def test_a_lease_is_renewed_while_a_claim_takes_long(monkeypatch, settings):
 
 
 def test_what_was_won_unheard_is_handed_back_by_a_worker_that_stops(monkeypatch):
-    run = waiting_run()
+    run = queued_run()
 
     def claim_stop_and_break(*args, **options):
         won = claim(*args, **options)
@@ -139,7 +139,7 @@ class RecordingLayer:
 
 def test_a_worker_that_is_full_wakes_another_one(monkeypatch):
     layer = RecordingLayer()
-    first, second = waiting_run(), waiting_run()
+    first, second = queued_run(), queued_run()
     monkeypatch.setattr(doorbell, "shared_layer", lambda: layer)
     with at_work(concurrency=1):
         wait_until(lambda: first.pk in layer.rings)

@@ -119,7 +119,7 @@ def test_all_runs_are_buffered_up_to_the_limit_and_start_oldest_first(settings):
     reasons = set(Run.objects.filter(state="skipped").values_list("reason", flat=True))
     assert reasons == {
         (
-            f"Run {first.pk} of the task was still running, and the limit of 3 queued runs was "
+            f"Run {first.pk} of the task was still running, and the limit of queued runs (3) was "
             "reached."
         )
     }
@@ -180,7 +180,7 @@ def test_what_is_caught_up_runs_one_after_the_other_whatever_the_policy(policy):
     assert begun == [1, 2, 3, 4, 5]
 
 
-def test_an_edit_of_the_policy_affects_what_waits():
+def test_an_edit_of_the_policy_affects_what_is_queued():
     first = going(overlap=Overlap.BUFFER_ALL)
     planned_every_minute(2, 4)
     claim_at(4)

@@ -1,4 +1,4 @@
-"""Workers whose pool can call no function: their runs are charged with nothing, and wait."""
+"""Workers whose pool can call no function: their runs stay queued, charged with nothing."""
 
 import time
 from datetime import UTC
@@ -53,7 +53,7 @@ def submit(count, **fields):
 
 
 def queued():
-    """Return the runs that wait, and that nothing was charged with."""
+    """Return the queued runs that nothing was charged with."""
     return Run.objects.queued().filter(attempt=0, times_lost=0, started_at=None, process=None)
 
 

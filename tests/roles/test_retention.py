@@ -47,7 +47,7 @@ def test_all_history_is_kept_if_that_is_wanted(settings):
 
 def test_pruning_leaves_alone_what_is_not_over():
     run = scheduled("0 0 1 1 *").run_now()
-    Run.objects.filter(pk=run.pk).update(finished_at=NOON - 100 * DAY)  # a retry that waits
+    Run.objects.filter(pk=run.pk).update(finished_at=NOON - 100 * DAY)  # a retry that is queued
     assert tick("default", NOON).pruned == 0
     assert Run.objects.exists()
 

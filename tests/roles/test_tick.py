@@ -122,7 +122,7 @@ def test_a_task_that_does_not_wait_runs_at_once_and_then_on_schedule():
     assert task.next_run == NOON + HOUR
 
 
-def test_deleting_a_task_cancels_what_waits_and_keeps_the_ledger():
+def test_deleting_a_task_cancels_queued_runs_and_keeps_the_ledger():
     by_save, by_query = scheduled(), scheduled()
     tick("default", NOON + MINUTE)
     by_save.delete()

@@ -1,4 +1,4 @@
-"""Runs whose function a worker does not find, and that wait for another one that does."""
+"""Runs whose function a worker does not find, and that stay queued for another one that does."""
 
 from datetime import timedelta
 

@@ -104,13 +104,13 @@ def no_lock_on_what_overlaps():
 def _nothing_seen_to_go_on():
     live_runs = settling._live_runs
 
-    def waiting_runs(*args):
+    def queued_runs(*args):
         live = live_runs(*args)
         for one in live.values():
             one.going.clear()
         return live
 
-    with mock.patch.object(settling, "_live_runs", waiting_runs):
+    with mock.patch.object(settling, "_live_runs", queued_runs):
         yield
 
 

@@ -66,7 +66,7 @@ class Story:
     is_over: bool = False
     at_once: datetime | None = None
     asked_for: int = 0
-    waiting_cancelled: bool = False
+    queued_cancelled: bool = False
     eras: list[Era] = field(default_factory=list)
 
     def changes(self, begun: datetime, settled: datetime, times: Times | None) -> None:

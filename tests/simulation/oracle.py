@@ -205,7 +205,7 @@ class Oracle:
             if not row["times_lost"] or not (may_end or row["times_lost"] > self._lost_limit):
                 self._wrong(f"{_named(row)} is lost, against the policy")
         elif state == RunState.CANCELLED:
-            by_user = story is None or story.is_over or story.waiting_cancelled
+            by_user = story is None or story.is_over or story.queued_cancelled
             if not by_user and not (row["cancel_requested_at"] and story.overlap in CANCELLING):
                 self._wrong(f"{_named(row)} was cancelled, by nobody")
         elif state == RunState.SKIPPED:

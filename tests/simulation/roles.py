@@ -229,7 +229,7 @@ class SimulatedWorker(Role):
         if runs:
             self.site.something_happened()
         if runs and not self.free:
-            self.site.ring()  # it is full, and more may wait
+            self.site.ring()  # it is full, and more may be queued
 
     def _is_over(self, execution: Execution, by_request: bool = False) -> None:
         if execution not in self.in_hand or self._is_leaving:

@@ -213,7 +213,7 @@ class User:
 
     def _cancel_queued(self, story: Story) -> None:
         def cancelled(begun: datetime, count: int) -> None:
-            story.waiting_cancelled = story.waiting_cancelled or count > 0
+            story.queued_cancelled = story.queued_cancelled or count > 0
 
         self._do(lambda: Task.objects.get(pk=story.pk).cancel_queued(), cancelled, story)
 

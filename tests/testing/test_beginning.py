@@ -67,7 +67,7 @@ def test_what_was_submitted_before_the_block_runs_at_its_moment():
         assert len(time.run_due()) == 1
 
 
-def test_what_is_to_run_at_a_later_moment_waits_for_it():
+def test_what_is_to_run_at_a_later_moment_is_queued_until_then():
     Task.run_once(jobs.noop, delay_until=datetime.now(UTC) + DAY)
     with sisy_time(LONG_AGO) as time:
         assert time.advance(days=1) == []

@@ -52,7 +52,7 @@ def test_what_fails_raises_nothing_and_stands_in_the_ledger():
     assert (run.state, run.reason) == ("failed", "RuntimeError: it was to be expected")
 
 
-def test_what_is_to_run_later_waits():
+def test_what_is_to_run_later_stays_queued():
     Task.run_once(jobs.record, delay_until=timezone.now() + timedelta(days=1))
     assert [run.state for run in Run.objects.all()] == ["queued"]
 

@@ -1,4 +1,4 @@
-"""Words agree with their numbers: "1 run waits", "2 runs wait"; searched in all of the source."""
+"""Words agree with their numbers, in all of the source: "1 run is queued", "2 runs are queued"."""
 
 import ast
 import re
@@ -52,7 +52,7 @@ NOUNS = "|".join(
 )
 # "It runs every second" names no number of runs.
 VERB = r"(?! (?:every|once|one)\b)"
-PLURAL = rf"[ ,](?:(?:more|missed|other|waiting|further) )?(?:{NOUNS})\b{VERB}"
+PLURAL = rf"[ ,](?:(?:more|missed|other|queued|further) )?(?:{NOUNS})\b{VERB}"
 PLACE = r"%(?:\(\w+\))?[dsg]"
 
 ALLOWED = {
@@ -142,7 +142,7 @@ def test_words_agree_with_numbers_in_templates(path):
         ('f"{count} runs wait"', True),
         ('f"{count:,} missed occurrences"', True),
         ('gettext("%d runs wait") % count', True),
-        ('logger.info("%d runs are waiting", count)', True),
+        ('logger.info("%d runs are queued", count)', True),
         ('ngettext("%d run waits", "%d runs wait", count) % count', False),
         ('f"at most {MOST} runs"', False),
         ('f"run {pk} waits"', False),

@@ -74,7 +74,7 @@ def test_without_anything_ahead_each_free_slot_is_filled():
     assert in_hand.has_run_low
 
 
-def test_what_waits_for_too_long_is_found(monkeypatch):
+def test_what_is_queued_for_too_long_is_found(monkeypatch):
     in_hand = InFlight(SLOTS)
     in_hand.take(run(1))
     assert in_hand.overdue() == []

@@ -25,7 +25,7 @@ class Plan:
     Attributes:
         due: the due moments to run, oldest first.
         gap: the ones that are not, if any.
-        mark: the newest due moment that is settled by this plan.
+        planned_until: the newest due moment that is settled by this plan.
         next_run: the due moment after that; None when none is left.
     """
 

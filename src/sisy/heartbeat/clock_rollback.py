@@ -55,7 +55,7 @@ class Repair:
         self._restarted = self._hastened = 0
 
     def go_on(self, now: datetime, turn: Turn = ENDLESS) -> bool:
-        """Mend until the turn is over, one chunk at least; return whether all is mended."""
+        """Repair until the turn is over, one chunk at least; return whether all is repaired."""
         while self._left:
             chunk = [self._left.popleft() for _ in range(min(CHUNK, len(self._left)))]
             self._restarted += self._restart(chunk, now)
@@ -135,7 +135,7 @@ def _goes_on(task: Task) -> bool:
 def _vacate(using: str, tasks: Sequence[int], now: datetime) -> None:
     """Let the moments that come once more be planned once more; the rows stay.
 
-    What waits of them was due, and is ready now: see `_hasten`.
+    What is queued of them was due, and is ready now: see `_hasten`.
     """
     occupied = Run.objects.using(using).filter(task__in=tasks, due_at__gt=now)
     said = Trim(Concat(Left("reason", 450), Value(f" {SET_BACK}")))

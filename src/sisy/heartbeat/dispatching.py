@@ -67,7 +67,7 @@ class Dispatcher:
 
 
 def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None) -> int:
-    """Hand over what waits for other engines, up to 200 runs, and return how many they were.
+    """Hand over what is queued for other engines, up to 200 runs, and return how many they were.
 
     Args:
         outages: what is known of engines that take nothing, by alias.

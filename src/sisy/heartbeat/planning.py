@@ -1,4 +1,4 @@
-"""Plans what is due: inserts the runs and advances the marks, in one transaction a chunk."""
+"""Plans what is due: inserts runs and advances ``planned_until``, in one transaction a chunk."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ Announce = Callable[[list[Run]], None]
 
 
 def to_nobody(runs: list[Run]) -> None:
-    """Announce nothing: workers find what waits by looking, too."""
+    """Announce nothing: workers find queued runs by polling, too."""
 
 
 @dataclass(slots=True)
@@ -85,8 +85,9 @@ def plan_due(
 
     Workers need not wait for the rest: of each chunk, ``announce`` hears once it is committed.
 
-    Any number of heartbeats may do so at once: each task's row is locked by one of them, its mark
-    is advanced only from where it was seen, and the ledger takes each occurrence once.
+    Any number of heartbeats may do so at once: each task's row is locked by one of them, its
+    ``planned_until`` advances only from where it was seen, and the ledger takes each occurrence
+    once.
 
     Args:
         at_work_since: see `Watch`.
@@ -123,7 +124,7 @@ def _plan_at_once(using: str, watch: Watch, planned: Planned) -> int:
             return 0
         checkpoint("plan: tasks locked")
         found = _plan_tasks(using, tasks, watch)
-        checkpoint("plan: marks advanced")
+        checkpoint("plan: planned_until advanced")
     checkpoint("plan: committed")
     planned.add(found)
     return len(tasks)
@@ -199,9 +200,9 @@ def _is_in_ledger(using: str, row: Run) -> bool:
 
 
 def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
-    """Advance the marks by one statement.
+    """Advance ``planned_until`` by one statement.
 
-    It repeats where each mark was seen: if one has moved, nothing of the chunk stands.
+    It repeats where each was seen: if one has moved, nothing of the chunk stands.
     """
     tasks = [task for task, _ in plans]
     advanced = update_rows(

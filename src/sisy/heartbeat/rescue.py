@@ -22,7 +22,7 @@ BATCH = 500  # orphans that one beat rescues
 def rescue_lost(
     using: str, now: datetime, judges_leases: bool = True, turn: Turn = ENDLESS
 ) -> list[Run]:
-    """Take the runs of dead processes from them, and return those that wait again.
+    """Take the runs of dead processes from them, and return those queued again.
 
     After an outage many processes may be dead: those that are left when the turn is over wait for
     the next pass.
@@ -42,7 +42,7 @@ def rescue_lost(
 
 
 def rescue_orphans(using: str, now: datetime) -> list[Run]:
-    """Take the runs of processes that are not on the books, and return those that wait again.
+    """Take the runs of processes that are not on the books, and return those queued again.
 
     There are none but where somebody has deleted the row of a process. That is no matter of
     leases: such a process cannot record how its runs end, however soon it is heard of again.

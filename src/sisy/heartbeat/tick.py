@@ -20,8 +20,8 @@ class Tick:
     """The result of a pass.
 
     Attributes:
-        waiting: runs that wait beside those that were announced, for which to ring.
-        planned: how many occurrences wait for a worker since this pass.
+        queued: queued runs beside those that were announced, for which to ring.
+        planned: how many occurrences this pass queued.
         missed: how many occurrences were recorded as missed.
         broken: how many tasks were set aside, since they cannot be planned.
         rescued: how many runs were taken from dead workers to run again.
@@ -163,7 +163,7 @@ def _ahead(pk: int, since: datetime) -> QuerySet[Process, Any]:
 
 
 def first_ready(using: str, now: datetime) -> list[Run]:
-    """Return a run that waits for a worker from each queue in which there is one."""
+    """Return a queued run from each queue in which there is one."""
     ready = Run.objects.using(using).ready(now).native().order_by()
     firsts = ready.values("queue").annotate(first=Min("pk")).values_list("first", flat=True)
     return list(Run.objects.using(using).filter(pk__in=list(firsts)))

@@ -11,7 +11,7 @@ from sisy.models.run import Run
 
 
 class Attempt(models.Model):
-    """An attempt that failed or was lost, and after which the run waited again.
+    """An attempt that failed or was lost, and after which the run was queued again.
 
     How the last attempt ended stands on the run itself.
     """
@@ -37,7 +37,7 @@ class Attempt(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.number}: {self.state}"
+        return f"{self.number}: {self.get_state_display()}"
 
     @classmethod
     def of(cls, run: Run, **columns: Any) -> "Attempt":

@@ -18,7 +18,7 @@ QUEUED_AGAIN = "queued again"
 def settle_lost(
     using: str, pks: Sequence[int], reason: str, now: datetime
 ) -> tuple[list[Run], list[Run]]:
-    """Let runs that were lost wait again, or end them; return both.
+    """Queue runs that were lost again, or end them; return both.
 
     Call it in the transaction in which `RunQuerySet.lock` gave their keys, so that their worker,
     if it lives after all, does not end them meanwhile.
@@ -55,7 +55,7 @@ def _note(runs: Sequence[Run], state: RunState, reason: str) -> None:
 
 
 def _requeue(using: str, runs: Sequence[Run], reason: str, now: datetime) -> None:
-    """Let runs wait for their next attempt, and keep what became of this one.
+    """Queue runs for their next attempt, and keep what became of this one.
 
     They were ready when they began; if that lies ahead of now, the clock was set back.
     """

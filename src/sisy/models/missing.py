@@ -45,7 +45,7 @@ class Overdue:
 
     @property
     def planned_until(self) -> datetime | None:
-        """Return what the mark of the task is, once they are settled."""
+        """Return the task's ``planned_until`` once they are settled."""
         if self.still_owes:
             return None
         return (

@@ -20,10 +20,10 @@ class QueueQuerySet(models.QuerySet["Queue"]):
     def pause(self, name: str, reason: str = "", by: str = "") -> bool:
         """Let no worker take further runs of a queue; return whether it was not paused yet.
 
-        Runs that are going go on. Planning goes on, too: what falls due waits.
+        Runs that are going go on. Planning goes on, too: what falls due is queued.
 
         Args:
-            reason: why, for whoever asks why its runs wait.
+            reason: why, for whoever asks why its runs stay queued.
             by: who paused it, as people know them.
 
         Raises:

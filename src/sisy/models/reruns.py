@@ -36,7 +36,7 @@ def retry(run: Run, using: str, now: datetime) -> Run:
     """
     run = Run.objects.using(using).select_related("task").filter(pk=run.pk).first() or run
     if run.state in LIVE_STATES:
-        raise ValueError(f"{run} is {run.state}. Only finished runs can be retried.")
+        raise ValueError(f"{run} is {run.get_state_display()}. Only finished runs can be retried.")
     if run.count > 1:
         raise ValueError(
             f"{run} stands for {run.count} missed occurrences. Run them with "
@@ -102,7 +102,7 @@ def to_backfill(
     """Return the occurrences from ``start`` to before ``end`` that are to be made good.
 
     Args:
-        again: whether those count, too, that have succeeded, wait or go on.
+        again: whether those count, too, that have succeeded or are queued or running.
 
     Raises:
         ScheduleError: the task's schedule or time zone cannot be used.
@@ -137,8 +137,8 @@ def _occurrences(task: "Task", start: datetime, end: datetime) -> list[datetime]
     moments = list(islice(due, BACKFILL_LIMIT + 1))
     if len(moments) > BACKFILL_LIMIT:
         raise ValueError(
-            f"{task} has more than {BACKFILL_LIMIT} occurrences from {start} to {end}. Backfill in parts: "
-            f"the first {BACKFILL_LIMIT} are before {moments[BACKFILL_LIMIT]}."
+            f"{task} has more than {BACKFILL_LIMIT} occurrences from {start} to {end}. "
+            f"Backfill in parts: the first {BACKFILL_LIMIT} are before {moments[BACKFILL_LIMIT]}."
         )
     return moments
 

@@ -38,12 +38,12 @@ class RunQuerySet(models.QuerySet["Run"]):
     def possibly_running(self, now: datetime) -> Self:
         """Those whose function may be at work: running, or handed over by a worker that leaves.
 
-        The latter wait already, and are ready once that worker is surely gone.
+        The latter are queued already, and ready once that worker is surely gone.
         """
         return self.filter(Q(state=RunState.RUNNING) | _is_leaving(now))
 
     def live(self) -> Self:
-        """Those that are not over: waiting or running."""
+        """Those that are not over: queued or running."""
         return self.filter(state__in=LIVE_STATES)
 
     def without_task(self) -> Self:
@@ -102,13 +102,13 @@ class RunQuerySet(models.QuerySet["Run"]):
     acancel_queued = twin(cancel_queued)
 
     def cancel_requested(self, now: datetime) -> int:
-        """Call off those that wait, and that somebody wanted to end; return how many they were."""
+        """Cancel the queued ones whose end was requested; return how many they were."""
         return self.exclude(cancel_requested_at=None).cancel_queued(F("cancel_reason"), now)
 
     acancel_requested = twin(cancel_requested)
 
     def cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> int:
-        """Call off those that wait, and ask those that go on to end; return how many they were.
+        """Cancel the queued ones, and ask running ones to end; return how many they were.
 
         Those that were asked before are not counted. What was asked to end goes on until its
         function has noticed, or is killed: see `request_cancel`.
@@ -156,7 +156,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         return locking.lock(self)
 
     def held(self, runs: Iterable["Run"]) -> Self:
-        """Those of ``runs`` that still belong to the holder and the attempt that ``runs`` name.
+        """Those of ``runs`` that still belong to the process and the attempt that ``runs`` name.
 
         The fence: a worker whose lease was taken over changes nothing through it.
         """

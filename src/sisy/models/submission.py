@@ -30,7 +30,7 @@ def store(runs: Sequence[Run], using: str) -> list[Run]:
 
 
 def announce(runs: list[Run], using: str) -> None:
-    """Have workers told that ``runs`` wait, once that is committed."""
+    """Have workers told that ``runs`` are queued, once that is committed."""
     Run.tell(signals.run_planned, runs, using)
     if conf.get_settings().eager:
         return
@@ -38,7 +38,7 @@ def announce(runs: list[Run], using: str) -> None:
 
 
 def ring_once_committed(runs: list[Run], using: str) -> None:
-    """Have workers told that ``runs`` wait, once that is committed."""
+    """Have workers told that ``runs`` are queued, once that is committed."""
     if runs:
         tell = partial(signals.runs_queued.send_robust, sender=Run, runs=runs)
         transaction.on_commit(tell, using=using, robust=True)

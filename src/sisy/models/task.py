@@ -293,7 +293,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, DirtyFields, TaskColumns):
     def delete(
         self, using: str | None = None, keep_parents: bool = False
     ) -> tuple[int, dict[str, int]]:
-        """Delete the task and cancel its waiting runs; its history stays, a running run ends."""
+        """Delete the task and cancel its queued runs; its history stays, a running run ends."""
         using = using or self._home
         with transaction.atomic(using=using):
             # Locked first: a heartbeat that plans it just now must not add a run after this.

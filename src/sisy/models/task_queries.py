@@ -157,7 +157,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete the tasks and cancel their waiting runs; their history stays."""
+        """Delete the tasks and cancel their queued runs; their history stays."""
         self._for_write = True
         using = self.db
         with transaction.atomic(using=using):

@@ -37,7 +37,7 @@ class _InUTC(Cast):
 def fingerprint() -> Combinable:
     """Return what the database computes from the columns that decide when a task is due.
 
-    Kept beside the marks, it shows whether raw SQL has changed one of them since.
+    Kept beside ``planned_until``, it shows whether raw SQL has changed one of them since.
     """
     separator = Value("|", output_field=CharField())
     columns = [
@@ -118,7 +118,7 @@ def _next_after(timing: Timing, moment: datetime) -> datetime | None:
 def first_due(task: "Task", now: datetime) -> datetime | None:
     """Return when a task whose timing is new falls due next, never in the past.
 
-    A mark that lies ahead of ``now`` (the clock was set back) is not planned again.
+    What was planned ahead of ``now`` (the clock was set back) is not planned again.
 
     Raises:
         ScheduleError: the task's schedule or time zone cannot be used.

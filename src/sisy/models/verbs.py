@@ -52,7 +52,7 @@ class TaskVerbs(models.Model):
         Args:
             start: an aware moment; the first occurrence may be due then.
             end: an aware moment, not after now; the last occurrence is due before it.
-            again: whether to run those, too, that have succeeded, wait or go on.
+            again: whether to run those, too, that have succeeded or are queued or running.
 
         Raises:
             ScheduleError: the task's schedule or time zone cannot be used.
@@ -80,7 +80,7 @@ class TaskVerbs(models.Model):
     def pause(self, reason: str = "") -> bool:
         """Stop planning until `resume`; return whether the task was being planned.
 
-        Runs that wait already still run; paused time is never caught up.
+        Runs that are queued already still run; paused time is never caught up.
         """
         return activation.pause(self._task, self._home, reason)
 
@@ -104,7 +104,7 @@ class TaskVerbs(models.Model):
     acancel_queued = twin(cancel_queued)
 
     def cancel_runs(self, reason: str = "cancelled", *, by_force: bool = False) -> int:
-        """Call off the runs that wait, ask those that go on to end; return how many they were.
+        """Cancel queued runs, and ask running ones to end; return how many they were.
 
         See `Run.cancel`.
         """

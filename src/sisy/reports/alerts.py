@@ -22,7 +22,7 @@ from sisy.reports.processes import missing_processes, paused_queues, troubled_wo
 from sisy.reports.queued import class_of_error
 from sisy.reports.service import Service
 
-MAX_TIME_IN_QUEUE = timedelta(seconds=60)  # for which a run may wait for a worker
+MAX_TIME_IN_QUEUE = timedelta(seconds=60)  # for which a run may be queued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,10 +132,10 @@ def _late(using: str, now: datetime) -> Iterator[Alert]:
 
 
 def _stuck(using: str, now: datetime, service: Service) -> Iterator[Alert]:
-    """Yield the queues whose runs wait for a worker, or for the engine that has them."""
+    """Yield the queues whose runs stay queued, for a worker or for the engine that has them."""
     going = Run.objects.running().filter(task=OuterRef("task"))
     late = Run.objects.using(using).queued().filter(ready_at__lt=now - MAX_TIME_IN_QUEUE)
-    # What waits for its turn, behind another run of its task, waits for no worker.
+    # What waits for its turn, behind another run of its task, needs no worker yet.
     late = late.exclude(queue__in=service.paused).filter(~Exists(going)).order_by()
     by_queue = late.values("engine", "queue").annotate(number=Count("pk"), oldest=Min("ready_at"))
     rows = list(by_queue.order_by("engine", "queue")[: MAX_GROUPS_SHOWN + 1])

@@ -29,7 +29,7 @@ class Counted:
 
 
 def live_counts(using: str) -> list[Counted]:
-    """Return how many runs wait, and how many go on."""
+    """Return how many runs are queued, and how many are running."""
     return [
         _capped(
             state, Run.objects.using(using).filter(state=state).order_by()[:MAX_COUNTED].count()

@@ -70,7 +70,7 @@ class Forecast:
             met = self.overlaps.setdefault(task.id, OverlapForecast(task=task, takes=takes))
             met.count += 1
             met.first = met.first or due
-            return  # it is skipped, or waits: what it would do to the next one is not known
+            return  # it is skipped, or queued: what it would do to the next one is not known
         self._busy_until[task.id] = due + takes
 
     def by_minute(self) -> Iterable[tuple[datetime, int]]:

@@ -25,7 +25,7 @@ def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -
 
     Args:
         queues: those that workers must serve; one that is paused needs none.
-        limit: how long a run may wait for a worker, or a due task for a heartbeat.
+        limit: how long a run may be queued, or a due task unplanned.
     """
     paused = set(Queue.objects.using(using).paused().values_list("name", flat=True))
     alive = list(Process.objects.using(using).alive(now))
@@ -103,7 +103,7 @@ def _planning(using: str, now: datetime, limit: timedelta) -> Finding:
 def _queued(using: str, now: datetime, limit: timedelta, paused: set[str]) -> Finding:
     others = Run.objects.running().filter(task=OuterRef("task"))
     queued = Run.objects.using(using).ready(now).exclude(queue__in=paused)
-    # What waits for its turn, behind another run of its task, waits for no worker.
+    # What waits for its turn, behind another run of its task, needs no worker yet.
     queued = queued.filter(~Exists(others))
     oldest = queued.order_by("ready_at").first()
     if oldest is None:
@@ -117,11 +117,11 @@ def _queued(using: str, now: datetime, limit: timedelta, paused: set[str]) -> Fi
             f"; {oldest} has been queued for {display.span(waits)} in the queue {oldest.queue}"
         )
     words += _in_paused(using, now, paused)
-    return Finding(name="waiting runs", is_well=waits <= limit, words=words)
+    return Finding(name="queued runs", is_well=waits <= limit, words=words)
 
 
 def _in_paused(using: str, now: datetime, paused: set[str]) -> str:
-    """Return how many runs wait in paused queues: nobody needs to be woken, but it is said."""
+    """Return how many runs paused queues hold: nobody needs to be woken, but it is said."""
     held = Run.objects.using(using).ready(now).filter(queue__in=paused) if paused else None
     number = 0 if held is None else held.count()
     if not number:

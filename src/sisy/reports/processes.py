@@ -40,7 +40,7 @@ def troubled_workers() -> Iterator[str]:
 
 
 def paused_queues() -> Iterator[str]:
-    """Yield a sentence for each paused queue: by whom, since when, why, and what waits in it."""
+    """Yield a sentence for each paused queue: by whom, since when, why, and what it holds."""
     using = router.db_for_write(Task)
     paused = list(Queue.objects.using(using).paused())
     if not paused:

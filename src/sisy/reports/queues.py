@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sisy.models import Process, Queue, Run, Task
 
-MAX_QUEUED_COUNTED = 10_000  # waiting runs, those that wait longest
+MAX_QUEUED_COUNTED = 10_000  # queued runs, those that have been queued longest
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class QueueStats:
     pause_reason: str = ""
     queued: int = 0
     is_all: bool = True
-    """Whether all that wait were counted; else there are more."""
+    """Whether all queued runs were counted; else there are more."""
     oldest: datetime | None = None
     running: int = 0
     workers: list[str] = field(default_factory=list)

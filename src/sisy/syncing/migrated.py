@@ -96,7 +96,7 @@ class MigratedTask:
         self._this().update(**changed)
 
     def delete(self) -> None:
-        """Delete it and cancel its waiting runs, if it is there."""
+        """Delete it and cancel its queued runs, if it is there."""
         self._settle_overdue(DELETED, for_good=True)
         now = clock.now(self._using)
         queued = self._runs.filter(task__name=self._name, state=RunState.QUEUED)

@@ -134,7 +134,7 @@ class BackendConformance(unittest.TestCase):
         self.work()
         self.assertEqual(self.tasks.said, ["a", "b", "c", "d", "e"])
 
-    def test_what_is_to_run_later_waits(self) -> None:
+    def test_what_is_to_run_later_stays_queued(self) -> None:
         later = self.tasks.say.using(run_after=timezone.now() + timedelta(days=1))
         result = self.enqueue(later, "later")
         self.enqueue(self.tasks.say.using(run_after=timezone.now() - timedelta(days=1)), "now")

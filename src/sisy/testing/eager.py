@@ -15,7 +15,7 @@ def carry_out(runs: Iterable[Run], using: str) -> None:
     """Carry out those of ``runs`` that may begin now, in this thread, and update them.
 
     What a function raises is the outcome of its run, as it is in a worker. What is to run later,
-    or to be tried again, goes on waiting.
+    or to be tried again, stays queued.
 
     Raises:
         KeyboardInterrupt: a function raised it; its run is recorded as failed.

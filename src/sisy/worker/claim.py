@@ -1,4 +1,4 @@
-"""Wins waiting runs for a worker; each run has one winner."""
+"""Wins queued runs for a worker; each run has one winner."""
 
 from collections.abc import Collection, Sequence
 from copy import copy
@@ -48,7 +48,7 @@ def claim(
     engine: str = "",
     missing: frozenset[str] = frozenset(),
 ) -> list[Run]:
-    """Win up to ``limit`` waiting runs for ``process``, which begin now, and return them.
+    """Win up to ``limit`` queued runs for ``process``, which begin now, and return them.
 
     A run that may not start beside another one of its task is settled by the task's policy: this
     is decided here and not when it was planned, since only now is it known what still runs. Runs
@@ -56,10 +56,10 @@ def claim(
 
     Args:
         engine: whose runs; by default, those of Sisy's own workers.
-        missing: the paths of functions that the holder does not find: see `resolvable`.
+        missing: the paths of functions that the process does not find: see `resolvable`.
 
     Raises:
-        LeaseLost: the holder's lease has expired; it must renew it, or sign on again.
+        LeaseLost: the process's lease has expired; it must renew it, or sign on again.
     """
     claimant = Claimant(process, _open(process.using, queues), engine, now, missing)
     won: list[Run] = []
@@ -85,7 +85,7 @@ def claim(
 def claim_one(process: Process, pk: int, now: datetime) -> Run | None:
     """Win the run with this key, or the one of its task whose turn it is.
 
-    Returns None if it waits no longer, may not start now, or another process decides just now.
+    Returns None if it is no longer queued, may not start now, or another process decides just now.
 
     Raises:
         LeaseLost: as `claim` does.

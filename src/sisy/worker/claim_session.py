@@ -39,7 +39,7 @@ class ClaimSession:
         self._is_in_doubt = False
 
     def claim(self, free: int, *, was_rung_for: bool) -> list[Run]:
-        """Return up to ``free`` runs that were won; where nobody rang, look first if any waits."""
+        """Return up to ``free`` runs that were won; unless one rang, look if any is ready."""
         self.settle()
         if not was_rung_for and not any_ready(self._using, self._queues, self._now()):
             return []

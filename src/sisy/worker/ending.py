@@ -17,7 +17,7 @@ Ended = Sequence[tuple[Run, Outcome]]
 
 
 def write_ends(using: str, ended: Ended) -> set[int]:
-    """Write how runs ended that are still their holder's; return the keys of those.
+    """Write how runs ended that are still their process's; return the keys of those.
 
     Call it in a transaction.
     """
@@ -53,7 +53,7 @@ def _update_of_many(connection: BaseDatabaseWrapper) -> str:
     return (
         f"UPDATE {table} SET {settings} "
         f"FROM unnest({lists}) AS ended({', '.join((*FENCE, *COLUMNS))}) "
-        f"WHERE {table}.id = ended.id AND {table}.process_id = ended.holder "
+        f"WHERE {table}.id = ended.id AND {table}.process_id = ended.process "
         f"AND {table}.attempt = ended.attempt AND {table}.state = %s RETURNING {table}.id"
     )
 

@@ -38,9 +38,9 @@ def hand_over(using: str, runs: Sequence[Run], reason: str, now: datetime) -> in
     """Let other workers have runs that were begun, and return how many, as `give_back` does.
 
     They begin once this worker is gone, so that nothing goes on twice at a time; until then they
-    are in the way of other runs of their tasks, as `RunQuerySet.possibly_running` knows. What somebody
-    wants to end is called off then, by whoever claims. A run that is to be carried out once at the
-    most is lost instead.
+    are in the way of other runs of their tasks, as `RunQuerySet.possibly_running` knows. What
+    somebody wants to end is cancelled then, by whoever claims. A run that is to be carried out
+    once at the most is lost instead.
     """
     with transaction.atomic(using=using):
         held = Run.objects.using(using).filter(pk__in=Run.objects.using(using).held(runs).lock())

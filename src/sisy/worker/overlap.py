@@ -1,7 +1,7 @@
 """The decision which queued runs of a task may start, given its running ones; pure.
 
 This is decided late, when a run could start, since only then is it known what still goes on. The
-runs that wait are walked from the oldest on. If nothing of the task goes on, the oldest starts,
+queued runs are walked from the oldest on. If nothing of the task goes on, the oldest starts,
 whatever the policy; what becomes of the others is the policy's to say.
 """
 
@@ -37,7 +37,7 @@ class Decision:
     Attributes:
         starting: the one that begins now, if any.
         skipped: those that never will: each with the run that was in their way, and why.
-        waiting: whether some go on waiting for their turn.
+        queued: whether some stay queued until it is their turn.
         ending: the keys of the runs that go on and are asked to end.
         successor: the run that takes their place.
     """
@@ -52,7 +52,7 @@ class Decision:
         self.skipped += [(run, blocked_by, reason) for run in runs]
 
     def decided(self) -> list[Run]:
-        """Return the runs that wait no longer."""
+        """Return the runs that are queued no longer."""
         skipped = [run for run, _, _ in self.skipped]
         return skipped if self.starting is None else [self.starting, *skipped]
 
@@ -65,7 +65,7 @@ def apply_policy(
     Args:
         policy: the task's ``overlap``, any but ``allow``.
         going: what goes on of the task, oldest first.
-        limit: how many runs ``buffer_all`` lets wait.
+        limit: how many runs ``buffer_all`` keeps queued.
     """
     decision = Decision()
     rest = list(queued)
@@ -94,7 +94,7 @@ def apply_policy(
             decision.skip(
                 others[room:],
                 blocker,
-                f"{still_going}, and the limit of {limit} queued runs was reached.",
+                f"{still_going}, and the limit of queued runs ({limit}) was reached.",
             )
             decision.queued = True
         case Overlap.CANCEL_OTHER | Overlap.TERMINATE_OTHER:
@@ -110,7 +110,7 @@ def apply_policy(
 
 
 def _takes_its_turn(run: Run, going: Running, now: datetime) -> bool:
-    """Return whether a run goes on waiting whatever the policy.
+    """Return whether a run stays queued whatever the policy.
 
     It does if it has run before, was released for another worker, or makes good what was missed,
     since it was wanted all the same.

@@ -24,9 +24,9 @@ from sisy.worker.unresolved import is_to_be_released, release
 
 
 def record(using: str, ended: Ended, now: datetime) -> None:
-    """Store the outcomes of runs that are still their holder's, in one transaction.
+    """Store the outcomes of runs that are still their process's, in one transaction.
 
-    A run that was taken from its holder meanwhile is left as it is. An outcome that the database
+    A run that was taken from its process meanwhile is left as it is. An outcome that the database
     refuses is stored without what it may refuse, and keeps none of the others waiting.
     """
 
@@ -133,7 +133,7 @@ def _still_wanted(using: str, runs: Sequence[Run]) -> set[int]:
 
 
 def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
-    """Let a run wait for its next attempt, and keep how this one ended."""
+    """Queue a run for its next attempt, and keep how this one ended."""
     delay = retry_delay(run)
     again = f"attempt {run.attempt} ended with {outcome.reason}; the next one starts in {delay}"
     Attempt.of(

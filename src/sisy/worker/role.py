@@ -128,7 +128,7 @@ class Worker:
         return self._claiming.is_stopping
 
     def wake(self) -> None:
-        """Look for waiting runs at once; callable from any thread."""
+        """Look for queued runs at once; callable from any thread."""
         self._claiming.wake()
 
     def _look(self) -> None:
@@ -184,7 +184,7 @@ class Worker:
         doorbell.ring(runs[:1])
 
     def _ring_on(self, run: Run) -> None:
-        """Wake another worker, since this one is full and more runs may wait."""
+        """Wake another worker, since this one is full and more runs may be queued."""
         now = asyncio.get_running_loop().time()
         if now - self._rang_at >= RING_INTERVAL:
             self._rang_at = now

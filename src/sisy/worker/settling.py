@@ -1,4 +1,4 @@
-"""Settles which waiting runs start, and writes down what becomes of those that do not."""
+"""Settles which queued runs start, and writes down what becomes of those that do not."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from sisy.models import Origin, Overlap, Run, RunState, Task, TaskState
 from sisy.models.prepared import Keys, Names, prepared
 from sisy.worker.overlap import Decision, Running, apply_policy
 
-MAX_LIVE_RUNS = 2000  # runs of tasks that go on or wait, looked at together
+MAX_LIVE_RUNS = 2000  # queued or running runs of tasks, looked at together
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Settled:
 
     Attributes:
         starting: those that begin now.
-        blocked: the tasks whose runs go on waiting for their turn.
+        blocked: the tasks whose runs stay queued until it is their turn.
         contended: the tasks over which another worker decides just now.
     """
 
@@ -41,7 +41,7 @@ def settle(
 ) -> Settled:
     """Settle ``runs``, which the caller has locked, in their order until ``free`` of them start.
 
-    Of a task whose runs may overlap, each starts. Of any other, all that wait are settled
+    Of a task whose runs may overlap, each starts. Of any other, all queued ones are settled
     together. Whoever does so holds the lock on the task, so that no two workers find that nothing
     of it goes on: ``tasks`` are those that are locked, by their keys.
 
@@ -86,7 +86,7 @@ def _live_runs(
     now: datetime,
     missing: Collection[str],
 ) -> dict[int, _Live]:
-    """Return what goes on and what waits of locked tasks: ``runs``, and what else there is."""
+    """Return what goes on and what is queued of locked tasks: ``runs``, and what else there is."""
     if not tasks:
         return {}
     live: dict[int, _Live] = defaultdict(_Live)
@@ -147,7 +147,7 @@ def _decision(task: Task, live: _Live, now: datetime) -> Decision:
 
 
 def _lock_queued(using: str, decisions: Iterable[Decision], locked: Collection[int]) -> set[int]:
-    """Lock what is decided upon and still waits, but for what another worker has locked."""
+    """Lock what is decided upon and still queued, but for what another worker has locked."""
     decided = {run.pk for decision in decisions for run in decision.decided()}
     further = decided.difference(locked)
     if not further:

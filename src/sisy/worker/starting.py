@@ -59,7 +59,8 @@ def _update(
     among_these, these = among([run.pk for run in runs], connection)
     statement = (
         f"UPDATE {connection.ops.quote_name(Run._meta.db_table)} "
-        "SET state = %s, process_id = %s, worker_name = %s, attempt = attempt + 1, started_at = %s "
+        "SET state = %s, process_id = %s, worker_name = %s, "
+        "attempt = attempt + 1, started_at = %s "
         f"WHERE id {among_these} {condition}"
     )
     own = [RunState.RUNNING.value, process.pk, str(process), adapted(using, now)]

@@ -33,7 +33,7 @@ def unfit(run: Run) -> set[str]:
 
 
 def cancel(user: Any, runs: RunQuerySet) -> Iterator[Result]:
-    """Call off those that wait, and ask those that go on to end."""
+    """Cancel queued runs, and ask running ones to end."""
     yield _cancelled(user, runs, by_force=False)
 
 

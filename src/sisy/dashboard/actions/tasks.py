@@ -70,7 +70,7 @@ def back_to_code(user: Any, tasks: Tasks) -> Iterator[Result]:
 
 
 def cancel_runs(user: Any, tasks: Tasks) -> Iterator[Result]:
-    """Call off the runs of each task that wait, and ask those that go on to end."""
+    """Cancel the queued runs of each task, and ask running ones to end."""
     reason = gettext("Cancelled by %s.") % user
     chosen, count = list(tasks), 0
     for task in chosen:

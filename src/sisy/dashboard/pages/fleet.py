@@ -1,4 +1,4 @@
-"""Workers and queues: who has what in hand, and what waits for whom."""
+"""Workers and queues: who has what in hand, and what is queued for whom."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from sisy.reports.queues import queues
 
 
 class FleetPage(Page):
-    """Shows each process with its runs, and each queue with what waits in it."""
+    """Shows each process with its runs, and each queue with what is queued in it."""
 
     name = "fleet"
     title = _("Workers and queues")

@@ -37,9 +37,7 @@ class Command(AnsweringCommand):
             type=measure("seconds", 31_536_000),
             default=60.0,
             metavar="S",
-            help=(
-                "maximum seconds that a run may wait for a worker, or a due task for a heartbeat"
-            ),
+            help=("maximum seconds that a run may be queued, or a due task unplanned"),
         )
 
         parser.add_argument(

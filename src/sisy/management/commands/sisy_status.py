@@ -1,4 +1,4 @@
-"""``manage.py sisy_status``: who is up, what waits, and what somebody should look at."""
+"""``manage.py sisy_status``: who is up, what is queued, and what somebody should look at."""
 
 from typing import Any
 
