@@ -20,7 +20,7 @@ COMMANDS = {
         "celery",
         "-A",
         "django_tasks_fennel.app",
-        "worker_name",
+        "worker",
         "-c",
         "2",
     ),

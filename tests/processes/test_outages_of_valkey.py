@@ -12,7 +12,7 @@ from tests.processes.ledger import largest_lateness
 from tests.processes.told import each_told_in_pairs, outages_told_by
 from tests.support.waiting import wait_until
 
-HEARD_AGAIN = "listening on sisy.run_task is back"
+HEARD_AGAIN = "listening on sisy.run_task recovered"
 MAX_LATENESS = 5.0  # seconds: about one on a machine that is not busy
 
 
@@ -74,7 +74,7 @@ def test_a_layer_that_is_full_costs_no_run(fleet_database, valkey, tmp_path):
         tasks.reaches(4)
         assert outages_told_by(heartbeat) == {"the channel sisy.run_task": "-"}
         workers = Fleet(site, 0, 2)
-        heartbeat.says("the channel sisy.run_task is back")
+        heartbeat.says("the channel sisy.run_task recovered")
         tasks.wait_for_the_end()
         tasks.assert_exact()
         assert heartbeat.stop() == 0
