@@ -67,7 +67,7 @@ def test_what_is_queued_is_not_well_after_a_while_unless_its_queue_is_paused(noo
     Queue.objects.pause("default")
     text = said("sisy_health")
     assert "the queue is paused" in text
-    assert "no run is waiting for a worker; 1 run is queued in a paused queue (default)" in text
+    assert "no queued run needs a worker; 1 run is queued in a paused queue (default)" in text
     task.run_now()
     assert "2 runs are queued in paused queues (default)" in said("sisy_health")
 
@@ -82,7 +82,7 @@ def test_what_waits_for_its_turn_is_well(noon):
     up(role=Role.HEARTBEAT, now=noon.moment)
     up("default", now=noon.moment)
     assert Run.objects.queued().count() == 1
-    assert "no run is waiting" in said("sisy_health")
+    assert "no queued run needs a worker" in said("sisy_health")
 
 
 def test_a_database_that_cannot_be_asked_is_an_exit_code_of_its_own(monkeypatch):

@@ -89,16 +89,17 @@ def test_a_zone_that_no_longer_exists_is_named():
 
 
 def test_a_task_that_was_set_aside_though_its_schedule_works_is_named_with_what_revives_it():
-    task = saved(label="a")
-    Task.objects.filter(pk=task.pk).update(state=TaskState.BROKEN, next_run=None)
-    [warning] = check()
+    task, other = saved(label="a"), saved(label="b", schedule="0 0 1 1 *")
+    Task.objects.update(state=TaskState.BROKEN, next_run=None)
+    warning, _ = check()
     assert warning.msg == (
         "The schedule '* * * * *' in UTC of the task 'a' is valid, but Sisy has set 1 of these "
         "tasks aside as broken."
     )
-    exec(warning.hint.partition("again: ")[2], {"Task": Task})
+    exec(warning.hint.partition("run: ")[2], {"Task": Task})
     task.refresh_from_db()
-    assert task.state == TaskState.ACTIVE
+    other.refresh_from_db()
+    assert (task.state, other.state) == (TaskState.ACTIVE, TaskState.BROKEN)
 
 
 def test_a_target_that_no_longer_works_is_named_with_the_reason():

@@ -35,7 +35,7 @@ def engine(request, settings):
 
 
 @pytest.fixture
-def engine_site(fleet_site, valkey):
+def engine_site(valkey, fleet_site):
     # A Valkey of its own: a Celery beside it on the same one would take messages of this site.
     fleet_site.environment["VALKEY_URL"] = valkey.url
     fleet_site.environment["DJANGO_SETTINGS_MODULE"] = "tests.processes.engines_settings"

@@ -65,8 +65,11 @@ def _schedules(alias: str) -> list[CheckMessage]:
                 f"{what} is valid, but Sisy has set {group['broken']} of these tasks aside as "
                 "broken."
             )
-            hint = f"Task.objects.filter(state='broken').update(schedule={group['schedule']!r})"
-            hint = f"See state_reason for the cause. To activate them again: {hint}"
+            these = f"schedule={group['schedule']!r}, timezone={group['timezone']!r}"
+            hint = (
+                "See state_reason for the cause. When it is fixed, run: "
+                f"for task in Task.objects.filter(state='broken', {these}): task.resume()"
+            )
         found.append(warning(problem, hint=hint, obj=Task, id="sisy.W008"))
     return _first_of(found, "schedules", "sisy.W008")
 

@@ -122,7 +122,7 @@ def _of_group(group: Group, why: str) -> Alert:
 def _late(using: str, now: datetime) -> Iterator[Alert]:
     late = Task.objects.using(using).due(now - ON_TIME_TOLERANCE)
     for task in late[:MAX_GROUPS_SHOWN]:
-        why = gettext("has been due since then, but no heartbeat has planned it")
+        why = gettext("is overdue: no heartbeat has planned it")
         yield Alert(kind="late", what=task.label, why=why, since=task.next_run, task=task.pk)
     yield from _more(
         "late",

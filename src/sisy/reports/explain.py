@@ -66,7 +66,8 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
     if run.state == RunState.RUNNING:
         return f"Run {run.pk} is running on {run.worker_name}: started{began}."
     tries = f" in attempt {run.attempt}" if run.attempt > 1 else ""
-    parts = [f"Run {run.pk} {run.get_state_display()}{tries}"]
+    was = "was " if run.state in (RunState.LOST, RunState.CANCELLED) else ""
+    parts = [f"Run {run.pk} {was}{run.get_state_display()}{tries}"]
     if began:
         parts.append(f"started{began}")
     if run.duration is not None:

@@ -107,7 +107,7 @@ def _queued(using: str, now: datetime, limit: timedelta, paused: set[str]) -> Fi
     queued = queued.filter(~Exists(others))
     oldest = queued.order_by("ready_at").first()
     if oldest is None:
-        words = "no run is waiting for a worker"
+        words = "no queued run needs a worker"
         waits = timedelta(0)
     else:
         number = queued.count()

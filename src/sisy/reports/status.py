@@ -27,7 +27,17 @@ class Status:
     @property
     def clock_is_off(self) -> bool:
         """Return whether the two clocks differ by more than a second."""
-        return abs(self.offset) > timedelta(seconds=1)
+        return self.distance > timedelta(seconds=1)
+
+    @property
+    def distance(self) -> timedelta:
+        """By how much the two clocks differ, whichever is ahead."""
+        return abs(self.offset)
+
+    @property
+    def clock_is_behind(self) -> bool:
+        """Return whether the clock of this host is behind the database's."""
+        return self.offset < timedelta(0)
 
 
 def status(using: str, now: datetime) -> Status:
