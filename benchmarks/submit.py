@@ -19,7 +19,7 @@ BAR_OF_RAW, BAR_OF_MANY = 0.45, 4.0  # of the raw loop in the same repetition
 
 RAW_INSERT = """
     INSERT INTO sisy_run (task_id, label, target_path, payload, origin, queue, priority, ready_at,
-        planned_at, state, reason, attempt, times_lost, worker, cancel_force, cancel_reason,
+        planned_at, state, reason, attempt, times_lost, worker_name, cancel_force, cancel_reason,
         error, error_class, engine, count)
     VALUES (%s, 'raw', 'raw', '{}', 'once', 'default', 0, now(), now(), 'queued', '', 0, 0, '',
         false, '', '', '', '', 1)
