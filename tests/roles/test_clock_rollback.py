@@ -3,26 +3,16 @@
 import pytest
 from django.db import connection
 
-from sisy import clock
 from sisy.heartbeat import Heartbeat, tick
 from sisy.heartbeat.clock_rollback import SET_BACK, repair
 from sisy.models import Missed, Run, RunState, Task, TaskState
 from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.roles.steps import finish
-from tests.roles.test_silence import Clocks
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def clocks(monkeypatch):
-    clocks = Clocks()
-    monkeypatch.setattr(clock, "_steady", lambda: clocks.seconds)
-    with clock.use(clocks):
-        yield clocks
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clocks")]
 
 
 def tick_through(start, end, step=MINUTE):

@@ -6,7 +6,6 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sisy import clock
 from sisy.heartbeat import (
     Heartbeat,
     clock_rollback,
@@ -21,21 +20,12 @@ from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Missed, Process, Run, RunState, Task, activation, task_with_callable
 from tests.app import jobs
 from tests.roles.steps import LEASE
-from tests.roles.test_silence import Clocks
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("clocks")]
 
 A_CHUNK_TAKES = timedelta(seconds=0.2)
-
-
-@pytest.fixture(autouse=True)
-def clocks(monkeypatch):
-    clocks = Clocks()
-    monkeypatch.setattr(clock, "_steady", lambda: clocks.seconds)
-    with clock.use(clocks):
-        yield clocks
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 
-from sisy import clock
 from sisy.exceptions import LeaseLost
 from sisy.heartbeat import Heartbeat, tick
 from sisy.heartbeat.tick import look
@@ -15,31 +14,7 @@ from tests.roles.steps import LEASE
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, stored, worker
 
-pytestmark = pytest.mark.django_db
-
-
-class Clocks:
-    """The database's clock and the steady one, which go on together unless a test says so."""
-
-    def __init__(self):
-        self.moment, self.seconds = NOON, 7000.0
-
-    def now(self, using):
-        return self.moment
-
-    last_known = now
-
-    def go_on(self, by, steady=None):
-        self.moment += by
-        self.seconds += (by if steady is None else steady).total_seconds()
-
-
-@pytest.fixture(autouse=True)
-def clocks(monkeypatch):
-    clocks = Clocks()
-    monkeypatch.setattr(clock, "_steady", lambda: clocks.seconds)
-    with clock.use(clocks):
-        yield clocks
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clocks")]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Clocks that tests set."""
 
 from sisy import clock
+from tests.support.moments import NOON
 
 
 class SettableClock:
@@ -14,6 +15,22 @@ class SettableClock:
 
     def last_known(self, using):
         return self.moment
+
+
+class TwoClocks:
+    """The database's clock and the steady one, which go on together unless a test says so."""
+
+    def __init__(self):
+        self.moment, self.seconds = NOON, 7000.0
+
+    def now(self, using):
+        return self.moment
+
+    last_known = now
+
+    def go_on(self, by, steady=None):
+        self.moment += by
+        self.seconds += (by if steady is None else steady).total_seconds()
 
 
 def clock_at(moment):
