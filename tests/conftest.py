@@ -62,14 +62,33 @@ def area_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0]
 
 
-# Before pytest looks which tests `-m` selects.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config, items):
+    # Before pytest looks which tests `-m` selects.
     for item in items:
         if area_of(item.path) in ON_EACH_DATABASE:
             item.add_marker(pytest.mark.database)
         if str(item.path.relative_to(ROOT)) in ON_ONE_SERVER:
             item.add_marker(pytest.mark.one_server)
+    yield
+    # After they were selected and shuffled.
+    items[:] = longest_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def longest_first(items, workers):
+    """Return ``items`` so that each of ``workers`` begins its share with tests of processes.
+
+    pytest-xdist gives each worker an equal part of the list, and then moves tests from the end of
+    a busy worker's part to idle ones. A long test at the end of the run would leave them idle.
+    """
+    long = [item for item in items if area_of(item.path) == "processes"]
+    short = [item for item in items if area_of(item.path) != "processes"]
+    return [
+        item
+        for worker in range(workers)
+        for some in (long, short)
+        for item in some[len(some) * worker // workers : len(some) * (worker + 1) // workers]
+    ]
 
 
 @pytest.fixture(autouse=True)
