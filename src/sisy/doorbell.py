@@ -31,7 +31,7 @@ _homes: list[asyncio.AbstractEventLoop] = []
 _under_way: set["asyncio.Task[None]"] = set()
 _listeners: dict[str, set[Callable[[], None]]] = {}
 _obeying: set[Callable[[], None]] = set()
-_outage = Outage("the channel layer")
+_outage = Outage("The channel layer")
 _full: dict[str, Outage] = {}  # by channel: others go on to take messages
 
 
@@ -184,7 +184,7 @@ class Sender:
 
 
 async def _send(send: Ring, address: str) -> None:
-    full = _full.setdefault(address, Outage(f"the channel {address}"))
+    full = _full.setdefault(address, Outage(f"The channel {address}"))
     try:
         async with asyncio.timeout(LAYER_TIMEOUT):
             await send()

@@ -95,10 +95,10 @@ def signal_name(number: int) -> str:
 
 
 class Outage:
-    """Something that Sisy needs and that may be away for a while: one line when it goes, one back.
+    """An outage of something that Sisy needs; logs one line when it begins and one when it ends.
 
     Args:
-        what: as it stands in the log, such as "the database".
+        what: the beginning of the log line, such as "The database".
     """
 
     def __init__(self, what: str) -> None:
@@ -115,5 +115,5 @@ class Outage:
         """Note a success; the first one after an outage is logged."""
         if self.failures:
             times = ngettext("%d failure", "%d failures", self.failures) % self.failures
-            logger.info("%s recovered after %s", self.what, times)
+            logger.info("%s works again after %s", self.what, times)
             self.failures = 0

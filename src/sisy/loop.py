@@ -78,7 +78,7 @@ class Loop:
             wait = await self._step()
         except Exception as error:  # noqa: BLE001 - the border around our own steps
             delay = min(self._longest_delay, FIRST_DELAY * 2.0**self._outage.failures)
-            self._outage.failed(error, "trying again until it works")
+            self._outage.failed(error, "retrying")
             logger.debug("The error in full:", exc_info=True)
             return delay * random.uniform(0.5, 1)
         self._outage.recovered()
@@ -101,7 +101,7 @@ def until_it_works(
         try:
             step()
         except errors as error:
-            outage.failed(error, "trying again until it works")
+            outage.failed(error, "retrying")
             time.sleep(EACH_SECOND)
         else:
             outage.recovered()

@@ -124,7 +124,7 @@ def test_why_answers_for_what_was_missed_and_for_what_was_skipped(noon):
     scheduled("0 * * * *", label="tea", missed="skip")
     noon.moment = NOON + 6 * HOUR
     tick("default", noon.moment)
-    assert "This occurrence was missed, one of" in why("tea", NOON + 2 * HOUR)
+    assert "This occurrence was missed, together with" in why("tea", NOON + 2 * HOUR)
 
 
 def test_why_answers_from_the_schedule_where_there_is_no_row(noon):
@@ -146,7 +146,7 @@ def test_why_answers_from_the_schedule_where_there_is_no_row(noon):
     noon.moment = NOON + 4 * HOUR
     assert "It was not planned, because the task is paused: fasting" in why("tea", NOON + 3 * HOUR)
     task.resume()
-    assert "the task was resumed, later" in why("tea", NOON + 3 * HOUR)
+    assert "The task was changed or resumed at" in why("tea", NOON + 3 * HOUR)
 
 
 def test_a_test_of_a_project_sees_the_same():

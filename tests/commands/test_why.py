@@ -50,7 +50,7 @@ def since(run):
 def test_no_worker_serves_its_queue():
     up("mail")
     run = idle(queue="cpu").run_now()
-    assert why_run(run) == since(run) + "queue 'cpu' has no worker."
+    assert why_run(run) == since(run) + "the queue 'cpu' has no worker."
 
 
 def test_its_queue_is_paused_by_whom_since_when_and_why():
@@ -66,7 +66,7 @@ def test_its_queue_is_paused_by_whom_since_when_and_why():
 def test_each_worker_of_its_queue_is_draining():
     up().request_drain(NOON)
     run = idle().run_now()
-    assert why_run(run) == since(run) + "all workers of the queue 'default' are draining."
+    assert why_run(run) == since(run) + "all workers for the queue 'default' are draining."
 
 
 def test_all_slots_are_busy_and_how_many_runs_are_ahead():
@@ -75,9 +75,9 @@ def test_all_slots_are_busy_and_how_many_runs_are_ahead():
         task.run_now()
     claim(up(slots=2), ["default"], 2, NOON)
     first, second = task.run_now(), task.run_now()
-    busy = "all 2 slots of the workers of the queue 'default' are busy"
+    busy = "all 2 worker slots for the queue 'default' are in use"
     assert why_run(first) == f"{since(first)}{busy}."
-    assert why_run(second) == f"{since(second)}{busy}, 1 run is ahead of it."
+    assert why_run(second) == f"{since(second)}{busy}, and 1 run is ahead of it."
 
 
 def test_its_turn_comes_after_another_run():

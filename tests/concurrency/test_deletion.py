@@ -143,7 +143,7 @@ def test_a_run_that_is_handed_back_after_its_task_was_deleted_is_not_begun_again
     task.run_now()
     won = claim(worker(), QUEUES, 1, DUE)
     task.delete()
-    give_back("default", won, "Its worker stopped; released.", NOON)
+    give_back("default", won, "Released, because its worker stopped.", NOON)
     assert claim(worker(), QUEUES, 1, DUE) == []
     assert not Run.objects.live().exists()
 

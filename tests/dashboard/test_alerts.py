@@ -147,7 +147,7 @@ def test_queued_runs_are_counted_by_queue_with_what_they_wait_for():
     task = scheduled("0 0 1 1 *", overlap=Overlap.ALLOW)
     queued = [Run.of(task, now=NOON - HOUR) for _ in range(700)]
     Run.objects.bulk_create(queued)
-    assert ("default", "700 runs are queued: queue 'default' has no worker") in (alerts())
+    assert ("default", "700 runs are queued: the queue 'default' has no worker") in (alerts())
     Queue.objects.pause("default", "Too hot.", by="Sam")
     [site] = [why for _, why in alerts() if "paused" in why]
     assert site == (

@@ -112,7 +112,7 @@ def test_what_is_queued_too_long_is_late(at_time):
     tick("default", NOON)
     tick("default", NOON + MINUTE)
     at_time(NOON + 10 * MINUTE)
-    assert "slow 1 run is queued: queue 'slow' has no worker" in shown("alerts")
+    assert "slow 1 run is queued: the queue 'slow' has no worker" in shown("alerts")
 
 
 def test_a_broken_task_and_a_paused_queue_need_attention():

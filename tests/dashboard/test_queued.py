@@ -26,7 +26,7 @@ def test_the_page_of_a_run_and_of_its_task_say_why_queued():
     for text in pages(run):
         assert (
             f"Run {run.pk} has been queued since 2026-05-05 12:00:00 UTC: "
-            "queue 'cpu' has no worker."
+            "the queue 'cpu' has no worker."
         ) in text
     Queue.objects.pause("cpu", "too hot", by="Sam")
     for text in pages(run):

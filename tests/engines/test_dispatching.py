@@ -101,7 +101,7 @@ def test_an_engine_that_takes_nothing_is_asked_again_soon(monkeypatch, forgetful
         broken.setattr(forgetful, "enqueue", lambda *args: 1 / 0)
         for seconds in (0, 1, 2):
             dispatch("default", NOON + seconds * SECOND, outages)
-    assert caplog.text.count("sending runs to 'forgetful'") == 1
+    assert caplog.text.count("Sending runs to 'forgetful'") == 1
     dispatch("default", NOON + 5 * SECOND, outages)
     assert handed_to(forgetful) == [run.pk]
 
@@ -268,7 +268,7 @@ def test_a_database_that_is_away_when_it_ends_costs_time_and_no_second_run(monke
     carry_out_handed(run.pk)
     assert (stored(run).state, stored(run).attempt) == ("succeeded", 1)
     assert Execution.objects.count() == 1
-    assert caplog.text.count(f"recording how run {run.pk} ended") == 2
+    assert caplog.text.count(f"Recording the outcome of run {run.pk}") == 2
 
 
 @pytest.mark.django_db(transaction=True)

@@ -34,7 +34,7 @@ def test_a_lost_run_is_queued_again_and_its_attempt_is_kept():
     assert ([found.pk for found in again], ended) == ([run.pk], [])
     row = stored(run)
     assert (row.state, row.times_lost, row.process, row.started_at) == ("queued", 1, None, None)
-    assert row.reason == f"{DIED}; queued again."
+    assert row.reason == f"{DIED}; the run was queued again."
     [attempt] = row.attempts.all()
     assert (attempt.number, attempt.state, attempt.reason) == (1, RunState.LOST, f"{DIED}.")
     assert (attempt.started_at, attempt.finished_at) == (NOON, LATER)
@@ -51,7 +51,7 @@ def test_each_lost_attempt_is_kept_until_the_limit_and_the_last_stands_on_the_ru
     lose(run)
     row = stored(run)
     assert (row.state, row.finished_at) == (RunState.LOST, LATER)
-    assert row.reason == f"{DIED}; lost 4 times with its worker; not run again (SISY_LOST_LIMIT)."
+    assert row.reason == f"{DIED}; the run was lost 4 times and is not repeated (SISY_LOST_LIMIT)."
     assert list(row.attempts.values_list("number", flat=True)) == [1, 2, 3]
 
 
@@ -59,7 +59,7 @@ def test_what_must_not_repeat_is_lost_and_says_so():
     run = in_hand(on_lost=OnLost.FAIL)
     again, ended = lose(run)
     assert (again, [found.pk for found in ended]) == ([], [run.pk])
-    assert stored(run).reason == f'{DIED}; not run again (on_lost="fail").'
+    assert stored(run).reason == f'{DIED}; the run is not repeated (on_lost="fail").'
     assert not Attempt.objects.exists()
 
 
@@ -68,7 +68,7 @@ def test_the_run_of_a_deleted_task_is_not_run_again():
     Task.objects.all().delete()
     lose(run)
     assert stored(run).state == RunState.LOST
-    assert stored(run).reason.endswith("not run again, because its task was deleted.")
+    assert stored(run).reason.endswith("the run is not repeated, because its task was deleted.")
 
 
 def test_a_run_whose_end_somebody_had_asked_for_is_cancelled_with_its_worker():
@@ -97,4 +97,4 @@ def test_a_long_reason_keeps_what_it_was_followed_by():
     with transaction.atomic():
         settle_lost("default", [run.pk], "x" * 600, LATER)
     assert len(stored(run).reason) == 500
-    assert stored(run).reason.endswith("x; queued again.")
+    assert stored(run).reason.endswith("x; the run was queued again.")

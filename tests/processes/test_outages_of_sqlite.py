@@ -24,7 +24,7 @@ def test_a_full_disk_costs_no_occurrence_and_two_lines_a_loop(site):
     ours = psutil.Process(process.pid)
     before = ours.rlimit(resource.RLIMIT_FSIZE)
     ours.rlimit(resource.RLIMIT_FSIZE, (TINY, before[1]))
-    process.says("the heartbeat failed (OperationalError")
+    process.says("The heartbeat failed (OperationalError")
     assert process.is_up
     ours.rlimit(resource.RLIMIT_FSIZE, before)
     tasks.wait_for_the_end()

@@ -12,7 +12,7 @@ from tests.processes.ledger import largest_lateness
 from tests.processes.told import each_told_in_pairs, outages_told_by
 from tests.support.waiting import wait_until
 
-HEARD_AGAIN = "listening on sisy.run_task recovered"
+HEARD_AGAIN = "Listening on sisy.run_task works again"
 MAX_LATENESS = 5.0  # seconds: about one on a machine that is not busy
 
 
@@ -70,11 +70,11 @@ def test_a_layer_that_is_full_costs_no_run(fleet_database, valkey, tmp_path):
         tasks = every_second(5, allow_overlap=True)
         heartbeat = Fleet(site, 1, 0).heartbeats[0]
         tasks.run_for(25)
-        heartbeat.says("the channel sisy.run_task failed (ChannelFull")
+        heartbeat.says("The channel sisy.run_task failed (ChannelFull")
         tasks.reaches(4)
-        assert outages_told_by(heartbeat) == {"the channel sisy.run_task": "-"}
+        assert outages_told_by(heartbeat) == {"The channel sisy.run_task": "-"}
         workers = Fleet(site, 0, 2)
-        heartbeat.says("the channel sisy.run_task recovered")
+        heartbeat.says("The channel sisy.run_task works again")
         tasks.wait_for_the_end()
         tasks.assert_exact()
         assert heartbeat.stop() == 0

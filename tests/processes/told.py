@@ -6,7 +6,7 @@ from collections import defaultdict
 from tests.processes.process import Process
 
 FAILED = re.compile(r"^(.+?) failed \((\w+): .*", re.MULTILINE)
-IS_BACK = re.compile(r"^(.+?) recovered after \d+ failures?", re.MULTILINE)
+IS_BACK = re.compile(r"^(.+?) works again after \d+ failures?", re.MULTILINE)
 
 
 def outages_told_by(process: Process) -> dict[str, str]:

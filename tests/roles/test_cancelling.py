@@ -133,7 +133,7 @@ def test_a_run_whose_child_process_died_is_queued_again_without_using_up_an_atte
     record("default", [(run, lost)], NOON)
     again = read(run)
     assert (again.state, again.times_lost) == (RunState.QUEUED, 1)
-    assert again.reason == "Its process was killed by SIGKILL; queued again."
+    assert again.reason == "Its process was killed by SIGKILL; the run was queued again."
     assert Attempt.objects.get().state == RunState.LOST
 
 
@@ -152,5 +152,7 @@ def test_a_worker_ends_what_was_taken_over_while_it_was_silent():
         elsewhere = worker(NOON)
         Run.objects.filter(pk=run.pk).update(process=elsewhere, attempt=2)
         wait_until(lambda: jobs.ended_by)
-    assert jobs.ended_by == ["Another worker took it over after its worker lost its lease."]
+    assert jobs.ended_by == [
+        "Another worker took over this run, because this worker's lease had expired."
+    ]
     assert (read(run).state, read(run).attempt) == (RunState.RUNNING, 2)

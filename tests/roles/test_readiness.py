@@ -74,10 +74,10 @@ def test_a_worker_that_cannot_start_children_charges_no_run_and_recovers(grounds
         wait_until(lambda: Run.objects.filter(state=RunState.SUCCEEDED).count() == 30)
         wait_until(lambda: Process.objects.filter(problem="", problem_since=None).exists())
     assert set(Run.objects.values_list("attempt", "times_lost")) == {(1, 0)}
-    lines = [record.getMessage() for record in caplog.records if "takes" in record.getMessage()]
+    lines = [record.getMessage() for record in caplog.records if "claims" in record.getMessage()]
     assert lines == [
-        f"{process} takes no runs until it can call functions again: {REFUSED}",
-        f"{process} takes runs again",
+        f"{process} claims no runs, because it cannot start functions: {REFUSED}",
+        f"{process} claims runs again",
     ]
 
 
@@ -154,7 +154,7 @@ def test_status_health_and_overview_say_which_worker_cannot_work_since_when_and_
 ):
     at_time(NOON)
     process = troubled()
-    words = f"{process} has taken no runs since 2026-05-05 12:00:00 UTC: {REFUSED}"
+    words = f"{process} has claimed no runs since 2026-05-05 12:00:00 UTC: {REFUSED}"
     assert words in [alert.why for alert in find_alerts("default", NOON)]
     assert words.rstrip(".") == Service.at("default", NOON).hindrance("default", UTC)
     call_command("sisy_status")

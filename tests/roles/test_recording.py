@@ -60,7 +60,7 @@ def test_a_run_that_is_handed_back_uses_no_attempt():
     assert hand_over("default", runs, "Its worker stopped", NOON + 2 * MINUTE) == 1
     run = Run.objects.get()
     assert (run.state, run.attempt, run.process_id) == (RunState.QUEUED, 0, None)
-    assert run.reason == "Its worker stopped; released."
+    assert run.reason == "Released, because its worker stopped."
 
 
 def test_a_run_that_is_handed_back_begins_when_its_worker_is_gone():
@@ -76,7 +76,7 @@ def test_a_run_that_was_begun_and_must_not_repeat_is_not_handed_back():
     hand_over("default", [run], "Its worker stopped", NOON)
     assert (stored(run).state, stored(run).reason) == (
         RunState.LOST,
-        'Its worker stopped; not run again (on_lost="fail").',
+        'Its worker stopped; the run is not repeated (on_lost="fail").',
     )
 
 

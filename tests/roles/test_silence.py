@@ -111,7 +111,10 @@ def test_what_was_seen_to_end_is_rescued_at_the_next_look_whatever_the_vigil_say
     Process.objects.filter(pk=dead.pk).update(**columns)
     beat(1)
     assert stored(run).state == RunState.QUEUED
-    assert stored(run).reason == f"Its worker, {dead}, died (killed by SIGKILL); queued again."
+    assert (
+        stored(run).reason
+        == f"Its worker, {dead}, died (killed by SIGKILL); the run was queued again."
+    )
     assert stored(other).state == RunState.RUNNING
 
 
@@ -129,7 +132,7 @@ def test_a_silent_host_is_told_from_a_silent_worker():
     later = NOON + LEASE + SECOND
     Process.objects.filter(pk=neighbour.pk).update(lease_until=later + LEASE)
     tick("default", later)
-    assert "did not renew its lease; queued again" in stored(alone).reason
+    assert "did not renew its lease; the run was queued again" in stored(alone).reason
     [again] = claim(worker(later, LEASE), ["default"], 1, later)
     Process.objects.filter(pk=neighbour.pk).update(lease_until=later + 35 * SECOND)
     tick("default", later + 31 * SECOND)

@@ -31,7 +31,7 @@ class RecordingLayer:
 
 @pytest.fixture(autouse=True)
 def no_outage(monkeypatch):
-    monkeypatch.setattr(doorbell, "_outage", Outage("the channel layer"))
+    monkeypatch.setattr(doorbell, "_outage", Outage("The channel layer"))
     monkeypatch.setattr(doorbell, "FIRST_DELAY", 0)
 
 
@@ -119,9 +119,9 @@ async def test_a_dead_layer_is_logged_once_and_its_return_once_if_nothing_else_i
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "WARNING",
-            "the channel layer failed (OSError: refused); workers find queued runs by polling",
+            "The channel layer failed (OSError: refused); workers find queued runs by polling",
         ),
-        ("INFO", "the channel layer recovered after 2 failures"),
+        ("INFO", "The channel layer works again after 2 failures"),
     ]
     assert layer.sent.qsize() == 3
 
@@ -145,8 +145,8 @@ async def test_a_full_channel_is_logged_once_though_others_take_messages(caplog)
     for channel in ("full", "other", "full", "other", "full"):
         await doorbell._send(partial(layer.send, channel, {"run": 1}), channel)
     assert [record.getMessage() for record in caplog.records] == [
-        "the channel full failed (ChannelFull: ); workers find queued runs by polling",
-        "the channel full recovered after 2 failures",
+        "The channel full failed (ChannelFull: ); workers find queued runs by polling",
+        "The channel full works again after 2 failures",
     ]
 
 
@@ -163,7 +163,7 @@ async def test_a_layer_that_never_answers_is_given_up(caplog, monkeypatch):
     monkeypatch.setattr(asyncio, "timeout", lambda seconds: limit(seconds / 1000))
     layer = SilentLayer()
     await doorbell._send(partial(layer.send, "sisy.run_task", {}), "sisy.run_task")
-    assert "the channel layer failed (TimeoutError: )" in caplog.text
+    assert "The channel layer failed (TimeoutError: )" in caplog.text
     assert layer.asked == 2
 
 

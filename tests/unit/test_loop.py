@@ -193,8 +193,8 @@ async def test_an_outage_is_logged_once_and_its_end_once(waits, caplog):
     caplog.set_level(logging.INFO, "sisy")
     await run_through(OSError("gone"), OSError("gone"), OSError("gone"), 0.0, 0.0)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "the step failed (OSError: gone); trying again until it works"),
-        ("INFO", "the step recovered after 3 failures"),
+        ("WARNING", "the step failed (OSError: gone); retrying"),
+        ("INFO", "the step works again after 3 failures"),
     ]
 
 
@@ -249,8 +249,8 @@ def test_a_step_that_must_work_once_is_tried_again_and_told_of_once(monkeypatch,
         if errors:
             raise errors.pop(0)
 
-    loop_module.until_it_works("the database", step, OSError)
+    loop_module.until_it_works("The database", step, OSError)
     assert [record.getMessage() for record in caplog.records] == [
-        "the database failed (OSError: away); trying again until it works",
-        "the database recovered after 2 failures",
+        "The database failed (OSError: away); retrying",
+        "The database works again after 2 failures",
     ]

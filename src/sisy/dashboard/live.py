@@ -133,7 +133,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
 
     async def _check(self) -> None:
         """Look again and again whether somebody may still listen; end the socket if not."""
-        outage = Outage("checking the permissions of dashboard WebSockets")
+        outage = Outage("Checking the permissions of dashboard WebSockets")
         pause = CHECKED_EVERY
         while True:
             await asyncio.sleep(pause)

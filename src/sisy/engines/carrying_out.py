@@ -81,7 +81,7 @@ def _carry_out_won(run: Run, process: Process, using: str) -> None:
             past_deadlocks(_release, using, run, f"Could not start a thread: {error}.")
             return
         outcome = call_inline(going, _within_limit)
-        what = f"recording how run {run.pk} ended"
+        what = f"Recording the outcome of run {run.pk}"
         until_it_works(what, partial(_record, using, run, outcome), DATABASE_ERRORS)
 
 
@@ -104,7 +104,7 @@ def _leave(process: Process) -> None:
     try:
         past_deadlocks(process.leave)
     except DATABASE_ERRORS as error:
-        logger.info("Could not sign off (%s); the lease will expire", error)
+        logger.info("Could not unregister (%s); the lease will expire", error)
 
 
 async def _within_limit(going: RunHandle, pending: Pending) -> Outcome:

@@ -38,7 +38,7 @@ class Dispatcher:
     def __init__(self, using: str) -> None:
         self._using = using
         self._database = DatabaseThread("sisy-dispatch")
-        self._loop = Loop("the heartbeat's dispatcher", self._step)
+        self._loop = Loop("Sending runs to other engines", self._step)
         self._outages: dict[str, Outage] = {}
 
     async def run(self) -> None:
@@ -75,11 +75,11 @@ def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None
     outages = {} if outages is None else outages
     taken = _take(using, now)
     for run in taken:
-        outage = outages.setdefault(run.engine, Outage(f"sending runs to {run.engine!r}"))
+        outage = outages.setdefault(run.engine, Outage(f"Sending runs to {run.engine!r}"))
         try:
             hand_over(run)
         except Exception as error:  # noqa: BLE001 - the border around somebody else's backend
-            outage.failed(error, "trying again until it works")
+            outage.failed(error, "retrying")
             earlier = now - conf.get_settings().dispatch_lease + AGAIN_AFTER
             queued = Run.objects.using(using).queued().filter(pk=run.pk, dispatched_at=now)
             queued.update(dispatched_at=earlier)

@@ -42,7 +42,7 @@ class Heartbeat:
     def __init__(self, using: str | None = None) -> None:
         self.using = using or router.db_for_write(Task)
         self._database = DatabaseThread("sisy-heartbeat")
-        self._loop = Loop("the heartbeat", self._step)
+        self._loop = Loop("The heartbeat", self._step)
         self._dispatcher = Dispatcher(self.using)
         self._process: Process | None = None
         lease = conf.get_settings().lease
@@ -213,4 +213,4 @@ async def _quietly(leaving: Awaitable[None]) -> None:
     try:
         await leaving
     except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
-        logger.info("Could not sign off (%s); the lease will expire", error)
+        logger.info("Could not unregister (%s); the lease will expire", error)

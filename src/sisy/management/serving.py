@@ -59,7 +59,7 @@ class ServingCommand(BaseCommand):
 
     def check_migrations(self) -> None:
         """Wait for a database that is not there yet, or restarts, instead of giving up."""
-        until_it_works("the database", super().check_migrations, OperationalError)
+        until_it_works("The database", super().check_migrations, OperationalError)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["reload"]:

@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
                     "problem",
                     sisy.models.fields.ReasonField(
                         blank=True,
-                        help_text="Why the worker cannot call functions. It takes no runs until it can.",
+                        help_text="Why the worker cannot start functions. It claims no runs until it can.",
                         max_length=500,
                         verbose_name="problem",
                     ),

@@ -37,7 +37,7 @@ class RunState(models.TextChoices):
     MISSED = "missed", _("missed")
     """No heartbeat planned it in time; the row may stand for many occurrences."""
     SKIPPED = "skipped", _("skipped")
-    """Never started, because another run of its task was running."""
+    """Never started: the ``overlap`` policy skipped it because of another run of its task."""
 
 
 LIVE_STATES = (RunState.QUEUED, RunState.RUNNING)

@@ -12,7 +12,7 @@ from sisy.models.choices import OnLost, RunState
 from sisy.models.fields import MomentField
 from sisy.models.run import Run
 
-QUEUED_AGAIN = "queued again"
+QUEUED_AGAIN = "the run was queued again"
 
 
 def settle_lost(
@@ -88,17 +88,19 @@ def _requeue(using: str, runs: Sequence[Run], reason: str, now: datetime) -> Non
 def _end(run: Run) -> tuple[RunState, str] | None:
     """Return how a lost run ends, and why it is not run again; None if it is."""
     if run.cancel_requested_at is not None:
-        return RunState.CANCELLED, run.cancel_reason or "it had already been asked to stop"
+        return RunState.CANCELLED, run.cancel_reason or "the run had already been asked to stop"
     if run.task is None:
-        return RunState.LOST, "not run again, because its task was deleted"
+        return RunState.LOST, "the run is not repeated, because its task was deleted"
     if run.task.on_lost == OnLost.FAIL:
-        return RunState.LOST, 'not run again (on_lost="fail")'
+        return RunState.LOST, 'the run is not repeated (on_lost="fail")'
     if run.times_lost >= conf.get_settings().lost_limit:
         times = run.times_lost + 1
         return (
             RunState.LOST,
-            ngettext("lost once", "lost %d times", times).replace("%d", str(times))
-            + " with its worker; not run again (SISY_LOST_LIMIT)",
+            ngettext("the run was lost once", "the run was lost %d times", times).replace(
+                "%d", str(times)
+            )
+            + " and is not repeated (SISY_LOST_LIMIT)",
         )
     return None
 

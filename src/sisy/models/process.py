@@ -81,7 +81,7 @@ class Process(models.Model):
         _("problem"),
         max_length=500,
         blank=True,
-        help_text=_("Why the worker cannot call functions. It takes no runs until it can."),
+        help_text=_("Why the worker cannot start functions. It claims no runs until it can."),
     )
     problem_since = MomentField(_("problem since"), null=True, blank=True)
 

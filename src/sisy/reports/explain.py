@@ -49,15 +49,17 @@ def why(task: Task, moment: datetime, using: str, now: datetime) -> str:
 def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
     """Say what became of a run, or why it has not started."""
     if run.state == RunState.MISSED:
-        words = ngettext("one of %d occurrence", "one of %d occurrences", run.count) % run.count
-        if run.count == 1:
+        others = run.count - 1
+        words = ngettext("together with %d other", "together with %d others", others) % others
+        if not others:
             return f"This occurrence was missed: {run.reason}"
         return f"This occurrence was missed, {words}: {run.reason}"
     if run.state == RunState.SKIPPED:
         return f"This run was skipped: {run.reason}"
     if run.state == RunState.QUEUED:
         sentence = why_queued(run, now, zone)
-        return f"{sentence} ({run.reason})" if run.reason else sentence
+        # The reason tells what happened last, not why the run is queued now.
+        return f"{sentence} Last event: {run.reason}" if run.reason else sentence
     began = ""
     if run.started_at is not None:
         began = f" at {at(run.started_at, zone)}"
@@ -148,9 +150,10 @@ def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> s
         words = ngettext("%g day", "%g days", round(days)) % days
         return f"Unknown: history older than {words} has been pruned."
     if task.planning_since is not None and moment <= task.planning_since:
+        since = at(task.planning_since, zone)
         return (
-            "The task's timing was changed, or the task was resumed, later, at "
-            f"{at(task.planning_since, zone)}. This applies only to future occurrences."
+            f"The task was changed or resumed at {since}, after this time. Sisy plans only "
+            "occurrences after that."
         )
     if task.state != TaskState.ACTIVE:
         return f"It was not planned, because the task is {task.state}{_reason(task)}"

@@ -84,7 +84,7 @@ def _workers(
         able = [process for process in serving if not process.problem]
         troubled = [process for process in serving if process.problem]
         if troubled:
-            words += f"; {len(troubled)} cannot call functions: {troubled[0].problem}"
+            words += f"; {len(troubled)} cannot start functions: {troubled[0].problem}"
         # One that others stand in for is a problem, too, unless it lasts for a moment only.
         lately = [p for p in troubled if p.problem_since and p.problem_since >= tolerated]
         is_well = (bool(able) and len(lately) == len(troubled)) or queue in paused or needs_none

@@ -32,7 +32,7 @@ def missing_processes() -> Iterator[str]:
 
 
 def troubled_workers() -> Iterator[str]:
-    """Yield a sentence for each worker that takes no runs, since it can call no function."""
+    """Yield a sentence for each worker that claims no runs, because it cannot start functions."""
     using = router.db_for_write(Task)
     alive = Process.objects.using(using).alive(clock.now(using))
     for worker in alive.exclude(problem=""):

@@ -108,4 +108,4 @@ def _behind(run: Run, fullness: str, now: datetime) -> str:
         return clause
     shown = f"{number:,}" if number < MAX_AHEAD_COUNTED else f"{number:,}+"
     words = ngettext("%s run is ahead of it", "%s runs are ahead of it", number) % shown
-    return f"{clause}, {words}"
+    return gettext("%(cause)s, and %(ahead)s") % {"cause": clause, "ahead": words}

@@ -38,9 +38,9 @@ class Service:
         if queue in self.paused:
             return pause_in_words(self.paused[queue], zone)
         if not serving:
-            return gettext("queue '%s' has no worker") % queue
+            return gettext("the queue '%s' has no worker") % queue
         if all(worker.drain_requested_at for worker in serving):
-            return gettext("all workers of the queue '%s' are draining") % queue
+            return gettext("all workers for the queue '%s' are draining") % queue
         if all(worker.problem for worker in serving):
             return problem_in_words(serving[0], zone).rstrip(".")
         return ""
@@ -58,8 +58,8 @@ class Service:
         """Return, as a clause, that the queue's workers have no free slot; else nothing."""
         slots = self.is_full(queue)
         words = ngettext(
-            "the only slot of the workers of the queue '%(queue)s' is busy",
-            "all %(slots)d slots of the workers of the queue '%(queue)s' are busy",
+            "the only worker slot for the queue '%(queue)s' is in use",
+            "all %(slots)d worker slots for the queue '%(queue)s' are in use",
             slots,
         )
         return words % {"slots": slots, "queue": queue} if slots else ""
@@ -79,10 +79,10 @@ def pause_in_words(queue: Queue, zone: tzinfo) -> str:
 
 
 def problem_in_words(worker: Process, zone: tzinfo) -> str:
-    """Return, as a sentence, that a worker takes no runs: since when and why."""
+    """Return, as a sentence, that a worker claims no runs: since when and why."""
     since = at(worker.problem_since, zone) if worker.problem_since else ""
     named = {"worker": worker, "since": since, "problem": worker.problem}
-    return gettext("%(worker)s has taken no runs since %(since)s: %(problem)s") % named
+    return gettext("%(worker)s has claimed no runs since %(since)s: %(problem)s") % named
 
 
 def at(moment: datetime, zone: tzinfo) -> str:

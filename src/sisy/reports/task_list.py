@@ -12,14 +12,14 @@ from sisy.schedules import calendar
 
 PAGE_LIMIT = 50
 SORTS = {"label": "label", "next_run": "next_run", "last_run": "last_run"}
-NEEDS_A_PERSON = "attention"
+NEEDS_ATTENTION = "attention"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFilter(Filter):
     """The filters and the order of a list of tasks."""
 
-    choices = {"state": [*TaskState.values, NEEDS_A_PERSON], "sort": list(SORTS)}
+    choices = {"state": [*TaskState.values, NEEDS_ATTENTION], "sort": list(SORTS)}
 
     search: str = ""
     state: str = ""
@@ -59,7 +59,7 @@ def _filtered(tasks: "QuerySet[Task]", filters: TaskFilter) -> "QuerySet[Task]":
         tasks = tasks.filter(
             Q(label__icontains=filters.search) | Q(target_path__icontains=filters.search)
         )
-    if filters.state == NEEDS_A_PERSON:
+    if filters.state == NEEDS_ATTENTION:
         tasks = tasks.filter(Q(state=TaskState.BROKEN) | ~Q(target_error=""))
     elif filters.state:
         tasks = tasks.filter(state=filters.state)

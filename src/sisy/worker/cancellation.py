@@ -12,7 +12,11 @@ from sisy.models import Run
 IDLE = 60.0
 
 Request = Sequence[Any]
-TAKEN_OVER: Request = (True, "Another worker took it over after its worker lost its lease.", True)
+TAKEN_OVER: Request = (
+    True,
+    "Another worker took over this run, because this worker's lease had expired.",
+    True,
+)
 
 
 class CancellationWatcher:
@@ -30,7 +34,7 @@ class CancellationWatcher:
         self._using = using
         self._database = database
         self._in_hand = in_hand
-        self._loop = Loop("looking for requests to cancel", self._look)
+        self._loop = Loop("Checking for cancel requests", self._look)
         self._pool: Pool | None = None
 
     async def obey(self, pool: Pool) -> None:

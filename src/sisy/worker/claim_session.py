@@ -66,7 +66,7 @@ class ClaimSession:
             return
         held = Run.objects.using(self._using).running().filter(process=self._lease.process().pk)
         unheard = list(held.exclude(pk__in=self._known()))
-        reason = "The connection failed during the claim; released."
+        reason = "Released, because the database connection failed during the claim."
         give_back(self._using, unheard, reason, self._now())
 
     def _now(self) -> datetime:

@@ -47,7 +47,8 @@ def hand_over(using: str, runs: Sequence[Run], reason: str, now: datetime) -> in
         once = list(held.filter(task__on_lost=OnLost.FAIL).values_list("pk", flat=True))
         again = list(held.exclude(pk__in=once).values_list("pk", flat=True))
         settle_lost(using, once, reason, now)
-        count = _give_back(using, again, f"{reason}; released.", now, ready_at=now + TIME_TO_GO)
+        why = f"Released, because {reason[:1].lower()}{reason[1:]}."
+        count = _give_back(using, again, why, now, ready_at=now + TIME_TO_GO)
         _tell_released(using, again)
         return count
 

@@ -54,11 +54,11 @@ class Lease:
         """
         with self._lock:
             if not problem:
-                logger.info("%s takes runs again", self._process)
+                logger.info("%s claims runs again", self._process)
                 self._problem_since = None
             elif not self._problem:
                 logger.error(
-                    "%s takes no runs until it can call functions again: %s",
+                    "%s claims no runs, because it cannot start functions: %s",
                     self._process,
                     problem,
                 )

@@ -39,7 +39,7 @@ class ChannelListener:
             channel = conf.get_settings().channel_of(queue)
             steps[channel] = partial(self._hear_rings, channel)
         for name, step in steps.items():
-            loop = Loop(f"listening on {name}", step)
+            loop = Loop(f"Listening on {name}", step)
             self._listening.append(asyncio.create_task(loop.run()))
 
     async def close(self) -> None:

@@ -16,9 +16,8 @@ MAX_RUNS_READ = 50  # runs; those that were never begun are passed over
 BEGUN = (RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 OBJECT_MISSING = f"{ObjectMissing.__module__}.{ObjectMissing.__qualname__}"
 REASON = (
-    f"The object whose method the task calls was deleted: its last {FAILURES} runs failed "
-    "because of this. Delete the task, set another target, or restore the object and resume the "
-    "task."
+    f"The task calls a method of an object that was deleted, so its last {FAILURES} runs failed. "
+    "Delete the task, give it another target, or restore the object and resume the task."
 )
 
 

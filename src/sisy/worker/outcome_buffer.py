@@ -33,7 +33,7 @@ class OutcomeBuffer:
         self._going = going
         self._recorded = recorded
         self._ended: list[tuple[Run, Outcome]] = []
-        self._loop = Loop("the worker's recording", self._record)
+        self._loop = Loop("Recording outcomes", self._record)
 
     async def run(self) -> None:
         """Record what comes, until `stop`."""

@@ -100,7 +100,9 @@ def apply_policy(
         case Overlap.CANCEL_OTHER | Overlap.TERMINATE_OTHER:
             newest = max((*patient, others[-1]), key=_age)
             older = [run for run in others if run is not newest]
-            decision.skip(older, newest.pk, f"A newer run of the task, {newest.pk}, was queued.")
+            decision.skip(
+                older, newest.pk, f"Run {newest.pk}, a newer run of the task, was queued."
+            )
             decision.queued = True
             if newest is others[-1]:
                 decision.ending, decision.successor = [run.pk for run in going], newest.pk

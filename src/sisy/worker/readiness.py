@@ -39,7 +39,7 @@ class Readiness:
         self._next_try = 0.0
         # A thread of its own, which a stopping worker need not wait for.
         self._thread = DaemonThreads(1, "sisy-warm-up")
-        self._loop = Loop("checking whether functions can be called", self._step)
+        self._loop = Loop("Checking the pool", self._step)
 
     async def run(self, pool: Pool) -> None:
         """Try again whenever it failed; cancel this to end it."""

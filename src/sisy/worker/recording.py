@@ -122,7 +122,9 @@ def _follow_up(using: str, stored: Ended, now: datetime) -> None:
         past_deadlocks(_delete_ended, using, [run for run, _ in stored])
         checkpoint("retire: task deleted")
     except Exception as error:  # noqa: BLE001 - the outcomes are stored already
-        logger.warning("Could not clean up after runs (%s); the next beat will do it", error)
+        logger.warning(
+            "Could not clean up after finished runs (%s); a heartbeat will do it", error
+        )
 
 
 def _still_wanted(using: str, runs: Sequence[Run]) -> set[int]:
@@ -135,7 +137,8 @@ def _still_wanted(using: str, runs: Sequence[Run]) -> set[int]:
 def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
     """Queue a run for its next attempt, and keep how this one ended."""
     delay = retry_delay(run)
-    again = f"attempt {run.attempt} ended with {outcome.reason}; the next one starts in {delay}"
+    # Without the delay: the reason is read later, and ready_at says when the next attempt starts.
+    again = f"Attempt {run.attempt} failed: {outcome.reason}"
     Attempt.of(
         run,
         state=outcome.state,

@@ -70,10 +70,10 @@ class Worker:
         self._database = DatabaseThread("sisy-worker")
         self._lease_database = DatabaseThread("sisy-worker-lease")
         self._lease = Lease(self.using, self.queues, concurrency)
-        self._claiming = Loop("the worker's claimer", self._claim)
+        self._claiming = Loop("Claiming runs", self._claim)
         # Heard of again, after an outage, before a heartbeat may judge it: see `SuspensionGuard`.
         within = conf.get_settings().lease_seconds / 6
-        self._leasing = Loop("the worker's lease", self._renew_lease, longest_delay=within)
+        self._leasing = Loop("Renewing the lease", self._renew_lease, longest_delay=within)
         self._in_flight = InFlight(concurrency)
         self._outcome_buffer = OutcomeBuffer(
             self.using, self._database, self._in_flight, self._on_recorded
@@ -175,7 +175,7 @@ class Worker:
             late += [run for run in self._in_flight.overdue() if self._pool.withdraw(run.pk)]
         if late:
             self._in_flight.slow_down()
-            await self._give_back(late, "It waited in a worker behind longer runs; released.")
+            await self._give_back(late, "Released, because its worker was busy with longer runs.")
 
     async def _give_back(self, runs: list[Run], reason: str) -> None:
         for run in runs:
@@ -254,7 +254,7 @@ class Worker:
     async def _let_runs_go_on(self) -> None:
         not_begun = [run for run in self._in_flight if self._pool.withdraw(run.pk)]
         if not_begun:
-            await self._give_back(not_begun, "Its worker stopped; released.")
+            await self._give_back(not_begun, "Released, because its worker stopped.")
         if not len(self._in_flight):
             return
         going = ngettext("%d run", "%d runs", len(self._in_flight)) % len(self._in_flight)
@@ -280,7 +280,7 @@ class Worker:
             await self._outcome_buffer.flush()
             await self._database.run(self._leave, abandoned)
         except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
-            logger.warning("Could not sign off (%s); the lease will expire", error)
+            logger.warning("Could not unregister (%s); the lease will expire", error)
         await self._database.close()
         await self._lease_database.close()
 

@@ -16,7 +16,7 @@ from sisy.dashboard.pages.page import Page, Part
 from sisy.models import Run, Task, TaskState
 from sisy.reports.durations import MAX_RUNS_OF_A_TASK, usual_duration
 from sisy.reports.latest import newest_runs
-from sisy.reports.task_list import NEEDS_A_PERSON, TaskFilter, find, place_of
+from sisy.reports.task_list import NEEDS_ATTENTION, TaskFilter, find, place_of
 
 MAX_QUEUES_OFFERED = 100  # queues that are offered
 
@@ -50,7 +50,7 @@ class TasksPage(Page):
         queues = Task.objects.using(page_request.using).order_by().values_list("queue", flat=True)
         return {
             "filters": filters,
-            "states": [*TaskState.choices, (NEEDS_A_PERSON, _("needs attention"))],
+            "states": [*TaskState.choices, (NEEDS_ATTENTION, _("needs attention"))],
             "queues": sorted(queues.distinct()[:MAX_QUEUES_OFFERED]),
             "sorts": [
                 ("label", _("label")),
