@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from django.db import connections, models, transaction
 
 from sisy.models.columnar import Column
 from sisy.models.prepared import places
-from sisy.models.run import Run
 from sisy.models.statements import execute
 from sisy.models.templates import insert_alone, insert_into
+
+if TYPE_CHECKING:
+    from sisy.models.run import Run
 
 VARYING = (
     "task_id",
@@ -25,7 +28,7 @@ VARYING = (
 """The columns of a run that often differ from one run to the next."""
 
 
-def insert_runs(using: str, runs: Sequence[Run]) -> list[Run]:
+def insert_runs(using: str, runs: "Sequence[Run]") -> "list[Run]":
     """Insert runs, all or none, and return them with their keys."""
     runs = list(runs)
     vendor, features = connections[using].vendor, connections[using].features
@@ -36,8 +39,8 @@ def insert_runs(using: str, runs: Sequence[Run]) -> list[Run]:
         insert_by_one(using, runs)
     elif vendor == "sqlite" and len(runs) == 1:
         _insert_locally(using, runs[0])
-    elif features.can_return_rows_from_bulk_insert:
-        Run.objects.using(using).bulk_create(runs)
+    elif runs and features.can_return_rows_from_bulk_insert:
+        type(runs[0]).objects.using(using).bulk_create(runs)
     else:
         with transaction.atomic(using=using, savepoint=False):
             for run in runs:
@@ -77,7 +80,7 @@ def insert_by_one(using: str, records: Sequence[models.Model]) -> None:
     _note_saved(using, records)
 
 
-def _insert_locally(using: str, run: Run) -> None:
+def _insert_locally(using: str, run: "Run") -> None:
     """Insert a run by the shortest way, where the database is a part of the process."""
     connection = connections[using]
     values = {
@@ -85,7 +88,7 @@ def _insert_locally(using: str, run: Run) -> None:
         for field in run._meta.concrete_fields
         if (value := getattr(run, field.attname)) is not None  # what is left out holds NULL
     }
-    statement = f"{insert_into(using, Run, values)} VALUES ({places(values)})"
+    statement = f"{insert_into(using, type(run), values)} VALUES ({places(values)})"
     with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
         cursor.execute(statement, list(values.values()))
         run.pk = cursor.lastrowid

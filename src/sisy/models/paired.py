@@ -11,11 +11,11 @@ from django.db.models.signals import post_save, pre_save
 
 from sisy.models.columnar import kind_of
 from sisy.models.instances import is_heard, refer
-from sisy.models.run import Run
 from sisy.models.statements import execute
 from sisy.models.templates import Constants, insert_into, stored
 
 if TYPE_CHECKING:
+    from sisy.models.run import Run
     from sisy.models.task import Task
 
 COPIED = {
@@ -38,7 +38,7 @@ def can_insert_with_task(using: str, task: "Task") -> bool:
     )
 
 
-def insert_with_task(using: str, task: "Task", run: Run) -> None:
+def insert_with_task(using: str, task: "Task", run: "Run") -> None:
     """Insert a task and a run of it, neither of which is saved yet, and give them their keys."""
     connection = connections[using]
     of_task, of_run = task.__dict__, run.__dict__
@@ -47,8 +47,9 @@ def insert_with_task(using: str, task: "Task", run: Run) -> None:
     statement = _statement(
         using,
         type(task),
+        type(run),
         Constants.of(type(task), VARYING_OF_TASK).values(task),
-        Constants.of(Run, VARYING_OF_RUN).values(run),
+        Constants.of(type(run), VARYING_OF_RUN).values(run),
         given,
         own,
     )
@@ -62,7 +63,8 @@ def insert_with_task(using: str, task: "Task", run: Run) -> None:
 @lru_cache(maxsize=256)
 def _statement(
     using: str,
-    model: type["Task"],
+    task_model: type["Task"],
+    run_model: type["Run"],
     task_constants: tuple[Any, ...],
     run_constants: tuple[Any, ...],
     given: tuple[str, ...],
@@ -76,21 +78,23 @@ def _statement(
     """
     connection = connections[using]
     quote = connection.ops.quote_name
-    of_task = Constants.of(model, VARYING_OF_TASK).literals(task_constants, connection)
+    of_task = Constants.of(task_model, VARYING_OF_TASK).literals(task_constants, connection)
     of_task |= dict.fromkeys(given, "%s")
     of_run = {"task_id": "inserted.id"}
-    of_run |= Constants.of(Run, VARYING_OF_RUN).literals(run_constants, connection)
+    of_run |= Constants.of(run_model, VARYING_OF_RUN).literals(run_constants, connection)
     of_run |= {
         name: f"inserted.{quote(source)}"
         for name, source in COPIED.items()
         if source in given and name not in own
     }
-    kinds = {field.attname: kind_of(field, connection) for field in Run._meta.concrete_fields}
+    kinds = {
+        field.attname: kind_of(field, connection) for field in run_model._meta.concrete_fields
+    }
     of_run |= {name: f"%s::{kinds[name]}" for name in own}
     returned = ", ".join(map(quote, ("id", *given)))
     return (
-        f"WITH inserted AS ({insert_into(using, model, of_task)} "
+        f"WITH inserted AS ({insert_into(using, task_model, of_task)} "
         f"VALUES ({', '.join(of_task.values())}) RETURNING {returned}) "
-        f"{insert_into(using, Run, of_run)} SELECT {', '.join(of_run.values())} FROM inserted"
-        " RETURNING task_id, id"
+        f"{insert_into(using, run_model, of_run)} SELECT {', '.join(of_run.values())} "
+        "FROM inserted RETURNING task_id, id"
     )
