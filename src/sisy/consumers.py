@@ -28,7 +28,7 @@ class RunTaskConsumer(AsyncConsumer):
             if messages.is_run_task(message):
                 _hosted.wake(channel)
             else:
-                logger.warning("Dropped a message that is not Sisy's: %.200r", message)
+                logger.warning("Ignored an unknown message: %.200r", message)
 
 
 class HostedWorkers:

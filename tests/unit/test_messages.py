@@ -82,9 +82,7 @@ async def test_a_malformed_message_is_logged_and_dropped(monkeypatch, caplog, me
     assert await listening(woken)._hear_rings("sisy.run_task") == 0
     assert woken == []
     [record] = caplog.records
-    assert record.getMessage() == (
-        f"Dropped a message on sisy.run_task that is not Sisy's: {message!r}"
-    )
+    assert record.getMessage() == (f"Ignored an unknown message on sisy.run_task: {message!r}")
 
 
 async def test_a_ring_wakes_whoever_listens(monkeypatch, caplog):
@@ -108,7 +106,7 @@ async def test_an_order_has_the_worker_look_what_is_wanted(monkeypatch, caplog):
         assert await worker._hear_orders() == 0
     assert heard == ["orders"]
     assert [record.getMessage() for record in caplog.records] == [
-        "Dropped a message that is not Sisy's: {'type': 'websocket.send'}"
+        "Ignored an unknown message to workers: {'type': 'websocket.send'}"
     ]
 
 

@@ -55,7 +55,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         elif messages.is_beat(message):
             self._hear_beat(message)
         else:
-            logger.warning("Dropped a message that is not Sisy's: %.200r", message)
+            logger.warning("Ignored an unknown message: %.200r", message)
 
     async def connect(self) -> None:
         """Let in whoever may look. A refusal is told after accepting, so that pages hear why."""

@@ -1,4 +1,4 @@
-"""The process that carries out runs."""
+"""The process that executes runs."""
 
 from sisy.worker.role import Worker
 

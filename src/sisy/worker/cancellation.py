@@ -1,4 +1,4 @@
-"""Sees which of the runs in hand are to end: somebody wants it, or they were taken over."""
+"""Stop running runs that a user wants to cancel, or that another worker has taken over."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
@@ -20,15 +20,14 @@ TAKEN_OVER: Request = (
 
 
 class CancellationWatcher:
-    """Looks for requests to cancel, while runs are in hand.
-
-    The request is a flag on the row; a message on the channel layer only says that it is there.
-    A run that another worker may carry out by now, since this one was silent for too long, is to
-    end, too: the less of it is done twice.
+    """Polls for cancel requests while runs are in flight.
 
     Args:
-        in_hand: the runs that this worker carries out, at any time.
+        in_hand: the runs that this worker has in flight; read again at each check.
     """
+
+    # The request is a flag on the row. A message on the channel layer only says that a flag was
+    # set, and may be lost, so the rows are polled as well.
 
     def __init__(self, using: str, database: DatabaseThread, in_hand: Iterable[Run]) -> None:
         self._using = using
@@ -38,16 +37,16 @@ class CancellationWatcher:
         self._pool: Pool | None = None
 
     async def obey(self, pool: Pool) -> None:
-        """Have ``pool`` end what somebody wants to end, until `stop`."""
+        """Cancel runs in ``pool`` as requested, until `stop` is called."""
         self._pool = pool
         await self._loop.run()
 
     def look(self) -> None:
-        """Look at once; callable from any thread."""
+        """Check for requests now. Thread-safe."""
         self._loop.wake()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._loop.stop()
 
     async def _look(self) -> float:
@@ -57,8 +56,11 @@ class CancellationWatcher:
         held = await self._database.run(self._held, runs)
         in_hand = {(run.pk, run.attempt) for run in self._in_hand}
         for run in runs:
+            # The run finished while the query was running.
             if (run.pk, run.attempt) not in in_hand:
-                continue  # it has ended meanwhile
+                continue
+            # A run that this worker no longer holds was rescued after the lease expired. Another
+            # worker may be executing it, so stop early: the less is done twice, the better.
             asked_at, reason, by_force = held.get(run.pk, TAKEN_OVER)
             if asked_at is not None:
                 self._pool.cancel(run.pk, reason, by_force=by_force)

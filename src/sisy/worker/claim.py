@@ -1,4 +1,26 @@
-"""Wins queued runs for a worker; each run has one winner."""
+"""Claim queued runs for a worker. Each run has exactly one winner.
+
+A claim takes a run from the queue, and its transaction decides everything at once: which worker
+gets the run, whether the run may start next to other runs of its task, and that it is running.
+
+    queued --lock--> locked --settle--> starting --commit--> running
+                        |
+                        +--> queued     blocked: it is not its turn yet (overlap policy)
+                        +--> queued     contended: another worker is deciding about its task
+                        +--> skipped    the overlap policy drops it
+                        +--> cancelled  its task was deleted, or a user cancelled it
+
+1. Lock the first ready runs of each queue with SKIP LOCKED. Two workers never lock the same run,
+   and neither waits for the other.
+2. Fetch their tasks, and lock the tasks whose runs must not overlap (`fetching`). Without this
+   lock, two workers could both find that nothing of the task is running.
+3. Apply each task's overlap policy (`settling`, `overlap`).
+4. Mark the winners as running in one UPDATE that repeats its assumption, namely that the worker's
+   lease has not expired (`starting`). If it has, `LeaseLost` rolls everything back.
+
+If the worker dies before the commit, the runs are still queued. If it dies after the commit, they
+are running under its lease, and a heartbeat rescues them when the lease expires: see `lease`.
+"""
 
 from collections.abc import Collection, Sequence
 from copy import copy
@@ -20,20 +42,22 @@ from sisy.worker.starting import start
 
 FURTHER_BATCH = 200
 MAX_FURTHER_BATCHES = 50
-UNREAD = ("reason", "error", "result", "cancel_reason")  # of attempts before; they may be long
-TRIES = 3  # further looks at what another worker decides upon just now, before leaving it to him
+# Columns that describe earlier attempts. A claim does not need them, and they may be long.
+UNREAD = ("reason", "error", "result", "cancel_reason")
+# How often to look again at tasks that another worker has locked, before leaving them to it.
+TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """The claimant of runs: a process, its queues and engine, and the time."""
+    """The process that claims, its queues and engine, and the current time."""
 
     process: Process
     queues: Sequence[str]
     engine: str
     now: datetime
     missing: frozenset[str] = frozenset()
-    """The paths of functions that it does not find."""
+    """The dotted paths of functions that the process cannot find."""
 
     @property
     def using(self) -> str:
@@ -48,23 +72,21 @@ def claim(
     engine: str = "",
     missing: frozenset[str] = frozenset(),
 ) -> list[Run]:
-    """Win up to ``limit`` queued runs for ``process``, which begin now, and return them.
-
-    A run that may not start beside another one of its task is settled by the task's policy: this
-    is decided here and not when it was planned, since only now is it known what still runs. Runs
-    that are skipped, or wait for their turn, keep no slot from those behind them.
+    """Claim up to ``limit`` queued runs for ``process``, mark them as running, and return them.
 
     Args:
-        engine: whose runs; by default, those of Sisy's own workers.
-        missing: the paths of functions that the process does not find: see `resolvable`.
+        engine: the engine whose runs to claim; by default, runs of Sisy's own workers.
+        missing: the dotted paths of functions that the process cannot find: see `resolvable`.
 
     Raises:
-        LeaseLost: the process's lease has expired; it must renew it, or sign on again.
+        LeaseLost: the process's lease has expired. Renew it or register again.
     """
     claimant = Claimant(process, _open(process.using, queues), engine, now, missing)
     won: list[Run] = []
     blocked: set[int | None] = set()
     contended: set[int | None] = set()
+    # Runs that are skipped or blocked take no slot, so look further down the queue until the slots
+    # are full.
     for size in (limit, *[FURTHER_BATCH] * MAX_FURTHER_BATCHES):
         batch, is_last = _claim_batch(claimant, limit - len(won), size, blocked | contended)
         won += batch.starting
@@ -72,6 +94,7 @@ def claim(
         contended |= batch.contended
         if is_last or len(won) == limit:
             break
+    # Another worker had locked these tasks. Its transaction is short, so try again.
     for _ in range(TRIES):
         if not contended or len(won) == limit:
             break
@@ -83,12 +106,13 @@ def claim(
 
 
 def claim_one(process: Process, pk: int, now: datetime) -> Run | None:
-    """Win the run with this key, or the one of its task whose turn it is.
+    """Claim the run with this key, or the run of its task whose turn it is.
 
-    Returns None if it is no longer queued, may not start now, or another process decides just now.
+    Returns None if the run is no longer queued, may not start now, or is locked by another
+    process.
 
     Raises:
-        LeaseLost: as `claim` does.
+        LeaseLost: the process's lease has expired, as in `claim`.
     """
     using = process.using
     wanted = Run.objects.using(using).ready(now).filter(pk=pk)
@@ -103,7 +127,7 @@ def claim_one(process: Process, pk: int, now: datetime) -> Run | None:
 
 
 def any_ready(using: str, queues: Sequence[str], now: datetime) -> bool:
-    """Return whether `claim` would find a run to decide upon; it costs less, and locks nothing."""
+    """Return whether `claim` would find any run. Cheaper than a claim, and locks nothing."""
     query = prepared(_any_ready, using, queues=Names, now=datetime)
     return bool(query.rows(queues=list(queues), now=now))
 
@@ -114,10 +138,9 @@ def _any_ready(queues: list[str], now: datetime) -> "QuerySet[Run, tuple[int]]":
 
 
 def _open(using: str, queues: Sequence[str]) -> list[str]:
-    """Return those of ``queues`` that nobody has paused.
-
-    They are asked for before: where it was one question, InnoDB would lock more than it returns.
-    """
+    """Return the queues that are not paused."""
+    # A query of its own: as part of the locking query, it would make InnoDB lock more rows than
+    # the query returns.
     paused = {name for (name,) in prepared(_paused, using).rows()}
     return [queue for queue in queues if queue not in paused]
 
@@ -129,7 +152,7 @@ def _paused() -> QuerySet[Queue, tuple[str]]:
 def _claim_batch(
     claimant: Claimant, free: int, size: int, blocked: Collection[int | None]
 ) -> tuple[Settled, bool]:
-    """Return what came of some runs at the head of the queues, and whether they were the last."""
+    """Settle the runs at the head of the queues. Also return whether there were no more."""
     with transaction.atomic(using=claimant.using):
         locked = _lock(claimant, size, blocked)
         settled = _settle(claimant, locked[:size], free)
@@ -139,7 +162,7 @@ def _claim_batch(
 
 
 def _settle(claimant: Claimant, locked: Sequence[Run], free: int) -> Settled:
-    """Settle what becomes of runs that are locked, and let those begin that may."""
+    """Decide about locked runs, and start those that may start."""
     if not locked:
         return Settled()
     checkpoint("claim: runs locked")
@@ -151,15 +174,14 @@ def _settle(claimant: Claimant, locked: Sequence[Run], free: int) -> Settled:
     settled = settle(using, runs, tasks, claimant.queues, free, now, claimant.missing)
     start(using, settled.starting, claimant.process, now)
     checkpoint("claim: runs started")
-    Run.tell(signals.run_started, map(copy, settled.starting), using)  # before they go on
+    # Copies, as the runs are now: receivers are called later, when the originals may have changed.
+    Run.tell(signals.run_started, map(copy, settled.starting), using)
     return settled
 
 
 def _lock(claimant: Claimant, size: int, blocked: Collection[int | None]) -> list[Run]:
-    """Lock the first runs of each queue, and return all in the order of their turn.
-
-    Each queue is looked at by itself, since an index leads to its first runs only.
-    """
+    """Lock the first runs of each queue, and return them all by priority and age."""
+    # One query per queue: the index yields runs in order only within one queue.
     found = [run for queue in claimant.queues for run in _first_of(claimant, queue, size, blocked)]
     return sorted(found, key=lambda run: (-run.priority, run.ready_at, run.pk))
 
@@ -186,11 +208,9 @@ def _first_ready(queue: str, engine: str, now: datetime, limit: int) -> "QuerySe
 
 
 def _call_off_unwanted(using: str, runs: Sequence[Run], now: datetime) -> list[Run]:
-    """Return the runs that are still wanted; call off the others.
-
-    Those are runs whose task was deleted, and those that somebody wanted to end when their worker
-    left, in which they may have gone on until now.
-    """
+    """Cancel runs that must not start any more, and return the others."""
+    # A run must not start if its task was deleted, or if a user cancelled it while it was running
+    # in a worker that then shut down. That worker may have executed it until now.
     wanted = [run for run in runs if run.task is not None and run.cancel_requested_at is None]
     if len(wanted) < len(runs):
         these = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])

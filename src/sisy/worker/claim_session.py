@@ -1,4 +1,16 @@
-"""Claims for a worker, and hands back what it has won without hearing of it."""
+"""Claim runs, and release claims whose commit was never confirmed.
+
+A connection may break after the database has committed a claim and before the worker reads the
+answer. The runs are then running in the ledger, but the worker does not know them. So from the
+moment a claim is sent, it is in doubt until the worker confirms that it has taken the runs:
+
+    clear --claim or give_back--> in doubt --heard--> clear
+                                     |
+                                     +--settle--> releases runs that the worker does not know
+
+`settle` runs before each claim and when the worker stops. It compares the runs that the ledger
+says the worker is running with the runs that the worker knows, and releases the difference.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -13,14 +25,11 @@ from sisy.worker.unresolved import Unresolved
 
 
 class ClaimSession:
-    """Speaks to the database for a worker's claiming; in one thread, but for `heard`.
-
-    A connection may break after a commit that nobody hears of. Until it is known what came of a
-    claim, the claim is in doubt: what it may have won is handed back before the next one.
+    """Claims and releases runs for one worker. Call everything but `heard` in one thread.
 
     Args:
-        known: returns the keys of the runs that the worker knows to be his.
-        unresolved: the functions that it leaves to others.
+        known: returns the keys of the runs that the worker knows it holds.
+        unresolved: the functions that the worker leaves to others.
     """
 
     def __init__(
@@ -39,7 +48,11 @@ class ClaimSession:
         self._is_in_doubt = False
 
     def claim(self, free: int, *, was_rung_for: bool) -> list[Run]:
-        """Return up to ``free`` runs that were won; unless one rang, look if any is ready."""
+        """Claim up to ``free`` runs and return them.
+
+        Args:
+            was_rung_for: whether a ring announced a run. If not, first check if any run is ready.
+        """
         self.settle()
         if not was_rung_for and not any_ready(self._using, self._queues, self._now()):
             return []
@@ -51,17 +64,18 @@ class ClaimSession:
             return claim(self._lease.renew(), self._queues, free, self._now(), missing=missing)
 
     def heard(self) -> None:
-        """The worker has taken in hand what the last claim returned."""
+        """Confirm that the worker has taken the runs that the last claim returned."""
         self._is_in_doubt = False
 
     def give_back(self, runs: list[Run], reason: str) -> None:
-        """Let others begin these runs; if that is not heard of, it is in doubt, too."""
+        """Release these runs, so that other workers can claim them."""
+        # If the connection breaks now, these runs may still be this worker's in the ledger.
         was_in_doubt, self._is_in_doubt = self._is_in_doubt, True
         give_back(self._using, runs, reason, self._now())
         self._is_in_doubt = was_in_doubt
 
     def settle(self) -> None:
-        """Hand back what a claim in doubt has won."""
+        """Release the runs of a claim that is in doubt. Does nothing if none is."""
         if not self._is_in_doubt:
             return
         held = Run.objects.using(self._using).running().filter(process=self._lease.process().pk)

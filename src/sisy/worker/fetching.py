@@ -1,4 +1,4 @@
-"""Gives runs their tasks, and locks the tasks whose runs must not go on side by side."""
+"""Fetch the tasks of claimed runs, and lock the tasks whose runs must not overlap."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
@@ -11,13 +11,14 @@ ONLY_ONCE = (Origin.ONCE, Origin.ENQUEUED)
 
 
 def fetch_tasks(using: str, runs: Sequence[Run]) -> dict[int, Task]:
-    """Give each run its task, as it is now; of a run whose task was deleted, that is None.
+    """Set the current task of each run, or None if the task was deleted.
 
-    Returns those that are locked, by key: tasks whose runs may not overlap, but for those that
-    another worker has locked. What may overlap needs no lock, and others go on with it.
+    Returns the tasks that this call has locked, by key: those whose runs must not overlap, except
+    tasks that another worker has locked.
     """
     wanted = {run.task_id for run in runs if run.task_id is not None}
-    # What runs once may overlap, unless somebody has changed that: it is read without a lock.
+    # Tasks that run once usually allow overlap. Read them without a lock first, and lock only
+    # those that turn out to forbid it, so that workers do not block each other.
     suspects = wanted & {run.task_id for run in runs if run.origin not in ONLY_ONCE}
     locked = _lock_alone(using, suspects)
     tasks = _found(using, _of_these, wanted - locked.keys())
@@ -53,7 +54,8 @@ def _is_alone(task: Task) -> bool:
 
 
 def _give(runs: Iterable[Run], tasks: dict[int, Task]) -> None:
-    """Give each run a task of its own, since functions change it, and side by side."""
+    """Give each run its own task object."""
+    # Functions may change their task, and several runs of a task may execute at the same time.
     given: set[int] = set()
     for run in runs:
         task = tasks.get(run.task_id) if run.task_id is not None else None
@@ -63,4 +65,5 @@ def _give(runs: Iterable[Run], tasks: dict[int, Task]) -> None:
         run.task = task.twin() if task.pk in given else task
         given.add(task.pk)
         if task.runs_once and not task.userdata:
-            run.task.userdata = run.payload  # of many runs of one task, each brings its own
+            # A task that many runs share, as with enqueue(): each run carries its own data.
+            run.task.userdata = run.payload

@@ -1,4 +1,29 @@
-"""The lease by which a worker holds its runs."""
+"""The lease by which a worker holds its runs, and the fence that protects them.
+
+A worker may die without a word, and nobody can tell a dead process from a slow one. So each worker
+promises, in the row of its `Process`, to renew its lease before ``lease_until``:
+
+    registered --renew, each quarter of a lease--> registered
+        |
+        +-- lease_until passes, or the parent reports the death --> expired
+                |
+                +-- a heartbeat takes its runs and deletes its row --> gone
+                |        |
+                |        +-- the worker is alive after all --> registered under a new name
+                +-- the worker renews first --> registered
+
+A renewal is an UPDATE of the worker's own row. If it matches no row, the worker was declared dead,
+and its runs may be running elsewhere. It registers again as a new process with a new key.
+
+The fence follows from that key. Every statement by which a worker changes a run repeats the
+process, the attempt and the state that the worker last saw (``RunQuerySet.held``). A worker that
+was suspended and wakes up, a zombie, holds an old key: its UPDATE matches nothing, and its outcome
+is discarded. The fence protects the ledger only. What a zombie's function does to the outside
+world happens, which is why functions must be safe to run twice.
+
+The steady clock of the host adds a cheap local check: `Lease.surely_holds` refuses to start a run
+that was claimed before a long pause, without asking the database.
+"""
 
 import threading
 from datetime import datetime
@@ -9,11 +34,9 @@ from sisy.models import Process, Role, Run
 
 
 class Lease:
-    """Keeps a worker on the books, and puts it there again if it was taken for dead.
+    """Registers a worker, renews its lease, and registers it again if it was declared dead."""
 
-    Two threads use it: one renews it in time, whatever the other one is busy with, which claims.
-    """
-
+    # Two threads use it. One claims, and may be busy for a while; the other one renews in time.
     def __init__(self, using: str, queues: tuple[str, ...], slots: int) -> None:
         self._using = using
         self._queues = queues
@@ -22,36 +45,37 @@ class Lease:
         self._process: Process | None = None
         self._problem = ""
         self._problem_since: datetime | None = None
-        self._held: tuple[int, float] | None = None  # by whom, and until when on the steady clock
+        # The key of the process, and until when it surely holds its lease, by the steady clock.
+        self._held: tuple[int, float] | None = None
 
     def process(self) -> Process:
-        """Return the worker's process, which signs on if it has not done so yet."""
+        """Return the worker's process. Register it if necessary."""
         with self._lock:
             return self._process or self._sign_on()
 
     def renew(self) -> Process:
-        """Renew the lease; begin a new one, under a new name, if it was taken away."""
+        """Renew the lease. Register again, as a new process, if the lease was lost."""
         with self._lock:
             process = self._process
             if process is None:
                 return self._sign_on()
             began = clock.steady()
             if not process.renew(clock.now(self._using), conf.get_settings().lease):
-                logger.warning("%s lost its lease; other workers may run its runs again", process)
+                logger.warning(
+                    "%s lost its lease and registers again; other workers may run its runs again",
+                    process,
+                )
                 return self._sign_on()
             self._note(process, began)
             return process
 
     def is_to_drain(self) -> bool:
-        """Return whether somebody wants the worker to end once its runs have."""
+        """Return whether a user asked the worker to stop once its runs have finished."""
         process = self._process
         return process is not None and process.is_drain_requested()
 
     def report(self, problem: str) -> None:
-        """Store what keeps the worker from calling functions; an empty text if nothing does.
-
-        It is stored again wherever the worker signs on anew.
-        """
+        """Store why the worker cannot start functions. Pass an empty text when it can again."""
         with self._lock:
             if not problem:
                 logger.info("%s claims runs again", self._process)
@@ -63,26 +87,26 @@ class Lease:
                     problem,
                 )
                 self._problem_since = clock.last_known(self._using)
+            # Kept here as well, so that it is stored again if the worker has to register again.
             self._problem = problem
             if self._process is not None:
                 self._process.note_problem(problem, self._problem_since)
 
     def surely_holds(self, run: Run) -> bool:
-        """Return whether nobody can have taken ``run`` over; callable from any thread, at once.
-
-        After a pause, of the process or of the whole host, others may carry it out already.
-        """
+        """Return whether nobody can have taken over ``run``. Thread-safe; never blocks."""
+        # After a pause of the process or of the whole host, another worker may be executing it.
         held = self._held
         return held is not None and run.process_id == held[0] and clock.steady() < held[1]
 
     def end(self) -> None:
-        """Sign off: who held runs by this lease must have handed them back."""
+        """Unregister the process. Release its runs first."""
         with self._lock:
             if self._process is not None:
                 self._process.leave()
                 self._process = None
 
     def _sign_on(self) -> Process:
+        # Read before the statement is sent: the lease must not seem longer than it is.
         began = clock.steady()
         self._process = Process.join(
             Role.WORKER,

@@ -1,4 +1,4 @@
-"""Hears what is said on the channel layer: the rings, and what workers are wanted to do."""
+"""Listen on the channel layer for rings and for control messages to workers."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -9,16 +9,16 @@ from sisy import conf, doorbell, messages
 from sisy.log import logger
 from sisy.loop import Loop
 
-STAYS_MEMBER = 3600.0  # seconds after which it joins its group again: layers forget members
+STAYS_MEMBER = 3600.0  # seconds until the worker rejoins its group, because layers expire members
 
 
 class ChannelListener:
-    """Listens on the layer.
+    """Listens for messages and turns them into callbacks.
 
     Args:
-        queues: those whose channels ring.
-        wake: called when one does.
-        obey: called when somebody wants runs to end.
+        queues: the queues on whose channels to listen for rings.
+        wake: called for each ring.
+        obey: called for each control message, such as a cancel request.
     """
 
     def __init__(
@@ -27,11 +27,11 @@ class ChannelListener:
         self._queues = tuple(queues)
         self._wake = wake
         self._obey = obey
-        self._address: str | None = None  # its own, as a member of the group of workers
+        self._address: str | None = None  # this worker's channel in the group of workers
         self._listening: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
-        """Begin to listen, where there is a layer that reaches other processes."""
+        """Start listening. Does nothing without a layer that reaches other processes."""
         if doorbell.shared_layer() is None:
             return
         steps = {messages.WORKERS: self._hear_orders}
@@ -58,11 +58,11 @@ class ChannelListener:
         if messages.is_run_task(message):
             self._wake()
         else:
-            logger.warning("Dropped a message on %s that is not Sisy's: %.200r", channel, message)
+            logger.warning("Ignored an unknown message on %s: %.200r", channel, message)
         return 0.0
 
     async def _hear_orders(self) -> float:
-        """Join the group of workers, or hear what is said to it."""
+        """Join the group of workers, or receive one message to it."""
         layer = doorbell.shared_layer()
         if layer is None:
             return 60.0
@@ -79,10 +79,11 @@ class ChannelListener:
             self._address = None
             return 0.0
         except Exception:
+            # The layer may have restarted and forgotten this member, so join again.
             self._address = None
             raise
         if messages.is_control(message):
             self._obey()
         else:
-            logger.warning("Dropped a message that is not Sisy's: %.200r", message)
+            logger.warning("Ignored an unknown message to workers: %.200r", message)
         return 0.0

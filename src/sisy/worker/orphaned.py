@@ -1,7 +1,7 @@
-"""Tasks whose object was deleted: no run of theirs can succeed, so they are set aside.
+"""Mark tasks as broken if they call a method of an object that was deleted.
 
-Code that is missing may come back with the next deploy, and its task goes on by itself. An object
-that was deleted does not.
+Missing code may come back with the next deploy, so its task stays active. A deleted object does
+not come back: no run of its task can succeed.
 """
 
 from sisy.exceptions import ObjectMissing
@@ -12,7 +12,7 @@ from sisy.worker.ending import Ended
 tasks = log_named("sisy.tasks")
 
 FAILURES = 3  # in a row
-MAX_RUNS_READ = 50  # runs; those that were never begun are passed over
+MAX_RUNS_READ = 50  # the newest runs of a task; those that never started are ignored
 BEGUN = (RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 OBJECT_MISSING = f"{ObjectMissing.__module__}.{ObjectMissing.__qualname__}"
 REASON = (
@@ -22,7 +22,7 @@ REASON = (
 
 
 def set_orphans_aside(using: str, ended: Ended) -> None:
-    """Mark tasks as broken whose last runs failed since their object was deleted."""
+    """Mark the tasks of these runs as broken if their object is gone for good."""
     for run, outcome in ended:
         if outcome.error_class != OBJECT_MISSING or run.task is None:
             continue

@@ -1,4 +1,4 @@
-"""Collects how runs ended, and has it written down: many at a time, a lone one at once."""
+"""Record outcomes in batches, and a single outcome at once."""
 
 import asyncio
 from collections.abc import Callable, Sized
@@ -12,17 +12,17 @@ from sisy.worker.ending import Ended
 from sisy.worker.recording import record
 
 FLUSH_BATCH = 500
-FLUSH_INTERVAL = 0.005  # seconds in which further runs may end, to be recorded with the first one
+FLUSH_INTERVAL = 0.005  # seconds to wait for more outcomes to record in the same transaction
 IDLE = 60.0
 
 
 class OutcomeBuffer:
-    """Records outcomes as soon as there are many, nothing goes on, or a few milliseconds passed.
+    """Records outcomes when a batch is full, no run is in flight, or a few milliseconds passed.
 
     Args:
-        database: the thread in which it does so.
-        going: what still goes on.
-        recorded: called with what was recorded.
+        database: the thread in which to record.
+        going: the runs in flight; only their number is used.
+        recorded: called with each batch that was recorded.
     """
 
     def __init__(
@@ -36,29 +36,30 @@ class OutcomeBuffer:
         self._loop = Loop("Recording outcomes", self._record)
 
     async def run(self) -> None:
-        """Record what comes, until `stop`."""
+        """Record outcomes until `stop` is called."""
         await self._loop.run()
 
     def stop(self) -> None:
-        """Record no more by itself; see `flush`."""
+        """Stop the loop. Call `flush` to record the outcomes that are left."""
         self._loop.stop()
 
     def add(self, ended: Ended) -> None:
-        """Have it written down how these runs ended."""
+        """Add outcomes to record soon."""
         self._ended += ended
         self._loop.wake()
 
     @property
     def unrecorded(self) -> set[int]:
-        """The keys of the runs that have ended, which the database does not know yet."""
+        """The keys of the runs that have finished but are not recorded yet."""
         return {run.pk for run, _ in list(self._ended)}
 
     async def flush(self) -> None:
-        """Record all that has ended.
+        """Record all outcomes.
 
         Raises:
-            DatabaseError: it could not be; it is kept, and may be tried again.
+            DatabaseError: recording failed. The outcomes are kept; call again to retry.
         """
+        # Remove a batch only once it is stored. More outcomes may be added meanwhile.
         while self._ended:
             ended = self._ended[:FLUSH_BATCH]
             await self._database.run(self._record_here, ended)
@@ -67,6 +68,7 @@ class OutcomeBuffer:
 
     async def _record(self) -> float:
         if self._ended:
+            # Only other running runs can add outcomes. If there are none, waiting gains nothing.
             if len(self._going) and len(self._ended) < FLUSH_BATCH:
                 await asyncio.sleep(FLUSH_INTERVAL)
             await self.flush()

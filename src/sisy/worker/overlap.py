@@ -1,8 +1,9 @@
-"""The decision which queued runs of a task may start, given its running ones; pure.
+"""Decide which queued runs of a task may start, given its running ones. No database access.
 
-This is decided late, when a run could start, since only then is it known what still goes on. The
-queued runs are walked from the oldest on. If nothing of the task goes on, the oldest starts,
-whatever the policy; what becomes of the others is the policy's to say.
+The decision is made when a run could start, not when it is planned, because only then is it known
+what is still running. If no run of the task is running, the oldest queued run starts, whatever the
+policy. The policy decides about the others: they stay queued, are skipped, or replace the running
+one.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from sisy.models.timing import ON_TIME_TOLERANCE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A run that goes on, and is in the way of others of its task."""
+    """A running run, which blocks other runs of its task."""
 
     pk: int
     ready_at: datetime
@@ -26,7 +27,7 @@ class Running:
         return cls(pk=run.pk, ready_at=run.ready_at, started_at=started_at)
 
     def would_be_over_by(self, moment: datetime, now: datetime) -> bool:
-        """Return whether it would have ended by ``moment`` had it started in time."""
+        """Return whether the run would have finished by ``moment`` had it started on time."""
         return self.ready_at + (now - self.started_at) < moment
 
 
@@ -35,11 +36,11 @@ class Decision:
     """The verdict on the queued runs of a task.
 
     Attributes:
-        starting: the one that begins now, if any.
-        skipped: those that never will: each with the run that was in their way, and why.
-        queued: whether some stay queued until it is their turn.
-        ending: the keys of the runs that go on and are asked to end.
-        successor: the run that takes their place.
+        starting: the run that starts now, if any.
+        skipped: the runs to skip, each with the key of the run that blocked it, and the reason.
+        queued: whether some runs stay queued until it is their turn.
+        ending: the keys of the running runs to cancel.
+        successor: the key of the run that replaces them.
     """
 
     starting: Run | None = None
@@ -52,7 +53,7 @@ class Decision:
         self.skipped += [(run, blocked_by, reason) for run in runs]
 
     def decided(self) -> list[Run]:
-        """Return the runs that are queued no longer."""
+        """Return the runs that leave the queue."""
         skipped = [run for run, _, _ in self.skipped]
         return skipped if self.starting is None else [self.starting, *skipped]
 
@@ -60,12 +61,13 @@ class Decision:
 def apply_policy(
     policy: str, queued: Sequence[Run], going: Sequence[Running], limit: int, now: datetime
 ) -> Decision:
-    """Return what becomes of ``queued``, the runs of one task that are ready, oldest first.
+    """Decide about the ready runs of one task.
 
     Args:
-        policy: the task's ``overlap``, any but ``allow``.
-        going: what goes on of the task, oldest first.
-        limit: how many runs ``buffer_all`` keeps queued.
+        policy: the task's ``overlap``; any value except ``allow``.
+        queued: the ready runs of the task, oldest first.
+        going: the running runs of the task, oldest first.
+        limit: the number of runs that ``buffer_all`` keeps queued.
     """
     decision = Decision()
     rest = list(queued)
@@ -100,10 +102,10 @@ def apply_policy(
         case Overlap.CANCEL_OTHER | Overlap.TERMINATE_OTHER:
             newest = max((*patient, others[-1]), key=_age)
             older = [run for run in others if run is not newest]
-            decision.skip(
-                older, newest.pk, f"Run {newest.pk}, a newer run of the task, was queued."
-            )
+            reason = f"Run {newest.pk}, a newer run of the task, was queued."
+            decision.skip(older, newest.pk, reason)
             decision.queued = True
+            # A patient run may be newer than all the others. It waits, and replaces nothing.
             if newest is others[-1]:
                 decision.ending, decision.successor = [run.pk for run in going], newest.pk
         case _:
@@ -112,17 +114,15 @@ def apply_policy(
 
 
 def _takes_its_turn(run: Run, going: Running, now: datetime) -> bool:
-    """Return whether a run stays queued whatever the policy.
-
-    It does if it has run before, was released for another worker, or makes good what was missed,
-    since it was wanted all the same.
-    It does, too, if only a late start has brought the two together, and not long ago: a slow
-    moment of ours is no long run of the task.
-    """
+    """Return whether a run waits for the running one to finish, whatever the policy."""
+    # The policy has already let such a run start once, or a user explicitly wants it: it was tried
+    # before, was released for another worker, or catches up on a missed occurrence.
     is_caught_up = run.due_at is not None and run.planned_at - run.due_at > ON_TIME_TOLERANCE
     has_begun = run.attempt > 0 or run.unresolved_since is not None
     if has_begun or is_caught_up or run.origin == Origin.BACKFILL:
         return True
+    # The two may meet only because the earlier run started late. A short delay of Sisy's must not
+    # count as a long run of the task.
     is_recent = now - ON_TIME_TOLERANCE <= run.ready_at
     came_together = run.ready_at <= going.started_at or going.would_be_over_by(run.ready_at, now)
     return bool(is_recent and came_together)

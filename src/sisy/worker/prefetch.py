@@ -1,4 +1,4 @@
-"""The unfinished runs that a worker has claimed."""
+"""The runs that a worker has claimed and not finished."""
 
 import time
 from collections.abc import Iterator
@@ -8,19 +8,20 @@ from sisy.execution import Outcome
 from sisy.models import Run
 from sisy.worker.prefetch_limit import AHEAD, PrefetchLimit
 
-PREFETCH_TIMEOUT = 2 * AHEAD  # seconds that a run may wait in a worker for a slot
+PREFETCH_TIMEOUT = 2 * AHEAD  # seconds that a claimed run may wait for a slot
 
 
 class InFlight:
-    """Runs by their key and attempt: one that was lost and won again is in hand twice.
+    """The claimed runs, those that are running and those that wait for a slot.
 
     Args:
-        slots: how many of them go on at once.
+        slots: the number of runs that can run at once.
     """
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._pace = PrefetchLimit(slots)
+        # By key and attempt: a run that was lost and claimed again by this worker is here twice.
         self._runs: dict[tuple[int, int], Run] = {}
         self._won_at: dict[tuple[int, int], float] = {}
 
@@ -32,26 +33,28 @@ class InFlight:
 
     @property
     def room(self) -> int:
-        """The number of runs to claim: for free slots, and some ahead if runs are short."""
+        """The number of runs to claim: one per free slot, and some ahead if runs are short."""
         return max(0, self._slots + self._pace.ahead - len(self._runs))
 
     @property
     def has_run_low(self) -> bool:
-        """Return whether it is time to win more: half of what may wait does not wait any more."""
+        """Return whether to claim more runs."""
+        # Refill when half of the runs claimed ahead have started, so that slots do not run dry
+        # during the claim, and a claim is not made for each single run.
         return len(self._runs) < self._slots or self.room > self._pace.ahead // 2
 
     @property
     def holds_some_ahead(self) -> bool:
-        """Return whether some of the runs wait for a slot."""
+        """Return whether some runs wait for a slot."""
         return len(self._runs) > self._slots
 
     def take(self, run: Run) -> None:
-        """Have a run in hand from now on."""
+        """Add a run."""
         key = run.pk, run.attempt
         self._runs[key], self._won_at[key] = run, time.monotonic()
 
     def drop(self, run: Run, outcome: Outcome | None = None) -> bool:
-        """Have it in hand no longer, since it ended or is given back; return whether it was."""
+        """Remove a run that has finished or is released. Return whether it was there."""
         key = run.pk, run.attempt
         if self._runs.pop(key, None) is None:
             return False
@@ -62,10 +65,10 @@ class InFlight:
         return True
 
     def overdue(self) -> list[Run]:
-        """Return what has been in hand for longer than a run may wait, whether it waits or not."""
+        """Return the runs claimed longer ago than a run may wait, including running ones."""
         before = time.monotonic() - PREFETCH_TIMEOUT
         return [self._runs[key] for key, at in self._won_at.items() if at < before]
 
     def slow_down(self) -> None:
-        """Win none ahead for now."""
+        """Claim none ahead for now."""
         self._pace.slow_down()

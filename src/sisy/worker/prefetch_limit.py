@@ -1,20 +1,19 @@
-"""The number of runs that a worker claims ahead, by the duration of its runs."""
+"""The number of runs that a worker claims ahead, derived from the duration of recent runs."""
 
 AHEAD = 0.1  # seconds of work that may wait in a worker
 MAX_PREFETCH = 500
-WEIGHT = 0.1  # of the latest run in the mean
+WEIGHT = 0.1  # the weight of the latest run in the moving average
 
 
 class PrefetchLimit:
-    """Knows how long runs have taken lately.
-
-    Short runs are worth winning many at a time: each claim and each record is a transaction. Of
-    runs that take longer than a tenth of a second, none is won before a slot is free for it.
+    """Keeps a moving average of how long runs take.
 
     Args:
-        slots: how many runs go on at once.
+        slots: the number of runs that can run at once.
     """
 
+    # Each claim and each record is a transaction, so short runs are claimed many at a time. If
+    # runs take longer than a tenth of a second, none is claimed before a slot is free for it.
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._mean = AHEAD
@@ -26,9 +25,11 @@ class PrefetchLimit:
         return max(0, min(MAX_PREFETCH, int(at_once) - self._slots))
 
     def note(self, seconds: float) -> None:
-        """Take into account how long a run took."""
+        """Add the duration of a finished run."""
+        # Rise at once, fall slowly: claiming too many ahead delays runs, claiming too few only
+        # costs CPU.
         self._mean += (seconds - self._mean) * (1.0 if seconds > self._mean else WEIGHT)
 
     def slow_down(self) -> None:
-        """Win none ahead for now: what was won ahead has waited for too long."""
+        """Claim none ahead until runs have been short again."""
         self._mean = AHEAD

@@ -15,7 +15,7 @@ def may_retry(run: Run, state: str) -> bool:
 
 
 def retry_delay(run: Run) -> timedelta:
-    """Return a random part of the delay that doubles (by default) with each failed attempt."""
+    """Return a random delay between zero and a maximum that grows with each failed attempt."""
     task = run.task
     assert task is not None
     try:
@@ -24,8 +24,10 @@ def retry_delay(run: Run) -> timedelta:
         growth = LARGEST_GROWTH
     seconds = task.retry_delay.total_seconds() * growth
     longest = min(seconds, task.retry_max_delay.total_seconds())
+    # Full jitter: runs that failed together, say in an outage, do not all come back together.
     return timedelta(seconds=random.uniform(0, longest))
 
 
 def _failures(run: Run) -> int:
+    # An attempt that was lost with its worker is not a failure of the function.
     return run.attempt - run.times_lost

@@ -1,4 +1,4 @@
-"""The worker as a process: it claims runs as it has free slots, and carries them out."""
+"""The worker: it claims runs when it has free slots, and executes them."""
 
 import asyncio
 import random
@@ -30,10 +30,10 @@ from sisy.worker_options import concurrency_of, grace_of, queue_names
 
 BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
 JITTER = 0.05
-TIME_TO_HEAR = 0.1  # seconds in which a worker that leaves hears what ended just before
+TIME_TO_HEAR = 0.1  # seconds in which a stopping worker still accepts outcomes from its pool
 IDLE = 60.0  # seconds
 RING_INTERVAL = (
-    0.1  # seconds between two rings of a full worker; each costs as much as a short run
+    0.1  # seconds between two rings of a full worker; a ring costs as much as a short run
 )
 
 
@@ -41,17 +41,17 @@ Heard = Outcome | NotCalled | None
 
 
 class Worker:
-    """Carries out the runs of its queues.
+    """Executes the runs of its queues.
 
     Args:
-        queues: their names.
-        concurrency: how many runs at once; 1 to 1000.
-        grace: how long `stop` lets runs go on, in seconds, before they are handed back.
-        using: the alias of the database; by default where the routers write tasks.
-        pool: makes what carries the runs out; by default threads.
+        queues: the names of the queues.
+        concurrency: the number of runs to execute at once; 1 to 1000.
+        grace: the seconds that `stop` gives runs to finish before it releases them.
+        using: the alias of the database; by default the one to which the routers write tasks.
+        pool: the factory of the pool that executes the runs; by default a thread pool.
 
     Raises:
-        ValueError: of an argument that the command line rejects, too.
+        ValueError: an argument is invalid; the rules are those of the command line.
     """
 
     def __init__(
@@ -71,7 +71,8 @@ class Worker:
         self._lease_database = DatabaseThread("sisy-worker-lease")
         self._lease = Lease(self.using, self.queues, concurrency)
         self._claiming = Loop("Claiming runs", self._claim)
-        # Heard of again, after an outage, before a heartbeat may judge it: see `SuspensionGuard`.
+        # After an outage, the worker must renew before a heartbeat may judge its lease: see
+        # `SuspensionGuard`.
         within = conf.get_settings().lease_seconds / 6
         self._leasing = Loop("Renewing the lease", self._renew_lease, longest_delay=within)
         self._in_flight = InFlight(concurrency)
@@ -94,7 +95,7 @@ class Worker:
         self._is_leaving = False
 
     async def run(self) -> None:
-        """Work until `stop`; then let runs go on for ``grace`` seconds, and hand back the rest."""
+        """Execute runs until `stop`. Then give them ``grace`` seconds, and release the rest."""
         self._pool = self._make_pool(self.concurrency, partial(clock.last_known, self.using))
         self._outcomes = Inbox(asyncio.get_running_loop(), self._take_outcomes)
         keeping = [
@@ -117,22 +118,22 @@ class Worker:
             await self._sign_off()
 
     def stop(self) -> None:
-        """Claim no more and drain; called again, hand back at once what still runs."""
+        """Claim no more runs and drain. A second call releases running runs at once."""
         if self._claiming.is_stopping:
             self._hurry.set()
         self._claiming.stop()
 
     @property
     def is_stopping(self) -> bool:
-        """Return whether it claims no more: it was stopped, or somebody asked it to drain."""
+        """Return whether the worker claims no more runs: it was stopped or asked to drain."""
         return self._claiming.is_stopping
 
     def wake(self) -> None:
-        """Look for queued runs at once; callable from any thread."""
+        """Look for queued runs now. Thread-safe."""
         self._claiming.wake()
 
     def _look(self) -> None:
-        """See what somebody wants: that runs end, or this worker."""
+        """Check for cancel and drain requests now."""
         self._cancellation.look()
         self._leasing.wake()
 
@@ -144,6 +145,7 @@ class Worker:
             return IDLE
         room = self._in_flight.room
         runs = await self._win(room) if room else []
+        # The watcher sleeps while no run is in flight.
         if runs and not len(self._in_flight):
             self._cancellation.look()
         for run in runs:
@@ -162,14 +164,16 @@ class Worker:
         return await self._database.run(self._claim_session.claim, room, was_rung_for=was_rung_for)
 
     async def _give_back_uncalled(self) -> None:
-        """Release what the pool could not call, before anything else can fail."""
+        """Release the runs that the pool could not call."""
         uncalled, self._uncalled = self._uncalled, []
         reasons = dict.fromkeys(reason for _, reason in uncalled)
         for reason in reasons:
             await self._give_back([run for run, why in uncalled if why == reason], reason)
 
     async def _give_back_overdue(self) -> None:
-        """Runs may be longer than those before; what was won ahead must not wait for their end."""
+        """Release runs that have waited too long for a slot."""
+        # The runs in the slots may take longer than expected. The runs behind them must not wait
+        # for their end while other workers have free slots.
         late, self._unbegun = self._unbegun, []
         if self._in_flight.holds_some_ahead:
             late += [run for run in self._in_flight.overdue() if self._pool.withdraw(run.pk)]
@@ -184,18 +188,18 @@ class Worker:
         doorbell.ring(runs[:1])
 
     def _ring_on(self, run: Run) -> None:
-        """Wake another worker, since this one is full and more runs may be queued."""
+        """Wake another worker, because this one is full and more runs may be queued."""
         now = asyncio.get_running_loop().time()
         if now - self._rang_at >= RING_INTERVAL:
             self._rang_at = now
             doorbell.ring([run])
 
     def _known(self) -> set[int]:
-        """Return the keys of the runs that it knows to be its own."""
+        """Return the keys of the runs that this worker knows it holds."""
         return {run.pk for run in self._in_flight} | self._outcome_buffer.unrecorded
 
     def _carry_out(self, run: Run) -> None:
-        """A run whose end nobody would tell must not keep its slot for ever."""
+        """Pass a run to the pool. If that fails, report it as not called, so its slot is freed."""
         try:
             self._pool.carry_out(run, self._hear, self._lease.surely_holds)
         except Exception as error:  # noqa: BLE001 - the border around the pool
@@ -214,7 +218,9 @@ class Worker:
             if isinstance(outcome, NotCalled):
                 self._uncalled.append((run, outcome.reason))
                 self._readiness.failed(outcome.reason)
-        if self._is_leaving:  # what did not end by itself is handed over
+        # While the worker stops, it cancels what is still running. Such a run is handed over to
+        # other workers, and must not be recorded as cancelled.
+        if self._is_leaving:
             ended = [one for one in ended if one[1].state != RunState.CANCELLED]
         self._outcome_buffer.add([one for one in ended if self._in_flight.drop(*one)])
         if self._unbegun or self._uncalled:
@@ -225,7 +231,8 @@ class Worker:
             self._claiming.wake()
 
     def _on_recorded(self, ended: Ended) -> None:
-        """What has ended may be what other runs of its task have waited for."""
+        """Announce released runs, and look for runs again."""
+        # A finished run may have blocked other runs of its task, which may start now.
         if released := self._unresolved.note(ended):
             doorbell.ring(released)
         self.wake()
@@ -241,10 +248,9 @@ class Worker:
         return conf.get_settings().lease_seconds / 4
 
     def _seconds_to_next_look(self) -> float:
-        """Return how long to wait for a ring: to shortly after a due moment, where none may come.
-
-        Schedules name whole seconds. Just behind them, runs that nobody rings for wait least.
-        """
+        """Return the seconds until the next poll, unless a ring comes first."""
+        # Schedules name whole seconds. Polling shortly after a whole second finds new runs soonest
+        # where no layer rings for them.
         interval = conf.get_settings().poll_interval
         if interval < 1:
             return interval
@@ -267,7 +273,8 @@ class Worker:
 
     async def _sign_off(self) -> None:
         self._is_leaving = True
-        self._pool.close()  # what it can end is over before others begin it
+        # Cancel what can be cancelled first, so that it has ended before other workers start it.
+        self._pool.close()
         if len(self._in_flight):
             self._all_ended.clear()
             with suppress(TimeoutError):
