@@ -6,12 +6,11 @@ from urllib.parse import urlencode
 import pytest
 
 from sisy.heartbeat import tick
-from sisy.load import cells
 from sisy.models import Run, RunState, Task
-from sisy.reports.coming import occurrences
+from sisy.models.timing import occurrences
 from sisy.reports.durations import usual_durations
 from sisy.reports.forecast import occurrences_of
-from sisy.reports.schedules import plans
+from sisy.reports.load import cells, due_groups
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of_superuser
 from tests.commands.calling import told
@@ -38,7 +37,7 @@ def shown_on_each_page(task):
         typed |= {"end_running_1": f"{task.end_running:%H:%M:%S}"}
     form = client.get(f"/admin/sisy/task/occurrences/?{urlencode(typed)}").content.decode()
     page = client.get(f"/sisy/tasks/{task.pk}/?parts=coming").content.decode()
-    groups = plans("default", NOON, NOON + 7 * DAY).groups
+    groups = due_groups("default", NOON, NOON + 7 * DAY).groups
     week = cells(groups, NOON + SECOND, HOUR, 7 * 24)  # the map itself begins with the hour
     return {
         "admin": listed.partition("</div>")[0].count("<li>"),
@@ -92,5 +91,5 @@ def test_what_is_usual_is_the_same_on_every_page():
     client = browser_of_superuser()
     assert "usually takes 2 s" in text_of(client.get("/sisy/?parts=timeline"))
     assert " 2 s " in text_of(client.get("/sisy/tasks/?parts=list"))
-    [group] = plans("default", NOON, NOON + DAY).groups
+    [group] = due_groups("default", NOON, NOON + DAY).groups
     assert group.takes == 2 * SECOND

@@ -7,10 +7,10 @@ import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
-from sisy import display
 from sisy.heartbeat import tick
 from sisy.management.output import shown
 from sisy.models import Origin, Overlap, Process, Queue, Role, Run, RunState, Task
+from sisy.reports import formatting
 from sisy.worker.claim import claim
 from sisy.worker.handover import hand_over
 from tests.app import jobs
@@ -159,8 +159,8 @@ def forms_of(moment, zone):
     local = moment.astimezone(zone)
     with timezone.override(zone):
         yield shown(moment)
-        yield display.instant(moment)
-        yield display.short(moment)
+        yield formatting.instant(moment)
+        yield formatting.short(moment)
         yield f"{local:%a %Y-%m-%d %H:%M:%S %Z}"
         yield f"{local:%Y-%m-%d %H:%M:%S}"
         yield f"{local:%Y-%m-%d %H:%M}"
@@ -214,7 +214,7 @@ def test_a_manual_run_is_found_by_any_moment_of_its_life(now):
     exact = {name: at + timedelta(microseconds=250_400) for name, at in moments.items()}
     Run.objects.filter(pk=run.pk).update(**exact)
     for moment in exact.values():
-        for text in (shown(moment), display.instant(moment), moment.isoformat()):
+        for text in (shown(moment), formatting.instant(moment), moment.isoformat()):
             assert f"Run {run.pk} succeeded" in why("tea", text), text
 
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import Permission
 
-from sisy.disclosure import OPEN_STATES
 from sisy.heartbeat.quarantine import or_set_aside
 from sisy.models import Attempt, Process, Queue, Run, RunState, Task, TaskState
+from sisy.reports.disclosure import OPEN_STATES
 from tests.admin.pages import RUNS, rows_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.dashboard.addresses import PARTS, addresses

@@ -8,10 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sisy.dashboard.charts.heat import by_day, shortened, squares
-from sisy.load import Cell, Group, cells, fullest
 from sisy.models import Process, Role, Run, RunState
-from sisy.reports import schedules
-from sisy.reports.schedules import plans
+from sisy.reports import load
+from sisy.reports.load import Cell, DueGroup, busiest, cells, due_groups
 from sisy.schedules import Schedule
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
@@ -41,7 +40,7 @@ def test_each_cell_has_the_runs_that_begin_in_it(seed):
     chance = random.Random(seed)
     start = datetime(2026, chance.choice([3, 10]), 28, 3, tzinfo=UTC)
     groups = [
-        Group(
+        DueGroup(
             expression=chance.choice(EXPRESSIONS),
             timezone=chance.choice(ZONES),
             number=chance.randint(1, 9),
@@ -58,7 +57,7 @@ def test_each_cell_has_the_runs_that_begin_in_it(seed):
 
 
 def test_runs_take_slots_as_long_as_they_usually_take():
-    group = Group(expression="0 12 * * *", timezone="UTC", number=4, takes=25 * MINUTE)
+    group = DueGroup(expression="0 12 * * *", timezone="UTC", number=4, takes=25 * MINUTE)
     found = cells([group], NOON, 10 * MINUTE, 6)
     assert [cell.busy for cell in found] == [4, 4, 2, 0, 0, 0]
 
@@ -67,14 +66,14 @@ def test_runs_take_slots_as_long_as_they_usually_take():
 def test_the_fullest_moments_are_those_in_which_most_runs_begin(seed):
     chance = random.Random(seed)
     groups = [
-        Group(expression=expression, timezone=chance.choice(ZONES), number=chance.randint(1, 9))
+        DueGroup(expression=expression, timezone=chance.choice(ZONES), number=chance.randint(1, 9))
         for expression in chance.sample(EXPRESSIONS, 6)
     ]
     expected = Counter()
     for group in groups:
         for due in every(group, NOON, NOON + DAY):
             expected[due] += group.number
-    found = fullest(groups, NOON, NOON + DAY)
+    found = busiest(groups, NOON, NOON + DAY)
     assert found[0].number == max(expected.values())
     for moment in found:
         assert expected[moment.due] == moment.number
@@ -82,12 +81,12 @@ def test_the_fullest_moments_are_those_in_which_most_runs_begin(seed):
 
 def test_what_can_be_read_no_more_stops_nothing():
     groups = [
-        Group(expression="61 * * * *", timezone="UTC"),
-        Group(expression="* * * * *", timezone="Nowhere"),
-        Group(expression="0 12 * * *", timezone="UTC"),
+        DueGroup(expression="61 * * * *", timezone="UTC"),
+        DueGroup(expression="* * * * *", timezone="Nowhere"),
+        DueGroup(expression="0 12 * * *", timezone="UTC"),
     ]
     assert sum(cell.starts for cell in cells(groups, NOON, HOUR, 24)) == 1
-    assert fullest(groups, NOON, NOON + DAY) == []
+    assert busiest(groups, NOON, NOON + DAY) == []
 
 
 def test_days_are_those_of_the_readers_zone():
@@ -150,23 +149,23 @@ class TestPage:
     def test_tasks_with_the_same_schedule_are_counted_together(self):
         for n in range(5):
             scheduled("0 13 * * *", label=f"task {n}")
-        [group] = plans("default", NOON, NOON + DAY).groups
+        [group] = due_groups("default", NOON, NOON + DAY).groups
         assert (group.expression, group.number) == ("0 13 * * *", 5)
 
     def test_schedules_that_depend_on_the_label_are_counted_each(self, monkeypatch):
         for n in range(5):
             scheduled("h * * * *", label=f"task {n}")
-        assert len(plans("default", NOON, NOON + DAY).groups) == 5
-        monkeypatch.setattr(schedules, "MAX_TASKS_SAMPLED", 2)
-        groups = plans("default", NOON, NOON + DAY).groups
+        assert len(due_groups("default", NOON, NOON + DAY).groups) == 5
+        monkeypatch.setattr(load, "MAX_TASKS_SAMPLED", 2)
+        groups = due_groups("default", NOON, NOON + DAY).groups
         assert [group.number for group in groups] == [2.5, 2.5]
 
     def test_what_is_left_out_is_told(self, monkeypatch):
-        monkeypatch.setattr(schedules, "MAX_GROUPS", 1)
+        monkeypatch.setattr(load, "MAX_GROUPS", 1)
         scheduled("0 13 * * *")
         scheduled("0 13 * * *")
         scheduled("0 14 * * *")
-        found = plans("default", NOON, NOON + DAY)
+        found = due_groups("default", NOON, NOON + DAY)
         assert (found.tasks, found.left_out) == (2, 1)
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert "1 task is left out" in text

@@ -25,9 +25,7 @@ OUTSIDE_CORE = {
     "reports",
     "testing",
     # The same by the names of today.
-    "display",
     "enqueued",
-    "load",
     "pytest_plugin",
     "queries",
     "templatetags",

@@ -12,12 +12,12 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy import disclosure, display
 from sisy.admin.dashboard import AdminDashboard
 from sisy.admin.lookups import OfferedLookups
 from sisy.dashboard.actions.result import Result
 from sisy.dashboard.cleaning import cleaned
 from sisy.dashboard.site import LOOK
+from sisy.reports import disclosure, formatting
 from sisy.reports.ledger import key_of
 from sisy.runtime.compat.django import for_write
 
@@ -112,7 +112,7 @@ class SisyAdmin(OfferedLookups):
     @admin.display(description=_("reason"))
     def full_reason(self, row: Any) -> str:
         sees_details = getattr(row, "sisy_reader_sees_details", False)
-        return type(self).reason_of(row, in_full=sees_details) or display.NOTHING
+        return type(self).reason_of(row, in_full=sees_details) or formatting.NOTHING
 
     @admin.display(description=_("reason"))
     def short_reason(self, row: Any) -> str:
@@ -137,7 +137,7 @@ def moment_in(column: str, words: Any) -> Callable[[Any, Any], str]:
 
     @admin.display(description=words, ordering=column)
     def shown(self: Any, row: Any) -> str:
-        return display.moment(getattr(row, column), display.now())
+        return formatting.moment(getattr(row, column), formatting.now())
 
     return shown
 

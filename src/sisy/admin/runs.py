@@ -10,11 +10,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from sisy import disclosure, display
 from sisy.admin.model_admin import ReadOnly, may, moment_in
 from sisy.dashboard.actions import runs
 from sisy.models import Run, Task
 from sisy.models.run_queries import RunQuerySet
+from sisy.reports import disclosure, formatting
 
 MAX_COUNTED = 10_000  # rows of a list
 
@@ -76,7 +76,7 @@ class RunAdmin(ReadOnly):
 
     @admin.display(description=_("due"), ordering="due_at")
     def due(self, run: Run) -> str:
-        return display.moment(run.moment, display.now())
+        return formatting.moment(run.moment, formatting.now())
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         # A task that is read by itself could come from a replica.

@@ -12,13 +12,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from sisy import disclosure, display
 from sisy.admin.dashboard import AdminDashboard
 from sisy.admin.model_admin import SisyAdmin, may, moment_in
 from sisy.admin.task_form import FIELDSETS, SEEN_ONLY, TaskForm
 from sisy.admin.upcoming import upcoming, upcoming_of_form
 from sisy.dashboard.actions import tasks
 from sisy.models import Task
+from sisy.reports import disclosure, formatting
 from sisy.reports.ledger import key_of
 
 
@@ -103,16 +103,16 @@ class TaskAdmin(SisyAdmin):
         if not (self.has_view_permission(request) or self.has_add_permission(request)):
             raise PermissionDenied
         stored = self.get_queryset(request).filter(pk=key_of(request.GET.get("task", ""))).first()
-        return HttpResponse(upcoming_of_form(request.GET, display.now(), stored))
+        return HttpResponse(upcoming_of_form(request.GET, formatting.now(), stored))
 
     @admin.display(description=_("schedule"), ordering="schedule")
     def timing(self, task: Task) -> str:
-        return display.schedule(task, settings.TIME_ZONE)
+        return formatting.schedule(task, settings.TIME_ZONE)
 
     @admin.display(description=_("due next"))
     def occurrences(self, task: Task) -> SafeString:
         address = reverse("admin:sisy_task_occurrences", current_app=self.admin_site.name)
-        shown = upcoming(task, display.now())
+        shown = upcoming(task, formatting.now())
         pk = "" if task.pk is None else str(task.pk)  # of a new one, and never localised
         return format_html(
             '<div data-sisy-occurrences="{}" data-sisy-task="{}">{}</div>', address, pk, shown

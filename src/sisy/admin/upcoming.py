@@ -12,11 +12,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from sisy import display
 from sisy.exceptions import ScheduleError
 from sisy.models import Task, TaskState
-from sisy.models.timing import Timing
-from sisy.reports.coming import occurrences
+from sisy.models.timing import Timing, occurrences
+from sisy.reports import formatting
 
 MAX_OCCURRENCES_SHOWN = 5
 
@@ -62,7 +61,7 @@ def upcoming(task: Task, now: datetime) -> SafeString:
         Timing.of(task)
     except ScheduleError as error:
         return format_html('<p class="sisy-refusal">{}</p>', str(error))
-    words = display.words_of(task.schedule, task.timezone, task.label)
+    words = formatting.words_of(task.schedule, task.timezone, task.label)
     if task.state != TaskState.ACTIVE:
         state = gettext("Nothing is due: it is %s.") % task.get_state_display()
         return format_html("<p>{}</p><p>{}</p>", words, state)
@@ -71,7 +70,7 @@ def upcoming(task: Task, now: datetime) -> SafeString:
         (
             due.isoformat(),
             f"{due.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}",
-            display.distance(due, now),
+            formatting.distance(due, now),
         )
         for due in islice(occurrences(task, now), MAX_OCCURRENCES_SHOWN)
     ]

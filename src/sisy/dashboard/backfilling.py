@@ -12,11 +12,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy import display
 from sisy.dashboard.actions.result import Result, done, note
 from sisy.dashboard.tables import table
 from sisy.models import Task
 from sisy.models.validation import moment_in
+from sisy.reports import formatting
 
 EDGE = 5  # occurrences that are shown of either end
 RANGE = ("start", "end", "again")
@@ -48,7 +48,7 @@ class BackfillForm(forms.Form):
     )
 
     def __init__(self, task: Task, data: Any = None) -> None:
-        today = timezone.localtime(display.now(), timezone.get_current_timezone())
+        today = timezone.localtime(formatting.now(), timezone.get_current_timezone())
         today = today.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
         self.task = task
         self.preview: Preview | None = None

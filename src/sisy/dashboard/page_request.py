@@ -8,9 +8,10 @@ from django.db import router
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
-from sisy import clock, disclosure
+from sisy import clock
 from sisy.dashboard.site import Dashboard
 from sisy.models import Task
+from sisy.reports import disclosure
 
 
 class PageRequest:

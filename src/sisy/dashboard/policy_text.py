@@ -4,8 +4,9 @@ from datetime import timedelta
 
 from django.utils.translation import gettext, ngettext
 
-from sisy import conf, display
+from sisy import conf
 from sisy.models import Missed, OnLost, Overlap, Task
+from sisy.reports import formatting
 
 NOBODY = timedelta(0)
 
@@ -56,7 +57,7 @@ def missed(task: Task) -> str:
     }
     words = sentences[Missed(task.missed)]
     if task.missed_window:
-        words += " " + gettext("Occurrences older than %s do not run.") % display.span(
+        words += " " + gettext("Occurrences older than %s do not run.") % formatting.span(
             task.missed_window
         )
     return words
@@ -69,7 +70,7 @@ def retries(task: Task) -> str:
         return gettext("No retries.")
     words = ngettext("Retries once.", "Retries up to %d times.", more)
     words = words % more if "%" in words else words
-    delay = display.span(task.retry_delay)
+    delay = formatting.span(task.retry_delay)
     if more == 1 or task.retry_backoff <= 1:
         return f"{words} {gettext('The maximum delay is %s.') % delay}"
     grows = gettext(
@@ -95,7 +96,7 @@ def timeout(task: Task) -> str:
     """Return when a run is ended for taking too long."""
     if task.timeout is None:
         return gettext("No timeout.")
-    return gettext("A run is stopped after %s.") % display.span(task.timeout)
+    return gettext("A run is stopped after %s.") % formatting.span(task.timeout)
 
 
 def where(task: Task) -> str:
@@ -113,9 +114,9 @@ def end(task: Task) -> str:
     """Return when the task begins and ends; empty if it always goes on."""
     words = []
     if task.start_running:
-        words.append(gettext("Starts on %s.") % display.short(task.start_running))
+        words.append(gettext("Starts on %s.") % formatting.short(task.start_running))
     if task.end_running:
-        words.append(gettext("Ends on %s.") % display.short(task.end_running))
+        words.append(gettext("Ends on %s.") % formatting.short(task.end_running))
     if task.iterations is not None:
         left = max(0, task.iterations - task.runs_planned)
         sentence = ngettext(
@@ -133,4 +134,4 @@ def spread(task: Task) -> str:
         return ""
     return gettext(
         "Each start is delayed by up to %s. The delay is fixed for each occurrence."
-    ) % display.span(task.spread)
+    ) % formatting.span(task.spread)

@@ -17,9 +17,10 @@ from django.core.management.base import (
 from django.db import OperationalError, ProgrammingError
 from django.utils import timezone
 
-from sisy import conf, display
+from sisy import conf
 from sisy.escaping import escaped, escaped_json
 from sisy.exceptions import SettingsError
+from sisy.reports import formatting
 
 UNREACHABLE = 3  # the exit code if the database cannot be queried
 READER_GONE = 128 + 13  # the exit code that shells give a program that SIGPIPE ends
@@ -112,7 +113,7 @@ def shown(value: Any) -> str:
         zone = timezone.get_default_timezone()
         return f"{timezone.localtime(value, zone):%Y-%m-%d %H:%M:%S %Z}"
     if isinstance(value, timedelta):
-        return display.span(value)
+        return formatting.span(value)
     if isinstance(value, list | tuple):
         return escaped(", ".join(map(str, value)))
     return escaped(value)

@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import CharField, F, TextField, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Coalesce, Concat
 
+from sisy.exceptions import ScheduleError
+from sisy.models.choices import TaskState
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import TICK as TICK
 from sisy.schedules.calendar import just_before
@@ -127,6 +130,51 @@ def first_due(task: "Task", now: datetime) -> datetime | None:
     if task.is_due_at_once:
         return timing.first_after_activation(now)
     return _next_after(timing, now if task.planned_until is None else max(now, task.planned_until))
+
+
+def iterations_left(task: "Task") -> int | None:
+    """Return how many iterations of a task are left; None if they are not limited."""
+    return None if task.iterations is None else max(0, task.iterations - task.runs_planned)
+
+
+def occurrences(
+    task: "Task", after: datetime, until: datetime | None = None
+) -> Iterator[datetime]:
+    """Yield the due moments of ``task`` after a moment, in order.
+
+    This is the one answer to "when next?". A task that is paused, broken, retired or has no
+    schedule is not due. Of a limited number of iterations, only those are yielded that are left
+    at that moment: earlier occurrences use some up.
+
+    Args:
+        until: the last moment that counts; None for no end. With it, many moments are found in a
+            fraction of the time.
+    """
+    if task.state != TaskState.ACTIVE or not task.schedule:
+        return
+    try:
+        timing = Timing.of(task)
+    except ScheduleError:
+        return
+    left = iterations_left(task)
+    due = task.next_run or timing.next_after(after)
+    if due is not None and due <= after:
+        if left is not None:
+            left = max(0, left - timing.schedule.count_between(just_before(due), after))
+        due = timing.next_after(after)
+    if due is not None and (until is None or due <= until):
+        yield from islice(_from(timing, due, until), left)
+
+
+def _from(timing: Timing, due: datetime, until: datetime | None) -> Iterator[datetime]:
+    yield due
+    if until is not None:
+        yield from timing.between(due, until)
+        return
+    later = timing.next_after(due)
+    while later is not None:
+        yield later
+        later = timing.next_after(later)
 
 
 def ready_at(task: "Task", due: datetime, next_due: datetime | None) -> datetime:

@@ -13,10 +13,9 @@ from django.db.models import Count, Exists, Min, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
-from sisy import disclosure
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.timing import ON_TIME_TOLERANCE
-from sisy.reports import lately
+from sisy.reports import disclosure, lately
 from sisy.reports.lately import MAX_GROUPS_SHOWN, Group
 from sisy.reports.processes import missing_processes, paused_queues, troubled_workers
 from sisy.reports.queued import class_of_error
@@ -44,7 +43,7 @@ def find_alerts(using: str, now: datetime, *, in_full: bool = False) -> list[Ale
     """Return what is not as it should be, the gravest first.
 
     Args:
-        in_full: whether the texts of errors may be shown; see `sisy.disclosure`.
+        in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
     """
     service = Service.at(using, now)
     kinds = (

@@ -6,12 +6,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.db.models import Q
 from django.utils.translation import ngettext
 
-from sisy import conf, display
+from sisy import conf
 from sisy.exceptions import ScheduleError
 from sisy.models import Process, Role, Run, RunState, Task, TaskState
 from sisy.models.run_queries import RunQuerySet
-from sisy.models.timing import TICK, Timing
-from sisy.reports.coming import left_of, occurrences
+from sisy.models.timing import TICK, Timing, iterations_left, occurrences
+from sisy.reports import formatting
 from sisy.reports.queued import why_queued
 from sisy.reports.service import at
 from sisy.schedules import Schedule
@@ -64,7 +64,7 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
     if run.started_at is not None:
         began = f" at {at(run.started_at, zone)}"
     if run.lateness is not None:
-        began += f", {display.span(run.lateness)} late"
+        began += f", {formatting.span(run.lateness)} late"
     if run.state == RunState.RUNNING:
         return f"Run {run.pk} is running on {run.worker_name}: started{began}."
     tries = f" in attempt {run.attempt}" if run.attempt > 1 else ""
@@ -73,7 +73,7 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
     if began:
         parts.append(f"started{began}")
     if run.duration is not None:
-        parts.append(f"took {display.span(run.duration)}")
+        parts.append(f"took {formatting.span(run.duration)}")
     return ", ".join(parts) + (f": {run.reason}" if run.reason else ".")
 
 
@@ -129,7 +129,7 @@ def _ahead(task: Task, moment: datetime, zone: tzinfo) -> str:
     timing = Timing.of(task)
     if timing.next_after(just_before(moment)) != moment:
         return "It will not run at this time, which is outside of start_running and end_running."
-    first, left = task.next_run or moment, left_of(task)
+    first, left = task.next_run or moment, iterations_left(task)
     # What is due before it uses up the iterations that are left.
     if left is not None and timing.schedule.count_between(just_before(first), moment) > left:
         words = ngettext("%d iteration is left", "%d iterations are left", left) % left

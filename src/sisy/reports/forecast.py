@@ -1,6 +1,7 @@
-"""The occurrences of tasks in a range, with the usual durations of their runs.
+"""What will run when, and which runs will probably overlap.
 
-Nothing is planned or written. Days to come are rehearsed as the tasks are now.
+Nothing is planned or written. The forecast uses the tasks as they are now. When a single task is
+due is `sisy.models.timing.occurrences`; how many runs start when is `sisy.reports.load`.
 """
 
 import heapq
@@ -8,17 +9,18 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import islice, repeat
+from itertools import repeat
 from operator import itemgetter
 
 from sisy.exceptions import ScheduleError
-from sisy.models import Overlap, Task
-from sisy.models.timing import Timing
-from sisy.reports.coming import left_of
+from sisy.models import Run, Task, TaskState
+from sisy.models.timing import Timing, occurrences
+from sisy.reports.window import Window
 from sisy.schedules.calendar import just_before
-from sisy.schedules.expression import is_hashed
 
-MAX_MINUTES_NAMED = 10  # minutes that are named
+MAX_MINUTES_NAMED = 10
+MAX_BARS_DRAWN = 100  # upcoming occurrences of a task that are drawn one by one
+NARROWEST = 0.25  # percent
 
 MINUTE = timedelta(minutes=1)
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -28,12 +30,35 @@ Occurrence = tuple[datetime, Task]
 
 @dataclass(slots=True, kw_only=True)
 class OverlapForecast:
-    """Occurrences of a task that would fall due while its run before them still goes on."""
+    """The occurrences of a task that will probably be due while its run before is running.
+
+    Attributes:
+        takes: how long its runs usually take; None if that is not known.
+        count: how many occurrences overlap so far.
+        first: when the first of them is due.
+        busy_until: when the run before will probably have ended.
+    """
 
     task: Task
-    takes: timedelta
+    takes: timedelta | None
     count: int = 0
     first: datetime | None = None
+    busy_until: datetime | None = None
+
+    def note(self, due: datetime) -> bool:
+        """Note the next occurrence, and return whether it will probably overlap the run before.
+
+        Nothing overlaps in a task whose policy allows it.
+        """
+        if self.takes is None or self.task.allow_overlap:
+            return False
+        if self.busy_until is not None and due < self.busy_until:
+            self.count += 1
+            self.first = self.first or due
+            # Its run is skipped or stays queued, so its effect on the next one is not known.
+            return True
+        self.busy_until = due + self.takes
+        return False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,17 +66,16 @@ class Forecast:
     """The summary of a range so far.
 
     Attributes:
+        takes: how long runs usually take, by the key of their task.
         count: how many occurrences there are.
-        overlaps: the tasks whose runs would meet though they must not overlap.
     """
 
     takes: dict[int, timedelta]
     count: int = 0
-    overlaps: dict[int, OverlapForecast] = field(default_factory=dict)
+    _overlaps: dict[int, OverlapForecast] = field(default_factory=dict)
     _minutes: list[datetime] = field(default_factory=list)
     _runs: list[int] = field(default_factory=list)
     _minute_ends_at: datetime = LONG_AGO
-    _busy_until: dict[int, datetime] = field(default_factory=dict)
 
     def note(self, due: datetime, task: Task) -> None:
         """Count one occurrence; they come in the order of time."""
@@ -62,23 +86,22 @@ class Forecast:
             self._minutes.append(minute)
             self._runs.append(0)
         self._runs[-1] += 1
-        takes = self.takes.get(task.id)
-        if takes is None or task.overlap == Overlap.ALLOW:
-            return
-        until = self._busy_until.get(task.id)
-        if until is not None and due < until:
-            met = self.overlaps.setdefault(task.id, OverlapForecast(task=task, takes=takes))
-            met.count += 1
-            met.first = met.first or due
-            return  # it is skipped, or queued: what it would do to the next one is not known
-        self._busy_until[task.id] = due + takes
+        if (takes := self.takes.get(task.id)) is not None:
+            if (overlap := self._overlaps.get(task.id)) is None:
+                overlap = self._overlaps[task.id] = OverlapForecast(task=task, takes=takes)
+            overlap.note(due)
+
+    def overlaps(self) -> list[OverlapForecast]:
+        """Return the tasks whose runs will probably overlap though their policy forbids it."""
+        met = (one for one in self._overlaps.values() if one.first is not None)
+        return sorted(met, key=lambda one: one.first or LONG_AGO)
 
     def by_minute(self) -> Iterable[tuple[datetime, int]]:
         """Return the minutes in which there are occurrences, in order, each with how many."""
         return zip(self._minutes, self._runs, strict=True)
 
     def busiest(self) -> list[tuple[datetime, int]]:
-        """Return the minutes in which most occurrences fall due, the fullest first."""
+        """Return the minutes in which most occurrences are due, the busiest first."""
         return heapq.nlargest(MAX_MINUTES_NAMED, self.by_minute(), key=itemgetter(1))
 
 
@@ -86,7 +109,8 @@ def occurrences_of(tasks: Sequence[Task], start: datetime, end: datetime) -> Ite
     """Yield when ``tasks`` are due from ``start`` to before ``end``, in the order of time."""
     alike: dict[Hashable, list[Task]] = defaultdict(list)
     for task in tasks:
-        alike[_due_alike(task)].append(task)
+        if (key := _due_alike(task)) is not None:
+            alike[key].append(task)
     groups = list(alike.values())
     several = (
         zip(_due(group[0], start, end), repeat(number)) for number, group in enumerate(groups)
@@ -97,20 +121,84 @@ def occurrences_of(tasks: Sequence[Task], start: datetime, end: datetime) -> Ite
 
 
 def _due_alike(task: Task) -> Hashable:
-    """Return what tasks share that are due at the same moments, so that these are found once."""
-    if task.iterations is not None or is_hashed(task.schedule):
-        return task.pk
-    return task.schedule, task.timezone, task.start_running, task.end_running
+    """Return what tasks share that are due at the same moments; None if it is never due.
 
-
-def _due(task: Task, start: datetime, end: datetime) -> Iterator[datetime]:
+    The moments of such tasks are computed once.
+    """
+    if task.state != TaskState.ACTIVE or task.runs_once:
+        return None
     try:
         timing = Timing.of(task)
     except ScheduleError:
-        return iter(())
-    left = left_of(task)
-    if left and task.next_run is not None and task.next_run < start:
-        # What is due before the range uses up iterations, too.
-        used = timing.schedule.count_between(just_before(task.next_run), just_before(start))
-        left = max(0, left - used)
-    return islice(timing.between(just_before(start), just_before(end)), left)
+        return None
+    return timing, task.next_run, None if task.iterations is None else task.pk
+
+
+def _due(task: Task, start: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield when ``task`` is due in a range, which may begin before its next run.
+
+    What lies before that has been planned already. The schedule as it is now says when.
+    """
+    after, until = just_before(start), just_before(end)
+    if task.next_run is not None and after < task.next_run:
+        yield from Timing.of(task).between(after, min(until, just_before(task.next_run)))
+    yield from occurrences(task, after, until)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastBar:
+    """An upcoming occurrence, as wide as its run usually takes."""
+
+    due: datetime
+    x: float
+    width: float
+    overlaps: bool
+    """Whether the run before will probably still be running, and the policy forbids that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upcoming:
+    """The upcoming occurrences within a window, of one task or of several."""
+
+    bars: list[ForecastBar]
+    crowded: tuple[float, float] | None
+    """The stretch in which they are due too often to be drawn one by one."""
+
+    @property
+    def overlaps(self) -> bool:
+        return any(bar.overlaps for bar in self.bars)
+
+
+def upcoming(
+    task: Task,
+    window: Window,
+    now: datetime,
+    usual: timedelta | None,
+    running: Sequence[Run] = (),
+) -> Upcoming:
+    """Return the occurrences of ``task`` within ``window``, after ``now``.
+
+    Args:
+        usual: how long its runs take; None if none has ended yet.
+        running: its runs that are running.
+    """
+    takes = usual or timedelta(0)
+    started = (run.started_at + takes for run in running if run.started_at)
+    overlap = OverlapForecast(task=task, takes=usual, busy_until=max(started, default=None))
+    bars: list[ForecastBar] = []
+    for due in occurrences(task, max(now, window.start), window.end):
+        if len(bars) == MAX_BARS_DRAWN:
+            return Upcoming(bars=bars, crowded=(bars[-1].x, 100.0))
+        x = window.place(due)
+        width = max(NARROWEST, window.place(due + takes) - x)
+        bars.append(ForecastBar(due=due, x=x, width=width, overlaps=overlap.note(due)))
+    return Upcoming(bars=bars, crowded=None)
+
+
+def joined(several: Sequence[Upcoming]) -> Upcoming:
+    """Return the upcoming occurrences of several tasks together."""
+    bars = sorted((bar for one in several for bar in one.bars), key=lambda one: one.x)
+    crowded = [one.crowded for one in several if one.crowded]
+    if len(bars) > MAX_BARS_DRAWN:
+        crowded.append((bars[MAX_BARS_DRAWN].x, 100.0))
+    return Upcoming(bars=bars[:MAX_BARS_DRAWN], crowded=min(crowded, default=None))

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from django.db.models import Exists, OuterRef
 from django.utils.translation import ngettext
 
-from sisy import conf, display
+from sisy import conf
 from sisy.models import Process, Queue, Role, Run, Task
+from sisy.reports import formatting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ def _heartbeat(alive: Sequence[Process], now: datetime) -> Finding:
         )
     heard = max(process.lease_until for process in beating) - conf.get_settings().lease
     ago = max(timedelta(0), now - heard)
-    words = f"{len(beating)} running, last seen {display.span(ago)} ago"
+    words = f"{len(beating)} running, last seen {formatting.span(ago)} ago"
     return Finding(name="heartbeat", is_well=True, words=words)
 
 
@@ -96,7 +97,7 @@ def _planning(using: str, now: datetime, limit: timedelta) -> Finding:
     if oldest is None or oldest.next_run is None:
         return Finding(name="due tasks", is_well=True, words="all are planned")
     overdue = now - oldest.next_run
-    words = f"{oldest} has been due for {display.span(overdue)} but is not planned"
+    words = f"{oldest} has been due for {formatting.span(overdue)} but is not planned"
     return Finding(name="due tasks", is_well=overdue <= limit, words=words)
 
 
@@ -114,7 +115,7 @@ def _queued(using: str, now: datetime, limit: timedelta, paused: set[str]) -> Fi
         waits = now - oldest.ready_at
         words = ngettext("%d run is queued", "%d runs are queued", number) % number
         words += (
-            f"; {oldest} has been queued for {display.span(waits)} in the queue {oldest.queue}"
+            f"; {oldest} has been queued for {formatting.span(waits)} in the queue {oldest.queue}"
         )
     words += _in_paused(using, now, paused)
     return Finding(name="queued runs", is_well=waits <= limit, words=words)

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import ngettext
 
-from sisy import disclosure, display
 from sisy.models import Run, RunState, Task
 from sisy.models.choices import TROUBLE_STATES
-from sisy.reports.coming import Coming, coming, joined
+from sisy.reports import disclosure, formatting
 from sisy.reports.durations import usual_durations
+from sisy.reports.forecast import Upcoming, joined, upcoming
 from sisy.reports.latest import newest_runs
 from sisy.reports.stretches import Stretch, succeeded_stretches
 from sisy.reports.window import Window
@@ -62,7 +62,7 @@ class Bar:
 
     @property
     def looks(self) -> str:
-        return display.LOOKS.get(self.state, "quiet")  # type: ignore[call-overload, no-any-return]
+        return formatting.LOOKS.get(self.state, "quiet")  # type: ignore[call-overload, no-any-return]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class Track:
     label: str
     tasks: list[Task]
     bars: list[Bar]
-    coming: Coming
+    upcoming: Upcoming
     usual: timedelta | None
     """How long runs of the task take; None for several tasks."""
     undrawn: tuple[Stretch, ...] = ()
@@ -98,7 +98,7 @@ def timeline(
 
     Args:
         by: the column by which tasks share a track; by default, none do.
-        in_full: whether the texts of errors are shown; see `sisy.disclosure`.
+        in_full: whether the texts of errors are shown; see `sisy.reports.disclosure`.
     """
     drawn = max(FEWEST, MAX_RUNS_DRAWN * FEW // max(FEW, len(tasks)))
     runs = _runs(using, [task.pk for task in tasks], window, now, drawn)
@@ -168,13 +168,13 @@ def _track(
     usual: timedelta | None,
     in_full: bool,
 ) -> Track:
-    going = [run for run in runs if run.state == RunState.RUNNING]
+    running = [run for run in runs if run.state == RunState.RUNNING]
     return Track(
         key=str(task.pk),
         label=task.label,
         tasks=[task],
         bars=_bars(runs, window, now, in_full),
-        coming=coming(task, window, now, usual, going),
+        upcoming=upcoming(task, window, now, usual, running),
         usual=usual,
     )
 
@@ -194,7 +194,7 @@ def _joined(key: str, tracks: list[Track]) -> Track:
         label=key,
         tasks=[task for track in tracks for task in track.tasks],
         bars=bars,
-        coming=joined([track.coming for track in tracks]),
+        upcoming=joined([track.upcoming for track in tracks]),
         usual=None,
         undrawn=tuple(sorted({one for track in tracks for one in track.undrawn})),
     )
@@ -246,10 +246,10 @@ def _join(bar: Bar, other: Bar) -> None:
 
 
 def _words(run: Run, in_full: bool) -> str:
-    begin = display.short(_begin(run))
+    begin = formatting.short(_begin(run))
     reason = disclosure.reason_of(run, in_full=in_full)
-    parts = [str(RunState(run.state).label), begin, display.span(run.duration), reason]
+    parts = [str(RunState(run.state).label), begin, formatting.span(run.duration), reason]
     if run.count > 1:
         words = ngettext("%d occurrence", "%d occurrences", run.count)
         parts.insert(1, words % run.count)
-    return " · ".join(part for part in parts if part and part != display.NOTHING)
+    return " · ".join(part for part in parts if part and part != formatting.NOTHING)

@@ -11,9 +11,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from sisy import disclosure, display, masking
+from sisy import masking
 from sisy.dashboard.page_request import PageRequest
 from sisy.models import Attempt, Run, RunState, Task, TaskState
+from sisy.reports import disclosure, formatting
 
 register = template.Library()
 
@@ -53,7 +54,7 @@ def moment(context: Context, value: datetime | None) -> str:
     The date is left out where it is today's.
     """
     if value is None:
-        return display.NOTHING
+        return formatting.NOTHING
     zone = timezone.get_current_timezone()
     local, today = value.astimezone(zone), _visit(context).now.astimezone(zone).date()
     return format_html(
@@ -76,13 +77,13 @@ def in_zone(value: datetime, zone: str) -> str:
 @register.filter
 def span(value: timedelta | None) -> str:
     """Return a span of time as ``12 ms``, ``1.25 s`` or ``0:03:04``."""
-    return display.span(value)
+    return formatting.span(value)
 
 
 @register.filter
 def seconds(value: timedelta | None) -> str:
     """Return a span of time in seconds, to the millisecond."""
-    return display.NOTHING if value is None else f"{value.total_seconds():.3f}"
+    return formatting.NOTHING if value is None else f"{value.total_seconds():.3f}"
 
 
 @register.filter
@@ -94,7 +95,7 @@ def as_json(value: Any) -> str:
 @register.filter
 def short(value: datetime) -> str:
     """Return a moment in the reader's zone to the second."""
-    return display.short(value)
+    return formatting.short(value)
 
 
 @register.filter
@@ -120,7 +121,7 @@ def narrowed(width: float) -> str:
 @register.filter
 def instant(value: datetime | None) -> str:
     """Return a moment in the reader's zone to the millisecond."""
-    return display.instant(value)
+    return formatting.instant(value)
 
 
 @register.simple_tag
@@ -165,13 +166,13 @@ def run_state(context: Context, run: Run) -> SafeString:
 @register.simple_tag
 def schedule_words(task: Task) -> str:
     """Return what a task's schedule says in words; empty where nothing can be said."""
-    return display.words_of(task.schedule, task.timezone, task.label)
+    return formatting.words_of(task.schedule, task.timezone, task.label)
 
 
 def _state(value: str, words: str, reason: str) -> SafeString:
     return format_html(
         '<span class="sisy-state {}"{}><span aria-hidden="true">{}</span> {}</span>',
-        display.LOOKS.get(value, "quiet"),  # type: ignore[call-overload]
+        formatting.LOOKS.get(value, "quiet"),  # type: ignore[call-overload]
         format_html(' title="{}"', reason) if reason else "",
         ICONS.get(value, "?"),  # type: ignore[call-overload]
         words,

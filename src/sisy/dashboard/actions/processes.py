@@ -6,16 +6,16 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.translation import ngettext
 
-from sisy import display
 from sisy.dashboard.actions.result import Result, done, note
 from sisy.models import Process, Role
+from sisy.reports import formatting
 
 
 def drain(user: Any, processes: "QuerySet[Process]") -> Iterator[Result]:
     """Ask workers to take no more runs, and to end once those in their hands have."""
     count = 0
     for process in processes.filter(role=Role.WORKER):
-        if process.request_drain(display.now()):
+        if process.request_drain(formatting.now()):
             note(user, process, f"Drain requested: {process}.")
             count += 1
     words = ngettext(

@@ -7,10 +7,10 @@ from django.contrib import messages
 from django.db import router
 from django.utils.translation import gettext
 
-from sisy import display
 from sisy.dashboard.actions.result import Result, done, note
 from sisy.escaping import escaped
 from sisy.models import Queue
+from sisy.reports import formatting
 from sisy.reports.queues import queues
 
 
@@ -38,7 +38,7 @@ NOTHING_NEW = {
 
 def _changed(user: Any, name: str, change: Any, what: str) -> Iterator[Result]:
     using = router.db_for_write(Queue)
-    if name not in {queue.name for queue in queues(using, display.now())}:
+    if name not in {queue.name for queue in queues(using, formatting.now())}:
         words = gettext("No task, run or worker uses a queue '%s'. Nothing was changed.")
         yield Result(words % escaped(name[:60]), messages.ERROR)
         return

@@ -7,12 +7,12 @@ from django.contrib import messages
 from django.db import router
 from django.utils.translation import gettext, ngettext
 
-from sisy import display
 from sisy.dashboard.actions.cancelling import told
 from sisy.dashboard.actions.result import Result, done, note, refusal
 from sisy.models import Run, RunState
 from sisy.models.choices import LIVE_STATES
 from sisy.models.run_queries import RunQuerySet
+from sisy.reports import formatting
 
 MAX_REFUSALS_NAMED = 20  # refusals of one action that are told one by one
 
@@ -68,7 +68,7 @@ def _cancelled(user: Any, runs: RunQuerySet, *, by_force: bool) -> Result:
     reason = gettext("Cancelled by %s.") % user
     # By their keys: those of a list that is filtered by state would no longer be found.
     chosen = Run.objects.using(router.db_for_write(Run)).filter(pk__in=[run.pk for run in going])
-    count = chosen.cancel(reason, display.now(), by_force=by_force)
+    count = chosen.cancel(reason, formatting.now(), by_force=by_force)
     for run in going:
         note(user, run, "Cancelled by force." if by_force else "Cancelled.")
     return done(told(count, chosen, by_force=by_force), count)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from sisy.load import Cell
+from sisy.reports.load import Cell
 
 LEVELS = 5
 HEIGHT = 80  # pixels of the highest column

@@ -44,8 +44,8 @@ def legend(tracks: Sequence[Track], *, is_now_shown: bool) -> list[Entry]:
 
 def _drawn(track: Track) -> Iterator[str]:
     yield from (f"bar {bar.looks}" for bar in track.bars)
-    yield from ("forecast overlaps" if bar.overlaps else "forecast" for bar in track.coming.bars)
+    yield from ("forecast overlaps" if bar.overlaps else "forecast" for bar in track.upcoming.bars)
     if track.undrawn:
         yield "undrawn"
-    if track.coming.crowded:
+    if track.upcoming.crowded:
         yield "crowded"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext
 
-from sisy import display
 from sisy.models import Run, RunState
+from sisy.reports import formatting
 
 WIDTH, HEIGHT = 3, 24  # pixels of a run, its gap included, and of the whole
 LOWEST = 3
@@ -46,7 +46,7 @@ def sparkline(runs: Sequence[Run]) -> Sparkline:
     sparks = []
     for place, (run, seconds) in enumerate(zip(reversed(runs), reversed(took), strict=True)):
         height = max(LOWEST, round(HEIGHT * seconds / longest))
-        looks = display.LOOKS.get(RunState(run.state), "quiet")
+        looks = formatting.LOOKS.get(RunState(run.state), "quiet")
         hangs = looks in ("bad", "warn")
         sparks.append(
             Spark(
@@ -54,7 +54,7 @@ def sparkline(runs: Sequence[Run]) -> Sparkline:
                 y=0 if hangs else HEIGHT - height,
                 height=height,
                 looks=looks,
-                words=f"{run.get_state_display()} · {display.span(run.duration)}",
+                words=f"{run.get_state_display()} · {formatting.span(run.duration)}",
             )
         )
     return Sparkline(sparks=sparks, words=_in_words(runs))

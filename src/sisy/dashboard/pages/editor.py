@@ -9,13 +9,13 @@ from zoneinfo import available_timezones
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sisy import display
 from sisy.dashboard.asking import any_text, elsewhere
 from sisy.dashboard.charts.strip import Strip, day_strip, week_strip
 from sisy.dashboard.dst_notes import Occurrence, told
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
 from sisy.exceptions import ScheduleError
+from sisy.reports import formatting
 from sisy.schedules import Schedule
 from sisy.schedules.expression import field_of, fields_of
 
@@ -81,7 +81,7 @@ def meaning(expression: str, zone: str, key: str, now: datetime) -> Meaning:
         return Meaning(**found, error=str(error), wrong_field=field_of(error))
     return Meaning(
         **found,
-        words=display.words_of(expression, zone, key),
+        words=formatting.words_of(expression, zone, key),
         coming=list(told(schedule.upcoming(now, MAX_OCCURRENCES_SHOWN), zone, now)),
         strips=(day_strip(schedule, now), week_strip(schedule, now)),
     )

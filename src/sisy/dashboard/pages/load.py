@@ -10,8 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy.dashboard.charts.heat import by_day, shortened, squares
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, Page, Part
-from sisy.load import Cell, cells, fullest
-from sisy.reports.schedules import Plans, plans
+from sisy.reports.load import Cell, DueGroups, busiest, cells, due_groups
 from sisy.reports.status import status
 from sisy.reports.window import Window
 
@@ -54,25 +53,25 @@ def _row(row: list[Cell | None], slots: int, most: float) -> list[Any]:
     return [None if cell is None else next(drawn) for cell in row]
 
 
-def _computed(page_request: PageRequest) -> tuple[Plans, list[Cell], list[Cell], list[Any]]:
+def _computed(page_request: PageRequest) -> tuple[DueGroups, list[Cell], list[Cell], list[Any]]:
     """Return what is planned; for a minute, what was computed before is as good."""
     hour = page_request.now.replace(minute=0, second=0, microsecond=0)
     key = f"sisy.load.{page_request.using}.{hour:%Y%m%d%H}"
     if (known := cache.get(key)) is None:
         known = compute(page_request.using, page_request.now, hour)
         cache.set(key, known, KEPT)
-    computed: tuple[Plans, list[Cell], list[Cell], list[Any]] = known
+    computed: tuple[DueGroups, list[Cell], list[Cell], list[Any]] = known
     return computed
 
 
 def compute(
     using: str, now: datetime, hour: datetime
-) -> tuple[Plans, list[Cell], list[Cell], list[Any]]:
+) -> tuple[DueGroups, list[Cell], list[Cell], list[Any]]:
     """Return what is planned from ``hour`` on: a day by the quarter, a week by the hour."""
-    found = plans(using, now, hour + DAYS * DAY)
+    found = due_groups(using, now, hour + DAYS * DAY)
     day = cells(found.groups, hour, QUARTER, DAY // QUARTER)
     week = cells(found.groups, hour, HOUR, DAYS * DAY // HOUR)
-    return found, day, week, fullest(found.groups, now, now + DAY)
+    return found, day, week, busiest(found.groups, now, now + DAY)
 
 
 LoadPage.parts = (Part(name="map", build=build_load, stale_on=(BEAT,)),)

@@ -19,11 +19,7 @@ from sisy.management.progress import Progress
 from sisy.management.sheets import write_csv
 from sisy.models import Task, TaskState
 from sisy.reports.durations import recent_durations
-from sisy.reports.forecast import (
-    Forecast,
-    Occurrence,
-    occurrences_of,
-)
+from sisy.reports.forecast import Forecast, Occurrence, occurrences_of
 
 MAX_OCCURRENCES_SHOWN = 50
 STEP = 1_000  # occurrences between two looks at the progress
@@ -162,6 +158,6 @@ def _summary(forecast: Forecast) -> dict[str, Any]:
                 "times": one.count,
                 "first": one.first,
             }
-            for one in forecast.overlaps.values()
+            for one in forecast.overlaps()
         ],
     }

@@ -20,7 +20,7 @@ from sisy.management.numbers import MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
 from sisy.models import Run, Task, TaskState
 from sisy.models.columns import OWNER_FIELDS
-from sisy.reports.coming import occurrences
+from sisy.models.timing import occurrences
 from sisy.reports.explain import why, why_run, why_task, zone_named
 
 

@@ -1,0 +1,243 @@
+"""The upcoming load: how many runs start when, and how many slots they need.
+
+`due_groups` reads the schedules of all tasks, each once. `cells` and `busiest` compute from them
+how many runs start in each part of a range, and in which seconds most of them do.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from django.db.models import Count, Min, QuerySet
+
+from sisy.exceptions import ScheduleError
+from sisy.models import Task
+from sisy.models.timing import TICK, iterations_left, occurrences
+from sisy.reports.durations import recent_durations
+from sisy.schedules import Schedule
+from sisy.schedules.calendar import just_before
+from sisy.schedules.expression import is_hashed
+
+MAX_GROUPS = 1000  # groups of tasks, the largest ones
+MAX_TASKS_SAMPLED = 100  # tasks of a schedule whose moments depend on the label
+MAX_LIMITED_TASKS = 200  # tasks whose iterations are limited
+MAX_ITERATIONS_COUNTED = 1000  # iterations of such a task that are counted one by one
+MAX_MOMENTS_LISTED = 200  # due moments of a schedule; if there are more, they are only counted
+MAX_MOMENTS_NAMED = 10
+CANDIDATES = 40
+MAX_EXPRESSIONS_NAMED = 3
+
+NO_TIME = timedelta(0)
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueGroup:
+    """Tasks that are due at the same moments.
+
+    Args:
+        key: what ``h`` is hashed by.
+        number: how many tasks they are; a fraction where only some of many were looked at.
+        takes: how long a run of theirs usually takes.
+        start: before which they are not due; None if there is no such moment.
+        end: from which on they are not due; None if there is no such moment.
+    """
+
+    expression: str
+    timezone: str
+    key: str = ""
+    number: float = 1.0
+    takes: timedelta = NO_TIME
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def within(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+        """Return the part of a range, from ``start`` to before ``end``, in which they are due."""
+        start = max(start, self.start or start)
+        return start, max(start, min(end, self.end or end))
+
+    def schedule(self) -> Schedule | None:
+        """Return their schedule; None if it is not valid."""
+        try:
+            return Schedule(self.expression, self.timezone, key=self.key)
+        except ScheduleError:
+            return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueGroups:
+    """The active tasks with a schedule, in groups that are due at the same moments."""
+
+    groups: list[DueGroup]
+    tasks: int
+    """How many tasks the groups stand for."""
+    left_out: int
+    """How many tasks have schedules that are shared by too few to be counted."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Cell:
+    """A part of a range: how many runs start in it, and how many slots are busy on average."""
+
+    start: datetime
+    starts: float = 0.0
+    busy: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A second in which many runs start, and the schedules of most of them."""
+
+    due: datetime
+    number: float
+    expressions: Sequence[tuple[str, float]]
+
+
+def due_groups(using: str, now: datetime, until: datetime) -> DueGroups:
+    """Return the groups of active tasks that are due before ``until``.
+
+    Tasks with the same schedule, zone and dates share a group. A task whose iterations are limited
+    has a group of its own, which ends with the last iteration.
+    """
+    due = Task.objects.using(using).active().filter(next_run__lte=until).exclude(schedule="")
+    rows = (
+        due.filter(iterations=None)
+        .order_by()
+        .values_list("schedule", "timezone", "start_running", "end_running")
+        .annotate(number=Count("pk"), label=Min("label"))
+        .order_by("-number")
+    )
+    shared = list(rows[: MAX_GROUPS + 1])
+    limited = list(
+        due.exclude(iterations=None).order_by("next_run", "pk")[: MAX_LIMITED_TASKS + 1]
+    )
+    takes = recent_durations(using, "task__schedule", "task__timezone")
+    groups = [
+        DueGroup(
+            expression=expression,
+            timezone=zone,
+            key=key,
+            number=number / len(keys),
+            takes=takes.get((expression, zone), NO_TIME),
+            start=start,
+            end=end,
+        )
+        for expression, zone, start, end, number, label in shared[:MAX_GROUPS]
+        for keys in [_keys(due, expression, zone, number, label)]
+        for key in keys
+    ]
+    groups += [
+        DueGroup(
+            expression=task.schedule,
+            timezone=task.timezone,
+            key=task.label,
+            takes=takes.get((task.schedule, task.timezone), NO_TIME),
+            start=task.start_running,
+            end=_end(task, now, until),
+        )
+        for task in limited[:MAX_LIMITED_TASKS]
+    ]
+    counted = sum(row[4] for row in shared[:MAX_GROUPS]) + len(limited[:MAX_LIMITED_TASKS])
+    is_cut = len(shared) > MAX_GROUPS or len(limited) > MAX_LIMITED_TASKS
+    return DueGroups(groups=groups, tasks=counted, left_out=due.count() - counted if is_cut else 0)
+
+
+def _keys(due: "QuerySet[Task]", expression: str, zone: str, number: int, label: str) -> list[str]:
+    """Return the labels by which ``h`` is hashed; of many tasks, those of some."""
+    if number == 1 or not is_hashed(expression):
+        return [label]
+    alike = due.filter(schedule=expression, timezone=zone)
+    return list(alike.order_by("pk").values_list("label", flat=True)[:MAX_TASKS_SAMPLED])
+
+
+def _end(task: Task, now: datetime, until: datetime) -> datetime:
+    """Return the moment behind the last iteration that is left, or ``until`` if that is later."""
+    last = now
+    for due in islice(occurrences(task, now), MAX_ITERATIONS_COUNTED):
+        if due >= until:
+            return until
+        last = due
+    left = iterations_left(task)
+    return until if left is None or left > MAX_ITERATIONS_COUNTED else last + TICK
+
+
+def cells(groups: Iterable[DueGroup], start: datetime, width: timedelta, count: int) -> list[Cell]:
+    """Return ``count`` cells of a width, from ``start`` on."""
+    found = [Cell(start=start + n * width) for n in range(count)]
+    for group in groups:
+        schedule = group.schedule()
+        if schedule is None:
+            continue
+        for place, times in _due_in_cells(group, schedule, start, width, count):
+            found[place].starts += group.number * times
+            _take_slots(found, place, group.number * times, group.takes / width)
+    return found
+
+
+def _due_in_cells(
+    group: DueGroup, schedule: Schedule, start: datetime, width: timedelta, count: int
+) -> Iterable[tuple[int, int]]:
+    first, end = group.within(start, start + count * width)
+    if schedule.count_between(just_before(first), just_before(end)) <= MAX_MOMENTS_LISTED:
+        for due in schedule.between(just_before(first), just_before(end)):
+            yield int((due - start) / width), 1
+        return
+    for place in range(count):
+        first, end = group.within(start + place * width, start + (place + 1) * width)
+        if times := schedule.count_between(just_before(first), just_before(end)):
+            yield place, times
+
+
+def _take_slots(found: Sequence[Cell], place: int, runs: float, widths: float) -> None:
+    """Spread the time that runs take over the cells in which they go on."""
+    while widths > 0 and place < len(found):
+        part = min(1.0, widths)
+        found[place].busy += runs * part
+        widths -= part
+        place += 1
+
+
+def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[Moment]:
+    """Return the seconds in which most runs start, at least two, the busiest second first."""
+    often: list[tuple[DueGroup, Schedule]] = []
+    due_at: Counter[datetime] = Counter()
+    by: dict[datetime, Counter[str]] = {}
+    for group in groups:
+        schedule = group.schedule()
+        if schedule is None:
+            continue
+        first, last = map(just_before, group.within(start, end))
+        if schedule.count_between(first, last) > MAX_MOMENTS_LISTED:
+            often.append((group, schedule))
+            continue
+        for due in schedule.between(first, last):
+            _add(due_at, by, due, group)
+    for due in [*heapq.nlargest(CANDIDATES, due_at, key=due_at.__getitem__), *_hours(start, end)]:
+        due_at.setdefault(due, 0)
+    for due in heapq.nlargest(2 * CANDIDATES, due_at, key=due_at.__getitem__):
+        for group, schedule in often:
+            first, last = group.within(start, end)
+            if first <= due < last and schedule.next_after(just_before(due)) == due:
+                _add(due_at, by, due, group)
+    return [
+        Moment(due=due, number=due_at[due], expressions=by[due].most_common(MAX_EXPRESSIONS_NAMED))
+        for due in heapq.nlargest(MAX_MOMENTS_NAMED, due_at, key=due_at.__getitem__)
+        if due_at[due] > 1
+    ]
+
+
+def _add(
+    due_at: "Counter[datetime]", by: "dict[datetime, Counter[str]]", due: datetime, group: DueGroup
+) -> None:
+    due_at[due] += group.number  # type: ignore[assignment]  # a share of many tasks is none whole
+    by.setdefault(due, Counter())[group.expression] += group.number  # type: ignore[assignment]
+
+
+def _hours(start: datetime, end: datetime) -> Iterable[datetime]:
+    hour = start.replace(minute=0, second=0, microsecond=0) + HOUR
+    while hour < end:
+        yield hour
+        hour += HOUR

@@ -1,0 +1,55 @@
+"""The timeline, the map of the load and the commands give one forecast."""
+
+import pytest
+
+from sisy.models import Run, RunState
+from sisy.reports.forecast import Forecast, occurrences_of, upcoming
+from sisy.reports.window import Window
+from tests.commands.calling import said, told
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, stored
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+TAKES = 90 * SECOND
+
+
+@pytest.mark.parametrize("overlap", ["skip", "buffer_one", "allow"])
+def test_the_timeline_and_the_command_expect_the_same_overlaps(overlap):
+    task = stored(scheduled("* * * * *", label="slow", overlap=overlap))
+    window = Window(start=NOON, end=NOON + HOUR)
+    bars = upcoming(task, window, NOON, TAKES).bars
+    forecast = Forecast(takes={task.pk: TAKES})
+    for due, _ in occurrences_of([task], NOON + SECOND, NOON + HOUR + SECOND):
+        forecast.note(due, task)
+    on_timeline = [bar.due for bar in bars if bar.overlaps]
+    by_command = [(one.first, one.count) for one in forecast.overlaps()]
+    assert by_command == ([(on_timeline[0], len(on_timeline))] if on_timeline else [])
+    assert bool(on_timeline) == (overlap != "allow")
+
+
+def test_the_run_that_is_running_now_may_overlap_the_next_one():
+    task = stored(scheduled("0 * * * *", label="slow"))
+    window = Window(start=NOON, end=NOON + 3 * HOUR)
+    run = Run.of(task, now=NOON, state=RunState.RUNNING, started_at=NOON - MINUTE)
+    bars = upcoming(task, window, NOON, HOUR + 2 * MINUTE, [run]).bars
+    assert [bar.overlaps for bar in bars] == [True, False, True]
+
+
+def test_a_paused_task_is_not_due_even_if_it_is_named():
+    scheduled("0 * * * *", label="tea").pause()
+    assert "Nothing is due." in said("sisy_simulate 2026-05-06 2026-05-07 --task tea")
+
+
+def test_a_task_that_is_due_at_once_is_due_at_once_in_the_forecast():
+    task = stored(scheduled("0 0 * * *", label="tea"))
+    task.next_run = NOON
+    task.save()
+    [first, second] = occurrences_of([task], NOON, NOON + DAY)
+    assert (first[0], second[0]) == (NOON, NOON + 12 * HOUR)
+
+
+def test_a_range_in_the_past_is_shown_as_the_schedule_is_now():
+    scheduled("0 * * * *", label="tea", iterations=1)
+    found = told("sisy_simulate 2026-05-05T00:00 2026-05-06T00:00")["occurrences"]
+    assert [row["due"][11:16] for row in found] == [f"{hour:02}:00" for hour in range(14)]
