@@ -26,7 +26,7 @@ def test_a_site_that_is_well_is_told_to_be():
     up(role=Role.HEARTBEAT)
     up("default", "mail")
     found = told("sisy_health --queues default,mail")
-    assert {row["well"] for row in found} == {True}
+    assert {row["healthy"] for row in found} == {True}
     assert [row["check"] for row in found] == [
         "heartbeat",
         "workers of default",
@@ -126,7 +126,7 @@ def test_the_health_check_of_a_container_looks_at_its_own_processes_only(monkeyp
     assert unwell("sisy_health --this-host") == "Unhealthy: processes of this host."
     process = up(role=Role.HEARTBEAT)
     [row] = told("sisy_health --this-host")
-    assert row == {"check": "processes of this host", "well": True, "found": str(process)}
+    assert row == {"check": "processes of this host", "healthy": True, "details": str(process)}
 
 
 def test_a_process_whose_lease_has_run_out_fails_the_health_check_of_its_host(noon):

@@ -28,8 +28,8 @@ def shown(stream, **options):
 
 def test_lines_say_it_now_and_then(often):
     assert shown(io.StringIO()).splitlines() == [
-        "Counting: 25 %, 50 of 200",
-        "Counting: 100 %, 300 of 200",
+        "Counting: 25%, 50 of 200",
+        "Counting: 100%, 300 of 200",
     ]
 
 
@@ -61,11 +61,11 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(often, monkeypatch, k
     pytest.importorskip("rich")
     monkeypatch.setenv("TERM", kind)
     assert shown(Terminal()).splitlines() == [
-        "Counting: 25 %, 50 of 200",
-        "Counting: 100 %, 300 of 200",
+        "Counting: 25%, 50 of 200",
+        "Counting: 100%, 300 of 200",
     ]
 
 
 def test_without_rich_a_terminal_gets_lines_too(often, monkeypatch):
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    assert "Counting: 25 %" in shown(Terminal())
+    assert "Counting: 25%" in shown(Terminal())

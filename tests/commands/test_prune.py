@@ -27,7 +27,7 @@ def task():
 
 
 def test_what_is_older_than_the_settings_say_is_deleted(task):
-    assert "1 run that ended before 2026-04-05 was deleted." in said("sisy_prune")
+    assert "1 run that finished before 2026-04-05 was deleted." in said("sisy_prune")
     assert Run.objects.count() == 3
     assert task.counts()["succeeded"] == 2
     task.refresh_from_db()

@@ -64,7 +64,7 @@ def test_run_pause_resume_and_cancel_do_so():
     with pytest.raises(CommandError, match="Cannot pause tea: it is paused"):
         said("sisy_tasks pause tea")
     assert told("sisy_tasks resume tea")["state"] == TaskState.ACTIVE
-    with pytest.raises(CommandError, match="is not paused"):
+    with pytest.raises(CommandError, match="Cannot resume tea"):
         said("sisy_tasks resume tea")
 
 

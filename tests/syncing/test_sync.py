@@ -40,7 +40,7 @@ def test_a_hundred_deploys_make_no_duplicate_and_change_nothing(project):
     project.deploy(schedules=GREET)
     before = Task.objects.values().get()
     for _ in range(100):
-        assert project.deploy() == "1 unchanged.\n"
+        assert project.deploy() == "1 task is unchanged.\n"
     assert Task.objects.values().get() == before
 
 
@@ -60,7 +60,7 @@ def test_what_the_code_changes_changes_and_is_shown_as_a_difference(project):
     assert f"~ Change {task.name}" in said
     assert "schedule: '*/5 * * * *' -> '0 4 * * *'" in said
     assert 'userdata: {} -> {"to": ["Ann"]}' in said
-    assert project.deploy() == "1 unchanged.\n"
+    assert project.deploy() == "1 task is unchanged.\n"
 
 
 def test_programs_are_told_the_same_as_json(project):
@@ -137,7 +137,7 @@ def test_what_a_function_keeps_in_its_own_user_data_is_no_override(project):
     task = only_task()
     task.userdata["n"] = 1
     task.save()
-    assert project.deploy() == "1 unchanged.\n"
+    assert project.deploy() == "1 task is unchanged.\n"
     assert only_task().userdata == {"n": 1}
     assert only_task().overrides() == []
 
@@ -150,7 +150,7 @@ def test_what_is_no_longer_declared_is_paused_and_marked_and_stays(project):
     assert task.undeclared_at is not None
     assert not task.is_declared
     assert f"- Pause {task.name}" in said
-    assert project.deploy() == "0 unchanged.\n"
+    assert project.deploy() == "No tasks are declared in code.\n"
 
 
 def test_what_is_declared_again_goes_on(project):
@@ -186,7 +186,7 @@ def test_a_check_fails_as_long_as_something_is_to_be_done(project):
         project.deploy("--check", schedules=GREET)
     assert not Task.objects.exists()
     project.deploy()
-    assert project.deploy("--check") == "1 unchanged.\n"
+    assert project.deploy("--check") == "1 task is unchanged.\n"
 
 
 def test_a_function_may_have_several_schedules_each_with_a_name(project):
@@ -274,7 +274,7 @@ def test_a_declared_task_that_has_run_out_stays_and_does_not_run_again(project):
     project.deploy(schedules=counted)
     Task.objects.update(runs_planned=1, state=TaskState.RETIRED, next_run=None)
     assert Task.objects.all().delete_ended() == 0
-    assert project.deploy() == "1 unchanged.\n"
+    assert project.deploy() == "1 task is unchanged.\n"
     assert only_task().state == TaskState.RETIRED
 
 

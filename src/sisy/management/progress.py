@@ -43,7 +43,7 @@ class Progress:
         elif time.monotonic() - self._said_at >= LINE_INTERVAL:
             self._said_at = time.monotonic()
             percent = min(100, round(100 * done / self._total))
-            self._stream.write(f"{self._what}: {percent} %, {words}\n")
+            self._stream.write(f"{self._what}: {percent}%, {words}\n")
 
     def _bar_by_rich(self) -> Any:
         try:

@@ -42,7 +42,7 @@ class ServingCommand(BaseCommand):
             "--reload",
             action=argparse.BooleanOptionalAction,
             default=settings.DEBUG,
-            help="restart when code changes, for development",
+            help="restart when code changes; for development",
         )
 
     def run_from_argv(self, argv: list[str]) -> None:
@@ -83,7 +83,7 @@ def add_worker_arguments(parser: CommandParser) -> None:
         type=whole(1, MAX_CONCURRENCY),
         default=conf.DEFAULT_CONCURRENCY,
         metavar="N",
-        help="maximum number of concurrent runs, 1 to 1000",
+        help="maximum number of concurrent runs (1 to 1000)",
     )
     parser.add_argument(
         "--grace",
@@ -91,29 +91,29 @@ def add_worker_arguments(parser: CommandParser) -> None:
         default=conf.DEFAULT_GRACE,
         metavar="S",
         help=(
-            "seconds that running runs have to finish after TERM before they are released, 0 to "
-            "86400"
+            "seconds to let running runs finish after TERM or INT; the rest are released (0 to "
+            "86400)"
         ),
     )
     parser.add_argument(
         "--pool",
         choices=("threads", "processes"),
         default="threads",
-        help="execute runs in threads, or in child processes, which can be killed",
+        help="execute runs in threads, or in child processes, which Sisy can kill",
     )
     parser.add_argument(
         "--max-runs-per-child",
         type=whole(1),
         metavar="N",
-        help="replace a child process after this many runs, at least 1",
+        help="replace a child process after this many runs (at least 1)",
     )
     parser.add_argument(
         "--max-memory-per-child",
         type=whole(1),
         metavar="MB",
         help=(
-            "replace a child process that uses more than this many megabytes after a run, at "
-            "least 1"
+            "replace a child process that uses more than this many megabytes after a run (at "
+            "least 1)"
         ),
     )
 
@@ -124,7 +124,7 @@ def add_processes_argument(parser: CommandParser) -> None:
         type=whole(1, 100),
         default=1,
         metavar="N",
-        help="number of worker processes to start and keep running, 1 to 100",
+        help="number of worker processes to start and keep running (1 to 100)",
     )
 
 

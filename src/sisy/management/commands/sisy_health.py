@@ -1,4 +1,4 @@
-"""``manage.py sisy_health``: whether Sisy does its work, for probes."""
+"""``manage.py sisy_health``: the health of a site, for probes."""
 
 import socket
 from datetime import timedelta
@@ -37,14 +37,14 @@ class Command(AnsweringCommand):
             type=measure("seconds", 31_536_000),
             default=60.0,
             metavar="S",
-            help=("maximum seconds that a run may be queued, or a due task unplanned"),
+            help="maximum seconds that a run may be queued, or a due task unplanned",
         )
 
         parser.add_argument(
             "--this-host",
             action="store_true",
-            help="only check that this host runs a heartbeat or worker, as a container's health "
-            "check does",
+            help="only check that this host runs a heartbeat or worker, for a container's health "
+            "check",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -63,6 +63,6 @@ class Command(AnsweringCommand):
 def _row(finding: Finding) -> dict[str, Any]:
     return {
         "check": finding.name,
-        "well": finding.is_well,
-        "found": finding.words,
+        "healthy": finding.is_well,
+        "details": finding.words,
     }

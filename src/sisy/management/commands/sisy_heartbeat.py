@@ -1,4 +1,4 @@
-"""``manage.py sisy_heartbeat``: the process that plans what is due."""
+"""``manage.py sisy_heartbeat``: a process that plans due tasks."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sisy.service import Service
 
 class Command(ServingCommand):
     help = (
-        "Plans due tasks, to the second. Workers execute the runs. The command stays in the "
+        "Plans runs of due tasks, to the second. Workers execute them. The command stays in the "
         "foreground. Any number of heartbeats may run: each occurrence is planned exactly once. "
         "TERM or INT stops it."
     )

@@ -1,4 +1,4 @@
-"""``manage.py sisy_prune``: deletes old history at once."""
+"""``manage.py sisy_prune``: delete old runs at once."""
 
 import sys
 from datetime import timedelta
@@ -18,8 +18,8 @@ from sisy.models import Run, Task
 
 class Command(AnsweringCommand):
     help = (
-        "Deletes runs that ended some days ago. Heartbeats also do this, a few at a time. Use "
-        "this command to shrink the table now. It keeps queued and running runs, and each "
+        "Deletes runs that finished more than --days days ago. Heartbeats also do this, a few at "
+        "a time; use this command to do it at once. It keeps queued and running runs, and each "
         "task's totals still count the deleted runs."
     )
 
@@ -29,7 +29,7 @@ class Command(AnsweringCommand):
             "--days",
             type=measure("days", 36_500),
             metavar="N",
-            help="delete runs that ended more than N days ago (default: SISY_HISTORY_DAYS)",
+            help="delete runs that finished more than N days ago (default: SISY_HISTORY_DAYS)",
         )
         parser.add_argument(
             "--dry-run", action="store_true", help="only show how many runs would be deleted"
@@ -50,7 +50,7 @@ class Command(AnsweringCommand):
         else:
             runs = ngettext("%s run", "%s runs", count) % f"{count:,}"
             verb = "would be" if options["dry_run"] else ngettext("was", "were", count)
-            self.stdout.write(f"{runs} that ended before {before:%Y-%m-%d} {verb} deleted.")
+            self.stdout.write(f"{runs} that finished before {before:%Y-%m-%d} {verb} deleted.")
 
     def _prune(self, using: str, before: Any, expected: int, verbosity: int) -> int:
         pruned = 0

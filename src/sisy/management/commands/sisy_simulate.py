@@ -1,4 +1,4 @@
-"""``manage.py sisy_simulate``: what would run when."""
+"""``manage.py sisy_simulate``: a forecast of the occurrences in a range."""
 
 import sys
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ STEP = 1_000  # occurrences between two looks at the progress
 class Command(AnsweringCommand):
     help = (
         "Shows which runs are due in a range of time: each occurrence, the busiest minutes, and "
-        "the tasks whose runs would probably overlap, given their usual duration. Uses tasks as "
-        "they are now, without paused, broken and retired ones. Plans and writes nothing. "
-        "Moments without a zone are in the project's time zone."
+        "the tasks whose runs would probably overlap, given their usual duration. Uses active "
+        "tasks as they are now. Plans and writes nothing. Moments without a zone are in the "
+        "project's time zone."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

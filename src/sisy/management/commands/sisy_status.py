@@ -1,4 +1,4 @@
-"""``manage.py sisy_status``: who is up, what is queued, and what somebody should look at."""
+"""``manage.py sisy_status``: processes, queues, throughput and alerts."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class Command(AnsweringCommand):
                     "queues": each.process.queues,
                     "runs": len(each.runs),
                     "slots": each.process.slots,
-                    "silent": each.is_silent,
+                    "unresponsive": each.is_silent,
                     "started": each.process.started_at,
                     "problem": each.process.problem,
                 }

@@ -1,9 +1,10 @@
-"""``manage.py sisy_sync``: makes tasks of what code declares."""
+"""``manage.py sisy_sync``: create and update the tasks that code declares."""
 
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import router
+from django.utils.translation import ngettext
 
 from sisy import clock, conf
 from sisy.management.output import AnsweringCommand
@@ -50,8 +51,11 @@ class Command(AnsweringCommand):
             for line in sentences(found, synced, is_brief=options["verbosity"] == 1):
                 self.stdout.write(line)
             unchanged = len(synced.of(Kind.UNCHANGED))
-            if unchanged or not synced.changes:
-                self.stdout.write(f"{unchanged} unchanged.")
+            if unchanged:
+                words = ngettext("%d task is unchanged.", "%d tasks are unchanged.", unchanged)
+                self.stdout.write(words % unchanged)
+            elif not synced.changes:
+                self.stdout.write("No tasks are declared in code.")
         ignore = options["ignore_errors"] or conf.get_settings().ignore_sync_errors
         if (why := failure(found, synced)) and not ignore:
             raise CommandError(why)

@@ -1,4 +1,4 @@
-"""``manage.py sisy_tasks``: look at tasks, and do something with them."""
+"""``manage.py sisy_tasks``: show and change tasks."""
 
 from argparse import SUPPRESS, ArgumentParser
 from itertools import islice
@@ -56,7 +56,7 @@ class Command(AnsweringCommand):
                 added.add_argument("task", metavar="TASK", help="key, name or label of the task")
             return added
 
-        verb("list", "list tasks, those due first on top", of_task=False).add_argument(
+        verb("list", "list tasks, next due first", of_task=False).add_argument(
             "--state", choices=TaskState.values, help="only tasks in this state"
         )
         verb("show", "show all fields of a task")
@@ -66,11 +66,11 @@ class Command(AnsweringCommand):
         verb("pause", "pause a task: plan no further runs").add_argument(
             "--reason", default="", metavar="TEXT", help="the reason to show for the paused task"
         )
-        verb("resume", "resume a paused task; missed occurrences are not caught up")
+        verb("resume", "resume a paused or broken task; occurrences in between do not run")
         cancel = verb("cancel", "cancel a task's queued runs and ask running ones to stop")
         cancel.add_argument(
             "--reason",
-            default="cancelled",
+            default="Cancelled with sisy_tasks.",
             metavar="TEXT",
             help="the reason to store with the runs",
         )
@@ -86,7 +86,11 @@ class Command(AnsweringCommand):
             metavar="RUN",
             help="key of a finished run",
         )
-        backfill = verb("backfill", "run occurrences of a past range that have not succeeded")
+        backfill = verb(
+            "backfill",
+            "run the occurrences of a past range, except those that have succeeded or are queued "
+            "or running",
+        )
         backfill.add_argument(
             "start", type=choosing.moment, metavar="FROM", help="the start of the range"
         )
@@ -94,7 +98,9 @@ class Command(AnsweringCommand):
             "end", type=choosing.moment, metavar="TO", help="the end of the range (exclusive)"
         )
         backfill.add_argument(
-            "--again", action="store_true", help="also rerun occurrences that succeeded"
+            "--again",
+            action="store_true",
+            help="run all occurrences, also those that have succeeded or are queued or running",
         )
         backfill.add_argument("--dry-run", action="store_true", help="only list the occurrences")
         asked = verb(
@@ -133,9 +139,9 @@ class Command(AnsweringCommand):
     def do_next(self, task: Task, *, number: int, **options: Any) -> None:
         due = islice(occurrences(task, self.now), number)
         rows = [{"due": each, "in": each - self.now} for each in due]
-        self.answer(
-            rows, otherwise=f"No upcoming occurrences: the task is {task.get_state_display()}."
-        )
+        is_active = task.state == TaskState.ACTIVE
+        why = "" if is_active else f": the task is {task.get_state_display()}"
+        self.answer(rows, otherwise=f"No upcoming occurrences{why}.")
 
     def do_history(self, task: Task, *, number: int, **options: Any) -> None:
         runs = Run.objects.using(self.using).filter(task=task).order_by("-pk")[:number]
@@ -166,7 +172,7 @@ class Command(AnsweringCommand):
 
     def do_resume(self, task: Task, **options: Any) -> None:
         if not task.resume():
-            raise CommandError(f"{task} is not paused: it is {task.get_state_display()}.")
+            raise CommandError(f"Cannot resume {task}: it is {task.get_state_display()}.")
         if task.state == TaskState.BROKEN:
             raise CommandError(f"Cannot resume {task}: {task.state_reason}")
         self._say(f"Resumed {task}.", state=task.state, next_run=task.next_run)
@@ -263,7 +269,7 @@ def _line_of_run(run: Run) -> dict[str, Any]:
 
 
 def _details_of_run(run: Run) -> dict[str, Any]:
-    """Return what only programs are given: a table has no room for it."""
+    """Return the fields of a run that only JSON has."""
     return {
         "origin": run.origin,
         "worker": run.worker_name,

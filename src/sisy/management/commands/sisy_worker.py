@@ -1,4 +1,4 @@
-"""``manage.py sisy_worker``: a process that carries out runs."""
+"""``manage.py sisy_worker``: a process that executes runs."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from sisy.supervisor import Supervisor, own_command
 class Command(ServingCommand):
     help = (
         "Executes runs of its queues. The command stays in the foreground. Any number of "
-        "workers may run. On TERM or INT, it takes no new runs, gives running ones --grace "
+        "workers may run. On TERM or INT, it claims no more runs, gives running ones --grace "
         "seconds to finish, and releases the rest to other workers. A second signal releases "
         "them immediately."
     )
