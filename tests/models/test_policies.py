@@ -2,9 +2,7 @@
 
 import pytest
 
-from sisy.declarations import Policies
 from sisy.models import Run, Task, TaskState, task_with_callable
-from sisy.models.columns import OWNER_FIELDS, PROPERTIES
 from tests.app import jobs
 from tests.support.moments import MINUTE
 
@@ -40,15 +38,6 @@ def made(way, **given):
     if task._state.adding:
         task.save()
     return Task.objects.get(pk=task.pk)
-
-
-def test_the_list_of_policies_is_whole():
-    others = {"target_path", "target_pk", "_extra_data", "label", "queue"}
-    timing = {"schedule", "timezone", "start_running", "end_running", "iterations"}
-    properties = PROPERTIES.keys() - {"userdata"}
-    policies = set(Policies.__annotations__)
-    assert policies == OWNER_FIELDS - others - timing | properties
-    assert policies == VALUES.keys()
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -8,8 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 
 from sisy.exceptions import CallableError, ScheduleError
-from sisy.models import Task, validation
-from sisy.models.columns import OWNER_FIELDS
+from sisy.models import Task
 from tests.app import jobs
 from tests.support.moments import HOUR, NOON, SECOND
 
@@ -145,11 +144,6 @@ def test_a_value_that_a_column_cannot_hold_is_refused_in_words(name, value, mess
         assert refusal(name, value).startswith(message.rpartition(":")[0])
     else:
         assert refusal(name, value) == message
-
-
-def test_every_column_that_can_hold_nonsense_has_a_check():
-    unchecked = OWNER_FIELDS - validation.CHECKS.keys()
-    assert unchecked == {"wait_for_schedule"}
 
 
 def test_a_schedule_and_a_zone_are_refused_by_the_schedules_own_words():

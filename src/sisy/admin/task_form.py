@@ -17,7 +17,7 @@ from sisy import conf
 from sisy.callables import kind_at
 from sisy.exceptions import CallableError
 from sisy.models import Task
-from sisy.models.columns import OWNER_FIELDS
+from sisy.models.task_fields import OWNER_FIELDS
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Task]

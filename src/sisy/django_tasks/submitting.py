@@ -10,20 +10,12 @@ from sisy import clock
 from sisy.callables import find
 from sisy.django_tasks.api import AnyTask, InvalidTask
 from sisy.django_tasks.payload import Payload
-from sisy.models import Origin, Run, Task, validation
+from sisy.models import Origin, Run, Task
 from sisy.models.commits import open_beside
 from sisy.models.once import insert_once
+from sisy.models.task_fields import BACKEND_OPTIONS, TASK_FIELDS
+from sisy.models.validators import json_dict, moment_in, queue_name
 from sisy.suggestions import did_you_mean
-
-OPTIONS = (
-    "max_attempts",
-    "on_lost",
-    "retry_backoff",
-    "retry_delay",
-    "retry_max_delay",
-    "timeout",
-)
-"""The fields of a task that a backend may set for all that is enqueued on it."""
 
 
 def submit(
@@ -44,11 +36,11 @@ def submit(
             f"stored in {using!r} and would survive a rollback. Enqueue it after the commit: "
             f"transaction.on_commit(partial(task.enqueue, …), using={alias!r})."
         )
-    run_after = task.run_after and validation.moment_in(task.run_after, "run_after")
+    run_after = task.run_after and moment_in(task.run_after, "run_after")
     payload = Payload(args=args, kwargs=kwargs, backend=task.backend, run_after=run_after)
-    stored = validation.json_dict(payload.stored(), "arguments")
+    stored = json_dict(payload.stored(), "arguments")
     try:
-        validation.queue_name(task.queue_name)
+        queue_name(task.queue_name)
         find(task.module_path).task()
         record = Task.for_once(task, queue=task.queue_name, priority=int(task.priority), **options)
     except ValueError as error:
@@ -63,15 +55,15 @@ def problems(queues: Collection[str], options: Mapping[str, Any]) -> Iterator[st
     """Yield a sentence for each queue or option that cannot be used."""
     for queue in queues:
         try:
-            validation.queue_name(queue)
+            queue_name(queue)
         except ValueError as error:
             yield str(error)
     for name, value in options.items():
-        if name not in OPTIONS:
-            hint = did_you_mean(str(name), OPTIONS)
-            yield f"Unknown option {name!r} in OPTIONS.{hint} Valid options: {', '.join(OPTIONS)}."
+        if name not in BACKEND_OPTIONS:
+            hint, valid = did_you_mean(str(name), BACKEND_OPTIONS), ", ".join(BACKEND_OPTIONS)
+            yield f"Unknown option {name!r} in OPTIONS.{hint} Valid options: {valid}."
             continue
         try:
-            validation.CHECKS[name](Task(**{name: value}))
+            TASK_FIELDS[name].check(Task(**{name: value}))
         except ValueError as error:
             yield str(error)

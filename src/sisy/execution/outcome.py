@@ -17,7 +17,7 @@ from sisy.exceptions import (
 )
 from sisy.foreign_errors import name_of, path_of, traceback_of, words_of
 from sisy.models import RunState
-from sisy.models.validation import unstorable_in
+from sisy.models.validators import unstorable_in
 from sisy.nested import MAX_DEPTH, is_too_deep
 
 ERROR_LIMIT = 32_000

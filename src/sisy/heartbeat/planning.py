@@ -18,30 +18,13 @@ from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.inserting import insert_runs
 from sisy.models.missing import missed_row
 from sisy.models.prepared import Limit, prepared
+from sisy.models.task_fields import DEFERRED_FIELDS
 from sisy.models.timing import ready_at
 from sisy.models.updating import Update, update_rows
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store.isolation import isolating
 
 CHUNK = 500
-UNREAD = (
-    "_extra_data",
-    "pruned",
-    "timing_fingerprint",
-    "overlap",
-    "max_attempts",
-    "retry_delay",
-    "retry_backoff",
-    "retry_max_delay",
-    "on_lost",
-    "timeout",
-    "history_runs",
-    "state_reason",
-    "target_error",
-    "created_at",
-)
-"""Columns of a task that do not matter to what is due of it, and may be long."""
-
 TRIES = 3  # looks at tasks that somebody else has locked just now, before leaving them to the next
 
 Announce = Callable[[list[Run]], None]
@@ -146,7 +129,7 @@ def _lock_due(using: str, now: datetime) -> list[Task]:
 
 
 def _due(now: datetime, limit: int) -> "QuerySet[Task]":
-    tasks = Task.objects.due(now).defer(*UNREAD)
+    tasks = Task.objects.due(now).defer(*DEFERRED_FIELDS)
     return tasks.select_for_update(skip_locked=True)[:limit]
 
 

@@ -15,22 +15,10 @@ from sisy.heartbeat.quarantine import one_by_one
 from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Task, activation
 from sisy.models.prepared import prepared
+from sisy.models.task_fields import FIRST_DUE_FIELDS
 from sisy.store.isolation import isolating
 
 CHUNK = 100
-TIMING_COLUMNS = (
-    "label",
-    "schedule",
-    "timezone",
-    "start_running",
-    "end_running",
-    "iterations",
-    "wait_for_schedule",
-    "planned_until",
-    "planning_since",
-    "runs_planned",
-)
-"""The columns of a task that decide when it is due first."""
 
 
 def compute_unplanned(using: str, now: datetime, turn: Turn = ENDLESS) -> int:
@@ -80,7 +68,7 @@ def _start_anew(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> in
     using = tasks.db
     with transaction.atomic(using=using):
         starts = []
-        for task in tasks.only(*TIMING_COLUMNS).select_for_update(skip_locked=True)[:CHUNK]:
+        for task in tasks.only(*FIRST_DUE_FIELDS).select_for_update(skip_locked=True)[:CHUNK]:
             changed_at = task.planning_since if from_change else None
             starts.append((task, activation.Start.of(task, changed_at or now)))
         activation.store_starts(using, starts)

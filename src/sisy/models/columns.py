@@ -1,6 +1,5 @@
-"""The columns of a task: what its owner says, and what the scheduler keeps."""
+"""The columns of a task. `sisy.models.task_fields` says who sets each, and what it accepts."""
 
-from collections.abc import Iterable
 from datetime import timedelta
 
 from django.conf import settings
@@ -163,52 +162,3 @@ class TaskColumns(models.Model):
 
     class Meta:
         abstract = True
-
-
-SCHEDULER_FIELDS = frozenset(
-    {
-        "state",
-        "state_reason",
-        "target_error",
-        "next_run",
-        "last_run",
-        "planned_until",
-        "planning_since",
-        "runs_planned",
-        "pruned",
-        "timing_fingerprint",
-        "created_at",
-        "name",
-        "declaration",
-        "undeclared_at",
-    }
-)
-"""Columns that only the scheduler writes; `Task.save` never does."""
-
-OWNER_FIELDS = frozenset(
-    field.name for field in TaskColumns._meta.local_fields if field.name not in SCHEDULER_FIELDS
-)
-"""Columns that `Task.save` writes, those of them that changed."""
-
-TARGET_FIELDS = frozenset({"target_path", "target_pk"})
-"""Columns that say what a task calls."""
-
-PROPERTIES = {"userdata": "_extra_data", "allow_overlap": "overlap"}
-
-
-def owners_columns(update_fields: Iterable[str]) -> frozenset[str]:
-    """Return the columns that somebody names in ``update_fields``, without the scheduler's.
-
-    Those are left alone as they are by a ``save()`` that names none: some libraries name all.
-
-    Raises:
-        ValueError: there are no others.
-    """
-    names = frozenset(PROPERTIES.get(name, name) for name in update_fields)
-    owners = names - SCHEDULER_FIELDS
-    if names and not owners:
-        raise ValueError(
-            f"update_fields contains {min(names)!r}, which only the scheduler writes. Remove it. "
-            "To stop or start a task, call pause() or resume()."
-        )
-    return owners

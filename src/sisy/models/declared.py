@@ -10,7 +10,7 @@ from django.db import models
 from django.utils.duration import duration_string
 
 from sisy import nested
-from sisy.models.columns import OWNER_FIELDS
+from sisy.models.task_fields import COLUMNS, OWNER_FIELDS
 from sisy.models.twins import twin
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class FollowsCode(models.Model):
             raise ValueError(
                 f"{self._task.label!r} is not declared in code, so it cannot be reset to code."
             )
-        wanted = {MEMORY if name == "userdata" else name for name in fields}
+        wanted = {COLUMNS.get(name, name) for name in fields}
         if unknown := wanted - declaration.keys():
             raise ValueError(f"The declaration does not set the field {min(unknown)!r}.")
         changed = [one.field for one in self.overrides() if not wanted or one.field in wanted]

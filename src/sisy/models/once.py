@@ -17,7 +17,7 @@ from sisy.models.paired import can_insert_with_task, insert_with_task
 from sisy.models.run import Run
 from sisy.models.submission import announce, carry_out_if_eager, store
 from sisy.models.twins import class_twin
-from sisy.models.validation import future_moment, json_dict
+from sisy.models.validators import future_moment, json_dict
 
 if TYPE_CHECKING:
     from sisy.models.task import Task

@@ -9,7 +9,7 @@ from sisy import clock
 from sisy.models.fields import MomentField, ReasonField
 from sisy.models.managers import manager_from
 from sisy.models.twins import twin
-from sisy.models.validation import queue_name
+from sisy.models.validators import queue_name
 
 
 class QueueQuerySet(models.QuerySet["Queue"]):

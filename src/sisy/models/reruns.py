@@ -16,7 +16,7 @@ from sisy.models.choices import LIVE_STATES, Origin, Overlap, RunState, TaskStat
 from sisy.models.run import Run
 from sisy.models.submission import carry_out_if_eager, store
 from sisy.models.timing import Timing
-from sisy.models.validation import json_dict
+from sisy.models.validators import json_dict
 from sisy.schedules.calendar import just_before
 
 if TYPE_CHECKING:

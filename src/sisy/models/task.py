@@ -12,23 +12,27 @@ from django.utils.translation import gettext_lazy as _
 from sisy import clock, signal_dispatch, signals
 from sisy.callables import Callee, Target, target_of
 from sisy.declarations import Policies, refuse_unknown
-from sisy.models import activation, locking, timing, validation
+from sisy.models import activation, locking, validation
 from sisy.models.choices import Overlap, TaskState
-from sisy.models.columns import (
-    OWNER_FIELDS,
-    SCHEDULER_FIELDS,
-    TARGET_FIELDS,
-    TaskColumns,
-    owners_columns,
-)
+from sisy.models.columns import TaskColumns
 from sisy.models.declared import FollowsCode
 from sisy.models.dirty_fields import DirtyFields
 from sisy.models.instances import reset, unsaved
 from sisy.models.missing import settle_overdue
 from sisy.models.once import RunsOnce
 from sisy.models.run import Run
+from sisy.models.task_fields import (
+    GIVEN_NAMES,
+    OWNER_FIELDS,
+    PUBLIC_NAMES,
+    SCHEDULER_FIELDS,
+    TARGET_FIELDS,
+    TIMING_FIELDS,
+    owners_columns,
+)
 from sisy.models.task_queries import CHANGED, DELETED, TaskManager
 from sisy.models.twins import class_twin
+from sisy.models.validators import future_moment, json_dict
 from sisy.models.verbs import TaskVerbs
 from sisy.models.writes import Write
 
@@ -71,10 +75,10 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, DirtyFields, TaskColumns):
     @classmethod
     def calling(cls, target: Callee, *, pk_override: object = None, **fields: Any) -> Self:
         """Return an unsaved task that calls ``target``; see `task_with_callable`."""
-        if unknown := fields.keys() - OWNER_FIELDS - {"userdata", "allow_overlap"}:
+        if unknown := fields.keys() - GIVEN_NAMES:
             raise TypeError(
                 f"Unknown task field {min(unknown)!r}. Valid fields: "
-                f"{', '.join(sorted(OWNER_FIELDS - {'_extra_data'} | {'userdata'}))}."
+                f"{', '.join(sorted(PUBLIC_NAMES[name] for name in OWNER_FIELDS))}."
             )
         found = target_of(target, pk_override)
         given = {name: value for name, value in fields.items() if value is not None}
@@ -123,7 +127,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, DirtyFields, TaskColumns):
         refuse_unknown(policies)
         if delay_until is not None:
             now = clock.now(router.db_for_write(cls))
-            delay_until = validation.future_moment(delay_until, "delay_until", now)
+            delay_until = future_moment(delay_until, "delay_until", now)
         task = cls.calling(
             fn,
             iterations=iterations,
@@ -176,7 +180,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, DirtyFields, TaskColumns):
 
     @userdata.setter
     def userdata(self, value: dict[str, Any]) -> None:
-        self._extra_data = validation.json_dict(value)
+        self._extra_data = json_dict(value)
 
     @property
     def allow_overlap(self) -> bool:
@@ -195,7 +199,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, DirtyFields, TaskColumns):
                 ``end_running`` if the task would never be due.
         """
         validation.check_for_form(self)
-        is_timed = self.schedule and (self._state.adding or self.changed_columns() & timing.FIELDS)
+        is_timed = self.schedule and (self._state.adding or self.changed_columns() & TIMING_FIELDS)
         if is_timed and self.state != TaskState.PAUSED:
             try:
                 activation.check_window(self, clock.now(self._home))
@@ -252,7 +256,7 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, DirtyFields, TaskColumns):
 
     def _changes_timing(self, named: frozenset[str], changed: frozenset[str], using: str) -> bool:
         """Return whether to write the ``named`` columns changes when the task is due."""
-        timed = named & timing.FIELDS
+        timed = named & TIMING_FIELDS
         if not timed or timed & changed:
             return bool(timed)
         # What is written as it was read changes something if others have changed it meanwhile.

@@ -10,11 +10,11 @@ from django.db.models import Case, Exists, F, OuterRef, Q, When
 from sisy import clock, conf
 from sisy.models import locking, timing
 from sisy.models.choices import TaskState
-from sisy.models.columns import TARGET_FIELDS
 from sisy.models.fields import MomentField
 from sisy.models.managers import manager_from
 from sisy.models.missing import settle_overdue
 from sisy.models.run import Run
+from sisy.models.task_fields import TARGET_FIELDS, TIMING_FIELDS
 from sisy.models.twins import twin
 from sisy.models.writes import Write
 
@@ -87,7 +87,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def update(self, **columns: Any) -> int:
         """Update as Django does; a task whose timing changes is planned anew by the next tick."""
-        if columns.keys() & timing.FIELDS:
+        if columns.keys() & TIMING_FIELDS:
             self._for_write = True
             now = clock.now(self.db)
             can_be_planned = Q(state__in=[TaskState.BROKEN, TaskState.RETIRED]) & ~Q(schedule="")

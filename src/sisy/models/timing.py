@@ -22,9 +22,6 @@ from sisy.schedules.expression import is_hashed
 if TYPE_CHECKING:
     from sisy.models.task import Task
 
-FIELDS = frozenset({"schedule", "timezone", "start_running", "end_running"})
-"""The task's columns that decide when it is due."""
-
 ON_TIME_TOLERANCE = timedelta(seconds=5)
 """An occurrence found within this time was not missed: somebody was slow, not away."""
 

@@ -14,7 +14,7 @@ from sisy.models.run import Run
 from sisy.models.run_queries import RunQuerySet
 from sisy.models.submission import submit
 from sisy.models.twins import twin
-from sisy.models.validation import json_dict, moment_in
+from sisy.models.validators import json_dict, moment_in
 
 if TYPE_CHECKING:
     from sisy.models.task import Task

@@ -10,19 +10,18 @@ from sisy.callables import target_of
 from sisy.declarations import refuse_unknown
 from sisy.exceptions import CallableError
 from sisy.log import logger
-from sisy.models import RunState, Task, TaskState, timing, validation
-from sisy.models.columns import OWNER_FIELDS, TARGET_FIELDS
+from sisy.models import RunState, Task, TaskState, validation
 from sisy.models.missing import settle_overdue
+from sisy.models.task_fields import (
+    COLUMNS,
+    OWNER_FIELDS,
+    PARAMETERS,
+    TARGET_FIELDS,
+    TIMING_FIELDS,
+)
 from sisy.models.task_queries import CHANGED, DELETED
 
 TARGET = frozenset({"callable", "pk_override"})
-OTHERS = frozenset(
-    {
-        *("label", "schedule", "timezone", "userdata", "start_running", "end_running"),
-        *("iterations", "queue"),
-    }
-)
-COLUMNS = {"userdata": "_extra_data"}
 
 
 def said_of(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +30,7 @@ def said_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         TypeError: it has none of that name.
     """
-    refuse_unknown(name for name in fields if name not in TARGET | OTHERS)
+    refuse_unknown(name for name in fields if name not in TARGET | PARAMETERS)
     path = fields.get("callable")
     if path is not None and not isinstance(path, str):
         raise TypeError(
@@ -87,7 +86,7 @@ class MigratedTask:
             name: getattr(task, name) for name in stored if getattr(task, name) != stored[name]
         }
         validation.check(task, frozenset(changed) - TARGET_FIELDS)
-        if changed.keys() & (timing.FIELDS | {"iterations"}):
+        if changed.keys() & (TIMING_FIELDS | {"iterations"}):
             self._plan_anew()
         if changed.keys() & TARGET_FIELDS:
             changed["target_error"] = ""

@@ -10,8 +10,8 @@ from django.db import IntegrityError, transaction
 
 from sisy.declarations import Declaration
 from sisy.models import Task, TaskState, activation, timing, validation
-from sisy.models.columns import OWNER_FIELDS
 from sisy.models.declared import give, in_json, overrides_of
+from sisy.models.task_fields import OWNER_FIELDS
 from sisy.syncing.changes import Change, Kind
 from sisy.syncing.discovery import Discovered
 

@@ -8,6 +8,7 @@ from django.utils.translation import ngettext
 from sisy import masking
 from sisy.escaping import escaped
 from sisy.models.declared import MEMORY
+from sisy.models.task_fields import PUBLIC_NAMES
 from sisy.syncing.changes import Change, Kind
 from sisy.syncing.discovery import Discovered
 from sisy.syncing.sync import Synced
@@ -20,7 +21,6 @@ SIGNS = {
     Kind.OVER: (" ", "Skip"),
     Kind.UNCHANGED: (" ", "Keep"),
 }
-NAMES = {"_extra_data": "userdata"}
 
 
 def sentences(found: Discovered, synced: Synced, *, is_brief: bool = False) -> Iterator[str]:
@@ -70,9 +70,9 @@ def _of(change: Change) -> Iterator[str]:
     yield f"  {sign} {verb} {change.name}"
     for field, (before, after) in change.fields.items():
         was = "" if change.kind == Kind.CREATED else f"{_shown(field, before)} -> "
-        yield f"      {NAMES.get(field, field)}: {was}{_shown(field, after)}"
+        yield f"      {PUBLIC_NAMES[field]}: {was}{_shown(field, after)}"
     for one in change.kept:
-        name = NAMES.get(one.field, one.field)
+        name = PUBLIC_NAMES[one.field]
         own, code = _shown(one.field, one.own), _shown(one.field, one.code)
         yield f"      {name}: keeps {own}, which was changed by hand (code: {code})"
     if change.kind == Kind.OVER:

@@ -10,11 +10,12 @@ from sisy import clock, conf
 from sisy.management.output import AnsweringCommand
 from sisy.masking import masked
 from sisy.models import Task
+from sisy.models.task_fields import PUBLIC_NAMES
 from sisy.syncing import Kind, discover, sync
 from sisy.syncing.changes import Change
 from sisy.syncing.discovery import Discovered
 from sisy.syncing.sync import Synced
-from sisy.syncing.words import NAMES, failure, sentences
+from sisy.syncing.words import failure, sentences
 
 
 class Command(AnsweringCommand):
@@ -75,11 +76,11 @@ def _of(change: Change) -> dict[str, Any]:
         "name": change.name,
         "outcome": change.kind,
         "fields": {
-            NAMES.get(name, name): {"before": masked(before), "after": masked(after)}
+            PUBLIC_NAMES[name]: {"before": masked(before), "after": masked(after)}
             for name, (before, after) in change.fields.items()
         },
         "overrides": {
-            NAMES.get(one.field, one.field): {"kept": masked(one.own), "code": masked(one.code)}
+            PUBLIC_NAMES[one.field]: {"kept": masked(one.own), "code": masked(one.code)}
             for one in change.kept
         },
         "notes": list(change.notes),

@@ -19,7 +19,7 @@ from sisy.management import asking, choosing
 from sisy.management.numbers import MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
 from sisy.models import Run, Task, TaskState
-from sisy.models.columns import OWNER_FIELDS
+from sisy.models.task_fields import OWNER_FIELDS
 from sisy.models.timing import occurrences
 from sisy.reports.explain import why, why_run, why_task, zone_named
 

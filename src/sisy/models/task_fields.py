@@ -1,0 +1,289 @@
+"""The fields of a task, in one table: who sets each, what it accepts, and who else needs it.
+
+Every list of a task's fields derives from `TASK_FIELDS`. To add a field, add its column to
+`TaskColumns` and its row here.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import KW_ONLY, dataclass
+from datetime import timedelta
+from enum import Enum, IntEnum
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sisy.models.choices import Missed, OnLost, Overlap, TaskState
+from sisy.models.validators import (
+    Validator,
+    choice,
+    engine,
+    json_dict,
+    label,
+    moment_in,
+    number,
+    optional,
+    queue_name,
+    span,
+    time_zone,
+    whole,
+)
+from sisy.schedules import Schedule
+
+if TYPE_CHECKING:
+    from sisy.models.task import Task
+
+
+class Setter(Enum):
+    """Who writes a field of a stored task."""
+
+    OWNER = "owner"
+    """People and code, by assigning it and `Task.save`."""
+    SCHEDULER = "scheduler"
+    """Sisy itself. `Task.save` never writes it."""
+
+
+class Section(Enum):
+    """A section of the form of a task, in the order of the form."""
+
+    TARGET = "target"
+    WHEN = "when"
+    WORKERS = "workers"
+    TROUBLE = "trouble"
+    FAILURE = "failure"
+    HISTORY = "history"
+    STATUS = "status"
+    """The section that people only read."""
+
+
+class Planning(IntEnum):
+    """How much the plan of a task depends on a field. Each level includes those before it."""
+
+    DEFERRED = 0
+    """The heartbeat does not read it when it plans the task."""
+    LOADED = 1
+    """The heartbeat reads it with each task that is due."""
+    FIRST_DUE = 2
+    """It is needed to compute when the task is due next."""
+    TIMING = 3
+    """It belongs to the schedule or its window. If it changes, the task is planned again."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskField:
+    """What Sisy must know about a column of a task beside its type.
+
+    Attributes:
+        name: the name of the column.
+        setter: who writes it.
+        public_name: the name for users, where it differs from that of the column.
+        shortcut: a property of `Task` that sets the column by another kind of value.
+        validator: refuses a value that the field cannot hold.
+        task_validator: refuses a value that does not match the other columns of the task. It
+            may convert the value.
+        is_often_new: whether most submitted tasks have another value than the one before, so that
+            no verdict about it is kept.
+        is_policy: whether it is optional wherever code creates tasks: one of
+            `sisy.declarations.Policies`.
+        is_backend_option: whether ``OPTIONS`` of a backend of ``django.tasks`` may set it.
+        planning: how much the plan depends on it.
+        section: the section of the form that shows it; None if no form does.
+        hidden_without: the permission without which people neither see it nor set it in a form.
+        restricted_without: the permission without which people may only choose known values.
+    """
+
+    name: str
+    _: KW_ONLY
+    setter: Setter = Setter.OWNER
+    public_name: str = ""
+    shortcut: str = ""
+    validator: Validator | None = None
+    task_validator: "Callable[[Task], None] | None" = None
+    is_often_new: bool = False
+    is_policy: bool = False
+    is_backend_option: bool = False
+    planning: Planning = Planning.LOADED
+    section: Section | None = None
+    hidden_without: str = ""
+    restricted_without: str = ""
+
+    @property
+    def is_validated(self) -> bool:
+        return self.validator is not None or self.task_validator is not None
+
+    def check(self, task: "Task") -> None:
+        """Refuse a task whose value of this field cannot be used.
+
+        Raises:
+            ValueError: with what the field expects.
+        """
+        if self.validator is not None:
+            self.validator(getattr(task, self.name), self.public_name or self.name)
+        if self.task_validator is not None:
+            self.task_validator(task)
+
+
+def _check_target(task: "Task") -> None:
+    task.target.check()
+
+
+def _check_schedule(task: "Task") -> None:
+    if task.schedule == "" and task.state == TaskState.RETIRED:
+        return  # a task that runs once has no schedule
+    Schedule(task.schedule, "UTC", key=task.label)
+
+
+def _check_start(task: "Task") -> None:
+    if task.start_running is not None:
+        task.start_running = moment_in(task.start_running, "start_running")
+        _check_end(task)
+
+
+def _check_end(task: "Task") -> None:
+    if task.end_running is None:
+        return
+    task.end_running = moment_in(task.end_running, "end_running")
+    if task.start_running is not None and task.end_running <= task.start_running:
+        raise ValueError(
+            f"end_running ({task.end_running.isoformat()}) must be after start_running "
+            f"({task.start_running.isoformat()})."
+        )
+
+
+_target = partial(TaskField, section=Section.TARGET, is_often_new=True)
+_when = partial(TaskField, section=Section.WHEN)
+_where = partial(TaskField, section=Section.WORKERS)
+_policy = partial(TaskField, section=Section.TROUBLE, is_policy=True)
+_attempt = partial(_policy, planning=Planning.DEFERRED, is_backend_option=True)
+_of_scheduler = partial(TaskField, setter=Setter.SCHEDULER)
+_deferred = partial(_of_scheduler, planning=Planning.DEFERRED)
+
+_ROWS = (
+    _target("label", validator=label, planning=Planning.FIRST_DUE),
+    _target("target_path", task_validator=_check_target, restricted_without="use_any_callable"),
+    _target("target_pk", task_validator=_check_target),
+    _target(
+        "_extra_data",
+        public_name="userdata",
+        validator=json_dict,
+        planning=Planning.DEFERRED,
+        hidden_without="view_run_details",
+    ),
+    _when("schedule", task_validator=_check_schedule, planning=Planning.TIMING),
+    _when("timezone", validator=time_zone, planning=Planning.TIMING),
+    _when(
+        "start_running",
+        task_validator=_check_start,
+        planning=Planning.TIMING,
+        is_often_new=True,
+    ),
+    _when("end_running", task_validator=_check_end, planning=Planning.TIMING, is_often_new=True),
+    _when("iterations", validator=optional(whole(1, 2**31 - 1)), planning=Planning.FIRST_DUE),
+    _when("wait_for_schedule", planning=Planning.FIRST_DUE, is_policy=True),
+    _where("queue", validator=queue_name),
+    _where("priority", validator=whole(-100, 100), is_policy=True),
+    _where("engine", validator=engine, is_policy=True),
+    _policy("missed", validator=choice(Missed)),
+    _policy("missed_window", validator=optional(span())),
+    _policy(
+        "overlap",
+        shortcut="allow_overlap",
+        validator=choice(Overlap),
+        planning=Planning.DEFERRED,
+    ),
+    _attempt("timeout", validator=optional(span(timedelta(milliseconds=1)))),
+    _policy("spread", validator=span()),
+    _attempt("max_attempts", validator=whole(1, 1000), section=Section.FAILURE),
+    _attempt("retry_delay", validator=span(), section=Section.FAILURE),
+    _attempt("retry_backoff", validator=number(1, 100), section=Section.FAILURE),
+    _attempt("retry_max_delay", validator=span(), section=Section.FAILURE),
+    _attempt("on_lost", validator=choice(OnLost), section=Section.FAILURE),
+    _policy(
+        "history_runs",
+        validator=optional(whole(0, 1_000_000_000)),
+        planning=Planning.DEFERRED,
+        section=Section.HISTORY,
+    ),
+    _of_scheduler("state", section=Section.STATUS),
+    _deferred("state_reason", section=Section.STATUS),
+    _deferred("target_error"),
+    _of_scheduler("next_run", section=Section.STATUS),
+    _of_scheduler("last_run", section=Section.STATUS),
+    _of_scheduler("planned_until", planning=Planning.FIRST_DUE),
+    _of_scheduler("planning_since", planning=Planning.FIRST_DUE),
+    _of_scheduler("runs_planned", planning=Planning.FIRST_DUE),
+    _deferred("pruned"),
+    _deferred("timing_fingerprint"),
+    _deferred("created_at"),
+    _of_scheduler("name"),
+    _of_scheduler("declaration"),
+    _of_scheduler("undeclared_at"),
+)
+
+TASK_FIELDS = {field.name: field for field in _ROWS}
+"""The table: every column of a task but its key, by name, in the order of the form."""
+
+
+def _names(keep: "Callable[[TaskField], object]") -> frozenset[str]:
+    return frozenset(field.name for field in TASK_FIELDS.values() if keep(field))
+
+
+OWNER_FIELDS = _names(lambda field: field.setter is Setter.OWNER)
+"""Columns that `Task.save` writes, those of them that changed."""
+
+SCHEDULER_FIELDS = _names(lambda field: field.setter is Setter.SCHEDULER)
+"""Columns that only the scheduler writes; `Task.save` never does."""
+
+TARGET_FIELDS = _names(lambda field: field.task_validator is _check_target)
+"""Columns that say what a task calls."""
+
+TIMING_FIELDS = _names(lambda field: field.planning >= Planning.TIMING)
+"""Columns that decide when a task is due."""
+
+FIRST_DUE_FIELDS = _names(lambda field: field.planning >= Planning.FIRST_DUE)
+"""Columns that are needed to compute when a task is due next."""
+
+DEFERRED_FIELDS = _names(lambda field: field.planning == Planning.DEFERRED)
+"""Columns that do not matter to what is due of a task, and may be long."""
+
+BACKEND_OPTIONS = tuple(sorted(_names(lambda field: field.is_backend_option)))
+"""Columns that ``OPTIONS`` of a backend of ``django.tasks`` may set for all of its tasks."""
+
+SHOWN_FIELDS = _names(lambda field: field.section and not field.hidden_without)
+"""Columns that everyone who may see a task may read."""
+
+COLUMNS = {
+    given: field.name
+    for field in TASK_FIELDS.values()
+    for given in (field.public_name, field.shortcut)
+    if given
+}
+"""By the property of `Task` that sets a column under another name: the column."""
+
+PUBLIC_NAMES = {name: field.public_name or name for name, field in TASK_FIELDS.items()}
+"""By column: the name that users know."""
+
+GIVEN_NAMES = OWNER_FIELDS | COLUMNS.keys()
+"""Every name by which code may set a field of a task."""
+
+PARAMETERS = frozenset(
+    PUBLIC_NAMES[name] for name in OWNER_FIELDS - TARGET_FIELDS if not TASK_FIELDS[name].is_policy
+)
+"""The fields, as users know them, that are no policies: they say what runs when, and on which
+queue."""
+
+
+def owners_columns(update_fields: Iterable[str]) -> frozenset[str]:
+    """Return the columns that somebody names in ``update_fields``, without the scheduler's.
+
+    Those are left alone as they are by a ``save()`` that names none: some libraries name all.
+
+    Raises:
+        ValueError: there are no others.
+    """
+    names = frozenset(COLUMNS.get(name, name) for name in update_fields)
+    owners = names - SCHEDULER_FIELDS
+    if names and not owners:
+        raise ValueError(
+            f"update_fields contains {min(names)!r}, which only the scheduler writes. Remove it. "
+            "To stop or start a task, call pause() or resume()."
+        )
+    return owners

@@ -1,0 +1,211 @@
+"""Validators of single values. Each error says what was expected and received."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from sisy import conf
+from sisy.escaping import first_obeyed
+from sisy.nested import MAX_DEPTH, is_too_deep
+from sisy.schedules import Schedule, calendar
+from sisy.suggestions import did_you_mean
+from sisy.worker_options import QUEUE_NAME
+
+Validator = Callable[[Any, str], object]
+"""Takes a value and the name of its field. Raises ValueError for a value that does not fit."""
+
+JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+ZERO = timedelta(0)
+LONGEST = timedelta(days=36_500)
+
+
+def moment_in(value: Any, name: str) -> datetime:
+    """Return the moment that a user passed as ``name``.
+
+    Raises:
+        ValueError: not a datetime, a naive one where the project uses time zones, or one that lies
+            outside of the years 1000 to 9998.
+    """
+    if not isinstance(value, datetime):
+        raise ValueError(f"{name} must be a datetime, not {value!r}.")
+    moment = value if timezone.is_aware(value) else _made_aware(value, name)
+    if not calendar.is_within(moment):
+        raise ValueError(
+            f"{name} must be within the years {calendar.YEARS}, not {moment.isoformat()}."
+        )
+    return moment
+
+
+def _made_aware(value: datetime, name: str) -> datetime:
+    if settings.USE_TZ:
+        raise ValueError(
+            f"{name} must be an aware datetime, but {value!r} has no time zone. Use "
+            f"django.utils.timezone.make_aware({name}), or pass a tzinfo."
+        )
+    return timezone.make_aware(value, timezone.get_default_timezone())
+
+
+def future_moment(value: Any, name: str, now: datetime) -> datetime:
+    """Return a moment that a user passed as ``name`` and that must not lie in the past.
+
+    Raises:
+        ValueError: as for `moment_in`, and for a moment before ``now``.
+    """
+    moment = moment_in(value, name)
+    if moment < now:
+        raise ValueError(
+            f"{name} is in the past: {moment.isoformat()} was {now - moment} ago. Pass a later "
+            "moment, or leave it out to run immediately."
+        )
+    return moment
+
+
+def json_dict(value: Any, name: str = "userdata") -> dict[str, Any]:
+    """Return ``value`` if it is a dict that JSON can hold as it is.
+
+    Raises:
+        ValueError: it is something else; the message says what.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} must be a dict, not {type(value).__name__}.")
+    if is_too_deep(value):
+        raise ValueError(
+            f"{name} must be nested at most {MAX_DEPTH} levels deep, but it is deeper or "
+            "contains itself."
+        )
+    try:
+        text = JSON.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name} must be serializable as JSON: {error}.") from None
+    if flaw := unstorable_in(text):
+        raise ValueError(f"{name} must not contain {flaw}, which databases reject.")
+    if stray := _stray_key(value):
+        raise ValueError(f"{name} must have strings as keys, not {stray[0]!r}.")
+    return value
+
+
+def unstorable_in(text: str) -> str:
+    """Return what databases refuse of a JSON text that keeps its characters; empty if nothing."""
+    if "\\u0000" in text.replace("\\\\", ""):
+        return "the NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "an unpaired surrogate"
+    return ""
+
+
+def _stray_key(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        strays = [key for key in value if not isinstance(key, str)]
+        return strays or next(filter(None, map(_stray_key, value.values())), [])
+    if isinstance(value, list | tuple):
+        return next(filter(None, map(_stray_key, value)), [])
+    return []
+
+
+def queue_name(value: Any, name: str = "queue") -> str:
+    """Return ``value`` if a queue can have this name.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not isinstance(value, str) or not QUEUE_NAME.fullmatch(value):
+        raise ValueError(
+            f"{value!r:.80} is not a valid queue name. Use 1 to 60 ASCII letters, digits, '-', "
+            "'_' or '.'."
+        )
+    return value
+
+
+def label(value: Any, name: str) -> None:
+    """Accept a text of one line without invisible characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= 255 or "\0" in value:
+        raise ValueError(f"{name} must be a string of 1 to 255 characters, not {value!r:.80}.")
+    if found := first_obeyed(value):
+        raise ValueError(
+            f"{name} must not contain control characters, such as line breaks, or invisible "
+            f"characters. Remove {found!r}."
+        )
+
+
+def time_zone(value: Any, name: str) -> None:
+    """Accept the name of a time zone. Raises ScheduleError, which is a ValueError."""
+    Schedule("* * * * *", value)
+
+
+def engine(value: Any, name: str) -> None:
+    """Accept the name of an engine in ``SISY_ENGINES``."""
+    known = {conf.DEFAULT_ENGINE, *conf.get_settings().engines}
+    if value not in known:
+        hint = did_you_mean(str(value), known)
+        names = ", ".join(map(repr, sorted(known)))
+        raise ValueError(
+            f"{value!r:.80} is not an engine in SISY_ENGINES.{hint} Valid engines: {names}."
+        )
+
+
+def number(least: int, most: int) -> Validator:
+    """Return a validator that accepts whole and fractional numbers in this range."""
+
+    def validate(value: Any, name: str) -> None:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not least <= value <= most
+        ):
+            raise ValueError(f"{name} must be a number from {least} to {most}, not {value!r}.")
+
+    return validate
+
+
+def whole(least: int, most: int) -> Validator:
+    """Return a validator that accepts whole numbers in this range."""
+
+    def validate(value: Any, name: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(
+                f"{name} must be a whole number from {least} to {most}, not {value!r}."
+            )
+
+    return validate
+
+
+def span(least: timedelta = ZERO) -> Validator:
+    """Return a validator that accepts durations from ``least`` to a hundred years."""
+
+    def validate(value: Any, name: str) -> None:
+        if not isinstance(value, timedelta) or not least <= value <= LONGEST:
+            raise ValueError(
+                f"{name} must be a timedelta from {least} to {LONGEST.days} days, not {value!r}."
+            )
+
+    return validate
+
+
+def choice(words: type[models.TextChoices]) -> Validator:
+    """Return a validator that accepts the values of an enumeration."""
+    values = words.values
+
+    def validate(value: Any, name: str) -> None:
+        if value not in values:
+            hint = did_you_mean(str(value), values)
+            known = ", ".join(map(repr, values))
+            raise ValueError(f"{name} must be one of {known}, not {value!r}.{hint}")
+
+    return validate
+
+
+def optional(validator: Validator) -> Validator:
+    """Return a validator that also accepts None."""
+
+    def validate(value: Any, name: str) -> None:
+        if value is not None:
+            validator(value, name)
+
+    return validate
