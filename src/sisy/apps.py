@@ -22,11 +22,13 @@ class SisyConfig(AppConfig):
             signal_dispatch,
             signals,
         )
-        from sisy.django_tasks import receivers
+        from sisy.callables.resolve import adapt_tasks_of_django
+        from sisy.django_tasks import calling, receivers
         from sisy.syncing import migrating
 
         if conf.usable_settings().aliases:
             import sisy.engines.trampoline  # noqa: F401 - engines must know their tasks
+        adapt_tasks_of_django(calling.function_of)
         reporting.connect()
         dashboard_events.connect()
         receivers.connect_if_used()

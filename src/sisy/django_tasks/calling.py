@@ -6,21 +6,14 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from sisy.callables import DjangoTask, Function, is_task_of_django
+from sisy.callables import DjangoTask, Function
 from sisy.django_tasks.payload import Payload
 from sisy.models import Run
 
 
-def function_of(run: Run) -> Function:
-    """Return the function of a run, which takes the message.
-
-    Raises:
-        CallableError: it is gone, or can no longer be called.
-    """
-    found: Any = run.target.resolve()
-    if is_task_of_django(found):
-        return partial(_acall if iscoroutinefunction(found.func) else _call, found, run)
-    return found  # type: ignore[no-any-return]
+def function_of(task: DjangoTask, run: Run) -> Function:
+    """Return a function that takes the message of a run, and calls what ``task`` calls."""
+    return partial(_acall if iscoroutinefunction(task.func) else _call, task, run)
 
 
 def _call(task: DjangoTask, run: Run, message: dict[str, Any]) -> object:

@@ -7,20 +7,23 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from inspect import getcoroutinestate, iscoroutine, iscoroutinefunction
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from sisy import current, messages
-from sisy.django_tasks.calling import function_of
+from sisy.callables.resolve import function_of
 from sisy.exceptions import CallableError
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle
-from sisy.models import Run, RunState
+from sisy.models.choices import RunState
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import asgi as compat_asgi
 from sisy.threads import LoopOnDemand
 from sisy.transactions import TransactionGuard
+
+if TYPE_CHECKING:
+    from sisy.models import Run
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -100,7 +103,7 @@ def call_bare(going: RunHandle) -> Outcome | Pending:
         return going.raised(error)
 
 
-def message_for(run: Run) -> dict[str, Any]:
+def message_for(run: "Run") -> dict[str, Any]:
     """Return the one argument of a task function, with exactly two keys."""
     return {"task": run.task, "message": messages.run_task(run, attempt=run.attempt)}
 
