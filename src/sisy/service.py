@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from sisy import doorbell, parent_pipe, signal_dispatch
+from sisy import parent_pipe, signal_dispatch
 from sisy.log import logger
 
 TIME_TO_TELL = 2.0  # seconds that receivers of signals have when the service ends
@@ -37,9 +37,8 @@ class Service:
         Raises:
             ExceptionGroup: what roles failed with.
         """
-        with doorbell.at_home():
-            ends = await asyncio.gather(*map(self._run_one, self._roles), return_exceptions=True)
-            await asyncio.to_thread(signal_dispatch.flush, TIME_TO_TELL)
+        ends = await asyncio.gather(*map(self._run_one, self._roles), return_exceptions=True)
+        await asyncio.to_thread(signal_dispatch.flush, TIME_TO_TELL)
         if failures := [end for end in ends if isinstance(end, Exception)]:
             raise ExceptionGroup("Sisy stopped because one of its parts failed", failures)
 

@@ -59,6 +59,10 @@ class Heartbeat:
 
     async def run(self) -> None:
         """Beat until `stop`."""
+        with doorbell.at_home():
+            await self._beat_until_stopped()
+
+    async def _beat_until_stopped(self) -> None:
         dispatching = asyncio.create_task(self._dispatcher.run())
         try:
             await self._loop.run()

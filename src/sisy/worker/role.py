@@ -96,6 +96,10 @@ class Worker:
 
     async def run(self) -> None:
         """Execute runs until `stop`. Then give them ``grace`` seconds, and release the rest."""
+        with doorbell.at_home():
+            await self._work_until_stopped()
+
+    async def _work_until_stopped(self) -> None:
         self._pool = self._make_pool(self.concurrency, partial(clock.last_known, self.using))
         self._outcomes = Inbox(asyncio.get_running_loop(), self._take_outcomes)
         keeping = [
