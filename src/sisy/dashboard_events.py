@@ -6,13 +6,15 @@ It hears of them by Sisy's signals, in whichever process they are sent.
 import threading
 import time
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from channels.layers import get_channel_layer
 
 from sisy import doorbell, messages, signal_dispatch, signals
 from sisy.forks import after_fork_in_child
-from sisy.models import Run
+
+if TYPE_CHECKING:
+    from sisy.models import Run
 
 EVENT_INTERVAL = 0.25  # seconds between two announcements of one process
 GATHERING = 0.02  # seconds in which what belongs together is heard of
@@ -71,7 +73,7 @@ class Announcer:
 _announcer = Announcer()
 
 
-def on_run_changed(*, run: Run, **kwargs: Any) -> None:
+def on_run_changed(*, run: "Run", **kwargs: Any) -> None:
     """Have dashboards look (receiver of the signals of runs)."""
     _announcer.add(run.task_id)
 
@@ -86,10 +88,8 @@ def connect() -> None:
     """Have dashboards told of what happens to runs."""
     signal_dispatch.trust(on_run_changed, on_cancel_requested)
     for signal in OF_RUNS:
-        signal.connect(on_run_changed, sender=Run, dispatch_uid="sisy.dashboard_events")
-    signals.cancel_requested.connect(
-        on_cancel_requested, sender=Run, dispatch_uid="sisy.dashboard_events"
-    )
+        signal.connect(on_run_changed, dispatch_uid="sisy.dashboard_events")
+    signals.cancel_requested.connect(on_cancel_requested, dispatch_uid="sisy.dashboard_events")
 
 
 def _start_afresh() -> None:

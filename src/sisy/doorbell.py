@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
@@ -18,9 +18,11 @@ from sisy import conf, messages
 from sisy.forks import after_fork_in_child
 from sisy.log import Outage
 from sisy.loop import FIRST_DELAY, LONGEST_DELAY
-from sisy.models import Run
 from sisy.runtime.checkpoint import checkpoint
 from sisy.threads import LoopThread
+
+if TYPE_CHECKING:
+    from sisy.models import Run
 
 LAYER_TIMEOUT = 5  # seconds that a layer has to take a message
 MEANWHILE = "workers find queued runs by polling"
@@ -63,7 +65,7 @@ def listening(
             _listeners[queue].discard(wake)
 
 
-def ring(runs: Iterable[Run], within: float = 0.0) -> None:
+def ring(runs: "Iterable[Run]", within: float = 0.0) -> None:
     """Tell workers that ``runs`` are queued, by one message a queue; from any thread, at once.
 
     Those of other engines are nothing to them.
@@ -136,7 +138,7 @@ def _post(layer: BaseChannelLayer, group: str, message: Mapping[str, Any]) -> No
     _sender.deliver(partial(layer.group_send, group, dict(message)), group)
 
 
-def on_runs_queued(*, runs: list[Run], **kwargs: Any) -> None:
+def on_runs_queued(*, runs: "list[Run]", **kwargs: Any) -> None:
     """Ring when somebody's transaction has committed runs (receiver of the signal)."""
     ring(runs)
 

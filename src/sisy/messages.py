@@ -5,9 +5,11 @@ Messages carry ids and numbers only. Each is a hint: what it speaks of stands in
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from sisy.models import Run
+if TYPE_CHECKING:
+    from sisy.models import Run
+
 
 RUN_TASK = "sisy.run_task"
 HEARTBEAT = "sisy.heartbeat"
@@ -104,7 +106,7 @@ class Event(TypedDict):
     """Whether there were more."""
 
 
-def run_task(run: Run, attempt: int | None = None) -> RunTask:
+def run_task(run: "Run", attempt: int | None = None) -> RunTask:
     """Return the message for a run: on the wire the ring, in a worker its function's message."""
     return {
         "type": RUN_TASK,

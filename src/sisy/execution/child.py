@@ -8,13 +8,15 @@ import time
 from contextlib import suppress
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sisy.execution.child_protocol import CANNOT_TELL, Cancel, CarryOut, Done, Leave
 from sisy.execution.outcome import NotCalled, Outcome, of_error
 from sisy.execution.thread_pool import ThreadPool
 from sisy.frames import Garbled, Reader, Writer
-from sisy.models import Run
+
+if TYPE_CHECKING:
+    from sisy.models import Run
 
 TIME_TO_LEAVE = 3.0  # seconds
 
@@ -67,7 +69,7 @@ class Child:
         else:
             self._pool.carry_out(run, self._tell)
 
-    def _tell(self, run: Run | None, outcome: Outcome | NotCalled | None) -> None:
+    def _tell(self, run: "Run | None", outcome: Outcome | NotCalled | None) -> None:
         """Tell how a run ended, or end: a child that cannot tell would keep its slot for ever."""
         try:
             assert isinstance(outcome, Outcome)  # whatever it is sent may begin

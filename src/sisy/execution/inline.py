@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
 
@@ -13,13 +13,16 @@ from sisy import current
 from sisy.execution.call import Pending, call_bare, unless_left_open
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle, to_nobody
-from sisy.models import Run, RunState
+from sisy.models.choices import RunState
 from sisy.transactions import TransactionGuard
+
+if TYPE_CHECKING:
+    from sisy.models import Run
 
 Await = Callable[[RunHandle, Pending], Coroutine[Any, Any, Outcome]]
 
 
-def carry_out_inline(run: Run, now: datetime, record: Callable[[Outcome], None]) -> None:
+def carry_out_inline(run: "Run", now: datetime, record: Callable[[Outcome], None]) -> None:
     """Carry a run out in this thread, in no time, and have its outcome recorded.
 
     An async function is cancelled at its timeout. A plain one, which nobody can interrupt, has

@@ -16,7 +16,7 @@ from sisy.exceptions import (
     TargetMissing,
 )
 from sisy.foreign_errors import name_of, path_of, traceback_of, words_of
-from sisy.models import RunState
+from sisy.models.choices import RunState
 from sisy.models.validators import unstorable_in
 from sisy.nested import MAX_DEPTH, is_too_deep
 

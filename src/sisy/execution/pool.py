@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sisy.exceptions import SisyError
 from sisy.execution.run_handle import Ended, MayBegin, always
-from sisy.models import Run
+
+if TYPE_CHECKING:
+    from sisy.models import Run
 
 
 class NotReady(SisyError):
@@ -17,7 +19,7 @@ class NotReady(SisyError):
 class Pool(Protocol):
     """Carries out runs, a certain number at once; writes nothing to the database."""
 
-    def carry_out(self, run: Run, ended: Ended, may_begin: MayBegin = always) -> None:
+    def carry_out(self, run: "Run", ended: Ended, may_begin: MayBegin = always) -> None:
         """Take ``run`` in hand: its function is called as soon as a slot is free.
 
         Args:

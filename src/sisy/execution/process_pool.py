@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sisy.execution.child_process import ChildProcess, NoChild
 from sisy.execution.outcome import NotCalled, Outcome
@@ -12,8 +13,10 @@ from sisy.execution.pool import needing_a_thread
 from sisy.execution.run_handle import Ended, MayBegin, RunHandle, always
 from sisy.execution.slots import Slots
 from sisy.log import logger
-from sisy.models import Run
 from sisy.threads import TIME_TO_END, DaemonThreads
+
+if TYPE_CHECKING:
+    from sisy.models import Run
 
 MEGABYTE = 1_000_000
 
@@ -50,7 +53,7 @@ class ProcessPool:
         self._lock = threading.Lock()
         self._is_closed = False
 
-    def carry_out(self, run: Run, ended: Ended, may_begin: MayBegin = always) -> None:
+    def carry_out(self, run: "Run", ended: Ended, may_begin: MayBegin = always) -> None:
         """Take ``run`` in hand; see `Pool.carry_out`."""
         self._slots.take(RunHandle(run, self._now, ended, may_begin))
 

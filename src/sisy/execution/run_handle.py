@@ -5,29 +5,31 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sisy.current import Cancellation, CurrentRun
 from sisy.execution import outcome
 from sisy.execution.outcome import NotCalled, Outcome
 from sisy.foreign_errors import name_of
-from sisy.models import Run
 
-Ended = Callable[[Run, Outcome | NotCalled | None], None]
+if TYPE_CHECKING:
+    from sisy.models import Run
+
+Ended = Callable[["Run", Outcome | NotCalled | None], None]
 """Hears how a run ended, in whatever thread; it must not block.
 
 It hears None of a run that may not begin any more, and `NotCalled` if the pool could not do it.
 """
 
-MayBegin = Callable[[Run], bool]
+MayBegin = Callable[["Run"], bool]
 """Says, in whatever thread, whether a run that has waited for a slot may still begin."""
 
 
-def to_nobody(run: Run, outcome: Outcome | NotCalled | None) -> None:
+def to_nobody(run: "Run", outcome: Outcome | NotCalled | None) -> None:
     """Tell nobody: who carries the run out has the outcome himself."""
 
 
-def always(run: Run) -> bool:
+def always(run: "Run") -> bool:
     return True
 
 
@@ -43,7 +45,7 @@ class RunHandle:
     interrupt: BaseException | None = None
 
     def __init__(
-        self, run: Run, now: Callable[[], datetime], ended: Ended, may_begin: MayBegin = always
+        self, run: "Run", now: Callable[[], datetime], ended: Ended, may_begin: MayBegin = always
     ) -> None:
         self.run = run
         self._now = now

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sisy.execution.async_call import AsyncCall
 from sisy.execution.call import (
@@ -22,8 +23,10 @@ from sisy.execution.slots import Slots
 from sisy.foreign_errors import name_of
 from sisy.inbox import Inbox
 from sisy.log import logger
-from sisy.models import Run
 from sisy.threads import TIME_TO_END, DaemonThreads, LoopOnDemand, LoopThread
+
+if TYPE_CHECKING:
+    from sisy.models import Run
 
 Begun = tuple[Pending | None, RunHandle]
 """What is to be awaited; None if it is still to be called."""
@@ -54,7 +57,7 @@ class ThreadPool:
         self._async_paths: set[str] = set()
         self._slots = Slots(slots, self._begin)
 
-    def carry_out(self, run: Run, ended: Ended, may_begin: MayBegin = always) -> None:
+    def carry_out(self, run: "Run", ended: Ended, may_begin: MayBegin = always) -> None:
         """Take ``run`` in hand; see `Pool.carry_out`."""
         self._slots.take(RunHandle(run, self._now, ended, may_begin))
 
