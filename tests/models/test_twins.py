@@ -29,7 +29,7 @@ ASKS_NOTHING = {
         "tell_retired": "sends signals",
         "twin": "copies",
     },
-    "Run": {"of": "returns an unsaved run", "tell": "sends signals"},
+    "Run": {"of": "returns an unsaved run"},
     "Queue": {},
     "Process": {},
 }
@@ -37,8 +37,6 @@ WITHIN_A_TRANSACTION = {
     "Task": {"insert_alone": "a step of save()", "notice_rollback": "a step of save()"},
     "RunQuerySet": {
         "lock": "locks until the transaction ends, which async code cannot open",
-        "readable": "reads what a transition has changed",
-        "tell": "is a step of a transition",
     },
 }
 FUNCTIONS = (FunctionType, classmethod, staticmethod)

@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 
 from sisy import clock, conf, signals
 from sisy.database_thread import DatabaseThread
+from sisy.lifecycle.transition import send
 from sisy.log import Outage
 from sisy.loop import Loop
 from sisy.models import Queue, Run, RunState
@@ -103,7 +104,7 @@ def refuse_unknown(using: str, now: datetime) -> int:
         ended = ("state", "finished_at", "reason")
         assign = {name: [getattr(run, name) for run in runs] for name in ended}
         update_rows(using, Run, [run.pk for run in runs], Update(assign=assign))
-        Run.tell(signals.run_rejected, runs, using)
+        send(signals.run_rejected, runs, using)
     return len(runs)
 
 

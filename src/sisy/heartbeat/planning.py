@@ -13,6 +13,7 @@ from sisy.exceptions import ScheduleError
 from sisy.heartbeat.catch_up import Plan, Planner, Watch
 from sisy.heartbeat.quarantine import or_set_aside, set_aside
 from sisy.heartbeat.turn import ENDLESS, Turn
+from sisy.lifecycle.transition import send
 from sisy.log import logger
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.inserting import insert_runs
@@ -164,8 +165,8 @@ def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = Fal
     planned.missed = sum(row.count for row in missed)
     checkpoint("plan: runs inserted")
     _advance(using, plans)
-    Run.tell(signals.run_planned, planned.runs, using)
-    Run.tell(signals.run_missed, missed, using)
+    send(signals.run_planned, planned.runs, using)
+    send(signals.run_missed, missed, using)
     Task.tell_retired((task for task, what in plans if what.next_run is None), using)
     return planned
 

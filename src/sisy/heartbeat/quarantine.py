@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet, Value
 
 from sisy import signals
+from sisy.lifecycle.transition import send_for_rows
 from sisy.log import logger
 from sisy.models import Process, Run, RunState, Task, TaskState
 from sisy.models.fields import MomentField
@@ -76,7 +77,7 @@ def set_unreadable_aside(using: str, now: datetime) -> int:
         columns = {"ready_at": moment, "finished_at": moment, "reason": reason}
         with transaction.atomic(using=using):
             if runs.filter(pk=pk).update(state=RunState.FAILED, **columns):
-                Run.objects.using(using).filter(pk=pk).tell(signals.run_rejected)
+                send_for_rows(signals.run_rejected, Run.objects.using(using).filter(pk=pk))
 
     def forget_process(pk: int) -> None:
         processes.filter(pk=pk).delete()

@@ -7,6 +7,7 @@ from django.db.models import Case, F, Value, When
 from django.utils.translation import ngettext
 
 from sisy import conf, signals
+from sisy.lifecycle.transition import send
 from sisy.models.attempt import Attempt
 from sisy.models.choices import OnLost, RunState
 from sisy.models.fields import MomentField
@@ -45,7 +46,7 @@ def settle_lost(
         )
         _note(runs, state, _joined(reason, why))
     _note(again, RunState.QUEUED, _joined(reason, QUEUED_AGAIN))
-    Run.tell(signals.run_lost, lost, using)
+    send(signals.run_lost, lost, using)
     return again, [run for runs in ended.values() for run in runs]
 
 

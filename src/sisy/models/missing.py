@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 
 from sisy import signals
 from sisy.exceptions import ScheduleError
+from sisy.lifecycle.transition import send
 from sisy.models import locking
 from sisy.models.choices import RunState, TaskState
 from sisy.models.inserting import insert_runs
@@ -110,8 +111,8 @@ def _settle(using: str, overdue: Sequence[Overdue], now: datetime, reason: str) 
         add={"runs_planned": [len(one.runs) for one in overdue]},
     )
     update_rows(using, type(overdue[0].task), [one.task.pk for one in overdue], settled)
-    Run.tell(signals.run_missed, missed, using)
-    Run.tell(signals.run_planned, runs, using)
+    send(signals.run_missed, missed, using)
+    send(signals.run_planned, runs, using)
     ring_once_committed(runs, using)
 
 

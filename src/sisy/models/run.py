@@ -1,16 +1,15 @@
 """The ledger: one row for each occurrence, and for each run that somebody asked for."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models, router
 from django.db.models import Q
-from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock, conf, signal_dispatch
+from sisy import clock, conf
 from sisy.callables import Target
+from sisy.lifecycle.cancel import cancel_run
 from sisy.models.choices import LIVE_STATES, TROUBLE_STATES, Origin, RunState
 from sisy.models.data import DataField
 from sisy.models.fields import MomentField, ReasonField
@@ -214,11 +213,6 @@ class Run(models.Model):
         refer(run, "task", task)
         return run
 
-    @staticmethod
-    def tell(signal: Signal, runs: Iterable["Run"], using: str) -> None:
-        """Send one of Sisy's signals for each run, once the transaction is committed."""
-        signal_dispatch.tell(signal, Run, ({"run": run} for run in runs), using)
-
     @property
     def target(self) -> Target:
         """The target of the run."""
@@ -238,8 +232,7 @@ class Run(models.Model):
                 Threads cannot be killed.
         """
         using = router.db_for_write(Run, instance=self)
-        this = Run.objects.using(using).filter(pk=self.pk)
-        return bool(this.cancel(reason, clock.now(using), by_force=by_force))
+        return cancel_run(self, using, reason, clock.now(using), by_force=by_force)
 
     acancel = twin(cancel)
 

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.utils.module_loading import import_string
 
 from sisy import conf, signals
+from sisy.lifecycle.transition import send
 from sisy.models.inserting import insert_runs
 from sisy.models.run import Run
 
@@ -31,7 +32,7 @@ def store(runs: Sequence[Run], using: str) -> list[Run]:
 
 def announce(runs: list[Run], using: str) -> None:
     """Have workers told that ``runs`` are queued, once that is committed."""
-    Run.tell(signals.run_planned, runs, using)
+    send(signals.run_planned, runs, using)
     if conf.get_settings().eager:
         return
     ring_once_committed(runs, using)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy import clock, signal_dispatch, signals
 from sisy.callables import Callee, Target, target_of
 from sisy.declarations import Policies, refuse_unknown
+from sisy.lifecycle.cancel import TASK_DELETED
 from sisy.models import activation, locking, validation
 from sisy.models.choices import Overlap, TaskState
 from sisy.models.columns import TaskColumns
@@ -30,7 +31,7 @@ from sisy.models.task_fields import (
     TIMING_FIELDS,
     owners_columns,
 )
-from sisy.models.task_queries import CHANGED, DELETED, TaskManager
+from sisy.models.task_queries import CHANGED, TaskManager
 from sisy.models.twins import class_twin
 from sisy.models.validators import future_moment, json_dict
 from sisy.models.verbs import TaskVerbs
@@ -303,8 +304,8 @@ class Task(TaskVerbs, RunsOnce, FollowsCode, DirtyFields, TaskColumns):
             # Locked first: a heartbeat that plans it just now must not add a run after this.
             this = Task.objects.using(using).filter(pk=self.pk)
             locking.lock(this)
-            settle_overdue(using, this, clock.now(using), DELETED, for_good=True)
+            settle_overdue(using, this, clock.now(using), TASK_DELETED, for_good=True)
             Run.objects.using(using).live().filter(task=self.pk).lock()
             runs = Run.objects.using(using).filter(task=self.pk)
-            runs.cancel_queued(DELETED, clock.now(using))
+            runs.cancel_queued(TASK_DELETED, clock.now(using))
             return super().delete(using=using, keep_parents=keep_parents)

@@ -8,6 +8,7 @@ from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, When
 
 from sisy import clock, conf
+from sisy.lifecycle.cancel import TASK_DELETED
 from sisy.models import locking, timing
 from sisy.models.choices import TaskState
 from sisy.models.fields import MomentField
@@ -27,7 +28,6 @@ CHANGED = (
     "The task's timing was changed before a heartbeat planned it. Changes apply only to future "
     "occurrences."
 )
-DELETED = "The task was deleted."
 
 
 def _revived(now: datetime) -> dict[str, Any]:
@@ -164,11 +164,11 @@ class TaskQuerySet(models.QuerySet["Task"]):
             # Locked first: a heartbeat that plans one just now must not add a run after this.
             pks = locking.lock(self)
             chosen = self.model._base_manager.using(using).filter(pk__in=pks)
-            settle_overdue(using, chosen, clock.now(using), DELETED, for_good=True)
+            settle_overdue(using, chosen, clock.now(using), TASK_DELETED, for_good=True)
             for start in range(0, len(pks), BATCH):
                 runs = Run.objects.using(using).filter(task__in=pks[start : start + BATCH])
                 runs.live().lock()
-                runs.cancel_queued(DELETED, clock.now(using))
+                runs.cancel_queued(TASK_DELETED, clock.now(using))
             # Others may be meant by now, which are not locked: they stay.
             return super(TaskQuerySet, self.filter(pk__in=pks)).delete()
 

@@ -9,8 +9,9 @@ from sisy import clock
 from sisy.callables import target_of
 from sisy.declarations import refuse_unknown
 from sisy.exceptions import CallableError
+from sisy.lifecycle.cancel import TASK_DELETED, cancel_in_migration
 from sisy.log import logger
-from sisy.models import RunState, Task, TaskState, validation
+from sisy.models import Task, TaskState, validation
 from sisy.models.missing import settle_overdue
 from sisy.models.task_fields import (
     COLUMNS,
@@ -19,7 +20,7 @@ from sisy.models.task_fields import (
     TARGET_FIELDS,
     TIMING_FIELDS,
 )
-from sisy.models.task_queries import CHANGED, DELETED
+from sisy.models.task_queries import CHANGED
 
 TARGET = frozenset({"callable", "pk_override"})
 
@@ -96,10 +97,9 @@ class MigratedTask:
 
     def delete(self) -> None:
         """Delete it and cancel its queued runs, if it is there."""
-        self._settle_overdue(DELETED, for_good=True)
-        now = clock.now(self._using)
-        queued = self._runs.filter(task__name=self._name, state=RunState.QUEUED)
-        queued.update(state=RunState.CANCELLED, reason=DELETED, finished_at=now)
+        self._settle_overdue(TASK_DELETED, for_good=True)
+        runs = self._runs.filter(task__name=self._name)
+        cancel_in_migration(runs, TASK_DELETED, clock.now(self._using))
         self._this().delete()
 
     def _plan_anew(self) -> None:

@@ -31,10 +31,11 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from sisy import conf, signals
+from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued, cancel_requested
+from sisy.lifecycle.transition import send
 from sisy.models import Process, Queue, Run
 from sisy.models.prepared import Limit, Names, prepared
 from sisy.models.run_queries import RunQuerySet
-from sisy.models.task_queries import DELETED
 from sisy.runtime.checkpoint import checkpoint
 from sisy.worker.fetching import fetch_tasks
 from sisy.worker.settling import Settled, settle
@@ -175,7 +176,7 @@ def _settle(claimant: Claimant, locked: Sequence[Run], free: int) -> Settled:
     start(using, settled.starting, claimant.process, now)
     checkpoint("claim: runs started")
     # Copies, as the runs are now: receivers are called later, when the originals may have changed.
-    Run.tell(signals.run_started, map(copy, settled.starting), using)
+    send(signals.run_started, map(copy, settled.starting), using)
     return settled
 
 
@@ -214,6 +215,6 @@ def _call_off_unwanted(using: str, runs: Sequence[Run], now: datetime) -> list[R
     wanted = [run for run in runs if run.task is not None and run.cancel_requested_at is None]
     if len(wanted) < len(runs):
         these = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
-        these.without_task().cancel_queued(DELETED, now)
-        these.cancel_requested(now)
+        cancel_queued(these.without_task(), TASK_DELETED, now)
+        cancel_requested(these, now)
     return wanted

@@ -7,9 +7,10 @@ from django.db import transaction
 from django.db.models import F
 
 from sisy import signals
+from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued, cancel_requested
+from sisy.lifecycle.transition import send_for_rows
 from sisy.models import OnLost, Run, RunState
 from sisy.models.losing import settle_lost
-from sisy.models.task_queries import DELETED
 
 TIME_TO_GO = timedelta(seconds=5)
 """What a worker that has signed off needs to be gone, with the threads that it cannot end."""
@@ -29,7 +30,7 @@ def give_back(
         pks = Run.objects.using(using).held(runs).lock()
         released = {"ready_at": now, "started_at": None, "dispatched_at": None, **columns}
         count = _give_back(using, pks, reason, now, **released)
-        Run.objects.using(using).filter(pk__in=pks).cancel_requested(now)
+        cancel_requested(Run.objects.using(using).filter(pk__in=pks), now)
         _tell_released(using, pks)
         return count
 
@@ -64,11 +65,12 @@ def _give_back(
         reason=reason,
         **columns,
     )
-    given.without_task().cancel_queued(DELETED, now)
+    cancel_queued(given.without_task(), TASK_DELETED, now)
     return count
 
 
 def _tell_released(using: str, pks: Sequence[int]) -> None:
     """Tell of those that are queued again; of the others it was told that they are cancelled."""
     if pks:
-        Run.objects.using(using).filter(pk__in=pks).queued().tell(signals.run_released)
+        queued = Run.objects.using(using).filter(pk__in=pks).queued()
+        send_for_rows(signals.run_released, queued)

@@ -9,8 +9,9 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.dispatch import Signal
 
-from sisy import signal_dispatch, signals
+from sisy import signals
 from sisy.execution import Outcome, storable
+from sisy.lifecycle.transition import send
 from sisy.log import logger
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.models.losing import settle_lost
@@ -91,8 +92,8 @@ def _tell_finished(using: str, ended: Ended) -> None:
 
 def _tell(signal: Signal, ended: Ended, using: str) -> None:
     """Tell of runs, with what their functions raised, once that is committed."""
-    news = ({"run": run, "exception": outcome.raised} for run, outcome in ended)
-    signal_dispatch.tell(signal, Run, news, using)
+    raised = {run.pk: outcome.raised for run, outcome in ended}
+    send(signal, [run for run, _ in ended], using, lambda run: {"exception": raised[run.pk]})
 
 
 def _is_lost(outcome: Outcome) -> bool:

@@ -8,6 +8,8 @@ from datetime import datetime
 from django.db.models import F, Q, QuerySet
 
 from sisy import conf, signals
+from sisy.lifecycle.cancel import request_cancel
+from sisy.lifecycle.transition import send
 from sisy.models import Origin, Overlap, Run, RunState, Task, TaskState
 from sisy.models.prepared import Keys, Names, prepared
 from sisy.worker.overlap import Decision, Running, apply_policy
@@ -179,7 +181,7 @@ def _write(
         reason = f"It was replaced by run {decision.successor} of the task."
         by_force = task.overlap == Overlap.TERMINATE_OTHER
         runs = Run.objects.using(using).filter(pk__in=decision.ending)
-        runs.request_cancel(reason, now, by_force=by_force)
+        request_cancel(runs, reason, now, by_force=by_force)
 
 
 def _skip(using: str, task: Task, skipped: Sequence[tuple[Run, int, str]], now: datetime) -> None:
@@ -198,7 +200,7 @@ def _skip(using: str, task: Task, skipped: Sequence[tuple[Run, int, str]], now: 
             other,
             now,
         )
-    Run.tell(signals.run_skipped, (run for run, _, _ in skipped), using)
+    send(signals.run_skipped, (run for run, _, _ in skipped), using)
     count = sum(run.origin == Origin.SCHEDULE for run, _, _ in skipped)
     if count:
         _give_iterations_back(using, task, count)

@@ -1,0 +1,113 @@
+"""Cancel queued runs, and request that running ones stop."""
+
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from sisy import signals
+from sisy.lifecycle.transition import Transition, all_runs, send_for_rows
+from sisy.models.choices import RunState
+from sisy.runtime.compat.django import for_write
+
+if TYPE_CHECKING:
+    from sisy.models.run import Run
+    from sisy.models.run_queries import RunQuerySet
+
+BATCH = 1000
+
+TASK_DELETED = "The task was deleted."
+
+
+def cancel(runs: "RunQuerySet", reason: str, now: datetime, *, by_force: bool = False) -> int:
+    """Cancel the queued ones of ``runs``, and request that running ones stop.
+
+    Returns:
+        How many were cancelled or asked to stop, without those that were asked before.
+    """
+    cancelled, asked = _cancel(for_write(runs), reason, now, by_force)
+    return len(cancelled) + len(asked)
+
+
+def cancel_run(run: "Run", using: str, reason: str, now: datetime, *, by_force: bool) -> bool:
+    """Cancel one run as `cancel` does; return False if it was over or had been asked before."""
+    this = type(run).objects.using(using).filter(pk=run.pk)
+    cancelled, asked = _cancel(this, reason, now, by_force)
+    if cancelled:
+        _cancelled(reason, now).note([run])
+    if asked:
+        _request(reason, now, by_force).note([run])
+    return bool(cancelled or asked)
+
+
+def cancel_queued(runs: "RunQuerySet", reason: str | F, now: datetime) -> list[int]:
+    """Cancel the queued ones of ``runs``, and return their keys."""
+    runs = for_write(runs)
+    with transaction.atomic(using=runs.db):
+        pks = runs.queued().lock()
+        for start in range(0, len(pks), BATCH):
+            these = all_runs(runs).filter(pk__in=pks[start : start + BATCH])
+            _cancelled(reason, now).write(these)
+            send_for_rows(signals.run_cancelled, these)
+    return pks
+
+
+def cancel_requested(runs: "RunQuerySet", now: datetime) -> list[int]:
+    """Cancel the queued ones of ``runs`` that were asked to stop, and return their keys."""
+    return cancel_queued(runs.exclude(cancel_requested_at=None), F("cancel_reason"), now)
+
+
+def cancel_in_migration(runs: QuerySet[Any], reason: str, now: datetime) -> int:
+    """Cancel the queued ones of ``runs``, which are of a historical model, and return how many.
+
+    No signal is sent: receivers expect today's model, whose columns may not exist yet.
+    """
+    return _cancelled(reason, now).write(runs.filter(state=RunState.QUEUED))
+
+
+def request_cancel(
+    runs: "RunQuerySet", reason: str, now: datetime, *, by_force: bool = False
+) -> list[int]:
+    """Request that running ones of ``runs`` stop; call it in a transaction.
+
+    The request is stored on the row. The state changes when the function has ended.
+
+    Returns:
+        The keys of those that were not asked before.
+    """
+    runs = for_write(runs)
+    asked_less = Q(cancel_requested_at=None)
+    if by_force:
+        asked_less |= Q(cancel_force=False)
+    pks = runs.possibly_running(now).filter(asked_less).lock()
+    asked = all_runs(runs).possibly_running(now).filter(pk__in=pks)
+    _request(reason, now, by_force).write(asked)
+    if pks:
+        tasks = sorted(set(asked.exclude(task=None).values_list("task", flat=True)))
+        tell = partial(
+            signals.cancel_requested.send_robust, sender=runs.model, pks=pks, tasks=tasks
+        )
+        transaction.on_commit(tell, using=runs.db, robust=True)
+    return pks
+
+
+def _cancel(
+    runs: "RunQuerySet", reason: str, now: datetime, by_force: bool
+) -> tuple[list[int], list[int]]:
+    """Return the keys of the runs that were cancelled, and of those that were asked to stop."""
+    with transaction.atomic(using=runs.db):
+        chosen = all_runs(runs).filter(pk__in=runs.live().lock())
+        cancelled = cancel_queued(chosen.surely_queued(now), reason, now)
+        return cancelled, request_cancel(chosen, reason, now, by_force=by_force)
+
+
+def _cancelled(reason: str | F, now: datetime) -> Transition:
+    return Transition({"state": RunState.CANCELLED, "reason": reason, "finished_at": now})
+
+
+def _request(reason: str, now: datetime, by_force: bool) -> Transition:
+    return Transition(
+        {"cancel_requested_at": now, "cancel_force": by_force, "cancel_reason": reason[:500]}
+    )

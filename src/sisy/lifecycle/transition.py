@@ -1,0 +1,87 @@
+"""Change runs in one way: their rows, the objects in memory, and a signal after the commit."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from django.db import DataError
+from django.db.models import F, QuerySet
+from django.dispatch import Signal
+
+from sisy import signal_dispatch
+
+if TYPE_CHECKING:
+    from sisy.models.run import Run
+    from sisy.models.run_queries import RunQuerySet
+    from sisy.models.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What a transition writes.
+
+    Attributes:
+        columns: the values that all of the runs get, by column.
+        add: the numbers that are added to columns of each run.
+    """
+
+    columns: Mapping[str, Any]
+    add: Mapping[str, int] = field(default_factory=dict)
+
+    def write(self, rows: QuerySet[Any]) -> int:
+        """Update rows by one statement, and return how many."""
+        added = {name: F(name) + number for name, number in self.add.items()}
+        return rows.update(**self.columns, **added)
+
+    def note(self, runs: Iterable["Run"]) -> None:
+        """Set on objects what `write` wrote to their rows."""
+        for run in runs:
+            for name, value in self.columns.items():
+                setattr(run, name, value)
+            for name, number in self.add.items():
+                setattr(run, name, getattr(run, name) + number)
+
+
+def send(
+    signal: Signal,
+    runs: Iterable["Run"],
+    using: str,
+    more: "Callable[[Run], dict[str, Any]] | None" = None,
+) -> None:
+    """Send a signal for each run when the transaction is committed.
+
+    Args:
+        more: returns what else is sent with a run.
+    """
+    listed = list(runs)
+    if listed:
+        sender = type(listed[0])._meta.concrete_model
+        news = ({"run": run, **(more(run) if more else {})} for run in listed)
+        signal_dispatch.tell(signal, cast("type", sender), news, using)
+
+
+def send_for_rows(signal: Signal, rows: "RunQuerySet") -> None:
+    """Send a signal for each row, as it is now, when the transaction is committed.
+
+    A row that cannot be read sends no signal.
+    """
+    send(signal, readable(rows.select_related("task")), rows.db)
+
+
+def readable(rows: "RunQuerySet") -> "list[Run]":
+    """Return the runs whose rows can be read; one that cannot does not affect the others."""
+    try:
+        return list(rows)
+    except (ValueError, TypeError, ArithmeticError, DataError):
+        alone = [rows.filter(pk=pk) for pk in rows.values_list("pk", flat=True)]
+        return [run for row in alone for run in readable(row)] if len(alone) > 1 else []
+
+
+def run_model(task: "Task") -> "type[Run]":
+    """Return the model of the runs of a task, which need not be saved."""
+    return cast("type[Run]", type(task)._meta.get_field("runs").related_model)
+
+
+def all_runs(rows: "RunQuerySet") -> "RunQuerySet":
+    """Return all runs of the database of ``rows``."""
+    return rows.model.objects.using(rows.db)
