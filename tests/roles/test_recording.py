@@ -117,14 +117,14 @@ def test_an_outcome_is_stored_only_for_the_holder_and_the_attempt_that_it_names(
 
 def test_an_outcome_that_cannot_be_stored_stops_no_other(monkeypatch):
     first, poison, last = claimed(), claimed(), claimed()
-    write_ends = recording.write_ends
+    write_outcomes = recording.write_outcomes
 
     def refuse(using, ended):
         if any(outcome.result == "poison" for _, outcome in ended):
             raise DataError("malformed JSON")
-        return write_ends(using, ended)
+        return write_outcomes(using, ended)
 
-    monkeypatch.setattr(recording, "write_ends", refuse)
+    monkeypatch.setattr(recording, "write_outcomes", refuse)
     ended = [(first, outcome(NOON)), (poison, outcome(NOON, result="poison"))]
     record("default", [*ended, (last, outcome(NOON))], NOON)
     assert [stored(run).state for run in (first, poison, last)] == [RunState.SUCCEEDED] * 3
@@ -139,7 +139,7 @@ def test_a_database_that_is_away_leaves_all_outcomes_to_be_stored_later(monkeypa
         raise OperationalError("the connection is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(recording, "write_ends", gone)
+        patch.setattr(recording, "write_outcomes", gone)
         with pytest.raises(OperationalError):
             finish(run, NOON)
     finish(run, NOON)

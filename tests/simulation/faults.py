@@ -9,7 +9,8 @@ from django.db.models import F
 
 from sisy.heartbeat import planning
 from sisy.models import Overlap, Run, Task, TaskState
-from sisy.worker import ending, fetching, recording, settling
+from sisy.store import outcomes
+from sisy.worker import fetching, recording, settling
 
 
 @contextmanager
@@ -63,19 +64,19 @@ def no_fence():
     def held(self, runs):
         return self.running().filter(pk__in=[run.pk for run in runs])
 
-    def write_ends(using, ended):
+    def write_outcomes(using, ended):
         running = Run.objects.using(using).running()
         return {
             run.pk
             for run, outcome in ended
             if running.filter(pk=run.pk).update(
-                **{name: getattr(outcome, name) for name in ending.COLUMNS}
+                **{name: getattr(outcome, name) for name in outcomes.COLUMNS}
             )
         }
 
     with (
         mock.patch.object(type(Run.objects.all()), "held", held),
-        mock.patch.object(recording, "write_ends", write_ends),
+        mock.patch.object(recording, "write_outcomes", write_outcomes),
     ):
         yield
 

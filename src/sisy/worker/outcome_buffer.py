@@ -8,7 +8,7 @@ from sisy.database_thread import DatabaseThread
 from sisy.execution import Outcome
 from sisy.loop import Loop
 from sisy.models import Run
-from sisy.worker.ending import Ended
+from sisy.store.outcomes import Ended
 from sisy.worker.recording import record
 
 FLUSH_BATCH = 500

@@ -18,7 +18,7 @@ from sisy.models.losing import settle_lost
 from sisy.models.prepared import Keys, prepared
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store.isolation import isolating, past_deadlocks
-from sisy.worker.ending import COLUMNS, Ended, write_ends
+from sisy.store.outcomes import COLUMNS, Ended, write_outcomes
 from sisy.worker.orphaned import set_orphans_aside
 from sisy.worker.retrying import may_retry, retry_delay
 from sisy.worker.unresolved import is_to_be_released, release
@@ -44,7 +44,7 @@ def record(using: str, ended: Ended, now: datetime) -> None:
 def _store(using: str, ended: Ended, now: datetime) -> Ended:
     final = [(run, how) for run, how in ended if not _goes_on(run, how)]
     with transaction.atomic(using=using):
-        held = write_ends(using, final)
+        held = write_outcomes(using, final)
         checkpoint("finish: outcomes written")
         if len(final) < len(ended):
             held |= _store_others(using, [one for one in ended if _goes_on(*one)], now)
@@ -73,7 +73,7 @@ def _store_others(using: str, ended: Ended, now: datetime) -> set[int]:
     ended = [one for one in ended if not is_to_be_released(*one, now)]
     again = _still_wanted(using, [run for run, how in ended if may_retry(run, how.state)])
     final = [one for one in ended if one[0].pk not in again and not _is_lost(one[1])]
-    write_ends(using, final)
+    write_outcomes(using, final)
     _tell_finished(using, final)
     for run, outcome in ended:
         if _is_lost(outcome):

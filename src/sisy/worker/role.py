@@ -16,9 +16,9 @@ from sisy.inbox import Inbox
 from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Run, RunState, Task
+from sisy.store.outcomes import Ended
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim_session import ClaimSession
-from sisy.worker.ending import Ended
 from sisy.worker.handover import hand_over
 from sisy.worker.lease import Lease
 from sisy.worker.listener import ChannelListener

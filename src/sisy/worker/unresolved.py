@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from sisy import conf
 from sisy.execution import Outcome
 from sisy.models import Run
-from sisy.worker.ending import Ended
+from sisy.store.outcomes import Ended
 from sisy.worker.handover import give_back
 
 LONGEST_LEAVE = 30.0  # seconds

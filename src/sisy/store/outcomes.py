@@ -1,0 +1,84 @@
+"""Write how runs ended.
+
+Each statement repeats the fence: a run is changed only while it still belongs to the process and
+the attempt that carried it out. A worker whose run was rescued meanwhile changes nothing.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from sisy.store.statements import Statement
+
+if TYPE_CHECKING:
+    from sisy.execution import Outcome
+    from sisy.models import Run
+
+COLUMNS = ("state", "started_at", "finished_at", "reason", "result", "error", "error_class")
+
+Ended = Sequence[tuple["Run", "Outcome"]]
+
+# PostgreSQL: one statement for all runs, with an array for each column.
+FINISH_MANY = Statement("""
+    UPDATE sisy_run
+    SET state = ended.state, started_at = ended.started_at, finished_at = ended.finished_at,
+        reason = ended.reason, result = ended.result, error = ended.error,
+        error_class = ended.error_class
+    FROM unnest(
+        %(id)s::bigint[], %(process)s::bigint[], %(attempt)s::integer[], %(state)s::text[],
+        %(started_at)s::timestamptz[], %(finished_at)s::timestamptz[], %(reason)s::text[],
+        %(result)s::jsonb[], %(error)s::text[], %(error_class)s::text[]
+    ) AS ended (
+        id, process, attempt, state, started_at, finished_at, reason, result, error, error_class
+    )
+    WHERE sisy_run.id = ended.id AND sisy_run.process_id = ended.process
+        AND sisy_run.attempt = ended.attempt AND sisy_run.state = 'running'
+    RETURNING sisy_run.id
+""")
+
+# SQLite and MariaDB: one statement for each run.
+FINISH_ONE = Statement("""
+    UPDATE sisy_run
+    SET state = %(state)s, started_at = %(started_at)s, finished_at = %(finished_at)s,
+        reason = %(reason)s, result = %(result)s, error = %(error)s, error_class = %(error_class)s
+    WHERE id = %(id)s AND process_id = %(process)s
+        AND attempt = %(attempt)s AND state = 'running'
+""")
+
+
+def write_outcomes(using: str, ended: Ended) -> set[int]:
+    """Write how runs ended that are still their process's; return the keys of those.
+
+    Call it in a transaction.
+    """
+    if not ended:
+        return set()
+    connection = connections[using]
+    if connection.vendor == "postgresql":
+        return _finish_at_once(using, ended, connection)
+    if connection.vendor == "mysql":
+        # InnoDB would lock entries of an index that other transactions lock after the rows.
+        runs = type(ended[0][0])._default_manager.using(using)
+        held = set(runs.held([run for run, _ in ended]).lock())
+        ended = [(run, outcome) for run, outcome in ended if run.pk in held]
+    values = ((run.pk, _values(run, outcome, connection)) for run, outcome in ended)
+    return {pk for pk, each in values if FINISH_ONE.change(using, **each)}
+
+
+def _finish_at_once(using: str, ended: Ended, connection: BaseDatabaseWrapper) -> set[int]:
+    # In the order of the keys, in which everything else locks runs.
+    in_order = sorted(ended, key=lambda one: one[0].pk)
+    rows = [_values(run, outcome, connection) for run, outcome in in_order]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return {pk for (pk,) in FINISH_MANY.rows(using, **columns)}
+
+
+def _values(run: "Run", outcome: "Outcome", connection: BaseDatabaseWrapper) -> dict[str, Any]:
+    field_of = run._meta.get_field
+    fence = {"id": run.pk, "process": run.process_id, "attempt": run.attempt}
+    return fence | {
+        name: field_of(name).get_db_prep_save(getattr(outcome, name), connection)  # type: ignore[union-attr]
+        for name in COLUMNS
+    }
