@@ -1,4 +1,4 @@
-"""The small process that plans what is due."""
+"""The process that plans due occurrences."""
 
 from sisy.heartbeat.role import Heartbeat
 from sisy.heartbeat.tick import Tick, tick

@@ -1,4 +1,4 @@
-"""The decision which due occurrences of a task run, and which are missed; pure."""
+"""Decide which due occurrences of a task run, and which are missed. No database access."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from sisy.schedules.calendar import just_before
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Occurrences that are not run: ``count`` of them, from ``first`` to ``last``."""
+    """``count`` occurrences from ``first`` to ``last`` that do not run."""
 
     first: datetime
     last: datetime
@@ -24,9 +24,9 @@ class Plan:
 
     Attributes:
         due: the due moments to run, oldest first.
-        gap: the ones that are not, if any.
-        planned_until: the newest due moment that is settled by this plan.
-        next_run: the due moment after that; None when none is left.
+        gap: the occurrences that are missed, if any.
+        planned_until: the latest due moment that this plan covers.
+        next_run: the due moment after that; None if none is left.
     """
 
     due: tuple[datetime, ...]
@@ -35,7 +35,7 @@ class Plan:
     next_run: datetime | None
 
     def limited_to(self, left: int) -> "Plan":
-        """Return the plan of a task that has only so many runs left."""
+        """Return the plan for a task that has ``left`` runs left."""
         if left > len(self.due):
             return self
         due = self.due[:left]
@@ -46,22 +46,23 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The moment at which a heartbeat plans, and since when it has been at work.
+    """The moment at which a heartbeat plans, and since when it has been working.
 
     Attributes:
-        missed_limit: how many missed occurrences are run of a task that wants all of them.
-        at_work_since: when the heartbeat had last planned all that was due, or began to work. What
-            fell due later was not missed, it had to wait for its turn. None if nobody knows.
+        missed_limit: the most missed occurrences to run for a task with ``missed="all"``.
+        at_work_since: when the heartbeat last had nothing left to plan, or when it started. None
+            if unknown.
     """
 
     now: datetime
     missed_limit: int
+    # An occurrence that fell due after this moment was not missed: it waited for its turn.
     at_work_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """The facts that decide about the due occurrences of a task; equal for tasks due alike."""
+    """The values that decide about a task's due occurrences; equal for tasks with equal timing."""
 
     timing: Timing
     first: datetime
@@ -70,27 +71,28 @@ class Owed:
 
     @classmethod
     def of(cls, task: Task) -> "Owed":
-        """Return what is owed of a task whose moment has come.
+        """Read the values from a due task.
 
         Raises:
-            ScheduleError: the task's schedule or time zone cannot be used.
+            ScheduleError: the task's schedule or time zone is invalid.
         """
         assert task.next_run is not None
         return cls(Timing.of(task), task.next_run, Missed(task.missed), task.missed_window)
 
 
 class Planner:
-    """Settles what is due at one moment; for tasks that are due alike, once for all of them."""
+    """Makes the plans of one pass."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
+        # Many tasks share a schedule and fall due together, so each plan is computed once.
         self._plans: dict[Owed, Plan] = {}
 
     def plan(self, task: Task) -> Plan:
-        """Return what becomes of ``task``.
+        """Return the plan for a due task.
 
         Raises:
-            ScheduleError: the task's schedule or time zone cannot be used.
+            ScheduleError: the task's schedule or time zone is invalid.
         """
         owed = Owed.of(task)
         known = self._plans.get(owed)
@@ -102,7 +104,7 @@ class Planner:
 
 
 def _plan(owed: Owed, watch: Watch) -> Plan:
-    """Settle every occurrence from the first one that is owed to now."""
+    """Plan every occurrence from the first due one to now."""
     fresh_from = _fresh_from(owed, watch)
     fresh = _between(owed.timing, max(owed.first, fresh_from), owed.first, watch.now)
     missed_runs, gap = _catch_up(owed, fresh_from, watch)
@@ -117,16 +119,15 @@ def _plan(owed: Owed, watch: Watch) -> Plan:
 
 
 def _fresh_from(owed: Owed, watch: Watch) -> datetime:
-    """Return the moment from which on occurrences were not missed.
-
-    Of a task that only its latest one runs after an outage, all that the outage left are missed.
-    """
+    """Return the moment from which on occurrences count as late, not as missed."""
     fresh_from = watch.now - ON_TIME_TOLERANCE
     if watch.at_work_since is not None and watch.at_work_since < fresh_from:
         behind = owed.timing.schedule.count_between(watch.at_work_since, watch.now)
-        # A site that stays behind would otherwise fall back ever further.
+        # Without this limit, a system that cannot keep up would fall behind further and further.
         if behind <= watch.missed_limit:
             fresh_from = watch.at_work_since
+    # With "latest", one run makes up for everything that is due, including the occurrence of just
+    # now: otherwise two runs would start at once after an outage.
     if owed.missed == Missed.LATEST and owed.first < fresh_from:
         return watch.now + TICK
     return fresh_from
@@ -135,7 +136,7 @@ def _fresh_from(owed: Owed, watch: Watch) -> datetime:
 def _between(
     timing: Timing, start: datetime, first: datetime, end: datetime
 ) -> tuple[datetime, ...]:
-    """Return the occurrences from ``start`` to ``end``, of which ``first`` is known to be one."""
+    """Return the occurrences from ``start`` to ``end``; ``first`` is known to be an occurrence."""
     due = first if first >= start else timing.next_after(just_before(start))
     found = []
     while due is not None and due <= end:
@@ -147,7 +148,7 @@ def _between(
 def _catch_up(
     owed: Owed, fresh_from: datetime, watch: Watch
 ) -> tuple[tuple[datetime, ...], Gap | None]:
-    """Divide what fell due before ``fresh_from`` into what still runs, and what is missed."""
+    """Divide the occurrences before ``fresh_from`` into those that still run and those missed."""
     timing, first = owed.timing, owed.first
     if first >= fresh_from:
         return (), None
@@ -161,16 +162,17 @@ def _catch_up(
     while due is not None and due >= oldest and len(runs) < wanted:
         runs.append(due)
         due = timing.last_until(just_before(due)) if due > first else None
+        # The first occurrence need not be on the schedule: see wait_for_schedule.
         if due is not None and due < first:
-            due = first  # the first one need not be on the schedule: see wait_for_schedule
+            due = first
     if due is None:
         return tuple(reversed(runs)), None
     count = 1 + timing.schedule.count_between(first, due)
     return tuple(reversed(runs)), Gap(first=first, last=due, count=count, reason=_reason(owed))
 
 
-# It says no more than is known: whether no heartbeat was up, or none reached the database, or a
-# transaction had locked the task, the one that comes later cannot tell.
+# The heartbeat that finds a missed occurrence cannot tell the cause: perhaps no heartbeat was up,
+# none reached the database, or a transaction had locked the task. So the reason says no more.
 IN_TIME = "No heartbeat planned it in time."
 THEREFORE = {
     Missed.LATEST: "Only the most recent missed occurrence runs.",

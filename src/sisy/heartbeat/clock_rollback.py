@@ -1,8 +1,8 @@
 """Repair rows whose timestamps are in the future after the clock was set back.
 
-As in Debian's cron(8): after a step of less than three hours, fixed-time schedules wait until the
-clock has caught up, so that nothing of theirs runs twice, and starred ones go on by the new time.
-A larger step corrects a wrong clock: all go on by the new time.
+The rules are those of Debian's cron(8). After a step of less than three hours, schedules with
+fixed times wait until the clock has caught up, so that nothing runs twice, and schedules with a
+star continue by the new time. A larger step corrects a wrong clock: all continue by the new time.
 """
 
 from collections import deque
@@ -33,29 +33,30 @@ SET_BACK = "The clock was set back after this moment."
 
 
 def repair(using: str, now: datetime) -> None:
-    """Let tasks and runs that the clock left behind go on by the new time, all at once."""
+    """Repair all tasks and runs at once."""
     Repair(using, now).go_on(now)
 
 
 class Repair:
-    """Lets tasks and runs that the clock left behind go on by the new time, chunk by chunk.
+    """Repairs tasks and runs chunk by chunk, so that they continue by the new time.
 
-    Begin it once all heartbeats have read the new time: one that goes on by the old time would
-    plan anew up to there.
+    Create it only after all heartbeats have read the new time.
     """
+
+    # A heartbeat that still has the old time would plan repaired tasks up to the old time again.
 
     def __init__(self, using: str, now: datetime) -> None:
         self._using = using
         self._step = _least_step(using, now)
-        # Those furthest ahead come last: they show how far the clock was set back, also to
-        # another heartbeat that goes on with this after a crash.
+        # The rows furthest in the future come last. They show how far the clock was set back, and
+        # another heartbeat needs that to continue after a crash.
         ahead = _left_ahead(using, now).order_by("planned_until", "planning_since")
         keys = ahead.values_list("pk", flat=True)
         self._left = deque(keys if self._step > ON_TIME_TOLERANCE else ())
         self._restarted = self._hastened = 0
 
     def go_on(self, now: datetime, turn: Turn = ENDLESS) -> bool:
-        """Repair until the turn is over, one chunk at least; return whether all is repaired."""
+        """Repair at least one chunk, until the turn ends. Return whether nothing is left."""
         while self._left:
             chunk = [self._left.popleft() for _ in range(min(CHUNK, len(self._left)))]
             self._restarted += self._restart(chunk, now)
@@ -77,7 +78,7 @@ class Repair:
         return True
 
     def _restart(self, pks: Sequence[int], now: datetime) -> int:
-        """Plan tasks from ``now`` on, and return how many."""
+        """Reschedule a chunk of tasks from ``now`` on. Return how many."""
         everything = self._step > CORRECTION
 
         def restart(pks: Sequence[int]) -> int:
@@ -90,7 +91,7 @@ class Repair:
 
 
 def _left_ahead(using: str, now: datetime) -> QuerySet[Task]:
-    """Return the tasks whose past lies in the future."""
+    """Return the tasks that were planned, or changed, at a moment that is now in the future."""
     ahead = Q(planned_until__gt=now + ON_TIME_TOLERANCE) | Q(
         planning_since__gt=now + ON_TIME_TOLERANCE
     )
@@ -98,7 +99,7 @@ def _left_ahead(using: str, now: datetime) -> QuerySet[Task]:
 
 
 def _least_step(using: str, now: datetime) -> timedelta:
-    """Return by how much the clock was set back at the least."""
+    """Return the least amount by which the clock must have been set back."""
     newest = _left_ahead(using, now).aggregate(Max("planned_until"), Max("planning_since"))
     moments = [moment for moment in newest.values() if moment is not None]
     return max(moments, default=now) - now
@@ -109,7 +110,7 @@ def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bo
     chosen = [task.pk for task in candidates if everything or _goes_on(task)]
     _vacate(using, chosen, now)
     with transaction.atomic(using=using):
-        # Chosen once more, under the lock: another heartbeat may have been faster.
+        # Filter again under the lock: another heartbeat may have repaired them already.
         locked = candidates.filter(pk__in=chosen).order_by("pk")
         tasks = list(locked.select_for_update(skip_locked=True))
         of_these = Task.objects.using(using).filter(pk__in=[task.pk for task in tasks])
@@ -125,30 +126,30 @@ def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bo
 
 
 def _goes_on(task: Task) -> bool:
-    """Return whether a task follows the time that really elapses, whatever the clock says."""
+    """Return whether a task continues by the new time after a small step."""
     try:
         return Timing.of(task).schedule.is_starred
     except ScheduleError:
+        # Rescheduling sets the task aside as broken, with the reason.
         return True
 
 
 def _vacate(using: str, tasks: Sequence[int], now: datetime) -> None:
-    """Let the moments that come once more be planned once more; the rows stay.
-
-    What is queued of them was due, and is ready now: see `_hasten`.
-    """
+    """Free the due moments that will come again, so that they can be planned again."""
+    # The rows stay in the ledger, without due_at, which the unique constraint covers. Queued runs
+    # among them were due already, and start now: see `_hasten`.
     occupied = Run.objects.using(using).filter(task__in=tasks, due_at__gt=now)
     said = Trim(Concat(Left("reason", 450), Value(f" {SET_BACK}")))
     while pks := list(occupied.order_by("pk").values_list("pk", flat=True)[:BATCH]):
         with transaction.atomic(using=using):
             rows = Run.objects.using(using).filter(pk__in=pks)
             rows.lock()
-            # In this order: MySQL lets what comes later see what was set before.
+            # The order matters: in MySQL, an assignment sees what earlier ones have set.
             rows.filter(due_at__gt=now).update(reason=said, occurrence_at=F("due_at"), due_at=None)
 
 
 def _hasten(using: str, now: datetime) -> int:
-    """Let a batch of the runs that were ready by the old time be ready now; return how many."""
+    """Make a batch of runs ready now that were ready by the old time. Return how many."""
     queued = Run.objects.using(using).queued()
     was_due = Q(due_at__isnull=False) | Q(occurrence_at__isnull=False)
     was_ready = Q(ready_at__lte=F("planned_at")) | was_due
@@ -157,7 +158,7 @@ def _hasten(using: str, now: datetime) -> int:
 
 
 def _hasten_retries(using: str, now: datetime) -> int:
-    """Let no retry wait longer than its task lets it; return how many did."""
+    """Shorten the delay of retries to their task's maximum. Return how many were too long."""
     retries = Run.objects.using(using).queued().filter(attempt__gt=0, ready_at__gt=now)
     latest: dict[int, datetime] = {}
     for run in retries.filter(task__isnull=False).select_related("task")[:BATCH]:
@@ -168,7 +169,7 @@ def _hasten_retries(using: str, now: datetime) -> int:
 
 
 def _make_ready(using: str, runs: RunQuerySet, moments: Mapping[int, datetime]) -> int:
-    """Let those of ``runs`` that are still like this be ready at their moments."""
+    """Set ``ready_at`` of the runs that still match the query ``runs``. Return how many."""
     if not moments:
         return 0
     with transaction.atomic(using=using):

@@ -1,4 +1,27 @@
-"""Plans what is due: inserts runs and advances ``planned_until``, in one transaction a chunk."""
+"""Plan due occurrences: create their runs and advance their tasks.
+
+An occurrence is one task at one due moment. It is planned when the ledger has a row for it and its
+task has advanced past it. Both happen in one transaction, for a chunk of tasks at a time:
+
+    active --next_run comes--> due --lock--> locked --insert, advance--> active  (a later next_run)
+                                               |                |
+                                               |                +------> retired (nothing is left)
+                                               +--> broken  (its schedule cannot be used)
+
+1. Lock due tasks with SKIP LOCKED. Several heartbeats share the work and never wait.
+2. Decide for each task which occurrences run and which were missed (`catch_up`). A run is inserted
+   as queued. A gap of missed occurrences is one row with a count.
+3. Insert the rows. The ledger has a unique constraint on task and due moment.
+4. Advance all tasks in one UPDATE that repeats what was read: the task is still active, and due at
+   the same moment. If it matches too few rows, another process was faster, and the transaction
+   rolls back.
+5. Commit, then announce the runs. A crash before the commit leaves the tasks due. A crash after it
+   loses only the announcement: workers find the runs by polling.
+
+Any number of heartbeats may plan at once. The lock makes that cheap, the compare-and-set makes it
+correct, and the constraint makes sure. If a chunk fails, its tasks are planned one by one, and the
+one that fails is set aside as broken.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -26,13 +49,15 @@ from sisy.runtime.checkpoint import checkpoint
 from sisy.store.isolation import isolating
 
 CHUNK = 500
-TRIES = 3  # looks at tasks that somebody else has locked just now, before leaving them to the next
+# How often to look again at tasks that another transaction has locked, before leaving them to the
+# next pass.
+TRIES = 3
 
 Announce = Callable[[list[Run]], None]
 
 
 def to_nobody(runs: list[Run]) -> None:
-    """Announce nothing: workers find queued runs by polling, too."""
+    """Announce nothing. Workers also find queued runs by polling."""
 
 
 @dataclass(slots=True)
@@ -40,9 +65,9 @@ class Planned:
     """The result of planning in one pass.
 
     Attributes:
-        missed: how many occurrences were not run.
-        broken: how many tasks were set aside.
-        is_held_up: whether tasks are still due, since somebody else has locked them.
+        missed: the number of occurrences that were recorded as missed.
+        broken: the number of tasks that were set aside as broken.
+        is_held_up: whether tasks are still due, because they are locked or the turn ended.
     """
 
     runs: list[Run] = field(default_factory=list)
@@ -51,7 +76,7 @@ class Planned:
     is_held_up: bool = False
 
     def add(self, later: "Planned") -> None:
-        """Count what was planned later, too."""
+        """Add the result of a later chunk."""
         self.runs += later.runs
         self.missed += later.missed
         self.broken += later.broken
@@ -65,15 +90,10 @@ def plan_due(
     turn: Turn = ENDLESS,
     at_work_since: datetime | None = None,
 ) -> Planned:
-    """Plan every occurrence that is due at ``now``, or as many as there is time for.
-
-    Workers need not wait for the rest: of each chunk, ``announce`` hears once it is committed.
-
-    Any number of heartbeats may do so at once: each task's row is locked by one of them, its
-    ``planned_until`` advances only from where it was seen, and the ledger takes each occurrence
-    once.
+    """Plan every occurrence that is due at ``now``, or as many as the turn allows.
 
     Args:
+        announce: called with the new runs of each chunk, once it is committed.
         at_work_since: see `Watch`.
     """
     watch = Watch(now, conf.get_settings().missed_limit, at_work_since)
@@ -83,6 +103,7 @@ def plan_due(
         while is_full:
             announced = len(planned.runs)
             is_full = _plan_chunk(using, watch, planned, turn) == CHUNK
+            # After each chunk, so that workers start while the rest is being planned.
             if new := planned.runs[announced:]:
                 announce(new)
             if is_full and turn.ends_here():
@@ -139,7 +160,7 @@ def _still_due(now: datetime) -> "QuerySet[Task, tuple[int]]":
 
 
 def _plan_one(using: str, pk: int, watch: Watch) -> Planned:
-    """Plan one task, and leave out what the ledger has already."""
+    """Plan one task. Leave out occurrences that are already in the ledger."""
     with transaction.atomic(using=using):
         tasks = Task.objects.using(using).due(watch.now).filter(pk=pk)
         return _plan_tasks(using, list(tasks.select_for_update(skip_locked=True)), watch, True)
@@ -184,9 +205,10 @@ def _is_in_ledger(using: str, row: Run) -> bool:
 
 
 def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
-    """Advance ``planned_until`` by one statement.
+    """Advance the tasks to their next moments, if none has changed since it was read.
 
-    It repeats where each was seen: if one has moved, nothing of the chunk stands.
+    Raises:
+        IntegrityError: another process has changed one of the tasks; roll back.
     """
     tasks = [task for task, _ in plans]
     advanced = update_rows(
@@ -212,4 +234,4 @@ def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
     )
     if advanced != len(plans):
         behind = len(plans) - advanced
-        raise IntegrityError(f"Another heartbeat has planned {behind} of {len(plans)}")
+        raise IntegrityError(f"Another process has changed {behind} of {len(plans)} due tasks")

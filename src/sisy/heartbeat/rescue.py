@@ -1,4 +1,4 @@
-"""The rescue of runs whose processes died or did not renew their lease."""
+"""Rescue the runs of processes that died or did not renew their lease."""
 
 from datetime import datetime
 from functools import partial
@@ -16,22 +16,20 @@ from sisy.models.process import ProcessQuerySet
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store.isolation import isolating
 
-BATCH = 500  # orphans that one beat rescues
+BATCH = 500  # runs of unregistered processes to rescue in one pass
 
 
 def rescue_lost(
     using: str, now: datetime, judges_leases: bool = True, turn: Turn = ENDLESS
 ) -> list[Run]:
-    """Take the runs of dead processes from them, and return those queued again.
-
-    After an outage many processes may be dead: those that are left when the turn is over wait for
-    the next pass.
+    """Take the runs of dead processes from them, and return those that are queued again.
 
     Args:
-        judges_leases: whether a lease that ran out is enough. Of processes whose end was seen,
-            nothing more can be heard: those are dead in any case.
+        judges_leases: whether an expired lease counts as death. Processes that a parent has seen
+            die are dead in any case.
     """
     rescued: list[Run] = []
+    # After an outage, many processes may be dead. The next pass continues.
     for number, process in enumerate(_gone(using, now, judges_leases)):
         if number and turn.ends_here():
             break
@@ -42,11 +40,9 @@ def rescue_lost(
 
 
 def rescue_orphans(using: str, now: datetime) -> list[Run]:
-    """Take the runs of processes that are not on the books, and return those queued again.
-
-    There are none but where somebody has deleted the row of a process. That is no matter of
-    leases: such a process cannot record how its runs end, however soon it is heard of again.
-    """
+    """Take the runs of processes that are not registered, and return those queued again."""
+    # This happens only if somebody deletes the row of a process. Leases do not matter here: such a
+    # process cannot record its outcomes, even if it is alive.
     process = Process.objects.filter(pk=OuterRef("process"))
     with transaction.atomic(using=using):
         orphans = Run.objects.using(using).running().filter(~Exists(process))
@@ -65,13 +61,16 @@ def _gone(using: str, now: datetime, judges_leases: bool) -> ProcessQuerySet:
 
 
 def _leave_for_the_next_pass(process: Process, error: Exception) -> list[Run]:
-    logger.error("Could not rescue the runs of %s; trying again", process, exc_info=error)
+    logger.error(
+        "Could not rescue the runs of %s; retrying in the next pass", process, exc_info=error
+    )
     return []
 
 
 def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) -> list[Run]:
-    """Rescue the runs of one process, unless it was heard of, or somebody else does so."""
+    """Rescue the runs of one process, unless it has renewed or another heartbeat rescues them."""
     with transaction.atomic(using=using):
+        # The lock on the process's row makes its next renewal wait, and then match no row.
         gone = _gone(using, now, judges_leases).filter(pk=process.pk)
         for kept in gone.select_for_update(skip_locked=True):
             held = Run.objects.using(using).running().filter(process=kept.pk)

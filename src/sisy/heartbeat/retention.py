@@ -1,4 +1,4 @@
-"""The deletion of retired tasks and old history."""
+"""Delete retired tasks and old history."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -20,19 +20,19 @@ MAX_BATCHES_OF_A_TASK = 10
 
 
 def delete_ended(using: str) -> int:
-    """Delete the retired tasks whose last run has finished; their history stays."""
+    """Delete retired tasks whose last run has finished. Their history stays. Return how many."""
     pks = list(Task.objects.using(using).ended().values_list("pk", flat=True)[:BATCH])
     return Task.objects.using(using).filter(pk__in=pks).delete_ended() if pks else 0
 
 
 def prune_history(using: str, now: datetime) -> int:
-    """Delete a batch of the runs that ended before ``SISY_HISTORY_DAYS``, oldest first."""
+    """Delete a batch of runs older than ``SISY_HISTORY_DAYS``, oldest first. Return how many."""
     days = conf.get_settings().history_days
     return prune_before(using, now - timedelta(days=days)) if days else 0
 
 
 def prune_before(using: str, moment: datetime) -> int:
-    """Delete a batch of the runs that ended before a moment, oldest first; return how many."""
+    """Delete a batch of runs that finished before a moment, oldest first. Return how many."""
     ended = Run.objects.using(using).filter(finished_at__lt=moment)
     oldest = ended.order_by("finished_at").values_list("pk", flat=True)
     return _prune(using, oldest[:PRUNE_BATCH])
@@ -41,17 +41,19 @@ def prune_before(using: str, moment: datetime) -> int:
 def prune_surplus(
     using: str, first_pk: int, last_pk: int, turn: Turn = ENDLESS
 ) -> tuple[int, int]:
-    """Delete the oldest runs of tasks that have more than they keep, among those from pk to pk.
+    """Delete the oldest runs of tasks that have more runs than they keep.
 
-    Looks at tasks that say themselves how much they keep, and at those that have planned so many
-    runs that they may have more.
+    Args:
+        first_pk, last_pk: the first and the last task to check.
 
     Returns:
-        How many runs were deleted, and up to which key it has looked when the turn ended.
+        The number of deleted runs, and the key of the last task that was checked in this turn.
     """
     most = conf.get_settings().history_runs
     tasks = Task.objects.using(using).filter(pk__gte=first_pk, pk__lte=last_pk)
     keeping = tasks.annotate(kept=Coalesce("history_runs", Value(most))).filter(kept__gt=0)
+    # Counting runs is expensive, so check only tasks that can have too many: those with a limit of
+    # their own, and those that have planned more runs than they keep.
     may_have_more = keeping.filter(runs_planned__gt=F("kept")) | keeping.exclude(history_runs=None)
     pruned, looked = 0, first_pk - 1
     for pk, kept in may_have_more.order_by("pk").values_list("pk", "kept"):
@@ -71,15 +73,13 @@ def prune_surplus(
 
 
 def _prune(using: str, pks: Iterable[int]) -> int:
-    """Delete runs that are over, and let their tasks remember how many they were.
-
-    Waits for nobody: runs whose task somebody else has locked just now are left for another time.
-    """
+    """Delete finished runs, and add their number to the tasks' totals. Return how many."""
     chosen = Run.objects.using(using).filter(pk__in=list(pks)).exclude(state__in=LIVE_STATES)
     if not (owners := set(chosen.values_list("task", flat=True))):
         return 0
     with transaction.atomic(using=using):
         tasks = Task.objects.using(using).filter(pk__in=owners - {None}).order_by("pk")
+        # Pruning is never urgent: leave runs of locked tasks for a later pass.
         locked = {task.pk: task for task in tasks.select_for_update(skip_locked=True)}
         rows = [
             row

@@ -1,4 +1,4 @@
-"""The heartbeat as a process: it looks each second, and ticks when something is due."""
+"""The heartbeat: it looks ahead once a second, and makes a tick when something is due."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -22,21 +22,21 @@ from sisy.models.timing import ON_TIME_TOLERANCE
 from sisy.store.isolation import isolating
 
 AUDIT_INTERVAL = timedelta(seconds=10)
-AUDIT_SLICES = 5  # in which all tasks are looked at, unless they are many
-AUDIT_BATCH = 10_000  # so that the cost does not grow with the number of tasks
+AUDIT_SLICES = 5  # the number of audits that cover all tasks, unless there are very many
+AUDIT_BATCH = 10_000  # the most tasks per audit, so that its cost stays bounded
 SECOND = timedelta(seconds=1)
-HELD_UP = 0.1  # seconds until it looks again at due tasks that somebody else had locked
-AT_WORK = 0.1  # seconds that a pass has for long work, before it looks again at what is due
-TIME_TO_RING = 0.005  # seconds for which the rest of a pass waits for the rings to leave
-TIME_TO_HAND_OVER = 5.0  # seconds that the last runs have to reach their engines, which may hang
-SETTLING = 2 * clock.TRUSTED_FOR  # seconds, after which all have read a clock that was set
+HELD_UP = 0.1  # seconds until the next look at due tasks that another transaction had locked
+AT_WORK = 0.1  # seconds that a pass has for long work before it checks for due tasks again
+TIME_TO_RING = 0.005  # seconds that a pass waits for its rings to be sent
+TIME_TO_HAND_OVER = 5.0  # seconds to send the last runs to their engines, which may hang
+SETTLING = 2 * clock.TRUSTED_FOR  # seconds until all processes have read a clock that was set
 
 
 class Heartbeat:
-    """Plans what is due. Any number may run; none is needed to lead.
+    """Plans due occurrences. Any number of heartbeats may run; there is no leader.
 
     Args:
-        using: the alias of the database; by default where the routers write tasks.
+        using: the alias of the database; by default the one to which the routers write tasks.
     """
 
     def __init__(self, using: str | None = None) -> None:
@@ -58,7 +58,7 @@ class Heartbeat:
         self._audited = 0  # up to this key
 
     async def run(self) -> None:
-        """Beat until `stop`."""
+        """Make passes until `stop` is called."""
         with doorbell.at_home():
             await self._beat_until_stopped()
 
@@ -74,7 +74,7 @@ class Heartbeat:
             await self._database.close()
 
     def stop(self) -> None:
-        """End after the pass in hand; callable from any thread, and twice."""
+        """Stop after the current pass. Thread-safe; may be called more than once."""
         self._loop.stop()
 
     async def _step(self) -> float:
@@ -86,13 +86,16 @@ class Heartbeat:
         return wait
 
     def _pass(self) -> tuple[Tick | None, list[Run], float]:
-        """Make a pass, of which no part takes long: see `Turn`."""
+        """Make a pass. Return its tick if there was one, the runs to ring for, and the wait.
+
+        Long work is limited by a `Turn`. The wait is in seconds.
+        """
         now = clock.now(self.using)
         turn = self._turn(now)
         self._watch(now, clock.steady())
         process = self._renewed(now)
         since = self._last_look or now
-        # What was seen to fall due now is planned before anything else is looked at.
+        # Plan what is known to be due before anything else.
         made = self._tick(now, turn) if self._wants_tick(now) else None
         self._repair(now, turn)
         outlook = self._look(process, since, now)
@@ -118,14 +121,14 @@ class Heartbeat:
         return made, queued, 0.0 if turn.has_left_work else wait
 
     def _turn(self, now: datetime) -> Turn:
-        """Return the time for long work, which ends when the next task falls due."""
+        """Return the time for long work. It ends when the next task is due."""
         until_due = AT_WORK
         if self._next_due is not None and self._next_due > now:
             until_due = (self._next_due - now).total_seconds()
         return Turn(min(AT_WORK, until_due))
 
     def _wants_tick(self, now: datetime) -> bool:
-        """Return whether it is time for a beat, or something was seen to fall due by now."""
+        """Return whether to tick at once: for a beat, or for a task that the last look saw."""
         return self._is_beat(now) or (self._next_due is not None and self._next_due <= now)
 
     def _is_beat(self, now: datetime) -> bool:
@@ -159,14 +162,16 @@ class Heartbeat:
         return isolating(partial(look, process, self.using, since), look_past_unreadable)
 
     def _watch(self, now: datetime, steady: float) -> None:
-        """Note a look, and take care of what a clock that was set back has left ahead."""
+        """Notice breaks and a clock that was set back, and schedule the repair."""
         self._guard.look(now, steady)
-        # No pass takes that long: the heartbeat was away, or the database was.
+        # No pass takes that long, so the heartbeat or the database was away.
         if self._last_look is None or abs(now - self._last_look) > ON_TIME_TOLERANCE:
             self._at_work_since = now
         was_set_back = self._last_look is not None and now < self._last_look - ON_TIME_TOLERANCE
         if was_set_back:
             self._last_look = self._next_beat = self._next_audit = None
+        # At the start, too: the clock may have been set back while no heartbeat ran, or another
+        # one may have died before it repaired everything.
         if was_set_back or not self._has_begun:
             self._has_begun = True
             self._repair_at = steady + SETTLING
@@ -178,7 +183,7 @@ class Heartbeat:
             self._ongoing_repair = None
 
     def _renewed(self, now: datetime) -> Process:
-        """Return this process's row, with a lease of which a good part is left."""
+        """Return this process's row, with at least two thirds of its lease left."""
         lease = conf.get_settings().lease
         process = self._process
         if process is not None and not lease * 2 / 3 <= process.lease_until - now <= lease:
@@ -189,7 +194,7 @@ class Heartbeat:
         return process
 
     def _audit(self, now: datetime, turn: Turn) -> None:
-        """Look at the next slice of all tasks; at the rest of it in the next pass."""
+        """Audit the next slice of tasks. If the turn ends, the next pass audits the rest."""
         if self._next_audit is not None and now < self._next_audit:
             return
         tasks = Task.objects.using(self.using).order_by("-pk")
@@ -204,12 +209,10 @@ class Heartbeat:
             self._next_audit = now + AUDIT_INTERVAL
 
     def _seconds_to_next(self, began: datetime, due: datetime | None) -> float:
-        """Return how long to wait: to the next whole second, or to what is due before it.
-
-        No longer than a second, though the clock may have been set back meanwhile.
-        """
+        """Return the seconds until the next whole second, or until ``due`` if that is earlier."""
         next_second = began.replace(microsecond=0) + SECOND
         wanted = next_second if due is None or due <= began else min(next_second, due)
+        # At most a second, even if the clock was set back in the meantime.
         return min(wanted - clock.last_known(self.using), SECOND).total_seconds()
 
 

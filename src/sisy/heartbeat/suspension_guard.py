@@ -1,4 +1,9 @@
-"""The time that a heartbeat has been watching without interruption; pure."""
+"""How long a heartbeat has watched without a break. No database access.
+
+After a host was suspended, after a database outage or after the clock was set, all leases look
+expired at once. A heartbeat that judged them at once would declare live workers dead. So it first
+watches for a while, in which the living can renew. Each break starts a new watch.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,14 +16,11 @@ class _Look:
 
 
 class SuspensionGuard:
-    """Whoever slept does not judge: a watch that begins anew after each break.
-
-    After a host was suspended, the database was away or the clock was set, all leases look
-    expired at once. Whoever looks first must give the living time to be heard of again.
+    """Decides whether a heartbeat may judge leases.
 
     Args:
-        length: how long to watch before `may_judge`.
-        break_after: how far apart two looks may lie, by the database's clock or by the steady one.
+        length: how long to watch before `may_judge` is true.
+        break_after: the longest time between two looks, by either clock; more is a break.
     """
 
     def __init__(self, length: timedelta, break_after: timedelta) -> None:
@@ -28,11 +30,11 @@ class SuspensionGuard:
         self._since = 0.0
 
     def look(self, now: datetime, steady: float) -> bool:
-        """Note a look; return whether it came after a break, as the first one always does.
+        """Note a look. Return whether it came after a break; the first one always does.
 
         Args:
-            now: the moment, by the database's clock.
-            steady: seconds by a clock that nobody can set, and that goes on while the host sleeps.
+            now: the current time, by the database's clock.
+            steady: seconds by `sisy.clock.steady`.
         """
         is_after_break = self._last is None or self._lies_far_from(self._last, now, steady)
         if is_after_break:
@@ -42,7 +44,7 @@ class SuspensionGuard:
 
     @property
     def may_judge(self) -> bool:
-        """Return whether the last look came after a watch of full length."""
+        """Return whether the watch was long enough at the last look."""
         return self._last is not None and self._last.steady - self._since >= self._length
 
     def _lies_far_from(self, last: _Look, now: datetime, steady: float) -> bool:

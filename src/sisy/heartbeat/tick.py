@@ -1,4 +1,4 @@
-"""One pass of the heartbeat, and when the next one is wanted."""
+"""One tick of the heartbeat, and the look ahead that says when the next one is needed."""
 
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -17,17 +17,17 @@ from sisy.models.process import LONGEST_LEASE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """The result of a pass.
+    """The result of a tick.
 
     Attributes:
-        queued: queued runs beside those that were announced, for which to ring.
-        planned: how many occurrences this pass queued.
-        missed: how many occurrences were recorded as missed.
-        broken: how many tasks were set aside, since they cannot be planned.
-        rescued: how many runs were taken from dead workers to run again.
-        deleted: how many tasks reached the end of their life.
-        pruned: how many rows of old history were deleted.
-        is_held_up: whether tasks are still due: others have locked them, or the turn has ended.
+        queued: queued runs for which to ring, except those that were announced already.
+        planned: the number of occurrences that were queued.
+        missed: the number of occurrences that were recorded as missed.
+        broken: the number of tasks that were set aside, because they cannot be planned.
+        rescued: the number of runs of dead workers that were queued again.
+        deleted: the number of retired tasks that were deleted.
+        pruned: the number of old runs that were deleted.
+        is_held_up: whether tasks are still due, because they are locked or the turn ended.
     """
 
     now: datetime
@@ -41,7 +41,7 @@ class Tick:
     is_held_up: bool = False
 
     def beat(self) -> messages.Beat:
-        """Return the message that tells dashboards what the pass did."""
+        """Return the message that tells dashboards what the tick did."""
         return messages.beat(
             self.now,
             planned=self.planned,
@@ -60,18 +60,18 @@ def tick(
     turn: Turn = ENDLESS,
     at_work_since: datetime | None = None,
 ) -> Tick:
-    """Make one pass: plan what is due, rescue what is lost, tidy up what has ended.
+    """Plan due occurrences, rescue lost runs and clean up.
 
-    A task whose row somebody else has locked is passed over; a heartbeat looks again in a moment.
+    Skips tasks that another transaction has locked.
 
     Args:
-        is_thorough: whether to look, too, for what no due moment points to: runs that nobody has
-            taken or holds, and tasks that have ended. A heartbeat does so at each beat.
-        judges_leases: whether to take the runs of those whose lease has run out; a heartbeat that
-            has not watched for long enough does not: see `SuspensionGuard`.
-        announce: hears of what was planned as soon as it is committed.
-        turn: how long to go on with work of any length; see `Turn`.
-        at_work_since: since when the heartbeat has worked on what is due now; see `Watch`.
+        is_thorough: whether to also look for things that no due moment points to: queued runs
+            that no worker has claimed, runs without a process, and tasks to delete.
+        judges_leases: whether to rescue the runs of processes whose lease has expired; see
+            `SuspensionGuard`.
+        announce: called with planned runs as soon as they are committed.
+        turn: the time for long work; see `Turn`.
+        at_work_since: since when the heartbeat has worked without a break; see `Watch`.
     """
     plan_due = partial(planning.plan_due, using, now, announce, turn, at_work_since)
     planned = plan_due()
@@ -104,7 +104,16 @@ def _thorough(made: Tick, using: str) -> Tick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """The next due moments, as read from the database at one time."""
+    """What the database says about the next due moments.
+
+    Attributes:
+        has_unplanned: whether active tasks have no next moment yet.
+        next_run: when the next task is due; None if none is.
+        next_ready: when the next queued run becomes ready; None if none does.
+        has_seen_end: whether a parent has reported the death of a process.
+        first_expiry: when the first lease expires.
+        last_expiry: when the last lease expires.
+    """
 
     has_unplanned: bool
     next_run: datetime | None
@@ -114,7 +123,7 @@ class Outlook:
     last_expiry: datetime | None
 
     def calls_for_tick(self, now: datetime, judges_leases: bool = True) -> bool:
-        """Return whether a pass at ``now`` would find something to do."""
+        """Return whether a tick at ``now`` would find something to do."""
         if self.has_unplanned or self.has_seen_end:
             return True
         if self.next_run is not None and self.next_run <= now:
@@ -123,11 +132,12 @@ class Outlook:
 
     def _has_expired(self, now: datetime) -> bool:
         has_run_out = self.first_expiry is not None and self.first_expiry < now
+        # A lease that ends later than that was taken before the clock was set back.
         latest = now + LONGEST_LEASE
         return has_run_out or (self.last_expiry is not None and self.last_expiry > latest)
 
     def next_moment(self) -> datetime | None:
-        """Return the next moment at which something is due; None if nothing is in sight."""
+        """Return the next moment at which something is due; None if nothing is."""
         return min(filter(None, (self.next_run, self.next_ready)), default=None)
 
 
@@ -135,10 +145,10 @@ LOOKED_FOR = tuple(field.name for field in fields(Outlook))
 
 
 def look(process: Process, using: str, since: datetime) -> Outlook | None:
-    """Look ahead, by one statement of index probes; None if the process lost its lease.
+    """Look ahead with one query of index probes. Return None if the process lost its lease.
 
     Args:
-        since: runs that became ready up to here were rung for before.
+        since: ignore runs that became ready up to this moment.
     """
     rows = prepared(_ahead, using, pk=int, since=datetime).rows(pk=process.pk, since=since)
     return Outlook(**dict(zip(LOOKED_FOR, rows[0], strict=True))) if rows else None
@@ -163,17 +173,15 @@ def _ahead(pk: int, since: datetime) -> QuerySet[Process, Any]:
 
 
 def first_ready(using: str, now: datetime) -> list[Run]:
-    """Return a queued run from each queue in which there is one."""
+    """Return one ready run of each queue that has any."""
     ready = Run.objects.using(using).ready(now).native().order_by()
     firsts = ready.values("queue").annotate(first=Min("pk")).values_list("first", flat=True)
     return list(Run.objects.using(using).filter(pk__in=list(firsts)))
 
 
 def became_ready(using: str, since: datetime, now: datetime) -> list[Run]:
-    """Return runs whose delay has passed since the last look: one a queue is enough to ring.
-
-    What was planned at this moment had none, and was announced.
-    """
+    """Return one run of each queue in which runs became ready since the last look."""
+    # Runs that were planned at this moment had no delay, and were announced already.
     ready = Run.objects.using(using).queued().filter(ready_at__gt=since, ready_at__lte=now)
     delayed = ready.native().filter(planned_at__lt=now)
     return list({run.queue: run for run in delayed.order_by("ready_at")[:100]}.values())

@@ -1,8 +1,7 @@
-"""Computes anew when tasks are due whose timing was changed behind `Task.save`.
+"""Recompute when tasks are due whose timing was changed without `Task.save`.
 
-One statement may change the timing of all tasks of a site. They are planned anew in chunks, each
-in a transaction and by a statement of its own. Between two chunks a heartbeat plans what is due:
-see `Turn`.
+One UPDATE may change the timing of all tasks. They are recomputed in chunks, each in a transaction
+of its own. Between two chunks, the heartbeat plans what is due: see `Turn`.
 """
 
 from datetime import datetime
@@ -22,10 +21,9 @@ CHUNK = 100
 
 
 def compute_unplanned(using: str, now: datetime, turn: Turn = ENDLESS) -> int:
-    """Plan the tasks that ``QuerySet.update()`` has changed, each from its change on.
-
-    What has fallen due since then is planned, or recorded as missed, like everything else.
-    """
+    """Compute ``next_run`` of tasks that ``QuerySet.update()`` has changed. Return how many."""
+    # From the moment of the change on, so that what has been due since then is planned or recorded
+    # as missed, like everything else.
     if not prepared(_any_unplanned, using).rows():
         return 0
     return _plan_anew(Task.objects.using(using).unplanned(), now, turn, from_change=True)
@@ -36,7 +34,12 @@ def _any_unplanned() -> "QuerySet[Task, tuple[int]]":
 
 
 def audit(using: str, now: datetime, first_pk: int, last_pk: int, turn: Turn = ENDLESS) -> int:
-    """Plan the tasks from now on whose timing raw SQL has changed, among those from pk to pk."""
+    """Compute ``next_run`` of tasks whose timing raw SQL has changed. Return how many.
+
+    Args:
+        first_pk, last_pk: the first and the last task to check.
+    """
+    # Raw SQL leaves no trace of when it happened, so these tasks are planned from now on.
     part = Task.objects.using(using).filter(pk__gte=first_pk, pk__lte=last_pk)
     return _plan_anew(part.with_stale_timing(), now, turn, from_change=False)
 
@@ -60,15 +63,13 @@ def _plan_chunk(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> in
 
 
 def _start_anew(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> int:
-    """Start a chunk of ``tasks``, none of which another heartbeat starts at the same time.
-
-    A change may lie after ``now``, if this heartbeat was held up since it read the clock: even
-    then, nothing before the change is planned.
-    """
+    """Compute the next moment of a chunk of ``tasks``. Skips tasks that are locked."""
     using = tasks.db
     with transaction.atomic(using=using):
         starts = []
         for task in tasks.only(*FIRST_DUE_FIELDS).select_for_update(skip_locked=True)[:CHUNK]:
+            # The change may be later than ``now``, if this heartbeat was delayed after it read the
+            # clock. Nothing before the change may be planned.
             changed_at = task.planning_since if from_change else None
             starts.append((task, activation.Start.of(task, changed_at or now)))
         activation.store_starts(using, starts)

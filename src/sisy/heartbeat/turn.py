@@ -4,14 +4,13 @@ from sisy import clock
 
 
 class Turn:
-    """The time that one pass has for work of any length.
+    """The time that one pass has for long work.
 
-    Work of any length is done in chunks: one of them in any case, and more until the turn ends.
-    What is left waits for the next pass, which comes at once: it renews the lease and plans what
-    fell due meanwhile before it goes on.
+    Long work is done in chunks: at least one, and more until the turn ends. The next pass follows
+    at once. It first renews the lease and plans what is due, and then continues the work.
 
     Args:
-        seconds: how long; by default without end, so that one pass does all that there is.
+        seconds: the length of the turn; None for no limit.
 
     Attributes:
         has_left_work: whether work was left to the next pass.
@@ -22,8 +21,9 @@ class Turn:
         self.has_left_work = False
 
     def ends_here(self) -> bool:
-        """Return whether to leave the rest to the next pass; ask only where there is a rest."""
-        # Slowness alone is no reason for another pass: on a busy host none would ever wait.
+        """Return whether to leave the rest to the next pass. Call only if work is left."""
+        # Only remaining work calls for another pass at once. If slowness alone did, a heartbeat on
+        # a busy host would never wait.
         if self._end is not None and clock.steady() >= self._end:
             self.has_left_work = True
             return True
