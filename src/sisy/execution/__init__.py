@@ -1,4 +1,4 @@
-"""Carries out claimed runs and returns outcomes; writes nothing to the database."""
+"""Execute claimed runs and return their outcomes. Nothing here writes to the database."""
 
 from sisy.execution.call import message_for
 from sisy.execution.outcome import ERROR_LIMIT, RESULT_LIMIT, NotCalled, Outcome, storable

@@ -1,4 +1,4 @@
-"""Awaits what an async function returns, for as long as its task allows."""
+"""Await an async function, up to the timeout of its task."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,17 +18,18 @@ from sisy.models.choices import RunState
 from sisy.runtime.compat.asgi import enter_thread_context, take_thread_of
 from sisy.transactions import TransactionGuard
 
-TIME_TO_GIVE_IN = 2.0  # seconds that a function has to end once its time is up
+TIME_TO_GIVE_IN = 2.0  # seconds for a function to end after its timeout, before a warning
 
 
 class AsyncCall:
-    """An async function that goes on in a task of its own, so that it cancels none but itself.
-
-    Make it in the loop. What it calls by ``sync_to_async`` has a thread of its own, too.
+    """A call of an async function. Create it in the event loop.
 
     Args:
-        ended: called with how it ended, in whatever thread, once its connections are closed.
+        ended: called with the outcome, in any thread, once the call's connections are closed.
     """
+
+    # The call is an asyncio task of its own, so that a function that cancels its current task
+    # cancels only itself. What it calls by ``sync_to_async`` has a thread of its own as well.
 
     def __init__(
         self, pending: Pending, going: RunHandle, ended: Callable[[Outcome], None]
@@ -46,6 +47,7 @@ class AsyncCall:
         coroutine = self._outcome()
         try:
             self._task = self._loop.create_task(coroutine, context=context)
+        # The function of a run may have set a task factory that raises anything.
         except BaseException:
             coroutine.close()
             raise
@@ -69,7 +71,7 @@ class AsyncCall:
         if self._has_timed_out:
             error = RunTimedOut(f"The run exceeded its timeout of {self._limit}.")
             outcome = self._going.raised(error)
-        elif task.cancelled():  # before it began
+        elif task.cancelled():  # before its first step
             self._pending.close()
             outcome = self._going.raised(asyncio.CancelledError())
         else:
@@ -83,7 +85,7 @@ class AsyncCall:
             executor.shutdown(wait=False)
 
     def _judged(self, outcome: Outcome, closing: "Future[TransactionLeftOpen | None]") -> Outcome:
-        """Return ``outcome``, or a failure if closing the connections has shown one."""
+        """Return ``outcome``, or a failure if a transaction was left open or closing failed."""
         error = closing.exception() or closing.result()
         if error is None or outcome.state != RunState.SUCCEEDED:
             return outcome
@@ -95,8 +97,8 @@ class AsyncCall:
         self._call_in(TIME_TO_GIVE_IN, self._warn)
 
     def _warn(self) -> None:
-        # Its slot is not given to others, and its run is not over: else the next run of the
-        # task would start beside it, where ``overlap`` forbids that.
+        # The run is not over, and its slot is not free. Otherwise the task's next run could start
+        # next to it although ``overlap`` forbids that.
         logger.warning(
             "Run %s (%s) is still running after its timeout of %s, because its function "
             "suppresses the cancellation; it keeps its slot until it ends",
@@ -121,7 +123,7 @@ class AsyncCall:
 
 
 def _close_connections() -> TransactionLeftOpen | None:
-    """Close the connections of the calling thread; return what was left open on them."""
+    """Close this thread's connections. Return an error if a transaction was left open."""
     error = TransactionGuard().release()
     connections.close_all()
     return error

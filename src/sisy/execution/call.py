@@ -1,4 +1,4 @@
-"""Calls the function of a run, in the thread in which it is asked to."""
+"""Call the function of a run in the current thread."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -34,15 +34,15 @@ class Pending:
     """The awaitable that an async function has returned.
 
     Attributes:
-        needs_thread: whether the function must be called in a thread, since it may do more than
-            return a coroutine, or its object is to be read from the database.
+        needs_thread: whether the function must be called in a thread, because it may do more than
+            return a coroutine, or because its object is read from the database.
     """
 
     awaitable: Awaitable[object]
     needs_thread: bool
 
     def close(self) -> None:
-        """Spare Python's warning about a coroutine that is never awaited."""
+        """Close a coroutine that will not be awaited, so that Python does not warn about it."""
         if iscoroutine(self.awaitable) and getcoroutinestate(self.awaitable) == "CORO_CREATED":
             self.awaitable.close()
 
@@ -51,11 +51,12 @@ How = TypeVar("How", Outcome, Outcome | Pending)
 
 
 def call(going: RunHandle) -> Outcome | Pending:
-    """Call the function; return the outcome, or what is to be awaited.
+    """Call the function. Return the outcome, or what to await. Never raises.
 
-    Nothing leaves by exception: futures lose a StopIteration for good, and the traceback of a
-    TimeoutError. What the function sets in its context ends with it.
+    Context variables that the function sets do not outlive the call.
     """
+    # Errors are returned as outcomes, because a future loses a StopIteration completely, and the
+    # traceback of a TimeoutError.
     return copy_context().run(_call_as_current, going)
 
 
@@ -69,7 +70,7 @@ def _call_as_current(going: RunHandle) -> Outcome | Pending:
 
 
 def unless_left_open(going: RunHandle, how: How, guard: TransactionGuard) -> How | Outcome:
-    """Return ``how``, or a failure if the function succeeded but left a transaction open."""
+    """Return ``how``, or a failure if the function left a transaction open."""
     error = guard.release()
     if error is None or (isinstance(how, Outcome) and how.state != RunState.SUCCEEDED):
         return how
@@ -79,9 +80,9 @@ def unless_left_open(going: RunHandle, how: How, guard: TransactionGuard) -> How
 
 
 def call_bare(going: RunHandle) -> Outcome | Pending:
-    """Call the function as `call` does, in the context and over the connections that are there.
+    """Call the function as `call` does, but in the current context and with its connections.
 
-    Enough for a coroutine function, of which nothing runs before it is awaited.
+    Use it for coroutine functions, whose code does not run before they are awaited.
     """
     try:
         try:
@@ -104,36 +105,34 @@ def call_bare(going: RunHandle) -> Outcome | Pending:
 
 
 def message_for(run: "Run") -> dict[str, Any]:
-    """Return the one argument of a task function, with exactly two keys."""
+    """Return the argument of a task function: a dict with the keys "task" and "message"."""
     return {"task": run.task, "message": messages.run_task(run, attempt=run.attempt)}
 
 
 def lend_loop(loop: LoopOnDemand) -> None:
-    """Let what this thread calls by ``async_to_sync`` run in ``loop``.
-
-    Otherwise asgiref makes a loop for each call, which takes a hundred times as long, and the
-    connections of a channel layer end with it. One loop for all threads would be held by a
-    function that blocks it.
-    """
+    """Let the calls of ``async_to_sync`` in this thread run in ``loop``."""
+    # Otherwise, asgiref creates a loop for each call. That takes a hundred times as long, and the
+    # connections of a channel layer end with each loop. The threads do not share one loop, because
+    # a function that blocks it would block the functions of all threads.
     compat_asgi.lend_loop(loop)
 
 
 def cancel_lent(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel what was called by ``async_to_sync`` in a loop that was lent to a thread.
+    """Cancel the calls of ``async_to_sync`` in a loop that was lent to a thread.
 
-    Call it in that loop. The thread waits for nothing else, so that it goes on.
+    Call it in that loop.
     """
+    # The thread waits only for these calls, so it continues.
     for task in asyncio.all_tasks(loop):
         if compat_asgi.is_called_by_async_to_sync(task):
             task.cancel()
 
 
 class GuardedThreads(ThreadPoolExecutor):
-    """Threads for what coroutines hand to a thread of no one in particular.
+    """The threads of ``asyncio.to_thread`` and ``sync_to_async(thread_sensitive=False)``."""
 
-    ``asyncio.to_thread`` and ``sync_to_async(thread_sensitive=False)`` take any of them, so that
-    each call must leave its thread's connections as it found them.
-    """
+    # These threads are shared by all runs of a loop, so each call must leave the connections of
+    # its thread as it found them.
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return super().submit(partial(_guarded, fn, *args, **kwargs))

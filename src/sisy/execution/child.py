@@ -1,4 +1,4 @@
-"""Inside a child process: carries out the runs that its worker sends, one at a time."""
+"""The code inside a child process: execute the runs that the worker sends, one at a time."""
 
 import os
 import pickle
@@ -18,18 +18,18 @@ from sisy.frames import Garbled, Reader, Writer
 if TYPE_CHECKING:
     from sisy.models import Run
 
-TIME_TO_LEAVE = 3.0  # seconds
+TIME_TO_LEAVE = 3.0  # seconds to close connections before the process exits anyway
 
 
 class Child:
-    """Has a pool of one thread, so that functions are called as they are without processes.
-
-    The main thread listens, so that it hears of a cancellation while a function goes on.
+    """Executes runs in a thread pool of one slot.
 
     Args:
-        taken: is set to the number of the order that it takes in hand.
+        taken: shared memory; the child stores the number of the order that it has accepted.
     """
 
+    # A thread pool, so that functions are called in the same way as in a worker without child
+    # processes. The main thread listens, so that a cancel request arrives while a function runs.
     def __init__(self, to_worker: Connection, taken: Any) -> None:
         self._from_worker = Reader(to_worker)
         self._to_worker = Writer(to_worker)
@@ -38,13 +38,13 @@ class Child:
         self._pool = ThreadPool(1, self._clock.now)
 
     def listen(self) -> None:
-        """Do what the worker says, until it lets the child go or is gone."""
+        """Execute the worker's orders until it dismisses the child or is gone."""
         self._to_worker.send("")
         with suppress(EOFError, OSError, Garbled):
             while not isinstance(order := self._order(), Leave):
                 if isinstance(order, CarryOut):
-                    # Before anything of the run is looked at: what ends the child from here on
-                    # may be the fault of the run.
+                    # Before the child reads anything of the run. If the child dies from here on,
+                    # the run may be the cause.
                     self._taken.value = order.number
                     self._clock.set(order.now)
                     self._carry_out(order.run)
@@ -70,16 +70,16 @@ class Child:
             self._pool.carry_out(run, self._tell)
 
     def _tell(self, run: "Run | None", outcome: Outcome | NotCalled | None) -> None:
-        """Tell how a run ended, or end: a child that cannot tell would keep its slot for ever."""
+        """Send the outcome of a run to the worker, or exit."""
         try:
-            assert isinstance(outcome, Outcome)  # whatever it is sent may begin
+            assert isinstance(outcome, Outcome)  # never None: a child does not use may_begin
             self._to_worker.send(Done(outcome.without_exception(), resident_memory()))
-        except BaseException:  # noqa: BLE001 - see above
+        except BaseException:  # noqa: BLE001 - a child that cannot report keeps its slot forever
             os._exit(CANNOT_TELL)
 
 
 class CarriedOn:
-    """The worker's time, carried on in the child by the host's steady clock."""
+    """The worker's time, carried forward by the host's steady clock."""
 
     def set(self, now: datetime) -> None:
         self._read, self._moment = time.monotonic(), now
@@ -89,7 +89,7 @@ class CarriedOn:
 
 
 def serve(to_worker: Connection, taken: Any) -> None:
-    """Serve, and end the process without waiting for threads that a function has left behind."""
+    """Execute runs until dismissed, and exit. Does not wait for threads that functions started."""
     child = Child(to_worker, taken)
     child.listen()
     threading.Thread(target=_end_at_last, daemon=True).start()
@@ -98,12 +98,13 @@ def serve(to_worker: Connection, taken: Any) -> None:
 
 
 def resident_memory() -> int:
-    """Return how many bytes of memory this process takes."""
+    """Return the resident memory of this process in bytes."""
     try:
         with open("/proc/self/statm") as pages:
             return int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        import resource  # where there is no /proc: the most that it has taken so far
+        # Without /proc, only the maximum so far is known.
+        import resource
 
         largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return largest if sys.platform == "darwin" else largest * 1024

@@ -1,4 +1,4 @@
-"""A child process as its worker sees it: begun, given runs, asked to end, killed."""
+"""A child process, as its worker sees it: start it, send it runs, cancel them, kill it."""
 
 import pickle
 import threading
@@ -19,33 +19,32 @@ from sisy.execution.spawning import context, start_masked
 from sisy.frames import Reader, Writer
 from sisy.log import signal_name
 
-TIME_TO_BEGIN = 60.0  # seconds
-TIME_TO_GIVE_IN = 1.0  # seconds that a function has to end by itself once its time is up
-TIME_TO_DIE = 5.0  # seconds until a process that was killed is gone, at the most
-TIME_TO_TAKE = 30.0  # seconds that a child has to take an order in hand
-LOOK_INTERVAL = 0.5  # seconds between two looks whether it has
+TIME_TO_BEGIN = 60.0  # seconds for a child to start
+TIME_TO_GIVE_IN = 1.0  # seconds for a function to end by itself after its timeout
+TIME_TO_DIE = 5.0  # seconds to wait for the end of a killed process
+TIME_TO_TAKE = 30.0  # seconds for a child to accept an order
+LOOK_INTERVAL = 0.5  # seconds between two checks whether it has
 
 
 class NoChild(NotReady):
-    """No child process could start, or none took a run in hand; the message says why."""
+    """No child process could start or accept a run. The message says why."""
 
 
 class ChildDied(SisyError):
-    """The child is gone, or was killed, before it has told how its run ended."""
+    """The child died or was killed before it reported the outcome of its run."""
 
 
 class ChildProcess:
-    """A child process.
+    """A child process that executes one run at a time.
 
-    One thread at a time carries out runs in it. `kill` and `wake` are callable from any thread.
-
-    A number in shared memory says which order the child has taken in hand last. A pipe could not
-    say so: it is closed by some functions, and can end with the child before it is read.
+    Only `kill` and cancelling are thread-safe; use everything else from one thread at a time.
 
     Raises:
-        NoChild: it could not begin.
+        NoChild: the process could not be started.
     """
 
+    # A number in shared memory says which order the child has accepted last. A pipe cannot: some
+    # functions close it, and it may be lost with the child before it is read.
     def __init__(self) -> None:
         self._polling = threading.Lock()
         self._is_spent = False
@@ -54,7 +53,7 @@ class ChildProcess:
         self.memory = 0
         try:
             self._start(context())
-        except Exception as error:  # the system gives no further file, memory or process
+        except Exception as error:  # no more files, memory or processes
             raise _no_child(f"{type(error).__name__}: {error}") from error
 
     def _start(self, context: BaseContext) -> None:
@@ -74,16 +73,16 @@ class ChildProcess:
 
     @property
     def is_of_use(self) -> bool:
-        """Return whether it can carry out another run."""
-        # An idle child has nothing to say: what its pipe holds can only be its end.
+        """Return whether the child can execute another run."""
+        # An idle child sends nothing. If its pipe is readable, the child has died.
         has_said_something = not self._reader.is_empty or self._pipe.poll()
         return not self._is_spent and self._exit_code() is None and not has_said_something
 
     def begin(self) -> None:
-        """Wait until it can carry out runs.
+        """Wait until the child is ready.
 
         Raises:
-            NoChild: it cannot.
+            NoChild: the child failed to start.
         """
         try:
             why = self._receive(time.monotonic() + TIME_TO_BEGIN)
@@ -96,10 +95,10 @@ class ChildProcess:
             raise _no_child(why)
 
     def carry_out(self, going: RunHandle) -> Outcome:
-        """Return how a run ended; that of a child that was killed, or died, too.
+        """Execute a run and return its outcome, also if the child dies or is killed.
 
         Raises:
-            NoChild: the child ended, or was killed, before it took the run in hand.
+            NoChild: the child died or was killed before it accepted the run.
         """
         run = pickle.dumps(going.run)
         going.ends_by(self._end)
@@ -112,17 +111,19 @@ class ChildProcess:
             if going.is_forced:
                 return going.was_cancelled()
             how = self.how_it_died()
+            # The run cannot be the cause, so it does not count as lost.
             if not self._has_taken:
                 raise NoChild(f"{how} before it started the run") from None
             return going.ended(outcome.of_loss(how))
         except BaseException:
-            self.kill()  # what it says later would be taken for the end of another run
+            # Otherwise, its late answer would be taken for the outcome of the next run.
+            self.kill()
             raise
         finally:
             going.ends_by(None)
 
     def leave(self) -> None:
-        """Let it go, since it carries out no run."""
+        """Dismiss the child. Call only while it executes no run."""
         try:
             self._writer.send(Leave(), within=0.0)
         except OSError:
@@ -131,24 +132,25 @@ class ChildProcess:
             self._pipe.close()
 
     def kill(self) -> None:
-        """Kill it, and what its function has started."""
+        """Kill the child and everything that its function has started. Thread-safe."""
         self._is_spent = True
         if self._exit_code() is None:
             bootstrap.kill_group(self.pid)
             self._process.kill()
 
     def has_ended(self, within: float = 0.0) -> bool:
-        """Wait for its end, for so many seconds at most, and return whether it has come."""
+        """Wait up to ``within`` seconds for the child to exit. Return whether it has."""
         connection.wait([self._process.sentinel], within)
         return self._exit_code() is not None
 
     def how_it_died(self) -> str:
-        """Wait for its death, and say what it died of."""
+        """Wait for the child to exit, and return the cause without a full stop."""
         self._is_spent = True
         if not self.has_ended(TIME_TO_DIE):
             self.kill()
             return self._why_killed or "Its process closed its pipe"
-        bootstrap.kill_group(self.pid)  # what its function has started would go on
+        # What its function has started would continue.
+        bootstrap.kill_group(self.pid)
         if self._why_killed:
             return self._why_killed
         code = self._exit_code() or 0
@@ -159,7 +161,8 @@ class ChildProcess:
         return f"Its process exited with code {code}"
 
     def _exit_code(self) -> int | None:
-        with self._polling:  # of two threads that poll at once, one would read nothing
+        # If two threads poll at once, only one of them gets the exit code.
+        with self._polling:
             code: int | None = self._process.exitcode
         return code
 
@@ -182,15 +185,16 @@ class ChildProcess:
 
     @property
     def _has_taken(self) -> bool:
-        """Return whether it has taken the last order in hand."""
+        """Return whether the child has accepted the last order."""
         return bool(self._taken.value == self.runs)
 
     def _outcome_of_killed(self, going: RunHandle) -> Outcome:
-        """Kill it, and return how its run ended: perhaps just before that."""
+        """Kill the child after the timeout, and return the outcome of its run."""
         self.kill()
         if not self._has_taken:
             self._why_killed = f"Its process did not respond for {TIME_TO_TAKE:g} s"
             raise ChildDied
+        # The run may have finished just before the kill; then its outcome is in the pipe.
         try:
             while not isinstance(word := self._receive(time.monotonic() + TIME_TO_DIE), Done):
                 pass
@@ -217,11 +221,14 @@ class ChildProcess:
             raise ChildDied from error
 
     def _receive(self, deadline: float | None) -> Any:
-        """Return what it says; None if `wake` was called.
+        """Return the child's next message; None if another thread asked to cancel the run.
+
+        Args:
+            deadline: in seconds of the monotonic clock; None to wait forever.
 
         Raises:
-            TimeoutError: it has said nothing until the deadline.
-            ChildDied: it will say no more.
+            TimeoutError: there was no message until the deadline.
+            ChildDied: there will be no more messages.
         """
         while True:
             if (word := self._word()) is not None:
@@ -243,22 +250,21 @@ class ChildProcess:
     def _word(self) -> Any:
         try:
             return self._reader.word()
-        except Exception as error:  # what comes over the pipe may be anything
+        except Exception as error:  # the function may have written anything to the pipe
             self._why_killed = "Its process wrote invalid data to the pipe to its worker"
             self.kill()
             raise ChildDied from error
 
 
 class _Patience:
-    """The time to wait for a child.
-
-    The time of a run begins when the child has taken it in hand, which nobody is woken for: it is
-    looked at when the time would be over.
+    """Decides how long to wait for a child.
 
     Args:
-        limit: seconds that the run may take.
+        limit: the seconds that the run may take; None for no limit.
     """
 
+    # The time of a run starts when the child accepts it. Nothing wakes the worker at that moment,
+    # so it checks whether the child has accepted the run when the time would be over.
     def __init__(self, limit: float | None) -> None:
         self._limit = limit
         self._began = self._begins = time.monotonic()
@@ -266,7 +272,7 @@ class _Patience:
         self.deadline: float | None = self._began + min(limit or TIME_TO_TAKE, TIME_TO_TAKE)
 
     def is_over(self, has_taken: bool) -> bool:
-        """Say, at the deadline, whether to wait no more; else there is a new deadline."""
+        """Return whether to give up, at the deadline. If not, the deadline is moved."""
         now = time.monotonic()
         if self._was_taken or (not has_taken and now >= self._began + TIME_TO_TAKE):
             return True

@@ -1,6 +1,6 @@
 """The messages between a worker and its child process.
 
-The child's first word is a text: why it cannot begin, or nothing if it can.
+The child's first message is a text that says why it cannot start; empty if it can.
 """
 
 from dataclasses import dataclass
@@ -8,27 +8,28 @@ from datetime import datetime
 
 from sisy.execution.outcome import Outcome
 
-CANNOT_TELL = 74  # the exit code of a child that could not tell how its run ended: EX_IOERR
+CANNOT_TELL = 74  # the exit code of a child that could not report an outcome: EX_IOERR
 
 
 @dataclass(frozen=True, slots=True)
 class CarryOut:
-    """To the child: carry out a run.
+    """To the child: execute a run.
 
     Attributes:
-        number: 1 for the first order to carry out, and one more for each further one.
-        run: pickled by itself, so that one that cannot be read is an outcome, too.
-        now: what time it is.
+        number: counts the orders to this child, from 1.
+        run: the pickled run.
+        now: the current time.
     """
 
     number: int
+    # Pickled separately, so that a run that cannot be unpickled fails like any other.
     run: bytes
     now: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """To the child: let the run in hand end."""
+    """To the child: cancel the current run."""
 
     run_id: int
     reason: str
@@ -36,12 +37,12 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """To the child, which has no run in hand: end."""
+    """To an idle child: exit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """From the child: how the run ended, and how many bytes of memory it now takes."""
+    """From the child: the outcome of the run, and the child's memory in bytes."""
 
     outcome: Outcome
     memory: int

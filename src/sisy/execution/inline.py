@@ -1,4 +1,4 @@
-"""Carries a run out in the calling thread, over the connections that it has."""
+"""Execute a run in the calling thread, with its database connections."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -23,36 +23,39 @@ Await = Callable[[RunHandle, Pending], Coroutine[Any, Any, Outcome]]
 
 
 def carry_out_inline(run: "Run", now: datetime, record: Callable[[Outcome], None]) -> None:
-    """Carry a run out in this thread, in no time, and have its outcome recorded.
+    """Execute a run in this thread, and pass its outcome to ``record``.
 
-    An async function is cancelled at its timeout. A plain one, which nobody can interrupt, has
+    An async function is cancelled at its timeout. A plain function cannot be interrupted; it has
     timed out if it returns later than that.
 
+    Args:
+        now: the moment at which the run starts and finishes.
+
     Raises:
-        KeyboardInterrupt: the function raised it, or somebody pressed Ctrl-C while it went on.
-            It is recorded as a failure, and then raised: it is meant for the caller.
+        KeyboardInterrupt: the function raised it, or someone pressed Ctrl-C. It is recorded as a
+            failure first.
     """
     going = RunHandle(run, lambda: now, to_nobody)
     going.begin()
     outcome = _unless_late(going, call_inline(going, _within_limit))
-    # A test or a submitter has no other worker to which the run could be released.
+    # There is no other worker to which the run could be released.
     record(replace(outcome, others_may_call_it=False))
     if going.interrupt is not None:
         raise going.interrupt
 
 
 def call_inline(going: RunHandle, await_it: Await) -> Outcome:
-    """Call the function of a run that has begun, in this thread, and return how it ended.
+    """Call the function of a started run in this thread, and return its outcome. Never raises.
 
-    Nothing leaves by exception. Transactions that are open in this thread stay as they are.
+    Transactions that are already open in this thread stay open.
 
     Args:
-        await_it: awaits what an async function has returned.
+        await_it: awaits the result of an async function.
     """
     guard = TransactionGuard.here(with_savepoints=True)
     try:
         how = copy_context().run(_call_as_current, going, await_it)
-    except BaseException as error:  # noqa: BLE001 - what has ended the event loop, above all
+    except BaseException as error:  # noqa: BLE001 - above all, errors that end the event loop
         how = going.raised(error)
     return unless_left_open(going, how, guard)
 
@@ -77,6 +80,6 @@ async def _within_limit(going: RunHandle, pending: Pending) -> Outcome:
 
 
 def _unless_late(going: RunHandle, outcome: Outcome) -> Outcome:
-    """Return ``outcome``, or that of a run whose function took longer than it has."""
+    """Return ``outcome``, or a timeout if the function took too long."""
     late = going.current.overtime() if outcome.state == RunState.SUCCEEDED else None
     return outcome if late is None else going.raised(late)

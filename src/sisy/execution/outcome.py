@@ -30,14 +30,14 @@ class Outcome:
     """The outcome of a run.
 
     Attributes:
-        reason: one line; empty for a success whose value could be stored.
-        result: what the function returned, as JSON holds it, if it could be stored.
-        error: the traceback, capped.
-        error_class: the dotted path of the class that was raised, capped; empty if none was.
-        target_is_broken: whether what it calls is gone, or can no longer be called.
-        others_may_call_it: whether its function was not called, since this worker could not find
-            it, while another worker may.
-        exception: what was raised, if it was raised in this process.
+        reason: one line; empty for a success whose return value could be stored.
+        result: the return value as JSON data, if it could be stored.
+        error: the traceback, at most `ERROR_LIMIT` characters.
+        error_class: the dotted path of the exception's class, at most `CLASS_LIMIT` characters;
+            empty if the function raised none.
+        target_is_broken: whether the task's callable is gone or cannot be called any more.
+        others_may_call_it: whether this worker could not find the function, but another one may.
+        exception: the exception, if it was raised in this process.
     """
 
     state: RunState
@@ -53,34 +53,35 @@ class Outcome:
 
     @property
     def raised(self) -> BaseException | None:
-        """The exception of a function that failed or timed out; else None.
+        """The exception of a function that failed or timed out; otherwise None.
 
-        Of a function in a child process that is a `RemoteError`.
+        A `RemoteError` if the function ran in a child process.
         """
         if self.state not in (RunState.FAILED, RunState.TIMED_OUT):
             return None
-        if self.exception is not None:  # whose truth value may be anything
+        # Compare with None: an exception of the user's may be false.
+        if self.exception is not None:
             return self.exception
         return RemoteError(self.reason, self.error_class, self.error)
 
     def without_exception(self) -> "Outcome":
-        """Return the same as another process can read it."""
+        """Return a copy that can be sent to another process."""
         return self if self.exception is None else replace(self, exception=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotCalled:
-    """A run whose function a pool could not call, through no fault of the run.
+    """The answer of a pool that could not call a function, through no fault of the run.
 
     Attributes:
-        reason: a sentence that says what the pool could not do.
+        reason: a sentence that says what failed.
     """
 
     reason: str
 
 
 def of_value(value: object) -> dict[str, Any]:
-    """Return the columns of a run whose function returned ``value``."""
+    """Return the columns of a successful run. A value that JSON cannot represent is not stored."""
     try:
         if is_too_deep(value):
             return _without_value(f"it is nested more than {MAX_DEPTH} levels deep")
@@ -100,9 +101,9 @@ def of_error(error: BaseException, cancel_reason: str | None = None) -> dict[str
     """Return the columns of a run that ended with ``error``.
 
     Args:
-        cancel_reason: why somebody asked the run to end, if somebody did.
+        cancel_reason: why the run was asked to stop; None if it was not.
     """
-    # Of the class, not the instance: what the error says of its __class__ may raise.
+    # type() and issubclass(), not isinstance(): a user's exception may raise in __class__.
     raised = type(error)
     if cancel_reason is not None and issubclass(raised, RunCancelled | asyncio.CancelledError):
         return of_cancelling(cancel_reason, traceback_of(error))
@@ -117,11 +118,9 @@ def of_error(error: BaseException, cancel_reason: str | None = None) -> dict[str
 
 
 def of_unresolved(error: Exception) -> dict[str, Any]:
-    """Return the columns of a run whose function could not be found, and was not called.
-
-    Another worker may have code that this one does not have, or reach a database that this one
-    does not reach. An object that was deleted is gone for all of them.
-    """
+    """Return the columns of a run whose function could not be found."""
+    # Another worker may have code that this one lacks, or reach a database that this one cannot
+    # reach. An object that was deleted is gone for all workers.
     may_be_elsewhere = isinstance(error, TargetMissing) and not isinstance(error, ObjectMissing)
     return {
         **of_error(error),
@@ -131,7 +130,7 @@ def of_unresolved(error: Exception) -> dict[str, Any]:
 
 
 def of_cancelling(reason: str, error: str = "") -> dict[str, Any]:
-    """Return the columns of a run that ended because it was asked to."""
+    """Return the columns of a run that stopped because it was asked to."""
     reason = escaped(reason)[:500] or "Cancelled."
     return {
         "state": RunState.CANCELLED,
@@ -141,7 +140,7 @@ def of_cancelling(reason: str, error: str = "") -> dict[str, Any]:
 
 
 def of_loss(reason: str) -> dict[str, Any]:
-    """Return the columns of a run whose process is gone."""
+    """Return the columns of a run whose process died."""
     return {"state": RunState.LOST, "reason": escaped(reason)[:500]}
 
 
@@ -151,10 +150,11 @@ def _without_value(why: str) -> dict[str, Any]:
 
 
 def _capped(text: str) -> str:
-    """Keep the end of a text that is too long: there the error is named."""
+    """Return the last `ERROR_LIMIT` characters of a text."""
+    # A traceback names the error in its last line.
     return text if len(text) <= ERROR_LIMIT else "[…]\n" + text[-ERROR_LIMIT:]
 
 
 def storable(text: str) -> str:
-    """Return ``text`` without what databases refuse: NUL and halves of surrogate pairs."""
+    """Escape what databases reject in a text: NUL and lone surrogates."""
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -13,55 +13,57 @@ if TYPE_CHECKING:
 
 
 class NotReady(SisyError):
-    """A pool cannot call any function just now; the message says why."""
+    """A pool cannot call any function at the moment. The message says why."""
 
 
 class Pool(Protocol):
-    """Carries out runs, a certain number at once; writes nothing to the database."""
+    """Executes a limited number of runs at once. Writes nothing to the database."""
 
     def carry_out(self, run: "Run", ended: Ended, may_begin: MayBegin = always) -> None:
-        """Take ``run`` in hand: its function is called as soon as a slot is free.
+        """Call the function of ``run`` as soon as a slot is free.
 
         Args:
-            ended: hears how it ended, whatever its function does; in any thread. It hears nothing
-                of a run that was withdrawn, or cut short by `close`.
-            may_begin: is asked when the slot is free; if it says no, ``ended`` hears None.
+            ended: called with the outcome, in any thread, whatever the function does. Not called
+                for a run that was withdrawn or cut short by `close`.
+            may_begin: called when the slot is free. If it returns False, ``ended`` is called with
+                None.
         """
 
     def warm_up(self) -> None:
-        """Start what the next run needs, unless that is there; blocks for as long as it takes.
+        """Start what the next run needs, if necessary. Blocks until it is ready.
 
         Raises:
-            NotReady: it could not be started; a run would hear `NotCalled`.
+            NotReady: it could not be started. The outcome of a run would be `NotCalled`.
         """
 
     def withdraw(self, run_id: int) -> bool:
-        """Take back a run whose function was not called yet; return whether that was so."""
+        """Remove a run whose function was not called yet. Return whether there was one."""
 
     def cancel(self, run_id: int, reason: str, *, by_force: bool = False) -> bool:
-        """Ask a run to end; callable from any thread, and more than once.
+        """Ask a run to stop. Thread-safe; may be called more than once.
 
-        One whose function has not been called yet is not called. One that ends as it was asked
-        to is ``cancelled``, with ``reason``; one that ends otherwise, as it ended.
+        A function that has not been called yet is not called. A function that stops because of
+        the request makes the run ``cancelled``, with ``reason``. If it ends in another way, the
+        request does not change the outcome.
 
         Args:
-            by_force: end it without its consent, if the pool can.
+            by_force: end the function even if it does not cooperate, if the pool can.
 
         Returns:
-            whether the run is in hand here; if it is not, nothing happens.
+            Whether this pool has the run. If not, nothing happens.
         """
 
     def close(self) -> None:
-        """Take no more runs, and end those that go on as far as the pool can."""
+        """Accept no more runs, and stop the running ones as far as the pool can."""
 
 
 MakePool = Callable[[int, Callable[[], datetime]], Pool]
-"""Makes a pool for so many runs at once, given what tells it the time."""
+"""Creates a pool from the number of slots and a function that returns the current time."""
 
 
 @contextmanager
 def needing_a_thread() -> Iterator[None]:
-    """Raise `NotReady` if the system gives no thread."""
+    """Raise `NotReady` if the system cannot start a thread."""
     try:
         yield
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""The pool of child processes: for work that needs the processor, and hard timeouts."""
+"""The pool of child processes: for CPU-bound work and hard timeouts."""
 
 import threading
 import time
@@ -22,16 +22,17 @@ MEGABYTE = 1_000_000
 
 
 class ProcessPool:
-    """Carries out up to ``slots`` runs at once, each in a child process.
+    """Executes up to ``slots`` runs at once, each in a child process.
 
-    A child begins when it is needed and carries out one run after the other, as a pool of one
-    thread would. It is killed if a run outlasts its task's timeout by a second, if a run is asked
-    by force to end, and if its worker ends, however that comes. If it dies by itself, its run is
-    lost, and the slot goes on with a new child.
+    A child starts when it is needed, and executes one run after another. It is killed if a run
+    exceeds its timeout by a second, if a run is cancelled by force, and if its worker ends in
+    whatever way. If a child dies by itself, its run is lost, and the slot gets a new child.
 
     Args:
-        max_runs_per_child: a child is replaced after so many runs; None: it never is.
-        max_memory_per_child: a child is replaced if it takes more megabytes after a run.
+        now: returns the current time.
+        max_runs_per_child: the number of runs after which a child is replaced; None for no limit.
+        max_memory_per_child: the megabytes above which a child is replaced after a run; None for
+            no limit.
     """
 
     def __init__(
@@ -49,30 +50,32 @@ class ProcessPool:
         self._slots = Slots(slots, self._begin)
         self._idle: list[ChildProcess] = []
         self._children: set[ChildProcess] = set()
-        self._leaving: list[ChildProcess] = []  # a child whose handle is gone would die at once
+        # Dismissed children that have not exited yet. Without a reference, the pipe to a child
+        # would be closed, and the child would die before it has closed its connections.
+        self._leaving: list[ChildProcess] = []
         self._lock = threading.Lock()
         self._is_closed = False
 
     def carry_out(self, run: "Run", ended: Ended, may_begin: MayBegin = always) -> None:
-        """Take ``run`` in hand; see `Pool.carry_out`."""
+        """Execute ``run`` when a slot is free; see `Pool.carry_out`."""
         self._slots.take(RunHandle(run, self._now, ended, may_begin))
 
     def warm_up(self) -> None:
-        """Have a child that can carry out a run; see `Pool.warm_up`."""
+        """Start a child, if none is ready; see `Pool.warm_up`."""
         with needing_a_thread():
             self._keepers.warm_up()
         self._put_back(self._child())
 
     def withdraw(self, run_id: int) -> bool:
-        """Take back a run that has not begun; see `Pool.withdraw`."""
+        """Remove a run that has not started; see `Pool.withdraw`."""
         return self._slots.withdraw(run_id)
 
     def cancel(self, run_id: int, reason: str, *, by_force: bool = False) -> bool:
-        """Ask a run to end, and return whether it is in hand; by force, its child is killed."""
+        """Ask a run to stop; see `Pool.cancel`. By force, its child is killed."""
         return self._slots.cancel(run_id, reason, by_force)
 
     def close(self) -> None:
-        """Kill the children that carry out runs, and let the others go."""
+        """Kill the children that execute runs, and dismiss the others."""
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []
@@ -95,6 +98,7 @@ class ProcessPool:
     def _carry_out(self, going: RunHandle) -> None:
         ended = self._outcome_of(going) if going.may_begin else None
         self._keepers.release()
+        # After `close`, the worker hands the run over to other workers.
         if not self._is_closed:
             self._slots.end(going)
             going.report(ended)
@@ -140,7 +144,7 @@ class ProcessPool:
             return self._idle.pop() if self._idle else None
 
     def _put_back(self, child: ChildProcess) -> None:
-        """Keep a child for the next run, unless it has had enough."""
+        """Keep a child for the next run, or dismiss it if it is over its limits or dead."""
         has_had_enough = self._has_had_enough(child)
         with self._lock:
             if self._is_closed:

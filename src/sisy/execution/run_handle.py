@@ -1,4 +1,4 @@
-"""A run that a pool has in hand, and how it is asked to end."""
+"""A run in a pool: its start, cancel requests, and its outcome."""
 
 import os
 import threading
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from sisy.models import Run
 
 Ended = Callable[["Run", Outcome | NotCalled | None], None]
-"""Hears how a run ended, in whatever thread; it must not block.
+"""Receives the outcome of a run, in any thread; must not block.
 
-It hears None of a run that may not begin any more, and `NotCalled` if the pool could not do it.
+Receives None if the run may not start any more, and `NotCalled` if the pool could not call it.
 """
 
 MayBegin = Callable[["Run"], bool]
-"""Says, in whatever thread, whether a run that has waited for a slot may still begin."""
+"""Returns whether a run that has waited for a slot may still start. Called in any thread."""
 
 
 def to_nobody(run: "Run", outcome: Outcome | NotCalled | None) -> None:
-    """Tell nobody: who carries the run out has the outcome himself."""
+    """Ignore the outcome, because the caller gets it as a return value."""
 
 
 def always(run: "Run") -> bool:
@@ -34,11 +34,11 @@ def always(run: "Run") -> bool:
 
 
 class RunHandle:
-    """A run in hand: when it started, whether it was asked to end, and at last its outcome.
+    """A run in a pool.
 
     Attributes:
-        current: what its function may know; only once it has begun.
-        interrupt: the KeyboardInterrupt with which it ended, if it did.
+        current: what the function sees as ``current_run()``; set when the run starts.
+        interrupt: the KeyboardInterrupt that the function raised, if it did.
     """
 
     current: CurrentRun
@@ -59,7 +59,7 @@ class RunHandle:
         self._pid = os.getpid()
 
     def begin(self) -> datetime:
-        """Let its time begin, and return the moment."""
+        """Note that the run starts, and return the moment."""
         run = self.run
         self.started_at = self._now()
         self.current = CurrentRun(
@@ -74,25 +74,26 @@ class RunHandle:
         return self.started_at
 
     def end_copy(self) -> None:
-        """End this process if the function of the run has forked it, and came back in both.
+        """Exit if this process is a fork that the function left behind.
 
-        Call it right after the function. A copy has no other thread of the worker, and shares its
-        pipes, what wakes its event loop, and its connections, which it would even close.
+        Call it right after the function.
         """
+        # Such a copy has none of the worker's other threads. It shares the worker's pipes, event
+        # loop and connections, and would even close them.
         if os.getpid() != self._pid:
             os._exit(0)
 
     def is_known_as(self, current: CurrentRun) -> bool:
-        """Return whether ``current`` is what the function of this run may know of it."""
+        """Return whether ``current`` belongs to this run."""
         return getattr(self, "current", None) is current
 
     @property
     def may_begin(self) -> bool:
-        """Return whether its function may still be called."""
+        """Return whether the function may still be called."""
         return self._may_begin(self.run)
 
     def report(self, outcome: Outcome | NotCalled | None) -> None:
-        """Tell whoever had the run carried out how it ended; see `Ended`."""
+        """Pass on the outcome; see `Ended`."""
         self._ended(self.run, outcome)
 
     @property
@@ -102,11 +103,11 @@ class RunHandle:
 
     @property
     def is_forced(self) -> bool:
-        """Return whether somebody asked the run by force to end."""
+        """Return whether the run was asked to stop by force."""
         return self._is_forced
 
     def cancel(self, reason: str, by_force: bool) -> None:
-        """Ask it to end; asking again is of effect only if it is by force, and was not before."""
+        """Ask the run to stop. Asking again only has an effect if it adds force."""
         with self._lock:
             if self.cancel_reason is not None and (self._is_forced or not by_force):
                 return
@@ -116,10 +117,8 @@ class RunHandle:
                 self._end(by_force)
 
     def break_off(self, error: BaseException) -> None:
-        """Let it end as failed with ``error``, which has left a task or a callback of it.
-
-        Its function may know nothing of that, and may wait in vain for what has ended.
-        """
+        """Make the run fail with ``error``, which one of its tasks or callbacks has raised."""
+        # The function may not notice the error, and may wait forever for the task that ended.
         with self._lock:
             if self._escaped is None:
                 self._escaped = error
@@ -131,13 +130,14 @@ class RunHandle:
                 self._end(False)
 
     def ends_by(self, end: Callable[[bool], None] | None) -> None:
-        """Have ``end`` called, by whichever thread asks, when the run is asked to end.
+        """Set the function that stops the run; it is called in the thread that asks.
 
-        With None, what was to be called is not called any more once this returns.
+        With None, the previous function is not called any more once this returns.
         """
         with self._lock:
             self._end = end
-            if end is not None and self.cancel_reason is not None:  # it was asked just before
+            # The request may have come just before.
+            if end is not None and self.cancel_reason is not None:
                 end(self._is_forced)
 
     def returned(self, value: object) -> Outcome:
@@ -146,7 +146,8 @@ class RunHandle:
 
     def raised(self, error: BaseException) -> Outcome:
         """Return the outcome of a function that raised ``error``."""
-        if issubclass(type(error), KeyboardInterrupt):  # its own __class__ may raise
+        # Not isinstance(): a user's exception may raise in __class__.
+        if issubclass(type(error), KeyboardInterrupt):
             self.interrupt = error
         return self.ended(outcome.of_error(error, self.cancel_reason))
 
@@ -155,11 +156,11 @@ class RunHandle:
         return self.ended(outcome.of_unresolved(error))
 
     def was_cancelled(self) -> Outcome:
-        """Return the outcome of a run that was asked to end."""
+        """Return the outcome of a run that was asked to stop."""
         return self.ended(outcome.of_cancelling(self.cancel_reason or ""))
 
     def ended(self, columns: dict[str, Any]) -> Outcome:
-        """Return an outcome with these columns, unless an error of it decides: see `break_off`."""
+        """Return the outcome with these columns, or the failure that `break_off` has noted."""
         if self._escaped is not None:
             columns = outcome.of_error(self._escaped)
         return Outcome(started_at=self.started_at, finished_at=self._now(), **columns)

@@ -1,4 +1,4 @@
-"""Lets a certain number of runs go on at once; others that are in hand wait for their turn."""
+"""Limit the number of runs that a pool executes at once. The others wait for a slot."""
 
 import threading
 from collections import deque
@@ -11,25 +11,24 @@ from sisy.execution.run_handle import RunHandle
 
 
 class Slots:
-    """The runs that a pool has in hand, of which up to ``number`` go on at a time.
-
-    The same run may be in hand twice: that happens to a worker which froze, lost its lease, and
-    won its own run again.
+    """The runs of a pool, of which up to ``number`` run at a time.
 
     Args:
-        begin: has a run carried out, and its slot passed on in the end; it must not block. It
-            may raise `NotReady`.
+        begin: starts the execution of a run, which passes its slot on when it ends. Must not
+            block. May raise `NotReady`.
     """
 
     def __init__(self, number: int, begin: Callable[[RunHandle], None]) -> None:
         self._free = number
         self._begin = begin
+        # Handles, not keys: a worker that froze, lost its lease and claimed its own run again has
+        # the same run twice.
         self._in_hand: set[RunHandle] = set()
         self._queued: deque[RunHandle] = deque()
         self._lock = threading.Lock()
 
     def take(self, going: RunHandle) -> None:
-        """Take a run in hand; it begins at once, or when others have ended."""
+        """Start a run now, or when a slot becomes free."""
         with self._lock:
             self._in_hand.add(going)
             if not self._free:
@@ -39,15 +38,15 @@ class Slots:
         self._start(going)
 
     def end(self, going: RunHandle) -> None:
-        """Give the slot of a run that is over to another one, which begins."""
+        """Pass the slot of a finished run to the next run, and start that."""
         following = self.pass_on(going)
         if following is not None:
             self._start(following)
 
     def pass_on(self, going: RunHandle) -> RunHandle | None:
-        """Give the slot of a run that is over to the one that waits for the longest time.
+        """Pass the slot of a finished run to the run that has waited longest.
 
-        Returns that one, for the caller to begin; None if the slot is free.
+        Returns that run, which the caller must start; None if the slot is free.
         """
         with self._lock:
             self._in_hand.discard(going)
@@ -57,7 +56,7 @@ class Slots:
             return None
 
     def _start(self, going: RunHandle) -> None:
-        """Begin a run; if the pool cannot begin any, return it and those that wait behind it."""
+        """Start a run. If the pool is not ready, report this and all later runs as not called."""
         following: RunHandle | None = going
         while following is not None:
             try:
@@ -68,7 +67,7 @@ class Slots:
                 failed.report(NotCalled(reason=f"{error}."))
 
     def withdraw(self, run_id: int) -> bool:
-        """Take back the run with this key if it has not begun, and return whether that was so."""
+        """Remove the run with this key if it has not started. Return whether it was removed."""
         with self._lock:
             for going in self._queued:
                 if going.run.pk == run_id:
@@ -78,7 +77,7 @@ class Slots:
         return False
 
     def cancel(self, run_id: int, reason: str, by_force: bool) -> bool:
-        """Ask the run with this key to end; return whether it is in hand."""
+        """Ask the run with this key to stop. Return whether it is here."""
         with self._lock:
             asked = [going for going in self._in_hand if going.run.pk == run_id]
             for going in asked:
@@ -86,7 +85,7 @@ class Slots:
         return bool(asked)
 
     def break_off(self, current: CurrentRun, error: BaseException) -> bool:
-        """Let a run end as failed with an error that left it; return whether it is in hand."""
+        """Make a run fail with an error that one of its callbacks raised. Return if it is here."""
         with self._lock:
             found = [going for going in self._in_hand if going.is_known_as(current)]
             for going in found:
@@ -94,7 +93,7 @@ class Slots:
         return bool(found)
 
     def close(self, reason: str) -> None:
-        """Ask all that go on to end, and begin no more."""
+        """Ask all running runs to stop, and start no more."""
         with self._lock:
             self._queued.clear()
             for going in self._in_hand:

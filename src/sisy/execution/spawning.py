@@ -1,4 +1,7 @@
-"""Starts child processes of a pool, so that neither signals nor a lack of files end the others."""
+"""Start the child processes of a pool safely.
+
+Neither a signal to the process group nor a failed start may end the children that already run.
+"""
 
 import multiprocessing
 import os
@@ -16,7 +19,7 @@ _starting = threading.Lock()
 
 
 def context() -> BaseContext:
-    """Return how children are started: by a fork server, where the system has one."""
+    """Return the multiprocessing context: a fork server where the system has one, else spawn."""
     try:
         forkserver = multiprocessing.get_context("forkserver")
     except ValueError:
@@ -26,16 +29,17 @@ def context() -> BaseContext:
 
 
 def start_masked(process: Any) -> None:
-    """Start a child with INT and TERM blocked, until it leaves them to the worker by itself.
+    """Start a child with INT and TERM blocked. The child unblocks them when it ignores them.
 
     Raises:
-        OSError: the system gives no further file, memory or process.
+        OSError: the system has no more files, memory or processes.
     """
-    # The fork server, which is started with the first child, keeps them blocked: it must not end
-    # at a TERM that a whole group of processes gets, since its children end with it.
+    # The fork server starts with the first child, and keeps the signals blocked. It must survive a
+    # TERM to the process group, because its children end with it.
     with _starting:
         _have_files()
-        resource_tracker.ensure_running()  # it unblocks both, when it starts
+        # Start the resource tracker before: its start unblocks both signals.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
         try:
             process.start()
@@ -45,8 +49,8 @@ def start_masked(process: Any) -> None:
 
 
 def _have_files() -> None:
-    """Raise an OSError unless a start has the files that it needs."""
-    # A start that fails halfway ends the fork server, and with it the children that are at work.
+    """Raise an OSError if there are too few file descriptors to start a child."""
+    # A start that fails halfway ends the fork server, and with it all running children.
     files: list[int] = []
     try:
         while len(files) < FILES_OF_A_START:

@@ -1,4 +1,4 @@
-"""The pool of threads: plain functions each in a thread, async ones on a loop."""
+"""The thread pool: plain functions run in threads, async functions on an event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,24 +29,27 @@ if TYPE_CHECKING:
     from sisy.models import Run
 
 Begun = tuple[Pending | None, RunHandle]
-"""What is to be awaited; None if it is still to be called."""
+"""A run and what to await; None if its function must be called first."""
 
 Call = Callable[[RunHandle], Outcome | Pending]
 
 
 class ThreadPool:
-    """Carries out up to ``slots`` plain functions in threads, async ones on a loop.
+    """Executes up to ``slots`` runs: plain functions in threads, async functions on a loop.
 
-    That loop is the pool's own: an async function that blocks it holds up other async functions,
-    but neither plain ones, nor the worker's leases, nor the web server around it. What a plain
-    function calls by ``async_to_sync`` runs in a loop of its thread, and holds up nobody else.
+    A cancel request cancels an async function. A plain function notices it at its next
+    ``current_run().check()``. Force has no further effect, because threads cannot be killed.
 
-    A request to end cancels an async function; a plain one meets it at its next
-    ``current_run().check()``. No thread can be killed: force is of no more effect.
+    An exception ends only its own run, never a thread or a loop of the pool, even SystemExit or
+    KeyboardInterrupt in a task or callback.
 
-    What a function raises ends its own run, never a thread or a loop of the pool. That includes
-    SystemExit and KeyboardInterrupt in any task or callback.
+    Args:
+        now: returns the current time.
     """
+
+    # The event loop belongs to the pool. An async function that blocks it delays other async
+    # functions, but not plain functions, the worker's lease or the web server around it. What a
+    # plain function calls by ``async_to_sync`` runs in a loop of its own thread.
 
     def __init__(self, slots: int, now: Callable[[], datetime]) -> None:
         self._now = now
@@ -58,30 +61,29 @@ class ThreadPool:
         self._slots = Slots(slots, self._begin)
 
     def carry_out(self, run: "Run", ended: Ended, may_begin: MayBegin = always) -> None:
-        """Take ``run`` in hand; see `Pool.carry_out`."""
+        """Execute ``run`` when a slot is free; see `Pool.carry_out`."""
         self._slots.take(RunHandle(run, self._now, ended, may_begin))
 
     def warm_up(self) -> None:
-        """Have a thread for plain functions; see `Pool.warm_up`."""
+        """Start a thread for plain functions, if none is ready; see `Pool.warm_up`."""
         with needing_a_thread():
             self._threads.warm_up()
 
     def withdraw(self, run_id: int) -> bool:
-        """Take back a run that has not begun; see `Pool.withdraw`."""
+        """Remove a run that has not started; see `Pool.withdraw`."""
         return self._slots.withdraw(run_id)
 
     def cancel(self, run_id: int, reason: str, *, by_force: bool = False) -> bool:
-        """Ask a run to end, and return whether it is in hand; see `Pool.cancel`.
+        """Ask a run to stop; see `Pool.cancel`.
 
-        By force, an async function that did not let the first cancellation through is cancelled
-        once more.
+        By force, an async function that suppressed the first cancellation is cancelled again.
         """
         return self._slots.cancel(run_id, reason, by_force)
 
     def close(self) -> None:
-        """Take no more runs; of those that still go on, some may still be heard.
+        """Accept no more runs, cancel async functions, and ask plain functions to stop.
 
-        Async functions are cancelled; others are asked to end, and else end with the process.
+        Plain functions that do not stop end with the process. Outcomes may still be reported.
         """
         self._slots.close("Its worker stopped.")
         self._threads.shutdown(wait=False)
@@ -98,18 +100,22 @@ class ThreadPool:
                 self._threads.start(partial(self._call, going))
 
     def _call(self, going: RunHandle) -> None:
-        """Call one function after the other in this thread: to wake another one costs more."""
+        """Call the function, and then the functions of the runs that wait for this slot."""
+        # In the same thread, because waking another one costs more.
         while True:
             how = self._called(going, call) if going.may_begin else None
             if isinstance(how, Pending):
                 self._threads.release()
-                if not how.needs_thread:  # from now on, the loop calls it
+                # From now on, the loop calls this function directly.
+                if not how.needs_thread:
                     self._async_paths.add(going.run.target_path)
                 self._to_await.put((how, going))
                 return
             following = self._slots.pass_on(going)
+            # Release the thread before the report: the worker may submit the next run at once,
+            # and would otherwise start another thread for it.
             if following is None:
-                self._threads.release()  # first, so that what follows from this begins no other
+                self._threads.release()
             going.report(how)
             if following is None:
                 return
@@ -119,7 +125,7 @@ class ThreadPool:
         going.begin()
         try:
             return call_it(going)
-        except BaseException as error:  # noqa: BLE001 - a run without an end would keep its slot
+        except BaseException as error:  # noqa: BLE001 - a run without an outcome keeps its slot
             return going.raised(error)
 
     def _await_all(self, begun: list[Begun]) -> None:
@@ -135,7 +141,7 @@ class ThreadPool:
     def _await(self, pending: Pending, going: RunHandle) -> None:
         try:
             AsyncCall(pending, going, partial(self._end, going))
-        except BaseException as error:  # noqa: BLE001 - a task factory that a function has set
+        except BaseException as error:  # noqa: BLE001 - a function may have set a task factory
             pending.close()
             self._end(going, going.raised(error))
 
@@ -151,12 +157,12 @@ class ThreadPool:
         lend_loop(loop)
 
     def _end_call_behind(self, loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
-        """End the run behind an error that has left the loop of one thread."""
+        """End the run whose error has left the loop of a thread."""
         if self._end_run_behind(loop, error):
             cancel_lent(loop)
 
     def _end_run_behind(self, loop: asyncio.AbstractEventLoop, error: BaseException) -> bool:
-        """End the run behind an error that has left a loop; return whether one is in hand."""
+        """End the run whose error has left a loop. Return whether it was still running."""
         name, run = name_of(error), run_behind(error)
         if run is None:
             logger.error(
