@@ -19,6 +19,7 @@ from sisy.models.task_fields import (
     Setter,
 )
 from sisy.models.timing import fingerprint
+from sisy.reports import disclosure
 from tests.models import test_policies
 
 FIELDS = TASK_FIELDS.values()
@@ -79,6 +80,7 @@ def test_permissions_of_fields_are_permissions_of_tasks():
     own = {name for name, _ in Task._meta.permissions}
     for field in FIELDS:
         assert {field.hidden_without, field.restricted_without} - {""} <= own
+    assert TASK_FIELDS["_extra_data"].hidden_without == disclosure.PERMISSION
 
 
 def test_the_stored_fingerprint_covers_every_field_of_the_timing():

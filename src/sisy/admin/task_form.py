@@ -17,7 +17,7 @@ from sisy import conf
 from sisy.callables import kind_at
 from sisy.exceptions import CallableError
 from sisy.models import Task
-from sisy.models.task_fields import OWNER_FIELDS
+from sisy.models.task_fields import OWNER_FIELDS, TASK_FIELDS, Section
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Task]
@@ -26,33 +26,33 @@ else:
 
 DURATION = _("Hours, minutes and seconds, such as 00:01:30.")
 
-SEEN_ONLY = ("occurrences", "state_now", "full_reason", "next_moment", "last_moment")
+PREVIEW = "occurrences"
+STATUS = ("state_now", "full_reason", "next_moment", "last_moment")
+SEEN_ONLY = (PREVIEW, *STATUS)
 
-TIMING = (
-    "schedule",
-    "occurrences",
-    "timezone",
-    "start_running",
-    "end_running",
-    "iterations",
-    "wait_for_schedule",
-)
-FAILURE = ("max_attempts", "retry_delay", "retry_backoff", "retry_max_delay", "on_lost")
-FIELDSETS: tuple[tuple[Any, Any], ...] = (
-    (None, {"fields": ("label", "target_path", "target_pk", "_extra_data")}),
-    (_("When"), {"fields": TIMING}),
-    (_("Which workers"), {"fields": ("queue", "priority", "engine"), "classes": ("collapse",)}),
-    (
-        _("When it is late, slow or busy"),
-        {
-            "fields": ("missed", "missed_window", "overlap", "timeout", "spread"),
-            "classes": ("collapse",),
-        },
-    ),
-    (_("When it fails"), {"fields": FAILURE, "classes": ("collapse",)}),
-    (_("History"), {"fields": ("history_runs",), "classes": ("collapse",)}),
-    (_("Status"), {"fields": SEEN_ONLY[1:]}),
-)
+TITLES = {
+    Section.TARGET: None,
+    Section.WHEN: _("When"),
+    Section.WORKERS: _("Which workers"),
+    Section.TROUBLE: _("When it is late, slow or busy"),
+    Section.FAILURE: _("When it fails"),
+    Section.HISTORY: _("History"),
+    Section.STATUS: _("Status"),
+}
+UNFOLDED = (Section.TARGET, Section.WHEN, Section.STATUS)
+
+
+def _fieldset(section: Section) -> tuple[Any, Any]:
+    names = [name for name, field in TASK_FIELDS.items() if field.section is section]
+    if section is Section.WHEN:
+        names.insert(names.index("schedule") + 1, PREVIEW)
+    if section is Section.STATUS:
+        names = [*STATUS]
+    folded = {} if section in UNFOLDED else {"classes": ("collapse",)}
+    return TITLES[section], {"fields": tuple(names), **folded}
+
+
+FIELDSETS = tuple(map(_fieldset, Section))
 
 
 class Suggestions(AdminTextInputWidget):

@@ -18,6 +18,7 @@ from sisy.admin.task_form import FIELDSETS, SEEN_ONLY, TaskForm
 from sisy.admin.upcoming import upcoming, upcoming_of_form
 from sisy.dashboard.actions import tasks
 from sisy.models import Task
+from sisy.models.task_fields import TASK_FIELDS
 from sisy.reports import disclosure, formatting
 from sisy.reports.ledger import key_of
 
@@ -65,7 +66,7 @@ class TaskAdmin(SisyAdmin):
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> type[TaskForm]:
         form = super().get_form(request, *args, **kwargs)
         assert issubclass(form, TaskForm)
-        form.may_use_any = may(request, "sisy.use_any_callable")
+        form.may_use_any = may(request, f"sisy.{TASK_FIELDS['target_path'].restricted_without}")
         return form
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -84,11 +85,20 @@ class TaskAdmin(SisyAdmin):
         """Show user data, unmasked, only to people who may both see and change them."""
         if obj is None:
             return self.fieldsets[:-1]
-        may_see = may(request, f"sisy.{disclosure.PERMISSION}")
-        hidden = set() if may_see and self.has_change_permission(request, obj) else {"_extra_data"}
-        (title, options), *others = self.fieldsets
-        shown = [name for name in options["fields"] if name not in hidden]
-        return [(title, {**options, "fields": shown}), *others]
+        may_change = self.has_change_permission(request, obj)
+        hidden = {
+            name
+            for name, field in TASK_FIELDS.items()
+            if field.hidden_without
+            and not (may_change and may(request, f"sisy.{field.hidden_without}"))
+        }
+        return [
+            (
+                title,
+                {**options, "fields": [each for each in options["fields"] if each not in hidden]},
+            )
+            for title, options in self.fieldsets
+        ]
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.occurrences_view)
