@@ -1,7 +1,7 @@
 """Start, stop and restart the planning of a task."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,6 @@ PAUSED = (
     "The task was paused before a heartbeat planned it. Occurrences during a pause are not "
     "caught up."
 )
-STARTED = ("planning_since", "next_run", "state", "state_reason")
-"""The columns of a task that a `Start` decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +54,10 @@ class Start:
         """Let ``task`` say it, too."""
         for name in STARTED:
             setattr(task, name, getattr(self, name))
+
+
+STARTED = tuple(field.name for field in fields(Start))
+"""The columns of a task that a `Start` decides."""
 
 
 def store_starts(using: str, starts: Sequence[tuple["Task", Start]]) -> None:

@@ -19,7 +19,7 @@ from sisy.management import asking, choosing
 from sisy.management.numbers import MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
 from sisy.models import Run, Task, TaskState
-from sisy.models.task_fields import OWNER_FIELDS
+from sisy.models.task_fields import SHOWN_FIELDS
 from sisy.models.timing import occurrences
 from sisy.reports.explain import why, why_run, why_task, zone_named
 
@@ -127,9 +127,10 @@ class Command(AnsweringCommand):
         self.answer([_line(task) for task in (tasks.filter(state=state) if state else tasks)])
 
     def do_show(self, task: Task, **options: Any) -> None:
-        owners = [field.name for field in Task._meta.concrete_fields if field.name in OWNER_FIELDS]
-        names = ["id", "name", *owners, "state", "state_reason", "next_run", "last_run"]
-        shown = {name: getattr(task, name) for name in names if name != "_extra_data"}
+        columns = [
+            field.name for field in Task._meta.concrete_fields if field.name in SHOWN_FIELDS
+        ]
+        shown = {name: getattr(task, name) for name in ("id", "name", *columns)}
         shown |= {"counts": task.counts(), "overrides": [one.field for one in task.overrides()]}
         if self.as_json:
             self.say_json(shown)

@@ -1,0 +1,64 @@
+"""Only the table of a task's fields lists them; see `sisy.models.task_fields`."""
+
+import pytest
+
+from sisy.models.task_fields import PUBLIC_NAMES, TASK_FIELDS
+from tests.house.__main__ import ROOT
+from tests.house.field_lists import field_lists
+from tests.house.source import Module, modules
+
+FIELDS = {*TASK_FIELDS, *PUBLIC_NAMES.values()}
+
+ALLOWED = {
+    "TaskAdmin.list_filter": "the filters of one list: a choice of this page alone",
+    "EditorPage.asks": "the parameters of a page's address; the label only gives 'h' its value",
+    "SORTS": "the orders of one list, by the word in the address",
+    "Command._write_csv.names": "the header of a file for spreadsheets",
+    "Run.Meta.indexes": "columns of runs that have the names of a task's",
+}
+"""By the name of what holds a list: why it may stand beside the table."""
+
+
+def found(code):
+    module = Module(path="tea.py", name="shop.tea", text=code)
+    return field_lists([module], {"label", "queue", "state", "timeout"})
+
+
+def test_only_the_table_lists_the_fields_of_a_task():
+    listed = field_lists(modules(ROOT), FIELDS)
+    assert [one for one in listed if one.rpartition(" ")[2] not in ALLOWED] == []
+
+
+def test_each_list_that_is_allowed_is_still_there():
+    names = {one.rpartition(" ")[2] for one in field_lists(modules(ROOT), FIELDS)}
+    assert ALLOWED.keys() <= names
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("ALL = ('label', 'queue', 'state')", "ALL"),
+        ("ALL: set[str] = {'label', *OTHERS, 'queue', 'state'}", "ALL"),
+        ("CHECKS = {'label': a, 'queue': b, 'state': c}", "CHECKS"),
+        ("class Tea:\n    fields = ['label', 'queue', 'state']", "Tea.fields"),
+        ("def brew():\n    for name in ('label', 'queue', 'state'): pass", "brew"),
+        ("def brew():\n    return tasks.only('label', 'queue', 'state')", "brew"),
+    ],
+)
+def test_a_list_of_fields_is_found(code, name):
+    (place,) = found(code)
+    assert place.startswith("tea.py:")
+    assert place.endswith(f" {name}")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ALL = ('label', 'queue')",
+        "ALL = ('label', 'tea', 'cup')",
+        "def brew():\n    return {'label': a, 'queue': b, 'state': c}",
+        "rows = tasks.values_list('label', 'queue', 'state')",
+    ],
+)
+def test_a_record_of_some_fields_is_no_list(code):
+    assert found(code) == []
