@@ -8,7 +8,7 @@ from django.db import OperationalError
 
 from sisy.heartbeat import tick
 from sisy.models import Process, Queue, Role, Run
-from sisy.reports import health
+from sisy.reports.alerts import health
 from sisy.worker.claim import claim
 from tests.commands.calling import said, told
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND

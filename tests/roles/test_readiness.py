@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from sisy.execution import ProcessPool, ThreadPool
 from sisy.models import Attempt, OnLost, Process, Run, RunState, task_with_callable
 from sisy.reports.alerts import find_alerts
-from sisy.reports.service import Service
+from sisy.reports.fleet import Fleet
 from sisy.worker import readiness
 from tests.app import jobs
 from tests.roles.at_work import at_work
@@ -156,7 +156,7 @@ def test_status_health_and_overview_say_which_worker_cannot_work_since_when_and_
     process = troubled()
     words = f"{process} has claimed no runs since 2026-05-05 12:00:00 UTC: {REFUSED}"
     assert words in [alert.why for alert in find_alerts("default", NOON)]
-    assert words.rstrip(".") == Service.at("default", NOON).hindrance("default", UTC)
+    assert words.rstrip(".") == Fleet.at("default", NOON).hindrance("default", UTC)
     call_command("sisy_status")
     assert REFUSED.split(": ")[0] in capsys.readouterr().out
     with pytest.raises(CommandError, match="workers of default"):

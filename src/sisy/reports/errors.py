@@ -1,12 +1,149 @@
-"""The errors of a task's runs, each kind once."""
+"""What went wrong lately, and the errors of one task.
 
+The runs of the last 24 hours are counted by the database, so that the numbers are exact at any
+size.
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from sisy.models import Run, Task
-from sisy.models.choices import FAILED_STATES
+from django.db.models import Case, CharField, Count, F, Max, Min, Q, Sum, Value, When
 
-MAX_RUNS_READ = 500  # runs, the newest that came to trouble
+from sisy.models import Origin, Run, RunState, Task
+from sisy.models.choices import FAILED_STATES, LIVE_STATES, TROUBLE_STATES
+from sisy.models.run_queries import RunQuerySet
+from sisy.reports.latest import newest_runs
+
+LATELY = timedelta(hours=24)
+MAX_GROUPS_SHOWN = 20
+MAX_RUNS_READ = 500  # failed runs of a task, the newest ones
+
+# The task of a one-shot or of a job of django.tasks is deleted with its run, sooner or later.
+_OF_A_TASK = Q(task__isnull=False) & ~Q(origin__in=(Origin.ONCE, Origin.ENQUEUED))
+
+Key = tuple[int | None, str]
+"""The key of a task, or None and the path of a function."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentTrouble:
+    """The runs of one task, or those without a task that call one function.
+
+    Attributes:
+        label: of the task, or of all the runs; the path of the function if theirs differ.
+        number: how many runs came to trouble; of missed occurrences, how many they are.
+        of: how many runs ended in that time, these among them.
+        newest: the newest of those that came to trouble.
+        has_recovered: whether the task's latest run that is over succeeded.
+    """
+
+    key: Key
+    label: str
+    number: int
+    of: int
+    newest: Run
+    has_recovered: bool = False
+
+
+def failing(using: str, now: datetime) -> tuple[list[RecentTrouble], int]:
+    """Return whose runs failed lately, and how many more there are than are returned.
+
+    The one that began to fail last comes first, so that rows keep their places as time passes.
+    """
+    rows, more = first_of(_by_owner(_lately(using, FAILED_STATES, now)))
+    of = _ended(using, [_key(row) for row in rows], now)
+    recovered = _recovered(using, [row["owner"] for row in rows if row["owner"] is not None])
+    return [
+        _group(row, newest, of=of.get(_key(row), 0), has_recovered=row["owner"] in recovered)
+        for row, newest in _with_newest(using, rows)
+    ], more
+
+
+def missed(using: str, now: datetime) -> tuple[list[RecentTrouble], int]:
+    """Return whose occurrences were missed lately, and how many more there are, as `failing`."""
+    rows, more = first_of(_by_owner(_lately(using, (RunState.MISSED,), now)))
+    return [_group(row, newest, of=0) for row, newest in _with_newest(using, rows)], more
+
+
+def _lately(using: str, states: Collection[str], now: datetime) -> RunQuerySet:
+    runs = Run.objects.using(using).filter(finished_at__gte=now - LATELY, state__in=states)
+    # Says once more, by the words of the index, that these are rows that the index holds.
+    return runs.filter(state__in=TROUBLE_STATES)
+
+
+def _by_owner(runs: RunQuerySet) -> Any:
+    return (
+        _keyed(runs)
+        .annotate(
+            number=Sum("count"),
+            first=Min("pk"),
+            newest=Max("pk"),
+            one_label=Min("label"),
+            other_label=Max("label"),
+        )
+        .order_by("-first")
+    )
+
+
+def _keyed(runs: RunQuerySet) -> Any:
+    owner = Case(When(_OF_A_TASK, then=F("task_id")), default=None)
+    path = Case(
+        When(_OF_A_TASK, then=Value("")), default=F("target_path"), output_field=CharField()
+    )
+    return runs.order_by().annotate(owner=owner, path=path).values("owner", "path")
+
+
+def _key(row: dict[str, Any]) -> Key:
+    return row["owner"], row["path"]
+
+
+def first_of(rows: Any) -> tuple[list[Any], int]:
+    """Return as many of ``rows`` as are shown, and how many more there are."""
+    found = list(rows[: MAX_GROUPS_SHOWN + 1])
+    more = rows.count() - MAX_GROUPS_SHOWN if len(found) > MAX_GROUPS_SHOWN else 0
+    return found[:MAX_GROUPS_SHOWN], more
+
+
+def _with_newest(using: str, rows: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Run]]:
+    """Return each row with the run that it names; a run that was pruned just now takes its row."""
+    runs = Run.objects.using(using).defer("payload", "result", "error")
+    newest = runs.in_bulk([row["newest"] for row in rows]) if rows else {}
+    return [(row, newest[row["newest"]]) for row in rows if row["newest"] in newest]
+
+
+def _group(row: dict[str, Any], newest: Run, **more: Any) -> RecentTrouble:
+    is_one = row["owner"] is not None or row["one_label"] == row["other_label"]
+    label = newest.label if is_one else row["path"]
+    return RecentTrouble(key=_key(row), label=label, number=row["number"], newest=newest, **more)
+
+
+def _ended(using: str, keys: Sequence[Key], now: datetime) -> dict[Key, int]:
+    """Return how many runs of each group were carried out to their end lately."""
+    ended = Run.objects.using(using).filter(
+        finished_at__gte=now - LATELY, state__in=(RunState.SUCCEEDED, *FAILED_STATES)
+    )
+    tasks = [owner for owner, _ in keys if owner is not None]
+    paths = [path for owner, path in keys if owner is None]
+    found: dict[Key, int] = {}
+    # Apart from each other, since an index leads to the runs of a task.
+    for wanted, several in (
+        (Q(task__in=tasks) & _OF_A_TASK, tasks),
+        (Q(target_path__in=paths) & ~_OF_A_TASK, paths),
+    ):
+        if several:
+            counted = _keyed(ended.filter(wanted)).annotate(number=Count("pk"))
+            found |= {_key(row): row["number"] for row in counted}
+    return found
+
+
+def _recovered(using: str, tasks: Collection[int]) -> set[int | None]:
+    """Return those of ``tasks`` whose latest run that is over succeeded."""
+    latest: dict[int | None, str] = {}
+    for run in newest_runs(using, tasks, 3).exclude(state__in=LIVE_STATES).only("task", "state"):
+        latest.setdefault(run.task_id, run.state)
+    return {task for task, state in latest.items() if state == RunState.SUCCEEDED}
 
 
 @dataclass(slots=True, kw_only=True)

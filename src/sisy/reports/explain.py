@@ -1,23 +1,28 @@
-"""Why something runs, ran or did not run, in a sentence: the ledger first, then the schedule."""
+"""Why something runs, ran or did not run, in a sentence: the ledger first, then the schedule.
+
+A queued run that is not ready yet waits for its moment, whatever else is wrong. For one that is
+ready, the first cause that applies is the answer: its queue is paused or has no worker, another
+run of its task must finish, no slot is free, or no worker has claimed it yet.
+"""
 
 from datetime import datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db.models import Q
-from django.utils.translation import ngettext
+from django.utils.translation import gettext, ngettext
 
 from sisy import conf
 from sisy.exceptions import ScheduleError
-from sisy.models import Process, Role, Run, RunState, Task, TaskState
+from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.run_queries import RunQuerySet
 from sisy.models.timing import TICK, Timing, iterations_left, occurrences
 from sisy.reports import formatting
-from sisy.reports.queued import why_queued
-from sisy.reports.service import at
+from sisy.reports.fleet import Fleet, running
+from sisy.reports.formatting import in_zone, zone_named
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
 
 SECOND, MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
+MAX_AHEAD_COUNTED = 10_000  # queued runs that are ahead of one
 
 
 def why(task: Task, moment: datetime, using: str, now: datetime) -> str:
@@ -62,7 +67,7 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
         return f"{sentence} Last event: {run.reason}" if run.reason else sentence
     began = ""
     if run.started_at is not None:
-        began = f" at {at(run.started_at, zone)}"
+        began = f" at {in_zone(run.started_at, zone)}"
     if run.lateness is not None:
         began += f", {formatting.span(run.lateness)} late"
     if run.state == RunState.RUNNING:
@@ -86,7 +91,7 @@ def why_task(task: Task, using: str, now: datetime) -> str:
     parts.append(_latest(task, using, zone, now))
     due = next(occurrences(task, now), None)
     if due is not None:
-        parts.append(f"The next run is due at {at(due, zone)}.")
+        parts.append(f"The next run is due at {in_zone(due, zone)}.")
     return " ".join(parts)
 
 
@@ -117,9 +122,9 @@ def _not_due(schedule: Schedule, moment: datetime, zone: tzinfo) -> str:
     before, after = schedule.last_until(moment), schedule.next_after(moment)
     words = f"The current schedule, {schedule.expression!r}, does not match this time."
     if before is not None:
-        words += f" The previous match is {at(before, zone)}."
+        words += f" The previous match is {in_zone(before, zone)}."
     if after is not None:
-        words += f" The next match is {at(after, zone)}."
+        words += f" The next match is {in_zone(after, zone)}."
     return words
 
 
@@ -133,16 +138,15 @@ def _ahead(task: Task, moment: datetime, zone: tzinfo) -> str:
     # What is due before it uses up the iterations that are left.
     if left is not None and timing.schedule.count_between(just_before(first), moment) > left:
         words = ngettext("%d iteration is left", "%d iterations are left", left) % left
-        return (
-            f"It will not run at this time: {words}, and the next run is due at {at(first, zone)}."
-        )
-    return f"It will run at this time. The next run is due at {at(first, zone)}."
+        due = in_zone(first, zone)
+        return f"It will not run at this time: {words}, and the next run is due at {due}."
+    return f"It will run at this time. The next run is due at {in_zone(first, zone)}."
 
 
 def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> str:
     zone = _zone_of(moment)
     if task.created_at is not None and moment < task.created_at:
-        return f"The task was created later, at {at(task.created_at, zone)}."
+        return f"The task was created later, at {in_zone(task.created_at, zone)}."
     if Timing.of(task).next_after(just_before(moment)) != moment:
         return "It did not run, because this time is outside of start_running and end_running."
     days = conf.get_settings().history_days
@@ -150,20 +154,16 @@ def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> s
         words = ngettext("%g day", "%g days", round(days)) % days
         return f"Unknown: history older than {words} has been pruned."
     if task.planning_since is not None and moment <= task.planning_since:
-        since = at(task.planning_since, zone)
+        since = in_zone(task.planning_since, zone)
         return (
             f"The task was changed or resumed at {since}, after this time. Sisy plans only "
             "occurrences after that."
         )
     if task.state != TaskState.ACTIVE:
         return f"It was not planned, because the task is {task.state}{_reason(task)}"
-    beating = Process.objects.using(using).alive(now).filter(role=Role.HEARTBEAT)
     if task.planned_until is None or moment > task.planned_until:
-        up = (
-            "a heartbeat is running and will plan it"
-            if beating.exists()
-            else "no heartbeat is running"
-        )
+        heartbeats, _ = running(using, now)
+        up = "a heartbeat is running and will plan it" if heartbeats else "no heartbeat is running"
         return f"It is due but has not been planned: {up}."
     return (
         "No run is recorded for this time. Another schedule was in effect, or the run was pruned."
@@ -179,9 +179,96 @@ def _zone_of(moment: datetime) -> tzinfo:
     return moment.tzinfo
 
 
-def zone_named(name: str) -> tzinfo:
-    """Return the zone of that name, or UTC if there is none: tasks may have a wrong one."""
-    try:
-        return ZoneInfo(name)
-    except (ValueError, ZoneInfoNotFoundError):
-        return ZoneInfo("UTC")
+def why_queued(run: Run, now: datetime, zone: tzinfo, fleet: Fleet | None = None) -> str:
+    """Return why a run that is not over has not started.
+
+    Args:
+        run: one in the state ``queued``.
+        zone: whose clocks the moments are read from.
+        fleet: the workers; they are read if a caller has not done so.
+    """
+    if run.ready_at > now:
+        return _delayed(run, now, zone)
+    using = run._state.db or "default"
+    words = gettext("Run %(run)d has been queued since %(since)s: %(cause)s.")
+    cause = _cause(run, now, zone, fleet or Fleet.at(using, now))
+    return words % {"run": run.pk, "since": in_zone(run.ready_at, zone), "cause": cause}
+
+
+def _delayed(run: Run, now: datetime, zone: tzinfo) -> str:
+    named = {
+        "run": run.pk,
+        "until": in_zone(run.ready_at, zone),
+        "attempt": run.attempt,
+        "error": class_of_error(run),
+    }
+    if run.started_at is not None:
+        words = gettext(
+            "Run %(run)d was released by its worker. Another worker can start it after "
+        )
+        return words % named + f"{named['until']}."
+    if run.attempt > run.times_lost and run.error_class:
+        words = gettext(
+            "Run %(run)d will be retried at %(until)s: attempt %(attempt)d raised %(error)s."
+        )
+        return words % named
+    if run.attempt > run.times_lost:
+        return gettext("Run %(run)d will be retried at %(until)s.") % named
+    if run.due_at is not None and run.due_at <= now:
+        return gettext("Run %(run)d is delayed until %(until)s by its task's spread.") % named
+    if run.due_at is not None:
+        return gettext("Run %(run)d is due at %(until)s.") % named
+    return gettext("Run %(run)d is delayed until %(until)s.") % named
+
+
+def class_of_error(run: Run) -> str:
+    """Return the name of the class that the function raised last; empty if none was raised."""
+    return str(run.error_class).rpartition(".")[2]
+
+
+def _cause(run: Run, now: datetime, zone: tzinfo, fleet: Fleet) -> str:
+    if run.cancel_requested_at is not None:
+        return gettext("it was asked to stop, and the next worker that finds it will cancel it")
+    if run.task_id is None:
+        return gettext("its task was deleted, and the next worker that finds it will cancel it")
+    if run.queue in fleet.paused:
+        return fleet.hindrance(run.queue, zone)
+    if run.engine:
+        return _cause_elsewhere(run, zone, fleet)
+    return (
+        fleet.hindrance(run.queue, zone)
+        or _turn(run, now)
+        or _behind(run, fleet.fullness(run.queue), now)
+    )
+
+
+def _cause_elsewhere(run: Run, zone: tzinfo, fleet: Fleet) -> str:
+    named = {"engine": run.engine, "at": run.dispatched_at and in_zone(run.dispatched_at, zone)}
+    if run.dispatched_at is not None:
+        return gettext("it was sent to '%(engine)s' at %(at)s, which has not started it") % named
+    if not fleet.heartbeats:
+        return gettext("no heartbeat is running to send it to '%(engine)s'") % named
+    return gettext("the heartbeat has not sent it to '%(engine)s' yet") % named
+
+
+def _turn(run: Run, now: datetime) -> str:
+    """Return, as a clause, behind which run of its task it waits for its turn; else nothing."""
+    if run.task is None or run.task.allow_overlap:
+        return ""
+    going = Run.objects.using(run._state.db).filter(task=run.task_id).possibly_running(now)
+    first = going.exclude(pk=run.pk).order_by("started_at").values_list("pk", flat=True).first()
+    return gettext("it must wait for run %d of the same task to finish") % first if first else ""
+
+
+def _behind(run: Run, fullness: str, now: datetime) -> str:
+    """Return, as a clause, how many runs are ahead of it, and whether a slot is free."""
+    ready = Run.objects.using(run._state.db).ready(now).native().filter(queue=run.queue)
+    sooner = Q(ready_at__lt=run.ready_at) | Q(ready_at=run.ready_at, pk__lt=run.pk)
+    ahead = ready.filter(Q(priority__gt=run.priority) | Q(priority=run.priority) & sooner)
+    number = len(ahead.order_by().values_list("pk")[:MAX_AHEAD_COUNTED])
+    clause = fullness or gettext("no worker has claimed it yet")
+    if not number:
+        return clause
+    shown = f"{number:,}" if number < MAX_AHEAD_COUNTED else f"{number:,}+"
+    words = ngettext("%s run is ahead of it", "%s runs are ahead of it", number) % shown
+    return gettext("%(cause)s, and %(ahead)s") % {"cause": clause, "ahead": words}

@@ -1,15 +1,161 @@
-"""The running processes and their runs, and the throughput."""
+"""The heartbeats and workers: which are running, what they execute, what keeps them from it."""
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Self
 
-from sisy.models import Process, Role, Run, RunState
+from django.db.models import Count
+from django.utils.translation import gettext, ngettext
 
-MAX_ROWS_SHOWN = 500  # processes, and runs that go on, that are shown
-MAX_ENDED_COUNTED = 10_000  # runs that ended lately
+from sisy import clock, conf
+from sisy.models import Process, Queue, Role, Run, RunState
+from sisy.reports.formatting import in_zone
+
+MAX_ROWS_SHOWN = 500  # processes, and their runs
+MAX_ENDED_COUNTED = 10_000  # runs that ended in a period
 MAX_RUNS_NAMED = 20  # runs of one worker
+CLOCK_TOLERANCE = timedelta(seconds=1)
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+def running(using: str, now: datetime) -> tuple[list[Process], list[Process]]:
+    """Return the heartbeats and the workers that are running at ``now``."""
+    alive = list(Process.objects.using(using).alive(now))
+    return (
+        [process for process in alive if process.role == Role.HEARTBEAT],
+        [process for process in alive if process.role == Role.WORKER],
+    )
+
+
+def last_seen(processes: Sequence[Process]) -> datetime | None:
+    """Return when one of some processes last renewed its lease; None if there are none."""
+    lease = conf.get_settings().lease
+    return max((process.lease_until - lease for process in processes), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """The processes that are running, the queues that are paused, and the slots in use."""
+
+    heartbeats: list[Process]
+    workers: list[Process]
+    paused: dict[str, Queue]
+    busy: dict[int | None, int]
+    """How many runs each process executes, by its key."""
+
+    @classmethod
+    def at(cls, using: str, now: datetime) -> Self:
+        """Read it, in three statements."""
+        heartbeats, workers = running(using, now)
+        runs = Run.objects.using(using).running().order_by().values_list("process")
+        return cls(
+            heartbeats=heartbeats,
+            workers=workers,
+            paused={queue.name: queue for queue in Queue.objects.using(using).paused()},
+            busy=dict(runs.annotate(Count("pk"))),
+        )
+
+    def serving(self, queue: str) -> list[Process]:
+        """Return the workers of a queue."""
+        return [worker for worker in self.workers if queue in worker.queues]
+
+    def hindrance(self, queue: str, zone: tzinfo) -> str:
+        """Return, as a clause, what keeps all runs of a queue from being claimed; else nothing."""
+        serving = self.serving(queue)
+        if queue in self.paused:
+            return pause_in_words(self.paused[queue], zone)
+        if not serving:
+            return gettext("the queue '%s' has no worker") % queue
+        if all(worker.drain_requested_at for worker in serving):
+            return gettext("all workers for the queue '%s' are draining") % queue
+        if all(worker.problem for worker in serving):
+            return problem_in_words(serving[0], zone).rstrip(".")
+        return ""
+
+    def is_full(self, queue: str) -> int:
+        """Return how many slots the queue's workers have if all are taken, else 0."""
+        serving = self.serving(queue)
+        slots = sum(worker.slots for worker in serving if not worker.drain_requested_at)
+        taken = sum(
+            self.busy.get(worker.pk, 0) for worker in serving if not worker.drain_requested_at
+        )
+        return slots if taken >= slots else 0
+
+    def fullness(self, queue: str) -> str:
+        """Return, as a clause, that the queue's workers have no free slot; else nothing."""
+        slots = self.is_full(queue)
+        words = ngettext(
+            "the only worker slot for the queue '%(queue)s' is in use",
+            "all %(slots)d worker slots for the queue '%(queue)s' are in use",
+            slots,
+        )
+        return words % {"slots": slots, "queue": queue} if slots else ""
+
+
+def pause_in_words(queue: Queue, zone: tzinfo) -> str:
+    """Return, as a clause, that a queue is paused: by whom, since when and why."""
+    named = {
+        "queue": queue.name,
+        "by": queue.paused_by,
+        "since": in_zone(queue.paused_at, zone) if queue.paused_at else "",
+    }
+    words = gettext("the queue '%(queue)s' has been paused since %(since)s") % named
+    if queue.paused_by:
+        words = gettext("the queue '%(queue)s' has been paused by %(by)s since %(since)s") % named
+    return f"{words} ({queue.pause_reason.rstrip('.')})" if queue.pause_reason else words
+
+
+def problem_in_words(worker: Process, zone: tzinfo) -> str:
+    """Return, as a sentence, that a worker claims no runs: since when and why."""
+    since = in_zone(worker.problem_since, zone) if worker.problem_since else ""
+    named = {"worker": worker, "since": since, "problem": worker.problem}
+    return gettext("%(worker)s has claimed no runs since %(since)s: %(problem)s") % named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The processes of a site, and its clock."""
+
+    heartbeats: list[Process]
+    workers: list[Process]
+    silent: list[Process]
+    """Their leases have run out, and nobody has cleared them away yet."""
+    slots: int
+    heard_at: datetime | None
+    """When a heartbeat was last heard of."""
+    offset: timedelta
+    """How far the clock of this host is ahead of the database's."""
+
+    @property
+    def clock_is_off(self) -> bool:
+        """Return whether the two clocks differ by more than a second."""
+        return self.distance > CLOCK_TOLERANCE
+
+    @property
+    def distance(self) -> timedelta:
+        """By how much the two clocks differ, whichever is ahead."""
+        return abs(self.offset)
+
+    @property
+    def clock_is_behind(self) -> bool:
+        """Return whether the clock of this host is behind the database's."""
+        return self.offset < timedelta(0)
+
+
+def status(using: str, now: datetime) -> Status:
+    """Return which processes are running at ``now``, and what the clocks say."""
+    heartbeats, workers = running(using, now)
+    return Status(
+        heartbeats=heartbeats,
+        workers=workers,
+        silent=list(Process.objects.using(using).expired(now)[:MAX_ROWS_SHOWN]),
+        slots=sum(process.slots for process in workers),
+        heard_at=last_seen(heartbeats),
+        offset=datetime.fromtimestamp(time.time(), UTC) - clock.now(using),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The formats of moments, durations and schedules, and the colours of states."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db import router
 from django.utils import dates, timezone
@@ -65,6 +66,19 @@ def instant(value: datetime | None) -> str:
 def short(value: datetime) -> str:
     """Return a moment in the reader's time zone to the second."""
     return f"{_local(value):%Y-%m-%d %H:%M:%S}"
+
+
+def in_zone(value: datetime, zone: tzinfo) -> str:
+    """Return a moment to the second, in a zone that is named with it."""
+    return f"{value.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def zone_named(name: str) -> tzinfo:
+    """Return the zone of that name, or UTC if there is none: tasks may have a wrong one."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, ZoneInfoNotFoundError):
+        return ZoneInfo("UTC")
 
 
 def _local(value: datetime) -> datetime:

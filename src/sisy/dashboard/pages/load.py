@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from sisy.dashboard.charts.heat import by_day, shortened, squares
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, Page, Part
+from sisy.reports.fleet import status
 from sisy.reports.load import Cell, DueGroups, busiest, cells, due_groups
-from sisy.reports.status import status
 from sisy.reports.window import Window
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -14,8 +14,8 @@ from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.models import Run, Task
 from sisy.reports.alerts import find_alerts
 from sisy.reports.counts import ended_counts, live_counts
+from sisy.reports.fleet import status
 from sisy.reports.ledger import key_of
-from sisy.reports.status import status
 from sisy.reports.timeline import timeline
 from sisy.reports.window import Window
 

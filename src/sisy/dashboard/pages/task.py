@@ -16,8 +16,8 @@ from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.timing import occurrences
 from sisy.reports.errors import error_groups
+from sisy.reports.explain import why_queued
 from sisy.reports.ledger import key_of, page_of
-from sisy.reports.queued import why_queued
 
 MAX_RUNS_CHARTED = 300  # runs
 MAX_OCCURRENCES_SHOWN = 10

@@ -12,7 +12,7 @@ from sisy.management.numbers import measure
 from sisy.management.output import AnsweringCommand
 from sisy.management.serving import queue_names
 from sisy.models import Task
-from sisy.reports.health import Finding, health, health_of_host
+from sisy.reports.alerts.health import Finding, health, health_of_host
 
 
 class Command(AnsweringCommand):

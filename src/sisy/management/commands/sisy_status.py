@@ -50,7 +50,12 @@ class Command(AnsweringCommand):
                 for each in throughput(using, now)
             ],
             "alerts": [
-                {"what": each.what, "why": each.why, "since": each.since}
+                {
+                    "severity": each.severity,
+                    "what": each.what,
+                    "why": each.why,
+                    "since": each.since,
+                }
                 for each in find_alerts(using, now, in_full=True)
             ],
         }

@@ -1,0 +1,83 @@
+"""An alert, its severity, and the thresholds from which on there is one."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import models
+
+from sisy.models.timing import ON_TIME_TOLERANCE
+
+
+class Severity(models.TextChoices):
+    """How grave an alert is."""
+
+    CRITICAL = "critical"
+    """Sisy does not do its work: nothing is planned, or a queue has no worker."""
+    ERROR = "error"
+    """A task or a worker does not work."""
+    WARNING = "warning"
+    """Something failed or was delayed, and may have recovered."""
+    INFO = "info"
+    """Somebody has caused it on purpose."""
+
+
+class Kind(models.TextChoices):
+    """What an alert is about."""
+
+    NO_HEARTBEAT = "no_heartbeat"
+    NO_WORKER = "no_worker"
+    WORKER_PROBLEM = "worker_problem"
+    QUEUE_PAUSED = "queue_paused"
+    BROKEN = "broken"
+    FAILED = "failed"
+    LATE = "late"
+    QUEUED = "queued"
+    MISSED = "missed"
+
+
+SITE_KINDS = {Kind.NO_HEARTBEAT, Kind.NO_WORKER, Kind.WORKER_PROBLEM, Kind.QUEUE_PAUSED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """How long something may last before it is an alert.
+
+    Attributes:
+        late: a task is due and not planned.
+        queued: a run that a worker could claim is queued.
+        problem: a worker cannot start functions, while others serve its queues.
+    """
+
+    late: timedelta = ON_TIME_TOLERANCE
+    queued: timedelta = timedelta(seconds=60)
+    problem: timedelta = timedelta(0)
+
+
+DEFAULT = Thresholds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One thing that is not as it should be, or a number of further ones of its kind."""
+
+    kind: Kind
+    severity: Severity
+    why: str
+    what: str = ""
+    """The label of the task, or the queue; empty if it is about the site."""
+    since: datetime | None = None
+    threshold: timedelta | None = None
+    """How long it may last before it is an alert; None if it is one at once."""
+    state: str = ""
+    """The state of the task or of the run, if that is what is wrong."""
+    queues: tuple[str, ...] = ()
+    """The queues whose runs are affected."""
+    task: int | None = None
+    run: int | None = None
+    number: int = 1
+    """How many things the row stands for."""
+
+    @property
+    def is_about_site(self) -> bool:
+        """Return whether it is about processes and queues, not about single tasks and runs."""
+        return self.kind in SITE_KINDS

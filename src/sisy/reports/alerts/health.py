@@ -1,0 +1,138 @@
+"""The health of a site, for probes: each check with what it found.
+
+A check passes if there is no alert of its kind. It says what it found in either case.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils.translation import ngettext
+
+from sisy import conf
+from sisy.models import Process, Run, Task
+from sisy.reports import formatting
+from sisy.reports.alerts.alert import Thresholds
+from sisy.reports.alerts.processes import (
+    heartbeat_alerts,
+    needing_worker,
+    queued_alerts,
+    worker_alerts,
+)
+from sisy.reports.alerts.tasks import late_alerts
+from sisy.reports.fleet import Fleet, last_seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The result of one health check."""
+
+    name: str
+    is_well: bool
+    words: str
+
+
+def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -> list[Finding]:
+    """Return what is well at ``now``, and what is not.
+
+    Args:
+        queues: those that workers must serve; one that is paused needs none.
+        limit: how long a run may be queued, or a due task unplanned.
+    """
+    fleet = Fleet.at(using, now)
+    thresholds = Thresholds(late=limit, queued=limit, problem=limit)
+    return [
+        _heartbeat(fleet, now),
+        *_workers(using, fleet, queues, now, thresholds),
+        _planning(using, now, thresholds),
+        _queued(using, now, fleet, thresholds),
+    ]
+
+
+def health_of_host(using: str, now: datetime, host: str) -> list[Finding]:
+    """Return whether a heartbeat or a worker of one host is alive, whatever the others do.
+
+    Args:
+        host: the name that its processes have given, which is ``socket.gethostname()``.
+    """
+    alive = Process.objects.using(using).alive(now).filter(host=host)
+    words = ", ".join(map(str, alive)) or f"no heartbeat or worker is running on {host}"
+    return [Finding(name="processes of this host", is_well=bool(alive), words=words)]
+
+
+def _heartbeat(fleet: Fleet, now: datetime) -> Finding:
+    is_well = not any(heartbeat_alerts(fleet))
+    words = "none is running, so nothing is planned"
+    if heard := last_seen(fleet.heartbeats):
+        ago = formatting.span(max(timedelta(0), now - heard))
+        words = f"{len(fleet.heartbeats)} running, last seen {ago} ago"
+    return Finding(name="heartbeat", is_well=is_well, words=words)
+
+
+def _workers(
+    using: str, fleet: Fleet, queues: Sequence[str], now: datetime, thresholds: Thresholds
+) -> Iterator[Finding]:
+    elsewhere = conf.get_settings().alias_of(conf.DEFAULT_ENGINE)
+    own: set[str] = set()
+    if elsewhere:
+        own.update(Task.objects.using(using).native().values_list("queue", flat=True))
+    needed = [queue for queue in queues if not elsewhere or queue in own]
+    alerts = list(worker_alerts(fleet, needed, now, thresholds))
+    for queue in queues:
+        needs_none = queue in fleet.paused or queue not in needed
+        is_well = needs_none or not any(queue in alert.queues for alert in alerts)
+        words = _in_words(fleet.serving(queue))
+        if queue not in needed and not fleet.serving(queue):
+            words = f"none is running, but none is needed: {elsewhere!r} executes its runs"
+        if queue in fleet.paused:
+            words += "; the queue is paused"
+        yield Finding(name=f"workers of {queue}", is_well=is_well, words=words)
+
+
+def _in_words(workers: Sequence[Process]) -> str:
+    if not workers:
+        return "none is running"
+    slots = sum(worker.slots for worker in workers)
+    with_slots = ngettext("%d slot", "%d slots", slots) % slots
+    words = f"{len(workers)} running, with {with_slots}"
+    troubled = [worker for worker in workers if worker.problem]
+    if not troubled:
+        return words
+    return f"{words}; {len(troubled)} cannot start functions: {troubled[0].problem}"
+
+
+def _planning(using: str, now: datetime, thresholds: Thresholds) -> Finding:
+    words = "all are planned"
+    oldest = Task.objects.using(using).due(now).first()
+    if oldest is not None and oldest.next_run is not None:
+        overdue = formatting.span(now - oldest.next_run)
+        words = f"{oldest} has been due for {overdue} but is not planned"
+    is_well = not any(late_alerts(using, now, thresholds))
+    return Finding(name="due tasks", is_well=is_well, words=words)
+
+
+def _queued(using: str, now: datetime, fleet: Fleet, thresholds: Thresholds) -> Finding:
+    words = "no queued run needs a worker"
+    queued = needing_worker(using, fleet).filter(ready_at__lte=now)
+    oldest = queued.order_by("ready_at").first()
+    if oldest is not None:
+        number, since = queued.count(), formatting.span(now - oldest.ready_at)
+        words = ngettext("%d run is queued", "%d runs are queued", number) % number
+        words += f"; {oldest} has been queued for {since} in the queue {oldest.queue}"
+    words += _in_paused(using, now, fleet)
+    is_well = not any(queued_alerts(using, now, fleet, thresholds))
+    return Finding(name="queued runs", is_well=is_well, words=words)
+
+
+def _in_paused(using: str, now: datetime, fleet: Fleet) -> str:
+    """Return how many runs paused queues hold: nobody needs to be woken, but it is said."""
+    held = Run.objects.using(using).ready(now).filter(queue__in=fleet.paused)
+    number = held.count() if fleet.paused else 0
+    if not number:
+        return ""
+    words = ngettext(
+        "; %d run is queued in a paused queue (%s)",
+        "; %d runs are queued in paused queues (%s)",
+        number,
+    )
+    return words % (number, ", ".join(sorted(fleet.paused)))

@@ -1,0 +1,133 @@
+"""The alerts about heartbeats, workers and queues."""
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+
+from django.db.models import Count, Exists, Min, OuterRef
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+
+from sisy.models import Process, Run
+from sisy.models.run_queries import RunQuerySet
+from sisy.reports.alerts.alert import Alert, Kind, Severity, Thresholds
+from sisy.reports.errors import first_of
+from sisy.reports.fleet import Fleet, pause_in_words, problem_in_words
+
+
+def heartbeat_alerts(fleet: Fleet) -> Iterator[Alert]:
+    """Yield an alert if no heartbeat is running."""
+    if not fleet.heartbeats:
+        why = gettext(
+            "No heartbeat is running, so nothing is planned. Start 'manage.py sisy' or "
+            "'manage.py sisy_heartbeat'."
+        )
+        yield Alert(kind=Kind.NO_HEARTBEAT, severity=Severity.CRITICAL, why=why)
+
+
+def worker_alerts(
+    fleet: Fleet, needed: Collection[str], now: datetime, thresholds: Thresholds
+) -> Iterator[Alert]:
+    """Yield the queues without a worker, and the workers that cannot start functions.
+
+    Args:
+        needed: the queues that need a worker. Those that are paused need none.
+    """
+    for queue in sorted(set(needed) - fleet.paused.keys()):
+        if not fleet.serving(queue):
+            why = gettext(
+                "No worker serves the queue '%(queue)s', so its runs stay queued. Start "
+                "'manage.py sisy_worker --queues %(queue)s'."
+            ) % {"queue": queue}
+            yield Alert(kind=Kind.NO_WORKER, severity=Severity.CRITICAL, why=why, queues=(queue,))
+    for worker in fleet.workers:
+        if worker.problem and (queues := _hindered(worker, fleet, now, thresholds)):
+            yield Alert(
+                kind=Kind.WORKER_PROBLEM,
+                severity=Severity.ERROR,
+                why=problem_in_words(worker, timezone.get_current_timezone()),
+                since=worker.problem_since,
+                threshold=thresholds.problem,
+                queues=queues,
+            )
+
+
+def _hindered(
+    worker: Process, fleet: Fleet, now: datetime, thresholds: Thresholds
+) -> tuple[str, ...]:
+    """Return the queues of a worker with a problem: all if it lasts, else those without another.
+
+    A problem that only lasts for a moment harms nobody while others serve the same queue.
+    """
+    if worker.problem_since is None or now - worker.problem_since >= thresholds.problem:
+        return tuple(worker.queues)
+    return tuple(
+        queue
+        for queue in worker.queues
+        if all(another.problem for another in fleet.serving(queue))
+    )
+
+
+def paused_alerts(using: str, now: datetime, fleet: Fleet) -> Iterator[Alert]:
+    """Yield each paused queue: by whom, since when, why, and how many runs it holds."""
+    if not fleet.paused:
+        return
+    queued = Run.objects.using(using).ready(now).filter(queue__in=fleet.paused).order_by()
+    counted = dict(queued.values_list("queue").annotate(Count("pk")))
+    for name, queue in fleet.paused.items():
+        words = pause_in_words(queue, timezone.get_current_timezone())
+        number = counted.get(name, 0)
+        runs = ngettext("%d run is queued", "%d runs are queued", number) % number
+        yield Alert(
+            kind=Kind.QUEUE_PAUSED,
+            severity=Severity.INFO,
+            why=f"{words[:1].upper()}{words[1:]}: {runs}.",
+            queues=(name,),
+        )
+
+
+def queued_alerts(
+    using: str, now: datetime, fleet: Fleet, thresholds: Thresholds
+) -> Iterator[Alert]:
+    """Yield the queues whose runs stay queued, for a worker or for the engine that has them."""
+    late = needing_worker(using, fleet).filter(ready_at__lt=now - thresholds.queued).order_by()
+    by_queue = late.values("engine", "queue").annotate(number=Count("pk"), oldest=Min("ready_at"))
+    rows, more = first_of(by_queue.order_by("engine", "queue"))
+    for row in rows:
+        yield Alert(
+            kind=Kind.QUEUED,
+            severity=Severity.WARNING,
+            what=row["engine"] or row["queue"],
+            why=_in_words(row["number"], row["engine"], row["queue"], fleet),
+            since=row["oldest"],
+            threshold=thresholds.queued,
+            queues=(row["queue"],),
+        )
+    if more:
+        words = ngettext("and %d more queue", "and %d more queues", more) % more
+        yield Alert(kind=Kind.QUEUED, severity=Severity.WARNING, why=words, number=more)
+
+
+def needing_worker(using: str, fleet: Fleet) -> RunQuerySet:
+    """Return the queued runs that nothing but a worker keeps from starting once they are ready.
+
+    Not those of paused queues, nor those that must wait for another run of their task.
+    """
+    others = Run.objects.running().filter(task=OuterRef("task"))
+    queued = Run.objects.using(using).queued().exclude(queue__in=fleet.paused)
+    return queued.filter(~Exists(others))
+
+
+def _in_words(number: int, engine: str, queue: str, fleet: Fleet) -> str:
+    if engine:
+        return (
+            ngettext(
+                "%d run was sent to the engine, which has not started it",
+                "%d runs were sent to the engine, which has not started them",
+                number,
+            )
+            % number
+        )
+    zone = timezone.get_current_timezone()
+    words = ngettext("%d run is queued", "%d runs are queued", number) % number
+    cause = fleet.hindrance(queue, zone) or fleet.fullness(queue)
+    return f"{words}: {cause}" if cause else words

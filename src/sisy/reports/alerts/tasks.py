@@ -1,0 +1,125 @@
+"""The alerts about tasks: broken, failed, late, and missed occurrences."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext, ngettext
+
+from sisy.models import RunState, Task, TaskState
+from sisy.reports import disclosure
+from sisy.reports.alerts.alert import Alert, Kind, Severity, Thresholds
+from sisy.reports.errors import RecentTrouble, failing, first_of, missed
+from sisy.reports.explain import class_of_error
+
+
+def broken_alerts(using: str) -> Iterator[Alert]:
+    """Yield the tasks that are broken."""
+    known: dict[str, Any] = {
+        "kind": Kind.BROKEN,
+        "severity": Severity.ERROR,
+        "state": TaskState.BROKEN,
+    }
+    broken = Task.objects.using(using).filter(state=TaskState.BROKEN).order_by("label", "pk")
+    tasks, more = first_of(broken)
+    for task in tasks:
+        yield Alert(**known, what=task.label, why=task.state_reason, task=task.pk)
+    yield from _more(
+        more, lambda n: ngettext("and %d more broken task", "and %d more broken tasks", n), **known
+    )
+
+
+def failed_alerts(using: str, now: datetime, *, in_full: bool) -> Iterator[Alert]:
+    """Yield what failed lately, also if it has succeeded since: it may fail again tonight."""
+    groups, more = failing(using, now)
+    for group in groups:
+        severity = Severity.WARNING if group.has_recovered else Severity.ERROR
+        yield _of_group(group, Kind.FAILED, severity, _failures(group, in_full))
+    yield from _more(
+        more,
+        lambda n: ngettext(
+            "and %d more task that failed in the last 24 hours",
+            "and %d more tasks that failed in the last 24 hours",
+            n,
+        ),
+        kind=Kind.FAILED,
+        severity=Severity.ERROR,
+        state=RunState.FAILED,
+    )
+
+
+def _failures(group: RecentTrouble, in_full: bool) -> str:
+    named = {"number": group.number, "of": group.of}
+    words = ngettext(
+        "Failed %(number)d of %(of)d time in the last 24 hours",
+        "Failed %(number)d of %(of)d times in the last 24 hours",
+        group.of,
+    )
+    if group.number == group.of == 1:
+        words = gettext("Failed once in the last 24 hours")
+    reason = disclosure.reason_of(group.newest, in_full=in_full)
+    cause = class_of_error(group.newest) or reason.rstrip(".")
+    sentence = f"{words % named}: {cause}." if cause else f"{words % named}."
+    return (
+        f"{sentence} {gettext('The latest run succeeded.')}" if group.has_recovered else sentence
+    )
+
+
+def late_alerts(using: str, now: datetime, thresholds: Thresholds) -> Iterator[Alert]:
+    """Yield the tasks that are due and that no heartbeat has planned."""
+    known: dict[str, Any] = {
+        "kind": Kind.LATE,
+        "severity": Severity.ERROR,
+        "threshold": thresholds.late,
+    }
+    tasks, more = first_of(Task.objects.using(using).due(now - thresholds.late))
+    why = gettext("is overdue: no heartbeat has planned it")
+    for task in tasks:
+        yield Alert(**known, what=task.label, why=why, since=task.next_run, task=task.pk)
+    yield from _more(
+        more, lambda n: ngettext("and %d more late task", "and %d more late tasks", n), **known
+    )
+
+
+def missed_alerts(using: str, now: datetime) -> Iterator[Alert]:
+    """Yield the tasks of which occurrences were missed lately."""
+    groups, more = missed(using, now)
+    for group in groups:
+        words = ngettext(
+            "%d occurrence was missed in the last 24 hours",
+            "%d occurrences were missed in the last 24 hours",
+            group.number,
+        )
+        why = f"{words % group.number}: {group.newest.reason}"
+        yield _of_group(group, Kind.MISSED, Severity.WARNING, why)
+    yield from _more(
+        more,
+        lambda n: ngettext(
+            "and %d more task with missed occurrences",
+            "and %d more tasks with missed occurrences",
+            n,
+        ),
+        kind=Kind.MISSED,
+        severity=Severity.WARNING,
+        state=RunState.MISSED,
+    )
+
+
+def _of_group(group: RecentTrouble, kind: Kind, severity: Severity, why: str) -> Alert:
+    newest, (task, _) = group.newest, group.key
+    return Alert(
+        kind=kind,
+        severity=severity,
+        what=group.label,
+        why=why,
+        since=newest.finished_at,
+        state=newest.state,
+        task=task,
+        run=newest.pk,
+    )
+
+
+def _more(number: int, words: Callable[[int], str], **known: Any) -> Iterator[Alert]:
+    """Yield an alert for all of a kind that are not named, if there are any."""
+    if number:
+        yield Alert(**known, why=words(number) % number, number=number)

@@ -1,0 +1,72 @@
+"""The overview, sisy_status and sisy_health judge by the same alerts."""
+
+import pytest
+
+from sisy.models import Process, Queue, Role
+from sisy.reports.alerts import Kind, Severity, Thresholds, find_alerts
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of
+from tests.commands.calling import said, told
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+def up(role=Role.WORKER, **columns):
+    queues = ("default",) if role == Role.WORKER else ()
+    return Process.join(role, using="default", now=NOON, lease=HOUR, queues=queues, **columns)
+
+
+def kinds(**thresholds):
+    return {alert.kind for alert in find_alerts("default", NOON, Thresholds(**thresholds))}
+
+
+def test_each_alert_has_a_severity_and_a_kind():
+    scheduled()
+    found = {alert.kind: alert.severity for alert in find_alerts("default", NOON)}
+    assert found == {
+        Kind.NO_HEARTBEAT: Severity.CRITICAL,
+        Kind.NO_WORKER: Severity.CRITICAL,
+    }
+    assert {row["severity"] for row in told("sisy_status")["alerts"]} == {"critical"}
+
+
+def test_every_surface_lists_the_same_alerts():
+    up(Role.HEARTBEAT)
+    up()
+    scheduled("0 0 1 1 *", label="stocktaking").run_now()
+    Queue.objects.pause("default", "Too hot.", by="Sam")
+    [alert] = find_alerts("default", NOON)
+    assert (alert.kind, alert.severity) == (Kind.QUEUE_PAUSED, Severity.INFO)
+    assert alert.why in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    assert alert.why in said("sisy_status")
+    assert "the queue is paused" in said("sisy_health")  # which is healthy: it is on purpose
+
+
+def test_a_paused_queue_needs_no_worker_on_any_surface():
+    up(Role.HEARTBEAT)
+    scheduled("0 0 1 1 *")
+    assert kinds() == {Kind.NO_WORKER}
+    Queue.objects.pause("default")
+    assert kinds() == {Kind.QUEUE_PAUSED}
+    said("sisy_health")
+
+
+@pytest.mark.parametrize("seconds", [5, 60])
+def test_a_threshold_says_from_when_on_a_task_is_late(noon, seconds):
+    task = scheduled(label="tea")
+    late = Thresholds(late=seconds * SECOND)
+    for age, is_late in ((seconds - 1, False), (seconds, True)):
+        found = find_alerts("default", task.next_run + age * SECOND, late)
+        assert any(alert.kind == Kind.LATE for alert in found) == is_late
+
+
+def test_a_problem_of_a_worker_that_another_stands_in_for_may_last_for_a_while():
+    up(Role.HEARTBEAT)
+    up(problem="No memory.", problem_since=NOON - MINUTE)
+    assert Kind.WORKER_PROBLEM in kinds(problem=HOUR)  # no other worker serves its queue
+    up()
+    assert Kind.WORKER_PROBLEM not in kinds(problem=HOUR)
+    assert Kind.WORKER_PROBLEM in kinds(problem=MINUTE)
+    assert Kind.WORKER_PROBLEM in kinds()
