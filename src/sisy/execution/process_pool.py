@@ -50,8 +50,8 @@ class ProcessPool:
         self._slots = Slots(slots, self._begin)
         self._idle: list[ChildProcess] = []
         self._children: set[ChildProcess] = set()
-        # Dismissed children that have not exited yet. Without a reference, the pipe to a child
-        # would be closed, and the child would die before it has closed its connections.
+        # Dismissed children that have not exited yet. A child dies at once when its handle is
+        # garbage-collected, and could not close its connections.
         self._leaving: list[ChildProcess] = []
         self._lock = threading.Lock()
         self._is_closed = False

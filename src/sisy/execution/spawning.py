@@ -29,7 +29,7 @@ def context() -> BaseContext:
 
 
 def start_masked(process: Any) -> None:
-    """Start a child with INT and TERM blocked. The child unblocks them when it ignores them.
+    """Start a child with INT and TERM blocked. The child unblocks them once it ignores them.
 
     Raises:
         OSError: the system has no more files, memory or processes.

@@ -1,4 +1,4 @@
-"""From a schedule and a zone to due moments; needs no Django."""
+"""Compute due moments from a schedule and a time zone. Does not need Django."""
 
 from sisy.exceptions import ScheduleError
 from sisy.schedules.schedule import Schedule

@@ -1,9 +1,9 @@
 """The calendar of Sisy: the years 1000 to 9998.
 
-Python's ``datetime`` has the years 1 to 9999, so that near their ends the local time of a moment,
-or the moment of a local time, need not exist. Within Sisy's calendar both always do, in every
-zone, and every database stores them. What computes with a moment that a person or a row gave takes
-it through `within` or `just_before`; input that is not `is_within` is rejected.
+Python's ``datetime`` covers the years 1 to 9999. Near both ends, a moment may have no local time,
+and a local time no moment. Within Sisy's calendar both always exist, in every zone, and every
+database can store them. Code that computes with a moment from a user or a row passes it through
+`within` or `just_before`. Input for which `is_within` is false is rejected.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -16,15 +16,15 @@ YEARS = f"{FIRST.year} to {LAST.year}"
 
 
 def is_within(moment: datetime) -> bool:
-    """Return whether an aware moment lies in the calendar."""
+    """Return whether an aware moment is in the calendar."""
     return FIRST <= moment <= LAST
 
 
 def within(moment: datetime) -> datetime:
-    """Return an aware moment in UTC; of one outside of the calendar, the nearer end.
+    """Return an aware moment in UTC, limited to the calendar.
 
     Raises:
-        ValueError: it has no time zone.
+        ValueError: the moment has no time zone.
     """
     if moment.tzinfo is None:
         raise ValueError(
@@ -36,5 +36,5 @@ def within(moment: datetime) -> datetime:
 
 
 def just_before(moment: datetime) -> datetime:
-    """Return the last moment before one, in UTC: what comes after it may be due at ``moment``."""
+    """Return the last moment before ``moment``, in UTC, so that a search after it includes it."""
     return max(FIRST, within(moment) - TICK)

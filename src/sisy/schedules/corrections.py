@@ -1,6 +1,6 @@
-"""The messages for what people type instead of a schedule, with the nearest valid one.
+"""Error messages for texts that are not schedules, with the nearest valid schedule.
 
-What a message tells people to write is always something that Sisy accepts: the tests read it back.
+Sisy accepts every schedule that a message suggests; a test checks that.
 """
 
 import re
@@ -23,7 +23,7 @@ REPEATING = {
     DAY: "0 0 * * *",
     7 * DAY: "0 0 * * 0",
 }
-"""The intervals in seconds at which a schedule can repeat evenly."""
+"""The intervals, in seconds, at which a schedule can repeat evenly."""
 
 ZONE_FIRST = re.compile(r"(?:cron_)?tz=(\S*)\s*(.*)", re.IGNORECASE)
 INTERVAL = re.compile(r"(?:@?every|rate)\b[\s(]*(.*?)\)?|(\d+ ?[a-z]+)")
@@ -37,10 +37,10 @@ A_WEEKDAY = re.compile(rf"\b({'|'.join(WEEKDAYS)})", re.IGNORECASE)
 
 
 def correct_expression(expression: str, texts: Sequence[str]) -> str:
-    """Return the message for an expression that is another kind of text; else the empty text.
+    """Return the message if the expression is another kind of text, or an empty text.
 
     Args:
-        texts: its fields, as they were typed.
+        texts: the fields of the expression, as typed.
     """
     text = expression.strip()
     if text[:1] in tuple("\"'`") and text[-1:] == text[:1]:
@@ -70,11 +70,10 @@ def correct_expression(expression: str, texts: Sequence[str]) -> str:
 
 
 def probably_meant(expression: str) -> str:
-    """Return what six fields were probably meant to be, if they are due each second of a minute.
-
-    Their seconds are ``*`` while their minute is a plain number: such text nearly always comes
-    from Spring or Quartz, which name seconds first, or from AWS, which names the year last.
-    """
+    """Return the schedule that six fields were probably meant to be; an empty text if unknown."""
+    # A minute that is a number, with seconds that are ``*``, is due 60 times in one minute. Such
+    # text nearly always comes from Spring or Quartz, where seconds are first, or from AWS, where
+    # the year is last.
     texts = expression.split()
     if len(texts) != 6 or texts[5] != "*" or not texts[0].isdigit():
         return ""
@@ -84,7 +83,7 @@ def probably_meant(expression: str) -> str:
 
 
 def _instead_of_fields(text: str) -> str:
-    """Return the message for a text of no fields at all, such as an interval or a time of day."""
+    """Return the message for a text without fields, such as an interval or a time of day."""
     lower = text.lower()
     if (match := INTERVAL.fullmatch(lower)) and (seconds := _seconds(match[1] or match[2] or "")):
         return _interval(text, seconds)
@@ -105,7 +104,7 @@ def _instead_of_fields(text: str) -> str:
 
 
 def _seconds(interval: str) -> int:
-    """Return the seconds of ``1h30m``, ``5 minutes`` or ``hour``; 0 if it is none of these."""
+    """Return the seconds of a text such as ``1h30m``, ``5 minutes`` or ``hour``; 0 otherwise."""
     if one := ONE.fullmatch(interval):
         return UNITS[one[1]]
     if re.fullmatch(rf"(?:{AMOUNT.pattern})+", interval):
@@ -125,7 +124,7 @@ def _interval(text: str, seconds: int) -> str:
 
 
 def daily(match: re.Match[str]) -> str:
-    """Return the schedule for a time of day that `TIME` has found; "" if there is no such time."""
+    """Return the daily schedule for a match of `TIME`; an empty text if the time is invalid."""
     hour, minute = int(match[1]), int(match[2] or 0)
     if match[3]:
         hour = hour % 12 + (12 if match[3] == "pm" else 0)
@@ -141,7 +140,7 @@ def _zone_in_text(text: str, plain: str, zone: str) -> str:
 
 
 def _begins_with_seconds(texts: Sequence[str]) -> bool:
-    """Whether the fields can only be those of Quartz or Spring, which name seconds first."""
+    """Return whether the fields can only be those of Quartz or Spring, with seconds first."""
     has_no_such_day = texts[2] == "0" or texts[3] in ("0", "?")
     return has_no_such_day or "?" in texts[5] or A_WEEKDAY.search(texts[5]) is not None
 

@@ -1,9 +1,8 @@
-"""Reads a cron expression into the values that each field allows.
+"""Parse a cron expression into the values that each field allows.
 
-croniter is the reference of the format. Sisy itself expands what croniter 7 expands wrongly or
-does not report (stepped ranges that wrap around, nearest weekdays), and rejects what croniter
-accepts although nobody can mean it. `corrections` and `field_corrections` write the messages for
-what neither can read.
+croniter defines the format. Sisy itself expands what croniter 7 expands incorrectly or not at all
+(stepped ranges that wrap around, nearest weekdays), and rejects input that croniter accepts but
+that makes no sense. `corrections` and `field_corrections` contain the error messages.
 """
 
 import re
@@ -30,11 +29,11 @@ class DayRule:
     """The rule for matching days.
 
     Attributes:
-        days: of the month; None for any.
-        has_last_day: whether the last day of the month matches, too.
-        nearest: days of the month whose nearest weekday, Monday to Friday, matches, too.
-        weekdays: 0 is Sunday; None for any.
-        nth: pairs of a weekday and which one of the month, 1 to 5, or 0 for the last.
+        days: the days of the month; None for any.
+        has_last_day: whether the last day of the month also matches.
+        nearest: days of the month; the nearest day from Monday to Friday also matches.
+        weekdays: the days of the week, 0 is Sunday; None for any.
+        nth: pairs of a weekday and its position in the month, 1 to 5, or 0 for the last.
     """
 
     months: frozenset[int]
@@ -47,11 +46,11 @@ class DayRule:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """A parsed expression; the values of each field in ascending order.
+    """A parsed expression, with the values of each field in ascending order.
 
     Attributes:
-        is_starred: the minute or the hour field begins with ``*``. Such schedules follow elapsed
-            time over changes of the clock; all others name fixed times (cron(8) of Debian).
+        is_starred: whether the minute or the hour field begins with ``*``. When clocks change,
+            such schedules follow elapsed time; all others have fixed times (Debian's cron(8)).
     """
 
     seconds: tuple[int, ...]
@@ -62,14 +61,14 @@ class Fields:
 
 
 def parse(expression: object, key: str = "") -> Fields:
-    """Return what the fields of ``expression`` allow.
+    """Parse ``expression``.
 
     Args:
         expression: five fields, or six with seconds last, or an alias such as ``@daily``.
-        key: what ``H`` is hashed by.
+        key: the text from which ``H`` is computed.
 
     Raises:
-        ScheduleError: names the field and the reason.
+        ScheduleError: the expression is invalid. The message names the field and the reason.
     """
     if not isinstance(expression, str):
         raise ScheduleError(
@@ -83,7 +82,8 @@ def parse(expression: object, key: str = "") -> Fields:
 
 
 def is_hashed(expression: str) -> bool:
-    """Return whether it depends on a key what ``expression`` means: whether it has an ``h``."""
+    """Return whether ``expression`` contains an ``h``, so that its meaning depends on a key."""
+    # The h of Thursday is not one, nor are those of aliases.
     text = expression.strip().lower()
     return "h" in text.replace("thu", "") and not text.startswith("@")
 
@@ -120,23 +120,23 @@ def _parse(expression: str, key: str) -> Fields:
 
 
 def fields_of(expression: str) -> list[tuple[str, str]]:
-    """Return the name and the text of each field, of an alias those for which it stands.
+    """Return the name and the text of each field. An alias is replaced by its fields.
 
     Raises:
-        ScheduleError: it has neither five nor six fields.
+        ScheduleError: the expression has neither five nor six fields.
     """
     texts = _split(expression[: LONGEST + 1])
     return [(name, text.lower()) for name, text in zip(FIELDS, texts, strict=False)]
 
 
 def field_of(error: ScheduleError) -> str:
-    """Return the name of the field that an error of `parse` speaks of; empty if of none."""
+    """Return the name of the field that an error of `parse` is about; empty if there is none."""
     name = str(error).partition(":")[0]
     return name if name in FIELDS else ""
 
 
 def _split(expression: str) -> list[str]:
-    """Return the fields as they were typed, of an alias those for which it stands."""
+    """Return the fields as typed. An alias is replaced by its fields."""
     if not re.fullmatch(r"[ -~\t]*", expression):
         raise ScheduleError(
             f"The schedule {expression!r} contains characters other than printable ASCII. Use "
@@ -156,7 +156,7 @@ def _split(expression: str) -> list[str]:
 
 
 def _check_field(name: str, typed: str, limits: tuple[int, int]) -> None:
-    """Reject what croniter accepts or reports badly; ``typed`` is shown as it came."""
+    """Reject what croniter accepts by mistake or reports with an unclear message."""
     for item in typed.split(","):
         value, _, step = item.lower().partition("/")
         if re.match(r"r(\(|$)", value):
@@ -184,7 +184,8 @@ def _check_step(name: str, item: str, step: str) -> None:
 
 
 def _are_equal(name: str, first: str, last: str) -> bool:
-    """Whether a range begins where it ends; 0-7 is the whole week, although both are Sunday."""
+    """Return whether a range ends where it begins."""
+    # Compare numbers as typed: 0-7 is the whole week, although both are Sunday.
     if first.isdigit() and last.isdigit():
         return int(first) == int(last)
     numbers = number_of(name, first), number_of(name, last)
@@ -192,15 +193,14 @@ def _are_equal(name: str, first: str, last: str) -> bool:
 
 
 def _without_nearest_weekdays(text: str) -> tuple[frozenset[int], str]:
-    """Return the days of ``15w`` and ``lw`` in day-of-month, and the text without these items.
-
-    The nearest weekday to a day that a month lacks is the nearest to its last day, so that ``lw``
-    is ``31w``. croniter reads one such item, but no list, and only its own steps know of it.
-    """
+    """Return the days of items such as ``15w`` or ``lw``, and the text without these items."""
+    # croniter reads one such item but no list of them, and does not return it as a value.
     nearest, others = set(), []
     for item in text.split(","):
         if match := NEAREST_WEEKDAY.fullmatch(item):
             day = match[1] or match[2]
+            # For a day that a month lacks, the nearest weekday is that of its last day. So ``lw``
+            # is the same as ``31w``.
             nearest.add(LIMITS[2][1] if day == "l" else int(day))
         else:
             others.append(item)
@@ -208,10 +208,8 @@ def _without_nearest_weekdays(text: str) -> tuple[frozenset[int], str]:
 
 
 def unwrapped(name: str, item: str) -> str:
-    """Return an item of a field for croniter, a stepped range that wraps around as a list.
-
-    croniter 7 steps too far where such a range begins anew: it reads ``23-3/2`` as 23 and 2.
-    """
+    """Return an item of a field for croniter. A stepped range that wraps around becomes a list."""
+    # croniter 7 expands these incorrectly: it reads ``23-3/2`` as 23 and 2.
     match = STEPPED_RANGE.fullmatch(item)
     if match is None:
         return item
@@ -245,7 +243,8 @@ def _croniter(texts: list[str], key: str) -> tuple[list[list[Any]], dict[int, se
         for name, text in zip(FIELDS, texts, strict=False)
     ]
     values, nth = croniter.expand(" ".join(readable), hash_id=key.encode())
-    every = [["*"] if "*" in field else field for field in values]  # in a list, too: 1,*
+    # A star in a list allows every value, too: ``1,*``.
+    every = [["*"] if "*" in field else field for field in values]
     return every, nth  # type: ignore[return-value]
 
 

@@ -1,4 +1,4 @@
-"""The messages for what people type as one field of a schedule, with the nearest valid text."""
+"""Error messages for invalid fields of a schedule, with the nearest valid text."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ DAY_NAMES = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "
 
 
 def correct_field(field: str, typed: str) -> str:
-    """Return the message for the text of a field that cannot be read."""
+    """Return the message for an invalid field."""
     if field == "day-of-week" and (message := _mixed_weekdays(typed)):
         return f"{field}: {message}"
     for item in typed.split(","):
@@ -29,7 +29,7 @@ def correct_field(field: str, typed: str) -> str:
 
 
 def _mixed_weekdays(typed: str) -> str:
-    """Return the message for ``mon#1,3``: plain weekdays beside those of one week."""
+    """Return the message for a mix of plain and numbered weekdays, such as ``mon#1,3``."""
     first, *others = typed.split(",")
     day, mark, _ = first.partition("#")
     if mark and others and all(re.fullmatch(r"[1-5]", other) for other in others):
@@ -119,10 +119,8 @@ def _hashed(item: str, field: str) -> str:
 
 
 def _name(item: str, field: str) -> str:
-    """Correct ``monday-fri`` by the first three letters.
-
-    A name of another language is not guessed: lun is Monday, and looks like sun.
-    """
+    """Correct long names such as ``monday-fri``, by their first three letters."""
+    # Names in other languages are not guessed: lun is Monday, but looks like sun.
     known = NUMBERS.get(field, {})
     value, slash, step = item.partition("/")
     short = "-".join(_short(end, field) for end in value.split("-"))

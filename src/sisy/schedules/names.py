@@ -1,4 +1,4 @@
-"""The fields of an expression, their values, and the words that stand for some of these."""
+"""The fields of an expression, their values, and the names of values."""
 
 ALIASES = {
     "@hourly": "0 * * * *",
@@ -16,7 +16,7 @@ VALUES = {
     name: range(least, 7 if name == "day-of-week" else most + 1)
     for name, (least, most) in zip(FIELDS, LIMITS, strict=True)
 }
-"""The distinct values of each field, in order: 7 is Sunday, as 0 is."""
+"""The distinct values of each field, in order; 7 is left out, because it is Sunday like 0."""
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -28,6 +28,6 @@ NUMBERS = {
 
 
 def number_of(field: str, text: str) -> int | None:
-    """Return the value that a number or a name stands for in a field; None if it is neither."""
+    """Return the value of a number or a name in a field; None if the text is neither."""
     number = int(text) if text.isdigit() else NUMBERS.get(field, {}).get(text)
     return 0 if (field, number) == ("day-of-week", 7) else number

@@ -1,9 +1,9 @@
-"""A schedule: an expression in a time zone, over every change of its clock.
+"""A schedule: a cron expression in a time zone, across changes of the clock.
 
-Local time is searched by `wall`, span by span of constant offset. Where one span meets the next,
-Debian's cron(8) is followed. If the clock was set forward by up to three hours, a fixed-time
-occurrence that was left out comes at the first instant after; if it was set back, those that were
-there already are passed over. Starred schedules follow the time that really elapses.
+A zone's time consists of spans with a constant offset. `wall` searches the local times of each
+span. Where spans meet, Sisy follows Debian's cron(8). If the clock goes forward by up to three
+hours, fixed times in the gap are due at the first instant after it. If the clock goes back, fixed
+times that were due before are not due again. Starred schedules follow elapsed time.
 """
 
 from collections.abc import Iterator
@@ -18,19 +18,20 @@ from sisy.schedules.expression import Fields, parse
 from sisy.schedules.wall import count_walls, last_wall, next_wall, walls_between
 from sisy.schedules.zones import Span, span_at, zone_named
 
-FAR = timedelta(days=3)  # more than any offset or change of one
+FAR = timedelta(days=3)  # more than any offset from UTC or any change of it
 FIRST, LAST = calendar.FIRST.replace(tzinfo=None), calendar.LAST.replace(tzinfo=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """A part of a range of time in which a zone's offset stays the same.
+    """A part of a time range in which a zone's offset stays the same.
 
     Attributes:
-        start: in UTC, without its zone; ``local_start`` is the same in the zone.
-        is_due_at_start: whether a span of the zone begins there, and something is due in that
-            moment.
-        after: local time. What else is due lies in ``after`` < time ≤ ``until``.
+        start: the start, in naive UTC.
+        local_start: the same moment, in naive local time.
+        is_due_at_start: whether a span of the zone begins there, and that moment is due.
+        after: naive local time; the other due moments are in ``after`` < time ≤ ``until``.
+        until: naive local time.
     """
 
     start: datetime
@@ -42,18 +43,18 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The rule by which something repeats.
+    """A rule that says when something repeats.
 
     Args:
         expression: five cron fields, or six with seconds last; see the schedule reference.
-        timezone: the IANA name of the zone in which it is read; ``"UTC"`` by default.
-        key: what ``H`` is hashed by, so that many schedules spread out; empty by default.
+        timezone: the IANA name of the expression's time zone; ``"UTC"`` by default.
+        key: the text from which ``H`` is computed, so that schedules spread out; empty by default.
 
     Attributes:
         fields: the values that each field of the expression allows.
 
     Raises:
-        ScheduleError: the expression, or the zone, cannot be used, or it can never match.
+        ScheduleError: the expression or the zone is invalid, or the schedule can never match.
     """
 
     expression: str
@@ -74,13 +75,13 @@ class Schedule:
 
     @property
     def is_starred(self) -> bool:
-        """Whether the minute or the hour begins with ``*``: then it follows elapsed time."""
+        """Return whether the schedule follows elapsed time: minute or hour begins with ``*``."""
         return self.fields.is_starred
 
     def next_after(self, moment: datetime) -> datetime | None:
         """Return the first due moment strictly after ``moment``, in UTC.
 
-        None when there is none before the year 9999.
+        None if there is none before the year 9999.
 
         Raises:
             ValueError: ``moment`` has no time zone.
@@ -89,9 +90,9 @@ class Schedule:
         return None if due is None else due.replace(tzinfo=UTC)
 
     def last_until(self, moment: datetime) -> datetime | None:
-        """Return the newest due moment at or before ``moment``, in UTC.
+        """Return the latest due moment at or before ``moment``, in UTC.
 
-        None when there was none from the year 1000 on.
+        None if there is none since the year 1000.
 
         Raises:
             ValueError: ``moment`` has no time zone.
@@ -102,7 +103,7 @@ class Schedule:
         return None if due is None else due.replace(tzinfo=UTC)
 
     def count_between(self, after: datetime, until: datetime) -> int:
-        """Return how many due moments lie in ``after`` < due ≤ ``until``, without listing them.
+        """Return the number of due moments in ``after`` < due ≤ ``until``, without listing them.
 
         Raises:
             ValueError: a moment has no time zone.
@@ -115,7 +116,7 @@ class Schedule:
     def between(self, after: datetime, until: datetime) -> Iterator[datetime]:
         """Yield the due moments in ``after`` < due ≤ ``until``, in order and in UTC.
 
-        Many of them take a fraction of the time in which `next_after` finds one after another.
+        Much faster than calling `next_after` many times.
 
         Raises:
             ValueError: a moment has no time zone.
@@ -128,7 +129,7 @@ class Schedule:
                 yield start + (wall - local_start)
 
     def upcoming(self, moment: datetime, count: int) -> list[datetime]:
-        """Return the next ``count`` due moments after ``moment``, or as many as there are."""
+        """Return up to ``count`` due moments after ``moment``."""
         found: list[datetime] = []
         due = self.next_after(moment)
         while due is not None and len(found) < count:
@@ -163,6 +164,7 @@ class Schedule:
                 return due if due <= LAST else None
             if span.end > LAST:
                 return None
+            # Skip the spans in between, in which nothing can be due.
             if due - span.end > FAR:
                 moment = due - FAR
                 continue
@@ -186,13 +188,14 @@ class Schedule:
             moment = min(span.start, due + FAR) - TICK
 
     def _floor(self, span: Span) -> datetime:
-        """Return the local time up to which the span repeats what was there already."""
+        """Return the local time up to which a span repeats the local times of the span before."""
         if span.is_after_fold and not self.is_starred:
             return span.start + span.offset - span.change - TICK
         return datetime.min
 
     def _is_due_at_start(self, span: Span) -> bool:
-        """Whether something is due at the very start of a span, perhaps from within the gap."""
+        """Return whether the first instant of a span is due."""
+        # After a gap, the fixed times that were skipped are due at its end.
         start = span.start + span.offset
         if span.is_after_gap and not self.is_starred:
             local = next_wall(self.fields, start - span.change - TICK)

@@ -1,4 +1,4 @@
-"""Steps over the wall clock: naive local times that match, whatever the zone makes of them."""
+"""Search naive local times that match an expression, without regard to any time zone."""
 
 from bisect import bisect_left, bisect_right
 from calendar import monthrange
@@ -11,15 +11,15 @@ from sisy.schedules.expression import DayRule, Fields
 HOUR = timedelta(hours=1)
 
 RAREST = 41
-"""Years within which anything that matches at all does so: 29 February falls on each weekday
-within 40 years, even across a year such as 2100 that is no leap year."""
+"""A schedule that can match does so within this many years: 29 February falls on every weekday
+within 40 years, even across a year such as 2100, which is not a leap year."""
 
 
 @lru_cache(maxsize=8192)
 def days_of(rule: DayRule, year: int, month: int) -> tuple[int, ...]:
     """Return the days of a month that match, in ascending order.
 
-    If both day fields are restricted, either may match (POSIX crontab).
+    If both day fields are restricted, a day matches if either does (POSIX crontab).
     """
     if month not in rule.months:
         return ()
@@ -45,10 +45,10 @@ def days_of(rule: DayRule, year: int, month: int) -> tuple[int, ...]:
 
 
 def _nearest_weekday(day: int, first_weekday: int, last_day: int) -> int:
-    """Return the day from Monday to Friday that is nearest, within the same month.
+    """Return the nearest day from Monday to Friday in the same month.
 
     Args:
-        first_weekday: of the month's first day; 0 is Monday.
+        first_weekday: the weekday of the month's first day; 0 is Monday.
     """
     day = min(day, last_day)
     weekday = (first_weekday + day - 1) % 7
@@ -60,7 +60,7 @@ def _nearest_weekday(day: int, first_weekday: int, last_day: int) -> int:
 
 
 def next_wall(fields: Fields, moment: datetime) -> datetime | None:
-    """Return the first matching time strictly after ``moment``, or None when there is none."""
+    """Return the first matching time strictly after ``moment``; None if there is none."""
     if moment.day in days_of(fields.day_rule, moment.year, moment.month):
         later = _next_time(fields, moment)
         if later is not None:
@@ -74,7 +74,7 @@ def next_wall(fields: Fields, moment: datetime) -> datetime | None:
 
 
 def last_wall(fields: Fields, moment: datetime) -> datetime | None:
-    """Return the newest matching time at or before ``moment``, or None when there was none."""
+    """Return the latest matching time at or before ``moment``; None if there is none."""
     if moment.day in days_of(fields.day_rule, moment.year, moment.month):
         earlier = _last_time(fields, moment)
         if earlier is not None:
@@ -107,7 +107,7 @@ def walls_between(fields: Fields, after: datetime, until: datetime) -> Iterator[
 
 
 def count_walls(fields: Fields, after: datetime, until: datetime) -> int:
-    """Return how many matching times lie in ``after`` < time ≤ ``until``."""
+    """Return the number of matching times in ``after`` < time ≤ ``until``."""
     if until <= after:
         return 0
     a_day = len(fields.hours) * len(fields.minutes) * len(fields.seconds)
@@ -195,7 +195,7 @@ def _last_day(rule: DayRule, day: date) -> date | None:
 
 
 def _count_days(rule: DayRule, start: date, end: date) -> int:
-    """Return how many matching days lie in ``start`` ≤ day < ``end``."""
+    """Return the number of matching days in ``start`` ≤ day < ``end``."""
     months = range(start.year * 12 + start.month - 1, end.year * 12 + end.month)
     whole = sum(len(days_of(rule, month // 12, month % 12 + 1)) for month in months)
     before = bisect_left(days_of(rule, start.year, start.month), start.day)
@@ -204,7 +204,7 @@ def _count_days(rule: DayRule, start: date, end: date) -> int:
 
 
 def _count_of_day(fields: Fields, moment: datetime) -> int:
-    """Return how many matching times its day has up to ``moment``, that included."""
+    """Return the number of matching times on the day of ``moment``, up to and including it."""
     if moment.day not in days_of(fields.day_rule, moment.year, moment.month):
         return 0
     hours, minutes, seconds = fields.hours, fields.minutes, fields.seconds

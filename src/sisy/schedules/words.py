@@ -1,4 +1,4 @@
-"""Puts a schedule into words, where cron-descriptor is installed."""
+"""Describe a schedule in words, if cron-descriptor is installed."""
 
 import re
 from collections.abc import Mapping
@@ -11,25 +11,28 @@ from sisy.schedules.schedule import Schedule
 
 try:
     import cron_descriptor
-except ImportError:  # the extra "admin" brings it
+except ImportError:  # it is installed by the extra "admin"
     cron_descriptor = None
 
 HASHED = re.compile(r"h(\(.*\))?(/\d+)?")
 LAST_WEEKDAY = re.compile(r"\bl\w+")
 NAMES = re.compile(r"[A-Z][a-z]+")
-CHINESE = {"zh-hans": "zh_CN", "zh-hant": "zh_TW"}  # Django names scripts, others countries
+# Django names the script of Chinese, cron-descriptor the country.
+CHINESE = {"zh-hans": "zh_CN", "zh-hant": "zh_TW"}
 
 Names = Mapping[str, str]
 
 
 def in_words(schedule: Schedule, language: str = "en", names: Names | None = None) -> str:
-    """Return a sentence such as "Every 5 minutes"; the empty text where there is none.
+    """Return a sentence such as "Every 5 minutes".
 
-    There is none without cron-descriptor, and for the few schedules that it would put wrongly.
+    Returns an empty text without cron-descriptor, and for the few schedules that it describes
+    incorrectly.
 
     Args:
-        language: as Django names it, such as ``"pt-br"``; English where it is not known.
-        names: the words for English names of months and weekdays, which it leaves as they are.
+        language: a language code of Django's, such as ``"pt-br"``; unknown ones give English.
+        names: translations of the English names of months and weekdays, which cron-descriptor
+            does not translate.
     """
     if cron_descriptor is None:
         return ""
@@ -46,7 +49,7 @@ def in_words(schedule: Schedule, language: str = "en", names: Names | None = Non
 
 
 def _seconds_first(schedule: Schedule) -> str:
-    """Return the expression as cron-descriptor reads it; the empty text if it cannot."""
+    """Return the expression in the syntax of cron-descriptor; an empty text if it has none."""
     text = schedule.expression.strip().lower()
     texts = ALIASES.get(text, text).split()
     values = _values(schedule.fields)
@@ -66,7 +69,7 @@ def _would_be_put_wrongly(days: str, weekdays: str) -> bool:
 
 
 def _plain(field: str, values: list[int]) -> str:
-    """Return a field with the values for which its ``h`` stands."""
+    """Return a field in which ``h`` is replaced by its values."""
     if not any(HASHED.fullmatch(item) for item in field.split(",")):
         return field
     if field.startswith("h/"):
@@ -87,7 +90,7 @@ def _values(fields: Fields) -> tuple[list[int], ...]:
 
 
 def _locale(language: str) -> str:
-    """Return the name of the catalogue for a language as Django names it."""
+    """Return the name of the catalogue for a language code of Django's."""
     main, _, region = language.lower().partition("-")
     wanted = CHINESE.get(language.lower(), f"{main}_{region.upper()}")
     known = [name for name in _catalogues() if name.startswith(f"{main}_")]

@@ -1,4 +1,4 @@
-"""The spans of time during which a zone's offset from UTC stays the same."""
+"""Spans of time in which a zone's offset from UTC stays the same."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from sisy.exceptions import ScheduleError
 from sisy.suggestions import did_you_mean
 
 LARGEST_CHANGE = timedelta(hours=3)
-"""A larger change of the clock is a correction of the calendar: cron(8) treats it as such."""
+"""Like cron(8), Sisy treats a larger change of the clock as a correction of the calendar."""
 
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
@@ -18,11 +18,13 @@ ZERO = timedelta(0)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From ``start`` to before ``end`` (naive UTC) local time is UTC plus ``offset``.
+    """A span in which local time is UTC plus ``offset``.
 
     Attributes:
-        change: by how much the clock was set forward at ``start``; negative for back, zero where
-            the span only continues the one before it.
+        start: the first moment, in naive UTC.
+        end: the first moment after the span, in naive UTC.
+        change: by how much the clock went forward at ``start``; negative if it went back, zero if
+            the span continues the one before it.
     """
 
     start: datetime
@@ -32,20 +34,20 @@ class Span:
 
     @property
     def is_after_gap(self) -> bool:
-        """Return whether local times were left out right before this span."""
+        """Return whether the clock skipped local times right before this span."""
         return ZERO < self.change <= LARGEST_CHANGE
 
     @property
     def is_after_fold(self) -> bool:
-        """Return whether this span begins with local times that there were already."""
+        """Return whether this span begins with local times that the clock repeats."""
         return -LARGEST_CHANGE <= self.change < ZERO
 
 
 def zone_named(name: str) -> ZoneInfo:
-    """Return the zone of the IANA database.
+    """Return a zone of the IANA database.
 
     Raises:
-        ScheduleError: there is none of that name; the message has the nearest one.
+        ScheduleError: there is no zone with that name. The message suggests the nearest one.
     """
     if not isinstance(name, str) or not name:
         raise ScheduleError(
@@ -66,12 +68,12 @@ def _zone_named(name: str) -> ZoneInfo:
 
 
 def known_zone(name: str) -> str | None:
-    """Return the zone of the IANA database that has this name in any case; None if none has."""
+    """Return the correct spelling of a zone's name, ignoring case; None if it is unknown."""
     return next((zone for zone in available_timezones() if zone.lower() == name.lower()), None)
 
 
 def span_at(zone: ZoneInfo, moment: datetime) -> Span:
-    """Return the span in which the naive UTC ``moment`` lies."""
+    """Return the span that contains ``moment``, in naive UTC."""
     for span in spans_of(zone, moment.year):
         if moment < span.end:
             return span
@@ -80,7 +82,7 @@ def span_at(zone: ZoneInfo, moment: datetime) -> Span:
 
 @lru_cache(maxsize=2048)
 def spans_of(zone: ZoneInfo, year: int) -> tuple[Span, ...]:
-    """Return the spans of a year of UTC and of Sisy's calendar, in order, cut at its ends."""
+    """Return the spans of a UTC year in order, cut at the ends of the year."""
     start = datetime(year, 1, 1)
     end = datetime(year + 1, 1, 1)
     spans = []
@@ -94,7 +96,8 @@ def spans_of(zone: ZoneInfo, year: int) -> tuple[Span, ...]:
 
 
 def _next_change(zone: ZoneInfo, start: datetime, end: datetime, offset: timedelta) -> datetime:
-    """Return when ``offset`` ceases to hold: found by the hour, then halved to the second."""
+    """Return the moment at which ``offset`` changes, to the second; ``end`` if it does not."""
+    # Step forward until the offset is different, then search by halves.
     step = 12 * HOUR
     probe = start
     while _offset(zone, probe) == offset:
