@@ -1,6 +1,8 @@
 """The table of a task's fields is whole, and what else lists them agrees with it."""
 
 import inspect
+from types import NoneType
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -63,6 +65,12 @@ def test_properties_set_the_columns_that_the_table_says():
 def test_the_policies_that_code_may_set_are_those_of_the_table():
     assert Policies.__annotations__.keys() == POLICIES
     assert test_policies.VALUES.keys() == POLICIES
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES & TASK_FIELDS.keys()))
+def test_the_types_of_policies_take_none_where_the_column_does(name):
+    hint = get_type_hints(Policies)[name]
+    assert (NoneType in get_args(hint)) == Task._meta.get_field(name).null
 
 
 def test_every_other_field_is_a_parameter_wherever_code_creates_tasks():

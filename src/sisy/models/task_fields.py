@@ -214,7 +214,7 @@ _ROWS = (
     _deferred("timing_fingerprint"),
     _deferred("created_at"),
     _of_scheduler("name"),
-    _of_scheduler("declaration"),
+    _deferred("declaration"),
     _of_scheduler("undeclared_at"),
 )
 
