@@ -94,4 +94,4 @@ def test_what_was_changed_by_hand_of_a_declared_task_goes_back_to_code():
         ("sweep", "default"),
         ("by hand", "slow"),
     }
-    assert str(LogEntry.objects.get(object_id=task.pk)).endswith("Back to code: queue.")
+    assert str(LogEntry.objects.get(object_id=task.pk)).endswith("Reset to code: queue.")

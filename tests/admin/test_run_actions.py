@@ -13,7 +13,7 @@ from tests.support.moments import NOON
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-CANCEL_BY_FORCE = "Cancel by force (kills in a pool of processes)"
+CANCEL_BY_FORCE = "Cancel by force (kills runs in a process pool)"
 
 
 def run_of(label="sweep", state="queued", **columns):
@@ -113,7 +113,7 @@ def test_many_runs_that_cannot_be_retried_do_not_fill_the_page():
     runs = [run_of(f"{number}") for number in range(24)]
     said = act(browser_of_superuser(), "retry", *runs)
     assert len(said) == 22
-    assert said[-2:] == ["Another 4 runs cannot be retried.", "Retrying 0 runs."]
+    assert said[-2:] == ["4 more runs cannot be retried.", "Retrying 0 runs."]
 
 
 @pytest.mark.parametrize(

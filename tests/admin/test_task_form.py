@@ -244,7 +244,7 @@ def test_what_is_typed_is_answered_with_its_occurrences():
         ),
         (
             {"end_running_0": "2026-05-05", "end_running_1": "12:00:00"},
-            "It is never due between now and its end.",
+            "No occurrences before the task ends.",
         ),
     ],
 )

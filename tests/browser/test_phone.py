@@ -114,7 +114,7 @@ def test_the_preset_and_the_way_to_a_task_follow_what_is_typed(look, address):
         expect(lit).to_have_count(0)
         expect(window.get_by_text("Add a task with this schedule")).to_have_count(0)
         expect(window.get_by_text("Next runs")).to_have_count(0)
-        expect(window.get_by_text("Never.")).to_have_count(0)
+        expect(window.get_by_text("No upcoming occurrences.")).to_have_count(0)
         window.fill("[name=schedule]", "0 * * * *")
         expect(lit).to_have_text("every hour")
         expect(window.get_by_text("Add a task with this schedule")).to_be_visible()

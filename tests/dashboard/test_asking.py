@@ -99,7 +99,7 @@ def test_a_known_value_is_no_error(site, page, name):
 def test_an_unknown_parameter_is_an_error_on_the_page(site, page):
     answer = browser_of_superuser().get(address_of(site, page), {"stat": "failed"})
     [error, *others] = errors_of(answer)
-    assert error.startswith("Unknown parameter 'stat' in the address.")
+    assert error.startswith("Unknown URL parameter 'stat'.")
     assert others == []
     if page in ("tasks", "runs"):
         assert error.endswith("Did you mean 'state'?")
@@ -108,9 +108,9 @@ def test_an_unknown_parameter_is_an_error_on_the_page(site, page):
 def test_the_error_names_what_was_asked_and_what_there_is(site):
     answer = browser_of_superuser().get("/sisy/tasks/", {"state": "pausd", "sort": "<b>"})
     assert errors_of(answer) == [
-        "'pausd' is not a valid value of 'state' in the address. "
+        "'pausd' is not a valid value for the URL parameter 'state'. "
         "Valid values: active, paused, broken, retired, attention. Did you mean 'paused'?",
-        "'<b>' is not a valid value of 'sort' in the address. "
+        "'<b>' is not a valid value for the URL parameter 'sort'. "
         "Valid values: label, next_run, last_run.",
     ]
 

@@ -55,9 +55,9 @@ def test_an_alias_is_shown_by_its_fields():
 )
 def test_what_is_wrong_is_said_at_its_field(expression, field, words):
     response = told(schedule=expression)
-    assert f"{field} ✕ wrong" in text_of(response)
+    assert f"{field} ✕ invalid" in text_of(response)
     assert f"{field}: {words}" in text_of(response)
-    assert "Never." not in text_of(response)
+    assert "No upcoming occurrences." not in text_of(response)
     assert "Next runs" not in text_of(response)
 
 

@@ -168,7 +168,7 @@ class TestPage:
         found = due_groups("default", NOON, NOON + DAY)
         assert (found.tasks, found.left_out) == (2, 1)
         text = text_of(browser_of("view_task").get("/sisy/load/"))
-        assert "1 task is left out" in text
+        assert "1 task is not included" in text
 
     def test_what_was_computed_serves_for_a_while(self, django_assert_max_num_queries):
         scheduled("0 13 * * *")

@@ -33,7 +33,7 @@ def test_a_run_that_has_not_returned_shows_no_return_value(state):
 
 @pytest.mark.parametrize(("result", "shown"), [(None, "null"), ({"n": 7}, "7"), ([], "[]")])
 def test_a_run_that_succeeded_shows_what_it_returned(result, shown):
-    _, _, behind = page_of(run_in(RunState.SUCCEEDED, result=result)).partition("Returned")
+    _, _, behind = page_of(run_in(RunState.SUCCEEDED, result=result)).partition("Return value")
     assert shown in behind
 
 

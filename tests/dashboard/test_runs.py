@@ -127,7 +127,7 @@ def test_a_gap_says_how_many_occurrences_it_stands_for():
     tick("default", NOON)
     tick("default", NOON + 4 * MINUTE + SECOND)
     gap = Run.objects.get(state=RunState.MISSED)
-    assert "Stands for 3 occurrences 2026-05-05 12:01:00 … 2026-05-05 12:03:00" in text_of(
+    assert "Occurrences 3 2026-05-05 12:01:00 to 2026-05-05 12:03:00" in text_of(
         page_of(gap, parts="head")
     )
 
@@ -163,7 +163,7 @@ def test_what_no_index_leads_to_is_looked_for_among_the_newest(monkeypatch):
     runs = [scheduled(label="a").run_now(), *(scheduled(label="b").run_now() for _ in range(2))]
     assert listed(search="a") == []
     page = browser_of("view_task").get("/sisy/runs/?search=a")
-    assert "Searches the latest" in text_of(page)
+    assert "Searches only the latest" in text_of(page)
     assert listed() == [run.pk for run in reversed(runs)]
 
 

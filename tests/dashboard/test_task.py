@@ -35,7 +35,7 @@ def test_it_says_what_the_task_is_and_what_came_of_it():
     ended(task, RunState.FAILED, ago=2 * HOUR)
     text = text_of(page_of(task, parts="head"))
     assert "0 9 * * mon-fri At 09:00, Monday through Friday (UTC)" in text
-    assert "Calls tests.app.jobs.noop" in text
+    assert "Callable tests.app.jobs.noop" in text
     assert "✓ succeeded 1" in text
     assert "✕ failed 1" in text
 
@@ -78,10 +78,8 @@ def test_its_policies_stand_there_in_words():
     )
     text = text_of(page_of(task, parts="about"))
     assert "Up to 100 runs are queued while another one is running." in text
-    assert (
-        "Retries up to 3 times. The maximum delay starts at 10 s and grows 2-fold with each retry."
-        in text
-    )
+    assert "Retries up to 3 times." in text
+    assert "starts at 10 s and is multiplied by 2 with each retry." in text
     assert "A run is stopped after 0:01:30." in text
     assert "Each start is delayed by up to 0:01:00" in text
 
@@ -201,20 +199,20 @@ def test_what_was_changed_of_a_task_that_code_declares_stands_there_and_can_be_u
     assert "in code, as shop.report" in text
     assert "schedule: 0 7 * * * instead of 0 9 * * *" in text
     assert "timeout: 00:01:00 instead of —" in text
-    assert "Back to code" in text
+    assert "Reset to code" in text
     client = browser_of_superuser()
     client.post("/sisy/tasks/do/back_to_code/", {"pk": task.pk})
     task = Task.objects.get(pk=task.pk)
     assert (task.schedule, task.timeout, task.overrides()) == ("0 9 * * *", None, [])
     text = text_of(page_of(task))
-    assert "Back to code: schedule, timeout." in text
+    assert "Reset to code: schedule, timeout." in text
     assert "undo what was changed" not in text
 
 
 def test_who_may_not_change_tasks_is_not_offered_to_undo_changes():
     task = declared(queue="slow")
     assert "queue: slow instead of default" in text_of(page_of(task, "run_task"))
-    assert "Back to code" not in text_of(page_of(task, "run_task"))
+    assert "Reset to code" not in text_of(page_of(task, "run_task"))
     refused = browser_of("view_task", "run_task").post(
         "/sisy/tasks/do/back_to_code/", {"pk": task.pk}
     )

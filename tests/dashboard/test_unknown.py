@@ -76,7 +76,7 @@ def test_an_action_of_the_admin_on_rows_that_are_gone_is_an_error(model, name, k
     scheduled().run_now()
     data = {"action": name, "_selected_action": keys}
     answer = browser_of_superuser().post(f"/admin/sisy/{model}/", data, follow=True)
-    words = f"There is no such {model} (any more). Nothing was changed."
+    words = f"The selected {model}s do not exist. Nothing was changed."
     assert said(answer) == [(messages.ERROR, words)]
     assert Task.objects.get().state == "active"
     assert Run.objects.get().state == RunState.QUEUED

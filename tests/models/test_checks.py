@@ -93,8 +93,7 @@ def test_a_task_that_was_set_aside_though_its_schedule_works_is_named_with_what_
     Task.objects.update(state=TaskState.BROKEN, next_run=None)
     warning, _ = check()
     assert warning.msg == (
-        "The schedule '* * * * *' in UTC of the task 'a' is valid, but Sisy has set 1 of these "
-        "tasks aside as broken."
+        "The task 'a' is broken, although its schedule, '* * * * *' in UTC, is valid."
     )
     exec(warning.hint.partition("run: ")[2], {"Task": Task})
     task.refresh_from_db()

@@ -69,7 +69,7 @@ ALLOWED = {
         "it has {len(text)} characters as JSON, more than the limit",
         "The schedule has {len(expression)} characters.",
         "Use at most %d characters.",
-        "Searches the latest {{ searched }} runs",
+        "Searches only the latest {{ searched }} runs",
     ],
 }
 

@@ -42,7 +42,7 @@ class OfferedLookups(ModelAdmin):
         asked = request.GET
         is_misread = any(not SHAPES[name].fullmatch(asked.get(name, "")) for name in SHAPES)
         if request.method == "GET" and (ERROR_FLAG in asked or is_misread):
-            refusal = gettext("The address asks for a value that this list does not know.")
+            refusal = gettext("The URL contains an unknown filter, page or order.")
             ignored = gettext("It was ignored.")
             self.message_user(request, f"{refusal} {ignored}", messages.ERROR)
         return super().changelist_view(request, extra_context)

@@ -94,8 +94,8 @@ class SisyAdmin(OfferedLookups):
         """Carry out an action, unless none of the selected rows exists."""
         selected = [key_of(text) for text in request.POST.getlist(ACTION_CHECKBOX_NAME)]
         if selected and (None in selected or not queryset.filter(pk__in=selected).exists()):
-            words = gettext("There is no such %s (any more). Nothing was changed.")
-            self.message_user(request, words % self.opts.verbose_name, messages.ERROR)
+            words = gettext("The selected %s do not exist. Nothing was changed.")
+            self.message_user(request, words % self.opts.verbose_name_plural, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset, *args, **options)
 

@@ -32,10 +32,10 @@ SEEN_ONLY = (PREVIEW, *STATUS)
 
 TITLES = {
     Section.TARGET: None,
-    Section.WHEN: _("When"),
-    Section.WORKERS: _("Which workers"),
-    Section.TROUBLE: _("When it is late, slow or busy"),
-    Section.FAILURE: _("When it fails"),
+    Section.WHEN: _("Schedule"),
+    Section.WORKERS: _("Workers"),
+    Section.TROUBLE: _("Missed, overlapping and slow runs"),
+    Section.FAILURE: _("Failures"),
     Section.HISTORY: _("History"),
     Section.STATUS: _("Status"),
 }
@@ -114,7 +114,7 @@ class TaskForm(ModelForm):
             label=label,
             choices=[("", "---------"), *((path, path) for path in sorted(known))],
             help_text=_(
-                "Developers add others by naming them in SISY_CALLABLES, or by scheduling them."
+                "To offer more callables, add them to SISY_CALLABLES or schedule them in code."
             ),
         )
 

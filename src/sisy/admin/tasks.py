@@ -51,7 +51,7 @@ class TaskAdmin(SisyAdmin):
     def resume(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         self.tell(request, tasks.resume(request.user, queryset))
 
-    @admin.action(description=_("Back to code"), permissions=["change"])
+    @admin.action(description=_("Reset to code"), permissions=["change"])
     def back_to_code(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         self.tell(request, tasks.back_to_code(request.user, queryset))
 
@@ -119,7 +119,7 @@ class TaskAdmin(SisyAdmin):
     def timing(self, task: Task) -> str:
         return formatting.schedule(task, settings.TIME_ZONE)
 
-    @admin.display(description=_("due next"))
+    @admin.display(description=_("upcoming"))
     def occurrences(self, task: Task) -> SafeString:
         address = reverse("admin:sisy_task_occurrences", current_app=self.admin_site.name)
         shown = upcoming(task, formatting.now())

@@ -63,7 +63,7 @@ def upcoming(task: Task, now: datetime) -> SafeString:
         return format_html('<p class="sisy-refusal">{}</p>', str(error))
     words = formatting.words_of(task.schedule, task.timezone, task.label)
     if task.state != TaskState.ACTIVE:
-        state = gettext("Nothing is due: it is %s.") % task.get_state_display()
+        state = gettext("No upcoming occurrences: the task is %s.") % task.get_state_display()
         return format_html("<p>{}</p><p>{}</p>", words, state)
     zone = ZoneInfo(task.timezone)
     rows = [
@@ -75,7 +75,7 @@ def upcoming(task: Task, now: datetime) -> SafeString:
         for due in islice(occurrences(task, now), MAX_OCCURRENCES_SHOWN)
     ]
     if not rows:
-        never = gettext("It is never due between now and its end.")
+        never = gettext("No occurrences before the task ends.")
         return format_html('<p class="sisy-refusal">{}</p>', never)
     items = format_html_join("", '<li><time datetime="{}">{}</time> <small>{}</small></li>', rows)
     return format_html("<p>{}</p><ol>{}</ol>", words, items)

@@ -1,9 +1,10 @@
 """The system checks for projects that use Sisy.
 
-An error is what keeps Sisy from its work. A warning is what makes it slow, deaf or doubtful. What
-is fine for one process is not complained about: neither a missing layer nor one in memory, unless
-``--deploy`` asks, or several processes are seen at work. What is wrong with stored tasks is never
-an error, since it would keep ``migrate`` from mending it.
+An error means that Sisy cannot work. A warning means that it works, but slowly or unreliably.
+
+A missing or in-memory channel layer is fine for one process. It is reported only with ``--deploy``
+or if several processes are running. Problems of stored tasks are never errors: an error would stop
+``migrate``, which may be what fixes them.
 """
 
 from sisy.checks import configuration, declared, layer, login, stored

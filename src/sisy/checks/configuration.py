@@ -1,4 +1,4 @@
-"""Checks of the ``SISY_*`` settings, and of how the database is connected to."""
+"""Checks of the ``SISY_*`` settings and of the database connection."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 
 @register("sisy", deploy=True)
 def check_eagerness(**kwargs: Any) -> list[CheckMessage]:
-    """Check that a site which is deployed has workers carry out what is submitted."""
+    """Check that ``SISY_EAGER`` is off on a deployed site."""
     if not conf.usable_settings().eager:
         return []
     return [
@@ -45,7 +45,7 @@ def check_eagerness(**kwargs: Any) -> list[CheckMessage]:
 
 @register("sisy")
 def check_connections(**kwargs: Any) -> list[CheckMessage]:
-    """Check how the database is used in which tasks are stored."""
+    """Check the connection to the database in which tasks are stored."""
     alias = router.db_for_write(Task)
     settings = connections[alias].settings_dict
     vendor = connections[alias].vendor
@@ -79,7 +79,7 @@ def _unusable_settings() -> Iterator[CheckMessage]:
         try:
             kind_at(path)
         except CallableError as error:
-            hint = "The admin will not offer it until it can be called."
+            hint = "The admin will not offer it until you fix this."
             yield Warning(str(error), hint=hint, obj="SISY_CALLABLES", id="sisy.W011")
     if (path := conf.usable_settings().dashboard) != conf.Settings().dashboard:
         yield from _dashboard(path)
@@ -91,7 +91,7 @@ def _unusable_settings() -> Iterator[CheckMessage]:
 
 
 def _dashboard(path: str) -> Iterator[CheckMessage]:
-    # Not at the top: its pages need django.contrib.auth, which workers do without.
+    # Not at the top: its pages need django.contrib.auth, which workers may lack.
     from sisy.dashboard import Dashboard
 
     hint = "Name a subclass of sisy.dashboard.Dashboard by its dotted path."
@@ -122,8 +122,8 @@ def _isolation(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessage
     if str(level).lower() != "read committed":
         yield Error(
             f"The isolation level of MySQL or MariaDB is {level!r}, but Sisy needs 'read "
-            "committed'. It must see what others committed before it got a lock. Otherwise two "
-            "runs of a task can start at once.",
+            f"committed'. With {level!r}, Sisy could miss rows that are committed while it waits "
+            "for a lock, and start two runs of a task at once.",
             hint="Remove 'isolation_level' from 'OPTIONS'. Django then uses 'read committed'.",
             obj=f"DATABASES[{alias!r}]",
             id="sisy.E004",

@@ -1,4 +1,4 @@
-"""Checks of the tasks that code declares, without asking a database."""
+"""Checks of the tasks that code declares; they do not query the database."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from sisy.syncing.sync import task_of
 def check_declared_tasks(**kwargs: Any) -> list[CheckMessage]:
     """Check what ``@sisy.schedule`` declares in the modules of all apps."""
     if conf.problems():
-        return []  # they are errors already, and fields of tasks depend on them
+        return []  # fields of tasks depend on the settings, which have an error of their own
     found = discover()
     messages: list[CheckMessage] = [
         quoting.warning(

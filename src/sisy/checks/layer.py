@@ -1,4 +1,4 @@
-"""Checks of the channel layer by which processes ring for each other."""
+"""Checks of the channel layer by which processes wake each other."""
 
 import inspect
 import re
@@ -18,11 +18,11 @@ LAYER = f"CHANNEL_LAYERS[{DEFAULT_CHANNEL_LAYER!r}]"
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The layer of a package in which one worker hears each message.
+    """A package's layer that delivers each message to one worker.
 
     Attributes:
-        name: of the server, as people and class names write it.
-        client: the package that speaks to it.
+        name: the name of the server, as in class names.
+        client: the package of the client.
     """
 
     name: str
@@ -45,9 +45,9 @@ UNFIT_LAYERS = {
 
 @register("sisy")
 def check_layer(**kwargs: Any) -> list[CheckMessage]:
-    """Check the channel layer by which processes ring for each other."""
+    """Check the channel layer by which processes wake each other."""
     if DEFAULT_CHANNEL_LAYER not in channel_layers:
-        return []  # all is found by polling: slower by up to a second, and as sure
+        return []  # workers find all runs by polling, up to a second later
     try:
         layer = get_channel_layer()
     except Exception as error:  # noqa: BLE001 - any layer may fail in any way
@@ -78,7 +78,7 @@ def check_layer(**kwargs: Any) -> list[CheckMessage]:
 
 @register("sisy", deploy=True)
 def check_layer_reaches_other_processes(**kwargs: Any) -> list[CheckMessage]:
-    """Check, for a deployment, that the layer is not one of this process alone."""
+    """Check that a deployed site does not use an in-memory layer."""
     return in_memory("Deployed sites often run several processes.")
 
 
@@ -111,11 +111,8 @@ def _is_from(layer: object, module: str) -> bool:
 
 
 def _socket_timeouts(layer: Any) -> Iterator[CheckMessage]:
-    """Compare how long the layer waits for a message with how long its client lets it.
-
-    redis-py 8 and valkey-py 6 give up after as many seconds as the layers wait: whoever listens to
-    a quiet channel is thrown out (django/channels_redis#422).
-    """
+    # redis-py 8 and valkey-py 6 give up after as many seconds as the layers wait for a message, so
+    # that a listener on a quiet channel is disconnected (django/channels_redis#422).
     for package, core in LISTENING_LAYERS.items():
         if _is_from(layer, f"{package}.core"):
             yield from _short_timeouts(layer, core)
@@ -142,7 +139,7 @@ def _query(host: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _with_patience(host: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``host`` as it should be written, without its secrets."""
+    """Return ``host`` as it should be configured, without its secrets."""
     shown = {key: value if _may_be_shown(key) else "…" for key, value in host.items()}
     if "address" in shown:
         place = re.sub(r"//[^/]*@", "//…@", str(shown["address"]).partition("?")[0])
@@ -166,8 +163,8 @@ def in_memory(why: str) -> list[CheckMessage]:
     return [
         Warning(
             f"{why} An in-memory layer works only within one process. Workers in other processes "
-            "find runs by polling, up to a second later, and their dashboards get no live "
-            "updates.",
+            "find runs by polling, up to a second later, and dashboards in other processes get no "
+            "live updates.",
             hint="Use channels_redis.core.RedisChannelLayer. If everything runs in one process, "
             "add 'sisy.W005' to SILENCED_SYSTEM_CHECKS.",
             obj=LAYER,

@@ -1,4 +1,4 @@
-"""Checks that people can log in where the dashboard sends them."""
+"""The check of the login page to which the dashboard redirects."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from django.urls import NoReverseMatch
 
 @register("sisy")
 def check_login(**kwargs: Any) -> list[CheckMessage]:
-    """Check the login page to which a dashboard of its own, outside of the admin, sends people."""
+    """Check the login page to which a dashboard outside of the admin redirects users."""
     if not getattr(settings, "ROOT_URLCONF", ""):
-        return []  # a project of workers alone
-    # Not at the top: its pages need django.contrib.auth, which workers do without.
+        return []  # the project has only workers
+    # Not at the top: its pages need django.contrib.auth, which workers may lack.
     try:
         from sisy.dashboard.login import admin_login, login_exists
         from sisy.dashboard.site import configured
@@ -23,8 +23,8 @@ def check_login(**kwargs: Any) -> list[CheckMessage]:
             return []
         instead = admin_login(dashboard.admin_name)
     except NoReverseMatch:
-        return []  # it is not mounted
-    except Exception:  # noqa: BLE001 - of a URLconf or a dashboard, of which other checks speak
+        return []  # the dashboard is not mounted
+    except Exception:  # noqa: BLE001 - other checks report a broken URLconf or dashboard
         return []
     until = f"users log in at {instead}" if instead else "nobody can log in"
     return [

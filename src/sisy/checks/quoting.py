@@ -1,4 +1,4 @@
-"""Messages of checks that quote others: a label, a path, the text of an error."""
+"""Check messages that quote foreign text, such as a label or an error."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from sisy.escaping import escaped
 
 
 def warning(words: str, *, hint: str = "", **named: Any) -> Warning:
-    """Return a warning whose words can be written to a terminal."""
+    """Return a warning whose text is escaped for a terminal."""
     return Warning(escaped(words), hint=escaped(hint) or None, **named)
 
 
 def error(words: str, *, hint: str = "", **named: Any) -> Error:
-    """Return an error whose words can be written to a terminal."""
+    """Return an error whose text is escaped for a terminal."""
     return Error(escaped(words), hint=escaped(hint) or None, **named)

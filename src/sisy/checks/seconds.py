@@ -1,4 +1,4 @@
-"""The warning about schedules that run every second where nobody means it."""
+"""The warning about schedules that run every second by mistake."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,10 +10,10 @@ from sisy.schedules.corrections import probably_meant
 
 
 def every_second_of_a_minute(what: str, expression: str, obj: Any) -> Iterator[CheckMessage]:
-    """Yield the warning about a valid schedule, if its fields were probably meant otherwise.
+    """Yield a warning if the fields of a valid schedule are probably in another order.
 
     Args:
-        what: whose schedule it is, to begin the sentence with.
+        what: the beginning of the sentence, which says whose schedule it is.
     """
     if meant := probably_meant(expression):
         yield warning(

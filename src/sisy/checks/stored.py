@@ -1,4 +1,4 @@
-"""Checks of the tasks and the processes that stand in the database."""
+"""Checks of stored tasks and running processes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Tags, register
 from django.db import DatabaseError, connections, router, transaction
 from django.db.models import Count, Min, Q
+from django.utils.translation import ngettext
 
 from sisy import clock
 from sisy.callables import Target
@@ -24,7 +25,7 @@ MAX_DISTINCT_READ = 5000  # different schedules, and different targets
 def check_stored_tasks(
     *, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Check what stored tasks call and when, in each of ``databases`` that stores tasks."""
+    """Check the schedules and targets of stored tasks in each of ``databases`` that has tasks."""
     found: list[CheckMessage] = []
     for alias in databases or ():
         if router.allow_migrate_model(alias, Task) and _has_tables(alias):
@@ -33,7 +34,7 @@ def check_stored_tasks(
                     found += [*_schedules(alias), *_targets(alias), *_lost_targets(alias)]
                     found += _several_processes(alias)
             except DatabaseError:
-                continue  # its tables are those of another version; migrate looks before it mends
+                continue  # migrate runs this check while the tables are those of another version
     return found
 
 
@@ -48,10 +49,12 @@ def _schedules(alias: str) -> list[CheckMessage]:
         count=Count("pk"),
         example=Min("label"),
         broken=Count("pk", filter=Q(state=TaskState.BROKEN)),
+        broken_example=Min("label", filter=Q(state=TaskState.BROKEN)),
     )
     found: list[CheckMessage] = []
     for group in groups.order_by("schedule", "timezone")[:MAX_DISTINCT_READ]:
-        what = f"The schedule {group['schedule']!r} in {group['timezone']} of {_whose(group)}"
+        schedule = f"{group['schedule']!r} in {group['timezone']}"
+        what = f"The schedule {schedule} of {_whose(group)}"
         try:
             Schedule(group["schedule"], group["timezone"], key=group["example"])
         except ScheduleError as error:
@@ -61,10 +64,14 @@ def _schedules(alias: str) -> list[CheckMessage]:
             found += every_second_of_a_minute(what, group["schedule"], Task)
             if not group["broken"]:
                 continue
-            problem = (
-                f"{what} is valid, but Sisy has set {group['broken']} of these tasks aside as "
-                "broken."
+            words = ngettext(
+                "The task %(label)r is broken, although its schedule, %(schedule)s, is valid.",
+                "%(count)d tasks with the schedule %(schedule)s are broken, although it is valid. "
+                "One of them is %(label)r.",
+                group["broken"],
             )
+            named = {"count": group["broken"], "label": group["broken_example"]}
+            problem = words % {**named, "schedule": schedule}
             these = f"schedule={group['schedule']!r}, timezone={group['timezone']!r}"
             hint = (
                 "See state_reason for the cause. When it is fixed, run: "
@@ -75,7 +82,7 @@ def _schedules(alias: str) -> list[CheckMessage]:
 
 
 def _targets(alias: str) -> list[CheckMessage]:
-    """Check each path once: of the objects whose method it is, one stands for all."""
+    # Each path is checked once: one of the objects whose method it is stands for all.
     groups = (
         Task.objects.using(alias)
         .values("target_path")

@@ -81,13 +81,15 @@ def refusals(asked: Mapping[str, str], checks: Mapping[str, Check]) -> list[str]
             found.append(_unknown_name(name, checks))
         elif text and (expected := checks[name](text, asked)):
             given: dict[str, Any] = {"name": name, "text": text[:MAX_CHARACTERS_SHOWN]}
-            refusal = gettext("%(text)r is not a valid value of %(name)r in the address.") % given
+            refusal = (
+                gettext("%(text)r is not a valid value for the URL parameter %(name)r.") % given
+            )
             found.append(f"{refusal} {expected}")
     return found
 
 
 def _unknown_name(name: str, checks: Mapping[str, Check]) -> str:
-    refusal = gettext("Unknown parameter %r in the address.") % name[:MAX_CHARACTERS_SHOWN]
+    refusal = gettext("Unknown URL parameter %r.") % name[:MAX_CHARACTERS_SHOWN]
     if not checks:
         return refusal
     known = gettext("Valid parameters: %s.") % ", ".join(checks)

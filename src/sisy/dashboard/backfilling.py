@@ -42,7 +42,7 @@ class BackfillForm(forms.Form):
         label=_("End"), widget=Moment, help_text=_("The end of the range (exclusive).")
     )
     again = forms.BooleanField(
-        label=_("Again"),
+        label=_("Rerun all"),
         required=False,
         help_text=_("Also rerun occurrences that have succeeded or are queued or running."),
     )
@@ -57,7 +57,7 @@ class BackfillForm(forms.Form):
     def clean_again(self) -> bool:
         """Refuse what no checkbox sends: any text would ask to run everything again."""
         if self.data.get("again", "") not in TICKED:
-            raise forms.ValidationError(gettext("Use 'on', or leave it out."))
+            raise forms.ValidationError(gettext("Use 'on', or omit it."))
         return bool(self.cleaned_data["again"])
 
     def clean(self) -> dict[str, Any]:
@@ -139,9 +139,8 @@ def run(user: Any, form: BackfillForm) -> Result | None:
     except ValueError as error:
         form.add_error(None, str(error))
         return None
-    which = "all" if again else "occurrences without success"
     if count:
         asked = ngettext("Submitted %d run", "Submitted %d runs", count) % count
-        said = f"{asked}: a backfill of {which} from {start} until {end}."
-        note(user, form.task, said)
+        which = " (all occurrences)" if again else ""
+        note(user, form.task, f"{asked}: backfill from {start} to {end}{which}.")
     return done(ngettext("%d run is queued.", "%d runs are queued.", count) % count, count)

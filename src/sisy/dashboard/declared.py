@@ -14,7 +14,7 @@ def in_words(task: Task) -> str:
     if task.is_declared:
         return gettext("in code, as %s") % task.name
     if task.undeclared_at is not None:
-        return gettext("no longer, since %s") % formatting.short(task.undeclared_at)
+        return gettext("no longer (since %s)") % formatting.short(task.undeclared_at)
     if task.name is not None:
         return gettext("in a migration, as %s") % task.name
     return ""

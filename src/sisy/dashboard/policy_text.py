@@ -19,7 +19,7 @@ def in_words(task: Task) -> list[tuple[str, str]]:
         (gettext("Failed"), retries(task)),
         (gettext("Lost"), lost(task)),
         (gettext("Timeout"), timeout(task)),
-        (gettext("Where"), where(task)),
+        (gettext("Runs in"), where(task)),
         (gettext("Ends"), end(task)),
         (gettext("Spread"), spread(task)),
     ]
@@ -51,7 +51,7 @@ def missed(task: Task) -> str:
     """Return what happens to what fell due while no heartbeat was up."""
     sentences = {
         Missed.LATEST: gettext("After an outage, only the most recent missed occurrence runs."),
-        Missed.ALL: gettext("After an outage, missed occurrences run, at most the %d most recent.")
+        Missed.ALL: gettext("After an outage, the most recent missed occurrences run, at most %d.")
         % conf.get_settings().missed_limit,
         Missed.SKIP: gettext("After an outage, missed occurrences do not run."),
     }
@@ -74,7 +74,7 @@ def retries(task: Task) -> str:
     if more == 1 or task.retry_backoff <= 1:
         return f"{words} {gettext('The maximum delay is %s.') % delay}"
     grows = gettext(
-        "The maximum delay starts at %(delay)s and grows %(factor)g-fold with each retry."
+        "The maximum delay starts at %(delay)s and is multiplied by %(factor)g with each retry."
     )
     return f"{words} {grows % {'delay': delay, 'factor': task.retry_backoff}}"
 
@@ -82,11 +82,11 @@ def retries(task: Task) -> str:
 def lost(task: Task) -> str:
     """Return what happens to a run whose worker died."""
     if task.on_lost == OnLost.FAIL:
-        return gettext("If its worker dies, a run is recorded as lost.")
+        return gettext("If its worker dies, the run is recorded as lost.")
     limit = conf.get_settings().lost_limit
     words = ngettext(
-        "If its worker dies, a run is repeated, at most once.",
-        "If its worker dies, a run is repeated, at most %d times.",
+        "If its worker dies, the run is repeated, at most once.",
+        "If its worker dies, the run is repeated, at most %d times.",
         limit,
     )
     return words % limit if "%" in words else words

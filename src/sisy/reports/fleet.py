@@ -193,6 +193,9 @@ class Rate:
     span: timedelta
     number: int
 
+    def __str__(self) -> str:
+        return f"{self.number:,}" if self.is_all else f"{self.number:,}+"
+
     @property
     def is_all(self) -> bool:
         return self.number < MAX_ENDED_COUNTED

@@ -19,8 +19,8 @@ def drain(user: Any, processes: "QuerySet[Process]") -> Iterator[Result]:
             note(user, process, f"Drain requested: {process}.")
             count += 1
     words = ngettext(
-        "%d worker takes no new runs and stops when its current runs finish.",
-        "%d workers take no new runs and stop when their current runs finish.",
+        "Draining %d worker. It exits when its current runs have finished.",
+        "Draining %d workers. They exit when their current runs have finished.",
         count,
     )
     yield done(words % count, count)

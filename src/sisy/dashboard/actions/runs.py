@@ -56,9 +56,7 @@ def retry(user: Any, runs: RunQuerySet) -> Iterator[Result]:
     for sentence in refusals[:MAX_REFUSALS_NAMED]:
         yield Result(sentence, messages.ERROR)
     if more := len(refusals[MAX_REFUSALS_NAMED:]):
-        rest = ngettext(
-            "Another %d run cannot be retried.", "Another %d runs cannot be retried.", more
-        )
+        rest = ngettext("%d more run cannot be retried.", "%d more runs cannot be retried.", more)
         yield Result(rest % more, messages.ERROR)
     yield done(ngettext("Retrying %d run.", "Retrying %d runs.", count) % count, count)
 

@@ -63,7 +63,7 @@ def back_to_code(user: Any, tasks: Tasks) -> Iterator[Result]:
             yield Result(f"{task}: {refusal(error)}", messages.ERROR)
             continue
         if fields:
-            note(user, task, f"Back to code: {', '.join(fields)}.")
+            note(user, task, f"Reset to code: {', '.join(fields)}.")
             count += 1
     words = ngettext("Reset %d task to code.", "Reset %d tasks to code.", count)
     yield done(words % count, count)

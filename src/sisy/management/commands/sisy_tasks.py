@@ -78,7 +78,7 @@ class Command(AnsweringCommand):
         cancel.add_argument(
             "--force",
             action="store_true",
-            help="also kill running runs in a pool of processes",
+            help="also kill running runs in a process pool",
         )
         retry = verb("retry", "submit a new run for a finished one", of_task=False)
         retry.add_argument(
