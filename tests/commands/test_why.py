@@ -8,11 +8,11 @@ from django.core.management import CommandError
 from django.utils import timezone
 
 from sisy.heartbeat import tick
+from sisy.lifecycle.release import hand_over
 from sisy.management.output import shown
 from sisy.models import Origin, Overlap, Process, Queue, Role, Run, RunState, Task
 from sisy.reports import formatting
 from sisy.worker.claim import claim
-from sisy.worker.handover import hand_over
 from tests.app import jobs
 from tests.commands.calling import said, told
 from tests.roles.steps import finish

@@ -6,9 +6,9 @@ import pytest
 from django.db import DatabaseError, IntegrityError
 
 from sisy.heartbeat import retention, tick
+from sisy.lifecycle.release import release
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.worker.claim import claim
-from sisy.worker.handover import give_back
 from tests.concurrency.threads import (
     BEFORE_IT_DELETES_TASKS,
     BEFORE_IT_LOCKS,
@@ -143,7 +143,7 @@ def test_a_run_that_is_handed_back_after_its_task_was_deleted_is_not_begun_again
     task.run_now()
     won = claim(worker(), QUEUES, 1, DUE)
     task.delete()
-    give_back("default", won, "Released, because its worker stopped.", NOON)
+    release("default", won, "Released, because its worker stopped.", NOON)
     assert claim(worker(), QUEUES, 1, DUE) == []
     assert not Run.objects.live().exists()
 

@@ -3,8 +3,8 @@
 import pytest
 from django.db import transaction
 
+from sisy.lifecycle.lose import lose as lose_rows
 from sisy.models import Attempt, OnLost, Run, RunState, Task
-from sisy.models.losing import settle_lost
 from sisy.worker.claim import claim
 from tests.support.moments import NOON, SECOND
 from tests.support.records import scheduled, stored, worker
@@ -25,7 +25,7 @@ def in_hand(**fields):
 def lose(*runs):
     with transaction.atomic():
         pks = Run.objects.filter(pk__in=[run.pk for run in runs]).lock()
-        return settle_lost("default", pks, DIED, LATER)
+        return lose_rows(Run.objects.filter(pk__in=pks), DIED, LATER)
 
 
 def test_a_lost_run_is_queued_again_and_its_attempt_is_kept():
@@ -95,6 +95,6 @@ def test_a_run_that_ended_meanwhile_is_left_alone():
 def test_a_long_reason_keeps_what_it_was_followed_by():
     run = in_hand()
     with transaction.atomic():
-        settle_lost("default", [run.pk], "x" * 600, LATER)
+        lose_rows(Run.objects.filter(pk=run.pk), "x" * 600, LATER)
     assert len(stored(run).reason) == 500
     assert stored(run).reason.endswith("x; the run was queued again.")

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from sisy.heartbeat import tick
+from sisy.lifecycle.release import TIME_TO_GO, hand_over
 from sisy.models import Attempt, Run, RunState, Task
 from sisy.worker.claim import claim
-from sisy.worker.handover import TIME_TO_GO, hand_over
 from sisy.worker.recording import record
 from tests.app import jobs
 from tests.app.models import Execution

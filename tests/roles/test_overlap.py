@@ -7,9 +7,9 @@ period, and one that piles up behind itself without end.
 import pytest
 
 from sisy.heartbeat import tick
+from sisy.lifecycle.release import TIME_TO_GO, hand_over, release
 from sisy.models import Missed, Overlap, Queue, Run, RunState
 from sisy.worker.claim import claim
-from sisy.worker.handover import TIME_TO_GO, give_back, hand_over
 from tests.roles.steps import finish, states
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
@@ -91,7 +91,7 @@ def test_one_that_somebody_calls_off_after_it_was_handed_over_is_in_the_way_too(
 def test_a_run_that_was_given_back_before_it_began_is_in_nobodys_way():
     first = going(overlap=Overlap.BUFFER_ALL)
     planned_every_minute(2, 2)
-    give_back("default", [first], "It was not begun", at(2))
+    release("default", [first], "It was not begun", at(2))
     assert [run.pk for run in claim_at(2, limit=1)] == [first.pk]
 
 

@@ -4,10 +4,10 @@ import pytest
 from django.db import DataError, OperationalError
 
 from sisy.heartbeat import tick
+from sisy.lifecycle.release import TIME_TO_GO, hand_over, release
 from sisy.models import OnLost, Run, RunState, Task
 from sisy.worker import recording
 from sisy.worker.claim import claim
-from sisy.worker.handover import TIME_TO_GO, give_back, hand_over
 from sisy.worker.recording import record
 from sisy.worker.retrying import retry_delay
 from tests.roles.steps import LEASE, finish, outcome, states
@@ -82,7 +82,7 @@ def test_a_run_that_was_begun_and_must_not_repeat_is_not_handed_back():
 
 def test_a_run_that_was_won_and_not_begun_is_given_back_whatever_its_policy():
     run = claimed(on_lost=OnLost.FAIL)
-    give_back("default", [run], "The connection broke.", NOON)
+    release("default", [run], "The connection broke.", NOON)
     assert (stored(run).state, stored(run).attempt) == (RunState.QUEUED, 0)
 
 

@@ -11,9 +11,9 @@ from sisy.execution.outcome import of_error
 from sisy.heartbeat import tick
 from sisy.heartbeat.dispatching import refuse_unknown
 from sisy.heartbeat.quarantine import set_unreadable_aside
+from sisy.lifecycle.release import hand_over, release
 from sisy.models import Overlap, Run, RunState, Task, task_with_callable
 from sisy.worker.claim import claim
-from sisy.worker.handover import give_back, hand_over
 from sisy.worker.recording import record
 from tests.app import jobs
 from tests.roles.steps import finish, outcome
@@ -148,7 +148,7 @@ def test_lost(hints, on_lost):
 def test_released_without_having_begun(hints):
     run = claimed()
     with watched(hints) as heard:
-        give_back("default", [run], "It was queued for too long.", NOON)
+        release("default", [run], "It was queued for too long.", NOON)
     assert heard.names == ["run_released"]
     assert Run.objects.get().attempt == 0
 
@@ -171,12 +171,12 @@ def test_released_and_not_wanted_any_more(hints):
     run = claimed()
     Run.objects.get().cancel("enough")
     with watched(hints) as heard:
-        give_back("default", [run], "It was queued for too long.", NOON)
+        release("default", [run], "It was queued for too long.", NOON)
     assert heard.names == ["run_cancelled"]
     run = claimed(label="of another task")
     Task.objects.filter(label="of another task").delete()
     with watched(hints) as heard:
-        give_back("default", [run], "It was queued for too long.", NOON)
+        release("default", [run], "It was queued for too long.", NOON)
     assert heard.names == ["run_cancelled"]
 
 
@@ -311,7 +311,7 @@ def test_nothing_is_told_of_what_is_rolled_back(hints):
     task.run_now()
     with watched(hints) as heard, transaction.atomic():
         task.cancel_queued()
-        give_back("default", [run], "It was queued for too long.", NOON)
+        release("default", [run], "It was queued for too long.", NOON)
         transaction.set_rollback(True)
     assert heard.told == []
 

@@ -9,9 +9,9 @@ from sisy import clock, conf
 from sisy.exceptions import LeaseLost
 from sisy.execution import Outcome
 from sisy.heartbeat import Heartbeat
+from sisy.lifecycle.release import hand_over
 from sisy.models import Process, Run, RunState
 from sisy.worker.claim import claim
-from sisy.worker.handover import hand_over
 from sisy.worker.lease import Lease
 from sisy.worker.recording import record
 from tests.simulation.history import Execution

@@ -21,12 +21,12 @@ from sisy.execution.call import Pending
 from sisy.execution.inline import call_inline
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle, to_nobody
+from sisy.lifecycle.release import release
 from sisy.log import logger
 from sisy.loop import until_it_works
 from sisy.models import Process, Role, Run
 from sisy.store.isolation import past_deadlocks
 from sisy.worker.claim import claim_one
-from sisy.worker.handover import give_back
 from sisy.worker.recording import record
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
@@ -89,7 +89,7 @@ def _release(using: str, run: Run, reason: str) -> None:
     """Let the run be handed over again soon: no attempt is counted, since none was made."""
     now = clock.now(using)
     logger.error("Process %s released the run: %s", run.pk, reason)
-    give_back(using, [run], reason, now, ready_at=now + AGAIN_AFTER)
+    release(using, [run], reason, now, ready_at=now + AGAIN_AFTER)
 
 
 def _record(using: str, run: Run, outcome: Outcome) -> None:

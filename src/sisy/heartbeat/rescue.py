@@ -9,9 +9,9 @@ from django.utils.translation import ngettext
 
 from sisy import conf
 from sisy.heartbeat.turn import ENDLESS, Turn
+from sisy.lifecycle.lose import lose
 from sisy.log import logger
 from sisy.models import Process, Role, Run
-from sisy.models.losing import settle_lost
 from sisy.models.process import ProcessQuerySet
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store.isolation import isolating
@@ -48,7 +48,8 @@ def rescue_orphans(using: str, now: datetime) -> list[Run]:
         orphans = Run.objects.using(using).running().filter(~Exists(process))
         reason = "Its worker is not registered"
         some = list(orphans.order_by("pk").values_list("pk", flat=True)[:BATCH])
-        again, ended = settle_lost(using, orphans.filter(pk__in=some).lock(), reason, now)
+        locked = Run.objects.using(using).filter(pk__in=orphans.filter(pk__in=some).lock())
+        again, ended = lose(locked, reason, now)
     if again or ended:
         _log("An unregistered worker", again, ended)
     return again
@@ -77,7 +78,7 @@ def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) ->
             reason = _what_happened_to(kept, now)
             locked = held.lock()
             checkpoint("rescue: runs locked")
-            again, ended = settle_lost(using, locked, reason, now)
+            again, ended = lose(Run.objects.using(using).filter(pk__in=locked), reason, now)
             checkpoint("rescue: runs settled")
             kept.leave(f"{reason}.")
             if kept.role == Role.WORKER or again or ended:

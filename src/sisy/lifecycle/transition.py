@@ -28,10 +28,14 @@ class Transition:
     columns: Mapping[str, Any]
     add: Mapping[str, int] = field(default_factory=dict)
 
-    def write(self, rows: QuerySet[Any]) -> int:
-        """Update rows by one statement, and return how many."""
+    def write(self, rows: QuerySet[Any], **computed: Any) -> int:
+        """Update rows by one statement, and return how many.
+
+        Args:
+            computed: expressions that the database computes for further columns.
+        """
         added = {name: F(name) + number for name, number in self.add.items()}
-        return rows.update(**self.columns, **added)
+        return rows.update(**self.columns, **added, **computed)
 
     def note(self, runs: Iterable["Run"]) -> None:
         """Set on objects what `write` wrote to their rows."""

@@ -4,7 +4,7 @@ A connection may break after the database has committed a claim and before the w
 answer. The runs are then running in the ledger, but the worker does not know them. So from the
 moment a claim is sent, it is in doubt until the worker confirms that it has taken the runs:
 
-    clear --claim or give_back--> in doubt --heard--> clear
+    clear --claim or release--> in doubt --heard--> clear
                                      |
                                      +--settle--> releases runs that the worker does not know
 
@@ -17,9 +17,9 @@ from datetime import datetime
 
 from sisy import clock
 from sisy.exceptions import LeaseLost
+from sisy.lifecycle.release import release
 from sisy.models import Run
 from sisy.worker.claim import any_ready, claim
-from sisy.worker.handover import give_back
 from sisy.worker.lease import Lease
 from sisy.worker.unresolved import Unresolved
 
@@ -67,11 +67,11 @@ class ClaimSession:
         """Confirm that the worker has taken the runs that the last claim returned."""
         self._is_in_doubt = False
 
-    def give_back(self, runs: list[Run], reason: str) -> None:
+    def release(self, runs: list[Run], reason: str) -> None:
         """Release these runs, so that other workers can claim them."""
         # If the connection breaks now, these runs may still be this worker's in the ledger.
         was_in_doubt, self._is_in_doubt = self._is_in_doubt, True
-        give_back(self._using, runs, reason, self._now())
+        release(self._using, runs, reason, self._now())
         self._is_in_doubt = was_in_doubt
 
     def settle(self) -> None:
@@ -81,7 +81,7 @@ class ClaimSession:
         held = Run.objects.using(self._using).running().filter(process=self._lease.process().pk)
         unheard = list(held.exclude(pk__in=self._known()))
         reason = "Released, because the database connection failed during the claim."
-        give_back(self._using, unheard, reason, self._now())
+        release(self._using, unheard, reason, self._now())
 
     def _now(self) -> datetime:
         return clock.now(self._using)

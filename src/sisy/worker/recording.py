@@ -11,17 +11,17 @@ from django.dispatch import Signal
 
 from sisy import signals
 from sisy.execution import Outcome, storable
+from sisy.lifecycle.lose import lose
 from sisy.lifecycle.transition import send
 from sisy.log import logger
 from sisy.models import Attempt, Run, RunState, Task, TaskState
-from sisy.models.losing import settle_lost
 from sisy.models.prepared import Keys, prepared
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store.isolation import isolating, past_deadlocks
 from sisy.store.outcomes import COLUMNS, Ended, write_outcomes
 from sisy.worker.orphaned import set_orphans_aside
 from sisy.worker.retrying import may_retry, retry_delay
-from sisy.worker.unresolved import is_to_be_released, release
+from sisy.worker.unresolved import is_to_be_released, release_unresolved
 
 
 def record(using: str, ended: Ended, now: datetime) -> None:
@@ -69,7 +69,7 @@ def _store_others(using: str, ended: Ended, now: datetime) -> set[int]:
     """Let runs be tried again, if that is still wanted."""
     held = set(Run.objects.using(using).held([run for run, _ in ended]).lock())
     ended = [(run, how) for run, how in ended if run.pk in held]
-    release(using, [one for one in ended if is_to_be_released(*one, now)], now)
+    release_unresolved(using, [one for one in ended if is_to_be_released(*one, now)], now)
     ended = [one for one in ended if not is_to_be_released(*one, now)]
     again = _still_wanted(using, [run for run, how in ended if may_retry(run, how.state)])
     final = [one for one in ended if one[0].pk not in again and not _is_lost(one[1])]
@@ -77,7 +77,7 @@ def _store_others(using: str, ended: Ended, now: datetime) -> set[int]:
     _tell_finished(using, final)
     for run, outcome in ended:
         if _is_lost(outcome):
-            settle_lost(using, [run.pk], outcome.reason, now)
+            lose(Run.objects.using(using).filter(pk=run.pk), outcome.reason, now)
         elif run.pk in again:
             _retry(using, run, outcome, now)
     return held

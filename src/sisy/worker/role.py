@@ -13,13 +13,13 @@ from sisy import clock, conf, doorbell
 from sisy.database_thread import DatabaseThread
 from sisy.execution import MakePool, NotCalled, Outcome, ThreadPool
 from sisy.inbox import Inbox
+from sisy.lifecycle.release import hand_over
 from sisy.log import logger
 from sisy.loop import Loop
 from sisy.models import Run, RunState, Task
 from sisy.store.outcomes import Ended
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim_session import ClaimSession
-from sisy.worker.handover import hand_over
 from sisy.worker.lease import Lease
 from sisy.worker.listener import ChannelListener
 from sisy.worker.outcome_buffer import OutcomeBuffer
@@ -142,8 +142,8 @@ class Worker:
         self._leasing.wake()
 
     async def _claim(self) -> float:
-        await self._give_back_uncalled()
-        await self._give_back_overdue()
+        await self._release_uncalled()
+        await self._release_overdue()
         if not self._readiness.is_ready:
             await self._database.run(self._claim_session.settle)
             return IDLE
@@ -167,14 +167,14 @@ class Worker:
         was_rung_for = self._claiming.was_woken
         return await self._database.run(self._claim_session.claim, room, was_rung_for=was_rung_for)
 
-    async def _give_back_uncalled(self) -> None:
+    async def _release_uncalled(self) -> None:
         """Release the runs that the pool could not call."""
         uncalled, self._uncalled = self._uncalled, []
         reasons = dict.fromkeys(reason for _, reason in uncalled)
         for reason in reasons:
-            await self._give_back([run for run, why in uncalled if why == reason], reason)
+            await self._release([run for run, why in uncalled if why == reason], reason)
 
-    async def _give_back_overdue(self) -> None:
+    async def _release_overdue(self) -> None:
         """Release runs that have waited too long for a slot."""
         # The runs in the slots may take longer than expected. The runs behind them must not wait
         # for their end while other workers have free slots.
@@ -183,12 +183,12 @@ class Worker:
             late += [run for run in self._in_flight.overdue() if self._pool.withdraw(run.pk)]
         if late:
             self._in_flight.slow_down()
-            await self._give_back(late, "Released, because its worker was busy with longer runs.")
+            await self._release(late, "Released, because its worker was busy with longer runs.")
 
-    async def _give_back(self, runs: list[Run], reason: str) -> None:
+    async def _release(self, runs: list[Run], reason: str) -> None:
         for run in runs:
             self._in_flight.drop(run)
-        await self._database.run(self._claim_session.give_back, runs, reason)
+        await self._database.run(self._claim_session.release, runs, reason)
         doorbell.ring(runs[:1])
 
     def _ring_on(self, run: Run) -> None:
@@ -264,7 +264,7 @@ class Worker:
     async def _let_runs_go_on(self) -> None:
         not_begun = [run for run in self._in_flight if self._pool.withdraw(run.pk)]
         if not_begun:
-            await self._give_back(not_begun, "Released, because its worker stopped.")
+            await self._release(not_begun, "Released, because its worker stopped.")
         if not len(self._in_flight):
             return
         going = ngettext("%d run", "%d runs", len(self._in_flight)) % len(self._in_flight)

@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 
 from sisy import conf
 from sisy.execution import Outcome
+from sisy.lifecycle.release import release
 from sisy.models import Run
 from sisy.store.outcomes import Ended
-from sisy.worker.handover import give_back
 
 LONGEST_LEAVE = 30.0  # seconds
 SHORTEST_DELAY, LONGEST_DELAY = timedelta(seconds=1), timedelta(seconds=15)
@@ -52,11 +52,11 @@ def is_to_be_released(run: Run, outcome: Outcome, now: datetime) -> bool:
     return bool(now < since + conf.get_settings().missing_code)
 
 
-def release(using: str, ended: Sequence[tuple[Run, Outcome]], now: datetime) -> None:
+def release_unresolved(using: str, ended: Sequence[tuple[Run, Outcome]], now: datetime) -> None:
     """Release runs whose function this worker could not find. Call in a transaction."""
     for run, outcome in ended:
         since = run.unresolved_since or now
         # Workers of another engine cannot skip a function, so delay the run instead.
         delay = min(max(now - since, SHORTEST_DELAY), LONGEST_DELAY) if run.engine else timedelta()
         reason = f"Released for another worker: {outcome.reason}"[:500]
-        give_back(using, [run], reason, now, unresolved_since=since, ready_at=now + delay)
+        release(using, [run], reason, now, unresolved_since=since, ready_at=now + delay)

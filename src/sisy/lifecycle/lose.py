@@ -1,0 +1,114 @@
+"""Take runs from workers that died: queue them again, or end them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Case, F, Value, When
+from django.utils.translation import ngettext
+
+from sisy import conf, signals
+from sisy.lifecycle.transition import Transition, all_runs, send
+from sisy.models.choices import OnLost, RunState
+from sisy.models.fields import MomentField
+
+if TYPE_CHECKING:
+    from sisy.models.run import Run
+    from sisy.models.run_queries import RunQuerySet
+
+QUEUED_AGAIN = "the run was queued again"
+
+
+def lose(runs: "RunQuerySet", reason: str, now: datetime) -> "tuple[list[Run], list[Run]]":
+    """Queue the running ones of ``runs`` again, or end them.
+
+    Call it in the transaction in which `RunQuerySet.lock` returned their keys, so that their
+    worker, if it is alive after all, does not finish them meanwhile.
+
+    Args:
+        reason: what happened to their worker, as a sentence without its full stop.
+
+    Returns:
+        Those that are queued again, and those that have ended.
+    """
+    lost = list(runs.running().select_related("task"))
+    again: list[Run] = []
+    ended: dict[tuple[RunState, str], list[Run]] = {}
+    for run in lost:
+        end = _end(run)
+        if end is None:
+            again.append(run)
+        else:
+            ended.setdefault(end, []).append(run)
+    if again:
+        _queue_again(all_runs(runs), again, reason, now)
+    for (state, why), these in ended.items():
+        columns = {"state": state, "finished_at": now, "reason": _joined(reason, why)}
+        _apply(all_runs(runs), these, columns)
+    send(signals.run_lost, lost, runs.db)
+    return again, [run for these in ended.values() for run in these]
+
+
+def _queue_again(rows: "RunQuerySet", runs: "Sequence[Run]", reason: str, now: datetime) -> None:
+    """Queue runs for their next attempt, and keep a record of this one."""
+    attempts = runs[0].attempts.model
+    attempts._default_manager.using(rows.db).bulk_create(
+        [
+            attempts.of(
+                run,
+                state=RunState.LOST,
+                reason=_joined(reason),
+                started_at=run.started_at,
+                finished_at=now,
+            )
+            for run in runs
+        ]
+    )
+    columns = {
+        "state": RunState.QUEUED,
+        "process": None,
+        "started_at": None,
+        "dispatched_at": None,
+        "unresolved_since": None,
+        "reason": _joined(reason, QUEUED_AGAIN),
+    }
+    # They were ready when they started. If that is ahead of now, the clock was set back.
+    is_ahead = When(ready_at__gt=now, then=Value(now, MomentField()))
+    _apply(rows, runs, columns, ready_at=Case(is_ahead, default=F("ready_at")))
+    for run in runs:
+        run.ready_at = min(run.ready_at, now)
+
+
+def _apply(
+    rows: "RunQuerySet", runs: "Sequence[Run]", columns: Mapping[str, Any], **computed: Any
+) -> None:
+    """Write columns to the rows that are still their worker's, and set them on the objects."""
+    change = Transition(columns, add={"times_lost": 1})
+    change.write(rows.held(runs), **computed)
+    change.note(runs)
+
+
+def _end(run: "Run") -> tuple[RunState, str] | None:
+    """Return the state in which a lost run ends, and why; None if it runs again."""
+    if run.cancel_requested_at is not None:
+        return RunState.CANCELLED, run.cancel_reason or "the run had already been asked to stop"
+    if run.task is None:
+        return RunState.LOST, "the run is not repeated, because its task was deleted"
+    if run.task.on_lost == OnLost.FAIL:
+        return RunState.LOST, 'the run is not repeated (on_lost="fail")'
+    if run.times_lost >= conf.get_settings().lost_limit:
+        times = run.times_lost + 1
+        return (
+            RunState.LOST,
+            ngettext("the run was lost once", "the run was lost %d times", times).replace(
+                "%d", str(times)
+            )
+            + " and is not repeated (SISY_LOST_LIMIT)",
+        )
+    return None
+
+
+def _joined(reason: str, why: str = "") -> str:
+    """Return the two as one sentence that fits its column; only the first one is cut off."""
+    tail = f"; {why.rstrip('.')}." if why else "."
+    return reason[: 500 - len(tail)] + tail

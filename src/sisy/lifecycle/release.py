@@ -1,0 +1,77 @@
+"""Release runs of a worker, so that other workers can execute them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from sisy import signals
+from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued, cancel_requested
+from sisy.lifecycle.lose import lose
+from sisy.lifecycle.transition import Transition, send_for_rows
+from sisy.models.choices import OnLost, RunState
+
+if TYPE_CHECKING:
+    from sisy.models.run import Run
+    from sisy.models.run_queries import RunQuerySet
+
+TIME_TO_GO = timedelta(seconds=5)
+"""The time that a worker needs to end after it has signed off, with threads that it cannot end."""
+
+
+def release(
+    using: str, runs: "Sequence[Run]", reason: str, now: datetime, **columns: datetime | None
+) -> int:
+    """Release runs whose function was not called, and return how many.
+
+    No attempt is used up. Runs that were asked to stop, or whose task was deleted, are cancelled.
+
+    Args:
+        columns: what else to store.
+    """
+    if not runs:
+        return 0
+    rows = type(runs[0]).objects.using(using)
+    with transaction.atomic(using=using):
+        released = rows.filter(pk__in=rows.held(runs).lock())
+        ready = {"ready_at": now, "started_at": None, "dispatched_at": None, **columns}
+        count = _release(released, reason, now, **ready)
+        cancel_requested(released, now)
+        send_for_rows(signals.run_released, released.queued())
+    return count
+
+
+def hand_over(using: str, runs: "Sequence[Run]", reason: str, now: datetime) -> int:
+    """Release runs that a leaving worker has started, and return how many.
+
+    A run whose task must not run again after a loss is lost instead.
+    """
+    if not runs:
+        return 0
+    rows = type(runs[0]).objects.using(using)
+    with transaction.atomic(using=using):
+        held = rows.filter(pk__in=rows.held(runs).lock())
+        once = list(held.filter(task__on_lost=OnLost.FAIL).values_list("pk", flat=True))
+        again = list(held.exclude(pk__in=once).values_list("pk", flat=True))
+        if once:
+            lose(rows.filter(pk__in=once), reason, now)
+        # They start when this worker is gone, so that no run is executed twice at a time. Until
+        # then they block other runs of their tasks: see `RunQuerySet.possibly_running`. Those
+        # that were asked to stop are cancelled by the worker that claims them.
+        released = rows.filter(pk__in=again)
+        why = f"Released, because {reason[:1].lower()}{reason[1:]}."
+        count = _release(released, why, now, ready_at=now + TIME_TO_GO)
+        send_for_rows(signals.run_released, released.queued())
+    return count
+
+
+def _release(
+    released: "RunQuerySet", reason: str, now: datetime, **columns: datetime | None
+) -> int:
+    # The objects in the worker's hand stay as they are: their process and attempt are the fence
+    # by which this step finds the rows, also if the commit fails and it is repeated.
+    queued = {"state": RunState.QUEUED, "process": None, "reason": reason, **columns}
+    count = Transition(queued, add={"attempt": -1}).write(released)
+    cancel_queued(released.without_task(), TASK_DELETED, now)
+    return count
