@@ -8,7 +8,7 @@ import pytest
 from sisy.heartbeat import tick
 from sisy.models import Run, RunState, Task
 from sisy.models.timing import occurrences
-from sisy.reports.durations import usual_durations
+from sisy.reports.durations import usual_by_task
 from sisy.reports.forecast import occurrences_of
 from sisy.reports.load import cells, due_groups
 from tests.admin.pages import text_of
@@ -87,7 +87,7 @@ def test_what_is_usual_is_the_same_on_every_page():
             started_at=begin,
             finished_at=begin + timedelta(seconds=seconds),
         ).save()
-    assert usual_durations("default", [task.pk]) == {task.pk: 2 * SECOND}
+    assert usual_by_task("default", [task.pk]) == {task.pk: 2 * SECOND}
     client = browser_of_superuser()
     assert "usually takes 2 s" in text_of(client.get("/sisy/?parts=timeline"))
     assert " 2 s " in text_of(client.get("/sisy/tasks/?parts=list"))

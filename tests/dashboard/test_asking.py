@@ -178,7 +178,7 @@ def test_a_list_of_the_admin_finds_nothing_by_a_value_that_there_is_not(site, mo
 
 
 def test_the_links_of_a_page_ask_for_what_it_knows(site, monkeypatch):
-    monkeypatch.setattr("sisy.reports.task_list.PAGE_LIMIT", 1)
+    monkeypatch.setattr("sisy.reports.tasks.PAGE_LIMIT", 1)
     monkeypatch.setattr("sisy.reports.ledger.PAGE_LIMIT", 1)
     monkeypatch.setattr("sisy.dashboard.pages.overview.MAX_TRACKS", 1)
     for number in range(2):

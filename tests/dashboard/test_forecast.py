@@ -3,8 +3,11 @@
 import pytest
 
 from sisy.models import Run, RunState
-from sisy.reports.forecast import Forecast, occurrences_of, upcoming
-from sisy.reports.window import Window
+from sisy.reports.forecast import Forecast, occurrences_of
+from sisy.reports.timeline.upcoming import upcoming
+from sisy.reports.timeline.window import Window
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of
 from tests.commands.calling import said, told
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, stored
@@ -53,3 +56,18 @@ def test_a_range_in_the_past_is_shown_as_the_schedule_is_now():
     scheduled("0 * * * *", label="tea", iterations=1)
     found = told("sisy_simulate 2026-05-05T00:00 2026-05-06T00:00")["occurrences"]
     assert [row["due"][11:16] for row in found] == [f"{hour:02}:00" for hour in range(14)]
+
+
+@pytest.mark.parametrize("most", [1, 200])
+def test_the_command_and_the_timeline_take_the_same_duration_for_usual(most, monkeypatch):
+    monkeypatch.setattr("sisy.reports.durations.MAX_TASKS_READ", most)
+    task = scheduled("* * * * *", label="slow")
+    scheduled("0 0 1 1 *", label="other")
+    for n, seconds in enumerate((60, 90, 900)):
+        begin = NOON - DAY + n * HOUR
+        end = begin + seconds * SECOND
+        times = {"started_at": begin, "finished_at": end}
+        Run.of(task, now=begin, state=RunState.SUCCEEDED, **times).save()
+    [met] = told("sisy_simulate 2026-05-06 2026-05-06T01:00")["overlaps"]
+    assert met["usually takes"] == 90.0
+    assert "usually takes 0:01:30" in text_of(browser_of("view_task").get("/sisy/?parts=timeline"))

@@ -88,7 +88,7 @@ def test_missed_occurrences_are_counted_one_by_one():
 
 
 def test_more_than_are_counted_are_said_to_be_more(monkeypatch):
-    monkeypatch.setattr("sisy.reports.counts.MAX_COUNTED", 1)
+    monkeypatch.setattr("sisy.reports.ledger.MAX_COUNTED", 1)
     ran()
     assert "✓ succeeded 1+ 1+" in shown("counts")
 

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 
 from sisy.models import Run, RunState, Task, TaskState
-from sisy.reports import task_list
+from sisy.reports import tasks as tasks_report
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
@@ -73,7 +73,7 @@ def test_tasks_are_found_by_what_is_known_of_them(asked, found):
 
 @pytest.mark.parametrize("sort", ["next_run", "label", "last_run"])
 def test_each_task_stands_on_one_page(sort, monkeypatch):
-    monkeypatch.setattr(task_list, "PAGE_LIMIT", 3)
+    monkeypatch.setattr(tasks_report, "PAGE_LIMIT", 3)
     for n in range(8):
         task = scheduled("0 * * * *", label=f"task | {n % 3}")
         moments = {"next_run": NOON + (n % 2) * HOUR, "last_run": NOON - (n % 2) * HOUR}

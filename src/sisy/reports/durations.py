@@ -1,4 +1,4 @@
-"""The usual duration of runs: one definition for all pages."""
+"""The usual duration of runs: the median of those that succeeded, by one definition everywhere."""
 
 import statistics
 from collections import defaultdict
@@ -7,27 +7,36 @@ from datetime import timedelta
 from typing import Any
 
 from sisy.models import Run, RunState
-from sisy.reports.latest import newest_runs
+from sisy.reports.ledger import newest_runs
 
-MAX_RUNS_OF_A_TASK = 60
-"""So many of a task's newest runs say how long they usually take."""
-
-MAX_RUNS_SAMPLED = 3000
-"""So many runs, the newest of all tasks, say it where all tasks are looked at together."""
+MAX_RUNS_OF_A_TASK = 60  # newest runs of a task that are looked at
+MAX_TASKS_READ = 200  # tasks whose runs are looked at one task after the other
+MAX_RUNS_SAMPLED = 3000  # newest runs of all tasks, where there are more tasks
 
 
-def usual_durations(using: str, tasks: Collection[int]) -> dict[int, timedelta]:
-    """Return how long runs of some tasks usually take; those are left out that have none."""
+def usual(runs: Iterable[Run]) -> timedelta | None:
+    """Return how long runs usually take; None if none of them succeeded."""
+    took = (run.duration for run in runs if run.state == RunState.SUCCEEDED)
+    return _median(duration for duration in took if duration is not None)
+
+
+def usual_by_task(using: str, tasks: Collection[int]) -> dict[int, timedelta]:
+    """Return how long runs of some tasks usually take, without tasks of which none succeeded.
+
+    Of up to `MAX_TASKS_READ` tasks, the newest runs of each are looked at. Of more tasks, the
+    newest runs of all of them: rare ones may then be missing.
+    """
+    if len(tasks) > MAX_TASKS_READ:
+        return usual_by(using, "task_id")
     runs: dict[int, list[Run]] = defaultdict(list)
     columns = ("task", "state", "started_at", "finished_at")
     for run in newest_runs(using, tasks, MAX_RUNS_OF_A_TASK).only(*columns):
         if run.task_id is not None:
             runs[run.task_id].append(run)
-    usual = {task: usual_duration(several) for task, several in runs.items()}
-    return {task: duration for task, duration in usual.items() if duration is not None}
+    return _known({task: usual(several) for task, several in runs.items()})
 
 
-def recent_durations(using: str, *columns: str) -> dict[Any, timedelta]:
+def usual_by(using: str, *columns: str) -> dict[Any, timedelta]:
     """Return how long the newest runs of all tasks usually took, by some columns of the run.
 
     Args:
@@ -39,17 +48,14 @@ def recent_durations(using: str, *columns: str) -> dict[Any, timedelta]:
     for state, started_at, finished_at, *key in rows:
         if state == RunState.SUCCEEDED and started_at and finished_at:
             took[key[0] if len(columns) == 1 else tuple(key)].append(finished_at - started_at)
-    usual = {key: median(spans) for key, spans in took.items()}
+    return _known({key: _median(spans) for key, spans in took.items()})
+
+
+def _known(usual: dict[Any, timedelta | None]) -> dict[Any, timedelta]:
     return {key: duration for key, duration in usual.items() if duration is not None}
 
 
-def usual_duration(runs: Iterable[Run]) -> timedelta | None:
-    """Return the median of how long runs took that succeeded; None if there is none."""
-    took = (run.duration for run in runs if run.state == RunState.SUCCEEDED)
-    return median(duration for duration in took if duration is not None)
-
-
-def median(took: Iterable[timedelta]) -> timedelta | None:
-    """Return the middle one: a run that hung once changes it as little as an early end does."""
+# Not the mean: a run that hung once changes the median as little as one that ended early.
+def _median(took: Iterable[timedelta]) -> timedelta | None:
     seconds = [each.total_seconds() for each in took]
     return timedelta(seconds=statistics.median(seconds)) if seconds else None

@@ -14,7 +14,7 @@ from django.db.models import Case, CharField, Count, F, Max, Min, Q, Sum, Value,
 from sisy.models import Origin, Run, RunState, Task
 from sisy.models.choices import FAILED_STATES, LIVE_STATES, TROUBLE_STATES
 from sisy.models.run_queries import RunQuerySet
-from sisy.reports.latest import newest_runs
+from sisy.reports.ledger import newest_runs
 
 LATELY = timedelta(hours=24)
 MAX_GROUPS_SHOWN = 20

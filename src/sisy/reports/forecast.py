@@ -13,14 +13,11 @@ from itertools import repeat
 from operator import itemgetter
 
 from sisy.exceptions import ScheduleError
-from sisy.models import Run, Task, TaskState
+from sisy.models import Task, TaskState
 from sisy.models.timing import Timing, occurrences
-from sisy.reports.window import Window
 from sisy.schedules.calendar import just_before
 
 MAX_MINUTES_NAMED = 10
-MAX_BARS_DRAWN = 100  # upcoming occurrences of a task that are drawn one by one
-NARROWEST = 0.25  # percent
 
 MINUTE = timedelta(minutes=1)
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -143,62 +140,3 @@ def _due(task: Task, start: datetime, end: datetime) -> Iterator[datetime]:
     if task.next_run is not None and after < task.next_run:
         yield from Timing.of(task).between(after, min(until, just_before(task.next_run)))
     yield from occurrences(task, after, until)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForecastBar:
-    """An upcoming occurrence, as wide as its run usually takes."""
-
-    due: datetime
-    x: float
-    width: float
-    overlaps: bool
-    """Whether the run before will probably still be running, and the policy forbids that."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upcoming:
-    """The upcoming occurrences within a window, of one task or of several."""
-
-    bars: list[ForecastBar]
-    crowded: tuple[float, float] | None
-    """The stretch in which they are due too often to be drawn one by one."""
-
-    @property
-    def overlaps(self) -> bool:
-        return any(bar.overlaps for bar in self.bars)
-
-
-def upcoming(
-    task: Task,
-    window: Window,
-    now: datetime,
-    usual: timedelta | None,
-    running: Sequence[Run] = (),
-) -> Upcoming:
-    """Return the occurrences of ``task`` within ``window``, after ``now``.
-
-    Args:
-        usual: how long its runs take; None if none has ended yet.
-        running: its runs that are running.
-    """
-    takes = usual or timedelta(0)
-    started = (run.started_at + takes for run in running if run.started_at)
-    overlap = OverlapForecast(task=task, takes=usual, busy_until=max(started, default=None))
-    bars: list[ForecastBar] = []
-    for due in occurrences(task, max(now, window.start), window.end):
-        if len(bars) == MAX_BARS_DRAWN:
-            return Upcoming(bars=bars, crowded=(bars[-1].x, 100.0))
-        x = window.place(due)
-        width = max(NARROWEST, window.place(due + takes) - x)
-        bars.append(ForecastBar(due=due, x=x, width=width, overlaps=overlap.note(due)))
-    return Upcoming(bars=bars, crowded=None)
-
-
-def joined(several: Sequence[Upcoming]) -> Upcoming:
-    """Return the upcoming occurrences of several tasks together."""
-    bars = sorted((bar for one in several for bar in one.bars), key=lambda one: one.x)
-    crowded = [one.crowded for one in several if one.crowded]
-    if len(bars) > MAX_BARS_DRAWN:
-        crowded.append((bars[MAX_BARS_DRAWN].x, 100.0))
-    return Upcoming(bars=bars[:MAX_BARS_DRAWN], crowded=min(crowded, default=None))

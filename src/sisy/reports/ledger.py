@@ -1,13 +1,25 @@
-"""Runs, newest first, a page at a time; only what an index leads to is looked for."""
+"""The ledger: lists of runs, the newest runs of tasks, counts, and the runs around a run.
 
+Runs are listed newest first, a page at a time. Only what an index leads to is looked for in all of
+them.
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connections
 
 from sisy.models import Origin, Run, RunState
+from sisy.models.choices import TROUBLE_STATES
 from sisy.models.run_queries import RunQuerySet
 from sisy.reports.filters import Filter
 
 PAGE_LIMIT = 50
-MAX_RUNS_SEARCHED = 20_000  # the newest runs, among which rarer things are looked for
+MAX_RUNS_SEARCHED = 20_000  # newest runs, if the search has no index
+MAX_COUNTED = 10_000  # runs; of more, it is said that there are more
+MAX_TROUBLE_READ = 2000  # newest rows of each state that few runs reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,3 +78,129 @@ def _narrowed(runs: RunQuerySet, filters: RunFilter) -> RunQuerySet:
     if filters.search:
         runs = runs.filter(label__icontains=filters.search)
     return runs
+
+
+def newest_runs(
+    using: str, tasks: Collection[int], count: int, before: int | None = None
+) -> RunQuerySet:
+    """Return the newest ``count`` runs of each task, all together, newest first.
+
+    With ``before``, those that are older than the run of that key.
+
+    An index leads to the newest runs of one task, so that each is looked at by itself; all of them
+    in one statement.
+    """
+    runs = Run.objects.using(using)
+    if not tasks:
+        return runs.none()
+    older = runs if before is None else runs.filter(pk__lt=before)
+    each = [older.filter(task=pk).order_by("-pk").values("pk")[:count] for pk in tasks]
+    compiled = [query.query.get_compiler(using).as_sql() for query in each]
+    united = " UNION ALL ".join(
+        f"SELECT * FROM ({sql}) AS newest_{number}" for number, (sql, _) in enumerate(compiled)
+    )
+    with connections[using].cursor() as cursor:
+        cursor.execute(united, [value for _, values in compiled for value in values])
+        pks = [pk for (pk,) in cursor.fetchall()]
+    return runs.filter(pk__in=pks).order_by("-pk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """The number of runs in a state; a minimum if not all were counted."""
+
+    state: str
+    number: int
+    is_all: bool
+
+    def __str__(self) -> str:
+        return f"{self.number:,}" if self.is_all else f"{self.number:,}+"
+
+
+def live_counts(using: str) -> list[Counted]:
+    """Return how many runs are queued, and how many are running."""
+    return [
+        _capped(
+            state, Run.objects.using(using).filter(state=state).order_by()[:MAX_COUNTED].count()
+        )
+        for state in (RunState.QUEUED, RunState.RUNNING)
+    ]
+
+
+def ended_counts(using: str, now: datetime, *spans: timedelta) -> list[list[Counted]]:
+    """Return, for each of ``spans`` before ``now``, how many runs ended in which state.
+
+    Occurrences that were missed or skipped are counted one by one, a gap by its length.
+    """
+    counted = []
+    for state in (RunState.SUCCEEDED, *TROUBLE_STATES):
+        runs = Run.objects.using(using).filter(state=state)
+        counted.append(_ended(runs, state, [now - span for span in spans]))
+    return [list(each) for each in zip(*counted, strict=True)]
+
+
+def _ended(runs: RunQuerySet, state: str, since: Sequence[datetime]) -> list[Counted]:
+    if state == RunState.SUCCEEDED:  # these are many, and each of them is one occurrence
+        recent = [
+            runs.filter(finished_at__gte=moment).order_by()[:MAX_COUNTED] for moment in since
+        ]
+        return [_capped(state, found.count()) for found in recent]
+    newest = runs.exclude(finished_at=None).order_by("-pk")
+    read = list(newest.values_list("finished_at", "count")[:MAX_TROUBLE_READ])
+    return [_since(moment, read, state) for moment in since]
+
+
+def _since(moment: datetime, read: Sequence[tuple[Any, int]], state: str) -> Counted:
+    number = sum(count for ended, count in read if ended >= moment)
+    is_all = len(read) < MAX_TROUBLE_READ or read[-1][0] < moment
+    return Counted(state=state, number=number, is_all=is_all)
+
+
+def _capped(state: str, number: int) -> Counted:
+    return Counted(state=state, number=number, is_all=number < MAX_COUNTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Related:
+    """Runs that have to do with a run; None where there is none."""
+
+    blocked_by: Run | None
+    retry_of: Run | None
+    retries: list[Run]
+    before: Run | None
+    after: Run | None
+
+
+def related(run: Run) -> Related:
+    """Return the runs that have to do with ``run``."""
+    runs = Run.objects.using(run._state.db).defer("payload", "result", "error")
+    named: dict[int | None, Run] = {
+        each.pk: each for each in runs.filter(pk__in=[run.blocked_by_id, run.retry_of_id])
+    }
+    siblings = runs.filter(task=run.task_id) if run.task_id is not None else runs.none()
+    return Related(
+        blocked_by=named.get(run.blocked_by_id),
+        retry_of=named.get(run.retry_of_id),
+        retries=list(retries_of(run)),
+        before=siblings.filter(pk__lt=run.pk).order_by("-pk").first(),
+        after=siblings.filter(pk__gt=run.pk).order_by("pk").first(),
+    )
+
+
+def retries_of(run: Run) -> RunQuerySet:
+    """Return the runs that were asked for as retries of ``run``, oldest first.
+
+    They have its task: an index leads to the runs of a task, but none to what retries a run.
+    """
+    runs = Run.objects.using(run._state.db)
+    later = runs.filter(retry_of=run, pk__gt=run.pk).order_by("pk")
+    return later if run.task_id is None else later.filter(task=run.task_id)
+
+
+def has_returned(run: Run) -> bool:
+    """Return whether what is stored as the return value of ``run`` is what its function returned.
+
+    None is stored, too, of one that failed or has not ended, and of one that succeeded and whose
+    value could not be stored, as its reason then says.
+    """
+    return run.result is not None or (run.state == RunState.SUCCEEDED and not run.reason)

@@ -16,7 +16,7 @@ from django.db.models import Count, Min, QuerySet
 from sisy.exceptions import ScheduleError
 from sisy.models import Task
 from sisy.models.timing import TICK, iterations_left, occurrences
-from sisy.reports.durations import recent_durations
+from sisy.reports.durations import usual_by
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
 from sisy.schedules.expression import is_hashed
@@ -114,7 +114,7 @@ def due_groups(using: str, now: datetime, until: datetime) -> DueGroups:
     limited = list(
         due.exclude(iterations=None).order_by("next_run", "pk")[: MAX_LIMITED_TASKS + 1]
     )
-    takes = recent_durations(using, "task__schedule", "task__timezone")
+    takes = usual_by(using, "task__schedule", "task__timezone")
     groups = [
         DueGroup(
             expression=expression,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sisy.reports.window import Window
+from sisy.reports.timeline.window import Window
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
 

@@ -12,7 +12,7 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, Page, Part
 from sisy.reports.fleet import status
 from sisy.reports.load import Cell, DueGroups, busiest, cells, due_groups
-from sisy.reports.window import Window
+from sisy.reports.timeline.window import Window
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 QUARTER = timedelta(minutes=15)

@@ -13,11 +13,10 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.models import Run, Task
 from sisy.reports.alerts import find_alerts
-from sisy.reports.counts import ended_counts, live_counts
 from sisy.reports.fleet import status
-from sisy.reports.ledger import key_of
+from sisy.reports.ledger import ended_counts, key_of, live_counts
 from sisy.reports.timeline import timeline
-from sisy.reports.window import Window
+from sisy.reports.timeline.window import Window
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ZOOMS = (1, 3, 6, 12, 24)  # hours to either side

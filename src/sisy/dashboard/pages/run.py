@@ -16,7 +16,7 @@ from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.models import Attempt, Run, RunState
 from sisy.models.choices import LIVE_STATES
 from sisy.reports.explain import why_queued
-from sisy.reports.related import has_returned, related
+from sisy.reports.ledger import has_returned, related
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ from sisy.dashboard.charts.sparkline import Sparkline, sparkline
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
 from sisy.models import Run, Task, TaskState
-from sisy.reports.durations import MAX_RUNS_OF_A_TASK, usual_duration
-from sisy.reports.latest import newest_runs
-from sisy.reports.task_list import NEEDS_ATTENTION, TaskFilter, find, place_of
+from sisy.reports.durations import MAX_RUNS_OF_A_TASK, usual
+from sisy.reports.ledger import newest_runs
+from sisy.reports.tasks import NEEDS_ATTENTION, TaskFilter, find, place_of
 
 MAX_QUEUES_OFFERED = 100  # queues that are offered
 
@@ -89,7 +89,7 @@ def _rows(using: str, tasks: list[Task]) -> list[Row]:
         Row(
             task=task,
             history=sparkline(runs[task.pk]),
-            usual=usual_duration(runs[task.pk]),
+            usual=usual(runs[task.pk]),
             newest=runs[task.pk][0] if runs[task.pk] else None,
         )
         for task in tasks

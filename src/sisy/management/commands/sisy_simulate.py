@@ -18,7 +18,7 @@ from sisy.management.output import AnsweringCommand
 from sisy.management.progress import Progress
 from sisy.management.sheets import write_csv
 from sisy.models import Task, TaskState
-from sisy.reports.durations import recent_durations
+from sisy.reports.durations import usual_by_task
 from sisy.reports.forecast import Forecast, Occurrence, occurrences_of
 
 MAX_OCCURRENCES_SHOWN = 50
@@ -65,7 +65,7 @@ class Command(AnsweringCommand):
         if end <= start:
             raise CommandError(f"TO must be after FROM, but {end} is not after {start}.")
         tasks = self._tasks(options["task"], using)
-        forecast = Forecast(takes=recent_durations(using, "task_id"))
+        forecast = Forecast(takes=usual_by_task(using, [task.pk for task in tasks]))
         with Progress(
             sys.stderr,
             "Simulating",

@@ -9,11 +9,11 @@ from django.utils.translation import ngettext
 from sisy.models import Run, RunState, Task
 from sisy.models.choices import TROUBLE_STATES
 from sisy.reports import disclosure, formatting
-from sisy.reports.durations import usual_durations
-from sisy.reports.forecast import Upcoming, joined, upcoming
-from sisy.reports.latest import newest_runs
-from sisy.reports.stretches import Stretch, succeeded_stretches
-from sisy.reports.window import Window
+from sisy.reports.durations import usual_by_task
+from sisy.reports.ledger import newest_runs
+from sisy.reports.timeline.stretches import Stretch, succeeded_stretches
+from sisy.reports.timeline.upcoming import Upcoming, joined, upcoming
+from sisy.reports.timeline.window import Window
 
 MAX_RUNS_DRAWN = 120  # runs of each task that are drawn one by one, while the tasks are few
 FEW = 25  # tasks
@@ -102,7 +102,7 @@ def timeline(
     """
     drawn = max(FEWEST, MAX_RUNS_DRAWN * FEW // max(FEW, len(tasks)))
     runs = _runs(using, [task.pk for task in tasks], window, now, drawn)
-    usual = usual_durations(using, [task.pk for task in tasks])
+    usual = usual_by_task(using, [task.pk for task in tasks])
     until = {
         task.pk: min(now, _begin(runs[task.pk][drawn - 1]))
         for task in tasks

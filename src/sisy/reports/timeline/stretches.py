@@ -16,7 +16,7 @@ from django.db import connections
 from sisy.models import Run, RunState, Task
 from sisy.models.fields import adapted
 from sisy.models.prepared import places
-from sisy.reports.window import Window
+from sisy.reports.timeline.window import Window
 
 SLICES = 48
 FEW = 25  # tasks; of more, fewer slices are looked at
