@@ -1,4 +1,4 @@
-"""The target of a task: from a callable to its dotted path, and back."""
+"""Convert the target of a task from a callable to a dotted path, and back."""
 
 from sisy.callables.from_callable import target_of
 from sisy.callables.lookup import (

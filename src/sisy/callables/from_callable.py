@@ -1,4 +1,4 @@
-"""From a callable, or the path of one, to what is stored of it."""
+"""Convert a callable or its dotted path to the target that is stored."""
 
 from types import FunctionType, MethodType
 from typing import Any
@@ -14,7 +14,7 @@ from sisy.exceptions import CallableError
 
 
 def target_of(target: Callee, pk: object = None) -> Target:
-    """Return what to store for a callable or its dotted path.
+    """Return the target for a callable or its dotted path.
 
     Args:
         target: a function, class method, static method, method of a saved model instance, or
@@ -22,7 +22,7 @@ def target_of(target: Callee, pk: object = None) -> Target:
         pk: with the path of an instance method, the primary key of the object.
 
     Raises:
-        CallableError: a worker could not call it; the message names the cure.
+        CallableError: a worker could not call it. The message says how to fix that.
     """
     if isinstance(target, str):
         return _target_at(target, pk)
@@ -102,6 +102,7 @@ def _target_named(module: str, qualname: str) -> Target:
 
 
 def _underlying(value: Any) -> Any:
-    if is_task_of_django(value):  # `using` makes others of the same function
+    # `Task.using()` returns another task of the same function.
+    if is_task_of_django(value):
         return value.func
     return getattr(value, "__func__", value)

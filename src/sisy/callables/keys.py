@@ -1,4 +1,4 @@
-"""The primary key of the object whose method is called, as text and back."""
+"""Convert the primary key of an object to text, and back."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ PK_LIMIT = 255
 
 
 def primary_key(model: type[models.Model], text: str | None) -> Any:
-    """Return the key for which ``text`` stands.
+    """Convert a stored text to a primary key of ``model``.
 
     Raises:
-        CallableError: the model has no such keys.
+        CallableError: the text is not a valid key, or the model has a composite key.
     """
     field = model._meta.pk
     if field is None or getattr(model._meta, "pk_fields", [field]) != [field]:
@@ -22,7 +22,8 @@ def primary_key(model: type[models.Model], text: str | None) -> Any:
             f"{model._meta.label} has a composite primary key, which Sisy does not support. Use "
             "a function that looks up the object."
         )
-    while field.remote_field is not None:  # the parent link of an inherited model
+    # The key of an inherited model is a link to its parent.
+    while field.remote_field is not None:
         field = field.target_field  # type: ignore[attr-defined]
     try:
         return field.to_python(text)
@@ -34,10 +35,10 @@ def primary_key(model: type[models.Model], text: str | None) -> Any:
 
 
 def serialised(model: type[models.Model], pk: Any) -> str:
-    """Return a key as the field itself serialises it.
+    """Convert a primary key to text, as its field serializes it.
 
     Raises:
-        CallableError: it is too long to be stored.
+        CallableError: the text is too long to store.
     """
     field = model._meta.pk
     assert field is not None

@@ -1,4 +1,4 @@
-"""From a dotted path to the callable that it names, and what kind of callable that is."""
+"""Find the callable that a dotted path names, and its kind."""
 
 import importlib
 import inspect
@@ -37,7 +37,7 @@ class DjangoTask(Protocol):
 
 
 Callee = Callable[..., object] | DjangoTask | str
-"""What people give to be called: a function or method, a task of ``django.tasks``, or a path."""
+"""Anything that can be the target: a function or method, a ``django.tasks`` task, or a path."""
 
 
 class Kind(StrEnum):
@@ -48,12 +48,12 @@ class Kind(StrEnum):
     STATICMETHOD = "staticmethod"
     INSTANCEMETHOD = "instancemethod"
     TASK = "task"
-    """A task of ``django.tasks``, whose function takes what it likes, by name."""
+    """A task of ``django.tasks``, whose function may take any arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a path leads to: ``owner`` is the module or the class that has it under ``name``."""
+    """What a path names: ``value``, which is the attribute ``name`` of a module or a class."""
 
     path: str
     module: ModuleType
@@ -62,12 +62,12 @@ class Found:
     value: Any
 
     def kind(self) -> Kind:
-        """Return what kind of callable it is.
+        """Return the kind of callable.
 
         Raises:
             CallableError: a worker cannot call it.
         """
-        # Most targets are plain functions, and these raise nothing when they are looked at.
+        # A shortcut: most targets are plain functions, whose attributes raise nothing.
         if type(self.value) is FunctionType and type(self.owner) is ModuleType:
             return Kind.FUNCTION
         with explaining(self.path):
@@ -97,7 +97,7 @@ class Found:
         """Return the model whose instances have the method.
 
         Raises:
-            CallableError: it has no instances.
+            CallableError: the model is abstract.
         """
         model: type[models.Model] = self.owner
         if model._meta.abstract:
@@ -108,10 +108,10 @@ class Found:
         return model
 
     def check_parameters(self) -> None:
-        """Check that it takes the one parameter that every task function takes.
+        """Check that the function takes one parameter named ``message``.
 
         Raises:
-            CallableError: it takes others, or would do nothing when it is called.
+            CallableError: it takes other parameters, or is a generator function.
         """
         kind = self.kind()
         if kind == Kind.TASK:
@@ -121,10 +121,10 @@ class Found:
                 raise CallableError(refusal)
 
     def task(self) -> Any:
-        """Return the task of ``django.tasks`` that it is.
+        """Return the value if it is a task of ``django.tasks``.
 
         Raises:
-            CallableError: it is none.
+            CallableError: it is not.
         """
         if not is_task_of_django(self.value):
             raise CallableError(
@@ -135,7 +135,7 @@ class Found:
 
 
 def is_task_of_django(value: object) -> TypeGuard[DjangoTask]:
-    """Whether a value is a task of ``django.tasks``, or of its backport ``django-tasks``."""
+    """Return whether a value is a task of ``django.tasks`` or its backport ``django-tasks``."""
     if type(value) is FunctionType:
         return False
     modules = (cls.__module__ for cls in type(value).__mro__ if cls.__name__ == "Task")
@@ -143,16 +143,17 @@ def is_task_of_django(value: object) -> TypeGuard[DjangoTask]:
 
 
 def find(path: str) -> Found:
-    """Import what a path names.
+    """Import the object that a path names.
 
     Raises:
-        TargetMissing: the module or the name is gone, or the module cannot be imported.
-        CallableError: it is no dotted path, or names a module.
+        TargetMissing: the module or the name does not exist, or the import fails.
+        CallableError: the text is not a dotted path, or names a module.
     """
     with explaining(path, TargetMissing):
         module_path, names = _divided(path)
         module = sys.modules.get(module_path)
-        if module is None:  # it was unloaded, and may be gone
+        # The module was unloaded since its path was cached, and may be gone.
+        if module is None:
             module, names = _import_longest(path)
         owner: Any = None
         value: Any = module
@@ -170,9 +171,10 @@ def find(path: str) -> Found:
         return Found(path=path, module=module, owner=owner, name=names[-1], value=value)
 
 
-@lru_cache(maxsize=1024)  # to look for a module in vain takes longer than a short run
+# Cached, because a search for a module that does not exist takes longer than a short run.
+@lru_cache(maxsize=1024)
 def _divided(path: str) -> tuple[str, Sequence[str]]:
-    """Return the longest part of ``path`` that is a module, and the names after it."""
+    """Return the longest prefix of ``path`` that is a module, and the names after it."""
     _check_form(path)
     _, names = _import_longest(path)
     parts = path.split(".")
@@ -181,7 +183,7 @@ def _divided(path: str) -> tuple[str, Sequence[str]]:
 
 @lru_cache(maxsize=1024)
 def _refusal_of(path: str, function: Any, has_self: bool) -> str:
-    """Return why a function cannot be the target of a task; empty if it can."""
+    """Return why a function cannot be the target of a task; an empty text if it can."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         return (
             f"{path} is a generator function, so calling it does nothing. "
@@ -195,7 +197,7 @@ def _refusal_of(path: str, function: Any, has_self: bool) -> str:
 
 
 def _import_longest(path: str) -> tuple[ModuleType, Sequence[str]]:
-    """Import the longest part of ``path`` that is a module; return it and the names after it."""
+    """Import the longest prefix of ``path`` that is a module. Return it and the names after it."""
     names = path.split(".")
     module = None
     for length in range(1, len(names) + 1):

@@ -1,8 +1,8 @@
-"""The object whose method is called: in which database it is, and how a worker fetches it.
+"""Fetch the object whose method a task calls, and check that workers will find it.
 
-Only its primary key is stored. A worker looks for it in the one database to which the routers send
-writes of its model, so that an object of any other database must be refused: there may be another
-one under the same key.
+Only the primary key is stored. A worker fetches the object from the database to which the routers
+send writes of its model. An object from any other database is rejected, because a different object
+may have the same key there.
 """
 
 from typing import Any
@@ -12,28 +12,26 @@ from django.db import connections, models, router
 from sisy.callables.keys import primary_key
 from sisy.exceptions import CallableError
 
-ASKED = 100  # times that routers are asked for a replica, since many choose one at random
+ASKED = 100  # how often to ask the routers for a replica, because many choose one at random
 
 
 def fetch(model: type[models.Model], pk: str | None) -> models.Model:
-    """Return the object with this key, as the database has it to which it would be written.
-
-    Replicas may not know it yet. Managers are passed by: the base manager of a model may hide
-    objects, or look elsewhere.
+    """Return the object with this key, from the database to which its model is written.
 
     Raises:
-        ObjectDoesNotExist: there is none.
-        CallableError: the model has no such keys.
+        ObjectDoesNotExist: there is no such object.
+        CallableError: the key is not valid for the model.
     """
+    # Replicas may not have it yet. Managers may hide objects or use another database.
     found: Any = models.QuerySet(model).using(router.db_for_write(model))
     return found.get(pk=primary_key(model, pk))  # type: ignore[no-any-return]
 
 
 def check_home(instance: models.Model) -> None:
-    """Refuse an object that `fetch` would not find, or in whose place it would find another one.
+    """Check that `fetch` would find this very object.
 
     Raises:
-        CallableError: it comes from another database, which is no replica.
+        CallableError: the object comes from another database, which is not a replica.
     """
     model, came_from = type(instance), instance._state.db
     home = router.db_for_write(model)

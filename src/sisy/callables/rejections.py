@@ -1,4 +1,4 @@
-"""The messages for values that a worker cannot call, each with the fix."""
+"""Error messages for values that a worker cannot call, each with a fix."""
 
 import inspect
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from asgiref.sync import AsyncToSync, SyncToAsync
 from sisy.exceptions import CallableError
 
 
-class explaining:  # noqa: N801 - a context, as those of contextlib, which takes a third of the time
-    """Turn whatever user code raises while ``path`` is looked up into an ``error`` about it.
+# A class, because a generator with @contextmanager takes three times as long.
+class explaining:  # noqa: N801 - named like the context managers of contextlib
+    """Turn any error that user code raises while ``path`` is looked up into ``error``."""
 
-    A proxy may raise anything for each attribute that is asked for, its class included.
-    """
+    # A proxy object may raise anything for any attribute, even for its class.
 
     __slots__ = ("_error", "_path")
 
@@ -31,18 +31,18 @@ class explaining:  # noqa: N801 - a context, as those of contextlib, which takes
 
 
 def trouble_of(error: BaseException) -> str:
-    """Return what an error says, even if it cannot say it."""
+    """Return the cause of an error as a verb phrase, such as "raises KeyError: 'x'"."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"needs {error.name!r}, which is not installed"
     try:
         words = str(error)
-    except Exception:  # noqa: BLE001 - the error of a project
+    except Exception:  # noqa: BLE001 - the __str__ of a project's error
         words = ""
     return f"raises {type(error).__name__}{words and ': '}{words}"
 
 
 def rejection_of(value: object) -> str:
-    """Return the message for a value that is not a function, and name the fix."""
+    """Return the message for a value that is not a function."""
     name = _name_of(value)
     if isinstance(value, ModuleType):
         return f"{value.__name__} is a module. Pass a function in it."
@@ -76,7 +76,7 @@ def rejection_of(value: object) -> str:
 
 
 def _decorated(value: object) -> str:
-    """Return what wraps a function and what to do about it; empty if nothing known does."""
+    """Return the name of a known wrapper and the fix; an empty text if there is none."""
     if isinstance(value, SyncToAsync):
         return "sync_to_async. Remove the decorator: a worker calls plain functions in threads."
     if isinstance(value, AsyncToSync):
@@ -90,7 +90,7 @@ def _decorated(value: object) -> str:
 
 
 def rejection_of_parameters(path: str, parameters: Sequence[inspect.Parameter]) -> str:
-    """Return the message for a function whose parameters are not the one named message."""
+    """Return the message for a function whose only parameter is not ``message``."""
     first = parameters[0] if len(parameters) == 1 else None
     if first is not None and first.name == "message" and first.kind == first.KEYWORD_ONLY:
         return (

@@ -1,8 +1,8 @@
-"""The function that a worker calls for a run.
+"""Return the function that a worker calls for a run.
 
-Mostly it is what the run's target names. A task of ``django.tasks`` takes arguments of its own
-instead of a message: what adapts it is registered here when Django starts, since it knows of
-results, which this package does not.
+Usually it is the one that the run's target names. A task of ``django.tasks`` takes its own
+arguments instead of a message. The adapter for these is registered here when Django starts,
+because it needs results, which this package must not import.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,15 @@ _adapters: list[Adapter] = []
 
 
 def adapt_tasks_of_django(adapter: Adapter) -> None:
-    """Have ``adapter`` return the function, which takes a message, of a task and its run."""
+    """Register the function that converts a ``django.tasks`` task and a run to a function."""
     _adapters[:] = [adapter]
 
 
 def function_of(run: "Run") -> Function:
-    """Return the function of a run, which takes the message.
+    """Return the function of a run. It takes the message as its only argument.
 
     Raises:
-        CallableError: it is gone, or can no longer be called.
+        CallableError: the function does not exist or cannot be called any more.
     """
     found: Any = run.target.resolve()
     if is_task_of_django(found):

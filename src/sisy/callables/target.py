@@ -1,4 +1,4 @@
-"""The target of a task, as the database stores it."""
+"""The target of a task: a dotted path, and the primary key of an object for its methods."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,21 +18,21 @@ class Target:
 
     Attributes:
         path: ``package.module.function`` or ``package.module.Class.method``.
-        pk: for the method of a model instance, its primary key as the field serialises it.
+        pk: for a method of a model instance, the primary key, as its field serializes it.
     """
 
     path: str
     pk: str | None = None
 
     def resolve(self) -> Function | DjangoTask:
-        """Return the callable; fetches the object of an instance method from its database.
+        """Return the callable, or the task itself for a task of ``django.tasks``.
 
-        Of a task of ``django.tasks`` that is the task itself.
+        Fetches the object of an instance method from the database.
 
         Raises:
-            TargetMissing: the module or the name is gone.
+            TargetMissing: the module or the name does not exist.
             ObjectMissing: the object was deleted.
-            CallableError: what the path names now cannot be called by a worker.
+            CallableError: a worker cannot call what the path names now.
         """
         found = find(self.path)
         kind = self._checked(found)
@@ -49,11 +49,11 @@ class Target:
         return getattr(instance, found.name)  # type: ignore[no-any-return]
 
     def check(self) -> Found:
-        """Check as `resolve` does, without asking the database; return what the path leads to.
+        """Check the target without a database query, and return what the path names.
 
         Raises:
-            TargetMissing: the module or the name is gone.
-            CallableError: what the path names cannot be called by a worker.
+            TargetMissing: the module or the name does not exist.
+            CallableError: a worker cannot call what the path names.
         """
         found = find(self.path)
         self._checked(found)
@@ -63,7 +63,7 @@ class Target:
         """Return the parts of the target as a dict.
 
         Raises:
-            TargetMissing: the module or the name is gone.
+            TargetMissing: the module or the name does not exist.
         """
         found = find(self.path)
         module, qualname = found.module.__name__, self.path[len(found.module.__name__) + 1 :]
@@ -98,11 +98,11 @@ class Target:
 
 
 def kind_at(path: str) -> Kind:
-    """Return what kind of callable a path names; for instance methods of any object.
+    """Return the kind of callable that a path names.
 
     Raises:
-        TargetMissing: the module or the name is gone.
-        CallableError: what the path names cannot be called by a worker.
+        TargetMissing: the module or the name does not exist.
+        CallableError: a worker cannot call what the path names.
     """
     found = find(path)
     found.check_parameters()
