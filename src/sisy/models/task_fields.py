@@ -76,13 +76,13 @@ class TaskField:
         setter: who writes it.
         public_name: the name for users, where it differs from that of the column.
         shortcut: a property of `Task` that sets the column by another kind of value.
-        validator: refuses a value that the field cannot hold.
-        task_validator: refuses a value that does not match the other columns of the task. It
-            may convert the value.
-        is_often_new: whether most submitted tasks have another value than the one before, so that
-            no verdict about it is kept.
-        is_policy: whether it is optional wherever code creates tasks: one of
-            `sisy.declarations.Policies`.
+        validator: rejects an invalid value.
+        task_validator: rejects a value that is invalid together with other columns of the task.
+            It may convert the value.
+        is_often_new: whether it usually differs from one submitted task to the next, or its
+            validator converts it. Its valid values are not kept.
+        is_policy: whether it is one of `sisy.declarations.Policies`, which every way to create a
+            task accepts.
         is_backend_option: whether ``OPTIONS`` of a backend of ``django.tasks`` may set it.
         planning: how much the plan depends on it.
         section: the section of the form that shows it; None if no form does.
@@ -110,10 +110,10 @@ class TaskField:
         return self.validator is not None or self.task_validator is not None
 
     def check(self, task: "Task") -> None:
-        """Refuse a task whose value of this field cannot be used.
+        """Check this field of a task.
 
         Raises:
-            ValueError: with what the field expects.
+            ValueError: its value is invalid. The message says what the field expects.
         """
         if self.validator is not None:
             self.validator(getattr(task, self.name), self.public_name or self.name)
@@ -127,7 +127,8 @@ def _check_target(task: "Task") -> None:
 
 def _check_schedule(task: "Task") -> None:
     if task.schedule == "" and task.state == TaskState.RETIRED:
-        return  # a task that runs once has no schedule
+        # It runs once, without a schedule.
+        return
     Schedule(task.schedule, "UTC", key=task.label)
 
 
@@ -236,13 +237,13 @@ TARGET_FIELDS = _names(lambda field: field.task_validator is _check_target)
 """Columns that say what a task calls."""
 
 TIMING_FIELDS = _names(lambda field: field.planning >= Planning.TIMING)
-"""Columns that decide when a task is due."""
+"""Columns of the schedule and its window. If one changes, the task is planned again."""
 
 FIRST_DUE_FIELDS = _names(lambda field: field.planning >= Planning.FIRST_DUE)
 """Columns that are needed to compute when a task is due next."""
 
 DEFERRED_FIELDS = _names(lambda field: field.planning == Planning.DEFERRED)
-"""Columns that do not matter to what is due of a task, and may be long."""
+"""Columns that planning does not need. Some of them may be long."""
 
 BACKEND_OPTIONS = tuple(sorted(_names(lambda field: field.is_backend_option)))
 """Columns that ``OPTIONS`` of a backend of ``django.tasks`` may set for all of its tasks."""
@@ -267,18 +268,16 @@ GIVEN_NAMES = OWNER_FIELDS | COLUMNS.keys()
 PARAMETERS = frozenset(
     PUBLIC_NAMES[name] for name in OWNER_FIELDS - TARGET_FIELDS if not TASK_FIELDS[name].is_policy
 )
-"""The fields, as users know them, that are no policies: they say what runs when, and on which
-queue."""
+"""The other fields that code may set, by their public names."""
 
 
 def owners_columns(update_fields: Iterable[str]) -> frozenset[str]:
-    """Return the columns that somebody names in ``update_fields``, without the scheduler's.
-
-    Those are left alone as they are by a ``save()`` that names none: some libraries name all.
+    """Return the columns in ``update_fields`` that the owner sets.
 
     Raises:
-        ValueError: there are no others.
+        ValueError: only the scheduler sets them.
     """
+    # Some libraries name all columns. Those of the scheduler are left out, not rejected.
     names = frozenset(COLUMNS.get(name, name) for name in update_fields)
     owners = names - SCHEDULER_FIELDS
     if names and not owners:

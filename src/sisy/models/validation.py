@@ -18,16 +18,18 @@ _SELDOM_NEW = [field for field in _VALIDATED if not field.is_often_new]
 _seldom_new_of = attrgetter(*(field.name for field in _SELDOM_NEW))
 MAX_KNOWN = 1000
 
-_known: set[tuple[Any, ...]] = set()  # what tasks held whose other columns could be used
+# Most submitted tasks differ from an earlier one in few columns. The valid values of the others
+# are kept, so that they are checked once.
+_known: set[tuple[Any, ...]] = set()
 
 
 def check(task: "Task", names: frozenset[str]) -> None:
-    """Refuse a task of which one of the named columns cannot be used.
+    """Check the named columns of a task.
 
     Raises:
-        ScheduleError: the schedule or the time zone.
-        CallableError: the target.
-        ValueError: any other column.
+        ScheduleError: the schedule or the time zone is invalid.
+        CallableError: a worker cannot call the target.
+        ValueError: another column has an invalid value.
     """
     _check(task, [field for field in _VALIDATED if field.name in names])
 
@@ -36,7 +38,7 @@ def _check(task: "Task", fields: list[TaskField]) -> None:
     checked = None
     for field in fields:
         _reject_lazy(task, field.name)
-        # The path and the key of a target follow each other, and one check is for both.
+        # The path and the key of a target are neighbors and share one check.
         if field.task_validator is None or field.task_validator is not checked:
             field.check(task)
         checked = field.task_validator
@@ -51,16 +53,14 @@ def _reject_lazy(task: "Task", name: str) -> None:
 
 
 def check_new(task: "Task") -> None:
-    """Check all columns of a task that is not saved yet, as `check` does.
-
-    Most tasks that are submitted hold what others held before in all columns but a few.
-    """
+    """Check all columns of an unsaved task, as `check` does."""
     held = _seldom_new_of(task)
     # 1, 1.0 and True are equal, but not all of them can be used.
     key = (task.state, *held, *map(type, held))
     try:
         is_known = key in _known
-    except TypeError:  # a value that has no hash cannot be used, and is named
+    except TypeError:
+        # A value without a hash is invalid. The check below names its column.
         is_known = False
     if not is_known:
         _check(task, _SELDOM_NEW)
@@ -78,17 +78,18 @@ setting_changed.connect(_forget, dispatch_uid="sisy.models.validation")
 
 
 def check_for_form(task: "Task") -> None:
-    """Check every column of the owner's.
+    """Check every column that the owner sets.
 
     Raises:
-        ValidationError: with the message of each column that cannot be used, at its name.
+        ValidationError: with a message for each invalid column, under its name.
     """
     errors: dict[str, str] = {}
     for field in _VALIDATED:
         try:
             field.check(task)
         except ValueError as error:
-            if str(error) not in errors.values():  # of a target, path and key are one problem
+            # The path and the key of a target fail with the same message.
+            if str(error) not in errors.values():
                 errors[field.name] = str(error)
     if errors:
         raise ValidationError(errors)

@@ -66,10 +66,10 @@ def future_moment(value: Any, name: str, now: datetime) -> datetime:
 
 
 def json_dict(value: Any, name: str = "userdata") -> dict[str, Any]:
-    """Return ``value`` if it is a dict that JSON can hold as it is.
+    """Return ``value`` if it is a dict that JSON can store unchanged.
 
     Raises:
-        ValueError: it is something else; the message says what.
+        ValueError: it is not. The message names the reason.
     """
     if not isinstance(value, dict):
         raise ValueError(f"{name} must be a dict, not {type(value).__name__}.")
@@ -90,7 +90,7 @@ def json_dict(value: Any, name: str = "userdata") -> dict[str, Any]:
 
 
 def unstorable_in(text: str) -> str:
-    """Return what databases refuse of a JSON text that keeps its characters; empty if nothing."""
+    """Return what databases reject in a JSON text with unescaped characters; empty if nothing."""
     if "\\u0000" in text.replace("\\\\", ""):
         return "the NUL character"
     try:
@@ -110,10 +110,10 @@ def _stray_key(value: Any) -> list[Any]:
 
 
 def queue_name(value: Any, name: str = "queue") -> str:
-    """Return ``value`` if a queue can have this name.
+    """Return ``value`` if it is a valid queue name.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: it is not.
     """
     if not isinstance(value, str) or not QUEUE_NAME.fullmatch(value):
         raise ValueError(
