@@ -105,6 +105,7 @@ def print_ledger() -> bool:
     from django.db.models import Count, F, Max, Q
 
     from sisy.models import Run
+    from sisy.reports.formatting import span
 
     def count(*states: str) -> Count:
         return Count("id", filter=Q(state__in=states))
@@ -122,7 +123,7 @@ def print_ledger() -> bool:
     width = max((len(row["label"]) for row in rows), default=4)
     print(f"\n{'task':{width}}  {'runs':>5}  {'failed':>6}  {'not run':>8}  maximum lateness")
     for row in rows:
-        late = "-" if row["lateness"] is None else f"{row['lateness'].total_seconds():.3f} s"
+        late = span(row["lateness"])
         print(
             f"{row['label']:{width}}  {row['runs']:5}  {row['failed']:6}  {row['left_out']:8}  "
             f"{late:>16}"

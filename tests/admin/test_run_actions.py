@@ -45,7 +45,7 @@ def history_of(run):
 def test_cancel_cancels_chosen_queued_runs_and_leaves_others_alone():
     ended, queued, other = run_of("a", state="succeeded"), run_of("b"), run_of("c")
     done = act(browser_of("view_run", "cancel_run"), "cancel", ended, queued)
-    assert done == ["Cancelled 1 run."]
+    assert done == ["Cancelled 1 queued run."]
     states = dict(Run.objects.values_list("pk", "state"))
     assert states == {ended.pk: "succeeded", queued.pk: "cancelled", other.pk: "queued"}
     queued.refresh_from_db()
@@ -57,29 +57,35 @@ def test_cancel_cancels_chosen_queued_runs_and_leaves_others_alone():
 def test_cancel_asks_runs_that_go_on_to_end_and_says_that_it_takes_its_time():
     going = run_of(state="running")
     browser = browser_of_superuser()
-    rest = "Running ones stop when their function checks for it."
-    assert act(browser, "cancel", going, run_of("b")) == [f"Cancelled 2 runs. {rest}"]
+    assert act(browser, "cancel", going, run_of("b")) == [
+        "Cancelled 1 queued run. Asked 1 running run to stop. It stops when its function checks "
+        "for the request."
+    ]
+    assert history_of(going) == ["Asked to stop."]
     going.refresh_from_db()
     assert (going.state, going.cancel_requested_at) == ("running", NOON)
     assert (going.cancel_force, going.cancel_reason) == (False, "Cancelled by Sam.")
-    assert act(browser, "cancel", going) == [f"Cancelled 0 runs. {rest}"]
+    assert act(browser, "cancel", going) == [
+        "Nothing to cancel: 1 run was already asked to stop and is still running."
+    ]
+    assert history_of(going) == ["Asked to stop."]
 
 
 def test_cancel_by_force_asks_to_kill_and_says_where_that_is_possible():
     going = run_of(state="running")
     assert act(browser_of_superuser(), "cancel_force", going) == [
-        "Cancelled 1 run. Running ones in a pool of processes are killed. Other running ones "
-        "stop when their function checks for it."
+        "Asked 1 running run to stop. Runs in a process pool are killed. Others stop when their "
+        "function checks for it."
     ]
     going.refresh_from_db()
     assert (going.cancel_requested_at, going.cancel_force) == (NOON, True)
-    assert history_of(going) == ["Cancelled by force."]
+    assert history_of(going) == ["Asked to stop by force."]
 
 
 def test_runs_of_a_list_that_is_filtered_by_their_state_are_cancelled():
     queued = run_of()
     done = act(browser_of_superuser(), "cancel", queued, state__exact="queued")
-    assert done == ["Cancelled 1 run."]
+    assert done == ["Cancelled 1 queued run."]
     queued.refresh_from_db()
     assert queued.state == "cancelled"
 

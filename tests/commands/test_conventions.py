@@ -113,28 +113,30 @@ def test_an_option_before_the_verb_keeps_its_value(tea):
 
 
 def test_to_cancel_where_there_is_nothing_to_cancel_exits_with_one(tea):
-    with pytest.raises(CommandError, match=r"^No runs of tea to cancel\.$") as raised:
+    with pytest.raises(CommandError, match=r"^Nothing to cancel\.$") as raised:
         said("sisy_tasks cancel tea")
     assert raised.value.returncode == 1
 
 
 def test_cancelling_counts_in_words_that_agree_with_the_number(tea):
     tea.run_now()
-    assert said("sisy_tasks cancel tea") == "Cancelled 1 run of tea.\n"
+    assert said("sisy_tasks cancel tea") == "Cancelled 1 queued run.\n"
     tea.run_now()
     tea.run_now()
-    assert said("sisy_tasks cancel tea") == "Cancelled 2 runs of tea.\n"
+    assert said("sisy_tasks cancel tea") == "Cancelled 2 queued runs.\n"
 
 
 def test_a_running_run_is_asked_to_end_and_by_force_if_people_insist(tea):
     tea.run_now()
     [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
-    assert said("sisy_tasks cancel tea") == (
-        "Cancelled 1 run of tea. 1 run was asked to stop and is still running.\n"
-    )
-    with pytest.raises(CommandError, match=r"No runs of tea to cancel\. 1 run was asked to stop"):
+    tea.run_now()
+    tea.run_now()
+    said_first = said("sisy_tasks cancel tea")
+    assert "Cancelled 2 queued runs. Asked 1 running run to stop." in said_first
+    with pytest.raises(CommandError, match=r"^Nothing to cancel: 1 run was already asked to stop"):
         said("sisy_tasks cancel tea")
-    assert told("sisy_tasks cancel tea --force") == {"cancelled": 1, "stopping": 1}
+    told_by_force = told("sisy_tasks cancel tea --force")
+    assert told_by_force == {"cancelled": 0, "asked": 1, "stopping": 1}
     run.refresh_from_db()
     assert run.cancel_force
 

@@ -57,7 +57,11 @@ def test_when_it_is_due_next_is_shown():
 def test_run_pause_resume_and_cancel_do_so():
     scheduled("0 15 * * *", label="tea")
     assert "is queued" in said("sisy_tasks run tea")
-    assert told("sisy_tasks cancel tea --reason 'no tea'") == {"cancelled": 1, "stopping": 0}
+    assert told("sisy_tasks cancel tea --reason 'no tea'") == {
+        "cancelled": 1,
+        "asked": 0,
+        "stopping": 0,
+    }
     assert Run.objects.get().reason == "no tea"
     assert "Paused tea" in said("sisy_tasks pause tea --reason fasting")
     assert Task.objects.get().state_reason == "fasting"

@@ -51,10 +51,10 @@ def test_run_now_submits_a_run_of_each_task():
 def test_cancel_cancels_queued_runs_and_says_who_did_it():
     task = scheduled()
     tick("default", NOON + MINUTE)
-    assert do("tasks", "cancel", task) == ["Cancelled 1 run."]
+    assert do("tasks", "cancel", task) == ["Cancelled 1 queued run."]
     run = Run.objects.get()
     assert (run.state, run.reason) == ("cancelled", "Cancelled by Sam.")
-    assert history_of(task) == ["Cancelled 1 run."]
+    assert history_of(task) == ["Cancelled 1 queued run."]
 
 
 def test_cancel_asks_what_goes_on_to_end_and_says_that_it_takes_its_time():
@@ -63,8 +63,10 @@ def test_cancel_asks_what_goes_on_to_end_and_says_that_it_takes_its_time():
         tick("default", NOON + minute * MINUTE)
     going = task.runs.last()
     Run.objects.filter(pk=going.pk).update(state="running")
-    rest = "Running ones stop when their function checks for it."
-    assert do("tasks", "cancel", task) == [f"Cancelled 2 runs. {rest}"]
+    assert do("tasks", "cancel", task) == [
+        "Cancelled 1 queued run. Asked 1 running run to stop. It stops when its function checks "
+        "for the request."
+    ]
     going.refresh_from_db()
     assert (going.state, going.cancel_reason) == ("running", "Cancelled by Sam.")
     assert {run.state for run in other.runs.all()} == {"queued"}

@@ -111,7 +111,7 @@ def test_a_run_is_retried_and_cancelled():
     assert "Retrying 1 run." in text_of(page)
     again = Run.objects.get(retry_of=run)
     page = client.post("/sisy/runs/do/cancel/", {"pk": again.pk, "next": here}, follow=True)
-    assert "Cancelled 1 run." in text_of(page)
+    assert "Cancelled 1 queued run." in text_of(page)
 
 
 def test_a_run_whose_task_is_gone_is_still_shown():

@@ -133,7 +133,7 @@ def test_something_is_done_with_those_that_are_ticked():
     page = client.post("/sisy/tasks/do/run/", ticked, follow=True)
     assert "2 runs are queued." in text_of(page)
     page = client.post("/sisy/tasks/do/cancel/", ticked, follow=True)
-    assert "Cancelled 2 runs." in text_of(page)
+    assert "Cancelled 2 queued runs." in text_of(page)
     page = client.post("/sisy/tasks/do/run/", {"pk": ["x", "-1", "9" * 30]}, follow=True)
     assert "Unknown task: 'x', '-1'" in text_of(page)
 

@@ -27,14 +27,30 @@ def cancel(runs: "RunQuerySet", reason: str, now: datetime, *, by_force: bool = 
     Returns:
         How many were cancelled or asked to stop, without those that were asked before.
     """
-    cancelled, asked = _cancel(for_write(runs), reason, now, by_force)
+    cancelled, asked = cancel_or_request(runs, reason, now, by_force=by_force)
     return len(cancelled) + len(asked)
+
+
+def cancel_or_request(
+    runs: "RunQuerySet", reason: str, now: datetime, *, by_force: bool = False
+) -> tuple[list[int], list[int]]:
+    """Cancel the queued ones of ``runs``, and request that running ones stop.
+
+    Returns:
+        The keys of those that were cancelled, and of those that were asked to stop and had not
+        been asked before.
+    """
+    runs = for_write(runs)
+    with transaction.atomic(using=runs.db):
+        chosen = all_runs(runs).filter(pk__in=runs.live().lock())
+        cancelled = cancel_queued(chosen.surely_queued(now), reason, now)
+        return cancelled, request_cancel(chosen, reason, now, by_force=by_force)
 
 
 def cancel_run(run: "Run", using: str, reason: str, now: datetime, *, by_force: bool) -> bool:
     """Cancel one run as `cancel` does; return False if it was over or had been asked before."""
     this = type(run).objects.using(using).filter(pk=run.pk)
-    cancelled, asked = _cancel(this, reason, now, by_force)
+    cancelled, asked = cancel_or_request(this, reason, now, by_force=by_force)
     if cancelled:
         _cancelled(reason, now).note([run])
     if asked:
@@ -91,16 +107,6 @@ def request_cancel(
         )
         transaction.on_commit(tell, using=runs.db, robust=True)
     return pks
-
-
-def _cancel(
-    runs: "RunQuerySet", reason: str, now: datetime, by_force: bool
-) -> tuple[list[int], list[int]]:
-    """Return the keys of the runs that were cancelled, and of those that were asked to stop."""
-    with transaction.atomic(using=runs.db):
-        chosen = all_runs(runs).filter(pk__in=runs.live().lock())
-        cancelled = cancel_queued(chosen.surely_queued(now), reason, now)
-        return cancelled, request_cancel(chosen, reason, now, by_force=by_force)
 
 
 def _cancelled(reason: str | F, now: datetime) -> Transition:

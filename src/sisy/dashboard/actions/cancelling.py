@@ -2,19 +2,44 @@
 
 from django.utils.translation import gettext, ngettext
 
-from sisy.models.run_queries import RunQuerySet
+
+def counted(cancelled: int, asked: int) -> str:
+    """Return how many queued runs were cancelled, and how many running ones were asked to stop."""
+    sentences = []
+    if cancelled:
+        words = ngettext("Cancelled %d queued run.", "Cancelled %d queued runs.", cancelled)
+        sentences.append(words % cancelled)
+    if asked:
+        words = ngettext("Asked %d running run to stop.", "Asked %d running runs to stop.", asked)
+        sentences.append(words % asked)
+    return " ".join(sentences)
 
 
-def told(count: int, runs: RunQuerySet, *, by_force: bool = False) -> str:
-    """Return how many of ``runs`` were cancelled, and what becomes of those that still go on."""
-    done = ngettext("Cancelled %d run.", "Cancelled %d runs.", count) % count
-    if not runs.running().exclude(cancel_requested_at=None).exists():
-        return done
+def told(cancelled: int, asked: int, asked_before: int, *, by_force: bool = False) -> str:
+    """Return what a request to cancel did, and what happens to the runs that are still running.
+
+    Args:
+        asked_before: the number of running runs that an earlier request asked to stop.
+    """
+    if not cancelled and not asked:
+        if not asked_before:
+            return gettext("Nothing to cancel.")
+        words = ngettext(
+            "Nothing to cancel: %d run was already asked to stop and is still running.",
+            "Nothing to cancel: %d runs were already asked to stop and are still running.",
+            asked_before,
+        )
+        return words % asked_before
+    if not asked:
+        return counted(cancelled, asked)
     if by_force:
         rest = gettext(
-            "Running ones in a pool of processes are killed. Other running ones stop when their "
-            "function checks for it."
+            "Runs in a process pool are killed. Others stop when their function checks for it."
         )
     else:
-        rest = gettext("Running ones stop when their function checks for it.")
-    return f"{done} {rest}"
+        rest = ngettext(
+            "It stops when its function checks for the request.",
+            "They stop when their functions check for the request.",
+            asked,
+        )
+    return f"{counted(cancelled, asked)} {rest}"

@@ -9,6 +9,7 @@ from django.utils.translation import gettext, ngettext
 
 from sisy.dashboard.actions.cancelling import told
 from sisy.dashboard.actions.result import Result, done, note, refusal
+from sisy.lifecycle.cancel import cancel_or_request
 from sisy.models import Run, RunState
 from sisy.models.choices import LIVE_STATES
 from sisy.models.run_queries import RunQuerySet
@@ -66,10 +67,15 @@ def _cancelled(user: Any, runs: RunQuerySet, *, by_force: bool) -> Result:
     reason = gettext("Cancelled by %s.") % user
     # By their keys: those of a list that is filtered by state would no longer be found.
     chosen = Run.objects.using(router.db_for_write(Run)).filter(pk__in=[run.pk for run in going])
-    count = chosen.cancel(reason, formatting.now(), by_force=by_force)
+    cancelled, asked = cancel_or_request(chosen, reason, formatting.now(), by_force=by_force)
     for run in going:
-        note(user, run, "Cancelled by force." if by_force else "Cancelled.")
-    return done(told(count, chosen, by_force=by_force), count)
+        if run.pk in cancelled:
+            note(user, run, "Cancelled.")
+        elif run.pk in asked:
+            note(user, run, "Asked to stop by force." if by_force else "Asked to stop.")
+    before = chosen.running().exclude(pk__in=asked).exclude(cancel_requested_at=None).count()
+    said = told(len(cancelled), len(asked), before, by_force=by_force)
+    return done(said, len(cancelled) + len(asked))
 
 
 def _naming(run: Run, sentence: str) -> str:

@@ -7,9 +7,11 @@ from django.contrib import messages
 from django.db import router
 from django.utils.translation import gettext, ngettext
 
-from sisy.dashboard.actions.cancelling import told
+from sisy.dashboard.actions.cancelling import counted, told
 from sisy.dashboard.actions.result import Result, done, note, refusal
+from sisy.lifecycle.cancel import cancel_or_request
 from sisy.models import Run, Task, TaskState
+from sisy.reports import formatting
 
 Tasks = Iterable[Task]
 
@@ -72,14 +74,14 @@ def back_to_code(user: Any, tasks: Tasks) -> Iterator[Result]:
 def cancel_runs(user: Any, tasks: Tasks) -> Iterator[Result]:
     """Cancel the queued runs of each task, and ask running ones to end."""
     reason = gettext("Cancelled by %s.") % user
-    chosen, count = list(tasks), 0
-    for task in chosen:
-        if cancelled := task.cancel_runs(reason):
-            note(
-                user,
-                task,
-                ngettext("Cancelled %d run.", "Cancelled %d runs.", cancelled) % cancelled,
-            )
-            count += cancelled
-    runs = Run.objects.using(router.db_for_write(Run)).filter(task__in=chosen)
-    yield done(told(count, runs), count)
+    cancelled, asked, asked_before = 0, 0, 0
+    for task in tasks:
+        runs = Run.objects.using(router.db_for_write(Run)).filter(task=task)
+        of_task, asked_of_task = cancel_or_request(runs, reason, formatting.now())
+        if said := counted(len(of_task), len(asked_of_task)):
+            note(user, task, said)
+        cancelled += len(of_task)
+        asked += len(asked_of_task)
+        stopping = runs.running().exclude(cancel_requested_at=None)
+        asked_before += stopping.exclude(pk__in=asked_of_task).count()
+    yield done(told(cancelled, asked, asked_before), cancelled + asked)

@@ -15,6 +15,8 @@ from django.utils import timezone
 from django.utils.translation import ngettext
 
 from sisy import clock
+from sisy.dashboard.actions.cancelling import told
+from sisy.lifecycle.cancel import cancel_or_request
 from sisy.management import asking, choosing
 from sisy.management.numbers import MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
@@ -180,15 +182,13 @@ class Command(AnsweringCommand):
         self._say(f"Resumed {task}.", state=task.state, next_run=task.next_run)
 
     def do_cancel(self, task: Task, *, reason: str, force: bool, **options: Any) -> None:
-        count = task.cancel_runs(reason, by_force=force)
-        live = Run.objects.using(self.using).filter(task=task.pk).live()
-        stopping = live.exclude(cancel_requested_at=None).count()
-        words = f"{_runs(stopping)} {ngettext('was', 'were', stopping)} asked to stop and "
-        words += f"{ngettext('is', 'are', stopping)} still running."
-        more = f" {words}" if stopping else ""
-        if not count:
-            raise CommandError(f"No runs of {task} to cancel.{more}")
-        self._say(f"Cancelled {_runs(count)} of {task}.{more}", cancelled=count, stopping=stopping)
+        runs = Run.objects.using(self.using).filter(task=task.pk)
+        cancelled, asked = map(len, cancel_or_request(runs, reason, self.now, by_force=force))
+        stopping = runs.running().exclude(cancel_requested_at=None).count()
+        words = told(cancelled, asked, max(0, stopping - asked), by_force=force)
+        if not cancelled and not asked:
+            raise CommandError(words)
+        self._say(words, cancelled=cancelled, asked=asked, stopping=stopping)
 
     def do_backfill(
         self, task: Task, *, start: Any, end: Any, again: bool, dry_run: bool, **options: Any
