@@ -12,10 +12,10 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy.admin.dashboard import AdminDashboard
 from sisy.admin.lookups import OfferedLookups
 from sisy.dashboard.actions.result import Result
 from sisy.dashboard.cleaning import cleaned
+from sisy.dashboard.in_admin import AdminDashboard
 from sisy.dashboard.site import LOOK
 from sisy.reports import disclosure, formatting
 from sisy.reports.ledger import key_of

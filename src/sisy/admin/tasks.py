@@ -12,11 +12,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from sisy.admin.dashboard import AdminDashboard
 from sisy.admin.model_admin import SisyAdmin, may, moment_in
 from sisy.admin.task_form import FIELDSETS, SEEN_ONLY, TaskForm
 from sisy.admin.upcoming import upcoming, upcoming_of_form
 from sisy.dashboard.actions import tasks
+from sisy.dashboard.in_admin import AdminDashboard
 from sisy.models import Task
 from sisy.models.task_fields import TASK_FIELDS
 from sisy.reports import disclosure, formatting

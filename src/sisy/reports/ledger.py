@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connections
-
 from sisy.models import Origin, Run, RunState
 from sisy.models.choices import TROUBLE_STATES
 from sisy.models.run_queries import RunQuerySet
 from sisy.reports.filters import Filter
+from sisy.store.reports import AFTER_ALL, newest_keys
 
 PAGE_LIMIT = 50
 MAX_RUNS_SEARCHED = 20_000  # newest runs, if the search has no index
@@ -85,23 +84,13 @@ def newest_runs(
 ) -> RunQuerySet:
     """Return the newest ``count`` runs of each task, all together, newest first.
 
-    With ``before``, those that are older than the run of that key.
-
-    An index leads to the newest runs of one task, so that each is looked at by itself; all of them
-    in one statement.
+    Args:
+        before: only runs that are older than the run of that key.
     """
     runs = Run.objects.using(using)
     if not tasks:
         return runs.none()
-    older = runs if before is None else runs.filter(pk__lt=before)
-    each = [older.filter(task=pk).order_by("-pk").values("pk")[:count] for pk in tasks]
-    compiled = [query.query.get_compiler(using).as_sql() for query in each]
-    united = " UNION ALL ".join(
-        f"SELECT * FROM ({sql}) AS newest_{number}" for number, (sql, _) in enumerate(compiled)
-    )
-    with connections[using].cursor() as cursor:
-        cursor.execute(united, [value for _, values in compiled for value in values])
-        pks = [pk for (pk,) in cursor.fetchall()]
+    pks = newest_keys(using, tasks, count, AFTER_ALL if before is None else before)
     return runs.filter(pk__in=pks).order_by("-pk")
 
 

@@ -68,7 +68,7 @@ class Alert:
     since: datetime | None = None
     threshold: timedelta | None = None
     """How long it may last before it is an alert; None if it is one at once."""
-    state: str = ""
+    badge: str = ""
     """The state of the task or of the run, if that is what is wrong."""
     queues: tuple[str, ...] = ()
     """The queues whose runs are affected."""

@@ -18,7 +18,7 @@ def broken_alerts(using: str) -> Iterator[Alert]:
     known: dict[str, Any] = {
         "kind": Kind.BROKEN,
         "severity": Severity.ERROR,
-        "state": TaskState.BROKEN,
+        "badge": TaskState.BROKEN,
     }
     broken = Task.objects.using(using).filter(state=TaskState.BROKEN).order_by("label", "pk")
     tasks, more = first_of(broken)
@@ -44,7 +44,7 @@ def failed_alerts(using: str, now: datetime, *, in_full: bool) -> Iterator[Alert
         ),
         kind=Kind.FAILED,
         severity=Severity.ERROR,
-        state=RunState.FAILED,
+        badge=RunState.FAILED,
     )
 
 
@@ -101,7 +101,7 @@ def missed_alerts(using: str, now: datetime) -> Iterator[Alert]:
         ),
         kind=Kind.MISSED,
         severity=Severity.WARNING,
-        state=RunState.MISSED,
+        badge=RunState.MISSED,
     )
 
 
@@ -113,7 +113,7 @@ def _of_group(group: RecentTrouble, kind: Kind, severity: Severity, why: str) ->
         what=group.label,
         why=why,
         since=newest.finished_at,
-        state=newest.state,
+        badge=newest.state,
         task=task,
         run=newest.pk,
     )

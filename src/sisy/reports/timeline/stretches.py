@@ -9,32 +9,14 @@ stays empty. Runs for which no schedule named a moment are few, and read.
 from bisect import bisect
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import chain, pairwise
+from itertools import pairwise
 
-from django.db import connections
-
-from sisy.models import Run, RunState, Task
-from sisy.models.fields import adapted
-from sisy.models.prepared import places
+from sisy.models import Run, RunState
 from sisy.reports.timeline.window import Window
+from sisy.store.reports import succeeded_in_slices
 
 SLICES = 48
 FEW = 25  # tasks; of more, fewer slices are looked at
-
-MOMENT_TYPES = {"postgresql": "timestamp with time zone", "mysql": "datetime(6)", "sqlite": "text"}
-
-# One row for each task and slice, instead of one condition for each slice: Django needs longer to
-# put 96 conditions into SQL than the database needs to answer them.
-DUE_AND_SUCCEEDED = """
-    SELECT task.id, slice.number
-    FROM {task} task CROSS JOIN ({slices}) slice
-    WHERE task.id IN ({keys}) AND EXISTS (
-        SELECT 1 FROM {run} run
-        WHERE run.task_id = task.id AND run.due_at >= slice.first AND run.due_at < slice.behind
-            AND run.state = %s
-    )
-"""
-A_SLICE = "SELECT %s AS number, CAST(%s AS {type}) AS first, CAST(%s AS {type}) AS behind"
 
 Stretch = tuple[float, float]
 """Where something begins, and how wide it is, in percent of a window's width."""
@@ -52,33 +34,11 @@ def succeeded_stretches(
         return {}
     number = SLICES if len(until) <= FEW else SLICES // 2
     edges = [window.start + window.span * n / number for n in range(number + 1)]
-    found = {*_scheduled(using, list(until), edges), *_by_hand(using, list(until), edges)}
+    found = {*succeeded_in_slices(using, list(until), edges), *_by_hand(using, list(until), edges)}
     return {
         pk: _stretches([(pk, n) in found for n in range(number)], moment, edges, window)
         for pk, moment in until.items()
     }
-
-
-def _scheduled(
-    using: str, tasks: Sequence[int], edges: Sequence[datetime]
-) -> set[tuple[int, int]]:
-    """Return each task and slice in which a run of the task was due and succeeded."""
-    connection = connections[using]
-    quoted = connection.ops.quote_name
-    a_slice = A_SLICE.format(type=MOMENT_TYPES[connection.vendor])
-    slices = [
-        (n, adapted(using, first), adapted(using, behind))
-        for n, (first, behind) in enumerate(pairwise(edges))
-    ]
-    sql = DUE_AND_SUCCEEDED.format(
-        task=quoted(Task._meta.db_table),
-        run=quoted(Run._meta.db_table),
-        slices=" UNION ALL ".join([a_slice] * len(slices)),
-        keys=places(tasks),
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*chain.from_iterable(slices), *tasks, RunState.SUCCEEDED])
-        return set(cursor.fetchall())
 
 
 def _by_hand(using: str, tasks: Sequence[int], edges: Sequence[datetime]) -> set[tuple[int, int]]:
