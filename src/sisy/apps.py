@@ -1,4 +1,4 @@
-"""The Django app."""
+"""The Django app: connects Sisy's receivers when Django starts."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _

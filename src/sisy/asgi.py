@@ -1,4 +1,4 @@
-"""A whole site in one ``uvicorn`` command: Sisy inside the web server's process."""
+"""Run Sisy inside the web server's process, for a whole system in one ``uvicorn`` command."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[..., Awaitable[None]]  # what one takes is typed in as many ways
+# Projects and libraries annotate the three arguments in different ways.
+Application = Callable[..., Awaitable[None]]
 
 
 class LiveASGI:
-    """Wraps an ASGI application; adds the socket on which dashboards hear what happens.
+    """An ASGI application that adds the dashboard's WebSocket to another one.
 
-    Sockets of other paths, and all else, go to the application. Only pages of this site may open
-    one (the origin must be one of ``ALLOWED_HOSTS``), and only for whom the session names.
+    Everything else goes to the wrapped application. The origin of a connection must be one of
+    ``ALLOWED_HOSTS``, and its session must belong to a user who may see the dashboard.
     """
 
     def __init__(self, application: Application) -> None:
@@ -44,21 +45,21 @@ class LiveASGI:
 
 
 class SisyASGI:
-    """Wraps an ASGI application; runs a heartbeat and a worker while the server is up.
+    """An ASGI application that runs a heartbeat and a worker while the server is up.
 
-    Dashboards are live, as with `LiveASGI`.
-
-    The server must speak ASGI's lifespan protocol, as uvicorn and granian do; Daphne does not.
-    With several server processes each runs both, which is as well: any number may.
+    Dashboards are live, as with `LiveASGI`. The server must support ASGI's lifespan protocol, as
+    uvicorn and granian do; Daphne does not. If the server has several processes, each of them runs
+    a heartbeat and a worker.
 
     Args:
-        application: for example ``get_asgi_application()``.
-        queues: which the worker serves; ``("default",)`` by default.
-        concurrency: how many runs at once; 4 by default.
-        grace: how long runs may go on when the server stops, in seconds; 30 by default.
+        application: the application to wrap, for example ``get_asgi_application()``.
+        queues: the queues that the worker serves; ``("default",)`` by default.
+        concurrency: the number of runs to execute at once, 1 to 1000; 4 by default.
+        grace: the seconds that runs get to finish when the server stops, 0 to 86400; 30 by
+            default.
 
     Raises:
-        ValueError: of an argument that ``manage.py sisy_worker`` rejects, too.
+        ValueError: an argument is invalid; the rules are those of ``manage.py sisy_worker``.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class SisyASGI:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _service(self) -> "Service":
-        # Not at the top: an asgi.py imports this module before Django's apps are ready.
+        # Imported here, because an asgi.py imports this module before Django's apps are ready.
         from sisy.heartbeat import Heartbeat
         from sisy.service import Service
         from sisy.worker import Worker

@@ -1,4 +1,4 @@
-"""The start of a worker's child process, before Django is set up and models can be imported."""
+"""The start of a worker's child process, before Django is set up."""
 
 import ctypes
 import os
@@ -20,11 +20,12 @@ PR_SET_PDEATHSIG = 1  # see prctl(2)
 
 
 def begin(to_worker: Connection, taken: Any) -> None:
-    """Be a child, until the worker lets it go or is gone.
+    """Run as a child process until the worker dismisses it or is gone.
 
     Args:
-        taken: a number in memory that is shared with the worker: see `ChildProcess`.
+        taken: a number in shared memory; see `ChildProcess`.
     """
+    # A process group of its own, so that whatever a function starts can be killed with the child.
     os.setpgid(0, 0)
     _leave_signals_to_the_worker()
     _die_with_the_worker()
@@ -39,18 +40,16 @@ def begin(to_worker: Connection, taken: Any) -> None:
 
 
 def _set_up() -> None:
-    """Set Django up, unless the process from which this one was forked has done so."""
+    """Set up Django, unless the fork server has done so already."""
     if (preloaded := sys.modules.get("sisy.preload")) and preloaded.error:
         raise preloaded.error
     django.setup()
 
 
 def _leave_signals_to_the_worker() -> None:
-    """Do nothing at INT and TERM, which a terminal or systemd may send to all processes.
-
-    By a handler, and not by SIG_IGN: what a function starts would inherit that, and could not be
-    terminated. The worker has blocked both for the time until here.
-    """
+    """Ignore INT and TERM, which a terminal or systemd may send to all processes."""
+    # By a handler, not by SIG_IGN: processes that a function starts would inherit SIG_IGN, and
+    # could not be terminated. The worker has blocked both signals until here.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _do_nothing)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
@@ -61,13 +60,11 @@ def _do_nothing(number: int, frame: FrameType | None) -> None:
 
 
 def _die_with_the_worker() -> None:
-    """End at once when the worker has ended, even in the middle of a function.
-
-    The worker's runs are carried out by others then, and must not go on here. A thread sees the
-    end of the worker, and ends all that the function has started, too. Should the function never
-    let go of Python's global lock, the kernel does it: once nobody holds the other end of its
-    pipe, the fork server ends, and its children with it.
-    """
+    """Arrange that this process is killed when the worker ends, even inside a function."""
+    # Other workers then execute the runs, so they must not continue here. Usually a thread notices
+    # the worker's end, and also kills what the function has started. If the function never
+    # releases the GIL, the kernel does it: the fork server ends when the other end of its pipe is
+    # closed, and its children get the signal below.
     let_go_of_fork_server()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -83,6 +80,6 @@ def _watch_the_worker() -> None:
 
 
 def kill_group(pid: int) -> None:
-    """Kill a child and whatever its function has started, if they still are."""
+    """Kill a child and whatever its function has started. Does nothing if they are gone."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)

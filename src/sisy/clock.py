@@ -1,6 +1,6 @@
-"""The current time by the database's clock, so that hosts whose clocks differ agree.
+"""The current time by the database's clock, so that hosts with different clocks agree.
 
-Only the outermost loops and the records' own ``save()`` ask; everything else is given ``now``.
+Only the outermost loops and the models' ``save()`` read it. Everything else takes ``now``.
 """
 
 import time
@@ -11,29 +11,29 @@ from typing import Protocol
 
 from django.db import connections
 
-TRUSTED_FOR = 5.0  # seconds for which one reading of the database's clock is carried on
+TRUSTED_FOR = 5.0  # seconds until the database's clock is read again
 
 NOW_SQL = {
     "postgresql": "SELECT clock_timestamp() AT TIME ZONE 'UTC'",
     "mysql": "SELECT UTC_TIMESTAMP(6)",
 }
 
-# Suspended hosts: the boot clock goes on while the host sleeps, the monotonic one does not.
+# Unlike the monotonic clock, the boot clock continues while the host is suspended.
 _steady_clock = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Clock(Protocol):
-    """Anything that knows the time."""
+    """A source of the current time."""
 
     def now(self, using: str) -> datetime:
-        """Return the moment as an aware UTC datetime; may ask the database ``using``."""
+        """Return the time as an aware UTC datetime. May query the database ``using``."""
 
     def last_known(self, using: str) -> datetime:
-        """Return the moment without asking a database, as good as the last reading was."""
+        """Return the time without a query, based on the last reading."""
 
 
 def steady() -> float:
-    """Return seconds by a clock that nobody can set, and that goes on while the host sleeps."""
+    """Return seconds by a clock that cannot be set and continues while the host is suspended."""
     return _steady()
 
 
@@ -42,12 +42,12 @@ def _steady() -> float:
 
 
 class DatabaseClock:
-    """Reads the database's clock and carries it on by the host's steady clock between readings.
+    """Reads the database's clock, and adds the host's steady clock between readings.
 
-    A host whose wall clock is wrong, or is set while Sisy runs, thereby decides nothing. SQLite
-    has no clock of its own: there the host's wall clock counts.
+    SQLite has no clock, so the host's wall clock is used there.
     """
 
+    # A host whose wall clock is wrong, or is set while Sisy runs, has no influence this way.
     def __init__(self) -> None:
         self._readings: dict[str, tuple[float, datetime]] = {}
 
@@ -70,6 +70,7 @@ class DatabaseClock:
 
     def _read(self, using: str, sql: str) -> tuple[float, datetime]:
         with connections[using].cursor() as cursor:
+            # The database reads its clock at some moment between these two; assume the middle.
             asked = _steady()
             cursor.execute(sql)
             value: datetime = cursor.fetchone()[0]
@@ -84,18 +85,18 @@ _clock: Clock = DatabaseClock()
 
 
 def now(using: str) -> datetime:
-    """Return the moment as an aware UTC datetime, by the clock of the database ``using``."""
+    """Return the current time of the database ``using`` as an aware UTC datetime."""
     return _clock.now(using)
 
 
 def last_known(using: str) -> datetime:
-    """Return the moment as `now` does, without asking the database: safe in async code."""
+    """Return the current time like `now`, but without a query, so it is safe in async code."""
     return _clock.last_known(using)
 
 
 @contextmanager
 def use(clock: Clock) -> Iterator[Clock]:
-    """Let another clock tell the time in this process, for tests and forecasts."""
+    """Use another clock in this process, for tests and forecasts."""
     global _clock
     before, _clock = _clock, clock
     try:

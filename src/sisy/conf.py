@@ -107,15 +107,13 @@ class Settings:
         return frozenset(self.engines.values()) - {OWN_ENGINE}
 
     def alias_of(self, engine: str) -> str:
-        """Return the alias of an engine, by its name; empty if Sisy's own workers are meant.
-
-        An unknown name is returned as it is, for whoever dispatches to say that it is none.
-        """
+        """Return the alias of an engine; an empty text for Sisy's own workers."""
+        # An unknown name is returned unchanged. The dispatcher rejects it with a reason.
         alias = self.engines.get(engine, OWN_ENGINE if engine == DEFAULT_ENGINE else engine)
         return "" if alias == OWN_ENGINE else alias
 
     def channel_of(self, queue: str) -> str:
-        """Return the channel that rings for a queue."""
+        """Return the channel on which the workers of a queue receive rings."""
         return self.run_task_channel if queue == "default" else f"{self.run_task_channel}.{queue}"
 
 
@@ -134,12 +132,12 @@ RANGES: dict[str, tuple[float, float]] = {
 
 
 def known_names() -> list[str]:
-    """Return the names of all settings as a project writes them."""
+    """Return the names of all settings, such as ``SISY_LEASE_SECONDS``."""
     return [PREFIX + field.name.upper() for field in fields(Settings)]
 
 
 def unknown_names() -> Iterator[tuple[str, str | None]]:
-    """Yield each ``SISY_*`` setting that Sisy does not know, with the nearest one that it does."""
+    """Yield each unknown ``SISY_*`` setting with the nearest known name, or None."""
     known = known_names()
     for name in sorted(set(dir(django_settings))):
         if name.startswith(PREFIX) and name not in known:
@@ -176,7 +174,8 @@ def _matching(name: str, value: Any, pattern: re.Pattern[str], expected: str) ->
 
 
 def _channel(name: str, value: Any) -> str:
-    # Channels takes names of up to 99 characters, and a queue's begins after a full stop.
+    # Channels allows names of up to 99 characters. A full stop and a queue's name of up to 60
+    # characters follow this one.
     longest = 38 if name == PREFIX + "RUN_TASK_CHANNEL" else 99
     expected = f"1 to {longest} ASCII letters, digits, '-', '_' or '.'"
     return _matching(name, value, re.compile(rf"[A-Za-z0-9_.-]{{1,{longest}}}"), expected)

@@ -14,14 +14,14 @@ from sisy.worker import Worker
 
 
 class RunTaskConsumer(AsyncConsumer):
-    """Wakes the worker of its channel's queue; does no user work inside the handler.
+    """A consumer that wakes the worker of its channel's queue at each message."""
 
-    Channels' runworker handles one message at a time, and loses those it has read when a handler
-    raises. So each message only wakes the same worker that ``manage.py sisy_worker`` runs.
-    """
-
+    # Runs are not executed in the handler: Channels' runworker handles one message at a time, and
+    # loses the messages that it has read if a handler raises. A message only wakes a worker of the
+    # same kind that ``manage.py sisy_worker`` runs.
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Wake the worker for each message; `dispatch` and its database hop are not needed."""
+        """Wake the worker for each message, until Channels cancels this."""
+        # Channels' own dispatch would hop to a thread at each message, to close old connections.
         channel = scope.get("channel", "")
         while True:
             message = await receive()
@@ -32,18 +32,18 @@ class RunTaskConsumer(AsyncConsumer):
 
 
 class HostedWorkers:
-    """The workers of a process of runworker, one for each channel that has rung.
+    """The workers of a runworker process, one for each channel that has received a message.
 
-    The signal handlers of an event loop are one for all: at TERM or INT all workers stop, and
-    the process ends when the last one has stopped.
+    At TERM or INT, all workers stop, and the process exits when the last one has stopped.
     """
 
+    # An event loop has only one handler for a signal, so all workers share it.
     def __init__(self) -> None:
         self._workers: dict[str, HostedWorker] = {}
         self._ending: asyncio.Task[Any] | None = None
 
     def wake(self, channel: str) -> None:
-        """Start the worker of a channel, or have it look for runs; no more once all are to end."""
+        """Start the worker of a channel, or wake it. Does nothing while the process drains."""
         if self._ending is None:
             if channel not in self._workers:
                 self._workers[channel] = HostedWorker(_queue_of(channel))
@@ -53,7 +53,7 @@ class HostedWorkers:
             self._workers[channel].wake()
 
     def drain(self, number: int) -> None:
-        """Stop as ``manage.py sisy_worker`` does, and let runworker end after that."""
+        """Stop all workers as ``manage.py sisy_worker`` does, and then end the process."""
         for hosted in self._workers.values():
             hosted.stop()
         if self._ending is None:
@@ -64,14 +64,14 @@ class HostedWorkers:
 
 
 class HostedWorker:
-    """A worker that starts at the first message, in the loop of whoever runs the consumer."""
+    """A worker that starts at the first message, in the consumer's event loop."""
 
     def __init__(self, queue: str) -> None:
         self._worker = Worker(queues=(queue,))
         self._serving: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
-        """Start the worker, or have it look for runs; one that was asked to drain stays away."""
+        """Start the worker, or wake it. Does nothing if it was asked to drain."""
         if self._worker.is_stopping:
             return
         if self._serving is None or self._serving.done():
@@ -80,7 +80,7 @@ class HostedWorker:
         self._worker.wake()
 
     def stop(self) -> None:
-        """End gracefully; called again, at once."""
+        """Drain. A second call releases running runs at once."""
         self._worker.stop()
 
     async def end(self) -> None:

@@ -17,20 +17,21 @@ class Cancellation:
         self.reason: str | None = None
 
     def ask(self, reason: str) -> None:
-        """Ask the run to end; callable from any thread."""
+        """Ask the run to stop. Thread-safe."""
         self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentRun:
-    """The run that a task function is carrying out; see `current_run`.
+    """The run that a task function is executing; see `current_run`.
 
     Attributes:
-        id: the key of its row in the ledger.
-        label: of its task, when it was planned.
-        due_at: the moment that its schedule named, or that it makes good; None if there is none.
-        attempt: 1 at first, and one more after each failure or loss.
-        timeout: how long it may take; None for any time.
+        id: the primary key of the run.
+        label: the label of the task when the run was planned.
+        due_at: the due moment of its occurrence, also for a retry or a backfill; None if no
+            schedule named one.
+        attempt: the number of the attempt, from 1; each failure or loss adds one.
+        timeout: how long the run may take; None for no limit.
     """
 
     id: int
@@ -42,14 +43,14 @@ class CurrentRun:
     cancellation: Cancellation = field(default_factory=Cancellation, repr=False, compare=False)
 
     def check(self) -> None:
-        """End the run if it should end; call it now and then in a long plain function.
+        """Raise an error if the run should stop. Call it regularly in a long plain function.
 
-        It is cheap, and works in any thread that the function has called by asgiref or asyncio.
+        It is cheap, and also works in threads that the function uses through asgiref or asyncio.
 
         Raises:
-            RunCancelled: somebody asked the run to end; let it through, and the run is recorded
-                as cancelled, with the reason that was given.
-            RunTimedOut: the task's ``timeout`` has passed; let it through, and the run is
+            RunCancelled: the run was asked to stop. Do not catch it; the run is then recorded as
+                cancelled, with the reason of the request.
+            RunTimedOut: the task's ``timeout`` has passed. Do not catch it; the run is then
                 recorded as timed out.
         """
         if self.cancellation.reason is not None:
@@ -58,7 +59,7 @@ class CurrentRun:
             raise error
 
     def overtime(self) -> RunTimedOut | None:
-        """Return the error of a run whose timeout has passed; None while it has not."""
+        """Return the error if the timeout has passed, or None."""
         taken = time.monotonic() - self.started
         if self.timeout is None or taken <= self.timeout.total_seconds():
             return None
@@ -71,10 +72,10 @@ variable: ContextVar[CurrentRun] = ContextVar("sisy.current_run")
 
 
 def current_run() -> CurrentRun:
-    """Return the run that the calling task function carries out.
+    """Return the run that the calling task function executes.
 
     Raises:
-        NoCurrentRun: called from elsewhere.
+        NoCurrentRun: it was called outside a task function.
     """
     try:
         return variable.get()

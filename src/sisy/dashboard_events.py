@@ -1,6 +1,6 @@
-"""Tells dashboards which tasks' runs changed: a few times a second, however many they are.
+"""Tell dashboards which tasks' runs have changed, at most a few times a second per process.
 
-It hears of them by Sisy's signals, in whichever process they are sent.
+The receivers of Sisy's signals below collect the changes, in every process that sends signals.
 """
 
 import threading
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from sisy.models import Run
 
 EVENT_INTERVAL = 0.25  # seconds between two announcements of one process
-GATHERING = 0.02  # seconds in which what belongs together is heard of
-MAX_TASKS_NAMED = 100  # that are named; of more it is said that they are more
+GATHERING = 0.02  # seconds to wait for changes that belong together
+MAX_TASKS_NAMED = 100  # an event names so many tasks, and says if there are more
 
 OF_RUNS = (
     signals.run_planned,
@@ -35,9 +35,9 @@ OF_RUNS = (
 
 
 class Announcer:
-    """Collects what changes, from any thread: tells the first at once, what follows together.
+    """Collects changes from any thread. Announces the first one soon, and later ones together.
 
-    What it says is a hint; the rows say what is.
+    An announcement is a hint that may be lost; the rows are the truth.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Announcer:
         self._lock = threading.Lock()
 
     def add(self, task: int | None) -> None:
-        """Have it announced that a run of a task changed; None if that is gone."""
+        """Announce that a run of a task changed; None if the task was deleted."""
         if not doorbell.is_heard():
             return
         now = time.monotonic()
@@ -74,18 +74,18 @@ _announcer = Announcer()
 
 
 def on_run_changed(*, run: "Run", **kwargs: Any) -> None:
-    """Have dashboards look (receiver of the signals of runs)."""
+    """Announce the run's task. Receiver of the signals of runs."""
     _announcer.add(run.task_id)
 
 
 def on_cancel_requested(*, tasks: list[int], **kwargs: Any) -> None:
-    """Have dashboards look, which show that runs are to end (receiver of the signal)."""
+    """Announce the tasks, because dashboards show cancel requests. Receiver of the signal."""
     for task in tasks:
         _announcer.add(task)
 
 
 def connect() -> None:
-    """Have dashboards told of what happens to runs."""
+    """Connect the receivers."""
     signal_dispatch.trust(on_run_changed, on_cancel_requested)
     for signal in OF_RUNS:
         signal.connect(on_run_changed, dispatch_uid="sisy.dashboard_events")
@@ -93,7 +93,8 @@ def connect() -> None:
 
 
 def _start_afresh() -> None:
-    """A forked child is another source, and holds what its parent was about to say."""
+    """Reset the announcer in a forked child."""
+    # The child is another source, and must not announce what its parent has collected.
     global _announcer
     _announcer = Announcer()
 

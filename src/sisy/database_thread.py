@@ -1,4 +1,7 @@
-"""The threads in which the roles speak to the database, and what ends a transaction of theirs."""
+"""The threads in which heartbeats and workers use the database.
+
+Their transactions are ended by the database if they are idle for the length of a lease.
+"""
 
 import asyncio
 import threading
@@ -23,22 +26,20 @@ _thread = threading.local()
 
 
 class DatabaseThread:
-    """The thread in which a role speaks to the database, over connections of its own.
+    """A thread with database connections of its own, in which a role does its queries."""
 
-    They stay open whatever ``CONN_MAX_AGE`` says, since opening one costs ten times a query, and
-    are opened anew after any error that may have broken them. Those of a pool go back to it.
-    """
-
+    # The connections stay open whatever ``CONN_MAX_AGE`` says, because opening one costs as much
+    # as ten queries. After an error that may have broken them, they are opened again.
     def __init__(self, name: str) -> None:
         self._thread = DaemonThreads(1, f"{name}-database", _begin)
 
     async def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what ``step`` returns, called in the thread."""
+        """Call ``step`` in the thread, and return its result."""
         work = partial(_with_sound_connections, step, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def close(self) -> None:
-        """Close the connections and end the thread; one that hangs ends with the process."""
+        """Close the connections and end the thread. A thread that hangs ends with the process."""
         self._thread.shutdown(wait=False)
         self._thread.join(TIME_TO_END)
 
@@ -55,13 +56,16 @@ def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwa
     finally:
         left_open = TransactionGuard().release()
         _give_back_to_pools()
-    if left_open is not None:  # by a receiver of Django's signals; the step is to be taken again
+    # A receiver of Django's signals left a transaction open, so the step was rolled back. The
+    # error makes the loop repeat it.
+    if left_open is not None:
         raise left_open
     return result
 
 
 def _give_back_to_pools() -> None:
-    """A pool may have fewer connections than there are threads, and hands them out quickly."""
+    """Return pooled connections to their pool."""
+    # A pool may have fewer connections than there are threads, and getting one is fast.
     for connection in connections.all(initialized_only=True):
         if connection.settings_dict["OPTIONS"].get("pool"):
             connection.close()
@@ -73,12 +77,13 @@ def _begin() -> None:
 
 
 def on_connection_created(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Have the database end a transaction of a role in which nothing happens for a lease.
+    """Make the database end a role's transaction that is idle for the length of a lease.
 
-    A process that is frozen in the middle of one holds locks, and nobody could take over its runs.
-    Connections of a pool are also used by the project, whose transactions may be slower: they are
-    left as they are. Receiver of Django's signal.
+    Receiver of Django's signal ``connection_created``.
     """
+    # A process that freezes in a transaction holds locks, so its runs could not be rescued. The
+    # project uses pooled connections, too, and its transactions may be slower, so these are left
+    # alone.
     if not getattr(_thread, "is_a_roles", False) or connection.settings_dict["OPTIONS"].get(
         "pool"
     ):
@@ -92,10 +97,10 @@ def on_connection_created(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> 
             cursor.execute("SET SESSION idle_transaction_timeout = %s", [int(seconds)])
 
 
-# A pooler such as PgBouncer lends the same session of the server to many clients, one transaction
-# after the other. What one of them sets for the session holds for the others: PostgreSQL would end
-# the project's slower transactions, too. A pooler tells a client the key of a session that it
-# made up itself; the number of the real one shows that there is a pooler.
+# A pooler such as PgBouncer shares a session of the server between clients, one transaction after
+# another. A setting of the session would affect the project's slower transactions, too. To detect
+# a pooler, compare the session's real process ID with the one that the client was told: a pooler
+# makes up the latter.
 LIMIT_SESSION = """
     SELECT CASE WHEN pg_backend_pid() = %s
     THEN set_config('idle_in_transaction_session_timeout', %s, false) END
@@ -104,7 +109,7 @@ LIMIT_TRANSACTION = "SELECT set_config('idle_in_transaction_session_timeout', %s
 
 
 def _limit_session(connection: BaseDatabaseWrapper, timeout: str) -> bool:
-    """Limit idle transactions of a session that is ours alone; return False if it is not."""
+    """Limit idle transactions of the whole session. Return False if a pooler shares it."""
     with connection.cursor() as cursor:
         cursor.execute(LIMIT_SESSION, [_driver(connection).info.backend_pid, timeout])
         return cursor.fetchone()[0] is not None
@@ -113,7 +118,8 @@ def _limit_session(connection: BaseDatabaseWrapper, timeout: str) -> bool:
 def _limit_each_transaction(connection: BaseDatabaseWrapper, timeout: str) -> None:
     others = [
         wrapper
-        for wrapper in connection.execute_wrappers  # which stay when it connects once more
+        # The wrappers stay when the connection is opened again, so remove the old one.
+        for wrapper in connection.execute_wrappers
         if getattr(wrapper, "func", None) is not _limit_transaction
     ]
     connection.execute_wrappers = [*others, partial(_limit_transaction, timeout)]
@@ -127,7 +133,7 @@ def _limit_transaction(
     many: bool,
     context: dict[str, Any],
 ) -> T:
-    """Limit each transaction on its own, before its first statement; wrapper of Django's."""
+    """Limit one transaction, before its first statement. An execute wrapper for Django."""
     connection = context["connection"]
     begins = _driver(connection).info.transaction_status == IDLE
     if begins and not connection.get_autocommit():
@@ -137,5 +143,5 @@ def _limit_transaction(
 
 
 def _driver(connection: BaseDatabaseWrapper) -> Any:
-    """Return the connection of psycopg, of either version."""
+    """Return the underlying connection of psycopg 2 or 3."""
     return connection.connection

@@ -1,6 +1,6 @@
-"""The tasks that a project declares in code, collected while its modules are imported.
+"""Collect the tasks that a project declares in code, while its modules are imported.
 
-Nothing here asks a database or imports a model, so that any module may declare at its top.
+This module uses no database and imports no model, so that any module may declare tasks.
 """
 
 import sys
@@ -17,7 +17,7 @@ F = TypeVar("F")
 
 
 class Policies(TypedDict, total=False):
-    """The optional fields of a task; omitted ones have their defaults."""
+    """The optional fields of a task. Omitted fields get their defaults."""
 
     wait_for_schedule: bool
     priority: int
@@ -41,10 +41,10 @@ class Declaration:
     """A task as code declares it.
 
     Attributes:
-        name: by which it is found again, whatever else of it changes.
-        path: the dotted path of what it calls.
-        module: the one that declares it, which need not be the one of the path.
-        fields: what `task_with_callable` takes beside the callable.
+        name: identifies the task, even if everything else changes.
+        path: the dotted path of the callable.
+        module: the module that declares the task; the callable may be in another one.
+        fields: the keyword arguments for `task_with_callable`.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A declaration, what it decorates, and the names of the module that makes it."""
+    """A declaration, the callable that it decorates, and the globals of its module."""
 
     declaration: Declaration
     target: object
@@ -63,7 +63,7 @@ class _Entry:
 
     @property
     def is_current(self) -> bool:
-        """Whether its module is the one that is loaded; not so once its import has failed."""
+        """Return whether its module is still loaded. False once the module's import has failed."""
         module = sys.modules.get(self.declaration.module)
         return module is not None and vars(module) is self.namespace
 
@@ -85,28 +85,28 @@ def schedule(
     queue: str | None = None,
     **policies: Unpack[Policies],
 ) -> Callable[[F], F]:
-    """Declare that the decorated function runs on a schedule; it is returned unchanged.
+    """Declare that the decorated function runs on a schedule. Returns the function unchanged.
 
-    ``manage.py migrate`` and ``sisy_sync`` make a task of each declaration that they find in an
-    app's ``schedules.py`` or ``tasks.py``, and keep it as the code says. What a person has changed
-    in the meantime stays as it is. A task that is no longer declared is paused.
+    ``manage.py migrate`` and ``sisy_sync`` create a task for each declaration in an app's
+    ``schedules.py`` or ``tasks.py``, and update it when the declaration changes. Fields that were
+    changed by hand keep their values. A task that is no longer declared is paused.
 
     Args:
         expression: five cron fields, or six with seconds last.
-        name: by which the task is found again when the declaration changes; by default the path
-            of the function. One that is declared several times needs several names.
-        label: as people see it; by default the name.
-        timezone: in which the schedule is read; by default Django's ``TIME_ZONE``.
-        userdata: what JSON can hold; empty by default.
+        name: identifies the task when the declaration changes; by default the path of the
+            function. If you schedule a function more than once, give each schedule a name.
+        label: the name to display; by default the name.
+        timezone: the time zone of the schedule; by default Django's ``TIME_ZONE``.
+        userdata: data for the function, as JSON; empty by default.
         pk_override: for a method of model instances, the primary key of the object.
-        start_running: an aware moment before which it does not run.
-        end_running: an aware moment from which on it does not run.
-        iterations: how often it runs; for ever by default.
-        queue: which workers run it; ``default`` by default.
+        start_running: an aware moment; the task does not run before it.
+        end_running: an aware moment; the task does not run at it or after it.
+        iterations: the number of runs; no limit by default.
+        queue: the queue of the task's runs; ``default`` by default.
         policies: any other field of a task, such as ``overlap``.
 
     Raises:
-        DeclarationError: what is decorated has no name, or the name is taken.
+        DeclarationError: the decorated object has no name, or the name is already used.
         TypeError: a task has no such field.
     """
     refuse_unknown(policies)
@@ -138,12 +138,12 @@ def schedule(
 
 
 def declarations() -> list[Declaration]:
-    """Return what the modules that were imported so far declare, by name."""
+    """Return the declarations of all modules imported so far, sorted by name."""
     return [_declared[name].declaration for name in sorted(_declared)]
 
 
 def forget_failed() -> None:
-    """Forget what modules declared whose import has failed since."""
+    """Forget the declarations of modules whose import has failed since."""
     for name, entry in list(_declared.items()):
         if not entry.is_current:
             del _declared[name]
@@ -151,7 +151,7 @@ def forget_failed() -> None:
 
 @contextmanager
 def collected_anew() -> Iterator[None]:
-    """Forget all declarations for a while, as in a process that has imported nothing yet."""
+    """Start without declarations, as in a process that has imported nothing, and restore them."""
     before = dict(_declared)
     _declared.clear()
     try:
@@ -165,7 +165,7 @@ def _add(entry: _Entry) -> None:
     declaration = entry.declaration
     name, path = declaration.name, declaration.path
     other = _declared.get(name)
-    # A module that failed, or that is reloaded, declares again what it has declared before.
+    # A module whose import failed, or that is reloaded, declares its tasks again.
     if other is not None and other.is_current:
         was_reloaded = other.declaration.path == path and other.target != entry.target
         if not was_reloaded:
@@ -189,7 +189,7 @@ def _check_name(name: Any, path: str) -> None:
 
 
 def _innermost(target: Any) -> Any:
-    """Return the function itself: of a class or static method, or of a task of django.tasks."""
+    """Return the function of a class or static method, or of a ``django.tasks`` task."""
     inner = getattr(target, "__func__", None) or getattr(target, "func", None)
     return target if inner is None else inner
 
@@ -207,10 +207,10 @@ def _path_of(target: object) -> str:
 
 
 def refuse_unknown(policies: Iterable[str]) -> None:
-    """Refuse names that no policy has.
+    """Check that all names are fields of a task.
 
     Raises:
-        TypeError: with the nearest name that there is.
+        TypeError: a name is unknown. The message suggests the nearest one.
     """
     known = Policies.__annotations__
     for name in policies:

@@ -1,6 +1,6 @@
-"""Wakes workers for queued runs: those in this process at once, others over the channel layer.
+"""Wake workers for queued runs: directly in this process, over the channel layer in others.
 
-A ring is a hint that may be lost. Workers find queued runs by polling, too, if a little later.
+A ring is a hint that may be lost. Workers also find queued runs by polling, a little later.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from sisy.threads import LoopThread
 if TYPE_CHECKING:
     from sisy.models import Run
 
-LAYER_TIMEOUT = 5  # seconds that a layer has to take a message
+LAYER_TIMEOUT = 5  # seconds for a layer to accept a message
 MEANWHILE = "workers find queued runs by polling"
 
 Ring = Callable[[], Awaitable[None]]
@@ -34,11 +34,11 @@ _under_way: set["asyncio.Task[None]"] = set()
 _listeners: dict[str, set[Callable[[], None]]] = {}
 _obeying: set[Callable[[], None]] = set()
 _outage = Outage("The channel layer")
-_full: dict[str, Outage] = {}  # by channel: others go on to take messages
+_full: dict[str, Outage] = {}  # by channel, because the others still accept messages
 
 
 def shared_layer() -> BaseChannelLayer | None:
-    """Return the layer by which processes reach each other, or None if there is none."""
+    """Return the channel layer if it reaches other processes, or None."""
     layer = get_channel_layer()
     return None if isinstance(layer, InMemoryChannelLayer) else layer
 
@@ -47,11 +47,11 @@ def shared_layer() -> BaseChannelLayer | None:
 def listening(
     queues: Iterable[str], wake: Callable[[], None], obey: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """Hear, from any thread, what this process says.
+    """Receive the rings and control messages of this process, in any thread.
 
     Args:
         wake: called when a run is queued in one of the queues.
-        obey: called when somebody wants runs to end.
+        obey: called for a cancel or drain request.
     """
     obeying = {obey} if obey else set()
     _obeying.update(obeying)
@@ -66,13 +66,13 @@ def listening(
 
 
 def ring(runs: "Iterable[Run]", within: float = 0.0) -> None:
-    """Tell workers that ``runs`` are queued, by one message a queue; from any thread, at once.
+    """Tell workers that ``runs`` are queued, with one message per queue. Thread-safe.
 
-    Those of other engines are nothing to them.
+    Runs of other engines are ignored.
 
     Args:
-        within: the seconds for which to wait until the messages have left. Who goes on with other
-            work at once takes the processor from those who send, and from those who hear.
+        within: the seconds to wait until the messages are sent. A caller that continues with
+            other work at once would compete for the CPU with the threads that send and receive.
     """
     firsts = {run.queue: run for run in reversed(list(runs)) if not run.engine}
     for queue in firsts:
@@ -92,12 +92,12 @@ def ring(runs: "Iterable[Run]", within: float = 0.0) -> None:
 
 
 async def broadcast(group: str, message: Mapping[str, Any]) -> None:
-    """Tell everybody who listens to ``group``; nobody waits for a layer that is slow or away."""
+    """Send a message to a group. Does not wait for a layer that is slow or away."""
     layer = get_channel_layer()
     if layer is None:
         return
     if isinstance(layer, InMemoryChannelLayer):
-        # It wakes none but listeners of the loop in which it is called.
+        # The in-memory layer only reaches listeners of the loop in which it is called.
         await layer.group_send(group, dict(message))
     else:
         _post(layer, group, message)
@@ -105,7 +105,8 @@ async def broadcast(group: str, message: Mapping[str, Any]) -> None:
 
 @contextmanager
 def at_home() -> Iterator[None]:
-    """Deliver from the running loop where all is in one process: who listens is in it, too."""
+    """Make `deliver` send from the running loop if the layer is in memory."""
+    # With an in-memory layer, everything is in one process, and listeners are in this loop.
     loop = asyncio.get_running_loop()
     _homes.append(loop)
     try:
@@ -115,13 +116,13 @@ def at_home() -> Iterator[None]:
 
 
 def is_heard() -> bool:
-    """Return whether anybody could hear what `deliver` says."""
+    """Return whether a message from `deliver` could reach anyone."""
     layer = get_channel_layer()
     return bool(_homes) if isinstance(layer, InMemoryChannelLayer) else layer is not None
 
 
 def deliver(send: Ring, address: str, after: float) -> None:
-    """Send a message in ``after`` seconds; from any thread."""
+    """Send a message in ``after`` seconds. Thread-safe."""
     in_memory = isinstance(get_channel_layer(), InMemoryChannelLayer)
     loop = next(reversed(_homes), None) if in_memory else _sender.loop
     if loop is not None:
@@ -130,7 +131,8 @@ def deliver(send: Ring, address: str, after: float) -> None:
 
 def _set_out(send: Ring, address: str) -> None:
     task = asyncio.ensure_future(_send(send, address))
-    _under_way.add(task)  # since a loop forgets tasks that nobody holds
+    # An event loop keeps only weak references to tasks.
+    _under_way.add(task)
     task.add_done_callback(_under_way.discard)
 
 
@@ -139,17 +141,17 @@ def _post(layer: BaseChannelLayer, group: str, message: Mapping[str, Any]) -> No
 
 
 def on_runs_queued(*, runs: "list[Run]", **kwargs: Any) -> None:
-    """Ring when somebody's transaction has committed runs (receiver of the signal)."""
+    """Ring for committed runs. Receiver of the signal ``runs_queued``."""
     ring(runs)
 
 
 def on_cancel_requested(*, pks: list[int], **kwargs: Any) -> None:
-    """Have workers look which runs somebody wants to end (receiver of the signal)."""
+    """Make workers check for cancel requests. Receiver of the signal."""
     _have_workers_look(messages.cancel(pks[0]))
 
 
 def on_drain_requested(*, pk: int, **kwargs: Any) -> None:
-    """Have workers look whether it is they who are to end (receiver of the signal)."""
+    """Make workers check for drain requests. Receiver of the signal."""
     _have_workers_look(messages.drain(pk))
 
 
@@ -162,11 +164,10 @@ def _have_workers_look(message: messages.Control) -> None:
 
 
 class Sender:
-    """Sends from a thread with an event loop of its own, so that one connection serves all rings.
+    """Sends messages from a thread with an event loop of its own."""
 
-    Sending from synchronous code by ``async_to_sync`` would open a connection for each.
-    """
-
+    # One connection to the layer serves all rings. Sending by ``async_to_sync`` would open a
+    # connection for each of them.
     def __init__(self) -> None:
         self._thread: LoopThread | None = None
         self._lock = threading.Lock()
@@ -204,7 +205,8 @@ async def _send(send: Ring, address: str) -> None:
 
 
 async def _send_again(send: Ring, address: str) -> None:
-    """Try one message until the layer is back: who has nothing more to say tells of it, too."""
+    """Repeat one message until the layer is back."""
+    # So that the end of the outage is noticed, and logged, even if there is nothing else to send.
     delay = FIRST_DELAY
     while _outage.failures:
         await asyncio.sleep(delay)
@@ -217,7 +219,8 @@ _sender = Sender()
 
 
 def _start_afresh() -> None:
-    """A forked child inherits the loop but not the thread that runs it."""
+    """Reset the sender in a forked child."""
+    # The child inherits the event loop, but not the thread that runs it.
     global _sender
     _sender = Sender()
     _homes.clear()

@@ -6,11 +6,11 @@ class SisyError(Exception):
 
 
 class ScheduleError(SisyError, ValueError):
-    """A schedule or its time zone cannot be used; the message names the field and the reason."""
+    """A schedule or its time zone is not valid. The message names the field and the reason."""
 
 
 class CallableError(SisyError, ValueError):
-    """A target cannot be called by a worker; the message names the cure."""
+    """A worker cannot call a target. The message says how to fix that."""
 
 
 class DeclarationError(SisyError, ValueError):
@@ -18,7 +18,7 @@ class DeclarationError(SisyError, ValueError):
 
 
 class TargetMissing(CallableError):
-    """A target that was stored once no longer resolves: code moved, or its object is gone."""
+    """A stored target no longer exists: its code has moved, or its object was deleted."""
 
 
 class ObjectMissing(TargetMissing):
@@ -26,7 +26,7 @@ class ObjectMissing(TargetMissing):
 
 
 class SettingsError(SisyError, ValueError):
-    """A ``SISY_*`` setting has a value that cannot be used; the message says what was expected."""
+    """A ``SISY_*`` setting has an invalid value. The message says what is expected."""
 
 
 class NoCurrentRun(SisyError, LookupError):
@@ -38,30 +38,29 @@ class RunTimedOut(SisyError, TimeoutError):
 
 
 class RunCancelled(SisyError):
-    """Somebody asked a run to end; the message is the reason that was given."""
+    """A run was asked to stop. The message is the reason of the request."""
 
 
 class RunLost(SisyError):
-    """The worker that carried a run out died, and it is not run again."""
+    """The worker of a run died, and the run is not run again."""
 
 
 class TransactionLeftOpen(SisyError):
-    """A function returned without ending a transaction that it had begun; it was rolled back."""
+    """A function returned without ending its transaction, which Sisy has rolled back."""
 
 
 class UserCodeExited(SisyError):
-    """A receiver of a signal, or other code in a thread of Sisy, tried to end that thread."""
+    """A receiver of a signal, or other user code, tried to end a thread of Sisy."""
 
 
 class RemoteError(SisyError):
     """An exception from a child process: the same message, with the traceback as a note.
 
-    The exception itself stays there, since not every one can be sent to another process.
-
     Attributes:
-        error_class: the dotted path of the class that was raised.
+        error_class: the dotted path of the exception's class.
     """
 
+    # The exception itself stays in the child, because not every exception can be pickled.
     def __init__(self, words: str, error_class: str, traceback: str) -> None:
         super().__init__(words)
         self.error_class = error_class
@@ -70,4 +69,4 @@ class RemoteError(SisyError):
 
 
 class LeaseLost(SisyError):
-    """A worker's lease ran out, and a heartbeat has taken its runs from it."""
+    """A worker's lease has expired, so a heartbeat may have taken its runs."""

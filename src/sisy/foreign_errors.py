@@ -1,7 +1,7 @@
-"""The name, message and traceback of errors of user code, which may misbehave.
+"""Return the name, message and traceback of any exception of user code. Never raises.
 
-It may be of any class, whose methods and attributes may raise anything, SystemExit included. What
-escaped from here would leave a run without an outcome, or end a thread that has to go on.
+An exception may be of any class, and its methods and attributes may raise anything, including
+SystemExit. An error that left this module would leave a run without an outcome or end a thread.
 """
 
 import traceback
@@ -45,5 +45,6 @@ def traceback_of(error: BaseException) -> str:
 
 
 def exc_info_of(error: BaseException) -> ExcInfo:
-    """Return what logging takes; of an error itself, it asks the truth value."""
+    """Return the tuple that logging accepts as ``exc_info``."""
+    # Logging would test the truth of a bare exception, which may raise.
     return type(error), error, _TRACEBACK.__get__(error)

@@ -1,9 +1,8 @@
-"""Words over the pipe between a worker and its child process: pickled, framed and checked.
+"""Messages over the pipe between a worker and its child process: pickled, framed and checked.
 
-The two ends must not trust the pipe. Whatever the child's function does with file descriptors may
-close the child's end, give its number to another file, or write to it. So the child compares the
-file behind the number before it writes, and the worker reads what is there without waiting for the
-rest of a word, which may never come.
+Neither end can trust the pipe. The child's function may close its file descriptor, reuse the
+number for another file, or write to it. So the child checks which file the number stands for
+before it writes, and the worker never waits for the rest of a message, which may not come.
 
 This module is imported before Django is set up.
 """
@@ -19,20 +18,20 @@ import zlib
 from multiprocessing.connection import Connection
 from typing import Any
 
-HEADER = struct.Struct("!4sII")  # the mark, the length and the checksum of what follows
+HEADER = struct.Struct("!4sII")  # the mark, and the length and checksum of the message
 MARK = b"SISY"
-LONGEST = 64_000_000  # bytes; outcomes are capped far below
+LONGEST = 64_000_000  # bytes; outcomes are limited to much less
 READ_LIMIT = 1 << 16
-# What fits where a pipe says that it has room: Linux says so while three quarters are free.
+# What always fits when poll() reports room. Linux does so while three quarters of a pipe are free.
 WRITE_LIMIT = 1 << 15 if sys.platform == "linux" else 1 << 11
 
 
 class Garbled(Exception):
-    """Somebody else wrote to the pipe."""
+    """Something other than a message was written to the pipe."""
 
 
 class Writer:
-    """The end of a pipe at which words are said."""
+    """The end of a pipe that sends messages."""
 
     def __init__(self, connection: Connection) -> None:
         self._number = connection.fileno()
@@ -41,14 +40,15 @@ class Writer:
         self._room.register(self._number, select.POLLOUT)
 
     def send(self, word: Any, within: float | None = None) -> None:
-        """Send a word.
+        """Send a message.
 
         Args:
-            within: for how many seconds to wait for the other end to read; None: for ever.
+            within: the seconds to wait for the other end to read; None for no limit.
 
         Raises:
-            TimeoutError: it has not; it may have read a part, and is of no use any more.
-            OSError: the other end is gone, or the number now stands for no file or for another.
+            TimeoutError: the other end did not read. It may have read a part, so the pipe is
+                unusable.
+            OSError: the other end is gone, or the file descriptor was closed or reused.
         """
         deadline = None if within is None else time.monotonic() + within
         if _file_behind(self._number) != self._file:
@@ -61,14 +61,14 @@ class Writer:
             rest = rest[os.write(self._number, rest[:WRITE_LIMIT]) :]
 
     def _wait_for_room(self, deadline: float | None) -> None:
-        """Wait until so much can be written that it does not block."""
+        """Wait until `WRITE_LIMIT` bytes can be written without blocking."""
         left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
         if not self._room.poll(left):
             raise TimeoutError("the other end of the pipe reads nothing")
 
 
 class Reader:
-    """The end of a pipe at which words are heard."""
+    """The end of a pipe that receives messages."""
 
     def __init__(self, connection: Connection) -> None:
         self._number = connection.fileno()
@@ -76,14 +76,14 @@ class Reader:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether no part of a word has come that was not returned yet."""
+        """Return whether no part of a message is buffered."""
         return not self._heard
 
     def word(self) -> Any:
-        """Return the next word that has come in full; None if there is none.
+        """Return the next complete message; None if there is none.
 
         Raises:
-            Garbled: what came is no word.
+            Garbled: the data is not a message.
         """
         if len(self._heard) < HEADER.size:
             return None
@@ -100,11 +100,10 @@ class Reader:
         return pickle.loads(pickled)
 
     def read(self) -> None:
-        """Read what has come; call it when something has, since it would wait for it.
+        """Read the data that has arrived. Blocks if there is none.
 
         Raises:
-            EOFError: nothing more will come.
-            OSError: the same.
+            EOFError, OSError: there will be no more data.
         """
         heard = os.read(self._number, READ_LIMIT)
         if not heard:

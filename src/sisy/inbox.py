@@ -1,4 +1,4 @@
-"""Hands things from any thread to an event loop, which is woken once for many of them."""
+"""Pass items from any thread to an event loop, and wake it once for many of them."""
 
 import asyncio
 from collections import deque
@@ -11,12 +11,13 @@ T = TypeVar("T")
 
 
 class Inbox(Generic[T]):
-    """Takes things from any thread; ``take`` gets them one after the other in ``loop``.
+    """A queue for an event loop: ``take`` is called in ``loop`` with the items, in order.
 
-    To wake a loop costs as much as a short run. What comes in while it is being woken, or is busy,
-    needs no further call. What comes in once the loop is closed is dropped.
+    Items that arrive after the loop is closed are dropped.
     """
 
+    # Waking a loop costs as much as a short run. Items that arrive while it is being woken, or is
+    # busy, do not wake it again.
     def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[list[T]], None]) -> None:
         self._loop = loop
         self._take = take
@@ -24,7 +25,7 @@ class Inbox(Generic[T]):
         self._is_called = False
 
     def put(self, thing: T) -> None:
-        """Hand ``thing`` over; callable from any thread."""
+        """Add an item. Thread-safe."""
         self._things.append(thing)
         if not self._is_called:
             self._is_called = True
@@ -34,7 +35,8 @@ class Inbox(Generic[T]):
                 self._loop.call_soon_threadsafe(self._empty)
 
     def _empty(self) -> None:
-        self._is_called = False  # first: what is put in from here on may be taken, or calls again
+        # First, so that an item that arrives from here on is taken below or wakes the loop again.
+        self._is_called = False
         things = [self._things.popleft() for _ in range(len(self._things))]
         if things:
             self._take(things)

@@ -1,4 +1,4 @@
-"""The log records of Sisy."""
+"""Sisy's loggers: escaped, never raising, and quiet during an outage."""
 
 import logging
 import signal
@@ -14,13 +14,11 @@ from sisy.foreign_errors import exc_info_of, name_of, traceback_of, words_of
 
 
 class Escaping(logging.Filter):
-    """Lets nothing that a log line names forge another line, or give orders to a terminal.
+    """A filter that escapes arguments and tracebacks, so that they cannot forge log lines."""
 
-    The template stays as it is, so that error trackers can group by it, and so do ``exc_info`` and
-    ``extra``. The lines of a traceback are indented: a line that an error's text forges is seen to
-    belong to it.
-    """
-
+    # The template stays as it is, so that error trackers can group by it. So do ``exc_info`` and
+    # ``extra``. The lines of a traceback are indented, so that a line forged by an error's message
+    # visibly belongs to it.
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, Mapping):
             record.args = {name: _plain(value) for name, value in record.args.items()}
@@ -33,7 +31,7 @@ class Escaping(logging.Filter):
 
 
 class Plain:
-    """An argument of a log line that is written without characters that are obeyed."""
+    """An argument of a log line, escaped when it is formatted."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -52,12 +50,13 @@ def _plain(value: Any) -> Any:
 
 
 class Contained(logging.LoggerAdapter[logging.Logger]):
-    """A logger whose calls raise nothing, whatever a filter or handler of the project raises.
+    """A logger that never raises, whatever a filter or handler of the project raises.
 
-    Many of its calls are the last thing that a thread or loop of Sisy does about an error. As
-    logging itself does with an Exception of a handler, it writes on standard error what failed.
+    It writes such errors to standard error, as logging does for handlers.
     """
 
+    # Threads and loops of Sisy log errors as the last step of handling them, so an error here
+    # would end them.
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         try:
             if not self.logger.isEnabledFor(level):
@@ -65,7 +64,7 @@ class Contained(logging.LoggerAdapter[logging.Logger]):
             given: Any = kwargs.get("exc_info")
             if issubclass(type(given), BaseException):
                 kwargs["exc_info"] = exc_info_of(given)
-            # The call stands two frames further out, of which logging skips its own.
+            # The caller is two frames further out, and logging skips one frame by itself.
             kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
             self.logger.log(level, msg, *args, **kwargs)
         except BaseException as error:
@@ -76,7 +75,7 @@ class Contained(logging.LoggerAdapter[logging.Logger]):
 
 
 def log_named(name: str) -> Contained:
-    """Return a logger of Sisy's whose lines are escaped."""
+    """Return a logger whose lines are escaped and whose calls never raise."""
     found = logging.getLogger(name)
     if not any(isinstance(one, Escaping) for one in found.filters):
         found.addFilter(Escaping())
@@ -87,7 +86,7 @@ logger = log_named("sisy")
 
 
 def signal_name(number: int) -> str:
-    """Return the name of a signal, such as SIGKILL; of one that has none, its number."""
+    """Return the name of a signal, such as SIGKILL, or its number if it has no name."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -106,13 +105,17 @@ class Outage:
         self.failures = 0
 
     def failed(self, error: BaseException, meanwhile: str) -> None:
-        """Note a failure; only the first of an outage is logged, with what happens meanwhile."""
+        """Note a failure. Only the first one of an outage is logged.
+
+        Args:
+            meanwhile: what Sisy does about it, such as "retrying".
+        """
         if not self.failures:
             logger.warning("%s failed (%s: %s); %s", self.what, name_of(error), error, meanwhile)
         self.failures += 1
 
     def recovered(self) -> None:
-        """Note a success; the first one after an outage is logged."""
+        """Note a success. Only the first one after an outage is logged."""
         if self.failures:
             times = ngettext("%d failure", "%d failures", self.failures) % self.failures
             logger.info("%s works again after %s", self.what, times)

@@ -1,4 +1,4 @@
-"""Wait, wake, stop, and what to do about errors; the only place that sleeps."""
+"""The loop that each role runs: wait, wake, stop, and retry after errors."""
 
 import asyncio
 import random
@@ -13,16 +13,16 @@ EACH_SECOND = 1.0
 
 
 class Loop:
-    """Calls ``step`` again and again until it is stopped.
+    """Calls ``step`` repeatedly until it is stopped.
 
-    A step returns the seconds to wait before the next one; `wake` cuts the wait short, and a wake
-    during a step is not lost. A step that raises is tried again, later and later (0.2 to 5 s, with
+    A step returns the seconds to wait before the next one. `wake` ends the wait, and a wake during
+    a step is not lost. A step that raises is retried at growing intervals (0.2 to 5 s, with
     jitter), and logged once per outage.
 
     Args:
-        name: as it stands in the log.
+        name: the activity, as it appears at the beginning of log lines, such as "Claiming runs".
         step: makes one pass.
-        longest_delay: in seconds, between two tries.
+        longest_delay: the maximum delay between two tries, in seconds.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Loop:
         self._home: asyncio.AbstractEventLoop | None = None
 
     async def run(self) -> None:
-        """Return once the loop was stopped and the step in hand has ended."""
+        """Run until the loop is stopped and the current step has ended."""
         self._home = asyncio.get_running_loop()
         while not self._stopping:
             self._was_woken = self._woken.is_set()
@@ -48,7 +48,7 @@ class Loop:
             await self._wait(await self._pass())
 
     def wake(self) -> None:
-        """Begin the next step at once; callable from any thread, before and after `run`, too."""
+        """Start the next step now. Thread-safe; may also be called before and after `run`."""
         home = self._home
         if home is None or home is running_loop():
             self._woken.set()
@@ -59,13 +59,13 @@ class Loop:
                 logger.debug("%s was woken after it ended", self._outage.what)
 
     def stop(self) -> None:
-        """End the loop after the step in hand; callable as `wake` is."""
+        """Stop the loop after the current step. Thread-safe, like `wake`."""
         self._stopping = True
         self.wake()
 
     @property
     def was_woken(self) -> bool:
-        """Return whether the step in hand was asked for by `wake`, and did not come by itself."""
+        """Return whether `wake` caused the current step."""
         return self._was_woken
 
     @property
@@ -95,7 +95,11 @@ class Loop:
 def until_it_works(
     what: str, step: Callable[[], None], errors: type[Exception] | tuple[type[Exception], ...]
 ) -> None:
-    """Call ``step`` each second, in this thread, until it raises none of ``errors``."""
+    """Call ``step`` in this thread every second, until it raises none of ``errors``.
+
+    Args:
+        what: the activity or system, as it appears at the beginning of log lines.
+    """
     outage = Outage(what)
     while True:
         try:
@@ -109,7 +113,7 @@ def until_it_works(
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the event loop that runs in this thread, if one does."""
+    """Return the event loop that is running in this thread, or None."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

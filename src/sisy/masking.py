@@ -1,4 +1,4 @@
-"""Hides what is secret in the data that people see."""
+"""Hide secrets in displayed data."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ HIDDEN = "•••"
 
 
 def masked(value: Any) -> Any:
-    """Return a copy of a JSON value without its secrets.
+    """Return a copy of a JSON value with its secrets replaced.
 
-    A secret is what stands under a name that holds one of ``SISY_MASKED``, in whatever case.
+    A value is a secret if its key contains one of ``SISY_MASKED``, ignoring case.
     """
     parts = [part.lower() for part in conf.get_settings().masked]
 
@@ -22,5 +22,5 @@ def masked(value: Any) -> Any:
 
 
 def as_json(value: Any, *, on_lines: bool = True) -> str:
-    """Return a JSON value as people see it: without its secrets, of whatever depth."""
+    """Return a value of any depth as JSON text, with its secrets replaced."""
     return nested.written(masked(value), on_lines=on_lines)
