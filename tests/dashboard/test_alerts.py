@@ -4,8 +4,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from sisy.lifecycle.miss import missed_row
 from sisy.models import Origin, Overlap, Process, Queue, Role, Run, RunState, Task
-from sisy.models.missing import missed_row
 from sisy.reports import alerts as page
 from sisy.reports.alerts import find_alerts
 from sisy.worker.claim import claim

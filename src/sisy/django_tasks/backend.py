@@ -47,8 +47,8 @@ class SisyBackend(BaseTaskBackend):
         """
         from sisy.django_tasks.results import result_of
         from sisy.django_tasks.submitting import submit
+        from sisy.lifecycle.submit import execute_if_eager
         from sisy.models import Run
-        from sisy.models.submission import carry_out_if_eager
 
         self.validate_task(task)
         for problem in self._wrong_options:
@@ -56,7 +56,7 @@ class SisyBackend(BaseTaskBackend):
         run = submit(task, _json(args), _json(kwargs), self.options)
         result = result_of(run, task)
         signals.task_enqueued.send(type(self), task_result=result)
-        carry_out_if_eager([run], router.db_for_write(Run, instance=run))
+        execute_if_eager([run], router.db_for_write(Run, instance=run))
         return result_of(run, task)
 
     def get_result(self, result_id: str) -> AnyResult:

@@ -10,9 +10,9 @@ from sisy import clock
 from sisy.callables import find
 from sisy.django_tasks.api import AnyTask, InvalidTask
 from sisy.django_tasks.payload import Payload
+from sisy.lifecycle.submit import store_once
 from sisy.models import Origin, Run, Task
 from sisy.models.commits import open_beside
-from sisy.models.once import insert_once
 from sisy.models.task_fields import BACKEND_OPTIONS, TASK_FIELDS
 from sisy.models.validators import json_dict, moment_in, queue_name
 from sisy.suggestions import did_you_mean
@@ -21,7 +21,7 @@ from sisy.suggestions import did_you_mean
 def submit(
     task: AnyTask, args: list[Any], kwargs: dict[str, Any], options: Mapping[str, Any]
 ) -> Run:
-    """Put a run of ``task`` into the ledger, and return it; follow it by `carry_out_if_eager`.
+    """Put a run of ``task`` into the ledger, and return it; follow it by `execute_if_eager`.
 
     Raises:
         InvalidTask: a worker could not call it, or no queue can have such a name.
@@ -47,7 +47,7 @@ def submit(
         raise InvalidTask(str(error)) from error
     now = clock.now(using)
     ready_at = now if run_after is None else max(now, run_after)
-    [run] = insert_once(record, [stored], now, ready_at, Origin.ENQUEUED, using)
+    [run] = store_once(record, [stored], now, ready_at, Origin.ENQUEUED, using)
     return run
 
 

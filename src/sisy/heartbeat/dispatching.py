@@ -13,13 +13,12 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.module_loading import import_string
 
-from sisy import clock, conf, signals
+from sisy import clock, conf
 from sisy.database_thread import DatabaseThread
-from sisy.lifecycle.transition import send
+from sisy.lifecycle.reject import reject_unknown_engines
 from sisy.log import Outage
 from sisy.loop import Loop
-from sisy.models import Queue, Run, RunState
-from sisy.models.updating import Update, update_rows
+from sisy.models import Queue, Run
 
 if TYPE_CHECKING:
     from sisy.django_tasks.api import BaseTaskBackend
@@ -96,16 +95,7 @@ def refuse_unknown(using: str, now: datetime) -> int:
     some = list(lost.order_by("pk").values_list("pk", flat=True)[:DISPATCH_BATCH])
     if not some:
         return 0
-    with transaction.atomic(using=using):
-        runs = list(Run.objects.using(using).filter(pk__in=lost.filter(pk__in=some).lock()))
-        for run in runs:
-            run.state, run.finished_at = RunState.FAILED, now
-            run.reason = f"SISY_ENGINES has no engine {run.engine!r}."
-        ended = ("state", "finished_at", "reason")
-        assign = {name: [getattr(run, name) for run in runs] for name in ended}
-        update_rows(using, Run, [run.pk for run in runs], Update(assign=assign))
-        send(signals.run_rejected, runs, using)
-    return len(runs)
+    return len(reject_unknown_engines(lost.filter(pk__in=some), now))
 
 
 def hand_over(run: Run) -> None:

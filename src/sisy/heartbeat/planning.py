@@ -31,16 +31,15 @@ from functools import partial
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from sisy import conf, signals
+from sisy import conf
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.catch_up import Plan, Planner, Watch
 from sisy.heartbeat.quarantine import or_set_aside, set_aside
 from sisy.heartbeat.turn import ENDLESS, Turn
-from sisy.lifecycle.transition import send
+from sisy.lifecycle.miss import missed_row
+from sisy.lifecycle.submit import store_occurrences
 from sisy.log import logger
-from sisy.models import Run, RunState, Task, TaskState
-from sisy.models.inserting import insert_runs
-from sisy.models.missing import missed_row
+from sisy.models import Run, Task, TaskState
 from sisy.models.prepared import Limit, prepared
 from sisy.models.task_fields import DEFERRED_FIELDS
 from sisy.models.timing import ready_at
@@ -180,14 +179,10 @@ def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = Fal
     rows = [row for task, what in plans for row in _rows(task, what, watch.now)]
     if careful:
         rows = [row for row in rows if not _is_in_ledger(using, row)]
-    missed: list[Run] = []
-    for row in insert_runs(using, rows):
-        (planned.runs if row.state == RunState.QUEUED else missed).append(row)
+    planned.runs, missed = store_occurrences(using, rows)
     planned.missed = sum(row.count for row in missed)
     checkpoint("plan: runs inserted")
     _advance(using, plans)
-    send(signals.run_planned, planned.runs, using)
-    send(signals.run_missed, missed, using)
     Task.tell_retired((task for task, what in plans if what.next_run is None), using)
     return planned
 

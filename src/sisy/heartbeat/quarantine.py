@@ -5,14 +5,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from django.db import transaction
-from django.db.models import QuerySet, Value
+from django.db.models import QuerySet
 
-from sisy import signals
-from sisy.lifecycle.transition import send_for_rows
+from sisy.lifecycle.reject import reject_unreadable
 from sisy.log import logger
-from sisy.models import Process, Run, RunState, Task, TaskState
-from sisy.models.fields import MomentField
+from sisy.models import Process, Run, Task, TaskState
 from sisy.store.isolation import isolating
 
 UNREADABLE_BATCH = 1000
@@ -72,12 +69,8 @@ def set_unreadable_aside(using: str, now: datetime) -> int:
         set_aside(using, pk, "Its next_run is not a valid moment.")
 
     def fail_run(pk: int) -> None:
-        reason = "Its ready_at is not a valid moment."
-        moment = Value(now, MomentField())
-        columns = {"ready_at": moment, "finished_at": moment, "reason": reason}
-        with transaction.atomic(using=using):
-            if runs.filter(pk=pk).update(state=RunState.FAILED, **columns):
-                send_for_rows(signals.run_rejected, Run.objects.using(using).filter(pk=pk))
+        this = Run.objects.using(using).filter(pk=pk)
+        reject_unreadable(this, "Its ready_at is not a valid moment.", now)
 
     def forget_process(pk: int) -> None:
         processes.filter(pk=pk).delete()

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Q, QuerySet
 
-from sisy import signals
 from sisy.exceptions import ScheduleError
-from sisy.lifecycle.transition import send
+from sisy.lifecycle.miss import missed_row
+from sisy.lifecycle.submit import ring, store_occurrences
+from sisy.lifecycle.transition import run_model
 from sisy.models import locking
-from sisy.models.choices import RunState, TaskState
-from sisy.models.inserting import insert_runs
-from sisy.models.run import Run
-from sisy.models.submission import ring_once_committed
+from sisy.models.choices import TaskState
 from sisy.models.timing import ON_TIME_TOLERANCE, TICK, Timing, first_due, ready_at
 from sisy.models.updating import Update, update_rows
 from sisy.schedules.calendar import just_before
 
 if TYPE_CHECKING:
+    from sisy.models.run import Run
     from sisy.models.task import Task
 
 BATCH = 500
@@ -58,22 +57,6 @@ class Overdue:
         )
 
 
-def missed_row(
-    task: "Task", first: datetime, last: datetime, count: int, reason: str, now: datetime
-) -> Run:
-    """Return an unsaved row for ``count`` occurrences, from ``first`` to ``last``."""
-    return Run.of(
-        task,
-        now=now,
-        state=RunState.MISSED,
-        due_at=first,
-        due_until=last,
-        count=count,
-        reason=reason,
-        finished_at=now,
-    )
-
-
 def settle_overdue(
     using: str, tasks: "QuerySet[Task]", now: datetime, reason: str, *, for_good: bool = False
 ) -> None:
@@ -100,9 +83,9 @@ def _settle(using: str, overdue: Sequence[Overdue], now: datetime, reason: str) 
     if not overdue:
         return
     gaps = [missed_row(one.task, *one.missed, reason, now) for one in overdue if one.missed]
-    missed = insert_runs(using, _not_in_ledger(using, gaps))
+    store_occurrences(using, _not_in_ledger(using, gaps))
     runs = _not_in_ledger(using, [run for one in overdue for run in _runs_of(one, now)])
-    insert_runs(using, runs)
+    queued, _ = store_occurrences(using, runs)
     settled = Update(
         assign={
             "planned_until": [one.planned_until for one in overdue],
@@ -111,25 +94,27 @@ def _settle(using: str, overdue: Sequence[Overdue], now: datetime, reason: str) 
         add={"runs_planned": [len(one.runs) for one in overdue]},
     )
     update_rows(using, type(overdue[0].task), [one.task.pk for one in overdue], settled)
-    send(signals.run_missed, missed, using)
-    send(signals.run_planned, runs, using)
-    ring_once_committed(runs, using)
+    ring(queued, using)
 
 
-def _runs_of(overdue: Overdue, now: datetime) -> Iterator[Run]:
+def _runs_of(overdue: Overdue, now: datetime) -> "Iterator[Run]":
     task, timing = overdue.task, Timing.of(overdue.task) if overdue.runs else None
     for due in overdue.runs:
         assert timing is not None
         ready = ready_at(task, due, timing.next_after(due))
-        yield Run.of(task, now=now, due_at=due, ready_at=ready)
+        yield run_model(task).of(task, now=now, due_at=due, ready_at=ready)
 
 
-def _not_in_ledger(using: str, runs: Sequence[Run]) -> list[Run]:
+def _not_in_ledger(using: str, runs: "Sequence[Run]") -> "list[Run]":
     """Return those of ``runs`` whose occurrence has no row yet, as after a clock was set back."""
-    rows = Run.objects.using(using).filter(
-        task__in={run.task_id for run in runs}, due_at__in={run.due_at for run in runs}
+    if not runs:
+        return []
+    rows = (
+        type(runs[0])
+        .objects.using(using)
+        .filter(task__in={run.task_id for run in runs}, due_at__in={run.due_at for run in runs})
     )
-    known = set(rows.values_list("task", "due_at")) if runs else set()
+    known = set(rows.values_list("task", "due_at"))
     return [run for run in runs if (run.task_id, run.due_at) not in known]
 
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy import clock, conf
 from sisy.callables import Target
 from sisy.lifecycle.cancel import cancel_run
+from sisy.lifecycle.retry import retry
 from sisy.models.choices import LIVE_STATES, TROUBLE_STATES, Origin, RunState
 from sisy.models.data import DataField
 from sisy.models.fields import MomentField, ReasonField
@@ -246,8 +247,6 @@ class Run(models.Model):
             CallableError: the task was deleted, and what it called is gone.
             ValueError: this run is not over, or stands for several occurrences.
         """
-        from sisy.models.reruns import retry
-
         using = router.db_for_write(Run, instance=self)
         return retry(self, using, clock.now(using))
 

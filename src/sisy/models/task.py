@@ -20,7 +20,6 @@ from sisy.models.declared import FollowsCode
 from sisy.models.dirty_fields import DirtyFields
 from sisy.models.instances import reset, unsaved
 from sisy.models.missing import settle_overdue
-from sisy.models.once import RunsOnce
 from sisy.models.run import Run
 from sisy.models.task_fields import (
     GIVEN_NAMES,
@@ -38,7 +37,7 @@ from sisy.models.verbs import TaskVerbs
 from sisy.models.writes import Write
 
 
-class Task(TaskVerbs, RunsOnce, FollowsCode, DirtyFields, TaskColumns):
+class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
     """A callable, the schedule on which it repeats, and the policies under which it does.
 
     Make one by `task_with_callable`. ``save()`` writes the columns that you changed since you

@@ -9,7 +9,7 @@ from django.db.models import Case, Exists, F, OuterRef, Q, When
 
 from sisy import clock, conf
 from sisy.lifecycle.cancel import TASK_DELETED
-from sisy.models import locking, timing
+from sisy.models import bulk, locking, timing
 from sisy.models.choices import TaskState
 from sisy.models.fields import MomentField
 from sisy.models.managers import manager_from
@@ -141,8 +141,6 @@ class TaskQuerySet(models.QuerySet["Task"]):
             ValueError: another column cannot hold its value, or conflicts are to be ignored or to
                 update what is there.
         """
-        from sisy.models import bulk
-
         if ignore_conflicts or update_conflicts or update_fields or unique_fields:
             raise ValueError(
                 "Task.objects.bulk_create() only inserts. Remove ignore_conflicts, "

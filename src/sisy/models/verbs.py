@@ -1,19 +1,25 @@
-"""The verbs of a task beside ``save``: run, pause, cancel, backfill, count."""
+"""The methods of a task beside ``save``: run, pause, cancel, backfill, count."""
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from django.db import models, router
 from django.db.models import Sum
 
 from sisy import clock
-from sisy.models import activation, reruns
-from sisy.models.choices import Origin
+from sisy.callables import Callee
+from sisy.declarations import Policies, refuse_unknown
+from sisy.lifecycle.backfill import backfill
+from sisy.lifecycle.submit import submit, submit_once
+from sisy.models import activation
+from sisy.models.backfill_range import to_backfill
+from sisy.models.choices import Origin, Overlap, TaskState
 from sisy.models.run import Run
 from sisy.models.run_queries import RunQuerySet
-from sisy.models.submission import submit
-from sisy.models.twins import twin
+from sisy.models.twins import class_twin, twin
 from sisy.models.validators import json_dict, moment_in
 
 if TYPE_CHECKING:
@@ -26,6 +32,92 @@ class TaskVerbs(models.Model):
     class Meta:
         abstract = True
 
+    @classmethod
+    def run_once(
+        cls,
+        fn: Callee,
+        userdata: dict[str, Any] | None = None,
+        delay_until: datetime | None = None,
+        *,
+        label: str | None = None,
+        queue: str | None = None,
+        **policies: Unpack[Policies],
+    ) -> "Task":
+        """Save and submit a task that runs once, without a schedule, and is then deleted.
+
+        The run leaves with the caller's transaction, or not at all if that is rolled back. Where
+        tasks have a database of their own, it leaves once the caller's transactions, on whichever
+        databases, are committed; until then, the task that is returned is not saved.
+
+        Args:
+            fn: what to call, or its dotted path.
+            userdata: what JSON can hold; empty by default.
+            delay_until: an aware moment before which it does not run; by default, now.
+            label: as people see it; by default, the path.
+            queue: which workers run it; ``default`` by default.
+            policies: any policy of a task, such as ``timeout`` or ``max_attempts``. Those that
+                are about a schedule, such as ``missed`` and ``spread``, have no effect here.
+
+        Raises:
+            CallableError: ``fn`` cannot be called by a worker.
+            TypeError: a task has no such policy.
+            ValueError: ``delay_until`` is naive or past, or a value cannot be stored.
+        """
+        refuse_unknown(policies)
+        task = cls.for_once(fn, _extra_data=userdata, label=label, queue=queue, **policies)
+        return submit_once(task, [task.userdata], delay_until)
+
+    arun_once = class_twin(run_once)
+
+    @classmethod
+    def bulk_run_once(
+        cls,
+        fn: Callee,
+        userdata: Iterable[dict[str, Any]],
+        delay_until: datetime | None = None,
+        *,
+        label: str | None = None,
+        queue: str | None = None,
+        **policies: Unpack[Policies],
+    ) -> "Task":
+        """Save and submit one task that runs once for each of ``userdata``, and is then deleted.
+
+        The runs may go on side by side, unless ``overlap`` says otherwise. Each finds its own
+        data in ``message["task"].userdata``. The task that is returned stands for all of them:
+        ``counts()`` says how far they are, and ``cancel_runs()`` calls them off. They leave with
+        the caller's transaction.
+
+        Args:
+            fn: what to call, or its dotted path.
+            userdata: for each run, a dict of what JSON can hold; at least one.
+            delay_until: an aware moment before which none runs; by default, now.
+            label: as people see it; by default, the path.
+            queue: which workers run it; ``default`` by default.
+            policies: as for `run_once`.
+
+        Raises:
+            CallableError: ``fn`` cannot be called by a worker.
+            TypeError: a task has no such policy.
+            ValueError: as `run_once` does, or there are no data; nothing is submitted then.
+        """
+        refuse_unknown(policies)
+        payloads = [json_dict(one, f"userdata[{n}]") for n, one in enumerate(userdata)]
+        if not payloads:
+            raise ValueError("userdata is empty. Pass one dict for each run.")
+        task = cls.for_once(fn, label=label, queue=queue, **policies)
+        return submit_once(task, payloads, delay_until)
+
+    abulk_run_once = class_twin(bulk_run_once)
+
+    @classmethod
+    def for_once(cls, fn: Callee, **fields: Any) -> "Task":
+        """Return an unsaved task without a schedule, for `sisy.lifecycle.submit.store_once`."""
+        model = cast("type[Task]", cls)
+        given = {name: value for name, value in fields.items() if value is not None}
+        task = model.calling(fn, **{"schedule": "", "overlap": Overlap.ALLOW, **given})
+        task.state = TaskState.RETIRED
+        return task
+
     def run_now(self) -> Run:
         """Submit a run beside the schedule, which goes on as if nothing had happened.
 
@@ -37,8 +129,7 @@ class TaskVerbs(models.Model):
         task = self._task
         # Refused here, since an error within the transaction would take the caller's with it.
         payload = json_dict(task.userdata)
-        run = Run.of(task, now=now, origin=Origin.MANUAL, payload=payload)
-        return submit([run], using)[0]
+        return submit([Run.of(task, now=now, origin=Origin.MANUAL, payload=payload)], using)[0]
 
     arun_now = twin(run_now)
 
@@ -60,7 +151,9 @@ class TaskVerbs(models.Model):
                 reaches back to where the ledger was pruned.
         """
         start, end, using = moment_in(start, "start"), moment_in(end, "end"), self._home
-        return reruns.backfill(self._task, start, end, using, clock.now(using), again)
+        now = clock.now(using)
+        choose = partial(to_backfill, self._task, start, end, using, now, again)
+        return backfill(self._task, choose, using, now)
 
     abackfill = twin(backfill)
 
@@ -73,7 +166,7 @@ class TaskVerbs(models.Model):
             ScheduleError, ValueError: as `backfill` does.
         """
         start, end, using = moment_in(start, "start"), moment_in(end, "end"), self._home
-        return reruns.to_backfill(self._task, start, end, using, clock.now(using), again)
+        return to_backfill(self._task, start, end, using, clock.now(using), again)
 
     ato_backfill = twin(to_backfill)
 

@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import QuerySet
 
-from sisy import conf, signals
+from sisy import conf
 from sisy.lifecycle.cancel import request_cancel
-from sisy.lifecycle.transition import send
-from sisy.models import Origin, Overlap, Run, RunState, Task, TaskState
+from sisy.lifecycle.skip import skip
+from sisy.models import Overlap, Run, RunState, Task
 from sisy.models.prepared import Keys, Names, prepared
 from sisy.worker.overlap import Decision, Running, apply_policy
 
@@ -176,39 +176,9 @@ def _write(
         return
     if decision.queued:
         settled.blocked.add(task.pk)
-    _skip(using, task, [one for one in decision.skipped if one[0].pk in locked], now)
+    skip(using, task, [one for one in decision.skipped if one[0].pk in locked], now)
     if decision.ending:
         reason = f"It was replaced by run {decision.successor} of the task."
         by_force = task.overlap == Overlap.TERMINATE_OTHER
         runs = Run.objects.using(using).filter(pk__in=decision.ending)
         request_cancel(runs, reason, now, by_force=by_force)
-
-
-def _skip(using: str, task: Task, skipped: Sequence[tuple[Run, int, str]], now: datetime) -> None:
-    """Write down what was skipped, and that it does not count as an iteration."""
-    alike: dict[tuple[int, str], list[int]] = defaultdict(list)
-    for run, blocked_by, reason in skipped:
-        alike[blocked_by, reason].append(run.pk)
-    for (blocked_by, reason), pks in alike.items():
-        Run.objects.using(using).filter(pk__in=pks).update(
-            state=RunState.SKIPPED, reason=reason, blocked_by=blocked_by, finished_at=now
-        )
-    for run, other, reason in skipped:
-        run.state, run.reason, run.blocked_by_id, run.finished_at = (
-            RunState.SKIPPED,
-            reason,
-            other,
-            now,
-        )
-    send(signals.run_skipped, (run for run, _, _ in skipped), using)
-    count = sum(run.origin == Origin.SCHEDULE for run, _, _ in skipped)
-    if count:
-        _give_iterations_back(using, task, count)
-
-
-def _give_iterations_back(using: str, task: Task, count: int) -> None:
-    """What is skipped does not count: a task that it had used up goes on."""
-    tasks = Task.objects.using(using).filter(pk=task.pk)
-    tasks.filter(runs_planned__gte=count).update(runs_planned=F("runs_planned") - count)
-    retired_by_count = Q(state=TaskState.RETIRED, iterations__isnull=False)
-    tasks.filter(retired_by_count).update(state=TaskState.ACTIVE, next_run=None)

@@ -1,0 +1,42 @@
+"""Fail queued runs that no worker can ever execute."""
+
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.models import Value
+
+from sisy import signals
+from sisy.lifecycle.transition import Transition, all_runs, send, send_for_rows
+from sisy.models.choices import RunState
+from sisy.models.fields import MomentField
+
+if TYPE_CHECKING:
+    from sisy.models.run import Run
+    from sisy.models.run_queries import RunQuerySet
+
+
+def reject_unknown_engines(runs: "RunQuerySet", now: datetime) -> "list[Run]":
+    """Fail queued runs whose engines are not configured, and return them."""
+    engine = attrgetter("engine")
+    with transaction.atomic(using=runs.db):
+        rejected = sorted(all_runs(runs).filter(pk__in=runs.lock()), key=engine)
+        for name, group in groupby(rejected, key=engine):
+            these = list(group)
+            reason = f"SISY_ENGINES has no engine {name!r}."
+            failed = Transition({"state": RunState.FAILED, "finished_at": now, "reason": reason})
+            failed.write(all_runs(runs).filter(pk__in=[run.pk for run in these]))
+            failed.note(these)
+        send(signals.run_rejected, rejected, runs.db)
+    return rejected
+
+
+def reject_unreadable(runs: "RunQuerySet", reason: str, now: datetime) -> None:
+    """Fail the queued ones of ``runs``, and replace their ``ready_at``, which cannot be read."""
+    moment = Value(now, MomentField())
+    columns = {"ready_at": moment, "finished_at": moment, "reason": reason}
+    with transaction.atomic(using=runs.db):
+        if Transition({"state": RunState.FAILED, **columns}).write(runs.queued()):
+            send_for_rows(signals.run_rejected, runs)

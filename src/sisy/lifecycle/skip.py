@@ -1,0 +1,52 @@
+"""Skip queued runs, because another run of their task is running."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db.models import F, Q
+
+from sisy import signals
+from sisy.lifecycle.transition import Transition, send
+from sisy.models.choices import Origin, RunState, TaskState
+
+if TYPE_CHECKING:
+    from sisy.models.run import Run
+    from sisy.models.task import Task
+
+Skipped = tuple["Run", int, str]
+"""A run, the key of the run that blocks it, and the reason."""
+
+
+def skip(using: str, task: "Task", skipped: Sequence[Skipped], now: datetime) -> None:
+    """Skip runs of a task, which are locked; they do not count as iterations."""
+    if not skipped:
+        return
+    alike: dict[tuple[int, str], list[Run]] = defaultdict(list)
+    for run, blocked_by, reason in skipped:
+        alike[blocked_by, reason].append(run)
+    for (blocked_by, reason), runs in alike.items():
+        transition = Transition(
+            {
+                "state": RunState.SKIPPED,
+                "reason": reason,
+                "blocked_by_id": blocked_by,
+                "finished_at": now,
+            }
+        )
+        rows = type(runs[0]).objects.using(using)
+        transition.write(rows.filter(pk__in=[run.pk for run in runs]))
+        transition.note(runs)
+    send(signals.run_skipped, [run for run, _, _ in skipped], using)
+    count = sum(run.origin == Origin.SCHEDULE for run, _, _ in skipped)
+    if count:
+        _give_iterations_back(using, task, count)
+
+
+def _give_iterations_back(using: str, task: "Task", count: int) -> None:
+    """Let a task plan as many occurrences more as were skipped, also if it was used up."""
+    tasks = type(task).objects.using(using).filter(pk=task.pk)
+    tasks.filter(runs_planned__gte=count).update(runs_planned=F("runs_planned") - count)
+    retired_by_count = Q(state=TaskState.RETIRED, iterations__isnull=False)
+    tasks.filter(retired_by_count).update(state=TaskState.ACTIVE, next_run=None)

@@ -1,0 +1,141 @@
+"""Insert queued runs, and tell workers about them."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.db import router, transaction
+from django.utils.module_loading import import_string
+
+from sisy import clock, conf, signals
+from sisy.lifecycle.transition import run_model, send
+from sisy.models.choices import Origin, RunState
+from sisy.models.commits import once_committed, open_beside
+from sisy.models.inserting import insert_runs
+from sisy.models.instances import refer
+from sisy.models.paired import can_insert_with_task, insert_with_task
+from sisy.models.validators import future_moment
+
+if TYPE_CHECKING:
+    from sisy.models.run import Run
+    from sisy.models.task import Task
+
+
+def submit(runs: "Sequence[Run]", using: str) -> "list[Run]":
+    """Store requested runs and return them; workers hear of them after the commit.
+
+    With ``SISY_EAGER``, they are returned as they ended: see `execute_if_eager`.
+    """
+    stored = store(runs, using)
+    execute_if_eager(stored, using)
+    return stored
+
+
+def store(runs: "Sequence[Run]", using: str) -> "list[Run]":
+    """Store requested runs in the caller's transaction; call `execute_if_eager` after it."""
+    stored = insert_runs(using, runs)
+    if stored:
+        _announce(stored, using)
+    return stored
+
+
+def store_occurrences(using: str, rows: "Sequence[Run]") -> "tuple[list[Run], list[Run]]":
+    """Store the rows of planned and of missed occurrences in the caller's transaction.
+
+    Returns:
+        The queued runs, and the missed ones.
+    """
+    queued: list[Run] = []
+    missed: list[Run] = []
+    for row in insert_runs(using, rows):
+        (queued if row.state == RunState.QUEUED else missed).append(row)
+    send(signals.run_planned, queued, using)
+    send(signals.run_missed, missed, using)
+    return queued, missed
+
+
+def submit_once(
+    task: "Task", payloads: list[dict[str, Any]], delay_until: datetime | None
+) -> "Task":
+    """Store a new task and its runs, one for each payload, and return it.
+
+    Raises:
+        ValueError: as for `Task.run_once`.
+    """
+    using = router.db_for_write(type(task))
+    now = clock.now(using)
+    ready_at = now if delay_until is None else future_moment(delay_until, "delay_until", now)
+    if beside := open_beside(using):
+        # Checked now, so that the caller hears at once of values that cannot be stored.
+        task.begin_anew(now)
+        given = deepcopy(payloads)
+        once_committed(lambda: _submit_once(task, given, ready_at, using), using, beside)
+    else:
+        _submit_once(task, payloads, ready_at, using, now)
+    return task
+
+
+def _submit_once(
+    task: "Task",
+    payloads: list[dict[str, Any]],
+    ready_at: datetime,
+    using: str,
+    now: datetime | None = None,
+) -> None:
+    now = now or clock.now(using)
+    runs = store_once(task, payloads, now, max(now, ready_at), Origin.ONCE, using)
+    execute_if_eager(runs, using)
+
+
+def store_once(
+    task: "Task",
+    payloads: list[dict[str, Any]],
+    now: datetime,
+    ready_at: datetime,
+    origin: Origin,
+    using: str,
+) -> "list[Run]":
+    """Store a new task and its runs, one for each payload; call `execute_if_eager` after it.
+
+    Raises:
+        ValueError: a column of the task cannot hold its value.
+    """
+    task.begin_anew(now)
+    runs = [
+        run_model(task).of(task, now=now, origin=origin, ready_at=ready_at, payload=payload)
+        for payload in payloads
+    ]
+    if len(runs) == 1 and can_insert_with_task(using, task):
+        insert_with_task(using, task, runs[0])
+        task.remember_inserted(using)
+        _announce(runs, using)
+        return runs
+    with transaction.atomic(using=using):
+        task.insert_alone(using)
+        for run in runs:
+            refer(run, "task", task)  # which has a key now
+        return store(runs, using)
+
+
+def ring(runs: "list[Run]", using: str) -> None:
+    """Tell workers that ``runs`` are queued, after the commit."""
+    if runs:
+        tell = partial(signals.runs_queued.send_robust, sender=type(runs[0]), runs=runs)
+        transaction.on_commit(tell, using=using, robust=True)
+
+
+def execute_if_eager(runs: "Sequence[Run]", using: str) -> None:
+    """Execute the runs that can start now, if ``SISY_EAGER`` is on, and update ``runs``.
+
+    Call it outside of the transaction that stored them: a worker would start after it, too.
+    """
+    if conf.get_settings().eager and runs:
+        import_string("sisy.testing.eager.carry_out")(runs, using)
+
+
+def _announce(runs: "list[Run]", using: str) -> None:
+    send(signals.run_planned, runs, using)
+    if not conf.get_settings().eager:
+        ring(runs, using)

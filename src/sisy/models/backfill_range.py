@@ -1,0 +1,76 @@
+"""Choose the occurrences of a range in the past that a backfill runs."""
+
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from django.db.models import Min, Q
+
+from sisy.lifecycle.transition import run_model
+from sisy.models.choices import LIVE_STATES, RunState
+from sisy.models.timing import Timing
+from sisy.schedules.calendar import just_before
+
+if TYPE_CHECKING:
+    from sisy.models.task import Task
+
+BACKFILL_LIMIT = 10_000  # occurrences that one backfill runs at most
+
+
+def to_backfill(
+    task: "Task", start: datetime, end: datetime, using: str, now: datetime, again: bool
+) -> list[datetime]:
+    """Return the occurrences from ``start`` to before ``end`` that are to be made good.
+
+    Args:
+        again: whether those count, too, that have succeeded or are queued or running.
+
+    Raises:
+        ScheduleError: the task's schedule or time zone cannot be used.
+        ValueError: the range is no range in the past, holds more than 10,000 occurrences, or
+            reaches back to where the ledger was pruned.
+    """
+    if not start < end <= now:
+        raise ValueError(
+            f"start ({start}) must be before end ({end}), and both must be in the past (now: "
+            f"{now})."
+        )
+    if not task.schedule:
+        raise ValueError(f"{task} runs once and has no schedule, so there is nothing to backfill.")
+    moments = _occurrences(task, start, end)
+    if again:
+        return moments
+    _refuse_pruned(task, start, using)
+    within = Q(due_at__gte=start, due_at__lt=end) | Q(
+        occurrence_at__gte=start, occurrence_at__lt=end
+    )
+    kept = run_model(task).objects.using(using).filter(within, task=task.pk)
+    settled = kept.filter(state__in=[*LIVE_STATES, RunState.SUCCEEDED])
+    done = {
+        occurrence_at or due
+        for occurrence_at, due in settled.values_list("occurrence_at", "due_at")
+    }
+    return [moment for moment in moments if moment not in done]
+
+
+def _occurrences(task: "Task", start: datetime, end: datetime) -> list[datetime]:
+    due = Timing.of(task).schedule.between(just_before(start), just_before(end))
+    moments = list(islice(due, BACKFILL_LIMIT + 1))
+    if len(moments) > BACKFILL_LIMIT:
+        raise ValueError(
+            f"{task} has more than {BACKFILL_LIMIT} occurrences from {start} to {end}. "
+            f"Backfill in parts: the first {BACKFILL_LIMIT} are before {moments[BACKFILL_LIMIT]}."
+        )
+    return moments
+
+
+def _refuse_pruned(task: "Task", start: datetime, using: str) -> None:
+    if not type(task).objects.using(using).exclude(pruned={}).filter(pk=task.pk).exists():
+        return
+    kept = run_model(task).objects.using(using).filter(task=task.pk, due_at__isnull=False)
+    oldest = kept.aggregate(oldest=Min("due_at"))["oldest"]
+    if oldest is None or start < oldest:
+        raise ValueError(
+            f"The history of {task} before {oldest} was pruned, so it is unknown what ran then. "
+            "Start later, or pass again=True to run all occurrences of the range."
+        )
