@@ -192,7 +192,6 @@ def test_a_pass_ends_soon_however_much_there_is_to_do_and_the_next_goes_on(
     before = left.count()
     slow(module, name)
     heartbeat = Heartbeat()
-    heartbeat._next_audit = None
     clocks.go_on(SECOND)
     longest, came_at_once = timedelta(0), []
 

@@ -128,7 +128,7 @@ class SimulatedHeartbeat(Role):
 
     @property
     def process(self) -> Process | None:
-        return self.heartbeat._process
+        return self.heartbeat._registration.process
 
     def begin_anew(self) -> None:
         self.heartbeat = Heartbeat("default")

@@ -130,6 +130,10 @@ class Outlook:
             return True
         return judges_leases and self._has_expired(now)
 
+    def has_ready(self, now: datetime) -> bool:
+        """Return whether a queued run has become ready at ``now``."""
+        return self.next_ready is not None and self.next_ready <= now
+
     def _has_expired(self, now: datetime) -> bool:
         has_run_out = self.first_expiry is not None and self.first_expiry < now
         # A lease that ends later than that was taken before the clock was set back.

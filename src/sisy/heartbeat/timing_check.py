@@ -4,12 +4,13 @@ One UPDATE may change the timing of all tasks. They are recomputed in chunks, ea
 of its own. Between two chunks, the heartbeat plans what is due: see `Turn`.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import transaction
 from django.db.models import QuerySet
 
+from sisy.heartbeat import retention
 from sisy.heartbeat.quarantine import one_by_one
 from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Task, activation
@@ -18,6 +19,37 @@ from sisy.models.task_fields import FIRST_DUE_FIELDS
 from sisy.store.isolation import isolating
 
 CHUNK = 100
+AUDIT_INTERVAL = timedelta(seconds=10)
+AUDIT_SLICES = 5  # the number of audits that cover all tasks, unless there are very many
+AUDIT_BATCH = 10_000  # the most tasks per audit, so that its cost stays bounded
+
+
+class Audit:
+    """Checks all tasks slice by slice: their timing, and whether they have too many runs."""
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+        self._next_at: datetime | None = None
+        self._audited = 0  # up to this key
+
+    def restart(self) -> None:
+        """Audit the next slice at once, because the clock was set."""
+        self._next_at = None
+
+    def go_on(self, now: datetime, turn: Turn) -> None:
+        """Audit a slice if it is time. If the turn ends, the next pass audits the rest."""
+        if self._next_at is not None and now < self._next_at:
+            return
+        tasks = Task.objects.using(self._using).order_by("-pk")
+        newest = tasks.values_list("pk", flat=True).first() or 0
+        first = self._audited + 1 if self._audited < newest else 0
+        last = first + min(newest // AUDIT_SLICES, AUDIT_BATCH)
+        audit(self._using, now, first, last, turn)
+        if turn.has_left_work:
+            return
+        _, self._audited = retention.prune_surplus(self._using, first, last, turn)
+        if self._audited == last:
+            self._next_at = now + AUDIT_INTERVAL
 
 
 def compute_unplanned(using: str, now: datetime, turn: Turn = ENDLESS) -> int:
