@@ -93,11 +93,11 @@ def no_lock_on_what_overlaps():
             yield
         return
 
-    def unlocked(using, pks):
+    def unlocked(using, model, pks):
         alone = Task.objects.using(using).filter(pk__in=pks).exclude(overlap=Overlap.ALLOW)
         return {task.pk: task for task in alone}
 
-    with mock.patch.object(fetching, "_lock_alone", unlocked):
+    with mock.patch.object(fetching, "lock_exclusive_tasks", unlocked):
         yield
 
 

@@ -29,7 +29,6 @@ from datetime import datetime
 from functools import partial
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
 
 from sisy import conf
 from sisy.exceptions import ScheduleError
@@ -40,11 +39,11 @@ from sisy.lifecycle.miss import missed_row
 from sisy.lifecycle.submit import store_occurrences
 from sisy.log import logger
 from sisy.models import Run, Task, TaskState
-from sisy.models.prepared import Limit, prepared
 from sisy.models.task_fields import DEFERRED_FIELDS
 from sisy.models.timing import ready_at
 from sisy.models.updating import Update, update_rows
 from sisy.runtime.checkpoint import checkpoint
+from sisy.store import due
 from sisy.store.isolation import isolating
 
 CHUNK = 500
@@ -108,7 +107,7 @@ def plan_due(
             if is_full and turn.ends_here():
                 planned.is_held_up = True
                 return planned
-        planned.is_held_up = bool(prepared(_still_due, using, now=datetime).rows(now=now))
+        planned.is_held_up = due.any_due(using, now)
         if not planned.is_held_up:
             break
     return planned
@@ -146,16 +145,7 @@ def _plan_each(using: str, watch: Watch, planned: Planned, turn: Turn, error: Ex
 
 
 def _lock_due(using: str, now: datetime) -> list[Task]:
-    return prepared(_due, using, now=datetime, limit=Limit).records(now=now, limit=CHUNK)
-
-
-def _due(now: datetime, limit: int) -> "QuerySet[Task]":
-    tasks = Task.objects.due(now).defer(*DEFERRED_FIELDS)
-    return tasks.select_for_update(skip_locked=True)[:limit]
-
-
-def _still_due(now: datetime) -> "QuerySet[Task, tuple[int]]":
-    return Task.objects.due(now).order_by().values_list("pk")[:1]
+    return due.lock_due_tasks(using, Task, now, CHUNK, DEFERRED_FIELDS)
 
 
 def _plan_one(using: str, pk: int, watch: Watch) -> Planned:
@@ -191,8 +181,9 @@ def _rows(task: Task, what: Plan, now: datetime) -> Iterable[Run]:
     if what.gap is not None:
         gap = what.gap
         yield missed_row(task, gap.first, gap.last, gap.count, gap.reason, now)
-    for due, next_due in zip(what.due, (*what.due[1:], what.next_run), strict=False):
-        yield Run.of(task, now=now, due_at=due, ready_at=ready_at(task, due, next_due))
+    for moment, following in zip(what.due, (*what.due[1:], what.next_run), strict=False):
+        ready = ready_at(task, moment, following)
+        yield Run.of(task, now=now, due_at=moment, ready_at=ready)
 
 
 def _is_in_ledger(using: str, row: Run) -> bool:

@@ -3,16 +3,15 @@
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 
-from django.db.models import Exists, Min, QuerySet, Subquery
+from django.db.models import Min
 
 from sisy import messages
 from sisy.heartbeat import dispatching, planning, rescue, retention, timing_check
 from sisy.heartbeat.turn import ENDLESS, Turn
-from sisy.models import Process, Run, Task
-from sisy.models.prepared import prepared
+from sisy.models import Process, Run
 from sisy.models.process import LONGEST_LEASE
+from sisy.store.due import look_ahead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,26 +153,8 @@ def look(process: Process, using: str, since: datetime) -> Outlook | None:
     Args:
         since: ignore runs that became ready up to this moment.
     """
-    rows = prepared(_ahead, using, pk=int, since=datetime).rows(pk=process.pk, since=since)
-    return Outlook(**dict(zip(LOOKED_FOR, rows[0], strict=True))) if rows else None
-
-
-def _ahead(pk: int, since: datetime) -> QuerySet[Process, Any]:
-    tasks = Task.objects.active()
-    runs = Run.objects.queued().filter(ready_at__gt=since)
-    leases = Process.objects.order_by("lease_until").values("lease_until")
-    return (
-        Process.objects.filter(pk=pk)
-        .order_by()
-        .values_list(
-            Exists(tasks.filter(next_run=None)),
-            Subquery(tasks.exclude(next_run=None).order_by("next_run").values("next_run")[:1]),
-            Subquery(runs.order_by("ready_at").values("ready_at")[:1]),
-            Exists(Process.objects.all().reported_dead()),
-            Subquery(leases[:1]),
-            Subquery(leases.reverse()[:1]),
-        )
-    )
+    found = look_ahead(using, process.pk, since)
+    return None if found is None else Outlook(**dict(zip(LOOKED_FOR, found, strict=True)))
 
 
 def first_ready(using: str, now: datetime) -> list[Run]:

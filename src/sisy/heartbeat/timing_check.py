@@ -14,8 +14,8 @@ from sisy.heartbeat import retention
 from sisy.heartbeat.quarantine import one_by_one
 from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Task, activation
-from sisy.models.prepared import prepared
 from sisy.models.task_fields import FIRST_DUE_FIELDS
+from sisy.store.due import any_unplanned
 from sisy.store.isolation import isolating
 
 CHUNK = 100
@@ -56,13 +56,9 @@ def compute_unplanned(using: str, now: datetime, turn: Turn = ENDLESS) -> int:
     """Compute ``next_run`` of tasks that ``QuerySet.update()`` has changed. Return how many."""
     # From the moment of the change on, so that what has been due since then is planned or recorded
     # as missed, like everything else.
-    if not prepared(_any_unplanned, using).rows():
+    if not any_unplanned(using):
         return 0
     return _plan_anew(Task.objects.using(using).unplanned(), now, turn, from_change=True)
-
-
-def _any_unplanned() -> "QuerySet[Task, tuple[int]]":
-    return Task.objects.unplanned().order_by().values_list("pk")[:1]
 
 
 def audit(using: str, now: datetime, first_pk: int, last_pk: int, turn: Turn = ENDLESS) -> int:

@@ -1,6 +1,6 @@
 """Look up, lock and cancel many runs at a time."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
@@ -53,15 +53,6 @@ class RunQuerySet(models.QuerySet["Run"]):
     def ready(self, now: datetime) -> Self:
         """Those that may be taken at ``now``, in the order in which they should."""
         return self.queued().filter(ready_at__lte=now).order_by("-priority", "ready_at", "id")
-
-    def resolvable(self, missing: Collection[str], since: datetime) -> Self:
-        """Those that a worker may claim that does not find the functions at ``missing`` paths.
-
-        Args:
-            since: runs of these that were released after this moment are left to others.
-        """
-        may_wait = Q(unresolved_since=None) | Q(unresolved_since__gt=since)
-        return self.exclude(may_wait, target_path__in=missing)
 
     def native(self) -> Self:
         """Those that Sisy's own workers carry out."""

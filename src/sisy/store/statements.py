@@ -9,6 +9,7 @@ The other modules of this package contain the statements. Each is one SQL text f
   values. Other databases have no arrays: there they are ``IN (…)`` and ``NOT IN (…)``.
 - ``{skip_locked}`` is ``FOR UPDATE SKIP LOCKED``, and ``{for_update}`` is ``FOR UPDATE``. SQLite
   has neither: there, each transaction of Sisy locks the whole database when it begins.
+- ``{as_utc}`` is ``AT TIME ZONE 'UTC'`` on PostgreSQL. Other databases store UTC without a zone.
 
 States are written into the text (``state = 'queued'``) because the partial indexes name them: a
 database that plans a statement before it knows the values would not use these indexes otherwise.
@@ -30,7 +31,11 @@ M = TypeVar("M", bound=models.Model)
 
 
 LOCKS = {"skip_locked": "FOR UPDATE SKIP LOCKED", "for_update": "FOR UPDATE"}
-NO_LOCKS = dict.fromkeys(LOCKS, "")
+WORDS = {
+    "postgresql": {**LOCKS, "as_utc": "AT TIME ZONE 'UTC'"},
+    "mysql": {**LOCKS, "as_utc": ""},
+    "sqlite": {**dict.fromkeys(LOCKS, ""), "as_utc": ""},
+}
 
 
 class Statement:
@@ -55,7 +60,7 @@ class Statement:
             return int(cursor.rowcount)
 
     def records(
-        self, using: str, model: type[M], *, defer: tuple[str, ...] = (), **values: Any
+        self, using: str, model: type[M], *, defer: frozenset[str] = frozenset(), **values: Any
     ) -> list[M]:
         """Return the records of a model whose ``{columns}`` the statement returns.
 
@@ -84,7 +89,7 @@ class Statement:
         self, vendor: str, values: Mapping[str, Any], columns: str = ""
     ) -> tuple[str, dict[str, Any]]:
         """Return the text for a database, and the values by the names that it has for them."""
-        words = {"columns": columns, **(NO_LOCKS if vendor == "sqlite" else LOCKS)}
+        words = {"columns": columns, **WORDS[vendor]}
         params: dict[str, Any] = {}
         for name, value in values.items():
             if not isinstance(value, list):

@@ -3,12 +3,10 @@
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from asgiref.sync import sync_to_async
 from django.db import router
-from django.db.models import QuerySet
 from django.utils import timezone as django_timezone
 
 from sisy import clock
@@ -17,8 +15,8 @@ from sisy.execution.outcome import Outcome
 from sisy.heartbeat.planning import plan_due
 from sisy.heartbeat.timing_check import compute_unplanned
 from sisy.models import Process, Role, Run, Task
-from sisy.models.prepared import prepared
 from sisy.schedules import calendar
+from sisy.store.due import next_moment, ready_queues
 from sisy.testing.beginning import begin
 from sisy.worker.claim import claim
 from sisy.worker.recording import record
@@ -72,7 +70,7 @@ class Timeline:
         if moment < self.now:
             raise ValueError(f"Time only moves forward: {moment} is before {self.now}.")
         ended = self.run_due()
-        while (following := self._next_moment()) is not None and following <= moment:
+        while (following := next_moment(self.using, self.now)) is not None and following <= moment:
             self.now = following
             ended += self.run_due()
         self.now = moment.astimezone(UTC)
@@ -108,9 +106,8 @@ class Timeline:
         record(self.using, [(run, outcome)], self.now)
 
     def _claim(self) -> list[Run]:
-        rows = prepared(_ready_queues, self.using, now=datetime).rows(now=self.now)
         queues: dict[str, set[str]] = {}
-        for engine, queue in rows:
+        for engine, queue in ready_queues(self.using, self.now):
             queues.setdefault(engine, set()).add(queue)
         return [
             run
@@ -126,21 +123,6 @@ class Timeline:
             worker = Process.join(Role.WORKER, using=self.using, now=self.now, lease=LEASE)
         self._worker = worker
         return worker
-
-    def _next_moment(self) -> datetime | None:
-        rows = prepared(_next_first, self.using, now=datetime).rows(now=self.now)
-        return next((moment for (moment,) in rows), None)
-
-
-def _ready_queues(now: datetime) -> "QuerySet[Run, tuple[str, str]]":
-    return Run.objects.ready(now).order_by().values_list("engine", "queue").distinct()
-
-
-def _next_first(now: datetime) -> "QuerySet[Task, Any]":
-    """Return when the next task is due, or the next run is ready, whatever comes first."""
-    due = Task.objects.active().filter(next_run__gt=now).order_by().values_list("next_run")
-    ready = Run.objects.queued().filter(ready_at__gt=now).order_by().values_list("ready_at")
-    return due.union(ready, all=True).order_by("next_run")[:1]
 
 
 class _TimelineClock:

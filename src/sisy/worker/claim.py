@@ -28,23 +28,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import QuerySet
 
 from sisy import conf, signals
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued, cancel_requested
 from sisy.lifecycle.transition import send
-from sisy.models import Process, Queue, Run
-from sisy.models.prepared import Limit, Names, prepared
-from sisy.models.run_queries import RunQuerySet
+from sisy.models import Process, Run
 from sisy.runtime.checkpoint import checkpoint
+from sisy.store import claims
 from sisy.worker.fetching import fetch_tasks
 from sisy.worker.settling import Settled, settle
 from sisy.worker.starting import start
 
 FURTHER_BATCH = 200
 MAX_FURTHER_BATCHES = 50
-# Columns that describe earlier attempts. A claim does not need them, and they may be long.
-UNREAD = ("reason", "error", "result", "cancel_reason")
 # How often to look again at tasks that another worker has locked, before leaving them to it.
 TRIES = 3
 
@@ -77,7 +73,7 @@ def claim(
 
     Args:
         engine: the engine whose runs to claim; by default, runs of Sisy's own workers.
-        missing: the dotted paths of functions that the process cannot find: see `resolvable`.
+        missing: the dotted paths of functions that the process cannot find; see `claims`.
 
     Raises:
         LeaseLost: the process's lease has expired. Renew it or register again.
@@ -122,32 +118,22 @@ def claim_one(process: Process, pk: int, now: datetime) -> Run | None:
         return None
     claimant = Claimant(process, [queue], engine, now)
     with transaction.atomic(using=using):
-        locked = wanted.defer(*UNREAD).select_for_update(skip_locked=True)
+        locked = wanted.defer(*claims.DEFERRED).select_for_update(skip_locked=True)
         settled = _settle(claimant, list(locked), 1)
     return next(iter(settled.starting), None)
 
 
 def any_ready(using: str, queues: Sequence[str], now: datetime) -> bool:
     """Return whether `claim` would find any run. Cheaper than a claim, and locks nothing."""
-    query = prepared(_any_ready, using, queues=Names, now=datetime)
-    return bool(query.rows(queues=list(queues), now=now))
-
-
-def _any_ready(queues: list[str], now: datetime) -> "QuerySet[Run, tuple[int]]":
-    ready = Run.objects.ready(now).native().filter(queue__in=queues)
-    return ready.order_by().values_list("pk")[:1]
+    return claims.any_ready(using, queues, now)
 
 
 def _open(using: str, queues: Sequence[str]) -> list[str]:
     """Return the queues that are not paused."""
     # A query of its own: as part of the locking query, it would make InnoDB lock more rows than
     # the query returns.
-    paused = {name for (name,) in prepared(_paused, using).rows()}
+    paused = claims.paused_queues(using)
     return [queue for queue in queues if queue not in paused]
-
-
-def _paused() -> QuerySet[Queue, tuple[str]]:
-    return Queue.objects.paused().values_list("name")
 
 
 def _claim_batch(
@@ -182,7 +168,6 @@ def _settle(claimant: Claimant, locked: Sequence[Run], free: int) -> Settled:
 
 def _lock(claimant: Claimant, size: int, blocked: Collection[int | None]) -> list[Run]:
     """Lock the first runs of each queue, and return them all by priority and age."""
-    # One query per queue: the index yields runs in order only within one queue.
     found = [run for queue in claimant.queues for run in _first_of(claimant, queue, size, blocked)]
     return sorted(found, key=lambda run: (-run.priority, run.ready_at, run.pk))
 
@@ -190,22 +175,17 @@ def _lock(claimant: Claimant, size: int, blocked: Collection[int | None]) -> lis
 def _first_of(
     claimant: Claimant, queue: str, size: int, blocked: Collection[int | None]
 ) -> list[Run]:
-    using, engine, now = claimant.using, claimant.engine, claimant.now
-    if blocked or claimant.missing:
-        ready = _ready(queue, engine, now).using(using)
-        ready = ready.resolvable(claimant.missing, now - conf.get_settings().missing_code)
-        return list(ready.exclude(task__in=blocked)[:size])
-    query = prepared(_first_ready, using, queue=str, engine=str, now=datetime, limit=Limit)
-    return query.records(queue=queue, engine=engine, now=now, limit=size)
-
-
-def _ready(queue: str, engine: str, now: datetime) -> RunQuerySet:
-    ready = Run.objects.ready(now).filter(engine=engine, queue=queue)
-    return ready.defer(*UNREAD).select_for_update(skip_locked=True)
-
-
-def _first_ready(queue: str, engine: str, now: datetime, limit: int) -> "QuerySet[Run]":
-    return _ready(queue, engine, now)[:limit]
+    return claims.lock_first_ready(
+        claimant.using,
+        Run,
+        queue,
+        claimant.engine,
+        claimant.now,
+        size,
+        blocked=blocked,
+        missing=claimant.missing,
+        missing_since=claimant.now - conf.get_settings().missing_code,
+    )
 
 
 def _call_off_unwanted(using: str, runs: Sequence[Run], now: datetime) -> list[Run]:

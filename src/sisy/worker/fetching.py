@@ -1,11 +1,9 @@
 """Fetch the tasks of claimed runs, and lock the tasks whose runs must not overlap."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-
-from django.db.models import QuerySet
+from collections.abc import Iterable, Sequence
 
 from sisy.models import Origin, Overlap, Run, Task
-from sisy.models.prepared import Keys, prepared
+from sisy.store.claims import lock_exclusive_tasks, tasks
 
 ONLY_ONCE = (Origin.ONCE, Origin.ENQUEUED)
 
@@ -20,37 +18,12 @@ def fetch_tasks(using: str, runs: Sequence[Run]) -> dict[int, Task]:
     # Tasks that run once usually allow overlap. Read them without a lock first, and lock only
     # those that turn out to forbid it, so that workers do not block each other.
     suspects = wanted & {run.task_id for run in runs if run.origin not in ONLY_ONCE}
-    locked = _lock_alone(using, suspects)
-    tasks = _found(using, _of_these, wanted - locked.keys())
-    locked |= _lock_alone(using, {pk for pk in tasks.keys() - suspects if _is_alone(tasks[pk])})
-    _give(runs, tasks | locked)
+    locked = lock_exclusive_tasks(using, Task, suspects)
+    others = tasks(using, Task, wanted - locked.keys())
+    exclusive = {pk for pk in others.keys() - suspects if others[pk].overlap != Overlap.ALLOW}
+    locked |= lock_exclusive_tasks(using, Task, exclusive)
+    _give(runs, others | locked)
     return locked
-
-
-def _lock_alone(using: str, pks: Collection[int]) -> dict[int, Task]:
-    return _found(using, _alone, pks)
-
-
-def _alone(pks: list[int]) -> "QuerySet[Task]":
-    alone = Task.objects.filter(pk__in=pks).exclude(overlap=Overlap.ALLOW)
-    return alone.order_by("pk").select_for_update(skip_locked=True)
-
-
-def _of_these(pks: list[int]) -> "QuerySet[Task]":
-    return Task.objects.filter(pk__in=pks).order_by()
-
-
-def _found(
-    using: str, build: "Callable[[list[int]], QuerySet[Task]]", pks: Collection[int]
-) -> dict[int, Task]:
-    if not pks:
-        return {}
-    query = prepared(build, using, pks=Keys)
-    return {task.pk: task for task in query.records(pks=list(pks))}
-
-
-def _is_alone(task: Task) -> bool:
-    return task.overlap != Overlap.ALLOW
 
 
 def _give(runs: Iterable[Run], tasks: dict[int, Task]) -> None:

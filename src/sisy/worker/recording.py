@@ -6,7 +6,6 @@ from datetime import datetime
 from functools import partial
 
 from django.db import transaction
-from django.db.models import QuerySet
 from django.dispatch import Signal
 
 from sisy import signals
@@ -14,11 +13,10 @@ from sisy.execution import Outcome, storable
 from sisy.lifecycle.lose import lose
 from sisy.lifecycle.transition import send
 from sisy.log import logger
-from sisy.models import Attempt, Run, RunState, Task, TaskState
-from sisy.models.prepared import Keys, prepared
+from sisy.models import Attempt, Run, RunState, Task
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store.isolation import isolating, past_deadlocks
-from sisy.store.outcomes import COLUMNS, Ended, write_outcomes
+from sisy.store.outcomes import COLUMNS, Ended, any_retired, write_outcomes
 from sisy.worker.orphaned import set_orphans_aside
 from sisy.worker.retrying import may_retry, retry_delay
 from sisy.worker.unresolved import is_to_be_released, release_unresolved
@@ -181,10 +179,5 @@ def _note_targets(using: str, ended: Ended, now: datetime) -> None:
 def _delete_ended(using: str, runs: Sequence[Run]) -> None:
     pks = list({run.task_id for run in runs if run.task_id is not None})
     # Asked before, since the next step costs more, also if it finds nothing.
-    if prepared(_any_retired, using, pks=Keys).rows(pks=pks):
+    if any_retired(using, pks):
         Task.objects.using(using).filter(pk__in=pks).delete_ended()
-
-
-def _any_retired(pks: list[int]) -> "QuerySet[Task, tuple[int]]":
-    retired = Task.objects.filter(pk__in=pks, state=TaskState.RETIRED)
-    return retired.order_by().values_list("pk")[:1]

@@ -5,16 +5,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import QuerySet
-
 from sisy import conf
 from sisy.lifecycle.cancel import request_cancel
 from sisy.lifecycle.skip import skip
 from sisy.models import Overlap, Run, RunState, Task
-from sisy.models.prepared import Keys, Names, prepared
+from sisy.store.claims import live_runs
 from sisy.worker.overlap import Decision, Running, apply_policy
-
-MAX_LIVE_RUNS = 2000  # queued or running runs of tasks, looked at together
 
 
 @dataclass(slots=True)
@@ -48,7 +44,7 @@ def settle(
     of it goes on: ``tasks`` are those that are locked, by their keys.
 
     Args:
-        missing: the paths of functions whose runs are left to others: see `resolvable`.
+        missing: the paths of functions whose runs are left to others: see `lock_first_ready`.
     """
     live = _live_runs(using, runs, tasks, queues, now, missing)
     settled = Settled()
@@ -93,24 +89,16 @@ def _live_runs(
         return {}
     live: dict[int, _Live] = defaultdict(_Live)
     known = [run for run in runs if run.task_id in tasks]
-    others = prepared(
-        _others,
+    others = live_runs(
         using,
-        tasks=Keys,
-        known=Keys,
-        queues=Names,
-        engine=str,
-        now=datetime,
-        missing=Names,
-        since=datetime,
-    ).records(
-        tasks=list(tasks),
+        Run,
+        list(tasks),
+        queues,
+        runs[0].engine,
+        now,
         known=[run.pk for run in known],
-        queues=list(queues),
-        engine=runs[0].engine,
-        now=now,
-        missing=list(missing) or [""],
-        since=now - conf.get_settings().missing_code,
+        missing=missing,
+        missing_since=now - conf.get_settings().missing_code,
     )
     for run in others:
         assert run.task_id is not None
@@ -122,25 +110,6 @@ def _live_runs(
         else:
             live[run.task_id].queued.append(run)
     return live
-
-
-def _others(
-    tasks: list[int],
-    known: list[int],
-    queues: list[str],
-    engine: str,
-    now: datetime,
-    missing: list[str],
-    since: datetime,
-) -> "QuerySet[Run]":
-    others = Run.objects.live().filter(task__in=tasks).exclude(pk__in=known)
-    wanted = Run.objects.queued().filter(cancel_requested_at=None)
-    ready = wanted.filter(queue__in=queues, engine=engine, ready_at__lte=now)
-    ready = ready.resolvable(missing, since)
-    running_first = (others & (ready | Run.objects.possibly_running(now))).order_by(
-        "state", "ready_at", "pk"
-    )
-    return running_first[:MAX_LIVE_RUNS]
 
 
 def _decision(task: Task, live: _Live, now: datetime) -> Decision:

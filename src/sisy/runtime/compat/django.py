@@ -85,7 +85,7 @@ class Selection(Generic[M]):
     _from_db: Callable[..., M]
 
     @staticmethod
-    def of(model: type[M], using: str, defer: tuple[str, ...]) -> "Selection[M]":
+    def of(model: type[M], using: str, defer: frozenset[str]) -> "Selection[M]":
         """Return the selection of a model's columns, without the deferred ones."""
         return _selection(model, using, defer, connections[using].vendor, settings.USE_TZ)
 
@@ -101,7 +101,7 @@ class Selection(Generic[M]):
 # Django would need ten times as long to select the columns anew as the database to return rows.
 @lru_cache(maxsize=64)
 def _selection(
-    model: type[M], using: str, defer: tuple[str, ...], vendor: str, use_tz: bool
+    model: type[M], using: str, defer: frozenset[str], vendor: str, use_tz: bool
 ) -> Selection[M]:
     compiler = model._default_manager.using(using).defer(*defer).query.get_compiler(using)
     compiler.pre_sql_setup()

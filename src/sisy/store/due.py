@@ -1,0 +1,112 @@
+"""The statements by which a heartbeat finds what is due, and looks ahead.
+
+Each of them reads the first entries of one index, however many rows there are.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sisy.store.statements import Statement
+
+if TYPE_CHECKING:
+    from sisy.models import Task
+
+# SKIP LOCKED passes over tasks that another heartbeat plans at the same time.
+LOCK_DUE_TASKS = Statement("""
+    SELECT {columns} FROM sisy_task
+    WHERE state = 'active' AND next_run <= %(now)s
+    ORDER BY next_run, id
+    LIMIT %(limit)s
+    {skip_locked}
+""")
+
+ANY_DUE = Statement("""
+    SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run <= %(now)s LIMIT 1
+""")
+
+ANY_UNPLANNED = Statement("""
+    SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL LIMIT 1
+""")
+
+# One row with all that decides when the next tick is needed, or none if the process has no row.
+LOOK_AHEAD = Statement("""
+    SELECT
+        EXISTS (SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL),
+        (SELECT MIN(next_run) FROM sisy_task WHERE state = 'active') {as_utc},
+        (SELECT MIN(ready_at) FROM sisy_run WHERE state = 'queued' AND ready_at > %(since)s)
+            {as_utc},
+        EXISTS (SELECT 1 FROM sisy_process WHERE end_reason <> ''),
+        (SELECT MIN(lease_until) FROM sisy_process) {as_utc},
+        (SELECT MAX(lease_until) FROM sisy_process) {as_utc}
+    FROM sisy_process WHERE id = %(process)s
+""")
+
+READY_QUEUES = Statement("""
+    SELECT DISTINCT engine, queue FROM sisy_run WHERE state = 'queued' AND ready_at <= %(now)s
+""")
+
+NEXT_MOMENTS = Statement("""
+    SELECT
+        (SELECT MIN(next_run) FROM sisy_task WHERE state = 'active' AND next_run > %(now)s)
+            {as_utc},
+        (SELECT MIN(ready_at) FROM sisy_run WHERE state = 'queued' AND ready_at > %(now)s)
+            {as_utc}
+""")
+
+
+def lock_due_tasks(
+    using: str, model: "type[Task]", now: datetime, limit: int, defer: frozenset[str] = frozenset()
+) -> "list[Task]":
+    """Lock tasks that are due and that nobody else has locked; the longest due come first.
+
+    Args:
+        defer: the names of fields that planning does not need.
+    """
+    return LOCK_DUE_TASKS.records(using, model, defer=defer, now=now, limit=limit)
+
+
+def any_due(using: str, now: datetime) -> bool:
+    """Return whether a task is due, also if somebody has locked it."""
+    return bool(ANY_DUE.rows(using, now=now))
+
+
+def any_unplanned(using: str) -> bool:
+    """Return whether the next occurrence of any active task has yet to be computed."""
+    return bool(ANY_UNPLANNED.rows(using))
+
+
+def look_ahead(using: str, process: int, since: datetime) -> tuple[Any, ...] | None:
+    """Return what decides when the next tick is needed; None if the process has no row.
+
+    Args:
+        since: runs that became ready before this moment are left out.
+
+    Returns:
+        Whether a task has yet to be planned, when the next task is due, when the next run is
+        ready, whether a process was reported dead, and when the first and the last lease end.
+    """
+    for row in LOOK_AHEAD.rows(using, process=process, since=since):
+        return tuple(bool(one) if isinstance(one, int) else _moment(one) for one in row)
+    return None
+
+
+def ready_queues(using: str, now: datetime) -> list[tuple[str, str]]:
+    """Return the engine and the name of each queue in which a run is ready."""
+    return [(engine, queue) for engine, queue in READY_QUEUES.rows(using, now=now)]
+
+
+def next_moment(using: str, now: datetime) -> datetime | None:
+    """Return when the next task is due or the next run is ready after ``now``, if any is."""
+    return min(_moments(NEXT_MOMENTS.rows(using, now=now)[0]), default=None)
+
+
+def _moments(row: tuple[Any, ...]) -> Iterator[datetime]:
+    return (moment for moment in map(_moment, row) if moment is not None)
+
+
+def _moment(value: datetime | str | None) -> datetime | None:
+    """Return a moment that the database returned: UTC without a zone, and text on SQLite."""
+    if value is None:
+        return None
+    return datetime.fromisoformat(str(value)).replace(tzinfo=UTC)
