@@ -1,4 +1,4 @@
-"""Tasks, runs and queues for people, in Django's admin."""
+"""Tasks, runs and queues in Django's admin."""
 
 from sisy.admin.queues import QueueAdmin
 from sisy.admin.runs import RunAdmin

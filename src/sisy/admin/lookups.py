@@ -1,4 +1,4 @@
-"""Lists whose address accepts only the lookups that their filters offer."""
+"""Lists whose URL accepts only the lookups that their filters offer."""
 
 import re
 from collections.abc import Iterator
@@ -27,18 +27,18 @@ SHAPES = {
     PAGE_VAR: re.compile(r"\d*", re.ASCII),
     ORDER_VAR: re.compile(r"(-?\d+(\.-?\d+)*)?", re.ASCII),
 }
-"""The valid pages and orders in the address of a list."""
+"""The valid pages and orders in the URL of a list."""
 
 
 class OfferedLookups(ModelAdmin):
-    """An admin that accepts no lookups in an address except those of its filters."""
+    """An admin that accepts only the lookups of its filters in a URL."""
 
-    # Django lets everyone who may see a list filter it by any column and lookup, also by columns
-    # that the pages hide. Letter by letter, the number of rows then tells what they contain.
+    # Django lets everyone who may see a list filter it by any column and lookup, even by columns
+    # that the pages hide. The number of rows would then reveal their contents, letter by letter.
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """List the rows, with an error if the address asks for an unknown value."""
-        # Django ignores an unknown page, order or value of a filter without a word.
+        """List the rows, with an error if the URL contains an unknown value."""
+        # Django silently ignores an unknown page, order or value of a filter.
         asked = request.GET
         is_misread = any(not SHAPES[name].fullmatch(asked.get(name, "")) for name in SHAPES)
         if request.method == "GET" and (ERROR_FLAG in asked or is_misread):
@@ -51,7 +51,7 @@ class OfferedLookups(ModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Find nothing if the text is longer than any column."""
-        # SQLite fails on some of these.
+        # SQLite fails on some texts of that length.
         if len(search_term) > MAX_LENGTH:
             return queryset.none(), False
         return super().get_search_results(request, queryset, search_term)

@@ -1,4 +1,4 @@
-"""What the admins of tasks, runs and queues share."""
+"""The common base of the admins of tasks, runs and queues."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
@@ -25,7 +25,7 @@ MAX_REASON_IN_LIST = 80  # characters of a reason
 
 
 class SisyAdmin(OfferedLookups):
-    """A list and a form of Django's, with links to the pages of the dashboard that show more.
+    """Django's list and form, with links to the dashboard.
 
     Attributes:
         dashboard_list: the dashboard's page about all rows.
@@ -51,7 +51,8 @@ class SisyAdmin(OfferedLookups):
         return patterns
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the rows of the primary database: what people do with a row depends on it."""
+        """Return the rows of the primary database."""
+        # A replica may be behind, and people decide by these rows what to do.
         rows: QuerySet[Any] = for_write(super().get_queryset(request))
         # The methods that show a column get a row, but no request.
         may_see = may(request, f"sisy.{disclosure.PERMISSION}")
@@ -59,13 +60,16 @@ class SisyAdmin(OfferedLookups):
         return known
 
     def dashboard_address(self, request: HttpRequest, row: Any = None) -> str:
-        """Return the dashboard's page about a row, or about all; empty if the user has none."""
+        """Return the URL of the dashboard's page about a row or about all rows.
+
+        Empty if the user may not see it.
+        """
         dashboard = AdminDashboard(self.admin_site)
         is_about_row = row is not None and self.dashboard_page
         name, keys = (self.dashboard_page, [row.pk]) if is_about_row else (self.dashboard_list, [])
         try:
             return dashboard.address(name, *keys) if dashboard.may(request.user, LOOK) else ""
-        # The dashboard hangs under the tasks, and this admin site may have none.
+        # The dashboard is mounted below the task list, which this admin site may lack.
         except NoReverseMatch:
             return ""
 
@@ -91,7 +95,7 @@ class SisyAdmin(OfferedLookups):
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **options: Any
     ) -> Any:
-        """Carry out an action, unless none of the selected rows exists."""
+        """Run an action, unless none of the selected rows exists."""
         selected = [key_of(text) for text in request.POST.getlist(ACTION_CHECKBOX_NAME)]
         if selected and (None in selected or not queryset.filter(pk__in=selected).exists()):
             words = gettext("The selected %s do not exist. Nothing was changed.")
@@ -100,11 +104,11 @@ class SisyAdmin(OfferedLookups):
         return super().response_action(request, queryset, *args, **options)
 
     def tell(self, request: HttpRequest, said: Iterable[Result]) -> None:
-        """Carry out an action, and show what it says."""
+        """Run an action, and show its messages."""
         for one in said:
             self.message_user(request, one.words, one.level)
 
-    # A state that a newer version has stored is shown as it is; Django's own column hides it.
+    # Django's own column hides a state that it does not know, such as one of a newer version.
     @admin.display(description=_("state"), ordering="state")
     def state_now(self, row: Any) -> str:
         return str(row.get_state_display())
@@ -120,7 +124,7 @@ class SisyAdmin(OfferedLookups):
 
 
 class ReadOnly(SisyAdmin):
-    """An admin of rows that nobody adds, changes or deletes by hand."""
+    """An admin of rows that cannot be added, changed or deleted by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -133,7 +137,7 @@ class ReadOnly(SisyAdmin):
 
 
 def moment_in(column: str, words: Any) -> Callable[[Any, Any], str]:
-    """Return a method that shows a column in the reader's zone, also without ``USE_TZ``."""
+    """Return a method that shows a column in the reader's time zone, also without ``USE_TZ``."""
 
     @admin.display(description=words, ordering=column)
     def shown(self: Any, row: Any) -> str:

@@ -1,4 +1,4 @@
-"""Queues in the admin: those that were paused at some time, and who paused them."""
+"""Queues in the admin: those that were paused at least once, and who paused them."""
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
@@ -9,7 +9,7 @@ from sisy.models import Queue
 
 @admin.register(Queue)
 class QueueAdmin(ReadOnly):
-    """To read; the dashboard shows every queue with its runs and workers, and pauses it."""
+    """A read-only list. The dashboard shows all queues, and can pause them."""
 
     dashboard_list = "fleet"
     list_display = fields = readonly_fields = ("name", "paused", "paused_by", "pause_reason")

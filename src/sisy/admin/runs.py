@@ -1,4 +1,4 @@
-"""Runs in the admin: the ledger, to search and filter, and to cancel or retry many at once."""
+"""Runs in the admin: search, filter, cancel and retry them."""
 
 from functools import cached_property
 
@@ -20,23 +20,23 @@ MAX_COUNTED = 10_000  # rows of a list
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
-    """Count at most 10,000 rows; a filter or a search finds what lies behind them."""
+    """A paginator that counts at most 10,000 rows. A filter or a search finds older ones."""
 
-    # To count all of a long ledger takes longer than to show a page of it.
+    # Counting a long ledger takes longer than showing a page of it.
     @cached_property
     def count(self) -> int:
-        """The number of rows that can be paged through."""
+        """The number of rows on all pages."""
         rows = self.object_list
         return rows.order_by()[:MAX_COUNTED].count() if isinstance(rows, QuerySet) else len(rows)
 
 
 class QueueFilter(SimpleListFilter):
-    """Runs of a queue; offers the queues of tasks."""
+    """A filter by queue, which offers the queues of tasks."""
 
     title = _("queue")
     parameter_name = "queue"
 
-    # To read which queues the whole ledger names takes longer than to show the page.
+    # Reading the queues of all runs takes longer than showing the page.
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         tasks = Task.objects.using(router.db_for_write(Task)).order_by("queue")
         return [(name, name) for name in tasks.values_list("queue", flat=True).distinct()]
@@ -47,7 +47,7 @@ class QueueFilter(SimpleListFilter):
 
 @admin.register(Run)
 class RunAdmin(ReadOnly):
-    """What happened to every occurrence; the dashboard shows the details of a run."""
+    """The list of runs. The dashboard shows the details of each."""
 
     dashboard_list, dashboard_page = "runs", "run"
     reason_of = staticmethod(disclosure.reason_of)
@@ -79,11 +79,11 @@ class RunAdmin(ReadOnly):
         return formatting.moment(run.moment, formatting.now())
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
-        # A task that is read by itself could come from a replica.
+        # A separate query for the task could read from a replica.
         return super().get_queryset(request).select_related("task")
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """Search in reasons only for people who may read them in full."""
+        """Search in reasons only for users who may read them in full."""
         if may(request, f"sisy.{disclosure.PERMISSION}"):
             return self.search_fields
         return tuple(name for name in self.search_fields if name != "reason")

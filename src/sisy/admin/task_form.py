@@ -1,4 +1,4 @@
-"""The form of a task, with every error next to its field."""
+"""The form of a task, which shows each error next to its field."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -56,7 +56,7 @@ FIELDSETS = tuple(map(_fieldset, Section))
 
 
 class Suggestions(AdminTextInputWidget):
-    """A text field with suggestions; other texts are allowed, too."""
+    """A text field with suggestions, which also accepts other texts."""
 
     def __init__(
         self, suggestions: Callable[[], Iterable[str]], attrs: dict[str, Any] | None = None
@@ -78,7 +78,7 @@ class TaskForm(ModelForm):
     """The fields of a task that people may set.
 
     Attributes:
-        may_use_any: whether the user may type any path, and so run any code.
+        may_use_any: whether the user may enter any path, and so run any code.
     """
 
     may_use_any: ClassVar[bool] = False
@@ -93,7 +93,7 @@ class TaskForm(ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # People who may only view the task get a form without fields.
+        # Users who may only view the task get a form without fields.
         if "target_path" in self.fields:
             self.fields["target_path"] = self._target_field()
         for field in self.fields.values():
@@ -134,9 +134,9 @@ class TaskForm(ModelForm):
 
 
 def known_targets() -> set[str]:
-    """Return the paths that people may choose: those in ``SISY_CALLABLES`` and those of tasks.
+    """Return the paths that users may choose: those in ``SISY_CALLABLES`` and those of tasks.
 
-    Paths that can no longer be called are left out.
+    Paths that can no longer be called are not included.
     """
     tasks = Task.objects.using(router.db_for_write(Task))
     stored = tasks.order_by().values_list("target_path", flat=True).distinct()

@@ -1,4 +1,4 @@
-"""Tasks in the admin: a list to search and filter, and the form."""
+"""Tasks in the admin: the list and the form."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from sisy.reports.ledger import key_of
 
 @admin.register(Task)
 class TaskAdmin(SisyAdmin):
-    """What is called, when, and under which policies; the dashboard shows what came of it."""
+    """The settings of tasks. The dashboard shows their runs."""
 
     dashboard_list, dashboard_page = "overview", "task"
     reason_of = staticmethod(disclosure.trouble_of)
@@ -59,7 +59,7 @@ class TaskAdmin(SisyAdmin):
         return may(request, "sisy.pause_task")
 
     def has_change_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
-        """A task that runs once has been submitted already, so it cannot be changed."""
+        """Return False for a task that runs once: it was already submitted."""
         runs_once = obj is not None and not obj.schedule
         return not runs_once and super().has_change_permission(request, obj)
 
@@ -70,9 +70,9 @@ class TaskAdmin(SisyAdmin):
         return form
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Return what the address fills into the form, without invalid moments."""
+        """Return the initial values in the URL, without invalid moments."""
         given: dict[str, Any] = super().get_changeform_initial_data(request)
-        # Django hands on the texts, and its field for a date and a time fails on them.
+        # Django passes the texts on, and its field for a date and a time fails on invalid ones.
         for name in given.keys() & {"start_running", "end_running"}:
             column: Any = Task._meta.get_field(name)
             try:
@@ -82,7 +82,7 @@ class TaskAdmin(SisyAdmin):
         return given
 
     def get_fieldsets(self, request: HttpRequest, obj: Task | None = None) -> Any:
-        """Show user data, unmasked, only to people who may both see and change them."""
+        """Show unmasked user data only to users who may both see and change them."""
         if obj is None:
             return self.fieldsets[:-1]
         may_change = self.has_change_permission(request, obj)
@@ -109,7 +109,7 @@ class TaskAdmin(SisyAdmin):
         ]
 
     def occurrences_view(self, request: HttpRequest) -> HttpResponse:
-        """Answer with the next occurrences while somebody fills in the form."""
+        """Return the next occurrences while the user fills in the form."""
         if not (self.has_view_permission(request) or self.has_add_permission(request)):
             raise PermissionDenied
         stored = self.get_queryset(request).filter(pk=key_of(request.GET.get("task", ""))).first()

@@ -1,4 +1,4 @@
-"""The next occurrences of a task, also while somebody fills in its form."""
+"""The next occurrences of a task, also while the user fills in its form."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -37,7 +37,7 @@ def upcoming_of_form(data: Mapping[str, str], now: datetime, stored: Task | None
     Args:
         stored: the task that is being changed; None for a new one.
     """
-    # An invalid date counts as none: the form says what is wrong with it when it is submitted.
+    # An invalid date counts as empty here. The form rejects it when it is submitted.
     form = TimingForm(data)
     form.is_valid()
     typed = {name: _read(name, form.cleaned_data.get(name)) for name in form.fields}

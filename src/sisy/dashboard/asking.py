@@ -1,4 +1,4 @@
-"""The parameters of a page's address, and the errors about invalid ones."""
+"""The URL parameters of a page, and the errors about invalid ones."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
@@ -12,17 +12,17 @@ from sisy.reports.ledger import key_of
 from sisy.suggestions import did_you_mean
 
 MAX_CHARACTERS_SHOWN = 60
-"""Characters of what was asked for that a sentence repeats."""
+"""The maximum length of a quoted name or value."""
 
 Check = Callable[[str, Mapping[str, str]], str]
-"""Returns what is expected instead of a text; empty if the text is known.
+"""A function that returns what is expected instead of a value; empty if the value is valid.
 
-It is given all that the address says, too, since one value may decide how another is read.
+Its second argument holds all parameters, because one may decide how another is read.
 """
 
 
 def one_of(values: Collection[str]) -> Check:
-    """Return the check of a parameter that has few values."""
+    """Return the check of a parameter with a fixed list of values."""
 
     def check(text: str, asked: Mapping[str, str]) -> str:
         if text in values:
@@ -34,19 +34,19 @@ def one_of(values: Collection[str]) -> Check:
 
 
 def any_text(text: str, asked: Mapping[str, str]) -> str:
-    """Check a text that is looked for."""
+    """Check the length of a search text."""
     if len(text) <= MAX_LENGTH:
         return ""
     return gettext("Use at most %d characters.") % MAX_LENGTH
 
 
 def a_key(text: str, asked: Mapping[str, str]) -> str:
-    """Check the number of a row behind which the next page begins."""
+    """Check the key of a row, after which the next page begins."""
     return gettext("Use a whole number.") if key_of(text) is None else ""
 
 
 def moment_within(read: Callable[[str], datetime | None]) -> Check:
-    """Return the check of a moment; ``read`` returns None for a text that names none."""
+    """Return the check of a moment; ``read`` returns None for an invalid one."""
 
     def check(text: str, asked: Mapping[str, str]) -> str:
         if read(text) is not None:
@@ -57,7 +57,7 @@ def moment_within(read: Callable[[str], datetime | None]) -> Check:
 
 
 def of_filter(filters: type[Filter]) -> dict[str, Check]:
-    """Return the checks of all that a list can be asked for."""
+    """Return the checks of a list's filters."""
     few = filters.choices
     return {
         field.name: one_of(few[field.name]) if field.name in few else any_text
@@ -66,14 +66,14 @@ def of_filter(filters: type[Filter]) -> dict[str, Check]:
 
 
 def elsewhere(text: str, asked: Mapping[str, str]) -> str:
-    """Check nothing: the page itself says what is wrong with such a value."""
+    """Accept any value, because the page itself shows the error."""
     return ""
 
 
 def refusals(asked: Mapping[str, str], checks: Mapping[str, Check]) -> list[str]:
-    """Return a sentence for each thing that an address asks for and its page does not know.
+    """Return an error for each unknown parameter and each invalid value.
 
-    An empty value asks for nothing: a form sends it for a field that nobody filled in.
+    Empty values are valid: a form sends them for empty fields.
     """
     found = []
     for name, text in asked.items():

@@ -1,4 +1,4 @@
-"""Makes the occurrences of a range good: what somebody asks for, sees, and has run."""
+"""The backfill page's form, its preview, and the backfill itself."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from sisy.models import Task
 from sisy.models.validators import moment_in
 from sisy.reports import formatting
 
-EDGE = 5  # occurrences that are shown of either end
+EDGE = 5  # occurrences shown at either end
 RANGE = ("start", "end", "again")
 TICKED = ("", "on", "1", "true", "True", "0", "false", "False", True, False)
 
@@ -33,7 +33,7 @@ class Moment(forms.DateTimeInput):
 
 
 class BackfillForm(forms.Form):
-    """A range, and whether what is well already is run, too."""
+    """A range, and whether occurrences that have succeeded run again."""
 
     start = forms.DateTimeField(
         label=_("Start"), widget=Moment, help_text=_("The start of the range.")
@@ -55,13 +55,13 @@ class BackfillForm(forms.Form):
         super().__init__(data, initial={"start": today - timedelta(days=1), "end": today})
 
     def clean_again(self) -> bool:
-        """Refuse what no checkbox sends: any text would ask to run everything again."""
+        """Reject values that no checkbox sends; Django would read any text as checked."""
         if self.data.get("again", "") not in TICKED:
             raise forms.ValidationError(gettext("Use 'on', or omit it."))
         return bool(self.cleaned_data["again"])
 
     def clean(self) -> dict[str, Any]:
-        """Refuse what the task refuses, by its sentence."""
+        """Reject a range that the task rejects, with its message."""
         if not self.errors:
             try:
                 for name in ("start", "end"):
@@ -82,7 +82,7 @@ class Preview:
 
     @classmethod
     def of(cls, task: Task, start: datetime, end: datetime, again: bool) -> "Preview":
-        """Return what a backfill of ``task`` would run.
+        """Return the preview of a backfill of ``task``.
 
         Raises:
             ScheduleError, ValueError: as `Task.to_backfill` does.
@@ -92,7 +92,7 @@ class Preview:
         return cls(moments=moments, left_out=len(every) - len(moments), zone=task.timezone)
 
     def as_table(self) -> SafeString:
-        """Return the first and the last ones, in the task's time zone and in UTC."""
+        """Return the first and the last occurrences, in the task's time zone and in UTC."""
         zone = ZoneInfo(self.zone)
         edges = [*enumerate(self.moments, start=1)]
         if len(edges) > 2 * EDGE:
@@ -106,7 +106,7 @@ class Preview:
         return table(("", self.zone, "UTC"), rows)
 
     def in_words(self) -> str:
-        """Return how many would be run, and how many are left out."""
+        """Return how many occurrences would run, and how many are left out."""
         count = len(self.moments)
         would = ngettext("%d occurrence will run.", "%d occurrences will run.", count)
         if not self.left_out:
@@ -121,9 +121,9 @@ class Preview:
 
 
 def asked_for(task: Task, request: HttpRequest) -> tuple[BackfillForm, list[tuple[str, Any]]]:
-    """Return the form, filled in with what a request names of a range, and what it names.
+    """Return the form, bound to the range in a request, and the parameters of that range.
 
-    A request that names half of a range, or that is to run one and names none, is told so.
+    The form is also bound, and so shows errors, if a range is incomplete, or missing in a POST.
     """
     is_post = request.method == "POST"
     data = request.POST if is_post else request.GET
@@ -132,7 +132,11 @@ def asked_for(task: Task, request: HttpRequest) -> tuple[BackfillForm, list[tupl
 
 
 def run(user: Any, form: BackfillForm) -> Result | None:
-    """Run what a valid form asks for; None if it is refused now, which the form then says."""
+    """Run the backfill of a valid form.
+
+    Returns:
+        The message; None if the task rejects the range now, and the form has the error.
+    """
     start, end, again = (form.cleaned_data[name] for name in RANGE)
     try:
         count = len(form.task.backfill(start, end, again=again))

@@ -1,4 +1,4 @@
-"""Text that came with a request, without what no database can be asked for."""
+"""Requests without NUL characters."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -12,12 +12,9 @@ NUL = "\0"
 
 
 def cleaned(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Return a view whose request holds no NUL, neither in its query nor in its form.
+    """Return a view whose request has no NUL in its query or form; NULs are removed."""
 
-    PostgreSQL refuses it in any text. Nobody types it; whoever sends it is answered as if he had
-    left it out.
-    """
-
+    # PostgreSQL rejects a NUL in any text. Browsers do not send one.
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         request.GET = _without_nul(request.GET)

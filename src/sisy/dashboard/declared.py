@@ -1,4 +1,4 @@
-"""The texts about tasks that are declared in code."""
+"""The texts about declared tasks."""
 
 from django.utils.translation import gettext
 
@@ -10,7 +10,7 @@ EMPTY = "—"
 
 
 def in_words(task: Task) -> str:
-    """Return whether and how code declares a task; empty if it never did."""
+    """Return where a task is or was declared; empty if it never was."""
     if task.is_declared:
         return gettext("in code, as %s") % task.name
     if task.undeclared_at is not None:
@@ -21,7 +21,7 @@ def in_words(task: Task) -> str:
 
 
 def overrides_in_words(task: Task) -> list[str]:
-    """Return a sentence for each field that somebody has changed; user data are not shown."""
+    """Return a line for each field that was changed by hand, without the values of user data."""
     return [_in_words(task, one) for one in task.overrides()]
 
 

@@ -1,4 +1,4 @@
-"""The notes on due moments around changes for daylight saving time."""
+"""Notes on occurrences around daylight saving time changes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from django.utils.translation import gettext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occurrence:
-    """A due moment, as the clocks of the schedule's zone show it."""
+    """A due moment, as local time in the schedule's zone."""
 
     due: datetime
     local: str
     note: str
-    """What is unusual about the clocks then; empty if nothing is."""
+    """The note about a clock change; empty if there is none."""
 
 
 def told(moments: Iterable[datetime], zone: str, before: datetime) -> Iterator[Occurrence]:
-    """Yield each moment with what the clocks do; the first is compared with ``before``."""
+    """Yield each moment with its note; the first one is compared with ``before``."""
     where = ZoneInfo(zone)
     offset = before.astimezone(where).utcoffset()
     for due in moments:
@@ -44,7 +44,7 @@ def _note(local: datetime, offset: timedelta | None) -> str:
 
 
 def _is_real(local: datetime) -> bool:
-    """Return whether the clocks show that time; in spring they pass over some."""
+    """Return whether the local time exists, and is not skipped in spring."""
     there_and_back = local.astimezone(UTC).astimezone(local.tzinfo)
     return there_and_back.replace(tzinfo=None) == local.replace(tzinfo=None)
 

@@ -1,4 +1,4 @@
-"""The dashboard within an admin site, for people who may log in there."""
+"""The dashboard as a part of an admin site."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ PREFIX = "sisy_dashboard_"
 
 
 class AdminDashboard(Dashboard):
-    """The dashboard below the tasks of one admin site."""
+    """The dashboard below the task list of an admin site."""
 
     base_template = "sisy/dashboard/in_admin.html"
 

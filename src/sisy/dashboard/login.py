@@ -12,7 +12,7 @@ def login_address(admin_name: str | None = None) -> str:
     """Return the address of Django's ``LOGIN_URL``, or of the admin's login if it does not exist.
 
     Args:
-        admin_name: of the admin site; by default the project's usual one.
+        admin_name: the name of the admin site; by default Django's default site.
     """
     return (login_exists() and _named()) or admin_login(admin_name) or str(settings.LOGIN_URL)
 
@@ -26,17 +26,17 @@ def admin_login(admin_name: str | None = None) -> str:
 
 
 def login_exists() -> bool:
-    """Return whether ``LOGIN_URL`` leads somewhere; that of another host is taken at its word."""
+    """Return whether ``LOGIN_URL`` matches a URL pattern; True if it is on another host."""
     address = urlsplit(_named())
     if address.netloc:
         return True
     path = "/" + address.path.removeprefix(get_script_prefix())
-    # LocaleMiddleware redirects to the page of a language where only such pages exist.
+    # LocaleMiddleware redirects to the page with a language prefix.
     return any(map(_resolves, (path, f"/{get_language()}{path}")))
 
 
 def _named() -> str:
-    """Return the address for which ``LOGIN_URL`` stands; empty if it names no page."""
+    """Return the path of ``LOGIN_URL``, which may be the name of a URL; empty if unknown."""
     try:
         return str(resolve_url(settings.LOGIN_URL))
     except NoReverseMatch:

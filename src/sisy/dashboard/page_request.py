@@ -1,4 +1,4 @@
-"""Somebody who looks at a page: who, where from, and when."""
+"""A request for a page, with its user, its dashboard and its moment."""
 
 from datetime import datetime
 from functools import cached_property
@@ -18,9 +18,9 @@ class PageRequest:
     """One request for a page or for some of its parts.
 
     Args:
-        dashboard: the mounting under which the page was found.
-        request: its query names what is wanted.
-        keys: what the address names, such as ``pk``.
+        dashboard: the dashboard to which the page belongs.
+        request: the request of Django.
+        keys: the captured parts of the URL, such as ``pk``.
     """
 
     def __init__(self, dashboard: Dashboard, request: HttpRequest, keys: dict[str, Any]) -> None:
@@ -31,7 +31,7 @@ class PageRequest:
 
     @cached_property
     def now(self) -> datetime:
-        """The moment by the database's clock; the same for all of the page."""
+        """The moment by the database's clock, the same for all parts of the page."""
         return clock.now(self.using)
 
     @property
@@ -40,12 +40,12 @@ class PageRequest:
         return self.request.GET.dict()
 
     def may(self, permission: str) -> bool:
-        """Return whether the visitor has one of Sisy's permissions, named without ``sisy.``."""
+        """Return whether the user has a permission of Sisy, named without ``sisy.``."""
         return self.dashboard.may(self.request.user, f"sisy.{permission}")
 
     @cached_property
     def sees_details(self) -> bool:
-        """Return whether the visitor may read user data, return values and the texts of errors."""
+        """Return whether the user may read user data, return values and the texts of errors."""
         return self.may(disclosure.PERMISSION)
 
     def address(self, name: str, *args: Any) -> str:
@@ -53,7 +53,7 @@ class PageRequest:
         return self.dashboard.address(name, *args)
 
     def admin_address(self, name: str, *args: Any) -> str:
-        """Return the address of a page of the admin; empty where there is none."""
+        """Return the address of a page of the admin; empty if it does not exist."""
         try:
             return reverse(f"admin:{name}", args=args, current_app=self.dashboard.admin_name)
         except NoReverseMatch:

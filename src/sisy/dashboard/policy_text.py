@@ -12,7 +12,7 @@ NOBODY = timedelta(0)
 
 
 def in_words(task: Task) -> list[tuple[str, str]]:
-    """Return what each policy is called, and what it says of this task."""
+    """Return each policy's name, and a sentence about it for this task."""
     found = [
         (gettext("Overlap"), overlap(task)),
         (gettext("Missed"), missed(task)),
@@ -27,7 +27,7 @@ def in_words(task: Task) -> list[tuple[str, str]]:
 
 
 def overlap(task: Task) -> str:
-    """Return what happens to a run that comes while another one goes on."""
+    """Return what happens to a run that is due while another one is running."""
     buffered = conf.get_settings().buffer_limit
     sentences = {
         Overlap.SKIP: gettext("A new run is skipped while another one is running."),
@@ -48,7 +48,7 @@ def overlap(task: Task) -> str:
 
 
 def missed(task: Task) -> str:
-    """Return what happens to what fell due while no heartbeat was up."""
+    """Return what happens to occurrences that no heartbeat planned in time."""
     sentences = {
         Missed.LATEST: gettext("After an outage, only the most recent missed occurrence runs."),
         Missed.ALL: gettext("After an outage, the most recent missed occurrences run, at most %d.")
@@ -64,7 +64,7 @@ def missed(task: Task) -> str:
 
 
 def retries(task: Task) -> str:
-    """Return how often a run that failed is tried again, and when."""
+    """Return how often and when a failed run is retried."""
     more = task.max_attempts - 1
     if more < 1:
         return gettext("No retries.")
@@ -93,14 +93,14 @@ def lost(task: Task) -> str:
 
 
 def timeout(task: Task) -> str:
-    """Return when a run is ended for taking too long."""
+    """Return the timeout of a run."""
     if task.timeout is None:
         return gettext("No timeout.")
     return gettext("A run is stopped after %s.") % formatting.span(task.timeout)
 
 
 def where(task: Task) -> str:
-    """Return which workers run it, and before what."""
+    """Return the queue or engine, and the priority."""
     words = gettext("Queue '%s'") % task.queue
     if conf.get_settings().alias_of(task.engine):
         words = gettext("Engine '%(engine)s', queue '%(queue)s'") % {
@@ -111,7 +111,7 @@ def where(task: Task) -> str:
 
 
 def end(task: Task) -> str:
-    """Return when the task begins and ends; empty if it always goes on."""
+    """Return when the task starts and ends; empty if it has no limits."""
     words = []
     if task.start_running:
         words.append(gettext("Starts on %s.") % formatting.short(task.start_running))
@@ -129,7 +129,7 @@ def end(task: Task) -> str:
 
 
 def spread(task: Task) -> str:
-    """Return by how much runs may start later; empty if they do not."""
+    """Return the maximum delay by spread; empty without one."""
     if not task.spread:
         return ""
     return gettext(

@@ -21,7 +21,7 @@ def configured() -> "Dashboard":
     """Return the dashboard that ``SISY_DASHBOARD`` names.
 
     Raises:
-        ImportError: there is no such class.
+        ImportError: the class does not exist.
     """
     dashboard = import_string(conf.usable_settings().dashboard)()
     assert isinstance(dashboard, Dashboard), "SISY_DASHBOARD must name a subclass of Dashboard"
@@ -29,7 +29,7 @@ def configured() -> "Dashboard":
 
 
 class Dashboard:
-    """The pages, mounted by themselves. Subclass it to decide who may look, and how they look.
+    """The dashboard outside of the admin. Subclass it to change permissions and the base template.
 
     ::
 
@@ -39,22 +39,22 @@ class Dashboard:
             def may(self, user, permission):
                 return user.is_active and user.has_perm(permission)
 
-    ``SISY_DASHBOARD = "ours.Jobs"`` lets `sisy.urls` mount it, and the live socket ask it, too.
+    ``SISY_DASHBOARD = "ours.Jobs"`` makes `sisy.urls` and the WebSocket use it.
     """
 
     base_template = "sisy/dashboard/alone.html"
-    """What the pages extend: it loads Sisy's style and script, and has a block named ``sisy``."""
+    """The template that all pages extend. It includes Sisy's head and has a block ``sisy``."""
 
     namespace = "sisy"
-    """The namespace of its URLs; give each its own where a project mounts several."""
+    """The namespace of its URLs. If a project has several dashboards, each needs its own."""
 
     admin_name: str | None = None
-    """The name of the admin site to which the pages lead; by default the project's usual one."""
+    """The name of the admin site to which the pages link; by default Django's default site."""
 
     def may(self, user: Any, permission: str) -> bool:
-        """Return whether ``user`` may do what a permission such as ``sisy.run_task`` stands for.
+        """Return whether ``user`` has a permission such as ``sisy.run_task``.
 
-        ``sisy.view_task`` opens the pages. By default only active members of the staff may.
+        ``sisy.view_task`` opens the pages. By default, only active staff users have permissions.
         """
         return bool(user.is_active and user.is_staff and user.has_perm(permission))
 
@@ -63,11 +63,11 @@ class Dashboard:
         return reverse(f"{self.namespace}:{name}", args=args)
 
     def context(self, request: HttpRequest) -> dict[str, Any]:
-        """Return what its base template needs."""
+        """Return the context of the base template."""
         return {}
 
     def wrapped(self, view: View) -> View:
-        """Return a view that lets in only those who `may` look."""
+        """Return a view that requires the permission to see the dashboard, according to `may`."""
 
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if self.may(request.user, LOOK):

@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 
 
 def table(titles: Iterable[Any], rows: Iterable[Iterable[Any]]) -> SafeString:
-    """Return a table with a row of titles; cells that are no safe strings are escaped."""
+    """Return a table with a row of titles. Cells are escaped unless they are safe strings."""
     head = format_html_join("", '<th scope="col">{}</th>', ((title,) for title in titles))
     body = format_html_join("", "<tr>{}</tr>", ((_cells(row),) for row in rows))
     return format_html(

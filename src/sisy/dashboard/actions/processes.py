@@ -12,7 +12,7 @@ from sisy.reports import formatting
 
 
 def drain(user: Any, processes: "QuerySet[Process]") -> Iterator[Result]:
-    """Ask workers to take no more runs, and to end once those in their hands have."""
+    """Drain workers: they finish their current runs, and exit."""
     count = 0
     for process in processes.filter(role=Role.WORKER):
         if process.request_drain(formatting.now()):

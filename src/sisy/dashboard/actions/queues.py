@@ -15,14 +15,14 @@ from sisy.reports.queues import queues
 
 
 def pause(user: Any, name: str, reason: str = "") -> Iterator[Result]:
-    """Let no worker take further runs of a queue."""
+    """Pause a queue: no worker claims its runs."""
     yield from _changed(
         user, name, lambda: Queue.objects.pause(name, reason, by=str(user)), "Paused."
     )
 
 
 def resume(user: Any, name: str) -> Iterator[Result]:
-    """Let workers take its runs again."""
+    """Resume a queue."""
     yield from _changed(user, name, lambda: Queue.objects.resume(name), "Resumed.")
 
 

@@ -11,22 +11,22 @@ from django.utils.translation import gettext
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A sentence about what was done, with one of the levels of Django's messages."""
+    """The message of an action, with a level of Django's messages."""
 
     words: str
     level: int = messages.SUCCESS
 
 
 def done(words: str, count: int) -> Result:
-    """Return a sentence about ``count`` things; that nothing was done is a warning."""
+    """Return a message of success; of a warning if ``count`` is 0."""
     return Result(words, messages.SUCCESS if count else messages.WARNING)
 
 
 def refusal(error: ValueError) -> str:
-    """Return what a refusal says.
+    """Return the message of an error.
 
-    One that quotes what the import of somebody's module raised names its class only: whoever may
-    act need not be allowed to read the texts of errors.
+    If an import raised it, only the class of that error is named: users who may act need not have
+    the permission to read the texts of errors.
     """
     if error.__cause__ is None:
         return str(error)
@@ -35,7 +35,7 @@ def refusal(error: ValueError) -> str:
 
 
 def note(user: Any, row: models.Model, what: str) -> None:
-    """Write into the admin's log, where there is one, who did what with a row."""
+    """Add an entry to the admin's log, if the admin is installed."""
     if not apps.is_installed("django.contrib.admin") or user.pk is None:
         return
     from django.contrib.admin.models import CHANGE, LogEntry

@@ -15,13 +15,13 @@ from sisy.models.choices import LIVE_STATES
 from sisy.models.run_queries import RunQuerySet
 from sisy.reports import formatting
 
-MAX_REFUSALS_NAMED = 20  # refusals of one action that are told one by one
+MAX_REFUSALS_NAMED = 20  # errors of one action that are shown one by one
 
 
 def unfit(run: Run) -> set[str]:
-    """Return the actions that would do nothing to ``run``.
+    """Return the actions that would not change ``run``.
 
-    One that is over cannot be cancelled, and one that is not over cannot be retried.
+    A finished run cannot be cancelled, and only a finished run can be retried.
     """
     if run.state not in LIVE_STATES:
         return {"cancel", "cancel_force"} | ({"retry"} if run.count > 1 else set())
@@ -34,17 +34,17 @@ def unfit(run: Run) -> set[str]:
 
 
 def cancel(user: Any, runs: RunQuerySet) -> Iterator[Result]:
-    """Cancel queued runs, and ask running ones to end."""
+    """Cancel queued runs, and ask running ones to stop."""
     yield _cancelled(user, runs, by_force=False)
 
 
 def cancel_force(user: Any, runs: RunQuerySet) -> Iterator[Result]:
-    """Cancel, and kill the processes of those that go on in a pool of processes."""
+    """Cancel queued runs, and kill running ones in a process pool."""
     yield _cancelled(user, runs, by_force=True)
 
 
 def retry(user: Any, runs: RunQuerySet) -> Iterator[Result]:
-    """Submit another run for each that is over; name those that cannot be retried."""
+    """Submit a new run for each finished one; report those that cannot be retried."""
     count, refusals = 0, []
     for run in runs.using(router.db_for_write(Run)).order_by("pk"):
         try:

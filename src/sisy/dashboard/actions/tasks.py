@@ -32,7 +32,7 @@ def run_now(user: Any, tasks: Tasks) -> Iterator[Result]:
 
 
 def pause(user: Any, tasks: Tasks, reason: str = "") -> Iterator[Result]:
-    """Stop planning each task that is active; by default the reason names who did it."""
+    """Pause each active task; the reason names the user."""
     why = gettext("Paused by %s.") % user
     if reason:
         why = gettext("%(reason)s (paused by %(user)s)") % {"reason": reason, "user": user}
@@ -44,7 +44,7 @@ def pause(user: Any, tasks: Tasks, reason: str = "") -> Iterator[Result]:
 
 
 def resume(user: Any, tasks: Tasks) -> Iterator[Result]:
-    """Plan each paused task again, from now on."""
+    """Resume each paused or broken task."""
     resumed = [task for task in tasks if task.resume()]
     for task in resumed:
         note(user, task, "Resumed.")
@@ -56,7 +56,7 @@ def resume(user: Any, tasks: Tasks) -> Iterator[Result]:
 
 
 def back_to_code(user: Any, tasks: Tasks) -> Iterator[Result]:
-    """Let tasks that code declares be as it says, whatever somebody has changed."""
+    """Reset declared tasks to their declaration, and undo changes made by hand."""
     count = 0
     for task in tasks:
         try:
@@ -72,7 +72,7 @@ def back_to_code(user: Any, tasks: Tasks) -> Iterator[Result]:
 
 
 def cancel_runs(user: Any, tasks: Tasks) -> Iterator[Result]:
-    """Cancel the queued runs of each task, and ask running ones to end."""
+    """Cancel the queued runs of each task, and ask running ones to stop."""
     reason = gettext("Cancelled by %s.") % user
     cancelled, asked, asked_before = 0, 0, 0
     for task in tasks:
