@@ -1,6 +1,6 @@
-"""Every name and payload on the channel layer.
+"""All names and payloads on the channel layer.
 
-Messages carry ids and numbers only. Each is a hint: what it speaks of stands in the database.
+Messages contain only keys and numbers. Each is a hint that may be lost; the database is the truth.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,21 +16,23 @@ HEARTBEAT = "sisy.heartbeat"
 CONTROL = "sisy.control"
 WORKERS = "sisy.workers"
 """The group of all workers."""
+
 EVENT = "sisy.event"
 EVENTS = "sisy.events"
-"""The group of all who show what happens."""
+"""The group of all dashboards."""
+
 LATEST = 253_402_300_800
-"""The year 10000, in seconds since 1970: pages can show no later moment."""
+"""The year 10000, in seconds since 1970. Pages cannot show later moments."""
 
 
 class RunTask(TypedDict):
-    """A run is queued. One message may stand for many; the run names one of them."""
+    """A run is queued. One message may stand for many runs, and names one of them."""
 
     type: str
     """``"sisy.run_task"``"""
 
     id: int | None
-    """The primary key of the task; None if that is deleted."""
+    """The primary key of the task; None if it was deleted."""
 
     run: int | None
     """The primary key of the run."""
@@ -38,54 +40,54 @@ class RunTask(TypedDict):
     ts: float
     """The due moment, in seconds since 1970.
 
-    Of a retry or a backfill, the one for which it stands; of a run that no schedule named, when
-    it was ready.
+    For a retry or a backfill, the due moment of its occurrence. For a run without a schedule, the
+    moment when it was ready.
     """
 
     attempt: int
-    """Which attempt is to be made, from 1."""
+    """The number of the attempt that this announces, from 1."""
 
 
 class Beat(TypedDict):
-    """The heartbeat made a pass, and what it did."""
+    """The heartbeat made a tick."""
 
     type: str
     """``"sisy.heartbeat"``"""
 
     time: float
-    """When the pass was made, in seconds since 1970."""
+    """The time of the tick, in seconds since 1970."""
 
     planned: int
-    """How many runs this pass queued."""
+    """The number of occurrences that were queued."""
 
     missed: int
-    """How many occurrences were recorded as missed."""
+    """The number of occurrences that were recorded as missed."""
 
     rescued: int
-    """How many runs were taken from dead workers, to be run again."""
+    """The number of runs of dead workers that were queued again."""
 
     deleted: int
-    """How many tasks reached the end of their life."""
+    """The number of retired tasks that were deleted."""
 
 
 class Control(TypedDict):
-    """Workers are to look what somebody wants of them: the rows say it."""
+    """There is a request for workers. Each worker checks its rows."""
 
     type: str
     """``"sisy.control"``"""
 
     do: str
-    """``"cancel"``, or ``"drain"`` for a worker that is to end once its runs have."""
+    """``"cancel"`` to stop runs, or ``"drain"`` to stop a worker once its runs have finished."""
 
     run: int | None
-    """The primary key of a run to cancel, of which there may be others; else None."""
+    """The primary key of a run to cancel, out of possibly many; None to drain."""
 
     process: int | None
-    """The primary key of the process to drain; else None."""
+    """The primary key of the process to drain; None to cancel."""
 
 
 class Event(TypedDict):
-    """Runs changed in one process since it last said so. It numbers what it says."""
+    """Runs changed since the last event of the same process."""
 
     type: str
     """``"sisy.event"``"""
@@ -94,20 +96,24 @@ class Event(TypedDict):
     """``"runs"``"""
 
     source: str
-    """Which process says so, by a name that it has as long as it lives."""
+    """The name of the process that sends the event. It does not change while the process runs."""
 
     seq: int
-    """Counts what that process says, from 0; a gap means that something was not heard."""
+    """The number of the event in its process, from 0. A gap means that an event was lost."""
 
     tasks: list[int]
     """The primary keys of up to 100 tasks whose runs changed."""
 
     more: bool
-    """Whether there were more."""
+    """Whether runs of more tasks changed."""
 
 
 def run_task(run: "Run", attempt: int | None = None) -> RunTask:
-    """Return the message for a run: on the wire the ring, in a worker its function's message."""
+    """Return the message for a run: the ring for workers, and the message for its function.
+
+    Args:
+        attempt: the number of the attempt; by default, the next one.
+    """
     return {
         "type": RUN_TASK,
         "id": run.task_id,
@@ -118,7 +124,7 @@ def run_task(run: "Run", attempt: int | None = None) -> RunTask:
 
 
 def beat(now: datetime, *, planned: int, missed: int, rescued: int, deleted: int) -> Beat:
-    """Return the message for one pass of the heartbeat at ``now``."""
+    """Return the message for a tick of the heartbeat at ``now``."""
     return {
         "type": HEARTBEAT,
         "time": now.timestamp(),
@@ -130,17 +136,17 @@ def beat(now: datetime, *, planned: int, missed: int, rescued: int, deleted: int
 
 
 def cancel(run_pk: int) -> Control:
-    """Return the message that somebody wants runs to end, of which it names one."""
+    """Return the message for a cancel request. It names one of the runs."""
     return {"type": CONTROL, "do": "cancel", "run": run_pk, "process": None}
 
 
 def drain(process_pk: int) -> Control:
-    """Return the message that somebody wants a worker to end once its runs have."""
+    """Return the message for a drain request."""
     return {"type": CONTROL, "do": "drain", "run": None, "process": process_pk}
 
 
 def runs_changed(source: str, seq: int, tasks: Collection[int], most: int) -> Event:
-    """Return the message that runs of ``tasks`` changed, of which it names ``most`` at most."""
+    """Return the message that runs of ``tasks`` changed. It names up to ``most`` tasks."""
     return {
         "type": EVENT,
         "kind": "runs",
@@ -152,12 +158,12 @@ def runs_changed(source: str, seq: int, tasks: Collection[int], most: int) -> Ev
 
 
 def is_control(message: Any) -> bool:
-    """Return whether ``message`` says that workers are wanted to do something."""
+    """Return whether ``message`` is a request for workers."""
     return isinstance(message, Mapping) and message.get("type") == CONTROL
 
 
 def is_event(message: Any) -> bool:
-    """Return whether ``message`` says, in a form that can be read, that runs changed."""
+    """Return whether ``message`` is a valid event."""
     return (
         isinstance(message, Mapping)
         and message.get("type") == EVENT
@@ -167,13 +173,14 @@ def is_event(message: Any) -> bool:
 
 
 def is_beat(message: Any) -> bool:
-    """Whether ``message`` says, in a form that can be read, that the heartbeat made a pass."""
+    """Return whether ``message`` is a valid message of a heartbeat."""
     if not isinstance(message, Mapping) or message.get("type") != HEARTBEAT:
         return False
     time = message.get("time")
-    return isinstance(time, int | float) and 0 <= time < LATEST  # which NaN is not, either
+    # The comparison also rejects NaN.
+    return isinstance(time, int | float) and 0 <= time < LATEST
 
 
 def is_run_task(message: Any) -> bool:
-    """Return whether ``message`` says that a run is queued; anything else is not Sisy's."""
+    """Return whether ``message`` is a ring."""
     return isinstance(message, Mapping) and message.get("type") == RUN_TASK

@@ -1,8 +1,8 @@
-"""Operations by which migrations make, change and delete tasks, forwards and backwards.
+"""Migration operations that create, change and delete tasks, forwards and backwards.
 
-A migration may run years after it was written: what a task calls need not exist any more when the
-migration makes it, since a later one may mend or delete it. The columns are those that the models
-have at that point of the history.
+A migration may run years after it was written. The callable of a task need not exist any more when
+the migration creates the task, because a later one may change or delete it. The operations use the
+models as they were at that point of the history.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,11 +18,11 @@ from django.db.migrations.state import ProjectState
 from sisy.syncing.migrated import MigratedTask, said_of
 
 Said = Mapping[str, Any]
-"""What migrations say of a task: arguments of `CreateTask`, by name."""
+"""The state of a task according to migrations: the keyword arguments of `CreateTask`."""
 
 
 class TaskOperation(Operation):
-    """An operation on the task of one name; it changes no model."""
+    """An operation on the task with one name. It changes no model."""
 
     reduces_to_sql = False
     verb: ClassVar[str]
@@ -39,7 +39,7 @@ class TaskOperation(Operation):
         return f"{self.verb.lower()}_task_{''.join(letters)}"
 
     def after(self, before: Said | None) -> Said | None:
-        """Return what is said of the task after this operation; None if it is gone."""
+        """Return the task's state after this operation; None if it is deleted."""
         raise NotImplementedError
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
@@ -54,7 +54,8 @@ class TaskOperation(Operation):
     ) -> None:
         using = schema_editor.connection.alias
         if task := self._stored(app_label, using, to_state):
-            with transaction.atomic(using=using):  # MySQL runs migrations without one
+            # On MySQL, Django runs migrations without a transaction.
+            with transaction.atomic(using=using):
                 self.forwards(task)
 
     def database_backwards(
@@ -76,7 +77,7 @@ class TaskOperation(Operation):
         raise NotImplementedError
 
     def said_before(self) -> Said | None:
-        """Return what earlier migrations said of the task; None if it was not there."""
+        """Return the task's state before this operation; None if it does not exist."""
         said: Said | None = None
         for operation in self._earlier():
             if isinstance(operation, TaskOperation) and operation.name == self.name:
@@ -84,7 +85,7 @@ class TaskOperation(Operation):
         return said
 
     def _earlier(self) -> Iterator[Operation]:
-        """Yield the operations that come before this one in the order of the migrations."""
+        """Yield the operations before this one, in the order of the migrations."""
         loader = MigrationLoader(None)
         for key, migration in loader.disk_migrations.items():
             if any(operation is self for operation in migration.operations):
@@ -108,19 +109,19 @@ class TaskOperation(Operation):
 
 
 class CreateTask(TaskOperation):
-    """Make a task that is active at once; backwards, delete it.
+    """Create a task that is active at once; backwards, delete it.
 
-    If a task of this name is there already, it is left as it is.
+    Does nothing if a task with this name exists.
 
     Args:
-        name: by which later migrations find it; 1 to 255 characters.
-        callable: the dotted path of what it calls; it need not exist when the migration runs.
-        fields: what `task_with_callable` takes beside that, such as ``schedule`` or, for the
-            method of a model instance, ``pk_override``.
+        name: identifies the task for later migrations; 1 to 255 characters.
+        callable: the dotted path of the callable. It need not exist when the migration runs.
+        fields: the other arguments of `task_with_callable`, such as ``schedule`` or, for a method
+            of a model instance, ``pk_override``.
 
     Raises:
         TypeError: a task has no such field.
-        ValueError: when the migration runs, of a field that cannot hold its value.
+        ValueError: a value is not valid; raised when the migration runs.
     """
 
     verb = "Create"
@@ -140,15 +141,15 @@ class CreateTask(TaskOperation):
 
 
 class AlterTask(TaskOperation):
-    """Give fields of a task other values; backwards, those that earlier migrations gave.
+    """Change fields of a task; backwards, restore the values from earlier migrations.
 
-    A new schedule counts from now on. What people have changed is overwritten. A task that
-    somebody has deleted is passed over, with a line in the log.
+    A new schedule applies to future occurrences only. Changes made by hand are overwritten. If
+    the task was deleted, the operation only logs that.
 
     Args:
-        name: of the task, as `CreateTask` has it.
-        fields: as for `CreateTask`, with ``callable`` for what it calls; for a method of a model
-            instance both that and ``pk_override``.
+        name: the name given to `CreateTask`.
+        fields: as for `CreateTask`, and ``callable``; for a method of a model instance, pass both
+            ``callable`` and ``pk_override``.
 
     Raises:
         TypeError, ValueError: as for `CreateTask`.
@@ -170,19 +171,19 @@ class AlterTask(TaskOperation):
         before = self.said_before()
         if before is None:
             raise IrreversibleError(
-                f"{self.describe()}: no earlier migration creates the task, so that nothing "
-                "tells what it was like before."
+                f"{self.describe()}: no earlier migration creates the task, so its earlier values "
+                "are unknown."
             )
         task.alter({name: before.get(name) for name in self.said})
 
 
 class DeleteTask(TaskOperation):
-    """Delete a task and cancel its queued runs; its history stays.
+    """Delete a task and cancel its queued runs; backwards, create it as earlier migrations did.
 
-    Backwards, make it as earlier migrations said. If it is gone already, nothing is done.
+    Its history stays. Does nothing if the task does not exist.
 
     Args:
-        name: of the task, as `CreateTask` has it.
+        name: the name given to `CreateTask`.
     """
 
     verb = "Delete"
@@ -197,7 +198,7 @@ class DeleteTask(TaskOperation):
         before = self.said_before()
         if before is None:
             raise IrreversibleError(
-                f"{self.describe()}: no earlier migration creates the task, so that nothing "
-                "tells what it was like."
+                f"{self.describe()}: no earlier migration creates the task, so its values are "
+                "unknown."
             )
         task.create(before)

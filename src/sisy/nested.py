@@ -1,7 +1,7 @@
-"""JSON values of any depth, walked without recursion.
+"""Read, write, copy and compare JSON values of any depth, without recursion.
 
-Python's own ways to read, write, copy and compare them end with a RecursionError at some hundred
-levels. Sisy accepts `MAX_DEPTH` levels only, but must be able to show whatever is stored.
+Python's own functions raise a RecursionError at some hundred levels. Sisy accepts only `MAX_DEPTH`
+levels, but must be able to show whatever is stored.
 """
 
 import json
@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 MAX_DEPTH = 30
-"""How deep userdata and return values may be nested; MariaDB takes no JSON deeper than 32."""
+"""How deep userdata and return values may be nested. MariaDB accepts at most 32 levels."""
 
 INDENTED = 30
-"""So many levels are written on lines of their own; what lies deeper stands on one line."""
+"""The number of levels that are written on separate lines. Deeper levels are on one line."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s,:\[\]{}"]+')
 
 
 def is_too_deep(value: Any) -> bool:
-    """Return whether a value is nested deeper than `MAX_DEPTH`; one that holds itself is."""
+    """Return whether a value is nested deeper than `MAX_DEPTH`. True if it contains itself."""
     rest = [(value, 1)]
     while rest:
         each, depth = rest.pop()
@@ -33,10 +33,10 @@ def is_too_deep(value: Any) -> bool:
 
 
 def copied(value: Any, instead: Callable[[Any], Any] | None = None) -> Any:
-    """Return a copy that shares no dict or list with ``value``; tuples become lists, as in JSON.
+    """Return a deep copy of ``value``. Tuples become lists, as in JSON.
 
     Args:
-        instead: returns what stands under a key in place of its value; None for the value.
+        instead: called with each key; returns a replacement for its value, or None to keep it.
     """
     top: list[Any] = []
     rest: list[tuple[Any, Any]] = [([value], top)]
@@ -58,7 +58,8 @@ def copied(value: Any, instead: Callable[[Any], Any] | None = None) -> Any:
 
 
 def differ(one: Any, other: Any) -> bool:
-    """Whether two values are different JSON: 1, 1.0 and true are, which are equal in Python."""
+    """Return whether two values are different JSON."""
+    # Not a comparison in Python, where 1, 1.0 and True are equal.
     rest = [(one, other)]
     while rest:
         one, other = rest.pop()
@@ -76,7 +77,7 @@ def differ(one: Any, other: Any) -> bool:
 
 
 def written(value: Any, *, on_lines: bool = True) -> str:
-    """Return a value as JSON; by default over several lines, as deep as `INDENTED`."""
+    """Return a value as JSON text. By default, the first `INDENTED` levels are indented."""
     parts: list[str] = []
     rest: list[Any] = [(value, 0)]
     while rest:
@@ -93,7 +94,7 @@ def written(value: Any, *, on_lines: bool = True) -> str:
 
 
 def _tokens(value: Any, depth: int, on_lines: bool) -> Iterator[Any]:
-    """Yield a dict or a list as texts, and its values as pairs with their depth."""
+    """Yield the parts of a dict or a list: texts, and values as pairs with their depth."""
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     between = ",\n" + "  " * (depth + 1) if on_lines else ", "
     yield opening + between[1:] if on_lines else opening
@@ -109,10 +110,10 @@ def _tokens(value: Any, depth: int, on_lines: bool) -> Iterator[Any]:
 
 
 def read(text: str) -> Any:
-    """Return what JSON of any depth says; slower than `json.loads`, which recurses.
+    """Parse JSON of any depth. Slower than `json.loads`, which recurses.
 
     Raises:
-        ValueError: it is no JSON. It may be none and read all the same: databases check that.
+        ValueError: the text is not JSON. Not all errors are found; databases check JSON columns.
     """
     holders: list[list[Any]] = [[]]
     for token in _TOKEN.findall(text):

@@ -1,7 +1,7 @@
-"""The line between a process and the parent that supervises it.
+"""The pipe between a process and the parent that supervises it.
 
-The parent gives orders by it, and hears by it under which names the child signed on. A child whose
-parent is gone hears that, too, whatever ended the parent. Without a parent, nothing happens here.
+The parent sends orders, and the child reports the keys under which it has registered. The child
+also notices when the parent is gone, for whatever reason. Without a parent, there is no pipe.
 """
 
 import asyncio
@@ -10,17 +10,16 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-VARIABLE = "SISY_PARENT_PIPE"  # names the child's end: the number of an open file
+VARIABLE = "SISY_PARENT_PIPE"  # the environment variable with the child's file descriptor
 STOP, HURRY = b"s", b"h"
 
 
 class ParentPipe:
-    """A child's end of the line.
+    """A child's end of the pipe."""
 
-    A supervisor of the whole group, such as systemd, sends a signal to the child and its parent,
-    and the parent passes it on: the child must not take the two for a first and a second one.
-    """
-
+    # systemd sends a signal to the child and to its parent, and the parent passes it on. The child
+    # must not take these for a first and a second request. So both raise the level to 1, and only
+    # the parent raises it to 2.
     def __init__(self, end: socket.socket, stop: Callable[[], None]) -> None:
         self._end = end
         self._end.setblocking(False)
@@ -30,7 +29,7 @@ class ParentPipe:
         self._parent_is_gone = False
 
     def listen(self) -> None:
-        """Do what the parent says; call it in the event loop."""
+        """Obey the parent's orders. Call it in the event loop."""
         asyncio.get_running_loop().add_reader(self._end, self._hear)
 
     def close(self) -> None:
@@ -38,12 +37,12 @@ class ParentPipe:
         self._end.close()
 
     def tell(self, text: str) -> None:
-        """Tell the parent, if it is still there."""
+        """Send a line to the parent, if it is still there."""
         with suppress(OSError):
             self._end.send(f"{text}\n".encode())
 
     def signalled(self) -> None:
-        """Stop; it takes the parent to hurry, unless that is gone."""
+        """Handle a signal to stop. A second one hurries only if the parent is gone."""
         self._signals += 1
         self._reach(2 if self._parent_is_gone and self._signals > 1 else 1)
 
@@ -69,20 +68,19 @@ _pipe: ParentPipe | None = None
 
 
 def open_to_parent(stop: Callable[[], None]) -> ParentPipe | None:
-    """Return this process's end of the line, and keep it from its own children; None if there is
-    no parent that supervises it.
-    """
+    """Return this process's end of the pipe; None if no parent supervises it."""
     global _pipe
     number = os.environ.pop(VARIABLE, "")
     if not number:
         return None
     end = socket.socket(fileno=int(number))
+    # This process's own children must not inherit it: they would keep it open.
     end.set_inheritable(False)
     _pipe = ParentPipe(end, stop)
     return _pipe
 
 
 def tell_parent(process_pk: int) -> None:
-    """Tell the parent, if there is one, under which key this process has signed on."""
+    """Tell the parent, if there is one, the key under which this process has registered."""
     if _pipe is not None:
         _pipe.tell(str(process_pk))

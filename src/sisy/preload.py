@@ -1,7 +1,7 @@
-"""Imported once by the process from which a worker's children are forked: sets Django up in it.
+"""Set up Django in the fork server, from which a worker's children are forked.
 
-So a child begins within milliseconds, whatever the project's size, and shares the memory of what
-was imported. It has no connection to a database that it could share.
+A child then starts within milliseconds, whatever the project's size, and shares the memory of
+imported modules. Database connections are closed, so that children do not share them.
 """
 
 import atexit
@@ -16,14 +16,14 @@ TIME_TO_KILL = 0.25  # seconds
 
 error: BaseException | None = None
 
-# Python puts a script's folder on the path of the script's own process only.
+# Python adds a script's folder to sys.path only in the process of the script.
 if script := getattr(sys.modules.get("__mp_main__"), "__file__", None):
     sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
 try:
     django.setup()
     connections.close_all()
-except BaseException as raised:  # noqa: BLE001 - the children will tell
+except BaseException as raised:  # noqa: BLE001 - the children report it
     error = raised
-# When this process ends, the kernel kills the children; before that, they see the end of their
-# worker themselves, and kill what their functions have started.
+# When this process ends, the kernel kills the children. Give them time to notice the end of their
+# worker first, so that they can kill what their functions have started.
 atexit.register(time.sleep, TIME_TO_KILL)

@@ -1,4 +1,4 @@
-"""Fixtures for pytest, which finds them by itself once Sisy is installed."""
+"""Fixtures for pytest, available as soon as Sisy is installed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # pytest loads plugins before Django's settings are there
 
 @pytest.fixture
 def sisy_time(db: Any) -> "Iterator[Callable[..., Timeline]]":
-    """Return a function that lets it be a moment for Sisy; see `sisy.testing.sisy_time`."""
+    """Return a function that sets the time for Sisy; see `sisy.testing.sisy_time`."""
     from sisy.testing import sisy_time
 
     with ExitStack() as stack:

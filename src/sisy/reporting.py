@@ -1,8 +1,8 @@
-"""Log lines about runs, tasks and workers: receivers of Sisy's signals.
+"""Log what happens to runs, tasks and workers. The functions are receivers of Sisy's signals.
 
-They go to the loggers ``sisy.runs``, ``sisy.tasks`` and ``sisy.workers``. A run that ended badly
-is an error with the exception of its function, for error trackers and mail to admins. Warnings are
-what somebody may have to look at. What goes well is not written down; the ledger has it.
+The loggers are ``sisy.runs``, ``sisy.tasks`` and ``sisy.workers``. A run that failed, timed out or
+was lost is an error with the exception of its function, for error trackers and mail to admins.
+Things that may need attention are warnings. Successful runs are not logged; the ledger has them.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ ENDS: dict[str, str] = {
     RunState.TIMED_OUT: "%s timed out: %s",
     RunState.LOST: "%s was lost: %s",
 }
-"""The templates of runs that ended badly: by these, error trackers group what is alike."""
+"""One template per state, because error trackers group records by template."""
 
 
 def on_finished(*, run: Run, exception: BaseException | None = None, **kwargs: Any) -> None:
@@ -47,12 +47,12 @@ def on_lost(*, run: Run, **kwargs: Any) -> None:
 
 
 def _log_end(run: Run, exception: BaseException | None) -> None:
-    """Log that a run ended badly, with what its function raised."""
+    """Log that a run failed, timed out or was lost, with the exception of its function."""
     runs.error(ENDS[run.state], run, run.reason, exc_info=exception, extra=_about(run))
 
 
 def _about(run: Run) -> dict[str, Any]:
-    """Return what a log record has beside its message."""
+    """Return the extra attributes of a log record."""
     return {
         "run": run.pk,
         "label": run.label,
@@ -102,7 +102,7 @@ def on_offline(*, process: Process, reason: str, **kwargs: Any) -> None:
 
 
 def connect() -> None:
-    """Have what happens written down."""
+    """Connect the receivers."""
     for signal, receiver, sender in (
         (signals.run_finished, on_finished, Run),
         (signals.run_retrying, on_retrying, Run),

@@ -13,25 +13,26 @@ def channels_for(*queues: str) -> dict[str, object]:
     Raises:
         ValueError: there is no queue, or a name is not valid.
     """
-    settings = conf.usable_settings()  # of a project that `check` must still be able to load
+    # Not get_settings(): `manage.py check` must be able to import this in spite of invalid ones.
+    settings = conf.usable_settings()
     return {settings.channel_of(queue): RunTaskConsumer.as_asgi() for queue in queue_names(queues)}
 
 
 def live_application() -> Any:
-    """Return the ASGI application of the dashboard's socket.
+    """Return the ASGI application of the dashboard's WebSocket.
 
-    It checks the origin, and finds out by the session who it is. `sisy.asgi.LiveASGI` calls it;
-    a project with a router of its own may put it under ``SISY_LIVE_PATH`` there.
+    It checks the origin and the session. `sisy.asgi.LiveASGI` uses it. A project with its own
+    router can add it under ``SISY_LIVE_PATH``.
     """
-    # Not at the top: the models of users may not be ready, and a worker needs none of it.
+    # Imported here, because the user model may not be ready, and workers do not need it.
     from channels.security.websocket import AllowedHostsOriginValidator
     from channels.sessions import SessionMiddlewareStack
 
     from sisy.dashboard.live import LiveConsumer
 
-    # Who it is, the consumer finds out by the session itself, time and again.
+    # No AuthMiddlewareStack: the consumer reads the user from the session, and checks regularly.
     return AllowedHostsOriginValidator(SessionMiddlewareStack(LiveConsumer.as_asgi()))
 
 
 channel_routing = channels_for("default")
-"""The mapping that serves the default queue, ``manage.py runworker sisy.run_task``."""
+"""The mapping for the default queue, for ``manage.py runworker sisy.run_task``."""

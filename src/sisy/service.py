@@ -1,4 +1,4 @@
-"""Runs heartbeats and workers together in one process, until it is told to stop."""
+"""Run heartbeats and workers together in one process until it is told to stop."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from typing import Protocol
 from sisy import parent_pipe, signal_dispatch
 from sisy.log import logger
 
-TIME_TO_TELL = 2.0  # seconds that receivers of signals have when the service ends
+TIME_TO_TELL = 2.0  # seconds for receivers of signals to finish when the service ends
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -22,20 +22,20 @@ class Role(Protocol):
         """Work until stopped."""
 
     def stop(self) -> None:
-        """End gracefully; called again, at once."""
+        """Stop gracefully. A second call stops at once."""
 
 
 class Service:
-    """Some roles that live and end together."""
+    """Roles that run and stop together."""
 
     def __init__(self, *roles: Role) -> None:
         self._roles = roles
 
     async def run(self) -> None:
-        """Return once all roles have ended; if one of them fails, the others are stopped.
+        """Run until all roles have ended. If one of them fails, the others are stopped.
 
         Raises:
-            ExceptionGroup: what roles failed with.
+            ExceptionGroup: the errors of the roles that failed.
         """
         ends = await asyncio.gather(*map(self._run_one, self._roles), return_exceptions=True)
         await asyncio.to_thread(signal_dispatch.flush, TIME_TO_TELL)
@@ -43,7 +43,7 @@ class Service:
             raise ExceptionGroup("Sisy stopped because one of its parts failed", failures)
 
     def stop(self) -> None:
-        """End gracefully; called again, at once."""
+        """Stop gracefully. A second call stops at once."""
         for role in self._roles:
             role.stop()
 
@@ -57,22 +57,20 @@ class Service:
 
 
 def exit_when_signalled() -> None:
-    """End this process at once, with exit code 0, if it is told to stop before it serves.
-
-    Nothing is in hand yet. An exception would come out of anything, such as a connection that is
-    being opened and that nobody would close.
-    """
+    """Exit at once with code 0 if this process is told to stop before it serves."""
+    # It executes no runs yet. Raising an exception instead could interrupt anything, such as the
+    # opening of a connection that nobody would close.
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: os._exit(0))
 
 
 def interrupt_when_signalled() -> None:
-    """Raise ``KeyboardInterrupt`` at INT again, as Python does by default."""
+    """Make INT raise ``KeyboardInterrupt`` again, which is Python's default."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_until_signalled(service: Service) -> None:
-    """Run ``service`` as the whole of this process, until TERM or INT; a second one hurries."""
+    """Run ``service`` in this process until TERM or INT. A second signal stops it at once."""
 
     async def serve() -> None:
         line = parent_pipe.open_to_parent(service.stop)
@@ -102,7 +100,8 @@ def _calling(when_signalled: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def _calling_on_windows(when_signalled: Callable[[], None]) -> Iterator[None]:
-    """Call it from a handler: the loops of Windows watch no sockets, and wake up by themselves."""
+    """Call it from a signal handler."""
+    # Event loops on Windows cannot watch sockets, but they wake up at signals by themselves.
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(when_signalled))
@@ -111,11 +110,9 @@ def _calling_on_windows(when_signalled: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def _calling_at_once(when_signalled: Callable[[], None]) -> Iterator[None]:
-    """Call it as soon as the signal comes, until the very end.
-
-    ``loop.add_signal_handler`` ends with a gap: its loop closes what signals are written to, and
-    then lets them kill the process, before anybody can have them ignored.
-    """
+    """Call it as soon as a signal arrives, without a gap at the end."""
+    # Not ``loop.add_signal_handler``: when its loop closes, a signal can kill the process before
+    # the handlers are replaced.
     loop = asyncio.get_running_loop()
     heard, written = socket.socketpair()
     heard.setblocking(False)
@@ -129,7 +126,8 @@ def _calling_at_once(when_signalled: Callable[[], None]) -> Iterator[None]:
     loop.add_reader(heard, hear)
     signal.set_wakeup_fd(written.fileno())
     for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: None)  # what is written does
+        # A handler must exist, so that Python writes the signal's number to the socket.
+        signal.signal(number, lambda *_: None)
         signal.siginterrupt(number, False)
     try:
         yield

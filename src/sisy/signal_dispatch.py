@@ -1,8 +1,8 @@
-"""Tells the receivers of Sisy's signals what happened, once it is committed.
+"""Send Sisy's signals once the change is committed.
 
-A heartbeat or a worker must not wait for receivers: what it has to tell is told by a thread of its
-own, in which receivers may ask the database and take their time. Whoever else changes something,
-such as a view or a test, tells of it where the change is made.
+A heartbeat or a worker must not wait for receivers, so it leaves its signals to a thread of their
+own, in which receivers may query the database and take their time. All other code, such as a view
+or a test, sends them in the thread that makes the change.
 """
 
 import threading
@@ -21,7 +21,7 @@ from sisy.runtime.compat.django import InterceptingSignal
 from sisy.transactions import TransactionGuard
 
 MAX_UNSENT = 10_000
-IDLE = 5.0  # seconds after which the thread closes its connections and ends
+IDLE = 5.0  # seconds without signals after which the thread closes its connections and ends
 
 _thread = threading.local()
 
@@ -30,34 +30,32 @@ Receiver = Callable[..., Any]
 
 
 class ContainedSignal(InterceptingSignal):
-    """A signal whose receivers end no thread that sends it, and spoil none of its connections.
+    """A signal whose receivers cannot end the sending thread or break its connections.
 
-    Django's ``send_robust`` only catches an ``Exception``. Here it logs any other error, too, and
-    a transaction that a receiver leaves open. Only Ctrl-C passes.
+    ``send_robust`` also logs errors that are not an ``Exception``, and transactions that a
+    receiver leaves open. Only Ctrl-C is raised.
     """
 
     def to_call(self, receiver: Receiver, *, is_async: bool) -> Receiver:
-        """Return what is called instead of ``receiver``."""
+        """Return the function to call instead of ``receiver``."""
         if is_async:
             return _acontained(receiver)
         return receiver if id(receiver) in _trusted else contained(receiver)
 
 
 def trust(*receivers: Receiver) -> None:
-    """Spare receivers of Sisy's own, which use no database and do not exit, what others cost.
-
-    Several of them hear of every run.
-    """
+    """Call these receivers directly. They must use no database and must not exit."""
+    # Sisy's own receivers are called several times for every run, so checks would be expensive.
     _trusted.update(map(id, receivers))
 
 
-_trusted: set[int] = set()  # by identity, since not every callable can be hashed
+_trusted: set[int] = set()  # by identity, because not every callable can be hashed
 
 
 def contained(receiver: Receiver) -> Receiver:
-    """Return what calls ``receiver``, and raises no more than an ``Exception``.
+    """Wrap ``receiver`` so that it raises nothing but an ``Exception``.
 
-    A transaction that it leaves open is rolled back, and is an error, too.
+    A transaction that it leaves open is rolled back, which also raises an error.
     """
 
     @_named_as(receiver)
@@ -87,7 +85,7 @@ def _acontained(receiver: Receiver) -> Receiver:
 
 
 def _named_as(receiver: Receiver) -> Callable[[Receiver], Receiver]:
-    """Give a function the name of ``receiver`` in the log, which not every callable has."""
+    """Give a wrapper the name of ``receiver`` for the log. Not every callable has a name."""
 
     def name(call: Receiver) -> Receiver:
         call.__qualname__ = getattr(receiver, "__qualname__", None) or repr(receiver)
@@ -97,12 +95,12 @@ def _named_as(receiver: Receiver) -> Callable[[Receiver], Receiver]:
 
 
 def raise_as_exception(error: BaseException) -> NoReturn:
-    """Raise an error of user code again, as an ``Exception``: it must end no thread of Sisy.
+    """Raise an error of user code again, as an ``Exception``, so that it ends no thread of Sisy.
 
     Raises:
-        KeyboardInterrupt: in the main thread, where somebody may have pressed Ctrl-C.
+        KeyboardInterrupt: in the main thread, where it may come from Ctrl-C.
     """
-    # Of the class, not the instance: what the error says of its __class__ may raise.
+    # type() and issubclass(), not isinstance(): a user's exception may raise in __class__.
     is_ctrl_c = issubclass(type(error), KeyboardInterrupt) and (
         threading.current_thread() is threading.main_thread()
     )
@@ -112,19 +110,23 @@ def raise_as_exception(error: BaseException) -> NoReturn:
 
 
 def tell(signal: Signal, sender: type, news: Iterable[dict[str, Any]], using: str) -> None:
-    """Send ``signal`` for each of ``news``, its arguments, once the transaction is committed."""
+    """Send ``signal`` once the transaction is committed.
+
+    Args:
+        news: the arguments of the signal, one dict for each time that it is sent.
+    """
     if signal.has_listeners(sender) and (listed := list(news)):
         hand_on = partial(_hand_on, signal, sender, listed)
         transaction.on_commit(hand_on, using=using, robust=True)
 
 
 def leave_to_teller() -> None:
-    """Let another thread call receivers for what the calling thread will tell from now on."""
+    """Send the calling thread's signals in another thread from now on."""
     _thread.leaves_it = True
 
 
 def flush(seconds: float) -> None:
-    """Wait until all has been told, for so long at most."""
+    """Wait until all signals were sent, for at most ``seconds``."""
     _teller.flush(seconds)
 
 
@@ -141,7 +143,7 @@ def _send(signal: Signal, sender: type, news: News) -> None:
 
 
 class Teller:
-    """A thread that calls receivers, and ends when there is nothing to tell for a while."""
+    """A thread that sends signals. It ends when there are none for a while."""
 
     def __init__(self) -> None:
         self._untold: Queue[tuple[Signal, type, News]] = Queue(MAX_UNSENT)
@@ -150,7 +152,7 @@ class Teller:
         self._dropped = 0
 
     def add(self, signal: Signal, sender: type, news: News) -> None:
-        """Have receivers told; if they are far too slow, drop it, and say so."""
+        """Send a signal soon. If receivers are far too slow, drop it and log that."""
         with self._lock:
             try:
                 self._untold.put_nowait((signal, sender, news))
@@ -166,7 +168,7 @@ class Teller:
                 threading.Thread(target=self._work, name="sisy-signals", daemon=True).start()
 
     def flush(self, seconds: float) -> None:
-        """Wait until all has been told, for so long at most."""
+        """Wait until all signals were sent, for at most ``seconds``."""
         with self._untold.all_tasks_done:
             self._untold.all_tasks_done.wait_for(
                 lambda: not self._untold.unfinished_tasks, seconds
@@ -190,7 +192,8 @@ class Teller:
             except BaseException:  # noqa: BLE001 - the border around receivers
                 logger.exception("A receiver of Sisy's signals failed; the others continue")
             finally:
-                self._untold.task_done()  # last, so that who waits for it finds nothing open
+                # Last, so that no connection is open when `flush` returns.
+                self._untold.task_done()
         connections.close_all()
 
     def _rest(self) -> None:

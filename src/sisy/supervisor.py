@@ -1,4 +1,4 @@
-"""A parent that keeps some child processes up, and reports at once what ends them."""
+"""A parent that keeps child processes running, and reports at once when one of them dies."""
 
 import asyncio
 import os
@@ -15,19 +15,19 @@ from sisy.log import logger, signal_name
 from sisy.models import Process, Task
 from sisy.parent_pipe import HURRY, STOP, VARIABLE
 
-LONG_LIVED = 10.0  # seconds: one that ends sooner is started again later and later
+LONG_LIVED = 10.0  # seconds; children that end sooner are restarted with growing delays
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
 REPORT_INTERVAL = 1.0
 
 
 def own_command(*options: str) -> list[str]:
-    """Return the command line by which this process was started, with other options behind."""
+    """Return the command line of this process, with ``options`` added at the end."""
     return [sys.executable, *sys.orig_argv[1:], *options]
 
 
 class Child:
-    """A child process, and the parent's end of the line to it."""
+    """A child process, and the parent's end of the pipe to it."""
 
     def __init__(self, process: asyncio.subprocess.Process, line: socket.socket) -> None:
         self._process = process
@@ -56,16 +56,16 @@ class Child:
 
     @property
     def signed_on_as(self) -> list[int]:
-        """The keys of the processes in the database that the child has been."""
+        """The keys of the processes as which the child has registered."""
         return [int(key) for key in self._heard.split()]
 
     def order(self, what: bytes) -> None:
-        """Tell the child to stop, or to hurry; one that is about to start hears it then."""
+        """Tell the child to stop or to hurry. A child that is still starting reads it later."""
         with suppress(OSError):
             self._line.send(what)
 
     async def end(self) -> int:
-        """Return the exit code, once it has ended; negative: the signal that killed it."""
+        """Wait for the child's end. Return its exit code; negative if a signal killed it."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._line, self._hear)
         try:
@@ -84,14 +84,14 @@ class Child:
 
 
 class Supervisor:
-    """Keeps ``count`` processes up that each carry out ``command``.
+    """Keeps ``count`` processes of ``command`` running.
 
-    What ends one unasked is stored at once: heartbeats then rescue its runs within seconds, and
-    wait for no lease to run out. If the supervisor itself is killed, its children hear that, and
-    stop in order.
+    If a child dies, the supervisor stores that at once, so that heartbeats rescue its runs within
+    seconds instead of waiting for its lease to expire. If the supervisor itself is killed, its
+    children notice that and drain.
 
     Args:
-        using: the alias of the database; by default where the routers write tasks.
+        using: the alias of the database; by default the one to which the routers write tasks.
     """
 
     def __init__(self, command: Sequence[str], count: int, using: str | None = None) -> None:
@@ -105,9 +105,9 @@ class Supervisor:
         self._order = STOP
 
     async def run(self) -> None:
-        """Return once `stop` was called and all children have ended.
+        """Run until `stop` was called and all children have ended.
 
-        ``has_failed`` then says whether one of them did not end well.
+        Then ``has_failed`` is true if one of them did not exit with code 0.
         """
         try:
             await asyncio.gather(*(self._keep_one_up() for _ in range(self._count)))
@@ -115,7 +115,7 @@ class Supervisor:
             await self._database.close()
 
     def stop(self) -> None:
-        """Let the children end gracefully; called again, at once."""
+        """Stop the children gracefully. A second call stops them at once."""
         self._order = HURRY if self._stopping.is_set() else STOP
         self._stopping.set()
         for child in self._children:
@@ -152,13 +152,14 @@ class Supervisor:
         return f"Process {child.pid} ended ({how})" if code else f"Process {child.pid} ended"
 
     async def _report(self, child: Child, how: str) -> None:
-        """Store how a child ended; after a lease nobody needs to be told any more."""
+        """Store how a child died, and retry for the length of a lease."""
+        # After that, its lease has expired anyway.
         loop = asyncio.get_running_loop()
         deadline = loop.time() + conf.get_settings().lease_seconds
         while child.signed_on_as:
             try:
                 await self._database.run(_store_end, self._using, child.signed_on_as, how)
-            except Exception as error:  # noqa: BLE001 - the lease runs out by itself
+            except Exception as error:  # noqa: BLE001 - the lease expires by itself
                 if self._stopping.is_set() or loop.time() > deadline:
                     logger.warning(
                         "Could not record that process %d ended (%s): %s", child.pid, how, error
@@ -179,7 +180,8 @@ def _store_end(using: str, pks: Sequence[int], how: str) -> None:
         processes = Process.objects.using(using).filter(pk__in=pks)
         processes.update(end_reason=how, lease_until=clock.now(using))
     finally:
-        connections.close_all()  # for who knows how long none is needed
+        # It may be a long time until the next one is needed.
+        connections.close_all()
 
 
 def _description(code: int) -> str:
@@ -188,7 +190,7 @@ def _description(code: int) -> str:
 
 
 def _delay(short_lives: int) -> float:
-    """Return the seconds after which to start a child again after so many short lives in a row."""
+    """Return the seconds until a restart, after ``short_lives`` short lives in a row."""
     if not short_lives:
         return 0.0
     return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(short_lives - 1, 10))

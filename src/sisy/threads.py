@@ -1,7 +1,7 @@
-"""Threads for blocking work; none of them keeps the process from ending.
+"""Threads for blocking work that do not keep the process from exiting.
 
-Whatever work raises, its thread continues. Otherwise a slot, or all that waits for a loop, would
-be lost with the thread.
+A thread survives whatever its work raises. Otherwise a slot, or everything that waits for an event
+loop, would be lost with the thread.
 """
 
 import asyncio
@@ -19,31 +19,32 @@ from django.db import connections
 from sisy.foreign_errors import name_of
 from sisy.log import logger
 
-TIME_TO_END = 0.5  # seconds that an idle thread has to close its connections
+TIME_TO_END = 0.5  # seconds for an idle thread to close its connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 Escaped = Callable[[asyncio.AbstractEventLoop, BaseException], object]
-"""Hears, in the thread of a loop, of an error that left it."""
+"""Called in the thread of an event loop, with an error that left the loop."""
 
 
 class DaemonThreads(Executor):
     """A bounded pool of daemon threads.
 
-    The standard library's pool is joined when the interpreter ends: a task function that hangs
-    would then hang the worker, which has long handed its run back.
-
     Args:
-        begin: is called in each thread before its first work.
+        size: the maximum number of threads.
+        begin: called in each thread before its first work.
     """
 
+    # Not the pool of the standard library, which is joined when the interpreter exits: a function
+    # that hangs would then hang the worker, although its run was released long before.
     def __init__(self, size: int, name: str, begin: Callable[[], None] | None = None) -> None:
         self._size = size
         self._name = name
         self._begin = begin
         self._work: deque[Callable[[], None] | None] = deque()
-        self._ready: SimpleQueue[None] = SimpleQueue()  # one for each of the work, at least
+        # At least one item for each piece of work; see `_next`.
+        self._ready: SimpleQueue[None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._unfinished = 0
         self._lock = threading.Lock()
@@ -54,9 +55,9 @@ class DaemonThreads(Executor):
         return future
 
     def start(self, work: Callable[[], None]) -> None:
-        """Call ``work`` in a thread; it must not raise, and call `release` when it is done.
+        """Call ``work`` in a thread. It must not raise, and must call `release` when it is done.
 
-        If the system gives no further thread, it waits for one of those that are there.
+        If no further thread can be started, the work waits for an existing one.
 
         Raises:
             RuntimeError: there is no thread, and none can be started.
@@ -68,17 +69,17 @@ class DaemonThreads(Executor):
             self._put(work)
 
     def warm_up(self) -> None:
-        """Have one thread at least.
+        """Start a thread if there is none.
 
         Raises:
-            RuntimeError: none can be started.
+            RuntimeError: no thread can be started.
         """
         with self._lock:
             if not self._threads:
                 self._add_thread()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End each thread after the work it has in hand; with ``wait``, until they have ended."""
+        """End each thread after its current work. With ``wait``, wait for that."""
         with self._lock:
             for _ in self._threads:
                 self._put(None)
@@ -87,10 +88,8 @@ class DaemonThreads(Executor):
                 thread.join()
 
     def join(self, seconds: float) -> None:
-        """Wait, for so long at most, for the threads to end; call it after `shutdown`.
-
-        It blocks, since no other thread can be asked to wait when the interpreter ends already.
-        """
+        """Wait at most ``seconds`` for the threads to end. Call it after `shutdown`. Blocks."""
+        # It is not async, because no thread can be started to wait when the interpreter exits.
         deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -124,17 +123,15 @@ class DaemonThreads(Executor):
         self._ready.put(None)
 
     def _next(self) -> Callable[[], None] | None:
-        """Wait for work, and take it; None: there will be no more.
-
-        Some libraries end what takes too long by an error that they raise in its thread from
-        another one. If that comes late, it is raised here, when the wait is over: no work may be
-        lost then, so that what is waited for is not yet the work itself.
-        """
+        """Wait for work and return it; None if there will be no more."""
+        # Some libraries end a slow function by raising an error in its thread from another one. If
+        # that comes too late, it is raised here. No work may be lost then, so a thread first waits
+        # for an item of `_ready`, and only then takes the work.
         while True:
             try:
                 self._ready.get()
                 return self._work.popleft()
-            except IndexError:  # what was ready has been taken after an interrupted wait
+            except IndexError:  # an interrupted wait has put back one item too many
                 continue
             except BaseException:  # noqa: BLE001 - see above
                 self._ready.put(None)
@@ -143,7 +140,8 @@ class DaemonThreads(Executor):
                 )
 
     def _fulfil(self, future: Future[T], work: Callable[[], T]) -> None:
-        """Give ``future`` what ``work`` does; before that, count this thread as free again."""
+        """Set the result of ``work`` on ``future``."""
+        # Release this thread first, so that a caller that continues at once starts no other one.
         if not future.set_running_or_notify_cancel():
             self.release()
             return
@@ -157,13 +155,13 @@ class DaemonThreads(Executor):
             future.set_result(result)
 
     def release(self) -> None:
-        """Count the calling thread as free, so that what follows from its work begins no other."""
+        """Count the calling thread as free. Its work must be nearly done."""
         with self._lock:
             self._unfinished -= 1
 
 
 def log_escape(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
-    """Log an error that left a task or a callback, and with it the loop."""
+    """Log an error of a task or callback that has left the event loop."""
     name = threading.current_thread().name
     logger.error(
         "An asyncio task or callback of %s raised %s; the event loop continues",
@@ -174,11 +172,11 @@ def log_escape(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
 
 
 class LoopThread:
-    """A daemon thread with an event loop of its own, which others give coroutines to run.
+    """A daemon thread with an event loop that runs coroutines for other threads.
 
     Args:
-        escaped: called with an error that left the loop; by default, it is logged.
-        executor: for what the loop's coroutines hand to threads; by default asyncio's own.
+        escaped: called with an error that left the loop; by default, the error is logged.
+        executor: the loop's default executor; by default asyncio's own.
     """
 
     def __init__(
@@ -196,11 +194,11 @@ class LoopThread:
         self._thread.start()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run ``coroutine`` in the loop; callable from any thread."""
+        """Run ``coroutine`` in the loop. Thread-safe."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def close(self, seconds: float) -> None:
-        """Cancel all that goes on, and wait for its end, for so long at most."""
+        """Cancel all tasks, and wait at most ``seconds`` for the thread to end."""
         ending = self._end()
         try:
             asyncio.run_coroutine_threadsafe(ending, self.loop)
@@ -210,9 +208,9 @@ class LoopThread:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
-        # Entered again and again: a task function may stop the loop, and asyncio lets SystemExit
-        # and KeyboardInterrupt out of it, from any task or callback. What else was ready to run
-        # still is then.
+        # Enter the loop again after each exit: a task function may stop it, and SystemExit and
+        # KeyboardInterrupt from any task or callback leave it. Everything else that was ready to
+        # run is still ready then.
         while not self._has_ended and not self.loop.is_closed():
             try:
                 self.loop.run_forever()
@@ -236,14 +234,13 @@ class LoopThread:
 
 
 class LoopOnDemand:
-    """An event loop in a thread of its own, which both begin when something of it is used.
-
-    A loop takes three file descriptors: too many for threads that seldom need one.
+    """An event loop in a thread of its own. Both start when an attribute of the loop is used.
 
     Args:
-        options: as for `LoopThread`.
+        options: the options of `LoopThread`.
     """
 
+    # A loop takes three file descriptors, too many for threads that rarely need one.
     def __init__(self, name: str, **options: Any) -> None:
         self._name = name
         self._options = options
@@ -257,6 +254,6 @@ class LoopOnDemand:
         return getattr(self._thread.loop, name)
 
     def close(self, seconds: float) -> None:
-        """Cancel all that goes on, and wait for its end, for so long at most."""
+        """Cancel all tasks, and wait at most ``seconds`` for the thread to end."""
         if self._thread is not None:
             self._thread.close(seconds)

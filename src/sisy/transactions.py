@@ -1,8 +1,8 @@
-"""Ends the transactions that user code leaves open.
+"""End the transactions that user code leaves open.
 
-A thread keeps its connections from one call of user code to the next. In a transaction that is
-left open, everything that follows is lost, or fails: Django marks such a connection as being in an
-atomic block even after it was closed.
+A thread keeps its connections from one call of user code to the next. If a transaction stays open,
+everything that follows is lost or fails: Django considers such a connection to be in an atomic
+block even after it was closed.
 """
 
 import threading
@@ -17,13 +17,14 @@ from sisy.exceptions import TransactionLeftOpen
 from sisy.log import logger
 from sisy.runtime.compat.django import thread_of
 
-IN_TRANSACTION = (2, 3)  # of libpq's statuses: in a transaction, and in one that has failed
+IN_TRANSACTION = (2, 3)  # libpq's statuses INTRANS and INERROR
 
 
 class TransactionGuard:
-    """Rolls back what user code has left open in this thread, and nothing that was open before.
+    """Rolls back the transactions that user code leaves open in this thread.
 
-    Make it before the call, and `release` it after that, in the same thread.
+    Create it before the call, and `release` it afterwards, in the same thread. Transactions that
+    were open before stay open if the guard was created by `here`.
     """
 
     def __init__(self) -> None:
@@ -33,10 +34,10 @@ class TransactionGuard:
 
     @classmethod
     def here(cls, *, with_savepoints: bool = False) -> Self:
-        """Return a guard that spares the transactions which are open in this thread now.
+        """Return a guard that spares the transactions that are open in this thread now.
 
         Args:
-            with_savepoints: whether they are to be restored, too, if the call breaks them.
+            with_savepoints: whether to restore them if the call breaks them.
         """
         guard = cls()
         guard._shared = {one for one in _own_connections() if one.allow_thread_sharing}
@@ -46,12 +47,13 @@ class TransactionGuard:
         return guard
 
     def release(self) -> TransactionLeftOpen | None:
-        """Roll back what was left open, and return an error that names it; None if nothing was.
+        """Roll back what was left open. Return an error that names it; None if nothing was.
 
-        A connection with such a transaction is replaced, unless an outer one is open on it.
+        A connection with such a transaction is replaced, unless it has an outer transaction.
         """
         for connection in _own_connections() - self._shared:
-            # No other thread may go on with it, and the next guard must not spare it.
+            # User code shared it with other threads. They must not use it any more, and the next
+            # guard must not spare it.
             while connection.allow_thread_sharing:
                 connection.dec_thread_sharing()
         found = [
@@ -76,7 +78,7 @@ class TransactionGuard:
             self._savepoints[alias] = savepoint, len(connection.run_on_commit)
 
     def _has_more_open(self, connection: BaseDatabaseWrapper) -> bool:
-        # What several threads share (tests with a live server do) is not this thread's to judge.
+        # Tests with a live server share connections between threads. Another thread may need it.
         if connection.allow_thread_sharing:
             return False
         depth = self._depths.get(connection.alias)
@@ -100,7 +102,7 @@ class TransactionGuard:
 
 
 def _own_connections() -> set[BaseDatabaseWrapper]:
-    """Return the connections that the calling thread has made."""
+    """Return the connections that the calling thread has created."""
     here = threading.get_ident()
     return {
         connection
@@ -119,11 +121,9 @@ def _error_of(found: list[BaseDatabaseWrapper]) -> TransactionLeftOpen:
 
 
 def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
-    """Return whether the database has a transaction open that Django may not know of.
-
-    Raw SQL can begin one, and so does the first statement once autocommit is off. Where a project
-    has turned autocommit off for good, each statement does so, and nothing can be told from that.
-    """
+    """Return whether the database has an open transaction, even if Django does not know it."""
+    # Raw SQL can begin one, and so does the first statement after autocommit was turned off. If a
+    # project's settings turn autocommit off, every statement begins one, which proves nothing.
     raw = connection.connection
     if raw is None or not connection.settings_dict["AUTOCOMMIT"]:
         return False
@@ -135,7 +135,7 @@ def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _roll_back(blocks: list[Atomic], error: TransactionLeftOpen) -> bool:
-    """Leave atomic blocks, the innermost first; return whether that worked."""
+    """Leave atomic blocks, the innermost first. Return whether that worked."""
     try:
         for block in reversed(blocks):
             block.__exit__(type(error), error, None)
@@ -146,12 +146,12 @@ def _roll_back(blocks: list[Atomic], error: TransactionLeftOpen) -> bool:
 
 
 def _renew(connection: BaseDatabaseWrapper) -> bool:
-    """Have the next statement open another connection to the database; return whether it will."""
+    """Close a connection so that the next statement opens a new one. Return whether it worked."""
     try:
         if _is_in_transaction(connection):
             connection.rollback()
         if connection.connection is not None:
-            # Of a database in memory, there is no other connection: this one must do.
+            # An SQLite database in memory has only this connection, which close() keeps.
             connection.set_autocommit(connection.settings_dict["AUTOCOMMIT"])
         connection.close()
     except Exception:  # noqa: BLE001 - the connection is discarded
@@ -161,7 +161,7 @@ def _renew(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _discard(connection: BaseDatabaseWrapper) -> None:
-    """Take from this thread a connection that Django would never open again."""
-    with suppress(Exception):  # it is broken; the database notices its end
+    """Remove a connection that Django could not open again from this thread."""
+    with suppress(Exception):  # it is broken, and the database will notice that it is gone
         connection.close()
     del connections[connection.alias]

@@ -1,4 +1,4 @@
-"""The dashboard by itself: ``path("sisy/", include("sisy.urls"))``."""
+"""The URLs of the dashboard: ``path("sisy/", include("sisy.urls"))``."""
 
 from sisy.dashboard.routes import patterns
 from sisy.dashboard.site import configured

@@ -1,4 +1,4 @@
-"""The options of a worker, for commands, `SisyASGI` and Channels' runworker."""
+"""Check the options of a worker, for the commands, `SisyASGI` and Channels' runworker."""
 
 import re
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}", re.ASCII)
 
 
 def queue_names(queues: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of queues, each once.
+    """Return the names of queues without duplicates.
 
     Raises:
-        ValueError: there is none, or one is not valid.
+        ValueError: there is no name, or one is not valid.
     """
     if isinstance(queues, str | bytes) or not isinstance(queues, Iterable):
         raise ValueError(f"queues must be a list of names such as ['default'], not {queues!r}.")
@@ -30,10 +30,10 @@ def queue_names(queues: Iterable[str]) -> tuple[str, ...]:
 
 
 def concurrency_of(value: Any) -> int:
-    """Return how many runs a worker carries out at once.
+    """Return the number of runs that a worker executes at once.
 
     Raises:
-        ValueError: it is not a whole number from 1 to 1000.
+        ValueError: the value is not a whole number from 1 to 1000.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_CONCURRENCY:
         raise ValueError(
@@ -43,13 +43,14 @@ def concurrency_of(value: Any) -> int:
 
 
 def grace_of(value: Any) -> float:
-    """Return how long runs may take when a worker stops, in seconds.
+    """Return the seconds that runs get to finish when a worker stops.
 
     Raises:
-        ValueError: it is not a number from 0 to 86400.
+        ValueError: the value is not a number from 0 to 86400.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= MAX_GRACE:  # NaN is not
+    # The comparison also rejects NaN.
+    if not is_number or not 0 <= value <= MAX_GRACE:
         raise ValueError(
             f"grace must be a number of seconds from 0 to {MAX_GRACE}, not {value!r}."
         )
