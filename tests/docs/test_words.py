@@ -49,6 +49,9 @@ RETIRED = {
     r"may_go_on": "possibly_running",
     # modules and classes
     r"sisy\.queries": "sisy.reports",
+    r"sisy\.(display|disclosure)": "sisy.reports.formatting, .disclosure",
+    r"sisy\.reports\.(coming|schedules|lately|latest|counts|related)": "forecast, load, …",
+    r"sisy\.reports\.(queued|service|status|processes|health)": "explain, fleet, alerts",
     r"sisy\.enqueued": "sisy.django_tasks",
     r"sisy\.(nearest|telling|announcing|lifeline)": "suggestions, signal_dispatch, …",
     r"sisy\.worker\.(ears|hand|pace|requests|claimer|claiming|recorder)": "listener, prefetch, …",

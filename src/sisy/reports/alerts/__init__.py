@@ -1,9 +1,11 @@
 """The alerts: all that is not as it should be, in words, and from which threshold on.
 
 `find_alerts` is the one list. The overview and ``sisy_status`` show it. ``sisy_health`` asks the
-same functions, with thresholds of its own (`health`). Each kind of alert costs a bounded number of
-statements, whatever the number of tasks and runs. Of each kind, at most `MAX_GROUPS_SHOWN` things
-are named; a last row says how many more there are.
+same functions, with thresholds of its own (`health`). The alerts about what stored tasks call and
+when are too slow for pages that refresh, so that ``manage.py check`` shows them (`definitions`).
+
+Each kind of alert costs a bounded number of statements, whatever the number of tasks and runs. Of
+each kind, at most `MAX_GROUPS_SHOWN` things are named; a last row says how many more there are.
 """
 
 from datetime import datetime

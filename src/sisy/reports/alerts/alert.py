@@ -33,6 +33,9 @@ class Kind(models.TextChoices):
     LATE = "late"
     QUEUED = "queued"
     MISSED = "missed"
+    SCHEDULE = "schedule"
+    TARGET = "target"
+    TARGET_MISSING = "target_missing"
 
 
 SITE_KINDS = {Kind.NO_HEARTBEAT, Kind.NO_WORKER, Kind.WORKER_PROBLEM, Kind.QUEUE_PAUSED}
@@ -65,6 +68,8 @@ class Alert:
     why: str
     what: str = ""
     """The label of the task, or the queue; empty if it is about the site."""
+    fix: str = ""
+    """How to end it, if ``why`` does not say so."""
     since: datetime | None = None
     threshold: timedelta | None = None
     """How long it may last before it is an alert; None if it is one at once."""

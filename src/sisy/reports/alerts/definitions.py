@@ -1,0 +1,166 @@
+"""The alerts about the definitions of stored tasks: what they call, and when.
+
+They cover all tasks, and import the code of every target. That takes too long for pages that
+refresh, so ``manage.py check --database`` shows them. Tasks that share a problem share an alert.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db.models import Count, Min, Q
+from django.utils.translation import ngettext
+
+from sisy.callables import Target
+from sisy.exceptions import CallableError, ScheduleError
+from sisy.models import Task, TaskState
+from sisy.reports.alerts.alert import Alert, Kind, Severity
+from sisy.schedules import Schedule
+
+MAX_DISTINCT_READ = 5000  # different schedules, and different targets
+MAX_ERRORS_READ = 100  # different errors of targets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleGroup:
+    """The stored tasks with one schedule and time zone.
+
+    Attributes:
+        example: the label of one of them.
+        broken: how many of them are broken.
+        broken_example: the label of one of those.
+        error: why the schedule is not valid; empty if it is.
+    """
+
+    expression: str
+    timezone: str
+    count: int
+    example: str
+    broken: int
+    broken_example: str
+    error: str
+
+    @property
+    def words(self) -> str:
+        """The schedule, and whose it is."""
+        whose = _whose(self.example, self.count)
+        return f"The schedule {self.expression!r} in {self.timezone} of {whose}"
+
+
+def schedule_groups(using: str) -> list[ScheduleGroup]:
+    """Return the schedules of stored tasks that are not retired, each once."""
+    rows = (
+        Task.objects.using(using)
+        .exclude(state=TaskState.RETIRED)
+        .values_list("schedule", "timezone")
+        .annotate(
+            Count("pk"),
+            Min("label"),
+            broken=Count("pk", filter=Q(state=TaskState.BROKEN)),
+            broken_example=Min("label", filter=Q(state=TaskState.BROKEN)),
+        )
+        .order_by("schedule", "timezone")
+    )
+    return [
+        ScheduleGroup(
+            expression=expression,
+            timezone=zone,
+            count=count,
+            example=example,
+            broken=broken,
+            broken_example=broken_example or "",
+            error=_error_of(expression, zone, example),
+        )
+        for expression, zone, count, example, broken, broken_example in rows[:MAX_DISTINCT_READ]
+    ]
+
+
+def _error_of(expression: str, zone: str, key: str) -> str:
+    try:
+        Schedule(expression, zone, key=key)
+    except ScheduleError as error:
+        return str(error)
+    return ""
+
+
+def schedule_alerts(groups: list[ScheduleGroup]) -> Iterator[Alert]:
+    """Yield the schedules that are not valid, and those whose tasks are broken all the same."""
+    for group in groups:
+        if group.error:
+            yield Alert(
+                kind=Kind.SCHEDULE,
+                severity=Severity.ERROR,
+                what=group.example,
+                why=f"{group.words} is not valid: {group.error}",
+                fix="Set a valid schedule and save the task.",
+                number=group.count,
+            )
+        elif group.broken:
+            yield _broken(group)
+
+
+def _broken(group: ScheduleGroup) -> Alert:
+    words = ngettext(
+        "The task %(label)r is broken, although its schedule, %(schedule)s, is valid.",
+        "%(count)d tasks with the schedule %(schedule)s are broken, although it is valid. "
+        "One of them is %(label)r.",
+        group.broken,
+    )
+    named = {
+        "count": group.broken,
+        "label": group.broken_example,
+        "schedule": f"{group.expression!r} in {group.timezone}",
+    }
+    these = f"schedule={group.expression!r}, timezone={group.timezone!r}"
+    return Alert(
+        kind=Kind.SCHEDULE,
+        severity=Severity.ERROR,
+        what=group.broken_example,
+        why=words % named,
+        fix=(
+            "See state_reason for the cause. When it is fixed, run: "
+            f"for task in Task.objects.filter(state='broken', {these}): task.resume()"
+        ),
+        number=group.broken,
+    )
+
+
+def target_alerts(using: str) -> Iterator[Alert]:
+    """Yield the targets of stored tasks that cannot be called."""
+    # Each path is checked once: one of the objects whose method it is stands for all.
+    targets = (
+        Task.objects.using(using)
+        .values_list("target_path")
+        .annotate(Min("target_pk"), Count("pk"), Min("label"))
+        .order_by("target_path")
+    )
+    for path, pk, count, example in targets[:MAX_DISTINCT_READ]:
+        try:
+            Target(path=path, pk=pk).check()
+        except CallableError as error:
+            yield Alert(
+                kind=Kind.TARGET,
+                severity=Severity.ERROR,
+                what=example,
+                why=f"The target of {_whose(example, count)} no longer works: {error}",
+                fix="Restore the code, or set another target_path.",
+                number=count,
+            )
+
+
+def missing_target_alerts(using: str) -> Iterator[Alert]:
+    """Yield the tasks whose target was missing when a run of theirs was executed."""
+    tasks = Task.objects.using(using).exclude(target_error="")
+    errors = tasks.values_list("target_error").annotate(Count("pk"), Min("label"))
+    for error, count, example in errors.order_by("target_error")[:MAX_ERRORS_READ]:
+        yield Alert(
+            kind=Kind.TARGET_MISSING,
+            severity=Severity.ERROR,
+            what=example,
+            why=f"The target of {_whose(example, count)} was missing at its last run: {error}",
+            fix="Delete the task, or set another target.",
+            number=count,
+        )
+
+
+def _whose(example: str, count: int) -> str:
+    return f"the task {example!r}{f' and {count - 1} more' if count > 1 else ''}"
