@@ -112,6 +112,16 @@ def test_a_person_can_take_back_what_they_changed(project):
     assert task.back_to_code() == []
 
 
+def test_fields_go_back_to_code_by_the_names_of_their_properties(project):
+    project.deploy(schedules=GREET)
+    task = only_task()
+    task.userdata["n"], task.allow_overlap = 1, True
+    task.save()
+    assert task.back_to_code("allow_overlap") == ["overlap"]
+    assert task.back_to_code("userdata") == []  # the code leaves it to the task
+    assert (only_task().overlap, only_task().userdata) == ("skip", {"n": 1})
+
+
 def test_only_what_code_declares_can_go_back_to_it(project):
     task = Task.calling("tests.app.jobs.noop")
     task.save()
