@@ -14,10 +14,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy import conf, signal_dispatch
 from sisy.store.isolation import database_is_away, past_deadlocks
+from sisy.store.sessions import limit_idle_transactions
 from sisy.threads import TIME_TO_END, DaemonThreads
 from sisy.transactions import TransactionGuard
-
-IDLE = 0  # the state of a connection of psycopg that is in no transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -88,60 +87,4 @@ def on_connection_created(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> 
         "pool"
     ):
         return
-    seconds = conf.get_settings().lease_seconds
-    if connection.vendor == "postgresql":
-        if not _limit_session(connection, f"{seconds}s"):
-            _limit_each_transaction(connection, f"{seconds}s")
-    elif getattr(connection, "mysql_is_mariadb", False):
-        with connection.cursor() as cursor:
-            cursor.execute("SET SESSION idle_transaction_timeout = %s", [int(seconds)])
-
-
-# A pooler such as PgBouncer shares a session of the server between clients, one transaction after
-# another. A setting of the session would affect the project's slower transactions, too. To detect
-# a pooler, compare the session's real process ID with the one that the client was told: a pooler
-# makes up the latter.
-LIMIT_SESSION = """
-    SELECT CASE WHEN pg_backend_pid() = %s
-    THEN set_config('idle_in_transaction_session_timeout', %s, false) END
-"""
-LIMIT_TRANSACTION = "SELECT set_config('idle_in_transaction_session_timeout', %s, true)"
-
-
-def _limit_session(connection: BaseDatabaseWrapper, timeout: str) -> bool:
-    """Limit idle transactions of the whole session. Return False if a pooler shares it."""
-    with connection.cursor() as cursor:
-        cursor.execute(LIMIT_SESSION, [_driver(connection).info.backend_pid, timeout])
-        return cursor.fetchone()[0] is not None
-
-
-def _limit_each_transaction(connection: BaseDatabaseWrapper, timeout: str) -> None:
-    others = [
-        wrapper
-        # The wrappers stay when the connection is opened again, so remove the old one.
-        for wrapper in connection.execute_wrappers
-        if getattr(wrapper, "func", None) is not _limit_transaction
-    ]
-    connection.execute_wrappers = [*others, partial(_limit_transaction, timeout)]
-
-
-def _limit_transaction(
-    timeout: str,
-    execute: Callable[..., T],
-    sql: Any,
-    params: Any,
-    many: bool,
-    context: dict[str, Any],
-) -> T:
-    """Limit one transaction, before its first statement. An execute wrapper for Django."""
-    connection = context["connection"]
-    begins = _driver(connection).info.transaction_status == IDLE
-    if begins and not connection.get_autocommit():
-        with _driver(connection).cursor() as cursor:
-            cursor.execute(LIMIT_TRANSACTION, [timeout])
-    return execute(sql, params, many, context)
-
-
-def _driver(connection: BaseDatabaseWrapper) -> Any:
-    """Return the underlying connection of psycopg 2 or 3."""
-    return connection.connection
+    limit_idle_transactions(connection, conf.get_settings().lease_seconds)

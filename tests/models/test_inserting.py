@@ -4,7 +4,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from sisy.models import Origin, Run, RunState
-from sisy.models.inserting import insert_runs
+from sisy.store.submissions import insert_runs
 from tests.support.moments import MINUTE, NOON
 from tests.support.records import scheduled
 

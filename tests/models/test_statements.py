@@ -9,8 +9,8 @@ from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 
 from sisy.models import Run, Task
-from sisy.models.inserting import insert_runs
-from sisy.models.statements import PREPARED_AFTER
+from sisy.store.sessions import PREPARED_AFTER
+from sisy.store.submissions import insert_runs
 from tests.app import jobs
 from tests.models.test_submitting_quickly import KINDS, heard, held
 from tests.support.moments import NOON

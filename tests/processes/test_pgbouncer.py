@@ -11,7 +11,7 @@ from django.db import connection, connections, transaction
 from sisy import conf
 from sisy.database_thread import DatabaseThread
 from sisy.models import Process, Run, RunState, Task, task_with_callable
-from sisy.models.statements import PREPARED_AFTER
+from sisy.store.sessions import PREPARED_AFTER
 from tests.app import jobs
 from tests.processes.databases import open_site
 from tests.processes.ledger import assert_each_run_was_executed_once, count

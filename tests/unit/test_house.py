@@ -5,9 +5,9 @@ from textwrap import dedent
 
 import pytest
 
-from tests.house.__main__ import report
+from tests.house.__main__ import ROOT, report
 from tests.house.cycles import cycles
-from tests.house.guards import assigns_run_state, executes_sql, sleeps
+from tests.house.guards import GUARDS, assigns_run_state, executes_sql, sleeps
 from tests.house.source import modules
 
 
@@ -163,3 +163,8 @@ def test_the_report_shows_each_figure_its_aim_and_what_is_in_its_way(tree):
     )
     assert "          worker/claim.py:1" in lines
     assert "          worker/claim.py:2" in lines
+
+
+def test_sql_is_executed_only_in_the_store_and_once_in_the_clock():
+    [guard] = [guard for guard in GUARDS if guard.finds is executes_sql]
+    assert guard.places(modules(ROOT)) == []

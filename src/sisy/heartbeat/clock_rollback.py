@@ -24,7 +24,7 @@ from sisy.log import logger
 from sisy.models import Run, Task, TaskState, activation
 from sisy.models.run_queries import RunQuerySet
 from sisy.models.timing import ON_TIME_TOLERANCE, Timing
-from sisy.models.updating import Update, update_rows
+from sisy.store.bulk import Update, update_rows
 from sisy.store.isolation import isolating
 
 CORRECTION = timedelta(hours=3)

@@ -41,9 +41,9 @@ from sisy.log import logger
 from sisy.models import Run, Task, TaskState
 from sisy.models.task_fields import DEFERRED_FIELDS
 from sisy.models.timing import ready_at
-from sisy.models.updating import Update, update_rows
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import due
+from sisy.store.bulk import Update, update_rows
 from sisy.store.isolation import isolating
 
 CHUNK = 500

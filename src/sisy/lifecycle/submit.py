@@ -13,10 +13,9 @@ from sisy import clock, conf, signals
 from sisy.lifecycle.transition import run_model, send
 from sisy.models.choices import Origin, RunState
 from sisy.models.commits import once_committed, open_beside
-from sisy.models.inserting import insert_runs
 from sisy.models.instances import refer
-from sisy.models.paired import can_insert_with_task, insert_with_task
 from sisy.models.validators import future_moment
+from sisy.store.submissions import can_insert_with_task, insert_runs, insert_with_task
 
 if TYPE_CHECKING:
     from sisy.models.run import Run

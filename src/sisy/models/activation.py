@@ -9,10 +9,11 @@ from django.db import transaction
 
 from sisy import clock
 from sisy.exceptions import ScheduleError
-from sisy.models import locking, timing
+from sisy.models import timing
 from sisy.models.choices import TaskState
 from sisy.models.missing import settle_overdue
-from sisy.models.updating import Update, update_rows
+from sisy.store import locking
+from sisy.store.bulk import Update, update_rows
 
 if TYPE_CHECKING:
     from sisy.models.task import Task

@@ -9,8 +9,7 @@ from django.db.models import QuerySet
 
 from sisy import clock
 from sisy.models import activation, timing
-from sisy.models.inserting import insert_by_one
-from sisy.models.updating import Update, update_rows
+from sisy.store.bulk import Update, insert_many, update_rows
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -41,7 +40,7 @@ def create(tasks: "QuerySet[Task]", new: "Sequence[Task]", batch_size: int | Non
             batch = new[start : start + size]
             keys_given = [task.pk for task in batch]
             if connection.vendor == "postgresql" and not any(keys_given):
-                insert_by_one(using, batch)
+                insert_many(using, batch)
             else:
                 QuerySet.bulk_create(tasks, batch)
             keys = [task.pk for task in batch if task.next_run is not None]

@@ -5,16 +5,17 @@ import socket
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from django.db import connections, models, router
+from django.db import models, router
 from django.db.models import Q
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
 from sisy import conf, signal_dispatch, signals
 from sisy.models.choices import Role
-from sisy.models.fields import MomentField, ReasonField, adapted
+from sisy.models.fields import MomentField, ReasonField
 from sisy.models.managers import manager_from
 from sisy.models.twins import class_twin, twin
+from sisy.store.leases import renew_lease
 
 LONGEST_LEASE = timedelta(seconds=conf.RANGES["lease_seconds"][1]) + timedelta(minutes=1)
 """A lease that ends later than this from now was taken before the clock was set back."""
@@ -134,14 +135,7 @@ class Process(models.Model):
     def renew(self, now: datetime, lease: timedelta) -> bool:
         """Extend the lease; return False if it was taken away, with all the runs under it."""
         self.lease_until = now + lease
-        using = self.using
-        table = connections[using].ops.quote_name(Process._meta.db_table)
-        with connections[using].cursor() as cursor:
-            cursor.execute(
-                f"UPDATE {table} SET lease_until = %s WHERE id = %s",
-                [adapted(using, self.lease_until), self.pk],
-            )
-            return bool(cursor.rowcount)
+        return renew_lease(self.using, self.pk, self.lease_until)
 
     arenew = twin(renew)
 

@@ -8,10 +8,10 @@ from django.db import models
 from django.db.models import F, Q
 
 from sisy.lifecycle.cancel import cancel, cancel_queued
-from sisy.models import locking
 from sisy.models.choices import LIVE_STATES, RunState
 from sisy.models.managers import manager_from
 from sisy.models.twins import twin
+from sisy.store import locking
 
 if TYPE_CHECKING:
     from sisy.models.run import Run

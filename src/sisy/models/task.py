@@ -13,7 +13,7 @@ from sisy import clock, signal_dispatch, signals
 from sisy.callables import Callee, Target, target_of
 from sisy.declarations import Policies, refuse_unknown
 from sisy.lifecycle.cancel import TASK_DELETED
-from sisy.models import activation, locking, validation
+from sisy.models import activation, validation
 from sisy.models.choices import Overlap, TaskState
 from sisy.models.columns import TaskColumns
 from sisy.models.declared import FollowsCode
@@ -35,6 +35,7 @@ from sisy.models.twins import class_twin
 from sisy.models.validators import future_moment, json_dict
 from sisy.models.verbs import TaskVerbs
 from sisy.models.writes import Write
+from sisy.store import locking
 
 
 class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):

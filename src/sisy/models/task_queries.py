@@ -9,7 +9,7 @@ from django.db.models import Case, Exists, F, OuterRef, Q, When
 
 from sisy import clock, conf
 from sisy.lifecycle.cancel import TASK_DELETED
-from sisy.models import bulk, locking, timing
+from sisy.models import bulk, timing
 from sisy.models.choices import TaskState
 from sisy.models.fields import MomentField
 from sisy.models.managers import manager_from
@@ -18,6 +18,7 @@ from sisy.models.run import Run
 from sisy.models.task_fields import TARGET_FIELDS, TIMING_FIELDS
 from sisy.models.twins import twin
 from sisy.models.writes import Write
+from sisy.store import locking
 
 if TYPE_CHECKING:
     from sisy.models.task import Task

@@ -15,20 +15,25 @@ States are written into the text (``state = 'queued'``) because the partial inde
 database that plans a statement before it knows the values would not use these indexes otherwise.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from datetime import datetime
+from functools import cache
+from importlib import import_module
 from textwrap import dedent
 from typing import Any, TypeVar
 
-from django.db import connections, models
+from django.db import Error, connections, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from sisy.models.fields import adapted
 from sisy.runtime.compat.django import Selection
+from sisy.store.sessions import PREPARED_AFTER, session_of
 
 M = TypeVar("M", bound=models.Model)
 
+
+UNKNOWN_STATEMENT = "26000"  # of PostgreSQL
 
 LOCKS = {"skip_locked": "FOR UPDATE SKIP LOCKED", "for_update": "FOR UPDATE"}
 WORDS = {
@@ -50,14 +55,11 @@ class Statement:
 
     def rows(self, using: str, **values: Any) -> list[tuple[Any, ...]]:
         """Return the rows that the statement returns, each value as the driver returns it."""
-        with self._sent(using, values) as cursor:
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-            return rows
+        return fetch(using, *self._text_and_params(using, values))
 
     def change(self, using: str, **values: Any) -> int:
         """Execute the statement and return how many rows it changed."""
-        with self._sent(using, values) as cursor:
-            return int(cursor.rowcount)
+        return change(using, *self._text_and_params(using, values))
 
     def records(
         self, using: str, model: type[M], *, defer: frozenset[str] = frozenset(), **values: Any
@@ -68,22 +70,17 @@ class Statement:
             defer: the names of fields that are not read until somebody uses them.
         """
         selection = Selection.of(model, using, defer)
-        with self._sent(using, values, selection.columns) as cursor:
-            return selection.records(cursor.fetchall())
+        found = fetch(using, *self._text_and_params(using, values, selection.columns))
+        return selection.records(found)
 
-    @contextmanager
-    def _sent(
+    def _text_and_params(
         self, using: str, values: Mapping[str, Any], columns: str = ""
-    ) -> Iterator[CursorWrapper]:
-        connection = connections[using]
-        sql, params = self.written(connection.vendor, values, columns)
-        params = {
-            name: adapted(using, value) if isinstance(value, datetime) else value
-            for name, value in params.items()
-        }
-        with connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            yield cursor
+    ) -> tuple[str, dict[str, Any]]:
+        sql, params = self.written(connections[using].vendor, values, columns)
+        for name, value in params.items():
+            if isinstance(value, datetime):
+                params[name] = adapted(using, value)
+        return sql, params
 
     def written(
         self, vendor: str, values: Mapping[str, Any], columns: str = ""
@@ -107,3 +104,91 @@ class Statement:
                 listed = ", ".join(f"%({place})s" for place in each) or "NULL"
                 words |= {f"in_{name}": f"IN ({listed})", f"not_in_{name}": f"NOT IN ({listed})"}
         return self.text.format(**words), params
+
+
+Params = Sequence[Any] | Mapping[str, Any]
+
+
+def fetch(
+    using: str, sql: str, params: Params = (), *, is_prepared: bool = False
+) -> list[tuple[Any, ...]]:
+    """Execute SQL that returns rows, and return them.
+
+    Args:
+        is_prepared: whether a session of PostgreSQL that sends the same text often may prepare it.
+            Name the type of a parameter then (``%s::text``), unless it is one of the ``VALUES`` of
+            a column.
+    """
+    connection = connections[using]
+    if not is_prepared:
+        return _rows(connection.cursor(), sql, params)
+    # PostgreSQL needs three times as long to plan the insertion of a task and its run as to
+    # execute it, and plans a prepared statement only once. It plans searches each time all the
+    # same: the right plan depends on how many rows there are at the moment.
+    with transaction.mark_for_rollback_on_error(using=using):
+        connection.ensure_connection()
+        session = session_of(connection)
+        if not session.may_prepare:
+            return _rows(connection.cursor(), sql, params)
+        try:
+            return _rows_of_prepared(connection, sql, params)
+        except Error as error:
+            if getattr(error.__cause__, "sqlstate", None) != UNKNOWN_STATEMENT:
+                raise
+            # The project sent DISCARD or DEALLOCATE, which psycopg did not notice.
+            session.may_prepare = False
+            if connection.in_atomic_block:
+                raise
+            return _rows(connection.cursor(), sql, params)
+
+
+def change(using: str, sql: str, params: Params = ()) -> int:
+    """Execute SQL that changes rows, and return how many."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(sql, params)
+        return int(cursor.rowcount)
+
+
+def _rows(cursor: CursorWrapper, sql: str, params: Params) -> list[tuple[Any, ...]]:
+    with cursor:
+        cursor.execute(sql, params)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+def _rows_of_prepared(
+    connection: BaseDatabaseWrapper, sql: str, params: Params
+) -> list[tuple[Any, ...]]:
+    """Let psycopg prepare the statement if it was sent often."""
+    connection.validate_thread_sharing()
+    raw = connection.connection
+    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    # The cursors that Django makes by default write the values into the statement.
+    cursor = wrap(_binding_cursor()(raw))
+    before, raw.prepare_threshold = raw.prepare_threshold, PREPARED_AFTER
+    try:
+        return _rows(cursor, sql, params)
+    finally:
+        raw.prepare_threshold = before
+
+
+@cache
+def _binding_cursor() -> Any:
+    """Return the class of cursors that send values beside the statement."""
+    return import_module("psycopg").Cursor
+
+
+def insert_into(using: str, model: type[models.Model], columns: Iterable[str]) -> str:
+    """Return the beginning of an insertion, up to the names of the columns."""
+    quote = connections[using].ops.quote_name
+    return f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"
+
+
+def places(values: Sized) -> str:
+    """Return a place for each of ``values``, as a statement takes them between brackets."""
+    return ", ".join(["%s"] * len(values))
+
+
+def note_saved(using: str, records: Sequence[models.Model]) -> None:
+    for record in records:
+        record._state.adding, record._state.db = False, using

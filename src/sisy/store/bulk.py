@@ -1,20 +1,75 @@
-"""Updates many rows, each to values of its own, by one statement."""
+"""Insert or update many rows by one statement.
 
+Each statement is made for the columns that are given. A value that all rows share is written once.
+On PostgreSQL, each other column is an array, so that the text is the same for any number of rows:
+
+    INSERT INTO sisy_run (queue, payload)
+    SELECT %s::varchar, own.payload
+    FROM ROWS FROM (jsonb_array_elements(%s::jsonb)) WITH ORDINALITY AS own (payload, place)
+    ORDER BY own.place RETURNING id
+
+    UPDATE sisy_task SET state = %s::varchar, next_run = own.c0
+    FROM ROWS FROM (unnest(%s::bigint[]), unnest(%s::timestamptz[])) AS own (pk, c0)
+    WHERE sisy_task.id = own.pk
+
+Elsewhere, an update finds the value of each row by ``CASE id WHEN … THEN … END``, for up to a
+hundred rows at a time.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Combinable
 
-from sisy.models.columnar import Column
-from sisy.models.prepared import among
+from sisy import nested
+from sisy.store.statements import change, fetch, insert_into, note_saved, places
 
 ROW_BATCH = 100  # where each value of each row is a parameter; SQLite may take only 999 of them
 
 Values = Mapping[str, Sequence[Any]]
 """By the name of a field, a value for each row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The values of a column, adapted to the driver of a database.
+
+    Attributes:
+        kind: the type of the column in SQL.
+        is_shared: whether all rows hold the same.
+        value: what all rows hold, or what each holds: a list, or what ``rows`` takes.
+        rows: what returns the values of a column that is not shared as rows, in PostgreSQL.
+    """
+
+    name: str
+    kind: str
+    is_shared: bool
+    value: Any
+    rows: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        field: "models.Field[Any, Any]",
+        held: Sequence[Any],
+        connection: BaseDatabaseWrapper,
+    ) -> "Column":
+        """Return the column of ``field`` in rows that hold these values, at least one."""
+        kind, name = kind_of(field, connection), str(field.column)
+        if _are_alike(field, held):
+            return cls(name, kind, True, field.get_db_prep_save(held[0], connection))
+        is_json = isinstance(field, models.JSONField) and connection.vendor == "postgresql"
+        if is_json and None not in held:  # that is stored as NULL, not as JSON's null
+            # One text takes a tenth of the time of an array of as many texts as there are rows.
+            text = json.dumps(held, cls=field.encoder)  # type: ignore[attr-defined]
+            return cls(name, kind, False, text, "jsonb_array_elements(%s::jsonb)")
+        values = [field.get_db_prep_save(value, connection) for value in held]
+        return cls(name, kind, False, values, f"unnest(%s::{kind}[])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +89,40 @@ class Update:
     compute: Mapping[str, Combinable] = field(default_factory=dict)
 
 
+def insert_many(using: str, records: Sequence[models.Model]) -> None:
+    """Insert records of a model into PostgreSQL by one statement, and give them their keys.
+
+    What all of them hold is written once. Django writes each value of each record, which takes
+    longer than to insert them.
+    """
+    connection, model = connections[using], type(records[0])
+    fields = model._meta.concrete_fields
+    held = zip(*map(attrgetter(*(field.attname for field in fields)), records), strict=True)
+    columns = [
+        Column.of(field, values, connection) for field, values in zip(fields, held, strict=True)
+    ]
+    # A column that is left out holds NULL.
+    shared = [column for column in columns if column.is_shared and column.value is not None]
+    own = [column for column in columns if not column.is_shared]
+    names = [connection.ops.quote_name(column.name) for column in own]
+    sources = ", ".join(column.rows for column in own)
+    rows = (
+        f"ROWS FROM ({sources}) WITH ORDINALITY" if own else f"generate_series(1, {len(records)})"
+    )
+    values = [*(f"%s::{column.kind}" for column in shared), *(f"own.{name}" for name in names)]
+    statement = (
+        f"{insert_into(using, model, [column.name for column in (*shared, *own)])} "
+        f"SELECT {', '.join(values)} FROM {rows} AS own({', '.join([*names, 'place'])}) "
+        "ORDER BY own.place RETURNING id"
+    )
+    params = [column.value for column in (*shared, *own)]
+    for record, (pk,) in zip(
+        records, fetch(using, statement, params, is_prepared=True), strict=True
+    ):
+        record.pk = pk
+    note_saved(using, records)
+
+
 def update_rows(using: str, model: type[models.Model], pks: Sequence[int], update: Update) -> int:
     """Update the rows with these keys, and return how many were.
 
@@ -44,9 +133,7 @@ def update_rows(using: str, model: type[models.Model], pks: Sequence[int], updat
     count = 0
     for start in range(0, len(pks), at_once or 1):
         statement = _Statement(model, connection, pks, update, slice(start, start + at_once))
-        with connection.cursor() as cursor:
-            cursor.execute(*statement.text_and_params())
-            count += cursor.rowcount
+        count += change(using, *statement.text_and_params())
     return count
 
 
@@ -88,7 +175,7 @@ class _Statement:
     def _source(self) -> tuple[str, list[Any]]:
         """Return which rows are meant, and where their values are."""
         if not self._arrays:
-            condition, params = among(self._pks, self._connection)
+            condition, params = _among(self._pks, self._connection)
             return f" WHERE {self._table}.id {condition}", params
         sources = ", ".join(["unnest(%s::bigint[])", *(array.rows for array in self._arrays)])
         names = ", ".join(["pk", *(f"c{place}" for place in range(len(self._arrays)))])
@@ -128,3 +215,22 @@ class _Statement:
             terms.append(f"{self._connection.ops.quote_name(name)} = {sql}")
             params += value_params
         return terms, params
+
+
+def _among(keys: Sequence[int], connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+    """Return what a condition says to hold one of ``keys``, and what it takes at its places."""
+    if connection.vendor == "postgresql":
+        return "= ANY(%s)", [list(keys)]
+    return f"IN ({places(keys)})", list(keys)
+
+
+def kind_of(field: "models.Field[Any, Any]", connection: BaseDatabaseWrapper) -> str:
+    """Return the type of a column in SQL, without its length: a cast to that cuts texts off."""
+    return (field.cast_db_type(connection) or "").partition("(")[0]
+
+
+def _are_alike(field: "models.Field[Any, Any]", held: Sequence[Any]) -> bool:
+    """Return whether all values are the same; in JSON 1, 1.0 and true are three, in Python one."""
+    if isinstance(field, models.JSONField):
+        return not any(nested.differ(held[0], value) for value in held[1:])
+    return held.count(held[0]) == len(held)

@@ -1,0 +1,117 @@
+"""Sessions of PostgreSQL that Sisy may change, since no pooler lends them to other clients.
+
+A pooler that works by transactions, such as PgBouncer, gives the session to another client after
+each transaction. What one client sets for the session holds for the others, and they find the
+statements that it has prepared. A pooler tells its clients a process number that it made up, and
+not the one that ``pg_backend_pid()`` returns. This shows whether there is a pooler.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+PREPARED_AFTER = 5
+"""Number of statements that a session sends to be prepared before it prepares any, and of times
+that it then sends the same one before it prepares that one; psycopg's own threshold."""
+
+IDLE = 0  # the state of a connection of psycopg that is in no transaction
+
+# Set the timeout only if the session is not shared; return NULL otherwise.
+LIMIT_SESSION = """
+    SELECT CASE WHEN pg_backend_pid() = %s
+    THEN set_config('idle_in_transaction_session_timeout', %s, false) END
+"""
+LIMIT_TRANSACTION = "SELECT set_config('idle_in_transaction_session_timeout', %s, true)"
+LIMIT_SESSION_OF_MARIADB = "SET SESSION idle_transaction_timeout = %s"
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Session:
+    """The state of a psycopg connection.
+
+    Attributes:
+        sent: how many statements were sent that a session may prepare.
+        may_prepare: whether it may prepare them.
+    """
+
+    sent: int = 0
+    may_prepare: bool = False
+
+
+_sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
+
+
+def session_of(connection: BaseDatabaseWrapper) -> Session:
+    """Return the state of a session that is about to send a statement that it may prepare."""
+    raw = connection.connection
+    if connection.vendor != "postgresql" or not hasattr(raw, "prepare_threshold"):  # psycopg2
+        return Session()
+    session = _sessions.get(raw)
+    if session is None:
+        session = _sessions[raw] = Session()
+    session.sent += 1
+    if session.sent == PREPARED_AFTER:
+        # Not over a cursor of Django's, because tests of projects count the queries of those.
+        with connection.wrap_database_errors:
+            process = raw.execute("SELECT pg_backend_pid()").fetchone()[0]
+        session.may_prepare = process == raw.info.backend_pid
+    return session
+
+
+def limit_idle_transactions(connection: BaseDatabaseWrapper, seconds: float) -> None:
+    """Let the database end transactions of a new connection that are idle for ``seconds``.
+
+    Behind a pooler, each transaction gets the limit for itself: PostgreSQL would otherwise end
+    transactions of the project, too.
+    """
+    if connection.vendor == "postgresql":
+        if not _limit_session(connection, f"{seconds}s"):
+            _limit_each_transaction(connection, f"{seconds}s")
+    elif getattr(connection, "mysql_is_mariadb", False):
+        with connection.cursor() as cursor:
+            cursor.execute(LIMIT_SESSION_OF_MARIADB, [int(seconds)])
+
+
+def _limit_session(connection: BaseDatabaseWrapper, timeout: str) -> bool:
+    """Limit idle transactions of the whole session. Return False if a pooler shares it."""
+    with connection.cursor() as cursor:
+        cursor.execute(LIMIT_SESSION, [_driver(connection).info.backend_pid, timeout])
+        return cursor.fetchone()[0] is not None
+
+
+def _limit_each_transaction(connection: BaseDatabaseWrapper, timeout: str) -> None:
+    others = [
+        wrapper
+        # The wrappers stay when the connection is opened again, so remove the old one.
+        for wrapper in connection.execute_wrappers
+        if getattr(wrapper, "func", None) is not _limit_transaction
+    ]
+    connection.execute_wrappers = [*others, partial(_limit_transaction, timeout)]
+
+
+def _limit_transaction(
+    timeout: str,
+    execute: Callable[..., T],
+    sql: Any,
+    params: Any,
+    many: bool,
+    context: dict[str, Any],
+) -> T:
+    """Limit one transaction, before its first statement. An execute wrapper for Django."""
+    connection = context["connection"]
+    begins = _driver(connection).info.transaction_status == IDLE
+    if begins and not connection.get_autocommit():
+        with _driver(connection).cursor() as cursor:
+            cursor.execute(LIMIT_TRANSACTION, [timeout])
+    return execute(sql, params, many, context)
+
+
+def _driver(connection: BaseDatabaseWrapper) -> Any:
+    """Return the underlying connection of psycopg 2 or 3."""
+    return connection.connection

@@ -1,0 +1,247 @@
+"""Insert submitted runs: one run of a task, many, or a task together with its only run.
+
+Most of the sixty columns of a task and its run have the same values as in the previous submission.
+Python needs longer to convert them than PostgreSQL to store them. So they become literals in the
+text of the statement, and the text is kept. PostgreSQL prepares it if a session sends it often:
+
+    INSERT INTO sisy_run (state, queue, …, task_id, label, …)
+    VALUES ('queued', 'default', …, %s, %s, …) RETURNING id
+
+A task and its only run are inserted together. The run copies from the task what both have:
+
+    WITH inserted AS (
+        INSERT INTO sisy_task (schedule, …, label, …) VALUES ('', …, %s, …) RETURNING id, label, …
+    )
+    INSERT INTO sisy_run (state, …, task_id, label, …)
+    SELECT 'queued', …, inserted.id, inserted.label, … FROM inserted RETURNING task_id, id
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.signals import post_save, pre_save
+
+from sisy.models.instances import is_heard, refer
+from sisy.store.bulk import insert_many, kind_of
+from sisy.store.statements import fetch, insert_into, note_saved, places
+
+if TYPE_CHECKING:
+    from sisy.models import Run, Task
+
+VARYING_OF_RUN_ALONE = (
+    "task_id",
+    "label",
+    "target_pk",
+    "payload",
+    "due_at",
+    "ready_at",
+    "planned_at",
+    "occurrence_at",
+    "retry_of_id",
+)
+"""The columns of a run that often differ from one run to the next."""
+
+
+def insert_runs(using: str, runs: "Sequence[Run]") -> "list[Run]":
+    """Insert runs, all or none, and return them with their keys."""
+    runs = list(runs)
+    vendor, features = connections[using].vendor, connections[using].features
+    if vendor == "postgresql" and len(runs) == 1:
+        _insert_alone(using, runs[0], VARYING_OF_RUN_ALONE)
+        note_saved(using, runs)
+    elif vendor == "postgresql" and runs:
+        insert_many(using, runs)
+    elif vendor == "sqlite" and len(runs) == 1:
+        _insert_locally(using, runs[0])
+    elif runs and features.can_return_rows_from_bulk_insert:
+        type(runs[0]).objects.using(using).bulk_create(runs)
+    else:
+        with transaction.atomic(using=using, savepoint=False):
+            for run in runs:
+                run.save(using=using)
+    return runs
+
+
+COPIED = {
+    "label": "label",
+    "target_pk": "target_pk",
+    "payload": "_extra_data",
+    "planned_at": "created_at",
+    "ready_at": "created_at",
+}
+"""By the column of a run, the column of its task that mostly holds the very same."""
+
+VARYING_OF_TASK = tuple(dict.fromkeys(COPIED.values()))
+VARYING_OF_RUN = (*COPIED, "task_id")
+
+
+def can_insert_with_task(using: str, task: "Task") -> bool:
+    """Whether `insert_with_task` can, and nobody expects to hear of a task that is saved."""
+    return connections[using].vendor == "postgresql" and not is_heard(
+        type(task), pre_save, post_save
+    )
+
+
+def insert_with_task(using: str, task: "Task", run: "Run") -> None:
+    """Insert a task and a run of it, neither of which is saved yet, and give them their keys."""
+    connection = connections[using]
+    of_task, of_run = task.__dict__, run.__dict__
+    given = tuple([name for name in VARYING_OF_TASK if of_task[name] is not None])
+    own = tuple([name for name, source in COPIED.items() if of_run[name] is not of_task[source]])
+    statement = _statement_of_pair(
+        using,
+        type(task),
+        type(run),
+        Constants.of(type(task), VARYING_OF_TASK).values(task),
+        Constants.of(type(run), VARYING_OF_RUN).values(run),
+        given,
+        own,
+    )
+    params = _stored(task, given, connection) + _stored(run, own, connection)
+    ((task.pk, run.pk),) = fetch(using, statement, params, is_prepared=True)
+    refer(run, "task", task)
+    for record in (task, run):
+        record._state.adding, record._state.db = False, using
+
+
+@lru_cache(maxsize=256)
+def _statement_of_pair(
+    using: str,
+    task_model: type["Task"],
+    run_model: type["Run"],
+    task_constants: tuple[Any, ...],
+    run_constants: tuple[Any, ...],
+    given: tuple[str, ...],
+    own: tuple[str, ...],
+) -> str:
+    """Return the statement for records that hold these constants.
+
+    Args:
+        given: the varying columns of the task that hold something.
+        own: the varying columns of the run that hold something else than its task.
+    """
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    of_task = Constants.of(task_model, VARYING_OF_TASK).literals(task_constants, connection)
+    of_task |= dict.fromkeys(given, "%s")
+    of_run = {"task_id": "inserted.id"}
+    of_run |= Constants.of(run_model, VARYING_OF_RUN).literals(run_constants, connection)
+    of_run |= {
+        name: f"inserted.{quote(source)}"
+        for name, source in COPIED.items()
+        if source in given and name not in own
+    }
+    kinds = {
+        field.attname: kind_of(field, connection) for field in run_model._meta.concrete_fields
+    }
+    of_run |= {name: f"%s::{kinds[name]}" for name in own}
+    returned = ", ".join(map(quote, ("id", *given)))
+    return (
+        f"WITH inserted AS ({insert_into(using, task_model, of_task)} "
+        f"VALUES ({', '.join(of_task.values())}) RETURNING {returned}) "
+        f"{insert_into(using, run_model, of_run)} SELECT {', '.join(of_run.values())} "
+        "FROM inserted RETURNING task_id, id"
+    )
+
+
+def _insert_alone(using: str, record: models.Model, varying: tuple[str, ...]) -> None:
+    """Insert a record into PostgreSQL, and give it its key.
+
+    Args:
+        varying: the columns that often differ from one record to the next.
+    """
+    held = record.__dict__
+    given = tuple([name for name in varying if held[name] is not None])
+    constants = Constants.of(type(record), varying).values(record)
+    statement = _statement_of_one(using, type(record), constants, varying, given)
+    ((record.pk,),) = fetch(
+        using, statement, _stored(record, given, connections[using]), is_prepared=True
+    )
+
+
+@lru_cache(maxsize=256)
+def _statement_of_one(
+    using: str,
+    model: type[models.Model],
+    constants: tuple[Any, ...],
+    varying: tuple[str, ...],
+    given: tuple[str, ...],
+) -> str:
+    columns = Constants.of(model, varying).literals(constants, connections[using])
+    columns |= {str(model._meta.get_field(name).column): "%s" for name in given}  # type: ignore[union-attr]
+    values = ", ".join(columns.values())
+    return f"{insert_into(using, model, columns)} VALUES ({values}) RETURNING id"
+
+
+def _insert_locally(using: str, run: "Run") -> None:
+    """Insert a run by the shortest way, where the database is a part of the process."""
+    connection = connections[using]
+    values = {
+        str(field.column): field.get_db_prep_save(value, connection)
+        for field in run._meta.concrete_fields
+        if (value := getattr(run, field.attname)) is not None  # what is left out holds NULL
+    }
+    statement = f"{insert_into(using, type(run), values)} VALUES ({places(values)})"
+    with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
+        cursor.execute(statement, list(values.values()))
+        run.pk = cursor.lastrowid
+    note_saved(using, [run])
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """The columns of a model that seldom differ from one record to the next."""
+
+    fields: tuple["models.Field[Any, Any]", ...]
+    read: Callable[[dict[str, Any]], tuple[Any, ...]]
+    json_at: tuple[int, ...]
+
+    @staticmethod
+    @cache
+    def of(model: type[models.Model], varying: tuple[str, ...]) -> "Constants":
+        fields = tuple(
+            field
+            for field in model._meta.concrete_fields
+            if field.attname not in varying and not field.primary_key
+        )
+        return Constants(
+            fields,
+            itemgetter(*(field.attname for field in fields)),
+            tuple(n for n, field in enumerate(fields) if isinstance(field, models.JSONField)),
+        )
+
+    def values(self, record: models.Model) -> tuple[Any, ...]:
+        """Return what a record holds, each value hashable: of JSON, the text."""
+        values = self.read(record.__dict__)
+        texts = [(n, json.dumps(values[n])) for n in self.json_at if values[n] is not None]
+        if not texts:
+            return values
+        changed = list(values)
+        for n, text in texts:
+            changed[n] = text
+        return tuple(changed)
+
+    def literals(self, values: tuple[Any, ...], connection: BaseDatabaseWrapper) -> dict[str, str]:
+        """Return by column what stands for a value in SQL; a column left out holds NULL."""
+        literals = {}
+        for n, (field, value) in enumerate(zip(self.fields, values, strict=True)):
+            if value is not None:
+                is_text = n in self.json_at
+                stored = value if is_text else field.get_db_prep_save(value, connection)
+                literal: str = connection.ops.compose_sql("%s", [stored])  # type: ignore[attr-defined]
+                literals[str(field.column)] = literal.replace("%", "%%")
+        return literals
+
+
+def _stored(
+    record: models.Model, names: Iterable[str], connection: BaseDatabaseWrapper
+) -> list[Any]:
+    """Return what a statement takes for columns of a record."""
+    field_of, held = record._meta.get_field, record.__dict__
+    return [field_of(name).get_db_prep_save(held[name], connection) for name in names]  # type: ignore[union-attr]
