@@ -1,4 +1,4 @@
-"""The socket on which a page hears that something changed; what changed, it asks for itself."""
+"""The WebSocket that tells a page what to refresh; the page fetches the changes itself."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from sisy.dashboard.site import LOOK, configured
 from sisy.log import Outage, logger
 
 MESSAGE_INTERVAL = 0.25  # seconds between two messages to one page
-CHECKED_EVERY = 30.0  # seconds between two looks whether somebody may still look
-CHECKED_AGAIN = 1.0  # seconds until the next look, if the database could not be asked
+CHECKED_EVERY = 30.0  # seconds between two checks of the permission
+CHECKED_AGAIN = 1.0  # seconds until the next check, if the database failed
 MAX_SOURCES = 1000  # processes whose events are counted
 REFUSED = 4403
-TRY_LATER = 1013  # the code of RFC 6455's registry for a server that cannot serve for a while
+TRY_LATER = 1013  # "try again later" in the registry of RFC 6455
 
 
 class FromPage(dict[str, Any]):
@@ -31,9 +31,9 @@ class FromPage(dict[str, Any]):
 class LiveConsumer(AsyncJsonWebsocketConsumer):
     """Tells one page which kinds of things changed, at most four times a second.
 
-    It carries no data of tasks or runs. Whoever may look at the tasks may listen; a right that is
-    taken away, or a session that ends, ends the socket within half a minute. While the database
-    cannot be asked whether somebody may listen, nothing is told.
+    It sends no data of tasks or runs, and needs the permission to see the dashboard. If the user
+    loses it or logs out, the socket closes within half a minute. While the permission cannot be
+    checked, the socket sends nothing.
     """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -43,11 +43,9 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         await super().__call__(scope, receive_from_page, send)
 
     async def dispatch(self, message: Any) -> None:
-        """Obey the server, and hear two kinds of events on the layer.
-
-        Channels calls the method that a message's type names, such as ``close`` or ``send_json``,
-        and ends the socket if that raises. Whatever comes over the layer must do neither.
-        """
+        """Handle messages from the page, and two kinds of messages from the channel layer."""
+        # Channels calls the method that a message's type names, such as "close", and ends the
+        # socket if that raises. Messages from the layer must do neither.
         if isinstance(message, FromPage):
             await super().dispatch(message)
         elif messages.is_event(message):
@@ -58,7 +56,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             logger.warning("Ignored an unknown message: %.200r", message)
 
     async def connect(self) -> None:
-        """Let in whoever may look. A refusal is told after accepting, so that pages hear why."""
+        """Accept the socket, and close it if the user may not see the dashboard."""
+        # Only an accepted socket can be closed with a code that the page can read.
         await self.accept()
         try:
             may_look = self.channel_layer is not None and await self._may_look()
@@ -92,15 +91,15 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             await self.channel_layer.group_discard(group, self.channel_name)
 
     async def websocket_receive(self, message: Any) -> None:
-        """Pages have nothing to say."""
+        """Ignore what the page sends."""
 
     def _hear_event(self, message: Mapping[str, Any]) -> None:
-        """Runs changed in some process; one whose message was lost has everything looked at."""
+        """Note that runs changed in a process. After a gap in its numbers, refresh everything."""
         source, seq = message["source"], message["seq"]
         if seq != self._heard.pop(source, seq):
             self._has_gap = True
         self._heard[source] = seq + 1
-        if len(self._heard) > MAX_SOURCES:  # forget the one that said nothing for longest
+        if len(self._heard) > MAX_SOURCES:  # forget the process that sent nothing for longest
             del self._heard[next(iter(self._heard))]
         self._kinds.add("runs")
         self._send_soon()
@@ -132,7 +131,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             logger.debug("A dashboard page disconnected during a message: %r", error)
 
     async def _check(self) -> None:
-        """Look again and again whether somebody may still listen; end the socket if not."""
+        """Check the permission regularly, and close the socket if it is gone."""
         outage = Outage("Checking the permissions of dashboard WebSockets")
         pause = CHECKED_EVERY
         while True:
@@ -153,14 +152,14 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
 
     @database_sync_to_async
     def _may_look(self) -> bool:
-        """Return whether the session is still somebody's, and he may look at tasks."""
+        """Return whether the session's user may see the dashboard."""
         session = self.scope.get("session")
         if session is None or session.session_key is None:
             return False
         request = HttpRequest()
-        # Read anew, since the scope's own stays as it was when the socket was opened.
+        # Read again, because the session in the scope is that of the moment of opening.
         request.session = import_module(settings.SESSION_ENGINE).SessionStore(session.session_key)
         try:
             return configured().may(get_user(request), LOOK)
         finally:
-            connections.close_all()  # each socket has some of its own, which would stay open
+            connections.close_all()  # each socket has its own, which would stay open

@@ -1,4 +1,4 @@
-"""Parse runs and moments, in every form in which Sisy prints them."""
+"""Read runs and moments in every form in which Sisy prints them."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,10 +12,10 @@ from django.utils import timezone
 from sisy.schedules import calendar
 
 RUN = re.compile(r"(?:.*#|run\s+)?([0-9]{1,18})", re.IGNORECASE)
-"""``7``, ``#7``, ``run 7``, and ``label #7`` as a run is named in the log."""
+"""``7``, ``#7``, ``run 7``, and ``label #7`` as in log lines."""
 
 EPOCH = re.compile(r"[0-9]{1,11}\.[0-9]{1,6}")
-"""``ts`` of the message that a function gets."""
+"""The ``ts`` of the message that a callable receives."""
 
 DISTANCE = re.compile(r"\s+(?:now|in \d+ \w+|\d+ \w+ ago)$")
 WEEKDAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)\s+", re.IGNORECASE)
@@ -26,21 +26,21 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def run_key(text: str) -> int | None:
-    """Return the key of the run that a text names; None if it names none."""
+    """Return the key of the run that a text names; None if it is not a run."""
     found = RUN.fullmatch(text.strip())
     return int(found[1]) if found else None
 
 
 def moment(text: str, zone: tzinfo, now: datetime) -> datetime:
-    """Return the moment that a text names, in the zone in which the question is put.
+    """Return the moment that a text names.
 
     Args:
-        text: as ISO 8601 has it, or as any page, command or log line shows it: with the name of a
-            zone or its abbreviation, with a weekday, or as a time of today.
-        zone: the one that is meant where the text names none.
+        text: ISO 8601, or any form that a page, command or log line shows: with a zone or its
+            abbreviation, with a weekday, or only a time, which is one of today.
+        zone: the zone of a text that names none.
 
     Raises:
-        CommandError: it cannot be read; the message shows forms that can be.
+        CommandError: the text is not valid; the message shows valid forms.
     """
     return within_calendar(_read(text, zone, now))
 
@@ -87,7 +87,7 @@ def _parsed(text: str) -> datetime | None:
 
 
 def _zones(named: str, zone: tzinfo) -> Iterator[tzinfo]:
-    """Yield the zones that may be meant; the one of that very name alone, if there is one."""
+    """Yield the zones that a name or an abbreviation may mean."""
     if named in ("UTC", "GMT", "Z"):
         yield UTC
         return
@@ -101,7 +101,7 @@ def _zones(named: str, zone: tzinfo) -> Iterator[tzinfo]:
 
 
 def _locals(clock: str, weekday: int | None, where: tzinfo, now: datetime) -> Iterable[datetime]:
-    """Return the naive moments that a date and a time, or a time alone, may mean."""
+    """Return the naive moments that a date with a time, or only a time, may mean."""
     if (full := _parsed(clock)) is not None:
         return [full]
     if not TIME.fullmatch(clock):
@@ -115,7 +115,7 @@ def _locals(clock: str, weekday: int | None, where: tzinfo, now: datetime) -> It
 
 
 def _matching(local: datetime, named: str, where: tzinfo) -> datetime | None:
-    """Return a naive moment in a zone, in which of its two passes the abbreviation says."""
+    """Return a naive moment in a zone; the abbreviation decides if it occurs twice there."""
     if timezone.is_aware(local):
         return None
     for fold in (0, 1):

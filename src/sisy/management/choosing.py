@@ -12,15 +12,15 @@ from sisy.management import asking
 from sisy.models import Run, Task
 from sisy.suggestions import did_you_mean
 
-MAX_LABELS_COMPARED = 5000  # labels among which the nearest one is looked for
-MAX_DIGITS = 18  # more than that, and a number fits into no column of keys
+MAX_LABELS_COMPARED = 5000  # labels that are compared for a suggestion
+MAX_DIGITS = 18  # a longer number does not fit into the column of keys
 
 
 def task_named(text: str, using: str) -> Task:
     """Return the task with a key, a name or a label.
 
     Raises:
-        CommandError: there is none, or several bear the label.
+        CommandError: it does not exist, or several tasks have the label.
     """
     tasks = Task.objects.using(using)
     key = int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
@@ -42,10 +42,10 @@ def task_named(text: str, using: str) -> Task:
 
 
 def run_with_key(key: int, using: str) -> Run:
-    """Return a run.
+    """Return the run with a key.
 
     Raises:
-        CommandError: there is none, or it has left the ledger.
+        CommandError: it does not exist, or was pruned.
     """
     if (run := Run.objects.using(using).filter(pk=key).first()) is not None:
         return run
@@ -53,10 +53,10 @@ def run_with_key(key: int, using: str) -> Run:
 
 
 def run_asked_about(subject: str, when: str | None, using: str) -> Run | None:
-    """Return the run that somebody asks about, beside a task or alone; None if it is no run.
+    """Return the run that the arguments of ``why`` name; None if they do not name a run.
 
     Raises:
-        CommandError: it is not a run of the task, or there is no such run.
+        CommandError: it is not a run of the task, or it does not exist.
     """
     text = subject if when is None else when
     if (key := asking.run_key(text)) is None:
@@ -70,14 +70,14 @@ def run_asked_about(subject: str, when: str | None, using: str) -> Run | None:
     label = text.strip().rpartition("#")[0].rstrip()
     if run is not None and label in ("", run.label):
         return run
-    # Some tasks are labelled so that they could be taken for runs.
+    # The label or name of a task may look like a run.
     if Task.objects.using(using).filter(Q(label=text) | Q(name=text) | Q(pk=key)).exists():
         return None
     return run_with_key(key, using)
 
 
 def moment(text: str) -> datetime:
-    """Read a moment as ISO 8601 has it; one without a zone stays naive."""
+    """Return the moment in an ISO 8601 text; naive if it has no zone."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -88,7 +88,7 @@ def moment(text: str) -> datetime:
 
 
 def in_zone(moment: datetime, zone: str) -> datetime:
-    """Return an aware moment: a naive one is meant in ``zone``.
+    """Return an aware moment; a naive one is interpreted in ``zone``.
 
     Raises:
         CommandError: it lies outside of the years 1000 to 9998.

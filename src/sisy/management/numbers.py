@@ -1,18 +1,18 @@
-"""Numbers that people type as arguments, each with its range."""
+"""Argument types of numbers with a range."""
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 
 MAX_COUNT = 1_000_000_000
-"""How many rows somebody may ask for at most; more than a page or a ledger has."""
+"""The largest number of rows that an option accepts."""
 
 
 def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
-    """Return a reader of whole numbers from ``least`` to ``most``; None sets no upper bound."""
+    """Return the type of a whole number from ``least`` to ``most``; None means no upper limit."""
     wanted = f" of at least {least}" if most is None else f" from {least} to {most}"
 
     def read(text: str) -> int:
-        # 20 digits hold each number that a database can, and int() is slow for very long texts.
+        # 20 digits are enough for any number in a database, and int() is slow for very long texts.
         if text.isascii() and text.isdigit() and len(text) <= 20:
             number = int(text)
             if least <= number and (most is None or number <= most):
@@ -23,7 +23,7 @@ def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
 
 
 def measure(unit: str, most: float) -> Callable[[str], float]:
-    """Return a reader of numbers of a unit, such as "seconds", from 0 to ``most``."""
+    """Return the type of a number from 0 to ``most`` of a unit, such as "seconds"."""
 
     def read(text: str) -> float:
         try:

@@ -29,13 +29,13 @@ Row = Mapping[str, Any]
 
 
 class AnsweringCommand(BaseCommand):
-    """A command that answers a question, and ends."""
+    """A command that prints an answer and exits."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def answer(self, rows: Sequence[Row], *, otherwise: str = "None.") -> None:
-        """Show rows that have the same keys; ``otherwise`` where there are none."""
+        """Print rows with the same keys as a table or JSON; ``otherwise`` if there are none."""
         if self.as_json:
             self.say_json([dict(row) for row in rows])
         elif rows:
@@ -48,24 +48,24 @@ class AnsweringCommand(BaseCommand):
         self.stdout.write(escaped_json(text))
 
     def say(self, sentence: str) -> None:
-        """Write one line."""
+        """Print one line, escaped for a terminal."""
         self.stdout.write(escaped(sentence))
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.as_json = options.get("json", False)
         try:
             if options.get("skip_checks") or not self.requires_system_checks:
-                conf.get_settings()  # else the checks say what is wrong
+                conf.get_settings()  # otherwise the checks report invalid settings
             answer = super().execute(*args, **options)
-            self.stdout.flush()  # here, where a reader that went away can still be noticed
+            self.stdout.flush()  # here, where a closed pipe can still be handled
             return answer
-        except SystemCheckError:  # has several lines; the checks escape what they quote
+        except SystemCheckError:  # it has several lines, and the checks escape what they quote
             raise
         except CommandError as error:
             error.args = tuple(map(escaped, error.args))
             raise
-        except BrokenPipeError:  # "| head" has read enough
-            # Python flushes once more as it ends, and would complain of the same.
+        except BrokenPipeError:  # for example "| head"
+            # Python flushes once more at exit, and would print the same error.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(READER_GONE)
         except SettingsError as error:
@@ -83,16 +83,16 @@ class AnsweringCommand(BaseCommand):
 
 
 class AtLeast(int):
-    """A count that stopped there, because there were too many to count on."""
+    """A count that stopped at its limit."""
 
 
 def counted(number: int, *, is_all: bool) -> int:
-    """Return a count as tables show it, "10,000+" unless that was all; JSON has the number."""
+    """Return a count that tables show as "10,000+" unless it is complete; JSON has the number."""
     return number if is_all else AtLeast(number)
 
 
 def table(rows: Sequence[Row], width: int) -> str:
-    """Return rows under their keys, as text that fits a width where it can be wrapped."""
+    """Return rows as a table under their keys, wrapped to a width if rich is installed."""
     names = list(rows[0])
     cells = [[shown(row[name]) for name in names] for row in rows]
     try:

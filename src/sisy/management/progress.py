@@ -1,20 +1,20 @@
-"""The progress of a long command: a bar by rich on a terminal, or a line now and then."""
+"""The progress of a long command: a bar on a terminal, or a line every two seconds."""
 
 import time
 from contextlib import ExitStack
 from typing import Any, TextIO
 
-LINE_INTERVAL = 2.0  # seconds, where there is no bar
+LINE_INTERVAL = 2.0  # seconds between two lines, without a bar
 
 
 class Progress:
-    """Shows on standard error how far work is, in a ``with`` block; nothing where it is quiet.
+    """A context manager that shows progress on standard error.
 
     Args:
-        stream: standard error; a bar needs it to be a terminal that can move its cursor.
-        what: what is being done, such as "Deleting runs".
-        total: how much there is to do, in any unit.
-        is_quiet: whether nobody wants to know.
+        stream: standard error. A bar needs a terminal that can move its cursor.
+        what: the activity, such as "Deleting runs".
+        total: the amount of work, in any unit.
+        is_quiet: whether to show nothing.
     """
 
     def __init__(self, stream: TextIO, what: str, total: float, *, is_quiet: bool) -> None:
@@ -35,7 +35,7 @@ class Progress:
         self._stack.close()
 
     def reach(self, done: float, words: str) -> None:
-        """Show that so much is done, and say it in words."""
+        """Show that ``done`` of the total is done, with a text."""
         if self._is_quiet:
             return
         if self._bar is not None:
@@ -53,8 +53,8 @@ class Progress:
         except ImportError:
             return None
         console = Console(file=self._stream)
-        # TERM=dumb or unknown, as in Emacs and many CI systems. rich draws no bar there until the
-        # work is done; lines tell of it in time.
+        # TERM=dumb or unknown, as in Emacs and many CI systems: rich would draw the bar only when
+        # the work is done. Lines appear in time.
         if console.is_dumb_terminal:
             return None
         columns = (

@@ -1,9 +1,9 @@
-"""Serving that starts anew when code changes, for development.
+"""A reloader that stops gracefully, for development.
 
 Django's reloader has two processes: a child serves and watches the files, and a parent starts
-another one when it ends because of a change. Django's parent kills the child when it is told to
-end itself; the child's runs would stay ``running`` until a lease is over. This one passes
-the signal on and waits.
+another child when one ended because of a change. Django's parent kills the child when it is told
+to stop, and the child's runs would stay ``running`` until the lease expires. This one passes the
+signal on and waits.
 """
 
 import asyncio
@@ -21,17 +21,19 @@ from django.utils import autoreload
 from sisy.service import STOP_SIGNALS, Service, interrupt_when_signalled
 from sisy.supervisor import own_command
 
-GRACE = 5.0  # seconds: nobody who edits code waits longer for the old code to end
+GRACE = 5.0  # seconds in which runs of the old code can finish
 CHANGED = 3  # the exit code of a child of Django's reloader whose code has changed
-PASSED_ON_AFTER = 0.3  # seconds in which a child acts on a signal that it got itself
-SAME_SIGNAL = 1.0  # seconds within which a child takes two signals for one
+PASSED_ON_AFTER = 0.3  # seconds in which a child handles a signal that it received itself
+SAME_SIGNAL = 1.0  # seconds within which a child treats two signals as one
 
 
 def serve_and_reload(build: Callable[[], Service]) -> None:
-    """Serve until TERM or INT, each time by new code; a second signal hurries.
+    """Run a service until TERM or INT, and restart it when code changes.
+
+    A second signal stops it immediately.
 
     Args:
-        build: returns what to serve.
+        build: a function that returns the service.
     """
     if os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) == "true":
         interrupt_when_signalled()  # which Django's reloader expects
@@ -45,7 +47,7 @@ def serve_and_reload(build: Callable[[], Service]) -> None:
 
 
 class _Parent:
-    """Starts children until one ends by itself, or it is told to stop."""
+    """Starts children until one exits without a change of code, or a signal arrives."""
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
@@ -57,7 +59,7 @@ class _Parent:
             signal.signal(number, self._stop)
         environment = {**os.environ, autoreload.DJANGO_AUTORELOAD_ENV: "true"}
         while True:
-            # In the same group of processes: a debugger in a function needs the terminal.
+            # In the same process group, because a debugger in a function needs the terminal.
             self._child = subprocess.Popen(own_command(), env=environment, close_fds=False)
             code = self._child.wait()
             if code != CHANGED or self._is_stopping:
@@ -65,7 +67,7 @@ class _Parent:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._is_stopping = True
-        # A terminal sends INT to the child, too, and so does systemd with TERM.
+        # A terminal also sends INT to the child, and systemd sends TERM to both.
         passing_on = threading.Timer(PASSED_ON_AFTER, self._pass_on, [number])
         passing_on.daemon = True
         passing_on.start()
@@ -76,10 +78,9 @@ class _Parent:
 
 
 class _Served:
-    """The service of a child, in the thread that Django's reloader gives.
+    """The service of a child, in a thread that Django's reloader starts.
 
-    The reloader's own thread is the main one. It leaves by an exception when a signal comes or
-    code has changed.
+    The reloader itself runs in the main thread, and raises when a signal arrives or code changes.
     """
 
     def __init__(self, build: Callable[[], Service]) -> None:
@@ -95,7 +96,7 @@ class _Served:
             self._has_ended.set()
 
     def end(self) -> None:
-        """Let the service end; a second signal hurries it."""
+        """Stop the service gracefully; after a second signal, immediately."""
         if self._service is None:
             return
         service, began = self._service, time.monotonic()

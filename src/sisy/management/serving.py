@@ -28,12 +28,12 @@ from sisy.worker_options import queue_names as valid_queue_names
 
 
 class ServingCommand(BaseCommand):
-    """A command that serves until TERM or INT; a second signal hurries."""
+    """A command that runs until TERM or INT; a second signal stops it immediately."""
 
     requires_migrations_checks = True
 
     def build(self, **options: Any) -> Service:
-        """Return what the command runs."""
+        """Return the service that the command runs."""
         raise NotImplementedError
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -46,7 +46,7 @@ class ServingCommand(BaseCommand):
         )
 
     def run_from_argv(self, argv: list[str]) -> None:
-        exit_when_signalled()  # nothing is in hand while the command gets ready
+        exit_when_signalled()  # no run is claimed while the command starts
         super().run_from_argv(argv)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
@@ -58,7 +58,7 @@ class ServingCommand(BaseCommand):
             raise CommandError(str(error)) from error
 
     def check_migrations(self) -> None:
-        """Wait for a database that is not there yet, or restarts, instead of giving up."""
+        """Check for unapplied migrations; wait if the database is not available."""
         until_it_works("The database", super().check_migrations, OperationalError)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -66,7 +66,7 @@ class ServingCommand(BaseCommand):
             serve_and_reload(lambda: self.build(**{**options, "grace": GRACE}))
         else:
             service = self.build(**options)
-            connections.close_all()  # the checks have opened some, and this thread needs none
+            connections.close_all()  # those that the checks opened; this thread needs none
             run_until_signalled(service)
 
 
@@ -157,10 +157,10 @@ def _pool(**options: Any) -> MakePool:
 
 
 def refuse_on_windows(option: str) -> None:
-    """Refuse what needs child processes that can be controlled as on POSIX systems.
+    """Reject an option that needs the child processes of POSIX systems.
 
     Raises:
-        CommandError: this system has none.
+        CommandError: this is Windows.
     """
     if not CAN_FORK:
         raise CommandError(
@@ -177,7 +177,7 @@ def queue_names(text: str) -> tuple[str, ...]:
 
 
 def _write_log_lines() -> None:
-    """Show Sisy's log lines on standard error, unless the project has its own way with them."""
+    """Show Sisy's log lines on standard error, unless the project configures its loggers."""
     logger = logging.getLogger("sisy")
     if logger.hasHandlers() or logger.level:
         return

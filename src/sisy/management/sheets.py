@@ -1,4 +1,4 @@
-"""Tables as CSV, which a spreadsheet must be able to open without obeying them."""
+"""CSV that is safe to open in a spreadsheet."""
 
 import csv
 import re
@@ -7,13 +7,13 @@ from typing import Any
 
 from sisy.escaping import escaped
 
-# What Excel, LibreOffice and Google Sheets take for the start of a formula, in their wide forms
-# too; they look past spaces.
+# What Excel, LibreOffice and Google Sheets read as the start of a formula, also as full-width
+# characters and after spaces.
 FORMULA = re.compile(r"\s*[=+\-@|%\uff1d\uff0b\uff0d\uff20]")
 
 
 def write_csv(stream: Any, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows under their names; a text that would be a formula begins with an apostrophe."""
+    """Write rows below a header, with an apostrophe before each text that would be a formula."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(names)
     writer.writerows([_cell(value) for value in row] for row in rows)

@@ -1,4 +1,4 @@
-"""Cells of a heat map: where each stands, and how hot it is."""
+"""The positions, heights and colours of the cells of the load map."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ HEIGHT = 80  # pixels of the highest column
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Square:
-    """A cell as it is drawn; ``level`` is 0 to 5, ``x`` in percent of the width."""
+    """A cell with its position in percent of the width and its level from 0 to 5."""
 
     x: float
     width: float
@@ -28,8 +28,8 @@ def squares(cells: Sequence[Cell], slots: int, most: float) -> list[Square]:
     """Return cells side by side.
 
     Args:
-        slots: how many runs can go on at once.
-        most: how many runs begin in the fullest cell of the whole map.
+        slots: the number of runs that can execute at once.
+        most: the number of runs that start in the busiest cell of the map.
     """
     width = 100 / len(cells) if cells else 100.0
     return [
@@ -62,9 +62,9 @@ def shortened(number: float) -> str:
 
 
 def by_day(cells: Sequence[Cell], zone: tzinfo) -> list[tuple[str, list[Cell | None]]]:
-    """Return cells of an hour by the day of a zone, each day with a place for 24 hours.
+    """Return the cells of each day in a zone, with a place for each of 24 hours.
 
-    Of an hour that comes twice, the later one is added to the first.
+    An hour that occurs twice, when the clocks go back, has one cell for both.
     """
     days: dict[str, list[Cell | None]] = {}
     for cell in cells:

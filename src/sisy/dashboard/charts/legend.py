@@ -1,4 +1,4 @@
-"""The legend of the timeline, with only the marks that are drawn."""
+"""The legend of the timeline, which lists only the marks that are drawn."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ MARKS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A mark, as its class in the style sheet is named, and what it means."""
+    """A mark's class in the style sheet, and its meaning."""
 
     looks: str
     words: Any
@@ -35,7 +35,7 @@ class Entry:
 
 
 def legend(tracks: Sequence[Track], *, is_now_shown: bool) -> list[Entry]:
-    """Return the marks that are drawn on some tracks, always in the same order."""
+    """Return the marks that are drawn on the tracks, in a fixed order."""
     drawn = {looks for track in tracks for looks in _drawn(track)}
     if is_now_shown:
         drawn.add("now")

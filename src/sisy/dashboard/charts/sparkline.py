@@ -1,4 +1,4 @@
-"""The latest runs of a task in the space of a word: how long each took, and how it ended."""
+"""Sparklines: the duration and outcome of a task's latest runs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from django.utils.translation import gettext
 from sisy.models import Run, RunState
 from sisy.reports import formatting
 
-WIDTH, HEIGHT = 3, 24  # pixels of a run, its gap included, and of the whole
+WIDTH, HEIGHT = 3, 24  # pixels: the width of a run with its gap, and the height of the chart
 LOWEST = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spark:
-    """One run: the longer it took the higher, hanging from above if it came to trouble."""
+    """The bar of one run: its height is the duration; it hangs from the top after a failure."""
 
     x: int
     y: int
@@ -26,11 +26,11 @@ class Spark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sparkline:
-    """Runs from left to right, the newest at the right."""
+    """The bars of runs from left to right, the newest on the right."""
 
     sparks: list[Spark]
     words: str
-    """What the drawing shows, for those who do not see it."""
+    """The text alternative of the chart."""
 
     @property
     def width(self) -> int:
@@ -40,7 +40,7 @@ class Sparkline:
 
 
 def sparkline(runs: Sequence[Run]) -> Sparkline:
-    """Return the drawing of some runs of a task, the newest first."""
+    """Return the sparkline of runs, which are given newest first."""
     took = [run.duration.total_seconds() if run.duration else 0.0 for run in runs]
     longest = max(took, default=0.0) or 1.0
     sparks = []

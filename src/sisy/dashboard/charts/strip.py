@@ -8,12 +8,12 @@ from sisy.reports.timeline.window import Window
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
 
-MARKS = 400  # places that are told apart
+MARKS = 400  # distinct positions on a strip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strip:
-    """A stretch of time with its marks; places are percents of its width."""
+    """A range of time with its marks, at positions in percent of the width."""
 
     marks: list[float]
     ticks: list[tuple[float, str]]
@@ -22,12 +22,12 @@ class Strip:
 
 
 def day_strip(schedule: Schedule, now: datetime) -> Strip:
-    """Return the day that it is in the schedule's zone, from midnight to midnight."""
+    """Return the current day in the schedule's zone, from midnight to midnight."""
     return _strip(schedule, _midnight(schedule, now), timedelta(days=1), now)
 
 
 def week_strip(schedule: Schedule, now: datetime) -> Strip:
-    """Return the week that it is in the schedule's zone, from Monday on."""
+    """Return the current week in the schedule's zone, from Monday on."""
     midnight = _midnight(schedule, now)
     return _strip(schedule, midnight - timedelta(days=midnight.weekday()), timedelta(days=7), now)
 
@@ -38,14 +38,14 @@ def _midnight(schedule: Schedule, now: datetime) -> datetime:
 
 
 def _strip(schedule: Schedule, start: datetime, span: timedelta, now: datetime) -> Strip:
-    # Wall time: a day that has 23 or 25 hours is drawn as long as it is.
+    # Local time, so that a day of 23 or 25 hours is drawn in full.
     window = Window(start=start.astimezone(now.tzinfo), end=(start + span).astimezone(now.tzinfo))
     step = window.span / MARKS
     marks: list[float] = []
     due = schedule.next_after(just_before(window.start))
     while due is not None and due < window.end:
         marks.append(window.place(due))
-        # Only one mark is seen at each place, however often it is due there.
+        # One mark per position is enough, however often the schedule is due there.
         next_place = window.start + step * (int((due - window.start) / step) + 1)
         due = schedule.next_after(just_before(next_place))
     return Strip(

@@ -1,4 +1,4 @@
-"""All pages and what their buttons do, by name, with the routes under which they hang."""
+"""The routes of all pages and of the views behind their buttons, by name."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The views behind the pages' buttons. Each acts on some rows, and redirects back."""
+"""The views behind the buttons. Each changes the selected rows, and redirects back."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
@@ -20,22 +20,22 @@ from sisy.reports.ledger import key_of
 
 Act = Callable[[Any, Any], Iterable[Result]]
 
-MAX_KEYS_NAMED = 5  # keys of rows that there are not
+MAX_KEYS_NAMED = 5  # unknown keys that an error quotes
 
 
 class Acting(View):
-    """Carries out the verb that the address names, for the rows that the form names."""
+    """Runs the verb in the URL for the rows in the form."""
 
     dashboard: Dashboard = Dashboard()
-    """Where it hangs; given by whoever mounts it."""
+    """The dashboard to which it belongs; set when it is mounted."""
 
     http_method_names = ["post"]
 
     verbs: ClassVar[dict[str, tuple[str, Act]]]
-    """Each verb with the permission it takes and what carries it out."""
+    """Each verb with its permission and its action."""
 
     back: ClassVar[str]
-    """The page to which it leads back, unless the form names another one."""
+    """The page to redirect to, unless the form names another one."""
 
     def post(self, request: HttpRequest, verb: str) -> HttpResponse:
         page_request = PageRequest(self.dashboard, request, {})
@@ -49,7 +49,7 @@ class Acting(View):
         return self.verbs[verb][1](page_request.request.user, self.chosen(page_request))
 
     def chosen(self, page_request: PageRequest) -> Any:
-        """Return what the form names."""
+        """Return the objects that the form names."""
         raise NotImplementedError
 
     def _next(self, page_request: PageRequest) -> str:
@@ -63,7 +63,7 @@ class Acting(View):
 
 
 class RowsActing(Acting):
-    """Acts on the rows whose keys the form names, and says which of them there are not."""
+    """Changes the rows whose keys are in the form, and reports unknown keys."""
 
     model: ClassVar[type[Model]]
 

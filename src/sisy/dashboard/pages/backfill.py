@@ -1,4 +1,4 @@
-"""The page on which somebody has the occurrences of a range made good."""
+"""The page that backfills the occurrences of a range."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from sisy.dashboard.pages.task import TaskPage, task_of
 
 
 class BackfillPage(TaskPage):
-    """Shows what a range would run (GET), or runs it (POST) and leads back to the task."""
+    """Previews a backfill (GET), or runs it and redirects to the task (POST)."""
 
     name = "backfill"
     http_method_names = ["get", "head", "options", "post"]

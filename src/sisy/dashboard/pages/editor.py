@@ -49,7 +49,7 @@ class Meaning:
 
 
 class EditorPage(Page):
-    """Shows what is typed in words, when it is due, and which field is wrong."""
+    """Shows a schedule in words, its next occurrences, and which field is invalid."""
 
     name = "editor"
     title = _("Schedule")
@@ -68,10 +68,10 @@ def _asked(page_request: PageRequest) -> dict[str, str]:
 
 
 def meaning(expression: str, zone: str, key: str, now: datetime) -> Meaning:
-    """Return what an expression in a zone says.
+    """Return the meaning of an expression in a zone.
 
     Args:
-        key: what ``h`` is hashed by: the label of the task.
+        key: the label of the task, from which the values of ``h`` are derived.
     """
     found: dict[str, Any] = {"expression": expression, "zone": zone}
     try:

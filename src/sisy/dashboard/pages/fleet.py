@@ -1,4 +1,4 @@
-"""Workers and queues: who has what in hand, and what is queued for whom."""
+"""The page of workers and queues."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from sisy.reports.queues import queues
 
 
 class FleetPage(Page):
-    """Shows each process with its runs, and each queue with what is queued in it."""
+    """Shows each process with its runs, and each queue with its counts."""
 
     name = "fleet"
     title = _("Workers and queues")

@@ -1,4 +1,4 @@
-"""The load ahead: how many runs begin when, against the slots of the workers."""
+"""The page of the upcoming load, compared with the slots of the workers."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,11 +17,11 @@ from sisy.reports.timeline.window import Window
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 QUARTER = timedelta(minutes=15)
 DAYS = 7
-KEPT = 60  # seconds for which what was computed is shown again
+KEPT = 60  # seconds for which a result is cached
 
 
 class LoadPage(Page):
-    """Shows where runs pile up, so that somebody can spread them."""
+    """Shows when many runs start at once, so that they can be spread."""
 
     name = "load"
     title = _("Upcoming load")
@@ -47,14 +47,14 @@ def build_load(page_request: PageRequest) -> dict[str, Any]:
 
 
 def _row(row: list[Cell | None], slots: int, most: float) -> list[Any]:
-    """Return the squares of a day; hours that lie outside of the map have none."""
+    """Return the squares of a day; None for hours outside of the map."""
     there = [cell for cell in row if cell is not None]
     drawn = iter(squares(there, slots, most))
     return [None if cell is None else next(drawn) for cell in row]
 
 
 def _computed(page_request: PageRequest) -> tuple[DueGroups, list[Cell], list[Cell], list[Any]]:
-    """Return what is planned; for a minute, what was computed before is as good."""
+    """Return the forecast, cached for a minute."""
     hour = page_request.now.replace(minute=0, second=0, microsecond=0)
     key = f"sisy.load.{page_request.using}.{hour:%Y%m%d%H}"
     if (known := cache.get(key)) is None:
@@ -67,7 +67,7 @@ def _computed(page_request: PageRequest) -> tuple[DueGroups, list[Cell], list[Ce
 def compute(
     using: str, now: datetime, hour: datetime
 ) -> tuple[DueGroups, list[Cell], list[Cell], list[Any]]:
-    """Return what is planned from ``hour`` on: a day by the quarter, a week by the hour."""
+    """Return the forecast from ``hour`` on: a day by 15 minutes, a week by the hour."""
     found = due_groups(using, now, hour + DAYS * DAY)
     day = cells(found.groups, hour, QUARTER, DAY // QUARTER)
     week = cells(found.groups, hour, HOUR, DAYS * DAY // HOUR)

@@ -1,4 +1,4 @@
-"""The first page: whether all is well, what runs, what comes."""
+"""The overview: status, alerts, counts, the timeline and the latest runs."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ from sisy.reports.timeline.window import Window
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ZOOMS = (1, 3, 6, 12, 24)  # hours to either side
 ZOOM = 6
-YEARS = range(1971, 9990)  # beyond them, computing with days and zones may fail
+YEARS = range(1971, 9990)  # arithmetic with days and zones may fail outside of them
 MAX_TRACKS = 25  # tasks that have a row each
 MAX_GROUPED_TASKS = 200  # tasks that share rows
 GROUPS = {"queue": "queue", "target": "target_path"}
@@ -30,7 +30,7 @@ MAX_LATEST_RUNS = 12
 
 
 class OverviewPage(Page):
-    """Shows, in the order in which somebody asks: is it alive, is it well, what happens."""
+    """Shows whether Sisy is running, whether anything failed, and what is happening."""
 
     name = "overview"
     title = _("Overview")
@@ -95,10 +95,8 @@ def build_timeline(page_request: PageRequest) -> dict[str, Any]:
 
 
 def _tasks(using: str, most: int, after: int) -> tuple[list[Task], int]:
-    """Return active tasks, and the key behind which the next ones are; 0 at the end.
-
-    Their keys decide which they are: by what is due next, rows would come and go all the time.
-    """
+    """Return a page of active tasks, and the key of its last one; 0 on the last page."""
+    # In the order of keys: in the order of due moments, rows would jump between pages.
     active = Task.objects.using(using).active().filter(pk__gt=after).order_by("pk")
     found = list(active[: most + 1])
     last = found[most - 1].pk if len(found) > most else 0
@@ -115,7 +113,7 @@ def _zoom(text: str) -> int:
 
 
 def _moment(text: str) -> datetime | None:
-    """Return the moment that a link named; None is now."""
+    """Return the moment in a link; None means now."""
     try:
         moment = datetime.fromisoformat(text.replace(" ", "+"))
     except ValueError:

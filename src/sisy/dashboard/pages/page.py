@@ -1,4 +1,4 @@
-"""A page made of parts; each part can be fetched again by itself."""
+"""Pages that consist of parts, each of which can be fetched alone."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -21,10 +21,10 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.site import Dashboard
 
 PARTS = "parts"
-"""The name under which a query asks for parts."""
+"""The URL parameter that names the parts to fetch."""
 
 RUNS, BEAT = "runs", "beat"
-"""What makes a part stale: that runs changed, or that the heartbeat beat."""
+"""The events that make a part stale: runs changed, or a heartbeat ticked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +32,9 @@ class Part:
     """A piece of a page, with a template of its own.
 
     Args:
-        name: of the part and its template.
-        build: returns what the template needs.
-        stale_on: the kinds of events after which it no longer shows what is.
+        name: the name of the part and of its template.
+        build: a function that returns the context of the template.
+        stale_on: the events after which the page fetches the part again.
     """
 
     name: str
@@ -43,20 +43,20 @@ class Part:
 
 
 class Page(View):
-    """Shows the parts within the page's template, or answers with those that a script asks for."""
+    """Shows all parts in the page's template, or returns the parts that a script asks for."""
 
     dashboard: Dashboard = Dashboard()
-    """Where it hangs; given by whoever mounts it."""
+    """The dashboard to which it belongs; set when it is mounted."""
 
     http_method_names = ["get", "head", "options"]
 
     name: ClassVar[str]
     title: ClassVar[Any]
     tab: ClassVar[str] = ""
-    """The page whose tab is marked, if it is another one."""
+    """The page whose tab is highlighted; by default its own."""
     parts: ClassVar[tuple[Part, ...]] = ()
     asks: ClassVar[Mapping[str, Check]] = {}
-    """What its address may ask for, each with the check of its value."""
+    """The URL parameters that it reads, each with the check of its value."""
 
     def get(self, request: HttpRequest, **keys: Any) -> HttpResponse:
         page_request = PageRequest(self.dashboard, request, keys)
@@ -68,7 +68,7 @@ class Page(View):
         return self.whole(page_request)
 
     def whole(self, page_request: PageRequest) -> HttpResponse:
-        """Return all of the page."""
+        """Return the whole page."""
         request = page_request.request
         context = {
             **self.dashboard.context(request),
@@ -85,18 +85,22 @@ class Page(View):
         return TemplateResponse(request, f"sisy/dashboard/{self.name}/page.html", context)
 
     def prepare(self, page_request: PageRequest) -> None:
-        """Find what the address names, before any part is built; may raise ``Http404``."""
+        """Look up the object in the URL before any part is built.
+
+        Raises:
+            Http404: it does not exist.
+        """
 
     def title_of(self, page_request: PageRequest) -> str:
-        """Return what stands above the page."""
+        """Return the heading of the page."""
         return str(self.title)
 
     def context(self, page_request: PageRequest) -> dict[str, Any]:
-        """Return what the page's template needs beside its parts."""
+        """Return the context of the page's template, without its parts."""
         return {}
 
     def _some(self, page_request: PageRequest, names: set[str]) -> HttpResponse:
-        """Return the parts that are named; whoever has them already is told so in few bytes."""
+        """Return the named parts, or 304 if the page has them already."""
         wanted = [part for part in self.parts if part.name in names]
         if names and not wanted:
             raise Http404("This page has no such part.")
@@ -132,11 +136,11 @@ TABS = {
     "fleet": _("Workers"),
     "editor": _("Schedule"),
 }
-"""The pages to which each page leads, with what they are called."""
+"""The tabs of each page, with their names."""
 
 
 def live_address() -> str:
-    """Return where the socket listens; empty where there is no channel layer to hear from."""
+    """Return the path of the WebSocket; empty without a channel layer."""
     if get_channel_layer() is None:
         return ""
     return get_script_prefix() + conf.get_settings().live_path

@@ -1,4 +1,4 @@
-"""Everything about one run."""
+"""The page of a run."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from sisy.reports.ledger import has_returned, related
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A moment in the life of a run, and how long after the one before it came."""
+    """An event of a run, and the time since the previous one."""
 
     words: str
     at: datetime
@@ -29,7 +29,7 @@ class Step:
 
 
 class RunPage(Page):
-    """Shows what the run was asked for, when it did what, and what came of it."""
+    """Shows a run's state, timeline, input, result and related runs."""
 
     name = "run"
     tab = "runs"
@@ -69,7 +69,7 @@ def build_steps(page_request: PageRequest) -> dict[str, Any]:
 
 
 def steps(run: Run) -> list[Step]:
-    """Return what happened to the run, in the order in which it did."""
+    """Return the events of the run, oldest first."""
     moments = [
         (gettext("due"), run.due_at),
         (gettext("planned"), run.planned_at),

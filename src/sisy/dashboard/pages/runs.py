@@ -1,4 +1,4 @@
-"""The ledger: all runs, newest first."""
+"""The page of all runs, newest first."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from sisy.reports.ledger import MAX_RUNS_SEARCHED, RunFilter, find, key_of
 
 
 class RunsPage(Page):
-    """Lists runs by what they came to, and what asked for them."""
+    """Lists runs, with filters by state, origin, queue and label."""
 
     name = "runs"
     title = _("Runs")

@@ -1,4 +1,4 @@
-"""Everything about one task."""
+"""The page of a task."""
 
 from itertools import islice
 from typing import Any
@@ -21,11 +21,11 @@ from sisy.reports.ledger import key_of, page_of
 
 MAX_RUNS_CHARTED = 300  # runs
 MAX_OCCURRENCES_SHOWN = 10
-MAX_LOG_LINES = 10  # lines of the admin's log
+MAX_LOG_LINES = 10  # entries of the admin's log
 
 
 class TaskPage(Page):
-    """Shows what the task does, did and will do, and who did what with it."""
+    """Shows a task's settings, its past and next runs, its errors and its changes."""
 
     name = "task"
     tab = "tasks"
@@ -89,7 +89,7 @@ def build_history(page_request: PageRequest) -> dict[str, Any]:
     runs = Run.objects.using(page_request.using).filter(task=task_of(page_request)).order_by("-pk")
     ended = runs.exclude(started_at=None).exclude(finished_at=None)
     shown = list(ended.defer("payload", "result", "error")[:MAX_RUNS_CHARTED])
-    # A run that was retried starts after runs that were planned later.
+    # A retried run starts after runs that were planned later.
     by_start = sorted(shown, key=lambda run: (run.started_at, run.pk))
     return {"runs": by_start}
 

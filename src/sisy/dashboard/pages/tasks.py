@@ -1,4 +1,4 @@
-"""All tasks: to find one, to see how it does, to do something with many."""
+"""The page of all tasks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from sisy.reports.durations import MAX_RUNS_OF_A_TASK, usual
 from sisy.reports.ledger import newest_runs
 from sisy.reports.tasks import NEEDS_ATTENTION, TaskFilter, find, place_of
 
-MAX_QUEUES_OFFERED = 100  # queues that are offered
+MAX_QUEUES_OFFERED = 100  # queues in the filter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A task with what its latest runs say of it."""
+    """A task with a summary of its latest runs."""
 
     task: Task
     history: Sparkline
@@ -32,14 +32,14 @@ class Row:
 
 
 def a_place(text: str, asked: Mapping[str, str]) -> str:
-    """Check what the page before says of where this one begins."""
+    """Check the position of a page in the list, which the previous page's link contains."""
     if place_of(text, asked.get("sort", "")) is None:
         return gettext("Use the page links instead.")
     return ""
 
 
 class TasksPage(Page):
-    """Lists tasks, with what can be done with those that are ticked."""
+    """Lists tasks, with filters and with actions on the selected ones."""
 
     name = "tasks"
     title = _("Tasks")

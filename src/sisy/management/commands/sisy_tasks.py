@@ -28,10 +28,10 @@ from sisy.reports.formatting import zone_named
 
 
 class _OptionsAfterVerb(BaseCommand):
-    """Django's own options, such as ``--settings``, as they are accepted after a verb."""
+    """Django's own options, such as ``--settings``, for the parsers of verbs."""
 
     def add_base_argument(self, parser: CommandParser, *args: Any, **kwargs: Any) -> None:
-        # Without a default, an option that is not given there leaves what stood before the verb.
+        # Without a default, an option that is missing after the verb keeps its value from before.
         super().add_base_argument(parser, *args, **{**kwargs, "default": SUPPRESS})
 
 
