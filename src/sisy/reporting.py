@@ -68,7 +68,7 @@ def _about(run: Run) -> dict[str, Any]:
 
 def on_missed(*, run: Run, **kwargs: Any) -> None:
     words = ngettext("%d missed occurrence", "%d missed occurrences", run.count) % run.count
-    runs.warning("%s stands for %s: %s", run, words, run.reason, extra=_about(run))
+    runs.warning("%s records %s: %s", run, words, run.reason, extra=_about(run))
 
 
 def on_skipped(*, run: Run, **kwargs: Any) -> None:

@@ -160,7 +160,8 @@ class Teller:
                 self._dropped += len(news)
                 if self._dropped == len(news):
                     logger.warning(
-                        "Receivers of Sisy's signals are too slow and are missing signals"
+                        "Receivers of Sisy's signals are too slow; dropping signals until they "
+                        "catch up"
                     )
                 return
             if not self._is_at_work:
@@ -200,7 +201,10 @@ class Teller:
         close_old_connections()
         with self._lock:
             if self._dropped:
-                logger.warning("Receivers of Sisy's signals have missed %d signals", self._dropped)
+                logger.warning(
+                    "Receivers of Sisy's signals caught up, but %d signals were dropped",
+                    self._dropped,
+                )
                 self._dropped = 0
 
 

@@ -136,7 +136,9 @@ class DaemonThreads(Executor):
             except BaseException:  # noqa: BLE001 - see above
                 self._ready.put(None)
                 logger.exception(
-                    "An error was reported late to thread %s, which continues", self._name
+                    "An error was raised in thread %s after its work had ended; the thread "
+                    "continues",
+                    self._name,
                 )
 
     def _fulfil(self, future: Future[T], work: Callable[[], T]) -> None:

@@ -36,7 +36,7 @@ SET_BACK = "The clock was set back after this moment."
 
 
 class ClockWatch:
-    """Notices when a heartbeat was away or its clock was set back, and then repairs what is left.
+    """Notices when a heartbeat was away or the clock was set back, and repairs the rows then.
 
     Attributes:
         last_pass: the moment of the last complete pass; None at the start and after a step back.
@@ -129,11 +129,10 @@ class Repair:
         self._hastened += hastened + _hasten_retries(self._using, now)
         if self._restarted or self._hastened:
             logger.warning(
-                "The clock was set back by %s or more: %s rescheduled, and %s ready",
+                "The clock was set back by at least %s; rescheduled %s, and made %s ready",
                 self._step,
-                ngettext("%d task is", "%d tasks are", self._restarted) % self._restarted,
-                ngettext("%d queued run is", "%d queued runs are", self._hastened)
-                % self._hastened,
+                ngettext("%d task", "%d tasks", self._restarted) % self._restarted,
+                ngettext("%d queued run", "%d queued runs", self._hastened) % self._hastened,
             )
         return True
 

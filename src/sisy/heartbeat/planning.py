@@ -9,7 +9,7 @@ task has advanced past it. Both happen in one transaction, for a chunk of tasks 
                                                +--> broken  (its schedule cannot be used)
 
 1. Lock due tasks with SKIP LOCKED. Several heartbeats share the work and never wait.
-2. Decide for each task which occurrences run and which were missed (`catch_up`). A run is inserted
+2. Decide for each task which occurrences run and which were missed (`Planner`). A run is inserted
    as queued. A gap of missed occurrences is one row with a count.
 3. Insert the rows. The ledger has a unique constraint on task and due moment.
 4. Advance all tasks in one UPDATE that repeats what was read: the task is still active, and due at
@@ -134,7 +134,7 @@ def _plan_at_once(using: str, watch: Watch, planned: Planned) -> int:
 
 
 def _plan_each(using: str, watch: Watch, planned: Planned, turn: Turn, error: Exception) -> int:
-    logger.warning("Could not plan many tasks at once; planning one by one", exc_info=error)
+    logger.warning("Could not plan a batch of tasks; planning them one by one", exc_info=error)
     pks = list(Task.objects.using(using).due(watch.now).values_list("pk", flat=True)[:CHUNK])
     for pk in pks:
         one = or_set_aside(using, pk, partial(_plan_one, using, pk, watch))

@@ -183,5 +183,5 @@ class Registration:
 async def _quietly(leaving: Awaitable[None]) -> None:
     try:
         await leaving
-    except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
+    except Exception as error:  # noqa: BLE001 - the process ends, and its lease expires by itself
         logger.info("Could not unregister (%s); the lease will expire", error)

@@ -12,14 +12,14 @@ gets the run, whether the run may start next to other runs of its task, and that
 
 1. Lock the first ready runs of each queue with SKIP LOCKED. Two workers never lock the same run,
    and neither waits for the other.
-2. Fetch their tasks, and lock the tasks whose runs must not overlap (`fetching`). Without this
+2. Fetch their tasks, and lock the tasks whose runs must not overlap (`fetch_tasks`). Without this
    lock, two workers could both find that nothing of the task is running.
-3. Apply each task's overlap policy (`settling`, `overlap`).
+3. Apply each task's overlap policy (`settle`, `apply_policy`).
 4. Mark the winners as running in one UPDATE that repeats its assumption, namely that the worker's
-   lease has not expired (`starting`). If it has, `LeaseLost` rolls everything back.
+   lease has not expired (`start`). If it has, `LeaseLost` rolls everything back.
 
 If the worker dies before the commit, the runs are still queued. If it dies after the commit, they
-are running under its lease, and a heartbeat rescues them when the lease expires: see `lease`.
+are running under its lease, and a heartbeat rescues them when the lease expires: see `Lease`.
 """
 
 from collections.abc import Collection, Sequence

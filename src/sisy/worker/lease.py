@@ -1,7 +1,7 @@
 """The lease by which a worker holds its runs, and the fence that protects them.
 
-A worker may die without a word, and nobody can tell a dead process from a slow one. So each worker
-promises, in the row of its `Process`, to renew its lease before ``lease_until``:
+A dead worker looks the same as a slow one: it is silent. So each worker promises, in the row of
+its `Process`, to renew its lease before ``lease_until``:
 
     registered --renew, each quarter of a lease--> registered
         |

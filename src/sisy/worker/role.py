@@ -207,7 +207,7 @@ class Worker:
         try:
             self._pool.carry_out(run, self._hear, self._lease.surely_holds)
         except Exception as error:  # noqa: BLE001 - the border around the pool
-            logger.exception("Could not execute run %s", run.pk)
+            logger.exception("Could not execute run %s; releasing it", run.pk)
             self._hear(run, NotCalled(reason=f"Its worker could not execute it: {error!r}."))
 
     def _hear(self, run: Run, outcome: Heard) -> None:
@@ -290,7 +290,7 @@ class Worker:
         try:
             await self._outcome_buffer.flush()
             await self._database.run(self._leave, abandoned)
-        except Exception as error:  # noqa: BLE001 - it is the end, and the lease runs out by itself
+        except Exception as error:  # noqa: BLE001 - the worker ends, and its lease expires
             logger.warning("Could not unregister (%s); the lease will expire", error)
         await self._database.close()
         await self._lease_database.close()
