@@ -1,7 +1,6 @@
-"""What went wrong lately, and the errors of one task.
+"""The tasks with failed or missed runs in the last 24 hours, and the errors of one task.
 
-The runs of the last 24 hours are counted by the database, so that the numbers are exact at any
-size.
+The database counts the runs of the last 24 hours, so that the numbers are exact at any size.
 """
 
 from collections.abc import Collection, Sequence
@@ -33,10 +32,10 @@ class RecentTrouble:
 
     Attributes:
         label: of the task, or of all the runs; the path of the function if theirs differ.
-        number: how many runs came to trouble; of missed occurrences, how many they are.
-        of: how many runs ended in that time, these among them.
-        newest: the newest of those that came to trouble.
-        has_recovered: whether the task's latest run that is over succeeded.
+        number: how many runs failed, or how many occurrences were missed.
+        of: how many runs ended in that time, including these.
+        newest: the newest run that failed or was missed.
+        has_recovered: whether the task's latest finished run succeeded.
     """
 
     key: Key
@@ -48,7 +47,7 @@ class RecentTrouble:
 
 
 def failing(using: str, now: datetime) -> tuple[list[RecentTrouble], int]:
-    """Return whose runs failed lately, and how many more there are than are returned.
+    """Return the tasks with failed runs, and how many more there are than are returned.
 
     The one that began to fail last comes first, so that rows keep their places as time passes.
     """
@@ -62,7 +61,7 @@ def failing(using: str, now: datetime) -> tuple[list[RecentTrouble], int]:
 
 
 def missed(using: str, now: datetime) -> tuple[list[RecentTrouble], int]:
-    """Return whose occurrences were missed lately, and how many more there are, as `failing`."""
+    """Return the tasks with missed occurrences, and how many more there are, as `failing`."""
     rows, more = first_of(_by_owner(_lately(using, (RunState.MISSED,), now)))
     return [_group(row, newest, of=0) for row, newest in _with_newest(using, rows)], more
 
@@ -107,7 +106,7 @@ def first_of(rows: Any) -> tuple[list[Any], int]:
 
 
 def _with_newest(using: str, rows: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Run]]:
-    """Return each row with the run that it names; a run that was pruned just now takes its row."""
+    """Return each row with the run that it names, without rows whose run was just pruned."""
     runs = Run.objects.using(using).defer("payload", "result", "error")
     newest = runs.in_bulk([row["newest"] for row in rows]) if rows else {}
     return [(row, newest[row["newest"]]) for row in rows if row["newest"] in newest]
@@ -120,7 +119,7 @@ def _group(row: dict[str, Any], newest: Run, **more: Any) -> RecentTrouble:
 
 
 def _ended(using: str, keys: Sequence[Key], now: datetime) -> dict[Key, int]:
-    """Return how many runs of each group were carried out to their end lately."""
+    """Return how many runs of each group ended after they were executed."""
     ended = Run.objects.using(using).filter(
         finished_at__gte=now - LATELY, state__in=(RunState.SUCCEEDED, *FAILED_STATES)
     )
@@ -139,7 +138,7 @@ def _ended(using: str, keys: Sequence[Key], now: datetime) -> dict[Key, int]:
 
 
 def _recovered(using: str, tasks: Collection[int]) -> set[int | None]:
-    """Return those of ``tasks`` whose latest run that is over succeeded."""
+    """Return those of ``tasks`` whose latest finished run succeeded."""
     latest: dict[int | None, str] = {}
     for run in newest_runs(using, tasks, 3).exclude(state__in=LIVE_STATES).only("task", "state"):
         latest.setdefault(run.task_id, run.state)

@@ -131,16 +131,16 @@ def _not_due(schedule: Schedule, moment: datetime, zone: tzinfo) -> str:
 def _ahead(task: Task, moment: datetime, zone: tzinfo) -> str:
     if task.state != TaskState.ACTIVE:
         return f"It will not run at this time, because the task is {task.state}{_reason(task)}"
-    timing = Timing.of(task)
-    if timing.next_after(just_before(moment)) != moment:
+    due = in_zone(task.next_run or moment, zone)
+    if moment in occurrences(task, just_before(moment), moment):
+        return f"It will run at this time. The next run is due at {due}."
+    if Timing.of(task).next_after(just_before(moment)) != moment:
         return "It will not run at this time, which is outside of start_running and end_running."
-    first, left = task.next_run or moment, iterations_left(task)
-    # What is due before it uses up the iterations that are left.
-    if left is not None and timing.schedule.count_between(just_before(first), moment) > left:
-        words = ngettext("%d iteration is left", "%d iterations are left", left) % left
-        due = in_zone(first, zone)
-        return f"It will not run at this time: {words}, and the next run is due at {due}."
-    return f"It will run at this time. The next run is due at {in_zone(first, zone)}."
+    left = iterations_left(task)
+    if left is None:
+        return f"It will not run at this time. The next run is due at {due}."
+    words = ngettext("%d iteration is left", "%d iterations are left", left) % left
+    return f"It will not run at this time: {words}, and the next run is due at {due}."
 
 
 def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> str:

@@ -6,15 +6,15 @@ from typing import ClassVar, Self
 from urllib.parse import urlencode
 
 MAX_LENGTH = 500
-"""As long as the longest column that is looked in: the path of a target."""
+"""The length of the longest column that is searched: the path of a target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """A question with a field for each thing that is asked; an empty one asks for anything."""
+    """The filters of a list, one field each; an empty field accepts anything."""
 
     choices: ClassVar[Mapping[str, Collection[str]]] = {}
-    """The values that a field can have, where they are few."""
+    """The valid values of fields that have few."""
 
     @classmethod
     def of(cls, asked: Mapping[str, str]) -> Self:

@@ -1,4 +1,4 @@
-"""The heartbeats and workers: which are running, what they execute, what keeps them from it."""
+"""The heartbeats and workers: which are running, what they execute, why they claim no runs."""
 
 import time
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Fleet:
 
     @classmethod
     def at(cls, using: str, now: datetime) -> Self:
-        """Read it, in three statements."""
+        """Read the fleet, in three statements."""
         heartbeats, workers = running(using, now)
         runs = Run.objects.using(using).running().order_by().values_list("process")
         return cls(
@@ -63,7 +63,7 @@ class Fleet:
         return [worker for worker in self.workers if queue in worker.queues]
 
     def hindrance(self, queue: str, zone: tzinfo) -> str:
-        """Return, as a clause, what keeps all runs of a queue from being claimed; else nothing."""
+        """Return, as a clause, why no run of a queue can be claimed; empty if runs can be."""
         serving = self.serving(queue)
         if queue in self.paused:
             return pause_in_words(self.paused[queue], zone)
@@ -75,24 +75,18 @@ class Fleet:
             return problem_in_words(serving[0], zone).rstrip(".")
         return ""
 
-    def is_full(self, queue: str) -> int:
-        """Return how many slots the queue's workers have if all are taken, else 0."""
-        serving = self.serving(queue)
-        slots = sum(worker.slots for worker in serving if not worker.drain_requested_at)
-        taken = sum(
-            self.busy.get(worker.pk, 0) for worker in serving if not worker.drain_requested_at
-        )
-        return slots if taken >= slots else 0
-
     def fullness(self, queue: str) -> str:
-        """Return, as a clause, that the queue's workers have no free slot; else nothing."""
-        slots = self.is_full(queue)
+        """Return, as a clause, that the queue's workers have no free slot; empty if they have."""
+        serving = [one for one in self.serving(queue) if not one.drain_requested_at]
+        slots = sum(worker.slots for worker in serving)
+        if not slots or sum(self.busy.get(worker.pk, 0) for worker in serving) < slots:
+            return ""
         words = ngettext(
             "the only worker slot for the queue '%(queue)s' is in use",
             "all %(slots)d worker slots for the queue '%(queue)s' are in use",
             slots,
         )
-        return words % {"slots": slots, "queue": queue} if slots else ""
+        return words % {"slots": slots, "queue": queue}
 
 
 def pause_in_words(queue: Queue, zone: tzinfo) -> str:
@@ -122,10 +116,10 @@ class Status:
     heartbeats: list[Process]
     workers: list[Process]
     silent: list[Process]
-    """Their leases have run out, and nobody has cleared them away yet."""
+    """Processes with an expired lease that no heartbeat has removed yet."""
     slots: int
     heard_at: datetime | None
-    """When a heartbeat was last heard of."""
+    """When a heartbeat last renewed its lease."""
     offset: timedelta
     """How far the clock of this host is ahead of the database's."""
 
@@ -160,7 +154,7 @@ def status(using: str, now: datetime) -> Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A process, with the runs that it carries out."""
+    """A process, with the runs that it executes."""
 
     process: Process
     runs: list[Run]

@@ -1,7 +1,7 @@
 """The ledger: lists of runs, the newest runs of tasks, counts, and the runs around a run.
 
-Runs are listed newest first, a page at a time. Only what an index leads to is looked for in all of
-them.
+Runs are listed newest first, a page at a time. A search that no index serves covers only the
+newest `MAX_RUNS_SEARCHED` runs.
 """
 
 from collections.abc import Collection, Sequence
@@ -38,7 +38,7 @@ class RunFilter(Filter):
 
     @property
     def is_rare(self) -> bool:
-        """Return whether it asks for what no index leads to."""
+        """Return whether no index serves it."""
         return bool(self.queue or self.origin or self.search)
 
 
@@ -151,7 +151,7 @@ def _capped(state: str, number: int) -> Counted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Related:
-    """Runs that have to do with a run; None where there is none."""
+    """The runs around a run; None where there is none."""
 
     blocked_by: Run | None
     retry_of: Run | None
@@ -161,7 +161,7 @@ class Related:
 
 
 def related(run: Run) -> Related:
-    """Return the runs that have to do with ``run``."""
+    """Return the runs around ``run``."""
     runs = Run.objects.using(run._state.db).defer("payload", "result", "error")
     named: dict[int | None, Run] = {
         each.pk: each for each in runs.filter(pk__in=[run.blocked_by_id, run.retry_of_id])
@@ -177,7 +177,7 @@ def related(run: Run) -> Related:
 
 
 def retries_of(run: Run) -> RunQuerySet:
-    """Return the runs that were asked for as retries of ``run``, oldest first.
+    """Return the runs that people submitted as retries of ``run``, oldest first.
 
     They have its task: an index leads to the runs of a task, but none to what retries a run.
     """

@@ -1,4 +1,7 @@
-"""The queues of tasks, runs and workers; only queues that were paused once have a row."""
+"""The queues of tasks, runs and workers, with their backlogs.
+
+Most queues have no row of their own: only those that were paused at some time.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,14 +21,14 @@ class QueueStats:
     pause_reason: str = ""
     queued: int = 0
     is_all: bool = True
-    """Whether all queued runs were counted; else there are more."""
+    """Whether ``queued`` is exact; if not, there are more."""
     oldest: datetime | None = None
     running: int = 0
     workers: list[str] = field(default_factory=list)
 
 
 def queues(using: str, now: datetime) -> list[QueueStats]:
-    """Return what is known of each queue that anything names, in the order of their names."""
+    """Return each queue that a task, a run or a worker names, sorted by name."""
     seen: dict[str, QueueStats] = {}
 
     def at(name: str) -> QueueStats:

@@ -1,4 +1,4 @@
-"""The tasks that somebody looks for, a page at a time, however many there are."""
+"""The list of tasks: filtered, sorted, a page at a time, however many tasks there are."""
 
 from dataclasses import dataclass
 from datetime import datetime
