@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from tests.house.source import Module
 
+# The statements of store/ that write a state in their text, or insert rows in one.
+STATE_WRITERS = {"insert_runs", "insert_with_task", "write_outcomes", "write_started"}
 # Calls that read by a state, or make a value of it, and write no row.
 READS = {"Case", "Outcome", "Q", "When", "count", "exclude", "exists", "filter", "get"}
 
@@ -35,15 +37,17 @@ class Guard:
 def assigns_run_state(node: ast.AST) -> bool:
     """Return whether a run's state is written.
 
-    It is written by ``run.state = …``, ``update(state=RunState.LOST)`` and
-    ``{"state": RunState.LOST}``, but not by ``filter(state=RunState.LOST)``. States in the text of
-    SQL are not seen.
+    It is written by ``run.state = …``, ``update(state=RunState.LOST)``,
+    ``{"state": RunState.LOST}`` and a call of a statement that has a state in its text, but not by
+    ``filter(state=RunState.LOST)``.
     """
     if isinstance(node, ast.Assign):
         return any(_is_state(target, node.value) for target in node.targets)
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
         return any(_is_named_state(key) and _has_run_state(value) for key, value in pairs)
+    if isinstance(node, ast.Call) and _called(node) in STATE_WRITERS:
+        return True
     if isinstance(node, ast.Call) and _called(node) not in READS:
         return any(one.arg == "state" and _has_run_state(one.value) for one in node.keywords)
     return False

@@ -4,12 +4,12 @@ import pytest
 from django.db import DataError, OperationalError
 
 from sisy.heartbeat import tick
+from sisy.lifecycle import finish as finishing
 from sisy.lifecycle.release import TIME_TO_GO, hand_over, release
+from sisy.lifecycle.retry import retry_delay
 from sisy.models import OnLost, Run, RunState, Task
-from sisy.worker import recording
 from sisy.worker.claim import claim
 from sisy.worker.recording import record
-from sisy.worker.retrying import retry_delay
 from tests.roles.steps import LEASE, finish, outcome, states
 from tests.support.moments import MINUTE, NOON, SECOND
 from tests.support.records import scheduled, stored, worker
@@ -117,14 +117,14 @@ def test_an_outcome_is_stored_only_for_the_holder_and_the_attempt_that_it_names(
 
 def test_an_outcome_that_cannot_be_stored_stops_no_other(monkeypatch):
     first, poison, last = claimed(), claimed(), claimed()
-    write_outcomes = recording.write_outcomes
+    write_outcomes = finishing.write_outcomes
 
     def refuse(using, ended):
         if any(outcome.result == "poison" for _, outcome in ended):
             raise DataError("malformed JSON")
         return write_outcomes(using, ended)
 
-    monkeypatch.setattr(recording, "write_outcomes", refuse)
+    monkeypatch.setattr(finishing, "write_outcomes", refuse)
     ended = [(first, outcome(NOON)), (poison, outcome(NOON, result="poison"))]
     record("default", [*ended, (last, outcome(NOON))], NOON)
     assert [stored(run).state for run in (first, poison, last)] == [RunState.SUCCEEDED] * 3
@@ -139,7 +139,7 @@ def test_a_database_that_is_away_leaves_all_outcomes_to_be_stored_later(monkeypa
         raise OperationalError("the connection is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(recording, "write_outcomes", gone)
+        patch.setattr(finishing, "write_outcomes", gone)
         with pytest.raises(OperationalError):
             finish(run, NOON)
     finish(run, NOON)

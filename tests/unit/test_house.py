@@ -32,6 +32,21 @@ def found(finds, code):
     return any(map(finds, ast.walk(ast.parse(code))))
 
 
+@pytest.fixture(scope="module")
+def source():
+    """Return the modules of Sisy."""
+    return modules(ROOT)
+
+
+def test_only_the_lifecycle_writes_the_state_of_a_run(source):
+    guard = next(guard for guard in GUARDS if guard.finds is assigns_run_state)
+    assert guard.places(source) == []
+
+
+def test_the_package_has_no_import_cycle(source):
+    assert cycles(source) == []
+
+
 def test_blank_lines_comments_and_docstrings_are_not_code(tree):
     _, module = tree(
         tea='''
@@ -113,6 +128,7 @@ def test_a_module_that_imports_from_its_own_package_is_in_a_cycle_with_it(tree, 
         "runs.filter(pk=1).update(state=RunState.LOST)",
         "Run(state=RunState.LOST)",
         "columns = {'state': RunState.LOST}",
+        "store.outcomes.write_outcomes(using, ended)",
     ],
 )
 def test_writing_a_runs_state_is_found(code):

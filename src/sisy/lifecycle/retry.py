@@ -1,17 +1,85 @@
-"""Retry runs by hand: submit another run for one that has finished."""
+"""Retry runs: queue a failed run for its next attempt, or submit another run by hand."""
 
-from datetime import datetime
+import random
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from django.db import transaction
 
+from sisy import signals
 from sisy.lifecycle.submit import execute_if_eager, store
-from sisy.models.choices import LIVE_STATES, Origin, Overlap, TaskState
+from sisy.lifecycle.transition import Transition, send
+from sisy.models.choices import LIVE_STATES, Origin, Overlap, RunState, TaskState
 from sisy.models.validators import json_dict
+from sisy.runtime.checkpoint import checkpoint
 
 if TYPE_CHECKING:
+    from sisy.execution import Outcome
     from sisy.models.run import Run
     from sisy.models.task import Task
+
+LARGEST_GROWTH = 1e9
+
+
+def may_retry(run: "Run", state: str) -> bool:
+    """Return whether a run whose attempt ended in ``state`` has attempts left."""
+    is_failure = state in (RunState.FAILED, RunState.TIMED_OUT)
+    return is_failure and run.task is not None and _failures(run) < run.task.max_attempts
+
+
+def queue_retry(using: str, run: "Run", outcome: "Outcome", now: datetime) -> None:
+    """Queue a failed run for its next attempt, and keep a record of this one.
+
+    Call it in the transaction that has locked the run.
+    """
+    run.attempts.model.of(
+        run,
+        state=outcome.state,
+        reason=outcome.reason,
+        error=outcome.error,
+        error_class=outcome.error_class,
+        started_at=outcome.started_at,
+        finished_at=outcome.finished_at,
+    ).save(using=using, force_insert=True)
+    checkpoint("retry: attempt kept")
+    queued = Transition(
+        {
+            "state": RunState.QUEUED,
+            "ready_at": now + retry_delay(run),
+            "started_at": None,
+            "dispatched_at": None,
+            "unresolved_since": None,
+            # Without the delay: it is read later, and ready_at says when the next attempt starts.
+            "reason": f"Attempt {run.attempt} failed: {outcome.reason}"[:500],
+            "error": outcome.error,
+            "error_class": outcome.error_class,
+        }
+    )
+    # The object keeps its process: it is a part of the fence, if the commit fails and the worker
+    # records the outcome again.
+    queued.write(type(run).objects.using(using).filter(pk=run.pk), process=None)
+    queued.note([run])
+    checkpoint("retry: run queued")
+    send(signals.run_retrying, [run], using, exceptions={run.pk: outcome.raised})
+
+
+def retry_delay(run: "Run") -> timedelta:
+    """Return a random delay between zero and a maximum that grows with each failed attempt."""
+    task = run.task
+    assert task is not None
+    try:
+        growth = min(task.retry_backoff ** (_failures(run) - 1), LARGEST_GROWTH)
+    except OverflowError:
+        growth = LARGEST_GROWTH
+    seconds = task.retry_delay.total_seconds() * growth
+    longest = min(seconds, task.retry_max_delay.total_seconds())
+    # Full jitter: runs that failed together, say in an outage, do not all come back together.
+    return timedelta(seconds=random.uniform(0, longest))
+
+
+def _failures(run: "Run") -> int:
+    # An attempt that was lost with its worker is not a failure of the function.
+    return run.attempt - run.times_lost
 
 
 def retry(run: "Run", using: str, now: datetime) -> "Run":

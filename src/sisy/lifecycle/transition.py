@@ -1,6 +1,6 @@
 """Change runs in one way: their rows, the objects in memory, and a signal after the commit."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -50,17 +50,19 @@ def send(
     signal: Signal,
     runs: Iterable["Run"],
     using: str,
-    more: "Callable[[Run], dict[str, Any]] | None" = None,
+    exceptions: Mapping[int, BaseException | None] | None = None,
 ) -> None:
     """Send a signal for each run when the transaction is committed.
 
     Args:
-        more: returns what else is sent with a run.
+        exceptions: what the functions of the runs raised, by the keys of the runs; sent along.
     """
     listed = list(runs)
     if listed:
         sender = type(listed[0])._meta.concrete_model
-        news = ({"run": run, **(more(run) if more else {})} for run in listed)
+        news: list[dict[str, Any]] = [{"run": run} for run in listed]
+        if exceptions is not None:
+            news = [{"run": run, "exception": exceptions[run.pk]} for run in listed]
         signal_dispatch.tell(signal, cast("type", sender), news, using)
 
 

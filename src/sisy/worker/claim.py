@@ -23,21 +23,20 @@ are running under its lease, and a heartbeat rescues them when the lease expires
 """
 
 from collections.abc import Collection, Sequence
-from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 
-from sisy import conf, signals
+from sisy import conf
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued, cancel_requested
-from sisy.lifecycle.transition import send
+from sisy.lifecycle.start import start
 from sisy.models import Process, Run
+from sisy.models.process import LONGEST_LEASE
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
 from sisy.worker.fetching import fetch_tasks
 from sisy.worker.settling import Settled, settle
-from sisy.worker.starting import start
 
 FURTHER_BATCH = 200
 MAX_FURTHER_BATCHES = 50
@@ -159,10 +158,8 @@ def _settle(claimant: Claimant, locked: Sequence[Run], free: int) -> Settled:
     if not runs:
         return Settled()
     settled = settle(using, runs, tasks, claimant.queues, free, now, claimant.missing)
-    start(using, settled.starting, claimant.process, now)
+    start(using, settled.starting, claimant.process, now, latest=now + LONGEST_LEASE)
     checkpoint("claim: runs started")
-    # Copies, as the runs are now: receivers are called later, when the originals may have changed.
-    send(signals.run_started, map(copy, settled.starting), using)
     return settled
 
 

@@ -6,19 +6,17 @@ from datetime import datetime
 from functools import partial
 
 from django.db import transaction
-from django.dispatch import Signal
 
-from sisy import signals
 from sisy.execution import Outcome, storable
+from sisy.lifecycle.finish import finish
 from sisy.lifecycle.lose import lose
-from sisy.lifecycle.transition import send
+from sisy.lifecycle.retry import may_retry, queue_retry
 from sisy.log import logger
-from sisy.models import Attempt, Run, RunState, Task
+from sisy.models import Run, RunState, Task
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store.isolation import isolating, past_deadlocks
-from sisy.store.outcomes import COLUMNS, Ended, any_retired, write_outcomes
+from sisy.store.outcomes import Ended, any_retired
 from sisy.worker.orphaned import set_orphans_aside
-from sisy.worker.retrying import may_retry, retry_delay
 from sisy.worker.unresolved import is_to_be_released, release_unresolved
 
 
@@ -42,11 +40,10 @@ def record(using: str, ended: Ended, now: datetime) -> None:
 def _store(using: str, ended: Ended, now: datetime) -> Ended:
     final = [(run, how) for run, how in ended if not _goes_on(run, how)]
     with transaction.atomic(using=using):
-        held = write_outcomes(using, final)
+        held = finish(using, final)
         checkpoint("finish: outcomes written")
         if len(final) < len(ended):
             held |= _store_others(using, [one for one in ended if _goes_on(*one)], now)
-        _tell_finished(using, [one for one in final if one[0].pk in held])
     for run, _ in ended:
         if run.pk not in held:
             logger.warning(
@@ -71,27 +68,13 @@ def _store_others(using: str, ended: Ended, now: datetime) -> set[int]:
     ended = [one for one in ended if not is_to_be_released(*one, now)]
     again = _still_wanted(using, [run for run, how in ended if may_retry(run, how.state)])
     final = [one for one in ended if one[0].pk not in again and not _is_lost(one[1])]
-    write_outcomes(using, final)
-    _tell_finished(using, final)
+    finish(using, final)
     for run, outcome in ended:
         if _is_lost(outcome):
             lose(Run.objects.using(using).filter(pk=run.pk), outcome.reason, now)
         elif run.pk in again:
-            _retry(using, run, outcome, now)
+            queue_retry(using, run, outcome, now)
     return held
-
-
-def _tell_finished(using: str, ended: Ended) -> None:
-    for run, outcome in ended:
-        for name in COLUMNS:
-            setattr(run, name, getattr(outcome, name))
-    _tell(signals.run_finished, ended, using)
-
-
-def _tell(signal: Signal, ended: Ended, using: str) -> None:
-    """Tell of runs, with what their functions raised, once that is committed."""
-    raised = {run.pk: outcome.raised for run, outcome in ended}
-    send(signal, [run for run, _ in ended], using, lambda run: {"exception": raised[run.pk]})
 
 
 def _is_lost(outcome: Outcome) -> bool:
@@ -131,38 +114,6 @@ def _still_wanted(using: str, runs: Sequence[Run]) -> set[int]:
     found = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
     wanted = found.filter(task__isnull=False, cancel_requested_at=None)
     return set(wanted.values_list("pk", flat=True)) if runs else set()
-
-
-def _retry(using: str, run: Run, outcome: Outcome, now: datetime) -> None:
-    """Queue a run for its next attempt, and keep how this one ended."""
-    delay = retry_delay(run)
-    # Without the delay: the reason is read later, and ready_at says when the next attempt starts.
-    again = f"Attempt {run.attempt} failed: {outcome.reason}"
-    Attempt.of(
-        run,
-        state=outcome.state,
-        reason=outcome.reason,
-        error=outcome.error,
-        error_class=outcome.error_class,
-        started_at=outcome.started_at,
-        finished_at=outcome.finished_at,
-    ).save(using=using, force_insert=True)
-    checkpoint("retry: attempt kept")
-    columns = {
-        "state": RunState.QUEUED,
-        "ready_at": now + delay,
-        "started_at": None,
-        "dispatched_at": None,
-        "unresolved_since": None,
-        "reason": again[:500],
-        "error": outcome.error,
-        "error_class": outcome.error_class,
-    }
-    Run.objects.using(using).filter(pk=run.pk).update(process=None, **columns)
-    for name, value in columns.items():
-        setattr(run, name, value)
-    checkpoint("retry: run queued")
-    _tell(signals.run_retrying, [(run, outcome)], using)
 
 
 def _note_targets(using: str, ended: Ended, now: datetime) -> None:

@@ -1,0 +1,25 @@
+"""Finish runs whose function has ended."""
+
+from typing import TYPE_CHECKING
+
+from sisy import signals
+from sisy.lifecycle.transition import Transition, send
+from sisy.store.outcomes import COLUMNS, write_outcomes
+
+if TYPE_CHECKING:
+    from sisy.store.outcomes import Ended
+
+
+def finish(using: str, ended: "Ended") -> set[int]:
+    """Store the final outcomes of runs in the caller's transaction.
+
+    Returns:
+        The keys of the runs that were still their worker's. The others stay as they are.
+    """
+    held = write_outcomes(using, ended)
+    finished = [one for one in ended if one[0].pk in held]
+    for run, outcome in finished:
+        Transition({name: getattr(outcome, name) for name in COLUMNS}).note([run])
+    raised = {run.pk: outcome.raised for run, outcome in finished}
+    send(signals.run_finished, [run for run, _ in finished], using, exceptions=raised)
+    return held

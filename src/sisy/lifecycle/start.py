@@ -1,0 +1,37 @@
+"""Start queued runs for a worker, under a lease that has not expired."""
+
+from collections.abc import Sequence
+from copy import copy
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sisy import signals
+from sisy.exceptions import LeaseLost
+from sisy.lifecycle.transition import Transition, send
+from sisy.models.choices import RunState
+from sisy.store.claims import write_started
+
+if TYPE_CHECKING:
+    from sisy.models.process import Process
+    from sisy.models.run import Run
+
+
+def start(
+    using: str, runs: "Sequence[Run]", process: "Process", now: datetime, latest: datetime
+) -> None:
+    """Start ``runs``, which the caller has locked, under the lease of ``process``.
+
+    Args:
+        latest: the latest moment at which a lease taken by the current clock can end.
+
+    Raises:
+        LeaseLost: the lease has expired at ``now``. Roll the transaction back.
+    """
+    if not runs:
+        return
+    if not write_started(using, runs, process, now, latest):
+        raise LeaseLost(f"{process} has lost its lease.")
+    started = {"state": RunState.RUNNING, "process": process, "started_at": now}
+    Transition(started, add={"attempt": 1}).note(runs)
+    # Copies, as the runs are now: receivers are called later, when the originals may have changed.
+    send(signals.run_started, [copy(run) for run in runs], using)
