@@ -60,7 +60,7 @@ class Settings:
     """The maximum number of runs of a task that ``overlap="buffer_all"`` queues, 1 to 10000."""
 
     lost_limit: int = 3
-    """How many times Sisy reruns a run that was lost with its worker, 0 to 100."""
+    """The maximum number of reruns of a run that was lost with its worker, 0 to 100."""
 
     missing_code_seconds: float = 120
     """Seconds that a run waits for a worker that has its code before it fails, 0 to 86400."""

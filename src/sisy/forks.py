@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 
 CAN_FORK = hasattr(os, "fork")
-"""Whether the system supports a pool of processes, and several workers of one command."""
+"""True if the system supports a pool of processes, and several workers of one command."""
 
 
 def after_fork_in_child(begin_anew: Callable[[], None]) -> None:

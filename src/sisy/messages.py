@@ -105,7 +105,7 @@ class Event(TypedDict):
     """The primary keys of up to 100 tasks whose runs changed."""
 
     more: bool
-    """Whether runs of more tasks changed."""
+    """True if runs of more tasks changed."""
 
 
 def run_task(run: "Run", attempt: int | None = None) -> RunTask:

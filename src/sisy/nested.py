@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 MAX_DEPTH = 30
-"""How deep userdata and return values may be nested. MariaDB accepts at most 32 levels."""
+"""The maximum depth of userdata and return values. MariaDB accepts at most 32 levels."""
 
 INDENTED = 30
 """The number of levels that are written on separate lines. Deeper levels are on one line."""

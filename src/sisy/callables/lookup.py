@@ -37,7 +37,7 @@ class DjangoTask(Protocol):
 
 
 Callee = Callable[..., object] | DjangoTask | str
-"""Anything that can be the target: a function or method, a ``django.tasks`` task, or a path."""
+"""A possible target: a function or method, a ``django.tasks`` task, or a dotted path."""
 
 
 class Kind(StrEnum):
@@ -53,7 +53,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a path names: ``value``, which is the attribute ``name`` of a module or a class."""
+    """The object that a path names: ``value``, the attribute ``name`` of its ``owner``."""
 
     path: str
     module: ModuleType

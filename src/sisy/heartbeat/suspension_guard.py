@@ -1,4 +1,4 @@
-"""How long a heartbeat has watched without a break. No database access.
+"""Decide when a heartbeat has watched long enough to judge leases. No database access.
 
 After a host was suspended, after a database outage or after the clock was set, all leases look
 expired at once. A heartbeat that judged them at once would declare live workers dead. So it first

@@ -103,7 +103,7 @@ def _thorough(made: Tick, using: str) -> Tick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What the database says about the next due moments.
+    """The next due moments, read in one query.
 
     Attributes:
         has_unplanned: whether active tasks have no next moment yet.

@@ -1,4 +1,4 @@
-"""Whether a worker's pool can start functions, and the retries while it cannot.
+"""Test a worker's pool until it can start functions again, and report the problem meanwhile.
 
 A worker that cannot start a child process or a thread must not claim runs: it could only release
 them, while another worker would have started them at once. So it tests the pool without a run, at
