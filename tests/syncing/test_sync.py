@@ -275,7 +275,7 @@ def test_a_module_that_cannot_be_imported_takes_no_task_away(project, capsys):
 def test_a_window_that_has_passed_makes_no_task_and_no_trouble(project):
     past = "@sisy.schedule('* * * * *', end_running=datetime(2020, 1, 1, tzinfo=UTC))\n"
     said = project.deploy("-v2", schedules=past + "def greet(message):\n    pass\n")
-    assert "no occurrence from now on" in said
+    assert "no upcoming occurrences" in said
     assert not Task.objects.exists()
 
 

@@ -1,1 +1,1 @@
-"""For packages that change how Django looks."""
+"""Integrations with packages that change the look of Django."""

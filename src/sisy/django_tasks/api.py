@@ -1,6 +1,6 @@
-"""The words of ``django.tasks``, from Django or, before Django 6, from its backport.
+"""The names of ``django.tasks``, from Django or, before Django 6, from its backport.
 
-Import it only where one of them is at hand: ``django-tasks`` is not among Sisy's dependencies.
+Import this module only if one of them is installed: Sisy does not depend on ``django-tasks``.
 """
 
 from importlib.util import find_spec

@@ -20,10 +20,10 @@ from sisy.django_tasks.api import (
 
 
 class SisyBackend(BaseTaskBackend):
-    """Enqueues tasks of ``django.tasks`` as runs, which Sisy's workers carry out.
+    """Enqueues tasks of ``django.tasks`` as runs, which Sisy's workers execute.
 
-    ``QUEUES`` are the names of Sisy's queues. ``OPTIONS`` are policies that hold for all that is
-    enqueued on the alias, as the fields of `sisy.models.Task` with these names: ``max_attempts``,
+    ``QUEUES`` are names of Sisy's queues. ``OPTIONS`` are policies for all tasks that are enqueued
+    on the alias, with the names of fields of `sisy.models.Task`: ``max_attempts``,
     ``retry_delay``, ``retry_backoff``, ``retry_max_delay``, ``on_lost`` and ``timeout``.
     """
 
@@ -33,17 +33,17 @@ class SisyBackend(BaseTaskBackend):
     supports_priority = True
 
     def enqueue(self, task: AnyTask, args: Sequence[Any], kwargs: Mapping[str, Any]) -> AnyResult:
-        """Put a run into the ledger, and return what is known of it.
+        """Submit a run, and return its result.
 
-        It leaves with the caller's transaction, or not at all if that is rolled back. Under
-        ``SISY_EAGER``, the result is that of a task which has ended.
+        Workers see the run when the caller's transaction is committed. With ``SISY_EAGER``, the
+        result is that of a finished task.
 
         Raises:
-            InvalidTask: a worker could not find the task by its path, or an option is wrong.
-            TransactionManagementError: tasks have a database of their own, and a transaction is
-                open on another one.
-            TypeError: JSON cannot hold an argument.
-            ValueError: the database cannot.
+            InvalidTask: a worker could not find the task by its path, or an option is not valid.
+            TransactionManagementError: tasks are stored in another database than the one on which
+                a transaction is open.
+            TypeError: an argument cannot be encoded as JSON.
+            ValueError: the database cannot store an argument.
         """
         from sisy.django_tasks.results import result_of
         from sisy.django_tasks.submitting import submit
@@ -60,10 +60,10 @@ class SisyBackend(BaseTaskBackend):
         return result_of(run, task)
 
     def get_result(self, result_id: str) -> AnyResult:
-        """Return what the ledger knows of a run that was enqueued.
+        """Return the result of an enqueued run.
 
         Raises:
-            TaskResultDoesNotExist: there is none with this id, or no more.
+            TaskResultDoesNotExist: the run does not exist, or was pruned.
         """
         from django.db import router
 
@@ -79,7 +79,7 @@ class SisyBackend(BaseTaskBackend):
         return result_of(run)
 
     async def aget_result(self, result_id: str) -> AnyResult:
-        """Return what the ledger knows, for async callers; see `get_result`."""
+        """Return the result of an enqueued run; see `get_result`."""
         return await sync_to_async(self.get_result)(result_id)
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -93,12 +93,12 @@ class SisyBackend(BaseTaskBackend):
 
     @cached_property
     def _wrong_options(self) -> list[str]:
-        """The errors in the options, checked once and not for each run."""
+        """The errors in the options, checked once for all runs."""
         from sisy.django_tasks.submitting import problems
 
         return list(problems((), self.options))
 
 
 def _json(arguments: Any) -> Any:
-    """Return arguments as JSON holds them."""
+    """Return arguments as JSON values."""
     return normalize_json(arguments)

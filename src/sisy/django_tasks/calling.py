@@ -1,4 +1,4 @@
-"""Calls what a task of ``django.tasks`` calls, as Django's own backends do."""
+"""Call the function of a ``django.tasks`` task, as Django's own backends do."""
 
 from functools import partial
 from inspect import iscoroutinefunction
@@ -12,7 +12,7 @@ from sisy.models import Run
 
 
 def function_of(task: DjangoTask, run: Run) -> Function:
-    """Return a function that takes the message of a run, and calls what ``task`` calls."""
+    """Return a function that takes the message of a run, and calls the function of ``task``."""
     return partial(_acall if iscoroutinefunction(task.func) else _call, task, run)
 
 

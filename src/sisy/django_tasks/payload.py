@@ -1,7 +1,7 @@
 """The data stored with a run of a ``django.tasks`` task: its arguments and options.
 
-What was enqueued stands under one key, which can be no name of an argument. On a schedule, the
-user data are the arguments, by name.
+An enqueued run stores them under one key, which cannot be the name of an argument. On a schedule,
+the user data are the keyword arguments.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ KEY = "django.tasks"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """The arguments of a run, and how it was asked for.
+    """The arguments of a run, and the options with which it was enqueued.
 
     Attributes:
         backend: the alias on which it was enqueued; None on a schedule.
-        run_after: as it was given, aware; or None.
+        run_after: the aware moment that was given; or None.
     """
 
     args: list[Any]
@@ -27,7 +27,7 @@ class Payload:
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> Self:
-        """Return what ``data``, as it was stored, says."""
+        """Return the payload in stored ``data``."""
         if not is_enqueued(data):
             return cls(args=[], kwargs=data)
         stored = data[KEY]
@@ -40,7 +40,7 @@ class Payload:
         )
 
     def stored(self) -> dict[str, Any]:
-        """Return it as it is stored."""
+        """Return the data to store."""
         return {
             KEY: {
                 "args": self.args,
@@ -52,5 +52,5 @@ class Payload:
 
 
 def is_enqueued(data: dict[str, Any]) -> bool:
-    """Return whether ``data`` was stored with a run that somebody has enqueued."""
+    """Return whether ``data`` belongs to an enqueued run."""
     return KEY in data

@@ -1,8 +1,8 @@
-"""Sends the signals of ``django.tasks`` as runs go on that somebody has enqueued.
+"""Sends the signals of ``django.tasks`` for enqueued runs.
 
-They are receivers of Sisy's own: what they tell is committed, and told once. A task that fails is
-told of within an ``except`` block, as Django's own backends do, so that what logs or reports
-errors finds one, with the traceback of the worker.
+These are receivers of Sisy's own signals, which are sent once and after the commit. The signal of
+a failed task is sent within an ``except`` block, as Django's own backends do, so that loggers and
+error trackers find the error, with the traceback of the worker.
 """
 
 from typing import Any
@@ -17,11 +17,11 @@ from sisy.models import Run, RunState
 from sisy.models.choices import LIVE_STATES
 
 ENDED_IN_THE_QUEUE = (own.run_cancelled, own.run_rejected, own.run_skipped)
-"""Signals after which a run never starts: its task is told to have finished all the same."""
+"""Signals of runs that never start. ``task_finished`` is sent for them, too."""
 
 
 class TaskFailed(Exception):
-    """A task failed in a worker; its cause has the traceback from there."""
+    """A task failed in a worker; the cause contains the traceback."""
 
 
 class _TracebackFromWorker(Exception):
@@ -52,7 +52,7 @@ def on_lost(*, run: Run, **kwargs: Any) -> None:
 
 
 def connect_if_used() -> None:
-    """Have them sent if one of the project's ``TASKS`` is Sisy's."""
+    """Connect the receivers if Sisy is one of the project's ``TASKS``."""
     if not any(map(_is_ours, (getattr(settings, "TASKS", None) or {}).values())):
         return
     for signal, receiver in (
@@ -61,7 +61,7 @@ def connect_if_used() -> None:
         (own.run_lost, on_lost),
         *((signal, on_finished) for signal in ENDED_IN_THE_QUEUE),
     ):
-        signal_dispatch.trust(receiver)  # what others connected is called by `_send`
+        signal_dispatch.trust(receiver)  # `_send` contains the errors of other receivers
         uid = f"sisy.django_tasks.{receiver.__name__}"
         signal.connect(receiver, sender=Run, dispatch_uid=uid)
 
@@ -72,7 +72,7 @@ def _is_ours(params: Any) -> bool:
 
         named = import_string(params["BACKEND"])
     except (ImportError, KeyError, TypeError):
-        return False  # as django.tasks will say
+        return False  # django.tasks reports it
     return isinstance(named, type) and issubclass(named, SisyBackend)
 
 

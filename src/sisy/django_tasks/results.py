@@ -1,4 +1,4 @@
-"""Rows of the ledger as the results of ``django.tasks``."""
+"""Runs as results of ``django.tasks``."""
 
 import re
 from collections.abc import Sequence
@@ -21,26 +21,26 @@ STATUS = {
     RunState.RUNNING: TaskResultStatus.RUNNING,
     RunState.SUCCEEDED: TaskResultStatus.SUCCESSFUL,
 }
-"""In any other state a run is over, and did not succeed."""
+"""A run in any other state has finished without success."""
 
 WITHOUT_ERROR = {
     RunState.CANCELLED: "sisy.exceptions.RunCancelled",
     RunState.LOST: "sisy.exceptions.RunLost",
 }
-"""What stands for an error where the function has raised none."""
+"""The exceptions of runs that ended without an exception of their function."""
 
 
 def result_of(
     run: Run, task: AnyTask | None = None, data: dict[str, Any] | None = None
 ) -> AnyResult:
-    """Return a run as a result; asks the database for earlier attempts, if there were any.
+    """Return a run as a result; query earlier attempts if the run may have any.
 
     Args:
-        task: what was enqueued; by default, it is found by its path.
-        data: what was stored with the run; by default, its payload.
+        task: the enqueued task; by default, it is imported by its path.
+        data: the data stored with the run; by default, its payload.
 
     Raises:
-        CallableError: what the run calls is gone, or is no task of ``django.tasks`` any more.
+        CallableError: the task does not exist, or is not a task of ``django.tasks``.
     """
     payload = Payload.read(run.payload if data is None else data)
     if task is None:
@@ -71,13 +71,13 @@ def result_of(
 
 
 def key_in(result_id: object) -> int | None:
-    """Return the key of the run whose result has this id; None if no run can have it."""
+    """Return the key of the run with a result id; None if the id is not valid."""
     found = RESULT_ID.fullmatch(str(result_id))
     return int(found[1]) if found and int(found[1]) <= LARGEST_KEY else None
 
 
 def _may_have_failed(run: Run) -> bool:
-    """Return whether the ledger may know of attempts that did not end the run."""
+    """Return whether the run may have had attempts before the current one."""
     goes_well = run.state in (RunState.RUNNING, RunState.SUCCEEDED)
     return run.attempt > 1 or (run.attempt == 1 and not goes_well)
 
@@ -106,7 +106,7 @@ def _error_of(ended: Run | Attempt) -> TaskError:
 
 
 def _moment(moment: datetime | None) -> datetime | None:
-    """Return a moment as Django gives one in this project: naive where it uses no time zones."""
+    """Return a moment as Django does in this project: naive without ``USE_TZ``."""
     if moment is None or settings.USE_TZ:
         return moment
     return timezone.make_naive(moment, timezone.get_default_timezone())

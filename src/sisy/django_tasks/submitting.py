@@ -1,4 +1,4 @@
-"""Puts what somebody enqueues into the ledger."""
+"""Submit runs of enqueued tasks."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -21,13 +21,13 @@ from sisy.suggestions import did_you_mean
 def submit(
     task: AnyTask, args: list[Any], kwargs: dict[str, Any], options: Mapping[str, Any]
 ) -> Run:
-    """Put a run of ``task`` into the ledger, and return it; follow it by `execute_if_eager`.
+    """Submit a run of ``task``, and return it; call `execute_if_eager` afterwards.
 
     Raises:
-        InvalidTask: a worker could not call it, or no queue can have such a name.
-        TransactionManagementError: a transaction is open on another database, with which the run
-            could not be taken back.
-        ValueError: the database cannot hold an argument.
+        InvalidTask: a worker could not call the task, or the queue name is not valid.
+        TransactionManagementError: a transaction is open on another database; the run would stay
+            if that is rolled back.
+        ValueError: the database cannot store an argument.
     """
     using = router.db_for_write(Task)
     for alias in open_beside(using):
@@ -52,7 +52,7 @@ def submit(
 
 
 def problems(queues: Collection[str], options: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each queue or option that cannot be used."""
+    """Yield an error for each invalid queue or option."""
     for queue in queues:
         try:
             queue_name(queue)

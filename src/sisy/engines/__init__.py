@@ -1,1 +1,1 @@
-"""Runs on other engines, as the heartbeat has handed them over: in their processes, not ours."""
+"""Runs that other engines execute in their own processes, after a heartbeat has sent them."""

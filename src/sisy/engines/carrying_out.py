@@ -1,4 +1,4 @@
-"""Carries out a run in whatever process another engine has, under a lease like any other."""
+"""Execute a run in a process of another engine, with a lease as in a worker."""
 
 import asyncio
 import threading
@@ -30,17 +30,17 @@ from sisy.worker.claim import claim_one
 from sisy.worker.recording import record
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
-AGAIN_AFTER = timedelta(seconds=5)  # until a run is handed over again that was not begun
-LOOK_INTERVAL = 1.0  # seconds between two looks whether somebody wants the end of the run
+AGAIN_AFTER = timedelta(seconds=5)  # until a run that could not start is sent again
+LOOK_INTERVAL = 1.0  # seconds between two checks for a request to cancel the run
 
 
 def carry_out_handed(pk: int) -> None:
-    """Carry out the run with this key, unless it is over, in other hands, or not to start now.
+    """Execute the run with a key, unless it has finished, is claimed, or must not start now.
 
-    Whatever comes of it stands in the ledger, and nothing is raised for the engine to act upon.
+    The outcome is recorded on the run. Nothing is raised, so that the engine does not retry.
     """
     using = router.db_for_write(Run)
-    if connections[using].in_atomic_block:  # of a test
+    if connections[using].in_atomic_block:  # in a test
         _carry_out(pk, using)
         return
     close_old_connections()
@@ -71,13 +71,13 @@ def _join(using: str) -> Process:
 
 
 def _carry_out_won(run: Run, process: Process, using: str) -> None:
-    """Call the function, and write down how it ended, however long the database is away then."""
+    """Call the function and record its outcome, however long the database is unavailable."""
     going = RunHandle(run, lambda: clock.last_known(using), to_nobody)
     going.begin()
     with ExitStack() as keeping:
         try:
             keeping.enter_context(_kept(going, process, using))
-        except RuntimeError as error:  # the system gives no thread
+        except RuntimeError as error:  # the system cannot start a thread
             past_deadlocks(_release, using, run, f"Could not start a thread: {error}.")
             return
         outcome = call_inline(going, _within_limit)
@@ -86,9 +86,9 @@ def _carry_out_won(run: Run, process: Process, using: str) -> None:
 
 
 def _release(using: str, run: Run, reason: str) -> None:
-    """Let the run be handed over again soon: no attempt is counted, since none was made."""
+    """Release the run, so that it is sent again soon; the attempt does not count."""
     now = clock.now(using)
-    logger.error("Process %s released the run: %s", run.pk, reason)
+    logger.error("Released run %s: %s", run.pk, reason)
     release(using, [run], reason, now, ready_at=now + AGAIN_AFTER)
 
 
@@ -96,7 +96,7 @@ def _record(using: str, run: Run, outcome: Outcome) -> None:
     try:
         past_deadlocks(record, using, [(run, outcome)], clock.now(using))
     except DATABASE_ERRORS:
-        connections[using].close()  # it may have broken while the function went on
+        connections[using].close()  # it may have broken while the function ran
         raise
 
 
@@ -121,7 +121,7 @@ async def _within_limit(going: RunHandle, pending: Pending) -> Outcome:
 
 @contextmanager
 def _kept(going: RunHandle, process: Process, using: str) -> Iterator[None]:
-    """Renew the lease while a run goes on, and tell it if somebody wants its end."""
+    """Renew the lease while a run is running, and watch for requests to cancel it."""
     is_over = threading.Event()
     keeper = threading.Thread(
         target=_keep, args=(going, process, using, is_over), name="sisy-engine-lease", daemon=True
@@ -143,10 +143,8 @@ def _keep(going: RunHandle, process: Process, using: str, is_over: threading.Eve
                 if process.lease_until - now < lease * 3 / 4:
                     process.renew(now, lease)
                 _look(going, using)
-            except Exception as error:  # noqa: BLE001 - the run goes on, and so must its lease
-                logger.warning(
-                    "The lease of %s was not renewed (%s); trying again", process, error
-                )
+            except Exception as error:  # noqa: BLE001 - the lease must live as long as the run
+                logger.warning("Could not renew the lease of %s (%s); retrying", process, error)
                 connections.close_all()
     finally:
         connections.close_all()
@@ -159,10 +157,9 @@ def _look(going: RunHandle, using: str) -> None:
 
 
 def _hand_again(using: str, pk: int) -> None:
-    """Somebody else decides upon its task just now, or it waits for its turn: see `_hand_others`.
-
-    If nothing of its task goes on, nobody would hand it over for the length of a lease.
-    """
+    """Have a run that could not be claimed sent again, unless another run of its task runs."""
+    # If one runs, `_hand_others` does so when it ends. If none does, the claim lost a race, and
+    # the run would only be sent again after the length of a lease.
     runs = Run.objects.using(using)
     run = runs.filter(pk=pk).first()
     if run is not None and not runs.running().filter(task=run.task_id).exists():
@@ -170,7 +167,7 @@ def _hand_again(using: str, pk: int) -> None:
 
 
 def _hand_others(using: str, run: Run) -> None:
-    """Have the runs handed over again that have waited for the end of this one."""
+    """Have the runs sent again that were queued behind this one."""
     if run.task_id is not None:
         others = Run.objects.using(using).queued().of_other_engines().filter(task=run.task_id)
         others.update(dispatched_at=None)

@@ -1,7 +1,7 @@
-"""For each other engine the task that it carries out: ``on_<alias>``, given the key of a run.
+"""The task that each other engine executes: ``on_<alias>``, which takes the key of a run.
 
-There is one for each alias, since some backends have a class of their own for tasks. It is made
-when this module is imported: by Sisy's app, so that engines which must know their tasks do.
+Each alias has its own, because some backends have their own class of tasks. Sisy's app imports
+this module, so that engines know their tasks when they start.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from sisy.heartbeat.dispatching import trampoline_of
 
 
 def _trampoline_on(alias: str) -> Any:
-    """Return the task of one engine."""
+    """Return the task of an engine."""
     from sisy.django_tasks.api import task
 
     def carry_out(run_id: int) -> None:

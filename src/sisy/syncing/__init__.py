@@ -1,4 +1,4 @@
-"""Makes tasks of what code declares, and keeps them as it says."""
+"""Creates and updates the tasks that code declares."""
 
 from sisy.syncing.changes import Change, Kind
 from sisy.syncing.discovery import Discovered, discover

@@ -9,16 +9,16 @@ from sisy.models.declared import Override
 
 
 class Kind(StrEnum):
-    """The kind of a change to a task by a sync."""
+    """What a sync did to a task."""
 
     CREATED = "created"
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     UNDECLARED = "no longer declared"
     OVER = "over"
-    """Its window lies in the past, and no task was made of it."""
+    """Its last occurrence is over, so no task was created."""
     REFUSED = "refused"
-    """It cannot be a task; one that was made of it before stays as it is."""
+    """The declaration was rejected; a task that was created from it before stays unchanged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +26,11 @@ class Change:
     """The change of one task by a sync.
 
     Attributes:
-        name: the name under which it is declared.
-        fields: what it had and has, by the name of each field that follows the code.
-        kept: what somebody has changed, and what does not follow the code therefore.
-        notes: what else happens to it, in sentences.
-        problem: why it is refused.
+        name: the name of the declaration.
+        fields: the values before and after, by the name of each changed field.
+        kept: the fields that were changed by hand and so keep their values.
+        notes: further sentences.
+        problem: the reason of a rejection.
     """
 
     name: str

@@ -25,14 +25,14 @@ class Discovered:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether all is known that code declares: a broken module may declare any path."""
+        """Return whether all modules could be imported: a broken one may declare any task."""
         return not self.broken
 
 
 def discover() -> Discovered:
-    """Import the modules in which apps declare tasks; one that is broken stops no other.
+    """Import the modules in which apps declare tasks, also if some of them are broken.
 
-    Of one whose import fails nothing is declared, even if it failed after its first declarations.
+    A module whose import fails declares nothing, even if it fails after its first declarations.
     """
     broken: dict[str, str] = {}
     for config in apps.get_app_configs():

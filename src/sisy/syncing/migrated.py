@@ -1,4 +1,4 @@
-"""The task of one name, as a migration sees it: by the columns of that point of the history."""
+"""A task in a migration, with the columns of that point of the migration history."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,10 +26,10 @@ TARGET = frozenset({"callable", "pk_override"})
 
 
 def said_of(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a migration says of a task, if a task has such fields.
+    """Return the fields that a migration gives a task.
 
     Raises:
-        TypeError: it has none of that name.
+        TypeError: a field is unknown, or the callable is not a dotted path.
     """
     refuse_unknown(name for name in fields if name not in TARGET | PARAMETERS)
     path = fields.get("callable")
@@ -45,11 +45,11 @@ def said_of(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class MigratedTask:
-    """The task of one name, which may be there or not.
+    """The task with a name, whether it exists or not.
 
     Args:
-        tasks: the model of tasks as the migrations have made it so far.
-        runs: that of runs.
+        tasks: the historical model of tasks.
+        runs: the historical model of runs.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class MigratedTask:
         self._columns = {field.name for field in tasks._meta.concrete_fields}
 
     def create(self, said: Mapping[str, Any]) -> None:
-        """Make it as ``said``, active from now on, unless it is there."""
+        """Create the task, active from now on, unless it exists."""
         if self._this().exists():
             logger.warning("Task %s already exists; the migration does not change it", self._name)
             return
@@ -76,7 +76,7 @@ class MigratedTask:
         )
 
     def alter(self, said: Mapping[str, Any]) -> None:
-        """Give it other values; None is the default of a field."""
+        """Change fields of the task; None stands for the default of a field."""
         stored = self._this().values(*OWNER_FIELDS & self._columns).first()
         if stored is None:
             logger.warning("Task %s does not exist; the migration skips it", self._name)
@@ -96,14 +96,14 @@ class MigratedTask:
         self._this().update(**changed)
 
     def delete(self) -> None:
-        """Delete it and cancel its queued runs, if it is there."""
+        """Delete the task and cancel its queued runs, if it exists."""
         self._settle_overdue(TASK_DELETED, for_good=True)
         runs = self._runs.filter(task__name=self._name)
         cancel_in_migration(runs, TASK_DELETED, clock.now(self._using))
         self._this().delete()
 
     def _plan_anew(self) -> None:
-        """Let the next tick plan it from now on, unless it is paused."""
+        """Have it planned from now on, unless it is paused."""
         self._settle_overdue(CHANGED)
         ended = self._this().filter(state__in=[TaskState.BROKEN, TaskState.RETIRED])
         ended.update(state=TaskState.ACTIVE)
@@ -125,7 +125,7 @@ class MigratedTask:
             task.target_path, task.target_pk = self._found(path, pk)
 
     def _found(self, path: str, pk: object) -> tuple[str, str | None]:
-        """Return the columns of a target, even if there is nothing like it now."""
+        """Return the columns of a target, even if it does not exist now."""
         try:
             target = target_of(path, pk)
         except CallableError as error:
@@ -134,7 +134,7 @@ class MigratedTask:
         return target.path, target.pk
 
     def _settle_overdue(self, reason: str, *, for_good: bool = False) -> None:
-        """Write down what it owes, if the tables are as the code knows them."""
+        """Record its overdue occurrences, if the tables have all columns of today's models."""
         if self._columns == {field.name for field in Task._meta.concrete_fields}:
             this = Task.objects.using(self._using).filter(name=self._name)
             settle_overdue(self._using, this, clock.now(self._using), reason, for_good=for_good)

@@ -1,4 +1,4 @@
-"""Looks at the code after ``manage.py migrate``, and says what came of it."""
+"""The sync after ``manage.py migrate``."""
 
 import sys
 from typing import Any
@@ -16,22 +16,20 @@ from sisy.syncing.words import failure, sentences
 
 
 def connect() -> None:
-    """Look at the code once the last app has been migrated.
-
-    An error ends the command, and must not keep other apps from what they do after it.
-    """
+    """Connect the receiver that syncs after the last app's migrations."""
+    # The last one, because an error ends the command and with it the receivers of later apps.
     configs = [config for config in registry.get_app_configs() if config.models_module]
     post_migrate.connect(after_migrate, sender=configs[-1], dispatch_uid="sisy.syncing")
 
 
 def after_migrate(*, using: str, verbosity: int = 1, apps: Any = None, **kwargs: Any) -> None:
-    """Reconcile tasks with the code, where tasks are stored and their table is as code knows it.
+    """Sync the tasks in the database that stores them, if its tables are up to date.
 
-    Signal receiver of Django's ``post_migrate``.
+    This is a receiver of Django's ``post_migrate``.
 
     Raises:
-        CommandError: a declaration is rejected or a module cannot be imported, so that the deploy
-            fails. All others are as the code says.
+        CommandError: a declaration was rejected, or a module cannot be imported, so that the
+            deploy fails. All other tasks are in sync.
     """
     if using != router.db_for_write(Task) or not _has_table(apps):
         return
@@ -45,7 +43,7 @@ def after_migrate(*, using: str, verbosity: int = 1, apps: Any = None, **kwargs:
 
 
 def _has_table(apps: Any) -> bool:
-    """Return whether Sisy's migrations have made all columns; not so in the middle of them."""
+    """Return whether all columns exist; False if only some of Sisy's migrations were applied."""
     if apps is None:
         return True
     try:

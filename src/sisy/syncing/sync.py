@@ -1,4 +1,4 @@
-"""Reconciles the stored tasks with what code declares, by name, each in its own transaction."""
+"""Sync the stored tasks with the declarations in code, each in its own transaction."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -25,23 +25,22 @@ class Synced:
     changes: Sequence[Change]
 
     def of(self, *kinds: Kind) -> list[Change]:
-        """Return those of some kinds."""
+        """Return the changes of some kinds."""
         return [change for change in self.changes if change.kind in kinds]
 
     @property
     def has_changed(self) -> bool:
-        """Return whether anything was to be done."""
+        """Return whether the sync changed anything."""
         return bool(self.of(Kind.CREATED, Kind.CHANGED, Kind.UNDECLARED))
 
 
 def sync(using: str, found: Discovered, now: datetime, *, is_rehearsal: bool = False) -> Synced:
-    """Create, change and pause tasks so that they are as code says; return what was done.
+    """Create, change and pause tasks so that they match the code; return what was done.
 
-    Any number may do so at once, and again and again: a name has one task. One declaration that
-    cannot be a task stops no other.
+    Any number of processes may sync at once. A rejected declaration does not stop the others.
 
     Args:
-        is_rehearsal: whether to take back all that was done, and only say what it was.
+        is_rehearsal: whether to roll all changes back, and only return them.
     """
     with transaction.atomic(using=using) if is_rehearsal else nullcontext():
         changes = [_reconciled(using, each, now) for each in found.declarations]
@@ -62,17 +61,17 @@ def _reconciled(using: str, declaration: Declaration, now: datetime) -> Change:
         wanted = task_of(declaration)
         try:
             return _create_or_change(using, name, wanted, now)
-        except IntegrityError:  # somebody else has just made it
+        except IntegrityError:  # another process has just created it
             return _create_or_change(using, name, wanted, now)
     except ValueError as error:
         return Change(name=name, kind=Kind.REFUSED, problem=str(error))
 
 
 def task_of(declaration: Declaration) -> Task:
-    """Return an unsaved task that is as code says.
+    """Return the unsaved task of a declaration.
 
     Raises:
-        ValueError: its target, its schedule or another field cannot be used.
+        ValueError: the target, the schedule or another field is not valid.
     """
     task = Task.calling(declaration.path, **declaration.fields)
     validation.check(task, OWNER_FIELDS)
@@ -113,11 +112,9 @@ def _changed(using: str, task: Task, wanted: Task) -> Change:
 
 
 def _fields_that_follow(task: Task, own: Mapping[str, Any], code: Mapping[str, Any]) -> list[str]:
-    """Return the fields that hold what code said of them before: nobody has changed them since.
-
-    What a migration has made follows as a whole. Of a field that was not there before, the
-    default is what code said.
-    """
+    """Return the fields that were not changed by hand since the last sync."""
+    # A task that a migration created has no declaration yet: all of its fields follow the code.
+    # A field that is newer than the declaration had its default.
     if task.declaration is None:
         return sorted(code)
     before = {**in_json(Task()), **task.declaration}

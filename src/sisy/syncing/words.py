@@ -17,23 +17,23 @@ SIGNS = {
     Kind.CREATED: ("+", "Create"),
     Kind.CHANGED: ("~", "Change"),
     Kind.UNDECLARED: ("-", "Pause"),
-    Kind.REFUSED: ("!", "Refuse"),
+    Kind.REFUSED: ("!", "Reject"),
     Kind.OVER: (" ", "Skip"),
     Kind.UNCHANGED: (" ", "Keep"),
 }
 
 
 def sentences(found: Discovered, synced: Synced, *, is_brief: bool = False) -> Iterator[str]:
-    """Yield the lines that say what was done, and what could not be, escaped for a terminal.
+    """Yield the lines about a sync, escaped for a terminal.
 
     Args:
-        is_brief: whether to say nothing of what stays as it is.
+        is_brief: whether to leave out unchanged tasks.
     """
     return map(escaped, _sentences(found, synced, is_brief=is_brief))
 
 
 def failure(found: Discovered, synced: Synced) -> str:
-    """Return the sentence that says what could not be synced; empty if all could."""
+    """Return the sentence about the errors of a sync; empty if there were none."""
     rejected, broken = len(synced.of(Kind.REFUSED)), len(found.broken)
     if not rejected and not broken:
         return ""
@@ -76,6 +76,6 @@ def _of(change: Change) -> Iterator[str]:
         own, code = _shown(one.field, one.own), _shown(one.field, one.code)
         yield f"      {name}: keeps {own}, which was changed by hand (code: {code})"
     if change.kind == Kind.OVER:
-        yield "      Ignored: it has no occurrence from now on."
+        yield "      Ignored: it has no upcoming occurrences."
     for note in (*change.notes, *filter(None, [change.problem])):
         yield f"      {note}"

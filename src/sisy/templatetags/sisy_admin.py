@@ -1,4 +1,4 @@
-"""How the pages that Sisy adds to Django's admin are built like Django's own."""
+"""Markup for Sisy's pages in Django's admin."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ from django.utils.translation import gettext
 register = template.Library()
 
 HAS_LIST = django.VERSION >= (6, 1)
-"""Whether the way to a page is a list; before Django 6.1 it is a text with arrows."""
+"""Whether breadcrumbs are a list; before Django 6.1, they are text with arrows."""
 
 
 @register.simple_tag(takes_context=True)
 def breadcrumbs(context: Context, here: Any) -> SafeString:
-    """Return the way to a page called ``here``, with the markup of this version of Django."""
+    """Return the breadcrumbs of a page called ``here``, in the markup of this Django version."""
     request = context["request"]
     site = getattr(request, "current_app", None) or request.resolver_match.namespace
     links = [

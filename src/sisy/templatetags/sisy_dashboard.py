@@ -33,7 +33,7 @@ ICONS = {
     RunState.MISSED: "◌",
     RunState.SKIPPED: "↷",
 }
-"""A shape for each state, so that none is told by its colour alone."""
+"""A symbol for each state, so that states differ not only by colour."""
 
 
 def _visit(context: Context) -> PageRequest:
@@ -49,9 +49,9 @@ def address(context: Context, name: str, *args: Any) -> str:
 
 @register.simple_tag(takes_context=True)
 def moment(context: Context, value: datetime | None) -> str:
-    """Return a moment in the reader's zone; the page's script writes beside it how far away it is.
+    """Return a moment in the reader's zone, without the date if it is today.
 
-    The date is left out where it is today's.
+    The page's script adds the distance from now.
     """
     if value is None:
         return formatting.NOTHING
@@ -67,7 +67,7 @@ def moment(context: Context, value: datetime | None) -> str:
 
 @register.simple_tag
 def in_zone(value: datetime, zone: str) -> str:
-    """Return a moment by the clocks of a zone, with its name there; empty if there is no such."""
+    """Return a moment in a zone, with its abbreviation; empty if the zone does not exist."""
     try:
         return f"{value.astimezone(ZoneInfo(zone)):%a %H:%M:%S %Z}"
     except (ValueError, ZoneInfoNotFoundError):
@@ -88,7 +88,7 @@ def seconds(value: timedelta | None) -> str:
 
 @register.filter
 def as_json(value: Any) -> str:
-    """Return a JSON value over several lines, without its secrets; the template escapes it."""
+    """Return a JSON value on several lines, with secrets masked; the template escapes it."""
     return masking.as_json(value)
 
 
@@ -100,7 +100,7 @@ def short(value: datetime) -> str:
 
 @register.filter
 def unlocal(value: float) -> str:
-    """Return a number as machines read it, whatever the reader's language."""
+    """Return a number that is not localized."""
     if isinstance(value, int):
         return str(value)
     return f"{value:.3f}".rstrip("0").rstrip(".")
@@ -108,7 +108,7 @@ def unlocal(value: float) -> str:
 
 @register.filter
 def from_below(height: int, floor: int) -> int:
-    """Return where a column of a height begins that stands on a floor."""
+    """Return the y position of a column with a height that stands on ``floor``."""
     return floor - height
 
 
@@ -126,20 +126,20 @@ def instant(value: datetime | None) -> str:
 
 @register.simple_tag
 def state(value: str, reason: str = "") -> SafeString:
-    """Return a state by its shape, its colour and its word; the reason behind the pointer."""
+    """Return a state with its symbol, colour and word, and the reason as a tooltip."""
     words = {**dict(RunState.choices), **dict(TaskState.choices)}
     return _state(value, str(words.get(value, value)), reason)
 
 
 @register.simple_tag(takes_context=True)
 def reason(context: Context, row: Run | Attempt) -> str:
-    """Return as much of the reason of a run or an attempt as the visitor may read."""
+    """Return the part of a run's or an attempt's reason that the user may read."""
     return disclosure.reason_of(row, in_full=_visit(context).sees_details)
 
 
 @register.simple_tag(takes_context=True)
 def trouble(context: Context, task: Task) -> str:
-    """Return as much of what is wrong with a task as the visitor may read."""
+    """Return the part of a task's problem that the user may read."""
     return disclosure.trouble_of(task, in_full=_visit(context).sees_details)
 
 
@@ -154,7 +154,7 @@ def task_state(context: Context, task: Task) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def run_state(context: Context, run: Run) -> SafeString:
-    """Return a run's state, and whether it was asked to end while it goes on."""
+    """Return a run's state, and whether it was asked to stop and is still running."""
     why = run.cancel_reason or reason(context, run)
     shown = _state(run.state, str(run.get_state_display()), why)
     if run.state != RunState.RUNNING or run.cancel_requested_at is None:
@@ -165,7 +165,7 @@ def run_state(context: Context, run: Run) -> SafeString:
 
 @register.simple_tag
 def schedule_words(task: Task) -> str:
-    """Return what a task's schedule says in words; empty where nothing can be said."""
+    """Return a task's schedule in words; empty if it cannot be described."""
     return formatting.words_of(task.schedule, task.timezone, task.label)
 
 

@@ -1,6 +1,6 @@
-"""Tools for the tests of projects that use Sisy: time that is set by hand, and what ran in it.
+"""Tools for the tests of projects that use Sisy: a clock to set, and assertions about runs.
 
-Nothing here needs a process, a channel layer or any waiting.
+They need no processes, no channel layer and no waiting.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs ``django.tasks`` only when it is asked for."""
+    """Import the class that needs ``django.tasks`` only when it is used."""
     if name == "BackendConformance":
         from sisy.testing.conformance import BackendConformance
 

@@ -1,4 +1,4 @@
-"""Assertions about tasks and runs. A failure shows what was found instead."""
+"""Assertions about tasks and runs, whose failures show what was found instead."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ MAX_RUNS_SHOWN = 10
 
 
 def assert_scheduled(callable: Callee, **fields: Any) -> Task:  # noqa: A002 - as `task_with_callable`
-    """Claim that exactly one task calls ``callable`` and has these fields; return it.
+    """Assert that exactly one task calls ``callable`` and has these fields; return it.
 
     Args:
         callable: a function or method, or the dotted path of one.
         fields: values of fields of `Task`, such as ``schedule="@hourly"``.
 
     Raises:
-        AssertionError: no task does, or several do; the message shows those that call it.
+        AssertionError: none does, or several do; the message shows the tasks that call it.
     """
     calling = _of(Task.objects.using(router.db_for_write(Task)), callable)
     found: list[Task] = [
@@ -43,16 +43,16 @@ def assert_ran(
     *,
     state: RunState | str = RunState.SUCCEEDED,
 ) -> list[Run]:
-    """Claim that ``callable`` ran, and return its runs in their order.
+    """Assert that ``callable`` ran, and return its runs, oldest first.
 
     Args:
         callable: a function or method, or the dotted path of one.
-        times: how often; by default, at least once. Zero claims that it did not run.
-        state: how those runs ended.
+        times: the exact number of runs; by default, at least one. 0 asserts that it did not run.
+        state: the state of these runs.
 
     Raises:
-        AssertionError: it did not, or not so often; the message shows its latest runs, and the
-            traceback of the last error.
+        AssertionError: the number differs; the message shows the latest runs, and the traceback of
+            the last error.
     """
     runs = list(_of(Run.objects.using(router.db_for_write(Run)), callable).order_by("pk"))
     found = [run for run in runs if run.state == state]

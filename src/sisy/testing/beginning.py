@@ -1,8 +1,8 @@
 """Treat rows stored before a `sisy_time` block as if they had been stored at its moment.
 
-Tasks that code declares are made by ``migrate``, on the day on which the tests happen to run, and
-tasks of a fixture as it is loaded. Planned from that day on, a task would not run at all in a
-block that lies before it, and would have missed years in one that lies after it.
+``migrate`` creates declared tasks on the day of the test run, and fixtures create theirs when they
+are loaded. Planned from that day on, a task would not run in a block before it, and would have
+missed years of occurrences in a block after it.
 """
 
 from datetime import datetime
@@ -18,17 +18,17 @@ from sisy.syncing.sync import create, task_of
 
 
 def begin(using: str, now: datetime, before: datetime) -> None:
-    """Let stored tasks be planned from ``now`` on, and runs that could start be ready then.
+    """Have stored tasks planned from ``now`` on, and make runs that could start ready at ``now``.
 
     Args:
-        before: the moment by the clock that has been in use so far.
+        before: the moment by the previous clock.
     """
     with transaction.atomic(using=using):
         for declaration in discover().declarations:
             _make_if_only_its_day_was_over(using, declaration, now, before)
         tasks = Task.objects.using(using)
         tasks.filter(planned_until__gt=now).update(planned_until=now)
-        # A declared task stays once its last day is over, and may have it before it again.
+        # A declared task is kept after its last occurrence, which may be upcoming again now.
         is_in_use = Q(state=TaskState.ACTIVE) | Q(
             state=TaskState.RETIRED, declaration__isnull=False
         )
@@ -44,15 +44,13 @@ def begin(using: str, now: datetime, before: datetime) -> None:
 def _make_if_only_its_day_was_over(
     using: str, declaration: Declaration, now: datetime, before: datetime
 ) -> None:
-    """Make the task of a declaration whose last occurrence lies between ``now`` and ``before``.
-
-    No other: a test may have deleted its task.
-    """
+    """Create the task of a declaration whose last occurrence is between ``now`` and ``before``."""
+    # Only such a task: a test may have deleted another one.
     if declaration.fields.get("end_running") is None:
         return
     try:
         wanted = task_of(declaration)
-    except ValueError:  # as `sisy_sync` and ``check`` tell
+    except ValueError:  # sisy_sync and check report it
         return
     was_over = timing.first_due(wanted, before) is None
     if was_over and not Task.objects.using(using).filter(name=declaration.name).exists():

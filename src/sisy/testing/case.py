@@ -10,10 +10,10 @@ from sisy.testing.timeline import Timeline, sisy_time
 
 
 class SisyTestMixin(unittest.TestCase):
-    """Put it before Django's own ``TestCase``."""
+    """A mixin; place it before Django's own ``TestCase``."""
 
     def sisy_time(self, moment: datetime | str, timezone: tzinfo | str | None = None) -> Timeline:
-        """Let it be a moment for Sisy until the test ends; see `sisy.testing.sisy_time`."""
+        """Set Sisy's clock to a moment until the test ends; see `sisy.testing.sisy_time`."""
         return self.enterContext(sisy_time(moment, timezone))
 
     def assertScheduled(self, callable: Callee, **fields: object) -> Task:  # noqa: A002, N802

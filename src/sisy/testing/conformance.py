@@ -22,17 +22,17 @@ from sisy.django_tasks.api import (
 
 
 class BackendConformance(unittest.TestCase):
-    """Put it before Django's own ``TransactionTestCase``, and say how the backend works.
+    """A mixin; place it before Django's own ``TransactionTestCase``, and implement `work`.
 
     Attributes:
-        alias: of the backend in ``TASKS``. Its ``QUEUES`` must have "default".
+        alias: the alias of the backend in ``TASKS``. Its ``QUEUES`` must contain "default".
     """
 
     alias = "default"
 
     def work(self) -> None:
-        """Carry out, in this process, all that was enqueued and may run by now."""
-        raise NotImplementedError("Say how what was enqueued is carried out.")
+        """Execute, in this process, all enqueued tasks that are ready."""
+        raise NotImplementedError("Override work() to execute the enqueued tasks.")
 
     def setUp(self) -> None:
         super().setUp()
@@ -42,12 +42,12 @@ class BackendConformance(unittest.TestCase):
         conformance_tasks.said.clear()
 
     def enqueue(self, task: Any, *args: Any, **kwargs: Any) -> AnyResult:
-        """Enqueue a task on the backend that is tried."""
+        """Enqueue a task on the backend under test."""
         result: AnyResult = task.using(backend=self.alias).enqueue(*args, **kwargs)
         return result
 
     def ended(self, task: Any, *args: Any, **kwargs: Any) -> AnyResult:
-        """Enqueue a task, have it carried out, and return its result."""
+        """Enqueue a task, execute it, and return its result."""
         result = self.enqueue(task, *args, **kwargs)
         self.work()
         result.refresh()
@@ -188,7 +188,7 @@ Heard = list[tuple[str, type, AnyResult, TaskResultStatus, bool]]
 
 @contextmanager
 def _heard() -> Iterator[Heard]:
-    """Collect signals, with sender, result, the status then, and whether an error is at hand."""
+    """Collect signals with sender, result, status, and whether an exception is being handled."""
     heard: Heard = []
     receivers = []
     for name in ("task_enqueued", "task_started", "task_finished"):

@@ -1,4 +1,4 @@
-"""The tasks with which `sisy.testing.BackendConformance` tries a backend."""
+"""The tasks of `sisy.testing.BackendConformance`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     Context = TaskContext[Any, Any]
 
 said: list[object] = []
-"""What `say` was called with, in this process."""
+"""The arguments of calls of `say` in this process."""
 
 
 @task

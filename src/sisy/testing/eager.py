@@ -1,4 +1,4 @@
-"""Carries out what is submitted at once, where ``SISY_EAGER`` is on."""
+"""Execute submitted runs at once, if ``SISY_EAGER`` is on."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -12,10 +12,10 @@ from sisy.worker.recording import record
 
 
 def carry_out(runs: Iterable[Run], using: str) -> None:
-    """Carry out those of ``runs`` that may begin now, in this thread, and update them.
+    """Execute those of ``runs`` that may start now, in this thread, and update them.
 
-    What a function raises is the outcome of its run, as it is in a worker. What is to run later,
-    or to be tried again, stays queued.
+    An exception of a function becomes the outcome of its run, as in a worker. Runs that are ready
+    later, also for a retry, stay queued.
 
     Raises:
         KeyboardInterrupt: a function raised it; its run is recorded as failed.

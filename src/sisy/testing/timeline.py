@@ -1,4 +1,4 @@
-"""A heartbeat and a worker that are driven by hand, in a time that is set by hand."""
+"""A heartbeat and a worker that are driven by hand, and the clock that they use."""
 
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -24,17 +24,18 @@ from sisy.worker.recording import record
 CLAIM_BATCH = 100
 LEASE = timedelta(hours=1)
 MAX_RUNS_AT_ONE_MOMENT = 10_000
-"""Runs that are carried out at one moment; more of them beget each other for ever."""
+"""The limit of runs at one moment, which stops runs that submit each other endlessly."""
 
 
 class Timeline:
-    """Time that stands still until it is advanced; what falls due meanwhile runs then.
+    """A clock that stands still until you advance it. Advancing it executes the runs that are due.
 
-    Use it by `sisy_time`. Functions are called in the test's own thread, over its own connection,
-    and take no time. What they raise ends their run and not the test: see `assert_ran`.
+    Get one from `sisy_time`. Functions are called in the test's thread, with its database
+    connection, and take no time. If one raises, its run fails and the test goes on: see
+    `assert_ran`.
 
     Attributes:
-        now: the moment it is, as an aware datetime in UTC.
+        now: the current moment, as an aware datetime in UTC.
         using: the alias of the database.
     """
 
@@ -44,15 +45,15 @@ class Timeline:
         self._worker: Process | None = None
 
     def advance(self, by: timedelta | None = None, **span: float) -> list[Run]:
-        """Let time pass, and return the runs that ended meanwhile, in their order.
+        """Advance the clock, and return the runs that finished meanwhile, in order.
 
         Args:
-            by: how long.
-            span: or how long, as `timedelta` takes it: ``hours=6``.
+            by: the duration.
+            span: or the duration as arguments of `timedelta`, such as ``hours=6``.
 
         Raises:
-            ValueError: no time, or a negative one.
-            RuntimeError: the runs of one moment beget each other without end.
+            ValueError: the duration is not positive.
+            RuntimeError: runs submit each other endlessly at one moment.
         """
         length = timedelta(**span) if by is None else by
         if length <= timedelta(0):
@@ -60,10 +61,10 @@ class Timeline:
         return self.advance_to(self.now + length)
 
     def advance_to(self, moment: datetime) -> list[Run]:
-        """Let it become a moment; see `advance`.
+        """Advance the clock to a moment; see `advance`.
 
         Raises:
-            ValueError: the moment is naive, or lies in the past.
+            ValueError: the moment is naive or in the past.
         """
         if django_timezone.is_naive(moment):
             raise ValueError(f"{moment!r} is not an aware datetime. Pass one with a time zone.")
@@ -77,7 +78,7 @@ class Timeline:
         return ended
 
     def run_due(self) -> list[Run]:
-        """Carry out what is due now, without letting time pass; return the runs that ended."""
+        """Execute the runs that are due now, without advancing the clock; return them."""
         ended: list[Run] = []
         plan_due(self.using, self.now)
         if compute_unplanned(self.using, self.now):
@@ -94,11 +95,11 @@ class Timeline:
         return ended
 
     async def aadvance(self, by: timedelta | None = None, **span: float) -> list[Run]:
-        """Let time pass as `advance` does, for async tests."""
+        """Advance the clock in an async test; see `advance`."""
         return await sync_to_async(self.advance)(by, **span)
 
     def close(self) -> None:
-        """Sign the worker off."""
+        """Unregister the worker."""
         if self._worker is not None:
             self._worker.leave()
 
@@ -126,7 +127,7 @@ class Timeline:
 
 
 class _TimelineClock:
-    """The clock by which Sisy goes while a timeline is in use."""
+    """The clock of Sisy while a timeline is in use."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
@@ -139,21 +140,21 @@ class _TimelineClock:
 
 
 class sisy_time:  # noqa: N801 - it is used as a function
-    """Let it be a moment for Sisy in a block, ``with`` or ``async with``; gives a `Timeline`.
+    """Set Sisy's clock to a moment in a ``with`` or ``async with`` block; returns a `Timeline`.
 
-    Tasks that are there already, such as those that code declares, are planned from that moment
-    on: nothing is overdue, and nothing was missed.
+    Existing tasks, such as declared ones, are planned from that moment on: nothing is overdue, and
+    nothing was missed.
 
-    Django's and Python's clocks go on as ever; set those, too, where your functions ask them.
+    Django's and Python's clocks are not changed. Set them, too, if your functions use them.
 
     Args:
-        moment: an aware datetime, or one in ISO 8601, such as "2026-03-29 00:00".
-        timezone: in which a moment without a zone is meant, by name or as an object; by default
-            Django's ``TIME_ZONE``.
-        using: the alias of the database; by default where the routers write tasks.
+        moment: a datetime, or a text in ISO 8601 such as "2026-03-29 00:00".
+        timezone: the zone of a moment without one, by name or as an object; by default Django's
+            ``TIME_ZONE``.
+        using: the alias of the database; by default the one to which tasks are written.
 
     Raises:
-        ValueError: the moment cannot be read.
+        ValueError: the moment is not valid.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Sisy's pages in the look of Unfold: put ``sisy.contrib.unfold`` behind ``sisy``."""
+"""Sisy's admin in the look of Unfold: add ``sisy.contrib.unfold`` after ``sisy``."""

@@ -1,4 +1,4 @@
-"""Registers tasks, runs and queues again, on Unfold's base."""
+"""Registers the admins of tasks, runs and queues again, based on Unfold's."""
 
 from django.contrib import admin
 from unfold.admin import ModelAdmin

@@ -1,9 +1,9 @@
-// Keeps a page of Sisy's dashboard up to date: what an event makes stale is fetched again, at most
-// once a second, and merged into the page where it stands.
+// Keeps a page of Sisy's dashboard up to date: parts that an event makes stale are fetched again, at
+// most once a second, and merged into the page.
 
 const SECOND = 1000;
 const POLL = 5 * SECOND;
-const CARE = 10 * SECOND; // everything is looked at so often: not all events reach every socket
+const CARE = 10 * SECOND; // between full refreshes, because not all events reach every socket
 const TYPING = 250; // without a keystroke
 const LONGEST_DELAY = 30 * SECOND;
 const FAILURES = 3; // after which it polls
@@ -23,7 +23,7 @@ class Parts {
     return [...root.querySelectorAll("[data-sisy-part]")];
   }
 
-  // Mark what shows one of these kinds; without kinds, everything.
+  // Mark the parts that show one of these kinds as stale; without kinds, all parts.
   touch(kinds) {
     for (const part of this.#all) {
       const shown = part.dataset.sisyOn.split(" ");
@@ -32,7 +32,7 @@ class Parts {
     this.#plan();
   }
 
-  // Fetch everything at once, since somebody waits for it.
+  // Fetch everything immediately, because the user waits for it.
   now() {
     clearTimeout(this.#timer);
     this.#timer = 0;
@@ -68,7 +68,7 @@ class Parts {
       this.#pause = Math.min(LONGEST_DELAY, 2 * this.#pause);
       link.failed();
     }
-    // A slow site is asked less often.
+    // Query a slow site less often.
     const took = performance.now() - begun;
     if (link.isUp) this.#pause = Math.max(SECOND, 3 * took);
     this.#busy = false;
@@ -83,7 +83,7 @@ class Parts {
       if (!shown) continue;
       Idiomorph.morph(shown, part, {
         callbacks: {
-          // What somebody is typing, has ticked or has opened is his.
+          // Keep what the user is typing, has selected or has opened.
           beforeNodeMorphed: (node) => node !== document.activeElement || !node.matches("input, select, textarea"),
           beforeAttributeUpdated: (name, node) =>
             !(name === "open" && node.tagName === "DETAILS") && name !== "checked" && name !== "value",
@@ -95,7 +95,7 @@ class Parts {
   }
 }
 
-// Says how the page hears of changes, quietly.
+// Shows how the page gets its updates.
 class Link {
   #sign = root.querySelector("[data-sisy-link]");
   #isLive = false;
@@ -124,12 +124,12 @@ class Link {
   }
 }
 
-// Hears events; polls where no socket can be had. Whatever was missed meanwhile is made good by
-// looking at everything once the socket is back.
+// Receives events, and polls if no socket can be opened. When the socket is back, everything is
+// refreshed, because events may have been missed.
 class Ear {
   #failures = 0;
   #polling = 0;
-  #next = null; // the number that the next message has, unless one was lost
+  #next = null; // the expected number of the next message; another one means that some were lost
 
   constructor(address) {
     this.address = address;
@@ -163,7 +163,7 @@ class Ear {
   #lost(code) {
     this.#failures += 1;
     if (this.#failures >= FAILURES || code === 4403) this.#poll();
-    if (code === 4403) return; // the pages say more about it than a socket can
+    if (code === 4403) return; // the page shows the reason
     const delay = Math.min(LONGEST_DELAY, SECOND * 2 ** Math.min(5, this.#failures));
     setTimeout(() => this.#connect(), delay * (0.5 + Math.random() / 2));
   }
@@ -181,7 +181,7 @@ function beat(moment) {
   tell();
 }
 
-// Write beside each moment how far away it is.
+// Add the distance from now to each moment.
 function tell() {
   const now = Date.now();
   const signs = root.querySelectorAll("[data-sisy-beat]");
@@ -199,13 +199,13 @@ function tell() {
   }
 }
 
-// A box that ticks all boxes of a name within its form.
+// A checkbox that selects all checkboxes of a name in its form.
 document.addEventListener("change", ({ target }) => {
   if (!target.dataset.sisyAll) return;
   for (const box of target.form.querySelectorAll(`[name="${target.dataset.sisyAll}"]`)) box.checked = target.checked;
 });
 
-// A form whose answers stand on the same page: they follow what somebody types.
+// A form whose results are on the same page, and follow the input.
 let typed = 0;
 
 document.addEventListener("input", ({ target }) => {

@@ -1,4 +1,4 @@
-// Draws how long a task's runs took and how late they started, from the table that stands below.
+// Draws the duration and lateness of a task's runs from the table below the chart.
 
 const chart = document.querySelector("[data-sisy-chart]");
 let plot = null;
@@ -19,7 +19,7 @@ function colour(name) {
   return found;
 }
 
-// Each series has an axis of its own: runs that take minutes would flatten seconds of lateness.
+// Each series has its own axis: runs of minutes would flatten seconds of lateness.
 function series(label, looks, scale) {
   const stroke = colour(`sisy-ink ${looks}`);
   return { label, scale, stroke, width: 1.5, points: { size: 5, fill: stroke }, value: (_, value) => (value == null ? "-" : `${value} s`) };
@@ -32,7 +32,7 @@ function axis(scale, looks, side, label) {
 
 const fromZero = { range: (_, least, most) => [0, most > 0 ? most * 1.05 : 1] };
 
-// The zone of the page; that of UTC if the browser does not know its name.
+// The zone of the page; UTC if the browser does not know it.
 function zoneOf(name) {
   try {
     new Intl.DateTimeFormat("en", { timeZone: name });
@@ -49,7 +49,7 @@ function moment(seconds) {
   return clock.format(new Date(1000 * seconds));
 }
 
-// The date stands below the first time of each day.
+// The date is below the first time of each day.
 function moments(_, splits, __, ___, step) {
   let day = "";
   return splits.map((seconds) => {

@@ -1,4 +1,4 @@
-// Shows, while somebody fills in the form of a task, when it would be due.
+// Previews a task's next occurrences while the user fills in its form.
 
 const TIMING = ["label", "schedule", "timezone", "start_running", "end_running", "iterations"];
 const PAUSE = 250; // milliseconds without a keystroke
