@@ -10,7 +10,7 @@ from django.db import OperationalError
 from sisy import clock, doorbell
 from sisy.exceptions import LeaseLost
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
-from sisy.worker import Worker, claim_session, role
+from sisy.worker import Worker, claim_session
 from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.roles.at_work import at_work
@@ -149,9 +149,9 @@ def test_a_worker_that_is_full_wakes_another_one(monkeypatch):
 @pytest.mark.parametrize(("milliseconds", "wait"), [(0, 1.0), (300, 0.7), (999, 0.001)])
 def test_a_worker_that_nobody_rings_for_looks_just_behind_each_second(at_time, milliseconds, wait):
     at_time(clock.now("default").replace(microsecond=milliseconds * 1000))
-    looks = [Worker()._seconds_to_next_look() for _ in range(50)]
-    assert wait + role.BEHIND_THE_SECOND <= min(looks)
-    assert max(looks) <= wait + role.BEHIND_THE_SECOND + role.JITTER
+    looks = [Worker()._claiming._seconds_to_next_look() for _ in range(50)]
+    assert wait + claim_session.BEHIND_THE_SECOND <= min(looks)
+    assert max(looks) <= wait + claim_session.BEHIND_THE_SECOND + claim_session.JITTER
     assert len(set(looks)) > 40
 
 

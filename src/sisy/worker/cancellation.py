@@ -5,9 +5,9 @@ from typing import Any
 
 from sisy import conf
 from sisy.database_thread import DatabaseThread
-from sisy.execution import Pool
 from sisy.loop import Loop
 from sisy.models import Run
+from sisy.worker.pool_client import PoolClient
 
 IDLE = 60.0
 
@@ -29,16 +29,17 @@ class CancellationWatcher:
     # The request is a flag on the row. A message on the channel layer only says that a flag was
     # set, and may be lost, so the rows are polled as well.
 
-    def __init__(self, using: str, database: DatabaseThread, in_hand: Iterable[Run]) -> None:
+    def __init__(
+        self, using: str, database: DatabaseThread, in_hand: Iterable[Run], pool: PoolClient
+    ) -> None:
         self._using = using
         self._database = database
         self._in_hand = in_hand
         self._loop = Loop("Checking for cancel requests", self._look)
-        self._pool: Pool | None = None
-
-    async def obey(self, pool: Pool) -> None:
-        """Cancel runs in ``pool`` as requested, until `stop` is called."""
         self._pool = pool
+
+    async def run(self) -> None:
+        """Cancel runs in the pool as requested, until `stop` is called."""
         await self._loop.run()
 
     def look(self) -> None:
@@ -51,7 +52,7 @@ class CancellationWatcher:
 
     async def _look(self) -> float:
         runs = list(self._in_hand)
-        if not runs or self._pool is None:
+        if not runs:
             return IDLE
         held = await self._database.run(self._held, runs)
         in_hand = {(run.pk, run.attempt) for run in self._in_hand}

@@ -1,4 +1,7 @@
-"""Claim runs, and release claims whose commit was never confirmed.
+"""Claim runs for a worker, and release claims whose commit was never confirmed.
+
+`Claiming` is the loop. It claims runs when the worker has free slots, and passes them to its pool.
+`ClaimSession` does what the loop needs in the database.
 
 A connection may break after the database has committed a claim and before the worker reads the
 answer. The runs are then running in the ledger, but the worker does not know them. So from the
@@ -12,24 +15,42 @@ moment a claim is sent, it is in doubt until the worker confirms that it has tak
 says the worker is running with the runs that the worker knows, and releases the difference.
 """
 
+import asyncio
+import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from sisy import clock
+from django.utils.translation import ngettext
+
+from sisy import clock, conf, doorbell
+from sisy.database_thread import DatabaseThread
 from sisy.exceptions import LeaseLost
-from sisy.lifecycle.release import release
+from sisy.lifecycle.release import hand_over, release
+from sisy.log import logger
+from sisy.loop import Loop
 from sisy.models import Run
+from sisy.store.outcomes import Ended
+from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim import any_ready, claim
 from sisy.worker.lease import Lease
+from sisy.worker.pool_client import BUSY, PoolClient
+from sisy.worker.prefetch import PREFETCH_TIMEOUT, InFlight
 from sisy.worker.unresolved import Unresolved
+
+BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
+JITTER = 0.05
+IDLE = 60.0  # seconds
+# Seconds between two rings of a full worker. A ring costs as much as a short run.
+RING_INTERVAL = 0.1
 
 
 class ClaimSession:
-    """Claims and releases runs for one worker. Call everything but `heard` in one thread.
+    """Claims and releases runs for one worker.
+
+    Call everything but `heard` and `recorded` in one thread.
 
     Args:
         known: returns the keys of the runs that the worker knows it holds.
-        unresolved: the functions that the worker leaves to others.
     """
 
     def __init__(
@@ -38,13 +59,12 @@ class ClaimSession:
         queues: Sequence[str],
         lease: Lease,
         known: Callable[[], set[int]],
-        unresolved: Unresolved,
     ) -> None:
         self._using = using
         self._queues = queues
         self._lease = lease
         self._known = known
-        self._unresolved = unresolved
+        self._unresolved = Unresolved()
         self._is_in_doubt = False
 
     def claim(self, free: int, *, was_rung_for: bool) -> list[Run]:
@@ -67,6 +87,10 @@ class ClaimSession:
         """Confirm that the worker has taken the runs that the last claim returned."""
         self._is_in_doubt = False
 
+    def recorded(self, ended: Ended) -> list[Run]:
+        """Note which functions to leave to others for a while. Return the runs of them."""
+        return self._unresolved.note(ended)
+
     def release(self, runs: list[Run], reason: str) -> None:
         """Release these runs, so that other workers can claim them."""
         # If the connection breaks now, these runs may still be this worker's in the ledger.
@@ -83,5 +107,115 @@ class ClaimSession:
         reason = "Released, because the database connection failed during the claim."
         release(self._using, unheard, reason, self._now())
 
+    def end(self, abandoned: list[Run]) -> None:
+        """Release the runs that are still running, and unregister the worker."""
+        if abandoned:
+            count = hand_over(self._using, abandoned, "Its worker stopped", self._now())
+            words = ngettext(
+                "Released %d run that was still running",
+                "Released %d runs that were still running",
+                count,
+            )
+            logger.warning(words, count)
+        self.settle()
+        self._lease.end()
+
     def _now(self) -> datetime:
         return clock.now(self._using)
+
+
+class Claiming:
+    """Claims runs for a worker, and releases those that do not start."""
+
+    def __init__(
+        self,
+        using: str,
+        database: DatabaseThread,
+        session: ClaimSession,
+        in_flight: InFlight,
+        pool: PoolClient,
+        cancellation: CancellationWatcher,
+    ) -> None:
+        self._using = using
+        self._database = database
+        self._session = session
+        self._in_flight = in_flight
+        self._pool = pool
+        self._cancellation = cancellation
+        self._rang_at = 0.0
+        self.loop = Loop("Claiming runs", self._step)
+
+    async def release(self, runs: list[Run], reason: str) -> None:
+        """Let other workers have runs that have not started."""
+        for run in runs:
+            self._in_flight.drop(run)
+        await self._database.run(self._session.release, runs, reason)
+        doorbell.ring(runs[:1])
+
+    def recorded(self, ended: Ended) -> None:
+        """Announce the released ones of recorded runs, and look for runs again."""
+        # A finished run may have blocked other runs of its task, which may start now.
+        if released := self._session.recorded(ended):
+            doorbell.ring(released)
+        self.loop.wake()
+
+    async def end(self, abandoned: list[Run]) -> None:
+        """Let other workers have the runs that are still running, and unregister."""
+        await self._database.run(self._session.end, abandoned)
+
+    async def _step(self) -> float:
+        await self._release_returned()
+        if not self._pool.readiness.is_ready:
+            await self._database.run(self._session.settle)
+            return IDLE
+        room = self._in_flight.room
+        won = await self._claim(room) if room else 0
+        self._in_flight.may_have_more = won == room
+        next_look = self._seconds_to_next_look()
+        return min(PREFETCH_TIMEOUT, next_look) if self._in_flight.holds_some_ahead else next_look
+
+    async def _claim(self, room: int) -> int:
+        """Claim runs, and pass them to the pool. Return how many."""
+        was_rung_for = self.loop.was_woken
+        runs = await self._database.run(self._session.claim, room, was_rung_for=was_rung_for)
+        # The watcher sleeps while no run is in flight.
+        if runs and not self._in_flight:
+            self._cancellation.look()
+        for run in runs:
+            self._in_flight.take(run)
+            self._pool.carry_out(run)
+        self._session.heard()
+        if len(runs) == room:
+            self._ring_on(runs[-1])
+        return len(runs)
+
+    async def _release_returned(self) -> None:
+        """Release the runs that the pool did not call, or that have waited too long for a slot."""
+        returned = self._pool.returned
+        # The runs in the slots may take longer than expected. The runs behind them must not wait
+        # for their end while other workers have free slots.
+        overdue = self._in_flight.overdue() if self._in_flight.holds_some_ahead else []
+        if late := self._pool.withdraw(overdue):
+            returned[BUSY] += late
+        while returned:
+            reason, runs = returned.popitem()
+            if reason == BUSY:
+                self._in_flight.slow_down()
+            await self.release(runs, reason)
+
+    def _ring_on(self, run: Run) -> None:
+        """Wake another worker, because this one is full and more runs may be queued."""
+        now = asyncio.get_running_loop().time()
+        if now - self._rang_at >= RING_INTERVAL:
+            self._rang_at = now
+            doorbell.ring([run])
+
+    def _seconds_to_next_look(self) -> float:
+        """Return the seconds until the next poll, unless a ring comes first."""
+        # Schedules name whole seconds. Polling shortly after a whole second finds new runs soonest
+        # where no layer rings for them.
+        interval = conf.get_settings().poll_interval
+        if interval < 1:
+            return interval
+        into_second = clock.last_known(self._using).microsecond / 1e6
+        return interval - into_second + BEHIND_THE_SECOND + random.uniform(0, JITTER)

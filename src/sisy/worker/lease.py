@@ -26,10 +26,13 @@ that was claimed before a long pause, without asking the database.
 """
 
 import threading
+from collections.abc import Callable
 from datetime import datetime
 
 from sisy import clock, conf, parent_pipe
+from sisy.database_thread import DatabaseThread
 from sisy.log import logger
+from sisy.loop import Loop
 from sisy.models import Process, Role, Run
 
 
@@ -124,3 +127,52 @@ class Lease:
 
     def _note(self, process: Process, began: float) -> None:
         self._held = process.pk, began + conf.get_settings().lease_seconds
+
+
+class LeaseRenewal:
+    """Renews a lease in time, and asks whether a user wants the worker to drain.
+
+    Args:
+        database: the thread to renew in. It must not be busy for long.
+        is_stopping: returns whether the worker is stopping already.
+        drain: called when the worker is to drain.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        database: DatabaseThread,
+        is_stopping: Callable[[], bool],
+        drain: Callable[[], None],
+    ) -> None:
+        self._lease = lease
+        self._database = database
+        self._is_stopping = is_stopping
+        self._drain = drain
+        # After an outage, the worker must renew before a heartbeat may judge its lease: see
+        # `SuspensionGuard`.
+        within = conf.get_settings().lease_seconds / 6
+        self._loop = Loop("Renewing the lease", self._renew, longest_delay=within)
+
+    async def run(self) -> None:
+        """Renew the lease until `stop` is called."""
+        await self._loop.run()
+
+    def look(self) -> None:
+        """Check for a drain request now. Thread-safe."""
+        self._loop.wake()
+
+    def stop(self) -> None:
+        """Stop renewing."""
+        self._loop.stop()
+
+    async def report(self, problem: str) -> None:
+        """Store why the worker cannot start functions: see `Lease.report`."""
+        await self._database.run(self._lease.report, problem)
+
+    async def _renew(self) -> float:
+        await self._database.run(self._lease.renew)
+        if not self._is_stopping() and await self._database.run(self._lease.is_to_drain):
+            logger.info("Drain requested; stopping when all current runs finish")
+            self._drain()
+        return conf.get_settings().lease_seconds / 4

@@ -1,5 +1,6 @@
 """The runs that a worker has claimed and not finished."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -16,10 +17,16 @@ class InFlight:
 
     Args:
         slots: the number of runs that can run at once.
+
+    Attributes:
+        may_have_more: whether the last claim filled all the room, so that more may be queued.
     """
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self.may_have_more = False
         self._pace = PrefetchLimit(slots)
         # By key and attempt: a run that was lost and claimed again by this worker is here twice.
         self._runs: dict[tuple[int, int], Run] = {}
@@ -32,16 +39,26 @@ class InFlight:
         return iter(list(self._runs.values()))
 
     @property
+    def keys(self) -> set[int]:
+        """The primary keys of the runs. Thread-safe."""
+        return {run.pk for run in self}
+
+    @property
     def room(self) -> int:
         """The number of runs to claim: one per free slot, and some ahead if runs are short."""
         return max(0, self._slots + self._pace.ahead - len(self._runs))
 
     @property
     def has_run_low(self) -> bool:
-        """Return whether to claim more runs."""
+        """Return whether there is enough room for another claim."""
         # Refill when half of the runs claimed ahead have started, so that slots do not run dry
         # during the claim, and a claim is not made for each single run.
         return len(self._runs) < self._slots or self.room > self._pace.ahead // 2
+
+    @property
+    def is_to_be_refilled(self) -> bool:
+        """Return whether to claim more runs, and whether more may be queued."""
+        return self.may_have_more and self.has_run_low
 
     @property
     def holds_some_ahead(self) -> bool:
@@ -52,6 +69,7 @@ class InFlight:
         """Add a run."""
         key = run.pk, run.attempt
         self._runs[key], self._won_at[key] = run, time.monotonic()
+        self._is_empty.clear()
 
     def drop(self, run: Run, outcome: Outcome | None = None) -> bool:
         """Remove a run that has finished or is released. Return whether it was there."""
@@ -59,10 +77,16 @@ class InFlight:
         if self._runs.pop(key, None) is None:
             return False
         del self._won_at[key]
+        if not self._runs:
+            self._is_empty.set()
         if outcome is not None:
             taken: timedelta = outcome.finished_at - outcome.started_at
             self._pace.note(taken.total_seconds())
         return True
+
+    async def wait_until_empty(self) -> None:
+        """Return when no run is left."""
+        await self._is_empty.wait()
 
     def overdue(self) -> list[Run]:
         """Return the runs claimed longer ago than a run may wait, including running ones."""
