@@ -206,7 +206,7 @@ def test_who_may_only_look_sees_a_page_without_fields():
 OCCURRENCES = f"{TASKS}occurrences/"
 
 
-def test_the_next_five_occurrences_stand_under_the_schedule_in_the_zone_of_the_task():
+def test_the_next_five_occurrences_are_shown_in_the_tasks_time_zone():
     task = saved(schedule="0 9 * * mon-fri", timezone="Europe/Berlin")
     shown = text_of(browser_of_superuser().get(page_of(task)))
     assert (

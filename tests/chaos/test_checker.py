@@ -191,7 +191,8 @@ class TestRepeats:
         assert flaws(self.again(raised, {}, subject=subject(max_attempts=2))) == set()
         assert flaws(self.again(raised, {})) == {Flaw.REPEATED}
 
-    def test_one_that_was_ended_at_its_timeout_has_failed_though_it_began_a_moment_late(self):
+    def test_a_run_that_was_cancelled_at_its_timeout_counts_as_failed(self):
+        """It may exceed its timeout by a moment, because it started a moment late."""
         ended = {"outcome": "cancelled", "end": MOMENTS[2] + 0.499, "start": MOMENTS[2] + 0.001}
         impatient = {"timeout": 0.5, "on_lost": "fail"}
         given = self.again(ended, {}, subject=subject(max_attempts=2, **impatient))
@@ -204,7 +205,7 @@ class TestRepeats:
         third = execution(2, attempt=3, start=MOMENTS[2] + 1.6, end=MOMENTS[2] + 1.7, **raised)
         assert Flaw.REPEATED in flaws(replace(given, executions=[*given.executions, third]))
 
-    def test_one_that_was_cut_off_by_a_kill_may_be_repeated_unless_a_lost_one_must_not(self):
+    def test_a_killed_run_may_be_repeated_unless_on_lost_is_fail(self):
         killed = life(1, died=(MOMENTS[2] + 0.3, MOMENTS[2] + 0.4), by="KILL")
         cut_off = {"end": None, "outcome": None}
         later = [execution(n, member=2) for n in range(6) if n > 2]
@@ -214,7 +215,7 @@ class TestRepeats:
         given.subjects["task"] = subject(on_lost="fail")
         assert flaws(given) == {Flaw.REPEATED}
 
-    def test_one_that_its_worker_had_long_recorded_must_not_be_repeated_after_a_kill(self):
+    def test_a_run_recorded_well_before_a_kill_must_not_be_repeated(self):
         killed = life(1, died=(MOMENTS[2] + 3.5, MOMENTS[2] + 3.6), by="KILL")
         given = self.again({}, {}, lives=[killed])
         late = [

@@ -210,7 +210,7 @@ def test_a_run_that_waits_for_its_turn_keeps_no_slot_from_others():
     assert [run.task for run in claim(worker(), QUEUES, 1, NOON)] == [other]
 
 
-def test_a_run_that_begins_after_another_one_of_its_task_sees_what_that_one_saved():
+def test_a_run_sees_what_the_previous_run_of_its_task_saved():
     """Else functions that count in their userdata lose counts, although they never overlap."""
     task = scheduled()
     task.run_now()

@@ -52,7 +52,7 @@ WAYS = ["save", "query"]
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("where", [BEFORE_IT_LOCKS, BEFORE_IT_WRITES_TASKS])
-def test_a_task_that_is_deleted_in_the_middle_of_a_tick_leaves_no_run_to_be_taken(where, way):
+def test_a_task_deleted_during_a_tick_leaves_no_run_to_claim(where, way):
     task, other = scheduled(), scheduled()
     in_the_middle(partial(tick, "default", DUE), deleting(way, task), where)
     assert not Task.objects.filter(pk=task.pk).exists()
@@ -138,7 +138,7 @@ def test_a_run_that_fails_after_its_task_was_deleted_is_not_tried_again():
     assert ledger() == {(None, RunState.FAILED, "RuntimeError: no")}
 
 
-def test_a_run_that_is_handed_back_after_its_task_was_deleted_is_not_begun_again():
+def test_a_run_released_after_its_task_was_deleted_does_not_start_again():
     task = scheduled("0 0 1 1 *")
     task.run_now()
     won = claim(worker(), QUEUES, 1, DUE)
@@ -168,7 +168,7 @@ def test_finished_tasks_are_deleted_once_by_four_ticks_and_two_workers():
 
 @pytest.mark.parametrize("edit", ["save", "update"])
 @pytest.mark.parametrize("where", [BEFORE_IT_LOCKS, BEFORE_IT_DELETES_TASKS])
-def test_a_finished_task_that_somebody_prolongs_is_deleted_or_kept_as_he_was_told(where, edit):
+def test_extending_a_finished_task_either_keeps_it_or_reports_its_deletion(where, edit):
     task = scheduled(end_running=DUE + SECOND)
     tick("default", DUE)
     [run] = claim(worker(), QUEUES, 1, DUE)

@@ -97,7 +97,7 @@ def test_an_edit_just_before_a_tick_locks_the_task_is_what_the_tick_sees(now, ed
     assert dues(other) == [NOON + MINUTE]
 
 
-def test_a_new_count_of_iterations_just_before_a_tick_loses_no_occurrence_that_is_due(now):
+def test_changing_iterations_just_before_a_tick_loses_no_due_occurrence(now):
     task = scheduled()
     now.moment = NOON + MINUTE
     saving(iterations=9)(read(task))
@@ -154,7 +154,7 @@ def test_a_pause_in_the_middle_of_planning_anew_stands(now):
     assert (read(task).state, read(task).next_run) == (TaskState.PAUSED, None)
 
 
-def test_an_update_fires_for_nothing_before_it_by_a_tick_that_read_the_clock_earlier(now):
+def test_a_tick_that_read_the_clock_before_an_update_plans_nothing_earlier(now):
     """A heartbeat was held up, or frozen, after it had read the clock."""
     task = scheduled("0 * * * *")
     now.moment = NOON + 10 * MINUTE + 30 * SECOND

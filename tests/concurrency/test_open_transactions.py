@@ -57,7 +57,8 @@ def goes_on(pool):
 
 
 @pytest.mark.parametrize("function", jobs.WRONG, ids=by_name)
-def test_a_function_that_leaves_a_transaction_open_fails_and_the_next_one_is_well(pool, function):
+def test_a_function_that_leaves_a_transaction_open_fails_alone(pool, function):
+    """The next run over the same connection succeeds."""
     carry_out(pool, run_of(jobs.writes))  # over a connection that is kept
     outcome = carry_out(pool, run_of(function))
     assert (outcome.state, outcome.reason) == (RunState.FAILED, REASON)

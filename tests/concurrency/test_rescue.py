@@ -67,7 +67,7 @@ def test_two_heartbeats_that_found_the_same_worker_expired_rescue_its_runs_once(
     assert columns(runs) == {(RunState.QUEUED, 1, 1, None)}
 
 
-def test_a_worker_that_renews_at_the_last_moment_keeps_its_runs_or_knows_that_it_lost_them():
+def test_a_worker_that_renews_late_keeps_its_runs_or_learns_they_are_lost():
     for _ in range(15):
         holder = worker(DUE, LEASE)
         runs = held_runs(holder, 2)
@@ -87,7 +87,7 @@ def test_a_lease_that_is_renewed_after_a_heartbeat_found_it_expired_holds():
     assert columns(runs) == {(RunState.RUNNING, 1, 0, holder.pk)}
 
 
-def test_a_worker_that_claims_while_its_lease_is_taken_leaves_no_run_without_a_keeper():
+def test_a_claim_during_the_loss_of_the_lease_leaves_no_run_without_an_owner():
     for _ in range(15):
         holder = worker(DUE, LEASE)
         scheduled("0 * * * *").run_now()
@@ -107,7 +107,7 @@ def test_a_worker_that_claims_while_its_lease_is_taken_leaves_no_run_without_a_k
         Run.objects.all().delete()
 
 
-def test_a_lease_that_is_found_expired_in_the_middle_of_a_claim_is_not_taken_from_its_runs():
+def test_a_run_claimed_while_its_lease_is_found_expired_is_rescued():
     holder = worker(DUE, LEASE)
     run = scheduled("0 * * * *").run_now()
 
@@ -148,7 +148,7 @@ def test_an_outcome_that_comes_in_the_middle_of_a_rescue_changes_nothing():
     assert columns(again) == {(RunState.QUEUED, 1, 1, None)}
 
 
-def test_a_rescued_run_is_carried_out_again_by_one_of_the_workers_that_claim_meanwhile():
+def test_a_rescued_run_is_claimed_by_exactly_one_of_many_workers():
     for _ in range(10):
         runs = held_runs(worker(DUE, LEASE), 3)
         claiming = [partial(claim, worker(EXPIRED, LEASE), QUEUES, 2, EXPIRED) for _ in range(2)]

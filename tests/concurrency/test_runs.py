@@ -128,9 +128,7 @@ PLANNED_TWICE = (NEXT, NEXT, 2, NEXT + MINUTE, TaskState.ACTIVE)
         (saves_a_copy_that_it_reads, {"label": "new"}),
     ],
 )
-def test_a_function_that_saves_its_task_moves_nothing_that_ticks_planned_meanwhile(
-    now, function, saved
-):
+def test_a_function_that_saves_its_task_keeps_what_ticks_planned_meanwhile(now, function, saved):
     task, run = run_while_others_tick(function, now)
     assert (run.state, run.reason) == (RunState.SUCCEEDED, "")
     assert schedulers_columns(task) == PLANNED_TWICE
@@ -146,7 +144,8 @@ def test_a_function_that_saves_a_new_schedule_for_itself_moves_no_mark(now):
     assert dues() == [DUE, NEXT, NOON + HOUR / 2]
 
 
-def test_a_function_that_pauses_its_task_stops_the_planning_after_what_is_planned(now):
+def test_a_function_that_pauses_its_task_stops_further_planning(now):
+    """Occurrences that are already planned still run."""
     task, run = run_while_others_tick(pauses_itself, now)
     assert run.state == RunState.SUCCEEDED
     tick("default", NEXT + MINUTE)
@@ -154,14 +153,14 @@ def test_a_function_that_pauses_its_task_stops_the_planning_after_what_is_planne
     assert dues() == [DUE, NEXT]
 
 
-def test_a_function_that_deletes_its_task_ends_and_what_was_planned_is_cancelled(now):
+def test_a_function_that_deletes_its_task_succeeds_and_cancels_queued_runs(now):
     _, run = run_while_others_tick(deletes_itself, now)
     assert (run.state, run.task) == (RunState.SUCCEEDED, None)
     assert not Task.objects.exists()
     assert Run.objects.get(due_at=NEXT).state == RunState.CANCELLED
 
 
-def test_a_function_that_saves_its_task_in_the_last_iteration_does_not_bring_it_back(now):
+def test_saving_a_task_in_its_last_iteration_does_not_recreate_it(now):
     task, run = run_while_others_tick(saves_userdata, now, iterations=1)
     assert run.state == RunState.SUCCEEDED
     assert not Task.objects.filter(pk=task.pk).exists()
@@ -169,7 +168,7 @@ def test_a_function_that_saves_its_task_in_the_last_iteration_does_not_bring_it_
 
 
 @pytest.mark.parametrize("overlap", ["skip", "allow"])
-def test_many_runs_that_save_their_tasks_while_two_heartbeats_tick_lose_no_second(now, overlap):
+def test_no_occurrence_is_lost_when_runs_save_tasks_while_two_heartbeats_tick(now, overlap):
     tasks = [scheduled("* * * * * *", fn=f"{__name__}.counts", overlap=overlap) for _ in range(4)]
     seconds = 12
     holders = [worker(), worker()]

@@ -53,7 +53,7 @@ def test_nothing_is_shown_to_run_before_somebody_asks():
     assert not Run.objects.exists()
 
 
-def test_it_shows_what_would_run_in_the_zone_of_the_task_and_in_utc_and_runs_nothing():
+def test_a_preview_lists_occurrences_in_both_time_zones_and_runs_nothing():
     shown = preview(saved(timezone="Asia/Kathmandu"))
     assert (
         "4 occurrences will run. Asia/Kathmandu UTC "

@@ -134,7 +134,7 @@ def test_what_buttons_say_quotes_no_error_either(monkeypatch):
 
 
 @pytest.mark.database
-def test_the_search_of_the_admin_looks_into_reasons_for_those_only_who_may_read_them():
+def test_the_admin_searches_reasons_only_for_users_who_may_read_them():
     everything()
     assert rows_of(everybody_else().get(RUNS, {"q": "hunter2"})) == []
     assert rows_of(browser_of_superuser().get(RUNS, {"q": "hunter2"}))

@@ -72,7 +72,7 @@ def test_cancel_asks_what_goes_on_to_end_and_says_that_it_takes_its_time():
     assert {run.state for run in other.runs.all()} == {"queued"}
 
 
-def test_the_page_of_a_task_counts_what_came_of_it_also_of_runs_that_were_pruned():
+def test_the_task_page_totals_its_outcomes_including_pruned_runs():
     task = scheduled(missed="skip")
     tick("default", NOON + HOUR)
     Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 1200, "dreaming": 1})

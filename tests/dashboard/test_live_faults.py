@@ -101,7 +101,7 @@ def database(monkeypatch):
     return found
 
 
-async def test_while_the_database_is_away_a_page_is_told_nothing_and_hears_all_after_that(
+async def test_a_page_receives_nothing_during_a_database_outage_and_all_afterwards(
     database,
 ):
     page, _ = await opened("view_task")

@@ -193,7 +193,7 @@ def declared(**changes):
     return task
 
 
-def test_what_was_changed_of_a_task_that_code_declares_stands_there_and_can_be_undone():
+def test_changes_to_a_declared_task_are_listed_and_can_be_reset():
     task = declared(schedule="0 7 * * *", timeout=MINUTE)
     text = text_of(page_of(task))
     assert "in code, as shop.report" in text

@@ -49,7 +49,7 @@ def test_what_a_function_raises_anywhere_is_recorded_and_not_raised(function, er
     ],
     ids=lambda function: function.__name__,
 )
-def test_a_transaction_that_is_left_open_is_rolled_back_before_the_outcome_is_recorded(function):
+def test_an_open_transaction_is_rolled_back_before_the_outcome_is_recorded(function):
     run = carried_out(function)
     assert run.state == "failed"
     assert "left a transaction open on the database 'default'" in run.reason

@@ -43,9 +43,7 @@ def test_what_is_due_is_handed_over_within_moments(beating):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_engine_that_hangs_keeps_the_heartbeat_neither_from_planning_nor_from_ending(
-    beating, monkeypatch
-):
+def test_a_heartbeat_plans_and_stops_while_an_engine_hangs(beating, monkeypatch):
     monkeypatch.setattr(heartbeat_role, "TIME_TO_HAND_OVER", 0.2)
     hangs, released = threading.Event(), threading.Event()
 

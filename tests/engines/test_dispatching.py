@@ -63,7 +63,7 @@ def test_an_async_function_is_awaited():
     assert stored(run).result == 3
 
 
-def test_what_is_handed_over_is_a_number_and_carried_out_whenever_the_engine_likes(forgetful):
+def test_an_engine_receives_a_primary_key_and_may_execute_the_run_later(forgetful):
     run = run_of()
     dispatch("default", NOON)
     assert (handed_to(forgetful), stored(run).state) == ([run.pk], "queued")

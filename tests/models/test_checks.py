@@ -88,7 +88,7 @@ def test_a_zone_that_no_longer_exists_is_named():
     assert warning.msg.endswith("Unknown time zone 'Europe/Berlim'. Did you mean 'Europe/Berlin'?")
 
 
-def test_a_task_that_was_set_aside_though_its_schedule_works_is_named_with_what_revives_it():
+def test_a_broken_task_with_a_valid_schedule_is_reported_with_the_fix():
     task, other = saved(label="a"), saved(label="b", schedule="0 0 1 1 *")
     Task.objects.update(state=TaskState.BROKEN, next_run=None)
     warning, _ = check()

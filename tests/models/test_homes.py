@@ -67,9 +67,7 @@ def test_an_object_is_called_in_the_database_to_which_its_model_is_routed(
     assert counts == [10, 41]
 
 
-def test_an_object_of_the_default_database_is_refused_where_a_router_sends_its_model_elsewhere(
-    archive, settings
-):
+def test_a_bound_object_from_a_database_its_router_does_not_use_is_rejected(archive, settings):
     counter = Counter.objects.create(pk=1)
     settings.DATABASE_ROUTERS = [ToArchive()]
     with pytest.raises(CallableError, match="was read from the database 'default'"):

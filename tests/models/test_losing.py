@@ -41,7 +41,7 @@ def test_a_lost_run_is_queued_again_and_its_attempt_is_kept():
     assert attempt.worker_name == stored(run).worker_name != ""
 
 
-def test_each_lost_attempt_is_kept_until_the_limit_and_the_last_stands_on_the_run(settings):
+def test_each_lost_attempt_is_kept_and_at_the_limit_the_run_itself_is_lost(settings):
     """A poison run must not kill every worker; a person must see what it did."""
     settings.SISY_LOST_LIMIT = 3
     run = in_hand()

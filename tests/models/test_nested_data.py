@@ -117,7 +117,7 @@ def test_the_form_of_a_task_refuses_what_is_too_deep(depth):
     assert Task.objects.get(pk=task.pk).userdata == {}
 
 
-def test_a_reader_of_a_task_sees_its_data_masked_whatever_keeps_him_from_changing_it():
+def test_secrets_are_masked_for_everyone_who_cannot_edit_the_task():
     """Tasks that run once can be changed by nobody."""
     repeats = scheduled(userdata={"password": "s3cret", "shop": "north"})
     once = Task.run_once("tests.app.jobs.noop", {"api_key": "s3cret"}, delay_until=NOON + HOUR)

@@ -98,7 +98,7 @@ def test_a_gap_is_not_retried_but_backfilled(now):
     assert len(task.backfill(gap.due_at, gap.due_until + timedelta(microseconds=1))) == 59
 
 
-def test_a_backfill_runs_what_did_not_succeed_oldest_first_and_one_after_the_other(now):
+def test_a_backfill_runs_what_did_not_succeed_in_order_one_at_a_time(now):
     task, failed = failed_run(now)
     now.moment = NOON + 5 * MINUTE
     tick("default", now.moment)  # the latest one, the fifth, runs; the others are missed

@@ -50,7 +50,7 @@ def test_a_new_schedule_counts_from_now_on_and_never_for_the_past():
     assert not Run.objects.exists()
 
 
-def test_a_new_schedule_does_not_repeat_what_was_planned_ahead_of_a_clock_that_was_set_back():
+def test_a_new_schedule_repeats_no_occurrence_after_the_clock_was_set_back():
     task = saved()
     tick("default", NOON + MINUTE)
     with clock_at(NOON):
@@ -150,7 +150,7 @@ def test_an_update_of_many_tasks_loses_no_occurrence():
     assert Run.objects.filter(due_at=NOON + MINUTE).count() == len(tasks)
 
 
-def test_what_falls_due_after_an_update_while_no_heartbeat_is_up_is_on_the_books():
+def test_occurrences_missed_after_an_update_without_a_heartbeat_are_recorded():
     task = saved("0 0 1 1 *")
     with clock_at(NOON + HOUR):
         Task.objects.filter(pk=task.pk).update(schedule="30 * * * *")
@@ -259,7 +259,7 @@ def test_what_fell_due_after_an_update_is_on_the_books_if_a_change_follows(chang
     assert (row.count, row.due_at, row.due_until) == (3, NOON + 20 * MINUTE, NOON + HOUR)
 
 
-def test_a_task_that_is_due_at_once_still_is_if_it_is_changed_before_a_heartbeat_came():
+def test_a_task_due_immediately_stays_due_if_changed_before_the_first_tick():
     task = saved("0 0 1 1 *", wait_for_schedule=False)
     with clock_at(NOON + MINUTE):
         change_by_save(read(task))
@@ -268,7 +268,8 @@ def test_a_task_that_is_due_at_once_still_is_if_it_is_changed_before_a_heartbeat
 
 
 @pytest.mark.parametrize("change", [change_by_save, change_by_update, Task.pause])
-def test_a_change_leaves_what_was_due_at_once_and_records_what_its_schedule_left(change):
+def test_a_change_keeps_the_immediate_run_and_records_missed_occurrences(change):
+    """An occurrence is missed if it was due under the old schedule before the change."""
     task = saved("*/20 * * * *", wait_for_schedule=False)
     with clock_at(NOON + HOUR):
         change(read(task))

@@ -53,7 +53,7 @@ deletions = pytest.mark.parametrize("delete", [delete_one, delete_many])
 
 
 @deletions
-def test_deleting_a_task_cancels_queued_runs_with_a_reason_and_keeps_its_history(delete):
+def test_deleting_a_task_cancels_its_queued_runs_and_keeps_its_history(delete):
     task, other = saved(label="deleted"), saved()
     tick("default", NOON + MINUTE)
     with clock_at(NOON + 2 * MINUTE):
@@ -152,7 +152,7 @@ def test_a_task_whose_window_ended_while_paused_is_retired_by_resuming():
     assert Task.objects.get().state == TaskState.RETIRED
 
 
-def test_a_task_whose_schedule_broke_while_paused_is_shown_as_broken_by_resuming():
+def test_resuming_a_task_whose_schedule_broke_while_paused_marks_it_broken():
     task = saved()
     task.pause()
     Task.objects.update(timezone="Europe/Berlim")

@@ -46,7 +46,7 @@ def succeeded(label):
     return Run.objects.filter(label=label, state=RunState.SUCCEEDED).count()
 
 
-def test_a_deleted_module_a_corrupted_schedule_and_a_lost_zone_stop_no_other_task(site):
+def test_a_deleted_module_bad_schedule_or_unknown_zone_stops_no_other_task(site):
     site.set(SISY_MISSING_CODE_SECONDS=1)
     module = site.folder / "moved_jobs.py"
     module.write_text(JOB)

@@ -100,9 +100,7 @@ def shown_in_a_transaction():
         return shown()
 
 
-def test_a_site_behind_pgbouncer_runs_each_occurrence_once_and_leaves_nothing_on_its_sessions(
-    site, bouncer
-):
+def test_behind_pgbouncer_each_occurrence_runs_once_and_sessions_stay_clean(site, bouncer):
     for fn in (jobs.record, jobs.arecord):
         task_with_callable(fn, schedule="* * * * * *", allow_overlap=True).save()
     processes = [site.manage("sisy_heartbeat"), site.manage("sisy_worker")]

@@ -133,7 +133,7 @@ def test_no_child_outlives_a_worker_that_is_killed(site, function):
     wait_until(lambda: all(map(is_gone, children.values())), "all are gone", patience=LEASE)
 
 
-def test_a_program_that_a_function_has_started_ends_with_a_worker_that_is_killed(site):
+def test_a_program_started_by_a_function_ends_when_its_worker_is_killed(site):
     process = worker(site)
     run = submitted(child_jobs.starts_a_program)
     begun(run)

@@ -44,7 +44,7 @@ def ends(run):
     return Run.objects.get(pk=run.pk)
 
 
-def test_a_killed_child_is_replaced_and_its_run_is_rescued_before_its_lease_runs_out(site):
+def test_a_killed_child_is_replaced_and_its_run_rescued_before_lease_expiry(site):
     site.set(SISY_LEASE_SECONDS=600)
     heartbeat = site.manage("sisy_heartbeat")
     parent = supervised(site, 2)

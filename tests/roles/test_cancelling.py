@@ -127,7 +127,7 @@ def test_each_attempt_keeps_its_error(noon):
     assert (read(run).state, read(run).error, read(run).attempt) == ("succeeded", "", 3)
 
 
-def test_a_run_whose_child_process_died_is_queued_again_without_using_up_an_attempt(noon):
+def test_a_run_whose_child_died_is_queued_again_without_using_an_attempt(noon):
     run = failing()
     lost = outcome(NOON, RunState.LOST, reason="Its process was killed by SIGKILL")
     record("default", [(run, lost)], NOON)

@@ -147,7 +147,7 @@ def test_a_run_that_only_our_own_lateness_brought_beside_another_is_not_skipped(
     assert len(claim_here(NOON + 2.02 * SECOND)) == 1
 
 
-def test_a_run_that_would_overlap_even_in_time_is_skipped_although_the_other_came_late():
+def test_a_run_is_skipped_if_the_previous_one_still_runs_even_if_it_was_late():
     scheduled("* * * * * *")
     tick("default", NOON + SECOND)
     claim_here(NOON + 1.5 * SECOND)

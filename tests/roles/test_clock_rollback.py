@@ -54,7 +54,8 @@ def test_a_starred_task_goes_on_by_the_new_time_each_occurrence_once(caplog):
     assert set(task.runs.filter(due_at=None).values_list("reason", flat=True)) == {SET_BACK}
 
 
-def test_a_fixed_time_task_does_not_run_again_and_goes_on_when_the_clock_has_caught_up():
+def test_a_fixed_time_task_waits_until_a_clock_set_back_has_caught_up():
+    """The occurrence that already ran does not run again."""
     task = scheduled("30 12 * * *")
     tick_through(NOON, NOON + HOUR, 10 * MINUTE)
     back = NOON - HOUR
@@ -96,7 +97,8 @@ def test_many_heartbeats_mend_it_once():
     assert dues(task)[-2:] == minutes(back + MINUTE, 2)
 
 
-def test_a_run_that_waited_for_a_worker_is_ready_at_once_and_its_moment_comes_again():
+def test_after_a_clock_rollback_a_queued_run_is_ready_immediately():
+    """Its occurrence is planned again when the clock reaches it."""
     task = scheduled()
     tick("default", NOON + MINUTE)
     back = NOON - HOUR

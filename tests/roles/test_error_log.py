@@ -92,9 +92,7 @@ def test_a_retry_is_a_warning_with_the_exception(caplog, records):
     assert {warning.exc_info[0], error.exc_info[0]} == {RuntimeError}
 
 
-def test_a_run_that_is_lost_for_good_is_an_error_and_one_that_runs_again_a_warning(
-    at_time, caplog, records
-):
+def test_a_lost_run_is_logged_as_an_error_or_a_warning_if_it_is_retried(at_time, caplog, records):
     at_time(NOON)
     scheduled(label="once", on_lost=OnLost.FAIL)
     scheduled(label="again")

@@ -149,9 +149,8 @@ def troubled(since=NOON):
     )
 
 
-def test_status_health_and_overview_say_which_worker_cannot_work_since_when_and_why(
-    at_time, capsys
-):
+def test_status_alerts_and_overview_say_which_worker_cannot_work_and_why(at_time, capsys):
+    """They also say since when."""
     at_time(NOON)
     process = troubled()
     words = f"{process} has claimed no runs since 2026-05-05 12:00:00 UTC: {REFUSED}"

@@ -102,7 +102,7 @@ def test_a_heartbeat_believes_in_itself_after_a_clock_was_set_back(clocks, beat,
     assert kept.lease_until <= clocks.moment + LEASE
 
 
-def test_what_was_seen_to_end_is_rescued_at_the_next_look_whatever_the_vigil_says(clocks, beat):
+def test_runs_of_a_process_seen_to_end_are_rescued_at_the_next_pass(clocks, beat):
     """A supervising parent saw its child die: nobody has to wait for the lease."""
     beat(1)
     dead, living = worker(clocks.moment, LEASE), worker(clocks.moment, LEASE)

@@ -139,7 +139,8 @@ def test_spread_delays_by_a_part_that_never_reaches_the_next_occurrence():
     assert all(timedelta(0) <= delay < MINUTE for delay in delays)
 
 
-def test_an_occurrence_that_the_ledger_has_already_is_not_planned_again_and_stops_nothing():
+def test_an_occurrence_already_in_the_ledger_is_not_planned_again():
+    """Other tasks of the same tick are planned."""
     known, other = scheduled(), scheduled()
     Run.of(known, now=NOON, due_at=NOON + MINUTE, state=RunState.SUCCEEDED).save()
     tick("default", NOON + MINUTE)

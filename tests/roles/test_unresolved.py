@@ -124,7 +124,7 @@ def test_a_released_run_is_not_skipped_for_a_later_one_of_its_task():
     assert stored(run).state == RunState.QUEUED
 
 
-def test_a_released_run_that_somebody_wants_to_end_or_whose_task_is_gone_is_called_off():
+def test_a_released_run_is_cancelled_if_requested_or_if_its_task_is_deleted():
     first, second = missing(label="a").run_now(), missing(label="b").run_now()
     claimed = won(count=2)
     first.cancel("Not today.")

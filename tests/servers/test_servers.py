@@ -25,9 +25,7 @@ def test_postgres_answers_also_after_a_restart_and_leaves_nothing_behind():
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root runs PostgreSQL as another user")
-def test_postgres_answers_where_its_wheel_is_below_a_folder_that_others_cannot_read(
-    tmp_path, monkeypatch
-):
+def test_postgres_starts_although_its_wheel_is_in_a_private_folder(tmp_path, monkeypatch):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     for part in (postgres.PROGRAMS, postgres.LIBRARIES):

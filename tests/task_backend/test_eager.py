@@ -108,7 +108,7 @@ def test_what_is_returned_is_as_it_is_stored(at_time):
     assert failed.run_now().reason == "RuntimeError: it was to be expected"
 
 
-def test_a_task_that_runs_once_and_is_to_be_tried_again_is_returned_as_it_is_stored():
+def test_a_failed_result_with_retries_left_is_returned_as_stored():
     result = django_jobs.fails.using(backend="patient").enqueue()
     assert result.status == TaskResultStatus.READY
     assert result.attempts == 1

@@ -165,9 +165,7 @@ async def abreaks_its_transaction(message):
     ],
 )
 @pytest.mark.django_db
-def test_a_function_that_breaks_the_transaction_of_the_test_fails_and_the_test_goes_on(
-    function, reason
-):
+def test_breaking_the_tests_transaction_fails_the_run_but_not_the_test(function, reason):
     Counter.objects.create(label="of the test")
     Task.run_once(function)
     state, why = outcome()

@@ -26,6 +26,9 @@ NOT_SPECIFIC = {
     "unit/test_house.py": "it looks for these words",
 }
 
+TEST_NAME = re.compile(r"^ *(?:async )?def test_(\w+)", re.MULTILINE)
+LONGEST_NAME = 70
+
 modules = sorted(ROOT.glob("*/**/test_*.py"))
 
 
@@ -44,6 +47,17 @@ def variable(name):
 def is_marked(module):
     """Whether a module, or something in it, carries the marker itself."""
     return "pytest.mark.database" in module.read_text()
+
+
+def test_a_tests_name_states_its_promise_in_at_most_70_characters():
+    """What does not fit belongs in the test's docstring."""
+    names = [
+        f"{name_of(path)}: test_{name}"
+        for path in sorted(ROOT.rglob("*.py"))
+        for name in TEST_NAME.findall(path.read_text())
+        if len(name) > LONGEST_NAME
+    ]
+    assert names == []
 
 
 def test_each_area_says_on_which_databases_its_tests_run():

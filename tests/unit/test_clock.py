@@ -88,7 +88,7 @@ def test_the_answer_is_an_aware_moment_in_utc(database, answer):
 @pytest.mark.parametrize(
     ("vendor", "function"), [("postgresql", "clock_timestamp()"), ("mysql", "UTC_TIMESTAMP(6)")]
 )
-def test_each_database_is_asked_for_the_moment_and_not_for_the_transactions_start(
+def test_each_database_returns_the_current_time_not_the_transaction_start(
     database, vendor, function
 ):
     database.vendor = vendor

@@ -66,7 +66,7 @@ def test_no_runs_are_no_ring(layer):
     assert received(layer, 1) == [("sisy.run_task", 1)]
 
 
-def test_whoever_obeys_hears_that_runs_are_to_end_and_so_does_the_group_of_workers(layer):
+def test_a_cancel_request_reaches_local_listeners_and_the_worker_group(layer):
     obeyed = []
     with doorbell.listening(["default"], lambda: None, lambda: obeyed.append("here")):
         doorbell.on_cancel_requested(pks=[7, 8])
@@ -112,7 +112,8 @@ def test_the_signal_of_committed_runs_rings(layer):
     assert received(layer, 1) == [("sisy.run_task", 1)]
 
 
-async def test_a_dead_layer_is_logged_once_and_its_return_once_if_nothing_else_is_sent(caplog):
+async def test_a_layer_outage_and_its_recovery_are_each_logged_once(caplog):
+    """While it is away, failures of the same kind are not logged again."""
     caplog.set_level(logging.INFO, "sisy")
     layer = RecordingLayer(OSError("refused"), OSError("refused"), None)
     await doorbell._send(partial(layer.send, "sisy.run_task", {"run": 1}), "sisy.run_task")

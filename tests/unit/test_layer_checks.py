@@ -99,7 +99,7 @@ def test_the_pubsub_layer_is_a_remark_since_it_costs_queries_only(settings, monk
     assert ids(layer.check_layer()) == ["sisy.I001"]
 
 
-def test_redis_py_8_without_a_socket_timeout_of_none_is_warned_of_with_what_to_write(settings):
+def test_redis_py_8_with_a_socket_timeout_gets_a_warning_with_the_fix(settings):
     assert int(importlib.metadata.version("redis").partition(".")[0]) >= 8
     set_redis(settings, "redis://:secret@cache:6379/1")
     [warning] = layer.check_layer()

@@ -71,9 +71,7 @@ def computed(monkeypatch):
         ("h/5 * * * *", 100),
     ],
 )
-def test_tasks_that_are_due_alike_are_planned_once_unless_their_schedule_is_hashed(
-    computed, schedule, times
-):
+def test_equal_schedules_are_computed_once_unless_they_are_hashed(computed, schedule, times):
     planner = Planner(Watch(NOON, 100))
     for number in range(100):
         planner.plan(task(label=f"task {number}", schedule=schedule))

@@ -111,7 +111,8 @@ async def test_a_child_that_is_told_to_hurry_stops_first(child):
     assert await child.hears(HURRY) == 2
 
 
-async def test_a_child_stops_when_its_parent_is_gone_and_a_second_signal_then_hurries_it(child):
+async def test_an_orphaned_child_stops_and_a_second_signal_makes_it_stop_faster(child):
+    """The end of its parent counts as the first signal."""
     child.parent.close()
     assert await child.hears() == 1
     child.line.signalled()

@@ -49,7 +49,7 @@ class EndedBy:
         return "done"
 
 
-def test_a_step_that_the_database_ended_to_resolve_a_deadlock_is_taken_again_quietly(caplog):
+def test_a_step_aborted_by_a_deadlock_is_repeated_without_a_log_line(caplog):
     timeout = OperationalError(1205, "Lock wait timeout exceeded")
     of_postgresql = OperationalError("deadlock detected")
     of_postgresql.__cause__ = RuntimeError()
