@@ -18,7 +18,7 @@ Door = tuple[CodeType, int]
 
 
 @dataclass(slots=True)
-class PageRequest:
+class FileVisits:
     """What a walk enters of one file, in one thread or in all.
 
     Attributes:
@@ -33,7 +33,7 @@ class PageRequest:
         """Note an entry; by a door that leads back into an open file, the file was not left."""
         self.doors[door] = source, is_open and self.doors.get(door, ("", True))[1]
 
-    def add(self, other: "PageRequest") -> None:
+    def add(self, other: "FileVisits") -> None:
         """Add what another thread enters."""
         self.functions.update(other.functions)
         for door, (source, is_open) in other.doors.items():
@@ -52,15 +52,15 @@ class PageRequest:
 class Walk:
     """What each thread enters, by file; threads and files in the order of their first entry."""
 
-    threads: dict[str, dict[str, PageRequest]] = field(default_factory=dict)
+    threads: dict[str, dict[str, FileVisits]] = field(default_factory=dict)
 
     @property
-    def files(self) -> dict[str, PageRequest]:
+    def files(self) -> dict[str, FileVisits]:
         """What all threads enter."""
-        files: dict[str, PageRequest] = {}
+        files: dict[str, FileVisits] = {}
         for visits in self.threads.values():
             for name, visit in visits.items():
-                files.setdefault(name, PageRequest()).add(visit)
+                files.setdefault(name, FileVisits()).add(visit)
         return files
 
 
@@ -133,21 +133,21 @@ class Recorder:
         self._continuing[id(frame)] = frame
         return not is_known
 
-    def _note(self, visits: dict[str, PageRequest], frame: FrameType) -> None:
+    def _note(self, visits: dict[str, FileVisits], frame: FrameType) -> None:
         name = self._file_of(frame)
         assert name is not None
         caller = next(self._below(frame), None)
         source = threading.current_thread().name if caller is None else self._file_of(caller)
         if caller is not None and not self._is_noted(visits, caller):
             self._note(visits, caller)  # it was called before the walk and continues after a wait
-        visit = visits.setdefault(name, PageRequest())
+        visit = visits.setdefault(name, FileVisits())
         visit.functions.setdefault(name_of(frame.f_code), frame.f_code.co_firstlineno)
         if source is not None and source != name:
             door = (caller.f_code, caller.f_lineno) if caller else (frame.f_code, 0)
             is_open = any(self._file_of(below) == name for below in self._below(frame))
             visit.enter(door, source, is_open)
 
-    def _is_noted(self, visits: dict[str, PageRequest], frame: FrameType) -> bool:
+    def _is_noted(self, visits: dict[str, FileVisits], frame: FrameType) -> bool:
         visit = visits.get(self._file_of(frame) or "")
         return visit is not None and name_of(frame.f_code) in visit.functions
 

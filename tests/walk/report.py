@@ -4,7 +4,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.walk.recorder import PageRequest, Walk
+from tests.walk.recorder import FileVisits, Walk
 
 WIDTH = 99
 NAME_WIDTH = 36
@@ -19,7 +19,7 @@ def of(walk: Walk) -> str:
     return "\n".join([*_threads(walk, files), *_sources(files), "", *_totals(walk, files)])
 
 
-def _threads(walk: Walk, files: dict[str, PageRequest]) -> Iterator[str]:
+def _threads(walk: Walk, files: dict[str, FileVisits]) -> Iterator[str]:
     yield " " * NAME_WIDTH + "   functions  entries  re-entries"
     listed: set[str] = set()
     without_own = {}
@@ -40,14 +40,14 @@ def _shared(count: int) -> str:
     return f" (and {count} of the files above)" if count else ""
 
 
-def _file(name: str, file: PageRequest) -> Iterator[str]:
+def _file(name: str, file: FileVisits) -> Iterator[str]:
     again = file.re_entries or ""
     line = f"  {name:{NAME_WIDTH}}{len(file.functions):10}{file.entries:9}{again:>12}"
     yield line.rstrip()
     yield _filled(", ".join(sorted(file.functions, key=file.functions.__getitem__)), 6)
 
 
-def _sources(files: dict[str, PageRequest]) -> Iterator[str]:
+def _sources(files: dict[str, FileVisits]) -> Iterator[str]:
     yield "\nFiles that are entered again, and from where"
     for name, file in sorted(files.items(), key=lambda one: (-one[1].re_entries, one[0])):
         if file.re_entries:
@@ -56,7 +56,7 @@ def _sources(files: dict[str, PageRequest]) -> Iterator[str]:
             yield _filled(f"{name}: {', '.join(sources)}", 2, 6)
 
 
-def _totals(walk: Walk, files: dict[str, PageRequest]) -> Iterator[str]:
+def _totals(walk: Walk, files: dict[str, FileVisits]) -> Iterator[str]:
     yield _count(len(files), "file")
     yield _count(sum(len(file.functions) for file in files.values()), "function")
     yield _count(len(walk.threads), "thread")
