@@ -10,6 +10,8 @@ from django.apps import apps
 from tests.support.clocks import SettableClock as SettableClock
 from tests.support.clocks import clock_at
 from tests.support.moments import NOON
+from tests.support.pools import pool as pool
+from tests.support.pools import pool_of as pool_of
 
 # They have a process of their own: `make test-browser`.
 collect_ignore = [] if "SISY_TEST_BROWSER" in os.environ else ["browser", "pictures"]

@@ -5,10 +5,8 @@ import os
 import pytest
 from asgiref.sync import async_to_sync
 
-from sisy.execution import ThreadPool
 from sisy.models import RunState
 from tests.app.models import Counter
-from tests.support.moments import NOON
 from tests.unit.copying import end_of
 from tests.unit.runs import executed, run_of
 
@@ -24,12 +22,8 @@ def forks_between_queries(message):
     return ended
 
 
-def test_a_copy_that_comes_back_closes_no_connection():
-    pool = ThreadPool(1, lambda: NOON)
-    try:
-        for _ in range(2):
-            outcome = async_to_sync(executed)(pool, run_of(forks_between_queries))
-            assert (outcome.state, outcome.result) == (RunState.SUCCEEDED, "ended with 0")
-    finally:
-        pool.close()
+def test_a_copy_that_comes_back_closes_no_connection(pool):
+    for _ in range(2):
+        outcome = async_to_sync(executed)(pool, run_of(forks_between_queries))
+        assert (outcome.state, outcome.result) == (RunState.SUCCEEDED, "ended with 0")
     assert Counter.objects.count() == 2

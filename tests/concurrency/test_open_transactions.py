@@ -4,11 +4,10 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection, connections
 
-from sisy.execution import ProcessPool, ThreadPool
+from sisy.execution import ProcessPool
 from sisy.models import RunState
 from tests.app import open_jobs as jobs
 from tests.app.models import Counter
-from tests.support.moments import NOON
 from tests.unit.runs import executed, run_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,13 +21,6 @@ REASON = (
 
 def by_name(function):
     return function.__name__
-
-
-@pytest.fixture
-def pool():
-    pool = ThreadPool(1, lambda: NOON)
-    yield pool
-    pool.close()
 
 
 @pytest.fixture
@@ -99,10 +91,9 @@ def test_what_is_committed_or_rolled_back_on_purpose_is_a_success(pool):
     goes_on(pool)
 
 
-def test_in_a_child_process_it_is_the_same():
-    pool = ProcessPool(1, lambda: NOON)
+def test_in_a_child_process_it_is_the_same(pool_of):
+    pool = pool_of(ProcessPool, 1)
     for _ in range(2):
         outcome = carry_out(pool, run_of(jobs.only_begins))
         assert (outcome.state, outcome.reason) == (RunState.FAILED, REASON)
         assert carry_out(pool, run_of(jobs.asks)).result is False
-    pool.close()

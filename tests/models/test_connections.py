@@ -5,7 +5,6 @@ from asgiref.sync import sync_to_async
 from django.db import OperationalError, connections
 
 from sisy.database_thread import DatabaseThread
-from sisy.execution import ThreadPool
 from sisy.models import Run, RunState
 from tests.app.models import Counter
 from tests.support.moments import NOON
@@ -42,12 +41,9 @@ async def alooks_and_fails(message):
     raise RuntimeError
 
 
-@pytest.fixture
-def pool():
+@pytest.fixture(autouse=True)
+def nothing_used():
     used.clear()
-    pool = ThreadPool(1, lambda: NOON)
-    yield pool
-    pool.close()
 
 
 async def carry_out(pool, function):

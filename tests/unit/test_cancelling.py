@@ -32,10 +32,8 @@ from tests.unit.runs import FAR, WAIT_TIMEOUT, eventually, executed, run_of
 
 
 @pytest.fixture(params=[ThreadPool, ProcessPool])
-def pool(request):
-    pool = request.param(2, lambda: NOON)
-    yield pool
-    pool.close()
+def pool(request, pool_of):
+    return pool_of(request.param, 2)
 
 
 async def cancelled(pool, tmp_path, function, **options):
@@ -100,9 +98,9 @@ async def test_a_run_that_is_cancelled_before_its_turn_is_never_called(pool, tmp
     assert not begun.exists()
 
 
-async def test_asking_again_does_nothing_but_by_force(tmp_path):
+async def test_asking_again_does_nothing_but_by_force(pool_of, tmp_path):
     """A function that tidies up after a cancellation must not be cancelled out of that."""
-    pool = ThreadPool(1, lambda: NOON)
+    pool = pool_of(ThreadPool, 1)
     begun = tmp_path / "begun"
     run = run_of(swallows_one_cancellation, userdata={"begun": str(begun)})
     going = asyncio.create_task(executed(pool, run))
@@ -115,7 +113,6 @@ async def test_asking_again_does_nothing_but_by_force(tmp_path):
     assert pool.cancel(run.pk, "by force", by_force=True)
     outcome = await going
     assert (outcome.state, outcome.reason) == (RunState.CANCELLED, "by force")
-    pool.close()
 
 
 async def test_a_run_is_cancelled_from_any_thread(pool, tmp_path):

@@ -33,10 +33,8 @@ def checks(message):
 
 
 @pytest.fixture
-def pool():
-    pool = ThreadPool(2, lambda: NOON)
-    yield pool
-    pool.close()
+def pool(pool_of):
+    return pool_of(ThreadPool, 2)
 
 
 @pytest.fixture(autouse=True)

@@ -64,10 +64,8 @@ class Untold(dict):
 
 
 @pytest.fixture
-def pool():
-    pool = ThreadPool(2, lambda: NOON)
-    yield pool
-    pool.close()
+def pool(pool_of):
+    return pool_of(ThreadPool, 2)
 
 
 @pytest.fixture(autouse=True)
@@ -238,8 +236,7 @@ async def test_a_timeout_of_the_functions_own_is_a_failure(pool):
     assert (outcome.state, outcome.reason) == (RunState.FAILED, "TimeoutError: of its own")
 
 
-async def test_a_pool_that_is_closed_cancels_what_it_awaits():
-    pool = ThreadPool(1, lambda: NOON)
+async def test_a_closed_pool_cancels_the_functions_that_it_awaits(pool):
     going_on = asyncio.create_task(executed(pool, run_of("waits_for_ever")))
     assert await asyncio.to_thread(begun.wait, 20)
     pool.close()

@@ -4,13 +4,11 @@ import logging
 
 import pytest
 
-from sisy.execution import ThreadPool
 from sisy.foreign_errors import name_of, path_of, traceback_of, words_of
 from sisy.log import log_named
 from sisy.models import RunState
 from sisy.signal_dispatch import raise_as_exception
 from sisy.threads import DaemonThreads, LoopThread
-from tests.support.moments import NOON
 from tests.unit import foreign, leaving
 from tests.unit.runs import executed, run_of
 
@@ -19,13 +17,6 @@ EACH = range(len(foreign.ERRORS))  # by number, since pytest asks the name of a 
 
 def by_name(function):
     return function.__name__
-
-
-@pytest.fixture
-def pool():
-    pool = ThreadPool(1, lambda: NOON)
-    yield pool
-    pool.close()
 
 
 @pytest.fixture

@@ -5,10 +5,8 @@ import threading
 
 import pytest
 
-from sisy.execution import ThreadPool
 from sisy.models import RunState
 from sisy.threads import DaemonThreads
-from tests.support.moments import NOON
 from tests.unit import leaving
 from tests.unit.runs import executed, run_of
 
@@ -34,11 +32,7 @@ def test_a_thread_that_is_idle_loses_neither_itself_nor_the_next_work():
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, TimeoutError])
-async def test_the_runs_after_one_whose_error_comes_late_succeed(error):
-    pool = ThreadPool(1, lambda: NOON)
-    try:
-        raise_in((await executed(pool, run_of(ident))).result, error)
-        for function in (leaving.plain_agrees, leaving.agrees, ident):
-            assert (await executed(pool, run_of(function))).state == RunState.SUCCEEDED
-    finally:
-        pool.close()
+async def test_the_runs_after_one_whose_error_comes_late_succeed(pool, error):
+    raise_in((await executed(pool, run_of(ident))).result, error)
+    for function in (leaving.plain_agrees, leaving.agrees, ident):
+        assert (await executed(pool, run_of(function))).state == RunState.SUCCEEDED

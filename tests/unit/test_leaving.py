@@ -6,7 +6,6 @@ import pytest
 
 from sisy.execution import ProcessPool, ThreadPool
 from sisy.models import RunState
-from tests.support.moments import NOON
 from tests.unit import leaving
 from tests.unit.runs import eventually, executed, run_of
 
@@ -18,10 +17,8 @@ BOTH = [
 
 
 @pytest.fixture
-def pool():
-    pool = ThreadPool(2, lambda: NOON)
-    yield pool
-    pool.close()
+def pool(pool_of):
+    return pool_of(ThreadPool, 2)
 
 
 def own(caplog):
@@ -60,16 +57,15 @@ async def test_so_does_one_with_another_error_that_is_no_exception(pool, functio
     await goes_on(pool)
 
 
-async def test_only_the_run_fails_whose_task_it_was(pool):
+async def test_only_the_run_fails_whose_task_it_was(pool_of):
     """The others of the loop know nothing of it."""
-    pool = ThreadPool(20, lambda: NOON)
+    pool = pool_of(ThreadPool, 20)
     runs = []
     for n in range(20):
         function = leaving.gathers if n % 4 == 0 else slow
         runs.append(executed(pool, run_of(function, pk=n + 1)))
     states = [outcome.state for outcome in await asyncio.gather(*runs)]
     assert states == [RunState.FAILED, *[RunState.SUCCEEDED] * 3] * 5
-    pool.close()
 
 
 async def slow(message):
@@ -128,14 +124,13 @@ async def test_a_loop_that_refuses_tasks_fails_the_runs_it_refuses(pool):
     await goes_on(pool)
 
 
-async def test_in_a_child_process_it_is_the_same():
-    pool = ProcessPool(1, lambda: NOON)
+async def test_in_a_child_process_it_is_the_same(pool_of):
+    pool = pool_of(ProcessPool, 1)
     for function in (leaving.gathers, leaving.calls_soon, leaving.plain_calls_soon):
         outcome = await executed(pool, run_of(function))
         assert (outcome.state, outcome.reason) == (RunState.FAILED, "SystemExit: of its own")
         assert (await executed(pool, run_of(leaving.agrees))).result == "async"
     assert (await executed(pool, run_of(leaving.plain_agrees))).result == "async"
-    pool.close()
 
 
 async def test_a_pool_can_be_closed_though_tasks_exit_when_they_are_cancelled(pool):

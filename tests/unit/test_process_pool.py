@@ -41,10 +41,8 @@ BRIEF = timedelta(milliseconds=200)
 
 
 @pytest.fixture
-def pool():
-    pool = ProcessPool(2, lambda: NOON)
-    yield pool
-    pool.close()
+def pool(pool_of):
+    return pool_of(ProcessPool, 2)
 
 
 async def begun(folder):
@@ -201,8 +199,8 @@ async def test_a_run_that_the_child_cannot_read_fails_and_keeps_no_slot(pool):
     assert await result(pool, pid)
 
 
-async def test_a_child_is_replaced_after_so_many_runs():
-    pool = ProcessPool(1, lambda: NOON, max_runs_per_child=2)
+async def test_a_child_is_replaced_after_so_many_runs(pool_of):
+    pool = pool_of(ProcessPool, 1, max_runs_per_child=2)
     pids = [await result(pool, leaves_a_thread_behind) for _ in range(6)]
     assert pids[0::2] == pids[1::2]
     assert len(set(pids)) == 3
@@ -212,8 +210,8 @@ async def test_a_child_is_replaced_after_so_many_runs():
     await eventually(lambda: is_gone(pids[-1]))
 
 
-async def test_a_child_is_replaced_when_it_takes_too_much_memory(caplog):
-    pool = ProcessPool(1, lambda: NOON, max_memory_per_child=120)
+async def test_a_child_is_replaced_when_it_takes_too_much_memory(pool_of, caplog):
+    pool = pool_of(ProcessPool, 1, max_memory_per_child=120)
     with caplog.at_level("INFO", logger="sisy"):
         first = await result(pool, pid)
         assert [await result(pool, pid), await result(pool, grows)] == [first, first]
@@ -222,7 +220,6 @@ async def test_a_child_is_replaced_when_it_takes_too_much_memory(caplog):
         assert await result(pool, pid) == second
     [line] = [record.getMessage() for record in caplog.records]
     assert line.startswith(f"Replacing child process {first}, which uses ")
-    pool.close()
 
 
 async def test_an_idle_child_that_dies_costs_no_run(pool):
@@ -232,8 +229,8 @@ async def test_an_idle_child_that_dies_costs_no_run(pool):
     assert await result(pool, pid) != child
 
 
-async def test_a_pool_that_is_closed_kills_what_runs_and_says_nothing_of_it(tmp_path):
-    pool = ProcessPool(1, lambda: NOON)
+async def test_a_pool_that_is_closed_kills_what_runs_and_says_nothing_of_it(pool_of, tmp_path):
+    pool = pool_of(ProcessPool, 1)
     run = run_of(spins, userdata={"begun": str(tmp_path / "begun")})
     going = asyncio.create_task(executed(pool, run))
     child = await begun(tmp_path)

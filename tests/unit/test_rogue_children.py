@@ -8,7 +8,6 @@ import pytest
 
 from sisy.execution import NotCalled, ProcessPool, child_process
 from sisy.models import RunState
-from tests.support.moments import NOON
 from tests.unit import rogue_functions as rogue
 from tests.unit.functions import pid
 from tests.unit.runs import eventually, executed, run_of
@@ -19,10 +18,8 @@ BRIEF = timedelta(milliseconds=200)
 
 
 @pytest.fixture
-def pool():
-    pool = ProcessPool(1, lambda: NOON)
-    yield pool
-    pool.close()
+def pool(pool_of):
+    return pool_of(ProcessPool, 1)
 
 
 async def goes_on(pool):
