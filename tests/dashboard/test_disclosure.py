@@ -147,7 +147,7 @@ def test_the_admin_searches_reasons_only_for_users_who_may_read_them():
         ("failed", "", ""),
         ("timed_out", "sisy.exceptions.RunTimedOut", "RunTimedOut"),
         ("succeeded", "", "The return value was not stored."),
-        ("queued", "a.b.Odd", "The previous attempt ended with Odd."),
+        ("queued", "a.b.Odd", "The previous attempt raised Odd."),
         ("lost", "", TEXT),
     ],
 )

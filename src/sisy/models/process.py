@@ -172,7 +172,7 @@ class Process(models.Model):
     ais_drain_requested = twin(is_drain_requested)
 
     def note_problem(self, problem: str, since: datetime | None) -> None:
-        """Store why this worker cannot call functions, and since when; empty if it can."""
+        """Store why this worker cannot start functions, and since when; empty if it can."""
         self.problem, self.problem_since = problem[:500], since
         Process.objects.using(self.using).filter(pk=self.pk).update(
             problem=self.problem, problem_since=since

@@ -219,7 +219,7 @@ class Run(models.Model):
         """The target of the run."""
         return Target(path=self.target_path, pk=self.target_pk)
 
-    def cancel(self, reason: str = "cancelled", *, by_force: bool = False) -> bool:
+    def cancel(self, reason: str = "Cancelled.", *, by_force: bool = False) -> bool:
         """Call the run off, or ask it to end if it goes on.
 
         Returns False if it was over, or had been asked before.

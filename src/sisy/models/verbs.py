@@ -189,14 +189,14 @@ class TaskVerbs(models.Model):
 
     aresume = twin(resume)
 
-    def cancel_queued(self, reason: str = "cancelled") -> int:
+    def cancel_queued(self, reason: str = "Cancelled.") -> int:
         """Call off the runs that no worker has taken yet, and return how many they were."""
         using = self._home
         return self._runs(using).queued().cancel(reason, clock.now(using))
 
     acancel_queued = twin(cancel_queued)
 
-    def cancel_runs(self, reason: str = "cancelled", *, by_force: bool = False) -> int:
+    def cancel_runs(self, reason: str = "Cancelled.", *, by_force: bool = False) -> int:
         """Cancel queued runs, and ask running ones to end; return how many they were.
 
         See `Run.cancel`.

@@ -32,7 +32,7 @@ def reason_of(row: "Run | Attempt", *, in_full: bool) -> str:
         return gettext("The return value was not stored.")
     if row.state in (RunState.QUEUED, RunState.RUNNING):
         if name:
-            return gettext("The previous attempt ended with %s.") % name
+            return gettext("The previous attempt raised %s.") % name
         return row.reason.partition(": ")[0]  # what follows a colon may quote an error
     return name
 
