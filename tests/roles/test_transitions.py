@@ -51,6 +51,7 @@ class Heard:
     def __init__(self):
         self.told = []
         self.changed = {}
+        self.differing = []
 
     @property
     def names(self):
@@ -66,6 +67,7 @@ def watched(hints):
 
         def receive(sender, run, name=name, **sent):
             heard.told.append((name, run.pk, run.state))
+            heard.differing += differing(name, run)
 
         receivers[name] = receive
         getattr(signals, name).connect(receive, sender=Run)
@@ -81,6 +83,18 @@ def watched(hints):
     assert Counter(pk for _, pk, _ in heard.told) == Counter(heard.changed.keys())
     assert {pk: state for _, pk, state in heard.told} == heard.changed
     assert len(hints) == len(heard.changed)
+    assert heard.differing == []
+
+
+def differing(name, run):
+    """Return the columns in which the run that a receiver gets differs from its row."""
+    columns = {field.attname for field in Run._meta.concrete_fields} - run.get_deferred_fields()
+    row = Run.objects.values(*columns).get(pk=run.pk)
+    if name == "run_retrying":  # its process is a part of the fence, until the commit is known
+        columns.discard("process_id")
+    if row["task_id"] is None:  # the task was deleted in the same transaction, after the run
+        columns.discard("task_id")
+    return [(name, column) for column in columns if getattr(run, column) != row[column]]
 
 
 def rows():
@@ -133,6 +147,18 @@ def test_to_be_tried_again(hints):
     with watched(hints) as heard:
         failed(run)
     assert heard.names == ["run_retrying"]
+    [attempt] = run.attempts.all()
+    assert attempt.worker_name == Run.objects.get().worker_name != ""
+
+
+def test_a_run_that_is_cancelled_says_so_itself():
+    queued = scheduled().run_now()
+    assert queued.cancel("enough")
+    assert (queued.state, queued.reason) == (RunState.CANCELLED, "enough")
+    assert not queued.cancel("enough")
+    running = claimed()
+    assert running.cancel("enough")
+    assert (running.state, running.cancel_reason) == (RunState.RUNNING, "enough")
 
 
 @pytest.mark.parametrize("on_lost", ["rerun", "fail"])

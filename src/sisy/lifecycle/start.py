@@ -31,7 +31,12 @@ def start(
         return
     if not write_started(using, runs, process, now, latest):
         raise LeaseLost(f"{process} has lost its lease.")
-    started = {"state": RunState.RUNNING, "process": process, "started_at": now}
+    started = {
+        "state": RunState.RUNNING,
+        "process": process,
+        "worker_name": str(process),
+        "started_at": now,
+    }
     Transition(started, add={"attempt": 1}).note(runs)
     # Copies, as the runs are now: receivers are called later, when the originals may have changed.
     send(signals.run_started, [copy(run) for run in runs], using)
