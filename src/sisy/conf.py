@@ -30,7 +30,7 @@ class Settings:
     """The settings of a project. Each field is the setting ``SISY_<FIELD>`` in capitals."""
 
     heartbeat_frequency: float = 60
-    """The maximum seconds between two beats, 1 to 3600. It does not delay due tasks."""
+    """The maximum seconds between two passes, 1 to 3600. It does not delay due tasks."""
 
     default_schedule: str = "* * * * *"
     """The schedule of tasks that are created without one."""

@@ -24,7 +24,7 @@ PARTS = "parts"
 """The URL parameter that names the parts to fetch."""
 
 RUNS, BEAT = "runs", "beat"
-"""The events that make a part stale: runs changed, or a heartbeat ticked."""
+"""The events that make a part stale: runs changed, or a heartbeat made a pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
