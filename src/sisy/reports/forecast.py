@@ -34,6 +34,7 @@ class OverlapForecast:
         count: how many occurrences overlap so far.
         first: when the first of them is due.
         busy_until: when the run before will probably have ended.
+        may_overlap: whether the task's policy allows overlaps, so that none is counted.
     """
 
     task: Task
@@ -41,13 +42,17 @@ class OverlapForecast:
     count: int = 0
     first: datetime | None = None
     busy_until: datetime | None = None
+    may_overlap: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.may_overlap = self.task.allow_overlap
 
     def note(self, due: datetime) -> bool:
         """Note the next occurrence, and return whether it will probably overlap the run before.
 
         Nothing overlaps in a task whose policy allows it.
         """
-        if self.takes is None or self.task.allow_overlap:
+        if self.takes is None or self.may_overlap:
             return False
         if self.busy_until is not None and due < self.busy_until:
             self.count += 1
@@ -83,10 +88,10 @@ class Forecast:
             self._minutes.append(minute)
             self._runs.append(0)
         self._runs[-1] += 1
-        if (takes := self.takes.get(task.id)) is not None:
-            if (overlap := self._overlaps.get(task.id)) is None:
-                overlap = self._overlaps[task.id] = OverlapForecast(task=task, takes=takes)
-            overlap.note(due)
+        if (overlap := self._overlaps.get(task.id)) is None:
+            overlap = OverlapForecast(task=task, takes=self.takes.get(task.id))
+            self._overlaps[task.id] = overlap
+        overlap.note(due)
 
     def overlaps(self) -> list[OverlapForecast]:
         """Return the tasks whose runs will probably overlap though their policy forbids it."""
