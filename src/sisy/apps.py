@@ -1,7 +1,13 @@
 """The Django app: connects Sisy's receivers when Django starts."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from sisy.models import Run
 
 
 class SisyConfig(AppConfig):
@@ -24,6 +30,7 @@ class SisyConfig(AppConfig):
         )
         from sisy.callables.resolve import adapt_tasks_of_django
         from sisy.django_tasks import calling, receivers
+        from sisy.lifecycle.submit import set_eager_executor
         from sisy.syncing import migrating
 
         if conf.usable_settings().aliases:
@@ -37,6 +44,7 @@ class SisyConfig(AppConfig):
             database_thread.on_connection_created, dispatch_uid="sisy.database_thread"
         )
         migrating.connect()
+        set_eager_executor(_execute_eagerly)
         signal_dispatch.trust(
             doorbell.on_runs_queued, doorbell.on_cancel_requested, doorbell.on_drain_requested
         )
@@ -45,3 +53,10 @@ class SisyConfig(AppConfig):
             doorbell.on_cancel_requested, dispatch_uid="sisy.doorbell"
         )
         signals.drain_requested.connect(doorbell.on_drain_requested, dispatch_uid="sisy.doorbell")
+
+
+def _execute_eagerly(runs: "Sequence[Run]", using: str) -> None:
+    """Execute submitted runs here, as ``SISY_EAGER`` wants it."""
+    from sisy.testing.eager import carry_out  # only where it is used: it imports the worker
+
+    carry_out(runs, using)

@@ -1,13 +1,13 @@
 """Insert queued runs, and tell workers about them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import AppRegistryNotReady
 from django.db import router, transaction
-from django.utils.module_loading import import_string
 
 from sisy import clock, conf, signals
 from sisy.lifecycle.transition import run_model, send
@@ -131,7 +131,23 @@ def execute_if_eager(runs: "Sequence[Run]", using: str) -> None:
     Call it outside of the transaction that stored them: a worker would start after it, too.
     """
     if conf.get_settings().eager and runs:
-        import_string("sisy.testing.eager.carry_out")(runs, using)
+        _execute_eagerly(runs, using)
+
+
+def set_eager_executor(execute: "Callable[[Sequence[Run], str], None]") -> None:
+    """Set what `execute_if_eager` calls with runs and the alias of their database.
+
+    Workers are in a higher layer, which this one does not import.
+    """
+    global _execute_eagerly
+    _execute_eagerly = execute
+
+
+def _not_ready(runs: "Sequence[Run]", using: str) -> None:
+    raise AppRegistryNotReady("SISY_EAGER executes runs only after Django's apps are ready.")
+
+
+_execute_eagerly: "Callable[[Sequence[Run], str], None]" = _not_ready
 
 
 def _announce(runs: "list[Run]", using: str) -> None:
