@@ -48,11 +48,9 @@ class Worker:
         self.grace = grace_of(grace)
         self.using = using or router.db_for_write(Task)
         self._make_pool = pool
-        # Two, because a renewal of the lease must not wait for a long claim.
-        database, lease_database = (
-            DatabaseThread("sisy-worker"),
-            DatabaseThread("sisy-worker-lease"),
-        )
+        database = DatabaseThread("sisy-worker")
+        # A thread of its own: a renewal of the lease must not wait for a long claim.
+        lease_database = DatabaseThread("sisy-worker-lease")
         self._databases = database, lease_database
         lease = Lease(self.using, self.queues, self.concurrency)
         in_flight = InFlight(self.concurrency)
