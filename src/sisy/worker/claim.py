@@ -23,12 +23,10 @@ are running under its lease, and a heartbeat rescues them when the lease expires
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 
-from sisy import conf
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued, cancel_requested
 from sisy.lifecycle.start import start
 from sisy.models import Process, Run
@@ -36,28 +34,12 @@ from sisy.models.process import LONGEST_LEASE
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
 from sisy.worker.fetching import fetch_tasks
-from sisy.worker.settling import Settled, settle
+from sisy.worker.settling import Claimant, Settled, settle
 
 FURTHER_BATCH = 200
 MAX_FURTHER_BATCHES = 50
 # How often to look again at tasks that another worker has locked, before leaving them to it.
 TRIES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Claimant:
-    """The process that claims, its queues and engine, and the current time."""
-
-    process: Process
-    queues: Sequence[str]
-    engine: str
-    now: datetime
-    missing: frozenset[str] = frozenset()
-    """The dotted paths of functions that the process cannot find."""
-
-    @property
-    def using(self) -> str:
-        return self.process.using
 
 
 def claim(
@@ -157,7 +139,7 @@ def _settle(claimant: Claimant, locked: Sequence[Run], free: int) -> Settled:
     runs = _call_off_unwanted(using, locked, now)
     if not runs:
         return Settled()
-    settled = settle(using, runs, tasks, claimant.queues, free, now, claimant.missing)
+    settled = settle(claimant, runs, tasks, free)
     start(using, settled.starting, claimant.process, now, latest=now + LONGEST_LEASE)
     checkpoint("claim: runs started")
     return settled
@@ -181,7 +163,7 @@ def _first_of(
         size,
         blocked=blocked,
         missing=claimant.missing,
-        missing_since=claimant.now - conf.get_settings().missing_code,
+        missing_since=claimant.missing_since,
     )
 
 

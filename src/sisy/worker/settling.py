@@ -8,9 +8,30 @@ from datetime import datetime
 from sisy import conf
 from sisy.lifecycle.cancel import request_cancel
 from sisy.lifecycle.skip import skip
-from sisy.models import Overlap, Run, RunState, Task
+from sisy.models import Overlap, Process, Run, RunState, Task
 from sisy.store.claims import live_runs
 from sisy.worker.overlap import Decision, Running, apply_policy
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """The process that claims, its queues and engine, and the current time."""
+
+    process: Process
+    queues: Sequence[str]
+    engine: str
+    now: datetime
+    missing: frozenset[str] = frozenset()
+    """The dotted paths of functions that the process cannot find."""
+
+    @property
+    def using(self) -> str:
+        return self.process.using
+
+    @property
+    def missing_since(self) -> datetime:
+        """The moment since which a run's function must be missing for the run to fail."""
+        return self.now - conf.get_settings().missing_code
 
 
 @dataclass(slots=True)
@@ -29,24 +50,15 @@ class Settled:
 
 
 def settle(
-    using: str,
-    runs: Sequence[Run],
-    tasks: Mapping[int, Task],
-    queues: Sequence[str],
-    free: int,
-    now: datetime,
-    missing: Collection[str] = (),
+    claimant: Claimant, runs: Sequence[Run], tasks: Mapping[int, Task], free: int
 ) -> Settled:
     """Settle ``runs``, which the caller has locked, in their order until ``free`` of them start.
 
     Of a task whose runs may overlap, each starts. Of any other, all queued ones are settled
     together. Whoever does so holds the lock on the task, so that no two workers find that nothing
     of it goes on: ``tasks`` are those that are locked, by their keys.
-
-    Args:
-        missing: the paths of functions whose runs are left to others: see `lock_first_ready`.
     """
-    live = _live_runs(using, runs, tasks, queues, now, missing)
+    live = _live_runs(claimant, runs, tasks)
     settled = Settled()
     decisions: dict[int, Decision] = {}
     for run in runs:
@@ -59,12 +71,12 @@ def settle(
         elif pk not in tasks:
             settled.contended.add(pk)
         elif pk not in decisions:
-            decisions[pk] = decision = _decision(tasks[pk], live[pk], now)
+            decisions[pk] = decision = _decision(tasks[pk], live[pk], claimant.now)
             settled.starting += [] if decision.starting is None else [decision.starting]
     locked = {run.pk for run in runs}
-    locked |= _lock_queued(using, decisions.values(), locked)
+    locked |= _lock_queued(claimant.using, decisions.values(), locked)
     for pk, decision in decisions.items():
-        _write(using, tasks[pk], decision, locked, settled, now)
+        _write(claimant, tasks[pk], decision, locked, settled)
     return settled
 
 
@@ -77,12 +89,7 @@ class _Live:
 
 
 def _live_runs(
-    using: str,
-    runs: Sequence[Run],
-    tasks: Mapping[int, Task],
-    queues: Sequence[str],
-    now: datetime,
-    missing: Collection[str],
+    claimant: Claimant, runs: Sequence[Run], tasks: Mapping[int, Task]
 ) -> dict[int, _Live]:
     """Return what goes on and what is queued of locked tasks: ``runs``, and what else there is."""
     if not tasks:
@@ -90,23 +97,23 @@ def _live_runs(
     live: dict[int, _Live] = defaultdict(_Live)
     known = [run for run in runs if run.task_id in tasks]
     others = live_runs(
-        using,
+        claimant.using,
         Run,
         list(tasks),
-        queues,
-        runs[0].engine,
-        now,
+        claimant.queues,
+        claimant.engine,
+        claimant.now,
         known=[run.pk for run in known],
-        missing=missing,
-        missing_since=now - conf.get_settings().missing_code,
+        missing=claimant.missing,
+        missing_since=claimant.missing_since,
     )
     for run in others:
         assert run.task_id is not None
         run.task = tasks[run.task_id]
     for run in sorted([*known, *others], key=lambda run: (run.ready_at, run.pk)):
         assert run.task_id is not None
-        if run.state == RunState.RUNNING or run.ready_at > now:
-            live[run.task_id].going.append(Running.of(run, run.started_at or now))
+        if run.state == RunState.RUNNING or run.ready_at > claimant.now:
+            live[run.task_id].going.append(Running.of(run, run.started_at or claimant.now))
         else:
             live[run.task_id].queued.append(run)
     return live
@@ -130,14 +137,10 @@ def _lock_queued(using: str, decisions: Iterable[Decision], locked: Collection[i
 
 
 def _write(
-    using: str,
-    task: Task,
-    decision: Decision,
-    locked: Collection[int],
-    settled: Settled,
-    now: datetime,
+    claimant: Claimant, task: Task, decision: Decision, locked: Collection[int], settled: Settled
 ) -> None:
     """Write a verdict down, unless another worker has locked the run that is to start."""
+    using, now = claimant.using, claimant.now
     starting = decision.starting
     if starting is not None and starting.pk not in locked:
         settled.starting.remove(starting)
