@@ -8,9 +8,10 @@ from django.db import connection
 from django.db.models import F
 
 from sisy.heartbeat import planning
+from sisy.lifecycle import finish
 from sisy.models import Overlap, Run, Task, TaskState
 from sisy.store import outcomes
-from sisy.worker import fetching, recording, settling
+from sisy.worker import fetching, settling
 
 
 @contextmanager
@@ -76,7 +77,7 @@ def no_fence():
 
     with (
         mock.patch.object(type(Run.objects.all()), "held", held),
-        mock.patch.object(recording, "write_outcomes", write_outcomes),
+        mock.patch.object(finish, "write_outcomes", write_outcomes),
     ):
         yield
 
