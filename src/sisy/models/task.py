@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar, Self, Unpack
+from typing import Any, ClassVar, Self
 
 from django.core.exceptions import ValidationError
-from django.db import models, router, transaction
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from sisy import clock, signal_dispatch, signals
 from sisy.callables import Callee, Target, target_of
-from sisy.declarations import Policies, refuse_unknown
 from sisy.lifecycle.cancel import TASK_DELETED
 from sisy.models import activation, validation
 from sisy.models.choices import Overlap, TaskState
@@ -31,8 +30,7 @@ from sisy.models.task_fields import (
     owners_columns,
 )
 from sisy.models.task_queries import CHANGED, TaskManager
-from sisy.models.twins import class_twin
-from sisy.models.validators import future_moment, json_dict
+from sisy.models.validators import json_dict
 from sisy.models.verbs import TaskVerbs
 from sisy.models.writes import Write
 from sisy.store import locking
@@ -89,61 +87,6 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
             "target_pk": found.pk,
         }
         return unsaved(cls, {**of_target, **given})
-
-    @classmethod
-    def run_iterations(
-        cls,
-        fn: Callee,
-        iterations: int = 10,
-        label: str | None = None,
-        schedule: str = "* * * * * *",
-        userdata: dict[str, Any] | None = None,
-        run_immediately: bool = False,
-        delay_until: datetime | None = None,
-        *,
-        timezone: str | None = None,
-        queue: str | None = None,
-        **policies: Unpack[Policies],
-    ) -> "Task":
-        """Save a task that runs ``iterations`` times on its schedule and is then deleted.
-
-        Args:
-            fn: what to call, or its dotted path.
-            iterations: how many runs, 1 or more, successful or not.
-            label: by default, the path of ``fn``.
-            schedule: by default, every second.
-            userdata: what JSON can hold; empty by default.
-            run_immediately: whether the first run waits for no schedule.
-            delay_until: an aware moment before which nothing runs.
-            timezone: in which the schedule is read; by default Django's ``TIME_ZONE``.
-            queue: which workers run it; ``default`` by default.
-            policies: any policy of a task, such as ``timeout``.
-
-        Raises:
-            TypeError: a task has no such policy.
-            ScheduleError: the schedule cannot be used.
-            CallableError: ``fn`` cannot be called by a worker.
-            ValueError: ``delay_until`` is naive or past, or another value cannot be used.
-        """
-        refuse_unknown(policies)
-        if delay_until is not None:
-            now = clock.now(router.db_for_write(cls))
-            delay_until = future_moment(delay_until, "delay_until", now)
-        task = cls.calling(
-            fn,
-            iterations=iterations,
-            label=label,
-            schedule=schedule,
-            userdata=userdata,
-            start_running=delay_until,
-            timezone=timezone,
-            queue=queue,
-            **{"wait_for_schedule": not run_immediately, **policies},
-        )
-        task.save()
-        return task
-
-    arun_iterations = class_twin(run_iterations)
 
     @staticmethod
     def tell_retired(tasks: Iterable["Task"], using: str) -> None:

@@ -20,7 +20,7 @@ from sisy.models.choices import Origin, Overlap, TaskState
 from sisy.models.run import Run
 from sisy.models.run_queries import RunQuerySet
 from sisy.models.twins import class_twin, twin
-from sisy.models.validators import json_dict, moment_in
+from sisy.models.validators import future_moment, json_dict, moment_in
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -108,6 +108,61 @@ class TaskVerbs(models.Model):
         return submit_once(task, payloads, delay_until)
 
     abulk_run_once = class_twin(bulk_run_once)
+
+    @classmethod
+    def run_iterations(
+        cls,
+        fn: Callee,
+        iterations: int = 10,
+        label: str | None = None,
+        schedule: str = "* * * * * *",
+        userdata: dict[str, Any] | None = None,
+        run_immediately: bool = False,
+        delay_until: datetime | None = None,
+        *,
+        timezone: str | None = None,
+        queue: str | None = None,
+        **policies: Unpack[Policies],
+    ) -> "Task":
+        """Save a task that runs ``iterations`` times on its schedule and is then deleted.
+
+        Args:
+            fn: what to call, or its dotted path.
+            iterations: how many runs, 1 or more, successful or not.
+            label: by default, the path of ``fn``.
+            schedule: by default, every second.
+            userdata: what JSON can hold; empty by default.
+            run_immediately: whether the first run waits for no schedule.
+            delay_until: an aware moment before which nothing runs.
+            timezone: in which the schedule is read; by default Django's ``TIME_ZONE``.
+            queue: which workers run it; ``default`` by default.
+            policies: any policy of a task, such as ``timeout``.
+
+        Raises:
+            TypeError: a task has no such policy.
+            ScheduleError: the schedule cannot be used.
+            CallableError: ``fn`` cannot be called by a worker.
+            ValueError: ``delay_until`` is naive or past, or another value cannot be used.
+        """
+        refuse_unknown(policies)
+        if delay_until is not None:
+            now = clock.now(router.db_for_write(cls))
+            delay_until = future_moment(delay_until, "delay_until", now)
+        task = cast("type[Task]", cls).calling(
+            fn,
+            iterations=iterations,
+            label=label,
+            schedule=schedule,
+            userdata=userdata,
+            start_running=delay_until,
+            timezone=timezone,
+            queue=queue,
+            **{"wait_for_schedule": not run_immediately, **policies},
+        )
+        task.save()
+        return task
+
+    arun_iterations = class_twin(run_iterations)
 
     @classmethod
     def for_once(cls, fn: Callee, **fields: Any) -> "Task":
