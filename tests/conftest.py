@@ -9,6 +9,7 @@ from django.apps import apps
 
 from tests.support.clocks import SettableClock as SettableClock
 from tests.support.clocks import clock_at
+from tests.support.layers import in_memory_layer as in_memory_layer
 from tests.support.moments import NOON
 from tests.support.pools import pool as pool
 from tests.support.pools import pool_of as pool_of

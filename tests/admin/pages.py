@@ -3,6 +3,7 @@
 import re
 from html import unescape
 
+from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
 TASKS = "/admin/sisy/task/"
@@ -58,3 +59,9 @@ def errors_of(response) -> dict[str, list[str]]:
     assert response.status_code == 200, response
     form = response.context["adminform"].form
     return {name: list(messages) for name, messages in form.errors.items()}
+
+
+def history_of(row) -> list[str]:
+    """Return the messages in the admin's history of a row, oldest first."""
+    entries = LogEntry.objects.filter(object_id=str(row.pk)).order_by("pk")
+    return [entry.get_change_message() for entry in entries]

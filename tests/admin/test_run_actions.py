@@ -4,10 +4,9 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
-from django.contrib.admin.models import LogEntry
 
 from sisy.models import Run, Task, task_with_callable
-from tests.admin.pages import RUNS, messages_of
+from tests.admin.pages import RUNS, history_of, messages_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.support.moments import NOON
 
@@ -35,11 +34,6 @@ def act(browser, action, *runs, **query):
     """Choose an action in the list and return what the next page says."""
     data = {"action": action, "_selected_action": [run.pk for run in runs]}
     return messages_of(browser.post(f"{RUNS}?{urlencode(query)}", data, follow=True))
-
-
-def history_of(run):
-    entries = LogEntry.objects.filter(object_id=str(run.pk)).order_by("pk")
-    return [entry.get_change_message() for entry in entries]
 
 
 def test_cancel_cancels_chosen_queued_runs_and_leaves_others_alone():

@@ -19,10 +19,9 @@ from tests.concurrency.threads import (
     at_once,
     finish,
     in_the_middle,
-    read,
 )
 from tests.support.moments import MINUTE, NOON, SECOND
-from tests.support.records import scheduled, worker
+from tests.support.records import scheduled, stored, worker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("now")]
 
@@ -198,7 +197,7 @@ def test_ten_workers_start_the_oldest_run_and_settle_the_others_once(
     assert [(due - NOON) / MINUTE for due in left] == queued
     first.refresh_from_db()
     assert (first.cancel_requested_at is not None) == is_asked_to_end
-    assert read(task).runs_planned == 1 + len(queued)
+    assert stored(task).runs_planned == 1 + len(queued)
 
 
 def test_a_run_that_waits_for_its_turn_keeps_no_slot_from_others():
@@ -256,5 +255,5 @@ def test_what_was_paused_while_it_was_claimed_still_runs_and_stays_paused():
             partial(task.pause, "holidays"),
         )
         finish(all_of(won), NOON + MINUTE)
-    assert {read(task).state for task in tasks} == {TaskState.PAUSED}
+    assert {stored(task).state for task in tasks} == {TaskState.PAUSED}
     assert {run.state for run in Run.objects.all()} == {RunState.SUCCEEDED}

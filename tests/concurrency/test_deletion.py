@@ -17,10 +17,9 @@ from tests.concurrency.threads import (
     at_once,
     finish,
     in_the_middle,
-    read,
 )
 from tests.support.moments import DAY, MINUTE, NOON, SECOND
-from tests.support.records import scheduled, worker
+from tests.support.records import scheduled, stored, worker
 
 ENDS = {RunState.SUCCEEDED, RunState.CANCELLED, RunState.MISSED}
 
@@ -35,7 +34,7 @@ def deleting(way, *tasks):
     """Return what deletes tasks, by one of the ways in which people do."""
     if way == "query":
         return Task.objects.filter(pk__in=[task.pk for task in tasks]).delete
-    copies = [read(task) for task in tasks]
+    copies = [stored(task) for task in tasks]
     return lambda: [copy.delete() for copy in copies]
 
 
@@ -100,7 +99,7 @@ def test_a_task_of_which_somebody_submits_a_run_meanwhile_can_be_deleted():
     """Whoever submits it hears that the task is gone, or the run is cancelled with the task."""
     for _ in range(15):
         task = scheduled()
-        copy = read(task)
+        copy = stored(task)
 
         def submit(copy=copy):
             try:
@@ -173,7 +172,7 @@ def test_extending_a_finished_task_either_keeps_it_or_reports_its_deletion(where
     tick("default", DUE)
     [run] = claim(worker(), QUEUES, 1, DUE)
     Run.objects.filter(pk=run.pk).update(state=RunState.SUCCEEDED)
-    copy = read(task)
+    copy = stored(task)
 
     def prolong():
         if edit == "update":

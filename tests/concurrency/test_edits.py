@@ -12,10 +12,9 @@ from tests.concurrency.threads import (
     BEFORE_IT_WRITES_TASKS,
     at_once,
     in_the_middle,
-    read,
 )
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
-from tests.support.records import scheduled
+from tests.support.records import scheduled, stored
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("now")]
 
@@ -73,11 +72,11 @@ def test_an_edit_in_the_middle_of_a_tick_stands_and_so_does_what_was_planned(now
     change, expected = EDITS[edit]
     now.moment = NOON + MINUTE
     ticking = partial(tick, "default", NOON + MINUTE)
-    in_the_middle(ticking, partial(change, read(task)), BEFORE_IT_WRITES_TASKS)
+    in_the_middle(ticking, partial(change, stored(task)), BEFORE_IT_WRITES_TASKS)
     tick("default", NOON + MINUTE + SECOND)
-    kept = read(task)
+    kept = stored(task)
     assert {name: getattr(kept, name) for name in expected} == expected
-    assert {name: getattr(read(other), name) for name in PLANNED} == PLANNED
+    assert {name: getattr(stored(other), name) for name in PLANNED} == PLANNED
     assert dues() == [NOON + MINUTE] * 2
 
 
@@ -87,9 +86,9 @@ def test_an_edit_just_before_a_tick_locks_the_task_is_what_the_tick_sees(now, ed
     change, expected = EDITS[edit]
     now.moment = NOON + MINUTE
     ticking = partial(tick, "default", NOON + MINUTE)
-    in_the_middle(ticking, partial(change, read(task)), BEFORE_IT_LOCKS)
+    in_the_middle(ticking, partial(change, stored(task)), BEFORE_IT_LOCKS)
     tick("default", NOON + MINUTE + SECOND)
-    kept = read(task)
+    kept = stored(task)
     assert dues(task) == [NOON + MINUTE]
     if task.runs.get().state == RunState.MISSED:  # the edit came first
         expected = expected | {"last_run": None, "runs_planned": 0}
@@ -100,7 +99,7 @@ def test_an_edit_just_before_a_tick_locks_the_task_is_what_the_tick_sees(now, ed
 def test_changing_iterations_just_before_a_tick_loses_no_due_occurrence(now):
     task = scheduled()
     now.moment = NOON + MINUTE
-    saving(iterations=9)(read(task))
+    saving(iterations=9)(stored(task))
     tick("default", NOON + MINUTE)
     assert dues(task) == [NOON + MINUTE]
 
@@ -111,12 +110,12 @@ def test_a_paused_task_is_planned_no_more_whatever_ticked_meanwhile(now):
         task = scheduled("* * * * * *")
         _, paused, _ = at_once(
             partial(tick, "default", now.moment + SECOND),
-            partial(read(task).pause, "holidays"),
+            partial(stored(task).pause, "holidays"),
             partial(tick, "default", now.moment + SECOND),
         )
         planned = dues(task)
         tick("default", now.moment + 2 * SECOND)
-        kept = read(task)
+        kept = stored(task)
         assert paused
         assert dues(task) == planned
         assert (kept.state, kept.state_reason, kept.next_run) == (
@@ -131,14 +130,14 @@ def test_a_pause_stands_whoever_saves_a_new_schedule_meanwhile(now):
         now.moment = NOON + n * MINUTE
         task = scheduled("* * * * * *")
         paused, *_ = at_once(
-            partial(read(task).pause, "holidays"),
-            partial(saving(schedule="*/30 * * * *"), read(task)),
+            partial(stored(task).pause, "holidays"),
+            partial(saving(schedule="*/30 * * * *"), stored(task)),
             partial(updating(timezone="Asia/Kathmandu"), task),
             partial(tick, "default", now.moment),
         )
         saving(timezone="Europe/London")(task)
         tick("default", now.moment)
-        kept = read(task)
+        kept = stored(task)
         assert paused
         assert (kept.state, kept.next_run) == (TaskState.PAUSED, None)
         assert (kept.schedule, kept.timezone) == ("*/30 * * * *", "Europe/London")
@@ -149,9 +148,9 @@ def test_a_pause_in_the_middle_of_planning_anew_stands(now):
     updating(schedule="*/30 * * * *")(task)
     now.moment = NOON + SECOND
     ticking = partial(tick, "default", now.moment)
-    _, paused = in_the_middle(ticking, read(task).pause, BEFORE_IT_WRITES_TASKS)
+    _, paused = in_the_middle(ticking, stored(task).pause, BEFORE_IT_WRITES_TASKS)
     assert paused
-    assert (read(task).state, read(task).next_run) == (TaskState.PAUSED, None)
+    assert (stored(task).state, stored(task).next_run) == (TaskState.PAUSED, None)
 
 
 def test_a_tick_that_read_the_clock_before_an_update_plans_nothing_earlier(now):
@@ -160,7 +159,7 @@ def test_a_tick_that_read_the_clock_before_an_update_plans_nothing_earlier(now):
     now.moment = NOON + 10 * MINUTE + 30 * SECOND
     updating(schedule="* * * * *")(task)
     tick("default", NOON + 50 * SECOND)
-    assert read(task).next_run == NOON + 11 * MINUTE
+    assert stored(task).next_run == NOON + 11 * MINUTE
 
 
 def test_a_resumed_task_is_planned_from_then_on_whatever_ticked_meanwhile(now):
@@ -172,7 +171,7 @@ def test_a_resumed_task_is_planned_from_then_on_whatever_ticked_meanwhile(now):
         *_, resumed = at_once(
             partial(tick, "default", now.moment + SECOND),
             partial(tick, "default", now.moment + SECOND),
-            read(task).resume,
+            stored(task).resume,
         )
         tick("default", now.moment + 2 * SECOND)
         assert resumed
@@ -184,11 +183,11 @@ def test_a_save_that_is_rolled_back_beside_a_tick_leaves_what_the_tick_wrote(now
 
     def save_and_roll_back():
         with transaction.atomic():
-            saving(schedule="*/30 * * * *")(read(task))
+            saving(schedule="*/30 * * * *")(stored(task))
             transaction.set_rollback(True)
 
     now.moment = NOON + MINUTE
     step = partial(tick, "default", NOON + MINUTE)
     in_the_middle(step, save_and_roll_back, BEFORE_IT_WRITES_TASKS)
-    assert {name: getattr(read(task), name) for name in PLANNED} == PLANNED
-    assert read(task).schedule == "* * * * *"
+    assert {name: getattr(stored(task), name) for name in PLANNED} == PLANNED
+    assert stored(task).schedule == "* * * * *"

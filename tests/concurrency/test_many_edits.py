@@ -7,9 +7,9 @@ import pytest
 
 from sisy.heartbeat import tick
 from sisy.models import Run, Task, TaskState
-from tests.concurrency.threads import at_once, read
+from tests.concurrency.threads import at_once
 from tests.support.moments import DAY, HOUR, NOON, SECOND
-from tests.support.records import scheduled
+from tests.support.records import scheduled, stored
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("now")]
 
@@ -43,7 +43,7 @@ def saver(tasks, name, value):
         setattr(copy, name, value(n))
         copy.save()
 
-    return person([read(task) for task in tasks], save)
+    return person([stored(task) for task in tasks], save)
 
 
 def dues(task):
@@ -63,7 +63,7 @@ def test_everybody_keeps_his_edits_and_no_occurrence_is_lost(now):
     }
     people_and_heartbeats(now, [saver(tasks, name, values[name]) for name in values])
     for task in tasks:
-        kept = read(task)
+        kept = stored(task)
         assert {name: getattr(kept, name) for name in values} == {
             name: value(2 * SECONDS) for name, value in values.items()
         }
@@ -95,7 +95,7 @@ def test_new_schedules_pauses_and_updates_move_nothing_back(now, caplog):
     tick("default", now.moment)
     assert moved_back == []
     for task in tasks:
-        kept = read(task)
+        kept = stored(task)
         assert (kept.state, kept.schedule) == (TaskState.ACTIVE, "* * * * * */1")
         assert kept.next_run == EVERY_SECOND[-1] + SECOND
         assert kept.planned_until == kept.last_run == max(dues(task))

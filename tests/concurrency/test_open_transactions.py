@@ -8,7 +8,7 @@ from sisy.execution import ProcessPool
 from sisy.models import RunState
 from tests.app import open_jobs as jobs
 from tests.app.models import Counter
-from tests.unit.runs import executed, run_of
+from tests.unit.runs import by_name, executed, run_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -17,10 +17,6 @@ REASON = (
     "rolled it back, including everything written in it. Close every transaction before the "
     'function returns, for example by using "with transaction.atomic():".'
 )
-
-
-def by_name(function):
-    return function.__name__
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from sisy.heartbeat import tick
 from sisy.models import Overlap, Run, RunState, Task, TaskState
 from sisy.worker.claim import claim
 from sisy.worker.recording import record
-from tests.concurrency.threads import WAIT_TIMEOUT, at_once, read
+from tests.concurrency.threads import WAIT_TIMEOUT, at_once
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
-from tests.support.records import scheduled, worker
+from tests.support.records import scheduled, stored, worker
 from tests.unit.runs import executed
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,7 +109,7 @@ def run_while_others_tick(function, now, **fields):
 
 
 def schedulers_columns(task):
-    kept = read(task)
+    kept = stored(task)
     return kept.planned_until, kept.last_run, kept.runs_planned, kept.next_run, kept.state
 
 
@@ -132,7 +132,7 @@ def test_a_function_that_saves_its_task_keeps_what_ticks_planned_meanwhile(now, 
     task, run = run_while_others_tick(function, now)
     assert (run.state, run.reason) == (RunState.SUCCEEDED, "")
     assert schedulers_columns(task) == PLANNED_TWICE
-    assert {name: getattr(read(task), name) for name in saved} == saved
+    assert {name: getattr(stored(task), name) for name in saved} == saved
     assert dues() == [DUE, NEXT]
 
 
@@ -184,7 +184,7 @@ def test_no_occurrence_is_lost_when_runs_save_tasks_while_two_heartbeats_tick(no
     for _ in range(seconds):
         work(holders[0])
     for task in tasks:
-        kept = read(task)
+        kept = stored(task)
         assert task.runs.count() == kept.runs_planned == seconds
         assert kept.planned_until == kept.last_run == now.moment
         assert kept.next_run == now.moment + SECOND

@@ -8,9 +8,9 @@ from django.db import connection, transaction
 from sisy.heartbeat import Heartbeat, planning, tick
 from sisy.heartbeat.role import HELD_UP
 from sisy.models import Run, RunState, Task, TaskState
-from tests.concurrency.threads import BEFORE_IT_WRITES_TASKS, at_once, in_the_middle, read
+from tests.concurrency.threads import BEFORE_IT_WRITES_TASKS, at_once, in_the_middle
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
-from tests.support.records import scheduled
+from tests.support.records import scheduled, stored
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
@@ -69,7 +69,7 @@ def test_heartbeats_that_tick_at_different_moments_plan_every_occurrence_once():
         at_once(*(partial(tick, "default", moment) for moment in moments))
         tick("default", NOON + (begin + 4) * SECOND)
     assert ledger() == [(task.pk, NOON + n * SECOND) for task in tasks for n in range(1, 13)]
-    assert {read(task).next_run for task in tasks} == {NOON + 13 * SECOND}
+    assert {stored(task).next_run for task in tasks} == {NOON + 13 * SECOND}
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -78,7 +78,9 @@ def test_four_ticks_at_once_plan_no_run_more_than_the_iterations():
     for n in (2, 4, 6):
         four_ticks(NOON + n * SECOND)
     assert ledger() == [(task.pk, NOON + n * SECOND) for task in tasks for n in (1, 2, 3)]
-    kept = {(read(task).state, read(task).next_run, read(task).runs_planned) for task in tasks}
+    kept = {
+        (stored(task).state, stored(task).next_run, stored(task).runs_planned) for task in tasks
+    }
     assert kept == {(TaskState.RETIRED, None, 3)}
 
 
@@ -88,7 +90,7 @@ def test_a_task_that_cannot_be_planned_is_set_aside_once_by_four_ticks():
     Task.objects.filter(pk=tasks[3].pk).update(timezone="Mars/Olympus", next_run=NOON + MINUTE)
     made = four_ticks(NOON + MINUTE)
     assert sum(one.broken for one in made) == 1
-    assert read(tasks.pop(3)).state == TaskState.BROKEN
+    assert stored(tasks.pop(3)).state == TaskState.BROKEN
     assert ledger() == [(task.pk, NOON + MINUTE) for task in tasks]
 
 
@@ -97,7 +99,7 @@ def test_four_ticks_at_once_plan_anew_what_an_update_has_changed():
     four_ticks(NOON + MINUTE)
     Task.objects.update(schedule="*/2 * * * *")
     four_ticks(NOON + MINUTE + SECOND)
-    assert {read(task).next_run for task in tasks} == {NOON + 2 * MINUTE}
+    assert {stored(task).next_run for task in tasks} == {NOON + 2 * MINUTE}
     four_ticks(NOON + 2 * MINUTE)
     assert ledger() == [(task.pk, NOON + n * MINUTE) for task in tasks for n in (1, 2)]
 
@@ -124,7 +126,9 @@ def test_what_another_heartbeat_planned_unseen_is_not_planned_again(stale_look):
     )
     tick("default", NOON + MINUTE)
     assert ledger() == [(task.pk, NOON + MINUTE) for task in tasks]
-    kept = {(read(task).state, read(task).next_run, read(task).runs_planned) for task in tasks}
+    kept = {
+        (stored(task).state, stored(task).next_run, stored(task).runs_planned) for task in tasks
+    }
     assert kept == {(TaskState.ACTIVE, NOON + 2 * MINUTE, 1)}
 
 
@@ -136,7 +140,7 @@ def test_what_was_planned_unseen_is_not_planned_again_once_its_history_is_gone(s
     )
     tick("default", NOON + MINUTE)
     assert not Run.objects.exists()
-    assert (read(task).runs_planned, read(task).next_run) == (1, NOON + 2 * MINUTE)
+    assert (stored(task).runs_planned, stored(task).next_run) == (1, NOON + 2 * MINUTE)
 
 
 def test_a_task_that_was_paused_unseen_is_not_planned(stale_look):
@@ -145,7 +149,7 @@ def test_a_task_that_was_paused_unseen_is_not_planned(stale_look):
     task.pause("holidays")
     tick("default", NOON + MINUTE)
     assert ledger() == [(other.pk, NOON + MINUTE)]
-    assert (read(task).state, read(task).state_reason) == (TaskState.PAUSED, "holidays")
+    assert (stored(task).state, stored(task).state_reason) == (TaskState.PAUSED, "holidays")
 
 
 @only_with_row_locks

@@ -11,7 +11,7 @@ from itertools import chain
 from django.db import connection, connections
 
 from sisy.execution import Outcome
-from sisy.models import RunState, Task
+from sisy.models import RunState
 from sisy.store.isolation import past_deadlocks
 from sisy.worker.recording import record
 from tests.support.moments import DAY as DAY
@@ -125,10 +125,6 @@ def _with_own_connection(step, *args):
         return step(*args)
     finally:
         connections.close_all()
-
-
-def read(task):
-    return Task.objects.get(pk=task.pk)
 
 
 def finish(runs, now, state=RunState.SUCCEEDED, **columns):

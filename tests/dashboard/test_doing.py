@@ -3,13 +3,12 @@
 import re
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 
 from sisy.heartbeat import tick
 from sisy.models import Process, Queue, Role, Run, Task
-from tests.admin.pages import messages_of, text_of
+from tests.admin.pages import history_of, messages_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.roles.steps import LEASE
 from tests.support.moments import HOUR, MINUTE, NOON
@@ -29,11 +28,6 @@ def run_of(label="sweep", state="queued", **columns):
     run = Run.of(scheduled(label=label), now=NOON, due_at=NOON, state=state, **columns)
     run.save()
     return run
-
-
-def history_of(row):
-    entries = LogEntry.objects.filter(object_id=str(row.pk)).order_by("pk")
-    return [entry.get_change_message() for entry in entries]
 
 
 def test_run_now_submits_a_run_of_each_task():

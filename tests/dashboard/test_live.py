@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from channels.layers import channel_layers, get_channel_layer
+from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
 from django.db import connections
@@ -15,17 +15,10 @@ from sisy.dashboard import Dashboard, live
 from sisy.dashboard.live import REFUSED
 from tests.admin.people import browser_of
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-LAYER = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-
-
-@pytest.fixture(autouse=True)
-def layer(settings):
-    settings.CHANNEL_LAYERS = LAYER
-    channel_layers.backends = {}
-    yield
-    channel_layers.backends = {}
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("in_memory_layer"),
+]
 
 
 async def elsewhere(scope, receive, send):

@@ -1,15 +1,19 @@
 """What no socket of the dashboard may be ended by: errors of the database, and foreign events."""
 
 import pytest
-from channels.layers import channel_layers, get_channel_layer
+from channels.layers import get_channel_layer
 from django.db import OperationalError
 
 from sisy import messages
 from sisy.dashboard import live
 from tests.admin.people import browser_of
-from tests.dashboard.test_live import LAYER, aside, heard, is_refused, opened, say, socket
+from tests.dashboard.test_live import aside, heard, is_refused, opened, say, socket
 
-pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.database,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("in_memory_layer"),
+]
 
 BEAT = {"type": messages.HEARTBEAT, "time": 12.5}
 EVENT = messages.runs_changed("one", 0, {7}, 100)
@@ -39,14 +43,6 @@ FOREIGN = [
     {"type": 7},
     {},
 ]
-
-
-@pytest.fixture(autouse=True)
-def layer(settings):
-    settings.CHANNEL_LAYERS = LAYER
-    channel_layers.backends = {}
-    yield
-    channel_layers.backends = {}
 
 
 async def test_foreign_and_malformed_events_neither_end_a_socket_nor_reach_its_page(caplog):

@@ -10,6 +10,7 @@ from sisy.checks import stored
 from sisy.models import Process, Role, Task, TaskState, task_with_callable
 from tests.app import jobs
 from tests.app.models import Counter
+from tests.support.checks import ids
 from tests.support.moments import NOON
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -17,10 +18,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 def check():
     return stored.check_stored_tasks(databases=["default"])
-
-
-def ids():
-    return [message.id for message in check()]
 
 
 def saved(target=jobs.noop, **fields):
@@ -178,9 +175,9 @@ def test_several_processes_with_an_in_memory_layer_are_warned_of(settings):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     up("here", 1)
     up("here", 1)
-    assert ids() == []
+    assert ids(check()) == []
     up("there", 1, lease=timedelta(seconds=-1))
-    assert ids() == []
+    assert ids(check()) == []
     up("here", 2)
     [warning] = check()
     assert warning.id == "sisy.W005"
@@ -191,4 +188,4 @@ def test_several_processes_without_a_layer_are_fine(settings):
     settings.CHANNEL_LAYERS = {}
     up("here", 1)
     up("here", 2)
-    assert ids() == []
+    assert ids(check()) == []

@@ -8,20 +8,14 @@ from django.test.utils import CaptureQueriesContext
 
 from sisy import clock, signals
 from sisy.heartbeat import tick
-from sisy.models import Origin, Run, RunState, Task, TaskState, task_with_callable
-from tests.app import jobs
+from sisy.models import Origin, Run, RunState, Task, TaskState
 from tests.support.clocks import clock_at
 from tests.support.moments import MINUTE, NOON, SECOND
+from tests.support.records import scheduled
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
 MILLISECOND = timedelta(milliseconds=1)
-
-
-def saved(schedule="* * * * *", **fields):
-    task = task_with_callable(jobs.noop, schedule=schedule, timezone="UTC", **fields)
-    task.save()
-    return task
 
 
 def runs():
@@ -53,7 +47,7 @@ AFTER = [timedelta(0), MILLISECOND, 2 * SECOND, 5 * SECOND]
 @pytest.mark.parametrize("after", AFTER, ids=str)
 @pytest.mark.parametrize("edit", EDITS)
 def test_what_fell_due_up_to_five_seconds_before_an_edit_runs(edit, after):
-    task = saved()
+    task = scheduled()
     now = NOON + MINUTE + after
     with clock_at(now):
         edit(task)
@@ -67,7 +61,7 @@ def test_what_fell_due_up_to_five_seconds_before_an_edit_runs(edit, after):
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_what_fell_due_earlier_is_missed_and_only_the_last_five_seconds_run(edit):
-    task = saved("* * * * * *")
+    task = scheduled("* * * * * *")
     with clock_at(NOON + 20 * SECOND):
         edit(task)
     assert runs() == [
@@ -79,7 +73,7 @@ def test_what_fell_due_earlier_is_missed_and_only_the_last_five_seconds_run(edit
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edit_after_an_edit_runs_nothing_twice(edit):
-    task = saved("* * * * * *")
+    task = scheduled("* * * * * *")
     with clock_at(NOON + 2 * SECOND):
         Task.objects.update(schedule="*/1 * * * * *")
     with clock_at(NOON + 4 * SECOND):
@@ -89,7 +83,7 @@ def test_an_edit_after_an_edit_runs_nothing_twice(edit):
 
 
 def test_iterations_that_are_used_up_by_what_was_due_retire_the_task():
-    task = saved("* * * * * *", iterations=2)
+    task = scheduled("* * * * * *", iterations=2)
     with clock_at(NOON + 4 * SECOND):
         update(task)
     tick("default", NOON + 4 * SECOND)
@@ -99,7 +93,7 @@ def test_iterations_that_are_used_up_by_what_was_due_retire_the_task():
 
 
 def test_a_task_that_still_owes_its_first_run_owes_it_once():
-    task = saved("* * * * * *", wait_for_schedule=False)
+    task = scheduled("* * * * * *", wait_for_schedule=False)
     with clock_at(NOON + 3 * SECOND):
         save(task)
     tick("default", NOON + 3 * SECOND)
@@ -107,7 +101,7 @@ def test_a_task_that_still_owes_its_first_run_owes_it_once():
 
 
 def test_a_spread_run_starts_as_late_as_it_would_have():
-    [planned, edited] = [saved(spread=MINUTE), saved(spread=MINUTE)]
+    [planned, edited] = [scheduled(spread=MINUTE), scheduled(spread=MINUTE)]
     tick("default", NOON + MINUTE)
     expected = {run.task_id: run.ready_at for run in Run.objects.all()}
     Run.objects.all().delete()
@@ -120,7 +114,7 @@ def test_a_spread_run_starts_as_late_as_it_would_have():
 
 @pytest.mark.parametrize("edit", [save, update, Task.pause])
 def test_workers_and_receivers_hear_of_what_an_edit_plans(edit):
-    task, heard = saved(), []
+    task, heard = scheduled(), []
 
     def hear(signal, runs=None, run=None, **kwargs):
         heard.append((signal, [each.due_at for each in runs or [run]]))
@@ -141,14 +135,14 @@ def test_workers_and_receivers_hear_of_what_an_edit_plans(edit):
 
 @pytest.mark.parametrize("delete", [Task.delete, lambda task: Task.objects.all().delete()])
 def test_what_was_due_of_a_task_that_is_deleted_does_not_run(delete):
-    task = saved()
+    task = scheduled()
     with clock_at(NOON + MINUTE + SECOND):
         delete(task)
     assert [run.state for run in Run.objects.all()] == [RunState.MISSED]
 
 
 def test_many_tasks_that_are_due_are_settled_by_few_statements():
-    tasks = [saved(f"{n % 60} * * * * *" if n % 2 else "* * * * *") for n in range(100)]
+    tasks = [scheduled(f"{n % 60} * * * * *" if n % 2 else "* * * * *") for n in range(100)]
     with clock_at(NOON + MINUTE), CaptureQueriesContext(connection) as queries:
         Task.objects.update(schedule="0 0 1 1 *")
     assert len(queries) <= 25

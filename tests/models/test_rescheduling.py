@@ -10,28 +10,19 @@ from sisy.models import Run, Task, TaskState, task_with_callable
 from tests.app import jobs
 from tests.support.clocks import clock_at
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, stored
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
-def saved(schedule="* * * * *", **fields):
-    task = task_with_callable(jobs.noop, schedule=schedule, timezone="UTC", **fields)
-    task.save()
-    return task
-
-
-def read(task):
-    return Task.objects.get(pk=task.pk)
-
-
 def test_a_tick_between_read_and_save_undoes_no_edit_and_is_not_undone():
-    task = saved()
-    edited = read(task)
+    task = scheduled()
+    edited = stored(task)
     edited.schedule = "0 * * * *"
     tick("default", NOON + MINUTE)
     with clock_at(NOON + MINUTE + SECOND):
         edited.save()
-    kept = read(task)
+    kept = stored(task)
     assert (kept.schedule, kept.next_run) == ("0 * * * *", NOON + HOUR)
     assert (kept.planned_until, kept.last_run, kept.runs_planned) == (
         NOON + MINUTE,
@@ -41,22 +32,22 @@ def test_a_tick_between_read_and_save_undoes_no_edit_and_is_not_undone():
 
 
 def test_a_new_schedule_counts_from_now_on_and_never_for_the_past():
-    task = saved("0 0 1 1 *")
+    task = scheduled("0 0 1 1 *")
     with clock_at(NOON + 90 * MINUTE):
         task.schedule = "0 * * * *"
         task.save()
-    assert task.next_run == read(task).next_run == NOON + 2 * HOUR
+    assert task.next_run == stored(task).next_run == NOON + 2 * HOUR
     tick("default", NOON + 90 * MINUTE)
     assert not Run.objects.exists()
 
 
 def test_a_new_schedule_repeats_no_occurrence_after_the_clock_was_set_back():
-    task = saved()
+    task = scheduled()
     tick("default", NOON + MINUTE)
     with clock_at(NOON):
         task.schedule = "*/1 * * * *"
         task.save()
-    assert read(task).next_run == NOON + 2 * MINUTE
+    assert stored(task).next_run == NOON + 2 * MINUTE
 
 
 @pytest.mark.parametrize(
@@ -68,27 +59,27 @@ def test_a_new_schedule_repeats_no_occurrence_after_the_clock_was_set_back():
     ],
 )
 def test_each_column_of_the_timing_plans_anew(name, value, next_run):
-    task = saved("0 * * * *")
+    task = scheduled("0 * * * *")
     setattr(task, name, value)
     task.save()
-    assert read(task).next_run == next_run
+    assert stored(task).next_run == next_run
 
 
 def test_a_window_that_ends_before_the_next_occurrence_retires_the_task():
-    task = saved("0 * * * *")
+    task = scheduled("0 * * * *")
     task.end_running = NOON + MINUTE
     task.save()
-    assert (read(task).state, read(task).next_run) == (TaskState.RETIRED, None)
+    assert (stored(task).state, stored(task).next_run) == (TaskState.RETIRED, None)
 
 
 def test_a_save_of_the_schedule_in_the_middle_of_a_run_moves_no_mark():
-    task = saved()
+    task = scheduled()
     tick("default", NOON + MINUTE)
     in_the_run = Run.objects.get().task
     with clock_at(NOON + MINUTE + SECOND):
         in_the_run.schedule = "*/5 * * * *"
         in_the_run.save()
-    kept = read(task)
+    kept = stored(task)
     assert (kept.planned_until, kept.runs_planned) == (NOON + MINUTE, 1)
     tick("default", NOON + 5 * MINUTE)
     assert list(Run.objects.order_by("due_at").values_list("due_at", flat=True)) == [
@@ -98,25 +89,25 @@ def test_a_save_of_the_schedule_in_the_middle_of_a_run_moves_no_mark():
 
 
 def test_a_queryset_update_of_the_schedule_is_planned_by_the_next_tick():
-    task = saved()
+    task = scheduled()
     Task.objects.filter(pk=task.pk).update(schedule="30 * * * *")
-    assert read(task).next_run is None
+    assert stored(task).next_run is None
     tick("default", NOON + SECOND)
-    assert read(task).next_run == NOON + 30 * MINUTE
+    assert stored(task).next_run == NOON + 30 * MINUTE
 
 
 def test_a_queryset_update_of_something_else_plans_nothing_anew():
-    task = saved()
+    task = scheduled()
     Task.objects.filter(pk=task.pk).update(queue="slow")
-    assert read(task).next_run == NOON + MINUTE
+    assert stored(task).next_run == NOON + MINUTE
 
 
 def test_a_queryset_update_of_the_schedule_does_not_wake_a_paused_task():
-    task = saved()
+    task = scheduled()
     task.pause()
     Task.objects.filter(pk=task.pk).update(schedule="30 * * * *")
     tick("default", NOON + HOUR)
-    assert (read(task).state, Run.objects.count()) == (TaskState.PAUSED, 0)
+    assert (stored(task).state, Run.objects.count()) == (TaskState.PAUSED, 0)
 
 
 @pytest.mark.parametrize(
@@ -128,14 +119,14 @@ def test_a_queryset_update_of_the_schedule_does_not_wake_a_paused_task():
     ],
 )
 def test_raw_sql_is_found_by_the_audit_once(column, value, next_run):
-    task, other = saved("0 * * * *"), saved("0 * * * *")
+    task, other = scheduled("0 * * * *"), scheduled("0 * * * *")
     if isinstance(value, datetime) and connection.vendor == "sqlite":
         value = value.replace(tzinfo=None).isoformat(" ")
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE sisy_task SET {column} = %s WHERE id = %s", [value, task.pk])
     assert timing_check.audit("default", NOON, 0, other.pk) == 1
     assert timing_check.audit("default", NOON, 0, other.pk) == 0
-    assert (read(task).next_run, read(other).next_run) == (next_run, NOON + HOUR)
+    assert (stored(task).next_run, stored(other).next_run) == (next_run, NOON + HOUR)
 
 
 def test_an_update_of_many_tasks_loses_no_occurrence():
@@ -151,7 +142,7 @@ def test_an_update_of_many_tasks_loses_no_occurrence():
 
 
 def test_occurrences_missed_after_an_update_without_a_heartbeat_are_recorded():
-    task = saved("0 0 1 1 *")
+    task = scheduled("0 0 1 1 *")
     with clock_at(NOON + HOUR):
         Task.objects.filter(pk=task.pk).update(schedule="30 * * * *")
     tick("default", NOON + 4 * HOUR)
@@ -168,7 +159,7 @@ UNREADABLE = {"sqlite": "2026-13-45 00:00:00", "postgresql": "infinity"}  # Mari
 @pytest.mark.skipif(connection.vendor not in UNREADABLE, reason="it can store nothing unreadable")
 @pytest.mark.parametrize("step", ["tick", "audit"])
 def test_a_row_that_cannot_be_read_stops_no_other(step):
-    broken, fine = saved(), saved()
+    broken, fine = scheduled(), scheduled()
     Task.objects.update(schedule="*/2 * * * *")
     with connection.cursor() as cursor:
         sql = "UPDATE sisy_task SET end_running = %s WHERE id = %s"
@@ -214,9 +205,9 @@ CHANGED = (
 )
 def test_what_was_overdue_when_it_was_changed_is_on_the_books(change, reason):
     """No heartbeat was up: an edit must not swallow what it should have planned."""
-    task = saved("*/10 * * * *")
+    task = scheduled("*/10 * * * *")
     with clock_at(NOON + HOUR + MINUTE):
-        change(read(task))
+        change(stored(task))
         tick("default", NOON + HOUR + MINUTE)
     [row] = Run.objects.all()
     assert (row.state, row.count, row.reason) == ("missed", 6, reason)
@@ -225,44 +216,44 @@ def test_what_was_overdue_when_it_was_changed_is_on_the_books(change, reason):
 
 @pytest.mark.parametrize("change", [change_by_save, change_by_update, Task.pause, Task.delete])
 def test_a_change_with_nothing_overdue_leaves_no_row(change):
-    change(saved())
+    change(scheduled())
     assert not Run.objects.exists()
 
 
 def test_what_was_overdue_is_counted_by_the_window_that_held_then():
-    task = saved("* * * * *", end_running=NOON + 5 * MINUTE)
+    task = scheduled("* * * * *", end_running=NOON + 5 * MINUTE)
     with clock_at(NOON + HOUR):
         Task.objects.filter(pk=task.pk).update(end_running=None)
     assert Run.objects.get().count == 4
 
 
 def test_an_overdue_task_whose_schedule_cannot_be_read_can_still_be_mended():
-    task = saved()
+    task = scheduled()
     Task._base_manager.filter(pk=task.pk).update(timezone="Mars/Olympus")
     Task._base_manager.filter(pk=task.pk).update(state=TaskState.ACTIVE, next_run=NOON + MINUTE)
-    task = read(task)
+    task = stored(task)
     task.timezone = "UTC"
     with clock_at(NOON + HOUR):
         task.save()
     assert Run.objects.get().count == 1
-    assert read(task).next_run == NOON + HOUR + MINUTE
+    assert stored(task).next_run == NOON + HOUR + MINUTE
 
 
 @pytest.mark.parametrize("change", [change_by_save, change_by_update, Task.pause, Task.delete])
 def test_what_fell_due_after_an_update_is_on_the_books_if_a_change_follows(change):
     """No heartbeat has computed since then when it is due."""
-    task = saved()
+    task = scheduled()
     Task.objects.filter(pk=task.pk).update(schedule="*/20 * * * *")
     with clock_at(NOON + HOUR + MINUTE):
-        change(read(task))
+        change(stored(task))
     [row] = Run.objects.all()
     assert (row.count, row.due_at, row.due_until) == (3, NOON + 20 * MINUTE, NOON + HOUR)
 
 
 def test_a_task_due_immediately_stays_due_if_changed_before_the_first_tick():
-    task = saved("0 0 1 1 *", wait_for_schedule=False)
+    task = scheduled("0 0 1 1 *", wait_for_schedule=False)
     with clock_at(NOON + MINUTE):
-        change_by_save(read(task))
+        change_by_save(stored(task))
         tick("default", NOON + MINUTE)
     assert [run.state for run in Run.objects.all()] == ["queued"]
 
@@ -270,10 +261,10 @@ def test_a_task_due_immediately_stays_due_if_changed_before_the_first_tick():
 @pytest.mark.parametrize("change", [change_by_save, change_by_update, Task.pause])
 def test_a_change_keeps_the_immediate_run_and_records_missed_occurrences(change):
     """An occurrence is missed if it was due under the old schedule before the change."""
-    task = saved("*/20 * * * *", wait_for_schedule=False)
+    task = scheduled("*/20 * * * *", wait_for_schedule=False)
     with clock_at(NOON + HOUR):
-        change(read(task))
-        Task.resume(read(task))
+        change(stored(task))
+        Task.resume(stored(task))
         tick("default", NOON + HOUR)
     runs = Run.objects.order_by("due_at").values_list("due_at", "due_until", "state", "count")
     assert list(runs) == [
@@ -284,17 +275,17 @@ def test_a_change_keeps_the_immediate_run_and_records_missed_occurrences(change)
 
 @pytest.mark.parametrize("delete", [Task.delete, lambda task: Task.objects.all().delete()])
 def test_a_deletion_records_what_was_due_at_once(delete):
-    task = saved("*/20 * * * *", wait_for_schedule=False)
+    task = scheduled("*/20 * * * *", wait_for_schedule=False)
     with clock_at(NOON + MINUTE):
-        delete(read(task))
+        delete(stored(task))
     [row] = Run.objects.all()
     assert (row.state, row.count, row.due_at) == ("missed", 1, NOON)
 
 
 def test_what_is_due_at_once_stays_so_if_its_schedule_could_not_be_read():
-    task = saved("*/20 * * * *", wait_for_schedule=False)
+    task = scheduled("*/20 * * * *", wait_for_schedule=False)
     Task._base_manager.filter(pk=task.pk).update(timezone="Mars/Olympus")
-    task = read(task)
+    task = stored(task)
     task.timezone = "UTC"
     with clock_at(NOON + HOUR):
         task.save()

@@ -11,35 +11,26 @@ from sisy.models.task_fields import OWNER_FIELDS, SCHEDULER_FIELDS
 from tests.app import jobs
 from tests.support.clocks import clock_at
 from tests.support.moments import DAY, HOUR, MINUTE, NOON
+from tests.support.records import scheduled, stored
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
-def saved(schedule="* * * * *", **fields):
-    task = task_with_callable(jobs.noop, schedule=schedule, timezone="UTC", **fields)
-    task.save()
-    return task
-
-
-def read(task):
-    return Task.objects.get(pk=task.pk)
-
-
 def schedulers_columns(task):
-    return {name: getattr(read(task), name) for name in SCHEDULER_FIELDS}
+    return {name: getattr(stored(task), name) for name in SCHEDULER_FIELDS}
 
 
 def test_each_save_writes_what_changed_since_the_one_before():
-    task = saved()
+    task = scheduled()
     for n in range(3):
         task.userdata["n"] = n
         task.save()
-        assert read(task).userdata == {"n": n}
+        assert stored(task).userdata == {"n": n}
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_save_without_a_change_asks_the_database_nothing(django_assert_num_queries):
-    task = read(saved())
+    task = stored(scheduled())
     with django_assert_num_queries(0):
         task.save()
 
@@ -51,8 +42,8 @@ def test_every_column_belongs_to_the_owner_or_to_the_scheduler():
 
 
 def test_a_save_with_stale_marks_writes_none_of_the_schedulers_columns():
-    task = saved()
-    stale = read(task)
+    task = scheduled()
+    stale = stored(task)
     tick("default", NOON + MINUTE)
     before = schedulers_columns(task)
     assert before["runs_planned"] == 1
@@ -62,12 +53,12 @@ def test_a_save_with_stale_marks_writes_none_of_the_schedulers_columns():
     stale.userdata["n"] = 1
     stale.save()
     assert schedulers_columns(task) == before
-    assert read(task).userdata == {"n": 1}
+    assert stored(task).userdata == {"n": 1}
 
 
 @pytest.mark.parametrize("name", sorted(SCHEDULER_FIELDS))
 def test_a_column_of_the_scheduler_cannot_be_saved_by_name(name):
-    task = saved()
+    task = scheduled()
     with pytest.raises(ValueError) as caught:
         task.save(update_fields=[name])
     assert str(caught.value) == (
@@ -77,66 +68,66 @@ def test_a_column_of_the_scheduler_cannot_be_saved_by_name(name):
 
 
 def test_named_fields_are_saved_and_the_others_stay_to_be_saved():
-    task = saved()
+    task = scheduled()
     task.queue, task.priority = "slow", 5
     task.save(update_fields=["queue"])
-    assert (read(task).queue, read(task).priority) == ("slow", 0)
+    assert (stored(task).queue, stored(task).priority) == ("slow", 0)
     task.save()
-    assert read(task).priority == 5
+    assert stored(task).priority == 5
 
 
 def test_userdata_can_be_saved_by_its_name():
-    task = saved()
+    task = scheduled()
     task.userdata["n"], task.allow_overlap, task.queue = 1, True, "slow"
     task.save(update_fields=["userdata", "allow_overlap"])
-    assert (read(task).userdata, read(task).allow_overlap) == ({"n": 1}, True)
-    assert read(task).queue == "default"
+    assert (stored(task).userdata, stored(task).allow_overlap) == ({"n": 1}, True)
+    assert stored(task).queue == "default"
 
 
 def test_a_refresh_of_some_columns_keeps_the_others_to_be_saved():
-    task = saved()
+    task = scheduled()
     task.queue = "slow"
     task.refresh_from_db(fields=["next_run"])
     task.save()
-    assert read(task).queue == "slow"
+    assert stored(task).queue == "slow"
 
 
 def test_a_deferred_column_that_is_read_keeps_the_others_to_be_saved():
-    task = Task.objects.only("label").get(pk=saved().pk)
+    task = Task.objects.only("label").get(pk=scheduled().pk)
     task.label = "new"
     assert task.queue == "default"
     task.save()
-    assert read(task).label == "new"
+    assert stored(task).label == "new"
 
 
 def test_a_refresh_forgets_what_was_not_saved():
-    task = saved()
+    task = scheduled()
     task.queue = "slow"
     task.refresh_from_db()
     task.save()
-    assert read(task).queue == "default"
+    assert stored(task).queue == "default"
 
 
 def test_a_stale_save_does_not_undo_what_somebody_else_edited():
-    task = saved()
-    stale = read(task)
+    task = scheduled()
+    stale = stored(task)
     task.queue = "slow"
     task.save()
     stale.priority = 5
     stale.save()
-    assert (read(task).queue, read(task).priority) == ("slow", 5)
+    assert (stored(task).queue, stored(task).priority) == ("slow", 5)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_what_a_rollback_took_back_is_saved_by_the_next_save():
-    task = saved()
+    task = scheduled()
     with transaction.atomic():
         task.queue = "slow"
         task.save()
         transaction.set_rollback(True)
-    assert read(task).queue == "default"
+    assert stored(task).queue == "default"
     task.save()
-    assert read(task).queue == "slow"
+    assert stored(task).queue == "slow"
 
 
 def test_a_task_that_was_stored_in_bulk_can_be_saved():
@@ -144,12 +135,12 @@ def test_a_task_that_was_stored_in_bulk_can_be_saved():
     Task.objects.bulk_create([task])
     task.queue = "slow"
     task.save()
-    assert read(task).queue == "slow"
+    assert stored(task).queue == "slow"
 
 
 def test_a_task_that_was_deleted_meanwhile_is_not_brought_back():
-    task = saved()
-    stale = read(task)
+    task = scheduled()
+    stale = stored(task)
     task.delete()
     stale.userdata["n"] = 1
     with pytest.raises(DatabaseError, match="did not affect any rows"):
@@ -164,37 +155,37 @@ def test_a_task_that_could_not_be_saved_can_be_mended_and_saved():
     assert not Task.objects.exists()
     task.end_running = None
     task.save()
-    assert read(task).next_run == datetime(2027, 1, 1, tzinfo=UTC)
+    assert stored(task).next_run == datetime(2027, 1, 1, tzinfo=UTC)
 
 
 def test_a_copy_begins_anew():
-    task = saved(iterations=1)
+    task = scheduled(iterations=1)
     tick("default", NOON + MINUTE)
-    copy = read(saved(iterations=2))
+    copy = stored(scheduled(iterations=2))
     tick("default", NOON + 2 * MINUTE)
     copy.refresh_from_db()
     copy.pk, copy._state.adding = None, True
     with clock_at(NOON + HOUR):
         copy.save()
-    kept = read(copy)
+    kept = stored(copy)
     assert copy.pk != task.pk
     assert (kept.runs_planned, kept.planned_until, kept.last_run) == (0, None, None)
     assert (kept.created_at, kept.next_run) == (NOON + HOUR, NOON + HOUR + MINUTE)
 
 
 def test_a_finished_run_that_saved_its_task_is_recorded_beside_it():
-    task = saved(iterations=1)
+    task = scheduled(iterations=1)
     tick("default", NOON + MINUTE)
     in_the_run = Run.objects.get().task
     in_the_run.userdata["n"] = 1
     in_the_run.save()
-    kept = read(task)
+    kept = stored(task)
     assert (kept.userdata, kept.state) == ({"n": 1}, TaskState.RETIRED)
     assert Run.objects.get().state == RunState.QUEUED
 
 
 def test_what_is_changed_back_within_a_transaction_is_changed_back():
-    task = saved(userdata={"locked": False})
+    task = scheduled(userdata={"locked": False})
     with transaction.atomic():
         task.queue = "slow"
         task.userdata["locked"] = True
@@ -202,7 +193,7 @@ def test_what_is_changed_back_within_a_transaction_is_changed_back():
         task.queue = "default"
         task.userdata["locked"] = False
         task.save()
-    assert (read(task).queue, read(task).userdata) == ("default", {"locked": False})
+    assert (stored(task).queue, stored(task).userdata) == ("default", {"locked": False})
 
 
 def test_a_task_that_runs_once_can_be_saved_before_and_in_its_run():
@@ -212,5 +203,5 @@ def test_a_task_that_runs_once_can_be_saved_before_and_in_its_run():
         task.save()
     task.timezone = "Europe/Berlin"
     task.save()
-    kept = read(task)
+    kept = stored(task)
     assert (kept.state, kept.state_reason, kept.userdata) == ("retired", "", {"x": 1})

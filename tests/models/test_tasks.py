@@ -10,25 +10,18 @@ from sisy.models import (
     RunState,
     Task,
     TaskState,
-    task_with_callable,
 )
 from sisy.worker.claim import claim
-from tests.app import jobs
 from tests.support.clocks import clock_at
 from tests.support.moments import DAY, HOUR, MINUTE, NOON
+from tests.support.records import scheduled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
-def saved(schedule="* * * * *", **fields):
-    task = task_with_callable(jobs.noop, schedule=schedule, timezone="UTC", **fields)
-    task.save()
-    return task
-
-
 def planned(**fields):
     """Return a task of which one run is queued."""
-    task = saved(**fields)
+    task = scheduled(**fields)
     tick("default", NOON + MINUTE)
     assert task.runs.get().state == RunState.QUEUED
     return task
@@ -54,7 +47,7 @@ deletions = pytest.mark.parametrize("delete", [delete_one, delete_many])
 
 @deletions
 def test_deleting_a_task_cancels_its_queued_runs_and_keeps_its_history(delete):
-    task, other = saved(label="deleted"), saved()
+    task, other = scheduled(label="deleted"), scheduled()
     tick("default", NOON + MINUTE)
     with clock_at(NOON + 2 * MINUTE):
         delete(task)
@@ -77,14 +70,14 @@ def test_deleting_a_task_lets_a_running_run_end(delete):
 
 @deletions
 def test_a_deleted_task_is_not_planned_again(delete):
-    task = saved()
+    task = scheduled()
     delete(task)
     tick("default", NOON + HOUR)
     assert not Run.objects.exists()
 
 
 def test_cancelling_cancels_queued_runs_and_says_how_many():
-    task, other = saved(), saved()
+    task, other = scheduled(), scheduled()
     tick("default", NOON + MINUTE)
     assert task.cancel_queued("not today") == 1
     assert task.cancel_queued() == 0
@@ -101,7 +94,7 @@ def test_cancelling_leaves_a_running_run_alone():
 
 
 def test_pausing_says_whether_the_task_was_planned_and_remembers_why():
-    task = saved()
+    task = scheduled()
     assert task.pause("holidays") is True
     assert task.pause("again") is False
     kept = Task.objects.get()
@@ -119,7 +112,7 @@ def test_a_paused_task_is_not_planned_but_what_is_queued_still_runs():
 
 
 def test_resuming_plans_from_now_on_and_never_for_the_pause():
-    task = saved("0 * * * *")
+    task = scheduled("0 * * * *")
     task.pause("holidays")
     with clock_at(NOON + DAY + MINUTE):
         assert task.resume() is True
@@ -135,7 +128,7 @@ def test_resuming_plans_from_now_on_and_never_for_the_pause():
 
 
 def test_a_task_that_is_edited_while_paused_stays_paused():
-    task = saved("0 * * * *")
+    task = scheduled("0 * * * *")
     task.pause()
     task.schedule = "30 * * * *"
     task.save()
@@ -145,7 +138,7 @@ def test_a_task_that_is_edited_while_paused_stays_paused():
 
 
 def test_a_task_whose_window_ended_while_paused_is_retired_by_resuming():
-    task = saved("0 * * * *", end_running=NOON + 2 * HOUR)
+    task = scheduled("0 * * * *", end_running=NOON + 2 * HOUR)
     task.pause()
     with clock_at(NOON + 3 * HOUR):
         task.resume()
@@ -153,7 +146,7 @@ def test_a_task_whose_window_ended_while_paused_is_retired_by_resuming():
 
 
 def test_resuming_a_task_whose_schedule_broke_while_paused_marks_it_broken():
-    task = saved()
+    task = scheduled()
     task.pause()
     Task.objects.update(timezone="Europe/Berlim")
     task.resume()
@@ -165,7 +158,7 @@ def test_resuming_a_task_whose_schedule_broke_while_paused_marks_it_broken():
 
 
 def test_a_task_that_has_had_all_its_iterations_goes_on_when_it_is_given_more():
-    task = saved(iterations=1)
+    task = scheduled(iterations=1)
     tick("default", NOON + MINUTE)
     task.refresh_from_db()
     assert task.state == TaskState.RETIRED
@@ -176,4 +169,4 @@ def test_a_task_that_has_had_all_its_iterations_goes_on_when_it_is_given_more():
 
 
 def test_a_task_is_named_by_its_label():
-    assert str(saved(label="a label")) == "a label"
+    assert str(scheduled(label="a label")) == "a label"

@@ -11,41 +11,32 @@ from django.db import transaction
 from django.db.models import F
 
 from sisy.heartbeat import tick
-from sisy.models import Run, Task, task_with_callable
+from sisy.models import Run, Task
 from sisy.models.task_fields import OWNER_FIELDS, SCHEDULER_FIELDS
 from tests.app import jobs
 from tests.app.models import Folder
 from tests.support.moments import MINUTE, NOON
+from tests.support.records import scheduled, stored
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 ALL = [field.name for field in Task._meta.concrete_fields if not field.primary_key]
 
 
-def saved(schedule="* * * * *", **fields):
-    task = task_with_callable(jobs.noop, schedule=schedule, timezone="UTC", **fields)
-    task.save()
-    return task
-
-
-def read(task):
-    return Task.objects.get(pk=task.pk)
-
-
 def columns(task, names):
-    return {name: getattr(read(task), name) for name in names}
+    return {name: getattr(stored(task), name) for name in names}
 
 
 def test_a_task_is_updated_or_created_as_any_other_record():
     given = {"target_path": "tests.app.jobs.noop", "queue": "mail"}
     for queue in ("mail", "slow", "slow"):
         task, _ = Task.objects.update_or_create(label="a", defaults={**given, "queue": queue})
-        assert (read(task).queue, Task.objects.count()) == (queue, 1)
+        assert (stored(task).queue, Task.objects.count()) == (queue, 1)
     before = columns(task, SCHEDULER_FIELDS)
     Task.objects.update_or_create(label="a", defaults={"userdata": {"n": 1}})
     Task.objects.update_or_create(label="a")
     assert columns(task, SCHEDULER_FIELDS) == before
-    assert read(task).userdata == {"n": 1}
+    assert stored(task).userdata == {"n": 1}
 
 
 def test_a_related_manager_updates_and_creates_tasks():
@@ -80,7 +71,7 @@ def test_a_task_is_updated_or_created_by_async_code():
 @pytest.mark.parametrize("names", [ALL, sorted(OWNER_FIELDS), ["start_running", "end_running"]])
 def test_who_names_every_column_plans_nothing_anew(at_time, names):
     """Libraries do, that save what a form or an importer has not changed."""
-    task = saved(schedule="0 * * * *")
+    task = scheduled(schedule="0 * * * *")
     at_time(NOON + 90 * MINUTE)
     before = columns(task, ALL)
     task.save(update_fields=names)
@@ -90,17 +81,17 @@ def test_who_names_every_column_plans_nothing_anew(at_time, names):
 
 
 def test_who_writes_an_old_schedule_over_a_new_one_plans_anew():
-    task = saved(schedule="0 18 * * *")
+    task = scheduled(schedule="0 18 * * *")
     Task.objects.filter(pk=task.pk).update(schedule="0 20 * * *")
     tick("default", NOON)
     task.save(update_fields=ALL)
-    assert read(task).next_run == NOON + timedelta(hours=6)
+    assert stored(task).next_run == NOON + timedelta(hours=6)
 
 
 def test_a_target_that_is_gone_does_not_matter_to_who_names_every_column():
-    task = saved()
+    task = scheduled()
     Task.objects.update(target_path="tests.app.jobs.gone", target_error="It is gone.")
-    task = read(task)
+    task = stored(task)
     task.queue = "slow"
     task.save(update_fields=ALL)
     assert columns(task, ["queue", "target_error"]) == {
@@ -111,9 +102,9 @@ def test_a_target_that_is_gone_does_not_matter_to_who_names_every_column():
 
 @pytest.mark.parametrize("within", [False, True])
 def test_a_second_save_leaves_what_others_have_changed_since_the_first(within):
-    task = saved() if not within else None
+    task = scheduled() if not within else None
     with transaction.atomic():
-        task = task or saved()
+        task = task or scheduled()
         task.queue = "slow"
         task.save()
         Task.objects.filter(pk=task.pk).update(queue="fast", priority=F("priority") + 1)
@@ -127,7 +118,7 @@ def test_a_second_save_leaves_what_others_have_changed_since_the_first(within):
 
 
 def test_what_was_updated_or_stored_in_bulk_is_not_written_again():
-    tasks = [saved(label="a"), saved(label="b")]
+    tasks = [scheduled(label="a"), scheduled(label="b")]
     for task in tasks:
         task.queue = "slow"
     Task.objects.bulk_update(tasks, ["queue"])
@@ -138,7 +129,7 @@ def test_what_was_updated_or_stored_in_bulk_is_not_written_again():
 
 
 def test_a_savepoint_that_is_rolled_back_takes_back_what_was_written_in_it_only():
-    task = saved()
+    task = scheduled()
     task.priority = 1
     task.save()
     with transaction.atomic():
@@ -152,28 +143,28 @@ def test_a_savepoint_that_is_rolled_back_takes_back_what_was_written_in_it_only(
 
 
 def test_what_was_read_again_before_a_rollback_is_written_again():
-    task = saved()
+    task = scheduled()
     with transaction.atomic():
         task.queue = "slow"
         task.save()
         task.refresh_from_db()
         transaction.set_rollback(True)
     task.save()
-    assert read(task).queue == "slow"
+    assert stored(task).queue == "slow"
 
 
 def test_a_task_whose_insertion_was_rolled_back_is_inserted_anew():
     with transaction.atomic():
-        task, once = saved(label="a"), Task.run_once(jobs.noop)
+        task, once = scheduled(label="a"), Task.run_once(jobs.noop)
         task.queue = "slow"
         task.save()
         transaction.set_rollback(True)
-    other = saved(label="b")
+    other = scheduled(label="b")
     for each in (task, once):
         each.save()
     assert Task.objects.count() == 3
-    assert read(task).queue == "slow"
-    assert read(other).label == "b"
+    assert stored(task).queue == "slow"
+    assert stored(other).label == "b"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -186,13 +177,13 @@ def test_a_hook_that_runs_before_ours_does_not_insert_twice():
 
     with transaction.atomic():
         transaction.on_commit(hook)
-        tasks.append(saved())
+        tasks.append(scheduled())
     assert Task.objects.get().queue == "slow"
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, Task.twin])
 def test_a_copy_knows_what_stands(copied):
-    task = saved()
+    task = scheduled()
     with transaction.atomic():
         task.queue = "slow"
         task.save()
@@ -200,11 +191,11 @@ def test_a_copy_knows_what_stands(copied):
         assert other.changed_columns() == frozenset()
         transaction.set_rollback(True)
     other.save()
-    assert read(task).queue == "slow"
+    assert stored(task).queue == "slow"
 
 
 def test_another_process_takes_nothing_for_stored_that_it_cannot_know_of():
-    task = pickle.loads(pickle.dumps(saved()))
+    task = pickle.loads(pickle.dumps(scheduled()))
     task.queue = "slow"
     task.save()
     assert Task.objects.get().queue == "slow"
@@ -213,7 +204,7 @@ def test_another_process_takes_nothing_for_stored_that_it_cannot_know_of():
 @pytest.mark.django_db(transaction=True)
 def test_all_is_known_to_be_stored_after_a_commit():
     with transaction.atomic():
-        task = saved()
+        task = scheduled()
         task.queue = "slow"
         task.save()
     assert pickle.loads(pickle.dumps(task)).changed_columns() == frozenset()
@@ -228,7 +219,7 @@ class Walk:
 
     def __init__(self, seed):
         self.random = random.Random(seed)
-        self.task = saved()
+        self.task = scheduled()
         self.stored = {"queue": "default", "priority": 0}
         self.believed = dict(self.stored)
         self.own = dict(self.stored)

@@ -14,14 +14,10 @@ from tests.app.models import Execution
 from tests.roles.at_work import at_work
 from tests.roles.steps import finish, outcome
 from tests.support.moments import MINUTE, NOON
-from tests.support.records import scheduled, worker
+from tests.support.records import scheduled, stored, worker
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def read(run):
-    return Run.objects.get(pk=run.pk)
 
 
 def begun(fn, **userdata):
@@ -33,7 +29,7 @@ def begun(fn, **userdata):
 
 def ended(run):
     wait_until(lambda: not Run.objects.live().filter(pk=run.pk).exists())
-    return read(run)
+    return stored(run)
 
 
 @pytest.mark.parametrize("fn", [jobs.goes_on_until_asked, jobs.asleeps])
@@ -66,7 +62,7 @@ def test_a_task_cancels_queued_runs_and_asks_running_ones_to_end():
         wait_until(Execution.objects.filter(run=going.pk).exists)
         queued = task.run_now()
         assert task.cancel_runs("a new version is on its way") == 2
-        assert ended(going).state == read(queued).state == RunState.CANCELLED
+        assert ended(going).state == stored(queued).state == RunState.CANCELLED
 
 
 def failing(now=NOON, **fields):
@@ -81,7 +77,7 @@ def test_a_run_that_was_asked_to_end_and_fails_is_not_tried_again(noon):
     run = failing()
     run.cancel()
     finish(run, NOON, RunState.FAILED, reason="RuntimeError: half done")
-    assert (read(run).state, read(run).reason) == (RunState.FAILED, "RuntimeError: half done")
+    assert (stored(run).state, stored(run).reason) == (RunState.FAILED, "RuntimeError: half done")
 
 
 def test_a_run_that_was_asked_to_end_is_not_handed_to_another_worker(noon):
@@ -90,8 +86,8 @@ def test_a_run_that_was_asked_to_end_is_not_handed_to_another_worker(noon):
     hand_over("default", [run], "Its worker stopped", NOON)
     later = NOON + TIME_TO_GO
     assert claim(worker(later), ["default"], 1, later) == []
-    assert (read(run).state, read(run).reason) == (RunState.CANCELLED, "the disk is full")
-    assert read(run).finished_at == later
+    assert (stored(run).state, stored(run).reason) == (RunState.CANCELLED, "the disk is full")
+    assert stored(run).finished_at == later
 
 
 def test_a_run_that_was_asked_to_end_is_not_rescued_from_a_dead_worker(noon):
@@ -101,16 +97,16 @@ def test_a_run_that_was_asked_to_end_is_not_rescued_from_a_dead_worker(noon):
     [run] = claim(holder, ["default"], 1, NOON + MINUTE)
     run.cancel("the disk is full")
     tick("default", NOON + 2 * MINUTE)
-    assert read(run).state == RunState.CANCELLED
+    assert stored(run).state == RunState.CANCELLED
 
 
 def test_force_may_follow_upon_a_mere_request(noon):
     run = failing()
     assert run.cancel("please")
     assert run.cancel("now", by_force=True)
-    assert (read(run).cancel_force, read(run).cancel_reason) == (True, "now")
+    assert (stored(run).cancel_force, stored(run).cancel_reason) == (True, "now")
     assert not run.cancel("please, once more")
-    assert read(run).cancel_reason == "now"
+    assert stored(run).cancel_reason == "now"
 
 
 def test_each_attempt_keeps_its_error(noon):
@@ -124,14 +120,14 @@ def test_each_attempt_keeps_its_error(noon):
         (1, "failed", "attempt 1", "trace 1"),
         (2, "failed", "attempt 2", "trace 2"),
     ]
-    assert (read(run).state, read(run).error, read(run).attempt) == ("succeeded", "", 3)
+    assert (stored(run).state, stored(run).error, stored(run).attempt) == ("succeeded", "", 3)
 
 
 def test_a_run_whose_child_died_is_queued_again_without_using_an_attempt(noon):
     run = failing()
     lost = outcome(NOON, RunState.LOST, reason="Its process was killed by SIGKILL")
     record("default", [(run, lost)], NOON)
-    again = read(run)
+    again = stored(run)
     assert (again.state, again.times_lost) == (RunState.QUEUED, 1)
     assert again.reason == "Its process was killed by SIGKILL; the run was queued again."
     assert Attempt.objects.get().state == RunState.LOST
@@ -140,7 +136,7 @@ def test_a_run_whose_child_died_is_queued_again_without_using_an_attempt(noon):
 def test_a_run_that_cannot_be_stored_in_full_keeps_the_attempts_that_are_left(noon):
     run = failing()
     finish(run, NOON, RunState.FAILED, reason="x", error="half of \udcff a pair")
-    assert read(run).state == RunState.QUEUED
+    assert stored(run).state == RunState.QUEUED
     assert Attempt.objects.get().reason.startswith("The result could not be stored in full")
 
 
@@ -155,4 +151,4 @@ def test_a_worker_ends_what_was_taken_over_while_it_was_silent():
     assert jobs.ended_by == [
         "Another worker took over this run, because this worker's lease had expired."
     ]
-    assert (read(run).state, read(run).attempt) == (RunState.RUNNING, 2)
+    assert (stored(run).state, stored(run).attempt) == (RunState.RUNNING, 2)

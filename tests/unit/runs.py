@@ -27,9 +27,18 @@ async def eventually(condition):
             await asyncio.sleep(0.005)
 
 
-def run_of(function, timeout=None, userdata=None, **columns):
+def by_name(function):
+    """Return the id of a parameter that is a function."""
+    return function.__name__
+
+
+def run_of(function, **columns):
     """Return a run of a function."""
+    return run_of_path(f"{function.__module__}.{function.__qualname__}", **columns)
+
+
+def run_of_path(path, timeout=None, userdata=None, **columns):
+    """Return a run of the function at a dotted path, which need not exist."""
     task = Task(pk=3, label="a task", timeout=timeout, userdata=userdata or {})
-    path = f"{function.__module__}.{function.__qualname__}"
     given = {"pk": 5, "attempt": 2, "due_at": NOON, "ready_at": NOON, **columns}
     return Run(task=task, label="a task", target_path=path, **given)

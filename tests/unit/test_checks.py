@@ -8,13 +8,10 @@ from django.core.management import call_command
 from django.db import connections
 
 from sisy.checks import configuration
+from tests.support.checks import ids
 
 IN_MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 REDIS = "channels_redis.core.RedisChannelLayer"
-
-
-def ids(messages):
-    return [message.id for message in messages]
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import sisy
 from sisy.current import CurrentRun
 from sisy.exceptions import NoCurrentRun, RunCancelled, RunTimedOut
 from sisy.execution import ThreadPool, message_for
-from sisy.models import Run, RunState, Task
+from sisy.models import RunState
 from tests.support.moments import NOON
-from tests.unit.runs import executed
+from tests.unit.runs import executed, run_of_path
 
 FAR = timedelta(hours=1)
 
@@ -42,10 +42,8 @@ def nothing_seen():
     seen.clear()
 
 
-def run_of(function, timeout=None, **columns):
-    task = Task(pk=3, label="a task", timeout=timeout)
-    given = {"pk": 5, "attempt": 2, "due_at": NOON, "ready_at": NOON, **columns}
-    return Run(task=task, label="a task", target_path=f"{__name__}.{function}", **given)
+def run_of(function, **columns):
+    return run_of_path(f"{__name__}.{function}", **columns)
 
 
 async def test_a_synchronous_function_that_checks_too_late_is_timed_out(pool):

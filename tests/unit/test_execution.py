@@ -12,9 +12,9 @@ from asgiref.sync import async_to_sync
 from sisy.callables import Target
 from sisy.exceptions import TargetMissing
 from sisy.execution import ERROR_LIMIT, RESULT_LIMIT, ThreadPool
-from sisy.models import Run, RunState, Task
+from sisy.models import RunState
 from tests.support.moments import NOON
-from tests.unit.runs import executed
+from tests.unit.runs import executed, run_of_path
 
 FAR = timedelta(hours=1)
 SOON = timedelta(milliseconds=20)
@@ -74,10 +74,8 @@ def nothing_begun():
     cancelled.clear()
 
 
-def run_of(function, timeout=None, **columns):
-    task = Task(pk=3, label="a task", timeout=timeout)
-    given = {"pk": 5, "attempt": 2, "due_at": NOON, "ready_at": NOON, **columns}
-    return Run(task=task, label="a task", target_path=f"{__name__}.{function}", **given)
+def run_of(function, **columns):
+    return run_of_path(f"{__name__}.{function}", **columns)
 
 
 async def outcome_of_value(pool, value, function="returns"):

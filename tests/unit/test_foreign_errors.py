@@ -10,13 +10,9 @@ from sisy.models import RunState
 from sisy.signal_dispatch import raise_as_exception
 from sisy.threads import DaemonThreads, LoopThread
 from tests.unit import foreign, leaving
-from tests.unit.runs import executed, run_of
+from tests.unit.runs import by_name, executed, run_of
 
 EACH = range(len(foreign.ERRORS))  # by number, since pytest asks the name of a class for an id
-
-
-def by_name(function):
-    return function.__name__
 
 
 @pytest.fixture

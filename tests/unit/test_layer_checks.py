@@ -9,6 +9,7 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.core.checks import ERROR, run_checks
 
 from sisy.checks import layer
+from tests.support.checks import ids
 
 IN_MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 REDIS = "channels_redis.core.RedisChannelLayer"
@@ -17,10 +18,6 @@ REDIS = "channels_redis.core.RedisChannelLayer"
 @pytest.fixture(autouse=True)
 def no_layer(settings):
     settings.CHANNEL_LAYERS = {}
-
-
-def ids(messages):
-    return [message.id for message in messages]
 
 
 def unfit_layer(module):

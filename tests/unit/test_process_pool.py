@@ -5,13 +5,13 @@ import os
 import signal
 from datetime import timedelta
 
-import psutil
 import pytest
 
 from sisy.execution import ERROR_LIMIT, RESULT_LIMIT, NotCalled, ProcessPool, ThreadPool
 from sisy.execution.pool import NotReady
 from sisy.models import RunState
 from tests.support.moments import NOON
+from tests.support.processes import is_gone
 from tests.unit.functions import (
     Stray,
     apid,
@@ -56,13 +56,6 @@ async def result(pool, function, **options):
     outcome = await executed(pool, run_of(function, **options))
     assert (outcome.state, outcome.reason) == (RunState.SUCCEEDED, "")
     return outcome.result
-
-
-def is_gone(pid):
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 async def test_runs_are_carried_out_in_another_process_which_is_used_again(pool):
