@@ -164,9 +164,8 @@ def test_a_task_that_cannot_be_planned_says_by_which_class_and_the_log_says_all(
     or_set_aside("default", task.pk, fail)
     task.refresh_from_db()
     assert task.state == TaskState.BROKEN
-    assert (
-        task.state_reason == "Could not plan the task: ValueError. See the log for the full error."
-    )
+    assert "ValueError" in task.state_reason
+    assert SECRET not in task.state_reason
     assert SECRET in caplog.text
 
 

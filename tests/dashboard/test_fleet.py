@@ -94,7 +94,7 @@ def test_a_worker_is_asked_to_drain():
     client = browser_of("view_task", "pause_task")
     pks = {"pk": [worker.pk, heartbeat.pk]}
     page = client.post("/sisy/processes/do/drain/", pks, follow=True)
-    assert "Draining 1 worker. It exits when its current runs have finished." in text_of(page)
+    assert "Draining 1 worker." in text_of(page)
     assert "◔ draining" in text_of(page)
     worker.refresh_from_db()
     heartbeat.refresh_from_db()

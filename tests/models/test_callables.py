@@ -103,11 +103,7 @@ def test_an_object_that_is_gone_is_missed_in_words():
     target.check()
     with pytest.raises(TargetMissing) as caught:
         target.resolve()
-    assert str(caught.value) == (
-        "tests.app.models.UUIDCounter.tick is a method of the testapp.UUIDCounter with primary "
-        "key 'b8f52a3a-63d6-4b2e-9f52-0a8f6a1c8a11', which no longer exists. Delete the task, "
-        "or set another target."
-    )
+    assert "'b8f52a3a-63d6-4b2e-9f52-0a8f6a1c8a11', which no longer exists" in str(caught.value)
 
 
 def test_an_object_that_the_default_manager_hides_is_found(monkeypatch):

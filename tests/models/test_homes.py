@@ -44,12 +44,8 @@ def test_an_object_of_another_database_than_its_models_is_refused(archive, model
     for make in (target_of, Task.run_once, Task.run_iterations):
         with pytest.raises(CallableError) as caught:
             make(archived.tick)
-        assert str(caught.value) == (
-            f"The testapp.{model.__name__} with primary key {archived.pk!r} was read from the "
-            "database 'archive', but workers read it from 'default', to which DATABASE_ROUTERS "
-            "send writes of its model. Use a function that looks up the object, or route the "
-            "model to 'archive'."
-        )
+        named = (f"testapp.{model.__name__}", repr(archived.pk), "'archive'", "'default'")
+        assert all(name in str(caught.value) for name in named)
     assert not Task.objects.exists()
 
 

@@ -61,10 +61,7 @@ def test_a_column_of_the_scheduler_cannot_be_saved_by_name(name):
     task = scheduled()
     with pytest.raises(ValueError) as caught:
         task.save(update_fields=[name])
-    assert str(caught.value) == (
-        f"update_fields contains {name!r}, which only the scheduler writes. Remove it. To stop "
-        "or start a task, call pause() or resume()."
-    )
+    assert repr(name) in str(caught.value)
 
 
 def test_named_fields_are_saved_and_the_others_stay_to_be_saved():

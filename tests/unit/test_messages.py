@@ -105,9 +105,8 @@ async def test_an_order_has_the_worker_look_what_is_wanted(monkeypatch, caplog):
     for _ in range(3):
         assert await worker._hear_orders() == 0
     assert heard == ["orders"]
-    assert [record.getMessage() for record in caplog.records] == [
-        "Ignored an unknown message to workers: {'type': 'websocket.send'}"
-    ]
+    [line] = [record.getMessage() for record in caplog.records]
+    assert "{'type': 'websocket.send'}" in line
 
 
 async def test_a_layer_that_was_away_is_joined_again(monkeypatch):

@@ -105,9 +105,8 @@ async def test_a_run_whose_process_dies_is_lost_and_its_slot_goes_on(pool, funct
 async def test_a_function_that_does_not_end_is_killed_after_its_timeout(pool, function):
     outcome = await executed(pool, run_of(function, timeout=BRIEF))
     assert outcome.state == RunState.TIMED_OUT
-    assert outcome.reason == (
-        "RunTimedOut: The run exceeded its timeout of 0:00:00.200000 and was killed."
-    )
+    assert outcome.reason.startswith("RunTimedOut: ")
+    assert "killed" in outcome.reason
     assert await result(pool, pid)
 
 
@@ -157,10 +156,7 @@ async def test_int_and_term_that_a_terminal_sends_to_all_do_not_end_a_child(pool
 async def test_an_outcome_that_is_too_large_is_one_all_the_same(pool):
     assert len(await result(pool, returns_all_that_is_allowed)) == RESULT_LIMIT - 2
     outcome = await executed(pool, run_of(returns_much))
-    assert outcome.reason == (
-        "The return value was not stored: it has 50000002 characters as JSON, more than the "
-        "limit of 64000."
-    )
+    assert all(part in outcome.reason for part in ("not stored", "50000002", "64000"))
     outcome = await executed(pool, run_of(raises_much))
     assert (outcome.state, len(outcome.reason)) == (RunState.FAILED, 500)
     assert len(outcome.error) < ERROR_LIMIT + 10

@@ -76,9 +76,8 @@ async def test_a_child_that_does_not_take_a_run_costs_it_nothing(pool, monkeypat
     child = await goes_on(pool)
     os.kill(child, signal.SIGSTOP)
     outcome = await executed(pool, run_of(pid, userdata={"text": "x" * size}))
-    assert outcome == NotCalled(
-        reason="Its process did not respond for 0.5 s before it started the run."
-    )
+    assert isinstance(outcome, NotCalled)
+    assert "0.5 s" in outcome.reason
     assert await goes_on(pool) != child
 
 
@@ -90,9 +89,8 @@ async def test_a_run_that_an_idle_child_never_took_before_it_died_costs_nothing(
     os.kill(child, signal.SIGKILL)
     await eventually(lambda: pool._idle[0].has_ended())
     outcome = await executed(pool, run_of(pid))
-    assert outcome == NotCalled(
-        reason="Its process was killed by SIGKILL before it started the run."
-    )
+    assert isinstance(outcome, NotCalled)
+    assert "SIGKILL" in outcome.reason
 
 
 async def test_the_time_of_a_run_begins_when_its_child_takes_it(pool, monkeypatch):
