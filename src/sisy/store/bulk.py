@@ -41,9 +41,9 @@ class Column:
 
     Attributes:
         kind: the type of the column in SQL.
-        is_shared: whether all rows hold the same.
-        value: what all rows hold, or what each holds: a list, or what ``rows`` takes.
-        rows: what returns the values of a column that is not shared as rows, in PostgreSQL.
+        is_shared: whether all rows have the same value.
+        value: the value of all rows, or the values of all rows, as ``rows`` takes them.
+        rows: the SQL that returns the values as rows on PostgreSQL, unless they are shared.
     """
 
     name: str
@@ -77,10 +77,10 @@ class Update:
     """The update of some rows.
 
     Attributes:
-        assign: what each row holds from now on.
-        add: what is added to what each row holds.
-        seen: what each row must still hold; rows that hold something else stay as they are.
-        compute: by the name of a field, what the database computes for it.
+        assign: the new values of each row.
+        add: the numbers to add to each row.
+        seen: the values that each row must still have; a row with other values is not updated.
+        compute: by the name of a field, the expression that the database computes for it.
     """
 
     assign: Values = field(default_factory=dict)
@@ -90,18 +90,16 @@ class Update:
 
 
 def insert_many(using: str, records: Sequence[models.Model]) -> None:
-    """Insert records of a model into PostgreSQL by one statement, and give them their keys.
-
-    What all of them hold is written once. Django writes each value of each record, which takes
-    longer than to insert them.
-    """
+    """Insert records of a model into PostgreSQL by one statement, and set their keys."""
+    # Django would write each value of each record into the statement, which takes longer than to
+    # insert the records.
     connection, model = connections[using], type(records[0])
     fields = model._meta.concrete_fields
     held = zip(*map(attrgetter(*(field.attname for field in fields)), records), strict=True)
     columns = [
         Column.of(field, values, connection) for field, values in zip(fields, held, strict=True)
     ]
-    # A column that is left out holds NULL.
+    # A column that is left out is NULL.
     shared = [column for column in columns if column.is_shared and column.value is not None]
     own = [column for column in columns if not column.is_shared]
     names = [connection.ops.quote_name(column.name) for column in own]

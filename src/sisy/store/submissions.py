@@ -34,6 +34,18 @@ from sisy.store.statements import fetch, insert_into, note_saved, places
 if TYPE_CHECKING:
     from sisy.models import Run, Task
 
+COPIED = {
+    "label": "label",
+    "target_pk": "target_pk",
+    "payload": "_extra_data",
+    "planned_at": "created_at",
+    "ready_at": "created_at",
+}
+"""The columns of a run that usually equal a column of its task."""
+
+VARYING_OF_TASK = tuple(dict.fromkeys(COPIED.values()))
+VARYING_OF_RUN = (*COPIED, "task_id")
+
 VARYING_OF_RUN_ALONE = (
     "task_id",
     "label",
@@ -68,28 +80,15 @@ def insert_runs(using: str, runs: "Sequence[Run]") -> "list[Run]":
     return runs
 
 
-COPIED = {
-    "label": "label",
-    "target_pk": "target_pk",
-    "payload": "_extra_data",
-    "planned_at": "created_at",
-    "ready_at": "created_at",
-}
-"""By the column of a run, the column of its task that mostly holds the very same."""
-
-VARYING_OF_TASK = tuple(dict.fromkeys(COPIED.values()))
-VARYING_OF_RUN = (*COPIED, "task_id")
-
-
 def can_insert_with_task(using: str, task: "Task") -> bool:
-    """Whether `insert_with_task` can, and nobody expects to hear of a task that is saved."""
+    """Return whether `insert_with_task` works here, and no receiver waits for a saved task."""
     return connections[using].vendor == "postgresql" and not is_heard(
         type(task), pre_save, post_save
     )
 
 
 def insert_with_task(using: str, task: "Task", run: "Run") -> None:
-    """Insert a task and a run of it, neither of which is saved yet, and give them their keys."""
+    """Insert an unsaved task and an unsaved run of it, and set their keys."""
     connection = connections[using]
     of_task, of_run = task.__dict__, run.__dict__
     given = tuple([name for name in VARYING_OF_TASK if of_task[name] is not None])
@@ -123,8 +122,8 @@ def _statement_of_pair(
     """Return the statement for records that hold these constants.
 
     Args:
-        given: the varying columns of the task that hold something.
-        own: the varying columns of the run that hold something else than its task.
+        given: the varying columns of the task that are not NULL.
+        own: the varying columns of the run that differ from those of its task.
     """
     connection = connections[using]
     quote = connection.ops.quote_name
@@ -151,7 +150,7 @@ def _statement_of_pair(
 
 
 def _insert_alone(using: str, record: models.Model, varying: tuple[str, ...]) -> None:
-    """Insert a record into PostgreSQL, and give it its key.
+    """Insert a record into PostgreSQL, and set its key.
 
     Args:
         varying: the columns that often differ from one record to the next.
@@ -180,12 +179,13 @@ def _statement_of_one(
 
 
 def _insert_locally(using: str, run: "Run") -> None:
-    """Insert a run by the shortest way, where the database is a part of the process."""
+    """Insert a run into SQLite, and set its key."""
     connection = connections[using]
     values = {
         str(field.column): field.get_db_prep_save(value, connection)
         for field in run._meta.concrete_fields
-        if (value := getattr(run, field.attname)) is not None  # what is left out holds NULL
+        # A column that is left out is NULL.
+        if (value := getattr(run, field.attname)) is not None
     }
     statement = f"{insert_into(using, type(run), values)} VALUES ({places(values)})"
     with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
@@ -217,7 +217,7 @@ class Constants:
         )
 
     def values(self, record: models.Model) -> tuple[Any, ...]:
-        """Return what a record holds, each value hashable: of JSON, the text."""
+        """Return the values of a record, all hashable: JSON as text."""
         values = self.read(record.__dict__)
         texts = [(n, json.dumps(values[n])) for n in self.json_at if values[n] is not None]
         if not texts:
@@ -228,7 +228,7 @@ class Constants:
         return tuple(changed)
 
     def literals(self, values: tuple[Any, ...], connection: BaseDatabaseWrapper) -> dict[str, str]:
-        """Return by column what stands for a value in SQL; a column left out holds NULL."""
+        """Return the SQL literal of each value by column, without those that are NULL."""
         literals = {}
         for n, (field, value) in enumerate(zip(self.fields, values, strict=True)):
             if value is not None:
@@ -242,6 +242,6 @@ class Constants:
 def _stored(
     record: models.Model, names: Iterable[str], connection: BaseDatabaseWrapper
 ) -> list[Any]:
-    """Return what a statement takes for columns of a record."""
+    """Return the values of a record's columns, as the driver takes them."""
     field_of, held = record._meta.get_field, record.__dict__
     return [field_of(name).get_db_prep_save(held[name], connection) for name in names]  # type: ignore[union-attr]
