@@ -140,11 +140,11 @@ def test_a_change_plans_anew_and_leaves_the_other_columns_alone():
     assert after["next_run"] == datetime(2026, 5, 6, 10, tzinfo=UTC)
 
 
-def test_a_task_that_is_well_shows_no_reason():
+def test_a_healthy_task_shows_no_reason():
     assert "Reason: - Next run: 12:01:00" in text_of(browser_of_superuser().get(page_of(saved())))
 
 
-def test_a_broken_task_can_be_mended():
+def test_a_broken_task_can_be_fixed():
     task = saved()
     Task.objects.filter(pk=task.pk).update(schedule="61 * * * *", target_path="tests.gone.now")
     browser = browser_of_superuser()

@@ -96,7 +96,7 @@ def disturbed(start, end):
     return [Disturbance(what="an outage", span=(start, end))]
 
 
-def test_what_is_well_is_found_well():
+def test_a_correct_history_has_no_flaw():
     verdict = check(evidence())
     assert verdict.is_ok
     assert (verdict.expected, verdict.explained["executed"]) == (6, 6)
@@ -138,7 +138,7 @@ def test_the_edges_of_an_edit_are_neither_missing_nor_extra(outside):
     assert flaws(evidence(but(number, what=row), but(number), subject=edited)) == set()
 
 
-def test_a_run_that_somebody_asked_for_is_not_extra_and_one_that_nobody_did_is():
+def test_a_manual_run_is_extra_only_if_it_was_not_requested():
     own = {"origin": "manual", "due": None, "id": 9, "planned": START + 3.0, "ready": START + 3.0}
     own |= {"started": START + 3.0, "finished": START + 3.5}
     given = evidence(
@@ -186,7 +186,7 @@ class TestRepeats:
     def test_an_execution_that_ended_well_must_not_be_repeated(self):
         assert flaws(self.again({}, {})) == {Flaw.REPEATED}
 
-    def test_one_that_failed_may_be_repeated_where_there_are_retries(self):
+    def test_a_failed_run_may_be_repeated_if_it_has_retries(self):
         raised = {"outcome": "raised"}
         assert flaws(self.again(raised, {}, subject=subject(max_attempts=2))) == set()
         assert flaws(self.again(raised, {})) == {Flaw.REPEATED}
@@ -279,7 +279,7 @@ class TestOverlaps:
         assert verdict.findings == []
         assert len(verdict.zombies) == 1
 
-    def test_one_attempt_that_goes_on_twice_is_no_zombie(self):
+    def test_an_attempt_that_continues_twice_is_no_zombie(self):
         given = self.stopped(thawed=other_end() - 0.2)
         handed_back = [replace(e, attempt=1) for e in given.executions]
         assert Flaw.CONCURRENT in flaws(replace(given, executions=handed_back))
@@ -312,7 +312,7 @@ class TestLateness:
     def test_the_spread_is_not_late(self):
         assert flaws(self.given(subject=subject(spread=2.0))) == set()
 
-    def test_whoever_waits_for_its_predecessor_is_not_late(self):
+    def test_a_run_that_waits_for_its_predecessor_is_not_late(self):
         long = execution(4, end=self.late - 0.1)
         before = row(4, finished=self.late - 0.1)
         given = self.given()
@@ -323,7 +323,7 @@ class TestLateness:
         )
         assert flaws(given) == set()
 
-    def test_whoever_waits_for_an_attempt_that_is_tried_again_later_is_not_late(self):
+    def test_a_run_that_waits_for_a_retry_of_another_is_not_late(self):
         again = execution(4, attempt=2, start=self.late + 2)
         attempts = [execution(4, end=self.late - 0.1, outcome="raised"), again]
         before = row(4, attempt=2, started=again.start, finished=again.end)

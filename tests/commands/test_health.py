@@ -22,7 +22,7 @@ def up(*queues, role=Role.WORKER, now=NOON):
     return Process.join(role, using="default", now=now, lease=lease, queues=queues, slots=4)
 
 
-def test_a_site_that_is_well_is_told_to_be():
+def test_a_healthy_site_is_reported_healthy():
     up(role=Role.HEARTBEAT)
     up("default", "mail")
     found = told("sisy_health --queues default,mail")
@@ -47,7 +47,7 @@ def test_a_site_without_processes_is_not_well():
     assert unwell() == "Unhealthy: heartbeat, workers of default."
 
 
-def test_what_is_due_and_nobody_plans_is_not_well_after_a_while(noon):
+def test_an_occurrence_left_unplanned_makes_a_site_unhealthy(noon):
     up(role=Role.HEARTBEAT, now=NOON + 3 * MINUTE)
     up("default", now=NOON + 3 * MINUTE)
     scheduled(label="tea")
@@ -72,7 +72,7 @@ def test_what_is_queued_is_not_well_after_a_while_unless_its_queue_is_paused(noo
     assert "2 runs are queued in paused queues (default)" in said("sisy_health")
 
 
-def test_what_waits_for_its_turn_is_well(noon):
+def test_a_run_that_waits_for_its_turn_is_healthy(noon):
     task = scheduled("0 0 1 1 *", label="tea", overlap="buffer_all")
     task.run_now()
     holder = up("default", now=NOON)

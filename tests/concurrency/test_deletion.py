@@ -69,7 +69,7 @@ def test_a_tick_in_the_middle_of_a_deletion_leaves_no_run_to_be_taken(where, way
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_tasks_can_be_deleted_whoever_ticks_and_claims_meanwhile(now, way):
+def test_tasks_can_be_deleted_during_ticks_and_claims(now, way):
     for _ in range(8):
         tasks = [scheduled(overlap="allow") for _ in range(20)]
         for task in tasks:
@@ -95,7 +95,7 @@ def test_a_task_that_is_deleted_while_its_run_is_claimed_lets_the_run_end(way):
     assert not Task.objects.exists()
 
 
-def test_a_task_of_which_somebody_submits_a_run_meanwhile_can_be_deleted():
+def test_a_task_can_be_deleted_while_a_run_is_submitted():
     """Whoever submits it hears that the task is gone, or the run is cancelled with the task."""
     for _ in range(15):
         task = scheduled()

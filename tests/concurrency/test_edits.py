@@ -125,7 +125,7 @@ def test_a_paused_task_is_planned_no_more_whatever_ticked_meanwhile(now):
         )
 
 
-def test_a_pause_stands_whoever_saves_a_new_schedule_meanwhile(now):
+def test_a_pause_survives_a_concurrent_change_of_the_schedule(now):
     for n in range(1, 11):
         now.moment = NOON + n * MINUTE
         task = scheduled("* * * * * *")
@@ -143,7 +143,7 @@ def test_a_pause_stands_whoever_saves_a_new_schedule_meanwhile(now):
         assert (kept.schedule, kept.timezone) == ("*/30 * * * *", "Europe/London")
 
 
-def test_a_pause_in_the_middle_of_planning_anew_stands(now):
+def test_a_pause_survives_concurrent_replanning(now):
     task = scheduled()
     updating(schedule="*/30 * * * *")(task)
     now.moment = NOON + SECOND

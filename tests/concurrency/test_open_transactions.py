@@ -56,14 +56,14 @@ def test_a_function_that_leaves_a_transaction_open_fails_alone(pool, function):
 
 
 @pytest.mark.skipif(connection.vendor == "mysql", reason="its clients cannot tell of raw BEGIN")
-def test_a_transaction_of_which_django_does_not_know_is_found_too(pool):
+def test_a_transaction_unknown_to_django_is_found(pool):
     outcome = carry_out(pool, run_of(jobs.begins_by_hand))
     assert (outcome.state, outcome.reason) == (RunState.FAILED, REASON)
     goes_on(pool)
 
 
 @pytest.mark.parametrize("function", jobs.FAILING, ids=by_name)
-def test_one_that_raises_fails_with_its_own_error(pool, function):
+def test_a_function_that_raises_fails_with_its_own_error(pool, function):
     outcome = carry_out(pool, run_of(function))
     assert (outcome.state, outcome.reason) == (RunState.FAILED, "ValueError: of its own")
     goes_on(pool)

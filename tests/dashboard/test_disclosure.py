@@ -159,7 +159,7 @@ def test_the_class_is_what_remains_of_a_reason(state, error_class, shown):
     assert (SECRET in page) == (state == "lost")
 
 
-def test_a_task_that_cannot_be_planned_says_by_which_class_and_the_log_says_all(caplog):
+def test_an_error_of_planning_is_shown_by_class_and_logged_in_full(caplog):
     task = scheduled()
     or_set_aside("default", task.pk, fail)
     task.refresh_from_db()

@@ -64,7 +64,7 @@ def test_a_site_of_which_nothing_is_up_says_so():
     assert "No worker serves the queue 'default'" in text
 
 
-def test_all_is_well_if_nothing_is_wrong():
+def test_all_clear_is_shown_if_nothing_is_wrong():
     alive(Role.HEARTBEAT)
     alive(Role.WORKER, queues=("default",))
     scheduled()
@@ -100,7 +100,7 @@ def test_what_was_missed_needs_attention():
     assert "sweep 2 occurrences were missed in the last 24 hours: " in shown("alerts")
 
 
-def test_what_nobody_planned_in_time_is_late():
+def test_an_occurrence_not_planned_in_time_is_late():
     scheduled(label="sweep")
     Task.objects.update(state="active")
     Task._base_manager.update(next_run=NOON - MINUTE)

@@ -120,7 +120,7 @@ def test_its_ledger_is_leafed_through():
     assert "Older" not in second
 
 
-def test_who_did_what_stands_there():
+def test_the_task_page_lists_who_did_what():
     task = scheduled()
     browser_of_superuser().post("/sisy/tasks/do/pause/", {"pk": task.pk, "reason": "too hot"})
     assert "Sam Paused: too hot" in text_of(page_of(task, parts="log"))

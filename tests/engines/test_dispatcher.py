@@ -36,7 +36,7 @@ def beating():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_due_is_handed_over_within_moments(beating):
+def test_due_runs_are_dispatched_without_delay(beating):
     task = scheduled("* * * * * *", engine="at once", missed="all")
     wait_until(lambda: Run.objects.filter(task=task, state="succeeded").count() >= 2)
     task.delete()

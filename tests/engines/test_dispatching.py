@@ -85,7 +85,7 @@ def test_workers_of_sisy_leave_it_alone():
     assert claim(worker(), ["default"], 10, NOON) == []
 
 
-def test_it_is_handed_over_again_once_the_engine_has_had_it_for_too_long(settings, forgetful):
+def test_a_run_is_dispatched_again_if_the_engine_takes_too_long(settings, forgetful):
     settings.SISY_DISPATCH_SECONDS = 60
     run = run_of()
     for moment in (NOON, NOON + SECOND, NOON + 59 * SECOND, NOON + MINUTE, NOON + MINUTE + SECOND):
@@ -113,7 +113,7 @@ def test_one_engine_that_takes_nothing_holds_no_other_up(monkeypatch, forgetful)
     assert stored(run).state == "succeeded"
 
 
-def test_a_run_whose_worker_died_there_is_handed_over_at_once_after_its_rescue(forgetful):
+def test_a_rescued_run_is_dispatched_immediately(forgetful):
     run = run_of()
     dispatch("default", NOON)
     Run.objects.filter(pk=run.pk).update(state="running", process=12345, attempt=1)
@@ -122,7 +122,7 @@ def test_a_run_whose_worker_died_there_is_handed_over_at_once_after_its_rescue(f
     assert handed_to(forgetful) == [run.pk, run.pk]
 
 
-def test_a_failed_attempt_is_handed_over_again_when_its_time_has_come(forgetful):
+def test_a_retry_is_dispatched_when_it_is_due(forgetful):
     run = run_of(fn=jobs.fails, max_attempts=2, retry_delay=10 * SECOND)
     carry_out_handed(run.pk)
     row = stored(run)
@@ -145,7 +145,7 @@ def test_overlap_is_kept_there_too(forgetful):
     assert stored(second).state == "succeeded"
 
 
-def test_what_stayed_queued_behind_another_run_is_handed_over_again_then(forgetful):
+def test_a_run_that_waited_for_another_is_dispatched_afterwards(forgetful):
     task = scheduled(engine=LATER_ENGINE, overlap="buffer_all")
     first, second = task.run_now(), task.run_now()
     dispatch("default", NOON)
@@ -154,7 +154,7 @@ def test_what_stayed_queued_behind_another_run_is_handed_over_again_then(forgetf
     assert handed_to(forgetful) == [first.pk, second.pk, second.pk]
 
 
-def test_the_runs_of_a_paused_queue_are_not_handed_over(forgetful):
+def test_runs_of_a_paused_queue_are_not_dispatched(forgetful):
     run = run_of()
     Queue.objects.pause("default")
     dispatch("default", NOON)
@@ -165,7 +165,7 @@ def test_the_runs_of_a_paused_queue_are_not_handed_over(forgetful):
     assert handed_to(forgetful) == [run.pk]
 
 
-def test_one_that_was_called_off_is_not_begun():
+def test_a_cancelled_run_does_not_start():
     run = run_of()
     run.cancel()
     carry_out_handed(run.pk)
@@ -292,7 +292,7 @@ def test_a_transaction_that_is_ended_for_another_ones_sake_is_tried_again(
     assert not Process.objects.exists()
 
 
-def test_a_site_whose_runs_all_go_elsewhere_is_well_without_a_worker(settings):
+def test_a_site_that_uses_only_other_engines_is_healthy_without_a_worker(settings):
     settings.SISY_ENGINES = {"default": "forgetful", "own": "sisy"}
     Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=MINUTE)
     scheduled()

@@ -29,7 +29,7 @@ def test_a_run_that_no_thread_can_keep_alive_is_charged_with_nothing(monkeypatch
     assert not Process.objects.exists()
 
 
-def test_a_run_whose_code_its_process_does_not_have_is_handed_over_again():
+def test_a_run_whose_process_lacks_its_code_is_dispatched_again():
     run = run_of()
     Run.objects.filter(pk=run.pk).update(target_path="tests.app.jobs.gone", dispatched_at=NOON)
     carry_out_handed(run.pk)

@@ -69,7 +69,7 @@ def test_all_are_active_at_once():
         ({"target_path": "tests.app.jobs.nowhere"}, CallableError, "does not exist"),
     ],
 )
-def test_one_that_cannot_be_saved_keeps_all_out_and_is_named(fields, error, says):
+def test_an_invalid_task_prevents_the_bulk_creation_and_is_named(fields, error, says):
     wrong = unsaved(label="wrong")
     for name, value in fields.items():
         setattr(wrong, name, value)

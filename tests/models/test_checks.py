@@ -70,7 +70,7 @@ def test_a_schedule_that_no_longer_works_is_named_once_for_all_its_tasks():
     assert warning.hint == "Set a valid schedule and save the task."
 
 
-def test_what_is_wrong_with_tasks_does_not_keep_migrate_from_mending_it():
+def test_invalid_tasks_do_not_stop_migrate():
     by_raw_sql(saved(), "schedule", "61 * * * *")
     by_raw_sql(saved(), "target_path", "tests.app.gone.away")
     assert {message.level for message in check()} == {WARNING}

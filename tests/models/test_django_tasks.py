@@ -37,7 +37,7 @@ def test_by_its_path_it_is_found_as_well():
     assert task_with_callable("tests.app.django_jobs.add").target.info()["func_type"] == "task"
 
 
-def test_one_that_takes_a_context_is_given_its_run():
+def test_a_task_that_takes_a_context_receives_its_run():
     with sisy_time("2026-05-05 12:00", "UTC") as time:
         task_with_callable(jobs.asks, schedule="0 * * * *").save()
         time.advance(hours=1)

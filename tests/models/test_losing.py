@@ -71,7 +71,7 @@ def test_the_run_of_a_deleted_task_is_not_run_again():
     assert stored(run).reason.endswith("the run is not repeated, because its task was deleted.")
 
 
-def test_a_run_whose_end_somebody_had_asked_for_is_cancelled_with_its_worker():
+def test_a_lost_run_that_was_asked_to_stop_is_cancelled():
     run = in_hand()
     Run.objects.filter(pk=run.pk).update(cancel_requested_at=NOON, cancel_reason="Not today.")
     lose(run)

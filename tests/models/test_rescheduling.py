@@ -203,7 +203,7 @@ CHANGED = (
         (lambda task: Task.objects.all().delete(), "The task was deleted."),
     ],
 )
-def test_what_was_overdue_when_it_was_changed_is_on_the_books(change, reason):
+def test_occurrences_overdue_at_a_change_are_recorded(change, reason):
     """No heartbeat was up: an edit must not swallow what it should have planned."""
     task = scheduled("*/10 * * * *")
     with clock_at(NOON + HOUR + MINUTE):
@@ -227,7 +227,7 @@ def test_what_was_overdue_is_counted_by_the_window_that_held_then():
     assert Run.objects.get().count == 4
 
 
-def test_an_overdue_task_whose_schedule_cannot_be_read_can_still_be_mended():
+def test_an_overdue_task_with_an_invalid_schedule_can_be_fixed():
     task = scheduled()
     Task._base_manager.filter(pk=task.pk).update(timezone="Mars/Olympus")
     Task._base_manager.filter(pk=task.pk).update(state=TaskState.ACTIVE, next_run=NOON + MINUTE)
@@ -240,7 +240,7 @@ def test_an_overdue_task_whose_schedule_cannot_be_read_can_still_be_mended():
 
 
 @pytest.mark.parametrize("change", [change_by_save, change_by_update, Task.pause, Task.delete])
-def test_what_fell_due_after_an_update_is_on_the_books_if_a_change_follows(change):
+def test_occurrences_between_an_update_and_a_later_change_are_recorded(change):
     """No heartbeat has computed since then when it is due."""
     task = scheduled()
     Task.objects.filter(pk=task.pk).update(schedule="*/20 * * * *")

@@ -93,7 +93,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_time_and_no_run(engine_site
     assert attempt.state == "lost"
 
 
-def test_what_the_engine_forgets_is_handed_over_again(engine_site, engine):
+def test_a_run_that_the_engine_forgot_is_dispatched_again(engine_site, engine):
     engine_site.set(SISY_DISPATCH_SECONDS=5)
     task = task_with_callable(jobs.record, schedule="@yearly", engine=engine)
     task.save()

@@ -85,7 +85,7 @@ def test_a_second_signal_hurries_the_children(site):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_whole_group_hurries_nobody(site, number):
+def test_a_signal_to_the_whole_group_hurries_no_child(site, number):
     """systemd sends TERM to parent and children alike, and a terminal INT."""
     parent = supervised(site, 2)
     run, _ = in_hand(seconds=2)

@@ -180,7 +180,7 @@ def test_of_several_queues_the_first_runs_of_all_are_taken_by_their_priority():
     assert [(run.queue, run.priority) for run in won] == [("b", 3), ("a", 2), ("a", 1)]
 
 
-def test_a_run_whose_task_is_gone_is_called_off_and_not_begun():
+def test_a_run_of_a_deleted_task_is_cancelled_and_does_not_start():
     run = scheduled("0 0 1 1 *").run_now()
     Run.objects.filter(pk=run.pk).update(task=None)
     assert claim_here(NOON) == []

@@ -76,7 +76,7 @@ def test_a_correction_of_more_than_three_hours_counts_at_once_for_all():
     assert list(task.runs.values_list("occurrence_at", flat=True)) == [None, half_past]
 
 
-def test_a_clock_that_was_years_ahead_leaves_nobody_silent_for_years():
+def test_a_clock_that_was_years_ahead_silences_no_task_for_years():
     tasks = [scheduled(schedule) for schedule in ("* * * * *", "0 3 * * *")]
     tick_through(NOON + 900 * DAY, NOON + 900 * DAY + MINUTE)
     repair("default", NOON)
@@ -84,7 +84,7 @@ def test_a_clock_that_was_years_ahead_leaves_nobody_silent_for_years():
     assert next_runs == [NOON + MINUTE, NOON + 15 * HOUR]
 
 
-def test_many_heartbeats_mend_it_once():
+def test_many_heartbeats_repair_it_once():
     task = scheduled()
     tick_through(NOON, NOON + HOUR)
     back = NOON + 30 * MINUTE

@@ -212,7 +212,7 @@ def running_without_a_worker(**fields):
 
 
 @pytest.mark.parametrize(("on_lost", "state"), [("rerun", "queued"), ("fail", "lost")])
-async def test_a_run_whose_process_is_not_on_the_books_is_rescued_at_a_beat(
+async def test_a_run_of_an_unregistered_process_is_rescued_at_a_beat(
     now, heartbeat, on_lost, state
 ):
     run = await running_without_a_worker(on_lost=on_lost)

@@ -108,7 +108,7 @@ def test_the_context_knows_earlier_attempts(time):
     assert Run.objects.get().result == 2
 
 
-def test_one_that_is_called_off_has_failed_with_the_reason(time):
+def test_a_cancelled_result_has_failed_with_the_reason(time):
     result = jobs.add.enqueue(3)
     Run.objects.get().cancel("Not needed any more.")
     result.refresh()

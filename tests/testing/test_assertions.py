@@ -53,7 +53,7 @@ def test_what_ran_is_counted_by_how_it_ended(time):
         assert_ran(jobs.fails)
 
 
-def test_why_it_failed_stands_in_the_message(time):
+def test_the_message_contains_the_reason_of_the_failure(time):
     task_with_callable(jobs.fails, schedule="0 * * * *", timezone="UTC").save()
     time.advance(hours=1)
     with pytest.raises(AssertionError, match="RuntimeError: it was to be expected"):

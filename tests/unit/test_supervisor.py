@@ -44,7 +44,7 @@ async def test_a_command_that_cannot_be_started_is_tried_again(monkeypatch, capl
     await run_until(keeper, lambda: caplog.text.count("Could not start a process") >= 2)
 
 
-async def test_one_that_is_stopped_before_it_starts_starts_nothing():
+async def test_a_supervisor_stopped_before_it_starts_starts_nothing():
     keeper = Supervisor(["/no/such/program"], 3, using="default")
     keeper.stop()
     keeper.stop()

@@ -43,15 +43,15 @@ def on_watch(watcher):
     return watcher
 
 
-def test_nobody_judges_before_the_first_look():
+def test_the_guard_judges_nothing_before_the_first_look():
     assert not SuspensionGuard(timedelta(0), timedelta(seconds=15)).may_judge
 
 
-def test_one_that_has_just_begun_watches_first(watcher):
+def test_a_guard_that_has_just_started_watches_first(watcher):
     assert watcher.looks(10) == [False] * 9 + [True]
 
 
-def test_one_that_watches_on_goes_on_judging(on_watch):
+def test_a_guard_that_keeps_watching_keeps_judging(on_watch):
     assert all(on_watch.looks(100))
 
 
