@@ -196,9 +196,9 @@ def docstrings(module: str) -> dict[tuple[str, str], str]:
 TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "settings": settings,
     "signals": signals,
-    "states of runs": of_members("sisy.models.choices", "RunState"),
-    "states of tasks": of_members("sisy.models.choices", "TaskState"),
-    "origins": of_members("sisy.models.choices", "Origin"),
+    "states of runs": of_members("sisy.records.choices", "RunState"),
+    "states of tasks": of_members("sisy.records.choices", "TaskState"),
+    "origins": of_members("sisy.records.choices", "Origin"),
     "run task": of_keys("RunTask"),
     "control": of_keys("Control"),
     "event": of_keys("Event"),

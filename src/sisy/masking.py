@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sisy import conf, nested
+from sisy import conf
+from sisy.records import nested
 
 HIDDEN = "•••"
 

@@ -5,7 +5,7 @@ import re
 from django.contrib.staticfiles import finders
 
 from sisy.admin.upcoming import TimingForm
-from sisy.models.task_fields import FIRST_DUE_FIELDS, OWNER_FIELDS
+from sisy.records.task_fields import FIRST_DUE_FIELDS, OWNER_FIELDS
 
 NOT_PREVIEWED = {"wait_for_schedule"}
 """Without its schedule, a task is due the moment it is saved, which no preview can know."""

@@ -14,8 +14,8 @@ from django.dispatch import Signal
 
 from sisy import conf, messages, signals
 from sisy.models import Run, RunState, Task, TaskState, task_with_callable
-from sisy.models.choices import Missed, OnLost, Overlap
-from sisy.models.task_fields import OWNER_FIELDS, SCHEDULER_FIELDS
+from sisy.records.choices import Missed, OnLost, Overlap
+from sisy.records.task_fields import OWNER_FIELDS, SCHEDULER_FIELDS
 from tests.docs.pages import DOCS, ROOT, blocks_of, tables_of, words_in
 
 REFERENCE = DOCS / "reference"

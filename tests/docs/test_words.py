@@ -7,7 +7,8 @@ from django.db import models
 from django.dispatch import Signal
 
 from sisy import signals
-from sisy.models import Attempt, Process, Queue, Run, RunState, Task, choices
+from sisy.models import Attempt, Process, Queue, Run, RunState, Task
+from sisy.records import choices
 from tests.docs.pages import DOCS, ROOT, tables_of, words_in
 
 SEARCHED = (

@@ -7,7 +7,7 @@ from django.db import DatabaseError, transaction
 
 from sisy.heartbeat import tick
 from sisy.models import Run, RunState, Task, TaskState, task_with_callable
-from sisy.models.task_fields import OWNER_FIELDS, SCHEDULER_FIELDS
+from sisy.records.task_fields import OWNER_FIELDS, SCHEDULER_FIELDS
 from tests.app import jobs
 from tests.support.clocks import clock_at
 from tests.support.moments import DAY, HOUR, MINUTE, NOON

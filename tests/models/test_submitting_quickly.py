@@ -8,7 +8,7 @@ from django.db.models.signals import post_init, post_save
 from django.test.utils import CaptureQueriesContext
 
 from sisy.models import OnLost, Run, Task
-from sisy.models.instances import unsaved
+from sisy.records.instances import unsaved
 from tests.app import jobs
 from tests.app.models import Counter
 from tests.support.moments import HOUR, NOON

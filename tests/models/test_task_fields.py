@@ -9,8 +9,9 @@ import pytest
 import sisy
 from sisy.declarations import Policies
 from sisy.models import Task, task_with_callable
-from sisy.models.columns import TaskColumns
-from sisy.models.task_fields import (
+from sisy.models.timing import fingerprint
+from sisy.records.columns import TaskColumns
+from sisy.records.task_fields import (
     COLUMNS,
     OWNER_FIELDS,
     PARAMETERS,
@@ -20,7 +21,6 @@ from sisy.models.task_fields import (
     Section,
     Setter,
 )
-from sisy.models.timing import fingerprint
 from sisy.reports import disclosure
 from tests.models import test_policies
 

@@ -12,7 +12,7 @@ from django.db.models import F
 
 from sisy.heartbeat import tick
 from sisy.models import Run, Task
-from sisy.models.task_fields import OWNER_FIELDS, SCHEDULER_FIELDS
+from sisy.records.task_fields import OWNER_FIELDS, SCHEDULER_FIELDS
 from tests.app import jobs
 from tests.app.models import Folder
 from tests.support.moments import MINUTE, NOON

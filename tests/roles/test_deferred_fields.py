@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sisy.heartbeat import tick
 from sisy.models import Run, Task, task_with_callable
-from sisy.models.task_fields import DEFERRED_FIELDS
+from sisy.records.task_fields import DEFERRED_FIELDS
 from tests.app import jobs
 from tests.support.moments import MINUTE, NOON
 

@@ -13,7 +13,7 @@ from sisy.escaping import escaped, escaped_json, first_obeyed
 from sisy.execution.outcome import of_cancelling, of_error, of_loss, of_value
 from sisy.log import Escaping, log_named
 from sisy.models import Run, Task
-from sisy.models.validation import check
+from sisy.records.validation import check
 from tests.support.hostile import FORGED, HOSTILE, OBEYED, flaw_in
 
 SOURCES = [

@@ -1,8 +1,8 @@
-"""Only the table of a task's fields lists them; see `sisy.models.task_fields`."""
+"""Only the table of a task's fields lists them; see `sisy.records.task_fields`."""
 
 import pytest
 
-from sisy.models.task_fields import PUBLIC_NAMES, TASK_FIELDS
+from sisy.records.task_fields import PUBLIC_NAMES, TASK_FIELDS
 from tests.house.__main__ import ROOT
 from tests.house.field_lists import field_lists
 from tests.house.source import Module, modules

@@ -18,7 +18,7 @@ from sisy.admin.upcoming import upcoming, upcoming_of_form
 from sisy.dashboard.actions import tasks
 from sisy.dashboard.in_admin import AdminDashboard
 from sisy.models import Task
-from sisy.models.task_fields import TASK_FIELDS
+from sisy.records.task_fields import TASK_FIELDS
 from sisy.reports import disclosure, formatting
 from sisy.reports.ledger import key_of
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy.dashboard.actions.result import Result, done, note
 from sisy.dashboard.tables import table
 from sisy.models import Task
-from sisy.models.validators import moment_in
+from sisy.records.validators import moment_in
 from sisy.reports import formatting
 
 EDGE = 5  # occurrences shown at either end

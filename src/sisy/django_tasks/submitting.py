@@ -13,8 +13,8 @@ from sisy.django_tasks.payload import Payload
 from sisy.lifecycle.submit import store_once
 from sisy.models import Origin, Run, Task
 from sisy.models.commits import open_beside
-from sisy.models.task_fields import BACKEND_OPTIONS, TASK_FIELDS
-from sisy.models.validators import json_dict, moment_in, queue_name
+from sisy.records.task_fields import BACKEND_OPTIONS, TASK_FIELDS
+from sisy.records.validators import json_dict, moment_in, queue_name
 from sisy.suggestions import did_you_mean
 
 

@@ -14,7 +14,7 @@ from sisy.execution.call import Pending
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle
 from sisy.log import logger
-from sisy.models.choices import RunState
+from sisy.records.choices import RunState
 from sisy.runtime.compat.asgi import enter_thread_context, take_thread_of
 from sisy.transactions import TransactionGuard
 

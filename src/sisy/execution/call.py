@@ -16,7 +16,7 @@ from sisy.callables.resolve import function_of
 from sisy.exceptions import CallableError
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle
-from sisy.models.choices import RunState
+from sisy.records.choices import RunState
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import asgi as compat_asgi
 from sisy.threads import LoopOnDemand

@@ -13,7 +13,7 @@ from sisy import current
 from sisy.execution.call import Pending, call_bare, unless_left_open
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle, to_nobody
-from sisy.models.choices import RunState
+from sisy.records.choices import RunState
 from sisy.transactions import TransactionGuard
 
 if TYPE_CHECKING:

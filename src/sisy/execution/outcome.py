@@ -16,9 +16,9 @@ from sisy.exceptions import (
     TargetMissing,
 )
 from sisy.foreign_errors import name_of, path_of, traceback_of, words_of
-from sisy.models.choices import RunState
-from sisy.models.validators import unstorable_in
-from sisy.nested import MAX_DEPTH, is_too_deep
+from sisy.records.choices import RunState
+from sisy.records.nested import MAX_DEPTH, is_too_deep
+from sisy.records.validators import unstorable_in
 
 ERROR_LIMIT = 32_000
 RESULT_LIMIT = 64_000

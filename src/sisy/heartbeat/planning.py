@@ -39,8 +39,8 @@ from sisy.lifecycle.miss import missed_row
 from sisy.lifecycle.submit import store_occurrences
 from sisy.log import logger
 from sisy.models import Run, Task, TaskState
-from sisy.models.task_fields import DEFERRED_FIELDS
 from sisy.models.timing import ready_at
+from sisy.records.task_fields import DEFERRED_FIELDS
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import due
 from sisy.store.bulk import Update, update_rows

@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 from sisy import conf
 from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Attempt, Run, Task
-from sisy.models.choices import LIVE_STATES
+from sisy.records.choices import LIVE_STATES
 from sisy.runtime.compat.django import delete_bare
 
 BATCH = 1000

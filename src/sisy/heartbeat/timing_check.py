@@ -14,7 +14,7 @@ from sisy.heartbeat import retention
 from sisy.heartbeat.quarantine import one_by_one
 from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Task, activation
-from sisy.models.task_fields import FIRST_DUE_FIELDS
+from sisy.records.task_fields import FIRST_DUE_FIELDS
 from sisy.store.due import any_unplanned
 from sisy.store.isolation import isolating
 

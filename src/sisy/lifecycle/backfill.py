@@ -8,7 +8,7 @@ from django.db import transaction
 
 from sisy.lifecycle.submit import execute_if_eager, store
 from sisy.lifecycle.transition import run_model
-from sisy.models.choices import Origin
+from sisy.records.choices import Origin
 from sisy.store import locking
 
 if TYPE_CHECKING:

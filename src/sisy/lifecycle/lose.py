@@ -9,8 +9,8 @@ from django.utils.translation import ngettext
 
 from sisy import conf, signals
 from sisy.lifecycle.transition import Transition, all_runs, send
-from sisy.models.choices import OnLost, RunState
-from sisy.models.fields import MomentField
+from sisy.records.choices import OnLost, RunState
+from sisy.records.fields import MomentField
 
 if TYPE_CHECKING:
     from sisy.models.run import Run

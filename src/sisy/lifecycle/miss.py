@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sisy.lifecycle.transition import run_model
-from sisy.models.choices import RunState
+from sisy.records.choices import RunState
 
 if TYPE_CHECKING:
     from sisy.models.run import Run

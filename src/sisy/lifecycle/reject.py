@@ -10,8 +10,8 @@ from django.db.models import Value
 
 from sisy import signals
 from sisy.lifecycle.transition import Transition, all_runs, send, send_for_rows
-from sisy.models.choices import RunState
-from sisy.models.fields import MomentField
+from sisy.records.choices import RunState
+from sisy.records.fields import MomentField
 
 if TYPE_CHECKING:
     from sisy.models.run import Run

@@ -10,7 +10,7 @@ from sisy import signals
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued, cancel_requested
 from sisy.lifecycle.lose import lose
 from sisy.lifecycle.transition import Transition, send_for_rows
-from sisy.models.choices import OnLost, RunState
+from sisy.records.choices import OnLost, RunState
 
 if TYPE_CHECKING:
     from sisy.models.run import Run

@@ -9,8 +9,8 @@ from django.db import transaction
 from sisy import signals
 from sisy.lifecycle.submit import execute_if_eager, store
 from sisy.lifecycle.transition import Transition, send
-from sisy.models.choices import LIVE_STATES, Origin, Overlap, RunState, TaskState
-from sisy.models.validators import json_dict
+from sisy.records.choices import LIVE_STATES, Origin, Overlap, RunState, TaskState
+from sisy.records.validators import json_dict
 from sisy.runtime.checkpoint import checkpoint
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from django.db.models import F, Q
 
 from sisy import signals
 from sisy.lifecycle.transition import Transition, send
-from sisy.models.choices import Origin, RunState, TaskState
+from sisy.records.choices import Origin, RunState, TaskState
 
 if TYPE_CHECKING:
     from sisy.models.run import Run

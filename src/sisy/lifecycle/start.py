@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sisy import signals
 from sisy.exceptions import LeaseLost
 from sisy.lifecycle.transition import Transition, send
-from sisy.models.choices import RunState
+from sisy.records.choices import RunState
 from sisy.store.claims import write_started
 
 if TYPE_CHECKING:

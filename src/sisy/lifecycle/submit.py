@@ -11,10 +11,10 @@ from django.db import router, transaction
 
 from sisy import clock, conf, signals
 from sisy.lifecycle.transition import run_model, send
-from sisy.models.choices import Origin, RunState
 from sisy.models.commits import once_committed, open_beside
-from sisy.models.instances import refer
-from sisy.models.validators import future_moment
+from sisy.records.choices import Origin, RunState
+from sisy.records.instances import refer
+from sisy.records.validators import future_moment
 from sisy.store.submissions import can_insert_with_task, insert_runs, insert_with_task
 
 if TYPE_CHECKING:

@@ -5,9 +5,8 @@ import datetime
 import django.db.models.deletion
 from django.db import migrations, models
 
-import sisy.models.columns
-import sisy.models.data
-import sisy.models.fields
+import sisy.records.columns
+import sisy.records.fields
 
 
 class Migration(migrations.Migration):
@@ -41,14 +40,14 @@ class Migration(migrations.Migration):
                 ("pid", models.PositiveIntegerField(verbose_name="process id")),
                 ("queues", models.JSONField(blank=True, default=list, verbose_name="queues")),
                 ("slots", models.PositiveIntegerField(default=0, verbose_name="slots")),
-                ("started_at", sisy.models.fields.MomentField(verbose_name="started")),
+                ("started_at", sisy.records.fields.MomentField(verbose_name="started")),
                 (
                     "lease_until",
-                    sisy.models.fields.MomentField(db_index=True, verbose_name="lease until"),
+                    sisy.records.fields.MomentField(db_index=True, verbose_name="lease until"),
                 ),
                 (
                     "drain_requested_at",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         blank=True,
                         help_text="When the process was asked to drain.",
                         null=True,
@@ -57,7 +56,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "end_reason",
-                    sisy.models.fields.ReasonField(
+                    sisy.records.fields.ReasonField(
                         blank=True,
                         help_text="How it ended, as reported by the process that started it.",
                         max_length=200,
@@ -66,7 +65,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "problem",
-                    sisy.models.fields.ReasonField(
+                    sisy.records.fields.ReasonField(
                         blank=True,
                         help_text="Why the worker cannot start functions. It claims no runs until it can.",
                         max_length=500,
@@ -75,7 +74,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "problem_since",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         blank=True, null=True, verbose_name="problem since"
                     ),
                 ),
@@ -98,11 +97,11 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=60, unique=True, verbose_name="name")),
                 (
                     "paused_at",
-                    sisy.models.fields.MomentField(blank=True, null=True, verbose_name="paused"),
+                    sisy.records.fields.MomentField(blank=True, null=True, verbose_name="paused"),
                 ),
                 (
                     "pause_reason",
-                    sisy.models.fields.ReasonField(
+                    sisy.records.fields.ReasonField(
                         blank=True, max_length=500, verbose_name="reason"
                     ),
                 ),
@@ -148,7 +147,7 @@ class Migration(migrations.Migration):
                 (
                     "schedule",
                     models.CharField(
-                        default=sisy.models.columns.default_schedule,
+                        default=sisy.records.columns.default_schedule,
                         help_text="minute hour day-of-month month day-of-week, and optionally seconds last. If both day fields are restricted, either may match.",
                         max_length=255,
                         verbose_name="schedule",
@@ -157,7 +156,7 @@ class Migration(migrations.Migration):
                 (
                     "timezone",
                     models.CharField(
-                        default=sisy.models.columns.default_timezone,
+                        default=sisy.records.columns.default_timezone,
                         help_text="The time zone of the schedule, such as Europe/Berlin.",
                         max_length=64,
                         verbose_name="time zone",
@@ -165,13 +164,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "start_running",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         blank=True, null=True, verbose_name="start running"
                     ),
                 ),
                 (
                     "end_running",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         blank=True,
                         help_text="The task does not run from this moment on, and is then deleted.",
                         null=True,
@@ -197,7 +196,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "_extra_data",
-                    sisy.models.data.DataField(blank=True, default=dict, verbose_name="user data"),
+                    sisy.records.fields.DataField(
+                        blank=True, default=dict, verbose_name="user data"
+                    ),
                 ),
                 (
                     "queue",
@@ -320,31 +321,31 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "state_reason",
-                    sisy.models.fields.ReasonField(
+                    sisy.records.fields.ReasonField(
                         blank=True, editable=False, max_length=500, verbose_name="reason"
                     ),
                 ),
                 (
                     "target_error",
-                    sisy.models.fields.ReasonField(
+                    sisy.records.fields.ReasonField(
                         blank=True, editable=False, max_length=500, verbose_name="target error"
                     ),
                 ),
                 (
                     "next_run",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         editable=False, null=True, verbose_name="next run"
                     ),
                 ),
                 (
                     "last_run",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         editable=False, null=True, verbose_name="last run"
                     ),
                 ),
                 (
                     "planned_until",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         editable=False,
                         help_text="The latest due moment that was planned or recorded as missed.",
                         null=True,
@@ -353,7 +354,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "planning_since",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         editable=False,
                         help_text="When its timing was last changed. Earlier occurrences are not planned.",
                         null=True,
@@ -383,7 +384,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "created_at",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         editable=False, null=True, verbose_name="created"
                     ),
                 ),
@@ -399,7 +400,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "declaration",
-                    sisy.models.data.DataField(
+                    sisy.records.fields.DataField(
                         editable=False,
                         help_text="The field values that the code declared at the last sync.",
                         null=True,
@@ -408,7 +409,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "undeclared_at",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         editable=False,
                         help_text="When the task was no longer declared in code.",
                         null=True,
@@ -457,7 +458,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "payload",
-                    sisy.models.data.DataField(
+                    sisy.records.fields.DataField(
                         blank=True,
                         default=dict,
                         help_text="The user data of this run.",
@@ -496,7 +497,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "due_at",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         blank=True,
                         help_text="The scheduled moment. Empty if the run was not scheduled.",
                         null=True,
@@ -505,15 +506,15 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "ready_at",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         help_text="The moment from which workers may claim the run.",
                         verbose_name="ready",
                     ),
                 ),
-                ("planned_at", sisy.models.fields.MomentField(verbose_name="planned")),
+                ("planned_at", sisy.records.fields.MomentField(verbose_name="planned")),
                 (
                     "dispatched_at",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         blank=True,
                         help_text="When it was last sent to its engine.",
                         null=True,
@@ -522,11 +523,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "started_at",
-                    sisy.models.fields.MomentField(blank=True, null=True, verbose_name="started"),
+                    sisy.records.fields.MomentField(blank=True, null=True, verbose_name="started"),
                 ),
                 (
                     "finished_at",
-                    sisy.models.fields.MomentField(blank=True, null=True, verbose_name="finished"),
+                    sisy.records.fields.MomentField(
+                        blank=True, null=True, verbose_name="finished"
+                    ),
                 ),
                 (
                     "state",
@@ -549,7 +552,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "reason",
-                    sisy.models.fields.ReasonField(
+                    sisy.records.fields.ReasonField(
                         blank=True,
                         help_text="Why the run ended this way.",
                         max_length=500,
@@ -567,7 +570,7 @@ class Migration(migrations.Migration):
                 ("times_lost", models.PositiveIntegerField(default=0, verbose_name="times lost")),
                 (
                     "unresolved_since",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         blank=True,
                         help_text="When a worker first released the run because it did not have its code.",
                         null=True,
@@ -580,7 +583,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "occurrence_at",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         blank=True,
                         help_text="The occurrence for which a retry or backfill runs.",
                         null=True,
@@ -589,7 +592,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "cancel_requested_at",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         blank=True,
                         help_text="When the running run was asked to stop.",
                         null=True,
@@ -599,13 +602,15 @@ class Migration(migrations.Migration):
                 ("cancel_force", models.BooleanField(default=False, verbose_name="by force")),
                 (
                     "cancel_reason",
-                    sisy.models.fields.ReasonField(
+                    sisy.records.fields.ReasonField(
                         blank=True, max_length=500, verbose_name="cancel reason"
                     ),
                 ),
                 (
                     "result",
-                    sisy.models.data.DataField(blank=True, null=True, verbose_name="return value"),
+                    sisy.records.fields.DataField(
+                        blank=True, null=True, verbose_name="return value"
+                    ),
                 ),
                 ("error", models.TextField(blank=True, verbose_name="error")),
                 (
@@ -619,7 +624,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "due_until",
-                    sisy.models.fields.MomentField(
+                    sisy.records.fields.MomentField(
                         blank=True,
                         help_text="The last due moment of a gap.",
                         null=True,
@@ -723,7 +728,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "reason",
-                    sisy.models.fields.ReasonField(
+                    sisy.records.fields.ReasonField(
                         blank=True, max_length=500, verbose_name="reason"
                     ),
                 ),
@@ -738,8 +743,8 @@ class Migration(migrations.Migration):
                     "worker_name",
                     models.CharField(blank=True, max_length=300, verbose_name="worker"),
                 ),
-                ("started_at", sisy.models.fields.MomentField(null=True, verbose_name="started")),
-                ("finished_at", sisy.models.fields.MomentField(verbose_name="finished")),
+                ("started_at", sisy.records.fields.MomentField(null=True, verbose_name="started")),
+                ("finished_at", sisy.records.fields.MomentField(verbose_name="finished")),
                 (
                     "run",
                     models.ForeignKey(

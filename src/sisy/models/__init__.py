@@ -1,12 +1,12 @@
 """The records, and how people make tasks."""
 
 from sisy.models.attempt import Attempt
-from sisy.models.choices import Missed, OnLost, Origin, Overlap, Role, RunState, TaskState
 from sisy.models.creation import task_with_callable, taskinfo_with_label
 from sisy.models.process import Process
 from sisy.models.queue import Queue
 from sisy.models.run import Run
 from sisy.models.task import Task
+from sisy.records.choices import Missed, OnLost, Origin, Overlap, Role, RunState, TaskState
 
 __all__ = [
     "Attempt",

@@ -10,8 +10,8 @@ from django.db import transaction
 from sisy import clock
 from sisy.exceptions import ScheduleError
 from sisy.models import timing
-from sisy.models.choices import TaskState
 from sisy.models.missing import settle_overdue
+from sisy.records.choices import TaskState
 from sisy.store import locking
 from sisy.store.bulk import Update, update_rows
 

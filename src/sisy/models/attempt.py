@@ -5,9 +5,9 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from sisy.models.choices import RunState
-from sisy.models.fields import MomentField, ReasonField
 from sisy.models.run import Run
+from sisy.records.choices import RunState
+from sisy.records.fields import MomentField, ReasonField
 
 
 class Attempt(models.Model):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from django.db import models
 from django.utils.duration import duration_string
 
-from sisy import nested
-from sisy.models.task_fields import COLUMNS, OWNER_FIELDS
-from sisy.models.twins import twin
+from sisy.records import nested
+from sisy.records.task_fields import COLUMNS, OWNER_FIELDS
+from sisy.records.twins import twin
 
 if TYPE_CHECKING:
     from sisy.models.task import Task

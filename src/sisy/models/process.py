@@ -11,10 +11,9 @@ from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
 from sisy import conf, signal_dispatch, signals
-from sisy.models.choices import Role
-from sisy.models.fields import MomentField, ReasonField
-from sisy.models.managers import manager_from
-from sisy.models.twins import class_twin, twin
+from sisy.records.choices import Role
+from sisy.records.fields import MomentField, ReasonField
+from sisy.records.twins import class_twin, manager_from, twin
 from sisy.store.leases import renew_lease
 
 LONGEST_LEASE = timedelta(seconds=conf.RANGES["lease_seconds"][1]) + timedelta(minutes=1)

@@ -6,10 +6,9 @@ from django.db import models, router
 from django.utils.translation import gettext_lazy as _
 
 from sisy import clock
-from sisy.models.fields import MomentField, ReasonField
-from sisy.models.managers import manager_from
-from sisy.models.twins import twin
-from sisy.models.validators import queue_name
+from sisy.records.fields import MomentField, ReasonField
+from sisy.records.twins import manager_from, twin
+from sisy.records.validators import queue_name
 
 
 class QueueQuerySet(models.QuerySet["Queue"]):

@@ -11,13 +11,12 @@ from sisy import clock, conf
 from sisy.callables import Target
 from sisy.lifecycle.cancel import cancel_run
 from sisy.lifecycle.retry import retry
-from sisy.models.choices import LIVE_STATES, TROUBLE_STATES, Origin, RunState
-from sisy.models.data import DataField
-from sisy.models.fields import MomentField, ReasonField
-from sisy.models.instances import refer, unsaved
 from sisy.models.process import Process
 from sisy.models.run_queries import RunManager
-from sisy.models.twins import twin
+from sisy.records.choices import LIVE_STATES, TROUBLE_STATES, Origin, RunState
+from sisy.records.fields import DataField, MomentField, ReasonField
+from sisy.records.instances import refer, unsaved
+from sisy.records.twins import twin
 
 if TYPE_CHECKING:
     from sisy.models.task import Task

@@ -8,9 +8,8 @@ from django.db import models
 from django.db.models import F, Q
 
 from sisy.lifecycle.cancel import cancel, cancel_queued
-from sisy.models.choices import LIVE_STATES, RunState
-from sisy.models.managers import manager_from
-from sisy.models.twins import twin
+from sisy.records.choices import LIVE_STATES, RunState
+from sisy.records.twins import manager_from, twin
 from sisy.store import locking
 
 if TYPE_CHECKING:

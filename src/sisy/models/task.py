@@ -12,15 +12,18 @@ from django.utils.translation import gettext_lazy as _
 from sisy import clock, signal_dispatch, signals
 from sisy.callables import Callee, Target, target_of
 from sisy.lifecycle.cancel import TASK_DELETED
-from sisy.models import activation, validation
-from sisy.models.choices import Overlap, TaskState
-from sisy.models.columns import TaskColumns
+from sisy.models import activation
 from sisy.models.declared import FollowsCode
-from sisy.models.dirty_fields import DirtyFields
-from sisy.models.instances import reset, unsaved
 from sisy.models.missing import settle_overdue
 from sisy.models.run import Run
-from sisy.models.task_fields import (
+from sisy.models.task_queries import CHANGED, TaskManager
+from sisy.models.verbs import TaskVerbs
+from sisy.records import validation
+from sisy.records.choices import Overlap, TaskState
+from sisy.records.columns import TaskColumns
+from sisy.records.dirty_fields import DirtyFields, Write
+from sisy.records.instances import reset, unsaved
+from sisy.records.task_fields import (
     GIVEN_NAMES,
     OWNER_FIELDS,
     PUBLIC_NAMES,
@@ -29,10 +32,7 @@ from sisy.models.task_fields import (
     TIMING_FIELDS,
     owners_columns,
 )
-from sisy.models.task_queries import CHANGED, TaskManager
-from sisy.models.validators import json_dict
-from sisy.models.verbs import TaskVerbs
-from sisy.models.writes import Write
+from sisy.records.validators import json_dict
 from sisy.store import locking
 
 

@@ -10,14 +10,13 @@ from django.db.models import Case, Exists, F, OuterRef, Q, When
 from sisy import clock, conf
 from sisy.lifecycle.cancel import TASK_DELETED
 from sisy.models import bulk, timing
-from sisy.models.choices import TaskState
-from sisy.models.fields import MomentField
-from sisy.models.managers import manager_from
 from sisy.models.missing import settle_overdue
 from sisy.models.run import Run
-from sisy.models.task_fields import TARGET_FIELDS, TIMING_FIELDS
-from sisy.models.twins import twin
-from sisy.models.writes import Write
+from sisy.records.choices import TaskState
+from sisy.records.dirty_fields import Write
+from sisy.records.fields import MomentField
+from sisy.records.task_fields import TARGET_FIELDS, TIMING_FIELDS
+from sisy.records.twins import manager_from, twin
 from sisy.store import locking
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Coalesce, Concat
 
 from sisy.exceptions import ScheduleError
-from sisy.models.choices import TaskState
+from sisy.records.choices import TaskState
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import TICK as TICK
 from sisy.schedules.calendar import just_before

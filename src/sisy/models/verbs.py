@@ -16,11 +16,11 @@ from sisy.lifecycle.backfill import backfill
 from sisy.lifecycle.submit import submit, submit_once
 from sisy.models import activation
 from sisy.models.backfill_range import to_backfill
-from sisy.models.choices import Origin, Overlap, TaskState
 from sisy.models.run import Run
 from sisy.models.run_queries import RunQuerySet
-from sisy.models.twins import class_twin, twin
-from sisy.models.validators import future_moment, json_dict, moment_in
+from sisy.records.choices import Origin, Overlap, TaskState
+from sisy.records.twins import class_twin, twin
+from sisy.records.validators import future_moment, json_dict, moment_in
 
 if TYPE_CHECKING:
     from sisy.models.task import Task

@@ -11,8 +11,8 @@ from typing import Any
 from django.db.models import Case, CharField, Count, F, Max, Min, Q, Sum, Value, When
 
 from sisy.models import Origin, Run, RunState, Task
-from sisy.models.choices import FAILED_STATES, LIVE_STATES, TROUBLE_STATES
 from sisy.models.run_queries import RunQuerySet
+from sisy.records.choices import FAILED_STATES, LIVE_STATES, TROUBLE_STATES
 from sisy.reports.ledger import newest_runs
 
 LATELY = timedelta(hours=24)

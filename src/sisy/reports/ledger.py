@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sisy.models import Origin, Run, RunState
-from sisy.models.choices import TROUBLE_STATES
 from sisy.models.run_queries import RunQuerySet
+from sisy.records.choices import TROUBLE_STATES
 from sisy.reports.filters import Filter
 from sisy.store.reports import AFTER_ALL, newest_keys
 

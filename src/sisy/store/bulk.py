@@ -26,7 +26,7 @@ from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Combinable
 
-from sisy import nested
+from sisy.records import nested
 from sisy.store.statements import change, fetch, insert_into, note_saved, places
 
 ROW_BATCH = 100  # where each value of each row is a parameter; SQLite may take only 999 of them

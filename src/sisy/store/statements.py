@@ -26,7 +26,7 @@ from django.db import Error, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from sisy.models.fields import adapted
+from sisy.records.fields import adapted
 from sisy.runtime.compat.django import Selection
 from sisy.store.sessions import PREPARED_AFTER, session_of
 

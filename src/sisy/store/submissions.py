@@ -27,7 +27,7 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import post_save, pre_save
 
-from sisy.models.instances import is_heard, refer
+from sisy.records.instances import is_heard, refer
 from sisy.store.bulk import insert_many, kind_of
 from sisy.store.statements import fetch, insert_into, note_saved, places
 

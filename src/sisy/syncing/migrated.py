@@ -11,16 +11,17 @@ from sisy.declarations import refuse_unknown
 from sisy.exceptions import CallableError
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_in_migration
 from sisy.log import logger
-from sisy.models import Task, TaskState, validation
+from sisy.models import Task, TaskState
 from sisy.models.missing import settle_overdue
-from sisy.models.task_fields import (
+from sisy.models.task_queries import CHANGED
+from sisy.records import validation
+from sisy.records.task_fields import (
     COLUMNS,
     OWNER_FIELDS,
     PARAMETERS,
     TARGET_FIELDS,
     TIMING_FIELDS,
 )
-from sisy.models.task_queries import CHANGED
 
 TARGET = frozenset({"callable", "pk_override"})
 

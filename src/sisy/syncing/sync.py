@@ -9,9 +9,10 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from sisy.declarations import Declaration
-from sisy.models import Task, TaskState, activation, timing, validation
+from sisy.models import Task, TaskState, activation, timing
 from sisy.models.declared import give, in_json, overrides_of
-from sisy.models.task_fields import OWNER_FIELDS
+from sisy.records import validation
+from sisy.records.task_fields import OWNER_FIELDS
 from sisy.syncing.changes import Change, Kind
 from sisy.syncing.discovery import Discovered
 

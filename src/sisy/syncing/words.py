@@ -8,7 +8,7 @@ from django.utils.translation import ngettext
 from sisy import masking
 from sisy.escaping import escaped
 from sisy.models.declared import MEMORY
-from sisy.models.task_fields import PUBLIC_NAMES
+from sisy.records.task_fields import PUBLIC_NAMES
 from sisy.syncing.changes import Change, Kind
 from sisy.syncing.discovery import Discovered
 from sisy.syncing.sync import Synced

@@ -11,8 +11,8 @@ from sisy.dashboard.actions.cancelling import told
 from sisy.dashboard.actions.result import Result, done, note, refusal
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.models import Run, RunState
-from sisy.models.choices import LIVE_STATES
 from sisy.models.run_queries import RunQuerySet
+from sisy.records.choices import LIVE_STATES
 from sisy.reports import formatting
 
 MAX_REFUSALS_NAMED = 20  # errors of one action that are shown one by one

@@ -14,7 +14,7 @@ from sisy.dashboard.actions.runs import unfit
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.models import Attempt, Run, RunState
-from sisy.models.choices import LIVE_STATES
+from sisy.records.choices import LIVE_STATES
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import has_returned, related
 

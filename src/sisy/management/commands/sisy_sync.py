@@ -10,7 +10,7 @@ from sisy import clock, conf
 from sisy.management.output import AnsweringCommand
 from sisy.masking import masked
 from sisy.models import Task
-from sisy.models.task_fields import PUBLIC_NAMES
+from sisy.records.task_fields import PUBLIC_NAMES
 from sisy.syncing import Kind, discover, sync
 from sisy.syncing.changes import Change
 from sisy.syncing.discovery import Discovered

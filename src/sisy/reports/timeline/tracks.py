@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.utils.translation import ngettext
 
 from sisy.models import Run, RunState, Task
-from sisy.models.choices import TROUBLE_STATES
+from sisy.records.choices import TROUBLE_STATES
 from sisy.reports import disclosure, formatting
 from sisy.reports.durations import usual_by_task
 from sisy.reports.ledger import newest_runs

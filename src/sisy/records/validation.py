@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.signals import setting_changed
 from django.utils.functional import Promise
 
-from sisy.models.task_fields import TASK_FIELDS, TaskField
+from sisy.records.task_fields import TASK_FIELDS, TaskField
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -74,7 +74,7 @@ def _forget(**kwargs: Any) -> None:
     _known.clear()
 
 
-setting_changed.connect(_forget, dispatch_uid="sisy.models.validation")
+setting_changed.connect(_forget, dispatch_uid="sisy.records.validation")
 
 
 def check_for_form(task: "Task") -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from sisy import conf
 from sisy.escaping import first_obeyed
-from sisy.nested import MAX_DEPTH, is_too_deep
+from sisy.records.nested import MAX_DEPTH, is_too_deep
 from sisy.schedules import Schedule, calendar
 from sisy.suggestions import did_you_mean
 from sisy.worker_options import QUEUE_NAME

@@ -1,4 +1,4 @@
-"""The columns of a task. `sisy.models.task_fields` says who sets each, and what it accepts."""
+"""The columns of a task. `sisy.records.task_fields` says who sets each, and what it accepts."""
 
 from datetime import timedelta
 
@@ -7,9 +7,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from sisy import conf
-from sisy.models.choices import Missed, OnLost, Overlap, TaskState
-from sisy.models.data import DataField
-from sisy.models.fields import MomentField, ReasonField
+from sisy.records.choices import Missed, OnLost, Overlap, TaskState
+from sisy.records.fields import DataField, MomentField, ReasonField
 
 
 def default_schedule() -> str:

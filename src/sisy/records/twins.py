@@ -1,4 +1,4 @@
-"""The async twins of verbs: ``arun_now`` for ``run_now``, as Django has ``asave`` for ``save``.
+"""The async twins of verbs (``arun_now`` for ``run_now``), and managers that have them.
 
 A verb and its twin stand side by side: ``arun_now = twin(run_now)``. The twin takes and returns
 the same, and calls the verb in the thread in which Django has async code ask the database.
@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 from asgiref.sync import sync_to_async
+from django.db import models
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -47,3 +48,15 @@ def _twin(verb: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     atwin.__qualname__ = verb.__qualname__.removesuffix(name) + atwin.__name__
     atwin.__doc__ = f"Do what `{name}` does, for async code."
     return atwin
+
+
+def manager_from(query_set: type[models.QuerySet[Any]]) -> Any:
+    """Return the class of managers that Django makes from a query set, such as ``TaskManager``.
+
+    The plugin of django-stubs goes by its name and its module. By those that Django gives it, it
+    would not find the class that stands there for checkers of types, but make up one that lacks
+    what is not written as a function, such as async twins.
+    """
+    name = query_set.__name__.replace("QuerySet", "Manager")
+    made: tuple[Any] = (models.Manager.from_queryset(query_set),)
+    return type(name, made, {"__module__": query_set.__module__})

@@ -11,8 +11,8 @@ from enum import Enum, IntEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sisy.models.choices import Missed, OnLost, Overlap, TaskState
-from sisy.models.validators import (
+from sisy.records.choices import Missed, OnLost, Overlap, TaskState
+from sisy.records.validators import (
     Validator,
     choice,
     engine,

@@ -1,0 +1,1 @@
+"""When a task is due, what it missed, and what code declares."""

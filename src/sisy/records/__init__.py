@@ -1,0 +1,1 @@
+"""The columns of tasks and runs: types, choices, validators and changes."""
