@@ -1,8 +1,8 @@
 """Sisy: cron for Django, on Channels."""
 
-from sisy.current import CurrentRun, current_run
 from sisy.declarations import schedule
 from sisy.exceptions import CallableError, DeclarationError, ScheduleError, SisyError
+from sisy.runtime.current import CurrentRun, current_run
 
 __all__ = [
     "CallableError",

@@ -18,19 +18,19 @@ class SisyConfig(AppConfig):
     def ready(self) -> None:
         from django.db.backends.signals import connection_created
 
-        from sisy import (  # noqa: F401 - checks register themselves
+        from sisy import (  # noqa: F401
             checks,
             conf,
             dashboard_events,
             database_thread,
             doorbell,
             reporting,
-            signal_dispatch,
             signals,
         )
         from sisy.callables.resolve import adapt_tasks_of_django
         from sisy.django_tasks import calling, receivers
         from sisy.lifecycle.submit import set_eager_executor
+        from sisy.runtime import signal_dispatch
         from sisy.syncing import migrating
 
         if conf.usable_settings().aliases:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from sisy import conf
 from sisy.exceptions import SettingsError
-from sisy.log import logger
-from sisy.worker_options import concurrency_of, grace_of, queue_names
+from sisy.runtime.log import logger
+from sisy.runtime.worker_options import concurrency_of, grace_of, queue_names
 
 if TYPE_CHECKING:
-    from sisy.service import Service
+    from sisy.runtime.service import Service
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -106,7 +106,7 @@ class SisyASGI:
     def _service(self) -> "Service":
         # Imported here, because an asgi.py imports this module before Django's apps are ready.
         from sisy.heartbeat import Heartbeat
-        from sisy.service import Service
+        from sisy.runtime.service import Service
         from sisy.worker import Worker
 
         return Service(Heartbeat(), Worker(self._queues, self._concurrency, self._grace))

@@ -14,7 +14,7 @@ from typing import Any
 import django
 
 from sisy.frames import Writer
-from sisy.runtime.compat.python import let_go_of_fork_server
+from sisy.runtime.compat import let_go_of_fork_server
 
 PR_SET_PDEATHSIG = 1  # see prctl(2)
 
@@ -41,7 +41,7 @@ def begin(to_worker: Connection, taken: Any) -> None:
 
 def _set_up() -> None:
     """Set up Django, unless the fork server has done so already."""
-    if (preloaded := sys.modules.get("sisy.preload")) and preloaded.error:
+    if (preloaded := sys.modules.get("sisy.runtime.preload")) and preloaded.error:
         raise preloaded.error
     django.setup()
 

@@ -8,8 +8,8 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 
 from sisy import conf, messages
-from sisy.log import logger
-from sisy.service import STOP_SIGNALS, Service
+from sisy.runtime.log import logger
+from sisy.runtime.service import STOP_SIGNALS, Service
 from sisy.worker import Worker
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from channels.layers import get_channel_layer
 
-from sisy import doorbell, messages, signal_dispatch, signals
-from sisy.forks import after_fork_in_child
+from sisy import doorbell, messages, signals
+from sisy.runtime import signal_dispatch
+from sisy.runtime.compat import after_fork_in_child
 
 if TYPE_CHECKING:
     from sisy.models import Run

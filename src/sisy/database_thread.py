@@ -12,11 +12,12 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from sisy import conf, signal_dispatch
+from sisy import conf
+from sisy.runtime import signal_dispatch
+from sisy.runtime.threads import TIME_TO_END, DaemonThreads
+from sisy.runtime.transactions import TransactionGuard
 from sisy.store.isolation import database_is_away, past_deadlocks
 from sisy.store.sessions import limit_idle_transactions
-from sisy.threads import TIME_TO_END, DaemonThreads
-from sisy.transactions import TransactionGuard
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypedDict, TypeVar, Unpack
 
-from sisy.exceptions import DeclarationError
-from sisy.suggestions import did_you_mean
+from sisy.exceptions import DeclarationError, did_you_mean
 
 F = TypeVar("F")
 

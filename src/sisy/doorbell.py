@@ -15,11 +15,11 @@ from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
 
 from sisy import conf, messages
-from sisy.forks import after_fork_in_child
-from sisy.log import Outage
-from sisy.loop import FIRST_DELAY, LONGEST_DELAY
 from sisy.runtime.checkpoint import checkpoint
-from sisy.threads import LoopThread
+from sisy.runtime.compat import after_fork_in_child
+from sisy.runtime.log import Outage
+from sisy.runtime.loop import FIRST_DELAY, LONGEST_DELAY
+from sisy.runtime.threads import LoopThread
 
 if TYPE_CHECKING:
     from sisy.models import Run

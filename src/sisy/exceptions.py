@@ -1,4 +1,7 @@
-"""The exceptions of Sisy, one class per cause."""
+"""The errors that Sisy raises, and the hint at the nearest right name in their messages."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class SisyError(Exception):
@@ -70,3 +73,12 @@ class RemoteError(SisyError):
 
 class LeaseLost(SisyError):
     """A worker's lease has expired, so a heartbeat may have taken its runs."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the question whether the user meant the known word that is nearest to ``word``.
+
+    It begins with a space, to be added to a sentence. Empty if no word is similar.
+    """
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -9,10 +9,11 @@ from typing import Any
 
 from django.utils.translation import ngettext
 
-from sisy import signal_dispatch, signals
+from sisy import signals
 from sisy.exceptions import RunLost
-from sisy.log import log_named
 from sisy.models import Process, Run, RunState, Task
+from sisy.runtime import signal_dispatch
+from sisy.runtime.log import log_named
 
 runs = log_named("sisy.runs")
 tasks = log_named("sisy.tasks")

@@ -4,7 +4,7 @@ from typing import Any
 
 from sisy import conf
 from sisy.consumers import RunTaskConsumer
-from sisy.worker_options import queue_names
+from sisy.runtime.worker_options import queue_names
 
 
 def channels_for(*queues: str) -> dict[str, object]:

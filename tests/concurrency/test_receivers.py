@@ -9,10 +9,11 @@ from asgiref.sync import async_to_sync
 from django.db import connection, transaction
 from django.db.models.signals import post_save
 
-from sisy import signal_dispatch, signals
+from sisy import signals
 from sisy.database_thread import DatabaseThread
 from sisy.exceptions import TransactionLeftOpen, UserCodeExited
 from sisy.models import Run, Task
+from sisy.runtime import signal_dispatch
 from tests.app import jobs, open_jobs
 from tests.app.models import Counter
 from tests.roles.at_work import at_work

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import InterfaceError, OperationalError, connection
 
-from sisy import current_run, loop
+from sisy import current_run
 from sisy.django_tasks.api import task_backends
 from sisy.engines import carrying_out
 from sisy.engines.carrying_out import carry_out_handed
@@ -16,6 +16,7 @@ from sisy.models import Process, Queue, Role, Run, Task, task_with_callable
 from sisy.reports.alerts import find_alerts
 from sisy.reports.alerts.health import health
 from sisy.reports.queues import queues
+from sisy.runtime import loop
 from sisy.signals import run_rejected
 from sisy.worker.claim import any_ready, claim
 from tests.app import jobs

@@ -6,11 +6,12 @@ import logging.config
 import pytest
 from django.core import mail
 
-from sisy import signal_dispatch, signals
+from sisy import signals
 from sisy.exceptions import RemoteError, RunLost, RunTimedOut
 from sisy.execution import ProcessPool, ThreadPool
 from sisy.heartbeat import tick
 from sisy.models import OnLost, Run, RunState, task_with_callable
+from sisy.runtime import signal_dispatch
 from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.docs.pages import DOCS, blocks_of

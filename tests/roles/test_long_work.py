@@ -16,8 +16,8 @@ from sisy.heartbeat import (
     timing_check,
 )
 from sisy.heartbeat import role as roles
-from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Missed, Process, Run, RunState, Task, activation, task_with_callable
+from sisy.runtime.loop import ENDLESS, Turn
 from tests.app import jobs
 from tests.roles.steps import LEASE
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND

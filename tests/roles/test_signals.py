@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from sisy import signal_dispatch, signals
+from sisy import signals
 from sisy.heartbeat import tick
 from sisy.models import Overlap, Process, Run, RunState, Task
+from sisy.runtime import signal_dispatch
 from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.roles.at_work import at_work

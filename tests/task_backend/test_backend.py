@@ -8,7 +8,6 @@ from django.core import checks
 from django.db import transaction
 from django.utils import timezone
 
-from sisy import signal_dispatch
 from sisy.django_tasks.api import (
     InvalidTask,
     TaskResultDoesNotExist,
@@ -17,6 +16,7 @@ from sisy.django_tasks.api import (
     task_backends,
 )
 from sisy.models import Origin, Run, Task
+from sisy.runtime import signal_dispatch
 from sisy.testing import sisy_time
 from tests.app import django_jobs as jobs
 from tests.roles.at_work import at_work

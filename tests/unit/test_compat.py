@@ -18,7 +18,7 @@ from django.dispatch import receiver
 from django.http import QueryDict
 
 import sisy
-from sisy.runtime.compat import asgi, django, python
+from sisy.runtime import compat
 from tests.app.models import Execution
 
 variable = contextvars.ContextVar("variable")
@@ -33,7 +33,7 @@ def test_multiprocessing_forgets_a_child():
     child.start()
     try:
         assert child in multiprocessing.active_children()
-        python.forget_child(child)
+        compat.forget_child(child)
         assert child not in multiprocessing.active_children()
     finally:
         child.join(30)
@@ -50,9 +50,9 @@ def test_a_callback_that_raised_is_found_with_its_context():
         loop.run_forever()
     loop.close()
     frames = (frame for frame, _ in walk_tb(left.value.__traceback__))
-    [handle] = filter(None, map(python.handle_of, frames))
-    assert python.context_value(handle, variable) == "here"
-    assert not python.closes_a_generator(handle)
+    [handle] = filter(None, map(compat.handle_of, frames))
+    assert compat.context_value(handle, variable) == "here"
+    assert not compat.closes_a_generator(handle)
 
 
 def test_what_async_to_sync_calls_runs_in_the_loop_that_was_lent():
@@ -62,10 +62,10 @@ def test_what_async_to_sync_calls_runs_in_the_loop_that_was_lent():
 
     async def where():
         task = asyncio.current_task()
-        return asyncio.get_running_loop(), asgi.is_called_by_async_to_sync(task)
+        return asyncio.get_running_loop(), compat.is_called_by_async_to_sync(task)
 
     def lend_and_call():
-        asgi.lend_loop(loop)
+        compat.lend_loop(loop)
         found.append(async_to_sync(where)())
 
     found = []
@@ -81,20 +81,20 @@ def test_what_async_to_sync_calls_runs_in_the_loop_that_was_lent():
 def test_a_context_has_a_thread_of_its_own_that_can_be_taken():
     async def call():
         context = ThreadSensitiveContext()
-        asgi.enter_thread_context(context)
+        compat.enter_thread_context(context)
         ident = await sync_to_async(threading.get_ident)()
-        executor = asgi.take_thread_of(context)
+        executor = compat.take_thread_of(context)
         try:
             assert executor.submit(threading.get_ident).result(30) == ident
         finally:
             executor.shutdown()
-        assert asgi.take_thread_of(context) is None
+        assert compat.take_thread_of(context) is None
 
     asyncio.run(call())
 
 
 def test_a_signal_calls_what_stands_for_its_receivers():
-    class Upper(django.InterceptingSignal):
+    class Upper(compat.InterceptingSignal):
         def to_call(self, receiver, *, is_async):
             return lambda **kwargs: (receiver(**kwargs), is_async)
 
@@ -109,13 +109,13 @@ def test_a_signal_calls_what_stands_for_its_receivers():
 
 
 def test_a_connection_names_the_thread_that_made_it():
-    assert django.thread_of(connection) == threading.get_ident()
+    assert compat.thread_of(connection) == threading.get_ident()
 
 
 @pytest.mark.django_db
 def test_the_blocks_of_a_test_case_are_told_from_others():
     with transaction.atomic():
-        blocks = [django.is_of_a_test_case(block) for block in connection.atomic_blocks]
+        blocks = [compat.is_of_a_test_case(block) for block in connection.atomic_blocks]
     assert blocks[-1] is False
     assert True in blocks
 
@@ -132,22 +132,22 @@ def test_a_query_can_be_sent_where_its_rows_are_written(settings):
     settings.DATABASE_ROUTERS = [f"{__name__}.Replica"]
     rows = Execution.objects.all()
     assert rows.db == "replica"
-    assert django.for_write(rows).db == "default"
+    assert compat.for_write(rows).db == "default"
 
 
 @pytest.mark.django_db
 def test_rows_are_deleted_by_one_statement(django_assert_num_queries):
     Execution.objects.create(run=1, due=0, attempt=1, pid=1)
     with django_assert_num_queries(1):
-        assert django.delete_bare(Execution.objects.all()) == 1
+        assert compat.delete_bare(Execution.objects.all()) == 1
 
 
 def test_a_model_names_its_properties():
-    assert "pk" in django.property_names(Execution)
+    assert "pk" in compat.property_names(Execution)
 
 
 def test_a_sealed_query_cannot_be_changed():
-    query = django.sealed(QueryDict("a=1", mutable=True))
+    query = compat.sealed(QueryDict("a=1", mutable=True))
     with pytest.raises(AttributeError, match="immutable"):
         query["a"] = "2"
 

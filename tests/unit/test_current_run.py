@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 import sisy
-from sisy.current import CurrentRun
 from sisy.exceptions import NoCurrentRun, RunCancelled, RunTimedOut
 from sisy.execution import ThreadPool, message_for
 from sisy.models import RunState
+from sisy.runtime.current import CurrentRun
 from tests.support.moments import NOON
 from tests.unit.runs import executed, run_of_path
 
@@ -59,7 +59,7 @@ def current(started, timeout):
 
 
 def test_a_check_compares_what_has_passed_with_the_timeout(monkeypatch):
-    monkeypatch.setattr(sisy.current.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(sisy.runtime.current.time, "monotonic", lambda: 100.0)
     current(started=90.0, timeout=timedelta(seconds=10)).check()
     current(started=0.0, timeout=None).check()
     with pytest.raises(RunTimedOut) as caught:

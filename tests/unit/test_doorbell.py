@@ -11,8 +11,8 @@ from channels.exceptions import ChannelFull
 from channels.layers import InMemoryChannelLayer, channel_layers
 
 from sisy import doorbell
-from sisy.log import Outage
 from sisy.models import Run
+from sisy.runtime.log import Outage
 from tests.support.moments import NOON
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import sisy
-from sisy.escaping import escaped, escaped_json, first_obeyed
 from sisy.execution.outcome import of_cancelling, of_error, of_loss, of_value
-from sisy.log import Escaping, log_named
 from sisy.models import Run, Task
 from sisy.records.validation import check
+from sisy.runtime.escaping import escaped, escaped_json, first_obeyed
+from sisy.runtime.log import Escaping, log_named
 from tests.support.hostile import FORGED, HOSTILE, OBEYED, flaw_in
 
 SOURCES = [
@@ -127,4 +127,4 @@ def test_every_logger_of_sisy_is_escaped():
     assert {"sisy", "sisy.runs", "sisy.tasks", "sisy.workers"} <= named
     for name in named:
         assert any(isinstance(one, Escaping) for one in logging.getLogger(name).filters), name
-    assert "sisy.log" in sys.modules
+    assert "sisy.runtime.log" in sys.modules

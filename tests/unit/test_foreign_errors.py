@@ -4,11 +4,11 @@ import logging
 
 import pytest
 
-from sisy.foreign_errors import name_of, path_of, traceback_of, words_of
-from sisy.log import log_named
 from sisy.models import RunState
-from sisy.signal_dispatch import raise_as_exception
-from sisy.threads import DaemonThreads, LoopThread
+from sisy.runtime.log import log_named
+from sisy.runtime.signal_dispatch import raise_as_exception
+from sisy.runtime.threads import DaemonThreads, LoopThread
+from sisy.runtime.user_errors import name_of, path_of, traceback_of, words_of
 from tests.unit import foreign, leaving
 from tests.unit.runs import by_name, executed, run_of
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from sisy.models import RunState
-from sisy.threads import DaemonThreads
+from sisy.runtime.threads import DaemonThreads
 from tests.unit import leaving
 from tests.unit.runs import executed, run_of
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from sisy import loop as loop_module
-from sisy.loop import FIRST_DELAY, LONGEST_DELAY, Loop
+from sisy.runtime import loop as loop_module
+from sisy.runtime.loop import FIRST_DELAY, LONGEST_DELAY, Loop
 
 LONG = 3600.0
 

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from sisy import parent_pipe, supervisor
-from sisy.parent_pipe import HURRY, STOP, ParentPipe
+from sisy import supervisor
+from sisy.runtime import parent_pipe
+from sisy.runtime.parent_pipe import HURRY, STOP, ParentPipe
 from sisy.supervisor import Supervisor, _delay, _description
 
 WAIT_TIMEOUT = 30.0

@@ -6,8 +6,8 @@ import threading
 import pytest
 from django.db import OperationalError
 
+from sisy.runtime.threads import DaemonThreads, LoopOnDemand
 from sisy.store.isolation import past_deadlocks
-from sisy.threads import DaemonThreads, LoopOnDemand
 
 DEADLOCK = OperationalError(1213, "Deadlock found when trying to get lock")
 

@@ -5,8 +5,8 @@ import pytest
 from sisy.asgi import SisyASGI
 from sisy.management.serving import queue_names
 from sisy.routing import channels_for
+from sisy.runtime.worker_options import MAX_GRACE
 from sisy.worker import Worker
-from sisy.worker_options import MAX_GRACE
 
 
 async def application(scope, receive, send):

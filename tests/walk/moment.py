@@ -19,7 +19,7 @@ import sisy
 from sisy import clock, conf, messages, signals
 from sisy.heartbeat import Heartbeat
 from sisy.models import Run, RunState, task_with_callable
-from sisy.service import Service
+from sisy.runtime.service import Service
 from sisy.worker import Worker
 from tests.support.clocks import SettableClock
 from tests.support.moments import NOON, SECOND

@@ -19,7 +19,7 @@ from sisy.dashboard.in_admin import AdminDashboard
 from sisy.dashboard.site import LOOK
 from sisy.reports import disclosure, formatting
 from sisy.reports.ledger import key_of
-from sisy.runtime.compat.django import for_write
+from sisy.runtime.compat import for_write
 
 MAX_REASON_IN_LIST = 80  # characters of a reason
 

@@ -18,8 +18,7 @@ from sisy.callables.rejections import (
     rejection_of_parameters,
     trouble_of,
 )
-from sisy.exceptions import CallableError, TargetMissing
-from sisy.suggestions import did_you_mean
+from sisy.exceptions import CallableError, TargetMissing, did_you_mean
 
 PATH_LIMIT = 500
 

@@ -7,7 +7,7 @@ from django.core.checks import CheckMessage, register
 from sisy import conf
 from sisy.checks import quoting
 from sisy.checks.seconds import every_second_of_a_minute
-from sisy.escaping import escaped
+from sisy.runtime.escaping import escaped
 from sisy.syncing import discover
 from sisy.syncing.sync import task_of
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.checks import Error, Warning  # noqa: A004
 
-from sisy.escaping import escaped
+from sisy.runtime.escaping import escaped
 
 
 def warning(words: str, *, hint: str = "", **named: Any) -> Warning:

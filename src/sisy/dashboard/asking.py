@@ -7,9 +7,9 @@ from typing import Any
 
 from django.utils.translation import gettext
 
+from sisy.exceptions import did_you_mean
 from sisy.reports.filters import MAX_LENGTH, Filter
 from sisy.reports.ledger import key_of
-from sisy.suggestions import did_you_mean
 
 MAX_CHARACTERS_SHOWN = 60
 """The maximum length of a quoted name or value."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase, QueryDict
 
-from sisy.runtime.compat.django import sealed
+from sisy.runtime.compat import sealed
 
 NUL = "\0"
 

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 
 from sisy import conf, messages
 from sisy.dashboard.site import LOOK, configured
-from sisy.log import Outage, logger
+from sisy.runtime.log import Outage, logger
 
 MESSAGE_INTERVAL = 0.25  # seconds between two messages to one page
 CHECKED_EVERY = 30.0  # seconds between two checks of the permission

@@ -10,11 +10,11 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from sisy import signal_dispatch
 from sisy import signals as own
 from sisy.django_tasks.payload import is_enqueued
 from sisy.models import Run, RunState
 from sisy.records.choices import LIVE_STATES
+from sisy.runtime import signal_dispatch
 
 ENDED_IN_THE_QUEUE = (own.run_cancelled, own.run_rejected, own.run_skipped)
 """Signals of runs that never start. ``task_finished`` is sent for them, too."""

@@ -22,9 +22,9 @@ from sisy.execution.inline import call_inline
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle, to_nobody
 from sisy.lifecycle.release import release
-from sisy.log import logger
-from sisy.loop import until_it_works
 from sisy.models import Process, Role, Run
+from sisy.runtime.log import logger
+from sisy.runtime.loop import until_it_works
 from sisy.store.isolation import past_deadlocks
 from sisy.worker.claim import claim_one
 from sisy.worker.recording import record

@@ -8,15 +8,15 @@ from contextvars import copy_context
 from asgiref.sync import ThreadSensitiveContext
 from django.db import connections
 
-from sisy import current
 from sisy.exceptions import RunTimedOut, TransactionLeftOpen
 from sisy.execution.call import Pending
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle
-from sisy.log import logger
 from sisy.records.choices import RunState
-from sisy.runtime.compat.asgi import enter_thread_context, take_thread_of
-from sisy.transactions import TransactionGuard
+from sisy.runtime import current
+from sisy.runtime.compat import enter_thread_context, take_thread_of
+from sisy.runtime.log import logger
+from sisy.runtime.transactions import TransactionGuard
 
 TIME_TO_GIVE_IN = 2.0  # seconds for a function to end after its timeout, before a warning
 

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
-from sisy import current, messages
+from sisy import messages
 from sisy.callables.resolve import function_of
 from sisy.exceptions import CallableError
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle
 from sisy.records.choices import RunState
+from sisy.runtime import compat as compat_asgi
+from sisy.runtime import current
 from sisy.runtime.checkpoint import checkpoint
-from sisy.runtime.compat import asgi as compat_asgi
-from sisy.threads import LoopOnDemand
-from sisy.transactions import TransactionGuard
+from sisy.runtime.threads import LoopOnDemand
+from sisy.runtime.transactions import TransactionGuard
 
 if TYPE_CHECKING:
     from sisy.models import Run

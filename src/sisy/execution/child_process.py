@@ -17,7 +17,7 @@ from sisy.execution.pool import NotReady
 from sisy.execution.run_handle import RunHandle
 from sisy.execution.spawning import context, start_masked
 from sisy.frames import Reader, Writer
-from sisy.log import signal_name
+from sisy.runtime.log import signal_name
 
 TIME_TO_BEGIN = 60.0  # seconds for a child to start
 TIME_TO_GIVE_IN = 1.0  # seconds for a function to end by itself after its timeout

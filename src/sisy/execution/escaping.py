@@ -8,9 +8,9 @@ that context holds the run.
 
 from traceback import walk_tb
 
-from sisy import current
-from sisy.current import CurrentRun
-from sisy.runtime.compat.python import closes_a_generator, context_value, handle_of
+from sisy.runtime import current
+from sisy.runtime.compat import closes_a_generator, context_value, handle_of
+from sisy.runtime.current import CurrentRun
 
 
 def run_behind(error: BaseException) -> CurrentRun | None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
 
-from sisy import current
 from sisy.execution.call import Pending, call_bare, unless_left_open
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle, to_nobody
 from sisy.records.choices import RunState
-from sisy.transactions import TransactionGuard
+from sisy.runtime import current
+from sisy.runtime.transactions import TransactionGuard
 
 if TYPE_CHECKING:
     from sisy.models import Run

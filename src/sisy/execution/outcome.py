@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sisy.escaping import escaped
 from sisy.exceptions import (
     CallableError,
     ObjectMissing,
@@ -15,10 +14,11 @@ from sisy.exceptions import (
     RunTimedOut,
     TargetMissing,
 )
-from sisy.foreign_errors import name_of, path_of, traceback_of, words_of
 from sisy.records.choices import RunState
 from sisy.records.nested import MAX_DEPTH, is_too_deep
 from sisy.records.validators import unstorable_in
+from sisy.runtime.escaping import escaped
+from sisy.runtime.user_errors import name_of, path_of, traceback_of, words_of
 
 ERROR_LIMIT = 32_000
 RESULT_LIMIT = 64_000

@@ -12,8 +12,8 @@ from sisy.execution.outcome import NotCalled, Outcome
 from sisy.execution.pool import needing_a_thread
 from sisy.execution.run_handle import Ended, MayBegin, RunHandle, always
 from sisy.execution.slots import Slots
-from sisy.log import logger
-from sisy.threads import TIME_TO_END, DaemonThreads
+from sisy.runtime.log import logger
+from sisy.runtime.threads import TIME_TO_END, DaemonThreads
 
 if TYPE_CHECKING:
     from sisy.models import Run

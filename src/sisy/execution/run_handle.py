@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sisy.current import Cancellation, CurrentRun
 from sisy.execution import outcome
 from sisy.execution.outcome import NotCalled, Outcome
-from sisy.foreign_errors import name_of
+from sisy.runtime.current import Cancellation, CurrentRun
+from sisy.runtime.user_errors import name_of
 
 if TYPE_CHECKING:
     from sisy.models import Run

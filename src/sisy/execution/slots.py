@@ -4,10 +4,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from sisy.current import CurrentRun
 from sisy.execution.outcome import NotCalled
 from sisy.execution.pool import NotReady
 from sisy.execution.run_handle import RunHandle
+from sisy.runtime.current import CurrentRun
 
 
 class Slots:

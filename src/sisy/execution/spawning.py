@@ -11,7 +11,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from sisy.runtime.compat.python import forget_child
+from sisy.runtime.compat import forget_child
 
 FILES_OF_A_START = 8  # multiprocessing opens five at once
 
@@ -24,7 +24,7 @@ def context() -> BaseContext:
         forkserver = multiprocessing.get_context("forkserver")
     except ValueError:
         return multiprocessing.get_context("spawn")
-    forkserver.set_forkserver_preload(["__main__", "sisy.preload"])
+    forkserver.set_forkserver_preload(["__main__", "sisy.runtime.preload"])
     return forkserver
 
 

@@ -20,10 +20,10 @@ from sisy.execution.outcome import Outcome
 from sisy.execution.pool import needing_a_thread
 from sisy.execution.run_handle import Ended, MayBegin, RunHandle, always
 from sisy.execution.slots import Slots
-from sisy.foreign_errors import name_of
-from sisy.inbox import Inbox
-from sisy.log import logger
-from sisy.threads import TIME_TO_END, DaemonThreads, LoopOnDemand, LoopThread
+from sisy.runtime.log import logger
+from sisy.runtime.loop import Inbox
+from sisy.runtime.threads import TIME_TO_END, DaemonThreads, LoopOnDemand, LoopThread
+from sisy.runtime.user_errors import name_of
 
 if TYPE_CHECKING:
     from sisy.models import Run

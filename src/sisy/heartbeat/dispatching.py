@@ -16,9 +16,9 @@ from django.utils.module_loading import import_string
 from sisy import clock, conf
 from sisy.database_thread import DatabaseThread
 from sisy.lifecycle.reject import reject_unknown_engines
-from sisy.log import Outage
-from sisy.loop import Loop
 from sisy.models import Queue, Run
+from sisy.runtime.log import Outage
+from sisy.runtime.loop import Loop
 
 if TYPE_CHECKING:
     from sisy.django_tasks.api import BaseTaskBackend

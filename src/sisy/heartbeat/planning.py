@@ -34,14 +34,14 @@ from sisy import conf
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.catch_up import Plan, Planner, Watch
 from sisy.heartbeat.quarantine import or_set_aside, set_aside
-from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.lifecycle.miss import missed_row
 from sisy.lifecycle.submit import store_occurrences
-from sisy.log import logger
 from sisy.models import Run, Task, TaskState
 from sisy.models.timing import ready_at
 from sisy.records.task_fields import DEFERRED_FIELDS
 from sisy.runtime.checkpoint import checkpoint
+from sisy.runtime.log import logger
+from sisy.runtime.loop import ENDLESS, Turn
 from sisy.store import due
 from sisy.store.bulk import Update, update_rows
 from sisy.store.isolation import isolating

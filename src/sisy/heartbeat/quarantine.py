@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from django.db.models import QuerySet
 
 from sisy.lifecycle.reject import reject_unreadable
-from sisy.log import logger
 from sisy.models import Process, Run, Task, TaskState
+from sisy.runtime.log import logger
 from sisy.store.isolation import isolating
 
 UNREADABLE_BATCH = 1000

@@ -8,12 +8,12 @@ from django.db.models import Exists, OuterRef
 from django.utils.translation import ngettext
 
 from sisy import conf
-from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.lifecycle.lose import lose
-from sisy.log import logger
 from sisy.models import Process, Role, Run
 from sisy.models.process import ProcessQuerySet
 from sisy.runtime.checkpoint import checkpoint
+from sisy.runtime.log import logger
+from sisy.runtime.loop import ENDLESS, Turn
 from sisy.store.isolation import isolating
 
 BATCH = 500  # runs of unregistered processes to rescue in one pass

@@ -9,10 +9,10 @@ from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
 from sisy import conf
-from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Attempt, Run, Task
 from sisy.records.choices import LIVE_STATES
-from sisy.runtime.compat.django import delete_bare
+from sisy.runtime.compat import delete_bare
+from sisy.runtime.loop import ENDLESS, Turn
 
 BATCH = 1000
 PRUNE_BATCH = 500

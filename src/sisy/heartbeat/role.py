@@ -14,10 +14,9 @@ from sisy.heartbeat.dispatching import Dispatcher
 from sisy.heartbeat.quarantine import set_unreadable_aside
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.timing_check import Audit
-from sisy.heartbeat.turn import Turn
-from sisy.log import logger
-from sisy.loop import Loop
 from sisy.models import Process, Role, Run, Task
+from sisy.runtime.log import logger
+from sisy.runtime.loop import Loop, Turn
 from sisy.store.isolation import isolating
 
 SECOND = timedelta(seconds=1)

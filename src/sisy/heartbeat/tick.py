@@ -8,9 +8,9 @@ from django.db.models import Min
 
 from sisy import messages
 from sisy.heartbeat import dispatching, planning, rescue, retention, timing_check
-from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Process, Run
 from sisy.models.process import LONGEST_LEASE
+from sisy.runtime.loop import ENDLESS, Turn
 from sisy.store.due import look_ahead
 
 

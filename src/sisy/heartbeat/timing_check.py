@@ -12,9 +12,9 @@ from django.db.models import QuerySet
 
 from sisy.heartbeat import retention
 from sisy.heartbeat.quarantine import one_by_one
-from sisy.heartbeat.turn import ENDLESS, Turn
 from sisy.models import Task, activation
 from sisy.records.task_fields import FIRST_DUE_FIELDS
+from sisy.runtime.loop import ENDLESS, Turn
 from sisy.store.due import any_unplanned
 from sisy.store.isolation import isolating
 

@@ -10,7 +10,7 @@ from django.db.models import F, Q, QuerySet
 from sisy import signals
 from sisy.lifecycle.transition import Transition, all_runs, send_for_rows
 from sisy.records.choices import RunState
-from sisy.runtime.compat.django import for_write
+from sisy.runtime.compat import for_write
 
 if TYPE_CHECKING:
     from sisy.models.run import Run

@@ -8,7 +8,7 @@ from django.db import DataError
 from django.db.models import F, QuerySet
 from django.dispatch import Signal
 
-from sisy import signal_dispatch
+from sisy.runtime import signal_dispatch
 
 if TYPE_CHECKING:
     from sisy.models.run import Run

@@ -8,9 +8,9 @@ from django.core.management.base import CommandError
 from django.db.models import Q
 from django.utils import timezone
 
+from sisy.exceptions import did_you_mean
 from sisy.management import asking
 from sisy.models import Run, Task
-from sisy.suggestions import did_you_mean
 
 MAX_LABELS_COMPARED = 5000  # labels that are compared for a suggestion
 MAX_DIGITS = 18  # a longer number does not fit into the column of keys

@@ -18,9 +18,9 @@ from django.db import OperationalError, ProgrammingError
 from django.utils import timezone
 
 from sisy import conf
-from sisy.escaping import escaped, escaped_json
 from sisy.exceptions import SettingsError
 from sisy.reports import formatting
+from sisy.runtime.escaping import escaped, escaped_json
 
 UNREACHABLE = 3  # the exit code if the database cannot be queried
 READER_GONE = 128 + 13  # the exit code that shells give a program that SIGPIPE ends

@@ -18,7 +18,7 @@ from types import FrameType
 
 from django.utils import autoreload
 
-from sisy.service import STOP_SIGNALS, Service, interrupt_when_signalled
+from sisy.runtime.service import STOP_SIGNALS, Service, interrupt_when_signalled
 from sisy.supervisor import own_command
 
 GRACE = 5.0  # seconds in which runs of the old code can finish

@@ -12,19 +12,19 @@ from django.db import OperationalError, connections
 from sisy import conf
 from sisy.exceptions import SettingsError
 from sisy.execution import MakePool, ProcessPool, ThreadPool
-from sisy.forks import CAN_FORK
 from sisy.heartbeat import Heartbeat
-from sisy.loop import until_it_works
 from sisy.management.numbers import measure, whole
 from sisy.management.reloading import GRACE, serve_and_reload
-from sisy.service import (
+from sisy.runtime.compat import CAN_FORK
+from sisy.runtime.loop import until_it_works
+from sisy.runtime.service import (
     Service,
     exit_when_signalled,
     run_until_signalled,
 )
+from sisy.runtime.worker_options import MAX_CONCURRENCY, MAX_GRACE
+from sisy.runtime.worker_options import queue_names as valid_queue_names
 from sisy.worker import Worker
-from sisy.worker_options import MAX_CONCURRENCY, MAX_GRACE
-from sisy.worker_options import queue_names as valid_queue_names
 
 
 class ServingCommand(BaseCommand):

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sisy.escaping import escaped
+from sisy.runtime.escaping import escaped
 
 # What Excel, LibreOffice and Google Sheets read as the start of a formula, also as full-width
 # characters and after spaces.

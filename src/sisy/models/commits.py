@@ -6,7 +6,7 @@ from functools import partial
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from sisy.runtime.compat.django import is_of_a_test_case
+from sisy.runtime.compat import is_of_a_test_case
 
 
 def open_beside(using: str) -> list[str]:

@@ -10,10 +10,11 @@ from django.db.models import Q
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
-from sisy import conf, signal_dispatch, signals
+from sisy import conf, signals
 from sisy.records.choices import Role
 from sisy.records.fields import MomentField, ReasonField
 from sisy.records.twins import class_twin, manager_from, twin
+from sisy.runtime import signal_dispatch
 from sisy.store.leases import renew_lease
 
 LONGEST_LEASE = timedelta(seconds=conf.RANGES["lease_seconds"][1]) + timedelta(minutes=1)

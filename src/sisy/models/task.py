@@ -9,7 +9,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock, signal_dispatch, signals
+from sisy import clock, signals
 from sisy.callables import Callee, Target, target_of
 from sisy.lifecycle.cancel import TASK_DELETED
 from sisy.models import activation
@@ -33,6 +33,7 @@ from sisy.records.task_fields import (
     owners_columns,
 )
 from sisy.records.validators import json_dict
+from sisy.runtime import signal_dispatch
 from sisy.store import locking
 
 

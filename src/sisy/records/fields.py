@@ -11,8 +11,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sisy.escaping import escaped, escaped_json
 from sisy.records import nested
+from sisy.runtime.escaping import escaped, escaped_json
 from sisy.schedules import calendar
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from django.db.models.base import ModelState
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import ModelSignal, post_init, pre_init
 
-from sisy.runtime.compat.django import property_names
+from sisy.runtime.compat import property_names
 
 M = TypeVar("M", bound=models.Model)
 

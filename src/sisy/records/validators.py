@@ -10,11 +10,11 @@ from django.db import models
 from django.utils import timezone
 
 from sisy import conf
-from sisy.escaping import first_obeyed
+from sisy.exceptions import did_you_mean
 from sisy.records.nested import MAX_DEPTH, is_too_deep
+from sisy.runtime.escaping import first_obeyed
+from sisy.runtime.worker_options import QUEUE_NAME
 from sisy.schedules import Schedule, calendar
-from sisy.suggestions import did_you_mean
-from sisy.worker_options import QUEUE_NAME
 
 Validator = Callable[[Any, str], object]
 """Takes a value and the name of its field. Raises ValueError for a value that does not fit."""

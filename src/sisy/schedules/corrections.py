@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from math import log
 
+from sisy.exceptions import did_you_mean
 from sisy.schedules.names import ALIASES, WEEKDAYS
 from sisy.schedules.zones import known_zone
-from sisy.suggestions import did_you_mean
 
 SECOND, MINUTE, HOUR, DAY = 1, 60, 3600, 86_400
 UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}

@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from sisy.exceptions import ScheduleError
-from sisy.suggestions import did_you_mean
+from sisy.exceptions import ScheduleError, did_you_mean
 
 LARGEST_CHANGE = timedelta(hours=3)
 """Like cron(8), Sisy treats a larger change of the clock as a correction of the calendar."""

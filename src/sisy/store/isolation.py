@@ -5,7 +5,7 @@ from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError
 
-from sisy.log import logger
+from sisy.runtime.log import logger
 
 DEADLOCK_RETRIES = 5
 MYSQL_DEADLOCKS = ((1213,), (1205,))  # found at once, or by having waited for too long

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import connections
 from django.db.models import QuerySet
 
-from sisy.runtime.compat.django import for_write
+from sisy.runtime.compat import for_write
 
 
 def lock(rows: QuerySet[Any]) -> list[int]:

@@ -27,7 +27,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from sisy.records.fields import adapted
-from sisy.runtime.compat.django import Selection
+from sisy.runtime.compat import Selection
 from sisy.store.sessions import PREPARED_AFTER, session_of
 
 M = TypeVar("M", bound=models.Model)

@@ -10,7 +10,6 @@ from sisy.callables import target_of
 from sisy.declarations import refuse_unknown
 from sisy.exceptions import CallableError
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_in_migration
-from sisy.log import logger
 from sisy.models import Task, TaskState
 from sisy.models.missing import settle_overdue
 from sisy.models.task_queries import CHANGED
@@ -22,6 +21,7 @@ from sisy.records.task_fields import (
     TARGET_FIELDS,
     TIMING_FIELDS,
 )
+from sisy.runtime.log import logger
 
 TARGET = frozenset({"callable", "pk_override"})
 

@@ -6,9 +6,9 @@ from typing import Any
 from django.utils.translation import ngettext
 
 from sisy import masking
-from sisy.escaping import escaped
 from sisy.models.declared import MEMORY
 from sisy.records.task_fields import PUBLIC_NAMES
+from sisy.runtime.escaping import escaped
 from sisy.syncing.changes import Change, Kind
 from sisy.syncing.discovery import Discovered
 from sisy.syncing.sync import Synced

@@ -7,8 +7,8 @@ from django.db.models import QuerySet
 from django.utils.translation import ngettext
 
 from sisy.callables import Callee, target_of
-from sisy.escaping import escaped
 from sisy.models import Run, RunState, Task
+from sisy.runtime.escaping import escaped
 
 MAX_RUNS_SHOWN = 10
 

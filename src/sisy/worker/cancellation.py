@@ -5,8 +5,8 @@ from typing import Any
 
 from sisy import conf
 from sisy.database_thread import DatabaseThread
-from sisy.loop import Loop
 from sisy.models import Run
+from sisy.runtime.loop import Loop
 from sisy.worker.pool_client import PoolClient
 
 IDLE = 60.0

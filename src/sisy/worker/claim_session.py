@@ -26,9 +26,9 @@ from sisy import clock, conf, doorbell
 from sisy.database_thread import DatabaseThread
 from sisy.exceptions import LeaseLost
 from sisy.lifecycle.release import hand_over, release
-from sisy.log import logger
-from sisy.loop import Loop
 from sisy.models import Run
+from sisy.runtime.log import logger
+from sisy.runtime.loop import Loop
 from sisy.store.outcomes import Ended
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim import any_ready, claim

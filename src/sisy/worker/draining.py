@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from django.utils.translation import ngettext
 
-from sisy.log import logger
+from sisy.runtime.log import logger
 from sisy.worker.claim_session import Claiming
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.pool_client import PoolClient

@@ -29,11 +29,12 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
-from sisy import clock, conf, parent_pipe
+from sisy import clock, conf
 from sisy.database_thread import DatabaseThread
-from sisy.log import logger
-from sisy.loop import Loop
 from sisy.models import Process, Role, Run
+from sisy.runtime import parent_pipe
+from sisy.runtime.log import logger
+from sisy.runtime.loop import Loop
 
 
 class Lease:

@@ -6,8 +6,8 @@ from contextlib import suppress
 from functools import partial
 
 from sisy import conf, doorbell, messages
-from sisy.log import logger
-from sisy.loop import Loop
+from sisy.runtime.log import logger
+from sisy.runtime.loop import Loop
 
 STAYS_MEMBER = 3600.0  # seconds until the worker rejoins its group, because layers expire members
 

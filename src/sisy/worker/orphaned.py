@@ -5,8 +5,8 @@ not come back: no run of its task can succeed.
 """
 
 from sisy.exceptions import ObjectMissing
-from sisy.log import log_named
 from sisy.models import Run, RunState, Task, TaskState
+from sisy.runtime.log import log_named
 from sisy.store.outcomes import Ended
 
 tasks = log_named("sisy.tasks")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sized
 from sisy import clock
 from sisy.database_thread import DatabaseThread
 from sisy.execution import Outcome
-from sisy.loop import Loop
 from sisy.models import Run
+from sisy.runtime.loop import Loop
 from sisy.store.outcomes import Ended
 from sisy.worker.recording import record
 

@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from sisy.execution import NotCalled, Outcome, Pool
-from sisy.inbox import Inbox
-from sisy.log import logger
 from sisy.models import Run, RunState
+from sisy.runtime.log import logger
+from sisy.runtime.loop import Inbox
 from sisy.worker.lease import Lease
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.prefetch import InFlight

@@ -11,8 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from sisy.execution import Pool
-from sisy.loop import Loop
-from sisy.threads import DaemonThreads
+from sisy.runtime.loop import Loop
+from sisy.runtime.threads import DaemonThreads
 
 FIRST_PAUSE = 0.5  # seconds
 LONGEST_PAUSE = 30.0

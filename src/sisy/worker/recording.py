@@ -11,9 +11,9 @@ from sisy.execution import Outcome, storable
 from sisy.lifecycle.finish import finish
 from sisy.lifecycle.lose import lose
 from sisy.lifecycle.retry import may_retry, queue_retry
-from sisy.log import logger
 from sisy.models import Run, RunState, Task
 from sisy.runtime.checkpoint import checkpoint
+from sisy.runtime.log import logger
 from sisy.store.isolation import isolating, past_deadlocks
 from sisy.store.outcomes import Ended, any_retired
 from sisy.worker.orphaned import set_orphans_aside

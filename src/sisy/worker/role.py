@@ -10,6 +10,7 @@ from sisy import clock, conf, doorbell
 from sisy.database_thread import DatabaseThread
 from sisy.execution import MakePool, ThreadPool
 from sisy.models import Task
+from sisy.runtime.worker_options import concurrency_of, grace_of, queue_names
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim_session import Claiming, ClaimSession
 from sisy.worker.draining import Draining
@@ -18,7 +19,6 @@ from sisy.worker.listener import ChannelListener
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.pool_client import PoolClient
 from sisy.worker.prefetch import InFlight
-from sisy.worker_options import concurrency_of, grace_of, queue_names
 
 
 class Worker:

@@ -8,10 +8,10 @@ from django.db import router
 from django.utils.translation import gettext
 
 from sisy.dashboard.actions.result import Result, done, note
-from sisy.escaping import escaped
 from sisy.models import Queue
 from sisy.reports import formatting
 from sisy.reports.queues import queues
+from sisy.runtime.escaping import escaped
 
 
 def pause(user: Any, name: str, reason: str = "") -> Iterator[Result]:

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from sisy.management.serving import ServingCommand, add_worker_arguments, heartbeat, worker
-from sisy.service import Service
+from sisy.runtime.service import Service
 
 
 class Command(ServingCommand):

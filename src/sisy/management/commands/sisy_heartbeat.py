@@ -3,7 +3,7 @@
 from typing import Any
 
 from sisy.management.serving import ServingCommand, heartbeat
-from sisy.service import Service
+from sisy.runtime.service import Service
 
 
 class Command(ServingCommand):

@@ -11,7 +11,7 @@ from sisy.management.serving import (
     refuse_on_windows,
     worker,
 )
-from sisy.service import Service
+from sisy.runtime.service import Service
 from sisy.supervisor import Supervisor, own_command
 
 

@@ -1,11 +1,14 @@
-"""The loop that each role runs: wait, wake, stop, and retry after errors."""
+"""Loops that wait, wake and stop, what hands things to an event loop, and the length of a turn."""
 
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
-from sisy.log import Outage, logger
+from sisy import clock
+from sisy.runtime.log import Outage, logger
 
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 5.0
@@ -118,3 +121,68 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+T = TypeVar("T")
+
+
+class Inbox(Generic[T]):
+    """A queue for an event loop: ``take`` is called in ``loop`` with the items, in order.
+
+    Items that arrive after the loop is closed are dropped.
+    """
+
+    # Waking a loop costs as much as a short run. Items that arrive while it is being woken, or is
+    # busy, do not wake it again.
+    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[list[T]], None]) -> None:
+        self._loop = loop
+        self._take = take
+        self._things: deque[T] = deque()
+        self._is_called = False
+
+    def put(self, thing: T) -> None:
+        """Add an item. Thread-safe."""
+        self._things.append(thing)
+        if not self._is_called:
+            self._is_called = True
+            if running_loop() is self._loop:
+                self._loop.call_soon(self._empty)
+            elif not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._empty)
+
+    def _empty(self) -> None:
+        # First, so that an item that arrives from here on is taken below or wakes the loop again.
+        self._is_called = False
+        things = [self._things.popleft() for _ in range(len(self._things))]
+        if things:
+            self._take(things)
+
+
+class Turn:
+    """The time that one pass has for long work.
+
+    Long work is done in chunks: at least one, and more until the turn ends. The next pass follows
+    at once. It first renews the lease and plans what is due, and then continues the work.
+
+    Args:
+        seconds: the length of the turn; None for no limit.
+
+    Attributes:
+        has_left_work: whether work was left to the next pass.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._end = None if seconds is None else clock.steady() + seconds
+        self.has_left_work = False
+
+    def ends_here(self) -> bool:
+        """Return whether to leave the rest to the next pass. Call only if work is left."""
+        # Only remaining work calls for another pass at once. If slowness alone did, a heartbeat on
+        # a busy host would never wait.
+        if self._end is not None and clock.steady() >= self._end:
+            self.has_left_work = True
+            return True
+        return False
+
+
+ENDLESS = Turn()

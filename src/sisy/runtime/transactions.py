@@ -14,8 +14,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import Atomic
 
 from sisy.exceptions import TransactionLeftOpen
-from sisy.log import logger
-from sisy.runtime.compat.django import thread_of
+from sisy.runtime.compat import thread_of
+from sisy.runtime.log import logger
 
 IN_TRANSACTION = (2, 3)  # libpq's statuses INTRANS and INERROR
 

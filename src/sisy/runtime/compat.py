@@ -1,10 +1,22 @@
-"""The private APIs of Django that Sisy uses."""
+"""The private APIs of other packages that Sisy uses, and what differs between systems.
 
+No other module uses an undocumented name. `tests/unit/test_compat.py` says in which versions each
+of them was read.
+"""
+
+import asyncio
+import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
+from multiprocessing.process import _children as children  # type: ignore[attr-defined]
+from types import FrameType
 from typing import Any, Generic, TypeVar
 
+from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -12,6 +24,66 @@ from django.db.models import Model, QuerySet
 from django.db.transaction import Atomic
 from django.dispatch import Signal
 from django.http import QueryDict
+
+RUN_OF_A_HANDLE = asyncio.Handle._run.__code__
+CLOSING_OF_A_GENERATOR = "async_generator_athrow"
+
+
+def forget_child(process: BaseProcess) -> None:
+    """Have multiprocessing neither poll a child from any thread, nor wait for it at exit."""
+    children.discard(process)
+
+
+def let_go_of_fork_server() -> None:
+    """Close this child's end of the pipe that keeps the fork server alive."""
+    server: Any = forkserver._forkserver
+    alive = getattr(server, "_forkserver_alive_fd", None)
+    if alive is not None:
+        server._forkserver_alive_fd = None
+        os.close(alive)
+
+
+def handle_of(frame: FrameType) -> asyncio.Handle | None:
+    """Return the callback that an event loop calls in this frame; None if it calls none there."""
+    return frame.f_locals["self"] if frame.f_code is RUN_OF_A_HANDLE else None
+
+
+def context_value(handle: asyncio.Handle, variable: Any) -> Any:
+    """Return what a context variable is for a callback; None if it is not set there."""
+    return handle._context.get(variable)  # type: ignore[attr-defined]
+
+
+def closes_a_generator(handle: asyncio.Handle) -> bool:
+    """Return whether a callback is a step of closing an async generator that was collected."""
+    task = getattr(getattr(handle, "_callback", None), "__self__", None)
+    if not isinstance(task, asyncio.Task):
+        return False
+    return type(task.get_coro()).__name__ == CLOSING_OF_A_GENERATOR
+
+
+def lend_loop(loop: Any) -> None:
+    """Let what the calling thread calls by ``async_to_sync`` run in ``loop``, or what acts as one.
+
+    By these names ``sync_to_async`` tells its threads of the loop that has called them.
+    """
+    SyncToAsync.threadlocal.main_event_loop = loop
+    SyncToAsync.threadlocal.main_event_loop_pid = os.getpid()
+
+
+def is_called_by_async_to_sync(task: "asyncio.Task[Any]") -> bool:
+    """Return whether a thread waits for this task in ``async_to_sync``."""
+    return getattr(task.get_coro(), "cr_code", None) is AsyncToSync.main_wrap.__code__
+
+
+def enter_thread_context(context: ThreadSensitiveContext) -> None:
+    """Give what ``sync_to_async`` calls from now on in this context a thread of its own."""
+    SyncToAsync.thread_sensitive_context.set(context)
+
+
+def take_thread_of(context: ThreadSensitiveContext) -> Executor | None:
+    """Return the thread that `enter_thread_context` has led to, which nobody else ends then."""
+    return SyncToAsync.context_to_thread_executor.pop(context, None)
+
 
 Receiver = Callable[..., Any]
 M = TypeVar("M", bound=Model)
@@ -114,3 +186,13 @@ def _selection(
         _converters=compiler.get_converters([column for column, _ in selected]),
         _from_db=model.from_db,
     )
+
+
+CAN_FORK = hasattr(os, "fork")
+"""True if the system supports a pool of processes, and several workers of one command."""
+
+
+def after_fork_in_child(begin_anew: Callable[[], None]) -> None:
+    """Call ``begin_anew`` in each process that is forked from this one. No effect on Windows."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=begin_anew)

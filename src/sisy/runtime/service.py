@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from sisy import parent_pipe, signal_dispatch
-from sisy.log import logger
+from sisy.runtime import parent_pipe, signal_dispatch
+from sisy.runtime.log import logger
 
 TIME_TO_TELL = 2.0  # seconds for receivers of signals to finish when the service ends
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)

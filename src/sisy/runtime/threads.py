@@ -16,8 +16,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import connections
 
-from sisy.foreign_errors import name_of
-from sisy.log import logger
+from sisy.runtime.log import logger
+from sisy.runtime.user_errors import name_of
 
 TIME_TO_END = 0.5  # seconds for an idle thread to close its connections
 

@@ -15,10 +15,10 @@ from django.db import close_old_connections, connections, transaction
 from django.dispatch import Signal
 
 from sisy.exceptions import UserCodeExited
-from sisy.foreign_errors import name_of, words_of
-from sisy.log import logger
-from sisy.runtime.compat.django import InterceptingSignal
-from sisy.transactions import TransactionGuard
+from sisy.runtime.compat import InterceptingSignal
+from sisy.runtime.log import logger
+from sisy.runtime.transactions import TransactionGuard
+from sisy.runtime.user_errors import name_of, words_of
 
 MAX_UNSENT = 10_000
 IDLE = 5.0  # seconds without signals after which the thread closes its connections and ends

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.utils.translation import ngettext
 
-from sisy.escaping import escaped, escaped_lines
-from sisy.foreign_errors import exc_info_of, name_of, traceback_of, words_of
+from sisy.runtime.escaping import escaped, escaped_lines
+from sisy.runtime.user_errors import exc_info_of, name_of, traceback_of, words_of
 
 
 class Escaping(logging.Filter):
