@@ -1,7 +1,7 @@
 """Sisy: cron for Django, on Channels."""
 
-from sisy.declarations import schedule
 from sisy.exceptions import CallableError, DeclarationError, ScheduleError, SisyError
+from sisy.planning.declarations import schedule
 from sisy.runtime.current import CurrentRun, current_run
 
 __all__ = [

@@ -18,19 +18,12 @@ class SisyConfig(AppConfig):
     def ready(self) -> None:
         from django.db.backends.signals import connection_created
 
-        from sisy import (  # noqa: F401
-            checks,
-            conf,
-            dashboard_events,
-            database_thread,
-            doorbell,
-            reporting,
-            signals,
-        )
+        from sisy import checks, conf, dashboard_events, doorbell, reporting, signals  # noqa: F401
         from sisy.callables.resolve import adapt_tasks_of_django
         from sisy.django_tasks import calling, receivers
         from sisy.lifecycle.submit import set_eager_executor
         from sisy.runtime import signal_dispatch
+        from sisy.store import database_thread
         from sisy.syncing import migrating
 
         if conf.usable_settings().aliases:
@@ -41,7 +34,7 @@ class SisyConfig(AppConfig):
         receivers.connect_if_used()
 
         connection_created.connect(
-            database_thread.on_connection_created, dispatch_uid="sisy.database_thread"
+            database_thread.on_connection_created, dispatch_uid="sisy.store.database_thread"
         )
         migrating.connect()
         set_eager_executor(_execute_eagerly)

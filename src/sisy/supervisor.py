@@ -10,10 +10,10 @@ from contextlib import suppress
 from django.db import connections, router
 
 from sisy import clock, conf
-from sisy.database_thread import DatabaseThread
 from sisy.models import Process, Task
 from sisy.runtime.log import logger, signal_name
 from sisy.runtime.parent_pipe import HURRY, STOP, VARIABLE
+from sisy.store.database_thread import DatabaseThread
 
 LONG_LIVED = 10.0  # seconds; children that end sooner are restarted with growing delays
 FIRST_DELAY = 1.0

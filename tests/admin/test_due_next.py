@@ -7,7 +7,7 @@ import pytest
 
 from sisy.heartbeat import tick
 from sisy.models import Run, RunState, Task
-from sisy.models.timing import occurrences
+from sisy.planning.timing import occurrences
 from sisy.reports.durations import usual_by_task
 from sisy.reports.forecast import occurrences_of
 from sisy.reports.load import cells, due_groups

@@ -10,10 +10,10 @@ from django.db import connection, transaction
 from django.db.models.signals import post_save
 
 from sisy import signals
-from sisy.database_thread import DatabaseThread
 from sisy.exceptions import TransactionLeftOpen, UserCodeExited
 from sisy.models import Run, Task
 from sisy.runtime import signal_dispatch
+from sisy.store.database_thread import DatabaseThread
 from tests.app import jobs, open_jobs
 from tests.app.models import Counter
 from tests.roles.at_work import at_work

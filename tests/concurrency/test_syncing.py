@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
-from sisy.declarations import Declaration
 from sisy.models import Task, TaskState
+from sisy.planning.declarations import Declaration
 from sisy.syncing import Discovered, Kind, sync
 from tests.concurrency.threads import all_of, at_once
 from tests.support.moments import NOON

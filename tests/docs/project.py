@@ -22,8 +22,9 @@ from django.db.migrations.executor import MigrationExecutor
 from django.test import override_settings
 from django.utils.module_loading import import_string
 
-from sisy import conf, declarations
+from sisy import conf
 from sisy.django_tasks import api  # noqa: F401 - finds the tasks of django.tasks as they are
+from sisy.planning import declarations
 from sisy.testing import sisy_time
 from tests.docs.pages import ROOT, START, TUTORIAL, Block, blocks_of
 

@@ -4,8 +4,8 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connections
 
-from sisy.database_thread import DatabaseThread
 from sisy.models import Run, RunState
+from sisy.store.database_thread import DatabaseThread
 from tests.app.models import Counter
 from tests.support.moments import NOON
 from tests.unit.runs import executed

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from sisy import declarations
 from sisy.models import task_with_callable
+from sisy.planning import declarations
 from sisy.testing import assert_ran, sisy_time
 from tests.app import django_jobs as jobs
 

@@ -10,7 +10,7 @@ import pytest
 from sisy.exceptions import CallableError
 from sisy.heartbeat import tick
 from sisy.models import Origin, Overlap, Run, RunState, Task
-from sisy.models.backfill_range import BACKFILL_LIMIT
+from sisy.planning.backfill import BACKFILL_LIMIT
 from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.roles.steps import finish

@@ -7,9 +7,9 @@ from typing import get_args, get_type_hints
 import pytest
 
 import sisy
-from sisy.declarations import Policies
 from sisy.models import Task, task_with_callable
-from sisy.models.timing import fingerprint
+from sisy.planning.declarations import Policies
+from sisy.planning.timing import fingerprint
 from sisy.records.columns import TaskColumns
 from sisy.records.task_fields import (
     COLUMNS,

@@ -17,7 +17,7 @@ from sisy.models import (
     Task,
     task_with_callable,
 )
-from sisy.models.timing import occurrences
+from sisy.planning.timing import occurrences
 from tests.app import jobs
 from tests.support.moments import HOUR, MINUTE, SECOND
 

@@ -9,8 +9,8 @@ import pytest
 from django.db import connection, connections, transaction
 
 from sisy import conf
-from sisy.database_thread import DatabaseThread
 from sisy.models import Process, Run, RunState, Task, task_with_callable
+from sisy.store.database_thread import DatabaseThread
 from sisy.store.sessions import PREPARED_AFTER
 from tests.app import jobs
 from tests.processes.databases import open_site

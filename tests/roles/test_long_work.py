@@ -16,7 +16,8 @@ from sisy.heartbeat import (
     timing_check,
 )
 from sisy.heartbeat import role as roles
-from sisy.models import Missed, Process, Run, RunState, Task, activation, task_with_callable
+from sisy.models import Missed, Process, Run, RunState, Task, task_with_callable
+from sisy.planning import activation
 from sisy.runtime.loop import ENDLESS, Turn
 from tests.app import jobs
 from tests.roles.steps import LEASE

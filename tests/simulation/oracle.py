@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from sisy.models import Missed, OnLost, Origin, Run, RunState, Task
-from sisy.models.timing import ON_TIME_TOLERANCE
+from sisy.planning.timing import ON_TIME_TOLERANCE
 from tests.simulation.expected import due_moments
 from tests.simulation.history import CANCELLING, FORBIDDING, Execution, History, Story
 

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 from django.core.management import call_command
 
-from sisy import declarations
+from sisy.planning import declarations
 
 HEAD = "from datetime import datetime, timedelta, UTC\nimport sisy\n\n"
 NUMBERS = count()

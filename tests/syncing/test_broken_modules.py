@@ -8,9 +8,9 @@ from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy
 
 import sisy
-from sisy import declarations
 from sisy.exceptions import DeclarationError
 from sisy.models import Task, TaskState
+from sisy.planning import declarations
 from sisy.syncing import discover
 
 pytestmark = pytest.mark.django_db

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import sisy
-from sisy import clock, declarations
+from sisy import clock
 from sisy.models import Run, RunState, Task, TaskState, task_with_callable
+from sisy.planning import declarations
 from sisy.syncing.discovery import Discovered
 from sisy.syncing.sync import sync
 from sisy.testing import assert_ran, sisy_time

@@ -68,4 +68,4 @@ def test_one_place_tells_a_bad_row_from_a_database_that_is_away():
         for path in SOURCE.rglob("*.py")
         if "database_is_away(" in path.read_text()
     }
-    assert users == {"store/isolation.py", "database_thread.py"}
+    assert users == {"store/isolation.py", "store/database_thread.py"}

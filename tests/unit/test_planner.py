@@ -2,9 +2,9 @@
 
 import pytest
 
-from sisy.heartbeat import catch_up
-from sisy.heartbeat.catch_up import Planner, Watch
 from sisy.models import Missed, Task
+from sisy.planning import catch_up
+from sisy.planning.catch_up import Planner, Watch
 from tests.support.moments import HOUR, MINUTE, NOON
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 
 from sisy.exceptions import ScheduleError
 from sisy.models import Task, TaskState
-from sisy.models.timing import Timing, occurrences
+from sisy.planning.timing import Timing, occurrences
 from sisy.reports import formatting
 
 MAX_OCCURRENCES_SHOWN = 5

@@ -11,9 +11,8 @@ from sisy.callables import find
 from sisy.django_tasks.api import AnyTask, InvalidTask
 from sisy.django_tasks.payload import Payload
 from sisy.exceptions import did_you_mean
-from sisy.lifecycle.submit import store_once
+from sisy.lifecycle.submit import open_beside, store_once
 from sisy.models import Origin, Run, Task
-from sisy.models.commits import open_beside
 from sisy.records.task_fields import BACKEND_OPTIONS, TASK_FIELDS
 from sisy.records.validators import json_dict, moment_in, queue_name
 

@@ -19,9 +19,10 @@ from sisy import clock, conf
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.quarantine import one_by_one
 from sisy.heartbeat.suspension_guard import SuspensionGuard
-from sisy.models import Run, Task, TaskState, activation
+from sisy.models import Run, Task, TaskState
 from sisy.models.run_queries import RunQuerySet
-from sisy.models.timing import ON_TIME_TOLERANCE, Timing
+from sisy.planning import activation
+from sisy.planning.timing import ON_TIME_TOLERANCE, Timing
 from sisy.runtime.log import logger
 from sisy.runtime.loop import ENDLESS, Turn
 from sisy.store.bulk import Update, update_rows

@@ -14,11 +14,11 @@ from django.db.models import Q
 from django.utils.module_loading import import_string
 
 from sisy import clock, conf
-from sisy.database_thread import DatabaseThread
 from sisy.lifecycle.reject import reject_unknown_engines
 from sisy.models import Queue, Run
 from sisy.runtime.log import Outage
 from sisy.runtime.loop import Loop
+from sisy.store.database_thread import DatabaseThread
 
 if TYPE_CHECKING:
     from sisy.django_tasks.api import BaseTaskBackend

@@ -32,12 +32,12 @@ from django.db import IntegrityError, transaction
 
 from sisy import conf
 from sisy.exceptions import ScheduleError
-from sisy.heartbeat.catch_up import Plan, Planner, Watch
 from sisy.heartbeat.quarantine import or_set_aside, set_aside
 from sisy.lifecycle.miss import missed_row
 from sisy.lifecycle.submit import store_occurrences
 from sisy.models import Run, Task, TaskState
-from sisy.models.timing import ready_at
+from sisy.planning.catch_up import Plan, Planner, Watch
+from sisy.planning.timing import ready_at
 from sisy.records.task_fields import DEFERRED_FIELDS
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.log import logger

@@ -8,7 +8,6 @@ from functools import partial
 from django.db import router
 
 from sisy import clock, conf, doorbell
-from sisy.database_thread import DatabaseThread
 from sisy.heartbeat.clock_rollback import ClockWatch
 from sisy.heartbeat.dispatching import Dispatcher
 from sisy.heartbeat.quarantine import set_unreadable_aside
@@ -17,6 +16,7 @@ from sisy.heartbeat.timing_check import Audit
 from sisy.models import Process, Role, Run, Task
 from sisy.runtime.log import logger
 from sisy.runtime.loop import Loop, Turn
+from sisy.store.database_thread import DatabaseThread
 from sisy.store.isolation import isolating
 
 SECOND = timedelta(seconds=1)

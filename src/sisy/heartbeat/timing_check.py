@@ -12,7 +12,8 @@ from django.db.models import QuerySet
 
 from sisy.heartbeat import retention
 from sisy.heartbeat.quarantine import one_by_one
-from sisy.models import Task, activation
+from sisy.models import Task
+from sisy.planning import activation
 from sisy.records.task_fields import FIRST_DUE_FIELDS
 from sisy.runtime.loop import ENDLESS, Turn
 from sisy.store.due import any_unplanned

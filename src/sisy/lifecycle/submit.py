@@ -1,25 +1,61 @@
-"""Insert queued runs, and tell workers about them."""
+"""Submit runs: store them, tell workers, and execute them here where ``SISY_EAGER`` is on.
 
-from collections.abc import Callable, Sequence
+Runs leave with the caller's transactions, also with those on other databases.
+"""
+
+from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import AppRegistryNotReady
-from django.db import router, transaction
+from django.db import connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy import clock, conf, signals
 from sisy.lifecycle.transition import run_model, send
-from sisy.models.commits import once_committed, open_beside
 from sisy.records.choices import Origin, RunState
 from sisy.records.instances import refer
 from sisy.records.validators import future_moment
+from sisy.runtime.compat import is_of_a_test_case
 from sisy.store.submissions import can_insert_with_task, insert_runs, insert_with_task
 
 if TYPE_CHECKING:
     from sisy.models.run import Run
     from sisy.models.task import Task
+
+
+def open_beside(using: str) -> list[str]:
+    """Return the aliases of other databases than ``using`` in which a transaction is open here.
+
+    What is written to ``using`` would not be taken back with it. Those that Django's test cases
+    open around a test do not count: they are never committed.
+    """
+    others = (each for each in connections.all(initialized_only=True) if each.alias != using)
+    return [each.alias for each in others if _is_open(each)]
+
+
+def once_committed(do: Callable[[], None], using: str, beside: Collection[str]) -> None:
+    """Call ``do`` once the transactions ``beside``, and one in ``using``, are all committed.
+
+    If one of them is rolled back, or a savepoint of it that is open now, it is never called.
+    """
+    waited_for = {*beside, *([using] if _is_open(connections[using]) else [])}
+
+    def note(alias: str) -> None:
+        waited_for.discard(alias)
+        if not waited_for:
+            do()
+
+    for alias in sorted(waited_for):
+        transaction.on_commit(partial(note, alias), using=alias)
+
+
+def _is_open(connection: BaseDatabaseWrapper) -> bool:
+    return connection.in_atomic_block and not all(
+        is_of_a_test_case(block) for block in connection.atomic_blocks
+    )
 
 
 def submit(runs: "Sequence[Run]", using: str) -> "list[Run]":

@@ -6,8 +6,8 @@ from typing import Any, Unpack
 from django.db import router
 
 from sisy.callables import Callee
-from sisy.declarations import Policies
 from sisy.models.task import Task
+from sisy.planning.declarations import Policies
 
 
 def task_with_callable(

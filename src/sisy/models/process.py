@@ -15,7 +15,7 @@ from sisy.records.choices import Role
 from sisy.records.fields import MomentField, ReasonField
 from sisy.records.twins import class_twin, manager_from, twin
 from sisy.runtime import signal_dispatch
-from sisy.store.leases import renew_lease
+from sisy.store.locking import renew_lease
 
 LONGEST_LEASE = timedelta(seconds=conf.RANGES["lease_seconds"][1]) + timedelta(minutes=1)
 """A lease that ends later than this from now was taken before the clock was set back."""

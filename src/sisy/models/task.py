@@ -12,12 +12,12 @@ from django.utils.translation import gettext_lazy as _
 from sisy import clock, signals
 from sisy.callables import Callee, Target, target_of
 from sisy.lifecycle.cancel import TASK_DELETED
-from sisy.models import activation
 from sisy.models.declared import FollowsCode
-from sisy.models.missing import settle_overdue
 from sisy.models.run import Run
 from sisy.models.task_queries import CHANGED, TaskManager
 from sisy.models.verbs import TaskVerbs
+from sisy.planning import activation
+from sisy.planning.missed import settle_overdue
 from sisy.records import validation
 from sisy.records.choices import Overlap, TaskState
 from sisy.records.columns import TaskColumns

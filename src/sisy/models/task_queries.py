@@ -9,9 +9,9 @@ from django.db.models import Case, Exists, F, OuterRef, Q, When
 
 from sisy import clock, conf
 from sisy.lifecycle.cancel import TASK_DELETED
-from sisy.models import bulk, timing
-from sisy.models.missing import settle_overdue
 from sisy.models.run import Run
+from sisy.planning import activation, timing
+from sisy.planning.missed import settle_overdue
 from sisy.records.choices import TaskState
 from sisy.records.dirty_fields import Write
 from sisy.records.fields import MomentField
@@ -149,7 +149,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
             )
         self._for_write = True
         tasks = list(objs)
-        bulk.create(self, tasks, batch_size)
+        activation.create(self, tasks, batch_size)
         return tasks
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]

@@ -11,13 +11,13 @@ from django.db.models import Sum
 
 from sisy import clock
 from sisy.callables import Callee
-from sisy.declarations import Policies, refuse_unknown
 from sisy.lifecycle.backfill import backfill
 from sisy.lifecycle.submit import submit, submit_once
-from sisy.models import activation
-from sisy.models.backfill_range import to_backfill
 from sisy.models.run import Run
 from sisy.models.run_queries import RunQuerySet
+from sisy.planning import activation
+from sisy.planning.backfill import to_backfill
+from sisy.planning.declarations import Policies, refuse_unknown
 from sisy.records.choices import Origin, Overlap, TaskState
 from sisy.records.twins import class_twin, twin
 from sisy.records.validators import future_moment, json_dict, moment_in

@@ -81,7 +81,7 @@ class TaskField:
             It may convert the value.
         is_often_new: whether it usually differs from one submitted task to the next, or its
             validator converts it. Its valid values are not kept.
-        is_policy: whether it is one of `sisy.declarations.Policies`, which every way to create a
+        is_policy: whether it is one of `sisy.planning.declarations.Policies`, which every way to create a
             task accepts.
         is_backend_option: whether ``OPTIONS`` of a backend of ``django.tasks`` may set it.
         planning: how much the plan depends on it.

@@ -14,7 +14,7 @@ from sisy import conf
 from sisy.exceptions import ScheduleError
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.run_queries import RunQuerySet
-from sisy.models.timing import TICK, Timing, iterations_left, occurrences
+from sisy.planning.timing import TICK, Timing, iterations_left, occurrences
 from sisy.reports import formatting
 from sisy.reports.fleet import Fleet, running
 from sisy.reports.formatting import in_zone, zone_named

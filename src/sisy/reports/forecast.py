@@ -1,7 +1,7 @@
 """What will run when, and which runs will probably overlap.
 
 Nothing is planned or written. The forecast uses the tasks as they are now. When a single task is
-due is `sisy.models.timing.occurrences`; how many runs start when is `sisy.reports.load`.
+due is `sisy.planning.timing.occurrences`; how many runs start when is `sisy.reports.load`.
 """
 
 import heapq
@@ -14,7 +14,7 @@ from operator import itemgetter
 
 from sisy.exceptions import ScheduleError
 from sisy.models import Task, TaskState
-from sisy.models.timing import Timing, occurrences
+from sisy.planning.timing import Timing, occurrences
 from sisy.schedules.calendar import just_before
 
 MAX_MINUTES_NAMED = 10

@@ -15,7 +15,7 @@ from django.db.models import Count, Min, QuerySet
 
 from sisy.exceptions import ScheduleError
 from sisy.models import Task
-from sisy.models.timing import TICK, iterations_left, occurrences
+from sisy.planning.timing import TICK, iterations_left, occurrences
 from sisy.reports.durations import usual_by
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before

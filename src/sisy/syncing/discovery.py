@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from django.apps import apps
 from django.utils.module_loading import module_has_submodule
 
-from sisy.declarations import Declaration, declarations, forget_failed
+from sisy.planning.declarations import Declaration, declarations, forget_failed
 
 MODULES = ("schedules", "tasks")
 

@@ -7,12 +7,12 @@ from django.db import models
 
 from sisy import clock
 from sisy.callables import target_of
-from sisy.declarations import refuse_unknown
 from sisy.exceptions import CallableError
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_in_migration
 from sisy.models import Task, TaskState
-from sisy.models.missing import settle_overdue
 from sisy.models.task_queries import CHANGED
+from sisy.planning.declarations import refuse_unknown
+from sisy.planning.missed import settle_overdue
 from sisy.records import validation
 from sisy.records.task_fields import (
     COLUMNS,

@@ -8,9 +8,10 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from sisy.declarations import Declaration
-from sisy.models import Task, TaskState, activation, timing
+from sisy.models import Task, TaskState
 from sisy.models.declared import give, in_json, overrides_of
+from sisy.planning import activation, timing
+from sisy.planning.declarations import Declaration
 from sisy.records import validation
 from sisy.records.task_fields import OWNER_FIELDS
 from sisy.syncing.changes import Change, Kind

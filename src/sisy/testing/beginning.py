@@ -10,9 +10,10 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Q
 
-from sisy.declarations import Declaration
 from sisy.heartbeat.timing_check import compute_unplanned
-from sisy.models import Run, Task, TaskState, timing
+from sisy.models import Run, Task, TaskState
+from sisy.planning import timing
+from sisy.planning.declarations import Declaration
 from sisy.syncing.discovery import discover
 from sisy.syncing.sync import create, task_of
 

@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sisy import conf
-from sisy.database_thread import DatabaseThread
 from sisy.models import Run
 from sisy.runtime.loop import Loop
+from sisy.store.database_thread import DatabaseThread
 from sisy.worker.pool_client import PoolClient
 
 IDLE = 60.0

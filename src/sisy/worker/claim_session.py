@@ -23,12 +23,12 @@ from datetime import datetime
 from django.utils.translation import ngettext
 
 from sisy import clock, conf, doorbell
-from sisy.database_thread import DatabaseThread
 from sisy.exceptions import LeaseLost
 from sisy.lifecycle.release import hand_over, release
 from sisy.models import Run
 from sisy.runtime.log import logger
 from sisy.runtime.loop import Loop
+from sisy.store.database_thread import DatabaseThread
 from sisy.store.outcomes import Ended
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim import any_ready, claim

@@ -30,11 +30,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sisy import clock, conf
-from sisy.database_thread import DatabaseThread
 from sisy.models import Process, Role, Run
 from sisy.runtime import parent_pipe
 from sisy.runtime.log import logger
 from sisy.runtime.loop import Loop
+from sisy.store.database_thread import DatabaseThread
 
 
 class Lease:

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Sized
 
 from sisy import clock
-from sisy.database_thread import DatabaseThread
 from sisy.execution import Outcome
 from sisy.models import Run
 from sisy.runtime.loop import Loop
+from sisy.store.database_thread import DatabaseThread
 from sisy.store.outcomes import Ended
 from sisy.worker.recording import record
 

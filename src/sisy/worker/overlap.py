@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sisy.models import Origin, Overlap, Run
-from sisy.models.timing import ON_TIME_TOLERANCE
+from sisy.planning.timing import ON_TIME_TOLERANCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

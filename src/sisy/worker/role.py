@@ -7,10 +7,10 @@ from functools import partial
 from django.db import router
 
 from sisy import clock, conf, doorbell
-from sisy.database_thread import DatabaseThread
 from sisy.execution import MakePool, ThreadPool
 from sisy.models import Task
 from sisy.runtime.worker_options import concurrency_of, grace_of, queue_names
+from sisy.store.database_thread import DatabaseThread
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim_session import Claiming, ClaimSession
 from sisy.worker.draining import Draining

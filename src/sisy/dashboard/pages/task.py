@@ -14,7 +14,7 @@ from sisy.dashboard.dst_notes import told
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.models import Run, RunState, Task, TaskState
-from sisy.models.timing import occurrences
+from sisy.planning.timing import occurrences
 from sisy.reports.errors import error_groups
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import key_of, page_of

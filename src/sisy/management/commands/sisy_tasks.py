@@ -21,7 +21,7 @@ from sisy.management import asking, choosing
 from sisy.management.numbers import MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
 from sisy.models import Run, Task, TaskState
-from sisy.models.timing import occurrences
+from sisy.planning.timing import occurrences
 from sisy.records.task_fields import SHOWN_FIELDS
 from sisy.reports.explain import why, why_run, why_task
 from sisy.reports.formatting import zone_named

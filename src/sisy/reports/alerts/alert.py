@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db import models
 
-from sisy.models.timing import ON_TIME_TOLERANCE
+from sisy.planning.timing import ON_TIME_TOLERANCE
 
 
 class Severity(models.TextChoices):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sisy.models import Run, Task
-from sisy.models.timing import occurrences
+from sisy.planning.timing import occurrences
 from sisy.reports.forecast import OverlapForecast
 from sisy.reports.timeline.window import Window
 

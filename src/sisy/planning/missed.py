@@ -14,7 +14,7 @@ from sisy.exceptions import ScheduleError
 from sisy.lifecycle.miss import missed_row
 from sisy.lifecycle.submit import ring, store_occurrences
 from sisy.lifecycle.transition import run_model
-from sisy.models.timing import ON_TIME_TOLERANCE, TICK, Timing, first_due, ready_at
+from sisy.planning.timing import ON_TIME_TOLERANCE, TICK, Timing, first_due, ready_at
 from sisy.records.choices import TaskState
 from sisy.schedules.calendar import just_before
 from sisy.store import locking

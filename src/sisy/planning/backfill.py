@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.db.models import Min, Q
 
 from sisy.lifecycle.transition import run_model
-from sisy.models.timing import Timing
+from sisy.planning.timing import Timing
 from sisy.records.choices import LIVE_STATES, RunState
 from sisy.schedules.calendar import just_before
 

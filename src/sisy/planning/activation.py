@@ -1,23 +1,23 @@
-"""Start, stop and restart the planning of a task."""
+"""Start, stop and restart the planning of tasks: of one, or of many that are created at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from django.db import transaction
+from django.db import connections, transaction
+from django.db.models import QuerySet
 
 from sisy import clock
 from sisy.exceptions import ScheduleError
-from sisy.models import timing
-from sisy.models.missing import settle_overdue
+from sisy.planning import timing
+from sisy.planning.missed import settle_overdue
 from sisy.records.choices import TaskState
 from sisy.store import locking
-from sisy.store.bulk import Update, update_rows
+from sisy.store.bulk import Update, insert_many, update_rows
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
-
 
 PAUSED = (
     "The task was paused before a heartbeat planned it. Occurrences during a pause are not "
@@ -172,3 +172,47 @@ def resume(task: "Task", using: str) -> bool:
             return False
         plan_anew(task, using, clock.now(using))
     return True
+
+
+BATCH = 1000
+
+
+def create(tasks: "QuerySet[Task]", new: "Sequence[Task]", batch_size: int | None) -> None:
+    """Check, insert and plan tasks, all or none.
+
+    Args:
+        tasks: the query set to which they belong.
+
+    Raises:
+        ScheduleError, CallableError, ValueError: as `Task.save` does, and says for which one.
+    """
+    using = tasks.db
+    connection = connections[using]
+    now = clock.now(using)
+    for number, task in enumerate(new):
+        _check(task, number, now)
+    if not connection.features.can_return_rows_from_bulk_insert:
+        for task in new:
+            task.next_run = None  # the next tick computes it, for tasks without a known key
+    size = batch_size or BATCH
+    with transaction.atomic(using=using, savepoint=False):
+        for start in range(0, len(new), size):
+            batch = new[start : start + size]
+            keys_given = [task.pk for task in batch]
+            if connection.vendor == "postgresql" and not any(keys_given):
+                insert_many(using, batch)
+            else:
+                QuerySet.bulk_create(tasks, batch)
+            keys = [task.pk for task in batch if task.next_run is not None]
+            fingerprint = Update(compute={"timing_fingerprint": timing.fingerprint()})
+            update_rows(using, tasks.model, keys, fingerprint)
+            for task, given in zip(batch, keys_given, strict=True):
+                task.remember_inserted(using, given)
+
+
+def _check(task: "Task", number: int, now: datetime) -> None:
+    try:
+        task.begin_anew(now)
+        plan_unsaved(task, now)
+    except ValueError as error:
+        raise type(error)(f"objs[{number}], {task.label!r:.100}: {error}") from error

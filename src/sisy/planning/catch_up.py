@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sisy.models import Missed, Task
-from sisy.models.timing import ON_TIME_TOLERANCE, TICK, Timing
+from sisy.planning.timing import ON_TIME_TOLERANCE, TICK, Timing
 from sisy.schedules.calendar import just_before
 
 
