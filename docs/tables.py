@@ -110,7 +110,7 @@ def of_keys(name: str) -> Callable[[], Iterator[Row]]:
 
     def rows() -> Iterator[Row]:
         yield "Key", "Value"
-        for (holder, key), text in docstrings("sisy.messages").items():
+        for (holder, key), text in docstrings("sisy.messaging.messages").items():
             if holder == name:
                 yield f"`{key}`", text
 

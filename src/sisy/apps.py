@@ -18,10 +18,15 @@ class SisyConfig(AppConfig):
     def ready(self) -> None:
         from django.db.backends.signals import connection_created
 
-        from sisy import checks, conf, dashboard_events, doorbell, reporting, signals  # noqa: F401
+        from sisy import checks, conf, signals  # noqa: F401
         from sisy.callables.resolve import adapt_tasks_of_django
         from sisy.django_tasks import calling, receivers
         from sisy.lifecycle.submit import set_eager_executor
+        from sisy.messaging import (
+            dashboard_events,
+            doorbell,
+            run_log,
+        )
         from sisy.runtime import signal_dispatch
         from sisy.store import database_thread
         from sisy.syncing import migrating
@@ -29,7 +34,7 @@ class SisyConfig(AppConfig):
         if conf.usable_settings().aliases:
             import sisy.engines.trampoline  # noqa: F401 - engines must know their tasks
         adapt_tasks_of_django(calling.function_of)
-        reporting.connect()
+        run_log.connect()
         dashboard_events.connect()
         receivers.connect_if_used()
 
@@ -41,11 +46,15 @@ class SisyConfig(AppConfig):
         signal_dispatch.trust(
             doorbell.on_runs_queued, doorbell.on_cancel_requested, doorbell.on_drain_requested
         )
-        signals.runs_queued.connect(doorbell.on_runs_queued, dispatch_uid="sisy.doorbell")
-        signals.cancel_requested.connect(
-            doorbell.on_cancel_requested, dispatch_uid="sisy.doorbell"
+        signals.runs_queued.connect(
+            doorbell.on_runs_queued, dispatch_uid="sisy.messaging.doorbell"
         )
-        signals.drain_requested.connect(doorbell.on_drain_requested, dispatch_uid="sisy.doorbell")
+        signals.cancel_requested.connect(
+            doorbell.on_cancel_requested, dispatch_uid="sisy.messaging.doorbell"
+        )
+        signals.drain_requested.connect(
+            doorbell.on_drain_requested, dispatch_uid="sisy.messaging.doorbell"
+        )
 
 
 def _execute_eagerly(runs: "Sequence[Run]", using: str) -> None:

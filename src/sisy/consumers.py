@@ -7,7 +7,8 @@ from typing import Any
 
 from channels.consumer import AsyncConsumer
 
-from sisy import conf, messages
+from sisy import conf
+from sisy.messaging import messages
 from sisy.runtime.log import logger
 from sisy.runtime.service import STOP_SIGNALS, Service
 from sisy.worker import Worker

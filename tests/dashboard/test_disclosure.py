@@ -171,7 +171,7 @@ def test_an_error_of_planning_is_shown_by_class_and_logged_in_full(caplog):
 
 def test_nothing_on_the_channel_layer_holds_words():
     """Sockets tell pages that something changed; what changed, the pages ask for themselves."""
-    from sisy import messages
+    from sisy.messaging import messages
 
     run = scheduled().run_now()
     Run.objects.filter(pk=run.pk).update(reason=TEXT, error=TEXT)

@@ -9,10 +9,10 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
 from django.db import connections
 
-from sisy import messages
 from sisy.asgi import LiveASGI
 from sisy.dashboard import Dashboard, live
 from sisy.dashboard.live import REFUSED
+from sisy.messaging import messages
 from tests.admin.people import browser_of
 
 pytestmark = [

@@ -4,8 +4,8 @@ import pytest
 from channels.layers import get_channel_layer
 from django.db import OperationalError
 
-from sisy import messages
 from sisy.dashboard import live
+from sisy.messaging import messages
 from tests.admin.people import browser_of
 from tests.dashboard.test_live import aside, heard, is_refused, opened, say, socket
 

@@ -12,7 +12,8 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.dispatch import Signal
 
-from sisy import conf, messages, signals
+from sisy import conf, signals
+from sisy.messaging import messages
 from sisy.models import Run, RunState, Task, TaskState, task_with_callable
 from sisy.records.choices import Missed, OnLost, Overlap
 from sisy.records.task_fields import OWNER_FIELDS, SCHEDULER_FIELDS

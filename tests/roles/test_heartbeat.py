@@ -9,8 +9,8 @@ from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.db import connection, connections
 
-from sisy import doorbell
 from sisy.heartbeat import Heartbeat
+from sisy.messaging import doorbell
 from sisy.models import Process, Run, Task, task_with_callable
 from tests.app import jobs
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND

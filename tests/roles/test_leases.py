@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError
 
-from sisy import clock, doorbell
+from sisy import clock
 from sisy.exceptions import LeaseLost
+from sisy.messaging import doorbell
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
 from sisy.worker import Worker, claim_session
 from sisy.worker.claim import claim

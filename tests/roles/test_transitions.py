@@ -6,12 +6,13 @@ from contextlib import contextmanager
 import pytest
 from django.db import transaction
 
-from sisy import dashboard_events, signals
+from sisy import signals
 from sisy.execution.outcome import of_error
 from sisy.heartbeat import tick
 from sisy.heartbeat.dispatching import refuse_unknown
 from sisy.heartbeat.quarantine import set_unreadable_aside
 from sisy.lifecycle.release import hand_over, release
+from sisy.messaging import dashboard_events
 from sisy.models import Overlap, Run, RunState, Task, task_with_callable
 from sisy.worker.claim import claim
 from sisy.worker.recording import record

@@ -8,8 +8,9 @@ from queue import Queue
 import pytest
 from channels.layers import channel_layers
 
-from sisy import dashboard_events, doorbell, messages, signals
-from sisy.dashboard_events import EVENT_INTERVAL, GATHERING, MAX_TASKS_NAMED, Announcer
+from sisy import signals
+from sisy.messaging import dashboard_events, doorbell, messages
+from sisy.messaging.dashboard_events import EVENT_INTERVAL, GATHERING, MAX_TASKS_NAMED, Announcer
 from sisy.models import Run
 
 WAIT_TIMEOUT = 10  # seconds

@@ -10,7 +10,7 @@ import pytest
 from channels.exceptions import ChannelFull
 from channels.layers import InMemoryChannelLayer, channel_layers
 
-from sisy import doorbell
+from sisy.messaging import doorbell
 from sisy.models import Run
 from sisy.runtime.log import Outage
 from tests.support.moments import NOON

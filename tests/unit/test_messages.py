@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sisy import messages
+from sisy.messaging import messages
 from sisy.models import Run
 from sisy.worker import listener
 from sisy.worker.listener import ChannelListener

@@ -16,8 +16,9 @@ from channels.layers import get_channel_layer
 from django.dispatch import Signal
 
 import sisy
-from sisy import clock, conf, messages, signals
+from sisy import clock, conf, signals
 from sisy.heartbeat import Heartbeat
+from sisy.messaging import messages
 from sisy.models import Run, RunState, task_with_callable
 from sisy.runtime.service import Service
 from sisy.worker import Worker

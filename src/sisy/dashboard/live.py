@@ -12,8 +12,9 @@ from django.contrib.auth import get_user
 from django.db import connections
 from django.http import HttpRequest
 
-from sisy import conf, messages
+from sisy import conf
 from sisy.dashboard.site import LOOK, configured
+from sisy.messaging import messages
 from sisy.runtime.log import Outage, logger
 
 MESSAGE_INTERVAL = 0.25  # seconds between two messages to one page

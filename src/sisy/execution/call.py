@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
-from sisy import messages
 from sisy.callables.resolve import function_of
 from sisy.exceptions import CallableError
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle
+from sisy.messaging import messages
 from sisy.records.choices import RunState
 from sisy.runtime import compat as compat_asgi
 from sisy.runtime import current

@@ -7,12 +7,13 @@ from functools import partial
 
 from django.db import router
 
-from sisy import clock, conf, doorbell
+from sisy import clock, conf
 from sisy.heartbeat.clock_rollback import ClockWatch
 from sisy.heartbeat.dispatching import Dispatcher
 from sisy.heartbeat.quarantine import set_unreadable_aside
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.timing_check import Audit
+from sisy.messaging import doorbell
 from sisy.models import Process, Role, Run, Task
 from sisy.runtime.log import logger
 from sisy.runtime.loop import Loop, Turn

@@ -6,8 +6,8 @@ from functools import partial
 
 from django.db.models import Min
 
-from sisy import messages
 from sisy.heartbeat import dispatching, planning, rescue, retention, timing_check
+from sisy.messaging import messages
 from sisy.models import Process, Run
 from sisy.models.process import LONGEST_LEASE
 from sisy.runtime.loop import ENDLESS, Turn

@@ -22,9 +22,10 @@ from datetime import datetime
 
 from django.utils.translation import ngettext
 
-from sisy import clock, conf, doorbell
+from sisy import clock, conf
 from sisy.exceptions import LeaseLost
 from sisy.lifecycle.release import hand_over, release
+from sisy.messaging import doorbell
 from sisy.models import Run
 from sisy.runtime.log import logger
 from sisy.runtime.loop import Loop

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 
-from sisy import conf, doorbell, messages
+from sisy import conf
+from sisy.messaging import doorbell, messages
 from sisy.runtime.log import logger
 from sisy.runtime.loop import Loop
 

@@ -6,8 +6,9 @@ from functools import partial
 
 from django.db import router
 
-from sisy import clock, conf, doorbell
+from sisy import clock, conf
 from sisy.execution import MakePool, ThreadPool
+from sisy.messaging import doorbell
 from sisy.models import Task
 from sisy.runtime.worker_options import concurrency_of, grace_of, queue_names
 from sisy.store.database_thread import DatabaseThread

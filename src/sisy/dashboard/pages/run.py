@@ -9,10 +9,10 @@ from django.http import Http404
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from sisy import messages
 from sisy.dashboard.actions.runs import unfit
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
+from sisy.messaging import messages
 from sisy.models import Attempt, Run, RunState
 from sisy.records.choices import LIVE_STATES
 from sisy.reports.explain import why_queued

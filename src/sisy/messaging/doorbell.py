@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
 
-from sisy import conf, messages
+from sisy import conf
+from sisy.messaging import messages
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import after_fork_in_child
 from sisy.runtime.log import Outage

@@ -118,5 +118,5 @@ def connect() -> None:
         (signals.worker_offline, on_offline, Process),
     ):
         signal_dispatch.trust(receiver)
-        uid = f"sisy.reporting.{receiver.__name__}"
+        uid = f"sisy.messaging.run_log.{receiver.__name__}"
         signal.connect(receiver, sender=sender, dispatch_uid=uid)

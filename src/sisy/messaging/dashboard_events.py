@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from channels.layers import get_channel_layer
 
-from sisy import doorbell, messages, signals
+from sisy import signals
+from sisy.messaging import doorbell, messages
 from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import after_fork_in_child
 
@@ -89,8 +90,10 @@ def connect() -> None:
     """Connect the receivers."""
     signal_dispatch.trust(on_run_changed, on_cancel_requested)
     for signal in OF_RUNS:
-        signal.connect(on_run_changed, dispatch_uid="sisy.dashboard_events")
-    signals.cancel_requested.connect(on_cancel_requested, dispatch_uid="sisy.dashboard_events")
+        signal.connect(on_run_changed, dispatch_uid="sisy.messaging.dashboard_events")
+    signals.cancel_requested.connect(
+        on_cancel_requested, dispatch_uid="sisy.messaging.dashboard_events"
+    )
 
 
 def _start_afresh() -> None:
