@@ -9,8 +9,7 @@ from sisy.execution.run_handle import RunHandle, to_nobody
 from sisy.heartbeat import tick
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.worker.claim import claim
-from sisy.worker.orphaned import REASON
-from sisy.worker.recording import record
+from sisy.worker.outcome_buffer import REASON, record
 from tests.app import jobs
 from tests.app.models import Counter
 from tests.support.moments import HOUR, MINUTE, NOON

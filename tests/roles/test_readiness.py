@@ -10,7 +10,7 @@ from sisy.execution import ProcessPool, ThreadPool
 from sisy.models import Attempt, OnLost, Process, Run, RunState, task_with_callable
 from sisy.reports.alerts import find_alerts
 from sisy.reports.fleet import Fleet
-from sisy.worker import readiness
+from sisy.worker import pool_client
 from tests.app import jobs
 from tests.roles.at_work import at_work
 from tests.support.moments import HOUR, NOON
@@ -31,8 +31,8 @@ class Grounds:
         self.tries = 0
         self._start = child_process.start_masked
         monkeypatch.setattr(child_process, "start_masked", self.start)
-        monkeypatch.setattr(readiness, "FIRST_PAUSE", 0.05)
-        monkeypatch.setattr(readiness, "LONGEST_PAUSE", 0.2)
+        monkeypatch.setattr(pool_client, "FIRST_PAUSE", 0.05)
+        monkeypatch.setattr(pool_client, "LONGEST_PAUSE", 0.2)
 
     def start(self, process):
         self.tries += 1
@@ -108,9 +108,9 @@ def _never_begins(to_worker, taken):
 
 
 def test_the_pauses_grow_up_to_a_limit_and_begin_anew_once_something_worked(monkeypatch):
-    monkeypatch.setattr(readiness.random, "uniform", lambda low, high: high)
-    monkeypatch.setattr(readiness.time, "monotonic", lambda: 0.0)
-    ready = readiness.Readiness(report=None, recovered=None)
+    monkeypatch.setattr(pool_client.random, "uniform", lambda low, high: high)
+    monkeypatch.setattr(pool_client.time, "monotonic", lambda: 0.0)
+    ready = pool_client.Readiness(report=None, recovered=None)
     pauses = []
     for _ in range(8):
         ready._pause("no")

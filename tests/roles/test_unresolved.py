@@ -9,7 +9,7 @@ from sisy.execution.inline import call_inline
 from sisy.execution.run_handle import RunHandle, to_nobody
 from sisy.models import Attempt, Overlap, Run, RunState, Task
 from sisy.worker.claim import claim
-from sisy.worker.recording import record
+from sisy.worker.outcome_buffer import record
 from sisy.worker.unresolved import Unresolved
 from tests.app import jobs
 from tests.app.models import Counter

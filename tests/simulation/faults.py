@@ -11,7 +11,7 @@ from sisy.heartbeat import planning
 from sisy.lifecycle import finish
 from sisy.models import Overlap, Run, Task, TaskState
 from sisy.store import outcomes
-from sisy.worker import fetching, settling
+from sisy.worker import claim, overlap
 
 
 @contextmanager
@@ -98,13 +98,13 @@ def no_lock_on_what_overlaps():
         alone = Task.objects.using(using).filter(pk__in=pks).exclude(overlap=Overlap.ALLOW)
         return {task.pk: task for task in alone}
 
-    with mock.patch.object(fetching, "lock_exclusive_tasks", unlocked):
+    with mock.patch.object(claim, "lock_exclusive_tasks", unlocked):
         yield
 
 
 @contextmanager
 def _nothing_seen_to_go_on():
-    live_runs = settling._live_runs
+    live_runs = overlap._live_runs
 
     def queued_runs(*args):
         live = live_runs(*args)
@@ -112,7 +112,7 @@ def _nothing_seen_to_go_on():
             one.going.clear()
         return live
 
-    with mock.patch.object(settling, "_live_runs", queued_runs):
+    with mock.patch.object(overlap, "_live_runs", queued_runs):
         yield
 
 

@@ -16,7 +16,7 @@ from asgiref.sync import sync_to_async
 import sisy
 from sisy.exceptions import RunCancelled
 from sisy.execution import RESULT_LIMIT
-from sisy.frames import Writer
+from sisy.execution.child_protocol import Writer
 
 
 def begins(message):

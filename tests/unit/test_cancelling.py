@@ -11,8 +11,7 @@ import pytest
 
 from sisy.execution import ProcessPool, ThreadPool
 from sisy.execution.child import Child
-from sisy.execution.child_protocol import Cancel, CarryOut, Leave
-from sisy.frames import Reader, Writer
+from sisy.execution.child_protocol import Cancel, CarryOut, Leave, Reader, Writer
 from sisy.models import RunState
 from tests.support.moments import NOON
 from tests.unit.functions import (

@@ -7,8 +7,7 @@ import pytest
 from sisy.execution import Outcome
 from sisy.models import Run, RunState
 from sisy.worker import prefetch
-from sisy.worker.prefetch import InFlight
-from sisy.worker.prefetch_limit import AHEAD, MAX_PREFETCH
+from sisy.worker.prefetch import AHEAD, MAX_PREFETCH, InFlight
 from tests.support.moments import NOON
 
 SLOTS = 4

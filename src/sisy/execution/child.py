@@ -10,10 +10,18 @@ from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from sisy.execution.child_protocol import CANNOT_TELL, Cancel, CarryOut, Done, Leave
+from sisy.execution.child_protocol import (
+    CANNOT_TELL,
+    Cancel,
+    CarryOut,
+    Done,
+    Garbled,
+    Leave,
+    Reader,
+    Writer,
+)
 from sisy.execution.outcome import NotCalled, Outcome, of_error
 from sisy.execution.thread_pool import ThreadPool
-from sisy.frames import Garbled, Reader, Writer
 
 if TYPE_CHECKING:
     from sisy.models import Run

@@ -8,15 +8,21 @@ from multiprocessing import connection
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from sisy import bootstrap
 from sisy.exceptions import RunTimedOut, SisyError
-from sisy.execution import outcome
-from sisy.execution.child_protocol import CANNOT_TELL, Cancel, CarryOut, Done, Leave
+from sisy.execution import child_start, outcome
+from sisy.execution.child_protocol import (
+    CANNOT_TELL,
+    Cancel,
+    CarryOut,
+    Done,
+    Leave,
+    Reader,
+    Writer,
+)
+from sisy.execution.child_start import context, start_masked
 from sisy.execution.outcome import Outcome
 from sisy.execution.pool import NotReady
 from sisy.execution.run_handle import RunHandle
-from sisy.execution.spawning import context, start_masked
-from sisy.frames import Reader, Writer
 from sisy.runtime.log import signal_name
 
 TIME_TO_BEGIN = 60.0  # seconds for a child to start
@@ -63,7 +69,7 @@ class ChildProcess:
             self._reader, self._writer = Reader(self._pipe), Writer(self._pipe)
             self._taken = context.RawValue(c_uint64)
             self._process = context.Process(  # type: ignore[attr-defined]
-                target=bootstrap.begin, args=(theirs, self._taken), name="sisy-child"
+                target=child_start.begin, args=(theirs, self._taken), name="sisy-child"
             )
             start_masked(self._process)
 
@@ -135,7 +141,7 @@ class ChildProcess:
         """Kill the child and everything that its function has started. Thread-safe."""
         self._is_spent = True
         if self._exit_code() is None:
-            bootstrap.kill_group(self.pid)
+            child_start.kill_group(self.pid)
             self._process.kill()
 
     def has_ended(self, within: float = 0.0) -> bool:
@@ -150,7 +156,7 @@ class ChildProcess:
             self.kill()
             return self._why_killed or "Its process closed its pipe"
         # What its function has started would continue.
-        bootstrap.kill_group(self.pid)
+        child_start.kill_group(self.pid)
         if self._why_killed:
             return self._why_killed
         code = self._exit_code() or 0

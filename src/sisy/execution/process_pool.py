@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from sisy.execution.child_process import ChildProcess, NoChild
 from sisy.execution.outcome import NotCalled, Outcome
-from sisy.execution.pool import needing_a_thread
+from sisy.execution.pool import Slots, needing_a_thread
 from sisy.execution.run_handle import Ended, MayBegin, RunHandle, always
-from sisy.execution.slots import Slots
 from sisy.runtime.log import logger
 from sisy.runtime.threads import TIME_TO_END, DaemonThreads
 

@@ -4,22 +4,17 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 from sisy.execution.async_call import AsyncCall
-from sisy.execution.call import (
-    GuardedThreads,
-    Pending,
-    call,
-    call_bare,
-    cancel_lent,
-    lend_loop,
-)
-from sisy.execution.escaping import run_behind
+from sisy.execution.call import GuardedThreads, Pending, call, call_bare, cancel_lent, lend_loop
 from sisy.execution.outcome import Outcome
-from sisy.execution.pool import needing_a_thread
+from sisy.execution.pool import Slots, needing_a_thread
 from sisy.execution.run_handle import Ended, MayBegin, RunHandle, always
-from sisy.execution.slots import Slots
+from sisy.runtime import current
+from sisy.runtime.compat import closes_a_generator, context_value, handle_of
+from sisy.runtime.current import CurrentRun
 from sisy.runtime.log import logger
 from sisy.runtime.loop import Inbox
 from sisy.runtime.threads import TIME_TO_END, DaemonThreads, LoopOnDemand, LoopThread
@@ -27,6 +22,20 @@ from sisy.runtime.user_errors import name_of
 
 if TYPE_CHECKING:
     from sisy.models import Run
+
+
+def run_behind(error: BaseException) -> CurrentRun | None:
+    """Return the run whose task or callback raised ``error``; None if it cannot be found."""
+    for frame, _ in walk_tb(error.__traceback__):
+        handle = handle_of(frame)
+        if handle is not None:
+            # Python closes an unreferenced generator in the context of whatever runs at the time.
+            if closes_a_generator(handle):
+                return None
+            run: CurrentRun | None = context_value(handle, current.variable)
+            return run
+    return None
+
 
 Begun = tuple[Pending | None, RunHandle]
 """A run and what to await; None if its function must be called first."""

@@ -8,7 +8,7 @@ from sisy.execution.inline import carry_out_inline
 from sisy.execution.outcome import Outcome
 from sisy.models import Process, Role, Run
 from sisy.worker.claim import claim_one
-from sisy.worker.recording import record
+from sisy.worker.outcome_buffer import record
 
 
 def carry_out(runs: Iterable[Run], using: str) -> None:

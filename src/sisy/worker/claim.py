@@ -22,19 +22,19 @@ If the worker dies before the commit, the runs are still queued. If it dies afte
 are running under its lease, and a heartbeat rescues them when the lease expires: see `Lease`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
 
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued, cancel_requested
 from sisy.lifecycle.start import start
-from sisy.models import Process, Run
+from sisy.models import Origin, Overlap, Process, Run, Task
 from sisy.models.process import LONGEST_LEASE
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
-from sisy.worker.fetching import fetch_tasks
-from sisy.worker.settling import Claimant, Settled, settle
+from sisy.store.claims import lock_exclusive_tasks, tasks
+from sisy.worker.overlap import Claimant, Settled, settle
 
 FURTHER_BATCH = 200
 MAX_FURTHER_BATCHES = 50
@@ -177,3 +177,40 @@ def _call_off_unwanted(using: str, runs: Sequence[Run], now: datetime) -> list[R
         cancel_queued(these.without_task(), TASK_DELETED, now)
         cancel_requested(these, now)
     return wanted
+
+
+ONLY_ONCE = (Origin.ONCE, Origin.ENQUEUED)
+
+
+def fetch_tasks(using: str, runs: Sequence[Run]) -> dict[int, Task]:
+    """Set the current task of each run, or None if the task was deleted.
+
+    Returns the tasks that this call has locked, by key: those whose runs must not overlap, except
+    tasks that another worker has locked.
+    """
+    wanted = {run.task_id for run in runs if run.task_id is not None}
+    # Tasks that run once usually allow overlap. Read them without a lock first, and lock only
+    # those that turn out to forbid it, so that workers do not block each other.
+    suspects = wanted & {run.task_id for run in runs if run.origin not in ONLY_ONCE}
+    locked = lock_exclusive_tasks(using, Task, suspects)
+    others = tasks(using, Task, wanted - locked.keys())
+    exclusive = {pk for pk in others.keys() - suspects if others[pk].overlap != Overlap.ALLOW}
+    locked |= lock_exclusive_tasks(using, Task, exclusive)
+    _give(runs, others | locked)
+    return locked
+
+
+def _give(runs: Iterable[Run], tasks: dict[int, Task]) -> None:
+    """Give each run its own task object."""
+    # Functions may change their task, and several runs of a task may execute at the same time.
+    given: set[int] = set()
+    for run in runs:
+        task = tasks.get(run.task_id) if run.task_id is not None else None
+        if task is None:
+            run.task = None
+            continue
+        run.task = task.twin() if task.pk in given else task
+        given.add(task.pk)
+        if task.runs_once and not task.userdata:
+            # A task that many runs share, as with enqueue(): each run carries its own data.
+            run.task.userdata = run.payload
