@@ -15,7 +15,7 @@ from benchmarks import jobs, layouts, report
 from benchmarks.layouts import Layout
 from sisy import clock
 from sisy.execution import Outcome
-from sisy.heartbeat import planning, retention
+from sisy.heartbeat import plan, retention
 from sisy.models import Overlap, Process, Role, Run, RunState, Task, task_with_callable
 from sisy.worker.claim import claim
 from sisy.worker.outcome_buffer import record
@@ -115,7 +115,7 @@ class Steps:
         now = clock.now("default")
         pks = Task.objects.order_by("pk").values("pk")[:DUE]
         Task._base_manager.filter(pk__in=pks).update(next_run=now, planned_until=None)
-        assert len(planning.plan_due("default", now).runs) == DUE
+        assert len(plan.plan_due("default", now).runs) == DUE
 
     def claim(self) -> None:
         self._runs = claim(self._worker, ["default"], DUE, clock.now("default"))

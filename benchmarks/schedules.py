@@ -12,7 +12,7 @@ from croniter import croniter
 
 from benchmarks import report
 from sisy.exceptions import ScheduleError
-from sisy.schedules import Schedule, expression, wall, zones
+from sisy.schedules import Schedule, expression, wall_clock, zones
 
 REFUSAL_BAR = 50e-3  # seconds
 OFTEN, LEAP_DAY = "*/5 * * * *", "0 0 29 2 *"
@@ -128,7 +128,7 @@ def refusal(text: str, repeats: int) -> tuple[float, float]:
 
 def forget() -> None:
     """Empty every cache of the schedules."""
-    for module in (expression, wall, zones):
+    for module in (expression, wall_clock, zones):
         for thing in vars(module).values():
             if hasattr(thing, "cache_clear"):
                 thing.cache_clear()

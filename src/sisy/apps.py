@@ -19,8 +19,8 @@ class SisyConfig(AppConfig):
         from django.db.backends.signals import connection_created
 
         from sisy import checks, conf, signals  # noqa: F401
-        from sisy.callables.resolve import adapt_tasks_of_django
-        from sisy.django_tasks import calling, receivers
+        from sisy.callables.target import adapt_tasks_of_django
+        from sisy.django_tasks import call, receivers
         from sisy.lifecycle.submit import set_eager_executor
         from sisy.messaging import (
             dashboard_events,
@@ -29,11 +29,11 @@ class SisyConfig(AppConfig):
         )
         from sisy.runtime import signal_dispatch
         from sisy.store import database_thread
-        from sisy.syncing import migrating
+        from sisy.syncing import after_migrate
 
         if conf.usable_settings().aliases:
-            import sisy.engines.trampoline  # noqa: F401 - engines must know their tasks
-        adapt_tasks_of_django(calling.function_of)
+            import sisy.engines.tasks  # noqa: F401 - engines must know their tasks
+        adapt_tasks_of_django(call.function_of)
         run_log.connect()
         dashboard_events.connect()
         receivers.connect_if_used()
@@ -41,7 +41,7 @@ class SisyConfig(AppConfig):
         connection_created.connect(
             database_thread.on_connection_created, dispatch_uid="sisy.store.database_thread"
         )
-        migrating.connect()
+        after_migrate.connect()
         set_eager_executor(_execute_eagerly)
         signal_dispatch.trust(
             doorbell.on_runs_queued, doorbell.on_cancel_requested, doorbell.on_drain_requested
@@ -59,6 +59,6 @@ class SisyConfig(AppConfig):
 
 def _execute_eagerly(runs: "Sequence[Run]", using: str) -> None:
     """Execute submitted runs here, as ``SISY_EAGER`` wants it."""
-    from sisy.testing.eager import carry_out  # only where it is used: it imports the worker
+    from sisy.engines.eager import carry_out  # only where it is used: it imports the worker
 
     carry_out(runs, using)

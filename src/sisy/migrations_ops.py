@@ -15,7 +15,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from sisy.syncing.migrated import MigratedTask, said_of
+from sisy.syncing.migrations import MigratedTask, said_of
 
 Said = Mapping[str, Any]
 """The state of a task according to migrations: the keyword arguments of `CreateTask`."""

@@ -11,10 +11,9 @@ from django.core.management import CommandError, call_command
 
 from sisy.models import Attempt, Process, Queue, Role, Run, RunState, Task
 from sisy.signals import run_finished
-from sisy.syncing.changes import Change, Kind
+from sisy.syncing.describe import sentences
 from sisy.syncing.discovery import Discovered
-from sisy.syncing.sync import Synced
-from sisy.syncing.words import sentences
+from sisy.syncing.sync import Change, Kind, Synced
 from tests.support.hostile import HOSTILE, STORABLE, flaw_in
 from tests.support.moments import HOUR, MINUTE, NOON
 from tests.support.records import scheduled

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 from django.db import connection, transaction
 
-from sisy.heartbeat import Heartbeat, planning, tick
+from sisy.heartbeat import Heartbeat, plan, tick
 from sisy.heartbeat.role import HELD_UP
 from sisy.models import Run, RunState, Task, TaskState
 from tests.concurrency.threads import BEFORE_IT_WRITES_TASKS, at_once, in_the_middle
@@ -22,7 +22,7 @@ only_with_row_locks = pytest.mark.skipif(
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Let the ticks meet in the middle of a pass."""
-    monkeypatch.setattr(planning, "CHUNK", 7)
+    monkeypatch.setattr(plan, "CHUNK", 7)
 
 
 def four_ticks(now):
@@ -109,10 +109,8 @@ def stale_look(monkeypatch):
     """Return a function: the next tick sees the tasks as they are now, without any lock."""
 
     def look():
-        locks, seen = planning._lock_due, [list(Task.objects.order_by("pk"))]
-        monkeypatch.setattr(
-            planning, "_lock_due", lambda *args: seen.pop() if seen else locks(*args)
-        )
+        locks, seen = plan._lock_due, [list(Task.objects.order_by("pk"))]
+        monkeypatch.setattr(plan, "_lock_due", lambda *args: seen.pop() if seen else locks(*args))
 
     return look
 

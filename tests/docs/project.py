@@ -23,7 +23,7 @@ from django.test import override_settings
 from django.utils.module_loading import import_string
 
 from sisy import conf
-from sisy.django_tasks import api  # noqa: F401 - finds the tasks of django.tasks as they are
+from sisy.django_tasks import compat  # noqa: F401
 from sisy.planning import declarations
 from sisy.testing import sisy_time
 from tests.docs.pages import ROOT, START, TUTORIAL, Block, blocks_of

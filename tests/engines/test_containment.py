@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from sisy.engines.carrying_out import carry_out_handed
+from sisy.engines.execute import carry_out_handed
 from sisy.models import Process, Run, Task
 from tests.app import open_jobs
 from tests.app.models import Counter

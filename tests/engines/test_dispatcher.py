@@ -6,7 +6,7 @@ import threading
 import pytest
 from django.db import connections
 
-from sisy.django_tasks.api import task_backends
+from sisy.django_tasks.compat import task_backends
 from sisy.heartbeat import Heartbeat
 from sisy.heartbeat import role as heartbeat_role
 from sisy.models import Run

@@ -7,10 +7,10 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection
 
 from sisy import current_run
-from sisy.django_tasks.api import task_backends
-from sisy.engines import carrying_out
-from sisy.engines.carrying_out import carry_out_handed
-from sisy.heartbeat.dispatching import dispatch, refuse_unknown
+from sisy.django_tasks.compat import task_backends
+from sisy.engines import execute
+from sisy.engines.dispatch import dispatch, refuse_unknown
+from sisy.engines.execute import carry_out_handed
 from sisy.heartbeat.rescue import rescue_orphans
 from sisy.models import Process, Queue, Role, Run, Task, task_with_callable
 from sisy.reports.alerts import find_alerts
@@ -256,14 +256,14 @@ def test_the_dashboard_shows_the_engine_of_a_run_and_of_a_task(admin_client):
 def test_a_database_that_is_away_when_it_ends_costs_time_and_no_second_run(monkeypatch, caplog):
     run = run_of(fn=jobs.record)
     failing = iter([OperationalError("gone"), InterfaceError("closed")])
-    really_record = carrying_out.record
+    really_record = execute.record
 
     def record(*args):
         for error in failing:
             raise error
         really_record(*args)
 
-    monkeypatch.setattr(carrying_out, "record", record)
+    monkeypatch.setattr(execute, "record", record)
     monkeypatch.setattr(loop, "EACH_SECOND", 0.0)
     carry_out_handed(run.pk)
     assert (stored(run).state, stored(run).attempt) == ("succeeded", 1)
@@ -278,14 +278,14 @@ def test_a_transaction_that_is_ended_for_another_ones_sake_is_tried_again(
 ):
     run = run_of(fn=jobs.record)
     deadlocks = iter([OperationalError(1213, "Deadlock found when trying to get lock")])
-    really = getattr(carrying_out, step)
+    really = getattr(execute, step)
 
     def at_the_second_try(*args):
         for error in deadlocks:
             raise error
         return really(*args)
 
-    monkeypatch.setattr(carrying_out, step, at_the_second_try)
+    monkeypatch.setattr(execute, step, at_the_second_try)
     carry_out_handed(run.pk)
     assert (stored(run).state, stored(run).attempt) == ("succeeded", 1)
     assert Execution.objects.count() == 1

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from sisy.engines.carrying_out import carry_out_handed
+from sisy.engines.execute import carry_out_handed
 from sisy.models import Process, Run, RunState
 from tests.engines.test_dispatching import run_of
 from tests.support.moments import NOON, SECOND

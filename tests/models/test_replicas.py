@@ -9,7 +9,7 @@ from django.db import transaction
 from sisy import signals
 from sisy.backends import SisyBackend
 from sisy.checks.stored import check_stored_tasks
-from sisy.engines.carrying_out import carry_out_handed
+from sisy.engines.execute import carry_out_handed
 from sisy.heartbeat import tick
 from sisy.models import Process, Run, Task, task_with_callable, taskinfo_with_label
 from sisy.testing import assert_ran, assert_scheduled, sisy_time

@@ -6,15 +6,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sisy.heartbeat import (
-    Heartbeat,
-    clock_rollback,
-    dispatching,
-    planning,
-    rescue,
-    retention,
-    timing_check,
-)
+from sisy.engines import dispatch
+from sisy.heartbeat import Heartbeat, clock_rollback, plan, rescue, retention, timing_check
 from sisy.heartbeat import role as roles
 from sisy.models import Missed, Process, Run, RunState, Task, task_with_callable
 from sisy.planning import activation
@@ -122,15 +115,15 @@ def test_a_chunk_is_replanned_by_few_statements_however_different_its_tasks_are(
 def test_a_chunk_is_planned_by_few_statements_however_different_its_tasks_are():
     tasks = [scheduled(f"{n} 12 * * *") for n in range(1, 60)]
     with CaptureQueriesContext(connection) as queries:
-        assert len(planning.plan_due("default", NOON + DAY).runs) == len(tasks)
+        assert len(plan.plan_due("default", NOON + DAY).runs) == len(tasks)
     assert len(queries) <= 12 + len(tasks) * (connection.vendor == "mysql")
 
 
 def many_due(monkeypatch):
-    monkeypatch.setattr(planning, "CHUNK", 10)
+    monkeypatch.setattr(plan, "CHUNK", 10)
     for task in stored(50):
         Task._base_manager.filter(pk=task.pk).update(next_run=NOON)
-    return (planning, "_plan_tasks"), Task.objects.due(NOON + HOUR)
+    return (plan, "_plan_tasks"), Task.objects.due(NOON + HOUR)
 
 
 def many_unplanned(monkeypatch):
@@ -216,14 +209,14 @@ def test_a_pass_ends_soon_however_much_there_is_to_do_and_the_next_goes_on(
 
 
 def test_runs_of_an_engine_that_is_none_any_more_are_refused_in_batches(monkeypatch):
-    monkeypatch.setattr(dispatching, "DISPATCH_BATCH", 10)
+    monkeypatch.setattr(dispatch, "DISPATCH_BATCH", 10)
     task = scheduled("0 0 1 1 *")
     runs = [Run.of(task, now=NOON) for _ in range(25)]
     for run in runs:
         run.engine = "gone"
     Run.objects.bulk_create(runs)
     with CaptureQueriesContext(connection) as queries:
-        counts = [dispatching.refuse_unknown("default", NOON) for _ in range(4)]
+        counts = [dispatch.refuse_unknown("default", NOON) for _ in range(4)]
     assert counts == [10, 10, 5, 0]
     assert len(queries) <= 4 * 8
     assert {run.reason for run in Run.objects.all()} == {"SISY_ENGINES has no engine 'gone'."}

@@ -7,9 +7,9 @@ import pytest
 from django.db import transaction
 
 from sisy import signals
+from sisy.engines.dispatch import refuse_unknown
 from sisy.execution.outcome import of_error
 from sisy.heartbeat import tick
-from sisy.heartbeat.dispatching import refuse_unknown
 from sisy.heartbeat.quarantine import set_unreadable_aside
 from sisy.lifecycle.release import hand_over, release
 from sisy.messaging import dashboard_events

@@ -7,7 +7,7 @@ from unittest import mock
 from django.db import connection
 from django.db.models import F
 
-from sisy.heartbeat import planning
+from sisy.heartbeat import plan
 from sisy.lifecycle import finish
 from sisy.models import Overlap, Run, Task, TaskState
 from sisy.store import outcomes
@@ -17,14 +17,14 @@ from sisy.worker import claim, overlap
 @contextmanager
 def no_lock_on_what_is_planned():
     """Let heartbeats read what is due before their transaction, and lock nothing."""
-    plan_chunk = planning._plan_chunk
+    plan_chunk = plan._plan_chunk
 
     def look_first(using, watch, *others):
-        seen = list(Task.objects.using(using).due(watch.now)[: planning.CHUNK])
-        with mock.patch.object(planning, "_lock_due", return_value=seen):
+        seen = list(Task.objects.using(using).due(watch.now)[: plan.CHUNK])
+        with mock.patch.object(plan, "_lock_due", return_value=seen):
             return plan_chunk(using, watch, *others)
 
-    with mock.patch.object(planning, "_plan_chunk", look_first):
+    with mock.patch.object(plan, "_plan_chunk", look_first):
         yield
 
 
@@ -45,15 +45,15 @@ def no_guard_on_what_is_planned():
                 state=TaskState.RETIRED if what.next_run is None else TaskState.ACTIVE,
             )
 
-    plan_tasks = planning._plan_tasks
+    plan_tasks = plan._plan_tasks
 
     def leave_out(using, tasks, watch, careful=True):
         return plan_tasks(using, tasks, watch, True)
 
     with (
         no_lock_on_what_is_planned(),
-        mock.patch.object(planning, "_advance", advance),
-        mock.patch.object(planning, "_plan_tasks", leave_out),
+        mock.patch.object(plan, "_advance", advance),
+        mock.patch.object(plan, "_plan_tasks", leave_out),
     ):
         yield
 

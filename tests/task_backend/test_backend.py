@@ -8,7 +8,7 @@ from django.core import checks
 from django.db import transaction
 from django.utils import timezone
 
-from sisy.django_tasks.api import (
+from sisy.django_tasks.compat import (
     InvalidTask,
     TaskResultDoesNotExist,
     TaskResultStatus,

@@ -5,7 +5,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
 from sisy import signals as own
-from sisy.django_tasks.api import TaskResultStatus, signals, task_backends
+from sisy.django_tasks.compat import TaskResultStatus, signals, task_backends
 from sisy.models import Origin, Run, Task, task_with_callable
 from tests.app import django_jobs, jobs
 from tests.support.moments import NOON

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sisy.masking import HIDDEN, masked
+from sisy.reports.disclosure import HIDDEN, masked
 
 
 @pytest.mark.parametrize("name", ["password", "API_TOKEN", "aws_secret", "Key", "db-password"])

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from sisy import supervisor
+from sisy.management import supervisor
+from sisy.management.supervisor import Supervisor, _delay, _description
 from sisy.runtime import parent_pipe
 from sisy.runtime.parent_pipe import HURRY, STOP, ParentPipe
-from sisy.supervisor import Supervisor, _delay, _description
 
 WAIT_TIMEOUT = 30.0
 

@@ -5,9 +5,8 @@ from typing import Any
 
 from django.db import models
 
-from sisy.callables.keys import primary_key, serialised
+from sisy.callables.keys import check_home, primary_key, serialised
 from sisy.callables.lookup import Callee, Kind, find, is_task_of_django
-from sisy.callables.objects import check_home
 from sisy.callables.rejections import explaining, rejection_of
 from sisy.callables.target import Target
 from sisy.exceptions import CallableError

@@ -1,9 +1,9 @@
-"""Convert the primary key of an object to text, and back."""
+"""Primary keys of objects whose methods are called, and how a worker fetches these objects."""
 
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import connections, models, router
 
 from sisy.exceptions import CallableError
 
@@ -49,3 +49,42 @@ def serialised(model: type[models.Model], pk: Any) -> str:
             f"at most {PK_LIMIT}. Use a function that looks up the object."
         )
     return text
+
+
+ASKED = 100  # how often to ask the routers for a replica, because many choose one at random
+
+
+def fetch(model: type[models.Model], pk: str | None) -> models.Model:
+    """Return the object with this key, from the database to which its model is written.
+
+    Raises:
+        ObjectDoesNotExist: there is no such object.
+        CallableError: the key is not valid for the model.
+    """
+    # Replicas may not have it yet. Managers may hide objects or use another database.
+    found: Any = models.QuerySet(model).using(router.db_for_write(model))
+    return found.get(pk=primary_key(model, pk))  # type: ignore[no-any-return]
+
+
+def check_home(instance: models.Model) -> None:
+    """Check that `fetch` would find this very object.
+
+    Raises:
+        CallableError: the object comes from another database, which is not a replica.
+    """
+    model, came_from = type(instance), instance._state.db
+    home = router.db_for_write(model)
+    if came_from in (None, home) or _is_replica(came_from, home, model):
+        return
+    raise CallableError(
+        f"The {model._meta.label} with primary key {instance.pk!r} was read from the database "
+        f"{came_from!r}, but workers read it from {home!r}, to which DATABASE_ROUTERS send "
+        "writes of its model. Use a function that looks up the object, or route the model to "
+        f"{came_from!r}."
+    )
+
+
+def _is_replica(alias: str, home: str, model: type[models.Model]) -> bool:
+    if connections[alias].settings_dict["TEST"]["MIRROR"] == home:
+        return True
+    return any(router.db_for_read(model) == alias for _ in range(ASKED))

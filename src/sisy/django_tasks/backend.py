@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from django.core import checks
 from django.db import router
 
-from sisy.django_tasks.api import (
+from sisy.django_tasks.compat import (
     AnyResult,
     AnyTask,
     BaseTaskBackend,
@@ -46,7 +46,7 @@ class SisyBackend(BaseTaskBackend):
             ValueError: the database cannot store an argument.
         """
         from sisy.django_tasks.results import result_of
-        from sisy.django_tasks.submitting import submit
+        from sisy.django_tasks.submit import submit
         from sisy.lifecycle.submit import execute_if_eager
         from sisy.models import Run
 
@@ -84,7 +84,7 @@ class SisyBackend(BaseTaskBackend):
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         """Check ``QUEUES`` and ``OPTIONS``."""
-        from sisy.django_tasks.submitting import problems
+        from sisy.django_tasks.submit import problems
 
         return [
             checks.Error(f"TASKS[{self.alias!r}]: {problem}", id="sisy.E007")
@@ -94,7 +94,7 @@ class SisyBackend(BaseTaskBackend):
     @cached_property
     def _wrong_options(self) -> list[str]:
         """The errors in the options, checked once for all runs."""
-        from sisy.django_tasks.submitting import problems
+        from sisy.django_tasks.submit import problems
 
         return list(problems((), self.options))
 

@@ -78,7 +78,7 @@ def _is_ours(params: Any) -> bool:
 
 @signal_dispatch.contained
 def _send(name: str, run: Run) -> None:
-    from sisy.django_tasks.api import signals, task_backends
+    from sisy.django_tasks.compat import signals, task_backends
     from sisy.django_tasks.results import result_of
 
     result = result_of(run)

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from sisy.callables import find
-from sisy.django_tasks.api import AnyResult, AnyTask, TaskError, TaskResult, TaskResultStatus
+from sisy.django_tasks.compat import AnyResult, AnyTask, TaskError, TaskResult, TaskResultStatus
 from sisy.django_tasks.payload import Payload
 from sisy.models import Attempt, Run, RunState
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
-from sisy.callables.resolve import function_of
+from sisy.callables.target import function_of
 from sisy.exceptions import CallableError
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle

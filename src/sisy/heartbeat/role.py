@@ -8,8 +8,8 @@ from functools import partial
 from django.db import router
 
 from sisy import clock, conf
+from sisy.engines.dispatch import Dispatcher
 from sisy.heartbeat.clock_rollback import ClockWatch
-from sisy.heartbeat.dispatching import Dispatcher
 from sisy.heartbeat.quarantine import set_unreadable_aside
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.timing_check import Audit

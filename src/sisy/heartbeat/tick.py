@@ -6,7 +6,8 @@ from functools import partial
 
 from django.db.models import Min
 
-from sisy.heartbeat import dispatching, planning, rescue, retention, timing_check
+from sisy.engines import dispatch
+from sisy.heartbeat import plan, rescue, retention, timing_check
 from sisy.messaging import messages
 from sisy.models import Process, Run
 from sisy.models.process import LONGEST_LEASE
@@ -55,7 +56,7 @@ def tick(
     now: datetime,
     is_thorough: bool = True,
     judges_leases: bool = True,
-    announce: planning.Announce = planning.to_nobody,
+    announce: plan.Announce = plan.to_nobody,
     turn: Turn = ENDLESS,
     at_work_since: datetime | None = None,
 ) -> Tick:
@@ -72,7 +73,7 @@ def tick(
         turn: the time for long work; see `Turn`.
         at_work_since: since when the heartbeat has worked without a break; see `Watch`.
     """
-    plan_due = partial(planning.plan_due, using, now, announce, turn, at_work_since)
+    plan_due = partial(plan.plan_due, using, now, announce, turn, at_work_since)
     planned = plan_due()
     if timing_check.compute_unplanned(using, now, turn):
         planned.add(plan_due())
@@ -91,7 +92,7 @@ def tick(
 
 
 def _thorough(made: Tick, using: str) -> Tick:
-    dispatching.refuse_unknown(using, made.now)
+    dispatch.refuse_unknown(using, made.now)
     orphans = rescue.rescue_orphans(using, made.now)
     return replace(
         made,

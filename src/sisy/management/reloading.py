@@ -18,8 +18,8 @@ from types import FrameType
 
 from django.utils import autoreload
 
+from sisy.management.supervisor import own_command
 from sisy.runtime.service import STOP_SIGNALS, Service, interrupt_when_signalled
-from sisy.supervisor import own_command
 
 GRACE = 5.0  # seconds in which runs of the old code can finish
 CHANGED = 3  # the exit code of a child of Django's reloader whose code has changed

@@ -1,16 +1,17 @@
-"""The parts of an error that users without the permission for details may read.
+"""What users without permission may read of an error, and the secrets that nobody sees.
 
-The text of an error may hold anything that its function knew: an address, a password, somebody's
-name. Without the permission ``sisy.view_run_details``, people read its class only. Everything that
-shows a reason to people asks here for it, and says whether they may read it in full.
+The text of an error may contain anything that its function knew, such as an address or a password.
+Without the permission ``sisy.view_run_details``, users read only its class.
 """
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext
 
+from sisy import conf
 from sisy.models import RunState
+from sisy.records import nested
 
 if TYPE_CHECKING:
     from sisy.models import Attempt, Run, Task
@@ -48,3 +49,25 @@ def target_error_of(task: "Task", *, in_full: bool) -> str:
 def trouble_of(task: "Task", *, in_full: bool) -> str:
     """Return why a task is in its state, or what is wrong with what it calls."""
     return task.state_reason or target_error_of(task, in_full=in_full)
+
+
+HIDDEN = "•••"
+
+
+def masked(value: Any) -> Any:
+    """Return a copy of a JSON value with its secrets replaced.
+
+    A value is a secret if its key contains one of ``SISY_MASKED``, ignoring case.
+    """
+    parts = [part.lower() for part in conf.get_settings().masked]
+
+    def instead(name: object) -> str | None:
+        lowered = str(name).lower()
+        return HIDDEN if any(part in lowered for part in parts) else None
+
+    return nested.copied(value, instead)
+
+
+def as_json(value: Any, *, on_lines: bool = True) -> str:
+    """Return a value of any depth as JSON text, with its secrets replaced."""
+    return nested.written(masked(value), on_lines=on_lines)

@@ -13,7 +13,7 @@ from sisy import clock
 from sisy.exceptions import ScheduleError
 from sisy.models import RunState, Task, TaskState
 from sisy.schedules import Schedule
-from sisy.schedules.words import in_words
+from sisy.schedules.describe import in_words
 
 NOTHING = "-"
 SECOND = timedelta(seconds=1)

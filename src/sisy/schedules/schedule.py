@@ -15,7 +15,7 @@ from sisy.exceptions import ScheduleError
 from sisy.schedules import calendar
 from sisy.schedules.calendar import TICK
 from sisy.schedules.expression import Fields, parse
-from sisy.schedules.wall import count_walls, last_wall, next_wall, walls_between
+from sisy.schedules.wall_clock import count_walls, last_wall, next_wall, walls_between
 from sisy.schedules.zones import Span, span_at, zone_named
 
 FAR = timedelta(days=3)  # more than any offset from UTC or any change of it

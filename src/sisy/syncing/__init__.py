@@ -1,7 +1,6 @@
 """Creates and updates the tasks that code declares."""
 
-from sisy.syncing.changes import Change, Kind
 from sisy.syncing.discovery import Discovered, discover
-from sisy.syncing.sync import Synced, sync
+from sisy.syncing.sync import Change, Kind, Synced, sync
 
 __all__ = ["Change", "Discovered", "Kind", "Synced", "discover", "sync"]

@@ -1,21 +1,55 @@
-"""Sync the stored tasks with the declarations in code, each in its own transaction."""
+"""Create, update and delete tasks as the code declares them."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from sisy.models import Task, TaskState
-from sisy.models.declared import give, in_json, overrides_of
+from sisy.models.declared import Override, give, in_json, overrides_of
 from sisy.planning import activation, timing
 from sisy.planning.declarations import Declaration
 from sisy.records import validation
 from sisy.records.task_fields import OWNER_FIELDS
-from sisy.syncing.changes import Change, Kind
 from sisy.syncing.discovery import Discovered
+
+
+class Kind(StrEnum):
+    """What a sync did to a task."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    UNDECLARED = "no longer declared"
+    OVER = "over"
+    """Its last occurrence is over, so no task was created."""
+    REFUSED = "refused"
+    """The declaration was rejected; a task that was created from it before stays unchanged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """The change of one task by a sync.
+
+    Attributes:
+        name: the name of the declaration.
+        fields: the values before and after, by the name of each changed field.
+        kept: the fields that were changed by hand and so keep their values.
+        notes: further sentences.
+        problem: the reason of a rejection.
+    """
+
+    name: str
+    kind: Kind
+    fields: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    kept: Sequence[Override] = ()
+    notes: Sequence[str] = ()
+    problem: str = ""
+
 
 NOT_DECLARED = "No longer declared in code."
 

@@ -11,7 +11,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from sisy import masking
 from sisy.dashboard.page_request import PageRequest
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.reports import disclosure, formatting
@@ -89,7 +88,7 @@ def seconds(value: timedelta | None) -> str:
 @register.filter
 def as_json(value: Any) -> str:
     """Return a JSON value on several lines, with secrets masked; the template escapes it."""
-    return masking.as_json(value)
+    return disclosure.as_json(value)
 
 
 @register.filter

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from sisy.django_tasks.api import (
+from sisy.django_tasks.compat import (
     AnyResult,
     InvalidTask,
     TaskResultDoesNotExist,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from sisy.django_tasks.api import task
+from sisy.django_tasks.compat import task
 
 if TYPE_CHECKING:
     from django.tasks import TaskContext

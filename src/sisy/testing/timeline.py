@@ -12,7 +12,7 @@ from django.utils import timezone as django_timezone
 from sisy import clock
 from sisy.execution.inline import carry_out_inline
 from sisy.execution.outcome import Outcome
-from sisy.heartbeat.planning import plan_due
+from sisy.heartbeat.plan import plan_due
 from sisy.heartbeat.timing_check import compute_unplanned
 from sisy.models import Process, Role, Run, Task
 from sisy.schedules import calendar

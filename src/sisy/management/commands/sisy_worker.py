@@ -11,8 +11,8 @@ from sisy.management.serving import (
     refuse_on_windows,
     worker,
 )
+from sisy.management.supervisor import Supervisor, own_command
 from sisy.runtime.service import Service
-from sisy.supervisor import Supervisor, own_command
 
 
 class Command(ServingCommand):

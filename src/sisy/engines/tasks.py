@@ -9,15 +9,15 @@ from typing import Any
 from django.conf import settings
 
 from sisy import conf
-from sisy.heartbeat.dispatching import trampoline_of
+from sisy.engines.dispatch import trampoline_of
 
 
 def _trampoline_on(alias: str) -> Any:
     """Return the task of an engine."""
-    from sisy.django_tasks.api import task
+    from sisy.django_tasks.compat import task
 
     def carry_out(run_id: int) -> None:
-        from sisy.engines.carrying_out import carry_out_handed
+        from sisy.engines.execute import carry_out_handed
 
         carry_out_handed(run_id)
 

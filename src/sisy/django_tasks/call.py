@@ -17,7 +17,7 @@ def function_of(task: DjangoTask, run: Run) -> Function:
 
 
 def _call(task: DjangoTask, run: Run, message: dict[str, Any]) -> object:
-    from sisy.django_tasks.api import normalize_json
+    from sisy.django_tasks.compat import normalize_json
 
     payload = Payload.read(message["task"].userdata)
     context = [_context(task, run, message)] if task.takes_context else []
@@ -25,7 +25,7 @@ def _call(task: DjangoTask, run: Run, message: dict[str, Any]) -> object:
 
 
 async def _acall(task: DjangoTask, run: Run, message: dict[str, Any]) -> object:
-    from sisy.django_tasks.api import normalize_json
+    from sisy.django_tasks.compat import normalize_json
 
     payload = Payload.read(message["task"].userdata)
     context = []
@@ -35,7 +35,7 @@ async def _acall(task: DjangoTask, run: Run, message: dict[str, Any]) -> object:
 
 
 def _context(task: DjangoTask, run: Run, message: dict[str, Any]) -> object:
-    from sisy.django_tasks.api import TaskContext
+    from sisy.django_tasks.compat import TaskContext
     from sisy.django_tasks.results import result_of
 
     data = message["task"].userdata

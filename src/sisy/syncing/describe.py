@@ -5,13 +5,12 @@ from typing import Any
 
 from django.utils.translation import ngettext
 
-from sisy import masking
 from sisy.models.declared import MEMORY
 from sisy.records.task_fields import PUBLIC_NAMES
+from sisy.reports import disclosure
 from sisy.runtime.escaping import escaped
-from sisy.syncing.changes import Change, Kind
 from sisy.syncing.discovery import Discovered
-from sisy.syncing.sync import Synced
+from sisy.syncing.sync import Change, Kind, Synced
 
 SIGNS = {
     Kind.CREATED: ("+", "Create"),
@@ -62,7 +61,7 @@ def _is_news(change: Change) -> bool:
 
 
 def _shown(field: str, value: Any) -> str:
-    return masking.as_json(value, on_lines=False) if field == MEMORY else repr(value)
+    return disclosure.as_json(value, on_lines=False) if field == MEMORY else repr(value)
 
 
 def _of(change: Change) -> Iterator[str]:

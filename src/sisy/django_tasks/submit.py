@@ -8,7 +8,7 @@ from django.db.transaction import TransactionManagementError
 
 from sisy import clock
 from sisy.callables import find
-from sisy.django_tasks.api import AnyTask, InvalidTask
+from sisy.django_tasks.compat import AnyTask, InvalidTask
 from sisy.django_tasks.payload import Payload
 from sisy.exceptions import did_you_mean
 from sisy.lifecycle.submit import open_beside, store_once

@@ -10,9 +10,9 @@ from django.db.models.signals import post_migrate
 
 from sisy import clock, conf
 from sisy.models import Task
+from sisy.syncing.describe import failure, sentences
 from sisy.syncing.discovery import discover
 from sisy.syncing.sync import sync
-from sisy.syncing.words import failure, sentences
 
 
 def connect() -> None:

@@ -21,7 +21,7 @@ from sisy.runtime.loop import Loop
 from sisy.store.database_thread import DatabaseThread
 
 if TYPE_CHECKING:
-    from sisy.django_tasks.api import BaseTaskBackend
+    from sisy.django_tasks.compat import BaseTaskBackend
 
 DISPATCH_BATCH = 200
 LOOK_INTERVAL = 1.0  # seconds
@@ -100,7 +100,7 @@ def refuse_unknown(using: str, now: datetime) -> int:
 
 def hand_over(run: Run) -> None:
     """Enqueue what carries ``run`` out on its engine."""
-    from sisy.django_tasks.api import task_backends
+    from sisy.django_tasks.compat import task_backends
 
     backend = task_backends[run.engine]
     trampoline: Any = import_string(trampoline_of(run.engine))
@@ -111,7 +111,7 @@ def hand_over(run: Run) -> None:
 def trampoline_of(alias: str) -> str:
     """Return the path of the task that an engine carries out, whatever run it is for."""
     name = "".join(letter if letter.isalnum() else "_" for letter in alias)
-    return f"sisy.engines.trampoline.on_{name}"
+    return f"sisy.engines.tasks.on_{name}"
 
 
 def _take(using: str, now: datetime) -> list[Run]:
