@@ -1,7 +1,8 @@
 """The signals of Sisy; a public contract.
 
 Receivers are called with ``send_robust``, once what happened is committed: one that raises stops
-neither Sisy nor the others. `sisy.runtime.signal_dispatch` says in which thread. The sender is the model.
+neither Sisy nor the others. `sisy.runtime.signal_dispatch` says in which thread. The sender is
+the model.
 """
 
 from sisy.runtime.signal_dispatch import ContainedSignal as Signal

@@ -153,27 +153,51 @@ def test_the_page_on_checks_lists_exactly_the_ids_of_the_checks():
     assert told == sorted(found)
 
 
-def test_the_map_of_the_code_names_files_that_exist():
-    map_of_code, _, map_of_tests = (
-        block.text for block in blocks_of(ROOT / "CONTRIBUTING.md") if block.language == "text"
-    )
-    for text in (map_of_code, map_of_tests):
-        folder = ROOT
-        for line in text.splitlines():
-            names = re.findall(r"[\w./]+", re.split(r"  +", line.strip())[0])
-            top = folder if line.startswith(" ") else ROOT
-            assert all((top / name).exists() for name in names), line
-            folder = folder if line.startswith(" ") else ROOT / names[0]
+ARCHITECTURE = ROOT / "docs" / "explanation" / "architecture.md"
+SOURCE = ROOT / "src" / "sisy"
+
+
+def drawings(page):
+    return [block.text for block in blocks_of(page) if block.language == "text"]
+
+
+def test_the_maps_of_the_code_and_of_the_tests_name_folders_that_exist():
+    packages, *_ = drawings(ARCHITECTURE)
+    (tests,) = drawings(ROOT / "CONTRIBUTING.md")
+    for text in (packages, tests):
+        folder, *lines = text.splitlines()
+        assert all((ROOT / folder / line.split()[0]).is_dir() for line in lines)
+
+
+def test_the_map_of_the_code_lists_every_package_that_contains_code():
+    packages, *_ = drawings(ARCHITECTURE)
+    listed = {line.split()[0].rstrip("/") for line in packages.splitlines()[1:]}
+    found = {
+        file.parent.name
+        for file in SOURCE.glob("*/__init__.py")
+        if file.parent.name not in {"migrations", "templatetags", "contrib"}
+    }
+    assert listed == found
 
 
 def test_the_layers_are_those_that_are_enforced():
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     (contract,) = (c for c in tools["importlinter"]["contracts"] if c["type"] == "layers")
-    _, told, _ = (
-        block.text for block in blocks_of(ROOT / "CONTRIBUTING.md") if block.language == "text"
-    )
-    enforced = [set(re.findall(r"sisy\.(\w+)", layer)) for layer in contract["layers"]]
-    assert [set(re.findall(r"\w+", line)) for line in told.splitlines()] == enforced
+    assert contract["exhaustive"]
+    _, told, _ = drawings(ARCHITECTURE)
+    enforced = [set(re.findall(r"\w+", layer)) for layer in contract["layers"]]
+    assert [set(line.split()) for line in told.splitlines()] == enforced
+
+
+def test_the_path_of_a_due_moment_names_files_that_exist():
+    *_, path = drawings(ARCHITECTURE)
+    folder, count = SOURCE, 0
+    for line in path.splitlines():
+        place, names = line[:12].strip(), line[12:].split()
+        folder = folder if not place else SOURCE / place if place.endswith("/") else SOURCE
+        assert all((folder / f"{name}.py").is_file() for name in names), line
+        count += len(names)
+    assert f"{count} files" in ARCHITECTURE.read_text()
 
 
 def requirement(text):

@@ -92,7 +92,7 @@ def test_others_have_the_runs_meanwhile(grounds):
 
 
 def test_a_stop_does_not_wait_for_a_child_that_cannot_begin(monkeypatch):
-    monkeypatch.setattr("sisy.execution.child_process.bootstrap.begin", _never_begins)
+    monkeypatch.setattr("sisy.execution.child_process.child_start.begin", _never_begins)
     submit(1)
     with at_work(pool=ProcessPool, grace=0) as worker:
         wait_until(lambda: Run.objects.running().exists())

@@ -230,7 +230,7 @@ async def test_a_pool_that_is_closed_kills_what_runs_and_says_nothing_of_it(pool
 
 
 async def test_a_child_that_cannot_begin_costs_its_run_nothing(pool, monkeypatch):
-    monkeypatch.setattr("sisy.execution.child_process.bootstrap.begin", cannot_begin)
+    monkeypatch.setattr("sisy.execution.child_process.child_start.begin", cannot_begin)
     outcome = await executed(pool, run_of(pid))
     assert outcome == NotCalled(
         reason="Could not start a child process: ImportError: no such module."

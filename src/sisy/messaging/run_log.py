@@ -5,15 +5,18 @@ was lost is an error with the exception of its function, for error trackers and 
 Things that may need attention are warnings. Successful runs are not logged; the ledger has them.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import ngettext
 
 from sisy import signals
 from sisy.exceptions import RunLost
-from sisy.models import Process, Run, RunState, Task
+from sisy.records.choices import RunState
 from sisy.runtime import signal_dispatch
 from sisy.runtime.log import log_named
+
+if TYPE_CHECKING:
+    from sisy.models import Process, Run, Task
 
 runs = log_named("sisy.runs")
 tasks = log_named("sisy.tasks")
@@ -28,18 +31,18 @@ ENDS: dict[str, str] = {
 """One template per state, because error trackers group records by template."""
 
 
-def on_finished(*, run: Run, exception: BaseException | None = None, **kwargs: Any) -> None:
+def on_finished(*, run: "Run", exception: BaseException | None = None, **kwargs: Any) -> None:
     if run.state == RunState.CANCELLED:
         runs.info("%s was cancelled: %s", run, run.reason, extra=_about(run))
     elif run.state in ENDS:
         _log_end(run, exception)
 
 
-def on_retrying(*, run: Run, exception: BaseException | None = None, **kwargs: Any) -> None:
+def on_retrying(*, run: "Run", exception: BaseException | None = None, **kwargs: Any) -> None:
     runs.warning("%s will be retried: %s", run, run.reason, exc_info=exception, extra=_about(run))
 
 
-def on_lost(*, run: Run, **kwargs: Any) -> None:
+def on_lost(*, run: "Run", **kwargs: Any) -> None:
     if run.state == RunState.LOST:
         _log_end(run, RunLost(run.reason))
     else:
@@ -47,12 +50,12 @@ def on_lost(*, run: Run, **kwargs: Any) -> None:
         runs.warning(template, run, run.state, run.reason, extra=_about(run))
 
 
-def _log_end(run: Run, exception: BaseException | None) -> None:
+def _log_end(run: "Run", exception: BaseException | None) -> None:
     """Log that a run failed, timed out or was lost, with the exception of its function."""
     runs.error(ENDS[run.state], run, run.reason, exc_info=exception, extra=_about(run))
 
 
-def _about(run: Run) -> dict[str, Any]:
+def _about(run: "Run") -> dict[str, Any]:
     """Return the extra attributes of a log record."""
     return {
         "run": run.pk,
@@ -67,56 +70,56 @@ def _about(run: Run) -> dict[str, Any]:
     }
 
 
-def on_missed(*, run: Run, **kwargs: Any) -> None:
+def on_missed(*, run: "Run", **kwargs: Any) -> None:
     words = ngettext("%d missed occurrence", "%d missed occurrences", run.count) % run.count
     runs.warning("%s records %s: %s", run, words, run.reason, extra=_about(run))
 
 
-def on_skipped(*, run: Run, **kwargs: Any) -> None:
+def on_skipped(*, run: "Run", **kwargs: Any) -> None:
     runs.info("%s was skipped: %s", run, run.reason, extra=_about(run))
 
 
-def on_cancelled(*, run: Run, **kwargs: Any) -> None:
+def on_cancelled(*, run: "Run", **kwargs: Any) -> None:
     runs.info("%s was cancelled: %s", run, run.reason, extra=_about(run))
 
 
-def on_rejected(*, run: Run, **kwargs: Any) -> None:
+def on_rejected(*, run: "Run", **kwargs: Any) -> None:
     _log_end(run, None)
 
 
-def on_released(*, run: Run, **kwargs: Any) -> None:
+def on_released(*, run: "Run", **kwargs: Any) -> None:
     runs.info("%s was released: %s", run, run.reason, extra=_about(run))
 
 
-def on_retired(*, task: Task, **kwargs: Any) -> None:
+def on_retired(*, task: "Task", **kwargs: Any) -> None:
     tasks.info("%s is retired: no occurrence is left", task)
 
 
-def on_online(*, process: Process, **kwargs: Any) -> None:
+def on_online(*, process: "Process", **kwargs: Any) -> None:
     queues = ", ".join(process.queues)
     slots = ngettext("%d slot", "%d slots", process.slots) % process.slots
     workers.info("%s started: %s for %s", process, slots, queues)
 
 
-def on_offline(*, process: Process, reason: str, **kwargs: Any) -> None:
+def on_offline(*, process: "Process", reason: str, **kwargs: Any) -> None:
     workers.info("%s stopped: %s", process, reason)
 
 
 def connect() -> None:
     """Connect the receivers."""
-    for signal, receiver, sender in (
-        (signals.run_finished, on_finished, Run),
-        (signals.run_retrying, on_retrying, Run),
-        (signals.run_lost, on_lost, Run),
-        (signals.run_missed, on_missed, Run),
-        (signals.run_skipped, on_skipped, Run),
-        (signals.run_cancelled, on_cancelled, Run),
-        (signals.run_rejected, on_rejected, Run),
-        (signals.run_released, on_released, Run),
-        (signals.task_retired, on_retired, Task),
-        (signals.worker_online, on_online, Process),
-        (signals.worker_offline, on_offline, Process),
+    for signal, receiver in (
+        (signals.run_finished, on_finished),
+        (signals.run_retrying, on_retrying),
+        (signals.run_lost, on_lost),
+        (signals.run_missed, on_missed),
+        (signals.run_skipped, on_skipped),
+        (signals.run_cancelled, on_cancelled),
+        (signals.run_rejected, on_rejected),
+        (signals.run_released, on_released),
+        (signals.task_retired, on_retired),
+        (signals.worker_online, on_online),
+        (signals.worker_offline, on_offline),
     ):
         signal_dispatch.trust(receiver)
         uid = f"sisy.messaging.run_log.{receiver.__name__}"
-        signal.connect(receiver, sender=sender, dispatch_uid=uid)
+        signal.connect(receiver, dispatch_uid=uid)

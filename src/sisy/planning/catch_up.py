@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from sisy.models import Missed, Task
 from sisy.planning.timing import ON_TIME_TOLERANCE, TICK, Timing
+from sisy.records.choices import Missed
 from sisy.schedules.calendar import just_before
+
+if TYPE_CHECKING:
+    from sisy.models import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,7 @@ class Owed:
     missed_window: timedelta | None
 
     @classmethod
-    def of(cls, task: Task) -> "Owed":
+    def of(cls, task: "Task") -> "Owed":
         """Read the values from a due task.
 
         Raises:
@@ -88,7 +92,7 @@ class Planner:
         # Many tasks share a schedule and fall due together, so each plan is computed once.
         self._plans: dict[Owed, Plan] = {}
 
-    def plan(self, task: Task) -> Plan:
+    def plan(self, task: "Task") -> Plan:
         """Return the plan for a due task.
 
         Raises:

@@ -81,8 +81,8 @@ class TaskField:
             It may convert the value.
         is_often_new: whether it usually differs from one submitted task to the next, or its
             validator converts it. Its valid values are not kept.
-        is_policy: whether it is one of `sisy.planning.declarations.Policies`, which every way to create a
-            task accepts.
+        is_policy: whether it is one of `sisy.planning.declarations.Policies`, which every way to
+            create a task accepts.
         is_backend_option: whether ``OPTIONS`` of a backend of ``django.tasks`` may set it.
         planning: how much the plan depends on it.
         section: the section of the form that shows it; None if no form does.
