@@ -5,7 +5,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.house.__main__ import ROOT, report
+from tests.house.__main__ import MOST_LINES_OF_FILE, ROOT, report
 from tests.house.cycles import cycles
 from tests.house.guards import GUARDS, assigns_run_state, executes_sql, sleeps
 from tests.house.source import modules
@@ -38,9 +38,13 @@ def source():
     return modules(ROOT)
 
 
-def test_only_the_lifecycle_writes_the_state_of_a_run(source):
-    guard = next(guard for guard in GUARDS if guard.finds is assigns_run_state)
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.rule)
+def test_each_job_is_done_in_one_place_only(source, guard):
     assert guard.places(source) == []
+
+
+def test_no_file_is_longer_than_one_mind_holds(source):
+    assert [one.path for one in source if one.length > MOST_LINES_OF_FILE] == []
 
 
 def test_the_package_has_no_import_cycle(source):
@@ -179,8 +183,3 @@ def test_the_report_shows_each_figure_its_aim_and_what_is_in_its_way(tree):
     )
     assert "          worker/claim.py:1" in lines
     assert "          worker/claim.py:2" in lines
-
-
-def test_sql_is_executed_only_in_the_store_and_once_in_the_clock():
-    [guard] = [guard for guard in GUARDS if guard.finds is executes_sql]
-    assert guard.places(modules(ROOT)) == []

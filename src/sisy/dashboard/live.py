@@ -16,6 +16,7 @@ from sisy import conf
 from sisy.dashboard.site import LOOK, configured
 from sisy.messaging import messages
 from sisy.runtime.log import Outage, logger
+from sisy.runtime.loop import pause
 
 MESSAGE_INTERVAL = 0.25  # seconds between two messages to one page
 CHECKED_EVERY = 30.0  # seconds between two checks of the permission
@@ -115,7 +116,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             self._timer = asyncio.create_task(self._send())
 
     async def _send(self) -> None:
-        await asyncio.sleep(MESSAGE_INTERVAL)
+        await pause(MESSAGE_INTERVAL)
         self._timer = None
         if not self._may_tell:
             return
@@ -134,20 +135,20 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     async def _check(self) -> None:
         """Check the permission regularly, and close the socket if it is gone."""
         outage = Outage("Checking the permissions of dashboard WebSockets")
-        pause = CHECKED_EVERY
+        delay = CHECKED_EVERY
         while True:
-            await asyncio.sleep(pause)
+            await pause(delay)
             try:
                 may_look = await self._may_look()
             except Exception as error:  # noqa: BLE001 - the database may be away, or restarting
                 outage.failed(error, "they get no updates until it works")
-                self._may_tell, pause = False, CHECKED_AGAIN
+                self._may_tell, delay = False, CHECKED_AGAIN
                 continue
             if not may_look:
                 await self.close(REFUSED)
                 return
             outage.recovered()
-            self._may_tell, pause = True, CHECKED_EVERY
+            self._may_tell, delay = True, CHECKED_EVERY
             if self._kinds:
                 self._send_soon()
 

@@ -100,7 +100,9 @@ def serve(to_worker: Connection, taken: Any) -> None:
     """Execute runs until dismissed, and exit. Does not wait for threads that functions started."""
     child = Child(to_worker, taken)
     child.listen()
-    threading.Thread(target=_end_at_last, daemon=True).start()
+    at_last = threading.Timer(TIME_TO_LEAVE, _end)
+    at_last.daemon = True
+    at_last.start()
     child.close()
     _end()
 
@@ -116,11 +118,6 @@ def resident_memory() -> int:
 
         largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return largest if sys.platform == "darwin" else largest * 1024
-
-
-def _end_at_last() -> None:
-    time.sleep(TIME_TO_LEAVE)
-    _end()
 
 
 def _end() -> None:

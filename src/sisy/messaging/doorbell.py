@@ -19,7 +19,7 @@ from sisy.messaging import messages
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import after_fork_in_child
 from sisy.runtime.log import Outage
-from sisy.runtime.loop import FIRST_DELAY, LONGEST_DELAY
+from sisy.runtime.loop import FIRST_DELAY, LONGEST_DELAY, pause
 from sisy.runtime.threads import LoopThread
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ async def _send_again(send: Ring, address: str) -> None:
     # So that the end of the outage is noticed, and logged, even if there is nothing else to send.
     delay = FIRST_DELAY
     while _outage.failures:
-        await asyncio.sleep(delay)
+        await pause(delay)
         delay = min(LONGEST_DELAY, 2 * delay)
         if _outage.failures:
             await _send(send, address)

@@ -115,6 +115,11 @@ def until_it_works(
             return
 
 
+async def pause(seconds: float) -> None:
+    """Let other coroutines run for a while. No other package sleeps."""
+    await asyncio.sleep(seconds)
+
+
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """Return the event loop that is running in this thread, or None."""
     try:

@@ -1,6 +1,5 @@
 """Record outcomes: in batches, or a single one at once, and what follows for their tasks."""
 
-import asyncio
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +16,7 @@ from sisy.lifecycle.retry import may_retry, queue_retry
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.log import log_named, logger
-from sisy.runtime.loop import Loop
+from sisy.runtime.loop import Loop, pause
 from sisy.store.database_thread import DatabaseThread
 from sisy.store.isolation import isolating, past_deadlocks
 from sisy.store.outcomes import Ended, any_retired
@@ -227,7 +226,7 @@ class OutcomeBuffer:
         if self._ended:
             # Only other running runs can add outcomes. If there are none, waiting gains nothing.
             if len(self._going) and len(self._ended) < FLUSH_BATCH:
-                await asyncio.sleep(FLUSH_INTERVAL)
+                await pause(FLUSH_INTERVAL)
             await self.flush()
         return IDLE
 
