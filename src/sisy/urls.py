@@ -1,7 +1,7 @@
 """The URLs of the dashboard: ``path("sisy/", include("sisy.urls"))``."""
 
+from sisy.dashboard.access import configured
 from sisy.dashboard.routes import patterns
-from sisy.dashboard.site import configured
 
 app_name = "sisy"
 urlpatterns = patterns(configured())

@@ -9,8 +9,8 @@ from sisy.execution.inline import call_inline
 from sisy.execution.run_handle import RunHandle, to_nobody
 from sisy.models import Attempt, Overlap, Run, RunState, Task
 from sisy.worker.claim import claim
+from sisy.worker.missing_code import Unresolved
 from sisy.worker.outcome_buffer import record
-from sisy.worker.unresolved import Unresolved
 from tests.app import jobs
 from tests.app.models import Counter
 from tests.roles.at_work import at_work
@@ -182,7 +182,7 @@ def test_a_run_on_another_engine_comes_back_later_and_later():
 def test_a_worker_takes_up_again_what_it_left_to_others(monkeypatch):
     """Its own code may have changed, too."""
     clock = {"now": 0.0}
-    monkeypatch.setattr("sisy.worker.unresolved.time.monotonic", lambda: clock["now"])
+    monkeypatch.setattr("sisy.worker.missing_code.time.monotonic", lambda: clock["now"])
     missing().run_now()
     [claimed] = won()
     unresolved = Unresolved()

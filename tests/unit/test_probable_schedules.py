@@ -6,7 +6,7 @@ from sisy.checks import configuration, stored
 from sisy.checks.declared import check_declared_tasks
 from sisy.models import task_with_callable
 from sisy.schedules import Schedule
-from sisy.schedules.corrections import probably_meant
+from sisy.schedules.suggestions import probably_meant
 from sisy.syncing import discovery
 from tests.app import jobs
 

@@ -13,10 +13,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sisy.admin.lookups import OfferedLookups
+from sisy.dashboard.access import LOOK
 from sisy.dashboard.actions.result import Result
 from sisy.dashboard.cleaning import cleaned
 from sisy.dashboard.in_admin import AdminDashboard
-from sisy.dashboard.site import LOOK
 from sisy.reports import disclosure, formatting
 from sisy.reports.ledger import key_of
 from sisy.runtime.compat import for_write

@@ -14,8 +14,7 @@ def check_login(**kwargs: Any) -> list[CheckMessage]:
         return []  # the project has only workers
     # Not at the top: its pages need django.contrib.auth, which workers may lack.
     try:
-        from sisy.dashboard.login import admin_login, login_exists
-        from sisy.dashboard.site import configured
+        from sisy.dashboard.access import admin_login, configured, login_exists
 
         dashboard = configured()
         dashboard.address("overview")

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.checks import CheckMessage
 
 from sisy.checks.quoting import warning
-from sisy.schedules.corrections import probably_meant
+from sisy.schedules.suggestions import probably_meant
 
 
 def every_second_of_a_minute(what: str, expression: str, obj: Any) -> Iterator[CheckMessage]:

@@ -1,5 +1,5 @@
 """The dashboard: past, current and upcoming runs, in the admin or on its own."""
 
-from sisy.dashboard.site import Dashboard
+from sisy.dashboard.access import Dashboard
 
 __all__ = ["Dashboard"]

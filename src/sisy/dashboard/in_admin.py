@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import URLPattern, path, reverse
 
 from sisy.dashboard import Dashboard
+from sisy.dashboard.access import LOOK, View
 from sisy.dashboard.routes import patterns
-from sisy.dashboard.site import LOOK, View
 
 PREFIX = "sisy_dashboard_"
 

@@ -13,7 +13,7 @@ from django.db import connections
 from django.http import HttpRequest
 
 from sisy import conf
-from sisy.dashboard.site import LOOK, configured
+from sisy.dashboard.access import LOOK, configured
 from sisy.messaging import messages
 from sisy.runtime.log import Outage, logger
 from sisy.runtime.loop import pause

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from sisy import clock
-from sisy.dashboard.site import Dashboard
+from sisy.dashboard.access import Dashboard
 from sisy.models import Task
 from sisy.reports import disclosure
 

@@ -2,9 +2,9 @@
 
 from django.urls import URLPattern, path
 
+from sisy.dashboard.access import Dashboard
 from sisy.dashboard.cleaning import cleaned
 from sisy.dashboard.pages import PAGES
-from sisy.dashboard.site import Dashboard
 
 
 def patterns(dashboard: Dashboard, prefix: str = "") -> list[URLPattern]:

@@ -13,7 +13,7 @@ from sisy import conf
 from sisy.exceptions import SettingsError
 from sisy.execution import MakePool, ProcessPool, ThreadPool
 from sisy.heartbeat import Heartbeat
-from sisy.management.numbers import measure, whole
+from sisy.management.arguments import measure, whole
 from sisy.management.reloading import GRACE, serve_and_reload
 from sisy.runtime.compat import CAN_FORK
 from sisy.runtime.loop import until_it_works

@@ -17,7 +17,7 @@ from sisy.models.run import Run
 from sisy.models.task_queries import CHANGED, TaskManager
 from sisy.models.verbs import TaskVerbs
 from sisy.planning import activation
-from sisy.planning.missed import settle_overdue
+from sisy.planning.overdue import settle_overdue
 from sisy.records import validation
 from sisy.records.choices import Overlap, TaskState
 from sisy.records.columns import TaskColumns

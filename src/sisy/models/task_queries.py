@@ -11,7 +11,7 @@ from sisy import clock, conf
 from sisy.lifecycle.cancel import TASK_DELETED
 from sisy.models.run import Run
 from sisy.planning import activation, timing
-from sisy.planning.missed import settle_overdue
+from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
 from sisy.records.dirty_fields import Write
 from sisy.records.fields import MomentField

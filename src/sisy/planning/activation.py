@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from sisy import clock
 from sisy.exceptions import ScheduleError
 from sisy.planning import timing
-from sisy.planning.missed import settle_overdue
+from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
 from sisy.store import locking
 from sisy.store.bulk import Update, insert_many, update_rows

@@ -14,9 +14,9 @@ from croniter import croniter
 from croniter.croniter import CroniterError
 
 from sisy.exceptions import ScheduleError
-from sisy.schedules.corrections import correct_expression
-from sisy.schedules.field_corrections import correct_field
+from sisy.schedules.field_suggestions import correct_field
 from sisy.schedules.names import ALIASES, FIELDS, LIMITS, VALUES, number_of
+from sisy.schedules.suggestions import correct_expression
 
 LONGEST = 255
 

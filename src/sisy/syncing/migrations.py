@@ -12,7 +12,7 @@ from sisy.lifecycle.cancel import TASK_DELETED, cancel_in_migration
 from sisy.models import Task, TaskState
 from sisy.models.task_queries import CHANGED
 from sisy.planning.declarations import refuse_unknown
-from sisy.planning.missed import settle_overdue
+from sisy.planning.overdue import settle_overdue
 from sisy.records import validation
 from sisy.records.task_fields import (
     COLUMNS,

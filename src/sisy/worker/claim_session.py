@@ -34,9 +34,9 @@ from sisy.store.outcomes import Ended
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim import any_ready, claim
 from sisy.worker.lease import Lease
+from sisy.worker.missing_code import Unresolved
 from sisy.worker.pool_client import BUSY, PoolClient
 from sisy.worker.prefetch import PREFETCH_TIMEOUT, InFlight
-from sisy.worker.unresolved import Unresolved
 
 BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
 JITTER = 0.05

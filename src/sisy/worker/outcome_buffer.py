@@ -20,7 +20,7 @@ from sisy.runtime.loop import Loop, pause
 from sisy.store.database_thread import DatabaseThread
 from sisy.store.isolation import isolating, past_deadlocks
 from sisy.store.outcomes import Ended, any_retired
-from sisy.worker.unresolved import is_to_be_released, release_unresolved
+from sisy.worker.missing_code import is_to_be_released, release_unresolved
 
 tasks = log_named("sisy.tasks")
 

@@ -11,10 +11,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext
 from django.views import View
 
+from sisy.dashboard.access import Dashboard
 from sisy.dashboard.actions import processes, queues, runs, tasks
 from sisy.dashboard.actions.result import Result
 from sisy.dashboard.page_request import PageRequest
-from sisy.dashboard.site import Dashboard
 from sisy.models import Process, Run, Task
 from sisy.reports.ledger import key_of
 

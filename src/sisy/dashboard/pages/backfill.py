@@ -8,10 +8,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from sisy.dashboard.asking import elsewhere
 from sisy.dashboard.backfilling import RANGE, asked_for, run
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.task import TaskPage, task_of
+from sisy.dashboard.parameters import elsewhere
 
 
 class BackfillPage(TaskPage):

@@ -9,11 +9,11 @@ from zoneinfo import available_timezones
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sisy.dashboard.asking import any_text, elsewhere
 from sisy.dashboard.charts.strip import Strip, day_strip, week_strip
 from sisy.dashboard.dst_notes import Occurrence, told
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
+from sisy.dashboard.parameters import any_text, elsewhere
 from sisy.exceptions import ScheduleError
 from sisy.reports import formatting
 from sisy.schedules import Schedule

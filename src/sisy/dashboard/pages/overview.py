@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sisy.dashboard.asking import a_key, moment_within, one_of
 from sisy.dashboard.charts.legend import legend
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
+from sisy.dashboard.parameters import a_key, moment_within, one_of
 from sisy.models import Run, Task
 from sisy.reports.alerts import find_alerts
 from sisy.reports.fleet import status

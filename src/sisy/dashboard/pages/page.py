@@ -16,9 +16,9 @@ from django.utils.translation import gettext_lazy as _
 from django.views import View
 
 from sisy import conf
-from sisy.dashboard.asking import Check, refusals
+from sisy.dashboard.access import Dashboard
 from sisy.dashboard.page_request import PageRequest
-from sisy.dashboard.site import Dashboard
+from sisy.dashboard.parameters import Check, refusals
 
 PARTS = "parts"
 """The URL parameter that names the parts to fetch."""

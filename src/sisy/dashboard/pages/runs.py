@@ -4,9 +4,9 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from sisy.dashboard.asking import a_key, of_filter
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
+from sisy.dashboard.parameters import a_key, of_filter
 from sisy.models import Origin, RunState
 from sisy.reports.ledger import MAX_RUNS_SEARCHED, RunFilter, find, key_of
 

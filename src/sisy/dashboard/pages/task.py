@@ -9,10 +9,10 @@ from django.http import Http404
 from django.utils import timezone
 
 from sisy.dashboard import declared, policy_text
-from sisy.dashboard.asking import a_key
 from sisy.dashboard.dst_notes import told
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
+from sisy.dashboard.parameters import a_key
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
 from sisy.reports.errors import error_groups

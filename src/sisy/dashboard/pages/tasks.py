@@ -9,10 +9,10 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy.dashboard.asking import of_filter
 from sisy.dashboard.charts.sparkline import Sparkline, sparkline
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
+from sisy.dashboard.parameters import of_filter
 from sisy.models import Run, Task, TaskState
 from sisy.reports.durations import MAX_RUNS_OF_A_TASK, usual
 from sisy.reports.ledger import newest_runs

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import router
 
 from sisy import clock
-from sisy.management.numbers import measure
+from sisy.management.arguments import measure
 from sisy.management.output import AnsweringCommand
 from sisy.management.serving import queue_names
 from sisy.models import Task

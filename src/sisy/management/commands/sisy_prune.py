@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 
 from sisy import clock, conf
 from sisy.heartbeat.retention import prune_before
-from sisy.management.numbers import measure
+from sisy.management.arguments import measure
 from sisy.management.output import AnsweringCommand
 from sisy.management.progress import Progress
 from sisy.models import Run, Task

@@ -12,11 +12,11 @@ from django.db import router
 from django.utils import timezone
 from django.utils.translation import ngettext
 
-from sisy.management import choosing
-from sisy.management.numbers import MAX_COUNT, whole
+from sisy.management import lookup
+from sisy.management.arguments import MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
 from sisy.management.progress import Progress
-from sisy.management.sheets import write_csv
+from sisy.management.spreadsheet import write_csv
 from sisy.models import Task, TaskState
 from sisy.reports.durations import usual_by_task
 from sisy.reports.forecast import Forecast, Occurrence, occurrences_of
@@ -36,10 +36,10 @@ class Command(AnsweringCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "start", type=choosing.moment, metavar="FROM", help="the start of the range"
+            "start", type=lookup.moment, metavar="FROM", help="the start of the range"
         )
         parser.add_argument(
-            "end", type=choosing.moment, metavar="TO", help="the end of the range (exclusive)"
+            "end", type=lookup.moment, metavar="TO", help="the end of the range (exclusive)"
         )
         parser.add_argument(
             "--task", action="append", metavar="TASK", help="only this task (repeatable)"
@@ -61,7 +61,7 @@ class Command(AnsweringCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         using = router.db_for_write(Task)
         zone = timezone.get_default_timezone_name()
-        start, end = (choosing.in_zone(options[name], zone) for name in ("start", "end"))
+        start, end = (lookup.in_zone(options[name], zone) for name in ("start", "end"))
         if end <= start:
             raise CommandError(f"TO must be after FROM, but {end} is not after {start}.")
         tasks = self._tasks(options["task"], using)
@@ -89,7 +89,7 @@ class Command(AnsweringCommand):
 
     def _tasks(self, named: list[str] | None, using: str) -> list[Task]:
         if named:
-            return [choosing.task_named(name, using) for name in named]
+            return [lookup.task_named(name, using) for name in named]
         active = Task.objects.using(using).filter(state=TaskState.ACTIVE).exclude(schedule="")
         return list(active.order_by("pk"))
 

@@ -17,8 +17,8 @@ from django.utils.translation import ngettext
 from sisy import clock
 from sisy.dashboard.actions.cancelling import told
 from sisy.lifecycle.cancel import cancel_or_request
-from sisy.management import asking, choosing
-from sisy.management.numbers import MAX_COUNT, whole
+from sisy.management import arguments, lookup
+from sisy.management.arguments import MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
 from sisy.models import Run, Task, TaskState
 from sisy.planning.timing import occurrences
@@ -85,7 +85,7 @@ class Command(AnsweringCommand):
         retry = verb("retry", "submit a new run for a finished one", of_task=False)
         retry.add_argument(
             "run",
-            type=whole(1, 10**choosing.MAX_DIGITS),
+            type=whole(1, 10**lookup.MAX_DIGITS),
             metavar="RUN",
             help="key of a finished run",
         )
@@ -95,10 +95,10 @@ class Command(AnsweringCommand):
             "or running",
         )
         backfill.add_argument(
-            "start", type=choosing.moment, metavar="FROM", help="the start of the range"
+            "start", type=lookup.moment, metavar="FROM", help="the start of the range"
         )
         backfill.add_argument(
-            "end", type=choosing.moment, metavar="TO", help="the end of the range (exclusive)"
+            "end", type=lookup.moment, metavar="TO", help="the end of the range (exclusive)"
         )
         backfill.add_argument(
             "--again",
@@ -122,7 +122,7 @@ class Command(AnsweringCommand):
         self.now = clock.now(self.using)
         do = getattr(self, f"do_{options['verb']}")
         if "task" in options:
-            options["task"] = choosing.task_named(options["task"], self.using)
+            options["task"] = lookup.task_named(options["task"], self.using)
         do(**options)
 
     def do_list(self, *, state: str | None, **options: Any) -> None:
@@ -163,7 +163,7 @@ class Command(AnsweringCommand):
             raise CommandError(str(error)) from error
 
     def do_retry(self, *, run: int, **options: Any) -> None:
-        found = choosing.run_with_key(run, self.using)
+        found = lookup.run_with_key(run, self.using)
         try:
             self._say_of_run(found.retry(), f"is queued as a retry of run {run}")
         except ValueError as error:
@@ -193,7 +193,7 @@ class Command(AnsweringCommand):
     def do_backfill(
         self, task: Task, *, start: Any, end: Any, again: bool, dry_run: bool, **options: Any
     ) -> None:
-        start, end = (choosing.in_zone(each, task.timezone) for each in (start, end))
+        start, end = (lookup.in_zone(each, task.timezone) for each in (start, end))
         try:
             if dry_run:
                 due = task.to_backfill(start, end, again=again)
@@ -205,18 +205,18 @@ class Command(AnsweringCommand):
         self._say(f"Submitted {_runs(count)} of {task}.", submitted=count)
 
     def do_why(self, *, subject: str, when: str | None, **options: Any) -> None:
-        if (run := choosing.run_asked_about(subject, when, self.using)) is not None:
+        if (run := lookup.run_asked_about(subject, when, self.using)) is not None:
             name = run.task.timezone if run.task else timezone.get_default_timezone_name()
             sentence = why_run(run, zone_named(name), self.now)
             self._say(sentence, task=run.task_id, run=run.pk, answer=sentence)
             return
-        task = choosing.task_named(subject, self.using)
+        task = lookup.task_named(subject, self.using)
         if when is None:
             sentence = why_task(task, self.using, self.now)
             self._say(sentence, task=task.pk, answer=sentence)
             return
-        asked = asking.moment(when, zone_named(task.timezone), self.now)
-        at = choosing.in_zone(asked, task.timezone)
+        asked = arguments.moment(when, zone_named(task.timezone), self.now)
+        at = lookup.in_zone(asked, task.timezone)
         sentence = why(task, at, self.using, self.now)
         self._say(sentence, task=task.pk, moment=at, answer=sentence)
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable
 
-from sisy.schedules.corrections import TIME, daily
 from sisy.schedules.names import MONTHS, NUMBERS, WEEKDAYS, number_of
+from sisy.schedules.suggestions import TIME, daily
 
 EXPECTED = {
     "minute": "0 to 59",

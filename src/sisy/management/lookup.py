@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from sisy.exceptions import did_you_mean
-from sisy.management import asking
+from sisy.management import arguments
 from sisy.models import Run, Task
 
 MAX_LABELS_COMPARED = 5000  # labels that are compared for a suggestion
@@ -59,7 +59,7 @@ def run_asked_about(subject: str, when: str | None, using: str) -> Run | None:
         CommandError: it is not a run of the task, or it does not exist.
     """
     text = subject if when is None else when
-    if (key := asking.run_key(text)) is None:
+    if (key := arguments.run_key(text)) is None:
         return None
     run = Run.objects.using(using).select_related("task").filter(pk=key).first()
     if when is not None:
@@ -94,4 +94,4 @@ def in_zone(moment: datetime, zone: str) -> datetime:
         CommandError: it lies outside of the years 1000 to 9998.
     """
     aware = moment.replace(tzinfo=ZoneInfo(zone)) if timezone.is_naive(moment) else moment
-    return asking.within_calendar(aware)
+    return arguments.within_calendar(aware)
