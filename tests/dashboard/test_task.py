@@ -84,6 +84,12 @@ def test_its_policies_stand_there_in_words():
     assert "Each start is delayed by up to 0:01:00" in text
 
 
+def test_no_limit_is_shown_for_the_queued_runs_of_bulk_run_once():
+    task = Task.bulk_run_once("tests.app.jobs.noop", [{}, {}], overlap=Overlap.BUFFER_ALL)
+    text = text_of(page_of(task, parts="about"))
+    assert "Runs are queued while another one is running." in text
+
+
 def test_user_data_is_seen_by_whom_it_concerns_and_secrets_by_nobody():
     task = scheduled(userdata={"shop": "north", "nested": [{"API_Token": "s3cr3t"}]})
     seen = page_of(task, "view_run_details", parts="about").content.decode()

@@ -29,6 +29,8 @@ def in_words(task: Task) -> list[tuple[str, str]]:
 def overlap(task: Task) -> str:
     """Return what happens to a run that is due while another one is running."""
     buffered = conf.get_settings().buffer_limit
+    if task.runs_once and task.overlap == Overlap.BUFFER_ALL:
+        return gettext("Runs are queued while another one is running.")
     sentences = {
         Overlap.SKIP: gettext("A new run is skipped while another one is running."),
         Overlap.ALLOW: gettext("Runs may overlap."),

@@ -71,7 +71,8 @@ def apply_policy(
         policy: the task's ``overlap``; any value except ``allow``.
         queued: the ready runs of the task, oldest first.
         going: the running runs of the task, oldest first.
-        limit: the number of runs that ``buffer_all`` keeps queued.
+        limit: the number of runs that ``buffer_all`` keeps queued; runs of `bulk_run_once` are
+            exempt.
     """
     decision = Decision()
     rest = list(queued)
@@ -97,8 +98,11 @@ def apply_policy(
             decision.queued = True
         case Overlap.BUFFER_ALL:
             room = max(0, limit - len(patient))
+            # The limit protects from a schedule that is faster than its function. One call has
+            # submitted all runs of a `bulk_run_once`: each of them is wanted.
+            bounded = [run for run in others if run.origin != Origin.ONCE]
             decision.skip(
-                others[room:],
+                bounded[room:],
                 blocker,
                 f"{still_going}, and the limit of queued runs ({limit}) was reached.",
             )
