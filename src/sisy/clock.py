@@ -1,6 +1,7 @@
 """The current time by the database's clock, so that hosts with different clocks agree.
 
-Only the outermost loops and the models' ``save()`` read it. Everything else takes ``now``.
+The loops of heartbeats and workers read it, and the methods that change tasks and runs, such as
+``Task.save()``. What they call takes ``now``.
 """
 
 import time

@@ -1,7 +1,8 @@
 """The transitions of a run: the only code that writes its state.
 
-Each module has one transition. It updates the rows, sets the same values on the objects in
-memory, and sends its signal when the transaction is committed; see `sisy.lifecycle.transition`.
+A transition updates the rows, sets the same values on the objects in memory, and sends its signal
+when the transaction is committed; see `sisy.lifecycle.transition`. Each module has the transitions
+of one verb.
 
 ::
 
@@ -20,5 +21,5 @@ memory, and sends its signal when the transaction is committed; see `sisy.lifecy
     running ── lose ───────────────────────────► queued, lost or cancelled
                                                                run_lost
 
-The modules are given records and query sets, and import no model.
+The callers pass records and query sets. The modules import models for type checkers only.
 """

@@ -579,7 +579,12 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "worker_name",
-                    models.CharField(blank=True, max_length=300, verbose_name="worker"),
+                    models.CharField(
+                        blank=True,
+                        help_text="The name of its process, kept after the process has ended.",
+                        max_length=300,
+                        verbose_name="worker",
+                    ),
                 ),
                 (
                     "occurrence_at",
@@ -658,7 +663,6 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_constraint=False,
                         db_index=False,
-                        help_text="The name of its process, kept after the process has ended.",
                         null=True,
                         on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="runs",

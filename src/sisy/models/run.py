@@ -100,9 +100,13 @@ class Run(models.Model):
         related_name="runs",
         db_constraint=False,
         db_index=False,
+    )
+    worker_name = models.CharField(
+        _("worker"),
+        max_length=300,
+        blank=True,
         help_text=_("The name of its process, kept after the process has ended."),
     )
-    worker_name = models.CharField(_("worker"), max_length=300, blank=True)
     blocked_by = models.ForeignKey(
         "self",
         verbose_name=_("blocked by"),

@@ -1,1 +1,1 @@
-"""The columns of tasks and runs: types, choices, validators and changes."""
+"""The columns of tasks, and the types, choices and validators of all columns."""

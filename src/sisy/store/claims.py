@@ -31,7 +31,7 @@ ANY_READY = Statement("""
     LIMIT 1
 """)
 
-# The columns of the conditions and of the order are those of the index sisy_run_ready: the
+# The columns of the conditions and of the order are those of the index sisy_run_claim: the
 # database reads as many entries as it returns rows. So each queue is asked for on its own.
 LOCK_FIRST_READY = Statement("""
     SELECT {columns} FROM sisy_run
