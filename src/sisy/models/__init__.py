@@ -1,4 +1,4 @@
-"""The records, and how people make tasks."""
+"""The models, and the functions that create tasks."""
 
 from sisy.models.attempt import Attempt
 from sisy.models.creation import task_with_callable, taskinfo_with_label

@@ -1,4 +1,4 @@
-"""The attempts of a run that did not end it: why it was carried out once more."""
+"""The attempts of a run that failed or were lost, and after which it was queued again."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ class Attempt(models.Model):
 
     @classmethod
     def of(cls, run: Run, **columns: Any) -> "Attempt":
-        """Return an unsaved record of the attempt that ``run`` is on."""
+        """Return an unsaved record of the current attempt of ``run``."""
         return cls(run=run, number=run.attempt, worker_name=run.worker_name, **columns)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The declaration of a task, beside the changes made by hand."""
+"""Compare a task with its declaration in code, and reset fields to the declaration."""
 
 import json
 from collections.abc import Mapping
@@ -16,17 +16,18 @@ from sisy.records.twins import twin
 if TYPE_CHECKING:
     from sisy.models.task import Task
 
-MEMORY = "_extra_data"  # a task may keep in it what it likes
+# Functions may keep state in it, so that it differs from the code without being overridden.
+MEMORY = "_extra_data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """A field that somebody has changed, so that it does not follow the code.
+    """A field that was changed by hand, so that it no longer follows the code.
 
     Attributes:
-        field: its name.
-        code: what the code says, as it is stored in JSON.
-        own: what the task has instead.
+        field: the name of the field.
+        code: the value that the code declares, as JSON.
+        own: the value of the task, as JSON.
     """
 
     field: str
@@ -35,7 +36,7 @@ class Override:
 
 
 class FollowsCode(models.Model):
-    """A task that may be declared in code; see `sisy.schedule`."""
+    """The methods of a task that concern its declaration in code; see `sisy.schedule`."""
 
     class Meta:
         abstract = True
@@ -80,9 +81,9 @@ class FollowsCode(models.Model):
 
 
 def overrides_of(task: "Task", declaration: Mapping[str, Any]) -> list[Override]:
-    """Return where a task differs from a declaration.
+    """Return the fields in which a task differs from a declaration.
 
-    User data that code leaves empty is the task's own, and differs from nothing.
+    User data that the code leaves empty does not count: it is the task's own.
     """
     own = in_json(task)
     return [
@@ -93,12 +94,12 @@ def overrides_of(task: "Task", declaration: Mapping[str, Any]) -> list[Override]
 
 
 def in_json(task: "Task") -> dict[str, Any]:
-    """Return what a task's owner says, as JSON keeps it: by the name of the field."""
+    """Return the owner's fields of a task by name, as JSON values."""
     return {name: _in_json(_field(task, name), getattr(task, name)) for name in OWNER_FIELDS}
 
 
 def give(task: "Task", values: Mapping[str, Any]) -> None:
-    """Let an unsaved task have values as `in_json` returns them."""
+    """Assign JSON values, as `in_json` returns them, to the fields of a task. Does not save it."""
     for name, value in values.items():
         setattr(task, name, _field(task, name).to_python(value))
 

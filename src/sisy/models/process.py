@@ -1,4 +1,4 @@
-"""A live heartbeat or worker, and its lease."""
+"""The registered processes (heartbeats, workers and engines), and their leases."""
 
 import os
 import socket
@@ -27,26 +27,24 @@ class ProcessQuerySet(models.QuerySet["Process"]):
         return self.leased_until(now, now + LONGEST_LEASE)
 
     def leased_until(self, first: datetime, last: datetime) -> "ProcessQuerySet":
-        """Those whose lease ends between two moments."""
+        """Return processes whose lease ends between two moments, both included."""
         return self.filter(lease_until__range=(first, last))
 
     def expired(self, now: datetime) -> "ProcessQuerySet":
-        """Those from which nothing was heard until their lease ran out.
-
-        A lease that nobody can have taken by the clock as it is now counts as one: a dead worker
-        would else be believed in for hours, and a living one renews in time.
-        """
+        """Return processes whose lease has expired."""
+        # A lease that ends later than any lease taken now was taken before the clock was set back.
+        # It counts as expired: a dead worker would seem alive for hours, and a living one renews.
         return self.filter(Q(lease_until__lt=now) | Q(lease_until__gt=now + LONGEST_LEASE))
 
     def reported_dead(self) -> "ProcessQuerySet":
-        """Those whose end was seen by whoever had started them."""
+        """Return processes whose end was reported by the process that started them."""
         return self.exclude(end_reason="")
 
 
 if TYPE_CHECKING:
 
     class ProcessManager(ProcessQuerySet, models.Manager["Process"]):  # type: ignore[misc]
-        """Has what its query set has, which checkers of types would not see."""
+        """The query set's methods, for type checkers."""
 else:
     ProcessManager = manager_from(ProcessQuerySet)
 
@@ -98,7 +96,7 @@ class Process(models.Model):
 
     @property
     def using(self) -> str:
-        """The alias of the database in which it is kept up to date."""
+        """The alias of the database that stores the process."""
         return router.db_for_write(Process, instance=self)
 
     @classmethod
@@ -114,7 +112,7 @@ class Process(models.Model):
         problem: str = "",
         problem_since: datetime | None = None,
     ) -> Self:
-        """Store that this process is up, and believed to be so for ``lease``."""
+        """Register the current process with a lease, and return its row."""
         process = cls(
             role=role,
             host=socket.gethostname()[:255],
@@ -133,18 +131,16 @@ class Process(models.Model):
     ajoin = class_twin(join)
 
     def renew(self, now: datetime, lease: timedelta) -> bool:
-        """Extend the lease; return False if it was taken away, with all the runs under it."""
+        """Renew the lease. Return False if the process is no longer registered."""
         self.lease_until = now + lease
         return renew_lease(self.using, self.pk, self.lease_until)
 
     arenew = twin(renew)
 
     def has_silent_host(self, now: datetime, lease: timedelta) -> bool:
-        """Return whether no process of its host was heard of since this one should have been.
-
-        Processes renew when two thirds of a lease are left, at the latest, so that the leases of
-        a host that went down all run out within a third of one.
-        """
+        """Return whether all processes of the host are silent, so that the host may be down."""
+        # Processes renew at the latest when a third of the lease is gone. So the leases of a host
+        # that went down all expire within a third of a lease.
         neighbours = Process.objects.using(self.using).alive(now).filter(host=self.host)
         since = min(self.lease_until, now) + lease / 3
         return not neighbours.filter(lease_until__gt=since, end_reason="").exists()
@@ -165,14 +161,14 @@ class Process(models.Model):
     arequest_drain = twin(request_drain)
 
     def is_drain_requested(self) -> bool:
-        """Return whether somebody asked for its end."""
+        """Return whether a drain was requested."""
         asked = Process.objects.using(self.using).exclude(drain_requested_at=None)
         return asked.filter(pk=self.pk).exists()
 
     ais_drain_requested = twin(is_drain_requested)
 
     def note_problem(self, problem: str, since: datetime | None) -> None:
-        """Store why this worker cannot start functions, and since when; empty if it can."""
+        """Store why this worker cannot start functions, and since when. Pass "" if it can."""
         self.problem, self.problem_since = problem[:500], since
         Process.objects.using(self.using).filter(pk=self.pk).update(
             problem=self.problem, problem_since=since
@@ -181,7 +177,7 @@ class Process(models.Model):
     anote_problem = twin(note_problem)
 
     def leave(self, reason: str = "It was stopped.") -> None:
-        """Store that this process is gone, and tell why."""
+        """Unregister the process. Sends ``worker_offline`` with the reason."""
         if Process.objects.using(self.using).filter(pk=self.pk).delete()[0]:
             self._tell(signals.worker_offline, reason=reason)
 

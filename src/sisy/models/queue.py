@@ -1,4 +1,4 @@
-"""The row of a queue that was paused once."""
+"""Pause and resume queues."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -50,7 +50,7 @@ class QueueQuerySet(models.QuerySet["Queue"]):
 if TYPE_CHECKING:
 
     class QueueManager(QueueQuerySet, models.Manager["Queue"]):  # type: ignore[misc]
-        """Has what its query set has, which checkers of types would not see."""
+        """The query set's methods, for type checkers."""
 else:
     QueueManager = manager_from(QueueQuerySet)
 

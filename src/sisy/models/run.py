@@ -1,4 +1,4 @@
-"""The ledger: one row for each occurrence, and for each run that somebody asked for."""
+"""The ledger: one row for each occurrence and for each requested run."""
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -204,7 +204,7 @@ class Run(models.Model):
 
     @classmethod
     def of(cls, task: "Task", *, now: datetime, **columns: Any) -> "Run":
-        """Return an unsaved run of ``task`` that a worker may take from ``ready_at`` (now) on."""
+        """Return an unsaved run of ``task`` that is ready at ``ready_at``, by default now."""
         of_task = {
             "label": task.label,
             "target_path": task.target_path,

@@ -1,4 +1,4 @@
-"""Look up, lock and cancel many runs at a time."""
+"""Filter, lock and cancel many runs at a time."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -17,82 +17,83 @@ if TYPE_CHECKING:
 
 
 def _is_leaving(now: datetime) -> Q:
-    """Whether a run was handed over by a worker that has not gone yet, in which it may go on."""
+    """Return a condition for runs that a leaving worker has released, but may still execute."""
     return Q(state=RunState.QUEUED, started_at__isnull=False, ready_at__gt=now)
 
 
 class RunQuerySet(models.QuerySet["Run"]):
     def queued(self) -> Self:
-        """Those that no worker has taken yet."""
+        """Return runs that no worker has claimed."""
         return self.filter(state=RunState.QUEUED)
 
     def running(self) -> Self:
-        """Those that a worker carries out."""
+        """Return runs that a worker has claimed."""
         return self.filter(state=RunState.RUNNING)
 
     def possibly_running(self, now: datetime) -> Self:
-        """Those whose function may be at work: running, or handed over by a worker that leaves.
+        """Return runs whose function may be running at ``now``.
 
-        The latter are queued already, and ready once that worker is surely gone.
+        They are running, or a leaving worker has released them. The latter are queued, and become
+        ready when that worker has certainly stopped.
         """
         return self.filter(Q(state=RunState.RUNNING) | _is_leaving(now))
 
     def surely_queued(self, now: datetime) -> Self:
-        """Those that are queued, and whose function is not at work in a worker that leaves."""
+        """Return queued runs without those that a leaving worker may still execute."""
         return self.queued().exclude(_is_leaving(now))
 
     def live(self) -> Self:
-        """Those that are not over: queued or running."""
+        """Return runs that are queued or running."""
         return self.filter(state__in=LIVE_STATES)
 
     def without_task(self) -> Self:
-        """Those whose task was deleted."""
+        """Return runs whose task was deleted."""
         return self.filter(task=None)
 
     def ready(self, now: datetime) -> Self:
-        """Those that may be taken at ``now``, in the order in which they should."""
+        """Return queued runs that workers may claim at ``now``, the next one first."""
         return self.queued().filter(ready_at__lte=now).order_by("-priority", "ready_at", "id")
 
     def native(self) -> Self:
-        """Those that Sisy's own workers carry out."""
+        """Return runs that Sisy's own workers execute."""
         return self.filter(engine="")
 
     def of_other_engines(self) -> Self:
-        """Those that are handed to backends of ``django.tasks``."""
+        """Return runs that backends of ``django.tasks`` execute."""
         return self.filter(engine__gt="")
 
     def cancel_queued(self, reason: str | F, now: datetime) -> int:
-        """Cancel the queued ones, and return how many."""
+        """Cancel the queued runs, and return their number."""
         return len(cancel_queued(self, reason, now))
 
     acancel_queued = twin(cancel_queued)
 
     def cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> int:
-        """Cancel the queued ones, and request that running ones stop; return how many.
+        """Cancel queued runs, and ask running ones to stop. Return the number of both.
 
-        Those that were asked before are not counted. A run that was asked to stop runs until its
-        function notices, or is killed. Its worker sees the request within a second: an async
-        function is cancelled, ``current_run().check()`` raises in a plain one. With ``by_force``,
-        the process of a run in a pool of processes is killed. A run that a leaving worker released
-        is cancelled when that worker is gone, and does not start again.
+        Runs that were asked before are not counted. The worker sees the request within a second:
+        an async function is cancelled, and ``current_run().check()`` raises in a plain one. The
+        run continues until its function stops. A run that a leaving worker released is cancelled
+        when that worker has stopped, and does not start again.
+
+        Args:
+            by_force: also kill the processes of runs in a process pool.
         """
         return cancel(self, reason, now, by_force=by_force)
 
     acancel = twin(cancel)
 
     def lock(self) -> list[int]:
-        """Lock them until the transaction ends, and return their keys.
+        """Lock the runs until the transaction ends, and return their keys.
 
-        Whoever changes several runs at once that others change, too, locks them first: always in
-        the order of their keys, so that no two wait for each other.
+        Call it before you change several runs that other processes change, too.
         """
+        # Everyone locks in the order of the keys, so that no two transactions wait for each other.
         return locking.lock(self)
 
     def held(self, runs: Iterable["Run"]) -> Self:
-        """Those of ``runs`` that still belong to the process and the attempt that ``runs`` name.
-
-        The fence: a worker whose lease was taken over changes nothing through it.
-        """
+        """Return those of ``runs`` that still belong to the process and attempt on the objects."""
+        # The fence: a worker that has lost its lease finds no rows, and so changes nothing.
         holdings: dict[tuple[int | None, int], list[int]] = {}
         for run in runs:
             holdings.setdefault((run.process_id, run.attempt), []).append(run.pk)
@@ -105,6 +106,6 @@ class RunQuerySet(models.QuerySet["Run"]):
 if TYPE_CHECKING:
 
     class RunManager(RunQuerySet, models.Manager["Run"]):  # type: ignore[misc]
-        """Has what its query set has, which checkers of types would not see."""
+        """The query set's methods, for type checkers."""
 else:
     RunManager = manager_from(RunQuerySet)

@@ -96,17 +96,17 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
 
     @property
     def is_used_up(self) -> bool:
-        """Return whether all its iterations are planned."""
+        """Return whether all of its iterations are planned."""
         return self.iterations is not None and self.runs_planned >= self.iterations
 
     @property
     def is_due_at_once(self) -> bool:
-        """Return whether its first occurrence, not yet planned, waits for no schedule."""
+        """Return whether its first run is not planned yet and does not wait for the schedule."""
         return self.planned_until is None and not self.wait_for_schedule
 
     @property
     def runs_once(self) -> bool:
-        """Return whether it has no schedule, only the runs with which it was submitted."""
+        """Return whether it has no schedule, only the runs that were submitted with it."""
         return not self.schedule
 
     @property
@@ -137,11 +137,11 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
         self.overlap = Overlap.ALLOW if value else Overlap.SKIP
 
     def clean(self) -> None:
-        """Check every column, for forms: each problem stands at its field.
+        """Check every column, for forms.
 
         Raises:
-            ValidationError: with a message for each field that cannot be used, or for
-                ``end_running`` if the task would never be due.
+            ValidationError: with a message for each invalid field, or for ``end_running`` if the
+                task would never be due.
         """
         validation.check_for_form(self)
         is_timed = self.schedule and (self._state.adding or self.changed_columns() & TIMING_FIELDS)
@@ -204,7 +204,7 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
         timed = named & TIMING_FIELDS
         if not timed or timed & changed:
             return bool(timed)
-        # What is written as it was read changes something if others have changed it meanwhile.
+        # Writing the values that were read is a change, if others have changed them meanwhile.
         this = Task.objects.using(using).select_for_update().filter(pk=self.pk)
         stored = this.values(*timed).first()
         return stored is not None and stored != {name: getattr(self, name) for name in timed}
@@ -218,17 +218,18 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
                 self.insert_alone(using, **options)
                 activation.activate(self, using, now)
         except BaseException:
-            self.pk, self._state.adding = pk, True  # so that it can be mended, and saved then
+            # The caller can correct the task and save it again.
+            self.pk, self._state.adding = pk, True
             raise
 
     def insert_alone(self, using: str, **options: Any) -> None:
-        """Insert the task, and plan nothing; in the caller's transaction."""
+        """Insert the task in the caller's transaction, without planning it."""
         pk = self.pk
         super().save(using=using, **options)
         self.remember_inserted(using, pk)
 
     def begin_anew(self, now: datetime) -> None:
-        """Check an unsaved task, and forget what the scheduler knew of the one it is a copy of.
+        """Check an unsaved task, and reset the scheduler's columns, which a copy of a task has.
 
         Raises:
             ValueError: as for `save`.
@@ -245,7 +246,7 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
         """Delete the task and cancel its queued runs; its history stays, a running run ends."""
         using = using or self._home
         with transaction.atomic(using=using):
-            # Locked first: a heartbeat that plans it just now must not add a run after this.
+            # Locked first, so that a heartbeat that is planning it adds no run after this.
             this = Task.objects.using(using).filter(pk=self.pk)
             locking.lock(this)
             settle_overdue(using, this, clock.now(using), TASK_DELETED, for_good=True)

@@ -1,4 +1,4 @@
-"""Look up and change many tasks at a time."""
+"""Filter and change many tasks at a time."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -31,9 +31,9 @@ CHANGED = (
 
 
 def _revived(now: datetime) -> dict[str, Any]:
-    """Return what lets the next tick plan broken tasks, since they have another target."""
+    """Return column values that let the next tick plan broken tasks, for their new target."""
     is_broken = Q(state=TaskState.BROKEN) & ~Q(schedule="")
-    # The state last: MySQL lets what comes later see what was set before.
+    # The state comes last: in MySQL, an expression sees the columns that were set before it.
     return {
         "planning_since": Case(
             When(is_broken, then=models.Value(now, MomentField())), default=F("planning_since")
@@ -52,47 +52,45 @@ def _revived(now: datetime) -> dict[str, Any]:
 
 class TaskQuerySet(models.QuerySet["Task"]):
     def active(self) -> Self:
-        """Those that the heartbeat plans."""
+        """Return tasks that the heartbeat plans."""
         return self.filter(state=TaskState.ACTIVE)
 
     def due(self, now: datetime) -> Self:
-        """Those of which an occurrence is due at ``now``, the longest due first."""
+        """Return tasks with an occurrence that is due at ``now``, the longest due first."""
         return self.active().filter(next_run__lte=now).order_by("next_run", "pk")
 
     def native(self) -> Self:
-        """Those whose runs Sisy's own workers carry out, not another engine."""
+        """Return tasks whose runs Sisy's own workers execute."""
         settings = conf.get_settings()
         names = {conf.DEFAULT_ENGINE, *settings.engines}
         return self.filter(engine__in=[name for name in names if not settings.alias_of(name)])
 
     def unplanned(self) -> Self:
-        """Those whose next occurrence has still to be computed."""
+        """Return tasks whose next occurrence is not computed yet."""
         return self.active().filter(next_run=None)
 
     def with_stale_timing(self) -> Self:
-        """Those whose timing raw SQL has changed since their next occurrence was computed."""
+        """Return tasks whose timing was changed by raw SQL after ``next_run`` was computed."""
         return self.active().exclude(timing_fingerprint=timing.fingerprint())
 
     def ended(self) -> Self:
-        """Those that have no occurrence left and no run that still goes on.
-
-        Not those that code declares: the next deploy would make them anew, and run them again.
-        """
+        """Return retired tasks without queued or running runs."""
+        # Without declared ones: the next deploy would create them again, and they would run again.
         live_runs = Run.objects.live().filter(task=OuterRef("pk"))
         return self.filter(~Exists(live_runs), state=TaskState.RETIRED, declaration__isnull=True)
 
     def declared(self) -> Self:
-        """Those that code declares, as far as it was looked at."""
+        """Return tasks that code declared at the last sync."""
         return self.filter(declaration__isnull=False, undeclared_at=None)
 
     def update(self, **columns: Any) -> int:
-        """Update as Django does; a task whose timing changes is planned anew by the next tick."""
+        """Update as Django does. If the timing changes, the next tick recomputes ``next_run``."""
         if columns.keys() & TIMING_FIELDS:
             self._for_write = True
             now = clock.now(self.db)
             can_be_planned = Q(state__in=[TaskState.BROKEN, TaskState.RETIRED]) & ~Q(schedule="")
             revived = When(can_be_planned, then=models.Value(TaskState.ACTIVE.value))
-            # The state first: MySQL lets what comes later see what was set before.
+            # The state comes first: in MySQL, an expression sees the columns set before it.
             defaults = {
                 "state": Case(revived, default=F("state")),
                 "next_run": None,
@@ -110,7 +108,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def bulk_update(
         self, objs: Iterable["Task"], fields: Iterable[str], batch_size: int | None = None
     ) -> int:
-        """Update as Django does; what was written is not written again by the next ``save()``."""
+        """Update as Django does. The next ``save()`` does not write these fields again."""
         tasks, names = tuple(objs), tuple(fields)
         self._for_write = True
         count = super().bulk_update(tasks, names, batch_size)
@@ -132,14 +130,14 @@ class TaskQuerySet(models.QuerySet["Task"]):
     ) -> "list[Task]":
         """Check, insert and plan many tasks at once, all or none.
 
-        Each is active from here on, as after its ``save()``. As in Django, ``pre_save`` and
-        ``post_save`` are not sent.
+        They are active as after ``save()``. As in Django, ``pre_save`` and ``post_save`` are not
+        sent.
 
         Raises:
-            ScheduleError, CallableError: as `Task.save` does; the message begins with the place in
+            ScheduleError, CallableError: as for `Task.save`; the message begins with the place in
                 ``objs``.
-            ValueError: another column cannot hold its value, or conflicts are to be ignored or to
-                update what is there.
+            ValueError: another column has an invalid value, or an argument about conflicts is
+                given.
         """
         if ignore_conflicts or update_conflicts or update_fields or unique_fields:
             raise ValueError(
@@ -155,11 +153,11 @@ class TaskQuerySet(models.QuerySet["Task"]):
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete the tasks and cancel their queued runs; their history stays."""
+        """Delete the tasks and cancel their queued runs. The history stays."""
         self._for_write = True
         using = self.db
         with transaction.atomic(using=using):
-            # Locked first: a heartbeat that plans one just now must not add a run after this.
+            # Locked first, so that a heartbeat that is planning one adds no run after this.
             pks = locking.lock(self)
             chosen = self.model._base_manager.using(using).filter(pk__in=pks)
             settle_overdue(using, chosen, clock.now(using), TASK_DELETED, for_good=True)
@@ -167,16 +165,16 @@ class TaskQuerySet(models.QuerySet["Task"]):
                 runs = Run.objects.using(using).filter(task__in=pks[start : start + BATCH])
                 runs.live().lock()
                 runs.cancel_queued(TASK_DELETED, clock.now(using))
-            # Others may be meant by now, which are not locked: they stay.
+            # By now, the filter may match further tasks. They are not locked, and stay.
             return super(TaskQuerySet, self.filter(pk__in=pks)).delete()
 
     def delete_ended(self) -> int:
-        """Delete those that have ended, and return how many they were; their history stays."""
+        """Delete the tasks that have `ended`, and return their number. The history stays."""
         self._for_write = True
         using = self.db
         stored = type(self)(self.model, using=using)
         with transaction.atomic(using=using):
-            # Locked first: who asks for a run of one just now must not add it after this.
+            # Locked first, so that a request for a run of one adds no run after this.
             locked = locking.lock(self.filter(state=TaskState.RETIRED))
             ended = list(stored.filter(pk__in=locked).ended().values_list("pk", flat=True))
             if ended:
@@ -192,6 +190,6 @@ class TaskQuerySet(models.QuerySet["Task"]):
 if TYPE_CHECKING:
 
     class TaskManager(TaskQuerySet, models.Manager["Task"]):  # type: ignore[misc]
-        """Has what its query set has, which checkers of types would not see."""
+        """The query set's methods, for type checkers."""
 else:
     TaskManager = manager_from(TaskQuerySet)

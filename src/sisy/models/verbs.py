@@ -1,4 +1,4 @@
-"""The methods of a task beside ``save``: run, pause, cancel, backfill, count."""
+"""The verbs of a task: run, pause, resume, cancel, backfill and count."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class TaskVerbs(models.Model):
-    """The verbs of a task; none of them moves its schedule but `pause` and `resume`."""
+    """The verbs of a task. Only `pause` and `resume` change when it is planned."""
 
     class Meta:
         abstract = True
@@ -182,7 +182,7 @@ class TaskVerbs(models.Model):
         using = self._home
         now = clock.now(using)
         task = self._task
-        # Refused here, since an error within the transaction would take the caller's with it.
+        # Checked here: an error within the transaction would roll back the caller's as well.
         payload = json_dict(task.userdata)
         return submit([Run.of(task, now=now, origin=Origin.MANUAL, payload=payload)], using)[0]
 
@@ -215,7 +215,7 @@ class TaskVerbs(models.Model):
     def to_backfill(
         self, start: datetime, end: datetime, *, again: bool = False
     ) -> list[datetime]:
-        """Return the due moments that `backfill` would run, and run none.
+        """Return the due moments that `backfill` would run, without running them.
 
         Raises:
             ScheduleError, ValueError: as `backfill` does.
@@ -270,7 +270,7 @@ class TaskVerbs(models.Model):
 
     def _runs(self, using: str) -> RunQuerySet:
         runs = Run.objects.using(using)
-        # Without a key, those would be meant whose task was deleted.
+        # Without a key, the filter would match the runs whose task was deleted.
         return runs.none() if self.pk is None else runs.filter(task=self.pk)
 
     @property
@@ -279,5 +279,5 @@ class TaskVerbs(models.Model):
 
     @property
     def _home(self) -> str:
-        """The alias of the database where the task is written."""
+        """The alias of the database that stores the task."""
         return router.db_for_write(type(self), instance=self)
