@@ -106,10 +106,10 @@ chaos: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## break a fleet 
 simulate: install  ## simulate a site in virtual time, and check its ledger; SEED=7 DAYS=365
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(DAYS),--days $(DAYS))
 
-walk: install  ## print the files, functions and threads that one due moment enters; MOST=30 DB=sqlite
+walk: install  ## print the files, functions and threads that take part when a task falls due; MOST=30 DB=sqlite
 	$(if $(filter sqlite,$(DB)),,$(BIN)/python -m tests.servers) $(BIN)/python -m tests.walk $(if $(MOST),--most $(MOST))
 
-house: install  ## print the lines of code, import cycles and misplaced code, beside their aims
+house: install  ## print the lines of code, import cycles and misplaced code, compared with our targets
 	$(BIN)/python -m tests.house
 
 simulate-faults: install  ## remove single guards, and check that the simulation notices

@@ -1,4 +1,4 @@
-"""``python -m tests.walk`` prints what one due moment enters; see `tests.walk` for the terms."""
+"""``python -m tests.walk`` prints what runs when a task falls due; see `tests.walk` for the terms."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "tests.walk.settings"
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.walk",
-        description="Print the files, functions and threads that one due moment enters.",
+        description="Print the files, functions and threads that take part when a task falls due.",
     )
     parser.add_argument("--most", type=int, metavar="N", help="fail if it enters more files")
     options = parser.parse_args()
