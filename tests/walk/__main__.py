@@ -1,4 +1,4 @@
-"""``python -m tests.walk`` prints what runs when a task falls due; see `tests.walk` for the terms."""
+"""``python -m tests.walk`` prints what runs when a task falls due; see `tests.walk` for terms."""
 
 import argparse
 import os
