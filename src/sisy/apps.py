@@ -43,7 +43,7 @@ class SisyConfig(AppConfig):
         )
         after_migrate.connect()
         set_eager_executor(_execute_eagerly)
-        signal_dispatch.trust(
+        signal_dispatch.call_directly(
             doorbell.on_runs_queued, doorbell.on_cancel_requested, doorbell.on_drain_requested
         )
         signals.runs_queued.connect(
@@ -59,6 +59,6 @@ class SisyConfig(AppConfig):
 
 def _execute_eagerly(runs: "Sequence[Run]", using: str) -> None:
     """Execute submitted runs here, as ``SISY_EAGER`` wants it."""
-    from sisy.engines.eager import carry_out  # only where it is used: it imports the worker
+    from sisy.engines.eager import execute_eagerly  # only where it is used: it imports the worker
 
-    carry_out(runs, using)
+    execute_eagerly(runs, using)

@@ -19,7 +19,7 @@ PREFIX = "SISY_"
 
 DEFAULT_ENGINE = "default"
 OWN_ENGINE = "sisy"
-LONGEST_ENGINE = 60
+MAX_ENGINE_LENGTH = 60
 DEFAULT_QUEUES = ("default",)
 DEFAULT_CONCURRENCY = 4  # runs at once in one worker
 DEFAULT_GRACE = 30.0  # seconds that running runs have to finish when a worker stops
@@ -194,13 +194,13 @@ def _boolean(name: str, value: Any) -> bool:
 
 def _engines(name: str, value: Any) -> Mapping[str, str]:
     if not isinstance(value, Mapping) or not all(
-        isinstance(text, str) and 0 < len(text) <= LONGEST_ENGINE
+        isinstance(text, str) and 0 < len(text) <= MAX_ENGINE_LENGTH
         for pair in value.items()
         for text in pair
     ):
         raise SettingsError(
             f"{name} must map engine names to {OWN_ENGINE!r} or an alias of TASKS. Each name and "
-            f"alias must have 1 to {LONGEST_ENGINE} characters. Received {value!r}."
+            f"alias must have 1 to {MAX_ENGINE_LENGTH} characters. Received {value!r}."
         )
     return MappingProxyType(dict(value))
 

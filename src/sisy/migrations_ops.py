@@ -15,9 +15,9 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from sisy.syncing.migrations import MigratedTask, said_of
+from sisy.syncing.migrations import MigratedTask, migration_fields
 
-Said = Mapping[str, Any]
+Fields = Mapping[str, Any]
 """The state of a task according to migrations: the keyword arguments of `CreateTask`."""
 
 
@@ -38,7 +38,7 @@ class TaskOperation(Operation):
         letters = (letter if letter.isalnum() else "_" for letter in self.name.lower())
         return f"{self.verb.lower()}_task_{''.join(letters)}"
 
-    def after(self, before: Said | None) -> Said | None:
+    def after(self, before: Fields | None) -> Fields | None:
         """Return the task's state after this operation; None if it is deleted."""
         raise NotImplementedError
 
@@ -76,13 +76,13 @@ class TaskOperation(Operation):
     def backwards(self, task: MigratedTask) -> None:
         raise NotImplementedError
 
-    def said_before(self) -> Said | None:
+    def fields_before(self) -> Fields | None:
         """Return the task's state before this operation; None if it does not exist."""
-        said: Said | None = None
+        fields: Fields | None = None
         for operation in self._earlier():
             if isinstance(operation, TaskOperation) and operation.name == self.name:
-                said = operation.after(said)
-        return said
+                fields = operation.after(fields)
+        return fields
 
     def _earlier(self) -> Iterator[Operation]:
         """Yield the operations before this one, in the order of the migrations."""
@@ -128,13 +128,13 @@ class CreateTask(TaskOperation):
 
     def __init__(self, name: str, callable: str, **fields: Any) -> None:  # noqa: A002 - as `task_with_callable`
         super().__init__(name)
-        self.said = said_of({"callable": callable, **fields})
+        self.fields = migration_fields({"callable": callable, **fields})
 
-    def after(self, before: Said | None) -> Said | None:
-        return self.said
+    def after(self, before: Fields | None) -> Fields | None:
+        return self.fields
 
     def forwards(self, task: MigratedTask) -> None:
-        task.create(self.said)
+        task.create(self.fields)
 
     def backwards(self, task: MigratedTask) -> None:
         task.delete()
@@ -159,22 +159,24 @@ class AlterTask(TaskOperation):
 
     def __init__(self, name: str, **fields: Any) -> None:
         super().__init__(name)
-        self.said = said_of({"pk_override": None, **fields} if "callable" in fields else fields)
+        self.fields = migration_fields(
+            {"pk_override": None, **fields} if "callable" in fields else fields
+        )
 
-    def after(self, before: Said | None) -> Said | None:
-        return None if before is None else {**before, **self.said}
+    def after(self, before: Fields | None) -> Fields | None:
+        return None if before is None else {**before, **self.fields}
 
     def forwards(self, task: MigratedTask) -> None:
-        task.alter(self.said)
+        task.alter(self.fields)
 
     def backwards(self, task: MigratedTask) -> None:
-        before = self.said_before()
+        before = self.fields_before()
         if before is None:
             raise IrreversibleError(
                 f"{self.describe()}: no earlier migration creates the task, so its earlier values "
                 "are unknown."
             )
-        task.alter({name: before.get(name) for name in self.said})
+        task.alter({name: before.get(name) for name in self.fields})
 
 
 class DeleteTask(TaskOperation):
@@ -188,14 +190,14 @@ class DeleteTask(TaskOperation):
 
     verb = "Delete"
 
-    def after(self, before: Said | None) -> Said | None:
+    def after(self, before: Fields | None) -> Fields | None:
         return None
 
     def forwards(self, task: MigratedTask) -> None:
         task.delete()
 
     def backwards(self, task: MigratedTask) -> None:
-        before = self.said_before()
+        before = self.fields_before()
         if before is None:
             raise IrreversibleError(
                 f"{self.describe()}: no earlier migration creates the task, so its values are "

@@ -67,6 +67,8 @@ RETIRED = {
     r"Wanted(Runs|Tasks)?": "Filter",
     r"Rehearsal": "Forecast",
     r"Crowding": "OverlapForecast",
+    r"CarryOut|carry_out_(inline|handed)": "Execute, execute_inline, execute_dispatched",
+    r"leave_to_teller|Teller": "send_in_thread, SignalThread",
     # constants whose names say nothing of what they bound
     r"(MANY|MOST|READ|SHOWN|NAMED|AT_ONCE|A_FEW|PATIENCE|APART)(?= = )": "MAX_…, …_BATCH, …",
 }

@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from sisy.engines.execute import carry_out_handed
+from sisy.engines.execute import execute_dispatched
 from sisy.models import Process, Run, Task
 from tests.app import open_jobs
 from tests.app.models import Counter
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def carried_out(function):
     """Return a run as it is stored once its engine has carried it out; nothing may be raised."""
     run = scheduled("@yearly", fn=function, engine="some day").run_now()
-    carry_out_handed(run.pk)
+    execute_dispatched(run.pk)
     assert not Process.objects.exists()
     return Run.objects.get(pk=run.pk)
 

@@ -10,7 +10,7 @@ from sisy import current_run
 from sisy.django_tasks.compat import task_backends
 from sisy.engines import execute
 from sisy.engines.dispatch import dispatch, refuse_unknown
-from sisy.engines.execute import carry_out_handed
+from sisy.engines.execute import execute_dispatched
 from sisy.heartbeat.rescue import rescue_orphans
 from sisy.models import Process, Queue, Role, Run, Task, task_with_callable
 from sisy.reports.alerts import find_alerts
@@ -68,16 +68,16 @@ def test_an_engine_receives_a_primary_key_and_may_execute_the_run_later(forgetfu
     run = run_of()
     dispatch("default", NOON)
     assert (handed_to(forgetful), stored(run).state) == ([run.pk], "queued")
-    carry_out_handed(run.pk)
+    execute_dispatched(run.pk)
     assert stored(run).state == "succeeded"
 
 
 def test_duplicates_are_harmless(forgetful):
     run = run_of()
     for _ in range(3):
-        carry_out_handed(run.pk)
+        execute_dispatched(run.pk)
     assert (stored(run).state, stored(run).attempt) == ("succeeded", 1)
-    carry_out_handed(run.pk + 1000)
+    execute_dispatched(run.pk + 1000)
 
 
 def test_workers_of_sisy_leave_it_alone():
@@ -125,7 +125,7 @@ def test_a_rescued_run_is_dispatched_immediately(forgetful):
 
 def test_a_retry_is_dispatched_when_it_is_due(forgetful):
     run = run_of(fn=jobs.fails, max_attempts=2, retry_delay=10 * SECOND)
-    carry_out_handed(run.pk)
+    execute_dispatched(run.pk)
     row = stored(run)
     assert (row.state, row.attempts.count()) == ("queued", 1)
     dispatch("default", row.ready_at - timedelta(microseconds=1))
@@ -139,10 +139,10 @@ def test_overlap_is_kept_there_too(forgetful):
     first, second = task.run_now(), task.run_now()
     dispatch("default", NOON)
     [going] = claim(worker(), ["default"], 1, NOON, "forgetful")
-    carry_out_handed(second.pk)
+    execute_dispatched(second.pk)
     assert (going.pk, stored(second).state) == (first.pk, "queued")
     finish(going, NOON)
-    carry_out_handed(second.pk)
+    execute_dispatched(second.pk)
     assert stored(second).state == "succeeded"
 
 
@@ -150,7 +150,7 @@ def test_a_run_that_waited_for_another_is_dispatched_afterwards(forgetful):
     task = scheduled(engine=LATER_ENGINE, overlap="buffer_all")
     first, second = task.run_now(), task.run_now()
     dispatch("default", NOON)
-    carry_out_handed(first.pk)
+    execute_dispatched(first.pk)
     dispatch("default", NOON + SECOND)
     assert handed_to(forgetful) == [first.pk, second.pk, second.pk]
 
@@ -159,7 +159,7 @@ def test_runs_of_a_paused_queue_are_not_dispatched(forgetful):
     run = run_of()
     Queue.objects.pause("default")
     dispatch("default", NOON)
-    carry_out_handed(run.pk)
+    execute_dispatched(run.pk)
     assert (handed_to(forgetful), stored(run).state) == ([], "queued")
     Queue.objects.resume("default")
     dispatch("default", NOON)
@@ -169,7 +169,7 @@ def test_runs_of_a_paused_queue_are_not_dispatched(forgetful):
 def test_a_cancelled_run_does_not_start():
     run = run_of()
     run.cancel()
-    carry_out_handed(run.pk)
+    execute_dispatched(run.pk)
     assert stored(run).state == "cancelled"
 
 
@@ -225,7 +225,7 @@ def say_who(message):
 def test_a_deleted_task_takes_its_runs_with_it(forgetful):
     run = run_of()
     Task.objects.all().delete()
-    carry_out_handed(run.pk)
+    execute_dispatched(run.pk)
     assert stored(run).state == "cancelled"
     assert connection.in_atomic_block
 
@@ -264,8 +264,8 @@ def test_a_database_that_is_away_when_it_ends_costs_time_and_no_second_run(monke
         really_record(*args)
 
     monkeypatch.setattr(execute, "record", record)
-    monkeypatch.setattr(loop, "EACH_SECOND", 0.0)
-    carry_out_handed(run.pk)
+    monkeypatch.setattr(loop, "RETRY_INTERVAL", 0.0)
+    execute_dispatched(run.pk)
     assert (stored(run).state, stored(run).attempt) == ("succeeded", 1)
     assert Execution.objects.count() == 1
     assert caplog.text.count(f"Recording the outcome of run {run.pk}") == 2
@@ -286,7 +286,7 @@ def test_a_transaction_that_is_ended_for_another_ones_sake_is_tried_again(
         return really(*args)
 
     monkeypatch.setattr(execute, step, at_the_second_try)
-    carry_out_handed(run.pk)
+    execute_dispatched(run.pk)
     assert (stored(run).state, stored(run).attempt) == ("succeeded", 1)
     assert Execution.objects.count() == 1
     assert not caplog.text

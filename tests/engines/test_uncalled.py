@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from sisy.engines.execute import carry_out_handed
+from sisy.engines.execute import execute_dispatched
 from sisy.models import Process, Run, RunState
 from tests.engines.test_dispatching import run_of
 from tests.support.moments import NOON, SECOND
@@ -21,7 +21,7 @@ def test_a_run_that_no_thread_can_keep_alive_is_charged_with_nothing(monkeypatch
 
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
-        carry_out_handed(run.pk)
+        execute_dispatched(run.pk)
     row = Run.objects.get(pk=run.pk)
     assert (row.state, row.attempt, row.times_lost) == (RunState.QUEUED, 0, 0)
     assert (row.process_id, row.dispatched_at, row.ready_at) == (None, None, NOON + 5 * SECOND)
@@ -32,7 +32,7 @@ def test_a_run_that_no_thread_can_keep_alive_is_charged_with_nothing(monkeypatch
 def test_a_run_whose_process_lacks_its_code_is_dispatched_again():
     run = run_of()
     Run.objects.filter(pk=run.pk).update(target_path="tests.app.jobs.gone", dispatched_at=NOON)
-    carry_out_handed(run.pk)
+    execute_dispatched(run.pk)
     row = Run.objects.get(pk=run.pk)
     assert (row.state, row.attempt, row.dispatched_at) == (RunState.QUEUED, 0, None)
     assert row.ready_at == NOON + SECOND

@@ -9,7 +9,7 @@ from django.db import transaction
 from sisy import signals
 from sisy.backends import SisyBackend
 from sisy.checks.stored import check_stored_tasks
-from sisy.engines.execute import carry_out_handed
+from sisy.engines.execute import execute_dispatched
 from sisy.heartbeat import tick
 from sisy.models import Process, Run, Task, task_with_callable, taskinfo_with_label
 from sisy.testing import assert_ran, assert_scheduled, sisy_time
@@ -98,7 +98,7 @@ def test_heartbeat_worker_and_engines_know_the_primary_only(replica, site):
     with sisy_time(NOON) as timeline:
         timeline.advance(hours=1)
     tick("default", NOON + 2 * HOUR)
-    carry_out_handed(site.queued.pk)
+    execute_dispatched(site.queued.pk)
     check_stored_tasks(databases=["default"])
     taskinfo_with_label("sweep")
     assert_scheduled(jobs.noop, label="sweep")

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from sisy.execution.inline import call_inline
-from sisy.execution.run_handle import RunHandle, to_nobody
+from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.heartbeat import tick
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.worker.claim import claim
@@ -33,9 +33,9 @@ def minutes(clock):
             now = clock.moment
             tick("default", now)
             for run in claim(worker(now), ["default"], 10, now):
-                going = RunHandle(run, lambda now=now: now, to_nobody)
-                going.begin()
-                record("default", [(run, call_inline(going, None))], now)
+                handle = RunHandle(run, lambda now=now: now, ignore_outcome)
+                handle.begin()
+                record("default", [(run, call_inline(handle, None))], now)
 
     return pass_by
 
@@ -166,8 +166,8 @@ def test_a_task_that_somebody_paused_stays_paused(minutes):
     run = task.run_now()
     task.pause()
     [claimed] = claim(worker(NOON + HOUR), ["default"], 1, NOON + HOUR)
-    going = RunHandle(claimed, lambda: NOON + HOUR, to_nobody)
-    going.begin()
-    record("default", [(claimed, call_inline(going, None))], NOON + HOUR)
+    handle = RunHandle(claimed, lambda: NOON + HOUR, ignore_outcome)
+    handle.begin()
+    record("default", [(claimed, call_inline(handle, None))], NOON + HOUR)
     assert Run.objects.get(pk=run.pk).state == RunState.FAILED
     assert stored(task).state == TaskState.PAUSED

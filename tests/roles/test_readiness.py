@@ -125,13 +125,13 @@ def test_an_error_of_the_pool_itself_charges_no_run_either(monkeypatch):
     def fail(self, run, ended, may_begin):
         raise ValueError("the pool is out of its mind")
 
-    carry_out = ThreadPool.carry_out
-    monkeypatch.setattr(ThreadPool, "carry_out", fail)
+    execute = ThreadPool.execute
+    monkeypatch.setattr(ThreadPool, "execute", fail)
     submit(3)
     with at_work():
         wait_until(lambda: Process.objects.exclude(problem="").exists())
         assert "the pool is out of its mind" in Process.objects.get().problem
-        monkeypatch.setattr(ThreadPool, "carry_out", carry_out)
+        monkeypatch.setattr(ThreadPool, "execute", execute)
         wait_until(lambda: not Run.objects.live().exists())
     assert set(Run.objects.values_list("attempt", "times_lost")) == {(1, 0)}
 

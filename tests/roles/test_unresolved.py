@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError
 
 from sisy.execution.inline import call_inline
-from sisy.execution.run_handle import RunHandle, to_nobody
+from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.models import Attempt, Overlap, Run, RunState, Task
 from sisy.worker.claim import claim
 from sisy.worker.missing_code import Unresolved
@@ -38,9 +38,9 @@ def won(now=NOON, count=1, avoided=frozenset()):
 
 def tried(run, now):
     """Let the function of a run be called, and what comes of it be recorded."""
-    going = RunHandle(run, lambda: now, to_nobody)
-    going.begin()
-    outcome = call_inline(going, None)
+    handle = RunHandle(run, lambda: now, ignore_outcome)
+    handle.begin()
+    outcome = call_inline(handle, None)
     record("default", [(run, outcome)], now)
     return outcome
 
@@ -156,9 +156,9 @@ def test_a_database_that_is_away_when_the_object_is_looked_up_costs_no_attempt(m
 
     with monkeypatch.context() as patched:
         patched.setattr("django.db.models.QuerySet.get", fail)
-        going = RunHandle(claimed, lambda: NOON, to_nobody)
-        going.begin()
-        outcome = call_inline(going, None)
+        handle = RunHandle(claimed, lambda: NOON, ignore_outcome)
+        handle.begin()
+        outcome = call_inline(handle, None)
     record("default", [(claimed, outcome)], NOON)
     assert (stored(run).state, stored(run).attempt) == (RunState.QUEUED, 0)
     assert "the database is away" in stored(run).reason

@@ -15,7 +15,7 @@ WAIT_TIMEOUT = 60  # seconds; the machine may be busy
 async def executed(pool, run):
     """Return the outcome of ``run``; one that does not end is a failure of the test."""
     ended = Future()
-    pool.carry_out(run, lambda run, outcome: ended.set_result(outcome))
+    pool.execute(run, lambda run, outcome: ended.set_result(outcome))
     async with asyncio.timeout(WAIT_TIMEOUT):
         return await asyncio.wrap_future(ended)
 

@@ -11,7 +11,7 @@ import pytest
 
 from sisy.execution import ProcessPool, ThreadPool
 from sisy.execution.child import Child
-from sisy.execution.child_protocol import Cancel, CarryOut, Leave, Reader, Writer
+from sisy.execution.child_protocol import Cancel, Execute, Exit, Reader, Writer
 from sisy.models import RunState
 from tests.support.moments import NOON
 from tests.unit.functions import (
@@ -145,20 +145,20 @@ def test_a_request_to_end_does_not_overtake_its_run_on_the_way_to_a_child(tmp_pa
     reader, writer = Reader(ours), Writer(ours)
 
     def heard():
-        while (word := reader.word()) is None:
+        while (message := reader.next_message()) is None:
             assert ours.poll(WAIT_TIMEOUT)
             reader.read()
-        return word
+        return message
 
     for n in range(10):
         run = run_of(asks, pk=n, userdata={"begun": str(tmp_path / "begun")})
-        writer.send(CarryOut(1, pickle.dumps(run), NOON))
+        writer.send(Execute(1, pickle.dumps(run), NOON))
         writer.send(Cancel(n, "at once"))
         child = Child(theirs, c_uint64())
         listening = threading.Thread(target=child.listen)
         listening.start()
         assert heard() == ""
         assert heard().outcome.state == RunState.CANCELLED
-        writer.send(Leave())
+        writer.send(Exit())
         listening.join(WAIT_TIMEOUT)
         child.close()

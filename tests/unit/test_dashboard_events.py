@@ -10,7 +10,12 @@ from channels.layers import channel_layers
 
 from sisy import signals
 from sisy.messaging import dashboard_events, doorbell, messages
-from sisy.messaging.dashboard_events import EVENT_INTERVAL, GATHERING, MAX_TASKS_NAMED, Announcer
+from sisy.messaging.dashboard_events import (
+    EVENT_INTERVAL,
+    GATHER_SECONDS,
+    MAX_TASKS_NAMED,
+    Announcer,
+)
 from sisy.models import Run
 
 WAIT_TIMEOUT = 10  # seconds
@@ -49,7 +54,7 @@ def test_what_changes_at_once_is_told_together_and_what_follows_a_little_later(l
     for task in (2, 3, 2):
         announcer.add(task)
     second, rest = layer.next(announcer)
-    assert second - first >= EVENT_INTERVAL - GATHERING
+    assert second - first >= EVENT_INTERVAL - GATHER_SECONDS
     assert (one["tasks"], rest["tasks"]) == ([1], [2, 3])
     assert (one["seq"], rest["seq"]) == (0, 1)
     assert one["source"] == rest["source"]
@@ -135,7 +140,7 @@ async def test_a_layer_in_memory_is_spoken_to_from_the_loop_of_who_works_here(se
     await layer.group_add(messages.EVENTS, mine)
     announcer = Announcer()
     announcer.add(1)  # nobody could hear it
-    with doorbell.at_home():
+    with doorbell.local_loop():
         await asyncio.to_thread(announcer.add, 2)
         message = {"source": ""}
         async with asyncio.timeout(WAIT_TIMEOUT):

@@ -32,7 +32,7 @@ class RecordingLayer:
 @pytest.fixture(autouse=True)
 def no_outage(monkeypatch):
     monkeypatch.setattr(doorbell, "_outage", Outage("The channel layer"))
-    monkeypatch.setattr(doorbell, "FIRST_DELAY", 0)
+    monkeypatch.setattr(doorbell, "FIRST_RETRY_DELAY", 0)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ async def test_a_layer_outage_and_its_recovery_are_each_logged_once(caplog):
 
 
 async def test_no_more_is_sent_again_once_another_letter_has_arrived(monkeypatch):
-    monkeypatch.setattr(doorbell, "FIRST_DELAY", 0.001)
+    monkeypatch.setattr(doorbell, "FIRST_RETRY_DELAY", 0.001)
     layer = RecordingLayer(OSError("refused"))
     first = asyncio.create_task(
         doorbell._send(partial(layer.send, "sisy.run_task", {"run": 1}), "sisy.run_task")

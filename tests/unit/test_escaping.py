@@ -13,7 +13,7 @@ from sisy.execution.outcome import of_cancelling, of_error, of_loss, of_value
 from sisy.models import Run, Task
 from sisy.records.validation import check
 from sisy.runtime.escaping import escaped, escaped_json, first_obeyed
-from sisy.runtime.log import Escaping, log_named
+from sisy.runtime.log import EscapingFilter, log_named
 from tests.support.hostile import FORGED, HOSTILE, OBEYED, flaw_in
 
 SOURCES = [
@@ -126,5 +126,7 @@ def test_every_logger_of_sisy_is_escaped():
     named |= {name for name in logging.root.manager.loggerDict if name.startswith("sisy")}
     assert {"sisy", "sisy.runs", "sisy.tasks", "sisy.workers"} <= named
     for name in named:
-        assert any(isinstance(one, Escaping) for one in logging.getLogger(name).filters), name
+        assert any(isinstance(one, EscapingFilter) for one in logging.getLogger(name).filters), (
+            name
+        )
     assert "sisy.runtime.log" in sys.modules

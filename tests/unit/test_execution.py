@@ -393,7 +393,7 @@ async def test_an_async_function_that_goes_on_after_its_timeout_keeps_its_slot(
     pool, caplog, monkeypatch
 ):
     """If its run were over, the next one of its task would start beside it."""
-    monkeypatch.setattr("sisy.execution.async_call.TIME_TO_GIVE_IN", 0.01)
+    monkeypatch.setattr("sisy.execution.async_call.WARN_AFTER", 0.01)
     let_go.clear()
     with caplog.at_level("WARNING", logger="sisy"):
         run = run_of("swallows_its_cancellation", timeout=SOON)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from sisy.runtime import loop as loop_module
-from sisy.runtime.loop import FIRST_DELAY, LONGEST_DELAY, Loop
+from sisy.runtime.loop import FIRST_RETRY_DELAY, MAX_RETRY_DELAY, Loop
 
 LONG = 3600.0
 
@@ -175,7 +175,7 @@ async def test_stopping_lets_the_step_in_hand_end():
 async def test_a_step_that_raises_is_tried_again_later_and_later(waits):
     await run_through(*[OSError("gone")] * 7)
     assert waits[:7] == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
-    assert (FIRST_DELAY, LONGEST_DELAY) == (0.2, 5.0)
+    assert (FIRST_RETRY_DELAY, MAX_RETRY_DELAY) == (0.2, 5.0)
 
 
 async def test_the_delay_starts_over_after_a_success(waits):
@@ -249,7 +249,7 @@ def test_a_step_that_must_work_once_is_tried_again_and_told_of_once(monkeypatch,
         if errors:
             raise errors.pop(0)
 
-    loop_module.until_it_works("The database", step, OSError)
+    loop_module.retry_until_success("The database", step, OSError)
     assert [record.getMessage() for record in caplog.records] == [
         "The database failed (OSError: away); retrying",
         "The database works again after 2 failures",

@@ -214,7 +214,7 @@ async def test_a_child_is_replaced_when_it_takes_too_much_memory(pool_of, caplog
 async def test_an_idle_child_that_dies_costs_no_run(pool):
     child = await result(pool, pid)
     os.kill(child, signal.SIGKILL)
-    await eventually(lambda: not pool._idle[0].is_of_use)  # its death is known a moment later
+    await eventually(lambda: not pool._idle[0].is_usable)  # its death is known a moment later
     assert await result(pool, pid) != child
 
 
@@ -255,7 +255,7 @@ async def test_runs_that_no_thread_can_carry_out_are_returned_and_keep_no_slot(m
         patched.setattr("threading.Thread.start", refuse)
         returned = []
         for _ in range(3):
-            pool.carry_out(run_of(pid), lambda run, outcome: returned.append(outcome))
+            pool.execute(run_of(pid), lambda run, outcome: returned.append(outcome))
         reason = "Could not start a thread: can't start new thread."
         assert returned == [NotCalled(reason=reason)] * 3
         with pytest.raises(NotReady, match="can't start new thread"):

@@ -12,7 +12,9 @@ from tests.unit import rogue_functions as rogue
 from tests.unit.functions import pid
 from tests.unit.runs import eventually, executed, run_of
 
-CANNOT_TELL = "Its process lost the connection to its worker and could not report the result"
+EXIT_CANNOT_REPORT = (
+    "Its process lost the connection to its worker and could not report the result"
+)
 WROTE = "Its process wrote invalid data to the pipe to its worker"
 BRIEF = timedelta(milliseconds=200)
 
@@ -32,8 +34,8 @@ async def goes_on(pool):
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (rogue.closes_all_files, CANNOT_TELL),
-        (rogue.closes_twice, CANNOT_TELL),
+        (rogue.closes_all_files, EXIT_CANNOT_REPORT),
+        (rogue.closes_twice, EXIT_CANNOT_REPORT),
         (rogue.writes_to_all_sockets, WROTE),
     ],
 )
@@ -48,7 +50,7 @@ async def test_what_a_child_has_to_tell_goes_into_no_other_file(pool, tmp_path):
     file = tmp_path / "log"
     run = run_of(rogue.closes_all_files_and_opens_others, userdata={"file": str(file)})
     outcome = await executed(pool, run)
-    assert (outcome.state, outcome.reason) == (RunState.LOST, CANNOT_TELL)
+    assert (outcome.state, outcome.reason) == (RunState.LOST, EXIT_CANNOT_REPORT)
     assert file.read_bytes() == b""
 
 
@@ -72,7 +74,7 @@ async def test_a_copy_that_a_function_has_forked_reports_nothing(pool):
 @pytest.mark.parametrize("size", [1, 1_000_000])
 async def test_a_child_that_does_not_take_a_run_costs_it_nothing(pool, monkeypatch, size):
     """A large run does not even fit into the pipe of a child that reads nothing."""
-    monkeypatch.setattr(child_process, "TIME_TO_TAKE", 0.5)
+    monkeypatch.setattr(child_process, "ACCEPT_TIMEOUT", 0.5)
     child = await goes_on(pool)
     os.kill(child, signal.SIGSTOP)
     outcome = await executed(pool, run_of(pid, userdata={"text": "x" * size}))
@@ -84,7 +86,7 @@ async def test_a_child_that_does_not_take_a_run_costs_it_nothing(pool, monkeypat
 async def test_a_run_that_an_idle_child_never_took_before_it_died_costs_nothing(pool, monkeypatch):
     child = await goes_on(pool)
     monkeypatch.setattr(
-        child_process.ChildProcess, "is_of_use", True
+        child_process.ChildProcess, "is_usable", True
     )  # it dies just after it was looked at
     os.kill(child, signal.SIGKILL)
     await eventually(lambda: pool._idle[0].has_ended())

@@ -45,7 +45,7 @@ async def test_no_more_go_on_at_once_than_there_are_slots(pool, blocked, tmp_pat
 async def test_a_run_that_waits_can_be_withdrawn_and_is_never_called(pool, blocked, tmp_path):
     begun, ended = tmp_path / "begun too", []
     run = run_of(asks, timeout=FAR, userdata={"begun": str(begun)}, pk=6)
-    pool.carry_out(run, lambda *how: ended.append(how))
+    pool.execute(run, lambda *how: ended.append(how))
     assert pool.withdraw(6)
     assert not pool.withdraw(6)
     assert not pool.cancel(6, "not in hand")

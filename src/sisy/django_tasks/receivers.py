@@ -61,7 +61,7 @@ def connect_if_used() -> None:
         (own.run_lost, on_lost),
         *((signal, on_finished) for signal in ENDED_IN_THE_QUEUE),
     ):
-        signal_dispatch.trust(receiver)  # `_send` contains the errors of other receivers
+        signal_dispatch.call_directly(receiver)  # `_send` contains the errors of other receivers
         uid = f"sisy.django_tasks.{receiver.__name__}"
         signal.connect(receiver, sender=Run, dispatch_uid=uid)
 

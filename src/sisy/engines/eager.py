@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from functools import partial
 
 from sisy import clock, conf
-from sisy.execution.inline import carry_out_inline
+from sisy.execution.inline import execute_inline
 from sisy.execution.outcome import Outcome
 from sisy.models import Process, Role, Run
 from sisy.worker.claim import claim_one
 from sisy.worker.outcome_buffer import record
 
 
-def carry_out(runs: Iterable[Run], using: str) -> None:
+def execute_eagerly(runs: Iterable[Run], using: str) -> None:
     """Execute those of ``runs`` that may start now, in this thread, and update them.
 
     An exception of a function becomes the outcome of its run, as in a worker. Runs that are ready
@@ -27,7 +27,7 @@ def carry_out(runs: Iterable[Run], using: str) -> None:
             now = clock.now(using)
             claimed = claim_one(process, run.pk, now)
             if claimed is not None:
-                carry_out_inline(claimed, now, partial(_record, using, claimed))
+                execute_inline(claimed, now, partial(_record, using, claimed))
                 run.refresh_from_db(using=using)
     finally:
         process.leave()

@@ -20,11 +20,11 @@ from sisy.execution.async_call import AsyncCall
 from sisy.execution.call import Pending
 from sisy.execution.inline import call_inline
 from sisy.execution.outcome import Outcome
-from sisy.execution.run_handle import RunHandle, to_nobody
+from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.lifecycle.release import release
 from sisy.models import Process, Role, Run
 from sisy.runtime.log import logger
-from sisy.runtime.loop import until_it_works
+from sisy.runtime.loop import retry_until_success
 from sisy.store.isolation import past_deadlocks
 from sisy.worker.claim import claim_one
 from sisy.worker.outcome_buffer import record
@@ -34,23 +34,23 @@ AGAIN_AFTER = timedelta(seconds=5)  # until a run that could not start is sent a
 LOOK_INTERVAL = 1.0  # seconds between two checks for a request to cancel the run
 
 
-def carry_out_handed(pk: int) -> None:
+def execute_dispatched(pk: int) -> None:
     """Execute the run with a key, unless it has finished, is claimed, or must not start now.
 
     The outcome is recorded on the run. Nothing is raised, so that the engine does not retry.
     """
     using = router.db_for_write(Run)
     if connections[using].in_atomic_block:  # in a test
-        _carry_out(pk, using)
+        _execute(pk, using)
         return
     close_old_connections()
     try:
-        _carry_out(pk, using)
+        _execute(pk, using)
     finally:
         close_old_connections()
 
 
-def _carry_out(pk: int, using: str) -> None:
+def _execute(pk: int, using: str) -> None:
     if not Run.objects.using(using).queued().filter(pk=pk).exists():
         return
     process = past_deadlocks(_join, using)
@@ -59,7 +59,7 @@ def _carry_out(pk: int, using: str) -> None:
         if run is None:
             past_deadlocks(_hand_again, using, pk)
         else:
-            _carry_out_won(run, process, using)
+            _execute_claimed(run, process, using)
             past_deadlocks(_hand_others, using, run)
     finally:
         _leave(process)
@@ -70,19 +70,19 @@ def _join(using: str) -> Process:
     return Process.join(Role.ENGINE, using=using, now=clock.now(using), lease=lease, slots=1)
 
 
-def _carry_out_won(run: Run, process: Process, using: str) -> None:
+def _execute_claimed(run: Run, process: Process, using: str) -> None:
     """Call the function and record its outcome, however long the database is unavailable."""
-    going = RunHandle(run, lambda: clock.last_known(using), to_nobody)
-    going.begin()
+    handle = RunHandle(run, lambda: clock.last_known(using), ignore_outcome)
+    handle.begin()
     with ExitStack() as keeping:
         try:
-            keeping.enter_context(_kept(going, process, using))
+            keeping.enter_context(_kept(handle, process, using))
         except RuntimeError as error:  # the system cannot start a thread
             past_deadlocks(_release, using, run, f"Could not start a thread: {error}.")
             return
-        outcome = call_inline(going, _within_limit)
+        outcome = call_inline(handle, _within_limit)
         what = f"Recording the outcome of run {run.pk}"
-        until_it_works(what, partial(_record, using, run, outcome), DATABASE_ERRORS)
+        retry_until_success(what, partial(_record, using, run, outcome), DATABASE_ERRORS)
 
 
 def _release(using: str, run: Run, reason: str) -> None:
@@ -107,24 +107,24 @@ def _leave(process: Process) -> None:
         logger.info("Could not unregister (%s); the lease will expire", error)
 
 
-async def _within_limit(going: RunHandle, pending: Pending) -> Outcome:
+async def _within_limit(handle: RunHandle, pending: Pending) -> Outcome:
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
 
     def end(outcome: Outcome) -> None:
         loop.call_soon_threadsafe(ended.set_result, outcome)
 
-    AsyncCall(pending, going, end)
+    AsyncCall(pending, handle, end)
     outcome: Outcome = await ended
     return outcome
 
 
 @contextmanager
-def _kept(going: RunHandle, process: Process, using: str) -> Iterator[None]:
+def _kept(handle: RunHandle, process: Process, using: str) -> Iterator[None]:
     """Renew the lease while a run is running, and watch for requests to cancel it."""
     is_over = threading.Event()
     keeper = threading.Thread(
-        target=_keep, args=(going, process, using, is_over), name="sisy-engine-lease", daemon=True
+        target=_keep, args=(handle, process, using, is_over), name="sisy-engine-lease", daemon=True
     )
     keeper.start()
     try:
@@ -134,7 +134,7 @@ def _kept(going: RunHandle, process: Process, using: str) -> Iterator[None]:
         keeper.join()
 
 
-def _keep(going: RunHandle, process: Process, using: str, is_over: threading.Event) -> None:
+def _keep(handle: RunHandle, process: Process, using: str, is_over: threading.Event) -> None:
     lease = conf.get_settings().lease
     try:
         while not is_over.wait(LOOK_INTERVAL):
@@ -142,7 +142,7 @@ def _keep(going: RunHandle, process: Process, using: str, is_over: threading.Eve
                 now = clock.now(using)
                 if process.lease_until - now < lease * 3 / 4:
                     process.renew(now, lease)
-                _look(going, using)
+                _look(handle, using)
             except Exception as error:  # noqa: BLE001 - the lease must live as long as the run
                 logger.warning("Could not renew the lease of %s (%s); retrying", process, error)
                 connections.close_all()
@@ -150,10 +150,10 @@ def _keep(going: RunHandle, process: Process, using: str, is_over: threading.Eve
         connections.close_all()
 
 
-def _look(going: RunHandle, using: str) -> None:
-    wanted = Run.objects.using(using).held([going.run]).exclude(cancel_requested_at=None)
+def _look(handle: RunHandle, using: str) -> None:
+    wanted = Run.objects.using(using).held([handle.run]).exclude(cancel_requested_at=None)
     for reason, by_force in wanted.values_list("cancel_reason", "cancel_force"):
-        going.cancel(reason, by_force)
+        handle.cancel(reason, by_force)
 
 
 def _hand_again(using: str, pk: int) -> None:

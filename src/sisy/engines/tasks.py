@@ -16,13 +16,13 @@ def _trampoline_on(alias: str) -> Any:
     """Return the task of an engine."""
     from sisy.django_tasks.compat import task
 
-    def carry_out(run_id: int) -> None:
-        from sisy.engines.execute import carry_out_handed
+    def execute(run_id: int) -> None:
+        from sisy.engines.execute import execute_dispatched
 
-        carry_out_handed(run_id)
+        execute_dispatched(run_id)
 
-    carry_out.__name__ = carry_out.__qualname__ = trampoline_of(alias).rpartition(".")[2]
-    return task(backend=alias)(carry_out)
+    execute.__name__ = execute.__qualname__ = trampoline_of(alias).rpartition(".")[2]
+    return task(backend=alias)(execute)
 
 
 for _alias in sorted(conf.usable_settings().aliases):

@@ -18,7 +18,7 @@ from sisy.runtime.compat import enter_thread_context, take_thread_of
 from sisy.runtime.log import logger
 from sisy.runtime.transactions import TransactionGuard
 
-TIME_TO_GIVE_IN = 2.0  # seconds for a function to end after its timeout, before a warning
+WARN_AFTER = 2.0  # seconds for a function to end after its timeout, before a warning
 
 
 class AsyncCall:
@@ -32,16 +32,16 @@ class AsyncCall:
     # cancels only itself. What it calls by ``sync_to_async`` has a thread of its own as well.
 
     def __init__(
-        self, pending: Pending, going: RunHandle, ended: Callable[[Outcome], None]
+        self, pending: Pending, handle: RunHandle, ended: Callable[[Outcome], None]
     ) -> None:
         self._pending = pending
-        self._going = going
+        self._handle = handle
         self._ended = ended
         self._own_thread = ThreadSensitiveContext()
         self._has_timed_out = False
         self._timer: asyncio.TimerHandle | None = None
         context = copy_context()
-        context.run(current.variable.set, going.current)
+        context.run(current.variable.set, handle.current)
         context.run(enter_thread_context, self._own_thread)
         self._loop = asyncio.get_running_loop()
         coroutine = self._outcome()
@@ -52,28 +52,28 @@ class AsyncCall:
             coroutine.close()
             raise
         self._task.add_done_callback(self._end)
-        if going.current.timeout is not None:
-            self._call_in(going.current.timeout.total_seconds(), self._time_out)
-        going.ends_by(self._cancel_from_anywhere)
+        if handle.current.timeout is not None:
+            self._call_in(handle.current.timeout.total_seconds(), self._time_out)
+        handle.ends_by(self._cancel_from_anywhere)
 
     async def _outcome(self) -> Outcome:
         try:
             value = await self._pending.awaitable
-            return self._going.returned(value)
+            return self._handle.returned(value)
         except BaseException as error:  # noqa: BLE001 - the border around user code
-            return self._going.raised(error)
+            return self._handle.raised(error)
         finally:
-            self._going.end_copy()
+            self._handle.end_copy()
 
     def _end(self, task: asyncio.Task[Outcome]) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._has_timed_out:
             error = RunTimedOut(f"The run exceeded its timeout of {self._limit}.")
-            outcome = self._going.raised(error)
+            outcome = self._handle.raised(error)
         elif task.cancelled():  # before its first step
             self._pending.close()
-            outcome = self._going.raised(asyncio.CancelledError())
+            outcome = self._handle.raised(asyncio.CancelledError())
         else:
             outcome = task.result()
         executor = take_thread_of(self._own_thread)
@@ -89,12 +89,12 @@ class AsyncCall:
         error = closing.exception() or closing.result()
         if error is None or outcome.state != RunState.SUCCEEDED:
             return outcome
-        return self._going.raised(error)
+        return self._handle.raised(error)
 
     def _time_out(self) -> None:
         self._has_timed_out = True
         self._task.cancel()
-        self._call_in(TIME_TO_GIVE_IN, self._warn)
+        self._call_in(WARN_AFTER, self._warn)
 
     def _warn(self) -> None:
         # The run is not over, and its slot is not free. Otherwise the task's next run could start
@@ -102,8 +102,8 @@ class AsyncCall:
         logger.warning(
             "Run %s (%s) is still running after its timeout of %s, because its function "
             "suppresses the cancellation; it keeps its slot until it ends",
-            self._going.run.pk,
-            self._going.run.label,
+            self._handle.run.pk,
+            self._handle.run.label,
             self._limit,
         )
 
@@ -119,7 +119,7 @@ class AsyncCall:
 
     @property
     def _limit(self) -> object:
-        return self._going.current.timeout
+        return self._handle.current.timeout
 
 
 def _close_connections() -> TransactionLeftOpen | None:

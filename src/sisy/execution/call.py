@@ -48,61 +48,63 @@ class Pending:
             self.awaitable.close()
 
 
-How = TypeVar("How", Outcome, Outcome | Pending)
+OutcomeT = TypeVar("OutcomeT", Outcome, Outcome | Pending)
 
 
-def call(going: RunHandle) -> Outcome | Pending:
+def call(handle: RunHandle) -> Outcome | Pending:
     """Call the function. Return the outcome, or what to await. Never raises.
 
     Context variables that the function sets do not outlive the call.
     """
     # Errors are returned as outcomes, because a future loses a StopIteration completely, and the
     # traceback of a TimeoutError.
-    return copy_context().run(_call_as_current, going)
+    return copy_context().run(_call_as_current, handle)
 
 
-def _call_as_current(going: RunHandle) -> Outcome | Pending:
-    current.variable.set(going.current)
+def _call_as_current(handle: RunHandle) -> Outcome | Pending:
+    current.variable.set(handle.current)
     close_old_connections()
     try:
-        return unless_left_open(going, call_bare(going), TransactionGuard())
+        return unless_left_open(handle, call_bare(handle), TransactionGuard())
     finally:
         close_old_connections()
 
 
-def unless_left_open(going: RunHandle, how: How, guard: TransactionGuard) -> How | Outcome:
+def unless_left_open(
+    handle: RunHandle, how: OutcomeT, guard: TransactionGuard
+) -> OutcomeT | Outcome:
     """Return ``how``, or a failure if the function left a transaction open."""
     error = guard.release()
     if error is None or (isinstance(how, Outcome) and how.state != RunState.SUCCEEDED):
         return how
     if isinstance(how, Pending):
         how.close()
-    return going.raised(error)
+    return handle.raised(error)
 
 
-def call_bare(going: RunHandle) -> Outcome | Pending:
+def call_bare(handle: RunHandle) -> Outcome | Pending:
     """Call the function as `call` does, but in the current context and with its connections.
 
     Use it for coroutine functions, whose code does not run before they are awaited.
     """
     try:
         try:
-            function = function_of(going.run)
+            function = function_of(handle.run)
         except (CallableError, DatabaseError, InterfaceError) as error:
-            return going.unresolved(error)
-        if going.cancel_reason is not None:
-            return going.was_cancelled()
+            return handle.unresolved(error)
+        if handle.cancel_reason is not None:
+            return handle.was_cancelled()
         try:
             checkpoint("start: function not called")
-            value = function(message_for(going.run))
+            value = function(message_for(handle.run))
         finally:
-            going.end_copy()
+            handle.end_copy()
         if not isinstance(value, Awaitable):
-            return going.returned(value)
-        is_plain = going.run.target_pk is None and iscoroutinefunction(function)
+            return handle.returned(value)
+        is_plain = handle.run.target_pk is None and iscoroutinefunction(function)
         return Pending(value, needs_thread=not is_plain)
     except BaseException as error:  # noqa: BLE001 - the border around user code
-        return going.raised(error)
+        return handle.raised(error)
 
 
 def message_for(run: "Run") -> dict[str, Any]:

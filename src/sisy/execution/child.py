@@ -11,12 +11,12 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from sisy.execution.child_protocol import (
-    CANNOT_TELL,
+    EXIT_CANNOT_REPORT,
     Cancel,
-    CarryOut,
     Done,
-    Garbled,
-    Leave,
+    Execute,
+    Exit,
+    InvalidData,
     Reader,
     Writer,
 )
@@ -26,36 +26,36 @@ from sisy.execution.thread_pool import ThreadPool
 if TYPE_CHECKING:
     from sisy.models import Run
 
-TIME_TO_LEAVE = 3.0  # seconds to close connections before the process exits anyway
+EXIT_TIMEOUT = 3.0  # seconds to close connections before the process exits anyway
 
 
 class Child:
     """Executes runs in a thread pool of one slot.
 
     Args:
-        taken: shared memory; the child stores the number of the order that it has accepted.
+        accepted_order: shared memory for the number of the last order that the child accepted.
     """
 
     # A thread pool, so that functions are called in the same way as in a worker without child
     # processes. The main thread listens, so that a cancel request arrives while a function runs.
-    def __init__(self, to_worker: Connection, taken: Any) -> None:
+    def __init__(self, to_worker: Connection, accepted_order: Any) -> None:
         self._from_worker = Reader(to_worker)
         self._to_worker = Writer(to_worker)
-        self._taken = taken
-        self._clock = CarriedOn()
+        self._accepted_order = accepted_order
+        self._clock = WorkerClock()
         self._pool = ThreadPool(1, self._clock.now)
 
     def listen(self) -> None:
         """Execute the worker's orders until it dismisses the child or is gone."""
         self._to_worker.send("")
-        with suppress(EOFError, OSError, Garbled):
-            while not isinstance(order := self._order(), Leave):
-                if isinstance(order, CarryOut):
+        with suppress(EOFError, OSError, InvalidData):
+            while not isinstance(order := self._order(), Exit):
+                if isinstance(order, Execute):
                     # Before the child reads anything of the run. If the child dies from here on,
                     # the run may be the cause.
-                    self._taken.value = order.number
+                    self._accepted_order.value = order.number
                     self._clock.set(order.now)
-                    self._carry_out(order.run)
+                    self._execute(order.run)
                 elif isinstance(order, Cancel):
                     self._pool.cancel(order.run_id, order.reason)
 
@@ -64,29 +64,29 @@ class Child:
         self._pool.close()
 
     def _order(self) -> Any:
-        while (order := self._from_worker.word()) is None:
+        while (order := self._from_worker.next_message()) is None:
             self._from_worker.read()
         return order
 
-    def _carry_out(self, pickled: bytes) -> None:
+    def _execute(self, pickled: bytes) -> None:
         try:
             run: Run = pickle.loads(pickled)
         except BaseException as error:  # noqa: BLE001 - the worker waits for an outcome
             now = self._clock.now()
-            self._tell(None, Outcome(started_at=now, finished_at=now, **of_error(error)))
+            self._report(None, Outcome(started_at=now, finished_at=now, **of_error(error)))
         else:
-            self._pool.carry_out(run, self._tell)
+            self._pool.execute(run, self._report)
 
-    def _tell(self, run: "Run | None", outcome: Outcome | NotCalled | None) -> None:
+    def _report(self, run: "Run | None", outcome: Outcome | NotCalled | None) -> None:
         """Send the outcome of a run to the worker, or exit."""
         try:
             assert isinstance(outcome, Outcome)  # never None: a child does not use may_begin
             self._to_worker.send(Done(outcome.without_exception(), resident_memory()))
         except BaseException:  # noqa: BLE001 - a child that cannot report keeps its slot forever
-            os._exit(CANNOT_TELL)
+            os._exit(EXIT_CANNOT_REPORT)
 
 
-class CarriedOn:
+class WorkerClock:
     """The worker's time, carried forward by the host's steady clock."""
 
     def set(self, now: datetime) -> None:
@@ -96,11 +96,11 @@ class CarriedOn:
         return self._moment + timedelta(seconds=time.monotonic() - self._read)
 
 
-def serve(to_worker: Connection, taken: Any) -> None:
+def serve(to_worker: Connection, accepted_order: Any) -> None:
     """Execute runs until dismissed, and exit. Does not wait for threads that functions started."""
-    child = Child(to_worker, taken)
+    child = Child(to_worker, accepted_order)
     child.listen()
-    at_last = threading.Timer(TIME_TO_LEAVE, _end)
+    at_last = threading.Timer(EXIT_TIMEOUT, _end)
     at_last.daemon = True
     at_last.start()
     child.close()

@@ -11,11 +11,11 @@ from typing import Any
 from sisy.exceptions import RunTimedOut, SisyError
 from sisy.execution import child_start, outcome
 from sisy.execution.child_protocol import (
-    CANNOT_TELL,
+    EXIT_CANNOT_REPORT,
     Cancel,
-    CarryOut,
     Done,
-    Leave,
+    Execute,
+    Exit,
     Reader,
     Writer,
 )
@@ -25,11 +25,11 @@ from sisy.execution.pool import NotReady
 from sisy.execution.run_handle import RunHandle
 from sisy.runtime.log import signal_name
 
-TIME_TO_BEGIN = 60.0  # seconds for a child to start
-TIME_TO_GIVE_IN = 1.0  # seconds for a function to end by itself after its timeout
-TIME_TO_DIE = 5.0  # seconds to wait for the end of a killed process
-TIME_TO_TAKE = 30.0  # seconds for a child to accept an order
-LOOK_INTERVAL = 0.5  # seconds between two checks whether it has
+START_TIMEOUT = 60.0  # seconds for a child to start
+TIMEOUT_GRACE = 1.0  # seconds for a function to end by itself after its timeout
+KILL_TIMEOUT = 5.0  # seconds to wait for the end of a killed process
+ACCEPT_TIMEOUT = 30.0  # seconds for a child to accept an order
+ACCEPT_CHECK_INTERVAL = 0.5  # seconds between two checks whether it has
 
 
 class NoChild(NotReady):
@@ -67,9 +67,9 @@ class ChildProcess:
         with theirs:
             self._woken, self._wake = context.Pipe(duplex=False)
             self._reader, self._writer = Reader(self._pipe), Writer(self._pipe)
-            self._taken = context.RawValue(c_uint64)
+            self._accepted_order = context.RawValue(c_uint64)
             self._process = context.Process(  # type: ignore[attr-defined]
-                target=child_start.begin, args=(theirs, self._taken), name="sisy-child"
+                target=child_start.begin, args=(theirs, self._accepted_order), name="sisy-child"
             )
             start_masked(self._process)
 
@@ -78,11 +78,11 @@ class ChildProcess:
         return int(self._process.pid)
 
     @property
-    def is_of_use(self) -> bool:
+    def is_usable(self) -> bool:
         """Return whether the child can execute another run."""
         # An idle child sends nothing. If its pipe is readable, the child has died.
-        has_said_something = not self._reader.is_empty or self._pipe.poll()
-        return not self._is_spent and self._exit_code() is None and not has_said_something
+        has_output = not self._reader.is_empty or self._pipe.poll()
+        return not self._is_spent and self._exit_code() is None and not has_output
 
     def begin(self) -> None:
         """Wait until the child is ready.
@@ -91,47 +91,47 @@ class ChildProcess:
             NoChild: the child failed to start.
         """
         try:
-            why = self._receive(time.monotonic() + TIME_TO_BEGIN)
+            why = self._receive(time.monotonic() + START_TIMEOUT)
         except ChildDied:
             why = self.how_it_died()
         except TimeoutError:
-            why = f"it did not start within {TIME_TO_BEGIN:g} s"
+            why = f"it did not start within {START_TIMEOUT:g} s"
         if why:
             self.kill()
             raise _no_child(why)
 
-    def carry_out(self, going: RunHandle) -> Outcome:
+    def execute(self, handle: RunHandle) -> Outcome:
         """Execute a run and return its outcome, also if the child dies or is killed.
 
         Raises:
             NoChild: the child died or was killed before it accepted the run.
         """
-        run = pickle.dumps(going.run)
-        going.ends_by(self._end)
+        run = pickle.dumps(handle.run)
+        handle.ends_by(self._end)
         try:
-            if going.cancel_reason is not None:
-                return going.was_cancelled()
+            if handle.cancel_reason is not None:
+                return handle.was_cancelled()
             self.runs += 1
-            return self._carry_out(run, going)
+            return self._execute(run, handle)
         except ChildDied:
-            if going.is_forced:
-                return going.was_cancelled()
+            if handle.is_forced:
+                return handle.was_cancelled()
             how = self.how_it_died()
             # The run cannot be the cause, so it does not count as lost.
-            if not self._has_taken:
+            if not self._has_accepted:
                 raise NoChild(f"{how} before it started the run") from None
-            return going.ended(outcome.of_loss(how))
+            return handle.ended(outcome.of_loss(how))
         except BaseException:
             # Otherwise, its late answer would be taken for the outcome of the next run.
             self.kill()
             raise
         finally:
-            going.ends_by(None)
+            handle.ends_by(None)
 
     def leave(self) -> None:
         """Dismiss the child. Call only while it executes no run."""
         try:
-            self._writer.send(Leave(), within=0.0)
+            self._writer.send(Exit(), within=0.0)
         except OSError:
             return
         finally:
@@ -152,7 +152,7 @@ class ChildProcess:
     def how_it_died(self) -> str:
         """Wait for the child to exit, and return the cause without a full stop."""
         self._is_spent = True
-        if not self.has_ended(TIME_TO_DIE):
+        if not self.has_ended(KILL_TIMEOUT):
             self.kill()
             return self._why_killed or "Its process closed its pipe"
         # What its function has started would continue.
@@ -160,7 +160,7 @@ class ChildProcess:
         if self._why_killed:
             return self._why_killed
         code = self._exit_code() or 0
-        if code == CANNOT_TELL:
+        if code == EXIT_CANNOT_REPORT:
             return "Its process lost the connection to its worker and could not report the result"
         if code < 0:
             return f"Its process was killed by {signal_name(-code)}"
@@ -172,43 +172,43 @@ class ChildProcess:
             code: int | None = self._process.exitcode
         return code
 
-    def _carry_out(self, run: bytes, going: RunHandle) -> Outcome:
-        limit = going.current.timeout
-        patience = _Patience(None if limit is None else limit.total_seconds() + TIME_TO_GIVE_IN)
-        self._send(CarryOut(self.runs, run, going.begin()))
+    def _execute(self, run: bytes, handle: RunHandle) -> Outcome:
+        limit = handle.current.timeout
+        patience = _Patience(None if limit is None else limit.total_seconds() + TIMEOUT_GRACE)
+        self._send(Execute(self.runs, run, handle.begin()))
         while True:
             try:
-                word = self._receive(patience.deadline)
+                message = self._receive(patience.deadline)
             except TimeoutError:
-                if patience.is_over(self._has_taken):
-                    return self._outcome_of_killed(going)
+                if patience.is_over(self._has_accepted):
+                    return self._outcome_of_killed(handle)
                 continue
-            if isinstance(word, Done):
-                self.memory = word.memory
-                return word.outcome
-            if going.cancel_reason is not None:
-                self._send(Cancel(going.run.pk, going.cancel_reason))
+            if isinstance(message, Done):
+                self.memory = message.memory
+                return message.outcome
+            if handle.cancel_reason is not None:
+                self._send(Cancel(handle.run.pk, handle.cancel_reason))
 
     @property
-    def _has_taken(self) -> bool:
+    def _has_accepted(self) -> bool:
         """Return whether the child has accepted the last order."""
-        return bool(self._taken.value == self.runs)
+        return bool(self._accepted_order.value == self.runs)
 
-    def _outcome_of_killed(self, going: RunHandle) -> Outcome:
+    def _outcome_of_killed(self, handle: RunHandle) -> Outcome:
         """Kill the child after the timeout, and return the outcome of its run."""
         self.kill()
-        if not self._has_taken:
-            self._why_killed = f"Its process did not respond for {TIME_TO_TAKE:g} s"
+        if not self._has_accepted:
+            self._why_killed = f"Its process did not respond for {ACCEPT_TIMEOUT:g} s"
             raise ChildDied
         # The run may have finished just before the kill; then its outcome is in the pipe.
         try:
-            while not isinstance(word := self._receive(time.monotonic() + TIME_TO_DIE), Done):
+            while not isinstance(message := self._receive(time.monotonic() + KILL_TIMEOUT), Done):
                 pass
         except (ChildDied, TimeoutError):
-            limit = going.current.timeout
+            limit = handle.current.timeout
             error = RunTimedOut(f"The run exceeded its timeout of {limit} and was killed.")
-            return going.raised(error)
-        return word.outcome
+            return handle.raised(error)
+        return message.outcome
 
     def _end(self, by_force: bool) -> None:
         if by_force:
@@ -218,9 +218,9 @@ class ChildProcess:
 
     def _send(self, order: Any) -> None:
         try:
-            self._writer.send(order, within=TIME_TO_TAKE)
+            self._writer.send(order, within=ACCEPT_TIMEOUT)
         except TimeoutError as error:
-            self._why_killed = f"Its process did not respond for {TIME_TO_TAKE:g} s"
+            self._why_killed = f"Its process did not respond for {ACCEPT_TIMEOUT:g} s"
             self.kill()
             raise ChildDied from error
         except OSError as error:
@@ -237,8 +237,8 @@ class ChildProcess:
             ChildDied: there will be no more messages.
         """
         while True:
-            if (word := self._word()) is not None:
-                return word
+            if (message := self._next_message()) is not None:
+                return message
             seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
             ready = connection.wait([self._pipe, self._woken, self._process.sentinel], seconds)
             if not ready:
@@ -253,9 +253,9 @@ class ChildProcess:
             else:
                 raise ChildDied
 
-    def _word(self) -> Any:
+    def _next_message(self) -> Any:
         try:
-            return self._reader.word()
+            return self._reader.next_message()
         except Exception as error:  # the function may have written anything to the pipe
             self._why_killed = "Its process wrote invalid data to the pipe to its worker"
             self.kill()
@@ -274,18 +274,18 @@ class _Patience:
     def __init__(self, limit: float | None) -> None:
         self._limit = limit
         self._began = self._begins = time.monotonic()
-        self._was_taken = False
-        self.deadline: float | None = self._began + min(limit or TIME_TO_TAKE, TIME_TO_TAKE)
+        self._was_accepted = False
+        self.deadline: float | None = self._began + min(limit or ACCEPT_TIMEOUT, ACCEPT_TIMEOUT)
 
-    def is_over(self, has_taken: bool) -> bool:
+    def is_over(self, has_accepted: bool) -> bool:
         """Return whether to give up, at the deadline. If not, the deadline is moved."""
         now = time.monotonic()
-        if self._was_taken or (not has_taken and now >= self._began + TIME_TO_TAKE):
+        if self._was_accepted or (not has_accepted and now >= self._began + ACCEPT_TIMEOUT):
             return True
-        self._was_taken = has_taken
-        if not has_taken:
+        self._was_accepted = has_accepted
+        if not has_accepted:
             self._begins = now
-            self.deadline = now + LOOK_INTERVAL
+            self.deadline = now + ACCEPT_CHECK_INTERVAL
         else:
             self.deadline = None if self._limit is None else self._begins + self._limit
         return False

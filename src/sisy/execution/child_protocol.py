@@ -17,13 +17,13 @@ from sisy.execution.outcome import Outcome
 
 HEADER = struct.Struct("!4sII")  # the mark, and the length and checksum of the message
 MARK = b"SISY"
-LONGEST = 64_000_000  # bytes; outcomes are limited to much less
+MAX_MESSAGE_BYTES = 64_000_000  # bytes; outcomes are limited to much less
 READ_LIMIT = 1 << 16
 # What always fits when poll() reports room. Linux does so while three quarters of a pipe are free.
 WRITE_LIMIT = 1 << 15 if sys.platform == "linux" else 1 << 11
 
 
-class Garbled(Exception):
+class InvalidData(Exception):
     """Something other than a message was written to the pipe."""
 
 
@@ -36,7 +36,7 @@ class Writer:
         self._room = select.poll()
         self._room.register(self._number, select.POLLOUT)
 
-    def send(self, word: Any, within: float | None = None) -> None:
+    def send(self, message: Any, within: float | None = None) -> None:
         """Send a message.
 
         Args:
@@ -50,7 +50,7 @@ class Writer:
         deadline = None if within is None else time.monotonic() + within
         if _file_behind(self._number) != self._file:
             raise OSError(errno.EBADF, "the pipe to the worker was closed")
-        pickled = pickle.dumps(word)
+        pickled = pickle.dumps(message)
         framed = HEADER.pack(MARK, len(pickled), zlib.crc32(pickled)) + pickled
         rest = memoryview(framed)
         while rest:
@@ -69,31 +69,31 @@ class Reader:
 
     def __init__(self, connection: Connection) -> None:
         self._number = connection.fileno()
-        self._heard = bytearray()
+        self._buffer = bytearray()
 
     @property
     def is_empty(self) -> bool:
         """Return whether no part of a message is buffered."""
-        return not self._heard
+        return not self._buffer
 
-    def word(self) -> Any:
+    def next_message(self) -> Any:
         """Return the next complete message; None if there is none.
 
         Raises:
-            Garbled: the data is not a message.
+            InvalidData: the data is not a message.
         """
-        if len(self._heard) < HEADER.size:
+        if len(self._buffer) < HEADER.size:
             return None
-        mark, length, checksum = HEADER.unpack_from(self._heard)
-        if mark != MARK or length > LONGEST:
-            raise Garbled
+        mark, length, checksum = HEADER.unpack_from(self._buffer)
+        if mark != MARK or length > MAX_MESSAGE_BYTES:
+            raise InvalidData
         end = HEADER.size + length
-        if len(self._heard) < end:
+        if len(self._buffer) < end:
             return None
-        pickled = bytes(self._heard[HEADER.size : end])
+        pickled = bytes(self._buffer[HEADER.size : end])
         if zlib.crc32(pickled) != checksum:
-            raise Garbled
-        del self._heard[:end]
+            raise InvalidData
+        del self._buffer[:end]
         return pickle.loads(pickled)
 
     def read(self) -> None:
@@ -102,10 +102,10 @@ class Reader:
         Raises:
             EOFError, OSError: there will be no more data.
         """
-        heard = os.read(self._number, READ_LIMIT)
-        if not heard:
+        arrived = os.read(self._number, READ_LIMIT)
+        if not arrived:
             raise EOFError
-        self._heard += heard
+        self._buffer += arrived
 
 
 def _file_behind(number: int) -> tuple[int, int]:
@@ -113,11 +113,11 @@ def _file_behind(number: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-CANNOT_TELL = 74  # the exit code of a child that could not report an outcome: EX_IOERR
+EXIT_CANNOT_REPORT = 74  # the exit code of a child that could not report an outcome: EX_IOERR
 
 
 @dataclass(frozen=True, slots=True)
-class CarryOut:
+class Execute:
     """To the child: execute a run.
 
     Attributes:
@@ -141,7 +141,7 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class Leave:
+class Exit:
     """To an idle child: exit."""
 
 

@@ -25,11 +25,11 @@ from sisy.runtime.compat import forget_child, let_go_of_fork_server
 PR_SET_PDEATHSIG = 1  # see prctl(2)
 
 
-def begin(to_worker: Connection, taken: Any) -> None:
+def begin(to_worker: Connection, accepted_order: Any) -> None:
     """Run as a child process until the worker dismisses it or is gone.
 
     Args:
-        taken: a number in shared memory; see `ChildProcess`.
+        accepted_order: a number in shared memory; see `ChildProcess`.
     """
     # A process group of its own, so that whatever a function starts can be killed with the child.
     os.setpgid(0, 0)
@@ -42,7 +42,7 @@ def begin(to_worker: Connection, taken: Any) -> None:
         raise
     from sisy.execution.child import serve
 
-    serve(to_worker, taken)
+    serve(to_worker, accepted_order)
 
 
 def _set_up() -> None:
@@ -91,7 +91,7 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-FILES_OF_A_START = 8  # multiprocessing opens five at once
+FILES_PER_START = 8  # multiprocessing opens five at once
 
 _starting = threading.Lock()
 
@@ -131,7 +131,7 @@ def _have_files() -> None:
     # A start that fails halfway ends the fork server, and with it all running children.
     files: list[int] = []
     try:
-        while len(files) < FILES_OF_A_START:
+        while len(files) < FILES_PER_START:
             files.extend(os.pipe())
     finally:
         for file in files:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sisy.exceptions import SisyError
 from sisy.execution.outcome import NotCalled
-from sisy.execution.run_handle import Ended, MayBegin, RunHandle, always
+from sisy.execution.run_handle import MayBegin, OnOutcome, RunHandle, always
 from sisy.runtime.current import CurrentRun
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class NotReady(SisyError):
 class Pool(Protocol):
     """Executes a limited number of runs at once. Writes nothing to the database."""
 
-    def carry_out(self, run: "Run", ended: Ended, may_begin: MayBegin = always) -> None:
+    def execute(self, run: "Run", ended: OnOutcome, may_begin: MayBegin = always) -> None:
         """Call the function of ``run`` as soon as a slot is free.
 
         Args:
@@ -91,37 +91,37 @@ class Slots:
         self._queued: deque[RunHandle] = deque()
         self._lock = threading.Lock()
 
-    def take(self, going: RunHandle) -> None:
+    def take(self, handle: RunHandle) -> None:
         """Start a run now, or when a slot becomes free."""
         with self._lock:
-            self._in_hand.add(going)
+            self._in_hand.add(handle)
             if not self._free:
-                self._queued.append(going)
+                self._queued.append(handle)
                 return
             self._free -= 1
-        self._start(going)
+        self._start(handle)
 
-    def end(self, going: RunHandle) -> None:
+    def end(self, handle: RunHandle) -> None:
         """Pass the slot of a finished run to the next run, and start that."""
-        following = self.pass_on(going)
+        following = self.pass_on(handle)
         if following is not None:
             self._start(following)
 
-    def pass_on(self, going: RunHandle) -> RunHandle | None:
+    def pass_on(self, handle: RunHandle) -> RunHandle | None:
         """Pass the slot of a finished run to the run that has waited longest.
 
         Returns that run, which the caller must start; None if the slot is free.
         """
         with self._lock:
-            self._in_hand.discard(going)
+            self._in_hand.discard(handle)
             if self._queued:
                 return self._queued.popleft()
             self._free += 1
             return None
 
-    def _start(self, going: RunHandle) -> None:
+    def _start(self, handle: RunHandle) -> None:
         """Start a run. If the pool is not ready, report this and all later runs as not called."""
-        following: RunHandle | None = going
+        following: RunHandle | None = handle
         while following is not None:
             try:
                 self._begin(following)
@@ -133,32 +133,32 @@ class Slots:
     def withdraw(self, run_id: int) -> bool:
         """Remove the run with this key if it has not started. Return whether it was removed."""
         with self._lock:
-            for going in self._queued:
-                if going.run.pk == run_id:
-                    self._queued.remove(going)
-                    self._in_hand.discard(going)
+            for handle in self._queued:
+                if handle.run.pk == run_id:
+                    self._queued.remove(handle)
+                    self._in_hand.discard(handle)
                     return True
         return False
 
     def cancel(self, run_id: int, reason: str, by_force: bool) -> bool:
         """Ask the run with this key to stop. Return whether it is here."""
         with self._lock:
-            asked = [going for going in self._in_hand if going.run.pk == run_id]
-            for going in asked:
-                going.cancel(reason, by_force)
+            asked = [handle for handle in self._in_hand if handle.run.pk == run_id]
+            for handle in asked:
+                handle.cancel(reason, by_force)
         return bool(asked)
 
     def break_off(self, current: CurrentRun, error: BaseException) -> bool:
         """Make a run fail with an error that one of its callbacks raised. Return if it is here."""
         with self._lock:
-            found = [going for going in self._in_hand if going.is_known_as(current)]
-            for going in found:
-                going.break_off(error)
+            found = [handle for handle in self._in_hand if handle.is_known_as(current)]
+            for handle in found:
+                handle.break_off(error)
         return bool(found)
 
     def close(self, reason: str) -> None:
         """Ask all running runs to stop, and start no more."""
         with self._lock:
             self._queued.clear()
-            for going in self._in_hand:
-                going.cancel(reason, False)
+            for handle in self._in_hand:
+                handle.cancel(reason, False)

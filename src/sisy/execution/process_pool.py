@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from sisy.execution.child_process import ChildProcess, NoChild
 from sisy.execution.outcome import NotCalled, Outcome
 from sisy.execution.pool import Slots, needing_a_thread
-from sisy.execution.run_handle import Ended, MayBegin, RunHandle, always
+from sisy.execution.run_handle import MayBegin, OnOutcome, RunHandle, always
 from sisy.runtime.log import logger
-from sisy.runtime.threads import TIME_TO_END, DaemonThreads
+from sisy.runtime.threads import THREAD_END_TIMEOUT, DaemonThreads
 
 if TYPE_CHECKING:
     from sisy.models import Run
@@ -55,8 +55,8 @@ class ProcessPool:
         self._lock = threading.Lock()
         self._is_closed = False
 
-    def carry_out(self, run: "Run", ended: Ended, may_begin: MayBegin = always) -> None:
-        """Execute ``run`` when a slot is free; see `Pool.carry_out`."""
+    def execute(self, run: "Run", ended: OnOutcome, may_begin: MayBegin = always) -> None:
+        """Execute ``run`` when a slot is free; see `Pool.execute`."""
         self._slots.take(RunHandle(run, self._now, ended, may_begin))
 
     def warm_up(self) -> None:
@@ -85,41 +85,41 @@ class ProcessPool:
         for child in idle:
             child.leave()
         self._keepers.shutdown(wait=False)
-        self._keepers.join(TIME_TO_END)
-        deadline = time.monotonic() + TIME_TO_END
+        self._keepers.join(THREAD_END_TIMEOUT)
+        deadline = time.monotonic() + THREAD_END_TIMEOUT
         for child in [*busy, *idle]:
             child.has_ended(max(0.0, deadline - time.monotonic()))
 
-    def _begin(self, going: RunHandle) -> None:
+    def _begin(self, handle: RunHandle) -> None:
         with needing_a_thread():
-            self._keepers.start(partial(self._carry_out, going))
+            self._keepers.start(partial(self._execute, handle))
 
-    def _carry_out(self, going: RunHandle) -> None:
-        ended = self._outcome_of(going) if going.may_begin else None
+    def _execute(self, handle: RunHandle) -> None:
+        ended = self._outcome_of(handle) if handle.may_begin else None
         self._keepers.release()
         # After `close`, the worker hands the run over to other workers.
         if not self._is_closed:
-            self._slots.end(going)
-            going.report(ended)
+            self._slots.end(handle)
+            handle.report(ended)
 
-    def _outcome_of(self, going: RunHandle) -> Outcome | NotCalled:
-        going.begin()
+    def _outcome_of(self, handle: RunHandle) -> Outcome | NotCalled:
+        handle.begin()
         try:
             child = self._child()
             try:
-                return child.carry_out(going)
+                return child.execute(handle)
             finally:
                 self._put_back(child)
         except NoChild as error:
-            if going.cancel_reason is not None:
-                return going.was_cancelled()
+            if handle.cancel_reason is not None:
+                return handle.was_cancelled()
             return NotCalled(reason=f"{error}.")
         except BaseException as error:  # noqa: BLE001 - a run that cannot be pickled, above all
-            return going.raised(error)
+            return handle.raised(error)
 
     def _child(self) -> ChildProcess:
         while child := self._idle_child():
-            if child.is_of_use:
+            if child.is_usable:
                 return child
             self._forget(child)
         child = ChildProcess()
@@ -148,7 +148,7 @@ class ProcessPool:
         with self._lock:
             if self._is_closed:
                 return
-            if child.is_of_use and not has_had_enough:
+            if child.is_usable and not has_had_enough:
                 self._idle.append(child)
                 return
             self._children.discard(child)

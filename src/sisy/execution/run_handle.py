@@ -15,7 +15,7 @@ from sisy.runtime.user_errors import name_of
 if TYPE_CHECKING:
     from sisy.models import Run
 
-Ended = Callable[["Run", Outcome | NotCalled | None], None]
+OnOutcome = Callable[["Run", Outcome | NotCalled | None], None]
 """Receives the outcome of a run, in any thread; must not block.
 
 Receives None if the run may not start any more, and `NotCalled` if the pool could not call it.
@@ -25,7 +25,7 @@ MayBegin = Callable[["Run"], bool]
 """Returns whether a run that has waited for a slot may still start. Called in any thread."""
 
 
-def to_nobody(run: "Run", outcome: Outcome | NotCalled | None) -> None:
+def ignore_outcome(run: "Run", outcome: Outcome | NotCalled | None) -> None:
     """Ignore the outcome, because the caller gets it as a return value."""
 
 
@@ -45,7 +45,11 @@ class RunHandle:
     interrupt: BaseException | None = None
 
     def __init__(
-        self, run: "Run", now: Callable[[], datetime], ended: Ended, may_begin: MayBegin = always
+        self,
+        run: "Run",
+        now: Callable[[], datetime],
+        ended: OnOutcome,
+        may_begin: MayBegin = always,
     ) -> None:
         self.run = run
         self._now = now
@@ -93,7 +97,7 @@ class RunHandle:
         return self._may_begin(self.run)
 
     def report(self, outcome: Outcome | NotCalled | None) -> None:
-        """Pass on the outcome; see `Ended`."""
+        """Pass on the outcome; see `OnOutcome`."""
         self._ended(self.run, outcome)
 
     @property

@@ -11,13 +11,13 @@ from sisy.execution.async_call import AsyncCall
 from sisy.execution.call import GuardedThreads, Pending, call, call_bare, cancel_lent, lend_loop
 from sisy.execution.outcome import Outcome
 from sisy.execution.pool import Slots, needing_a_thread
-from sisy.execution.run_handle import Ended, MayBegin, RunHandle, always
+from sisy.execution.run_handle import MayBegin, OnOutcome, RunHandle, always
 from sisy.runtime import current
 from sisy.runtime.compat import closes_a_generator, context_value, handle_of
 from sisy.runtime.current import CurrentRun
 from sisy.runtime.log import logger
 from sisy.runtime.loop import Inbox
-from sisy.runtime.threads import TIME_TO_END, DaemonThreads, LoopOnDemand, LoopThread
+from sisy.runtime.threads import THREAD_END_TIMEOUT, DaemonThreads, LoopOnDemand, LoopThread
 from sisy.runtime.user_errors import name_of
 
 if TYPE_CHECKING:
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 def run_behind(error: BaseException) -> CurrentRun | None:
     """Return the run whose task or callback raised ``error``; None if it cannot be found."""
     for frame, _ in walk_tb(error.__traceback__):
-        handle = handle_of(frame)
-        if handle is not None:
+        callback = handle_of(frame)
+        if callback is not None:
             # Python closes an unreferenced generator in the context of whatever runs at the time.
-            if closes_a_generator(handle):
+            if closes_a_generator(callback):
                 return None
-            run: CurrentRun | None = context_value(handle, current.variable)
+            run: CurrentRun | None = context_value(callback, current.variable)
             return run
     return None
 
 
-Begun = tuple[Pending | None, RunHandle]
+Started = tuple[Pending | None, RunHandle]
 """A run and what to await; None if its function must be called first."""
 
 Call = Callable[[RunHandle], Outcome | Pending]
@@ -65,12 +65,12 @@ class ThreadPool:
         self._loops: list[LoopOnDemand] = []
         self._threads = DaemonThreads(slots, "sisy-run", self._begin_thread)
         self._awaiting = LoopThread("sisy-run-async", self._end_run_behind, GuardedThreads())
-        self._to_await: Inbox[Begun] = Inbox(self._awaiting.loop, self._await_all)
+        self._to_await: Inbox[Started] = Inbox(self._awaiting.loop, self._await_all)
         self._async_paths: set[str] = set()
         self._slots = Slots(slots, self._begin)
 
-    def carry_out(self, run: "Run", ended: Ended, may_begin: MayBegin = always) -> None:
-        """Execute ``run`` when a slot is free; see `Pool.carry_out`."""
+    def execute(self, run: "Run", ended: OnOutcome, may_begin: MayBegin = always) -> None:
+        """Execute ``run`` when a slot is free; see `Pool.execute`."""
         self._slots.take(RunHandle(run, self._now, ended, may_begin))
 
     def warm_up(self) -> None:
@@ -96,67 +96,67 @@ class ThreadPool:
         """
         self._slots.close("Its worker stopped.")
         self._threads.shutdown(wait=False)
-        self._awaiting.close(TIME_TO_END)
+        self._awaiting.close(THREAD_END_TIMEOUT)
         for loop in self._loops:
-            loop.close(TIME_TO_END)
-        self._threads.join(TIME_TO_END)
+            loop.close(THREAD_END_TIMEOUT)
+        self._threads.join(THREAD_END_TIMEOUT)
 
-    def _begin(self, going: RunHandle) -> None:
-        if going.run.target_path in self._async_paths:
-            self._to_await.put((None, going))
+    def _begin(self, handle: RunHandle) -> None:
+        if handle.run.target_path in self._async_paths:
+            self._to_await.put((None, handle))
         else:
             with needing_a_thread():
-                self._threads.start(partial(self._call, going))
+                self._threads.start(partial(self._call, handle))
 
-    def _call(self, going: RunHandle) -> None:
+    def _call(self, handle: RunHandle) -> None:
         """Call the function, and then the functions of the runs that wait for this slot."""
         # In the same thread, because waking another one costs more.
         while True:
-            how = self._called(going, call) if going.may_begin else None
+            how = self._called(handle, call) if handle.may_begin else None
             if isinstance(how, Pending):
                 self._threads.release()
                 # From now on, the loop calls this function directly.
                 if not how.needs_thread:
-                    self._async_paths.add(going.run.target_path)
-                self._to_await.put((how, going))
+                    self._async_paths.add(handle.run.target_path)
+                self._to_await.put((how, handle))
                 return
-            following = self._slots.pass_on(going)
+            following = self._slots.pass_on(handle)
             # Release the thread before the report: the worker may submit the next run at once,
             # and would otherwise start another thread for it.
             if following is None:
                 self._threads.release()
-            going.report(how)
+            handle.report(how)
             if following is None:
                 return
-            going = following
+            handle = following
 
-    def _called(self, going: RunHandle, call_it: Call) -> Outcome | Pending:
-        going.begin()
+    def _called(self, handle: RunHandle, call_it: Call) -> Outcome | Pending:
+        handle.begin()
         try:
-            return call_it(going)
+            return call_it(handle)
         except BaseException as error:  # noqa: BLE001 - a run without an outcome keeps its slot
-            return going.raised(error)
+            return handle.raised(error)
 
-    def _await_all(self, begun: list[Begun]) -> None:
-        for pending, going in begun:
+    def _await_all(self, begun: list[Started]) -> None:
+        for pending, handle in begun:
             how: Outcome | Pending | None = pending
-            if how is None and going.may_begin:
-                how = self._called(going, call_bare)
+            if how is None and handle.may_begin:
+                how = self._called(handle, call_bare)
             if isinstance(how, Pending):
-                self._await(how, going)
+                self._await(how, handle)
             else:
-                self._end(going, how)
+                self._end(handle, how)
 
-    def _await(self, pending: Pending, going: RunHandle) -> None:
+    def _await(self, pending: Pending, handle: RunHandle) -> None:
         try:
-            AsyncCall(pending, going, partial(self._end, going))
+            AsyncCall(pending, handle, partial(self._end, handle))
         except BaseException as error:  # noqa: BLE001 - a function may have set a task factory
             pending.close()
-            self._end(going, going.raised(error))
+            self._end(handle, handle.raised(error))
 
-    def _end(self, going: RunHandle, outcome: Outcome | None) -> None:
-        self._slots.end(going)
-        going.report(outcome)
+    def _end(self, handle: RunHandle, outcome: Outcome | None) -> None:
+        self._slots.end(handle)
+        handle.report(outcome)
 
     def _begin_thread(self) -> None:
         loop = LoopOnDemand(

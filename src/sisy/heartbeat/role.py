@@ -47,7 +47,7 @@ class Heartbeat:
 
     async def run(self) -> None:
         """Make passes until `stop` is called."""
-        with doorbell.at_home():
+        with doorbell.local_loop():
             dispatching = asyncio.create_task(self._dispatcher.run())
             try:
                 await self._loop.run()

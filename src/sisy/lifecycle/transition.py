@@ -63,7 +63,7 @@ def send(
         news: list[dict[str, Any]] = [{"run": run} for run in listed]
         if exceptions is not None:
             news = [{"run": run, "exception": exceptions[run.pk]} for run in listed]
-        signal_dispatch.tell(signal, cast("type", sender), news, using)
+        signal_dispatch.send_on_commit(signal, cast("type", sender), news, using)
 
 
 def send_for_rows(signal: Signal, rows: "RunQuerySet") -> None:

@@ -16,7 +16,7 @@ from sisy.heartbeat import Heartbeat
 from sisy.management.arguments import measure, whole
 from sisy.management.reloading import GRACE, serve_and_reload
 from sisy.runtime.compat import CAN_FORK
-from sisy.runtime.loop import until_it_works
+from sisy.runtime.loop import retry_until_success
 from sisy.runtime.service import (
     Service,
     exit_when_signalled,
@@ -59,7 +59,7 @@ class ServingCommand(BaseCommand):
 
     def check_migrations(self) -> None:
         """Check for unapplied migrations; wait if the database is not available."""
-        until_it_works("The database", super().check_migrations, OperationalError)
+        retry_until_success("The database", super().check_migrations, OperationalError)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["reload"]:

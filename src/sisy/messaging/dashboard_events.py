@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sisy.models import Run
 
 EVENT_INTERVAL = 0.25  # seconds between two announcements of one process
-GATHERING = 0.02  # seconds to wait for changes that belong together
+GATHER_SECONDS = 0.02  # seconds to wait for changes that belong together
 MAX_TASKS_NAMED = 100  # an event names so many tasks, and says if there are more
 
 OF_RUNS = (
@@ -59,9 +59,9 @@ class Announcer:
                 self._tasks.add(task)
             if now < self._leaves_at:
                 return
-            self._leaves_at = max(now + GATHERING, self._leaves_at + EVENT_INTERVAL)
+            self._leaves_at = max(now + GATHER_SECONDS, self._leaves_at + EVENT_INTERVAL)
             wait = self._leaves_at - now
-        doorbell.deliver(self._announce, messages.EVENTS, after=wait)
+        doorbell.send_later(self._announce, messages.EVENTS, after=wait)
 
     async def _announce(self) -> None:
         with self._lock:
@@ -88,7 +88,7 @@ def on_cancel_requested(*, tasks: list[int], **kwargs: Any) -> None:
 
 def connect() -> None:
     """Connect the receivers."""
-    signal_dispatch.trust(on_run_changed, on_cancel_requested)
+    signal_dispatch.call_directly(on_run_changed, on_cancel_requested)
     for signal in OF_RUNS:
         signal.connect(on_run_changed, dispatch_uid="sisy.messaging.dashboard_events")
     signals.cancel_requested.connect(

@@ -19,7 +19,7 @@ from sisy.messaging import messages
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import after_fork_in_child
 from sisy.runtime.log import Outage
-from sisy.runtime.loop import FIRST_DELAY, LONGEST_DELAY, pause
+from sisy.runtime.loop import FIRST_RETRY_DELAY, MAX_RETRY_DELAY, pause
 from sisy.runtime.threads import LoopThread
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 LAYER_TIMEOUT = 5  # seconds for a layer to accept a message
 MEANWHILE = "workers find queued runs by polling"
 
-Ring = Callable[[], Awaitable[None]]
+SendCallback = Callable[[], Awaitable[None]]
 
-_homes: list[asyncio.AbstractEventLoop] = []
+_local_loops: list[asyncio.AbstractEventLoop] = []
 _under_way: set["asyncio.Task[None]"] = set()
 _listeners: dict[str, set[Callable[[], None]]] = {}
-_obeying: set[Callable[[], None]] = set()
+_control_listeners: set[Callable[[], None]] = set()
 _outage = Outage("The channel layer")
 _full: dict[str, Outage] = {}  # by channel, because the others still accept messages
 
@@ -46,22 +46,22 @@ def shared_layer() -> BaseChannelLayer | None:
 
 @contextmanager
 def listening(
-    queues: Iterable[str], wake: Callable[[], None], obey: Callable[[], None] | None = None
+    queues: Iterable[str], wake: Callable[[], None], on_control: Callable[[], None] | None = None
 ) -> Iterator[None]:
     """Receive the rings and control messages of this process, in any thread.
 
     Args:
         wake: called when a run is queued in one of the queues.
-        obey: called for a cancel or drain request.
+        on_control: called for a cancel or drain request.
     """
-    obeying = {obey} if obey else set()
-    _obeying.update(obeying)
+    controls = {on_control} if on_control else set()
+    _control_listeners.update(controls)
     for queue in queues:
         _listeners.setdefault(queue, set()).add(wake)
     try:
         yield
     finally:
-        _obeying.difference_update(obeying)
+        _control_listeners.difference_update(controls)
         for queue in queues:
             _listeners[queue].discard(wake)
 
@@ -86,7 +86,7 @@ def ring(runs: "Iterable[Run]", within: float = 0.0) -> None:
         for queue, run in firsts.items():
             channel = settings.channel_of(queue)
             send = partial(layer.send, channel, dict(messages.run_task(run)))
-            leaving.append(_sender.deliver(send, channel))
+            leaving.append(_sender.submit(send, channel))
         if within:
             futures.wait(leaving, within)
     checkpoint("ring: sent")
@@ -105,32 +105,32 @@ async def broadcast(group: str, message: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def at_home() -> Iterator[None]:
-    """Make `deliver` send from the running loop if the layer is in memory."""
+def local_loop() -> Iterator[None]:
+    """Make `send_later` send from the running loop if the layer is in memory."""
     # With an in-memory layer, everything is in one process, and listeners are in this loop.
     loop = asyncio.get_running_loop()
-    _homes.append(loop)
+    _local_loops.append(loop)
     try:
         yield
     finally:
-        _homes.remove(loop)
+        _local_loops.remove(loop)
 
 
 def is_heard() -> bool:
-    """Return whether a message from `deliver` could reach anyone."""
+    """Return whether a message from `send_later` could reach anyone."""
     layer = get_channel_layer()
-    return bool(_homes) if isinstance(layer, InMemoryChannelLayer) else layer is not None
+    return bool(_local_loops) if isinstance(layer, InMemoryChannelLayer) else layer is not None
 
 
-def deliver(send: Ring, address: str, after: float) -> None:
+def send_later(send: SendCallback, address: str, after: float) -> None:
     """Send a message in ``after`` seconds. Thread-safe."""
     in_memory = isinstance(get_channel_layer(), InMemoryChannelLayer)
-    loop = next(reversed(_homes), None) if in_memory else _sender.loop
+    loop = next(reversed(_local_loops), None) if in_memory else _sender.loop
     if loop is not None:
-        loop.call_soon_threadsafe(loop.call_later, after, _set_out, send, address)
+        loop.call_soon_threadsafe(loop.call_later, after, _start_sending, send, address)
 
 
-def _set_out(send: Ring, address: str) -> None:
+def _start_sending(send: SendCallback, address: str) -> None:
     task = asyncio.ensure_future(_send(send, address))
     # An event loop keeps only weak references to tasks.
     _under_way.add(task)
@@ -138,7 +138,7 @@ def _set_out(send: Ring, address: str) -> None:
 
 
 def _post(layer: BaseChannelLayer, group: str, message: Mapping[str, Any]) -> None:
-    _sender.deliver(partial(layer.group_send, group, dict(message)), group)
+    _sender.submit(partial(layer.group_send, group, dict(message)), group)
 
 
 def on_runs_queued(*, runs: "list[Run]", **kwargs: Any) -> None:
@@ -148,17 +148,17 @@ def on_runs_queued(*, runs: "list[Run]", **kwargs: Any) -> None:
 
 def on_cancel_requested(*, pks: list[int], **kwargs: Any) -> None:
     """Make workers check for cancel requests. Receiver of the signal."""
-    _have_workers_look(messages.cancel(pks[0]))
+    _send_control(messages.cancel(pks[0]))
 
 
 def on_drain_requested(*, pk: int, **kwargs: Any) -> None:
     """Make workers check for drain requests. Receiver of the signal."""
-    _have_workers_look(messages.drain(pk))
+    _send_control(messages.drain(pk))
 
 
-def _have_workers_look(message: messages.Control) -> None:
-    for obey in tuple(_obeying):
-        obey()
+def _send_control(message: messages.Control) -> None:
+    for on_control in tuple(_control_listeners):
+        on_control()
     layer = shared_layer()
     if layer is not None:
         _post(layer, messages.WORKERS, message)
@@ -177,7 +177,7 @@ class Sender:
     def loop(self) -> asyncio.AbstractEventLoop:
         return self._begun().loop
 
-    def deliver(self, send: Ring, address: str) -> "futures.Future[None]":
+    def submit(self, send: SendCallback, address: str) -> "futures.Future[None]":
         return self._begun().submit(_send(send, address))
 
     def _begun(self) -> LoopThread:
@@ -187,7 +187,7 @@ class Sender:
             return self._thread
 
 
-async def _send(send: Ring, address: str) -> None:
+async def _send(send: SendCallback, address: str) -> None:
     full = _full.setdefault(address, Outage(f"The channel {address}"))
     try:
         async with asyncio.timeout(LAYER_TIMEOUT):
@@ -205,13 +205,13 @@ async def _send(send: Ring, address: str) -> None:
         _outage.recovered()
 
 
-async def _send_again(send: Ring, address: str) -> None:
+async def _send_again(send: SendCallback, address: str) -> None:
     """Repeat one message until the layer is back."""
     # So that the end of the outage is noticed, and logged, even if there is nothing else to send.
-    delay = FIRST_DELAY
+    delay = FIRST_RETRY_DELAY
     while _outage.failures:
         await pause(delay)
-        delay = min(LONGEST_DELAY, 2 * delay)
+        delay = min(MAX_RETRY_DELAY, 2 * delay)
         if _outage.failures:
             await _send(send, address)
 
@@ -224,7 +224,7 @@ def _start_afresh() -> None:
     # The child inherits the event loop, but not the thread that runs it.
     global _sender
     _sender = Sender()
-    _homes.clear()
+    _local_loops.clear()
 
 
 after_fork_in_child(_start_afresh)

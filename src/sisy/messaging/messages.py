@@ -21,7 +21,7 @@ EVENT = "sisy.event"
 EVENTS = "sisy.events"
 """The group of all dashboards."""
 
-LATEST = 253_402_300_800
+MAX_TIMESTAMP = 253_402_300_800
 """The year 10000, in seconds since 1970. Pages cannot show later moments."""
 
 
@@ -178,7 +178,7 @@ def is_beat(message: Any) -> bool:
         return False
     time = message.get("time")
     # The comparison also rejects NaN.
-    return isinstance(time, int | float) and 0 <= time < LATEST
+    return isinstance(time, int | float) and 0 <= time < MAX_TIMESTAMP
 
 
 def is_run_task(message: Any) -> bool:

@@ -120,6 +120,6 @@ def connect() -> None:
         (signals.worker_online, on_online),
         (signals.worker_offline, on_offline),
     ):
-        signal_dispatch.trust(receiver)
+        signal_dispatch.call_directly(receiver)
         uid = f"sisy.messaging.run_log.{receiver.__name__}"
         signal.connect(receiver, dispatch_uid=uid)

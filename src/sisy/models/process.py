@@ -185,4 +185,6 @@ class Process(models.Model):
 
     def _tell(self, signal: Signal, **more: str) -> None:
         if self.role == Role.WORKER:
-            signal_dispatch.tell(signal, Process, [{"process": self, **more}], self.using)
+            signal_dispatch.send_on_commit(
+                signal, Process, [{"process": self, **more}], self.using
+            )

@@ -92,7 +92,9 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
     @staticmethod
     def tell_retired(tasks: Iterable["Task"], using: str) -> None:
         """Send `task_retired` for each task, once the transaction is committed."""
-        signal_dispatch.tell(signals.task_retired, Task, ({"task": task} for task in tasks), using)
+        signal_dispatch.send_on_commit(
+            signals.task_retired, Task, ({"task": task} for task in tasks), using
+        )
 
     @property
     def is_used_up(self) -> bool:

@@ -13,7 +13,7 @@ from sisy.runtime.escaping import escaped, escaped_lines
 from sisy.runtime.user_errors import exc_info_of, name_of, traceback_of, words_of
 
 
-class Escaping(logging.Filter):
+class EscapingFilter(logging.Filter):
     """A filter that escapes arguments and tracebacks, so that they cannot forge log lines."""
 
     # The template stays as it is, so that error trackers can group by it. So do ``exc_info`` and
@@ -30,7 +30,7 @@ class Escaping(logging.Filter):
         return True
 
 
-class Plain:
+class EscapedArgument:
     """An argument of a log line, escaped when it is formatted."""
 
     def __init__(self, value: Any) -> None:
@@ -46,10 +46,10 @@ class Plain:
 
 
 def _plain(value: Any) -> Any:
-    return value if issubclass(type(value), int | float) else Plain(value)
+    return value if issubclass(type(value), int | float) else EscapedArgument(value)
 
 
-class Contained(logging.LoggerAdapter[logging.Logger]):
+class SafeLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger that never raises, whatever a filter or handler of the project raises.
 
     It writes such errors to standard error, as logging does for handlers.
@@ -74,12 +74,12 @@ class Contained(logging.LoggerAdapter[logging.Logger]):
                 sys.stderr.write(f"--- Logging error of Sisy ---\n{traceback_of(error)}")
 
 
-def log_named(name: str) -> Contained:
+def log_named(name: str) -> SafeLogger:
     """Return a logger whose lines are escaped and whose calls never raise."""
     found = logging.getLogger(name)
-    if not any(isinstance(one, Escaping) for one in found.filters):
-        found.addFilter(Escaping())
-    return Contained(found)
+    if not any(isinstance(one, EscapingFilter) for one in found.filters):
+        found.addFilter(EscapingFilter())
+    return SafeLogger(found)
 
 
 logger = log_named("sisy")

@@ -10,9 +10,9 @@ from typing import Generic, TypeVar
 from sisy import clock
 from sisy.runtime.log import Outage, logger
 
-FIRST_DELAY = 0.2
-LONGEST_DELAY = 5.0
-EACH_SECOND = 1.0
+FIRST_RETRY_DELAY = 0.2
+MAX_RETRY_DELAY = 5.0
+RETRY_INTERVAL = 1.0
 
 
 class Loop:
@@ -32,7 +32,7 @@ class Loop:
         self,
         name: str,
         step: Callable[[], Awaitable[float]],
-        longest_delay: float = LONGEST_DELAY,
+        longest_delay: float = MAX_RETRY_DELAY,
     ) -> None:
         self._step = step
         self._longest_delay = longest_delay
@@ -80,7 +80,7 @@ class Loop:
         try:
             wait = await self._step()
         except Exception as error:  # noqa: BLE001 - the border around our own steps
-            delay = min(self._longest_delay, FIRST_DELAY * 2.0**self._outage.failures)
+            delay = min(self._longest_delay, FIRST_RETRY_DELAY * 2.0**self._outage.failures)
             self._outage.failed(error, "retrying")
             logger.debug("The error in full:", exc_info=True)
             return delay * random.uniform(0.5, 1)
@@ -95,7 +95,7 @@ class Loop:
             return
 
 
-def until_it_works(
+def retry_until_success(
     what: str, step: Callable[[], None], errors: type[Exception] | tuple[type[Exception], ...]
 ) -> None:
     """Call ``step`` in this thread every second, until it raises none of ``errors``.
@@ -109,7 +109,7 @@ def until_it_works(
             step()
         except errors as error:
             outage.failed(error, "retrying")
-            time.sleep(EACH_SECOND)
+            time.sleep(RETRY_INTERVAL)
         else:
             outage.recovered()
             return

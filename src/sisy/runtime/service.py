@@ -11,11 +11,11 @@ from typing import Protocol
 from sisy.runtime import parent_pipe, signal_dispatch
 from sisy.runtime.log import logger
 
-TIME_TO_TELL = 2.0  # seconds for receivers of signals to finish when the service ends
+SIGNAL_FLUSH_TIMEOUT = 2.0  # seconds for receivers of signals to finish when the service ends
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Role(Protocol):
+class Runnable(Protocol):
     """A heartbeat or a worker."""
 
     async def run(self) -> None:
@@ -28,7 +28,7 @@ class Role(Protocol):
 class Service:
     """Roles that run and stop together."""
 
-    def __init__(self, *roles: Role) -> None:
+    def __init__(self, *roles: Runnable) -> None:
         self._roles = roles
 
     async def run(self) -> None:
@@ -38,7 +38,7 @@ class Service:
             ExceptionGroup: the errors of the roles that failed.
         """
         ends = await asyncio.gather(*map(self._run_one, self._roles), return_exceptions=True)
-        await asyncio.to_thread(signal_dispatch.flush, TIME_TO_TELL)
+        await asyncio.to_thread(signal_dispatch.flush, SIGNAL_FLUSH_TIMEOUT)
         if failures := [end for end in ends if isinstance(end, Exception)]:
             raise ExceptionGroup("Sisy stopped because one of its parts failed", failures)
 
@@ -47,7 +47,7 @@ class Service:
         for role in self._roles:
             role.stop()
 
-    async def _run_one(self, role: Role) -> None:
+    async def _run_one(self, role: Runnable) -> None:
         try:
             await role.run()
         except Exception:

@@ -21,11 +21,11 @@ from sisy.runtime.transactions import TransactionGuard
 from sisy.runtime.user_errors import name_of, words_of
 
 MAX_UNSENT = 10_000
-IDLE = 5.0  # seconds without signals after which the thread closes its connections and ends
+IDLE_TIMEOUT = 5.0  # seconds without signals until the thread closes its connections and ends
 
 _thread = threading.local()
 
-News = list[dict[str, Any]]
+SignalArguments = list[dict[str, Any]]
 Receiver = Callable[..., Any]
 
 
@@ -43,7 +43,7 @@ class ContainedSignal(InterceptingSignal):
         return receiver if id(receiver) in _trusted else contained(receiver)
 
 
-def trust(*receivers: Receiver) -> None:
+def call_directly(*receivers: Receiver) -> None:
     """Call these receivers directly. They must use no database and must not exit."""
     # Sisy's own receivers are called several times for every run, so checks would be expensive.
     _trusted.update(map(id, receivers))
@@ -109,7 +109,9 @@ def raise_as_exception(error: BaseException) -> NoReturn:
     raise UserCodeExited(f"A receiver raised {name_of(error)}: {words_of(error)}") from error
 
 
-def tell(signal: Signal, sender: type, news: Iterable[dict[str, Any]], using: str) -> None:
+def send_on_commit(
+    signal: Signal, sender: type, news: Iterable[dict[str, Any]], using: str
+) -> None:
     """Send ``signal`` once the transaction is committed.
 
     Args:
@@ -120,42 +122,42 @@ def tell(signal: Signal, sender: type, news: Iterable[dict[str, Any]], using: st
         transaction.on_commit(hand_on, using=using, robust=True)
 
 
-def leave_to_teller() -> None:
+def send_in_thread() -> None:
     """Send the calling thread's signals in another thread from now on."""
     _thread.leaves_it = True
 
 
 def flush(seconds: float) -> None:
     """Wait until all signals were sent, for at most ``seconds``."""
-    _teller.flush(seconds)
+    _signal_thread.flush(seconds)
 
 
-def _hand_on(signal: Signal, sender: type, news: News) -> None:
+def _hand_on(signal: Signal, sender: type, news: SignalArguments) -> None:
     if getattr(_thread, "leaves_it", False):
-        _teller.add(signal, sender, news)
+        _signal_thread.add(signal, sender, news)
     else:
         _send(signal, sender, news)
 
 
-def _send(signal: Signal, sender: type, news: News) -> None:
+def _send(signal: Signal, sender: type, news: SignalArguments) -> None:
     for each in news:
         signal.send_robust(sender, **each)
 
 
-class Teller:
+class SignalThread:
     """A thread that sends signals. It ends when there are none for a while."""
 
     def __init__(self) -> None:
-        self._untold: Queue[tuple[Signal, type, News]] = Queue(MAX_UNSENT)
+        self._unsent: Queue[tuple[Signal, type, SignalArguments]] = Queue(MAX_UNSENT)
         self._lock = threading.Lock()
-        self._is_at_work = False
+        self._is_running = False
         self._dropped = 0
 
-    def add(self, signal: Signal, sender: type, news: News) -> None:
+    def add(self, signal: Signal, sender: type, news: SignalArguments) -> None:
         """Send a signal soon. If receivers are far too slow, drop it and log that."""
         with self._lock:
             try:
-                self._untold.put_nowait((signal, sender, news))
+                self._unsent.put_nowait((signal, sender, news))
             except Full:
                 self._dropped += len(news)
                 if self._dropped == len(news):
@@ -164,37 +166,37 @@ class Teller:
                         "catch up"
                     )
                 return
-            if not self._is_at_work:
-                self._is_at_work = True
+            if not self._is_running:
+                self._is_running = True
                 threading.Thread(target=self._work, name="sisy-signals", daemon=True).start()
 
     def flush(self, seconds: float) -> None:
         """Wait until all signals were sent, for at most ``seconds``."""
-        with self._untold.all_tasks_done:
-            self._untold.all_tasks_done.wait_for(
-                lambda: not self._untold.unfinished_tasks, seconds
+        with self._unsent.all_tasks_done:
+            self._unsent.all_tasks_done.wait_for(
+                lambda: not self._unsent.unfinished_tasks, seconds
             )
 
     def _work(self) -> None:
         while True:
             try:
-                signal, sender, news = self._untold.get(timeout=IDLE)
+                signal, sender, news = self._unsent.get(timeout=IDLE_TIMEOUT)
             except Empty:
                 with self._lock:
-                    if self._untold.empty():
-                        self._is_at_work = False
+                    if self._unsent.empty():
+                        self._is_running = False
                         break
                 continue
             try:
                 close_old_connections()
                 _send(signal, sender, news)
-                if self._untold.empty():
+                if self._unsent.empty():
                     self._rest()
             except BaseException:  # noqa: BLE001 - the border around receivers
                 logger.exception("A receiver of Sisy's signals failed; the others continue")
             finally:
                 # Last, so that no connection is open when `flush` returns.
-                self._untold.task_done()
+                self._unsent.task_done()
         connections.close_all()
 
     def _rest(self) -> None:
@@ -208,4 +210,4 @@ class Teller:
                 self._dropped = 0
 
 
-_teller = Teller()
+_signal_thread = SignalThread()

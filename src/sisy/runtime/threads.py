@@ -19,12 +19,12 @@ from django.db import connections
 from sisy.runtime.log import logger
 from sisy.runtime.user_errors import name_of
 
-TIME_TO_END = 0.5  # seconds for an idle thread to close its connections
+THREAD_END_TIMEOUT = 0.5  # seconds for an idle thread to close its connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Escaped = Callable[[asyncio.AbstractEventLoop, BaseException], object]
+OnEscape = Callable[[asyncio.AbstractEventLoop, BaseException], object]
 """Called in the thread of an event loop, with an error that left the loop."""
 
 
@@ -184,7 +184,7 @@ class LoopThread:
     def __init__(
         self,
         name: str,
-        escaped: Escaped = log_escape,
+        escaped: OnEscape = log_escape,
         executor: ThreadPoolExecutor | None = None,
     ) -> None:
         self.loop = asyncio.new_event_loop()

@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy import conf
 from sisy.runtime import signal_dispatch
-from sisy.runtime.threads import TIME_TO_END, DaemonThreads
+from sisy.runtime.threads import THREAD_END_TIMEOUT, DaemonThreads
 from sisy.runtime.transactions import TransactionGuard
 from sisy.store.isolation import database_is_away, past_deadlocks
 from sisy.store.sessions import limit_idle_transactions
@@ -41,7 +41,7 @@ class DatabaseThread:
     async def close(self) -> None:
         """Close the connections and end the thread. A thread that hangs ends with the process."""
         self._thread.shutdown(wait=False)
-        self._thread.join(TIME_TO_END)
+        self._thread.join(THREAD_END_TIMEOUT)
 
 
 def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -73,7 +73,7 @@ def _give_back_to_pools() -> None:
 
 def _begin() -> None:
     _thread.is_a_roles = True
-    signal_dispatch.leave_to_teller()
+    signal_dispatch.send_in_thread()
 
 
 def on_connection_created(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:

@@ -26,7 +26,7 @@ from sisy.runtime.log import logger
 TARGET = frozenset({"callable", "pk_override"})
 
 
-def said_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+def migration_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that a migration gives a task.
 
     Raises:

@@ -10,7 +10,7 @@ from django.db import router
 from django.utils import timezone as django_timezone
 
 from sisy import clock
-from sisy.execution.inline import carry_out_inline
+from sisy.execution.inline import execute_inline
 from sisy.execution.outcome import Outcome
 from sisy.heartbeat.plan import plan_due
 from sisy.heartbeat.timing_check import compute_unplanned
@@ -85,7 +85,7 @@ class Timeline:
             plan_due(self.using, self.now)
         while runs := self._claim():
             for run in runs:
-                carry_out_inline(run, self.now, partial(self._record, run))
+                execute_inline(run, self.now, partial(self._record, run))
                 ended.append(run)
             if len(ended) > MAX_RUNS_AT_ONE_MOMENT:
                 raise RuntimeError(

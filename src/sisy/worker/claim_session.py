@@ -184,7 +184,7 @@ class Claiming:
             self._cancellation.look()
         for run in runs:
             self._in_flight.take(run)
-            self._pool.carry_out(run)
+            self._pool.execute(run)
         self._session.heard()
         if len(runs) == room:
             self._ring_on(runs[-1])

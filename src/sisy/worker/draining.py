@@ -46,8 +46,8 @@ class Draining:
             await self._claiming.release(not_started, "Released, because its worker stopped.")
         if not self._in_flight:
             return
-        going = ngettext("%d run", "%d runs", len(self._in_flight)) % len(self._in_flight)
-        logger.info("Stopping: waiting up to %g s for %s to finish", self._grace, going)
+        count = ngettext("%d run", "%d runs", len(self._in_flight)) % len(self._in_flight)
+        logger.info("Stopping: waiting up to %g s for %s to finish", self._grace, count)
         ends = (self._hurry.wait(), self._in_flight.wait_until_empty())
         waits = [asyncio.create_task(end) for end in ends]
         await asyncio.wait(waits, timeout=self._grace, return_when=asyncio.FIRST_COMPLETED)

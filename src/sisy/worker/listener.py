@@ -19,15 +19,15 @@ class ChannelListener:
     Args:
         queues: the queues on whose channels to listen for rings.
         wake: called for each ring.
-        obey: called for each control message, such as a cancel request.
+        on_control: called for each control message, such as a cancel request.
     """
 
     def __init__(
-        self, queues: Iterable[str], wake: Callable[[], None], obey: Callable[[], None]
+        self, queues: Iterable[str], wake: Callable[[], None], on_control: Callable[[], None]
     ) -> None:
         self._queues = tuple(queues)
         self._wake = wake
-        self._obey = obey
+        self._on_control = on_control
         self._address: str | None = None  # this worker's channel in the group of workers
         self._listening: list[asyncio.Task[None]] = []
 
@@ -84,7 +84,7 @@ class ChannelListener:
             self._address = None
             raise
         if messages.is_control(message):
-            self._obey()
+            self._on_control()
         else:
             logger.warning("Ignored an unknown message to workers: %.200r", message)
         return 0.0

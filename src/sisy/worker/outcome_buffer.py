@@ -177,16 +177,20 @@ class OutcomeBuffer:
 
     Args:
         database: the thread in which to record.
-        going: the runs in flight; only their number is used.
+        in_flight: the runs in flight; only their number is used.
         recorded: called with each batch that was recorded.
     """
 
     def __init__(
-        self, using: str, database: DatabaseThread, going: Sized, recorded: Callable[[Ended], None]
+        self,
+        using: str,
+        database: DatabaseThread,
+        in_flight: Sized,
+        recorded: Callable[[Ended], None],
     ) -> None:
         self._using = using
         self._database = database
-        self._going = going
+        self._in_flight = in_flight
         self._recorded = recorded
         self._ended: list[tuple[Run, Outcome]] = []
         self._loop = Loop("Recording outcomes", self._record)
@@ -225,7 +229,7 @@ class OutcomeBuffer:
     async def _record(self) -> float:
         if self._ended:
             # Only other running runs can add outcomes. If there are none, waiting gains nothing.
-            if len(self._going) and len(self._ended) < FLUSH_BATCH:
+            if len(self._in_flight) and len(self._ended) < FLUSH_BATCH:
                 await pause(FLUSH_INTERVAL)
             await self.flush()
         return IDLE

@@ -63,28 +63,28 @@ class Decision:
 
 
 def apply_policy(
-    policy: str, queued: Sequence[Run], going: Sequence[Running], limit: int, now: datetime
+    policy: str, queued: Sequence[Run], running: Sequence[Running], limit: int, now: datetime
 ) -> Decision:
     """Decide about the ready runs of one task.
 
     Args:
         policy: the task's ``overlap``; any value except ``allow``.
         queued: the ready runs of the task, oldest first.
-        going: the running runs of the task, oldest first.
+        running: the running runs of the task, oldest first.
         limit: the number of runs that ``buffer_all`` keeps queued; runs of `bulk_run_once` are
             exempt.
     """
     decision = Decision()
     rest = list(queued)
-    if not going and rest:
+    if not running and rest:
         decision.starting = rest.pop(0)
-        going = [Running.of(decision.starting, now)]
+        running = [Running.of(decision.starting, now)]
     patient: list[Run] = []
     others: list[Run] = []
     for run in rest:
-        (patient if _takes_its_turn(run, going[0], now) else others).append(run)
+        (patient if _takes_its_turn(run, running[0], now) else others).append(run)
     decision.queued = bool(patient)
-    blocker = going[0].pk if going else 0
+    blocker = running[0].pk if running else 0
     still_going = f"Run {blocker} of the task was still running"
     match Overlap(policy):
         case _ if not others:
@@ -115,13 +115,13 @@ def apply_policy(
             decision.queued = True
             # A patient run may be newer than all the others. It waits, and replaces nothing.
             if newest is others[-1]:
-                decision.ending, decision.successor = [run.pk for run in going], newest.pk
+                decision.ending, decision.successor = [run.pk for run in running], newest.pk
         case _:
             decision.skip(others, blocker, f"{still_going}.")
     return decision
 
 
-def _takes_its_turn(run: Run, going: Running, now: datetime) -> bool:
+def _takes_its_turn(run: Run, running: Running, now: datetime) -> bool:
     """Return whether a run waits for the running one to finish, whatever the policy."""
     # The policy has already let such a run start once, or a user explicitly wants it: it was tried
     # before, was released for another worker, or catches up on a missed occurrence.
@@ -132,7 +132,9 @@ def _takes_its_turn(run: Run, going: Running, now: datetime) -> bool:
     # The two may meet only because the earlier run started late. A short delay of Sisy's must not
     # count as a long run of the task.
     is_recent = now - ON_TIME_TOLERANCE <= run.ready_at
-    came_together = run.ready_at <= going.started_at or going.would_be_over_by(run.ready_at, now)
+    came_together = run.ready_at <= running.started_at or running.would_be_over_by(
+        run.ready_at, now
+    )
     return bool(is_recent and came_together)
 
 
@@ -211,7 +213,7 @@ def settle(
 class _Live:
     """The runs of a task that go on, and those that are ready to, both oldest first."""
 
-    going: list[Running] = field(default_factory=list)
+    running: list[Running] = field(default_factory=list)
     queued: list[Run] = field(default_factory=list)
 
 
@@ -240,7 +242,7 @@ def _live_runs(
     for run in sorted([*known, *others], key=lambda run: (run.ready_at, run.pk)):
         assert run.task_id is not None
         if run.state == RunState.RUNNING or run.ready_at > claimant.now:
-            live[run.task_id].going.append(Running.of(run, run.started_at or claimant.now))
+            live[run.task_id].running.append(Running.of(run, run.started_at or claimant.now))
         else:
             live[run.task_id].queued.append(run)
     return live
@@ -248,7 +250,7 @@ def _live_runs(
 
 def _decision(task: Task, live: _Live, now: datetime) -> Decision:
     limit = conf.get_settings().buffer_limit
-    return apply_policy(task.overlap, live.queued, live.going, limit, now)
+    return apply_policy(task.overlap, live.queued, live.running, limit, now)
 
 
 def _lock_queued(using: str, decisions: Iterable[Decision], locked: Collection[int]) -> set[int]:

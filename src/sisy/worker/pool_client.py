@@ -134,10 +134,10 @@ class PoolClient:
         self._pool = pool
         self._heard = Inbox(asyncio.get_running_loop(), self._take)
 
-    def carry_out(self, run: Run) -> None:
+    def execute(self, run: Run) -> None:
         """Pass a run to the pool."""
         try:
-            self._pool.carry_out(run, self._hear, self._lease.surely_holds)
+            self._pool.execute(run, self._hear, self._lease.surely_holds)
         except Exception as error:  # noqa: BLE001 - the border around the pool
             # Report it as not called, so that its slot is freed.
             logger.exception("Could not execute run %s; releasing it", run.pk)

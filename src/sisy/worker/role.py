@@ -73,7 +73,7 @@ class Worker:
 
     async def run(self) -> None:
         """Execute runs until `stop`. Then give them ``grace`` seconds, and release the rest."""
-        with doorbell.at_home():
+        with doorbell.local_loop():
             await self._work_until_stopped()
 
     async def _work_until_stopped(self) -> None:
