@@ -1,11 +1,11 @@
-"""The errors that Sisy raises, and the hint at the nearest right name in their messages."""
+"""The exceptions that Sisy raises."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class SisyError(Exception):
-    """The base of every error that Sisy raises itself."""
+    """The base class of Sisy's exceptions."""
 
 
 class ScheduleError(SisyError, ValueError):
@@ -41,11 +41,11 @@ class RunTimedOut(SisyError, TimeoutError):
 
 
 class RunCancelled(SisyError):
-    """A run was asked to stop. The message is the reason of the request."""
+    """A run was asked to stop. The message is the reason that was given."""
 
 
 class RunLost(SisyError):
-    """The worker of a run died, and the run is not run again."""
+    """The worker of a run died, and the run is not executed again."""
 
 
 class TransactionLeftOpen(SisyError):

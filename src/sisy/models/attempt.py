@@ -11,9 +11,9 @@ from sisy.records.fields import MomentField, ReasonField
 
 
 class Attempt(models.Model):
-    """An attempt that failed or was lost, and after which the run was queued again.
+    """A failed or lost attempt, after which the run was queued again.
 
-    How the last attempt ended stands on the run itself.
+    The outcome of the last attempt is stored on the run.
     """
 
     run = models.ForeignKey(

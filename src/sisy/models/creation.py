@@ -24,28 +24,28 @@ def task_with_callable(
     queue: str | None = None,
     **policies: Unpack[Policies],
 ) -> Task:
-    """Return a task that calls ``callable`` on its schedule, active once you ``save()`` it.
+    """Return a task that calls ``callable`` on its schedule. It is active once you ``save()`` it.
 
     Args:
         callable: a function, class method, static method, or the method of a saved model
             instance; or the dotted path of one. It takes one parameter, ``message``.
-        label: by default, the path.
+        label: the name to display; by default the path.
         schedule: by default ``SISY_DEFAULT_SCHEDULE``, every minute.
-        userdata: what JSON can hold; empty by default.
-        pk_override: by path only: the primary key of the object whose method is called. No
-            database is asked for it, so that this works in data migrations.
-        start_running: an aware moment before which it does not run.
-        end_running: an aware moment from which on it does not run; the task is then deleted.
-        iterations: after so many runs the task is deleted; for ever by default.
-        timezone: in which the schedule is read; by default Django's ``TIME_ZONE``.
-        queue: which workers run it; ``default`` by default.
+        userdata: data for the function, as JSON; empty by default.
+        pk_override: the primary key of the object whose method is called, if you pass a path. It
+            is not looked up, so this works in data migrations.
+        start_running: an aware moment; the task does not run before it.
+        end_running: an aware moment; the task does not run at or after it, and is then deleted.
+        iterations: the number of runs, after which the task is deleted; no limit by default.
+        timezone: the time zone of the schedule; by default Django's ``TIME_ZONE``.
+        queue: the queue of the task's runs; ``default`` by default.
         policies: any policy of a task, such as ``overlap``.
 
     Raises:
-        CallableError: ``callable`` cannot be called by a worker; the message names the cure.
+        CallableError: a worker cannot call ``callable``; the message says how to fix it.
         TypeError: a task has no such field.
-        ValueError: ``userdata`` is not a dict that JSON can hold. Other values are checked by
-            ``save()``.
+        ValueError: ``userdata`` is not a dict, or JSON cannot represent it. ``save()`` checks the
+            other values.
     """
     return Task.calling(
         callable,
@@ -66,8 +66,8 @@ def taskinfo_with_label(label: str) -> dict[str, Any]:
     """Return what the task with this label calls, as a dict of its parts.
 
     Raises:
-        Task.DoesNotExist: no task bears the label.
-        Task.MultipleObjectsReturned: several do.
-        TargetMissing: what it calls no longer exists.
+        Task.DoesNotExist: no task has this label.
+        Task.MultipleObjectsReturned: several tasks have it.
+        TargetMissing: its target no longer exists.
     """
     return Task.objects.using(router.db_for_write(Task)).get(label=label).target.info()

@@ -43,22 +43,24 @@ class FollowsCode(models.Model):
 
     @property
     def is_declared(self) -> bool:
-        """Return whether code declares it."""
+        """Return whether code declares the task."""
         return self._task.declaration is not None and self._task.undeclared_at is None
 
     def overrides(self) -> list[Override]:
-        """Return what somebody has changed of a task that code declares, by field."""
+        """Return the fields of a declared task that people have changed."""
         return overrides_of(self._task, self._task.declaration or {})
 
     def back_to_code(self, *fields: str) -> list[str]:
-        """Give fields the values that the code says, save, and return which had others.
+        """Reset fields to the values in the code, and save the task.
+
+        Returns the names of the fields that differed.
 
         Args:
             fields: the names of fields; all by default.
 
         Raises:
-            ValueError: the task is not declared in code, or has no such field; as for `save`, if
-                what the code said cannot be used any more.
+            ValueError: the task is not declared in code, the declaration does not set such a
+                field, or, as for `save`, a value in the code is no longer valid.
         """
         declaration = self._task.declaration
         if declaration is None:

@@ -23,7 +23,7 @@ LONGEST_LEASE = timedelta(seconds=conf.RANGES["lease_seconds"][1]) + timedelta(m
 
 class ProcessQuerySet(models.QuerySet["Process"]):
     def alive(self, now: datetime) -> "ProcessQuerySet":
-        """Those whose lease holds at ``now``."""
+        """Return the processes whose lease has not expired."""
         return self.leased_until(now, now + LONGEST_LEASE)
 
     def leased_until(self, first: datetime, last: datetime) -> "ProcessQuerySet":
@@ -50,7 +50,7 @@ else:
 
 
 class Process(models.Model):
-    """A heartbeat or a worker that is up, or was until its lease ran out.
+    """A registered heartbeat, worker or engine process.
 
     One renewal of the lease keeps all of its runs alive. A row is deleted when its process stops,
     or when a heartbeat finds the lease expired and has rescued the runs.
@@ -148,9 +148,10 @@ class Process(models.Model):
     ahas_silent_host = twin(has_silent_host)
 
     def request_drain(self, now: datetime) -> bool:
-        """Ask a worker to take no more runs, and to end once those in its hand have.
+        """Ask a worker to drain: it claims no more runs, and stops when its current runs finish.
 
-        Returns False if it had been asked before, or is gone. It obeys at its next renewal.
+        Returns False if it was already asked or has stopped. The worker notices at its next lease
+        renewal at the latest.
         """
         alive = Process.objects.using(self.using).filter(pk=self.pk, drain_requested_at=None)
         if not alive.update(drain_requested_at=now):

@@ -13,20 +13,20 @@ from sisy.records.validators import queue_name
 
 class QueueQuerySet(models.QuerySet["Queue"]):
     def paused(self) -> "QueueQuerySet":
-        """Those of which no worker takes runs."""
+        """Return the paused queues."""
         return self.exclude(paused_at=None)
 
     def pause(self, name: str, reason: str = "", by: str = "") -> bool:
-        """Let no worker take further runs of a queue; return whether it was not paused yet.
+        """Pause a queue: workers start no more of its runs. Return False if it was already paused.
 
-        Runs that are going go on. Planning goes on, too: what falls due is queued.
+        Running runs continue, and due occurrences are still queued.
 
         Args:
-            reason: why, for whoever asks why its runs stay queued.
-            by: who paused it, as people know them.
+            reason: shown to people who ask why runs are queued.
+            by: the name of the person who paused it.
 
         Raises:
-            ValueError: no queue can have that name.
+            ValueError: the name is not valid.
         """
         using = router.db_for_write(Queue)
         self.using(using).get_or_create(name=queue_name(name))
@@ -40,7 +40,7 @@ class QueueQuerySet(models.QuerySet["Queue"]):
     apause = twin(pause)
 
     def resume(self, name: str) -> bool:
-        """Let workers take the runs of a queue again; return whether it was paused."""
+        """Let workers start the runs of a queue again. Return False if it was not paused."""
         paused = self.using(router.db_for_write(Queue)).paused().filter(name=name)
         return bool(paused.update(paused_at=None, pause_reason="", paused_by=""))
 
@@ -56,7 +56,7 @@ else:
 
 
 class Queue(models.Model):
-    """A queue that was paused at some time; others need no row."""
+    """A queue that is paused, or was once. Queues that were never paused have no row."""
 
     name = models.CharField(_("name"), max_length=60, unique=True)
     paused_at = MomentField(_("paused"), null=True, blank=True)

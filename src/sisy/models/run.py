@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Run(models.Model):
-    """The record of carrying out one occurrence, or one run that somebody asked for.
+    """One run: an occurrence, or a submission by code or a person.
 
-    It carries all that a worker needs, and outlives its task. One row may also stand for a gap:
-    ``count`` occurrences from ``due_at`` to ``due_until`` that were missed.
+    The row has everything that a worker needs, and is kept when its task is deleted. A row can
+    also represent a gap: ``count`` occurrences from ``due_at`` to ``due_until`` that were missed.
     """
 
     task = models.ForeignKey(
@@ -223,17 +223,17 @@ class Run(models.Model):
         return Target(path=self.target_path, pk=self.target_pk)
 
     def cancel(self, reason: str = "Cancelled.", *, by_force: bool = False) -> bool:
-        """Call the run off, or ask it to end if it goes on.
+        """Cancel the run if it is queued, or ask it to stop if it is running.
 
-        Returns False if it was over, or had been asked before.
+        Returns False if it has finished or was already asked.
 
-        A run that goes on is asked: an async function is cancelled, and
-        ``current_run().check()`` raises in a plain one. What its function then does, decides.
+        An async function is cancelled; in a plain one, ``current_run().check()`` raises. The run
+        ends as cancelled only if the function then stops.
 
         Args:
-            reason: as it stands on the row.
-            by_force: whether to kill its process, too, where it runs in a pool of processes.
-                Threads cannot be killed.
+            reason: stored with the run.
+            by_force: also kill its process, if it runs in a process pool; threads cannot be
+                killed.
         """
         using = router.db_for_write(Run, instance=self)
         return cancel_run(self, using, reason, clock.now(using), by_force=by_force)
@@ -241,14 +241,14 @@ class Run(models.Model):
     acancel = twin(cancel)
 
     def retry(self) -> "Run":
-        """Submit another run for what this one stood for, and return it.
+        """Submit another run for the same occurrence or submission, and return it.
 
-        The schedule goes on as if nothing had happened. If the task was deleted, as those that run
-        once are, one like it is made for this run.
+        The schedule does not change. If the task was deleted, for example after `Task.run_once`,
+        Sisy creates a copy of it for this run.
 
         Raises:
-            CallableError: the task was deleted, and what it called is gone.
-            ValueError: this run is not over, or stands for several occurrences.
+            CallableError: the task was deleted, and its target no longer exists.
+            ValueError: this run has not finished, or represents several occurrences.
         """
         using = router.db_for_write(Run, instance=self)
         return retry(self, using, clock.now(using))
@@ -257,7 +257,7 @@ class Run(models.Model):
 
     @property
     def moment(self) -> datetime:
-        """The occurrence that the run stands for, or when it was to start if no schedule says."""
+        """The due moment of the run's occurrence, or ``ready_at`` if it was not scheduled."""
         moment: datetime = self.occurrence_at or self.due_at or self.ready_at
         return moment
 
@@ -265,8 +265,7 @@ class Run(models.Model):
     def lateness(self) -> timedelta | None:
         """The time between ``ready_at`` and the start of the run; None before it starts.
 
-        What delays it on purpose does not count: its spread, the delay before a retry, or a
-        ``delay_until``.
+        Planned delays do not count: its spread, the delay before a retry, or a ``delay_until``.
         """
         if self.started_at is None:
             return None

@@ -38,10 +38,10 @@ from sisy.store import locking
 
 
 class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
-    """A callable, the schedule on which it repeats, and the policies under which it does.
+    """A callable with its schedule and policies.
 
-    Make one by `task_with_callable`. ``save()`` writes the columns that you changed since you
-    read the task, never the scheduler's own: saving it in the middle of a run is safe.
+    Create one with `task_with_callable`. ``save()`` writes only the fields that you have changed
+    since you read the task, and never the scheduler's, so you can save it in the middle of a run.
     """
 
     tracked = OWNER_FIELDS
@@ -121,7 +121,7 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
         """The task's own JSON data; change it in place and ``save()``.
 
         Raises:
-            ValueError: on assignment or ``save()``, of what JSON cannot hold.
+            ValueError: on assignment or ``save()``, if JSON cannot represent a value.
         """
         return self._extra_data  # type: ignore[no-any-return]
 
@@ -131,7 +131,7 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
 
     @property
     def allow_overlap(self) -> bool:
-        """Return whether a run may start while another one of the task goes on."""
+        """Return whether a run may start while another run of the task is running."""
         return self.overlap == Overlap.ALLOW
 
     @allow_overlap.setter
@@ -161,20 +161,20 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
         using: str | None = None,
         update_fields: Iterable[str] | None = None,
     ) -> None:
-        """Write the columns that changed since the task was read; plan anew if its timing did.
+        """Write the fields that changed, and recompute the next run if the timing changed.
 
-        A new schedule, zone or window counts from now on: it never fires for the past. A task
-        whose insertion was rolled back is inserted again.
+        A new schedule, time zone or window applies from now on, never to the past. A task whose
+        insertion was rolled back is inserted again.
 
         Args:
-            update_fields: the columns to write, also if they have not changed. Columns of the
-                scheduler's among them are left out.
+            update_fields: the fields to write, even if they have not changed. The scheduler's
+                fields in it are ignored.
 
         Raises:
-            ScheduleError: the schedule or the time zone cannot be used.
-            CallableError: the target cannot be called.
-            ValueError: another column cannot hold its value, or ``update_fields`` names columns
-                of the scheduler's only.
+            ScheduleError: the schedule or the time zone is not valid.
+            CallableError: a worker cannot call the target.
+            ValueError: another value is not valid, or ``update_fields`` contains only the
+                scheduler's fields.
         """
         using = using or self._home
         self.notice_rollback(using)
@@ -245,7 +245,7 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
     def delete(
         self, using: str | None = None, keep_parents: bool = False
     ) -> tuple[int, dict[str, int]]:
-        """Delete the task and cancel its queued runs; its history stays, a running run ends."""
+        """Delete the task and cancel its queued runs. Running runs finish; the history stays."""
         using = using or self._home
         with transaction.atomic(using=using):
             # Locked first, so that a heartbeat that is planning it adds no run after this.

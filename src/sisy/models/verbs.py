@@ -45,23 +45,23 @@ class TaskVerbs(models.Model):
     ) -> "Task":
         """Save and submit a task that runs once, without a schedule, and is then deleted.
 
-        The run leaves with the caller's transaction, or not at all if that is rolled back. Where
-        tasks have a database of their own, it leaves once the caller's transactions, on whichever
-        databases, are committed; until then, the task that is returned is not saved.
+        The run is part of the caller's transaction: if that is rolled back, nothing runs. If
+        routers give tasks their own database, Sisy submits the run after all open transactions of
+        the caller are committed. Until then, the returned task is not saved.
 
         Args:
-            fn: what to call, or its dotted path.
-            userdata: what JSON can hold; empty by default.
-            delay_until: an aware moment before which it does not run; by default, now.
-            label: as people see it; by default, the path.
-            queue: which workers run it; ``default`` by default.
-            policies: any policy of a task, such as ``timeout`` or ``max_attempts``. Those that
-                are about a schedule, such as ``missed`` and ``spread``, have no effect here.
+            fn: the callable, or its dotted path.
+            userdata: data for the function, as JSON; empty by default.
+            delay_until: an aware moment; the task does not run before it. By default, now.
+            label: the name to display; by default the path.
+            queue: the queue of the run; ``default`` by default.
+            policies: any policy of a task, such as ``timeout`` or ``max_attempts``. Policies of
+                the schedule, such as ``missed`` and ``spread``, have no effect here.
 
         Raises:
-            CallableError: ``fn`` cannot be called by a worker.
+            CallableError: a worker cannot call ``fn``.
             TypeError: a task has no such policy.
-            ValueError: ``delay_until`` is naive or past, or a value cannot be stored.
+            ValueError: ``delay_until`` is naive or in the past, or a value is not valid.
         """
         refuse_unknown(policies)
         task = cls.for_once(fn, _extra_data=userdata, label=label, queue=queue, **policies)
@@ -82,23 +82,23 @@ class TaskVerbs(models.Model):
     ) -> "Task":
         """Save and submit one task that runs once for each of ``userdata``, and is then deleted.
 
-        The runs may go on side by side, unless ``overlap`` says otherwise. Each finds its own
-        data in ``message["task"].userdata``. The task that is returned stands for all of them:
-        ``counts()`` says how far they are, and ``cancel_runs()`` calls them off. They leave with
-        the caller's transaction.
+        The runs may overlap, unless ``overlap`` forbids it; ``overlap="buffer_all"`` runs them one
+        after the other. Each gets its own data in ``message["task"].userdata``. The returned task
+        represents all of them: ``counts()`` shows the progress, and ``cancel_runs()`` cancels
+        them. They are part of the caller's transaction.
 
         Args:
-            fn: what to call, or its dotted path.
-            userdata: for each run, a dict of what JSON can hold; at least one.
-            delay_until: an aware moment before which none runs; by default, now.
-            label: as people see it; by default, the path.
-            queue: which workers run it; ``default`` by default.
+            fn: the callable, or its dotted path.
+            userdata: data for each run, as JSON: a dict for each, at least one.
+            delay_until: an aware moment; no run starts before it. By default, now.
+            label: the name to display; by default the path.
+            queue: the queue of the runs; ``default`` by default.
             policies: as for `run_once`.
 
         Raises:
-            CallableError: ``fn`` cannot be called by a worker.
+            CallableError: a worker cannot call ``fn``.
             TypeError: a task has no such policy.
-            ValueError: as `run_once` does, or there are no data; nothing is submitted then.
+            ValueError: as for `run_once`, or ``userdata`` is empty. Nothing is submitted then.
         """
         refuse_unknown(policies)
         payloads = [json_dict(one, f"userdata[{n}]") for n, one in enumerate(userdata)]
@@ -127,22 +127,22 @@ class TaskVerbs(models.Model):
         """Save a task that runs ``iterations`` times on its schedule and is then deleted.
 
         Args:
-            fn: what to call, or its dotted path.
-            iterations: how many runs, 1 or more, successful or not.
-            label: by default, the path of ``fn``.
+            fn: the callable, or its dotted path.
+            iterations: the number of runs, 1 or more, successful or not.
+            label: the name to display; by default the path.
             schedule: by default, every second.
-            userdata: what JSON can hold; empty by default.
-            run_immediately: whether the first run waits for no schedule.
-            delay_until: an aware moment before which nothing runs.
-            timezone: in which the schedule is read; by default Django's ``TIME_ZONE``.
-            queue: which workers run it; ``default`` by default.
+            userdata: data for the function, as JSON; empty by default.
+            run_immediately: start the first run without waiting for the schedule.
+            delay_until: an aware moment; the task does not run before it.
+            timezone: the time zone of the schedule; by default Django's ``TIME_ZONE``.
+            queue: the queue of the task's runs; ``default`` by default.
             policies: any policy of a task, such as ``timeout``.
 
         Raises:
             TypeError: a task has no such policy.
-            ScheduleError: the schedule cannot be used.
-            CallableError: ``fn`` cannot be called by a worker.
-            ValueError: ``delay_until`` is naive or past, or another value cannot be used.
+            ScheduleError: the schedule is not valid.
+            CallableError: a worker cannot call ``fn``.
+            ValueError: ``delay_until`` is naive or in the past, or another value is not valid.
         """
         refuse_unknown(policies)
         if delay_until is not None:
@@ -174,10 +174,10 @@ class TaskVerbs(models.Model):
         return task
 
     def run_now(self) -> Run:
-        """Submit a run beside the schedule, which goes on as if nothing had happened.
+        """Submit a run now, in addition to the schedule.
 
         Raises:
-            ValueError: ``userdata`` is not what JSON can hold, or nested too deeply.
+            ValueError: JSON cannot represent ``userdata``, or it is nested too deeply.
         """
         using = self._home
         now = clock.now(using)
@@ -189,21 +189,22 @@ class TaskVerbs(models.Model):
     arun_now = twin(run_now)
 
     def backfill(self, start: datetime, end: datetime, *, again: bool = False) -> list[Run]:
-        """Submit a run for each occurrence of a range that did not succeed, and return them.
+        """Submit a run for each occurrence of a range that did not succeed, and return the runs.
 
-        The schedule goes on as if nothing had happened, and iterations do not count them. Each run
-        is told the due moment that it stands for. Unless the task's runs may overlap, they run one
-        after the other. Called twice, the second call finds nothing to do.
+        The schedule does not change, and the runs do not count as iterations. Each run gets the
+        due moment of its occurrence. Unless runs of the task may overlap, they run one after the
+        other. A second call for the same range runs only occurrences that have not succeeded and
+        are not queued or running.
 
         Args:
             start: an aware moment; the first occurrence may be due then.
             end: an aware moment, not after now; the last occurrence is due before it.
-            again: whether to run those, too, that have succeeded or are queued or running.
+            again: also run occurrences that have succeeded or are queued or running.
 
         Raises:
-            ScheduleError: the task's schedule or time zone cannot be used.
-            ValueError: the range is no range in the past, holds more than 10,000 occurrences, or
-                reaches back to where the ledger was pruned.
+            ScheduleError: the task's schedule or time zone is not valid.
+            ValueError: the range is not in the past, has more than 10,000 occurrences, or begins
+                before the oldest run that pruning has left in the ledger.
         """
         start, end, using = moment_in(start, "start"), moment_in(end, "end"), self._home
         now = clock.now(using)
@@ -228,7 +229,8 @@ class TaskVerbs(models.Model):
     def pause(self, reason: str = "") -> bool:
         """Stop planning until `resume`; return whether the task was being planned.
 
-        Runs that are queued already still run; paused time is never caught up.
+        Runs that are already queued still execute. Occurrences that fall due during the pause
+        never run.
         """
         return activation.pause(self._task, self._home, reason)
 
@@ -237,7 +239,7 @@ class TaskVerbs(models.Model):
     def resume(self) -> bool:
         """Plan again, from now on; return whether the task was paused or broken.
 
-        One whose schedule or time zone can no longer be used is broken then; its
+        If the schedule or the time zone is no longer valid, the task becomes ``broken``, and
         ``state_reason`` says why.
         """
         return activation.resume(self._task, self._home)
@@ -245,14 +247,14 @@ class TaskVerbs(models.Model):
     aresume = twin(resume)
 
     def cancel_queued(self, reason: str = "Cancelled.") -> int:
-        """Call off the runs that no worker has taken yet, and return how many they were."""
+        """Cancel the task's queued runs, and return their number."""
         using = self._home
         return self._runs(using).queued().cancel(reason, clock.now(using))
 
     acancel_queued = twin(cancel_queued)
 
     def cancel_runs(self, reason: str = "Cancelled.", *, by_force: bool = False) -> int:
-        """Cancel queued runs, and ask running ones to end; return how many they were.
+        """Cancel queued runs and ask running ones to stop. Return the number of both.
 
         See `Run.cancel`.
         """
@@ -262,7 +264,7 @@ class TaskVerbs(models.Model):
     acancel_runs = twin(cancel_runs)
 
     def counts(self) -> dict[str, int]:
-        """Return how many occurrences came to which state, pruned ones too."""
+        """Return the number of occurrences by state, including pruned ones."""
         kept = self._runs(self._home).order_by().values_list("state").annotate(Sum("count"))
         return dict(Counter(dict(kept)) + Counter(self._task.pruned))
 

@@ -20,15 +20,15 @@ BACKFILL_LIMIT = 10_000  # occurrences that one backfill runs at most
 def to_backfill(
     task: "Task", start: datetime, end: datetime, using: str, now: datetime, again: bool
 ) -> list[datetime]:
-    """Return the occurrences from ``start`` to before ``end`` that are to be made good.
+    """Return the occurrences from ``start`` to before ``end`` that a backfill runs.
 
     Args:
-        again: whether those count, too, that have succeeded or are queued or running.
+        again: also return those that have succeeded or are queued or running.
 
     Raises:
-        ScheduleError: the task's schedule or time zone cannot be used.
-        ValueError: the range is no range in the past, holds more than 10,000 occurrences, or
-            reaches back to where the ledger was pruned.
+        ScheduleError: the task's schedule or time zone is not valid.
+        ValueError: the range is not in the past, has more than 10,000 occurrences, or begins
+            before the oldest run that pruning has left in the ledger.
     """
     if not start < end <= now:
         raise ValueError(

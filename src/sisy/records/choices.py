@@ -1,4 +1,4 @@
-"""The words that the records' columns hold."""
+"""The values of the columns of tasks, runs and processes."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -12,18 +12,18 @@ class TaskState(models.TextChoices):
     PAUSED = "paused", _("paused")
     """Not planned until you resume it; ``state_reason`` says why."""
     BROKEN = "broken", _("broken")
-    """Its schedule or time zone is not valid, or its object was deleted; see ``state_reason``."""
+    """It cannot be planned, or the object whose method it calls was deleted."""
     RETIRED = "retired", _("retired")
-    """No occurrences are left; deleted when its last run has finished."""
+    """No occurrences are left; deleted when its last run has finished, unless code declares it."""
 
 
 class RunState(models.TextChoices):
-    """The state of a run; see the state diagram in ``docs/reference/states.md``."""
+    """The state of a run."""
 
     QUEUED = "queued", _("queued")
-    """Planned or submitted: a worker may claim it from ``ready_at`` on."""
+    """Planned or submitted. A worker may claim it from ``ready_at``."""
     RUNNING = "running", _("running")
-    """Claimed: a worker executes it, or is about to."""
+    """Claimed. A worker executes it, or is about to."""
     SUCCEEDED = "succeeded", _("succeeded")
     """Its function returned."""
     FAILED = "failed", _("failed")
@@ -35,9 +35,9 @@ class RunState(models.TextChoices):
     LOST = "lost", _("lost")
     """Its worker died, and it will not run again."""
     MISSED = "missed", _("missed")
-    """No heartbeat planned it in time; the row may stand for many occurrences."""
+    """No heartbeat planned it in time; one row can represent many occurrences."""
     SKIPPED = "skipped", _("skipped")
-    """Never started: the ``overlap`` policy skipped it because of another run of its task."""
+    """Never started. The ``overlap`` policy skipped it because of another run of its task."""
 
 
 LIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
@@ -83,11 +83,11 @@ class Overlap(models.TextChoices):
     SKIP = "skip", _("skip the new run")
     """Skip the new run, and record it as skipped."""
     ALLOW = "allow", _("run both")
-    """Run both at once."""
+    """Run both at the same time."""
     BUFFER_ONE = "buffer_one", _("queue one run, skip the rest")
     """Queue one run behind the running one, and skip the others."""
     BUFFER_ALL = "buffer_all", _("queue all runs")
-    """Queue all runs behind the running one, at most ``SISY_BUFFER_LIMIT``."""
+    """Queue the runs behind the running one, at most ``SISY_BUFFER_LIMIT``."""
     CANCEL_OTHER = "cancel_other", _("ask the running one to stop")
     """Ask the running one to stop, and start when it has."""
     TERMINATE_OTHER = "terminate_other", _("terminate the running one")

@@ -28,9 +28,10 @@ class CurrentRun:
     Attributes:
         id: the primary key of the run.
         label: the label of the task when the run was planned.
-        due_at: the due moment of its occurrence, also for a retry or a backfill; None if no
+        due_at: the due moment of its occurrence, even for a retry or a backfill; None if no
             schedule named one.
         attempt: the number of the attempt, from 1; each failure or loss adds one.
+        started: when the attempt started, by ``time.monotonic()``.
         timeout: how long the run may take; None for no limit.
     """
 
@@ -49,7 +50,7 @@ class CurrentRun:
 
         Raises:
             RunCancelled: the run was asked to stop. Do not catch it; the run is then recorded as
-                cancelled, with the reason of the request.
+                cancelled, with the reason that was given.
             RunTimedOut: the task's ``timeout`` has passed. Do not catch it; the run is then
                 recorded as timed out.
         """

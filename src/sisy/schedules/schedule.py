@@ -48,7 +48,7 @@ class Schedule:
     Args:
         expression: five cron fields, or six with seconds last; see the schedule reference.
         timezone: the IANA name of the expression's time zone; ``"UTC"`` by default.
-        key: the text from which ``H`` is computed, so that schedules spread out; empty by default.
+        key: the text on which ``h`` depends, so that schedules spread out; empty by default.
 
     Attributes:
         fields: the values that each field of the expression allows.
