@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 
 from sisy.heartbeat import tick
-from sisy.models import Run, RunState, Task
+from sisy.models import RunState, Task
 from sisy.planning.timing import occurrences
 from sisy.reports.durations import usual_by_task
 from sisy.reports.forecast import occurrences_of
@@ -80,8 +80,7 @@ def test_what_is_usual_is_the_same_on_every_page():
     task = scheduled("0 13 * * *", label="tea")
     for n, seconds in enumerate((1, 2, 3, 2, 500)):
         begin = NOON - DAY + n * HOUR
-        Run.of(
-            task,
+        task.new_run(
             now=begin,
             state=RunState.SUCCEEDED,
             started_at=begin,

@@ -19,7 +19,7 @@ def run_of(label="sweep", state="queued", **columns):
     """Return a run of a new task, due just now."""
     task = task_with_callable("tests.app.jobs.noop", label=label)
     task.save()
-    run = Run.of(task, now=NOON, **{"due_at": NOON, "state": state, **columns})
+    run = task.new_run(now=NOON, **{"due_at": NOON, "state": state, **columns})
     run.save()
     return run
 

@@ -41,8 +41,7 @@ def long_ones(site, django_db_blocker):
         for n in range(8):
             planned = now - timedelta(hours=8 - n)
             begin = planned + timedelta(minutes=90 if n == 2 else 1)
-            Run.of(
-                task,
+            task.new_run(
                 now=planned,
                 due_at=planned,
                 ready_at=planned,

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtur
 
 
 def ended(task, ago, state=RunState.SUCCEEDED):
-    run = Run.of(task, now=NOON - ago, state=state, finished_at=NOON - ago)
+    run = task.new_run(now=NOON - ago, state=state, finished_at=NOON - ago)
     run.save()
     return run
 

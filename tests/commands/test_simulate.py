@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def took(task, span):
-    run = Run.of(task, now=NOON, state=RunState.SUCCEEDED)
+    run = task.new_run(now=NOON, state=RunState.SUCCEEDED)
     run.started_at, run.finished_at = NOON, NOON + span
     run.save()
 

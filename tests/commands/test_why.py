@@ -143,7 +143,7 @@ def test_no_queued_run_is_said_to_be_queued_since_a_moment_to_come():
     for n, origin in enumerate(Origin.values):
         for attempt in (0, 1, 2):
             for due in (None, NOON - HOUR, NOON + HOUR):
-                run = Run.of(task, now=NOON, origin=origin, attempt=attempt, due_at=due)
+                run = task.new_run(now=NOON, origin=origin, attempt=attempt, due_at=due)
                 run.due_at = due and due + (10 * n + attempt) * SECOND
                 run.ready_at = NOON + HOUR
                 run.save()
@@ -180,7 +180,7 @@ def test_a_moment_is_found_in_every_form_in_which_it_is_shown():
     up()
     task = scheduled("0 12 * * *", label="tea")
     Task.objects.update(timezone="Europe/Berlin")
-    run = Run.of(task, now=NOON, due_at=NOON - MINUTE)
+    run = task.new_run(now=NOON, due_at=NOON - MINUTE)
     run.save()
     for text in forms_of(NOON - MINUTE, BERLIN):
         assert f"Run {run.pk} has been queued" in why("tea", text), text
@@ -222,7 +222,7 @@ def test_the_answer_is_in_the_zone_of_the_question():
     up()
     task = scheduled("0 * * * *", label="tea")
     Task.objects.update(timezone="Asia/Tokyo")
-    Run.of(task, now=NOON, due_at=NOON).save()
+    task.new_run(now=NOON, due_at=NOON).save()
     assert "since 2026-05-05 14:00:00 CEST" in why("tea", "2026-05-05 14:00 Europe/Berlin")
     assert "since 2026-05-05 12:00:00 UTC" in why("tea", "2026-05-05 12:00:00 UTC")
     assert "since 2026-05-05 21:00:00 JST" in why("tea", "2026-05-05 21:00")
@@ -233,7 +233,7 @@ def test_of_an_hour_that_comes_twice_the_abbreviation_says_which():
     task = scheduled("30 * * * *", label="tea")
     Task.objects.update(timezone="Europe/Berlin", created_at=NOON)
     first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
-    runs = [Run.of(task, now=NOON, due_at=first + n * HOUR) for n in range(2)]
+    runs = [task.new_run(now=NOON, due_at=first + n * HOUR) for n in range(2)]
     Run.objects.bulk_create(runs)
     for text, run in (("CEST", runs[0]), ("CET", runs[1])):
         assert f"Run {run.pk} " in why("tea", f"2026-10-25 02:30:00 {text}")

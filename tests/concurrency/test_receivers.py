@@ -101,7 +101,7 @@ def submit_quietly():
     """Put a run into the ledger as somebody in another process would."""
     task = Task.for_once(jobs.noop)
     task.save()
-    Run.of(task, now=task.created_at).save()
+    task.new_run(now=task.created_at).save()
 
 
 def test_in_the_thread_of_a_view_its_own_transaction_is_spared():

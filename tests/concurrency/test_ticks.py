@@ -118,7 +118,7 @@ def stale_look(monkeypatch):
 def test_what_another_heartbeat_planned_unseen_is_not_planned_again(stale_look):
     tasks = [scheduled(), scheduled()]
     stale_look()
-    Run.of(tasks[0], now=NOON, due_at=NOON + MINUTE).save()
+    tasks[0].new_run(now=NOON, due_at=NOON + MINUTE).save()
     Task.objects.filter(pk=tasks[0].pk).update(
         planned_until=NOON + MINUTE, next_run=NOON + 2 * MINUTE, runs_planned=1
     )

@@ -32,8 +32,7 @@ def processes():
 def ended(task, states, since=NOON - HOUR, apart=SECOND, **columns):
     """Let runs of a task end in some states, one after the other."""
     runs = [
-        Run.of(
-            task,
+        task.new_run(
             now=since,
             state=state,
             attempt=1,
@@ -145,7 +144,7 @@ def test_queued_runs_are_counted_by_queue_with_what_they_wait_for():
     Process.objects.all().delete()
     Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=30 * SECOND)
     task = scheduled("0 0 1 1 *", overlap=Overlap.ALLOW)
-    queued = [Run.of(task, now=NOON - HOUR) for _ in range(700)]
+    queued = [task.new_run(now=NOON - HOUR) for _ in range(700)]
     Run.objects.bulk_create(queued)
     assert ("default", "700 runs are queued: the queue 'default' has no worker") in (alerts())
     Queue.objects.pause("default", "Too hot.", by="Sam")
@@ -178,12 +177,12 @@ def test_the_number_of_statements_does_not_grow():
     ended(one, [FAILED])
     ended(one, [FAILED], origin=Origin.ONCE)
     Run.objects.bulk_create([missed_row(one, NOON - HOUR, NOON - MINUTE, 9, "", NOON)])
-    Run.objects.bulk_create([Run.of(one, now=NOON - HOUR)])
+    Run.objects.bulk_create([one.new_run(now=NOON - HOUR)])
     few = statements()
     for n in range(page.MAX_GROUPS_SHOWN - 2):
         other = scheduled("0 0 1 1 *", label=f"other {n}", queue=f"queue-{n}")
         ended(other, [FAILED] * 3)
         ended(other, [FAILED], origin=Origin.ONCE)
-        Run.objects.bulk_create([Run.of(other, now=NOON - HOUR)])
+        Run.objects.bulk_create([other.new_run(now=NOON - HOUR)])
     assert statements() == few
     assert few < 25

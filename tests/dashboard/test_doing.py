@@ -25,7 +25,7 @@ def do(kind, verb, *rows, **fields):
 
 def run_of(label="sweep", state="queued", **columns):
     """Return a run of a new task, due just now."""
-    run = Run.of(scheduled(label=label), now=NOON, due_at=NOON, state=state, **columns)
+    run = scheduled(label=label).new_run(now=NOON, due_at=NOON, state=state, **columns)
     run.save()
     return run
 
@@ -152,7 +152,7 @@ def queues():
 
 def test_every_queue_is_listed_that_a_task_a_run_a_worker_or_a_pause_names():
     scheduled(queue="of-a-task")
-    run = Run.of(scheduled(), now=NOON)
+    run = scheduled().new_run(now=NOON)
     run.queue = "of-a-run"
     run.save()
     Process.join(Role.WORKER, using="default", now=NOON, lease=LEASE, queues=("of-a-worker",))

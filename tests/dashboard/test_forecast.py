@@ -2,7 +2,7 @@
 
 import pytest
 
-from sisy.models import Run, RunState
+from sisy.models import RunState
 from sisy.reports.forecast import Forecast, occurrences_of
 from sisy.reports.timeline.upcoming import upcoming
 from sisy.reports.timeline.window import Window
@@ -34,7 +34,7 @@ def test_the_timeline_and_the_command_expect_the_same_overlaps(overlap):
 def test_the_run_that_is_running_now_may_overlap_the_next_one():
     task = stored(scheduled("0 * * * *", label="slow"))
     window = Window(start=NOON, end=NOON + 3 * HOUR)
-    run = Run.of(task, now=NOON, state=RunState.RUNNING, started_at=NOON - MINUTE)
+    run = task.new_run(now=NOON, state=RunState.RUNNING, started_at=NOON - MINUTE)
     bars = upcoming(task, window, NOON, HOUR + 2 * MINUTE, [run]).bars
     assert [bar.overlaps for bar in bars] == [True, False, True]
 
@@ -67,7 +67,7 @@ def test_the_command_and_the_timeline_take_the_same_duration_for_usual(most, mon
         begin = NOON - DAY + n * HOUR
         end = begin + seconds * SECOND
         times = {"started_at": begin, "finished_at": end}
-        Run.of(task, now=begin, state=RunState.SUCCEEDED, **times).save()
+        task.new_run(now=begin, state=RunState.SUCCEEDED, **times).save()
     [met] = told("sisy_simulate 2026-05-06 2026-05-06T01:00")["overlaps"]
     assert met["usually takes"] == 90.0
     assert "usually takes 0:01:30" in text_of(browser_of("view_task").get("/sisy/?parts=timeline"))

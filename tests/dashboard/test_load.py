@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sisy.dashboard.charts.heat import by_day, shortened, squares
-from sisy.models import Process, Role, Run, RunState
+from sisy.models import Process, Role, RunState
 from sisy.reports import load
 from sisy.reports.load import Cell, DueGroup, busiest, cells, due_groups
 from sisy.schedules import Schedule
@@ -135,7 +135,7 @@ class TestPage:
         for n in range(6):
             task = scheduled("0 0 * * *", label=f"invoices {n}")
             times = {"started_at": NOON - DAY, "finished_at": NOON - DAY + HOUR}
-            Run.of(task, now=NOON - DAY, state=RunState.SUCCEEDED, **times).save()
+            task.new_run(now=NOON - DAY, state=RunState.SUCCEEDED, **times).save()
         scheduled("*/5 * * * *")
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert "7 repeating tasks, 2 slots" in text

@@ -128,8 +128,7 @@ def test_the_timeline_shows_what_ran_and_what_comes():
     task = scheduled("0 * * * *", label="sweep")
     tick("default", NOON - HOUR)
     Task._base_manager.update(next_run=NOON + HOUR)
-    Run.of(
-        task,
+    task.new_run(
         now=NOON - HOUR,
         due_at=NOON - HOUR,
         state=RunState.SUCCEEDED,
@@ -151,8 +150,7 @@ def test_coming_runs_that_will_get_into_each_others_way_glow():
     def page_of(**fields):
         Task.objects.all().delete()
         task = scheduled("* * * * *", **fields)
-        Run.of(
-            task,
+        task.new_run(
             now=NOON,
             state=RunState.SUCCEEDED,
             started_at=NOON - HOUR,
@@ -169,8 +167,7 @@ def test_a_task_whose_runs_are_too_many_still_shows_those_that_failed():
     begin = NOON - timedelta(hours=2)
     ended = {"attempt": 1, "state": RunState.SUCCEEDED}
     runs = [
-        Run.of(
-            task,
+        task.new_run(
             now=begin + n * 30 * SECOND,
             started_at=begin + n * 30 * SECOND,
             finished_at=begin + n * 30 * SECOND,
@@ -241,8 +238,7 @@ def test_what_ran_long_ago_is_found_again():
     for days in (3, 0):
         begin = NOON - days * DAY - 5 * HOUR
         Run.objects.bulk_create(
-            Run.of(
-                task,
+            task.new_run(
                 now=begin + n * MINUTE,
                 state=RunState.SUCCEEDED,
                 started_at=begin + n * MINUTE,

@@ -24,7 +24,7 @@ def page_of(task, *permissions, parts="", query=""):
 def ended(task, state=RunState.SUCCEEDED, took=SECOND, ago=HOUR, **columns):
     moment = NOON - ago
     times = {"started_at": moment + SECOND, "finished_at": moment + took, "due_at": moment}
-    run = Run.of(task, now=moment, ready_at=moment, state=state, attempt=1, **times, **columns)
+    run = task.new_run(now=moment, ready_at=moment, state=state, attempt=1, **times, **columns)
     run.save()
     return run
 

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sisy.models import Run, RunState, Task, TaskState
+from sisy.models import RunState, Task, TaskState
 from sisy.reports import tasks as tasks_report
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
@@ -26,7 +26,7 @@ def listed(**asked):
 def ended(task, state=RunState.SUCCEEDED, took=SECOND, ago=HOUR):
     moment = NOON - ago
     times = {"started_at": moment, "finished_at": moment + took, "due_at": moment}
-    Run.of(task, now=moment, state=state, attempt=1, **times).save()
+    task.new_run(now=moment, state=state, attempt=1, **times).save()
 
 
 def test_tasks_are_listed_by_when_they_run_next():

@@ -27,8 +27,7 @@ def runs_of(task, begin, end, apart=10 * SECOND, by_hand=False):
     number = int((end - begin) / apart)
     moments = [begin + n * apart for n in range(number)]
     Run.objects.bulk_create(
-        Run.of(
-            task,
+        task.new_run(
             now=moment,
             due_at=None if by_hand else moment,
             state=RunState.SUCCEEDED,
@@ -86,13 +85,12 @@ def test_the_legend_contains_what_is_drawn_and_nothing_else():
         assert each == {"now"}
     for hours, state in enumerate(RunState.values, start=1):
         begin = NOON - timedelta(hours=hours / 2)
-        Run.of(
-            quiet, now=begin, state=state, attempt=1, started_at=begin, finished_at=begin + MINUTE
+        quiet.new_run(
+            now=begin, state=state, attempt=1, started_at=begin, finished_at=begin + MINUTE
         ).save()
     runs_of(scheduled("* * * * * */10", label="busy"), NOON - 2 * HOUR, NOON)
     slow = scheduled("*/30 * * * *", label="slow", overlap=Overlap.SKIP)
-    Run.of(
-        slow,
+    slow.new_run(
         now=NOON - 5 * HOUR,
         due_at=NOON - 5 * HOUR,
         state=RunState.SUCCEEDED,
@@ -158,8 +156,7 @@ def test_the_history_runs_forward_after_a_retry():
     for planned, started in ((0, 20), (5, 6), (10, 11)):
         moment = NOON - HOUR + planned * MINUTE
         begin = NOON - HOUR + started * MINUTE
-        Run.of(
-            task,
+        task.new_run(
             now=moment,
             ready_at=begin,
             due_at=moment,

@@ -15,9 +15,9 @@ DOCUMENTED = {path.rpartition(".")[2] for path in re.findall(r"auto\w+:: ([\w.]+
 NOT_FOR_PEOPLE = {
     "calling": "task_with_callable is for people",
     "for_once": "run_once is",
-    "of": "plans",
+    "new_run": "returns an unsaved run",
+    "task_or_new": "is a step of a retry",
     "tell": "tells",
-    "tell_retired": "tells",
     "insert_alone": "inserts without planning",
     "begin_anew": "is a step of an insertion",
     "changed_columns": "compares with what was saved",

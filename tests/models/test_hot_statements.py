@@ -36,7 +36,7 @@ def ledger():
     kinds = product(RunState.values, moments, QUEUES, ("", "celery"), paths, tasks, range(2))
     runs = []
     for number, (state, ready_at, queue, engine, path, task, _) in enumerate(kinds):
-        run = Run.of(task, now=NOON, ready_at=ready_at)
+        run = task.new_run(now=NOON, ready_at=ready_at)
         run.state, run.queue, run.engine, run.target_path = state, queue, engine, path
         run.priority = number % 3
         run.cancel_requested_at = NOON if number % 5 == 0 else None

@@ -20,7 +20,7 @@ def columns_of(run):
 
 
 def a_run(task, number, **columns):
-    return Run.of(task, now=NOON, due_at=NOON + number * MINUTE, **columns)
+    return task.new_run(now=NOON, due_at=NOON + number * MINUTE, **columns)
 
 
 def test_each_row_holds_what_its_run_held_and_the_keys_follow_their_order():
@@ -44,14 +44,14 @@ def test_each_row_holds_what_its_run_held_and_the_keys_follow_their_order():
 
 def test_runs_of_which_all_hold_the_same_are_as_many_rows():
     task = scheduled()
-    runs = insert_runs("default", [Run.of(task, now=NOON) for _ in range(5)])
+    runs = insert_runs("default", [task.new_run(now=NOON) for _ in range(5)])
     assert len({run.pk for run in runs}) == Run.objects.count() == 5
 
 
 def test_in_json_one_and_true_are_not_the_same():
     task = scheduled()
     payloads = [{"n": 1}, {"n": True}, {"n": 1.0}]
-    insert_runs("default", [Run.of(task, now=NOON, payload=payload) for payload in payloads])
+    insert_runs("default", [task.new_run(now=NOON, payload=payload) for payload in payloads])
     stored = Run.objects.order_by("pk").values_list("payload", flat=True)
     assert [type(payload["n"]) for payload in stored] == [int, bool, float]
 

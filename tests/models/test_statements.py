@@ -103,7 +103,7 @@ def test_a_session_may_be_told_to_forget_its_statements(forget):
 
 def test_after_an_error_a_transaction_can_only_be_rolled_back():
     task = Task.run_once(jobs.noop)
-    again = [Run.of(task, now=NOON, due_at=NOON) for _ in range(2)]
+    again = [task.new_run(now=NOON, due_at=NOON) for _ in range(2)]
     insert_runs("default", again[:1])
     with transaction.atomic():
         Task.run_once(jobs.noop, label="rolled back")

@@ -23,18 +23,19 @@ ASKS_NOTHING = {
         "calling": "returns an unsaved task",
         "changed_columns": "compares values",
         "for_once": "returns an unsaved task",
+        "new_run": "returns an unsaved run",
         "overrides": "compares values",
         "remember": "notes a write",
         "remember_inserted": "notes a write",
-        "tell_retired": "sends signals",
         "twin": "copies",
     },
-    "Run": {"of": "returns an unsaved run"},
+    "Run": {},
     "Queue": {},
     "Process": {},
 }
 WITHIN_A_TRANSACTION = {
     "Task": {"insert_alone": "a step of save()", "notice_rollback": "a step of save()"},
+    "Run": {"task_or_new": "a step of retry()"},
     "RunQuerySet": {
         "lock": "locks until the transaction ends, which async code cannot open",
     },

@@ -154,8 +154,7 @@ def runs_of(
         free_at = begun + job.takes * luck.uniform(0.7, 1.4)
         worker = workers[2 if task.queue == "slow" else luck.randrange(2)]
         how = outcome(job, begun, free_at, now, luck)
-        yield Run.of(
-            task,
+        yield task.new_run(
             now=due,
             due_at=due,
             ready_at=due,
@@ -186,8 +185,7 @@ def outcome(
 
 def skipped(task: Task, due: datetime) -> Run:
     """Return the row of an occurrence that found the run before it still going."""
-    return Run.of(
-        task,
+    return task.new_run(
         now=due,
         due_at=due,
         ready_at=due,
@@ -200,8 +198,7 @@ def skipped(task: Task, due: datetime) -> Run:
 def gap(task: Task, missed: list[datetime]) -> Run:
     """Return the row that stands for what was missed while nothing ticked."""
     until = missed[-1] if len(missed) > 1 else None
-    return Run.of(
-        task,
+    return task.new_run(
         now=missed[-1],
         due_at=missed[0],
         due_until=until,

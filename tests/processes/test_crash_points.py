@@ -63,7 +63,7 @@ def orphan(on_lost):
     task = task_with_callable(jobs.record, label="orphan", schedule="0 0 1 1 *", on_lost=on_lost)
     task.save()
     dead = Process.join(Role.WORKER, using="default", now=now, lease=LEASE * SECOND)
-    Run.of(task, now=now, state=RunState.RUNNING, process=dead, attempt=1, started_at=now).save()
+    task.new_run(now=now, state=RunState.RUNNING, process=dead, attempt=1, started_at=now).save()
 
 
 def is_over():

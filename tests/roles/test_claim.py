@@ -163,7 +163,7 @@ def test_a_long_queue_of_what_is_skipped_holds_nothing_up():
     [going] = claim_here(NOON + SECOND)
     for n in range(2, 1002):
         due = NOON + n * SECOND
-        Run.of(task, now=due, due_at=due).save()
+        task.new_run(now=due, due_at=due).save()
     behind.run_now()
     with CaptureQueriesContext(connection) as queries:
         [run] = claim_here(NOON + HOUR, limit=1)

@@ -84,7 +84,7 @@ def test_occurrences_that_wait_for_their_turn_follow_at_once(settings):
     task = task_with_callable(jobs.noop, schedule="* * * * * *")
     task.save()
     for n in (2, 1):
-        Run.of(task, now=now, due_at=now - timedelta(seconds=n)).save()
+        task.new_run(now=now, due_at=now - timedelta(seconds=n)).save()
     with at_work():
         wait_until(lambda: task.runs.filter(state=RunState.SUCCEEDED).count() == 2)
 

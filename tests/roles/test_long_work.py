@@ -151,7 +151,7 @@ def many_dead_processes(monkeypatch):
 def much_surplus_history(monkeypatch):
     for task in [scheduled("0 0 1 1 *", history_runs=1) for _ in range(10)]:
         Run.objects.bulk_create(
-            Run.of(task, now=NOON, state=RunState.SUCCEEDED, finished_at=NOON) for _ in range(5)
+            task.new_run(now=NOON, state=RunState.SUCCEEDED, finished_at=NOON) for _ in range(5)
         )
     surplus = Run.objects.filter(pk__lt=max(Run.objects.values_list("pk", flat=True)))
     return (retention, "_prune"), surplus.exclude(
@@ -211,7 +211,7 @@ def test_a_pass_ends_soon_however_much_there_is_to_do_and_the_next_goes_on(
 def test_runs_of_an_engine_that_is_none_any_more_are_refused_in_batches(monkeypatch):
     monkeypatch.setattr(dispatch, "DISPATCH_BATCH", 10)
     task = scheduled("0 0 1 1 *")
-    runs = [Run.of(task, now=NOON) for _ in range(25)]
+    runs = [task.new_run(now=NOON) for _ in range(25)]
     for run in runs:
         run.engine = "gone"
     Run.objects.bulk_create(runs)

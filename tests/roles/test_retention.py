@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 def ended_runs(task, count, *, at=NOON, state=RunState.SUCCEEDED):
     """Store runs of a task that ended, none of them of the schedule."""
-    runs = [Run.of(task, now=at, state=state, finished_at=at) for _ in range(count)]
+    runs = [task.new_run(now=at, state=state, finished_at=at) for _ in range(count)]
     return Run.objects.bulk_create(runs)
 
 

@@ -188,7 +188,7 @@ def test_a_receiver_that_raises_or_hangs_keeps_no_worker_from_its_work(caplog):
 
 def submit_quietly(task):
     """Put a run into the ledger as somebody in another process would."""
-    run = Run.of(task, now=task.created_at)
+    run = task.new_run(now=task.created_at)
     run.save()
     return run
 

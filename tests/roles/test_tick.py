@@ -142,7 +142,7 @@ def test_spread_delays_by_a_part_that_never_reaches_the_next_occurrence():
 def test_an_occurrence_already_in_the_ledger_is_not_planned_again():
     """Other tasks of the same tick are planned."""
     known, other = scheduled(), scheduled()
-    Run.of(known, now=NOON, due_at=NOON + MINUTE, state=RunState.SUCCEEDED).save()
+    known.new_run(now=NOON, due_at=NOON + MINUTE, state=RunState.SUCCEEDED).save()
     tick("default", NOON + MINUTE)
     known.refresh_from_db()
     assert (known.state, known.next_run) == (TaskState.ACTIVE, NOON + 2 * MINUTE)

@@ -280,7 +280,7 @@ def test_missed_since_the_task_changed(hints, noon, end):
 
 def test_what_the_ledger_has_already_is_not_missed_once_more(hints, noon):
     task = scheduled()
-    Run.of(task, now=NOON, due_at=NOON + MINUTE, state=RunState.SUCCEEDED).save()
+    task.new_run(now=NOON, due_at=NOON + MINUTE, state=RunState.SUCCEEDED).save()
     noon.moment = NOON + MINUTE + 30 * SECOND
     with watched(hints) as heard:
         task.pause()

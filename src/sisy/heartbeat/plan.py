@@ -36,6 +36,7 @@ from sisy.heartbeat.quarantine import or_set_aside, set_aside
 from sisy.lifecycle.miss import missed_row
 from sisy.lifecycle.submit import store_occurrences
 from sisy.models import Run, Task, TaskState
+from sisy.planning.activation import tell_retired
 from sisy.planning.catch_up import Plan, Planner, Watch
 from sisy.planning.timing import ready_at
 from sisy.records.task_fields import DEFERRED_FIELDS
@@ -173,7 +174,7 @@ def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = Fal
     planned.missed = sum(row.count for row in missed)
     checkpoint("plan: runs inserted")
     _advance(using, plans)
-    Task.tell_retired((task for task, what in plans if what.next_run is None), using)
+    tell_retired([task for task, what in plans if what.next_run is None], using)
     return planned
 
 
@@ -183,7 +184,7 @@ def _rows(task: Task, what: Plan, now: datetime) -> Iterable[Run]:
         yield missed_row(task, gap.first, gap.last, gap.count, gap.reason, now)
     for moment, following in zip(what.due, (*what.due[1:], what.next_run), strict=False):
         ready = ready_at(task, moment, following)
-        yield Run.of(task, now=now, due_at=moment, ready_at=ready)
+        yield task.new_run(now=now, due_at=moment, ready_at=ready)
 
 
 def _is_in_ledger(using: str, row: Run) -> bool:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from sisy.lifecycle.submit import execute_if_eager, store
-from sisy.lifecycle.transition import run_model
 from sisy.records.choices import Origin
 from sisy.store import locking
 
@@ -28,7 +27,7 @@ def backfill(
         # Of two backfills of the same range, the second one finds what the first submitted.
         locking.lock(type(task).objects.using(using).filter(pk=task.pk))
         runs = [
-            run_model(task).of(task, now=now, origin=Origin.BACKFILL, occurrence_at=moment)
+            task.new_run(now=now, origin=Origin.BACKFILL, occurrence_at=moment)
             for moment in choose()
         ]
         stored = store(runs, using)

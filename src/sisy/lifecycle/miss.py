@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sisy.lifecycle.transition import run_model
 from sisy.records.choices import RunState
 
 if TYPE_CHECKING:
@@ -18,8 +17,7 @@ def missed_row(
 
     Store it with `sisy.lifecycle.submit.store_occurrences`.
     """
-    return run_model(task).of(
-        task,
+    return task.new_run(
         now=now,
         state=RunState.MISSED,
         due_at=first,

@@ -2,21 +2,20 @@
 
 import random
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 
 from sisy import signals
 from sisy.lifecycle.submit import execute_if_eager, store
 from sisy.lifecycle.transition import Transition, send
-from sisy.records.choices import LIVE_STATES, Origin, Overlap, RunState, TaskState
+from sisy.records.choices import LIVE_STATES, Origin, RunState
 from sisy.records.validators import json_dict
 from sisy.runtime.checkpoint import checkpoint
 
 if TYPE_CHECKING:
     from sisy.execution import Outcome
     from sisy.models.run import Run
-    from sisy.models.task import Task
 
 LARGEST_GROWTH = 1e9
 
@@ -100,8 +99,7 @@ def retry(run: "Run", using: str, now: datetime) -> "Run":
             "task.backfill(run.due_at, run.due_until + timedelta(microseconds=1))."
         )
     with transaction.atomic(using=using):
-        again = type(run).of(
-            run.task or _task_for_once(run, using),
+        again = run.task_or_new(using).new_run(
             now=now,
             origin=Origin.RETRY,
             payload=json_dict(run.payload),
@@ -111,21 +109,3 @@ def retry(run: "Run", using: str, now: datetime) -> "Run":
         stored = store([again], using)
     execute_if_eager(stored, using)
     return stored[0]
-
-
-def _task_for_once(run: "Run", using: str) -> "Task":
-    """Save a task like the one of ``run``, which was deleted; it is deleted after this run."""
-    model = cast("type[Task]", run._meta.get_field("task").related_model)
-    task = model(
-        label=run.label,
-        target_path=run.target_path,
-        target_pk=run.target_pk,
-        _extra_data=run.payload,
-        schedule="",
-        overlap=Overlap.ALLOW,
-        queue=run.queue,
-        priority=run.priority,
-        state=TaskState.RETIRED,
-    )
-    task.save(using=using)
-    return task

@@ -14,7 +14,7 @@ from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy import clock, conf, signals
-from sisy.lifecycle.transition import run_model, send
+from sisy.lifecycle.transition import send
 from sisy.records.choices import Origin, RunState
 from sisy.records.instances import refer
 from sisy.records.validators import future_moment
@@ -139,7 +139,7 @@ def store_once(
     """
     task.begin_anew(now)
     runs = [
-        run_model(task).of(task, now=now, origin=origin, ready_at=ready_at, payload=payload)
+        task.new_run(now=now, origin=origin, ready_at=ready_at, payload=payload)
         for payload in payloads
     ]
     if len(runs) == 1 and can_insert_with_task(using, task):

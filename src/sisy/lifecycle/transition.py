@@ -13,7 +13,6 @@ from sisy.runtime import signal_dispatch
 if TYPE_CHECKING:
     from sisy.models.run import Run
     from sisy.models.run_queries import RunQuerySet
-    from sisy.models.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +80,6 @@ def readable(rows: "RunQuerySet") -> "list[Run]":
     except (ValueError, TypeError, ArithmeticError, DataError):
         alone = [rows.filter(pk=pk) for pk in rows.values_list("pk", flat=True)]
         return [run for row in alone for run in readable(row)] if len(alone) > 1 else []
-
-
-def run_model(task: "Task") -> "type[Run]":
-    """Return the model of the runs of a task, which need not be saved."""
-    return cast("type[Run]", type(task)._meta.get_field("runs").related_model)
 
 
 def all_runs(rows: "RunQuerySet") -> "RunQuerySet":

@@ -1,21 +1,20 @@
 """The ledger: one row for each occurrence and for each requested run."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from django.db import models, router
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock, conf
+from sisy import clock
 from sisy.callables import Target
 from sisy.lifecycle.cancel import cancel_run
 from sisy.lifecycle.retry import retry
 from sisy.models.process import Process
 from sisy.models.run_queries import RunManager
-from sisy.records.choices import LIVE_STATES, TROUBLE_STATES, Origin, RunState
+from sisy.records.choices import LIVE_STATES, TROUBLE_STATES, Origin, Overlap, RunState, TaskState
 from sisy.records.fields import DataField, MomentField, ReasonField
-from sisy.records.instances import refer, unsaved
 from sisy.records.twins import twin
 
 if TYPE_CHECKING:
@@ -202,21 +201,6 @@ class Run(models.Model):
     def __str__(self) -> str:
         return f"{self.label} #{self.pk}"
 
-    @classmethod
-    def of(cls, task: "Task", *, now: datetime, **columns: Any) -> "Run":
-        """Return an unsaved run of ``task`` that is ready at ``ready_at``, by default now."""
-        of_task = {
-            "label": task.label,
-            "target_path": task.target_path,
-            "target_pk": task.target_pk,
-            "queue": task.queue,
-            "priority": task.priority,
-            "engine": conf.get_settings().alias_of(task.engine),
-        }
-        run = unsaved(cls, {**of_task, "planned_at": now, "ready_at": now, **columns})
-        refer(run, "task", task)
-        return run
-
     @property
     def target(self) -> Target:
         """The target of the run."""
@@ -254,6 +238,28 @@ class Run(models.Model):
         return retry(self, using, clock.now(using))
 
     aretry = twin(retry)
+
+    def task_or_new(self, using: str) -> "Task":
+        """Return the run's task, or save one like it, without a schedule, if it was deleted.
+
+        The new one is deleted after its next run.
+        """
+        if self.task is not None:
+            return self.task
+        model = cast("type[Task]", self._meta.get_field("task").related_model)
+        task = model(
+            label=self.label,
+            target_path=self.target_path,
+            target_pk=self.target_pk,
+            _extra_data=self.payload,
+            schedule="",
+            overlap=Overlap.ALLOW,
+            queue=self.queue,
+            priority=self.priority,
+            state=TaskState.RETIRED,
+        )
+        task.save(using=using)
+        return task
 
     @property
     def moment(self) -> datetime:

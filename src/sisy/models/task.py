@@ -9,7 +9,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock, signals
+from sisy import clock
 from sisy.callables import Callee, Target, target_of
 from sisy.lifecycle.cancel import TASK_DELETED
 from sisy.models.declared import FollowsCode
@@ -33,7 +33,6 @@ from sisy.records.task_fields import (
     owners_columns,
 )
 from sisy.records.validators import json_dict
-from sisy.runtime import signal_dispatch
 from sisy.store import locking
 
 
@@ -88,13 +87,6 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
             "target_pk": found.pk,
         }
         return unsaved(cls, {**of_target, **given})
-
-    @staticmethod
-    def tell_retired(tasks: Iterable["Task"], using: str) -> None:
-        """Send `task_retired` for each task, once the transaction is committed."""
-        signal_dispatch.send_on_commit(
-            signals.task_retired, Task, ({"task": task} for task in tasks), using
-        )
 
     @property
     def is_used_up(self) -> bool:

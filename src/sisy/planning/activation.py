@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from sisy import clock
+from sisy import clock, signals
 from sisy.exceptions import ScheduleError
 from sisy.planning import timing
 from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
+from sisy.runtime import signal_dispatch
 from sisy.store import locking
 from sisy.store.bulk import Update, insert_many, update_rows
 
@@ -77,7 +78,15 @@ def store_starts(using: str, starts: Sequence[tuple["Task", Start]]) -> None:
             compute={"timing_fingerprint": timing.fingerprint()},
         ),
     )
-    tasks[0].tell_retired((task for task in tasks if task.state == TaskState.RETIRED), using)
+    tell_retired([task for task in tasks if task.state == TaskState.RETIRED], using)
+
+
+def tell_retired(tasks: "Sequence[Task]", using: str) -> None:
+    """Send `task_retired` for each task when the transaction is committed."""
+    if tasks:
+        sender = cast("type[Task]", tasks[0]._meta.concrete_model)
+        news = ({"task": task} for task in tasks)
+        signal_dispatch.send_on_commit(signals.task_retired, sender, news, using)
 
 
 def activate(task: "Task", using: str, now: datetime) -> None:

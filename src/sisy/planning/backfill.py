@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Min, Q
 
-from sisy.lifecycle.transition import run_model
 from sisy.planning.timing import Timing
 from sisy.records.choices import LIVE_STATES, RunState
 from sisy.schedules.calendar import just_before
@@ -44,7 +43,7 @@ def to_backfill(
     within = Q(due_at__gte=start, due_at__lt=end) | Q(
         occurrence_at__gte=start, occurrence_at__lt=end
     )
-    kept = run_model(task).objects.using(using).filter(within, task=task.pk)
+    kept = task.runs.using(using).filter(within)
     settled = kept.filter(state__in=[*LIVE_STATES, RunState.SUCCEEDED])
     done = {
         occurrence_at or due
@@ -67,7 +66,7 @@ def _occurrences(task: "Task", start: datetime, end: datetime) -> list[datetime]
 def _refuse_pruned(task: "Task", start: datetime, using: str) -> None:
     if not type(task).objects.using(using).exclude(pruned={}).filter(pk=task.pk).exists():
         return
-    kept = run_model(task).objects.using(using).filter(task=task.pk, due_at__isnull=False)
+    kept = task.runs.using(using).filter(due_at__isnull=False)
     oldest = kept.aggregate(oldest=Min("due_at"))["oldest"]
     if oldest is None or start < oldest:
         raise ValueError(

@@ -13,7 +13,6 @@ from django.db.models import Q, QuerySet
 from sisy.exceptions import ScheduleError
 from sisy.lifecycle.miss import missed_row
 from sisy.lifecycle.submit import ring, store_occurrences
-from sisy.lifecycle.transition import run_model
 from sisy.planning.timing import ON_TIME_TOLERANCE, TICK, Timing, first_due, ready_at
 from sisy.records.choices import TaskState
 from sisy.schedules.calendar import just_before
@@ -102,7 +101,7 @@ def _runs_of(overdue: Overdue, now: datetime) -> "Iterator[Run]":
     for due in overdue.runs:
         assert timing is not None
         ready = ready_at(task, due, timing.next_after(due))
-        yield run_model(task).of(task, now=now, due_at=due, ready_at=ready)
+        yield task.new_run(now=now, due_at=due, ready_at=ready)
 
 
 def _not_in_ledger(using: str, runs: "Sequence[Run]") -> "list[Run]":
