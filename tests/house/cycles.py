@@ -1,7 +1,8 @@
 """Modules that import each other in a cycle."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeGuard
 
 from tests.house.source import Module
 
@@ -28,12 +29,24 @@ def cycles(modules: list[Module]) -> list[list[str]]:
 
 def imports(modules: list[Module]) -> Graph:
     """Return the modules of the package that each of its modules imports."""
+    return _graph(modules, _without_types)
+
+
+def imports_for_types(modules: list[Module]) -> Graph:
+    """Return the modules that each module imports for type checkers only."""
+    return _graph(modules, _only_for_types)
+
+
+def _graph(modules: list[Module], nodes: Callable[[ast.AST], Iterator[ast.AST]]) -> Graph:
     names = {module.name for module in modules}
-    return {module.name: set(_imported(module, names)) - {module.name} for module in modules}
+    return {
+        module.name: set(_imported(module, names, nodes(module.tree))) - {module.name}
+        for module in modules
+    }
 
 
-def _imported(module: Module, names: set[str]) -> Iterator[str]:
-    for node in _without_types(module.tree):
+def _imported(module: Module, names: set[str], nodes: Iterator[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in names)
         elif isinstance(node, ast.ImportFrom):
@@ -56,13 +69,24 @@ def _source(module: Module, node: ast.ImportFrom) -> str:
 def _without_types(node: ast.AST) -> Iterator[ast.AST]:
     """Yield all nodes but those that are only there for a type checker."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+        if _is_for_types(child):
             for otherwise in child.orelse:
                 yield otherwise
                 yield from _without_types(otherwise)
             continue
         yield child
         yield from _without_types(child)
+
+
+def _only_for_types(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes that are only there for a type checker."""
+    for block in filter(_is_for_types, ast.walk(node)):
+        for statement in block.body:
+            yield from ast.walk(statement)
+
+
+def _is_for_types(node: ast.AST) -> TypeGuard[ast.If]:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 
 
 def _reachable(graph: Graph, start: str) -> set[str]:

@@ -9,6 +9,10 @@ from tests.house.__main__ import MOST_LINES_OF_FILE, ROOT, report
 from tests.house.cycles import cycles
 from tests.house.guards import GUARDS, assigns_run_state, executes_sql, sleeps
 from tests.house.source import modules
+from tests.house.upward import layers, upward_for_types
+
+MOST_UPWARD_FOR_TYPES = 46
+"""Lower it when you remove such an import. It never grows."""
 
 
 @pytest.fixture
@@ -49,6 +53,19 @@ def test_no_file_is_longer_than_one_mind_holds(source):
 
 def test_the_package_has_no_import_cycle(source):
     assert cycles(source) == []
+
+
+def test_no_further_module_needs_a_higher_layer_for_its_types(source):
+    """What a module imports for types it uses all the same, by an object that it is given."""
+    upward = upward_for_types(source, layers())
+    assert len(upward) <= MOST_UPWARD_FOR_TYPES, "\n".join(upward)
+
+
+def test_an_import_for_types_counts_if_it_goes_upward(tree):
+    types = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from shop.{} import x"
+    source = tree(shelf__cup=types.format("tea"), tea=types.format("shelf.cup"), pot="import tea")
+    upward = upward_for_types(source, {"tea": 1, "shelf": 0})
+    assert upward == ["shop.shelf.cup imports shop.tea"]
 
 
 def test_blank_lines_comments_and_docstrings_are_not_code(tree):
