@@ -86,9 +86,9 @@ def wait_until_it_answers(port: int, site: subprocess.Popen[bytes]) -> None:
 
 def welcome(address: str) -> None:
     """Schedule the tasks, now that there is a worker, and print the site's addresses."""
-    from watch.schedules import schedule_everything
+    from watch.demo_tasks import create_tasks
 
-    schedule_everything(address)
+    create_tasks(address)
     print(f"\n  The dashboard: {address}")
     print(f"  The admin:     {address}admin/       user admin, password admin")
     print(f"  A web form:    {address}reminders/   creates a task that runs once")

@@ -1,4 +1,8 @@
-"""``uvicorn demosite.asgi:application`` runs the whole site: web, heartbeat and worker."""
+"""The demo's ASGI applications.
+
+``uvicorn demosite.asgi:application`` runs the whole site: web, heartbeat and worker.
+``demosite.asgi:web`` serves only the web, with the WebSocket of the live dashboard.
+"""
 
 import os
 
@@ -7,7 +11,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demosite.settings")
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
 
-from sisy.asgi import SisyASGI
+from sisy.asgi import LiveASGI, SisyASGI
 
-web = ASGIStaticFilesHandler(get_asgi_application())
-application = SisyASGI(web, grace=5)
+site = ASGIStaticFilesHandler(get_asgi_application())
+web = LiveASGI(site)
+application = SisyASGI(site, grace=5)

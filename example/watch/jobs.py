@@ -5,10 +5,7 @@ import logging
 from typing import Any
 
 from django.contrib.sessions.models import Session
-from django.core.mail import send_mail
 from django.utils import timezone
-
-from watch.models import Page
 
 logger = logging.getLogger("watch")
 
@@ -21,21 +18,15 @@ def count_up(message: dict[str, Any]) -> int:
     return task.userdata["count"]
 
 
-async def breathe(message: dict[str, Any]) -> str:
+async def wait(message: dict[str, Any]) -> str:
     """Wait a moment without blocking a thread."""
     await asyncio.sleep(0.2)
-    return "refreshed"
+    return "waited"
 
 
 def prune_sessions(message: dict[str, Any]) -> int:
     """Delete the sessions that have expired."""
     return Session.objects.filter(expire_date__lt=timezone.now()).delete()[0]
-
-
-def mail_digest(message: dict[str, Any]) -> int:
-    """Mail the status of each page. The demo prints its mail to the console."""
-    lines = [f"{page.url}: {page.status}, {page.checks} checks" for page in Page.objects.all()]
-    return send_mail("Status of the pages", "\n".join(lines), "demo@localhost", ["you@localhost"])
 
 
 def remind(message: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Sign in every visitor of the demo as its admin. The demo listens on this machine only."""
+"""Sign in visitors of the dashboard as the demo's admin. The demo listens on this machine only."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 
 
 class SignIn:
-    """Sign in visitors who open a page of Sisy's dashboard."""
+    """Signs in visitors of the dashboard as the user ``admin``."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response

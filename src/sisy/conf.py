@@ -72,7 +72,7 @@ class Settings:
     """The maximum number of finished runs to keep per task, 0 to 1000000000. 0 means no limit."""
 
     engines: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """The engines that execute runs: a name for each, with ``"sisy"`` or an alias of ``TASKS``."""
+    """Maps the name of each engine to ``"sisy"`` or to an alias in ``TASKS``."""
 
     dispatch_seconds: float = 300
     """Seconds until a run that another engine has not started is sent to it again, 5 to 86400."""

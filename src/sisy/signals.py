@@ -49,7 +49,7 @@ run_skipped = Signal(use_caching=True)
 """A run was skipped, because another run of its task was running. Sent with ``run``."""
 
 run_cancelled = Signal(use_caching=True)
-"""A queued run was cancelled, also because its task was deleted. Sent with ``run``.
+"""A queued run was cancelled, or its task was deleted. Sent with ``run``.
 
 A running run sends `run_finished` when its function has ended.
 """
@@ -57,7 +57,7 @@ A running run sends `run_finished` when its function has ended.
 run_rejected = Signal(use_caching=True)
 """A queued run failed because no worker can ever execute it. Sent with ``run``.
 
-Its engine is no longer configured, or its row is not valid. Its ``reason`` says which.
+Its engine is no longer configured, or its row cannot be read. Its ``reason`` says which.
 """
 
 task_retired = Signal(use_caching=True)

@@ -45,17 +45,17 @@ class RunTask(TypedDict):
     """
 
     attempt: int
-    """The number of the attempt that this announces, from 1."""
+    """The number of the attempt that the message is about, from 1."""
 
 
 class Beat(TypedDict):
-    """The heartbeat made a tick."""
+    """The heartbeat made a pass."""
 
     type: str
     """``"sisy.heartbeat"``"""
 
     time: float
-    """The time of the tick, in seconds since 1970."""
+    """The time of the pass, in seconds since 1970."""
 
     planned: int
     """The number of occurrences that were queued."""
@@ -124,7 +124,7 @@ def run_task(run: "Run", attempt: int | None = None) -> RunTask:
 
 
 def beat(now: datetime, *, planned: int, missed: int, rescued: int, deleted: int) -> Beat:
-    """Return the message for a tick of the heartbeat at ``now``."""
+    """Return the message for a pass of the heartbeat at ``now``."""
     return {
         "type": HEARTBEAT,
         "time": now.timestamp(),

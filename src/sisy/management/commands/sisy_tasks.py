@@ -103,7 +103,7 @@ class Command(AnsweringCommand):
         backfill.add_argument(
             "--again",
             action="store_true",
-            help="run all occurrences, also those that have succeeded or are queued or running",
+            help="also run occurrences that have succeeded or are queued or running",
         )
         backfill.add_argument("--dry-run", action="store_true", help="only list the occurrences")
         asked = verb(
