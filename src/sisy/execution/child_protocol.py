@@ -15,12 +15,50 @@ from typing import Any
 
 from sisy.execution.outcome import Outcome
 
+EXIT_CANNOT_REPORT = 74  # the exit code of a child that could not report an outcome: EX_IOERR
 HEADER = struct.Struct("!4sII")  # the mark, and the length and checksum of the message
 MARK = b"SISY"
 MAX_MESSAGE_BYTES = 64_000_000  # bytes; outcomes are limited to much less
 READ_LIMIT = 1 << 16
 # What always fits when poll() reports room. Linux does so while three quarters of a pipe are free.
 WRITE_LIMIT = 1 << 15 if sys.platform == "linux" else 1 << 11
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """To the child: execute a run.
+
+    Attributes:
+        number: counts the orders to this child, from 1.
+        run: the pickled run.
+        now: the current time.
+    """
+
+    number: int
+    # Pickled separately, so that a run that cannot be unpickled fails like any other.
+    run: bytes
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """To the child: cancel the current run."""
+
+    run_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """To an idle child: exit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """From the child: the outcome of the run, and the child's memory in bytes."""
+
+    outcome: Outcome
+    memory: int
 
 
 class InvalidData(Exception):
@@ -111,43 +149,3 @@ class Reader:
 def _file_behind(number: int) -> tuple[int, int]:
     status = os.fstat(number)
     return status.st_dev, status.st_ino
-
-
-EXIT_CANNOT_REPORT = 74  # the exit code of a child that could not report an outcome: EX_IOERR
-
-
-@dataclass(frozen=True, slots=True)
-class Execute:
-    """To the child: execute a run.
-
-    Attributes:
-        number: counts the orders to this child, from 1.
-        run: the pickled run.
-        now: the current time.
-    """
-
-    number: int
-    # Pickled separately, so that a run that cannot be unpickled fails like any other.
-    run: bytes
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """To the child: cancel the current run."""
-
-    run_id: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """To an idle child: exit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """From the child: the outcome of the run, and the child's memory in bytes."""
-
-    outcome: Outcome
-    memory: int

@@ -25,6 +25,13 @@ from django.db.transaction import Atomic
 from django.dispatch import Signal
 from django.http import QueryDict
 
+Receiver = Callable[..., Any]
+M = TypeVar("M", bound=Model)
+Q = TypeVar("Q", bound=QuerySet[Any])
+
+CAN_FORK = hasattr(os, "fork")
+"""True if the system supports a pool of processes, and several workers of one command."""
+
 RUN_OF_A_HANDLE = asyncio.Handle._run.__code__
 CLOSING_OF_A_GENERATOR = "async_generator_athrow"
 
@@ -83,11 +90,6 @@ def enter_thread_context(context: ThreadSensitiveContext) -> None:
 def take_thread_of(context: ThreadSensitiveContext) -> Executor | None:
     """Return the thread that `enter_thread_context` has led to, which nobody else ends then."""
     return SyncToAsync.context_to_thread_executor.pop(context, None)
-
-
-Receiver = Callable[..., Any]
-M = TypeVar("M", bound=Model)
-Q = TypeVar("Q", bound=QuerySet[Any])
 
 
 class InterceptingSignal(Signal):
@@ -186,10 +188,6 @@ def _selection(
         _converters=compiler.get_converters([column for column, _ in selected]),
         _from_db=model.from_db,
     )
-
-
-CAN_FORK = hasattr(os, "fork")
-"""True if the system supports a pool of processes, and several workers of one command."""
 
 
 def after_fork_in_child(begin_anew: Callable[[], None]) -> None:

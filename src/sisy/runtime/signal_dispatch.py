@@ -24,6 +24,7 @@ MAX_UNSENT = 10_000
 IDLE_TIMEOUT = 5.0  # seconds without signals until the thread closes its connections and ends
 
 _thread = threading.local()
+_called_directly: set[int] = set()  # by identity, because not every callable can be hashed
 
 SignalArguments = list[dict[str, Any]]
 Receiver = Callable[..., Any]
@@ -40,16 +41,13 @@ class ContainedSignal(InterceptingSignal):
         """Return the function to call instead of ``receiver``."""
         if is_async:
             return _acontained(receiver)
-        return receiver if id(receiver) in _trusted else contained(receiver)
+        return receiver if id(receiver) in _called_directly else contained(receiver)
 
 
 def call_directly(*receivers: Receiver) -> None:
     """Call these receivers directly. They must use no database and must not exit."""
     # Sisy's own receivers are called several times for every run, so checks would be expensive.
-    _trusted.update(map(id, receivers))
-
-
-_trusted: set[int] = set()  # by identity, because not every callable can be hashed
+    _called_directly.update(map(id, receivers))
 
 
 def contained(receiver: Receiver) -> Receiver:
