@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from sisy.execution import NotCalled, ProcessPool, child_process
+from sisy.execution import NotCalled, ProcessPool, child_process, run_deadline
 from sisy.models import RunState
 from tests.unit import rogue_functions as rogue
 from tests.unit.functions import pid
@@ -74,7 +74,7 @@ async def test_a_copy_that_a_function_has_forked_reports_nothing(pool):
 @pytest.mark.parametrize("size", [1, 1_000_000])
 async def test_a_child_that_does_not_take_a_run_costs_it_nothing(pool, monkeypatch, size):
     """A large run does not even fit into the pipe of a child that reads nothing."""
-    monkeypatch.setattr(child_process, "ACCEPT_TIMEOUT", 0.5)
+    monkeypatch.setattr(run_deadline, "ACCEPT_TIMEOUT", 0.5)
     child = await goes_on(pool)
     os.kill(child, signal.SIGSTOP)
     outcome = await executed(pool, run_of(pid, userdata={"text": "x" * size}))

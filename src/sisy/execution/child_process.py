@@ -6,10 +6,10 @@ import time
 from ctypes import c_uint64
 from multiprocessing import connection
 from multiprocessing.context import BaseContext
-from typing import Any
+from typing import Any, NoReturn
 
 from sisy.exceptions import RunTimedOut, SisyError
-from sisy.execution import child_start, outcome
+from sisy.execution import child_start, outcome, run_deadline
 from sisy.execution.child_protocol import (
     EXIT_CANNOT_REPORT,
     Cancel,
@@ -22,14 +22,13 @@ from sisy.execution.child_protocol import (
 from sisy.execution.child_start import context, start_masked
 from sisy.execution.outcome import Outcome
 from sisy.execution.pool import NotReady
+from sisy.execution.run_deadline import RunDeadline
 from sisy.execution.run_handle import RunHandle
 from sisy.runtime.log import signal_name
 
 START_TIMEOUT = 60.0  # seconds for a child to start
 TIMEOUT_GRACE = 1.0  # seconds for a function to end by itself after its timeout
 KILL_TIMEOUT = 5.0  # seconds to wait for the end of a killed process
-ACCEPT_TIMEOUT = 30.0  # seconds for a child to accept an order
-ACCEPT_CHECK_INTERVAL = 0.5  # seconds between two checks whether it has
 
 
 class NoChild(NotReady):
@@ -174,13 +173,13 @@ class ChildProcess:
 
     def _execute(self, run: bytes, handle: RunHandle) -> Outcome:
         limit = handle.current.timeout
-        patience = _Patience(None if limit is None else limit.total_seconds() + TIMEOUT_GRACE)
+        deadline = RunDeadline(None if limit is None else limit.total_seconds() + TIMEOUT_GRACE)
         self._send(Execute(self.runs, run, handle.begin()))
         while True:
             try:
-                message = self._receive(patience.deadline)
+                message = self._receive(deadline.moment)
             except TimeoutError:
-                if patience.is_over(self._has_accepted):
+                if deadline.is_over(self._has_accepted):
                     return self._outcome_of_killed(handle)
                 continue
             if isinstance(message, Done):
@@ -198,8 +197,7 @@ class ChildProcess:
         """Kill the child after the timeout, and return the outcome of its run."""
         self.kill()
         if not self._has_accepted:
-            self._why_killed = f"Its process did not respond for {ACCEPT_TIMEOUT:g} s"
-            raise ChildDied
+            self._give_up(_no_response())
         # The run may have finished just before the kill; then its outcome is in the pipe.
         try:
             while not isinstance(message := self._receive(time.monotonic() + KILL_TIMEOUT), Done):
@@ -218,11 +216,9 @@ class ChildProcess:
 
     def _send(self, order: Any) -> None:
         try:
-            self._writer.send(order, within=ACCEPT_TIMEOUT)
-        except TimeoutError as error:
-            self._why_killed = f"Its process did not respond for {ACCEPT_TIMEOUT:g} s"
-            self.kill()
-            raise ChildDied from error
+            self._writer.send(order, within=run_deadline.ACCEPT_TIMEOUT)
+        except TimeoutError:
+            self._give_up(_no_response())
         except OSError as error:
             raise ChildDied from error
 
@@ -256,40 +252,18 @@ class ChildProcess:
     def _next_message(self) -> Any:
         try:
             return self._reader.next_message()
-        except Exception as error:  # the function may have written anything to the pipe
-            self._why_killed = "Its process wrote invalid data to the pipe to its worker"
-            self.kill()
-            raise ChildDied from error
+        except Exception:  # noqa: BLE001 - the function may have written anything to the pipe
+            self._give_up("Its process wrote invalid data to the pipe to its worker")
 
-
-class _Patience:
-    """Decides how long to wait for a child.
-
-    Args:
-        limit: the seconds that the run may take; None for no limit.
-    """
-
-    # The time of a run starts when the child accepts it. Nothing wakes the worker at that moment,
-    # so it checks whether the child has accepted the run when the time would be over.
-    def __init__(self, limit: float | None) -> None:
-        self._limit = limit
-        self._began = self._begins = time.monotonic()
-        self._was_accepted = False
-        self.deadline: float | None = self._began + min(limit or ACCEPT_TIMEOUT, ACCEPT_TIMEOUT)
-
-    def is_over(self, has_accepted: bool) -> bool:
-        """Return whether to give up, at the deadline. If not, the deadline is moved."""
-        now = time.monotonic()
-        if self._was_accepted or (not has_accepted and now >= self._began + ACCEPT_TIMEOUT):
-            return True
-        self._was_accepted = has_accepted
-        if not has_accepted:
-            self._begins = now
-            self.deadline = now + ACCEPT_CHECK_INTERVAL
-        else:
-            self.deadline = None if self._limit is None else self._begins + self._limit
-        return False
+    def _give_up(self, why: str) -> NoReturn:
+        self._why_killed = why
+        self.kill()
+        raise ChildDied
 
 
 def _no_child(why: object) -> NoChild:
     return NoChild(f"Could not start a child process: {why}")
+
+
+def _no_response() -> str:
+    return f"Its process did not respond for {run_deadline.ACCEPT_TIMEOUT:g} s"

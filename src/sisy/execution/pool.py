@@ -162,3 +162,27 @@ class Slots:
             self._queued.clear()
             for handle in self._in_hand:
                 handle.cancel(reason, False)
+
+
+class SlotPool:
+    """The methods of `Pool` that all pools of slots share. A pool starts its runs in `_begin`."""
+
+    def __init__(self, slots: int, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._slots = Slots(slots, self._begin)
+
+    def execute(self, run: "Run", ended: OnOutcome, may_begin: MayBegin = always) -> None:
+        """Execute ``run`` when a slot is free; see `Pool.execute`."""
+        self._slots.take(RunHandle(run, self._now, ended, may_begin))
+
+    def withdraw(self, run_id: int) -> bool:
+        """Remove a run that has not started; see `Pool.withdraw`."""
+        return self._slots.withdraw(run_id)
+
+    def cancel(self, run_id: int, reason: str, *, by_force: bool = False) -> bool:
+        """Ask a run to stop; see `Pool.cancel`."""
+        return self._slots.cancel(run_id, reason, by_force)
+
+    def _begin(self, handle: RunHandle) -> None:
+        """Start a run in its slot; see `Slots`."""
+        raise NotImplementedError

@@ -5,22 +5,18 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 from sisy.execution.child_process import ChildProcess, NoChild
 from sisy.execution.outcome import NotCalled, Outcome
-from sisy.execution.pool import Slots, needing_a_thread
-from sisy.execution.run_handle import MayBegin, OnOutcome, RunHandle, always
+from sisy.execution.pool import SlotPool, needing_a_thread
+from sisy.execution.run_handle import RunHandle
 from sisy.runtime.log import logger
 from sisy.runtime.threads import THREAD_END_TIMEOUT, DaemonThreads
-
-if TYPE_CHECKING:
-    from sisy.models import Run
 
 MEGABYTE = 1_000_000
 
 
-class ProcessPool:
+class ProcessPool(SlotPool):
     """Executes up to ``slots`` runs at once, each in a child process.
 
     A child starts when it is needed, and executes one run after another. It is killed if a run
@@ -42,11 +38,10 @@ class ProcessPool:
         max_runs_per_child: int | None = None,
         max_memory_per_child: int | None = None,
     ) -> None:
-        self._now = now
+        super().__init__(slots, now)
         self._max_runs = max_runs_per_child
         self._max_memory = max_memory_per_child
         self._keepers = DaemonThreads(slots, "sisy-keeper")
-        self._slots = Slots(slots, self._begin)
         self._idle: list[ChildProcess] = []
         self._children: set[ChildProcess] = set()
         # Dismissed children that have not exited yet. A child dies at once when its handle is
@@ -55,23 +50,11 @@ class ProcessPool:
         self._lock = threading.Lock()
         self._is_closed = False
 
-    def execute(self, run: "Run", ended: OnOutcome, may_begin: MayBegin = always) -> None:
-        """Execute ``run`` when a slot is free; see `Pool.execute`."""
-        self._slots.take(RunHandle(run, self._now, ended, may_begin))
-
     def warm_up(self) -> None:
         """Start a child, if none is ready; see `Pool.warm_up`."""
         with needing_a_thread():
             self._keepers.warm_up()
         self._put_back(self._child())
-
-    def withdraw(self, run_id: int) -> bool:
-        """Remove a run that has not started; see `Pool.withdraw`."""
-        return self._slots.withdraw(run_id)
-
-    def cancel(self, run_id: int, reason: str, *, by_force: bool = False) -> bool:
-        """Ask a run to stop; see `Pool.cancel`. By force, its child is killed."""
-        return self._slots.cancel(run_id, reason, by_force)
 
     def close(self) -> None:
         """Kill the children that execute runs, and dismiss the others."""

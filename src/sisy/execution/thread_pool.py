@@ -5,13 +5,12 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from traceback import walk_tb
-from typing import TYPE_CHECKING
 
 from sisy.execution.async_call import AsyncCall
 from sisy.execution.call import GuardedThreads, Pending, call, call_bare, cancel_lent, lend_loop
 from sisy.execution.outcome import Outcome
-from sisy.execution.pool import Slots, needing_a_thread
-from sisy.execution.run_handle import MayBegin, OnOutcome, RunHandle, always
+from sisy.execution.pool import SlotPool, needing_a_thread
+from sisy.execution.run_handle import RunHandle
 from sisy.runtime import current
 from sisy.runtime.compat import closes_a_generator, context_value, handle_of
 from sisy.runtime.current import CurrentRun
@@ -19,9 +18,6 @@ from sisy.runtime.log import logger
 from sisy.runtime.loop import Inbox
 from sisy.runtime.threads import THREAD_END_TIMEOUT, DaemonThreads, LoopOnDemand, LoopThread
 from sisy.runtime.user_errors import name_of
-
-if TYPE_CHECKING:
-    from sisy.models import Run
 
 
 def run_behind(error: BaseException) -> CurrentRun | None:
@@ -43,11 +39,12 @@ Started = tuple[Pending | None, RunHandle]
 Call = Callable[[RunHandle], Outcome | Pending]
 
 
-class ThreadPool:
+class ThreadPool(SlotPool):
     """Executes up to ``slots`` runs: plain functions in threads, async functions on a loop.
 
-    A cancel request cancels an async function. A plain function notices it at its next
-    ``current_run().check()``. Force has no further effect, because threads cannot be killed.
+    A cancel request cancels an async function, and a forced one cancels it again if it suppressed
+    the first. A plain function notices it at its next ``current_run().check()``. Force has no
+    further effect, because threads cannot be killed.
 
     An exception ends only its own run, never a thread or a loop of the pool, even SystemExit or
     KeyboardInterrupt in a task or callback.
@@ -61,33 +58,17 @@ class ThreadPool:
     # plain function calls by ``async_to_sync`` runs in a loop of its own thread.
 
     def __init__(self, slots: int, now: Callable[[], datetime]) -> None:
-        self._now = now
+        super().__init__(slots, now)
         self._loops: list[LoopOnDemand] = []
         self._threads = DaemonThreads(slots, "sisy-run", self._begin_thread)
         self._awaiting = LoopThread("sisy-run-async", self._end_run_behind, GuardedThreads())
         self._to_await: Inbox[Started] = Inbox(self._awaiting.loop, self._await_all)
         self._async_paths: set[str] = set()
-        self._slots = Slots(slots, self._begin)
-
-    def execute(self, run: "Run", ended: OnOutcome, may_begin: MayBegin = always) -> None:
-        """Execute ``run`` when a slot is free; see `Pool.execute`."""
-        self._slots.take(RunHandle(run, self._now, ended, may_begin))
 
     def warm_up(self) -> None:
         """Start a thread for plain functions, if none is ready; see `Pool.warm_up`."""
         with needing_a_thread():
             self._threads.warm_up()
-
-    def withdraw(self, run_id: int) -> bool:
-        """Remove a run that has not started; see `Pool.withdraw`."""
-        return self._slots.withdraw(run_id)
-
-    def cancel(self, run_id: int, reason: str, *, by_force: bool = False) -> bool:
-        """Ask a run to stop; see `Pool.cancel`.
-
-        By force, an async function that suppressed the first cancellation is cancelled again.
-        """
-        return self._slots.cancel(run_id, reason, by_force)
 
     def close(self) -> None:
         """Accept no more runs, cancel async functions, and ask plain functions to stop.
