@@ -35,10 +35,6 @@ class Clock(Protocol):
 
 def steady() -> float:
     """Return seconds by a clock that cannot be set and continues while the host is suspended."""
-    return _steady()
-
-
-def _steady() -> float:
     return time.clock_gettime(_steady_clock) if _steady_clock is not None else time.monotonic()
 
 
@@ -57,7 +53,7 @@ class DatabaseClock:
         if sql is None:
             return datetime.now(UTC)
         reading = self._readings.get(using)
-        if reading is None or _steady() - reading[0] > TRUSTED_FOR:
+        if reading is None or steady() - reading[0] > TRUSTED_FOR:
             reading = self._read(using, sql)
         return self._carried_on(reading)
 
@@ -67,15 +63,15 @@ class DatabaseClock:
 
     def _carried_on(self, reading: tuple[float, datetime]) -> datetime:
         at, moment = reading
-        return moment + timedelta(seconds=_steady() - at)
+        return moment + timedelta(seconds=steady() - at)
 
     def _read(self, using: str, sql: str) -> tuple[float, datetime]:
         with connections[using].cursor() as cursor:
             # The database reads its clock at some moment between these two; assume the middle.
-            asked = _steady()
+            asked = steady()
             cursor.execute(sql)
             value: datetime = cursor.fetchone()[0]
-            answered = _steady()
+            answered = steady()
         moment = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
         reading = ((asked + answered) / 2, moment)
         self._readings[using] = reading

@@ -10,6 +10,6 @@ from tests.support.clocks import TwoClocks
 def clocks(monkeypatch):
     """Let the database's clock and the steady one be set by the test."""
     clocks = TwoClocks()
-    monkeypatch.setattr(clock, "_steady", lambda: clocks.seconds)
+    monkeypatch.setattr(clock, "steady", lambda: clocks.seconds)
     with clock.use(clocks):
         yield clocks

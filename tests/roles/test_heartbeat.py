@@ -10,7 +10,7 @@ from channels.layers import get_channel_layer
 from django.db import connection, connections
 
 from sisy.heartbeat import Heartbeat
-from sisy.messaging import doorbell
+from sisy.messaging import doorbell, sender
 from sisy.models import Process, Run, Task, task_with_callable
 from tests.app import jobs
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
@@ -149,9 +149,9 @@ class FrozenLayer:
 
 async def test_a_layer_that_does_not_answer_holds_up_nothing(now, heartbeat, monkeypatch):
     layer = FrozenLayer()
-    monkeypatch.setattr(doorbell, "get_channel_layer", lambda: layer)
+    monkeypatch.setattr(sender, "get_channel_layer", lambda: layer)
     await saved("* * * * * *")
-    async with asyncio.timeout(doorbell.LAYER_TIMEOUT - 1):
+    async with asyncio.timeout(sender.LAYER_TIMEOUT - 1):
         for second in range(10):
             now.moment = NOON + second * SECOND
             await step(heartbeat)

@@ -39,7 +39,7 @@ class Database:
 def steady(monkeypatch):
     """Return what lets the host's steady clock go on."""
     seconds = [1000.0]
-    monkeypatch.setattr(clock, "_steady", lambda: seconds[0])
+    monkeypatch.setattr(clock, "steady", lambda: seconds[0])
 
     def go_on(by):
         seconds[0] += by

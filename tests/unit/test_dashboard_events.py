@@ -9,7 +9,7 @@ import pytest
 from channels.layers import channel_layers
 
 from sisy import signals
-from sisy.messaging import dashboard_events, doorbell, messages
+from sisy.messaging import dashboard_events, messages, sender
 from sisy.messaging.dashboard_events import (
     EVENT_INTERVAL,
     GATHER_SECONDS,
@@ -42,7 +42,7 @@ class Heard:
 @pytest.fixture
 def layer(monkeypatch):
     layer = Heard()
-    monkeypatch.setattr(doorbell, "get_channel_layer", lambda: layer)
+    monkeypatch.setattr(sender, "get_channel_layer", lambda: layer)
     monkeypatch.setattr(dashboard_events, "get_channel_layer", lambda: layer)
     return layer
 
@@ -98,7 +98,7 @@ def test_runs_whose_task_is_gone_are_announced_too(layer):
 
 
 def test_nothing_is_kept_where_there_is_no_layer(monkeypatch):
-    monkeypatch.setattr(doorbell, "get_channel_layer", lambda: None)
+    monkeypatch.setattr(sender, "get_channel_layer", lambda: None)
     announcer = Announcer()
     announcer.add(1)
     assert not announcer._tasks
@@ -140,7 +140,7 @@ async def test_a_layer_in_memory_is_spoken_to_from_the_loop_of_who_works_here(se
     await layer.group_add(messages.EVENTS, mine)
     announcer = Announcer()
     announcer.add(1)  # nobody could hear it
-    with doorbell.local_loop():
+    with sender.local_loop():
         await asyncio.to_thread(announcer.add, 2)
         message = {"source": ""}
         async with asyncio.timeout(WAIT_TIMEOUT):

@@ -10,7 +10,7 @@ import pytest
 from channels.exceptions import ChannelFull
 from channels.layers import InMemoryChannelLayer, channel_layers
 
-from sisy.messaging import doorbell
+from sisy.messaging import doorbell, sender
 from sisy.models import Run
 from sisy.runtime.log import Outage
 from tests.support.moments import NOON
@@ -31,14 +31,14 @@ class RecordingLayer:
 
 @pytest.fixture(autouse=True)
 def no_outage(monkeypatch):
-    monkeypatch.setattr(doorbell, "_outage", Outage("The channel layer"))
-    monkeypatch.setattr(doorbell, "FIRST_RETRY_DELAY", 0)
+    monkeypatch.setattr(sender, "_outage", Outage("The channel layer"))
+    monkeypatch.setattr(sender, "FIRST_RETRY_DELAY", 0)
 
 
 @pytest.fixture
 def layer(monkeypatch):
     layer = RecordingLayer()
-    monkeypatch.setattr(doorbell, "shared_layer", lambda: layer)
+    monkeypatch.setattr(sender, "shared_layer", lambda: layer)
     return layer
 
 
@@ -93,7 +93,7 @@ async def test_a_ring_from_an_event_loop_does_not_block_it(layer):
 
 
 def test_who_listens_in_this_process_is_woken_at_once(monkeypatch):
-    monkeypatch.setattr(doorbell, "shared_layer", lambda: None)
+    monkeypatch.setattr(sender, "shared_layer", lambda: None)
     woken = []
     with doorbell.listening(["default", "slow"], lambda: woken.append("both")):
         with doorbell.listening(["slow"], lambda: woken.append("slow")):
@@ -116,7 +116,7 @@ async def test_a_layer_outage_and_its_recovery_are_each_logged_once(caplog):
     """While it is away, failures of the same kind are not logged again."""
     caplog.set_level(logging.INFO, "sisy")
     layer = RecordingLayer(OSError("refused"), OSError("refused"), None)
-    await doorbell._send(partial(layer.send, "sisy.run_task", {"run": 1}), "sisy.run_task")
+    await sender._send(partial(layer.send, "sisy.run_task", {"run": 1}), "sisy.run_task")
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "WARNING",
@@ -128,13 +128,13 @@ async def test_a_layer_outage_and_its_recovery_are_each_logged_once(caplog):
 
 
 async def test_no_more_is_sent_again_once_another_letter_has_arrived(monkeypatch):
-    monkeypatch.setattr(doorbell, "FIRST_RETRY_DELAY", 0.001)
+    monkeypatch.setattr(sender, "FIRST_RETRY_DELAY", 0.001)
     layer = RecordingLayer(OSError("refused"))
     first = asyncio.create_task(
-        doorbell._send(partial(layer.send, "sisy.run_task", {"run": 1}), "sisy.run_task")
+        sender._send(partial(layer.send, "sisy.run_task", {"run": 1}), "sisy.run_task")
     )
     await asyncio.sleep(0)
-    await doorbell._send(partial(layer.send, "sisy.run_task", {"run": 2}), "sisy.run_task")
+    await sender._send(partial(layer.send, "sisy.run_task", {"run": 2}), "sisy.run_task")
     await first
     assert [run for _, run, _ in (layer.sent.get(), layer.sent.get())] == [1, 2]
     assert layer.sent.empty()
@@ -144,7 +144,7 @@ async def test_a_full_channel_is_logged_once_though_others_take_messages(caplog)
     caplog.set_level(logging.INFO, "sisy")
     layer = RecordingLayer(ChannelFull(), None, ChannelFull(), None, None)
     for channel in ("full", "other", "full", "other", "full"):
-        await doorbell._send(partial(layer.send, channel, {"run": 1}), channel)
+        await sender._send(partial(layer.send, channel, {"run": 1}), channel)
     outage, recovery = [record.getMessage() for record in caplog.records]
     assert outage.startswith("The channel full failed (ChannelFull: )")
     assert "2 failures" in recovery
@@ -162,7 +162,7 @@ async def test_a_layer_that_never_answers_is_given_up(caplog, monkeypatch):
     limit = asyncio.timeout
     monkeypatch.setattr(asyncio, "timeout", lambda seconds: limit(seconds / 1000))
     layer = SilentLayer()
-    await doorbell._send(partial(layer.send, "sisy.run_task", {}), "sisy.run_task")
+    await sender._send(partial(layer.send, "sisy.run_task", {}), "sisy.run_task")
     assert "The channel layer failed (TimeoutError: )" in caplog.text
     assert layer.asked == 2
 
@@ -170,11 +170,11 @@ async def test_a_layer_that_never_answers_is_given_up(caplog, monkeypatch):
 def test_a_layer_in_memory_reaches_no_other_process(settings):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     assert isinstance(channel_layers["default"], InMemoryChannelLayer)
-    assert doorbell.shared_layer() is None
+    assert sender.shared_layer() is None
     doorbell.ring([run(1)])
 
 
 def test_without_a_layer_nothing_is_sent(settings):
     settings.CHANNEL_LAYERS = {}
-    assert doorbell.shared_layer() is None
+    assert sender.shared_layer() is None
     doorbell.ring([run(1)])

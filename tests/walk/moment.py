@@ -135,7 +135,7 @@ class _Time:
 
     def __enter__(self) -> "_Time":
         self._stack.enter_context(clock.use(self._clock))
-        self._stack.enter_context(mock.patch.object(clock, "_steady", self._of_steady))
+        self._stack.enter_context(mock.patch.object(clock, "steady", self._of_steady))
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -17,7 +17,7 @@ from django.db import (
 
 from sisy import clock, conf
 from sisy.execution.async_call import AsyncCall
-from sisy.execution.call import Pending
+from sisy.execution.call import AwaitableResult
 from sisy.execution.inline import call_inline
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle, ignore_outcome
@@ -107,7 +107,7 @@ def _leave(process: Process) -> None:
         logger.info("Could not unregister (%s); the lease will expire", error)
 
 
-async def _within_limit(handle: RunHandle, pending: Pending) -> Outcome:
+async def _within_limit(handle: RunHandle, pending: AwaitableResult) -> Outcome:
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
 

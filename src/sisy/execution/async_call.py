@@ -9,7 +9,7 @@ from asgiref.sync import ThreadSensitiveContext
 from django.db import connections
 
 from sisy.exceptions import RunTimedOut, TransactionLeftOpen
-from sisy.execution.call import Pending
+from sisy.execution.call import AwaitableResult
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle
 from sisy.records.choices import RunState
@@ -32,7 +32,7 @@ class AsyncCall:
     # cancels only itself. What it calls by ``sync_to_async`` has a thread of its own as well.
 
     def __init__(
-        self, pending: Pending, handle: RunHandle, ended: Callable[[Outcome], None]
+        self, pending: AwaitableResult, handle: RunHandle, ended: Callable[[Outcome], None]
     ) -> None:
         self._pending = pending
         self._handle = handle

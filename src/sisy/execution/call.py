@@ -17,10 +17,9 @@ from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle
 from sisy.messaging import messages
 from sisy.records.choices import RunState
-from sisy.runtime import compat as compat_asgi
 from sisy.runtime import current
 from sisy.runtime.checkpoint import checkpoint
-from sisy.runtime.threads import LoopOnDemand
+from sisy.runtime.compat import is_called_by_async_to_sync
 from sisy.runtime.transactions import TransactionGuard
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class AwaitableResult:
     """The awaitable that an async function has returned.
 
     Attributes:
@@ -48,10 +47,10 @@ class Pending:
             self.awaitable.close()
 
 
-OutcomeT = TypeVar("OutcomeT", Outcome, Outcome | Pending)
+OutcomeT = TypeVar("OutcomeT", Outcome, Outcome | AwaitableResult)
 
 
-def call(handle: RunHandle) -> Outcome | Pending:
+def call(handle: RunHandle) -> Outcome | AwaitableResult:
     """Call the function. Return the outcome, or what to await. Never raises.
 
     Context variables that the function sets do not outlive the call.
@@ -61,7 +60,7 @@ def call(handle: RunHandle) -> Outcome | Pending:
     return copy_context().run(_call_as_current, handle)
 
 
-def _call_as_current(handle: RunHandle) -> Outcome | Pending:
+def _call_as_current(handle: RunHandle) -> Outcome | AwaitableResult:
     current.variable.set(handle.current)
     close_old_connections()
     try:
@@ -77,12 +76,12 @@ def unless_left_open(
     error = guard.release()
     if error is None or (isinstance(how, Outcome) and how.state != RunState.SUCCEEDED):
         return how
-    if isinstance(how, Pending):
+    if isinstance(how, AwaitableResult):
         how.close()
     return handle.raised(error)
 
 
-def call_bare(handle: RunHandle) -> Outcome | Pending:
+def call_bare(handle: RunHandle) -> Outcome | AwaitableResult:
     """Call the function as `call` does, but in the current context and with its connections.
 
     Use it for coroutine functions, whose code does not run before they are awaited.
@@ -102,7 +101,7 @@ def call_bare(handle: RunHandle) -> Outcome | Pending:
         if not isinstance(value, Awaitable):
             return handle.returned(value)
         is_plain = handle.run.target_pk is None and iscoroutinefunction(function)
-        return Pending(value, needs_thread=not is_plain)
+        return AwaitableResult(value, needs_thread=not is_plain)
     except BaseException as error:  # noqa: BLE001 - the border around user code
         return handle.raised(error)
 
@@ -112,14 +111,6 @@ def message_for(run: "Run") -> dict[str, Any]:
     return {"task": run.task, "message": messages.run_task(run, attempt=run.attempt)}
 
 
-def lend_loop(loop: LoopOnDemand) -> None:
-    """Let the calls of ``async_to_sync`` in this thread run in ``loop``."""
-    # Otherwise, asgiref creates a loop for each call. That takes a hundred times as long, and the
-    # connections of a channel layer end with each loop. The threads do not share one loop, because
-    # a function that blocks it would block the functions of all threads.
-    compat_asgi.lend_loop(loop)
-
-
 def cancel_lent(loop: asyncio.AbstractEventLoop) -> None:
     """Cancel the calls of ``async_to_sync`` in a loop that was lent to a thread.
 
@@ -127,7 +118,7 @@ def cancel_lent(loop: asyncio.AbstractEventLoop) -> None:
     """
     # The thread waits only for these calls, so it continues.
     for task in asyncio.all_tasks(loop):
-        if compat_asgi.is_called_by_async_to_sync(task):
+        if is_called_by_async_to_sync(task):
             task.cancel()
 
 

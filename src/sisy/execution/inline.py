@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
 
-from sisy.execution.call import Pending, call_bare, unless_left_open
+from sisy.execution.call import AwaitableResult, call_bare, unless_left_open
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.records.choices import RunState
@@ -19,7 +19,7 @@ from sisy.runtime.transactions import TransactionGuard
 if TYPE_CHECKING:
     from sisy.models import Run
 
-Awaiter = Callable[[RunHandle, Pending], Coroutine[Any, Any, Outcome]]
+Awaiter = Callable[[RunHandle, AwaitableResult], Coroutine[Any, Any, Outcome]]
 
 
 def execute_inline(run: "Run", now: datetime, record: Callable[[Outcome], None]) -> None:
@@ -66,7 +66,7 @@ def _call_as_current(handle: RunHandle, await_it: Awaiter) -> Outcome:
     return how if isinstance(how, Outcome) else async_to_sync(await_it)(handle, how)
 
 
-async def _within_limit(handle: RunHandle, pending: Pending) -> Outcome:
+async def _within_limit(handle: RunHandle, pending: AwaitableResult) -> Outcome:
     span = handle.current.timeout
     limit = asyncio.timeout(None if span is None else span.total_seconds())
     try:

@@ -38,6 +38,7 @@ class RunHandle:
 
     Attributes:
         current: what the function sees as ``current_run()``; set when the run starts.
+        is_forced: whether the run was asked to stop by force.
         interrupt: the KeyboardInterrupt that the function raised, if it did.
     """
 
@@ -56,7 +57,7 @@ class RunHandle:
         self._ended = ended
         self._may_begin = may_begin
         self._cancellation = Cancellation()
-        self._is_forced = False
+        self.is_forced = False
         self._escaped: BaseException | None = None
         self._end: Callable[[bool], None] | None = None
         self._lock = threading.Lock()
@@ -105,17 +106,12 @@ class RunHandle:
         """The reason of the request to stop the run; None if there is none."""
         return self._cancellation.reason
 
-    @property
-    def is_forced(self) -> bool:
-        """Return whether the run was asked to stop by force."""
-        return self._is_forced
-
     def cancel(self, reason: str, by_force: bool) -> None:
         """Ask the run to stop. Asking again only has an effect if it adds force."""
         with self._lock:
-            if self.cancel_reason is not None and (self._is_forced or not by_force):
+            if self.cancel_reason is not None and (self.is_forced or not by_force):
                 return
-            self._is_forced = by_force
+            self.is_forced = by_force
             self._cancellation.ask(reason)
             if self._end is not None:
                 self._end(by_force)
@@ -142,7 +138,7 @@ class RunHandle:
             self._end = end
             # The request may have come just before.
             if end is not None and self.cancel_reason is not None:
-                end(self._is_forced)
+                end(self.is_forced)
 
     def returned(self, value: object) -> Outcome:
         """Return the outcome of a function that returned ``value``."""

@@ -7,36 +7,22 @@ from functools import partial
 from traceback import walk_tb
 
 from sisy.execution.async_call import AsyncCall
-from sisy.execution.call import GuardedThreads, Pending, call, call_bare, cancel_lent, lend_loop
+from sisy.execution.call import AwaitableResult, GuardedThreads, call, call_bare, cancel_lent
 from sisy.execution.outcome import Outcome
 from sisy.execution.pool import SlotPool, needing_a_thread
 from sisy.execution.run_handle import RunHandle
 from sisy.runtime import current
-from sisy.runtime.compat import closes_a_generator, context_value, handle_of
+from sisy.runtime.compat import closes_a_generator, context_value, handle_of, lend_loop
 from sisy.runtime.current import CurrentRun
 from sisy.runtime.log import logger
 from sisy.runtime.loop import Inbox
 from sisy.runtime.threads import THREAD_END_TIMEOUT, DaemonThreads, LoopOnDemand, LoopThread
 from sisy.runtime.user_errors import name_of
 
-
-def run_behind(error: BaseException) -> CurrentRun | None:
-    """Return the run whose task or callback raised ``error``; None if it cannot be found."""
-    for frame, _ in walk_tb(error.__traceback__):
-        callback = handle_of(frame)
-        if callback is not None:
-            # Python closes an unreferenced generator in the context of whatever runs at the time.
-            if closes_a_generator(callback):
-                return None
-            run: CurrentRun | None = context_value(callback, current.variable)
-            return run
-    return None
-
-
-Started = tuple[Pending | None, RunHandle]
+Started = tuple[AwaitableResult | None, RunHandle]
 """A run and what to await; None if its function must be called first."""
 
-Call = Callable[[RunHandle], Outcome | Pending]
+Call = Callable[[RunHandle], Outcome | AwaitableResult]
 
 
 class ThreadPool(SlotPool):
@@ -94,7 +80,7 @@ class ThreadPool(SlotPool):
         # In the same thread, because waking another one costs more.
         while True:
             how = self._called(handle, call) if handle.may_begin else None
-            if isinstance(how, Pending):
+            if isinstance(how, AwaitableResult):
                 self._threads.release()
                 # From now on, the loop calls this function directly.
                 if not how.needs_thread:
@@ -111,7 +97,7 @@ class ThreadPool(SlotPool):
                 return
             handle = following
 
-    def _called(self, handle: RunHandle, call_it: Call) -> Outcome | Pending:
+    def _called(self, handle: RunHandle, call_it: Call) -> Outcome | AwaitableResult:
         handle.begin()
         try:
             return call_it(handle)
@@ -120,15 +106,15 @@ class ThreadPool(SlotPool):
 
     def _await_all(self, begun: list[Started]) -> None:
         for pending, handle in begun:
-            how: Outcome | Pending | None = pending
+            how: Outcome | AwaitableResult | None = pending
             if how is None and handle.may_begin:
                 how = self._called(handle, call_bare)
-            if isinstance(how, Pending):
+            if isinstance(how, AwaitableResult):
                 self._await(how, handle)
             else:
                 self._end(handle, how)
 
-    def _await(self, pending: Pending, handle: RunHandle) -> None:
+    def _await(self, pending: AwaitableResult, handle: RunHandle) -> None:
         try:
             AsyncCall(pending, handle, partial(self._end, handle))
         except BaseException as error:  # noqa: BLE001 - a function may have set a task factory
@@ -140,6 +126,9 @@ class ThreadPool(SlotPool):
         handle.report(outcome)
 
     def _begin_thread(self) -> None:
+        # Otherwise, asgiref creates a loop for each ``async_to_sync``. That takes a hundred times
+        # as long, and the connections of a channel layer end with each loop. The threads do not
+        # share one loop, because a function that blocks it would block the functions of all.
         loop = LoopOnDemand(
             "sisy-run-calls", escaped=self._end_call_behind, executor=GuardedThreads()
         )
@@ -153,7 +142,7 @@ class ThreadPool(SlotPool):
 
     def _end_run_behind(self, loop: asyncio.AbstractEventLoop, error: BaseException) -> bool:
         """End the run whose error has left a loop. Return whether it was still running."""
-        name, run = name_of(error), run_behind(error)
+        name, run = name_of(error), _run_behind(error)
         if run is None:
             logger.error(
                 "An unknown asyncio task or callback raised %s; no run fails because of it, and "
@@ -175,3 +164,16 @@ class ThreadPool(SlotPool):
                 exc_info=error,
             )
         return False
+
+
+def _run_behind(error: BaseException) -> CurrentRun | None:
+    """Return the run whose task or callback raised ``error``; None if it cannot be found."""
+    for frame, _ in walk_tb(error.__traceback__):
+        callback = handle_of(frame)
+        if callback is not None:
+            # Python closes an unreferenced generator in the context of whatever runs at the time.
+            if closes_a_generator(callback):
+                return None
+            run: CurrentRun | None = context_value(callback, current.variable)
+            return run
+    return None

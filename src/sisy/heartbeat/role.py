@@ -13,7 +13,7 @@ from sisy.heartbeat.clock_rollback import ClockWatch
 from sisy.heartbeat.quarantine import set_unreadable_aside
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.timing_check import Audit
-from sisy.messaging import doorbell
+from sisy.messaging import doorbell, sender
 from sisy.models import Process, Role, Run, Task
 from sisy.runtime.log import logger
 from sisy.runtime.loop import Loop, Turn
@@ -47,7 +47,7 @@ class Heartbeat:
 
     async def run(self) -> None:
         """Make passes until `stop` is called."""
-        with doorbell.local_loop():
+        with sender.local_loop():
             dispatching = asyncio.create_task(self._dispatcher.run())
             try:
                 await self._loop.run()
@@ -66,7 +66,7 @@ class Heartbeat:
         doorbell.ring(queued)
         self._dispatcher.wake(queued)
         if made is not None:
-            await doorbell.broadcast(conf.get_settings().heartbeat_channel, made.beat())
+            await sender.broadcast(conf.get_settings().heartbeat_channel, made.beat())
         return wait
 
     def _pass(self) -> tuple[Tick | None, list[Run], float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from channels.layers import get_channel_layer
 
 from sisy import signals
-from sisy.messaging import doorbell, messages
+from sisy.messaging import messages, sender
 from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import after_fork_in_child
 
@@ -51,7 +51,7 @@ class Announcer:
 
     def add(self, task: int | None) -> None:
         """Announce that a run of a task changed; None if the task was deleted."""
-        if not doorbell.is_heard():
+        if not sender.is_heard():
             return
         now = time.monotonic()
         with self._lock:
@@ -61,7 +61,7 @@ class Announcer:
                 return
             self._leaves_at = max(now + GATHER_SECONDS, self._leaves_at + EVENT_INTERVAL)
             wait = self._leaves_at - now
-        doorbell.send_later(self._announce, messages.EVENTS, after=wait)
+        sender.send_later(self._announce, messages.EVENTS, after=wait)
 
     async def _announce(self) -> None:
         with self._lock:

@@ -3,45 +3,22 @@
 A ring is a hint that may be lost. Workers also find queued runs by polling, a little later.
 """
 
-import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from channels.exceptions import ChannelFull
-from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
-
-from sisy import conf
-from sisy.messaging import messages
+from sisy import conf, signals
+from sisy.messaging import messages, sender
+from sisy.runtime import signal_dispatch
 from sisy.runtime.checkpoint import checkpoint
-from sisy.runtime.compat import after_fork_in_child
-from sisy.runtime.log import Outage
-from sisy.runtime.loop import FIRST_RETRY_DELAY, MAX_RETRY_DELAY, pause
-from sisy.runtime.threads import LoopThread
 
 if TYPE_CHECKING:
     from sisy.models import Run
 
-LAYER_TIMEOUT = 5  # seconds for a layer to accept a message
-MEANWHILE = "workers find queued runs by polling"
-
-SendCallback = Callable[[], Awaitable[None]]
-
-_local_loops: list[asyncio.AbstractEventLoop] = []
-_under_way: set["asyncio.Task[None]"] = set()
 _listeners: dict[str, set[Callable[[], None]]] = {}
 _control_listeners: set[Callable[[], None]] = set()
-_outage = Outage("The channel layer")
-_full: dict[str, Outage] = {}  # by channel, because the others still accept messages
-
-
-def shared_layer() -> BaseChannelLayer | None:
-    """Return the channel layer if it reaches other processes, or None."""
-    layer = get_channel_layer()
-    return None if isinstance(layer, InMemoryChannelLayer) else layer
 
 
 @contextmanager
@@ -75,70 +52,22 @@ def ring(runs: "Iterable[Run]", within: float = 0.0) -> None:
         within: the seconds to wait until the messages are sent. A caller that continues with
             other work at once would compete for the CPU with the threads that send and receive.
     """
+    # One message per queue is enough: a worker that becomes full by it rings again for the rest.
     firsts = {run.queue: run for run in reversed(list(runs)) if not run.engine}
     for queue in firsts:
         for wake in tuple(_listeners.get(queue, ())):
             wake()
-    layer = shared_layer()
+    layer = sender.shared_layer()
     if layer is not None and firsts:
         settings = conf.get_settings()
         leaving = []
         for queue, run in firsts.items():
             channel = settings.channel_of(queue)
             send = partial(layer.send, channel, dict(messages.run_task(run)))
-            leaving.append(_sender.submit(send, channel))
+            leaving.append(sender.send_soon(send, channel))
         if within:
             futures.wait(leaving, within)
     checkpoint("ring: sent")
-
-
-async def broadcast(group: str, message: Mapping[str, Any]) -> None:
-    """Send a message to a group. Does not wait for a layer that is slow or away."""
-    layer = get_channel_layer()
-    if layer is None:
-        return
-    if isinstance(layer, InMemoryChannelLayer):
-        # The in-memory layer only reaches listeners of the loop in which it is called.
-        await layer.group_send(group, dict(message))
-    else:
-        _post(layer, group, message)
-
-
-@contextmanager
-def local_loop() -> Iterator[None]:
-    """Make `send_later` send from the running loop if the layer is in memory."""
-    # With an in-memory layer, everything is in one process, and listeners are in this loop.
-    loop = asyncio.get_running_loop()
-    _local_loops.append(loop)
-    try:
-        yield
-    finally:
-        _local_loops.remove(loop)
-
-
-def is_heard() -> bool:
-    """Return whether a message from `send_later` could reach anyone."""
-    layer = get_channel_layer()
-    return bool(_local_loops) if isinstance(layer, InMemoryChannelLayer) else layer is not None
-
-
-def send_later(send: SendCallback, address: str, after: float) -> None:
-    """Send a message in ``after`` seconds. Thread-safe."""
-    in_memory = isinstance(get_channel_layer(), InMemoryChannelLayer)
-    loop = next(reversed(_local_loops), None) if in_memory else _sender.loop
-    if loop is not None:
-        loop.call_soon_threadsafe(loop.call_later, after, _start_sending, send, address)
-
-
-def _start_sending(send: SendCallback, address: str) -> None:
-    task = asyncio.ensure_future(_send(send, address))
-    # An event loop keeps only weak references to tasks.
-    _under_way.add(task)
-    task.add_done_callback(_under_way.discard)
-
-
-def _post(layer: BaseChannelLayer, group: str, message: Mapping[str, Any]) -> None:
-    _sender.submit(partial(layer.group_send, group, dict(message)), group)
 
 
 def on_runs_queued(*, runs: "list[Run]", **kwargs: Any) -> None:
@@ -159,72 +88,17 @@ def on_drain_requested(*, pk: int, **kwargs: Any) -> None:
 def _send_control(message: messages.Control) -> None:
     for on_control in tuple(_control_listeners):
         on_control()
-    layer = shared_layer()
+    layer = sender.shared_layer()
     if layer is not None:
-        _post(layer, messages.WORKERS, message)
+        sender.send_to_group(layer, messages.WORKERS, message)
 
 
-class Sender:
-    """Sends messages from a thread with an event loop of its own."""
-
-    # One connection to the layer serves all rings. Sending by ``async_to_sync`` would open a
-    # connection for each of them.
-    def __init__(self) -> None:
-        self._thread: LoopThread | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        return self._begun().loop
-
-    def submit(self, send: SendCallback, address: str) -> "futures.Future[None]":
-        return self._begun().submit(_send(send, address))
-
-    def _begun(self) -> LoopThread:
-        with self._lock:
-            if self._thread is None:
-                self._thread = LoopThread("sisy-doorbell")
-            return self._thread
-
-
-async def _send(send: SendCallback, address: str) -> None:
-    full = _full.setdefault(address, Outage(f"The channel {address}"))
-    try:
-        async with asyncio.timeout(LAYER_TIMEOUT):
-            await send()
-    except ChannelFull as error:
-        full.failed(error, MEANWHILE)
-        _outage.recovered()
-    except Exception as error:  # noqa: BLE001 - any layer may fail in any way
-        is_first = not _outage.failures
-        _outage.failed(error, MEANWHILE)
-        if is_first:
-            await _send_again(send, address)
-    else:
-        full.recovered()
-        _outage.recovered()
-
-
-async def _send_again(send: SendCallback, address: str) -> None:
-    """Repeat one message until the layer is back."""
-    # So that the end of the outage is noticed, and logged, even if there is nothing else to send.
-    delay = FIRST_RETRY_DELAY
-    while _outage.failures:
-        await pause(delay)
-        delay = min(MAX_RETRY_DELAY, 2 * delay)
-        if _outage.failures:
-            await _send(send, address)
-
-
-_sender = Sender()
-
-
-def _start_afresh() -> None:
-    """Reset the sender in a forked child."""
-    # The child inherits the event loop, but not the thread that runs it.
-    global _sender
-    _sender = Sender()
-    _local_loops.clear()
-
-
-after_fork_in_child(_start_afresh)
+def connect() -> None:
+    """Connect the receivers."""
+    for signal, receiver in (
+        (signals.runs_queued, on_runs_queued),
+        (signals.cancel_requested, on_cancel_requested),
+        (signals.drain_requested, on_drain_requested),
+    ):
+        signal_dispatch.call_directly(receiver)
+        signal.connect(receiver, dispatch_uid="sisy.messaging.doorbell")

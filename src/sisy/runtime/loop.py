@@ -26,6 +26,10 @@ class Loop:
         name: the activity, as it appears at the beginning of log lines, such as "Claiming runs".
         step: makes one pass.
         longest_delay: the maximum delay between two tries, in seconds.
+
+    Attributes:
+        was_woken: whether `wake` caused the current step.
+        is_stopping: whether `stop` was called.
     """
 
     def __init__(
@@ -38,15 +42,15 @@ class Loop:
         self._longest_delay = longest_delay
         self._outage = Outage(name)
         self._woken = asyncio.Event()
-        self._was_woken = False
-        self._stopping = False
+        self.was_woken = False
+        self.is_stopping = False
         self._home: asyncio.AbstractEventLoop | None = None
 
     async def run(self) -> None:
         """Run until the loop is stopped and the current step has ended."""
         self._home = asyncio.get_running_loop()
-        while not self._stopping:
-            self._was_woken = self._woken.is_set()
+        while not self.is_stopping:
+            self.was_woken = self._woken.is_set()
             self._woken.clear()
             await self._wait(await self._pass())
 
@@ -63,18 +67,8 @@ class Loop:
 
     def stop(self) -> None:
         """Stop the loop after the current step. Thread-safe, like `wake`."""
-        self._stopping = True
+        self.is_stopping = True
         self.wake()
-
-    @property
-    def was_woken(self) -> bool:
-        """Return whether `wake` caused the current step."""
-        return self._was_woken
-
-    @property
-    def is_stopping(self) -> bool:
-        """Return whether `stop` was called."""
-        return self._stopping
 
     async def _pass(self) -> float:
         try:

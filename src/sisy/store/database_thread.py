@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from sisy import conf
 from sisy.runtime import signal_dispatch
@@ -89,3 +90,8 @@ def on_connection_created(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> 
     ):
         return
     limit_idle_transactions(connection, conf.get_settings().lease_seconds)
+
+
+def connect() -> None:
+    """Connect the receiver."""
+    connection_created.connect(on_connection_created, dispatch_uid="sisy.store.database_thread")

@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 
 from sisy import conf
-from sisy.messaging import doorbell, messages
+from sisy.messaging import messages, sender
 from sisy.runtime.log import logger
 from sisy.runtime.loop import Loop
 
@@ -33,7 +33,7 @@ class ChannelListener:
 
     def open(self) -> None:
         """Start listening. Does nothing without a layer that reaches other processes."""
-        if doorbell.shared_layer() is None:
+        if sender.shared_layer() is None:
             return
         steps = {messages.WORKERS: self._hear_orders}
         for queue in self._queues:
@@ -52,7 +52,7 @@ class ChannelListener:
                 await listening
 
     async def _hear_rings(self, channel: str) -> float:
-        layer = doorbell.shared_layer()
+        layer = sender.shared_layer()
         if layer is None:
             return 60.0
         message = await layer.receive(channel)
@@ -64,12 +64,12 @@ class ChannelListener:
 
     async def _hear_orders(self) -> float:
         """Join the group of workers, or receive one message to it."""
-        layer = doorbell.shared_layer()
+        layer = sender.shared_layer()
         if layer is None:
             return 60.0
         if self._address is None:
             address = await layer.new_channel()
-            async with asyncio.timeout(doorbell.LAYER_TIMEOUT):
+            async with asyncio.timeout(sender.LAYER_TIMEOUT):
                 await layer.group_add(messages.WORKERS, address)
             self._address = address
             return 0.0

@@ -8,7 +8,7 @@ from django.db import router
 
 from sisy import clock, conf
 from sisy.execution import MakePool, ThreadPool
-from sisy.messaging import doorbell
+from sisy.messaging import doorbell, sender
 from sisy.models import Task
 from sisy.runtime.worker_options import concurrency_of, grace_of, queue_names
 from sisy.store.database_thread import DatabaseThread
@@ -73,7 +73,7 @@ class Worker:
 
     async def run(self) -> None:
         """Execute runs until `stop`. Then give them ``grace`` seconds, and release the rest."""
-        with doorbell.local_loop():
+        with sender.local_loop():
             await self._work_until_stopped()
 
     async def _work_until_stopped(self) -> None:
