@@ -17,8 +17,8 @@ class SisyConfig(AppConfig):
 
     def ready(self) -> None:
         from sisy import checks, conf  # noqa: F401
-        from sisy.callables.target import adapt_tasks_of_django
         from sisy.django_tasks import call, receivers
+        from sisy.execution.call import adapt_tasks_of_django
         from sisy.lifecycle.submit import set_eager_executor
         from sisy.messaging import dashboard_events, doorbell, run_log
         from sisy.store import database_thread

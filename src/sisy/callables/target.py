@@ -1,18 +1,14 @@
-"""The target of a task as the database stores it, and the function of a run."""
+"""The target of a task as the database stores it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
 
 from sisy.callables.keys import fetch, primary_key
-from sisy.callables.lookup import DjangoTask, Found, Function, Kind, find, is_task_of_django
+from sisy.callables.lookup import DjangoTask, Found, Function, Kind, find
 from sisy.callables.rejections import explaining
 from sisy.exceptions import CallableError, ObjectMissing
-
-if TYPE_CHECKING:
-    from sisy.models import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,26 +106,3 @@ def kind_at(path: str) -> Kind:
     found = find(path)
     found.check_parameters()
     return found.kind()
-
-
-Adapter = Callable[[DjangoTask, "Run"], Function]
-
-_adapters: list[Adapter] = []
-
-
-def adapt_tasks_of_django(adapter: Adapter) -> None:
-    """Register the function that converts a ``django.tasks`` task and a run to a function."""
-    _adapters[:] = [adapter]
-
-
-def function_of(run: "Run") -> Function:
-    """Return the function of a run. It takes the message as its only argument.
-
-    Raises:
-        CallableError: the function does not exist or cannot be called any more.
-    """
-    found: Any = run.target.resolve()
-    if is_task_of_django(found):
-        (adapt,) = _adapters
-        return adapt(found, run)
-    return found  # type: ignore[no-any-return]

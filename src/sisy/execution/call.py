@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
-from sisy.callables.target import function_of
+from sisy.callables.lookup import DjangoTask, Function, is_task_of_django
 from sisy.exceptions import CallableError
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+Adapter = Callable[[DjangoTask, "Run"], Function]
+
+_adapters: list[Adapter] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ def call_bare(handle: RunHandle) -> Outcome | AwaitableResult:
     """
     try:
         try:
-            function = function_of(handle.run)
+            function = _function_of(handle.run)
         except (CallableError, DatabaseError, InterfaceError) as error:
             return handle.unresolved(error)
         if handle.cancel_reason is not None:
@@ -104,6 +108,20 @@ def call_bare(handle: RunHandle) -> Outcome | AwaitableResult:
         return AwaitableResult(value, needs_thread=not is_plain)
     except BaseException as error:  # noqa: BLE001 - the border around user code
         return handle.raised(error)
+
+
+def _function_of(run: "Run") -> Function:
+    """Return the function of a run. It takes the message as its only argument."""
+    found = run.target.resolve()
+    if is_task_of_django(found):
+        (adapt,) = _adapters
+        return adapt(found, run)
+    return found  # type: ignore[return-value]
+
+
+def adapt_tasks_of_django(adapter: Adapter) -> None:
+    """Register the function that converts a ``django.tasks`` task and a run to a function."""
+    _adapters[:] = [adapter]
 
 
 def message_for(run: "Run") -> dict[str, Any]:

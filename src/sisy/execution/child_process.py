@@ -78,7 +78,7 @@ class ChildProcess:
 
     @property
     def is_usable(self) -> bool:
-        """Return whether the child can execute another run."""
+        """True if the child can execute another run."""
         # An idle child sends nothing. If its pipe is readable, the child has died.
         has_output = not self._reader.is_empty or self._pipe.poll()
         return not self._is_spent and self._exit_code() is None and not has_output
@@ -190,7 +190,7 @@ class ChildProcess:
 
     @property
     def _has_accepted(self) -> bool:
-        """Return whether the child has accepted the last order."""
+        """True if the child has accepted the last order."""
         return bool(self._accepted_order.value == self.runs)
 
     def _outcome_of_killed(self, handle: RunHandle) -> Outcome:

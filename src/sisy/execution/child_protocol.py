@@ -111,7 +111,7 @@ class Reader:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether no part of a message is buffered."""
+        """True if no part of a message is buffered."""
         return not self._buffer
 
     def next_message(self) -> Any:

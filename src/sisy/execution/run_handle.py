@@ -94,7 +94,7 @@ class RunHandle:
 
     @property
     def may_begin(self) -> bool:
-        """Return whether the function may still be called."""
+        """True if the function may still be called."""
         return self._may_begin(self.run)
 
     def report(self, outcome: Outcome | NotCalled | None) -> None:

@@ -1,1 +1,1 @@
-"""What is said between processes, and what is logged about runs."""
+"""The messages between processes, and the log lines about runs."""

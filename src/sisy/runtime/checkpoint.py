@@ -1,4 +1,4 @@
-"""Names the moments at which a process may end, so that tests can end it there."""
+"""Name the moments at which a process may die, so that tests can kill it there."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,12 @@ _watchers: list[Watcher] = []
 
 
 def checkpoint(name: str) -> None:
-    """Mark a moment at which the end of the process must lose nothing and double nothing.
+    """Mark a moment at which the process may die without losing or repeating a run.
 
-    Does nothing by itself: see `watch`.
+    Calls the watchers; see `watch`.
 
     Args:
-        name: the step, and how far it has come: ``"plan: committed"``.
+        name: the step and its progress, such as ``"plan: committed"``.
     """
     for watcher in _watchers:
         watcher(name)

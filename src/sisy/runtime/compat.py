@@ -37,7 +37,7 @@ CLOSING_OF_A_GENERATOR = "async_generator_athrow"
 
 
 def forget_child(process: BaseProcess) -> None:
-    """Have multiprocessing neither poll a child from any thread, nor wait for it at exit."""
+    """Stop multiprocessing from polling a child in any thread, and from waiting for it at exit."""
     children.discard(process)
 
 
@@ -69,10 +69,12 @@ def closes_a_generator(handle: asyncio.Handle) -> bool:
 
 
 def lend_loop(loop: Any) -> None:
-    """Let what the calling thread calls by ``async_to_sync`` run in ``loop``, or what acts as one.
+    """Let the calling thread's calls of ``async_to_sync`` run in ``loop``.
 
-    By these names ``sync_to_async`` tells its threads of the loop that has called them.
+    Args:
+        loop: an event loop, or an object that acts as one.
     """
+    # In these attributes, ``sync_to_async`` tells its threads which loop has called them.
     SyncToAsync.threadlocal.main_event_loop = loop
     SyncToAsync.threadlocal.main_event_loop_pid = os.getpid()
 
@@ -83,12 +85,12 @@ def is_called_by_async_to_sync(task: "asyncio.Task[Any]") -> bool:
 
 
 def enter_thread_context(context: ThreadSensitiveContext) -> None:
-    """Give what ``sync_to_async`` calls from now on in this context a thread of its own."""
+    """Use a separate thread for the calls of ``sync_to_async`` in the current context."""
     SyncToAsync.thread_sensitive_context.set(context)
 
 
 def take_thread_of(context: ThreadSensitiveContext) -> Executor | None:
-    """Return the thread that `enter_thread_context` has led to, which nobody else ends then."""
+    """Return the executor of a context's thread; None if none was used. The caller must end it."""
     return SyncToAsync.context_to_thread_executor.pop(context, None)
 
 
@@ -96,7 +98,7 @@ class InterceptingSignal(Signal):
     """A signal that can replace what is called for its receivers."""
 
     def to_call(self, receiver: Receiver, *, is_async: bool) -> Receiver:
-        """Return what is called instead of ``receiver``."""
+        """Return the function to call instead of ``receiver``."""
         return receiver
 
     def _live_receivers(self, sender: object) -> tuple[list[Receiver], list[Receiver]]:
@@ -126,7 +128,7 @@ def for_write(rows: Q) -> Q:
 
 
 def delete_bare(rows: QuerySet[Any]) -> int:
-    """Delete rows by one statement, with neither signals nor what refers to them."""
+    """Delete rows by one statement, without signals. Rows that refer to them stay."""
     count: int = rows._raw_delete(rows.db)
     return count
 
@@ -138,14 +140,14 @@ def property_names(model: type[Model]) -> frozenset[str]:
 
 
 def sealed(query: QueryDict) -> QueryDict:
-    """Return ``query``, which nobody can change any more."""
+    """Make ``query`` immutable, and return it."""
     query._mutable = False
     return query
 
 
 @dataclass(frozen=True, slots=True)
 class Selection(Generic[M]):
-    """The columns of a model as Django selects them, and the records that it makes of their rows.
+    """A model's columns as Django selects them, and a way to create records from their rows.
 
     Attributes:
         columns: the list of columns, as SQL.
@@ -172,7 +174,7 @@ class Selection(Generic[M]):
         return [from_db(self._using, self._names, row) for row in converted]
 
 
-# Django would need ten times as long to select the columns anew as the database to return rows.
+# Without the cache, Django takes ten times as long to compile the list as the database to answer.
 @lru_cache(maxsize=64)
 def _selection(
     model: type[M], using: str, defer: frozenset[str], vendor: str, use_tz: bool
@@ -190,7 +192,7 @@ def _selection(
     )
 
 
-def after_fork_in_child(begin_anew: Callable[[], None]) -> None:
-    """Call ``begin_anew`` in each process that is forked from this one. No effect on Windows."""
+def after_fork_in_child(reset: Callable[[], None]) -> None:
+    """Call ``reset`` in each process that is forked from this one. No effect on Windows."""
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=begin_anew)
+        os.register_at_fork(after_in_child=reset)

@@ -1,7 +1,22 @@
 """Threads for blocking work that do not keep the process from exiting.
 
-A thread survives whatever its work raises. Otherwise a slot, or everything that waits for an event
-loop, would be lost with the thread.
+`DaemonThreads` is a pool of threads, `LoopThread` an event loop in a thread of its own. A thread
+survives whatever its work raises. Otherwise a slot, or everything that waits for an event loop,
+would be lost with the thread.
+
+`DaemonThreads` starts a thread when there is more work than threads, up to its size. A piece of
+work counts from `start` until it calls `release`, which it does shortly before its end: the caller
+may react to the result at once, with the next piece of work, and that must not start a thread that
+is not needed. Two hazards decide how work gets to a thread:
+
+- **Late errors.** Some libraries end a slow function by raising an error in its thread from
+  another thread. Python raises it at the next bytecode, so it may hit the pool's own code, after
+  the function has returned. An error that hits between taking work from a queue and calling it
+  would lose the work. So there are two queues. A thread waits for a token in one, and only then
+  takes work from the other, in one step. If the wait is interrupted, the thread puts a token back.
+  There may then be more tokens than work, and a thread that finds no work waits again.
+- **No more threads.** The system may refuse to start a thread. Work then waits for a thread that
+  exists. If there is none, `start` raises, and the pool reports that it did not call the function.
 """
 
 import asyncio
@@ -43,8 +58,8 @@ class DaemonThreads(Executor):
         self._name = name
         self._begin = begin
         self._work: deque[Callable[[], None] | None] = deque()
-        # At least one item for each piece of work; see `_next`.
-        self._ready: SimpleQueue[None] = SimpleQueue()
+        # At least one for each piece of work; see the module's docstring.
+        self._tokens: SimpleQueue[None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._unfinished = 0
         self._lock = threading.Lock()
@@ -120,21 +135,19 @@ class DaemonThreads(Executor):
 
     def _put(self, work: Callable[[], None] | None) -> None:
         self._work.append(work)
-        self._ready.put(None)
+        self._tokens.put(None)
 
     def _next(self) -> Callable[[], None] | None:
         """Wait for work and return it; None if there will be no more."""
-        # Some libraries end a slow function by raising an error in its thread from another one. If
-        # that comes too late, it is raised here. No work may be lost then, so a thread first waits
-        # for an item of `_ready`, and only then takes the work.
+        # A late error is raised here; see the module's docstring.
         while True:
             try:
-                self._ready.get()
+                self._tokens.get()
                 return self._work.popleft()
-            except IndexError:  # an interrupted wait has put back one item too many
+            except IndexError:  # an interrupted wait has put back one token too many
                 continue
             except BaseException:  # noqa: BLE001 - see above
-                self._ready.put(None)
+                self._tokens.put(None)
                 logger.exception(
                     "An error was raised in thread %s after its work had ended; the thread "
                     "continues",
