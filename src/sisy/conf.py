@@ -160,11 +160,21 @@ def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
 
 def _number(name: str, value: Any, *, is_whole: bool) -> Any:
     least, most = RANGES[name.removeprefix(PREFIX).lower()]
-    kinds = int if is_whole else int | float
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        what = "a whole number" if is_whole else "a number"
-        raise SettingsError(f"{name} must be {what} from {least} to {most}, not {value!r}.")
+    if wrong := problem_with_number(name, value, least, most, is_whole=is_whole):
+        raise SettingsError(wrong)
     return value
+
+
+def problem_with_number(
+    name: str, value: Any, least: float, most: float, *, is_whole: bool, unit: str = ""
+) -> str:
+    """Return a sentence if ``value`` is not a number in this range; otherwise an empty text."""
+    kinds = int if is_whole else int | float
+    # The comparison also rejects NaN.
+    if isinstance(value, kinds) and not isinstance(value, bool) and least <= value <= most:
+        return ""
+    what = "a whole number" if is_whole else "a number"
+    return f"{name} must be {what}{unit} from {least} to {most}, not {value!r}."
 
 
 def _matching(name: str, value: Any, pattern: re.Pattern[str], expected: str) -> str:

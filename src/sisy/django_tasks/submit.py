@@ -14,7 +14,8 @@ from sisy.exceptions import did_you_mean
 from sisy.lifecycle.submit import open_beside, store_once
 from sisy.models import Origin, Run, Task
 from sisy.records.task_fields import BACKEND_OPTIONS, TASK_FIELDS
-from sisy.records.validators import json_dict, moment_in, queue_name
+from sisy.records.validators import json_dict, moment_in
+from sisy.runtime.worker_options import queue_name
 
 
 def submit(

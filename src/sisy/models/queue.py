@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy import clock
 from sisy.records.fields import MomentField, ReasonField
 from sisy.records.twins import manager_from, twin
-from sisy.records.validators import queue_name
+from sisy.runtime.worker_options import queue_name
 
 
 class QueueQuerySet(models.QuerySet["Queue"]):

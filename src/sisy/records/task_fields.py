@@ -21,11 +21,11 @@ from sisy.records.validators import (
     moment_in,
     number,
     optional,
-    queue_name,
     span,
     time_zone,
     whole,
 )
+from sisy.runtime.worker_options import queue_name
 from sisy.schedules import Schedule
 
 if TYPE_CHECKING:

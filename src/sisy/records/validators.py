@@ -13,7 +13,6 @@ from sisy import conf
 from sisy.exceptions import did_you_mean
 from sisy.records.nested import MAX_DEPTH, is_too_deep
 from sisy.runtime.escaping import first_obeyed
-from sisy.runtime.worker_options import QUEUE_NAME
 from sisy.schedules import Schedule, calendar
 
 Validator = Callable[[Any, str], object]
@@ -109,20 +108,6 @@ def _stray_key(value: Any) -> list[Any]:
     return []
 
 
-def queue_name(value: Any, name: str = "queue") -> str:
-    """Return ``value`` if it is a valid queue name.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if not isinstance(value, str) or not QUEUE_NAME.fullmatch(value):
-        raise ValueError(
-            f"{value!r:.80} is not a valid queue name. Use 1 to 60 ASCII letters, digits, '-', "
-            "'_' or '.'."
-        )
-    return value
-
-
 def label(value: Any, name: str) -> None:
     """Accept a text of one line without invisible characters."""
     if not isinstance(value, str) or not 0 < len(value) <= 255 or "\0" in value:
@@ -150,30 +135,19 @@ def engine(value: Any, name: str) -> None:
         )
 
 
-def number(least: int, most: int) -> Validator:
-    """Return a validator that accepts whole and fractional numbers in this range."""
+def number(least: int, most: int, *, is_whole: bool = False) -> Validator:
+    """Return a validator that accepts numbers in this range, perhaps only whole ones."""
 
     def validate(value: Any, name: str) -> None:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not least <= value <= most
-        ):
-            raise ValueError(f"{name} must be a number from {least} to {most}, not {value!r}.")
+        if wrong := conf.problem_with_number(name, value, least, most, is_whole=is_whole):
+            raise ValueError(wrong)
 
     return validate
 
 
 def whole(least: int, most: int) -> Validator:
     """Return a validator that accepts whole numbers in this range."""
-
-    def validate(value: Any, name: str) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(
-                f"{name} must be a whole number from {least} to {most}, not {value!r}."
-            )
-
-    return validate
+    return number(least, most, is_whole=True)
 
 
 def span(least: timedelta = ZERO) -> Validator:

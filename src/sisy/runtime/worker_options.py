@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from sisy.conf import problem_with_number
+
 MAX_CONCURRENCY = 1000
 MAX_GRACE = 86_400  # seconds
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}", re.ASCII)
@@ -20,13 +22,21 @@ def queue_names(queues: Iterable[str]) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(queues))
     if not names:
         raise ValueError("queues must name at least one queue, such as 'default'.")
-    for name in names:
-        if not isinstance(name, str) or not QUEUE_NAME.fullmatch(name):
-            raise ValueError(
-                f"{name!r} is not a valid queue name. Use 1 to 60 ASCII letters, digits, '-', '_' "
-                "or '.'."
-            )
-    return names
+    return tuple(map(queue_name, names))
+
+
+def queue_name(value: Any, name: str = "queue") -> str:
+    """Return ``value`` if it is a valid queue name.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, str) or not QUEUE_NAME.fullmatch(value):
+        raise ValueError(
+            f"{value!r:.80} is not a valid queue name. Use 1 to 60 ASCII letters, digits, '-', "
+            "'_' or '.'."
+        )
+    return value
 
 
 def concurrency_of(value: Any) -> int:
@@ -35,11 +45,9 @@ def concurrency_of(value: Any) -> int:
     Raises:
         ValueError: the value is not a whole number from 1 to 1000.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_CONCURRENCY:
-        raise ValueError(
-            f"concurrency must be a whole number from 1 to {MAX_CONCURRENCY}, not {value!r}."
-        )
-    return value
+    if wrong := problem_with_number("concurrency", value, 1, MAX_CONCURRENCY, is_whole=True):
+        raise ValueError(wrong)
+    return int(value)
 
 
 def grace_of(value: Any) -> float:
@@ -48,10 +56,7 @@ def grace_of(value: Any) -> float:
     Raises:
         ValueError: the value is not a number from 0 to 86400.
     """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    # The comparison also rejects NaN.
-    if not is_number or not 0 <= value <= MAX_GRACE:
-        raise ValueError(
-            f"grace must be a number of seconds from 0 to {MAX_GRACE}, not {value!r}."
-        )
+    unit = " of seconds"
+    if wrong := problem_with_number("grace", value, 0, MAX_GRACE, is_whole=False, unit=unit):
+        raise ValueError(wrong)
     return float(value)
