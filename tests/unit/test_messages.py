@@ -78,7 +78,7 @@ def test_what_is_not_sisys_is_told_apart(message):
 @pytest.mark.parametrize("message", MALFORMED)
 async def test_a_malformed_message_is_logged_and_dropped(monkeypatch, caplog, message):
     woken = []
-    monkeypatch.setattr(listener.doorbell, "shared_layer", lambda: layer_with(message))
+    monkeypatch.setattr(listener.sender, "shared_layer", lambda: layer_with(message))
     assert await listening(woken)._hear_rings("sisy.run_task") == 0
     assert woken == []
     [record] = caplog.records
@@ -88,7 +88,7 @@ async def test_a_malformed_message_is_logged_and_dropped(monkeypatch, caplog, me
 async def test_a_ring_wakes_whoever_listens(monkeypatch, caplog):
     woken = []
     ring = messages.run_task(run())
-    monkeypatch.setattr(listener.doorbell, "shared_layer", lambda: layer_with(ring))
+    monkeypatch.setattr(listener.sender, "shared_layer", lambda: layer_with(ring))
     await listening(woken)._hear_rings("sisy.run_task")
     assert (woken, caplog.records) == ([True], [])
 
@@ -100,7 +100,7 @@ def listening(woken):
 async def test_an_order_has_the_worker_look_what_is_wanted(monkeypatch, caplog):
     heard = []
     layer = MembersLayer([messages.cancel(5), {"type": "websocket.send"}])
-    monkeypatch.setattr(listener.doorbell, "shared_layer", lambda: layer)
+    monkeypatch.setattr(listener.sender, "shared_layer", lambda: layer)
     worker = listening(heard)
     for _ in range(3):
         assert await worker._hear_orders() == 0
@@ -112,7 +112,7 @@ async def test_an_order_has_the_worker_look_what_is_wanted(monkeypatch, caplog):
 async def test_a_layer_that_was_away_is_joined_again(monkeypatch):
     """It has forgotten its members, and may never say anything to this one."""
     layer = MembersLayer([])
-    monkeypatch.setattr(listener.doorbell, "shared_layer", lambda: layer)
+    monkeypatch.setattr(listener.sender, "shared_layer", lambda: layer)
     worker = listening([])
     await worker._hear_orders()
     with pytest.raises(ConnectionError):
