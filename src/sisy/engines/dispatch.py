@@ -77,7 +77,7 @@ def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None
     for run in taken:
         outage = outages.setdefault(run.engine, Outage(f"Sending runs to {run.engine!r}"))
         try:
-            hand_over(run)
+            send_to_engine(run)
         except Exception as error:  # noqa: BLE001 - the border around somebody else's backend
             outage.failed(error, "retrying")
             earlier = now - conf.get_settings().dispatch_lease + AGAIN_AFTER
@@ -98,8 +98,8 @@ def refuse_unknown(using: str, now: datetime) -> int:
     return len(reject_unknown_engines(lost.filter(pk__in=some), now))
 
 
-def hand_over(run: Run) -> None:
-    """Enqueue what carries ``run`` out on its engine."""
+def send_to_engine(run: Run) -> None:
+    """Enqueue the task that executes ``run`` on its engine."""
     from sisy.django_tasks.compat import task_backends
 
     backend = task_backends[run.engine]
