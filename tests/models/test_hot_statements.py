@@ -47,10 +47,18 @@ def ledger():
     return tasks
 
 
-def claimed(queue, engine, **more):
-    found = claims.lock_first_ready(
-        "default", Run, queue, engine, LATER, 50, missing_since=NOON, **more
-    )
+@pytest.fixture(autouse=True)
+def missing_since_noon(settings):
+    settings.SISY_MISSING_CODE_SECONDS = 60
+
+
+def scope(*queues, engine="", missing=()):
+    return claims.ClaimScope("default", queues, engine, LATER, missing)
+
+
+def claimed(queue, engine, blocked=(), missing=()):
+    seen = scope(queue, engine=engine, missing=missing)
+    found = claims.lock_first_ready(seen, Run, queue, 50, blocked)
     assert {frozenset(run.get_deferred_fields()) for run in found} <= {claims.DEFERRED}
     return found
 
@@ -84,17 +92,7 @@ def test_the_live_runs_of_tasks_are_those_that_run_or_could_start(ledger):
     expected = (live & (could_start.order_by() | Run.objects.possibly_running(LATER))).exclude(
         pk__in=list(known)
     )
-    found = claims.live_runs(
-        "default",
-        Run,
-        [task.pk],
-        ["other"],
-        "",
-        LATER,
-        known=known,
-        missing={"shop.a"},
-        missing_since=NOON,
-    )
+    found = claims.live_runs(scope("other", missing={"shop.a"}), Run, [task.pk], known)
     assert len(found) > 10
     assert found == list(expected.order_by("-state", "ready_at", "pk"))
 
@@ -102,9 +100,7 @@ def test_the_live_runs_of_tasks_are_those_that_run_or_could_start(ledger):
 def test_what_runs_is_seen_however_many_runs_are_queued(ledger, monkeypatch):
     monkeypatch.setattr(claims, "MAX_LIVE_RUNS", 1)
     pks = [task.pk for task in ledger]
-    [first] = claims.live_runs(
-        "default", Run, pks, QUEUES, "", LATER, known=[], missing_since=NOON
-    )
+    [first] = claims.live_runs(scope(*QUEUES), Run, pks)
     assert first.state == RunState.RUNNING
 
 

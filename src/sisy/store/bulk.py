@@ -27,7 +27,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Combinable
 
 from sisy.records import nested
-from sisy.store.statements import change, fetch, insert_into, note_saved, places
+from sisy.store.statements import change, fetch, insert_into, note_saved, placeholders
 
 ROW_BATCH = 100  # where each value of each row is a parameter; SQLite may take only 999 of them
 
@@ -216,19 +216,21 @@ class _Statement:
 
 
 def _among(keys: Sequence[int], connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
-    """Return what a condition says to hold one of ``keys``, and what it takes at its places."""
+    """Return the SQL that compares a key with ``keys``, and its parameters."""
     if connection.vendor == "postgresql":
         return "= ANY(%s)", [list(keys)]
-    return f"IN ({places(keys)})", list(keys)
+    return f"IN ({placeholders(keys)})", list(keys)
 
 
 def kind_of(field: "models.Field[Any, Any]", connection: BaseDatabaseWrapper) -> str:
-    """Return the type of a column in SQL, without its length: a cast to that cuts texts off."""
+    """Return the type of a column in SQL, without its length."""
+    # A cast to a type with a length truncates texts.
     return (field.cast_db_type(connection) or "").partition("(")[0]
 
 
 def _are_alike(field: "models.Field[Any, Any]", held: Sequence[Any]) -> bool:
-    """Return whether all values are the same; in JSON 1, 1.0 and true are three, in Python one."""
+    """Return whether all values of a column are the same."""
+    # In JSON, 1, 1.0 and true are three values. In Python they are equal.
     if isinstance(field, models.JSONField):
         return not any(nested.differ(held[0], value) for value in held[1:])
     return held.count(held[0]) == len(held)

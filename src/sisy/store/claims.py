@@ -8,11 +8,13 @@ worker waits for another one.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
+from sisy import conf
 from sisy.store.statements import Statement
 
 if TYPE_CHECKING:
@@ -33,27 +35,26 @@ ANY_READY = Statement("""
 
 # The columns of the conditions and of the order are those of the index sisy_run_claim: the
 # database reads as many entries as it returns rows. So each queue is asked for on its own.
-LOCK_FIRST_READY = Statement("""
+FIRST_READY = """
     SELECT {columns} FROM sisy_run
     WHERE state = 'queued' AND engine = %(engine)s AND queue = %(queue)s AND ready_at <= %(now)s
-    ORDER BY priority DESC, ready_at, id
-    LIMIT %(limit)s
-    {skip_locked}
-""")
-
-# The same, without the runs of some tasks, and without runs whose function was not found lately.
-LOCK_FIRST_READY_OF_OTHERS = Statement("""
-    SELECT {columns} FROM sisy_run
-    WHERE state = 'queued' AND engine = %(engine)s AND queue = %(queue)s AND ready_at <= %(now)s
+"""
+OF_OTHERS = """
         AND (task_id IS NULL OR task_id {not_in_blocked})
         AND NOT (
             target_path {in_missing}
             AND (unresolved_since IS NULL OR unresolved_since > %(missing_since)s)
         )
+"""
+LOCKED_IN_ORDER = """
     ORDER BY priority DESC, ready_at, id
     LIMIT %(limit)s
     {skip_locked}
-""")
+"""
+
+# Most claims leave out nothing, and then the shorter statement takes a fifth less time.
+LOCK_FIRST_READY = Statement(FIRST_READY + LOCKED_IN_ORDER)
+LOCK_FIRST_READY_OF_OTHERS = Statement(FIRST_READY + OF_OTHERS + LOCKED_IN_ORDER)
 
 TASKS = Statement("SELECT {columns} FROM sisy_task WHERE id {in_tasks}")
 
@@ -87,31 +88,51 @@ LIVE_RUNS = Statement("""
     LIMIT %(limit)s
 """)
 
-# The subquery starts the runs only under a lease that has not expired, and locks the process's row
-# until the transaction ends: no heartbeat may declare the process dead meanwhile, and rescue runs
-# that it cannot see yet.
-START = Statement("""
-    UPDATE sisy_run
-    SET state = 'running', process_id = %(process)s, worker_name = %(worker)s,
-        attempt = attempt + 1, started_at = %(now)s
-    WHERE id {in_runs} AND EXISTS (
-        SELECT 1 FROM sisy_process
-        WHERE id = %(process)s AND lease_until BETWEEN %(now)s AND %(latest)s {for_update}
-    )
-""")
-
-# MariaDB locks the row of the process first.
-LOCK_LEASE = Statement("""
+LEASE_HOLDS = """
     SELECT 1 FROM sisy_process
-    WHERE id = %(process)s AND lease_until BETWEEN %(now)s AND %(latest)s
-    FOR UPDATE
-""")
-START_LOCKED = Statement("""
+    WHERE id = %(process)s AND lease_until BETWEEN %(now)s AND %(latest)s {for_update}
+"""
+SET_RUNNING = """
     UPDATE sisy_run
     SET state = 'running', process_id = %(process)s, worker_name = %(worker)s,
         attempt = attempt + 1, started_at = %(now)s
     WHERE id {in_runs}
-""")
+"""
+
+# The subquery starts the runs only under a lease that has not expired, and locks the process's row
+# until the transaction ends: no heartbeat may declare the process dead meanwhile, and rescue runs
+# that it cannot see yet.
+START = Statement(f"{SET_RUNNING} AND EXISTS ({LEASE_HOLDS})")
+
+# MariaDB locks the row of the process first.
+LOCK_LEASE = Statement(LEASE_HOLDS)
+START_LOCKED = Statement(SET_RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimScope:
+    """The queued runs that a worker may claim.
+
+    Attributes:
+        missing: the dotted paths of functions that the worker cannot find.
+    """
+
+    using: str
+    queues: Sequence[str]
+    engine: str
+    now: datetime
+    missing: Collection[str] = ()
+
+    def values(self) -> dict[str, Any]:
+        """Return the values that the statements have in common."""
+        return {
+            "engine": self.engine,
+            "now": self.now,
+            # The runs of missing functions are left to other workers, unless no worker has found
+            # the function for so long that the run must fail.
+            "missing": list(self.missing),
+            "missing_since": self.now - conf.get_settings().missing_code,
+        }
 
 
 def paused_queues(using: str) -> set[str]:
@@ -125,35 +146,23 @@ def any_ready(using: str, queues: Sequence[str], now: datetime) -> bool:
 
 
 def lock_first_ready(
-    using: str,
-    model: "type[Run]",
-    queue: str,
-    engine: str,
-    now: datetime,
-    limit: int,
-    *,
-    blocked: Collection[int | None] = (),
-    missing: Collection[str] = (),
-    missing_since: datetime,
+    scope: ClaimScope, model: "type[Run]", queue: str, limit: int, blocked: Collection[int] = ()
 ) -> "list[Run]":
     """Lock the first ready runs of a queue, and return them in their order.
 
     Args:
         blocked: the keys of tasks whose runs are left out.
-        missing: the dotted paths of functions whose runs are left to other workers.
-        missing_since: a run of these is returned if it was released before this moment.
     """
-    values = {"queue": queue, "engine": engine, "now": now, "limit": limit}
-    if not blocked and not missing:
-        return LOCK_FIRST_READY.records(using, model, defer=DEFERRED, **values)
-    return LOCK_FIRST_READY_OF_OTHERS.records(
-        using,
+    leaves_out = blocked or scope.missing
+    statement = LOCK_FIRST_READY_OF_OTHERS if leaves_out else LOCK_FIRST_READY
+    return statement.records(
+        scope.using,
         model,
         defer=DEFERRED,
-        **values,
-        blocked=[pk for pk in blocked if pk is not None] or [0],
-        missing=list(missing) or [""],
-        missing_since=missing_since,
+        **scope.values(),
+        queue=queue,
+        limit=limit,
+        blocked=list(blocked),
     )
 
 
@@ -166,39 +175,26 @@ def tasks(using: str, model: "type[Task]", pks: Collection[int]) -> "dict[int, T
 def lock_exclusive_tasks(
     using: str, model: "type[Task]", pks: Collection[int]
 ) -> "dict[int, Task]":
-    """Lock those tasks whose runs may not overlap and that nobody else has locked."""
+    """Lock those tasks whose runs may not overlap and that no other transaction has locked."""
     found = LOCK_EXCLUSIVE_TASKS.records(using, model, tasks=list(pks)) if pks else []
     return {task.pk: task for task in found}
 
 
 def live_runs(
-    using: str,
-    model: "type[Run]",
-    tasks: Collection[int],
-    queues: Sequence[str],
-    engine: str,
-    now: datetime,
-    *,
-    known: Collection[int],
-    missing: Collection[str] = (),
-    missing_since: datetime,
+    scope: ClaimScope, model: "type[Run]", tasks: Collection[int], known: Collection[int] = ()
 ) -> "list[Run]":
     """Return the runs of some tasks that may be running, and those that a claim could start.
 
     Args:
         known: the keys of runs that are left out.
-        missing, missing_since: as for `lock_first_ready`.
     """
     return LIVE_RUNS.records(
-        using,
+        scope.using,
         model,
+        **scope.values(),
+        queues=list(scope.queues),
         tasks=list(tasks),
-        known=list(known) or [0],
-        queues=list(queues),
-        engine=engine,
-        now=now,
-        missing=list(missing) or [""],
-        missing_since=missing_since,
+        known=list(known),
         limit=MAX_LIVE_RUNS,
     )
 
@@ -209,7 +205,7 @@ def write_started(
     """Start runs, which the caller has locked; return False if the process has lost its lease.
 
     Args:
-        latest: when a lease ends at the latest that was taken by the clock as it is now.
+        latest: a lease that ends later was taken before the clock was set back, and has no force.
     """
     pks = [run.pk for run in runs]
     values = {"process": process.pk, "worker": str(process), "now": now}

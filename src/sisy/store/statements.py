@@ -6,7 +6,8 @@ The other modules of this package contain the statements. Each is one SQL text f
 - ``{columns}`` is the list of a record's columns, without those that the caller defers.
 - ``{in_tasks}`` and ``{not_in_tasks}`` compare with the list ``tasks``. On PostgreSQL they are
   ``= ANY(%(tasks)s)`` and ``<> ALL(%(tasks)s)``, so that the text is the same for any number of
-  values. Other databases have no arrays: there they are ``IN (…)`` and ``NOT IN (…)``.
+  values. Other databases have no arrays: there they are ``IN (…)`` and ``NOT IN (…)``. The list
+  may be empty: no value is in it, not even NULL.
 - ``{skip_locked}`` is ``FOR UPDATE SKIP LOCKED``, and ``{for_update}`` is ``FOR UPDATE``. SQLite
   has neither: there, each transaction of Sisy locks the whole database when it begins.
 - ``{as_utc}`` is ``AT TIME ZONE 'UTC'`` on PostgreSQL. Other databases store UTC without a zone.
@@ -32,8 +33,10 @@ from sisy.store.sessions import PREPARED_AFTER, session_of
 
 M = TypeVar("M", bound=models.Model)
 
-
 UNKNOWN_STATEMENT = "26000"  # of PostgreSQL
+
+# MySQL rejects ``IN ()``, and ``NOT IN (NULL)`` is never true.
+EMPTY_LIST = "SELECT NULL WHERE 1 = 0"
 
 LOCKS = {"skip_locked": "FOR UPDATE SKIP LOCKED", "for_update": "FOR UPDATE"}
 WORDS = {
@@ -67,7 +70,7 @@ class Statement:
         """Return the records of a model whose ``{columns}`` the statement returns.
 
         Args:
-            defer: the names of fields that are not read until somebody uses them.
+            defer: the names of fields that are read only when they are first used.
         """
         selection = Selection.of(model, using, defer)
         found = fetch(using, *self._text_and_params(using, values, selection.columns))
@@ -100,8 +103,7 @@ class Statement:
             else:
                 each = {f"{name}_{number}": one for number, one in enumerate(value)}
                 params |= each
-                # Nothing equals NULL, and MySQL knows no empty list.
-                listed = ", ".join(f"%({place})s" for place in each) or "NULL"
+                listed = ", ".join(f"%({place})s" for place in each) or EMPTY_LIST
                 words |= {f"in_{name}": f"IN ({listed})", f"not_in_{name}": f"NOT IN ({listed})"}
         return self.text.format(**words), params
 
@@ -184,11 +186,12 @@ def insert_into(using: str, model: type[models.Model], columns: Iterable[str]) -
     return f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"
 
 
-def places(values: Sized) -> str:
-    """Return a place for each of ``values``, as a statement takes them between brackets."""
+def placeholders(values: Sized) -> str:
+    """Return a placeholder for each of ``values``, separated by commas."""
     return ", ".join(["%s"] * len(values))
 
 
 def note_saved(using: str, records: Sequence[models.Model]) -> None:
+    """Tell records that they are stored in a database now."""
     for record in records:
         record._state.adding, record._state.db = False, using

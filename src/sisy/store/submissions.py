@@ -29,7 +29,7 @@ from django.db.models.signals import post_save, pre_save
 
 from sisy.records.instances import is_heard, refer
 from sisy.store.bulk import insert_many, kind_of
-from sisy.store.statements import fetch, insert_into, note_saved, places
+from sisy.store.statements import fetch, insert_into, note_saved, placeholders
 
 if TYPE_CHECKING:
     from sisy.models import Run, Task
@@ -187,7 +187,7 @@ def _insert_locally(using: str, run: "Run") -> None:
         # A column that is left out is NULL.
         if (value := getattr(run, field.attname)) is not None
     }
-    statement = f"{insert_into(using, type(run), values)} VALUES ({places(values)})"
+    statement = f"{insert_into(using, type(run), values)} VALUES ({placeholders(values)})"
     with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
         cursor.execute(statement, list(values.values()))
         run.pk = cursor.lastrowid

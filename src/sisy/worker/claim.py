@@ -24,6 +24,7 @@ are running under its lease, and a heartbeat rescues them when the lease expires
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 
 from django.db import transaction
 
@@ -33,8 +34,8 @@ from sisy.models import Origin, Overlap, Process, Run, Task
 from sisy.models.process import LONGEST_LEASE
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
-from sisy.store.claims import lock_exclusive_tasks, tasks
-from sisy.worker.overlap import Claimant, Settled, settle
+from sisy.store.claims import ClaimScope, lock_exclusive_tasks, tasks
+from sisy.worker.overlap import Settled, settle
 
 FURTHER_BATCH = 200
 MAX_FURTHER_BATCHES = 50
@@ -59,14 +60,14 @@ def claim(
     Raises:
         LeaseLost: the process's lease has expired. Renew it or register again.
     """
-    claimant = Claimant(process, _open(process.using, queues), engine, now, missing)
+    scope = ClaimScope(process.using, _open(process.using, queues), engine, now, missing)
     won: list[Run] = []
-    blocked: set[int | None] = set()
-    contended: set[int | None] = set()
+    blocked: set[int] = set()
+    contended: set[int] = set()
     # Runs that are skipped or blocked take no slot, so look further down the queue until the slots
     # are full.
     for size in (limit, *[FURTHER_BATCH] * MAX_FURTHER_BATCHES):
-        batch, is_last = _claim_batch(claimant, limit - len(won), size, blocked | contended)
+        batch, is_last = _claim_batch(process, scope, limit - len(won), size, blocked | contended)
         won += batch.starting
         blocked |= batch.blocked
         contended |= batch.contended
@@ -76,7 +77,7 @@ def claim(
     for _ in range(TRIES):
         if not contended or len(won) == limit:
             break
-        batch, _ = _claim_batch(claimant, limit - len(won), limit, blocked)
+        batch, _ = _claim_batch(process, scope, limit - len(won), limit, blocked)
         won += batch.starting
         blocked |= batch.blocked
         contended = batch.contended
@@ -97,10 +98,10 @@ def claim_one(process: Process, pk: int, now: datetime) -> Run | None:
     queue, engine = wanted.values_list("queue", "engine").first() or ("", "")
     if not _open(using, [queue]):
         return None
-    claimant = Claimant(process, [queue], engine, now)
+    scope = ClaimScope(using, [queue], engine, now)
     with transaction.atomic(using=using):
         locked = wanted.defer(*claims.DEFERRED).select_for_update(skip_locked=True)
-        settled = _settle(claimant, list(locked), 1)
+        settled = _settle(process, scope, list(locked), 1)
     return next(iter(settled.starting), None)
 
 
@@ -118,53 +119,37 @@ def _open(using: str, queues: Sequence[str]) -> list[str]:
 
 
 def _claim_batch(
-    claimant: Claimant, free: int, size: int, blocked: Collection[int | None]
+    process: Process, scope: ClaimScope, free: int, size: int, blocked: Collection[int]
 ) -> tuple[Settled, bool]:
     """Settle the runs at the head of the queues. Also return whether there were no more."""
-    with transaction.atomic(using=claimant.using):
-        locked = _lock(claimant, size, blocked)
-        settled = _settle(claimant, locked[:size], free)
+    with transaction.atomic(using=scope.using):
+        locked = _lock(scope, size, blocked)
+        settled = _settle(process, scope, locked[:size], free)
     if settled.starting:
         checkpoint("claim: committed")
     return settled, len(locked) < size
 
 
-def _settle(claimant: Claimant, locked: Sequence[Run], free: int) -> Settled:
+def _settle(process: Process, scope: ClaimScope, locked: Sequence[Run], free: int) -> Settled:
     """Decide about locked runs, and start those that may start."""
     if not locked:
         return Settled()
     checkpoint("claim: runs locked")
-    using, now = claimant.using, claimant.now
+    using, now = scope.using, scope.now
     tasks = fetch_tasks(using, locked)
     runs = _call_off_unwanted(using, locked, now)
     if not runs:
         return Settled()
-    settled = settle(claimant, runs, tasks, free)
-    start(using, settled.starting, claimant.process, now, latest=now + LONGEST_LEASE)
+    settled = settle(scope, runs, tasks, free)
+    start(using, settled.starting, process, now, latest=now + LONGEST_LEASE)
     checkpoint("claim: runs started")
     return settled
 
 
-def _lock(claimant: Claimant, size: int, blocked: Collection[int | None]) -> list[Run]:
+def _lock(scope: ClaimScope, size: int, blocked: Collection[int]) -> list[Run]:
     """Lock the first runs of each queue, and return them all by priority and age."""
-    found = [run for queue in claimant.queues for run in _first_of(claimant, queue, size, blocked)]
-    return sorted(found, key=lambda run: (-run.priority, run.ready_at, run.pk))
-
-
-def _first_of(
-    claimant: Claimant, queue: str, size: int, blocked: Collection[int | None]
-) -> list[Run]:
-    return claims.lock_first_ready(
-        claimant.using,
-        Run,
-        queue,
-        claimant.engine,
-        claimant.now,
-        size,
-        blocked=blocked,
-        missing=claimant.missing,
-        missing_since=claimant.missing_since,
-    )
+    first = (claims.lock_first_ready(scope, Run, queue, size, blocked) for queue in scope.queues)
+    return sorted(chain(*first), key=lambda run: (-run.priority, run.ready_at, run.pk))
 
 
 def _call_off_unwanted(using: str, runs: Sequence[Run], now: datetime) -> list[Run]:

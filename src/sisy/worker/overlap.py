@@ -13,9 +13,9 @@ from datetime import datetime
 from sisy import conf
 from sisy.lifecycle.cancel import request_cancel
 from sisy.lifecycle.skip import skip
-from sisy.models import Origin, Overlap, Process, Run, RunState, Task
+from sisy.models import Origin, Overlap, Run, RunState, Task
 from sisy.planning.timing import ON_TIME_TOLERANCE
-from sisy.store.claims import live_runs
+from sisy.store.claims import ClaimScope, live_runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,27 +142,6 @@ def _age(run: Run) -> tuple[datetime, int]:
     return run.ready_at, run.pk
 
 
-@dataclass(frozen=True, slots=True)
-class Claimant:
-    """The process that claims, its queues and engine, and the current time."""
-
-    process: Process
-    queues: Sequence[str]
-    engine: str
-    now: datetime
-    missing: frozenset[str] = frozenset()
-    """The dotted paths of functions that the process cannot find."""
-
-    @property
-    def using(self) -> str:
-        return self.process.using
-
-    @property
-    def missing_since(self) -> datetime:
-        """The moment since which a run's function must be missing for the run to fail."""
-        return self.now - conf.get_settings().missing_code
-
-
 @dataclass(slots=True)
 class Settled:
     """The verdict on some queued runs.
@@ -175,11 +154,11 @@ class Settled:
 
     starting: list[Run] = field(default_factory=list)
     blocked: set[int] = field(default_factory=set)
-    contended: set[int | None] = field(default_factory=set)
+    contended: set[int] = field(default_factory=set)
 
 
 def settle(
-    claimant: Claimant, runs: Sequence[Run], tasks: Mapping[int, Task], free: int
+    scope: ClaimScope, runs: Sequence[Run], tasks: Mapping[int, Task], free: int
 ) -> Settled:
     """Settle ``runs``, which the caller has locked, in their order until ``free`` of them start.
 
@@ -187,7 +166,7 @@ def settle(
     together. Whoever does so holds the lock on the task, so that no two workers find that nothing
     of it goes on: ``tasks`` are those that are locked, by their keys.
     """
-    live = _live_runs(claimant, runs, tasks)
+    live = _live_runs(scope, runs, tasks)
     settled = Settled()
     decisions: dict[int, Decision] = {}
     for run in runs:
@@ -200,12 +179,12 @@ def settle(
         elif pk not in tasks:
             settled.contended.add(pk)
         elif pk not in decisions:
-            decisions[pk] = decision = _decision(tasks[pk], live[pk], claimant.now)
+            decisions[pk] = decision = _decision(tasks[pk], live[pk], scope.now)
             settled.starting += [] if decision.starting is None else [decision.starting]
     locked = {run.pk for run in runs}
-    locked |= _lock_queued(claimant.using, decisions.values(), locked)
+    locked |= _lock_queued(scope.using, decisions.values(), locked)
     for pk, decision in decisions.items():
-        _write(claimant, tasks[pk], decision, locked, settled)
+        _write(scope, tasks[pk], decision, locked, settled)
     return settled
 
 
@@ -218,31 +197,21 @@ class _Live:
 
 
 def _live_runs(
-    claimant: Claimant, runs: Sequence[Run], tasks: Mapping[int, Task]
+    scope: ClaimScope, runs: Sequence[Run], tasks: Mapping[int, Task]
 ) -> dict[int, _Live]:
     """Return what goes on and what is queued of locked tasks: ``runs``, and what else there is."""
     if not tasks:
         return {}
     live: dict[int, _Live] = defaultdict(_Live)
     known = [run for run in runs if run.task_id in tasks]
-    others = live_runs(
-        claimant.using,
-        Run,
-        list(tasks),
-        claimant.queues,
-        claimant.engine,
-        claimant.now,
-        known=[run.pk for run in known],
-        missing=claimant.missing,
-        missing_since=claimant.missing_since,
-    )
+    others = live_runs(scope, Run, list(tasks), known=[run.pk for run in known])
     for run in others:
         assert run.task_id is not None
         run.task = tasks[run.task_id]
     for run in sorted([*known, *others], key=lambda run: (run.ready_at, run.pk)):
         assert run.task_id is not None
-        if run.state == RunState.RUNNING or run.ready_at > claimant.now:
-            live[run.task_id].running.append(Running.of(run, run.started_at or claimant.now))
+        if run.state == RunState.RUNNING or run.ready_at > scope.now:
+            live[run.task_id].running.append(Running.of(run, run.started_at or scope.now))
         else:
             live[run.task_id].queued.append(run)
     return live
@@ -266,10 +235,10 @@ def _lock_queued(using: str, decisions: Iterable[Decision], locked: Collection[i
 
 
 def _write(
-    claimant: Claimant, task: Task, decision: Decision, locked: Collection[int], settled: Settled
+    scope: ClaimScope, task: Task, decision: Decision, locked: Collection[int], settled: Settled
 ) -> None:
     """Write a verdict down, unless another worker has locked the run that is to start."""
-    using, now = claimant.using, claimant.now
+    using, now = scope.using, scope.now
     starting = decision.starting
     if starting is not None and starting.pk not in locked:
         settled.starting.remove(starting)

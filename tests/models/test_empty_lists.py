@@ -1,0 +1,45 @@
+"""An empty list in a statement holds nothing, on each database and also within NOT (…)."""
+
+import pytest
+
+from sisy.models import Run, Task
+from sisy.store.statements import Statement
+from tests.app import jobs
+from tests.models.test_hot_statements import claimed
+from tests.support.moments import NOON
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+@pytest.fixture
+def two_runs():
+    """Return a run of a task, and a run whose task was deleted."""
+    task = Task.run_once(jobs.noop)
+    orphan = Run.of(task, now=NOON, due_at=NOON)
+    orphan.task = None
+    orphan.save()
+    return [task.runs.get(), orphan]
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("task_id {in_pks}", False),
+        ("task_id {not_in_pks}", True),
+        ("NOT (task_id {in_pks})", True),
+        ("NOT (task_id {in_pks} AND id > 0)", True),
+        ("NOT (task_id {not_in_pks} AND id > 0)", False),
+        ("state {in_pks} OR id < 0", False),
+    ],
+)
+def test_no_value_is_in_an_empty_list_not_even_null(two_runs, condition, holds):
+    rows = Statement(f"SELECT id FROM sisy_run WHERE {condition}").rows("default", pks=[])
+    assert sorted(pk for (pk,) in rows) == ([run.pk for run in two_runs] if holds else [])
+
+
+def test_a_claim_leaves_out_nothing_if_only_one_of_its_lists_is_given(two_runs):
+    """A claim passes two lists, and most often one or both of them are empty."""
+    for blocked, missing in ({2**62}, ()), ((), {"shop.a"}), ((), ()):
+        assert {run.pk for run in claimed("default", "", blocked, missing)} == {
+            run.pk for run in two_runs
+        }
