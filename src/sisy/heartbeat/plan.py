@@ -23,7 +23,7 @@ correct, and the constraint makes sure. If a chunk fails, its tasks are planned 
 one that fails is set aside as broken.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -33,12 +33,10 @@ from django.db import IntegrityError, transaction
 from sisy import conf
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.quarantine import or_set_aside, set_aside
-from sisy.lifecycle.miss import missed_row
 from sisy.lifecycle.submit import store_occurrences
 from sisy.models import Run, Task, TaskState
 from sisy.planning.activation import tell_retired
 from sisy.planning.catch_up import Plan, Planner, Watch
-from sisy.planning.timing import ready_at
 from sisy.records.task_fields import DEFERRED_FIELDS
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.log import logger
@@ -167,7 +165,7 @@ def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = Fal
             logger.error("Task %s (%s) is set aside as broken: %s", task.pk, task.label, error)
             set_aside(using, task.pk, str(error))
             planned.broken += 1
-    rows = [row for task, what in plans for row in _rows(task, what, watch.now)]
+    rows = [row for task, what in plans for row in what.rows(task, watch.now)]
     if careful:
         rows = [row for row in rows if not _is_in_ledger(using, row)]
     planned.runs, missed = store_occurrences(using, rows)
@@ -176,15 +174,6 @@ def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = Fal
     _advance(using, plans)
     tell_retired([task for task, what in plans if what.next_run is None], using)
     return planned
-
-
-def _rows(task: Task, what: Plan, now: datetime) -> Iterable[Run]:
-    if what.gap is not None:
-        gap = what.gap
-        yield missed_row(task, gap.first, gap.last, gap.count, gap.reason, now)
-    for moment, following in zip(what.due, (*what.due[1:], what.next_run), strict=False):
-        ready = ready_at(task, moment, following)
-        yield task.new_run(now=now, due_at=moment, ready_at=ready)
 
 
 def _is_in_ledger(using: str, row: Run) -> bool:

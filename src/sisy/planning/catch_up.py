@@ -1,15 +1,26 @@
 """Decide which due occurrences of a task run, and which are missed. No database access."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sisy.planning.timing import ON_TIME_TOLERANCE, TICK, Timing
+from sisy.lifecycle.miss import missed_row
+from sisy.planning.timing import ON_TIME_TOLERANCE, TICK, Timing, ready_at
 from sisy.records.choices import Missed
 from sisy.schedules.calendar import just_before
 
 if TYPE_CHECKING:
-    from sisy.models import Task
+    from sisy.models import Run, Task
+
+# The heartbeat that finds a missed occurrence cannot tell the cause: perhaps no heartbeat was up,
+# none reached the database, or a transaction had locked the task. So the reason says no more.
+IN_TIME = "No heartbeat planned it in time."
+THEREFORE = {
+    Missed.LATEST: "Only the most recent missed occurrence runs.",
+    Missed.ALL: "It was too old to catch up, or too many were missed.",
+    Missed.SKIP: "The task does not catch up on missed occurrences.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +48,14 @@ class Plan:
     gap: Gap | None
     planned_until: datetime
     next_run: datetime | None
+
+    def rows(self, task: "Task", now: datetime) -> "Iterator[Run]":
+        """Yield the unsaved rows of the plan for a task, the gap first."""
+        if self.gap is not None:
+            gap = self.gap
+            yield missed_row(task, gap.first, gap.last, gap.count, gap.reason, now)
+        for due, following in zip(self.due, (*self.due[1:], self.next_run), strict=False):
+            yield task.new_run(now=now, due_at=due, ready_at=ready_at(task, due, following))
 
     def limited_to(self, left: int) -> "Plan":
         """Return the plan for a task that has ``left`` runs left."""
@@ -108,10 +127,22 @@ class Planner:
 
 
 def _plan(owed: Owed, watch: Watch) -> Plan:
-    """Plan every occurrence from the first due one to now."""
     fresh_from = _fresh_from(owed, watch)
-    fresh = _between(owed.timing, max(owed.first, fresh_from), owed.first, watch.now)
-    missed_runs, gap = _catch_up(owed, fresh_from, watch)
+    return plan_from(owed, fresh_from, watch.now, _reason(owed), watch.missed_limit)
+
+
+def plan_from(
+    owed: Owed, fresh_from: datetime, until: datetime, reason: str, missed_limit: int = 0
+) -> Plan:
+    """Plan the occurrences from the first due one to ``until``.
+
+    Args:
+        fresh_from: occurrences before this moment are missed; the policy decides about them.
+        reason: why missed occurrences do not run.
+        missed_limit: see `Watch`.
+    """
+    fresh = _between(owed.timing, max(owed.first, fresh_from), owed.first, until)
+    missed_runs, gap = _catch_up(owed, fresh_from, until, reason, missed_limit)
     due = (*missed_runs, *fresh)
     planned_until = due[-1] if due else gap.last if gap else owed.first
     return Plan(
@@ -150,17 +181,17 @@ def _between(
 
 
 def _catch_up(
-    owed: Owed, fresh_from: datetime, watch: Watch
+    owed: Owed, fresh_from: datetime, until: datetime, reason: str, missed_limit: int
 ) -> tuple[tuple[datetime, ...], Gap | None]:
     """Divide the occurrences before ``fresh_from`` into those that still run and those missed."""
     timing, first = owed.timing, owed.first
     if first >= fresh_from:
         return (), None
     last = max(first, timing.last_until(just_before(fresh_from)) or first)
-    wanted = {Missed.SKIP: 0, Missed.LATEST: 1, Missed.ALL: watch.missed_limit}[owed.missed]
+    wanted = {Missed.SKIP: 0, Missed.LATEST: 1, Missed.ALL: missed_limit}[owed.missed]
     oldest = first
     if owed.missed_window is not None:
-        oldest = max(first, watch.now - max(owed.missed_window, ON_TIME_TOLERANCE))
+        oldest = max(first, until - max(owed.missed_window, ON_TIME_TOLERANCE))
     runs: list[datetime] = []
     due: datetime | None = last
     while due is not None and due >= oldest and len(runs) < wanted:
@@ -172,17 +203,7 @@ def _catch_up(
     if due is None:
         return tuple(reversed(runs)), None
     count = 1 + timing.schedule.count_between(first, due)
-    return tuple(reversed(runs)), Gap(first=first, last=due, count=count, reason=_reason(owed))
-
-
-# The heartbeat that finds a missed occurrence cannot tell the cause: perhaps no heartbeat was up,
-# none reached the database, or a transaction had locked the task. So the reason says no more.
-IN_TIME = "No heartbeat planned it in time."
-THEREFORE = {
-    Missed.LATEST: "Only the most recent missed occurrence runs.",
-    Missed.ALL: "It was too old to catch up, or too many were missed.",
-    Missed.SKIP: "The task does not catch up on missed occurrences.",
-}
+    return tuple(reversed(runs)), Gap(first=first, last=due, count=count, reason=reason)
 
 
 def _reason(owed: Owed) -> str:
