@@ -1,8 +1,22 @@
-"""The fields of a record that changed since it was read, and whether their write stands."""
+"""The fields of a record that changed since it was read.
+
+``save()`` writes only the columns that changed in memory, so that it does not undo what others
+have written. For this, a record remembers what the database holds:
+
+- `DirtyFields._stored` has the committed values, as they were read or written.
+- `DirtyFields._pending` has a `Write` and its values for each write in an open transaction. They
+  count as stored at once: a second ``save()`` in the transaction must not write them again.
+
+If the transaction, or a savepoint in it, is rolled back, the values count as changed again. Django
+sends no signal for a rollback. But it forgets the callbacks of ``transaction.on_commit`` that were
+registered in what was rolled back. So each write registers a callback, and is valid as long as
+Django still has it, or has called it.
+"""
 
 import copy
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 from weakref import ref
 
@@ -13,17 +27,13 @@ from sisy.records import nested
 
 
 class Write:
-    """A write over the connection ``using``, made just now in the calling thread.
-
-    Django tells nobody of a rollback. It does forget what was to be called after the commit,
-    for a savepoint as for a whole transaction: a write stands as long as Django remembers that.
-    """
+    """A write to the database ``using`` that the calling thread has just made."""
 
     __slots__ = ("_connection", "_place", "is_committed")
 
     def __init__(self, using: str) -> None:
         connection = connections[using]
-        self.is_committed = connection.autocommit  # by itself
+        self.is_committed = connection.autocommit
         self._connection: Callable[[], BaseDatabaseWrapper | None] = ref(connection)
         self._place = len(connection.run_on_commit)
         if not self.is_committed:
@@ -33,29 +43,27 @@ class Write:
         self.is_committed = True
 
     def stands(self) -> bool:
-        """Return whether it is committed, or may still be; see `is_in_doubt`."""
+        """Return False if the write was rolled back, or if that is unknown; see `is_in_doubt`."""
         connection = self._connection()
         if self.is_committed or connection is None:
             return self.is_committed
-        # After a rollback, what was to be called before comes as early as then, or earlier.
+        # After a rollback, earlier callbacks are at the same places, or further to the front.
         callbacks = [entry[1] for entry in connection.run_on_commit[: self._place + 1]]
         return self._note_commit in reversed(callbacks)
 
     def is_in_doubt(self) -> bool:
-        """Return whether a write that does not seem to stand may have been committed all the same.
-
-        Django calls others after the commit before us just now, or nobody can tell any more: the
-        thread has ended, or this is another process.
-        """
+        """Return whether the write may be committed, although `stands` returns False."""
+        # Django is calling the callbacks that come before ours, or the thread has ended, or the
+        # object was sent to another process.
         connection = self._connection()
-        # Without that attribute, which Django does not document, who asks has to look.
+        # Django does not document the attribute. Without it, the write is in doubt.
         return getattr(connection, "run_commit_hooks_on_set_autocommit_on", True)
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
 
     def __reduce__(self) -> tuple[Callable[[bool], "Write"], tuple[bool]]:
-        """Another process cannot know what becomes of it."""
+        """Pickle only whether it is committed. Another process cannot see more."""
         return _from_elsewhere, (self.is_committed,)
 
 
@@ -66,26 +74,25 @@ def _from_elsewhere(is_committed: bool) -> Write:
 
 
 def _differ(stored: Any, value: Any) -> bool:
-    """Return whether a value was changed; see `nested.differ` for what JSON holds."""
+    """Return whether two values of a column differ."""
     return nested.differ(stored, value) if isinstance(value, dict) else bool(stored != value)
 
 
 def _copy(value: Any) -> Any:
-    """Copy what can be changed in place: among the values of columns, only what JSON holds."""
+    """Return a copy of a value that can be changed in place, as JSON values can."""
     return nested.copied(value) if isinstance(value, dict | list) else value
 
 
 class DirtyFields(models.Model):
-    """A model that remembers what the database holds of its ``tracked`` columns.
-
-    What was written in a transaction counts as stored at once: a second ``save()`` must not undo
-    what others have written since. After a rollback, of the transaction or of a savepoint, it
-    counts as changed again.
-    """
+    """A model that remembers the values of its ``tracked`` columns in the database."""
 
     tracked: ClassVar[frozenset[str]] = frozenset()
     born: ClassVar[str]
-    """The column that says when a record was inserted."""
+    """The column with the time of the insertion."""
+
+    # Instances assign new values and never change these: copies of a record share them.
+    _stored: Mapping[str, Any] = MappingProxyType({})
+    _pending: Sequence[tuple[Write, dict[str, Any]]] = ()
 
     class Meta:
         abstract = True
@@ -108,13 +115,13 @@ class DirtyFields(models.Model):
         read = self._snapshot(self.tracked if fields is None else frozenset(fields))
         self._known()
         if pending := self._pending:
-            # It may have been written by us just now, and is taken back with that.
+            # The values may come from our last write. If that is rolled back, so are they.
             self._pending = [*pending, (pending[-1][0], read)]
         else:
             self._stored = {**self._stored, **read}
 
     def twin(self) -> Self:
-        """Return another instance of the same record, as it would be read now: quickly."""
+        """Return a copy that shares no value that can be changed in place."""
         twin = copy.copy(self)
         own = {name: _copy(self.__dict__[name]) for name in self._changeable_in_place()}
         vars(twin).update(own)
@@ -123,12 +130,12 @@ class DirtyFields(models.Model):
     @classmethod
     @cache
     def _changeable_in_place(cls) -> list[str]:
-        """Return the columns whose values can be changed without being assigned."""
+        """Return the columns whose values can be changed in place."""
         fields = cls._meta.concrete_fields
         return [field.attname for field in fields if isinstance(field, models.JSONField)]
 
     def changed_columns(self) -> frozenset[str]:
-        """Return the tracked columns that hold something else than the database, or may do so."""
+        """Return the tracked columns whose values differ, or may differ, from the database."""
         known = self._known()
         return frozenset(
             name
@@ -137,52 +144,32 @@ class DirtyFields(models.Model):
         )
 
     def remember(self, names: frozenset[str], write: Write) -> None:
-        """Take these columns for stored, as long as ``write``, which has stored them, stands."""
+        """Count these columns as stored by ``write``, unless that is rolled back."""
         self._pending = [*self._pending, (write, self._snapshot(names))]
 
     def remember_inserted(self, using: str, pk: Any = None) -> None:
-        """Take the record for stored, as long as its insertion, which was made just now, stands.
+        """Count the record as just inserted, unless that is rolled back.
 
         Args:
-            pk: the key that it had before.
+            pk: the key that it had before the insertion.
         """
         write = Write(using)
         self.__dict__["_insertion"] = (write, pk)
         self.remember(self.tracked, write)
 
     def notice_rollback(self, using: str) -> None:
-        """Let a record be a new one again if its insertion was rolled back."""
+        """Make the record an unsaved one again if its insertion was rolled back."""
         write, pk = self.__dict__.get("_insertion", (None, None))
         if self._state.adding or write is None or write.stands():
             return
-        # By now, another record may have its key.
+        # Another record may have the key by now, so the time of the insertion must match, too.
         this = type(self)._base_manager.using(using).filter(pk=self.pk)
         if write.is_in_doubt() and this.filter(**{self.born: getattr(self, self.born)}).exists():
             return
         self.pk, self._state.adding = pk, True
 
-    @property
-    def _stored(self) -> dict[str, Any]:
-        """The committed values of the tracked columns, as far as they are known."""
-        stored: dict[str, Any] = self.__dict__.get("_stored", {})
-        return stored
-
-    @_stored.setter
-    def _stored(self, values: dict[str, Any]) -> None:
-        self.__dict__["_stored"] = values
-
-    @property
-    def _pending(self) -> list[tuple[Write, dict[str, Any]]]:
-        """The writes since then, oldest first; copies of a record share the list: replace it."""
-        pending: list[tuple[Write, dict[str, Any]]] = self.__dict__.get("_pending", [])
-        return pending
-
-    @_pending.setter
-    def _pending(self, writes: list[tuple[Write, dict[str, Any]]]) -> None:
-        self.__dict__["_pending"] = writes
-
-    def _known(self) -> dict[str, Any]:
-        """Return what the database holds for whoever reads it over our connection now."""
+    def _known(self) -> Mapping[str, Any]:
+        """Return the values that a query over our connection would return now."""
         if not self._pending:
             return self._stored
         standing = [one for one in self._pending if one[0].stands()]
