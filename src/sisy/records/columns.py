@@ -20,7 +20,7 @@ def default_timezone() -> str:
 
 
 class TaskColumns(models.Model):
-    """The owner's columns first, then those that only the scheduler writes."""
+    """The columns of a task: the owner's first, then those that only the scheduler writes."""
 
     label = models.CharField(_("label"), max_length=255, db_index=True)
     target_path = models.CharField(

@@ -22,15 +22,13 @@ else:
 
 
 class MomentField(models.DateTimeField):  # type: ignore[type-arg]
-    """A moment: always an aware UTC datetime in Python, always UTC in the database.
+    """A moment: an aware UTC datetime in Python, and UTC in the database."""
 
-    Django stores local time where ``USE_TZ`` is off, and, but for PostgreSQL, where the database
-    has a ``TIME_ZONE`` of its own, and then cannot tell the two passes of a repeated hour apart.
-    A scheduler must.
-    """
+    # Django's field stores local time if USE_TZ is off, or if the database has a TIME_ZONE (except
+    # on PostgreSQL). Local time is ambiguous in the hour that is repeated in autumn.
 
-    # Django's own writes moments that are set by themselves, which ours never are; and
-    # `update_or_create` would name each of them in ``update_fields``.
+    # Django's method is for auto_now, which ours has not. Because of it, `update_or_create` would
+    # add each moment to ``update_fields``.
     pre_save = models.Field.pre_save
 
     def from_db_value(
@@ -40,13 +38,14 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
             return None
         if value.tzinfo and connection.vendor == "postgresql":
             return value.astimezone(UTC)
-        # What is stored is UTC, whatever zone Django has put to it.
+        # The stored value is UTC, whatever time zone Django has attached to it.
         return value.replace(tzinfo=UTC)
 
     def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
-        is_inner = compiler.query.subquery  # what is around it would convert it back
+        # The outer query of a subquery would convert the value a second time.
+        is_inner = compiler.query.subquery
         if not (settings.USE_TZ or is_inner) and compiler.connection.vendor == "postgresql":
-            # Without this the driver gives the local time of the session, without its zone.
+            # Without it, the driver returns the local time of the session, without its zone.
             sql = f"({sql} AT TIME ZONE 'UTC')"
         return sql, params
 
@@ -66,7 +65,7 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
         return moment.astimezone(UTC)
 
     def get_prep_value(self, value: Any) -> Any:
-        # Skips DateTimeField's own: it knows USE_TZ projects only.
+        # Not DateTimeField's method, which expects USE_TZ.
         return self.to_python(models.Field.get_prep_value(self, value))
 
     def get_db_prep_value(
@@ -76,7 +75,8 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
         if moment is None or hasattr(moment, "resolve_expression"):
             return moment
         if connection.vendor != "postgresql":
-            moment = moment.replace(tzinfo=None)  # else Django would store local time
+            # Django would convert an aware datetime to local time.
+            moment = moment.replace(tzinfo=None)
         return connection.ops.adapt_datetimefield_value(moment)
 
     def value_from_object(self, obj: models.Model) -> Any:
@@ -87,10 +87,9 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
 
 
 class ReasonField(CharField):
-    """A reason: one line that can be shown anywhere, cut to what fits.
+    """One line of text that is safe to show anywhere, cut to the length of the column."""
 
-    It may quote a person or an error: what terminals and logs would obey is stored as an escape.
-    """
+    # It may quote a person or an error. Characters that control terminals are stored as escapes.
 
     def get_prep_value(self, value: Any) -> Any:
         prepared = super().get_prep_value(value)
@@ -101,7 +100,7 @@ MOMENT = MomentField()
 
 
 def adapted(using: str, moment: datetime | None) -> Any:
-    """Return a moment as a statement of ours gives it to the driver of a database."""
+    """Return a moment as a parameter of a hand-written statement."""
     return MOMENT.get_db_prep_value(moment, connections[using])
 
 
@@ -109,10 +108,18 @@ TOO_DEEP = _("Must be nested at most %d levels deep.")
 
 
 class DataFormField(forms.JSONField):
-    """Shows JSON of any depth, and refuses what is nested too deeply."""
+    """A form field that shows JSON of any depth, and rejects JSON that is nested too deeply."""
 
     def to_python(self, value: Any) -> Any:
-        return self._refusing_depth(super().to_python, value)
+        try:
+            found = super().to_python(value)
+        except RecursionError:
+            raise ValidationError(TOO_DEEP % nested.MAX_DEPTH) from None
+        except ValueError:  # Python reads no number of more than 4300 digits
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
+        if nested.is_too_deep(found):
+            raise ValidationError(TOO_DEEP % nested.MAX_DEPTH)
+        return found
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         try:
@@ -129,25 +136,14 @@ class DataFormField(forms.JSONField):
     def prepare_value(self, value: Any) -> Any:
         if isinstance(value, forms.fields.InvalidJSONInput):
             return value
-        return escaped_json(nested.written(value, on_lines=False))  # halves of pairs, too
-
-    def _refusing_depth(self, read: Any, value: Any) -> Any:
-        try:
-            found = read(value)
-        except RecursionError:
-            raise ValidationError(TOO_DEEP % nested.MAX_DEPTH) from None
-        except ValueError:  # Python reads no number of more than 4300 digits
-            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
-        if nested.is_too_deep(found):
-            raise ValidationError(TOO_DEEP % nested.MAX_DEPTH)
-        return found
+        return escaped_json(nested.written(value, on_lines=False))
 
 
 class DataField(models.JSONField):
-    """JSON that may have been stored by anything, and nested to any depth.
+    """JSON of any depth, whatever has stored it."""
 
-    Django reads and writes it by recursion: one row would make each list that it stands in fail.
-    """
+    # Django reads and writes JSON recursively. One row that is nested too deeply would make every
+    # list that contains it fail.
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Create unsaved records in a fraction of the time that Django needs."""
+"""Create unsaved records much faster than ``Model.__init__``."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -17,10 +17,8 @@ M = TypeVar("M", bound=models.Model)
 
 
 def unsaved(model: type[M], values: Mapping[str, Any]) -> M:
-    """Return ``model(**values)``.
-
-    Django looks at each field of a record anew. The defaults of a model are the same each time.
-    """
+    """Return ``model(**values)``."""
+    # Django collects the fields and their defaults for each record. Here, once for a model.
     known = _Defaults.of(model)
     if (
         is_heard(model, pre_init, post_init)
@@ -41,22 +39,22 @@ def unsaved(model: type[M], values: Mapping[str, Any]) -> M:
 
 
 def is_heard(model: type[models.Model], *signals_of_records: ModelSignal) -> bool:
-    """Return whether any receiver hears of one of these signals for records of a model."""
+    """Return whether one of these signals has a receiver for records of a model."""
     return any(
         signal.has_listeners(model)
         for signal in signals_of_records
-        if signal.receivers  # mostly there are none at all, which is seen at once
+        if signal.receivers  # quick, and usually empty
     )
 
 
 def refer(record: models.Model, name: str, other: models.Model) -> None:
-    """Let a record refer to ``other`` by the key that this has now, quicker than an assignment."""
+    """Set a foreign key to ``other`` and its current key, faster than by assignment."""
     record.__dict__[f"{name}_id"] = other.pk
     record._state.fields_cache[name] = other
 
 
 def reset(record: models.Model, names: frozenset[str]) -> None:
-    """Give fields of a record, by their names, what they hold at first."""
+    """Reset the named fields of a record to their defaults."""
     _Defaults.of(type(record), names).put_into(record.__dict__)
 
 
@@ -65,11 +63,11 @@ class _Defaults:
     """The initial values of a model's fields.
 
     Attributes:
-        names: under which values can be given.
-        plain: those of them that only name a column, so that assigning them does nothing else.
+        names: the names of fields and properties that can be set.
+        plain: the names of plain columns, whose assignment has no other effect.
         fixed: the defaults that are always the same.
-        computed: the others, each with what computes it.
-        has_own_init: whether the model makes its records in a way of its own.
+        computed: the names of the others, each with the function that computes it.
+        has_own_init: whether the model has an ``__init__`` of its own.
     """
 
     names: frozenset[str]
@@ -83,7 +81,7 @@ class _Defaults:
     def of(model: type[models.Model], among: frozenset[str] | None = None) -> "_Defaults":
         every = model._meta.concrete_fields
         fields = [field for field in every if among is None or field.name in among]
-        # A field without a default holds a class in its place, which can be called, too.
+        # Without a default, `default` is a class (NOT_PROVIDED), which is callable as well.
         computed = [field for field in fields if field.has_default() and callable(field.default)]
         return _Defaults(
             names=frozenset(

@@ -1,7 +1,7 @@
-"""The async twins of verbs (``arun_now`` for ``run_now``), and managers that have them.
+"""The async versions of methods (``arun_now`` of ``run_now``), and managers that have them.
 
-A verb and its twin stand side by side: ``arun_now = twin(run_now)``. The twin takes and returns
-the same, and calls the verb in the thread in which Django has async code ask the database.
+Write them side by side: ``arun_now = twin(run_now)``. The twin has the same parameters, and calls
+the method in the thread in which Django runs database code for async callers.
 """
 
 from collections.abc import Callable, Coroutine
@@ -32,7 +32,7 @@ def twin(
 
 def class_twin(verb: Callable[Concatenate[Any, P], T]) -> ClassTwin[P, T]:
     """Return the async twin of a class method."""
-    method = cast("Any", verb)  # within the body of its class, it is no callable yet
+    method = cast("Any", verb)  # in the body of a class, it is a classmethod object
     return cast("ClassTwin[P, T]", classmethod(_twin(method.__func__)))
 
 
@@ -41,7 +41,7 @@ def _twin(verb: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
 
     @wraps(verb)
     async def atwin(owner: Any, *args: Any, **kwargs: Any) -> Any:
-        # By its name: a class that inherits this one may have a verb of its own.
+        # By its name, since a subclass may override the method.
         return await sync_to_async(getattr(owner, name))(*args, **kwargs)
 
     atwin.__name__ = f"a{name}"
@@ -51,12 +51,10 @@ def _twin(verb: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
 
 
 def manager_from(query_set: type[models.QuerySet[Any]]) -> Any:
-    """Return the class of managers that Django makes from a query set, such as ``TaskManager``.
-
-    The plugin of django-stubs goes by its name and its module. By those that Django gives it, it
-    would not find the class that stands there for checkers of types, but make up one that lacks
-    what is not written as a function, such as async twins.
-    """
+    """Return a manager class with the methods of a query set, such as ``TaskManager``."""
+    # Under this name and module, the plugin of django-stubs finds the class that the module has
+    # under TYPE_CHECKING. Otherwise it makes one up, without methods that are not written as
+    # functions, such as twins.
     name = query_set.__name__.replace("QuerySet", "Manager")
     made: tuple[Any] = (models.Manager.from_queryset(query_set),)
     return type(name, made, {"__module__": query_set.__module__})
