@@ -25,7 +25,7 @@ def cancel(runs: "RunQuerySet", reason: str, now: datetime, *, by_force: bool = 
     """Cancel the queued ones of ``runs``, and request that running ones stop.
 
     Returns:
-        How many were cancelled or asked to stop, without those that were asked before.
+        The number of runs that were cancelled or asked to stop, without those asked before.
     """
     cancelled, asked = cancel_or_request(runs, reason, now, by_force=by_force)
     return len(cancelled) + len(asked)
@@ -48,7 +48,7 @@ def cancel_or_request(
 
 
 def cancel_run(run: "Run", using: str, reason: str, now: datetime, *, by_force: bool) -> bool:
-    """Cancel one run as `cancel` does; return False if it was over or had been asked before."""
+    """Cancel one run as `cancel` does. Return False if it has finished or was asked before."""
     this = type(run).objects.using(using).filter(pk=run.pk)
     cancelled, asked = cancel_or_request(this, reason, now, by_force=by_force)
     if cancelled:
@@ -76,10 +76,8 @@ def cancel_requested(runs: "RunQuerySet", now: datetime) -> list[int]:
 
 
 def cancel_in_migration(runs: QuerySet[Any], reason: str, now: datetime) -> int:
-    """Cancel the queued ones of ``runs``, which are of a historical model, and return how many.
-
-    No signal is sent: receivers expect today's model, whose columns may not exist yet.
-    """
+    """Cancel the queued ones of ``runs``, of a historical model, and return their number."""
+    # No signal is sent: receivers expect the current model, whose columns may not exist yet.
     return _cancelled(reason, now).write(runs.filter(state=RunState.QUEUED))
 
 

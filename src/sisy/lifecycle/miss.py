@@ -1,4 +1,4 @@
-"""Record missed occurrences: one row for a gap, however many occurrences are in it."""
+"""Record missed occurrences: a gap is one row, however many occurrences are in it."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sisy.models.run_queries import RunQuerySet
 
 TIME_TO_GO = timedelta(seconds=5)
-"""The time that a worker needs to end after it has signed off, with threads that it cannot end."""
+"""The time within which a leaving worker ends, with threads that it cannot stop."""
 
 
 def release(

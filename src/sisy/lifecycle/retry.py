@@ -85,8 +85,8 @@ def retry(run: "Run", using: str, now: datetime) -> "Run":
     """Submit another run for the occurrence of ``run``, and return it.
 
     Raises:
-        ValueError: ``run`` is not over, stands for several occurrences, or has data that are
-            nested too deeply.
+        ValueError: ``run`` has not finished, represents several occurrences, or has data that
+            are nested too deeply.
     """
     # Read again, with its task, since `run` may come from a replica.
     runs = type(run).objects.using(using).select_related("task")

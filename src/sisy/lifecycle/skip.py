@@ -20,7 +20,7 @@ Skipped = tuple["Run", int, str]
 
 
 def skip(using: str, task: "Task", skipped: Sequence[Skipped], now: datetime) -> None:
-    """Skip runs of a task, which are locked; they do not count as iterations."""
+    """Skip locked runs of a task. They do not count as iterations."""
     if not skipped:
         return
     alike: dict[tuple[int, str], list[Run]] = defaultdict(list)
@@ -45,7 +45,7 @@ def skip(using: str, task: "Task", skipped: Sequence[Skipped], now: datetime) ->
 
 
 def _give_iterations_back(using: str, task: "Task", count: int) -> None:
-    """Let a task plan as many occurrences more as were skipped, also if it was used up."""
+    """Let a task plan more occurrences in place of the skipped ones, even if it was retired."""
     tasks = type(task).objects.using(using).filter(pk=task.pk)
     tasks.filter(runs_planned__gte=count).update(runs_planned=F("runs_planned") - count)
     retired_by_count = Q(state=TaskState.RETIRED, iterations__isnull=False)

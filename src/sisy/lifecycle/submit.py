@@ -1,6 +1,15 @@
-"""Submit runs: store them, tell workers, and execute them here where ``SISY_EAGER`` is on.
+"""Submit runs: store them, tell workers, and execute them here if ``SISY_EAGER`` is on.
 
-Runs leave with the caller's transactions, also with those on other databases.
+==================  ================================  =====================================
+function            stores                            also
+==================  ================================  =====================================
+store_occurrences   planned and missed occurrences
+store               requested runs                    rings, unless ``SISY_EAGER`` is on
+submit              requested runs                    rings or executes eagerly
+store_once          a new task and its runs           rings, unless ``SISY_EAGER`` is on
+submit_once         a new task and its runs           rings or executes eagerly; waits for open
+                                                      transactions on other databases
+==================  ================================  =====================================
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -27,19 +36,18 @@ if TYPE_CHECKING:
 
 
 def open_beside(using: str) -> list[str]:
-    """Return the aliases of other databases than ``using`` in which a transaction is open here.
+    """Return the aliases of the databases other than ``using`` with an open transaction.
 
-    What is written to ``using`` would not be taken back with it. Those that Django's test cases
-    open around a test do not count: they are never committed.
+    Rolling one of them back would not roll back what is written to ``using``.
     """
     others = (each for each in connections.all(initialized_only=True) if each.alias != using)
     return [each.alias for each in others if _is_open(each)]
 
 
 def once_committed(do: Callable[[], None], using: str, beside: Collection[str]) -> None:
-    """Call ``do`` once the transactions ``beside``, and one in ``using``, are all committed.
+    """Call ``do`` when the open transactions in ``using`` and ``beside`` are all committed.
 
-    If one of them is rolled back, or a savepoint of it that is open now, it is never called.
+    It is never called if one of them, or a savepoint in it that is open now, is rolled back.
     """
     waited_for = {*beside, *([using] if _is_open(connections[using]) else [])}
 
@@ -53,15 +61,16 @@ def once_committed(do: Callable[[], None], using: str, beside: Collection[str]) 
 
 
 def _is_open(connection: BaseDatabaseWrapper) -> bool:
+    # The transaction that Django's test cases open around a test is never committed.
     return connection.in_atomic_block and not all(
         is_of_a_test_case(block) for block in connection.atomic_blocks
     )
 
 
 def submit(runs: "Sequence[Run]", using: str) -> "list[Run]":
-    """Store requested runs and return them; workers hear of them after the commit.
+    """Store requested runs, and return them. Workers are told after the commit.
 
-    With ``SISY_EAGER``, they are returned as they ended: see `execute_if_eager`.
+    With ``SISY_EAGER``, the runs have been executed: see `execute_if_eager`.
     """
     stored = store(runs, using)
     execute_if_eager(stored, using)
@@ -103,7 +112,7 @@ def submit_once(
     now = clock.now(using)
     ready_at = now if delay_until is None else future_moment(delay_until, "delay_until", now)
     if beside := open_beside(using):
-        # Checked now, so that the caller hears at once of values that cannot be stored.
+        # Checked now, so that the caller gets the error for an invalid value at once.
         task.begin_anew(now)
         given = deepcopy(payloads)
         once_committed(lambda: _submit_once(task, given, ready_at, using), using, beside)
@@ -150,7 +159,7 @@ def store_once(
     with transaction.atomic(using=using):
         task.insert_alone(using)
         for run in runs:
-            refer(run, "task", task)  # which has a key now
+            refer(run, "task", task)  # the task has a key now
         return store(runs, using)
 
 
@@ -171,10 +180,8 @@ def execute_if_eager(runs: "Sequence[Run]", using: str) -> None:
 
 
 def set_eager_executor(execute: "Callable[[Sequence[Run], str], None]") -> None:
-    """Set what `execute_if_eager` calls with runs and the alias of their database.
-
-    Workers are in a higher layer, which this one does not import.
-    """
+    """Set the function that `execute_if_eager` calls with runs and the alias of their database."""
+    # It is in a higher layer, which this one does not import.
     global _execute_eagerly
     _execute_eagerly = execute
 

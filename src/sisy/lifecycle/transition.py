@@ -20,18 +20,18 @@ class Transition:
     """What a transition writes.
 
     Attributes:
-        columns: the values that all of the runs get, by column.
-        add: the numbers that are added to columns of each run.
+        columns: the values to set, by column.
+        add: the numbers to add, by column.
     """
 
     columns: Mapping[str, Any]
     add: Mapping[str, int] = field(default_factory=dict)
 
     def write(self, rows: QuerySet[Any], **computed: Any) -> int:
-        """Update rows by one statement, and return how many.
+        """Update rows in one statement, and return their number.
 
         Args:
-            computed: expressions that the database computes for further columns.
+            computed: expressions for further columns, which the database computes.
         """
         added = {name: F(name) + number for name, number in self.add.items()}
         return rows.update(**self.columns, **added, **computed)
