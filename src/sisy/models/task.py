@@ -179,18 +179,18 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
             return
         validation.check(self, changed & named)
         with transaction.atomic(using=using):
+            now = clock.now(using)
             if is_timed := self._changes_timing(named, changed, using):
-                now = clock.now(using)
                 settle_overdue(using, Task.objects.using(using).filter(pk=self.pk), now, CHANGED)
             super().save(force_update=force_update, using=using, update_fields=named)
             if is_timed:
-                activation.plan_anew(self, using, now)
+                activation.reschedule(self, using, now)
             elif "iterations" in named:
-                activation.recount(self, using, clock.now(using))
+                activation.recount(self, using, now)
             if changed & named & TARGET_FIELDS:
                 self.target_error = ""  # the new target was checked above
                 Task.objects.using(using).filter(pk=self.pk).update(target_error="")
-                activation.revive(self, using, clock.now(using))
+                activation.revive(self, using, now)
             self.remember(named, Write(using))
 
     def _changes_timing(self, named: frozenset[str], changed: frozenset[str], using: str) -> bool:
@@ -243,8 +243,9 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
             # Locked first, so that a heartbeat that is planning it adds no run after this.
             this = Task.objects.using(using).filter(pk=self.pk)
             locking.lock(this)
-            settle_overdue(using, this, clock.now(using), TASK_DELETED, for_good=True)
+            now = clock.now(using)
+            settle_overdue(using, this, now, TASK_DELETED, for_good=True)
             Run.objects.using(using).live().filter(task=self.pk).lock()
             runs = Run.objects.using(using).filter(task=self.pk)
-            runs.cancel_queued(TASK_DELETED, clock.now(using))
+            runs.cancel_queued(TASK_DELETED, now)
             return super().delete(using=using, keep_parents=keep_parents)

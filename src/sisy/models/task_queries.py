@@ -147,7 +147,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
             )
         self._for_write = True
         tasks = list(objs)
-        activation.create(self, tasks, batch_size)
+        activation.create(self, tasks, batch_size, clock.now(self.db))
         return tasks
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
@@ -160,11 +160,12 @@ class TaskQuerySet(models.QuerySet["Task"]):
             # Locked first, so that a heartbeat that is planning one adds no run after this.
             pks = locking.lock(self)
             chosen = self.model._base_manager.using(using).filter(pk__in=pks)
-            settle_overdue(using, chosen, clock.now(using), TASK_DELETED, for_good=True)
+            now = clock.now(using)
+            settle_overdue(using, chosen, now, TASK_DELETED, for_good=True)
             for start in range(0, len(pks), BATCH):
                 runs = Run.objects.using(using).filter(task__in=pks[start : start + BATCH])
                 runs.live().lock()
-                runs.cancel_queued(TASK_DELETED, clock.now(using))
+                runs.cancel_queued(TASK_DELETED, now)
             # By now, the filter may match further tasks. They are not locked, and stay.
             return super(TaskQuerySet, self.filter(pk__in=pks)).delete()
 

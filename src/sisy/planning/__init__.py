@@ -1,1 +1,1 @@
-"""When a task is due, what it missed, and what code declares."""
+"""When a task is due, which occurrences it missed, and which tasks code declares."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from sisy import clock, signals
+from sisy import signals
 from sisy.exceptions import ScheduleError
 from sisy.planning import timing
 from sisy.planning.overdue import settle_overdue
@@ -20,6 +20,8 @@ from sisy.store.bulk import Update, insert_many, update_rows
 if TYPE_CHECKING:
     from sisy.models.task import Task
 
+BATCH = 1000
+
 PAUSED = (
     "The task was paused before a heartbeat planned it. Occurrences during a pause are not "
     "caught up."
@@ -28,9 +30,9 @@ PAUSED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """From where on a task is planned, and what becomes of it by that.
+    """The columns of a task when its planning starts.
 
-    Without a further occurrence it is retired; one that cannot be planned is broken.
+    It is retired if it has no further occurrence, and broken if its timing is invalid.
     """
 
     planning_since: datetime
@@ -40,7 +42,7 @@ class Start:
 
     @classmethod
     def of(cls, task: "Task", since: datetime) -> "Start":
-        """Return what becomes of a task that is planned from ``since`` on."""
+        """Return the columns of a task that is planned from ``since``."""
         try:
             due = timing.first_due(task, since)
         except ScheduleError as error:
@@ -52,29 +54,87 @@ class Start:
             return cls(planning_since=since, next_run=None, state=TaskState.RETIRED)
         return cls(planning_since=since, next_run=due, state=TaskState.ACTIVE)
 
-    def note(self, task: "Task") -> None:
-        """Let ``task`` say it, too."""
-        for name in STARTED:
+    def apply_to(self, task: "Task") -> None:
+        """Set the columns on a task in memory."""
+        for name in START_COLUMNS:
             setattr(task, name, getattr(self, name))
 
 
-STARTED = tuple(field.name for field in fields(Start))
-"""The columns of a task that a `Start` decides."""
+START_COLUMNS = tuple(field.name for field in fields(Start))
+
+
+def activate(task: "Task", using: str, now: datetime) -> None:
+    """Plan a task that was just inserted.
+
+    Raises:
+        ValueError: its window has no occurrence.
+    """
+    if task.state == TaskState.ACTIVE:
+        check_window(task, now)
+        reschedule(task, using, now)
+
+
+def check_window(task: "Task", now: datetime) -> None:
+    """Check that a task will be due.
+
+    Raises:
+        ScheduleError: its schedule or time zone is invalid.
+        ValueError: its window has no occurrence from ``now``.
+    """
+    if timing.first_due(task, now) is None:
+        raise ValueError(
+            f"{task.schedule!r} has no future occurrence between start_running "
+            f"({task.start_running}) and end_running ({task.end_running}). Widen the window, or "
+            "change the schedule."
+        )
+
+
+def reschedule(task: "Task", using: str, now: datetime) -> None:
+    """Plan a task from ``now``, unless it is paused or has no schedule."""
+    _start(task, _locked(task, using), using, now)
+
+
+def recount(task: "Task", using: str, now: datetime) -> None:
+    """Retire or activate a task, as its changed number of iterations requires."""
+    locked = _locked(task, using)
+    # A task that stays active keeps its next occurrence, even if that is due already.
+    if locked.state != TaskState.ACTIVE or locked.is_used_up:
+        _start(task, locked, using, now)
+
+
+def revive(task: "Task", using: str, now: datetime) -> None:
+    """Plan a task from ``now`` if it is broken. Call it when its target has changed."""
+    locked = _locked(task, using)
+    if locked.state == TaskState.BROKEN:
+        _start(task, locked, using, now)
+
+
+def _locked(task: "Task", using: str) -> "Task":
+    return type(task).objects.using(using).select_for_update().get(pk=task.pk)
+
+
+def _start(task: "Task", locked: "Task", using: str, now: datetime) -> None:
+    """Plan a task by its locked row, and show the result on ``task``."""
+    if locked.state == TaskState.PAUSED or not locked.schedule:
+        return
+    start = Start.of(locked, now)
+    store_starts(using, [(locked, start)])
+    task.next_run, task.state, task.state_reason = start.next_run, start.state, start.state_reason
 
 
 def store_starts(using: str, starts: Sequence[tuple["Task", Start]]) -> None:
-    """Write where tasks start that nobody else can change now, by one statement."""
+    """Write the starts of locked tasks, in one statement."""
     if not starts:
         return
     tasks = [task for task, _ in starts]
     for task, start in starts:
-        start.note(task)
+        start.apply_to(task)
     update_rows(
         using,
         type(tasks[0]),
         [task.pk for task in tasks],
         Update(
-            assign={name: [getattr(task, name) for task in tasks] for name in STARTED},
+            assign={name: [getattr(task, name) for task in tasks] for name in START_COLUMNS},
             compute={"timing_fingerprint": timing.fingerprint()},
         ),
     )
@@ -89,120 +149,51 @@ def tell_retired(tasks: "Sequence[Task]", using: str) -> None:
         signal_dispatch.send_on_commit(signals.task_retired, sender, news, using)
 
 
-def activate(task: "Task", using: str, now: datetime) -> None:
-    """Plan a task that was just inserted.
-
-    Raises:
-        ValueError: its window holds no occurrence.
-    """
-    if task.state == TaskState.ACTIVE:
-        check_window(task, now)
-        plan_anew(task, using, now)
-
-
-def plan_unsaved(task: "Task", now: datetime) -> None:
-    """Let a task that is about to be inserted say when it is due.
-
-    Raises:
-        ScheduleError, ValueError: as `check_window` does.
-    """
-    if task.state == TaskState.ACTIVE:
-        check_window(task, now)
-        Start.of(task, now).note(task)
-
-
-def check_window(task: "Task", now: datetime) -> None:
-    """Refuse a task that would never be due.
-
-    Raises:
-        ScheduleError: its schedule or time zone cannot be used.
-        ValueError: its window holds no occurrence from ``now`` on.
-    """
-    if timing.first_due(task, now) is None:
-        raise ValueError(
-            f"{task.schedule!r} has no future occurrence between start_running "
-            f"({task.start_running}) and end_running ({task.end_running}). Widen the window, or "
-            "change the schedule."
-        )
-
-
-def plan_anew(task: "Task", using: str, now: datetime) -> None:
-    """Plan a task from ``now`` on, unless it is paused or runs once."""
-    _plan(task, _locked(task, using), using, now)
-
-
-def recount(task: "Task", using: str, now: datetime) -> None:
-    """Retire a task, or let it go on, whose number of iterations has changed.
-
-    One that goes on as before keeps its next occurrence, even if that is due already.
-    """
-    kept = _locked(task, using)
-    if kept.state != TaskState.ACTIVE or kept.is_used_up:
-        _plan(task, kept, using, now)
-
-
-def revive(task: "Task", using: str, now: datetime) -> None:
-    """Plan a broken task from ``now`` on, since it has another target."""
-    kept = _locked(task, using)
-    if kept.state == TaskState.BROKEN:
-        _plan(task, kept, using, now)
-
-
-def _locked(task: "Task", using: str) -> "Task":
-    return type(task).objects.using(using).select_for_update().get(pk=task.pk)
-
-
-def _plan(task: "Task", kept: "Task", using: str, now: datetime) -> None:
-    if kept.state == TaskState.PAUSED or not kept.schedule:
-        return
-    start = Start.of(kept, now)
-    store_starts(using, [(kept, start)])
-    task.next_run, task.state, task.state_reason = start.next_run, start.state, start.state_reason
-
-
-def pause(task: "Task", using: str, reason: str) -> bool:
+def pause(task: "Task", using: str, reason: str, now: datetime) -> bool:
+    """Stop planning a task. Return False if it was not active."""
     columns = {"state": TaskState.PAUSED, "state_reason": reason[:500], "next_run": None}
     with transaction.atomic(using=using):
         this = type(task).objects.using(using).filter(pk=task.pk)
         locking.lock(this)
-        settle_overdue(using, this, clock.now(using), PAUSED)
-        won = bool(this.active().update(**columns))
-    if won:
+        settle_overdue(using, this, now, PAUSED)
+        was_active = bool(this.active().update(**columns))
+    if was_active:
         for name, value in columns.items():
             setattr(task, name, value)
-    return won
+    return was_active
 
 
-def resume(task: "Task", using: str) -> bool:
+def resume(task: "Task", using: str, now: datetime) -> bool:
+    """Plan a task from ``now``. Return False if it was neither paused nor broken."""
     with transaction.atomic(using=using):
         tasks = type(task).objects.using(using)
         resumable = tasks.filter(pk=task.pk, state__in=[TaskState.PAUSED, TaskState.BROKEN])
         if not resumable.update(state=TaskState.ACTIVE):
             return False
-        plan_anew(task, using, clock.now(using))
+        reschedule(task, using, now)
     return True
 
 
-BATCH = 1000
-
-
-def create(tasks: "QuerySet[Task]", new: "Sequence[Task]", batch_size: int | None) -> None:
+def create(
+    tasks: "QuerySet[Task]", new: "Sequence[Task]", batch_size: int | None, now: datetime
+) -> None:
     """Check, insert and plan tasks, all or none.
 
     Args:
-        tasks: the query set to which they belong.
+        tasks: the query set of their model and database.
 
     Raises:
-        ScheduleError, CallableError, ValueError: as `Task.save` does, and says for which one.
+        ScheduleError, CallableError, ValueError: as for `Task.save`; the message begins with the
+            place of the task in ``new``.
     """
     using = tasks.db
     connection = connections[using]
-    now = clock.now(using)
     for number, task in enumerate(new):
-        _check(task, number, now)
+        _prepare(task, number, now)
     if not connection.features.can_return_rows_from_bulk_insert:
+        # Without their keys, the rows cannot be given a fingerprint. The next tick plans them.
         for task in new:
-            task.next_run = None  # the next tick computes it, for tasks without a known key
+            task.next_run = None
     size = batch_size or BATCH
     with transaction.atomic(using=using, savepoint=False):
         for start in range(0, len(new), size):
@@ -219,9 +210,12 @@ def create(tasks: "QuerySet[Task]", new: "Sequence[Task]", batch_size: int | Non
                 task.remember_inserted(using, given)
 
 
-def _check(task: "Task", number: int, now: datetime) -> None:
+def _prepare(task: "Task", number: int, now: datetime) -> None:
+    """Check an unsaved task, and set the columns with which its planning starts."""
     try:
         task.begin_anew(now)
-        plan_unsaved(task, now)
+        if task.state == TaskState.ACTIVE:
+            check_window(task, now)
+            Start.of(task, now).apply_to(task)
     except ValueError as error:
         raise type(error)(f"objs[{number}], {task.label!r:.100}: {error}") from error

@@ -13,7 +13,8 @@ from sisy.schedules.calendar import just_before
 if TYPE_CHECKING:
     from sisy.models.task import Task
 
-BACKFILL_LIMIT = 10_000  # occurrences that one backfill runs at most
+BACKFILL_LIMIT = 10_000
+"""The maximum number of occurrences in one backfill."""
 
 
 def to_backfill(

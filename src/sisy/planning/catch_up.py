@@ -25,7 +25,7 @@ THEREFORE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """``count`` occurrences from ``first`` to ``last`` that do not run."""
+    """Missed occurrences: ``count`` of them, from ``first`` to ``last``."""
 
     first: datetime
     last: datetime

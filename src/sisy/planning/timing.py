@@ -1,4 +1,4 @@
-"""The timing of a task: its schedule between its start and end dates."""
+"""The timing of a task: when it is due, by its schedule and its window."""
 
 import zlib
 from collections.abc import Iterator
@@ -23,21 +23,22 @@ if TYPE_CHECKING:
     from sisy.models.task import Task
 
 ON_TIME_TOLERANCE = timedelta(seconds=5)
-"""An occurrence found within this time was not missed: somebody was slow, not away."""
+"""An occurrence that a heartbeat finds within this time is late, not missed."""
 
 
 class _InUTC(Cast):
-    """A moment as text; in PostgreSQL that depends on the session's zone, unless it is said."""
+    """A moment as text."""
 
+    # In PostgreSQL, the text depends on the time zone of the session, unless the zone is given.
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         context["template"] = "(%(expressions)s AT TIME ZONE 'UTC')::%(db_type)s"
         return self.as_sql(compiler, connection, **context)
 
 
 def fingerprint() -> Combinable:
-    """Return what the database computes from the columns that decide when a task is due.
+    """Return an expression that combines the columns which decide when a task is due.
 
-    Kept beside ``planned_until``, it shows whether raw SQL has changed one of them since.
+    A task stores it when it is planned. If the stored value differs, raw SQL has changed a column.
     """
     separator = Value("|", output_field=CharField())
     columns = [
@@ -54,9 +55,9 @@ def fingerprint() -> Combinable:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """A schedule within a window, ``start`` ≤ due < ``end``; either bound may be None.
+    """A schedule within a window, ``start`` ≤ due < ``end``. Either bound may be None.
 
-    The timings of two tasks are equal if these are due alike.
+    Tasks with equal timings are due at the same moments.
     """
 
     schedule: Schedule
@@ -68,19 +69,19 @@ class Timing:
         """Return the timing of a task.
 
         Raises:
-            ScheduleError: the task's schedule or time zone cannot be used.
+            ScheduleError: the task's schedule or time zone is invalid.
         """
         key = task.label if is_hashed(task.schedule) else ""
         return _timing(task.schedule, task.timezone, key, task.start_running, task.end_running)
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """Return the first due moment strictly after ``moment``, or None when none is left."""
+        """Return the first due moment after ``moment``, or None if none is left."""
         if self.start is not None and moment < self.start:
             moment = just_before(self.start)
         return self._before_end(self.schedule.next_after(moment))
 
     def last_until(self, moment: datetime) -> datetime | None:
-        """Return the newest due moment at or before ``moment``, or None when there was none."""
+        """Return the last due moment at or before ``moment``, or None if there was none."""
         if self.end is not None and moment >= self.end:
             moment = just_before(self.end)
         due = self.schedule.last_until(moment)
@@ -95,14 +96,14 @@ class Timing:
         return self.schedule.between(after, until)
 
     def first_after_activation(self, moment: datetime) -> datetime | None:
-        """Return the moment at which a task that does not wait for its schedule is first due."""
+        """Return the first due moment of a task that does not wait for its schedule."""
         return self._before_end(moment if self.start is None else max(moment, self.start))
 
     def _before_end(self, due: datetime | None) -> datetime | None:
         return None if due is None or (self.end is not None and due >= self.end) else due
 
 
-# Thousands of tasks may be due alike; what costs most is computed once for all of them.
+# Many tasks may share a timing. The expensive computations are done once for all of them.
 @lru_cache(maxsize=4096)
 def _timing(
     expression: str, timezone: str, key: str, start: datetime | None, end: datetime | None
@@ -116,21 +117,20 @@ def _next_after(timing: Timing, moment: datetime) -> datetime | None:
 
 
 def first_due(task: "Task", now: datetime) -> datetime | None:
-    """Return when a task whose timing is new falls due next, never in the past.
-
-    What was planned ahead of ``now`` (the clock was set back) is not planned again.
+    """Return when a task with a new timing is due next, never before ``now``.
 
     Raises:
-        ScheduleError: the task's schedule or time zone cannot be used.
+        ScheduleError: the task's schedule or time zone is invalid.
     """
     timing = Timing.of(task)
     if task.is_due_at_once:
         return timing.first_after_activation(now)
+    # If the clock was set back, occurrences after now are planned already.
     return _next_after(timing, now if task.planned_until is None else max(now, task.planned_until))
 
 
 def iterations_left(task: "Task") -> int | None:
-    """Return how many iterations of a task are left; None if they are not limited."""
+    """Return the number of iterations that a task has left, or None if it has no limit."""
     return None if task.iterations is None else max(0, task.iterations - task.runs_planned)
 
 
@@ -139,13 +139,12 @@ def occurrences(
 ) -> Iterator[datetime]:
     """Yield the due moments of ``task`` after a moment, in order.
 
-    This is the one answer to "when next?". A task that is paused, broken, retired or has no
-    schedule is not due. Of a limited number of iterations, only those are yielded that are left
-    at that moment: earlier occurrences use some up.
+    Every forecast uses it. A task that is not active or has no schedule is never due. A limited
+    number of iterations is respected: occurrences before ``after`` use some of them.
 
     Args:
-        until: the last moment that counts; None for no end. With it, many moments are found in a
-            fraction of the time.
+        until: the last moment to consider; None for no end. Many moments are found much faster
+            with it.
     """
     if task.state != TaskState.ACTIVE or not task.schedule:
         return
@@ -175,9 +174,9 @@ def _from(timing: Timing, due: datetime, until: datetime | None) -> Iterator[dat
 
 
 def ready_at(task: "Task", due: datetime, next_due: datetime | None) -> datetime:
-    """Return when the run of an occurrence may start: later by a part of the task's spread.
+    """Return when the run of an occurrence may start: delayed by a part of the task's ``spread``.
 
-    The part is always the same for the same occurrence, and never reaches the next one.
+    The delay is fixed for each occurrence, and always ends before the next one.
     """
     bound = task.spread if next_due is None else min(task.spread, next_due - due)
     part = zlib.crc32(f"{task.pk}:{due.isoformat()}".encode()) / 2**32
