@@ -101,7 +101,6 @@ VERBS = [
     Verb("Run.retry", lambda site: site.over),
     Verb("Run.retry", lambda site: site.orphan),
     Verb("RunQuerySet.cancel", runs, ("rain", NOON), {"by_force": True}),
-    Verb("RunQuerySet.cancel_queued", runs, ("rain", NOON)),
     Verb("TaskQuerySet.delete_ended", lambda _: Task.objects.all()),
     Verb("QueueQuerySet.pause", lambda _: Queue.objects, ("mail", "rain")),
     Verb("QueueQuerySet.resume", lambda _: Queue.objects, ("closed",)),

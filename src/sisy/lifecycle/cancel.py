@@ -21,16 +21,6 @@ BATCH = 1000
 TASK_DELETED = "The task was deleted."
 
 
-def cancel(runs: "RunQuerySet", reason: str, now: datetime, *, by_force: bool = False) -> int:
-    """Cancel the queued ones of ``runs``, and request that running ones stop.
-
-    Returns:
-        The number of runs that were cancelled or asked to stop, without those asked before.
-    """
-    cancelled, asked = cancel_or_request(runs, reason, now, by_force=by_force)
-    return len(cancelled) + len(asked)
-
-
 def cancel_or_request(
     runs: "RunQuerySet", reason: str, now: datetime, *, by_force: bool = False
 ) -> tuple[list[int], list[int]]:
@@ -48,7 +38,7 @@ def cancel_or_request(
 
 
 def cancel_run(run: "Run", using: str, reason: str, now: datetime, *, by_force: bool) -> bool:
-    """Cancel one run as `cancel` does. Return False if it has finished or was asked before."""
+    """Cancel one run, or ask it to stop. Return False if it has finished or was asked before."""
     this = type(run).objects.using(using).filter(pk=run.pk)
     cancelled, asked = cancel_or_request(this, reason, now, by_force=by_force)
     if cancelled:

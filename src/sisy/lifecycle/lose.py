@@ -8,7 +8,7 @@ from django.db.models import Case, F, Value, When
 from django.utils.translation import ngettext
 
 from sisy import conf, signals
-from sisy.lifecycle.transition import Transition, all_runs, send
+from sisy.lifecycle.transition import QUEUED_AGAIN, Transition, all_runs, send
 from sisy.records.choices import OnLost, RunState
 from sisy.records.fields import MomentField
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sisy.models.run import Run
     from sisy.models.run_queries import RunQuerySet
 
-QUEUED_AGAIN = "the run was queued again"
+AGAIN = "the run was queued again"
 
 
 def lose(runs: "RunQuerySet", reason: str, now: datetime) -> "tuple[list[Run], list[Run]]":
@@ -64,14 +64,7 @@ def _queue_again(rows: "RunQuerySet", runs: "Sequence[Run]", reason: str, now: d
             for run in runs
         ]
     )
-    columns = {
-        "state": RunState.QUEUED,
-        "process": None,
-        "started_at": None,
-        "dispatched_at": None,
-        "unresolved_since": None,
-        "reason": _joined(reason, QUEUED_AGAIN),
-    }
+    columns = {**QUEUED_AGAIN, "process": None, "reason": _joined(reason, AGAIN)}
     # They were ready when they started. If that is ahead of now, the clock was set back.
     is_ahead = When(ready_at__gt=now, then=Value(now, MomentField()))
     _apply(rows, runs, columns, ready_at=Case(is_ahead, default=F("ready_at")))

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from sisy import signals
 from sisy.lifecycle.submit import execute_if_eager, store
-from sisy.lifecycle.transition import Transition, send
+from sisy.lifecycle.transition import QUEUED_AGAIN, Transition, send
 from sisy.records.choices import LIVE_STATES, Origin, RunState
 from sisy.records.validators import json_dict
 from sisy.runtime.checkpoint import checkpoint
@@ -43,11 +43,8 @@ def queue_retry(using: str, run: "Run", outcome: "Outcome", now: datetime) -> No
     checkpoint("retry: attempt kept")
     queued = Transition(
         {
-            "state": RunState.QUEUED,
+            **QUEUED_AGAIN,
             "ready_at": now + retry_delay(run),
-            "started_at": None,
-            "dispatched_at": None,
-            "unresolved_since": None,
             # Without the delay: it is read later, and ready_at says when the next attempt starts.
             "reason": f"Attempt {run.attempt} failed: {outcome.reason}"[:500],
             "error": outcome.error,

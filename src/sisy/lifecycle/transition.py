@@ -8,11 +8,20 @@ from django.db import DataError
 from django.db.models import F, QuerySet
 from django.dispatch import Signal
 
+from sisy.records.choices import RunState
 from sisy.runtime import signal_dispatch
 
 if TYPE_CHECKING:
     from sisy.models.run import Run
     from sisy.models.run_queries import RunQuerySet
+
+QUEUED_AGAIN: Mapping[str, Any] = {
+    "state": RunState.QUEUED,
+    "started_at": None,
+    "dispatched_at": None,
+    "unresolved_since": None,
+}
+"""The columns of a run that is queued for its next attempt. Its process is cleared as well."""
 
 
 @dataclass(frozen=True, slots=True)

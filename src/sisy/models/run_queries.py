@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 
-from sisy.lifecycle.cancel import cancel, cancel_queued
+from sisy.lifecycle.cancel import cancel_or_request
 from sisy.records.choices import LIVE_STATES, RunState
 from sisy.records.twins import manager_from, twin
 from sisy.store import locking
@@ -62,12 +62,6 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Return runs that backends of ``django.tasks`` execute."""
         return self.filter(engine__gt="")
 
-    def cancel_queued(self, reason: str | F, now: datetime) -> int:
-        """Cancel the queued runs, and return their number."""
-        return len(cancel_queued(self, reason, now))
-
-    acancel_queued = twin(cancel_queued)
-
     def cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> int:
         """Cancel queued runs, and ask running ones to stop. Return the number of both.
 
@@ -79,7 +73,8 @@ class RunQuerySet(models.QuerySet["Run"]):
         Args:
             by_force: also kill the processes of runs in a process pool.
         """
-        return cancel(self, reason, now, by_force=by_force)
+        cancelled, asked = cancel_or_request(self, reason, now, by_force=by_force)
+        return len(cancelled) + len(asked)
 
     acancel = twin(cancel)
 

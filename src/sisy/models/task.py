@@ -11,10 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import clock
 from sisy.callables import Callee, Target, target_of
-from sisy.lifecycle.cancel import TASK_DELETED
 from sisy.models.declared import FollowsCode
-from sisy.models.run import Run
-from sisy.models.task_queries import CHANGED, TaskManager
+from sisy.models.task_queries import CHANGED, TaskManager, prepare_deletion
 from sisy.models.verbs import TaskVerbs
 from sisy.planning import activation
 from sisy.planning.overdue import settle_overdue
@@ -33,7 +31,6 @@ from sisy.records.task_fields import (
     owners_columns,
 )
 from sisy.records.validators import json_dict
-from sisy.store import locking
 
 
 class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
@@ -240,12 +237,5 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
         """Delete the task and cancel its queued runs. Running runs finish; the history stays."""
         using = using or self._home
         with transaction.atomic(using=using):
-            # Locked first, so that a heartbeat that is planning it adds no run after this.
-            this = Task.objects.using(using).filter(pk=self.pk)
-            locking.lock(this)
-            now = clock.now(using)
-            settle_overdue(using, this, now, TASK_DELETED, for_good=True)
-            Run.objects.using(using).live().filter(task=self.pk).lock()
-            runs = Run.objects.using(using).filter(task=self.pk)
-            runs.cancel_queued(TASK_DELETED, now)
+            prepare_deletion(Task.objects.using(using).filter(pk=self.pk), clock.now(using))
             return super().delete(using=using, keep_parents=keep_parents)

@@ -8,7 +8,7 @@ from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, When
 
 from sisy import clock, conf
-from sisy.lifecycle.cancel import TASK_DELETED
+from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued
 from sisy.models.run import Run
 from sisy.planning import activation, timing
 from sisy.planning.overdue import settle_overdue
@@ -157,15 +157,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         self._for_write = True
         using = self.db
         with transaction.atomic(using=using):
-            # Locked first, so that a heartbeat that is planning one adds no run after this.
-            pks = locking.lock(self)
-            chosen = self.model._base_manager.using(using).filter(pk__in=pks)
-            now = clock.now(using)
-            settle_overdue(using, chosen, now, TASK_DELETED, for_good=True)
-            for start in range(0, len(pks), BATCH):
-                runs = Run.objects.using(using).filter(task__in=pks[start : start + BATCH])
-                runs.live().lock()
-                runs.cancel_queued(TASK_DELETED, now)
+            pks = prepare_deletion(self, clock.now(using))
             # By now, the filter may match further tasks. They are not locked, and stay.
             return super(TaskQuerySet, self.filter(pk__in=pks)).delete()
 
@@ -186,6 +178,23 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+def prepare_deletion(tasks: TaskQuerySet, now: datetime) -> list[int]:
+    """Record what ``tasks`` have missed, cancel their queued runs, and return their keys.
+
+    Call it in the transaction that deletes the tasks.
+    """
+    using = tasks.db
+    # Locked first, so that a heartbeat that is planning one adds no run after this.
+    pks = locking.lock(tasks)
+    locked = tasks.model._base_manager.using(using).filter(pk__in=pks)
+    settle_overdue(using, locked, now, TASK_DELETED, for_good=True)
+    for start in range(0, len(pks), BATCH):
+        runs = Run.objects.using(using).filter(task__in=pks[start : start + BATCH])
+        runs.live().lock()
+        cancel_queued(runs, TASK_DELETED, now)
+    return pks
 
 
 if TYPE_CHECKING:
