@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy import conf, signals
 from sisy.records.choices import Role
 from sisy.records.fields import MomentField, ReasonField
-from sisy.records.twins import class_twin, manager_from, twin
+from sisy.records.twins import manager_from, twin
 from sisy.runtime import signal_dispatch
 from sisy.store.locking import renew_lease
 
@@ -128,14 +128,10 @@ class Process(models.Model):
         process._tell(signals.worker_online)
         return process
 
-    ajoin = class_twin(join)
-
     def renew(self, now: datetime, lease: timedelta) -> bool:
         """Renew the lease. Return False if the process is no longer registered."""
         self.lease_until = now + lease
         return renew_lease(self.using, self.pk, self.lease_until)
-
-    arenew = twin(renew)
 
     def has_silent_host(self, now: datetime, lease: timedelta) -> bool:
         """Return whether all processes of the host are silent, so that the host may be down."""
@@ -144,8 +140,6 @@ class Process(models.Model):
         neighbours = Process.objects.using(self.using).alive(now).filter(host=self.host)
         since = min(self.lease_until, now) + lease / 3
         return not neighbours.filter(lease_until__gt=since, end_reason="").exists()
-
-    ahas_silent_host = twin(has_silent_host)
 
     def request_drain(self, now: datetime) -> bool:
         """Ask a worker to drain: it claims no more runs, and stops when its current runs finish.
@@ -166,8 +160,6 @@ class Process(models.Model):
         asked = Process.objects.using(self.using).exclude(drain_requested_at=None)
         return asked.filter(pk=self.pk).exists()
 
-    ais_drain_requested = twin(is_drain_requested)
-
     def note_problem(self, problem: str, since: datetime | None) -> None:
         """Store why this worker cannot start functions, and since when. Pass "" if it can."""
         self.problem, self.problem_since = problem[:500], since
@@ -175,14 +167,10 @@ class Process(models.Model):
             problem=self.problem, problem_since=since
         )
 
-    anote_problem = twin(note_problem)
-
     def leave(self, reason: str = "It was stopped.") -> None:
         """Unregister the process. Sends ``worker_offline`` with the reason."""
         if Process.objects.using(self.using).filter(pk=self.pk).delete()[0]:
             self._tell(signals.worker_offline, reason=reason)
-
-    aleave = twin(leave)
 
     def _tell(self, signal: Signal, **more: str) -> None:
         if self.role == Role.WORKER:
