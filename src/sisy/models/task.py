@@ -9,9 +9,10 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock
+from sisy import clock, conf
 from sisy.callables import Callee, Target, target_of
 from sisy.models.declared import FollowsCode
+from sisy.models.run import Run
 from sisy.models.task_queries import CHANGED, TaskManager, prepare_deletion
 from sisy.models.verbs import TaskVerbs
 from sisy.planning import activation
@@ -20,7 +21,7 @@ from sisy.records import validation
 from sisy.records.choices import Overlap, TaskState
 from sisy.records.columns import TaskColumns
 from sisy.records.dirty_fields import DirtyFields, Write
-from sisy.records.instances import reset, unsaved
+from sisy.records.instances import refer, reset, unsaved
 from sisy.records.task_fields import (
     GIVEN_NAMES,
     OWNER_FIELDS,
@@ -84,6 +85,20 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
             "target_pk": found.pk,
         }
         return unsaved(cls, {**of_target, **given})
+
+    def new_run(self, *, now: datetime, **columns: Any) -> Run:
+        """Return an unsaved run of this task that is ready at ``ready_at``, by default now."""
+        of_task = {
+            "label": self.label,
+            "target_path": self.target_path,
+            "target_pk": self.target_pk,
+            "queue": self.queue,
+            "priority": self.priority,
+            "engine": conf.get_settings().alias_of(self.engine),
+        }
+        run = unsaved(Run, {**of_task, "planned_at": now, "ready_at": now, **columns})
+        refer(run, "task", self)
+        return run
 
     @property
     def is_used_up(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from django.db import models, router
 from django.db.models import Sum
 
-from sisy import clock, conf
+from sisy import clock
 from sisy.callables import Callee
 from sisy.lifecycle.backfill import backfill
 from sisy.lifecycle.submit import submit, submit_once
@@ -19,7 +19,6 @@ from sisy.planning import activation
 from sisy.planning.backfill import to_backfill
 from sisy.planning.declarations import Policies, refuse_unknown
 from sisy.records.choices import Origin, Overlap, TaskState
-from sisy.records.instances import refer, unsaved
 from sisy.records.twins import class_twin, twin
 from sisy.records.validators import future_moment, json_dict, moment_in
 
@@ -173,21 +172,6 @@ class TaskVerbs(models.Model):
         task = model.calling(fn, **{"schedule": "", "overlap": Overlap.ALLOW, **given})
         task.state = TaskState.RETIRED
         return task
-
-    def new_run(self, *, now: datetime, **columns: Any) -> Run:
-        """Return an unsaved run of this task that is ready at ``ready_at``, by default now."""
-        task = self._task
-        of_task = {
-            "label": task.label,
-            "target_path": task.target_path,
-            "target_pk": task.target_pk,
-            "queue": task.queue,
-            "priority": task.priority,
-            "engine": conf.get_settings().alias_of(task.engine),
-        }
-        run = unsaved(Run, {**of_task, "planned_at": now, "ready_at": now, **columns})
-        refer(run, "task", task)
-        return run
 
     def run_now(self) -> Run:
         """Submit a run now, in addition to the schedule.
