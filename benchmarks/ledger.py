@@ -18,7 +18,7 @@ from sisy.execution import Outcome
 from sisy.heartbeat import plan, retention
 from sisy.models import Overlap, Process, Role, Run, RunState, Task, task_with_callable
 from sisy.worker.claim import claim
-from sisy.worker.outcome_buffer import record
+from sisy.worker.record import record
 
 SITE = Layout(name="PostgreSQL", commands=())
 TASKS = 1000

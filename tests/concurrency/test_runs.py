@@ -10,7 +10,7 @@ from sisy.execution import ThreadPool
 from sisy.heartbeat import tick
 from sisy.models import Overlap, Run, RunState, Task, TaskState
 from sisy.worker.claim import claim
-from sisy.worker.outcome_buffer import record
+from sisy.worker.record import record
 from tests.concurrency.threads import WAIT_TIMEOUT, at_once
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, stored, worker

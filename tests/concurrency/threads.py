@@ -13,7 +13,7 @@ from django.db import connection, connections
 from sisy.execution import Outcome
 from sisy.models import RunState
 from sisy.store.isolation import past_deadlocks
-from sisy.worker.outcome_buffer import record
+from sisy.worker.record import record
 from tests.support.moments import DAY as DAY
 from tests.support.moments import HOUR as HOUR
 from tests.support.moments import MINUTE as MINUTE

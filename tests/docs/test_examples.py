@@ -9,7 +9,7 @@ import pytest
 from sisy.execution import ThreadPool
 from sisy.models import Process, Role, Run, RunState, Task
 from sisy.worker.claim import claim
-from sisy.worker.outcome_buffer import record
+from sisy.worker.record import record
 from tests.docs.pages import DOCS, ROOT, START, TUTORIAL, all_blocks, blocks_of, name_of, pages
 from tests.docs.project import Project
 from tests.support.moments import NOON

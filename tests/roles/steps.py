@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sisy.execution import Outcome
 from sisy.models import Run, RunState
-from sisy.worker.outcome_buffer import record
+from sisy.worker.record import record
 from tests.support.moments import DAY as DAY
 from tests.support.moments import HOUR as HOUR
 from tests.support.moments import MINUTE as MINUTE

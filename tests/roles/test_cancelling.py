@@ -8,7 +8,7 @@ from sisy.heartbeat import tick
 from sisy.lifecycle.release import TIME_TO_GO, hand_over
 from sisy.models import Attempt, Run, RunState, Task
 from sisy.worker.claim import claim
-from sisy.worker.outcome_buffer import record
+from sisy.worker.record import record
 from tests.app import jobs
 from tests.app.models import Execution
 from tests.roles.at_work import at_work

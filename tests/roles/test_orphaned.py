@@ -9,7 +9,8 @@ from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.heartbeat import tick
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.worker.claim import claim
-from sisy.worker.outcome_buffer import REASON, record
+from sisy.worker.follow_up import ORPHANED_REASON
+from sisy.worker.record import record
 from tests.app import jobs
 from tests.app.models import Counter
 from tests.support.moments import HOUR, MINUTE, NOON
@@ -58,7 +59,7 @@ def test_after_three_failures_in_a_row_it_is_broken_and_the_fix_is_named(minutes
     assert stored(task).state == TaskState.ACTIVE
     minutes(1)
     row = stored(task)
-    assert (row.state, row.state_reason, row.next_run) == (TaskState.BROKEN, REASON, None)
+    assert (row.state, row.state_reason, row.next_run) == (TaskState.BROKEN, ORPHANED_REASON, None)
     assert "Delete the task, give it another target" in row.state_reason
     [line] = [each for each in caplog.records if each.name == "sisy.tasks"]
     assert (line.levelno, line.task) == (logging.ERROR, task.pk)

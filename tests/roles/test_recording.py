@@ -9,7 +9,7 @@ from sisy.lifecycle.release import TIME_TO_GO, hand_over, release
 from sisy.lifecycle.retry import retry_delay
 from sisy.models import OnLost, Run, RunState, Task
 from sisy.worker.claim import claim
-from sisy.worker.outcome_buffer import record
+from sisy.worker.record import record
 from tests.roles.steps import LEASE, finish, outcome, states
 from tests.support.moments import MINUTE, NOON, SECOND
 from tests.support.records import scheduled, stored, worker

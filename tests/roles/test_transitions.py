@@ -15,7 +15,7 @@ from sisy.lifecycle.release import hand_over, release
 from sisy.messaging import dashboard_events
 from sisy.models import Overlap, Run, RunState, Task, task_with_callable
 from sisy.worker.claim import claim
-from sisy.worker.outcome_buffer import record
+from sisy.worker.record import record
 from tests.app import jobs
 from tests.roles.steps import finish, outcome
 from tests.roles.test_unreadable import needs_spoilable, spoil

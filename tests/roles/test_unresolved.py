@@ -10,7 +10,7 @@ from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.models import Attempt, Overlap, Run, RunState, Task
 from sisy.worker.claim import claim
 from sisy.worker.missing_code import Unresolved
-from sisy.worker.outcome_buffer import record
+from sisy.worker.record import record
 from tests.app import jobs
 from tests.app.models import Counter
 from tests.roles.at_work import at_work

@@ -13,7 +13,7 @@ from sisy.lifecycle.release import hand_over
 from sisy.models import Process, Run, RunState
 from sisy.worker.claim import claim
 from sisy.worker.lease import Lease
-from sisy.worker.outcome_buffer import record
+from sisy.worker.record import record
 from tests.simulation.history import Execution
 from tests.simulation.players import Player
 

@@ -13,6 +13,7 @@ from sisy.runtime.log import Outage, logger
 FIRST_RETRY_DELAY = 0.2
 MAX_RETRY_DELAY = 5.0
 RETRY_INTERVAL = 1.0
+IDLE_POLL_INTERVAL = 60.0  # seconds between two steps of a loop that others wake
 
 
 class Loop:

@@ -5,11 +5,9 @@ from typing import Any
 
 from sisy import conf
 from sisy.models import Run
-from sisy.runtime.loop import Loop
+from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 from sisy.store.database_thread import DatabaseThread
 from sisy.worker.pool_client import PoolClient
-
-IDLE = 60.0
 
 Request = Sequence[Any]
 TAKEN_OVER: Request = (
@@ -53,7 +51,7 @@ class CancellationWatcher:
     async def _look(self) -> float:
         runs = list(self._in_hand)
         if not runs:
-            return IDLE
+            return IDLE_POLL_INTERVAL
         held = await self._database.run(self._held, runs)
         in_hand = {(run.pk, run.attempt) for run in self._in_hand}
         for run in runs:

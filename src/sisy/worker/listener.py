@@ -8,7 +8,7 @@ from functools import partial
 from sisy import conf
 from sisy.messaging import messages, sender
 from sisy.runtime.log import logger
-from sisy.runtime.loop import Loop
+from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 
 STAYS_MEMBER = 3600.0  # seconds until the worker rejoins its group, because layers expire members
 
@@ -54,7 +54,7 @@ class ChannelListener:
     async def _hear_rings(self, channel: str) -> float:
         layer = sender.shared_layer()
         if layer is None:
-            return 60.0
+            return IDLE_POLL_INTERVAL
         message = await layer.receive(channel)
         if messages.is_run_task(message):
             self._wake()
@@ -66,7 +66,7 @@ class ChannelListener:
         """Join the group of workers, or receive one message to it."""
         layer = sender.shared_layer()
         if layer is None:
-            return 60.0
+            return IDLE_POLL_INTERVAL
         if self._address is None:
             address = await layer.new_channel()
             async with asyncio.timeout(sender.LAYER_TIMEOUT):

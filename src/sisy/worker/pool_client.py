@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from sisy.execution import NotCalled, Outcome, Pool
 from sisy.models import Run, RunState
 from sisy.runtime.log import logger
-from sisy.runtime.loop import Inbox, Loop
+from sisy.runtime.loop import IDLE_POLL_INTERVAL, Inbox, Loop
 from sisy.runtime.threads import DaemonThreads
 from sisy.worker.lease import Lease
 from sisy.worker.outcome_buffer import OutcomeBuffer
@@ -17,7 +17,6 @@ from sisy.worker.prefetch import InFlight
 
 FIRST_PAUSE = 0.5  # seconds
 LONGEST_PAUSE = 30.0
-IDLE = 60.0
 
 Report = Callable[[str], Awaitable[None]]
 """Stores the problem of a worker; an empty text means that there is none."""
@@ -77,7 +76,7 @@ class Readiness:
             reported = self._problem
             await self._report(reported)
             self._reported = reported
-        return pause if self._problem else IDLE
+        return pause if self._problem else IDLE_POLL_INTERVAL
 
     async def _try(self) -> None:
         try:

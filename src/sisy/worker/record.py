@@ -1,0 +1,116 @@
+"""Record outcomes: decide what each one means for its run, and store that."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from enum import Enum, auto
+from functools import partial
+
+from django.db import transaction
+
+from sisy.execution import Outcome, storable
+from sisy.lifecycle.finish import finish
+from sisy.lifecycle.lose import lose
+from sisy.lifecycle.retry import may_retry, queue_retry
+from sisy.models import Run, RunState
+from sisy.runtime.checkpoint import checkpoint
+from sisy.runtime.log import logger
+from sisy.store.isolation import isolating
+from sisy.store.outcomes import Ended
+from sisy.worker.follow_up import follow_up
+from sisy.worker.missing_code import is_to_be_released, release_unresolved
+
+
+class Verdict(Enum):
+    """What becomes of a run after an attempt."""
+
+    FINISH = auto()
+    RETRY = auto()
+    RELEASE = auto()
+    LOSE = auto()
+
+
+def record(using: str, ended: Ended, now: datetime) -> None:
+    """Store the outcomes of runs that are still their process's, in one transaction.
+
+    A run that was taken from its process meanwhile stays as it is. If the database rejects an
+    outcome, it is stored without its details, and the others are stored in full.
+    """
+
+    def record_each(error: Exception) -> Ended:
+        logger.warning("Could not record many runs at once; recording one by one", exc_info=error)
+        return [one for run, outcome in ended for one in _store_one(using, run, outcome, now)]
+
+    checkpoint("finish: nothing recorded")
+    stored = isolating(partial(_store, using, ended, now), record_each)
+    checkpoint("finish: committed")
+    follow_up(using, stored, now)
+
+
+def verdict(run: Run, outcome: Outcome, now: datetime) -> Verdict:
+    """Return what becomes of a run, unless its task was deleted or a user cancelled it."""
+    if outcome.state == RunState.LOST:
+        return Verdict.LOSE
+    if is_to_be_released(run, outcome, now):
+        return Verdict.RELEASE
+    return Verdict.RETRY if may_retry(run, outcome.state) else Verdict.FINISH
+
+
+def _store(using: str, ended: Ended, now: datetime) -> Ended:
+    """Store outcomes, and return those whose runs were still their process's."""
+    verdicts: dict[Verdict, list[tuple[Run, Outcome]]] = defaultdict(list)
+    for run, outcome in ended:
+        verdicts[verdict(run, outcome, now)].append((run, outcome))
+    final = verdicts.pop(Verdict.FINISH, [])
+    with transaction.atomic(using=using):
+        held = finish(using, final)
+        checkpoint("finish: outcomes written")
+        if verdicts:
+            held |= _store_unfinished(using, verdicts, now)
+    for run, _ in ended:
+        if run.pk not in held:
+            logger.warning(
+                "Run %s was taken over by another worker; the result of attempt %s is not "
+                "recorded",
+                run.pk,
+                run.attempt,
+            )
+    return [(run, outcome) for run, outcome in ended if run.pk in held]
+
+
+def _store_unfinished(using: str, verdicts: Mapping[Verdict, Ended], now: datetime) -> set[int]:
+    """Store outcomes after which runs may run again. Return the keys of the runs still held."""
+    runs = [run for ended in verdicts.values() for run, _ in ended]
+    held = set(Run.objects.using(using).held(runs).lock())
+
+    def still_held(wanted: Verdict) -> Ended:
+        return [(run, outcome) for run, outcome in verdicts.get(wanted, ()) if run.pk in held]
+
+    release_unresolved(using, still_held(Verdict.RELEASE), now)
+    retrying = still_held(Verdict.RETRY)
+    wanted = _still_wanted(using, [run for run, _ in retrying])
+    finish(using, [one for one in retrying if one[0].pk not in wanted])
+    for run, outcome in retrying:
+        if run.pk in wanted:
+            queue_retry(using, run, outcome, now)
+    for run, outcome in still_held(Verdict.LOSE):
+        lose(Run.objects.using(using).filter(pk=run.pk), outcome.reason, now)
+    return held
+
+
+def _still_wanted(using: str, runs: Sequence[Run]) -> set[int]:
+    """Return the keys of the runs whose task exists and that no user has cancelled."""
+    chosen = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
+    wanted = chosen.filter(task__isnull=False, cancel_requested_at=None)
+    return set(wanted.values_list("pk", flat=True)) if runs else set()
+
+
+def _store_one(using: str, run: Run, outcome: Outcome, now: datetime) -> Ended:
+
+    def without_details(error: Exception) -> Ended:
+        logger.error("Could not store the result of run %s in full", run.pk, exc_info=error)
+        reason = storable(f"The result could not be stored in full: {error}")[:500]
+        return _store(using, [(run, replace(outcome, reason=reason, result=None, error=""))], now)
+
+    return isolating(partial(_store, using, [(run, outcome)], now), without_details)
