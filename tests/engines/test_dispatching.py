@@ -18,7 +18,8 @@ from sisy.reports.alerts.health import health
 from sisy.reports.queues import queues
 from sisy.runtime import loop
 from sisy.signals import run_rejected
-from sisy.worker.claim import any_ready, claim
+from sisy.store.claims import any_ready
+from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.app.models import Execution
 from tests.roles.steps import finish, states

@@ -107,13 +107,13 @@ def test_what_runs_is_seen_however_many_runs_are_queued(ledger, monkeypatch):
 def test_tasks_are_read_and_the_exclusive_ones_are_locked(ledger):
     shared, exclusive = ledger
     pks = [shared.pk, exclusive.pk, 2**62]
-    assert claims.tasks("default", Task, pks) == {task.pk: task for task in ledger}
+    assert claims.read_tasks("default", Task, pks) == {task.pk: task for task in ledger}
     assert claims.lock_exclusive_tasks("default", Task, pks) == {exclusive.pk: exclusive}
-    assert claims.tasks("default", Task, []) == {}
+    assert claims.read_tasks("default", Task, []) == {}
 
 
 def test_its_records_are_those_of_django_down_to_each_value(ledger):
-    found = claims.tasks("default", Task, [task.pk for task in ledger])
+    found = claims.read_tasks("default", Task, [task.pk for task in ledger])
     for task in Task.objects.all():
         ignored = {"_state": None, "_loaded_values": None}
         assert vars(found[task.pk]) | ignored == vars(task) | ignored

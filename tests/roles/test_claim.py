@@ -6,7 +6,8 @@ from django.test.utils import CaptureQueriesContext
 
 from sisy.heartbeat import tick
 from sisy.models import Missed, Run, RunState, Task
-from sisy.worker.claim import any_ready, claim
+from sisy.store.claims import any_ready
+from sisy.worker.claim import claim
 from tests.roles.steps import finish, states
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker

@@ -10,8 +10,8 @@ from django.db.models import F
 from sisy.heartbeat import plan
 from sisy.lifecycle import finish
 from sisy.models import Overlap, Run, Task, TaskState
-from sisy.store import outcomes
-from sisy.worker import claim, overlap
+from sisy.store import claims, outcomes
+from sisy.worker import apply_policies
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def no_fence():
 
 @contextmanager
 def no_lock_on_what_overlaps():
-    """Let workers apply_policy upon runs of one task at the same time.
+    """Let workers decide about runs of one task at the same time.
 
     On SQLite a transaction is a lock, which nobody can leave out: there they do not look at what
     goes on.
@@ -98,21 +98,21 @@ def no_lock_on_what_overlaps():
         alone = Task.objects.using(using).filter(pk__in=pks).exclude(overlap=Overlap.ALLOW)
         return {task.pk: task for task in alone}
 
-    with mock.patch.object(claim, "lock_exclusive_tasks", unlocked):
+    with mock.patch.object(claims, "lock_exclusive_tasks", unlocked):
         yield
 
 
 @contextmanager
 def _nothing_seen_to_go_on():
-    live_runs = overlap._live_runs
+    live_runs = apply_policies._live_runs
 
     def queued_runs(*args):
         live = live_runs(*args)
         for one in live.values():
-            one.going.clear()
+            one.running.clear()
         return live
 
-    with mock.patch.object(overlap, "_live_runs", queued_runs):
+    with mock.patch.object(apply_policies, "_live_runs", queued_runs):
         yield
 
 

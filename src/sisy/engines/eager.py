@@ -8,7 +8,7 @@ from sisy.execution.inline import execute_inline
 from sisy.execution.outcome import Outcome
 from sisy.models import Process, Role, Run
 from sisy.worker.claim import claim_one
-from sisy.worker.outcome_buffer import record
+from sisy.worker.record import record
 
 
 def execute_eagerly(runs: Iterable[Run], using: str) -> None:

@@ -27,7 +27,7 @@ from sisy.runtime.log import logger
 from sisy.runtime.loop import retry_until_success
 from sisy.store.isolation import past_deadlocks
 from sisy.worker.claim import claim_one
-from sisy.worker.outcome_buffer import record
+from sisy.worker.record import record
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
 AGAIN_AFTER = timedelta(seconds=5)  # until a run that could not start is sent again

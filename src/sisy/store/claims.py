@@ -166,7 +166,7 @@ def lock_first_ready(
     )
 
 
-def tasks(using: str, model: "type[Task]", pks: Collection[int]) -> "dict[int, Task]":
+def read_tasks(using: str, model: "type[Task]", pks: Collection[int]) -> "dict[int, Task]":
     """Return tasks by their keys."""
     found = TASKS.records(using, model, tasks=list(pks)) if pks else []
     return {task.pk: task for task in found}

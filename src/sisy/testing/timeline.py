@@ -19,7 +19,7 @@ from sisy.schedules import calendar
 from sisy.store.due import next_moment, ready_queues
 from sisy.testing.beginning import begin
 from sisy.worker.claim import claim
-from sisy.worker.outcome_buffer import record
+from sisy.worker.record import record
 
 CLAIM_BATCH = 100
 LEASE = timedelta(hours=1)

@@ -3,7 +3,7 @@
 A claim takes a run from the queue, and its transaction decides everything at once: which worker
 gets the run, whether the run may start next to other runs of its task, and that it is running.
 
-    queued --lock--> locked --settle--> starting --commit--> running
+    queued --lock--> locked --decide--> starting --commit--> running
                         |
                         +--> queued     blocked: it is not its turn yet (overlap policy)
                         +--> queued     contended: another worker is deciding about its task
@@ -14,7 +14,7 @@ gets the run, whether the run may start next to other runs of its task, and that
    and neither waits for the other.
 2. Fetch their tasks, and lock the tasks whose runs must not overlap (`fetch_tasks`). Without this
    lock, two workers could both find that nothing of the task is running.
-3. Apply each task's overlap policy (`settle`, `apply_policy`).
+3. Apply each task's overlap policy (`apply_policies`).
 4. Mark the winners as running in one UPDATE that repeats its assumption, namely that the worker's
    lease has not expired (`start`). If it has, `LeaseLost` rolls everything back.
 
@@ -34,13 +34,14 @@ from sisy.models import Origin, Overlap, Process, Run, Task
 from sisy.models.process import LONGEST_LEASE
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
-from sisy.store.claims import ClaimScope, lock_exclusive_tasks, tasks
-from sisy.worker.overlap import Settled, settle
+from sisy.store.claims import ClaimScope
+from sisy.worker.apply_policies import ClaimResult, apply_policies
 
 FURTHER_BATCH = 200
 MAX_FURTHER_BATCHES = 50
 # How often to look again at tasks that another worker has locked, before leaving them to it.
-TRIES = 3
+CONTENDED_TRIES = 3
+ONLY_ONCE = (Origin.ONCE, Origin.ENQUEUED)
 
 
 def claim(
@@ -60,7 +61,8 @@ def claim(
     Raises:
         LeaseLost: the process's lease has expired. Renew it or register again.
     """
-    scope = ClaimScope(process.using, _open(process.using, queues), engine, now, missing)
+    using = process.using
+    scope = ClaimScope(using, _open(using, queues), engine, now, missing)
     won: list[Run] = []
     blocked: set[int] = set()
     contended: set[int] = set()
@@ -74,7 +76,7 @@ def claim(
         if is_last or len(won) == limit:
             break
     # Another worker had locked these tasks. Its transaction is short, so try again.
-    for _ in range(TRIES):
+    for _ in range(CONTENDED_TRIES):
         if not contended or len(won) == limit:
             break
         batch, _ = _claim_batch(process, scope, limit - len(won), limit, blocked)
@@ -101,13 +103,8 @@ def claim_one(process: Process, pk: int, now: datetime) -> Run | None:
     scope = ClaimScope(using, [queue], engine, now)
     with transaction.atomic(using=using):
         locked = wanted.defer(*claims.DEFERRED).select_for_update(skip_locked=True)
-        settled = _settle(process, scope, list(locked), 1)
-    return next(iter(settled.starting), None)
-
-
-def any_ready(using: str, queues: Sequence[str], now: datetime) -> bool:
-    """Return whether `claim` would find any run. Cheaper than a claim, and locks nothing."""
-    return claims.any_ready(using, queues, now)
+        result = _start_allowed(process, scope, list(locked), 1)
+    return next(iter(result.starting), None)
 
 
 def _open(using: str, queues: Sequence[str]) -> list[str]:
@@ -120,51 +117,38 @@ def _open(using: str, queues: Sequence[str]) -> list[str]:
 
 def _claim_batch(
     process: Process, scope: ClaimScope, free: int, size: int, blocked: Collection[int]
-) -> tuple[Settled, bool]:
-    """Settle the runs at the head of the queues. Also return whether there were no more."""
+) -> tuple[ClaimResult, bool]:
+    """Claim from the first runs of the queues. Also return whether there were no more."""
     with transaction.atomic(using=scope.using):
         locked = _lock(scope, size, blocked)
-        settled = _settle(process, scope, locked[:size], free)
-    if settled.starting:
+        result = _start_allowed(process, scope, locked[:size], free)
+    if result.starting:
         checkpoint("claim: committed")
-    return settled, len(locked) < size
+    return result, len(locked) < size
 
 
-def _settle(process: Process, scope: ClaimScope, locked: Sequence[Run], free: int) -> Settled:
+def _start_allowed(
+    process: Process, scope: ClaimScope, locked: Sequence[Run], free: int
+) -> ClaimResult:
     """Decide about locked runs, and start those that may start."""
     if not locked:
-        return Settled()
+        return ClaimResult()
     checkpoint("claim: runs locked")
     using, now = scope.using, scope.now
     tasks = fetch_tasks(using, locked)
-    runs = _call_off_unwanted(using, locked, now)
+    runs = _cancel_unwanted(using, locked, now)
     if not runs:
-        return Settled()
-    settled = settle(scope, runs, tasks, free)
-    start(using, settled.starting, process, now, latest=now + LONGEST_LEASE)
+        return ClaimResult()
+    result = apply_policies(scope, runs, tasks, free)
+    start(using, result.starting, process, now, latest=now + LONGEST_LEASE)
     checkpoint("claim: runs started")
-    return settled
+    return result
 
 
 def _lock(scope: ClaimScope, size: int, blocked: Collection[int]) -> list[Run]:
     """Lock the first runs of each queue, and return them all by priority and age."""
     first = (claims.lock_first_ready(scope, Run, queue, size, blocked) for queue in scope.queues)
     return sorted(chain(*first), key=lambda run: (-run.priority, run.ready_at, run.pk))
-
-
-def _call_off_unwanted(using: str, runs: Sequence[Run], now: datetime) -> list[Run]:
-    """Cancel runs that must not start any more, and return the others."""
-    # A run must not start if its task was deleted, or if a user cancelled it while it was running
-    # in a worker that then shut down. That worker may have executed it until now.
-    wanted = [run for run in runs if run.task is not None and run.cancel_requested_at is None]
-    if len(wanted) < len(runs):
-        these = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
-        cancel_queued(these.without_task(), TASK_DELETED, now)
-        cancel_requested(these, now)
-    return wanted
-
-
-ONLY_ONCE = (Origin.ONCE, Origin.ENQUEUED)
 
 
 def fetch_tasks(using: str, runs: Sequence[Run]) -> dict[int, Task]:
@@ -177,25 +161,37 @@ def fetch_tasks(using: str, runs: Sequence[Run]) -> dict[int, Task]:
     # Tasks that run once usually allow overlap. Read them without a lock first, and lock only
     # those that turn out to forbid it, so that workers do not block each other.
     suspects = wanted & {run.task_id for run in runs if run.origin not in ONLY_ONCE}
-    locked = lock_exclusive_tasks(using, Task, suspects)
-    others = tasks(using, Task, wanted - locked.keys())
+    locked = claims.lock_exclusive_tasks(using, Task, suspects)
+    others = claims.read_tasks(using, Task, wanted - locked.keys())
     exclusive = {pk for pk in others.keys() - suspects if others[pk].overlap != Overlap.ALLOW}
-    locked |= lock_exclusive_tasks(using, Task, exclusive)
-    _give(runs, others | locked)
+    locked |= claims.lock_exclusive_tasks(using, Task, exclusive)
+    _assign_tasks(runs, others | locked)
     return locked
 
 
-def _give(runs: Iterable[Run], tasks: dict[int, Task]) -> None:
+def _assign_tasks(runs: Iterable[Run], tasks: dict[int, Task]) -> None:
     """Give each run its own task object."""
     # Functions may change their task, and several runs of a task may execute at the same time.
-    given: set[int] = set()
+    assigned: set[int] = set()
     for run in runs:
         task = tasks.get(run.task_id) if run.task_id is not None else None
         if task is None:
             run.task = None
             continue
-        run.task = task.twin() if task.pk in given else task
-        given.add(task.pk)
+        run.task = task.twin() if task.pk in assigned else task
+        assigned.add(task.pk)
         if task.runs_once and not task.userdata:
             # A task that many runs share, as with enqueue(): each run carries its own data.
             run.task.userdata = run.payload
+
+
+def _cancel_unwanted(using: str, runs: Sequence[Run], now: datetime) -> list[Run]:
+    """Cancel runs that must not start any more, and return the others."""
+    # A run must not start if its task was deleted, or if a user cancelled it while it was running
+    # in a worker that then shut down. That worker may have executed it until now.
+    wanted = [run for run in runs if run.task is not None and run.cancel_requested_at is None]
+    if len(wanted) < len(runs):
+        these = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
+        cancel_queued(these.without_task(), TASK_DELETED, now)
+        cancel_requested(these, now)
+    return wanted

@@ -7,12 +7,13 @@ A connection may break after the database has committed a claim and before the w
 answer. The runs are then running in the ledger, but the worker does not know them. So from the
 moment a claim is sent, it is in doubt until the worker confirms that it has taken the runs:
 
-    clear --claim or release--> in doubt --heard--> clear
+    clear --claim or release--> in doubt --confirm--> clear
                                      |
-                                     +--settle--> releases runs that the worker does not know
+                                     +--release_unconfirmed--> the other runs are released
 
-`settle` runs before each claim and when the worker stops. It compares the runs that the ledger
-says the worker is running with the runs that the worker knows, and releases the difference.
+`release_unconfirmed` runs before each claim and when the worker stops. It compares the runs that
+the ledger says the worker is running with the runs that the worker knows, and releases the
+difference.
 """
 
 import asyncio
@@ -28,11 +29,12 @@ from sisy.lifecycle.release import hand_over, release
 from sisy.messaging import doorbell
 from sisy.models import Run
 from sisy.runtime.log import logger
-from sisy.runtime.loop import Loop
+from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
+from sisy.store.claims import any_ready
 from sisy.store.database_thread import DatabaseThread
 from sisy.store.outcomes import Ended
 from sisy.worker.cancellation import CancellationWatcher
-from sisy.worker.claim import any_ready, claim
+from sisy.worker.claim import claim
 from sisy.worker.lease import Lease
 from sisy.worker.missing_code import Unresolved
 from sisy.worker.pool_client import BUSY, PoolClient
@@ -40,7 +42,6 @@ from sisy.worker.prefetch import PREFETCH_TIMEOUT, InFlight
 
 BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
 JITTER = 0.05
-IDLE = 60.0  # seconds
 # Seconds between two rings of a full worker. A ring costs as much as a short run.
 RING_INTERVAL = 0.1
 
@@ -48,7 +49,7 @@ RING_INTERVAL = 0.1
 class ClaimSession:
     """Claims and releases runs for one worker.
 
-    Call everything but `heard` and `recorded` in one thread.
+    Call everything but `confirm` and `recorded` in one thread.
 
     Args:
         known: returns the keys of the runs that the worker knows it holds.
@@ -74,7 +75,7 @@ class ClaimSession:
         Args:
             was_rung_for: whether a ring announced a run. If not, first check if any run is ready.
         """
-        self.settle()
+        self.release_unconfirmed()
         if not was_rung_for and not any_ready(self._using, self._queues, self._now()):
             return []
         self._is_in_doubt = True
@@ -84,7 +85,7 @@ class ClaimSession:
         except LeaseLost:
             return claim(self._lease.renew(), self._queues, free, self._now(), missing=missing)
 
-    def heard(self) -> None:
+    def confirm(self) -> None:
         """Confirm that the worker has taken the runs that the last claim returned."""
         self._is_in_doubt = False
 
@@ -99,14 +100,14 @@ class ClaimSession:
         release(self._using, runs, reason, self._now())
         self._is_in_doubt = was_in_doubt
 
-    def settle(self) -> None:
+    def release_unconfirmed(self) -> None:
         """Release the runs of a claim that is in doubt. Does nothing if none is."""
         if not self._is_in_doubt:
             return
         held = Run.objects.using(self._using).running().filter(process=self._lease.process().pk)
-        unheard = list(held.exclude(pk__in=self._known()))
+        unconfirmed = list(held.exclude(pk__in=self._known()))
         reason = "Released, because the database connection failed during the claim."
-        release(self._using, unheard, reason, self._now())
+        release(self._using, unconfirmed, reason, self._now())
 
     def end(self, abandoned: list[Run]) -> None:
         """Release the runs that are still running, and unregister the worker."""
@@ -118,7 +119,7 @@ class ClaimSession:
                 count,
             )
             logger.warning(words, count)
-        self.settle()
+        self.release_unconfirmed()
         self._lease.end()
 
     def _now(self) -> datetime:
@@ -167,8 +168,8 @@ class Claiming:
     async def _step(self) -> float:
         await self._release_returned()
         if not self._pool.readiness.is_ready:
-            await self._database.run(self._session.settle)
-            return IDLE
+            await self._database.run(self._session.release_unconfirmed)
+            return IDLE_POLL_INTERVAL
         room = self._in_flight.room
         won = await self._claim(room) if room else 0
         self._in_flight.may_have_more = won == room
@@ -185,9 +186,9 @@ class Claiming:
         for run in runs:
             self._in_flight.take(run)
             self._pool.execute(run)
-        self._session.heard()
+        self._session.confirm()
         if len(runs) == room:
-            self._ring_on(runs[-1])
+            self._wake_next_worker(runs[-1])
         return len(runs)
 
     async def _release_returned(self) -> None:
@@ -204,7 +205,7 @@ class Claiming:
                 self._in_flight.slow_down()
             await self.release(runs, reason)
 
-    def _ring_on(self, run: Run) -> None:
+    def _wake_next_worker(self, run: Run) -> None:
         """Wake another worker, because this one is full and more runs may be queued."""
         now = asyncio.get_running_loop().time()
         if now - self._rang_at >= RING_INTERVAL:

@@ -1,21 +1,16 @@
-"""Decide which queued runs of a task may start, and write down what becomes of the others.
+"""Decide which queued runs of a task may start. No database access.
 
-This is decided late, when a run could start, since only then is it known what is still running.
-`apply_policy` is pure: it looks at the queued runs of a task from the oldest on. If nothing of the
-task is running, the oldest starts, whatever the policy. The policy decides about the others.
+Workers decide this when a run could start, because only then do they know what is still running.
+If no run of the task is running, the oldest queued one starts, whatever the policy. The policy
+decides about the others.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sisy import conf
-from sisy.lifecycle.cancel import request_cancel
-from sisy.lifecycle.skip import skip
-from sisy.models import Origin, Overlap, Run, RunState, Task
+from sisy.models import Origin, Overlap, Run
 from sisy.planning.timing import ON_TIME_TOLERANCE
-from sisy.store.claims import ClaimScope, live_runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +31,7 @@ class Running:
 
 
 @dataclass(slots=True)
-class Decision:
+class PolicyDecision:
     """The verdict on the queued runs of a task.
 
     Attributes:
@@ -64,7 +59,7 @@ class Decision:
 
 def apply_policy(
     policy: str, queued: Sequence[Run], running: Sequence[Running], limit: int, now: datetime
-) -> Decision:
+) -> PolicyDecision:
     """Decide about the ready runs of one task.
 
     Args:
@@ -74,7 +69,7 @@ def apply_policy(
         limit: the number of runs that ``buffer_all`` keeps queued; runs of `bulk_run_once` are
             exempt.
     """
-    decision = Decision()
+    decision = PolicyDecision()
     rest = list(queued)
     if not running and rest:
         decision.starting = rest.pop(0)
@@ -82,18 +77,18 @@ def apply_policy(
     patient: list[Run] = []
     others: list[Run] = []
     for run in rest:
-        (patient if _takes_its_turn(run, running[0], now) else others).append(run)
+        (patient if _may_wait(run, running[0], now) else others).append(run)
     decision.queued = bool(patient)
-    blocker = running[0].pk if running else 0
-    still_going = f"Run {blocker} of the task was still running"
+    if not others:
+        return decision
+    blocker = running[0].pk
+    still_running = f"Run {blocker} of the task was still running"
     match Overlap(policy):
-        case _ if not others:
-            pass
         case Overlap.BUFFER_ONE:
             kept = min((*patient, others[0]), key=_age)
             dropped = [run for run in others if run is not kept]
             decision.skip(
-                dropped, blocker, f"{still_going}, and run {kept.pk} was already queued."
+                dropped, blocker, f"{still_running}, and run {kept.pk} was already queued."
             )
             decision.queued = True
         case Overlap.BUFFER_ALL:
@@ -104,7 +99,7 @@ def apply_policy(
             decision.skip(
                 bounded[room:],
                 blocker,
-                f"{still_going}, and the limit of queued runs ({limit}) was reached.",
+                f"{still_running}, and the limit of queued runs ({limit}) was reached.",
             )
             decision.queued = True
         case Overlap.CANCEL_OTHER | Overlap.TERMINATE_OTHER:
@@ -116,12 +111,12 @@ def apply_policy(
             # A patient run may be newer than all the others. It waits, and replaces nothing.
             if newest is others[-1]:
                 decision.ending, decision.successor = [run.pk for run in running], newest.pk
-        case _:
-            decision.skip(others, blocker, f"{still_going}.")
+        case _:  # Overlap.SKIP
+            decision.skip(others, blocker, f"{still_running}.")
     return decision
 
 
-def _takes_its_turn(run: Run, running: Running, now: datetime) -> bool:
+def _may_wait(run: Run, blocker: Running, now: datetime) -> bool:
     """Return whether a run waits for the running one to finish, whatever the policy."""
     # The policy has already let such a run start once, or a user explicitly wants it: it was tried
     # before, was released for another worker, or catches up on a missed occurrence.
@@ -132,7 +127,7 @@ def _takes_its_turn(run: Run, running: Running, now: datetime) -> bool:
     # The two may meet only because the earlier run started late. A short delay of Sisy's must not
     # count as a long run of the task.
     is_recent = now - ON_TIME_TOLERANCE <= run.ready_at
-    came_together = run.ready_at <= running.started_at or running.would_be_over_by(
+    came_together = run.ready_at <= blocker.started_at or blocker.would_be_over_by(
         run.ready_at, now
     )
     return bool(is_recent and came_together)
@@ -140,115 +135,3 @@ def _takes_its_turn(run: Run, running: Running, now: datetime) -> bool:
 
 def _age(run: Run) -> tuple[datetime, int]:
     return run.ready_at, run.pk
-
-
-@dataclass(slots=True)
-class Settled:
-    """The verdict on some queued runs.
-
-    Attributes:
-        starting: those that begin now.
-        blocked: the tasks whose runs stay queued until it is their turn.
-        contended: the tasks over which another worker decides just now.
-    """
-
-    starting: list[Run] = field(default_factory=list)
-    blocked: set[int] = field(default_factory=set)
-    contended: set[int] = field(default_factory=set)
-
-
-def settle(
-    scope: ClaimScope, runs: Sequence[Run], tasks: Mapping[int, Task], free: int
-) -> Settled:
-    """Settle ``runs``, which the caller has locked, in their order until ``free`` of them start.
-
-    Of a task whose runs may overlap, each starts. Of any other, all queued ones are settled
-    together. Whoever does so holds the lock on the task, so that no two workers find that nothing
-    of it goes on: ``tasks`` are those that are locked, by their keys.
-    """
-    live = _live_runs(scope, runs, tasks)
-    settled = Settled()
-    decisions: dict[int, Decision] = {}
-    for run in runs:
-        pk = run.task_id
-        assert pk is not None
-        if len(settled.starting) == free:
-            break
-        if pk not in tasks and run.task is not None and run.task.allow_overlap:
-            settled.starting.append(run)
-        elif pk not in tasks:
-            settled.contended.add(pk)
-        elif pk not in decisions:
-            decisions[pk] = decision = _decision(tasks[pk], live[pk], scope.now)
-            settled.starting += [] if decision.starting is None else [decision.starting]
-    locked = {run.pk for run in runs}
-    locked |= _lock_queued(scope.using, decisions.values(), locked)
-    for pk, decision in decisions.items():
-        _write(scope, tasks[pk], decision, locked, settled)
-    return settled
-
-
-@dataclass(slots=True)
-class _Live:
-    """The runs of a task that go on, and those that are ready to, both oldest first."""
-
-    running: list[Running] = field(default_factory=list)
-    queued: list[Run] = field(default_factory=list)
-
-
-def _live_runs(
-    scope: ClaimScope, runs: Sequence[Run], tasks: Mapping[int, Task]
-) -> dict[int, _Live]:
-    """Return what goes on and what is queued of locked tasks: ``runs``, and what else there is."""
-    if not tasks:
-        return {}
-    live: dict[int, _Live] = defaultdict(_Live)
-    known = [run for run in runs if run.task_id in tasks]
-    others = live_runs(scope, Run, list(tasks), known=[run.pk for run in known])
-    for run in others:
-        assert run.task_id is not None
-        run.task = tasks[run.task_id]
-    for run in sorted([*known, *others], key=lambda run: (run.ready_at, run.pk)):
-        assert run.task_id is not None
-        if run.state == RunState.RUNNING or run.ready_at > scope.now:
-            live[run.task_id].running.append(Running.of(run, run.started_at or scope.now))
-        else:
-            live[run.task_id].queued.append(run)
-    return live
-
-
-def _decision(task: Task, live: _Live, now: datetime) -> Decision:
-    limit = conf.get_settings().buffer_limit
-    return apply_policy(task.overlap, live.queued, live.running, limit, now)
-
-
-def _lock_queued(using: str, decisions: Iterable[Decision], locked: Collection[int]) -> set[int]:
-    """Lock what is decided upon and still queued, but for what another worker has locked."""
-    decided = {run.pk for decision in decisions for run in decision.decided()}
-    further = decided.difference(locked)
-    if not further:
-        return set()
-    queued = Run.objects.using(using).queued().filter(pk__in=further)
-    return set(
-        queued.order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True)
-    )
-
-
-def _write(
-    scope: ClaimScope, task: Task, decision: Decision, locked: Collection[int], settled: Settled
-) -> None:
-    """Write a verdict down, unless another worker has locked the run that is to start."""
-    using, now = scope.using, scope.now
-    starting = decision.starting
-    if starting is not None and starting.pk not in locked:
-        settled.starting.remove(starting)
-        settled.contended.add(task.pk)
-        return
-    if decision.queued:
-        settled.blocked.add(task.pk)
-    skip(using, task, [one for one in decision.skipped if one[0].pk in locked], now)
-    if decision.ending:
-        reason = f"It was replaced by run {decision.successor} of the task."
-        by_force = task.overlap == Overlap.TERMINATE_OTHER
-        runs = Run.objects.using(using).filter(pk__in=decision.ending)
-        request_cancel(runs, reason, now, by_force=by_force)
