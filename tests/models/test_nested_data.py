@@ -58,9 +58,9 @@ def test_a_return_value_that_is_too_deep_is_not_stored():
     value = [[]]
     for _ in range(5000):
         value = [value]
-    outcome = of_value(value)
-    assert outcome["state"] == "succeeded"
-    assert outcome["reason"].endswith(": it is nested more than 30 levels deep.")
+    outcome = of_value((NOON, NOON), value)
+    assert outcome.state == "succeeded"
+    assert outcome.reason.endswith(": it is nested more than 30 levels deep.")
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

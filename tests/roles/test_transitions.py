@@ -111,8 +111,8 @@ def claimed(task=None, **fields):
 
 
 def failed(run):
-    error = of_error(ValueError("of its own"))
-    record("default", [(run, outcome(NOON, **error))], NOON)
+    error = of_error((NOON, NOON), ValueError("of its own"))
+    record("default", [(run, error)], NOON)
 
 
 def test_queued_by_a_schedule_or_by_somebody(hints):

@@ -15,7 +15,9 @@ from sisy.records.validation import check
 from sisy.runtime.escaping import escaped, escaped_json, first_obeyed
 from sisy.runtime.log import EscapingFilter, log_named
 from tests.support.hostile import FORGED, HOSTILE, OBEYED, flaw_in
+from tests.support.moments import NOON
 
+SPAN = NOON, NOON
 SOURCES = [
     path for path in Path(sisy.__file__).parent.rglob("*.py") if "testing" not in path.parts
 ]
@@ -56,14 +58,14 @@ class Hostile(Exception):
 
 def test_a_reason_is_one_line():
     outcomes = (
-        of_error(Hostile()),
-        of_cancelling(HOSTILE),
-        of_loss(HOSTILE),
-        of_value({1, HOSTILE}),
+        of_error(SPAN, Hostile()),
+        of_cancelling(SPAN, HOSTILE),
+        of_loss(SPAN, HOSTILE),
+        of_value(SPAN, {1, HOSTILE}),
     )
     for outcome in outcomes:
-        assert not first_obeyed(outcome["reason"])
-    assert of_error(ValueError("first\nsecond\n"))["reason"] == r"ValueError: first\nsecond"
+        assert not first_obeyed(outcome.reason)
+    assert of_error(SPAN, ValueError("first\nsecond\n")).reason == r"ValueError: first\nsecond"
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ class Child:
             run: Run = pickle.loads(pickled)
         except BaseException as error:  # noqa: BLE001 - the worker waits for an outcome
             now = self._clock.now()
-            self._report(None, Outcome(started_at=now, finished_at=now, **of_error(error)))
+            self._report(None, of_error((now, now), error))
         else:
             self._pool.execute(run, self._report)
 

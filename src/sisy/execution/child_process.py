@@ -9,7 +9,7 @@ from multiprocessing.context import BaseContext
 from typing import Any, NoReturn
 
 from sisy.exceptions import RunTimedOut, SisyError
-from sisy.execution import child_start, outcome, run_deadline
+from sisy.execution import child_start, run_deadline
 from sisy.execution.child_protocol import (
     EXIT_CANNOT_REPORT,
     Cancel,
@@ -119,7 +119,7 @@ class ChildProcess:
             # The run cannot be the cause, so it does not count as lost.
             if not self._has_accepted:
                 raise NoChild(f"{how} before it started the run") from None
-            return handle.ended(outcome.of_loss(how))
+            return handle.was_lost(how)
         except BaseException:
             # Otherwise, its late answer would be taken for the outcome of the next run.
             self.kill()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,8 +24,11 @@ ERROR_LIMIT = 32_000
 RESULT_LIMIT = 64_000
 CLASS_LIMIT = 255
 
+Span = tuple[datetime, datetime]
+"""When a run started and finished."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The outcome of a run.
 
@@ -40,9 +43,10 @@ class Outcome:
         exception: the exception, if it was raised in this process.
     """
 
-    state: RunState
     started_at: datetime
     finished_at: datetime
+    _: KW_ONLY
+    state: RunState
     reason: str = ""
     result: Any = None
     error: str = ""
@@ -80,25 +84,25 @@ class NotCalled:
     reason: str
 
 
-def of_value(value: object) -> dict[str, Any]:
-    """Return the columns of a successful run. A value that JSON cannot represent is not stored."""
+def of_value(span: Span, value: object) -> Outcome:
+    """Return the outcome of a successful run. A value that JSON cannot represent is not stored."""
     try:
         if is_too_deep(value):
-            return _without_value(f"it is nested more than {MAX_DEPTH} levels deep")
+            return _without_value(span, f"it is nested more than {MAX_DEPTH} levels deep")
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     except BaseException as error:  # noqa: BLE001 - the value may be of any class
-        return _without_value(f"JSON cannot represent it: {words_of(error)}")
+        return _without_value(span, f"JSON cannot represent it: {words_of(error)}")
     if len(text) > RESULT_LIMIT:
         return _without_value(
-            f"it has {len(text)} characters as JSON, more than the limit of {RESULT_LIMIT}"
+            span, f"it has {len(text)} characters as JSON, more than the limit of {RESULT_LIMIT}"
         )
     if flaw := unstorable_in(text):
-        return _without_value(f"it contains {flaw}, which databases reject")
-    return {"state": RunState.SUCCEEDED, "result": json.loads(text)}
+        return _without_value(span, f"it contains {flaw}, which databases reject")
+    return Outcome(*span, state=RunState.SUCCEEDED, result=json.loads(text))
 
 
-def of_error(error: BaseException, cancel_reason: str | None = None) -> dict[str, Any]:
-    """Return the columns of a run that ended with ``error``.
+def of_error(span: Span, error: BaseException, cancel_reason: str | None = None) -> Outcome:
+    """Return the outcome of a run that ended with ``error``.
 
     Args:
         cancel_reason: why the run was asked to stop; None if it was not.
@@ -106,47 +110,44 @@ def of_error(error: BaseException, cancel_reason: str | None = None) -> dict[str
     # type() and issubclass(), not isinstance(): a user's exception may raise in __class__.
     raised = type(error)
     if cancel_reason is not None and issubclass(raised, RunCancelled | asyncio.CancelledError):
-        return of_cancelling(cancel_reason, traceback_of(error))
+        return of_cancelling(span, cancel_reason, traceback_of(error))
     timed_out = issubclass(raised, RunTimedOut)
-    return {
-        "state": RunState.TIMED_OUT if timed_out else RunState.FAILED,
-        "reason": escaped(f"{name_of(error)}: {words_of(error).strip()}")[:500],
-        "error": _capped(storable(traceback_of(error))),
-        "error_class": storable(path_of(raised))[:CLASS_LIMIT],
-        "exception": error,
-    }
+    return Outcome(
+        *span,
+        state=RunState.TIMED_OUT if timed_out else RunState.FAILED,
+        reason=escaped(f"{name_of(error)}: {words_of(error).strip()}")[:500],
+        error=_capped(storable(traceback_of(error))),
+        error_class=storable(path_of(raised))[:CLASS_LIMIT],
+        exception=error,
+    )
 
 
-def of_unresolved(error: Exception) -> dict[str, Any]:
-    """Return the columns of a run whose function could not be found."""
+def of_unresolved(span: Span, error: Exception) -> Outcome:
+    """Return the outcome of a run whose function could not be found."""
     # Another worker may have code that this one lacks, or reach a database that this one cannot
     # reach. An object that was deleted is gone for all workers.
     may_be_elsewhere = isinstance(error, TargetMissing) and not isinstance(error, ObjectMissing)
-    return {
-        **of_error(error),
-        "target_is_broken": isinstance(error, CallableError),
-        "others_may_call_it": may_be_elsewhere or not isinstance(error, CallableError),
-    }
+    return replace(
+        of_error(span, error),
+        target_is_broken=isinstance(error, CallableError),
+        others_may_call_it=may_be_elsewhere or not isinstance(error, CallableError),
+    )
 
 
-def of_cancelling(reason: str, error: str = "") -> dict[str, Any]:
-    """Return the columns of a run that stopped because it was asked to."""
+def of_cancelling(span: Span, reason: str, error: str = "") -> Outcome:
+    """Return the outcome of a run that stopped because it was asked to."""
     reason = escaped(reason)[:500] or "Cancelled."
-    return {
-        "state": RunState.CANCELLED,
-        "reason": reason,
-        "error": _capped(storable(error)),
-    }
+    return Outcome(*span, state=RunState.CANCELLED, reason=reason, error=_capped(storable(error)))
 
 
-def of_loss(reason: str) -> dict[str, Any]:
-    """Return the columns of a run whose process died."""
-    return {"state": RunState.LOST, "reason": escaped(reason)[:500]}
+def of_loss(span: Span, reason: str) -> Outcome:
+    """Return the outcome of a run whose process died."""
+    return Outcome(*span, state=RunState.LOST, reason=escaped(reason)[:500])
 
 
-def _without_value(why: str) -> dict[str, Any]:
+def _without_value(span: Span, why: str) -> Outcome:
     reason = escaped(f"The return value was not stored: {why}")
-    return {"state": RunState.SUCCEEDED, "reason": f"{reason[:499]}."}
+    return Outcome(*span, state=RunState.SUCCEEDED, reason=f"{reason[:499]}.")
 
 
 def _capped(text: str) -> str:

@@ -5,10 +5,10 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sisy.execution import outcome
-from sisy.execution.outcome import NotCalled, Outcome
+from sisy.execution.outcome import NotCalled, Outcome, Span
 from sisy.runtime.current import Cancellation, CurrentRun
 from sisy.runtime.user_errors import name_of
 
@@ -142,25 +142,29 @@ class RunHandle:
 
     def returned(self, value: object) -> Outcome:
         """Return the outcome of a function that returned ``value``."""
-        return self.ended(outcome.of_value(value))
+        return self._outcome(lambda span: outcome.of_value(span, value))
 
     def raised(self, error: BaseException) -> Outcome:
         """Return the outcome of a function that raised ``error``."""
         # Not isinstance(): a user's exception may raise in __class__.
         if issubclass(type(error), KeyboardInterrupt):
             self.interrupt = error
-        return self.ended(outcome.of_error(error, self.cancel_reason))
+        return self._outcome(lambda span: outcome.of_error(span, error, self.cancel_reason))
 
     def unresolved(self, error: Exception) -> Outcome:
         """Return the outcome of a run whose function could not be found."""
-        return self.ended(outcome.of_unresolved(error))
+        return self._outcome(lambda span: outcome.of_unresolved(span, error))
 
     def was_cancelled(self) -> Outcome:
         """Return the outcome of a run that was asked to stop."""
-        return self.ended(outcome.of_cancelling(self.cancel_reason or ""))
+        return self._outcome(lambda span: outcome.of_cancelling(span, self.cancel_reason or ""))
 
-    def ended(self, columns: dict[str, Any]) -> Outcome:
-        """Return the outcome with these columns, or the failure that `break_off` has noted."""
-        if self._escaped is not None:
-            columns = outcome.of_error(self._escaped)
-        return Outcome(started_at=self.started_at, finished_at=self._now(), **columns)
+    def was_lost(self, reason: str) -> Outcome:
+        """Return the outcome of a run whose process died."""
+        return self._outcome(lambda span: outcome.of_loss(span, reason))
+
+    def _outcome(self, make: Callable[[Span], Outcome]) -> Outcome:
+        """Return the outcome that ``make`` returns, or the failure that `break_off` has noted."""
+        span = self.started_at, self._now()
+        made = make(span)
+        return made if self._escaped is None else outcome.of_error(span, self._escaped)
