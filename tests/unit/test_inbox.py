@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-from sisy.runtime.loop import Inbox
+from sisy.runtime.inbox import Inbox
 
 
 async def test_all_that_threads_put_in_is_taken_in_their_order():

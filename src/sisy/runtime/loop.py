@@ -1,11 +1,9 @@
-"""Loops that wait, wake and stop, what hands things to an event loop, and the length of a turn."""
+"""Loops that wait, wake and stop, and the time that one pass has for long work."""
 
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
 
 from sisy import clock
 from sisy.runtime.log import Outage, logger
@@ -121,41 +119,6 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-T = TypeVar("T")
-
-
-class Inbox(Generic[T]):
-    """A queue for an event loop: ``take`` is called in ``loop`` with the items, in order.
-
-    Items that arrive after the loop is closed are dropped.
-    """
-
-    # Waking a loop costs as much as a short run. Items that arrive while it is being woken, or is
-    # busy, do not wake it again.
-    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[list[T]], None]) -> None:
-        self._loop = loop
-        self._take = take
-        self._things: deque[T] = deque()
-        self._is_called = False
-
-    def put(self, thing: T) -> None:
-        """Add an item. Thread-safe."""
-        self._things.append(thing)
-        if not self._is_called:
-            self._is_called = True
-            if running_loop() is self._loop:
-                self._loop.call_soon(self._empty)
-            elif not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._empty)
-
-    def _empty(self) -> None:
-        # First, so that an item that arrives from here on is taken below or wakes the loop again.
-        self._is_called = False
-        things = [self._things.popleft() for _ in range(len(self._things))]
-        if things:
-            self._take(things)
 
 
 class Turn:
