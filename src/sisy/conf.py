@@ -1,7 +1,6 @@
 """The ``SISY_*`` settings as one frozen, typed object."""
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -13,7 +12,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 
-from sisy.exceptions import SettingsError
+from sisy.exceptions import SettingsError, nearest
 
 PREFIX = "SISY_"
 
@@ -141,7 +140,7 @@ def unknown_names() -> Iterator[tuple[str, str | None]]:
     known = known_names()
     for name in sorted(set(dir(django_settings))):
         if name.startswith(PREFIX) and name not in known:
-            yield name, next(iter(difflib.get_close_matches(name, known, n=1)), None)
+            yield name, nearest(name, known)
 
 
 def problems() -> list[str]:

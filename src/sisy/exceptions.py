@@ -80,5 +80,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     It begins with a space, to be added to a sentence. Empty if no word is similar.
     """
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    near = nearest(word, known)
+    return "" if near is None else f" Did you mean {near!r}?"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is nearest to ``word``; None if no word is similar."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)

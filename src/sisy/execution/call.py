@@ -54,39 +54,39 @@ class AwaitableResult:
 OutcomeT = TypeVar("OutcomeT", Outcome, Outcome | AwaitableResult)
 
 
-def call(handle: RunHandle) -> Outcome | AwaitableResult:
+def call_in_thread(handle: RunHandle) -> Outcome | AwaitableResult:
     """Call the function. Return the outcome, or what to await. Never raises.
 
     Context variables that the function sets do not outlive the call.
     """
     # Errors are returned as outcomes, because a future loses a StopIteration completely, and the
     # traceback of a TimeoutError.
-    return copy_context().run(_call_as_current, handle)
+    return copy_context().run(_call_in_run_context, handle)
 
 
-def _call_as_current(handle: RunHandle) -> Outcome | AwaitableResult:
+def _call_in_run_context(handle: RunHandle) -> Outcome | AwaitableResult:
     current.variable.set(handle.current)
     close_old_connections()
     try:
-        return unless_left_open(handle, call_bare(handle), TransactionGuard())
+        return unless_left_open(handle, call_here(handle), TransactionGuard())
     finally:
         close_old_connections()
 
 
 def unless_left_open(
-    handle: RunHandle, how: OutcomeT, guard: TransactionGuard
+    handle: RunHandle, result: OutcomeT, guard: TransactionGuard
 ) -> OutcomeT | Outcome:
-    """Return ``how``, or a failure if the function left a transaction open."""
+    """Return ``result``, or a failure if the function left a transaction open."""
     error = guard.release()
-    if error is None or (isinstance(how, Outcome) and how.state != RunState.SUCCEEDED):
-        return how
-    if isinstance(how, AwaitableResult):
-        how.close()
+    if error is None or (isinstance(result, Outcome) and result.state != RunState.SUCCEEDED):
+        return result
+    if isinstance(result, AwaitableResult):
+        result.close()
     return handle.raised(error)
 
 
-def call_bare(handle: RunHandle) -> Outcome | AwaitableResult:
-    """Call the function as `call` does, but in the current context and with its connections.
+def call_here(handle: RunHandle) -> Outcome | AwaitableResult:
+    """Call the function like `call_in_thread`, but in the current context, with its connections.
 
     Use it for coroutine functions, whose code does not run before they are awaited.
     """

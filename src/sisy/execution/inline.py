@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
 
-from sisy.execution.call import AwaitableResult, call_bare, unless_left_open
+from sisy.execution.call import AwaitableResult, call_here, unless_left_open
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.records.choices import RunState
@@ -54,16 +54,16 @@ def call_inline(handle: RunHandle, await_it: Awaiter) -> Outcome:
     """
     guard = TransactionGuard.here(with_savepoints=True)
     try:
-        how = copy_context().run(_call_as_current, handle, await_it)
+        result = copy_context().run(_call_and_await, handle, await_it)
     except BaseException as error:  # noqa: BLE001 - above all, errors that end the event loop
-        how = handle.raised(error)
-    return unless_left_open(handle, how, guard)
+        result = handle.raised(error)
+    return unless_left_open(handle, result, guard)
 
 
-def _call_as_current(handle: RunHandle, await_it: Awaiter) -> Outcome:
+def _call_and_await(handle: RunHandle, await_it: Awaiter) -> Outcome:
     current.variable.set(handle.current)
-    how = call_bare(handle)
-    return how if isinstance(how, Outcome) else async_to_sync(await_it)(handle, how)
+    result = call_here(handle)
+    return result if isinstance(result, Outcome) else async_to_sync(await_it)(handle, result)
 
 
 async def _within_limit(handle: RunHandle, pending: AwaitableResult) -> Outcome:

@@ -7,7 +7,13 @@ from functools import partial
 from traceback import walk_tb
 
 from sisy.execution.async_call import AsyncCall
-from sisy.execution.call import AwaitableResult, GuardedThreads, call, call_bare, cancel_lent
+from sisy.execution.call import (
+    AwaitableResult,
+    GuardedThreads,
+    call_here,
+    call_in_thread,
+    cancel_lent,
+)
 from sisy.execution.outcome import Outcome
 from sisy.execution.pool import SlotPool, needing_a_thread
 from sisy.execution.run_handle import RunHandle
@@ -79,40 +85,40 @@ class ThreadPool(SlotPool):
         """Call the function, and then the functions of the runs that wait for this slot."""
         # In the same thread, because waking another one costs more.
         while True:
-            how = self._called(handle, call) if handle.may_begin else None
-            if isinstance(how, AwaitableResult):
+            result = self._result_of(handle, call_in_thread) if handle.may_begin else None
+            if isinstance(result, AwaitableResult):
                 self._threads.release()
                 # From now on, the loop calls this function directly.
-                if not how.needs_thread:
+                if not result.needs_thread:
                     self._async_paths.add(handle.run.target_path)
-                self._to_await.put((how, handle))
+                self._to_await.put((result, handle))
                 return
             following = self._slots.pass_on(handle)
             # Release the thread before the report: the worker may submit the next run at once,
             # and would otherwise start another thread for it.
             if following is None:
                 self._threads.release()
-            handle.report(how)
+            handle.report(result)
             if following is None:
                 return
             handle = following
 
-    def _called(self, handle: RunHandle, call_it: Call) -> Outcome | AwaitableResult:
+    def _result_of(self, handle: RunHandle, call: Call) -> Outcome | AwaitableResult:
         handle.begin()
         try:
-            return call_it(handle)
+            return call(handle)
         except BaseException as error:  # noqa: BLE001 - a run without an outcome keeps its slot
             return handle.raised(error)
 
     def _await_all(self, begun: list[Started]) -> None:
         for pending, handle in begun:
-            how: Outcome | AwaitableResult | None = pending
-            if how is None and handle.may_begin:
-                how = self._called(handle, call_bare)
-            if isinstance(how, AwaitableResult):
-                self._await(how, handle)
+            result: Outcome | AwaitableResult | None = pending
+            if result is None and handle.may_begin:
+                result = self._result_of(handle, call_here)
+            if isinstance(result, AwaitableResult):
+                self._await(result, handle)
             else:
-                self._end(handle, how)
+                self._end(handle, result)
 
     def _await(self, pending: AwaitableResult, handle: RunHandle) -> None:
         try:

@@ -10,7 +10,6 @@ from sisy.execution import NotCalled, Outcome, Pool
 from sisy.models import Run, RunState
 from sisy.runtime.inbox import Inbox
 from sisy.runtime.log import logger
-from sisy.runtime.inbox import Inbox
 from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 from sisy.runtime.threads import DaemonThreads
 from sisy.worker.lease import Lease
