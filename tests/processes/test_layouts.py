@@ -8,7 +8,7 @@ import pytest
 
 from sisy.models import Process, Role, Run, RunState
 from tests.processes.conftest import is_mariadb
-from tests.processes.http import free_port, page
+from tests.processes.http import free_port, page, status_of_websocket
 from tests.processes.ledger import count
 from tests.processes.process import ROOT
 from tests.support.waiting import wait_until
@@ -16,9 +16,9 @@ from tests.support.waiting import wait_until
 EXAMPLE = ROOT / "example"
 PREPARE = """
 from django.contrib.auth import get_user_model
-from watch.schedules import schedule_everything
+from watch.demo_tasks import create_tasks
 get_user_model().objects.create_superuser("admin")
-schedule_everything({address!r})
+create_tasks({address!r})
 """
 FLEET = "web=1,heartbeat=2,worker=3"
 TERMINATED = 143  # honcho tells that it ended by the signal that it got
@@ -65,6 +65,7 @@ def test_a_web_server_two_heartbeats_and_three_workers(fleet_site, port, manager
     wait_until(looked.exists, "a task has looked at the page")
     wait_until(lambda: count(RunState.SUCCEEDED) >= 15, "the ledger fills")
     assert "count up" in page(port), "whoever comes sees the dashboard"
+    assert status_of_websocket(port, "/ws/sisy/") == 101, "the dashboard is live"
     children = psutil.Process(process.pid).children(recursive=True)
     assert process.stop() == ended
     assert [child for child in children if child.is_running()] == []
