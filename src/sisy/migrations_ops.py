@@ -109,7 +109,7 @@ class TaskOperation(Operation):
 
 
 class CreateTask(TaskOperation):
-    """Create a task that is active at once; backwards, delete it.
+    """Create a task, which is active immediately; backwards, delete it.
 
     Does nothing if a task with this name exists.
 

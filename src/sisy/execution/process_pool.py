@@ -17,7 +17,7 @@ MEGABYTE = 1_000_000
 
 
 class ProcessPool(SlotPool):
-    """Executes up to ``slots`` runs at once, each in a child process.
+    """Executes up to ``slots`` concurrent runs, each in a child process.
 
     A child starts when it is needed, and executes one run after another. It is killed if a run
     exceeds its timeout by a second, if a run is cancelled by force, and if its worker ends in

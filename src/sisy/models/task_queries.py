@@ -128,7 +128,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         update_fields: Collection[str] | None = None,
         unique_fields: Collection[str] | None = None,
     ) -> "list[Task]":
-        """Check, insert and plan many tasks at once, all or none.
+        """Check, insert and plan many tasks together, all or none.
 
         They are active as after ``save()``. As in Django, ``pre_save`` and ``post_save`` are not
         sent.

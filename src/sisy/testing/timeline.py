@@ -28,10 +28,10 @@ MAX_RUNS_AT_ONE_MOMENT = 10_000
 
 
 class Timeline:
-    """A clock that stands still until you advance it. Advancing it executes the runs that are due.
+    """A clock that only moves when you advance it. Advancing it executes the runs that are due.
 
     Get one from `sisy_time`. Functions are called in the test's thread, with its database
-    connection, and take no time. If one raises, its run fails and the test goes on: see
+    connection, and take no time. If one raises, its run fails and the test continues: see
     `assert_ran`.
 
     Attributes:

@@ -27,7 +27,7 @@ class Worker:
 
     Args:
         queues: the names of the queues.
-        concurrency: the number of runs to execute at once; 1 to 1000.
+        concurrency: the maximum number of concurrent runs, 1 to 1000.
         grace: the seconds that `stop` gives runs to finish before it releases them.
         using: the alias of the database; by default the one to which the routers write tasks.
         pool: the factory of the pool that executes the runs; by default a thread pool.
@@ -99,7 +99,7 @@ class Worker:
                 await database.close()
 
     def stop(self) -> None:
-        """Claim no more runs and drain. A second call releases running runs at once."""
+        """Claim no more runs and drain. A second call releases running runs now."""
         if self.is_stopping:
             self._draining.hurry()
         self._claiming.loop.stop()
