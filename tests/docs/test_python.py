@@ -19,7 +19,7 @@ NOT_FOR_PEOPLE = {
     "task_or_new": "is a step of a retry",
     "tell": "tells",
     "insert_alone": "inserts without planning",
-    "begin_anew": "is a step of an insertion",
+    "prepare_insert": "is a step of an insertion",
     "changed_columns": "compares with what was saved",
     "remember": "remembers what was saved",
     "remember_inserted": "remembers what was inserted",

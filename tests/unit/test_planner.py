@@ -49,9 +49,9 @@ def computed(monkeypatch):
     found = []
     compute = catch_up._plan
 
-    def computing(owed, watch):
-        found.append(owed)
-        return compute(owed, watch)
+    def computing(due_task, watch):
+        found.append(due_task)
+        return compute(due_task, watch)
 
     monkeypatch.setattr(catch_up, "_plan", computing)
     return found

@@ -3,7 +3,7 @@
 from django.utils.translation import gettext
 
 from sisy.models import Task
-from sisy.models.declared import MEMORY, Override
+from sisy.models.declared import USERDATA_COLUMN, Override
 from sisy.reports import formatting
 
 EMPTY = "—"
@@ -27,7 +27,7 @@ def overrides_in_words(task: Task) -> list[str]:
 
 def _in_words(task: Task, one: Override) -> str:
     name = str(getattr(task._meta.get_field(one.field), "verbose_name", one.field))
-    if one.field == MEMORY:
+    if one.field == USERDATA_COLUMN:
         return gettext("%s: changed") % name
     words = {"field": name, "own": _shown(one.own), "code": _shown(one.code)}
     return gettext("%(field)s: %(own)s instead of %(code)s") % words

@@ -11,7 +11,7 @@ from sisy.callables import find
 from sisy.django_tasks.compat import AnyTask, InvalidTask
 from sisy.django_tasks.payload import Payload
 from sisy.exceptions import did_you_mean
-from sisy.lifecycle.submit import open_beside, store_once
+from sisy.lifecycle.submit import open_elsewhere, store_once
 from sisy.models import Origin, Run, Task
 from sisy.records.task_fields import BACKEND_OPTIONS, TASK_FIELDS
 from sisy.records.validators import json_dict, moment_in
@@ -30,7 +30,7 @@ def submit(
         ValueError: the database cannot store an argument.
     """
     using = router.db_for_write(Task)
-    for alias in open_beside(using):
+    for alias in open_elsewhere(using):
         raise TransactionManagementError(
             f"{task.module_path} is enqueued in a transaction on {alias!r}, but its run would be "
             f"stored in {using!r} and would survive a rollback. Enqueue it after the commit: "

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sisy.models.task import Task
 
 
-def open_beside(using: str) -> list[str]:
+def open_elsewhere(using: str) -> list[str]:
     """Return the aliases of the databases other than ``using`` with an open transaction.
 
     Rolling one of them back would not roll back what is written to ``using``.
@@ -44,12 +44,12 @@ def open_beside(using: str) -> list[str]:
     return [each.alias for each in others if _is_open(each)]
 
 
-def once_committed(do: Callable[[], None], using: str, beside: Collection[str]) -> None:
-    """Call ``do`` when the open transactions in ``using`` and ``beside`` are all committed.
+def once_committed(do: Callable[[], None], using: str, elsewhere: Collection[str]) -> None:
+    """Call ``do`` when the open transactions in ``using`` and ``elsewhere`` are all committed.
 
     It is never called if one of them, or a savepoint in it that is open now, is rolled back.
     """
-    waited_for = {*beside, *([using] if _is_open(connections[using]) else [])}
+    waited_for = {*elsewhere, *([using] if _is_open(connections[using]) else [])}
 
     def note(alias: str) -> None:
         waited_for.discard(alias)
@@ -111,11 +111,11 @@ def submit_once(
     using = router.db_for_write(type(task))
     now = clock.now(using)
     ready_at = now if delay_until is None else future_moment(delay_until, "delay_until", now)
-    if beside := open_beside(using):
+    if elsewhere := open_elsewhere(using):
         # Checked now, so that the caller gets the error for an invalid value at once.
-        task.begin_anew(now)
+        task.prepare_insert(now)
         given = deepcopy(payloads)
-        once_committed(lambda: _submit_once(task, given, ready_at, using), using, beside)
+        once_committed(lambda: _submit_once(task, given, ready_at, using), using, elsewhere)
     else:
         _submit_once(task, payloads, ready_at, using, now)
     return task
@@ -146,7 +146,7 @@ def store_once(
     Raises:
         ValueError: a column of the task cannot hold its value.
     """
-    task.begin_anew(now)
+    task.prepare_insert(now)
     runs = [
         task.new_run(now=now, origin=origin, ready_at=ready_at, payload=payload)
         for payload in payloads

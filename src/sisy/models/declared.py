@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sisy.models.task import Task
 
 # Functions may keep state in it, so that it differs from the code without being overridden.
-MEMORY = "_extra_data"
+USERDATA_COLUMN = "_extra_data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def overrides_of(task: "Task", declaration: Mapping[str, Any]) -> list[Override]
     return [
         Override(field=name, code=code, own=own[name])
         for name, code in sorted(declaration.items())
-        if name in own and own[name] != code and not (name == MEMORY and not code)
+        if name in own and own[name] != code and not (name == USERDATA_COLUMN and not code)
     ]
 
 

@@ -42,7 +42,7 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
     """
 
     tracked = OWNER_FIELDS
-    born = "created_at"
+    inserted_at_field = "created_at"
     objects: ClassVar["TaskManager"] = TaskManager()
 
     class Meta:
@@ -220,7 +220,7 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
         try:
             with transaction.atomic(using=using):
                 now = clock.now(using)
-                self.begin_anew(now)
+                self.prepare_insert(now)
                 self.insert_alone(using, **options)
                 activation.activate(self, using, now)
         except BaseException:
@@ -234,7 +234,7 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
         super().save(using=using, **options)
         self.remember_inserted(using, pk)
 
-    def begin_anew(self, now: datetime) -> None:
+    def prepare_insert(self, now: datetime) -> None:
         """Check an unsaved task, and reset the scheduler's columns, which a copy of a task has.
 
         Raises:

@@ -213,7 +213,7 @@ def create(
 def _prepare(task: "Task", number: int, now: datetime) -> None:
     """Check an unsaved task, and set the columns with which its planning starts."""
     try:
-        task.begin_anew(now)
+        task.prepare_insert(now)
         if task.state == TaskState.ACTIVE:
             check_window(task, now)
             Start.of(task, now).apply_to(task)

@@ -84,7 +84,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class DueTask:
     """The values that decide about a task's due occurrences; equal for tasks with equal timing."""
 
     timing: Timing
@@ -93,7 +93,7 @@ class Owed:
     missed_window: timedelta | None
 
     @classmethod
-    def of(cls, task: "Task") -> "Owed":
+    def of(cls, task: "Task") -> "DueTask":
         """Read the values from a due task.
 
         Raises:
@@ -109,7 +109,7 @@ class Planner:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         # Many tasks share a schedule and fall due together, so each plan is computed once.
-        self._plans: dict[Owed, Plan] = {}
+        self._plans: dict[DueTask, Plan] = {}
 
     def plan(self, task: "Task") -> Plan:
         """Return the plan for a due task.
@@ -117,22 +117,22 @@ class Planner:
         Raises:
             ScheduleError: the task's schedule or time zone is invalid.
         """
-        owed = Owed.of(task)
-        known = self._plans.get(owed)
+        due_task = DueTask.of(task)
+        known = self._plans.get(due_task)
         if known is None:
-            known = self._plans[owed] = _plan(owed, self._watch)
+            known = self._plans[due_task] = _plan(due_task, self._watch)
         if task.iterations is None:
             return known
         return known.limited_to(max(0, task.iterations - task.runs_planned))
 
 
-def _plan(owed: Owed, watch: Watch) -> Plan:
-    fresh_from = _fresh_from(owed, watch)
-    return plan_from(owed, fresh_from, watch.now, _reason(owed), watch.missed_limit)
+def _plan(due_task: DueTask, watch: Watch) -> Plan:
+    fresh_from = _fresh_from(due_task, watch)
+    return plan_from(due_task, fresh_from, watch.now, _reason(due_task), watch.missed_limit)
 
 
 def plan_from(
-    owed: Owed, fresh_from: datetime, until: datetime, reason: str, missed_limit: int = 0
+    due_task: DueTask, fresh_from: datetime, until: datetime, reason: str, missed_limit: int = 0
 ) -> Plan:
     """Plan the occurrences from the first due one to ``until``.
 
@@ -141,29 +141,29 @@ def plan_from(
         reason: why missed occurrences do not run.
         missed_limit: see `Watch`.
     """
-    fresh = _between(owed.timing, max(owed.first, fresh_from), owed.first, until)
-    missed_runs, gap = _catch_up(owed, fresh_from, until, reason, missed_limit)
+    fresh = _between(due_task.timing, max(due_task.first, fresh_from), due_task.first, until)
+    missed_runs, gap = _catch_up(due_task, fresh_from, until, reason, missed_limit)
     due = (*missed_runs, *fresh)
-    planned_until = due[-1] if due else gap.last if gap else owed.first
+    planned_until = due[-1] if due else gap.last if gap else due_task.first
     return Plan(
         due=due,
         gap=gap,
         planned_until=planned_until,
-        next_run=owed.timing.next_after(planned_until),
+        next_run=due_task.timing.next_after(planned_until),
     )
 
 
-def _fresh_from(owed: Owed, watch: Watch) -> datetime:
+def _fresh_from(due_task: DueTask, watch: Watch) -> datetime:
     """Return the moment from which on occurrences count as late, not as missed."""
     fresh_from = watch.now - ON_TIME_TOLERANCE
     if watch.at_work_since is not None and watch.at_work_since < fresh_from:
-        behind = owed.timing.schedule.count_between(watch.at_work_since, watch.now)
+        behind = due_task.timing.schedule.count_between(watch.at_work_since, watch.now)
         # Without this limit, a system that cannot keep up would fall behind further and further.
         if behind <= watch.missed_limit:
             fresh_from = watch.at_work_since
     # With "latest", one run makes up for everything that is due, including the occurrence of just
     # now: otherwise two runs would start at once after an outage.
-    if owed.missed == Missed.LATEST and owed.first < fresh_from:
+    if due_task.missed == Missed.LATEST and due_task.first < fresh_from:
         return watch.now + TICK
     return fresh_from
 
@@ -181,17 +181,17 @@ def _between(
 
 
 def _catch_up(
-    owed: Owed, fresh_from: datetime, until: datetime, reason: str, missed_limit: int
+    due_task: DueTask, fresh_from: datetime, until: datetime, reason: str, missed_limit: int
 ) -> tuple[tuple[datetime, ...], Gap | None]:
     """Divide the occurrences before ``fresh_from`` into those that still run and those missed."""
-    timing, first = owed.timing, owed.first
+    timing, first = due_task.timing, due_task.first
     if first >= fresh_from:
         return (), None
     last = max(first, timing.last_until(just_before(fresh_from)) or first)
-    wanted = {Missed.SKIP: 0, Missed.LATEST: 1, Missed.ALL: missed_limit}[owed.missed]
+    wanted = {Missed.SKIP: 0, Missed.LATEST: 1, Missed.ALL: missed_limit}[due_task.missed]
     oldest = first
-    if owed.missed_window is not None:
-        oldest = max(first, until - max(owed.missed_window, ON_TIME_TOLERANCE))
+    if due_task.missed_window is not None:
+        oldest = max(first, until - max(due_task.missed_window, ON_TIME_TOLERANCE))
     runs: list[datetime] = []
     due: datetime | None = last
     while due is not None and due >= oldest and len(runs) < wanted:
@@ -206,5 +206,5 @@ def _catch_up(
     return tuple(reversed(runs)), Gap(first=first, last=due, count=count, reason=reason)
 
 
-def _reason(owed: Owed) -> str:
-    return f"{IN_TIME} {THEREFORE[owed.missed]}"
+def _reason(due_task: DueTask) -> str:
+    return f"{IN_TIME} {THEREFORE[due_task.missed]}"

@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 
 from sisy.exceptions import ScheduleError
 from sisy.lifecycle.submit import ring, store_occurrences
-from sisy.planning.catch_up import Gap, Owed, Plan, plan_from
+from sisy.planning.catch_up import DueTask, Gap, Plan, plan_from
 from sisy.planning.timing import ON_TIME_TOLERANCE, TICK, Timing, first_due
 from sisy.records.choices import Missed, TaskState
 from sisy.schedules.calendar import just_before
@@ -82,9 +82,9 @@ def _overdue(task: "Task", now: datetime, reason: str, for_good: bool) -> Overdu
         first, until = timing.next_after(first), just_before(now)
     if first is None or first > until:
         return None
-    owed = Owed(timing, first, Missed.SKIP, None)
+    due_task = DueTask(timing, first, Missed.SKIP, None)
     fresh_from = until + TICK if for_good else now - ON_TIME_TOLERANCE
-    plan = plan_from(owed, fresh_from, until, reason)
+    plan = plan_from(due_task, fresh_from, until, reason)
     if task.iterations is not None:
         plan = plan.limited_to(max(0, task.iterations - task.runs_planned - still_owes_first))
     return Overdue(task, plan, still_owes_first) if plan.due or plan.gap else None

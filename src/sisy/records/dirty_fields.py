@@ -42,7 +42,7 @@ class Write:
     def _note_commit(self) -> None:
         self.is_committed = True
 
-    def stands(self) -> bool:
+    def is_valid(self) -> bool:
         """Return False if the write was rolled back, or if that is unknown; see `is_in_doubt`."""
         connection = self._connection()
         if self.is_committed or connection is None:
@@ -52,7 +52,7 @@ class Write:
         return self._note_commit in reversed(callbacks)
 
     def is_in_doubt(self) -> bool:
-        """Return whether the write may be committed, although `stands` returns False."""
+        """Return whether the write may be committed, although `is_valid` returns False."""
         # Django is calling the callbacks that come before ours, or the thread has ended, or the
         # object was sent to another process.
         connection = self._connection()
@@ -87,7 +87,7 @@ class DirtyFields(models.Model):
     """A model that remembers the values of its ``tracked`` columns in the database."""
 
     tracked: ClassVar[frozenset[str]] = frozenset()
-    born: ClassVar[str]
+    inserted_at_field: ClassVar[str]
     """The column with the time of the insertion."""
 
     # Instances assign new values and never change these: copies of a record share them.
@@ -160,11 +160,12 @@ class DirtyFields(models.Model):
     def notice_rollback(self, using: str) -> None:
         """Make the record an unsaved one again if its insertion was rolled back."""
         write, pk = self.__dict__.get("_insertion", (None, None))
-        if self._state.adding or write is None or write.stands():
+        if self._state.adding or write is None or write.is_valid():
             return
         # Another record may have the key by now, so the time of the insertion must match, too.
-        this = type(self)._base_manager.using(using).filter(pk=self.pk)
-        if write.is_in_doubt() and this.filter(**{self.born: getattr(self, self.born)}).exists():
+        inserted_at = {self.inserted_at_field: getattr(self, self.inserted_at_field)}
+        this = type(self)._base_manager.using(using).filter(pk=self.pk, **inserted_at)
+        if write.is_in_doubt() and this.exists():
             return
         self.pk, self._state.adding = pk, True
 
@@ -172,7 +173,7 @@ class DirtyFields(models.Model):
         """Return the values that a query over our connection would return now."""
         if not self._pending:
             return self._stored
-        standing = [one for one in self._pending if one[0].stands()]
+        standing = [one for one in self._pending if one[0].is_valid()]
         while standing and standing[0][0].is_committed:
             self._stored = {**self._stored, **standing.pop(0)[1]}
         self._pending = standing

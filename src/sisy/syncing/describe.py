@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils.translation import ngettext
 
-from sisy.models.declared import MEMORY
+from sisy.models.declared import USERDATA_COLUMN
 from sisy.records.task_fields import PUBLIC_NAMES
 from sisy.reports import disclosure
 from sisy.runtime.escaping import escaped
@@ -61,7 +61,7 @@ def _is_news(change: Change) -> bool:
 
 
 def _shown(field: str, value: Any) -> str:
-    return disclosure.as_json(value, on_lines=False) if field == MEMORY else repr(value)
+    return disclosure.as_json(value, on_lines=False) if field == USERDATA_COLUMN else repr(value)
 
 
 def _of(change: Change) -> Iterator[str]:
