@@ -35,38 +35,6 @@ if TYPE_CHECKING:
     from sisy.models.task import Task
 
 
-def open_elsewhere(using: str) -> list[str]:
-    """Return the aliases of the databases other than ``using`` with an open transaction.
-
-    Rolling one of them back would not roll back what is written to ``using``.
-    """
-    others = (each for each in connections.all(initialized_only=True) if each.alias != using)
-    return [each.alias for each in others if _is_open(each)]
-
-
-def once_committed(do: Callable[[], None], using: str, elsewhere: Collection[str]) -> None:
-    """Call ``do`` when the open transactions in ``using`` and ``elsewhere`` are all committed.
-
-    It is never called if one of them, or a savepoint in it that is open now, is rolled back.
-    """
-    waited_for = {*elsewhere, *([using] if _is_open(connections[using]) else [])}
-
-    def note(alias: str) -> None:
-        waited_for.discard(alias)
-        if not waited_for:
-            do()
-
-    for alias in sorted(waited_for):
-        transaction.on_commit(partial(note, alias), using=alias)
-
-
-def _is_open(connection: BaseDatabaseWrapper) -> bool:
-    # The transaction that Django's test cases open around a test is never committed.
-    return connection.in_atomic_block and not all(
-        is_of_a_test_case(block) for block in connection.atomic_blocks
-    )
-
-
 def submit(runs: "Sequence[Run]", using: str) -> "list[Run]":
     """Store requested runs, and return them. Workers are told after the commit.
 
@@ -163,11 +131,36 @@ def store_once(
         return store(runs, using)
 
 
-def ring(runs: "list[Run]", using: str) -> None:
-    """Tell workers that ``runs`` are queued, after the commit."""
-    if runs:
-        tell = partial(signals.runs_queued.send_robust, sender=type(runs[0]), runs=runs)
-        transaction.on_commit(tell, using=using, robust=True)
+def open_elsewhere(using: str) -> list[str]:
+    """Return the aliases of the databases other than ``using`` with an open transaction.
+
+    Rolling one of them back would not roll back what is written to ``using``.
+    """
+    others = (each for each in connections.all(initialized_only=True) if each.alias != using)
+    return [each.alias for each in others if _is_open(each)]
+
+
+def once_committed(do: Callable[[], None], using: str, elsewhere: Collection[str]) -> None:
+    """Call ``do`` when the open transactions in ``using`` and ``elsewhere`` are all committed.
+
+    It is never called if one of them, or a savepoint in it that is open now, is rolled back.
+    """
+    waited_for = {*elsewhere, *([using] if _is_open(connections[using]) else [])}
+
+    def note(alias: str) -> None:
+        waited_for.discard(alias)
+        if not waited_for:
+            do()
+
+    for alias in sorted(waited_for):
+        transaction.on_commit(partial(note, alias), using=alias)
+
+
+def _is_open(connection: BaseDatabaseWrapper) -> bool:
+    # The transaction that Django's test cases open around a test is never committed.
+    return connection.in_atomic_block and not all(
+        is_of_a_test_case(block) for block in connection.atomic_blocks
+    )
 
 
 def execute_if_eager(runs: "Sequence[Run]", using: str) -> None:
@@ -197,3 +190,10 @@ def _announce(runs: "list[Run]", using: str) -> None:
     send(signals.run_planned, runs, using)
     if not conf.get_settings().eager:
         ring(runs, using)
+
+
+def ring(runs: "list[Run]", using: str) -> None:
+    """Tell workers that ``runs`` are queued, after the commit."""
+    if runs:
+        tell = partial(signals.runs_queued.send_robust, sender=type(runs[0]), runs=runs)
+        transaction.on_commit(tell, using=using, robust=True)
