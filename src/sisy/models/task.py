@@ -191,18 +191,18 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
             return
         validation.check(self, changed & named)
         with transaction.atomic(using=using):
-            now = clock.now(using)
             if is_timed := self._changes_timing(named, changed, using):
+                now = clock.now(using)
                 settle_overdue(using, Task.objects.using(using).filter(pk=self.pk), now, CHANGED)
             super().save(force_update=force_update, using=using, update_fields=named)
             if is_timed:
                 activation.reschedule(self, using, now)
             elif "iterations" in named:
-                activation.recount(self, using, now)
+                activation.recount(self, using, clock.now(using))
             if changed & named & TARGET_FIELDS:
                 self.target_error = ""  # the new target was checked above
                 Task.objects.using(using).filter(pk=self.pk).update(target_error="")
-                activation.revive(self, using, now)
+                activation.revive(self, using, clock.now(using))
             self.remember(named, Write(using))
 
     def _changes_timing(self, named: frozenset[str], changed: frozenset[str], using: str) -> bool:
@@ -252,5 +252,5 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
         """Delete the task and cancel its queued runs. Running runs finish; the history stays."""
         using = using or self._home
         with transaction.atomic(using=using):
-            prepare_deletion(Task.objects.using(using).filter(pk=self.pk), clock.now(using))
+            prepare_deletion(Task.objects.using(using).filter(pk=self.pk))
             return super().delete(using=using, keep_parents=keep_parents)

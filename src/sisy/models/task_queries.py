@@ -157,7 +157,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         self._for_write = True
         using = self.db
         with transaction.atomic(using=using):
-            pks = prepare_deletion(self, clock.now(using))
+            pks = prepare_deletion(self)
             # By now, the filter may match further tasks. They are not locked, and stay.
             return super(TaskQuerySet, self.filter(pk__in=pks)).delete()
 
@@ -180,7 +180,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
     delete.queryset_only = True  # type: ignore[attr-defined]
 
 
-def prepare_deletion(tasks: TaskQuerySet, now: datetime) -> list[int]:
+def prepare_deletion(tasks: TaskQuerySet) -> list[int]:
     """Record what ``tasks`` have missed, cancel their queued runs, and return their keys.
 
     Call it in the transaction that deletes the tasks.
@@ -188,6 +188,8 @@ def prepare_deletion(tasks: TaskQuerySet, now: datetime) -> list[int]:
     using = tasks.db
     # Locked first, so that a heartbeat that is planning one adds no run after this.
     pks = locking.lock(tasks)
+    # Read after the lock, which may have waited: what fell due meanwhile counts.
+    now = clock.now(using)
     locked = tasks.model._base_manager.using(using).filter(pk__in=pks)
     settle_overdue(using, locked, now, TASK_DELETED, for_good=True)
     for start in range(0, len(pks), BATCH):

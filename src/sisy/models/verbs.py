@@ -232,7 +232,7 @@ class TaskVerbs(models.Model):
         Runs that are already queued still execute. Occurrences that fall due during the pause
         never run.
         """
-        return activation.pause(self._task, self._home, reason, clock.now(self._home))
+        return activation.pause(self._task, self._home, reason)
 
     apause = twin(pause)
 
@@ -242,7 +242,7 @@ class TaskVerbs(models.Model):
         If the schedule or the time zone is no longer valid, the task becomes ``broken``, and
         ``state_reason`` says why.
         """
-        return activation.resume(self._task, self._home, clock.now(self._home))
+        return activation.resume(self._task, self._home)
 
     aresume = twin(resume)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from sisy import signals
+from sisy import clock, signals
 from sisy.exceptions import ScheduleError
 from sisy.planning import timing
 from sisy.planning.overdue import settle_overdue
@@ -149,13 +149,14 @@ def tell_retired(tasks: "Sequence[Task]", using: str) -> None:
         signal_dispatch.send_on_commit(signals.task_retired, sender, news, using)
 
 
-def pause(task: "Task", using: str, reason: str, now: datetime) -> bool:
+def pause(task: "Task", using: str, reason: str) -> bool:
     """Stop planning a task. Return False if it was not active."""
     columns = {"state": TaskState.PAUSED, "state_reason": reason[:500], "next_run": None}
     with transaction.atomic(using=using):
         this = type(task).objects.using(using).filter(pk=task.pk)
         locking.lock(this)
-        settle_overdue(using, this, now, PAUSED)
+        # The clock is read after the lock, which may have waited: what fell due meanwhile counts.
+        settle_overdue(using, this, clock.now(using), PAUSED)
         was_active = bool(this.active().update(**columns))
     if was_active:
         for name, value in columns.items():
@@ -163,14 +164,15 @@ def pause(task: "Task", using: str, reason: str, now: datetime) -> bool:
     return was_active
 
 
-def resume(task: "Task", using: str, now: datetime) -> bool:
-    """Plan a task from ``now``. Return False if it was neither paused nor broken."""
+def resume(task: "Task", using: str) -> bool:
+    """Plan a task from now on. Return False if it was neither paused nor broken."""
     with transaction.atomic(using=using):
         tasks = type(task).objects.using(using)
         resumable = tasks.filter(pk=task.pk, state__in=[TaskState.PAUSED, TaskState.BROKEN])
         if not resumable.update(state=TaskState.ACTIVE):
             return False
-        reschedule(task, using, now)
+        # The update has locked the task, and may have waited.
+        reschedule(task, using, clock.now(using))
     return True
 
 

@@ -168,7 +168,7 @@ def _taken_up_again(task: Task) -> list[str]:
 
 def _no_longer_declared(using: str, task: Task, now: datetime) -> Change:
     with transaction.atomic(using=using):
-        was_active = activation.pause(task, using, NOT_DECLARED, now)
+        was_active = activation.pause(task, using, NOT_DECLARED)
         Task.objects.using(using).filter(pk=task.pk).update(undeclared_at=now)
     notes = ["Paused. Its history is kept."] if was_active else ()
     return Change(name=str(task.name), kind=Kind.UNDECLARED, notes=notes)
