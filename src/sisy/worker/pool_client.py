@@ -19,7 +19,7 @@ from sisy.worker.prefetch import InFlight
 FIRST_PAUSE = 0.5  # seconds
 LONGEST_PAUSE = 30.0
 
-Report = Callable[[str], Awaitable[None]]
+ProblemReporter = Callable[[str], Awaitable[None]]
 """Stores the problem of a worker; an empty text means that there is none."""
 
 
@@ -31,7 +31,7 @@ class Readiness:
         recovered: called when the worker may claim runs again.
     """
 
-    def __init__(self, report: Report, recovered: Callable[[], None]) -> None:
+    def __init__(self, report: ProblemReporter, recovered: Callable[[], None]) -> None:
         self._report = report
         self._recovered = recovered
         self._problem = ""
@@ -98,7 +98,7 @@ class Readiness:
 
 BUSY = "Released, because its worker was busy with longer runs."
 
-Heard = Outcome | NotCalled | None
+PoolAnswer = Outcome | NotCalled | None
 
 
 class PoolClient:
@@ -118,7 +118,7 @@ class PoolClient:
         in_flight: InFlight,
         outcomes: OutcomeBuffer,
         lease: Lease,
-        report: Report,
+        report: ProblemReporter,
         wake: Callable[[], None],
     ) -> None:
         self._in_flight = in_flight
@@ -139,7 +139,7 @@ class PoolClient:
         try:
             self._pool.execute(run, self._hear, self._lease.surely_holds)
         except Exception as error:  # noqa: BLE001 - the border around the pool
-            # Report it as not called, so that its slot is freed.
+            # ProblemReporter it as not called, so that its slot is freed.
             logger.exception("Could not execute run %s; releasing it", run.pk)
             self._hear(run, NotCalled(reason=f"Its worker could not execute it: {error!r}."))
 
@@ -156,10 +156,10 @@ class PoolClient:
         self._is_closed = True
         self._pool.close()
 
-    def _hear(self, run: Run, outcome: Heard) -> None:
+    def _hear(self, run: Run, outcome: PoolAnswer) -> None:
         self._heard.put((run, outcome))
 
-    def _take(self, heard: list[tuple[Run, Heard]]) -> None:
+    def _take(self, heard: list[tuple[Run, PoolAnswer]]) -> None:
         ended = [(run, outcome) for run, outcome in heard if isinstance(outcome, Outcome)]
         if ended:
             self.readiness.worked()
