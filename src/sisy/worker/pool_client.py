@@ -139,7 +139,7 @@ class PoolClient:
         try:
             self._pool.execute(run, self._hear, self._lease.surely_holds)
         except Exception as error:  # noqa: BLE001 - the border around the pool
-            # ProblemReporter it as not called, so that its slot is freed.
+            # Report it as not called, so that its slot is freed.
             logger.exception("Could not execute run %s; releasing it", run.pk)
             self._hear(run, NotCalled(reason=f"Its worker could not execute it: {error!r}."))
 
