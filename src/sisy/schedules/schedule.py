@@ -1,9 +1,9 @@
 """A schedule: a cron expression in a time zone, across changes of the clock.
 
-A zone's time consists of spans with a constant offset. `wall` searches the local times of each
-span. Where spans meet, Sisy follows Debian's cron(8). If the clock goes forward by up to three
-hours, fixed times in the gap are due at the first instant after it. If the clock goes back, fixed
-times that were due before are not due again. Starred schedules follow elapsed time.
+A zone's time consists of spans with a constant offset. `wall_clock` searches the local times of
+each span. Where spans meet, Sisy follows Debian's cron(8). If the clock goes forward by up to
+three hours, fixed times in the gap are due at the first instant after it. If the clock goes back,
+fixed times that were due before are not due again. Starred schedules follow elapsed time.
 """
 
 from collections.abc import Iterator

@@ -62,29 +62,19 @@ def _nearest_weekday(day: int, first_weekday: int, last_day: int) -> int:
 def next_wall(fields: Fields, moment: datetime) -> datetime | None:
     """Return the first matching time strictly after ``moment``; None if there is none."""
     if moment.day in days_of(fields.day_rule, moment.year, moment.month):
-        later = _next_time(fields, moment)
-        if later is not None:
-            return later
+        number = _count_of_times(fields, moment)
+        if number < _times_a_day(fields):
+            return _time_of_day(fields, moment, number)
     day = _next_day(fields.day_rule, moment.date())
-    if day is None:
-        return None
-    return datetime(
-        day.year, day.month, day.day, fields.hours[0], fields.minutes[0], fields.seconds[0]
-    )
+    return None if day is None else _time_of_day(fields, day, 0)
 
 
 def last_wall(fields: Fields, moment: datetime) -> datetime | None:
     """Return the latest matching time at or before ``moment``; None if there is none."""
-    if moment.day in days_of(fields.day_rule, moment.year, moment.month):
-        earlier = _last_time(fields, moment)
-        if earlier is not None:
-            return earlier
+    if number := _count_of_day(fields, moment):
+        return _time_of_day(fields, moment, number - 1)
     day = _last_day(fields.day_rule, moment.date())
-    if day is None:
-        return None
-    return datetime(
-        day.year, day.month, day.day, fields.hours[-1], fields.minutes[-1], fields.seconds[-1]
-    )
+    return None if day is None else _time_of_day(fields, day, _times_a_day(fields) - 1)
 
 
 def walls_between(fields: Fields, after: datetime, until: datetime) -> Iterator[datetime]:
@@ -110,62 +100,51 @@ def count_walls(fields: Fields, after: datetime, until: datetime) -> int:
     """Return the number of matching times in ``after`` < time ≤ ``until``."""
     if until <= after:
         return 0
-    a_day = len(fields.hours) * len(fields.minutes) * len(fields.seconds)
     days = _count_days(fields.day_rule, after.date(), until.date())
-    return days * a_day + _count_of_day(fields, until) - _count_of_day(fields, after)
+    return (
+        days * _times_a_day(fields) + _count_of_day(fields, until) - _count_of_day(fields, after)
+    )
 
 
-def _next_time(fields: Fields, moment: datetime) -> datetime | None:
-    hours, minutes, seconds = fields.hours, fields.minutes, fields.seconds
-    hour, minute = moment.hour, moment.minute
-    if hour in hours:
-        if minute in minutes:
-            index = bisect_right(seconds, moment.second)
-            if index < len(seconds):
-                return moment.replace(second=seconds[index], microsecond=0)
-        index = bisect_right(minutes, minute)
-        if index < len(minutes):
-            return moment.replace(minute=minutes[index], second=seconds[0], microsecond=0)
-    index = bisect_right(hours, hour)
-    if index < len(hours):
-        return moment.replace(
-            hour=hours[index], minute=minutes[0], second=seconds[0], microsecond=0
-        )
-    return None
+def _times_a_day(fields: Fields) -> int:
+    return len(fields.hours) * len(fields.minutes) * len(fields.seconds)
 
 
-def _last_time(fields: Fields, moment: datetime) -> datetime | None:
-    hours, minutes, seconds = fields.hours, fields.minutes, fields.seconds
-    hour, minute = moment.hour, moment.minute
-    if hour in hours:
-        if minute in minutes:
-            index = bisect_right(seconds, moment.second)
-            if index:
-                return moment.replace(second=seconds[index - 1], microsecond=0)
-        index = bisect_left(minutes, minute)
-        if index:
-            return moment.replace(minute=minutes[index - 1], second=seconds[-1], microsecond=0)
-    index = bisect_left(hours, hour)
-    if index:
-        return moment.replace(
-            hour=hours[index - 1], minute=minutes[-1], second=seconds[-1], microsecond=0
-        )
-    return None
+def _time_of_day(fields: Fields, day: date, number: int) -> datetime:
+    """Return the matching time of a day with this number; the first is 0."""
+    minutes, second = divmod(number, len(fields.seconds))
+    hour, minute = divmod(minutes, len(fields.minutes))
+    return datetime(
+        day.year,
+        day.month,
+        day.day,
+        fields.hours[hour],
+        fields.minutes[minute],
+        fields.seconds[second],
+    )
 
 
 def _next_day(rule: DayRule, day: date) -> date | None:
     days = days_of(rule, day.year, day.month)
     index = bisect_right(days, day.day)
-    if index < len(days):
-        return day.replace(day=days[index])
-    year, month = day.year, day.month
-    for _ in range(12 * RAREST):
-        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
-        if year > date.max.year:
+    return day.replace(day=days[index]) if index < len(days) else _day_beyond(rule, day, 1)
+
+
+def _last_day(rule: DayRule, day: date) -> date | None:
+    days = days_of(rule, day.year, day.month)
+    index = bisect_left(days, day.day)
+    return day.replace(day=days[index - 1]) if index else _day_beyond(rule, day, -1)
+
+
+def _day_beyond(rule: DayRule, day: date, step: int) -> date | None:
+    """Return the nearest matching day of a later month (``step`` is 1) or an earlier one (-1)."""
+    begins = day.year * 12 + day.month - 1
+    for months in range(begins + step, begins + step * (12 * RAREST + 1), step):
+        year, month = months // 12, months % 12 + 1
+        if not date.min.year <= year <= date.max.year:
             return None
-        days = days_of(rule, year, month)
-        if days:
-            return date(year, month, days[0])
+        if days := days_of(rule, year, month):
+            return date(year, month, days[0 if step > 0 else -1])
     return None
 
 
@@ -176,22 +155,6 @@ def _days_between(rule: DayRule, start: date, end: date) -> Iterator[date]:
     while day is not None and day <= end:
         yield day
         day = _next_day(rule, day)
-
-
-def _last_day(rule: DayRule, day: date) -> date | None:
-    days = days_of(rule, day.year, day.month)
-    index = bisect_left(days, day.day)
-    if index:
-        return day.replace(day=days[index - 1])
-    year, month = day.year, day.month
-    for _ in range(12 * RAREST):
-        year, month = (year, month - 1) if month > 1 else (year - 1, 12)
-        if year < date.min.year:
-            return None
-        days = days_of(rule, year, month)
-        if days:
-            return date(year, month, days[-1])
-    return None
 
 
 def _count_days(rule: DayRule, start: date, end: date) -> int:
@@ -205,8 +168,12 @@ def _count_days(rule: DayRule, start: date, end: date) -> int:
 
 def _count_of_day(fields: Fields, moment: datetime) -> int:
     """Return the number of matching times on the day of ``moment``, up to and including it."""
-    if moment.day not in days_of(fields.day_rule, moment.year, moment.month):
-        return 0
+    is_matching = moment.day in days_of(fields.day_rule, moment.year, moment.month)
+    return _count_of_times(fields, moment) if is_matching else 0
+
+
+def _count_of_times(fields: Fields, moment: datetime) -> int:
+    """Return the same for a day that matches."""
     hours, minutes, seconds = fields.hours, fields.minutes, fields.seconds
     count = bisect_left(hours, moment.hour) * len(minutes) * len(seconds)
     if moment.hour in hours:
