@@ -14,6 +14,8 @@ EXPECTED = {
     "day-of-week": f"0 to 7, or {', '.join(WEEKDAYS)}, 'mon#2' or 'l5'",
     "second": "0 to 59",
 }
+Correct = Callable[[str, str], str]
+
 DAY_NAMES = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 
 
@@ -74,34 +76,10 @@ def _which_weekday(item: str, field: str) -> str:
     )
 
 
-def _day_from_the_end(item: str, field: str) -> str:
-    if not re.fullmatch(r"l-\w+|-\d+", item):
-        return ""
-    return "Use 'l' for the last day, 'lw' for the last weekday of the month, or 1 to 31."
-
-
 def _nearest_weekday(item: str, field: str) -> str:
     if "w" not in item or _short(item, "day-of-week") in WEEKDAYS:
         return ""
     return "Use '15w' for the weekday nearest to a day, or 'lw' for the last weekday of the month."
-
-
-def _nothing(item: str, field: str) -> str:
-    return "" if item else "Remove the extra comma; a list has no spaces, as in '1,15'."
-
-
-def _step_alone(item: str, field: str) -> str:
-    match = re.fullmatch(r"/(\d+)|\*(\d+)|\*/(\d+)[a-z]+", item)
-    return f"Write '*/{match[1] or match[2] or match[3]}'." if match else ""
-
-
-def _question_mark(item: str, field: str) -> str:
-    return "Use '?' only in day-of-month and day-of-week; here, write '*'." if "?" in item else ""
-
-
-def _two_dots(item: str, field: str) -> str:
-    match = re.fullmatch(r"(\w+)\.\.+(\w+)", item)
-    return f"Write '{match[1]}-{match[2]}'." if match else ""
 
 
 def _time_of_day(item: str, field: str) -> str:
@@ -110,12 +88,6 @@ def _time_of_day(item: str, field: str) -> str:
         return ""
     plain = daily(match)
     return f"The minute is the first field, the hour the second, as in {plain!r}." if plain else ""
-
-
-def _hashed(item: str, field: str) -> str:
-    if item != "h" and not item.startswith(("h(", "h/")):
-        return ""
-    return "Use 'h', 'h/15' or 'h(0-5)' as the only value of its field, with an ascending range."
 
 
 def _name(item: str, field: str) -> str:
@@ -138,18 +110,35 @@ def _short(text: str, field: str) -> str:
     return text[:3] if text.isalpha() and text[:3] in names else text
 
 
-Correct = Callable[[str, str], str]
+def _like(pattern: str, text: str) -> Correct:
+    """Return what corrects an item of this pattern, whose groups are the gaps in the text."""
+
+    def correct(item: str, field: str) -> str:
+        match = re.fullmatch(pattern, item)
+        return text.format(*filter(None, match.groups())) if match else ""
+
+    return correct
+
 
 OF_A_FIELD: dict[str, tuple[Correct, ...]] = {
-    "day-of-month": (_day_from_the_end, _nearest_weekday),
+    "day-of-month": (
+        _like(
+            r"l-\w+|-\d+",
+            "Use 'l' for the last day, 'lw' for the last weekday of the month, or 1 to 31.",
+        ),
+        _nearest_weekday,
+    ),
     "day-of-week": (_last_weekday, _which_weekday),
 }
 OF_ANY_FIELD: tuple[Correct, ...] = (
-    _nothing,
-    _step_alone,
-    _question_mark,
-    _two_dots,
+    _like(r"", "Remove the extra comma; a list has no spaces, as in '1,15'."),
+    _like(r"/(\d+)|\*(\d+)|\*/(\d+)[a-z]+", "Write '*/{}'."),
+    _like(r".*\?.*", "Use '?' only in day-of-month and day-of-week; here, write '*'."),
+    _like(r"(\w+)\.\.+(\w+)", "Write '{}-{}'."),
     _time_of_day,
-    _hashed,
+    _like(
+        r"h|h[(/].*",
+        "Use 'h', 'h/15' or 'h(0-5)' as the only value of its field, with an ascending range.",
+    ),
     _name,
 )
