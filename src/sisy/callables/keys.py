@@ -8,6 +8,7 @@ from django.db import connections, models, router
 from sisy.exceptions import CallableError
 
 PK_LIMIT = 255
+ROUTER_CALLS = 100  # to find a replica, because many routers choose one at random
 
 
 def primary_key(model: type[models.Model], text: str | None) -> Any:
@@ -51,9 +52,6 @@ def serialised(model: type[models.Model], pk: Any) -> str:
     return text
 
 
-ASKED = 100  # how often to ask the routers for a replica, because many choose one at random
-
-
 def fetch(model: type[models.Model], pk: str | None) -> models.Model:
     """Return the object with this key, from the database to which its model is written.
 
@@ -87,4 +85,4 @@ def check_home(instance: models.Model) -> None:
 def _is_replica(alias: str, home: str, model: type[models.Model]) -> bool:
     if connections[alias].settings_dict["TEST"]["MIRROR"] == home:
         return True
-    return any(router.db_for_read(model) == alias for _ in range(ASKED))
+    return any(router.db_for_read(model) == alias for _ in range(ROUTER_CALLS))

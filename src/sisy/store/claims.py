@@ -1,4 +1,4 @@
-"""The statements by which a worker claims runs.
+"""The statements with which a worker claims runs.
 
 A claim is one transaction. It locks the first ready runs of each queue (`LOCK_FIRST_READY`), reads
 their tasks, and locks the tasks whose runs may not overlap (`LOCK_EXCLUSIVE_TASKS`). For these it

@@ -1,4 +1,4 @@
-"""The statements by which a heartbeat finds what is due, and looks ahead.
+"""The statements with which a heartbeat finds due tasks, and looks ahead.
 
 Each of them reads the first entries of one index, however many rows there are.
 """
@@ -58,7 +58,7 @@ NEXT_MOMENTS = Statement("""
 def lock_due_tasks(
     using: str, model: "type[Task]", now: datetime, limit: int, defer: frozenset[str] = frozenset()
 ) -> "list[Task]":
-    """Lock tasks that are due and that nobody else has locked; the longest due come first.
+    """Lock due tasks that no other transaction has locked; the longest due come first.
 
     Args:
         defer: the names of fields that planning does not need.
@@ -67,7 +67,7 @@ def lock_due_tasks(
 
 
 def any_due(using: str, now: datetime) -> bool:
-    """Return whether a task is due, also if somebody has locked it."""
+    """Return whether a task is due, even if another transaction has locked it."""
     return bool(ANY_DUE.rows(using, now=now))
 
 

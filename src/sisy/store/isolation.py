@@ -1,4 +1,4 @@
-"""Keeps one bad row from stopping others, and tells it from a database that is away."""
+"""Keep one bad row from stopping the others, unless the database itself is unavailable."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -8,7 +8,7 @@ from django.db import InterfaceError, OperationalError
 from sisy.runtime.log import logger
 
 DEADLOCK_RETRIES = 5
-MYSQL_DEADLOCKS = ((1213,), (1205,))  # found at once, or by having waited for too long
+MYSQL_DEADLOCKS = ((1213,), (1205,))  # a deadlock, and a lock that was not granted in time
 POSTGRESQL_DEADLOCK = "40P01"
 POSTGRESQL_IDLE_TIMEOUTS = ("25P03", "25P04")  # of the transaction; the connection ends, too
 
@@ -17,13 +17,13 @@ T = TypeVar("T")
 
 
 def isolating(attempt: Callable[[], T], instead: Callable[[Exception], T]) -> T:
-    """Return what ``attempt`` returns; if it fails, what ``instead`` makes of the error.
+    """Return the result of ``attempt``. If it fails, return that of ``instead`` with the error.
 
-    Usually ``attempt`` does something for many rows at once, and ``instead`` for one row after the
-    other, so that only the bad one is left out.
+    Usually ``attempt`` changes many rows at once, and ``instead`` one row after the other, so that
+    only the bad row is left out.
 
     Raises:
-        Exception: the database is away, which is no row's fault: ``instead`` would fail as well.
+        Exception: the database is unavailable, so ``instead`` would fail as well.
     """
     try:
         return attempt()
@@ -34,7 +34,7 @@ def isolating(attempt: Callable[[], T], instead: Callable[[Exception], T]) -> T:
 
 
 def database_is_away(error: Exception) -> bool:
-    """Return whether an error is about the connection, and not about what was sent over it."""
+    """Return whether an error is about the connection, and not about a statement or its rows."""
     if isinstance(error, (OperationalError, InterfaceError)):
         return True
     # PostgreSQL ends a transaction that was idle for too long with an error of another class than
@@ -43,13 +43,12 @@ def database_is_away(error: Exception) -> bool:
 
 
 def past_deadlocks(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what ``step`` returns; after a deadlock call it again, up to five times.
-
-    InnoDB ends one of two transactions that wait for each other, and expects the caller to retry.
+    """Return the result of ``step``. Call it again after a deadlock, up to five times.
 
     Raises:
-        OperationalError: there was a deadlock each time.
+        OperationalError: each call ended in a deadlock.
     """
+    # InnoDB ends one of two transactions that wait for each other, and expects a retry.
     for _ in range(DEADLOCK_RETRIES):
         try:
             return step(*args, **kwargs)

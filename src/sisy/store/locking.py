@@ -11,7 +11,7 @@ from sisy.store.statements import Statement
 
 
 def lock(rows: QuerySet[Any]) -> list[int]:
-    """Lock ``rows`` until the transaction ends, in the order of their keys; return these."""
+    """Lock ``rows`` until the transaction ends, in the order of their keys. Return the keys."""
     rows = for_write(rows)
     if connections[rows.db].vendor == "mysql":
         return _lock_by_key(rows)
@@ -19,11 +19,9 @@ def lock(rows: QuerySet[Any]) -> list[int]:
 
 
 def _lock_by_key(rows: QuerySet[Any]) -> list[int]:
-    """Lock rows by nothing but their keys, and look again at which of them are still meant.
-
-    InnoDB locks the entry of the index by which it finds a row, and then the row. Who changes a
-    row has locked the row, and then locks its entries: the two would wait for each other.
-    """
+    """Lock rows by their keys alone, and return the keys of those that still match."""
+    # InnoDB locks the index entry by which it finds a row, and then the row. A transaction that
+    # changes a row has locked the row, and then locks its index entries. The two would deadlock.
     keys = rows.order_by("pk").values_list("pk", flat=True)
     found = list(keys)
     by_key = rows.model._default_manager.using(rows.db).filter(pk__in=found).order_by("pk")

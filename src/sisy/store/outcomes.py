@@ -1,7 +1,7 @@
-"""Write how runs ended.
+"""The statements with which a worker writes the outcomes of its runs.
 
-Each statement repeats the fence: a run is changed only while it still belongs to the process and
-the attempt that carried it out. A worker whose run was rescued meanwhile changes nothing.
+Each statement repeats the fence: it changes a run only while the run still belongs to the process
+and the attempt that executed it. A worker whose run was rescued meanwhile changes nothing.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ ANY_RETIRED = Statement("""
 
 
 def write_outcomes(using: str, ended: Ended) -> set[int]:
-    """Write how runs ended that are still their process's; return the keys of those.
+    """Write outcomes, and return the keys of the runs that still belonged to their process.
 
     Call it in a transaction.
     """

@@ -1,4 +1,4 @@
-"""The statements by which reports read many tasks at once."""
+"""The statements with which reports read many tasks at once."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -9,8 +9,8 @@ from sisy.store.statements import Statement
 
 MOMENT_TYPES = {"postgresql": "timestamp with time zone", "mysql": "datetime(6)", "sqlite": "text"}
 
-# An index leads to the newest runs of one task, so that each task is looked at by itself, but all
-# of them in one statement.
+# An index leads to the newest runs of one task. So each task has a query of its own, and all of
+# them are parts of one statement.
 NEWEST_OF_A_TASK = """
     SELECT id FROM (
         SELECT id FROM sisy_run WHERE task_id = %(task_{number})s AND id < %(before)s

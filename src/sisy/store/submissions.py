@@ -43,10 +43,10 @@ COPIED = {
 }
 """The columns of a run that usually equal a column of its task."""
 
-VARYING_OF_TASK = tuple(dict.fromkeys(COPIED.values()))
-VARYING_OF_RUN = (*COPIED, "task_id")
+VARYING_TASK_COLUMNS = tuple(dict.fromkeys(COPIED.values()))
+VARYING_RUN_COLUMNS = (*COPIED, "task_id")
 
-VARYING_OF_RUN_ALONE = (
+VARYING_COLUMNS_OF_RUN_ALONE = (
     "task_id",
     "label",
     "target_pk",
@@ -65,7 +65,7 @@ def insert_runs(using: str, runs: "Sequence[Run]") -> "list[Run]":
     runs = list(runs)
     vendor, features = connections[using].vendor, connections[using].features
     if vendor == "postgresql" and len(runs) == 1:
-        _insert_alone(using, runs[0], VARYING_OF_RUN_ALONE)
+        _insert_alone(using, runs[0], VARYING_COLUMNS_OF_RUN_ALONE)
         note_saved(using, runs)
     elif vendor == "postgresql" and runs:
         insert_many(using, runs)
@@ -81,7 +81,7 @@ def insert_runs(using: str, runs: "Sequence[Run]") -> "list[Run]":
 
 
 def can_insert_with_task(using: str, task: "Task") -> bool:
-    """Return whether `insert_with_task` works here, and no receiver waits for a saved task."""
+    """Return whether `insert_with_task` works here: no receiver listens to saved tasks."""
     return connections[using].vendor == "postgresql" and not is_heard(
         type(task), pre_save, post_save
     )
@@ -91,18 +91,20 @@ def insert_with_task(using: str, task: "Task", run: "Run") -> None:
     """Insert an unsaved task and an unsaved run of it, and set their keys."""
     connection = connections[using]
     of_task, of_run = task.__dict__, run.__dict__
-    given = tuple([name for name in VARYING_OF_TASK if of_task[name] is not None])
-    own = tuple([name for name, source in COPIED.items() if of_run[name] is not of_task[source]])
+    non_null = tuple([name for name in VARYING_TASK_COLUMNS if of_task[name] is not None])
+    not_copied = tuple(
+        [name for name, source in COPIED.items() if of_run[name] is not of_task[source]]
+    )
     statement = _statement_of_pair(
         using,
         type(task),
         type(run),
-        Constants.of(type(task), VARYING_OF_TASK).values(task),
-        Constants.of(type(run), VARYING_OF_RUN).values(run),
-        given,
-        own,
+        SeldomChanging.of(type(task), VARYING_TASK_COLUMNS).values(task),
+        SeldomChanging.of(type(run), VARYING_RUN_COLUMNS).values(run),
+        non_null,
+        not_copied,
     )
-    params = _stored(task, given, connection) + _stored(run, own, connection)
+    params = _stored(task, non_null, connection) + _stored(run, not_copied, connection)
     ((task.pk, run.pk),) = fetch(using, statement, params, is_prepared=True)
     refer(run, "task", task)
     for record in (task, run):
@@ -114,33 +116,33 @@ def _statement_of_pair(
     using: str,
     task_model: type["Task"],
     run_model: type["Run"],
-    task_constants: tuple[Any, ...],
-    run_constants: tuple[Any, ...],
-    given: tuple[str, ...],
-    own: tuple[str, ...],
+    task_values: tuple[Any, ...],
+    run_values: tuple[Any, ...],
+    non_null: tuple[str, ...],
+    not_copied: tuple[str, ...],
 ) -> str:
-    """Return the statement for records that hold these constants.
+    """Return the statement for records that hold these seldom changing values.
 
     Args:
-        given: the varying columns of the task that are not NULL.
-        own: the varying columns of the run that differ from those of its task.
+        non_null: the varying columns of the task that are not NULL.
+        not_copied: the columns of the run that differ from those of its task.
     """
     connection = connections[using]
     quote = connection.ops.quote_name
-    of_task = Constants.of(task_model, VARYING_OF_TASK).literals(task_constants, connection)
-    of_task |= dict.fromkeys(given, "%s")
+    of_task = SeldomChanging.of(task_model, VARYING_TASK_COLUMNS).literals(task_values, connection)
+    of_task |= dict.fromkeys(non_null, "%s")
     of_run = {"task_id": "inserted.id"}
-    of_run |= Constants.of(run_model, VARYING_OF_RUN).literals(run_constants, connection)
+    of_run |= SeldomChanging.of(run_model, VARYING_RUN_COLUMNS).literals(run_values, connection)
     of_run |= {
         name: f"inserted.{quote(source)}"
         for name, source in COPIED.items()
-        if source in given and name not in own
+        if source in non_null and name not in not_copied
     }
     kinds = {
         field.attname: kind_of(field, connection) for field in run_model._meta.concrete_fields
     }
-    of_run |= {name: f"%s::{kinds[name]}" for name in own}
-    returned = ", ".join(map(quote, ("id", *given)))
+    of_run |= {name: f"%s::{kinds[name]}" for name in not_copied}
+    returned = ", ".join(map(quote, ("id", *non_null)))
     return (
         f"WITH inserted AS ({insert_into(using, task_model, of_task)} "
         f"VALUES ({', '.join(of_task.values())}) RETURNING {returned}) "
@@ -156,11 +158,11 @@ def _insert_alone(using: str, record: models.Model, varying: tuple[str, ...]) ->
         varying: the columns that often differ from one record to the next.
     """
     held = record.__dict__
-    given = tuple([name for name in varying if held[name] is not None])
-    constants = Constants.of(type(record), varying).values(record)
-    statement = _statement_of_one(using, type(record), constants, varying, given)
+    non_null = tuple([name for name in varying if held[name] is not None])
+    constants = SeldomChanging.of(type(record), varying).values(record)
+    statement = _statement_of_one(using, type(record), constants, varying, non_null)
     ((record.pk,),) = fetch(
-        using, statement, _stored(record, given, connections[using]), is_prepared=True
+        using, statement, _stored(record, non_null, connections[using]), is_prepared=True
     )
 
 
@@ -170,10 +172,10 @@ def _statement_of_one(
     model: type[models.Model],
     constants: tuple[Any, ...],
     varying: tuple[str, ...],
-    given: tuple[str, ...],
+    non_null: tuple[str, ...],
 ) -> str:
-    columns = Constants.of(model, varying).literals(constants, connections[using])
-    columns |= {str(model._meta.get_field(name).column): "%s" for name in given}  # type: ignore[union-attr]
+    columns = SeldomChanging.of(model, varying).literals(constants, connections[using])
+    columns |= {str(model._meta.get_field(name).column): "%s" for name in non_null}  # type: ignore[union-attr]
     values = ", ".join(columns.values())
     return f"{insert_into(using, model, columns)} VALUES ({values}) RETURNING id"
 
@@ -195,22 +197,22 @@ def _insert_locally(using: str, run: "Run") -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Constants:
+class SeldomChanging:
     """The columns of a model that seldom differ from one record to the next."""
 
     fields: tuple["models.Field[Any, Any]", ...]
     read: Callable[[dict[str, Any]], tuple[Any, ...]]
-    json_at: tuple[int, ...]
+    json_places: tuple[int, ...]
 
     @staticmethod
     @cache
-    def of(model: type[models.Model], varying: tuple[str, ...]) -> "Constants":
+    def of(model: type[models.Model], varying: tuple[str, ...]) -> "SeldomChanging":
         fields = tuple(
             field
             for field in model._meta.concrete_fields
             if field.attname not in varying and not field.primary_key
         )
-        return Constants(
+        return SeldomChanging(
             fields,
             itemgetter(*(field.attname for field in fields)),
             tuple(n for n, field in enumerate(fields) if isinstance(field, models.JSONField)),
@@ -219,7 +221,7 @@ class Constants:
     def values(self, record: models.Model) -> tuple[Any, ...]:
         """Return the values of a record, all hashable: JSON as text."""
         values = self.read(record.__dict__)
-        texts = [(n, json.dumps(values[n])) for n in self.json_at if values[n] is not None]
+        texts = [(n, json.dumps(values[n])) for n in self.json_places if values[n] is not None]
         if not texts:
             return values
         changed = list(values)
@@ -232,7 +234,7 @@ class Constants:
         literals = {}
         for n, (field, value) in enumerate(zip(self.fields, values, strict=True)):
             if value is not None:
-                is_text = n in self.json_at
+                is_text = n in self.json_places
                 stored = value if is_text else field.get_db_prep_save(value, connection)
                 literal: str = connection.ops.compose_sql("%s", [stored])  # type: ignore[attr-defined]
                 literals[str(field.column)] = literal.replace("%", "%%")

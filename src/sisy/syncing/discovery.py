@@ -1,4 +1,4 @@
-"""Finds what code declares: imports ``schedules.py`` and ``tasks.py`` of each app."""
+"""Import the modules in which apps declare tasks: ``schedules.py`` and ``tasks.py``."""
 
 import importlib
 from collections.abc import Mapping, Sequence

@@ -17,6 +17,8 @@ from sisy.records import validation
 from sisy.records.task_fields import OWNER_FIELDS
 from sisy.syncing.discovery import Discovered
 
+NOT_DECLARED = "No longer declared in code."
+
 
 class Kind(StrEnum):
     """What a sync did to a task."""
@@ -49,9 +51,6 @@ class Change:
     kept: Sequence[Override] = ()
     notes: Sequence[str] = ()
     problem: str = ""
-
-
-NOT_DECLARED = "No longer declared in code."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
