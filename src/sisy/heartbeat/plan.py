@@ -172,7 +172,8 @@ def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = Fal
     planned.missed = sum(row.count for row in missed)
     checkpoint("plan: runs inserted")
     _advance(using, plans)
-    tell_retired([task for task, what in plans if what.next_run is None], using)
+    if retired := [task for task, what in plans if what.next_run is None]:
+        tell_retired(retired, using)
     return planned
 
 

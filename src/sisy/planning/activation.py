@@ -138,15 +138,15 @@ def store_starts(using: str, starts: Sequence[tuple["Task", Start]]) -> None:
             compute={"timing_fingerprint": timing.fingerprint()},
         ),
     )
-    tell_retired([task for task in tasks if task.state == TaskState.RETIRED], using)
+    if retired := [task for task in tasks if task.state == TaskState.RETIRED]:
+        tell_retired(retired, using)
 
 
 def tell_retired(tasks: "Sequence[Task]", using: str) -> None:
-    """Send `task_retired` for each task when the transaction is committed."""
-    if tasks:
-        sender = cast("type[Task]", tasks[0]._meta.concrete_model)
-        news = ({"task": task} for task in tasks)
-        signal_dispatch.send_on_commit(signals.task_retired, sender, news, using)
+    """Send `task_retired` for each of one or more tasks when the transaction is committed."""
+    sender = cast("type[Task]", tasks[0]._meta.concrete_model)
+    news = ({"task": task} for task in tasks)
+    signal_dispatch.send_on_commit(signals.task_retired, sender, news, using)
 
 
 def pause(task: "Task", using: str, reason: str) -> bool:
