@@ -8,7 +8,7 @@ from django.core.management import CommandError
 from django.utils import timezone
 
 from sisy.heartbeat import tick
-from sisy.lifecycle.release import hand_over
+from sisy.lifecycle.release import release_running
 from sisy.management.output import shown
 from sisy.models import Origin, Overlap, Process, Queue, Role, Run, RunState, Task
 from sisy.reports import formatting
@@ -130,7 +130,7 @@ def test_its_worker_has_handed_it_over_and_is_still_leaving():
     up()
     idle().run_now()
     [run] = claim(worker(), ["default"], 1, NOON)
-    hand_over("default", [run], "The worker stops", NOON)
+    release_running("default", [run], "The worker stops", NOON)
     assert "was released by its worker. Another worker can start it after 2026-05-05 12:00:05" in (
         why_run(run)
     )

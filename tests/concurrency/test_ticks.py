@@ -6,7 +6,7 @@ import pytest
 from django.db import connection, transaction
 
 from sisy.heartbeat import Heartbeat, plan, tick
-from sisy.heartbeat.role import HELD_UP
+from sisy.heartbeat.role import LOCKED_RETRY_INTERVAL
 from sisy.models import Run, RunState, Task, TaskState
 from tests.concurrency.threads import BEFORE_IT_WRITES_TASKS, at_once, in_the_middle
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
@@ -22,7 +22,7 @@ only_with_row_locks = pytest.mark.skipif(
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Let the ticks meet in the middle of a pass."""
-    monkeypatch.setattr(plan, "CHUNK", 7)
+    monkeypatch.setattr(plan, "PLAN_BATCH", 7)
 
 
 def four_ticks(now):
@@ -177,7 +177,7 @@ def test_a_task_that_an_open_transaction_holds_is_planned_a_moment_later(at_time
         task.userdata["n"] = 1
         task.save()
         [(made, _, seconds)] = at_once(heartbeat._pass)
-    assert (made.is_held_up, seconds) == (True, HELD_UP)
+    assert (made.is_held_up, seconds) == (True, LOCKED_RETRY_INTERVAL)
     assert ledger() == [(other.pk, NOON + MINUTE)]
     made, _, seconds = heartbeat._pass()
     assert (made.is_held_up, seconds) == (False, 1)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import Permission
 
-from sisy.heartbeat.quarantine import or_set_aside
+from sisy.heartbeat.quarantine import run_or_set_broken
 from sisy.models import Attempt, Process, Queue, Run, RunState, Task, TaskState
 from sisy.reports.disclosure import OPEN_STATES
 from tests.admin.pages import RUNS, rows_of
@@ -26,7 +26,7 @@ def everything():
     task = scheduled(label="sweep", userdata={"note": SECRET}, timeout=timedelta(minutes=1))
     Task.objects.filter(pk=task.pk).update(target_error=f"TargetMissing: {SECRET}")
     broken = scheduled(label="cracked")
-    or_set_aside("default", broken.pk, lambda: fail())
+    run_or_set_broken("default", broken.pk, lambda: fail())
     process = worker()
     for number, state in enumerate([*RunState, RunState.FAILED]):
         run = task.run_now()
@@ -161,7 +161,7 @@ def test_the_class_is_what_remains_of_a_reason(state, error_class, shown):
 
 def test_an_error_of_planning_is_shown_by_class_and_logged_in_full(caplog):
     task = scheduled()
-    or_set_aside("default", task.pk, fail)
+    run_or_set_broken("default", task.pk, fail)
     task.refresh_from_db()
     assert task.state == TaskState.BROKEN
     assert "ValueError" in task.state_reason

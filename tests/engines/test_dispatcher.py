@@ -44,7 +44,7 @@ def test_due_runs_are_dispatched_without_delay(beating):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_heartbeat_plans_and_stops_while_an_engine_hangs(beating, monkeypatch):
-    monkeypatch.setattr(heartbeat_role, "TIME_TO_HAND_OVER", 0.2)
+    monkeypatch.setattr(heartbeat_role, "DISPATCH_TIMEOUT", 0.2)
     hangs, released = threading.Event(), threading.Event()
 
     def hang(*args, **kwargs):

@@ -273,7 +273,7 @@ def test_a_database_that_is_away_when_it_ends_costs_time_and_no_second_run(monke
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("step", ["claim_one", "record", "_hand_others"])
+@pytest.mark.parametrize("step", ["claim_one", "record", "_send_others"])
 def test_a_transaction_that_is_ended_for_another_ones_sake_is_tried_again(
     monkeypatch, caplog, step
 ):

@@ -132,7 +132,7 @@ def test_raw_sql_is_found_by_the_audit_once(column, value, next_run):
 def test_an_update_of_many_tasks_loses_no_occurrence():
     tasks = [
         task_with_callable(jobs.noop, label=f"task {n}", schedule="0 0 1 1 *", timezone="UTC")
-        for n in range(timing_check.CHUNK + 1)
+        for n in range(timing_check.RESCHEDULE_BATCH + 1)
     ]
     Task.objects.bulk_create(tasks)
     Task.objects.update(schedule="1 12 5 5 *")

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from sisy.heartbeat import tick
-from sisy.lifecycle.release import TIME_TO_GO, hand_over
+from sisy.lifecycle.release import TIME_TO_GO, release_running
 from sisy.models import Attempt, Run, RunState, Task
 from sisy.worker.claim import claim
 from sisy.worker.record import record
@@ -83,7 +83,7 @@ def test_a_run_that_was_asked_to_end_and_fails_is_not_tried_again(noon):
 def test_a_run_that_was_asked_to_end_is_not_handed_to_another_worker(noon):
     run = failing()
     run.cancel("the disk is full")
-    hand_over("default", [run], "Its worker stopped", NOON)
+    release_running("default", [run], "Its worker stopped", NOON)
     later = NOON + TIME_TO_GO
     assert claim(worker(later), ["default"], 1, later) == []
     assert (stored(run).state, stored(run).reason) == (RunState.CANCELLED, "the disk is full")

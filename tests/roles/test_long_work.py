@@ -63,7 +63,7 @@ def none_is_unplanned():
 def test_tasks_of_each_second_are_planned_in_time_while_others_are_replanned(
     clocks, slow, monkeypatch
 ):
-    monkeypatch.setattr(timing_check, "CHUNK", 10)
+    monkeypatch.setattr(timing_check, "RESCHEDULE_BATCH", 10)
     slow(activation, "store_starts")
     heartbeat = Heartbeat()
     often = [scheduled("* * * * * *") for _ in range(3)]
@@ -89,7 +89,7 @@ def test_tasks_of_each_second_are_planned_in_time_while_others_are_replanned(
 def test_what_falls_due_while_its_task_waits_to_be_replanned_runs(
     clocks, slow, monkeypatch, missed
 ):
-    monkeypatch.setattr(timing_check, "CHUNK", 10)
+    monkeypatch.setattr(timing_check, "RESCHEDULE_BATCH", 10)
     slow(activation, "store_starts", SECOND)
     heartbeat = Heartbeat()
     stored(200, missed=missed)
@@ -104,10 +104,10 @@ def test_what_falls_due_while_its_task_waits_to_be_replanned_runs(
 
 
 def test_a_chunk_is_replanned_by_few_statements_however_different_its_tasks_are():
-    stored(3 * timing_check.CHUNK)
+    stored(3 * timing_check.RESCHEDULE_BATCH)
     Task.objects.update(timezone="Asia/Kathmandu")
     with CaptureQueriesContext(connection) as queries:
-        assert timing_check.compute_unplanned("default", NOON) == 3 * timing_check.CHUNK
+        assert timing_check.compute_unplanned("default", NOON) == 3 * timing_check.RESCHEDULE_BATCH
     assert none_is_unplanned()
     assert len(queries) <= 4 * 6
 
@@ -120,21 +120,21 @@ def test_a_chunk_is_planned_by_few_statements_however_different_its_tasks_are():
 
 
 def many_due(monkeypatch):
-    monkeypatch.setattr(plan, "CHUNK", 10)
+    monkeypatch.setattr(plan, "PLAN_BATCH", 10)
     for task in stored(50):
         Task._base_manager.filter(pk=task.pk).update(next_run=NOON)
     return (plan, "_plan_tasks"), Task.objects.due(NOON + HOUR)
 
 
 def many_unplanned(monkeypatch):
-    monkeypatch.setattr(timing_check, "CHUNK", 10)
+    monkeypatch.setattr(timing_check, "RESCHEDULE_BATCH", 10)
     stored(50)
     Task.objects.update(timezone="Asia/Kathmandu")
     return (activation, "store_starts"), Task.objects.unplanned()
 
 
 def many_edited_by_raw_sql(monkeypatch):
-    monkeypatch.setattr(timing_check, "CHUNK", 10)
+    monkeypatch.setattr(timing_check, "RESCHEDULE_BATCH", 10)
     stored(50)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sisy_task SET timezone = 'Asia/Kathmandu'")
@@ -160,7 +160,7 @@ def much_surplus_history(monkeypatch):
 
 
 def many_left_by_a_clock_that_was_set_back(monkeypatch):
-    monkeypatch.setattr(clock_rollback, "CHUNK", 10)
+    monkeypatch.setattr(clock_rollback, "REPAIR_BATCH", 10)
     stored(50)
     Task._base_manager.update(planned_until=NOON + DAY)
     return (clock_rollback, "_restart_these"), Task.objects.filter(
@@ -223,7 +223,7 @@ def test_runs_of_an_engine_that_is_none_any_more_are_refused_in_batches(monkeypa
 
 
 def test_a_turn_ends_when_its_time_is_over_and_work_is_left(clocks):
-    turn = Turn(roles.AT_WORK)
+    turn = Turn(roles.PASS_BUDGET)
     assert not turn.ends_here()
     clocks.go_on(SECOND)
     assert not turn.has_left_work

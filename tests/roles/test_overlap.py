@@ -7,7 +7,7 @@ period, and one that piles up behind itself without end.
 import pytest
 
 from sisy.heartbeat import tick
-from sisy.lifecycle.release import TIME_TO_GO, hand_over, release
+from sisy.lifecycle.release import TIME_TO_GO, release, release_running
 from sisy.models import Missed, Overlap, Queue, Run, RunState
 from sisy.worker.claim import claim
 from tests.roles.steps import finish, states
@@ -50,7 +50,7 @@ def test_a_run_that_was_handed_over_is_in_the_way_until_its_worker_is_gone(polic
     first = going(overlap=policy)
     planned_every_minute(2, 2)
     left = at(2)
-    hand_over("default", [first], "Its worker stopped", left)
+    release_running("default", [first], "Its worker stopped", left)
     assert claim(worker(left), ["default"], 10, left + TIME_TO_GO - SECOND) == []
     later = left + TIME_TO_GO
     [again] = claim(worker(left), ["default"], 10, later)
@@ -65,7 +65,7 @@ def test_one_that_was_to_end_is_in_the_way_as_well_until_its_worker_is_gone(poli
     tick("default", at(2))
     assert claim_at(2) == []
     left = at(2)
-    hand_over("default", [first], "Its worker stopped", left)
+    release_running("default", [first], "Its worker stopped", left)
     assert claim(worker(left), ["default"], 10, left + TIME_TO_GO - SECOND) == []
     later = left + TIME_TO_GO
     [successor] = claim(worker(left), ["default"], 10, later)
@@ -78,7 +78,7 @@ def test_one_that_somebody_calls_off_after_it_was_handed_over_is_in_the_way_too(
     first = going(overlap=Overlap.BUFFER_ALL)
     tick("default", at(2))
     left = at(2)
-    hand_over("default", [first], "Its worker stopped", left)
+    release_running("default", [first], "Its worker stopped", left)
     assert Run.objects.filter(pk=first.pk).cancel("enough", left + SECOND) == 1
     assert Run.objects.filter(pk=first.pk).cancel("enough", left + SECOND) == 0
     assert claim(worker(left), ["default"], 10, left + TIME_TO_GO - SECOND) == []

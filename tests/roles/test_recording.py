@@ -5,7 +5,7 @@ from django.db import DataError, OperationalError
 
 from sisy.heartbeat import tick
 from sisy.lifecycle import finish as finishing
-from sisy.lifecycle.release import TIME_TO_GO, hand_over, release
+from sisy.lifecycle.release import TIME_TO_GO, release, release_running
 from sisy.lifecycle.retry import retry_delay
 from sisy.models import OnLost, Run, RunState, Task
 from sisy.worker.claim import claim
@@ -57,7 +57,7 @@ def test_a_run_that_is_handed_back_uses_no_attempt():
     scheduled()
     tick("default", NOON + MINUTE)
     runs = claim(worker(), ["default"], 10, NOON + MINUTE)
-    assert hand_over("default", runs, "Its worker stopped", NOON + 2 * MINUTE) == 1
+    assert release_running("default", runs, "Its worker stopped", NOON + 2 * MINUTE) == 1
     run = Run.objects.get()
     assert (run.state, run.attempt, run.process_id) == (RunState.QUEUED, 0, None)
     assert run.reason == "Released, because its worker stopped."
@@ -66,14 +66,14 @@ def test_a_run_that_is_handed_back_uses_no_attempt():
 def test_a_run_that_is_handed_back_begins_when_its_worker_is_gone():
     """A thread cannot be ended, and goes on until its process has ended."""
     run, now = claimed(), NOON + 2 * MINUTE
-    hand_over("default", [run], "Its worker stopped", now)
+    release_running("default", [run], "Its worker stopped", now)
     assert claim(worker(now), ["default"], 1, now) == []
     assert len(claim(worker(now), ["default"], 1, now + TIME_TO_GO)) == 1
 
 
 def test_a_run_that_was_begun_and_must_not_repeat_is_not_handed_back():
     run = claimed(on_lost=OnLost.FAIL)
-    hand_over("default", [run], "Its worker stopped", NOON)
+    release_running("default", [run], "Its worker stopped", NOON)
     assert stored(run).state == RunState.LOST
     assert stored(run).reason.startswith("Its worker stopped; ")
 
@@ -203,7 +203,7 @@ def test_a_run_that_kills_its_workers_is_given_up_after_a_limit(settings, limit)
 def test_a_deleted_task_gets_no_run_back():
     run = claimed()
     Task.objects.all().delete()
-    hand_over("default", [run], "Its worker stopped", NOON)
+    release_running("default", [run], "Its worker stopped", NOON)
     assert (stored(run).state, stored(run).reason) == (
         RunState.CANCELLED,
         "The task was deleted.",

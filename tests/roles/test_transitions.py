@@ -10,8 +10,8 @@ from sisy import signals
 from sisy.engines.dispatch import refuse_unknown
 from sisy.execution.outcome import of_error
 from sisy.heartbeat import tick
-from sisy.heartbeat.quarantine import set_unreadable_aside
-from sisy.lifecycle.release import hand_over, release
+from sisy.heartbeat.quarantine import reject_unreadable_rows
+from sisy.lifecycle.release import release, release_running
 from sisy.messaging import dashboard_events
 from sisy.models import Overlap, Run, RunState, Task, task_with_callable
 from sisy.worker.claim import claim
@@ -183,14 +183,14 @@ def test_released_without_having_begun(hints):
 def test_handed_over_by_a_worker_that_stops(hints):
     run = claimed()
     with watched(hints) as heard:
-        hand_over("default", [run], "Its worker stopped", NOON)
+        release_running("default", [run], "Its worker stopped", NOON)
     assert heard.names == ["run_released"]
 
 
 def test_handed_over_though_it_may_run_only_once(hints):
     run = claimed(on_lost="fail")
     with watched(hints) as heard:
-        hand_over("default", [run], "Its worker stopped", NOON)
+        release_running("default", [run], "Its worker stopped", NOON)
     assert heard.names == ["run_lost"]
 
 
@@ -307,7 +307,7 @@ def test_rejected_since_its_row_cannot_be_read(hints):
     run = scheduled().run_now()
     spoil(run, "ready_at")
     with watched(hints) as heard:
-        set_unreadable_aside("default", NOON)
+        reject_unreadable_rows("default", NOON)
     assert heard.names == ["run_rejected"]
     assert heard.changed == {run.pk: "failed"}
 

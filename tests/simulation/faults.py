@@ -20,7 +20,7 @@ def no_lock_on_what_is_planned():
     plan_chunk = plan._plan_chunk
 
     def look_first(using, watch, *others):
-        seen = list(Task.objects.using(using).due(watch.now)[: plan.CHUNK])
+        seen = list(Task.objects.using(using).due(watch.now)[: plan.PLAN_BATCH])
         with mock.patch.object(plan, "_lock_due", return_value=seen):
             return plan_chunk(using, watch, *others)
 

@@ -9,7 +9,7 @@ from sisy import clock, conf
 from sisy.exceptions import LeaseLost
 from sisy.execution import Outcome
 from sisy.heartbeat import Heartbeat
-from sisy.lifecycle.release import hand_over
+from sisy.lifecycle.release import release_running
 from sisy.models import Process, Run, RunState
 from sisy.worker.claim import claim
 from sisy.worker.lease import Lease
@@ -271,7 +271,7 @@ class SimulatedWorker(Role):
         self._record()
         runs = [execution.run for execution in self.in_hand]
         if runs:
-            hand_over("default", runs, "Its worker stopped", clock.now("default"))
+            release_running("default", runs, "Its worker stopped", clock.now("default"))
         self.lease.end()
 
     def _has_left(self, result: None) -> None:

@@ -1,8 +1,8 @@
-"""Hands runs to other engines: backends of ``django.tasks`` that a team runs already.
+"""Send runs to other engines: backends of ``django.tasks`` such as Celery or RQ.
 
-What is handed over is the key of a run, and nothing is believed of the other side. Who carries a
-run out wins it in the ledger first, so that a duplicate finds nothing to do; and what was not won
-for the length of a lease is handed over again, since it may have been lost.
+The message to an engine is only the key of a run. It may be lost, delayed or delivered twice.
+Whoever receives it first has to claim the run in the ledger, so a duplicate finds nothing to do. A
+run that was not claimed within `dispatch_lease` is sent again.
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 DISPATCH_BATCH = 200
 LOOK_INTERVAL = 1.0  # seconds
-AGAIN_AFTER = timedelta(seconds=5)  # until what an engine did not take is handed to it again
+RESEND_DELAY = timedelta(seconds=5)  # until a run that an engine did not accept is sent again
 
 
 class Dispatcher:
-    """Looks each second for runs to hand over, in a thread of its own: some engines are slow.
+    """Sends queued runs to their engines once a second, in a thread of its own.
 
     Args:
         using: the alias of the database.
@@ -37,12 +37,13 @@ class Dispatcher:
 
     def __init__(self, using: str) -> None:
         self._using = using
+        # A thread of its own, because some engines are slow, or hang.
         self._database = DatabaseThread("sisy-dispatch")
         self._loop = Loop("Sending runs to other engines", self._step)
         self._outages: dict[str, Outage] = {}
 
     async def run(self) -> None:
-        """Hand runs over until `stop`, if there are other engines."""
+        """Send runs until `stop`, if there are other engines."""
         try:
             if conf.get_settings().aliases:
                 await self._loop.run()
@@ -50,27 +51,27 @@ class Dispatcher:
             await self._database.close()
 
     def stop(self) -> None:
-        """End after the step in hand; callable from any thread, and twice."""
+        """Stop after the current step. Thread-safe; may be called more than once."""
         self._loop.stop()
 
     def wake(self, runs: Sequence[Run]) -> None:
-        """Look at once if any of ``runs`` is for another engine; callable from any thread."""
+        """Send runs now if any of ``runs`` is for another engine. Thread-safe."""
         if any(run.engine for run in runs):
             self._loop.wake()
 
     async def _step(self) -> float:
-        handed = await self._database.run(self._dispatch)
-        return 0.0 if handed == DISPATCH_BATCH else LOOK_INTERVAL
+        count = await self._database.run(self._dispatch)
+        return 0.0 if count == DISPATCH_BATCH else LOOK_INTERVAL
 
     def _dispatch(self) -> int:
         return dispatch(self._using, clock.now(self._using), self._outages)
 
 
 def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None) -> int:
-    """Hand over what is queued for other engines, up to 200 runs, and return how many they were.
+    """Send up to 200 queued runs to their engines, and return how many.
 
     Args:
-        outages: what is known of engines that take nothing, by alias.
+        outages: the engines that accept no runs, by alias; updated by this call.
     """
     outages = {} if outages is None else outages
     taken = _take(using, now)
@@ -80,7 +81,7 @@ def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None
             send_to_engine(run)
         except Exception as error:  # noqa: BLE001 - the border around somebody else's backend
             outage.failed(error, "retrying")
-            earlier = now - conf.get_settings().dispatch_lease + AGAIN_AFTER
+            earlier = now - conf.get_settings().dispatch_lease + RESEND_DELAY
             queued = Run.objects.using(using).queued().filter(pk=run.pk, dispatched_at=now)
             queued.update(dispatched_at=earlier)
         else:
@@ -89,7 +90,7 @@ def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None
 
 
 def refuse_unknown(using: str, now: datetime) -> int:
-    """End a batch of the runs whose engine is none any more, and return how many they were."""
+    """Fail a batch of runs whose engine is no longer configured, and return how many."""
     known = conf.get_settings().aliases
     lost = Run.objects.using(using).queued().of_other_engines().exclude(engine__in=known)
     some = list(lost.order_by("pk").values_list("pk", flat=True)[:DISPATCH_BATCH])
@@ -109,13 +110,13 @@ def send_to_engine(run: Run) -> None:
 
 
 def trampoline_of(alias: str) -> str:
-    """Return the path of the task that an engine carries out, whatever run it is for."""
+    """Return the dotted path of the task that an engine executes for each run."""
     name = "".join(letter if letter.isalnum() else "_" for letter in alias)
     return f"sisy.engines.tasks.on_{name}"
 
 
 def _take(using: str, now: datetime) -> list[Run]:
-    """Note of runs that they are being handed over, and return them."""
+    """Mark ready runs as dispatched, and return them."""
     settings = conf.get_settings()
     not_lately = Q(dispatched_at=None) | Q(dispatched_at__lte=now - settings.dispatch_lease)
     ready = Run.objects.using(using).ready(now).filter(not_lately, engine__in=settings.aliases)
@@ -131,7 +132,7 @@ def _take(using: str, now: datetime) -> list[Run]:
 
 
 def _queue_of(backend: "BaseTaskBackend", queue: str) -> str:
-    """Return a queue of the backend's: the one of the run, if it has that."""
+    """Return the run's queue if the backend has it, otherwise a queue that it has."""
     queues = backend.queues
     if not queues or queue in queues:
         return queue

@@ -30,8 +30,8 @@ from sisy.worker.claim import claim_one
 from sisy.worker.record import record
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
-AGAIN_AFTER = timedelta(seconds=5)  # until a run that could not start is sent again
-LOOK_INTERVAL = 1.0  # seconds between two checks for a request to cancel the run
+RELEASE_DELAY = timedelta(seconds=5)  # until a run that could not start is sent again
+CHECK_INTERVAL = 1.0  # seconds between two checks for a request to cancel the run
 
 
 def execute_dispatched(pk: int) -> None:
@@ -57,10 +57,10 @@ def _execute(pk: int, using: str) -> None:
     try:
         run = past_deadlocks(claim_one, process, pk, clock.now(using))
         if run is None:
-            past_deadlocks(_hand_again, using, pk)
+            past_deadlocks(_send_again, using, pk)
         else:
             _execute_claimed(run, process, using)
-            past_deadlocks(_hand_others, using, run)
+            past_deadlocks(_send_others, using, run)
     finally:
         _leave(process)
 
@@ -89,7 +89,7 @@ def _release(using: str, run: Run, reason: str) -> None:
     """Release the run, so that it is sent again soon; the attempt does not count."""
     now = clock.now(using)
     logger.error("Released run %s: %s", run.pk, reason)
-    release(using, [run], reason, now, ready_at=now + AGAIN_AFTER)
+    release(using, [run], reason, now, ready_at=now + RELEASE_DELAY)
 
 
 def _record(using: str, run: Run, outcome: Outcome) -> None:
@@ -137,7 +137,7 @@ def _kept(handle: RunHandle, process: Process, using: str) -> Iterator[None]:
 def _keep(handle: RunHandle, process: Process, using: str, is_over: threading.Event) -> None:
     lease = conf.get_settings().lease
     try:
-        while not is_over.wait(LOOK_INTERVAL):
+        while not is_over.wait(CHECK_INTERVAL):
             try:
                 now = clock.now(using)
                 if process.lease_until - now < lease * 3 / 4:
@@ -156,9 +156,9 @@ def _look(handle: RunHandle, using: str) -> None:
         handle.cancel(reason, by_force)
 
 
-def _hand_again(using: str, pk: int) -> None:
+def _send_again(using: str, pk: int) -> None:
     """Have a run that could not be claimed sent again, unless another run of its task runs."""
-    # If one runs, `_hand_others` does so when it ends. If none does, the claim lost a race, and
+    # If one runs, `_send_others` does so when it ends. If none does, the claim lost a race, and
     # the run would only be sent again after the length of a lease.
     runs = Run.objects.using(using)
     run = runs.filter(pk=pk).first()
@@ -166,7 +166,7 @@ def _hand_again(using: str, pk: int) -> None:
         runs.queued().filter(pk=pk).update(dispatched_at=None)
 
 
-def _hand_others(using: str, run: Run) -> None:
+def _send_others(using: str, run: Run) -> None:
     """Have the runs sent again that were queued behind this one."""
     if run.task_id is not None:
         others = Run.objects.using(using).queued().of_other_engines().filter(task=run.task_id)

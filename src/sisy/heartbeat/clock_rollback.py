@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 
 from sisy import clock, conf
 from sisy.exceptions import ScheduleError
-from sisy.heartbeat.quarantine import one_by_one
+from sisy.heartbeat.quarantine import run_each
 from sisy.heartbeat.suspension_guard import SuspensionGuard
 from sisy.models import Run, Task, TaskState
 from sisy.models.run_queries import RunQuerySet
@@ -28,10 +28,11 @@ from sisy.runtime.loop import ENDLESS, Turn
 from sisy.store.bulk import Update, update_rows
 from sisy.store.isolation import isolating
 
-CORRECTION = timedelta(hours=3)
-CHUNK = 100
-BATCH = 1000
-SETTLING = 2 * clock.TRUSTED_FOR  # seconds until all processes have read a clock that was set
+MAX_SMALL_STEP = timedelta(hours=3)
+REPAIR_BATCH = 100
+RUN_BATCH = 1000
+# Seconds until all processes have read a clock that was set.
+CLOCK_READ_DELAY = 2 * clock.TRUSTED_FOR
 
 SET_BACK = "The clock was set back after this moment."
 
@@ -76,7 +77,7 @@ class ClockWatch:
         # At the start, too: the clock may have been set back while no heartbeat ran, or another
         # one may have died before it repaired everything.
         if was_set_back or is_first:
-            self._repair_at = steady + SETTLING
+            self._repair_at = steady + CLOCK_READ_DELAY
         if self._repair_at is not None and steady >= self._repair_at:
             self._repair, self._repair_at = Repair(self._using, now), None
         return was_set_back
@@ -119,15 +120,15 @@ class Repair:
     def go_on(self, now: datetime, turn: Turn = ENDLESS) -> bool:
         """Repair at least one chunk, until the turn ends. Return whether nothing is left."""
         while self._left:
-            chunk = [self._left.popleft() for _ in range(min(CHUNK, len(self._left)))]
+            chunk = [self._left.popleft() for _ in range(min(REPAIR_BATCH, len(self._left)))]
             self._restarted += self._restart(chunk, now)
             if self._left and turn.ends_here():
                 return False
-        while (hastened := _hasten(self._using, now)) == BATCH:
+        while (hastened := _make_ready_now(self._using, now)) == RUN_BATCH:
             self._hastened += hastened
             if turn.ends_here():
                 return False
-        self._hastened += hastened + _hasten_retries(self._using, now)
+        self._hastened += hastened + _shorten_retries(self._using, now)
         if self._restarted or self._hastened:
             logger.warning(
                 "The clock was set back by at least %s; rescheduled %s, and made %s ready",
@@ -139,13 +140,13 @@ class Repair:
 
     def _restart(self, pks: Sequence[int], now: datetime) -> int:
         """Reschedule a chunk of tasks from ``now`` on. Return how many."""
-        everything = self._step > CORRECTION
+        everything = self._step > MAX_SMALL_STEP
 
         def restart(pks: Sequence[int]) -> int:
             return _restart_these(self._using, pks, now, everything)
 
         def each(error: Exception) -> int:
-            return one_by_one(self._using, pks, lambda pk: restart([pk]))
+            return run_each(self._using, pks, lambda pk: restart([pk]))
 
         return isolating(partial(restart, pks), each)
 
@@ -167,8 +168,8 @@ def _least_step(using: str, now: datetime) -> timedelta:
 
 def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bool) -> int:
     candidates = _left_ahead(using, now).filter(pk__in=pks)
-    chosen = [task.pk for task in candidates if everything or _goes_on(task)]
-    _vacate(using, chosen, now)
+    chosen = [task.pk for task in candidates if everything or _continues_by_new_time(task)]
+    _free_occurrences(using, chosen, now)
     with transaction.atomic(using=using):
         # Filter again under the lock: another heartbeat may have repaired them already.
         locked = candidates.filter(pk__in=chosen).order_by("pk")
@@ -185,7 +186,7 @@ def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bo
     return len(tasks)
 
 
-def _goes_on(task: Task) -> bool:
+def _continues_by_new_time(task: Task) -> bool:
     """Return whether a task continues by the new time after a small step."""
     try:
         return Timing.of(task).schedule.is_starred
@@ -194,13 +195,13 @@ def _goes_on(task: Task) -> bool:
         return True
 
 
-def _vacate(using: str, tasks: Sequence[int], now: datetime) -> None:
+def _free_occurrences(using: str, tasks: Sequence[int], now: datetime) -> None:
     """Free the due moments that will come again, so that they can be planned again."""
     # The rows stay in the ledger, without due_at, which the unique constraint covers. Queued runs
-    # among them were due already, and start now: see `_hasten`.
+    # among them were due already, and start now: see `_make_ready_now`.
     occupied = Run.objects.using(using).filter(task__in=tasks, due_at__gt=now)
     said = Trim(Concat(Left("reason", 450), Value(f" {SET_BACK}")))
-    while pks := list(occupied.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+    while pks := list(occupied.order_by("pk").values_list("pk", flat=True)[:RUN_BATCH]):
         with transaction.atomic(using=using):
             rows = Run.objects.using(using).filter(pk__in=pks)
             rows.lock()
@@ -208,20 +209,21 @@ def _vacate(using: str, tasks: Sequence[int], now: datetime) -> None:
             rows.filter(due_at__gt=now).update(reason=said, occurrence_at=F("due_at"), due_at=None)
 
 
-def _hasten(using: str, now: datetime) -> int:
+def _make_ready_now(using: str, now: datetime) -> int:
     """Make a batch of runs ready now that were ready by the old time. Return how many."""
     queued = Run.objects.using(using).queued()
     was_due = Q(due_at__isnull=False) | Q(occurrence_at__isnull=False)
     was_ready = Q(ready_at__lte=F("planned_at")) | was_due
     left = queued.filter(was_ready, planned_at__gt=now + ON_TIME_TOLERANCE, ready_at__gt=now)
-    return _make_ready(using, left, dict.fromkeys(left.values_list("pk", flat=True)[:BATCH], now))
+    pks = left.values_list("pk", flat=True)[:RUN_BATCH]
+    return _make_ready(using, left, dict.fromkeys(pks, now))
 
 
-def _hasten_retries(using: str, now: datetime) -> int:
+def _shorten_retries(using: str, now: datetime) -> int:
     """Shorten the delay of retries to their task's maximum. Return how many were too long."""
     retries = Run.objects.using(using).queued().filter(attempt__gt=0, ready_at__gt=now)
     latest: dict[int, datetime] = {}
-    for run in retries.filter(task__isnull=False).select_related("task")[:BATCH]:
+    for run in retries.filter(task__isnull=False).select_related("task")[:RUN_BATCH]:
         assert run.task is not None
         if run.ready_at > now + run.task.retry_max_delay:
             latest[run.pk] = now + run.task.retry_max_delay

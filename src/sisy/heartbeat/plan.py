@@ -32,7 +32,7 @@ from django.db import IntegrityError, transaction
 
 from sisy import conf
 from sisy.exceptions import ScheduleError
-from sisy.heartbeat.quarantine import or_set_aside, set_aside
+from sisy.heartbeat.quarantine import run_or_set_broken, set_broken
 from sisy.lifecycle.submit import store_occurrences
 from sisy.models import Run, Task, TaskState
 from sisy.planning.activation import tell_retired
@@ -45,15 +45,15 @@ from sisy.store import due
 from sisy.store.bulk import Update, update_rows
 from sisy.store.isolation import isolating
 
-CHUNK = 500
+PLAN_BATCH = 500
 # How often to look again at tasks that another transaction has locked, before leaving them to the
 # next pass.
-TRIES = 3
+LOCKED_TRIES = 3
 
 Announce = Callable[[list[Run]], None]
 
 
-def to_nobody(runs: list[Run]) -> None:
+def ignore_runs(runs: list[Run]) -> None:
     """Announce nothing. Workers also find queued runs by polling."""
 
 
@@ -83,7 +83,7 @@ class Planned:
 def plan_due(
     using: str,
     now: datetime,
-    announce: Announce = to_nobody,
+    announce: Announce = ignore_runs,
     turn: Turn = ENDLESS,
     at_work_since: datetime | None = None,
 ) -> Planned:
@@ -95,11 +95,11 @@ def plan_due(
     """
     watch = Watch(now, conf.get_settings().missed_limit, at_work_since)
     planned = Planned()
-    for _ in range(TRIES):
+    for _ in range(LOCKED_TRIES):
         is_full = True
         while is_full:
             announced = len(planned.runs)
-            is_full = _plan_chunk(using, watch, planned, turn) == CHUNK
+            is_full = _plan_chunk(using, watch, planned, turn) == PLAN_BATCH
             # After each chunk, so that workers start while the rest is being planned.
             if new := planned.runs[announced:]:
                 announce(new)
@@ -134,9 +134,9 @@ def _plan_at_once(using: str, watch: Watch, planned: Planned) -> int:
 
 def _plan_each(using: str, watch: Watch, planned: Planned, turn: Turn, error: Exception) -> int:
     logger.warning("Could not plan a batch of tasks; planning them one by one", exc_info=error)
-    pks = list(Task.objects.using(using).due(watch.now).values_list("pk", flat=True)[:CHUNK])
+    pks = list(Task.objects.using(using).due(watch.now).values_list("pk", flat=True)[:PLAN_BATCH])
     for pk in pks:
-        one = or_set_aside(using, pk, partial(_plan_one, using, pk, watch))
+        one = run_or_set_broken(using, pk, partial(_plan_one, using, pk, watch))
         planned.add(Planned(broken=1) if one is None else one)
         if pk != pks[-1] and turn.ends_here():
             break
@@ -144,7 +144,7 @@ def _plan_each(using: str, watch: Watch, planned: Planned, turn: Turn, error: Ex
 
 
 def _lock_due(using: str, now: datetime) -> list[Task]:
-    return due.lock_due_tasks(using, Task, now, CHUNK, DEFERRED_FIELDS)
+    return due.lock_due_tasks(using, Task, now, PLAN_BATCH, DEFERRED_FIELDS)
 
 
 def _plan_one(using: str, pk: int, watch: Watch) -> Planned:
@@ -163,7 +163,7 @@ def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = Fal
             plans.append((task, planner.plan(task)))
         except ScheduleError as error:
             logger.error("Task %s (%s) is set aside as broken: %s", task.pk, task.label, error)
-            set_aside(using, task.pk, str(error))
+            set_broken(using, task.pk, str(error))
             planned.broken += 1
     rows = [row for task, what in plans for row in what.rows(task, watch.now)]
     if careful:

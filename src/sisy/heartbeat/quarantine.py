@@ -1,4 +1,4 @@
-"""Sets bad rows aside, so that they do not stop the others: see `sisy.store.isolation`."""
+"""Mark unusable rows, so that they do not stop the others: see `sisy.store.isolation`."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -17,11 +17,11 @@ UNREADABLE_BATCH = 1000
 T = TypeVar("T")
 
 
-def or_set_aside(using: str, pk: int, step: Callable[[], T]) -> T | None:
-    """Return what ``step`` does with one task; None if it fails: the task is then set aside.
+def run_or_set_broken(using: str, pk: int, step: Callable[[], T]) -> T | None:
+    """Return the result of ``step`` for one task. If it fails, mark the task as broken.
 
     Raises:
-        Exception: the database is away, which is not the task's fault.
+        Exception: the database is unavailable.
     """
 
     def give_up(error: Exception) -> None:
@@ -29,44 +29,43 @@ def or_set_aside(using: str, pk: int, step: Callable[[], T]) -> T | None:
         reason = (
             f"Could not plan the task: {type(error).__name__}. See the log for the full error."
         )
-        set_aside(using, pk, reason)
+        set_broken(using, pk, reason)
 
     return isolating(step, give_up)
 
 
-def one_by_one(using: str, pks: Iterable[int], step: Callable[[int], int]) -> int:
-    """Return the sum of what ``step`` returns for each task of a chunk that failed as a whole.
+def run_each(using: str, pks: Iterable[int], step: Callable[[int], int]) -> int:
+    """Call ``step`` for each task of a batch that failed as a whole, and return the sum.
 
-    One of them may not even be readable: it is set aside.
+    A task for which it fails is marked as broken.
 
     Raises:
-        Exception: as for `or_set_aside`.
+        Exception: as for `run_or_set_broken`.
     """
-    return sum(or_set_aside(using, pk, partial(step, pk)) or 0 for pk in pks)
+    return sum(run_or_set_broken(using, pk, partial(step, pk)) or 0 for pk in pks)
 
 
-def set_aside(using: str, pk: int, reason: str) -> None:
-    """Mark a task as broken; it is planned again once its timing is mended."""
+def set_broken(using: str, pk: int, reason: str) -> None:
+    """Mark a task as broken. The heartbeat plans it again when its timing is corrected."""
     Task.objects.using(using).filter(pk=pk).update(
         state=TaskState.BROKEN, state_reason=reason[:500], next_run=None
     )
 
 
-def set_unreadable_aside(using: str, now: datetime) -> int:
-    """Set aside the rows whose own moments cannot be read, and return how many they were.
+def reject_unreadable_rows(using: str, now: datetime) -> int:
+    """Find rows whose moments cannot be read, and return how many there were.
 
-    Such a row makes every look at the next due moment fail. Only rows at the ends of what a look
-    sees can do that, so the first and the last 1,000 of each table are tried.
-
-    A task is marked as broken, a run as failed, and a process has to sign on again: its runs,
-    which nobody holds then, are rescued at the next beat.
+    A task is marked as broken, and a run as failed. A process is deleted: it has to register
+    again, and a heartbeat rescues its runs.
     """
+    # Such a row makes every look at the next due moment fail. Only the first and last rows of what
+    # a look reads can do that, so try the first and the last 1,000 of each table.
     tasks = Task.objects.using(using).active().exclude(next_run=None)
     runs = Run.objects.using(using).queued()
     processes = Process.objects.using(using).all()
 
     def break_task(pk: int) -> None:
-        set_aside(using, pk, "Its next_run is not a valid moment.")
+        set_broken(using, pk, "Its next_run is not a valid moment.")
 
     def fail_run(pk: int) -> None:
         this = Run.objects.using(using).filter(pk=pk)
@@ -76,20 +75,20 @@ def set_unreadable_aside(using: str, now: datetime) -> int:
         processes.filter(pk=pk).delete()
 
     return (
-        _cure_unreadable(tasks, "next_run", break_task)
-        + _cure_unreadable(runs, "ready_at", fail_run)
-        + _cure_unreadable(processes, "lease_until", forget_process)
+        _reject_rows(tasks, "next_run", break_task)
+        + _reject_rows(runs, "ready_at", fail_run)
+        + _reject_rows(processes, "lease_until", forget_process)
     )
 
 
-def _cure_unreadable(rows: QuerySet[Any], column: str, cure: Callable[[int], None]) -> int:
-    """Cure the rows whose ``column`` cannot be read, of those that come first or last by it."""
+def _reject_rows(rows: QuerySet[Any], column: str, reject: Callable[[int], None]) -> int:
+    """Reject the rows whose ``column`` cannot be read, of the first and last ones by it."""
     count = 0
     for order in (column, f"-{column}"):
         for pk in list(rows.order_by(order).values_list("pk", flat=True)[:UNREADABLE_BATCH]):
             if not _is_readable(rows.filter(pk=pk), column):
                 logger.error("Cannot read the %s of %s %s", column, rows.model.__name__, pk)
-                cure(pk)
+                reject(pk)
                 count += 1
     return count
 

@@ -16,7 +16,7 @@ from sisy.runtime.log import logger
 from sisy.runtime.loop import ENDLESS, Turn
 from sisy.store.isolation import isolating
 
-BATCH = 500  # runs of unregistered processes to rescue in one pass
+ORPHAN_BATCH = 500  # runs of unregistered processes to rescue in one pass
 
 
 def rescue_lost(
@@ -47,7 +47,7 @@ def rescue_orphans(using: str, now: datetime) -> list[Run]:
     with transaction.atomic(using=using):
         orphans = Run.objects.using(using).running().filter(~Exists(process))
         reason = "Its worker is not registered"
-        some = list(orphans.order_by("pk").values_list("pk", flat=True)[:BATCH])
+        some = list(orphans.order_by("pk").values_list("pk", flat=True)[:ORPHAN_BATCH])
         locked = Run.objects.using(using).filter(pk__in=orphans.filter(pk__in=some).lock())
         again, ended = lose(locked, reason, now)
     if again or ended:

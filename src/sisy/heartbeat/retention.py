@@ -14,14 +14,14 @@ from sisy.records.choices import LIVE_STATES
 from sisy.runtime.compat import delete_bare
 from sisy.runtime.loop import ENDLESS, Turn
 
-BATCH = 1000
+RETIRED_BATCH = 1000
 PRUNE_BATCH = 500
 MAX_BATCHES_OF_A_TASK = 10
 
 
 def delete_ended(using: str) -> int:
     """Delete retired tasks whose last run has finished. Their history stays. Return how many."""
-    pks = list(Task.objects.using(using).ended().values_list("pk", flat=True)[:BATCH])
+    pks = list(Task.objects.using(using).ended().values_list("pk", flat=True)[:RETIRED_BATCH])
     return Task.objects.using(using).filter(pk__in=pks).delete_ended() if pks else 0
 
 

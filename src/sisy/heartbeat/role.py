@@ -10,7 +10,7 @@ from django.db import router
 from sisy import clock, conf
 from sisy.engines.dispatch import Dispatcher
 from sisy.heartbeat.clock_rollback import ClockWatch
-from sisy.heartbeat.quarantine import set_unreadable_aside
+from sisy.heartbeat.quarantine import reject_unreadable_rows
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.timing_check import Audit
 from sisy.messaging import doorbell, sender
@@ -21,10 +21,10 @@ from sisy.store.database_thread import DatabaseThread
 from sisy.store.isolation import isolating
 
 SECOND = timedelta(seconds=1)
-HELD_UP = 0.1  # seconds until the next look at due tasks that another transaction had locked
-AT_WORK = 0.1  # seconds that a pass has for long work before it checks for due tasks again
-TIME_TO_RING = 0.005  # seconds that a pass waits for its rings to be sent
-TIME_TO_HAND_OVER = 5.0  # seconds to send the last runs to their engines, which may hang
+LOCKED_RETRY_INTERVAL = 0.1  # seconds until a pass retries due tasks that were locked
+PASS_BUDGET = 0.1  # seconds that a pass has for long work before it checks for due tasks again
+RING_TIMEOUT = 0.005  # seconds that a pass waits for its rings to be sent
+DISPATCH_TIMEOUT = 5.0  # seconds to send the last runs to their engines, which may hang
 
 
 class Heartbeat:
@@ -53,8 +53,8 @@ class Heartbeat:
                 await self._loop.run()
             finally:
                 self._dispatcher.stop()
-                await asyncio.wait([dispatching], timeout=TIME_TO_HAND_OVER)
-                await _quietly(self._database.run(self._registration.end))
+                await asyncio.wait([dispatching], timeout=DISPATCH_TIMEOUT)
+                await _log_failure(self._database.run(self._registration.end))
                 await self._database.close()
 
     def stop(self) -> None:
@@ -101,14 +101,14 @@ class Heartbeat:
         if turn.has_left_work:
             return made, queued, 0.0
         wait = self._seconds_to_next(now, outlook.next_moment())
-        return made, queued, min(wait, HELD_UP) if is_held_up else wait
+        return made, queued, min(wait, LOCKED_RETRY_INTERVAL) if is_held_up else wait
 
     def _turn(self, now: datetime) -> Turn:
         """Return the time for long work. It ends when the next task is due."""
-        until_due = AT_WORK
+        until_due = PASS_BUDGET
         if self._next_due is not None and self._next_due > now:
             until_due = (self._next_due - now).total_seconds()
-        return Turn(min(AT_WORK, until_due))
+        return Turn(min(PASS_BUDGET, until_due))
 
     def _wants_tick(self, now: datetime) -> bool:
         """Return whether to tick at once: for a beat, or for a task that the last look saw."""
@@ -134,11 +134,11 @@ class Heartbeat:
 
     def _announce(self, runs: list[Run]) -> None:
         self._dispatcher.wake(runs)
-        doorbell.ring(runs, within=TIME_TO_RING)
+        doorbell.ring(runs, within=RING_TIMEOUT)
 
     def _look(self, process: Process, since: datetime, now: datetime) -> Outlook | None:
         def look_past_unreadable(error: Exception) -> Outlook | None:
-            if not set_unreadable_aside(self.using, now):
+            if not reject_unreadable_rows(self.using, now):
                 raise error
             return look(process, self.using, since)
 
@@ -180,7 +180,7 @@ class Registration:
             self.process.leave()
 
 
-async def _quietly(leaving: Awaitable[None]) -> None:
+async def _log_failure(leaving: Awaitable[None]) -> None:
     try:
         await leaving
     except Exception as error:  # noqa: BLE001 - the process ends, and its lease expires by itself

@@ -56,7 +56,7 @@ def tick(
     now: datetime,
     is_thorough: bool = True,
     judges_leases: bool = True,
-    announce: plan.Announce = plan.to_nobody,
+    announce: plan.Announce = plan.ignore_runs,
     turn: Turn = ENDLESS,
     at_work_since: datetime | None = None,
 ) -> Tick:

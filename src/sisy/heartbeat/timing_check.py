@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from sisy.heartbeat import retention
-from sisy.heartbeat.quarantine import one_by_one
+from sisy.heartbeat.quarantine import run_each
 from sisy.models import Task
 from sisy.planning import activation
 from sisy.records.task_fields import FIRST_DUE_FIELDS
@@ -19,7 +19,7 @@ from sisy.runtime.loop import ENDLESS, Turn
 from sisy.store.due import any_unplanned
 from sisy.store.isolation import isolating
 
-CHUNK = 100
+RESCHEDULE_BATCH = 100
 AUDIT_INTERVAL = timedelta(seconds=10)
 AUDIT_SLICES = 5  # the number of audits that cover all tasks, unless there are very many
 AUDIT_BATCH = 10_000  # the most tasks per audit, so that its cost stays bounded
@@ -78,14 +78,14 @@ def _plan_anew(tasks: "QuerySet[Task]", now: datetime, turn: Turn, from_change: 
     while True:
         planned = _plan_chunk(tasks.order_by(), now, from_change)
         count += planned
-        if planned < CHUNK or turn.ends_here():
+        if planned < RESCHEDULE_BATCH or turn.ends_here():
             return count
 
 
 def _plan_chunk(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> int:
     def each(error: Exception) -> int:
-        pks = list(tasks.values_list("pk", flat=True)[:CHUNK])
-        one_by_one(tasks.db, pks, lambda pk: _start_anew(tasks.filter(pk=pk), now, from_change))
+        pks = list(tasks.values_list("pk", flat=True)[:RESCHEDULE_BATCH])
+        run_each(tasks.db, pks, lambda pk: _start_anew(tasks.filter(pk=pk), now, from_change))
         return len(pks)
 
     return isolating(partial(_start_anew, tasks, now, from_change), each)
@@ -96,7 +96,8 @@ def _start_anew(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> in
     using = tasks.db
     with transaction.atomic(using=using):
         starts = []
-        for task in tasks.only(*FIRST_DUE_FIELDS).select_for_update(skip_locked=True)[:CHUNK]:
+        locked = tasks.only(*FIRST_DUE_FIELDS).select_for_update(skip_locked=True)
+        for task in locked[:RESCHEDULE_BATCH]:
             # The change may be later than ``now``, if this heartbeat was delayed after it read the
             # clock. Nothing before the change may be planned.
             changed_at = task.planning_since if from_change else None

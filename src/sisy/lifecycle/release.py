@@ -42,7 +42,7 @@ def release(
     return count
 
 
-def hand_over(using: str, runs: "Sequence[Run]", reason: str, now: datetime) -> int:
+def release_running(using: str, runs: "Sequence[Run]", reason: str, now: datetime) -> int:
     """Release runs that a leaving worker has started, and return how many.
 
     A run whose task must not run again after a loss is lost instead.

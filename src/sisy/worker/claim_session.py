@@ -25,7 +25,7 @@ from django.utils.translation import ngettext
 
 from sisy import clock, conf
 from sisy.exceptions import LeaseLost
-from sisy.lifecycle.release import hand_over, release
+from sisy.lifecycle.release import release, release_running
 from sisy.messaging import doorbell
 from sisy.models import Run
 from sisy.runtime.log import logger
@@ -112,7 +112,7 @@ class ClaimSession:
     def end(self, abandoned: list[Run]) -> None:
         """Release the runs that are still running, and unregister the worker."""
         if abandoned:
-            count = hand_over(self._using, abandoned, "Its worker stopped", self._now())
+            count = release_running(self._using, abandoned, "Its worker stopped", self._now())
             words = ngettext(
                 "Released %d run that was still running",
                 "Released %d runs that were still running",

@@ -11,7 +11,7 @@ from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.pool_client import PoolClient
 from sisy.worker.prefetch import InFlight
 
-TIME_TO_HEAR = 0.1  # seconds in which a stopping worker still accepts outcomes from its pool
+OUTCOME_TIMEOUT = 0.1  # seconds in which a stopping worker still accepts outcomes from its pool
 
 
 class Draining:
@@ -59,7 +59,7 @@ class Draining:
         # Cancel what can be cancelled first, so that it has ended before other workers start it.
         self._pool.close()
         with suppress(TimeoutError):
-            async with asyncio.timeout(TIME_TO_HEAR):
+            async with asyncio.timeout(OUTCOME_TIMEOUT):
                 await self._in_flight.wait_until_empty()
         abandoned = list(self._in_flight)
         for run in abandoned:

@@ -10,7 +10,8 @@ from sisy.messaging import messages, sender
 from sisy.runtime.log import logger
 from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 
-STAYS_MEMBER = 3600.0  # seconds until the worker rejoins its group, because layers expire members
+# Seconds until the worker rejoins its group, because layers expire members.
+MEMBERSHIP_SECONDS = 3600.0
 
 
 class ChannelListener:
@@ -74,7 +75,7 @@ class ChannelListener:
             self._address = address
             return 0.0
         try:
-            async with asyncio.timeout(STAYS_MEMBER):
+            async with asyncio.timeout(MEMBERSHIP_SECONDS):
                 message = await layer.receive(self._address)
         except TimeoutError:
             self._address = None
