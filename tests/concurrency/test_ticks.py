@@ -176,9 +176,9 @@ def test_a_task_that_an_open_transaction_holds_is_planned_a_moment_later(at_time
     with transaction.atomic():
         task.userdata["n"] = 1
         task.save()
-        [(made, _, seconds)] = at_once(heartbeat._pass)
-    assert (made.is_held_up, seconds) == (True, LOCKED_RETRY_INTERVAL)
+        [held_up] = at_once(heartbeat._pass)
+    assert (held_up.tick.is_held_up, held_up.wait) == (True, LOCKED_RETRY_INTERVAL)
     assert ledger() == [(other.pk, NOON + MINUTE)]
-    made, _, seconds = heartbeat._pass()
-    assert (made.is_held_up, seconds) == (False, 1)
+    following = heartbeat._pass()
+    assert (following.tick.is_held_up, following.wait) == (False, 1)
     assert ledger() == [(task.pk, NOON + MINUTE), (other.pk, NOON + MINUTE)]

@@ -135,8 +135,8 @@ class SimulatedHeartbeat(Role):
 
     def step(self) -> Any:
         begun = self.world.now
-        made, queued, _ = self.heartbeat._pass()
-        return begun, made, queued
+        made = self.heartbeat._pass()
+        return begun, made.tick, made.queued
 
     def has_done(self, result: Any) -> None:
         begun, made, queued = result

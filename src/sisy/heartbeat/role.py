@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -25,6 +26,29 @@ LOCKED_RETRY_INTERVAL = 0.1  # seconds until a pass retries due tasks that were 
 PASS_BUDGET = 0.1  # seconds that a pass has for long work before it checks for due tasks again
 RING_TIMEOUT = 0.005  # seconds that a pass waits for its rings to be sent
 DISPATCH_TIMEOUT = 5.0  # seconds to send the last runs to their engines, which may hang
+
+
+@dataclass(slots=True)
+class Pass:
+    """One pass of a heartbeat, and its result.
+
+    Attributes:
+        turn: the time for long work.
+        tick: the result of the tick; None if there was none.
+        ready: delayed runs that became ready, one of each queue.
+        wait: the seconds until the next pass.
+    """
+
+    now: datetime
+    turn: Turn
+    tick: Tick | None = None
+    ready: list[Run] = field(default_factory=list)
+    wait: float = 0.0
+
+    @property
+    def queued(self) -> list[Run]:
+        """The runs to ring for, except those that were announced already."""
+        return self.ready + (self.tick.queued if self.tick is not None else [])
 
 
 class Heartbeat:
@@ -62,46 +86,58 @@ class Heartbeat:
         self._loop.stop()
 
     async def _step(self) -> float:
-        made, queued, wait = await self._database.run(self._pass)
-        doorbell.ring(queued)
-        self._dispatcher.wake(queued)
-        if made is not None:
-            await sender.broadcast(conf.get_settings().heartbeat_channel, made.beat())
-        return wait
+        current = await self._database.run(self._pass)
+        doorbell.ring(current.queued)
+        self._dispatcher.wake(current.queued)
+        if current.tick is not None:
+            channel = conf.get_settings().heartbeat_channel
+            await sender.broadcast(channel, current.tick.beat())
+        return current.wait
 
-    def _pass(self) -> tuple[Tick | None, list[Run], float]:
-        """Make a pass. Return its tick if there was one, the runs to ring for, and the wait.
-
-        Long work is limited by a `Turn`. The wait is in seconds.
-        """
+    def _pass(self) -> Pass:
         now = clock.now(self.using)
-        turn = self._turn(now)
-        if self._clock_watch.look(now, clock.steady()):
-            self._next_beat = None
-            self._audit.restart()
+        current = Pass(now, self._turn(now))
+        # First: the other steps depend on whether the heartbeat was away, and on the clock.
+        self._watch_clock(now)
         process = self._registration.renewed(now)
         since = self._clock_watch.last_pass or now
         # Plan what is known to be due before anything else.
-        made = self._tick(now, turn) if self._wants_tick(now) else None
-        self._clock_watch.repair(now, turn)
+        if self._wants_tick(now):
+            self._tick(current)
+        self._clock_watch.repair(now, current.turn)
         outlook = self._look(process, since, now)
         if outlook is None:
+            # The lease is lost. The next pass registers again, and follows at once.
             self._registration.forget()
-            return made, made.queued if made else [], 0.0
-        queued = became_ready(self.using, since, now) if outlook.has_ready(now) else []
-        if made is None and outlook.calls_for_tick(now, self._clock_watch.may_judge):
-            made = self._tick(now, turn)
-        if made is not None:
-            queued = queued + made.queued
+            return current
+        self._act_on(outlook, current, since)
+        if not current.turn.has_left_work:
+            self._audit.go_on(now, current.turn)
+        self._complete(current, outlook)
+        return current
+
+    def _watch_clock(self, now: datetime) -> None:
+        if self._clock_watch.look(now, clock.steady()):
+            self._next_beat = None
+            self._audit.restart()
+
+    def _act_on(self, outlook: Outlook, current: Pass, since: datetime) -> None:
+        """Find runs that became ready, and tick if something is due and no tick was made yet."""
+        if outlook.has_ready(current.now):
+            current.ready = became_ready(self.using, since, current.now)
+        calls_for_tick = outlook.calls_for_tick(current.now, self._clock_watch.may_judge)
+        if current.tick is None and calls_for_tick:
+            self._tick(current)
         self._next_due = outlook.next_run
-        if not turn.has_left_work:
-            self._audit.go_on(now, turn)
-        is_held_up = made is not None and made.is_held_up
-        self._clock_watch.passed(now, is_behind=turn.has_left_work or is_held_up)
-        if turn.has_left_work:
-            return made, queued, 0.0
-        wait = self._seconds_to_next(now, outlook.next_moment())
-        return made, queued, min(wait, LOCKED_RETRY_INTERVAL) if is_held_up else wait
+
+    def _complete(self, current: Pass, outlook: Outlook) -> None:
+        """Note that the pass is complete, and decide how long to wait for the next one."""
+        has_left_work = current.turn.has_left_work
+        is_held_up = current.tick is not None and current.tick.is_held_up
+        self._clock_watch.passed(current.now, is_behind=has_left_work or is_held_up)
+        if not has_left_work:
+            wait = self._seconds_to_next(current.now, outlook.next_moment())
+            current.wait = min(wait, LOCKED_RETRY_INTERVAL) if is_held_up else wait
 
     def _turn(self, now: datetime) -> Turn:
         """Return the time for long work. It ends when the next task is due."""
@@ -117,20 +153,20 @@ class Heartbeat:
     def _is_beat(self, now: datetime) -> bool:
         return self._next_beat is None or self._next_beat <= now
 
-    def _tick(self, now: datetime, turn: Turn) -> Tick:
-        is_beat = self._is_beat(now)
-        made = tick(
+    def _tick(self, current: Pass) -> None:
+        is_beat = self._is_beat(current.now)
+        current.tick = tick(
             self.using,
-            now,
+            current.now,
             is_beat,
             self._clock_watch.may_judge,
             announce=self._announce,
-            turn=turn,
+            turn=current.turn,
             at_work_since=self._clock_watch.at_work_since,
         )
         if is_beat:
-            self._next_beat = now + timedelta(seconds=conf.get_settings().heartbeat_frequency)
-        return made
+            frequency = timedelta(seconds=conf.get_settings().heartbeat_frequency)
+            self._next_beat = current.now + frequency
 
     def _announce(self, runs: list[Run]) -> None:
         self._dispatcher.wake(runs)
