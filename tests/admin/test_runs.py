@@ -39,20 +39,20 @@ def test_a_row_says_how_a_run_went():
         worker_name="worker 7@host",
     )
     [row] = rows_of(browser_of_superuser().get(RUNS))
-    assert row == f"sweep #{run.pk} failed 12:01:00 in 1 minute 1 2 ValueError: no"
+    assert row == f"sweep #{run.pk} failed 12:01:00 in 1 min 1 2 ValueError: no"
 
 
 def test_a_gap_is_one_row_that_says_how_many_occurrences_it_stands_for():
     planned(minutes=60, missed="skip")
     gap = rows_of(browser_of_superuser().get(RUNS, {"state": "missed"}))
     assert len(gap) == 1
-    assert "missed 12:01:00 in 1 minute 59 0" in gap[0]
+    assert "missed 12:01:00 in 1 min 59 0" in gap[0]
 
 
 def test_a_retry_shows_the_moment_of_the_occurrence_that_it_repeats():
     again = changed(planned(), state="failed").retry()
     [row] = rows_of(browser_of_superuser().get(RUNS, {"origin": "retry"}))
-    assert row.startswith(f"sweep #{again.pk} queued 12:01:00 in 1 minute")
+    assert row.startswith(f"sweep #{again.pk} queued 12:01:00 in 1 min")
 
 
 def test_a_page_says_when_a_run_was_due_and_started_and_leads_to_its_task():
@@ -60,7 +60,7 @@ def test_a_page_says_when_a_run_was_due_and_started_and_leads_to_its_task():
     page = browser_of_superuser().get(page_of(run))
     assert page_of(run.task) in page.content.decode()
     shown = text_of(page)
-    assert "Due: 12:01:00 in 1 minute" in shown
+    assert "Due: 12:01:00 in 1 min" in shown
     assert "Started: 12:00:00 now" in shown
     assert "Reason: ValueError: no" in shown
 

@@ -98,7 +98,7 @@ def test_a_naive_delay_is_refused_with_the_cure(make):
 def test_a_delay_into_the_past_is_refused_with_how_long_ago_it_was(make):
     with pytest.raises(ValueError) as caught:
         make(jobs.noop, delay_until=NOON - HOUR)
-    assert "2026-05-05T11:00:00+00:00 was 1:00:00 ago" in str(caught.value)
+    assert "2026-05-05T11:00:00+00:00 was 1 h ago" in str(caught.value)
     assert not Task.objects.exists()
 
 

@@ -71,7 +71,7 @@ def test_work_on_the_processor_is_killed_at_its_timeout(site):
     run = submitted(child_jobs.spins, {"timeout": timedelta(seconds=1)})
     child = begun(run)
     assert ends(run).state == RunState.TIMED_OUT
-    assert run.reason == ("RunTimedOut: The run exceeded its timeout of 0:00:01 and was killed.")
+    assert run.reason == ("RunTimedOut: The run exceeded its timeout of 1 s and was killed.")
     assert ends(submitted(child_jobs.returns_pid)).result not in (child, process.pid)
     assert process.stop() == 0
 

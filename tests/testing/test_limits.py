@@ -84,7 +84,7 @@ def test_a_function_that_takes_too_long_has_timed_out(carried_out, function):
     began = seconds.monotonic()
     run = carried_out(function)
     assert run.state == RunState.TIMED_OUT
-    assert "0:00:00.050000" in run.reason
+    assert "timeout of 50 ms" in run.reason
     assert seconds.monotonic() - began < LONG
 
 
@@ -102,5 +102,5 @@ def test_an_error_of_its_own_is_a_failure_like_any_other(carried_out, function, 
 
 def test_a_claim_that_does_not_hold_tells_of_the_limit(carried_out):
     carried_out(sleeps_long)
-    with pytest.raises(AssertionError, match=r"RunTimedOut.*0:00:00\.050000"):
+    with pytest.raises(AssertionError, match=r"RunTimedOut.*timeout of 50 ms"):
         assert_ran(sleeps_long)

@@ -212,7 +212,7 @@ async def test_an_async_function_that_takes_too_long_is_cancelled(pool):
     outcome = await executed(pool, run_of("waits_for_ever", timeout=SOON))
     assert outcome.state == RunState.TIMED_OUT
     assert outcome.reason.startswith("RunTimedOut: ")
-    assert "0:00:00.020000" in outcome.reason
+    assert "20 ms" in outcome.reason
     assert cancelled.is_set()
 
 
@@ -405,7 +405,7 @@ async def test_an_async_function_that_goes_on_after_its_timeout_keeps_its_slot(
         let_go.set()
         assert (await going).state == RunState.TIMED_OUT
     [warning] = [record.getMessage() for record in caplog.records]
-    assert warning.startswith("Run 5 (a task) is still running after its timeout of 0:00:00.02")
+    assert warning.startswith("Run 5 (a task) is still running after its timeout of 20 ms")
 
 
 def notes_in_its_context(message):

@@ -1,5 +1,7 @@
 """The texts about declared tasks."""
 
+from django.db.models import DurationField
+from django.utils.dateparse import parse_duration
 from django.utils.translation import gettext
 
 from sisy.models import Task
@@ -10,13 +12,13 @@ EMPTY = "—"
 
 
 def in_words(task: Task) -> str:
-    """Return where a task is or was declared; empty if it never was."""
+    """Return the source of a task that is or was declared; empty if it never was."""
     if task.is_declared:
-        return gettext("in code, as %s") % task.name
+        return gettext("code, as %s") % task.name
     if task.undeclared_at is not None:
-        return gettext("no longer (since %s)") % formatting.short(task.undeclared_at)
+        return gettext("code until %s (no longer declared)") % formatting.short(task.undeclared_at)
     if task.name is not None:
-        return gettext("in a migration, as %s") % task.name
+        return gettext("migration, as %s") % task.name
     return ""
 
 
@@ -29,9 +31,14 @@ def _in_words(task: Task, one: Override) -> str:
     name = str(getattr(task._meta.get_field(one.field), "verbose_name", one.field))
     if one.field == USERDATA_COLUMN:
         return gettext("%s: changed") % name
-    words = {"field": name, "own": _shown(one.own), "code": _shown(one.code)}
+    is_span = isinstance(task._meta.get_field(one.field), DurationField)
+    own, code = (_shown(each, is_span=is_span) for each in (one.own, one.code))
+    words = {"field": name, "own": own, "code": code}
     return gettext("%(field)s: %(own)s instead of %(code)s") % words
 
 
-def _shown(value: object) -> str:
-    return EMPTY if value in (None, "") else str(value)
+def _shown(value: object, *, is_span: bool) -> str:
+    if value in (None, ""):
+        return EMPTY
+    span = parse_duration(str(value)) if is_span else None
+    return str(value) if span is None else formatting.span(span)

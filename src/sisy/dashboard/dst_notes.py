@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext
 
+from sisy.runtime.durations import duration_text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occurrence:
@@ -34,21 +36,19 @@ def told(moments: Iterable[datetime], zone: str, before: datetime) -> Iterator[O
 def _note(local: datetime, offset: timedelta | None) -> str:
     now = local.utcoffset()
     if local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset() and _is_real(local):
-        which = gettext("second") if local.fold else gettext("first")
-        return gettext("this local time occurs twice; this is the %s occurrence") % which
+        if local.fold:
+            return gettext("The clocks go back: this local time exists twice. This is the second.")
+        return gettext("The clocks go back: this local time exists twice. This is the first.")
     if now is None or offset is None or now == offset:
         return ""
     if now > offset:
-        return gettext("clocks go forward by %s before this") % _hours(now - offset)
-    return gettext("clocks go back by %s before this") % _hours(offset - now)
+        return gettext("The clocks go forward %s before this occurrence.") % duration_text(
+            now - offset
+        )
+    return gettext("The clocks go back %s before this occurrence.") % duration_text(offset - now)
 
 
 def _is_real(local: datetime) -> bool:
     """Return whether the local time exists, and is not skipped in spring."""
     there_and_back = local.astimezone(UTC).astimezone(local.tzinfo)
     return there_and_back.replace(tzinfo=None) == local.replace(tzinfo=None)
-
-
-def _hours(span: timedelta) -> str:
-    hours, minutes = divmod(int(span.total_seconds()) // 60, 60)
-    return f"{hours}:{minutes:02} h"

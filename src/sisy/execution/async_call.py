@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
+from datetime import timedelta
 
 from asgiref.sync import ThreadSensitiveContext
 from django.db import connections
@@ -15,6 +16,7 @@ from sisy.execution.run_handle import RunHandle
 from sisy.records.choices import RunState
 from sisy.runtime import current
 from sisy.runtime.compat import enter_thread_context, take_thread_of
+from sisy.runtime.durations import duration_text
 from sisy.runtime.log import logger
 from sisy.runtime.transactions import TransactionGuard
 
@@ -101,7 +103,7 @@ class AsyncCall:
         # next to it although ``overlap`` forbids that.
         logger.warning(
             "Run %s (%s) is still running after its timeout of %s, because its function "
-            "suppresses the cancellation; it keeps its slot until it ends",
+            "suppresses the cancellation; the run keeps its slot until the function returns",
             self._handle.run.pk,
             self._handle.run.label,
             self._limit,
@@ -118,8 +120,8 @@ class AsyncCall:
         self._timer = self._loop.call_later(seconds, step)
 
     @property
-    def _limit(self) -> object:
-        return self._handle.current.timeout
+    def _limit(self) -> str:
+        return duration_text(self._handle.current.timeout or timedelta(0))
 
 
 def _close_connections() -> TransactionLeftOpen | None:

@@ -4,6 +4,7 @@ import pickle
 import threading
 import time
 from ctypes import c_uint64
+from datetime import timedelta
 from multiprocessing import connection
 from multiprocessing.context import BaseContext
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ from sisy.execution.outcome import Outcome
 from sisy.execution.pool import NotReady
 from sisy.execution.run_deadline import RunDeadline
 from sisy.execution.run_handle import RunHandle
+from sisy.runtime.durations import duration_text
 from sisy.runtime.log import signal_name
 
 START_TIMEOUT = 60.0  # seconds for a child to start
@@ -203,7 +205,7 @@ class ChildProcess:
             while not isinstance(message := self._receive(time.monotonic() + KILL_TIMEOUT), Done):
                 pass
         except (ChildDied, TimeoutError):
-            limit = handle.current.timeout
+            limit = duration_text(handle.current.timeout or timedelta(0))
             error = RunTimedOut(f"The run exceeded its timeout of {limit} and was killed.")
             return handle.raised(error)
         return message.outcome

@@ -99,7 +99,7 @@ class Writer:
         """Wait until `WRITE_LIMIT` bytes can be written without blocking."""
         left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
         if not self._room.poll(left):
-            raise TimeoutError("the other end of the pipe reads nothing")
+            raise TimeoutError("the other end of the pipe is not reading")
 
 
 class Reader:

@@ -39,7 +39,7 @@ def context() -> BaseContext:
 
 
 def start_masked(process: Any) -> None:
-    """Start a child with INT and TERM blocked. The child unblocks them once it ignores them.
+    """Start a child with SIGINT and SIGTERM blocked. The child unblocks them once it ignores them.
 
     Raises:
         OSError: the system has no more files, memory or processes.
@@ -98,7 +98,7 @@ def _set_up() -> None:
 
 
 def _leave_signals_to_the_worker() -> None:
-    """Ignore INT and TERM, which a terminal or systemd may send to all processes."""
+    """Ignore SIGINT and SIGTERM, which a terminal or systemd may send to all processes."""
     # By a handler, not by SIG_IGN: processes that a function starts would inherit SIG_IGN, and
     # could not be terminated. The worker has blocked both signals until here.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -23,6 +23,7 @@ from sisy.models import Run, Task, TaskState
 from sisy.models.run_queries import RunQuerySet
 from sisy.planning import activation
 from sisy.planning.timing import ON_TIME_TOLERANCE, Timing
+from sisy.runtime.durations import duration_text
 from sisy.runtime.log import logger
 from sisy.runtime.loop import ENDLESS, Turn
 from sisy.store.bulk import Update, update_rows
@@ -132,7 +133,7 @@ class Repair:
         if self._restarted or self._hastened:
             logger.warning(
                 "The clock was set back by at least %s; rescheduled %s, and made %s ready",
-                self._step,
+                duration_text(self._step),
                 ngettext("%d task", "%d tasks", self._restarted) % self._restarted,
                 ngettext("%d queued run", "%d queued runs", self._hastened) % self._hastened,
             )

@@ -12,6 +12,7 @@ from django.utils import timezone
 from sisy import conf
 from sisy.exceptions import did_you_mean
 from sisy.records.nested import MAX_DEPTH, is_too_deep
+from sisy.runtime.durations import duration_text
 from sisy.runtime.escaping import first_obeyed
 from sisy.schedules import Schedule, calendar
 
@@ -58,8 +59,8 @@ def future_moment(value: Any, name: str, now: datetime) -> datetime:
     moment = moment_in(value, name)
     if moment < now:
         raise ValueError(
-            f"{name} is in the past: {moment.isoformat()} was {now - moment} ago. Pass a later "
-            "moment, or leave it out to run immediately."
+            f"{name} is in the past: {moment.isoformat()} was {duration_text(now - moment)} ago. "
+            "Pass a later time, or leave it out to run immediately."
         )
     return moment
 
@@ -156,7 +157,8 @@ def span(least: timedelta = ZERO) -> Validator:
     def validate(value: Any, name: str) -> None:
         if not isinstance(value, timedelta) or not least <= value <= LONGEST:
             raise ValueError(
-                f"{name} must be a timedelta from {least} to {LONGEST.days} days, not {value!r}."
+                f"{name} must be a timedelta from {duration_text(least)} to "
+                f"{duration_text(LONGEST)}, not {value!r}."
             )
 
     return validate

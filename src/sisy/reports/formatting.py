@@ -6,12 +6,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.db import router
 from django.utils import dates, timezone
 from django.utils.html import format_html
-from django.utils.translation import get_language, gettext, ngettext
+from django.utils.translation import get_language, gettext
 from django.utils.translation import override as use_language
 
 from sisy import clock
 from sisy.exceptions import ScheduleError
 from sisy.models import RunState, Task, TaskState
+from sisy.runtime.durations import duration_text, largest_unit
 from sisy.schedules import Schedule
 from sisy.schedules.describe import in_words
 
@@ -89,31 +90,13 @@ def distance(value: datetime, now: datetime) -> str:
     """Return how far ``value`` lies ahead or behind ``now``, in its largest unit."""
     if abs(value - now) < SECOND:
         return gettext("now")
-    words = _in_largest_unit(abs(value - now))
+    words = largest_unit(abs(value - now))
     return (gettext("in %s") if value > now else gettext("%s ago")) % words
 
 
-def _in_largest_unit(span: timedelta) -> str:
-    seconds = int(span.total_seconds())
-    if seconds < 60:
-        return ngettext("%d second", "%d seconds", seconds) % seconds
-    if seconds < 3600:
-        return ngettext("%d minute", "%d minutes", seconds // 60) % (seconds // 60)
-    if seconds < 86_400:
-        return ngettext("%d hour", "%d hours", seconds // 3600) % (seconds // 3600)
-    return ngettext("%d day", "%d days", seconds // 86_400) % (seconds // 86_400)
-
-
 def span(value: timedelta | None) -> str:
-    """Return a span of time as ``12 ms``, ``1.25 s`` or ``0:03:04``."""
-    if value is None:
-        return NOTHING
-    seconds = value.total_seconds()
-    if abs(seconds) < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if abs(seconds) < 60:
-        return f"{seconds:.0f} s" if seconds.is_integer() else f"{seconds:.2f} s"
-    return str(timedelta(seconds=round(seconds)))
+    """Return a duration in the format of all pages and commands, or a dash for None."""
+    return NOTHING if value is None else duration_text(value)
 
 
 def schedule(task: Task, default_zone: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sisy.exceptions import NoCurrentRun, RunCancelled, RunTimedOut
+from sisy.runtime.durations import duration_text
 
 
 class Cancellation:
@@ -65,7 +66,8 @@ class CurrentRun:
         if self.timeout is None or taken <= self.timeout.total_seconds():
             return None
         return RunTimedOut(
-            f"The run exceeded its timeout of {self.timeout}: it has taken {taken:.1f} s."
+            f"The run exceeded its timeout of {duration_text(self.timeout)}: it took "
+            f"{duration_text(timedelta(seconds=round(taken, 1)))}."
         )
 
 

@@ -9,8 +9,8 @@ const LONGEST_DELAY = 30 * SECOND;
 const FAILURES = 3; // after which it polls
 
 const root = document.querySelector("[data-sisy-live]");
-const words = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { style: "short" });
-const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const UNITS = [["h", 3600], ["min", 60], ["s", 1]];
+const DAY = 86400;
 
 class Parts {
   #stale = new Set();
@@ -119,7 +119,7 @@ class Link {
   #show() {
     const how = !this.isUp ? "away" : this.#isLive ? "live" : "polling";
     if (this.#sign.dataset.how === how) return;
-    this.#sign.dataset.how = how;
+    root.dataset.how = this.#sign.dataset.how = how;
     this.#sign.textContent = this.#sign.dataset[how];
   }
 }
@@ -181,6 +181,17 @@ function beat(moment) {
   tell();
 }
 
+// Return a distance from now in the format and words of the server, such as "5 min ago".
+function distance(seconds) {
+  const words = root.dataset;
+  const span = Math.abs(seconds);
+  if (span < 1) return words.now;
+  const [unit, size] = UNITS.find(([, size]) => span >= size);
+  const days = Math.trunc(span / DAY);
+  const far = days ? (days === 1 ? words.day : words.days.replace("0", days)) : `${Math.trunc(span / size)} ${unit}`;
+  return (seconds > 0 ? words.ahead : words.ago).replace("%s", far);
+}
+
 // Add the distance from now to each moment.
 function tell() {
   const now = Date.now();
@@ -188,13 +199,12 @@ function tell() {
   for (const sign of signs) sign.innerHTML = heard ? `<time datetime="${heard.toISOString()}"></time>` : sign.innerHTML;
   for (const time of root.querySelectorAll("time[datetime]")) {
     const seconds = (new Date(time.dateTime) - now) / SECOND;
-    const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS.at(-1);
     let far = time.querySelector("small");
     if (!far) {
       far = document.createElement("small");
       time.append(time.childNodes.length ? " " : "", far);
     }
-    const text = words.format(Math.trunc(seconds / size), unit);
+    const text = distance(seconds);
     if (far.textContent !== text) far.textContent = text;
   }
 }

@@ -1,0 +1,38 @@
+"""The format of durations in errors, log lines, commands and pages."""
+
+from datetime import timedelta
+
+from django.utils.translation import ngettext
+
+UNITS = ((86_400, ""), (3600, "h"), (60, "min"), (1, "s"))
+"""Seconds and symbol of each unit from a second on. Days are a word, and agree with the number."""
+
+
+def duration_text(value: timedelta) -> str:
+    """Return a duration as ``12 ms``, ``1.25 s``, ``45 s``, ``1 h 30 min`` or ``2 days 3 h``.
+
+    From a minute on, it is rounded to seconds, and only its two largest units are named.
+    """
+    seconds = value.total_seconds()
+    if seconds < 0:
+        return f"-{duration_text(-value)}"
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s" if seconds.is_integer() else f"{seconds:.2f} s"
+    return " ".join(_parts(round(seconds))[:2])
+
+
+def largest_unit(value: timedelta) -> str:
+    """Return a duration in its largest unit, rounded down: ``45 s``, ``1 h`` or ``2 days``."""
+    return (_parts(int(value.total_seconds())) or ["0 s"])[0]
+
+
+def _parts(rest: int) -> list[str]:
+    parts = []
+    for size, symbol in UNITS:
+        number, rest = divmod(rest, size)
+        if number:
+            days = ngettext("%d day", "%d days", number) % number
+            parts.append(f"{number} {symbol}" if symbol else days)
+    return parts
