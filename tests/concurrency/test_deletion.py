@@ -142,7 +142,7 @@ def test_a_run_released_after_its_task_was_deleted_does_not_start_again():
     task.run_now()
     won = claim(worker(), QUEUES, 1, DUE)
     task.delete()
-    release("default", won, "Released, because its worker stopped.", NOON)
+    release("default", won, "Its worker stopped.", NOON)
     assert claim(worker(), QUEUES, 1, DUE) == []
     assert not Run.objects.live().exists()
 

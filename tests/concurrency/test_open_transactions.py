@@ -73,7 +73,7 @@ def test_every_database_is_looked_at_and_named(pool, second):
     carry_out(pool, run_of(jobs.writes))
     outcome = carry_out(pool, run_of(jobs.leaves_a_block_of_two_databases))
     assert outcome.state == RunState.FAILED
-    assert "on the database 'default', 'second'." in outcome.reason
+    assert "on the databases 'default' and 'second'." in outcome.reason
     goes_on(pool)
 
 

@@ -51,7 +51,9 @@ def test_each_lost_attempt_is_kept_and_at_the_limit_the_run_itself_is_lost(setti
     lose(run)
     row = stored(run)
     assert (row.state, row.finished_at) == (RunState.LOST, LATER)
-    assert row.reason == f"{DIED}; the run was lost 4 times and is not repeated (SISY_LOST_LIMIT)."
+    assert (
+        row.reason == f"{DIED}; the run was lost 4 times, more often than SISY_LOST_LIMIT allows."
+    )
     assert list(row.attempts.values_list("number", flat=True)) == [1, 2, 3]
 
 
@@ -59,7 +61,7 @@ def test_what_must_not_repeat_is_lost_and_says_so():
     run = in_hand(on_lost=OnLost.FAIL)
     again, ended = lose(run)
     assert (again, [found.pk for found in ended]) == ([], [run.pk])
-    assert stored(run).reason == f'{DIED}; the run is not repeated (on_lost="fail").'
+    assert stored(run).reason == f'{DIED}; the run is not rerun (on_lost="fail").'
     assert not Attempt.objects.exists()
 
 
@@ -68,7 +70,7 @@ def test_the_run_of_a_deleted_task_is_not_run_again():
     Task.objects.all().delete()
     lose(run)
     assert stored(run).state == RunState.LOST
-    assert stored(run).reason.endswith("the run is not repeated, because its task was deleted.")
+    assert stored(run).reason.endswith("the run is not rerun, because its task was deleted.")
 
 
 def test_a_lost_run_that_was_asked_to_stop_is_cancelled():

@@ -184,8 +184,7 @@ def change_by_update(task):
 
 
 CHANGED = (
-    "The task's timing was changed before a heartbeat planned it. Changes apply only to future "
-    "occurrences."
+    "The schedule was changed before a heartbeat planned this occurrence, so it does not run."
 )
 
 
@@ -196,8 +195,8 @@ CHANGED = (
         (change_by_update, CHANGED),
         (
             Task.pause,
-            "The task was paused before a heartbeat planned it. Occurrences during a pause are "
-            "not caught up.",
+            "The task was paused before a heartbeat planned this occurrence. Occurrences during a "
+            "pause do not run.",
         ),
         (Task.delete, "The task was deleted."),
         (lambda task: Task.objects.all().delete(), "The task was deleted."),

@@ -60,7 +60,7 @@ def test_after_three_failures_in_a_row_it_is_broken_and_the_fix_is_named(minutes
     minutes(1)
     row = stored(task)
     assert (row.state, row.state_reason, row.next_run) == (TaskState.BROKEN, ORPHANED_REASON, None)
-    assert "Delete the task, give it another target" in row.state_reason
+    assert "Delete the task, set another function" in row.state_reason
     [line] = [each for each in caplog.records if each.name == "sisy.tasks"]
     assert (line.levelno, line.task) == (logging.ERROR, task.pk)
     minutes(5)

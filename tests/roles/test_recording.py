@@ -60,7 +60,7 @@ def test_a_run_that_is_handed_back_uses_no_attempt():
     assert release_running("default", runs, "Its worker stopped", NOON + 2 * MINUTE) == 1
     run = Run.objects.get()
     assert (run.state, run.attempt, run.process_id) == (RunState.QUEUED, 0, None)
-    assert run.reason == "Released, because its worker stopped."
+    assert run.reason == "Its worker stopped."
 
 
 def test_a_run_that_is_handed_back_begins_when_its_worker_is_gone():

@@ -50,7 +50,7 @@ def test_a_run_whose_moment_cannot_be_read_has_failed_and_says_so(now, heartbeat
     heartbeat._pass()
     run = Run.objects.get(pk=run.pk)
     assert (run.state, run.finished_at) == (RunState.FAILED, NOON)
-    assert run.reason == "Its ready_at is not a valid moment."
+    assert run.reason == "The stored ready_at cannot be read. Retry the run."
 
 
 @needs_spoilable

@@ -162,7 +162,7 @@ def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = Fal
         try:
             plans.append((task, planner.plan(task)))
         except ScheduleError as error:
-            logger.error("Task %s (%s) is set aside as broken: %s", task.pk, task.label, error)
+            logger.error("Marked task %s (%s) as broken: %s", task.pk, task.label, error)
             set_broken(using, task.pk, str(error))
             planned.broken += 1
     rows = [row for task, what in plans for row in what.rows(task, watch.now)]

@@ -25,7 +25,7 @@ def run_or_set_broken(using: str, pk: int, step: Callable[[], T]) -> T | None:
     """
 
     def give_up(error: Exception) -> None:
-        logger.exception("Cannot plan task %s; it is set aside as broken", pk)
+        logger.exception("Cannot plan task %s; marked it as broken", pk)
         reason = (
             f"Could not plan the task: {type(error).__name__}. See the log for the full error."
         )
@@ -65,11 +65,12 @@ def reject_unreadable_rows(using: str, now: datetime) -> int:
     processes = Process.objects.using(using).all()
 
     def break_task(pk: int) -> None:
-        set_broken(using, pk, "Its next_run is not a valid moment.")
+        why = "The stored next_run cannot be read. Resume the task to compute it again."
+        set_broken(using, pk, why)
 
     def fail_run(pk: int) -> None:
         this = Run.objects.using(using).filter(pk=pk)
-        reject_unreadable(this, "Its ready_at is not a valid moment.", now)
+        reject_unreadable(this, "The stored ready_at cannot be read. Retry the run.", now)
 
     def forget_process(pk: int) -> None:
         processes.filter(pk=pk).delete()

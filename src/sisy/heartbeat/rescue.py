@@ -5,7 +5,6 @@ from functools import partial
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
-from django.utils.translation import ngettext
 
 from sisy import conf
 from sisy.lifecycle.lose import lose
@@ -51,7 +50,7 @@ def rescue_orphans(using: str, now: datetime) -> list[Run]:
         locked = Run.objects.using(using).filter(pk__in=orphans.filter(pk__in=some).lock())
         again, ended = lose(locked, reason, now)
     if again or ended:
-        _log("An unregistered worker", again, ended)
+        _log("an unregistered worker", again, ended)
     return again
 
 
@@ -75,12 +74,13 @@ def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) ->
         gone = _gone(using, now, judges_leases).filter(pk=process.pk)
         for kept in gone.select_for_update(skip_locked=True):
             held = Run.objects.using(using).running().filter(process=kept.pk)
-            reason = _what_happened_to(kept, now)
+            end = _what_happened_to(kept, now)
+            reason = f"Its worker, {kept}, {end}"
             locked = held.lock()
             checkpoint("rescue: runs locked")
             again, ended = lose(Run.objects.using(using).filter(pk__in=locked), reason, now)
             checkpoint("rescue: runs settled")
-            kept.leave(f"{reason}.")
+            kept.leave(f"It {end}.")
             if kept.role == Role.WORKER or again or ended:
                 _log(str(kept), again, ended)
             return again
@@ -88,16 +88,16 @@ def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) ->
 
 
 def _what_happened_to(process: Process, now: datetime) -> str:
+    """Return how a process ended, as words that follow its name."""
     if process.end_reason:
-        return f"Its worker, {process}, died ({process.end_reason})"
-    reason = f"Its worker, {process}, did not renew its lease"
+        return f"died ({process.end_reason})"
+    end = "did not renew its lease"
     if process.has_silent_host(now, conf.get_settings().lease):
-        return f"{reason}, and neither did any other process on {process.host}"
-    return reason
+        return f"{end}, and neither did any other process on {process.host}"
+    return end
 
 
 def _log(who: str, again: list[Run], ended: list[Run]) -> None:
-    number = len(again)
-    queued = ngettext("%d run is queued again", "%d runs are queued again", number) % number
-    lost = ngettext("%d is lost", "%d are lost", len(ended)) % len(ended)
-    logger.warning("%s is gone: %s, %s", who, queued, lost)
+    parts = ((again, "%d queued again"), (ended, "%d ended"))
+    what = ", ".join(words % len(runs) for runs, words in parts if runs)
+    logger.warning("Rescued the runs of %s: %s", who, what or "it had none")

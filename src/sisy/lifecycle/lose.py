@@ -84,11 +84,14 @@ def _apply(
 def _end(run: "Run") -> tuple[RunState, str] | None:
     """Return the state in which a lost run ends, and why; None if it runs again."""
     if run.cancel_requested_at is not None:
-        return RunState.CANCELLED, run.cancel_reason or "the run had already been asked to stop"
+        return (
+            RunState.CANCELLED,
+            run.cancel_reason or "its cancellation had already been requested",
+        )
     if run.task is None:
-        return RunState.LOST, "the run is not repeated, because its task was deleted"
+        return RunState.LOST, "the run is not rerun, because its task was deleted"
     if run.task.on_lost == OnLost.FAIL:
-        return RunState.LOST, 'the run is not repeated (on_lost="fail")'
+        return RunState.LOST, 'the run is not rerun (on_lost="fail")'
     if run.times_lost >= conf.get_settings().lost_limit:
         times = run.times_lost + 1
         return (
@@ -96,7 +99,7 @@ def _end(run: "Run") -> tuple[RunState, str] | None:
             ngettext("the run was lost once", "the run was lost %d times", times).replace(
                 "%d", str(times)
             )
-            + " and is not repeated (SISY_LOST_LIMIT)",
+            + ", more often than SISY_LOST_LIMIT allows",
         )
     return None
 

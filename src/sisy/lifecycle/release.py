@@ -60,8 +60,7 @@ def release_running(using: str, runs: "Sequence[Run]", reason: str, now: datetim
         # then they block other runs of their tasks: see `RunQuerySet.possibly_running`. Those
         # that were asked to stop are cancelled by the worker that claims them.
         released = rows.filter(pk__in=again)
-        why = f"Released, because {reason[:1].lower()}{reason[1:]}."
-        count = _release(released, why, now, ready_at=now + TIME_TO_GO)
+        count = _release(released, f"{reason}.", now, ready_at=now + TIME_TO_GO)
         send_for_rows(signals.run_released, released.queued())
     return count
 

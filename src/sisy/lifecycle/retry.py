@@ -91,9 +91,10 @@ def retry(run: "Run", using: str, now: datetime) -> "Run":
     if run.state in LIVE_STATES:
         raise ValueError(f"{run} is {run.get_state_display()}. Only finished runs can be retried.")
     if run.count > 1:
+        behind = run.due_until and run.due_until + timedelta(seconds=1)
         raise ValueError(
-            f"{run} stands for {run.count} missed occurrences. Run them with "
-            "task.backfill(run.due_at, run.due_until + timedelta(microseconds=1))."
+            f"{run} records {run.count} missed occurrences, so it cannot be retried. Backfill its "
+            f"task from {run.due_at} to {behind} instead."
         )
     with transaction.atomic(using=using):
         again = run.task_or_new(using).new_run(

@@ -130,15 +130,15 @@ class Supervisor:
             short_lives = 0 if loop.time() - began > LONG_LIVED else short_lives + 1
             if not self._stopping.is_set():
                 delay = _delay(short_lives)
-                logger.warning("%s; starting another process in %g s", how, delay)
+                logger.warning("%s in %g s", how, delay)
                 await self._wait_unless_stopping(delay)
 
     async def _one_life(self) -> str:
-        """Start a child, and return how it ended."""
+        """Start a child, and return how it ended, and what to do now."""
         try:
             child = await Child.start(self._command)
         except OSError as error:
-            return f"Could not start a process ({error})"
+            return f"Could not start a process ({error}); retrying"
         self._children.add(child)
         if self._stopping.is_set():
             child.order(self._order)
@@ -149,7 +149,8 @@ class Supervisor:
         if code:
             self.has_failed |= self._stopping.is_set()
             await self._report(child, how)
-        return f"Process {child.pid} ended ({how})" if code else f"Process {child.pid} ended"
+        end = f"Process {child.pid} ended ({how})" if code else f"Process {child.pid} ended"
+        return f"{end}; starting another process"
 
     async def _report(self, child: Child, how: str) -> None:
         """Store how a child died, and retry for the length of a lease."""

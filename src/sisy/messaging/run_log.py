@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from sisy import signals
 from sisy.exceptions import RunLost
 from sisy.records.choices import RunState
+from sisy.records.reasons import STOPPED, with_reason
 from sisy.runtime import signal_dispatch
 from sisy.runtime.log import log_named
 
@@ -33,7 +34,7 @@ ENDS: dict[str, str] = {
 
 def on_finished(*, run: "Run", exception: BaseException | None = None, **kwargs: Any) -> None:
     if run.state == RunState.CANCELLED:
-        runs.info("%s was cancelled: %s", run, run.reason, extra=_about(run))
+        on_cancelled(run=run)
     elif run.state in ENDS:
         _log_end(run, exception)
 
@@ -46,8 +47,7 @@ def on_lost(*, run: "Run", **kwargs: Any) -> None:
     if run.state == RunState.LOST:
         _log_end(run, RunLost(run.reason))
     else:
-        template = "%s was taken from its worker and is now %s: %s"
-        runs.warning(template, run, run.state, run.reason, extra=_about(run))
+        runs.warning("%s lost its worker: %s", run, run.reason, extra=_about(run))
 
 
 def _log_end(run: "Run", exception: BaseException | None) -> None:
@@ -71,8 +71,8 @@ def _about(run: "Run") -> dict[str, Any]:
 
 
 def on_missed(*, run: "Run", **kwargs: Any) -> None:
-    words = ngettext("%d missed occurrence", "%d missed occurrences", run.count) % run.count
-    runs.warning("%s records %s: %s", run, words, run.reason, extra=_about(run))
+    words = ngettext("%d occurrence", "%d occurrences", run.count) % run.count
+    runs.warning("%s (#%s) missed %s: %s", run.label, run.pk, words, run.reason, extra=_about(run))
 
 
 def on_skipped(*, run: "Run", **kwargs: Any) -> None:
@@ -80,7 +80,7 @@ def on_skipped(*, run: "Run", **kwargs: Any) -> None:
 
 
 def on_cancelled(*, run: "Run", **kwargs: Any) -> None:
-    runs.info("%s was cancelled: %s", run, run.reason, extra=_about(run))
+    runs.info("%s %s", run, with_reason("was cancelled", run.reason), extra=_about(run))
 
 
 def on_rejected(*, run: "Run", **kwargs: Any) -> None:
@@ -92,7 +92,7 @@ def on_released(*, run: "Run", **kwargs: Any) -> None:
 
 
 def on_retired(*, task: "Task", **kwargs: Any) -> None:
-    tasks.info("%s is retired: no occurrence is left", task)
+    tasks.info("%s is retired: no occurrences are left", task)
 
 
 def on_online(*, process: "Process", **kwargs: Any) -> None:
@@ -102,7 +102,10 @@ def on_online(*, process: "Process", **kwargs: Any) -> None:
 
 
 def on_offline(*, process: "Process", reason: str, **kwargs: Any) -> None:
-    workers.info("%s stopped: %s", process, reason)
+    if reason == STOPPED:
+        workers.info("%s stopped", process)
+    else:
+        workers.info("%s is gone: %s", process, f"{reason[:1].lower()}{reason[1:]}")
 
 
 def connect() -> None:

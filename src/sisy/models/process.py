@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy import conf, signals
 from sisy.records.choices import Role
 from sisy.records.fields import MomentField, ReasonField
+from sisy.records.reasons import STOPPED
 from sisy.records.twins import manager_from, twin
 from sisy.runtime import signal_dispatch
 from sisy.store.locking import renew_lease
@@ -80,7 +81,7 @@ class Process(models.Model):
         _("problem"),
         max_length=500,
         blank=True,
-        help_text=_("Why the worker cannot start functions. It claims no runs until it can."),
+        help_text=_("Why the worker cannot start runs. It claims no runs until this is fixed."),
     )
     problem_since = MomentField(_("problem since"), null=True, blank=True)
 
@@ -161,13 +162,13 @@ class Process(models.Model):
         return asked.filter(pk=self.pk).exists()
 
     def note_problem(self, problem: str, since: datetime | None) -> None:
-        """Store why this worker cannot start functions, and since when. Pass "" if it can."""
+        """Store why this worker cannot start runs, and since when. Pass "" if it can."""
         self.problem, self.problem_since = problem[:500], since
         Process.objects.using(self.using).filter(pk=self.pk).update(
             problem=self.problem, problem_since=since
         )
 
-    def leave(self, reason: str = "It was stopped.") -> None:
+    def leave(self, reason: str = STOPPED) -> None:
         """Unregister the process. Sends ``worker_offline`` with the reason."""
         if Process.objects.using(self.using).filter(pk=self.pk).delete()[0]:
             self._tell(signals.worker_offline, reason=reason)

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 BATCH = 1000
 
 CHANGED = (
-    "The task's timing was changed before a heartbeat planned it. Changes apply only to future "
-    "occurrences."
+    "The schedule was changed before a heartbeat planned this occurrence, so it does not run."
 )
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 BATCH = 1000
 
 PAUSED = (
-    "The task was paused before a heartbeat planned it. Occurrences during a pause are not "
-    "caught up."
+    "The task was paused before a heartbeat planned this occurrence. Occurrences during a pause "
+    "do not run."
 )
 
 

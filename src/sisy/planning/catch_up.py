@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 # The heartbeat that finds a missed occurrence cannot tell the cause: perhaps no heartbeat was up,
 # none reached the database, or a transaction had locked the task. So the reason says no more.
-IN_TIME = "No heartbeat planned it in time."
+IN_TIME = "No heartbeat planned the task in time."
 THEREFORE = {
     Missed.LATEST: "Only the most recent missed occurrence runs.",
-    Missed.ALL: "It was too old to catch up, or too many were missed.",
+    Missed.ALL: "The task's missed_window or SISY_MISSED_LIMIT excludes older occurrences.",
     Missed.SKIP: "The task does not catch up on missed occurrences.",
 }
 

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from django.db import close_old_connections, connections, transaction
 from django.dispatch import Signal
+from django.utils.translation import ngettext
 
 from sisy.exceptions import UserCodeExited
 from sisy.runtime.compat import InterceptingSignal
@@ -201,10 +202,8 @@ class SignalThread:
         close_old_connections()
         with self._lock:
             if self._dropped:
-                logger.warning(
-                    "Receivers of Sisy's signals caught up, but %d signals were dropped",
-                    self._dropped,
-                )
+                words = ngettext("%d signal was", "%d signals were", self._dropped) % self._dropped
+                logger.warning("Receivers of Sisy's signals caught up, but %s dropped", words)
                 self._dropped = 0
 
 

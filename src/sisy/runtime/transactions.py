@@ -12,6 +12,7 @@ from typing import Self
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import Atomic
+from django.utils.translation import ngettext
 
 from sisy.exceptions import TransactionLeftOpen
 from sisy.runtime.compat import thread_of
@@ -112,10 +113,11 @@ def _own_connections() -> set[BaseDatabaseWrapper]:
 
 
 def _error_of(found: list[BaseDatabaseWrapper]) -> TransactionLeftOpen:
-    names = ", ".join(repr(connection.alias) for connection in found)
+    names = [repr(connection.alias) for connection in found]
+    databases = ngettext("the database", "the databases", len(names))
     return TransactionLeftOpen(
-        f"The function left a transaction open on the database {names}. Sisy rolled it back, "
-        "including everything written in it. Close every transaction before the function "
+        f"The function left a transaction open on {databases} {' and '.join(names)}. Sisy rolled "
+        "it back, including everything written in it. Close every transaction before the function "
         'returns, for example by using "with transaction.atomic():".'
     )
 

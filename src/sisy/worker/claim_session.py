@@ -106,7 +106,7 @@ class ClaimSession:
             return
         held = Run.objects.using(self._using).running().filter(process=self._lease.process().pk)
         unconfirmed = list(held.exclude(pk__in=self._known()))
-        reason = "Released, because the database connection failed during the claim."
+        reason = "The database connection failed during the claim."
         release(self._using, unconfirmed, reason, self._now())
 
     def end(self, abandoned: list[Run]) -> None:

@@ -43,7 +43,7 @@ class Draining:
     async def let_runs_finish(self) -> None:
         """Release the runs that have not started, and give the others ``grace`` seconds."""
         if not_started := self._pool.withdraw(self._in_flight):
-            await self._claiming.release(not_started, "Released, because its worker stopped.")
+            await self._claiming.release(not_started, "Its worker stopped.")
         if not self._in_flight:
             return
         count = ngettext("%d run", "%d runs", len(self._in_flight)) % len(self._in_flight)

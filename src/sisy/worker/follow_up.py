@@ -20,7 +20,8 @@ OBJECT_MISSING = f"{ObjectMissing.__module__}.{ObjectMissing.__qualname__}"
 ORPHANED_REASON = (
     "The task calls a method of an object that was deleted, so its last "
     f"{MAX_ORPHANED_RUNS} runs failed. "
-    "Delete the task, give it another target, or restore the object and resume the task."
+    "Delete the task, set another function (target_path), or restore the object and resume the "
+    "task."
 )
 
 

@@ -66,7 +66,7 @@ class Lease:
             began = clock.steady()
             if not process.renew(clock.now(self._using), conf.get_settings().lease):
                 logger.warning(
-                    "%s lost its lease and registers again; other workers may run its runs again",
+                    "%s lost its lease and is registering again; other workers may rerun its runs",
                     process,
                 )
                 return self._sign_on()
@@ -79,14 +79,14 @@ class Lease:
         return process is not None and process.is_drain_requested()
 
     def report(self, problem: str) -> None:
-        """Store why the worker cannot start functions. Pass an empty text when it can again."""
+        """Store why the worker cannot start runs. Pass an empty text when it can again."""
         with self._lock:
             if not problem:
                 logger.info("%s claims runs again", self._process)
                 self._problem_since = None
             elif not self._problem:
                 logger.error(
-                    "%s claims no runs, because it cannot start functions: %s",
+                    "%s claims no runs, because it cannot start runs: %s",
                     self._process,
                     problem,
                 )

@@ -96,7 +96,7 @@ class Readiness:
         self._problem = problem
 
 
-BUSY = "Released, because its worker was busy with longer runs."
+BUSY = "Its worker was busy with longer runs."
 
 PoolAnswer = Outcome | NotCalled | None
 
