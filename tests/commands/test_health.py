@@ -53,7 +53,7 @@ def test_an_occurrence_left_unplanned_makes_a_site_unhealthy(noon):
     scheduled(label="tea")
     noon.moment = NOON + 3 * MINUTE
     assert unwell() == "Unhealthy: due tasks."
-    assert "has been due for 0:02:00" in said("sisy_health --max-overdue 300")
+    assert "has been due for 2 min" in said("sisy_health --max-overdue 300")
 
 
 def test_what_is_queued_is_not_well_after_a_while_unless_its_queue_is_paused(noon):
@@ -63,13 +63,13 @@ def test_what_is_queued_is_not_well_after_a_while_unless_its_queue_is_paused(noo
     up(role=Role.HEARTBEAT, now=noon.moment)
     up("default", now=noon.moment)
     assert unwell() == "Unhealthy: queued runs."
-    assert "1 run is queued; tea #" in said("sisy_health --max-overdue 300")
+    assert "1 run is queued; the oldest, tea #" in said("sisy_health --max-overdue 300")
     Queue.objects.pause("default")
     text = said("sisy_health")
     assert "the queue is paused" in text
-    assert "no queued run needs a worker; 1 run is queued in a paused queue (default)" in text
+    assert "no queued run needs a worker; 1 run is queued in the paused queue default" in text
     task.run_now()
-    assert "2 runs are queued in paused queues (default)" in said("sisy_health")
+    assert "2 runs are queued in the paused queue default" in said("sisy_health")
 
 
 def test_a_run_that_waits_for_its_turn_is_healthy(noon):

@@ -172,7 +172,8 @@ def forms_of(moment, zone):
     yield f"{moment:%Y-%m-%d %H:%M:%S.%f} UTC"
     yield f"{moment:%Y-%m-%dT%H:%M:%SZ}"
     yield f"{local:%Y-%m-%d %H:%M:%S} {zone.key}"
-    yield f"{local:%H:%M:%S} 5 minutes ago"
+    yield f"{local:%H:%M:%S} 5 min ago"
+    yield f"{local:%H:%M:%S} in 2 days"
     yield f"{moment.timestamp()}"
 
 
@@ -201,7 +202,8 @@ def test_a_run_whose_task_is_gone_is_answered_for():
     finish(run, NOON, RunState.FAILED, reason="no water")
     assert not Task.objects.exists()
     assert why_run(run) == (
-        f"Run {run.pk} failed, started at 2026-05-05 12:00:00 UTC, 0 ms late, took 0 ms: no water"
+        f"Run {run.pk} failed: no water. It started at 2026-05-05 12:00:00 UTC (0 s late) and "
+        "took 0 s."
     )
 
 
@@ -242,7 +244,7 @@ def test_of_an_hour_that_comes_twice_the_abbreviation_says_which():
 @pytest.mark.parametrize("text", ["yesterday", "25:61", "2026-13-01", "12:00 XYZ", "", "Mo 12:00"])
 def test_what_is_no_moment_is_answered_with_forms_that_are(text):
     idle()
-    with pytest.raises(CommandError, match="is not a valid moment or run"):
+    with pytest.raises(CommandError, match="is not a valid date and time, or run"):
         why("tea", text)
 
 
@@ -270,8 +272,8 @@ def test_an_iteration_that_is_not_left_will_not_run():
     scheduled("0 * * * *", label="tea", iterations=2)
     assert "It will run at this time" in why("tea", "14:00")
     assert why("tea", "15:00") == (
-        "It will not run at this time: 2 iterations are left, and the next run is due at "
-        "2026-05-05 13:00:00 UTC."
+        "It will not run at this time: only 2 iterations are left, and they are due earlier. The "
+        "next one is due at 2026-05-05 13:00:00 UTC."
     )
 
 

@@ -55,7 +55,7 @@ FAILED, WELL = RunState.FAILED, RunState.SUCCEEDED
 
 def test_failures_are_counted_with_how_many_runs_they_are_of():
     ended(scheduled(label="sweep"), [WELL] * 14 + [FAILED] * 26)
-    assert alerts() == [("sweep", "Failed 26 of 40 times in the last 24 hours: KeyError.")]
+    assert alerts() == [("sweep", "26 of 40 runs failed in the last 24 hours: KeyError.")]
 
 
 def test_the_counts_are_exact_however_many_they_are():
@@ -63,8 +63,8 @@ def test_the_counts_are_exact_however_many_they_are():
     ended(quiet, [FAILED], since=NOON - 20 * HOUR)
     ended(noisy, [WELL] * 300 + [FAILED] * 1700, since=NOON - 10 * HOUR)
     assert alerts() == [
-        ("noisy", "Failed 1700 of 2000 times in the last 24 hours: KeyError."),
-        ("quiet", "Failed once in the last 24 hours: KeyError."),
+        ("noisy", "1700 of 2000 runs failed in the last 24 hours: KeyError."),
+        ("quiet", "The only run in the last 24 hours failed: KeyError."),
     ]
 
 
@@ -72,7 +72,7 @@ def test_a_task_that_flaps_stays_after_it_has_succeeded():
     ended(scheduled(label="flaps"), [WELL, FAILED, FAILED, WELL])
     [(what, why)] = alerts()
     assert what == "flaps"
-    assert why == ("Failed 2 of 4 times in the last 24 hours: KeyError. The latest run succeeded.")
+    assert why == ("2 of 4 runs failed in the last 24 hours: KeyError. The latest run succeeded.")
 
 
 def test_what_failed_longer_ago_than_24_hours_is_not_counted():
@@ -80,7 +80,7 @@ def test_what_failed_longer_ago_than_24_hours_is_not_counted():
     ended(task, [FAILED] * 3, since=NOON - DAY - 3 * SECOND)
     assert alerts() == []
     ended(task, [FAILED], since=NOON - DAY)
-    assert alerts() == [("sweep", "Failed once in the last 24 hours: KeyError.")]
+    assert alerts() == [("sweep", "The only run in the last 24 hours failed: KeyError.")]
 
 
 def test_a_run_that_was_submitted_once_and_failed_is_shown():
@@ -89,7 +89,7 @@ def test_a_run_that_was_submitted_once_and_failed_is_shown():
     finish(run, NOON, FAILED, error_class=KEY_ERROR)
     assert not Task.objects.exists()
     path = "tests.app.jobs.noop"
-    assert alerts() == [(path, "Failed once in the last 24 hours: KeyError.")]
+    assert alerts() == [(path, "The only run in the last 24 hours failed: KeyError.")]
 
 
 @pytest.mark.parametrize("origin", [Origin.ONCE, Origin.ENQUEUED])
@@ -103,8 +103,8 @@ def test_runs_without_a_task_are_grouped_by_what_they_call(origin):
     once("mail to Bob", [FAILED] * 3 + [WELL])
     once("digest", [FAILED, FAILED], path="tests.app.jobs.returns")
     assert alerts() == [
-        ("digest", "Failed 2 of 2 times in the last 24 hours: KeyError."),
-        ("tests.app.jobs.noop", "Failed 5 of 7 times in the last 24 hours: KeyError."),
+        ("digest", "All 2 runs failed in the last 24 hours: KeyError."),
+        ("tests.app.jobs.noop", "5 of 7 runs failed in the last 24 hours: KeyError."),
     ]
 
 
@@ -113,11 +113,11 @@ def test_what_cannot_be_named_is_counted(now):
         ended(scheduled("0 0 1 1 *", label=f"task {n}"), [FAILED])
     shown = alerts()
     assert len(shown) == 21
-    assert shown[-1] == ("", "and 3 more tasks that failed in the last 24 hours")
+    assert shown[-1] == ("", "And 3 more tasks that failed in the last 24 hours.")
     text = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
     assert "Needs attention 23 " in text
-    assert "and 3 more tasks that failed in the last 24 hours" in text
-    assert "and 3 more tasks that failed in the last 24 hours" in said("sisy_status")
+    assert "And 3 more tasks that failed in the last 24 hours." in text
+    assert "And 3 more tasks that failed in the last 24 hours." in said("sisy_status")
 
 
 def test_missed_occurrences_are_counted_and_what_is_not_named_too():
@@ -128,16 +128,16 @@ def test_missed_occurrences_are_counted_and_what_is_not_named_too():
     shown = alerts()
     words = "60 occurrences were missed in the last 24 hours: Nothing was up."
     assert shown[0] == ("task 21", words)
-    assert shown[-1] == ("", "and 2 more tasks with missed occurrences")
+    assert shown[-1] == ("", "And 2 more tasks with missed occurrences.")
 
 
 def test_broken_and_late_tasks_that_are_not_named_are_counted():
     for n in range(23):
         scheduled("0 0 1 1 *", label=f"broken {n}")
     Task._base_manager.update(state="broken")
-    assert alerts()[-1] == ("", "and 3 more broken tasks")
+    assert alerts()[-1] == ("", "And 3 more broken tasks.")
     Task._base_manager.update(state="active", next_run=NOON - MINUTE)
-    assert alerts()[-1] == ("", "and 3 more late tasks")
+    assert alerts()[-1] == ("", "And 3 more overdue tasks.")
 
 
 def test_queued_runs_are_counted_by_queue_with_what_they_wait_for():
@@ -146,14 +146,15 @@ def test_queued_runs_are_counted_by_queue_with_what_they_wait_for():
     task = scheduled("0 0 1 1 *", overlap=Overlap.ALLOW)
     queued = [task.new_run(now=NOON - HOUR) for _ in range(700)]
     Run.objects.bulk_create(queued)
-    assert ("default", "700 runs are queued: the queue 'default' has no worker") in (alerts())
+    why = "Queue 'default': 700 runs are queued, because the queue 'default' has no worker."
+    assert ("", why) in alerts()
     Queue.objects.pause("default", "Too hot.", by="Sam")
     [site] = [why for _, why in alerts() if "paused" in why]
     assert site == (
         "The queue 'default' has been paused by Sam since 2026-05-05 12:00:00 UTC (Too hot): "
         "700 runs are queued."
     )
-    assert not any("are queued:" in why for _, why in alerts())
+    assert not any("are queued, because" in why for _, why in alerts())
 
 
 def test_rows_keep_their_places_while_the_same_tasks_go_on_failing():

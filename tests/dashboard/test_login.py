@@ -82,7 +82,7 @@ def test_without_an_admin_nobody_can_log_in(mount, settings):
     settings.LOGIN_URL = "/accounts/login/"
     assert sent_to() == "/accounts/login/"
     [warning] = check_login()
-    assert warning.hint.endswith("Until then, nobody can log in.")
+    assert warning.hint.endswith("Until then, users cannot log in.")
 
 
 def test_a_project_without_the_dashboard_is_not_warned(mount, settings):

@@ -240,8 +240,7 @@ def test_people_see_on_which_engine_a_run_is_and_no_queue_lacks_a_worker_for_it(
     assert "heavy" not in {queue.name for queue in queues("default", NOON)}
     assert not any("heavy" in alert.queues for alert in find_alerts("default", NOON))
     alerts = find_alerts("default", NOON + 2 * MINUTE, in_full=True)
-    [alert] = [one for one in alerts if one.what == "forgetful"]
-    assert alert.why == "1 run was sent to the engine, which has not started it"
+    assert "Engine 'forgetful': 1 run has not started." in [one.why for one in alerts]
 
 
 def test_the_dashboard_shows_the_engine_of_a_run_and_of_a_task(admin_client):
@@ -300,7 +299,9 @@ def test_a_site_that_uses_only_other_engines_is_healthy_without_a_worker(setting
     scheduled()
     found = {one.name: one for one in health("default", NOON, ["default"], MINUTE)}
     assert all(one.is_well for one in found.values())
-    assert "'forgetful' executes its runs" in found["workers of default"].words
+    assert (
+        "because 'forgetful' executes the runs of this queue" in found["workers of default"].words
+    )
     scheduled(engine="own")
     found = {one.name: one for one in health("default", NOON, ["default"], MINUTE)}
     assert not found["workers of default"].is_well

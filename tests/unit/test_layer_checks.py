@@ -78,7 +78,10 @@ def test_a_layer_that_is_known_to_be_unfit_is_warned_of(settings, monkeypatch, m
     monkeypatch.setitem(channel_layers.backends, "default", unfit_layer(module))
     [warning] = layer.check_layer()
     assert warning.id == "sisy.W003"
-    assert f"The layers of {module.partition('.')[0]} are known to fail under load" in warning.msg
+    assert (
+        f"The channel layer of {module.partition('.')[0]} is known to fail under load"
+        in warning.msg
+    )
 
 
 def test_a_layer_of_another_package_whose_name_only_begins_alike_is_not_meant(
@@ -208,4 +211,4 @@ def test_a_valkey_layer_for_all_subscribers_is_noted(settings, monkeypatch):
     monkeypatch.setitem(channel_layers.backends, "default", pubsub)
     [info] = layer.check_layer()
     assert info.id == "sisy.I001"
-    assert info.hint.startswith("channels_valkey.core.ValkeyChannelLayer")
+    assert "Use channels_valkey.core.ValkeyChannelLayer" in info.hint

@@ -86,7 +86,7 @@ def _unusable_settings() -> Iterator[CheckMessage]:
     try:
         Schedule("* * * * *", django_settings.TIME_ZONE)
     except ScheduleError as error:
-        hint = "Sisy uses Django's TIME_ZONE for tasks without a time zone."
+        hint = "Set TIME_ZONE to a valid name. Sisy uses it for tasks without a time zone."
         yield Error(str(error), hint=hint, obj="TIME_ZONE", id="sisy.E002")
 
 
@@ -94,7 +94,7 @@ def _dashboard(path: str) -> Iterator[CheckMessage]:
     # Not at the top: its pages need django.contrib.auth, which workers may lack.
     from sisy.dashboard import Dashboard
 
-    hint = "Name a subclass of sisy.dashboard.Dashboard by its dotted path."
+    hint = "Set SISY_DASHBOARD to the dotted path of a subclass of sisy.dashboard.Dashboard."
     try:
         found = import_string(path)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - any module

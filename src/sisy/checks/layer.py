@@ -88,15 +88,18 @@ def _unfit_layer(layer: object) -> Iterator[CheckMessage]:
             yield Info(
                 "Every message reaches every worker of its queue, and each of them queries the "
                 "database. This does not duplicate runs. It only costs queries.",
-                hint=f"{package}.core.{core.name}ChannelLayer wakes only one worker per message.",
+                hint=(
+                    f"Use {package}.core.{core.name}ChannelLayer, which wakes only one worker per "
+                    "message."
+                ),
                 obj=LAYER,
                 id="sisy.I001",
             )
     for package, flaw in UNFIT_LAYERS.items():
         if _is_from(layer, package):
             yield Warning(
-                f"The layers of {package} are known to fail under load: {flaw}. No run is lost "
-                "or duplicated, but workers may start runs later and dashboards may miss "
+                f"The channel layer of {package} is known to fail under load: {flaw}. No run is "
+                "lost or duplicated, but workers may start runs later and dashboards may miss "
                 "updates.",
                 hint="Use channels_redis.core.RedisChannelLayer, or no channel layer.",
                 obj=LAYER,

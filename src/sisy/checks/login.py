@@ -25,7 +25,7 @@ def check_login(**kwargs: Any) -> list[CheckMessage]:
         return []  # the dashboard is not mounted
     except Exception:  # noqa: BLE001 - other checks report a broken URLconf or dashboard
         return []
-    until = f"users log in at {instead}" if instead else "nobody can log in"
+    until = f"users log in at {instead}" if instead else "users cannot log in"
     return [
         Warning(
             f"The dashboard redirects users to LOGIN_URL = {str(settings.LOGIN_URL)!r}, but no "

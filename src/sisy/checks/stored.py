@@ -47,17 +47,17 @@ def _has_tables(alias: str) -> bool:
 def _definitions(alias: str) -> list[CheckMessage]:
     schedules = schedule_groups(alias)
     return [
-        *_shown(schedule_alerts(schedules), "schedules", "sisy.W008"),
-        *_first_of(list(_every_second(schedules)), "schedules", "sisy.W014"),
-        *_shown(target_alerts(alias), "targets", "sisy.W009"),
-        *_shown(missing_target_alerts(alias), "targets", "sisy.W010"),
+        *_shown(schedule_alerts(schedules), "schedule", "sisy.W008"),
+        *_first_of(list(_every_second(schedules)), "schedule", "sisy.W014"),
+        *_shown(target_alerts(alias), "function", "sisy.W009"),
+        *_shown(missing_target_alerts(alias), "function", "sisy.W010"),
     ]
 
 
 def _every_second(schedules: list[ScheduleGroup]) -> Iterator[CheckMessage]:
     for group in schedules:
         if not group.error:
-            yield from every_second_of_a_minute(group.words, group.expression, Task)
+            yield from every_second_of_a_minute(group.words, group.expression, Task, group.users)
 
 
 def _shown(alerts: Iterable[Alert], what: str, code: str) -> list[CheckMessage]:
@@ -70,7 +70,7 @@ def _shown(alerts: Iterable[Alert], what: str, code: str) -> list[CheckMessage]:
 def _first_of(found: list[CheckMessage], what: str, code: str) -> list[CheckMessage]:
     rest = found[MAX_MESSAGES_SHOWN:]
     if rest:
-        more = f"… and {len(rest)} more {what}."
+        more = f"… and {len(rest)} more {what if len(rest) == 1 else f'{what}s'}."
         return [*found[:MAX_MESSAGES_SHOWN], warning(more, obj=Task, id=code)]
     return found
 

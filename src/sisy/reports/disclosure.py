@@ -43,7 +43,7 @@ def target_error_of(task: "Task", *, in_full: bool) -> str:
     if in_full or not task.target_error:
         return task.target_error
     found = CLASS.match(task.target_error)
-    return found[0] if found else gettext("target broken")
+    return found[0] if found else gettext("function missing")
 
 
 def trouble_of(task: "Task", *, in_full: bool) -> str:

@@ -15,6 +15,7 @@ from sisy.exceptions import ScheduleError
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.run_queries import RunQuerySet
 from sisy.planning.timing import TICK, Timing, iterations_left, occurrences
+from sisy.records.reasons import with_reason
 from sisy.reports import formatting
 from sisy.reports.fleet import Fleet, running
 from sisy.reports.formatting import in_zone, zone_named
@@ -69,17 +70,16 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
     if run.started_at is not None:
         began = f" at {in_zone(run.started_at, zone)}"
     if run.lateness is not None:
-        began += f", {formatting.span(run.lateness)} late"
+        began += f" ({formatting.span(run.lateness)} late)"
     if run.state == RunState.RUNNING:
-        return f"Run {run.pk} is running on {run.worker_name}: started{began}."
+        return f"Run {run.pk} is running on {run.worker_name}. It started{began}."
     tries = f" in attempt {run.attempt}" if run.attempt > 1 else ""
     was = "was " if run.state in (RunState.LOST, RunState.CANCELLED) else ""
-    parts = [f"Run {run.pk} {was}{run.get_state_display()}{tries}"]
-    if began:
-        parts.append(f"started{began}")
-    if run.duration is not None:
-        parts.append(f"took {formatting.span(run.duration)}")
-    return ", ".join(parts) + (f": {run.reason}" if run.reason else ".")
+    end = with_reason(f"Run {run.pk} {was}{run.get_state_display()}{tries}", run.reason)
+    if not began:
+        return end
+    took = f" and took {formatting.span(run.duration)}" if run.duration is not None else ""
+    return f"{end if end.endswith('.') else f'{end}.'} It started{began}{took}."
 
 
 def why_task(task: Task, using: str, now: datetime) -> str:
@@ -135,12 +135,20 @@ def _ahead(task: Task, moment: datetime, zone: tzinfo) -> str:
     if moment in occurrences(task, just_before(moment), moment):
         return f"It will run at this time. The next run is due at {due}."
     if Timing.of(task).next_after(just_before(moment)) != moment:
-        return "It will not run at this time, which is outside of start_running and end_running."
+        return f"It will not run at this time, because the task {_limits(task, zone)}."
     left = iterations_left(task)
     if left is None:
-        return f"It will not run at this time. The next run is due at {due}."
-    words = ngettext("%d iteration is left", "%d iterations are left", left) % left
-    return f"It will not run at this time: {words}, and the next run is due at {due}."
+        return f"It will not run at this time, because the next run is only due at {due}."
+    words = ngettext("only %d iteration is left", "only %d iterations are left", left) % left
+    earlier = ngettext("and it is due earlier", "and they are due earlier", left)
+    return f"It will not run at this time: {words}, {earlier}. The next one is due at {due}."
+
+
+def _limits(task: Task, zone: tzinfo) -> str:
+    """Return, as words that follow "the task", from when to when it runs."""
+    start = f" from {in_zone(task.start_running, zone)}" if task.start_running else ""
+    end = f" to {in_zone(task.end_running, zone)}" if task.end_running else ""
+    return f"runs only{start}{end}"
 
 
 def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> str:
@@ -148,7 +156,7 @@ def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> s
     if task.created_at is not None and moment < task.created_at:
         return f"The task was created later, at {in_zone(task.created_at, zone)}."
     if Timing.of(task).next_after(just_before(moment)) != moment:
-        return "It did not run, because this time is outside of start_running and end_running."
+        return f"It did not run at this time, because the task {_limits(task, zone)}."
     days = conf.get_settings().history_days
     if days and moment < now - timedelta(days=days):
         words = ngettext("%g day", "%g days", round(days)) % days
@@ -228,9 +236,9 @@ def class_of_error(run: Run) -> str:
 
 def _cause(run: Run, now: datetime, zone: tzinfo, fleet: Fleet) -> str:
     if run.cancel_requested_at is not None:
-        return gettext("it was asked to stop, and the next worker that finds it will cancel it")
+        return gettext("its cancellation was requested, and a worker will cancel it shortly")
     if run.task_id is None:
-        return gettext("its task was deleted, and the next worker that finds it will cancel it")
+        return gettext("its task was deleted, and a worker will cancel it shortly")
     if run.queue in fleet.paused:
         return fleet.hindrance(run.queue, zone)
     if run.engine:
@@ -245,10 +253,14 @@ def _cause(run: Run, now: datetime, zone: tzinfo, fleet: Fleet) -> str:
 def _cause_elsewhere(run: Run, zone: tzinfo, fleet: Fleet) -> str:
     named = {"engine": run.engine, "at": run.dispatched_at and in_zone(run.dispatched_at, zone)}
     if run.dispatched_at is not None:
-        return gettext("it was sent to '%(engine)s' at %(at)s, which has not started it") % named
+        words = gettext(
+            "it was sent to the engine '%(engine)s' at %(at)s, but '%(engine)s' has not started "
+            "it yet"
+        )
+        return words % named
     if not fleet.heartbeats:
-        return gettext("no heartbeat is running to send it to '%(engine)s'") % named
-    return gettext("the heartbeat has not sent it to '%(engine)s' yet") % named
+        return gettext("no heartbeat is running to send it to the engine '%(engine)s'") % named
+    return gettext("no heartbeat has sent it to the engine '%(engine)s' yet") % named
 
 
 def _turn(run: Run, now: datetime) -> str:

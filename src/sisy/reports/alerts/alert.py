@@ -48,7 +48,7 @@ class Thresholds:
     Attributes:
         late: a task is due and not planned.
         queued: a run that a worker could claim is queued.
-        problem: a worker cannot start functions, while others serve its queues.
+        problem: a worker cannot start runs, while others serve its queues.
     """
 
     late: timedelta = ON_TIME_TOLERANCE
@@ -67,7 +67,7 @@ class Alert:
     severity: Severity
     why: str
     what: str = ""
-    """The label of the task, or the queue; empty if it is about the site."""
+    """The label of the task; empty if it is about the site or a queue."""
     fix: str = ""
     """How to end it, if ``why`` does not say so."""
     since: datetime | None = None

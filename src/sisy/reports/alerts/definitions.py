@@ -41,9 +41,13 @@ class ScheduleGroup:
 
     @property
     def words(self) -> str:
-        """The schedule, and whose it is."""
-        whose = _whose(self.example, self.count)
-        return f"The schedule {self.expression!r} in {self.timezone} of {whose}"
+        """The schedule and its time zone."""
+        return f"The schedule {self.expression!r} ({self.timezone})"
+
+    @property
+    def users(self) -> str:
+        """A sentence that names the tasks with the schedule."""
+        return f"It is used by {_whose(self.example, self.count, 'and')}."
 
 
 def schedule_groups(using: str) -> list[ScheduleGroup]:
@@ -90,8 +94,8 @@ def schedule_alerts(groups: list[ScheduleGroup]) -> Iterator[Alert]:
                 kind=Kind.SCHEDULE,
                 severity=Severity.ERROR,
                 what=group.example,
-                why=f"{group.words} is not valid: {group.error}",
-                fix="Set a valid schedule and save the task.",
+                why=f"{group.words} is not valid: {group.error} {group.users}",
+                fix="Set a valid schedule and save each task.",
                 number=group.count,
             )
         elif group.broken:
@@ -108,7 +112,7 @@ def _broken(group: ScheduleGroup) -> Alert:
     named = {
         "count": group.broken,
         "label": group.broken_example,
-        "schedule": f"{group.expression!r} in {group.timezone}",
+        "schedule": f"{group.expression!r} ({group.timezone})",
     }
     these = f"schedule={group.expression!r}, timezone={group.timezone!r}"
     return Alert(
@@ -141,8 +145,8 @@ def target_alerts(using: str) -> Iterator[Alert]:
                 kind=Kind.TARGET,
                 severity=Severity.ERROR,
                 what=example,
-                why=f"The target of {_whose(example, count)} no longer works: {error}",
-                fix="Restore the code, or set another target_path.",
+                why=f"The function of {_whose(example, count)} cannot be called: {error}",
+                fix="Restore the code, or set another function (target_path).",
                 number=count,
             )
 
@@ -156,11 +160,29 @@ def missing_target_alerts(using: str) -> Iterator[Alert]:
             kind=Kind.TARGET_MISSING,
             severity=Severity.ERROR,
             what=example,
-            why=f"The target of {_whose(example, count)} was missing at its last run: {error}",
-            fix="Delete the task, or set another target.",
+            why=_last_run(example, count, error),
+            fix="Delete the task, or set another function (target_path).",
             number=count,
         )
 
 
-def _whose(example: str, count: int) -> str:
-    return f"the task {example!r}{f' and {count - 1} more' if count > 1 else ''}"
+def _last_run(example: str, count: int, error: str) -> str:
+    words = f"When the task {example!r} last ran, its function could not be found: {error}"
+    if count == 1:
+        return words
+    more = ngettext(
+        "The same happened to %d other task.", "The same happened to %d other tasks.", count - 1
+    )
+    return f"{words} {more % (count - 1)}"
+
+
+def _whose(example: str, count: int, joined: str = "") -> str:
+    """Return the task by name, and the number of others: in brackets, or ``joined`` by a word."""
+    if count == 1:
+        return f"the task {example!r}"
+    more = ngettext("%d other task", "%d other tasks", count - 1) % (count - 1)
+    return (
+        f"the task {example!r} {joined} {more}"
+        if joined
+        else f"the task {example!r} (and of {more})"
+    )

@@ -62,7 +62,7 @@ def health_of_host(using: str, now: datetime, host: str) -> list[Finding]:
 
 def _heartbeat(fleet: Fleet, now: datetime) -> Finding:
     is_well = not any(heartbeat_alerts(fleet))
-    words = "none is running, so nothing is planned"
+    words = "no heartbeat is running, so no new runs are planned"
     if heard := last_seen(fleet.heartbeats):
         ago = formatting.span(max(timedelta(0), now - heard))
         words = f"{len(fleet.heartbeats)} running, last seen {ago} ago"
@@ -83,7 +83,10 @@ def _workers(
         is_well = needs_none or not any(queue in alert.queues for alert in alerts)
         words = _in_words(fleet.serving(queue))
         if queue not in needed and not fleet.serving(queue):
-            words = f"none is running, but none is needed: {elsewhere!r} executes its runs"
+            words = (
+                "no workers are running, and none are needed, because "
+                f"{elsewhere!r} executes the runs of this queue"
+            )
         if queue in fleet.paused:
             words += "; the queue is paused"
         yield Finding(name=f"workers of {queue}", is_well=is_well, words=words)
@@ -91,18 +94,18 @@ def _workers(
 
 def _in_words(workers: Sequence[Process]) -> str:
     if not workers:
-        return "none is running"
+        return "no workers are running"
     slots = sum(worker.slots for worker in workers)
     with_slots = ngettext("%d slot", "%d slots", slots) % slots
     words = f"{len(workers)} running, with {with_slots}"
     troubled = [worker for worker in workers if worker.problem]
     if not troubled:
         return words
-    return f"{words}; {len(troubled)} cannot start functions: {troubled[0].problem}"
+    return f"{words}; {len(troubled)} cannot start runs: {troubled[0].problem}"
 
 
 def _planning(using: str, now: datetime, thresholds: Thresholds) -> Finding:
-    words = "all are planned"
+    words = "all due tasks are planned"
     oldest = Task.objects.using(using).due(now).first()
     if oldest is not None and oldest.next_run is not None:
         overdue = formatting.span(now - oldest.next_run)
@@ -118,7 +121,7 @@ def _queued(using: str, now: datetime, fleet: Fleet, thresholds: Thresholds) -> 
     if oldest is not None:
         number, since = queued.count(), formatting.span(now - oldest.ready_at)
         words = ngettext("%d run is queued", "%d runs are queued", number) % number
-        words += f"; {oldest} has been queued for {since} in the queue {oldest.queue}"
+        words += f"; the oldest, {oldest}, has been queued in {oldest.queue!r} for {since}"
     words += _in_paused(using, now, fleet)
     is_well = not any(queued_alerts(using, now, fleet, thresholds))
     return Finding(name="queued runs", is_well=is_well, words=words)
@@ -131,8 +134,10 @@ def _in_paused(using: str, now: datetime, fleet: Fleet) -> str:
     if not number:
         return ""
     words = ngettext(
-        "; %d run is queued in a paused queue (%s)",
-        "; %d runs are queued in paused queues (%s)",
+        "; %(number)d run is queued in %(queues)s",
+        "; %(number)d runs are queued in %(queues)s",
         number,
     )
-    return words % (number, ", ".join(sorted(fleet.paused)))
+    names = ", ".join(sorted(fleet.paused))
+    queues = ngettext("the paused queue %s", "the paused queues %s", len(fleet.paused)) % names
+    return words % {"number": number, "queues": queues}

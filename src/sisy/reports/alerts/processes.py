@@ -18,7 +18,7 @@ def heartbeat_alerts(fleet: Fleet) -> Iterator[Alert]:
     """Yield an alert if no heartbeat is running."""
     if not fleet.heartbeats:
         why = gettext(
-            "No heartbeat is running, so nothing is planned. Start 'manage.py sisy' or "
+            "No heartbeat is running, so no new runs are planned. Start 'manage.py sisy' or "
             "'manage.py sisy_heartbeat'."
         )
         yield Alert(kind=Kind.NO_HEARTBEAT, severity=Severity.CRITICAL, why=why)
@@ -27,7 +27,7 @@ def heartbeat_alerts(fleet: Fleet) -> Iterator[Alert]:
 def worker_alerts(
     fleet: Fleet, needed: Collection[str], now: datetime, thresholds: Thresholds
 ) -> Iterator[Alert]:
-    """Yield the queues without a worker, and the workers that cannot start functions.
+    """Yield the queues without a worker, and the workers that cannot start runs.
 
     Args:
         needed: the queues that need a worker. Those that are paused need none.
@@ -96,14 +96,20 @@ def queued_alerts(
         yield Alert(
             kind=Kind.QUEUED,
             severity=Severity.WARNING,
-            what=row["engine"] or row["queue"],
             why=_in_words(row["number"], row["engine"], row["queue"], fleet),
             since=row["oldest"],
             threshold=thresholds.queued,
             queues=(row["queue"],),
         )
     if more:
-        words = ngettext("and %d more queue", "and %d more queues", more) % more
+        words = (
+            ngettext(
+                "Runs of %d more queue have not started.",
+                "Runs of %d more queues have not started.",
+                more,
+            )
+            % more
+        )
         yield Alert(kind=Kind.QUEUED, severity=Severity.WARNING, why=words, number=more)
 
 
@@ -119,15 +125,21 @@ def needing_worker(using: str, fleet: Fleet) -> RunQuerySet:
 
 def _in_words(number: int, engine: str, queue: str, fleet: Fleet) -> str:
     if engine:
-        return (
-            ngettext(
-                "%d run was sent to the engine, which has not started it",
-                "%d runs were sent to the engine, which has not started them",
-                number,
-            )
-            % number
+        words = ngettext(
+            "Engine '%(engine)s': %(number)d run has not started.",
+            "Engine '%(engine)s': %(number)d runs have not started.",
+            number,
         )
+        return words % {"engine": engine, "number": number}
     zone = timezone.get_current_timezone()
-    words = ngettext("%d run is queued", "%d runs are queued", number) % number
+    words = ngettext(
+        "Queue '%(queue)s': %(number)d run is queued",
+        "Queue '%(queue)s': %(number)d runs are queued",
+        number,
+    ) % {"queue": queue, "number": number}
     cause = fleet.hindrance(queue, zone) or fleet.fullness(queue)
-    return f"{words}: {cause}" if cause else words
+    return (
+        gettext("%(runs)s, because %(cause)s.") % {"runs": words, "cause": cause}
+        if cause
+        else f"{words}."
+    )

@@ -25,7 +25,9 @@ def broken_alerts(using: str) -> Iterator[Alert]:
     for task in tasks:
         yield Alert(**known, what=task.label, why=task.state_reason, task=task.pk)
     yield from _more(
-        more, lambda n: ngettext("and %d more broken task", "and %d more broken tasks", n), **known
+        more,
+        lambda n: ngettext("And %d more broken task.", "And %d more broken tasks.", n),
+        **known,
     )
 
 
@@ -38,8 +40,8 @@ def failed_alerts(using: str, now: datetime, *, in_full: bool) -> Iterator[Alert
     yield from _more(
         more,
         lambda n: ngettext(
-            "and %d more task that failed in the last 24 hours",
-            "and %d more tasks that failed in the last 24 hours",
+            "And %d more task that failed in the last 24 hours.",
+            "And %d more tasks that failed in the last 24 hours.",
             n,
         ),
         kind=Kind.FAILED,
@@ -51,12 +53,16 @@ def failed_alerts(using: str, now: datetime, *, in_full: bool) -> Iterator[Alert
 def _failures(group: RecentTrouble, in_full: bool) -> str:
     named = {"number": group.number, "of": group.of}
     words = ngettext(
-        "Failed %(number)d of %(of)d time in the last 24 hours",
-        "Failed %(number)d of %(of)d times in the last 24 hours",
+        "%(number)d of %(of)d runs failed in the last 24 hours",
+        "%(number)d of %(of)d runs failed in the last 24 hours",
         group.of,
     )
-    if group.number == group.of == 1:
-        words = gettext("Failed once in the last 24 hours")
+    if group.number == group.of:
+        words = ngettext(
+            "The only run in the last 24 hours failed",
+            "All %(of)d runs failed in the last 24 hours",
+            group.of,
+        )
     reason = disclosure.reason_of(group.newest, in_full=in_full)
     cause = class_of_error(group.newest) or reason.rstrip(".")
     sentence = f"{words % named}: {cause}." if cause else f"{words % named}."
@@ -73,11 +79,13 @@ def late_alerts(using: str, now: datetime, thresholds: Thresholds) -> Iterator[A
         "threshold": thresholds.late,
     }
     tasks, more = first_of(Task.objects.using(using).due(now - thresholds.late))
-    why = gettext("is overdue: no heartbeat has planned it")
+    why = gettext("No heartbeat has planned it.")
     for task in tasks:
         yield Alert(**known, what=task.label, why=why, since=task.next_run, task=task.pk)
     yield from _more(
-        more, lambda n: ngettext("and %d more late task", "and %d more late tasks", n), **known
+        more,
+        lambda n: ngettext("And %d more overdue task.", "And %d more overdue tasks.", n),
+        **known,
     )
 
 
@@ -95,8 +103,8 @@ def missed_alerts(using: str, now: datetime) -> Iterator[Alert]:
     yield from _more(
         more,
         lambda n: ngettext(
-            "and %d more task with missed occurrences",
-            "and %d more tasks with missed occurrences",
+            "And %d more task with missed occurrences.",
+            "And %d more tasks with missed occurrences.",
             n,
         ),
         kind=Kind.MISSED,
