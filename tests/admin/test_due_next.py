@@ -88,7 +88,7 @@ def test_what_is_usual_is_the_same_on_every_page():
         ).save()
     assert usual_by_task("default", [task.pk]) == {task.pk: 2 * SECOND}
     client = browser_of_superuser()
-    assert "usually takes 2 s" in text_of(client.get("/sisy/?parts=timeline"))
+    assert "typical duration 2 s" in text_of(client.get("/sisy/?parts=timeline"))
     assert " 2 s " in text_of(client.get("/sisy/tasks/?parts=list"))
     [group] = due_groups("default", NOON, NOON + DAY).groups
     assert group.takes == 2 * SECOND

@@ -12,7 +12,7 @@ from tests.support.moments import NOON
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-CANCEL_BY_FORCE = "Cancel by force (kills runs in a process pool)"
+CANCEL_BY_FORCE = "Force cancel (kills runs in a process pool)"
 
 
 def run_of(label="sweep", state="queued", **columns):
@@ -52,28 +52,29 @@ def test_cancel_asks_runs_that_go_on_to_end_and_says_that_it_takes_its_time():
     going = run_of(state="running")
     browser = browser_of_superuser()
     assert act(browser, "cancel", going, run_of("b")) == [
-        "Cancelled 1 queued run. Asked 1 running run to stop. It stops when its function checks "
-        "for the request."
+        "Cancelled 1 queued run. Requested the cancellation of 1 running run. An async function "
+        "is cancelled. A plain function stops at its next current_run().check()."
     ]
-    assert history_of(going) == ["Asked to stop."]
+    assert history_of(going) == ["Cancel requested."]
     going.refresh_from_db()
     assert (going.state, going.cancel_requested_at) == ("running", NOON)
     assert (going.cancel_force, going.cancel_reason) == (False, "Cancelled by Sam.")
     assert act(browser, "cancel", going) == [
-        "Nothing to cancel: 1 run was already asked to stop and is still running."
+        "Nothing to cancel: the cancellation of 1 run was already requested. It is still running."
     ]
-    assert history_of(going) == ["Asked to stop."]
+    assert history_of(going) == ["Cancel requested."]
 
 
 def test_cancel_by_force_asks_to_kill_and_says_where_that_is_possible():
     going = run_of(state="running")
     assert act(browser_of_superuser(), "cancel_force", going) == [
-        "Asked 1 running run to stop. Runs in a process pool are killed. Others stop when their "
-        "function checks for it."
+        "Requested the cancellation of 1 running run. Runs in a process pool are killed. "
+        "Elsewhere, async functions are cancelled, and plain functions stop at their next "
+        "current_run().check()."
     ]
     going.refresh_from_db()
     assert (going.cancel_requested_at, going.cancel_force) == (NOON, True)
-    assert history_of(going) == ["Asked to stop by force."]
+    assert history_of(going) == ["Force cancel requested."]
 
 
 def test_runs_of_a_list_that_is_filtered_by_their_state_are_cancelled():
@@ -86,7 +87,7 @@ def test_runs_of_a_list_that_is_filtered_by_their_state_are_cancelled():
 
 def test_retry_submits_a_run_for_each_that_is_over():
     failed, cancelled = run_of("a", state="failed"), run_of("b", state="cancelled")
-    assert act(browser_of_superuser(), "retry", failed, cancelled) == ["Retrying 2 runs."]
+    assert act(browser_of_superuser(), "retry", failed, cancelled) == ["Submitted 2 retries."]
     retries = Run.objects.filter(origin="retry").order_by("retry_of_id")
     assert [(run.retry_of_id, run.occurrence_at, run.state) for run in retries] == [
         (failed.pk, failed.due_at, "queued"),
@@ -102,10 +103,10 @@ def test_runs_that_cannot_be_retried_are_named_and_stop_no_other():
     gone.task.delete()
     missed = gap()
     *refused, done = act(browser_of_superuser(), "retry", going, failed, gone, missed)
-    assert done == "Retrying 1 run."
+    assert done == "Submitted 1 retry."
     assert refused[0] == f"a #{going.pk} is running. Only finished runs can be retried."
     assert refused[1].startswith(f"c #{gone.pk}: tests.app.jobs.gone ")
-    assert refused[2].startswith(f"gap #{missed.pk} stands for 59 missed occurrences.")
+    assert refused[2].startswith(f"gap #{missed.pk} records 59 missed occurrences")
     assert Run.objects.get(origin="retry").retry_of_id == failed.pk
 
 
@@ -113,7 +114,7 @@ def test_many_runs_that_cannot_be_retried_do_not_fill_the_page():
     runs = [run_of(f"{number}") for number in range(24)]
     said = act(browser_of_superuser(), "retry", *runs)
     assert len(said) == 22
-    assert said[-2:] == ["4 more runs cannot be retried.", "Retrying 0 runs."]
+    assert said[-2:] == ["4 more runs cannot be retried.", "No runs were retried."]
 
 
 @pytest.mark.parametrize(
@@ -136,5 +137,5 @@ def test_each_action_needs_its_permission(action, permission):
 def test_a_run_of_a_deleted_task_can_be_retried():
     run = run_of(state="failed")
     run.task.delete()
-    assert act(browser_of_superuser(), "retry", run) == ["Retrying 1 run."]
+    assert act(browser_of_superuser(), "retry", run) == ["Submitted 1 retry."]
     assert Task.objects.get().label == "sweep"

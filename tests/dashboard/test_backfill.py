@@ -89,7 +89,7 @@ def test_it_runs_what_it_has_shown_and_says_what_was_asked_for():
     succeeded(task, 6)
     page = browser_of("view_task", "backfill_task").post(address_of(task), DAY, follow=True)
     assert page.redirect_chain == [(page_of(task), 302)]
-    assert "3 runs are queued." in messages_of(page)
+    assert "Submitted 3 runs." in messages_of(page)
     runs = Run.objects.filter(origin="backfill").order_by("pk")
     assert [run.occurrence_at.hour for run in runs] == [0, 12, 18]
     assert LogEntry.objects.get().get_change_message() == (
@@ -102,7 +102,7 @@ def test_a_second_press_finds_nothing_to_do():
     browser = browser_of_superuser()
     browser.post(address_of(task), DAY)
     page = browser.post(address_of(task), DAY, follow=True)
-    assert "0 runs are queued." in messages_of(page)
+    assert "No runs were submitted." in messages_of(page)
     assert Run.objects.count() == 4
     assert LogEntry.objects.count() == 1
 

@@ -32,7 +32,7 @@ def run_of(label="sweep", state="queued", **columns):
 
 def test_run_now_submits_a_run_of_each_task():
     first, second = scheduled(label="first"), scheduled(label="second", userdata={"n": 1})
-    assert do("tasks", "run", first, second) == ["2 runs are queued."]
+    assert do("tasks", "run", first, second) == ["Submitted 2 runs."]
     runs = Run.objects.order_by("pk")
     assert [(run.label, run.origin, run.state) for run in runs] == [
         ("first", "manual", "queued"),
@@ -58,8 +58,8 @@ def test_cancel_asks_what_goes_on_to_end_and_says_that_it_takes_its_time():
     going = task.runs.last()
     Run.objects.filter(pk=going.pk).update(state="running")
     assert do("tasks", "cancel", task) == [
-        "Cancelled 1 queued run. Asked 1 running run to stop. It stops when its function checks "
-        "for the request."
+        "Cancelled 1 queued run. Requested the cancellation of 1 running run. An async function "
+        "is cancelled. A plain function stops at its next current_run().check()."
     ]
     going.refresh_from_db()
     assert (going.state, going.cancel_reason) == ("running", "Cancelled by Sam.")
@@ -108,7 +108,7 @@ def test_the_page_of_a_run_has_the_buttons_that_somebody_may_press():
 def test_a_button_that_fits_no_longer_says_so():
     run = run_of(state="running")
     refusal = f"sweep #{run.pk} is running. Only finished runs can be retried."
-    assert do("runs", "retry", run) == [refusal, "Retrying 0 runs."]
+    assert do("runs", "retry", run) == [refusal, "No runs were retried."]
 
 
 def test_a_button_needs_the_token_of_its_page():
@@ -126,13 +126,13 @@ def test_a_run_that_was_asked_to_end_says_so_until_it_does():
     run = run_of(state="running", started_at=NOON)
     run.cancel("too slow")
     page = browser_of_superuser().get(f"/sisy/runs/{run.pk}/?parts=head")
-    assert "running asked to stop" in text_of(page)
+    assert "running cancel requested" in text_of(page)
     assert 'title="too slow"' in page.content.decode()
     run.cancel("at once", by_force=True)
     page = browser_of_superuser().get(f"/sisy/runs/{run.pk}/?parts=head")
-    assert "running forced to stop" in text_of(page)
+    assert "running force cancel requested" in text_of(page)
     listed = text_of(browser_of_superuser().get("/sisy/runs/?parts=list"))
-    assert "running forced to stop" in listed
+    assert "running force cancel requested" in listed
 
 
 def test_a_retry_leads_to_what_it_repeats_also_without_their_task():

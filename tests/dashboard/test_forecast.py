@@ -69,5 +69,7 @@ def test_the_command_and_the_timeline_take_the_same_duration_for_usual(most, mon
         times = {"started_at": begin, "finished_at": end}
         task.new_run(now=begin, state=RunState.SUCCEEDED, **times).save()
     [met] = told("sisy_simulate 2026-05-06 2026-05-06T01:00")["overlaps"]
-    assert met["usually takes"] == 90.0
-    assert "usually takes 0:01:30" in text_of(browser_of("view_task").get("/sisy/?parts=timeline"))
+    assert met["typical duration"] == 90.0
+    assert "typical duration 1 min 30 s" in text_of(
+        browser_of("view_task").get("/sisy/?parts=timeline")
+    )

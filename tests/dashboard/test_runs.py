@@ -39,7 +39,7 @@ def test_it_says_what_happened_when():
     assert "planned 2026-05-05 12:00:00.000+00:00" in text
     assert "started 2026-05-05 12:00:03.000+00:00 after 3 s" in text
     assert "failed 2026-05-05 12:00:03.000+00:00" in text
-    assert "Late by 3 s. Took 0 ms." in text
+    assert "Delay: 3 s. Duration: 0 s." in text
 
 
 def test_it_says_what_asked_for_it_and_who_carried_it_out():
@@ -108,7 +108,7 @@ def test_a_run_is_retried_and_cancelled():
     client = browser_of_superuser()
     here = f"/sisy/runs/{run.pk}/"
     page = client.post("/sisy/runs/do/retry/", {"pk": run.pk, "next": here}, follow=True)
-    assert "Retrying 1 run." in text_of(page)
+    assert "Submitted 1 retry." in text_of(page)
     again = Run.objects.get(retry_of=run)
     page = client.post("/sisy/runs/do/cancel/", {"pk": again.pk, "next": here}, follow=True)
     assert "Cancelled 1 queued run." in text_of(page)
@@ -163,7 +163,7 @@ def test_what_no_index_leads_to_is_looked_for_among_the_newest(monkeypatch):
     runs = [scheduled(label="a").run_now(), *(scheduled(label="b").run_now() for _ in range(2))]
     assert listed(search="a") == []
     page = browser_of("view_task").get("/sisy/runs/?search=a")
-    assert "Searches only the latest" in text_of(page)
+    assert "Only the latest" in text_of(page)
     assert listed() == [run.pk for run in reversed(runs)]
 
 

@@ -60,7 +60,7 @@ def test_it_shows_when_it_is_due_and_what_daylight_saving_does(at_time):
     task.save()
     text = text_of(page_of(task, parts="coming"))
     assert "Sun 2026-03-29 03:00:00 CEST" in text
-    assert "clocks go forward by 1:00 h before this" in text
+    assert "The clocks go forward 1 h before this occurrence." in text
     assert text.count("2026-0") >= 10
     task.pause()
     assert "the task is paused." in text_of(page_of(task, parts="coming"))
@@ -79,9 +79,10 @@ def test_its_policies_stand_there_in_words():
     text = text_of(page_of(task, parts="about"))
     assert "Up to 100 runs are queued while another one is running." in text
     assert "Retries up to 3 times." in text
-    assert "starts at 10 s and is multiplied by 2 with each retry." in text
-    assert "A run is stopped after 0:01:30." in text
-    assert "Each start is delayed by up to 0:01:00" in text
+    assert "Waits up to 10 s before the first retry, and up to 2 times as long before" in text
+    assert "but at most 1 h." in text
+    assert "Timeout 1 min 30 s. Plain functions in threads must call" in text
+    assert "up to 1 min" in text
 
 
 def test_no_limit_is_shown_for_the_queued_runs_of_bulk_run_once():
@@ -164,7 +165,7 @@ def test_a_backfill_is_shown_before_it_is_run():
     assert "3 occurrences will run." in text_of(shown)
     assert not Run.objects.filter(origin="backfill").exists()
     done = client.post(address, asked, follow=True)
-    assert "3 runs are queued." in text_of(done)
+    assert "Submitted 3 runs." in text_of(done)
     assert Run.objects.filter(origin="backfill", task=task).count() == 3
 
 
@@ -202,9 +203,9 @@ def declared(**changes):
 def test_changes_to_a_declared_task_are_listed_and_can_be_reset():
     task = declared(schedule="0 7 * * *", timeout=MINUTE)
     text = text_of(page_of(task))
-    assert "in code, as shop.report" in text
+    assert "code, as shop.report" in text
     assert "schedule: 0 7 * * * instead of 0 9 * * *" in text
-    assert "timeout: 00:01:00 instead of —" in text
+    assert "timeout: 1 min instead of —" in text
     assert "Reset to code" in text
     client = browser_of_superuser()
     client.post("/sisy/tasks/do/back_to_code/", {"pk": task.pk})

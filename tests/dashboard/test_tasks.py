@@ -116,7 +116,7 @@ def test_the_latest_runs_are_drawn_and_told():
         ("good", "6", "0", "24"),
         ("bad", "9", "0", "3"),
     ]
-    assert "0:02:00" in text_of(browser_of("view_task").get(PAGE))
+    assert "2 min" in text_of(browser_of("view_task").get(PAGE))
 
 
 def test_something_is_done_with_those_that_are_ticked():
@@ -131,11 +131,11 @@ def test_something_is_done_with_those_that_are_ticked():
     page = client.post("/sisy/tasks/do/resume/", ticked, follow=True)
     assert "Resumed 2 tasks." in text_of(page)
     page = client.post("/sisy/tasks/do/run/", ticked, follow=True)
-    assert "2 runs are queued." in text_of(page)
+    assert "Submitted 2 runs." in text_of(page)
     page = client.post("/sisy/tasks/do/cancel/", ticked, follow=True)
     assert "Cancelled 2 queued runs." in text_of(page)
     page = client.post("/sisy/tasks/do/run/", {"pk": ["x", "-1", "9" * 30]}, follow=True)
-    assert "Unknown task: 'x', '-1'" in text_of(page)
+    assert "Unknown tasks: 'x', '-1'" in text_of(page)
 
 
 def test_only_what_somebody_may_do_is_offered():

@@ -104,7 +104,7 @@ def test_the_legend_contains_what_is_drawn_and_nothing_else():
         *("undrawn", "forecast", "forecast overlaps", "crowded", "now"),
     }
     text = text_of(browser_of("view_task").get("/sisy/?parts=timeline"))
-    assert "cancelled many succeeded runs upcoming upcoming, will probably overlap" in text
+    assert "cancelled many successful runs upcoming upcoming, will probably overlap" in text
 
 
 def rows(page):
@@ -131,7 +131,7 @@ def test_of_many_tasks_a_page_leads_to_the_next_ones(monkeypatch):
     assert [len(each) for each in seen] == [2, 2, 1]
     assert sorted(pk for each in seen for pk in each) == sorted(str(task.pk) for task in tasks)
     assert query == ""
-    assert "First tasks" in page
+    assert "First page" in page
 
 
 def test_the_list_of_tasks_keeps_its_order_by_default():

@@ -41,7 +41,10 @@ def test_what_is_known_is_done_and_what_is_not_is_named():
         "/sisy/tasks/do/pause/", {"pk": [task.pk, "1,234", "7777777"]}, follow=True
     )
     [error, success] = said(answer)
-    assert error == (messages.ERROR, "Unknown task: '1,234', '7777777'. It may have been deleted.")
+    assert error == (
+        messages.ERROR,
+        "Unknown tasks: '1,234', '7777777'. They may have been deleted.",
+    )
     assert success[0] == messages.SUCCESS
     assert Task.objects.get().state == "paused"
 

@@ -58,7 +58,7 @@ PLACE = r"%(?:\(\w+\))?[dsg]"
 ALLOWED = {
     "is only said of more than one": [
         "{count} Sisy processes are running.",
-        "{run} stands for {run.count} missed occurrences.",
+        "{run} records {run.count} missed occurrences,",
         "{len(texts)} fields",
         "{% if run.count > 1 %}",
     ],
@@ -69,7 +69,8 @@ ALLOWED = {
         "it has {len(text)} characters as JSON, more than the limit",
         "The schedule has {len(expression)} characters.",
         "Use at most %d characters.",
-        "Searches only the latest {{ searched }} runs",
+        "up to %(factor)g times as long",
+        "Only the latest {{ searched }} runs",
     ],
 }
 

@@ -42,9 +42,10 @@ class OfferedLookups(ModelAdmin):
         asked = request.GET
         is_misread = any(not SHAPES[name].fullmatch(asked.get(name, "")) for name in SHAPES)
         if request.method == "GET" and (ERROR_FLAG in asked or is_misread):
-            refusal = gettext("The URL contains an unknown filter, page or order.")
-            ignored = gettext("It was ignored.")
-            self.message_user(request, f"{refusal} {ignored}", messages.ERROR)
+            refusal = gettext(
+                "The URL contains an unknown filter, page or sort order, which was ignored."
+            )
+            self.message_user(request, refusal, messages.ERROR)
         return super().changelist_view(request, extra_context)
 
     def get_search_results(

@@ -93,7 +93,7 @@ class RunAdmin(ReadOnly):
         self.tell(request, runs.cancel(request.user, queryset))
 
     @admin.action(
-        description=_("Cancel by force (kills runs in a process pool)"), permissions=["cancel"]
+        description=_("Force cancel (kills runs in a process pool)"), permissions=["cancel"]
     )
     def cancel_force(self, request: HttpRequest, queryset: RunQuerySet) -> None:
         self.tell(request, runs.cancel_force(request.user, queryset))

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy.dashboard.actions.result import Result, done, note
+from sisy.dashboard.actions.result import Result, done, note, submitted
 from sisy.dashboard.tables import table
 from sisy.models import Task
 from sisy.records.validators import moment_in
@@ -147,4 +147,4 @@ def run(user: Any, form: BackfillForm) -> Result | None:
         asked = ngettext("Submitted %d run", "Submitted %d runs", count) % count
         which = " (all occurrences)" if again else ""
         note(user, form.task, f"{asked}: backfill from {start} to {end}{which}.")
-    return done(ngettext("%d run is queued.", "%d runs are queued.", count) % count, count)
+    return done(submitted(count), count)

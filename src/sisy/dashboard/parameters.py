@@ -51,7 +51,9 @@ def moment_within(read: Callable[[str], datetime | None]) -> Check:
     def check(text: str, asked: Mapping[str, str]) -> str:
         if read(text) is not None:
             return ""
-        return gettext("Use a moment with its UTC offset, such as 2030-12-31T23:59:59+00:00.")
+        return gettext(
+            "Use a date and time with its UTC offset, such as 2030-12-31T23:59:59+00:00."
+        )
 
     return check
 

@@ -20,7 +20,7 @@ def in_words(task: Task) -> list[tuple[str, str]]:
         (gettext("Lost"), lost(task)),
         (gettext("Timeout"), timeout(task)),
         (gettext("Runs in"), where(task)),
-        (gettext("Ends"), end(task)),
+        (gettext("Limits"), limits(task)),
         (gettext("Spread"), spread(task)),
     ]
     return [(name, words) for name, words in found if words]
@@ -72,13 +72,18 @@ def retries(task: Task) -> str:
         return gettext("No retries.")
     words = ngettext("Retries once.", "Retries up to %d times.", more)
     words = words % more if "%" in words else words
-    delay = formatting.span(task.retry_delay)
-    if more == 1 or task.retry_backoff <= 1:
-        return f"{words} {gettext('The maximum delay is %s.') % delay}"
+    longest = formatting.span(task.retry_max_delay)
+    delay = min(task.retry_delay, task.retry_max_delay)
+    named = {"delay": formatting.span(delay), "factor": task.retry_backoff, "longest": longest}
+    if more == 1:
+        return f"{words} {gettext('Waits up to %(delay)s before the retry.') % named}"
+    if task.retry_backoff <= 1 or delay == task.retry_max_delay:
+        return f"{words} {gettext('Waits up to %(delay)s before each retry.') % named}"
     grows = gettext(
-        "The maximum delay starts at %(delay)s and is multiplied by %(factor)g with each retry."
+        "Waits up to %(delay)s before the first retry, and up to %(factor)g times as long before "
+        "each further one, but at most %(longest)s."
     )
-    return f"{words} {grows % {'delay': delay, 'factor': task.retry_backoff}}"
+    return f"{words} {grows % named}"
 
 
 def lost(task: Task) -> str:
@@ -87,8 +92,8 @@ def lost(task: Task) -> str:
         return gettext("If its worker dies, the run is recorded as lost.")
     limit = conf.get_settings().lost_limit
     words = ngettext(
-        "If its worker dies, the run is repeated, at most once.",
-        "If its worker dies, the run is repeated, at most %d times.",
+        "If its worker dies, the run is rerun at most once.",
+        "If its worker dies, the run is rerun at most %d times.",
         limit,
     )
     return words % limit if "%" in words else words
@@ -98,7 +103,8 @@ def timeout(task: Task) -> str:
     """Return the timeout of a run."""
     if task.timeout is None:
         return gettext("No timeout.")
-    return gettext("A run is stopped after %s.") % formatting.span(task.timeout)
+    words = gettext("%s. Plain functions in threads must call current_run().check().")
+    return words % formatting.span(task.timeout)
 
 
 def where(task: Task) -> str:
@@ -112,19 +118,19 @@ def where(task: Task) -> str:
     return words + (gettext(", priority %d.") % task.priority if task.priority else ".")
 
 
-def end(task: Task) -> str:
+def limits(task: Task) -> str:
     """Return when the task starts and ends; empty if it has no limits."""
     words = []
     if task.start_running:
-        words.append(gettext("Starts on %s.") % formatting.short(task.start_running))
+        words.append(gettext("Starts at %s.") % formatting.short(task.start_running))
     if task.end_running:
-        words.append(gettext("Ends on %s.") % formatting.short(task.end_running))
+        words.append(gettext("Ends at %s.") % formatting.short(task.end_running))
     if task.iterations is not None:
         left = max(0, task.iterations - task.runs_planned)
         sentence = ngettext(
-            "%(left)d of %(all)d run is left.",
+            "%(left)d of %(all)d runs is left.",
             "%(left)d of %(all)d runs are left.",
-            task.iterations,
+            left,
         )
         words.append(sentence % {"left": left, "all": task.iterations})
     return " ".join(words)
@@ -135,5 +141,5 @@ def spread(task: Task) -> str:
     if not task.spread:
         return ""
     return gettext(
-        "Each start is delayed by up to %s. The delay is fixed for each occurrence."
+        "Each start is delayed by up to %s. An occurrence always gets the same delay."
     ) % formatting.span(task.spread)

@@ -75,7 +75,7 @@ def in_zone(value: datetime, zone: str) -> str:
 
 @register.filter
 def span(value: timedelta | None) -> str:
-    """Return a span of time as ``12 ms``, ``1.25 s`` or ``0:03:04``."""
+    """Return a duration, such as ``1.25 s`` or ``1 h 30 min``."""
     return formatting.span(value)
 
 
@@ -144,10 +144,10 @@ def trouble(context: Context, task: Task) -> str:
 
 @register.simple_tag(takes_context=True)
 def task_state(context: Context, task: Task) -> SafeString:
-    """Return a task's state, or that its target is broken."""
+    """Return a task's state, or that its function is missing."""
     if task.target_error and task.state == TaskState.ACTIVE:
         why = disclosure.target_error_of(task, in_full=_visit(context).sees_details)
-        return _state(TaskState.BROKEN, gettext("target broken"), why)
+        return _state(TaskState.BROKEN, gettext("function missing"), why)
     return _state(task.state, str(task.get_state_display()), task.state_reason)
 
 
@@ -158,7 +158,7 @@ def run_state(context: Context, run: Run) -> SafeString:
     shown = _state(run.state, str(run.get_state_display()), why)
     if run.state != RunState.RUNNING or run.cancel_requested_at is None:
         return shown
-    asked = gettext("forced to stop") if run.cancel_force else gettext("asked to stop")
+    asked = gettext("force cancel requested") if run.cancel_force else gettext("cancel requested")
     return format_html("{} <small>{}</small>", shown, asked)
 
 

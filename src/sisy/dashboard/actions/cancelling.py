@@ -10,7 +10,11 @@ def counted(cancelled: int, asked: int) -> str:
         words = ngettext("Cancelled %d queued run.", "Cancelled %d queued runs.", cancelled)
         sentences.append(words % cancelled)
     if asked:
-        words = ngettext("Asked %d running run to stop.", "Asked %d running runs to stop.", asked)
+        words = ngettext(
+            "Requested the cancellation of %d running run.",
+            "Requested the cancellation of %d running runs.",
+            asked,
+        )
         sentences.append(words % asked)
     return " ".join(sentences)
 
@@ -25,21 +29,21 @@ def told(cancelled: int, asked: int, asked_before: int, *, by_force: bool = Fals
         if not asked_before:
             return gettext("Nothing to cancel.")
         words = ngettext(
-            "Nothing to cancel: %d run was already asked to stop and is still running.",
-            "Nothing to cancel: %d runs were already asked to stop and are still running.",
+            "Nothing to cancel: the cancellation of %d run was already requested. It is still "
+            "running.",
+            "Nothing to cancel: the cancellation of %d runs was already requested. They are still "
+            "running.",
             asked_before,
         )
         return words % asked_before
     if not asked:
         return counted(cancelled, asked)
+    rest = gettext(
+        "An async function is cancelled. A plain function stops at its next current_run().check()."
+    )
     if by_force:
         rest = gettext(
-            "Runs in a process pool are killed. Others stop when their function checks for it."
-        )
-    else:
-        rest = ngettext(
-            "It stops when its function checks for the request.",
-            "They stop when their functions check for the request.",
-            asked,
+            "Runs in a process pool are killed. Elsewhere, async functions are cancelled, and "
+            "plain functions stop at their next current_run().check()."
         )
     return f"{counted(cancelled, asked)} {rest}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import QuerySet
-from django.utils.translation import ngettext
+from django.utils.translation import gettext, ngettext
 
 from sisy.dashboard.actions.result import Result, done, note
 from sisy.models import Process, Role
@@ -23,4 +23,5 @@ def drain(user: Any, processes: "QuerySet[Process]") -> Iterator[Result]:
         "Draining %d workers. They exit when their current runs have finished.",
         count,
     )
-    yield done(words % count, count)
+    nothing = gettext("Nothing to drain: the worker is already draining or has stopped.")
+    yield done(words % count if count else nothing, count)

@@ -6,7 +6,7 @@ from typing import Any
 from django.apps import apps
 from django.contrib import messages
 from django.db import models
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,13 @@ class Result:
 def done(words: str, count: int) -> Result:
     """Return a message of success; of a warning if ``count`` is 0."""
     return Result(words, messages.SUCCESS if count else messages.WARNING)
+
+
+def submitted(count: int) -> str:
+    """Return how many runs an action has submitted."""
+    if not count:
+        return gettext("No runs were submitted.")
+    return ngettext("Submitted %d run.", "Submitted %d runs.", count) % count
 
 
 def refusal(error: ValueError) -> str:

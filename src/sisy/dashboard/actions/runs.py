@@ -59,7 +59,8 @@ def retry(user: Any, runs: RunQuerySet) -> Iterator[Result]:
     if more := len(refusals[MAX_REFUSALS_NAMED:]):
         rest = ngettext("%d more run cannot be retried.", "%d more runs cannot be retried.", more)
         yield Result(rest % more, messages.ERROR)
-    yield done(ngettext("Retrying %d run.", "Retrying %d runs.", count) % count, count)
+    words = ngettext("Submitted %d retry.", "Submitted %d retries.", count) % count
+    yield done(words if count else gettext("No runs were retried."), count)
 
 
 def _cancelled(user: Any, runs: RunQuerySet, *, by_force: bool) -> Result:
@@ -72,7 +73,7 @@ def _cancelled(user: Any, runs: RunQuerySet, *, by_force: bool) -> Result:
         if run.pk in cancelled:
             note(user, run, "Cancelled.")
         elif run.pk in asked:
-            note(user, run, "Asked to stop by force." if by_force else "Asked to stop.")
+            note(user, run, "Force cancel requested." if by_force else "Cancel requested.")
     before = chosen.running().exclude(pk__in=asked).exclude(cancel_requested_at=None).count()
     said = told(len(cancelled), len(asked), before, by_force=by_force)
     return done(said, len(cancelled) + len(asked))

@@ -8,7 +8,7 @@ from django.db import router
 from django.utils.translation import gettext, ngettext
 
 from sisy.dashboard.actions.cancelling import counted, told
-from sisy.dashboard.actions.result import Result, done, note, refusal
+from sisy.dashboard.actions.result import Result, done, note, refusal, submitted
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.models import Run, Task, TaskState
 from sisy.reports import formatting
@@ -27,8 +27,7 @@ def run_now(user: Any, tasks: Tasks) -> Iterator[Result]:
             continue
         note(user, task, f"Submitted run {run.pk}.")
         count += 1
-    words = ngettext("%d run is queued.", "%d runs are queued.", count)
-    yield done(words % count, count)
+    yield done(submitted(count), count)
 
 
 def pause(user: Any, tasks: Tasks, reason: str = "") -> Iterator[Result]:
@@ -40,7 +39,9 @@ def pause(user: Any, tasks: Tasks, reason: str = "") -> Iterator[Result]:
     for task in paused:
         note(user, task, f"Paused: {reason}" if reason else "Paused.")
     count = len(paused)
-    yield done(ngettext("Paused %d task.", "Paused %d tasks.", count) % count, count)
+    words = ngettext("Paused %d task.", "Paused %d tasks.", count) % count
+    nothing = gettext("Nothing to pause: no selected task is active.")
+    yield done(words if count else nothing, count)
 
 
 def resume(user: Any, tasks: Tasks) -> Iterator[Result]:
@@ -52,7 +53,10 @@ def resume(user: Any, tasks: Tasks) -> Iterator[Result]:
     for task in broken:
         yield Result(f"{task}: {task.state_reason}", messages.ERROR)
     count = len(resumed) - len(broken)
-    yield done(ngettext("Resumed %d task.", "Resumed %d tasks.", count) % count, count)
+    if count or not broken:
+        words = ngettext("Resumed %d task.", "Resumed %d tasks.", count) % count
+        nothing = gettext("Nothing to resume: no selected task is paused or broken.")
+        yield done(words if count else nothing, count)
 
 
 def back_to_code(user: Any, tasks: Tasks) -> Iterator[Result]:
@@ -67,8 +71,9 @@ def back_to_code(user: Any, tasks: Tasks) -> Iterator[Result]:
         if fields:
             note(user, task, f"Reset to code: {', '.join(fields)}.")
             count += 1
-    words = ngettext("Reset %d task to code.", "Reset %d tasks to code.", count)
-    yield done(words % count, count)
+    words = ngettext("Reset %d task to code.", "Reset %d tasks to code.", count) % count
+    nothing = gettext("Nothing to reset: no selected task differs from its declaration.")
+    yield done(words if count else nothing, count)
 
 
 def cancel_runs(user: Any, tasks: Tasks) -> Iterator[Result]:

@@ -14,10 +14,10 @@ MARKS = {
     "bar warn": _("missed or skipped"),
     "bar open": _("queued or running"),
     "bar quiet": _("cancelled"),
-    "undrawn": _("many succeeded runs"),
+    "undrawn": _("many successful runs"),
     "forecast": _("upcoming"),
     "forecast overlaps": _("upcoming, will probably overlap"),
-    "crowded": _("upcoming, very often"),
+    "crowded": _("upcoming, too frequent to show individually"),
     "now": _("now"),
 }
 

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.views import View
 
 from sisy.dashboard.access import Dashboard
@@ -87,8 +87,14 @@ class RowsActing(Acting):
 
     def _refusal(self, keys: list[str]) -> str:
         shown = ", ".join(repr(key[:40]) for key in keys[:MAX_KEYS_NAMED])
-        return gettext("Unknown %(what)s: %(keys)s. It may have been deleted.") % {
-            "what": self.model._meta.verbose_name,
+        meta = self.model._meta
+        words = ngettext(
+            "Unknown %(what)s: %(keys)s. It may have been deleted.",
+            "Unknown %(what)s: %(keys)s. They may have been deleted.",
+            len(keys),
+        )
+        return words % {
+            "what": meta.verbose_name if len(keys) == 1 else meta.verbose_name_plural,
             "keys": shown + (", …" if len(keys) > MAX_KEYS_NAMED else ""),
         }
 

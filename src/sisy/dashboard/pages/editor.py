@@ -28,8 +28,8 @@ COMMON = (
     ("0 3 * * *", _("every night at 3")),
     ("0 9 * * mon-fri", _("weekdays at 9")),
     ("0 8 * * mon", _("Mondays at 8")),
-    ("0 0 1 * *", _("first of the month")),
-    ("0 0 l * *", _("last of the month")),
+    ("0 0 1 * *", _("first day of the month")),
+    ("0 0 l * *", _("last day of the month")),
     ("h h * * *", _("once a day, spread out")),
 )
 

@@ -25,7 +25,7 @@ YEARS = range(1971, 9990)  # arithmetic with days and zones may fail outside of 
 MAX_TRACKS = 25  # tasks that have a row each
 MAX_GROUPED_TASKS = 200  # tasks that share rows
 GROUPS = {"queue": "queue", "target": "target_path"}
-ROWS = (("", _("task")), ("queue", _("queue")), ("target", _("function")))
+ROWS = (("", _("task")), ("queue", _("queue")), ("target", _("callable")))
 MAX_LATEST_RUNS = 12
 
 

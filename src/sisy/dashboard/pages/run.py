@@ -75,7 +75,7 @@ def steps(run: Run) -> list[Step]:
         (gettext("planned"), run.planned_at),
         (gettext("available to workers"), run.ready_at),
         (gettext("started"), run.started_at),
-        (gettext("asked to stop"), run.cancel_requested_at),
+        (gettext("cancel requested"), run.cancel_requested_at),
         (str(run.get_state_display()), run.finished_at),
     ]
     known = [(words, at) for words, at in moments if at is not None]

@@ -23,7 +23,7 @@ class RunsPage(Page):
             "filters": RunFilter.of(page_request.asked),
             "states": RunState.choices,
             "origins": Origin.choices,
-            "searched": MAX_RUNS_SEARCHED,
+            "searched": f"{MAX_RUNS_SEARCHED:,}",
         }
 
 
@@ -33,6 +33,7 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
     found, older = find(page_request.using, filters, before)
     return {
         "runs": found,
+        "is_filtered": not filters.is_anything,
         "newest": f"?{filters.query()}" if before is not None else "",
         "older": f"?{filters.query(before=str(older))}" if older is not None else "",
     }
