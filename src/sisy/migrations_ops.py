@@ -102,8 +102,8 @@ class TaskOperation(Operation):
             models = state.apps.get_model("sisy", "Task"), state.apps.get_model("sisy", "Run")
         except LookupError:
             raise ValueError(
-                f"{self.describe()}: there is no table of tasks yet. Write "
-                f'("sisy", "0001_initial") into the dependencies of this migration of {app_label}.'
+                f"{self.describe()}: Sisy's tables do not exist yet. Add "
+                f'("sisy", "0001_initial") to the dependencies of this migration in {app_label}.'
             ) from None
         return MigratedTask(self.name, using, *models)
 

@@ -19,8 +19,8 @@ GREET = "@sisy.schedule('*/5 * * * *')\ndef greet(message):\n    pass\n\n"
 BORROWED = "from tests.app.jobs import noop\nsisy.schedule('0 4 * * *')(noop)\n\n"
 HALFWAY = "raise RuntimeError('half way')\n"
 FAILURE = (
-    "0 declarations were rejected, 1 module was not imported. Their tasks were not changed. Fix "
-    "the errors and run the command again, or set SISY_IGNORE_SYNC_ERRORS = True."
+    "1 module could not be imported. The affected tasks were not changed. Fix the errors and run "
+    "the command again, or set SISY_IGNORE_SYNC_ERRORS = True."
 )
 
 

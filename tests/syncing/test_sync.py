@@ -128,7 +128,7 @@ def test_only_what_code_declares_can_go_back_to_it(project):
     with pytest.raises(ValueError, match="is not declared in code"):
         task.back_to_code()
     project.deploy(schedules=GREET)
-    with pytest.raises(ValueError, match="does not set the field 'color'"):
+    with pytest.raises(ValueError, match="does not set 'color'"):
         Task.objects.get(name=project.path("greet")).back_to_code("color")
 
 
@@ -169,7 +169,7 @@ def test_what_is_declared_again_goes_on(project):
     said = project.deploy(schedules=GREET)
     task = only_task()
     assert (task.state, task.undeclared_at, task.is_declared) == (TaskState.ACTIVE, None, True)
-    assert "Declared again, and resumed" in said
+    assert "Resumed, because it is declared again" in said
 
 
 def test_what_a_person_has_paused_stays_paused_whatever_is_deployed(project):
@@ -264,7 +264,7 @@ def test_one_declaration_that_cannot_be_a_task_stops_no_other(project, declarati
 def test_a_module_that_cannot_be_imported_takes_no_task_away(project, capsys):
     project.deploy(schedules=GREET, tasks=GREET.replace("greet", "count"))
     project.write(schedules="import nowhere_to_be_found\n")
-    with pytest.raises(CommandError, match="1 module was not imported"):
+    with pytest.raises(CommandError, match="1 module could not be imported"):
         project.command("sisy_sync")
     assert Task.objects.declared().count() == 2
     assert set(Task.objects.values_list("state", flat=True)) == {TaskState.ACTIVE}

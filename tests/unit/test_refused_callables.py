@@ -43,7 +43,7 @@ def test_a_class_is_refused():
 
 
 def test_a_lambda_is_refused():
-    message = "A lambda has no name by which a worker could find it. Write a function."
+    message = "A worker cannot find a lambda, because it has no name. Define a function."
     assert refusal(lambda message: None) == message
     assert refusal(odd_jobs.anonymous) == message
 
@@ -124,7 +124,7 @@ def test_a_method_of_an_abstract_model_is_refused():
 
 def test_a_partial_is_refused():
     message = (
-        "A functools.partial has no name by which a worker could find it. Write a function, and "
+        "A worker cannot find a functools.partial, because it has no name. Define a function, and "
         "pass the bound arguments in userdata."
     )
     assert refusal(odd_jobs.bound) == message
@@ -170,8 +170,9 @@ def test_a_default_of_the_one_message_does_no_harm():
 
 def test_a_function_whose_name_leads_to_another_one_is_refused():
     assert refusal(odd_jobs.kept) == (
-        f"{ODD}.renamed is a different callable, which a worker would call instead. Pass the "
-        "callable under the name that it has in its module."
+        f"The name {ODD}.renamed leads to a different function than the one that you passed, and "
+        f"a worker would call that one. Pass {ODD}.renamed itself, or give your function a name "
+        "of its own in its module."
     )
 
 
@@ -245,7 +246,7 @@ def test_a_primary_key_goes_with_instance_methods_only():
 
 def test_a_primary_key_goes_with_paths_only():
     assert refusal(jobs.noop, 7) == (
-        "pk_override is only for dotted paths. Remove it: a callable object includes its own."
+        "pk_override is only for dotted paths. Remove it: a bound method already has its object."
     )
 
 

@@ -98,11 +98,10 @@ GENERAL = (
         ),
         (
             "greet",
-            "A Greeter is an object with __call__, which has no name by which a worker could "
-            "find it. Write a function that calls it.",
+            "A worker cannot find a Greeter object by name. Define a function that calls it.",
         ),
         ("number", "7 is of type int." + GENERAL),
-        ("nothing", "None is not a callable. Pass the function itself, without parentheses."),
+        ("nothing", "None is not a function. Pass the function itself, without parentheses."),
     ],
 )
 def test_what_a_worker_cannot_call_is_rejected_by_object_and_by_path(jobs, name, message):
@@ -118,7 +117,7 @@ def test_what_a_worker_cannot_call_is_rejected_by_object_and_by_path(jobs, name,
 )
 def test_what_is_built_into_python_is_rejected(builtin, name):
     assert rejection_of(builtin) == (
-        f"{name} is built into Python and has no parameter named message. Write a function that "
+        f"{name} is built into Python and has no parameter named message. Define a function that "
         "calls it."
     )
 

@@ -27,13 +27,15 @@ def target_of(target: Callee, pk: object = None) -> Target:
         return _target_at(target, pk)
     if pk is not None:
         raise CallableError(
-            "pk_override is only for dotted paths. Remove it: a callable object includes its own."
+            "pk_override is only for dotted paths. Remove it: a bound method already has its "
+            "object."
         )
     found = _target_from(target)
     if _underlying(found.check().value) is not _underlying(target):
         raise CallableError(
-            f"{found.path} is a different callable, which a worker would call instead. Pass the "
-            "callable under the name that it has in its module."
+            f"The name {found.path} leads to a different function than the one that you passed, "
+            f"and a worker would call that one. Pass {found.path} itself, or give your function a "
+            "name of its own in its module."
         )
     return found
 
@@ -81,7 +83,7 @@ def _target_from(target: Any) -> Target:
         raise CallableError(rejection_of(target))
     if target.__name__ == "<lambda>":
         raise CallableError(
-            "A lambda has no name by which a worker could find it. Write a function."
+            "A worker cannot find a lambda, because it has no name. Define a function."
         )
     return _target_named(target.__module__, target.__qualname__)
 

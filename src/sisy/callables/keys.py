@@ -76,9 +76,9 @@ def check_home(instance: models.Model) -> None:
         return
     raise CallableError(
         f"The {model._meta.label} with primary key {instance.pk!r} was read from the database "
-        f"{came_from!r}, but workers read it from {home!r}, to which DATABASE_ROUTERS send "
-        "writes of its model. Use a function that looks up the object, or route the model to "
-        f"{came_from!r}."
+        f"{came_from!r}, but workers read it from {home!r}, because DATABASE_ROUTERS "
+        "sends writes of this model there. Use a function that looks up the object, or route the "
+        f"model to {came_from!r}."
     )
 
 

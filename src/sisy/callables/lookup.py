@@ -127,8 +127,9 @@ class Found:
         """
         if not is_task_of_django(self.value):
             raise CallableError(
-                f"{self.path} is not a django.tasks task. A worker finds a task by the name of "
-                "its function. Decorate that function, or give the task the same name."
+                f"{self.path} is not a django.tasks task. Workers look up a task under its "
+                "function's name, so the task must be bound to that name: decorate the function "
+                f"with @task, or assign the task to {self.path.rpartition('.')[2]!r}."
             )
         return self.value
 

@@ -50,24 +50,24 @@ def rejection_of(value: object) -> str:
         return f"{value.__qualname__} is a class. Pass one of its class or static methods."
     if isinstance(value, partial | partialmethod):
         return (
-            "A functools.partial has no name by which a worker could find it. Write a function, "
-            "and pass the bound arguments in userdata."
+            "A worker cannot find a functools.partial, because it has no name. Define a "
+            "function, and pass the bound arguments in userdata."
         )
     if unwrap := _decorated(value):
         return f"{name} is wrapped by {unwrap}"
     if inspect.iscoroutine(value) or inspect.isgenerator(value):
         return f"{name} was already called. Pass the function itself, without parentheses."
     if value is None:
-        return "None is not a callable. Pass the function itself, without parentheses."
+        return "None is not a function. Pass the function itself, without parentheses."
     if inspect.isbuiltin(value) or inspect.isroutine(value):
         return (
-            f"{name} is built into Python and has no parameter named message. Write a function "
+            f"{name} is built into Python and has no parameter named message. Define a function "
             "that calls it."
         )
     if callable(value):
         return (
-            f"A {type(value).__name__} is an object with __call__, which has no name by which a "
-            "worker could find it. Write a function that calls it."
+            f"A worker cannot find a {type(value).__name__} object by name. Define a function "
+            "that calls it."
         )
     return (
         f"{_shown(value)} is of type {type(value).__name__}. Pass a function, a class method, a "

@@ -43,7 +43,8 @@ class Target:
         except ObjectDoesNotExist:
             raise ObjectMissing(
                 f"{self.path} is a method of the {model._meta.label} with primary key "
-                f"{self.pk!r}, which no longer exists. Delete the task, or set another target."
+                f"{self.pk!r}, which no longer exists. Delete the task, or set another function "
+                "(target_path)."
             ) from None
         return getattr(instance, found.name)  # type: ignore[no-any-return]
 

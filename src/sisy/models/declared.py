@@ -10,7 +10,7 @@ from django.db import models
 from django.utils.duration import duration_string
 
 from sisy.records import nested
-from sisy.records.task_fields import COLUMNS, OWNER_FIELDS
+from sisy.records.task_fields import COLUMNS, OWNER_FIELDS, PUBLIC_NAMES
 from sisy.records.twins import twin
 
 if TYPE_CHECKING:
@@ -69,7 +69,12 @@ class FollowsCode(models.Model):
             )
         wanted = {COLUMNS.get(name, name) for name in fields}
         if unknown := wanted - declaration.keys():
-            raise ValueError(f"The declaration does not set the field {min(unknown)!r}.")
+            public = {PUBLIC_NAMES.get(name, name) for name in unknown}
+            known = ", ".join(sorted(PUBLIC_NAMES.get(name, name) for name in declaration))
+            raise ValueError(
+                f"The declaration of {self._task.label!r} does not set {min(public)!r}, so that "
+                f"field cannot be reset. Valid fields: {known}."
+            )
         changed = [one.field for one in self.overrides() if not wanted or one.field in wanted]
         give(self._task, {name: declaration[name] for name in changed})
         self._task.save()

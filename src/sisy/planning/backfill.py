@@ -72,5 +72,5 @@ def _refuse_pruned(task: "Task", start: datetime, using: str) -> None:
     if oldest is None or start < oldest:
         raise ValueError(
             f"The history of {task} before {oldest} was pruned, so it is unknown what ran then. "
-            "Start later, or pass again=True to run all occurrences of the range."
+            "Choose a later start, or rerun all occurrences ('Rerun all', --again or again=True)."
         )

@@ -169,9 +169,11 @@ def _add(entry: _Entry) -> None:
         was_reloaded = other.declaration.path == path and other.target != entry.target
         if not was_reloaded:
             where = other.declaration.path
-            whose = "another schedule of it" if where == path else where
+            conflict = f"The name {name!r} of {path} is already used by {where}."
+            if where == path:
+                conflict = f"{path} has two schedules named {name!r}."
             raise DeclarationError(
-                f"The name {name!r} of {path} is already used by {whose}. Give each further "
+                f"{conflict} Give each further "
                 "schedule its own name, as in "
                 f"@sisy.schedule({declaration.fields['schedule']!r}, name='nightly-report')."
             )

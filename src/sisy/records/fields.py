@@ -59,8 +59,8 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
             moment = timezone.make_aware(moment, timezone.get_default_timezone())
         if not calendar.is_within(moment):
             raise ValidationError(
-                f"{moment.isoformat()} is not within the years {calendar.YEARS}. Leave it out to "
-                "set no date."
+                f"'{moment.isoformat()}' is not a valid date. Use a year from {calendar.YEARS}, "
+                "or leave the field empty."
             )
         return moment.astimezone(UTC)
 

@@ -282,7 +282,7 @@ def owners_columns(update_fields: Iterable[str]) -> frozenset[str]:
     owners = names - SCHEDULER_FIELDS
     if names and not owners:
         raise ValueError(
-            f"update_fields contains {min(names)!r}, which only the scheduler writes. Remove it. "
+            f"update_fields contains {min(names)!r}, which only Sisy sets. Remove it. "
             "To stop or start a task, call pause() or resume()."
         )
     return owners

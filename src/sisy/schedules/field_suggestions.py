@@ -71,7 +71,7 @@ def _which_weekday(item: str, field: str) -> str:
         return ""
     name = match[1]
     return (
-        f"A month has at most five of a weekday. Use '{name}#1' to '{name}#5', "
+        f"A weekday occurs at most five times in a month. Use '{name}#1' to '{name}#5', "
         f"or 'l{number}' for the last {DAY_NAMES[number]}."
     )
 

@@ -113,7 +113,7 @@ def _seconds(interval: str) -> int:
 
 
 def _interval(text: str, seconds: int) -> str:
-    said = f"The schedule {text!r} is an interval, but schedules match times of the clock."
+    said = f"The schedule {text!r} is an interval, but a schedule matches clock times."
     if seconds in REPEATING:
         return f"{said} Write {REPEATING[seconds]!r}."
     nearest = min(REPEATING, key=lambda known: abs(log(known / seconds)))

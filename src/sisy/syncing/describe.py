@@ -17,7 +17,7 @@ SIGNS = {
     Kind.CHANGED: ("~", "Change"),
     Kind.UNDECLARED: ("-", "Pause"),
     Kind.REFUSED: ("!", "Reject"),
-    Kind.OVER: (" ", "Skip"),
+    Kind.OVER: (" ", "Ignore"),
     Kind.UNCHANGED: (" ", "Keep"),
 }
 
@@ -36,13 +36,18 @@ def failure(found: Discovered, synced: Synced) -> str:
     rejected, broken = len(synced.of(Kind.REFUSED)), len(found.broken)
     if not rejected and not broken:
         return ""
-    declarations = ngettext(
-        "%d declaration was rejected", "%d declarations were rejected", rejected
-    )
-    modules = ngettext("%d module was not imported", "%d modules were not imported", broken)
+    parts = []
+    if rejected:
+        words = ngettext("%d declaration was rejected", "%d declarations were rejected", rejected)
+        parts.append(words % rejected)
+    if broken:
+        words = ngettext(
+            "%d module could not be imported", "%d modules could not be imported", broken
+        )
+        parts.append(words % broken)
     return escaped(
-        f"{declarations % rejected}, {modules % broken}. Their tasks were not changed. Fix the "
-        "errors and run the command again, or set SISY_IGNORE_SYNC_ERRORS = True."
+        f"{' and '.join(parts)}. The affected tasks were not changed. Fix the errors and "
+        "run the command again, or set SISY_IGNORE_SYNC_ERRORS = True."
     )
 
 
@@ -66,7 +71,8 @@ def _shown(field: str, value: Any) -> str:
 
 def _of(change: Change) -> Iterator[str]:
     sign, verb = SIGNS[change.kind]
-    yield f"  {sign} {verb} {change.name}"
+    why = ": it has no upcoming occurrences" if change.kind == Kind.OVER else ""
+    yield f"  {sign} {verb} {change.name}{why}"
     for field, (before, after) in change.fields.items():
         was = "" if change.kind == Kind.CREATED else f"{_shown(field, before)} -> "
         yield f"      {PUBLIC_NAMES[field]}: {was}{_shown(field, after)}"
@@ -74,7 +80,5 @@ def _of(change: Change) -> Iterator[str]:
         name = PUBLIC_NAMES[one.field]
         own, code = _shown(one.field, one.own), _shown(one.field, one.code)
         yield f"      {name}: keeps {own}, which was changed by hand (code: {code})"
-    if change.kind == Kind.OVER:
-        yield "      Ignored: it has no upcoming occurrences."
     for note in (*change.notes, *filter(None, [change.problem])):
         yield f"      {note}"

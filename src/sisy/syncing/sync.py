@@ -27,7 +27,7 @@ class Kind(StrEnum):
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     UNDECLARED = "no longer declared"
-    OVER = "over"
+    OVER = "no occurrences"
     """Its last occurrence is over, so no task was created."""
     REFUSED = "refused"
     """The declaration was rejected; a task that was created from it before stays unchanged."""
@@ -161,7 +161,7 @@ def _taken_up_again(task: Task) -> list[str]:
         return []
     if task.state == TaskState.PAUSED and task.state_reason == NOT_DECLARED:
         task.resume()
-        return ["Declared again, and resumed."]
+        return ["Resumed, because it is declared again."]
     return [f"Declared again, but still {task.get_state_display()}."]
 
 

@@ -31,10 +31,13 @@ def assert_scheduled(callable: Callee, **fields: Any) -> Task:  # noqa: A002 - a
         return found[0]
     wanted = ", ".join(f"{name}={value!r}" for name, value in fields.items())
     having = f" with {wanted}" if wanted else ""
-    many = ngettext("%d task calls", "%d tasks call", len(found)) % len(found)
-    number = many if found else "No task calls"
-    there = _listed([_shown(task, fields) for task in calling], "No task calls it.")
-    raise AssertionError(f"{number} {_path(callable)}{having}. {there}")
+    path = _path(callable)
+    if not calling:
+        raise AssertionError(f"No task calls {path}.")
+    there = _listed([_shown(task, fields) for task in calling])
+    raise AssertionError(
+        f"Expected exactly 1 task that calls {path}{having}, found {len(found)}. {there}"
+    )
 
 
 def assert_ran(
@@ -61,10 +64,10 @@ def assert_ran(
     wanted = "at least one run"
     if times is not None:
         wanted = ngettext("%d run", "%d runs", times) % times
-    there = _listed([f"{run}: {run.state} {run.reason}" for run in runs], "It has no runs.")
+    there = _listed([f"{run}: {run.state} {run.reason}" for run in runs])
     raise AssertionError(
-        f"Expected {wanted} of {_path(callable)} that {state}, found {len(found)}. "
-        f"{there}{_last_error(runs)}"
+        f"Expected {wanted} of {_path(callable)} in the state '{state}', found {len(found)}. "
+        f"{there or 'It has no runs.'}{_last_error(runs)}"
     )
 
 
@@ -96,8 +99,8 @@ def _shown(task: Task, fields: dict[str, Any]) -> str:
     return f"{task.label}: {values}"
 
 
-def _listed(lines: list[str], otherwise: str) -> str:
+def _listed(lines: list[str]) -> str:
     if not lines:
-        return otherwise
+        return ""
     more = [f"… and {len(lines) - MAX_RUNS_SHOWN} more"] if len(lines) > MAX_RUNS_SHOWN else []
     return "Found:\n  " + "\n  ".join([*more, *map(escaped, lines[-MAX_RUNS_SHOWN:])])

@@ -192,5 +192,7 @@ def _moment(moment: datetime | str, timezone: tzinfo | str | None) -> datetime:
         zone = ZoneInfo(timezone) if isinstance(timezone, str) else timezone
         moment = moment.replace(tzinfo=zone or django_timezone.get_default_timezone())
     if not calendar.is_within(moment):
-        raise ValueError(f"{moment} is not a valid moment. Use a year from {calendar.YEARS}.")
+        raise ValueError(
+            f"{moment} is not a valid date and time. Use a year from {calendar.YEARS}."
+        )
     return moment.astimezone(UTC)
