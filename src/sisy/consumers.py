@@ -35,7 +35,7 @@ class RunTaskConsumer(AsyncConsumer):
 class HostedWorkers:
     """The workers of a runworker process, one for each channel that has received a message.
 
-    At TERM or INT, all workers stop, and the process exits when the last one has stopped.
+    At SIGTERM or SIGINT, all workers stop, and the process exits when the last one has stopped.
     """
 
     # An event loop has only one handler for a signal, so all workers share it.

@@ -45,7 +45,9 @@ def test_a_command_rejects_a_moment_outside_of_the_calendar_in_one_line(
     saved(zone)
     with pytest.raises(CommandError) as rejection:
         said(f"{command} {moment}")
-    assert str(rejection.value).endswith("is not a valid moment. Use a year from 1000 to 9998.")
+    assert str(rejection.value).endswith(
+        "is not a valid date and time. Use a year from 1000 to 9998."
+    )
     assert "\n" not in str(rejection.value)
 
 
@@ -65,7 +67,7 @@ def test_a_task_rejects_a_window_outside_of_the_calendar(name, moment):
     with pytest.raises(ValueError, match=rf"{name} must be within the years 1000 to 9998, not "):
         saved(**{name: moment})
     task = saved()
-    with pytest.raises(ValidationError, match="is not within the years 1000 to 9998"):
+    with pytest.raises(ValidationError, match="Use a year from 1000 to 9998"):
         Task.objects.filter(pk=task.pk).update(**{name: moment.replace(tzinfo=AHEAD)})
 
 

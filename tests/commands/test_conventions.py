@@ -132,8 +132,10 @@ def test_a_running_run_is_asked_to_end_and_by_force_if_people_insist(tea):
     tea.run_now()
     tea.run_now()
     said_first = said("sisy_tasks cancel tea")
-    assert "Cancelled 2 queued runs. Asked 1 running run to stop." in said_first
-    with pytest.raises(CommandError, match=r"^Nothing to cancel: 1 run was already asked to stop"):
+    assert "Cancelled 2 queued runs. Requested the cancellation of 1 running run." in said_first
+    with pytest.raises(
+        CommandError, match=r"^Nothing to cancel: the cancellation of 1 run was already requested"
+    ):
         said("sisy_tasks cancel tea")
     told_by_force = told("sisy_tasks cancel tea --force")
     assert told_by_force == {"cancelled": 0, "asked": 1, "stopping": 1}

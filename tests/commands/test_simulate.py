@@ -62,11 +62,11 @@ def test_the_busiest_minutes_and_the_runs_that_would_meet_are_named():
     assert found["count"] == 2 * 120 + 2
     assert found["busiest"][0] == {"minute": "2026-05-06T00:00:00+00:00", "runs": 3}
     [met] = found["overlaps"]
-    assert (met["task"], met["usually takes"], met["times"]) == ("slow", 90.0, 60)
+    assert (met["task"], met["typical duration"], met["times"]) == ("slow", 90.0, 60)
     assert met["first"] == "2026-05-06T00:01:00+00:00"
     text = said("sisy_simulate 2026-05-06 2026-05-06T02:00 --show 3")
     assert "… and 239 more" in text
-    assert "Probable overlaps of tasks that do not allow them:" in text
+    assert "Probable overlaps" in text
 
 
 def test_as_csv_all_of_them_are_written():

@@ -82,8 +82,8 @@ def moment(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a valid moment. Use a form such as 2026-05-05T12:00 or '2026-05-05 "
-            "12:00+02:00'"
+            f"{text!r} is not a valid date and time. Use a form such as 2026-05-05T12:00 or "
+            "'2026-05-05 12:00+02:00'"
         ) from None
 
 

@@ -28,7 +28,7 @@ SAME_SIGNAL = 1.0  # seconds within which a child treats two signals as one
 
 
 def serve_and_reload(build: Callable[[], Service]) -> None:
-    """Run a service until TERM or INT, and restart it when code changes.
+    """Run a service until SIGTERM or SIGINT, and restart it when code changes.
 
     A second signal stops it immediately.
 

@@ -28,7 +28,7 @@ from sisy.worker import Worker
 
 
 class ServingCommand(BaseCommand):
-    """A command that runs until TERM or INT; a second signal stops it immediately."""
+    """A command that runs until SIGTERM or SIGINT; a second signal stops it immediately."""
 
     requires_migrations_checks = True
 
@@ -91,8 +91,8 @@ def add_worker_arguments(parser: CommandParser) -> None:
         default=conf.DEFAULT_GRACE,
         metavar="S",
         help=(
-            "seconds to let running runs finish after TERM or INT; the rest are released (0 to "
-            "86400)"
+            "seconds to let running runs finish after SIGTERM or SIGINT (Ctrl-C); the rest are "
+            "released (0 to 86400)"
         ),
     )
     parser.add_argument(

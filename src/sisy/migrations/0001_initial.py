@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
                     "problem",
                     sisy.records.fields.ReasonField(
                         blank=True,
-                        help_text="Why the worker cannot start functions. It claims no runs until it can.",
+                        help_text="Why the worker cannot start runs. It claims no runs until this is fixed.",
                         max_length=500,
                         verbose_name="problem",
                     ),
@@ -129,9 +129,9 @@ class Migration(migrations.Migration):
                 (
                     "target_path",
                     models.CharField(
-                        help_text="The dotted path of the callable.",
+                        help_text="The dotted path of the function.",
                         max_length=500,
-                        verbose_name="target",
+                        verbose_name="callable",
                     ),
                 ),
                 (
@@ -165,16 +165,19 @@ class Migration(migrations.Migration):
                 (
                     "start_running",
                     sisy.records.fields.MomentField(
-                        blank=True, null=True, verbose_name="start running"
+                        blank=True,
+                        help_text="The first moment at which the task may be due. Empty for no limit.",
+                        null=True,
+                        verbose_name="start",
                     ),
                 ),
                 (
                     "end_running",
                     sisy.records.fields.MomentField(
                         blank=True,
-                        help_text="The task does not run from this moment on, and is then deleted.",
+                        help_text="No runs are due at or after this moment. The task is then deleted.",
                         null=True,
-                        verbose_name="end running",
+                        verbose_name="end",
                     ),
                 ),
                 (
@@ -261,26 +264,40 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "max_attempts",
-                    models.PositiveSmallIntegerField(default=1, verbose_name="attempts"),
+                    models.PositiveSmallIntegerField(
+                        default=1,
+                        help_text="How often a run is attempted if it fails. 1 for no retries.",
+                        verbose_name="maximum attempts",
+                    ),
                 ),
                 (
                     "retry_delay",
                     models.DurationField(
-                        default=datetime.timedelta(seconds=10), verbose_name="retry delay"
+                        default=datetime.timedelta(seconds=10),
+                        help_text="The longest wait before the first retry. The actual wait is random.",
+                        verbose_name="retry delay",
                     ),
                 ),
-                ("retry_backoff", models.FloatField(default=2.0, verbose_name="retry backoff")),
+                (
+                    "retry_backoff",
+                    models.FloatField(
+                        default=2.0,
+                        help_text="The factor by which the longest wait grows with each further retry.",
+                        verbose_name="retry backoff",
+                    ),
+                ),
                 (
                     "retry_max_delay",
                     models.DurationField(
                         default=datetime.timedelta(seconds=3600),
+                        help_text="The longest wait before any retry.",
                         verbose_name="maximum retry delay",
                     ),
                 ),
                 (
                     "on_lost",
                     models.CharField(
-                        choices=[("rerun", "run it again"), ("fail", "record it as lost")],
+                        choices=[("rerun", "rerun it"), ("fail", "record it as lost")],
                         default="rerun",
                         max_length=20,
                         verbose_name="if the worker dies",
@@ -291,7 +308,7 @@ class Migration(migrations.Migration):
                     "spread",
                     models.DurationField(
                         default=datetime.timedelta(0),
-                        help_text="The maximum random delay of each start. It is fixed for each occurrence.",
+                        help_text="Delays each start by up to this long, so that tasks do not all start at once. An occurrence always gets the same delay.",
                         verbose_name="spread",
                     ),
                 ),
@@ -328,7 +345,7 @@ class Migration(migrations.Migration):
                 (
                     "target_error",
                     sisy.records.fields.ReasonField(
-                        blank=True, editable=False, max_length=500, verbose_name="target error"
+                        blank=True, editable=False, max_length=500, verbose_name="callable error"
                     ),
                 ),
                 (
@@ -347,7 +364,7 @@ class Migration(migrations.Migration):
                     "planned_until",
                     sisy.records.fields.MomentField(
                         editable=False,
-                        help_text="The latest due moment that was planned or recorded as missed.",
+                        help_text="The latest occurrence that was planned or recorded as missed.",
                         null=True,
                         verbose_name="planned until",
                     ),
@@ -392,7 +409,7 @@ class Migration(migrations.Migration):
                     "name",
                     models.CharField(
                         editable=False,
-                        help_text="The name by which code or migrations find the task. Empty for other tasks.",
+                        help_text="The name of the task in code or migrations. Empty if neither declares it.",
                         max_length=255,
                         null=True,
                         verbose_name="name",
@@ -411,7 +428,7 @@ class Migration(migrations.Migration):
                     "undeclared_at",
                     sisy.records.fields.MomentField(
                         editable=False,
-                        help_text="When the task was no longer declared in code.",
+                        help_text="Since when the task is no longer declared in code.",
                         null=True,
                         verbose_name="no longer declared",
                     ),
@@ -451,7 +468,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("label", models.CharField(max_length=255, verbose_name="label")),
-                ("target_path", models.CharField(max_length=500, verbose_name="target")),
+                ("target_path", models.CharField(max_length=500, verbose_name="callable")),
                 (
                     "target_pk",
                     models.CharField(blank=True, max_length=255, null=True, verbose_name="object"),
@@ -499,7 +516,7 @@ class Migration(migrations.Migration):
                     "due_at",
                     sisy.records.fields.MomentField(
                         blank=True,
-                        help_text="The scheduled moment. Empty if the run was not scheduled.",
+                        help_text="When the schedule makes the run due. Empty if the run was not scheduled.",
                         null=True,
                         verbose_name="due",
                     ),
@@ -507,7 +524,7 @@ class Migration(migrations.Migration):
                 (
                     "ready_at",
                     sisy.records.fields.MomentField(
-                        help_text="The moment from which workers may claim the run.",
+                        help_text="Workers may claim the run from this moment on.",
                         verbose_name="ready",
                     ),
                 ),
@@ -554,7 +571,7 @@ class Migration(migrations.Migration):
                     "reason",
                     sisy.records.fields.ReasonField(
                         blank=True,
-                        help_text="Why the run ended this way.",
+                        help_text="Why the run is in this state.",
                         max_length=500,
                         verbose_name="reason",
                     ),
@@ -572,7 +589,7 @@ class Migration(migrations.Migration):
                     "unresolved_since",
                     sisy.records.fields.MomentField(
                         blank=True,
-                        help_text="When a worker first released the run because it did not have its code.",
+                        help_text="When a worker first released the run because the worker could not find the function.",
                         null=True,
                         verbose_name="unresolved since",
                     ),
@@ -590,7 +607,7 @@ class Migration(migrations.Migration):
                     "occurrence_at",
                     sisy.records.fields.MomentField(
                         blank=True,
-                        help_text="The occurrence for which a retry or backfill runs.",
+                        help_text="The occurrence that this retry or backfill repeats.",
                         null=True,
                         verbose_name="occurrence",
                     ),
@@ -599,12 +616,12 @@ class Migration(migrations.Migration):
                     "cancel_requested_at",
                     sisy.records.fields.MomentField(
                         blank=True,
-                        help_text="When the running run was asked to stop.",
+                        help_text="When the cancellation of the running run was requested.",
                         null=True,
                         verbose_name="cancel requested",
                     ),
                 ),
-                ("cancel_force", models.BooleanField(default=False, verbose_name="by force")),
+                ("cancel_force", models.BooleanField(default=False, verbose_name="force")),
                 (
                     "cancel_reason",
                     sisy.records.fields.ReasonField(
@@ -624,14 +641,14 @@ class Migration(migrations.Migration):
                         blank=True,
                         help_text="The dotted path of the exception class that the function raised.",
                         max_length=255,
-                        verbose_name="class of the error",
+                        verbose_name="error class",
                     ),
                 ),
                 (
                     "due_until",
                     sisy.records.fields.MomentField(
                         blank=True,
-                        help_text="The last due moment of a gap.",
+                        help_text="The last missed occurrence, if the row records several.",
                         null=True,
                         verbose_name="due until",
                     ),
@@ -739,9 +756,7 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, verbose_name="error")),
                 (
                     "error_class",
-                    models.CharField(
-                        blank=True, max_length=255, verbose_name="class of the error"
-                    ),
+                    models.CharField(blank=True, max_length=255, verbose_name="error class"),
                 ),
                 (
                     "worker_name",

@@ -23,7 +23,7 @@ class Attempt(models.Model):
     state = models.CharField(_("state"), max_length=20, choices=RunState)
     reason = ReasonField(_("reason"), max_length=500, blank=True)
     error = models.TextField(_("error"), blank=True)
-    error_class = models.CharField(_("class of the error"), max_length=255, blank=True)
+    error_class = models.CharField(_("error class"), max_length=255, blank=True)
     worker_name = models.CharField(_("worker"), max_length=300, blank=True)
     started_at = MomentField(_("started"), null=True)
     finished_at = MomentField(_("finished"))

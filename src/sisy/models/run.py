@@ -38,7 +38,7 @@ class Run(models.Model):
         db_index=False,
     )
     label = models.CharField(_("label"), max_length=255)
-    target_path = models.CharField(_("target"), max_length=500)
+    target_path = models.CharField(_("callable"), max_length=500)
     target_pk = models.CharField(_("object"), max_length=255, null=True, blank=True)  # noqa: DJ001
     payload = DataField(
         _("payload"),
@@ -61,10 +61,10 @@ class Run(models.Model):
         _("due"),
         null=True,
         blank=True,
-        help_text=_("The scheduled moment. Empty if the run was not scheduled."),
+        help_text=_("When the schedule makes the run due. Empty if the run was not scheduled."),
     )
     ready_at = MomentField(
-        _("ready"), help_text=_("The moment from which workers may claim the run.")
+        _("ready"), help_text=_("Workers may claim the run from this moment on.")
     )
     planned_at = MomentField(_("planned"))
     dispatched_at = MomentField(
@@ -78,7 +78,7 @@ class Run(models.Model):
 
     state = models.CharField(_("state"), max_length=20, choices=RunState, default=RunState.QUEUED)
     reason = ReasonField(
-        _("reason"), max_length=500, blank=True, help_text=_("Why the run ended this way.")
+        _("reason"), max_length=500, blank=True, help_text=_("Why the run is in this state.")
     )
     attempt = models.PositiveIntegerField(
         _("attempt"), default=0, help_text=_("The number of attempts so far.")
@@ -88,7 +88,9 @@ class Run(models.Model):
         _("unresolved since"),
         null=True,
         blank=True,
-        help_text=_("When a worker first released the run because it did not have its code."),
+        help_text=_(
+            "When a worker first released the run because the worker could not find the function."
+        ),
     )
     process = models.ForeignKey(
         Process,
@@ -120,7 +122,7 @@ class Run(models.Model):
         _("occurrence"),
         null=True,
         blank=True,
-        help_text=_("The occurrence for which a retry or backfill runs."),
+        help_text=_("The occurrence that this retry or backfill repeats."),
     )
     retry_of = models.ForeignKey(
         "self",
@@ -136,21 +138,24 @@ class Run(models.Model):
         _("cancel requested"),
         null=True,
         blank=True,
-        help_text=_("When the running run was asked to stop."),
+        help_text=_("When the cancellation of the running run was requested."),
     )
-    cancel_force = models.BooleanField(_("by force"), default=False)
+    cancel_force = models.BooleanField(_("force"), default=False)
     cancel_reason = ReasonField(_("cancel reason"), max_length=500, blank=True)
     result = DataField(_("return value"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)
     error_class = models.CharField(
-        _("class of the error"),
+        _("error class"),
         max_length=255,
         blank=True,
         help_text=_("The dotted path of the exception class that the function raised."),
     )
 
     due_until = MomentField(
-        _("due until"), null=True, blank=True, help_text=_("The last due moment of a gap.")
+        _("due until"),
+        null=True,
+        blank=True,
+        help_text=_("The last missed occurrence, if the row records several."),
     )
     count = models.PositiveBigIntegerField(
         _("occurrences"), default=1, help_text=_("The number of occurrences in this row.")

@@ -97,10 +97,10 @@ class Overlap(models.TextChoices):
 class OnLost(models.TextChoices):
     """The policy for a run whose worker died."""
 
-    RERUN = "rerun", _("run it again")
-    """Run it again, at most ``SISY_LOST_LIMIT`` times."""
+    RERUN = "rerun", _("rerun it")
+    """Rerun it, at most ``SISY_LOST_LIMIT`` times."""
     FAIL = "fail", _("record it as lost")
-    """Record it as lost, and do not run it again."""
+    """Record it as lost, and do not rerun it."""
 
 
 class Role(models.TextChoices):

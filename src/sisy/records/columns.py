@@ -20,11 +20,11 @@ def default_timezone() -> str:
 
 
 class TaskColumns(models.Model):
-    """The columns of a task: the owner's first, then those that only the scheduler writes."""
+    """The columns of a task: the owner's first, then those that only Sisy sets."""
 
     label = models.CharField(_("label"), max_length=255, db_index=True)
     target_path = models.CharField(
-        _("target"), max_length=500, help_text=_("The dotted path of the callable.")
+        _("callable"), max_length=500, help_text=_("The dotted path of the function.")
     )
     target_pk = models.CharField(  # noqa: DJ001 - an empty text may be a primary key
         _("object"),
@@ -48,12 +48,17 @@ class TaskColumns(models.Model):
         default=default_timezone,
         help_text=_("The time zone of the schedule, such as Europe/Berlin."),
     )
-    start_running = MomentField(_("start running"), null=True, blank=True)
-    end_running = MomentField(
-        _("end running"),
+    start_running = MomentField(
+        _("start"),
         null=True,
         blank=True,
-        help_text=_("The task does not run from this moment on, and is then deleted."),
+        help_text=_("The first moment at which the task may be due. Empty for no limit."),
+    )
+    end_running = MomentField(
+        _("end"),
+        null=True,
+        blank=True,
+        help_text=_("No runs are due at or after this moment. The task is then deleted."),
     )
     iterations = models.PositiveIntegerField(
         _("iterations"),
@@ -90,10 +95,26 @@ class TaskColumns(models.Model):
         help_text=_("The maximum age of missed occurrences to run. Empty for no limit."),
     )
     overlap = models.CharField(_("overlap"), max_length=20, choices=Overlap, default=Overlap.SKIP)
-    max_attempts = models.PositiveSmallIntegerField(_("attempts"), default=1)
-    retry_delay = models.DurationField(_("retry delay"), default=timedelta(seconds=10))
-    retry_backoff = models.FloatField(_("retry backoff"), default=2.0)
-    retry_max_delay = models.DurationField(_("maximum retry delay"), default=timedelta(hours=1))
+    max_attempts = models.PositiveSmallIntegerField(
+        _("maximum attempts"),
+        default=1,
+        help_text=_("How often a run is attempted if it fails. 1 for no retries."),
+    )
+    retry_delay = models.DurationField(
+        _("retry delay"),
+        default=timedelta(seconds=10),
+        help_text=_("The longest wait before the first retry. The actual wait is random."),
+    )
+    retry_backoff = models.FloatField(
+        _("retry backoff"),
+        default=2.0,
+        help_text=_("The factor by which the longest wait grows with each further retry."),
+    )
+    retry_max_delay = models.DurationField(
+        _("maximum retry delay"),
+        default=timedelta(hours=1),
+        help_text=_("The longest wait before any retry."),
+    )
     on_lost = models.CharField(
         _("if the worker dies"), max_length=20, choices=OnLost, default=OnLost.RERUN
     )
@@ -101,7 +122,10 @@ class TaskColumns(models.Model):
     spread = models.DurationField(
         _("spread"),
         default=timedelta(0),
-        help_text=_("The maximum random delay of each start. It is fixed for each occurrence."),
+        help_text=_(
+            "Delays each start by up to this long, so that tasks do not all start at once. An "
+            "occurrence always gets the same delay."
+        ),
     )
 
     history_runs = models.PositiveIntegerField(
@@ -115,14 +139,14 @@ class TaskColumns(models.Model):
         _("state"), max_length=20, choices=TaskState, default=TaskState.ACTIVE, editable=False
     )
     state_reason = ReasonField(_("reason"), max_length=500, blank=True, editable=False)
-    target_error = ReasonField(_("target error"), max_length=500, blank=True, editable=False)
+    target_error = ReasonField(_("callable error"), max_length=500, blank=True, editable=False)
     next_run = MomentField(_("next run"), null=True, editable=False)
     last_run = MomentField(_("last run"), null=True, editable=False)
     planned_until = MomentField(
         _("planned until"),
         null=True,
         editable=False,
-        help_text=_("The latest due moment that was planned or recorded as missed."),
+        help_text=_("The latest occurrence that was planned or recorded as missed."),
     )
     planning_since = MomentField(
         _("planning since"),
@@ -144,7 +168,7 @@ class TaskColumns(models.Model):
         max_length=255,
         null=True,
         editable=False,
-        help_text=_("The name by which code or migrations find the task. Empty for other tasks."),
+        help_text=_("The name of the task in code or migrations. Empty if neither declares it."),
     )
     declaration = DataField(
         _("declaration"),
@@ -156,7 +180,7 @@ class TaskColumns(models.Model):
         _("no longer declared"),
         null=True,
         editable=False,
-        help_text=_("When the task was no longer declared in code."),
+        help_text=_("Since when the task is no longer declared in code."),
     )
 
     class Meta:

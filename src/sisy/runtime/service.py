@@ -65,12 +65,12 @@ def exit_when_signalled() -> None:
 
 
 def interrupt_when_signalled() -> None:
-    """Make INT raise ``KeyboardInterrupt`` again, which is Python's default."""
+    """Make SIGINT raise ``KeyboardInterrupt`` again, which is Python's default."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_until_signalled(service: Service) -> None:
-    """Run ``service`` in this process until TERM or INT. A second signal stops it at once."""
+    """Run ``service`` in this process until SIGTERM or SIGINT. A second signal stops it now."""
 
     async def serve() -> None:
         line = parent_pipe.open_to_parent(service.stop)
@@ -88,7 +88,7 @@ def run_until_signalled(service: Service) -> None:
 
 @contextmanager
 def _calling(when_signalled: Callable[[], None]) -> Iterator[None]:
-    """Call ``when_signalled`` in the running loop at each TERM and INT; ignore them afterwards."""
+    """Call ``when_signalled`` in the running loop at SIGTERM or SIGINT, and ignore others."""
     calling = _calling_at_once if hasattr(signal, "siginterrupt") else _calling_on_windows
     with calling(when_signalled):
         try:

@@ -37,7 +37,7 @@ class Command(AnsweringCommand):
             type=measure("seconds", 31_536_000),
             default=60.0,
             metavar="S",
-            help="maximum seconds that a run may be queued, or a due task unplanned",
+            help="unhealthy if a run has been queued, or a task overdue, for more than S seconds",
         )
 
         parser.add_argument(

@@ -10,7 +10,7 @@ class Command(ServingCommand):
     help = (
         "Plans runs of due tasks, to the second. Workers execute them. The command stays in the "
         "foreground. Any number of heartbeats may run: each occurrence is planned exactly once. "
-        "TERM or INT stops it."
+        "SIGTERM or SIGINT (Ctrl-C) stops it gracefully. A second signal stops it immediately."
     )
 
     def build(self, **options: Any) -> Service:

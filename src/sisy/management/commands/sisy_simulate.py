@@ -28,9 +28,9 @@ STEP = 1_000  # occurrences between two looks at the progress
 class Command(AnsweringCommand):
     help = (
         "Shows which runs are due in a range of time: each occurrence, the busiest minutes, and "
-        "the tasks whose runs would probably overlap, given their usual duration. Uses active "
-        "tasks as they are now. Plans and writes nothing. Moments without a zone are in the "
-        "project's time zone."
+        "the tasks whose runs would probably overlap, given their usual duration. Simulates "
+        "active tasks as they are now, and changes nothing. FROM and TO are in the project's time "
+        "zone unless they name one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -130,7 +130,9 @@ class Command(AnsweringCommand):
             self.stdout.write("\nBusiest minutes:")
             self.answer(summary["busiest"])
         if summary["overlaps"]:
-            self.stdout.write("\nProbable overlaps of tasks that do not allow them:")
+            self.stdout.write(
+                "\nProbable overlaps, of tasks whose policy forbids overlapping runs:"
+            )
             self.answer(summary["overlaps"])
 
 
@@ -153,7 +155,7 @@ def _summary(forecast: Forecast) -> dict[str, Any]:
         "overlaps": [
             {
                 "task": one.task.label,
-                "usually takes": one.takes,
+                "typical duration": one.takes,
                 "overlap": one.task.overlap,
                 "times": one.count,
                 "first": one.first,

@@ -46,7 +46,7 @@ class Command(AnsweringCommand):
                 for each in queues(using, now)
             ],
             "throughput": [
-                {"in": each.span, "runs": counted(each.number, is_all=each.is_all)}
+                {"period": each.span, "runs": counted(each.number, is_all=each.is_all)}
                 for each in throughput(using, now)
             ],
             "alerts": [

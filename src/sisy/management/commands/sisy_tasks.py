@@ -37,9 +37,9 @@ class _OptionsAfterVerb(BaseCommand):
 
 class Command(AnsweringCommand):
     help = (
-        "Shows and changes tasks. TASK is a task's key, its name in code, or its label. A "
-        "MOMENT without a zone is in the task's time zone. Exits with 1 if the task or run does "
-        "not exist, or if the command changed nothing."
+        "Shows and changes tasks. TASK is a task's key, its name in code, or its label. FROM, "
+        "TO and WHEN are in the task's time zone unless they name one. Exits with 1 if the task "
+        "or run does not exist, or if the command changed nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -63,13 +63,16 @@ class Command(AnsweringCommand):
             "--state", choices=TaskState.values, help="only tasks in this state"
         )
         verb("show", "show all fields of a task")
-        _count(verb("next", "show a task's next due moments"), "occurrences", 10)
+        _count(verb("next", "show a task's upcoming occurrences"), "occurrences", 10)
         _count(verb("history", "show a task's latest runs"), "runs", 20)
         verb("run", "submit a run now, in addition to the schedule")
         verb("pause", "pause a task: plan no further runs").add_argument(
             "--reason", default="", metavar="TEXT", help="the reason to show for the paused task"
         )
-        verb("resume", "resume a paused or broken task; occurrences in between do not run")
+        verb(
+            "resume",
+            "resume a paused or broken task; occurrences missed during the pause do not run",
+        )
         cancel = verb("cancel", "cancel a task's queued runs and ask running ones to stop")
         cancel.add_argument(
             "--reason",
@@ -114,7 +117,8 @@ class Command(AnsweringCommand):
             "when",
             nargs="?",
             metavar="WHEN",
-            help="a moment or a run of the task, in any form that Sisy shows",
+            help="a time or a run of the task, as Sisy prints them, such as '2026-05-05 12:00' "
+            "or '#7'",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
