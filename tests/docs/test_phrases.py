@@ -1,0 +1,52 @@
+"""Texts that people read use one phrase for each thing."""
+
+import ast
+import re
+
+import pytest
+
+from tests.docs.pages import DOCS, ROOT
+
+SOURCE = ROOT / "src" / "sisy"
+
+RETIRED = {
+    r"[Aa]sked to stop by force|[Cc]ancel by force|forced to stop": "force cancel",
+    r"set aside as broken": "marked as broken",
+    r"\b(TERM|INT)\b": "SIGTERM, SIGINT",
+    r"not repeated|is repeated": "rerun",
+    r"cannot start functions": "cannot start runs",
+    r"[Uu]sually takes": "typical duration",
+    r"nothing is planned": "no new runs are planned",
+    r"target broken|another target\b": "function",
+    r"not a valid moment": "not a valid date and time",
+    r"Released, because": "the cause alone: the state says that the run was released",
+}
+
+
+def spoken():
+    """Yield each text of the source that people may read, without docstrings, and each page."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        silent = {
+            id(node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        }
+        for node in ast.walk(tree):
+            is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if is_text and id(node) not in silent:
+                yield path, node.value
+    for folder, ending in ((SOURCE, "html"), (DOCS, "md")):
+        for path in sorted(folder.rglob(f"*.{ending}")):
+            if "_build" not in path.parts:
+                yield path, path.read_text()
+    yield ROOT / "README.md", (ROOT / "README.md").read_text()
+
+
+TEXTS = list(spoken())
+
+
+@pytest.mark.parametrize("phrase", RETIRED)
+def test_a_retired_phrase_is_gone(phrase):
+    found = [str(path.relative_to(ROOT)) for path, text in TEXTS if re.search(phrase, text)]
+    assert not found, f"write instead: {RETIRED[phrase]}"
