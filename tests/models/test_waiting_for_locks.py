@@ -1,9 +1,12 @@
-"""A change that waits for a lock: what falls due meanwhile is recorded, too."""
+"""A change that takes its time: what falls due meanwhile is not lost."""
 
 import pytest
 
+from sisy import clock
 from sisy.models import Run, RunState, Task
 from sisy.store import locking
+from sisy.syncing.migrations import MigratedTask
+from tests.support.clocks import SettableClock
 from tests.support.moments import MINUTE, NOON
 from tests.support.records import scheduled
 
@@ -42,3 +45,20 @@ def test_what_falls_due_while_a_change_waits_for_the_lock_is_in_the_ledger(
     slow_lock()
     change(task)
     assert list(Run.objects.values_list("due_at", "state")) == [(NOON + 2 * MINUTE, state)]
+
+
+class HurryingClock(SettableClock):
+    """A clock that is two minutes later each time it is read."""
+
+    def now(self, using):
+        self.moment += 2 * MINUTE
+        return self.moment
+
+
+def test_a_migration_plans_a_task_from_the_moment_up_to_which_it_has_settled_it(now):
+    task = scheduled("*/2 * * * *")
+    Task.objects.filter(pk=task.pk).update(name="greetings")
+    with clock.use(HurryingClock(NOON)):
+        MigratedTask("greetings", "default", Task, Run).alter({"schedule": "* * * * *"})
+    task.refresh_from_db()
+    assert task.planning_since == task.planned_until == NOON + 2 * MINUTE

@@ -1,6 +1,7 @@
 """A task in a migration, with the columns of that point of the migration history."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db import models
@@ -98,17 +99,20 @@ class MigratedTask:
 
     def delete(self) -> None:
         """Delete the task and cancel its queued runs, if it exists."""
-        self._settle_overdue(TASK_DELETED, for_good=True)
+        now = clock.now(self._using)
+        self._settle_overdue(now, TASK_DELETED, for_good=True)
         runs = self._runs.filter(task__name=self._name)
-        cancel_in_migration(runs, TASK_DELETED, clock.now(self._using))
+        cancel_in_migration(runs, TASK_DELETED, now)
         self._this().delete()
 
     def _plan_anew(self) -> None:
         """Have it planned from now on, unless it is paused."""
-        self._settle_overdue(CHANGED)
+        # Read once: an occurrence between two readings would be neither settled nor planned.
+        now = clock.now(self._using)
+        self._settle_overdue(now, CHANGED)
         ended = self._this().filter(state__in=[TaskState.BROKEN, TaskState.RETIRED])
         ended.update(state=TaskState.ACTIVE)
-        self._this().update(next_run=None, planning_since=clock.now(self._using))
+        self._this().update(next_run=None, planning_since=now)
 
     def _this(self) -> "models.QuerySet[Any]":
         return self._tasks.filter(name=self._name)
@@ -134,8 +138,8 @@ class MigratedTask:
             return path, None if pk is None else str(pk)
         return target.path, target.pk
 
-    def _settle_overdue(self, reason: str, *, for_good: bool = False) -> None:
+    def _settle_overdue(self, now: datetime, reason: str, *, for_good: bool = False) -> None:
         """Record its overdue occurrences, if the tables have all columns of today's models."""
         if self._columns == {field.name for field in Task._meta.concrete_fields}:
             this = Task.objects.using(self._using).filter(name=self._name)
-            settle_overdue(self._using, this, clock.now(self._using), reason, for_good=for_good)
+            settle_overdue(self._using, this, now, reason, for_good=for_good)
