@@ -3,8 +3,8 @@
 ``save()`` writes only the columns that changed in memory, so that it does not undo what others
 have written. For this, a record remembers what the database holds:
 
-- `DirtyFields._stored` has the committed values, as they were read or written.
-- `DirtyFields._pending` has a `Write` and its values for each write in an open transaction. They
+- `_stored` has the committed values, as they were read or written.
+- `_pending` has a `Write` and its values for each write in an open transaction. They
   count as stored at once: a second ``save()`` in the transaction must not write them again.
 
 If the transaction, or a savepoint in it, is rolled back, the values count as changed again. Django
