@@ -9,7 +9,7 @@ from django.db import OperationalError
 
 from sisy import clock
 from sisy.exceptions import LeaseLost
-from sisy.messaging import doorbell
+from sisy.messaging import sender
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
 from sisy.worker import Worker, claim_session
 from sisy.worker.claim import claim
@@ -141,7 +141,7 @@ class RecordingLayer:
 def test_a_worker_that_is_full_wakes_another_one(monkeypatch):
     layer = RecordingLayer()
     first, second = queued_run(), queued_run()
-    monkeypatch.setattr(doorbell, "shared_layer", lambda: layer)
+    monkeypatch.setattr(sender, "shared_layer", lambda: layer)
     with at_work(concurrency=1):
         wait_until(lambda: first.pk in layer.rings)
         wait_until(Run.objects.filter(pk=second.pk, state=RunState.SUCCEEDED).exists)
@@ -150,9 +150,9 @@ def test_a_worker_that_is_full_wakes_another_one(monkeypatch):
 @pytest.mark.parametrize(("milliseconds", "wait"), [(0, 1.0), (300, 0.7), (999, 0.001)])
 def test_a_worker_that_nobody_rings_for_looks_just_behind_each_second(at_time, milliseconds, wait):
     at_time(clock.now("default").replace(microsecond=milliseconds * 1000))
-    looks = [Worker()._claiming._seconds_to_next_look() for _ in range(50)]
-    assert wait + claim_session.BEHIND_THE_SECOND <= min(looks)
-    assert max(looks) <= wait + claim_session.BEHIND_THE_SECOND + claim_session.JITTER
+    looks = [Worker()._claiming._seconds_to_next_poll() for _ in range(50)]
+    assert wait + claim_session.SECOND_OFFSET <= min(looks)
+    assert max(looks) <= wait + claim_session.SECOND_OFFSET + claim_session.POLL_JITTER
     assert len(set(looks)) > 40
 
 

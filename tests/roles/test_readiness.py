@@ -31,8 +31,8 @@ class Grounds:
         self.tries = 0
         self._start = child_process.start_masked
         monkeypatch.setattr(child_process, "start_masked", self.start)
-        monkeypatch.setattr(pool_client, "FIRST_PAUSE", 0.05)
-        monkeypatch.setattr(pool_client, "LONGEST_PAUSE", 0.2)
+        monkeypatch.setattr(pool_client, "FIRST_RETRY_DELAY", 0.05)
+        monkeypatch.setattr(pool_client, "MAX_RETRY_DELAY", 0.2)
 
     def start(self, process):
         self.tries += 1
@@ -113,11 +113,11 @@ def test_the_pauses_grow_up_to_a_limit_and_begin_anew_once_something_worked(monk
     ready = pool_client.Readiness(report=None, recovered=None)
     pauses = []
     for _ in range(8):
-        ready._pause("no")
+        ready._back_off("no")
         pauses.append(ready._next_try)
     assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30]
     ready.worked()
-    ready._pause("no")
+    ready._back_off("no")
     assert ready._next_try == 0.5
 
 

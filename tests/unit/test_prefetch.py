@@ -7,7 +7,7 @@ import pytest
 from sisy.execution import Outcome
 from sisy.models import Run, RunState
 from sisy.worker import prefetch
-from sisy.worker.prefetch import AHEAD, MAX_PREFETCH, InFlight
+from sisy.worker.prefetch import MAX_PREFETCH, PREFETCH_SECONDS, InFlight
 from tests.support.moments import NOON
 
 SLOTS = 4
@@ -39,7 +39,7 @@ def test_nothing_is_won_ahead_before_a_run_has_ended():
 def test_what_is_won_ahead_is_a_tenth_of_a_second_of_work_at_the_most(seconds):
     room = hand_after(*[seconds] * 200).room
     assert SLOTS <= room <= SLOTS + MAX_PREFETCH
-    assert (room - SLOTS) * seconds / SLOTS <= AHEAD
+    assert (room - SLOTS) * seconds / SLOTS <= PREFETCH_SECONDS
 
 
 def test_one_long_run_is_enough_to_win_nothing_ahead():
@@ -58,7 +58,7 @@ def test_it_is_time_to_win_more_when_half_of_what_waits_is_over():
     ahead = in_hand.room - SLOTS
     for pk in range(SLOTS + ahead):
         in_hand.take(run(pk))
-    assert (in_hand.has_run_low, in_hand.holds_some_ahead) == (False, True)
+    assert (in_hand.has_run_low, in_hand.has_waiting) == (False, True)
     for pk in range(ahead // 2 + 1):
         in_hand.drop(run(pk))
     assert in_hand.has_run_low

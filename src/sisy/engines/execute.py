@@ -142,7 +142,7 @@ def _keep(handle: RunHandle, process: Process, using: str, is_over: threading.Ev
                 now = clock.now(using)
                 if process.lease_until - now < lease * 3 / 4:
                     process.renew(now, lease)
-                _look(handle, using)
+                _check_cancel_request(handle, using)
             except Exception as error:  # noqa: BLE001 - the lease must live as long as the run
                 logger.warning("Could not renew the lease of %s (%s); retrying", process, error)
                 connections.close_all()
@@ -150,7 +150,7 @@ def _keep(handle: RunHandle, process: Process, using: str, is_over: threading.Ev
         connections.close_all()
 
 
-def _look(handle: RunHandle, using: str) -> None:
+def _check_cancel_request(handle: RunHandle, using: str) -> None:
     wanted = Run.objects.using(using).held([handle.run]).exclude(cancel_requested_at=None)
     for reason, by_force in wanted.values_list("cancel_reason", "cancel_force"):
         handle.cancel(reason, by_force)

@@ -21,26 +21,26 @@ class CancellationWatcher:
     """Polls for cancel requests while runs are in flight.
 
     Args:
-        in_hand: the runs that this worker has in flight; read again at each check.
+        in_flight: the runs that this worker has in flight; read again at each check.
     """
 
     # The request is a flag on the row. A message on the channel layer only says that a flag was
     # set, and may be lost, so the rows are polled as well.
 
     def __init__(
-        self, using: str, database: DatabaseThread, in_hand: Iterable[Run], pool: PoolClient
+        self, using: str, database: DatabaseThread, in_flight: Iterable[Run], pool: PoolClient
     ) -> None:
         self._using = using
         self._database = database
-        self._in_hand = in_hand
-        self._loop = Loop("Checking for cancel requests", self._look)
+        self._in_flight = in_flight
+        self._loop = Loop("Checking for cancel requests", self._cancel_requested)
         self._pool = pool
 
     async def run(self) -> None:
         """Cancel runs in the pool as requested, until `stop` is called."""
         await self._loop.run()
 
-    def look(self) -> None:
+    def wake(self) -> None:
         """Check for requests now. Thread-safe."""
         self._loop.wake()
 
@@ -48,15 +48,15 @@ class CancellationWatcher:
         """Stop checking."""
         self._loop.stop()
 
-    async def _look(self) -> float:
-        runs = list(self._in_hand)
+    async def _cancel_requested(self) -> float:
+        runs = list(self._in_flight)
         if not runs:
             return IDLE_POLL_INTERVAL
         held = await self._database.run(self._held, runs)
-        in_hand = {(run.pk, run.attempt) for run in self._in_hand}
+        in_flight = {(run.pk, run.attempt) for run in self._in_flight}
         for run in runs:
             # The run finished while the query was running.
-            if (run.pk, run.attempt) not in in_hand:
+            if (run.pk, run.attempt) not in in_flight:
                 continue
             # A run that this worker no longer holds was rescued after the lease expired. Another
             # worker may be executing it, so stop early: the less is done twice, the better.

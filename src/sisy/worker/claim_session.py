@@ -40,8 +40,8 @@ from sisy.worker.missing_code import Unresolved
 from sisy.worker.pool_client import BUSY, PoolClient
 from sisy.worker.prefetch import PREFETCH_TIMEOUT, InFlight
 
-BEHIND_THE_SECOND = 0.05  # seconds that a heartbeat has to plan what is due
-JITTER = 0.05
+SECOND_OFFSET = 0.05  # seconds that a heartbeat has to plan what is due
+POLL_JITTER = 0.05
 # Seconds between two rings of a full worker. A ring costs as much as a short run.
 RING_INTERVAL = 0.1
 
@@ -173,8 +173,8 @@ class Claiming:
         room = self._in_flight.room
         won = await self._claim(room) if room else 0
         self._in_flight.may_have_more = won == room
-        next_look = self._seconds_to_next_look()
-        return min(PREFETCH_TIMEOUT, next_look) if self._in_flight.holds_some_ahead else next_look
+        next_poll = self._seconds_to_next_poll()
+        return min(PREFETCH_TIMEOUT, next_poll) if self._in_flight.has_waiting else next_poll
 
     async def _claim(self, room: int) -> int:
         """Claim runs, and pass them to the pool. Return how many."""
@@ -182,7 +182,7 @@ class Claiming:
         runs = await self._database.run(self._session.claim, room, was_rung_for=was_rung_for)
         # The watcher sleeps while no run is in flight.
         if runs and not self._in_flight:
-            self._cancellation.look()
+            self._cancellation.wake()
         for run in runs:
             self._in_flight.take(run)
             self._pool.execute(run)
@@ -196,7 +196,7 @@ class Claiming:
         returned = self._pool.returned
         # The runs in the slots may take longer than expected. The runs behind them must not wait
         # for their end while other workers have free slots.
-        overdue = self._in_flight.overdue() if self._in_flight.holds_some_ahead else []
+        overdue = self._in_flight.overdue() if self._in_flight.has_waiting else []
         if late := self._pool.withdraw(overdue):
             returned[BUSY] += late
         while returned:
@@ -212,7 +212,7 @@ class Claiming:
             self._rang_at = now
             doorbell.ring([run])
 
-    def _seconds_to_next_look(self) -> float:
+    def _seconds_to_next_poll(self) -> float:
         """Return the seconds until the next poll, unless a ring comes first."""
         # Schedules name whole seconds. Polling shortly after a whole second finds new runs soonest
         # where no layer rings for them.
@@ -220,4 +220,4 @@ class Claiming:
         if interval < 1:
             return interval
         into_second = clock.last_known(self._using).microsecond / 1e6
-        return interval - into_second + BEHIND_THE_SECOND + random.uniform(0, JITTER)
+        return interval - into_second + SECOND_OFFSET + random.uniform(0, POLL_JITTER)

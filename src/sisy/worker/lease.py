@@ -159,7 +159,7 @@ class LeaseRenewal:
         """Renew the lease until `stop` is called."""
         await self._loop.run()
 
-    def look(self) -> None:
+    def wake(self) -> None:
         """Check for a drain request now. Thread-safe."""
         self._loop.wake()
 

@@ -16,11 +16,14 @@ from sisy.worker.lease import Lease
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.prefetch import InFlight
 
-FIRST_PAUSE = 0.5  # seconds
-LONGEST_PAUSE = 30.0
+BUSY = "Its worker was busy with longer runs."
+FIRST_RETRY_DELAY = 0.5  # seconds
+MAX_RETRY_DELAY = 30.0
 
 ProblemReporter = Callable[[str], Awaitable[None]]
 """Stores the problem of a worker; an empty text means that there is none."""
+
+PoolAnswer = Outcome | NotCalled | None
 
 
 class Readiness:
@@ -59,7 +62,7 @@ class Readiness:
         """Note that the pool could not start a function."""
         # One problem usually fails all runs in flight. Count it once.
         if self.is_ready:
-            self._pause(problem)
+            self._back_off(problem)
             self._loop.wake()
 
     def worked(self) -> None:
@@ -83,22 +86,17 @@ class Readiness:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._pool.warm_up)
         except Exception as error:  # noqa: BLE001 - whatever it is, the pool cannot start functions
-            self._pause(f"{error}.")
+            self._back_off(f"{error}.")
         else:
             self._problem = ""
             self._recovered()
 
-    def _pause(self, problem: str) -> None:
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures, 10))
+    def _back_off(self, problem: str) -> None:
+        pause = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2.0 ** min(self._failures, 10))
         # Jitter, so that the workers of a host do not all try in the same moment.
         self._next_try = time.monotonic() + pause * random.uniform(0.5, 1)
         self._failures += 1
         self._problem = problem
-
-
-BUSY = "Its worker was busy with longer runs."
-
-PoolAnswer = Outcome | NotCalled | None
 
 
 class PoolClient:
@@ -174,5 +172,5 @@ class PoolClient:
         if self._is_closed:
             ended = [one for one in ended if one[1].state != RunState.CANCELLED]
         self._outcomes.add([one for one in ended if self._in_flight.drop(*one)])
-        if self.returned or self._in_flight.is_to_be_refilled:
+        if self.returned or self._in_flight.needs_refill:
             self._wake()

@@ -8,9 +8,10 @@ from datetime import timedelta
 from sisy.execution import Outcome
 from sisy.models import Run
 
-AHEAD = 0.1  # seconds of work that may wait in a worker
+PREFETCH_SECONDS = 0.1  # seconds of work that may wait in a worker
+PREFETCH_TIMEOUT = 2 * PREFETCH_SECONDS  # seconds that a claimed run may wait for a slot
 MAX_PREFETCH = 500
-WEIGHT = 0.1  # the weight of the latest run in the moving average
+LATEST_WEIGHT = 0.1  # the weight of the latest run in the moving average
 
 
 class PrefetchLimit:
@@ -24,26 +25,23 @@ class PrefetchLimit:
     # runs take longer than a tenth of a second, none is claimed before a slot is free for it.
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._mean = AHEAD
+        self._mean = PREFETCH_SECONDS
 
     @property
     def ahead(self) -> int:
         """The number of runs that may wait for a slot: about 0.1 s of work, at most 500."""
-        at_once = self._slots * AHEAD / max(self._mean, 1e-6)
+        at_once = self._slots * PREFETCH_SECONDS / max(self._mean, 1e-6)
         return max(0, min(MAX_PREFETCH, int(at_once) - self._slots))
 
     def note(self, seconds: float) -> None:
         """Add the duration of a finished run."""
         # Rise at once, fall slowly: claiming too many ahead delays runs, claiming too few only
         # costs CPU.
-        self._mean += (seconds - self._mean) * (1.0 if seconds > self._mean else WEIGHT)
+        self._mean += (seconds - self._mean) * (1.0 if seconds > self._mean else LATEST_WEIGHT)
 
     def slow_down(self) -> None:
         """Claim none ahead until runs have been short again."""
-        self._mean = AHEAD
-
-
-PREFETCH_TIMEOUT = 2 * AHEAD  # seconds that a claimed run may wait for a slot
+        self._mean = PREFETCH_SECONDS
 
 
 class InFlight:
@@ -90,12 +88,12 @@ class InFlight:
         return len(self._runs) < self._slots or self.room > self._pace.ahead // 2
 
     @property
-    def is_to_be_refilled(self) -> bool:
+    def needs_refill(self) -> bool:
         """Return whether to claim more runs, and whether more may be queued."""
         return self.may_have_more and self.has_run_low
 
     @property
-    def holds_some_ahead(self) -> bool:
+    def has_waiting(self) -> bool:
         """Return whether some runs wait for a slot."""
         return len(self._runs) > self._slots
 

@@ -79,13 +79,13 @@ class Worker:
     async def _work_until_stopped(self) -> None:
         pool = self._make_pool(self.concurrency, partial(clock.last_known, self.using))
         self._pool.open(pool)
-        listener = ChannelListener(self.queues, self.wake, self._look)
+        listener = ChannelListener(self.queues, self.wake, self._check_requests)
         keepers = self._leasing, self._outcomes, self._cancellation
         keeping = [asyncio.create_task(keeper.run()) for keeper in keepers]
         readying = asyncio.create_task(self._pool.readiness.run(pool))
         listener.open()
         try:
-            with doorbell.listening(self.queues, self.wake, self._look):
+            with doorbell.listening(self.queues, self.wake, self._check_requests):
                 await self._claiming.loop.run()
             await listener.close()
             await self._draining.let_runs_finish()
@@ -113,7 +113,7 @@ class Worker:
         """Look for queued runs now. Thread-safe."""
         self._claiming.loop.wake()
 
-    def _look(self) -> None:
+    def _check_requests(self) -> None:
         """Check for cancel and drain requests now."""
-        self._cancellation.look()
-        self._leasing.look()
+        self._cancellation.wake()
+        self._leasing.wake()
