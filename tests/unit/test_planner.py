@@ -109,7 +109,7 @@ def test_what_fell_due_before_the_heartbeat_came_is_missed_and_the_rest_is_not()
     assert made.due == (NOON + 2 * MINUTE, now)
     assert made.gap is not None
     assert (made.gap.first, made.gap.last, made.gap.count) == (NOON, NOON + MINUTE, 2)
-    assert made.gap.reason.startswith("No heartbeat planned it in time.")
+    assert made.gap.reason.startswith("No heartbeat planned the task in time.")
 
 
 def test_a_heartbeat_that_is_far_behind_lets_the_policy_decide():
