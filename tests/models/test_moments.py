@@ -19,7 +19,7 @@ from django.utils import timezone
 from sisy.heartbeat import tick
 from sisy.models import Process, Role, Run, Task, task_with_callable
 from sisy.records.fields import MomentField
-from sisy.store.due import next_moment
+from sisy.testing.timeline import next_moment
 from tests.app import jobs
 from tests.support.moments import MINUTE
 

@@ -16,7 +16,6 @@ from sisy.records.fields import MomentField, ReasonField
 from sisy.records.reasons import STOPPED
 from sisy.records.twins import manager_from, twin
 from sisy.runtime import signal_dispatch
-from sisy.store.locking import renew_lease
 
 LONGEST_LEASE = timedelta(seconds=conf.RANGES["lease_seconds"][1]) + timedelta(minutes=1)
 """A lease that ends later than this from now was taken before the clock was set back."""
@@ -132,7 +131,9 @@ class Process(models.Model):
     def renew(self, now: datetime, lease: timedelta) -> bool:
         """Renew the lease. Return False if the process is no longer registered."""
         self.lease_until = now + lease
-        return renew_lease(self.using, self.pk, self.lease_until)
+        # One row for each process: a single update keeps all of its runs alive.
+        row = Process.objects.using(self.using).filter(pk=self.pk)
+        return bool(row.update(lease_until=self.lease_until))
 
     def has_silent_host(self, now: datetime, lease: timedelta) -> bool:
         """Return whether all processes of the host are silent, so that the host may be down."""

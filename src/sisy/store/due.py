@@ -3,7 +3,6 @@
 Each of them reads the first entries of one index, however many rows there are.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -42,18 +41,6 @@ LOOK_AHEAD = Statement("""
     FROM sisy_process WHERE id = %(process)s
 """)
 
-READY_QUEUES = Statement("""
-    SELECT DISTINCT engine, queue FROM sisy_run WHERE state = 'queued' AND ready_at <= %(now)s
-""")
-
-NEXT_MOMENTS = Statement("""
-    SELECT
-        (SELECT MIN(next_run) FROM sisy_task WHERE state = 'active' AND next_run > %(now)s)
-            {as_utc},
-        (SELECT MIN(ready_at) FROM sisy_run WHERE state = 'queued' AND ready_at > %(now)s)
-            {as_utc}
-""")
-
 
 def lock_due_tasks(
     using: str, model: "type[Task]", now: datetime, limit: int, defer: frozenset[str] = frozenset()
@@ -89,20 +76,6 @@ def look_ahead(using: str, process: int, since: datetime) -> tuple[Any, ...] | N
     for row in LOOK_AHEAD.rows(using, process=process, since=since):
         return tuple(bool(one) if isinstance(one, int) else _moment(one) for one in row)
     return None
-
-
-def ready_queues(using: str, now: datetime) -> list[tuple[str, str]]:
-    """Return the engine and the name of each queue in which a run is ready."""
-    return [(engine, queue) for engine, queue in READY_QUEUES.rows(using, now=now)]
-
-
-def next_moment(using: str, now: datetime) -> datetime | None:
-    """Return when the next task is due or the next run is ready after ``now``, if any is."""
-    return min(_moments(NEXT_MOMENTS.rows(using, now=now)[0]), default=None)
-
-
-def _moments(row: tuple[Any, ...]) -> Iterator[datetime]:
-    return (moment for moment in map(_moment, row) if moment is not None)
 
 
 def _moment(value: datetime | str | None) -> datetime | None:

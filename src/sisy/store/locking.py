@@ -1,13 +1,11 @@
-"""The locks on rows that many processes change, and the lease of a process."""
+"""Lock rows that many processes change, in an order in which no two of them deadlock."""
 
-from datetime import datetime
 from typing import Any
 
 from django.db import connections
 from django.db.models import QuerySet
 
 from sisy.runtime.compat import for_write
-from sisy.store.statements import Statement
 
 
 def lock(rows: QuerySet[Any]) -> list[int]:
@@ -27,12 +25,3 @@ def _lock_by_key(rows: QuerySet[Any]) -> list[int]:
     by_key = rows.model._default_manager.using(rows.db).filter(pk__in=found).order_by("pk")
     list(by_key.select_for_update().values_list("pk"))
     return list(keys.filter(pk__in=found))
-
-
-# One process, one row: a single update keeps all runs of the process alive.
-RENEW = Statement("UPDATE sisy_process SET lease_until = %(until)s WHERE id = %(process)s")
-
-
-def renew_lease(using: str, process: int, until: datetime) -> bool:
-    """Extend a lease; return False if the process has no row any more."""
-    return bool(RENEW.change(using, process=process, until=until))

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from asgiref.sync import sync_to_async
 from django.db import router
+from django.db.models import Min
 from django.utils import timezone as django_timezone
 
 from sisy import clock
@@ -14,9 +15,8 @@ from sisy.execution.inline import execute_inline
 from sisy.execution.outcome import Outcome
 from sisy.heartbeat.plan import plan_due
 from sisy.heartbeat.timing_check import compute_unplanned
-from sisy.models import Process, Role, Run, Task
+from sisy.models import Process, Role, Run, Task, TaskState
 from sisy.schedules import calendar
-from sisy.store.due import next_moment, ready_queues
 from sisy.testing.beginning import begin
 from sisy.worker.claim import claim
 from sisy.worker.record import record
@@ -108,7 +108,7 @@ class Timeline:
 
     def _claim(self) -> list[Run]:
         queues: dict[str, set[str]] = {}
-        for engine, queue in ready_queues(self.using, self.now):
+        for engine, queue in _ready_queues(self.using, self.now):
             queues.setdefault(engine, set()).add(queue)
         return [
             run
@@ -124,6 +124,23 @@ class Timeline:
             worker = Process.join(Role.WORKER, using=self.using, now=self.now, lease=LEASE)
         self._worker = worker
         return worker
+
+
+def next_moment(using: str, now: datetime) -> datetime | None:
+    """Return when the next task is due or the next run is ready after ``now``, if any is."""
+    tasks = Task.objects.using(using).filter(state=TaskState.ACTIVE, next_run__gt=now)
+    runs = Run.objects.using(using).queued().filter(ready_at__gt=now)
+    moments = (
+        tasks.aggregate(first=Min("next_run"))["first"],
+        runs.aggregate(first=Min("ready_at"))["first"],
+    )
+    return min(filter(None, moments), default=None)
+
+
+def _ready_queues(using: str, now: datetime) -> list[tuple[str, str]]:
+    """Return the engine and the name of each queue in which a run is ready."""
+    ready = Run.objects.using(using).ready(now).order_by()
+    return list(ready.values_list("engine", "queue").distinct())
 
 
 class _TimelineClock:
