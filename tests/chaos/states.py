@@ -9,7 +9,7 @@ from tests.chaos.verdict import Finding, Flaw, Verdict
 LIVE = ("queued", "running")
 TASK_DELETED = "The task was deleted."
 CANCELLING = ("cancel_other", "terminate_other")
-NO_HEARTBEAT = "No heartbeat planned it in time"
+NO_HEARTBEAT = "No heartbeat planned the task in time"
 ON_TIME_TOLERANCE = 5.0  # seconds after which the heartbeat calls an occurrence missed
 MAY_SKIP = ("skip", "buffer_one", "buffer_all", *CANCELLING)
 

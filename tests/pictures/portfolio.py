@@ -205,6 +205,6 @@ def gap(task: Task, missed: list[datetime]) -> Run:
         count=len(missed),
         origin=Origin.SCHEDULE,
         state=RunState.MISSED,
-        reason="No heartbeat planned it in time.",
+        reason="No heartbeat planned the task in time.",
         finished_at=missed[-1] + MINUTE,
     )
