@@ -20,7 +20,7 @@ task has advanced past it. Both happen in one transaction, for a chunk of tasks 
 
 Any number of heartbeats may plan at once. The lock makes that cheap, the compare-and-set makes it
 correct, and the constraint makes sure. If a chunk fails, its tasks are planned one by one, and the
-one that fails is set aside as broken.
+one that fails is marked as broken.
 """
 
 from collections.abc import Callable
@@ -63,7 +63,7 @@ class Planned:
 
     Attributes:
         missed: the number of occurrences that were recorded as missed.
-        broken: the number of tasks that were set aside as broken.
+        broken: the number of tasks that were marked as broken.
         is_held_up: whether tasks are still due, because they are locked or the turn ended.
     """
 

@@ -23,7 +23,7 @@ class Tick:
         queued: queued runs for which to ring, except those that were announced already.
         planned: the number of occurrences that were queued.
         missed: the number of occurrences that were recorded as missed.
-        broken: the number of tasks that were set aside, because they cannot be planned.
+        broken: the number of tasks that were marked as broken, because they cannot be planned.
         rescued: the number of runs of dead workers that were queued again.
         deleted: the number of retired tasks that were deleted.
         pruned: the number of old runs that were deleted.
