@@ -70,7 +70,7 @@ def store(length: int) -> None:
         task.save()
     first = Task.objects.order_by("pk")[0]
     ended = {"state": RunState.SUCCEEDED, "attempt": 1, "started_at": now, "finished_at": now}
-    template = Run.of(first, now=now, due_at=now - 3 * 365 * 24 * HOUR, **ended)
+    template = first.new_run(now=now, due_at=now - 3 * 365 * 24 * HOUR, **ended)
     template.save()
     own = ("id", "task_id", "due_at", "finished_at")
     columns = [field.column for field in Run._meta.concrete_fields if field.column not in own]

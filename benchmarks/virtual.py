@@ -74,7 +74,7 @@ def write_raw(runs: int) -> float:
     now = clock.now("default")
     task = task_with_callable(jobs.noop)
     task.save()
-    run = Run.of(task, now=now)
+    run = task.new_run(now=now)
     fields = [field for field in Run._meta.concrete_fields if not field.primary_key]
     values = [field.get_db_prep_save(getattr(run, field.attname), connection) for field in fields]
     insert = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sisy.models import Run, Task
+from sisy.models import Task
 from sisy.store.statements import Statement
 from tests.app import jobs
 from tests.models.test_hot_statements import claimed
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 def two_runs():
     """Return a run of a task, and a run whose task was deleted."""
     task = Task.run_once(jobs.noop)
-    orphan = Run.of(task, now=NOON, due_at=NOON)
+    orphan = task.new_run(now=NOON, due_at=NOON)
     orphan.task = None
     orphan.save()
     return [task.runs.get(), orphan]
