@@ -20,9 +20,9 @@ class SisyConfig(AppConfig):
         from sisy.django_tasks import call, receivers
         from sisy.execution.call import adapt_tasks_of_django
         from sisy.lifecycle.submit import set_eager_executor
+        from sisy.management import after_migrate
         from sisy.messaging import dashboard_events, doorbell, run_log
         from sisy.store import database_thread
-        from sisy.syncing import after_migrate
 
         if conf.usable_settings().aliases:
             import sisy.engines.tasks  # noqa: F401 - engines must know their tasks

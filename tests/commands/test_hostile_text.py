@@ -9,9 +9,9 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from sisy.management.sync_text import sentences
 from sisy.models import Attempt, Process, Queue, Role, Run, RunState, Task
 from sisy.signals import run_finished
-from sisy.syncing.describe import sentences
 from sisy.syncing.discovery import Discovered
 from sisy.syncing.sync import Change, Kind, Synced
 from tests.support.hostile import HOSTILE, STORABLE, flaw_in

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 
-from sisy.schedules import Schedule, ScheduleError, describe
-from sisy.schedules.describe import in_words
+from sisy.reports import schedule_text
+from sisy.reports.schedule_text import in_words
+from sisy.schedules import Schedule, ScheduleError
 from tests.unit.test_schedules import expressions
 
 SENTENCES = [
@@ -70,11 +71,11 @@ def test_the_sentence_is_in_the_language_of_the_reader_with_its_names():
     ],
 )
 def test_each_language_has_the_nearest_catalogue(language, catalogue):
-    assert describe._locale(language) == catalogue
+    assert schedule_text._locale(language) == catalogue
 
 
 def test_without_cron_descriptor_there_are_no_words(monkeypatch):
-    monkeypatch.setattr(describe, "cron_descriptor", None)
+    monkeypatch.setattr(schedule_text, "cron_descriptor", None)
     assert in_words(Schedule("*/5 * * * *")) == ""
 
 

@@ -12,9 +12,9 @@ from django.utils.translation import override as use_language
 from sisy import clock
 from sisy.exceptions import ScheduleError
 from sisy.models import RunState, Task, TaskState
+from sisy.reports.schedule_text import in_words
 from sisy.runtime.durations import duration_text, largest_unit
 from sisy.schedules import Schedule
-from sisy.schedules.describe import in_words
 
 NOTHING = "-"
 SECOND = timedelta(seconds=1)

@@ -8,11 +8,11 @@ from django.utils.translation import ngettext
 
 from sisy import clock, conf
 from sisy.management.output import AnsweringCommand
+from sisy.management.sync_text import failure, sentences
 from sisy.models import Task
 from sisy.records.task_fields import PUBLIC_NAMES
 from sisy.reports.disclosure import masked
 from sisy.syncing import Kind, discover, sync
-from sisy.syncing.describe import failure, sentences
 from sisy.syncing.discovery import Discovered
 from sisy.syncing.sync import Change, Synced
 

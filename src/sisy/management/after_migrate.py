@@ -9,8 +9,8 @@ from django.db import router
 from django.db.models.signals import post_migrate
 
 from sisy import clock, conf
+from sisy.management.sync_text import failure, sentences
 from sisy.models import Task
-from sisy.syncing.describe import failure, sentences
 from sisy.syncing.discovery import discover
 from sisy.syncing.sync import sync
 
