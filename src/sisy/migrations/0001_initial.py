@@ -266,7 +266,7 @@ class Migration(migrations.Migration):
                     "max_attempts",
                     models.PositiveSmallIntegerField(
                         default=1,
-                        help_text="How often a run is attempted if it fails. 1 for no retries.",
+                        help_text="The maximum number of attempts, including the first one. 1 means no retries.",
                         verbose_name="maximum attempts",
                     ),
                 ),
@@ -282,7 +282,7 @@ class Migration(migrations.Migration):
                     "retry_backoff",
                     models.FloatField(
                         default=2.0,
-                        help_text="The factor by which the longest wait grows with each further retry.",
+                        help_text="The longest wait is multiplied by this factor for each retry after the first.",
                         verbose_name="retry backoff",
                     ),
                 ),
@@ -428,7 +428,7 @@ class Migration(migrations.Migration):
                     "undeclared_at",
                     sisy.records.fields.MomentField(
                         editable=False,
-                        help_text="Since when the task is no longer declared in code.",
+                        help_text="When the task was found to be no longer declared in code.",
                         null=True,
                         verbose_name="no longer declared",
                     ),
@@ -516,7 +516,7 @@ class Migration(migrations.Migration):
                     "due_at",
                     sisy.records.fields.MomentField(
                         blank=True,
-                        help_text="When the schedule makes the run due. Empty if the run was not scheduled.",
+                        help_text="When the run is due according to the schedule. Empty if the run was not scheduled.",
                         null=True,
                         verbose_name="due",
                     ),
@@ -589,7 +589,7 @@ class Migration(migrations.Migration):
                     "unresolved_since",
                     sisy.records.fields.MomentField(
                         blank=True,
-                        help_text="When a worker first released the run because the worker could not find the function.",
+                        help_text="When a worker first released the run because it could not find the function.",
                         null=True,
                         verbose_name="unresolved since",
                     ),

@@ -61,7 +61,9 @@ class Run(models.Model):
         _("due"),
         null=True,
         blank=True,
-        help_text=_("When the schedule makes the run due. Empty if the run was not scheduled."),
+        help_text=_(
+            "When the run is due according to the schedule. Empty if the run was not scheduled."
+        ),
     )
     ready_at = MomentField(
         _("ready"), help_text=_("Workers may claim the run from this moment on.")
@@ -89,7 +91,7 @@ class Run(models.Model):
         null=True,
         blank=True,
         help_text=_(
-            "When a worker first released the run because the worker could not find the function."
+            "When a worker first released the run because it could not find the function."
         ),
     )
     process = models.ForeignKey(

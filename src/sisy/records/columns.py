@@ -98,7 +98,9 @@ class TaskColumns(models.Model):
     max_attempts = models.PositiveSmallIntegerField(
         _("maximum attempts"),
         default=1,
-        help_text=_("How often a run is attempted if it fails. 1 for no retries."),
+        help_text=_(
+            "The maximum number of attempts, including the first one. 1 means no retries."
+        ),
     )
     retry_delay = models.DurationField(
         _("retry delay"),
@@ -108,7 +110,9 @@ class TaskColumns(models.Model):
     retry_backoff = models.FloatField(
         _("retry backoff"),
         default=2.0,
-        help_text=_("The factor by which the longest wait grows with each further retry."),
+        help_text=_(
+            "The longest wait is multiplied by this factor for each retry after the first."
+        ),
     )
     retry_max_delay = models.DurationField(
         _("maximum retry delay"),
@@ -180,7 +184,7 @@ class TaskColumns(models.Model):
         _("no longer declared"),
         null=True,
         editable=False,
-        help_text=_("Since when the task is no longer declared in code."),
+        help_text=_("When the task was found to be no longer declared in code."),
     )
 
     class Meta:
