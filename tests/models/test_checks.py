@@ -71,6 +71,14 @@ def test_a_schedule_that_no_longer_works_is_named_once_for_all_its_tasks():
     assert warning.hint == "Set a valid schedule and save each task."
 
 
+def test_an_error_that_names_the_schedule_itself_is_not_introduced_by_it_again():
+    by_raw_sql(saved(label="a"), "schedule", "0 5 * *")
+    [warning] = check()
+    assert warning.msg.startswith("The schedule '0 5 * *' has 4 fields, not five ")
+    assert warning.msg.count("The schedule") == 1
+    assert warning.msg.endswith(" It is used by the task 'a'.")
+
+
 def test_invalid_tasks_do_not_stop_migrate():
     by_raw_sql(saved(), "schedule", "61 * * * *")
     by_raw_sql(saved(), "target_path", "tests.app.gone.away")

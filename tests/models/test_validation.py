@@ -148,7 +148,7 @@ def test_a_value_that_a_column_cannot_hold_is_refused_in_words(name, value, mess
 
 def test_a_schedule_and_a_zone_are_refused_by_the_schedules_own_words():
     assert refusal("schedule", "61 * * * *", ScheduleError) == (
-        "minute: 61 in '61' is not within 0 to 59."
+        "minute: 61 in '61' is out of range. Use 0 to 59."
     )
     assert refusal("schedule", "", ScheduleError).startswith("The schedule '' has 0 fields")
     assert refusal("schedule", None, ScheduleError).startswith("A schedule must be a string")

@@ -44,7 +44,7 @@ def why(task: Task, moment: datetime, using: str, now: datetime) -> str:
     try:
         schedule = Schedule(task.schedule, task.timezone, key=task.label)
     except ScheduleError as error:
-        return f"The task's schedule is not valid: {error}"
+        return formatting.schedule_error("The task's schedule", str(error))
     if schedule.next_after(just_before(moment)) != moment:
         return _not_due(schedule, moment, zone)
     if moment > now:

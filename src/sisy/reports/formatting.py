@@ -112,6 +112,16 @@ def schedule(task: Task, default_zone: str) -> str:
     )
 
 
+def schedule_error(subject: str, error: str) -> str:
+    """Return why a schedule is not valid, as a sentence that names the schedule once.
+
+    Args:
+        subject: the schedule, such as "The task's schedule".
+        error: the message of a `ScheduleError`.
+    """
+    return error if error.startswith("The schedule ") else f"{subject} is not valid: {error}"
+
+
 def words_of(expression: str, zone: str, label: str) -> str:
     """Return what a schedule says in the reader's language; empty where nothing can be said."""
     try:

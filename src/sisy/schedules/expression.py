@@ -173,7 +173,8 @@ def _check_field(name: str, typed: str, limits: tuple[int, int]) -> None:
             number = end.strip("w") if name == "day-of-month" else end
             if number.isdigit() and not limits[0] <= int(number) <= limits[1]:
                 raise ScheduleError(
-                    f"{name}: {number} in {typed!r} is not within {limits[0]} to {limits[1]}."
+                    f"{name}: {number} in {typed!r} is out of range. "
+                    f"Use {limits[0]} to {limits[1]}."
                 )
 
 

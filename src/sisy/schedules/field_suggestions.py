@@ -46,8 +46,8 @@ def _mixed_weekdays(typed: str) -> str:
         and ("#" in typed or re.search(r"\bl\d", typed.lower()))
     ):
         return (
-            f"{typed!r} is not a valid value: it mixes every {plain[0]} with single weeks of the "
-            "month. Use two tasks."
+            f"{typed!r} is not a valid value: it combines {plain[0]!r}, which is every week, with "
+            "a weekday in a certain week of the month. Use two tasks."
         )
     return ""
 
@@ -79,7 +79,9 @@ def _which_weekday(item: str, field: str) -> str:
 def _nearest_weekday(item: str, field: str) -> str:
     if "w" not in item or _short(item, "day-of-week") in WEEKDAYS:
         return ""
-    return "Use '15w' for the weekday nearest to a day, or 'lw' for the last weekday of the month."
+    return (
+        "Use '15w' for the weekday nearest to the 15th, or 'lw' for the last weekday of the month."
+    )
 
 
 def _time_of_day(item: str, field: str) -> str:

@@ -69,8 +69,8 @@ class Schedule:
         object.__setattr__(self, "_zone", zone_named(self.timezone))
         if next_wall(fields, datetime(2000, 1, 1)) is None:
             raise ScheduleError(
-                f"The schedule {self.expression!r} can never match: none of its months has such "
-                "a day."
+                f"The schedule {self.expression!r} can never match: its day does not exist in "
+                "any of its months."
             )
 
     @property

@@ -14,6 +14,7 @@ from sisy.callables import Target
 from sisy.exceptions import CallableError, ScheduleError
 from sisy.models import Task, TaskState
 from sisy.reports.alerts.alert import Alert, Kind, Severity
+from sisy.reports.formatting import schedule_error
 from sisy.schedules import Schedule
 
 MAX_DISTINCT_READ = 5000  # different schedules, and different targets
@@ -94,7 +95,7 @@ def schedule_alerts(groups: list[ScheduleGroup]) -> Iterator[Alert]:
                 kind=Kind.SCHEDULE,
                 severity=Severity.ERROR,
                 what=group.example,
-                why=f"{group.words} is not valid: {group.error} {group.users}",
+                why=f"{schedule_error(group.words, group.error)} {group.users}",
                 fix="Set a valid schedule and save each task.",
                 number=group.count,
             )
