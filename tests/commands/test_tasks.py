@@ -137,7 +137,7 @@ def test_why_answers_from_the_schedule_where_there_is_no_row(noon):
     assert "The current schedule, '0 * * * *', does not match" in why("tea", NOON + MINUTE)
     assert "The next match is 2026-05-05 13:00:00 UTC" in why("tea", NOON + MINUTE)
     assert "It will run at this time" in why("tea", NOON + HOUR)
-    assert "because the task runs only to" in why("tea", NOON + 11 * HOUR)
+    assert "because the task runs only until" in why("tea", NOON + 11 * HOUR)
     assert "The task was created later" in why("tea", NOON - HOUR)
     noon.moment = NOON + HOUR + MINUTE
     assert "has not been planned: no heartbeat is running" in why("tea", NOON + HOUR)

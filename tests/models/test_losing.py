@@ -73,11 +73,19 @@ def test_the_run_of_a_deleted_task_is_not_run_again():
     assert stored(run).reason.endswith("the run is not rerun, because its task was deleted.")
 
 
-def test_a_lost_run_that_was_asked_to_stop_is_cancelled():
+@pytest.mark.parametrize(
+    ("reason", "end"),
+    [
+        ("Cancelled by ann.", ". Cancelled by ann."),
+        ("not today", "; not today."),
+        ("", "; its cancellation had already been requested."),
+    ],
+)
+def test_a_lost_run_that_was_asked_to_stop_is_cancelled(reason, end):
     run = in_hand()
-    Run.objects.filter(pk=run.pk).update(cancel_requested_at=NOON, cancel_reason="Not today.")
+    Run.objects.filter(pk=run.pk).update(cancel_requested_at=NOON, cancel_reason=reason)
     lose(run)
-    assert (stored(run).state, stored(run).reason) == (RunState.CANCELLED, f"{DIED}; Not today.")
+    assert (stored(run).state, stored(run).reason) == (RunState.CANCELLED, f"{DIED}{end}")
 
 
 def test_runs_that_fare_differently_are_settled_together():

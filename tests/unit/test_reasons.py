@@ -1,12 +1,16 @@
 """A state and its reason make one statement, which says nothing twice."""
 
 import logging
+from datetime import UTC
 
 import pytest
 
 from sisy.messaging import run_log
 from sisy.models import Process, Role, Run
 from sisy.records.reasons import STOPPED, with_reason
+from sisy.reports.explain import why_run
+from sisy.reports.formatting import schedule_error
+from tests.support.moments import NOON
 
 
 @pytest.mark.parametrize(
@@ -22,6 +26,50 @@ from sisy.records.reasons import STOPPED, with_reason
 )
 def test_a_reason_does_not_repeat_the_state(reason, statement):
     assert with_reason("was cancelled", reason) == statement
+
+
+@pytest.mark.parametrize(
+    ("reason", "line"),
+    [
+        (
+            "Released for another worker: Cannot import shop.jobs.greet.",
+            "greet #7 was released for another worker: Cannot import shop.jobs.greet.",
+        ),
+        ("Its worker was stopped.", "greet #7 was released: Its worker was stopped."),
+    ],
+)
+def test_the_log_says_once_that_a_run_was_released(caplog, reason, line):
+    with caplog.at_level(logging.INFO, "sisy.runs"):
+        run_log.on_released(run=Run(pk=7, label="greet", reason=reason, state="queued"))
+    assert caplog.messages == [line]
+
+
+@pytest.mark.parametrize(
+    ("reason", "statement"),
+    [
+        ("Cancelled by ann.", "Run 7 was cancelled by ann (attempt 2)."),
+        ("The host restarts.", "Run 7 was cancelled: The host restarts (attempt 2)."),
+        ("", "Run 7 was cancelled (attempt 2)."),
+    ],
+)
+def test_the_attempt_follows_the_reason(reason, statement):
+    run = Run(pk=7, label="greet", reason=reason, state="cancelled", attempt=2)
+    assert why_run(run, UTC, NOON) == statement
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            "minute: 61 is out of range.",
+            "The schedule 'x' is not valid: minute: 61 is out of range.",
+        ),
+        ("The schedule 'x' has 1 field, not five.", "The schedule 'x' has 1 field, not five."),
+        ("The schedule 'x' is not valid: no.", "The schedule 'x' is not valid: no."),
+    ],
+)
+def test_an_error_that_names_the_schedule_is_not_introduced_by_it_again(error, sentence):
+    assert schedule_error("The schedule 'x'", error) == sentence
 
 
 @pytest.mark.parametrize(

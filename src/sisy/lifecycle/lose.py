@@ -105,6 +105,8 @@ def _end(run: "Run") -> tuple[RunState, str] | None:
 
 
 def _joined(reason: str, why: str = "") -> str:
-    """Return the two as one sentence that fits its column; only the first one is cut off."""
-    tail = f"; {why.rstrip('.')}." if why else "."
+    """Return the two as a text that fits its column; only the first one is cut off."""
+    # A reason that somebody gave for cancelling is usually a sentence.
+    joint = ". " if why[:1].isupper() else "; "
+    tail = f"{joint}{why.rstrip('.')}." if why else "."
     return reason[: 500 - len(tail)] + tail

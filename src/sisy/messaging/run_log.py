@@ -88,7 +88,7 @@ def on_rejected(*, run: "Run", **kwargs: Any) -> None:
 
 
 def on_released(*, run: "Run", **kwargs: Any) -> None:
-    runs.info("%s was released: %s", run, run.reason, extra=_about(run))
+    runs.info("%s %s", run, with_reason("was released", run.reason), extra=_about(run))
 
 
 def on_retired(*, task: "Task", **kwargs: Any) -> None:

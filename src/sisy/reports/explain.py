@@ -73,9 +73,10 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
         began += f" ({formatting.span(run.lateness)} late)"
     if run.state == RunState.RUNNING:
         return f"Run {run.pk} is running on {run.worker_name}. It started{began}."
-    tries = f" in attempt {run.attempt}" if run.attempt > 1 else ""
     was = "was " if run.state in (RunState.LOST, RunState.CANCELLED) else ""
-    end = with_reason(f"Run {run.pk} {was}{run.get_state_display()}{tries}", run.reason)
+    end = with_reason(f"Run {run.pk} {was}{run.get_state_display()}", run.reason)
+    if run.attempt > 1:
+        end = f"{end.removesuffix('.')} (attempt {run.attempt})."
     if not began:
         return end
     took = f" and took {formatting.span(run.duration)}" if run.duration is not None else ""
@@ -138,16 +139,16 @@ def _ahead(task: Task, moment: datetime, zone: tzinfo) -> str:
         return f"It will not run at this time, because the task {_limits(task, zone)}."
     left = iterations_left(task)
     if left is None:
-        return f"It will not run at this time, because the next run is only due at {due}."
+        return f"It will not run at this time, because the next run is not due until {due}."
     words = ngettext("only %d iteration is left", "only %d iterations are left", left) % left
     earlier = ngettext("and it is due earlier", "and they are due earlier", left)
     return f"It will not run at this time: {words}, {earlier}. The next one is due at {due}."
 
 
 def _limits(task: Task, zone: tzinfo) -> str:
-    """Return, as words that follow "the task", from when to when it runs."""
+    """Return, as words that follow "the task", from when until when it runs."""
     start = f" from {in_zone(task.start_running, zone)}" if task.start_running else ""
-    end = f" to {in_zone(task.end_running, zone)}" if task.end_running else ""
+    end = f" until {in_zone(task.end_running, zone)}" if task.end_running else ""
     return f"runs only{start}{end}"
 
 
