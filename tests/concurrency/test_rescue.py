@@ -39,6 +39,13 @@ def rescuing():
     return partial(rescue_lost, "default", EXPIRED)
 
 
+def test_a_worker_that_held_no_runs_is_only_said_to_be_gone(caplog):
+    idle = worker(NOON, LEASE)
+    rescue_lost("default", EXPIRED)
+    assert f"{idle} is gone; it had no runs to rescue" in caplog.messages
+    assert "Rescued the runs" not in caplog.text
+
+
 def on_the_books(holder):
     return Process.objects.filter(pk=holder.pk).exists()
 

@@ -39,6 +39,14 @@ async def test_a_child_that_ends_at_once_again_and_again_is_started_later_and_la
     assert not keeper.has_failed
 
 
+async def test_a_restart_without_a_delay_names_none(monkeypatch, caplog):
+    monkeypatch.setattr(supervisor, "LONG_LIVED", -1.0)
+    keeper = Supervisor(program("raise SystemExit(3)"), 1, using="default")
+    await run_until(keeper, lambda: "starting another" in caplog.text)
+    said = next(line for line in caplog.messages if "starting another" in line)
+    assert said.endswith("ended (exit code 3); starting another process")
+
+
 async def test_a_command_that_cannot_be_started_is_tried_again(monkeypatch, caplog):
     monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.01)
     keeper = Supervisor(["/no/such/program"], 1, using="default")

@@ -100,4 +100,7 @@ def _what_happened_to(process: Process, now: datetime) -> str:
 def _log(who: str, again: list[Run], ended: list[Run]) -> None:
     parts = ((again, "%d queued again"), (ended, "%d ended"))
     what = ", ".join(words % len(runs) for runs, words in parts if runs)
-    logger.warning("Rescued the runs of %s: %s", who, what or "it had none")
+    if what:
+        logger.warning("Rescued the runs of %s: %s", who, what)
+    else:
+        logger.warning("%s is gone; it had no runs to rescue", who)

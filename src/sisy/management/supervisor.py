@@ -130,7 +130,7 @@ class Supervisor:
             short_lives = 0 if loop.time() - began > LONG_LIVED else short_lives + 1
             if not self._stopping.is_set():
                 delay = _delay(short_lives)
-                logger.warning("%s in %g s", how, delay)
+                logger.warning("%s%s", how, f" in {delay:g} s" if delay else "")
                 await self._wait_unless_stopping(delay)
 
     async def _one_life(self) -> str:

@@ -71,7 +71,7 @@ class SafeLogger(logging.LoggerAdapter[logging.Logger]):
             if issubclass(type(error), KeyboardInterrupt):
                 raise  # Ctrl-C
             with suppress(BaseException):
-                sys.stderr.write(f"--- Logging error of Sisy ---\n{traceback_of(error)}")
+                sys.stderr.write(f"--- Sisy could not write to its log ---\n{traceback_of(error)}")
 
 
 def log_named(name: str) -> SafeLogger:
