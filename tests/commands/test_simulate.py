@@ -66,7 +66,7 @@ def test_the_busiest_minutes_and_the_runs_that_would_meet_are_named():
     assert met["first"] == "2026-05-06T00:01:00+00:00"
     text = said("sisy_simulate 2026-05-06 2026-05-06T02:00 --show 3")
     assert "… and 239 more" in text
-    assert "Probable overlaps" in text
+    assert "will probably be due while the previous run is still running:" in text
 
 
 def test_as_csv_all_of_them_are_written():

@@ -111,7 +111,7 @@ def _read(text: str, zone: tzinfo, now: datetime) -> datetime:
                 if found := _matching(local, named, where):
                     return found
     raise CommandError(
-        f"{text!r} is not a valid date and time, or run. Use '2026-05-05 12:00', "
+        f"{text!r} is neither a valid date and time nor a run. Use '2026-05-05 12:00', "
         "'2026-05-05 12:00:00 CEST', '2026-05-05T12:00+02:00', '12:00' or a run such as '#7'."
     )
 

@@ -173,8 +173,7 @@ def _add(entry: _Entry) -> None:
             if where == path:
                 conflict = f"{path} has two schedules named {name!r}."
             raise DeclarationError(
-                f"{conflict} Give each further "
-                "schedule its own name, as in "
+                f"{conflict} Give each additional schedule a name of its own, as in "
                 f"@sisy.schedule({declaration.fields['schedule']!r}, name='nightly-report')."
             )
     _declared[name] = entry

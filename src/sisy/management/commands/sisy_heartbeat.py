@@ -8,9 +8,10 @@ from sisy.runtime.service import Service
 
 class Command(ServingCommand):
     help = (
-        "Plans runs of due tasks, to the second. Workers execute them. The command stays in the "
-        "foreground. Any number of heartbeats may run: each occurrence is planned exactly once. "
-        "SIGTERM or SIGINT (Ctrl-C) stops it gracefully. A second signal stops it immediately."
+        "Plans the runs of tasks that become due, accurate to the second. Workers execute them. "
+        "The command stays in the foreground. Any number of heartbeats may run: each occurrence "
+        "is planned exactly once. SIGTERM or SIGINT (Ctrl-C) stops it gracefully. A second signal "
+        "stops it immediately."
     )
 
     def build(self, **options: Any) -> Service:

@@ -30,7 +30,7 @@ class Command(AnsweringCommand):
         "Shows which runs are due in a range of time: each occurrence, the busiest minutes, and "
         "the tasks whose runs would probably overlap, given their usual duration. Simulates "
         "active tasks as they are now, and changes nothing. FROM and TO are in the project's time "
-        "zone unless they name one."
+        "zone, unless they include one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -131,7 +131,7 @@ class Command(AnsweringCommand):
             self.answer(summary["busiest"])
         if summary["overlaps"]:
             self.stdout.write(
-                "\nProbable overlaps, of tasks whose policy forbids overlapping runs:"
+                "\nOccurrences that will probably be due while the previous run is still running:"
             )
             self.answer(summary["overlaps"])
 

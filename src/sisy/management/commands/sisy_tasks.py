@@ -38,8 +38,8 @@ class _OptionsAfterVerb(BaseCommand):
 class Command(AnsweringCommand):
     help = (
         "Shows and changes tasks. TASK is a task's key, its name in code, or its label. FROM, "
-        "TO and WHEN are in the task's time zone unless they name one. Exits with 1 if the task "
-        "or run does not exist, or if the command changed nothing."
+        "TO and WHEN are in the task's time zone, unless they include one. Exits with 1 if the "
+        "task or run does not exist, or if the command changed nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -94,8 +94,8 @@ class Command(AnsweringCommand):
         )
         backfill = verb(
             "backfill",
-            "run the occurrences of a past range, except those that have succeeded or are queued "
-            "or running",
+            "run the occurrences in a past time range, except those that have succeeded or are "
+            "queued or running",
         )
         backfill.add_argument(
             "start", type=lookup.moment, metavar="FROM", help="the start of the range"
