@@ -93,7 +93,7 @@ def test_retry_submits_a_run_for_each_that_is_over():
         (failed.pk, failed.due_at, "queued"),
         (cancelled.pk, cancelled.due_at, "queued"),
     ]
-    assert history_of(failed) == [f"Submitted run {retries[0].pk} as its retry."]
+    assert history_of(failed) == [f"Retried as run {retries[0].pk}."]
 
 
 def test_runs_that_cannot_be_retried_are_named_and_stop_no_other():

@@ -58,7 +58,7 @@ def test_its_queue_is_paused_by_whom_since_when_and_why():
     run = idle().run_now()
     Queue.objects.pause("default", "The mail server is down.", by="Sam")
     assert why_run(run) == since(run) + (
-        "the queue 'default' has been paused by Sam since 2026-05-05 12:00:00 UTC "
+        "the queue 'default' was paused by Sam at 2026-05-05 12:00:00 UTC "
         "(The mail server is down)."
     )
 
@@ -244,7 +244,7 @@ def test_of_an_hour_that_comes_twice_the_abbreviation_says_which():
 @pytest.mark.parametrize("text", ["yesterday", "25:61", "2026-13-01", "12:00 XYZ", "", "Mo 12:00"])
 def test_what_is_no_moment_is_answered_with_forms_that_are(text):
     idle()
-    with pytest.raises(CommandError, match="is not a valid date and time, or run"):
+    with pytest.raises(CommandError, match="is neither a valid date and time nor a run"):
         why("tea", text)
 
 

@@ -55,7 +55,7 @@ FAILED, WELL = RunState.FAILED, RunState.SUCCEEDED
 
 def test_failures_are_counted_with_how_many_runs_they_are_of():
     ended(scheduled(label="sweep"), [WELL] * 14 + [FAILED] * 26)
-    assert alerts() == [("sweep", "26 of 40 runs failed in the last 24 hours: KeyError.")]
+    assert alerts() == [("sweep", "26 of 40 runs in the last 24 hours failed: KeyError.")]
 
 
 def test_the_counts_are_exact_however_many_they_are():
@@ -63,7 +63,7 @@ def test_the_counts_are_exact_however_many_they_are():
     ended(quiet, [FAILED], since=NOON - 20 * HOUR)
     ended(noisy, [WELL] * 300 + [FAILED] * 1700, since=NOON - 10 * HOUR)
     assert alerts() == [
-        ("noisy", "1700 of 2000 runs failed in the last 24 hours: KeyError."),
+        ("noisy", "1700 of 2000 runs in the last 24 hours failed: KeyError."),
         ("quiet", "The only run in the last 24 hours failed: KeyError."),
     ]
 
@@ -72,7 +72,7 @@ def test_a_task_that_flaps_stays_after_it_has_succeeded():
     ended(scheduled(label="flaps"), [WELL, FAILED, FAILED, WELL])
     [(what, why)] = alerts()
     assert what == "flaps"
-    assert why == ("2 of 4 runs failed in the last 24 hours: KeyError. The latest run succeeded.")
+    assert why == ("2 of 4 runs in the last 24 hours failed: KeyError. The latest run succeeded.")
 
 
 def test_what_failed_longer_ago_than_24_hours_is_not_counted():
@@ -103,8 +103,8 @@ def test_runs_without_a_task_are_grouped_by_what_they_call(origin):
     once("mail to Bob", [FAILED] * 3 + [WELL])
     once("digest", [FAILED, FAILED], path="tests.app.jobs.returns")
     assert alerts() == [
-        ("digest", "All 2 runs failed in the last 24 hours: KeyError."),
-        ("tests.app.jobs.noop", "5 of 7 runs failed in the last 24 hours: KeyError."),
+        ("digest", "All 2 runs in the last 24 hours failed: KeyError."),
+        ("tests.app.jobs.noop", "5 of 7 runs in the last 24 hours failed: KeyError."),
     ]
 
 
@@ -151,7 +151,7 @@ def test_queued_runs_are_counted_by_queue_with_what_they_wait_for():
     Queue.objects.pause("default", "Too hot.", by="Sam")
     [site] = [why for _, why in alerts() if "paused" in why]
     assert site == (
-        "The queue 'default' has been paused by Sam since 2026-05-05 12:00:00 UTC (Too hot): "
+        "The queue 'default' was paused by Sam at 2026-05-05 12:00:00 UTC (Too hot): "
         "700 runs are queued."
     )
     assert not any("are queued, because" in why for _, why in alerts())

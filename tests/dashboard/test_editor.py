@@ -105,7 +105,7 @@ def test_a_zone_that_there_is_not_is_refused():
 def test_it_says_what_daylight_saving_does():
     text = text_of(told(schedule="30 2 * * *", timezone="Europe/Berlin"))
     assert "Sun 2026-03-29 03:00:00 CEST" in text
-    assert "The clocks go forward 1 h before this occurrence." in text
+    assert "Before this occurrence, the clocks go forward by 1 h." in text
 
 
 def test_it_says_which_of_two_equal_times_is_meant(at_time):
@@ -113,7 +113,7 @@ def test_it_says_which_of_two_equal_times_is_meant(at_time):
     text = text_of(told(schedule="30 2 * * *", timezone="Europe/Berlin"))
     assert "Sun 2026-10-25 02:30:00 CEST" in text
     assert "this local time exists twice. This is the first." in text
-    assert "The clocks go back 1 h before this occurrence." in text
+    assert "Before this occurrence, the clocks go back by 1 h." in text
 
 
 def test_its_marks_are_as_many_as_can_be_told_apart():

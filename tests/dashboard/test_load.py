@@ -140,7 +140,7 @@ class TestPage:
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert "7 repeating tasks, 2 slots" in text
         assert "2026-05-06 00:00:00 7 0 0 * * * 6 */5 * * * * 1" in text
-        assert "▲ marks times with more running runs" in text
+        assert "▲ marks times when the average number of concurrent runs" in text
 
     def test_an_empty_site_has_none(self):
         text = text_of(browser_of("view_task").get("/sisy/load/"))

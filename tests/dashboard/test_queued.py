@@ -30,7 +30,7 @@ def test_the_page_of_a_run_and_of_its_task_say_why_queued():
         ) in text
     Queue.objects.pause("cpu", "too hot", by="Sam")
     for text in pages(run):
-        assert "has been paused by Sam since 2026-05-05 12:00:00 UTC (too hot)." in text
+        assert "was paused by Sam at 2026-05-05 12:00:00 UTC (too hot)." in text
 
 
 def test_a_delayed_run_is_not_queued_since_a_moment_to_come():

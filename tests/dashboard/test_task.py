@@ -60,7 +60,7 @@ def test_it_shows_when_it_is_due_and_what_daylight_saving_does(at_time):
     task.save()
     text = text_of(page_of(task, parts="coming"))
     assert "Sun 2026-03-29 03:00:00 CEST" in text
-    assert "The clocks go forward 1 h before this occurrence." in text
+    assert "Before this occurrence, the clocks go forward by 1 h." in text
     assert text.count("2026-0") >= 10
     task.pause()
     assert "the task is paused." in text_of(page_of(task, parts="coming"))
@@ -79,8 +79,10 @@ def test_its_policies_stand_there_in_words():
     text = text_of(page_of(task, parts="about"))
     assert "Up to 100 runs are queued while another one is running." in text
     assert "Retries up to 3 times." in text
-    assert "Waits up to 10 s before the first retry, and up to 2 times as long before" in text
-    assert "but at most 1 h." in text
+    assert (
+        "Waits up to 10 s before the first retry. This limit is multiplied by 2 for each" in text
+    )
+    assert "retry after that, up to 1 h." in text
     assert "Timeout 1 min 30 s. Plain functions in threads must call" in text
     assert "up to 1 min" in text
 
@@ -203,7 +205,7 @@ def declared(**changes):
 def test_changes_to_a_declared_task_are_listed_and_can_be_reset():
     task = declared(schedule="0 7 * * *", timeout=MINUTE)
     text = text_of(page_of(task))
-    assert "code, as shop.report" in text
+    assert "declared in code under the name shop.report" in text
     assert "schedule: 0 7 * * * instead of 0 9 * * *" in text
     assert "timeout: 1 min instead of —" in text
     assert "Reset to code" in text

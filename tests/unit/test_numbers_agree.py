@@ -69,7 +69,6 @@ ALLOWED = {
         "it has {len(text)} characters as JSON, more than the limit",
         "The schedule has {len(expression)} characters.",
         "Use at most %d characters.",
-        "up to %(factor)g times as long",
         "Only the latest {{ searched }} runs",
     ],
 }

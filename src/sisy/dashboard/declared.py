@@ -14,11 +14,13 @@ EMPTY = "—"
 def in_words(task: Task) -> str:
     """Return the source of a task that is or was declared; empty if it never was."""
     if task.is_declared:
-        return gettext("code, as %s") % task.name
+        return gettext("declared in code under the name %s") % task.name
     if task.undeclared_at is not None:
-        return gettext("code until %s (no longer declared)") % formatting.short(task.undeclared_at)
+        return gettext("no longer declared in code since %s") % formatting.short(
+            task.undeclared_at
+        )
     if task.name is not None:
-        return gettext("migration, as %s") % task.name
+        return gettext("created by a migration under the name %s") % task.name
     return ""
 
 

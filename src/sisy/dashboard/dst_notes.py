@@ -42,10 +42,12 @@ def _note(local: datetime, offset: timedelta | None) -> str:
     if now is None or offset is None or now == offset:
         return ""
     if now > offset:
-        return gettext("The clocks go forward %s before this occurrence.") % duration_text(
+        return gettext("Before this occurrence, the clocks go forward by %s.") % duration_text(
             now - offset
         )
-    return gettext("The clocks go back %s before this occurrence.") % duration_text(offset - now)
+    return gettext("Before this occurrence, the clocks go back by %s.") % duration_text(
+        offset - now
+    )
 
 
 def _is_real(local: datetime) -> bool:

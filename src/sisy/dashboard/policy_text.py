@@ -66,7 +66,7 @@ def missed(task: Task) -> str:
 
 
 def retries(task: Task) -> str:
-    """Return how often and when a failed run is retried."""
+    """Return how many times and when a failed run is retried."""
     more = task.max_attempts - 1
     if more < 1:
         return gettext("No retries.")
@@ -80,8 +80,8 @@ def retries(task: Task) -> str:
     if task.retry_backoff <= 1 or delay == task.retry_max_delay:
         return f"{words} {gettext('Waits up to %(delay)s before each retry.') % named}"
     grows = gettext(
-        "Waits up to %(delay)s before the first retry, and up to %(factor)g times as long before "
-        "each further one, but at most %(longest)s."
+        "Waits up to %(delay)s before the first retry. This limit is multiplied by %(factor)g for "
+        "each retry after that, up to %(longest)s."
     )
     return f"{words} {grows % named}"
 

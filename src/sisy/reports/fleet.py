@@ -98,7 +98,7 @@ def pause_in_words(queue: Queue, zone: tzinfo) -> str:
     }
     words = gettext("the queue '%(queue)s' has been paused since %(since)s") % named
     if queue.paused_by:
-        words = gettext("the queue '%(queue)s' has been paused by %(by)s since %(since)s") % named
+        words = gettext("the queue '%(queue)s' was paused by %(by)s at %(since)s") % named
     return f"{words} ({queue.pause_reason.rstrip('.')})" if queue.pause_reason else words
 
 

@@ -52,7 +52,7 @@ def retry(user: Any, runs: RunQuerySet) -> Iterator[Result]:
         except ValueError as error:
             refusals.append(_naming(run, refusal(error)))
         else:
-            note(user, run, f"Submitted run {again.pk} as its retry.")
+            note(user, run, f"Retried as run {again.pk}.")
             count += 1
     for sentence in refusals[:MAX_REFUSALS_NAMED]:
         yield Result(sentence, messages.ERROR)

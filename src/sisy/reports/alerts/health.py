@@ -109,7 +109,7 @@ def _planning(using: str, now: datetime, thresholds: Thresholds) -> Finding:
     oldest = Task.objects.using(using).due(now).first()
     if oldest is not None and oldest.next_run is not None:
         overdue = formatting.span(now - oldest.next_run)
-        words = f"{oldest} has been due for {overdue} but is not planned"
+        words = f"{oldest} has been due for {overdue} but has not been planned"
     is_well = not any(late_alerts(using, now, thresholds))
     return Finding(name="due tasks", is_well=is_well, words=words)
 

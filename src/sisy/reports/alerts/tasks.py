@@ -53,14 +53,14 @@ def failed_alerts(using: str, now: datetime, *, in_full: bool) -> Iterator[Alert
 def _failures(group: RecentTrouble, in_full: bool) -> str:
     named = {"number": group.number, "of": group.of}
     words = ngettext(
-        "%(number)d of %(of)d runs failed in the last 24 hours",
-        "%(number)d of %(of)d runs failed in the last 24 hours",
+        "%(number)d of %(of)d runs in the last 24 hours failed",
+        "%(number)d of %(of)d runs in the last 24 hours failed",
         group.of,
     )
     if group.number == group.of:
         words = ngettext(
             "The only run in the last 24 hours failed",
-            "All %(of)d runs failed in the last 24 hours",
+            "All %(of)d runs in the last 24 hours failed",
             group.of,
         )
     reason = disclosure.reason_of(group.newest, in_full=in_full)
