@@ -19,6 +19,9 @@ RETIRED = {
     r"nothing is planned": "no new runs are planned",
     r"target broken|another target\b": "function",
     r"not a valid moment": "not a valid date and time",
+    r"is not within": "out of range",
+    r"Since when the|\bHow often a run|every so many|unless they name one": "plain English",
+    r"reaches the database": "can reach the database",
     r"Released, because": "the cause alone: the state says that the run was released",
 }
 
