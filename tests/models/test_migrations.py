@@ -200,5 +200,5 @@ def test_operations_can_be_written_into_a_file_and_say_what_they_do(operations):
 def test_an_app_that_forgets_to_depend_on_sisy_is_told(migrated_app):
     operation = CreateTask("greetings", NOOP)
     state = ProjectState()
-    with pytest.raises(ValueError, match="dependencies of this migration of shop"):
+    with pytest.raises(ValueError, match="dependencies of this migration in shop"):
         operation.database_forwards("shop", SimpleNamespace(connection=connection), state, state)
