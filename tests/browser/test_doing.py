@@ -20,7 +20,7 @@ def test_a_task_is_run_now_and_its_run_is_seen(look, address):
     with look(address) as window:
         window.goto(f"{address}/sisy/tasks/{task.pk}/")
         window.get_by_role("button", name="Run now").click()
-        expect(window.get_by_text("1 run is queued.")).to_be_visible()
+        expect(window.get_by_text("Submitted 1 run.")).to_be_visible()
         expect(window.locator("#sisy-ledger tbody tr").first).to_contain_text("succeeded")
 
 
@@ -46,7 +46,7 @@ def test_several_tasks_are_ticked_at_once_and_stay_so_while_the_list_changes(loo
         boxes = window.locator("#sisy-list tbody [name=pk]")
         assert [boxes.nth(n).is_checked() for n in range(3)] == [True] * 3
         window.get_by_role("button", name="Run now").click()
-        expect(window.get_by_text("3 runs are queued.")).to_be_visible()
+        expect(window.get_by_text("Submitted 3 runs.")).to_be_visible()
 
 
 def test_a_range_is_made_good_after_somebody_has_seen_what_would_run(look, address):
@@ -61,7 +61,7 @@ def test_a_range_is_made_good_after_somebody_has_seen_what_would_run(look, addre
         window.get_by_role("button", name="Preview").click()
         expect(window.get_by_text("3 occurrences will run.")).to_be_visible()
         window.get_by_role("button", name="Run backfill").click()
-        expect(window.get_by_text("3 runs are queued.")).to_be_visible()
+        expect(window.get_by_text("Submitted 3 runs.")).to_be_visible()
     made = Run.objects.filter(task=task, origin="backfill", state=RunState.SUCCEEDED)
     wait_until(lambda: made.count() == 3, "all have run")
 
@@ -91,5 +91,5 @@ def test_the_history_is_drawn_and_its_numbers_can_be_read(look, address):
     with look(address) as window:
         window.goto(f"{address}/sisy/tasks/{task.pk}/")
         expect(window.locator("[data-sisy-chart] canvas")).to_have_attribute("role", "img")
-        window.get_by_text("Numbers").click()
+        window.get_by_text("Show data").click()
         expect(window.locator("[data-sisy-history] tbody tr")).to_have_count(3)
