@@ -68,8 +68,10 @@ def send(
     listed = list(runs)
     if listed:
         sender = type(listed[0])._meta.concrete_model
-        news: list[dict[str, Any]] = [{"run": run} for run in listed]
-        if exceptions is not None:
+        news: list[dict[str, Any]]
+        if exceptions is None:
+            news = [{"run": run} for run in listed]
+        else:
             news = [{"run": run, "exception": exceptions[run.pk]} for run in listed]
         signal_dispatch.send_on_commit(signal, cast("type", sender), news, using)
 
