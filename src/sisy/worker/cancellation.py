@@ -22,6 +22,9 @@ class CancellationWatcher:
 
     Args:
         in_flight: the runs that this worker has in flight; read again at each check.
+
+    Attributes:
+        loop: checks for requests; wake it to check now.
     """
 
     # The request is a flag on the row. A message on the channel layer only says that a flag was
@@ -33,20 +36,8 @@ class CancellationWatcher:
         self._using = using
         self._database = database
         self._in_flight = in_flight
-        self._loop = Loop("Checking for cancel requests", self._cancel_requested)
+        self.loop = Loop("Checking for cancel requests", self._cancel_requested)
         self._pool = pool
-
-    async def run(self) -> None:
-        """Cancel runs in the pool as requested, until `stop` is called."""
-        await self._loop.run()
-
-    def wake(self) -> None:
-        """Check for requests now. Thread-safe."""
-        self._loop.wake()
-
-    def stop(self) -> None:
-        """Stop checking."""
-        self._loop.stop()
 
     async def _cancel_requested(self) -> float:
         runs = list(self._in_flight)

@@ -137,6 +137,9 @@ class LeaseRenewal:
         database: the thread to renew in. It must not be busy for long.
         is_stopping: returns whether the worker is stopping already.
         drain: called when the worker is to drain.
+
+    Attributes:
+        loop: renews the lease; wake it to check for a drain request now.
     """
 
     def __init__(
@@ -153,19 +156,7 @@ class LeaseRenewal:
         # After an outage, the worker must renew before a heartbeat may judge its lease: see
         # `SuspensionGuard`.
         within = conf.get_settings().lease_seconds / 6
-        self._loop = Loop("Renewing the lease", self._renew, longest_delay=within)
-
-    async def run(self) -> None:
-        """Renew the lease until `stop` is called."""
-        await self._loop.run()
-
-    def wake(self) -> None:
-        """Check for a drain request now. Thread-safe."""
-        self._loop.wake()
-
-    def stop(self) -> None:
-        """Stop renewing."""
-        self._loop.stop()
+        self.loop = Loop("Renewing the lease", self._renew, longest_delay=within)
 
     async def report(self, problem: str) -> None:
         """Store why the worker cannot start functions: see `Lease.report`."""

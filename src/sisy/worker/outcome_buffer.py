@@ -21,6 +21,9 @@ class OutcomeBuffer:
         database: the thread in which to record.
         in_flight: the runs in flight; only their number is used.
         recorded: called with each batch that was recorded.
+
+    Attributes:
+        loop: records outcomes. Call `flush` after it has ended, to record those that are left.
     """
 
     def __init__(
@@ -35,20 +38,12 @@ class OutcomeBuffer:
         self._in_flight = in_flight
         self._recorded = recorded
         self._ended: list[tuple[Run, Outcome]] = []
-        self._loop = Loop("Recording outcomes", self._record)
-
-    async def run(self) -> None:
-        """Record outcomes until `stop` is called."""
-        await self._loop.run()
-
-    def stop(self) -> None:
-        """Stop the loop. Call `flush` to record the outcomes that are left."""
-        self._loop.stop()
+        self.loop = Loop("Recording outcomes", self._record)
 
     def add(self, ended: Ended) -> None:
         """Add outcomes to record soon."""
         self._ended += ended
-        self._loop.wake()
+        self.loop.wake()
 
     @property
     def unrecorded(self) -> set[int]:

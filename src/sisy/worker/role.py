@@ -80,8 +80,8 @@ class Worker:
         pool = self._make_pool(self.concurrency, partial(clock.last_known, self.using))
         self._pool.open(pool)
         listener = ChannelListener(self.queues, self.wake, self._check_requests)
-        keepers = self._leasing, self._outcomes, self._cancellation
-        keeping = [asyncio.create_task(keeper.run()) for keeper in keepers]
+        loops = self._leasing.loop, self._outcomes.loop, self._cancellation.loop
+        keeping = [asyncio.create_task(loop.run()) for loop in loops]
         readying = asyncio.create_task(self._pool.readiness.run(pool))
         listener.open()
         try:
@@ -90,8 +90,8 @@ class Worker:
             await listener.close()
             await self._draining.let_runs_finish()
         finally:
-            for keeper in keepers:
-                keeper.stop()
+            for loop in loops:
+                loop.stop()
             readying.cancel()
             await asyncio.gather(*keeping)
             await self._draining.sign_off()
@@ -115,5 +115,5 @@ class Worker:
 
     def _check_requests(self) -> None:
         """Check for cancel and drain requests now."""
-        self._cancellation.wake()
-        self._leasing.wake()
+        self._cancellation.loop.wake()
+        self._leasing.loop.wake()
