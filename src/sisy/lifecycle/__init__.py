@@ -6,7 +6,7 @@ of one verb.
 
 ::
 
-    (new) ── submit, backfill, retry by hand ──► queued        run_planned
+    (new) ── submit, retry by hand ────────────► queued        run_planned
     (new) ── miss ─────────────────────────────► missed        run_missed
     queued ── start ───────────────────────────► running       run_started
     queued ── skip ────────────────────────────► skipped       run_skipped

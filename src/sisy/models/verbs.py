@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from django.db import models, router
@@ -11,12 +10,11 @@ from django.db.models import Sum
 
 from sisy import clock
 from sisy.callables import Callee
-from sisy.lifecycle.backfill import backfill
 from sisy.lifecycle.submit import submit, submit_once
 from sisy.models.run import Run
 from sisy.models.run_queries import RunQuerySet
 from sisy.planning import activation
-from sisy.planning.backfill import to_backfill
+from sisy.planning.backfill import backfill, to_backfill
 from sisy.planning.declarations import Policies, refuse_unknown
 from sisy.records.choices import Origin, Overlap, TaskState
 from sisy.records.twins import class_twin, twin
@@ -207,9 +205,7 @@ class TaskVerbs(models.Model):
                 before the oldest run that pruning has left in the ledger.
         """
         start, end, using = moment_in(start, "start"), moment_in(end, "end"), self._home
-        now = clock.now(using)
-        choose = partial(to_backfill, self._task, start, end, using, now, again)
-        return backfill(self._task, choose, using, now)
+        return backfill(self._task, start, end, using, clock.now(using), again)
 
     abackfill = twin(backfill)
 

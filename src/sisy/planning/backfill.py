@@ -1,20 +1,44 @@
-"""Choose the occurrences of a range in the past that a backfill runs."""
+"""Submit runs for occurrences of a range in the past."""
 
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from django.db import transaction
 from django.db.models import Min, Q
 
+from sisy.lifecycle.submit import execute_if_eager, store
 from sisy.planning.timing import Timing
-from sisy.records.choices import LIVE_STATES, RunState
+from sisy.records.choices import LIVE_STATES, Origin, RunState
 from sisy.schedules.calendar import just_before
+from sisy.store import locking
 
 if TYPE_CHECKING:
+    from sisy.models.run import Run
     from sisy.models.task import Task
 
 BACKFILL_LIMIT = 10_000
 """The maximum number of occurrences in one backfill."""
+
+
+def backfill(
+    task: "Task", start: datetime, end: datetime, using: str, now: datetime, again: bool
+) -> "list[Run]":
+    """Submit a run for each occurrence that `to_backfill` returns, and return the runs.
+
+    Raises:
+        ScheduleError, ValueError: as `to_backfill` does.
+    """
+    with transaction.atomic(using=using):
+        # Of two backfills of the same range, the second one finds what the first submitted.
+        locking.lock(type(task).objects.using(using).filter(pk=task.pk))
+        runs = [
+            task.new_run(now=now, origin=Origin.BACKFILL, occurrence_at=moment)
+            for moment in to_backfill(task, start, end, using, now, again)
+        ]
+        stored = store(runs, using)
+    execute_if_eager(stored, using)
+    return stored
 
 
 def to_backfill(
