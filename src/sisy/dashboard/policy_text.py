@@ -1,14 +1,10 @@
 """The policies of a task, in sentences."""
 
-from datetime import timedelta
-
 from django.utils.translation import gettext, ngettext
 
 from sisy import conf
 from sisy.models import Missed, OnLost, Overlap, Task
 from sisy.reports import formatting
-
-NOBODY = timedelta(0)
 
 
 def in_words(task: Task) -> list[tuple[str, str]]:

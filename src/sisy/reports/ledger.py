@@ -17,7 +17,7 @@ from sisy.store.reports import AFTER_ALL, newest_keys
 
 PAGE_LIMIT = 50
 MAX_RUNS_SEARCHED = 20_000  # newest runs, if the search has no index
-MAX_COUNTED = 10_000  # runs; of more, it is said that there are more
+MAX_COUNTED = 10_000  # runs; of more, a count is only a lower bound
 MAX_TROUBLE_READ = 2000  # newest rows of each state that few runs reach
 
 

@@ -33,12 +33,12 @@ class TaskFilter(Filter):
 
 
 def find(using: str, filters: TaskFilter, after: str = "") -> tuple[list[Task], str]:
-    """Return a page of tasks, and what asks for the next one; empty if this is the last.
+    """Return a page of tasks, and the ``after`` of the next page; empty if this is the last.
 
     Args:
-        after: what the page before said.
+        after: what the previous page returned.
     """
-    # In which order they are shown decides nothing about which are shown: any order will do.
+    # An unknown order falls back to the default one: it does not change which tasks are found.
     column = SORTS.get(filters.sort, SORTS["label"])
     tasks = _filtered(Task.objects.using(using), filters)
     is_latest_first = column == "last_run"

@@ -107,8 +107,7 @@ def insert_with_task(using: str, task: "Task", run: "Run") -> None:
     params = _stored(task, non_null, connection) + _stored(run, not_copied, connection)
     ((task.pk, run.pk),) = fetch(using, statement, params, is_prepared=True)
     refer(run, "task", task)
-    for record in (task, run):
-        record._state.adding, record._state.db = False, using
+    note_saved(using, [task, run])
 
 
 @lru_cache(maxsize=256)

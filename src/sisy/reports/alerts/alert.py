@@ -18,7 +18,7 @@ class Severity(models.TextChoices):
     WARNING = "warning"
     """Something failed or was delayed, and may have recovered."""
     INFO = "info"
-    """Somebody has caused it on purpose."""
+    """A user caused it on purpose, for example by pausing a queue."""
 
 
 class Kind(models.TextChoices):

@@ -1,6 +1,6 @@
 """The health of a site, for probes: each check with what it found.
 
-A check passes if there is no alert of its kind. It says what it found in either case.
+A check passes if there is no alert of its kind. Its words say what it found, also if it passes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ class Finding:
 
 
 def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -> list[Finding]:
-    """Return what is well at ``now``, and what is not.
+    """Return the result of each health check at ``now``.
 
     Args:
         queues: those that workers must serve; one that is paused needs none.
@@ -128,7 +128,7 @@ def _queued(using: str, now: datetime, fleet: Fleet, thresholds: Thresholds) -> 
 
 
 def _in_paused(using: str, now: datetime, fleet: Fleet) -> str:
-    """Return how many runs paused queues hold: nobody needs to be woken, but it is said."""
+    """Return how many runs are queued in paused queues; empty if none. It is not a failure."""
     held = Run.objects.using(using).ready(now).filter(queue__in=fleet.paused)
     number = held.count() if fleet.paused else 0
     if not number:

@@ -32,7 +32,7 @@ def broken_alerts(using: str) -> Iterator[Alert]:
 
 
 def failed_alerts(using: str, now: datetime, *, in_full: bool) -> Iterator[Alert]:
-    """Yield what failed lately, also if it has succeeded since: it may fail again tonight."""
+    """Yield the tasks that failed recently, even if they have succeeded since."""
     groups, more = failing(using, now)
     for group in groups:
         severity = Severity.WARNING if group.has_recovered else Severity.ERROR
