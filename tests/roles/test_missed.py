@@ -149,7 +149,7 @@ def test_a_task_with_a_longer_period_than_the_time_between_deploys_still_fires()
         heartbeat = Heartbeat()
         with clock_at(NOON + hours * HOUR):
             heartbeat._pass()
-            heartbeat._registration.end()
+            heartbeat._lease.end()
     dues = task.runs.exclude(state=RunState.MISSED).values_list("due_at", flat=True)
     assert sorted(dues) == [NOON + 5 * DAY + 12 * HOUR, NOON + 12 * DAY + 12 * HOUR]
 

@@ -11,8 +11,9 @@ from sisy.execution import Outcome
 from sisy.heartbeat import Heartbeat
 from sisy.lifecycle.release import release_running
 from sisy.models import Process, Run, RunState
+from sisy.models import Role as ProcessRole
+from sisy.models.lease import Lease
 from sisy.worker.claim import claim
-from sisy.worker.lease import Lease
 from sisy.worker.record import record
 from tests.simulation.history import Execution
 from tests.simulation.players import Player
@@ -128,7 +129,7 @@ class SimulatedHeartbeat(Role):
 
     @property
     def process(self) -> Process | None:
-        return self.heartbeat._registration.process
+        return self.heartbeat._lease._process
 
     def begin_anew(self) -> None:
         self.heartbeat = Heartbeat("default")
@@ -169,7 +170,8 @@ class SimulatedWorker(Role):
         return self.lease._process
 
     def begin_anew(self) -> None:
-        self.lease = Lease("default", conf.DEFAULT_QUEUES, self.slots)
+        self.queues = conf.DEFAULT_QUEUES
+        self.lease = Lease(ProcessRole.WORKER, "default", queues=self.queues, slots=self.slots)
         self.in_hand: list[Execution] = []
         self.ended: list[tuple[Execution, Outcome]] = []
         self._renew_at: datetime | None = None
@@ -195,9 +197,9 @@ class SimulatedWorker(Role):
         if self.free <= 0:
             return []
         try:
-            return claim(self.lease.process(), self.lease._queues, self.free, clock.now("default"))
+            return claim(self.lease.process(), self.queues, self.free, clock.now("default"))
         except LeaseLost:
-            return claim(self.lease.renew(), self.lease._queues, self.free, clock.now("default"))
+            return claim(self.lease.renew(), self.queues, self.free, clock.now("default"))
 
     def _look_for_requests(self) -> list[int]:
         runs = [execution.run for execution in self.in_hand]

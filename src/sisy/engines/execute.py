@@ -15,14 +15,15 @@ from django.db import (
     router,
 )
 
-from sisy import clock, conf
+from sisy import clock
 from sisy.execution.async_call import AsyncCall
 from sisy.execution.call import AwaitableResult
 from sisy.execution.inline import call_inline
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.lifecycle.release import release
-from sisy.models import Process, Role, Run
+from sisy.models import Role, Run
+from sisy.models.lease import Lease
 from sisy.runtime.log import logger
 from sisy.runtime.loop import retry_until_success
 from sisy.store.isolation import past_deadlocks
@@ -53,30 +54,26 @@ def execute_dispatched(pk: int) -> None:
 def _execute(pk: int, using: str) -> None:
     if not Run.objects.using(using).queued().filter(pk=pk).exists():
         return
-    process = past_deadlocks(_join, using)
+    lease = Lease(Role.ENGINE, using, slots=1)
+    process = past_deadlocks(lease.process)
     try:
         run = past_deadlocks(claim_one, process, pk, clock.now(using))
         if run is None:
             past_deadlocks(_send_again, using, pk)
         else:
-            _execute_claimed(run, process, using)
+            _execute_claimed(run, lease, using)
             past_deadlocks(_send_others, using, run)
     finally:
-        _leave(process)
+        lease.end()
 
 
-def _join(using: str) -> Process:
-    lease = conf.get_settings().lease
-    return Process.join(Role.ENGINE, using=using, now=clock.now(using), lease=lease, slots=1)
-
-
-def _execute_claimed(run: Run, process: Process, using: str) -> None:
+def _execute_claimed(run: Run, lease: Lease, using: str) -> None:
     """Call the function and record its outcome, however long the database is unavailable."""
     handle = RunHandle(run, lambda: clock.last_known(using), ignore_outcome)
     handle.begin()
     with ExitStack() as keeping:
         try:
-            keeping.enter_context(_kept(handle, process, using))
+            keeping.enter_context(_kept(handle, lease, using))
         except RuntimeError as error:  # the system cannot start a thread
             past_deadlocks(_release, using, run, f"Could not start a thread: {error}.")
             return
@@ -100,13 +97,6 @@ def _record(using: str, run: Run, outcome: Outcome) -> None:
         raise
 
 
-def _leave(process: Process) -> None:
-    try:
-        past_deadlocks(process.leave)
-    except DATABASE_ERRORS as error:
-        logger.info("Could not unregister (%s); the lease will expire", error)
-
-
 async def _within_limit(handle: RunHandle, pending: AwaitableResult) -> Outcome:
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
@@ -120,11 +110,11 @@ async def _within_limit(handle: RunHandle, pending: AwaitableResult) -> Outcome:
 
 
 @contextmanager
-def _kept(handle: RunHandle, process: Process, using: str) -> Iterator[None]:
+def _kept(handle: RunHandle, lease: Lease, using: str) -> Iterator[None]:
     """Renew the lease while a run is running, and watch for requests to cancel it."""
     is_over = threading.Event()
     keeper = threading.Thread(
-        target=_keep, args=(handle, process, using, is_over), name="sisy-engine-lease", daemon=True
+        target=_keep, args=(handle, lease, using, is_over), name="sisy-engine-lease", daemon=True
     )
     keeper.start()
     try:
@@ -134,17 +124,16 @@ def _kept(handle: RunHandle, process: Process, using: str) -> Iterator[None]:
         keeper.join()
 
 
-def _keep(handle: RunHandle, process: Process, using: str, is_over: threading.Event) -> None:
-    lease = conf.get_settings().lease
+def _keep(handle: RunHandle, lease: Lease, using: str, is_over: threading.Event) -> None:
     try:
         while not is_over.wait(CHECK_INTERVAL):
             try:
-                now = clock.now(using)
-                if process.lease_until - now < lease * 3 / 4:
-                    process.renew(now, lease)
+                lease.keep()
                 _check_cancel_request(handle, using)
             except Exception as error:  # noqa: BLE001 - the lease must live as long as the run
-                logger.warning("Could not renew the lease of %s (%s); retrying", process, error)
+                logger.warning(
+                    "Could not renew the lease for run %s (%s); retrying", handle.run.pk, error
+                )
                 connections.close_all()
     finally:
         connections.close_all()

@@ -1,7 +1,6 @@
 """The heartbeat: it looks ahead once a second, and makes a tick when something is due."""
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,7 +15,7 @@ from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.timing_check import Audit
 from sisy.messaging import doorbell, sender
 from sisy.models import Process, Role, Run, Task
-from sisy.runtime.log import logger
+from sisy.models.lease import Lease
 from sisy.runtime.loop import Loop, Turn
 from sisy.store.database_thread import DatabaseThread
 from sisy.store.isolation import isolating
@@ -63,7 +62,7 @@ class Heartbeat:
         self._database = DatabaseThread("sisy-heartbeat")
         self._loop = Loop("The heartbeat", self._step)
         self._dispatcher = Dispatcher(self.using)
-        self._registration = Registration(self.using)
+        self._lease = Lease(Role.HEARTBEAT, self.using)
         self._clock_watch = ClockWatch(self.using)
         self._audit = Audit(self.using)
         self._next_beat: datetime | None = None
@@ -78,7 +77,9 @@ class Heartbeat:
             finally:
                 self._dispatcher.stop()
                 await asyncio.wait([dispatching], timeout=DISPATCH_TIMEOUT)
-                await _log_failure(self._database.run(self._registration.end))
+                # If no pass was made, there may be no thread to unregister in.
+                if self._lease.is_registered:
+                    await self._database.run(self._lease.end)
                 await self._database.close()
 
     def stop(self) -> None:
@@ -99,7 +100,7 @@ class Heartbeat:
         current = Pass(now, self._turn(now))
         # First: the other steps depend on whether the heartbeat was away, and on the clock.
         self._watch_clock(now)
-        process = self._registration.renewed(now)
+        process = self._lease.keep()
         since = self._clock_watch.last_pass or now
         # Plan what is known to be due before anything else.
         if self._wants_tick(now):
@@ -107,8 +108,8 @@ class Heartbeat:
         self._clock_watch.repair(now, current.turn)
         outlook = self._look(process, since, now)
         if outlook is None:
-            # The lease is lost. The next pass registers again, and follows at once.
-            self._registration.forget()
+            # The lease is lost. The next pass follows at once.
+            self._lease.renew()
             return current
         self._act_on(outlook, current, since)
         if not current.turn.has_left_work:
@@ -186,38 +187,3 @@ class Heartbeat:
         wanted = next_second if due is None or due <= began else min(next_second, due)
         # At most a second, even if the clock was set back in the meantime.
         return min(wanted - clock.last_known(self.using), SECOND).total_seconds()
-
-
-class Registration:
-    """The row of a heartbeat's process, and its lease."""
-
-    def __init__(self, using: str) -> None:
-        self._using = using
-        self.process: Process | None = None
-
-    def renewed(self, now: datetime) -> Process:
-        """Return the process, with at least two thirds of its lease left."""
-        lease = conf.get_settings().lease
-        process = self.process
-        if process is not None and not lease * 2 / 3 <= process.lease_until - now <= lease:
-            process = process if process.renew(now, lease) else None
-        if process is None:
-            process = Process.join(Role.HEARTBEAT, using=self._using, now=now, lease=lease)
-        self.process = process
-        return process
-
-    def forget(self) -> None:
-        """Register again at the next pass, because the lease was lost."""
-        self.process = None
-
-    def end(self) -> None:
-        """Unregister the process."""
-        if self.process is not None:
-            self.process.leave()
-
-
-async def _log_failure(leaving: Awaitable[None]) -> None:
-    try:
-        await leaving
-    except Exception as error:  # noqa: BLE001 - the process ends, and its lease expires by itself
-        logger.info("Could not unregister (%s); the lease will expire", error)

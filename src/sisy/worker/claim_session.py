@@ -28,6 +28,7 @@ from sisy.exceptions import LeaseLost
 from sisy.lifecycle.release import release, release_running
 from sisy.messaging import doorbell
 from sisy.models import Run
+from sisy.models.lease import Lease
 from sisy.runtime.log import logger
 from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 from sisy.store.claims import any_ready
@@ -35,7 +36,6 @@ from sisy.store.database_thread import DatabaseThread
 from sisy.store.outcomes import Ended
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim import claim
-from sisy.worker.lease import Lease
 from sisy.worker.missing_code import Unresolved
 from sisy.worker.pool_client import BUSY, PoolClient
 from sisy.worker.prefetch import PREFETCH_TIMEOUT, InFlight

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from sisy.execution import NotCalled, Outcome, Pool
 from sisy.models import Run, RunState
+from sisy.models.lease import Lease
 from sisy.runtime.inbox import Inbox
 from sisy.runtime.log import logger
 from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 from sisy.runtime.threads import DaemonThreads
-from sisy.worker.lease import Lease
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.prefetch import InFlight
 

@@ -9,13 +9,14 @@ from django.db import router
 from sisy import clock, conf
 from sisy.execution import MakePool, ThreadPool
 from sisy.messaging import doorbell, sender
-from sisy.models import Task
+from sisy.models import Role, Task
+from sisy.models.lease import Lease
 from sisy.runtime.worker_options import concurrency_of, grace_of, queue_names
 from sisy.store.database_thread import DatabaseThread
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim_session import Claiming, ClaimSession
 from sisy.worker.draining import Draining
-from sisy.worker.lease import Lease, LeaseRenewal
+from sisy.worker.lease import LeaseRenewal
 from sisy.worker.listener import ChannelListener
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.pool_client import PoolClient
@@ -53,7 +54,7 @@ class Worker:
         # A thread of its own: a renewal of the lease must not wait for a long claim.
         lease_database = DatabaseThread("sisy-worker-lease")
         self._databases = database, lease_database
-        lease = Lease(self.using, self.queues, self.concurrency)
+        lease = Lease(Role.WORKER, self.using, queues=self.queues, slots=self.concurrency)
         in_flight = InFlight(self.concurrency)
         self._leasing = LeaseRenewal(lease, lease_database, lambda: self.is_stopping, self.stop)
         self._outcomes = OutcomeBuffer(
