@@ -83,7 +83,7 @@ def test_channels_are_named_by_the_settings(layer, settings):
 
 def test_all_rings_leave_from_one_thread(layer):
     for pk in range(3):
-        threading.Thread(target=doorbell.ring, args=([run(pk)],)).start()
+        threading.Thread(target=doorbell.ring, args=([run(pk, f"queue-{pk}")],)).start()
     assert {layer.sent.get(timeout=10)[2] for _ in range(3)} == {"sisy-doorbell"}
 
 

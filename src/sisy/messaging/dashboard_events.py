@@ -12,6 +12,7 @@ from channels.layers import get_channel_layer
 
 from sisy import signals
 from sisy.messaging import messages, sender
+from sisy.messaging.pace import Pace
 from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import after_fork_in_child
 
@@ -46,22 +47,19 @@ class Announcer:
         self._source = uuid.uuid4().hex
         self._count = 0
         self._tasks: set[int] = set()
-        self._leaves_at = float("-inf")
+        self._pace = Pace(EVENT_INTERVAL, GATHER_SECONDS)
         self._lock = threading.Lock()
 
     def add(self, task: int | None) -> None:
         """Announce that a run of a task changed; None if the task was deleted."""
         if not sender.is_heard():
             return
-        now = time.monotonic()
         with self._lock:
             if task is not None and len(self._tasks) <= MAX_TASKS_NAMED:
                 self._tasks.add(task)
-            if now < self._leaves_at:
-                return
-            self._leaves_at = max(now + GATHER_SECONDS, self._leaves_at + EVENT_INTERVAL)
-            wait = self._leaves_at - now
-        sender.send_later(self._announce, messages.EVENTS, after=wait)
+        wait = self._pace.seconds_to_next(time.monotonic())
+        if wait is not None:
+            sender.send_later(self._announce, messages.EVENTS, after=wait)
 
     async def _announce(self) -> None:
         with self._lock:

@@ -1,24 +1,35 @@
 """Wake workers for queued runs: directly in this process, over the channel layer in others.
 
 A ring is a hint that may be lost. Workers also find queued runs by polling, a little later.
+A process that submits one run after the other rings once for those of a few milliseconds.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from channels.layers import BaseChannelLayer
+
 from sisy import conf, signals
 from sisy.messaging import messages, sender
+from sisy.messaging.pace import Pace
 from sisy.runtime import signal_dispatch
 from sisy.runtime.checkpoint import checkpoint
+from sisy.runtime.compat import after_fork_in_child
 
 if TYPE_CHECKING:
     from sisy.models import Run
 
+# Sending a message takes longer than storing a run, and competes with the submitting thread. The
+# worker that receives the first ring needs about as long until it claims again.
+RING_INTERVAL = 0.01  # seconds between two rings of one process on a channel
+
 _listeners: dict[str, set[Callable[[], None]]] = {}
 _control_listeners: set[Callable[[], None]] = set()
+_paces: dict[str, Pace] = {}  # by channel
 
 
 @contextmanager
@@ -46,7 +57,8 @@ def listening(
 def ring(runs: "Iterable[Run]", within: float = 0.0) -> None:
     """Tell workers that ``runs`` are queued, with one message per queue. Thread-safe.
 
-    Runs of other engines are ignored.
+    Runs of other engines are ignored. Calls that follow each other within `RING_INTERVAL` share
+    the next message.
 
     Args:
         within: the seconds to wait until the messages are sent. A caller that continues with
@@ -59,15 +71,22 @@ def ring(runs: "Iterable[Run]", within: float = 0.0) -> None:
             wake()
     layer = sender.shared_layer()
     if layer is not None and firsts:
-        settings = conf.get_settings()
-        leaving = []
-        for queue, run in firsts.items():
-            channel = settings.channel_of(queue)
-            send = partial(layer.send, channel, dict(messages.run_task(run)))
-            leaving.append(sender.send_soon(send, channel))
+        now = time.monotonic()
+        leaving = [_send_ring(layer, run, now) for run in firsts.values()]
         if within:
-            futures.wait(leaving, within)
+            futures.wait(filter(None, leaving), within)
     checkpoint("ring: sent")
+
+
+def _send_ring(layer: BaseChannelLayer, run: "Run", now: float) -> "futures.Future[None] | None":
+    """Ring on the channel of a run's queue, unless a ring that leaves soon stands for the run."""
+    channel = conf.get_settings().channel_of(run.queue)
+    pace = _paces.get(channel) or _paces.setdefault(channel, Pace(RING_INTERVAL))
+    wait = pace.seconds_to_next(now)
+    if wait is None:
+        return None
+    send = partial(layer.send, channel, dict(messages.run_task(run)))
+    return sender.send_soon(send, channel, after=wait)
 
 
 def on_runs_queued(*, runs: "list[Run]", **kwargs: Any) -> None:
@@ -102,3 +121,12 @@ def connect() -> None:
     ):
         signal_dispatch.call_directly(receiver)
         signal.connect(receiver, dispatch_uid="sisy.messaging.doorbell")
+
+
+def _start_afresh() -> None:
+    """Reset the paces in a forked child."""
+    # A thread of the parent may have held the lock of one.
+    _paces.clear()
+
+
+after_fork_in_child(_start_afresh)

@@ -50,9 +50,9 @@ def send_to_group(layer: BaseChannelLayer, group: str, message: Mapping[str, Any
     send_soon(partial(layer.group_send, group, dict(message)), group)
 
 
-def send_soon(send: SendCallback, address: str) -> "futures.Future[None]":
-    """Send a message from the sender's thread. Thread-safe."""
-    return _sender.submit(send, address)
+def send_soon(send: SendCallback, address: str, after: float = 0.0) -> "futures.Future[None]":
+    """Send a message from the sender's thread, in ``after`` seconds. Thread-safe."""
+    return _sender.submit(send, address, after)
 
 
 @contextmanager
@@ -101,14 +101,22 @@ class Sender:
     def loop(self) -> asyncio.AbstractEventLoop:
         return self._begun().loop
 
-    def submit(self, send: SendCallback, address: str) -> "futures.Future[None]":
-        return self._begun().submit(_send(send, address))
+    def submit(
+        self, send: SendCallback, address: str, after: float = 0.0
+    ) -> "futures.Future[None]":
+        sending = _send_after(after, send, address) if after else _send(send, address)
+        return self._begun().submit(sending)
 
     def _begun(self) -> LoopThread:
         with self._lock:
             if self._thread is None:
                 self._thread = LoopThread("sisy-doorbell")
             return self._thread
+
+
+async def _send_after(seconds: float, send: SendCallback, address: str) -> None:
+    await asyncio.sleep(seconds)
+    await _send(send, address)
 
 
 async def _send(send: SendCallback, address: str) -> None:
