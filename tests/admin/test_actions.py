@@ -51,7 +51,7 @@ def test_pause_and_resume_name_who_did_it_and_never_fire_for_the_time_between(at
     assert not Run.objects.exists()
 
 
-def test_what_cannot_be_done_is_said():
+def test_impossible_actions_are_reported():
     task = saved()
     browser = browser_of_superuser()
     assert said(act(browser, "resume", task)) == [
@@ -86,7 +86,7 @@ def test_deleting_tasks_cancels_queued_runs_and_keeps_history():
     assert (run.task_id, run.state, run.reason) == (None, "cancelled", "The task was deleted.")
 
 
-def test_what_was_changed_by_hand_of_a_declared_task_goes_back_to_code():
+def test_manual_changes_to_a_declared_task_are_reset_to_code():
     task, other = declared(queue="slow"), saved("by hand", queue="slow")
     assert said(act(browser_of_superuser(), "back_to_code", task, other)) == [
         "Reset 1 task to code."

@@ -48,7 +48,7 @@ def crumbs_of(path):
     return parser
 
 
-def test_the_way_to_the_dashboard_is_built_like_that_to_a_list():
+def test_the_breadcrumbs_to_the_dashboard_match_those_to_a_list():
     ours = crumbs_of("/admin/sisy/task/dashboard/")
     assert ours.found == crumbs_of("/admin/sisy/run/").found
     assert ours.words == ["Home", "Sisy", "Overview"]

@@ -48,14 +48,14 @@ def shown_on_each_page(task):
     }
 
 
-def test_the_iterations_that_are_left_are_due_next():
+def test_only_the_remaining_iterations_are_due_next():
     task = scheduled("0 * * * *", label="tea", iterations=3)
     tick("default", NOON + HOUR)
     Task._base_manager.update(next_run=NOON + HOUR, runs_planned=2)
     assert set(shown_on_each_page(stored(task)).values()) == {1}
 
 
-def test_nothing_is_due_next_of_what_is_paused():
+def test_a_paused_task_has_no_next_run():
     task = scheduled("0 * * * *", label="tea")
     task.pause()
     counts = shown_on_each_page(stored(task))
@@ -64,19 +64,19 @@ def test_nothing_is_due_next_of_what_is_paused():
     assert "the task is paused." in text
 
 
-def test_nothing_is_due_next_from_its_end_on():
+def test_a_task_has_no_next_run_after_its_end():
     task = scheduled("0 * * * *", label="tea", end_running=NOON + 3 * HOUR)
     assert set(shown_on_each_page(stored(task)).values()) == {2}
 
 
-def test_what_is_due_before_a_range_uses_up_iterations():
+def test_occurrences_before_a_range_use_up_iterations():
     task = stored(scheduled("0 * * * *", label="tea", iterations=5))
     assert len(list(occurrences(task, NOON + 3 * HOUR))) == 2
     assert len(list(occurrences_of([task], NOON + 3 * HOUR + MINUTE, NOON + DAY))) == 2
     assert list(occurrences(task, NOON + DAY)) == []
 
 
-def test_what_is_usual_is_the_same_on_every_page():
+def test_the_usual_duration_is_the_same_on_every_page():
     task = scheduled("0 13 * * *", label="tea")
     for n, seconds in enumerate((1, 2, 3, 2, 500)):
         begin = NOON - DAY + n * HOUR

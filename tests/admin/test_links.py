@@ -40,7 +40,7 @@ def test_each_page_leads_to_the_dashboard():
             assert browser.get(shows_more).status_code == 200
 
 
-def test_who_may_not_look_at_the_dashboard_gets_no_link():
+def test_users_without_access_to_the_dashboard_get_no_link():
     browser = browser_of("view_run", "view_queue")
     run = scheduled().run_now()
     for address in (RUNS, page_of(run), QUEUES):
@@ -49,7 +49,7 @@ def test_who_may_not_look_at_the_dashboard_gets_no_link():
         assert "Dashboard" not in page.content.decode()
 
 
-def test_a_task_that_is_still_to_be_made_has_no_link():
+def test_the_form_for_a_new_task_has_no_link():
     assert DASHBOARD not in browser_of_superuser().get(f"{TASKS}add/").content.decode()
 
 

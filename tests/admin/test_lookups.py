@@ -65,7 +65,7 @@ def test_every_admin_is_walked():
 
 
 @pytest.mark.parametrize("model", LISTS)
-def test_a_list_answers_what_its_filters_offer_and_nothing_else(model, rf, admin_user):
+def test_a_list_accepts_only_the_lookups_that_its_filters_offer(model, rf, admin_user):
     request = rf.get("/")
     request.user = admin_user
     site = admin.site.get_model_admin(model)
@@ -90,7 +90,7 @@ def test_a_list_answers_what_its_filters_offer_and_nothing_else(model, rf, admin
         (TASKS, "runs__result", "a"),
     ],
 )
-def test_a_question_that_is_not_offered_is_refused(question):
+def test_a_lookup_that_is_not_offered_is_rejected(question):
     address, name, value = question
     scheduled(userdata={"password": "abc"}).run_now()
     browser = browser_of("view_task", "view_run")
@@ -133,7 +133,7 @@ def test_a_list_by_date_and_filters_of_projects_are_offered_too(rf, admin_user):
 
 
 @pytest.mark.parametrize("address", [TASKS, RUNS])
-def test_a_list_can_be_sorted_by_what_it_shows_only(address):
+def test_a_list_can_be_sorted_only_by_columns_that_it_shows(address):
     """The order of rows tells as much as their number."""
     site = admin.site.get_model_admin(next(m for m, at in LISTS.items() if at == address))
     sorted_by = {

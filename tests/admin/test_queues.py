@@ -21,7 +21,7 @@ def test_looking_needs_its_permission():
     assert browser_of("view_task", "pause_task").get(QUEUES).status_code == 403
 
 
-def test_nobody_adds_changes_or_deletes_rows_by_hand():
+def test_rows_cannot_be_added_changed_or_deleted_by_hand():
     Queue.objects.pause("mail")
     queue, browser = Queue.objects.get(), browser_of_superuser()
     assert browser.get(f"{QUEUES}add/").status_code == 403

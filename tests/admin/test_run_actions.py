@@ -48,7 +48,7 @@ def test_cancel_cancels_chosen_queued_runs_and_leaves_others_alone():
     assert history_of(ended) == history_of(other) == []
 
 
-def test_cancel_asks_runs_that_go_on_to_end_and_says_that_it_takes_its_time():
+def test_cancel_asks_running_runs_to_end_and_says_that_this_takes_time():
     going = run_of(state="running")
     browser = browser_of_superuser()
     assert act(browser, "cancel", going, run_of("b")) == [
@@ -85,7 +85,7 @@ def test_runs_of_a_list_that_is_filtered_by_their_state_are_cancelled():
     assert queued.state == "cancelled"
 
 
-def test_retry_submits_a_run_for_each_that_is_over():
+def test_retry_submits_a_run_for_each_finished_run():
     failed, cancelled = run_of("a", state="failed"), run_of("b", state="cancelled")
     assert act(browser_of_superuser(), "retry", failed, cancelled) == ["Submitted 2 retries."]
     retries = Run.objects.filter(origin="retry").order_by("retry_of_id")

@@ -42,7 +42,7 @@ def test_a_row_says_how_a_run_went():
     assert row == f"sweep #{run.pk} failed 12:01:00 in 1 min 1 2 ValueError: no"
 
 
-def test_a_gap_is_one_row_that_says_how_many_occurrences_it_stands_for():
+def test_a_gap_is_one_row_that_counts_its_occurrences():
     planned(minutes=60, missed="skip")
     gap = rows_of(browser_of_superuser().get(RUNS, {"state": "missed"}))
     assert len(gap) == 1
@@ -73,7 +73,7 @@ def test_a_run_outlives_its_task_and_says_so():
     assert "The task was deleted." in shown
 
 
-def test_nobody_adds_changes_or_deletes_rows_of_the_ledger():
+def test_the_ledger_cannot_be_edited_in_the_admin():
     run = planned()
     browser = browser_of_superuser()
     assert browser.get(f"{RUNS}add/").status_code == 403
@@ -84,7 +84,7 @@ def test_nobody_adds_changes_or_deletes_rows_of_the_ledger():
     assert Run.objects.get().state == "queued"
 
 
-def test_a_long_ledger_is_counted_no_further_than_it_is_leafed_through(monkeypatch):
+def test_a_long_ledger_is_counted_only_up_to_the_page_shown(monkeypatch):
     monkeypatch.setattr(runs, "MAX_COUNTED", 3)
     for number in range(5):
         planned(f"task {number}")
@@ -126,7 +126,7 @@ def test_the_page_of_a_run_leaves_its_data_and_its_error_to_the_dashboard():
             assert words not in shown
 
 
-def test_the_data_of_a_task_is_changed_only_by_whom_it_concerns():
+def test_user_data_is_editable_only_with_permission():
     task = stored(userdata={"region": "north"})
     page = browser_of("view_task", "change_task").get(page_of(task)).content.decode()
     assert "north" not in page

@@ -122,7 +122,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("changes", "errors"), REFUSALS)
-def test_what_cannot_be_used_is_refused_at_its_field_and_nothing_is_saved(changes, errors):
+def test_invalid_values_are_rejected_at_their_field_and_nothing_is_saved(changes, errors):
     response = add(browser_of_superuser(), **changes)
     assert errors_of(response) == errors
     assert not Task.objects.exists()
@@ -185,14 +185,14 @@ def test_only_known_callables_can_be_chosen(settings):
     assert add(browser, target_path="tests.app.models.Counter.sweep").status_code == 302
 
 
-def test_who_may_use_any_callable_types_its_path():
+def test_with_permission_for_any_callable_its_path_is_typed():
     browser = browser_of("add_task", "view_task", "use_any_callable")
     page = browser.get(ADD)
     assert not hasattr(page.context["adminform"].form.fields["target_path"], "choices")
     assert add(browser, target_path="tests.app.jobs.fails").status_code == 302
 
 
-def test_a_task_whose_target_is_gone_keeps_it_as_a_choice():
+def test_a_missing_target_remains_a_choice_of_its_task():
     task = saved()
     Task.objects.filter(pk=task.pk).update(target_path="tests.gone.now")
     page = browser_of("change_task", "view_task").get(page_of(task))
@@ -200,7 +200,7 @@ def test_a_task_whose_target_is_gone_keeps_it_as_a_choice():
     assert ("tests.gone.now", "tests.gone.now") in field.choices
 
 
-def test_who_may_only_look_sees_a_page_without_fields():
+def test_users_who_may_only_view_see_no_fields():
     shown = text_of(browser_of("view_task").get(page_of(saved())))
     assert "tests.app.jobs.noop" in shown
     assert "Save" not in shown
@@ -222,7 +222,7 @@ def test_the_next_five_occurrences_are_shown_in_the_tasks_time_zone():
     ) in shown
 
 
-def test_what_is_typed_is_answered_with_its_occurrences():
+def test_a_typed_schedule_is_previewed_with_its_occurrences():
     typed = {
         "label": "x",
         "schedule": "0 0 29 2 *",
@@ -251,13 +251,13 @@ def test_what_is_typed_is_answered_with_its_occurrences():
         ),
     ],
 )
-def test_what_is_typed_wrongly_is_answered_with_the_reason(typed, answer):
+def test_an_invalid_schedule_is_explained_in_the_preview(typed, answer):
     usual = {"schedule": "* * * * *", "timezone": "UTC"}
     shown = text_of(browser_of("view_task").get(OCCURRENCES, {**usual, **typed}))
     assert shown.startswith(answer)
 
 
-def test_a_date_that_cannot_be_read_does_not_keep_the_occurrences_away():
+def test_an_unreadable_date_does_not_hide_the_occurrences():
     typed = {"schedule": "* * * * *", "timezone": "UTC", "end_running_0": "never"}
     assert text_of(browser_of("view_task").get(OCCURRENCES, typed)).startswith("Every minute")
 
@@ -273,12 +273,12 @@ def test_a_date_at_the_edge_of_the_calendar_is_rejected_at_its_field(settings):
     assert text_of(browser_of_superuser().get(OCCURRENCES, typed)).startswith("Every minute")
 
 
-def test_what_is_typed_is_never_taken_for_a_tag():
+def test_typed_text_is_never_interpreted_as_a_tag():
     typed = {"schedule": "<script>alert(1)</script>", "timezone": "UTC"}
     assert b"<script>" not in browser_of("view_task").get(OCCURRENCES, typed).content
 
 
-def test_occurrences_are_answered_only_to_who_may_look_or_add():
+def test_only_users_who_may_view_or_add_tasks_get_a_preview():
     assert browser_of("view_run").get(OCCURRENCES).status_code == 403
     assert browser_of("add_task").get(OCCURRENCES).status_code == 200
 

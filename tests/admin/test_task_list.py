@@ -20,7 +20,7 @@ def saved(label, schedule="*/5 * * * *", **fields):
     return task
 
 
-def test_a_row_says_when_it_runs_in_words_and_when_next():
+def test_a_row_shows_the_schedule_in_words_and_the_next_run():
     saved("sweep", "0 9 * * fri", timezone="Europe/Berlin")
     [row] = rows_of(browser_of_superuser().get(TASKS))
     assert row == (
@@ -42,7 +42,7 @@ def corrupt(task, column, value):
         cursor.execute("UPDATE sisy_task SET next_run = NULL WHERE id = %s", [task.pk])
 
 
-def test_rows_that_cannot_be_read_are_shown_among_the_others_with_their_reason():
+def test_unreadable_rows_are_listed_with_their_reason():
     corrupt(saved("bad schedule"), "schedule", "61 * * * *")
     corrupt(saved("bad zone"), "timezone", "Europe/Atlantis")
     gone = saved("gone", "* * * * *")
@@ -93,7 +93,7 @@ def test_the_words_are_in_the_language_of_the_reader():
     assert "Um 09:00, nur am Freitag" in text_of(page)
 
 
-def test_who_may_only_look_gets_no_actions():
+def test_users_who_may_only_view_get_no_actions():
     saved("sweep")
     page = browser_of("view_task").get(TASKS)
     assert page.context["action_form"] is None

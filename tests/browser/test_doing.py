@@ -49,7 +49,7 @@ def test_several_tasks_are_ticked_at_once_and_stay_so_while_the_list_changes(loo
         expect(window.get_by_text("Submitted 3 runs.")).to_be_visible()
 
 
-def test_a_range_is_made_good_after_somebody_has_seen_what_would_run(look, address):
+def test_a_backfill_runs_after_its_preview_was_seen(look, address):
     task = saved("made good")
     now = task.created_at
     begin, end = (now - timedelta(hours=n) for n in (3, 0))
@@ -66,7 +66,7 @@ def test_a_range_is_made_good_after_somebody_has_seen_what_would_run(look, addre
     wait_until(lambda: made.count() == 3, "all have run")
 
 
-def test_the_editor_follows_what_is_typed_and_refuses_what_cannot_be(look, address):
+def test_the_editor_follows_typing_and_rejects_invalid_schedules(look, address):
     with look(address) as window:
         window.goto(f"{address}/sisy/schedule/")
         field = window.get_by_label("Schedule", exact=True)

@@ -22,7 +22,7 @@ def yearly(target, **fields):
 
 
 @pytest.mark.parametrize(("server", "how"), [("address", LIVE), ("address_without_layer", POLLS)])
-def test_a_run_appears_goes_on_and_ends_without_a_reload(request, look, server, how):
+def test_a_run_appears_runs_and_ends_without_a_reload(request, look, server, how):
     label = f"watched ({how})"
     with look(request.getfixturevalue(server)) as window:
         expect(window.locator("[data-sisy-link]")).to_have_text(how)
@@ -33,7 +33,7 @@ def test_a_run_appears_goes_on_and_ends_without_a_reload(request, look, server, 
         assert window.evaluate("window.isTheSame")
 
 
-def test_what_somebody_does_on_the_page_survives_that_it_is_kept_up_to_date(look, address):
+def test_input_and_selection_survive_live_updates(look, address):
     with look(address) as window:
         window.evaluate("document.querySelector('.sisy-scroll').focus()")
         yearly(jobs.noop, label="meanwhile").run_now()
@@ -41,9 +41,7 @@ def test_what_somebody_does_on_the_page_survives_that_it_is_kept_up_to_date(look
         assert window.evaluate("document.activeElement.className") == "sisy-scroll"
 
 
-def test_a_page_says_so_while_the_site_does_not_answer_and_goes_on_after_that(
-    look, address, accepted
-):
+def test_a_page_reports_a_lost_connection_and_recovers(look, address, accepted):
     accepted.append("503")
     with look(address) as window:
         expect(window.locator("[data-sisy-link]")).to_have_text(LIVE)
@@ -60,7 +58,7 @@ CODE = """address => new Promise(resolve => {
 
 
 @pytest.mark.parametrize("user", ["", "Guest"])
-def test_a_socket_is_refused_to_nobody_in_particular_and_to_who_may_not_look(look, address, user):
+def test_anonymous_and_unauthorized_users_get_no_socket(look, address, user):
     if user:
         person(user, "view_run")
     with look(address, user="") as window:

@@ -43,7 +43,7 @@ def pages(task):
 
 
 @pytest.mark.parametrize("root", ["/sisy/", "/admin/sisy/task/dashboard/"])
-def test_no_page_breaks_the_policy_or_obeys_what_is_hostile(look, address, history, root):
+def test_no_page_breaks_the_policy_or_executes_hostile_input(look, address, history, root):
     with look(address) as window:
         for path in pages(history):
             window.goto(f"{address}{root}{path}")
@@ -52,7 +52,7 @@ def test_no_page_breaks_the_policy_or_obeys_what_is_hostile(look, address, histo
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_can_be_used_by_everybody(look, address, history, scheme):
+def test_every_page_is_accessible(look, address, history, scheme):
     found = {}
     with look(address, color_scheme=scheme) as window:
         for path in pages(history):
@@ -72,7 +72,7 @@ def test_no_page_is_wider_than_the_window(look, address, history, width):
             assert window.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width], path
 
 
-def test_light_and_dark_are_two_looks(look, address):
+def test_light_and_dark_mode_differ(look, address):
     found = set()
     for scheme in ("light", "dark"):
         with look(address, color_scheme=scheme) as window:
@@ -82,7 +82,7 @@ def test_light_and_dark_are_two_looks(look, address):
     assert len(found) == 2
 
 
-def test_the_keyboard_leads_to_everything_that_can_be_done(look, address):
+def test_every_action_is_reachable_by_keyboard(look, address):
     with look(address) as window:
         reached = set()
         for _ in range(60):

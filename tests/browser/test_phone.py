@@ -102,7 +102,7 @@ def test_the_history_is_in_the_pages_zone_on_a_24_hour_clock(look, address, long
         assert in_table == sorted(in_table)
 
 
-def test_the_preset_and_the_way_to_a_task_follow_what_is_typed(look, address):
+def test_the_preset_and_the_link_to_a_new_task_follow_typing(look, address):
     with look(address) as window:
         window.goto(f"{address}/sisy/schedule/?schedule=0+3+*+*+*")
         lit = window.locator("[aria-label='Common schedules'] [aria-current]")

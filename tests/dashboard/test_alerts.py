@@ -75,7 +75,7 @@ def test_a_task_that_flaps_stays_after_it_has_succeeded():
     assert why == ("2 of 4 runs in the last 24 hours failed: KeyError. The latest run succeeded.")
 
 
-def test_what_failed_longer_ago_than_24_hours_is_not_counted():
+def test_failures_older_than_24_hours_are_not_counted():
     task = scheduled(label="sweep")
     ended(task, [FAILED] * 3, since=NOON - DAY - 3 * SECOND)
     assert alerts() == []
@@ -108,7 +108,7 @@ def test_runs_without_a_task_are_grouped_by_what_they_call(origin):
     ]
 
 
-def test_what_cannot_be_named_is_counted(now):
+def test_problems_that_do_not_fit_are_counted(now):
     for n in range(23):
         ended(scheduled("0 0 1 1 *", label=f"task {n}"), [FAILED])
     shown = alerts()
@@ -157,7 +157,7 @@ def test_queued_runs_are_counted_by_queue_with_what_they_wait_for():
     assert not any("are queued, because" in why for _, why in alerts())
 
 
-def test_rows_keep_their_places_while_the_same_tasks_go_on_failing():
+def test_rows_keep_their_places_while_the_same_tasks_keep_failing():
     tasks = [scheduled("0 0 1 1 *", label=f"task {n}") for n in range(4)]
     for task in tasks:
         ended(task, [FAILED])

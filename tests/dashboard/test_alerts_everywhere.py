@@ -54,7 +54,7 @@ def test_a_paused_queue_needs_no_worker_on_any_surface():
 
 
 @pytest.mark.parametrize("seconds", [5, 60])
-def test_a_threshold_says_from_when_on_a_task_is_late(noon, seconds):
+def test_a_threshold_decides_when_a_task_is_late(noon, seconds):
     task = scheduled(label="tea")
     late = Thresholds(late=seconds * SECOND)
     for age, is_late in ((seconds - 1, False), (seconds, True)):
@@ -62,7 +62,7 @@ def test_a_threshold_says_from_when_on_a_task_is_late(noon, seconds):
         assert any(alert.kind == Kind.LATE for alert in found) == is_late
 
 
-def test_a_problem_of_a_worker_that_another_stands_in_for_may_last_for_a_while():
+def test_a_worker_problem_is_tolerated_while_another_worker_serves():
     up(Role.HEARTBEAT)
     up(problem="No memory.", problem_since=NOON - MINUTE)
     assert Kind.WORKER_PROBLEM in kinds(problem=HOUR)  # no other worker serves its queue

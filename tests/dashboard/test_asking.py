@@ -105,7 +105,7 @@ def test_an_unknown_parameter_is_an_error_on_the_page(site, page):
         assert error.endswith("Did you mean 'state'?")
 
 
-def test_the_error_names_what_was_asked_and_what_there_is(site):
+def test_the_error_names_the_given_and_the_valid_values(site):
     answer = browser_of_superuser().get("/sisy/tasks/", {"state": "pausd", "sort": "<b>"})
     assert errors_of(answer) == [
         "'pausd' is not a valid value for the URL parameter 'state'. "
@@ -154,7 +154,7 @@ def test_half_a_range_is_refused_and_runs_nothing(site, asked):
         ("run", {"o": "1.x"}),
     ],
 )
-def test_a_list_of_the_admin_says_that_it_ignores_what_was_asked(site, model, asked):
+def test_an_admin_list_reports_that_it_ignores_a_filter(site, model, asked):
     answer = browser_of_superuser().get(f"/admin/sisy/{model}/", asked, follow=True)
     levels = [one.level for one in answer.context["messages"] if "which was ignored" in str(one)]
     assert levels == [messages.ERROR]
@@ -171,13 +171,13 @@ def test_a_list_of_the_admin_says_that_it_ignores_what_was_asked(site, model, as
         ("run", {"queue": "nowhere"}),
     ],
 )
-def test_a_list_of_the_admin_finds_nothing_by_a_value_that_there_is_not(site, model, asked):
+def test_an_admin_list_finds_nothing_by_an_unknown_value(site, model, asked):
     answer = browser_of_superuser().get(f"/admin/sisy/{model}/", asked, follow=True)
     ignored = [one for one in answer.context["messages"] if "which was ignored" in str(one)]
     assert ignored or answer.context["cl"].result_count == 0
 
 
-def test_the_links_of_a_page_ask_for_what_it_knows(site, monkeypatch):
+def test_the_links_of_a_page_use_known_parameters(site, monkeypatch):
     monkeypatch.setattr("sisy.reports.tasks.PAGE_LIMIT", 1)
     monkeypatch.setattr("sisy.reports.ledger.PAGE_LIMIT", 1)
     monkeypatch.setattr("sisy.dashboard.pages.overview.MAX_TRACKS", 1)

@@ -46,7 +46,7 @@ def test_the_page_of_a_task_leads_to_it():
     assert address_of(task) not in browser_of("view_task").get(page_of(task)).content.decode()
 
 
-def test_nothing_is_shown_to_run_before_somebody_asks():
+def test_nothing_is_previewed_before_a_range_is_submitted():
     page = browser_of_superuser().get(address_of(saved()))
     assert "would be run" not in text_of(page)
     assert 'value="2026-05-04T00:00:00"' in page.content.decode()
@@ -65,14 +65,14 @@ def test_a_preview_lists_occurrences_in_both_time_zones_and_runs_nothing():
     assert not Run.objects.exists()
 
 
-def test_of_many_it_shows_the_first_and_the_last_ones():
+def test_of_many_occurrences_the_first_and_the_last_are_shown():
     shown = preview(saved("*/5 * * * *"))
     assert "288 occurrences will run." in shown
     assert "5 Mon 2026-05-04 00:20:00 UTC 2026-05-04 00:20:00 … 284 Mon" in shown
     assert "288 Mon 2026-05-04 23:55:00 UTC" in shown
 
 
-def test_what_has_succeeded_is_left_out_and_counted_unless_it_is_to_run_again():
+def test_succeeded_occurrences_are_counted_and_not_repeated_by_default():
     task = saved()
     succeeded(task, 6)
     shown = preview(task)
@@ -84,7 +84,7 @@ def test_what_has_succeeded_is_left_out_and_counted_unless_it_is_to_run_again():
     assert "4 occurrences will run. UTC" in preview(task, again="on")
 
 
-def test_it_runs_what_it_has_shown_and_says_what_was_asked_for():
+def test_the_backfill_runs_what_was_previewed_and_reports_it():
     task = saved()
     succeeded(task, 6)
     page = browser_of("view_task", "backfill_task").post(address_of(task), DAY, follow=True)
@@ -97,7 +97,7 @@ def test_it_runs_what_it_has_shown_and_says_what_was_asked_for():
     )
 
 
-def test_a_second_press_finds_nothing_to_do():
+def test_a_second_submission_finds_nothing_to_run():
     task = saved()
     browser = browser_of_superuser()
     browser.post(address_of(task), DAY)
@@ -107,7 +107,7 @@ def test_a_second_press_finds_nothing_to_do():
     assert LogEntry.objects.count() == 1
 
 
-def test_the_form_that_runs_repeats_what_was_previewed():
+def test_the_confirmation_form_repeats_the_previewed_range():
     page = browser_of_superuser().get(address_of(saved()), {**DAY, "again": "on"})
     for name, value in {**DAY, "again": "on"}.items():
         assert f'<input type="hidden" name="{name}" value="{value}">' in page.content.decode()
@@ -135,7 +135,7 @@ def test_dates_are_read_in_the_time_zone_of_the_reader(settings):
     ],
 )
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_a_range_that_cannot_be_used_is_refused_at_the_form(method, query, sentence):
+def test_an_invalid_range_is_rejected_in_the_form(method, query, sentence):
     send = getattr(browser_of_superuser(), method)
     page = send(address_of(saved()), {**DAY, **query})
     assert sentence in text_of(page)
@@ -149,14 +149,14 @@ def test_a_task_that_cannot_be_planned_says_why():
     assert "Unknown time zone 'Europe/Atlantis'." in preview(task)
 
 
-def test_a_range_of_which_history_was_pruned_is_refused_at_the_form():
+def test_a_range_with_pruned_history_is_rejected_in_the_form():
     task = saved()
     Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 9})
     assert "was pruned" in preview(task)
     assert "4 occurrences will run." in preview(task, again="on")
 
 
-def test_a_task_that_runs_once_has_nothing_to_be_made_good():
+def test_a_task_that_runs_once_has_no_backfill():
     task = Task.run_once("tests.app.jobs.noop")
     page = browser_of_superuser().get(page_of(task)).content.decode()
     assert address_of(task) not in page
@@ -172,14 +172,14 @@ def test_it_needs_the_permission_to_backfill_tasks():
     assert not Run.objects.exists()
 
 
-def test_a_task_that_is_gone_is_not_backfilled():
+def test_a_deleted_task_is_not_backfilled():
     task = saved()
     address = address_of(task)
     task.delete()
     assert browser_of_superuser().get(address).status_code == 404
 
 
-def test_a_project_without_time_zones_has_it_too(settings):
+def test_backfill_works_without_time_zones(settings):
     settings.USE_TZ = False
     settings.TIME_ZONE = "Asia/Kathmandu"
     task = saved("0 20 * * *", timezone="UTC")

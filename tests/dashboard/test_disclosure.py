@@ -90,7 +90,7 @@ def walked(browser, task, run):
             yield address + query, browser.get(address + query, follow=True)
 
 
-def test_no_page_shows_the_text_of_an_error_to_who_may_not_see_it():
+def test_no_page_shows_an_errors_text_without_permission():
     task, run = everything()
     shown = dict(walked(everybody_else(), task, run))
     assert sum(answer.status_code == 200 for answer in shown.values()) > 50
@@ -102,7 +102,7 @@ def test_no_page_shows_the_text_of_an_error_to_who_may_not_see_it():
     assert "It was not to be." in shown["/sisy/runs/"].content.decode()
 
 
-def test_who_may_see_details_reads_it_on_all_of_these_pages():
+def test_with_permission_every_page_shows_an_errors_text():
     task, run = everything()
     browser = browser_of_superuser()
     for address in (
@@ -118,7 +118,7 @@ def test_who_may_see_details_reads_it_on_all_of_these_pages():
         assert SECRET in browser.get(address).content.decode(), address
 
 
-def test_what_buttons_say_quotes_no_error_either(monkeypatch):
+def test_messages_after_a_button_do_not_quote_errors(monkeypatch):
     task, run = everything()
     lone = Task.run_once("tests.app.jobs.noop")
     gone = Run.objects.get(task=lone)

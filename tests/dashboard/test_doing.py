@@ -51,7 +51,7 @@ def test_cancel_cancels_queued_runs_and_says_who_did_it():
     assert history_of(task) == ["Cancelled 1 queued run."]
 
 
-def test_cancel_asks_what_goes_on_to_end_and_says_that_it_takes_its_time():
+def test_cancel_asks_a_running_run_to_end_and_says_this_takes_time():
     task, other = scheduled(label="mine"), scheduled(label="other")
     for minute in (1, 2):
         tick("default", NOON + minute * MINUTE)
@@ -91,11 +91,11 @@ def test_the_page_of_a_run_has_the_buttons_that_fit_it():
     assert buttons(going) == []
 
 
-def test_a_row_that_stands_for_several_occurrences_has_no_retry():
+def test_a_row_for_several_occurrences_has_no_retry():
     assert buttons(run_of(state="missed", due_until=NOON + HOUR, count=59)) == []
 
 
-def test_the_page_of_a_run_has_the_buttons_that_somebody_may_press():
+def test_a_runs_page_shows_only_permitted_buttons():
     going, ended = run_of(state="running"), run_of(state="failed")
     canceller = browser_of("view_task", "cancel_run")
     assert buttons(going, canceller) == ["cancel", "cancel_force"]
@@ -105,7 +105,7 @@ def test_the_page_of_a_run_has_the_buttons_that_somebody_may_press():
     assert buttons(ended, runner) == ["retry"]
 
 
-def test_a_button_that_fits_no_longer_says_so():
+def test_an_outdated_button_explains_why_it_does_nothing():
     run = run_of(state="running")
     refusal = f"sweep #{run.pk} is running. Only finished runs can be retried."
     assert do("runs", "retry", run) == [refusal, "No runs were retried."]
@@ -135,7 +135,7 @@ def test_a_run_that_was_asked_to_end_says_so_until_it_does():
     assert "running force cancel requested" in listed
 
 
-def test_a_retry_leads_to_what_it_repeats_also_without_their_task():
+def test_a_retry_links_to_the_run_it_repeats_even_without_a_task():
     failed = run_of(state="failed")
     again = failed.retry()
     failed.task.delete()
@@ -167,12 +167,12 @@ def test_a_queue_that_no_living_worker_serves_says_so():
     assert "mail ! no worker 0 - 0 0" in page
 
 
-def test_no_queues_is_said():
+def test_an_empty_list_of_queues_says_so():
     page = text_of(browser_of("view_task").get("/sisy/fleet/?parts=queues"))
     assert "No queues yet." in page
 
 
-def test_who_pauses_and_resumes_a_queue_stands_in_its_history():
+def test_the_history_of_a_queue_names_who_paused_and_resumed_it():
     scheduled(queue="mail")
     do("queues", "pause", name="mail", reason="too hot")
     assert Queue.objects.values_list("paused_by", "pause_reason").get() == ("Sam", "too hot")

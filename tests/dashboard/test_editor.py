@@ -24,7 +24,7 @@ def told(**asked):
     return browser_of("view_task").get(address)
 
 
-def test_it_says_a_schedule_in_words_and_when_it_is_due():
+def test_the_editor_shows_a_schedule_in_words_and_its_next_runs():
     text = text_of(told(schedule="0 9 * * mon-fri", timezone="UTC"))
     assert "At 09:00, Monday through Friday" in text
     assert "Mon 2026-03-30 09:00:00 UTC" in text
@@ -53,7 +53,7 @@ def test_an_alias_is_shown_by_its_fields():
         ("* * * * * */90", "second", "the step of '*/90' must be a number from 1 to 60."),
     ],
 )
-def test_what_is_wrong_is_said_at_its_field(expression, field, words):
+def test_errors_are_shown_at_their_field(expression, field, words):
     response = told(schedule=expression)
     assert f"{field} ✕ invalid" in text_of(response)
     assert f"{field}: {words}" in text_of(response)
@@ -67,7 +67,7 @@ def made_with(**asked):
     return client.get(address).content.decode()
 
 
-def test_a_task_is_made_of_what_is_accepted_only():
+def test_only_an_accepted_schedule_leads_to_a_task():
     assert "Add a task with this schedule" in made_with(schedule="0 9 * * *")
     assert "schedule=0+9+%2A+%2A+%2A&amp;timezone=UTC" in made_with(schedule="0 9 * * *")
     assert "Add a task with this schedule" not in made_with(schedule="61 9 * * *")
@@ -76,7 +76,7 @@ def test_a_task_is_made_of_what_is_accepted_only():
     )
 
 
-def test_a_preset_is_lit_while_it_is_what_is_typed():
+def test_the_typed_preset_is_highlighted():
     """Both are parts, which follow what somebody types."""
     lit = 'title="0 3 * * *" aria-current="true"'
     assert lit in made_with(schedule="0 3 * * *")
@@ -94,21 +94,21 @@ def test_a_preset_is_lit_while_it_is_what_is_typed():
         ("x" * 5000, "has"),
     ],
 )
-def test_what_can_be_no_schedule_is_refused(expression, words):
+def test_an_invalid_schedule_is_rejected(expression, words):
     assert words in text_of(told(schedule=expression))
 
 
-def test_a_zone_that_there_is_not_is_refused():
+def test_an_unknown_zone_is_rejected():
     assert "Unknown time zone 'Berlin'" in text_of(told(timezone="Berlin"))
 
 
-def test_it_says_what_daylight_saving_does():
+def test_the_editor_explains_the_effect_of_daylight_saving():
     text = text_of(told(schedule="30 2 * * *", timezone="Europe/Berlin"))
     assert "Sun 2026-03-29 03:00:00 CEST" in text
     assert "Before this occurrence, the clocks go forward by 1 h." in text
 
 
-def test_it_says_which_of_two_equal_times_is_meant(at_time):
+def test_the_editor_tells_repeated_times_apart(at_time):
     at_time(datetime(2026, 10, 24, 12, tzinfo=UTC))
     text = text_of(told(schedule="30 2 * * *", timezone="Europe/Berlin"))
     assert "Sun 2026-10-25 02:30:00 CEST" in text
@@ -116,7 +116,7 @@ def test_it_says_which_of_two_equal_times_is_meant(at_time):
     assert "Before this occurrence, the clocks go back by 1 h." in text
 
 
-def test_its_marks_are_as_many_as_can_be_told_apart():
+def test_the_editor_draws_only_distinguishable_marks():
     page = told(schedule="* * * * * *").content.decode()
     assert 700 < page.count('class="bar open"') <= 802
     assert "86400 times today" in text_of(told(schedule="* * * * * *"))
@@ -127,13 +127,13 @@ def test_a_day_of_23_hours_is_drawn_as_long_as_it_is(at_time):
     assert "23 times today" in text_of(told(schedule="0 * * * *", timezone="Europe/Berlin"))
 
 
-def test_hostile_input_is_shown_and_not_obeyed():
+def test_hostile_input_is_escaped():
     page = told(schedule="<script>alert(1)</script>", timezone='"><img src=x>')
     assert "<script>alert" not in page.content.decode()
     assert "<img" not in page.content.decode()
 
 
-def test_who_may_add_tasks_is_led_to_the_form_that_is_filled_in():
+def test_users_who_may_add_tasks_get_a_link_to_the_filled_in_form():
     page = browser_of("view_task", "add_task").get(f"{PAGE}?schedule=0+3+*+*+*").content.decode()
     assert "/admin/sisy/task/add/?schedule=0+3+%2A+%2A+%2A&amp;timezone=UTC" in page
     assert "Make a task" not in browser_of("view_task").get(PAGE).content.decode()

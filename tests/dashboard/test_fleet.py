@@ -24,7 +24,7 @@ def shown(part):
     return text_of(browser_of("view_task").get(f"{PAGE}?parts={part}"))
 
 
-def test_each_worker_is_shown_with_what_it_has_in_hand():
+def test_each_worker_is_shown_with_its_current_runs():
     worker = alive(queues=("default", "slow"), slots=4)
     run = scheduled(label="report").run_now()
     claim(worker, ["default"], 1, NOON + SECOND)
@@ -37,7 +37,7 @@ def test_each_worker_is_shown_with_what_it_has_in_hand():
     assert "1 of 4 slots in use" in page
 
 
-def test_one_that_has_fallen_silent_says_why_where_that_is_known():
+def test_an_unresponsive_worker_shows_the_reason_if_known():
     silent = alive()
     Process.objects.filter(pk=silent.pk).update(
         lease_until=NOON - SECOND, end_reason="killed by SIGKILL"
@@ -45,7 +45,7 @@ def test_one_that_has_fallen_silent_says_why_where_that_is_known():
     assert "unresponsive killed by SIGKILL" in shown("processes")
 
 
-def test_it_says_how_much_the_fleet_gets_done():
+def test_the_page_shows_the_fleets_throughput():
     worker = alive()
     for ago in (SECOND, 10 * MINUTE, 2 * HOUR):
         scheduled().run_now()
@@ -102,7 +102,7 @@ def test_a_worker_is_asked_to_drain():
 
 
 @pytest.mark.parametrize("address", ["queues/do/pause/", "processes/do/drain/"])
-def test_who_may_not_pause_does_not(address):
+def test_pausing_a_queue_needs_its_permission(address):
     worker = alive(queues=("default",))
     client = browser_of("view_task", "run_task")
     answer = client.post(f"/sisy/{address}", {"name": "default", "pk": worker.pk})
@@ -110,7 +110,7 @@ def test_who_may_not_pause_does_not(address):
     assert "do/" not in client.get(PAGE).content.decode()
 
 
-def test_it_asks_so_many_questions_however_many_there_are(django_assert_max_num_queries):
+def test_the_number_of_queries_does_not_grow_with_the_fleet(django_assert_max_num_queries):
     for _ in range(20):
         worker = alive(queues=("default",), slots=2)
         scheduled().run_now()

@@ -128,13 +128,13 @@ def survives(ask, address, data):
     assert status < 500, (address, shown)
 
 
-def test_each_page_that_asks_for_anything_is_tried_here():
+def test_every_page_with_parameters_is_tested_here():
     there = {route for route, page in PAGES.values() if getattr(page, "asks", None)}
     alone = {one.removeprefix("/sisy/").replace("{task}", "<int:pk>") for one in RIGHT}
     assert there - alone == {PAGES[name][0] for name in TOGETHER}
 
 
-def test_each_name_is_given_each_value():
+def test_every_parameter_is_tried_with_every_value():
     assert len(VALUES) % 5
     names = [f"name {number}" for number in range(40)]
     for name in names:
@@ -234,7 +234,7 @@ def test_no_header_is_answered_by_a_server_error(site, browser):
             assert browser.get(address, parts, headers=headers).status_code < 500, address
 
 
-def test_text_without_nul_is_what_is_looked_for(site, browser):
+def test_a_search_ignores_nul_characters(site, browser):
     page = browser.get("/sisy/tasks/", {"search": "sw\0eep"}).content.decode()
     assert 'value="sweep"' in page
     assert "/sisy/tasks/" in page

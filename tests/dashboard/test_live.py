@@ -65,7 +65,7 @@ async def say(group, message):
     await get_channel_layer().group_send(group, dict(message))
 
 
-async def test_whoever_may_look_at_tasks_hears_what_changes():
+async def test_users_who_may_view_tasks_receive_changes():
     page, _ = await opened("view_task")
     assert await heard(page) == {"hello": True}
     await say(messages.EVENTS, messages.runs_changed("one", 0, {7}, 100))
@@ -86,7 +86,7 @@ async def test_many_events_make_few_messages():
     await page.disconnect()
 
 
-async def test_a_page_is_told_to_look_at_everything_if_an_event_was_lost():
+async def test_a_page_refreshes_everything_after_a_lost_event():
     page, _ = await opened("view_task")
     await heard(page)
     for seq in (5, 6, 8):
@@ -97,18 +97,18 @@ async def test_a_page_is_told_to_look_at_everything_if_an_event_was_lost():
     await page.disconnect()
 
 
-async def test_nobody_in_particular_is_refused_with_a_code_that_pages_hear():
+async def test_anonymous_users_are_rejected_with_a_code_that_pages_receive():
     page = socket()
     assert (await page.connect())[0]
     assert await is_refused(page)
 
 
-async def test_who_may_not_look_at_tasks_is_refused():
+async def test_users_who_may_not_view_tasks_are_rejected():
     page, _ = await opened("view_run")
     assert await is_refused(page)
 
 
-async def test_a_page_of_another_site_is_refused(settings):
+async def test_a_page_of_another_site_is_rejected(settings):
     settings.ALLOWED_HOSTS = ["testserver"]
     client = await aside(browser_of, "view_task")
     page = socket(client.cookies, origin="http://evil.example")
@@ -116,7 +116,7 @@ async def test_a_page_of_another_site_is_refused(settings):
 
 
 @pytest.mark.parametrize("lost", ["right", "session", "account"])
-async def test_who_may_no_longer_look_hears_no_more(monkeypatch, lost):
+async def test_a_user_who_loses_the_permission_receives_nothing_more(monkeypatch, lost):
     monkeypatch.setattr(live, "CHECKED_EVERY", 0.05)
     page, client = await opened("view_task")
     assert await heard(page) == {"hello": True}
@@ -129,7 +129,7 @@ async def test_who_may_no_longer_look_hears_no_more(monkeypatch, lost):
     assert await is_refused(page)
 
 
-async def test_what_a_page_says_is_not_listened_to():
+async def test_messages_from_a_page_are_ignored():
     page, _ = await opened("view_task")
     await heard(page)
     await page.send_to(text_data="no json")
@@ -143,7 +143,7 @@ async def test_other_sockets_go_to_the_application():
     assert await page.connect() == (False, 4000)
 
 
-async def test_who_may_listen_is_said_by_the_dashboard_of_the_project(settings):
+async def test_the_projects_dashboard_decides_who_receives_changes(settings):
     settings.SISY_DASHBOARD = "tests.dashboard.test_live.OnlyForRunWatchers"
     page, _ = await opened("view_run")
     assert await heard(page) == {"hello": True}

@@ -57,7 +57,7 @@ async def test_foreign_and_malformed_events_neither_end_a_socket_nor_reach_its_p
     await page.disconnect()
 
 
-async def test_a_socket_forgets_processes_that_say_nothing_any_more(monkeypatch):
+async def test_a_socket_forgets_silent_processes(monkeypatch):
     monkeypatch.setattr(live, "MAX_SOURCES", 3)
     consumer = live.LiveConsumer()
     consumer._heard, consumer._kinds, consumer._has_gap = {}, set(), False
@@ -112,7 +112,7 @@ async def test_a_page_receives_nothing_during_a_database_outage_and_all_afterwar
     await page.disconnect()
 
 
-async def test_a_right_that_was_taken_away_meanwhile_ends_the_socket_after_that(database):
+async def test_a_permission_revoked_in_an_outage_closes_the_socket_later(database):
     page, _ = await opened("view_task")
     assert await heard(page) == {"hello": True}
     database.is_away, database.may_look = True, False
@@ -121,7 +121,7 @@ async def test_a_right_that_was_taken_away_meanwhile_ends_the_socket_after_that(
     assert await is_refused(page)
 
 
-async def test_a_socket_that_nobody_can_check_is_to_be_tried_again_later(database):
+async def test_if_permissions_cannot_be_checked_the_page_retries_later(database):
     database.is_away = True
     client = await aside(browser_of, "view_task")
     page = socket(client.cookies)

@@ -79,7 +79,7 @@ def test_the_fullest_moments_are_those_in_which_most_runs_begin(seed):
         assert expected[moment.due] == moment.number
 
 
-def test_what_can_be_read_no_more_stops_nothing():
+def test_an_unreadable_task_does_not_break_the_page():
     groups = [
         DueGroup(expression="61 * * * *", timezone="UTC"),
         DueGroup(expression="* * * * *", timezone="Nowhere"),
@@ -100,14 +100,14 @@ def test_days_are_those_of_the_readers_zone():
     assert days[1][1][2] is None  # the clocks pass over it
 
 
-def test_an_hour_that_comes_twice_has_the_runs_of_both():
+def test_a_repeated_hour_contains_the_runs_of_both_passes():
     start = datetime(2026, 10, 25, 0, tzinfo=UTC)
     hourly = [Cell(start=start + n * HOUR, starts=1, busy=n) for n in range(2)]
     [(_, row)] = by_day(hourly, ZoneInfo("Europe/Berlin"))
     assert (row[2].starts, row[2].busy) == (2, 1)
 
 
-def test_what_is_over_the_slots_is_marked():
+def test_load_above_the_slots_is_marked():
     found = squares([Cell(start=NOON, starts=4, busy=2.5), Cell(start=NOON, starts=1)], 2, 4)
     assert [(square.level, square.is_over) for square in found] == [(5, True), (2, False)]
 
@@ -160,7 +160,7 @@ class TestPage:
         groups = due_groups("default", NOON, NOON + DAY).groups
         assert [group.number for group in groups] == [2.5, 2.5]
 
-    def test_what_is_left_out_is_told(self, monkeypatch):
+    def test_omitted_tasks_are_reported(self, monkeypatch):
         monkeypatch.setattr(load, "MAX_GROUPS", 1)
         scheduled("0 13 * * *")
         scheduled("0 13 * * *")
@@ -170,7 +170,7 @@ class TestPage:
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert "1 task is not included" in text
 
-    def test_what_was_computed_serves_for_a_while(self, django_assert_max_num_queries):
+    def test_the_load_is_cached_for_a_while(self, django_assert_max_num_queries):
         scheduled("0 13 * * *")
         client = browser_of("view_task")
         client.get("/sisy/load/")

@@ -65,9 +65,7 @@ def test_a_page_of_each_language_exists(mount, settings):
 
 
 @pytest.mark.parametrize("login_url", ["/accounts/login/", "sign-in", "nowhere:login", "/log in/"])
-def test_the_login_page_of_the_admin_stands_in_for_one_that_does_not_exist(
-    mount, settings, login_url
-):
+def test_the_admins_login_page_replaces_a_missing_one(mount, settings, login_url):
     mount(SISY, ADMIN)
     settings.LOGIN_URL = login_url
     assert sent_to() == "/admin/login/"

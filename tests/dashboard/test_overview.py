@@ -45,7 +45,7 @@ def ran(state=RunState.SUCCEEDED, now=NOON, **columns):
     return task
 
 
-def test_it_says_who_is_up_and_who_has_fallen_silent():
+def test_the_overview_counts_healthy_and_unresponsive_processes():
     alive(Role.HEARTBEAT)
     alive(Role.WORKER, slots=4)
     silent = alive(Role.WORKER, slots=8)
@@ -56,7 +56,7 @@ def test_it_says_who_is_up_and_who_has_fallen_silent():
     assert "Unresponsive 1 expired lease " in text
 
 
-def test_a_site_of_which_nothing_is_up_says_so():
+def test_a_site_without_processes_says_so():
     scheduled()
     assert "Heartbeats 0 not running: no new runs" in shown("status")
     text = shown("alerts")
@@ -71,7 +71,7 @@ def test_all_clear_is_shown_if_nothing_is_wrong():
     assert "All clear. Nothing is overdue, and nothing failed or was missed" in shown("alerts")
 
 
-def test_runs_are_counted_by_what_they_came_to_in_an_hour_and_in_a_day():
+def test_runs_are_counted_by_outcome_in_the_last_hour_and_day():
     ran()
     ran(RunState.FAILED)
     Run.objects.filter(state=RunState.FAILED).update(finished_at=NOON - 2 * HOUR)
@@ -87,13 +87,13 @@ def test_missed_occurrences_are_counted_one_by_one():
     assert "◌ missed 2 last hour 2 last 24 hours" in shown("counts")
 
 
-def test_more_than_are_counted_are_said_to_be_more(monkeypatch):
+def test_a_count_above_the_limit_is_shown_as_more(monkeypatch):
     monkeypatch.setattr("sisy.reports.ledger.MAX_COUNTED", 1)
     ran()
     assert "✓ succeeded 1+ last hour 1+" in shown("counts")
 
 
-def test_what_was_missed_needs_attention():
+def test_missed_occurrences_need_attention():
     scheduled(label="sweep")
     tick("default", NOON)
     tick("default", NOON + 3 * MINUTE + SECOND)
@@ -107,7 +107,7 @@ def test_an_occurrence_not_planned_in_time_is_late():
     assert ("overdue sweep No heartbeat has planned it.") in shown("alerts")
 
 
-def test_what_is_queued_too_long_is_late(at_time):
+def test_a_run_that_is_queued_too_long_is_late(at_time):
     scheduled(queue="slow")
     tick("default", NOON)
     tick("default", NOON + MINUTE)
@@ -126,7 +126,7 @@ def test_a_broken_task_and_a_paused_queue_need_attention():
     assert "The queue 'default' has been paused since 2026-05-05 12:00:00 UTC (Too hot)" in text
 
 
-def test_the_timeline_shows_what_ran_and_what_comes():
+def test_the_timeline_shows_past_and_upcoming_runs():
     task = scheduled("0 * * * *", label="sweep")
     tick("default", NOON - HOUR)
     Task._base_manager.update(next_run=NOON + HOUR)
@@ -148,7 +148,7 @@ def test_the_timeline_shows_what_ran_and_what_comes():
     assert 'class="now" x1="50%"' in page
 
 
-def test_coming_runs_that_will_get_into_each_others_way_glow():
+def test_upcoming_runs_that_will_overlap_are_highlighted():
     def page_of(**fields):
         Task.objects.all().delete()
         task = scheduled("* * * * *", **fields)
@@ -200,14 +200,14 @@ def test_a_moment_that_cannot_be_read_is_now(at):
     assert "sisy-track" in markup("timeline", hours="many", at=at)
 
 
-def test_a_hostile_label_is_shown_and_not_obeyed():
+def test_a_hostile_label_is_escaped():
     ran(fields={"label": "<script>alert(1)</script>"})
     page = browser_of("view_task").get(PAGE).content.decode()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_the_page_asks_so_many_questions_however_many_tasks_there_are(
+def test_the_overviews_queries_do_not_grow_with_the_tasks(
     django_assert_max_num_queries,
 ):
     alive(Role.HEARTBEAT)
@@ -221,7 +221,7 @@ def test_the_page_asks_so_many_questions_however_many_tasks_there_are(
         client.get(PAGE)
 
 
-def test_tasks_share_a_row_where_somebody_wants_that():
+def test_tasks_share_a_row_on_request():
     for n in range(3):
         ran(fields={"label": f"task {n}", "queue": "default"})
     scheduled(label="alone", queue="slow")
@@ -235,7 +235,7 @@ def test_tasks_share_a_row_where_somebody_wants_that():
     assert "task 1" in markup("timeline", by="nonsense")
 
 
-def test_what_ran_long_ago_is_found_again():
+def test_runs_of_long_ago_are_found_again():
     task = scheduled("0 0 1 1 *", label="old hand", overlap="allow")
     for days in (3, 0):
         begin = NOON - days * DAY - 5 * HOUR

@@ -33,14 +33,14 @@ def test_a_page_is_shown_to_who_may_look_at_tasks(address):
 
 
 @pytest.mark.parametrize("address", [ALONE, IN_ADMIN])
-def test_nobody_else_sees_it(address):
+def test_users_without_the_permission_see_no_page(address):
     assert browser_of("view_run").get(address).status_code == 403
     asked_in = Client().get(address)
     assert asked_in.status_code == 302
     assert "login" in asked_in["Location"]
 
 
-def test_who_is_not_of_the_staff_sees_nothing(django_user_model):
+def test_users_who_are_not_staff_see_no_page(django_user_model):
     person = django_user_model.objects.create_user("Robin", is_superuser=True)
     client = Client()
     client.force_login(person)
@@ -67,7 +67,7 @@ def test_a_project_decides_itself_who_may_look_and_on_which_template(rf, django_
     assert overview.callback(request).status_code == 200
 
 
-def test_the_pages_hang_in_every_admin_site(settings):
+def test_the_pages_are_part_of_every_admin_site(settings):
     site = AdminSite("ops")
     site.register(Task, TaskAdmin)
     urls = ModuleType("urls_of_ops")
@@ -94,13 +94,13 @@ def test_a_part_is_fetched_by_itself_and_only_once_as_long_as_it_stays_the_same(
     assert changed.status_code == 200
 
 
-def test_parts_that_there_are_not_are_not_found():
+def test_unknown_parts_are_not_found():
     browser = browser_of("view_task")
     assert browser.get(f"{ALONE}?parts=nonsense,%00").status_code == 404
     assert browser.get(f"{ALONE}?parts=").content == b""
 
 
-def test_a_page_from_before_a_deploy_still_gets_the_parts_that_there_are():
+def test_a_page_from_before_a_deploy_still_gets_known_parts():
     page = browser_of("view_task").get(f"{ALONE}?parts=nonsense,status").content.decode()
     assert re.findall(r'data-sisy-part="(\w+)"', page) == ["status"]
 
@@ -124,7 +124,7 @@ def test_a_button_needs_its_own_permission_and_a_form(verb):
     assert able.post(address, {"pk": task.pk, "next": ALONE})["Location"] == ALONE
 
 
-def test_a_verb_that_there_is_not_is_refused():
+def test_an_unknown_verb_is_rejected():
     address = reverse("sisy:act_on_tasks", args=["explode"])
     assert browser_of_superuser().post(address, {"pk": "1"}).status_code == 403
 

@@ -34,7 +34,7 @@ def failed(**columns):
     return run
 
 
-def test_it_says_what_happened_when():
+def test_the_run_page_shows_each_step_and_its_time():
     text = text_of(page_of(failed(), parts="steps"))
     assert "planned 2026-05-05 12:00:00.000+00:00" in text
     assert "started 2026-05-05 12:00:03.000+00:00 after 3 s" in text
@@ -42,7 +42,7 @@ def test_it_says_what_happened_when():
     assert "Delay: 3 s. Duration: 0 s." in text
 
 
-def test_it_says_what_asked_for_it_and_who_carried_it_out():
+def test_the_run_page_shows_who_requested_and_who_executed_it():
     run = failed()
     text = text_of(page_of(run, parts="head"))
     assert "✕ failed KeyError" in text
@@ -50,7 +50,7 @@ def test_it_says_what_asked_for_it_and_who_carried_it_out():
     assert "Attempt 1" in text
 
 
-def test_data_and_errors_are_seen_by_whom_they_concern_and_secrets_by_nobody():
+def test_data_and_errors_need_a_permission_and_secrets_are_masked():
     run = failed(result={"access_key": "s3cr3t", "rows": 7})
     Attempt.of(run, state=RunState.FAILED, error="an earlier one", finished_at=NOON).save()
     seen = page_of(run, "view_run_details", parts="what").content.decode()
@@ -64,13 +64,13 @@ def test_data_and_errors_are_seen_by_whom_they_concern_and_secrets_by_nobody():
     assert "sisy.view_run_details" in hidden
 
 
-def test_it_shows_the_message_as_its_function_saw_it():
+def test_the_run_page_shows_the_message_as_the_function_received_it():
     run = failed()
     shown = text_of(page_of(run, parts="what"))
     assert f'"type": "sisy.run_task", "id": {run.task_id}, "run": {run.pk}' in shown
 
 
-def test_it_leads_to_the_runs_that_have_to_do_with_it():
+def test_the_run_page_links_to_related_runs():
     run = failed()
     again = run.retry()
     page = page_of(run, parts="related")
@@ -79,7 +79,7 @@ def test_it_leads_to_the_runs_that_have_to_do_with_it():
     assert "Retry of" in text_of(page_of(again, parts="related"))
 
 
-def test_only_what_fits_and_what_somebody_may_do_is_offered():
+def test_only_applicable_and_permitted_actions_are_offered():
     run = failed()
     page = page_of(run, "run_task", "cancel_run").content.decode()
     assert "do/retry/" in page
@@ -114,7 +114,7 @@ def test_a_run_is_retried_and_cancelled():
     assert "Cancelled 1 queued run." in text_of(page)
 
 
-def test_a_run_whose_task_is_gone_is_still_shown():
+def test_the_run_of_a_deleted_task_is_still_shown():
     run = failed()
     Task.objects.all().delete()
     run.refresh_from_db()
@@ -122,7 +122,7 @@ def test_a_run_whose_task_is_gone_is_still_shown():
     assert page_of(run).status_code == 200
 
 
-def test_a_gap_says_how_many_occurrences_it_stands_for():
+def test_a_gap_shows_how_many_occurrences_it_covers():
     scheduled()
     tick("default", NOON)
     tick("default", NOON + 4 * MINUTE + SECOND)
@@ -132,7 +132,7 @@ def test_a_gap_says_how_many_occurrences_it_stands_for():
     )
 
 
-def test_a_run_that_is_gone_is_not_found():
+def test_a_deleted_run_is_not_found():
     assert browser_of_superuser().get("/sisy/runs/999/").status_code == 404
 
 
@@ -146,7 +146,7 @@ def test_the_ledger_shows_the_newest_first():
     assert listed() == [second.pk, first.pk]
 
 
-def test_runs_are_found_by_what_is_known_of_them():
+def test_runs_are_found_by_their_visible_fields():
     run = failed()
     queued = run.retry()
     other = scheduled(label="mail", queue="slow", fn=jobs.anoop).run_now()
@@ -158,7 +158,7 @@ def test_runs_are_found_by_what_is_known_of_them():
     assert listed(state="x") == listed(origin="y") == []
 
 
-def test_what_no_index_leads_to_is_looked_for_among_the_newest(monkeypatch):
+def test_searches_without_an_index_cover_the_newest_runs(monkeypatch):
     monkeypatch.setattr(ledger, "MAX_RUNS_SEARCHED", 2)
     runs = [scheduled(label="a").run_now(), *(scheduled(label="b").run_now() for _ in range(2))]
     assert listed(search="a") == []
@@ -167,7 +167,7 @@ def test_what_no_index_leads_to_is_looked_for_among_the_newest(monkeypatch):
     assert listed() == [run.pk for run in reversed(runs)]
 
 
-def test_the_ledger_is_leafed_through():
+def test_the_ledger_is_paginated():
     task = scheduled("0 0 1 1 *", overlap="allow")
     for _ in range(60):
         task.run_now()
@@ -180,7 +180,7 @@ def test_the_ledger_is_leafed_through():
         assert len(listed(before=nonsense)) == 50
 
 
-def test_the_ledger_asks_so_many_questions_however_long_it_is(django_assert_max_num_queries):
+def test_the_ledgers_queries_do_not_grow_with_its_length(django_assert_max_num_queries):
     task = scheduled("0 0 1 1 *", overlap="allow")
     for _ in range(60):
         task.run_now()
@@ -190,7 +190,7 @@ def test_the_ledger_asks_so_many_questions_however_long_it_is(django_assert_max_
         client.get("/sisy/runs/")
 
 
-def test_a_run_that_was_skipped_leads_to_what_blocked_it():
+def test_a_skipped_run_links_to_the_run_that_blocked_it():
     scheduled()
     tick("default", NOON)
     tick("default", NOON + MINUTE)

@@ -29,7 +29,7 @@ def ended(task, state=RunState.SUCCEEDED, took=SECOND, ago=HOUR, **columns):
     return run
 
 
-def test_it_says_what_the_task_is_and_what_came_of_it():
+def test_the_task_page_shows_the_task_and_its_outcomes():
     task = scheduled("0 9 * * mon-fri", label="report")
     ended(task)
     ended(task, RunState.FAILED, ago=2 * HOUR)
@@ -40,11 +40,11 @@ def test_it_says_what_the_task_is_and_what_came_of_it():
     assert "✕ failed 1" in text
 
 
-def test_a_task_that_is_gone_is_not_found():
+def test_a_deleted_task_is_not_found():
     assert browser_of_superuser().get("/sisy/tasks/999/").status_code == 404
 
 
-def test_its_history_stands_in_a_table_which_the_chart_reads():
+def test_the_chart_reads_the_history_from_a_table():
     task = scheduled()
     ended(task, took=90 * SECOND)
     page = page_of(task, parts="history").content.decode()
@@ -53,7 +53,7 @@ def test_its_history_stands_in_a_table_which_the_chart_reads():
     assert row[1:] == ("89.000", "1.000")
 
 
-def test_it_shows_when_it_is_due_and_what_daylight_saving_does(at_time):
+def test_the_task_page_shows_next_runs_and_daylight_saving(at_time):
     at_time(datetime(2026, 3, 28, 12, tzinfo=UTC))
     task = scheduled("30 2 * * *")
     task.timezone = "Europe/Berlin"
@@ -72,7 +72,7 @@ def test_only_the_iterations_that_are_left_are_shown():
     assert page.count("<li>") == 3
 
 
-def test_its_policies_stand_there_in_words():
+def test_the_task_page_shows_the_policies_in_words():
     task = scheduled(
         overlap=Overlap.BUFFER_ALL, max_attempts=4, timeout=90 * SECOND, spread=MINUTE
     )
@@ -93,7 +93,7 @@ def test_no_limit_is_shown_for_the_queued_runs_of_bulk_run_once():
     assert "Runs are queued while another one is running." in text
 
 
-def test_user_data_is_seen_by_whom_it_concerns_and_secrets_by_nobody():
+def test_user_data_needs_a_permission_and_secrets_are_masked():
     task = scheduled(userdata={"shop": "north", "nested": [{"API_Token": "s3cr3t"}]})
     seen = page_of(task, "view_run_details", parts="about").content.decode()
     assert "north" in seen
@@ -104,7 +104,7 @@ def test_user_data_is_seen_by_whom_it_concerns_and_secrets_by_nobody():
     assert "sisy.view_run_details" in hidden
 
 
-def test_errors_stand_there_once_each_with_how_often_they_came():
+def test_each_error_is_listed_once_with_its_count():
     task = scheduled()
     for n in range(3):
         error = f"Traceback\n  line {n}\nKeyError: 'anvil'"
@@ -117,7 +117,7 @@ def test_errors_stand_there_once_each_with_how_often_they_came():
     assert "anvil" not in page_of(task, "view_run", parts="errors").content.decode()
 
 
-def test_its_ledger_is_leafed_through():
+def test_the_tasks_ledger_is_paginated():
     task = scheduled()
     for n in range(60):
         ended(task, ago=(n + 1) * MINUTE)
@@ -135,7 +135,7 @@ def test_the_task_page_lists_who_did_what():
     assert "Sam Paused: too hot" in text_of(page_of(task, parts="log"))
 
 
-def test_only_what_fits_and_what_somebody_may_do_is_offered():
+def test_only_applicable_and_permitted_actions_are_offered():
     task = scheduled()
     page = page_of(task, "pause_task").content.decode()
     assert "do/pause/" in page
@@ -147,7 +147,7 @@ def test_only_what_fits_and_what_somebody_may_do_is_offered():
     assert f"/admin/sisy/task/{task.pk}/change/" in page_of(task).content.decode()
 
 
-def test_it_asks_so_many_questions_however_many_runs_there_are(django_assert_max_num_queries):
+def test_the_task_pages_queries_do_not_grow_with_the_runs(django_assert_max_num_queries):
     task = scheduled()
     for n in range(80):
         ended(task, RunState.FAILED if n % 9 == 0 else RunState.SUCCEEDED, ago=(n + 1) * MINUTE)
@@ -171,7 +171,7 @@ def test_a_backfill_is_shown_before_it_is_run():
     assert Run.objects.filter(origin="backfill", task=task).count() == 3
 
 
-def test_a_range_that_is_none_is_refused_where_it_was_typed():
+def test_an_invalid_range_is_rejected_at_its_field():
     task = scheduled("0 * * * *")
     client = browser_of("view_task", "backfill_task")
     asked = {"start": "2026-05-05T09:00:00", "end": "2026-05-05T06:00:00"}
@@ -183,7 +183,7 @@ def test_a_range_that_is_none_is_refused_where_it_was_typed():
     assert not Run.objects.filter(origin="backfill").exists()
 
 
-def test_who_may_not_backfill_does_not():
+def test_a_backfill_needs_its_permission():
     task = scheduled("0 * * * *")
     client = browser_of("view_task", "run_task")
     asked = {"start": "2026-05-05T06:00:00", "end": "2026-05-05T09:00:00"}
@@ -218,7 +218,7 @@ def test_changes_to_a_declared_task_are_listed_and_can_be_reset():
     assert "undo what was changed" not in text
 
 
-def test_who_may_not_change_tasks_is_not_offered_to_undo_changes():
+def test_resetting_changes_is_offered_only_with_permission():
     task = declared(queue="slow")
     assert "queue: slow instead of default" in text_of(page_of(task, "run_task"))
     assert "Reset to code" not in text_of(page_of(task, "run_task"))
@@ -229,7 +229,7 @@ def test_who_may_not_change_tasks_is_not_offered_to_undo_changes():
     assert Task.objects.get(pk=task.pk).queue == "slow"
 
 
-def test_user_data_that_were_changed_are_not_shown_by_the_way():
+def test_changed_user_data_is_not_revealed_in_the_list_of_changes():
     task = declared()
     Task.objects.filter(pk=task.pk).update(
         declaration={**task.declaration, "_extra_data": {"to": "Ann"}}

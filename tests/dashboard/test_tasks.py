@@ -59,7 +59,7 @@ def test_a_task_is_shown_with_its_schedule_in_words_and_both_zones():
         ({"sort": "nonsense", "search": "old"}, ["old"]),
     ],
 )
-def test_tasks_are_found_by_what_is_known_of_them(asked, found):
+def test_tasks_are_found_by_their_visible_fields(asked, found):
     from tests.app import jobs
 
     scheduled(label="import prices")
@@ -72,7 +72,7 @@ def test_tasks_are_found_by_what_is_known_of_them(asked, found):
 
 
 @pytest.mark.parametrize("sort", ["next_run", "label", "last_run"])
-def test_each_task_stands_on_one_page(sort, monkeypatch):
+def test_each_task_is_on_exactly_one_page(sort, monkeypatch):
     monkeypatch.setattr(tasks_report, "PAGE_LIMIT", 3)
     for n in range(8):
         task = scheduled("0 * * * *", label=f"task | {n % 3}")
@@ -95,12 +95,12 @@ def test_each_task_stands_on_one_page(sort, monkeypatch):
 
 
 @pytest.mark.parametrize("after", ["x", "|", "2026-13-45|5", "2026-05-05|5", "9" * 400, "|-1"])
-def test_a_place_that_is_none_is_the_first(after):
+def test_an_invalid_page_number_is_the_first_page(after):
     scheduled(label="here")
     assert listed(after=after) == ["here"]
 
 
-def test_the_latest_runs_are_drawn_and_told():
+def test_the_latest_runs_are_drawn_and_described():
     task = scheduled(label="report")
     for n in range(3):
         ended(task, took=(n + 1) * MINUTE, ago=(9 - n) * HOUR)
@@ -119,7 +119,7 @@ def test_the_latest_runs_are_drawn_and_told():
     assert "2 min" in text_of(browser_of("view_task").get(PAGE))
 
 
-def test_something_is_done_with_those_that_are_ticked():
+def test_an_action_applies_to_the_selected_tasks():
     first, second, other = scheduled(label="a"), scheduled(label="b"), scheduled(label="c")
     client = browser_of_superuser()
     ticked = {"pk": [first.pk, second.pk], "reason": "stocktaking", "next": f"{PAGE}?sort=label"}
@@ -138,7 +138,7 @@ def test_something_is_done_with_those_that_are_ticked():
     assert "Unknown tasks: 'x', '-1'" in text_of(page)
 
 
-def test_only_what_somebody_may_do_is_offered():
+def test_only_permitted_actions_are_offered():
     scheduled()
     page = browser_of("view_task", "pause_task").get(PAGE).content.decode()
     assert "do/pause/" in page
@@ -146,12 +146,12 @@ def test_only_what_somebody_may_do_is_offered():
     assert "do/cancel/" not in page
 
 
-def test_an_empty_site_says_how_tasks_are_made():
+def test_an_empty_site_explains_how_to_create_tasks():
     assert "No tasks yet." in text_of(browser_of("view_task").get(PAGE))
     assert "No matching tasks." in text_of(browser_of("view_task").get(f"{PAGE}?search=x"))
 
 
-def test_it_asks_so_many_questions_however_many_tasks_there_are(django_assert_max_num_queries):
+def test_the_lists_queries_do_not_grow_with_the_tasks(django_assert_max_num_queries):
     for n in range(40):
         ended(scheduled(label=f"task {n}"))
     client = browser_of("view_task")

@@ -62,7 +62,7 @@ def test_nothing_is_painted_where_the_site_was_down():
     assert second[0] == pytest.approx(400 / 12, abs=0.01)
 
 
-def test_what_only_failed_is_not_painted_as_succeeded():
+def test_failures_are_not_painted_as_succeeded():
     task = scheduled("* * * * * */10", label="busy")
     runs_of(task, NOON - 2 * HOUR, NOON)
     Run.objects.filter(due_at__lt=NOON - HOUR).update(state=RunState.FAILED)
@@ -79,7 +79,7 @@ def marks(page):
     return set(re.findall(MARKS, tracks)), set(re.findall(MARKS, legend))
 
 
-def test_the_legend_contains_what_is_drawn_and_nothing_else():
+def test_the_legend_lists_exactly_what_is_drawn():
     quiet = scheduled("0 0 1 1 *", label="quiet")
     for each in marks(drawn()):
         assert each == {"now"}
@@ -120,7 +120,7 @@ def test_rows_keep_their_order_while_tasks_take_turns_in_being_due_next():
     assert rows(drawn()) == before
 
 
-def test_of_many_tasks_a_page_leads_to_the_next_ones(monkeypatch):
+def test_with_many_tasks_each_page_links_to_the_next(monkeypatch):
     monkeypatch.setattr("sisy.dashboard.pages.overview.MAX_TRACKS", 2)
     tasks = [scheduled("0 0 1 1 *", label=f"task {n}") for n in range(5)]
     seen, query = [], ""

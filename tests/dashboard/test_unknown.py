@@ -29,13 +29,13 @@ def said(answer):
 
 @pytest.mark.parametrize(("kind", "verb"), ON_ROWS)
 @pytest.mark.parametrize("keys", UNKNOWN, ids=str)
-def test_an_action_on_rows_that_there_are_not_is_an_error(kind, verb, keys):
+def test_an_action_on_unknown_rows_is_an_error(kind, verb, keys):
     answer = browser_of_superuser().post(f"/sisy/{kind}/do/{verb}/", {"pk": keys}, follow=True)
     assert {level for level, _ in said(answer)} == {messages.ERROR}
     assert not any(" 0 " in f" {words}" for _, words in said(answer))
 
 
-def test_what_is_known_is_done_and_what_is_not_is_named():
+def test_known_rows_are_processed_and_unknown_ones_are_named():
     task = scheduled(label="sweep")
     answer = browser_of_superuser().post(
         "/sisy/tasks/do/pause/", {"pk": [task.pk, "1,234", "7777777"]}, follow=True
@@ -94,11 +94,11 @@ def test_an_action_of_the_admin_on_rows_that_are_gone_is_an_error(model, name, k
         f"/sisy/runs/{'9' * 30}/",
     ],
 )
-def test_a_page_of_what_there_is_not_is_not_found(address):
+def test_the_page_of_an_unknown_row_is_not_found(address):
     assert browser_of_superuser().get(address).status_code == 404
 
 
-def test_nothing_to_do_with_what_is_known_is_a_warning():
+def test_an_action_without_effect_is_a_warning():
     task = scheduled()
     process = worker(lease=HOUR)
     browser = browser_of_superuser()

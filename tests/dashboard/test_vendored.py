@@ -9,7 +9,7 @@ import sisy
 VENDOR = Path(sisy.__file__).parent / "static" / "sisy" / "vendor"
 
 
-def test_each_is_what_its_makers_published():
+def test_each_vendored_file_is_as_published():
     sums = dict(
         reversed(line.split()) for line in (VENDOR / "SHA256SUMS").read_text().splitlines()
     )
@@ -19,7 +19,7 @@ def test_each_is_what_its_makers_published():
         assert hashlib.sha256(file.read_bytes()).hexdigest() == sums[name]
 
 
-def test_each_comes_with_its_licence():
+def test_each_vendored_file_has_its_licence():
     for file in VENDOR.glob("*.js"):
         licence = VENDOR / f"{re.match('[A-Za-z]+', file.name)[0]}.LICENSE"
         assert "Permission" in licence.read_text()
