@@ -152,12 +152,12 @@ def test_a_manual_run_is_extra_only_if_it_was_not_requested():
     assert flaws(replace(given, requests=[in_doubt])) == set()
 
 
-def test_a_request_that_was_confirmed_and_not_carried_out_is_missing():
+def test_a_confirmed_request_that_was_not_executed_is_missing():
     asked = Request(key="once", run=9, asked=(START, START))
     assert flaws(evidence(requests=[asked])) == {Flaw.MISSING}
 
 
-def test_a_request_is_not_carried_out_before_its_moment():
+def test_a_request_is_not_executed_before_its_moment():
     asked = Request(key="once", run=9, asked=(START, START), not_before=START + 3)
     own = row(0, id=9, key="once", origin="once", due=None, ready=START + 3)
     early = execution(0, key="once", run=9, due=None, start=START + 2.5)
@@ -183,7 +183,7 @@ class TestRepeats:
             **more,
         )
 
-    def test_an_execution_that_ended_well_must_not_be_repeated(self):
+    def test_a_successful_execution_must_not_be_repeated(self):
         assert flaws(self.again({}, {})) == {Flaw.REPEATED}
 
     def test_a_failed_run_may_be_repeated_if_it_has_retries(self):
@@ -229,13 +229,13 @@ class TestRepeats:
 
 
 class TestOverlaps:
-    def test_two_runs_at_a_time_are_a_flaw_unless_they_may(self):
+    def test_concurrent_runs_are_a_flaw_unless_overlap_is_allowed(self):
         long = execution(2, end=MOMENTS[3] + 0.2)
         assert flaws(evidence(executions=but(2, long))) == {Flaw.CONCURRENT}
         allowed = subject(overlap="allow")
         assert flaws(evidence(executions=but(2, long), subject=allowed)) == set()
 
-    def test_one_run_twice_at_a_time_is_a_flaw_even_if_runs_may_overlap(self):
+    def test_one_run_executing_twice_at_once_is_always_a_flaw(self):
         again = execution(2, member=2, start=MOMENTS[2] + 0.1)
         given = evidence(executions=[*but(6), again], subject=subject(overlap="allow"))
         assert flaws(given) == {Flaw.CONCURRENT, Flaw.REPEATED}
@@ -274,7 +274,7 @@ class TestOverlaps:
         verdict = check(self.stopped(thawed=other_end() + 1))
         assert (verdict.findings, verdict.zombies) == ([], [])
 
-    def test_a_zombie_is_counted_by_itself(self):
+    def test_zombies_are_counted_separately(self):
         verdict = check(self.stopped(thawed=other_end() - 0.2))
         assert verdict.findings == []
         assert len(verdict.zombies) == 1
@@ -343,7 +343,7 @@ class TestLateness:
         assert flaws(self.given(**frozen(MOMENTS[5] + 0.1, self.late - 3))) == {Flaw.LATE}
         assert flaws(self.given(**frozen(START, START + 5))) == {Flaw.LATE}
 
-    def test_its_own_end_excuses_no_run(self):
+    def test_a_run_is_not_excused_by_its_own_end(self):
         quick = row(5, started=self.late, finished=self.late + 0.01)
         assert flaws(replace(self.given(), rows=but(5, quick, what=row))) == {Flaw.LATE}
 
@@ -367,7 +367,7 @@ class TestRows:
     def test_a_row_that_never_ends_is_a_flaw(self, state):
         assert self.only(row(2, state=state)) == {Flaw.UNENDED}
 
-    def test_a_skip_needs_a_run_of_the_task_that_still_went_on(self):
+    def test_a_skip_needs_another_run_of_the_task_that_was_running(self):
         skipped = {"state": "skipped", "finished": MOMENTS[2] + 0.1, "attempt": 0}
         assert self.only(row(2, blocked_by=1, **skipped)) == set()
         assert self.only(row(2, blocked_by=99, **skipped)) == {Flaw.UNEXPLAINED}
@@ -393,7 +393,7 @@ class TestRows:
         edited = Subject(key="task", active=(before, after))
         assert self.only(gap, subject=edited) == set()
 
-    def test_a_gap_explains_all_that_it_covers_and_counts_it(self):
+    def test_a_gap_explains_and_counts_every_occurrence_it_covers(self):
         gap = row(2, state="missed", due_until=MOMENTS[3], count=2, reason=NO_HEARTBEAT)
         rows = [row(n) for n in (0, 1, 4, 5)]
         calls = [execution(n) for n in (0, 1, 4, 5)]
@@ -402,7 +402,7 @@ class TestRows:
         wrong = replace(gap, count=3)
         assert flaws(evidence([*rows, wrong], calls, disturbances=outage)) == {Flaw.UNEXPLAINED}
 
-    def test_only_who_was_asked_to_has_cancelled(self):
+    def test_only_runs_that_were_asked_to_end_may_be_cancelled(self):
         cancelled = row(2, state="cancelled", reason="by the user")
         assert self.only(cancelled) == {Flaw.UNEXPLAINED}
         asked = frozenset({"by the user"})
@@ -416,7 +416,7 @@ class TestRows:
         assert self.only(lost, subject=subject(on_lost="fail")) == set()
         assert self.only(replace(lost, times_lost=4)) == set()
 
-    def test_a_failure_that_no_function_meant_is_a_flaw(self):
+    def test_a_failure_that_the_function_did_not_raise_is_a_flaw(self):
         failed = row(2, state="failed", reason="OperationalError: away")
         meant = replace(failed, reason="DeliberateFailure: it was to be expected")
         calls = but(2, execution(2, outcome="raised"))
@@ -432,7 +432,7 @@ class TestRows:
 
 
 class TestIterations:
-    def test_the_last_one_ends_what_is_expected(self):
+    def test_after_the_last_iteration_nothing_more_is_expected(self):
         given = evidence([row(n) for n in range(3)], [execution(n) for n in range(3)])
         assert flaws(given) == {Flaw.MISSING}
         given.subjects["task"] = subject(iterations=3)
@@ -446,7 +446,7 @@ class TestIterations:
     def test_a_task_that_runs_too_often_is_a_flaw(self):
         assert Flaw.ITERATIONS in flaws(evidence(subject=subject(iterations=5)))
 
-    def test_what_is_skipped_does_not_count(self):
+    def test_skipped_occurrences_do_not_count(self):
         rows = but(2, row(2, state="skipped", blocked_by=1, attempt=0), what=row)
         given = evidence(rows, but(2), subject=subject(iterations=5), existing=frozenset())
         assert flaws(given) == set()

@@ -60,7 +60,7 @@ def test_a_role_is_disturbed_only_while_too_few_of_it_work():
     assert disturbances.of_the_fleet(lives, "heartbeat", 100.0, 1, after=1) == []
 
 
-def test_seconds_that_are_covered_twice_count_once():
+def test_seconds_covered_twice_count_once():
     other = Disturbance(what="another", span=(105.0, 120.0))
     assert disturbances.covered([OUTAGE, other]) == 20
 
@@ -88,7 +88,7 @@ def test_a_minute_holds_each_kind_and_ends_calmly():
     assert {"tell to end", "freeze"} <= {step.do for step in steps}
 
 
-def test_nobody_is_killed_who_is_dead():
+def test_a_dead_process_is_not_killed_again():
     dead = set()
     for step in plan(5, 600, MEMBERS, "sqlite", "none", 5):
         if step.do in ("kill", "tell to end"):
@@ -98,7 +98,7 @@ def test_nobody_is_killed_who_is_dead():
             dead.remove(step.to)
 
 
-def test_an_edit_parts_what_must_be_from_what_may_be():
+def test_an_edit_separates_required_from_permitted_occurrences():
     changes = [
         Change(key="task", when=(5.0, 5.0), schedule="* * * * *"),
         Change(key="task", when=(20.0, 21.0), schedule=None),
@@ -111,7 +111,7 @@ def test_an_edit_parts_what_must_be_from_what_may_be():
     assert 9 < first.must[0] < 10
 
 
-def test_the_log_tells_what_has_ended_from_what_was_cut_off(tmp_path, monkeypatch):
+def test_the_log_distinguishes_completed_from_truncated_entries(tmp_path, monkeypatch):
     execution_log._file.cache_clear()
     monkeypatch.setenv(FOLDER, str(tmp_path))
     monkeypatch.setenv(MEMBER, "7")

@@ -95,7 +95,7 @@ VERBS = [
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_djangos_options_may_stand_after_the_verb(tea, verb):
+def test_djangos_options_may_follow_the_verb(tea, verb):
     if verb.startswith("cancel"):
         tea.run_now()
     line = f"sisy_tasks {verb} --settings tests.settings --traceback -v 0 --no-color --skip-checks"
@@ -112,7 +112,7 @@ def test_an_option_before_the_verb_keeps_its_value(tea):
     assert parser.parse_args(["list"]).verbosity == 1
 
 
-def test_to_cancel_where_there_is_nothing_to_cancel_exits_with_one(tea):
+def test_cancelling_nothing_exits_with_one(tea):
     with pytest.raises(CommandError, match=r"^Nothing to cancel\.$") as raised:
         said("sisy_tasks cancel tea")
     assert raised.value.returncode == 1
@@ -126,7 +126,7 @@ def test_cancelling_counts_in_words_that_agree_with_the_number(tea):
     assert said("sisy_tasks cancel tea") == "Cancelled 2 queued runs.\n"
 
 
-def test_a_running_run_is_asked_to_end_and_by_force_if_people_insist(tea):
+def test_a_running_run_is_asked_to_end_or_killed_with_force(tea):
     tea.run_now()
     [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
     tea.run_now()
@@ -143,7 +143,7 @@ def test_a_running_run_is_asked_to_end_and_by_force_if_people_insist(tea):
     assert run.cancel_force
 
 
-def test_the_history_tells_a_program_what_somebody_on_call_asks_for(tea):
+def test_the_history_as_json_answers_the_questions_on_call(tea):
     [row] = told("sisy_tasks history tea")
     run = Run.objects.get()
     assert row["error"] == "Traceback: no water"
@@ -172,7 +172,7 @@ def test_the_history_tells_a_program_what_somebody_on_call_asks_for(tea):
         "sisy_health --max-overdue 1e300",
     ],
 )
-def test_a_number_that_makes_no_sense_is_answered_with_what_is_expected(tea, line):
+def test_an_invalid_number_is_rejected_with_the_expected_range(tea, line):
     with pytest.raises(CommandError):
         said(line)
 

@@ -43,7 +43,7 @@ def unwell(line="sisy_health"):
     return str(raised.value)
 
 
-def test_a_site_without_processes_is_not_well():
+def test_a_site_without_processes_is_unhealthy():
     assert unwell() == "Unhealthy: heartbeat, workers of default."
 
 
@@ -56,7 +56,7 @@ def test_an_occurrence_left_unplanned_makes_a_site_unhealthy(noon):
     assert "has been due for 2 min" in said("sisy_health --max-overdue 300")
 
 
-def test_what_is_queued_is_not_well_after_a_while_unless_its_queue_is_paused(noon):
+def test_a_long_wait_is_unhealthy_unless_the_queue_is_paused(noon):
     task = scheduled("0 0 1 1 *", label="tea")
     task.run_now()
     noon.moment = NOON + 2 * MINUTE
@@ -85,7 +85,7 @@ def test_a_run_that_waits_for_its_turn_is_healthy(noon):
     assert "no queued run needs a worker" in said("sisy_health")
 
 
-def test_a_database_that_cannot_be_asked_is_an_exit_code_of_its_own(monkeypatch):
+def test_a_failing_query_has_its_own_exit_code(monkeypatch):
     def away(*args):
         raise OperationalError("connection refused")
 
@@ -129,7 +129,7 @@ def test_the_health_check_of_a_container_looks_at_its_own_processes_only(monkeyp
     assert row == {"check": "processes of this host", "healthy": True, "details": str(process)}
 
 
-def test_a_process_whose_lease_has_run_out_fails_the_health_check_of_its_host(noon):
+def test_an_expired_lease_fails_the_health_check_of_its_host(noon):
     up(role=Role.HEARTBEAT)
     noon.moment = NOON + MINUTE
     assert unwell("sisy_health --this-host") == "Unhealthy: processes of this host."

@@ -93,7 +93,7 @@ def models_update(rows, **columns):
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_no_output_is_obeyed_or_forged(as_json, monkeypatch):
+def test_no_output_controls_the_terminal_or_forges_lines(as_json, monkeypatch):
     task, run = stored()
     own, error = StringIO(), StringIO()
     monkeypatch.setattr(sys, "stdout", own)
@@ -116,7 +116,7 @@ def test_no_output_is_obeyed_or_forged(as_json, monkeypatch):
     assert heard > 10
 
 
-def test_what_is_said_of_declared_tasks_is_not_obeyed():
+def test_reports_on_declared_tasks_do_not_control_the_terminal():
     change = Change(
         name=HOSTILE, kind=Kind.REFUSED, fields={"label": (HOSTILE, HOSTILE)}, problem=HOSTILE
     )
@@ -152,7 +152,7 @@ def test_no_cell_of_a_csv_is_a_formula(label, options):
             assert not cell.lstrip().startswith(("=", "+", "-", "@", "\uff1d"))
 
 
-def test_what_is_written_down_about_a_hostile_run_is_one_line(caplog):
+def test_the_log_of_a_hostile_run_is_one_line(caplog):
     _, run = stored()
     run.refresh_from_db()
     with suppress(KeyError):

@@ -26,18 +26,18 @@ def shown(stream, **options):
     return stream.getvalue()
 
 
-def test_lines_say_it_now_and_then(often):
+def test_progress_is_printed_now_and_then(often):
     assert shown(io.StringIO()).splitlines() == [
         "Counting: 25%, 50 of 200",
         "Counting: 100%, 300 of 200",
     ]
 
 
-def test_short_work_says_nothing():
+def test_short_work_prints_no_progress():
     assert shown(io.StringIO()) == ""
 
 
-def test_who_wants_quiet_has_it(often):
+def test_at_verbosity_zero_no_progress_is_printed(often):
     assert shown(Terminal(), is_quiet=True) == ""
 
 

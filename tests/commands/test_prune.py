@@ -26,7 +26,7 @@ def task():
     return task
 
 
-def test_what_is_older_than_the_settings_say_is_deleted(task):
+def test_history_older_than_the_settings_allow_is_deleted(task):
     assert "1 run that finished before 2026-04-05 was deleted." in said("sisy_prune")
     assert Run.objects.count() == 3
     assert task.counts()["succeeded"] == 2
@@ -49,7 +49,7 @@ def test_many_are_deleted_in_batches(task, monkeypatch):
     assert told("sisy_prune")["pruned"] == 6
 
 
-def test_where_history_is_kept_for_ever_days_must_be_named(task, settings):
+def test_if_history_is_kept_forever_days_must_be_given(task, settings):
     settings.SISY_HISTORY_DAYS = 0
     with pytest.raises(CommandError, match="Use --days"):
         said("sisy_prune")

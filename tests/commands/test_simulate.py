@@ -54,7 +54,7 @@ def test_windows_and_iterations_are_kept():
     assert sorted(row["task"] for row in rows) == ["three"] * 3 + ["two"] * 2
 
 
-def test_the_busiest_minutes_and_the_runs_that_would_meet_are_named():
+def test_the_busiest_minutes_and_the_overlapping_runs_are_named():
     took(scheduled("* * * * *", label="slow"), 90 * MINUTE / 60)
     took(scheduled("* * * * *", label="slow, and may", overlap="allow"), 5 * MINUTE)
     scheduled("0 * * * *", label="tea")
@@ -86,14 +86,14 @@ def test_the_load_of_each_minute_can_be_asked_for():
     assert "2026-05-06 00:30:00 UTC" in said(call)
 
 
-def test_only_the_tasks_that_are_named_are_looked_at():
+def test_only_the_named_tasks_are_simulated():
     scheduled("0 * * * *", label="tea")
     scheduled("0 * * * *", label="shop")
     found = told("sisy_simulate 2026-05-06 2026-05-07 --task tea")
     assert {row["task"] for row in found["occurrences"]} == {"tea"}
 
 
-def test_a_range_that_is_none_is_refused():
+def test_an_invalid_range_is_rejected():
     with pytest.raises(CommandError, match="TO must be after FROM"):
         said("sisy_simulate 2026-05-07 2026-05-06")
     assert "Nothing is due." in said("sisy_simulate 2026-05-06 2026-05-07")

@@ -35,7 +35,7 @@ def test_a_task_is_found_by_its_key_its_name_or_its_label():
         assert told(f"sisy_tasks show {name}")["label"] == "tea time"
 
 
-def test_a_task_that_is_not_there_is_answered_with_the_nearest_one():
+def test_an_unknown_task_is_answered_with_the_nearest_name():
     scheduled("0 15 * * *", label="tea time")
     with pytest.raises(CommandError, match="Did you mean 'tea time'"):
         said("sisy_tasks show 'tee time'")
@@ -44,7 +44,7 @@ def test_a_task_that_is_not_there_is_answered_with_the_nearest_one():
         said("sisy_tasks show 'tea time'")
 
 
-def test_when_it_is_due_next_is_shown():
+def test_the_next_occurrences_are_shown():
     scheduled("0 */6 * * *", label="tea")
     assert [row["due"] for row in told("sisy_tasks next tea -n 2")] == [
         "2026-05-05T18:00:00+00:00",
@@ -54,7 +54,7 @@ def test_when_it_is_due_next_is_shown():
     assert "No upcoming occurrences: the task is paused" in said("sisy_tasks next tea")
 
 
-def test_run_pause_resume_and_cancel_do_so():
+def test_run_pause_resume_and_cancel_act_on_the_task():
     scheduled("0 15 * * *", label="tea")
     assert "is queued" in said("sisy_tasks run tea")
     assert told("sisy_tasks cancel tea --reason 'no tea'") == {
@@ -125,14 +125,14 @@ def test_why_answers_from_the_ledger():
     )
 
 
-def test_why_answers_for_what_was_missed_and_for_what_was_skipped(noon):
+def test_why_explains_missed_and_skipped_occurrences(noon):
     scheduled("0 * * * *", label="tea", missed="skip")
     noon.moment = NOON + 6 * HOUR
     tick("default", noon.moment)
     assert "This occurrence was missed, together with" in why("tea", NOON + 2 * HOUR)
 
 
-def test_why_answers_from_the_schedule_where_there_is_no_row(noon):
+def test_why_answers_from_the_schedule_if_there_is_no_row(noon):
     task = scheduled("0 * * * *", label="tea", end_running=NOON + 10 * HOUR)
     assert "The current schedule, '0 * * * *', does not match" in why("tea", NOON + MINUTE)
     assert "The next match is 2026-05-05 13:00:00 UTC" in why("tea", NOON + MINUTE)
@@ -154,7 +154,7 @@ def test_why_answers_from_the_schedule_where_there_is_no_row(noon):
     assert "The task was changed or resumed at" in why("tea", NOON + 3 * HOUR)
 
 
-def test_a_test_of_a_project_sees_the_same():
+def test_commands_work_in_the_tests_of_a_project():
     with sisy_time(NOON) as time:
         scheduled("0 * * * *", fn=jobs.fails, label="tea")
         time.advance(timedelta(hours=1))

@@ -196,7 +196,7 @@ def test_a_run_is_found_in_every_form_in_which_it_is_named(form):
     assert f"Run {run.pk} has been queued" in why("tea", form.format(run.pk))
 
 
-def test_a_run_whose_task_is_gone_is_answered_for():
+def test_the_run_of_a_deleted_task_is_explained():
     Task.run_once(jobs.noop)
     [run] = claim(worker(), ["default"], 1, NOON)
     finish(run, NOON, RunState.FAILED, reason="no water")
@@ -231,7 +231,7 @@ def test_the_answer_is_in_the_zone_of_the_question():
     assert "since 2026-05-05 14:00:00 UTC+02:00" in why("tea", "2026-05-05T14:00+02:00")
 
 
-def test_of_an_hour_that_comes_twice_the_abbreviation_says_which():
+def test_in_a_repeated_hour_the_abbreviation_tells_which():
     task = scheduled("30 * * * *", label="tea")
     Task.objects.update(timezone="Europe/Berlin", created_at=NOON)
     first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
@@ -242,7 +242,7 @@ def test_of_an_hour_that_comes_twice_the_abbreviation_says_which():
 
 
 @pytest.mark.parametrize("text", ["yesterday", "25:61", "2026-13-01", "12:00 XYZ", "", "Mo 12:00"])
-def test_what_is_no_moment_is_answered_with_forms_that_are(text):
+def test_an_invalid_moment_is_answered_with_valid_forms(text):
     idle()
     with pytest.raises(CommandError, match="is neither a valid date and time nor a run"):
         why("tea", text)
@@ -257,7 +257,7 @@ def test_a_run_of_another_task_and_one_that_is_gone_are_not_found():
         why("99999")
 
 
-def test_a_task_alone_is_answered_with_what_it_does():
+def test_why_without_a_moment_explains_what_the_task_does_now():
     task = scheduled("0 15 * * *", label="tea")
     assert why("tea") == (
         "The task has no runs yet. The next run is due at 2026-05-05 15:00:00 UTC."
@@ -268,7 +268,7 @@ def test_a_task_alone_is_answered_with_what_it_does():
     assert "The task has no runs yet." in why("invoice #7")
 
 
-def test_an_iteration_that_is_not_left_will_not_run():
+def test_occurrences_after_the_last_iteration_will_not_run():
     scheduled("0 * * * *", label="tea", iterations=2)
     assert "It will run at this time" in why("tea", "14:00")
     assert why("tea", "15:00") == (
@@ -277,7 +277,7 @@ def test_an_iteration_that_is_not_left_will_not_run():
     )
 
 
-def test_programs_learn_of_which_run_it_was():
+def test_the_answer_as_json_names_the_run():
     up()
     run = idle().run_now()
     answer = told(f"sisy_tasks why '#{run.pk}'")

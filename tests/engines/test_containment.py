@@ -33,7 +33,7 @@ def carried_out(function):
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_what_a_function_raises_anywhere_is_recorded_and_not_raised(function, error):
+def test_any_exception_of_a_function_is_recorded_and_not_raised(function, error):
     run = carried_out(function)
     assert (run.state, run.reason) == ("failed", f"{error}: of its own")
     assert carried_out(leaving.agrees).state == "succeeded"

@@ -45,12 +45,12 @@ def handed_to(backend):
     return [result.args[0] for result in backend.results]
 
 
-def test_a_run_remembers_the_alias_that_its_engine_was_when_it_was_planned():
+def test_a_run_keeps_the_engine_alias_of_the_moment_it_was_planned():
     assert run_of(NOW_ENGINE).engine == "immediate"
     assert run_of("default").engine == ""
 
 
-def test_an_engine_that_carries_out_at_once_leaves_the_run_succeeded():
+def test_an_immediate_engine_leaves_the_run_succeeded():
     run = run_of(NOW_ENGINE, sum_up, userdata={"a": 1, "b": 2})
     assert dispatch("default", NOON) == 1
     row = stored(run)
@@ -95,7 +95,7 @@ def test_a_run_is_dispatched_again_if_the_engine_takes_too_long(settings, forget
     assert handed_to(forgetful) == [run.pk, run.pk]
 
 
-def test_an_engine_that_takes_nothing_is_asked_again_soon(monkeypatch, forgetful, caplog):
+def test_a_failing_engine_is_retried_soon(monkeypatch, forgetful, caplog):
     run = run_of()
     outages = {}
     with monkeypatch.context() as broken:
@@ -107,7 +107,7 @@ def test_an_engine_that_takes_nothing_is_asked_again_soon(monkeypatch, forgetful
     assert handed_to(forgetful) == [run.pk]
 
 
-def test_one_engine_that_takes_nothing_holds_no_other_up(monkeypatch, forgetful):
+def test_a_failing_engine_does_not_delay_the_others(monkeypatch, forgetful):
     monkeypatch.setattr(forgetful, "enqueue", lambda *args: 1 / 0)
     run_of(priority=9)
     run = run_of(NOW_ENGINE)
@@ -135,7 +135,7 @@ def test_a_retry_is_dispatched_when_it_is_due(forgetful):
     assert handed_to(forgetful) == [run.pk]
 
 
-def test_overlap_is_kept_there_too(forgetful):
+def test_the_overlap_policy_applies_on_engines_too(forgetful):
     task = scheduled(engine=LATER_ENGINE, overlap="buffer_all")
     first, second = task.run_now(), task.run_now()
     dispatch("default", NOON)
@@ -174,7 +174,7 @@ def test_a_cancelled_run_does_not_start():
     assert stored(run).state == "cancelled"
 
 
-def test_a_run_whose_engine_is_none_any_more_fails_and_says_so(
+def test_a_run_whose_engine_was_removed_fails_with_the_reason(
     django_capture_on_commit_callbacks,
 ):
     ended = []
@@ -193,19 +193,19 @@ def test_a_run_whose_engine_is_none_any_more_fails_and_says_so(
     )
 
 
-def test_a_task_can_only_name_an_engine_that_there_is():
+def test_a_task_can_only_name_a_configured_engine():
     with pytest.raises(ValueError, match="Did you mean 'at once'"):
         task_with_callable(jobs.noop, engine="at-once").save()
 
 
-def test_without_other_engines_nothing_is_asked(settings, django_assert_num_queries):
+def test_without_other_engines_no_query_is_made(settings, django_assert_num_queries):
     settings.SISY_ENGINES = {}
     scheduled().run_now()
     assert dispatch("default", NOON) == 0
     assert states() == ["queued"]
 
 
-def test_the_run_knows_itself_there():
+def test_the_current_run_is_available_on_engines():
     run = run_of(NOW_ENGINE, say_who)
     dispatch("default", NOON)
     assert stored(run).result == [run.pk, 1]
@@ -231,7 +231,7 @@ def test_a_deleted_task_takes_its_runs_with_it(forgetful):
     assert connection.in_atomic_block
 
 
-def test_people_see_on_which_engine_a_run_is_and_no_queue_lacks_a_worker_for_it(admin_client):
+def test_a_runs_engine_is_shown_and_its_queue_needs_no_worker(admin_client):
     run = run_of(queue="heavy")
     dispatch("default", NOON)
     page = admin_client.get(f"/sisy/runs/{run.pk}/").content.decode()
@@ -253,7 +253,7 @@ def test_the_dashboard_shows_the_engine_of_a_run_and_of_a_task(admin_client):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_database_that_is_away_when_it_ends_costs_time_and_no_second_run(monkeypatch, caplog):
+def test_an_outage_at_the_end_of_a_run_causes_no_second_run(monkeypatch, caplog):
     run = run_of(fn=jobs.record)
     failing = iter([OperationalError("gone"), InterfaceError("closed")])
     really_record = execute.record
@@ -273,9 +273,7 @@ def test_a_database_that_is_away_when_it_ends_costs_time_and_no_second_run(monke
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("step", ["claim_one", "record", "_send_others"])
-def test_a_transaction_that_is_ended_for_another_ones_sake_is_tried_again(
-    monkeypatch, caplog, step
-):
+def test_a_transaction_aborted_by_a_deadlock_is_retried(monkeypatch, caplog, step):
     run = run_of(fn=jobs.record)
     deadlocks = iter([OperationalError(1213, "Deadlock found when trying to get lock")])
     really = getattr(execute, step)

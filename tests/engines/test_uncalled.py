@@ -12,7 +12,7 @@ from tests.support.moments import NOON, SECOND
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
-def test_a_run_that_no_thread_can_keep_alive_is_charged_with_nothing(monkeypatch):
+def test_a_run_without_a_renewing_thread_uses_no_attempt(monkeypatch):
     """Its process would sign off, and a heartbeat would take the run for lost."""
     run = run_of()
 

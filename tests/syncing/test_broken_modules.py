@@ -46,9 +46,7 @@ def imported_anew(project):
         ("@sisy.schedule('* * * * *', overlapp='skip')\ndef b(message): pass\n", "TypeError: "),
     ],
 )
-def test_the_true_error_is_shown_each_time_and_nothing_is_declared(
-    project, imported_anew, declared, failing, error
-):
+def test_the_original_error_is_shown_every_time(project, imported_anew, declared, failing, error):
     project.write(schedules=declared + failing)
     for found in imported_anew():
         assert list(found.broken) == [f"{project.name}.schedules"]
@@ -56,7 +54,7 @@ def test_the_true_error_is_shown_each_time_and_nothing_is_declared(
         assert found.declarations == []
 
 
-def test_what_failed_elsewhere_first_is_declared_once_it_can_be(project):
+def test_a_declaration_that_failed_first_succeeds_later(project):
     project.write(schedules="import os\n" + GREET + BORROWED + "os.environ['DECLARE_NOW']\n")
     project.unload()
     with declarations.collected_anew(), pytest.MonkeyPatch.context() as patch:
@@ -122,7 +120,7 @@ def test_migrate_fails_after_all_apps_have_heard_of_it(project, capsys):
     assert [task.name for task in Task.objects.all()] == [project.path("greet", "tasks")]
 
 
-def test_a_deploy_that_is_told_so_succeeds(project, settings):
+def test_a_deploy_succeeds_if_failures_are_allowed(project, settings):
     project.write(schedules=GREET + HALFWAY, tasks=GREET)
     assert "RuntimeError: half way" in project.command("sisy_sync", "--ignore-errors")
     settings.SISY_IGNORE_SYNC_ERRORS = True
@@ -148,7 +146,7 @@ def test_a_name_is_a_plain_text(name):
         sisy.schedule("* * * * *", name=name)(greet)
 
 
-def test_an_interrupt_of_the_user_ends_the_look_at_the_code(project):
+def test_a_keyboard_interrupt_ends_discovery(project):
     project.write(schedules="raise KeyboardInterrupt\n")
     project.unload()
     with declarations.collected_anew(), pytest.raises(KeyboardInterrupt):

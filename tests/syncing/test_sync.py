@@ -29,7 +29,7 @@ def test_a_declared_function_is_a_task_after_the_deploy(project):
     assert "schedule: '*/5 * * * *'" in said
 
 
-def test_migrate_makes_them_too(project, monkeypatch, capsys):
+def test_migrate_creates_declared_tasks_too(project, monkeypatch, capsys):
     project.write(tasks=GREET)
     project.command("migrate")
     assert only_task().name == project.path("greet", "tasks")
@@ -44,7 +44,7 @@ def test_a_hundred_deploys_make_no_duplicate_and_change_nothing(project):
     assert Task.objects.values().get() == before
 
 
-def test_what_the_code_changes_changes_and_is_shown_as_a_difference(project):
+def test_changes_in_code_are_applied_and_shown_as_a_diff(project):
     project.deploy(schedules=GREET)
     said = project.deploy(
         schedules="@sisy.schedule('0 4 * * *', queue='slow', timeout=timedelta(minutes=2),\n"
@@ -63,7 +63,7 @@ def test_what_the_code_changes_changes_and_is_shown_as_a_difference(project):
     assert project.deploy() == "1 task is unchanged.\n"
 
 
-def test_programs_are_told_the_same_as_json(project):
+def test_the_same_report_is_available_as_json(project):
     project.deploy(schedules=GREET)
     task = only_task()
     task.queue = "mine"
@@ -81,7 +81,7 @@ def test_programs_are_told_the_same_as_json(project):
     assert told["not_imported"] == {}
 
 
-def test_what_a_person_has_changed_stays_and_the_rest_follows(project):
+def test_manual_changes_are_kept_and_other_fields_follow_the_code(project):
     project.deploy(schedules=GREET)
     task = only_task()
     task.schedule = "30 * * * *"
@@ -96,7 +96,7 @@ def test_what_a_person_has_changed_stays_and_the_rest_follows(project):
     assert (override.field, override.code, override.own) == ("schedule", "0 4 * * *", "30 * * * *")
 
 
-def test_a_person_can_take_back_what_they_changed(project):
+def test_a_person_can_reset_their_changes(project):
     project.deploy(schedules=GREET)
     task = only_task()
     task.schedule, task.priority, task.timeout = "30 * * * *", 7, timedelta(seconds=5)
@@ -122,7 +122,7 @@ def test_fields_go_back_to_code_by_the_names_of_their_properties(project):
     assert (only_task().overlap, only_task().userdata) == ("skip", {"n": 1})
 
 
-def test_only_what_code_declares_can_go_back_to_it(project):
+def test_only_declared_fields_can_be_reset(project):
     task = Task.calling("tests.app.jobs.noop")
     task.save()
     with pytest.raises(ValueError, match="is not declared in code"):
@@ -142,7 +142,7 @@ def test_a_change_that_equals_the_code_is_no_override_any_more(project):
     assert only_task().queue == "default"
 
 
-def test_what_a_function_keeps_in_its_own_user_data_is_no_override(project):
+def test_a_function_that_writes_user_data_makes_no_override(project):
     project.deploy(schedules=GREET)
     task = only_task()
     task.userdata["n"] = 1
@@ -152,7 +152,7 @@ def test_what_a_function_keeps_in_its_own_user_data_is_no_override(project):
     assert only_task().overrides() == []
 
 
-def test_what_is_no_longer_declared_is_paused_and_marked_and_stays(project):
+def test_a_task_that_is_no_longer_declared_is_paused_and_kept(project):
     project.deploy(schedules=GREET)
     said = project.deploy(schedules="")
     task = only_task()
@@ -163,7 +163,7 @@ def test_what_is_no_longer_declared_is_paused_and_marked_and_stays(project):
     assert project.deploy() == "No tasks are declared in code.\n"
 
 
-def test_what_is_declared_again_goes_on(project):
+def test_a_task_that_is_declared_again_continues(project):
     project.deploy(schedules=GREET)
     project.deploy(schedules="")
     said = project.deploy(schedules=GREET)
@@ -172,7 +172,7 @@ def test_what_is_declared_again_goes_on(project):
     assert "Resumed, because it is declared again" in said
 
 
-def test_what_a_person_has_paused_stays_paused_whatever_is_deployed(project):
+def test_a_manually_paused_task_stays_paused_after_deploys(project):
     project.deploy(schedules=GREET)
     only_task().pause("not on Fridays")
     project.deploy(schedules="")
@@ -181,7 +181,7 @@ def test_what_a_person_has_paused_stays_paused_whatever_is_deployed(project):
     assert (only_task().state, only_task().state_reason) == (TaskState.PAUSED, "not on Fridays")
 
 
-def test_a_rehearsal_says_what_would_be_done_and_does_nothing(project):
+def test_a_dry_run_reports_changes_and_makes_none(project):
     project.deploy(schedules=GREET)
     before = list(Task.objects.values())
     text = GREET.replace("*/5", "*/7").replace("greet", "count") + GREET.replace("*/5", "*/8")
@@ -191,7 +191,7 @@ def test_a_rehearsal_says_what_would_be_done_and_does_nothing(project):
     assert list(Task.objects.values()) == before
 
 
-def test_a_check_fails_as_long_as_something_is_to_be_done(project):
+def test_check_fails_while_changes_are_pending(project):
     with pytest.raises(CommandError, match="do not match the code"):
         project.deploy("--check", schedules=GREET)
     assert not Task.objects.exists()
@@ -245,7 +245,7 @@ def test_class_and_static_methods_are_declared_in_either_order_of_decorators(pro
         ),
     ],
 )
-def test_one_declaration_that_cannot_be_a_task_stops_no_other(project, declaration, problem):
+def test_an_invalid_declaration_does_not_stop_the_others(project, declaration, problem):
     project.write(schedules=declaration + "\n\n\n" + GREET)
     with pytest.raises(CommandError, match="1 declaration was rejected"):
         project.command("sisy_sync")
@@ -261,7 +261,7 @@ def test_one_declaration_that_cannot_be_a_task_stops_no_other(project, declarati
     assert problem in str(raised.value)
 
 
-def test_a_module_that_cannot_be_imported_takes_no_task_away(project, capsys):
+def test_a_module_that_cannot_be_imported_removes_no_task(project, capsys):
     project.deploy(schedules=GREET, tasks=GREET.replace("greet", "count"))
     project.write(schedules="import nowhere_to_be_found\n")
     with pytest.raises(CommandError, match="1 module could not be imported"):
@@ -272,14 +272,14 @@ def test_a_module_that_cannot_be_imported_takes_no_task_away(project, capsys):
     assert "sisy.W012" in capsys.readouterr().err
 
 
-def test_a_window_that_has_passed_makes_no_task_and_no_trouble(project):
+def test_a_past_window_creates_no_task_and_no_error(project):
     past = "@sisy.schedule('* * * * *', end_running=datetime(2020, 1, 1, tzinfo=UTC))\n"
     said = project.deploy("-v2", schedules=past + "def greet(message):\n    pass\n")
     assert "no upcoming occurrences" in said
     assert not Task.objects.exists()
 
 
-def test_a_declared_task_that_has_run_out_stays_and_does_not_run_again(project):
+def test_a_finished_declared_task_is_kept_and_does_not_run_again(project):
     counted = "@sisy.schedule('* * * * *', iterations=1)\ndef greet(message):\n    pass\n"
     project.deploy(schedules=counted)
     Task.objects.update(runs_planned=1, state=TaskState.RETIRED, next_run=None)
@@ -297,7 +297,7 @@ def test_a_method_of_an_object_is_declared_with_its_key(project):
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_secrets_in_user_data_are_masked_in_what_is_said(project, options):
+def test_secrets_in_user_data_are_masked_in_reports(project, options):
     code = "@sisy.schedule('%d 4 * * *', userdata={'api_key': '%d s3cret'})\n"
     code += "def greet(message):\n    pass\n"
     said = project.deploy(*options, schedules=code % (0, 1))
