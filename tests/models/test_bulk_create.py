@@ -85,12 +85,12 @@ def test_an_invalid_task_prevents_the_bulk_creation_and_is_named(fields, error, 
         {"update_conflicts": True, "unique_fields": ["id"], "update_fields": ["label"]},
     ],
 )
-def test_what_would_write_over_tasks_is_refused(options):
+def test_options_that_would_overwrite_tasks_are_rejected(options):
     with pytest.raises(ValueError, match=r"only inserts.* with save\(\) or update\(\)"):
         Task.objects.bulk_create([unsaved()], **options)
 
 
-def test_what_the_scheduler_knew_of_a_copied_task_is_forgotten():
+def test_a_copied_task_starts_without_scheduler_state():
     original = unsaved()
     original.save()
     tick("default", NOON + MINUTE)
@@ -136,5 +136,5 @@ def test_many_take_few_statements():
     assert len(queries) <= most
 
 
-def test_none_are_made_of_nothing():
+def test_an_empty_list_creates_no_task():
     assert Task.objects.bulk_create([]) == []

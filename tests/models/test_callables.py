@@ -43,7 +43,7 @@ def called(target, **fields):
         (f"{MODELS}.SpecialCounter.static_sweep", "static"),
     ],
 )
-def test_what_needs_no_object_is_called_as_it_was_given(target, value):
+def test_functions_and_static_methods_are_called_as_given(target, value):
     assert called(target) == value
 
 
@@ -88,7 +88,7 @@ def test_the_method_of_a_proxy_is_called_on_the_proxy():
     assert type(task.target.resolve().__self__) is ProxyCounter
 
 
-def test_by_path_no_object_need_be_there_yet():
+def test_a_path_may_name_an_object_that_does_not_exist_yet():
     task = read_again(f"{MODELS}.Counter.tick", pk_override=7)
     with pytest.raises(TargetMissing):
         task.target.resolve()
@@ -96,7 +96,7 @@ def test_by_path_no_object_need_be_there_yet():
     assert task.target.resolve()({}) == 1
 
 
-def test_an_object_that_is_gone_is_missed_in_words():
+def test_a_deleted_object_is_reported_in_words():
     counter = UUIDCounter.objects.create(id="b8f52a3a-63d6-4b2e-9f52-0a8f6a1c8a11")
     target = target_of(counter.tick)
     counter.delete()
@@ -131,7 +131,7 @@ def test_the_target_of_a_task_can_be_asked_for_by_its_label():
     }
 
 
-def test_a_label_that_no_task_or_more_than_one_bears_is_refused():
+def test_an_unknown_or_ambiguous_label_is_rejected():
     with pytest.raises(Task.DoesNotExist):
         taskinfo_with_label("nobody")
     for _ in range(2):

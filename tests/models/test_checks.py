@@ -41,21 +41,21 @@ class NowhereRouter:
         return app_label != "sisy"
 
 
-def test_tasks_in_order_are_not_complained_about():
+def test_valid_tasks_cause_no_check_message():
     saved()
     saved(Counter.objects.create().tick)
     Task.run_once(jobs.noop)
     assert check() == []
 
 
-def test_nothing_is_looked_up_unless_databases_are_named(django_assert_num_queries):
+def test_the_database_is_not_queried_unless_check_names_it(django_assert_num_queries):
     by_raw_sql(saved(), "schedule", "61 * * * *")
     with django_assert_num_queries(0):
         assert stored.check_stored_tasks() == []
         assert stored.check_stored_tasks(databases=None) == []
 
 
-def test_it_is_one_of_the_checks_that_migrate_runs():
+def test_migrate_runs_the_check():
     by_raw_sql(saved(), "schedule", "61 * * * *")
     found = run_checks(tags=[Tags.database], databases=["default"])
     assert [message.id for message in found] == ["sisy.W008"]
@@ -110,14 +110,14 @@ def test_a_target_that_no_longer_works_is_named_with_the_reason():
     assert "tests.app.jobs.nop does not exist" in warning.msg
 
 
-def test_the_target_of_a_run_that_is_still_to_come_is_looked_at_too():
+def test_the_target_of_a_queued_run_is_checked_too():
     task = Task.run_once(jobs.noop, delay_until=NOON + timedelta(days=1))
     by_raw_sql(task, "target_path", "tests.app.jobs.two_parameters")
     [warning] = check()
     assert "must take exactly one parameter, named message" in warning.msg
 
 
-def test_an_object_that_was_gone_at_the_last_run_is_named():
+def test_an_object_missing_at_the_last_run_is_named():
     task = saved(label="a")
     Task.objects.filter(pk=task.pk).update(target_error="TargetMissing: Counter 5 is gone.")
     [warning] = check()
@@ -144,7 +144,7 @@ def test_a_thousand_tasks_cost_as_many_queries_as_one(django_assert_max_num_quer
         assert check() == []
 
 
-def test_tables_that_are_not_there_yet_are_no_problem():
+def test_missing_tables_cause_no_check_message():
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE sisy_task RENAME TO sisy_task_kept")
     try:
@@ -154,7 +154,7 @@ def test_tables_that_are_not_there_yet_are_no_problem():
             cursor.execute("ALTER TABLE sisy_task_kept RENAME TO sisy_task")
 
 
-def test_tables_of_another_version_are_no_problem():
+def test_tables_of_another_version_cause_no_check_message():
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE sisy_task RENAME COLUMN target_error TO target_trouble")
     try:
@@ -164,15 +164,13 @@ def test_tables_of_another_version_are_no_problem():
             cursor.execute("ALTER TABLE sisy_task RENAME COLUMN target_trouble TO target_error")
 
 
-def test_a_database_in_which_routers_store_no_tasks_is_not_looked_at(
-    settings, django_assert_num_queries
-):
+def test_a_database_without_tasks_is_not_checked(settings, django_assert_num_queries):
     settings.DATABASE_ROUTERS = [NowhereRouter()]
     with django_assert_num_queries(0):
         assert check() == []
 
 
-def test_several_processes_with_an_in_memory_layer_are_warned_of(settings):
+def test_several_processes_with_an_in_memory_layer_get_a_warning(settings):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     up("here", 1)
     up("here", 1)

@@ -75,7 +75,7 @@ async def test_the_connection_of_a_thread_is_kept_as_long_as_the_project_wants(p
 
 
 @pytest.mark.parametrize("error", [OperationalError, ValueError])
-async def test_a_roles_connection_is_opened_anew_only_after_an_error_of_the_database(error):
+async def test_a_roles_connection_is_reopened_only_after_a_database_error(error):
     def fail():
         look()
         raise error

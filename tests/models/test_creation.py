@@ -57,7 +57,7 @@ def test_nothing_is_stored_and_nothing_planned_before_save():
     assert Task.objects.get().next_run == NOON + MINUTE
 
 
-def test_every_field_of_the_owner_can_be_given_and_is_read_again():
+def test_every_field_of_the_owner_can_be_set_and_is_stored():
     fields = {
         "label": "all of them",
         "schedule": "0 4 * * * 30",
@@ -87,14 +87,14 @@ def test_every_field_of_the_owner_can_be_given_and_is_read_again():
     assert (kept.target_path, kept.target_pk) == ("tests.app.jobs.noop", None)
 
 
-def test_overlap_is_also_a_yes_or_no():
+def test_overlap_also_accepts_a_boolean():
     assert task_with_callable(jobs.noop, allow_overlap=True).overlap == Overlap.ALLOW
     task = task_with_callable(jobs.noop, allow_overlap=False)
     assert (task.overlap, task.allow_overlap) == (Overlap.SKIP, False)
 
 
 @pytest.mark.parametrize("name", ["labell", "next_run", "state", "target_error", "pk"])
-def test_a_field_that_is_not_the_owners_is_refused(name):
+def test_a_field_of_the_scheduler_is_rejected(name):
     with pytest.raises(TypeError) as caught:
         task_with_callable(jobs.noop, **{name: "x"})
     assert str(caught.value) == (

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("name", ["add", "aadd"])
-def test_its_function_is_called_with_the_user_data_by_name(name):
+def test_a_django_task_receives_user_data_as_keyword_arguments(name):
     with sisy_time("2026-05-05 12:00", "UTC") as time:
         task = task_with_callable(
             getattr(jobs, name), schedule="0 * * * *", userdata={"first": 3, "second": 4}
@@ -25,7 +25,7 @@ def test_its_function_is_called_with_the_user_data_by_name(name):
     assert (run.target_path, run.result) == (f"tests.app.django_jobs.{name}", 7)
 
 
-def test_arguments_that_it_does_not_take_are_the_reason_of_a_failed_run():
+def test_unexpected_arguments_are_the_reason_of_a_failed_run():
     with sisy_time("2026-05-05 12:00", "UTC") as time:
         task_with_callable(jobs.add, schedule="0 * * * *", userdata={"third": 3}).save()
         time.advance(hours=1)
@@ -33,7 +33,7 @@ def test_arguments_that_it_does_not_take_are_the_reason_of_a_failed_run():
     assert "unexpected keyword argument 'third'" in run.reason
 
 
-def test_by_its_path_it_is_found_as_well():
+def test_a_django_task_is_also_found_by_its_path():
     assert task_with_callable("tests.app.django_jobs.add").target.info()["func_type"] == "task"
 
 
@@ -45,12 +45,12 @@ def test_a_task_that_takes_a_context_receives_its_run():
     assert run.result == 1
 
 
-def test_it_is_given_by_any_of_its_variants():
+def test_any_variant_of_a_django_task_is_accepted():
     task = task_with_callable(jobs.add.using(priority=3))
     assert task.target_path == "tests.app.django_jobs.add"
 
 
-def test_it_can_be_declared_and_is_returned_unchanged():
+def test_a_django_task_can_be_declared_and_is_returned_unchanged():
     with declarations.collected_anew():
         schedules = importlib.import_module("tests.app.django_schedules")
         [declared] = declarations.declarations()

@@ -46,7 +46,7 @@ AFTER = [timedelta(0), MILLISECOND, 2 * SECOND, 5 * SECOND]
 
 @pytest.mark.parametrize("after", AFTER, ids=str)
 @pytest.mark.parametrize("edit", EDITS)
-def test_what_fell_due_up_to_five_seconds_before_an_edit_runs(edit, after):
+def test_occurrences_due_up_to_five_seconds_before_an_edit_run(edit, after):
     task = scheduled()
     now = NOON + MINUTE + after
     with clock_at(now):
@@ -60,7 +60,7 @@ def test_what_fell_due_up_to_five_seconds_before_an_edit_runs(edit, after):
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_what_fell_due_earlier_is_missed_and_only_the_last_five_seconds_run(edit):
+def test_earlier_occurrences_are_missed_and_the_last_five_seconds_run(edit):
     task = scheduled("* * * * * *")
     with clock_at(NOON + 20 * SECOND):
         edit(task)
@@ -82,7 +82,7 @@ def test_an_edit_after_an_edit_runs_nothing_twice(edit):
     assert runs() == [(NOON + n * SECOND, RunState.QUEUED) for n in range(1, 5)]
 
 
-def test_iterations_that_are_used_up_by_what_was_due_retire_the_task():
+def test_due_occurrences_that_use_up_the_iterations_retire_the_task():
     task = scheduled("* * * * * *", iterations=2)
     with clock_at(NOON + 4 * SECOND):
         update(task)
@@ -92,7 +92,7 @@ def test_iterations_that_are_used_up_by_what_was_due_retire_the_task():
     assert (task.state, task.runs_planned) == (TaskState.RETIRED, 2)
 
 
-def test_a_task_that_still_owes_its_first_run_owes_it_once():
+def test_a_pending_first_run_runs_once():
     task = scheduled("* * * * * *", wait_for_schedule=False)
     with clock_at(NOON + 3 * SECOND):
         save(task)
@@ -113,7 +113,7 @@ def test_a_spread_run_starts_as_late_as_it_would_have():
 
 
 @pytest.mark.parametrize("edit", [save, update, Task.pause])
-def test_workers_and_receivers_hear_of_what_an_edit_plans(edit):
+def test_workers_and_receivers_are_notified_of_runs_planned_by_an_edit(edit):
     task, heard = scheduled(), []
 
     def hear(signal, runs=None, run=None, **kwargs):
@@ -134,7 +134,7 @@ def test_workers_and_receivers_hear_of_what_an_edit_plans(edit):
 
 
 @pytest.mark.parametrize("delete", [Task.delete, lambda task: Task.objects.all().delete()])
-def test_what_was_due_of_a_task_that_is_deleted_does_not_run(delete):
+def test_due_occurrences_of_a_deleted_task_do_not_run(delete):
     task = scheduled()
     with clock_at(NOON + MINUTE + SECOND):
         delete(task)

@@ -98,7 +98,7 @@ def test_a_base_manager_that_hides_objects_hides_none_from_a_worker(monkeypatch)
     assert target_of(hidden.tick).resolve().__self__.count == 10
 
 
-def test_the_routers_are_asked_about_no_object():
+def test_routers_get_no_instance_as_a_hint():
     """A worker has none to show them: they must not tell by what it could not."""
     hints = []
 
@@ -115,7 +115,7 @@ def test_the_routers_are_asked_about_no_object():
     assert hints == [{}, {}]
 
 
-def test_an_object_that_is_gone_is_missing_whichever_database_is_asked(settings):
+def test_a_deleted_object_is_missing_in_every_database(settings):
     counter = Counter.objects.create()
     target = target_of(counter.tick)
     counter.delete()

@@ -97,7 +97,7 @@ def test_the_live_runs_of_tasks_are_those_that_run_or_could_start(ledger):
     assert found == list(expected.order_by("-state", "ready_at", "pk"))
 
 
-def test_what_runs_is_seen_however_many_runs_are_queued(ledger, monkeypatch):
+def test_running_runs_are_seen_however_many_are_queued(ledger, monkeypatch):
     monkeypatch.setattr(claims, "MAX_LIVE_RUNS", 1)
     pks = [task.pk for task in ledger]
     [first] = claims.live_runs(scope(*QUEUES), Run, pks)
@@ -112,7 +112,7 @@ def test_tasks_are_read_and_the_exclusive_ones_are_locked(ledger):
     assert claims.read_tasks("default", Task, []) == {}
 
 
-def test_its_records_are_those_of_django_down_to_each_value(ledger):
+def test_the_statements_records_equal_djangos_in_every_value(ledger):
     found = claims.read_tasks("default", Task, [task.pk for task in ledger])
     for task in Task.objects.all():
         ignored = {"_state": None, "_loaded_values": None}

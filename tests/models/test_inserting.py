@@ -42,7 +42,7 @@ def test_each_row_holds_what_its_run_held_and_the_keys_follow_their_order():
     assert {(run._state.adding, run._state.db) for run in runs} == {(False, "default")}
 
 
-def test_runs_of_which_all_hold_the_same_are_as_many_rows():
+def test_identical_runs_are_separate_rows():
     task = scheduled()
     runs = insert_runs("default", [task.new_run(now=NOON) for _ in range(5)])
     assert len({run.pk for run in runs}) == Run.objects.count() == 5
@@ -56,12 +56,12 @@ def test_in_json_one_and_true_are_not_the_same():
     assert [type(payload["n"]) for payload in stored] == [int, bool, float]
 
 
-def test_no_runs_are_no_rows():
+def test_inserting_no_runs_creates_no_rows():
     assert insert_runs("default", iter([])) == []
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite knows no length of a text")
-def test_a_text_that_is_too_long_is_refused_and_not_cut_off():
+def test_a_text_that_is_too_long_is_rejected_and_not_truncated():
     task = scheduled()
     fits, does_not_fit = a_run(task, 0), a_run(task, 1)
     does_not_fit.label = "x" * 256

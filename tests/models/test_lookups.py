@@ -108,7 +108,7 @@ def test_what_cannot_be_imported_or_found_counts_as_missing():
             target_of(path)
 
 
-def test_an_interrupt_of_the_user_passes():
+def test_a_keyboard_interrupt_is_not_caught():
     with pytest.raises(KeyboardInterrupt):
         target_of("interrupted_jobs.greet")
 
@@ -128,7 +128,7 @@ def test_the_forms_of_the_admin_and_the_checks_survive_every_path(settings):
     assert [warning.id for warning in warnings] == ["sisy.W011"] * len(PATHS)
 
 
-def test_a_dashboard_whose_module_leaves_is_an_error(settings):
+def test_a_dashboard_whose_module_exits_is_an_error(settings):
     settings.SISY_DASHBOARD = "leaving_jobs.Dashboard"
     [error] = configuration.check_settings()
     assert error.id == "sisy.E005"

@@ -57,7 +57,7 @@ def test_each_lost_attempt_is_kept_and_at_the_limit_the_run_itself_is_lost(setti
     assert list(row.attempts.values_list("number", flat=True)) == [1, 2, 3]
 
 
-def test_what_must_not_repeat_is_lost_and_says_so():
+def test_a_run_that_must_not_repeat_is_lost_with_the_reason():
     run = in_hand(on_lost=OnLost.FAIL)
     again, ended = lose(run)
     assert (again, [found.pk for found in ended]) == ([], [run.pk])
@@ -88,7 +88,7 @@ def test_a_lost_run_that_was_asked_to_stop_is_cancelled(reason, end):
     assert (stored(run).state, stored(run).reason) == (RunState.CANCELLED, f"{DIED}{end}")
 
 
-def test_runs_that_fare_differently_are_settled_together():
+def test_runs_with_different_outcomes_are_settled_together():
     runs = [in_hand(), in_hand(on_lost=OnLost.FAIL), in_hand()]
     again, ended = lose(*runs)
     assert {run.pk for run in again} == {runs[0].pk, runs[2].pk}
@@ -102,7 +102,7 @@ def test_a_run_that_ended_meanwhile_is_left_alone():
     assert (stored(run).state, stored(run).times_lost) == (RunState.SUCCEEDED, 0)
 
 
-def test_a_long_reason_keeps_what_it_was_followed_by():
+def test_a_long_reason_is_truncated_before_the_consequence():
     run = in_hand()
     with transaction.atomic():
         lose_rows(Run.objects.filter(pk=run.pk), "x" * 600, LATER)

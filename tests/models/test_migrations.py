@@ -129,7 +129,7 @@ def test_a_method_of_an_object_is_named_by_path_and_key_of_any_type(operations):
     assert named("tick").target_pk == str(key)
 
 
-def test_a_function_that_has_gone_since_keeps_no_migration_from_running(operations, caplog):
+def test_a_removed_function_does_not_break_old_migrations(operations, caplog):
     migrate = operations(
         [CreateTask("greetings", "tests.app.jobs.gone", schedule="0 4 * * *")],
         [AlterTask("greetings", callable=NOOP)],
@@ -141,7 +141,7 @@ def test_a_function_that_has_gone_since_keeps_no_migration_from_running(operatio
     assert named().target_path == NOOP
 
 
-def test_a_task_that_somebody_has_deleted_keeps_no_migration_from_running(operations, caplog):
+def test_a_deleted_task_does_not_break_old_migrations(operations, caplog):
     migrate = operations(
         [CreateTask("greetings", NOOP)],
         [AlterTask("greetings", queue="slow")],
@@ -154,7 +154,7 @@ def test_a_task_that_somebody_has_deleted_keeps_no_migration_from_running(operat
     assert named() is None
 
 
-def test_what_no_migration_has_made_cannot_be_undone(operations):
+def test_an_alteration_without_a_creating_migration_is_irreversible(operations):
     migrate = operations([AlterTask("somebody's", queue="slow")])
     migrate("0002_written")
     with pytest.raises(IrreversibleError, match="no earlier migration creates the task"):
@@ -163,21 +163,21 @@ def test_what_no_migration_has_made_cannot_be_undone(operations):
     recorder.MigrationRecorder(connection).record_unapplied("migrated", "0002_written")
 
 
-def test_a_schedule_that_cannot_be_used_stops_the_migration(operations):
+def test_an_invalid_schedule_stops_the_migration(operations):
     migrate = operations([CreateTask("greetings", NOOP, schedule="61 * * * *")])
     with pytest.raises(ScheduleError, match="minute"):
         migrate("0002_written")
     assert named() is None
 
 
-def test_what_is_wrong_is_refused_where_the_migration_is_written():
+def test_errors_are_raised_where_the_migration_is_written():
     with pytest.raises(TypeError, match="Did you mean 'overlap'"):
         CreateTask("greetings", NOOP, overlp="allow")
     with pytest.raises(TypeError, match="is not a dotted path"):
         CreateTask("greetings", print)
 
 
-def test_what_is_queued_is_cancelled_when_a_migration_deletes_its_task(operations):
+def test_queued_runs_are_cancelled_when_a_migration_deletes_a_task(operations):
     migrate = operations([CreateTask("greetings", NOOP)], [DeleteTask("greetings")])
     migrate("0002_written")
     run = named().run_now()
@@ -197,7 +197,7 @@ def test_operations_can_be_written_into_a_file_and_say_what_they_do(operations):
     assert imports == {"import sisy.migrations_ops"}
 
 
-def test_an_app_that_forgets_to_depend_on_sisy_is_told(migrated_app):
+def test_an_app_that_does_not_depend_on_sisy_gets_an_error(migrated_app):
     operation = CreateTask("greetings", NOOP)
     state = ProjectState()
     with pytest.raises(ValueError, match="dependencies of this migration in shop"):

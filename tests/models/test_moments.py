@@ -35,7 +35,7 @@ def as_users_write(moment):
     return moment if settings.USE_TZ else timezone.make_naive(moment)
 
 
-def test_a_moment_that_is_given_comes_back_as_an_aware_one_in_utc(at_time):
+def test_a_moment_is_read_back_as_aware_and_in_utc(at_time):
     at_time(FIRST_PASS)
     start = FIRST_PASS + timedelta(days=1)
     task_with_callable(jobs.noop, start_running=as_users_write(start)).save()
@@ -45,7 +45,7 @@ def test_a_moment_that_is_given_comes_back_as_an_aware_one_in_utc(at_time):
     assert Task.objects.get(start_running__gt=start - MINUTE) == kept
 
 
-def test_a_delay_is_taken_as_people_write_it(at_time):
+def test_a_delay_may_be_naive_or_aware(at_time):
     at_time(FIRST_PASS)
     Task.run_once(jobs.noop, delay_until=as_users_write(FIRST_PASS + timedelta(days=1)))
     assert Run.objects.get().ready_at == FIRST_PASS + timedelta(days=1)
@@ -71,14 +71,14 @@ def test_the_database_holds_utc(at_time):
     assert text[:19] == "2026-11-01 06:30:00"
 
 
-def test_it_is_planned_by_the_clock_of_the_database():
+def test_planning_uses_the_clock_of_the_database():
     """Nobody has set the clock here."""
     task = task_with_callable(jobs.noop, schedule="* * * * * *")
     task.save()
     assert abs(task.next_run - datetime.now(UTC)) < 2 * MINUTE
 
 
-def test_what_is_computed_of_moments_is_one(at_time):
+def test_aggregates_and_expressions_return_aware_moments(at_time):
     """Aggregates, other expressions, and what is compared or asked for by our own statements."""
     at_time(FIRST_PASS)
     task_with_callable(jobs.noop, schedule="*/30 * * * *", overlap="allow").save()
@@ -114,14 +114,14 @@ def test_what_is_computed_of_moments_is_one(at_time):
     assert (task.next_run, run.occurrence_at) == (last + 30 * MINUTE, first)
 
 
-def test_a_lease_holds_as_long_as_it_was_taken_for(at_time):
+def test_a_lease_is_valid_for_its_duration(at_time):
     process = Process.join(Role.WORKER, using="default", now=FIRST_PASS, lease=MINUTE)
     assert process.renew(SECOND_PASS, MINUTE)
     assert Process.objects.alive(SECOND_PASS + MINUTE / 2).get() == process
     assert not Process.objects.alive(SECOND_PASS + 2 * MINUTE).exists()
 
 
-def test_nothing_is_taken_for_edited_by_whoever_has_another_zone(at_time):
+def test_a_save_in_another_time_zone_is_not_an_edit(at_time):
     at_time(FIRST_PASS)
     start = as_users_write(FIRST_PASS + timedelta(days=1))
     task_with_callable(jobs.noop, start_running=start).save()
@@ -140,7 +140,7 @@ ELSEWHERE = [
 
 @pytest.mark.skipif("SISY_TEST_ELSEWHERE" in os.environ, reason="it is the one that starts them")
 @pytest.mark.parametrize("settings_of_project", ELSEWHERE)
-def test_all_this_holds_in_projects_with_other_zones(settings_of_project):
+def test_moments_are_correct_in_projects_with_other_zones(settings_of_project):
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
         **settings_of_project,

@@ -95,7 +95,7 @@ def test_every_page_shows_data_of_any_depth_and_none_of_its_secrets(depth):
 
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("verb", ["run", "cancel", "back_to_code", "pause", "resume"])
-def test_no_button_fails_on_data_of_any_depth(depth, verb):
+def test_no_button_fails_on_nested_data(depth, verb):
     task, run = stored_deep(depth)
     browser = browser_of_superuser()
     browser.raise_request_exception = False
@@ -107,7 +107,7 @@ def test_no_button_fails_on_data_of_any_depth(depth, verb):
 
 
 @pytest.mark.parametrize("depth", [31, 600, 5000, 200_000])
-def test_the_form_of_a_task_refuses_what_is_too_deep(depth):
+def test_the_task_form_rejects_too_deep_data(depth):
     task = scheduled()
     browser = browser_of_superuser()
     data = form_of(browser.get(page_of(task)))

@@ -56,7 +56,7 @@ def test_a_label_and_a_queue_can_be_given_and_runs_have_them(way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_nothing_that_is_given_is_the_default(way):
+def test_an_omitted_policy_is_the_default(way):
     assert made(way, **dict.fromkeys(VALUES)).overlap == made(way).overlap
     assert made(way).overlap == ("allow" if "once" in way else "skip")
     assert made(way).state == (TaskState.RETIRED if "once" in way else TaskState.ACTIVE)

@@ -107,7 +107,7 @@ def test_heartbeat_worker_and_engines_know_the_primary_only(replica, site):
     assert replica == []
 
 
-def test_what_is_enqueued_and_asked_for_again_is_read_from_the_primary(replica):
+def test_an_enqueued_result_is_read_from_the_primary(replica):
     backend = SisyBackend("default", {})
     result = django_jobs.add.enqueue(1, 2)
     run = Run.objects.using("default").get(origin="enqueued")
@@ -174,7 +174,7 @@ def test_a_page_shows_rows_that_a_replica_does_not_know_yet(replica, site, page)
 @pytest.mark.parametrize(
     "line", ["list", "show sweep", "next sweep", "history sweep", "run sweep", "pause sweep"]
 )
-def test_a_command_asks_the_primary(replica, line):
+def test_a_command_reads_from_the_primary(replica, line):
     said(f"sisy_tasks {line}")
     assert replica == []
 

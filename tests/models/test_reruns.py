@@ -36,7 +36,7 @@ def failed_run(now, **fields):
     return task, run
 
 
-def test_a_retry_stands_for_the_occurrence_and_leaves_the_schedule_alone(now):
+def test_a_retry_repeats_the_occurrence_and_keeps_the_schedule(now):
     task, run = failed_run(now)
     before = schedulers_columns(task)
     again = run.retry()
@@ -51,7 +51,7 @@ def test_a_retry_stands_for_the_occurrence_and_leaves_the_schedule_alone(now):
     assert Run.objects.exclude(origin=Origin.SCHEDULE).count() == 1
 
 
-def test_a_retry_of_a_retry_stands_for_the_same_occurrence(now):
+def test_a_retry_of_a_retry_repeats_the_same_occurrence(now):
     _, run = failed_run(now)
     again = run.retry()
     Run.objects.filter(pk=again.pk).update(state=RunState.FAILED)
@@ -59,7 +59,7 @@ def test_a_retry_of_a_retry_stands_for_the_same_occurrence(now):
     assert again.retry().occurrence_at == run.due_at
 
 
-def test_a_run_whose_task_went_after_it_is_retried_by_one_like_it(now):
+def test_a_run_whose_task_was_deleted_is_retried_by_a_copy(now):
     task = Task.run_once(jobs.noop, userdata={"n": 5})
     [run] = claim(worker(), ["default"], 1, NOON)
     finish(run, NOON, RunState.FAILED)
@@ -72,7 +72,7 @@ def test_a_run_whose_task_went_after_it_is_retried_by_one_like_it(now):
     assert not Task.objects.exists()
 
 
-def test_what_is_gone_is_not_retried(now):
+def test_a_run_whose_function_is_gone_is_not_retried(now):
     Task.run_once(jobs.noop)
     [run] = claim(worker(), ["default"], 1, NOON)
     finish(run, NOON, RunState.FAILED)
@@ -82,7 +82,7 @@ def test_what_is_gone_is_not_retried(now):
     assert not Task.objects.exists()
 
 
-def test_a_run_that_is_not_over_is_not_retried(now):
+def test_an_unfinished_run_is_not_retried(now):
     run = scheduled().run_now()
     with pytest.raises(ValueError, match=r"is queued\. Only finished runs can be retried"):
         run.retry()
@@ -121,7 +121,7 @@ def test_a_backfill_runs_what_did_not_succeed_in_order_one_at_a_time(now):
     assert failed.due_at == NOON + MINUTE
 
 
-def test_of_a_task_that_may_overlap_all_of_a_backfill_starts_at_once(now):
+def test_a_backfill_starts_at_once_if_the_task_may_overlap(now):
     task = scheduled(overlap=Overlap.ALLOW)
     task.backfill(NOON - 5 * MINUTE, NOON)
     assert len(claim(worker(), ["default"], 9, NOON)) == 5
@@ -135,7 +135,7 @@ def test_a_second_backfill_finds_nothing_to_do(now):
     assert len(task.backfill(NOON - HOUR, NOON, again=True)) == 60
 
 
-def test_a_backfill_can_be_looked_at_before(now):
+def test_a_backfill_can_be_previewed(now):
     task = scheduled("0 * * * *")
     assert task.to_backfill(NOON - 3 * HOUR, NOON) == [NOON - n * HOUR for n in (3, 2, 1)]
     assert not Run.objects.exists()
@@ -144,12 +144,12 @@ def test_a_backfill_can_be_looked_at_before(now):
 @pytest.mark.parametrize(
     ("start", "end"), [(NOON, NOON), (NOON, NOON - DAY), (NOON - DAY, NOON + SECOND)]
 )
-def test_a_range_that_is_none_in_the_past_is_refused(now, start, end):
+def test_a_range_that_is_not_in_the_past_is_rejected(now, start, end):
     with pytest.raises(ValueError, match="both must be in the past"):
         scheduled().backfill(start, end)
 
 
-def test_too_long_a_range_is_refused_with_where_to_stop(now):
+def test_a_range_that_is_too_long_is_rejected_with_a_valid_end(now):
     task = scheduled()
     with pytest.raises(ValueError, match=r"more than 10000 occurrences .* are before 2026-04-08"):
         task.backfill(NOON - 33 * DAY - 12 * HOUR, NOON)
@@ -162,7 +162,7 @@ def test_naive_moments_are_refused(now):
         scheduled().backfill((NOON - DAY).replace(tzinfo=None), NOON)
 
 
-def test_what_the_ledger_has_forgotten_is_not_run_again_unless_that_is_wanted(now):
+def test_pruned_occurrences_run_again_only_on_request(now):
     task, _ = failed_run(now)
     Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 10})
     now.moment = NOON + 2 * MINUTE

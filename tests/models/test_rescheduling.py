@@ -118,7 +118,7 @@ def test_a_queryset_update_of_the_schedule_does_not_wake_a_paused_task():
         ("start_running", NOON + 5 * HOUR, NOON + 5 * HOUR),
     ],
 )
-def test_raw_sql_is_found_by_the_audit_once(column, value, next_run):
+def test_the_audit_finds_a_raw_sql_change_once(column, value, next_run):
     task, other = scheduled("0 * * * *"), scheduled("0 * * * *")
     if isinstance(value, datetime) and connection.vendor == "sqlite":
         value = value.replace(tzinfo=None).isoformat(" ")
@@ -158,7 +158,7 @@ UNREADABLE = {"sqlite": "2026-13-45 00:00:00", "postgresql": "infinity"}  # Mari
 
 @pytest.mark.skipif(connection.vendor not in UNREADABLE, reason="it can store nothing unreadable")
 @pytest.mark.parametrize("step", ["tick", "audit"])
-def test_a_row_that_cannot_be_read_stops_no_other(step):
+def test_an_unreadable_row_does_not_stop_the_others(step):
     broken, fine = scheduled(), scheduled()
     Task.objects.update(schedule="*/2 * * * *")
     with connection.cursor() as cursor:
@@ -219,7 +219,7 @@ def test_a_change_with_nothing_overdue_leaves_no_row(change):
     assert not Run.objects.exists()
 
 
-def test_what_was_overdue_is_counted_by_the_window_that_held_then():
+def test_overdue_occurrences_are_counted_by_the_old_window():
     task = scheduled("* * * * *", end_running=NOON + 5 * MINUTE)
     with clock_at(NOON + HOUR):
         Task.objects.filter(pk=task.pk).update(end_running=None)
@@ -281,7 +281,7 @@ def test_a_deletion_records_what_was_due_at_once(delete):
     assert (row.state, row.count, row.due_at) == ("missed", 1, NOON)
 
 
-def test_what_is_due_at_once_stays_so_if_its_schedule_could_not_be_read():
+def test_an_immediate_run_survives_an_unreadable_schedule():
     task = scheduled("*/20 * * * *", wait_for_schedule=False)
     Task._base_manager.filter(pk=task.pk).update(timezone="Mars/Olympus")
     task = stored(task)

@@ -29,7 +29,7 @@ def test_each_save_writes_what_changed_since_the_one_before():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_save_without_a_change_asks_the_database_nothing(django_assert_num_queries):
+def test_a_save_without_a_change_makes_no_query(django_assert_num_queries):
     task = stored(scheduled())
     with django_assert_num_queries(0):
         task.save()
@@ -105,7 +105,7 @@ def test_a_refresh_forgets_what_was_not_saved():
     assert stored(task).queue == "default"
 
 
-def test_a_stale_save_does_not_undo_what_somebody_else_edited():
+def test_a_stale_save_does_not_undo_another_edit():
     task = scheduled()
     stale = stored(task)
     task.queue = "slow"
@@ -116,7 +116,7 @@ def test_a_stale_save_does_not_undo_what_somebody_else_edited():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_a_rollback_took_back_is_saved_by_the_next_save():
+def test_a_change_that_was_rolled_back_is_saved_by_the_next_save():
     task = scheduled()
     with transaction.atomic():
         task.queue = "slow"
@@ -145,7 +145,7 @@ def test_a_task_that_was_deleted_meanwhile_is_not_brought_back():
     assert not Task.objects.exists()
 
 
-def test_a_task_that_could_not_be_saved_can_be_mended_and_saved():
+def test_a_task_that_could_not_be_saved_can_be_fixed_and_saved():
     task = task_with_callable(jobs.noop, schedule="0 0 1 1 *", end_running=NOON + DAY)
     with pytest.raises(ValueError, match="has no future occurrence"):
         task.save()
@@ -181,7 +181,7 @@ def test_a_finished_run_that_saved_its_task_is_recorded_beside_it():
     assert Run.objects.get().state == RunState.QUEUED
 
 
-def test_what_is_changed_back_within_a_transaction_is_changed_back():
+def test_reverting_a_change_in_a_transaction_is_saved():
     task = scheduled(userdata={"locked": False})
     with transaction.atomic():
         task.queue = "slow"

@@ -35,14 +35,14 @@ def runs():
     return list(Run.objects.using("tasks").order_by("pk").values_list("payload", flat=True))
 
 
-def test_without_a_transaction_a_run_leaves_at_once():
+def test_without_a_transaction_a_run_is_submitted_at_once():
     task = Task.run_once(jobs.noop, {"n": 1})
     assert (task._state.db, runs()) == ("tasks", [{"n": 1}])
 
 
 @pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize("goes_wrong", [False, True])
-def test_a_run_leaves_once_the_callers_transaction_is_committed(many, goes_wrong):
+def test_a_run_is_submitted_when_the_callers_transaction_commits(many, goes_wrong):
     with transaction.atomic():
         if many:
             task = Task.bulk_run_once(jobs.noop, [{"n": 1}, {"n": 2}])
@@ -56,7 +56,7 @@ def test_a_run_leaves_once_the_callers_transaction_is_committed(many, goes_wrong
     assert Task.objects.count() == (0 if goes_wrong else 1)
 
 
-def test_what_is_given_counts_as_it_was_when_it_was_given():
+def test_user_data_is_captured_at_the_call():
     data = {"n": [1]}
     with transaction.atomic():
         Task.run_once(jobs.noop, data, priority=5)
@@ -65,7 +65,7 @@ def test_what_is_given_counts_as_it_was_when_it_was_given():
     assert Task.objects.get().priority == 5
 
 
-def test_whoever_calls_hears_at_once_of_what_cannot_be_stored():
+def test_values_that_cannot_be_stored_are_rejected_at_the_call():
     with transaction.atomic():
         with pytest.raises(ValueError, match="priority must be"):
             Task.run_once(jobs.noop, priority=1000)
@@ -74,7 +74,7 @@ def test_whoever_calls_hears_at_once_of_what_cannot_be_stored():
     assert runs() == []
 
 
-def test_a_delay_that_has_passed_by_the_commit_is_over(at_time):
+def test_a_delay_that_ends_before_the_commit_starts_the_run_at_once(at_time):
     with transaction.atomic():
         Task.run_once(jobs.noop, delay_until=NOON + MINUTE)
         at_time(NOON + 2 * MINUTE)
@@ -83,7 +83,7 @@ def test_a_delay_that_has_passed_by_the_commit_is_over(at_time):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_run_leaves_if_nothing_around_it_is_rolled_back(seed):
+def test_a_run_is_submitted_if_no_enclosing_block_is_rolled_back(seed):
     """In whatever order transactions and savepoints of both databases are nested."""
     chance = random.Random(seed)
     expected = 0
@@ -112,7 +112,7 @@ def test_a_savepoint_that_is_rolled_back_takes_the_run_with_it(inner):
     assert runs() == [{"n": 2}]
 
 
-def test_a_task_that_is_not_saved_yet_has_no_runs_of_others():
+def test_an_unsaved_task_has_no_runs():
     gone = Task.run_iterations(jobs.noop)
     gone.run_now()
     gone.delete()
@@ -126,11 +126,11 @@ def test_a_task_that_is_not_saved_yet_has_no_runs_of_others():
 
 
 @pytest.mark.django_db
-def test_what_a_test_case_opens_around_a_test_is_not_waited_for():
+def test_the_transaction_of_a_test_case_delays_nothing():
     assert Task.run_once(jobs.noop).pk is not None
 
 
-def test_what_is_enqueued_in_a_transaction_elsewhere_is_refused():
+def test_enqueue_in_a_transaction_on_another_database_is_rejected():
     """Its result has an id at once, and so its run must be stored."""
     with transaction.atomic():
         with pytest.raises(TransactionManagementError) as caught:

@@ -37,7 +37,7 @@ def prepared():
 
 
 @on_postgresql
-def test_what_is_submitted_often_over_a_session_is_planned_once():
+def test_a_frequent_submission_is_prepared_once_per_session():
     task = Task.run_once(jobs.noop)
     for _ in range(OFTEN):
         Task.run_once(jobs.noop)
@@ -49,14 +49,14 @@ def test_what_is_submitted_often_over_a_session_is_planned_once():
 
 
 @on_postgresql
-def test_what_is_submitted_seldom_over_a_session_is_not_prepared():
+def test_a_rare_submission_is_not_prepared():
     for _ in range(PREPARED_AFTER):
         Task.run_once(jobs.noop)
     assert prepared() == []
 
 
 @on_postgresql
-def test_statements_of_the_project_are_sent_as_ever():
+def test_the_projects_statements_are_sent_unchanged():
     before = connection.connection
     for _ in range(OFTEN):
         Task.run_once(jobs.noop)
@@ -67,7 +67,7 @@ def test_statements_of_the_project_are_sent_as_ever():
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_what_is_submitted_often_is_stored_as_django_stores_it(kind):
+def test_a_prepared_submission_stores_what_django_stores(kind):
     quick = [Task.run_once(jobs.noop, **kind) for _ in range(OFTEN)]
     post_save.connect(heard, sender=Task)
     try:
@@ -91,7 +91,7 @@ def test_each_submission_is_one_query_for_people_who_count_them():
 
 @on_postgresql
 @pytest.mark.parametrize("forget", ["DISCARD ALL", "DEALLOCATE ALL"])
-def test_a_session_may_be_told_to_forget_its_statements(forget):
+def test_prepared_statements_may_be_discarded(forget):
     for _ in range(OFTEN):
         Task.run_once(jobs.noop)
     with connection.cursor() as cursor:

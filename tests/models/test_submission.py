@@ -34,7 +34,7 @@ def rung():
     signals.runs_queued.disconnect(listen)
 
 
-def test_run_iterations_runs_ten_times_every_second_unless_told_otherwise():
+def test_run_iterations_runs_ten_times_every_second_by_default():
     task = Task.run_iterations(jobs.noop)
     kept = Task.objects.get()
     assert (kept.label, kept.schedule) == ("tests.app.jobs.noop", "* * * * * *")
@@ -42,7 +42,7 @@ def test_run_iterations_runs_ten_times_every_second_unless_told_otherwise():
     assert task.next_run == kept.next_run == NOON + SECOND
 
 
-def test_run_iterations_takes_all_that_it_promises():
+def test_run_iterations_accepts_all_documented_arguments():
     counter = Counter.objects.create()
     Task.run_iterations(
         counter.tick,
@@ -84,7 +84,7 @@ def test_run_iterations_refuses_a_schedule_that_cannot_be_read():
 
 
 @pytest.mark.parametrize("make", [Task.run_iterations, Task.run_once])
-def test_a_naive_delay_is_refused_with_the_cure(make):
+def test_a_naive_delay_is_rejected_with_the_fix(make):
     with pytest.raises(ValueError) as caught:
         make(jobs.noop, delay_until=datetime(2026, 5, 6))
     assert str(caught.value) == (
@@ -102,12 +102,12 @@ def test_a_delay_into_the_past_is_refused_with_how_long_ago_it_was(make):
     assert not Task.objects.exists()
 
 
-def test_a_delay_that_is_no_datetime_is_refused():
+def test_a_delay_that_is_not_a_datetime_is_rejected():
     with pytest.raises(ValueError, match=r"^delay_until must be a datetime, not '2026-05-06'\.$"):
         Task.run_once(jobs.noop, delay_until="2026-05-06")
 
 
-def test_a_delay_of_nothing_is_not_in_the_past():
+def test_a_delay_of_zero_is_not_in_the_past():
     Task.run_once(jobs.noop, delay_until=NOON)
     assert Run.objects.get().ready_at == NOON
 
@@ -198,7 +198,7 @@ def saved():
     post_save.disconnect(listen, Task)
 
 
-def test_whoever_listens_for_saved_tasks_hears_of_those_that_run_once(saved):
+def test_post_save_receivers_are_called_for_tasks_that_run_once(saved):
     assert saved == [Task.run_once(jobs.noop)]
 
 
@@ -222,12 +222,12 @@ def test_one_statement_stores_what_saving_stores(request):
 @pytest.mark.skipif(
     connection.vendor != "postgresql", reason="runs on PostgreSQL: make test-postgres"
 )
-def test_what_is_run_once_takes_one_statement(django_assert_num_queries):
+def test_run_once_takes_one_statement(django_assert_num_queries):
     with django_assert_num_queries(1):
         Task.run_once(jobs.noop)
 
 
-def test_what_cannot_be_run_once_leaves_nothing_behind():
+def test_a_rejected_run_once_stores_nothing():
     for wrong in ({"userdata": {1, 2}}, {"userdata": {"a": float("nan")}}):
         with pytest.raises(ValueError, match=r"^userdata must "):
             Task.run_once(jobs.noop, **wrong)
@@ -238,7 +238,7 @@ def test_what_cannot_be_run_once_leaves_nothing_behind():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_run_once_leaves_with_the_callers_transaction(rung):
+def test_run_once_commits_with_the_callers_transaction(rung):
     with transaction.atomic():
         Task.run_once(jobs.noop)
         assert rung == []
@@ -246,7 +246,7 @@ def test_what_is_run_once_leaves_with_the_callers_transaction(rung):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_run_once_is_gone_with_the_callers_transaction(rung):
+def test_run_once_is_rolled_back_with_the_callers_transaction(rung):
     with transaction.atomic():
         Task.run_once(jobs.noop)
         transaction.set_rollback(True)
@@ -254,7 +254,7 @@ def test_what_is_run_once_is_gone_with_the_callers_transaction(rung):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_receiver_that_fails_does_not_keep_others_from_hearing(rung):
+def test_a_failing_receiver_does_not_prevent_the_others(rung):
     def fails(**kwargs):
         raise RuntimeError
 
@@ -267,7 +267,7 @@ def test_a_receiver_that_fails_does_not_keep_others_from_hearing(rung):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_run_now_runs_beside_the_schedule_which_goes_on(rung):
+def test_run_now_does_not_change_the_schedule(rung):
     task = task_with_callable(jobs.noop, userdata={"a": 1}, queue="slow", priority=3)
     task.save()
     run = task.run_now()

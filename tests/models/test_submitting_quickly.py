@@ -46,7 +46,7 @@ def heard(**kwargs):
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("is_method", [False, True])
-def test_what_is_submitted_quickly_is_stored_as_django_stores_it(kind, is_method):
+def test_the_fast_path_stores_what_django_stores(kind, is_method):
     fn = Counter.objects.create(label="a").tick if is_method else jobs.noop
     quick = Task.run_once(fn, **kind)
     again = Task.run_once(fn, **kind)
@@ -61,7 +61,7 @@ def test_what_is_submitted_quickly_is_stored_as_django_stores_it(kind, is_method
     assert len({quick.pk, slow.pk, again.pk}) == 3
 
 
-def test_what_was_submitted_can_be_saved_like_any_other_task():
+def test_a_submitted_task_can_be_saved_like_any_other():
     task = Task.run_once(jobs.noop, {"n": 1})
     assert not task.changed_columns()
     task.userdata["n"] = 2
@@ -79,7 +79,7 @@ def test_a_submission_is_one_statement():
 
 
 @pytest.mark.parametrize("model", [Task, Run, Counter])
-def test_a_record_that_is_made_quickly_is_like_one_of_djangos(model):
+def test_a_record_made_quickly_equals_djangos(model):
     quick, slow = unsaved(model, {}), model()
     names = [field.attname for field in model._meta.concrete_fields]
     assert [getattr(quick, name) for name in names] == [getattr(slow, name) for name in names]
@@ -90,7 +90,7 @@ def test_a_record_that_is_made_quickly_is_like_one_of_djangos(model):
             assert getattr(unsaved(model, {}), field.attname) is not getattr(quick, field.attname)
 
 
-def test_a_record_that_is_made_quickly_takes_what_djangos_takes():
+def test_a_record_made_quickly_accepts_the_same_arguments():
     task = unsaved(Task, {"label": "a", "userdata": {"n": 1}, "allow_overlap": True})
     assert (task.label, task.userdata, task.allow_overlap) == ("a", {"n": 1}, True)
     run = unsaved(Run, {"task": task, "label": "b"})
@@ -99,7 +99,7 @@ def test_a_record_that_is_made_quickly_takes_what_djangos_takes():
         unsaved(Task, {"nonsense": 1})
 
 
-def test_who_hears_of_each_record_that_is_made_still_does():
+def test_receivers_of_new_records_are_still_called():
     made = []
 
     def note(instance, **kwargs):
@@ -130,7 +130,7 @@ def test_a_value_that_equals_one_that_was_taken_before_is_still_checked(name, go
     assert Task.objects.count() == 1
 
 
-def test_what_settings_allowed_before_is_checked_again_when_they_change(settings):
+def test_values_are_validated_again_when_settings_change(settings):
     settings.SISY_ENGINES = {"default": "sisy", "fast": "sisy"}
     Task.run_once(jobs.noop, engine="fast")
     settings.SISY_ENGINES = {}

@@ -103,7 +103,7 @@ def test_pausing_says_whether_the_task_was_planned_and_remembers_why():
         assert each.next_run is None
 
 
-def test_a_paused_task_is_not_planned_but_what_is_queued_still_runs():
+def test_a_paused_task_is_not_planned_but_its_queued_runs_run():
     task = planned()
     task.pause()
     tick("default", NOON + HOUR)

@@ -108,7 +108,7 @@ ALL = [
 
 
 @pytest.mark.parametrize(("cls", "name", "verb"), ALL)
-def test_a_verb_that_asks_the_database_has_a_twin_with_the_same_signature(cls, name, verb):
+def test_a_verb_with_queries_has_a_twin_with_the_same_signature(cls, name, verb):
     """A verb that asks none, or cannot have one, is listed above with the reason."""
     twin = getattr(cls, f"a{name}", None)
     assert twin is not None, f"{cls.__name__}.{name} has no twin: add a{name} = twin({name})"
@@ -118,7 +118,7 @@ def test_a_verb_that_asks_the_database_has_a_twin_with_the_same_signature(cls, n
     assert twin.__doc__ == f"Do what `{name}` does, for async code."
 
 
-def test_what_is_listed_is_there():
+def test_every_listed_twin_exists():
     for listed in (ASKS_NOTHING, WITHIN_A_TRANSACTION, OF_PROCESSES):
         for cls in [*OWNERS, *query_sets()]:
             assert set(listed.get(cls.__name__, ())) <= own_verbs(cls).keys()

@@ -42,7 +42,7 @@ def made(**fields):
         ),
     ],
 )
-def test_userdata_that_json_cannot_hold_is_refused_at_assignment_and_at_save(value, message):
+def test_userdata_that_is_not_json_is_rejected_on_assignment_and_save(value, message):
     task = made()
     with pytest.raises(ValueError) as at_assignment:
         task.userdata = value
@@ -68,7 +68,7 @@ def test_userdata_that_contains_itself_is_refused():
     "value",
     [{"": None}, {"a": "\\u0000 as text"}, {"a": "😀 \x01 \\"}, {"a": 2**70}, {"a": 1.5}],
 )
-def test_userdata_that_json_can_hold_comes_back_as_it_was(value):
+def test_userdata_is_read_back_unchanged(value):
     made(userdata=value).save()
     assert Task.objects.get().userdata == value
 

@@ -139,14 +139,14 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("name", "value", "message"), REFUSALS)
-def test_a_value_that_a_column_cannot_hold_is_refused_in_words(name, value, message):
+def test_a_value_that_does_not_fit_its_column_is_rejected_in_words(name, value, message):
     if "Out of range" in message:  # Python 3.11 does not name the number
         assert refusal(name, value).startswith(message.rpartition(":")[0])
     else:
         assert refusal(name, value) == message
 
 
-def test_a_schedule_and_a_zone_are_refused_by_the_schedules_own_words():
+def test_invalid_schedules_and_zones_get_the_schedules_message():
     assert refusal("schedule", "61 * * * *", ScheduleError) == (
         "minute: 61 in '61' is out of range. Use 0 to 59."
     )
@@ -157,7 +157,7 @@ def test_a_schedule_and_a_zone_are_refused_by_the_schedules_own_words():
     )
 
 
-def test_a_target_is_refused_by_the_words_of_callables():
+def test_invalid_targets_get_the_message_of_callables():
     assert refusal("target_path", "tests.app.jobs.two_parameters", CallableError) == (
         "tests.app.jobs.two_parameters must take exactly one parameter, named message, but it takes: message, other."
     )
@@ -188,7 +188,7 @@ def test_a_window_without_an_occurrence_is_refused_and_nothing_stored():
     assert not Task.objects.exists()
 
 
-def test_a_window_that_holds_one_occurrence_at_its_very_start_is_fine():
+def test_a_window_with_one_occurrence_at_its_start_is_valid():
     made(schedule="0 * * * *", start_running=NOON + HOUR, end_running=NOON + HOUR + SECOND).save()
     assert Task.objects.get().next_run == NOON + HOUR
 
@@ -212,19 +212,19 @@ def test_a_window_that_holds_one_occurrence_at_its_very_start_is_fine():
         ("label", "ü" * 255),
     ],
 )
-def test_values_at_the_edge_are_taken(name, value):
+def test_values_at_the_limits_are_accepted(name, value):
     with_value(name, value).save()
     assert getattr(Task.objects.get(), name) == value
 
 
-def test_a_form_is_told_every_problem_at_its_field():
+def test_a_form_shows_every_problem_at_its_field():
     task = made(label="a", queue="a b", max_attempts=0)
     with pytest.raises(ValidationError) as caught:
         task.clean()
     assert set(caught.value.message_dict) == {"queue", "max_attempts"}
 
 
-def test_only_what_changed_is_checked_again():
+def test_only_changed_fields_are_validated_again():
     """A task whose code moved can still be paused, moved to another queue, or annotated."""
     task = made()
     task.save()
@@ -235,7 +235,7 @@ def test_only_what_changed_is_checked_again():
     assert Task.objects.get().queue == "slow"
 
 
-def test_the_database_itself_refuses_no_iterations():
+def test_the_database_rejects_zero_iterations():
     made().save()
     with pytest.raises(IntegrityError):
         Task.objects.update(iterations=0)

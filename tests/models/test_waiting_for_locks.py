@@ -38,9 +38,7 @@ def slow_lock(now, monkeypatch):
     ],
     ids=["pause", "delete", "delete many"],
 )
-def test_what_falls_due_while_a_change_waits_for_the_lock_is_in_the_ledger(
-    change, state, slow_lock
-):
+def test_occurrences_due_during_a_wait_for_the_lock_are_recorded(change, state, slow_lock):
     task = scheduled("*/2 * * * *")
     slow_lock()
     change(task)
@@ -55,7 +53,7 @@ class HurryingClock(SettableClock):
         return self.moment
 
 
-def test_a_migration_plans_a_task_from_the_moment_up_to_which_it_has_settled_it(now):
+def test_a_migration_plans_a_task_from_the_moment_it_settled_it(now):
     task = scheduled("*/2 * * * *")
     Task.objects.filter(pk=task.pk).update(name="greetings")
     with clock.use(HurryingClock(NOON)):

@@ -27,7 +27,7 @@ def columns(task, names):
     return {name: getattr(stored(task), name) for name in names}
 
 
-def test_a_task_is_updated_or_created_as_any_other_record():
+def test_update_or_create_works_on_tasks():
     given = {"target_path": "tests.app.jobs.noop", "queue": "mail"}
     for queue in ("mail", "slow", "slow"):
         task, _ = Task.objects.update_or_create(label="a", defaults={**given, "queue": queue})
@@ -39,7 +39,7 @@ def test_a_task_is_updated_or_created_as_any_other_record():
     assert stored(task).userdata == {"n": 1}
 
 
-def test_a_related_manager_updates_and_creates_tasks():
+def test_a_related_manager_can_update_and_create_tasks():
     folder = Folder.objects.create()
     given = {"target_path": "tests.app.jobs.noop"}
     for queue in ("mail", "slow"):
@@ -69,7 +69,7 @@ def test_a_task_is_updated_or_created_by_async_code():
 
 
 @pytest.mark.parametrize("names", [ALL, sorted(OWNER_FIELDS), ["start_running", "end_running"]])
-def test_who_names_every_column_plans_nothing_anew(at_time, names):
+def test_naming_every_column_replans_nothing(at_time, names):
     """Libraries do, that save what a form or an importer has not changed."""
     task = scheduled(schedule="0 * * * *")
     at_time(NOON + 90 * MINUTE)
@@ -80,7 +80,7 @@ def test_who_names_every_column_plans_nothing_anew(at_time, names):
     assert not Run.objects.filter(state="missed", reason__contains="timing was changed").exists()
 
 
-def test_who_writes_an_old_schedule_over_a_new_one_plans_anew():
+def test_overwriting_a_new_schedule_with_an_old_one_replans():
     task = scheduled(schedule="0 18 * * *")
     Task.objects.filter(pk=task.pk).update(schedule="0 20 * * *")
     tick("default", NOON)
@@ -88,7 +88,7 @@ def test_who_writes_an_old_schedule_over_a_new_one_plans_anew():
     assert stored(task).next_run == NOON + timedelta(hours=6)
 
 
-def test_a_target_that_is_gone_does_not_matter_to_who_names_every_column():
+def test_a_missing_target_does_not_matter_if_every_column_is_named():
     task = scheduled()
     Task.objects.update(target_path="tests.app.jobs.gone", target_error="It is gone.")
     task = stored(task)
@@ -117,7 +117,7 @@ def test_a_second_save_leaves_what_others_have_changed_since_the_first(within):
     }
 
 
-def test_what_was_updated_or_stored_in_bulk_is_not_written_again():
+def test_values_stored_in_bulk_are_not_written_again():
     tasks = [scheduled(label="a"), scheduled(label="b")]
     for task in tasks:
         task.queue = "slow"
@@ -128,7 +128,7 @@ def test_what_was_updated_or_stored_in_bulk_is_not_written_again():
     assert set(Task.objects.values_list("queue", flat=True)) == {"fast"}
 
 
-def test_a_savepoint_that_is_rolled_back_takes_back_what_was_written_in_it_only():
+def test_a_savepoint_rollback_reverts_only_its_own_writes():
     task = scheduled()
     task.priority = 1
     task.save()
@@ -142,7 +142,7 @@ def test_a_savepoint_that_is_rolled_back_takes_back_what_was_written_in_it_only(
     assert columns(task, ["queue", "priority"]) == {"queue": "slow", "priority": 2}
 
 
-def test_what_was_read_again_before_a_rollback_is_written_again():
+def test_values_refreshed_before_a_rollback_are_written_again():
     task = scheduled()
     with transaction.atomic():
         task.queue = "slow"
@@ -153,7 +153,7 @@ def test_what_was_read_again_before_a_rollback_is_written_again():
     assert stored(task).queue == "slow"
 
 
-def test_a_task_whose_insertion_was_rolled_back_is_inserted_anew():
+def test_a_task_whose_insert_was_rolled_back_is_inserted_again():
     with transaction.atomic():
         task, once = scheduled(label="a"), Task.run_once(jobs.noop)
         task.queue = "slow"
@@ -182,7 +182,7 @@ def test_a_hook_that_runs_before_ours_does_not_insert_twice():
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, Task.twin])
-def test_a_copy_knows_what_stands(copied):
+def test_a_copy_of_a_task_knows_the_stored_values(copied):
     task = scheduled()
     with transaction.atomic():
         task.queue = "slow"
@@ -194,7 +194,7 @@ def test_a_copy_knows_what_stands(copied):
     assert stored(task).queue == "slow"
 
 
-def test_another_process_takes_nothing_for_stored_that_it_cannot_know_of():
+def test_a_pickled_task_does_not_assume_unknown_values_are_stored():
     task = pickle.loads(pickle.dumps(scheduled()))
     task.queue = "slow"
     task.save()
@@ -202,7 +202,7 @@ def test_another_process_takes_nothing_for_stored_that_it_cannot_know_of():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_all_is_known_to_be_stored_after_a_commit():
+def test_after_a_commit_all_values_count_as_stored():
     with transaction.atomic():
         task = scheduled()
         task.queue = "slow"
@@ -271,7 +271,7 @@ class Walk:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("seed", range(8))
-def test_any_mixture_of_saves_updates_and_rollbacks_ends_as_the_person_means_it(seed):
+def test_mixed_saves_updates_and_rollbacks_keep_the_last_intent(seed):
     walk = Walk(seed)
     for _ in range(10):
         walk.block(0)
