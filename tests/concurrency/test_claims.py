@@ -112,7 +112,7 @@ def test_the_workers_together_take_the_runs_with_the_largest_priorities():
         assert taken == priorities[20 * wave : 20 * (wave + 1)]
 
 
-def test_of_a_task_that_must_run_alone_four_workers_start_one_run():
+def test_four_workers_start_one_run_of_an_exclusive_task():
     """What is queued takes its turn: in the end all of it was carried out."""
     task, other = scheduled(), scheduled()
     for one in (task, other):
@@ -130,7 +130,7 @@ def test_of_a_task_that_must_run_alone_four_workers_start_one_run():
 
 
 @pytest.mark.parametrize("overlap", Overlap.values)
-def test_workers_carry_out_what_is_planned_meanwhile_each_run_once(now, overlap):
+def test_workers_execute_runs_planned_meanwhile_once_each(now, overlap):
     tasks = [scheduled("* * * * * *", overlap=overlap) for _ in range(5)]
     going, seconds = Running(), 15
     for n in range(1, seconds + 1):
@@ -151,7 +151,7 @@ def test_workers_carry_out_what_is_planned_meanwhile_each_run_once(now, overlap)
     assert not going.beside_itself or overlap == Overlap.ALLOW
 
 
-def test_iterations_are_carried_out_in_full_while_others_are_skipped(now):
+def test_all_iterations_are_executed_while_others_are_skipped(now):
     """A skipped occurrence gives its iteration back, while ticks spend them."""
     labels = [f"task {n}" for n in range(5)]
     for label in labels:
@@ -246,7 +246,7 @@ def test_a_worker_waits_for_no_other_worker():
     assert len({run.pk for run in first + second}) == 4
 
 
-def test_what_was_paused_while_it_was_claimed_still_runs_and_stays_paused():
+def test_a_task_paused_during_a_claim_runs_and_stays_paused():
     queued_runs(10)
     tasks = list(Task.objects.all())
     for task in tasks:

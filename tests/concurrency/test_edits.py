@@ -67,7 +67,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_an_edit_in_the_middle_of_a_tick_stands_and_so_does_what_was_planned(now, edit):
+def test_an_edit_during_a_tick_and_the_planned_runs_both_survive(now, edit):
     task, other = scheduled(), scheduled()
     change, expected = EDITS[edit]
     now.moment = NOON + MINUTE

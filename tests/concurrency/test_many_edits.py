@@ -50,7 +50,7 @@ def dues(task):
     return list(task.runs.order_by("due_at").values_list("due_at", flat=True))
 
 
-def test_everybody_keeps_his_edits_and_no_occurrence_is_lost(now):
+def test_concurrent_edits_all_survive_and_no_occurrence_is_lost(now):
     tasks = [scheduled("* * * * * *") for _ in range(4)]
     values = {
         "label": "label {}".format,

@@ -69,7 +69,7 @@ def test_a_function_that_raises_fails_with_its_own_error(pool, function):
     goes_on(pool)
 
 
-def test_every_database_is_looked_at_and_named(pool, second):
+def test_every_database_is_checked_and_named(pool, second):
     carry_out(pool, run_of(jobs.writes))
     outcome = carry_out(pool, run_of(jobs.leaves_a_block_of_two_databases))
     assert outcome.state == RunState.FAILED
@@ -77,7 +77,7 @@ def test_every_database_is_looked_at_and_named(pool, second):
     goes_on(pool)
 
 
-def test_what_is_committed_or_rolled_back_on_purpose_is_a_success(pool):
+def test_a_transaction_that_was_ended_on_purpose_is_a_success(pool):
     outcome = carry_out(pool, run_of(jobs.rolls_back_on_purpose))
     assert (outcome.state, outcome.reason) == (RunState.SUCCEEDED, "")
     assert Counter.objects.count() == 0

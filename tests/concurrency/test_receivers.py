@@ -77,7 +77,7 @@ def logged(caplog):
 
 
 @pytest.mark.parametrize("bad", BAD, ids=range(len(BAD)))
-def test_a_receiver_that_misbehaves_is_logged_and_the_others_are_told(bad, caplog):
+def test_a_failing_receiver_is_logged_and_the_others_are_called(bad, caplog):
     told = []
 
     def writes(run, **sent):
@@ -104,7 +104,7 @@ def submit_quietly():
     task.new_run(now=task.created_at).save()
 
 
-def test_in_the_thread_of_a_view_its_own_transaction_is_spared():
+def test_in_the_thread_of_a_view_its_transaction_stays_open():
     with receiving(leaves_a_block, signal=signals.run_planned), transaction.atomic():
         Counter.objects.create(label="of the view")
         signals.run_planned.send_robust(Run, run=None)

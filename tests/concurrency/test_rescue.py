@@ -39,7 +39,7 @@ def rescuing():
     return partial(rescue_lost, "default", EXPIRED)
 
 
-def test_a_worker_that_held_no_runs_is_only_said_to_be_gone(caplog):
+def test_a_dead_worker_without_runs_is_only_reported_gone(caplog):
     idle = worker(NOON, LEASE)
     rescue_lost("default", EXPIRED)
     assert f"{idle} is gone; it had no runs to rescue" in caplog.messages
@@ -85,7 +85,7 @@ def test_a_worker_that_renews_late_keeps_its_runs_or_learns_they_are_lost():
         Run.objects.all().delete()
 
 
-def test_a_lease_that_is_renewed_after_a_heartbeat_found_it_expired_holds():
+def test_a_lease_renewed_after_it_was_found_expired_is_valid():
     holder = worker(DUE, LEASE)
     runs = held_runs(holder, 2)
     renewing = partial(holder.renew, EXPIRED, LEASE)
@@ -139,7 +139,7 @@ def test_a_run_claimed_while_its_lease_is_found_expired_is_rescued():
     assert columns(won) == {(RunState.QUEUED, 1, 1, None)}
 
 
-def test_an_outcome_that_comes_with_the_rescue_ends_the_run_or_changes_nothing():
+def test_an_outcome_during_a_rescue_ends_the_run_or_changes_nothing():
     for _ in range(15):
         runs = held_runs(worker(DUE, LEASE), 3)
         at_once(partial(finish, list(reversed(runs)), EXPIRED), rescuing(), rescuing())

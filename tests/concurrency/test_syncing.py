@@ -27,7 +27,7 @@ def declared(schedule, names):
     )
 
 
-def test_of_deploys_that_meet_one_makes_each_task_and_none_fails():
+def test_concurrent_deploys_create_each_task_once_and_none_fails():
     names = [f"task {n}" for n in range(5)]
     look = partial(sync, "default", declared("0 4 * * *", names), NOON)
     changes = all_of(synced.changes for synced in at_once(*[look] * 4))
@@ -37,7 +37,7 @@ def test_of_deploys_that_meet_one_makes_each_task_and_none_fails():
     assert set(Task.objects.values_list("state", flat=True)) == {TaskState.ACTIVE}
 
 
-def test_deploys_of_two_versions_that_meet_leave_every_task_as_one_of_them_says():
+def test_concurrent_deploys_leave_each_task_as_one_version_declares():
     names = [f"task {n}" for n in range(5)]
     old, new = declared("0 4 * * *", names), declared("0 5 * * *", names)
     sync("default", old, NOON)

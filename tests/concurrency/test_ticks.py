@@ -94,7 +94,7 @@ def test_a_task_that_cannot_be_planned_is_set_aside_once_by_four_ticks():
     assert ledger() == [(task.pk, NOON + MINUTE) for task in tasks]
 
 
-def test_four_ticks_at_once_plan_anew_what_an_update_has_changed():
+def test_four_ticks_at_once_replan_tasks_that_an_update_changed():
     tasks = [scheduled() for _ in range(20)]
     four_ticks(NOON + MINUTE)
     Task.objects.update(schedule="*/2 * * * *")
@@ -115,7 +115,7 @@ def stale_look(monkeypatch):
     return look
 
 
-def test_what_another_heartbeat_planned_unseen_is_not_planned_again(stale_look):
+def test_occurrences_planned_by_another_heartbeat_are_not_repeated(stale_look):
     tasks = [scheduled(), scheduled()]
     stale_look()
     tasks[0].new_run(now=NOON, due_at=NOON + MINUTE).save()
@@ -130,7 +130,7 @@ def test_what_another_heartbeat_planned_unseen_is_not_planned_again(stale_look):
     assert kept == {(TaskState.ACTIVE, NOON + 2 * MINUTE, 1)}
 
 
-def test_what_was_planned_unseen_is_not_planned_again_once_its_history_is_gone(stale_look):
+def test_occurrences_are_not_repeated_after_their_history_was_pruned(stale_look):
     task = scheduled()
     stale_look()
     Task.objects.filter(pk=task.pk).update(

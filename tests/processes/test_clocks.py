@@ -39,7 +39,7 @@ def test_hosts_five_minutes_fast_and_slow_fire_neither_early_nor_twice(fleet_sit
     assert [process.stop() for process in processes] == [0] * 6
 
 
-def test_a_heartbeat_and_a_worker_that_sleep_together_for_longer_than_a_lease(fleet_site):
+def test_a_host_that_sleeps_longer_than_a_lease_repeats_no_run(fleet_site):
     """A suspended host: the heartbeat that wakes first must not take the living worker's run."""
     fleet_site.set(SISY_LEASE_SECONDS=LONG_ENOUGH)
     fleet = Fleet(fleet_site, 1, 1)
@@ -70,7 +70,7 @@ def test_a_heartbeat_and_a_worker_that_sleep_together_for_longer_than_a_lease(fl
     fleet.ends_well()
 
 
-def test_a_task_whose_worker_is_killed_in_the_middle_has_its_iterations_exactly(fleet_site):
+def test_iterations_stay_exact_when_the_worker_is_killed(fleet_site):
     fleet_site.set(SISY_LEASE_SECONDS=LEASE)
     fleet = Fleet(fleet_site, 2, 1)
     task = task_with_callable(

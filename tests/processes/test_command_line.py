@@ -26,7 +26,7 @@ def test_an_option_that_cannot_be_used_is_explained(site, command, option, value
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_names_what_the_command_does_and_how_it_ends(site, command):
+def test_help_explains_the_command_and_its_exit_codes(site, command):
     process = site.manage(command, "--help")
     assert process.ends() == 0
     assert "SIG" in process.output

@@ -143,16 +143,14 @@ class Trial:
 
 @pytest.mark.parametrize(("number", "on_lost"), ENDS)
 @pytest.mark.parametrize("points", GROUPS, ids=lambda points: "; ".join(points))
-def test_what_is_ended_or_frozen_at_any_point_is_taken_up_and_done(
-    new_site, points, number, on_lost
-):
+def test_work_killed_or_frozen_at_any_point_is_completed(new_site, points, number, on_lost):
     trials = [Trial(new_site(), point, number, on_lost) for point in points]
     for step in (Trial.begin, Trial.go_on, Trial.end):
         for trial in trials:
             step(trial)
 
 
-def test_each_checkpoint_of_sisy_is_a_point_at_which_processes_are_ended():
+def test_processes_are_killed_at_every_checkpoint():
     named = {
         name
         for path in Path(sisy.__file__).parent.rglob("*.py")

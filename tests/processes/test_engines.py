@@ -55,7 +55,7 @@ def kill_with_all_children(process):
         each.kill()
 
 
-def test_what_is_due_runs_there_and_each_occurrence_once(engine_site, engine):
+def test_each_due_occurrence_runs_once_on_the_engine(engine_site, engine):
     start_worker(engine_site, engine)
     task = task_with_callable(
         jobs.record,
@@ -76,7 +76,7 @@ def test_what_is_due_runs_there_and_each_occurrence_once(engine_site, engine):
     assert heartbeat.stop() == 0
 
 
-def test_a_worker_that_is_killed_in_the_middle_costs_time_and_no_run(engine_site, engine):
+def test_a_killed_worker_delays_runs_but_loses_none(engine_site, engine):
     engine_site.set(SISY_LEASE_SECONDS=5)
     worker = start_worker(engine_site, engine)
     run = task_with_callable(jobs.sleeps_at_first, schedule="@yearly", engine=engine)
@@ -93,7 +93,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_time_and_no_run(engine_site
     assert attempt.state == "lost"
 
 
-def test_a_run_that_the_engine_forgot_is_dispatched_again(engine_site, engine):
+def test_a_run_lost_by_the_engine_is_dispatched_again(engine_site, engine):
     engine_site.set(SISY_DISPATCH_SECONDS=5)
     task = task_with_callable(jobs.record, schedule="@yearly", engine=engine)
     task.save()

@@ -28,7 +28,7 @@ def runs_go_on():
     wait_until(lambda: count(RunState.SUCCEEDED) >= enough, "four more runs have succeeded")
 
 
-def test_manage_py_sisy_runs_tasks_and_ends_by_term(site):
+def test_manage_py_sisy_runs_tasks_and_stops_on_term(site):
     every_second()
     process = site.manage("sisy")
     runs_go_on()
@@ -64,7 +64,7 @@ def test_a_server_that_speaks_lifespan_serves_the_site_and_runs_its_tasks(site, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_that_ends_lets_a_run_end_first(site, number):
+def test_a_stopping_server_lets_a_run_finish(site, number):
     port = free_port()
     process = site.run(
         *(sys.executable, "-m", "uvicorn", "tests.processes.asgi:with_sisy", "--port", port)
@@ -94,7 +94,7 @@ def test_daphne_serves_the_site_and_warns_that_no_task_runs(site):
     assert not Process.objects.exists()
 
 
-def test_a_changed_module_restarts_the_process_and_tasks_go_on(site):
+def test_a_changed_module_restarts_the_process_and_tasks_continue(site):
     def write(value):
         new = site.folder / "new"
         new.write_text(RELOADED_JOB.format(value=value))

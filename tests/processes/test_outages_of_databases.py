@@ -17,7 +17,7 @@ NOTICED = "failed (OperationalError"
 
 
 @pytest.mark.parametrize("end", ["stop", "crash"])
-def test_a_database_that_restarts_costs_no_occurrence_and_two_lines_a_loop(
+def test_a_database_restart_loses_nothing_and_logs_two_lines_a_loop(
     database_server, valkey, tmp_path, end
 ):
     with open_site(tmp_path, database_server.url, valkey.url) as site:

@@ -60,7 +60,7 @@ def assert_all_recover(fleet):
     fleet.ends_well()
 
 
-def test_connections_that_are_ended_twice_a_second_cost_no_occurrence(site):
+def test_terminated_connections_lose_no_occurrence(site):
     tasks = every_second(5, jobs.noop, missed="all", allow_overlap=True)
     fleet = Fleet(site, 2, 2)
     tasks.run_for(10)
@@ -72,7 +72,7 @@ def test_connections_that_are_ended_twice_a_second_cost_no_occurrence(site):
     assert_all_recover(fleet)
 
 
-def test_a_server_without_a_free_connection_costs_no_occurrence(site, postgres):
+def test_a_server_without_a_free_connection_loses_no_occurrence(site, postgres):
     tasks = every_second(5, jobs.noop, missed="all", allow_overlap=True)
     fleet = Fleet(site, 2, 2)
     tasks.run_for(10)
@@ -104,7 +104,7 @@ def test_a_pool_of_one_connection_serves_a_worker_with_several_threads(site, pos
     assert_all_recover(fleet)
 
 
-def test_a_pool_that_is_exhausted_for_a_while_costs_no_occurrence(site, postgres):
+def test_a_temporarily_exhausted_pool_loses_no_occurrence(site, postgres):
     """A function keeps the only connection for longer than others wait for one."""
     database = settings.database(postgres.url)
     pool = {"max_size": 1, "min_size": 0, "timeout": 0.5}

@@ -16,7 +16,7 @@ TINY = 32_768  # bytes: more than its log lines, less than its database
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="needs Linux's limits")
-def test_a_full_disk_costs_no_occurrence_and_two_lines_a_loop(site):
+def test_a_full_disk_loses_nothing_and_logs_two_lines_a_loop(site):
     tasks = every_second(5, jobs.noop, jobs.anoop, missed="all", allow_overlap=True)
     process = site.manage("sisy")
     tasks.run_for(10)

@@ -20,7 +20,7 @@ def lateness_between(start, end):
     return largest_lateness(due_at__gte=start, due_at__lt=end)
 
 
-def test_a_killed_valkey_costs_a_second_and_no_run(fleet_database, valkey, tmp_path):
+def test_a_killed_valkey_delays_runs_by_a_second_and_loses_none(fleet_database, valkey, tmp_path):
     with open_site(tmp_path, fleet_database, valkey.url) as site:
         tasks = every_second(30)
         fleet = Fleet(site, 2, 3)
@@ -44,9 +44,7 @@ def test_a_killed_valkey_costs_a_second_and_no_run(fleet_database, valkey, tmp_p
         fleet.ends_well()
 
 
-def test_a_valkey_that_forgets_everything_again_and_again_costs_no_run(
-    fleet_database, valkey, tmp_path
-):
+def test_a_valkey_flushed_repeatedly_loses_no_run(fleet_database, valkey, tmp_path):
     with open_site(tmp_path, fleet_database, valkey.url) as site:
         tasks = every_second(20)
         fleet = Fleet(site, 2, 2)
@@ -61,7 +59,7 @@ def test_a_valkey_that_forgets_everything_again_and_again_costs_no_run(
         fleet.ends_well()
 
 
-def test_a_layer_that_is_full_costs_no_run(fleet_database, valkey, tmp_path):
+def test_a_full_layer_loses_no_run(fleet_database, valkey, tmp_path):
     """The heartbeat rings where nobody listens yet, and one message fills the channel."""
     with open_site(tmp_path, fleet_database, valkey.url) as site:
         full = settings.layer(valkey.url)

@@ -124,7 +124,7 @@ def test_behind_pgbouncer_submissions_leave_no_prepared_statements(site, bouncer
     assert set(map(tuple, left_on_sessions(bouncer).values())) == {()}
 
 
-def test_behind_pgbouncer_a_roles_transactions_are_limited_and_nobody_elses_are(site, bouncer):
+def test_behind_pgbouncer_only_a_roles_transactions_are_limited(site, bouncer):
     limit = f"{conf.get_settings().lease_seconds:g}s"
     found = in_roles_thread(
         shown, shown_in_a_transaction, Run.objects.count, shown_in_a_transaction

@@ -65,7 +65,7 @@ def is_gone(process):
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_work_on_the_processor_is_killed_at_its_timeout(site):
+def test_cpu_bound_work_is_killed_at_its_timeout(site):
     """A thread would go on for ever, and with it the slot would be gone."""
     process = worker(site, "--concurrency", "1")
     run = submitted(child_jobs.spins, {"timeout": timedelta(seconds=1)})
@@ -76,7 +76,7 @@ def test_work_on_the_processor_is_killed_at_its_timeout(site):
     assert process.stop() == 0
 
 
-def test_a_child_that_is_killed_costs_its_run_only(site):
+def test_a_killed_child_affects_only_its_own_run(site):
     process = worker(site, "--concurrency", "2")
     other = submitted(child_jobs.spins, seconds=4)
     begun(other)

@@ -118,7 +118,7 @@ def test_the_run_of_a_killed_worker_is_rescued_once(site):
     assert second.stop() == heart.stop() == 0
 
 
-def test_a_zombie_changes_nothing_and_is_of_use_again(site):
+def test_a_zombie_changes_nothing_and_then_works_again(site):
     heart = heartbeat(site)
     zombie = worker(site)
     run = in_hand_of(zombie, seconds=1)
@@ -138,7 +138,7 @@ def test_a_zombie_changes_nothing_and_is_of_use_again(site):
     assert heart.stop() == 0
 
 
-def test_a_worker_that_froze_may_carry_out_its_own_run_again(site):
+def test_a_worker_that_froze_may_execute_its_own_run_again(site):
     heart = heartbeat(site)
     frozen = worker(site)
     run = in_hand_of(frozen, seconds=9)
@@ -181,7 +181,7 @@ def called_again(runs):
     return {pk for (pk,), count in calls.items() if count > 1}
 
 
-def test_a_zombie_begins_nothing_of_what_it_had_won_ahead(site):
+def test_a_zombie_starts_no_prefetched_run(site):
     heart = heartbeat(site)
     zombie = worker(site)
     runs = works_ahead(zombie)
@@ -198,7 +198,7 @@ def test_a_zombie_begins_nothing_of_what_it_had_won_ahead(site):
     assert other.stop() == heart.stop() == 0
 
 
-def test_a_worker_that_stops_gives_back_at_once_what_it_had_won_ahead(site):
+def test_a_stopping_worker_releases_prefetched_runs_immediately(site):
     first = worker(site)
     runs = works_ahead(first)
     assert first.stop() == 0
@@ -212,7 +212,7 @@ def test_a_worker_that_stops_gives_back_at_once_what_it_had_won_ahead(site):
     assert (called_again(runs), second.stop()) == (set(), 0)
 
 
-def test_the_runs_that_a_killed_worker_had_won_ahead_are_rescued(site):
+def test_the_prefetched_runs_of_a_killed_worker_are_rescued(site):
     heart = heartbeat(site)
     first = worker(site)
     runs = works_ahead(first)
@@ -235,7 +235,7 @@ def test_runs_that_are_longer_than_those_before_do_not_wait_in_a_worker(site):
     busy.send(signal.SIGKILL)
 
 
-def test_a_worker_that_is_asked_to_drain_ends_its_run_and_then_well(site):
+def test_a_draining_worker_finishes_its_run_and_exits_with_zero(site):
     process = worker(site)
     run = in_hand_of(process, 1)
     Process.objects.get(pid=process.pid).request_drain(run.ready_at)

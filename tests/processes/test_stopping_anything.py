@@ -57,7 +57,7 @@ def has_signed_on(process):
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_that_is_told_to_stop_ends_in_good_order(site, command, number):
+def test_a_stopped_command_exits_cleanly(site, command, number):
     process = site.manage(command)
     wait_until(lambda: has_signed_on(process), "it has signed on")
     process.send(number)
@@ -67,7 +67,7 @@ def test_a_command_that_is_told_to_stop_ends_in_good_order(site, command, number
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_that_is_told_to_stop_again_and_again_ends_in_good_order(site, command, number):
+def test_a_repeatedly_stopped_command_exits_cleanly(site, command, number):
     process = site.manage(command)
     wait_until(lambda: has_signed_on(process), "it has signed on")
 
@@ -81,7 +81,7 @@ def test_a_command_that_is_told_to_stop_again_and_again_ends_in_good_order(site,
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_command_that_is_told_to_stop_before_it_serves_ends_without_a_word(site, number):
+def test_a_command_stopped_before_it_serves_exits_silently(site, number):
     process = site.run(sys.executable, "-c", GETTING_READY)
     process.says("getting ready")
     process.send(number)
@@ -93,7 +93,7 @@ def test_a_command_that_is_told_to_stop_before_it_serves_ends_without_a_word(sit
 @pytest.mark.parametrize(
     "loop", ["_UnixSelectorEventLoop", "selector_events.BaseSelectorEventLoop"]
 )
-def test_a_command_that_is_told_to_stop_as_it_ends_ends_without_a_word(site, loop, number):
+def test_a_command_stopped_while_it_exits_exits_silently(site, loop, number):
     code = SIGNALLED_AS_ITS_LOOP_CLOSES.format(loop=loop, signal=number.name)
     process = site.run(sys.executable, "-c", code)
     assert process.ends() == 0
@@ -101,7 +101,7 @@ def test_a_command_that_is_told_to_stop_as_it_ends_ends_without_a_word(site, loo
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_that_is_told_to_stop_while_it_starts_leaves_nothing_behind(site, command):
+def test_a_command_stopped_while_it_starts_leaves_nothing_behind(site, command):
     """A container that is ended as soon as it was begun, as by a deploy that fails."""
     for used in (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0):
         Task.run_once(jobs.record)

@@ -107,7 +107,7 @@ def test_children_of_a_killed_parent_stop_in_order(site):
     assert not Process.objects.exists()
 
 
-def test_a_child_that_is_killed_while_all_stop_is_told_by_the_exit_code(site):
+def test_the_exit_code_reports_a_child_killed_during_the_stop(site):
     parent = supervised(site, 2, "--grace", "600")
     run, pid = in_hand(seconds=600)
     parent.send(signal.SIGTERM)
@@ -128,7 +128,7 @@ def test_many_processes_do_not_reload(site):
 
 
 @pytest.mark.parametrize("count", ["0", "101", "many", "-1"])
-def test_a_number_of_processes_that_cannot_be_is_refused(site, count):
+def test_an_invalid_number_of_processes_is_rejected(site, count):
     process = site.manage("sisy_worker", f"--processes={count}")
     assert process.ends() == 2
     assert f"'{count}' is not valid. Use a whole number from 1 to 100" in process.output

@@ -34,7 +34,7 @@ def test_modules_and_commands_work_without_what_windows_lacks(site, arguments):
 
 
 @pytest.mark.parametrize("how", [["sisy"], ["sisy", "--no-reload"]])
-def test_one_process_plans_and_carries_out_and_ends_when_it_is_told_to(site, how):
+def test_one_process_plans_executes_and_stops_on_request(site, how):
     for fn in (jobs.record, jobs.arecord):
         task_with_callable(fn, schedule="* * * * * *", allow_overlap=True).save()
     process = on_windows(site, *how)
@@ -54,7 +54,7 @@ def test_one_process_plans_and_carries_out_and_ends_when_it_is_told_to(site, how
         (["sisy_worker", "--processes", "2"], "--processes 2"),
     ],
 )
-def test_what_needs_processes_that_can_be_killed_is_refused(site, arguments, option):
+def test_options_that_need_killable_processes_are_rejected(site, arguments, option):
     process = on_windows(site, *arguments)
     assert process.ends() == 1
     assert process.output == (

@@ -33,7 +33,7 @@ def ended(run):
 
 
 @pytest.mark.parametrize("fn", [jobs.goes_on_until_asked, jobs.asleeps])
-def test_a_run_that_goes_on_ends_when_it_is_asked_to(fn):
+def test_a_running_run_ends_when_asked(fn):
     with at_work():
         run = begun(fn, seconds=600)
         assert run.cancel("the disk is full")
@@ -43,7 +43,7 @@ def test_a_run_that_goes_on_ends_when_it_is_asked_to(fn):
     assert not Task.objects.exists()
 
 
-def test_what_the_function_then_does_decides():
+def test_the_function_decides_the_outcome_of_a_cancel_request():
     with at_work():
         run = begun(jobs.goes_on_whatever_is_asked)
         run.cancel()
@@ -100,7 +100,7 @@ def test_a_run_that_was_asked_to_end_is_not_rescued_from_a_dead_worker(noon):
     assert stored(run).state == RunState.CANCELLED
 
 
-def test_force_may_follow_upon_a_mere_request(noon):
+def test_force_may_follow_a_plain_request(noon):
     run = failing()
     assert run.cancel("please")
     assert run.cancel("now", by_force=True)
@@ -140,7 +140,7 @@ def test_a_run_that_cannot_be_stored_in_full_keeps_the_attempts_that_are_left(no
     assert Attempt.objects.get().reason.startswith("The result could not be stored in full")
 
 
-def test_a_worker_ends_what_was_taken_over_while_it_was_silent():
+def test_a_worker_stops_runs_taken_over_while_it_was_silent():
     """A zombie: what it goes on with is carried out by somebody else, too."""
     with at_work():
         jobs.ended_by.clear()

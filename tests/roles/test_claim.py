@@ -33,7 +33,7 @@ def test_workers_take_only_from_their_queues_larger_priorities_first():
     assert len(claim(worker(), ["default"], 10, NOON + MINUTE)) == 0
 
 
-def test_an_idle_worker_sees_with_one_question_whether_anything_is_ready(
+def test_an_idle_worker_checks_for_ready_runs_with_one_query(
     django_assert_num_queries,
 ):
     scheduled(queue="other")
@@ -59,7 +59,7 @@ def test_a_run_that_would_overlap_is_skipped_with_what_blocked_it():
     assert skipped.reason == f"Run {first.pk} of the task was still running."
 
 
-def test_what_a_slow_moment_brings_together_runs_one_after_the_other():
+def test_occurrences_delayed_together_run_one_after_the_other():
     scheduled("* * * * * *")
     now = NOON + 3 * SECOND
     tick("default", now)
@@ -69,7 +69,7 @@ def test_what_a_slow_moment_brings_together_runs_one_after_the_other():
     assert states() == ["succeeded"] * 3
 
 
-def test_what_no_worker_came_to_for_long_does_not_pile_up():
+def test_occurrences_without_a_worker_do_not_pile_up():
     scheduled("* * * * * *")
     for second in range(1, 61):
         tick("default", NOON + second * SECOND)
@@ -89,7 +89,7 @@ def test_a_task_that_allows_overlap_runs_beside_itself():
         assert len(claim(worker(), ["default"], 10, NOON + minute * MINUTE)) == 1
 
 
-def test_a_skipped_occurrence_is_no_iteration():
+def test_a_skipped_occurrence_does_not_count_as_an_iteration():
     task = scheduled(iterations=2)
     tick("default", NOON + MINUTE)
     [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
@@ -125,7 +125,7 @@ def test_a_retry_that_meets_another_run_waits_for_its_turn():
     assert task.runs_planned == 2
 
 
-def test_what_is_caught_up_after_an_outage_runs_one_after_the_other():
+def test_caught_up_occurrences_run_one_after_the_other():
     scheduled("0 * * * *", missed=Missed.ALL)
     now = NOON + 5 * HOUR + 30 * MINUTE
     tick("default", now)
@@ -138,7 +138,7 @@ def test_what_is_caught_up_after_an_outage_runs_one_after_the_other():
     assert states() == ["succeeded"] * 5
 
 
-def test_a_run_that_only_our_own_lateness_brought_beside_another_is_not_skipped():
+def test_runs_that_overlap_only_because_of_our_delay_are_not_skipped():
     scheduled("* * * * * *")
     tick("default", NOON + SECOND)
     [late] = claim_here(NOON + SECOND * 1.95)
@@ -157,7 +157,7 @@ def test_a_run_is_skipped_if_the_previous_one_still_runs_even_if_it_was_late():
     assert states() == ["running", "skipped"]
 
 
-def test_a_long_queue_of_what_is_skipped_holds_nothing_up():
+def test_a_long_queue_of_skipped_runs_delays_nothing():
     behind = scheduled("0 0 1 1 *", priority=-1)
     task = scheduled("* * * * * *")
     tick("default", NOON + SECOND)
@@ -174,7 +174,7 @@ def test_a_long_queue_of_what_is_skipped_holds_nothing_up():
     assert len(queries) < 100
 
 
-def test_of_several_queues_the_first_runs_of_all_are_taken_by_their_priority():
+def test_runs_of_several_queues_are_claimed_by_priority():
     for queue, priority in [("a", 1), ("b", 3), ("a", 2), ("b", 0), ("c", 9)]:
         scheduled("0 0 1 1 *", queue=queue, priority=priority).run_now()
     won = claim(worker(), ["a", "b"], 3, NOON)

@@ -36,7 +36,7 @@ def minutes(start, count):
     return [start + n * MINUTE for n in range(count)]
 
 
-def test_a_starred_task_goes_on_by_the_new_time_each_occurrence_once(caplog):
+def test_a_wildcard_task_follows_the_new_time_each_occurrence_once(caplog):
     """It would be silent for an hour."""
     task = scheduled("*/10 * * * *")
     tick_through(NOON, NOON + HOUR, 5 * MINUTE)
@@ -118,7 +118,7 @@ def test_a_fixed_time_run_that_waited_is_ready_at_once_and_keeps_its_moment():
     assert (run.due_at, run.occurrence_at) == (NOON + MINUTE, None)
 
 
-def test_a_run_that_was_asked_for_waits_for_no_clock_but_one_for_a_moment_does(clocks):
+def test_a_manual_run_starts_now_and_a_delayed_one_at_its_moment(clocks):
     at_once = Run.objects.get(task=Task.run_once(jobs.noop))
     at_one = Run.objects.get(task=Task.run_once(jobs.noop, delay_until=NOON + HOUR))
     back = NOON - HOUR
@@ -138,7 +138,7 @@ def test_a_retry_waits_no_longer_than_its_longest_delay():
     assert Run.objects.get().ready_at == NOON - 50 * MINUTE
 
 
-def test_a_task_that_was_made_by_the_wrong_clock_begins_by_the_right_one():
+def test_a_task_created_by_a_wrong_clock_starts_by_the_right_one():
     task = scheduled()
     back = NOON - 10 * HOUR
     repair("default", back)
@@ -146,7 +146,7 @@ def test_a_task_that_was_made_by_the_wrong_clock_begins_by_the_right_one():
     assert dues(task) == minutes(back + MINUTE, 2)
 
 
-def test_a_paused_task_goes_on_by_the_new_time_when_it_is_resumed(clocks):
+def test_a_paused_task_follows_the_new_time_when_it_is_resumed(clocks):
     task = scheduled()
     tick_through(NOON, NOON + HOUR)
     task.pause()
@@ -166,7 +166,7 @@ def test_iterations_stay_exact():
     assert not Task.objects.exists()
 
 
-def test_a_task_that_cannot_be_read_stops_no_other():
+def test_an_unreadable_task_does_not_stop_the_others():
     broken, sound = scheduled(), scheduled()
     tick_through(NOON, NOON + HOUR)
     with connection.cursor() as cursor:

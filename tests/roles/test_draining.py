@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_it_ends_its_runs_takes_no_others_and_leaves():
+def test_a_draining_worker_finishes_its_runs_and_stops():
     with at_work(grace=60) as worker:
         going = Task.run_once(jobs.sleeps, userdata={"seconds": 1})
         wait_until(Execution.objects.exists)
@@ -26,7 +26,7 @@ def test_it_ends_its_runs_takes_no_others_and_leaves():
     assert not Task.objects.filter(pk=going.pk).exists()
 
 
-def test_it_hears_of_it_by_itself_where_nobody_tells(settings):
+def test_without_a_message_a_worker_finds_the_drain_request(settings):
     settings.SISY_LEASE_SECONDS = 5
     with at_work():
         wait_until(Process.objects.exists)
@@ -34,7 +34,7 @@ def test_it_hears_of_it_by_itself_where_nobody_tells(settings):
         wait_until(lambda: not Process.objects.exists())
 
 
-def test_others_go_on():
+def test_other_workers_continue():
     with at_work(), at_work() as other:
         wait_until(lambda: Process.objects.count() == 2)
         first, second = Process.objects.order_by("pk")
@@ -46,7 +46,7 @@ def test_others_go_on():
         wait_until(lambda: Run.objects.filter(state=RunState.SUCCEEDED).exists())
 
 
-def test_it_is_asked_only_once():
+def test_a_worker_is_asked_to_drain_only_once():
     process = Process.join(Role.WORKER, using="default", now=NOON, lease=HOUR)
     assert process.request_drain(NOON)
     assert not process.request_drain(NOON + HOUR)

@@ -57,7 +57,7 @@ def test_a_failed_run_is_an_error_with_the_exception_itself(records):
     assert record.getMessage() == f"{run} failed: RuntimeError: it was to be expected"
 
 
-def test_the_template_is_the_same_for_all_and_what_differs_is_beside_it(records):
+def test_the_log_template_is_constant_and_details_are_arguments(records):
     runs = [carried_out(ThreadPool), carried_out(ThreadPool)]
     assert {record.msg for record in records()} == {"%s failed: %s"}
     for run, record in zip(runs, records(), strict=True):
@@ -66,7 +66,7 @@ def test_the_template_is_the_same_for_all_and_what_differs_is_beside_it(records)
         assert (record.origin, record.state, record.due_at) == ("manual", "failed", None)
 
 
-def test_a_run_that_failed_in_a_child_process_brings_its_traceback_along(records):
+def test_a_failure_in_a_child_process_is_logged_with_its_traceback(records):
     carried_out(ProcessPool)
     [record] = records()
     kind, error, _ = record.exc_info
@@ -108,7 +108,7 @@ def test_a_lost_run_is_logged_as_an_error_or_a_warning_if_it_is_retried(at_time,
 
 
 @pytest.mark.parametrize("pool", [ThreadPool, ProcessPool])
-def test_signals_bring_the_exception(pool):
+def test_signals_contain_the_exception(pool):
     heard = []
 
     def hear(sender, run, exception, **kwargs):
@@ -128,7 +128,7 @@ def test_signals_bring_the_exception(pool):
     ]
 
 
-def test_an_outcome_that_no_exception_came_with_has_its_words(at_time, records):
+def test_an_outcome_without_an_exception_is_logged_with_its_reason(at_time, records):
     at_time(NOON)
     scheduled("@yearly").run_now()
     [run] = claim(worker(), ["default"], 1, NOON)

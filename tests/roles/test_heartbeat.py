@@ -62,12 +62,12 @@ def due_moments():
     return list(Run.objects.order_by("due_at").values_list("due_at", flat=True))
 
 
-async def test_it_looks_again_at_each_whole_second(now, heartbeat):
+async def test_the_heartbeat_ticks_at_each_whole_second(now, heartbeat):
     now.moment = NOON + timedelta(milliseconds=300)
     assert await step(heartbeat) == pytest.approx(0.7)
 
 
-async def test_it_wakes_for_what_falls_due_within_a_second(now, heartbeat):
+async def test_the_heartbeat_wakes_for_occurrences_within_a_second(now, heartbeat):
     run = await sync_to_async(Task.run_once)(
         jobs.noop, delay_until=NOON + timedelta(milliseconds=250)
     )
@@ -75,7 +75,7 @@ async def test_it_wakes_for_what_falls_due_within_a_second(now, heartbeat):
     assert await step(heartbeat) == pytest.approx(0.25)
 
 
-async def test_what_is_due_is_planned_at_its_second_and_rung_for(now, heartbeat, rings):
+async def test_a_due_occurrence_is_planned_in_its_second_and_announced(now, heartbeat, rings):
     await saved("* * * * * */5")
     await step(heartbeat)
     for second in range(1, 6):
@@ -86,7 +86,7 @@ async def test_what_is_due_is_planned_at_its_second_and_rung_for(now, heartbeat,
     assert await due_moments() == [NOON + 5 * SECOND]
 
 
-async def test_a_run_that_waited_for_its_moment_is_rung_for(now, heartbeat, rings):
+async def test_a_delayed_run_is_announced_at_its_moment(now, heartbeat, rings):
     await sync_to_async(Task.run_once)(jobs.noop, delay_until=NOON + 3 * SECOND)
     await step(heartbeat)
     rings.clear()
@@ -98,7 +98,7 @@ async def test_a_run_that_waited_for_its_moment_is_rung_for(now, heartbeat, ring
     assert rings == ["ring"]
 
 
-async def test_what_is_queued_is_rung_for_again_at_each_beat(now, heartbeat, rings):
+async def test_queued_runs_are_announced_again_at_each_beat(now, heartbeat, rings):
     await sync_to_async(Task.run_once)(jobs.noop)
     await step(heartbeat)
     rings.clear()
@@ -120,7 +120,9 @@ async def beats_of(layer, channel):
     return moments
 
 
-async def test_it_beats_at_its_start_at_what_is_due_and_at_its_frequency(settings, now, heartbeat):
+async def test_the_heartbeat_beats_at_start_when_due_and_at_its_frequency(
+    settings, now, heartbeat
+):
     settings.SISY_HEARTBEAT_FREQUENCY = 10
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     await saved("* * * * * 7,17")
@@ -147,7 +149,7 @@ class FrozenLayer:
     group_send = send
 
 
-async def test_a_layer_that_does_not_answer_holds_up_nothing(now, heartbeat, monkeypatch):
+async def test_an_unresponsive_layer_delays_nothing(now, heartbeat, monkeypatch):
     layer = FrozenLayer()
     monkeypatch.setattr(sender, "get_channel_layer", lambda: layer)
     await saved("* * * * * *")
@@ -176,7 +178,7 @@ async def test_a_change_by_raw_sql_is_found_within_a_minute(now, heartbeat):
     assert await planned.acount() == len(tasks)
 
 
-async def test_it_renews_its_lease_and_signs_on_again_if_that_was_taken(now, heartbeat):
+async def test_the_heartbeat_renews_its_lease_or_registers_again(now, heartbeat):
     await step(heartbeat)
     first = await Process.objects.aget()
     now.moment = NOON + 20 * SECOND
@@ -188,7 +190,7 @@ async def test_it_renews_its_lease_and_signs_on_again_if_that_was_taken(now, hea
     assert (await Process.objects.aget()).pk != first.pk
 
 
-async def test_it_signs_off_when_it_ends(now):
+async def test_the_heartbeat_unregisters_when_it_ends(now):
     heartbeat = Heartbeat()
     beating = asyncio.create_task(heartbeat.run())
     async with asyncio.timeout(20):

@@ -24,7 +24,7 @@ def queued_run():
     return Run.objects.get(task=Task.run_once(jobs.noop))
 
 
-def test_a_worker_without_its_lease_takes_no_run():
+def test_a_worker_without_a_lease_claims_no_run():
     """Nobody would ever rescue it: its process is no longer on the books."""
     run, now = queued_run(), clock.now("default")
     gone = Process.join(Role.WORKER, using="default", now=now, lease=timedelta(seconds=30))
@@ -35,7 +35,7 @@ def test_a_worker_without_its_lease_takes_no_run():
     assert run.state == RunState.QUEUED
 
 
-def test_a_worker_whose_lease_ran_out_takes_no_run_before_it_renews_it():
+def test_a_worker_with_an_expired_lease_claims_nothing_until_renewal():
     """A heartbeat would take the run from it at once, while it is carried out."""
     run, now = queued_run(), clock.now("default")
     slept = Process.join(Role.WORKER, using="default", now=now, lease=timedelta(seconds=30))
@@ -46,7 +46,7 @@ def test_a_worker_whose_lease_ran_out_takes_no_run_before_it_renews_it():
     assert [won.pk for won in claim(slept, ["default"], 1, later)] == [run.pk]
 
 
-def test_a_worker_that_lost_its_lease_signs_on_again_before_it_takes_a_run():
+def test_a_worker_that_lost_its_lease_registers_before_it_claims():
     signed_on = Process.objects.filter(role=Role.WORKER)
     with at_work():
         wait_until(signed_on.exists)
@@ -57,7 +57,7 @@ def test_a_worker_that_lost_its_lease_signs_on_again_before_it_takes_a_run():
         assert signed_on.filter(pk=run.process_id).exists()
 
 
-def test_a_run_that_was_won_unheard_is_handed_back_and_carried_out(monkeypatch):
+def test_a_run_of_an_unconfirmed_claim_is_released_and_executed(monkeypatch):
     """The connection broke after the commit, before the answer: nobody else could take the run."""
     run = queued_run()
     broken = []
@@ -77,7 +77,7 @@ def test_a_run_that_was_won_unheard_is_handed_back_and_carried_out(monkeypatch):
     assert run.attempt == 1
 
 
-def test_occurrences_that_wait_for_their_turn_follow_at_once(settings):
+def test_waiting_occurrences_follow_immediately(settings):
     """A task that once came late would else stay late: one run a look, one look a second."""
     settings.SISY_POLL_INTERVAL = 60
     now = clock.now("default")
@@ -107,7 +107,7 @@ def test_a_lease_is_renewed_while_a_claim_takes_long(monkeypatch, settings):
         let_go.set()
 
 
-def test_what_was_won_unheard_is_handed_back_by_a_worker_that_stops(monkeypatch):
+def test_a_stopping_worker_releases_unconfirmed_claims(monkeypatch):
     run = queued_run()
 
     def claim_stop_and_break(*args, **options):
@@ -148,7 +148,7 @@ def test_a_worker_that_is_full_wakes_another_one(monkeypatch):
 
 
 @pytest.mark.parametrize(("milliseconds", "wait"), [(0, 1.0), (300, 0.7), (999, 0.001)])
-def test_a_worker_that_nobody_rings_for_looks_just_behind_each_second(at_time, milliseconds, wait):
+def test_without_doorbells_a_worker_polls_just_after_each_second(at_time, milliseconds, wait):
     at_time(clock.now("default").replace(microsecond=milliseconds * 1000))
     looks = [Worker()._claiming._seconds_to_next_poll() for _ in range(50)]
     assert wait + claim_session.SECOND_OFFSET <= min(looks)

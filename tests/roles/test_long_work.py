@@ -86,9 +86,7 @@ def test_tasks_of_each_second_are_planned_in_time_while_others_are_replanned(
 
 
 @pytest.mark.parametrize("missed", Missed.values)
-def test_what_falls_due_while_its_task_waits_to_be_replanned_runs(
-    clocks, slow, monkeypatch, missed
-):
+def test_occurrences_due_while_a_task_awaits_replanning_run(clocks, slow, monkeypatch, missed):
     monkeypatch.setattr(timing_check, "RESCHEDULE_BATCH", 10)
     slow(activation, "store_starts", SECOND)
     heartbeat = Heartbeat()
@@ -179,9 +177,7 @@ def many_left_by_a_clock_that_was_set_back(monkeypatch):
         many_left_by_a_clock_that_was_set_back,
     ],
 )
-def test_a_pass_ends_soon_however_much_there_is_to_do_and_the_next_goes_on(
-    clocks, slow, monkeypatch, much
-):
+def test_a_pass_ends_soon_and_the_next_one_continues(clocks, slow, monkeypatch, much):
     (module, name), left = much(monkeypatch)
     before = left.count()
     slow(module, name)
@@ -208,7 +204,7 @@ def test_a_pass_ends_soon_however_much_there_is_to_do_and_the_next_goes_on(
     assert longest <= 2 * A_CHUNK_TAKES
 
 
-def test_runs_of_an_engine_that_is_none_any_more_are_refused_in_batches(monkeypatch):
+def test_runs_of_a_removed_engine_are_rejected_in_batches(monkeypatch):
     monkeypatch.setattr(dispatch, "DISPATCH_BATCH", 10)
     task = scheduled("0 0 1 1 *")
     runs = [task.new_run(now=NOON) for _ in range(25)]

@@ -100,7 +100,7 @@ def test_two_outages_are_two_gaps():
     ]
 
 
-def test_a_window_lets_the_newest_of_all_be_caught_up_and_no_older_ones():
+def test_a_window_allows_catching_up_only_the_newest_occurrences():
     task = scheduled("0 * * * *", missed=Missed.ALL, missed_window=2 * HOUR)
     tick("default", NOON + 5 * HOUR + 30 * MINUTE)
     assert queued(task) == [NOON + 4 * HOUR, NOON + 5 * HOUR]

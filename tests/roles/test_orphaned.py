@@ -87,9 +87,7 @@ def test_other_failures_do_not_count(minutes):
     assert stored(task).state == TaskState.ACTIVE
 
 
-def test_code_that_is_missing_does_not_count_and_comes_back_by_itself(
-    settings, minutes, monkeypatch
-):
+def test_missing_code_does_not_count_and_recovers_by_itself(settings, minutes, monkeypatch):
     settings.SISY_MISSING_CODE_SECONDS = 0
     task = scheduled()
     Task.objects.filter(pk=task.pk).update(target_path="tests.app.jobs.gone")
@@ -161,7 +159,7 @@ def test_a_task_that_cannot_be_planned_is_broken_still_after_resume(minutes):
     assert task.state == stored(task).state == TaskState.BROKEN
 
 
-def test_a_task_that_somebody_paused_stays_paused(minutes):
+def test_a_task_paused_by_a_person_stays_paused(minutes):
     task = orphan()
     minutes(2)
     run = task.run_now()

@@ -45,7 +45,7 @@ def due_minutes(state):
 
 
 @pytest.mark.parametrize("policy", [one for one in Overlap if one != Overlap.ALLOW])
-def test_a_run_that_was_handed_over_is_in_the_way_until_its_worker_is_gone(policy):
+def test_a_handed_over_run_blocks_until_its_worker_is_gone(policy):
     """Nothing can end the thread of a worker that stops before its process does."""
     first = going(overlap=policy)
     planned_every_minute(2, 2)
@@ -59,7 +59,7 @@ def test_a_run_that_was_handed_over_is_in_the_way_until_its_worker_is_gone(polic
 
 
 @pytest.mark.parametrize("policy", [Overlap.CANCEL_OTHER, Overlap.TERMINATE_OTHER])
-def test_one_that_was_to_end_is_in_the_way_as_well_until_its_worker_is_gone(policy):
+def test_a_cancelled_handed_over_run_blocks_until_its_worker_is_gone(policy):
     """Else its successor began beside it: the thread goes on until its process has ended."""
     first = going(overlap=policy)
     tick("default", at(2))
@@ -74,7 +74,7 @@ def test_one_that_was_to_end_is_in_the_way_as_well_until_its_worker_is_gone(poli
     assert first.reason == f"It was replaced by run {successor.pk} of the task."
 
 
-def test_one_that_somebody_calls_off_after_it_was_handed_over_is_in_the_way_too():
+def test_a_run_cancelled_after_its_handover_still_blocks():
     first = going(overlap=Overlap.BUFFER_ALL)
     tick("default", at(2))
     left = at(2)
@@ -88,7 +88,7 @@ def test_one_that_somebody_calls_off_after_it_was_handed_over_is_in_the_way_too(
     assert (first.state, first.reason) == ("cancelled", "enough")
 
 
-def test_a_run_that_was_given_back_before_it_began_is_in_nobodys_way():
+def test_a_run_released_before_it_started_blocks_nothing():
     first = going(overlap=Overlap.BUFFER_ALL)
     planned_every_minute(2, 2)
     release("default", [first], "It was not begun", at(2))
@@ -130,7 +130,7 @@ def test_all_runs_are_buffered_up_to_the_limit_and_start_oldest_first(settings):
 @pytest.mark.parametrize(
     ("policy", "by_force"), [(Overlap.CANCEL_OTHER, False), (Overlap.TERMINATE_OTHER, True)]
 )
-def test_a_newer_run_asks_the_one_that_goes_on_to_end_and_waits_for_that(policy, by_force):
+def test_a_newer_run_asks_the_running_one_to_end_and_waits_for_it(policy, by_force):
     first = going(overlap=policy)
     planned_every_minute(2, 3)
     assert claim_at(3) == []
@@ -157,7 +157,7 @@ def test_a_run_is_asked_to_end_once():
 
 
 @pytest.mark.parametrize("policy", [value for value in Overlap if value != Overlap.ALLOW])
-def test_if_nothing_goes_on_the_oldest_starts_whatever_the_policy(policy):
+def test_if_nothing_is_running_the_oldest_starts_under_any_policy(policy):
     scheduled(overlap=policy)
     planned_every_minute(1, 4)
     [run] = claim_at(4)
@@ -165,7 +165,7 @@ def test_if_nothing_goes_on_the_oldest_starts_whatever_the_policy(policy):
 
 
 @pytest.mark.parametrize("policy", [value for value in Overlap if value != Overlap.ALLOW])
-def test_what_is_caught_up_runs_one_after_the_other_whatever_the_policy(policy):
+def test_caught_up_runs_run_one_by_one_under_any_policy(policy):
     scheduled("0 * * * *", overlap=policy, missed=Missed.ALL)
     tick("default", NOON + 5 * HOUR)
     begun = []
@@ -176,7 +176,7 @@ def test_what_is_caught_up_runs_one_after_the_other_whatever_the_policy(policy):
     assert begun == [1, 2, 3, 4, 5]
 
 
-def test_an_edit_of_the_policy_affects_what_is_queued():
+def test_an_edit_of_the_policy_affects_queued_runs():
     first = going(overlap=Overlap.BUFFER_ALL)
     planned_every_minute(2, 4)
     claim_at(4)
@@ -198,7 +198,7 @@ def test_a_buffered_run_keeps_no_slot_from_other_tasks():
     assert [run.pk for run in claim_at(4, limit=1)] == [other.pk]
 
 
-def test_what_a_run_in_another_queue_blocks_waits_there():
+def test_a_run_blocked_by_another_queue_stays_queued():
     first = going(overlap=Overlap.BUFFER_ONE)
     first.task.queue = "other"
     first.task.save()

@@ -81,7 +81,7 @@ def test_a_worker_that_cannot_start_children_charges_no_run_and_recovers(grounds
     ]
 
 
-def test_others_have_the_runs_meanwhile(grounds):
+def test_other_workers_take_the_runs_meanwhile(grounds):
     with at_work(pool=ProcessPool):
         runs = submit(5)
         wait_until(lambda: Process.objects.exclude(problem="").exists())
@@ -107,7 +107,7 @@ def _never_begins(to_worker, taken):
     time.sleep(600)
 
 
-def test_the_pauses_grow_up_to_a_limit_and_begin_anew_once_something_worked(monkeypatch):
+def test_pauses_grow_up_to_a_limit_and_reset_after_a_success(monkeypatch):
     monkeypatch.setattr(pool_client.random, "uniform", lambda low, high: high)
     monkeypatch.setattr(pool_client.time, "monotonic", lambda: 0.0)
     ready = pool_client.Readiness(report=None, recovered=None)

@@ -53,7 +53,7 @@ def test_a_run_that_must_not_repeat_is_lost_with_its_worker():
     assert "did not renew its lease" in run.reason
 
 
-def test_a_run_that_is_handed_back_uses_no_attempt():
+def test_a_released_run_uses_no_attempt():
     scheduled()
     tick("default", NOON + MINUTE)
     runs = claim(worker(), ["default"], 10, NOON + MINUTE)
@@ -63,7 +63,7 @@ def test_a_run_that_is_handed_back_uses_no_attempt():
     assert run.reason == "Its worker stopped."
 
 
-def test_a_run_that_is_handed_back_begins_when_its_worker_is_gone():
+def test_a_handed_over_run_starts_when_its_worker_is_gone():
     """A thread cannot be ended, and goes on until its process has ended."""
     run, now = claimed(), NOON + 2 * MINUTE
     release_running("default", [run], "Its worker stopped", now)
@@ -71,14 +71,14 @@ def test_a_run_that_is_handed_back_begins_when_its_worker_is_gone():
     assert len(claim(worker(now), ["default"], 1, now + TIME_TO_GO)) == 1
 
 
-def test_a_run_that_was_begun_and_must_not_repeat_is_not_handed_back():
+def test_a_started_run_that_must_not_repeat_is_not_released():
     run = claimed(on_lost=OnLost.FAIL)
     release_running("default", [run], "Its worker stopped", NOON)
     assert stored(run).state == RunState.LOST
     assert stored(run).reason.startswith("Its worker stopped; ")
 
 
-def test_a_run_that_was_won_and_not_begun_is_given_back_whatever_its_policy():
+def test_a_claimed_run_that_did_not_start_is_released_under_any_policy():
     run = claimed(on_lost=OnLost.FAIL)
     release("default", [run], "The connection broke.", NOON)
     assert (stored(run).state, stored(run).attempt) == (RunState.QUEUED, 0)
@@ -105,7 +105,7 @@ def claimed(now=NOON, **fields):
 
 
 @pytest.mark.parametrize("what", ["process", "attempt"])
-def test_an_outcome_is_stored_only_for_the_holder_and_the_attempt_that_it_names(what):
+def test_an_outcome_is_stored_only_for_its_owner_and_attempt(what):
     run = claimed()
     other = worker().pk if what == "process" else 2
     Run.objects.filter(pk=run.pk).update(**{what: other})
@@ -113,7 +113,7 @@ def test_an_outcome_is_stored_only_for_the_holder_and_the_attempt_that_it_names(
     assert (stored(run).state, stored(run).finished_at) == (RunState.RUNNING, None)
 
 
-def test_an_outcome_that_cannot_be_stored_stops_no_other(monkeypatch):
+def test_an_outcome_that_cannot_be_stored_does_not_stop_the_others(monkeypatch):
     first, poison, last = claimed(), claimed(), claimed()
     write_outcomes = finishing.write_outcomes
 
@@ -130,7 +130,7 @@ def test_an_outcome_that_cannot_be_stored_stops_no_other(monkeypatch):
     assert stored(poison).reason == ("The result could not be stored in full: malformed JSON")
 
 
-def test_a_database_that_is_away_leaves_all_outcomes_to_be_stored_later(monkeypatch):
+def test_during_a_database_outage_outcomes_are_kept_for_later(monkeypatch):
     run = claimed()
 
     def gone(using, ended):
@@ -154,14 +154,14 @@ def test_a_task_shows_that_its_target_is_broken_until_it_works_again():
     assert Task.objects.get().target_error == ""
 
 
-def test_a_zombie_says_nothing_about_the_target():
+def test_a_zombies_outcome_does_not_change_the_targets_state():
     run = claimed()
     Run.objects.filter(pk=run.pk).update(attempt=2)
     finish(run, NOON, state=RunState.FAILED, reason="it is gone", target_is_broken=True)
     assert Task.objects.get().target_error == ""
 
 
-def test_a_lost_run_is_no_failed_attempt():
+def test_a_lost_run_does_not_count_as_a_failed_attempt():
     run = claimed(max_attempts=2)
     run.attempt, run.times_lost = 3, 2
     Run.objects.filter(pk=run.pk).update(attempt=3, times_lost=2)

@@ -45,7 +45,7 @@ def test_all_history_is_kept_if_that_is_wanted(settings):
     assert tick("default", NOON + 10_000 * DAY).pruned == 0
 
 
-def test_pruning_leaves_alone_what_is_not_over():
+def test_pruning_keeps_unfinished_runs():
     run = scheduled("0 0 1 1 *").run_now()
     Run.objects.filter(pk=run.pk).update(finished_at=NOON - 100 * DAY)  # a retry that is queued
     assert tick("default", NOON).pruned == 0
@@ -80,7 +80,7 @@ def test_pruning_never_reopens_an_occurrence(settings):
     assert (states(), task.planned_until, task.next_run) == ([], NOON + HOUR, NOON + 2 * HOUR)
 
 
-def test_a_task_keeps_so_many_runs_as_it_says_the_newest_ones():
+def test_a_task_keeps_its_configured_number_of_newest_runs():
     task = scheduled("0 0 1 1 *", history_runs=3)
     runs = ended_runs(task, 10)
     other = scheduled("0 0 1 1 *")
@@ -91,7 +91,7 @@ def test_a_task_keeps_so_many_runs_as_it_says_the_newest_ones():
     assert other.runs.count() == 10
 
 
-def test_a_task_that_says_nothing_keeps_as_many_as_the_setting_says(settings):
+def test_without_a_number_a_task_keeps_as_many_as_the_setting_says(settings):
     settings.SISY_HISTORY_RUNS = 4
     task = scheduled("0 0 1 1 *")
     ended_runs(task, 10)

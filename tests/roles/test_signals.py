@@ -80,13 +80,13 @@ def test_a_run_is_planned_started_and_finished(noon, heard):
     assert ended.task.label == "report"
 
 
-def test_what_somebody_asks_for_is_planned_too(noon, heard):
+def test_manual_runs_are_announced_as_planned_too(noon, heard):
     scheduled().run_now()
     Task.run_once(jobs.noop)
     assert [run.origin for run in runs(heard, "run_planned")] == ["manual", "once"]
 
 
-def test_nothing_is_told_of_what_is_rolled_back(noon, heard):
+def test_no_signal_is_sent_for_a_rolled_back_change(noon, heard):
     task = scheduled()
     with transaction.atomic():
         task.run_now()
@@ -113,7 +113,7 @@ def test_a_retry_says_when_and_why_and_the_last_attempt_is_the_end(noon, heard):
 @pytest.mark.parametrize(
     ("on_lost", "state"), [("rerun", RunState.QUEUED), ("fail", RunState.LOST)]
 )
-def test_a_run_that_is_lost_says_what_becomes_of_it(noon, heard, on_lost, state):
+def test_the_signal_for_a_lost_run_says_what_follows(noon, heard, on_lost, state):
     scheduled(on_lost=on_lost)
     tick("default", NOON + MINUTE)
     claim(worker(NOON + MINUTE, LEASE), ["default"], 10, NOON + MINUTE)
@@ -125,21 +125,21 @@ def test_a_run_that_is_lost_says_what_becomes_of_it(noon, heard, on_lost, state)
     assert "did not renew its lease" in gone["reason"]
 
 
-def test_what_is_missed_is_one_piece_of_news_with_its_count(noon, heard):
+def test_missed_occurrences_send_one_signal_with_their_count(noon, heard):
     scheduled("* * * * *", missed="skip")
     tick("default", NOON + timedelta(hours=1))
     [missed] = runs(heard, "run_missed")
     assert missed.count == Run.objects.get(pk=missed.pk).count == 59
 
 
-def test_a_task_that_is_paused_tells_what_was_overdue(noon, heard):
+def test_pausing_a_task_reports_overdue_occurrences(noon, heard):
     task = scheduled()
     noon.moment = NOON + timedelta(hours=1, seconds=10)
     task.pause()
     assert [run.count for run in runs(heard, "run_missed")] == [60]
 
 
-def test_a_run_that_is_skipped_names_the_one_in_its_way(noon, heard):
+def test_a_skipped_run_names_the_run_that_blocked_it(noon, heard):
     scheduled(overlap=Overlap.SKIP)
     by = worker()
     tick("default", NOON + MINUTE)
@@ -158,7 +158,7 @@ def test_a_task_without_a_further_occurrence_is_retired(noon, heard):
     assert told.pk == task.pk
 
 
-def test_a_worker_comes_and_goes(heard):
+def test_the_start_and_the_end_of_a_worker_are_signalled(heard):
     with at_work():
         wait_until(lambda: Process.objects.exists())
     signal_dispatch.flush(10)
@@ -166,7 +166,7 @@ def test_a_worker_comes_and_goes(heard):
     assert heard[1][1]["reason"] == "It was stopped."
 
 
-def test_a_receiver_that_raises_or_hangs_keeps_no_worker_from_its_work(caplog):
+def test_a_failing_or_hanging_receiver_does_not_stop_a_worker(caplog):
     task = scheduled()
     let_go = threading.Event()
 
@@ -197,7 +197,7 @@ def is_over(run):
     return Run.objects.get(pk=run.pk).state == RunState.SUCCEEDED
 
 
-def test_receivers_of_a_worker_may_ask_the_database(heard):
+def test_receivers_in_a_worker_may_query_the_database(heard):
     found = []
 
     def hear(name, **sent):
@@ -213,7 +213,7 @@ def test_receivers_of_a_worker_may_ask_the_database(heard):
     ]
 
 
-def test_what_somebody_may_have_to_look_at_is_a_line_in_the_log(noon, caplog):
+def test_events_that_may_need_attention_are_logged(noon, caplog):
     caplog.set_level(logging.INFO, "sisy")
     scheduled(label="report")
     tick("default", NOON + MINUTE)

@@ -48,7 +48,7 @@ def seconds_until_rescued(run, beat):
     raise AssertionError("it was never rescued")
 
 
-def test_a_worker_that_dies_under_watch_is_rescued_when_its_lease_has_run_out(clocks, beat):
+def test_a_watched_worker_is_rescued_when_its_lease_expires(clocks, beat):
     beat(20)
     run = in_hand_of(worker(clocks.moment, LEASE), clocks.moment)
     assert 30 <= seconds_until_rescued(run, beat) <= 32
@@ -73,7 +73,7 @@ def test_a_heartbeat_that_starts_after_a_worker_died_watches_first(clocks, beat)
         pytest.param(-3 * HOUR, SECOND, id="the clock was set back"),
     ],
 )
-def test_a_living_worker_keeps_its_runs_over_a_break(clocks, beat, by, steady):
+def test_a_living_worker_keeps_its_runs_through_a_suspension(clocks, beat, by, steady):
     """All leases look expired at once, and the heartbeat looks first: that made doubles."""
     beat(20)
     holder = worker(clocks.moment, LEASE)
@@ -87,14 +87,14 @@ def test_a_living_worker_keeps_its_runs_over_a_break(clocks, beat, by, steady):
 
 
 @pytest.mark.parametrize("by", [HOUR, -3 * HOUR])
-def test_a_worker_that_died_over_a_break_is_rescued_soon_after(clocks, beat, by):
+def test_a_worker_that_died_in_a_suspension_is_rescued_soon_after(clocks, beat, by):
     beat(20)
     run = in_hand_of(worker(clocks.moment, LEASE), clocks.moment)
     clocks.go_on(by, HOUR)
     assert seconds_until_rescued(run, beat) <= 12
 
 
-def test_a_heartbeat_believes_in_itself_after_a_clock_was_set_back(clocks, beat, heartbeat):
+def test_a_heartbeat_renews_its_lease_after_the_clock_was_set_back(clocks, beat, heartbeat):
     beat(20)
     clocks.go_on(-3 * HOUR, SECOND)
     beat(1)
@@ -115,7 +115,7 @@ def test_runs_of_a_process_seen_to_end_are_rescued_at_the_next_pass(clocks, beat
     assert stored(other).state == RunState.RUNNING
 
 
-def test_an_idle_second_without_a_vigil_makes_no_pass_for_leases_that_ran_out(clocks):
+def test_an_idle_unwatched_second_makes_no_pass_for_expired_leases(clocks):
     mine = Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=LEASE)
     worker(NOON - MINUTE, LEASE)
     outlook = look(mine, "default", NOON)
@@ -123,7 +123,7 @@ def test_an_idle_second_without_a_vigil_makes_no_pass_for_leases_that_ran_out(cl
     assert outlook.calls_for_tick(NOON, judges_leases=True)
 
 
-def test_a_silent_host_is_told_from_a_silent_worker():
+def test_a_silent_host_is_distinguished_from_a_silent_worker():
     alone = in_hand_of(worker(NOON, LEASE), NOON)
     neighbour = worker(NOON, LEASE)
     later = NOON + LEASE + SECOND
@@ -136,7 +136,7 @@ def test_a_silent_host_is_told_from_a_silent_worker():
     assert f"neither did any other process on {neighbour.host}" in stored(again).reason
 
 
-def test_a_lease_that_lies_impossibly_far_ahead_is_no_lease():
+def test_a_lease_impossibly_far_ahead_is_invalid():
     """The clock was set back: a dead worker would be believed in for hours."""
     holder = worker(NOON, LEASE)
     run = in_hand_of(holder, NOON)
@@ -152,7 +152,7 @@ def test_a_lease_that_lies_impossibly_far_ahead_is_no_lease():
     assert (stored(run).state, stored(run).ready_at) == (RunState.QUEUED, before)
 
 
-def test_the_longest_lease_that_can_be_set_is_believed_in():
+def test_the_longest_configurable_lease_is_valid():
     longest = timedelta(hours=1)
     worker(NOON + SECOND, longest)
     assert Process.objects.alive(NOON).exists()
@@ -161,9 +161,7 @@ def test_the_longest_lease_that_can_be_set_is_believed_in():
 
 
 @pytest.mark.parametrize("by", [3 * HOUR, -3 * HOUR])
-def test_a_heartbeat_goes_on_looking_each_second_when_the_clock_is_set(
-    clocks, beat, heartbeat, by
-):
+def test_a_heartbeat_keeps_ticking_when_the_clock_is_set(clocks, beat, heartbeat, by):
     beat(3)
     clocks.go_on(by, SECOND)
     wait = heartbeat._pass().wait
@@ -176,7 +174,7 @@ def test_a_heartbeat_goes_on_looking_each_second_when_the_clock_is_set(
     raise AssertionError("it beats no more")
 
 
-def test_the_clock_may_be_set_back_in_the_middle_of_a_look(clocks, heartbeat):
+def test_the_clock_may_be_set_back_during_a_tick(clocks, heartbeat):
     """It would sleep until the clock has caught up."""
     began = clocks.moment
     clocks.go_on(-3 * HOUR, SECOND)

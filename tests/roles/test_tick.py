@@ -16,7 +16,7 @@ from tests.support.records import scheduled, worker
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
 
-def test_a_tick_plans_what_is_due_once_however_many_tick():
+def test_a_due_occurrence_is_planned_once_by_any_number_of_ticks():
     task = scheduled()
     for _ in range(4):
         tick("default", NOON + MINUTE)
@@ -33,7 +33,7 @@ def test_nothing_is_planned_before_its_moment():
     assert not Run.objects.exists()
 
 
-def test_one_broken_row_stops_no_other():
+def test_one_broken_row_does_not_stop_the_others():
     broken, fine = scheduled(), scheduled()
     Task.objects.filter(pk=broken.pk).update(next_run=NOON + MINUTE)
     with connection.cursor() as cursor:
@@ -64,7 +64,7 @@ def test_a_queryset_update_of_the_schedule_is_seen_by_the_next_tick():
     assert task.next_run == NOON + 30 * MINUTE
 
 
-def test_raw_sql_is_found_by_the_audit():
+def test_the_audit_finds_changes_by_raw_sql():
     task = scheduled()
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sisy_task SET schedule = '30 * * * *' WHERE id = %s", [task.pk])
@@ -95,7 +95,7 @@ def test_a_task_function_that_saves_its_task_never_moves_the_schedulers_columns(
     assert task.userdata == {"n": 1}
 
 
-def test_a_stale_save_does_not_undo_what_somebody_else_edited():
+def test_a_stale_save_does_not_undo_another_edit():
     task = scheduled()
     stale = Task.objects.get(pk=task.pk)
     task.queue = "slow"
@@ -114,7 +114,7 @@ def test_the_end_date_wins_over_the_count():
     assert not Task.objects.filter(pk=task.pk).exists()
 
 
-def test_a_task_that_does_not_wait_runs_at_once_and_then_on_schedule():
+def test_an_immediate_task_runs_at_once_and_then_on_schedule():
     task = scheduled("0 * * * *", wait_for_schedule=False)
     tick("default", NOON)
     task.refresh_from_db()

@@ -115,7 +115,7 @@ def failed(run):
     record("default", [(run, error)], NOON)
 
 
-def test_queued_by_a_schedule_or_by_somebody(hints):
+def test_queued_by_a_schedule_or_a_person(hints):
     scheduled()
     with watched(hints) as heard:
         tick("default", NOON + MINUTE)
@@ -143,7 +143,7 @@ def test_ended_by_its_function(hints, state):
     assert heard.names == ["run_finished"]
 
 
-def test_to_be_tried_again(hints):
+def test_retrying(hints):
     run = claimed(max_attempts=2)
     with watched(hints) as heard:
         failed(run)
@@ -172,7 +172,7 @@ def test_lost(hints, on_lost):
     assert heard.names == ["run_lost"]
 
 
-def test_released_without_having_begun(hints):
+def test_released_before_it_started(hints):
     run = claimed()
     with watched(hints) as heard:
         release("default", [run], "It was queued for too long.", NOON)
@@ -194,7 +194,7 @@ def test_handed_over_though_it_may_run_only_once(hints):
     assert heard.names == ["run_lost"]
 
 
-def test_released_and_not_wanted_any_more(hints):
+def test_released_and_cancelled(hints):
     run = claimed()
     Run.objects.get().cancel("enough")
     with watched(hints) as heard:
@@ -207,7 +207,7 @@ def test_released_and_not_wanted_any_more(hints):
     assert heard.names == ["run_cancelled"]
 
 
-def test_released_since_this_worker_does_not_have_its_code(hints):
+def test_released_because_the_worker_lacks_its_code(hints):
     run = claimed()
     with watched(hints) as heard:
         failing = outcome(NOON, RunState.FAILED, reason="no code", others_may_call_it=True)
@@ -245,7 +245,7 @@ def test_asked_to_end_while_it_is_running(hints):
     assert heard.names == ["run_finished"]
 
 
-def test_cancelled_by_who_would_have_begun_it(hints):
+def test_cancelled_by_the_claiming_worker(hints):
     run = scheduled().run_now()
     Run.objects.filter(pk=run.pk).update(cancel_requested_at=NOON, cancel_reason="enough")
     with watched(hints) as heard:
@@ -265,7 +265,7 @@ def test_skipped(hints):
 @pytest.mark.parametrize(
     "end", [lambda task: task.pause(), lambda task: task.delete(), None], ids=["p", "d", "e"]
 )
-def test_missed_since_the_task_changed(hints, noon, end):
+def test_missed_because_the_task_changed(hints, noon, end):
     task = scheduled()
     noon.moment = NOON + HOUR + 30 * SECOND  # what fell due just now would still run
     with watched(hints) as heard:
@@ -278,7 +278,7 @@ def test_missed_since_the_task_changed(hints, noon, end):
     assert Run.objects.get().pk is not None
 
 
-def test_what_the_ledger_has_already_is_not_missed_once_more(hints, noon):
+def test_recorded_occurrences_are_not_missed_again(hints, noon):
     task = scheduled()
     task.new_run(now=NOON, due_at=NOON + MINUTE, state=RunState.SUCCEEDED).save()
     noon.moment = NOON + MINUTE + 30 * SECOND
@@ -294,7 +294,7 @@ def test_missed_while_no_heartbeat_was_up(hints):
     assert "run_missed" in heard.names
 
 
-def test_rejected_since_its_engine_is_gone(hints):
+def test_rejected_because_its_engine_was_removed(hints):
     scheduled().run_now()
     Run.objects.update(engine="celery")
     with watched(hints) as heard:
@@ -303,7 +303,7 @@ def test_rejected_since_its_engine_is_gone(hints):
 
 
 @needs_spoilable
-def test_rejected_since_its_row_cannot_be_read(hints):
+def test_rejected_because_its_row_is_unreadable(hints):
     run = scheduled().run_now()
     spoil(run, "ready_at")
     with watched(hints) as heard:
@@ -313,7 +313,7 @@ def test_rejected_since_its_row_cannot_be_read(hints):
 
 
 @needs_spoilable
-def test_one_row_that_cannot_be_read_keeps_none_from_being_cancelled(hints):
+def test_an_unreadable_row_does_not_prevent_cancelling_the_others(hints):
     task = scheduled(overlap=Overlap.ALLOW)
     bad, good = task.run_now(), task.run_now()
     spoil(bad, "planned_at")
@@ -331,7 +331,7 @@ def test_one_row_that_cannot_be_read_keeps_none_from_being_cancelled(hints):
     assert set(Run.objects.values_list("state", flat=True)) == {"cancelled"}
 
 
-def test_nothing_is_told_of_what_is_rolled_back(hints):
+def test_no_signal_is_sent_for_a_rolled_back_change(hints):
     run = claimed()
     task = task_with_callable(jobs.noop, schedule="@yearly")
     task.save()
@@ -343,7 +343,7 @@ def test_nothing_is_told_of_what_is_rolled_back(hints):
     assert heard.told == []
 
 
-def test_all_signals_of_runs_are_watched_here_and_give_hints():
+def test_every_signal_of_a_run_is_tested_and_sends_a_hint():
     names = {name for name in vars(signals) if name.startswith("run_")}
     assert names == SIGNALS
     assert {getattr(signals, name) for name in SIGNALS} == set(dashboard_events.OF_RUNS)

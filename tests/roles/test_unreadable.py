@@ -32,7 +32,7 @@ needs_spoilable = pytest.mark.skipif(
 
 
 @needs_spoilable
-def test_a_task_whose_next_moment_cannot_be_read_is_broken_and_others_go_on(now, heartbeat):
+def test_a_task_with_an_unreadable_next_moment_is_marked_broken(now, heartbeat):
     spoilt = scheduled()
     spoil(spoilt, "next_run")
     heartbeat._pass()
@@ -44,7 +44,7 @@ def test_a_task_whose_next_moment_cannot_be_read_is_broken_and_others_go_on(now,
 
 
 @needs_spoilable
-def test_a_run_whose_moment_cannot_be_read_has_failed_and_says_so(now, heartbeat):
+def test_a_run_with_an_unreadable_moment_fails_with_the_reason(now, heartbeat):
     run = Run.objects.get(task=Task.run_once(jobs.noop, delay_until=NOON + HOUR))
     spoil(run, "ready_at")
     heartbeat._pass()
@@ -54,14 +54,14 @@ def test_a_run_whose_moment_cannot_be_read_has_failed_and_says_so(now, heartbeat
 
 
 @needs_spoilable
-def test_a_process_whose_lease_cannot_be_read_has_to_sign_on_again(now, heartbeat):
+def test_a_process_with_an_unreadable_lease_registers_again(now, heartbeat):
     spoilt = worker(NOON, LEASE)
     spoil(spoilt, "lease_until")
     heartbeat._pass()
     assert not Process.objects.filter(pk=spoilt.pk).exists()
 
 
-def test_a_look_that_fails_for_another_reason_fails(now, heartbeat, monkeypatch):
+def test_a_read_that_fails_for_another_reason_raises(now, heartbeat, monkeypatch):
     def breaks(*args):
         raise RuntimeError("a bug of ours")
 

@@ -46,7 +46,7 @@ def tried(run, now):
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
-def test_a_run_whose_code_is_missing_is_released_and_charged_with_nothing(attempts):
+def test_a_run_whose_code_is_missing_is_released_without_an_attempt(attempts):
     task = missing(max_attempts=attempts)
     run = task.run_now()
     [claimed] = won()
@@ -60,7 +60,7 @@ def test_a_run_whose_code_is_missing_is_released_and_charged_with_nothing(attemp
     assert task.target_error == ""
 
 
-def test_it_fails_by_todays_reason_when_no_worker_had_its_code_for_so_long(settings):
+def test_a_run_fails_if_no_worker_has_its_code_in_time(settings):
     settings.SISY_MISSING_CODE_SECONDS = 60
     task = missing()
     run = task.run_now()
@@ -75,7 +75,7 @@ def test_it_fails_by_todays_reason_when_no_worker_had_its_code_for_so_long(setti
     assert task.target_error == row.reason
 
 
-def test_the_time_begins_anew_with_the_next_attempt(settings):
+def test_the_time_for_missing_code_restarts_with_each_attempt(settings):
     settings.SISY_MISSING_CODE_SECONDS = 60
     run = missing(max_attempts=2, retry_delay=timedelta(0)).run_now()
     for now in (NOON, NOON + MINUTE):  # released, and failed once
@@ -85,14 +85,14 @@ def test_the_time_begins_anew_with_the_next_attempt(settings):
     assert (stored(run).state, stored(run).attempt) == (RunState.QUEUED, 1)
 
 
-def test_with_no_time_it_fails_at_once(settings):
+def test_without_a_grace_time_missing_code_fails_at_once(settings):
     settings.SISY_MISSING_CODE_SECONDS = 0
     run = missing().run_now()
     tried(won()[0], NOON)
     assert stored(run).state == RunState.FAILED
 
 
-def test_a_worker_leaves_what_it_does_not_find_to_others_until_the_time_is_over():
+def test_a_worker_leaves_runs_of_missing_code_to_other_workers():
     missing_run = missing(priority=10).run_now()
     behind = scheduled("@yearly").run_now()
     tried(won()[0], NOON)
@@ -101,7 +101,7 @@ def test_a_worker_leaves_what_it_does_not_find_to_others_until_the_time_is_over(
     assert [run.pk for run in won(NOON + 2 * MINUTE, 5, MISSING)] == [missing_run.pk]
 
 
-def test_what_it_leaves_to_others_is_not_begun_in_place_of_a_run_that_it_finds():
+def test_runs_of_missing_code_do_not_replace_runnable_ones():
     """Of one task, the oldest run begins; it must be one that this worker can call."""
     task = missing(overlap=Overlap.BUFFER_ALL)
     old = task.run_now()
@@ -146,7 +146,7 @@ def test_a_method_of_a_deleted_object_fails_at_once():
     assert stored(run).error_class == "sisy.exceptions.ObjectMissing"
 
 
-def test_a_database_that_is_away_when_the_object_is_looked_up_costs_no_attempt(monkeypatch):
+def test_a_database_outage_during_the_lookup_uses_no_attempt(monkeypatch):
     counter = Counter.objects.create()
     run = scheduled("@yearly", fn=counter.tick).run_now()
     [claimed] = won()
@@ -179,7 +179,7 @@ def test_a_run_on_another_engine_comes_back_later_and_later():
     assert moments == [1, 2, 4, 8, 16, 31]
 
 
-def test_a_worker_takes_up_again_what_it_left_to_others(monkeypatch):
+def test_a_worker_retries_runs_that_it_left_to_others(monkeypatch):
     """Its own code may have changed, too."""
     clock = {"now": 0.0}
     monkeypatch.setattr("sisy.worker.missing_code.time.monotonic", lambda: clock["now"])
