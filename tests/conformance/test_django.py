@@ -90,7 +90,7 @@ TestAtOnceInTransaction = on_sisy(
 TestLater = on_sisy(test_dummy_backend.DummyBackendTestCase, TASKS=ANY_QUEUE)
 
 
-def test_none_of_them_is_left_out():
+def test_none_of_djangos_tests_is_left_out():
     assert [len(untied(case)) for case in TIED] == [34, 15, 1, 10]
     for case, names in TIED.items():
         assert names.keys() <= set(dir(case))

@@ -136,7 +136,7 @@ def test_the_pages_for_people_on_call_begin_with_the_commands(page):
     assert commands == ["sisy_tasks", "sisy_status", "sisy_health"]
 
 
-def test_each_program_that_is_typed_is_one_that_we_know():
+def test_each_program_in_an_example_is_known():
     typed = {line.split()[0].removeprefix(".venv/bin/") for line in typed_lines()}
     assert typed <= PROGRAMS
 

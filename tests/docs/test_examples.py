@@ -46,7 +46,7 @@ def test_each_python_example_of_a_page_is_executed(project, page):
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", TUTORIAL, START], ids=name_of)
-def test_what_the_first_steps_schedule_runs_and_succeeds(project, page):
+def test_the_tasks_of_the_first_steps_run_and_succeed(project, page):
     project.open(page)
     seen = set()
     for block in blocks_of(page):
@@ -83,7 +83,7 @@ def test_no_block_is_fenced_in_a_way_that_these_tests_do_not_see():
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
-def test_what_is_typed_fits_the_page(page):
+def test_commands_in_examples_fit_the_page(page):
     for block in blocks_of(page):
         for line in block.text.splitlines():
             is_typed = not block.is_session or line.startswith((">>> ", "... "))

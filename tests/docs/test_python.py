@@ -61,7 +61,7 @@ def test_every_method_of_tasks_and_runs_is_there():
         assert public_methods(model) - DOCUMENTED - NOT_FOR_PEOPLE.keys() == set()
 
 
-def test_each_of_them_says_what_it_does():
+def test_each_public_name_has_a_docstring():
     for model in (Task, Run):
         for name in public_methods(model) - {"from_db"}:
             assert inspect.getdoc(getattr(model, name)), name

@@ -122,7 +122,7 @@ def user(tmp_path, wheel):
     user.close()
 
 
-def test_who_follows_the_first_page_sees_a_run_within_five_minutes(user):
+def test_following_the_start_page_shows_a_run_within_five_minutes(user):
     began = time.monotonic()
     said = ""
     for block in blocks_of(START):

@@ -26,7 +26,7 @@ def first_words(rows):
     return {word for row in rows for word in words_in(row[0])}
 
 
-def test_the_tables_that_the_code_says_are_what_it_says():
+def test_the_generated_tables_match_the_code():
     pytest.importorskip("sphinx", reason="once is enough, where the manual is built")
     checked = subprocess.run(
         [sys.executable, DOCS / "tables.py", "--check"],
@@ -220,7 +220,7 @@ def test_the_table_of_dependencies_lists_exactly_those_of_the_project():
 
 
 @pytest.mark.django_db
-def test_the_permissions_that_the_admin_page_names_are_those_that_there_are():
+def test_the_admin_page_lists_exactly_the_existing_permissions():
     rows = tables_of(DOCS / "howto" / "admin.md")["Permission"]
     told = {word for row in rows for word in words_in(row[0])}
     ours = Permission.objects.filter(content_type__app_label="sisy")

@@ -46,7 +46,7 @@ def test_the_ledger_shows_what_was_enqueued_and_how(time):
     }
 
 
-def test_nothing_but_the_run_is_left_once_it_has_ended(time):
+def test_after_the_end_only_the_run_remains(time):
     result = jobs.add.enqueue(3)
     time.run_due()
     assert not Task.objects.exists()
@@ -54,7 +54,7 @@ def test_nothing_but_the_run_is_left_once_it_has_ended(time):
     assert (result.return_value, Run.objects.get().result) == (4, 4)
 
 
-def test_it_leaves_with_the_callers_transaction_or_not_at_all(time):
+def test_a_task_is_enqueued_with_the_callers_transaction(time):
     with transaction.atomic():
         result = jobs.add.enqueue(3)
         transaction.set_rollback(True)
@@ -63,7 +63,7 @@ def test_it_leaves_with_the_callers_transaction_or_not_at_all(time):
         jobs.add.get_result(result.id)
 
 
-def test_run_after_is_when_it_runs(time):
+def test_a_task_runs_at_run_after(time):
     result = jobs.add.using(run_after=NOON + timedelta(hours=2)).enqueue(3)
     assert time.advance(hours=1) == []
     assert len(time.advance(hours=1)) == 1
@@ -71,7 +71,7 @@ def test_run_after_is_when_it_runs(time):
     assert result.started_at == NOON + timedelta(hours=2)
 
 
-def test_where_nothing_is_aware_moments_are_naive(time, settings):
+def test_without_time_zones_moments_are_naive(time, settings):
     settings.USE_TZ = False
     result = jobs.add.using(run_after=datetime(2026, 5, 5, 13)).enqueue(3)
     assert (result.enqueued_at, result.task.run_after) == (
@@ -120,14 +120,14 @@ def test_a_cancelled_result_has_failed_with_the_reason(time):
     )
 
 
-def test_what_the_ledger_does_not_keep_any_more_does_not_exist(time):
+def test_a_pruned_result_does_not_exist(time):
     result = jobs.add.enqueue(3)
     Run.objects.all().delete()
     with pytest.raises(TaskResultDoesNotExist):
         result.refresh()
 
 
-def test_runs_that_nobody_enqueued_are_no_results(time):
+def test_runs_that_were_not_enqueued_are_no_results(time):
     Task.run_once("tests.app.django_jobs.add", {"first": 1})
     time.run_due()
     with pytest.raises(TaskResultDoesNotExist):
@@ -143,7 +143,7 @@ def test_a_retry_by_hand_calls_it_with_the_same_arguments(time):
     assert again.result == 7
 
 
-def test_a_task_that_no_worker_could_find_is_refused(time):
+def test_a_task_that_workers_cannot_import_is_rejected(time):
     with pytest.raises(InvalidTask, match=r"plain is not a django\.tasks task"):
         jobs.renamed.enqueue()
 
@@ -157,7 +157,7 @@ def test_a_task_that_no_worker_could_find_is_refused(time):
         ({"QUEUES": ["default", "höchste"]}, "is not a valid queue name"),
     ],
 )
-def test_what_a_backend_cannot_be_is_found_by_a_check_and_refused(db, settings, params, complaint):
+def test_an_invalid_backend_is_found_by_a_check_and_rejected(db, settings, params, complaint):
     settings.TASKS = {"default": {"BACKEND": "sisy.backends.SisyBackend", **params}}
     [found] = [one for one in task_backends["default"].check() if one.id == "sisy.E007"]
     assert complaint in found.msg
@@ -168,7 +168,7 @@ def test_what_a_backend_cannot_be_is_found_by_a_check_and_refused(db, settings, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_signals_of_a_worker_say_how_things_stood_when_they_were_sent():
+def test_signals_of_a_worker_show_the_state_when_they_were_sent():
     heard = []
 
     def hear(sender, task_result, **kwargs):

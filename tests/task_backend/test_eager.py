@@ -40,7 +40,7 @@ def heard():
         signal.disconnect(hear)
 
 
-def test_the_result_is_that_of_a_task_that_has_ended():
+def test_an_eager_result_is_finished():
     result = django_jobs.add.enqueue(1, second=2)
     assert (result.status, result.return_value) == (TaskResultStatus.SUCCESSFUL, 3)
     assert result == task_backends["default"].get_result(result.id)
@@ -49,7 +49,7 @@ def test_the_result_is_that_of_a_task_that_has_ended():
     assert failed.errors[0].exception_class is ValueError
 
 
-async def test_so_it_is_for_async_callers():
+async def test_an_eager_result_is_finished_for_async_callers():
     result = await django_jobs.add.aenqueue(1, second=2)
     await sync_to_async(connections.close_all)()  # of the thread of async callers
     assert (result.status, result.return_value) == (TaskResultStatus.SUCCESSFUL, 3)
@@ -74,7 +74,7 @@ def in_a_transaction(message):
 
 
 @pytest.mark.parametrize("submit", ["once", "many", "now", "retry", "backfill", "enqueue"])
-def test_it_is_carried_out_after_the_transaction_that_has_stored_it(submit, at_time):
+def test_an_eager_task_runs_after_the_transaction_that_stored_it(submit, at_time):
     """A worker would begin then, too, and what runs on commit would wait for the wrong one."""
     at_time(NOON)
     task = task_with_callable(in_a_transaction, schedule="@hourly", timezone="UTC")
@@ -95,7 +95,7 @@ def test_it_is_carried_out_after_the_transaction_that_has_stored_it(submit, at_t
     assert {(run.state, run.result) for run in Run.objects.all()} == {("succeeded", False)}
 
 
-def test_what_is_returned_is_as_it_is_stored(at_time):
+def test_the_returned_result_equals_the_stored_one(at_time):
     at_time(NOON)
     task = task_with_callable(jobs.count_in_userdata, schedule="@hourly", timezone="UTC")
     task.save()

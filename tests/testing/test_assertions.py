@@ -23,13 +23,13 @@ def scheduled(**fields):
     return task
 
 
-def test_what_is_scheduled_is_returned(time):
+def test_assert_scheduled_returns_the_task(time):
     task = scheduled(schedule="@hourly", queue="slow")
     assert assert_scheduled(jobs.noop) == task
     assert assert_scheduled("tests.app.jobs.noop", schedule="@hourly", queue="slow") == task
 
 
-def test_what_is_scheduled_otherwise_is_shown(time):
+def test_a_failed_assertion_shows_the_scheduled_tasks(time):
     scheduled(schedule="@hourly", label="every hour")
     with pytest.raises(AssertionError) as raised:
         assert_scheduled(jobs.noop, queue="slow")
@@ -42,7 +42,7 @@ def test_what_is_scheduled_otherwise_is_shown(time):
         assert_scheduled(jobs.noop)
 
 
-def test_what_ran_is_counted_by_how_it_ended(time):
+def test_runs_are_counted_by_outcome(time):
     scheduled(schedule="0 * * * *")
     time.advance(hours=3)
     assert len(assert_ran(jobs.noop)) == len(assert_ran(jobs.noop, 3)) == 3
@@ -61,7 +61,7 @@ def test_the_message_contains_the_reason_of_the_failure(time):
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
-def test_the_traceback_of_the_last_failure_stands_in_the_message(time, attempts):
+def test_the_message_contains_the_traceback_of_the_last_failure(time, attempts):
     task_with_callable(
         jobs.fails, schedule="0 * * * *", timezone="UTC", max_attempts=attempts
     ).save()
@@ -74,7 +74,7 @@ def test_the_traceback_of_the_last_failure_stands_in_the_message(time, attempts)
     assert told.rstrip().endswith("RuntimeError: it was to be expected")
 
 
-def test_a_claim_that_nothing_failed_shows_the_traceback_too(time):
+def test_asserting_no_failures_shows_the_traceback_too(time):
     task_with_callable(jobs.fails, schedule="0 * * * *", timezone="UTC").save()
     time.advance(hours=1)
     with pytest.raises(AssertionError, match=r"Traceback \(most recent call last\)"):
@@ -82,7 +82,7 @@ def test_a_claim_that_nothing_failed_shows_the_traceback_too(time):
 
 
 class PlainTests(SisyTestMixin, TestCase):
-    def test_the_same_in_a_test_case(self):
+    def test_assertions_work_in_a_test_case(self):
         time = self.sisy_time("2026-05-05 12:00", "UTC")
         scheduled(schedule="0 * * * *")
         time.advance(hours=2)

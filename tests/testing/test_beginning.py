@@ -44,7 +44,7 @@ def test_a_declared_task_runs_as_often_as_its_schedule_says_on_any_day(moment):
 
 
 @pytest.mark.parametrize("moment", [LONG_AGO, FAR_AHEAD])
-def test_its_next_run_is_right_before_any_time_has_passed(moment):
+def test_the_next_run_is_correct_before_time_advances(moment):
     migrated()
     with sisy_time(moment, "UTC") as time:
         task = Task.objects.get()
@@ -55,26 +55,26 @@ def test_its_next_run_is_right_before_any_time_has_passed(moment):
 
 @pytest.mark.parametrize("moment", [LONG_AGO, FAR_AHEAD])
 @pytest.mark.parametrize("is_due_at_once", [True, False])
-def test_what_was_saved_before_the_block_is_planned_from_its_moment_on(moment, is_due_at_once):
+def test_tasks_saved_before_the_block_are_planned_from_its_start(moment, is_due_at_once):
     scheduled("0 * * * *", wait_for_schedule=not is_due_at_once)
     with sisy_time(moment, "UTC") as time:
         assert len(time.run_due()) == is_due_at_once
         assert len(time.advance(hours=3)) == 3
 
 
-def test_what_was_submitted_before_the_block_runs_at_its_moment():
+def test_runs_submitted_before_the_block_run_at_its_start():
     Task.run_once(jobs.noop)
     with sisy_time(LONG_AGO) as time:
         assert len(time.run_due()) == 1
 
 
-def test_what_is_to_run_at_a_later_moment_is_queued_until_then():
+def test_a_delayed_run_is_queued_until_its_moment():
     Task.run_once(jobs.noop, delay_until=datetime.now(UTC) + DAY)
     with sisy_time(LONG_AGO) as time:
         assert time.advance(days=1) == []
 
 
-def test_a_later_block_begins_anew_even_if_it_lies_before_the_first():
+def test_a_second_block_may_start_earlier_than_the_first():
     task = scheduled("0 * * * *")
     for moment in ("2026-05-05 00:00", "2026-05-08 00:00", "2026-04-01 00:00"):
         with sisy_time(moment, "UTC") as time:
@@ -90,7 +90,7 @@ def test_a_declared_task_whose_window_is_over_today_runs_within_it():
         assert len(time.advance(hours=2)) == 2
 
 
-def test_a_declared_task_that_a_test_has_deleted_stays_away():
+def test_a_declared_task_deleted_by_a_test_is_not_created_again():
     migrated()
     Task.objects.all().delete()
     with sisy_time(LONG_AGO) as time:
@@ -123,7 +123,7 @@ def test_iterations_that_are_left_are_counted_on():
     assert_ran(jobs.noop, 3)
 
 
-def test_after_the_block_nobody_is_told_of_occurrences_between_then_and_now():
+def test_after_the_block_occurrences_until_now_are_not_missed():
     task = task_with_callable(jobs.noop, schedule="0 * * * *")
     with sisy_time("2026-05-05 00:00", "UTC") as time:
         task.save()

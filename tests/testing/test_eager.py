@@ -18,7 +18,7 @@ def eager(settings):
     settings.SISY_EAGER = True
 
 
-def test_what_runs_once_has_run_when_the_call_returns():
+def test_run_once_has_run_when_the_call_returns():
     Task.run_once(jobs.record)
     assert Execution.objects.count() == 1
     assert [run.state for run in Run.objects.all()] == ["succeeded"]
@@ -26,12 +26,12 @@ def test_what_runs_once_has_run_when_the_call_returns():
     assert not Process.objects.exists()
 
 
-def test_each_of_many_has_run():
+def test_each_run_of_a_bulk_has_run():
     Task.bulk_run_once(jobs.record, [{"n": n} for n in range(3)])
     assert Execution.objects.count() == 3
 
 
-def test_what_is_run_now_is_and_its_schedule_goes_on():
+def test_run_now_runs_eagerly_and_keeps_the_schedule():
     task = task_with_callable(jobs.anoop, schedule="@yearly")
     task.save()
     run = task.run_now()
@@ -40,19 +40,19 @@ def test_what_is_run_now_is_and_its_schedule_goes_on():
     assert (run.state, task.state) == ("succeeded", "active")
 
 
-def test_what_is_enqueued_is_finished():
+def test_an_enqueued_task_is_finished():
     result = django_jobs.add.enqueue(1, second=2)
     result.refresh()
     assert result.return_value == 3
 
 
-def test_what_fails_raises_nothing_and_stands_in_the_ledger():
+def test_a_failure_is_recorded_and_not_raised():
     Task.run_once(jobs.fails)
     [run] = Run.objects.all()
     assert (run.state, run.reason) == ("failed", "RuntimeError: it was to be expected")
 
 
-def test_what_is_to_run_later_stays_queued():
+def test_a_delayed_run_stays_queued():
     Task.run_once(jobs.record, delay_until=timezone.now() + timedelta(days=1))
     assert [run.state for run in Run.objects.all()] == ["queued"]
 
@@ -69,7 +69,7 @@ def submits_another(message):
     Task.run_once(jobs.record)
 
 
-def test_a_deployment_that_is_eager_is_warned():
+def test_an_eager_deployment_gets_a_warning():
     [found] = [
         one for one in checks.run_checks(include_deployment_checks=True) if one.id == "sisy.W013"
     ]

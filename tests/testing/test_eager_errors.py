@@ -76,7 +76,7 @@ async def exits_in_a_callback(message):
     ids=lambda value: getattr(value, "__name__", ""),
 )
 @pytest.mark.django_db
-def test_what_is_no_exception_is_a_recorded_failure(function, reason):
+def test_a_base_exception_is_a_recorded_failure(function, reason):
     Task.run_once(function)
     assert outcome() == ("failed", reason)
 
@@ -112,7 +112,7 @@ OPEN = [
 
 @pytest.mark.parametrize("function", OPEN, ids=lambda function: function.__name__)
 @pytest.mark.django_db
-def test_in_a_test_case_only_what_the_function_left_open_is_rolled_back(function):
+def test_in_a_test_case_only_the_functions_open_blocks_are_rolled_back(function):
     Counter.objects.create(label="of the test")
     depth = len(connection.atomic_blocks)
     Task.run_once(function)

@@ -100,7 +100,7 @@ def test_an_error_of_its_own_is_a_failure_like_any_other(carried_out, function, 
     assert "of its own" in run.reason
 
 
-def test_a_claim_that_does_not_hold_tells_of_the_limit(carried_out):
+def test_a_failed_assertion_mentions_the_limit(carried_out):
     carried_out(sleeps_long)
     with pytest.raises(AssertionError, match=r"RunTimedOut.*timeout of 50 ms"):
         assert_ran(sleeps_long)

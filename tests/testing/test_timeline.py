@@ -35,7 +35,7 @@ def local(runs):
     return [f"{run.due_at.astimezone(ZoneInfo('Europe/Berlin')):%H:%M}" for run in runs]
 
 
-def test_exactly_what_would_have_run_runs(berlin):
+def test_advancing_time_runs_exactly_the_due_occurrences(berlin):
     scheduled("30 * * * *")
     assert local(berlin.advance(hours=6)) == ["00:30", "01:30", "03:30", "04:30", "05:30", "06:30"]
     assert {run.state for run in Run.objects.all()} == {RunState.SUCCEEDED}
@@ -51,7 +51,7 @@ def test_time_stands_still_until_it_is_advanced(berlin):
     assert berlin.advance(hours=22, minutes=59) == []  # the next one is a day of 23 hours away
 
 
-def test_functions_share_the_transaction_of_the_test_and_leave_their_marks(berlin):
+def test_functions_share_the_transaction_of_the_test(berlin):
     scheduled(fn=jobs.count_in_userdata)
     scheduled(fn=jobs.record)
     berlin.advance(hours=3)
@@ -65,7 +65,7 @@ def test_async_functions_run_too_and_see_the_same_database(berlin):
     assert Execution.objects.count() == 2
 
 
-def test_a_retry_comes_when_it_would_come(berlin):
+def test_a_retry_runs_at_its_time(berlin):
     scheduled("0 1 * * *", jobs.fails, max_attempts=3, retry_delay=timedelta(minutes=10))
     berlin.advance(hours=1)
     run = Run.objects.get()
@@ -79,7 +79,7 @@ def test_a_retry_comes_when_it_would_come(berlin):
     )
 
 
-def test_what_is_submitted_meanwhile_runs_at_once_or_when_it_is_wanted(berlin):
+def test_runs_submitted_in_the_block_run_at_once_or_at_their_moment(berlin):
     Task.run_once(jobs.noop)
     Task.run_once(jobs.record, delay_until=berlin.now + timedelta(days=3))
     assert len(berlin.run_due()) == 1
@@ -99,7 +99,7 @@ def begets(message):
     Task.run_once(begets)
 
 
-def test_iterations_and_windows_end_as_they_would(berlin):
+def test_iterations_and_windows_end_tasks(berlin):
     scheduled("* * * * *", iterations=5)
     scheduled("0 * * * *", fn=jobs.record, end_running=berlin.now + timedelta(hours=3))
     berlin.advance(days=1)
@@ -136,7 +136,7 @@ def test_time_only_goes_forward(berlin, span):
         berlin.advance_to(datetime(2030, 1, 1))
 
 
-def test_afterwards_nothing_is_left_of_it():
+def test_the_real_clock_is_restored_afterwards():
     with sisy_time(NIGHT) as time:
         scheduled()
         time.advance(hours=1)

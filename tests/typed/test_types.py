@@ -45,7 +45,7 @@ def project(tmp_path):
 @pytest.mark.parametrize(
     "checker", [("mypy", "shop"), ("pyright", "--pythonpath", sys.executable)], ids=lambda c: c[0]
 )
-def test_right_uses_are_right_and_wrong_ones_are_found(project, checker):
+def test_type_checkers_accept_valid_uses_and_reject_invalid_ones(project, checker):
     ended = subprocess.run(
         [sys.executable, "-m", *checker], cwd=project, capture_output=True, text=True, timeout=600
     )

@@ -66,7 +66,7 @@ def test_each_area_says_on_which_databases_its_tests_run():
     assert len(areas) == len(ON_EACH_DATABASE) + len(ONCE) + len(SEPARATE)
 
 
-def test_the_marker_is_on_what_runs_on_each_database_and_only_there(request):
+def test_only_tests_for_each_database_have_the_marker(request):
     for item in request.session.items:
         area = item.path.relative_to(ROOT).parts[0]
         is_chosen = area in ON_EACH_DATABASE or is_marked(item.path)
@@ -77,7 +77,7 @@ def test_the_marker_is_on_what_runs_on_each_database_and_only_there(request):
 @pytest.mark.parametrize(
     "module", [one for one in modules if one.relative_to(ROOT).parts[0] in ONCE], ids=name_of
 )
-def test_what_differs_between_databases_is_tested_on_each(module):
+def test_code_that_differs_between_databases_is_tested_on_each(module):
     if SPECIFIC.search(module.read_text()):
         assert is_marked(module) or name_of(module) in NOT_SPECIFIC, (
             "Mark it with pytest.mark.database, so that it runs on PostgreSQL and MariaDB, too."
@@ -92,19 +92,19 @@ def test_what_differs_between_databases_is_tested_on_each(module):
         ("mariadb", '-m "database and not one_server" '),
     ],
 )
-def test_each_target_runs_all_and_all_but_sqlite_what_is_about_databases(target, chosen):
+def test_sqlite_runs_all_tests_and_the_servers_the_database_tests(target, chosen):
     [line] = recipe_of(f"test-{target}")
     assert line.partition("-m pytest ")[2] == f"{chosen}$(TESTS)"
     assert not {"--ignore", "--deselect", "-k", "-m"} & {*variable("TESTS")}
 
 
-def test_what_is_not_run_on_mariadb_is_there_and_runs_on_postgresql():
+def test_tests_left_out_on_mariadb_exist_and_run_on_postgresql():
     for name in ON_ONE_SERVER:
         module = ROOT / name
         assert module.parent.name in ON_EACH_DATABASE or is_marked(module)
 
 
-def test_what_a_second_python_does_without_is_there():
+def test_tests_left_out_on_a_second_python_exist():
     tox = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["tox"]
     [command] = tox["env_run_base"]["commands"]
     left_out = [word for option, word in pairwise(command) if option == "--ignore"]

@@ -55,7 +55,7 @@ def test_ranges_over_an_end_of_the_calendar_are_counted_and_listed(zone):
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_what_is_counted_next_to_an_end_is_what_is_found_step_by_step(zone):
+def test_counting_near_an_end_equals_stepping(zone):
     schedule = Schedule("*/20 2 * * *", zone)
     for start in (calendar.FIRST, calendar.LAST - timedelta(days=3)):
         found, due = [], schedule.next_after(start)

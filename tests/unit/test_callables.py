@@ -27,7 +27,7 @@ UUID = "b8f52a3a-63d6-4b2e-9f52-0a8f6a1c8a11"
         (models.SpecialCounter.sweep, f"{MODELS}.SpecialCounter.sweep", "classmethod"),
     ],
 )
-def test_what_needs_no_object_is_the_same_by_object_and_by_path(target, path, kind):
+def test_a_callable_by_object_equals_the_one_by_path(target, path, kind):
     found = target_of(target)
     assert found == target_of(path) == Target(path=path)
     assert found.info()["func_type"] == kind

@@ -46,7 +46,7 @@ async def cancelled(pool, tmp_path, function, **options):
 
 
 @pytest.mark.parametrize("function", [asks, waits, asks_in_a_thread])
-async def test_a_function_that_lets_the_request_through_is_cancelled(pool, tmp_path, function):
+async def test_a_function_that_does_not_catch_the_request_is_cancelled(pool, tmp_path, function):
     outcome = await cancelled(pool, tmp_path, function)
     assert (outcome.state, outcome.reason) == (RunState.CANCELLED, "no longer of use")
     assert f"in {function.__name__}" in outcome.error
@@ -54,7 +54,7 @@ async def test_a_function_that_lets_the_request_through_is_cancelled(pool, tmp_p
 
 
 @pytest.mark.parametrize("function", [asks_no_more_than_once, catches_the_cancellation])
-async def test_a_function_that_ends_all_the_same_has_succeeded(pool, tmp_path, function):
+async def test_a_function_that_still_returns_has_succeeded(pool, tmp_path, function):
     outcome = await cancelled(pool, tmp_path, function)
     assert (outcome.state, outcome.result) == (RunState.SUCCEEDED, "ended in its own way")
 
@@ -65,12 +65,12 @@ async def test_a_function_that_raises_something_else_has_failed(pool, tmp_path, 
     assert (outcome.state, outcome.reason) == (RunState.FAILED, "ValueError: of its own")
 
 
-async def test_a_cancellation_that_nobody_asked_for_is_a_failure(pool):
+async def test_an_unrequested_cancellation_is_a_failure(pool):
     outcome = await executed(pool, run_of(raises_run_cancelled))
     assert (outcome.state, outcome.reason) == (RunState.FAILED, "RunCancelled: of its own")
 
 
-async def test_a_run_that_is_not_in_hand_cannot_be_cancelled(pool):
+async def test_a_run_that_is_not_running_here_cannot_be_cancelled(pool):
     assert not pool.cancel(5, "too early")
     assert (await executed(pool, run_of(checks_once))).state == RunState.SUCCEEDED
     assert not pool.cancel(5, "too late")
@@ -97,7 +97,7 @@ async def test_a_run_that_is_cancelled_before_its_turn_is_never_called(pool, tmp
     assert not begun.exists()
 
 
-async def test_asking_again_does_nothing_but_by_force(pool_of, tmp_path):
+async def test_a_second_request_has_an_effect_only_with_force(pool_of, tmp_path):
     """A function that tidies up after a cancellation must not be cancelled out of that."""
     pool = pool_of(ThreadPool, 1)
     begun = tmp_path / "begun"
@@ -122,7 +122,7 @@ async def test_a_run_is_cancelled_from_any_thread(pool, tmp_path):
     assert (await going).reason == "from a thread"
 
 
-async def test_a_reason_is_shortened_and_made_storable(pool, tmp_path):
+async def test_a_reason_is_truncated_and_made_storable(pool, tmp_path):
     begun = tmp_path / "begun"
     going = asyncio.create_task(executed(pool, run_of(waits, userdata={"begun": str(begun)})))
     await eventually(begun.exists)
@@ -131,7 +131,7 @@ async def test_a_reason_is_shortened_and_made_storable(pool, tmp_path):
     assert outcome.reason == "a\\x00" + "b" * 495
 
 
-async def test_a_run_may_be_asked_to_end_as_soon_as_it_is_in_hand(pool, tmp_path):
+async def test_a_run_can_be_cancelled_as_soon_as_it_is_submitted(pool, tmp_path):
     for n in range(10):
         run = run_of(asks, pk=n, userdata={"begun": str(tmp_path / "begun")})
         going = asyncio.create_task(executed(pool, run))
@@ -139,7 +139,7 @@ async def test_a_run_may_be_asked_to_end_as_soon_as_it_is_in_hand(pool, tmp_path
         assert (await going).state == RunState.CANCELLED
 
 
-def test_a_request_to_end_does_not_overtake_its_run_on_the_way_to_a_child(tmp_path):
+def test_a_cancel_request_does_not_overtake_its_run(tmp_path):
     """Then nobody would hear of it, and the run would go on."""
     ours, theirs = multiprocessing.Pipe()
     reader, writer = Reader(ours), Writer(ours)

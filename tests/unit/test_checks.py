@@ -27,11 +27,11 @@ def as_database(monkeypatch):
     return pretend
 
 
-def test_a_project_in_order_is_not_complained_about():
+def test_a_valid_project_causes_no_check_message():
     assert run_checks(tags=["sisy"]) == []
 
 
-def test_an_unknown_setting_is_warned_of_with_the_nearest_known_name(settings):
+def test_an_unknown_setting_gets_a_warning_with_the_nearest_name(settings):
     settings.SISY_HEARTBEAT_FREQUENZY = 10
     [warning] = configuration.check_settings()
     assert (warning.id, warning.obj) == ("sisy.W001", "SISY_HEARTBEAT_FREQUENZY")
@@ -39,7 +39,7 @@ def test_an_unknown_setting_is_warned_of_with_the_nearest_known_name(settings):
     assert warning.hint == "Did you mean SISY_HEARTBEAT_FREQUENCY?"
 
 
-def test_a_callable_that_cannot_be_chosen_is_warned_of(settings):
+def test_an_invalid_callable_in_the_settings_gets_a_warning(settings):
     settings.SISY_CALLABLES = [
         "tests.app.jobs.noop",
         "tests.app.models.Counter.tick",
@@ -76,7 +76,7 @@ def test_every_unusable_setting_is_named_at_once(settings):
     assert ids(configuration.check_settings()) == ["sisy.E001", "sisy.E001"]
 
 
-def test_a_default_schedule_that_cannot_be_read_is_an_error(settings):
+def test_an_invalid_default_schedule_is_an_error(settings):
     settings.SISY_DEFAULT_SCHEDULE = "61 * * * *"
     [error] = configuration.check_settings()
     assert (error.id, error.obj) == ("sisy.E002", "SISY_DEFAULT_SCHEDULE")
@@ -91,14 +91,14 @@ def test_a_default_schedule_that_cannot_be_read_is_an_error(settings):
         ("tests.app.jobs.noop", "'tests.app.jobs.noop' is not a dashboard class."),
     ],
 )
-def test_a_dashboard_that_is_none_is_an_error(settings, path, words):
+def test_an_invalid_dashboard_is_an_error(settings, path, words):
     settings.SISY_DASHBOARD = path
     [error] = configuration.check_settings()
     assert (error.id, error.obj) == ("sisy.E005", "SISY_DASHBOARD")
     assert words in error.msg
 
 
-def test_a_dashboard_of_the_project_is_in_order(settings):
+def test_a_projects_own_dashboard_is_valid(settings):
     settings.SISY_DASHBOARD = "tests.dashboard.test_live.OnlyForRunWatchers"
     assert configuration.check_settings() == []
 
@@ -109,7 +109,7 @@ def test_a_project_without_a_time_zone_is_an_error(settings, monkeypatch):
     assert (error.id, error.obj) == ("sisy.E002", "TIME_ZONE")
 
 
-def test_persistent_connections_without_health_checks_are_warned_of(as_database):
+def test_persistent_connections_without_health_checks_get_a_warning(as_database):
     [warning] = as_database("postgresql", CONN_MAX_AGE=60)
     assert (warning.id, warning.obj) == ("sisy.W006", "DATABASES['default']")
     assert ids(as_database("postgresql", CONN_MAX_AGE=None)) == ["sisy.W006"]
@@ -121,7 +121,7 @@ def test_checked_or_short_lived_connections_are_fine(as_database):
     assert as_database("postgresql", CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True) == []
 
 
-def test_sqlite_as_django_sets_it_up_is_warned_of_with_the_options_to_write(as_database):
+def test_sqlite_by_default_gets_a_warning_with_the_options_to_set(as_database):
     [warning] = as_database("sqlite")
     assert warning.id == "sisy.W007"
     assert "without 'transaction_mode': 'IMMEDIATE' and without journal_mode=WAL" in warning.msg
@@ -129,7 +129,7 @@ def test_sqlite_as_django_sets_it_up_is_warned_of_with_the_options_to_write(as_d
     assert str(configuration.SQLITE_OPTIONS) in warning.hint
 
 
-def test_sqlite_is_told_only_what_it_lacks(as_database):
+def test_the_sqlite_warning_names_only_missing_options(as_database):
     [warning] = as_database("sqlite", OPTIONS={"init_command": "pragma journal_mode = wal"})
     assert "IMMEDIATE" in warning.msg
     assert "WAL" not in warning.msg
@@ -138,13 +138,13 @@ def test_sqlite_is_told_only_what_it_lacks(as_database):
     assert "WAL" in warning.msg
 
 
-def test_sqlite_in_memory_has_no_journal_to_speak_of(as_database):
+def test_sqlite_in_memory_needs_no_journal_option(as_database):
     assert as_database("sqlite", NAME=":memory:") == []
     assert as_database("sqlite", NAME="file:memorydb_default?mode=memory&cache=shared") == []
 
 
 @pytest.mark.django_db  # of Django's own checks, some ask SQLite what it can do
-def test_manage_py_check_shows_a_problem_where_it_is_with_its_cure(settings):
+def test_manage_py_check_shows_a_problem_with_its_fix(settings):
     settings.SISY_LEASE_SECOND = 10
     shown = io.StringIO()
     call_command("check", stderr=shown, stdout=shown, no_color=True)
@@ -155,12 +155,12 @@ def test_manage_py_check_shows_a_problem_where_it_is_with_its_cure(settings):
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "SERIALIZABLE", None])
-def test_mysql_with_another_isolation_level_is_refused(as_database, level):
+def test_mysql_with_another_isolation_level_is_an_error(as_database, level):
     [error] = as_database("mysql", OPTIONS={"isolation_level": level})
     assert (error.id, error.level) == ("sisy.E004", ERROR)
     assert f"is {level!r}, but Sisy needs 'read committed'" in error.msg
 
 
 @pytest.mark.parametrize("options", [{}, {"isolation_level": "READ COMMITTED"}])
-def test_mysql_as_django_uses_it_is_in_order(as_database, options):
+def test_mysql_with_djangos_defaults_is_valid(as_database, options):
     assert as_database("mysql", OPTIONS=options) == []

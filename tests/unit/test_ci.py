@@ -51,7 +51,7 @@ def made(ended):
     return re.findall(r"^made (.*)$", ended.stdout, re.MULTILINE)
 
 
-def test_every_step_is_taken_and_timed_and_the_last_line_counts_them(ci):
+def test_ci_runs_and_times_every_step_and_counts_them(ci):
     ended = ci()
     assert ended.returncode == 0, ended.stdout + ended.stderr
     asked = made(ended)
@@ -65,7 +65,7 @@ def test_every_step_is_taken_and_timed_and_the_last_line_counts_them(ci):
     assert all(re.fullmatch(r".*\d+:\d\d", line) for line in summary)
 
 
-def test_a_step_that_fails_ends_it_with_its_exit_code_and_its_name(ci):
+def test_a_failing_step_ends_ci_with_its_name_and_exit_code(ci):
     ended = ci(FAIL_AT="test-browser")
     assert ended.returncode == 7
     assert made(ended)[-1] == "test-browser"
@@ -73,5 +73,5 @@ def test_a_step_that_fails_ends_it_with_its_exit_code_and_its_name(ci):
     assert "1 failed (browser, exit code 7)" in last
 
 
-def test_a_demo_in_which_too_little_runs_fails(ci):
+def test_a_demo_with_too_few_runs_fails(ci):
     assert ci(DEMO_RUNS="3").returncode != 0

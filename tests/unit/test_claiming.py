@@ -24,7 +24,7 @@ class BrokenOnce:
             raise OperationalError("the connection is gone")
 
 
-def test_an_error_while_one_reason_is_released_keeps_no_slot_of_the_others():
+def test_an_error_while_releasing_one_reason_frees_all_other_slots():
     in_flight = InFlight(4)
     returned = defaultdict(list)
     for pk in range(3):

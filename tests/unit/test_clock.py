@@ -54,7 +54,7 @@ def database(monkeypatch, steady):
     return database
 
 
-def test_one_reading_is_carried_on_for_a_while_and_then_made_anew(database, steady):
+def test_a_reading_of_the_clock_is_extrapolated_for_a_while(database, steady):
     own = DatabaseClock()
     assert own.now("default") == NOON
     steady(TRUSTED_FOR)
@@ -66,7 +66,7 @@ def test_one_reading_is_carried_on_for_a_while_and_then_made_anew(database, stea
     assert len(database.asked) == 2
 
 
-def test_the_hosts_own_clock_decides_nothing(database, monkeypatch):
+def test_the_hosts_clock_is_not_used(database, monkeypatch):
     class Wrong(datetime):
         @classmethod
         def now(cls, tz=None):
@@ -96,14 +96,14 @@ def test_each_database_returns_the_current_time_not_the_transaction_start(
     assert function in database.asked[0]
 
 
-def test_sqlite_has_no_clock_but_the_hosts(database):
+def test_sqlite_uses_the_hosts_clock(database):
     database.vendor = "sqlite"
     before = datetime.now(UTC)
     assert before <= DatabaseClock().now("default") <= datetime.now(UTC)
     assert database.asked == []
 
 
-def test_the_last_known_moment_asks_no_database(database, steady):
+def test_the_last_known_moment_makes_no_query(database, steady):
     own = DatabaseClock()
     assert abs(own.last_known("default") - datetime.now(UTC)) < timedelta(minutes=1)
     own.now("default")
@@ -120,7 +120,7 @@ def test_each_database_has_its_own_time(monkeypatch, steady):
     assert (own.now("default"), own.now("other")) == (NOON, later)
 
 
-def test_another_clock_is_used_until_the_end_of_the_block_also_after_an_error():
+def test_another_clock_is_used_in_the_block_even_after_an_error():
     with clock.use(SettableClock(NOON)):
         with pytest.raises(ZeroDivisionError), clock.use(SettableClock(None)):
             1 / 0  # noqa: B018

@@ -55,7 +55,7 @@ def test_a_callback_that_raised_is_found_with_its_context():
     assert not compat.closes_a_generator(handle)
 
 
-def test_what_async_to_sync_calls_runs_in_the_loop_that_was_lent():
+def test_async_to_sync_uses_the_lent_loop():
     loop = asyncio.new_event_loop()
     running = threading.Thread(target=loop.run_forever)
     running.start()
@@ -93,7 +93,7 @@ def test_a_context_has_a_thread_of_its_own_that_can_be_taken():
     asyncio.run(call())
 
 
-def test_a_signal_calls_what_stands_for_its_receivers():
+def test_a_signal_calls_the_substitutes_of_its_receivers():
     class Upper(compat.InterceptingSignal):
         def to_call(self, receiver, *, is_async):
             return lambda **kwargs: (receiver(**kwargs), is_async)

@@ -45,7 +45,7 @@ WHOLE = {field.name for field in dataclasses.fields(conf.Settings) if field.type
 
 
 @pytest.mark.parametrize("field", sorted(WHOLE))
-def test_what_is_counted_must_be_whole(settings, field):
+def test_a_count_must_be_an_integer(settings, field):
     setattr(settings, f"SISY_{field.upper()}", 1.5)
     with pytest.raises(SettingsError, match=r"must be a whole number from .*, not 1\.5\."):
         conf.get_settings()
@@ -67,7 +67,7 @@ def test_a_number_may_lie_at_its_limits_and_not_beyond(settings, field, limits):
 
 
 @pytest.mark.parametrize("value", ["60", None, True, [60]])
-def test_what_is_no_number_is_refused(settings, value):
+def test_text_is_rejected_for_a_number(settings, value):
     settings.SISY_HEARTBEAT_FREQUENCY = value
     with pytest.raises(SettingsError) as caught:
         conf.get_settings()
@@ -76,14 +76,14 @@ def test_what_is_no_number_is_refused(settings, value):
     )
 
 
-def test_what_is_not_a_number_at_all_is_refused_too(settings):
+def test_nan_is_rejected_for_a_number(settings):
     settings.SISY_LEASE_SECONDS = float("nan")
     with pytest.raises(SettingsError, match="must be a number from 5 to 3600, not nan"):
         conf.get_settings()
 
 
 @pytest.mark.parametrize("value", ["", None, 7])
-def test_what_is_no_text_is_refused(settings, value):
+def test_a_non_string_is_rejected_for_a_text(settings, value):
     settings.SISY_DASHBOARD = value
     with pytest.raises(SettingsError) as caught:
         conf.get_settings()
@@ -119,7 +119,7 @@ def test_the_live_path_is_a_path(settings, value):
 @pytest.mark.parametrize(
     "value", ["", "/", "/ws/", "ws//", "ws?x", "ws/#a", "a b", "wś", "a\n", None]
 )
-def test_what_is_no_live_path_is_rejected(settings, value):
+def test_an_invalid_live_path_is_rejected(settings, value):
     settings.SISY_LIVE_PATH = value
     with pytest.raises(SettingsError) as caught:
         conf.get_settings()
@@ -137,7 +137,7 @@ def test_no_value_of_any_setting_makes_reading_it_fail(settings, field):
 
 
 @pytest.mark.parametrize("value", ["shop.jobs.greet", [7], None])
-def test_what_is_no_list_of_paths_is_refused(settings, value):
+def test_an_invalid_list_of_paths_is_rejected(settings, value):
     settings.SISY_CALLABLES = value
     with pytest.raises(SettingsError) as caught:
         conf.get_settings()
@@ -185,6 +185,6 @@ def test_each_queue_has_a_channel(settings):
     assert conf.get_settings().channel_of("slow") == "jobs.slow"
 
 
-def test_the_lease_is_a_span_of_time(settings):
+def test_the_lease_is_a_timedelta(settings):
     settings.SISY_LEASE_SECONDS = 7.5
     assert conf.get_settings().lease == timedelta(seconds=7.5)

@@ -47,7 +47,7 @@ def layer(monkeypatch):
     return layer
 
 
-def test_what_changes_at_once_is_told_together_and_what_follows_a_little_later(layer):
+def test_changes_are_grouped_and_later_ones_follow_together(layer):
     announcer = Announcer()
     announcer.add(1)
     first, one = layer.next(announcer)
@@ -60,7 +60,7 @@ def test_what_changes_at_once_is_told_together_and_what_follows_a_little_later(l
     assert one["source"] == rest["source"]
 
 
-def test_of_thousands_of_changes_a_message_names_some(layer):
+def test_a_message_about_thousands_of_changes_names_a_few(layer):
     announcer = Announcer()
     for n in range(MAX_TASKS_NAMED + 1):
         announcer.add(n)
@@ -71,7 +71,7 @@ def test_of_thousands_of_changes_a_message_names_some(layer):
     assert message["more"] is True
 
 
-def test_two_processes_are_told_apart(layer):
+def test_two_processes_are_different_sources(layer):
     announcers = Announcer(), Announcer()
     for announcer in announcers:
         announcer.add(1)
@@ -90,21 +90,21 @@ def test_a_forked_process_is_another_source():
         assert pipe.read() not in ("", dashboard_events._announcer._source)
 
 
-def test_runs_whose_task_is_gone_are_announced_too(layer):
+def test_runs_of_deleted_tasks_are_announced_too(layer):
     announcer = Announcer()
     announcer.add(None)
     _, message = layer.next(announcer)
     assert message["tasks"] == []
 
 
-def test_nothing_is_kept_where_there_is_no_layer(monkeypatch):
+def test_without_a_layer_no_event_is_kept(monkeypatch):
     monkeypatch.setattr(sender, "get_channel_layer", lambda: None)
     announcer = Announcer()
     announcer.add(1)
     assert not announcer._tasks
 
 
-def test_what_a_layer_does_not_take_is_missing_in_the_count(layer, monkeypatch):
+def test_rejected_messages_leave_a_gap_in_the_count(layer, monkeypatch):
     asked = Queue()
 
     async def fail(*args):
@@ -132,7 +132,7 @@ def test_each_signal_of_a_run_is_an_event(name, layer, monkeypatch):
     assert message["tasks"] == [7]
 
 
-async def test_a_layer_in_memory_is_spoken_to_from_the_loop_of_who_works_here(settings):
+async def test_an_in_memory_layer_is_used_from_the_loop_of_its_consumers(settings):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     channel_layers.backends = {}
     layer = channel_layers["default"]

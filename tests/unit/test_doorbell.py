@@ -60,7 +60,7 @@ def test_a_burst_is_one_message_a_queue_that_names_the_first_run(layer):
     assert received(layer, 1) == [("sisy.run_task", 6)]
 
 
-def test_no_runs_are_no_ring(layer):
+def test_without_runs_the_doorbell_does_not_ring(layer):
     doorbell.ring([])
     doorbell.ring(iter([run(1)]))
     assert received(layer, 1) == [("sisy.run_task", 1)]
@@ -92,7 +92,7 @@ async def test_a_ring_from_an_event_loop_does_not_block_it(layer):
     assert await asyncio.to_thread(received, layer, 1) == [("sisy.run_task", 1)]
 
 
-def test_who_listens_in_this_process_is_woken_at_once(monkeypatch):
+def test_listeners_in_this_process_are_woken_immediately(monkeypatch):
     monkeypatch.setattr(sender, "shared_layer", lambda: None)
     woken = []
     with doorbell.listening(["default", "slow"], lambda: woken.append("both")):
@@ -127,7 +127,7 @@ async def test_a_layer_outage_and_its_recovery_are_each_logged_once(caplog):
     assert layer.sent.qsize() == 3
 
 
-async def test_no_more_is_sent_again_once_another_letter_has_arrived(monkeypatch):
+async def test_resending_ends_once_another_message_was_delivered(monkeypatch):
     monkeypatch.setattr(sender, "FIRST_RETRY_DELAY", 0.001)
     layer = RecordingLayer(OSError("refused"))
     first = asyncio.create_task(
@@ -140,7 +140,7 @@ async def test_no_more_is_sent_again_once_another_letter_has_arrived(monkeypatch
     assert layer.sent.empty()
 
 
-async def test_a_full_channel_is_logged_once_though_others_take_messages(caplog):
+async def test_a_full_channel_is_logged_once_while_others_accept_messages(caplog):
     caplog.set_level(logging.INFO, "sisy")
     layer = RecordingLayer(ChannelFull(), None, ChannelFull(), None, None)
     for channel in ("full", "other", "full", "other", "full"):

@@ -29,16 +29,16 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("span", "text"), TEXTS)
-def test_a_duration_is_told_in_its_two_largest_units(span, text):
+def test_a_duration_is_shown_in_its_two_largest_units(span, text):
     assert duration_text(timedelta(**span)) == text
     assert formatting.span(timedelta(**span)) == text
 
 
-def test_a_distance_from_now_is_told_in_its_largest_unit():
+def test_a_distance_from_now_is_shown_in_its_largest_unit():
     assert largest_unit(timedelta(hours=3, minutes=59)) == "3 h"
     assert largest_unit(timedelta(days=1, hours=5)) == "1 day"
 
 
-def test_scripts_have_no_words_of_their_own_for_durations():
+def test_scripts_do_not_format_durations_themselves():
     script = (SOURCE / "static/sisy/dashboard.js").read_text()
     assert not re.search(r"RelativeTimeFormat|(second|minute|hour)s? ago", script)

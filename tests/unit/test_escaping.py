@@ -23,27 +23,27 @@ SOURCES = [
 ]
 
 
-def test_what_is_obeyed_is_written_as_python_writes_it():
+def test_control_characters_are_written_as_python_escapes():
     assert escaped("a\nb\x1b[2J\u202ec\u2028") == r"a\nb\x1b[2J\u202ec\u2028"
     assert not flaw_in(escaped(HOSTILE))
     assert escaped(escaped(HOSTILE)) == escaped(HOSTILE)
     assert escaped(7) == "7"
 
 
-def test_what_people_write_stays_as_it_is():
+def test_ordinary_text_stays_unchanged():
     said = "Kékszakállú, नमस्ते, \u0645\u06cc\u200c\u062e, 👩\u200d💻, \\n, 東京 — ok"
     assert escaped(said) == said
     assert not first_obeyed(said)
 
 
 @pytest.mark.parametrize("character", OBEYED)
-def test_a_label_holds_nothing_that_is_obeyed_or_invisible(character):
+def test_a_label_contains_no_control_or_invisible_characters(character):
     task = Task(label=f"tea{character}time", target_path="tests.app.jobs.noop")
     with pytest.raises(ValueError, match="label must"):
         check(task, frozenset({"label"}))
 
 
-def test_json_means_the_same_and_gives_no_orders():
+def test_escaped_json_has_the_same_value_and_no_control_characters():
     value = {HOSTILE: [HOSTILE, "é"]}
     text = escaped_json(json.dumps(value, ensure_ascii=False, indent=1))
     assert json.loads(text) == value
@@ -72,7 +72,7 @@ def test_a_reason_is_one_line():
     "column",
     [(Run, "reason"), (Run, "cancel_reason"), (Task, "state_reason"), (Task, "target_error")],
 )
-def test_whatever_stores_a_reason_stores_one_line(column):
+def test_every_stored_reason_is_one_line(column):
     model, name = column
     stored = model._meta.get_field(name).get_prep_value(HOSTILE * 20)
     assert not first_obeyed(stored)
@@ -99,7 +99,7 @@ def lines():
     log.removeHandler(handler)
 
 
-def test_no_log_line_forges_another_one_or_gives_orders(lines):
+def test_no_log_line_forges_another_or_controls_the_terminal(lines):
     log = log_named("sisy.tests")
     log.warning("%s said %s %r %d %g", Hostile(), HOSTILE, HOSTILE, 3, 0.5)
     log.warning("%(what)s", {"what": HOSTILE})

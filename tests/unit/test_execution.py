@@ -106,7 +106,7 @@ async def outcome_of_error(pool, error, function="raises"):
         ("a" * (RESULT_LIMIT - 2), "a" * (RESULT_LIMIT - 2)),
     ],
 )
-async def test_a_value_that_json_can_hold_is_kept(pool, function, value, kept):
+async def test_a_json_value_is_stored(pool, function, value, kept):
     outcome = await outcome_of_value(pool, value, function)
     assert (outcome.result, outcome.reason, outcome.error) == (kept, "", "")
     assert (outcome.started_at, outcome.finished_at) == (NOON, NOON)
@@ -126,14 +126,14 @@ async def test_a_value_that_json_can_hold_is_kept(pool, function, value, kept):
         ("\ud800", "it contains an unpaired surrogate, which databases reject"),
     ],
 )
-async def test_a_value_that_cannot_be_kept_is_a_success_that_says_so(pool, value, why):
+async def test_a_value_that_cannot_be_stored_is_a_success_with_a_note(pool, value, why):
     outcome = await outcome_of_value(pool, value)
     assert outcome.result is None
     assert outcome.reason.startswith(f"The return value was not stored: {why}")
     assert outcome.reason.endswith(".")
 
 
-async def test_a_value_that_goes_too_deep_is_not_kept(pool):
+async def test_a_value_that_is_too_deep_is_not_stored(pool):
     deep = []
     for _ in range(100_000):
         deep = [deep]
@@ -182,7 +182,7 @@ async def test_a_function_that_cancels_itself_fails(pool, function):
     assert outcome.reason == "CancelledError: "
 
 
-async def test_a_long_error_keeps_its_end_where_it_is_named(pool):
+async def test_a_long_error_keeps_its_end(pool):
     outcome = await outcome_of_error(pool, RuntimeError("a" * 2 * ERROR_LIMIT + " the end"))
     assert len(outcome.reason) == 500
     assert len(outcome.error) == ERROR_LIMIT + len("[…]\n")
@@ -190,7 +190,7 @@ async def test_a_long_error_keeps_its_end_where_it_is_named(pool):
     assert outcome.error.endswith("a the end\n")
 
 
-async def test_a_target_that_is_gone_is_a_failure_that_says_so(pool):
+async def test_a_missing_target_is_a_failure_with_the_reason(pool):
     outcome = await executed(pool, run_of("no_such_function"))
     assert (outcome.state, outcome.target_is_broken) == (RunState.FAILED, True)
     assert outcome.reason.startswith(f"TargetMissing: {__name__}.no_such_function")
@@ -222,7 +222,7 @@ async def test_an_async_function_in_time_is_left_alone(pool):
     assert (await executed(pool, run_of("areturns", timeout=FAR))).result == "in time"
 
 
-async def test_a_timeout_of_the_functions_own_is_a_failure(pool):
+async def test_a_timeout_error_of_the_function_is_a_failure(pool):
     global raised
     raised = TimeoutError("of its own")
     outcome = await executed(pool, run_of("araises", timeout=FAR))
@@ -251,7 +251,7 @@ async def ablocks(message):
     blocks_for_a_while(message)
 
 
-async def test_an_async_function_that_blocks_holds_up_no_synchronous_one(pool):
+async def test_a_blocking_async_function_does_not_delay_synchronous_ones(pool):
     begun.clear()
     let_go.clear()
     blocking = asyncio.create_task(executed(pool, run_of("ablocks")))
@@ -293,7 +293,7 @@ class WithoutNotes(Exception):
 
 
 @pytest.mark.parametrize("error", [WithoutName(), WithoutNotes()])
-async def test_an_error_that_cannot_be_told_is_a_failure(pool, error):
+async def test_an_error_that_cannot_be_formatted_is_a_failure(pool, error):
     outcome = await outcome_of_error(pool, error)
     assert outcome.state == RunState.FAILED
     assert outcome.reason
@@ -333,7 +333,7 @@ class SlowToTell(Exception):
         return "told"
 
 
-async def test_an_error_that_is_slow_to_tell_holds_up_no_other_run(pool):
+async def test_an_error_that_formats_slowly_delays_no_other_run(pool):
     """It is told where the function ran, and not in the loop that renews the worker's lease."""
     global raised
     raised = SlowToTell()
@@ -361,7 +361,7 @@ def blocks_in_async_code(message):
     async_to_sync(ablocks)(message)
 
 
-async def test_what_a_plain_function_calls_by_async_to_sync_runs_in_the_same_loop(pool):
+async def test_async_to_sync_in_a_plain_function_uses_the_same_loop(pool):
     """Else each message to a channel layer would need a new connection."""
     loops.clear()
     for _ in range(2):
@@ -370,7 +370,7 @@ async def test_what_a_plain_function_calls_by_async_to_sync_runs_in_the_same_loo
     assert len(set(loops)) == 1
 
 
-async def test_a_plain_function_that_blocks_in_async_code_holds_up_nobody(pool):
+async def test_a_plain_function_blocking_in_async_code_delays_no_other_run(pool):
     loops.clear()
     let_go.clear()
     blocking = asyncio.create_task(executed(pool, run_of("blocks_in_async_code")))
@@ -389,7 +389,7 @@ async def swallows_its_cancellation(message):
         await asyncio.sleep(0.001)
 
 
-async def test_an_async_function_that_goes_on_after_its_timeout_keeps_its_slot(
+async def test_an_async_function_that_outlives_its_timeout_keeps_its_slot(
     pool, caplog, monkeypatch
 ):
     """If its run were over, the next one of its task would start beside it."""
@@ -417,6 +417,6 @@ def notes_in_its_context(message):
 noted = ContextVar("noted")
 
 
-async def test_what_a_function_sets_in_its_context_is_not_seen_by_the_next(pool):
+async def test_context_variables_do_not_leak_into_the_next_run(pool):
     for _ in range(3):
         assert (await executed(pool, run_of("notes_in_its_context"))).result == "nothing"

@@ -45,7 +45,7 @@ def values_of(expression: str) -> dict[str, set[int]]:
     }
 
 
-def test_every_stepped_range_that_wraps_around_is_the_one_of_a_naive_walk():
+def test_every_wrapping_stepped_range_matches_a_naive_walk():
     for name, start, end in WRAPPING:
         walked = naive_walk(name, start, end)
         for step in range(1, len(VALUES[name]) + 1):
@@ -84,7 +84,7 @@ def test_schedules_have_the_values_of_a_naive_walk_in_every_field():
         ("5/15 * * * *", "minute", {5, 20, 35, 50}),
     ],
 )
-def test_ranges_and_steps_mean_what_a_reader_counts(expression, name, values):
+def test_ranges_and_steps_have_their_intuitive_meaning(expression, name, values):
     assert values_of(expression)[name] == values
 
 
@@ -115,7 +115,7 @@ def days_due(expression: str, count: int) -> list[datetime]:
 
 
 @pytest.mark.parametrize("day", range(1, 32))
-def test_the_nearest_weekday_is_the_one_of_croniter(day):
+def test_the_nearest_weekday_matches_croniter(day):
     expression = f"0 9 {day}w * *"
     reference = croniter(expression, NEW_YEAR - timedelta(seconds=1))
     assert days_due(expression, 40) == [reference.get_next(datetime) for _ in range(40)]
@@ -132,7 +132,7 @@ def test_the_last_weekday_of_the_month_is_from_monday_to_friday():
     assert days_due("0 0 LW * *", 12) == expected
 
 
-def test_nearest_weekdays_go_with_other_days_and_with_weekdays():
+def test_nearest_weekdays_combine_with_days_and_weekdays():
     def dates(expression, count):
         return [due.strftime("%m-%d") for due in days_due(expression, count)]
 
@@ -222,7 +222,7 @@ CORRECTED = [
 
 
 @pytest.mark.parametrize(("expression", "began", "suggestion"), CORRECTED)
-def test_a_message_suggests_what_is_valid_in_place_of_what_came(expression, began, suggestion):
+def test_a_message_suggests_a_valid_expression(expression, began, suggestion):
     with pytest.raises(ScheduleError) as rejection:
         Schedule(expression, key="x")
     message = str(rejection.value)
@@ -242,7 +242,7 @@ def rejection_of(expression: str) -> str:
     return str(rejection.value)
 
 
-def test_a_message_says_what_to_set_instead_of_a_zone_or_a_year():
+def test_a_message_says_which_field_replaces_a_zone_or_a_year():
     assert rejection_of("CRON_TZ=europe/berlin 0 9 * * *").endswith(
         "contains a time zone. Write '0 9 * * *', and set timezone to 'Europe/Berlin'."
     )
@@ -281,7 +281,7 @@ def test_names_of_another_language_are_not_guessed(name):
         ("@every 2 months", "'@every 2 months' is not a valid alias."),
     ],
 )
-def test_other_texts_say_what_is_wrong(expression, message):
+def test_other_texts_get_an_explanation(expression, message):
     assert rejection_of(expression).startswith(message)
 
 

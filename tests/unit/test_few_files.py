@@ -29,7 +29,7 @@ def spare_files(number):
 
 
 @pytest.mark.parametrize("kind", [ProcessPool, ThreadPool])
-async def test_a_run_is_carried_out_or_not_called_and_never_fails(kind):
+async def test_a_run_is_executed_or_not_called_and_never_fails(kind):
     for number in range(20):
         pool = kind(1, lambda: NOON)
         try:

@@ -38,7 +38,7 @@ def made(error_class):
 
 @pytest.mark.parametrize("fn", [foreign.raises, foreign.araises], ids=by_name)
 @pytest.mark.parametrize("n", EACH)
-async def test_an_error_of_any_class_fails_its_run_and_is_what_signals_get(pool, fn, n):
+async def test_an_error_of_any_class_fails_its_run_and_reaches_signals(pool, fn, n):
     outcome = await executed(pool, run_of(fn, userdata={"n": n}))
     assert outcome.state == RunState.FAILED
     assert type(outcome.raised) is foreign.ERRORS[n]
@@ -47,7 +47,7 @@ async def test_an_error_of_any_class_fails_its_run_and_is_what_signals_get(pool,
 
 @pytest.mark.parametrize("fn", [foreign.returns, foreign.areturns], ids=by_name)
 @pytest.mark.parametrize("n", range(len(foreign.VALUES)))
-async def test_a_value_of_any_class_is_stored_or_said_not_to_be(pool, fn, n):
+async def test_a_value_of_any_class_is_stored_or_reported_as_not_stored(pool, fn, n):
     outcome = await executed(pool, run_of(fn, userdata={"n": n}))
     assert outcome.state == RunState.SUCCEEDED
     assert outcome.reason.startswith("The return value was not stored:")
@@ -55,7 +55,7 @@ async def test_a_value_of_any_class_is_stored_or_said_not_to_be(pool, fn, n):
 
 
 @pytest.mark.parametrize("n", EACH)
-def test_what_an_error_says_of_itself_is_a_text(n):
+def test_the_message_of_an_error_is_a_string(n):
     error = made(foreign.ERRORS[n])
     for text in (name_of(error), path_of(foreign.ERRORS[n]), words_of(error), traceback_of(error)):
         assert type(text) is str
@@ -87,7 +87,7 @@ async def test_a_log_handler_that_raises_ends_no_run_and_no_loop(broken_log, poo
             assert (await executed(pool, run_of(sound))).state == RunState.SUCCEEDED
 
 
-def test_nor_a_thread(broken_log, capsys):
+def test_a_log_handler_that_raises_ends_no_thread(broken_log, capsys):
     threads = DaemonThreads(1, "test")
     threads.start(foreign.leave)
     assert threads.submit(lambda: "alive").result(10) == "alive"

@@ -47,7 +47,7 @@ def test_each_job_is_done_in_one_place_only(source, guard):
     assert guard.places(source) == []
 
 
-def test_no_file_is_longer_than_one_mind_holds(source):
+def test_no_file_is_too_long(source):
     assert [one.path for one in source if one.length > MOST_LINES_OF_FILE] == []
 
 
@@ -181,7 +181,7 @@ def test_sql_on_a_cursor_and_sleeping_are_found():
     assert not found(sleeps, "jobs.sleeps(1)")
 
 
-def test_the_report_shows_each_figure_its_aim_and_what_is_in_its_way(tree):
+def test_the_report_shows_each_figure_its_target_and_the_obstacles(tree):
     source = tree(
         lifecycle__lose="run.state = RunState.LOST",
         execution__outcome="columns = {'state': RunState.FAILED}",

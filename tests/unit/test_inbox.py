@@ -6,7 +6,7 @@ import threading
 from sisy.runtime.inbox import Inbox
 
 
-async def test_all_that_threads_put_in_is_taken_in_their_order():
+async def test_items_of_threads_are_taken_in_order():
     taken, everything = [], asyncio.Event()
 
     def take(things):
@@ -29,7 +29,7 @@ async def test_all_that_threads_put_in_is_taken_in_their_order():
         assert [number for who, number in taken if who == name] == list(range(1000))
 
 
-async def test_a_loop_is_woken_once_for_what_came_while_it_was_busy():
+async def test_a_busy_loop_is_woken_once():
     batches = []
     inbox = Inbox(asyncio.get_running_loop(), batches.append)
     for number in range(5):
@@ -38,7 +38,7 @@ async def test_a_loop_is_woken_once_for_what_came_while_it_was_busy():
     assert batches == [[0, 1, 2, 3, 4]]
 
 
-def test_what_comes_once_the_loop_is_closed_is_dropped():
+def test_items_after_the_loop_is_closed_are_dropped():
     loop = asyncio.new_event_loop()
     inbox = Inbox(loop, lambda things: None)
     loop.close()

@@ -30,7 +30,7 @@ def of_the_driver(error, sqlstate):
         of_the_driver(InternalError("transaction timeout"), "25P04"),
     ],
 )
-def test_a_database_that_is_away_is_no_rows_fault(error):
+def test_a_database_outage_is_not_blamed_on_a_row(error):
     assert database_is_away(error)
 
 
@@ -42,16 +42,16 @@ def test_a_database_that_is_away_is_no_rows_fault(error):
         ValueError("no date"),
     ],
 )
-def test_what_a_row_makes_the_database_refuse_is_the_rows_fault(error):
+def test_a_rejected_value_is_blamed_on_its_row(error):
     assert not database_is_away(error)
 
 
-def test_work_that_fails_as_a_whole_is_done_in_another_way():
+def test_work_that_fails_as_a_batch_is_done_row_by_row():
     assert isolating(lambda: "all", lambda error: "each") == "all"
     assert isolating(lambda: int("x"), lambda error: type(error).__name__) == "ValueError"
 
 
-def test_a_database_that_is_away_is_not_asked_once_more():
+def test_an_unreachable_database_is_not_queried_again():
     def attempt():
         raise OperationalError("the server has gone away")
 
@@ -62,7 +62,7 @@ def test_a_database_that_is_away_is_not_asked_once_more():
         isolating(attempt, instead)
 
 
-def test_one_place_tells_a_bad_row_from_a_database_that_is_away():
+def test_one_place_distinguishes_bad_rows_from_outages():
     users = {
         path.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("*.py")

@@ -21,7 +21,7 @@ def ident(message):
     return threading.get_ident()
 
 
-def test_a_thread_that_is_idle_loses_neither_itself_nor_the_next_work():
+def test_an_idle_thread_survives_a_late_error():
     threads = DaemonThreads(1, "test")
     for n in range(3):
         raise_in(threads.submit(threading.get_ident).result(10))
@@ -32,7 +32,7 @@ def test_a_thread_that_is_idle_loses_neither_itself_nor_the_next_work():
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, TimeoutError])
-async def test_the_runs_after_one_whose_error_comes_late_succeed(pool, error):
+async def test_runs_after_a_late_error_succeed(pool, error):
     raise_in((await executed(pool, run_of(ident))).result, error)
     for function in (leaving.plain_agrees, leaving.agrees, ident):
         assert (await executed(pool, run_of(function))).state == RunState.SUCCEEDED

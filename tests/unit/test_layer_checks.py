@@ -43,21 +43,21 @@ def test_no_layer_at_all_is_fine_also_in_a_deployment():
     assert layer.check_layer() == layer.check_layer_reaches_other_processes() == []
 
 
-def test_an_in_memory_layer_is_complained_about_in_a_deployment_only(settings):
+def test_an_in_memory_layer_gets_a_warning_only_in_a_deployment(settings):
     settings.CHANNEL_LAYERS = IN_MEMORY
     assert layer.check_layer() == []
     assert run_checks(tags=["sisy"]) == []
     assert ids(run_checks(tags=["sisy"], include_deployment_checks=True)) == ["sisy.W005"]
 
 
-def test_a_layer_that_channels_gives_as_none_is_warned_of(settings):
+def test_a_layer_that_is_none_gets_a_warning(settings):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{__name__}.LayerThatLacksAKey"}}
     [warning] = layer.check_layer()
     assert (warning.id, warning.obj) == ("sisy.W002", "CHANNEL_LAYERS['default']")
     assert "raised a KeyError" in warning.msg
 
 
-def test_a_layer_that_cannot_be_made_is_an_error(settings):
+def test_a_layer_that_cannot_be_created_is_an_error(settings):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{__name__}.LayerThatFails"}}
     [error] = layer.check_layer()
     assert (error.id, error.level) == ("sisy.E003", ERROR)
@@ -73,7 +73,7 @@ def test_a_layer_that_cannot_be_made_is_an_error(settings):
         "channels_nats",
     ],
 )
-def test_a_layer_that_is_known_to_be_unfit_is_warned_of(settings, monkeypatch, module):
+def test_an_unsuitable_layer_gets_a_warning(settings, monkeypatch, module):
     settings.CHANNEL_LAYERS = IN_MEMORY
     monkeypatch.setitem(channel_layers.backends, "default", unfit_layer(module))
     [warning] = layer.check_layer()
@@ -84,15 +84,13 @@ def test_a_layer_that_is_known_to_be_unfit_is_warned_of(settings, monkeypatch, m
     )
 
 
-def test_a_layer_of_another_package_whose_name_only_begins_alike_is_not_meant(
-    settings, monkeypatch
-):
+def test_a_layer_with_a_similar_name_gets_no_warning(settings, monkeypatch):
     settings.CHANNEL_LAYERS = IN_MEMORY
     monkeypatch.setitem(channel_layers.backends, "default", unfit_layer("channels_nats2.core"))
     assert layer.check_layer() == []
 
 
-def test_the_pubsub_layer_is_a_remark_since_it_costs_queries_only(settings, monkeypatch):
+def test_the_pubsub_layer_gets_only_a_note(settings, monkeypatch):
     settings.CHANNEL_LAYERS = IN_MEMORY
     pubsub = RedisPubSubChannelLayer(hosts=[])
     monkeypatch.setitem(channel_layers.backends, "default", pubsub)
@@ -142,13 +140,13 @@ def test_redis_py_8_with_a_socket_timeout_gets_a_warning_with_the_fix(settings):
         ),
     ],
 )
-def test_each_way_to_write_a_host_is_shown_mended_and_without_its_secrets(settings, host, written):
+def test_the_fix_covers_each_form_of_a_host_without_secrets(settings, host, written):
     set_redis(settings, host)
     [warning] = layer.check_layer()
     assert warning.hint == f"Configure the host as {written!r}."
 
 
-def test_each_host_of_a_ring_is_looked_at(settings):
+def test_each_host_of_a_sharded_layer_is_checked(settings):
     set_redis(settings, {"host": "a", "port": 1, "socket_timeout": None}, ("b", 1))
     [warning] = layer.check_layer()
     assert "'host': 'b'" in warning.hint
@@ -162,7 +160,7 @@ def test_each_host_of_a_ring_is_looked_at(settings):
         {"address": "redis://cache?socket_timeout=30"},
     ],
 )
-def test_a_host_that_lets_redis_wait_long_enough_is_fine(settings, host):
+def test_a_host_with_a_long_enough_timeout_gets_no_warning(settings, host):
     set_redis(settings, host)
     assert layer.check_layer() == []
 
@@ -185,7 +183,7 @@ ValkeyLayer.__module__ = "channels_valkey.core"
 
 
 @pytest.mark.parametrize("host", [{"address": "valkey://:secret@cache:6379"}])
-def test_a_valkey_layer_without_a_socket_timeout_of_none_is_warned_of(settings, monkeypatch, host):
+def test_a_valkey_layer_with_a_socket_timeout_gets_a_warning(settings, monkeypatch, host):
     settings.CHANNEL_LAYERS = IN_MEMORY
     monkeypatch.setitem(channel_layers.backends, "default", ValkeyLayer(host))
     [warning] = layer.check_layer()
@@ -198,7 +196,7 @@ def test_a_valkey_layer_without_a_socket_timeout_of_none_is_warned_of(settings, 
     )
 
 
-def test_a_valkey_layer_that_waits_is_fine(settings, monkeypatch):
+def test_a_valkey_layer_without_a_socket_timeout_gets_no_warning(settings, monkeypatch):
     settings.CHANNEL_LAYERS = IN_MEMORY
     patient = {"address": "valkey://cache:6379", "socket_timeout": None}
     monkeypatch.setitem(channel_layers.backends, "default", ValkeyLayer(patient))

@@ -51,7 +51,7 @@ async def test_a_function_that_exits_in_a_task_or_callback_fails_with_that_error
         (leaving.gathers_a_generator_exit, "GeneratorExit: of its own"),
     ],
 )
-async def test_so_does_one_with_another_error_that_is_no_exception(pool, function, reason):
+async def test_a_function_that_raises_a_base_exception_fails_with_it(pool, function, reason):
     outcome = await executed(pool, run_of(function))
     assert (outcome.state, outcome.reason) == (RunState.FAILED, reason)
     await goes_on(pool)
@@ -73,7 +73,7 @@ async def slow(message):
         await asyncio.sleep(0.001)
 
 
-async def test_where_the_run_cannot_be_told_none_fails_and_the_log_says_so(pool, caplog):
+async def test_if_the_run_is_unknown_none_fails_and_the_error_is_logged(pool, caplog):
     """A generator is closed wherever Python collects it, in the context of any run."""
     outcome = await executed(pool, run_of(leaving.drops_a_generator))
     assert outcome.state == RunState.SUCCEEDED
@@ -84,7 +84,7 @@ async def test_where_the_run_cannot_be_told_none_fails_and_the_log_says_so(pool,
     await goes_on(pool)
 
 
-async def test_what_a_run_leaves_behind_harms_no_later_one_and_is_logged(pool, caplog):
+async def test_leftovers_of_a_run_harm_no_later_run_and_are_logged(pool, caplog):
     outcome = await executed(pool, run_of(leaving.leaves_after_its_end))
     assert outcome.state == RunState.SUCCEEDED
     await eventually(lambda: own(caplog))
@@ -101,7 +101,7 @@ async def test_what_a_run_leaves_behind_harms_no_later_one_and_is_logged(pool, c
         (leaving.returns_an_impostor, RunState.FAILED),
     ],
 )
-async def test_a_loop_that_is_stopped_or_closed_by_a_function_goes_on(pool, function, state):
+async def test_a_loop_survives_a_function_that_stops_or_closes_it(pool, function, state):
     for _ in range(2):
         assert (await executed(pool, run_of(function))).state == state
     await goes_on(pool)

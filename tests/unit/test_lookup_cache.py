@@ -8,7 +8,7 @@ from sisy.callables import Target
 from sisy.exceptions import TargetMissing
 
 
-def test_a_module_that_is_unloaded_and_deleted_is_missed(tmp_path, monkeypatch):
+def test_a_module_that_was_unloaded_and_deleted_is_reported_missing(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     source = tmp_path / "fleeting_jobs.py"
     source.write_text("def tidy(message):\n    pass\n")

@@ -83,7 +83,7 @@ async def test_a_wake_begins_the_next_step_at_once():
     await running
 
 
-async def test_a_step_knows_whether_it_was_asked_for():
+async def test_a_step_knows_whether_it_was_requested():
     known = []
 
     async def step():
@@ -141,7 +141,7 @@ async def test_a_loop_that_is_stopped_before_it_starts_makes_no_step():
     assert (steps.count, loop.is_stopping) == (0, True)
 
 
-async def test_stopping_twice_is_as_good_as_once():
+async def test_stopping_twice_equals_stopping_once():
     steps = Steps()
     loop = Loop("the step", steps)
     running = asyncio.create_task(loop.run())
@@ -153,7 +153,7 @@ async def test_stopping_twice_is_as_good_as_once():
     assert steps.count == 1
 
 
-async def test_stopping_lets_the_step_in_hand_end():
+async def test_stopping_lets_the_current_step_finish():
     begun, may_end, ended = asyncio.Event(), asyncio.Event(), []
 
     async def step():
@@ -240,7 +240,7 @@ async def test_a_loop_whose_event_loop_has_ended_can_still_be_woken():
     loop.stop()
 
 
-def test_a_step_that_must_work_once_is_tried_again_and_told_of_once(monkeypatch, caplog):
+def test_a_step_that_must_succeed_is_retried_and_logged_once(monkeypatch, caplog):
     monkeypatch.setattr(loop_module.time, "sleep", lambda seconds: None)
     caplog.set_level("INFO", "sisy")
     errors = [OSError("away"), OSError("still away")]

@@ -36,16 +36,16 @@ def test_a_ring_names_task_run_moment_and_the_attempt_to_come():
     }
 
 
-def test_the_message_of_a_function_names_the_attempt_in_hand():
+def test_the_message_of_a_function_names_the_current_attempt():
     assert messages.run_task(run(attempt=1), attempt=1)["attempt"] == 1
 
 
-def test_a_run_that_no_schedule_named_has_the_moment_that_was_asked_for():
+def test_a_manual_run_has_the_requested_moment():
     message = messages.run_task(run(due_at=None, task_id=None))
     assert (message["ts"], message["id"]) == (NOON.timestamp(), None)
 
 
-def test_a_beat_says_what_the_pass_did():
+def test_a_beat_reports_what_the_pass_did():
     assert messages.beat(NOON, planned=1, missed=2, rescued=3, deleted=4) == {
         "type": "sisy.heartbeat",
         "time": NOON.timestamp(),
@@ -56,7 +56,7 @@ def test_a_beat_says_what_the_pass_did():
     }
 
 
-def test_messages_hold_ids_and_numbers_only():
+def test_messages_contain_only_ids_and_numbers():
     beat = messages.beat(NOON, planned=1, missed=0, rescued=0, deleted=0)
     for message in (messages.run_task(run()), messages.cancel(5), messages.drain(5), beat):
         assert json.loads(json.dumps(message)) == message
@@ -71,7 +71,7 @@ def test_a_ring_is_known_by_its_type_alone():
 
 
 @pytest.mark.parametrize("message", MALFORMED)
-def test_what_is_not_sisys_is_told_apart(message):
+def test_foreign_messages_are_recognised(message):
     assert not messages.is_run_task(message)
 
 
@@ -85,7 +85,7 @@ async def test_a_malformed_message_is_logged_and_dropped(monkeypatch, caplog, me
     assert record.getMessage() == (f"Ignored an unknown message on sisy.run_task: {message!r}")
 
 
-async def test_a_ring_wakes_whoever_listens(monkeypatch, caplog):
+async def test_a_ring_wakes_the_listeners(monkeypatch, caplog):
     woken = []
     ring = messages.run_task(run())
     monkeypatch.setattr(listener.sender, "shared_layer", lambda: layer_with(ring))
@@ -97,7 +97,7 @@ def listening(woken):
     return ChannelListener(["default"], lambda: woken.append(True), lambda: woken.append("orders"))
 
 
-async def test_an_order_has_the_worker_look_what_is_wanted(monkeypatch, caplog):
+async def test_an_order_makes_the_worker_read_its_requests(monkeypatch, caplog):
     heard = []
     layer = MembersLayer([messages.cancel(5), {"type": "websocket.send"}])
     monkeypatch.setattr(listener.sender, "shared_layer", lambda: layer)
@@ -109,7 +109,7 @@ async def test_an_order_has_the_worker_look_what_is_wanted(monkeypatch, caplog):
     assert "{'type': 'websocket.send'}" in line
 
 
-async def test_a_layer_that_was_away_is_joined_again(monkeypatch):
+async def test_a_layer_is_rejoined_after_an_outage(monkeypatch):
     """It has forgotten its members, and may never say anything to this one."""
     layer = MembersLayer([])
     monkeypatch.setattr(listener.sender, "shared_layer", lambda: layer)

@@ -96,7 +96,7 @@ def test_secrets_are_hidden_at_any_depth():
 
 
 @pytest.mark.parametrize("make", [lists, dicts])
-def test_userdata_is_nested_so_deep_and_no_deeper(make):
+def test_userdata_has_a_maximum_depth(make):
     assert json_dict({"a": make(nested.MAX_DEPTH - 1)})
     with pytest.raises(ValueError, match="at most 30 levels deep"):
         json_dict({"a": make(nested.MAX_DEPTH)})
@@ -106,6 +106,6 @@ def test_userdata_is_nested_so_deep_and_no_deeper(make):
 
 
 @pytest.mark.parametrize("text", ["", "[", "]", "[1}", '{"a"', "[1] [2]", "nul", '{"a" 1'])
-def test_what_is_no_json_is_refused(text):
+def test_values_that_are_not_json_are_rejected(text):
     with pytest.raises(ValueError):
         nested.read(text)

@@ -148,6 +148,6 @@ def test_words_agree_with_numbers_in_templates(path):
         ('f"run {pk} waits"', False),
     ],
 )
-def test_the_search_finds_what_it_is_for(tmp_path, code, is_wrong):
+def test_the_search_finds_disagreeing_words(tmp_path, code, is_wrong):
     (tmp_path / "some.py").write_text(code)
     assert bool(list(disagreeing_in(tmp_path / "some.py"))) is is_wrong

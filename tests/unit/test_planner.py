@@ -89,7 +89,7 @@ def test_the_number_of_iterations_makes_no_plan_of_its_own(computed):
 
 
 @pytest.mark.parametrize("missed", Missed)
-def test_what_falls_due_while_the_heartbeat_is_busy_is_late_but_not_missed(missed):
+def test_an_occurrence_due_while_the_heartbeat_is_busy_is_not_missed(missed):
     now = NOON + 2 * MINUTE
     made = plan(
         task(schedule="* * * * *", missed=missed),
@@ -99,7 +99,7 @@ def test_what_falls_due_while_the_heartbeat_is_busy_is_late_but_not_missed(misse
     assert (made.due, made.gap) == ((NOON, NOON + MINUTE, now), None)
 
 
-def test_what_fell_due_before_the_heartbeat_came_is_missed_and_the_rest_is_not():
+def test_only_occurrences_before_the_heartbeat_started_are_missed():
     now = NOON + 3 * MINUTE
     made = plan(
         task(schedule="* * * * *", missed=Missed.SKIP),

@@ -31,29 +31,29 @@ def hand_after(*seconds):
     return in_hand
 
 
-def test_nothing_is_won_ahead_before_a_run_has_ended():
+def test_nothing_is_prefetched_before_a_run_has_ended():
     assert InFlight(SLOTS).room == SLOTS
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.01, 0.03, 0.1, 5.0])
-def test_what_is_won_ahead_is_a_tenth_of_a_second_of_work_at_the_most(seconds):
+def test_at_most_a_tenth_of_a_second_of_work_is_prefetched(seconds):
     room = hand_after(*[seconds] * 200).room
     assert SLOTS <= room <= SLOTS + MAX_PREFETCH
     assert (room - SLOTS) * seconds / SLOTS <= PREFETCH_SECONDS
 
 
-def test_one_long_run_is_enough_to_win_nothing_ahead():
+def test_one_long_run_stops_prefetching():
     assert hand_after(*[0.001] * 200, 2.0).room == SLOTS
 
 
-def test_room_is_for_what_is_not_in_hand():
+def test_the_capacity_excludes_claimed_runs():
     in_hand = hand_after(*[0.001] * 200)
     room = in_hand.room
     in_hand.take(run(1000))
     assert in_hand.room == room - 1
 
 
-def test_it_is_time_to_win_more_when_half_of_what_waits_is_over():
+def test_more_is_prefetched_when_half_of_the_buffer_is_used():
     in_hand = hand_after(*[0.01] * 200)
     ahead = in_hand.room - SLOTS
     for pk in range(SLOTS + ahead):
@@ -64,7 +64,7 @@ def test_it_is_time_to_win_more_when_half_of_what_waits_is_over():
     assert in_hand.has_run_low
 
 
-def test_without_anything_ahead_each_free_slot_is_filled():
+def test_without_prefetching_each_free_slot_is_filled():
     in_hand = InFlight(SLOTS)
     for pk in range(SLOTS):
         in_hand.take(run(pk))
@@ -73,7 +73,7 @@ def test_without_anything_ahead_each_free_slot_is_filled():
     assert in_hand.has_run_low
 
 
-def test_what_is_queued_for_too_long_is_found(monkeypatch):
+def test_runs_prefetched_for_too_long_are_found(monkeypatch):
     in_hand = InFlight(SLOTS)
     in_hand.take(run(1))
     assert in_hand.overdue() == []
@@ -81,5 +81,5 @@ def test_what_is_queued_for_too_long_is_found(monkeypatch):
     assert [one.pk for one in in_hand.overdue()] == [1]
 
 
-def test_a_run_that_is_not_in_hand_cannot_be_dropped():
+def test_an_unknown_run_cannot_be_dropped():
     assert not InFlight(SLOTS).drop(run(1))

@@ -20,7 +20,7 @@ from tests.app import jobs
         ("0 10 15 * ? *", "0 10 15 * *"),
     ],
 )
-def test_what_was_probably_meant_is_a_schedule(typed, meant):
+def test_a_suggestion_is_a_valid_schedule(typed, meant):
     assert probably_meant(typed) == meant
     Schedule(meant)
 
@@ -36,7 +36,7 @@ def test_what_was_probably_meant_is_a_schedule(typed, meant):
         "0 9 * * *",
     ],
 )
-def test_what_is_meant_as_it_stands_is_not_warned_of(expression):
+def test_an_intended_schedule_gets_no_warning(expression):
     assert probably_meant(expression) == ""
     Schedule(expression)
 
@@ -53,19 +53,19 @@ def assert_warns(messages, whose):
     )
 
 
-def test_the_default_schedule_is_looked_at(settings):
+def test_the_default_schedule_is_checked(settings):
     settings.SISY_DEFAULT_SCHEDULE = "0 9 * * * *"
     assert_warns(configuration.check_settings(), "")
 
 
 @pytest.mark.django_db
-def test_stored_tasks_are_looked_at():
+def test_stored_tasks_are_checked():
     task_with_callable(jobs.noop, label="tea", schedule="0 9 * * * *").save()
     task_with_callable(jobs.noop, label="fine", schedule="0 9 * * * 0-59").save()
     assert_warns(stored.check_stored_tasks(databases=["default"]), " (UTC)")
 
 
-def test_declared_tasks_are_looked_at(monkeypatch):
+def test_declared_tasks_are_checked(monkeypatch):
     declared = discovery.Declaration(
         name="tea",
         path="tests.app.jobs.noop",

@@ -58,7 +58,7 @@ async def result(pool, function, **options):
     return outcome.result
 
 
-async def test_runs_are_carried_out_in_another_process_which_is_used_again(pool):
+async def test_runs_are_executed_in_another_process_which_is_reused(pool):
     first = await result(pool, pid)
     assert first != os.getpid()
     assert [await result(pool, fn) for fn in (pid, apid, pid)] == [first] * 3
@@ -93,7 +93,7 @@ async def test_as_many_runs_at_once_as_there_are_slots(pool, tmp_path):
         (exits, "Its process exited with code 3"),
     ],
 )
-async def test_a_run_whose_process_dies_is_lost_and_its_slot_goes_on(pool, function, reason):
+async def test_a_run_whose_process_dies_is_lost_and_its_slot_is_reused(pool, function, reason):
     """Elsewhere such a run stays "running" for ever, and its slot is gone."""
     for _ in range(3):
         outcome = await executed(pool, run_of(function))
@@ -119,7 +119,7 @@ async def test_a_function_that_ends_at_its_timeout_keeps_its_process(pool, funct
     assert await result(pool, pid) == before
 
 
-async def test_by_force_a_run_ends_that_never_asks(pool, tmp_path):
+async def test_with_force_a_run_ends_that_never_checks(pool, tmp_path):
     run = run_of(spins, userdata={"begun": str(tmp_path / "begun")})
     going = asyncio.create_task(executed(pool, run))
     child = await begun(tmp_path)
@@ -132,7 +132,7 @@ async def test_by_force_a_run_ends_that_never_asks(pool, tmp_path):
 
 
 @pytest.mark.parametrize("dies", [True, False])
-async def test_what_a_function_has_started_ends_with_its_process(pool, tmp_path, dies):
+async def test_programs_started_by_a_function_end_with_its_process(pool, tmp_path, dies):
     """Or else the next attempt would work beside it."""
     userdata = {"begun": str(tmp_path / "begun"), "dies": dies}
     going = asyncio.create_task(executed(pool, run_of(starts_a_program, userdata=userdata)))
@@ -143,7 +143,7 @@ async def test_what_a_function_has_started_ends_with_its_process(pool, tmp_path,
     await eventually(lambda: is_gone(program))
 
 
-async def test_a_function_can_terminate_what_it_has_started(pool):
+async def test_a_function_can_terminate_programs_it_started(pool):
     assert await result(pool, terminates_a_program) == -signal.SIGTERM
 
 
@@ -153,7 +153,7 @@ async def test_int_and_term_that_a_terminal_sends_to_all_do_not_end_a_child(pool
     assert await result(pool, pid) == before
 
 
-async def test_an_outcome_that_is_too_large_is_one_all_the_same(pool):
+async def test_an_outcome_that_is_too_large_is_still_recorded(pool):
     assert len(await result(pool, returns_all_that_is_allowed)) == RESULT_LIMIT - 2
     outcome = await executed(pool, run_of(returns_much))
     assert all(part in outcome.reason for part in ("not stored", "50000002", "64000"))
@@ -162,7 +162,7 @@ async def test_an_outcome_that_is_too_large_is_one_all_the_same(pool):
     assert len(outcome.error) < ERROR_LIMIT + 10
 
 
-async def test_an_error_that_cannot_be_pickled_or_told_is_one_all_the_same(pool):
+async def test_an_error_that_cannot_be_pickled_is_still_recorded(pool):
     outcome = await executed(pool, run_of(raises_what_cannot_be_pickled))
     assert (outcome.state, outcome.reason) == (
         RunState.FAILED,
@@ -211,14 +211,14 @@ async def test_a_child_is_replaced_when_it_takes_too_much_memory(pool_of, caplog
     assert line.startswith(f"Replacing child process {first}, which uses ")
 
 
-async def test_an_idle_child_that_dies_costs_no_run(pool):
+async def test_an_idle_child_that_dies_affects_no_run(pool):
     child = await result(pool, pid)
     os.kill(child, signal.SIGKILL)
     await eventually(lambda: not pool._idle[0].is_usable)  # its death is known a moment later
     assert await result(pool, pid) != child
 
 
-async def test_a_pool_that_is_closed_kills_what_runs_and_says_nothing_of_it(pool_of, tmp_path):
+async def test_a_closed_pool_kills_its_runs_silently(pool_of, tmp_path):
     pool = pool_of(ProcessPool, 1)
     run = run_of(spins, userdata={"begun": str(tmp_path / "begun")})
     going = asyncio.create_task(executed(pool, run))
@@ -229,7 +229,7 @@ async def test_a_pool_that_is_closed_kills_what_runs_and_says_nothing_of_it(pool
     going.cancel()
 
 
-async def test_a_child_that_cannot_begin_costs_its_run_nothing(pool, monkeypatch):
+async def test_a_child_that_cannot_start_uses_no_attempt(pool, monkeypatch):
     monkeypatch.setattr("sisy.execution.child_process.child_start.begin", cannot_begin)
     outcome = await executed(pool, run_of(pid))
     assert outcome == NotCalled(
@@ -244,7 +244,7 @@ async def test_a_child_that_cannot_begin_costs_its_run_nothing(pool, monkeypatch
 
 
 @pytest.mark.parametrize("make", [ProcessPool, ThreadPool])
-async def test_runs_that_no_thread_can_carry_out_are_returned_and_keep_no_slot(make, monkeypatch):
+async def test_runs_that_no_thread_can_execute_are_returned_with_their_slot(make, monkeypatch):
     """Those that wait for a slot, too."""
 
     def refuse(thread):

@@ -79,7 +79,7 @@ def test_an_error_that_names_the_schedule_is_not_introduced_by_it_again(error, s
         ("It did not renew its lease.", "worker 7@web is gone: it did not renew its lease."),
     ],
 )
-def test_the_log_says_of_a_process_itself_how_it_ended(caplog, reason, line):
+def test_the_log_says_how_a_process_ended(caplog, reason, line):
     with caplog.at_level(logging.INFO, "sisy.workers"):
         run_log.on_offline(process=Process(role=Role.WORKER, pid=7, host="web"), reason=reason)
     assert caplog.messages == [line]

@@ -60,14 +60,14 @@ def test_by_path_a_lambda_has_a_name():
         (odd_jobs.make_local_class().record, "make_local_class.<locals>.Local.record"),
     ],
 )
-def test_what_is_defined_inside_a_function_is_refused(target, name):
+def test_a_nested_function_is_rejected(target, name):
     assert refusal(target) == (
         f"{name} is defined inside a function, where a worker cannot find it. Move it to the top "
         "level of its module."
     )
 
 
-def test_what_the_main_script_defines_is_refused(monkeypatch):
+def test_a_function_of_the_main_script_is_rejected(monkeypatch):
     main = types.ModuleType("__main__")
     source = (
         "def job(message): ...\nclass Clerk:\n    @classmethod\n    def job(cls, message): ..."
@@ -101,7 +101,7 @@ def test_a_method_of_an_unsaved_object_is_refused(unsaved, name):
     )
 
 
-def test_a_method_of_what_is_no_model_is_refused():
+def test_a_method_of_a_non_model_is_rejected():
     assert refusal(odd_jobs.Plain().method) == (
         "Plain.method is a method of Plain, which is not a Django model, so a worker could not "
         "find "
@@ -164,11 +164,11 @@ def test_two_parameters_are_refused():
     )
 
 
-def test_a_default_of_the_one_message_does_no_harm():
+def test_the_message_parameter_may_have_a_default():
     assert target_of(odd_jobs.default_message).path == f"{ODD}.default_message"
 
 
-def test_a_function_whose_name_leads_to_another_one_is_refused():
+def test_a_function_whose_name_resolves_to_another_is_rejected():
     assert refusal(odd_jobs.kept) == (
         f"The name {ODD}.renamed leads to a different function than the one that you passed, and "
         f"a worker would call that one. Pass {ODD}.renamed itself, or give your function a name "
@@ -179,7 +179,7 @@ def test_a_function_whose_name_leads_to_another_one_is_refused():
 @pytest.mark.parametrize(
     "path", ["noop", "", "a..b", ".a", "tests app.jobs.noop", "a-b.c", "a.b()"]
 )
-def test_what_is_no_dotted_path_is_refused(path):
+def test_an_invalid_dotted_path_is_rejected(path):
     assert refusal(path) == (
         f"{path!r} is not a dotted path. Write it as package.module.function or "
         "package.module.Class.method."
@@ -229,7 +229,7 @@ def test_a_path_that_is_too_long_is_refused():
         ),
     ],
 )
-def test_a_path_that_leads_nowhere_says_why(path, message):
+def test_a_path_that_cannot_be_resolved_says_why(path, message):
     assert refusal(path, error=TargetMissing) == message
 
 
@@ -250,7 +250,7 @@ def test_a_primary_key_goes_with_paths_only():
     )
 
 
-def test_a_primary_key_that_its_field_cannot_read_is_refused():
+def test_an_invalid_primary_key_is_rejected():
     assert refusal(f"{MODELS}.Counter.tick", "seven") == (
         "'seven' is not a valid primary key of testapp.Counter: “seven” value must be an integer."
     )
@@ -259,7 +259,7 @@ def test_a_primary_key_that_its_field_cannot_read_is_refused():
     )
 
 
-def test_a_primary_key_that_is_too_long_to_be_kept_is_refused():
+def test_a_primary_key_that_is_too_long_is_rejected():
     assert refusal(f"{MODELS}.NamedCounter.tick", "a" * 256) == (
         "The primary key of testapp.NamedCounter has 256 characters, but Sisy stores at most 255. "
         "Use a function that looks up the object."

@@ -104,7 +104,7 @@ GENERAL = (
         ("nothing", "None is not a function. Pass the function itself, without parentheses."),
     ],
 )
-def test_what_a_worker_cannot_call_is_rejected_by_object_and_by_path(jobs, name, message):
+def test_uncallable_targets_are_rejected_by_object_and_by_path(jobs, name, message):
     value = jobs
     for part in name.split("."):
         value = getattr(value, part)
@@ -115,14 +115,14 @@ def test_what_a_worker_cannot_call_is_rejected_by_object_and_by_path(jobs, name,
 @pytest.mark.parametrize(
     ("builtin", "name"), [(print, "print"), (str.upper, "str.upper"), ([].append, "list.append")]
 )
-def test_what_is_built_into_python_is_rejected(builtin, name):
+def test_builtins_are_rejected(builtin, name):
     assert rejection_of(builtin) == (
         f"{name} is built into Python and has no parameter named message. Define a function that "
         "calls it."
     )
 
 
-def test_what_was_called_already_is_rejected(jobs):
+def test_a_coroutine_is_rejected(jobs):
     called = jobs.waits({})
     try:
         assert rejection_of(called) == (

@@ -46,7 +46,7 @@ async def test_a_child_that_has_lost_its_pipe_ends_and_its_run_is_lost(pool, fun
         assert await goes_on(pool)
 
 
-async def test_what_a_child_has_to_tell_goes_into_no_other_file(pool, tmp_path):
+async def test_a_childs_report_goes_into_no_other_file(pool, tmp_path):
     file = tmp_path / "log"
     run = run_of(rogue.closes_all_files_and_opens_others, userdata={"file": str(file)})
     outcome = await executed(pool, run)
@@ -55,9 +55,7 @@ async def test_what_a_child_has_to_tell_goes_into_no_other_file(pool, tmp_path):
 
 
 @pytest.mark.parametrize("function", [rogue.writes_the_beginning_of_a_word, rogue.stops_itself])
-async def test_a_child_that_says_half_a_word_or_is_stopped_is_killed_at_its_timeout(
-    pool, function
-):
+async def test_a_child_that_hangs_in_a_report_is_killed_at_its_timeout(pool, function):
     outcome = await executed(pool, run_of(function, timeout=BRIEF))
     assert outcome.state == RunState.TIMED_OUT
     assert await goes_on(pool)
@@ -72,7 +70,7 @@ async def test_a_copy_that_a_function_has_forked_reports_nothing(pool):
 
 
 @pytest.mark.parametrize("size", [1, 1_000_000])
-async def test_a_child_that_does_not_take_a_run_costs_it_nothing(pool, monkeypatch, size):
+async def test_a_run_that_a_child_does_not_accept_uses_no_attempt(pool, monkeypatch, size):
     """A large run does not even fit into the pipe of a child that reads nothing."""
     monkeypatch.setattr(run_deadline, "ACCEPT_TIMEOUT", 0.5)
     child = await goes_on(pool)
@@ -83,7 +81,7 @@ async def test_a_child_that_does_not_take_a_run_costs_it_nothing(pool, monkeypat
     assert await goes_on(pool) != child
 
 
-async def test_a_run_that_an_idle_child_never_took_before_it_died_costs_nothing(pool, monkeypatch):
+async def test_a_run_that_a_dead_child_never_accepted_uses_no_attempt(pool, monkeypatch):
     child = await goes_on(pool)
     monkeypatch.setattr(
         child_process.ChildProcess, "is_usable", True

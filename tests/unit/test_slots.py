@@ -29,7 +29,9 @@ async def blocked(pool, tmp_path):
 
 
 @pytest.mark.parametrize("function", [asks, waits])
-async def test_no_more_go_on_at_once_than_there_are_slots(pool, blocked, tmp_path, function):
+async def test_no_more_runs_execute_at_once_than_there_are_slots(
+    pool, blocked, tmp_path, function
+):
     begun = tmp_path / "begun too"
     run = run_of(function, timeout=FAR, userdata={"begun": str(begun)}, pk=6)
     second = asyncio.create_task(executed(pool, run))
@@ -42,7 +44,7 @@ async def test_no_more_go_on_at_once_than_there_are_slots(pool, blocked, tmp_pat
     assert (await second).state == RunState.CANCELLED
 
 
-async def test_a_run_that_waits_can_be_withdrawn_and_is_never_called(pool, blocked, tmp_path):
+async def test_a_waiting_run_can_be_withdrawn_and_is_never_called(pool, blocked, tmp_path):
     begun, ended = tmp_path / "begun too", []
     run = run_of(asks, timeout=FAR, userdata={"begun": str(begun)}, pk=6)
     pool.execute(run, lambda *how: ended.append(how))
@@ -54,7 +56,7 @@ async def test_a_run_that_waits_can_be_withdrawn_and_is_never_called(pool, block
     assert (begun.exists(), ended) == (False, [])
 
 
-async def test_a_run_that_goes_on_cannot_be_withdrawn(pool, blocked):
+async def test_a_running_run_cannot_be_withdrawn(pool, blocked):
     assert not pool.withdraw(5)
     assert pool.cancel(5, "enough")
     assert (await blocked).state == RunState.CANCELLED

@@ -70,7 +70,7 @@ def test_children_are_started_later_and_later_to_a_bound():
     ("code", "how"),
     [(-9, "killed by SIGKILL"), (-250, "killed by signal 250"), (3, "exit code 3")],
 )
-def test_how_a_process_ended_is_said_by_name(code, how):
+def test_exit_codes_and_signals_are_named(code, how):
     assert _description(code) == how
 
 
@@ -103,7 +103,7 @@ async def child():
     child.line.close()
 
 
-async def test_a_child_stops_and_hurries_when_it_is_told_to(child):
+async def test_a_child_stops_and_hurries_on_request(child):
     assert await child.hears(STOP) == 1
     assert await child.hears(HURRY) == 2
 
@@ -130,18 +130,18 @@ async def test_an_orphaned_child_stops_and_a_second_signal_makes_it_stop_faster(
     assert await child.hears() == 2
 
 
-async def test_what_is_told_to_a_parent_that_is_gone_is_lost(child):
+async def test_messages_to_a_dead_parent_are_lost(child):
     child.parent.close()
     child.line.tell("7")
 
 
-def test_without_a_parent_there_is_no_line(monkeypatch):
+def test_without_a_parent_there_is_no_pipe(monkeypatch):
     monkeypatch.delenv(parent_pipe.VARIABLE, raising=False)
     assert parent_pipe.open_to_parent(lambda: None) is None
     parent_pipe.tell_parent(1)
 
 
-def test_the_line_is_not_passed_on_to_processes_that_functions_start(monkeypatch):
+def test_the_pipe_is_not_inherited_by_programs_of_functions(monkeypatch):
     monkeypatch.setattr(parent_pipe, "_pipe", None)
     parent, end = socket.socketpair()
     monkeypatch.setenv(parent_pipe.VARIABLE, str(end.detach()))

@@ -64,12 +64,12 @@ def test_a_guard_that_keeps_watching_keeps_judging(on_watch):
         pytest.param(1.0, HOUR, id="the host slept, and its database with it"),
     ],
 )
-def test_a_break_begins_the_watch_anew(on_watch, after, by_steady):
+def test_a_suspension_restarts_the_watch(on_watch, after, by_steady):
     assert not on_watch.look(after, by_steady)
     assert on_watch.looks(10) == [False] * 9 + [True]
 
 
-def test_a_slow_moment_is_no_break(on_watch):
+def test_a_slow_moment_is_not_a_suspension(on_watch):
     assert on_watch.look(14.9)
     assert on_watch.look(1)
 

@@ -30,7 +30,7 @@ def test_threads_that_are_not_needed_are_not_started():
     threads.shutdown()
 
 
-def test_an_error_is_given_to_who_waits_for_the_result():
+def test_an_error_is_passed_to_the_caller_of_the_future():
     threads = DaemonThreads(1, "sisy-test")
     assert isinstance(threads.submit(int, "x").exception(20), ValueError)
     assert threads.submit(int).result(20) == 0
@@ -61,7 +61,7 @@ def test_a_step_aborted_by_a_deadlock_is_repeated_without_a_log_line(caplog):
 @pytest.mark.parametrize(
     "errors", [[OperationalError(2006, "Server has gone away")], [DEADLOCK] * 6]
 )
-def test_what_is_no_deadlock_or_one_again_and_again_is_an_error(errors):
+def test_other_errors_and_repeated_deadlocks_are_raised(errors):
     step = EndedBy(*errors)
     with pytest.raises(OperationalError):
         past_deadlocks(step)

@@ -41,11 +41,11 @@ def test_a_schedule_is_put_into_words(expression, sentence):
         "5,* * * * *",
     ],
 )
-def test_what_would_be_put_wrongly_is_not_put_into_words(expression):
+def test_schedules_that_words_would_misstate_have_none(expression):
     assert in_words(Schedule(expression)) == ""
 
 
-def test_h_is_told_as_the_values_for_which_it_stands():
+def test_h_is_described_by_the_values_it_resolves_to():
     nightly = Schedule("h h(0-5) * * *", key="nightly")
     due = nightly.next_after(datetime(2026, 5, 5, tzinfo=UTC))
     assert in_words(nightly) == f"At {due:%H:%M}"

@@ -50,14 +50,14 @@ def test_a_value_that_the_command_line_rejects_is_rejected_everywhere(name, valu
         assert str(rejection.value) == message
 
 
-def test_routes_reject_queues_that_cannot_be():
+def test_routes_reject_invalid_queues():
     with pytest.raises(ValueError, match="'a b' is not a valid queue name"):
         channels_for("default", "a b")
     with pytest.raises(ValueError, match="queues must name at least one queue"):
         channels_for()
 
 
-def test_what_is_valid_is_kept():
+def test_valid_options_are_kept():
     worker = Worker(queues=["mail", "mail", "default"], concurrency=1000, grace=0)
     assert (worker.queues, worker.concurrency, worker.grace) == (("mail", "default"), 1000, 0)
     assert queue_names("mail, mail,default,") == ("mail", "default")

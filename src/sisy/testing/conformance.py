@@ -53,7 +53,7 @@ class BackendConformance(unittest.TestCase):
         result.refresh()
         return result
 
-    def test_what_is_enqueued_is_ready(self) -> None:
+    def test_an_enqueued_task_is_ready(self) -> None:
         before = timezone.now()
         result = self.enqueue(self.tasks.add, 1, second=2)
         self.assertEqual(result.status, TaskResultStatus.READY)
@@ -87,11 +87,11 @@ class BackendConformance(unittest.TestCase):
     def test_an_async_task_is_awaited(self) -> None:
         self.assertEqual(self.ended(self.tasks.aadd, 3).return_value, 4)
 
-    def test_arguments_arrive_as_json_holds_them(self) -> None:
+    def test_arguments_arrive_as_json_values(self) -> None:
         result = self.ended(self.tasks.echo, (1, b"two"), deep={"a": [None, True, 1.5]})
         self.assertEqual(result.return_value, [[[1, "two"]], {"deep": {"a": [None, True, 1.5]}}])
 
-    def test_what_json_cannot_hold_is_refused_and_not_enqueued(self) -> None:
+    def test_arguments_that_are_not_json_are_rejected_and_not_enqueued(self) -> None:
         with self.assertRaisesRegex(TypeError, "Unsupported type"):
             self.enqueue(self.tasks.say, datetime.now())  # noqa: DTZ005 - it is refused
         self.work()
@@ -114,16 +114,16 @@ class BackendConformance(unittest.TestCase):
                 with self.assertRaisesRegex(ValueError, "Task failed"):
                     assert result.return_value
 
-    def test_a_task_that_wants_to_exit_has_failed(self) -> None:
+    def test_a_task_that_raises_system_exit_has_failed(self) -> None:
         [error] = self.ended(self.tasks.leave).errors
         self.assertIs(error.exception_class, SystemExit)
 
-    def test_a_task_that_returns_what_json_cannot_hold_has_failed(self) -> None:
+    def test_a_task_whose_return_value_is_not_json_has_failed(self) -> None:
         result = self.ended(self.tasks.return_what_json_cannot_hold)
         self.assertEqual(result.status, TaskResultStatus.FAILED)
         self.assertIs(result.errors[0].exception_class, TypeError)
 
-    def test_a_result_that_is_not_there_yet_has_no_value(self) -> None:
+    def test_an_unfinished_result_has_no_value(self) -> None:
         result = self.enqueue(self.tasks.add, 1)
         with self.assertRaisesRegex(ValueError, "Task has not finished yet"):
             assert result.return_value
@@ -134,7 +134,7 @@ class BackendConformance(unittest.TestCase):
         self.work()
         self.assertEqual(self.tasks.said, ["a", "b", "c", "d", "e"])
 
-    def test_what_is_to_run_later_stays_queued(self) -> None:
+    def test_a_delayed_task_stays_queued(self) -> None:
         later = self.tasks.say.using(run_after=timezone.now() + timedelta(days=1))
         result = self.enqueue(later, "later")
         self.enqueue(self.tasks.say.using(run_after=timezone.now() - timedelta(days=1)), "now")
@@ -142,13 +142,13 @@ class BackendConformance(unittest.TestCase):
         result.refresh()
         self.assertEqual((self.tasks.said, result.status), (["now"], TaskResultStatus.READY))
 
-    def test_an_id_that_no_result_has_is_said_not_to_exist(self) -> None:
+    def test_an_unknown_id_does_not_exist(self) -> None:
         task = self.tasks.add.using(backend=self.alias)
         for nonsense in ("", "123456789", "run-123456789", "run-٣", "run-" + "9" * 19, "\0"):
             with self.subTest(nonsense), self.assertRaises(TaskResultDoesNotExist):
                 task.get_result(nonsense)
 
-    def test_the_result_of_another_task_is_refused(self) -> None:
+    def test_the_result_of_another_task_is_rejected(self) -> None:
         result = self.enqueue(self.tasks.add, 1)
         with self.assertRaises(TaskResultMismatch):
             self.tasks.say.using(backend=self.alias).get_result(result.id)
@@ -159,12 +159,12 @@ class BackendConformance(unittest.TestCase):
         result = self.ended(self.tasks.add, 1)
         self.assertEqual(pickle.loads(pickle.dumps(result)), result)
 
-    def test_a_task_that_cannot_be_enqueued_is_refused(self) -> None:
+    def test_an_invalid_task_is_rejected(self) -> None:
         for wrong in ({"priority": 101}, {"queue_name": "unknown"}):
             with self.subTest(wrong), self.assertRaises(InvalidTask):
                 self.tasks.add.using(backend=self.alias, **wrong)
 
-    def test_signals_tell_what_happens_in_its_order(self) -> None:
+    def test_signals_are_sent_in_order(self) -> None:
         with _heard() as heard:
             result = self.ended(self.tasks.add, 1)
         names = [(name, status) for name, _, one, status, _ in heard if one.id == result.id]
@@ -176,7 +176,7 @@ class BackendConformance(unittest.TestCase):
         self.assertEqual(names, expected)
         self.assertEqual({sender for _, sender, *_ in heard}, {type(task_backends[self.alias])})
 
-    def test_a_task_that_fails_is_told_of_within_an_except_block(self) -> None:
+    def test_a_failure_is_signalled_within_an_except_block(self) -> None:
         with _heard() as heard:
             self.ended(self.tasks.fail)
         [(is_failure, status)] = [(e, s) for name, _, _, s, e in heard if name == "task_finished"]
