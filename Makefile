@@ -18,7 +18,7 @@ TESTS := -n 6 --dist worksteal
 
 .PHONY: help install format lint types imports migrations reference docs check test test-sqlite test-postgres \
 	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-faults walk house tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
-	bench-drain bench-workers bench-memory bench-many bench-replanning bench-ledger bench-viewers bench-dashboard bench-virtual lock clean
+	bench-drain bench-workers bench-memory bench-many bench-replanning bench-mixed bench-ledger bench-storage bench-viewers bench-dashboard bench-virtual lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -145,6 +145,9 @@ bench-submit: install  ## measure how fast runs are submitted
 bench-drain: install  ## measure how fast workers finish queued runs
 	$(BIN)/python -m benchmarks.drain
 
+bench-mixed: install  ## measure how fast a mix of many tasks is submitted and worked off
+	$(BIN)/python -m benchmarks.mixed
+
 bench-workers: install  ## measure how throughput grows with worker processes
 	$(BIN)/python -m benchmarks.workers
 
@@ -159,6 +162,9 @@ bench-replanning: install  ## measure how late tasks are while 100,000 others ar
 
 bench-ledger: install  ## measure whether a long ledger makes anything slower
 	$(BIN)/python -m benchmarks.ledger
+
+bench-storage: install  ## measure what a run costs PostgreSQL, also while a snapshot is held; SECONDS=300 for a long run
+	$(BIN)/python -m benchmarks.storage $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-viewers: install  ## measure what open dashboard pages cost the workers
 	$(BIN)/python -m benchmarks.viewers

@@ -20,7 +20,12 @@ QUICK_OPTIONS = {
     "memory": ["--runs", "2000"],
     "many": ["--tasks", "1000", "--idle", "3"],
     "replanning": ["--tasks", "2000", "--times", "1"],
+    "mixed": ["--single", "60", "--batched", "240", "--times", "1"],
     "ledger": ["--runs", "8000"],
+    "storage": [
+        *("--runs", "200", "--backlog", "200", "--plan-seconds", "2"),
+        *("--rate", "200", "--seconds", "1", "--idle", "2"),
+    ],
     "viewers": ["--seconds", "2"],
     "virtual": ["--days", "20"],
     "dashboard": ["--tasks", "2000", "--runs", "8000", "--times", "1"],
