@@ -19,10 +19,11 @@ def no_lock_on_what_is_planned():
     """Let heartbeats read what is due before their transaction, and lock nothing."""
     plan_chunk = plan._plan_chunk
 
-    def look_first(using, watch, *others):
-        seen = list(Task.objects.using(using).due(watch.now)[: plan.PLAN_BATCH])
-        with mock.patch.object(plan, "_lock_due", return_value=seen):
-            return plan_chunk(using, watch, *others)
+    def look_first(scope, planned):
+        with mock.patch.object(
+            plan, "_lock_due", return_value=list(scope.due()[: plan.PLAN_BATCH])
+        ):
+            return plan_chunk(scope, planned)
 
     with mock.patch.object(plan, "_plan_chunk", look_first):
         yield
@@ -47,8 +48,8 @@ def no_guard_on_what_is_planned():
 
     plan_tasks = plan._plan_tasks
 
-    def leave_out(using, tasks, watch, careful=True):
-        return plan_tasks(using, tasks, watch, True)
+    def leave_out(scope, tasks, careful=True):
+        return plan_tasks(scope, tasks, careful=True)
 
     with (
         no_lock_on_what_is_planned(),

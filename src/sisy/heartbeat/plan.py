@@ -35,6 +35,7 @@ from sisy.exceptions import ScheduleError
 from sisy.heartbeat.quarantine import run_or_set_broken, set_broken
 from sisy.lifecycle.submit import store_occurrences
 from sisy.models import Run, Task, TaskState
+from sisy.models.task_queries import TaskQuerySet
 from sisy.planning.activation import tell_retired
 from sisy.planning.catch_up import Plan, Planner, Watch
 from sisy.records.task_fields import DEFERRED_FIELDS
@@ -55,6 +56,18 @@ Announce = Callable[[list[Run]], None]
 
 def ignore_runs(runs: list[Run]) -> None:
     """Announce nothing. Workers also find queued runs by polling."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """The due tasks of a database that one call of `plan_due` plans, as far as its turn allows."""
+
+    using: str
+    watch: Watch
+    turn: Turn
+
+    def due(self) -> TaskQuerySet:
+        return Task.objects.using(self.using).due(self.watch.now)
 
 
 @dataclass(slots=True)
@@ -94,12 +107,13 @@ def plan_due(
         at_work_since: see `Watch`.
     """
     watch = Watch(now, conf.get_settings().missed_limit, at_work_since)
+    scope = _Scope(using, watch, turn)
     planned = Planned()
     for _ in range(LOCKED_TRIES):
         is_full = True
         while is_full:
             announced = len(planned.runs)
-            is_full = _plan_chunk(using, watch, planned, turn) == PLAN_BATCH
+            is_full = _plan_chunk(scope, planned) == PLAN_BATCH
             # After each chunk, so that workers start while the rest is being planned.
             if new := planned.runs[announced:]:
                 announce(new)
@@ -112,52 +126,50 @@ def plan_due(
     return planned
 
 
-def _plan_chunk(using: str, watch: Watch, planned: Planned, turn: Turn) -> int:
-    return isolating(
-        partial(_plan_at_once, using, watch, planned),
-        partial(_plan_each, using, watch, planned, turn),
-    )
+def _plan_chunk(scope: _Scope, planned: Planned) -> int:
+    return isolating(partial(_plan_at_once, scope, planned), partial(_plan_each, scope, planned))
 
 
-def _plan_at_once(using: str, watch: Watch, planned: Planned) -> int:
-    with transaction.atomic(using=using):
-        tasks = _lock_due(using, watch.now)
+def _plan_at_once(scope: _Scope, planned: Planned) -> int:
+    with transaction.atomic(using=scope.using):
+        tasks = _lock_due(scope)
         if not tasks:
             return 0
         checkpoint("plan: tasks locked")
-        found = _plan_tasks(using, tasks, watch)
+        found = _plan_tasks(scope, tasks)
         checkpoint("plan: planned_until advanced")
     checkpoint("plan: committed")
     planned.add(found)
     return len(tasks)
 
 
-def _plan_each(using: str, watch: Watch, planned: Planned, turn: Turn, error: Exception) -> int:
+def _plan_each(scope: _Scope, planned: Planned, error: Exception) -> int:
     logger.warning("Could not plan a batch of tasks; planning them one by one", exc_info=error)
-    pks = list(Task.objects.using(using).due(watch.now).values_list("pk", flat=True)[:PLAN_BATCH])
+    pks = list(scope.due().values_list("pk", flat=True)[:PLAN_BATCH])
     for pk in pks:
-        one = run_or_set_broken(using, pk, partial(_plan_one, using, pk, watch))
+        one = run_or_set_broken(scope.using, pk, partial(_plan_one, scope, pk))
         planned.add(Planned(broken=1) if one is None else one)
-        if pk != pks[-1] and turn.ends_here():
+        if pk != pks[-1] and scope.turn.ends_here():
             break
     return len(pks)
 
 
-def _lock_due(using: str, now: datetime) -> list[Task]:
-    return due.lock_due_tasks(using, Task, now, PLAN_BATCH, DEFERRED_FIELDS)
+def _lock_due(scope: _Scope) -> list[Task]:
+    return due.lock_due_tasks(scope.using, Task, scope.watch.now, PLAN_BATCH, DEFERRED_FIELDS)
 
 
-def _plan_one(using: str, pk: int, watch: Watch) -> Planned:
+def _plan_one(scope: _Scope, pk: int) -> Planned:
     """Plan one task. Leave out occurrences that are already in the ledger."""
-    with transaction.atomic(using=using):
-        tasks = Task.objects.using(using).due(watch.now).filter(pk=pk)
-        return _plan_tasks(using, list(tasks.select_for_update(skip_locked=True)), watch, True)
+    with transaction.atomic(using=scope.using):
+        task = scope.due().filter(pk=pk).select_for_update(skip_locked=True)
+        return _plan_tasks(scope, list(task), careful=True)
 
 
-def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = False) -> Planned:
+def _plan_tasks(scope: _Scope, tasks: list[Task], careful: bool = False) -> Planned:
+    using, now = scope.using, scope.watch.now
     planned = Planned()
     plans: list[tuple[Task, Plan]] = []
-    planner = Planner(watch)
+    planner = Planner(scope.watch)
     for task in tasks:
         try:
             plans.append((task, planner.plan(task)))
@@ -165,7 +177,7 @@ def _plan_tasks(using: str, tasks: list[Task], watch: Watch, careful: bool = Fal
             logger.error("Marked task %s (%s) as broken: %s", task.pk, task.label, error)
             set_broken(using, task.pk, str(error))
             planned.broken += 1
-    rows = [row for task, what in plans for row in what.rows(task, watch.now)]
+    rows = [row for task, what in plans for row in what.rows(task, now)]
     if careful:
         rows = [row for row in rows if not _is_in_ledger(using, row)]
     planned.runs, missed = store_occurrences(using, rows)
