@@ -7,8 +7,8 @@ import pytest
 from django.db import connections
 
 from sisy.django_tasks.compat import task_backends
+from sisy.engines import dispatch
 from sisy.heartbeat import Heartbeat
-from sisy.heartbeat import role as heartbeat_role
 from sisy.models import Run
 from tests.support.records import scheduled
 from tests.support.waiting import wait_until
@@ -35,6 +35,23 @@ def beating():
     assert ends()
 
 
+def is_dispatching():
+    return "sisy-dispatch" in " ".join(map(str, threading.enumerate()))
+
+
+@pytest.fixture
+def no_engines(settings):
+    settings.SISY_ENGINES = {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_heartbeat_without_other_engines_starts_no_dispatcher(no_engines, beating):
+    task = scheduled("* * * * * *")
+    wait_until(lambda: Run.objects.filter(task=task).exists())
+    assert not is_dispatching()
+    task.delete()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_due_runs_are_dispatched_without_delay(beating):
     task = scheduled("* * * * * *", engine="at once", missed="all")
@@ -44,7 +61,7 @@ def test_due_runs_are_dispatched_without_delay(beating):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_heartbeat_plans_and_stops_while_an_engine_hangs(beating, monkeypatch):
-    monkeypatch.setattr(heartbeat_role, "DISPATCH_TIMEOUT", 0.2)
+    monkeypatch.setattr(dispatch, "END_TIMEOUT", 0.2)
     hangs, released = threading.Event(), threading.Event()
 
     def hang(*args, **kwargs):
@@ -58,5 +75,5 @@ def test_a_heartbeat_plans_and_stops_while_an_engine_hangs(beating, monkeypatch)
     wait_until(lambda: Run.objects.filter(task=task).exists())
     assert beating()
     released.set()
-    wait_until(lambda: "sisy-dispatch" not in " ".join(map(str, threading.enumerate())))
+    wait_until(lambda: not is_dispatching())
     task.delete()

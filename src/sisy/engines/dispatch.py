@@ -5,7 +5,9 @@ Whoever receives it first has to claim the run in the ledger, so a duplicate fin
 run that was not claimed within `dispatch_lease` is sent again.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from django.utils.module_loading import import_string
 
 from sisy import clock, conf
 from sisy.lifecycle.reject import reject_unknown_engines
+from sisy.messaging import doorbell
 from sisy.models import Queue, Run
 from sisy.runtime.log import Outage
 from sisy.runtime.loop import Loop
@@ -26,38 +29,49 @@ if TYPE_CHECKING:
 DISPATCH_BATCH = 200
 LOOK_INTERVAL = 1.0  # seconds
 RESEND_DELAY = timedelta(seconds=5)  # until a run that an engine did not accept is sent again
+END_TIMEOUT = 5.0  # seconds to send the last runs to their engines, which may hang
+
+
+@asynccontextmanager
+async def dispatching(using: str) -> AsyncIterator[None]:
+    """Send queued runs to their engines in an ``async with`` block, if there are other engines.
+
+    Args:
+        using: the alias of the database.
+    """
+    if not conf.get_settings().aliases:
+        yield
+        return
+    dispatcher = Dispatcher(using)
+    sending = asyncio.create_task(dispatcher.run())
+    try:
+        with doorbell.listening_for_engines(dispatcher.loop.wake):
+            yield
+    finally:
+        dispatcher.loop.stop()
+        await asyncio.wait([sending], timeout=END_TIMEOUT)
 
 
 class Dispatcher:
     """Sends queued runs to their engines once a second, in a thread of its own.
 
-    Args:
-        using: the alias of the database.
+    Attributes:
+        loop: sends runs; wake it to send them now.
     """
 
     def __init__(self, using: str) -> None:
         self._using = using
         # A thread of its own, because some engines are slow, or hang.
         self._database = DatabaseThread("sisy-dispatch")
-        self._loop = Loop("Sending runs to other engines", self._step)
+        self.loop = Loop("Sending runs to other engines", self._step)
         self._outages: dict[str, Outage] = {}
 
     async def run(self) -> None:
-        """Send runs until `stop`, if there are other engines."""
+        """Send runs until the loop is stopped."""
         try:
-            if conf.get_settings().aliases:
-                await self._loop.run()
+            await self.loop.run()
         finally:
             await self._database.close()
-
-    def stop(self) -> None:
-        """Stop after the current step. Thread-safe; may be called more than once."""
-        self._loop.stop()
-
-    def wake(self, runs: Sequence[Run]) -> None:
-        """Send runs now if any of ``runs`` is for another engine. Thread-safe."""
-        if any(run.engine for run in runs):
-            self._loop.wake()
 
     async def _step(self) -> float:
         count = await self._database.run(self._dispatch)

@@ -1,6 +1,5 @@
 """The heartbeat: it looks ahead once a second, and makes a tick when something is due."""
 
-import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -8,7 +7,7 @@ from functools import partial
 from django.db import router
 
 from sisy import clock, conf
-from sisy.engines.dispatch import Dispatcher
+from sisy.engines.dispatch import dispatching
 from sisy.heartbeat.clock_rollback import ClockWatch
 from sisy.heartbeat.quarantine import reject_unreadable_rows
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
@@ -24,7 +23,6 @@ SECOND = timedelta(seconds=1)
 LOCKED_RETRY_INTERVAL = 0.1  # seconds until a pass retries due tasks that were locked
 PASS_BUDGET = 0.1  # seconds that a pass has for long work before it checks for due tasks again
 RING_TIMEOUT = 0.005  # seconds that a pass waits for its rings to be sent
-DISPATCH_TIMEOUT = 5.0  # seconds to send the last runs to their engines, which may hang
 
 
 @dataclass(slots=True)
@@ -61,7 +59,6 @@ class Heartbeat:
         self.using = using or router.db_for_write(Task)
         self._database = DatabaseThread("sisy-heartbeat")
         self._loop = Loop("The heartbeat", self._step)
-        self._dispatcher = Dispatcher(self.using)
         self._lease = Lease(Role.HEARTBEAT, self.using)
         self._clock_watch = ClockWatch(self.using)
         self._audit = Audit(self.using)
@@ -71,12 +68,10 @@ class Heartbeat:
     async def run(self) -> None:
         """Make passes until `stop` is called."""
         with sender.local_loop():
-            dispatching = asyncio.create_task(self._dispatcher.run())
             try:
-                await self._loop.run()
+                async with dispatching(self.using):
+                    await self._loop.run()
             finally:
-                self._dispatcher.stop()
-                await asyncio.wait([dispatching], timeout=DISPATCH_TIMEOUT)
                 # If no pass was made, there may be no thread to unregister in.
                 if self._lease.is_registered:
                     await self._database.run(self._lease.end)
@@ -89,7 +84,6 @@ class Heartbeat:
     async def _step(self) -> float:
         current = await self._database.run(self._pass)
         doorbell.ring(current.queued)
-        self._dispatcher.wake(current.queued)
         if current.tick is not None:
             channel = conf.get_settings().heartbeat_channel
             await sender.broadcast(channel, current.tick.beat())
@@ -161,17 +155,13 @@ class Heartbeat:
             current.now,
             is_beat,
             self._clock_watch.may_judge,
-            announce=self._announce,
+            announce=partial(doorbell.ring, within=RING_TIMEOUT),
             turn=current.turn,
             at_work_since=self._clock_watch.at_work_since,
         )
         if is_beat:
             frequency = timedelta(seconds=conf.get_settings().heartbeat_frequency)
             self._next_beat = current.now + frequency
-
-    def _announce(self, runs: list[Run]) -> None:
-        self._dispatcher.wake(runs)
-        doorbell.ring(runs, within=RING_TIMEOUT)
 
     def _look(self, process: Process, since: datetime, now: datetime) -> Outlook | None:
         def look_past_unreadable(error: Exception) -> Outlook | None:

@@ -1,5 +1,7 @@
 """Wake workers for queued runs: directly in this process, over the channel layer in others.
 
+Runs of other engines wake the dispatcher of this process instead.
+
 A ring is a hint that may be lost. Workers also find queued runs by polling, a little later.
 A process that submits one run after the other rings once for those of a few milliseconds.
 """
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 RING_INTERVAL = 0.01  # seconds between two rings of one process on a channel
 
 _listeners: dict[str, set[Callable[[], None]]] = {}
+_engine_listeners: set[Callable[[], None]] = set()
 _control_listeners: set[Callable[[], None]] = set()
 _paces: dict[str, Pace] = {}  # by channel
 
@@ -54,18 +57,31 @@ def listening(
             _listeners[queue].discard(wake)
 
 
+@contextmanager
+def listening_for_engines(wake: Callable[[], None]) -> Iterator[None]:
+    """Receive the rings of this process for runs of other engines, in any thread."""
+    _engine_listeners.add(wake)
+    try:
+        yield
+    finally:
+        _engine_listeners.discard(wake)
+
+
 def ring(runs: "Iterable[Run]", within: float = 0.0) -> None:
     """Tell workers that ``runs`` are queued, with one message per queue. Thread-safe.
 
-    Runs of other engines are ignored. Calls that follow each other within `RING_INTERVAL` share
-    the next message.
+    Calls that follow each other within `RING_INTERVAL` share the next message.
 
     Args:
         within: the seconds to wait until the messages are sent. A caller that continues with
             other work at once would compete for the CPU with the threads that send and receive.
     """
     # One message per queue is enough: a worker that becomes full by it rings again for the rest.
-    firsts = {run.queue: run for run in reversed(list(runs)) if not run.engine}
+    queued = list(runs)
+    if any(run.engine for run in queued):
+        for wake in tuple(_engine_listeners):
+            wake()
+    firsts = {run.queue: run for run in reversed(queued) if not run.engine}
     for queue in firsts:
         for wake in tuple(_listeners.get(queue, ())):
             wake()
