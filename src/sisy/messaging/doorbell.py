@@ -76,11 +76,11 @@ def ring(runs: "Iterable[Run]", within: float = 0.0) -> None:
         within: the seconds to wait until the messages are sent. A caller that continues with
             other work at once would compete for the CPU with the threads that send and receive.
     """
-    # One message per queue is enough: a worker that becomes full by it rings again for the rest.
     queued = list(runs)
     if any(run.engine for run in queued):
         for wake in tuple(_engine_listeners):
             wake()
+    # One message per queue is enough: a worker that becomes full by it rings again for the rest.
     firsts = {run.queue: run for run in reversed(queued) if not run.engine}
     for queue in firsts:
         for wake in tuple(_listeners.get(queue, ())):
