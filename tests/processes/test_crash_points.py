@@ -22,6 +22,7 @@ from tests.app import jobs
 from tests.app.models import Execution
 from tests.processes.crash_points import IN_THE_FUNCTION, POINTS
 from tests.support.moments import SECOND
+from tests.support.small_tables import disagreements
 from tests.support.waiting import wait_until
 
 LEASE = 5  # seconds, the shortest
@@ -122,6 +123,8 @@ class Trial:
             code = self._crashing.ends()
             assert self._reached.exists(), "the point was not reached"
             assert code == (-self._number if self._number == signal.SIGKILL else 0)
+            with self.database():
+                assert disagreements() == []
         self._fresh = self._site.manage("sisy")
 
     def end(self):
@@ -130,6 +133,7 @@ class Trial:
             if self._number == signal.SIGSTOP:
                 self._crashing.send(signal.SIGKILL)
             assert self._fresh.stop() == 0
+            assert disagreements() == []
             for label, iterations in (("plain", 2), ("async", 1), ("failing", 1)):
                 assert_each_occurrence_has_one_row(label)
                 runs = Run.objects.filter(label=label).exclude(state__in=NO_ITERATION)

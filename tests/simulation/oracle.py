@@ -9,6 +9,7 @@ from sisy.models import Missed, OnLost, Origin, Run, RunState, Task
 from sisy.planning.timing import ON_TIME_TOLERANCE
 from tests.simulation.expected import due_moments
 from tests.simulation.history import CANCELLING, FORBIDDING, Execution, History, Story
+from tests.support.small_tables import disagreements
 
 FUZZ = timedelta(seconds=0.1)  # readings of the clock around a change
 A_LOOK = timedelta(seconds=5)  # in which a pass surely sees what is due
@@ -44,12 +45,14 @@ class Oracle:
         self._missed_limit, self._lost_limit = missed_limit, lost_limit
 
     def read(self) -> None:
-        """Read the ledger; what has ended must stay as it was."""
+        """Read the ledger: what has ended must stay as it was, and the small tables agree."""
         for row in Run.objects.values(*COLUMNS):
             before = self.rows.get(row["pk"])
             if before is not None and before["state"] not in LIVE and before != row:
                 self._wrong(f"Run {row['pk']} had ended, and changed: {before} became {row}")
             self.rows[row["pk"]] = row
+        for difference in disagreements():
+            self._wrong(difference)
 
     def judge(self) -> None:
         """Compare all that there was with what should have been."""
