@@ -41,6 +41,7 @@ def check(evidence: Evidence) -> Verdict:
 
 def _of_the_fleet(evidence: Evidence) -> list[Finding]:
     findings = [Finding(flaw=Flaw.CRASH, says=crash) for crash in evidence.crashes]
+    findings += [Finding(flaw=Flaw.DISAGREEING, says=each) for each in evidence.disagreements]
     limit = evidence.lease + RESCUE_BEYOND_LEASE
     for rescue in evidence.rescues:
         span = (rescue.killed, rescue.killed + rescue.seconds)

@@ -8,6 +8,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from sisy.models import Run
 from tests.chaos import ledger, moments
+from tests.chaos.drops import Order
 from tests.chaos.fleet import Fleet, Member
 from tests.chaos.grounds import Ground
 from tests.chaos.nemesis import Step
@@ -54,6 +55,12 @@ class Course:
                 self._ground.start(step.to)
             case "break", _:
                 self._ground.break_a_connection()
+            case "drop", _:
+                self._ground.orders.give(step.to, Order.of(step.how))
+            case "hold", _:
+                self._ground.snapshots.hold()
+            case "release", _:
+                self._ground.snapshots.release()
             case "flush", _:
                 self._ground.flush()
             case "flood", _:

@@ -15,6 +15,9 @@ AFTER_THE_DATABASE = 8.0
 AFTER_A_BREAK = 4.0
 """Seconds in which a loop whose connection broke has another one, and has caught up."""
 
+AFTER_A_DROP = 3.0
+"""Seconds in which a loop whose connection broke once has caught up. It retries after 0.2 s."""
+
 STALL = 1.0
 AFTER_A_STALL = 5.0
 
@@ -62,6 +65,18 @@ def of_the_database(
         for at in broken_connections
     ]
     return down + broken
+
+
+def of_drops(moments_of_drops: Iterable[float]) -> list[Disturbance]:
+    """Return what broke one connection, once: no worker may lose a lease or a run by that."""
+    return [
+        Disturbance(
+            what="a connection was dropped at a statement",
+            span=(at, at + AFTER_A_DROP),
+            is_brief=True,
+        )
+        for at in moments_of_drops
+    ]
 
 
 def of_the_fleet(

@@ -137,10 +137,15 @@ class Life:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disturbance:
-    """A time in which nobody can expect the fleet to be punctual, its recovery included."""
+    """A time in which nobody can expect the fleet to be punctual, its recovery included.
+
+    Attributes:
+        is_brief: whether it is too brief for a worker to be taken for dead.
+    """
 
     what: str
     span: Span
+    is_brief: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +168,7 @@ class Evidence:
         existing: the keys of the tasks that are still stored.
         cancels: reasons that the user gave when cancelling.
         crashes: a sentence for each process that ended in a way that nobody asked for.
+        disagreements: a sentence for each difference between the ledger and the small tables.
         punctual: how late a start may be, in seconds.
         lease: how long a silent process is believed to be alive, in seconds.
     """
@@ -178,6 +184,7 @@ class Evidence:
     existing: frozenset[str] = frozenset()
     cancels: frozenset[str] = frozenset()
     crashes: tuple[str, ...] = ()
+    disagreements: tuple[str, ...] = ()
     punctual: float = 5.0
     lease: float = 5.0
     lost_limit: int = 3
@@ -202,7 +209,7 @@ class Evidence:
         reasons += [
             max(execution.start, each.span[0])
             for each in self.disturbances
-            if each.span[0] < end and each.span[1] > execution.start
+            if not each.is_brief and each.span[0] < end and each.span[1] > execution.start
         ]
         return min(reasons, default=None)
 

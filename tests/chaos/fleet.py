@@ -1,16 +1,20 @@
 """The processes under test, and what can be done to them; each deed is written down."""
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.chaos import moments
+from tests.chaos.drops import ORDER, Orders
 from tests.chaos.evidence import Life, Span
 from tests.chaos.execution_log import MEMBER
 from tests.processes.process import Process
 from tests.processes.site import Site
+
+COMMAND = (sys.executable, "-m", "tests.chaos.member")
 
 TIME_TO_END = 40.0
 TIME_TO_SIGN_ON = 5.0
@@ -41,7 +45,10 @@ class Member:
             return
         started = moments.now()
         number = len(self._fleet.lives) + 1
-        self.process = self._fleet.site.manage(*self.command, **{MEMBER: str(number)})
+        file = self._fleet.orders.file(self.name)
+        self.process = self._fleet.site.run(
+            *COMMAND, *self.command, **{MEMBER: str(number), ORDER: str(file)}
+        )
         self.life = Life(member=number, name=self.name, started=started)
         self._fleet.lives[number] = self.life
 
@@ -136,6 +143,7 @@ class Fleet:
     """All members, and a thread that looks after them.
 
     Args:
+        orders: where the processes look for what they are to do to their connections.
         database_failed: whether the database was away, or broke connections, since a moment.
     """
 
@@ -143,9 +151,11 @@ class Fleet:
         self,
         site: Site,
         commands: dict[str, tuple[str, ...]],
+        orders: Orders,
         database_failed: Callable[[float], bool],
     ) -> None:
         self.site = site
+        self.orders = orders
         self.database_failed = database_failed
         self.lives: dict[int, Life] = {}
         self.crashes: list[str] = []

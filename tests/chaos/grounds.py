@@ -12,7 +12,9 @@ import redis
 from django.db import DatabaseError, InterfaceError, connections
 
 from tests.chaos import moments
+from tests.chaos.drops import Orders
 from tests.chaos.evidence import Span
+from tests.chaos.snapshots import Snapshots
 from tests.servers.valkey import ValkeyServer
 
 NAME = "chaos"
@@ -20,19 +22,28 @@ JUNK = 150  # more than the layer's capacity of 100
 
 PICK_ONE = {
     "postgresql": "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "
-    "AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1",
+    "AND pid NOT IN (pg_backend_pid(), %s) ORDER BY random() LIMIT 1",
     "mysql": "SELECT id FROM information_schema.processlist WHERE user <> 'system user' "
-    "AND id <> connection_id() ORDER BY rand() LIMIT 1",
+    "AND id NOT IN (connection_id(), %s) ORDER BY rand() LIMIT 1",
 }
+"""A connection of the fleet, if possible: neither this one nor the one with the snapshot."""
+
 BREAK_IT = {"postgresql": "SELECT pg_terminate_backend(%s)", "mysql": "KILL %s"}
 
 
 class Ground:
-    """A server, when it was down, and the connections that were broken."""
+    """A server, when it was down, and the connections that were broken.
 
-    def __init__(self, database, layer: ValkeyServer | None) -> None:
+    Attributes:
+        broken: when any connection was broken, from outside.
+        orders: lets processes break their own connections at a statement.
+    """
+
+    def __init__(self, database, layer: ValkeyServer | None, orders: Orders) -> None:
         self.database = database
         self.layer = layer
+        self.orders = orders
+        self.snapshots = Snapshots()
         self.outages: list[Span] = []
         self.broken: list[float] = []
         self._down_since: float | None = None
@@ -61,9 +72,12 @@ class Ground:
             is_down
             or any(end >= moment - 1 for _, end in self.outages)
             or any(at >= moment - 1 for at in self.broken)
+            or any(drop.at >= moment - 1 for drop in self.orders.drops())
         )
 
     def heal(self) -> None:
+        self.orders.withdraw()
+        self.snapshots.release()
         self.start("database")
         if self.layer is not None:
             self.start("layer")
@@ -72,7 +86,7 @@ class Ground:
         connection = connections["default"]
         try:
             with connection.cursor() as cursor:
-                cursor.execute(PICK_ONE[connection.vendor])
+                cursor.execute(PICK_ONE[connection.vendor], [self.snapshots.backend])
                 if row := cursor.fetchone():
                     cursor.execute(BREAK_IT[connection.vendor], row)
                     self.broken.append(moments.now())
@@ -107,7 +121,7 @@ def opened(database: str, layer: str, folder: Path) -> Iterator[Ground]:
         if layer == "valkey":
             valkey = ValkeyServer()
             os.environ["VALKEY_URL"] = valkey.__enter__().url
-        yield Ground(server, valkey)
+        yield Ground(server, valkey, Orders(folder / "drops"))
     finally:
         for started in (valkey, server):
             if started is not None:

@@ -2,12 +2,18 @@
 
 import heapq
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import cycle, product
+
+from tests.chaos.drops import AFTER, BEFORE, OF_ROLES, Order
 
 CALM_AT_THE_END = 5.0
 TIME_TO_WORK = 8.0  # seconds for which whatever was started is left alone
 RARE = 100.0  # seconds from one to the next
+LONGEST_SNAPSHOT = 60.0
+PART_OF_THE_RUN = 0.4  # for which a snapshot is held at most
+STATEMENTS_TO_PASS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -63,12 +69,15 @@ def plan(
     workers = [name for name in members if name.startswith("worker")]
     heartbeats = [name for name in members if name.startswith("heartbeat")]
     slower = 2.0 if database == "sqlite" else 1.0
+    drops = _drops(draft.random)
     kinds: list[tuple[float, float, Callable[[float], None]]] = [
         (60, 90, lambda at: _black_out(draft, at, heartbeats)),
         (130, 200, lambda at: _black_out(draft, at, workers)),
         (18 * slower, 30 * slower, lambda at: _freeze(draft, at, members)),
         (10 * slower, 16 * slower, lambda at: _tell(draft, at, members)),
         (2.5 * slower, 5 * slower, lambda at: _kill(draft, at, members)),
+        (5 * slower, 9 * slower, lambda at: _drop(draft, at, members, *next(drops))),
+        (80, 120, lambda at: _hold_snapshot(draft, at)),
     ]
     if database != "sqlite":
         kinds.append((45, 70, lambda at: _restart_database(draft, at, database)))
@@ -149,3 +158,27 @@ def _restart_layer(draft: Draft, at: float) -> None:
     if draft.take("layer", at, up + 5):
         draft.add(at, "stop", "layer", "KILL")
         draft.add(up, "start", "layer")
+
+
+def _drops(draw: random.Random) -> Iterator[tuple[str, str, str]]:
+    """Yield what to break whose connection at, for ever: each kind as often as any other."""
+    roles = [(role, kind) for role, kinds in OF_ROLES.items() for kind in kinds]
+    every = [(*of_role, when) for of_role, when in product(roles, (BEFORE, AFTER))]
+    draw.shuffle(every)
+    return cycle(every)
+
+
+def _drop(draft: Draft, at: float, members: list[str], role: str, kind: str, when: str) -> None:
+    """Let a process break its connection when it comes to a statement.
+
+    It may be out of order, or just have been started: then its successor finds the order.
+    """
+    name = draft.random.choice([name for name in members if name.startswith(role)])
+    number = 1 if kind == "delete" else draft.random.randint(1, STATEMENTS_TO_PASS)
+    draft.add(at, "drop", name, str(Order(when, kind, number)))
+
+
+def _hold_snapshot(draft: Draft, at: float) -> None:
+    length = min(LONGEST_SNAPSHOT, PART_OF_THE_RUN * draft.seconds)
+    draft.add(at, "hold", "snapshot")
+    draft.add(at + length, "release", "snapshot")

@@ -14,7 +14,8 @@ from sisy import clock
 from sisy.models import Process, Task, TaskState
 from tests.chaos import disturbances, execution_log, ledger, moments, witness
 from tests.chaos.course import Course, say
-from tests.chaos.evidence import Evidence
+from tests.chaos.drops import Drop
+from tests.chaos.evidence import Evidence, Span
 from tests.chaos.fleet import Fleet
 from tests.chaos.grounds import Ground
 from tests.chaos.journal import Change, Journal
@@ -56,6 +57,9 @@ class Proof:
 
     evidence: Evidence
     deeds: Counter[str] = field(default_factory=Counter)
+    orders: Counter[str] = field(default_factory=Counter)
+    drops: list[Drop] = field(default_factory=list)
+    snapshots: list[Span] = field(default_factory=list)
     user_acts: int = 0
     complaints: list[str] = field(default_factory=list)
 
@@ -74,7 +78,7 @@ def prove(options: Options, ground: Ground) -> Proof:
     """Run it all, and return the evidence; an interrupt ends the workload early."""
     site = _site(options)
     migrate(site)
-    fleet = Fleet(site, commands(options.database), ground.failed_since)
+    fleet = Fleet(site, commands(options.database), ground.orders, ground.failed_since)
     steps = []
     if options.nemesis:
         names = list(fleet.members)
@@ -84,6 +88,7 @@ def prove(options: Options, ground: Ground) -> Proof:
     all_drafts, journal = drafts(options.seed, options.database, options.seconds), Journal()
     user = User(options.seed, all_drafts, journal, USER_PAUSE[options.database])
     with ExitStack() as stack:
+        stack.callback(ground.snapshots.release)
         stack.callback(fleet.clear_away)
         fleet.start()
         _signed_on(fleet)
@@ -106,8 +111,9 @@ def prove(options: Options, ground: Ground) -> Proof:
             whole = (paused_from, moments.now())
             journal.write(Change(key=draft.key, when=whole, schedule=None))
         fleet.stop()
-        if user.error is not None:
-            raise user.error
+        for error in (user.error, ground.snapshots.error):
+            if error is not None:
+                raise error
         evidence = witness.evidence(
             database=options.database,
             lease=LEASE,
@@ -124,6 +130,9 @@ def prove(options: Options, ground: Ground) -> Proof:
     return Proof(
         evidence=evidence,
         deeds=course.deeds,
+        orders=ground.orders.given,
+        drops=ground.orders.drops(),
+        snapshots=ground.snapshots.held,
         user_acts=user.done,
         complaints=fleet.complaints(),
     )
@@ -156,10 +165,11 @@ def _saved(all_drafts: list[Draft], journal: Journal) -> float:
         seconds=TIME_TO_PLAN + len(all_drafts) / 30
     )
     start = start.replace(microsecond=0)
-    for draft in all_drafts:
-        draft.task(start).save()
+    before = moments.now()
+    # At once: one after the other, a busy machine would not have saved them all by their start.
+    Task.objects.bulk_create([draft.task(start) for draft in all_drafts])
     say(f"{len(all_drafts)} tasks saved in {time.monotonic() - began:.1f} s")
-    saved = (moments.now(), moments.now())
+    saved = (before, moments.now())
     for draft in all_drafts:
         journal.write(Change(key=draft.key, when=saved, schedule=draft.fields["schedule"]))
     return start.timestamp()

@@ -47,8 +47,26 @@ def show(options: Options, proof: Proof, verdict: Verdict) -> None:
 
 
 def _show_what_was_done(proof: Proof) -> None:
-    deeds = ", ".join(f"{deed} {count}" for deed, count in sorted(proof.deeds.items()))
-    print(f"Broken on purpose: {deeds or 'nothing'}. The user did {proof.user_acts} things.")
+    deeds = _counts(proof.deeds) if proof.deeds else "nothing"
+    print(f"Broken on purpose: {deeds}. The user did {proof.user_acts} things.")
+    _show_drops(proof)
+
+
+def _show_drops(proof: Proof) -> None:
+    if proof.orders:
+        done = Counter(f"{drop.when} {drop.kind}" for drop in proof.drops)
+        missed = proof.orders - Counter(drop.kind for drop in proof.drops)
+        print(
+            f"Connections dropped at a statement: {_counts(done)}. "
+            f"Not dropped, since the process did not come to one: {_counts(missed)}."
+        )
+    if proof.snapshots:
+        lengths = ", ".join(f"{end - start:.0f} s" for start, end in proof.snapshots)
+        print(f"A snapshot was held by another connection for {lengths}.")
+
+
+def _counts(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
 
 
 def _show_what_came_of_it(evidence: Evidence, verdict: Verdict) -> None:

@@ -292,6 +292,14 @@ class TestOverlaps:
         ]
         assert Flaw.CONCURRENT in flaws(replace(given, executions=long))
 
+    def test_a_connection_that_was_dropped_once_makes_no_zombie(self):
+        given = self.stopped(thawed=other_end() - 0.2)
+        given.lives[1].frozen.clear()
+        outage = disturbed(MOMENTS[2] + 0.1, other_end())
+        assert flaws(replace(given, disturbances=outage)) == set()
+        brief = [replace(each, is_brief=True) for each in outage]
+        assert flaws(replace(given, disturbances=brief)) >= {Flaw.CONCURRENT, Flaw.REPEATED}
+
 
 def other_end():
     return MOMENTS[2] + 5.2 + TAKES
@@ -455,6 +463,10 @@ class TestIterations:
 class TestFleet:
     def test_a_process_that_ended_by_itself_is_a_flaw(self):
         assert flaws(evidence(crashes=("worker-1 ended with 1",))) == {Flaw.CRASH}
+
+    def test_small_tables_that_differ_from_the_ledger_are_a_flaw(self):
+        given = evidence(disagreements=("run 7 is queued, and has 0 entries as queued",))
+        assert flaws(given) == {Flaw.DISAGREEING}
 
     def test_a_rescue_has_a_limit_unless_something_else_was_broken(self):
         slow = Rescue(name="worker-1", killed=START, runs=3, seconds=20.5)

@@ -1,6 +1,9 @@
 """What is broken, and how long that excuses lateness: neither too little nor too much."""
 
+import pytest
+
 from tests.chaos import backlog, disturbances, execution_log
+from tests.chaos.drops import AFTER, BEFORE, OF_ROLES
 from tests.chaos.evidence import Disturbance, Execution, Life, Row
 from tests.chaos.execution_log import FOLDER, MEMBER, read, write
 from tests.chaos.journal import Change, active
@@ -84,8 +87,33 @@ def test_a_minute_holds_each_kind_and_ends_calmly():
         ("flush", "layer"),
         ("flood", "layer"),
         ("break", "connection"),
+        ("drop", "heartbeat"),
+        ("drop", "worker"),
+        ("hold", "snapshot"),
+        ("release", "snapshot"),
     }
     assert {"tell to end", "freeze"} <= {step.do for step in steps}
+
+
+def test_ten_minutes_break_each_kind_of_statement_before_and_after():
+    steps = plan(1, 600, MEMBERS, "postgres", "valkey", 5)
+    done = {
+        (step.to.partition("-")[0], *step.how.split()[:2]) for step in steps if step.do == "drop"
+    }
+    assert done == {
+        (role, when, kind)
+        for role, kinds in OF_ROLES.items()
+        for kind in kinds
+        for when in (BEFORE, AFTER)
+    }
+
+
+def test_a_snapshot_is_held_for_a_minute_or_a_part_of_a_short_run():
+    for seconds, length in ((600, 60), (50, 20)):
+        steps = plan(1, seconds, MEMBERS, "sqlite", "none", 5)
+        held = next(step.at for step in steps if step.do == "hold")
+        released = next(step.at for step in steps if step.do == "release")
+        assert released - held == pytest.approx(length, abs=0.2)
 
 
 def test_a_dead_process_is_not_killed_again():

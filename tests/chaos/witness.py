@@ -11,6 +11,7 @@ from tests.chaos.journal import Journal, active
 from tests.chaos.rescues import RescueWatch
 from tests.chaos.user import User
 from tests.chaos.workload import Draft
+from tests.support.small_tables import disagreements
 
 ON_TIME_TOLERANCE = {"postgres": 5.0, "mariadb": 5.0, "sqlite": 10.0}
 """How late a start may be, in seconds, on a machine that others use, too."""
@@ -50,6 +51,7 @@ def evidence(
         existing=ledger.existing(),
         cancels=frozenset(user.cancels),
         crashes=tuple(fleet.crashes),
+        disagreements=(*ground.snapshots.disagreements, *disagreements()),
         punctual=ON_TIME_TOLERANCE[database],
         lease=lease,
     )
@@ -84,6 +86,7 @@ def _disturbances(
     lives, now = list(fleet.lives.values()), moments.now()
     workers = sum(name.startswith("worker") for name in fleet.members)
     found = disturbances.of_the_database(ground.outages, ground.broken) + stalls.disturbances()
+    found += disturbances.of_drops(drop.at for drop in ground.orders.drops())
     found += disturbances.of_the_fleet(lives, "heartbeat", now, 1, after=2)
     found += disturbances.of_the_fleet(lives, "worker", now, (workers + 1) // 2, after=5)
     if database == "sqlite":

@@ -98,8 +98,9 @@ def _draft(draw: random.Random, key: str, n: int, period: int, seconds: float) -
     if part == "own":
         _end_or_not(draw, fields)
         if "iterations" not in fields and draw.random() < 0.3:
-            # Never before its first occurrence: such a task is refused.
-            ends_after = max(period, round(seconds * draw.choice([0.3, 0.6, 0.9])))
+            # Never before its first occurrence: such a task is refused. On a busy machine it may
+            # be saved some seconds after its start.
+            ends_after = max(2 * period, round(seconds * draw.choice([0.3, 0.6, 0.9])))
     return Draft(
         key=key,
         part=part,
