@@ -6,29 +6,16 @@ import sys
 import time
 from dataclasses import dataclass
 
-import psycopg
 from django.db import connection
 from django.db.models import Min
 
-from benchmarks import jobs, layouts, report
+from benchmarks import jobs, layouts, raw_ledger, report
 from benchmarks.layouts import Layout
 from sisy import clock
 from sisy.models import Overlap, Queue, Run, RunState, Task, task_with_callable
 
-RAW_BATCH = 100  # rows that the raw loop claims and completes at a time
 BAR, BAR_OF_RAW, BAR_OF_TWO = 6000, 0.2, 1.5
 DRAIN_TIMEOUT = 300  # seconds
-
-RAW_CLAIM = """
-    UPDATE sisy_run SET state = 'running', started_at = now(), attempt = attempt + 1
-    WHERE id IN (
-        SELECT id FROM sisy_run WHERE state = 'queued' AND queue = 'default' AND ready_at <= now()
-        ORDER BY priority DESC, ready_at, id LIMIT %s FOR UPDATE SKIP LOCKED
-    ) RETURNING id
-"""
-RAW_COMPLETE = """
-    UPDATE sisy_run SET state = 'succeeded', finished_at = now() WHERE id = ANY(%s)
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +47,8 @@ def measure(case: Case, count: int) -> float:
     """Return how many runs a second were worked off."""
     report.progress(f"{case.name}: {count} runs")
     with layouts.opened(case.layout) as site:
+        if not case.workers:
+            return raw_ledger.drained(count)
         task = task_with_callable(
             getattr(jobs, case.function), schedule="0 0 1 1 *", overlap=Overlap.ALLOW
         )
@@ -70,10 +59,7 @@ def measure(case: Case, count: int) -> float:
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
         Queue.objects.resume("default")
-        if not case.workers:
-            drain_raw()
-        else:
-            wait_until_done(count)
+        wait_until_done(count)
         ended = clock.now("default")
         assert Run.objects.filter(state=RunState.SUCCEEDED, attempt=1).count() == count
         begun = Run.objects.aggregate(first=Min("started_at"))["first"]
@@ -84,15 +70,6 @@ def measure(case: Case, count: int) -> float:
 def submit(task: Task, count: int) -> None:
     now = clock.now("default")
     Run.objects.bulk_create((task.new_run(now=now) for _ in range(count)), batch_size=5000)
-
-
-def drain_raw() -> None:
-    """Do what any worker on PostgreSQL must, and nothing else."""
-    with psycopg.connect(**layouts.address()) as raw:
-        while claimed := raw.execute(RAW_CLAIM, [RAW_BATCH]).fetchall():
-            raw.commit()
-            raw.execute(RAW_COMPLETE, [[pk for (pk,) in claimed]])
-            raw.commit()
 
 
 def wait_until_done(count: int) -> None:
@@ -143,7 +120,8 @@ def main() -> int:
         "DRAIN: how many queued runs a second are worked off",
         f"{options.runs} runs of a function that does nothing are queued; their task lets them "
         f"overlap. Medians of {options.times}\ninterleaved repetitions. The raw loop claims and "
-        f"completes {RAW_BATCH} rows of the same table at a time, and calls nothing.",
+        f"completes {raw_ledger.CLAIMED_AT_ONCE} rows of a table like the\nledger at a time, and "
+        "calls nothing.",
         report.table(
             ["what", "of raw", "runs/s", "from, to", "bar"], [found.row(case) for case in CASES]
         ),

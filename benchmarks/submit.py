@@ -9,7 +9,7 @@ from collections.abc import Callable
 import psycopg
 from django.db import connection
 
-from benchmarks import jobs, layouts, report
+from benchmarks import jobs, layouts, raw_ledger, report
 from benchmarks.layouts import Layout
 from sisy.models import Run, Task
 
@@ -17,22 +17,10 @@ SITE = Layout(name="PostgreSQL", commands=())
 SUBMISSION_BATCH = 1000
 BAR_OF_RAW, BAR_OF_MANY = 0.45, 4.0  # of the raw loop in the same repetition
 
-RAW_INSERT = """
-    INSERT INTO sisy_run (task_id, label, target_path, payload, origin, queue, priority, ready_at,
-        planned_at, state, reason, attempt, times_lost, worker_name, cancel_force, cancel_reason,
-        error, error_class, engine, count)
-    VALUES (%s, 'raw', 'raw', '{}', 'once', 'default', 0, now(), now(), 'queued', '', 0, 0, '',
-        false, '', '', '', '', 1)
-"""
-
 
 def insert_raw(count: int) -> None:
-    """Insert one row and commit, again and again: the least that a submission takes."""
-    task = Task.run_once(jobs.noop)
-    with psycopg.connect(**layouts.address()) as raw:
-        for _ in range(count):
-            raw.execute(RAW_INSERT, [task.pk])
-            raw.commit()
+    with psycopg.connect(**layouts.address()) as connection:
+        raw_ledger.insert(connection, count)
 
 
 def submit_singly(count: int) -> None:
@@ -61,7 +49,7 @@ def rate_of(way: str, count: int) -> float:
     submit(count * times)
     seconds = time.perf_counter() - begun
     submitted = Run.objects.count() - before
-    assert submitted - (way == RAW) == count * times
+    assert submitted == (0 if way == RAW else count * times)
     return count * times / seconds
 
 
@@ -71,13 +59,13 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=5, help="repetitions (default: 5)")
     options = parser.parse_args()
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
-    with layouts.opened(SITE):
+    with layouts.opened(SITE), raw_ledger.ledger():
         for _ in range(options.times):
             for way in WAYS:
                 report.progress(way)
                 rates[way].append(rate_of(way, options.runs))
             with connection.cursor() as cursor:
-                cursor.execute("TRUNCATE sisy_run, sisy_task CASCADE")
+                cursor.execute("TRUNCATE sisy_run, sisy_task, raw_run CASCADE")
     medians = {way: statistics.median(found) for way, found in rates.items()}
     # The speed of a host varies: only repetitions that ran beside each other are compared.
     ratios = {
