@@ -47,12 +47,11 @@ ATTEMPT_BEGINS: Action = ("begin", "sisy_run")
 KINDS: dict[str, Callable[[frozenset[Action]], bool]] = {
     "insert": lambda done: ("insert", "sisy_run") in done,
     "plan": lambda done: bool(done & {("lock", "sisy_task"), ("update", "sisy_task")}),
-    "claim": lambda done: bool(done & {("lock", "sisy_run"), ("delete", "sisy_queued_run")}),
-    "start": lambda done: bool(done & {ATTEMPT_BEGINS, ("insert", "sisy_running_run")}),
-    "finish": lambda done: (
-        ("delete", "sisy_running_run") in done
-        or (("update", "sisy_run") in done and ATTEMPT_BEGINS not in done)
+    "claim": lambda done: bool(
+        done & {("lock", "sisy_run"), ("lock", "sisy_queued_run"), ("delete", "sisy_queued_run")}
     ),
+    "start": lambda done: bool(done & {ATTEMPT_BEGINS, ("insert", "sisy_running_run")}),
+    "finish": lambda done: ("update", "sisy_run") in done and ATTEMPT_BEGINS not in done,
     "delete": lambda done: any(verb == "delete" for verb, _ in done),
     "renew": lambda done: ("update", "sisy_process") in done,
     "commit": lambda done: COMMIT in done,
@@ -66,7 +65,11 @@ OF_ROLES = {
 """The kinds of statements that a role sends all the time."""
 
 _WRITE = re.compile(r'\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+["`]?(sisy_\w+)', re.IGNORECASE)
-_READ = re.compile(r'\b(?:FROM|JOIN)\s+["`]?(sisy_\w+)', re.IGNORECASE)
+_READ = re.compile(r'\b(?:FROM|\w*JOIN)\s+["`]?(sisy_\w+)', re.IGNORECASE)
+# MariaDB's DELETE of one of several tables: DELETE entry FROM sisy_run JOIN sisy_queued_run entry
+_DELETE_OF_ALIAS = re.compile(
+    r"\bDELETE\s+(\w+)\s+FROM\b.*?\b(sisy_\w+)\s+(?:AS\s+)?\1\b", re.IGNORECASE | re.DOTALL
+)
 _LOCKS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b", re.IGNORECASE)
 _ADDS_AN_ATTEMPT = re.compile(r'\battempt["`]?\s*\+', re.IGNORECASE)
 
@@ -75,6 +78,7 @@ _ADDS_AN_ATTEMPT = re.compile(r'\battempt["`]?\s*\+', re.IGNORECASE)
 def actions_of(sql: str) -> frozenset[Action]:
     """Return what a statement does to Sisy's tables; a statement may have several parts."""
     found = {(verb.split()[0].lower(), table.lower()) for verb, table in _WRITE.findall(sql)}
+    found |= {("delete", table.lower()) for _, table in _DELETE_OF_ALIAS.findall(sql)}
     if _LOCKS.search(sql):
         found |= {("lock", table.lower()) for table in _READ.findall(sql)}
     if ("update", "sisy_run") in found and _ADDS_AN_ATTEMPT.search(sql):

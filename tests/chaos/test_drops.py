@@ -56,6 +56,10 @@ def drop(orders, text):
             "WITH new AS (INSERT INTO sisy_task (id) VALUES (1)) INSERT INTO sisy_run (id) SELECT",
             {("insert", "sisy_task"), ("insert", "sisy_run")},
         ),
+        (
+            "DELETE entry FROM sisy_run STRAIGHT_JOIN sisy_queued_run entry ON entry.run_id = id",
+            {("delete", "sisy_queued_run")},
+        ),
         ("INSERT INTO auth_user (id) VALUES (1)", set()),
     ],
 )

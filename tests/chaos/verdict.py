@@ -20,7 +20,7 @@ class Flaw(StrEnum):
     UNENDED = "unended: a row still live after all had come to rest"
     UNEXPLAINED = "unexplained: a row whose state or reason does not fit"
     ITERATIONS = "iterations: a task that ended with too few runs, or ran too often"
-    DISAGREEING = "disagreeing: the ledger and the tables of queued and running runs differ"
+    DISAGREEING = "disagreeing: the ledger and the small tables beside it differ"
     RESCUE = "rescue: runs of a killed worker were left too long"
     CRASH = "crash: a process ended, or did not, and nobody had asked for that"
 

@@ -1,59 +1,77 @@
-"""Whether the tables of queued and of running runs agree with the ledger.
+"""Whether the small tables agree with the ledger: those of queued, running and troubled runs.
 
-The three are written together. So they agree at any moment, as one transaction sees them.
+Each is written together with the ledger. So they agree at any moment that one transaction sees.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.apps import apps
 from django.db import models
+from django.db.models import BooleanField, ExpressionWrapper, F, Q
 
-COMPARED = {
-    "QueuedRun": ("queued", ("task", "engine", "queue", "ready_at")),
-    "RunningRun": ("running", ("task", "process")),
+from sisy.records.choices import TROUBLE_STATES, RunState
+
+STATES: dict[str, Collection[str]] = {
+    "QueuedRun": [RunState.QUEUED],
+    "RunningRun": [RunState.RUNNING],
+    "TroubledRun": TROUBLE_STATES,
 }
-"""Of each small table: the state of its runs, and what an entry and its run have in common."""
+"""The states whose runs have an entry in a small table."""
+
+COMPUTED = {
+    "rank": -F("priority"),
+    "is_delayed": ExpressionWrapper(Q(ready_at__gt=F("planned_at")), output_field=BooleanField()),
+}
+"""The columns that a run has under another name. All others have the same name in both."""
 
 Record = Mapping[str, Any]
-
-
-def small_tables() -> dict[str, type[models.Model]]:
-    """Return those that there are; others are not compared."""
-    there = {model.__name__: model for model in apps.get_app_config("sisy").get_models()}
-    return {name: there[name] for name in COMPARED if name in there}
 
 
 def disagreements(using: str = "default") -> list[str]:
     """Return how the small tables differ from the ledger, a sentence for each difference.
 
-    Call it when nobody writes, or in a transaction that sees one moment.
+    Call it while nobody writes, or in a transaction that sees one moment. Tables that do not exist
+    are not compared.
     """
-    ledger, found = apps.get_model("sisy", "Run")._default_manager, list[str]()
-    for name, model in small_tables().items():
-        state, columns = COMPARED[name]
-        runs = ledger.using(using).filter(state=state).values("pk", *columns)
-        entries = model._default_manager.using(using).values("run", *columns)
-        found += differences(state, list(runs), list(entries))
+    there: dict[str, type[models.Model]] = {
+        model.__name__: model for model in apps.get_app_config("sisy").get_models()
+    }
+    found: list[str] = []
+    for name, states in STATES.items():
+        if name in there:
+            columns = [field.attname for field in there[name]._meta.concrete_fields]
+            entries = there[name]._default_manager.using(using).values(*columns)
+            same = {"state", *columns} - {"run_id", *COMPUTED}
+            other = {column: COMPUTED[column] for column in columns if column in COMPUTED}
+            ledger = there["Run"]._default_manager.using(using).filter(state__in=states)
+            runs = ledger.values("pk", *sorted(same), **other)
+            found += differences(name, states, list(runs), list(entries))
     return found
 
 
-def differences(state: str, runs: Sequence[Record], entries: Sequence[Record]) -> Iterator[str]:
-    """Compare all runs of a state with the entries of its small table."""
+def differences(
+    name: str, states: Collection[str], runs: Sequence[Record], entries: Sequence[Record]
+) -> Iterator[str]:
+    """Compare all runs in some states with all entries of their small table."""
     of_run: dict[int, list[Record]] = defaultdict(list)
     for entry in entries:
-        of_run[entry["run"]].append(entry)
+        of_run[entry["run_id"]].append(entry)
     for run in runs:
         own = of_run.pop(run["pk"], [])
         if len(own) != 1:
-            yield f"run {run['pk']} is {state}, and has {len(own)} entries as {state}"
+            yield f"run {run['pk']} is {run['state']}: {_counted(own)} in {name}"
         for entry in own:
-            for name, value in entry.items():
-                if name != "run" and value != run[name]:
+            for column, value in entry.items():
+                if column != "run_id" and value != run[column]:
                     yield (
-                        f"run {run['pk']} is {state} with {name} {run[name]!r}, "
-                        f"and its entry says {value!r}"
+                        f"run {run['pk']} is {run['state']} with {column} {run[column]!r}, "
+                        f"but {value!r} in {name}"
                     )
     for pk, own in of_run.items():
-        yield f"run {pk} is not {state}, and has {len(own)} entries as {state}"
+        yield f"run {pk} is not {' or '.join(sorted(states))}: {_counted(own)} in {name}"
+
+
+def _counted(entries: Sequence[Record]) -> str:
+    return f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}"
