@@ -10,7 +10,7 @@ from sisy.callables.lookup import (
     find,
     is_task_of_django,
 )
-from sisy.callables.target import Target, kind_at
+from sisy.callables.target import Target, kind_at, task_at
 
 __all__ = [
     "PATH_LIMIT",
@@ -23,4 +23,5 @@ __all__ = [
     "is_task_of_django",
     "kind_at",
     "target_of",
+    "task_at",
 ]

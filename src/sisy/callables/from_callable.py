@@ -8,7 +8,7 @@ from django.db import models
 from sisy.callables.keys import check_home, primary_key, serialised
 from sisy.callables.lookup import Callee, Kind, find, is_task_of_django
 from sisy.callables.rejections import explaining, rejection_of
-from sisy.callables.target import Target
+from sisy.callables.target import Known, Target
 from sisy.exceptions import CallableError
 
 
@@ -30,8 +30,14 @@ def target_of(target: Callee, pk: object = None) -> Target:
             "pk_override is only for dotted paths. Remove it: a bound method already has its "
             "object."
         )
+    # A shortcut: most targets were submitted before.
+    function = target.func if is_task_of_django(target) else target
+    if type(function) is FunctionType:
+        known = Known.at(f"{function.__module__}.{function.__qualname__}")
+        if known is not None and (known.value is target or _underlying(known.value) is function):
+            return known.target
     found = _target_from(target)
-    if _underlying(found.check().value) is not _underlying(target):
+    if _underlying(found.check()) is not _underlying(target):
         raise CallableError(
             f"The name {found.path} leads to a different function than the one that you passed, "
             f"and a worker would call that one. Pass {found.path} itself, or give your function a "

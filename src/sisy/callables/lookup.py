@@ -21,6 +21,7 @@ from sisy.callables.rejections import (
 from sisy.exceptions import CallableError, TargetMissing, did_you_mean
 
 PATH_LIMIT = 500
+TASK_PACKAGES = ("django.tasks.", "django_tasks.")
 
 Function = Callable[[dict[str, Any]], object]
 
@@ -116,7 +117,9 @@ class Found:
         if kind == Kind.TASK:
             return
         with explaining(self.path):
-            if refusal := _refusal_of(self.path, self.value, kind == Kind.INSTANCEMETHOD):
+            # Development servers replace the code of a function in place.
+            code = getattr(self.value, "__code__", None)
+            if refusal := _refusal_of(self.path, self.value, code, kind == Kind.INSTANCEMETHOD):
                 raise CallableError(refusal)
 
     def task(self) -> Any:
@@ -138,8 +141,10 @@ def is_task_of_django(value: object) -> TypeGuard[DjangoTask]:
     """Return whether a value is a task of ``django.tasks`` or its backport ``django-tasks``."""
     if type(value) is FunctionType:
         return False
-    modules = (cls.__module__ for cls in type(value).__mro__ if cls.__name__ == "Task")
-    return any(module.startswith(("django.tasks.", "django_tasks.")) for module in modules)
+    for cls in type(value).__mro__:
+        if cls.__name__ == "Task" and cls.__module__.startswith(TASK_PACKAGES):
+            return True
+    return False
 
 
 def find(path: str) -> Found:
@@ -182,7 +187,7 @@ def _divided(path: str) -> tuple[str, Sequence[str]]:
 
 
 @lru_cache(maxsize=1024)
-def _refusal_of(path: str, function: Any, has_self: bool) -> str:
+def _refusal_of(path: str, function: Any, code: object, has_self: bool) -> str:
     """Return why a function cannot be the target of a task; an empty text if it can."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         return (
