@@ -49,13 +49,13 @@ class DatabaseClock:
         self._readings: dict[str, tuple[float, datetime]] = {}
 
     def now(self, using: str) -> datetime:
-        sql = NOW_SQL.get(connections[using].vendor)
-        if sql is None:
-            return datetime.now(UTC)
         reading = self._readings.get(using)
-        if reading is None or steady() - reading[0] > TRUSTED_FOR:
-            reading = self._read(using, sql)
-        return self._carried_on(reading)
+        if reading is not None:
+            at, moment = reading
+            if (passed := steady() - at) <= TRUSTED_FOR:
+                return moment + timedelta(seconds=passed)
+        sql = NOW_SQL.get(connections[using].vendor)
+        return datetime.now(UTC) if sql is None else self._carried_on(self._read(using, sql))
 
     def last_known(self, using: str) -> datetime:
         reading = self._readings.get(using)

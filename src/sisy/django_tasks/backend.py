@@ -56,8 +56,8 @@ class SisyBackend(BaseTaskBackend):
         run = submit(task, _json(args), _json(kwargs), self.options)
         result = result_of(run, task)
         signals.task_enqueued.send(type(self), task_result=result)
-        execute_if_eager([run], router.db_for_write(Run, instance=run))
-        return result_of(run, task)
+        was_executed = execute_if_eager([run], router.db_for_write(Run, instance=run))
+        return result_of(run, task) if was_executed else result
 
     def get_result(self, result_id: str) -> AnyResult:
         """Return the result of an enqueued run.

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from sisy.callables import find
+from sisy.callables import task_at
 from sisy.django_tasks.compat import AnyResult, AnyTask, TaskError, TaskResult, TaskResultStatus
 from sisy.django_tasks.payload import Payload
 from sisy.models import Attempt, Run, RunState
@@ -83,7 +83,7 @@ def _may_have_failed(run: Run) -> bool:
 
 
 def _task_of(run: Run, payload: Payload) -> AnyTask:
-    task: AnyTask = find(run.target_path).task()
+    task: AnyTask = task_at(run.target_path)  # type: ignore[assignment]
     if payload.backend is None:
         return task
     run_after = None if payload.run_after is None else _moment(payload.run_after)

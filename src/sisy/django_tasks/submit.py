@@ -7,7 +7,7 @@ from django.db import router
 from django.db.transaction import TransactionManagementError
 
 from sisy import clock
-from sisy.callables import find
+from sisy.callables import task_at
 from sisy.django_tasks.compat import AnyTask, InvalidTask
 from sisy.django_tasks.payload import Payload
 from sisy.exceptions import did_you_mean
@@ -41,7 +41,7 @@ def submit(
     stored = json_dict(payload.stored(), "arguments")
     try:
         queue_name(task.queue_name)
-        find(task.module_path).task()
+        task_at(task.module_path)
         record = Task.for_once(task, queue=task.queue_name, priority=int(task.priority), **options)
     except ValueError as error:
         raise InvalidTask(str(error)) from error

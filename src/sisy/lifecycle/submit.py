@@ -136,6 +136,8 @@ def open_elsewhere(using: str) -> list[str]:
 
     Rolling one of them back would not roll back what is written to ``using``.
     """
+    if len(connections.settings) == 1:
+        return []
     others = (each for each in connections.all(initialized_only=True) if each.alias != using)
     return [each.alias for each in others if _is_open(each)]
 
@@ -163,13 +165,16 @@ def _is_open(connection: BaseDatabaseWrapper) -> bool:
     )
 
 
-def execute_if_eager(runs: "Sequence[Run]", using: str) -> None:
+def execute_if_eager(runs: "Sequence[Run]", using: str) -> bool:
     """Execute the runs that can start now, if ``SISY_EAGER`` is on, and update ``runs``.
 
-    Call it outside of the transaction that stored them: a worker would start after it, too.
+    Call it outside of the transaction that stored them: a worker would start after it, too. Return
+    whether it is on.
     """
-    if conf.get_settings().eager and runs:
+    is_eager = conf.get_settings().eager
+    if is_eager and runs:
         _execute_eagerly(runs, using)
+    return is_eager
 
 
 def set_eager_executor(execute: "Callable[[Sequence[Run], str], None]") -> None:

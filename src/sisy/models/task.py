@@ -33,6 +33,8 @@ from sisy.records.task_fields import (
 )
 from sisy.records.validators import json_dict
 
+RESET_BY_INSERTION = SCHEDULER_FIELDS - {"state"}
+
 
 class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
     """A callable with its schedule and policies.
@@ -241,7 +243,7 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
             ValueError: as for `save`.
         """
         validation.check_new(self)
-        reset(self, SCHEDULER_FIELDS - {"state"})
+        reset(self, RESET_BY_INSERTION)
         if self.state != TaskState.PAUSED and self.schedule:
             self.state = TaskState.ACTIVE
         self.created_at = now

@@ -80,7 +80,9 @@ def _differ(stored: Any, value: Any) -> bool:
 
 def _copy(value: Any) -> Any:
     """Return a copy of a value that can be changed in place, as JSON values can."""
-    return nested.copied(value) if isinstance(value, dict | list) else value
+    if not isinstance(value, dict | list):
+        return value
+    return nested.copied(value) if value else value.copy()
 
 
 class DirtyFields(models.Model):

@@ -73,6 +73,8 @@ def json_dict(value: Any, name: str = "userdata") -> dict[str, Any]:
     """
     if not isinstance(value, dict):
         raise ValueError(f"{name} must be a dict, not {type(value).__name__}.")
+    if not value:
+        return value
     if is_too_deep(value):
         raise ValueError(
             f"{name} must be nested at most {MAX_DEPTH} levels deep, but it is deeper or "
