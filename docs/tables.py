@@ -147,7 +147,8 @@ def verbs() -> Iterator[Row]:
     yield "Verb", "What it does", "Arguments"
     for name, parser in dict(action.choices or {}).items():
         takes = [
-            f"`{' '.join(filter(None, [*each.option_strings[:1], each.metavar]))}`: {each.help}"
+            f"`{' '.join(filter(None, [*each.option_strings[:1], each.metavar]))}`: "
+            + (each.help or "") % vars(each)
             for each in parser._actions
             if each.dest not in djangos_options() | {"json"}
         ]
@@ -160,7 +161,9 @@ def own_options(name: str) -> Iterator[tuple[str, str, str]]:
         if action.option_strings and action.dest not in djangos_options():
             options = ", ".join(f"`{option}`" for option in action.option_strings)
             default = "DEBUG" if action.dest == "reload" else str(action.default)
-            yield options, f"`{default}`", action.help or ""
+            # The table has a column of defaults.
+            meaning = re.sub(r" \(default: %\(default\)[gs]\)", "", action.help or "")
+            yield options, f"`{default}`", meaning
 
 
 @cache

@@ -30,16 +30,16 @@ class Command(AnsweringCommand):
             type=queue_names,
             default="default",
             metavar="NAMES",
-            help="comma-separated names of the queues that need a worker",
+            help="comma-separated names of the queues that need a worker (default: %(default)s)",
         )
         parser.add_argument(
             "--max-overdue",
             type=measure("seconds", 31_536_000),
             default=60.0,
             metavar="S",
-            help="unhealthy if a run has been queued, or a task overdue, for more than S seconds",
+            help="unhealthy if a run has been queued, or a task overdue, for more than S seconds "
+            "(default: %(default)g)",
         )
-
         parser.add_argument(
             "--this-host",
             action="store_true",

@@ -55,7 +55,7 @@ class Command(AnsweringCommand):
             type=whole(0, MAX_COUNT),
             default=MAX_OCCURRENCES_SHOWN,
             metavar="N",
-            help="maximum number of occurrences in the table",
+            help="maximum number of occurrences in the table (default: %(default)s)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -245,7 +245,7 @@ def _count(parser: ArgumentParser, what: str, number: int) -> None:
         type=whole(0, MAX_COUNT),
         default=number,
         metavar="N",
-        help=f"maximum number of {what}",
+        help=f"maximum number of {what} (default: %(default)s)",
     )
 
 
