@@ -1,1 +1,1 @@
-"""The queries of dashboard and commands, bounded whatever the number of tasks and runs."""
+"""The queries of the dashboard and the commands; the number of tasks and runs does not matter."""

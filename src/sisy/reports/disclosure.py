@@ -1,7 +1,7 @@
-"""What users without permission may read of an error, and the secrets that nobody sees.
+"""The part of an error that users without permission may read, and the secrets that are masked.
 
 The text of an error may contain anything that its function knew, such as an address or a password.
-Without the permission ``sisy.view_run_details``, users read only its class.
+Users without the permission ``sisy.view_run_details`` see only its class.
 """
 
 import re
@@ -25,7 +25,7 @@ CLASS = re.compile(r"[A-Za-z_]\w*(?=: |$)")
 
 
 def reason_of(row: "Run | Attempt", *, in_full: bool) -> str:
-    """Return why a run or an attempt ended as it did, or why it is queued again."""
+    """Return why a run or an attempt ended, or why the run is queued again."""
     if in_full or not row.reason or row.state in OPEN_STATES:
         return row.reason
     name = row.error_class.rpartition(".")[2]
@@ -39,7 +39,7 @@ def reason_of(row: "Run | Attempt", *, in_full: bool) -> str:
 
 
 def target_error_of(task: "Task", *, in_full: bool) -> str:
-    """Return why what a task calls is broken; empty if it is not."""
+    """Return why the function of a task was not found; empty if it was."""
     if in_full or not task.target_error:
         return task.target_error
     found = CLASS.match(task.target_error)
@@ -47,7 +47,7 @@ def target_error_of(task: "Task", *, in_full: bool) -> str:
 
 
 def trouble_of(task: "Task", *, in_full: bool) -> str:
-    """Return why a task is in its state, or what is wrong with what it calls."""
+    """Return why a task is in its state, or why its function was not found."""
     return task.state_reason or target_error_of(task, in_full=in_full)
 
 

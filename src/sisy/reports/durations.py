@@ -1,4 +1,4 @@
-"""The usual duration of runs: the median of those that succeeded, by one definition everywhere."""
+"""The usual duration of runs: the median of those that succeeded. All reports use this one."""
 
 import statistics
 from collections import defaultdict
@@ -9,9 +9,9 @@ from typing import Any
 from sisy.models import Run, RunState
 from sisy.reports.ledger import newest_runs
 
-MAX_RUNS_OF_A_TASK = 60  # newest runs of a task that are looked at
-MAX_TASKS_READ = 200  # tasks whose runs are looked at one task after the other
-MAX_RUNS_SAMPLED = 3000  # newest runs of all tasks, where there are more tasks
+MAX_RUNS_OF_A_TASK = 60  # newest runs of a task that are read
+MAX_TASKS_READ = 200  # tasks whose runs are read task by task
+MAX_RUNS_SAMPLED = 3000  # newest runs of all tasks, if there are more tasks
 
 
 def usual(runs: Iterable[Run]) -> timedelta | None:
@@ -21,10 +21,10 @@ def usual(runs: Iterable[Run]) -> timedelta | None:
 
 
 def usual_by_task(using: str, tasks: Collection[int]) -> dict[int, timedelta]:
-    """Return how long runs of some tasks usually take, without tasks of which none succeeded.
+    """Return how long runs of some tasks usually take, without tasks that have never succeeded.
 
-    Of up to `MAX_TASKS_READ` tasks, the newest runs of each are looked at. Of more tasks, the
-    newest runs of all of them: rare ones may then be missing.
+    For up to `MAX_TASKS_READ` tasks, it reads the newest runs of each. For more tasks, it reads
+    the newest runs of all together, so tasks that run rarely may be missing.
     """
     if len(tasks) > MAX_TASKS_READ:
         return usual_by(using, "task_id")
@@ -40,7 +40,7 @@ def usual_by(using: str, *columns: str) -> dict[Any, timedelta]:
     """Return how long the newest runs of all tasks usually took, by some columns of the run.
 
     Args:
-        columns: of one, its value is the key; of several, the tuple of their values.
+        columns: the value of a single column is the key; for several, the tuple of their values.
     """
     newest = Run.objects.using(using).exclude(task=None).order_by("-pk")
     took: dict[Any, list[timedelta]] = defaultdict(list)
@@ -55,7 +55,7 @@ def _known(usual: dict[Any, timedelta | None]) -> dict[Any, timedelta]:
     return {key: duration for key, duration in usual.items() if duration is not None}
 
 
-# Not the mean: a run that hung once changes the median as little as one that ended early.
+# Not the mean, because a single run that hung would change it a lot.
 def _median(took: Iterable[timedelta]) -> timedelta | None:
     seconds = [each.total_seconds() for each in took]
     return timedelta(seconds=statistics.median(seconds)) if seconds else None

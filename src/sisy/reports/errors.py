@@ -19,7 +19,7 @@ LATELY = timedelta(hours=24)
 MAX_GROUPS_SHOWN = 20
 MAX_RUNS_READ = 500  # failed runs of a task, the newest ones
 
-# The task of a one-shot or of a job of django.tasks is deleted with its run, sooner or later.
+# The task of a run of run_once() or django.tasks is deleted some time after its run.
 _OF_A_TASK = Q(task__isnull=False) & ~Q(origin__in=(Origin.ONCE, Origin.ENQUEUED))
 
 Key = tuple[int | None, str]
@@ -31,7 +31,7 @@ class RecentTrouble:
     """The runs of one task, or those without a task that call one function.
 
     Attributes:
-        label: of the task, or of all the runs; the path of the function if theirs differ.
+        label: the label of the task or of all runs; the path of the function if the labels differ.
         number: how many runs failed, or how many occurrences were missed.
         of: how many runs ended in that time, including these.
         newest: the newest run that failed or was missed.
@@ -47,9 +47,9 @@ class RecentTrouble:
 
 
 def failing(using: str, now: datetime) -> tuple[list[RecentTrouble], int]:
-    """Return the tasks with failed runs, and how many more there are than are returned.
+    """Return the tasks with failed runs, and how many further tasks have some.
 
-    The one that began to fail last comes first, so that rows keep their places as time passes.
+    The task that started to fail most recently comes first, so that rows keep their places.
     """
     rows, more = first_of(_by_owner(_lately(using, FAILED_STATES, now)))
     of = _ended(using, [_key(row) for row in rows], now)
@@ -61,14 +61,14 @@ def failing(using: str, now: datetime) -> tuple[list[RecentTrouble], int]:
 
 
 def missed(using: str, now: datetime) -> tuple[list[RecentTrouble], int]:
-    """Return the tasks with missed occurrences, and how many more there are, as `failing`."""
+    """Return the tasks with missed occurrences, and how many further tasks have some."""
     rows, more = first_of(_by_owner(_lately(using, (RunState.MISSED,), now)))
     return [_group(row, newest, of=0) for row, newest in _with_newest(using, rows)], more
 
 
 def _lately(using: str, states: Collection[str], now: datetime) -> RunQuerySet:
     runs = Run.objects.using(using).filter(finished_at__gte=now - LATELY, state__in=states)
-    # Says once more, by the words of the index, that these are rows that the index holds.
+    # Repeat the condition of the partial index, so that the database uses it.
     return runs.filter(state__in=TROUBLE_STATES)
 
 
@@ -99,7 +99,7 @@ def _key(row: dict[str, Any]) -> Key:
 
 
 def first_of(rows: Any) -> tuple[list[Any], int]:
-    """Return as many of ``rows`` as are shown, and how many more there are."""
+    """Return the rows to show, and how many more there are."""
     found = list(rows[: MAX_GROUPS_SHOWN + 1])
     more = rows.count() - MAX_GROUPS_SHOWN if len(found) > MAX_GROUPS_SHOWN else 0
     return found[:MAX_GROUPS_SHOWN], more
@@ -119,14 +119,14 @@ def _group(row: dict[str, Any], newest: Run, **more: Any) -> RecentTrouble:
 
 
 def _ended(using: str, keys: Sequence[Key], now: datetime) -> dict[Key, int]:
-    """Return how many runs of each group ended after they were executed."""
+    """Return how many executed runs of each group have ended."""
     ended = Run.objects.using(using).filter(
         finished_at__gte=now - LATELY, state__in=(RunState.SUCCEEDED, *FAILED_STATES)
     )
     tasks = [owner for owner, _ in keys if owner is not None]
     paths = [path for owner, path in keys if owner is None]
     found: dict[Key, int] = {}
-    # Apart from each other, since an index leads to the runs of a task.
+    # Two queries, because an index serves the runs of a task.
     for wanted, several in (
         (Q(task__in=tasks) & _OF_A_TASK, tasks),
         (Q(target_path__in=paths) & ~_OF_A_TASK, paths),
@@ -138,7 +138,7 @@ def _ended(using: str, keys: Sequence[Key], now: datetime) -> dict[Key, int]:
 
 
 def _recovered(using: str, tasks: Collection[int]) -> set[int | None]:
-    """Return those of ``tasks`` whose latest finished run succeeded."""
+    """Return the keys in ``tasks`` whose latest finished run succeeded."""
     latest: dict[int | None, str] = {}
     for run in newest_runs(using, tasks, 3).exclude(state__in=LIVE_STATES).only("task", "state"):
         latest.setdefault(run.task_id, run.state)

@@ -1,8 +1,8 @@
-"""Why something runs, ran or did not run, in a sentence: the ledger first, then the schedule.
+"""Say in a sentence why something runs, ran or did not run, by the ledger or else the schedule.
 
-A queued run that is not ready yet waits for its moment, whatever else is wrong. For one that is
-ready, the first cause that applies is the answer: its queue is paused or has no worker, another
-run of its task must finish, no slot is free, or no worker has claimed it yet.
+If a queued run is not ready yet, the answer is its moment, whatever else is wrong. If it is ready,
+the answer is the first cause that applies: its queue is paused or has no worker, another run of
+its task must finish, no slot is free, or no worker has claimed it yet.
 """
 
 from datetime import datetime, timedelta, tzinfo
@@ -27,11 +27,11 @@ MAX_AHEAD_COUNTED = 10_000  # queued runs that are ahead of one
 
 
 def why(task: Task, moment: datetime, using: str, now: datetime) -> str:
-    """Say what became of the occurrence of ``task`` at ``moment``, or why there was none.
+    """Say what happened to the occurrence of ``task`` at ``moment``, or why there was none.
 
     Args:
-        moment: due, or the moment at which a run was planned, ready, started or finished. The
-            answer names moments by the clocks of its zone.
+        moment: the due moment, or the moment when a run was planned, ready, started or finished.
+            The answer shows moments in its time zone.
     """
     zone = _zone_of(moment)
     run = _row_of(task, moment, using)
@@ -53,7 +53,7 @@ def why(task: Task, moment: datetime, using: str, now: datetime) -> str:
 
 
 def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
-    """Say what became of a run, or why it has not started."""
+    """Say what happened to a run, or why it has not started."""
     if run.state == RunState.MISSED:
         others = run.count - 1
         words = ngettext("together with %d other", "together with %d others", others) % others
@@ -64,7 +64,7 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
         return f"This run was skipped: {run.reason}"
     if run.state == RunState.QUEUED:
         sentence = why_queued(run, now, zone)
-        # The reason tells what happened last, not why the run is queued now.
+        # The reason says what happened last, not why the run is queued now.
         return f"{sentence} Last event: {run.reason}" if run.reason else sentence
     began = ""
     if run.started_at is not None:
@@ -84,7 +84,7 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
 
 
 def why_task(task: Task, using: str, now: datetime) -> str:
-    """Say what a task does now: what its newest run does or did, and when it is due next."""
+    """Say what a task is doing: the state of its newest run, and when it is due next."""
     zone = zone_named(task.timezone)
     parts = []
     if task.state != TaskState.ACTIVE and not task.runs_once:
@@ -109,7 +109,11 @@ def _row_of(task: Task, moment: datetime, using: str) -> Run | None:
 
 
 def _row_at(runs: RunQuerySet, moment: datetime) -> Run | None:
-    """Return the newest run to which something happened at a moment, as exactly as it is known."""
+    """Return the newest run that was planned, ready, started or finished at a moment.
+
+    A moment in whole seconds matches any time within that second, one in whole milliseconds any
+    time within that millisecond.
+    """
     width = SECOND if moment.microsecond == 0 else MILLISECOND
     if moment.microsecond % 1000:
         width = TICK
@@ -146,7 +150,7 @@ def _ahead(task: Task, moment: datetime, zone: tzinfo) -> str:
 
 
 def _limits(task: Task, zone: tzinfo) -> str:
-    """Return, as words that follow "the task", from when until when it runs."""
+    """Return the window of a task, as words that follow "the task"."""
     start = f" from {in_zone(task.start_running, zone)}" if task.start_running else ""
     end = f" until {in_zone(task.end_running, zone)}" if task.end_running else ""
     return f"runs only{start}{end}"
@@ -189,12 +193,12 @@ def _zone_of(moment: datetime) -> tzinfo:
 
 
 def why_queued(run: Run, now: datetime, zone: tzinfo, fleet: Fleet | None = None) -> str:
-    """Return why a run that is not over has not started.
+    """Return why a queued run has not started.
 
     Args:
-        run: one in the state ``queued``.
-        zone: whose clocks the moments are read from.
-        fleet: the workers; they are read if a caller has not done so.
+        run: a run in the state ``queued``.
+        zone: the time zone in which moments are shown.
+        fleet: the workers; by default, they are read from the database.
     """
     if run.ready_at > now:
         return _delayed(run, now, zone)
@@ -231,7 +235,7 @@ def _delayed(run: Run, now: datetime, zone: tzinfo) -> str:
 
 
 def class_of_error(run: Run) -> str:
-    """Return the name of the class that the function raised last; empty if none was raised."""
+    """Return the class name of the function's last exception; empty if it raised none."""
     return str(run.error_class).rpartition(".")[2]
 
 
@@ -265,7 +269,7 @@ def _cause_elsewhere(run: Run, zone: tzinfo, fleet: Fleet) -> str:
 
 
 def _turn(run: Run, now: datetime) -> str:
-    """Return, as a clause, behind which run of its task it waits for its turn; else nothing."""
+    """Return, as a clause, which run of its task it must wait for; empty if none."""
     if run.task is None or run.task.allow_overlap:
         return ""
     going = Run.objects.using(run._state.db).filter(task=run.task_id).possibly_running(now)

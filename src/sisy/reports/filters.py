@@ -14,14 +14,14 @@ class Filter:
     """The filters of a list, one field each; an empty field accepts anything."""
 
     choices: ClassVar[Mapping[str, Collection[str]]] = {}
-    """The valid values of fields that have few."""
+    """The valid values of fields that accept only certain ones."""
 
     @classmethod
     def of(cls, asked: Mapping[str, str]) -> Self:
-        """Return what a query asks for.
+        """Return the filters in a query.
 
-        A value that there is not stays, so that nothing is found by it. So does one character more
-        than any column holds.
+        An unknown value is kept, so that it matches nothing. A text is cut to one character more
+        than any column can contain, for the same reason.
         """
         given = {}
         for field in fields(cls):
@@ -30,6 +30,6 @@ class Filter:
         return cls(**given)
 
     def query(self, **more: str) -> str:
-        """Return what an address says to ask for the same, and for ``more``."""
+        """Return the query string with the same filters and with ``more``."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return urlencode({name: text for name, text in {**given, **more}.items() if text})

@@ -1,4 +1,4 @@
-"""The heartbeats and workers: which are running, what they execute, why they claim no runs."""
+"""The heartbeats and workers: which are running, what they execute, and why some claim no runs."""
 
 import time
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def running(using: str, now: datetime) -> tuple[list[Process], list[Process]]:
 
 
 def last_seen(processes: Sequence[Process]) -> datetime | None:
-    """Return when one of some processes last renewed its lease; None if there are none."""
+    """Return the latest renewal of a lease of some processes; None if there are none."""
     lease = conf.get_settings().lease
     return max((process.lease_until - lease for process in processes), default=None)
 
@@ -76,7 +76,7 @@ class Fleet:
         return ""
 
     def fullness(self, queue: str) -> str:
-        """Return, as a clause, that the queue's workers have no free slot; empty if they have."""
+        """Return, as a clause, that no worker of a queue has a free slot; empty if one has."""
         serving = [one for one in self.serving(queue) if not one.drain_requested_at]
         slots = sum(worker.slots for worker in serving)
         if not slots or sum(self.busy.get(worker.pk, 0) for worker in serving) < slots:
@@ -90,7 +90,7 @@ class Fleet:
 
 
 def pause_in_words(queue: Queue, zone: tzinfo) -> str:
-    """Return, as a clause, that a queue is paused: by whom, since when and why."""
+    """Return, as a clause, who paused a queue, since when, and why."""
     named = {
         "queue": queue.name,
         "by": queue.paused_by,
@@ -103,7 +103,7 @@ def pause_in_words(queue: Queue, zone: tzinfo) -> str:
 
 
 def problem_in_words(worker: Process, zone: tzinfo) -> str:
-    """Return, as a sentence, that a worker claims no runs: since when and why."""
+    """Return, as a sentence, since when a worker has claimed no runs, and why."""
     since = in_zone(worker.problem_since, zone) if worker.problem_since else ""
     named = {"worker": worker, "since": since, "problem": worker.problem}
     return gettext("%(worker)s has claimed no runs since %(since)s: %(problem)s") % named
@@ -130,7 +130,7 @@ class Status:
 
     @property
     def distance(self) -> timedelta:
-        """By how much the two clocks differ, whichever is ahead."""
+        """The difference between the two clocks, whichever is ahead."""
         return abs(self.offset)
 
     @property
@@ -140,7 +140,7 @@ class Status:
 
 
 def status(using: str, now: datetime) -> Status:
-    """Return which processes are running at ``now``, and what the clocks say."""
+    """Return the processes that are running at ``now``, and compare the clocks."""
     heartbeats, workers = running(using, now)
     return Status(
         heartbeats=heartbeats,

@@ -1,7 +1,8 @@
-"""What will run when, and which runs will probably overlap.
+"""Forecast what will run when, and which runs will probably overlap.
 
-Nothing is planned or written. The forecast uses the tasks as they are now. When a single task is
-due is `sisy.planning.timing.occurrences`; how many runs start when is `sisy.reports.load`.
+Nothing is planned or written. The forecast uses the tasks as they are now. For the due moments of
+a single task, see `sisy.planning.timing.occurrences`; for the number of runs over time, see
+`sisy.reports.load`.
 """
 
 import heapq
@@ -27,14 +28,14 @@ Occurrence = tuple[datetime, Task]
 
 @dataclass(slots=True, kw_only=True)
 class OverlapForecast:
-    """The occurrences of a task that will probably be due while its run before is running.
+    """The occurrences of a task that will probably be due while its previous run is running.
 
     Attributes:
-        takes: how long its runs usually take; None if that is not known.
+        takes: how long its runs usually take; None if unknown.
         count: how many occurrences overlap so far.
         first: when the first of them is due.
-        busy_until: when the run before will probably have ended.
-        may_overlap: whether the task's policy allows overlaps, so that none is counted.
+        busy_until: when the previous run will probably have ended.
+        may_overlap: whether the task's policy allows overlaps; if so, none are counted.
     """
 
     task: Task
@@ -48,9 +49,9 @@ class OverlapForecast:
         self.may_overlap = self.task.allow_overlap
 
     def note(self, due: datetime) -> bool:
-        """Note the next occurrence, and return whether it will probably overlap the run before.
+        """Note the next occurrence, and return whether it will probably overlap the previous run.
 
-        Nothing overlaps in a task whose policy allows it.
+        Returns False if the task's policy allows overlaps.
         """
         if self.takes is None or self.may_overlap:
             return False
@@ -80,7 +81,7 @@ class Forecast:
     _minute_ends_at: datetime = LONG_AGO
 
     def note(self, due: datetime, task: Task) -> None:
-        """Count one occurrence; they come in the order of time."""
+        """Count one occurrence. Call it in the order of time."""
         self.count += 1
         if due >= self._minute_ends_at:
             minute = due - timedelta(seconds=due.second, microseconds=due.microsecond)
@@ -94,21 +95,21 @@ class Forecast:
         overlap.note(due)
 
     def overlaps(self) -> list[OverlapForecast]:
-        """Return the tasks whose runs will probably overlap though their policy forbids it."""
+        """Return the tasks whose runs will probably overlap although their policy forbids it."""
         met = (one for one in self._overlaps.values() if one.first is not None)
         return sorted(met, key=lambda one: one.first or LONG_AGO)
 
     def by_minute(self) -> Iterable[tuple[datetime, int]]:
-        """Return the minutes in which there are occurrences, in order, each with how many."""
+        """Return each minute with occurrences, in order, and their number."""
         return zip(self._minutes, self._runs, strict=True)
 
     def busiest(self) -> list[tuple[datetime, int]]:
-        """Return the minutes in which most occurrences are due, the busiest first."""
+        """Return the minutes with the most occurrences, the busiest first."""
         return heapq.nlargest(MAX_MINUTES_NAMED, self.by_minute(), key=itemgetter(1))
 
 
 def occurrences_of(tasks: Sequence[Task], start: datetime, end: datetime) -> Iterator[Occurrence]:
-    """Yield when ``tasks`` are due from ``start`` to before ``end``, in the order of time."""
+    """Yield the occurrences of ``tasks`` in ``start`` ≤ due < ``end``, in the order of time."""
     alike: dict[Hashable, list[Task]] = defaultdict(list)
     for task in tasks:
         if (key := _due_alike(task)) is not None:
@@ -123,7 +124,7 @@ def occurrences_of(tasks: Sequence[Task], start: datetime, end: datetime) -> Ite
 
 
 def _due_alike(task: Task) -> Hashable:
-    """Return what tasks share that are due at the same moments; None if it is never due.
+    """Return a key that is equal for tasks with the same due moments; None if it is never due.
 
     The moments of such tasks are computed once.
     """
@@ -137,9 +138,9 @@ def _due_alike(task: Task) -> Hashable:
 
 
 def _due(task: Task, start: datetime, end: datetime) -> Iterator[datetime]:
-    """Yield when ``task`` is due in a range, which may begin before its next run.
+    """Yield the due moments of ``task`` in a range, which may begin before its next run.
 
-    What lies before that has been planned already. The schedule as it is now says when.
+    Occurrences before its next run are planned already; the current schedule says when they were.
     """
     after, until = just_before(start), just_before(end)
     if task.next_run is not None and after < task.next_run:

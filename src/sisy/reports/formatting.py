@@ -37,14 +37,14 @@ LOOKS = {
 
 
 def now() -> datetime:
-    """Return the moment by the clock of the database in which tasks are stored."""
+    """Return the current moment by the clock of the database that stores tasks."""
     return clock.now(router.db_for_write(Task))
 
 
 def moment(value: datetime | None, now: datetime) -> str:
-    """Return a moment in the reader's time zone, with how far away it is from ``now``.
+    """Return a moment in the reader's time zone, with its distance from ``now``.
 
-    The date is left out where it is today's.
+    The date is left out if it is today.
     """
     if value is None:
         return NOTHING
@@ -70,12 +70,12 @@ def short(value: datetime) -> str:
 
 
 def in_zone(value: datetime, zone: tzinfo) -> str:
-    """Return a moment to the second, in a zone that is named with it."""
+    """Return a moment to the second, with the name of its zone."""
     return f"{value.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def zone_named(name: str) -> tzinfo:
-    """Return the zone of that name, or UTC if there is none: tasks may have a wrong one."""
+    """Return the zone with a name, or UTC if there is none: a task's zone may be invalid."""
     try:
         return ZoneInfo(name)
     except (ValueError, ZoneInfoNotFoundError):
@@ -87,7 +87,7 @@ def _local(value: datetime) -> datetime:
 
 
 def distance(value: datetime, now: datetime) -> str:
-    """Return how far ``value`` lies ahead or behind ``now``, in its largest unit."""
+    """Return the distance of ``value`` from ``now`` in its largest unit, such as "3 h ago"."""
     if abs(value - now) < SECOND:
         return gettext("now")
     words = largest_unit(abs(value - now))
@@ -100,7 +100,7 @@ def span(value: timedelta | None) -> str:
 
 
 def schedule(task: Task, default_zone: str) -> str:
-    """Return a schedule with what it says in words, and its zone where that is another one."""
+    """Return a schedule, its description in words, and its zone unless it is the default one."""
     if not task.schedule:
         return gettext("once")
     zone = "" if task.timezone == default_zone else task.timezone
@@ -123,7 +123,7 @@ def schedule_error(subject: str, error: str) -> str:
 
 
 def words_of(expression: str, zone: str, label: str) -> str:
-    """Return what a schedule says in the reader's language; empty where nothing can be said."""
+    """Return a schedule in words, in the reader's language; empty if there are none for it."""
     try:
         readable = Schedule(expression, zone, key=label)
     except ScheduleError:

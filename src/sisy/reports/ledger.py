@@ -17,8 +17,8 @@ from sisy.store.reports import AFTER_ALL, newest_keys
 
 PAGE_LIMIT = 50
 MAX_RUNS_SEARCHED = 20_000  # newest runs, if the search has no index
-MAX_COUNTED = 10_000  # runs; of more, a count is only a lower bound
-MAX_TROUBLE_READ = 2000  # newest rows of each state that few runs reach
+MAX_COUNTED = 10_000  # runs; if there are more, a count is only a lower bound
+MAX_TROUBLE_READ = 2000  # newest rows of each state that is rare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +38,14 @@ class RunFilter(Filter):
 
     @property
     def is_rare(self) -> bool:
-        """Return whether no index serves it."""
+        """Return whether no index serves the search."""
         return bool(self.queue or self.origin or self.search)
 
 
 def find(
     using: str, filters: RunFilter, before: int | None = None
 ) -> tuple[list[Run], int | None]:
-    """Return a page of runs, and the key before which the next one begins; None at the end."""
+    """Return a page of runs, and the key that the next page starts below; None for the last."""
     runs: RunQuerySet = Run.objects.using(using).defer("payload", "result", "error")
     if filters.state:
         runs = runs.filter(state=filters.state)
@@ -57,7 +57,7 @@ def find(
 
 
 def page_of(runs: RunQuerySet, before: int | None) -> tuple[list[Run], int | None]:
-    """Return the newest of ``runs`` before a key, and the key before which the next ones are."""
+    """Return the newest ``runs`` below a key, and the key that the next page starts below."""
     if before is not None:
         runs = runs.filter(pk__lt=before)
     found = list(runs.order_by("-pk")[: PAGE_LIMIT + 1])
@@ -65,7 +65,7 @@ def page_of(runs: RunQuerySet, before: int | None) -> tuple[list[Run], int | Non
 
 
 def key_of(text: str) -> int | None:
-    """Return the key that an address names; None if it names none."""
+    """Return the key in a URL; None if it is not a key."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
@@ -85,7 +85,7 @@ def newest_runs(
     """Return the newest ``count`` runs of each task, all together, newest first.
 
     Args:
-        before: only runs that are older than the run of that key.
+        before: the key of a run; only older runs are returned.
     """
     runs = Run.objects.using(using)
     if not tasks:
@@ -117,9 +117,9 @@ def live_counts(using: str) -> list[Counted]:
 
 
 def ended_counts(using: str, now: datetime, *spans: timedelta) -> list[list[Counted]]:
-    """Return, for each of ``spans`` before ``now``, how many runs ended in which state.
+    """Return, for each of ``spans`` before ``now``, how many runs ended in each state.
 
-    Occurrences that were missed or skipped are counted one by one, a gap by its length.
+    Missed and skipped occurrences are counted one by one: a gap counts as many as it covers.
     """
     counted = []
     for state in (RunState.SUCCEEDED, *TROUBLE_STATES):
@@ -129,7 +129,7 @@ def ended_counts(using: str, now: datetime, *spans: timedelta) -> list[list[Coun
 
 
 def _ended(runs: RunQuerySet, state: str, since: Sequence[datetime]) -> list[Counted]:
-    if state == RunState.SUCCEEDED:  # these are many, and each of them is one occurrence
+    if state == RunState.SUCCEEDED:  # there are many, and each is one occurrence
         recent = [
             runs.filter(finished_at__gte=moment).order_by()[:MAX_COUNTED] for moment in since
         ]
@@ -151,7 +151,7 @@ def _capped(state: str, number: int) -> Counted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Related:
-    """The runs around a run; None where there is none."""
+    """The runs related to a run; None where there is none."""
 
     blocked_by: Run | None
     retry_of: Run | None
@@ -161,7 +161,7 @@ class Related:
 
 
 def related(run: Run) -> Related:
-    """Return the runs around ``run``."""
+    """Return the runs related to ``run``."""
     runs = Run.objects.using(run._state.db).defer("payload", "result", "error")
     named: dict[int | None, Run] = {
         each.pk: each for each in runs.filter(pk__in=[run.blocked_by_id, run.retry_of_id])
@@ -179,7 +179,7 @@ def related(run: Run) -> Related:
 def retries_of(run: Run) -> RunQuerySet:
     """Return the runs that people submitted as retries of ``run``, oldest first.
 
-    They have its task: an index leads to the runs of a task, but none to what retries a run.
+    They have the same task. An index serves the runs of a task, but not the retries of a run.
     """
     runs = Run.objects.using(run._state.db)
     later = runs.filter(retry_of=run, pk__gt=run.pk).order_by("pk")
@@ -187,9 +187,9 @@ def retries_of(run: Run) -> RunQuerySet:
 
 
 def has_returned(run: Run) -> bool:
-    """Return whether what is stored as the return value of ``run`` is what its function returned.
+    """Return whether the stored result of ``run`` is the return value of its function.
 
-    None is stored, too, of one that failed or has not ended, and of one that succeeded and whose
-    value could not be stored, as its reason then says.
+    None is also stored for a run that failed or has not ended, and for one that succeeded but
+    whose value could not be stored; its reason then says so.
     """
     return run.result is not None or (run.state == RunState.SUCCEEDED and not run.reason)

@@ -1,7 +1,7 @@
 """The upcoming load: how many runs start when, and how many slots they need.
 
-`due_groups` reads the schedules of all tasks, each once. `cells` and `busiest` compute from them
-how many runs start in each part of a range, and in which seconds most of them do.
+`due_groups` reads the schedules of all tasks, each once. From them, `cells` computes how many runs
+start in each part of a range, and `busiest` finds the seconds in which most runs start.
 """
 
 import heapq
@@ -39,11 +39,11 @@ class DueGroup:
     """Tasks that are due at the same moments.
 
     Args:
-        key: what ``h`` is hashed by.
-        number: how many tasks they are; a fraction where only some of many were looked at.
-        takes: how long a run of theirs usually takes.
-        start: before which they are not due; None if there is no such moment.
-        end: from which on they are not due; None if there is no such moment.
+        key: the text from which ``h`` is computed.
+        number: how many tasks the group has; a fraction if only a sample of them was read.
+        takes: how long their runs usually take.
+        start: the moment before which they are not due, if any.
+        end: the moment from which they are no longer due, if any.
     """
 
     expression: str
@@ -55,7 +55,7 @@ class DueGroup:
     end: datetime | None = None
 
     def within(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
-        """Return the part of a range, from ``start`` to before ``end``, in which they are due."""
+        """Return the part of the range ``start`` ≤ due < ``end`` in which they are due."""
         start = max(start, self.start or start)
         return start, max(start, min(end, self.end or end))
 
@@ -73,14 +73,14 @@ class DueGroups:
 
     groups: list[DueGroup]
     tasks: int
-    """How many tasks the groups stand for."""
+    """How many tasks the groups represent."""
     left_out: int
-    """How many tasks have schedules that are shared by too few to be counted."""
+    """How many tasks are not counted, because too few share their schedules."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Cell:
-    """A part of a range: how many runs start in it, and how many slots are busy on average."""
+    """A part of a range: how many runs start in it, and how many slots are used on average."""
 
     start: datetime
     starts: float = 0.0
@@ -146,7 +146,7 @@ def due_groups(using: str, now: datetime, until: datetime) -> DueGroups:
 
 
 def _keys(due: "QuerySet[Task]", expression: str, zone: str, number: int, label: str) -> list[str]:
-    """Return the labels by which ``h`` is hashed; of many tasks, those of some."""
+    """Return the labels from which ``h`` is computed; for many tasks, a sample of them."""
     if number == 1 or not is_hashed(expression):
         return [label]
     alike = due.filter(schedule=expression, timezone=zone)
@@ -154,7 +154,7 @@ def _keys(due: "QuerySet[Task]", expression: str, zone: str, number: int, label:
 
 
 def _end(task: Task, now: datetime, until: datetime) -> datetime:
-    """Return the moment behind the last iteration that is left, or ``until`` if that is later."""
+    """Return the moment after the last remaining iteration, or ``until`` if that is earlier."""
     last = now
     for due in islice(occurrences(task, now), MAX_ITERATIONS_COUNTED):
         if due >= until:
@@ -165,7 +165,7 @@ def _end(task: Task, now: datetime, until: datetime) -> datetime:
 
 
 def cells(groups: Iterable[DueGroup], start: datetime, width: timedelta, count: int) -> list[Cell]:
-    """Return ``count`` cells of a width, from ``start`` on."""
+    """Return ``count`` cells of the same width, from ``start`` on."""
     found = [Cell(start=start + n * width) for n in range(count)]
     for group in groups:
         schedule = group.schedule()
@@ -192,7 +192,7 @@ def _due_in_cells(
 
 
 def _take_slots(found: Sequence[Cell], place: int, runs: float, widths: float) -> None:
-    """Spread the time that runs take over the cells in which they go on."""
+    """Spread the duration of runs over the cells in which they are running."""
     while widths > 0 and place < len(found):
         part = min(1.0, widths)
         found[place].busy += runs * part
@@ -201,7 +201,7 @@ def _take_slots(found: Sequence[Cell], place: int, runs: float, widths: float) -
 
 
 def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[Moment]:
-    """Return the seconds in which most runs start, at least two, the busiest second first."""
+    """Return the seconds in which most runs start, if two or more do, the busiest first."""
     often: list[tuple[DueGroup, Schedule]] = []
     due_at: Counter[datetime] = Counter()
     by: dict[datetime, Counter[str]] = {}
@@ -232,7 +232,7 @@ def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[
 def _add(
     due_at: "Counter[datetime]", by: "dict[datetime, Counter[str]]", due: datetime, group: DueGroup
 ) -> None:
-    due_at[due] += group.number  # type: ignore[assignment]  # a share of many tasks is none whole
+    due_at[due] += group.number  # type: ignore[assignment]  # a sample may represent a fraction
     by.setdefault(due, Counter())[group.expression] += group.number  # type: ignore[assignment]
 
 

@@ -1,6 +1,6 @@
 """The queues of tasks, runs and workers, with their backlogs.
 
-Most queues have no row of their own: only those that were paused at some time.
+Only queues that were paused at some time have a row of their own.
 """
 
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from datetime import datetime
 
 from sisy.models import Process, Queue, Run, Task
 
-MAX_QUEUED_COUNTED = 10_000  # queued runs, those that have been queued longest
+MAX_QUEUED_COUNTED = 10_000  # the runs that have been queued longest
 
 
 @dataclass(slots=True, kw_only=True)
 class QueueStats:
-    """A queue, as seen in tasks, runs and workers."""
+    """A queue, with its runs and workers."""
 
     name: str
     paused_at: datetime | None = None

@@ -71,7 +71,7 @@ def _filtered(tasks: "QuerySet[Task]", filters: TaskFilter) -> "QuerySet[Task]":
 
 
 def place_of(after: str, sort: str) -> tuple[str | datetime, int] | None:
-    """Return the value and the key behind which a page begins; None if ``after`` names none."""
+    """Return the value and the key after which a page begins; None if ``after`` is not valid."""
     text, _, key = after.rpartition("|")
     if (pk := key_of(key)) is None:
         return None
@@ -85,7 +85,7 @@ def place_of(after: str, sort: str) -> tuple[str | datetime, int] | None:
 
 
 def _behind(column: str, value: str | datetime, pk: int, is_latest_first: bool) -> Q:
-    """Return what the tasks behind a place have in common."""
+    """Return the condition for tasks that come after a value and a key."""
     if not value:
         return Q(**{f"{column}__isnull": True}, pk__gt=pk)
     further = "lt" if is_latest_first else "gt"

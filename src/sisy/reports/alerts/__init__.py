@@ -1,11 +1,12 @@
-"""The alerts: all that is not as it should be, in words, and from which threshold on.
+"""The alerts: each problem in words, and the threshold from which it counts as one.
 
-`find_alerts` is the one list. The overview and ``sisy_status`` show it. ``sisy_health`` asks the
-same functions, with thresholds of its own (`health`). The alerts about what stored tasks call and
-when are too slow for pages that refresh, so that ``manage.py check`` shows them (`definitions`).
+`find_alerts` returns the list that the overview and ``sisy_status`` show. ``sisy_health`` calls
+the same functions with thresholds of its own (`health`). The alerts about the schedules and
+functions of stored tasks are too slow for pages that refresh, so ``manage.py check`` shows them
+instead (`definitions`).
 
-Each kind of alert costs a bounded number of statements, whatever the number of tasks and runs. Of
-each kind, at most `MAX_GROUPS_SHOWN` things are named; a last row says how many more there are.
+Each kind of alert takes a bounded number of statements, however many tasks and runs there are. At
+most `MAX_GROUPS_SHOWN` alerts of a kind are listed; a last row says how many more there are.
 """
 
 from datetime import datetime
@@ -28,7 +29,7 @@ __all__ = ["MAX_GROUPS_SHOWN", "Alert", "Kind", "Severity", "Thresholds", "find_
 def find_alerts(
     using: str, now: datetime, thresholds: Thresholds = DEFAULT, *, in_full: bool = False
 ) -> list[Alert]:
-    """Return all alerts, by kind; the gravest kinds come first.
+    """Return all alerts, by kind; the most severe kinds come first.
 
     Args:
         in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.

@@ -1,4 +1,4 @@
-"""An alert, its severity, and the thresholds from which on there is one."""
+"""An alert, its severity, and the thresholds from which a problem is one."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from sisy.planning.timing import ON_TIME_TOLERANCE
 
 
 class Severity(models.TextChoices):
-    """How grave an alert is."""
+    """The severity of an alert."""
 
     CRITICAL = "critical"
     """Sisy does not do its work: nothing is planned, or a queue has no worker."""
@@ -22,7 +22,7 @@ class Severity(models.TextChoices):
 
 
 class Kind(models.TextChoices):
-    """What an alert is about."""
+    """The subject of an alert."""
 
     NO_HEARTBEAT = "no_heartbeat"
     NO_WORKER = "no_worker"
@@ -43,12 +43,12 @@ SITE_KINDS = {Kind.NO_HEARTBEAT, Kind.NO_WORKER, Kind.WORKER_PROBLEM, Kind.QUEUE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """How long something may last before it is an alert.
+    """How long a problem may last before it is an alert.
 
     Attributes:
-        late: a task is due and not planned.
-        queued: a run that a worker could claim is queued.
-        problem: a worker cannot start runs, while others serve its queues.
+        late: a task is due but not planned.
+        queued: a run is queued, although a worker could claim it.
+        problem: a worker cannot start runs, but other workers serve its queues.
     """
 
     late: timedelta = ON_TIME_TOLERANCE
@@ -61,7 +61,7 @@ DEFAULT = Thresholds()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One thing that is not as it should be, or a number of further ones of its kind."""
+    """One problem, or a number of further problems of its kind."""
 
     kind: Kind
     severity: Severity
@@ -69,18 +69,18 @@ class Alert:
     what: str = ""
     """The label of the task; empty if it is about the site or a queue."""
     fix: str = ""
-    """How to end it, if ``why`` does not say so."""
+    """How to fix it, if ``why`` does not say so."""
     since: datetime | None = None
     threshold: timedelta | None = None
-    """How long it may last before it is an alert; None if it is one at once."""
+    """How long it may last before it is an alert; None if it is one immediately."""
     badge: str = ""
-    """The state of the task or of the run, if that is what is wrong."""
+    """The state of the task or the run, if that is the problem."""
     queues: tuple[str, ...] = ()
     """The queues whose runs are affected."""
     task: int | None = None
     run: int | None = None
     number: int = 1
-    """How many things the row stands for."""
+    """How many problems the row represents."""
 
     @property
     def is_about_site(self) -> bool:

@@ -1,4 +1,4 @@
-"""The alerts about the definitions of stored tasks: what they call, and when.
+"""The alerts about the definitions of stored tasks: their schedules and their functions.
 
 They cover all tasks, and import the code of every target. That takes too long for pages that
 refresh, so ``manage.py check --database`` shows them. Tasks that share a problem share an alert.
@@ -88,7 +88,7 @@ def _error_of(expression: str, zone: str, key: str) -> str:
 
 
 def schedule_alerts(groups: list[ScheduleGroup]) -> Iterator[Alert]:
-    """Yield the schedules that are not valid, and those whose tasks are broken all the same."""
+    """Yield the schedules that are not valid, and valid ones whose tasks are still broken."""
     for group in groups:
         if group.error:
             yield Alert(
@@ -131,7 +131,7 @@ def _broken(group: ScheduleGroup) -> Alert:
 
 def target_alerts(using: str) -> Iterator[Alert]:
     """Yield the targets of stored tasks that cannot be called."""
-    # Each path is checked once: one of the objects whose method it is stands for all.
+    # Each path is checked once, for a method with one of its objects.
     targets = (
         Task.objects.using(using)
         .values_list("target_path")
@@ -153,7 +153,7 @@ def target_alerts(using: str) -> Iterator[Alert]:
 
 
 def missing_target_alerts(using: str) -> Iterator[Alert]:
-    """Yield the tasks whose target was missing when a run of theirs was executed."""
+    """Yield the tasks whose target was missing when they last ran."""
     tasks = Task.objects.using(using).exclude(target_error="")
     errors = tasks.values_list("target_error").annotate(Count("pk"), Min("label"))
     for error, count, example in errors.order_by("target_error")[:MAX_ERRORS_READ]:
@@ -178,7 +178,7 @@ def _last_run(example: str, count: int, error: str) -> str:
 
 
 def _whose(example: str, count: int, joined: str = "") -> str:
-    """Return the task by name, and the number of others: in brackets, or ``joined`` by a word."""
+    """Return the task by name and the number of others, in brackets or after ``joined``."""
     if count == 1:
         return f"the task {example!r}"
     more = ngettext("%d other task", "%d other tasks", count - 1) % (count - 1)

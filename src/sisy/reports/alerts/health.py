@@ -1,6 +1,6 @@
-"""The health of a site, for probes: each check with what it found.
+"""The health of a site, for probes: the result of each check.
 
-A check passes if there is no alert of its kind. Its words say what it found, also if it passes.
+A check passes if there is no alert of its kind. Its words say what it found, even if it passes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -
     """Return the result of each health check at ``now``.
 
     Args:
-        queues: those that workers must serve; one that is paused needs none.
+        queues: the queues that workers must serve; a paused queue needs no worker.
         limit: how long a run may be queued, or a due task unplanned.
     """
     fleet = Fleet.at(using, now)
@@ -50,10 +50,10 @@ def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -
 
 
 def health_of_host(using: str, now: datetime, host: str) -> list[Finding]:
-    """Return whether a heartbeat or a worker of one host is alive, whatever the others do.
+    """Check that a heartbeat or a worker of one host is alive, whatever the other hosts do.
 
     Args:
-        host: the name that its processes have given, which is ``socket.gethostname()``.
+        host: the name under which its processes registered, which is ``socket.gethostname()``.
     """
     alive = Process.objects.using(using).alive(now).filter(host=host)
     words = ", ".join(map(str, alive)) or f"no heartbeat or worker is running on {host}"
@@ -128,7 +128,7 @@ def _queued(using: str, now: datetime, fleet: Fleet, thresholds: Thresholds) -> 
 
 
 def _in_paused(using: str, now: datetime, fleet: Fleet) -> str:
-    """Return how many runs are queued in paused queues; empty if none. It is not a failure."""
+    """Return how many runs are queued in paused queues; empty if none are. This is no failure."""
     held = Run.objects.using(using).ready(now).filter(queue__in=fleet.paused)
     number = held.count() if fleet.paused else 0
     if not number:

@@ -30,7 +30,7 @@ def worker_alerts(
     """Yield the queues without a worker, and the workers that cannot start runs.
 
     Args:
-        needed: the queues that need a worker. Those that are paused need none.
+        needed: the queues that need a worker. Paused queues need none.
     """
     for queue in sorted(set(needed) - fleet.paused.keys()):
         if not fleet.serving(queue):
@@ -54,9 +54,9 @@ def worker_alerts(
 def _hindered(
     worker: Process, fleet: Fleet, now: datetime, thresholds: Thresholds
 ) -> tuple[str, ...]:
-    """Return the queues of a worker with a problem: all if it lasts, else those without another.
+    """Return the queues that suffer from a worker's problem.
 
-    A problem that only lasts for a moment harms nobody while others serve the same queue.
+    A short problem affects only queues that no other worker serves; a lasting one affects all.
     """
     if worker.problem_since is None or now - worker.problem_since >= thresholds.problem:
         return tuple(worker.queues)
@@ -68,7 +68,7 @@ def _hindered(
 
 
 def paused_alerts(using: str, now: datetime, fleet: Fleet) -> Iterator[Alert]:
-    """Yield each paused queue: by whom, since when, why, and how many runs it holds."""
+    """Yield each paused queue: who paused it, when and why, and how many runs are queued."""
     if not fleet.paused:
         return
     queued = Run.objects.using(using).ready(now).filter(queue__in=fleet.paused).order_by()
@@ -88,7 +88,7 @@ def paused_alerts(using: str, now: datetime, fleet: Fleet) -> Iterator[Alert]:
 def queued_alerts(
     using: str, now: datetime, fleet: Fleet, thresholds: Thresholds
 ) -> Iterator[Alert]:
-    """Yield the queues whose runs stay queued, for a worker or for the engine that has them."""
+    """Yield the queues whose runs no worker claims, or no engine starts, for too long."""
     late = needing_worker(using, fleet).filter(ready_at__lt=now - thresholds.queued).order_by()
     by_queue = late.values("engine", "queue").annotate(number=Count("pk"), oldest=Min("ready_at"))
     rows, more = first_of(by_queue.order_by("engine", "queue"))
@@ -114,9 +114,9 @@ def queued_alerts(
 
 
 def needing_worker(using: str, fleet: Fleet) -> RunQuerySet:
-    """Return the queued runs that nothing but a worker keeps from starting once they are ready.
+    """Return the queued runs that only need a worker to start once they are ready.
 
-    Not those of paused queues, nor those that must wait for another run of their task.
+    Runs of paused queues, and runs that must wait for another run of their task, are left out.
     """
     others = Run.objects.running().filter(task=OuterRef("task"))
     queued = Run.objects.using(using).queued().exclude(queue__in=fleet.paused)

@@ -72,7 +72,7 @@ def _failures(group: RecentTrouble, in_full: bool) -> str:
 
 
 def late_alerts(using: str, now: datetime, thresholds: Thresholds) -> Iterator[Alert]:
-    """Yield the tasks that are due and that no heartbeat has planned."""
+    """Yield the tasks that are due but that no heartbeat has planned."""
     known: dict[str, Any] = {
         "kind": Kind.LATE,
         "severity": Severity.ERROR,
@@ -90,7 +90,7 @@ def late_alerts(using: str, now: datetime, thresholds: Thresholds) -> Iterator[A
 
 
 def missed_alerts(using: str, now: datetime) -> Iterator[Alert]:
-    """Yield the tasks of which occurrences were missed lately."""
+    """Yield the tasks with occurrences that were missed in the last 24 hours."""
     groups, more = missed(using, now)
     for group in groups:
         words = ngettext(

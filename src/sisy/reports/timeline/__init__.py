@@ -1,4 +1,4 @@
-"""The timeline: past and upcoming runs of tasks on one stretch of time."""
+"""The timeline: the past and upcoming runs of tasks within a window of time."""
 
 from sisy.reports.timeline.tracks import Bar, Track, timeline
 from sisy.reports.timeline.window import Window

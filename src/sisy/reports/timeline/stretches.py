@@ -1,9 +1,9 @@
-"""The stretches of time with succeeded runs that are too many to draw one by one.
+"""The stretches of time with successful runs that are too numerous to draw one by one.
 
-A window is cut into slices, and the database says for each of them whether a run of the task was
-due in it and succeeded. The index of the moments at which a task was due leads there, so that the
-cost grows with the slices alone, and a slice in which the site was down, or did not exist yet,
-stays empty. Runs for which no schedule named a moment are few, and read.
+A window is divided into slices. For each of them, the database says whether a run of the task was
+due in it and succeeded. The index on task and due moment serves this query, so the cost depends
+only on the number of slices. A slice stays empty if the site was down or did not exist yet. Runs
+that no schedule planned are few, and are read one by one.
 """
 
 from bisect import bisect
@@ -16,10 +16,10 @@ from sisy.reports.timeline.window import Window
 from sisy.store.reports import succeeded_in_slices
 
 SLICES = 48
-FEW = 25  # tasks; of more, fewer slices are looked at
+FEW = 25  # tasks; if there are more, the window has fewer slices
 
 Stretch = tuple[float, float]
-"""Where something begins, and how wide it is, in percent of a window's width."""
+"""The start and the width of a stretch, in percent of the window's width."""
 
 
 def succeeded_stretches(
@@ -28,7 +28,7 @@ def succeeded_stretches(
     """Return where runs of some tasks succeeded, by the key of the task.
 
     Args:
-        until: the keys of the tasks, each with the moment at which to stop looking.
+        until: the keys of the tasks, each with the moment at which its stretches end.
     """
     if not until:
         return {}
@@ -42,7 +42,7 @@ def succeeded_stretches(
 
 
 def _by_hand(using: str, tasks: Sequence[int], edges: Sequence[datetime]) -> set[tuple[int, int]]:
-    """Return each task and slice in which a run began and succeeded that no schedule named."""
+    """Return each task and slice with a successful run that no schedule planned."""
     well = Run.objects.using(using).filter(task__in=tasks, due_at=None, state=RunState.SUCCEEDED)
     begun = well.filter(started_at__gte=edges[0], started_at__lt=edges[-1]).order_by()
     return {
@@ -55,7 +55,7 @@ def _by_hand(using: str, tasks: Sequence[int], edges: Sequence[datetime]) -> set
 def _stretches(
     found: Sequence[bool], until: datetime, edges: Sequence[datetime], window: Window
 ) -> tuple[Stretch, ...]:
-    """Return the slices that hold a run, joined where they touch."""
+    """Return the slices with a run, joined where they touch."""
     joined: list[list[datetime]] = []
     for has_run, (start, end) in zip(found, pairwise(edges), strict=True):
         if not has_run or start >= until:

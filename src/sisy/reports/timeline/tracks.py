@@ -1,4 +1,4 @@
-"""The past and upcoming runs of tasks on one stretch of time."""
+"""The past and upcoming runs of tasks within a window, as tracks of bars."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +17,9 @@ from sisy.reports.timeline.window import Window
 
 MAX_RUNS_DRAWN = 120  # runs of each task that are drawn one by one, while the tasks are few
 FEW = 25  # tasks
-FEWEST = 15  # runs of each of many tasks
+FEWEST = 15  # runs of each task that are drawn if the tasks are many
 MAX_RUNS_BEHIND = 100  # runs that ended after the window
-MAX_TROUBLE_RUNS = 1000  # runs that came to trouble, of all tasks together
+MAX_TROUBLE_RUNS = 1000  # runs that did not succeed, of all tasks together
 NARROWEST = 0.25  # percent of the width; nothing is drawn narrower
 GRAVITY = (
     RunState.FAILED,
@@ -32,14 +32,14 @@ GRAVITY = (
     RunState.QUEUED,
     RunState.SUCCEEDED,
 )
-"""Where bars fall onto each other, the gravest is seen."""
+"""The states, the most severe first. Of bars that coincide, the most severe is drawn."""
 
 RANKS: dict[str, int] = {state: rank for rank, state in enumerate(GRAVITY)}
 
 
 @dataclass(slots=True, kw_only=True)
 class Bar:
-    """One run, or several next to each other that came to the same."""
+    """One run, or several adjacent runs with the same outcome."""
 
     gravest: Run
     x: float
@@ -67,7 +67,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """A row: one task, or several that have something in common."""
+    """A row of the timeline: one task, or several that share a value."""
 
     key: str
     label: str
@@ -77,7 +77,7 @@ class Track:
     usual: timedelta | None
     """How long runs of the task take; None for several tasks."""
     undrawn: tuple[Stretch, ...] = ()
-    """Where runs succeeded that are too many to be drawn one by one."""
+    """The stretches with successful runs that are too numerous to draw one by one."""
 
     @property
     def task(self) -> Task | None:
@@ -97,7 +97,7 @@ def timeline(
     """Return a track for each of ``tasks``, in their order.
 
     Args:
-        by: the column by which tasks share a track; by default, none do.
+        by: the column whose values share a track; by default, each task has its own.
         in_full: whether the texts of errors are shown; see `sisy.reports.disclosure`.
     """
     drawn = max(FEWEST, MAX_RUNS_DRAWN * FEW // max(FEW, len(tasks)))
@@ -120,7 +120,7 @@ def timeline(
 def _runs(
     using: str, pks: Sequence[int], window: Window, now: datetime, drawn: int
 ) -> dict[int | None, list[Run]]:
-    """Return, by task, the newest runs of the window, and what came to trouble before those."""
+    """Return, by task, the newest runs of the window, and older ones that did not succeed."""
     runs: dict[int | None, list[Run]] = {pk: [] for pk in pks}
     if window.start >= now:
         return runs
@@ -135,10 +135,11 @@ def _runs(
 
 
 def _first_behind(using: str, moment: datetime) -> int | None:
-    """Return a key that runs planned by ``moment`` hardly have; None if all may have begun then.
+    """Return a key that is probably larger than those of runs planned by ``moment``.
 
-    Keys grow with time, and an index leads to what ended after it. Of what ended soonest after,
-    some may have begun long before, so that the largest key is taken.
+    Returns None if no run ended later. Keys grow with time, and an index serves the runs that
+    ended after the moment. Some of those may have started long before it, so the largest key of
+    the first ones is used.
     """
     later = Run.objects.using(using).filter(finished_at__gt=moment).order_by("finished_at")
     return max(later.values_list("pk", flat=True)[:MAX_RUNS_BEHIND], default=None)
@@ -180,7 +181,7 @@ def _track(
 
 
 def _joined(key: str, tracks: list[Track]) -> Track:
-    """Return one track for several; where their bars fall onto each other, the gravest is seen."""
+    """Return one track for several; of bars that coincide, the most severe is drawn."""
     if len(tracks) == 1:
         return tracks[0]
     bars: list[Bar] = []
@@ -216,7 +217,7 @@ def _end(run: Run, now: datetime) -> datetime:
 
 
 def _bars(runs: Iterable[Run], window: Window, now: datetime, in_full: bool) -> list[Bar]:
-    """Return the runs of a task as bars, from left to right; what would touch becomes one."""
+    """Return the runs of a task as bars, from left to right; bars that would touch are joined."""
     bars: list[Bar] = []
     for run in sorted(runs, key=_begin):
         begin, end = _begin(run), _end(run, now)
@@ -233,7 +234,7 @@ def _bars(runs: Iterable[Run], window: Window, now: datetime, in_full: bool) -> 
 
 
 def _touch(bar: Bar, other: Bar) -> bool:
-    """Return whether two would be one to the eye: next to each other, and alike or too narrow."""
+    """Return whether two bars would look like one: adjacent, with the same state or too narrow."""
     if other.x <= bar.x + bar.width and bar.state == other.state:
         return True
     return other.x < bar.x + NARROWEST and bar.width <= 2 * NARROWEST

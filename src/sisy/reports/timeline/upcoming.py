@@ -15,13 +15,13 @@ NARROWEST = 0.25  # percent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastBar:
-    """An upcoming occurrence, as wide as its run usually takes."""
+    """An upcoming occurrence; its width is the usual duration."""
 
     due: datetime
     x: float
     width: float
     overlaps: bool
-    """Whether the run before will probably still be running, and the policy forbids that."""
+    """Whether the previous run will probably still be running, and the policy forbids overlap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

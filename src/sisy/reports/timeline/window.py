@@ -1,4 +1,4 @@
-"""A stretch of time that is drawn from left to right."""
+"""A window of time that is drawn from left to right."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -10,7 +10,7 @@ MAX_TICKS = 13
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """From ``start`` to ``end``; places within it are percents of its width."""
+    """The time from ``start`` to ``end``; a place in it is a percentage of its width."""
 
     start: datetime
     end: datetime
@@ -24,7 +24,7 @@ class Window:
         return self.end - self.start
 
     def place(self, moment: datetime) -> float:
-        """Return where ``moment`` lies, 0 to 100; what lies outside is at the edge."""
+        """Return the place of ``moment``, 0 to 100; a moment outside of it is at the edge."""
         part = (moment - self.start) / self.span
         return round(100 * min(1.0, max(0.0, part)), 3)
 
@@ -32,7 +32,7 @@ class Window:
         return self.start <= moment <= self.end
 
     def ticks(self, zone: tzinfo) -> list[tuple[float, str]]:
-        """Return the places of round hours or minutes of a zone, with how they are written."""
+        """Return the places and texts of round hours or minutes in a zone."""
         step = next((step for step in STEPS if self.span / step <= MAX_TICKS), STEPS[-1])
         midnight = self.start.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
         count = int((self.start - midnight) / step) + 1
