@@ -90,7 +90,7 @@ def _decorated(value: object) -> str:
 
 
 def rejection_of_parameters(path: str, parameters: Sequence[inspect.Parameter]) -> str:
-    """Return the message for a function whose only parameter is not ``message``."""
+    """Return the message for a function that takes other parameters than ``message`` alone."""
     first = parameters[0] if len(parameters) == 1 else None
     if first is not None and first.name == "message" and first.kind == first.KEYWORD_ONLY:
         return (

@@ -40,8 +40,8 @@ class SisyBackend(BaseTaskBackend):
 
         Raises:
             InvalidTask: a worker could not find the task by its path, or an option is not valid.
-            TransactionManagementError: tasks are stored in another database than the one on which
-                a transaction is open.
+            TransactionManagementError: a transaction is open on a database other than the one
+                that stores tasks.
             TypeError: an argument cannot be encoded as JSON.
             ValueError: the database cannot store an argument.
         """

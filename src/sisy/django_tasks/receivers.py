@@ -1,4 +1,4 @@
-"""Sends the signals of ``django.tasks`` for enqueued runs.
+"""Send the signals of ``django.tasks`` for enqueued runs.
 
 These are receivers of Sisy's own signals, which are sent once and after the commit. The signal of
 a failed task is sent within an ``except`` block, as Django's own backends do, so that loggers and

@@ -25,8 +25,8 @@ def submit(
 
     Raises:
         InvalidTask: a worker could not call the task, or the queue name is not valid.
-        TransactionManagementError: a transaction is open on another database; the run would stay
-            if that is rolled back.
+        TransactionManagementError: a transaction is open on another database. If it were rolled
+            back, the run would remain.
         ValueError: the database cannot store an argument.
     """
     using = router.db_for_write(Task)

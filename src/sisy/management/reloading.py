@@ -1,9 +1,9 @@
 """A reloader that stops gracefully, for development.
 
 Django's reloader has two processes: a child serves and watches the files, and a parent starts
-another child when one ended because of a change. Django's parent kills the child when it is told
-to stop, and the child's runs would stay ``running`` until the lease expires. This one passes the
-signal on and waits.
+another child if one exits because of a change. On SIGTERM, Django's parent kills the child, and
+the child's runs would stay ``running`` until the lease expires. This one passes the signal on and
+waits.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ class _Parent:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._is_stopping = True
-        # A terminal also sends INT to the child, and systemd sends TERM to both.
+        # A terminal also sends SIGINT to the child, and systemd sends SIGTERM to both.
         passing_on = threading.Timer(PASSED_ON_AFTER, self._pass_on, [number])
         passing_on.daemon = True
         passing_on.start()

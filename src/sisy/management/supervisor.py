@@ -105,9 +105,9 @@ class Supervisor:
         self._order = STOP
 
     async def run(self) -> None:
-        """Run until `stop` was called and all children have ended.
+        """Run until `stop` is called and all children have ended.
 
-        Then ``has_failed`` is true if one of them did not exit with code 0.
+        Afterwards, ``has_failed`` is true if one of them did not exit with code 0.
         """
         try:
             await asyncio.gather(*(self._keep_one_up() for _ in range(self._count)))
@@ -134,7 +134,7 @@ class Supervisor:
                 await self._wait_unless_stopping(delay)
 
     async def _one_life(self) -> str:
-        """Start a child, and return how it ended, and what to do now."""
+        """Start a child, and return how it ended and what happens next."""
         try:
             child = await Child.start(self._command)
         except OSError as error:
@@ -181,7 +181,7 @@ def _store_end(using: str, pks: Sequence[int], how: str) -> None:
         processes = Process.objects.using(using).filter(pk__in=pks)
         processes.update(end_reason=how, lease_until=clock.now(using))
     finally:
-        # It may be a long time until the next one is needed.
+        # The next report may be a long time away.
         connections.close_all()
 
 

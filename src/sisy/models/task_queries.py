@@ -133,8 +133,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
         sent.
 
         Raises:
-            ScheduleError, CallableError: as for `Task.save`; the message begins with the place in
-                ``objs``.
+            ScheduleError, CallableError: as for `Task.save`; the message begins with the position
+                in ``objs``.
             ValueError: another column has an invalid value, or an argument about conflicts is
                 given.
         """

@@ -1,1 +1,1 @@
-"""When a task is due, which occurrences it missed, and which tasks code declares."""
+"""Compute when a task is due and what it missed, and collect the tasks that code declares."""

@@ -1,4 +1,4 @@
-"""Start, stop and restart the planning of tasks: of one, or of many that are created at once."""
+"""Start, stop and restart planning, for one task or for many that are created at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -186,7 +186,7 @@ def create(
 
     Raises:
         ScheduleError, CallableError, ValueError: as for `Task.save`; the message begins with the
-            place of the task in ``new``.
+            position of the task in ``new``.
     """
     using = tasks.db
     connection = connections[using]

@@ -30,7 +30,7 @@ def backfill(
         ScheduleError, ValueError: as `to_backfill` does.
     """
     with transaction.atomic(using=using):
-        # Of two backfills of the same range, the second one finds what the first submitted.
+        # If two backfills of the same range meet, the second one finds the runs of the first.
         locking.lock(type(task).objects.using(using).filter(pk=task.pk))
         runs = [
             task.new_run(now=now, origin=Origin.BACKFILL, occurrence_at=moment)

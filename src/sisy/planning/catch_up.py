@@ -69,7 +69,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The moment at which a heartbeat plans, and since when it has been working.
+    """The moment at which a heartbeat plans, and how long it has been working.
 
     Attributes:
         missed_limit: the most missed occurrences to run for a task with ``missed="all"``.
@@ -85,7 +85,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class DueTask:
-    """The values that decide about a task's due occurrences; equal for tasks with equal timing."""
+    """The values on which the plan of a due task depends; tasks with equal ones share a plan."""
 
     timing: Timing
     first: datetime
@@ -137,7 +137,7 @@ def plan_from(
     """Plan the occurrences from the first due one to ``until``.
 
     Args:
-        fresh_from: occurrences before this moment are missed; the policy decides about them.
+        fresh_from: occurrences before this moment are missed; the policy decides which still run.
         reason: why missed occurrences do not run.
         missed_limit: see `Watch`.
     """
@@ -154,7 +154,7 @@ def plan_from(
 
 
 def _fresh_from(due_task: DueTask, watch: Watch) -> datetime:
-    """Return the moment from which on occurrences count as late, not as missed."""
+    """Return the moment from which occurrences count as late, not as missed."""
     fresh_from = watch.now - ON_TIME_TOLERANCE
     if watch.at_work_since is not None and watch.at_work_since < fresh_from:
         behind = due_task.timing.schedule.count_between(watch.at_work_since, watch.now)

@@ -1,7 +1,7 @@
 """Settle overdue occurrences before a task is changed, paused or deleted.
 
-What has just fallen due still runs. What is older was missed: a gap is one row, however many
-occurrences are in it.
+Occurrences that were just due still run. Older ones were missed: a gap is one row, however many
+occurrences it covers.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Overdue:
 
     Attributes:
         task: as it was when they fell due.
-        still_owes_first: whether the task is still to run once without waiting for its schedule.
+        still_owes_first: whether the task has yet to run once without waiting for its schedule.
     """
 
     task: "Task"
@@ -44,7 +44,7 @@ class Overdue:
 def settle_overdue(
     using: str, tasks: "QuerySet[Task]", now: datetime, reason: str, *, for_good: bool = False
 ) -> None:
-    """Plan occurrences of ``tasks`` that have just fallen due, and record older ones as missed.
+    """Plan occurrences of ``tasks`` that were just due, and record older ones as missed.
 
     Call it in the transaction that changes ``next_run``: no heartbeat plans the occurrences after
     it. A task that has yet to run once without waiting for its schedule still does so afterwards.
@@ -65,7 +65,7 @@ def settle_overdue(
 
 
 def _overdue(task: "Task", now: datetime, reason: str, for_good: bool) -> Overdue | None:
-    """Return what is overdue, without the first run if the task still owes it."""
+    """Return the overdue occurrences, without the immediate first run if that is still to come."""
     still_owes_first = task.is_due_at_once and not for_good
     try:
         timing = Timing.of(task)
@@ -111,7 +111,7 @@ def _settle(using: str, overdue: Sequence[Overdue], now: datetime) -> None:
 
 
 def _not_in_ledger(using: str, rows: "Sequence[Run]") -> "list[Run]":
-    """Return the rows whose occurrences have no row yet. After a clock was set back, some have."""
+    """Return the rows whose occurrences have no row yet. Some may, if the clock was set back."""
     stored = type(rows[0]).objects.using(using)
     known = set(
         stored.filter(

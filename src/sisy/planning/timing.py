@@ -36,7 +36,7 @@ class _InUTC(Cast):
 
 
 def fingerprint() -> Combinable:
-    """Return an expression that combines the columns which decide when a task is due.
+    """Return an expression that combines the columns that decide when a task is due.
 
     A task stores it when it is planned. If the stored value differs, raw SQL has changed a column.
     """
@@ -139,12 +139,12 @@ def occurrences(
 ) -> Iterator[datetime]:
     """Yield the due moments of ``task`` after a moment, in order.
 
-    Every forecast uses it. A task that is not active or has no schedule is never due. A limited
-    number of iterations is respected: occurrences before ``after`` use some of them.
+    All forecasts use this function. A task that is not active or has no schedule is never due.
+    Iterations are respected: occurrences before ``after`` use some of them up.
 
     Args:
-        until: the last moment to consider; None for no end. Many moments are found much faster
-            with it.
+        until: the last moment to consider; None for no end. With it, many moments are found much
+            faster.
     """
     if task.state != TaskState.ACTIVE or not task.schedule:
         return

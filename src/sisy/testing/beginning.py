@@ -1,8 +1,8 @@
 """Treat rows stored before a `sisy_time` block as if they had been stored at its moment.
 
 ``migrate`` creates declared tasks on the day of the test run, and fixtures create theirs when they
-are loaded. Planned from that day on, a task would not run in a block before it, and would have
-missed years of occurrences in a block after it.
+are loaded. If these tasks were planned from that day on, they would not run in a block that is set
+to the past, and would have missed years of occurrences in a block that is set to the future.
 """
 
 from datetime import datetime
@@ -19,7 +19,7 @@ from sisy.syncing.sync import create, task_of
 
 
 def begin(using: str, now: datetime, before: datetime) -> None:
-    """Have stored tasks planned from ``now`` on, and make runs that could start ready at ``now``.
+    """Plan stored tasks from ``now`` on, and make runs that could have started ready at ``now``.
 
     Args:
         before: the moment by the previous clock.

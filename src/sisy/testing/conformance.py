@@ -93,7 +93,7 @@ class BackendConformance(unittest.TestCase):
 
     def test_arguments_that_are_not_json_are_rejected_and_not_enqueued(self) -> None:
         with self.assertRaisesRegex(TypeError, "Unsupported type"):
-            self.enqueue(self.tasks.say, datetime.now())  # noqa: DTZ005 - it is refused
+            self.enqueue(self.tasks.say, datetime.now())  # noqa: DTZ005 - it is rejected
         self.work()
         self.assertEqual(self.tasks.said, [])
 

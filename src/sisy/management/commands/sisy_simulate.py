@@ -22,7 +22,7 @@ from sisy.reports.durations import usual_by_task
 from sisy.reports.forecast import Forecast, Occurrence, occurrences_of
 
 MAX_OCCURRENCES_SHOWN = 50
-STEP = 1_000  # occurrences between two looks at the progress
+STEP = 1_000  # occurrences between two updates of the progress
 
 
 class Command(AnsweringCommand):
@@ -78,7 +78,7 @@ class Command(AnsweringCommand):
                 return
             limit = None if self.as_json else options["show"]
             shown = [_line(one) for one in islice(found, limit)]
-            for _ in found:  # what is not shown is counted
+            for _ in found:  # count the occurrences that are not shown
                 pass
         if options["by_minute"]:
             self._write_minutes(forecast, as_csv=options["csv"])
