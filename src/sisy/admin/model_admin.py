@@ -52,7 +52,7 @@ class SisyAdmin(OfferedLookups):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the rows of the primary database."""
-        # A replica may be behind, and people decide by these rows what to do.
+        # A replica may lag behind, and people act on these rows.
         rows: QuerySet[Any] = for_write(super().get_queryset(request))
         # The methods that show a column get a row, but no request.
         may_see = may(request, f"sisy.{disclosure.PERMISSION}")
@@ -137,7 +137,7 @@ class ReadOnly(SisyAdmin):
 
 
 def moment_in(column: str, words: Any) -> Callable[[Any, Any], str]:
-    """Return a method that shows a column in the reader's time zone, also without ``USE_TZ``."""
+    """Return a method that shows a column in the reader's time zone, even without ``USE_TZ``."""
 
     @admin.display(description=words, ordering=column)
     def shown(self: Any, row: Any) -> str:

@@ -1,4 +1,4 @@
-"""The next occurrences of a task, also while the user fills in its form."""
+"""The next occurrences of a task, even while the user fills in its form."""
 
 from collections.abc import Mapping
 from datetime import datetime

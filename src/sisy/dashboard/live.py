@@ -31,7 +31,7 @@ class FromPage(dict[str, Any]):
 
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):
-    """Tells one page which kinds of things changed, at most four times a second.
+    """Tells one page which kinds of data changed, at most four times a second.
 
     It sends no data of tasks or runs, and needs the permission to see the dashboard. If the user
     loses it or logs out, the socket closes within half a minute. While the permission cannot be
@@ -159,7 +159,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         if session is None or session.session_key is None:
             return False
         request = HttpRequest()
-        # Read again, because the session in the scope is that of the moment of opening.
+        # Read it again, because the scope has the session as it was when the socket was opened.
         request.session = import_module(settings.SESSION_ENGINE).SessionStore(session.session_key)
         try:
             return configured().may(get_user(request), LOOK)

@@ -17,7 +17,7 @@ MAX_CHARACTERS_SHOWN = 60
 Check = Callable[[str, Mapping[str, str]], str]
 """A function that returns what is expected instead of a value; empty if the value is valid.
 
-Its second argument holds all parameters, because one may decide how another is read.
+Its second argument contains all parameters, because one may decide how another is read.
 """
 
 

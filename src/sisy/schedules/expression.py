@@ -2,7 +2,7 @@
 
 croniter defines the format. Sisy itself expands what croniter 7 expands incorrectly or not at all
 (stepped ranges that wrap around, nearest weekdays), and rejects input that croniter accepts but
-that makes no sense. `corrections` and `field_corrections` contain the error messages.
+that makes no sense. `suggestions` and `field_suggestions` contain the error messages.
 """
 
 import re

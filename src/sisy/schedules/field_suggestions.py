@@ -113,7 +113,7 @@ def _short(text: str, field: str) -> str:
 
 
 def _like(pattern: str, text: str) -> Correct:
-    """Return what corrects an item of this pattern, whose groups are the gaps in the text."""
+    """Return a function that corrects items of a pattern; its groups fill the gaps in ``text``."""
 
     def correct(item: str, field: str) -> str:
         match = re.fullmatch(pattern, item)

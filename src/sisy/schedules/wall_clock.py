@@ -173,7 +173,7 @@ def _count_of_day(fields: Fields, moment: datetime) -> int:
 
 
 def _count_of_times(fields: Fields, moment: datetime) -> int:
-    """Return the same for a day that matches."""
+    """Return the same number for a day that is known to match."""
     hours, minutes, seconds = fields.hours, fields.minutes, fields.seconds
     count = bisect_left(hours, moment.hour) * len(minutes) * len(seconds)
     if moment.hour in hours:

@@ -22,8 +22,8 @@ class Span:
     Attributes:
         start: the first moment, in naive UTC.
         end: the first moment after the span, in naive UTC.
-        change: by how much the clock went forward at ``start``; negative if it went back, zero if
-            the span continues the one before it.
+        change: how far the clock went forward at ``start``; negative if it went back, zero if the
+            span continues the previous one.
     """
 
     start: datetime

@@ -1,4 +1,4 @@
-"""The due moments of a schedule, as marks on a stretch of time."""
+"""The due moments of a schedule, as marks on a day or a week."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -43,7 +43,7 @@ class Part:
 
 
 class Page(View):
-    """Shows all parts in the page's template, or returns the parts that a script asks for."""
+    """Shows all parts in the page's template, or returns the parts that a script requests."""
 
     dashboard: Dashboard = Dashboard()
     """The dashboard to which it belongs; set when it is mounted."""
