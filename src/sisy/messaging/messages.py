@@ -80,7 +80,7 @@ class Control(TypedDict):
     """``"cancel"`` to stop runs, or ``"drain"`` to stop a worker once its runs have finished."""
 
     run: int | None
-    """The primary key of a run to cancel, out of possibly many; None to drain."""
+    """The primary key of one of the runs to cancel; None to drain."""
 
     process: int | None
     """The primary key of the process to drain; None to cancel."""
