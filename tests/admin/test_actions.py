@@ -38,7 +38,7 @@ def said(messages):
     return [message for message in messages if not message.startswith("No ")]
 
 
-def test_pause_and_resume_name_who_did_it_and_never_fire_for_the_time_between(at_time):
+def test_pause_and_resume_name_the_user_and_skip_the_time_in_between(at_time):
     task = saved(schedule="* * * * *")
     browser = browser_of_superuser()
     assert said(act(browser, "pause", task)) == ["Paused 1 task."]

@@ -31,7 +31,7 @@ def pages():
     yield page_of(Queue.objects.get()), f"{DASHBOARD}fleet/"
 
 
-def test_each_page_leads_to_the_dashboard():
+def test_each_page_links_to_the_dashboard():
     browsers = (browser_of_superuser(), browser_of(*EVERYTHING))
     for address, shows_more in pages():
         for browser in browsers:

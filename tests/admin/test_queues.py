@@ -9,7 +9,7 @@ from tests.admin.people import browser_of, browser_of_superuser
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
-def test_a_row_says_who_paused_a_queue_since_when_and_why():
+def test_a_row_shows_who_paused_a_queue_and_when_and_why():
     Queue.objects.pause("mail", "Too hot.", by="Sam")
     Queue.objects.pause("reports")
     Queue.objects.resume("reports")

@@ -55,7 +55,7 @@ def test_a_retry_shows_the_moment_of_the_occurrence_that_it_repeats():
     assert row.startswith(f"sweep #{again.pk} queued 12:01:00 in 1 min")
 
 
-def test_a_page_says_when_a_run_was_due_and_started_and_leads_to_its_task():
+def test_a_page_shows_when_a_run_was_due_and_links_to_its_task():
     run = changed(planned(), state="failed", reason="ValueError: no", started_at=NOON)
     page = browser_of_superuser().get(page_of(run))
     assert page_of(run.task) in page.content.decode()

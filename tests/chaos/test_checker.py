@@ -343,7 +343,7 @@ class TestLateness:
         )
         assert flaws(given) == set()
 
-    def test_what_a_frozen_process_may_have_locked_is_not_late(self):
+    def test_runs_that_a_frozen_process_may_have_locked_are_not_late(self):
         def frozen(start, end):
             return {"lives": (replace(life(2), frozen=[(start, end)]),)}
 
@@ -392,7 +392,7 @@ class TestRows:
         assert self.only(missed) == {Flaw.UNEXPLAINED}
         assert self.only(missed, disturbances=disturbed(START, END)) == set()
 
-    def test_what_an_edit_leaves_behind_is_missed_at_the_time_of_an_edit_only(self):
+    def test_occurrences_dropped_by_an_edit_are_missed_only_at_an_edit(self):
         reason = "Its timing was changed before a heartbeat planned it."
         gap = row(2, state="missed", due_until=MOMENTS[2], reason=reason)
         assert self.only(gap) == {Flaw.UNEXPLAINED}

@@ -76,7 +76,7 @@ def test_the_same_seed_plans_the_same():
     assert planned(1) != planned(2)
 
 
-def test_a_minute_holds_each_kind_and_ends_calmly():
+def test_a_minute_contains_each_kind_of_fault_and_ends_calmly():
     steps = plan(1, 60, MEMBERS, "postgres", "valkey", 5)
     done = {(step.do, step.to.partition("-")[0]) for step in steps}
     assert done >= {

@@ -96,7 +96,7 @@ def test_a_failing_query_has_its_own_exit_code(monkeypatch):
     assert health.health is not away
 
 
-def test_the_status_shows_who_is_up_what_is_queued_and_what_to_look_at():
+def test_the_status_shows_processes_queues_and_alerts():
     scheduled(label="tea").run_now()
     up("default")
     text = said("sisy_status")

@@ -34,7 +34,7 @@ def test_history_older_than_the_settings_allow_is_deleted(task):
     assert task.counts()["succeeded"] == 3
 
 
-def test_other_days_can_be_named_and_what_is_queued_stays(task):
+def test_other_days_can_be_given_and_queued_runs_are_kept(task):
     assert told("sisy_prune --days 2 --dry-run")["pruned"] == 2
     assert Run.objects.count() == 4
     assert told("sisy_prune --days 2")["pruned"] == 2

@@ -77,7 +77,7 @@ def test_as_csv_all_of_them_are_written():
     assert rows[1]["due"] == "2026-05-06T00:10:00+00:00"
 
 
-def test_the_load_of_each_minute_can_be_asked_for():
+def test_the_load_of_each_minute_is_available():
     scheduled("*/30 * * * *", label="tea")
     scheduled("0 * * * *", label="shop")
     call = "sisy_simulate 2026-05-06 2026-05-06T02:00 --by-minute"

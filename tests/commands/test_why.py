@@ -53,7 +53,7 @@ def test_no_worker_serves_its_queue():
     assert why_run(run) == since(run) + "the queue 'cpu' has no worker."
 
 
-def test_its_queue_is_paused_by_whom_since_when_and_why():
+def test_the_answer_says_who_paused_the_queue_and_when_and_why():
     up()
     run = idle().run_now()
     Queue.objects.pause("default", "The mail server is down.", by="Sam")
@@ -80,7 +80,7 @@ def test_all_slots_are_busy_and_how_many_runs_are_ahead():
     assert why_run(second) == f"{since(second)}{busy}, and 1 run is ahead of it."
 
 
-def test_its_turn_comes_after_another_run():
+def test_it_must_wait_for_another_run():
     up()
     task = idle(overlap=Overlap.BUFFER_ALL)
     task.run_now()
@@ -111,7 +111,7 @@ def test_it_is_delayed_until_a_moment_and_not_queued_since_then(now):
     assert "by its task's spread" in why_run(spread)
 
 
-def test_it_is_retried_at_a_moment_after_what_was_raised(now):
+def test_the_answer_names_the_time_of_the_retry_and_the_error(now):
     up()
     task = idle(max_attempts=3, retry_delay=timedelta(minutes=5))
     task.run_now()

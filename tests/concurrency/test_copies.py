@@ -22,7 +22,7 @@ def forks_between_queries(message):
     return ended
 
 
-def test_a_copy_that_comes_back_closes_no_connection(pool):
+def test_a_forked_copy_that_returns_closes_no_connection(pool):
     for _ in range(2):
         outcome = async_to_sync(executed)(pool, run_of(forks_between_queries))
         assert (outcome.state, outcome.result) == (RunState.SUCCEEDED, "ended with 0")

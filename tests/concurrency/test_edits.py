@@ -81,7 +81,7 @@ def test_an_edit_during_a_tick_and_the_planned_runs_both_survive(now, edit):
 
 
 @pytest.mark.parametrize("edit", ["schedule", "schedule by update", "start", "pause"])
-def test_an_edit_just_before_a_tick_locks_the_task_is_what_the_tick_sees(now, edit):
+def test_a_tick_sees_an_edit_made_just_before_it_locks_the_task(now, edit):
     task, other = scheduled(), scheduled()
     change, expected = EDITS[edit]
     now.moment = NOON + MINUTE
@@ -178,7 +178,7 @@ def test_a_resumed_task_is_planned_from_then_on_whatever_ticked_meanwhile(now):
         assert dues(task) == [now.moment + SECOND, now.moment + 2 * SECOND]
 
 
-def test_a_save_that_is_rolled_back_beside_a_tick_leaves_what_the_tick_wrote(now):
+def test_a_save_rolled_back_during_a_tick_keeps_what_the_tick_wrote(now):
     task = scheduled()
 
     def save_and_roll_back():

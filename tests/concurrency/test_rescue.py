@@ -148,7 +148,7 @@ def test_an_outcome_during_a_rescue_ends_the_run_or_changes_nothing():
         Run.objects.all().delete()
 
 
-def test_an_outcome_that_comes_in_the_middle_of_a_rescue_changes_nothing():
+def test_an_outcome_in_the_middle_of_a_rescue_changes_nothing():
     runs = held_runs(worker(DUE, LEASE), 3)
     in_the_middle(rescuing(), partial(finish, runs[:1], EXPIRED), BEFORE_IT_WRITES_RUNS)
     again = [Run.objects.get(pk=run.pk) for run in runs]

@@ -168,7 +168,7 @@ def test_a_tick_waits_for_no_other_tick():
 
 
 @only_with_row_locks
-def test_a_task_that_an_open_transaction_holds_is_planned_a_moment_later(at_time):
+def test_a_task_locked_by_an_open_transaction_is_planned_a_bit_later(at_time):
     """The heartbeat waits for nobody, and looks again soon."""
     task, other = scheduled(), scheduled()
     at_time(NOON + MINUTE)

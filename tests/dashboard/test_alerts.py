@@ -120,7 +120,7 @@ def test_problems_that_do_not_fit_are_counted(now):
     assert "And 3 more tasks that failed in the last 24 hours." in said("sisy_status")
 
 
-def test_missed_occurrences_are_counted_and_what_is_not_named_too():
+def test_missed_occurrences_are_counted_even_if_they_are_not_named():
     for n in range(22):
         task = scheduled("0 0 1 1 *", label=f"task {n}")
         gap = missed_row(task, NOON - 2 * HOUR, NOON - HOUR, 60, "Nothing was up.", NOON)
@@ -140,7 +140,7 @@ def test_broken_and_late_tasks_that_are_not_named_are_counted():
     assert alerts()[-1] == ("", "And 3 more overdue tasks.")
 
 
-def test_queued_runs_are_counted_by_queue_with_what_they_wait_for():
+def test_queued_runs_are_counted_by_queue_with_the_cause():
     Process.objects.all().delete()
     Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=30 * SECOND)
     task = scheduled("0 0 1 1 *", overlap=Overlap.ALLOW)

@@ -135,7 +135,7 @@ def test_a_filter_by_an_unknown_value_lists_nothing(site, address, asked):
 
 
 @pytest.mark.parametrize("asked", [{}, {"end": "2026-05-04"}, {"again": "on"}])
-def test_half_a_range_is_refused_and_runs_nothing(site, asked):
+def test_half_a_range_is_rejected_and_runs_nothing(site, asked):
     browser, address = browser_of_superuser(), f"/sisy/tasks/{site['task']}/backfill/"
     words = "This field is required."
     assert (words in browser.get(address, asked).content.decode()) == bool(asked)

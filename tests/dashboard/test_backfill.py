@@ -39,7 +39,7 @@ def succeeded(task, hour):
     return run
 
 
-def test_the_page_of_a_task_leads_to_it():
+def test_the_page_of_a_task_links_to_the_backfill():
     task = saved()
     page = browser_of_superuser().get(page_of(task)).content.decode()
     assert f'href="{address_of(task)}"' in page
@@ -143,7 +143,7 @@ def test_an_invalid_range_is_rejected_in_the_form(method, query, sentence):
     assert not Run.objects.exists()
 
 
-def test_a_task_that_cannot_be_planned_says_why():
+def test_the_form_says_why_a_task_cannot_be_planned():
     task = saved()
     Task.objects.filter(pk=task.pk).update(timezone="Europe/Atlantis")
     assert "Unknown time zone 'Europe/Atlantis'." in preview(task)

@@ -151,7 +151,7 @@ def test_the_admin_searches_reasons_only_for_users_who_may_read_them():
         ("lost", "", TEXT),
     ],
 )
-def test_the_class_is_what_remains_of_a_reason(state, error_class, shown):
+def test_a_hidden_reason_is_reduced_to_the_class_of_its_error(state, error_class, shown):
     run = scheduled().run_now()
     Run.objects.filter(pk=run.pk).update(state=state, reason=TEXT, error_class=error_class)
     page = everybody_else().get(f"/sisy/runs/{run.pk}/?parts=head").content.decode()
@@ -169,7 +169,7 @@ def test_an_error_of_planning_is_shown_by_class_and_logged_in_full(caplog):
     assert SECRET in caplog.text
 
 
-def test_nothing_on_the_channel_layer_holds_words():
+def test_no_message_on_the_channel_layer_contains_text():
     """Sockets tell pages that something changed; what changed, the pages ask for themselves."""
     from sisy.messaging import messages
 

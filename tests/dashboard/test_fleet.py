@@ -58,7 +58,7 @@ def test_an_empty_fleet_says_what_to_start():
     assert "No processes are running. Start manage.py sisy" in shown("processes")
 
 
-def test_each_queue_says_what_is_queued_and_since_when(at_time):
+def test_each_queue_shows_its_queued_runs_and_since_when(at_time):
     alive(queues=("default",))
     scheduled(queue="slow").run_now()
     at_time(NOON + MINUTE)

@@ -75,7 +75,7 @@ def test_the_admins_login_page_replaces_a_missing_one(mount, settings, login_url
     assert "/admin/login/" in warning.hint
 
 
-def test_without_an_admin_nobody_can_log_in(mount, settings):
+def test_without_an_admin_the_warning_says_that_users_cannot_log_in(mount, settings):
     mount(SISY)
     settings.LOGIN_URL = "/accounts/login/"
     assert sent_to() == "/accounts/login/"

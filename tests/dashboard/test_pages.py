@@ -28,7 +28,7 @@ POLICY = (
 
 
 @pytest.mark.parametrize("address", [ALONE, IN_ADMIN])
-def test_a_page_is_shown_to_who_may_look_at_tasks(address):
+def test_users_who_may_view_tasks_see_the_pages(address):
     assert browser_of("view_task").get(address).status_code == 200
 
 
@@ -47,14 +47,14 @@ def test_users_who_are_not_staff_see_no_page(django_user_model):
     assert client.get(ALONE).status_code == 403
 
 
-def test_the_pages_of_a_mounting_lead_to_its_own_pages():
+def test_the_pages_of_a_dashboard_link_to_its_own_pages():
     for address in (ALONE, IN_ADMIN):
         page = browser_of_superuser().get(address).content.decode()
         tabs = re.search(r'class="sisy-tabs".*?</nav>', page, re.DOTALL)[0]
         assert all(link.startswith(address) for link in re.findall(r'href="(.*?)"', tabs))
 
 
-def test_a_project_decides_itself_who_may_look_and_on_which_template(rf, django_user_model):
+def test_a_project_decides_who_has_access_and_on_which_template(rf, django_user_model):
     class Ours(Dashboard):
         base_template = "sisy/dashboard/alone.html"
 
@@ -129,7 +129,7 @@ def test_an_unknown_verb_is_rejected():
     assert browser_of_superuser().post(address, {"pk": "1"}).status_code == 403
 
 
-def test_forms_lead_to_no_other_site():
+def test_forms_redirect_to_no_other_site():
     address = reverse("sisy:act_on_queue", args=["pause"])
     answer = browser_of_superuser().post(address, {"name": "q", "next": "https://evil.example/"})
     assert answer["Location"].startswith(ALONE)

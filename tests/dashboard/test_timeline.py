@@ -184,7 +184,7 @@ def test_the_planned_delay_of_a_retry_does_not_make_a_run_late():
     assert late == "2.000"
 
 
-def test_the_chart_is_told_the_zone_of_the_page(settings):
+def test_the_chart_uses_the_zone_of_the_page(settings):
     settings.TIME_ZONE = "Asia/Tokyo"
     page = browser_of("view_task").get(f"/sisy/tasks/{scheduled().pk}/").content.decode()
     assert 'data-zone="Asia/Tokyo"' in page

@@ -117,7 +117,7 @@ def test_an_async_method_of_an_object_is_found():
     assert read_again(counter.atick).target.resolve().__self__ == counter
 
 
-def test_the_target_of_a_task_can_be_asked_for_by_its_label():
+def test_the_target_of_a_task_is_found_by_its_label():
     counter = Counter.objects.create(pk=7)
     read_again(counter.tick, label="seven")
     assert taskinfo_with_label("seven") == {

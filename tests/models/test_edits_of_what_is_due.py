@@ -72,7 +72,7 @@ def test_earlier_occurrences_are_missed_and_the_last_five_seconds_run(edit):
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_an_edit_after_an_edit_runs_nothing_twice(edit):
+def test_two_edits_in_a_row_run_nothing_twice(edit):
     task = scheduled("* * * * * *")
     with clock_at(NOON + 2 * SECOND):
         Task.objects.update(schedule="*/1 * * * * *")

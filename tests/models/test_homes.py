@@ -38,7 +38,7 @@ class ManyReplicas(PrimaryAndReplica):
 @pytest.mark.parametrize(
     "model", [Counter, ProxyCounter, SpecialCounter, UUIDCounter, NamedCounter]
 )
-def test_an_object_of_another_database_than_its_models_is_refused(archive, model):
+def test_an_object_from_another_database_is_rejected(archive, model):
     model.objects.create(pk=model._meta.pk.get_default() or 1)
     archived = model.objects.using("archive").create(pk=model.objects.get().pk)
     for make in (target_of, Task.run_once, Task.run_iterations):

@@ -23,7 +23,7 @@ def a_run(task, number, **columns):
     return task.new_run(now=NOON, due_at=NOON + number * MINUTE, **columns)
 
 
-def test_each_row_holds_what_its_run_held_and_the_keys_follow_their_order():
+def test_each_row_equals_its_run_and_the_keys_follow_their_order():
     tasks = [scheduled(label=f"task {n}") for n in range(3)]
     kinds = (
         {},

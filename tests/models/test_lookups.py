@@ -102,7 +102,7 @@ def test_a_lookup_fails_with_an_error_about_the_path(look, path):
     assert PATHS[path] in str(rejection.value)
 
 
-def test_what_cannot_be_imported_or_found_counts_as_missing():
+def test_targets_that_cannot_be_imported_or_found_count_as_missing():
     for path in ("leaving_jobs.greet", "hostile_jobs.lazy", "hostile_jobs.exits"):
         with pytest.raises(TargetMissing):
             target_of(path)

@@ -186,7 +186,7 @@ def test_queued_runs_are_cancelled_when_a_migration_deletes_a_task(operations):
     assert (run.state, run.reason) == ("cancelled", "The task was deleted.")
 
 
-def test_operations_can_be_written_into_a_file_and_say_what_they_do(operations):
+def test_operations_can_be_serialized_and_describe_themselves(operations):
     operation = AlterTask("greetings", schedule="0 5 * * *")
     name, args, kwargs = operation.deconstruct()
     assert (name, args, kwargs) == ("AlterTask", ("greetings",), {"schedule": "0 5 * * *"})

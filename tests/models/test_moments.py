@@ -51,7 +51,7 @@ def test_a_delay_may_be_naive_or_aware(at_time):
     assert Run.objects.get().ready_at == FIRST_PASS + timedelta(days=1)
 
 
-def test_both_passes_of_a_repeated_hour_are_told_apart(at_time):
+def test_both_passes_of_a_repeated_hour_are_distinguished(at_time):
     at_time(FIRST_PASS)
     task_with_callable(jobs.noop, schedule="*/30 * * * *").save()
     for moment in (FIRST_PASS + 30 * MINUTE, SECOND_PASS, SECOND_PASS + 30 * MINUTE):
@@ -61,7 +61,7 @@ def test_both_passes_of_a_repeated_hour_are_told_apart(at_time):
     assert Task.objects.get().next_run == SECOND_PASS + 60 * MINUTE
 
 
-def test_the_database_holds_utc(at_time):
+def test_the_database_stores_utc(at_time):
     at_time(FIRST_PASS)
     task_with_callable(jobs.noop, schedule="30 * * * *").save()
     column = "next_run AT TIME ZONE 'UTC'" if connection.vendor == "postgresql" else "next_run"

@@ -38,7 +38,7 @@ def stored_deep(depth):
     return task, run
 
 
-def test_a_task_whose_userdata_are_too_deep_is_not_saved():
+def test_a_task_with_too_deep_userdata_is_not_saved():
     task = scheduled()
     for depth in (31, 600, 5000):
         value = {}

@@ -63,14 +63,14 @@ def test_an_omitted_policy_is_the_default(way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_unknown_policy_is_refused_with_the_nearest_one(way):
+def test_an_unknown_policy_is_rejected_with_the_nearest_one(way):
     with pytest.raises(TypeError, match="'timeot'"):
         WAYS[way](timeot=MINUTE)
     assert not Task.objects.exists()
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_value_that_cannot_be_used_is_refused(way):
+def test_a_value_that_cannot_be_used_is_rejected(way):
     with pytest.raises(ValueError, match="priority must be a whole number"):
         made(way, priority=1000)
     assert not Task.objects.exists()

@@ -179,7 +179,9 @@ def test_a_command_reads_from_the_primary(replica, line):
     assert replica == []
 
 
-def test_receivers_may_follow_what_they_are_given(replica, django_capture_on_commit_callbacks):
+def test_receivers_may_follow_the_relations_of_their_objects(
+    replica, django_capture_on_commit_callbacks
+):
     """A run that Sisy tells of brings its task along."""
     seen = []
 

@@ -157,7 +157,7 @@ def test_a_range_that_is_too_long_is_rejected_with_a_valid_end(now):
     assert not Run.objects.exists()
 
 
-def test_naive_moments_are_refused(now):
+def test_naive_moments_are_rejected(now):
     with pytest.raises(ValueError, match="start must be an aware datetime"):
         scheduled().backfill((NOON - DAY).replace(tzinfo=None), NOON)
 

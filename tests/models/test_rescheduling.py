@@ -273,7 +273,7 @@ def test_a_change_keeps_the_immediate_run_and_records_missed_occurrences(change)
 
 
 @pytest.mark.parametrize("delete", [Task.delete, lambda task: Task.objects.all().delete()])
-def test_a_deletion_records_what_was_due_at_once(delete):
+def test_a_deletion_records_an_immediate_run_that_was_due(delete):
     task = scheduled("*/20 * * * *", wait_for_schedule=False)
     with clock_at(NOON + MINUTE):
         delete(stored(task))

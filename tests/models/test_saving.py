@@ -20,7 +20,7 @@ def schedulers_columns(task):
     return {name: getattr(stored(task), name) for name in SCHEDULER_FIELDS}
 
 
-def test_each_save_writes_what_changed_since_the_one_before():
+def test_each_save_writes_the_changes_since_the_previous_one():
     task = scheduled()
     for n in range(3):
         task.userdata["n"] = n
@@ -97,7 +97,7 @@ def test_a_deferred_column_that_is_read_keeps_the_others_to_be_saved():
     assert stored(task).label == "new"
 
 
-def test_a_refresh_forgets_what_was_not_saved():
+def test_a_refresh_discards_unsaved_changes():
     task = scheduled()
     task.queue = "slow"
     task.refresh_from_db()

@@ -77,7 +77,7 @@ def test_run_iterations_immediately_starts_now():
     assert Run.objects.get().due_at == NOON
 
 
-def test_run_iterations_refuses_a_schedule_that_cannot_be_read():
+def test_run_iterations_rejects_a_schedule_that_cannot_be_read():
     with pytest.raises(ScheduleError):
         Task.run_iterations(jobs.noop, schedule="61 * * * *")
     assert not Task.objects.exists()
@@ -95,7 +95,7 @@ def test_a_naive_delay_is_rejected_with_the_fix(make):
 
 
 @pytest.mark.parametrize("make", [Task.run_iterations, Task.run_once])
-def test_a_delay_into_the_past_is_refused_with_how_long_ago_it_was(make):
+def test_a_delay_into_the_past_is_rejected_with_its_distance(make):
     with pytest.raises(ValueError) as caught:
         make(jobs.noop, delay_until=NOON - HOUR)
     assert "2026-05-05T11:00:00+00:00 was 1 h ago" in str(caught.value)
@@ -202,7 +202,7 @@ def test_post_save_receivers_are_called_for_tasks_that_run_once(saved):
     assert saved == [Task.run_once(jobs.noop)]
 
 
-def test_one_statement_stores_what_saving_stores(request):
+def test_one_statement_stores_the_same_as_save(request):
     data = {"a": [1, None, "é"]}
     brief = Task.run_once(jobs.noop, data, NOON + HOUR)
     request.getfixturevalue("saved")

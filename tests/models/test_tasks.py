@@ -155,7 +155,7 @@ def test_resuming_a_task_whose_schedule_broke_while_paused_marks_it_broken():
     assert "'Europe/Berlim'" in kept.state_reason
 
 
-def test_a_task_continues_when_it_is_given_more_iterations():
+def test_a_task_continues_when_its_iterations_are_raised():
     task = scheduled(iterations=1)
     tick("default", NOON + MINUTE)
     task.refresh_from_db()

@@ -55,7 +55,7 @@ def test_userdata_that_is_not_json_is_rejected_on_assignment_and_save(value, mes
         assert str(at_save.value) == message
 
 
-def test_userdata_that_contains_itself_is_refused():
+def test_userdata_that_contains_itself_is_rejected():
     value = {}
     value["me"] = value
     with pytest.raises(

@@ -165,14 +165,14 @@ def test_invalid_targets_get_the_message_of_callables():
 
 
 @pytest.mark.parametrize("end", [NOON + HOUR, NOON + HOUR - SECOND])
-def test_a_window_that_ends_before_it_starts_is_refused(end):
+def test_a_window_that_ends_before_it_starts_is_rejected(end):
     task = made(start_running=NOON + HOUR, end_running=end)
     with pytest.raises(ValueError) as caught:
         task.save()
     assert str(caught.value).startswith(f"end_running ({end.isoformat()}) must be after")
 
 
-def test_a_start_that_is_moved_behind_the_end_is_refused():
+def test_a_start_that_is_moved_behind_the_end_is_rejected():
     task = made(end_running=NOON + HOUR)
     task.save()
     task.start_running = NOON + HOUR
@@ -180,7 +180,7 @@ def test_a_start_that_is_moved_behind_the_end_is_refused():
         task.save()
 
 
-def test_a_window_without_an_occurrence_is_refused_and_nothing_stored():
+def test_a_window_without_an_occurrence_is_rejected_and_nothing_stored():
     task = made(schedule="0 0 * * *", start_running=NOON + HOUR, end_running=NOON + 2 * HOUR)
     with pytest.raises(ValueError) as caught:
         task.save()

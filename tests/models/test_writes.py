@@ -101,7 +101,7 @@ def test_a_missing_target_does_not_matter_if_every_column_is_named():
 
 
 @pytest.mark.parametrize("within", [False, True])
-def test_a_second_save_leaves_what_others_have_changed_since_the_first(within):
+def test_a_second_save_keeps_changes_that_others_made_after_the_first(within):
     task = scheduled() if not within else None
     with transaction.atomic():
         task = task or scheduled()

@@ -196,7 +196,7 @@ def test_once_three_days_ahead(world):
     assert Execution.objects.get().due == (start + 3 * DAY).timestamp()
 
 
-def test_once_three_days_ahead_by_a_naive_datetime_is_refused(world):
+def test_once_three_days_ahead_by_a_naive_datetime_is_rejected(world):
     start = at("2026-05-05 12:00")
     with world.begins(start):
         with pytest.raises(ValueError, match=r"timezone\.make_aware\(delay_until\)"):

@@ -28,7 +28,7 @@ def on_windows(site, *arguments):
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_modules_and_commands_work_without_what_windows_lacks(site, arguments):
+def test_modules_and_commands_work_without_posix_features(site, arguments):
     process = on_windows(site, *arguments)
     assert process.ends() == 0, process.output
 

@@ -48,7 +48,7 @@ def test_an_idle_worker_checks_for_ready_runs_with_one_query(
     assert not any_ready("default", ["mine"], NOON + MINUTE)
 
 
-def test_a_run_that_would_overlap_is_skipped_with_what_blocked_it():
+def test_a_run_that_would_overlap_is_skipped_and_names_the_blocker():
     scheduled()
     tick("default", NOON + MINUTE)
     [first] = claim(worker(), ["default"], 10, NOON + MINUTE)

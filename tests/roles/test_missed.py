@@ -69,7 +69,7 @@ def test_missed_all_runs_each_up_to_the_limit_and_skip_runs_none(settings):
     assert none.runs.get().count == 5
 
 
-def test_a_missed_window_limits_how_old_what_is_caught_up_may_be():
+def test_a_missed_window_limits_the_age_of_caught_up_occurrences():
     task = scheduled("0 * * * *", missed_window=10 * MINUTE)
     tick("default", NOON + 5 * HOUR + 30 * MINUTE)
     assert task.runs.get().state == RunState.MISSED

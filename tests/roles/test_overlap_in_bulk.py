@@ -59,7 +59,7 @@ def test_a_retry_of_one_of_them_is_queued_although_more_than_the_limit_are(setti
     assert again.state == "queued"
 
 
-def test_other_policies_hold_among_them_as_the_caller_asked():
+def test_other_overlap_policies_apply_among_runs_of_a_bulk():
     submitted(4, overlap=Overlap.SKIP)
     assert len(claimed_at(1)) == 1
     assert claimed_at(2) == []

@@ -164,7 +164,7 @@ def test_a_database_outage_during_the_lookup_uses_no_attempt(monkeypatch):
     assert "the database is away" in stored(run).reason
 
 
-def test_a_run_on_another_engine_comes_back_later_and_later():
+def test_a_run_on_another_engine_is_retried_at_growing_intervals():
     task = missing()
     run = task.run_now()
     Run.objects.update(engine="celery", dispatched_at=NOON)
@@ -192,7 +192,7 @@ def test_a_worker_retries_runs_that_it_left_to_others(monkeypatch):
     assert unresolved.paths() == frozenset()
 
 
-def test_missing_code_that_comes_back_runs_by_itself(settings, monkeypatch):
+def test_restored_code_runs_without_intervention(settings, monkeypatch):
     settings.SISY_MISSING_CODE_SECONDS = 8  # and two seconds for which it is left to others
     run = missing().run_now()
     with at_work():

@@ -101,7 +101,7 @@ def test_the_deploy_fails_and_nothing_of_the_module_changes(project):
     assert set(Task.objects.values_list("state", flat=True)) == {TaskState.ACTIVE}
 
 
-def test_migrate_fails_after_all_apps_have_heard_of_it(project, capsys):
+def test_migrate_fails_after_the_receivers_of_all_apps_ran(project, capsys):
     heard = []
 
     def hear(sender, **kwargs):

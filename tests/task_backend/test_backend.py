@@ -30,7 +30,7 @@ def time(db):
         yield timeline
 
 
-def test_the_ledger_shows_what_was_enqueued_and_how(time):
+def test_the_ledger_shows_the_enqueued_task_and_its_options(time):
     result = jobs.add.using(priority=7).enqueue(3, second=4)
     [run] = Run.objects.all()
     assert result.id == f"run-{run.pk}"

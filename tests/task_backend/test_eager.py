@@ -55,7 +55,7 @@ async def test_an_eager_result_is_finished_for_async_callers():
     assert (result.status, result.return_value) == (TaskResultStatus.SUCCESSFUL, 3)
 
 
-def test_signals_are_sent_in_the_order_of_what_happens(heard):
+def test_signals_are_sent_in_order(heard):
     django_jobs.add.enqueue(1)
     assert [(name, str(status)) for name, status in heard if name.startswith("task")] == [
         ("task_enqueued", "READY"),

@@ -42,7 +42,7 @@ def test_advancing_time_runs_exactly_the_due_occurrences(berlin):
     assert {run.lateness for run in Run.objects.all()} == {timedelta(0)}
 
 
-def test_time_stands_still_until_it_is_advanced(berlin):
+def test_time_does_not_pass_until_it_is_advanced(berlin):
     task = scheduled("0 1 * * *")
     assert berlin.now == datetime(2026, 3, 28, 23, tzinfo=UTC)
     assert task.next_run == datetime(2026, 3, 29, 0, tzinfo=UTC)
@@ -88,7 +88,7 @@ def test_runs_submitted_in_the_block_run_at_once_or_at_their_moment(berlin):
     assert not Task.objects.exists()
 
 
-def test_a_function_that_submits_itself_for_ever_is_found_out(berlin, monkeypatch):
+def test_a_function_that_submits_itself_endlessly_is_detected(berlin, monkeypatch):
     monkeypatch.setattr("sisy.testing.timeline.MAX_RUNS_AT_ONE_MOMENT", 20)
     Task.run_once(begets)
     with pytest.raises(RuntimeError, match="Do they submit each other"):

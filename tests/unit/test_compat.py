@@ -113,7 +113,7 @@ def test_a_connection_names_the_thread_that_made_it():
 
 
 @pytest.mark.django_db
-def test_the_blocks_of_a_test_case_are_told_from_others():
+def test_the_blocks_of_a_test_case_are_distinguished_from_others():
     with transaction.atomic():
         blocks = [compat.is_of_a_test_case(block) for block in connection.atomic_blocks]
     assert blocks[-1] is False

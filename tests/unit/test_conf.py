@@ -170,7 +170,7 @@ def test_every_problem_is_found_at_once(settings):
     ]
 
 
-def test_unknown_names_come_with_the_nearest_known_one(settings):
+def test_unknown_names_are_reported_with_the_nearest_known_one(settings):
     settings.SISY_DEFAULT_SCHEDULES = "* * * * *"
     settings.SISY_XYZZY = 1
     assert list(conf.unknown_names()) == [

@@ -13,7 +13,7 @@ FORKING = [copying.comes_back, copying.raises_in_the_copy, copying.acomes_back]
 
 @pytest.mark.parametrize("function", FORKING, ids=lambda function: function.__name__)
 @pytest.mark.parametrize("kind", [ThreadPool, ProcessPool])
-async def test_a_copy_that_comes_back_from_the_function_ends(kind, function):
+async def test_a_forked_copy_that_returns_from_the_function_ends(kind, function):
     pool = kind(1, lambda: NOON)
     try:
         outcome = await executed(pool, run_of(function))

@@ -58,7 +58,7 @@ def current(started, timeout):
     return CurrentRun(id=5, label="", due_at=None, attempt=1, started=started, timeout=timeout)
 
 
-def test_a_check_compares_what_has_passed_with_the_timeout(monkeypatch):
+def test_a_check_compares_the_elapsed_time_with_the_timeout(monkeypatch):
     monkeypatch.setattr(sisy.runtime.current.time, "monotonic", lambda: 100.0)
     current(started=90.0, timeout=timedelta(seconds=10)).check()
     current(started=0.0, timeout=None).check()
@@ -100,7 +100,7 @@ async def test_synchronous_functions_run_in_threads_and_async_ones_on_a_loop(poo
     assert threads[1] == "sisy-run-async"
 
 
-def test_a_message_has_the_task_and_what_a_consumer_would_get():
+def test_a_message_contains_the_task_and_the_consumers_message():
     run = run_of("returns")
     message = message_for(run)
     assert message == {
@@ -116,7 +116,7 @@ def test_a_message_has_the_task_and_what_a_consumer_would_get():
     assert message["task"] is run.task
 
 
-async def test_a_run_whose_task_is_gone_is_carried_out_without_it(pool):
+async def test_a_run_of_a_deleted_task_is_executed_without_it(pool):
     run = run_of("sees")
     run.task = None
     assert (await executed(pool, run)).state == RunState.SUCCEEDED
@@ -124,7 +124,7 @@ async def test_a_run_whose_task_is_gone_is_carried_out_without_it(pool):
     assert (message["task"], message["message"]["id"]) == (None, None)
 
 
-async def test_a_function_is_told_for_which_occurrence_a_backfill_stands(pool):
+async def test_the_message_of_a_backfill_names_its_occurrence(pool):
     run = run_of("sees", due_at=None, ready_at=NOON + FAR, occurrence_at=NOON - FAR)
     assert (await executed(pool, run)).state == RunState.SUCCEEDED
     [(message, now, _)] = seen

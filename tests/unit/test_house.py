@@ -124,7 +124,7 @@ def test_imports_for_types_do_not_count(tree, name):
     )
 
 
-def test_what_runs_without_a_type_checker_counts(tree):
+def test_imports_that_also_happen_at_run_time_count(tree):
     tea = "if TYPE_CHECKING:\n    x = 1\nelse:\n    from shop import cup"
     assert cycles(tree(tea=tea, cup="from shop import tea")) == [["shop.cup", "shop.tea"]]
 

@@ -57,7 +57,7 @@ async def test_a_function_that_raises_a_base_exception_fails_with_it(pool, funct
     await goes_on(pool)
 
 
-async def test_only_the_run_fails_whose_task_it_was(pool_of):
+async def test_only_the_run_that_created_the_task_fails(pool_of):
     """The others of the loop know nothing of it."""
     pool = pool_of(ThreadPool, 20)
     runs = []
@@ -107,7 +107,7 @@ async def test_a_loop_survives_a_function_that_stops_or_closes_it(pool, function
     await goes_on(pool)
 
 
-async def test_a_loop_that_refuses_tasks_fails_the_runs_it_refuses(pool):
+async def test_a_loop_that_rejects_tasks_fails_the_runs_it_rejects(pool):
     assert (await executed(pool, run_of(leaving.agrees))).result == "async"
     await executed(pool, run_of(leaving.refuses_tasks))
     outcome = await executed(pool, run_of(leaving.agrees))

@@ -81,7 +81,7 @@ def test_any_depth_is_written_read_copied_and_compared(make):
     assert nested.is_too_deep(value)
 
 
-def test_a_value_that_holds_itself_is_too_deep():
+def test_a_value_that_contains_itself_is_too_deep():
     value = {}
     value["self"] = [value, value, value]
     assert nested.is_too_deep(value)

@@ -30,25 +30,25 @@ def wrong_parameters(name, came):
     )
 
 
-def test_a_module_is_refused():
+def test_a_module_is_rejected():
     message = "tests.app.jobs is a module. Pass a function in it."
     assert refusal(jobs) == message
     assert refusal("tests.app.jobs") == message
 
 
-def test_a_class_is_refused():
+def test_a_class_is_rejected():
     message = "Counter is a class. Pass one of its class or static methods."
     assert refusal(Counter) == message
     assert refusal(f"{MODELS}.Counter") == message
 
 
-def test_a_lambda_is_refused():
+def test_a_lambda_is_rejected():
     message = "A worker cannot find a lambda, because it has no name. Define a function."
     assert refusal(lambda message: None) == message
     assert refusal(odd_jobs.anonymous) == message
 
 
-def test_by_path_a_lambda_has_a_name():
+def test_a_lambda_that_is_named_by_a_path_is_accepted():
     assert target_of(f"{ODD}.anonymous").path == f"{ODD}.anonymous"
 
 
@@ -81,7 +81,7 @@ def test_a_function_of_the_main_script_is_rejected(monkeypatch):
         )
 
 
-def test_a_method_without_its_object_is_refused():
+def test_a_method_without_its_object_is_rejected():
     message = (
         f"{MODELS}.Counter.tick is an instance method. Pass the method of a saved object, or set "
         "pk_override to the object's primary key."
@@ -94,7 +94,7 @@ def test_a_method_without_its_object_is_refused():
     ("unsaved", "name"),
     [(Counter(), "Counter"), (Counter(pk=7), "Counter"), (UUIDCounter(), "UUIDCounter")],
 )
-def test_a_method_of_an_unsaved_object_is_refused(unsaved, name):
+def test_a_method_of_an_unsaved_object_is_rejected(unsaved, name):
     assert refusal(unsaved.tick) == (
         f"{name}.tick is a method of an unsaved {name}. "
         "Save the object first, so that a worker can find it."
@@ -115,14 +115,14 @@ def test_a_method_of_a_non_model_is_rejected():
     assert refusal(f"{ODD}.Plain.method") == by_name
 
 
-def test_a_method_of_an_abstract_model_is_refused():
+def test_a_method_of_an_abstract_model_is_rejected():
     assert refusal(f"{MODELS}.AbstractCounter.tick", 7) == (
         "testapp.AbstractCounter is abstract and has no instances. Name a model that inherits "
         "from it."
     )
 
 
-def test_a_partial_is_refused():
+def test_a_partial_is_rejected():
     message = (
         "A worker cannot find a functools.partial, because it has no name. Define a function, and "
         "pass the bound arguments in userdata."
@@ -142,13 +142,13 @@ def test_a_partial_is_refused():
         ("with_default", "message, more=None"),
     ],
 )
-def test_parameters_other_than_the_one_message_are_refused(name, came):
+def test_parameters_other_than_the_one_message_are_rejected(name, came):
     expected, by_object, by_path = wrong_parameters(name, came)
     assert by_object == by_path == expected
 
 
 @pytest.mark.parametrize("name", ["generates", "agenerates"])
-def test_a_generator_function_is_refused(name):
+def test_a_generator_function_is_rejected(name):
     message = (
         f"{ODD}.{name} is a generator function, so calling it does nothing. Write a function "
         "that does its work and returns."
@@ -157,7 +157,7 @@ def test_a_generator_function_is_refused(name):
     assert refusal(f"{ODD}.{name}") == message
 
 
-def test_two_parameters_are_refused():
+def test_two_parameters_are_rejected():
     assert refusal(jobs.two_parameters) == (
         "tests.app.jobs.two_parameters must take exactly one parameter, named message, but it "
         "takes: message, other."
@@ -186,7 +186,7 @@ def test_an_invalid_dotted_path_is_rejected(path):
     )
 
 
-def test_a_path_that_is_too_long_is_refused():
+def test_a_path_that_is_too_long_is_rejected():
     path = "a." + "b" * PATH_LIMIT
     assert refusal(path).endswith(" has 502 characters, but a path has at most 500.")
 
@@ -269,7 +269,7 @@ def test_a_primary_key_that_is_too_long_is_rejected():
     assert "has 256 characters, but Sisy stores at most 255." in refusal(named.tick)
 
 
-def test_a_composite_primary_key_is_refused():
+def test_a_composite_primary_key_is_rejected():
     message = (
         "testapp.Pair has a composite primary key, which Sisy does not support. Use a function "
         "that looks up the object."

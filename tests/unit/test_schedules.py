@@ -308,7 +308,7 @@ def test_an_impossible_schedule_is_rejected(expression, message):
         ([], "[] is not a valid time zone. Use a name such as 'Europe/Berlin'."),
     ],
 )
-def test_an_unknown_zone_is_refused(zone, message):
+def test_an_unknown_zone_is_rejected(zone, message):
     with pytest.raises(ScheduleError) as refusal:
         Schedule("* * * * *", zone)
     assert str(refusal.value) == message

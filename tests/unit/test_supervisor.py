@@ -116,7 +116,7 @@ async def test_a_signal_to_parent_and_child_counts_once_in_either_order(child):
     assert await child.hears(HURRY) == 2
 
 
-async def test_a_child_that_is_told_to_hurry_stops_first(child):
+async def test_a_child_in_a_hurry_stops_first(child):
     assert await child.hears(HURRY) == 2
 
 
