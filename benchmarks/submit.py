@@ -53,6 +53,14 @@ def rate_of(way: str, count: int) -> float:
     return count * times / seconds
 
 
+def empty_tables() -> None:
+    """Let each repetition begin with empty tables."""
+    with connection.cursor() as cursor:
+        names = connection.introspection.table_names(cursor)
+        tables = [name for name in names if name.startswith(("sisy_", "raw_run"))]
+        cursor.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.submit", description=__doc__)
     parser.add_argument("--runs", type=int, default=2000, help="singly (default: 2000)")
@@ -64,8 +72,7 @@ def main() -> int:
             for way in WAYS:
                 report.progress(way)
                 rates[way].append(rate_of(way, options.runs))
-            with connection.cursor() as cursor:
-                cursor.execute("TRUNCATE sisy_run, sisy_task, raw_run CASCADE")
+            empty_tables()
     medians = {way: statistics.median(found) for way, found in rates.items()}
     # The speed of a host varies: only repetitions that ran beside each other are compared.
     ratios = {
