@@ -90,7 +90,7 @@ class TestStatementsOfSisy:
         # Commits are not statements here. On SQLite, nothing is locked but the whole database.
         assert absent <= ({"commit", "claim"} if connection.vendor == "sqlite" else {"commit"})
 
-    def test_what_starts_runs_does_not_finish_them(self):
+    def test_statements_that_start_runs_do_not_finish_them(self):
         sent = []
         scheduled()
         tick("default", NOON + MINUTE)

@@ -36,7 +36,7 @@ def look_up(path):
     raise AssertionError(f"{path} was looked up again")
 
 
-def test_what_was_checked_is_not_looked_up_again(chores, monkeypatch):
+def test_a_checked_value_is_not_looked_up_again(chores, monkeypatch):
     first = target_of(chores.tidy)
     monkeypatch.setattr(known, "find", look_up)
     assert target_of(chores.tidy) == target_of("known_chores.tidy") == first

@@ -74,7 +74,7 @@ def test_a_ring_leaves_after_the_last_of_many_runs(layer, monkeypatch):
         pass
 
 
-def test_who_listens_in_this_process_is_woken_for_every_ring(layer):
+def test_listeners_in_this_process_are_woken_for_every_ring(layer):
     woken = []
     with doorbell.listening(["default"], lambda: woken.append(1)):
         for pk in range(5):
