@@ -110,7 +110,7 @@ def _never_begins(to_worker, taken):
 def test_pauses_grow_up_to_a_limit_and_reset_after_a_success(monkeypatch):
     monkeypatch.setattr(pool_client.random, "uniform", lambda low, high: high)
     monkeypatch.setattr(pool_client.time, "monotonic", lambda: 0.0)
-    ready = pool_client.Readiness(report=None, recovered=None)
+    ready = pool_client.Readiness(lease=None, database=None, claims=None)
     pauses = []
     for _ in range(8):
         ready._back_off("no")

@@ -33,7 +33,9 @@ def test_an_error_while_releasing_one_reason_frees_all_other_slots():
     pool = SimpleNamespace(returned=returned, withdraw=list)
     session = SimpleNamespace(release=None)
     database = BrokenOnce()
-    claiming = Claiming("default", database, session, in_flight, pool, cancellation=None)
+    claiming = Claiming(
+        "default", database, session, in_flight, pool, cancellation=None, loop=None
+    )
     with pytest.raises(OperationalError):
         asyncio.run(claiming._release_returned())
     asyncio.run(claiming._release_returned())

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from sisy.messaging import messages
+from sisy.messaging import listener, messages
+from sisy.messaging.listener import ChannelListener
 from sisy.models import Run
-from sisy.worker import listener
-from sisy.worker.listener import ChannelListener
 from tests.support.moments import NOON
 
 MALFORMED = [

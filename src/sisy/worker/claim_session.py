@@ -18,7 +18,7 @@ difference.
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.utils.translation import ngettext
@@ -33,10 +33,10 @@ from sisy.runtime.log import logger
 from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 from sisy.store.claims import any_ready
 from sisy.store.database_thread import DatabaseThread
-from sisy.store.outcomes import Ended
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim import claim
 from sisy.worker.missing_code import Unresolved
+from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.pool_client import BUSY, PoolClient
 from sisy.worker.prefetch import PREFETCH_TIMEOUT, InFlight
 
@@ -49,10 +49,11 @@ RING_INTERVAL = 0.1
 class ClaimSession:
     """Claims and releases runs for one worker.
 
-    Call everything but `confirm` and `recorded` in one thread.
+    Call everything but `confirm` in one thread.
 
     Args:
-        known: returns the keys of the runs that the worker knows it holds.
+        in_flight, outcomes: the runs that the worker knows it holds.
+        unresolved: the functions to leave to others.
     """
 
     def __init__(
@@ -60,13 +61,16 @@ class ClaimSession:
         using: str,
         queues: Sequence[str],
         lease: Lease,
-        known: Callable[[], set[int]],
+        in_flight: InFlight,
+        outcomes: OutcomeBuffer,
+        unresolved: Unresolved,
     ) -> None:
         self._using = using
         self._queues = queues
         self._lease = lease
-        self._known = known
-        self._unresolved = Unresolved()
+        self._in_flight = in_flight
+        self._outcomes = outcomes
+        self._unresolved = unresolved
         self._is_in_doubt = False
 
     def claim(self, free: int, *, was_rung_for: bool) -> list[Run]:
@@ -89,10 +93,6 @@ class ClaimSession:
         """Confirm that the worker has taken the runs that the last claim returned."""
         self._is_in_doubt = False
 
-    def recorded(self, ended: Ended) -> list[Run]:
-        """Note which functions to leave to others for a while. Return the runs of them."""
-        return self._unresolved.note(ended)
-
     def release(self, runs: list[Run], reason: str) -> None:
         """Release these runs, so that other workers can claim them."""
         # If the connection breaks now, these runs may still be this worker's in the ledger.
@@ -105,7 +105,8 @@ class ClaimSession:
         if not self._is_in_doubt:
             return
         held = Run.objects.using(self._using).running().filter(process=self._lease.process().pk)
-        unconfirmed = list(held.exclude(pk__in=self._known()))
+        known = self._in_flight.keys | self._outcomes.unrecorded
+        unconfirmed = list(held.exclude(pk__in=known))
         reason = "The database connection failed during the claim."
         release(self._using, unconfirmed, reason, self._now())
 
@@ -127,7 +128,11 @@ class ClaimSession:
 
 
 class Claiming:
-    """Claims runs for a worker, and releases those that do not start."""
+    """Claims runs for a worker, and releases those that do not start.
+
+    Args:
+        loop: calls `step`.
+    """
 
     def __init__(
         self,
@@ -137,6 +142,7 @@ class Claiming:
         in_flight: InFlight,
         pool: PoolClient,
         cancellation: CancellationWatcher,
+        loop: Loop,
     ) -> None:
         self._using = using
         self._database = database
@@ -144,8 +150,8 @@ class Claiming:
         self._in_flight = in_flight
         self._pool = pool
         self._cancellation = cancellation
+        self._loop = loop
         self._rang_at = 0.0
-        self.loop = Loop("Claiming runs", self._step)
 
     async def release(self, runs: list[Run], reason: str) -> None:
         """Let other workers have runs that have not started."""
@@ -154,18 +160,12 @@ class Claiming:
         await self._database.run(self._session.release, runs, reason)
         doorbell.ring(runs[:1])
 
-    def recorded(self, ended: Ended) -> None:
-        """Announce the released ones of recorded runs, and look for runs again."""
-        # A finished run may have blocked other runs of its task, which may start now.
-        if released := self._session.recorded(ended):
-            doorbell.ring(released)
-        self.loop.wake()
-
     async def end(self, abandoned: list[Run]) -> None:
         """Let other workers have the runs that are still running, and unregister."""
         await self._database.run(self._session.end, abandoned)
 
-    async def _step(self) -> float:
+    async def step(self) -> float:
+        """Release and claim runs once. Return the seconds until the next step."""
         await self._release_returned()
         if not self._pool.readiness.is_ready:
             await self._database.run(self._session.release_unconfirmed)
@@ -178,7 +178,7 @@ class Claiming:
 
     async def _claim(self, room: int) -> int:
         """Claim runs, and pass them to the pool. Return how many."""
-        was_rung_for = self.loop.was_woken
+        was_rung_for = self._loop.was_woken
         runs = await self._database.run(self._session.claim, room, was_rung_for=was_rung_for)
         # The watcher sleeps while no run is in flight.
         if runs and not self._in_flight:

@@ -1,13 +1,15 @@
 """Collect the outcomes of a worker's runs, and record them in batches."""
 
-from collections.abc import Callable, Sized
+from collections.abc import Sized
 
 from sisy import clock
 from sisy.execution import Outcome
+from sisy.messaging import doorbell
 from sisy.models import Run
 from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop, pause
 from sisy.store.database_thread import DatabaseThread
 from sisy.store.outcomes import Ended
+from sisy.worker.missing_code import Unresolved
 from sisy.worker.record import record
 
 FLUSH_BATCH = 500
@@ -20,7 +22,8 @@ class OutcomeBuffer:
     Args:
         database: the thread in which to record.
         in_flight: the runs in flight; only their number is used.
-        recorded: called with each batch that was recorded.
+        unresolved: notes the functions that could not be found.
+        claims: the loop that claims runs. A recorded run may have blocked others of its task.
 
     Attributes:
         loop: records outcomes. Call `flush` after it has ended, to record those that are left.
@@ -31,12 +34,14 @@ class OutcomeBuffer:
         using: str,
         database: DatabaseThread,
         in_flight: Sized,
-        recorded: Callable[[Ended], None],
+        unresolved: Unresolved,
+        claims: Loop,
     ) -> None:
         self._using = using
         self._database = database
         self._in_flight = in_flight
-        self._recorded = recorded
+        self._unresolved = unresolved
+        self._claims = claims
         self._ended: list[tuple[Run, Outcome]] = []
         self.loop = Loop("Recording outcomes", self._record)
 
@@ -61,7 +66,9 @@ class OutcomeBuffer:
             ended = self._ended[:FLUSH_BATCH]
             await self._database.run(self._record_here, ended)
             del self._ended[: len(ended)]
-            self._recorded(ended)
+            if released := self._unresolved.note(ended):
+                doorbell.ring(released)
+            self._claims.wake()
 
     async def _record(self) -> float:
         if self._ended:

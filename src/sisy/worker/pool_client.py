@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
 from sisy.execution import NotCalled, Outcome, Pool
 from sisy.models import Run, RunState
@@ -13,6 +13,7 @@ from sisy.runtime.inbox import Inbox
 from sisy.runtime.log import logger
 from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 from sisy.runtime.threads import DaemonThreads
+from sisy.store.database_thread import DatabaseThread
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.prefetch import InFlight
 
@@ -20,23 +21,21 @@ BUSY = "Its worker was busy with longer runs."
 FIRST_RETRY_DELAY = 0.5  # seconds
 MAX_RETRY_DELAY = 30.0
 
-ProblemReporter = Callable[[str], Awaitable[None]]
-"""Stores the problem of a worker; an empty text means that there is none."""
-
 PoolAnswer = Outcome | NotCalled | None
 
 
 class Readiness:
-    """The readiness of a worker's pool.
+    """The readiness of a worker's pool, which is stored on the worker's row.
 
     Args:
-        report: stores the problem on the worker's row.
-        recovered: called when the worker may claim runs again.
+        database: the thread in which to store it.
+        claims: the loop that claims runs, once the pool is ready again.
     """
 
-    def __init__(self, report: ProblemReporter, recovered: Callable[[], None]) -> None:
-        self._report = report
-        self._recovered = recovered
+    def __init__(self, lease: Lease, database: DatabaseThread, claims: Loop) -> None:
+        self._lease = lease
+        self._database = database
+        self._claims = claims
         self._problem = ""
         self._reported = ""
         self._failures = 0
@@ -78,7 +77,7 @@ class Readiness:
         if self._reported != self._problem:
             # The problem may change during the await, so remember which one was reported.
             reported = self._problem
-            await self._report(reported)
+            await self._database.run(self._report, reported)
             self._reported = reported
         return pause if self._problem else IDLE_POLL_INTERVAL
 
@@ -89,7 +88,15 @@ class Readiness:
             self._back_off(f"{error}.")
         else:
             self._problem = ""
-            self._recovered()
+            self._claims.wake()
+
+    def _report(self, problem: str) -> None:
+        process = self._lease.process()
+        if not problem:
+            logger.info("%s claims runs again", process)
+        elif not process.problem:
+            logger.error("%s claims no runs, because it cannot start runs: %s", process, problem)
+        self._lease.note_problem(problem)
 
     def _back_off(self, problem: str) -> None:
         pause = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2.0 ** min(self._failures, 10))
@@ -103,8 +110,7 @@ class PoolClient:
     """Passes runs to the pool. Finished runs go to ``outcomes``, the others are ``returned``.
 
     Args:
-        report: stores why the pool cannot start functions: see `Readiness`.
-        wake: called when it is time to release the returned runs, or to claim more.
+        claims: the loop that releases the returned runs, and claims more.
 
     Attributes:
         readiness: whether the pool can start functions.
@@ -116,14 +122,14 @@ class PoolClient:
         in_flight: InFlight,
         outcomes: OutcomeBuffer,
         lease: Lease,
-        report: ProblemReporter,
-        wake: Callable[[], None],
+        readiness: Readiness,
+        claims: Loop,
     ) -> None:
         self._in_flight = in_flight
         self._outcomes = outcomes
         self._lease = lease
-        self.readiness = Readiness(report, wake)
-        self._wake = wake
+        self.readiness = readiness
+        self._claims = claims
         self._is_closed = False
         self.returned: defaultdict[str, list[Run]] = defaultdict(list)
 
@@ -173,4 +179,4 @@ class PoolClient:
             ended = [one for one in ended if one[1].state != RunState.CANCELLED]
         self._outcomes.add([one for one in ended if self._in_flight.drop(*one)])
         if self.returned or self._in_flight.needs_refill:
-            self._wake()
+            self._claims.wake()

@@ -1,26 +1,43 @@
-"""The worker: it claims runs when it has free slots, and executes them."""
+"""The worker: it claims runs when it has free slots, and executes them.
+
+Its parts call each other in one direction, from the first of this list to the last:
+
+    Draining             ends the work when the worker stops
+    Claiming             claims runs and passes them to the pool
+    CancellationWatcher  asks running runs to stop
+    PoolClient           hears how the runs ended
+    OutcomeBuffer        records the outcomes
+    InFlight, Lease      what the worker has claimed, and as which process
+
+To make the worker claim again, a part wakes the loop that claims, which belongs to the worker.
+"""
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 
 from django.db import router
+from django.utils.translation import ngettext
 
 from sisy import clock, conf
 from sisy.execution import MakePool, ThreadPool
 from sisy.messaging import doorbell, sender
+from sisy.messaging.listener import ChannelListener
 from sisy.models import Role, Task
-from sisy.models.lease import Lease
+from sisy.models.lease import RENEWALS, Lease
+from sisy.runtime.log import logger
+from sisy.runtime.loop import Loop
 from sisy.runtime.worker_options import concurrency_of, grace_of, queue_names
 from sisy.store.database_thread import DatabaseThread
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim_session import Claiming, ClaimSession
-from sisy.worker.draining import Draining
-from sisy.worker.lease import LeaseRenewal
-from sisy.worker.listener import ChannelListener
+from sisy.worker.missing_code import Unresolved
 from sisy.worker.outcome_buffer import OutcomeBuffer
-from sisy.worker.pool_client import PoolClient
+from sisy.worker.pool_client import PoolClient, Readiness
 from sisy.worker.prefetch import InFlight
+
+OUTCOME_TIMEOUT = 0.1  # seconds in which a stopping worker still accepts outcomes from its pool
 
 
 class Worker:
@@ -50,23 +67,39 @@ class Worker:
         self.grace = grace_of(grace)
         self.using = using or router.db_for_write(Task)
         self._make_pool = pool
-        database = DatabaseThread("sisy-worker")
+        self._database = DatabaseThread("sisy-worker")
         # A thread of its own: a renewal of the lease must not wait for a long claim.
-        lease_database = DatabaseThread("sisy-worker-lease")
-        self._databases = database, lease_database
-        lease = Lease(Role.WORKER, self.using, queues=self.queues, slots=self.concurrency)
+        self._lease_database = DatabaseThread("sisy-worker-lease")
+        # After an outage, the worker must renew before a heartbeat may judge its lease: see
+        # `SuspensionGuard`.
+        retry_within = conf.get_settings().lease_seconds / 6
+        self._renewals = Loop("Renewing the lease", self._renew, longest_delay=retry_within)
+        self._claims = Loop("Claiming runs", self._claim)
+
+        self._lease = Lease(Role.WORKER, self.using, queues=self.queues, slots=self.concurrency)
         in_flight = InFlight(self.concurrency)
-        self._leasing = LeaseRenewal(lease, lease_database, lambda: self.is_stopping, self.stop)
+        unresolved = Unresolved()
         self._outcomes = OutcomeBuffer(
-            self.using, database, in_flight, lambda ended: self._claiming.recorded(ended)
+            self.using, self._database, in_flight, unresolved, self._claims
         )
-        self._pool = PoolClient(in_flight, self._outcomes, lease, self._leasing.report, self.wake)
-        self._cancellation = CancellationWatcher(self.using, lease_database, in_flight, self._pool)
+        self._readiness = Readiness(self._lease, self._lease_database, self._claims)
+        self._pool = PoolClient(
+            in_flight, self._outcomes, self._lease, self._readiness, self._claims
+        )
+        self._cancellation = CancellationWatcher(
+            self.using, self._lease_database, in_flight, self._pool
+        )
         session = ClaimSession(
-            self.using, self.queues, lease, lambda: in_flight.keys | self._outcomes.unrecorded
+            self.using, self.queues, self._lease, in_flight, self._outcomes, unresolved
         )
         self._claiming = Claiming(
-            self.using, database, session, in_flight, self._pool, self._cancellation
+            self.using,
+            self._database,
+            session,
+            in_flight,
+            self._pool,
+            self._cancellation,
+            self._claims,
         )
         self._draining = Draining(
             self.grace, in_flight, self._pool, self._claiming, self._outcomes
@@ -81,13 +114,13 @@ class Worker:
         pool = self._make_pool(self.concurrency, partial(clock.last_known, self.using))
         self._pool.open(pool)
         listener = ChannelListener(self.queues, self.wake, self._check_requests)
-        loops = self._leasing.loop, self._outcomes.loop, self._cancellation.loop
+        loops = self._renewals, self._outcomes.loop, self._cancellation.loop
         keeping = [asyncio.create_task(loop.run()) for loop in loops]
-        readying = asyncio.create_task(self._pool.readiness.run(pool))
+        readying = asyncio.create_task(self._readiness.run(pool))
         listener.open()
         try:
             with doorbell.listening(self.queues, self.wake, self._check_requests):
-                await self._claiming.loop.run()
+                await self._claims.run()
             await listener.close()
             await self._draining.let_runs_finish()
         finally:
@@ -96,25 +129,93 @@ class Worker:
             readying.cancel()
             await asyncio.gather(*keeping)
             await self._draining.sign_off()
-            for database in self._databases:
-                await database.close()
+            await self._database.close()
+            await self._lease_database.close()
 
     def stop(self) -> None:
         """Claim no more runs and drain. A second call releases running runs now."""
         if self.is_stopping:
             self._draining.hurry()
-        self._claiming.loop.stop()
+        self._claims.stop()
 
     @property
     def is_stopping(self) -> bool:
         """Return whether the worker claims no more runs: it was stopped or asked to drain."""
-        return self._claiming.loop.is_stopping
+        return self._claims.is_stopping
 
     def wake(self) -> None:
         """Look for queued runs now. Thread-safe."""
-        self._claiming.loop.wake()
+        self._claims.wake()
 
     def _check_requests(self) -> None:
         """Check for cancel and drain requests now."""
         self._cancellation.loop.wake()
-        self._leasing.loop.wake()
+        self._renewals.wake()
+
+    async def _claim(self) -> float:
+        return await self._claiming.step()
+
+    async def _renew(self) -> float:
+        """Renew the lease, and stop if a user wants the worker to drain."""
+        process = await self._lease_database.run(self._lease.renew)
+        if not self.is_stopping and await self._lease_database.run(process.is_drain_requested):
+            logger.info("Drain requested; stopping when all current runs finish")
+            self.stop()
+        return conf.get_settings().lease_seconds / RENEWALS
+
+
+class Draining:
+    """Ends the work of a worker that claims no more runs.
+
+    Args:
+        grace: the seconds that runs have to finish.
+    """
+
+    def __init__(
+        self,
+        grace: float,
+        in_flight: InFlight,
+        pool: PoolClient,
+        claiming: Claiming,
+        outcomes: OutcomeBuffer,
+    ) -> None:
+        self._grace = grace
+        self._in_flight = in_flight
+        self._pool = pool
+        self._claiming = claiming
+        self._outcomes = outcomes
+        self._hurry = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Do not wait any longer for runs to finish."""
+        self._hurry.set()
+
+    async def let_runs_finish(self) -> None:
+        """Release the runs that have not started, and give the others ``grace`` seconds."""
+        if not_started := self._pool.withdraw(self._in_flight):
+            await self._claiming.release(not_started, "Its worker stopped.")
+        if not self._in_flight:
+            return
+        count = ngettext("%d run", "%d runs", len(self._in_flight)) % len(self._in_flight)
+        logger.info("Stopping: waiting up to %g s for %s to finish", self._grace, count)
+        ends = (self._hurry.wait(), self._in_flight.wait_until_empty())
+        waits = [asyncio.create_task(end) for end in ends]
+        await asyncio.wait(waits, timeout=self._grace, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def sign_off(self) -> None:
+        """Record what has ended, release what is still running, and unregister."""
+        # Cancel what can be cancelled first, so that it has ended before other workers start it.
+        self._pool.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OUTCOME_TIMEOUT):
+                await self._in_flight.wait_until_empty()
+        abandoned = list(self._in_flight)
+        for run in abandoned:
+            self._in_flight.drop(run)
+        try:
+            await self._outcomes.flush()
+            await self._claiming.end(abandoned)
+        except Exception as error:  # noqa: BLE001 - the worker ends, and its lease expires
+            logger.warning("Could not unregister (%s); the lease will expire", error)
