@@ -88,7 +88,7 @@ async def test_a_log_handler_that_raises_ends_no_run_and_no_loop(broken_log, poo
 
 
 def test_a_log_handler_that_raises_ends_no_thread(broken_log, capsys):
-    threads = DaemonThreads(1, "test")
+    threads = DaemonThreads("test", size=1)
     threads.start(foreign.leave)
     assert threads.submit(lambda: "alive").result(10) == "alive"
     threads.shutdown()

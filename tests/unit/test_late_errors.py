@@ -22,7 +22,7 @@ def ident(message):
 
 
 def test_an_idle_thread_survives_a_late_error():
-    threads = DaemonThreads(1, "test")
+    threads = DaemonThreads("test", size=1)
     for n in range(3):
         raise_in(threads.submit(threading.get_ident).result(10))
         assert threads.submit(lambda n=n: n).result(10) == n

@@ -1,14 +1,17 @@
 """Runs that wait for a slot of a pool: their turn, their withdrawal, their cancellation."""
 
 import asyncio
+import threading
 
 import pytest
 
 from sisy.execution import ProcessPool, ThreadPool
+from sisy.execution.run_handle import ignore_outcome
 from sisy.models import RunState
+from tests.app.jobs import noop
 from tests.support.moments import NOON
 from tests.unit.functions import asks, waits
-from tests.unit.runs import FAR, eventually, executed, run_of
+from tests.unit.runs import FAR, WAIT_TIMEOUT, eventually, executed, run_of
 
 
 @pytest.fixture(params=[ThreadPool, ProcessPool])
@@ -60,3 +63,24 @@ async def test_a_running_run_cannot_be_withdrawn(pool, blocked):
     assert not pool.withdraw(5)
     assert pool.cancel(5, "enough")
     assert (await blocked).state == RunState.CANCELLED
+
+
+def test_a_pool_has_no_more_threads_than_slots(monkeypatch):
+    """The slots are the only limit, so a thread must be free before the slot of its run is."""
+    pool, second_ended = ThreadPool(1, lambda: NOON), threading.Event()
+    submit = threading.Thread(
+        target=lambda: pool.execute(run_of(noop), lambda *ended: second_ended.set())
+    )
+    release = pool._threads.release
+
+    def release_late():
+        monkeypatch.undo()
+        submit.start()
+        submit.join(0.5)  # it must not get the slot yet
+        release()
+
+    monkeypatch.setattr(pool._threads, "release", release_late)
+    pool.execute(run_of(noop), ignore_outcome)
+    assert second_ended.wait(WAIT_TIMEOUT)
+    assert len(pool._threads._threads) == 1
+    pool.close()

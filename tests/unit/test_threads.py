@@ -14,7 +14,7 @@ DEADLOCK = OperationalError(1213, "Deadlock found when trying to get lock")
 
 def test_as_many_run_at_once_as_there_are_threads_however_they_came_to_be():
     for _ in range(200):
-        threads = DaemonThreads(4, "sisy-test")
+        threads = DaemonThreads("sisy-test", size=4)
         threads.submit(int).result(20)
         together = threading.Barrier(4)
         waiting = [threads.submit(together.wait, 20) for _ in range(4)]
@@ -23,7 +23,7 @@ def test_as_many_run_at_once_as_there_are_threads_however_they_came_to_be():
 
 
 def test_threads_that_are_not_needed_are_not_started():
-    threads = DaemonThreads(4, "sisy-test")
+    threads = DaemonThreads("sisy-test", size=4)
     for _ in range(20):
         threads.submit(int).result(20)
     assert len(threads._threads) == 1
@@ -31,7 +31,7 @@ def test_threads_that_are_not_needed_are_not_started():
 
 
 def test_an_error_is_passed_to_the_caller_of_the_future():
-    threads = DaemonThreads(1, "sisy-test")
+    threads = DaemonThreads("sisy-test", size=1)
     assert isinstance(threads.submit(int, "x").exception(20), ValueError)
     assert threads.submit(int).result(20) == 0
     threads.shutdown()

@@ -1,4 +1,4 @@
-"""The interface of pools, and the slots that limit how many runs they execute at once."""
+"""The interface of pools, and the slots, the only limit of how many runs they execute at once."""
 
 import threading
 from collections import deque
@@ -107,15 +107,23 @@ class Slots:
         if following is not None:
             self._start(following)
 
-    def pass_on(self, handle: RunHandle) -> RunHandle | None:
+    def pass_on(
+        self, handle: RunHandle, before_free: Callable[[], None] | None = None
+    ) -> RunHandle | None:
         """Pass the slot of a finished run to the run that has waited longest.
 
-        Returns that run, which the caller must start; None if the slot is free.
+        Args:
+            before_free: called if no run waits, before another run can take the slot.
+
+        Returns:
+            The run that waited, which the caller must start; None if the slot is free.
         """
         with self._lock:
             self._in_hand.discard(handle)
             if self._queued:
                 return self._queued.popleft()
+            if before_free is not None:
+                before_free()
             self._free += 1
             return None
 

@@ -41,7 +41,7 @@ class ProcessPool(SlotPool):
         super().__init__(slots, now)
         self._max_runs = max_runs_per_child
         self._max_memory = max_memory_per_child
-        self._keepers = DaemonThreads(slots, "sisy-keeper")
+        self._keepers = DaemonThreads("sisy-keeper")
         self._idle: list[ChildProcess] = []
         self._children: set[ChildProcess] = set()
         # Dismissed children that have not exited yet. A child dies at once when its handle is

@@ -52,7 +52,7 @@ class ThreadPool(SlotPool):
     def __init__(self, slots: int, now: Callable[[], datetime]) -> None:
         super().__init__(slots, now)
         self._loops: list[LoopOnDemand] = []
-        self._threads = DaemonThreads(slots, "sisy-run", self._begin_thread)
+        self._threads = DaemonThreads("sisy-run", begin=self._begin_thread)
         self._awaiting = LoopThread("sisy-run-async", self._end_run_behind, GuardedThreads())
         self._to_await: Inbox[Started] = Inbox(self._awaiting.loop, self._await_all)
         self._async_paths: set[str] = set()
@@ -93,11 +93,9 @@ class ThreadPool(SlotPool):
                     self._async_paths.add(handle.run.target_path)
                 self._to_await.put((result, handle))
                 return
-            following = self._slots.pass_on(handle)
-            # Release the thread before the report: the worker may submit the next run at once,
-            # and would otherwise start another thread for it.
-            if following is None:
-                self._threads.release()
+            # Release the thread before its slot is free: the next run may start at once, and would
+            # otherwise start another thread.
+            following = self._slots.pass_on(handle, self._threads.release)
             handle.report(result)
             if following is None:
                 return

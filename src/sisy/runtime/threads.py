@@ -4,10 +4,10 @@
 survives whatever its work raises. Otherwise a slot, or everything that waits for an event loop,
 would be lost with the thread.
 
-`DaemonThreads` starts a thread when there is more work than threads, up to its size. A piece of
-work counts from `start` until it calls `release`, which it does shortly before its end: the caller
-may react to the result at once, with the next piece of work, and that must not start a thread that
-is not needed. Two hazards decide how work gets to a thread:
+`DaemonThreads` starts a thread when there is more work than threads, up to its size if it has one.
+A piece of work counts from `start` until it calls `release`, which it does shortly before its end:
+the caller may react to the result at once, with the next piece of work, and that must not start a
+thread that is not needed. Two hazards decide how work gets to a thread:
 
 - **Late errors.** Some libraries end a slow function by raising an error in its thread from
   another thread. Python raises it at the next bytecode, so it may hit the pool's own code, after
@@ -20,6 +20,7 @@ is not needed. Two hazards decide how work gets to a thread:
 """
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -44,16 +45,19 @@ OnEscape = Callable[[asyncio.AbstractEventLoop, BaseException], object]
 
 
 class DaemonThreads(Executor):
-    """A bounded pool of daemon threads.
+    """A pool of daemon threads.
 
     Args:
-        size: the maximum number of threads.
+        size: the maximum number of threads. By default, there are as many as there is work at the
+            same time, which the caller limits.
         begin: called in each thread before its first work.
     """
 
     # Not the pool of the standard library, which is joined when the interpreter exits: a function
     # that hangs would then hang the worker, although its run was released long before.
-    def __init__(self, size: int, name: str, begin: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, name: str, size: float = math.inf, begin: Callable[[], None] | None = None
+    ) -> None:
         self._size = size
         self._name = name
         self._begin = begin

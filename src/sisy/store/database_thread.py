@@ -32,7 +32,7 @@ class DatabaseThread:
     # The connections stay open whatever ``CONN_MAX_AGE`` says, because opening one costs as much
     # as ten queries. After an error that may have broken them, they are opened again.
     def __init__(self, name: str) -> None:
-        self._thread = DaemonThreads(1, f"{name}-database", _begin)
+        self._thread = DaemonThreads(f"{name}-database", size=1, begin=_begin)
 
     async def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``step`` in the thread, and return its result."""

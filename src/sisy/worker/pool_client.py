@@ -41,7 +41,7 @@ class Readiness:
         self._failures = 0
         self._next_try = 0.0
         # A thread of its own, so that a stopping worker does not wait for a test that hangs.
-        self._thread = DaemonThreads(1, "sisy-warm-up")
+        self._thread = DaemonThreads("sisy-warm-up", size=1)
         self._loop = Loop("Checking the pool", self._step)
 
     async def run(self, pool: Pool) -> None:
