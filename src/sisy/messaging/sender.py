@@ -115,7 +115,7 @@ class Sender:
 
 
 async def _send_after(seconds: float, send: SendCallback, address: str) -> None:
-    await asyncio.sleep(seconds)
+    await pause(seconds)
     await _send(send, address)
 
 
