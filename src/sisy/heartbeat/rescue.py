@@ -40,8 +40,8 @@ def rescue_lost(
 
 def rescue_orphans(using: str, now: datetime) -> list[Run]:
     """Take the runs of processes that are not registered, and return those queued again."""
-    # This happens only if somebody deletes the row of a process. Leases do not matter here: such a
-    # process cannot record its outcomes, even if it is alive.
+    # This happens only if somebody deletes the row of a process, or if a process has ended without
+    # releasing its runs. Leases do not matter here.
     process = Process.objects.filter(pk=OuterRef("process"))
     with transaction.atomic(using=using):
         orphans = Run.objects.using(using).running().filter(~Exists(process))
@@ -80,7 +80,7 @@ def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) ->
             checkpoint("rescue: runs locked")
             again, ended = lose(Run.objects.using(using).filter(pk__in=locked), reason, now)
             checkpoint("rescue: runs settled")
-            kept.leave(f"It {end}.")
+            kept.leave(f"It {end}.", now)
             if kept.role == Role.WORKER or again or ended:
                 _log(str(kept), again, ended)
             return again

@@ -1,4 +1,4 @@
-"""Delete retired tasks and old history."""
+"""Delete retired tasks, old history and the records of processes that it names."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
 from sisy import conf
-from sisy.models import Attempt, Run, Task
+from sisy.models import Attempt, Process, Run, Task
 from sisy.records.choices import LIVE_STATES
 from sisy.runtime.compat import delete_bare
 from sisy.runtime.loop import ENDLESS, Turn
@@ -17,6 +17,7 @@ from sisy.runtime.loop import ENDLESS, Turn
 RETIRED_BATCH = 1000
 PRUNE_BATCH = 500
 MAX_BATCHES_OF_A_TASK = 10
+PROCESS_GRACE = timedelta(days=1)  # for runs that end after their process, and for set clocks
 
 
 def delete_ended(using: str) -> int:
@@ -36,6 +37,29 @@ def prune_before(using: str, moment: datetime) -> int:
     ended = Run.objects.using(using).filter(finished_at__lt=moment)
     oldest = ended.order_by("finished_at").values_list("pk", flat=True)
     return _prune(using, oldest[:PRUNE_BATCH])
+
+
+def prune_processes(using: str, now: datetime) -> int:
+    """Delete a batch of ended processes that no run in the ledger can name. Return how many.
+
+    If the pruning of runs is far behind, a run may outlive the record of its process. Then the
+    name of its worker is unknown.
+    """
+    ended = Process.all_objects.using(using).ended().filter(ended_at__lt=_nameless(using, now))
+    oldest = ended.order_by("ended_at").values_list("pk", flat=True)[:PRUNE_BATCH]
+    pks = list(oldest)
+    return delete_bare(Process.all_objects.using(using).filter(pk__in=pks)) if pks else 0
+
+
+def _nameless(using: str, now: datetime) -> datetime:
+    """Return a moment such that no run names a process that ended earlier."""
+    days = conf.get_settings().history_days
+    if days:
+        # The runs of a process end at the latest when a heartbeat finds that it ended.
+        return now - timedelta(days=days) - PROCESS_GRACE
+    # A process that ended before the oldest run was planned cannot have claimed any run.
+    planned = Run.objects.using(using).order_by("pk").values_list("planned_at", flat=True)
+    return (planned.first() or now) - PROCESS_GRACE
 
 
 def prune_surplus(

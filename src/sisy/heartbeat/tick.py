@@ -78,6 +78,10 @@ def tick(
     if timing_check.compute_unplanned(using, now, turn):
         planned.add(plan_due())
     rescued = rescue.rescue_lost(using, now, judges_leases, turn)
+    pruned = 0 if turn.has_left_work else retention.prune_history(using, now)
+    # Each run on another engine has a process of its own, so prune them as fast as runs.
+    if pruned or is_thorough:
+        retention.prune_processes(using, now)
     made = Tick(
         now=now,
         queued=rescued,
@@ -86,7 +90,7 @@ def tick(
         broken=planned.broken,
         is_held_up=planned.is_held_up,
         rescued=len(rescued),
-        pruned=0 if turn.has_left_work else retention.prune_history(using, now),
+        pruned=pruned,
     )
     return _thorough(made, using) if is_thorough else made
 

@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
                 ("started_at", sisy.records.fields.MomentField(verbose_name="started")),
                 (
                     "lease_until",
-                    sisy.records.fields.MomentField(db_index=True, verbose_name="lease until"),
+                    sisy.records.fields.MomentField(verbose_name="lease until"),
                 ),
                 (
                     "drain_requested_at",
@@ -58,9 +58,18 @@ class Migration(migrations.Migration):
                     "end_reason",
                     sisy.records.fields.ReasonField(
                         blank=True,
-                        help_text="How it ended, as reported by the process that started it.",
+                        help_text="How it ended. It may have been reported by the process that started it, before a heartbeat has rescued its runs.",
                         max_length=200,
                         verbose_name="end",
+                    ),
+                ),
+                (
+                    "ended_at",
+                    sisy.records.fields.MomentField(
+                        blank=True,
+                        help_text="When it ended. Empty while it is registered.",
+                        null=True,
+                        verbose_name="ended",
                     ),
                 ),
                 (
@@ -83,6 +92,11 @@ class Migration(migrations.Migration):
                 "verbose_name": "process",
                 "verbose_name_plural": "processes",
                 "ordering": ["host", "pid"],
+                "indexes": [
+                    models.Index(
+                        fields=["ended_at", "lease_until"], name="sisy_process_registered"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(

@@ -7,7 +7,7 @@ promises, in the row of its `Process`, to renew its lease before ``lease_until``
         |
         +-- lease_until passes, or the parent reports the death --> expired
                 |
-                +-- a heartbeat takes its runs and deletes its row --> gone
+                +-- a heartbeat takes its runs and stores its end --> ended
                 |        |
                 |        +-- the process is alive after all --> registered under a new key
                 +-- the process renews first --> registered

@@ -3,14 +3,14 @@
 import os
 import socket
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 from django.db import models, router
 from django.db.models import Q
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
-from sisy import conf, signals
+from sisy import clock, conf, signals
 from sisy.records.choices import Role
 from sisy.records.fields import MomentField, ReasonField
 from sisy.records.reasons import STOPPED
@@ -37,8 +37,12 @@ class ProcessQuerySet(models.QuerySet["Process"]):
         return self.filter(Q(lease_until__lt=now) | Q(lease_until__gt=now + LONGEST_LEASE))
 
     def reported_dead(self) -> "ProcessQuerySet":
-        """Return processes whose end was reported by the process that started them."""
-        return self.exclude(end_reason="")
+        """Return processes that the process that started them saw die, before a rescue."""
+        return self.filter(ended_at=None).exclude(end_reason="")
+
+    def ended(self) -> "ProcessQuerySet":
+        """Return processes that have ended."""
+        return self.exclude(ended_at=None)
 
 
 if TYPE_CHECKING:
@@ -49,11 +53,23 @@ else:
     ProcessManager = manager_from(ProcessQuerySet)
 
 
-class Process(models.Model):
-    """A registered heartbeat, worker or engine process.
+class RegisteredManager(ProcessManager):
+    """The processes that have not ended."""
 
-    One renewal of the lease keeps all of its runs alive. A row is deleted when its process stops,
-    or when a heartbeat finds the lease expired and has rescued the runs.
+    def get_queryset(self) -> ProcessQuerySet:
+        """Return the processes that have not ended."""
+        return cast("ProcessQuerySet", super().get_queryset().filter(ended_at=None))
+
+
+class Process(models.Model):
+    """A heartbeat, worker or engine process.
+
+    It is registered until it stops, or until a heartbeat finds that it died and has rescued its
+    runs. One renewal of the lease keeps all of its runs alive. Its row stays after its end, so
+    that runs can name it, and is deleted together with old runs.
+
+    ``Process.objects`` has the registered processes, and ``Process.all_objects`` also those that
+    have ended.
     """
 
     role = models.CharField(_("role"), max_length=20, choices=Role)
@@ -62,7 +78,7 @@ class Process(models.Model):
     queues = models.JSONField(_("queues"), default=list, blank=True)
     slots = models.PositiveIntegerField(_("slots"), default=0)
     started_at = MomentField(_("started"))
-    lease_until = MomentField(_("lease until"), db_index=True)
+    lease_until = MomentField(_("lease until"))
     drain_requested_at = MomentField(
         _("drain requested"),
         null=True,
@@ -73,7 +89,16 @@ class Process(models.Model):
         _("end"),
         max_length=200,
         blank=True,
-        help_text=_("How it ended, as reported by the process that started it."),
+        help_text=_(
+            "How it ended. It may have been reported by the process that started it, before a "
+            "heartbeat has rescued its runs."
+        ),
+    )
+    ended_at = MomentField(
+        _("ended"),
+        null=True,
+        blank=True,
+        help_text=_("When it ended. Empty while it is registered."),
     )
 
     problem = ReasonField(
@@ -84,12 +109,17 @@ class Process(models.Model):
     )
     problem_since = MomentField(_("problem since"), null=True, blank=True)
 
-    objects: ClassVar["ProcessManager"] = ProcessManager()
+    objects: ClassVar["ProcessManager"] = RegisteredManager()
+    all_objects: ClassVar["ProcessManager"] = ProcessManager()
 
     class Meta:
         verbose_name = _("process")
         verbose_name_plural = _("processes")
         ordering = ["host", "pid"]
+        indexes = [
+            # Leads to the registered processes by their lease, and to the ended ones by their end.
+            models.Index(fields=["ended_at", "lease_until"], name="sisy_process_registered"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.role} {self.pid}@{self.host}"
@@ -131,7 +161,8 @@ class Process(models.Model):
     def renew(self, now: datetime, lease: timedelta) -> bool:
         """Renew the lease. Return False if the process is no longer registered."""
         self.lease_until = now + lease
-        # One row for each process: a single update keeps all of its runs alive.
+        # One row for each process: a single update keeps all of its runs alive. It repeats that
+        # the process has not ended, so a process that was declared dead never comes back to life.
         row = Process.objects.using(self.using).filter(pk=self.pk)
         return bool(row.update(lease_until=self.lease_until))
 
@@ -169,9 +200,18 @@ class Process(models.Model):
             problem=self.problem, problem_since=since
         )
 
-    def leave(self, reason: str = STOPPED) -> None:
-        """Unregister the process. Sends ``worker_offline`` with the reason."""
-        if Process.objects.using(self.using).filter(pk=self.pk).delete()[0]:
+    def leave(self, reason: str = STOPPED, now: datetime | None = None) -> None:
+        """Unregister the process: store its end. Sends ``worker_offline`` with the reason.
+
+        Does nothing if the process has ended already.
+
+        Args:
+            now: the moment of its end; by default, the current time.
+        """
+        ended_at = now or clock.last_known(self.using)
+        registered = Process.objects.using(self.using).filter(pk=self.pk)
+        if registered.update(ended_at=ended_at, end_reason=reason):
+            self.ended_at, self.end_reason = ended_at, reason
             self._tell(signals.worker_offline, reason=reason)
 
     def _tell(self, signal: Signal, **more: str) -> None:

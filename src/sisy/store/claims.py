@@ -90,7 +90,9 @@ LIVE_RUNS = Statement("""
 
 LEASE_HOLDS = """
     SELECT 1 FROM sisy_process
-    WHERE id = %(process)s AND lease_until BETWEEN %(now)s AND %(latest)s {for_update}
+    WHERE id = %(process)s AND ended_at IS NULL
+        AND lease_until BETWEEN %(now)s AND %(latest)s
+    {for_update}
 """
 SET_RUNNING = """
     UPDATE sisy_run

@@ -28,17 +28,18 @@ ANY_UNPLANNED = Statement("""
     SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL LIMIT 1
 """)
 
-# One row with all that decides when the next tick is needed, or none if the process has no row.
+# One row with all that decides when the next tick is needed, or none if the process is not
+# registered. There may be many rows of ended processes: sisy_process_registered passes them over.
 LOOK_AHEAD = Statement("""
     SELECT
         EXISTS (SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL),
         (SELECT MIN(next_run) FROM sisy_task WHERE state = 'active') {as_utc},
         (SELECT MIN(ready_at) FROM sisy_run WHERE state = 'queued' AND ready_at > %(since)s)
             {as_utc},
-        EXISTS (SELECT 1 FROM sisy_process WHERE end_reason <> ''),
-        (SELECT MIN(lease_until) FROM sisy_process) {as_utc},
-        (SELECT MAX(lease_until) FROM sisy_process) {as_utc}
-    FROM sisy_process WHERE id = %(process)s
+        EXISTS (SELECT 1 FROM sisy_process WHERE ended_at IS NULL AND end_reason <> ''),
+        (SELECT MIN(lease_until) FROM sisy_process WHERE ended_at IS NULL) {as_utc},
+        (SELECT MAX(lease_until) FROM sisy_process WHERE ended_at IS NULL) {as_utc}
+    FROM sisy_process WHERE id = %(process)s AND ended_at IS NULL
 """)
 
 
@@ -64,7 +65,7 @@ def any_unplanned(using: str) -> bool:
 
 
 def look_ahead(using: str, process: int, since: datetime) -> tuple[Any, ...] | None:
-    """Return what decides when the next tick is needed; None if the process has no row.
+    """Return what decides when the next tick is needed; None if the process is not registered.
 
     Args:
         since: runs that became ready before this moment are left out.
