@@ -8,10 +8,11 @@ from django.test.utils import CaptureQueriesContext
 
 from sisy.admin import runs
 from sisy.heartbeat import tick
-from sisy.models import Run, task_with_callable
+from sisy.models import Process, Run, task_with_callable
 from tests.admin.pages import RUNS, page_of, rows_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.support.moments import NOON
+from tests.support.records import worker
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -36,7 +37,6 @@ def test_a_row_says_how_a_run_went():
         state="failed",
         attempt=2,
         reason="ValueError: no",
-        worker_name="worker 7@host",
     )
     [row] = rows_of(browser_of_superuser().get(RUNS))
     assert row == f"sweep #{run.pk} failed 12:01:00 in 1 min 1 2 ValueError: no"
@@ -108,6 +108,22 @@ def test_runs_are_found_by_label_state_queue_and_reason():
     assert found(q="ValueError") == ["second"]
     assert found(state="failed") == ["second"]
     assert found(queue="default") == ["second"]
+
+
+def test_runs_are_found_by_the_name_of_their_worker_also_after_its_end():
+    runs, workers = [planned("first"), planned("second")], [worker(), worker()]
+    for run, process, pid in zip(runs, workers, (7001, 7002), strict=True):
+        Process.objects.filter(pk=process.pk).update(pid=pid)
+        changed(run, process=process)
+        process.leave()
+    browser = browser_of_superuser()
+    name = str(Process.all_objects.get(pk=workers[1].pk))
+    assert name.startswith("worker 7002@")
+    for words in (name, "7002", "7002@"):
+        [row] = rows_of(browser.get(RUNS, {"q": words}))
+        assert row.startswith("second ")
+    assert len(rows_of(browser.get(RUNS, {"q": workers[0].host}))) == 2
+    assert f"Worker: {name}" in text_of(browser.get(page_of(runs[1])))
 
 
 def stored(**fields):

@@ -55,6 +55,8 @@ def stored():
     task = scheduled("* * * * *")
     columns = {"label": STORABLE[:255], "state_reason": STORABLE, "target_error": STORABLE}
     models_update(Task.objects.filter(pk=task.pk), **columns)
+    process = Process.join(Role.WORKER, using="default", now=NOON, lease=HOUR, slots=1)
+    models_update(Process.objects.filter(pk=process.pk), host=STORABLE[:255], queues=[STORABLE])
     for state in (RunState.FAILED, RunState.MISSED, RunState.QUEUED):
         run = task.run_now()
         models_update(
@@ -62,14 +64,12 @@ def stored():
             label=STORABLE[:255],
             state=state,
             reason=STORABLE[:500],
-            worker_name=STORABLE[:300],
+            process_id=process.pk,
             due_at=NOON - (run.pk % 60 + 1) * MINUTE,
             error=STORABLE,
             finished_at=NOON - MINUTE,
         )
     Attempt.objects.create(run=run, number=1, state="failed", reason=STORABLE, finished_at=NOON)
-    process = Process.join(Role.WORKER, using="default", now=NOON, lease=HOUR, slots=1)
-    models_update(Process.objects.filter(pk=process.pk), host=STORABLE[:255], queues=[STORABLE])
     Queue.objects.pause("default", STORABLE)
     return task, Run.objects.filter(state=RunState.FAILED).first()
 

@@ -40,7 +40,6 @@ def everything():
             payload={"note": SECRET},
             result=[SECRET],
             attempt=3,
-            worker_name="worker 1@host",
             process=process if state == RunState.RUNNING else None,
             started_at=NOON - MINUTE,
             finished_at=None if state in ("queued", "running") else NOON - SECOND,

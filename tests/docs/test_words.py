@@ -74,7 +74,7 @@ RETIRED = {
 }
 RENAMED_COLUMNS = {
     Task: {"planned_until", "timing_fingerprint", "planning_since"},
-    Run: {"occurrence_at", "process", "worker_name", "cancel_requested_at", "cancel_force"},
+    Run: {"occurrence_at", "process", "cancel_requested_at", "cancel_force"},
 }
 
 

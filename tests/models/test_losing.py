@@ -38,7 +38,8 @@ def test_a_lost_run_is_queued_again_and_its_attempt_is_kept():
     [attempt] = row.attempts.all()
     assert (attempt.number, attempt.state, attempt.reason) == (1, RunState.LOST, f"{DIED}.")
     assert (attempt.started_at, attempt.finished_at) == (NOON, LATER)
-    assert attempt.worker_name == stored(run).worker_name != ""
+    assert attempt.worker_name == str(run.process)
+    assert stored(run).worker_name == ""
 
 
 def test_each_lost_attempt_is_kept_and_at_the_limit_the_run_itself_is_lost(settings):

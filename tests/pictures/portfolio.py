@@ -160,7 +160,6 @@ def runs_of(
             ready_at=due,
             started_at=begun,
             attempt=1,
-            worker_name=str(worker),
             process=worker,
             **how,
         )

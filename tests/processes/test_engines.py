@@ -70,9 +70,7 @@ def test_each_due_occurrence_runs_once_on_the_engine(engine_site, engine):
     wait_until(lambda: not Task.objects.exists(), "all five have run")
     assert_each_run_was_executed_once()
     assert set(Run.objects.values_list("state", "engine")) == {("succeeded", engine)}
-    assert {
-        worker.partition(" ")[0] for worker in Run.objects.values_list("worker_name", flat=True)
-    } == {"engine"}
+    assert set(Run.objects.values_list("process__role", flat=True)) == {"engine"}
     assert heartbeat.stop() == 0
 
 

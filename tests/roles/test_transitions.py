@@ -149,7 +149,8 @@ def test_retrying(hints):
         failed(run)
     assert heard.names == ["run_retrying"]
     [attempt] = run.attempts.all()
-    assert attempt.worker_name == Run.objects.get().worker_name != ""
+    assert attempt.worker_name == str(run.process)
+    assert Run.objects.get().worker_name == ""
 
 
 def test_a_run_that_is_cancelled_says_so_itself():

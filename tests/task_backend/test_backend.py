@@ -15,7 +15,7 @@ from sisy.django_tasks.compat import (
     signals,
     task_backends,
 )
-from sisy.models import Origin, Run, Task
+from sisy.models import Origin, Process, Run, Task
 from sisy.runtime import signal_dispatch
 from sisy.testing import sisy_time
 from tests.app import django_jobs as jobs
@@ -94,6 +94,9 @@ def test_options_are_policies_and_each_attempt_is_known(time):
     result.refresh()
     assert (result.status, result.return_value) == (TaskResultStatus.SUCCESSFUL, "now")
     assert (result.attempts, len(result.worker_ids)) == (2, 2)
+    time.close()  # the names of workers that have ended stay
+    result.refresh()
+    assert result.worker_ids == [str(Process.all_objects.get())] * 2
     [error] = result.errors
     assert error.exception_class is LookupError
     assert "Not yet" in error.traceback

@@ -6,7 +6,8 @@ from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
 from django.core.paginator import Paginator
 from django.db import router
-from django.db.models import QuerySet
+from django.db.models import CharField, F, QuerySet, Value
+from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +18,15 @@ from sisy.models.run_queries import RunQuerySet
 from sisy.reports import disclosure, formatting
 
 MAX_COUNTED = 10_000  # rows of a list
+
+PROCESS_NAME = Concat(
+    F("process__role"),
+    Value(" "),
+    Cast("process__pid", CharField()),
+    Value("@"),
+    F("process__host"),
+    output_field=CharField(),
+)
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
@@ -54,7 +64,7 @@ class RunAdmin(ReadOnly):
     list_display = ("__str__", "state_now", "due", "count", "attempt", "short_reason")
     list_filter = ("state", "origin", QueueFilter, "planned_at")
     paginator = CappedPaginator
-    search_fields = ("label", "reason", "worker_name")
+    search_fields = ("label", "reason", "process_name")
     actions = ("cancel", "cancel_force", "retry")
     fields = readonly_fields = (
         *(
@@ -65,7 +75,7 @@ class RunAdmin(ReadOnly):
             "origin",
             "queue",
             "attempt",
-            "worker_name",
+            "worker",
         ),
         *("due", "planned", "started", "finished"),
     )
@@ -74,13 +84,25 @@ class RunAdmin(ReadOnly):
     started = moment_in("started_at", _("started"))
     finished = moment_in("finished_at", _("finished"))
 
+    @admin.display(description=_("worker"))
+    def worker(self, run: Run) -> str:
+        return run.worker_name
+
     @admin.display(description=_("due"), ordering="due_at")
     def due(self, run: Run) -> str:
         return formatting.moment(run.moment, formatting.now())
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         # A separate query for the task could read from a replica.
-        return super().get_queryset(request).select_related("task")
+        return super().get_queryset(request).select_related("task", "process")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
+    ) -> tuple[QuerySet[Run], bool]:
+        """Search also in the names of processes, as `Process.__str__` writes them."""
+        if search_term:
+            queryset = queryset.annotate(process_name=PROCESS_NAME)
+        return super().get_search_results(request, queryset, search_term)
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         """Search in reasons only for users who may read them in full."""

@@ -73,7 +73,7 @@ class SisyBackend(BaseTaskBackend):
 
         key = key_in(result_id)
         runs = Run.objects.using(router.db_for_write(Run))  # replicas may not know it yet
-        run = None if key is None else runs.filter(pk=key).first()
+        run = None if key is None else runs.select_related("process").filter(pk=key).first()
         if run is None or not is_enqueued(run.payload):
             raise TaskResultDoesNotExist(result_id)
         return result_of(run)

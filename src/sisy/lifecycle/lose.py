@@ -31,7 +31,7 @@ def lose(runs: "RunQuerySet", reason: str, now: datetime) -> "tuple[list[Run], l
     Returns:
         Those that are queued again, and those that have ended.
     """
-    lost = list(runs.running().select_related("task"))
+    lost = list(runs.running().select_related("task", "process"))
     again: list[Run] = []
     ended: dict[tuple[RunState, str], list[Run]] = {}
     for run in lost:

@@ -34,7 +34,6 @@ def start(
     started = {
         "state": RunState.RUNNING,
         "process": process,
-        "worker_name": str(process),
         "started_at": now,
     }
     Transition(started, add={"attempt": 1}).note(runs)

@@ -61,7 +61,7 @@ def run_asked_about(subject: str, when: str | None, using: str) -> Run | None:
     text = subject if when is None else when
     if (key := arguments.run_key(text)) is None:
         return None
-    run = Run.objects.using(using).select_related("task").filter(pk=key).first()
+    run = Run.objects.using(using).select_related("task", "process").filter(pk=key).first()
     if when is not None:
         task = task_named(subject, using)
         if run is None or run.task_id != task.pk:

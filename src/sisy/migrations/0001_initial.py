@@ -609,15 +609,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "worker_name",
-                    models.CharField(
-                        blank=True,
-                        help_text="The name of its process, kept after the process has ended.",
-                        max_length=300,
-                        verbose_name="worker",
-                    ),
-                ),
-                (
                     "occurrence_at",
                     sisy.records.fields.MomentField(
                         blank=True,

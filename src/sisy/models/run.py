@@ -104,12 +104,6 @@ class Run(models.Model):
         db_constraint=False,
         db_index=False,
     )
-    worker_name = models.CharField(
-        _("worker"),
-        max_length=300,
-        blank=True,
-        help_text=_("The name of its process, kept after the process has ended."),
-    )
     blocked_by = models.ForeignKey(
         "self",
         verbose_name=_("blocked by"),
@@ -267,6 +261,16 @@ class Run(models.Model):
         )
         task.save(using=using)
         return task
+
+    @property
+    def worker_name(self) -> str:
+        """The name of the run's process as text, also after its end; empty if it is not known.
+
+        Queries the process if it is not loaded: use ``select_related("process")`` for lists.
+        """
+        if self.process_id is None or Run.process.is_cached(self):
+            return str(self.process or "")
+        return Process.name_of(self.process_id, self._state.db)
 
     @property
     def moment(self) -> datetime:

@@ -72,7 +72,8 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
     if run.lateness is not None:
         began += f" ({formatting.span(run.lateness)} late)"
     if run.state == RunState.RUNNING:
-        return f"Run {run.pk} is running on {run.worker_name}. It started{began}."
+        where = run.worker_name or "an unknown worker"
+        return f"Run {run.pk} is running on {where}. It started{began}."
     was = "was " if run.state in (RunState.LOST, RunState.CANCELLED) else ""
     end = with_reason(f"Run {run.pk} {was}{run.get_state_display()}", run.reason)
     if run.attempt > 1:
@@ -97,12 +98,13 @@ def why_task(task: Task, using: str, now: datetime) -> str:
 
 
 def _latest(task: Task, using: str, zone: tzinfo, now: datetime) -> str:
-    run = Run.objects.using(using).filter(task=task).select_related("task").first()
+    run = Run.objects.using(using).select_related("task", "process").filter(task=task).first()
     return "The task has no runs yet." if run is None else why_run(run, zone, now)
 
 
 def _row_of(task: Task, moment: datetime, using: str) -> Run | None:
-    runs = Run.objects.using(using).filter(task=task).select_related("task").order_by("-pk")
+    known = Run.objects.using(using).select_related("task", "process")
+    runs = known.filter(task=task).order_by("-pk")
     at_it = Q(due_at=moment) | Q(occurrence_at=moment)
     within = Q(due_at__lte=moment, due_until__gte=moment)
     return runs.filter(at_it | within).first() or _row_at(runs, moment)

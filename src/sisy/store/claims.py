@@ -96,8 +96,7 @@ LEASE_HOLDS = """
 """
 SET_RUNNING = """
     UPDATE sisy_run
-    SET state = 'running', process_id = %(process)s, worker_name = %(worker)s,
-        attempt = attempt + 1, started_at = %(now)s
+    SET state = 'running', process_id = %(process)s, attempt = attempt + 1, started_at = %(now)s
     WHERE id {in_runs}
 """
 
@@ -210,7 +209,7 @@ def write_started(
         latest: a lease that ends later was taken before the clock was set back, and has no force.
     """
     pks = [run.pk for run in runs]
-    values = {"process": process.pk, "worker": str(process), "now": now}
+    values = {"process": process.pk, "now": now}
     if connections[using].vendor != "mysql":
         return START.change(using, runs=pks, **values, latest=latest) == len(pks)
     if not LOCK_LEASE.rows(using, process=process.pk, now=now, latest=latest):

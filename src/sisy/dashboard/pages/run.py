@@ -35,7 +35,7 @@ class RunPage(Page):
     tab = "runs"
 
     def prepare(self, page_request: PageRequest) -> None:
-        runs = Run.objects.using(page_request.using).select_related("task")
+        runs = Run.objects.using(page_request.using).select_related("task", "process")
         page_request.keys["run"] = runs.filter(pk=page_request.keys["pk"]).first()
         if page_request.keys["run"] is None:
             raise Http404("This run does not exist, or has been pruned.")

@@ -152,7 +152,8 @@ class Command(AnsweringCommand):
         self.answer(rows, otherwise=f"No upcoming occurrences{why}.")
 
     def do_history(self, task: Task, *, number: int, **options: Any) -> None:
-        runs = Run.objects.using(self.using).filter(task=task).order_by("-pk")[:number]
+        runs = Run.objects.using(self.using).filter(task=task).order_by("-pk")
+        runs = runs.select_related("process")[:number]
         if self.as_json:
             self.say_json([_line_of_run(run) | _details_of_run(run) for run in runs])
         else:
