@@ -50,7 +50,7 @@ def test_a_lease_is_renewed_when_a_quarter_of_it_is_gone(lease, clocks):
         assert Process.objects.get().lease_until == NOON + renewed_at * SECOND + LENGTH
 
 
-def test_a_lease_from_before_the_clock_was_set_back_is_renewed_by_the_new_time(lease, clocks):
+def test_a_lease_is_renewed_by_the_new_time_after_a_clock_was_set_back(lease, clocks):
     first = lease.keep()
     clocks.go_on(-3 * HOUR, SECOND)
     assert lease.keep().pk == first.pk
@@ -95,9 +95,7 @@ def test_runs_are_surely_held_until_the_lease_ends_by_the_steady_clock(lease, cl
     assert not lease.surely_holds(Run(process_id=lease.renew().pk - 1))
 
 
-def test_a_process_that_cannot_unregister_says_that_its_lease_will_expire(
-    lease, monkeypatch, caplog
-):
+def test_a_process_that_cannot_unregister_leaves_its_lease_to_expire(lease, monkeypatch, caplog):
     def fails(process):
         raise DatabaseError("the disk is full")
 
