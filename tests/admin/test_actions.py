@@ -83,7 +83,8 @@ def test_deleting_tasks_cancels_queued_runs_and_keeps_history():
     browser_of_superuser().post(TASKS, data)
     run = Run.objects.get()
     assert not Task.objects.exists()
-    assert (run.task_id, run.state, run.reason) == (None, "cancelled", "The task was deleted.")
+    assert (run.task_id, run.task, run.state) == (task.pk, None, "cancelled")
+    assert run.reason == "The task was deleted."
 
 
 def test_manual_changes_to_a_declared_task_are_reset_to_code():

@@ -66,13 +66,14 @@ def test_run_once_stays_on_the_primary(task):
 
 @pytest.mark.parametrize("way", ["save", "queryset"])
 def test_deleting_cancels_and_deletes_on_the_primary(task, way):
+    key = task.pk
     task.run_now()
     if way == "save":
         task.delete()
     else:
         Task.objects.filter(pk=task.pk).delete()
     run = Run.objects.using("default").get()
-    assert (run.task_id, run.state) == (None, "cancelled")
+    assert (run.task_id, run.state) == (key, "cancelled")
     assert not Task.objects.using("default").exists()
 
 

@@ -93,8 +93,6 @@ def differing(name, run):
     row = Run.objects.values(*columns).get(pk=run.pk)
     if name == "run_retrying":  # its process is a part of the fence, until the commit is known
         columns.discard("process_id")
-    if row["task_id"] is None:  # the task was deleted in the same transaction, after the run
-        columns.discard("task_id")
     return [(name, column) for column in columns if getattr(run, column) != row[column]]
 
 

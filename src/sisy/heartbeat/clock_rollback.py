@@ -224,7 +224,7 @@ def _shorten_retries(using: str, now: datetime) -> int:
     """Shorten the delay of retries to their task's maximum. Return how many were too long."""
     retries = Run.objects.using(using).queued().filter(attempt__gt=0, ready_at__gt=now)
     latest: dict[int, datetime] = {}
-    for run in retries.filter(task__isnull=False).select_related("task")[:RUN_BATCH]:
+    for run in retries.with_task().select_related("task")[:RUN_BATCH]:
         assert run.task is not None
         if run.ready_at > now + run.task.retry_max_delay:
             latest[run.pk] = now + run.task.retry_max_delay

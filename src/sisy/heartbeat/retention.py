@@ -102,20 +102,19 @@ def _prune(using: str, pks: Iterable[int]) -> int:
     if not (owners := set(chosen.values_list("task", flat=True))):
         return 0
     with transaction.atomic(using=using):
-        tasks = Task.objects.using(using).filter(pk__in=owners - {None}).order_by("pk")
+        tasks = Task.objects.using(using).filter(pk__in=owners).order_by("pk")
         # Pruning is never urgent: leave runs of locked tasks for a later pass.
         locked = {task.pk: task for task in tasks.select_for_update(skip_locked=True)}
+        missing = owners - locked.keys()
+        busy = set(tasks.filter(pk__in=missing).values_list("pk", flat=True)) if missing else ()
         rows = [
-            row
-            for row in chosen.values_list("pk", "task", "state", "count")
-            if row[1] is None or row[1] in locked
+            row for row in chosen.values_list("pk", "task", "state", "count") if row[1] not in busy
         ]
         leaving = [pk for pk, *_ in rows]
         delete_bare(Attempt.objects.using(using).filter(run__in=leaving))
         delete_bare(Run.objects.using(using).filter(pk__in=leaving))
         for _, owner, state, count in rows:
-            if owner is not None:
-                task = locked[owner]
+            if task := locked.get(owner):
                 task.pruned = Counter(task.pruned) + Counter({state: count})
         Task.objects.using(using).bulk_update(locked.values(), ["pruned"], batch_size=100)
     return len(leaving)

@@ -32,7 +32,7 @@ class RunTask(TypedDict):
     """``"sisy.run_task"``"""
 
     id: int | None
-    """The primary key of the task; None if it was deleted."""
+    """The primary key of the task, even if it was deleted."""
 
     run: int | None
     """The primary key of the run."""

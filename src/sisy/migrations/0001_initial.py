@@ -707,11 +707,12 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "task",
-                    models.ForeignKey(
+                    sisy.records.fields.KeptForeignKey(
                         blank=True,
+                        db_constraint=False,
                         db_index=False,
                         null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="runs",
                         to="sisy.task",
                         verbose_name="task",

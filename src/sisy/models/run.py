@@ -14,7 +14,7 @@ from sisy.lifecycle.retry import retry
 from sisy.models.process import Process
 from sisy.models.run_queries import RunManager
 from sisy.records.choices import LIVE_STATES, TROUBLE_STATES, Origin, Overlap, RunState, TaskState
-from sisy.records.fields import DataField, MomentField, ReasonField
+from sisy.records.fields import DataField, KeptForeignKey, MomentField, ReasonField
 from sisy.records.twins import twin
 
 if TYPE_CHECKING:
@@ -24,17 +24,20 @@ if TYPE_CHECKING:
 class Run(models.Model):
     """One run: an occurrence, or a submission by code or a person.
 
-    The row has everything that a worker needs, and is kept when its task is deleted. A row can
-    also represent a gap: ``count`` occurrences from ``due_at`` to ``due_until`` that were missed.
+    The row has everything that a worker needs, and is kept when its task is deleted. ``task_id``
+    keeps the task's key, but ``task`` is None then. A row can also represent a gap: ``count``
+    occurrences from ``due_at`` to ``due_until`` that were missed.
     """
 
-    task = models.ForeignKey(
+    # Without a constraint, so that deleting a task does not write to its runs.
+    task = KeptForeignKey(
         "sisy.Task",
         verbose_name=_("task"),
         null=True,
         blank=True,
-        on_delete=models.SET_NULL,
+        on_delete=models.DO_NOTHING,
         related_name="runs",
+        db_constraint=False,
         db_index=False,
     )
     label = models.CharField(_("label"), max_length=255)

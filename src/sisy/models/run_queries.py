@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.records.choices import LIVE_STATES, RunState
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 def _is_leaving(now: datetime) -> Q:
     """Return a condition for runs that a leaving worker has released, but may still execute."""
     return Q(state=RunState.QUEUED, started_at__isnull=False, ready_at__gt=now)
+
+
+def has_task(model: type["Run"]) -> Exists:
+    """Return a condition for runs whose task exists."""
+    tasks: Any = model._meta.get_field("task").related_model
+    return Exists(tasks._base_manager.filter(pk=OuterRef("task_id")))
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -46,9 +52,13 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Return runs that are queued or running."""
         return self.filter(state__in=LIVE_STATES)
 
+    def with_task(self) -> Self:
+        """Return runs whose task exists."""
+        return self.filter(has_task(self.model))
+
     def without_task(self) -> Self:
         """Return runs whose task was deleted."""
-        return self.filter(task=None)
+        return self.filter(~has_task(self.model))
 
     def ready(self, now: datetime) -> Self:
         """Return queued runs that workers may claim at ``now``, the next one first."""

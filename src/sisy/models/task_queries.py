@@ -157,8 +157,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
         using = self.db
         with transaction.atomic(using=using):
             pks = prepare_deletion(self)
-            # By now, the filter may match further tasks. They are not locked, and stay.
-            return super(TaskQuerySet, self.filter(pk__in=pks)).delete()
+            # By now, the filter may match further tasks, which are not locked and stay. It may
+            # match fewer, such as those with queued runs. So go by the keys alone.
+            locked = type(self)(self.model, using=using).filter(pk__in=pks)
+            return super(TaskQuerySet, locked).delete()
 
     def delete_ended(self) -> int:
         """Delete the tasks that have `ended`, and return their number. The history stays."""
@@ -166,7 +168,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
         using = self.db
         stored = type(self)(self.model, using=using)
         with transaction.atomic(using=using):
-            # Locked first, so that a request for a run of one adds no run after this.
+            # Locked first, so that a backfill or a heartbeat adds no run after this. Whatever else
+            # submits one does not lock the task: a worker cancels that run.
             locked = locking.lock(self.filter(state=TaskState.RETIRED))
             ended = list(stored.filter(pk__in=locked).ended().values_list("pk", flat=True))
             if ended:

@@ -268,7 +268,6 @@ class TaskVerbs(models.Model):
 
     def _runs(self, using: str) -> RunQuerySet:
         runs = Run.objects.using(using)
-        # Without a key, the filter would match the runs whose task was deleted.
         return runs.none() if self.pk is None else runs.filter(task=self.pk)
 
     @property

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from sisy.records import nested
+from sisy.runtime.compat import RelatedOrNone
 from sisy.runtime.escaping import escaped, escaped_json
 from sisy.schedules import calendar
 
@@ -94,6 +95,20 @@ class ReasonField(CharField):
     def get_prep_value(self, value: Any) -> Any:
         prepared = super().get_prep_value(value)
         return escaped(prepared)[: self.max_length] if isinstance(prepared, str) else prepared
+
+
+if TYPE_CHECKING:
+    KeptForeignKey = models.ForeignKey
+else:
+
+    class KeptForeignKey(models.ForeignKey):
+        """A foreign key that keeps its value when the row to which it leads is deleted.
+
+        The attribute is None then. Use it with ``null=True``, even if a key is always set: Django
+        would leave out rows without their counterpart from a join otherwise.
+        """
+
+        forward_related_accessor_class = RelatedOrNone
 
 
 MOMENT = MomentField()

@@ -53,6 +53,11 @@ def refer(record: models.Model, name: str, other: models.Model) -> None:
     record._state.fields_cache[name] = other
 
 
+def refer_to_none(record: models.Model, name: str) -> None:
+    """Note that the row of a foreign key is gone. Its key stays, unlike by assignment of None."""
+    record._state.fields_cache[name] = None
+
+
 def reset(record: models.Model, names: frozenset[str]) -> None:
     """Reset the named fields of a record to their defaults."""
     _Defaults.of(type(record), names).put_into(record.__dict__)

@@ -42,7 +42,7 @@ def usual_by(using: str, *columns: str) -> dict[Any, timedelta]:
     Args:
         columns: the value of a single column is the key; for several, the tuple of their values.
     """
-    newest = Run.objects.using(using).exclude(task=None).order_by("-pk")
+    newest = Run.objects.using(using).with_task().order_by("-pk")
     took: dict[Any, list[timedelta]] = defaultdict(list)
     rows = newest.values_list("state", "started_at", "finished_at", *columns)[:MAX_RUNS_SAMPLED]
     for state, started_at, finished_at, *key in rows:

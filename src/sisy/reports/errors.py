@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Case, CharField, Count, F, Max, Min, Q, Sum, Value, When
 
 from sisy.models import Origin, Run, RunState, Task
-from sisy.models.run_queries import RunQuerySet
+from sisy.models.run_queries import RunQuerySet, has_task
 from sisy.records.choices import FAILED_STATES, LIVE_STATES, TROUBLE_STATES
 from sisy.reports.ledger import newest_runs
 
@@ -20,7 +20,7 @@ MAX_GROUPS_SHOWN = 20
 MAX_RUNS_READ = 500  # failed runs of a task, the newest ones
 
 # The task of a run of run_once() or django.tasks is deleted some time after its run.
-_OF_A_TASK = Q(task__isnull=False) & ~Q(origin__in=(Origin.ONCE, Origin.ENQUEUED))
+_OF_A_TASK = Q(has_task(Run)) & ~Q(origin__in=(Origin.ONCE, Origin.ENQUEUED))
 
 Key = tuple[int | None, str]
 """The key of a task, or None and the path of a function."""

@@ -244,7 +244,7 @@ def class_of_error(run: Run) -> str:
 def _cause(run: Run, now: datetime, zone: tzinfo, fleet: Fleet) -> str:
     if run.cancel_requested_at is not None:
         return gettext("its cancellation was requested, and a worker will cancel it shortly")
-    if run.task_id is None:
+    if run.task is None:
         return gettext("its task was deleted, and a worker will cancel it shortly")
     if run.queue in fleet.paused:
         return fleet.hindrance(run.queue, zone)

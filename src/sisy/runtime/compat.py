@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
+from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor
 from django.db.transaction import Atomic
 from django.dispatch import Signal
 from django.http import QueryDict
@@ -131,6 +132,18 @@ def delete_bare(rows: QuerySet[Any]) -> int:
     """Delete rows by one statement, without signals. Rows that refer to them stay."""
     count: int = rows._raw_delete(rows.db)
     return count
+
+
+class RelatedOrNone(ForwardManyToOneDescriptor):  # type: ignore[type-arg]
+    """The attribute of a foreign key that is None if the row to which the key leads is gone."""
+
+    # Django 5.2 calls it from `__get__`, and Django 6.1 from `fetch_one`. Whatever else fetches
+    # related rows (joins and prefetches) already sets None for those that it does not find.
+    def get_object(self, instance: Model) -> Any:
+        try:
+            return super().get_object(instance)
+        except self.field.remote_field.model.DoesNotExist:
+            return None
 
 
 def property_names(model: type[Model]) -> frozenset[str]:

@@ -32,6 +32,7 @@ from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued, cancel_requested
 from sisy.lifecycle.start import start
 from sisy.models import Origin, Overlap, Process, Run, Task
 from sisy.models.process import LONGEST_LEASE
+from sisy.records.instances import refer_to_none
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
 from sisy.store.claims import ClaimScope
@@ -176,7 +177,7 @@ def _assign_tasks(runs: Iterable[Run], tasks: dict[int, Task]) -> None:
     for run in runs:
         task = tasks.get(run.task_id) if run.task_id is not None else None
         if task is None:
-            run.task = None
+            refer_to_none(run, "task")
             continue
         run.task = task.twin() if task.pk in assigned else task
         assigned.add(task.pk)

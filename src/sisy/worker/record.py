@@ -102,7 +102,7 @@ def _store_unfinished(using: str, verdicts: Mapping[Verdict, Ended], now: dateti
 def _still_wanted(using: str, runs: Sequence[Run]) -> set[int]:
     """Return the keys of the runs whose task exists and that no user has cancelled."""
     chosen = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
-    wanted = chosen.filter(task__isnull=False, cancel_requested_at=None)
+    wanted = chosen.with_task().filter(cancel_requested_at=None)
     return set(wanted.values_list("pk", flat=True)) if runs else set()
 
 
