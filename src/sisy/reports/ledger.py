@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sisy.models import Origin, Run, RunState
-from sisy.models.run_queries import RunQuerySet
+from sisy.models.run_queries import RunQuerySet, has_task
 from sisy.records.choices import TROUBLE_STATES
 from sisy.reports.filters import Filter
 from sisy.store.reports import AFTER_ALL, newest_keys
@@ -42,11 +42,17 @@ class RunFilter(Filter):
         return bool(self.queue or self.origin or self.search)
 
 
+def listed(using: str) -> RunQuerySet:
+    """Return all runs for a list, without long columns, and with ``task_exists``."""
+    runs: RunQuerySet = Run.objects.using(using).annotate(task_exists=has_task(Run))
+    return runs.defer("payload", "result", "error")
+
+
 def find(
     using: str, filters: RunFilter, before: int | None = None
 ) -> tuple[list[Run], int | None]:
     """Return a page of runs, and the key that the next page starts below; None for the last."""
-    runs: RunQuerySet = Run.objects.using(using).defer("payload", "result", "error")
+    runs = listed(using)
     if filters.state:
         runs = runs.filter(state=filters.state)
     if filters.is_rare:

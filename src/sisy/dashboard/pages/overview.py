@@ -11,10 +11,10 @@ from sisy.dashboard.charts.legend import legend
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, moment_within, one_of
-from sisy.models import Run, Task
+from sisy.models import Task
 from sisy.reports.alerts import find_alerts
 from sisy.reports.fleet import status
-from sisy.reports.ledger import ended_counts, key_of, live_counts
+from sisy.reports.ledger import ended_counts, key_of, listed, live_counts
 from sisy.reports.timeline import timeline
 from sisy.reports.timeline.window import Window
 
@@ -104,8 +104,7 @@ def _tasks(using: str, most: int, after: int) -> tuple[list[Task], int]:
 
 
 def build_latest(page_request: PageRequest) -> dict[str, Any]:
-    runs = Run.objects.using(page_request.using).defer("payload", "result", "error")
-    return {"runs": runs.order_by("-pk")[:MAX_LATEST_RUNS]}
+    return {"runs": listed(page_request.using).order_by("-pk")[:MAX_LATEST_RUNS]}
 
 
 def _zoom(text: str) -> int:
