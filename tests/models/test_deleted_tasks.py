@@ -6,7 +6,7 @@ import pickle
 import pytest
 from asgiref.sync import sync_to_async
 from django.core import serializers
-from django.db import connection, models
+from django.db import IntegrityError, connection, models, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.test.utils import CaptureQueriesContext
 
@@ -226,6 +226,14 @@ def test_a_migration_that_deletes_a_task_keeps_the_key_in_its_runs():
     assert not Task.objects.exists()
     assert {stored(run).task_id, stored(queued).task_id} == {task.pk}
     assert (stored(run).state, stored(queued).state) == (RunState.SUCCEEDED, RunState.CANCELLED)
+
+
+def test_no_run_is_stored_without_the_key_of_a_task(orphan):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Run.objects.update(task=None)
+    orphan.task = None
+    with pytest.raises(IntegrityError), transaction.atomic():
+        orphan.save()
 
 
 def test_the_history_of_a_deleted_task_is_found_by_its_key():

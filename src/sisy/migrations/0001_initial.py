@@ -844,6 +844,12 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="run",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("task__isnull", False)), name="sisy_run_always_has_a_task"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="run",
             constraint=models.UniqueConstraint(
                 fields=("task", "due_at"), name="sisy_run_one_row_per_occurrence"
             ),

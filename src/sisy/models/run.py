@@ -167,6 +167,10 @@ class Run(models.Model):
         verbose_name_plural = _("runs")
         ordering = ["-id"]
         constraints = [
+            # Not the column's own NOT NULL, because of the outer joins: see `KeptForeignKey`.
+            models.CheckConstraint(
+                condition=Q(task__isnull=False), name="sisy_run_always_has_a_task"
+            ),
             models.UniqueConstraint(
                 fields=["task", "due_at"], name="sisy_run_one_row_per_occurrence"
             ),
