@@ -13,6 +13,7 @@ from tests.support.layers import in_memory_layer as in_memory_layer
 from tests.support.moments import NOON
 from tests.support.pools import pool as pool
 from tests.support.pools import pool_of as pool_of
+from tests.support.small_tables import disagreements
 
 # They have a process of their own: `make test-browser`.
 collect_ignore = [] if "SISY_TEST_BROWSER" in os.environ else ["browser", "pictures"]
@@ -100,6 +101,17 @@ def _no_model_stays():
     before = _models()
     yield
     assert _models() == before
+
+
+@pytest.fixture(autouse=True)
+def _small_tables_match_the_ledger(request):
+    """Fail the test after which the ledger and its small tables say different things."""
+    uses_database = {"db", "transactional_db"} & set(request.fixturenames)
+    for name in uses_database:
+        request.getfixturevalue(name)  # so that the rows are still there after the test
+    yield
+    if uses_database and not request.node.get_closest_marker("mismatched"):
+        assert disagreements() == []
 
 
 def _models():

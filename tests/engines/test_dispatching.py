@@ -18,7 +18,7 @@ from sisy.reports.alerts.health import health
 from sisy.reports.queues import queues
 from sisy.runtime import loop
 from sisy.signals import run_rejected
-from sisy.store.claims import any_ready
+from sisy.store.claims import Level, any_ready
 from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.app.models import Execution
@@ -83,7 +83,7 @@ def test_duplicates_are_harmless(forgetful):
 
 def test_workers_of_sisy_leave_it_alone():
     run_of()
-    assert not any_ready("default", ["default"], NOON)
+    assert not any_ready("default", [Level("default")], NOON)
     assert claim(worker(), ["default"], 10, NOON) == []
 
 

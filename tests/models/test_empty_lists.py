@@ -13,22 +13,20 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 @pytest.fixture
 def two_runs():
-    """Return a run of a task, and a run whose task was deleted."""
+    """Return two runs of functions, whose target has no key."""
     task = Task.run_once(jobs.noop)
-    orphan = task.new_run(now=NOON, due_at=NOON)
-    orphan.task = None
-    orphan.save()
-    return [task.runs.get(), orphan]
+    task.new_run(now=NOON, due_at=NOON).save()
+    return list(task.runs.order_by("pk"))
 
 
 @pytest.mark.parametrize(
     ("condition", "holds"),
     [
-        ("task_id {in_pks}", False),
-        ("task_id {not_in_pks}", True),
-        ("NOT (task_id {in_pks})", True),
-        ("NOT (task_id {in_pks} AND id > 0)", True),
-        ("NOT (task_id {not_in_pks} AND id > 0)", False),
+        ("target_pk {in_pks}", False),
+        ("target_pk {not_in_pks}", True),
+        ("NOT (target_pk {in_pks})", True),
+        ("NOT (target_pk {in_pks} AND id > 0)", True),
+        ("NOT (target_pk {not_in_pks} AND id > 0)", False),
         ("state {in_pks} OR id < 0", False),
     ],
 )

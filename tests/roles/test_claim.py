@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sisy.heartbeat import tick
 from sisy.models import Missed, Run, RunState, Task
-from sisy.store.claims import any_ready
+from sisy.store.claims import Level, any_ready
 from sisy.worker.claim import claim
 from tests.roles.steps import finish, states
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
@@ -38,14 +38,15 @@ def test_an_idle_worker_checks_for_ready_runs_with_one_query(
 ):
     scheduled(queue="other")
     scheduled(queue="mine")
-    assert not any_ready("default", ["mine"], NOON + MINUTE)
+    its, mine = Level("its"), Level("mine")
+    assert not any_ready("default", [mine], NOON + MINUTE)
     tick("default", NOON + MINUTE)
     with django_assert_num_queries(1):
-        assert any_ready("default", ["its", "mine"], NOON + MINUTE)
-    assert not any_ready("default", ["its"], NOON + MINUTE)
-    assert not any_ready("default", ["mine"], NOON)
+        assert any_ready("default", [its, mine], NOON + MINUTE)
+    assert not any_ready("default", [its], NOON + MINUTE)
+    assert not any_ready("default", [mine], NOON)
     assert len(claim(worker(), ["mine"], 10, NOON + MINUTE)) == 1
-    assert not any_ready("default", ["mine"], NOON + MINUTE)
+    assert not any_ready("default", [mine], NOON + MINUTE)
 
 
 def test_a_run_that_would_overlap_is_skipped_and_names_the_blocker():

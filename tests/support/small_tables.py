@@ -21,7 +21,6 @@ STATES: dict[str, Collection[str]] = {
 """The states whose runs have an entry in a small table."""
 
 COMPUTED = {
-    "rank": -F("priority"),
     "is_delayed": ExpressionWrapper(Q(ready_at__gt=F("planned_at")), output_field=BooleanField()),
 }
 """The columns that a run has under another name. All others have the same name in both."""

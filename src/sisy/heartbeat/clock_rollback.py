@@ -26,6 +26,7 @@ from sisy.planning.timing import ON_TIME_TOLERANCE, Timing
 from sisy.runtime.durations import duration_text
 from sisy.runtime.log import logger
 from sisy.runtime.loop import ENDLESS, Turn
+from sisy.store import entries
 from sisy.store.bulk import Update, update_rows
 from sisy.store.isolation import isolating
 
@@ -238,4 +239,6 @@ def _make_ready(using: str, runs: RunQuerySet, moments: Mapping[int, datetime]) 
     with transaction.atomic(using=using):
         locked = runs.filter(pk__in=list(moments)).lock()
         ready_at = [moments[pk] for pk in locked]
-        return update_rows(using, Run, locked, Update(assign={"ready_at": ready_at}))
+        count = update_rows(using, Run, locked, Update(assign={"ready_at": ready_at}))
+        entries.follow(using, locked)
+        return count

@@ -45,6 +45,7 @@ from sisy.runtime.loop import ENDLESS, Turn
 from sisy.store import due
 from sisy.store.bulk import Update, update_rows
 from sisy.store.isolation import isolating
+from sisy.store.statements import BEGINNING
 
 PLAN_BATCH = 500
 # How often to look again at tasks that another transaction has locked, before leaving them to the
@@ -65,6 +66,7 @@ class _Scope:
     using: str
     watch: Watch
     turn: Turn
+    due_since: datetime
 
     def due(self) -> TaskQuerySet:
         return Task.objects.using(self.using).due(self.watch.now)
@@ -99,15 +101,17 @@ def plan_due(
     announce: Announce = ignore_runs,
     turn: Turn = ENDLESS,
     at_work_since: datetime | None = None,
+    due_since: datetime = BEGINNING,
 ) -> Planned:
     """Plan every occurrence that is due at ``now``, or as many as the turn allows.
 
     Args:
         announce: called with the new runs of each chunk, once it is committed.
         at_work_since: see `Watch`.
+        due_since: the moment before which no task is due.
     """
     watch = Watch(now, conf.get_settings().missed_limit, at_work_since)
-    scope = _Scope(using, watch, turn)
+    scope = _Scope(using, watch, turn, due_since)
     planned = Planned()
     for _ in range(LOCKED_TRIES):
         is_full = True
@@ -120,7 +124,7 @@ def plan_due(
             if is_full and turn.ends_here():
                 planned.is_held_up = True
                 return planned
-        planned.is_held_up = due.any_due(using, now)
+        planned.is_held_up = due.any_due(using, now, due_since)
         if not planned.is_held_up:
             break
     return planned
@@ -155,7 +159,9 @@ def _plan_each(scope: _Scope, planned: Planned, error: Exception) -> int:
 
 
 def _lock_due(scope: _Scope) -> list[Task]:
-    return due.lock_due_tasks(scope.using, Task, scope.watch.now, PLAN_BATCH, DEFERRED_FIELDS)
+    return due.lock_due_tasks(
+        scope.using, Task, scope.watch.now, PLAN_BATCH, DEFERRED_FIELDS, scope.due_since
+    )
 
 
 def _plan_one(scope: _Scope, pk: int) -> Planned:

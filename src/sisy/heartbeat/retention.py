@@ -13,6 +13,7 @@ from sisy.models import Attempt, Process, Run, Task
 from sisy.records.choices import LIVE_STATES
 from sisy.runtime.compat import delete_bare
 from sisy.runtime.loop import ENDLESS, Turn
+from sisy.store import entries
 
 RETIRED_BATCH = 1000
 PRUNE_BATCH = 500
@@ -112,6 +113,7 @@ def _prune(using: str, pks: Iterable[int]) -> int:
         ]
         leaving = [pk for pk, *_ in rows]
         delete_bare(Attempt.objects.using(using).filter(run__in=leaving))
+        entries.forget(using, leaving)
         delete_bare(Run.objects.using(using).filter(pk__in=leaving))
         for _, owner, state, count in rows:
             if task := locked.get(owner):

@@ -9,6 +9,7 @@ from django.db import router
 from sisy import clock, conf
 from sisy.engines.dispatch import dispatching
 from sisy.heartbeat.clock_rollback import ClockWatch
+from sisy.heartbeat.due_mark import DueMark
 from sisy.heartbeat.quarantine import reject_unreadable_rows
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.timing_check import Audit
@@ -18,6 +19,7 @@ from sisy.models.lease import Lease
 from sisy.runtime.loop import Loop, Turn
 from sisy.store.database_thread import DatabaseThread
 from sisy.store.isolation import isolating
+from sisy.store.statements import BEGINNING
 
 SECOND = timedelta(seconds=1)
 LOCKED_RETRY_INTERVAL = 0.1  # seconds until a pass retries due tasks that were locked
@@ -62,6 +64,7 @@ class Heartbeat:
         self._lease = Lease(Role.HEARTBEAT, self.using)
         self._clock_watch = ClockWatch(self.using)
         self._audit = Audit(self.using)
+        self._due_mark = DueMark()
         self._next_beat: datetime | None = None
         self._next_due: datetime | None = None
 
@@ -158,6 +161,7 @@ class Heartbeat:
             announce=partial(doorbell.ring, within=RING_TIMEOUT),
             turn=current.turn,
             at_work_since=self._clock_watch.at_work_since,
+            due_since=BEGINNING if is_beat else self._due_mark.since,
         )
         if is_beat:
             frequency = timedelta(seconds=conf.get_settings().heartbeat_frequency)
@@ -169,7 +173,13 @@ class Heartbeat:
                 raise error
             return look(process, self.using, since)
 
-        return isolating(partial(look, process, self.using, since), look_past_unreadable)
+        due_since = self._due_mark.next_look()
+        outlook = isolating(
+            partial(look, process, self.using, since, due_since), look_past_unreadable
+        )
+        if outlook is not None:
+            self._due_mark.note(outlook.next_run, now)
+        return outlook
 
     def _seconds_to_next(self, began: datetime, due: datetime | None) -> float:
         """Return the seconds until the next whole second, or until ``due`` if that is earlier."""

@@ -4,15 +4,15 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import partial
 
-from django.db.models import Min
-
 from sisy.engines import dispatch
 from sisy.heartbeat import plan, rescue, retention, timing_check
 from sisy.messaging import messages
-from sisy.models import Process, Run
+from sisy.models import Process, QueuedRun, Run
 from sisy.models.process import LONGEST_LEASE
 from sisy.runtime.loop import ENDLESS, Turn
+from sisy.store import claims
 from sisy.store.due import look_ahead
+from sisy.store.statements import BEGINNING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,7 @@ def tick(
     announce: plan.Announce = plan.ignore_runs,
     turn: Turn = ENDLESS,
     at_work_since: datetime | None = None,
+    due_since: datetime = BEGINNING,
 ) -> Tick:
     """Plan due occurrences, rescue lost runs and clean up.
 
@@ -72,8 +73,9 @@ def tick(
         announce: called with planned runs as soon as they are committed.
         turn: the time for long work; see `Turn`.
         at_work_since: since when the heartbeat has worked without a break; see `Watch`.
+        due_since: the moment before which no task is due; see `DueMark`.
     """
-    plan_due = partial(plan.plan_due, using, now, announce, turn, at_work_since)
+    plan_due = partial(plan.plan_due, using, now, announce, turn, at_work_since, due_since)
     planned = plan_due()
     if timing_check.compute_unplanned(using, now, turn):
         planned.add(plan_due())
@@ -152,26 +154,34 @@ class Outlook:
 LOOKED_FOR = tuple(field.name for field in fields(Outlook))
 
 
-def look(process: Process, using: str, since: datetime) -> Outlook | None:
+def look(
+    process: Process, using: str, since: datetime, due_since: datetime = BEGINNING
+) -> Outlook | None:
     """Look ahead with one query of index probes. Return None if the process lost its lease.
 
     Args:
         since: ignore runs that became ready up to this moment.
+        due_since: ignore tasks that were due before this moment.
     """
-    found = look_ahead(using, process.pk, since)
+    found = look_ahead(using, process.pk, since, due_since)
     return None if found is None else Outlook(**dict(zip(LOOKED_FOR, found, strict=True)))
 
 
 def first_ready(using: str, now: datetime) -> list[Run]:
-    """Return one ready run of each queue that has any."""
-    ready = Run.objects.using(using).ready(now).native().order_by()
-    firsts = ready.values("queue").annotate(first=Min("pk")).values_list("first", flat=True)
-    return list(Run.objects.using(using).filter(pk__in=list(firsts)))
+    """Return the first ready run of each queue that has any."""
+    firsts = []
+    for queue in claims.queues_with_runs(using):
+        levels = claims.first_of_each_priority(using, queue)
+        firsts += [level.since_run for level in levels if level.since <= now][:1]
+    return list(Run.objects.using(using).filter(pk__in=firsts))
 
 
 def became_ready(using: str, since: datetime, now: datetime) -> list[Run]:
     """Return one run of each queue in which runs became ready since the last look."""
     # Runs that were planned at this moment had no delay, and were announced already.
-    ready = Run.objects.using(using).queued().filter(ready_at__gt=since, ready_at__lte=now)
-    delayed = ready.native().filter(planned_at__lt=now)
-    return list({run.queue: run for run in delayed.order_by("ready_at")[:100]}.values())
+    delayed = QueuedRun.objects.using(using).filter(
+        engine="", is_delayed=True, ready_at__gt=since, ready_at__lte=now
+    )
+    pks = list(delayed.order_by("ready_at").values_list("run_id", flat=True)[:100])
+    runs = Run.objects.using(using).filter(pk__in=pks, planned_at__lt=now)
+    return list({run.queue: run for run in runs.order_by("ready_at")}.values())

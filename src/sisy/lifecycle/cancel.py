@@ -11,6 +11,7 @@ from sisy import signals
 from sisy.lifecycle.transition import Transition, all_runs, send_for_rows
 from sisy.records.choices import RunState
 from sisy.runtime.compat import for_write
+from sisy.store import entries
 
 if TYPE_CHECKING:
     from sisy.models.run import Run
@@ -68,7 +69,12 @@ def cancel_requested(runs: "RunQuerySet", now: datetime) -> list[int]:
 def cancel_in_migration(runs: QuerySet[Any], reason: str, now: datetime) -> int:
     """Cancel the queued ones of ``runs``, of a historical model, and return their number."""
     # No signal is sent: receivers expect the current model, whose columns may not exist yet.
-    return _cancelled(reason, now).write(runs.filter(state=RunState.QUEUED))
+    pks = list(runs.filter(state=RunState.QUEUED).values_list("pk", flat=True))
+    count = _cancelled(reason, now).write(runs.filter(pk__in=pks))
+    # Before the migration that creates the small tables, there are none to follow.
+    if "queuedrun" in runs.model._meta.apps.all_models["sisy"]:
+        entries.follow(runs.db, pks)
+    return count
 
 
 def request_cancel(

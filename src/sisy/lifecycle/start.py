@@ -9,7 +9,7 @@ from sisy import signals
 from sisy.exceptions import LeaseLost
 from sisy.lifecycle.transition import Transition, send
 from sisy.records.choices import RunState
-from sisy.store.claims import write_started
+from sisy.store.starts import write_started
 
 if TYPE_CHECKING:
     from sisy.models.process import Process

@@ -2,6 +2,7 @@
 
 from sisy.models.attempt import Attempt
 from sisy.models.creation import task_with_callable, taskinfo_with_label
+from sisy.models.entries import QueuedRun, RunningRun, TroubledRun
 from sisy.models.process import Process
 from sisy.models.queue import Queue
 from sisy.models.run import Run
@@ -16,11 +17,14 @@ __all__ = [
     "Overlap",
     "Process",
     "Queue",
+    "QueuedRun",
     "Role",
     "Run",
     "RunState",
+    "RunningRun",
     "Task",
     "TaskState",
+    "TroubledRun",
     "task_with_callable",
     "taskinfo_with_label",
 ]

@@ -1,9 +1,9 @@
 """The ledger: one row for each occurrence and for each requested run."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from django.db import models, router
+from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
@@ -13,9 +13,10 @@ from sisy.lifecycle.cancel import cancel_run
 from sisy.lifecycle.retry import retry
 from sisy.models.process import Process
 from sisy.models.run_queries import RunManager
-from sisy.records.choices import LIVE_STATES, TROUBLE_STATES, Origin, Overlap, RunState, TaskState
+from sisy.records.choices import Origin, Overlap, RunState, TaskState
 from sisy.records.fields import DataField, KeptForeignKey, MomentField, ReasonField
 from sisy.records.twins import twin
+from sisy.store import entries
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -175,39 +176,24 @@ class Run(models.Model):
                 fields=["task", "due_at"], name="sisy_run_one_row_per_occurrence"
             ),
         ]
-        # The state leads each index, since MySQL and MariaDB ignore the conditions.
-        indexes = [
-            models.Index(
-                fields=["state", "engine", "queue", "-priority", "ready_at", "id"],
-                name="sisy_run_claim",
-                condition=Q(state=RunState.QUEUED),
-            ),
-            models.Index(
-                fields=["state", "ready_at"],
-                name="sisy_run_ready",
-                condition=Q(state=RunState.QUEUED),
-            ),
-            models.Index(
-                fields=["state", "process"],
-                name="sisy_run_held",
-                condition=Q(state=RunState.RUNNING),
-            ),
-            models.Index(
-                fields=["state", "task"],
-                name="sisy_run_live",
-                condition=Q(state__in=LIVE_STATES),
-            ),
-            models.Index(
-                fields=["state", "-id"],
-                name="sisy_run_trouble",
-                condition=Q(state__in=TROUBLE_STATES),
-            ),
-            models.Index(fields=["task", "-id"], name="sisy_run_history"),
-            models.Index(fields=["finished_at"], name="sisy_run_finished"),
-        ]
+        # None of their columns changes while a run is queued and executed, so that PostgreSQL can
+        # update the row in place.
+        indexes = [models.Index(fields=["task", "-id"], name="sisy_run_history")]
 
     def __str__(self) -> str:
         return f"{self.label} #{self.pk}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        using = kwargs.get("using") or router.db_for_write(Run, instance=self)
+        with transaction.atomic(using=using):
+            super().save(*args, **kwargs)
+            entries.follow(using, [self.pk])
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        using = kwargs.get("using") or router.db_for_write(Run, instance=self)
+        with transaction.atomic(using=using):
+            entries.forget(using, [self.pk])
+            return super().delete(*args, **kwargs)
 
     @property
     def target(self) -> Target:

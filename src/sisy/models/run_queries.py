@@ -1,24 +1,49 @@
 """Filter, lock and cancel many runs at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from sisy.lifecycle.cancel import cancel_or_request
+from sisy.models.entries import QueuedRun, RunningRun
 from sisy.records.choices import LIVE_STATES, RunState
 from sisy.records.twins import manager_from, twin
-from sisy.store import locking
+from sisy.runtime.compat import for_write
+from sisy.store import entries, locking
 
 if TYPE_CHECKING:
     from sisy.models.run import Run
+
+COPIED_TO_ENTRIES = frozenset(
+    {
+        "state",
+        "engine",
+        "queue",
+        "priority",
+        "ready_at",
+        "planned_at",
+        "process",
+        "process_id",
+        "task",
+        "task_id",
+        "finished_at",
+    }
+)
+"""The columns of a run that its entries in the small tables copy."""
 
 
 def _is_leaving(now: datetime) -> Q:
     """Return a condition for runs that a leaving worker has released, but may still execute."""
     return Q(state=RunState.QUEUED, started_at__isnull=False, ready_at__gt=now)
+
+
+def _has_entry(model: type[models.Model]) -> Exists:
+    """Return a condition for runs with an entry in a small table, which leads to them."""
+    entry = model._default_manager.filter(task_id=OuterRef("task_id"), run_id=OuterRef("pk"))
+    return Exists(entry)
 
 
 def has_task(model: type["Run"]) -> Exists:
@@ -28,13 +53,43 @@ def has_task(model: type["Run"]) -> Exists:
 
 
 class RunQuerySet(models.QuerySet["Run"]):
+    """Runs. Their entries in the small tables follow what is written: see `sisy.store.entries`."""
+
+    def update(self, **columns: Any) -> int:
+        if COPIED_TO_ENTRIES.isdisjoint(columns):
+            return super().update(**columns)
+        rows = for_write(self)
+        with transaction.atomic(using=rows.db):
+            pks = list(rows.order_by("pk").values_list("pk", flat=True))
+            count = super().update(**columns)
+            entries.follow(rows.db, pks)
+        return count
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_create(self, objs: Iterable["Run"], *args: Any, **kwargs: Any) -> "list[Run]":
+        with transaction.atomic(using=self.db):
+            stored = super().bulk_create(objs, *args, **kwargs)
+            entries.add_inserted(self.db, stored)
+        return stored
+
+    bulk_create.alters_data = True  # type: ignore[attr-defined]
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        with transaction.atomic(using=self.db):
+            entries.forget(self.db, list(self.values_list("pk", flat=True)))
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
     def queued(self) -> Self:
         """Return runs that no worker has claimed."""
-        return self.filter(state=RunState.QUEUED)
+        return self.filter(_has_entry(QueuedRun), state=RunState.QUEUED)
 
     def running(self) -> Self:
         """Return runs that a worker has claimed."""
-        return self.filter(state=RunState.RUNNING)
+        return self.filter(_has_entry(RunningRun), state=RunState.RUNNING)
 
     def possibly_running(self, now: datetime) -> Self:
         """Return runs whose function may be running at ``now``.
@@ -42,7 +97,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         They are running, or a leaving worker has released them. The latter are queued, and become
         ready when that worker has certainly stopped.
         """
-        return self.filter(Q(state=RunState.RUNNING) | _is_leaving(now))
+        return self.live().filter(Q(state=RunState.RUNNING) | _is_leaving(now))
 
     def surely_queued(self, now: datetime) -> Self:
         """Return queued runs without those that a leaving worker may still execute."""
@@ -50,7 +105,20 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def live(self) -> Self:
         """Return runs that are queued or running."""
-        return self.filter(state__in=LIVE_STATES)
+        return self._among(QueuedRun.objects.all(), RunningRun.objects.all())
+
+    def live_of(self, tasks: Collection[int]) -> Self:
+        """Return the runs of tasks, by their keys, that are queued or running."""
+        return self._among(
+            QueuedRun.objects.filter(task_id__in=tasks),
+            RunningRun.objects.filter(task_id__in=tasks),
+        )
+
+    def _among(
+        self, queued: models.QuerySet[QueuedRun], running: models.QuerySet[RunningRun]
+    ) -> Self:
+        entries = queued.values("run_id").union(running.values("run_id"), all=True)
+        return self.filter(pk__in=entries, state__in=LIVE_STATES)
 
     def with_task(self) -> Self:
         """Return runs whose task exists."""
@@ -105,7 +173,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         fence = Q(pk__in=[])
         for (process, attempt), pks in holdings.items():
             fence |= Q(pk__in=pks, process=process, attempt=attempt)
-        return self.running().filter(fence)
+        return self.filter(fence, state=RunState.RUNNING)
 
 
 if TYPE_CHECKING:

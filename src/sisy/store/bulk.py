@@ -89,8 +89,12 @@ class Update:
     compute: Mapping[str, Combinable] = field(default_factory=dict)
 
 
-def insert_many(using: str, records: Sequence[models.Model]) -> None:
-    """Insert records of a model into PostgreSQL by one statement, and set their keys."""
+def insert_many(using: str, records: Sequence[models.Model], also: Sequence[str] = ()) -> None:
+    """Insert records of a model into PostgreSQL by one statement, and set their keys.
+
+    Args:
+        also: further statements to execute with it, in which the inserted rows are ``stored``.
+    """
     # Django would write each value of each record into the statement, which takes longer than to
     # insert the records.
     connection, model = connections[using], type(records[0])
@@ -111,14 +115,24 @@ def insert_many(using: str, records: Sequence[models.Model]) -> None:
     statement = (
         f"{insert_into(using, model, [column.name for column in (*shared, *own)])} "
         f"SELECT {', '.join(values)} FROM {rows} AS own({', '.join([*names, 'place'])}) "
-        "ORDER BY own.place RETURNING id"
+        "ORDER BY own.place"
     )
+    statement = with_others(statement, also)
     params = [column.value for column in (*shared, *own)]
     for record, (pk,) in zip(
         records, fetch(using, statement, params, is_prepared=True), strict=True
     ):
         record.pk = pk
     note_saved(using, records)
+
+
+def with_others(insertion: str, also: Sequence[str]) -> str:
+    """Return an insertion that executes further statements, and returns the keys of its rows."""
+    if not also:
+        return f"{insertion} RETURNING id"
+    parts = [f"stored AS ({insertion} RETURNING *)"]
+    parts += [f"also_{number} AS ({each})" for number, each in enumerate(also)]
+    return f"WITH {', '.join(parts)} SELECT id FROM stored"
 
 
 def update_rows(using: str, model: type[models.Model], pks: Sequence[int], update: Update) -> int:

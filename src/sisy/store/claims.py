@@ -2,52 +2,74 @@
 
 A claim is one transaction. It locks the first ready runs of each queue (`LOCK_FIRST_READY`), reads
 their tasks, and locks the tasks whose runs may not overlap (`LOCK_EXCLUSIVE_TASKS`). For these it
-reads which other runs are queued or running (`LIVE_RUNS`). Then it starts the runs that may start
-(`START`). ``SKIP LOCKED`` passes over what another worker decides on at the same time, so that no
-worker waits for another one.
+reads which other runs are queued or running (`LIVE_RUNS`). Then `sisy.store.starts` starts the runs
+that may start. ``SKIP LOCKED`` passes over what another worker decides on at the same time, so that
+no worker waits for another one.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
-
 from sisy import conf
-from sisy.store.statements import Statement
+from sisy.store.due import moment_of
+from sisy.store.statements import BEGINNING, Statement
 
 if TYPE_CHECKING:
-    from sisy.models import Process, Run, Task
+    from sisy.models import Run, Task
 
 DEFERRED = frozenset({"reason", "error", "result", "cancel_reason"})
 """Columns of a claimed run that describe earlier attempts, and may be long."""
 
 MAX_LIVE_RUNS = 2000
+LARGEST_PRIORITY = 32767
 
 PAUSED_QUEUES = Statement("SELECT name FROM sisy_queue WHERE paused_at IS NOT NULL")
 
-ANY_READY = Statement("""
-    SELECT 1 FROM sisy_run
-    WHERE state = 'queued' AND engine = '' AND queue {in_queues} AND ready_at <= %(now)s
+ANY_READY = """
+    SELECT 1 FROM sisy_queued_run
+    WHERE engine = '' AND queue = %(queue_{n})s AND priority = %(priority_{n})s
+        AND (ready_at, run_id) >= (%(since_{n})s, %(since_run_{n})s) AND ready_at <= %(now)s
+"""
+
+FIRST_OF_NEXT_PRIORITY = Statement("""
+    SELECT priority, ready_at {as_utc}, run_id FROM sisy_queued_run
+    WHERE engine = %(engine)s AND queue = %(queue)s AND priority < %(priority)s
+    ORDER BY priority DESC, ready_at, run_id
     LIMIT 1
 """)
 
-# The columns of the conditions and of the order are those of the index sisy_run_claim: the
-# database reads as many entries as it returns rows. So each queue is asked for on its own.
+NEXT_QUEUE = Statement("""
+    SELECT queue FROM sisy_queued_run
+    WHERE engine = '' AND queue > %(queue)s
+    ORDER BY queue
+    LIMIT 1
+""")
+
+# The columns of the conditions and of the order are those of the index sisy_queued_claim, with one
+# value of all but the last two. So the database reads as many entries as it returns rows, and none
+# of those that were deleted before the position.
 FIRST_READY = """
-    SELECT {columns} FROM sisy_run
-    WHERE state = 'queued' AND engine = %(engine)s AND queue = %(queue)s AND ready_at <= %(now)s
+    SELECT {columns} FROM sisy_queued_run entry {join_in_order} sisy_run
+    ON sisy_run.id = entry.run_id
+    WHERE entry.engine = %(engine)s AND entry.queue = %(queue)s
+        AND entry.priority = %(priority)s
+        AND (entry.ready_at, entry.run_id) >= (%(since)s, %(since_run)s)
+        AND entry.ready_at <= %(now)s
 """
 OF_OTHERS = """
-        AND (task_id IS NULL OR task_id {not_in_blocked})
+        AND entry.task_id {not_in_blocked}
         AND NOT (
-            target_path {in_missing}
-            AND (unresolved_since IS NULL OR unresolved_since > %(missing_since)s)
+            sisy_run.target_path {in_missing}
+            AND (
+                sisy_run.unresolved_since IS NULL
+                OR sisy_run.unresolved_since > %(missing_since)s
+            )
         )
 """
 LOCKED_IN_ORDER = """
-    ORDER BY priority DESC, ready_at, id
+    ORDER BY entry.ready_at, entry.run_id
     LIMIT %(limit)s
     {skip_locked}
 """
@@ -70,17 +92,24 @@ LOCK_EXCLUSIVE_TASKS = Statement("""
 # function may still run until it is ready. Running ones come first: if there are more rows than
 # the limit, the limit leaves out queued ones.
 LIVE_RUNS = Statement("""
-    SELECT {columns} FROM sisy_run
-    WHERE state IN ('queued', 'running') AND task_id {in_tasks} AND id {not_in_known}
+    SELECT {columns} FROM sisy_running_run entry
+    JOIN sisy_run ON sisy_run.id = entry.run_id
+    WHERE entry.task_id {in_tasks} AND entry.run_id {not_in_known}
+    UNION ALL
+    SELECT {columns} FROM sisy_queued_run entry
+    JOIN sisy_run ON sisy_run.id = entry.run_id
+    WHERE entry.task_id {in_tasks} AND entry.run_id {not_in_known}
         AND (
-            state = 'running'
-            OR (started_at IS NOT NULL AND ready_at > %(now)s)
+            (sisy_run.started_at IS NOT NULL AND entry.ready_at > %(now)s)
             OR (
-                ready_at <= %(now)s AND cancel_requested_at IS NULL
-                AND queue {in_queues} AND engine = %(engine)s
+                entry.ready_at <= %(now)s AND sisy_run.cancel_requested_at IS NULL
+                AND entry.queue {in_queues} AND entry.engine = %(engine)s
                 AND NOT (
-                    target_path {in_missing}
-                    AND (unresolved_since IS NULL OR unresolved_since > %(missing_since)s)
+                    sisy_run.target_path {in_missing}
+                    AND (
+                        sisy_run.unresolved_since IS NULL
+                        OR sisy_run.unresolved_since > %(missing_since)s
+                    )
                 )
             )
         )
@@ -88,26 +117,20 @@ LIVE_RUNS = Statement("""
     LIMIT %(limit)s
 """)
 
-LEASE_HOLDS = """
-    SELECT 1 FROM sisy_process
-    WHERE id = %(process)s AND ended_at IS NULL
-        AND lease_until BETWEEN %(now)s AND %(latest)s
-    {for_update}
-"""
-SET_RUNNING = """
-    UPDATE sisy_run
-    SET state = 'running', process_id = %(process)s, attempt = attempt + 1, started_at = %(now)s
-    WHERE id {in_runs}
-"""
 
-# The subquery starts the runs only under a lease that has not expired, and locks the process's row
-# until the transaction ends: no heartbeat may declare the process dead meanwhile, and rescue runs
-# that it cannot see yet.
-START = Statement(f"{SET_RUNNING} AND EXISTS ({LEASE_HOLDS})")
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The queued runs of a queue with one priority, from a position on.
 
-# MariaDB locks the row of the process first.
-LOCK_LEASE = Statement(LEASE_HOLDS)
-START_LOCKED = Statement(SET_RUNNING)
+    Attributes:
+        since: the position, by ``ready_at``.
+        since_run: the position by the key, among runs that are ready at the same moment.
+    """
+
+    queue: str
+    priority: int = 0
+    since: datetime = BEGINNING
+    since_run: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +164,40 @@ def paused_queues(using: str) -> set[str]:
     return {name for (name,) in PAUSED_QUEUES.rows(using)}
 
 
-def any_ready(using: str, queues: Sequence[str], now: datetime) -> bool:
-    """Return whether a run of these queues is ready for Sisy's own workers."""
-    return bool(ANY_READY.rows(using, queues=list(queues), now=now))
+def any_ready(using: str, levels: Sequence[Level], now: datetime) -> bool:
+    """Return whether a run of these levels is ready for Sisy's own workers."""
+    values: dict[str, Any] = {"now": now}
+    for n, level in enumerate(levels):
+        values |= {f"{name}_{n}": value for name, value in asdict(level).items()}
+    each = [ANY_READY.format(n=n) for n in range(len(levels))]
+    return bool(each and Statement(" UNION ALL ".join(each) + " LIMIT 1").rows(using, **values))
+
+
+def queues_with_runs(using: str) -> list[str]:
+    """Return the names of the queues in which runs wait for Sisy's own workers."""
+    names = [""]
+    while found := NEXT_QUEUE.rows(using, queue=names[-1]):
+        names += found[0]
+    return names[1:]
+
+
+def first_of_each_priority(using: str, queue: str, engine: str = "") -> list[Level]:
+    """Return a level for each priority that queued runs of a queue have, at its first run.
+
+    Unlike a claim, this reads the whole queue from its beginning.
+    """
+    levels: list[Level] = []
+    below = LARGEST_PRIORITY + 1
+    while found := FIRST_OF_NEXT_PRIORITY.rows(using, engine=engine, queue=queue, priority=below):
+        ((below, ready_at, run),) = found
+        levels.append(Level(queue, below, moment_of(ready_at), run))
+    return levels
 
 
 def lock_first_ready(
-    scope: ClaimScope, model: "type[Run]", queue: str, limit: int, blocked: Collection[int] = ()
+    scope: ClaimScope, model: "type[Run]", level: Level, limit: int, blocked: Collection[int] = ()
 ) -> "list[Run]":
-    """Lock the first ready runs of a queue, and return them in their order.
+    """Lock the first ready runs of a level, and return them in their order.
 
     Args:
         blocked: the keys of tasks whose runs are left out.
@@ -161,7 +209,7 @@ def lock_first_ready(
         model,
         defer=DEFERRED,
         **scope.values(),
-        queue=queue,
+        **asdict(level),
         limit=limit,
         blocked=list(blocked),
     )
@@ -198,20 +246,3 @@ def live_runs(
         known=list(known),
         limit=MAX_LIVE_RUNS,
     )
-
-
-def write_started(
-    using: str, runs: "Sequence[Run]", process: "Process", now: datetime, latest: datetime
-) -> bool:
-    """Start runs, which the caller has locked; return False if the process has lost its lease.
-
-    Args:
-        latest: a lease that ends later was taken before the clock was set back, and has no force.
-    """
-    pks = [run.pk for run in runs]
-    values = {"process": process.pk, "now": now}
-    if connections[using].vendor != "mysql":
-        return START.change(using, runs=pks, **values, latest=latest) == len(pks)
-    if not LOCK_LEASE.rows(using, process=process.pk, now=now, latest=latest):
-        return False
-    return START_LOCKED.change(using, runs=pks, **values) == len(pks)

@@ -6,7 +6,7 @@ Each of them reads the first entries of one index, however many rows there are.
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sisy.store.statements import Statement
+from sisy.store.statements import BEGINNING, Statement
 
 if TYPE_CHECKING:
     from sisy.models import Task
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 # SKIP LOCKED passes over tasks that another heartbeat plans at the same time.
 LOCK_DUE_TASKS = Statement("""
     SELECT {columns} FROM sisy_task
-    WHERE state = 'active' AND next_run <= %(now)s
+    WHERE state = 'active' AND next_run BETWEEN %(since)s AND %(now)s
     ORDER BY next_run, id
     LIMIT %(limit)s
     {skip_locked}
 """)
 
 ANY_DUE = Statement("""
-    SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run <= %(now)s LIMIT 1
+    SELECT 1 FROM sisy_task
+    WHERE state = 'active' AND next_run BETWEEN %(since)s AND %(now)s
+    LIMIT 1
 """)
 
 ANY_UNPLANNED = Statement("""
@@ -33,8 +35,9 @@ ANY_UNPLANNED = Statement("""
 LOOK_AHEAD = Statement("""
     SELECT
         EXISTS (SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL),
-        (SELECT MIN(next_run) FROM sisy_task WHERE state = 'active') {as_utc},
-        (SELECT MIN(ready_at) FROM sisy_run WHERE state = 'queued' AND ready_at > %(since)s)
+        (SELECT MIN(next_run) FROM sisy_task WHERE state = 'active' AND next_run >= %(due_since)s)
+            {as_utc},
+        (SELECT MIN(ready_at) FROM sisy_queued_run WHERE is_delayed AND ready_at > %(since)s)
             {as_utc},
         EXISTS (SELECT 1 FROM sisy_process WHERE ended_at IS NULL AND end_reason <> ''),
         (SELECT MIN(lease_until) FROM sisy_process WHERE ended_at IS NULL) {as_utc},
@@ -44,19 +47,25 @@ LOOK_AHEAD = Statement("""
 
 
 def lock_due_tasks(
-    using: str, model: "type[Task]", now: datetime, limit: int, defer: frozenset[str] = frozenset()
+    using: str,
+    model: "type[Task]",
+    now: datetime,
+    limit: int,
+    defer: frozenset[str] = frozenset(),
+    since: datetime = BEGINNING,
 ) -> "list[Task]":
     """Lock due tasks that no other transaction has locked; the longest due come first.
 
     Args:
         defer: the names of fields that planning does not need.
+        since: tasks that were due before this moment are left out.
     """
-    return LOCK_DUE_TASKS.records(using, model, defer=defer, now=now, limit=limit)
+    return LOCK_DUE_TASKS.records(using, model, defer=defer, now=now, limit=limit, since=since)
 
 
-def any_due(using: str, now: datetime) -> bool:
+def any_due(using: str, now: datetime, since: datetime = BEGINNING) -> bool:
     """Return whether a task is due, even if another transaction has locked it."""
-    return bool(ANY_DUE.rows(using, now=now))
+    return bool(ANY_DUE.rows(using, now=now, since=since))
 
 
 def any_unplanned(using: str) -> bool:
@@ -64,23 +73,24 @@ def any_unplanned(using: str) -> bool:
     return bool(ANY_UNPLANNED.rows(using))
 
 
-def look_ahead(using: str, process: int, since: datetime) -> tuple[Any, ...] | None:
+def look_ahead(
+    using: str, process: int, since: datetime, due_since: datetime = BEGINNING
+) -> tuple[Any, ...] | None:
     """Return what decides when the next tick is needed; None if the process is not registered.
 
     Args:
         since: runs that became ready before this moment are left out.
+        due_since: tasks that are due before this moment are left out.
 
     Returns:
         Whether a task has yet to be planned, when the next task is due, when the next run is
         ready, whether a process was reported dead, and when the first and the last lease end.
     """
-    for row in LOOK_AHEAD.rows(using, process=process, since=since):
-        return tuple(bool(one) if isinstance(one, int) else _moment(one) for one in row)
+    for row in LOOK_AHEAD.rows(using, process=process, since=since, due_since=due_since):
+        return tuple(bool(one) if isinstance(one, int) else one and moment_of(one) for one in row)
     return None
 
 
-def _moment(value: datetime | str | None) -> datetime | None:
+def moment_of(value: datetime | str) -> datetime:
     """Return a moment that the database returned: UTC without a zone, and text on SQLite."""
-    if value is None:
-        return None
     return datetime.fromisoformat(str(value)).replace(tzinfo=UTC)

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from sisy.records.choices import RunState
+from sisy.store import entries
+from sisy.store.entries import IS_TROUBLED, TROUBLED_COLUMNS, TROUBLED_VALUES
 from sisy.store.statements import Statement
 
 if TYPE_CHECKING:
@@ -20,22 +23,38 @@ COLUMNS = ("state", "started_at", "finished_at", "reason", "result", "error", "e
 
 Ended = Sequence[tuple["Run", "Outcome"]]
 
-# PostgreSQL: one statement for all runs, with an array for each column.
-FINISH_MANY = Statement("""
-    UPDATE sisy_run
-    SET state = ended.state, started_at = ended.started_at, finished_at = ended.finished_at,
-        reason = ended.reason, result = ended.result, error = ended.error,
-        error_class = ended.error_class
-    FROM unnest(
-        %(id)s::bigint[], %(process)s::bigint[], %(attempt)s::integer[], %(state)s::text[],
-        %(started_at)s::timestamptz[], %(finished_at)s::timestamptz[], %(reason)s::text[],
-        %(result)s::jsonb[], %(error)s::text[], %(error_class)s::text[]
-    ) AS ended (
-        id, process, attempt, state, started_at, finished_at, reason, result, error, error_class
+# PostgreSQL: one statement for all runs and their entries, with an array for each column.
+FINISH_MANY = """
+    WITH finished AS (
+        UPDATE sisy_run
+        SET state = ended.state, started_at = ended.started_at, finished_at = ended.finished_at,
+            reason = ended.reason, result = ended.result, error = ended.error,
+            error_class = ended.error_class
+        FROM unnest(
+            %(id)s::bigint[], %(process)s::bigint[], %(attempt)s::integer[], %(state)s::text[],
+            %(started_at)s::timestamptz[], %(finished_at)s::timestamptz[], %(reason)s::text[],
+            %(result)s::jsonb[], %(error)s::text[], %(error_class)s::text[]
+        ) AS ended (
+            id, process, attempt, state, started_at, finished_at, reason, result, error,
+            error_class
+        )
+        WHERE sisy_run.id = ended.id AND sisy_run.process_id = ended.process
+            AND sisy_run.attempt = ended.attempt AND sisy_run.state = 'running'
+        RETURNING sisy_run.id, task_id, sisy_run.state, sisy_run.finished_at
+    ),
+    released AS (
+        DELETE FROM sisy_running_run entry USING finished
+        WHERE entry.task_id = finished.task_id AND entry.run_id = finished.id
     )
-    WHERE sisy_run.id = ended.id AND sisy_run.process_id = ended.process
-        AND sisy_run.attempt = ended.attempt AND sisy_run.state = 'running'
-    RETURNING sisy_run.id
+"""
+FINISH_WELL = Statement(f"{FINISH_MANY} SELECT id FROM finished")
+FINISH_ALL = Statement(f"""
+    {FINISH_MANY},
+    troubled AS (
+        INSERT INTO sisy_troubled_run ({TROUBLED_COLUMNS})
+        SELECT {TROUBLED_VALUES} FROM finished WHERE {IS_TROUBLED}
+    )
+    SELECT id FROM finished
 """)
 
 # SQLite and MariaDB: one statement for each run.
@@ -68,7 +87,9 @@ def write_outcomes(using: str, ended: Ended) -> set[int]:
         held = set(runs.held([run for run, _ in ended]).lock())
         ended = [(run, outcome) for run, outcome in ended if run.pk in held]
     values = ((run.pk, _values(run, outcome, connection)) for run, outcome in ended)
-    return {pk for pk, each in values if FINISH_ONE.change(using, **each)}
+    finished = {pk for pk, each in values if FINISH_ONE.change(using, **each)}
+    entries.finish(using, sorted(finished))
+    return finished
 
 
 def _finish_at_once(using: str, ended: Ended, connection: BaseDatabaseWrapper) -> set[int]:
@@ -76,7 +97,9 @@ def _finish_at_once(using: str, ended: Ended, connection: BaseDatabaseWrapper) -
     in_order = sorted(ended, key=lambda one: one[0].pk)
     rows = [_values(run, outcome, connection) for run, outcome in in_order]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    return {pk for (pk,) in FINISH_MANY.rows(using, **columns)}
+    all_well = all(state == RunState.SUCCEEDED for state in columns["state"])
+    statement = FINISH_WELL if all_well else FINISH_ALL
+    return {pk for (pk,) in statement.rows(using, **columns)}
 
 
 def _values(run: "Run", outcome: "Outcome", connection: BaseDatabaseWrapper) -> dict[str, Any]:

@@ -10,6 +10,8 @@ The other modules of this package contain the statements. Each is one SQL text f
   may be empty: no value is in it, not even NULL.
 - ``{skip_locked}`` is ``FOR UPDATE SKIP LOCKED``, and ``{for_update}`` is ``FOR UPDATE``. SQLite
   has neither: there, each transaction of Sisy locks the whole database when it begins.
+- ``{join_in_order}`` joins two tables, and reads the first one first. On PostgreSQL it is an
+  ordinary join.
 - ``{as_utc}`` is ``AT TIME ZONE 'UTC'`` on PostgreSQL. Other databases store UTC without a zone.
 
 States are written into the text (``state = 'queued'``) because the partial indexes name them: a
@@ -17,7 +19,7 @@ database that plans a statement before it knows the values would not use these i
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
 from textwrap import dedent
@@ -35,14 +37,17 @@ M = TypeVar("M", bound=models.Model)
 
 UNKNOWN_STATEMENT = "26000"  # of PostgreSQL
 
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+"""A moment before those of all rows."""
+
 # MySQL rejects ``IN ()``, and ``NOT IN (NULL)`` is never true.
 EMPTY_LIST = "SELECT NULL WHERE 1 = 0"
 
 LOCKS = {"skip_locked": "FOR UPDATE SKIP LOCKED", "for_update": "FOR UPDATE"}
 WORDS = {
-    "postgresql": {**LOCKS, "as_utc": "AT TIME ZONE 'UTC'"},
-    "mysql": {**LOCKS, "as_utc": ""},
-    "sqlite": {**dict.fromkeys(LOCKS, ""), "as_utc": ""},
+    "postgresql": {**LOCKS, "as_utc": "AT TIME ZONE 'UTC'", "join_in_order": "JOIN"},
+    "mysql": {**LOCKS, "as_utc": "", "join_in_order": "STRAIGHT_JOIN"},
+    "sqlite": {**dict.fromkeys(LOCKS, ""), "as_utc": "", "join_in_order": "CROSS JOIN"},
 }
 
 

@@ -4,16 +4,24 @@ Most of the sixty columns of a task and its run have the same values as in the p
 Python needs longer to convert them than PostgreSQL to store them. So they become literals in the
 text of the statement, and the text is kept. PostgreSQL prepares it if a session sends it often:
 
-    INSERT INTO sisy_run (state, queue, …, task_id, label, …)
-    VALUES ('queued', 'default', …, %s, %s, …) RETURNING id
+    WITH stored AS (
+        INSERT INTO sisy_run (state, queue, …, task_id, label, …)
+        VALUES ('queued', 'default', …, %s, %s, …) RETURNING *
+    ), also_0 AS (
+        INSERT INTO sisy_queued_run (task_id, run_id, …) SELECT task_id, id, … FROM stored …
+    )
+    SELECT id FROM stored
 
 A task and its only run are inserted together. The run copies from the task what both have:
 
     WITH inserted AS (
         INSERT INTO sisy_task (schedule, …, label, …) VALUES ('', …, %s, …) RETURNING id, label, …
+    ), stored AS (
+        INSERT INTO sisy_run (state, …, task_id, label, …)
+        SELECT 'queued', …, inserted.id, inserted.label, … FROM inserted RETURNING *
     )
-    INSERT INTO sisy_run (state, …, task_id, label, …)
-    SELECT 'queued', …, inserted.id, inserted.label, … FROM inserted RETURNING task_id, id
+    INSERT INTO sisy_queued_run (task_id, run_id, …) SELECT task_id, id, … FROM stored …
+    RETURNING task_id, run_id
 """
 
 import json
@@ -27,8 +35,10 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import post_save, pre_save
 
+from sisy.records.choices import RunState
 from sisy.records.instances import is_heard, refer
-from sisy.store.bulk import insert_many, kind_of
+from sisy.store import entries
+from sisy.store.bulk import insert_many, kind_of, with_others
 from sisy.store.statements import fetch, insert_into, note_saved, placeholders
 
 if TYPE_CHECKING:
@@ -65,12 +75,14 @@ def insert_runs(using: str, runs: "Sequence[Run]") -> "list[Run]":
     runs = list(runs)
     vendor, features = connections[using].vendor, connections[using].features
     if vendor == "postgresql" and len(runs) == 1:
-        _insert_alone(using, runs[0], VARYING_COLUMNS_OF_RUN_ALONE)
+        _insert_alone(using, runs[0])
         note_saved(using, runs)
     elif vendor == "postgresql" and runs:
-        insert_many(using, runs)
+        insert_many(using, runs, also=entries.OF_STORED)
     elif vendor == "sqlite" and len(runs) == 1:
-        _insert_locally(using, runs[0])
+        with transaction.atomic(using=using, savepoint=False):
+            _insert_locally(using, runs[0])
+            entries.add_inserted(using, runs)
     elif runs and features.can_return_rows_from_bulk_insert:
         type(runs[0]).objects.using(using).bulk_create(runs)
     else:
@@ -144,39 +156,41 @@ def _statement_of_pair(
     returned = ", ".join(map(quote, ("id", *non_null)))
     return (
         f"WITH inserted AS ({insert_into(using, task_model, of_task)} "
-        f"VALUES ({', '.join(of_task.values())}) RETURNING {returned}) "
-        f"{insert_into(using, run_model, of_run)} SELECT {', '.join(of_run.values())} "
-        "FROM inserted RETURNING task_id, id"
+        f"VALUES ({', '.join(of_task.values())}) RETURNING {returned}), "
+        f"stored AS ({insert_into(using, run_model, of_run)} "
+        f"SELECT {', '.join(of_run.values())} FROM inserted RETURNING *) "
+        f"{entries.QUEUED_OF_STORED} RETURNING task_id, run_id"
     )
 
 
-def _insert_alone(using: str, record: models.Model, varying: tuple[str, ...]) -> None:
-    """Insert a record into PostgreSQL, and set its key.
-
-    Args:
-        varying: the columns that often differ from one record to the next.
-    """
-    held = record.__dict__
+def _insert_alone(using: str, run: "Run") -> None:
+    """Insert a run into PostgreSQL, and set its key."""
+    varying = VARYING_COLUMNS_OF_RUN_ALONE
+    held = run.__dict__
     non_null = tuple([name for name in varying if held[name] is not None])
-    constants = SeldomChanging.of(type(record), varying).values(record)
-    statement = _statement_of_one(using, type(record), constants, varying, non_null)
-    ((record.pk,),) = fetch(
-        using, statement, _stored(record, non_null, connections[using]), is_prepared=True
+    constants = SeldomChanging.of(type(run), varying).values(run)
+    statement = _statement_of_one(using, type(run), constants, non_null, run.state)
+    ((run.pk,),) = fetch(
+        using, statement, _stored(run, non_null, connections[using]), is_prepared=True
     )
 
 
 @lru_cache(maxsize=256)
 def _statement_of_one(
     using: str,
-    model: type[models.Model],
+    model: type["Run"],
     constants: tuple[Any, ...],
-    varying: tuple[str, ...],
     non_null: tuple[str, ...],
+    state: str,
 ) -> str:
-    columns = SeldomChanging.of(model, varying).literals(constants, connections[using])
+    seldom = SeldomChanging.of(model, VARYING_COLUMNS_OF_RUN_ALONE)
+    columns = seldom.literals(constants, connections[using])
     columns |= {str(model._meta.get_field(name).column): "%s" for name in non_null}  # type: ignore[union-attr]
-    values = ", ".join(columns.values())
-    return f"{insert_into(using, model, columns)} VALUES ({values}) RETURNING id"
+    insertion = f"{insert_into(using, model, columns)} VALUES ({', '.join(columns.values())})"
+    is_queued = state == RunState.QUEUED
+    return with_others(
+        insertion, [entries.QUEUED_OF_STORED if is_queued else entries.TROUBLED_OF_STORED]
+    )
 
 
 def _insert_locally(using: str, run: "Run") -> None:

@@ -35,8 +35,9 @@ from sisy.models.process import LONGEST_LEASE
 from sisy.records.instances import refer_to_none
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
-from sisy.store.claims import ClaimScope
+from sisy.store.claims import ClaimScope, Level
 from sisy.worker.apply_policies import ClaimResult, apply_policies
+from sisy.worker.low_water import LowWaterMarks
 
 FURTHER_BATCH = 200
 MAX_FURTHER_BATCHES = 50
@@ -52,25 +53,31 @@ def claim(
     now: datetime,
     engine: str = "",
     missing: frozenset[str] = frozenset(),
+    marks: LowWaterMarks | None = None,
 ) -> list[Run]:
     """Claim up to ``limit`` queued runs for ``process``, mark them as running, and return them.
 
     Args:
         engine: the engine whose runs to claim; by default, runs of Sisy's own workers.
         missing: the dotted paths of functions that the process cannot find; see `claims`.
+        marks: where the claims of this process begin; by default, at the beginning of each queue.
 
     Raises:
         LeaseLost: the process's lease has expired. Renew it or register again.
     """
     using = process.using
     scope = ClaimScope(using, _open(using, queues), engine, now, missing)
+    if marks is None:
+        marks = LowWaterMarks(using, engine)
+        marks.renew(scope.queues, now)
     won: list[Run] = []
     blocked: set[int] = set()
     contended: set[int] = set()
     # Runs that are skipped or blocked take no slot, so look further down the queue until the slots
     # are full.
     for size in (limit, *[FURTHER_BATCH] * MAX_FURTHER_BATCHES):
-        batch, is_last = _claim_batch(process, scope, limit - len(won), size, blocked | contended)
+        free = limit - len(won)
+        batch, is_last = _claim_batch(process, scope, marks, free, size, blocked | contended)
         won += batch.starting
         blocked |= batch.blocked
         contended |= batch.contended
@@ -80,7 +87,7 @@ def claim(
     for _ in range(CONTENDED_TRIES):
         if not contended or len(won) == limit:
             break
-        batch, _ = _claim_batch(process, scope, limit - len(won), limit, blocked)
+        batch, _ = _claim_batch(process, scope, marks, limit - len(won), limit, blocked)
         won += batch.starting
         blocked |= batch.blocked
         contended = batch.contended
@@ -117,14 +124,23 @@ def _open(using: str, queues: Sequence[str]) -> list[str]:
 
 
 def _claim_batch(
-    process: Process, scope: ClaimScope, free: int, size: int, blocked: Collection[int]
+    process: Process,
+    scope: ClaimScope,
+    marks: LowWaterMarks,
+    free: int,
+    size: int,
+    blocked: Collection[int],
 ) -> tuple[ClaimResult, bool]:
     """Claim from the first runs of the queues. Also return whether there were no more."""
     with transaction.atomic(using=scope.using):
-        locked = _lock(scope, size, blocked)
+        first = _lock(scope, marks, size, blocked)
+        locked = sorted(chain(*first.values()), key=_turn)
         result = _start_allowed(process, scope, locked[:size], free)
     if result.starting:
         checkpoint("claim: committed")
+    if not blocked and not scope.missing:  # otherwise, queued runs were left out
+        for level, runs in first.items():
+            marks.advance(level, runs, scope.now)
     return result, len(locked) < size
 
 
@@ -146,10 +162,22 @@ def _start_allowed(
     return result
 
 
-def _lock(scope: ClaimScope, size: int, blocked: Collection[int]) -> list[Run]:
-    """Lock the first runs of each queue, and return them all by priority and age."""
-    first = (claims.lock_first_ready(scope, Run, queue, size, blocked) for queue in scope.queues)
-    return sorted(chain(*first), key=lambda run: (-run.priority, run.ready_at, run.pk))
+def _lock(
+    scope: ClaimScope, marks: LowWaterMarks, size: int, blocked: Collection[int]
+) -> dict[Level, list[Run]]:
+    """Lock the first ``size`` runs of each queue, and return them by level."""
+    locked: dict[Level, list[Run]] = {}
+    for queue in scope.queues:
+        room = size
+        for level in marks.levels(queue):
+            if room:
+                locked[level] = claims.lock_first_ready(scope, Run, level, room, blocked)
+                room -= len(locked[level])
+    return locked
+
+
+def _turn(run: Run) -> tuple[int, datetime, int]:
+    return -run.priority, run.ready_at, run.pk
 
 
 def fetch_tasks(using: str, runs: Sequence[Run]) -> dict[int, Task]:

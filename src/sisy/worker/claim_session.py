@@ -20,6 +20,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from django.utils.translation import ngettext
 
@@ -35,6 +36,7 @@ from sisy.store.claims import any_ready
 from sisy.store.database_thread import DatabaseThread
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim import claim
+from sisy.worker.low_water import LowWaterMarks
 from sisy.worker.missing_code import Unresolved
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.pool_client import BUSY, PoolClient
@@ -72,22 +74,44 @@ class ClaimSession:
         self._outcomes = outcomes
         self._unresolved = unresolved
         self._is_in_doubt = False
+        self._marks = LowWaterMarks(using)
 
     def claim(self, free: int, *, was_rung_for: bool) -> list[Run]:
         """Claim up to ``free`` runs and return them.
 
         Args:
             was_rung_for: whether a ring announced a run. If not, first check if any run is ready.
+                If so, and there is none, it may be before the low-water mark.
         """
         self.release_unconfirmed()
-        if not was_rung_for and not any_ready(self._using, self._queues, self._now()):
+        if self._marks.renewal.is_due():
+            return self._claim(free) if self._marks.renew(self._queues, self._now()) else []
+        if not was_rung_for and not self._any_ready():
             return []
+        runs = self._claim(free)
+        if not runs and was_rung_for:
+            self._marks.renewal.hasten()
+            if self._marks.renewal.is_due() and self._marks.renew(self._queues, self._now()):
+                return self._claim(free)
+        return runs
+
+    def _any_ready(self) -> bool:
+        levels = [level for queue in self._queues for level in self._marks.levels(queue)]
+        return any_ready(self._using, levels, self._now())
+
+    def _claim(self, free: int) -> list[Run]:
         self._is_in_doubt = True
-        missing = self._unresolved.paths()
+        claim_now = partial(
+            claim,
+            queues=self._queues,
+            limit=free,
+            missing=self._unresolved.paths(),
+            marks=self._marks,
+        )
         try:
-            return claim(self._lease.process(), self._queues, free, self._now(), missing=missing)
+            return claim_now(self._lease.process(), now=self._now())
         except LeaseLost:
-            return claim(self._lease.renew(), self._queues, free, self._now(), missing=missing)
+            return claim_now(self._lease.renew(), now=self._now())
 
     def confirm(self) -> None:
         """Confirm that the worker has taken the runs that the last claim returned."""

@@ -1,0 +1,40 @@
+"""Remember before which moment no task is due, so that a heartbeat does not read that part again.
+
+Each plan moves a task to a later place in the index of what is due. The entry that it leaves stays
+there until no transaction can see it any more. `sisy.worker.low_water` does the same for queued
+runs. A wrong mark delays an occurrence by two seconds at most.
+"""
+
+from datetime import datetime, timedelta
+
+from sisy.runtime.renewal import Renewal
+from sisy.store.statements import BEGINNING
+
+# A transaction that makes a task due may be committed a little later.
+SLACK = timedelta(seconds=1)
+
+
+class DueMark:
+    """The low-water mark of one heartbeat."""
+
+    def __init__(self) -> None:
+        self._renewal = Renewal()
+        self._since = BEGINNING
+
+    @property
+    def since(self) -> datetime:
+        """The moment before which no task is due."""
+        return self._since
+
+    def next_look(self) -> datetime:
+        """Return from which moment the next look reads: every two seconds, from the beginning."""
+        if self._renewal.is_due():
+            self._since = BEGINNING
+        self._renewal.begin()
+        return self._since
+
+    def note(self, next_run: datetime | None, now: datetime) -> None:
+        """Note the result of the look: when the next task is due, if any is."""
+        if self._since == BEGINNING:
+            self._renewal.end()
+        self._since = now - SLACK if next_run is None else min(next_run, now - SLACK)

@@ -1,0 +1,84 @@
+"""The small tables beside the ledger: which runs are queued, are running, or ended badly.
+
+The ledger says what happened to each run, and keeps it for months. These tables answer what is
+asked all the time, and stay small: an entry is added when its run enters a state, and deleted when
+it leaves it, in the transaction that changes the run. So no index of the ledger contains a column
+that changes, which lets PostgreSQL update its rows in place. See `sisy.store.entries`.
+"""
+
+from django.db import models
+from django.db.models import Q
+
+from sisy.records.choices import RunState
+from sisy.records.fields import MomentField
+
+
+class QueuedRun(models.Model):
+    """The entry of a queued run: what a claim needs to find it.
+
+    Attributes:
+        is_delayed: whether the run became ready, or will, after it was planned.
+    """
+
+    pk = models.CompositePrimaryKey("task_id", "run_id")
+    task_id = models.BigIntegerField()
+    run_id = models.BigIntegerField()
+    engine = models.CharField(max_length=60, blank=True)
+    queue = models.CharField(max_length=60)
+    priority = models.SmallIntegerField()
+    ready_at = MomentField()
+    is_delayed = models.BooleanField()
+
+    class Meta:
+        db_table = "sisy_queued_run"
+        indexes = [
+            models.Index(
+                fields=["engine", "queue", "priority", "ready_at", "run_id"],
+                name="sisy_queued_claim",
+            ),
+            # Most runs are ready at once, and have no entry here. MySQL and MariaDB ignore the
+            # condition, so the column leads the index.
+            models.Index(
+                fields=["is_delayed", "ready_at"],
+                name="sisy_queued_delayed",
+                condition=Q(is_delayed=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"queued run {self.run_id}"
+
+
+class RunningRun(models.Model):
+    """The entry of a running run: which process executes it."""
+
+    pk = models.CompositePrimaryKey("task_id", "run_id")
+    task_id = models.BigIntegerField()
+    run_id = models.BigIntegerField()
+    process_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        db_table = "sisy_running_run"
+
+    def __str__(self) -> str:
+        return f"running run {self.run_id}"
+
+
+class TroubledRun(models.Model):
+    """The entry of a run that ended other than well, so that people find it quickly."""
+
+    run_id = models.BigIntegerField(primary_key=True)
+    task_id = models.BigIntegerField()
+    state = models.CharField(max_length=20, choices=RunState)
+    finished_at = MomentField(null=True)
+
+    class Meta:
+        db_table = "sisy_troubled_run"
+        indexes = [
+            models.Index(fields=["state", "-run_id"], name="sisy_troubled_state"),
+            models.Index(fields=["task_id", "-run_id"], name="sisy_troubled_task"),
+            models.Index(fields=["finished_at"], name="sisy_troubled_finished"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} run {self.run_id}"

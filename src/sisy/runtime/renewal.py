@@ -1,0 +1,32 @@
+"""When to renew what is remembered and may be wrong."""
+
+import time
+
+INTERVAL = 2.0  # seconds
+INTERVAL_IN_DOUBT = 0.5
+# A renewal that takes long is made more rarely, so that it keeps nobody busy.
+LARGEST_SHARE = 0.01
+
+
+class Renewal:
+    """Says when the next renewal is due: every two seconds, and at once in the beginning."""
+
+    def __init__(self) -> None:
+        self._began = self._ended = self._next = 0.0
+
+    def is_due(self) -> bool:
+        """Return whether to renew now."""
+        return time.monotonic() >= self._next
+
+    def begin(self) -> None:
+        """Note that a renewal begins."""
+        self._began = time.monotonic()
+
+    def end(self) -> None:
+        """Note that the renewal has ended, which decides when the next one is due."""
+        self._ended = time.monotonic()
+        self._next = self._ended + max(INTERVAL, (self._ended - self._began) / LARGEST_SHARE)
+
+    def hasten(self) -> None:
+        """Have the next renewal half a second after the last one, since something seems wrong."""
+        self._next = min(self._next, self._ended + INTERVAL_IN_DOUBT)

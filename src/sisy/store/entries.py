@@ -1,0 +1,123 @@
+"""Keep the small tables beside the ledger: `QueuedRun`, `RunningRun` and `TroubledRun`.
+
+An entry follows its run in the same transaction. The statements that store, start and finish runs
+also write the entries: see `submissions`, `claims` and `outcomes`. Other changes call `follow`,
+which deletes the entries of some runs, and adds those that the ledger asks for.
+
+Whoever changes both locks the run's row first, and then its entry. A claim begins at the entry,
+but waits for neither: it skips what another transaction has locked.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from django.db import connections, transaction
+
+from sisy.records.choices import RunState
+from sisy.store.statements import Statement
+
+if TYPE_CHECKING:
+    from sisy.models import Run
+
+BATCH = 500
+
+QUEUED_COLUMNS = "task_id, run_id, engine, queue, priority, ready_at, is_delayed"
+QUEUED_VALUES = "task_id, id, engine, queue, priority, ready_at, ready_at > planned_at"
+TROUBLED_COLUMNS = "task_id, run_id, state, finished_at"
+TROUBLED_VALUES = "task_id, id, state, finished_at"
+IS_TROUBLED = "state NOT IN ('queued', 'running', 'succeeded')"
+
+ADD_QUEUED = Statement(f"""
+    INSERT INTO sisy_queued_run ({QUEUED_COLUMNS})
+    SELECT {QUEUED_VALUES} FROM sisy_run WHERE id {{in_runs}} AND state = 'queued'
+""")
+ADD_RUNNING = Statement("""
+    INSERT INTO sisy_running_run (task_id, run_id, process_id)
+    SELECT task_id, id, process_id FROM sisy_run WHERE id {in_runs} AND state = 'running'
+""")
+ADD_TROUBLED = Statement(f"""
+    INSERT INTO sisy_troubled_run ({TROUBLED_COLUMNS})
+    SELECT {TROUBLED_VALUES} FROM sisy_run WHERE id {{in_runs}} AND {IS_TROUBLED}
+""")
+
+# For runs that a statement of PostgreSQL has just inserted, and calls "stored".
+QUEUED_OF_STORED = (
+    f"INSERT INTO sisy_queued_run ({QUEUED_COLUMNS}) SELECT {QUEUED_VALUES} FROM stored "
+    "WHERE state = 'queued'"
+)
+TROUBLED_OF_STORED = (
+    f"INSERT INTO sisy_troubled_run ({TROUBLED_COLUMNS}) SELECT {TROUBLED_VALUES} FROM stored "
+    f"WHERE {IS_TROUBLED}"
+)
+OF_STORED = (QUEUED_OF_STORED, TROUBLED_OF_STORED)
+
+# The primary key of the small tables begins with the task, so that one index finds both the entry
+# of a run and those of a task. The ledger says to which task a run belongs.
+DELETE_QUEUED = Statement("""
+    DELETE FROM sisy_queued_run
+    WHERE (task_id, run_id) IN (SELECT task_id, id FROM sisy_run WHERE id {in_runs})
+""")
+DELETE_RUNNING = Statement("""
+    DELETE FROM sisy_running_run
+    WHERE (task_id, run_id) IN (SELECT task_id, id FROM sisy_run WHERE id {in_runs})
+""")
+# MariaDB would read the whole table to execute the statements above.
+DELETE_QUEUED_JOINED = Statement("""
+    DELETE entry FROM sisy_run STRAIGHT_JOIN sisy_queued_run entry
+    ON entry.task_id = sisy_run.task_id AND entry.run_id = sisy_run.id
+    WHERE sisy_run.id {in_runs}
+""")
+DELETE_RUNNING_JOINED = Statement("""
+    DELETE entry FROM sisy_run STRAIGHT_JOIN sisy_running_run entry
+    ON entry.task_id = sisy_run.task_id AND entry.run_id = sisy_run.id
+    WHERE sisy_run.id {in_runs}
+""")
+DELETE_TROUBLED = Statement("DELETE FROM sisy_troubled_run WHERE run_id {in_runs}")
+
+
+def follow(using: str, runs: Sequence[int]) -> None:
+    """Make the entries of runs say what the ledger says now.
+
+    Args:
+        runs: the keys of the runs, whose rows exist.
+    """
+    with transaction.atomic(using=using):
+        for start in range(0, len(runs), BATCH):
+            some = list(runs[start : start + BATCH])
+            forget(using, some)
+            for statement in (ADD_QUEUED, ADD_RUNNING, ADD_TROUBLED):
+                statement.change(using, runs=some)
+
+
+def add_inserted(using: str, runs: "Sequence[Run]") -> None:
+    """Add the entries of runs that were just inserted."""
+    for start in range(0, len(runs), BATCH):
+        some = runs[start : start + BATCH]
+        keys = [run.pk for run in some]
+        ADD_QUEUED.change(using, runs=keys)
+        if any(run.state != RunState.QUEUED for run in some):
+            ADD_RUNNING.change(using, runs=keys)
+            ADD_TROUBLED.change(using, runs=keys)
+
+
+def start(using: str, runs: list[int]) -> None:
+    """Move the entries of runs that were just started from the queued to the running ones."""
+    _delete(using, runs, DELETE_QUEUED, DELETE_QUEUED_JOINED)
+    ADD_RUNNING.change(using, runs=runs)
+
+
+def finish(using: str, runs: list[int]) -> None:
+    """Delete the entries of runs that have just finished, and add those that ended badly."""
+    _delete(using, runs, DELETE_RUNNING, DELETE_RUNNING_JOINED)
+    ADD_TROUBLED.change(using, runs=runs)
+
+
+def forget(using: str, runs: list[int]) -> None:
+    """Delete all entries of runs, for example before the runs are deleted."""
+    _delete(using, runs, DELETE_QUEUED, DELETE_QUEUED_JOINED)
+    _delete(using, runs, DELETE_RUNNING, DELETE_RUNNING_JOINED)
+    DELETE_TROUBLED.change(using, runs=runs)
+
+
+def _delete(using: str, runs: list[int], statement: Statement, joined: Statement) -> None:
+    (joined if connections[using].vendor == "mysql" else statement).change(using, runs=runs)
