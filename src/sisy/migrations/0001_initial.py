@@ -481,6 +481,19 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
+                (
+                    "task",
+                    sisy.records.fields.KeptForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="runs",
+                        to="sisy.task",
+                        verbose_name="task",
+                    ),
+                ),
                 ("label", models.CharField(max_length=255, verbose_name="label")),
                 ("target_path", models.CharField(max_length=500, verbose_name="callable")),
                 (
@@ -535,79 +548,7 @@ class Migration(migrations.Migration):
                         verbose_name="due",
                     ),
                 ),
-                (
-                    "ready_at",
-                    sisy.records.fields.MomentField(
-                        help_text="Workers may claim the run from this moment on.",
-                        verbose_name="ready",
-                    ),
-                ),
                 ("planned_at", sisy.records.fields.MomentField(verbose_name="planned")),
-                (
-                    "dispatched_at",
-                    sisy.records.fields.MomentField(
-                        blank=True,
-                        help_text="When it was last sent to its engine.",
-                        null=True,
-                        verbose_name="dispatched",
-                    ),
-                ),
-                (
-                    "started_at",
-                    sisy.records.fields.MomentField(blank=True, null=True, verbose_name="started"),
-                ),
-                (
-                    "finished_at",
-                    sisy.records.fields.MomentField(
-                        blank=True, null=True, verbose_name="finished"
-                    ),
-                ),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("queued", "queued"),
-                            ("running", "running"),
-                            ("succeeded", "succeeded"),
-                            ("failed", "failed"),
-                            ("timed_out", "timed out"),
-                            ("cancelled", "cancelled"),
-                            ("lost", "lost"),
-                            ("missed", "missed"),
-                            ("skipped", "skipped"),
-                        ],
-                        default="queued",
-                        max_length=20,
-                        verbose_name="state",
-                    ),
-                ),
-                (
-                    "reason",
-                    sisy.records.fields.ReasonField(
-                        blank=True,
-                        help_text="Why the run is in this state.",
-                        max_length=500,
-                        verbose_name="reason",
-                    ),
-                ),
-                (
-                    "attempt",
-                    models.PositiveIntegerField(
-                        default=0,
-                        help_text="The number of attempts so far.",
-                        verbose_name="attempt",
-                    ),
-                ),
-                ("times_lost", models.PositiveIntegerField(default=0, verbose_name="times lost")),
-                (
-                    "unresolved_since",
-                    sisy.records.fields.MomentField(
-                        blank=True,
-                        help_text="When a worker first released the run because it could not find the function.",
-                        null=True,
-                        verbose_name="unresolved since",
-                    ),
-                ),
                 (
                     "occurrence_at",
                     sisy.records.fields.MomentField(
@@ -618,35 +559,29 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "cancel_requested_at",
-                    sisy.records.fields.MomentField(
+                    "retry_of",
+                    models.ForeignKey(
                         blank=True,
-                        help_text="When the cancellation of the running run was requested.",
+                        db_constraint=False,
+                        db_index=False,
                         null=True,
-                        verbose_name="cancel requested",
-                    ),
-                ),
-                ("cancel_force", models.BooleanField(default=False, verbose_name="force")),
-                (
-                    "cancel_reason",
-                    sisy.records.fields.ReasonField(
-                        blank=True, max_length=500, verbose_name="cancel reason"
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="sisy.run",
+                        verbose_name="retry of",
                     ),
                 ),
                 (
-                    "result",
-                    sisy.records.fields.DataField(
-                        blank=True, null=True, verbose_name="return value"
-                    ),
-                ),
-                ("error", models.TextField(blank=True, verbose_name="error")),
-                (
-                    "error_class",
-                    models.CharField(
+                    "blocked_by",
+                    models.ForeignKey(
                         blank=True,
-                        help_text="The dotted path of the exception class that the function raised.",
-                        max_length=255,
-                        verbose_name="error class",
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="sisy.run",
+                        verbose_name="blocked by",
                     ),
                 ),
                 (
@@ -667,16 +602,72 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "blocked_by",
-                    models.ForeignKey(
+                    "ready_at",
+                    sisy.records.fields.MomentField(
+                        help_text="Workers may claim the run from this moment on.",
+                        verbose_name="ready",
+                    ),
+                ),
+                (
+                    "dispatched_at",
+                    sisy.records.fields.MomentField(
                         blank=True,
-                        db_constraint=False,
-                        db_index=False,
+                        help_text="When it was last sent to its engine.",
                         null=True,
-                        on_delete=django.db.models.deletion.DO_NOTHING,
-                        related_name="+",
-                        to="sisy.run",
-                        verbose_name="blocked by",
+                        verbose_name="dispatched",
+                    ),
+                ),
+                (
+                    "unresolved_since",
+                    sisy.records.fields.MomentField(
+                        blank=True,
+                        help_text="When a worker first released the run because it could not find the function.",
+                        null=True,
+                        verbose_name="unresolved since",
+                    ),
+                ),
+                (
+                    "cancel_requested_at",
+                    sisy.records.fields.MomentField(
+                        blank=True,
+                        help_text="When the cancellation of the running run was requested.",
+                        null=True,
+                        verbose_name="cancel requested",
+                    ),
+                ),
+                ("cancel_force", models.BooleanField(default=False, verbose_name="force")),
+                (
+                    "cancel_reason",
+                    sisy.records.fields.ReasonField(
+                        blank=True, max_length=500, verbose_name="cancel reason"
+                    ),
+                ),
+                ("times_lost", models.PositiveIntegerField(default=0, verbose_name="times lost")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("running", "running"),
+                            ("succeeded", "succeeded"),
+                            ("failed", "failed"),
+                            ("timed_out", "timed out"),
+                            ("cancelled", "cancelled"),
+                            ("lost", "lost"),
+                            ("missed", "missed"),
+                            ("skipped", "skipped"),
+                        ],
+                        default="queued",
+                        max_length=20,
+                        verbose_name="state",
+                    ),
+                ),
+                (
+                    "attempt",
+                    models.PositiveIntegerField(
+                        default=0,
+                        help_text="The number of attempts so far.",
+                        verbose_name="attempt",
                     ),
                 ),
                 (
@@ -693,29 +684,38 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "retry_of",
-                    models.ForeignKey(
-                        blank=True,
-                        db_constraint=False,
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.DO_NOTHING,
-                        related_name="+",
-                        to="sisy.run",
-                        verbose_name="retry of",
+                    "started_at",
+                    sisy.records.fields.MomentField(blank=True, null=True, verbose_name="started"),
+                ),
+                (
+                    "finished_at",
+                    sisy.records.fields.MomentField(
+                        blank=True, null=True, verbose_name="finished"
                     ),
                 ),
                 (
-                    "task",
-                    sisy.records.fields.KeptForeignKey(
+                    "reason",
+                    sisy.records.fields.ReasonField(
                         blank=True,
-                        db_constraint=False,
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.DO_NOTHING,
-                        related_name="runs",
-                        to="sisy.task",
-                        verbose_name="task",
+                        help_text="Why the run is in this state.",
+                        max_length=500,
+                        verbose_name="reason",
+                    ),
+                ),
+                (
+                    "result",
+                    sisy.records.fields.DataField(
+                        blank=True, null=True, verbose_name="return value"
+                    ),
+                ),
+                ("error", models.TextField(blank=True, verbose_name="error")),
+                (
+                    "error_class",
+                    models.CharField(
+                        blank=True,
+                        help_text="The dotted path of the exception class that the function raised.",
+                        max_length=255,
+                        verbose_name="error class",
                     ),
                 ),
             ],

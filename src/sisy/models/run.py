@@ -53,14 +53,12 @@ class Run(models.Model):
     origin = models.CharField(_("origin"), max_length=20, choices=Origin, default=Origin.SCHEDULE)
     queue = models.CharField(_("queue"), max_length=60, default="default")
     priority = models.SmallIntegerField(_("priority"), default=0)
-
     engine = models.CharField(
         _("engine"),
         max_length=60,
         blank=True,
         help_text=_("The alias of TASKS that executes it. Empty for Sisy's own workers."),
     )
-
     due_at = MomentField(
         _("due"),
         null=True,
@@ -69,55 +67,7 @@ class Run(models.Model):
             "When the run is due according to the schedule. Empty if the run was not scheduled."
         ),
     )
-    ready_at = MomentField(
-        _("ready"), help_text=_("Workers may claim the run from this moment on.")
-    )
     planned_at = MomentField(_("planned"))
-    dispatched_at = MomentField(
-        _("dispatched"),
-        null=True,
-        blank=True,
-        help_text=_("When it was last sent to its engine."),
-    )
-    started_at = MomentField(_("started"), null=True, blank=True)
-    finished_at = MomentField(_("finished"), null=True, blank=True)
-
-    state = models.CharField(_("state"), max_length=20, choices=RunState, default=RunState.QUEUED)
-    reason = ReasonField(
-        _("reason"), max_length=500, blank=True, help_text=_("Why the run is in this state.")
-    )
-    attempt = models.PositiveIntegerField(
-        _("attempt"), default=0, help_text=_("The number of attempts so far.")
-    )
-    times_lost = models.PositiveIntegerField(_("times lost"), default=0)
-    unresolved_since = MomentField(
-        _("unresolved since"),
-        null=True,
-        blank=True,
-        help_text=_(
-            "When a worker first released the run because it could not find the function."
-        ),
-    )
-    process = models.ForeignKey(
-        Process,
-        verbose_name=_("process"),
-        null=True,
-        blank=True,
-        on_delete=models.DO_NOTHING,
-        related_name="runs",
-        db_constraint=False,
-        db_index=False,
-    )
-    blocked_by = models.ForeignKey(
-        "self",
-        verbose_name=_("blocked by"),
-        null=True,
-        blank=True,
-        on_delete=models.DO_NOTHING,
-        related_name="+",
-        db_constraint=False,
-        db_index=False,
-    )
     occurrence_at = MomentField(
         _("occurrence"),
         null=True,
@@ -134,23 +84,16 @@ class Run(models.Model):
         db_constraint=False,
         db_index=False,
     )
-    cancel_requested_at = MomentField(
-        _("cancel requested"),
+    blocked_by = models.ForeignKey(
+        "self",
+        verbose_name=_("blocked by"),
         null=True,
         blank=True,
-        help_text=_("When the cancellation of the running run was requested."),
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
     )
-    cancel_force = models.BooleanField(_("force"), default=False)
-    cancel_reason = ReasonField(_("cancel reason"), max_length=500, blank=True)
-    result = DataField(_("return value"), null=True, blank=True)
-    error = models.TextField(_("error"), blank=True)
-    error_class = models.CharField(
-        _("error class"),
-        max_length=255,
-        blank=True,
-        help_text=_("The dotted path of the exception class that the function raised."),
-    )
-
     due_until = MomentField(
         _("due until"),
         null=True,
@@ -159,6 +102,63 @@ class Run(models.Model):
     )
     count = models.PositiveBigIntegerField(
         _("occurrences"), default=1, help_text=_("The number of occurrences in this row.")
+    )
+
+    ready_at = MomentField(
+        _("ready"), help_text=_("Workers may claim the run from this moment on.")
+    )
+    dispatched_at = MomentField(
+        _("dispatched"),
+        null=True,
+        blank=True,
+        help_text=_("When it was last sent to its engine."),
+    )
+    unresolved_since = MomentField(
+        _("unresolved since"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "When a worker first released the run because it could not find the function."
+        ),
+    )
+    cancel_requested_at = MomentField(
+        _("cancel requested"),
+        null=True,
+        blank=True,
+        help_text=_("When the cancellation of the running run was requested."),
+    )
+    cancel_force = models.BooleanField(_("force"), default=False)
+    cancel_reason = ReasonField(_("cancel reason"), max_length=500, blank=True)
+    times_lost = models.PositiveIntegerField(_("times lost"), default=0)
+
+    # What changes at the start and at the end comes last and together: PostgreSQL logs one stretch
+    # of the row, from the first to the last byte that differs.
+    state = models.CharField(_("state"), max_length=20, choices=RunState, default=RunState.QUEUED)
+    attempt = models.PositiveIntegerField(
+        _("attempt"), default=0, help_text=_("The number of attempts so far.")
+    )
+    process = models.ForeignKey(
+        Process,
+        verbose_name=_("process"),
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        related_name="runs",
+        db_constraint=False,
+        db_index=False,
+    )
+    started_at = MomentField(_("started"), null=True, blank=True)
+    finished_at = MomentField(_("finished"), null=True, blank=True)
+    reason = ReasonField(
+        _("reason"), max_length=500, blank=True, help_text=_("Why the run is in this state.")
+    )
+    result = DataField(_("return value"), null=True, blank=True)
+    error = models.TextField(_("error"), blank=True)
+    error_class = models.CharField(
+        _("error class"),
+        max_length=255,
+        blank=True,
+        help_text=_("The dotted path of the exception class that the function raised."),
     )
 
     objects: ClassVar["RunManager"] = RunManager()

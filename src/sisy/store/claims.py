@@ -2,9 +2,9 @@
 
 A claim is one transaction. It locks the first ready runs of each queue (`LOCK_FIRST_READY`), reads
 their tasks, and locks the tasks whose runs may not overlap (`LOCK_EXCLUSIVE_TASKS`). For these it
-reads which other runs are queued or running (`LIVE_RUNS`). Then `sisy.store.starts` starts the runs
-that may start. ``SKIP LOCKED`` passes over what another worker decides on at the same time, so that
-no worker waits for another one.
+reads which other runs are queued or running (`LIVE_RUNS`). Then `starts` starts the runs that may
+start. ``SKIP LOCKED`` passes over what another worker decides on at the same time, so that no
+worker waits for another one.
 """
 
 from collections.abc import Collection, Sequence
