@@ -39,7 +39,7 @@ BLOCKED = {
 
 # Where a step is stopped, by the SQL that it is about to send.
 BEFORE_IT_LOCKS = r"^BEGIN|FOR (NO KEY )?UPDATE"
-BEFORE_IT_WRITES_RUNS = r'^UPDATE ["`]?sisy_run\b'
+BEFORE_IT_WRITES_RUNS = r'^(WITH \w+ AS \(\s*)?UPDATE ["`]?sisy_run\b'
 BEFORE_IT_WRITES_TASKS = r'^UPDATE ["`]?sisy_task\b'
 BEFORE_IT_DELETES_TASKS = r'^DELETE FROM ["`]?sisy_task\b'
 BEFORE_IT_LOCKS_TASKS = r'FROM ["`]?sisy_task\b.*FOR (NO KEY )?UPDATE'

@@ -272,7 +272,7 @@ def test_a_run_of_a_deleted_task_whose_callable_is_gone_is_not_retried(orphan):
         stored(orphan).retry()
 
 
-def test_a_run_that_is_submitted_for_a_deleted_task_is_cancelled_with_the_reason():
+def test_a_run_submitted_for_a_deleted_task_is_cancelled():
     task = scheduled("@yearly")
     copy = stored(task)
     task.delete()

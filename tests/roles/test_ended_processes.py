@@ -104,7 +104,9 @@ def test_a_look_ahead_reads_no_rows_of_ended_processes():
         pytest.skip("EXPLAIN differs")
     ended_processes(5000)
     mine = Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=LEASE)
-    sql, params = due.LOOK_AHEAD.written(connection.vendor, {"process": mine.pk, "since": NOON})
+    sql, params = due.LOOK_AHEAD.written(
+        connection.vendor, {"process": mine.pk, "since": NOON, "due_since": NOON}
+    )
     explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

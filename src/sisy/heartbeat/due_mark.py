@@ -38,3 +38,7 @@ class DueMark:
         if self._since == BEGINNING:
             self._renewal.end()
         self._since = now - SLACK if next_run is None else min(next_run, now - SLACK)
+
+    def reset(self) -> None:
+        """Read from the beginning until the next look: tasks may be due at any moment."""
+        self._since = BEGINNING

@@ -118,6 +118,7 @@ class Heartbeat:
         if self._clock_watch.look(now, clock.steady()):
             self._next_beat = None
             self._audit.restart()
+            self._due_mark.reset()
 
     def _act_on(self, outlook: Outlook, current: Pass, since: datetime) -> None:
         """Find runs that became ready, and tick if something is due and no tick was made yet."""
@@ -179,6 +180,9 @@ class Heartbeat:
         )
         if outlook is not None:
             self._due_mark.note(outlook.next_run, now)
+            # Their next moments are computed from when their timing was changed.
+            if outlook.has_unplanned:
+                self._due_mark.reset()
         return outlook
 
     def _seconds_to_next(self, began: datetime, due: datetime | None) -> float:

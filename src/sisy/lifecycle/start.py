@@ -29,7 +29,7 @@ def start(
     """
     if not runs:
         return
-    if not write_started(using, runs, process, now, latest):
+    if not write_started(using, [run.pk for run in runs], process.pk, now, latest):
         raise LeaseLost(f"{process} has lost its lease.")
     started = {
         "state": RunState.RUNNING,

@@ -158,13 +158,6 @@ class Process(models.Model):
         process._tell(signals.worker_online)
         return process
 
-    @classmethod
-    def name_of(cls, pk: int, using: str | None) -> str:
-        """Return the name of a process, also if it has ended; empty if its row was deleted."""
-        # From the database that the caller names: a router could choose a replica, which may not
-        # know the process yet.
-        return str(cls.all_objects.using(using).filter(pk=pk).first() or "")
-
     def renew(self, now: datetime, lease: timedelta) -> bool:
         """Renew the lease. Return False if the process is no longer registered."""
         self.lease_until = now + lease
@@ -226,3 +219,10 @@ class Process(models.Model):
             signal_dispatch.send_on_commit(
                 signal, Process, [{"process": self, **more}], self.using
             )
+
+
+def name_of_process(pk: int, using: str | None) -> str:
+    """Return the name of a process, also if it has ended; empty if its row was deleted."""
+    # From the database that the caller names: a router could choose a replica, which may not know
+    # the process yet.
+    return str(Process.all_objects.using(using).filter(pk=pk).first() or "")

@@ -11,7 +11,7 @@ from sisy import clock
 from sisy.callables import Target
 from sisy.lifecycle.cancel import cancel_run
 from sisy.lifecycle.retry import retry
-from sisy.models.process import Process
+from sisy.models.process import Process, name_of_process
 from sisy.models.run_queries import RunManager
 from sisy.records.choices import Origin, Overlap, RunState, TaskState
 from sisy.records.fields import DataField, KeptForeignKey, MomentField, ReasonField
@@ -263,7 +263,7 @@ class Run(models.Model):
         """
         if self.process_id is None or Run.process.is_cached(self):
             return str(self.process or "")
-        return Process.name_of(self.process_id, self._state.db)
+        return name_of_process(self.process_id, self._state.db)
 
     @property
     def moment(self) -> datetime:

@@ -70,7 +70,8 @@ class RunQuerySet(models.QuerySet["Run"]):
     def bulk_create(self, objs: Iterable["Run"], *args: Any, **kwargs: Any) -> "list[Run]":
         with transaction.atomic(using=self.db):
             stored = super().bulk_create(objs, *args, **kwargs)
-            entries.add_inserted(self.db, stored)
+            are_queued = all(run.state == RunState.QUEUED for run in stored)
+            entries.add_inserted(self.db, [run.pk for run in stored], are_queued=are_queued)
         return stored
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]

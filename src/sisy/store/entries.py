@@ -9,15 +9,10 @@ but waits for neither: it skips what another transaction has locked.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from django.db import connections, transaction
 
-from sisy.records.choices import RunState
 from sisy.store.statements import Statement
-
-if TYPE_CHECKING:
-    from sisy.models import Run
 
 BATCH = 500
 
@@ -89,15 +84,18 @@ def follow(using: str, runs: Sequence[int]) -> None:
                 statement.change(using, runs=some)
 
 
-def add_inserted(using: str, runs: "Sequence[Run]") -> None:
-    """Add the entries of runs that were just inserted."""
+def add_inserted(using: str, runs: Sequence[int], *, are_queued: bool) -> None:
+    """Add the entries of runs that were just inserted.
+
+    Args:
+        are_queued: whether all of them are queued.
+    """
     for start in range(0, len(runs), BATCH):
-        some = runs[start : start + BATCH]
-        keys = [run.pk for run in some]
-        ADD_QUEUED.change(using, runs=keys)
-        if any(run.state != RunState.QUEUED for run in some):
-            ADD_RUNNING.change(using, runs=keys)
-            ADD_TROUBLED.change(using, runs=keys)
+        some = list(runs[start : start + BATCH])
+        ADD_QUEUED.change(using, runs=some)
+        if not are_queued:
+            ADD_RUNNING.change(using, runs=some)
+            ADD_TROUBLED.change(using, runs=some)
 
 
 def start(using: str, runs: list[int]) -> None:

@@ -1,16 +1,11 @@
 """The statements that start runs for a worker, under a lease that has not expired."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from django.db import connections
 
 from sisy.store import entries
 from sisy.store.statements import Statement
-
-if TYPE_CHECKING:
-    from sisy.models import Process, Run
 
 LEASE_HOLDS = """
     SELECT 1 FROM sisy_process
@@ -49,24 +44,23 @@ START_LOCKED = Statement(SET_RUNNING)
 
 
 def write_started(
-    using: str, runs: "Sequence[Run]", process: "Process", now: datetime, latest: datetime
+    using: str, runs: list[int], process: int, now: datetime, latest: datetime
 ) -> bool:
     """Start runs, which the caller has locked; return False if the process has lost its lease.
 
     Args:
         latest: a lease that ends later was taken before the clock was set back, and has no force.
     """
-    pks = [run.pk for run in runs]
-    values = {"process": process.pk, "now": now}
+    values = {"process": process, "now": now}
     vendor = connections[using].vendor
     if vendor == "postgresql":
-        started = START_WITH_ENTRIES.rows(using, runs=pks, **values, latest=latest)
-        return len(started) == len(pks)
+        started = START_WITH_ENTRIES.rows(using, runs=runs, **values, latest=latest)
+        return len(started) == len(runs)
     if vendor == "mysql":
-        if not LOCK_LEASE.rows(using, process=process.pk, now=now, latest=latest):
+        if not LOCK_LEASE.rows(using, process=process, now=now, latest=latest):
             return False
-        count = START_LOCKED.change(using, runs=pks, **values)
+        count = START_LOCKED.change(using, runs=runs, **values)
     else:
-        count = START.change(using, runs=pks, **values, latest=latest)
-    entries.start(using, pks)
-    return count == len(pks)
+        count = START.change(using, runs=runs, **values, latest=latest)
+    entries.start(using, runs)
+    return count == len(runs)

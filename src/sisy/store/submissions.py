@@ -82,7 +82,8 @@ def insert_runs(using: str, runs: "Sequence[Run]") -> "list[Run]":
     elif vendor == "sqlite" and len(runs) == 1:
         with transaction.atomic(using=using, savepoint=False):
             _insert_locally(using, runs[0])
-            entries.add_inserted(using, runs)
+            is_queued = runs[0].state == RunState.QUEUED
+            entries.add_inserted(using, [runs[0].pk], are_queued=is_queued)
     elif runs and features.can_return_rows_from_bulk_insert:
         type(runs[0]).objects.using(using).bulk_create(runs)
     else:

@@ -70,6 +70,8 @@ class Worker:
         self._database = DatabaseThread("sisy-worker")
         # A thread of its own: a renewal of the lease must not wait for a long claim.
         self._lease_database = DatabaseThread("sisy-worker-lease")
+        # Claims and outcomes keep two sessions of the database busy at the same time.
+        self._outcome_database = DatabaseThread("sisy-worker-outcomes")
         # After an outage, the worker must renew before a heartbeat may judge its lease: see
         # `SuspensionGuard`.
         retry_within = conf.get_settings().lease_seconds / 6
@@ -80,7 +82,7 @@ class Worker:
         in_flight = InFlight(self.concurrency)
         unresolved = Unresolved()
         self._outcomes = OutcomeBuffer(
-            self.using, self._database, in_flight, unresolved, self._claims
+            self.using, self._outcome_database, in_flight, unresolved, self._claims
         )
         self._readiness = Readiness(self._lease, self._lease_database, self._claims)
         self._pool = PoolClient(
@@ -131,6 +133,7 @@ class Worker:
             await self._draining.sign_off()
             await self._database.close()
             await self._lease_database.close()
+            await self._outcome_database.close()
 
     def stop(self) -> None:
         """Claim no more runs and drain. A second call releases running runs now."""
