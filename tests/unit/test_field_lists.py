@@ -14,6 +14,7 @@ ALLOWED = {
     "EditorPage.asks": "the parameters of a page's address; the label only gives 'h' its value",
     "SORTS": "the orders of one list, by the word in the address",
     "Command._write_csv.names": "the header of a file for spreadsheets",
+    "QueuedRun.Meta.indexes": "columns of runs that have the names of a task's",
     "COPIED_TO_ENTRIES": "columns of runs, of which some have the names of a task's",
 }
 """By the name of what holds a list: why it may stand beside the table."""
