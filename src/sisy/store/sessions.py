@@ -50,10 +50,10 @@ _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 def session_of(connection: BaseDatabaseWrapper) -> Session:
     """Return the state of a session that is about to send a statement that it may prepare."""
     raw = connection.connection
-    if connection.vendor != "postgresql" or not hasattr(raw, "prepare_threshold"):  # psycopg2
-        return Session()
     session = _sessions.get(raw)
     if session is None:
+        if connection.vendor != "postgresql" or not hasattr(raw, "prepare_threshold"):  # psycopg2
+            return Session()
         session = _sessions[raw] = Session()
     session.sent += 1
     if session.sent == PREPARED_AFTER:

@@ -129,24 +129,12 @@ def fetch(
     connection = connections[using]
     if not is_prepared:
         return _rows(connection.cursor(), sql, params)
-    # PostgreSQL needs three times as long to plan the insertion of a task and its run as to
-    # execute it, and plans a prepared statement only once. It plans searches each time all the
-    # same: the right plan depends on how many rows there are at the moment.
-    with transaction.mark_for_rollback_on_error(using=using):
-        connection.ensure_connection()
-        session = session_of(connection)
-        if not session.may_prepare:
-            return _rows(connection.cursor(), sql, params)
-        try:
-            return _rows_of_prepared(connection, sql, params)
-        except Error as error:
-            if getattr(error.__cause__, "sqlstate", None) != UNKNOWN_STATEMENT:
-                raise
-            # The project sent DISCARD or DEALLOCATE, which psycopg did not notice.
-            session.may_prepare = False
-            if connection.in_atomic_block:
-                raise
-            return _rows(connection.cursor(), sql, params)
+    try:
+        return _rows_of_frequent(connection, sql, params)
+    except Exception:
+        # Only now, because entering it takes as long as the rest of this function.
+        with transaction.mark_for_rollback_on_error(using=using):
+            raise
 
 
 def change(using: str, sql: str, params: Params = ()) -> int:
@@ -163,20 +151,49 @@ def _rows(cursor: CursorWrapper, sql: str, params: Params) -> list[tuple[Any, ..
         return rows
 
 
+def _rows_of_frequent(
+    connection: BaseDatabaseWrapper, sql: str, params: Params
+) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement that is prepared if the session may prepare it."""
+    # PostgreSQL needs three times as long to plan the insertion of a task and its run as to
+    # execute it, and plans a prepared statement only once. It plans searches each time all the
+    # same: the right plan depends on how many rows there are at the moment.
+    if connection.health_check_enabled:
+        connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    session = session_of(connection)
+    # The log of queries has only the values of statements that Django's own cursors send.
+    if not session.may_prepare or connection.queries_logged:
+        return _rows(connection.cursor(), sql, params)
+    try:
+        return _rows_of_prepared(connection, sql, params)
+    except Error as error:
+        if getattr(error.__cause__, "sqlstate", None) != UNKNOWN_STATEMENT:
+            raise
+        # The project sent DISCARD or DEALLOCATE, which psycopg did not notice.
+        session.may_prepare = False
+        if connection.in_atomic_block:
+            raise
+        return _rows(connection.cursor(), sql, params)
+
+
 def _rows_of_prepared(
     connection: BaseDatabaseWrapper, sql: str, params: Params
 ) -> list[tuple[Any, ...]]:
     """Let psycopg prepare the statement if it was sent often."""
     connection.validate_thread_sharing()
     raw = connection.connection
-    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
     # The cursors that Django makes by default write the values into the statement.
-    cursor = wrap(_binding_cursor()(raw))
+    cursor = _binding_cursor()(raw)
     before, raw.prepare_threshold = raw.prepare_threshold, PREPARED_AFTER
     try:
-        return _rows(cursor, sql, params)
+        connection.make_cursor(cursor).execute(sql, params)
     finally:
         raw.prepare_threshold = before
+    # From the driver's cursor: it has all rows, and holds nothing that must be closed.
+    with connection.wrap_database_errors:
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
 
 @cache
