@@ -42,7 +42,7 @@ SIGNALS = {
 def hints(monkeypatch):
     """Return a list of the keys of tasks of which dashboards are told."""
     told = []
-    monkeypatch.setattr(dashboard_events._announcer, "add", told.append)
+    monkeypatch.setattr(dashboard_events._announcer, "add", lambda *tasks: told.extend(tasks))
     return told
 
 

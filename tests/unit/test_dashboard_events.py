@@ -17,6 +17,7 @@ from sisy.messaging.dashboard_events import (
     Announcer,
 )
 from sisy.models import Run
+from sisy.runtime import signal_dispatch
 
 WAIT_TIMEOUT = 10  # seconds
 
@@ -127,7 +128,7 @@ def test_rejected_messages_leave_a_gap_in_the_count(layer, monkeypatch):
 def test_each_signal_of_a_run_is_an_event(name, layer, monkeypatch):
     announcer = Announcer()
     monkeypatch.setattr(dashboard_events, "_announcer", announcer)
-    getattr(signals, name).send_robust(Run, run=Run(task_id=7))
+    signal_dispatch.send(getattr(signals, name), Run, [{"run": Run(task_id=7)}])
     _, message = layer.next(announcer)
     assert message["tasks"] == [7]
 

@@ -27,6 +27,7 @@ from sisy.lifecycle.transition import send
 from sisy.records.choices import Origin, RunState
 from sisy.records.instances import refer
 from sisy.records.validators import future_moment
+from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import is_of_a_test_case
 from sisy.store.submissions import can_insert_with_task, insert_runs, insert_with_task
 
@@ -192,13 +193,22 @@ _execute_eagerly: "Callable[[Sequence[Run], str], None]" = _not_ready
 
 
 def _announce(runs: "list[Run]", using: str) -> None:
-    send(signals.run_planned, runs, using)
-    if not conf.get_settings().eager:
-        ring(runs, using)
+    tell = partial(_tell_planned, runs, does_ring=not conf.get_settings().eager)
+    transaction.on_commit(tell, using=using, robust=True)
+
+
+def _tell_planned(runs: "list[Run]", does_ring: bool) -> None:
+    if signal_dispatch.is_heard(signals.run_planned, type(runs[0])):
+        signal_dispatch.send(signals.run_planned, type(runs[0]), [{"run": run} for run in runs])
+    if does_ring:
+        _tell_queued(runs)
 
 
 def ring(runs: "list[Run]", using: str) -> None:
     """Tell workers that ``runs`` are queued, after the commit."""
     if runs:
-        tell = partial(signals.runs_queued.send_robust, sender=type(runs[0]), runs=runs)
-        transaction.on_commit(tell, using=using, robust=True)
+        transaction.on_commit(partial(_tell_queued, runs), using=using, robust=True)
+
+
+def _tell_queued(runs: "list[Run]") -> None:
+    signals.runs_queued.send_robust(sender=type(runs[0]), runs=runs)

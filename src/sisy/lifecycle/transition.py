@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.db import DataError
 from django.db.models import F, QuerySet
-from django.dispatch import Signal
 
 from sisy.records.choices import RunState
 from sisy.runtime import signal_dispatch
@@ -55,7 +54,7 @@ class Transition:
 
 
 def send(
-    signal: Signal,
+    signal: signal_dispatch.ContainedSignal,
     runs: Iterable["Run"],
     using: str,
     exceptions: Mapping[int, BaseException | None] | None = None,
@@ -76,7 +75,7 @@ def send(
         signal_dispatch.send_on_commit(signal, cast("type", sender), news, using)
 
 
-def send_for_rows(signal: Signal, rows: "RunQuerySet") -> None:
+def send_for_rows(signal: signal_dispatch.ContainedSignal, rows: "RunQuerySet") -> None:
     """Send a signal for each row, as it is now, when the transaction is committed.
 
     A row that cannot be read sends no signal.

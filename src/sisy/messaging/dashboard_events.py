@@ -6,7 +6,7 @@ The receivers of Sisy's signals below collect the changes, in every process that
 import threading
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from channels.layers import get_channel_layer
 
@@ -15,9 +15,6 @@ from sisy.messaging import messages, sender
 from sisy.messaging.pace import Pace
 from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import after_fork_in_child
-
-if TYPE_CHECKING:
-    from sisy.models import Run
 
 EVENT_INTERVAL = 0.25  # seconds between two announcements of one process
 GATHER_SECONDS = 0.02  # seconds to wait for changes that belong together
@@ -50,13 +47,14 @@ class Announcer:
         self._pace = Pace(EVENT_INTERVAL, GATHER_SECONDS)
         self._lock = threading.Lock()
 
-    def add(self, task: int | None) -> None:
-        """Announce that a run of a task changed; None if the task was deleted."""
+    def add(self, *tasks: int | None) -> None:
+        """Announce that runs of tasks changed; None stands for a task that was deleted."""
         if not sender.is_heard():
             return
         with self._lock:
-            if task is not None and len(self._tasks) <= MAX_TASKS_NAMED:
-                self._tasks.add(task)
+            for task in tasks:
+                if task is not None and len(self._tasks) <= MAX_TASKS_NAMED:
+                    self._tasks.add(task)
         wait = self._pace.seconds_to_next(time.monotonic())
         if wait is not None:
             sender.send_later(self._announce, messages.EVENTS, after=wait)
@@ -73,22 +71,22 @@ class Announcer:
 _announcer = Announcer()
 
 
-def on_run_changed(*, run: "Run", **kwargs: Any) -> None:
-    """Announce the run's task. Receiver of the signals of runs."""
-    _announcer.add(run.task_id)
+def on_runs_changed(news: list[dict[str, Any]]) -> None:
+    """Announce the tasks of runs. Receives the signals of runs in batches."""
+    _announcer.add(*[each["run"].task_id for each in news])
 
 
 def on_cancel_requested(*, tasks: list[int], **kwargs: Any) -> None:
     """Announce the tasks, because dashboards show cancel requests. Receiver of the signal."""
-    for task in tasks:
-        _announcer.add(task)
+    _announcer.add(*tasks)
 
 
 def connect() -> None:
     """Connect the receivers."""
-    signal_dispatch.call_directly(on_run_changed, on_cancel_requested)
     for signal in OF_RUNS:
-        signal.connect(on_run_changed, dispatch_uid="sisy.messaging.dashboard_events")
+        if on_runs_changed not in signal.of_batches:
+            signal.of_batches.append(on_runs_changed)
+    signal_dispatch.call_directly(on_cancel_requested)
     signals.cancel_requested.connect(
         on_cancel_requested, dispatch_uid="sisy.messaging.dashboard_events"
     )

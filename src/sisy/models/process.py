@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 from django.db import models, router
 from django.db.models import Q
-from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
 from sisy import clock, conf, signals
@@ -214,7 +213,7 @@ class Process(models.Model):
             self.ended_at, self.end_reason = ended_at, reason
             self._tell(signals.worker_offline, reason=reason)
 
-    def _tell(self, signal: Signal, **more: str) -> None:
+    def _tell(self, signal: signal_dispatch.ContainedSignal, **more: str) -> None:
         if self.role == Role.WORKER:
             signal_dispatch.send_on_commit(
                 signal, Process, [{"process": self, **more}], self.using

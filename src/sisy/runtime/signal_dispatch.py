@@ -12,7 +12,6 @@ from queue import Empty, Full, Queue
 from typing import Any, NoReturn
 
 from django.db import close_old_connections, connections, transaction
-from django.dispatch import Signal
 from django.utils.translation import ngettext
 
 from sisy.exceptions import UserCodeExited
@@ -36,7 +35,15 @@ class ContainedSignal(InterceptingSignal):
 
     ``send_robust`` also logs errors that are not an ``Exception``, and transactions that a
     receiver leaves open. Only Ctrl-C is raised.
+
+    Attributes:
+        of_batches: receivers of Sisy's own. `send` calls each of them once for all changes, with
+            a list of the arguments. They must use no database, and must not raise.
     """
+
+    def __init__(self, use_caching: bool = False) -> None:
+        super().__init__(use_caching)
+        self.of_batches: list[Callable[[SignalArguments], None]] = []
 
     def to_call(self, receiver: Receiver, *, is_async: bool) -> Receiver:
         """Return the function to call instead of ``receiver``."""
@@ -109,16 +116,21 @@ def raise_as_exception(error: BaseException) -> NoReturn:
 
 
 def send_on_commit(
-    signal: Signal, sender: type, news: Iterable[dict[str, Any]], using: str
+    signal: ContainedSignal, sender: type, news: Iterable[dict[str, Any]], using: str
 ) -> None:
     """Send ``signal`` once the transaction is committed.
 
     Args:
         news: the arguments of the signal, one dict for each time that it is sent.
     """
-    if signal.has_listeners(sender) and (listed := list(news)):
-        hand_on = partial(_hand_on, signal, sender, listed)
-        transaction.on_commit(hand_on, using=using, robust=True)
+    if is_heard(signal, sender) and (listed := list(news)):
+        transaction.on_commit(partial(send, signal, sender, listed), using=using, robust=True)
+
+
+def is_heard(signal: ContainedSignal, sender: type) -> bool:
+    """Return whether a signal has receivers."""
+    # An empty list of receivers is quicker to find than that none of them is for this sender.
+    return bool(signal.of_batches or (signal.receivers and signal.has_listeners(sender)))
 
 
 def send_in_thread() -> None:
@@ -131,14 +143,23 @@ def flush(seconds: float) -> None:
     _signal_thread.flush(seconds)
 
 
-def _hand_on(signal: Signal, sender: type, news: SignalArguments) -> None:
+def send(signal: ContainedSignal, sender: type, news: SignalArguments) -> None:
+    """Send a signal about committed changes, in the calling thread or in the thread of signals.
+
+    Args:
+        news: the arguments of the signal, one dict for each time that it is sent.
+    """
     if getattr(_thread, "leaves_it", False):
         _signal_thread.add(signal, sender, news)
     else:
         _send(signal, sender, news)
 
 
-def _send(signal: Signal, sender: type, news: SignalArguments) -> None:
+def _send(signal: ContainedSignal, sender: type, news: SignalArguments) -> None:
+    for receive in signal.of_batches:
+        receive(news)
+    if not signal.receivers:
+        return
     for each in news:
         signal.send_robust(sender, **each)
 
@@ -147,12 +168,12 @@ class SignalThread:
     """A thread that sends signals. It ends when there are none for a while."""
 
     def __init__(self) -> None:
-        self._unsent: Queue[tuple[Signal, type, SignalArguments]] = Queue(MAX_UNSENT)
+        self._unsent: Queue[tuple[ContainedSignal, type, SignalArguments]] = Queue(MAX_UNSENT)
         self._lock = threading.Lock()
         self._is_running = False
         self._dropped = 0
 
-    def add(self, signal: Signal, sender: type, news: SignalArguments) -> None:
+    def add(self, signal: ContainedSignal, sender: type, news: SignalArguments) -> None:
         """Send a signal soon. If receivers are far too slow, drop it and log that."""
         with self._lock:
             try:

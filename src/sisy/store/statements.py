@@ -158,7 +158,7 @@ def _rows_of_frequent(
     # PostgreSQL needs three times as long to plan the insertion of a task and its run as to
     # execute it, and plans a prepared statement only once. It plans searches each time all the
     # same: the right plan depends on how many rows there are at the moment.
-    if connection.health_check_enabled:
+    if connection.health_check_enabled:  # type: ignore[attr-defined]
         connection.close_if_health_check_failed()
     connection.ensure_connection()
     session = session_of(connection)
