@@ -21,9 +21,12 @@ AGENDA = """
 SELECT EXISTS(SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL),
        (SELECT MIN(next_run) FROM sisy_task WHERE state = 'active'),
        (SELECT MIN(lease_until) FROM sisy_process WHERE id NOT IN ({alive})),
-       EXISTS(SELECT 1 FROM sisy_run WHERE state = 'queued' AND ready_at <= %s),
-       (SELECT MIN(ready_at) FROM sisy_run WHERE state = 'queued' AND ready_at > %s),
-       EXISTS(SELECT 1 FROM sisy_run WHERE state = 'running' AND cancel_requested_at IS NOT NULL)
+       EXISTS(SELECT 1 FROM sisy_queued_run WHERE ready_at <= %s),
+       (SELECT MIN(ready_at) FROM sisy_queued_run WHERE ready_at > %s),
+       EXISTS(
+           SELECT 1 FROM sisy_running_run entry JOIN sisy_run ON sisy_run.id = entry.run_id
+           WHERE sisy_run.cancel_requested_at IS NOT NULL
+       )
 """
 
 

@@ -1,9 +1,19 @@
-"""Move queued, running and troubled runs into small tables, and drop the indexes that found them."""
+"""Move queued, running and troubled runs into small tables, and drop the indexes that found them.
+
+Stop Sisy's processes first: see `docs/explanation/storage.md`. The tables are filled while the old
+indexes still exist. PostgreSQL and SQLite do all of it in one transaction, or nothing. MySQL and
+MariaDB cannot roll back changes of the schema, so each step can be repeated there: after a failure
+half way, migrate again.
+"""
+
+from typing import Any
 
 from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 import sisy.records.fields
+
+LEDGER = "sisy_run"
 
 FILL = (
     """
@@ -25,8 +35,9 @@ FILL = (
 
 # A run is stored, started and finished: that makes three versions of its row. With this share of a
 # page left free, 98 of 100 updates find room for the new version in the page of the old one. Most
-# runs have no due moment, and need no entry in the index of those that have one. The small tables
-# lose as many rows as they gain, so they are vacuumed after a fixed number of them.
+# runs have no due moment, and need no entry in the index of those that have one. It is an index and
+# no constraint any more: a later migration that removes the constraint must drop the index. The
+# small tables lose as many rows as they gain, so they are vacuumed after a fixed number of them.
 TUNE = (
     "ALTER TABLE sisy_run SET (fillfactor = 45)",
     "ALTER TABLE sisy_run DROP CONSTRAINT sisy_run_one_row_per_occurrence",
@@ -44,9 +55,63 @@ RESTORE = (
 )
 
 
+class CreateEntries(migrations.CreateModel):
+    """Create a small table, in place of one that an interrupted attempt has left."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, *states: Any
+    ) -> None:
+        drop_remains(schema_editor, self.options["db_table"])
+        super().database_forwards(app_label, schema_editor, *states)
+
+    def database_backwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, *states: Any
+    ) -> None:
+        if self.options["db_table"] in schema_editor.connection.introspection.table_names():
+            super().database_backwards(app_label, schema_editor, *states)
+
+
+class RemoveRunIndex(migrations.RemoveIndex):
+    """Remove an index of the ledger, unless an interrupted attempt has removed it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("run", name)
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, *states: Any
+    ) -> None:
+        if self.name in indexes_of_ledger(schema_editor):
+            super().database_forwards(app_label, schema_editor, *states)
+
+    def database_backwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, *states: Any
+    ) -> None:
+        if self.name not in indexes_of_ledger(schema_editor):
+            super().database_backwards(app_label, schema_editor, *states)
+
+
+def drop_remains(editor: BaseDatabaseSchemaEditor, table: str) -> None:
+    if not editor.connection.features.can_rollback_ddl:
+        editor.execute(f"DROP TABLE IF EXISTS {table}")
+
+
+def indexes_of_ledger(editor: BaseDatabaseSchemaEditor) -> set[str]:
+    with editor.connection.cursor() as cursor:
+        return set(editor.connection.introspection.get_constraints(cursor, LEDGER))
+
+
+def lock(apps: object, editor: BaseDatabaseSchemaEditor) -> None:
+    # A worker that still runs must not change a run between its entry and the end of this
+    # transaction. To drop an index takes this lock anyway.
+    if editor.connection.vendor == "postgresql":
+        editor.execute(f"LOCK TABLE {LEDGER} IN ACCESS EXCLUSIVE MODE")
+
+
 def fill(apps: object, editor: BaseDatabaseSchemaEditor) -> None:
-    for statement in FILL:
-        editor.execute(statement)
+    # Not by the editor: it takes each statement for one that MySQL cannot roll back.
+    with editor.connection.cursor() as cursor:
+        for statement in FILL:
+            cursor.execute(statement)
 
 
 def tune(apps: object, editor: BaseDatabaseSchemaEditor) -> None:
@@ -67,7 +132,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.CreateModel(
+        CreateEntries(
             name="QueuedRun",
             fields=[
                 (
@@ -91,9 +156,20 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "sisy_queued_run",
+                "indexes": [
+                    models.Index(
+                        fields=["engine", "queue", "priority", "ready_at", "run_id"],
+                        name="sisy_queued_claim",
+                    ),
+                    models.Index(
+                        condition=models.Q(("is_delayed", True)),
+                        fields=["is_delayed", "ready_at"],
+                        name="sisy_queued_delayed",
+                    ),
+                ],
             },
         ),
-        migrations.CreateModel(
+        CreateEntries(
             name="RunningRun",
             fields=[
                 (
@@ -115,7 +191,7 @@ class Migration(migrations.Migration):
                 "db_table": "sisy_running_run",
             },
         ),
-        migrations.CreateModel(
+        CreateEntries(
             name="TroubledRun",
             fields=[
                 ("run_id", models.BigIntegerField(primary_key=True, serialize=False)),
@@ -141,59 +217,20 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "sisy_troubled_run",
+                "indexes": [
+                    models.Index(fields=["state", "-run_id"], name="sisy_troubled_state"),
+                    models.Index(fields=["task_id", "-run_id"], name="sisy_troubled_task"),
+                    models.Index(fields=["finished_at"], name="sisy_troubled_finished"),
+                ],
             },
         ),
-        migrations.RemoveIndex(
-            model_name="run",
-            name="sisy_run_claim",
-        ),
-        migrations.RemoveIndex(
-            model_name="run",
-            name="sisy_run_ready",
-        ),
-        migrations.RemoveIndex(
-            model_name="run",
-            name="sisy_run_held",
-        ),
-        migrations.RemoveIndex(
-            model_name="run",
-            name="sisy_run_live",
-        ),
-        migrations.RemoveIndex(
-            model_name="run",
-            name="sisy_run_trouble",
-        ),
-        migrations.RemoveIndex(
-            model_name="run",
-            name="sisy_run_finished",
-        ),
-        migrations.AddIndex(
-            model_name="queuedrun",
-            index=models.Index(
-                fields=["engine", "queue", "priority", "ready_at", "run_id"],
-                name="sisy_queued_claim",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="queuedrun",
-            index=models.Index(
-                condition=models.Q(("is_delayed", True)),
-                fields=["is_delayed", "ready_at"],
-                name="sisy_queued_delayed",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="troubledrun",
-            index=models.Index(fields=["state", "-run_id"], name="sisy_troubled_state"),
-        ),
-        migrations.AddIndex(
-            model_name="troubledrun",
-            index=models.Index(fields=["task_id", "-run_id"], name="sisy_troubled_task"),
-        ),
-        migrations.AddIndex(
-            model_name="troubledrun",
-            index=models.Index(fields=["finished_at"], name="sisy_troubled_finished"),
-        ),
+        migrations.RunPython(lock, migrations.RunPython.noop, elidable=False),
         migrations.RunPython(fill, migrations.RunPython.noop, elidable=False),
+        RemoveRunIndex("sisy_run_claim"),
+        RemoveRunIndex("sisy_run_ready"),
+        RemoveRunIndex("sisy_run_held"),
+        RemoveRunIndex("sisy_run_live"),
+        RemoveRunIndex("sisy_run_trouble"),
+        RemoveRunIndex("sisy_run_finished"),
         migrations.RunPython(tune, restore, elidable=False),
     ]
