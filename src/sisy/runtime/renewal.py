@@ -1,6 +1,6 @@
 """When to renew what is remembered and may be wrong."""
 
-import time
+from sisy import clock
 
 INTERVAL = 2.0  # seconds
 INTERVAL_IN_DOUBT = 0.5
@@ -16,15 +16,15 @@ class Renewal:
 
     def is_due(self) -> bool:
         """Return whether to renew now."""
-        return time.monotonic() >= self._next
+        return clock.steady() >= self._next
 
     def begin(self) -> None:
         """Note that a renewal begins."""
-        self._began = time.monotonic()
+        self._began = clock.steady()
 
     def end(self) -> None:
         """Note that the renewal has ended, which decides when the next one is due."""
-        self._ended = time.monotonic()
+        self._ended = clock.steady()
         self._next = self._ended + max(INTERVAL, (self._ended - self._began) / LARGEST_SHARE)
 
     def hasten(self) -> None:

@@ -9,9 +9,10 @@ priority:
                               ^
                               the mark: claims begin here
 
-A mark can be too high: a run may be stored late in a long transaction, or be released by another
-worker. So the marks are renewed from the whole queue every two seconds, and when a worker was rung
-and finds nothing. A wrong mark delays a run by that much. It never loses one.
+A mark can be too high: a run may be stored late in a long transaction, or be queued again after
+its worker died, or the clock may be set back. So the marks are renewed from the whole queue every
+two seconds, or half a second after the last time if a worker was rung and finds nothing. A wrong
+mark delays a run by that much. It never loses one.
 """
 
 from collections.abc import Sequence
@@ -74,12 +75,6 @@ class LowWaterMarks:
             first = next((run for run in locked if run.state == RunState.QUEUED), locked[-1])
             mark = replace(level, since=first.ready_at, since_run=first.pk)
         self._levels[level.queue][level.priority] = min(mark, latest, key=_position)
-
-    def lower(self, run: Run) -> None:
-        """Make sure that claims find a run that is queued."""
-        known = self._levels.setdefault(run.queue, {DEFAULT_PRIORITY: Level(run.queue)})
-        mark = Level(run.queue, run.priority, run.ready_at, run.pk)
-        known[run.priority] = min(known.get(run.priority, mark), mark, key=_position)
 
 
 def _position(level: Level) -> tuple[datetime, int]:
