@@ -1,7 +1,7 @@
 """Delete retired tasks, old history and the records of processes that it names."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -9,6 +9,7 @@ from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
 from sisy import conf
+from sisy.heartbeat.ledger_walk import Walk
 from sisy.models import Attempt, Process, Run, Task
 from sisy.records.choices import LIVE_STATES
 from sisy.runtime.compat import delete_bare
@@ -17,6 +18,8 @@ from sisy.store import entries
 
 RETIRED_BATCH = 1000
 PRUNE_BATCH = 500
+COUNT_BATCH = 10_000
+ROUND_INTERVAL = timedelta(hours=1)
 MAX_BATCHES_OF_A_TASK = 10
 PROCESS_GRACE = timedelta(days=1)  # for runs that end after their process, and for set clocks
 
@@ -27,17 +30,57 @@ def delete_ended(using: str) -> int:
     return Task.objects.using(using).filter(pk__in=pks).delete_ended() if pks else 0
 
 
-def prune_history(using: str, now: datetime) -> int:
-    """Delete a batch of runs older than ``SISY_HISTORY_DAYS``, oldest first. Return how many."""
+class Rounds:
+    """The walks of one heartbeat through old history: one each hour, from the oldest run on.
+
+    A run that has not finished, or finished long after it was planned, is passed and kept. A later
+    round deletes it. Between two rounds, the walk waits at the first run that is too young.
+    """
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+        self._walk = Walk(using)
+        self._began: datetime | None = None
+
+    def prune(self, before: datetime, now: datetime) -> int:
+        """Delete a batch of runs that finished before a moment, oldest first. Return how many."""
+        if self._began is None or self._is_time(now):
+            self._walk, self._began = Walk(self._using), now
+        part = self._walk.next_part(before, now, PRUNE_BATCH)
+        return _prune(self._using, [step.pk for step in part if step.is_over])
+
+    def _is_time(self, now: datetime) -> bool:
+        assert self._began is not None
+        # Also if the clock was set back.
+        return self._walk.has_arrived and abs(now - self._began) >= ROUND_INTERVAL
+
+
+def prune_history(using: str, now: datetime, rounds: Rounds | None = None) -> int:
+    """Delete a batch of runs older than ``SISY_HISTORY_DAYS``, oldest first. Return how many.
+
+    Args:
+        rounds: where the last batch ended; by default, begin at the oldest run.
+    """
     days = conf.get_settings().history_days
-    return prune_before(using, now - timedelta(days=days)) if days else 0
+    return (rounds or Rounds(using)).prune(now - timedelta(days=days), now) if days else 0
 
 
-def prune_before(using: str, moment: datetime) -> int:
-    """Delete a batch of runs that finished before a moment, oldest first. Return how many."""
-    ended = Run.objects.using(using).filter(finished_at__lt=moment)
-    oldest = ended.order_by("finished_at").values_list("pk", flat=True)
-    return _prune(using, oldest[:PRUNE_BATCH])
+def prune_before(using: str, moment: datetime, now: datetime) -> Iterator[int]:
+    """Delete all runs that finished before a moment, oldest first. Yield the size of batches."""
+    for pks in _over_before(using, moment, now, PRUNE_BATCH):
+        yield _prune(using, pks)
+
+
+def count_before(using: str, moment: datetime, now: datetime) -> int:
+    """Return how many runs `prune_before` would delete."""
+    return sum(len(pks) for pks in _over_before(using, moment, now, COUNT_BATCH))
+
+
+def _over_before(using: str, moment: datetime, now: datetime, size: int) -> Iterator[list[int]]:
+    """Yield the keys of runs that finished before a moment, part by part."""
+    walk = Walk(using)
+    while not walk.has_arrived:
+        yield [step.pk for step in walk.next_part(moment, now, size) if step.is_over]
 
 
 def prune_processes(using: str, now: datetime) -> int:

@@ -11,6 +11,7 @@ from sisy.engines.dispatch import dispatching
 from sisy.heartbeat.clock_rollback import ClockWatch
 from sisy.heartbeat.due_mark import DueMark
 from sisy.heartbeat.quarantine import reject_unreadable_rows
+from sisy.heartbeat.retention import Rounds
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.timing_check import Audit
 from sisy.messaging import doorbell, sender
@@ -65,6 +66,7 @@ class Heartbeat:
         self._clock_watch = ClockWatch(self.using)
         self._audit = Audit(self.using)
         self._due_mark = DueMark()
+        self._rounds = Rounds(self.using)
         self._next_beat: datetime | None = None
         self._next_due: datetime | None = None
 
@@ -163,6 +165,7 @@ class Heartbeat:
             turn=current.turn,
             at_work_since=self._clock_watch.at_work_since,
             due_since=BEGINNING if is_beat else self._due_mark.since,
+            rounds=self._rounds,
         )
         if is_beat:
             frequency = timedelta(seconds=conf.get_settings().heartbeat_frequency)

@@ -60,6 +60,7 @@ def tick(
     turn: Turn = ENDLESS,
     at_work_since: datetime | None = None,
     due_since: datetime = BEGINNING,
+    rounds: retention.Rounds | None = None,
 ) -> Tick:
     """Plan due occurrences, rescue lost runs and clean up.
 
@@ -74,13 +75,14 @@ def tick(
         turn: the time for long work; see `Turn`.
         at_work_since: since when the heartbeat has worked without a break; see `Watch`.
         due_since: the moment before which no task is due; see `DueMark`.
+        rounds: up to where old history was deleted; by default, begin at the oldest run.
     """
     plan_due = partial(plan.plan_due, using, now, announce, turn, at_work_since, due_since)
     planned = plan_due()
     if timing_check.compute_unplanned(using, now, turn):
         planned.add(plan_due())
     rescued = rescue.rescue_lost(using, now, judges_leases, turn)
-    pruned = 0 if turn.has_left_work else retention.prune_history(using, now)
+    pruned = 0 if turn.has_left_work else retention.prune_history(using, now, rounds)
     # Each run on another engine has a process of its own, so prune them as fast as runs.
     if pruned or is_thorough:
         retention.prune_processes(using, now)

@@ -1,6 +1,7 @@
 """``manage.py sisy_prune``: delete old runs at once."""
 
 import sys
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -9,11 +10,11 @@ from django.db import router
 from django.utils.translation import ngettext
 
 from sisy import clock, conf
-from sisy.heartbeat.retention import prune_before
+from sisy.heartbeat.retention import count_before, prune_before
 from sisy.management.arguments import measure
 from sisy.management.output import AnsweringCommand
 from sisy.management.progress import Progress
-from sisy.models import Run, Task
+from sisy.models import Task
 
 
 class Command(AnsweringCommand):
@@ -40,11 +41,11 @@ class Command(AnsweringCommand):
         days = conf.get_settings().history_days if options["days"] is None else options["days"]
         if options["days"] is None and not days:
             raise CommandError("SISY_HISTORY_DAYS is 0, so history is kept forever. Use --days.")
-        before = clock.now(using) - timedelta(days=days)
-        old = Run.objects.using(using).filter(finished_at__lt=before)
-        count = old.count()
+        now = clock.now(using)
+        before = now - timedelta(days=days)
+        count = count_before(using, before, now)
         if not options["dry_run"]:
-            count = self._prune(using, before, count, options["verbosity"])
+            count = self._prune(prune_before(using, before, now), count, options["verbosity"])
         if self.as_json:
             self.say_json({"pruned": count, "before": before, "dry_run": options["dry_run"]})
         else:
@@ -52,12 +53,12 @@ class Command(AnsweringCommand):
             verb = "would be" if options["dry_run"] else ngettext("was", "were", count)
             self.stdout.write(f"{runs} that finished before {before:%Y-%m-%d} {verb} deleted.")
 
-    def _prune(self, using: str, before: Any, expected: int, verbosity: int) -> int:
+    def _prune(self, batches: Iterable[int], expected: int, verbosity: int) -> int:
         pruned = 0
         with Progress(
             sys.stderr, "Deleting runs", expected, is_quiet=verbosity < 1 or self.as_json
         ) as progress:
-            while batch := prune_before(using, before):
+            for batch in batches:
                 pruned += batch
                 progress.reach(pruned, f"{pruned:,} of about {expected:,}")
         return pruned
