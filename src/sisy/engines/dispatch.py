@@ -18,7 +18,7 @@ from django.utils.module_loading import import_string
 from sisy import clock, conf
 from sisy.lifecycle.reject import reject_unknown_engines
 from sisy.messaging import doorbell
-from sisy.models import Queue, Run
+from sisy.models import Queue, QueuedRun, Run, RunState
 from sisy.runtime.log import Outage
 from sisy.runtime.loop import Loop
 from sisy.store.database_thread import DatabaseThread
@@ -106,11 +106,12 @@ def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None
 def refuse_unknown(using: str, now: datetime) -> int:
     """Fail a batch of runs whose engine is no longer configured, and return how many."""
     known = conf.get_settings().aliases
-    lost = Run.objects.using(using).queued().of_other_engines().exclude(engine__in=known)
-    some = list(lost.order_by("pk").values_list("pk", flat=True)[:DISPATCH_BATCH])
+    entries = QueuedRun.objects.using(using).filter(engine__gt="").exclude(engine__in=known)
+    some = list(entries.order_by("run_id").values_list("run_id", flat=True)[:DISPATCH_BATCH])
     if not some:
         return 0
-    return len(reject_unknown_engines(lost.filter(pk__in=some), now))
+    lost = Run.objects.using(using).filter(pk__in=some, state=RunState.QUEUED)
+    return len(reject_unknown_engines(lost.exclude(engine__in=known).of_other_engines(), now))
 
 
 def send_to_engine(run: Run) -> None:
@@ -133,13 +134,13 @@ def _take(using: str, now: datetime) -> list[Run]:
     """Mark ready runs as dispatched, and return them."""
     settings = conf.get_settings()
     not_lately = Q(dispatched_at=None) | Q(dispatched_at__lte=now - settings.dispatch_lease)
-    ready = Run.objects.using(using).ready(now).filter(not_lately, engine__in=settings.aliases)
     paused = list(Queue.objects.using(using).paused().values_list("name", flat=True))
+    ready = {"engine__in": settings.aliases, "ready_at__lte": now}
+    entries = QueuedRun.objects.filter(**ready).exclude(queue__in=paused)
+    queued = Run.objects.using(using).listed(entries).filter(state=RunState.QUEUED, **ready)
+    first = queued.filter(not_lately).order_by("-priority", "ready_at", "id")
     with transaction.atomic(using=using):
-        locked = ready.exclude(queue__in=paused).select_for_update(skip_locked=True)[
-            :DISPATCH_BATCH
-        ]
-        runs = list(locked)
+        runs = list(first.select_for_update(skip_locked=True)[:DISPATCH_BATCH])
         taken = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
         taken.update(dispatched_at=now)
     return runs

@@ -22,7 +22,7 @@ from sisy.execution.inline import call_inline
 from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.lifecycle.release import release
-from sisy.models import Role, Run
+from sisy.models import QueuedRun, Role, Run, RunningRun, RunState
 from sisy.models.lease import Lease
 from sisy.runtime.log import logger
 from sisy.runtime.loop import retry_until_success
@@ -151,12 +151,18 @@ def _send_again(using: str, pk: int) -> None:
     # the run would only be sent again after the length of a lease.
     runs = Run.objects.using(using)
     run = runs.filter(pk=pk).first()
-    if run is not None and not runs.running().filter(task=run.task_id).exists():
+    if run is not None and not _is_any_running(using, run):
         runs.queued().filter(pk=pk).update(dispatched_at=None)
 
 
 def _send_others(using: str, run: Run) -> None:
     """Have the runs sent again that were queued behind this one."""
-    if run.task_id is not None:
-        others = Run.objects.using(using).queued().of_other_engines().filter(task=run.task_id)
-        others.update(dispatched_at=None)
+    assert run.task_id is not None
+    others = QueuedRun.objects.filter(task_id=run.task_id, engine__gt="")
+    queued = Run.objects.using(using).listed(others).filter(state=RunState.QUEUED)
+    queued.update(dispatched_at=None)
+
+
+def _is_any_running(using: str, run: Run) -> bool:
+    assert run.task_id is not None
+    return RunningRun.objects.using(using).filter(task_id=run.task_id).exists()

@@ -19,7 +19,7 @@ from sisy import clock, conf
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.quarantine import run_each
 from sisy.heartbeat.suspension_guard import SuspensionGuard
-from sisy.models import Run, Task, TaskState
+from sisy.models import QueuedRun, Run, RunState, Task, TaskState
 from sisy.models.run_queries import RunQuerySet
 from sisy.planning import activation
 from sisy.planning.timing import ON_TIME_TOLERANCE, Timing
@@ -213,23 +213,28 @@ def _free_occurrences(using: str, tasks: Sequence[int], now: datetime) -> None:
 
 def _make_ready_now(using: str, now: datetime) -> int:
     """Make a batch of runs ready now that were ready by the old time. Return how many."""
-    queued = Run.objects.using(using).queued()
+    queued = _not_ready(using, now)
     was_due = Q(due_at__isnull=False) | Q(occurrence_at__isnull=False)
     was_ready = Q(ready_at__lte=F("planned_at")) | was_due
-    left = queued.filter(was_ready, planned_at__gt=now + ON_TIME_TOLERANCE, ready_at__gt=now)
+    left = queued.filter(was_ready, planned_at__gt=now + ON_TIME_TOLERANCE)
     pks = left.values_list("pk", flat=True)[:RUN_BATCH]
     return _make_ready(using, left, dict.fromkeys(pks, now))
 
 
 def _shorten_retries(using: str, now: datetime) -> int:
     """Shorten the delay of retries to their task's maximum. Return how many were too long."""
-    retries = Run.objects.using(using).queued().filter(attempt__gt=0, ready_at__gt=now)
+    retries = _not_ready(using, now).filter(attempt__gt=0)
     latest: dict[int, datetime] = {}
     for run in retries.with_task().select_related("task")[:RUN_BATCH]:
         assert run.task is not None
         if run.ready_at > now + run.task.retry_max_delay:
             latest[run.pk] = now + run.task.retry_max_delay
     return _make_ready(using, retries, latest)
+
+
+def _not_ready(using: str, now: datetime) -> RunQuerySet:
+    runs = Run.objects.using(using).listed(QueuedRun.objects.filter(ready_at__gt=now))
+    return runs.filter(state=RunState.QUEUED, ready_at__gt=now)
 
 
 def _make_ready(using: str, runs: RunQuerySet, moments: Mapping[int, datetime]) -> int:

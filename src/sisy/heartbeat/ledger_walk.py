@@ -6,7 +6,7 @@ long transaction commits its runs late. Whoever walks the ledger begins anew fro
 finds these then.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -72,11 +72,11 @@ class Walk:
         return list(_while_old(rows))
 
 
-def _flag(condition: Q) -> ExpressionWrapper[BooleanField[bool, bool]]:
+def _flag(condition: Q) -> ExpressionWrapper[Q]:
     return ExpressionWrapper(condition, output_field=BooleanField())
 
 
-def _while_old(rows: "Iterator[tuple[int, str, bool | None, bool]]") -> Iterator[Step]:
+def _while_old(rows: Iterable[tuple[int, str, bool | None, bool]]) -> Iterator[Step]:
     for pk, state, is_over, is_old in rows:
         if not is_old:
             return

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from django.db.models import QuerySet
 
 from sisy.lifecycle.reject import reject_unreadable
-from sisy.models import Process, Run, Task, TaskState
+from sisy.models import Process, QueuedRun, Run, Task, TaskState
 from sisy.runtime.log import logger
 from sisy.store.isolation import isolating
 
@@ -61,14 +61,15 @@ def reject_unreadable_rows(using: str, now: datetime) -> int:
     # Such a row makes every look at the next due moment fail. Only the first and last rows of what
     # a look reads can do that, so try the first and the last 1,000 of each table.
     tasks = Task.objects.using(using).active().exclude(next_run=None)
-    runs = Run.objects.using(using).queued()
+    queued = QueuedRun.objects.using(using).all()
     processes = Process.objects.using(using).all()
 
     def break_task(pk: int) -> None:
         why = "The stored next_run cannot be read. Resume the task to compute it again."
         set_broken(using, pk, why)
 
-    def fail_run(pk: int) -> None:
+    def fail_run(entry: tuple[int, int]) -> None:
+        _, pk = entry
         this = Run.objects.using(using).filter(pk=pk)
         reject_unreadable(this, "The stored ready_at cannot be read. Retry the run.", now)
 
@@ -77,12 +78,12 @@ def reject_unreadable_rows(using: str, now: datetime) -> int:
 
     return (
         _reject_rows(tasks, "next_run", break_task)
-        + _reject_rows(runs, "ready_at", fail_run)
+        + _reject_rows(queued, "ready_at", fail_run)
         + _reject_rows(processes, "lease_until", forget_process)
     )
 
 
-def _reject_rows(rows: QuerySet[Any], column: str, reject: Callable[[int], None]) -> int:
+def _reject_rows(rows: QuerySet[Any], column: str, reject: Callable[[Any], None]) -> int:
     """Reject the rows whose ``column`` cannot be read, of the first and last ones by it."""
     count = 0
     for order in (column, f"-{column}"):

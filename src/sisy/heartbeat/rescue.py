@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef
 
 from sisy import conf
 from sisy.lifecycle.lose import lose
-from sisy.models import Process, Role, Run
+from sisy.models import Process, Role, Run, RunningRun, RunState
 from sisy.models.process import ProcessQuerySet
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.log import logger
@@ -42,16 +42,23 @@ def rescue_orphans(using: str, now: datetime) -> list[Run]:
     """Take the runs of processes that are not registered, and return those queued again."""
     # This happens only if somebody deletes the row of a process, or if a process has ended without
     # releasing its runs. Leases do not matter here.
-    process = Process.objects.filter(pk=OuterRef("process"))
+    without = RunningRun.objects.using(using).filter(~_process("process_id"))
+    some = list(without.order_by("run_id").values_list("run_id", flat=True)[:ORPHAN_BATCH])
+    if not some:
+        return []
     with transaction.atomic(using=using):
-        orphans = Run.objects.using(using).running().filter(~Exists(process))
+        runs = Run.objects.using(using)
+        orphans = runs.filter(~_process("process"), pk__in=some, state=RunState.RUNNING)
         reason = "Its worker is not registered"
-        some = list(orphans.order_by("pk").values_list("pk", flat=True)[:ORPHAN_BATCH])
-        locked = Run.objects.using(using).filter(pk__in=orphans.filter(pk__in=some).lock())
-        again, ended = lose(locked, reason, now)
+        again, ended = lose(runs.filter(pk__in=orphans.lock()), reason, now)
     if again or ended:
         _log("an unregistered worker", again, ended)
     return again
+
+
+def _process(column: str) -> Exists:
+    """Return a condition for rows whose process is registered."""
+    return Exists(Process.objects.filter(pk=OuterRef(column)))
 
 
 def _gone(using: str, now: datetime, judges_leases: bool) -> ProcessQuerySet:
@@ -73,7 +80,7 @@ def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) ->
         # The lock on the process's row makes its next renewal wait, and then match no row.
         gone = _gone(using, now, judges_leases).filter(pk=process.pk)
         for kept in gone.select_for_update(skip_locked=True):
-            held = Run.objects.using(using).running().filter(process=kept.pk)
+            held = Run.objects.using(using).running_in(kept.pk)
             end = _what_happened_to(kept, now)
             reason = f"Its worker, {kept}, {end}"
             locked = held.lock()

@@ -9,7 +9,7 @@ from django.db.models import F, Q, QuerySet
 
 from sisy import signals
 from sisy.lifecycle.transition import Transition, all_runs, send_for_rows
-from sisy.records.choices import RunState
+from sisy.records.choices import LIVE_STATES, RunState
 from sisy.runtime.compat import for_write
 from sisy.store import entries
 
@@ -31,9 +31,16 @@ def cancel_or_request(
         The keys of those that were cancelled, and of those that were asked to stop and had not
         been asked before.
     """
+    return cancel_or_request_live(runs.live(), reason, now, by_force=by_force)
+
+
+def cancel_or_request_live(
+    runs: "RunQuerySet", reason: str, now: datetime, *, by_force: bool = False
+) -> tuple[list[int], list[int]]:
+    """Do the same for ``runs`` that are chosen by their keys, or by entries in small tables."""
     runs = for_write(runs)
     with transaction.atomic(using=runs.db):
-        chosen = all_runs(runs).filter(pk__in=runs.live().lock())
+        chosen = all_runs(runs).filter(pk__in=runs.filter(state__in=LIVE_STATES).lock())
         cancelled = cancel_queued(chosen.surely_queued(now), reason, now)
         return cancelled, request_cancel(chosen, reason, now, by_force=by_force)
 
@@ -41,7 +48,7 @@ def cancel_or_request(
 def cancel_run(run: "Run", using: str, reason: str, now: datetime, *, by_force: bool) -> bool:
     """Cancel one run, or ask it to stop. Return False if it has finished or was asked before."""
     this = type(run).objects.using(using).filter(pk=run.pk)
-    cancelled, asked = cancel_or_request(this, reason, now, by_force=by_force)
+    cancelled, asked = cancel_or_request_live(this, reason, now, by_force=by_force)
     if cancelled:
         _cancelled(reason, now).note([run])
     if asked:
@@ -82,7 +89,8 @@ def request_cancel(
 ) -> list[int]:
     """Request that running ones of ``runs`` stop; call it in a transaction.
 
-    The request is stored on the row. The state changes when the function has ended.
+    The runs are chosen by their keys, or by entries in small tables. The request is stored on the
+    row. The state changes when the function has ended.
 
     Returns:
         The keys of those that were not asked before.
@@ -91,8 +99,8 @@ def request_cancel(
     asked_less = Q(cancel_requested_at=None)
     if by_force:
         asked_less |= Q(cancel_force=False)
-    pks = runs.possibly_running(now).filter(asked_less).lock()
-    asked = all_runs(runs).possibly_running(now).filter(pk__in=pks)
+    pks = runs.not_surely_queued(now).filter(asked_less).lock()
+    asked = all_runs(runs).not_surely_queued(now).filter(pk__in=pks)
     _request(reason, now, by_force).write(asked)
     if pks:
         tasks = sorted(set(asked.exclude(task=None).values_list("task", flat=True)))

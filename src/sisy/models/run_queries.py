@@ -98,7 +98,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         They are running, or a leaving worker has released them. The latter are queued, and become
         ready when that worker has certainly stopped.
         """
-        return self.live().filter(Q(state=RunState.RUNNING) | _is_leaving(now))
+        return self.live().not_surely_queued(now)
+
+    def not_surely_queued(self, now: datetime) -> Self:
+        """Return those of live runs whose function may be running: see `possibly_running`."""
+        return self.filter(Q(state=RunState.RUNNING) | _is_leaving(now))
 
     def surely_queued(self, now: datetime) -> Self:
         """Return queued runs without those that a leaving worker may still execute."""
@@ -114,6 +118,16 @@ class RunQuerySet(models.QuerySet["Run"]):
             QueuedRun.objects.filter(task_id__in=tasks),
             RunningRun.objects.filter(task_id__in=tasks),
         )
+
+    def running_in(self, process: int) -> Self:
+        """Return the runs that a process, by its key, has claimed."""
+        entries = RunningRun.objects.filter(process_id=process)
+        return self.listed(entries).filter(state=RunState.RUNNING, process=process)
+
+    def listed(self, entries: models.QuerySet[Any]) -> Self:
+        """Return the runs that have one of these entries in a small table."""
+        # The database reads the entries first, and then the ledger by its key.
+        return self.filter(pk__in=entries.values("run_id"))
 
     def _among(
         self, queued: models.QuerySet[QueuedRun], running: models.QuerySet[RunningRun]

@@ -9,6 +9,7 @@ from django.db.models import Case, Exists, F, OuterRef, Q, When
 
 from sisy import clock, conf
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued
+from sisy.models.entries import QueuedRun, RunningRun
 from sisy.models.run import Run
 from sisy.planning import activation, timing
 from sisy.planning.overdue import settle_overdue
@@ -75,8 +76,9 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def ended(self) -> Self:
         """Return retired tasks without queued or running runs."""
         # Without declared ones: the next deploy would create them again, and they would run again.
-        live_runs = Run.objects.live().filter(task=OuterRef("pk"))
-        return self.filter(~Exists(live_runs), state=TaskState.RETIRED, declaration__isnull=True)
+        live = [model.objects.filter(task_id=OuterRef("pk")) for model in (QueuedRun, RunningRun)]
+        without_live = self.filter(*(~Exists(entries) for entries in live))
+        return without_live.filter(state=TaskState.RETIRED, declaration__isnull=True)
 
     def declared(self) -> Self:
         """Return tasks that code declared at the last sync."""
@@ -195,9 +197,9 @@ def prepare_deletion(tasks: TaskQuerySet) -> list[int]:
     locked = tasks.model._base_manager.using(using).filter(pk__in=pks)
     settle_overdue(using, locked, now, TASK_DELETED, for_good=True)
     for start in range(0, len(pks), BATCH):
-        runs = Run.objects.using(using).filter(task__in=pks[start : start + BATCH])
-        runs.live().lock()
-        cancel_queued(runs, TASK_DELETED, now)
+        live = Run.objects.using(using).live_of(pks[start : start + BATCH])
+        live.lock()
+        cancel_queued(live, TASK_DELETED, now)
     return pks
 
 

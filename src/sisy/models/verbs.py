@@ -10,13 +10,15 @@ from django.db.models import Sum
 
 from sisy import clock
 from sisy.callables import Callee
+from sisy.lifecycle.cancel import cancel_or_request_live
 from sisy.lifecycle.submit import submit, submit_once
+from sisy.models.entries import QueuedRun
 from sisy.models.run import Run
 from sisy.models.run_queries import RunQuerySet
 from sisy.planning import activation
 from sisy.planning.backfill import backfill, to_backfill
 from sisy.planning.declarations import Policies, refuse_unknown
-from sisy.records.choices import Origin, Overlap, TaskState
+from sisy.records.choices import Origin, Overlap, RunState, TaskState
 from sisy.records.twins import class_twin, twin
 from sisy.records.validators import future_moment, json_dict, moment_in
 
@@ -244,8 +246,8 @@ class TaskVerbs(models.Model):
 
     def cancel_queued(self, reason: str = "Cancelled.") -> int:
         """Cancel the task's queued runs, and return their number."""
-        using = self._home
-        return self._runs(using).queued().cancel(reason, clock.now(using))
+        queued = Run.objects.using(self._home).listed(QueuedRun.objects.filter(task_id=self.pk))
+        return self._cancel(queued.filter(state=RunState.QUEUED), reason)
 
     acancel_queued = twin(cancel_queued)
 
@@ -254,21 +256,26 @@ class TaskVerbs(models.Model):
 
         See `Run.cancel`.
         """
-        using = self._home
-        return self._runs(using).cancel(reason, clock.now(using), by_force=by_force)
+        live = Run.objects.using(self._home).live_of([self.pk])
+        return self._cancel(live, reason, by_force=by_force)
 
     acancel_runs = twin(cancel_runs)
 
     def counts(self) -> dict[str, int]:
         """Return the number of occurrences by state, including pruned ones."""
-        kept = self._runs(self._home).order_by().values_list("state").annotate(Sum("count"))
+        runs = Run.objects.using(self._home)
+        own = runs.none() if self.pk is None else runs.filter(task=self.pk)
+        kept = own.order_by().values_list("state").annotate(Sum("count"))
         return dict(Counter(dict(kept)) + Counter(self._task.pruned))
 
     acounts = twin(counts)
 
-    def _runs(self, using: str) -> RunQuerySet:
-        runs = Run.objects.using(using)
-        return runs.none() if self.pk is None else runs.filter(task=self.pk)
+    def _cancel(self, live: RunQuerySet, reason: str, *, by_force: bool = False) -> int:
+        if self.pk is None:
+            return 0
+        now = clock.now(self._home)
+        cancelled, asked = cancel_or_request_live(live, reason, now, by_force=by_force)
+        return len(cancelled) + len(asked)
 
     @property
     def _task(self) -> "Task":

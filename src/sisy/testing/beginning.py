@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from sisy.heartbeat.timing_check import compute_unplanned
-from sisy.models import Run, Task, TaskState
+from sisy.models import QueuedRun, Run, RunState, Task, TaskState
 from sisy.planning import timing
 from sisy.planning.declarations import Declaration
 from sisy.syncing.discovery import discover
@@ -37,9 +37,9 @@ def begin(using: str, now: datetime, before: datetime) -> None:
             state=TaskState.ACTIVE, next_run=None, planning_since=now
         )
         compute_unplanned(using, now)
-        Run.objects.using(using).queued().filter(ready_at__gt=now, ready_at__lte=before).update(
-            ready_at=now
-        )
+        started = QueuedRun.objects.filter(ready_at__gt=now, ready_at__lte=before)
+        queued = Run.objects.using(using).listed(started).filter(state=RunState.QUEUED)
+        queued.update(ready_at=now)
 
 
 def _make_if_only_its_day_was_over(

@@ -15,7 +15,7 @@ from sisy.execution.inline import execute_inline
 from sisy.execution.outcome import Outcome
 from sisy.heartbeat.plan import plan_due
 from sisy.heartbeat.timing_check import compute_unplanned
-from sisy.models import Process, Role, Run, Task, TaskState
+from sisy.models import Process, QueuedRun, Role, Run, Task, TaskState
 from sisy.schedules import calendar
 from sisy.testing.beginning import begin
 from sisy.worker.claim import claim
@@ -129,7 +129,7 @@ class Timeline:
 def next_moment(using: str, now: datetime) -> datetime | None:
     """Return when the next task is due or the next run is ready after ``now``, if any is."""
     tasks = Task.objects.using(using).filter(state=TaskState.ACTIVE, next_run__gt=now)
-    runs = Run.objects.using(using).queued().filter(ready_at__gt=now)
+    runs = QueuedRun.objects.using(using).filter(ready_at__gt=now)
     moments = (
         tasks.aggregate(first=Min("next_run"))["first"],
         runs.aggregate(first=Min("ready_at"))["first"],
@@ -139,7 +139,7 @@ def next_moment(using: str, now: datetime) -> datetime | None:
 
 def _ready_queues(using: str, now: datetime) -> list[tuple[str, str]]:
     """Return the engine and the name of each queue in which a run is ready."""
-    ready = Run.objects.using(using).ready(now).order_by()
+    ready = QueuedRun.objects.using(using).filter(ready_at__lte=now)
     return list(ready.values_list("engine", "queue").distinct())
 
 

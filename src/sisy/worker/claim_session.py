@@ -128,7 +128,7 @@ class ClaimSession:
         """Release the runs of a claim that is in doubt. Does nothing if none is."""
         if not self._is_in_doubt:
             return
-        held = Run.objects.using(self._using).running().filter(process=self._lease.process().pk)
+        held = Run.objects.using(self._using).running_in(self._lease.process().pk)
         known = self._in_flight.keys | self._outcomes.unrecorded
         unconfirmed = list(held.exclude(pk__in=known))
         reason = "The database connection failed during the claim."
