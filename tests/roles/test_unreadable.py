@@ -5,6 +5,7 @@ from django.db import connection
 
 from sisy.heartbeat import Heartbeat
 from sisy.models import Process, Run, RunState, Task, TaskState
+from sisy.store import entries
 from tests.app import jobs
 from tests.roles.steps import LEASE
 from tests.support.moments import HOUR, MINUTE, NOON
@@ -24,6 +25,8 @@ def spoil(row, column):
     table = row._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE {table} SET {column} = %s WHERE id = %s", [moment, row.pk])
+    if isinstance(row, Run):
+        entries.follow("default", [row.pk])
 
 
 needs_spoilable = pytest.mark.skipif(

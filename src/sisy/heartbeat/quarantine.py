@@ -52,6 +52,21 @@ def set_broken(using: str, pk: int, reason: str) -> None:
     )
 
 
+def past_unreadable(look: Callable[[], T], using: str, now: datetime) -> T:
+    """Return the result of ``look``. If rows cannot be read, reject them, and look again.
+
+    Raises:
+        Exception: ``look`` fails for another reason.
+    """
+
+    def again(error: Exception) -> T:
+        if not reject_unreadable_rows(using, now):
+            raise error
+        return look()
+
+    return isolating(look, again)
+
+
 def reject_unreadable_rows(using: str, now: datetime) -> int:
     """Find rows whose moments cannot be read, and return how many there were.
 

@@ -10,7 +10,7 @@ from sisy import clock, conf
 from sisy.engines.dispatch import dispatching
 from sisy.heartbeat.clock_rollback import ClockWatch
 from sisy.heartbeat.due_mark import DueMark
-from sisy.heartbeat.quarantine import reject_unreadable_rows
+from sisy.heartbeat.quarantine import past_unreadable
 from sisy.heartbeat.retention import Rounds
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.timing_check import Audit
@@ -19,7 +19,6 @@ from sisy.models import Process, Role, Run, Task
 from sisy.models.lease import Lease
 from sisy.runtime.loop import Loop, Turn
 from sisy.store.database_thread import DatabaseThread
-from sisy.store.isolation import isolating
 from sisy.store.statements import BEGINNING
 
 SECOND = timedelta(seconds=1)
@@ -172,15 +171,9 @@ class Heartbeat:
             self._next_beat = current.now + frequency
 
     def _look(self, process: Process, since: datetime, now: datetime) -> Outlook | None:
-        def look_past_unreadable(error: Exception) -> Outlook | None:
-            if not reject_unreadable_rows(self.using, now):
-                raise error
-            return look(process, self.using, since)
-
         due_since = self._due_mark.next_look()
-        outlook = isolating(
-            partial(look, process, self.using, since, due_since), look_past_unreadable
-        )
+        ahead = partial(look, process, self.using, since, due_since)
+        outlook = past_unreadable(ahead, self.using, now)
         if outlook is not None:
             self._due_mark.note(outlook.next_run, now)
             # Their next moments are computed from when their timing was changed.

@@ -6,6 +6,7 @@ from functools import partial
 
 from sisy.engines import dispatch
 from sisy.heartbeat import plan, rescue, retention, timing_check
+from sisy.heartbeat.quarantine import past_unreadable
 from sisy.messaging import messages
 from sisy.models import Process, QueuedRun, Run
 from sisy.models.process import LONGEST_LEASE
@@ -104,7 +105,9 @@ def _thorough(made: Tick, using: str) -> Tick:
     orphans = rescue.rescue_orphans(using, made.now)
     return replace(
         made,
-        queued=first_ready(using, made.now) + made.queued + orphans,
+        queued=past_unreadable(partial(first_ready, using, made.now), using, made.now)
+        + made.queued
+        + orphans,
         rescued=made.rescued + len(orphans),
         deleted=retention.delete_ended(using),
     )
