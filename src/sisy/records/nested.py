@@ -18,18 +18,26 @@ INDENTED = 30
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s,:\[\]{}"]+')
 
 
-def is_too_deep(value: Any) -> bool:
-    """Return whether a value is nested deeper than `MAX_DEPTH`. True if it contains itself."""
-    rest = [(value, 1)]
+CONTAINERS = (dict, list, tuple)
+
+
+def containers(value: Any) -> Iterator[tuple[Any, int]]:
+    """Yield the dicts, lists and tuples in a value, each with its depth, from 1.
+
+    It never ends if the value contains itself: stop at a depth.
+    """
+    rest = [(value, 1)] if isinstance(value, CONTAINERS) else []
     while rest:
         each, depth = rest.pop()
-        if not isinstance(each, dict | list | tuple):
-            continue
-        if depth > MAX_DEPTH:
-            return True
-        inner = each.values() if isinstance(each, dict) else each
-        rest.extend((one, depth + 1) for one in inner)
-    return False
+        yield each, depth
+        for one in each.values() if isinstance(each, dict) else each:
+            if isinstance(one, CONTAINERS):
+                rest.append((one, depth + 1))
+
+
+def is_too_deep(value: Any) -> bool:
+    """Return whether a value is nested deeper than `MAX_DEPTH`. True if it contains itself."""
+    return any(depth > MAX_DEPTH for _, depth in containers(value))
 
 
 def copied(value: Any, instead: Callable[[Any], Any] | None = None) -> Any:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from sisy import conf
 from sisy.exceptions import did_you_mean
-from sisy.records.nested import MAX_DEPTH, is_too_deep
+from sisy.records.nested import MAX_DEPTH, containers
 from sisy.runtime.durations import duration_text
 from sisy.runtime.escaping import first_obeyed
 from sisy.schedules import Schedule, calendar
@@ -75,19 +75,23 @@ def json_dict(value: Any, name: str = "userdata") -> dict[str, Any]:
         raise ValueError(f"{name} must be a dict, not {type(value).__name__}.")
     if not value:
         return value
-    if is_too_deep(value):
-        raise ValueError(
-            f"{name} must be nested at most {MAX_DEPTH} levels deep, but it is deeper or "
-            "contains itself."
-        )
+    strays = []
+    for each, depth in containers(value):
+        if depth > MAX_DEPTH:
+            raise ValueError(
+                f"{name} must be nested at most {MAX_DEPTH} levels deep, but it is deeper or "
+                "contains itself."
+            )
+        if isinstance(each, dict):
+            strays += [key for key in each if not isinstance(key, str)]
     try:
         text = JSON.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{name} must be serializable as JSON: {error}.") from None
     if flaw := unstorable_in(text):
         raise ValueError(f"{name} must not contain {flaw}, which databases reject.")
-    if stray := _stray_key(value):
-        raise ValueError(f"{name} must have strings as keys, not {stray[0]!r}.")
+    if strays:
+        raise ValueError(f"{name} must have strings as keys, not {strays[0]!r}.")
     return value
 
 
@@ -100,15 +104,6 @@ def unstorable_in(text: str) -> str:
     except UnicodeEncodeError:
         return "an unpaired surrogate"
     return ""
-
-
-def _stray_key(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        strays = [key for key in value if not isinstance(key, str)]
-        return strays or next(filter(None, map(_stray_key, value.values())), [])
-    if isinstance(value, list | tuple):
-        return next(filter(None, map(_stray_key, value)), [])
-    return []
 
 
 def label(value: Any, name: str) -> None:

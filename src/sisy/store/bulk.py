@@ -19,7 +19,7 @@ hundred rows at a time.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 from django.db import connections, models
@@ -99,7 +99,8 @@ def insert_many(using: str, records: Sequence[models.Model], also: Sequence[str]
     # insert the records.
     connection, model = connections[using], type(records[0])
     fields = model._meta.concrete_fields
-    held = zip(*map(attrgetter(*(field.attname for field in fields)), records), strict=True)
+    values_of = itemgetter(*(field.attname for field in fields))
+    held = zip(*[values_of(record.__dict__) for record in records], strict=True)
     columns = [
         Column.of(field, values, connection) for field, values in zip(fields, held, strict=True)
     ]
