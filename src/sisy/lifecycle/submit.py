@@ -25,7 +25,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from sisy import clock, conf, signals
 from sisy.lifecycle.transition import send
 from sisy.records.choices import Origin, RunState
-from sisy.records.instances import refer
+from sisy.records.instances import alike, refer
 from sisy.records.validators import future_moment
 from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import is_of_a_test_case
@@ -116,10 +116,8 @@ def store_once(
         ValueError: a column of the task cannot hold its value.
     """
     task.prepare_insert(now)
-    runs = [
-        task.new_run(now=now, origin=origin, ready_at=ready_at, payload=payload)
-        for payload in payloads
-    ]
+    run = task.new_run(now=now, origin=origin, ready_at=ready_at, payload=payloads[0])
+    runs = [run] if len(payloads) == 1 else alike(run, "payload", payloads)
     if len(runs) == 1 and can_insert_with_task(using, task):
         insert_with_task(using, task, runs[0])
         task.remember_inserted(using)

@@ -1,7 +1,7 @@
 """Create unsaved records much faster than ``Model.__init__``."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
@@ -36,6 +36,27 @@ def unsaved(model: type[M], values: Mapping[str, Any]) -> M:
         else:
             setattr(record, name, value)
     return record
+
+
+def alike(record: M, name: str, values: Sequence[Any]) -> list[M]:
+    """Return unsaved records that differ from an unsaved one only in a plain column.
+
+    Args:
+        name: the name of the column.
+        values: the value of the column in each record.
+    """
+    model, held = type(record), record.__dict__
+    if is_heard(model, pre_init, post_init) or _Defaults.of(model).has_own_init:
+        columns = {field.attname: held[field.attname] for field in model._meta.concrete_fields}
+        records = [model(**{**columns, name: value}) for value in values]
+    else:
+        records = [model.__new__(model) for _ in values]
+        for copy, value in zip(records, values, strict=True):
+            copy.__dict__.update(held, _state=ModelState())
+            copy.__dict__[name] = value
+    for copy in records:
+        copy._state.fields_cache.update(record._state.fields_cache)
+    return records
 
 
 def is_heard(model: type[models.Model], *signals_of_records: ModelSignal) -> bool:

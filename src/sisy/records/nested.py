@@ -30,9 +30,8 @@ def containers(value: Any) -> Iterator[tuple[Any, int]]:
     while rest:
         each, depth = rest.pop()
         yield each, depth
-        for one in each.values() if isinstance(each, dict) else each:
-            if isinstance(one, CONTAINERS):
-                rest.append((one, depth + 1))
+        inner = each.values() if isinstance(each, dict) else each
+        rest += [(one, depth + 1) for one in inner if isinstance(one, CONTAINERS)]
 
 
 def is_too_deep(value: Any) -> bool:
