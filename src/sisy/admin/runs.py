@@ -3,19 +3,21 @@
 from functools import cached_property
 
 from django.contrib import admin
-from django.contrib.admin import SimpleListFilter
+from django.contrib.admin import ChoicesFieldListFilter, DateFieldListFilter, SimpleListFilter
 from django.core.paginator import Paginator
 from django.db import router
 from django.db.models import CharField, F, QuerySet, Value
 from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
 from sisy.admin.model_admin import ReadOnly, may, moment_in
 from sisy.dashboard.actions import runs
-from sisy.models import Run, Task
+from sisy.models import Run, RunState, Task
 from sisy.models.run_queries import RunQuerySet
-from sisy.reports import disclosure, formatting
+from sisy.reports import by_state, disclosure, formatting
+from sisy.store.reports import KEY_SLACK, key_at
 
 MAX_COUNTED = 10_000  # rows of a list
 
@@ -55,6 +57,38 @@ class QueueFilter(SimpleListFilter):
         return queryset.filter(queue=self.value()) if self.value() else queryset
 
 
+class StateFilter(ChoicesFieldListFilter):
+    """A filter by state. It finds the newest 10,000 runs that are in a state other than succeeded.
+
+    That is as many as the list counts.
+    """
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        found: QuerySet[Run] = super().queryset(request, queryset)
+        chosen = self.used_parameters.get(self.lookup_kwarg)
+        states = chosen if isinstance(chosen, list) else [chosen] if chosen else []
+        for state in states:
+            if state in RunState.values and state != RunState.SUCCEEDED:
+                keys = by_state.keys_of(by_state.entries(found.db, state), MAX_COUNTED)
+                found = found.filter(pk__in=keys)
+        return found
+
+
+class PlannedFilter(DateFieldListFilter):
+    """A filter by the moment at which runs were planned."""
+
+    # No index contains this moment, but the keys of runs grow with it. Without the first key, a
+    # filter that few runs pass would read the whole ledger.
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        found: QuerySet[Run] = super().queryset(request, queryset)
+        chosen = self.used_parameters.get(self.lookup_kwarg_since)
+        since = chosen[-1] if isinstance(chosen, list) else chosen
+        moment = parse_datetime(str(since)) if since else None
+        if moment is None:
+            return found
+        return found.filter(pk__gte=key_at(found.db, moment - KEY_SLACK))
+
+
 @admin.register(Run)
 class RunAdmin(ReadOnly):
     """The list of runs. The dashboard shows the details of each."""
@@ -62,7 +96,14 @@ class RunAdmin(ReadOnly):
     dashboard_list, dashboard_page = "runs", "run"
     reason_of = staticmethod(disclosure.reason_of)
     list_display = ("__str__", "state_now", "due", "count", "attempt", "short_reason")
-    list_filter = ("state", "origin", QueueFilter, "planned_at")
+    # Sorting a long ledger takes longer than showing a page of it.
+    sortable_by = ()
+    list_filter = (
+        ("state", StateFilter),
+        "origin",
+        QueueFilter,
+        ("planned_at", PlannedFilter),
+    )
     paginator = CappedPaginator
     search_fields = ("label", "reason", "process_name")
     actions = ("cancel", "cancel_force", "retry")

@@ -1,6 +1,8 @@
 """The tasks with failed or missed runs in the last 24 hours, and the errors of one task.
 
-The database counts the runs of the last 24 hours, so that the numbers are exact at any size.
+The database counts the failed and missed runs of the last 24 hours, so that their numbers are exact
+at any size. Successful runs of a task are counted if they were planned at most an hour before these
+24 hours. Those without a task are counted if the newest runs reach so far back.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,12 +13,16 @@ from typing import Any
 from django.db.models import Case, CharField, Count, F, Max, Min, Q, Sum, Value, When
 
 from sisy.models import Origin, Run, RunState, Task
+from sisy.models.entries import TroubledRun
 from sisy.models.run_queries import RunQuerySet, has_task
-from sisy.records.choices import FAILED_STATES, LIVE_STATES, TROUBLE_STATES
+from sisy.records.choices import FAILED_STATES, LIVE_STATES
+from sisy.reports.by_state import NewestRuns, keys_of, troubled
 from sisy.reports.ledger import newest_runs
+from sisy.store.reports import key_at
 
 LATELY = timedelta(hours=24)
 MAX_GROUPS_SHOWN = 20
+MAX_DURATION_COUNTED = timedelta(hours=1)  # between a run's planning and its end
 MAX_RUNS_READ = 500  # failed runs of a task, the newest ones
 
 # The task of a run of run_once() or django.tasks is deleted some time after its run.
@@ -33,7 +39,7 @@ class RecentTrouble:
     Attributes:
         label: the label of the task or of all runs; the path of the function if the labels differ.
         number: how many runs failed, or how many occurrences were missed.
-        of: how many runs ended in that time, including these.
+        of: how many runs ended in that time, including these; None if they are too many to count.
         newest: the newest run that failed or was missed.
         has_recovered: whether the task's latest finished run succeeded.
     """
@@ -41,7 +47,7 @@ class RecentTrouble:
     key: Key
     label: str
     number: int
-    of: int
+    of: int | None
     newest: Run
     has_recovered: bool = False
 
@@ -52,10 +58,15 @@ def failing(using: str, now: datetime) -> tuple[list[RecentTrouble], int]:
     The task that started to fail most recently comes first, so that rows keep their places.
     """
     rows, more = first_of(_by_owner(_lately(using, FAILED_STATES, now)))
-    of = _ended(using, [_key(row) for row in rows], now)
+    succeeded = _succeeded(using, [_key(row) for row in rows], now)
     recovered = _recovered(using, [row["owner"] for row in rows if row["owner"] is not None])
     return [
-        _group(row, newest, of=of.get(_key(row), 0), has_recovered=row["owner"] in recovered)
+        _group(
+            row,
+            newest,
+            of=_together(row["number"], succeeded.get(_key(row), 0)),
+            has_recovered=row["owner"] in recovered,
+        )
         for row, newest in _with_newest(using, rows)
     ], more
 
@@ -67,9 +78,11 @@ def missed(using: str, now: datetime) -> tuple[list[RecentTrouble], int]:
 
 
 def _lately(using: str, states: Collection[str], now: datetime) -> RunQuerySet:
-    runs = Run.objects.using(using).filter(finished_at__gte=now - LATELY, state__in=states)
-    # Repeat the condition of the partial index, so that the database uses it.
-    return runs.filter(state__in=TROUBLE_STATES)
+    ended = TroubledRun.objects.using(using).filter(
+        finished_at__gte=now - LATELY, state__in=states
+    )
+    runs: RunQuerySet = Run.objects.using(using).filter(pk__in=ended.values("run_id"))
+    return runs
 
 
 def _by_owner(runs: RunQuerySet) -> Any:
@@ -118,23 +131,32 @@ def _group(row: dict[str, Any], newest: Run, **more: Any) -> RecentTrouble:
     return RecentTrouble(key=_key(row), label=label, number=row["number"], newest=newest, **more)
 
 
-def _ended(using: str, keys: Sequence[Key], now: datetime) -> dict[Key, int]:
-    """Return how many executed runs of each group have ended."""
-    ended = Run.objects.using(using).filter(
-        finished_at__gte=now - LATELY, state__in=(RunState.SUCCEEDED, *FAILED_STATES)
-    )
+def _together(failed: int, succeeded: int | None) -> int | None:
+    return None if succeeded is None else failed + succeeded
+
+
+def _succeeded(using: str, keys: Sequence[Key], now: datetime) -> dict[Key, int | None]:
+    """Return how many runs of each group succeeded; None if they are too many to count."""
     tasks = [owner for owner, _ in keys if owner is not None]
     paths = [path for owner, path in keys if owner is None]
-    found: dict[Key, int] = {}
-    # Two queries, because an index serves the runs of a task.
-    for wanted, several in (
-        (Q(task__in=tasks) & _OF_A_TASK, tasks),
-        (Q(target_path__in=paths) & ~_OF_A_TASK, paths),
-    ):
-        if several:
-            counted = _keyed(ended.filter(wanted)).annotate(number=Count("pk"))
-            found |= {_key(row): row["number"] for row in counted}
+    found: dict[Key, int | None] = {}
+    if tasks:  # an index serves the newest runs of a task
+        planned = Run.objects.using(using).filter(
+            pk__gte=key_at(using, now - LATELY - MAX_DURATION_COUNTED)
+        )
+        found |= _numbers(planned.filter(Q(task__in=tasks) & _OF_A_TASK), now)
+    if paths:
+        newest = NewestRuns.of(using)
+        if newest.reach(now - LATELY):
+            found |= _numbers(newest.runs.filter(Q(target_path__in=paths) & ~_OF_A_TASK), now)
+        else:
+            found |= {(None, path): None for path in paths}
     return found
+
+
+def _numbers(runs: RunQuerySet, now: datetime) -> dict[Key, int]:
+    well = runs.filter(state=RunState.SUCCEEDED, finished_at__gte=now - LATELY)
+    return {_key(row): row["number"] for row in _keyed(well).annotate(number=Count("pk"))}
 
 
 def _recovered(using: str, tasks: Collection[int]) -> set[int | None]:
@@ -157,9 +179,10 @@ class ErrorGroup:
 
 def error_groups(using: str, task: Task) -> list[ErrorGroup]:
     """Return the errors of the newest runs that failed, the most frequent ones first."""
-    runs = Run.objects.using(using).filter(task=task, state__in=FAILED_STATES).order_by("-pk")
+    keys = keys_of(troubled(using, FAILED_STATES, [task.pk]), MAX_RUNS_READ)
+    runs = Run.objects.using(using).filter(pk__in=keys, state__in=FAILED_STATES).order_by("-pk")
     found: dict[str, ErrorGroup] = {}
-    for run in runs.defer("payload", "result")[:MAX_RUNS_READ]:
+    for run in runs.defer("payload", "result"):
         words = _last_line(run)
         if words in found:
             found[words].count += 1

@@ -13,6 +13,7 @@ from django.utils.translation import gettext, ngettext
 from sisy import conf
 from sisy.exceptions import ScheduleError
 from sisy.models import Run, RunState, Task, TaskState
+from sisy.models.entries import QueuedRun
 from sisy.models.run_queries import RunQuerySet
 from sisy.planning.timing import TICK, Timing, iterations_left, occurrences
 from sisy.records.reasons import with_reason
@@ -274,17 +275,18 @@ def _turn(run: Run, now: datetime) -> str:
     """Return, as a clause, which run of its task it must wait for; empty if none."""
     if run.task is None or run.task.allow_overlap:
         return ""
-    going = Run.objects.using(run._state.db).filter(task=run.task_id).possibly_running(now)
+    going = Run.objects.using(run._state.db).live_of([run.task.pk]).not_surely_queued(now)
     first = going.exclude(pk=run.pk).order_by("started_at").values_list("pk", flat=True).first()
     return gettext("it must wait for run %d of the same task to finish") % first if first else ""
 
 
 def _behind(run: Run, fullness: str, now: datetime) -> str:
     """Return, as a clause, how many runs are ahead of it, and whether a slot is free."""
-    ready = Run.objects.using(run._state.db).ready(now).native().filter(queue=run.queue)
-    sooner = Q(ready_at__lt=run.ready_at) | Q(ready_at=run.ready_at, pk__lt=run.pk)
-    ahead = ready.filter(Q(priority__gt=run.priority) | Q(priority=run.priority) & sooner)
-    number = len(ahead.order_by().values_list("pk")[:MAX_AHEAD_COUNTED])
+    queued = QueuedRun.objects.using(run._state.db).filter(engine="", queue=run.queue)
+    sooner = Q(ready_at__lt=run.ready_at) | Q(ready_at=run.ready_at, run_id__lt=run.pk)
+    ahead = Q(priority__gt=run.priority) | Q(priority=run.priority) & sooner
+    ready = queued.filter(ahead, ready_at__lte=now).order_by()
+    number = len(ready.values_list("run_id")[:MAX_AHEAD_COUNTED])
     clause = fullness or gettext("no worker has claimed it yet")
     if not number:
         return clause

@@ -10,7 +10,9 @@ from django.db.models import Count
 from django.utils.translation import gettext, ngettext
 
 from sisy import clock, conf
-from sisy.models import Process, Queue, Role, Run, RunState
+from sisy.models import Process, Queue, Role, Run
+from sisy.models.entries import RunningRun
+from sisy.reports.by_state import NewestRuns, running_runs
 from sisy.reports.formatting import in_zone
 
 MAX_ROWS_SHOWN = 500  # processes, and their runs
@@ -50,12 +52,12 @@ class Fleet:
     def at(cls, using: str, now: datetime) -> Self:
         """Read the fleet, in three statements."""
         heartbeats, workers = running(using, now)
-        runs = Run.objects.using(using).running().order_by().values_list("process")
+        running_by_process = RunningRun.objects.using(using).order_by().values_list("process_id")
         return cls(
             heartbeats=heartbeats,
             workers=workers,
             paused={queue.name: queue for queue in Queue.objects.using(using).paused()},
-            busy=dict(runs.annotate(Count("pk"))),
+            busy=dict(running_by_process.annotate(Count("run_id"))),
         )
 
     def serving(self, queue: str) -> list[Process]:
@@ -186,21 +188,18 @@ class Rate:
 
     span: timedelta
     number: int
+    is_all: bool
 
     def __str__(self) -> str:
         return f"{self.number:,}" if self.is_all else f"{self.number:,}+"
-
-    @property
-    def is_all(self) -> bool:
-        return self.number < MAX_ENDED_COUNTED
 
 
 def members(using: str, now: datetime) -> list[Member]:
     """Return the processes, workers first, each with its runs."""
     processes = list(Process.objects.using(using)[:MAX_ROWS_SHOWN])
     held: dict[int | None, list[Run]] = {}
-    going = Run.objects.using(using).filter(state=RunState.RUNNING)
-    for run in going.defer("payload", "result", "error").order_by("started_at")[:MAX_ROWS_SHOWN]:
+    going = running_runs(using).defer("payload", "result", "error")
+    for run in going.order_by("started_at")[:MAX_ROWS_SHOWN]:
         held.setdefault(run.process_id, []).append(run)
     alive = set(
         Process.objects.using(using).alive(now).values_list("pk", flat=True)[:MAX_ROWS_SHOWN]
@@ -213,11 +212,15 @@ def members(using: str, now: datetime) -> list[Member]:
 
 
 def throughput(using: str, now: datetime) -> list[Rate]:
-    """Return how many runs ended in the last minute, and in the last hour."""
-    runs = Run.objects.using(using).exclude(started_at=None).order_by()
-    return [
-        Rate(
-            span=span, number=runs.filter(finished_at__gte=now - span)[:MAX_ENDED_COUNTED].count()
+    """Return how many runs ended in the last minute, and in the last hour.
+
+    Only the newest runs are read: see `NewestRuns`.
+    """
+    newest = NewestRuns.of(using)
+    rates = []
+    for span in (MINUTE, HOUR):
+        number, is_all = newest.ended_since(
+            now - span, MAX_ENDED_COUNTED, started_at__isnull=False
         )
-        for span in (MINUTE, HOUR)
-    ]
+        rates.append(Rate(span=span, number=number, is_all=is_all))
+    return rates

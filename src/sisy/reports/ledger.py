@@ -1,7 +1,8 @@
 """The ledger: lists of runs, the newest runs of tasks, counts, and the runs around a run.
 
-Runs are listed newest first, a page at a time. A search that no index serves covers only the
-newest `MAX_RUNS_SEARCHED` runs.
+Runs are listed newest first, a page at a time. A search that neither an index nor a small table
+serves covers only the newest `MAX_RUNS_SEARCHED` runs. A page of successful runs may be short:
+if other runs are very many, it ends after as many, and the next page goes on from there.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,9 +12,10 @@ from typing import Any
 
 from sisy.models import Origin, Run, RunState
 from sisy.models.run_queries import RunQuerySet, has_task
-from sisy.records.choices import TROUBLE_STATES
+from sisy.records.choices import LIVE_STATES, TROUBLE_STATES
+from sisy.reports.by_state import NewestRuns, entries, keys_of
 from sisy.reports.filters import Filter
-from sisy.store.reports import AFTER_ALL, newest_keys
+from sisy.store.reports import AFTER_ALL, newest_keys, newest_trouble
 
 PAGE_LIMIT = 50
 MAX_RUNS_SEARCHED = 20_000  # newest runs, if the search has no index
@@ -38,7 +40,7 @@ class RunFilter(Filter):
 
     @property
     def is_rare(self) -> bool:
-        """Return whether no index serves the search."""
+        """Return whether no index and no small table serves the search."""
         return bool(self.queue or self.origin or self.search)
 
 
@@ -56,10 +58,23 @@ def find(
     if filters.state:
         runs = runs.filter(state=filters.state)
     if filters.is_rare:
-        newest = Run.objects.using(using).order_by("-pk").values_list("pk", flat=True)
-        oldest = newest[MAX_RUNS_SEARCHED - 1 : MAX_RUNS_SEARCHED].first()
-        runs = _narrowed(runs.filter(pk__gte=oldest or 0), filters)
+        oldest = _key_behind(using, None)
+        return page_of(_narrowed(runs.filter(pk__gte=oldest or 0), filters), before)
+    if filters.state == RunState.SUCCEEDED:
+        oldest = _key_behind(using, before)
+        found, older = page_of(runs.filter(pk__gte=oldest or 0), before)
+        return found, older or oldest
+    if filters.state:
+        keys = keys_of(entries(using, filters.state), PAGE_LIMIT + 1, before)
+        return page_of(runs.filter(pk__in=keys), before)
     return page_of(runs, before)
+
+
+def _key_behind(using: str, before: int | None) -> int | None:
+    """Return the key of the last of the newest `MAX_RUNS_SEARCHED` runs; None if all are."""
+    keys = Run.objects.using(using).order_by("-pk").values_list("pk", flat=True)
+    below = keys if before is None else keys.filter(pk__lt=before)
+    return below[MAX_RUNS_SEARCHED - 1 : MAX_RUNS_SEARCHED].first()
 
 
 def page_of(runs: RunQuerySet, before: int | None) -> tuple[list[Run], int | None]:
@@ -115,10 +130,8 @@ class Counted:
 def live_counts(using: str) -> list[Counted]:
     """Return how many runs are queued, and how many are running."""
     return [
-        _capped(
-            state, Run.objects.using(using).filter(state=state).order_by()[:MAX_COUNTED].count()
-        )
-        for state in (RunState.QUEUED, RunState.RUNNING)
+        _capped(state, entries(using, state).order_by()[:MAX_COUNTED].count())
+        for state in LIVE_STATES
     ]
 
 
@@ -126,28 +139,29 @@ def ended_counts(using: str, now: datetime, *spans: timedelta) -> list[list[Coun
     """Return, for each of ``spans`` before ``now``, how many runs ended in each state.
 
     Missed and skipped occurrences are counted one by one: a gap counts as many as it covers.
+    Successful runs are counted among the newest runs only: see `NewestRuns`.
     """
-    counted = []
-    for state in (RunState.SUCCEEDED, *TROUBLE_STATES):
-        runs = Run.objects.using(using).filter(state=state)
-        counted.append(_ended(runs, state, [now - span for span in spans]))
-    return [list(each) for each in zip(*counted, strict=True)]
-
-
-def _ended(runs: RunQuerySet, state: str, since: Sequence[datetime]) -> list[Counted]:
-    if state == RunState.SUCCEEDED:  # there are many, and each is one occurrence
-        recent = [
-            runs.filter(finished_at__gte=moment).order_by()[:MAX_COUNTED] for moment in since
+    since = [now - span for span in spans]
+    newest = NewestRuns.of(using)
+    trouble = newest_trouble(using, TROUBLE_STATES, min(since), MAX_TROUBLE_READ)
+    return [
+        [
+            _succeeded(newest, moment),
+            *(_since(moment, trouble.get(state, []), state) for state in TROUBLE_STATES),
         ]
-        return [_capped(state, found.count()) for found in recent]
-    newest = runs.exclude(finished_at=None).order_by("-pk")
-    read = list(newest.values_list("finished_at", "count")[:MAX_TROUBLE_READ])
-    return [_since(moment, read, state) for moment in since]
+        for moment in since
+    ]
 
 
-def _since(moment: datetime, read: Sequence[tuple[Any, int]], state: str) -> Counted:
+def _succeeded(newest: NewestRuns, moment: datetime) -> Counted:
+    state = RunState.SUCCEEDED
+    number, is_all = newest.ended_since(moment, MAX_COUNTED, state=state)
+    return Counted(state=state, number=number, is_all=is_all)
+
+
+def _since(moment: datetime, read: Sequence[tuple[datetime, int]], state: str) -> Counted:
     number = sum(count for ended, count in read if ended >= moment)
-    is_all = len(read) < MAX_TROUBLE_READ or read[-1][0] < moment
+    is_all = len(read) < MAX_TROUBLE_READ or any(ended < moment for ended, _ in read)
     return Counted(state=state, number=number, is_all=is_all)
 
 

@@ -6,7 +6,9 @@ Only queues that were paused at some time have a row of their own.
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sisy.models import Process, Queue, Run, Task
+from sisy.models import Process, Queue, Task
+from sisy.models.entries import QueuedRun
+from sisy.reports.by_state import running_runs
 
 MAX_QUEUED_COUNTED = 10_000  # the runs that have been queued longest
 
@@ -41,15 +43,14 @@ def queues(using: str, now: datetime) -> list[QueueStats]:
         at(queue.name).paused_at = queue.paused_at
         at(queue.name).paused_by = queue.paused_by
         at(queue.name).pause_reason = queue.pause_reason
-    runs = Run.objects.using(using).native()
-    queued = list(
-        runs.queued().order_by("ready_at").values_list("queue", "ready_at")[:MAX_QUEUED_COUNTED]
-    )
+    waiting = QueuedRun.objects.using(using).filter(engine="").order_by("ready_at")
+    queued = list(waiting.values_list("queue", "ready_at")[:MAX_QUEUED_COUNTED])
     for name, ready_at in queued:
         at(name).queued += 1
         at(name).oldest = at(name).oldest or ready_at
         at(name).is_all = len(queued) < MAX_QUEUED_COUNTED
-    for name in runs.running().order_by().values_list("queue", flat=True)[:MAX_QUEUED_COUNTED]:
+    going = running_runs(using).native().order_by()
+    for name in going.values_list("queue", flat=True)[:MAX_QUEUED_COUNTED]:
         at(name).running += 1
     for process in Process.objects.using(using).alive(now):
         for name in process.queues:

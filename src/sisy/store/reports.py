@@ -1,10 +1,12 @@
 """The statements with which reports read many tasks at once."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connections
 
+from sisy.store.due import moment_of
 from sisy.store.statements import Statement
 
 MOMENT_TYPES = {"postgresql": "timestamp with time zone", "mysql": "datetime(6)", "sqlite": "text"}
@@ -36,6 +38,69 @@ SLICE = (
 )
 
 AFTER_ALL = 2**63 - 1
+
+# Keys grow with the moments at which runs were planned, and no index contains these moments. So
+# the range of all keys is halved until one key is left: about 30 times, each time with two looks
+# at the primary key, in one statement.
+PLANNED_FROM_MIDDLE = """
+    (SELECT planned_at FROM sisy_run WHERE id >= ((low + high) >> 1) ORDER BY id LIMIT 1)
+"""
+KEY_AT = Statement(f"""
+    WITH RECURSIVE search (low, high) AS (
+        SELECT MIN(id), MAX(id) + 1 FROM sisy_run
+        UNION ALL
+        SELECT
+            CASE WHEN {PLANNED_FROM_MIDDLE} < %(moment)s
+                THEN ((low + high) >> 1) + 1 ELSE low END,
+            CASE WHEN {PLANNED_FROM_MIDDLE} < %(moment)s
+                THEN high ELSE ((low + high) >> 1) END
+        FROM search WHERE low < high
+    )
+    SELECT low FROM search WHERE low = high
+""")
+
+KEY_SLACK = timedelta(minutes=1)
+"""By how much the keys may be out of order: a long transaction stores its runs late."""
+
+# Rows of a small table, and what only the ledger knows about them. Each state has a query of its
+# own, so that many runs in one state do not displace those in another.
+NEWEST_TROUBLE = """
+    SELECT newest_{number}.state, newest_{number}.finished_at {{as_utc}}, sisy_run.count
+    FROM (
+        SELECT run_id, state, finished_at FROM sisy_troubled_run
+        WHERE state = %(state_{number})s ORDER BY run_id DESC LIMIT %(most)s
+    ) AS newest_{number} {{join_in_order}} sisy_run ON sisy_run.id = newest_{number}.run_id
+    WHERE newest_{number}.finished_at >= %(since)s
+"""
+
+
+def key_at(using: str, moment: datetime) -> int:
+    """Return a key such that the runs below it were planned before a moment, and the others not.
+
+    It is larger than all keys if no run was planned at the moment or later, and 0 if there are no
+    runs. Keys are a little out of order: move the moment by `KEY_SLACK` to be sure of one side.
+    After the clock was set back, several keys may fit, and one of them is returned.
+    """
+    found = KEY_AT.rows(using, moment=moment)
+    return int(found[0][0]) if found else 0
+
+
+def newest_trouble(
+    using: str, states: Collection[str], since: datetime, most: int
+) -> dict[str, list[tuple[datetime, int]]]:
+    """Return, by state, when runs ended since a moment, and how many occurrences each represents.
+
+    Args:
+        states: states of runs that ended other than well.
+        most: how many runs of each state are read at most, the newest ones.
+    """
+    each = [NEWEST_TROUBLE.format(number=number) for number in range(len(states))]
+    named = {f"state_{number}": str(state) for number, state in enumerate(states)}
+    rows = Statement(" UNION ALL ".join(each)).rows(using, since=since, most=most, **named)
+    found: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
+    for state, finished_at, count in rows:
+        found[state].append((moment_of(finished_at), count))
+    return found
 
 
 def newest_keys(

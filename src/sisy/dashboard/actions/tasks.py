@@ -10,7 +10,7 @@ from django.utils.translation import gettext, ngettext
 from sisy.dashboard.actions.cancelling import counted, told
 from sisy.dashboard.actions.result import Result, done, note, refusal, submitted
 from sisy.lifecycle.cancel import cancel_or_request
-from sisy.models import Run, Task, TaskState
+from sisy.models import Run, RunState, Task, TaskState
 from sisy.reports import formatting
 
 Tasks = Iterable[Task]
@@ -81,12 +81,15 @@ def cancel_runs(user: Any, tasks: Tasks) -> Iterator[Result]:
     reason = gettext("Cancelled by %s.") % user
     cancelled, asked, asked_before = 0, 0, 0
     for task in tasks:
-        runs = Run.objects.using(router.db_for_write(Run)).filter(task=task)
-        of_task, asked_of_task = cancel_or_request(runs, reason, formatting.now())
+        runs = Run.objects.using(router.db_for_write(Run))
+        of_task, asked_of_task = cancel_or_request(
+            runs.filter(task=task), reason, formatting.now()
+        )
         if said := counted(len(of_task), len(asked_of_task)):
             note(user, task, said)
         cancelled += len(of_task)
         asked += len(asked_of_task)
-        stopping = runs.running().exclude(cancel_requested_at=None)
+        going = runs.live_of([task.pk]).filter(state=RunState.RUNNING)
+        stopping = going.exclude(cancel_requested_at=None)
         asked_before += stopping.exclude(pk__in=asked_of_task).count()
     yield done(told(cancelled, asked, asked_before), cancelled + asked)

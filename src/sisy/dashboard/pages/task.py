@@ -14,6 +14,7 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key
 from sisy.models import Run, RunState, Task, TaskState
+from sisy.models.entries import QueuedRun
 from sisy.planning.timing import occurrences
 from sisy.reports.errors import error_groups
 from sisy.reports.explain import why_queued
@@ -71,8 +72,7 @@ def build_head(page_request: PageRequest) -> dict[str, Any]:
     task = task_of(page_request)
     counts = task.counts()
     known = [(state, counts[state]) for state in RunState.values if counts.get(state)]
-    queued = Run.objects.using(page_request.using).filter(task=task).queued()
-    first = queued.select_related("task").order_by("ready_at", "pk").first()
+    first = _first_queued(page_request.using, task)
     zone = timezone.get_current_timezone()
     return {
         "task": task,
@@ -83,6 +83,13 @@ def build_head(page_request: PageRequest) -> dict[str, Any]:
         "overrides": declared.overrides_in_words(task),
         "default_zone": timezone.get_default_timezone_name(),
     }
+
+
+def _first_queued(using: str, task: Task) -> Run | None:
+    queued = QueuedRun.objects.using(using).filter(task_id=task.pk).order_by("ready_at", "run_id")
+    pk = queued.values_list("run_id", flat=True).first()
+    runs = Run.objects.using(using).select_related("task")
+    return runs.filter(pk=pk, state=RunState.QUEUED).first()
 
 
 def build_history(page_request: PageRequest) -> dict[str, Any]:

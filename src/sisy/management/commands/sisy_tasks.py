@@ -20,7 +20,7 @@ from sisy.lifecycle.cancel import cancel_or_request
 from sisy.management import arguments, lookup
 from sisy.management.arguments import MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
-from sisy.models import Run, Task, TaskState
+from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
 from sisy.records.task_fields import SHOWN_FIELDS
 from sisy.reports.explain import why, why_run, why_task
@@ -187,9 +187,11 @@ class Command(AnsweringCommand):
         self._say(f"Resumed {task}.", state=task.state, next_run=task.next_run)
 
     def do_cancel(self, task: Task, *, reason: str, force: bool, **options: Any) -> None:
-        runs = Run.objects.using(self.using).filter(task=task.pk)
-        cancelled, asked = map(len, cancel_or_request(runs, reason, self.now, by_force=force))
-        stopping = runs.running().exclude(cancel_requested_at=None).count()
+        runs = Run.objects.using(self.using)
+        of_task = runs.filter(task=task.pk)
+        cancelled, asked = map(len, cancel_or_request(of_task, reason, self.now, by_force=force))
+        going = runs.live_of([task.pk]).filter(state=RunState.RUNNING)
+        stopping = going.exclude(cancel_requested_at=None).count()
         words = told(cancelled, asked, max(0, stopping - asked), by_force=force)
         if not cancelled and not asked:
             raise CommandError(words)

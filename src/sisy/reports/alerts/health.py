@@ -17,6 +17,7 @@ from sisy.reports.alerts.processes import (
     heartbeat_alerts,
     needing_worker,
     queued_alerts,
+    queued_in,
     worker_alerts,
 )
 from sisy.reports.alerts.tasks import late_alerts
@@ -121,7 +122,8 @@ def _queued(using: str, now: datetime, fleet: Fleet, thresholds: Thresholds) -> 
     if oldest is not None:
         number, since = queued.count(), formatting.span(now - oldest.ready_at)
         words = ngettext("%d run is queued", "%d runs are queued", number) % number
-        words += f"; the oldest, {oldest}, has been queued in {oldest.queue!r} for {since}"
+        run = Run.objects.using(using).only("label").filter(pk=oldest.run_id).first()
+        words += f"; the oldest, {run or oldest}, has been queued in {oldest.queue!r} for {since}"
     words += _in_paused(using, now, fleet)
     is_well = not any(queued_alerts(using, now, fleet, thresholds))
     return Finding(name="queued runs", is_well=is_well, words=words)
@@ -129,8 +131,7 @@ def _queued(using: str, now: datetime, fleet: Fleet, thresholds: Thresholds) -> 
 
 def _in_paused(using: str, now: datetime, fleet: Fleet) -> str:
     """Return how many runs are queued in paused queues; empty if none are. This is no failure."""
-    held = Run.objects.using(using).ready(now).filter(queue__in=fleet.paused)
-    number = held.count() if fleet.paused else 0
+    number = queued_in(using, fleet.paused, now).count() if fleet.paused else 0
     if not number:
         return ""
     words = ngettext(

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from django.db.models import Count, Exists, Min, OuterRef
+from django.db.models import Count, Exists, Min, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
-from sisy.models import Process, Run
-from sisy.models.run_queries import RunQuerySet
+from sisy.models import Process
+from sisy.models.entries import QueuedRun, RunningRun
 from sisy.reports.alerts.alert import Alert, Kind, Severity, Thresholds
 from sisy.reports.errors import first_of
 from sisy.reports.fleet import Fleet, pause_in_words, problem_in_words
@@ -71,8 +71,8 @@ def paused_alerts(using: str, now: datetime, fleet: Fleet) -> Iterator[Alert]:
     """Yield each paused queue: who paused it, when and why, and how many runs are queued."""
     if not fleet.paused:
         return
-    queued = Run.objects.using(using).ready(now).filter(queue__in=fleet.paused).order_by()
-    counted = dict(queued.values_list("queue").annotate(Count("pk")))
+    queued = queued_in(using, fleet.paused, now).values_list("queue")
+    counted = dict(queued.annotate(Count("run_id")))
     for name, queue in fleet.paused.items():
         words = pause_in_words(queue, timezone.get_current_timezone())
         number = counted.get(name, 0)
@@ -90,7 +90,9 @@ def queued_alerts(
 ) -> Iterator[Alert]:
     """Yield the queues whose runs no worker claims, or no engine starts, for too long."""
     late = needing_worker(using, fleet).filter(ready_at__lt=now - thresholds.queued).order_by()
-    by_queue = late.values("engine", "queue").annotate(number=Count("pk"), oldest=Min("ready_at"))
+    by_queue = late.values("engine", "queue").annotate(
+        number=Count("run_id"), oldest=Min("ready_at")
+    )
     rows, more = first_of(by_queue.order_by("engine", "queue"))
     for row in rows:
         yield Alert(
@@ -113,13 +115,19 @@ def queued_alerts(
         yield Alert(kind=Kind.QUEUED, severity=Severity.WARNING, why=words, number=more)
 
 
-def needing_worker(using: str, fleet: Fleet) -> RunQuerySet:
-    """Return the queued runs that only need a worker to start once they are ready.
+def queued_in(using: str, queues: Collection[str], now: datetime) -> QuerySet[QueuedRun]:
+    """Return the entries of the runs in some queues that are ready."""
+    queued = QueuedRun.objects.using(using).filter(queue__in=queues, ready_at__lte=now)
+    return queued.order_by()
+
+
+def needing_worker(using: str, fleet: Fleet) -> QuerySet[QueuedRun]:
+    """Return the entries of queued runs that only need a worker to start once they are ready.
 
     Runs of paused queues, and runs that must wait for another run of their task, are left out.
     """
-    others = Run.objects.running().filter(task=OuterRef("task"))
-    queued = Run.objects.using(using).queued().exclude(queue__in=fleet.paused)
+    others = RunningRun.objects.filter(task_id=OuterRef("task_id"))
+    queued = QueuedRun.objects.using(using).exclude(queue__in=fleet.paused)
     return queued.filter(~Exists(others))
 
 

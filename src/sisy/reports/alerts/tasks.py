@@ -55,9 +55,15 @@ def _failures(group: RecentTrouble, in_full: bool) -> str:
     words = ngettext(
         "%(number)d of %(of)d runs in the last 24 hours failed",
         "%(number)d of %(of)d runs in the last 24 hours failed",
-        group.of,
+        group.of or group.number,
     )
-    if group.number == group.of:
+    if group.of is None:
+        words = ngettext(
+            "%(number)d run failed in the last 24 hours",
+            "%(number)d runs failed in the last 24 hours",
+            group.number,
+        )
+    elif group.number == group.of:
         words = ngettext(
             "The only run in the last 24 hours failed",
             "All %(of)d runs in the last 24 hours failed",

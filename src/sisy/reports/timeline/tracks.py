@@ -9,16 +9,17 @@ from django.utils.translation import ngettext
 from sisy.models import Run, RunState, Task
 from sisy.records.choices import TROUBLE_STATES
 from sisy.reports import disclosure, formatting
+from sisy.reports.by_state import keys_of, troubled
 from sisy.reports.durations import usual_by_task
 from sisy.reports.ledger import newest_runs
 from sisy.reports.timeline.stretches import Stretch, succeeded_stretches
 from sisy.reports.timeline.upcoming import Upcoming, joined, upcoming
 from sisy.reports.timeline.window import Window
+from sisy.store.reports import KEY_SLACK, key_at
 
 MAX_RUNS_DRAWN = 120  # runs of each task that are drawn one by one, while the tasks are few
 FEW = 25  # tasks
 FEWEST = 15  # runs of each task that are drawn if the tasks are many
-MAX_RUNS_BEHIND = 100  # runs that ended after the window
 MAX_TROUBLE_RUNS = 1000  # runs that did not succeed, of all tasks together
 NARROWEST = 0.25  # percent of the width; nothing is drawn narrower
 GRAVITY = (
@@ -124,7 +125,7 @@ def _runs(
     runs: dict[int | None, list[Run]] = {pk: [] for pk in pks}
     if window.start >= now:
         return runs
-    before = None if window.end >= now else _first_behind(using, window.end)
+    before = None if window.end >= now else key_at(using, window.end)
     for run in newest_runs(using, pks, drawn, before).defer("payload", "result", "error"):
         runs[run.task_id].append(run)
     crowded = [pk for pk in pks if _is_crowded(runs[pk], window, drawn)]
@@ -132,17 +133,6 @@ def _runs(
         if run.pk < runs[run.task_id][drawn - 1].pk:
             runs[run.task_id].append(run)
     return runs
-
-
-def _first_behind(using: str, moment: datetime) -> int | None:
-    """Return a key that is probably larger than those of runs planned by ``moment``.
-
-    Returns None if no run ended later. Keys grow with time, and an index serves the runs that
-    ended after the moment. Some of those may have started long before it, so the largest key of
-    the first ones is used.
-    """
-    later = Run.objects.using(using).filter(finished_at__gt=moment).order_by("finished_at")
-    return max(later.values_list("pk", flat=True)[:MAX_RUNS_BEHIND], default=None)
 
 
 def _is_crowded(runs: Sequence[Run], window: Window, drawn: int) -> bool:
@@ -154,11 +144,12 @@ def _in_trouble(
 ) -> Iterable[Run]:
     if not tasks:
         return []
-    runs = Run.objects.using(using).filter(task__in=tasks, state__in=TROUBLE_STATES)
+    since = key_at(using, window.start - KEY_SLACK)
+    ended = troubled(using, TROUBLE_STATES, tasks).filter(run_id__gte=since)
+    keys = keys_of(ended, MAX_TROUBLE_RUNS, before)
+    runs = Run.objects.using(using).filter(pk__in=keys, state__in=TROUBLE_STATES)
     runs = runs.filter(planned_at__gte=window.start).order_by("-pk")
-    if before is not None:
-        runs = runs.filter(pk__lt=before)
-    return runs.defer("payload", "result", "error")[:MAX_TROUBLE_RUNS]
+    return runs.defer("payload", "result", "error")
 
 
 def _track(

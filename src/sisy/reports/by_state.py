@@ -1,0 +1,94 @@
+"""Find the runs in a state: the small tables name their keys, and the ledger is read by key.
+
+No index of the ledger contains a state or a moment, because these change. So a list of queued,
+running or troubled runs begins at their entries (`sisy.models.entries`), of which there are few.
+The keys are read first, and are then part of the next statement. In one statement, a database may
+choose to read the ledger instead, from its newest run, until it has found enough.
+
+Successful runs have no entries. They are most of the ledger, so whoever looks for them reads its
+newest runs, but not more than `MAX_RUNS_WALKED`.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from django.db.models import QuerySet
+
+from sisy.models import Run, RunState
+from sisy.models.entries import QueuedRun, RunningRun, TroubledRun
+from sisy.models.run_queries import RunQuerySet
+
+MAX_RUNS_WALKED = 50_000  # newest runs among which runs that ended recently are counted
+
+
+def entries(using: str, state: str) -> QuerySet[Any]:
+    """Return the entries of the runs in a state, which is not ``succeeded``."""
+    if state == RunState.QUEUED:
+        return QueuedRun.objects.using(using)
+    if state == RunState.RUNNING:
+        return RunningRun.objects.using(using)
+    assert state != RunState.SUCCEEDED, "successful runs have no entries"
+    return TroubledRun.objects.using(using).filter(state=state)
+
+
+def troubled(using: str, states: Collection[str], tasks: Collection[int]) -> QuerySet[TroubledRun]:
+    """Return the entries of the runs of some tasks that ended in one of some states."""
+    return TroubledRun.objects.using(using).filter(task_id__in=tasks, state__in=states)
+
+
+def keys_of(found: QuerySet[Any], most: int, before: int | None = None) -> list[int]:
+    """Return the keys of the newest runs that have one of some entries.
+
+    Args:
+        before: the key of a run; only older runs are returned.
+    """
+    if before is not None:
+        found = found.filter(run_id__lt=before)
+    return list(found.order_by("-run_id").values_list("run_id", flat=True)[:most])
+
+
+def running_runs(using: str) -> RunQuerySet:
+    """Return the running runs. There are few: at most one for each slot of a worker."""
+    runs: RunQuerySet = Run.objects.using(using).listed(RunningRun.objects.using(using))
+    return runs.filter(state=RunState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewestRuns:
+    """The newest runs of the ledger.
+
+    Attributes:
+        runs: the runs.
+        planned_since: when the oldest of them was planned; None if there are no older ones.
+    """
+
+    runs: RunQuerySet
+    planned_since: datetime | None
+
+    @classmethod
+    def of(cls, using: str, most: int = MAX_RUNS_WALKED) -> Self:
+        """Return the newest ``most`` runs, or all if there are not more."""
+        runs = Run.objects.using(using).order_by("-pk")
+        oldest = runs.values_list("pk", "planned_at")[most - 1 : most].first()
+        if oldest is None:
+            return cls(runs=runs.order_by(), planned_since=None)
+        return cls(runs=runs.filter(pk__gte=oldest[0]).order_by(), planned_since=oldest[1])
+
+    def ended_since(self, moment: datetime, most: int, **columns: Any) -> tuple[int, bool]:
+        """Count runs that ended since a moment: return how many, and whether these are all.
+
+        A run that was planned before all of these and ended since the moment is not counted.
+
+        Args:
+            most: the number at which it stops counting.
+            columns: further conditions, as for ``filter()``.
+        """
+        ended = self.runs.filter(**columns, finished_at__gte=moment)
+        number = ended[:most].count()
+        return number, number < most and self.reach(moment)
+
+    def reach(self, moment: datetime) -> bool:
+        """Return whether all runs that were planned since a moment are among these."""
+        return self.planned_since is None or self.planned_since < moment
