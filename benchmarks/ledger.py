@@ -13,10 +13,11 @@ from django.test import Client, override_settings
 
 from benchmarks import jobs, layouts, report
 from benchmarks.layouts import Layout
-from sisy import clock
+from sisy import clock, conf
 from sisy.execution import Outcome
 from sisy.heartbeat import plan, retention
 from sisy.models import Overlap, Process, Role, Run, RunState, Task, task_with_callable
+from sisy.store import entries
 from sisy.worker.claim import claim
 from sisy.worker.record import record
 
@@ -25,9 +26,12 @@ TASKS = 1000
 DUE = 100
 TIMES = 11
 LENGTHS = (10_000, 100_000, 1_000_000, 10_000_000)
+FAILED = 200  # runs, however long the ledger is, so that pages show as many
+INTERVAL = timedelta(milliseconds=80)  # between two runs
+MAX_AGE = timedelta(days=25)  # of the oldest run, so that none is too old
 MAX_SLOWDOWN = 1.2  # times as long as with the shortest ledger
 
-HOUR = timedelta(hours=1)
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 
 
 def measure(length: int) -> dict[str, list[float]]:
@@ -62,26 +66,34 @@ def measure_all(lengths: Sequence[int]) -> dict[int, dict[str, float]]:
 
 
 def store(length: int) -> None:
-    """Store tasks, and runs of theirs that ended within the last day, oldest first."""
+    """Store tasks, and runs of theirs that ended until now, oldest first. A few of them failed."""
     now = clock.now("default")
     for number in range(TASKS):
         task = task_with_callable(jobs.noop, label=f"task {number}", schedule="0 0 1 1 *")
         task.overlap = Overlap.ALLOW
         task.save()
     first = Task.objects.order_by("pk")[0]
-    ended = {"state": RunState.SUCCEEDED, "attempt": 1, "started_at": now, "finished_at": now}
-    template = first.new_run(now=now, due_at=now - 3 * 365 * 24 * HOUR, **ended)
+    interval = min(INTERVAL, MAX_AGE / length)
+    begun = now - length * interval
+    ended = {"state": RunState.SUCCEEDED, "attempt": 1, "started_at": begun, "finished_at": begun}
+    template = first.new_run(now=begun, due_at=now - (length + 1) * SECOND, **ended)
     template.save()
-    own = ("id", "task_id", "due_at", "finished_at")
+    moments = ("planned_at", "ready_at", "started_at", "finished_at")
+    later = ", ".join(f"{name} + n * %(interval)s" for name in moments)
+    own = ("id", "task_id", "due_at", "state", *moments)
     columns = [field.column for field in Run._meta.concrete_fields if field.column not in own]
     named = ", ".join(columns)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO sisy_run (task_id, due_at, finished_at, {named}) "
+            f"INSERT INTO sisy_run (task_id, due_at, state, {', '.join(moments)}, {named}) "
             f"SELECT task_id + n %% {TASKS}, due_at + n * interval '1 second', "
-            f"finished_at + (n - %s) * interval '80 milliseconds', {named} "
-            "FROM sisy_run, generate_series(1, %s) AS n",
-            [length, length],
+            "CASE WHEN n %% %(each)s = 0 THEN 'failed' ELSE state END, "
+            f"{later}, {named} FROM sisy_run, generate_series(1, %(length)s) AS n",
+            {"length": length, "interval": interval, "each": max(1, length // FAILED)},
+        )
+        cursor.execute(
+            f"INSERT INTO sisy_troubled_run ({entries.TROUBLED_COLUMNS}) "
+            f"SELECT {entries.TROUBLED_VALUES} FROM sisy_run WHERE {entries.IS_TROUBLED}"
         )
         cursor.execute("VACUUM ANALYZE")
         cursor.execute("CHECKPOINT")  # else it would be written to the disk meanwhile
@@ -131,8 +143,8 @@ class Steps:
 
     def prune(self) -> None:
         """As if it were so late that 500 runs are too old."""
-        days = timedelta(days=90)
-        oldest = Run.objects.order_by("finished_at")[retention.PRUNE_BATCH].finished_at
+        days = timedelta(days=conf.get_settings().history_days)
+        oldest = Run.objects.order_by("pk")[retention.PRUNE_BATCH].finished_at
         assert oldest is not None
         assert retention.prune_history("default", oldest + days) == retention.PRUNE_BATCH
 

@@ -1,6 +1,7 @@
 """Runs in the admin: search, filter, cancel and retry them."""
 
 from functools import cached_property
+from typing import cast
 
 from django.contrib import admin
 from django.contrib.admin import ChoicesFieldListFilter, DateFieldListFilter, SimpleListFilter
@@ -64,7 +65,7 @@ class StateFilter(ChoicesFieldListFilter):
     """
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
-        found: QuerySet[Run] = super().queryset(request, queryset)
+        found = cast("QuerySet[Run]", super().queryset(request, queryset))
         chosen = self.used_parameters.get(self.lookup_kwarg)
         states = chosen if isinstance(chosen, list) else [chosen] if chosen else []
         for state in states:
@@ -80,7 +81,7 @@ class PlannedFilter(DateFieldListFilter):
     # No index contains this moment, but the keys of runs grow with it. Without the first key, a
     # filter that few runs pass would read the whole ledger.
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
-        found: QuerySet[Run] = super().queryset(request, queryset)
+        found = cast("QuerySet[Run]", super().queryset(request, queryset))
         chosen = self.used_parameters.get(self.lookup_kwarg_since)
         since = chosen[-1] if isinstance(chosen, list) else chosen
         moment = parse_datetime(str(since)) if since else None

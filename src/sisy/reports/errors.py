@@ -1,8 +1,8 @@
 """The tasks with failed or missed runs in the last 24 hours, and the errors of one task.
 
-The database counts the failed and missed runs of the last 24 hours, so that their numbers are exact
-at any size. Successful runs of a task are counted if they were planned at most an hour before these
-24 hours. Those without a task are counted if the newest runs reach so far back.
+The database counts the failed and missed runs of the last 24 hours, so that their numbers are
+exact at any size. Successful runs of a task are counted if they were planned at most an hour
+before these 24 hours. Those without a task are counted if the newest runs reach so far back.
 """
 
 from collections.abc import Collection, Sequence

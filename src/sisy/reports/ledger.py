@@ -8,7 +8,6 @@ if other runs are very many, it ends after as many, and the next page goes on fr
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sisy.models import Origin, Run, RunState
 from sisy.models.run_queries import RunQuerySet, has_task

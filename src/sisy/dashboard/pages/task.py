@@ -87,9 +87,8 @@ def build_head(page_request: PageRequest) -> dict[str, Any]:
 
 def _first_queued(using: str, task: Task) -> Run | None:
     queued = QueuedRun.objects.using(using).filter(task_id=task.pk).order_by("ready_at", "run_id")
-    pk = queued.values_list("run_id", flat=True).first()
-    runs = Run.objects.using(using).select_related("task")
-    return runs.filter(pk=pk, state=RunState.QUEUED).first()
+    runs = Run.objects.using(using).select_related("task").filter(state=RunState.QUEUED)
+    return runs.filter(pk__in=list(queued.values_list("run_id", flat=True)[:1])).first()
 
 
 def build_history(page_request: PageRequest) -> dict[str, Any]:
