@@ -1,7 +1,6 @@
 """Start queued runs for a worker, under a lease that has not expired."""
 
 from collections.abc import Sequence
-from copy import copy
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ from sisy import signals
 from sisy.exceptions import LeaseLost
 from sisy.lifecycle.transition import Transition, send
 from sisy.records.choices import RunState
+from sisy.records.instances import copied
 from sisy.store.starts import write_started
 
 if TYPE_CHECKING:
@@ -38,4 +38,4 @@ def start(
     }
     Transition(started, add={"attempt": 1}).note(runs)
     # Copies, as the runs are now: receivers are called later, when the originals may have changed.
-    send(signals.run_started, [copy(run) for run in runs], using)
+    send(signals.run_started, [copied(run) for run in runs], using)

@@ -13,7 +13,6 @@ registered in what was rolled back. So each write registers a callback, and is v
 Django still has it, or has called it.
 """
 
-import copy
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
@@ -24,6 +23,7 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy.records import nested
+from sisy.records.instances import RememberingModel, copied
 
 
 class Write:
@@ -85,7 +85,7 @@ def _copy(value: Any) -> Any:
     return nested.copied(value) if value else value.copy()
 
 
-class DirtyFields(models.Model):
+class DirtyFields(RememberingModel):
     """A model that remembers the values of its ``tracked`` columns in the database."""
 
     tracked: ClassVar[frozenset[str]] = frozenset()
@@ -104,8 +104,12 @@ class DirtyFields(models.Model):
         cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any
     ) -> Self:
         record = super().from_db(db, field_names, values, **kwargs)
-        record._stored = record._snapshot(cls.tracked)
+        record.remember_read()
         return record
+
+    def remember_read(self) -> None:
+        """Count the tracked columns as stored with the values that they have now."""
+        self._stored = self._snapshot(self.tracked)
 
     def refresh_from_db(
         self,
@@ -124,7 +128,7 @@ class DirtyFields(models.Model):
 
     def twin(self) -> Self:
         """Return a copy that shares no value that can be changed in place."""
-        twin = copy.copy(self)
+        twin = copied(self)
         own = {name: _copy(self.__dict__[name]) for name in self._changeable_in_place()}
         vars(twin).update(own)
         return twin

@@ -1,7 +1,7 @@
-"""Create unsaved records much faster than ``Model.__init__``."""
+"""Create, read and copy records much faster than ``Model.__init__`` and ``copy.copy``."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
@@ -57,6 +57,51 @@ def alike(record: M, name: str, values: Sequence[Any]) -> list[M]:
     for copy in records:
         copy._state.fields_cache.update(record._state.fields_cache)
     return records
+
+
+def read(
+    model: type[M], using: str, names: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> list[M]:
+    """Return the records whose columns have these values, as ``Model.from_db`` does.
+
+    Args:
+        names: the columns. The record reads all others when they are first used.
+    """
+    if is_heard(model, pre_init, post_init) or _Defaults.of(model).has_own_init:
+        return [model.from_db(using, names, row) for row in rows]
+    records = []
+    for row in rows:
+        record = model.__new__(model)
+        state = ModelState()
+        state.adding, state.db = False, using
+        record.__dict__ = {"_state": state, **dict(zip(names, row, strict=True))}
+        records.append(record)
+    for record in records:
+        if isinstance(record, RememberingModel):
+            record.remember_read()
+    return records
+
+
+class RememberingModel(models.Model):
+    """A model whose records note that they were read from the database."""
+
+    class Meta:
+        abstract = True
+
+    def remember_read(self) -> None:
+        """Note that all columns that the record has were read just now."""
+        raise NotImplementedError
+
+
+def copied(record: M) -> M:
+    """Return a shallow copy, as ``copy.copy`` does."""
+    # That function goes through the protocol of pickle.
+    copy = record.__class__.__new__(record.__class__)
+    state = ModelState()
+    state.__dict__.update(record._state.__dict__)
+    state.fields_cache = record._state.fields_cache.copy()
+    copy.__dict__ = {**record.__dict__, "_state": state}
+    return copy
 
 
 def is_heard(model: type[models.Model], *signals_of_records: ModelSignal) -> bool:

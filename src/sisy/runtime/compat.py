@@ -164,27 +164,25 @@ class Selection(Generic[M]):
 
     Attributes:
         columns: the list of columns, as SQL.
+        names: the attributes of a record that hold them.
     """
 
     columns: str
-    _using: str
-    _names: list[str]
+    names: list[str]
     _compiler: Any
     _converters: dict[int, Any]
-    _from_db: Callable[..., M]
 
     @staticmethod
     def of(model: type[M], using: str, defer: frozenset[str]) -> "Selection[M]":
         """Return the selection of a model's columns, without the deferred ones."""
         return _selection(model, using, defer, connections[using].vendor, settings.USE_TZ)
 
-    def records(self, rows: list[tuple[Any, ...]]) -> list[M]:
-        """Return the records whose columns these rows contain."""
-        converted: Iterable[Any] = rows
+    def converted(self, rows: list[tuple[Any, ...]]) -> Iterable[Any]:
+        """Return the values of rows as the model has them."""
         if rows and self._converters:
-            converted = self._compiler.apply_converters(rows, self._converters)
-        from_db = self._from_db
-        return [from_db(self._using, self._names, row) for row in converted]
+            converted: Iterable[Any] = self._compiler.apply_converters(rows, self._converters)
+            return converted
+        return rows
 
 
 # Without the cache, Django takes ten times as long to compile the list as the database to answer.
@@ -197,11 +195,9 @@ def _selection(
     selected = [(column, sql) for column, (sql, _), _ in compiler.select]
     return Selection(
         columns=", ".join(sql for _, sql in selected),
-        _using=using,
-        _names=[column.target.attname for column, _ in selected],
+        names=[column.target.attname for column, _ in selected],
         _compiler=compiler,
         _converters=compiler.get_converters([column for column, _ in selected]),
-        _from_db=model.from_db,
     )
 
 

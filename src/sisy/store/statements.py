@@ -30,6 +30,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from sisy.records.fields import adapted
+from sisy.records.instances import read
 from sisy.runtime.compat import Selection
 from sisy.store.sessions import PREPARED_AFTER, session_of
 
@@ -79,7 +80,7 @@ class Statement:
         """
         selection = Selection.of(model, using, defer)
         found = fetch(using, *self._text_and_params(using, values, selection.columns))
-        return selection.records(found)
+        return read(model, using, selection.names, selection.converted(found))
 
     def _text_and_params(
         self, using: str, values: Mapping[str, Any], columns: str = ""
