@@ -9,6 +9,7 @@ from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
 from sisy import conf
+from sisy.heartbeat import entry_check
 from sisy.heartbeat.ledger_walk import Walk
 from sisy.models import Attempt, Process, Run, Task
 from sisy.records.choices import LIVE_STATES
@@ -47,6 +48,7 @@ class Rounds:
         if self._began is None or self._is_time(now):
             self._walk, self._began = Walk(self._using), now
         part = self._walk.next_part(before, now, PRUNE_BATCH)
+        entry_check.add_missing(self._using, [step for step in part if not step.is_over])
         return _prune(self._using, [step.pk for step in part if step.is_over])
 
     def _is_time(self, now: datetime) -> bool:

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from sisy.heartbeat import retention
+from sisy.heartbeat.entry_check import EntryCheck
 from sisy.heartbeat.quarantine import run_each
 from sisy.models import Task
 from sisy.planning import activation
@@ -26,12 +27,16 @@ AUDIT_BATCH = 10_000  # the most tasks per audit, so that its cost stays bounded
 
 
 class Audit:
-    """Checks all tasks slice by slice: their timing, and whether they have too many runs."""
+    """Checks all tasks slice by slice: their timing, and whether they have too many runs.
+
+    It also checks whether the small tables beside the ledger agree with it.
+    """
 
     def __init__(self, using: str) -> None:
         self._using = using
         self._next_at: datetime | None = None
         self._audited = 0  # up to this key
+        self._entries = EntryCheck(using)
 
     def restart(self) -> None:
         """Audit the next slice at once, because the clock was set."""
@@ -50,6 +55,7 @@ class Audit:
             return
         _, self._audited = retention.prune_surplus(self._using, first, last, turn)
         if self._audited == last:
+            self._entries.go_on(now)
             self._next_at = now + AUDIT_INTERVAL
 
 

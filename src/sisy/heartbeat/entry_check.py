@@ -1,0 +1,177 @@
+"""Find and repair what only one of the ledger and its small tables says.
+
+Each transaction writes both, so they agree. They differ only after somebody has changed rows by
+raw SQL, or has restored one of the tables. Then a queued run without an entry would never be
+claimed, and a running one never be rescued. The ledger is right: its entries follow it.
+
+Each audit checks a part. All entries are compared with their runs, again and again. Each run is
+looked up once, when it is a minute old, and once more when it is old and has not finished well.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models, transaction
+from django.db.models import (
+    BooleanField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+)
+from django.db.models.functions import Coalesce
+from django.utils.translation import ngettext
+
+from sisy.heartbeat.ledger_walk import Step, Walk
+from sisy.models import QueuedRun, Run, RunningRun, RunState, TroubledRun
+from sisy.records.choices import TROUBLE_STATES
+from sisy.records.fields import MomentField
+from sisy.runtime.compat import delete_bare
+from sisy.runtime.log import logger
+from sisy.store import entries
+from sisy.store.statements import BEGINNING
+
+ENTRY_BATCH = 1000
+RUN_BATCH = 2000
+MIN_AGE = timedelta(minutes=1)  # of a run, so that its transaction has most likely been committed
+
+KINDS: dict[type[models.Model], Sequence[RunState]] = {
+    QueuedRun: [RunState.QUEUED],
+    RunningRun: [RunState.RUNNING],
+    TroubledRun: TROUBLE_STATES,
+}
+"""The small tables, and the states whose runs have an entry there."""
+
+
+class EntryCheck:
+    """Compares the ledger and its small tables, part by part."""
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+        self._reached: dict[type[models.Model], Any] = {}
+        self._newest: int | None = None
+        self._earlier = Walk(using)
+        self._recent = Walk(using)
+
+    def go_on(self, now: datetime) -> int:
+        """Check the next part, and return how many entries were wrong or missing."""
+        if self._newest is None:
+            newest = Run.objects.using(self._using).order_by("-pk").values_list("pk", flat=True)
+            self._newest = newest.first() or 0
+            self._recent = Walk(self._using, self._newest)
+        wrong = sum(self._check_entries(kind) for kind in KINDS)
+        missing = self._check_runs(self._recent, now)
+        if self._earlier.after < self._newest:
+            missing += self._check_runs(self._earlier, now)
+        return wrong + missing
+
+    def _check_entries(self, kind: type[models.Model]) -> int:
+        everything = kind._default_manager.using(self._using)
+        part = everything.filter(pk__gt=self._reached.get(kind, _beginning(kind)))
+        pks = list(part.order_by("pk").values_list("pk", flat=True)[:ENTRY_BATCH])
+        if not pks:
+            return 0
+        wrong = list(_wrong(kind, part.filter(pk__lte=pks[-1])).values_list("pk", flat=True))
+        self._reached[kind] = pks[-1] if len(pks) == ENTRY_BATCH else _beginning(kind)
+        return correct(self._using, kind, wrong) if wrong else 0
+
+    def _check_runs(self, walk: Walk, now: datetime) -> int:
+        return add_missing(self._using, walk.next_part(now - MIN_AGE, now, RUN_BATCH))
+
+
+def add_missing(using: str, steps: Iterable[Step]) -> int:
+    """Add the missing entries of runs that a walk has reached. Return how many were missing."""
+    runs = [step.pk for step in steps if step.state != RunState.SUCCEEDED]
+    without = [pk for kind in KINDS for pk in _without_entry(using, kind, runs)] if runs else []
+    if not without:
+        return 0
+    with transaction.atomic(using=using):
+        locked = _lock(using, without)
+        missing = [pk for kind in KINDS for pk in _without_entry(using, kind, locked)]
+        entries.follow(using, missing)
+    if missing:
+        words = ngettext(
+            "The small tables lacked the entry of %d run; added it from the ledger",
+            "The small tables lacked the entries of %d runs; added them from the ledger",
+            len(missing),
+        )
+        logger.warning(words, len(missing))
+    return len(missing)
+
+
+def correct(using: str, kind: type[models.Model], pks: Sequence[Any]) -> int:
+    """Correct or delete entries that do not say what the ledger says. Return how many."""
+    chosen = kind._default_manager.using(using).filter(pk__in=pks)
+    runs = list(chosen.values_list("run_id", flat=True))
+    with transaction.atomic(using=using):
+        locked = _lock(using, runs)
+        # What another transaction has locked is left for the next check: it may be changing both.
+        busy = set(Run.objects.using(using).filter(pk__in=runs).values_list("pk", flat=True))
+        free = chosen.exclude(run_id__in=busy - set(locked))
+        wrong = dict(_wrong(kind, free).values_list("pk", "run_id"))
+        if wrong:
+            delete_bare(chosen.filter(pk__in=list(wrong)))
+        entries.follow(using, sorted(set(locked).intersection(wrong.values())))
+        kept = Run.objects.using(using).filter(pk__in=wrong.values(), state__in=KINDS[kind])
+        corrected = kept.count() if wrong else 0
+    if wrong:
+        words = ngettext(
+            "%d entry of %s did not match the ledger: corrected %d, deleted %d",
+            "%d entries of %s did not match the ledger: corrected %d, deleted %d",
+            len(wrong),
+        )
+        deleted = len(wrong) - corrected
+        logger.warning(words, len(wrong), kind._meta.db_table, corrected, deleted)
+    return len(wrong)
+
+
+def _beginning(kind: type[models.Model]) -> Any:
+    return 0 if kind is TroubledRun else (0, 0)
+
+
+def _lock(using: str, runs: Iterable[int]) -> list[int]:
+    """Lock those of the runs that no other transaction has locked, and return their keys."""
+    rows = Run.objects.using(using).filter(pk__in=list(runs)).order_by("pk")
+    return list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
+
+
+def _without_entry(using: str, kind: type[models.Model], runs: Sequence[int]) -> list[int]:
+    entry = kind._default_manager.filter(task_id=OuterRef("task_id"), run_id=OuterRef("pk"))
+    some = Run.objects.using(using).filter(~Exists(entry), pk__in=runs, state__in=KINDS[kind])
+    return list(some.values_list("pk", flat=True))
+
+
+def _wrong(kind: type[models.Model], some: QuerySet[Any]) -> QuerySet[Any]:
+    """Return those entries that have no run in their state, or say something else than it."""
+    of_entry = Run.objects.filter(
+        pk=OuterRef("run_id"), task_id=OuterRef("task_id"), state__in=KINDS[kind]
+    )
+    return some.filter(~Exists(COPIES[kind](of_entry)))
+
+
+def _queued_copies(runs: QuerySet[Run]) -> QuerySet[Run]:
+    is_delayed = ExpressionWrapper(Q(ready_at__gt=F("planned_at")), output_field=BooleanField())
+    copied = {name: OuterRef(name) for name in ("engine", "queue", "priority", "ready_at")}
+    return runs.annotate(delayed=is_delayed).filter(delayed=OuterRef("is_delayed"), **copied)
+
+
+def _running_copies(runs: QuerySet[Run]) -> QuerySet[Run]:
+    own, copied = Coalesce("process_id", Value(0)), Coalesce(OuterRef("process_id"), Value(0))
+    return runs.annotate(own=own).filter(own=copied)
+
+
+def _troubled_copies(runs: QuerySet[Run]) -> QuerySet[Run]:
+    never = Value(BEGINNING, MomentField())
+    own, copied = Coalesce("finished_at", never), Coalesce(OuterRef("finished_at"), never)
+    return runs.annotate(own=own).filter(own=copied, state=OuterRef("state"))
+
+
+COPIES = {
+    QueuedRun: _queued_copies,
+    RunningRun: _running_copies,
+    TroubledRun: _troubled_copies,
+}
