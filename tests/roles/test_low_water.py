@@ -188,3 +188,11 @@ def test_workers_with_wrong_marks_claim_each_run_once(clocks, seed):
     for claimer in claimers * 2:
         found += [run.pk for run in claimer.claim()]
     assert sorted(found) == sorted(wanted)
+
+
+def test_a_run_that_is_ready_before_a_delayed_one_is_claimed_at_once(claimer, clocks):
+    queued(NOON + HOUR)
+    clocks.go_on(RENEWAL)
+    assert claimer.claim() == []
+    run = queued(clocks.moment)
+    assert claimer.claim() == [run]

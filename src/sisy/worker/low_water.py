@@ -57,9 +57,14 @@ class LowWaterMarks:
         for queue in queues:
             found = first_of_each_priority(self._using, queue, self._engine)
             any_ready = any_ready or any(level.since <= now for level in found)
-            known = {level.priority for level in self.levels(queue)}
-            empty = {priority: Level(queue, priority, now - SLACK) for priority in known}
-            self._levels[queue] = empty | {level.priority: level for level in found}
+            known = {level.priority for level in (*self.levels(queue), *found)}
+            latest = {priority: Level(queue, priority, now - SLACK) for priority in known}
+            # The first run may be delayed, and others become ready before it.
+            first = {
+                level.priority: min(level, latest[level.priority], key=_position)
+                for level in found
+            }
+            self._levels[queue] = latest | first
         self.renewal.end()
         return any_ready
 
