@@ -108,7 +108,8 @@ def test_runs_are_counted_as_in_the_whole_ledger(site):
 
 
 def test_a_count_that_does_not_reach_far_enough_is_a_minimum(site, monkeypatch):
-    newest = by_state.NewestRuns.of("default", 20)
+    monkeypatch.setattr(by_state, "MAX_RUNS_WALKED", 20)
+    newest = by_state.NewestRuns.of("default")
     well = in_python(state=RunState.SUCCEEDED)
     pks = {run.pk for run in in_python()[:20]}
     expected = [run for run in well if run.pk in pks and run.finished_at >= NOON - DAY]

@@ -68,10 +68,12 @@ class NewestRuns:
     planned_since: datetime | None
 
     @classmethod
-    def of(cls, using: str, most: int = MAX_RUNS_WALKED) -> Self:
-        """Return the newest ``most`` runs, or all if there are not more."""
+    def of(cls, using: str) -> Self:
+        """Return the newest `MAX_RUNS_WALKED` runs, or all if there are not more."""
         runs = Run.objects.using(using).order_by("-pk")
-        oldest = runs.values_list("pk", "planned_at")[most - 1 : most].first()
+        oldest = runs.values_list("pk", "planned_at")[
+            MAX_RUNS_WALKED - 1 : MAX_RUNS_WALKED
+        ].first()
         if oldest is None:
             return cls(runs=runs.order_by(), planned_since=None)
         return cls(runs=runs.filter(pk__gte=oldest[0]).order_by(), planned_since=oldest[1])

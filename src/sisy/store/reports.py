@@ -45,9 +45,10 @@ AFTER_ALL = 2**63 - 1
 PLANNED_FROM_MIDDLE = """
     (SELECT planned_at FROM sisy_run WHERE id >= ((low + high) >> 1) ORDER BY id LIMIT 1)
 """
+# Two queries for the first and the last key: for both in one, SQLite reads all rows.
 KEY_AT = Statement(f"""
     WITH RECURSIVE search (low, high) AS (
-        SELECT MIN(id), MAX(id) + 1 FROM sisy_run
+        SELECT (SELECT MIN(id) FROM sisy_run), (SELECT MAX(id) FROM sisy_run) + 1
         UNION ALL
         SELECT
             CASE WHEN {PLANNED_FROM_MIDDLE} < %(moment)s
