@@ -18,7 +18,7 @@ difference.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -41,6 +41,7 @@ from sisy.worker.missing_code import Unresolved
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.pool_client import BUSY, PoolClient
 from sisy.worker.prefetch import PREFETCH_TIMEOUT, InFlight
+from sisy.worker.unreadable_runs import past_unreadable_runs
 
 SECOND_OFFSET = 0.05  # seconds that a heartbeat has to plan what is due
 POLL_JITTER = 0.05
@@ -109,9 +110,13 @@ class ClaimSession:
             marks=self._marks,
         )
         try:
-            return claim_now(self._lease.process(), now=self._now())
+            return self._past_unreadable(partial(claim_now, self._lease.process()))
         except LeaseLost:
-            return claim_now(self._lease.renew(), now=self._now())
+            return self._past_unreadable(partial(claim_now, self._lease.renew()))
+
+    def _past_unreadable(self, claim_at: Callable[..., list[Run]]) -> list[Run]:
+        now = self._now()
+        return past_unreadable_runs(partial(claim_at, now=now), self._using, self._queues, now)
 
     def confirm(self) -> None:
         """Confirm that the worker has taken the runs that the last claim returned."""

@@ -1,0 +1,53 @@
+"""Fail queued runs whose rows cannot be read, so that they do not stop the claims of others."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from django.utils.translation import ngettext
+
+from sisy.lifecycle.reject import reject_unreadable
+from sisy.lifecycle.transition import readable
+from sisy.models import QueuedRun, Run
+from sisy.runtime.log import logger
+from sisy.store.isolation import isolating
+
+FIRST_RUNS = 1000  # to try to read after a claim has failed
+
+T = TypeVar("T")
+
+
+def past_unreadable_runs(
+    claim: Callable[[], T], using: str, queues: Sequence[str], now: datetime
+) -> T:
+    """Return the result of ``claim``. If it meets rows that cannot be read, fail them, and retry.
+
+    Raises:
+        Exception: ``claim`` fails for another reason.
+    """
+
+    def again(error: Exception) -> T:
+        if not _reject(using, queues, now):
+            raise error
+        return claim()
+
+    return isolating(claim, again)
+
+
+def _reject(using: str, queues: Sequence[str], now: datetime) -> int:
+    """Fail those of the next runs that cannot be read, and return how many there are."""
+    entries = QueuedRun.objects.using(using).filter(engine="", queue__in=queues, ready_at__lte=now)
+    first = entries.order_by("-priority", "ready_at", "run_id").values_list("run_id", flat=True)
+    runs = Run.objects.using(using).filter(pk__in=list(first[:FIRST_RUNS]))
+    found = set(runs.values_list("pk", flat=True))
+    bad = sorted(found - {run.pk for run in readable(runs)})
+    if bad:
+        words = ngettext(
+            "Cannot read the row of queued run %s; marked it as failed",
+            "Cannot read the rows of queued runs %s; marked them as failed",
+            len(bad),
+        )
+        logger.error(words, ", ".join(map(str, bad)))
+        reason = "A moment in its row cannot be read. Correct the row and retry the run."
+        reject_unreadable(runs.filter(pk__in=bad), reason, now)
+    return len(bad)
