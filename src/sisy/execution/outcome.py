@@ -86,6 +86,8 @@ class NotCalled:
 
 def of_value(span: Span, value: object) -> Outcome:
     """Return the outcome of a successful run. A value that JSON cannot represent is not stored."""
+    if value is None:  # as most functions return
+        return Outcome(*span, state=RunState.SUCCEEDED)
     try:
         if is_too_deep(value):
             return _without_value(span, f"it is nested more than {MAX_DEPTH} levels deep")
