@@ -116,7 +116,12 @@ def test_after_an_error_a_transaction_can_only_be_rolled_back():
 @on_postgresql
 def test_a_submission_takes_few_steps():
     task = Task.run_once(jobs.noop)
-    for submit, most in ((lambda: Task.run_once(jobs.noop), 650), (task.run_now, 500)):
+    data = [{"n": n} for n in range(100)]
+    for submit, most in (
+        (lambda: Task.run_once(jobs.noop), 450),
+        (task.run_now, 350),
+        (lambda: Task.bulk_run_once(jobs.noop, data), 75 * len(data)),
+    ):
         for _ in range(OFTEN):
             submit()
         assert calls_of(submit) <= most
