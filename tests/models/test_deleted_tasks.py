@@ -92,7 +92,7 @@ def listed(run):
     return one
 
 
-READ = [
+WAYS_TO_READ = [
     stored,
     prefetched,
     joined,
@@ -105,7 +105,7 @@ READ = [
 ]
 
 
-@pytest.mark.parametrize("read", READ)
+@pytest.mark.parametrize("read", WAYS_TO_READ)
 def test_the_task_of_a_run_is_none_after_its_deletion_and_the_key_stays(orphan, read):
     key = orphan.task_id
     run = read(orphan)
@@ -114,7 +114,9 @@ def test_the_task_of_a_run_is_none_after_its_deletion_and_the_key_stays(orphan, 
     assert stored(run).task_id == key
 
 
-@pytest.mark.parametrize("read", [each for each in READ if each not in (pickled_after, copied)])
+@pytest.mark.parametrize(
+    "read", [each for each in WAYS_TO_READ if each not in (pickled_after, copied)]
+)
 def test_the_task_of_a_run_is_found_as_long_as_it_exists(read):
     task = scheduled("@yearly")
     run = ended(task)
