@@ -23,4 +23,15 @@ POINTS = [
     "rescue: committed",
     "retire: task not deleted",
     "retire: task deleted",
+    "follow: ledger written",
+    "follow: entries deleted",
+]
+
+# Between the ledger and the small tables. PostgreSQL writes both in one statement.
+BETWEEN_STATEMENTS = [
+    "insert: ledger written",
+    "start: ledger written",
+    "start: queued entries deleted",
+    "finish: ledger written",
+    "finish: running entries deleted",
 ]

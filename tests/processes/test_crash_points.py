@@ -14,13 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 import sisy
 from sisy import clock
 from sisy.models import OnLost, Process, Role, Run, RunState, Task, task_with_callable
 from tests.app import jobs
 from tests.app.models import Execution
-from tests.processes.crash_points import IN_THE_FUNCTION, POINTS
+from tests.processes.crash_points import BETWEEN_STATEMENTS, IN_THE_FUNCTION, POINTS
 from tests.support.moments import SECOND
 from tests.support.small_tables import disagreements
 from tests.support.waiting import wait_until
@@ -37,7 +38,8 @@ if "DATABASE_URL" in os.environ:
     # The others differ in Sisy's own code, and not in what a database does. Who is frozen in the
     # middle of a transaction locks all of SQLite, and there is nobody who could end that.
     ENDS = [ENDS[0], pytest.param(signal.SIGSTOP, OnLost.RERUN, id="frozen")]
-GROUPS = [POINTS[start : start + SITE_BATCH] for start in range(0, len(POINTS), SITE_BATCH)]
+REACHED = POINTS if connection.vendor == "postgresql" else POINTS + BETWEEN_STATEMENTS
+GROUPS = [REACHED[start : start + SITE_BATCH] for start in range(0, len(REACHED), SITE_BATCH)]
 
 
 def workload(on_lost):
@@ -160,4 +162,4 @@ def test_processes_are_killed_at_every_checkpoint():
         for path in Path(sisy.__file__).parent.rglob("*.py")
         for name in re.findall(r'checkpoint\("([^"]*)"\)', path.read_text())
     }
-    assert named == set(POINTS) - {IN_THE_FUNCTION}
+    assert named == {*POINTS, *BETWEEN_STATEMENTS} - {IN_THE_FUNCTION}

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from django.db import connections, transaction
 
+from sisy.runtime.checkpoint import checkpoint
 from sisy.store.statements import Statement
 
 BATCH = 500
@@ -77,9 +78,11 @@ def follow(using: str, runs: Sequence[int]) -> None:
         runs: the keys of the runs, whose rows exist.
     """
     with transaction.atomic(using=using):
+        checkpoint("follow: ledger written")
         for start in range(0, len(runs), BATCH):
             some = list(runs[start : start + BATCH])
             forget(using, some)
+            checkpoint("follow: entries deleted")
             for statement in (ADD_QUEUED, ADD_RUNNING, ADD_TROUBLED):
                 statement.change(using, runs=some)
 
@@ -90,6 +93,7 @@ def add_inserted(using: str, runs: Sequence[int], *, are_queued: bool) -> None:
     Args:
         are_queued: whether all of them are queued.
     """
+    checkpoint("insert: ledger written")
     for start in range(0, len(runs), BATCH):
         some = list(runs[start : start + BATCH])
         ADD_QUEUED.change(using, runs=some)
@@ -100,13 +104,17 @@ def add_inserted(using: str, runs: Sequence[int], *, are_queued: bool) -> None:
 
 def start(using: str, runs: list[int]) -> None:
     """Move the entries of runs that were just started from the queued to the running ones."""
+    checkpoint("start: ledger written")
     _delete(using, runs, DELETE_QUEUED, DELETE_QUEUED_JOINED)
+    checkpoint("start: queued entries deleted")
     ADD_RUNNING.change(using, runs=runs)
 
 
 def finish(using: str, runs: list[int]) -> None:
     """Delete the entries of runs that have just finished, and add those that ended badly."""
+    checkpoint("finish: ledger written")
     _delete(using, runs, DELETE_RUNNING, DELETE_RUNNING_JOINED)
+    checkpoint("finish: running entries deleted")
     ADD_TROUBLED.change(using, runs=runs)
 
 
