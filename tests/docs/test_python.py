@@ -22,6 +22,7 @@ NOT_FOR_PEOPLE = {
     "prepare_insert": "is a step of an insertion",
     "changed_columns": "compares with what was saved",
     "remember": "remembers what was saved",
+    "remember_read": "remembers what was read",
     "remember_inserted": "remembers what was inserted",
     "notice_rollback": "is a step of a save",
     "twin": "copies a task for a run",
