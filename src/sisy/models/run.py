@@ -190,6 +190,7 @@ class Run(models.Model):
             entries.follow(using, [self.pk])
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete the run, and its entry in the small tables."""
         using = kwargs.get("using") or router.db_for_write(Run, instance=self)
         with transaction.atomic(using=using):
             entries.forget(using, [self.pk])
