@@ -72,7 +72,7 @@ class Walk:
         return list(_while_old(rows))
 
 
-def _flag(condition: Q) -> ExpressionWrapper[Q]:
+def _flag(condition: Q) -> "ExpressionWrapper[Q]":
     return ExpressionWrapper(condition, output_field=BooleanField())
 
 
