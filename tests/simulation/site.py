@@ -20,7 +20,8 @@ SKEW = 300.0  # seconds by which a host's clock is off at the most
 AGENDA = """
 SELECT EXISTS(SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL),
        (SELECT MIN(next_run) FROM sisy_task WHERE state = 'active'),
-       (SELECT MIN(lease_until) FROM sisy_process WHERE id NOT IN ({alive})),
+       (SELECT MIN(lease_until) FROM sisy_process
+        WHERE ended_at IS NULL AND id NOT IN ({alive})),
        EXISTS(SELECT 1 FROM sisy_queued_run WHERE ready_at <= %s),
        (SELECT MIN(ready_at) FROM sisy_queued_run WHERE ready_at > %s),
        EXISTS(
