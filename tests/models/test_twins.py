@@ -26,6 +26,7 @@ ASKS_NOTHING = {
         "new_run": "returns an unsaved run",
         "overrides": "compares values",
         "remember": "notes a write",
+        "remember_read": "notes a read",
         "remember_inserted": "notes a write",
         "twin": "copies",
     },
