@@ -56,7 +56,7 @@ def test_it_parts_the_ledger_at_the_moment_in_spite_of_gaps_and_equal_moments(se
         assert not [pk for pk in planned if first <= pk < key]
 
 
-def test_after_the_clock_was_set_back_it_ends_where_earlier_runs_meet_later_ones():
+def test_after_a_clock_was_set_back_it_ends_where_early_runs_meet_late_ones():
     planned = {number: NOON + number % 50 * MINUTE for number in range(1, 151)}
     stored(planned)
     for minutes in (-1, 0, 10, 25, 49, 50):

@@ -53,9 +53,7 @@ def test_a_task_below_a_mark_that_is_far_too_high_is_planned_at_the_renewal(hear
     assert dues() == [NOON + MINUTE, NOON + 2 * MINUTE]
 
 
-def test_a_task_that_a_long_transaction_makes_due_late_is_planned_at_the_renewal(
-    heartbeat, clocks
-):
+def test_a_task_that_a_long_transaction_makes_due_is_planned_at_the_renewal(heartbeat, clocks):
     task = scheduled("0 0 1 1 *")
     clocks.go_on(MINUTE)
     heartbeat._pass()

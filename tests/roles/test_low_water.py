@@ -141,7 +141,7 @@ def test_a_clock_that_is_set_back_delays_no_run_by_more_than_the_renewal(claimer
     assert found == [run]
 
 
-def test_runs_that_were_queued_while_their_queue_was_paused_are_claimed_after_it(clocks):
+def test_runs_queued_while_their_queue_was_paused_are_claimed_after_it(clocks):
     claimer = Claimer("default", "mails")
     Queue.objects.pause("mails")
     paused, other = queued(queue="mails"), queued()

@@ -18,6 +18,7 @@ SPECIFIC = re.compile(
 # Tests that look like it, and are not about a database, with the reason.
 NOT_SPECIFIC = {
     "dashboard/test_live.py": "a consumer reads in a thread of its own, which needs real commits",
+    "dashboard/test_plans.py": "EXPLAIN differs; SQLite says which tables it reads",
     "docs/test_examples.py": "examples may commit",
     "simulation/test_simulation.py": "months of virtual time are simulated on the fastest one",
     "unit/test_checks.py": "the vendor is a pretended one",

@@ -15,6 +15,7 @@ ALLOWED = {
     "SORTS": "the orders of one list, by the word in the address",
     "Command._write_csv.names": "the header of a file for spreadsheets",
     "QueuedRun.Meta.indexes": "columns of runs that have the names of a task's",
+    "_queued_copies.copied": "columns of runs that have the names of a task's",
     "COPIED_TO_ENTRIES": "columns of runs, of which some have the names of a task's",
 }
 """By the name of what holds a list: why it may stand beside the table."""

@@ -8,6 +8,7 @@ from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from sisy.lifecycle.cancel import cancel_or_request
+from sisy.lifecycle.transition import all_runs
 from sisy.models.entries import QueuedRun, RunningRun
 from sisy.records.choices import LIVE_STATES, RunState
 from sisy.records.twins import manager_from, twin
@@ -77,9 +78,12 @@ class RunQuerySet(models.QuerySet["Run"]):
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        with transaction.atomic(using=self.db):
-            entries.forget(self.db, list(self.values_list("pk", flat=True)))
-            return super().delete()
+        rows = for_write(self)
+        with transaction.atomic(using=rows.db):
+            # By key: the query may look for the entries that are deleted first.
+            pks = list(rows.values_list("pk", flat=True))
+            entries.forget(rows.db, pks)
+            return super(RunQuerySet, all_runs(rows).filter(pk__in=pks)).delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]

@@ -36,11 +36,14 @@ from sisy.models import (
     Overlap,
     Process,
     Queue,
+    QueuedRun,
     Role,
     Run,
+    RunningRun,
     RunState,
     Task,
     TaskState,
+    TroubledRun,
     task_with_callable,
     taskinfo_with_label,
 )
@@ -157,6 +160,9 @@ def look(run: Run, process: Process) -> None:
     assert_type(Run.objects.filter(origin=Origin.ENQUEUED).count(), int)
     assert_type(Process.objects.filter(role=Role.WORKER).count(), int)
     assert_type(Attempt.objects.count(), int)
+    assert_type(QueuedRun.objects.count(), int)
+    assert_type(RunningRun.objects.count(), int)
+    assert_type(TroubledRun.objects.count(), int)
     assert_type(Process.objects.alive(datetime.now()).count(), int)
     assert_type(Run.objects.queued().cancel("enough", datetime.now()), int)
     assert_type(Task.objects.all().delete(), tuple[int, dict[str, int]])
