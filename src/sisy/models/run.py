@@ -185,14 +185,14 @@ class Run(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         using = kwargs.get("using") or router.db_for_write(Run, instance=self)
-        with transaction.atomic(using=using):
+        with transaction.atomic(using=using, savepoint=False):
             super().save(*args, **kwargs)
             entries.follow(using, [self.pk])
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Delete the run, and its entry in the small tables."""
         using = kwargs.get("using") or router.db_for_write(Run, instance=self)
-        with transaction.atomic(using=using):
+        with transaction.atomic(using=using, savepoint=False):
             entries.forget(using, [self.pk])
             return super().delete(*args, **kwargs)
 

@@ -60,7 +60,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         if COPIED_TO_ENTRIES.isdisjoint(columns):
             return super().update(**columns)
         rows = for_write(self)
-        with transaction.atomic(using=rows.db):
+        with transaction.atomic(using=rows.db, savepoint=False):
             pks = list(rows.order_by("pk").values_list("pk", flat=True))
             count = super().update(**columns)
             entries.follow(rows.db, pks)
@@ -69,7 +69,7 @@ class RunQuerySet(models.QuerySet["Run"]):
     update.alters_data = True  # type: ignore[attr-defined]
 
     def bulk_create(self, objs: Iterable["Run"], *args: Any, **kwargs: Any) -> "list[Run]":
-        with transaction.atomic(using=self.db):
+        with transaction.atomic(using=self.db, savepoint=False):
             stored = super().bulk_create(objs, *args, **kwargs)
             are_queued = all(run.state == RunState.QUEUED for run in stored)
             entries.add_inserted(self.db, [run.pk for run in stored], are_queued=are_queued)
@@ -79,7 +79,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def delete(self) -> tuple[int, dict[str, int]]:
         rows = for_write(self)
-        with transaction.atomic(using=rows.db):
+        with transaction.atomic(using=rows.db, savepoint=False):
             # By key: the query may look for the entries that are deleted first.
             pks = list(rows.values_list("pk", flat=True))
             entries.forget(rows.db, pks)

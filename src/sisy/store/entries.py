@@ -77,7 +77,7 @@ def follow(using: str, runs: Sequence[int]) -> None:
     Args:
         runs: the keys of the runs, whose rows exist.
     """
-    with transaction.atomic(using=using):
+    with transaction.atomic(using=using, savepoint=False):
         checkpoint("follow: ledger written")
         for start in range(0, len(runs), BATCH):
             some = list(runs[start : start + BATCH])
