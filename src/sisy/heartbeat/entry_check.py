@@ -1,7 +1,7 @@
 """Find and repair what only one of the ledger and its small tables says.
 
-Each transaction writes both, so they agree. They differ only after somebody has changed rows by
-raw SQL, or has restored one of the tables. Then a queued run without an entry would never be
+Each transaction writes both, so they agree. They differ only after rows were changed by raw SQL,
+or one of the tables was restored. Then a queued run without an entry would never be
 claimed, and a running one never be rescued. The ledger is right: its entries follow it.
 
 Each audit checks a part. All entries are compared with their runs, again and again. Each run is
@@ -28,6 +28,7 @@ from django.utils.translation import ngettext
 
 from sisy.heartbeat.ledger_walk import Step, Walk
 from sisy.models import QueuedRun, Run, RunningRun, RunState, TroubledRun
+from sisy.models.run_queries import has_entry
 from sisy.records.choices import TROUBLE_STATES
 from sisy.records.fields import MomentField
 from sisy.runtime.compat import delete_bare
@@ -140,8 +141,8 @@ def _lock(using: str, runs: Iterable[int]) -> list[int]:
 
 
 def _without_entry(using: str, kind: type[models.Model], runs: Sequence[int]) -> list[int]:
-    entry = kind._default_manager.filter(task_id=OuterRef("task_id"), run_id=OuterRef("pk"))
-    some = Run.objects.using(using).filter(~Exists(entry), pk__in=runs, state__in=KINDS[kind])
+    every = Run.objects.using(using)
+    some = every.filter(~has_entry(kind), pk__in=runs, state__in=KINDS[kind])
     return list(some.values_list("pk", flat=True))
 
 

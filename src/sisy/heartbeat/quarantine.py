@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from sisy.lifecycle.reject import reject_unreadable
 from sisy.models import Process, QueuedRun, Run, Task, TaskState
 from sisy.runtime.log import logger
-from sisy.store.isolation import isolating
+from sisy.store.isolation import isolating, past_bad_rows
 
 UNREADABLE_BATCH = 1000
 
@@ -58,13 +58,7 @@ def past_unreadable(look: Callable[[], T], using: str, now: datetime) -> T:
     Raises:
         Exception: ``look`` fails for another reason.
     """
-
-    def again(error: Exception) -> T:
-        if not reject_unreadable_rows(using, now):
-            raise error
-        return look()
-
-    return isolating(look, again)
+    return past_bad_rows(look, lambda: reject_unreadable_rows(using, now))
 
 
 def reject_unreadable_rows(using: str, now: datetime) -> int:

@@ -41,7 +41,7 @@ def _is_leaving(now: datetime) -> Q:
     return Q(state=RunState.QUEUED, started_at__isnull=False, ready_at__gt=now)
 
 
-def _has_entry(model: type[models.Model]) -> Exists:
+def has_entry(model: type[models.Model]) -> Exists:
     """Return a condition for runs with an entry in a small table, which leads to them."""
     entry = model._default_manager.filter(task_id=OuterRef("task_id"), run_id=OuterRef("pk"))
     return Exists(entry)
@@ -90,11 +90,11 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def queued(self) -> Self:
         """Return runs that no worker has claimed."""
-        return self.filter(_has_entry(QueuedRun), state=RunState.QUEUED)
+        return self.filter(has_entry(QueuedRun), state=RunState.QUEUED)
 
     def running(self) -> Self:
         """Return runs that a worker has claimed."""
-        return self.filter(_has_entry(RunningRun), state=RunState.RUNNING)
+        return self.filter(has_entry(RunningRun), state=RunState.RUNNING)
 
     def possibly_running(self, now: datetime) -> Self:
         """Return runs whose function may be running at ``now``.

@@ -33,6 +33,24 @@ def isolating(attempt: Callable[[], T], instead: Callable[[Exception], T]) -> T:
         return instead(error)
 
 
+def past_bad_rows(attempt: Callable[[], T], reject: Callable[[], int]) -> T:
+    """Return the result of ``attempt``. If it fails because of bad rows, try again without them.
+
+    Args:
+        reject: takes bad rows out of the way, and returns how many there were.
+
+    Raises:
+        Exception: there were none, or the database is unavailable.
+    """
+
+    def again(error: Exception) -> T:
+        if not reject():
+            raise error
+        return attempt()
+
+    return isolating(attempt, again)
+
+
 def database_is_away(error: Exception) -> bool:
     """Return whether an error is about the connection, and not about a statement or its rows."""
     if isinstance(error, (OperationalError, InterfaceError)):

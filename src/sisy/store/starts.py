@@ -22,11 +22,12 @@ SET_RUNNING = """
 # The subquery starts the runs only under a lease that has not expired, and locks the process's row
 # until the transaction ends: no heartbeat may declare the process dead meanwhile, and rescue runs
 # that it cannot see yet.
-START = Statement(f"{SET_RUNNING} AND EXISTS ({LEASE_HOLDS})")
+SET_RUNNING_UNDER_LEASE = f"{SET_RUNNING} AND EXISTS ({LEASE_HOLDS})"
+START = Statement(SET_RUNNING_UNDER_LEASE)
 
 # PostgreSQL moves the entries in the same statement.
 START_WITH_ENTRIES = Statement(f"""
-    WITH started AS ({SET_RUNNING} AND EXISTS ({LEASE_HOLDS}) RETURNING id, task_id),
+    WITH started AS ({SET_RUNNING_UNDER_LEASE} RETURNING id, task_id),
     dequeued AS (
         DELETE FROM sisy_queued_run entry USING started
         WHERE entry.task_id = started.task_id AND entry.run_id = started.id

@@ -10,7 +10,7 @@ from sisy.lifecycle.reject import reject_unreadable
 from sisy.lifecycle.transition import readable
 from sisy.models import QueuedRun, Run
 from sisy.runtime.log import logger
-from sisy.store.isolation import isolating
+from sisy.store.isolation import past_bad_rows
 
 FIRST_RUNS = 1000  # to try to read after a claim has failed
 
@@ -25,13 +25,7 @@ def past_unreadable_runs(
     Raises:
         Exception: ``claim`` fails for another reason.
     """
-
-    def again(error: Exception) -> T:
-        if not _reject(using, queues, now):
-            raise error
-        return claim()
-
-    return isolating(claim, again)
+    return past_bad_rows(claim, lambda: _reject(using, queues, now))
 
 
 def _reject(using: str, queues: Sequence[str], now: datetime) -> int:
