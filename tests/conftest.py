@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from django.apps import apps
 
+from sisy import clock
 from tests.support.clocks import SettableClock as SettableClock
-from tests.support.clocks import clock_at
+from tests.support.clocks import TwoClocks, clock_at
 from tests.support.layers import in_memory_layer as in_memory_layer
 from tests.support.moments import NOON
 from tests.support.pools import pool as pool
@@ -116,6 +117,15 @@ def _small_tables_match_the_ledger(request):
 
 def _models():
     return {label: set(apps.all_models[label]) for label in apps.app_configs}
+
+
+@pytest.fixture
+def clocks(monkeypatch):
+    """Let the database's clock and the steady one be set by the test."""
+    clocks = TwoClocks()
+    monkeypatch.setattr(clock, "steady", lambda: clocks.seconds)
+    with clock.use(clocks):
+        yield clocks
 
 
 @pytest.fixture

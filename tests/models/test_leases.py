@@ -5,23 +5,13 @@ from datetime import timedelta
 import pytest
 from django.db import DatabaseError
 
-from sisy import clock
 from sisy.models import Process, Role, Run
 from sisy.models.lease import Lease
-from tests.support.clocks import TwoClocks
 from tests.support.moments import HOUR, NOON, SECOND
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 LENGTH = timedelta(seconds=30)
-
-
-@pytest.fixture
-def clocks(monkeypatch):
-    clocks = TwoClocks()
-    monkeypatch.setattr(clock, "steady", lambda: clocks.seconds)
-    with clock.use(clocks):
-        yield clocks
 
 
 @pytest.fixture(params=[Role.HEARTBEAT, Role.WORKER, Role.ENGINE])
