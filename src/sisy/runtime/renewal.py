@@ -4,7 +4,7 @@ from sisy import clock
 
 INTERVAL = 2.0  # seconds
 INTERVAL_IN_DOUBT = 0.5
-# A renewal that takes long is made more rarely, so that it keeps nobody busy.
+# A slow renewal is made less often, so that it does not keep the process busy.
 LARGEST_SHARE = 0.01
 
 
