@@ -120,6 +120,12 @@ def test_migrate_fails_after_the_receivers_of_all_apps_ran(project, capsys):
     assert [task.name for task in Task.objects.all()] == [project.path("greet", "tasks")]
 
 
+def test_the_receiver_is_connected_once_however_often_apps_are_loaded(project, settings):
+    settings.INSTALLED_APPS = [one for one in settings.INSTALLED_APPS if one != project.name]
+    keys = [key for key, *_ in post_migrate.receivers if key[0] == "sisy.syncing"]
+    assert len(keys) == 1
+
+
 def test_a_deploy_succeeds_if_failures_are_allowed(project, settings):
     project.write(schedules=GREET + HALFWAY, tasks=GREET)
     assert "RuntimeError: half way" in project.command("sisy_sync", "--ignore-errors")

@@ -17,12 +17,14 @@ from sisy.syncing.sync import sync
 
 def connect() -> None:
     """Connect the receiver that syncs after the last app's migrations."""
-    # The last one, because an error ends the command and with it the receivers of later apps.
-    configs = [config for config in registry.get_app_configs() if config.models_module]
-    post_migrate.connect(after_migrate, sender=configs[-1], dispatch_uid="sisy.syncing")
+    # Without a sender: Django knows senders by their ids, and would call the receiver for another
+    # app whose config has the id of one that was replaced.
+    post_migrate.connect(after_migrate, dispatch_uid="sisy.syncing")
 
 
-def after_migrate(*, using: str, verbosity: int = 1, apps: Any = None, **kwargs: Any) -> None:
+def after_migrate(
+    sender: Any, *, using: str, verbosity: int = 1, apps: Any = None, **kwargs: Any
+) -> None:
     """Sync the tasks in the database that stores them, if its tables are up to date.
 
     This is a receiver of Django's ``post_migrate``.
@@ -31,7 +33,7 @@ def after_migrate(*, using: str, verbosity: int = 1, apps: Any = None, **kwargs:
         CommandError: a declaration was rejected, or a module cannot be imported, so that the
             deploy fails. All other tasks are in sync.
     """
-    if using != router.db_for_write(Task) or not _has_table(apps):
+    if not _is_last(sender) or using != router.db_for_write(Task) or not _has_table(apps):
         return
     found = discover()
     synced = sync(using, found, clock.now(using))
@@ -40,6 +42,11 @@ def after_migrate(*, using: str, verbosity: int = 1, apps: Any = None, **kwargs:
             sys.stdout.write(line + "\n")
     if (why := failure(found, synced)) and not conf.get_settings().ignore_sync_errors:
         raise CommandError(why)
+
+
+def _is_last(config: Any) -> bool:
+    # After all others, because an error ends the command and with it the receivers of later apps.
+    return config is [one for one in registry.get_app_configs() if one.models_module][-1]
 
 
 def _has_table(apps: Any) -> bool:
