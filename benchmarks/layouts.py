@@ -8,21 +8,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import psutil
 from django.db import connection
-from tests import settings
-from tests.processes import databases
+from tests.processes.databases import migrate
 from tests.processes.process import wait_until
 from tests.processes.site import Site, default_database
-from tests.servers.postgres import PostgresServer
 from tests.servers.valkey import ValkeyServer
 
-from benchmarks import report
+from benchmarks import databases, report
+from benchmarks.databases import POSTGRES, SQLITE
 from sisy.models import Process
-
-Server = TypeVar("Server", PostgresServer, ValkeyServer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,19 +29,23 @@ class Layout:
     Attributes:
         commands: of ``manage.py``, one for each process.
         has_valkey: whether the processes reach each other by a channel layer.
-        is_on_postgres: or else on a SQLite file.
+        database: one of `benchmarks.databases`.
     """
 
     name: str
     commands: tuple[str, ...]
     has_valkey: bool = False
-    is_on_postgres: bool = True
+    database: str = POSTGRES
+
+    @property
+    def is_on_postgres(self) -> bool:
+        return self.database == POSTGRES
 
 
 SEPARATE = ("sisy_heartbeat", "sisy_worker")
 WITH_VALKEY = Layout(name="PostgreSQL and Valkey", commands=SEPARATE, has_valkey=True)
 WITHOUT_LAYER = Layout(name="PostgreSQL, no channel layer", commands=SEPARATE)
-ONE_PROCESS = Layout(name="SQLite, one process", commands=("sisy",), is_on_postgres=False)
+ONE_PROCESS = Layout(name="SQLite, one process", commands=("sisy",), database=SQLITE)
 ALL = (WITH_VALKEY, WITHOUT_LAYER, ONE_PROCESS)
 
 
@@ -63,22 +64,18 @@ def opened(layout: Layout, *, counts_statements: bool = False) -> Iterator[Site]
     signal.signal(signal.SIGTERM, _end)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sisybench")))
-        if layout.is_on_postgres:
-            url = _started(
-                stack, PostgresServer(fsync=True, counts_statements=counts_statements)
-            ).url
-            environment, database = {"DATABASE_URL": url}, settings.database(url)
-        else:
-            environment = databases.on_sqlite(folder)
-            database = databases.sqlite_settings(folder)
+        database = databases.opened(
+            stack, layout.database, folder, counts_statements=counts_statements
+        )
+        environment = dict(database.environment)
         if layout.has_valkey:
-            environment["VALKEY_URL"] = _started(stack, ValkeyServer()).url
+            environment["VALKEY_URL"] = databases.started(stack, ValkeyServer()).url
         site = Site(folder, environment)
         if not layout.has_valkey:
             site.set(CHANNEL_LAYERS={})
-        stack.enter_context(default_database(database))
+        stack.enter_context(default_database(database.settings))
         stack.callback(_clear_away, site)
-        databases.migrate(site)
+        migrate(site)
         yield site
 
 
@@ -206,11 +203,6 @@ def _seconds_of_family(process: psutil.Process) -> float:
 def _seconds_of_machine() -> float:
     times = psutil.cpu_times()
     return times.user + times.nice + times.system + times.irq + times.softirq + times.steal
-
-
-def _started(stack: ExitStack, server: Server) -> Server:
-    stack.push(server)  # before it starts: a start that is interrupted leaves nothing behind, too
-    return server.__enter__()
 
 
 def _clear_away(site: Site) -> None:

@@ -10,13 +10,13 @@ from croniter import croniter
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from benchmarks import jobs, layouts, report
+from benchmarks import databases, jobs, layouts, report
 from benchmarks.layouts import Layout
 from sisy import clock
 from sisy.models import Run, Task, task_with_callable
 from sisy.testing import sisy_time
 
-SITE = Layout(name="SQLite", commands=(), is_on_postgres=False)
+SITE = Layout(name="SQLite", commands=(), database=databases.SQLITE)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SCHEDULES = (
     "{0} * * * *",

@@ -71,7 +71,7 @@ class MariaDBServer(DatabaseServer):
                 "--innodb-flush-method=nosync",
                 "--innodb-file-per-table=0",
             ]
-        self._launch(_program("mariadbd"), *self._common(), *options)
+        self._launch(installed("mariadbd"), *self._common(), *options)
         deadline = time.monotonic() + self.patience
         while not self._answers():
             if time.monotonic() > deadline or self._process.poll() is not None:
@@ -88,13 +88,13 @@ class MariaDBServer(DatabaseServer):
 
     def _install(self) -> None:
         options = ("--auth-root-authentication-method=normal", "--skip-test-db")
-        self._run(_program("mariadb-install-db"), *self._common(), *options)
+        self._run(installed("mariadb-install-db"), *self._common(), *options)
 
     def _common(self) -> list[str]:
         return ["--no-defaults", f"--datadir={self._data}", f"--tmpdir={self._folder}"]
 
 
-def _program(name: str) -> str:
+def installed(name: str) -> str:
     found = shutil.which(name, path=PATH)
     if found is None:
         raise RuntimeError(f"{name} is missing; on Debian: apt install {PACKAGES[name]}")
@@ -105,7 +105,7 @@ def client_of(url: str, program: str, *options: str) -> list[str]:
     """Return the command that has one of MariaDB's clients speak to the server at ``url``."""
     parts = urlsplit(url)
     [socket] = parse_qs(parts.query)["unix_socket"]
-    return [_program(program), "--no-defaults", f"-u{parts.username}", f"-S{socket}", *options]
+    return [installed(program), "--no-defaults", f"-u{parts.username}", f"-S{socket}", *options]
 
 
 def main() -> int:
