@@ -139,14 +139,14 @@ bench-schedules: install  ## measure how fast schedules find the next due moment
 bench-latency: install  ## measure how soon an idle worker starts a submitted run
 	$(BIN)/python -m benchmarks.latency
 
-bench-submit: install  ## measure how fast runs are submitted
-	$(BIN)/python -m benchmarks.submit
+bench-submit: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## measure how fast runs are submitted; DB=mariadb
+	$(BIN)/python -m benchmarks.submit $(if $(DB),--db $(DB))
 
-bench-drain: install  ## measure how fast workers finish queued runs
-	$(BIN)/python -m benchmarks.drain
+bench-drain: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## measure how fast workers finish queued runs; DB=mariadb
+	$(BIN)/python -m benchmarks.drain $(if $(DB),--db $(DB))
 
-bench-mixed: install  ## measure how fast a mix of many tasks is submitted and worked off
-	$(BIN)/python -m benchmarks.mixed
+bench-mixed: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## measure how fast a mix of many tasks is submitted and worked off; DB=mariadb
+	$(BIN)/python -m benchmarks.mixed $(if $(DB),--db $(DB))
 
 bench-workers: install  ## measure how throughput grows with worker processes
 	$(BIN)/python -m benchmarks.workers

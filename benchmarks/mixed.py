@@ -11,29 +11,29 @@ small table of their own, so they stay the same whatever Sisy's tables look like
 """
 
 import argparse
-import statistics
 import sys
 import time
 from collections.abc import Callable
 from itertools import cycle
 
-from django.db import connection
 from django.db.models import Max, Min
 from django.test import override_settings
 from tests.settings import layer
 
-from benchmarks import layouts, raw, report
+from benchmarks import databases, layouts, report
 from benchmarks.drain import wait_until_done
 from benchmarks.layouts import Layout
 from benchmarks.many_jobs import FUNCTIONS, TASKS
+from benchmarks.raw_connection import CLAIMED_AT_ONCE
+from benchmarks.raw_jobs import Jobs
 from sisy.models import Run, RunState, Task, task_with_callable
 
-SITE = Layout(name="PostgreSQL and Valkey", commands=("sisy_worker",), has_valkey=True)
+COMMANDS = ("sisy_worker",)
 BATCH = 100  # runs of one function
 SINGLE_WAYS = 3
 
 RAW_SINGLE, RAW_BATCHED = "raw insert and commit", f"raw insert of {BATCH}"
-RAW_DRAIN = f"raw drain, {raw.CLAIMED_AT_ONCE} at a time"
+RAW_DRAIN = f"raw drain, {CLAIMED_AT_ONCE} at a time"
 RUN_ONCE, RUN_NOW, ENQUEUE = "Task.run_once", "task.run_now", "enqueue() of django.tasks"
 BULK, DRAIN = f"Task.bulk_run_once of {BATCH}", "drain, one worker"
 RAW_OF = {
@@ -57,18 +57,19 @@ def userdata(number: int) -> dict[str, object]:
     return {"order": number, "customer": f"customer {number % 97}", "notify": number % 2 == 0}
 
 
-def measure(single: int, batched: int) -> Rates:
+def measure(single: int, batched: int, database: str) -> Rates:
     """Return how many runs a second were submitted by each way, and worked off."""
-    with layouts.opened(SITE) as site:
+    name = f"{databases.NAMES[database]} and Valkey"
+    layout = Layout(name=name, commands=COMMANDS, has_valkey=True, database=database)
+    with layouts.opened(layout) as site:
         rates = measure_raw(single, batched)
         shared = {"default": layer(site.environment["VALKEY_URL"])}
         with override_settings(CHANNEL_LAYERS=shared):
             rates |= submit(single, batched)
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE")
+        databases.learn()
         count = Run.objects.count()
         report.progress(f"one worker: {count} runs")
-        layouts.start(site, SITE.commands)
+        layouts.start(site, COMMANDS)
         wait_until_done(count)
         layouts.stop(site)
         rates[DRAIN] = count / seconds_of_drain(count)
@@ -78,7 +79,7 @@ def measure(single: int, batched: int) -> Rates:
 def measure_raw(single: int, batched: int) -> Rates:
     report.progress("the raw loops")
     paths = cycle([f"{each.__module__}.{each.__name__}" for each in FUNCTIONS])
-    with raw.Jobs() as jobs:
+    with Jobs() as jobs:
 
         def submit_batches() -> None:
             for batch in batches(batched):
@@ -166,36 +167,28 @@ def main() -> int:
         "--batched", type=int, default=4000, help="runs submitted in batches (default: 4000)"
     )
     parser.add_argument("--times", type=int, default=3, help="repetitions (default: 3)")
+    databases.add_option(parser)
     options = parser.parse_args()
-    found = [measure(options.single, options.batched) for _ in range(options.times)]
-    # The speed of a host varies: only figures of the same repetition are compared.
-    ratios = {name: [each[name] / each[of] for each in found] for name, of in RAW_OF.items()}
-    rates = {name: [each[name] for each in found] for name in RAW_OF}
-    is_met = {name: statistics.median(ratios[name]) >= bar for name, bar in BARS.items()}
+    found = report.OfRaw(
+        raw_of=RAW_OF,
+        repetitions=[
+            measure(options.single, options.batched, options.db) for _ in range(options.times)
+        ],
+        bars=databases.judged(BARS, options.db),
+    )
     report.show(
         "MIXED: how fast a mix of many tasks is submitted and worked off",
         f"{len(FUNCTIONS)} functions that do nothing; {options.single} runs submitted singly, a "
         f"third by each way, and {options.batched} in batches.\nThen one worker with stock "
         f"settings works them off. Medians of {options.times} repetitions, with the raw loops in "
         "each.",
-        report.table(
-            ["what", "of raw", "from, to", "bar", "runs/s here"],
-            [
-                [
-                    name,
-                    f"{statistics.median(of_raw):.2f}",
-                    f"{min(of_raw):.2f} to {max(of_raw):.2f}",
-                    f">= {BARS[name]:g}: {report.verdict(is_met[name])}" if name in BARS else "",
-                    f"{statistics.median(rates[name]):,.0f}",
-                ]
-                for name, of_raw in ratios.items()
-            ],
-        ),
+        found.table(),
         module="benchmarks.mixed",
         options=vars(options),
+        database=options.db,
     )
-    report.keep("mixed", {"rates": rates, "of raw": ratios})
-    return report.judged(all(is_met.values()))
+    report.keep("mixed", found.kept(), options.db)
+    return report.judged(found.are_met)
 
 
 if __name__ == "__main__":

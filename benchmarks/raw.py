@@ -9,11 +9,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from benchmarks import layouts
 
@@ -25,27 +24,6 @@ TABLE = """
 WRITE = "INSERT INTO raw (due) SELECT to_timestamp(%s) FROM generate_series(1, %s)"
 CLAIM = "UPDATE raw SET started = clock_timestamp() WHERE started IS NULL"
 LATENESS = "SELECT extract(epoch FROM started - due) FROM raw ORDER BY id"
-
-JOBS = """
-    CREATE TABLE raw_job (
-        id bigserial PRIMARY KEY, function text NOT NULL, data jsonb NOT NULL,
-        state text NOT NULL DEFAULT 'queued', ready timestamptz NOT NULL DEFAULT now(),
-        started timestamptz, finished timestamptz
-    );
-    CREATE INDEX raw_job_ready ON raw_job (ready, id) WHERE state = 'queued'
-"""
-SUBMIT = "INSERT INTO raw_job (function, data) VALUES (%s, %s)"
-SUBMIT_MANY = (
-    "INSERT INTO raw_job (function, data) SELECT %s, data FROM unnest(%s::jsonb[]) AS data"
-)
-CLAIM_JOBS = """
-    UPDATE raw_job SET state = 'running', started = now() WHERE id IN (
-        SELECT id FROM raw_job WHERE state = 'queued' AND ready <= now()
-        ORDER BY ready, id LIMIT %s FOR UPDATE SKIP LOCKED
-    ) RETURNING id
-"""
-COMPLETE_JOBS = "UPDATE raw_job SET state = 'succeeded', finished = now() WHERE id = ANY(%s)"
-CLAIMED_AT_ONCE = 100
 
 
 def commit(times: int = 100) -> float:
@@ -89,41 +67,6 @@ def lateness(moments: int, apart: float, rows: int = 1) -> list[float]:
     if None in found:
         raise RuntimeError("The raw loop has not claimed all rows.")
     return [float(seconds) for seconds in found]
-
-
-class Jobs:
-    """The smallest queue with a ledger: one table, whatever Sisy's tables look like."""
-
-    def __enter__(self) -> "Jobs":
-        self._connection = psycopg.connect(**layouts.address())
-        self._connection.execute(JOBS)
-        self._connection.commit()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._connection.rollback()
-        self._connection.execute("DROP TABLE raw_job")
-        self._connection.commit()
-        self._connection.close()
-
-    def submit(self, function: str, data: object) -> None:
-        self._connection.execute(SUBMIT, [function, Jsonb(data)])
-        self._connection.commit()
-
-    def submit_many(self, function: str, data: Iterable[object]) -> None:
-        self._connection.execute(SUBMIT_MANY, [function, [Jsonb(each) for each in data]])
-        self._connection.commit()
-
-    def drain(self) -> int:
-        """Claim and complete 100 at a time, each in a transaction; return how many there were."""
-        self._connection.execute("ANALYZE raw_job")
-        count = 0
-        while claimed := self._connection.execute(CLAIM_JOBS, [CLAIMED_AT_ONCE]).fetchall():
-            self._connection.commit()
-            self._connection.execute(COMPLETE_JOBS, [[pk for (pk,) in claimed]])
-            self._connection.commit()
-            count += len(claimed)
-        return count
 
 
 @contextmanager

@@ -1,26 +1,25 @@
 """How fast runs are submitted, singly and many at once, beside a raw insert-and-commit loop."""
 
 import argparse
-import statistics
 import sys
 import time
 from collections.abc import Callable
 
-import psycopg
-from django.db import connection
-
-from benchmarks import jobs, layouts, raw_ledger, report
+from benchmarks import databases, jobs, layouts, raw_ledger, report
 from benchmarks.layouts import Layout
+from benchmarks.raw_connection import RawConnection
+from benchmarks.raw_ledger import INSERTED_AT_ONCE
 from sisy.models import Run, Task
-
-SITE = Layout(name="PostgreSQL", commands=())
-SUBMISSION_BATCH = 1000
-BAR_OF_RAW, BAR_OF_MANY = 0.45, 4.0  # of the raw loop in the same repetition
 
 
 def insert_raw(count: int) -> None:
-    with psycopg.connect(**layouts.address()) as connection:
-        raw_ledger.insert(connection, count)
+    with RawConnection() as raw:
+        raw_ledger.insert(raw, count)
+
+
+def insert_many_raw(count: int) -> None:
+    with RawConnection() as raw:
+        raw_ledger.insert_many(raw, count)
 
 
 def submit_singly(count: int) -> None:
@@ -29,16 +28,21 @@ def submit_singly(count: int) -> None:
 
 
 def submit_many(count: int) -> None:
-    for start in range(0, count, SUBMISSION_BATCH):
-        Task.bulk_run_once(jobs.noop, ({"n": n} for n in range(start, start + SUBMISSION_BATCH)))
+    for start in range(0, count, INSERTED_AT_ONCE):
+        Task.bulk_run_once(jobs.noop, ({"n": n} for n in range(start, start + INSERTED_AT_ONCE)))
 
 
+RAW, SINGLY = "raw insert and commit", "Task.run_once"
+RAW_BULK = f"raw insert of {INSERTED_AT_ONCE:,}"
+BULK = f"Task.bulk_run_once of {INSERTED_AT_ONCE:,}"
 WAYS: dict[str, tuple[Callable[[int], None], int]] = {
-    "raw insert and commit": (insert_raw, 1),
-    "Task.run_once": (submit_singly, 1),
-    f"Task.bulk_run_once of {SUBMISSION_BATCH:,}": (submit_many, 10),
+    RAW: (insert_raw, 1),
+    SINGLY: (submit_singly, 1),
+    RAW_BULK: (insert_many_raw, 10),
+    BULK: (submit_many, 10),
 }
-RAW, SINGLY, BULK = WAYS
+RAW_OF = {RAW: RAW, SINGLY: RAW, RAW_BULK: RAW_BULK, BULK: RAW_BULK}
+BARS = {SINGLY: 0.6}  # of the raw loop
 
 
 def rate_of(way: str, count: int) -> float:
@@ -49,61 +53,44 @@ def rate_of(way: str, count: int) -> float:
     submit(count * times)
     seconds = time.perf_counter() - begun
     submitted = Run.objects.count() - before
-    assert submitted == (0 if way == RAW else count * times)
+    assert submitted == (0 if way == RAW_OF[way] else count * times)
     return count * times / seconds
 
 
-def empty_tables() -> None:
-    """Let each repetition begin with empty tables."""
-    with connection.cursor() as cursor:
-        names = connection.introspection.table_names(cursor)
-        tables = [name for name in names if name.startswith(("sisy_", "raw_run"))]
-        cursor.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
+def measure(count: int) -> dict[str, float]:
+    """Return the rate of each way, from empty tables."""
+    rates = {}
+    for way in WAYS:
+        report.progress(way)
+        rates[way] = rate_of(way, count)
+    databases.empty("sisy_", "raw_run")
+    return rates
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.submit", description=__doc__)
     parser.add_argument("--runs", type=int, default=2000, help="singly (default: 2000)")
     parser.add_argument("--times", type=int, default=5, help="repetitions (default: 5)")
+    databases.add_option(parser)
     options = parser.parse_args()
-    rates: dict[str, list[float]] = {way: [] for way in WAYS}
-    with layouts.opened(SITE), raw_ledger.ledger():
-        for _ in range(options.times):
-            for way in WAYS:
-                report.progress(way)
-                rates[way].append(rate_of(way, options.runs))
-            empty_tables()
-    medians = {way: statistics.median(found) for way, found in rates.items()}
-    # The speed of a host varies: only repetitions that ran beside each other are compared.
-    ratios = {
-        way: [rate / raw for rate, raw in zip(found, rates[RAW], strict=True)]
-        for way, found in rates.items()
-    }
-    of_raw = {way: statistics.median(found) for way, found in ratios.items()}
-    bars = {SINGLY: BAR_OF_RAW, BULK: BAR_OF_MANY}
-    is_met = {way: of_raw[way] >= bar for way, bar in bars.items()}
+    site = Layout(name=databases.NAMES[options.db], commands=(), database=options.db)
+    with layouts.opened(site), raw_ledger.ledger():
+        repetitions = [measure(options.runs) for _ in range(options.times)]
+    found = report.OfRaw(
+        raw_of=RAW_OF, repetitions=repetitions, bars=databases.judged(BARS, options.db)
+    )
     report.show(
         "SUBMIT: how many runs a second are submitted",
-        f"Medians of {options.times} interleaved repetitions, of {options.runs} runs singly; "
-        "nothing carries them out meanwhile.",
-        report.table(
-            ["what", "of raw", "from, to", "bar", "runs/s here"],
-            [
-                [
-                    way,
-                    f"{of_raw[way]:.2f}",
-                    f"{min(found):.2f} to {max(found):.2f}",
-                    f">= {bars[way]:g}: {report.verdict(is_met[way])}" if way in bars else "",
-                    f"{medians[way]:,.0f}",
-                ]
-                for way, found in ratios.items()
-            ],
-        ),
+        f"Medians of {options.times} interleaved repetitions, of {options.runs} runs singly, and "
+        "of ten times as many at once. Nothing carries them\nout meanwhile. The raw loop for many "
+        "uses COPY on PostgreSQL.",
+        found.table(),
         module="benchmarks.submit",
         options=vars(options),
+        database=options.db,
     )
-    report.keep("submit", {"rates": rates, "of raw": ratios})
-    return report.judged(all(is_met.values()))
+    report.keep("submit", found.kept(), options.db)
+    return report.judged(found.are_met)
 
 
 if __name__ == "__main__":
