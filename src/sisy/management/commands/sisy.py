@@ -11,8 +11,8 @@ from sisy.runtime.service import Service
 class Command(ServingCommand):
     help = (
         "Runs the heartbeat and a worker in one process, which is all that a small site needs. "
-        "Larger sites run sisy_heartbeat and sisy_worker, any number of each. SIGTERM or SIGINT "
-        "(Ctrl-C) stops it gracefully. A second signal stops it immediately."
+        "Larger sites run sisy_heartbeat and sisy_worker instead, any number of each. SIGTERM or "
+        "SIGINT (Ctrl-C) stops it gracefully. A second signal stops it immediately."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

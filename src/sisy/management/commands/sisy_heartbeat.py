@@ -8,10 +8,10 @@ from sisy.runtime.service import Service
 
 class Command(ServingCommand):
     help = (
-        "Plans the runs of tasks that become due, accurate to the second. Workers execute them. "
-        "The command stays in the foreground. Any number of heartbeats may run: each occurrence "
-        "is planned exactly once. SIGTERM or SIGINT (Ctrl-C) stops it gracefully. A second signal "
-        "stops it immediately."
+        "Plans a run for each occurrence that is due. Workers execute the runs. The command stays "
+        "in the foreground. You can run any number of heartbeats: each occurrence is planned "
+        "exactly once. SIGTERM or SIGINT (Ctrl-C) stops it gracefully. A second signal stops it "
+        "immediately."
     )
 
     def build(self, **options: Any) -> Service:

@@ -28,7 +28,7 @@ STEP = 1_000  # occurrences between two updates of the progress
 class Command(AnsweringCommand):
     help = (
         "Shows which runs are due in a range of time: each occurrence, the busiest minutes, and "
-        "the tasks whose runs would probably overlap, given their usual duration. Simulates "
+        "the tasks whose runs would probably overlap, given their typical duration. Simulates "
         "active tasks as they are now, and changes nothing. FROM and TO are in the project's time "
         "zone, unless they include one."
     )
@@ -48,7 +48,7 @@ class Command(AnsweringCommand):
         parser.add_argument(
             "--by-minute",
             action="store_true",
-            help="show the number of runs that start in each minute instead",
+            help="show the number of runs per minute instead of each occurrence",
         )
         parser.add_argument(
             "--show",

@@ -39,7 +39,7 @@ class Command(AnsweringCommand):
     help = (
         "Shows and changes tasks. TASK is a task's key, its name in code, or its label. FROM, "
         "TO and WHEN are in the task's time zone, unless they include one. Exits with 1 if the "
-        "task or run does not exist, or if the command changed nothing."
+        "task or run does not exist, or if there was nothing to do."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -85,7 +85,7 @@ class Command(AnsweringCommand):
             action="store_true",
             help="also kill running runs in a process pool",
         )
-        retry = verb("retry", "submit a new run for a finished one", of_task=False)
+        retry = verb("retry", "repeat a finished run, as a new run", of_task=False)
         retry.add_argument(
             "run",
             type=whole(1, 10**lookup.MAX_DIGITS),

@@ -17,10 +17,10 @@ from sisy.runtime.service import Service
 
 class Command(ServingCommand):
     help = (
-        "Executes runs of its queues. The command stays in the foreground. Any number of "
-        "workers may run. After SIGTERM or SIGINT (Ctrl-C), it claims no more runs, gives running "
-        "ones --grace seconds to finish, and releases the rest to other workers. A second signal "
-        "releases them immediately."
+        "Executes the runs in its queues. The command stays in the foreground. You can run any "
+        "number of workers. After SIGTERM or SIGINT (Ctrl-C), it claims no more runs, gives "
+        "running ones --grace seconds to finish, and releases the rest to other workers. A second "
+        "signal releases them immediately."
     )
 
     supervisor: Supervisor | None = None
