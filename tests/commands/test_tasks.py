@@ -107,6 +107,17 @@ def test_a_backfill_is_shown_and_then_made_in_the_zone_of_the_task(noon):
         said("sisy_tasks backfill tea yesterday today")
 
 
+def test_a_backfill_with_nothing_to_run_exits_with_one(noon):
+    scheduled("0 * * * *", label="tea")
+    noon.moment = NOON + DAY
+    line = "sisy_tasks backfill tea 2026-05-05T13:00 2026-05-05T15:00"
+    assert said(line) == "Submitted 2 runs of tea.\n"
+    with pytest.raises(CommandError, match=r"^Nothing to backfill\.$") as raised:
+        said(line)
+    assert raised.value.returncode == 1
+    assert said(f"{line} --dry-run") == "Nothing to backfill.\n"
+
+
 def why(label, moment):
     return said(f"sisy_tasks why {label} {moment.isoformat()}").strip()
 

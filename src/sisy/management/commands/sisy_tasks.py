@@ -209,6 +209,8 @@ class Command(AnsweringCommand):
             count = len(task.backfill(start, end, again=again))
         except ValueError as error:
             raise CommandError(str(error)) from error
+        if not count:
+            raise CommandError("Nothing to backfill.")
         self._say(f"Submitted {_runs(count)} of {task}.", submitted=count)
 
     def do_why(self, *, subject: str, when: str | None, **options: Any) -> None:
