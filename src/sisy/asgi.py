@@ -83,8 +83,8 @@ class SisyASGI:
         if not self._was_started:
             self._was_started = True
             logger.warning(
-                "This server does not support the ASGI lifespan protocol, so it executes no "
-                "tasks. Run 'manage.py sisy' as a separate process, or use uvicorn or granian"
+                "This server does not support the ASGI lifespan protocol, so Sisy cannot run in "
+                "it. Run 'manage.py sisy' as a separate process, or use uvicorn or granian"
             )
         await self._application(scope, receive, send)
 

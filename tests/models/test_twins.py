@@ -116,7 +116,7 @@ def test_a_verb_with_queries_has_a_twin_with_the_same_signature(cls, name, verb)
     assert inspect.iscoroutinefunction(twin)
     assert inspect.signature(twin) == inspect.signature(verb)
     assert twin.__name__ == f"a{name}"
-    assert twin.__doc__ == f"Do what `{name}` does, for async code."
+    assert twin.__doc__ == f"Async version of `{name}`."
 
 
 def test_every_listed_twin_exists():

@@ -31,7 +31,7 @@ def wrong_parameters(name, came):
 
 
 def test_a_module_is_rejected():
-    message = "tests.app.jobs is a module. Pass a function in it."
+    message = "tests.app.jobs is a module. Pass a function from it."
     assert refusal(jobs) == message
     assert refusal("tests.app.jobs") == message
 
@@ -170,9 +170,8 @@ def test_the_message_parameter_may_have_a_default():
 
 def test_a_function_whose_name_resolves_to_another_is_rejected():
     assert refusal(odd_jobs.kept) == (
-        f"The name {ODD}.renamed leads to a different function than the one that you passed, and "
-        f"a worker would call that one. Pass {ODD}.renamed itself, or give your function a name "
-        "of its own in its module."
+        f"A worker would call {ODD}.renamed, which is a different function than the one that you "
+        f"passed. Pass {ODD}.renamed itself, or give your function its own name in its module."
     )
 
 

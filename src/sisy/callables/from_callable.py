@@ -39,9 +39,9 @@ def target_of(target: Callee, pk: object = None) -> Target:
     found = _target_from(target)
     if _underlying(found.check()) is not _underlying(target):
         raise CallableError(
-            f"The name {found.path} leads to a different function than the one that you passed, "
-            f"and a worker would call that one. Pass {found.path} itself, or give your function a "
-            "name of its own in its module."
+            f"A worker would call {found.path}, which is a different function than the one that "
+            f"you passed. Pass {found.path} itself, or give your function its own name in its "
+            "module."
         )
     return found
 

@@ -45,7 +45,7 @@ def rejection_of(value: object) -> str:
     """Return the message for a value that is not a function."""
     name = _name_of(value)
     if isinstance(value, ModuleType):
-        return f"{value.__name__} is a module. Pass a function in it."
+        return f"{value.__name__} is a module. Pass a function from it."
     if isinstance(value, type):
         return f"{value.__qualname__} is a class. Pass one of its class or static methods."
     if isinstance(value, partial | partialmethod):

@@ -46,7 +46,7 @@ def _twin(verb: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
 
     atwin.__name__ = f"a{name}"
     atwin.__qualname__ = verb.__qualname__.removesuffix(name) + atwin.__name__
-    atwin.__doc__ = f"Do what `{name}` does, for async code."
+    atwin.__doc__ = f"Async version of `{name}`."
     return atwin
 
 
