@@ -52,7 +52,7 @@ def test_cancel_asks_running_runs_to_end_and_says_that_this_takes_time():
     going = run_of(state="running")
     browser = browser_of_superuser()
     assert act(browser, "cancel", going, run_of("b")) == [
-        "Cancelled 1 queued run. Requested the cancellation of 1 running run. An async function "
+        "Cancelled 1 queued run. Requested cancellation of 1 running run. An async function "
         "is cancelled. A plain function stops at its next current_run().check()."
     ]
     assert history_of(going) == ["Cancel requested."]
@@ -60,7 +60,7 @@ def test_cancel_asks_running_runs_to_end_and_says_that_this_takes_time():
     assert (going.state, going.cancel_requested_at) == ("running", NOON)
     assert (going.cancel_force, going.cancel_reason) == (False, "Cancelled by Sam.")
     assert act(browser, "cancel", going) == [
-        "Nothing to cancel: the cancellation of 1 run was already requested. It is still running."
+        "Nothing to cancel: 1 run was already asked to stop, and is still running."
     ]
     assert history_of(going) == ["Cancel requested."]
 
@@ -68,7 +68,7 @@ def test_cancel_asks_running_runs_to_end_and_says_that_this_takes_time():
 def test_cancel_by_force_asks_to_kill_and_says_where_that_is_possible():
     going = run_of(state="running")
     assert act(browser_of_superuser(), "cancel_force", going) == [
-        "Requested the cancellation of 1 running run. Runs in a process pool are killed. "
+        "Requested cancellation of 1 running run. Runs in a process pool are killed. "
         "Elsewhere, async functions are cancelled, and plain functions stop at their next "
         "current_run().check()."
     ]

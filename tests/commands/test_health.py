@@ -29,8 +29,8 @@ def test_a_healthy_site_is_reported_healthy():
     assert {row["healthy"] for row in found} == {True}
     assert [row["check"] for row in found] == [
         "heartbeat",
-        "workers of default",
-        "workers of mail",
+        "workers for default",
+        "workers for mail",
         "due tasks",
         "queued runs",
     ]
@@ -44,7 +44,7 @@ def unwell(line="sisy_health"):
 
 
 def test_a_site_without_processes_is_unhealthy():
-    assert unwell() == "Unhealthy: heartbeat, workers of default."
+    assert unwell() == "Unhealthy: heartbeat, workers for default."
 
 
 def test_an_occurrence_left_unplanned_makes_a_site_unhealthy(noon):
@@ -123,13 +123,13 @@ def test_the_health_check_of_a_container_looks_at_its_own_processes_only(monkeyp
     monkeypatch.setattr("socket.gethostname", lambda: "other")
     up("default")
     monkeypatch.setattr("socket.gethostname", lambda: "here")
-    assert unwell("sisy_health --this-host") == "Unhealthy: processes of this host."
+    assert unwell("sisy_health --this-host") == "Unhealthy: processes on this host."
     process = up(role=Role.HEARTBEAT)
     [row] = told("sisy_health --this-host")
-    assert row == {"check": "processes of this host", "healthy": True, "details": str(process)}
+    assert row == {"check": "processes on this host", "healthy": True, "details": str(process)}
 
 
 def test_an_expired_lease_fails_the_health_check_of_its_host(noon):
     up(role=Role.HEARTBEAT)
     noon.moment = NOON + MINUTE
-    assert unwell("sisy_health --this-host") == "Unhealthy: processes of this host."
+    assert unwell("sisy_health --this-host") == "Unhealthy: processes on this host."

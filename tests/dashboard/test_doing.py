@@ -58,7 +58,7 @@ def test_cancel_asks_a_running_run_to_end_and_says_this_takes_time():
     going = task.runs.last()
     Run.objects.filter(pk=going.pk).update(state="running")
     assert do("tasks", "cancel", task) == [
-        "Cancelled 1 queued run. Requested the cancellation of 1 running run. An async function "
+        "Cancelled 1 queued run. Requested cancellation of 1 running run. An async function "
         "is cancelled. A plain function stops at its next current_run().check()."
     ]
     going.refresh_from_db()

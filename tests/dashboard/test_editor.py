@@ -112,7 +112,7 @@ def test_the_editor_tells_repeated_times_apart(at_time):
     at_time(datetime(2026, 10, 24, 12, tzinfo=UTC))
     text = text_of(told(schedule="30 2 * * *", timezone="Europe/Berlin"))
     assert "Sun 2026-10-25 02:30:00 CEST" in text
-    assert "this local time exists twice. This is the first." in text
+    assert "this local time occurs twice. This is the first." in text
     assert "Before this occurrence, the clocks go back by 1 h." in text
 
 

@@ -298,8 +298,8 @@ def test_a_site_that_uses_only_other_engines_is_healthy_without_a_worker(setting
     found = {one.name: one for one in health("default", NOON, ["default"], MINUTE)}
     assert all(one.is_well for one in found.values())
     assert (
-        "because 'forgetful' executes the runs of this queue" in found["workers of default"].words
+        "because 'forgetful' executes the runs of this queue" in found["workers for default"].words
     )
     scheduled(engine="own")
     found = {one.name: one for one in health("default", NOON, ["default"], MINUTE)}
-    assert not found["workers of default"].is_well
+    assert not found["workers for default"].is_well

@@ -158,6 +158,6 @@ def test_status_alerts_and_overview_say_which_worker_cannot_work_and_why(at_time
     assert words.rstrip(".") == Fleet.at("default", NOON).hindrance("default", UTC)
     call_command("sisy_status")
     assert REFUSED.split(": ")[0] in capsys.readouterr().out
-    with pytest.raises(CommandError, match="workers of default"):
+    with pytest.raises(CommandError, match="workers for default"):
         call_command("sisy_health")
     assert "no further process" in " ".join(capsys.readouterr().out.split())

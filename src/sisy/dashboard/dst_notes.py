@@ -37,8 +37,8 @@ def _note(local: datetime, offset: timedelta | None) -> str:
     now = local.utcoffset()
     if local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset() and _is_real(local):
         if local.fold:
-            return gettext("The clocks go back: this local time exists twice. This is the second.")
-        return gettext("The clocks go back: this local time exists twice. This is the first.")
+            return gettext("The clocks go back: this local time occurs twice. This is the second.")
+        return gettext("The clocks go back: this local time occurs twice. This is the first.")
     if now is None or offset is None or now == offset:
         return ""
     if now > offset:

@@ -141,7 +141,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             try:
                 may_look = await self._may_look()
             except Exception as error:  # noqa: BLE001 - the database may be away, or restarting
-                outage.failed(error, "they get no updates until it works")
+                outage.failed(error, "dashboards get no live updates until it succeeds")
                 self._may_tell, delay = False, CHECKED_AGAIN
                 continue
             if not may_look:

@@ -49,7 +49,7 @@ def missed(task: Task) -> str:
     """Return what happens to occurrences that no heartbeat planned in time."""
     sentences = {
         Missed.LATEST: gettext("After an outage, only the most recent missed occurrence runs."),
-        Missed.ALL: gettext("After an outage, the most recent missed occurrences run, at most %d.")
+        Missed.ALL: gettext("After an outage, the most recent missed occurrences run, up to %d.")
         % conf.get_settings().missed_limit,
         Missed.SKIP: gettext("After an outage, missed occurrences do not run."),
     }

@@ -11,8 +11,8 @@ def counted(cancelled: int, asked: int) -> str:
         sentences.append(words % cancelled)
     if asked:
         words = ngettext(
-            "Requested the cancellation of %d running run.",
-            "Requested the cancellation of %d running runs.",
+            "Requested cancellation of %d running run.",
+            "Requested cancellation of %d running runs.",
             asked,
         )
         sentences.append(words % asked)
@@ -29,10 +29,8 @@ def told(cancelled: int, asked: int, asked_before: int, *, by_force: bool = Fals
         if not asked_before:
             return gettext("Nothing to cancel.")
         words = ngettext(
-            "Nothing to cancel: the cancellation of %d run was already requested. It is still "
-            "running.",
-            "Nothing to cancel: the cancellation of %d runs was already requested. They are still "
-            "running.",
+            "Nothing to cancel: %d run was already asked to stop, and is still running.",
+            "Nothing to cancel: %d runs were already asked to stop, and are still running.",
             asked_before,
         )
         return words % asked_before

@@ -58,7 +58,7 @@ def health_of_host(using: str, now: datetime, host: str) -> list[Finding]:
     """
     alive = Process.objects.using(using).alive(now).filter(host=host)
     words = ", ".join(map(str, alive)) or f"no heartbeat or worker is running on {host}"
-    return [Finding(name="processes of this host", is_well=bool(alive), words=words)]
+    return [Finding(name="processes on this host", is_well=bool(alive), words=words)]
 
 
 def _heartbeat(fleet: Fleet, now: datetime) -> Finding:
@@ -90,7 +90,7 @@ def _workers(
             )
         if queue in fleet.paused:
             words += "; the queue is paused"
-        yield Finding(name=f"workers of {queue}", is_well=is_well, words=words)
+        yield Finding(name=f"workers for {queue}", is_well=is_well, words=words)
 
 
 def _in_words(workers: Sequence[Process]) -> str:

@@ -106,8 +106,8 @@ def queued_alerts(
     if more:
         words = (
             ngettext(
-                "Runs of %d more queue have not started.",
-                "Runs of %d more queues have not started.",
+                "Runs in %d more queue have not started.",
+                "Runs in %d more queues have not started.",
                 more,
             )
             % more
