@@ -27,7 +27,7 @@ def test_a_claim_passes_over_a_run_that_cannot_be_read(caplog, column):
     states = dict(Run.objects.values_list("pk", "state"))
     assert states == {spoilt.pk: RunState.FAILED, good.pk: RunState.RUNNING}
     [reason] = Run.objects.filter(pk=spoilt.pk).values_list("reason", flat=True)
-    assert reason == "A moment in its row cannot be read. Correct the row and retry the run."
+    assert reason == "A timestamp in its row cannot be read. Correct the row and retry the run."
     assert f"Cannot read the row of queued run {spoilt.pk}; marked it as failed" in caplog.text
     later = queued()
     assert claimer.claim(rung=True) == [later]

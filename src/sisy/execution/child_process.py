@@ -155,7 +155,7 @@ class ChildProcess:
         self._is_spent = True
         if not self.has_ended(KILL_TIMEOUT):
             self.kill()
-            return self._why_killed or "Its process closed its pipe"
+            return self._why_killed or "Its process closed the pipe to its worker"
         # What its function has started would continue.
         child_start.kill_group(self.pid)
         if self._why_killed:

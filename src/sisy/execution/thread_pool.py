@@ -149,8 +149,8 @@ class ThreadPool(SlotPool):
         name, run = name_of(error), _run_behind(error)
         if run is None:
             logger.error(
-                "An unknown asyncio task or callback raised %s; no run fails because of it, and "
-                "the event loop continues",
+                "An asyncio task or callback that belongs to no run raised %s; the event loop "
+                "continues",
                 name,
                 exc_info=error,
             )

@@ -96,8 +96,8 @@ def add_missing(using: str, steps: Iterable[Step]) -> int:
         entries.follow(using, missing)
     if missing:
         words = ngettext(
-            "The small tables lacked the entry of %d run; added it from the ledger",
-            "The small tables lacked the entries of %d runs; added them from the ledger",
+            "%d run was missing from the small tables; added its entry from the ledger",
+            "%d runs were missing from the small tables; added their entries from the ledger",
             len(missing),
         )
         logger.warning(words, len(missing))
@@ -121,8 +121,8 @@ def correct(using: str, kind: type[models.Model], pks: Sequence[Any]) -> int:
         corrected = kept.count() if wrong else 0
     if wrong:
         words = ngettext(
-            "%d entry of %s did not match the ledger: corrected %d, deleted %d",
-            "%d entries of %s did not match the ledger: corrected %d, deleted %d",
+            "%d entry in %s did not match the ledger: corrected %d, deleted %d",
+            "%d entries in %s did not match the ledger: corrected %d, deleted %d",
             len(wrong),
         )
         deleted = len(wrong) - corrected

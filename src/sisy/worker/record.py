@@ -39,7 +39,9 @@ def record(using: str, ended: Ended, now: datetime) -> None:
     """
 
     def record_each(error: Exception) -> Ended:
-        logger.warning("Could not record many runs at once; recording one by one", exc_info=error)
+        logger.warning(
+            "Could not record a batch of runs; recording them one by one", exc_info=error
+        )
         return [one for run, outcome in ended for one in _store_one(using, run, outcome, now)]
 
     checkpoint("finish: nothing recorded")

@@ -42,6 +42,6 @@ def _reject(using: str, queues: Sequence[str], now: datetime) -> int:
             len(bad),
         )
         logger.error(words, ", ".join(map(str, bad)))
-        reason = "A moment in its row cannot be read. Correct the row and retry the run."
+        reason = "A timestamp in its row cannot be read. Correct the row and retry the run."
         reject_unreadable(runs.filter(pk__in=bad), reason, now)
     return len(bad)
