@@ -37,7 +37,7 @@ class SisyConfig(AppConfig):
 
 
 def _execute_eagerly(runs: "Sequence[Run]", using: str) -> None:
-    """Execute submitted runs here, as ``SISY_EAGER`` wants it."""
+    """Execute submitted runs in this process, if ``SISY_EAGER`` is on."""
     from sisy.engines.eager import execute_eagerly  # only where it is used: it imports the worker
 
     execute_eagerly(runs, using)

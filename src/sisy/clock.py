@@ -1,7 +1,7 @@
 """The current time by the database's clock, so that hosts with different clocks agree.
 
-The loops of heartbeats and workers read it, and the methods that change tasks and runs, such as
-``Task.save()``. What they call takes ``now``.
+It is read only by the loops of heartbeats and workers, and by methods that change tasks and runs,
+such as ``Task.save()``. They pass ``now`` to the functions that they call.
 """
 
 import time

@@ -29,7 +29,7 @@ class Settings:
     """The settings of a project. Each field is the setting ``SISY_<FIELD>`` in capitals."""
 
     heartbeat_frequency: float = 60
-    """The maximum seconds between two passes, 1 to 3600. It does not delay due tasks."""
+    """The maximum number of seconds between two passes, 1 to 3600. It does not delay due tasks."""
 
     default_schedule: str = "* * * * *"
     """The schedule of tasks that are created without one."""
@@ -86,7 +86,7 @@ class Settings:
     """Let a deploy succeed even if Sisy rejects a declaration or cannot import its module."""
 
     callables: tuple[str, ...] = ()
-    """Dotted paths that the admin offers as targets, in addition to those already in use."""
+    """Dotted paths that the admin offers as callables, in addition to those already in use."""
 
     @property
     def lease(self) -> timedelta:

@@ -76,9 +76,9 @@ class LeaseLost(SisyError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the question whether the user meant the known word that is nearest to ``word``.
+    """Return " Did you mean …?" with the known word that is nearest to ``word``.
 
-    It begins with a space, to be added to a sentence. Empty if no word is similar.
+    The space at the beginning separates it from a sentence before it. Empty if no word is similar.
     """
     near = nearest(word, known)
     return "" if near is None else f" Did you mean {near!r}?"

@@ -1,7 +1,7 @@
 """Migration operations that create, change and delete tasks, forwards and backwards.
 
-A migration may run years after it was written. The callable of a task need not exist any more when
-the migration creates the task, because a later one may change or delete it. The operations use the
+A migration may run years after it was written. By then, the callable of a task that it creates may
+no longer exist, because a later migration changes or deletes the task. The operations use the
 models as they were at that point of the history.
 """
 

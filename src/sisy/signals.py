@@ -1,14 +1,14 @@
 """The signals of Sisy; a public contract.
 
-Receivers are called with ``send_robust``, once what happened is committed: one that raises stops
-neither Sisy nor the others. `sisy.runtime.signal_dispatch` says in which thread. The sender is
-the model.
+Receivers are called with ``send_robust``, after the change is committed. If a receiver raises,
+Sisy and the other receivers continue. `sisy.runtime.signal_dispatch` says in which thread they
+are called. The sender is the model.
 """
 
 from sisy.runtime.signal_dispatch import ContainedSignal as Signal
 
 run_planned = Signal(use_caching=True)
-"""A run was stored, by its schedule or on request. Sent with ``run``."""
+"""A run was planned by the heartbeat, or submitted. Sent with ``run``."""
 
 run_started = Signal(use_caching=True)
 """A worker claimed a run. It starts as soon as a slot is free. Sent with ``run``."""
@@ -29,8 +29,8 @@ also sends ``exception``: what the function raised if the run failed or timed ou
 run_retrying = Signal(use_caching=True)
 """An attempt failed, and the run is queued for a retry. Sent with ``run``.
 
-Its ``ready_at`` says when the retry may start, its ``reason`` and ``error`` how the attempt ended.
-``exception`` is what the function raised.
+Its ``ready_at`` says when the retry can start; its ``reason`` and ``error`` say how the attempt
+ended. ``exception`` is what the function raised.
 """
 
 run_lost = Signal(use_caching=True)
@@ -40,9 +40,9 @@ Its ``state`` says whether it is queued again, or has ended as lost or cancelled
 """
 
 run_missed = Signal(use_caching=True)
-"""Occurrences were missed and will not run. Sent with ``run``, one row per gap.
+"""Occurrences were missed and will not run. Sent with ``run``, which represents all of them.
 
-``due_at``, ``due_until``, ``count`` and ``reason`` say which, how many, and why.
+Its ``due_at``, ``due_until``, ``count`` and ``reason`` say which, how many, and why.
 """
 
 run_skipped = Signal(use_caching=True)
@@ -70,7 +70,7 @@ worker_offline = Signal(use_caching=True)
 """A worker stopped, or was declared dead. Sent with ``process`` and ``reason``."""
 
 runs_queued = Signal(use_caching=True)
-"""Requested runs were committed. Sent with ``runs``: a list of `Run`."""
+"""Submitted runs were committed. Sent with ``runs``: a list of `Run`."""
 
 cancel_requested = Signal(use_caching=True)
 """A request to stop running runs was committed.

@@ -1,1 +1,1 @@
-"""Runs of tasks of ``django.tasks``: enqueued on Sisy, or on one of its schedules."""
+"""Run the tasks of ``django.tasks``, which were enqueued on Sisy or have a schedule."""

@@ -1,8 +1,8 @@
 """The small tables beside the ledger: which runs are queued, are running, or ended badly.
 
-The ledger says what happened to each run, and keeps it for months. These tables answer what is
-asked all the time, and stay small: an entry is added when its run enters a state, and deleted when
-it leaves it, in the transaction that changes the run. So no index of the ledger contains a column
+The ledger says what happened to each run, and keeps it for months. These tables serve the frequent
+queries, and stay small: an entry is added when its run enters a state, and deleted when the run
+leaves it, in the transaction that changes the run. So no index of the ledger contains a column
 that changes, which lets PostgreSQL update its rows in place. See `sisy.store.entries`.
 """
 
@@ -17,7 +17,7 @@ class QueuedRun(models.Model):
     """The entry of a queued run: what a claim needs to find it.
 
     Attributes:
-        is_delayed: whether the run became ready, or will, after it was planned.
+        is_delayed: whether the run becomes ready later than it was planned.
     """
 
     pk = models.CompositePrimaryKey("task_id", "run_id")
@@ -65,7 +65,7 @@ class RunningRun(models.Model):
 
 
 class TroubledRun(models.Model):
-    """The entry of a run that ended other than well, so that people find it quickly."""
+    """The entry of a run that ended badly, so that people find it quickly."""
 
     run_id = models.BigIntegerField(primary_key=True)
     task_id = models.BigIntegerField()

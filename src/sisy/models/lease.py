@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sisy.models.run import Run
 
 RENEWALS = 4
-"""How often to renew a lease within its length."""
+"""The number of renewals in the length of a lease."""
 
 
 class Lease:
@@ -93,7 +93,10 @@ class Lease:
             process.note_problem(problem, since if problem else None)
 
     def surely_holds(self, run: "Run") -> bool:
-        """Return whether nobody can have taken over ``run``. Thread-safe; never blocks."""
+        """Return whether ``run`` certainly still belongs to this process.
+
+        Thread-safe; never blocks.
+        """
         # After a pause of the process or of the whole host, another worker may be executing it.
         held = self._held
         return held is not None and run.process_id == held[0] and clock.steady() < held[1]

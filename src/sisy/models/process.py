@@ -36,7 +36,7 @@ class ProcessQuerySet(models.QuerySet["Process"]):
         return self.filter(Q(lease_until__lt=now) | Q(lease_until__gt=now + LONGEST_LEASE))
 
     def reported_dead(self) -> "ProcessQuerySet":
-        """Return processes that the process that started them saw die, before a rescue."""
+        """Return processes whose parent has reported their death, until their runs are rescued."""
         return self.filter(ended_at=None).exclude(end_reason="")
 
     def ended(self) -> "ProcessQuerySet":

@@ -56,7 +56,7 @@ else:
 
 
 class Queue(models.Model):
-    """A queue that is paused, or was once. Queues that were never paused have no row."""
+    """A queue that is or was paused. Queues that were never paused have no row."""
 
     name = models.CharField(_("name"), max_length=60, unique=True)
     paused_at = MomentField(_("paused"), null=True, blank=True)

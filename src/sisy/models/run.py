@@ -1,4 +1,4 @@
-"""The ledger: one row for each occurrence and for each requested run."""
+"""The ledger: one row for each occurrence and for each submitted run."""
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -26,8 +26,8 @@ class Run(models.Model):
     """One run: an occurrence, or a submission by code or a person.
 
     The row has everything that a worker needs, and is kept when its task is deleted. ``task_id``
-    keeps the task's key, but ``task`` is None then. A row can also represent a gap: ``count``
-    occurrences from ``due_at`` to ``due_until`` that were missed.
+    keeps the task's key, but ``task`` is None then. A row can also represent ``count`` missed
+    occurrences, from ``due_at`` to ``due_until``.
     """
 
     # Without a constraint, so that deleting a task does not write to its runs.

@@ -105,7 +105,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.live().not_surely_queued(now)
 
     def not_surely_queued(self, now: datetime) -> Self:
-        """Return those of live runs whose function may be running: see `possibly_running`."""
+        """Leave out live runs whose function certainly does not run; see `possibly_running`."""
         return self.filter(Q(state=RunState.RUNNING) | _is_leaving(now))
 
     def surely_queued(self, now: datetime) -> Self:

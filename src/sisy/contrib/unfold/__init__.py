@@ -1,1 +1,1 @@
-"""Sisy's admin in the look of Unfold: add ``sisy.contrib.unfold`` after ``sisy``."""
+"""Sisy's admin in Unfold's design: add ``sisy.contrib.unfold`` after ``sisy``."""
