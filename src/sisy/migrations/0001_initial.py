@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
                     "end_reason",
                     sisy.records.fields.ReasonField(
                         blank=True,
-                        help_text="How it ended. It may have been reported by the process that started it, before a heartbeat has rescued its runs.",
+                        help_text="How it ended. The process that started it can set this before a heartbeat rescues its runs.",
                         max_length=200,
                         verbose_name="end",
                     ),
@@ -288,7 +288,7 @@ class Migration(migrations.Migration):
                     "retry_delay",
                     models.DurationField(
                         default=datetime.timedelta(seconds=10),
-                        help_text="The longest wait before the first retry. The actual wait is random.",
+                        help_text="The maximum delay before the first retry. The actual delay is random.",
                         verbose_name="retry delay",
                     ),
                 ),
@@ -296,7 +296,7 @@ class Migration(migrations.Migration):
                     "retry_backoff",
                     models.FloatField(
                         default=2.0,
-                        help_text="The longest wait is multiplied by this factor for each retry after the first.",
+                        help_text="The maximum delay is multiplied by this factor for each retry after the first.",
                         verbose_name="retry backoff",
                     ),
                 ),
@@ -304,7 +304,7 @@ class Migration(migrations.Migration):
                     "retry_max_delay",
                     models.DurationField(
                         default=datetime.timedelta(seconds=3600),
-                        help_text="The longest wait before any retry.",
+                        help_text="The maximum delay before any retry.",
                         verbose_name="maximum retry delay",
                     ),
                 ),
@@ -604,7 +604,7 @@ class Migration(migrations.Migration):
                 (
                     "ready_at",
                     sisy.records.fields.MomentField(
-                        help_text="Workers may claim the run from this moment on.",
+                        help_text="When the run becomes available to workers.",
                         verbose_name="ready",
                     ),
                 ),
@@ -630,7 +630,7 @@ class Migration(migrations.Migration):
                     "cancel_requested_at",
                     sisy.records.fields.MomentField(
                         blank=True,
-                        help_text="When the cancellation of the running run was requested.",
+                        help_text="When the run was asked to stop.",
                         null=True,
                         verbose_name="cancel requested",
                     ),

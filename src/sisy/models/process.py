@@ -89,8 +89,8 @@ class Process(models.Model):
         max_length=200,
         blank=True,
         help_text=_(
-            "How it ended. It may have been reported by the process that started it, before a "
-            "heartbeat has rescued its runs."
+            "How it ended. The process that started it can set this before a heartbeat rescues "
+            "its runs."
         ),
     )
     ended_at = MomentField(

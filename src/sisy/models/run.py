@@ -104,9 +104,7 @@ class Run(models.Model):
         _("occurrences"), default=1, help_text=_("The number of occurrences in this row.")
     )
 
-    ready_at = MomentField(
-        _("ready"), help_text=_("Workers may claim the run from this moment on.")
-    )
+    ready_at = MomentField(_("ready"), help_text=_("When the run becomes available to workers."))
     dispatched_at = MomentField(
         _("dispatched"),
         null=True,
@@ -125,7 +123,7 @@ class Run(models.Model):
         _("cancel requested"),
         null=True,
         blank=True,
-        help_text=_("When the cancellation of the running run was requested."),
+        help_text=_("When the run was asked to stop."),
     )
     cancel_force = models.BooleanField(_("force"), default=False)
     cancel_reason = ReasonField(_("cancel reason"), max_length=500, blank=True)

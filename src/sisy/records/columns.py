@@ -105,19 +105,19 @@ class TaskColumns(models.Model):
     retry_delay = models.DurationField(
         _("retry delay"),
         default=timedelta(seconds=10),
-        help_text=_("The longest wait before the first retry. The actual wait is random."),
+        help_text=_("The maximum delay before the first retry. The actual delay is random."),
     )
     retry_backoff = models.FloatField(
         _("retry backoff"),
         default=2.0,
         help_text=_(
-            "The longest wait is multiplied by this factor for each retry after the first."
+            "The maximum delay is multiplied by this factor for each retry after the first."
         ),
     )
     retry_max_delay = models.DurationField(
         _("maximum retry delay"),
         default=timedelta(hours=1),
-        help_text=_("The longest wait before any retry."),
+        help_text=_("The maximum delay before any retry."),
     )
     on_lost = models.CharField(
         _("if the worker dies"), max_length=20, choices=OnLost, default=OnLost.RERUN
