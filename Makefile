@@ -23,13 +23,13 @@ TESTS := -n 6 --dist worksteal
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
 
-install: $(VENV)/.installed  ## install what is needed, into .venv
+install: $(VENV)/.installed  ## install Sisy and its tools into .venv
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Sisy needs Python 3.11 or newer; name it by: make PYTHON=python3.x"; exit 1; }
+		|| { echo "Sisy needs Python 3.11 or newer. Run: make PYTHON=python3.x"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
-		|| { echo "Python's venv module is missing; on Debian: apt install python3-venv"; exit 1; }
+		|| { echo "Python's venv module is missing. On Debian, run: apt install python3-venv"; exit 1; }
 	@echo "Installing uv …"
 	@PYTHONWARNINGS= $(BIN)/pip install --quiet --disable-pip-version-check uv
 
@@ -69,13 +69,13 @@ test: check test-sqlite test-postgres  ## check and test everything, on SQLite a
 test-sqlite: install  ## run the tests on SQLite
 	$(BIN)/python -m pytest $(TESTS)
 
-test-postgres: install  ## run the tests of the database on a PostgreSQL and a Valkey that they bring along
+test-postgres: install  ## run the database tests on PostgreSQL and Valkey, which are installed with them
 	$(BIN)/python -m tests.servers $(BIN)/python -m pytest -m database $(TESTS)
 
-test-mariadb: $(VENV)/.mariadb  ## run them on a MariaDB (Debian's) and a Valkey that they start
+test-mariadb: $(VENV)/.mariadb  ## run the database tests on Debian's MariaDB and Valkey
 	$(BIN)/python -m tests.servers --mariadb $(BIN)/python -m pytest -m "database and not one_server" $(TESTS)
 
-test-years: install  ## compare schedules with a naive walk through every minute of whole years; takes minutes
+test-years: install  ## compare schedules with a check of every minute of whole years; takes minutes
 	SISY_TEST_YEARS=1 $(BIN)/python -m pytest -n 2 tests/unit/test_years.py
 
 $(VENV)/.mariadb: $(VENV)/.installed
@@ -84,7 +84,7 @@ $(VENV)/.mariadb: $(VENV)/.installed
 	@$(BIN)/uv sync --frozen --quiet --inexact --group mariadb
 	@touch $@
 
-test-browser: $(VENV)/.browser  ## run the tests in Chromium (Debian's), on a site that they start
+test-browser: $(VENV)/.browser  ## run the dashboard's tests in Debian's Chromium
 	SISY_TEST_BROWSER=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/browser
 
 screenshots: $(VENV)/.browser  ## take the manual's pictures of the dashboard
@@ -145,7 +145,7 @@ bench-submit: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## measure
 bench-drain: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## measure how fast workers finish queued runs; DB=mariadb
 	$(BIN)/python -m benchmarks.drain $(if $(DB),--db $(DB))
 
-bench-mixed: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## measure how fast a mix of many tasks is submitted and worked off; DB=mariadb
+bench-mixed: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## measure how fast a mix of many tasks is submitted and executed; DB=mariadb
 	$(BIN)/python -m benchmarks.mixed $(if $(DB),--db $(DB))
 
 bench-workers: install  ## measure how throughput grows with worker processes
@@ -163,7 +163,7 @@ bench-replanning: install  ## measure how late tasks are while 100,000 others ar
 bench-ledger: install  ## measure whether a long ledger makes anything slower
 	$(BIN)/python -m benchmarks.ledger
 
-bench-storage: install  ## measure what a run costs PostgreSQL, also while a snapshot is held; SECONDS=300 for a long run
+bench-storage: install  ## measure what a run costs PostgreSQL, with and without an open snapshot; SECONDS=300 for a long run
 	$(BIN)/python -m benchmarks.storage $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-viewers: install  ## measure what open dashboard pages cost the workers
