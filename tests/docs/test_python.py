@@ -16,7 +16,6 @@ NOT_FOR_PEOPLE = {
     "calling": "task_with_callable is for people",
     "for_once": "run_once is",
     "new_run": "returns an unsaved run",
-    "task_or_new": "is a step of a retry",
     "tell": "tells",
     "insert_alone": "inserts without planning",
     "prepare_insert": "is a step of an insertion",

@@ -9,8 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sisy.models import Process, Role, Run, RunState, Task
-from sisy.models.entries import QueuedRun
 from sisy.records.choices import FAILED_STATES, TROUBLE_STATES
+from sisy.records.small_tables import QueuedRun
 from sisy.reports import by_state, errors, fleet, ledger
 from sisy.reports.alerts import find_alerts
 from sisy.reports.alerts.alert import DEFAULT

@@ -36,7 +36,6 @@ ASKS_NOTHING = {
 }
 WITHIN_A_TRANSACTION = {
     "Task": {"insert_alone": "a step of save()", "notice_rollback": "a step of save()"},
-    "Run": {"task_or_new": "a step of retry()"},
     "RunQuerySet": {
         "lock": "locks until the transaction ends, which async code cannot open",
     },

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy.admin.model_admin import ReadOnly, may, moment_in
 from sisy.dashboard.actions import runs
 from sisy.models import Run, RunState, Task
-from sisy.models.run_queries import RunQuerySet
+from sisy.models.run import RunQuerySet
 from sisy.reports import by_state, disclosure, formatting
 from sisy.store.reports import KEY_SLACK, key_at
 

@@ -1,7 +1,7 @@
 """Submit runs of enqueued tasks."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.db import router
 from django.db.transaction import TransactionManagementError
@@ -48,7 +48,7 @@ def submit(
     now = clock.now(using)
     ready_at = now if run_after is None else max(now, run_after)
     [run] = store_once(record, [stored], now, ready_at, Origin.ENQUEUED, using)
-    return run
+    return cast("Run", run)
 
 
 def problems(queues: Collection[str], options: Mapping[str, Any]) -> Iterator[str]:

@@ -23,12 +23,12 @@ from sisy.runtime.compat import is_called_by_async_to_sync
 from sisy.runtime.transactions import TransactionGuard
 
 if TYPE_CHECKING:
-    from sisy.models import Run
+    from sisy.records.run import RunRecord
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Adapter = Callable[[DjangoTask, "Run"], Function]
+Adapter = Callable[[DjangoTask, Any], Function]
 
 _adapters: list[Adapter] = []
 
@@ -110,7 +110,7 @@ def call_here(handle: RunHandle) -> Outcome | AwaitableResult:
         return handle.raised(error)
 
 
-def _function_of(run: "Run") -> Function:
+def _function_of(run: "RunRecord") -> Function:
     """Return the function of a run. It takes the message as its only argument."""
     found = run.target.resolve()
     if is_task_of_django(found):
@@ -124,7 +124,7 @@ def adapt_tasks_of_django(adapter: Adapter) -> None:
     _adapters[:] = [adapter]
 
 
-def message_for(run: "Run") -> dict[str, Any]:
+def message_for(run: "RunRecord") -> dict[str, Any]:
     """Return the argument of a task function: a dict with the keys "task" and "message"."""
     return {"task": run.task, "message": messages.run_task(run, attempt=run.attempt)}
 

@@ -24,7 +24,7 @@ from sisy.execution.outcome import NotCalled, Outcome, of_error
 from sisy.execution.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
-    from sisy.models import Run
+    from sisy.records.run import RunRecord
 
 EXIT_TIMEOUT = 3.0  # seconds to close connections before the process exits anyway
 
@@ -70,14 +70,14 @@ class Child:
 
     def _execute(self, pickled: bytes) -> None:
         try:
-            run: Run = pickle.loads(pickled)
+            run: RunRecord = pickle.loads(pickled)
         except BaseException as error:  # noqa: BLE001 - the worker waits for an outcome
             now = self._clock.now()
             self._report(None, of_error((now, now), error))
         else:
             self._pool.execute(run, self._report)
 
-    def _report(self, run: "Run | None", outcome: Outcome | NotCalled | None) -> None:
+    def _report(self, run: "RunRecord | None", outcome: Outcome | NotCalled | None) -> None:
         """Send the outcome of a run to the worker, or exit."""
         try:
             assert isinstance(outcome, Outcome)  # never None: a child does not use may_begin

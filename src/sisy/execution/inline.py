@@ -17,12 +17,12 @@ from sisy.runtime import current
 from sisy.runtime.transactions import TransactionGuard
 
 if TYPE_CHECKING:
-    from sisy.models import Run
+    from sisy.records.run import RunRecord
 
 Awaiter = Callable[[RunHandle, AwaitableResult], Coroutine[Any, Any, Outcome]]
 
 
-def execute_inline(run: "Run", now: datetime, record: Callable[[Outcome], None]) -> None:
+def execute_inline(run: "RunRecord", now: datetime, record: Callable[[Outcome], None]) -> None:
     """Execute a run in this thread, and pass its outcome to ``record``.
 
     An async function is cancelled at its timeout. A plain function cannot be interrupted; it has

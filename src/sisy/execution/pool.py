@@ -5,15 +5,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from sisy.exceptions import SisyError
 from sisy.execution.outcome import NotCalled
-from sisy.execution.run_handle import MayBegin, OnOutcome, RunHandle, always
+from sisy.execution.run_handle import MayBegin, OnOutcome, R, RunHandle, always
 from sisy.runtime.current import CurrentRun
-
-if TYPE_CHECKING:
-    from sisy.models import Run
 
 
 class NotReady(SisyError):
@@ -23,7 +20,7 @@ class NotReady(SisyError):
 class Pool(Protocol):
     """Executes a limited number of runs at once. Writes nothing to the database."""
 
-    def execute(self, run: "Run", ended: OnOutcome, may_begin: MayBegin = always) -> None:
+    def execute(self, run: R, ended: OnOutcome[R], may_begin: MayBegin[R] = always) -> None:
         """Call the function of ``run`` as soon as a slot is free.
 
         Args:
@@ -179,7 +176,7 @@ class SlotPool:
         self._now = now
         self._slots = Slots(slots, self._begin)
 
-    def execute(self, run: "Run", ended: OnOutcome, may_begin: MayBegin = always) -> None:
+    def execute(self, run: R, ended: OnOutcome[R], may_begin: MayBegin[R] = always) -> None:
         """Execute ``run`` when a slot is free; see `Pool.execute`."""
         self._slots.take(RunHandle(run, self._now, ended, may_begin))
 

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sisy.execution import outcome
 from sisy.execution.outcome import NotCalled, Outcome, Span
@@ -13,23 +13,25 @@ from sisy.runtime.current import Cancellation, CurrentRun
 from sisy.runtime.user_errors import name_of
 
 if TYPE_CHECKING:
-    from sisy.models import Run
+    from sisy.records.run import RunRecord
 
-OnOutcome = Callable[["Run", Outcome | NotCalled | None], None]
+R = TypeVar("R", bound="RunRecord")
+
+OnOutcome = Callable[[R, Outcome | NotCalled | None], None]
 """Receives the outcome of a run, in any thread; must not block.
 
 Receives None if the run may not start any more, and `NotCalled` if the pool could not call it.
 """
 
-MayBegin = Callable[["Run"], bool]
+MayBegin = Callable[[R], bool]
 """Returns whether a run that has waited for a slot may still start. Called in any thread."""
 
 
-def ignore_outcome(run: "Run", outcome: Outcome | NotCalled | None) -> None:
+def ignore_outcome(run: "RunRecord", outcome: Outcome | NotCalled | None) -> None:
     """Ignore the outcome, because the caller gets it as a return value."""
 
 
-def always(run: "Run") -> bool:
+def always(run: "RunRecord") -> bool:
     return True
 
 
@@ -47,10 +49,10 @@ class RunHandle:
 
     def __init__(
         self,
-        run: "Run",
+        run: "RunRecord",
         now: Callable[[], datetime],
-        ended: OnOutcome,
-        may_begin: MayBegin = always,
+        ended: OnOutcome[Any],
+        may_begin: MayBegin[Any] = always,
     ) -> None:
         self.run = run
         self._now = now

@@ -20,7 +20,7 @@ from sisy.exceptions import ScheduleError
 from sisy.heartbeat.quarantine import run_each
 from sisy.heartbeat.suspension_guard import SuspensionGuard
 from sisy.models import QueuedRun, Run, RunState, Task, TaskState
-from sisy.models.run_queries import RunQuerySet
+from sisy.models.run import RunQuerySet
 from sisy.planning import activation
 from sisy.planning.timing import ON_TIME_TOLERANCE, Timing
 from sisy.runtime.durations import duration_text

@@ -28,12 +28,12 @@ from django.utils.translation import ngettext
 
 from sisy.heartbeat.ledger_walk import Step, Walk
 from sisy.models import QueuedRun, Run, RunningRun, RunState, TroubledRun
-from sisy.models.run_queries import has_entry
 from sisy.records.choices import TROUBLE_STATES
 from sisy.records.fields import MomentField
 from sisy.runtime.compat import delete_bare
 from sisy.runtime.log import logger
 from sisy.store import entries
+from sisy.store.run_queries import has_entry
 from sisy.store.statements import BEGINNING
 
 ENTRY_BATCH = 1000

@@ -27,6 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import cast
 
 from django.db import IntegrityError, transaction
 
@@ -183,7 +184,7 @@ def _plan_tasks(scope: _Scope, tasks: list[Task], careful: bool = False) -> Plan
             logger.error("Marked task %s (%s) as broken: %s", task.pk, task.label, error)
             set_broken(using, task.pk, str(error))
             planned.broken += 1
-    rows = [row for task, what in plans for row in what.rows(task, now)]
+    rows = cast("list[Run]", [row for task, what in plans for row in what.rows(task, now)])
     if careful:
         rows = [row for row in rows if not _is_in_ledger(using, row)]
     planned.runs, missed = store_occurrences(using, rows)

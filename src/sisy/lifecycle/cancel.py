@@ -2,20 +2,18 @@
 
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from sisy import signals
-from sisy.lifecycle.transition import Transition, all_runs, send_for_rows
+from sisy.lifecycle.transition import Transition, send_for_rows
 from sisy.records.choices import LIVE_STATES, RunState
+from sisy.records.run import RunRecord
 from sisy.runtime.compat import for_write
 from sisy.store import entries
-
-if TYPE_CHECKING:
-    from sisy.models.run import Run
-    from sisy.models.run_queries import RunQuerySet
+from sisy.store.run_queries import RunRows, all_runs, rows_of
 
 BATCH = 1000
 
@@ -23,7 +21,7 @@ TASK_DELETED = "The task was deleted."
 
 
 def cancel_or_request(
-    runs: "RunQuerySet", reason: str, now: datetime, *, by_force: bool = False
+    runs: RunRows[Any], reason: str, now: datetime, *, by_force: bool = False
 ) -> tuple[list[int], list[int]]:
     """Cancel the queued ones of ``runs``, and request that running ones stop.
 
@@ -35,7 +33,7 @@ def cancel_or_request(
 
 
 def cancel_or_request_live(
-    runs: "RunQuerySet", reason: str, now: datetime, *, by_force: bool = False
+    runs: RunRows[Any], reason: str, now: datetime, *, by_force: bool = False
 ) -> tuple[list[int], list[int]]:
     """Do the same for ``runs`` that are chosen by their keys, or by entries in small tables."""
     runs = for_write(runs)
@@ -45,9 +43,9 @@ def cancel_or_request_live(
         return cancelled, request_cancel(chosen, reason, now, by_force=by_force)
 
 
-def cancel_run(run: "Run", using: str, reason: str, now: datetime, *, by_force: bool) -> bool:
+def cancel_run(run: RunRecord, using: str, reason: str, now: datetime, *, by_force: bool) -> bool:
     """Cancel one run, or ask it to stop. Return False if it has finished or was asked before."""
-    this = type(run).objects.using(using).filter(pk=run.pk)
+    this = rows_of(type(run), using).filter(pk=run.pk)
     cancelled, asked = cancel_or_request_live(this, reason, now, by_force=by_force)
     if cancelled:
         _cancelled(reason, now).note([run])
@@ -56,7 +54,7 @@ def cancel_run(run: "Run", using: str, reason: str, now: datetime, *, by_force: 
     return bool(cancelled or asked)
 
 
-def cancel_queued(runs: "RunQuerySet", reason: str | F, now: datetime) -> list[int]:
+def cancel_queued(runs: RunRows[Any], reason: str | F, now: datetime) -> list[int]:
     """Cancel the queued ones of ``runs``, and return their keys."""
     runs = for_write(runs)
     with transaction.atomic(using=runs.db):
@@ -68,7 +66,7 @@ def cancel_queued(runs: "RunQuerySet", reason: str | F, now: datetime) -> list[i
     return pks
 
 
-def cancel_requested(runs: "RunQuerySet", now: datetime) -> list[int]:
+def cancel_requested(runs: RunRows[Any], now: datetime) -> list[int]:
     """Cancel the queued ones of ``runs`` that were asked to stop, and return their keys."""
     return cancel_queued(runs.exclude(cancel_requested_at=None), F("cancel_reason"), now)
 
@@ -85,7 +83,7 @@ def cancel_in_migration(runs: QuerySet[Any], reason: str, now: datetime) -> int:
 
 
 def request_cancel(
-    runs: "RunQuerySet", reason: str, now: datetime, *, by_force: bool = False
+    runs: RunRows[Any], reason: str, now: datetime, *, by_force: bool = False
 ) -> list[int]:
     """Request that running ones of ``runs`` stop; call it in a transaction.
 

@@ -1,16 +1,12 @@
 """Finish runs whose function has ended."""
 
-from typing import TYPE_CHECKING
-
 from sisy import signals
 from sisy.lifecycle.transition import Transition, send
-from sisy.store.outcomes import COLUMNS, write_outcomes
-
-if TYPE_CHECKING:
-    from sisy.store.outcomes import Ended
+from sisy.records.run import R
+from sisy.store.outcomes import COLUMNS, Ended, write_outcomes
 
 
-def finish(using: str, ended: "Ended") -> set[int]:
+def finish(using: str, ended: Ended[R]) -> set[int]:
     """Store the final outcomes of runs in the caller's transaction.
 
     Returns:

@@ -2,24 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models import Case, F, Value, When
 from django.utils.translation import ngettext
 
 from sisy import conf, signals
-from sisy.lifecycle.transition import QUEUED_AGAIN, Transition, all_runs, send
+from sisy.lifecycle.transition import QUEUED_AGAIN, Transition, attempt_of, send
 from sisy.records.choices import OnLost, RunState
 from sisy.records.fields import MomentField
-
-if TYPE_CHECKING:
-    from sisy.models.run import Run
-    from sisy.models.run_queries import RunQuerySet
+from sisy.records.run import R, RunRecord
+from sisy.store.run_queries import RunRows, all_runs
 
 AGAIN = "the run was queued again"
 
 
-def lose(runs: "RunQuerySet", reason: str, now: datetime) -> "tuple[list[Run], list[Run]]":
+def lose(runs: RunRows[R], reason: str, now: datetime) -> tuple[list[R], list[R]]:
     """Queue the running ones of ``runs`` again, or end them.
 
     Call it in the transaction in which `RunQuerySet.lock` returned their keys, so that their
@@ -32,8 +30,8 @@ def lose(runs: "RunQuerySet", reason: str, now: datetime) -> "tuple[list[Run], l
         Those that are queued again, and those that have ended.
     """
     lost = list(runs.running().select_related("task", "process"))
-    again: list[Run] = []
-    ended: dict[tuple[RunState, str], list[Run]] = {}
+    again: list[R] = []
+    ended: dict[tuple[RunState, str], list[R]] = {}
     for run in lost:
         end = _end(run)
         if end is None:
@@ -49,21 +47,19 @@ def lose(runs: "RunQuerySet", reason: str, now: datetime) -> "tuple[list[Run], l
     return again, [run for these in ended.values() for run in these]
 
 
-def _queue_again(rows: "RunQuerySet", runs: "Sequence[Run]", reason: str, now: datetime) -> None:
+def _queue_again(rows: RunRows[R], runs: Sequence[R], reason: str, now: datetime) -> None:
     """Queue runs for their next attempt, and keep a record of this one."""
-    attempts = runs[0].attempts.model
-    attempts._default_manager.using(rows.db).bulk_create(
-        [
-            attempts.of(
-                run,
-                state=RunState.LOST,
-                reason=_joined(reason),
-                started_at=run.started_at,
-                finished_at=now,
-            )
-            for run in runs
-        ]
-    )
+    attempts = [
+        attempt_of(
+            run,
+            state=RunState.LOST,
+            reason=_joined(reason),
+            started_at=run.started_at,
+            finished_at=now,
+        )
+        for run in runs
+    ]
+    type(attempts[0])._default_manager.using(rows.db).bulk_create(attempts)
     columns = {**QUEUED_AGAIN, "process": None, "reason": _joined(reason, AGAIN)}
     # They were ready when they started. If that is ahead of now, the clock was set back.
     is_ahead = When(ready_at__gt=now, then=Value(now, MomentField()))
@@ -73,7 +69,7 @@ def _queue_again(rows: "RunQuerySet", runs: "Sequence[Run]", reason: str, now: d
 
 
 def _apply(
-    rows: "RunQuerySet", runs: "Sequence[Run]", columns: Mapping[str, Any], **computed: Any
+    rows: RunRows[R], runs: Sequence[R], columns: Mapping[str, Any], **computed: Any
 ) -> None:
     """Write columns to the rows that are still their worker's, and set them on the objects."""
     change = Transition(columns, add={"times_lost": 1})
@@ -81,7 +77,7 @@ def _apply(
     change.note(runs)
 
 
-def _end(run: "Run") -> tuple[RunState, str] | None:
+def _end(run: RunRecord) -> tuple[RunState, str] | None:
     """Return the state in which a lost run ends, and why; None if it runs again."""
     if run.cancel_requested_at is not None:
         return (

@@ -3,22 +3,20 @@
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Value
 
 from sisy import signals
-from sisy.lifecycle.transition import Transition, all_runs, send, send_for_rows
+from sisy.lifecycle.transition import Transition, send, send_for_rows
 from sisy.records.choices import RunState
 from sisy.records.fields import MomentField
-
-if TYPE_CHECKING:
-    from sisy.models.run import Run
-    from sisy.models.run_queries import RunQuerySet
+from sisy.records.run import R
+from sisy.store.run_queries import RunRows, all_runs
 
 
-def reject_unknown_engines(runs: "RunQuerySet", now: datetime) -> "list[Run]":
+def reject_unknown_engines(runs: RunRows[R], now: datetime) -> list[R]:
     """Fail queued runs whose engines are not configured, and return them."""
     engine = attrgetter("engine")
     with transaction.atomic(using=runs.db):
@@ -33,7 +31,7 @@ def reject_unknown_engines(runs: "RunQuerySet", now: datetime) -> "list[Run]":
     return rejected
 
 
-def reject_unreadable(runs: "RunQuerySet", reason: str, now: datetime) -> None:
+def reject_unreadable(runs: RunRows[Any], reason: str, now: datetime) -> None:
     """Fail the queued ones of ``runs``, and replace their ``ready_at``, which cannot be read."""
     moment = Value(now, MomentField())
     columns = {"ready_at": moment, "finished_at": moment, "reason": reason}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.db import transaction
 
@@ -11,17 +11,15 @@ from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued, cancel_requested
 from sisy.lifecycle.lose import lose
 from sisy.lifecycle.transition import Transition, send_for_rows
 from sisy.records.choices import OnLost, RunState
-
-if TYPE_CHECKING:
-    from sisy.models.run import Run
-    from sisy.models.run_queries import RunQuerySet
+from sisy.records.run import RunRecord
+from sisy.store.run_queries import RunRows, rows_of
 
 TIME_TO_GO = timedelta(seconds=5)
 """The time within which a leaving worker ends, with threads that it cannot stop."""
 
 
 def release(
-    using: str, runs: "Sequence[Run]", reason: str, now: datetime, **columns: datetime | None
+    using: str, runs: Sequence[RunRecord], reason: str, now: datetime, **columns: datetime | None
 ) -> int:
     """Release runs whose function was not called, and return how many.
 
@@ -32,7 +30,7 @@ def release(
     """
     if not runs:
         return 0
-    rows = type(runs[0]).objects.using(using)
+    rows = rows_of(type(runs[0]), using)
     with transaction.atomic(using=using):
         released = rows.filter(pk__in=rows.held(runs).lock())
         ready = {"ready_at": now, "started_at": None, "dispatched_at": None, **columns}
@@ -42,14 +40,14 @@ def release(
     return count
 
 
-def release_running(using: str, runs: "Sequence[Run]", reason: str, now: datetime) -> int:
+def release_running(using: str, runs: Sequence[RunRecord], reason: str, now: datetime) -> int:
     """Release runs that a leaving worker has started, and return how many.
 
     A run whose task must not run again after a loss is lost instead.
     """
     if not runs:
         return 0
-    rows = type(runs[0]).objects.using(using)
+    rows = rows_of(type(runs[0]), using)
     with transaction.atomic(using=using):
         held = rows.filter(pk__in=rows.held(runs).lock())
         once = list(held.filter(task__on_lost=OnLost.FAIL).values_list("pk", flat=True))
@@ -66,7 +64,7 @@ def release_running(using: str, runs: "Sequence[Run]", reason: str, now: datetim
 
 
 def _release(
-    released: "RunQuerySet", reason: str, now: datetime, **columns: datetime | None
+    released: RunRows[Any], reason: str, now: datetime, **columns: datetime | None
 ) -> int:
     # The objects in the worker's hand stay as they are: their process and attempt are the fence
     # by which this step finds the rows, also if the commit fails and it is repeated.

@@ -2,36 +2,38 @@
 
 import random
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
 from sisy import signals
 from sisy.lifecycle.submit import execute_if_eager, store
-from sisy.lifecycle.transition import QUEUED_AGAIN, Transition, send
-from sisy.records.choices import LIVE_STATES, Origin, RunState
+from sisy.lifecycle.transition import QUEUED_AGAIN, Transition, attempt_of, send
+from sisy.records.choices import LIVE_STATES, Origin, Overlap, RunState, TaskState
+from sisy.records.run import RunRecord
+from sisy.records.task import TaskRecord
 from sisy.records.validators import json_dict
 from sisy.runtime.checkpoint import checkpoint
+from sisy.store.run_queries import rows_of
 
 if TYPE_CHECKING:
     from sisy.execution import Outcome
-    from sisy.models.run import Run
 
 LARGEST_GROWTH = 1e9
 
 
-def may_retry(run: "Run", state: str) -> bool:
+def may_retry(run: RunRecord, state: str) -> bool:
     """Return whether a run whose attempt ended in ``state`` has attempts left."""
     is_failure = state in (RunState.FAILED, RunState.TIMED_OUT)
     return is_failure and run.task is not None and _failures(run) < run.task.max_attempts
 
 
-def queue_retry(using: str, run: "Run", outcome: "Outcome", now: datetime) -> None:
+def queue_retry(using: str, run: RunRecord, outcome: "Outcome", now: datetime) -> None:
     """Queue a failed run for its next attempt, and keep a record of this one.
 
     Call it in the transaction that has locked the run.
     """
-    run.attempts.model.of(
+    attempt_of(
         run,
         state=outcome.state,
         reason=outcome.reason,
@@ -53,13 +55,13 @@ def queue_retry(using: str, run: "Run", outcome: "Outcome", now: datetime) -> No
     )
     # The object keeps its process: it is a part of the fence, if the commit fails and the worker
     # records the outcome again.
-    queued.write(type(run).objects.using(using).filter(pk=run.pk), process=None)
+    queued.write(rows_of(type(run), using).filter(pk=run.pk), process=None)
     queued.note([run])
     checkpoint("retry: run queued")
     send(signals.run_retrying, [run], using, exceptions={run.pk: outcome.raised})
 
 
-def retry_delay(run: "Run") -> timedelta:
+def retry_delay(run: RunRecord) -> timedelta:
     """Return a random delay between zero and a maximum that grows with each failed attempt."""
     task = run.task
     assert task is not None
@@ -73,12 +75,12 @@ def retry_delay(run: "Run") -> timedelta:
     return timedelta(seconds=random.uniform(0, longest))
 
 
-def _failures(run: "Run") -> int:
+def _failures(run: RunRecord) -> int:
     # An attempt that was lost with its worker is not a failure of the function.
     return run.attempt - run.times_lost
 
 
-def retry(run: "Run", using: str, now: datetime) -> "Run":
+def retry(run: RunRecord, using: str, now: datetime) -> RunRecord:
     """Submit another run for the occurrence of ``run``, and return it.
 
     Raises:
@@ -86,7 +88,7 @@ def retry(run: "Run", using: str, now: datetime) -> "Run":
             are nested too deeply.
     """
     # Read again, with its task, since `run` may come from a replica.
-    runs = type(run).objects.using(using).select_related("task")
+    runs = rows_of(type(run), using).select_related("task")
     run = runs.filter(pk=run.pk).first() or run
     if run.state in LIVE_STATES:
         raise ValueError(f"{run} is {run.get_state_display()}. Only finished runs can be retried.")
@@ -97,7 +99,7 @@ def retry(run: "Run", using: str, now: datetime) -> "Run":
             f"task from {run.due_at} to {behind} instead."
         )
     with transaction.atomic(using=using):
-        again = run.task_or_new(using).new_run(
+        again = _task_of(run, using).new_run(
             now=now,
             origin=Origin.RETRY,
             payload=json_dict(run.payload),
@@ -107,3 +109,26 @@ def retry(run: "Run", using: str, now: datetime) -> "Run":
         stored = store([again], using)
     execute_if_eager(stored, using)
     return stored[0]
+
+
+def _task_of(run: RunRecord, using: str) -> TaskRecord:
+    """Return the task of ``run``, or save one like it, without a schedule, if it was deleted.
+
+    The new one is deleted after its next run.
+    """
+    if run.task is not None:
+        return run.task
+    model: Any = run._meta.get_field("task").related_model
+    task: TaskRecord = model(
+        label=run.label,
+        target_path=run.target_path,
+        target_pk=run.target_pk,
+        _extra_data=run.payload,
+        schedule="",
+        overlap=Overlap.ALLOW,
+        queue=run.queue,
+        priority=run.priority,
+        state=TaskState.RETIRED,
+    )
+    task.save(using=using)
+    return task

@@ -3,27 +3,25 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from django.db.models import F, Q
 
 from sisy import signals
 from sisy.lifecycle.transition import Transition, send
 from sisy.records.choices import Origin, RunState, TaskState
+from sisy.records.run import RunRecord
+from sisy.records.task import TaskRecord
+from sisy.store.run_queries import rows_of
 
-if TYPE_CHECKING:
-    from sisy.models.run import Run
-    from sisy.models.task import Task
-
-Skipped = tuple["Run", int, str]
+Skipped = tuple[RunRecord, int, str]
 """A run, the key of the run that blocks it, and the reason."""
 
 
-def skip(using: str, task: "Task", skipped: Sequence[Skipped], now: datetime) -> None:
+def skip(using: str, task: TaskRecord, skipped: Sequence[Skipped], now: datetime) -> None:
     """Skip locked runs of a task. They do not count as iterations."""
     if not skipped:
         return
-    alike: dict[tuple[int, str], list[Run]] = defaultdict(list)
+    alike: dict[tuple[int, str], list[RunRecord]] = defaultdict(list)
     for run, blocked_by, reason in skipped:
         alike[blocked_by, reason].append(run)
     for (blocked_by, reason), runs in alike.items():
@@ -35,7 +33,7 @@ def skip(using: str, task: "Task", skipped: Sequence[Skipped], now: datetime) ->
                 "finished_at": now,
             }
         )
-        rows = type(runs[0]).objects.using(using)
+        rows = rows_of(type(runs[0]), using)
         transition.write(rows.filter(pk__in=[run.pk for run in runs]))
         transition.note(runs)
     send(signals.run_skipped, [run for run, _, _ in skipped], using)
@@ -44,9 +42,9 @@ def skip(using: str, task: "Task", skipped: Sequence[Skipped], now: datetime) ->
         _give_iterations_back(using, task, count)
 
 
-def _give_iterations_back(using: str, task: "Task", count: int) -> None:
+def _give_iterations_back(using: str, task: TaskRecord, count: int) -> None:
     """Let a task plan more occurrences in place of the skipped ones, even if it was retired."""
-    tasks = type(task).objects.using(using).filter(pk=task.pk)
+    tasks = type(task)._default_manager.using(using).filter(pk=task.pk)
     tasks.filter(runs_planned__gte=count).update(runs_planned=F("runs_planned") - count)
     retired_by_count = Q(state=TaskState.RETIRED, iterations__isnull=False)
     tasks.filter(retired_by_count).update(state=TaskState.ACTIVE, next_run=None)

@@ -2,22 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+
+from django.db.models import Model
 
 from sisy import signals
 from sisy.exceptions import LeaseLost
 from sisy.lifecycle.transition import Transition, send
 from sisy.records.choices import RunState
 from sisy.records.instances import copied
+from sisy.records.run import RunRecord
 from sisy.store.starts import write_started
-
-if TYPE_CHECKING:
-    from sisy.models.process import Process
-    from sisy.models.run import Run
 
 
 def start(
-    using: str, runs: "Sequence[Run]", process: "Process", now: datetime, latest: datetime
+    using: str, runs: Sequence[RunRecord], process: Model, now: datetime, latest: datetime
 ) -> None:
     """Start ``runs``, which the caller has locked, under the lease of ``process``.
 

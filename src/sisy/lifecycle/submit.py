@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import AppRegistryNotReady
 from django.db import connections, router, transaction
@@ -26,17 +26,15 @@ from sisy import clock, conf, signals
 from sisy.lifecycle.transition import send
 from sisy.records.choices import Origin, RunState
 from sisy.records.instances import alike, refer
+from sisy.records.run import R, RunRecord
+from sisy.records.task import T, TaskRecord
 from sisy.records.validators import future_moment
 from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import is_of_a_test_case
 from sisy.store.submissions import can_insert_with_task, insert_runs, insert_with_task
 
-if TYPE_CHECKING:
-    from sisy.models.run import Run
-    from sisy.models.task import Task
 
-
-def submit(runs: "Sequence[Run]", using: str) -> "list[Run]":
+def submit(runs: Sequence[R], using: str) -> list[R]:
     """Store requested runs, and return them. Workers are told after the commit.
 
     With ``SISY_EAGER``, the runs have been executed: see `execute_if_eager`.
@@ -46,7 +44,7 @@ def submit(runs: "Sequence[Run]", using: str) -> "list[Run]":
     return stored
 
 
-def store(runs: "Sequence[Run]", using: str) -> "list[Run]":
+def store(runs: Sequence[R], using: str) -> list[R]:
     """Store requested runs in the caller's transaction; call `execute_if_eager` after it."""
     stored = insert_runs(using, runs)
     if stored:
@@ -54,14 +52,14 @@ def store(runs: "Sequence[Run]", using: str) -> "list[Run]":
     return stored
 
 
-def store_occurrences(using: str, rows: "Sequence[Run]") -> "tuple[list[Run], list[Run]]":
+def store_occurrences(using: str, rows: Sequence[R]) -> tuple[list[R], list[R]]:
     """Store the rows of planned and of missed occurrences in the caller's transaction.
 
     Returns:
         The queued runs, and the missed ones.
     """
-    queued: list[Run] = []
-    missed: list[Run] = []
+    queued: list[R] = []
+    missed: list[R] = []
     for row in insert_runs(using, rows):
         (queued if row.state == RunState.QUEUED else missed).append(row)
     send(signals.run_planned, queued, using)
@@ -69,9 +67,7 @@ def store_occurrences(using: str, rows: "Sequence[Run]") -> "tuple[list[Run], li
     return queued, missed
 
 
-def submit_once(
-    task: "Task", payloads: list[dict[str, Any]], delay_until: datetime | None
-) -> "Task":
+def submit_once(task: T, payloads: list[dict[str, Any]], delay_until: datetime | None) -> T:
     """Store a new task and its runs, one for each payload, and return it.
 
     Raises:
@@ -91,7 +87,7 @@ def submit_once(
 
 
 def _submit_once(
-    task: "Task",
+    task: TaskRecord,
     payloads: list[dict[str, Any]],
     ready_at: datetime,
     using: str,
@@ -103,13 +99,13 @@ def _submit_once(
 
 
 def store_once(
-    task: "Task",
+    task: TaskRecord,
     payloads: list[dict[str, Any]],
     now: datetime,
     ready_at: datetime,
     origin: Origin,
     using: str,
-) -> "list[Run]":
+) -> list[RunRecord]:
     """Store a new task and its runs, one for each payload; call `execute_if_eager` after it.
 
     Raises:
@@ -164,7 +160,7 @@ def _is_open(connection: BaseDatabaseWrapper) -> bool:
     )
 
 
-def execute_if_eager(runs: "Sequence[Run]", using: str) -> bool:
+def execute_if_eager(runs: Sequence[RunRecord], using: str) -> bool:
     """Execute the runs that can start now, if ``SISY_EAGER`` is on, and update ``runs``.
 
     Call it outside of the transaction that stored them: a worker would start after it, too. Return
@@ -176,37 +172,37 @@ def execute_if_eager(runs: "Sequence[Run]", using: str) -> bool:
     return is_eager
 
 
-def set_eager_executor(execute: "Callable[[Sequence[Run], str], None]") -> None:
+def set_eager_executor(execute: Callable[[Sequence[Any], str], None]) -> None:
     """Set the function that `execute_if_eager` calls with runs and the alias of their database."""
     # It is in a higher layer, which this one does not import.
     global _execute_eagerly
     _execute_eagerly = execute
 
 
-def _not_ready(runs: "Sequence[Run]", using: str) -> None:
+def _not_ready(runs: Sequence[RunRecord], using: str) -> None:
     raise AppRegistryNotReady("SISY_EAGER executes runs only after Django's apps are ready.")
 
 
-_execute_eagerly: "Callable[[Sequence[Run], str], None]" = _not_ready
+_execute_eagerly: Callable[[Sequence[Any], str], None] = _not_ready
 
 
-def _announce(runs: "list[Run]", using: str) -> None:
+def _announce(runs: Sequence[RunRecord], using: str) -> None:
     tell = partial(_tell_planned, runs, does_ring=not conf.get_settings().eager)
     transaction.on_commit(tell, using=using, robust=True)
 
 
-def _tell_planned(runs: "list[Run]", does_ring: bool) -> None:
+def _tell_planned(runs: Sequence[RunRecord], does_ring: bool) -> None:
     if signal_dispatch.is_heard(signals.run_planned, type(runs[0])):
         signal_dispatch.send(signals.run_planned, type(runs[0]), [{"run": run} for run in runs])
     if does_ring:
         _tell_queued(runs)
 
 
-def ring(runs: "list[Run]", using: str) -> None:
+def ring(runs: Sequence[RunRecord], using: str) -> None:
     """Tell workers that ``runs`` are queued, after the commit."""
     if runs:
         transaction.on_commit(partial(_tell_queued, runs), using=using, robust=True)
 
 
-def _tell_queued(runs: "list[Run]") -> None:
+def _tell_queued(runs: Sequence[RunRecord]) -> None:
     signals.runs_queued.send_robust(sender=type(runs[0]), runs=runs)

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from django.db import DataError
-from django.db.models import F, QuerySet
+from django.db.models import F, Model, QuerySet
 
 from sisy.records.choices import RunState
+from sisy.records.run import R, RunRecord
 from sisy.runtime import signal_dispatch
-
-if TYPE_CHECKING:
-    from sisy.models.run import Run
-    from sisy.models.run_queries import RunQuerySet
+from sisy.store.run_queries import RunRows
 
 QUEUED_AGAIN: Mapping[str, Any] = {
     "state": RunState.QUEUED,
@@ -44,7 +42,7 @@ class Transition:
         added = {name: F(name) + number for name, number in self.add.items()}
         return rows.update(**self.columns, **added, **computed)
 
-    def note(self, runs: Iterable["Run"]) -> None:
+    def note(self, runs: Iterable[RunRecord]) -> None:
         """Set on objects what `write` wrote to their rows."""
         for run in runs:
             for name, value in self.columns.items():
@@ -53,9 +51,15 @@ class Transition:
                 setattr(run, name, getattr(run, name) + number)
 
 
+def attempt_of(run: RunRecord, **columns: Any) -> Model:
+    """Return an unsaved record of the attempt that ``run`` has just made."""
+    meta: Any = type(run)._meta
+    return cast("Model", meta.get_field("attempts").related_model.of(run, **columns))
+
+
 def send(
     signal: signal_dispatch.ContainedSignal,
-    runs: Iterable["Run"],
+    runs: Iterable[RunRecord],
     using: str,
     exceptions: Mapping[int, BaseException | None] | None = None,
 ) -> None:
@@ -75,7 +79,7 @@ def send(
         signal_dispatch.send_on_commit(signal, cast("type", sender), news, using)
 
 
-def send_for_rows(signal: signal_dispatch.ContainedSignal, rows: "RunQuerySet") -> None:
+def send_for_rows(signal: signal_dispatch.ContainedSignal, rows: RunRows[Any]) -> None:
     """Send a signal for each row, as it is now, when the transaction is committed.
 
     A row that cannot be read sends no signal.
@@ -83,15 +87,10 @@ def send_for_rows(signal: signal_dispatch.ContainedSignal, rows: "RunQuerySet") 
     send(signal, readable(rows.select_related("task")), rows.db)
 
 
-def readable(rows: "RunQuerySet") -> "list[Run]":
+def readable(rows: RunRows[R]) -> list[R]:
     """Return the runs whose rows can be read; one that cannot does not affect the others."""
     try:
         return list(rows)
     except (ValueError, TypeError, ArithmeticError, DataError):
         alone = [rows.filter(pk=pk) for pk in rows.values_list("pk", flat=True)]
         return [run for row in alone for run in readable(row)] if len(alone) > 1 else []
-
-
-def all_runs(rows: "RunQuerySet") -> "RunQuerySet":
-    """Return all runs of the database of ``rows``."""
-    return rows.model.objects.using(rows.db)

@@ -23,7 +23,7 @@ from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import after_fork_in_child
 
 if TYPE_CHECKING:
-    from sisy.models import Run
+    from sisy.records.run import RunRecord
 
 # Sending a message takes longer than storing a run, and competes with the submitting thread. The
 # worker that receives the first ring needs about as long until it claims again.
@@ -67,7 +67,7 @@ def listening_for_engines(wake: Callable[[], None]) -> Iterator[None]:
         _engine_listeners.discard(wake)
 
 
-def ring(runs: "Iterable[Run]", within: float = 0.0) -> None:
+def ring(runs: "Iterable[RunRecord]", within: float = 0.0) -> None:
     """Tell workers that ``runs`` are queued, with one message per queue. Thread-safe.
 
     Calls that follow each other within `RING_INTERVAL` share the next message.
@@ -94,7 +94,9 @@ def ring(runs: "Iterable[Run]", within: float = 0.0) -> None:
     checkpoint("ring: sent")
 
 
-def _send_ring(layer: BaseChannelLayer, run: "Run", now: float) -> "futures.Future[None] | None":
+def _send_ring(
+    layer: BaseChannelLayer, run: "RunRecord", now: float
+) -> "futures.Future[None] | None":
     """Ring on the channel of a run's queue, unless a ring that leaves soon stands for the run."""
     channel = conf.get_settings().channel_of(run.queue)
     pace = _paces.get(channel) or _paces.setdefault(channel, Pace(RING_INTERVAL))
@@ -105,7 +107,7 @@ def _send_ring(layer: BaseChannelLayer, run: "Run", now: float) -> "futures.Futu
     return sender.send_soon(send, channel, after=wait)
 
 
-def on_runs_queued(*, runs: "list[Run]", **kwargs: Any) -> None:
+def on_runs_queued(*, runs: "list[RunRecord]", **kwargs: Any) -> None:
     """Ring for committed runs. Receiver of the signal ``runs_queued``."""
     ring(runs)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    from sisy.models import Run
+    from sisy.records.run import RunRecord
 
 
 RUN_TASK = "sisy.run_task"
@@ -108,7 +108,7 @@ class Event(TypedDict):
     """True if runs of more tasks changed."""
 
 
-def run_task(run: "Run", attempt: int | None = None) -> RunTask:
+def run_task(run: "RunRecord", attempt: int | None = None) -> RunTask:
     """Return the message for a run: the ring for workers, and the message for its function.
 
     Args:

@@ -17,12 +17,12 @@ from sisy.runtime import signal_dispatch
 from sisy.runtime.log import log_named
 
 if TYPE_CHECKING:
-    from sisy.models import Process, Run, Task
+    from sisy.records.run import RunRecord
+    from sisy.records.task import TaskRecord
 
 runs = log_named("sisy.runs")
 tasks = log_named("sisy.tasks")
 workers = log_named("sisy.workers")
-
 
 ENDS: dict[str, str] = {
     RunState.FAILED: "%s failed: %s",
@@ -32,30 +32,34 @@ ENDS: dict[str, str] = {
 """One template per state, because error trackers group records by template."""
 
 
-def on_finished(*, run: "Run", exception: BaseException | None = None, **kwargs: Any) -> None:
+def on_finished(
+    *, run: "RunRecord", exception: BaseException | None = None, **kwargs: Any
+) -> None:
     if run.state == RunState.CANCELLED:
         on_cancelled(run=run)
     elif run.state in ENDS:
         _log_end(run, exception)
 
 
-def on_retrying(*, run: "Run", exception: BaseException | None = None, **kwargs: Any) -> None:
+def on_retrying(
+    *, run: "RunRecord", exception: BaseException | None = None, **kwargs: Any
+) -> None:
     runs.warning("%s will be retried: %s", run, run.reason, exc_info=exception, extra=_about(run))
 
 
-def on_lost(*, run: "Run", **kwargs: Any) -> None:
+def on_lost(*, run: "RunRecord", **kwargs: Any) -> None:
     if run.state == RunState.LOST:
         _log_end(run, RunLost(run.reason))
     else:
         runs.warning("%s lost its worker: %s", run, run.reason, extra=_about(run))
 
 
-def _log_end(run: "Run", exception: BaseException | None) -> None:
+def _log_end(run: "RunRecord", exception: BaseException | None) -> None:
     """Log that a run failed, timed out or was lost, with the exception of its function."""
     runs.error(ENDS[run.state], run, run.reason, exc_info=exception, extra=_about(run))
 
 
-def _about(run: "Run") -> dict[str, Any]:
+def _about(run: "RunRecord") -> dict[str, Any]:
     """Return the extra attributes of a log record."""
     return {
         "run": run.pk,
@@ -70,38 +74,38 @@ def _about(run: "Run") -> dict[str, Any]:
     }
 
 
-def on_missed(*, run: "Run", **kwargs: Any) -> None:
+def on_missed(*, run: "RunRecord", **kwargs: Any) -> None:
     words = ngettext("%d occurrence", "%d occurrences", run.count) % run.count
     runs.warning("%s (#%s) missed %s: %s", run.label, run.pk, words, run.reason, extra=_about(run))
 
 
-def on_skipped(*, run: "Run", **kwargs: Any) -> None:
+def on_skipped(*, run: "RunRecord", **kwargs: Any) -> None:
     runs.info("%s was skipped: %s", run, run.reason, extra=_about(run))
 
 
-def on_cancelled(*, run: "Run", **kwargs: Any) -> None:
+def on_cancelled(*, run: "RunRecord", **kwargs: Any) -> None:
     runs.info("%s %s", run, with_reason("was cancelled", run.reason), extra=_about(run))
 
 
-def on_rejected(*, run: "Run", **kwargs: Any) -> None:
+def on_rejected(*, run: "RunRecord", **kwargs: Any) -> None:
     _log_end(run, None)
 
 
-def on_released(*, run: "Run", **kwargs: Any) -> None:
+def on_released(*, run: "RunRecord", **kwargs: Any) -> None:
     runs.info("%s %s", run, with_reason("was released", run.reason), extra=_about(run))
 
 
-def on_retired(*, task: "Task", **kwargs: Any) -> None:
+def on_retired(*, task: "TaskRecord", **kwargs: Any) -> None:
     tasks.info("%s is retired: no occurrences are left", task)
 
 
-def on_online(*, process: "Process", **kwargs: Any) -> None:
+def on_online(*, process: Any, **kwargs: Any) -> None:
     queues = ", ".join(process.queues)
     slots = ngettext("%d slot", "%d slots", process.slots) % process.slots
     workers.info("%s started: %s for %s", process, slots, queues)
 
 
-def on_offline(*, process: "Process", reason: str, **kwargs: Any) -> None:
+def on_offline(*, process: Any, reason: str, **kwargs: Any) -> None:
     if reason == STOPPED:
         workers.info("%s stopped", process)
     else:

@@ -2,12 +2,12 @@
 
 from sisy.models.attempt import Attempt
 from sisy.models.creation import task_with_callable, taskinfo_with_label
-from sisy.models.entries import QueuedRun, RunningRun, TroubledRun
 from sisy.models.process import Process
 from sisy.models.queue import Queue
 from sisy.models.run import Run
 from sisy.models.task import Task
 from sisy.records.choices import Missed, OnLost, Origin, Overlap, Role, RunState, TaskState
+from sisy.records.small_tables import QueuedRun, RunningRun, TroubledRun
 
 __all__ = [
     "Attempt",

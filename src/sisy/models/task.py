@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from sisy import clock, conf
-from sisy.callables import Callee, Target, target_of
+from sisy.callables import Callee, target_of
 from sisy.models.declared import FollowsCode
 from sisy.models.run import Run
 from sisy.models.task_queries import CHANGED, TaskManager, prepare_deletion
@@ -18,33 +18,27 @@ from sisy.models.verbs import TaskVerbs
 from sisy.planning import activation
 from sisy.planning.overdue import settle_overdue
 from sisy.records import validation
-from sisy.records.choices import Overlap, TaskState
-from sisy.records.columns import TaskColumns
-from sisy.records.dirty_fields import DirtyFields, Write
-from sisy.records.instances import refer, reset, unsaved
+from sisy.records.choices import TaskState
+from sisy.records.dirty_fields import Write
+from sisy.records.instances import refer, unsaved
+from sisy.records.task import TaskRecord
 from sisy.records.task_fields import (
     GIVEN_NAMES,
     OWNER_FIELDS,
     PUBLIC_NAMES,
-    SCHEDULER_FIELDS,
     TARGET_FIELDS,
     TIMING_FIELDS,
     owners_columns,
 )
-from sisy.records.validators import json_dict
-
-RESET_BY_INSERTION = SCHEDULER_FIELDS - {"state"}
 
 
-class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
+class Task(TaskVerbs, FollowsCode, TaskRecord):
     """A callable with its schedule and policies.
 
     Create one with `task_with_callable`. ``save()`` writes only the fields that you have changed
     since you read the task, and never the scheduler's, so you can save it in the middle of a run.
     """
 
-    tracked = OWNER_FIELDS
-    inserted_at_field = "created_at"
     objects: ClassVar["TaskManager"] = TaskManager()
 
     class Meta:
@@ -68,9 +62,6 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
             ("use_any_callable", "Can schedule any callable by its path"),
         ]
 
-    def __str__(self) -> str:
-        return self.label
-
     @classmethod
     def calling(cls, target: Callee, *, pk_override: object = None, **fields: Any) -> Self:
         """Return an unsaved task that calls ``target``; see `task_with_callable`."""
@@ -89,7 +80,6 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
         return unsaved(cls, {**of_target, **given})
 
     def new_run(self, *, now: datetime, **columns: Any) -> Run:
-        """Return an unsaved run of this task that is ready at ``ready_at``, by default now."""
         of_task = {
             "label": self.label,
             "target_path": self.target_path,
@@ -101,48 +91,6 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
         run = unsaved(Run, {**of_task, "planned_at": now, "ready_at": now, **columns})
         refer(run, "task", self)
         return run
-
-    @property
-    def is_used_up(self) -> bool:
-        """Return whether all of its iterations are planned."""
-        return self.iterations is not None and self.runs_planned >= self.iterations
-
-    @property
-    def is_due_at_once(self) -> bool:
-        """Return whether its first run is not planned yet and does not wait for the schedule."""
-        return self.planned_until is None and not self.wait_for_schedule
-
-    @property
-    def runs_once(self) -> bool:
-        """Return whether it has no schedule, only the runs that were submitted with it."""
-        return not self.schedule
-
-    @property
-    def target(self) -> Target:
-        """The target of the task."""
-        return Target(path=self.target_path, pk=self.target_pk)
-
-    @property
-    def userdata(self) -> dict[str, Any]:
-        """The task's own JSON data; change it in place and ``save()``.
-
-        Raises:
-            ValueError: on assignment or ``save()``, if JSON cannot represent a value.
-        """
-        return self._extra_data  # type: ignore[no-any-return]
-
-    @userdata.setter
-    def userdata(self, value: dict[str, Any]) -> None:
-        self._extra_data = json_dict(value)
-
-    @property
-    def allow_overlap(self) -> bool:
-        """Return whether a run may start while another run of the task is running."""
-        return self.overlap == Overlap.ALLOW
-
-    @allow_overlap.setter
-    def allow_overlap(self, value: bool) -> None:
-        self.overlap = Overlap.ALLOW if value else Overlap.SKIP
 
     def clean(self) -> None:
         """Check every column, for forms.
@@ -229,24 +177,6 @@ class Task(TaskVerbs, FollowsCode, DirtyFields, TaskColumns):
             # The caller can correct the task and save it again.
             self.pk, self._state.adding = pk, True
             raise
-
-    def insert_alone(self, using: str, **options: Any) -> None:
-        """Insert the task in the caller's transaction, without planning it."""
-        pk = self.pk
-        super().save(using=using, **options)
-        self.remember_inserted(using, pk)
-
-    def prepare_insert(self, now: datetime) -> None:
-        """Check an unsaved task, and reset the scheduler's columns, which a copy of a task has.
-
-        Raises:
-            ValueError: as for `save`.
-        """
-        validation.check_new(self)
-        reset(self, RESET_BY_INSERTION)
-        if self.state != TaskState.PAUSED and self.schedule:
-            self.state = TaskState.ACTIVE
-        self.created_at = now
 
     def delete(
         self, using: str | None = None, keep_parents: bool = False

@@ -9,13 +9,13 @@ from django.db.models import Case, Exists, F, OuterRef, Q, When
 
 from sisy import clock, conf
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued
-from sisy.models.entries import QueuedRun, RunningRun
 from sisy.models.run import Run
 from sisy.planning import activation, timing
 from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
 from sisy.records.dirty_fields import Write
 from sisy.records.fields import MomentField
+from sisy.records.small_tables import QueuedRun, RunningRun
 from sisy.records.task_fields import TARGET_FIELDS, TIMING_FIELDS
 from sisy.records.twins import manager_from, twin
 from sisy.store import locking

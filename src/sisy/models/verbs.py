@@ -12,13 +12,12 @@ from sisy import clock
 from sisy.callables import Callee
 from sisy.lifecycle.cancel import cancel_or_request_live
 from sisy.lifecycle.submit import submit, submit_once
-from sisy.models.entries import QueuedRun
-from sisy.models.run import Run
-from sisy.models.run_queries import RunQuerySet
+from sisy.models.run import Run, RunQuerySet
 from sisy.planning import activation
 from sisy.planning.backfill import backfill, to_backfill
 from sisy.planning.declarations import Policies, refuse_unknown
 from sisy.records.choices import Origin, Overlap, RunState, TaskState
+from sisy.records.small_tables import QueuedRun
 from sisy.records.twins import class_twin, twin
 from sisy.records.validators import future_moment, json_dict, moment_in
 
@@ -207,7 +206,7 @@ class TaskVerbs(models.Model):
                 before the oldest run that pruning has left in the ledger.
         """
         start, end, using = moment_in(start, "start"), moment_in(end, "end"), self._home
-        return backfill(self._task, start, end, using, clock.now(using), again)
+        return cast("list[Run]", backfill(self._task, start, end, using, clock.now(using), again))
 
     abackfill = twin(backfill)
 

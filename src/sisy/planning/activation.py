@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from django.db import connections, transaction
 from django.db.models import QuerySet
@@ -13,12 +13,10 @@ from sisy.exceptions import ScheduleError
 from sisy.planning import timing
 from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
+from sisy.records.task import TaskRecord
 from sisy.runtime import signal_dispatch
 from sisy.store import locking
 from sisy.store.bulk import Update, insert_many, update_rows
-
-if TYPE_CHECKING:
-    from sisy.models.task import Task
 
 BATCH = 1000
 
@@ -41,7 +39,7 @@ class Start:
     state_reason: str = ""
 
     @classmethod
-    def of(cls, task: "Task", since: datetime) -> "Start":
+    def of(cls, task: TaskRecord, since: datetime) -> "Start":
         """Return the columns of a task that is planned from ``since``."""
         try:
             due = timing.first_due(task, since)
@@ -54,7 +52,7 @@ class Start:
             return cls(planning_since=since, next_run=None, state=TaskState.RETIRED)
         return cls(planning_since=since, next_run=due, state=TaskState.ACTIVE)
 
-    def apply_to(self, task: "Task") -> None:
+    def apply_to(self, task: TaskRecord) -> None:
         """Set the columns on a task in memory."""
         for name in START_COLUMNS:
             setattr(task, name, getattr(self, name))
@@ -63,7 +61,7 @@ class Start:
 START_COLUMNS = tuple(field.name for field in fields(Start))
 
 
-def activate(task: "Task", using: str, now: datetime) -> None:
+def activate(task: TaskRecord, using: str, now: datetime) -> None:
     """Plan a task that was just inserted.
 
     Raises:
@@ -74,7 +72,7 @@ def activate(task: "Task", using: str, now: datetime) -> None:
         reschedule(task, using, now)
 
 
-def check_window(task: "Task", now: datetime) -> None:
+def check_window(task: TaskRecord, now: datetime) -> None:
     """Check that a task will be due.
 
     Raises:
@@ -89,12 +87,12 @@ def check_window(task: "Task", now: datetime) -> None:
         )
 
 
-def reschedule(task: "Task", using: str, now: datetime) -> None:
+def reschedule(task: TaskRecord, using: str, now: datetime) -> None:
     """Plan a task from ``now``, unless it is paused or has no schedule."""
     _start(task, _locked(task, using), using, now)
 
 
-def recount(task: "Task", using: str, now: datetime) -> None:
+def recount(task: TaskRecord, using: str, now: datetime) -> None:
     """Retire or activate a task, as its changed number of iterations requires."""
     locked = _locked(task, using)
     # A task that stays active keeps its next occurrence, even if that is due already.
@@ -102,18 +100,18 @@ def recount(task: "Task", using: str, now: datetime) -> None:
         _start(task, locked, using, now)
 
 
-def revive(task: "Task", using: str, now: datetime) -> None:
+def revive(task: TaskRecord, using: str, now: datetime) -> None:
     """Plan a task from ``now`` if it is broken. Call it when its target has changed."""
     locked = _locked(task, using)
     if locked.state == TaskState.BROKEN:
         _start(task, locked, using, now)
 
 
-def _locked(task: "Task", using: str) -> "Task":
-    return type(task).objects.using(using).select_for_update().get(pk=task.pk)
+def _locked(task: TaskRecord, using: str) -> TaskRecord:
+    return type(task)._default_manager.using(using).select_for_update().get(pk=task.pk)
 
 
-def _start(task: "Task", locked: "Task", using: str, now: datetime) -> None:
+def _start(task: TaskRecord, locked: TaskRecord, using: str, now: datetime) -> None:
     """Plan a task by its locked row, and show the result on ``task``."""
     if locked.state == TaskState.PAUSED or not locked.schedule:
         return
@@ -122,7 +120,7 @@ def _start(task: "Task", locked: "Task", using: str, now: datetime) -> None:
     task.next_run, task.state, task.state_reason = start.next_run, start.state, start.state_reason
 
 
-def store_starts(using: str, starts: Sequence[tuple["Task", Start]]) -> None:
+def store_starts(using: str, starts: Sequence[tuple[TaskRecord, Start]]) -> None:
     """Write the starts of locked tasks, in one statement."""
     if not starts:
         return
@@ -142,32 +140,32 @@ def store_starts(using: str, starts: Sequence[tuple["Task", Start]]) -> None:
         tell_retired(retired, using)
 
 
-def tell_retired(tasks: "Sequence[Task]", using: str) -> None:
+def tell_retired(tasks: Sequence[TaskRecord], using: str) -> None:
     """Send `task_retired` for each of one or more tasks when the transaction is committed."""
-    sender = cast("type[Task]", tasks[0]._meta.concrete_model)
+    sender = cast("type[TaskRecord]", tasks[0]._meta.concrete_model)
     news = ({"task": task} for task in tasks)
     signal_dispatch.send_on_commit(signals.task_retired, sender, news, using)
 
 
-def pause(task: "Task", using: str, reason: str) -> bool:
+def pause(task: TaskRecord, using: str, reason: str) -> bool:
     """Stop planning a task. Return False if it was not active."""
     columns = {"state": TaskState.PAUSED, "state_reason": reason[:500], "next_run": None}
     with transaction.atomic(using=using):
-        this = type(task).objects.using(using).filter(pk=task.pk)
+        this = type(task)._default_manager.using(using).filter(pk=task.pk)
         locking.lock(this)
         # The clock is read after the lock, which may have waited: what fell due meanwhile counts.
         settle_overdue(using, this, clock.now(using), PAUSED)
-        was_active = bool(this.active().update(**columns))
+        was_active = bool(this.filter(state=TaskState.ACTIVE).update(**columns))
     if was_active:
         for name, value in columns.items():
             setattr(task, name, value)
     return was_active
 
 
-def resume(task: "Task", using: str) -> bool:
+def resume(task: TaskRecord, using: str) -> bool:
     """Plan a task from now on. Return False if it was neither paused nor broken."""
     with transaction.atomic(using=using):
-        tasks = type(task).objects.using(using)
+        tasks = type(task)._default_manager.using(using)
         resumable = tasks.filter(pk=task.pk, state__in=[TaskState.PAUSED, TaskState.BROKEN])
         if not resumable.update(state=TaskState.ACTIVE):
             return False
@@ -177,7 +175,7 @@ def resume(task: "Task", using: str) -> bool:
 
 
 def create(
-    tasks: "QuerySet[Task]", new: "Sequence[Task]", batch_size: int | None, now: datetime
+    tasks: QuerySet[TaskRecord], new: Sequence[TaskRecord], batch_size: int | None, now: datetime
 ) -> None:
     """Check, insert and plan tasks, all or none.
 
@@ -212,7 +210,7 @@ def create(
                 task.remember_inserted(using, given)
 
 
-def _prepare(task: "Task", number: int, now: datetime) -> None:
+def _prepare(task: TaskRecord, number: int, now: datetime) -> None:
     """Check an unsaved task, and set the columns with which its planning starts."""
     try:
         task.prepare_insert(now)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Min, Q
@@ -10,20 +10,19 @@ from django.db.models import Min, Q
 from sisy.lifecycle.submit import execute_if_eager, store
 from sisy.planning.timing import Timing
 from sisy.records.choices import LIVE_STATES, Origin, RunState
+from sisy.records.run import RunRecord
+from sisy.records.task import TaskRecord
 from sisy.schedules.calendar import just_before
 from sisy.store import locking
-
-if TYPE_CHECKING:
-    from sisy.models.run import Run
-    from sisy.models.task import Task
+from sisy.store.run_queries import RunRows, rows_of
 
 BACKFILL_LIMIT = 10_000
 """The maximum number of occurrences in one backfill."""
 
 
 def backfill(
-    task: "Task", start: datetime, end: datetime, using: str, now: datetime, again: bool
-) -> "list[Run]":
+    task: TaskRecord, start: datetime, end: datetime, using: str, now: datetime, again: bool
+) -> list[RunRecord]:
     """Submit a run for each occurrence that `to_backfill` returns, and return the runs.
 
     Raises:
@@ -31,7 +30,7 @@ def backfill(
     """
     with transaction.atomic(using=using):
         # If two backfills of the same range meet, the second one finds the runs of the first.
-        locking.lock(type(task).objects.using(using).filter(pk=task.pk))
+        locking.lock(type(task)._default_manager.using(using).filter(pk=task.pk))
         runs = [
             task.new_run(now=now, origin=Origin.BACKFILL, occurrence_at=moment)
             for moment in to_backfill(task, start, end, using, now, again)
@@ -42,7 +41,7 @@ def backfill(
 
 
 def to_backfill(
-    task: "Task", start: datetime, end: datetime, using: str, now: datetime, again: bool
+    task: TaskRecord, start: datetime, end: datetime, using: str, now: datetime, again: bool
 ) -> list[datetime]:
     """Return the occurrences from ``start`` to before ``end`` that a backfill runs.
 
@@ -68,7 +67,7 @@ def to_backfill(
     within = Q(due_at__gte=start, due_at__lt=end) | Q(
         occurrence_at__gte=start, occurrence_at__lt=end
     )
-    kept = task.runs.using(using).filter(within)
+    kept = _runs_of(task, using).filter(within)
     settled = kept.filter(state__in=[*LIVE_STATES, RunState.SUCCEEDED])
     done = {
         occurrence_at or due
@@ -77,7 +76,12 @@ def to_backfill(
     return [moment for moment in moments if moment not in done]
 
 
-def _occurrences(task: "Task", start: datetime, end: datetime) -> list[datetime]:
+def _runs_of(task: TaskRecord, using: str) -> RunRows[RunRecord]:
+    meta: Any = type(task)._meta
+    return rows_of(meta.get_field("runs").related_model, using).filter(task=task.pk)
+
+
+def _occurrences(task: TaskRecord, start: datetime, end: datetime) -> list[datetime]:
     due = Timing.of(task).schedule.between(just_before(start), just_before(end))
     moments = list(islice(due, BACKFILL_LIMIT + 1))
     if len(moments) > BACKFILL_LIMIT:
@@ -88,10 +92,10 @@ def _occurrences(task: "Task", start: datetime, end: datetime) -> list[datetime]
     return moments
 
 
-def _refuse_pruned(task: "Task", start: datetime, using: str) -> None:
-    if not type(task).objects.using(using).exclude(pruned={}).filter(pk=task.pk).exists():
+def _refuse_pruned(task: TaskRecord, start: datetime, using: str) -> None:
+    if not type(task)._default_manager.using(using).exclude(pruned={}).filter(pk=task.pk).exists():
         return
-    kept = task.runs.using(using).filter(due_at__isnull=False)
+    kept = _runs_of(task, using).filter(due_at__isnull=False)
     oldest = kept.aggregate(oldest=Min("due_at"))["oldest"]
     if oldest is None or start < oldest:
         raise ValueError(

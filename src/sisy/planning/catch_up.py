@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from sisy.lifecycle.miss import missed_row
 from sisy.planning.timing import ON_TIME_TOLERANCE, TICK, Timing, ready_at
 from sisy.records.choices import Missed
+from sisy.records.run import RunRecord
+from sisy.records.task import TaskRecord
 from sisy.schedules.calendar import just_before
-
-if TYPE_CHECKING:
-    from sisy.models import Run, Task
 
 # The heartbeat that finds a missed occurrence cannot tell the cause: perhaps no heartbeat was up,
 # none reached the database, or a transaction had locked the task. So the reason says no more.
@@ -49,7 +47,7 @@ class Plan:
     planned_until: datetime
     next_run: datetime | None
 
-    def rows(self, task: "Task", now: datetime) -> "Iterator[Run]":
+    def rows(self, task: TaskRecord, now: datetime) -> Iterator[RunRecord]:
         """Yield the unsaved rows of the plan for a task, the gap first."""
         if self.gap is not None:
             gap = self.gap
@@ -93,7 +91,7 @@ class DueTask:
     missed_window: timedelta | None
 
     @classmethod
-    def of(cls, task: "Task") -> "DueTask":
+    def of(cls, task: TaskRecord) -> "DueTask":
         """Read the values from a due task.
 
         Raises:
@@ -111,7 +109,7 @@ class Planner:
         # Many tasks share a schedule and fall due together, so each plan is computed once.
         self._plans: dict[DueTask, Plan] = {}
 
-    def plan(self, task: "Task") -> Plan:
+    def plan(self, task: TaskRecord) -> Plan:
         """Return the plan for a due task.
 
         Raises:

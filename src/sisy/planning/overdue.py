@@ -7,7 +7,6 @@ occurrences it covers.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from django.db.models import Q, QuerySet
 
@@ -16,13 +15,12 @@ from sisy.lifecycle.submit import ring, store_occurrences
 from sisy.planning.catch_up import DueTask, Gap, Plan, plan_from
 from sisy.planning.timing import ON_TIME_TOLERANCE, TICK, Timing, first_due
 from sisy.records.choices import Missed, TaskState
+from sisy.records.run import RunRecord
+from sisy.records.task import TaskRecord
 from sisy.schedules.calendar import just_before
 from sisy.store import locking
 from sisy.store.bulk import Update, update_rows
-
-if TYPE_CHECKING:
-    from sisy.models.run import Run
-    from sisy.models.task import Task
+from sisy.store.run_queries import rows_of
 
 BATCH = 500
 
@@ -36,13 +34,13 @@ class Overdue:
         still_owes_first: whether the task has yet to run once without waiting for its schedule.
     """
 
-    task: "Task"
+    task: TaskRecord
     plan: Plan
     still_owes_first: bool
 
 
 def settle_overdue(
-    using: str, tasks: "QuerySet[Task]", now: datetime, reason: str, *, for_good: bool = False
+    using: str, tasks: QuerySet[TaskRecord], now: datetime, reason: str, *, for_good: bool = False
 ) -> None:
     """Plan occurrences of ``tasks`` that were just due, and record older ones as missed.
 
@@ -64,7 +62,7 @@ def settle_overdue(
         _settle(using, [one for one in found if one is not None], now)
 
 
-def _overdue(task: "Task", now: datetime, reason: str, for_good: bool) -> Overdue | None:
+def _overdue(task: TaskRecord, now: datetime, reason: str, for_good: bool) -> Overdue | None:
     """Return the overdue occurrences, without the immediate first run if that is still to come."""
     still_owes_first = task.is_due_at_once and not for_good
     try:
@@ -110,9 +108,9 @@ def _settle(using: str, overdue: Sequence[Overdue], now: datetime) -> None:
     ring(queued, using)
 
 
-def _not_in_ledger(using: str, rows: "Sequence[Run]") -> "list[Run]":
+def _not_in_ledger(using: str, rows: Sequence[RunRecord]) -> list[RunRecord]:
     """Return the rows whose occurrences have no row yet. Some may, if the clock was set back."""
-    stored = type(rows[0]).objects.using(using)
+    stored = rows_of(type(rows[0]), using)
     known = set(
         stored.filter(
             task__in={row.task_id for row in rows}, due_at__in={row.due_at for row in rows}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models import CharField, F, TextField, Value
 from django.db.models.expressions import Combinable
@@ -14,13 +14,11 @@ from django.db.models.functions import Cast, Coalesce, Concat
 
 from sisy.exceptions import ScheduleError
 from sisy.records.choices import TaskState
+from sisy.records.task import TaskRecord
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import TICK as TICK
 from sisy.schedules.calendar import just_before
 from sisy.schedules.expression import is_hashed
-
-if TYPE_CHECKING:
-    from sisy.models.task import Task
 
 ON_TIME_TOLERANCE = timedelta(seconds=5)
 """An occurrence that a heartbeat finds within this time is late, not missed."""
@@ -65,7 +63,7 @@ class Timing:
     end: datetime | None
 
     @classmethod
-    def of(cls, task: "Task") -> "Timing":
+    def of(cls, task: TaskRecord) -> "Timing":
         """Return the timing of a task.
 
         Raises:
@@ -116,7 +114,7 @@ def _next_after(timing: Timing, moment: datetime) -> datetime | None:
     return timing.next_after(moment)
 
 
-def first_due(task: "Task", now: datetime) -> datetime | None:
+def first_due(task: TaskRecord, now: datetime) -> datetime | None:
     """Return when a task with a new timing is due next, never before ``now``.
 
     Raises:
@@ -129,13 +127,13 @@ def first_due(task: "Task", now: datetime) -> datetime | None:
     return _next_after(timing, now if task.planned_until is None else max(now, task.planned_until))
 
 
-def iterations_left(task: "Task") -> int | None:
+def iterations_left(task: TaskRecord) -> int | None:
     """Return the number of iterations that a task has left, or None if it has no limit."""
     return None if task.iterations is None else max(0, task.iterations - task.runs_planned)
 
 
 def occurrences(
-    task: "Task", after: datetime, until: datetime | None = None
+    task: TaskRecord, after: datetime, until: datetime | None = None
 ) -> Iterator[datetime]:
     """Yield the due moments of ``task`` after a moment, in order.
 
@@ -173,7 +171,7 @@ def _from(timing: Timing, due: datetime, until: datetime | None) -> Iterator[dat
         later = timing.next_after(later)
 
 
-def ready_at(task: "Task", due: datetime, next_due: datetime | None) -> datetime:
+def ready_at(task: TaskRecord, due: datetime, next_due: datetime | None) -> datetime:
     """Return when the run of an occurrence may start: delayed by a part of the task's ``spread``.
 
     The delay is fixed for each occurrence, and always ends before the next one.

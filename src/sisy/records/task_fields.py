@@ -29,7 +29,7 @@ from sisy.runtime.worker_options import queue_name
 from sisy.schedules import Schedule
 
 if TYPE_CHECKING:
-    from sisy.models.task import Task
+    from sisy.records.task import TaskRecord
 
 
 class Setter(Enum):
@@ -96,7 +96,7 @@ class TaskField:
     public_name: str = ""
     shortcut: str = ""
     validator: Validator | None = None
-    task_validator: "Callable[[Task], None] | None" = None
+    task_validator: "Callable[[TaskRecord], None] | None" = None
     is_often_new: bool = False
     is_policy: bool = False
     is_backend_option: bool = False
@@ -109,7 +109,7 @@ class TaskField:
     def is_validated(self) -> bool:
         return self.validator is not None or self.task_validator is not None
 
-    def check(self, task: "Task") -> None:
+    def check(self, task: "TaskRecord") -> None:
         """Check this field of a task.
 
         Raises:
@@ -121,24 +121,24 @@ class TaskField:
             self.task_validator(task)
 
 
-def _check_target(task: "Task") -> None:
+def _check_target(task: "TaskRecord") -> None:
     task.target.check()
 
 
-def _check_schedule(task: "Task") -> None:
+def _check_schedule(task: "TaskRecord") -> None:
     if task.schedule == "" and task.state == TaskState.RETIRED:
         # It runs once, without a schedule.
         return
     Schedule(task.schedule, "UTC", key=task.label)
 
 
-def _check_start(task: "Task") -> None:
+def _check_start(task: "TaskRecord") -> None:
     if task.start_running is not None:
         task.start_running = moment_in(task.start_running, "start_running")
         _check_end(task)
 
 
-def _check_end(task: "Task") -> None:
+def _check_end(task: "TaskRecord") -> None:
     if task.end_running is None:
         return
     task.end_running = moment_in(task.end_running, "end_running")

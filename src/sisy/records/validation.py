@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from sisy.records.task_fields import TASK_FIELDS, TaskField
 
 if TYPE_CHECKING:
-    from sisy.models.task import Task
+    from sisy.records.task import TaskRecord
 
 _VALIDATED = [field for field in TASK_FIELDS.values() if field.is_validated]
 _OFTEN_NEW = [field for field in _VALIDATED if field.is_often_new]
@@ -23,7 +23,7 @@ MAX_KNOWN = 1000
 _known: set[tuple[Any, ...]] = set()
 
 
-def check(task: "Task", names: frozenset[str]) -> None:
+def check(task: "TaskRecord", names: frozenset[str]) -> None:
     """Check the named columns of a task.
 
     Raises:
@@ -34,7 +34,7 @@ def check(task: "Task", names: frozenset[str]) -> None:
     _check(task, [field for field in _VALIDATED if field.name in names])
 
 
-def _check(task: "Task", fields: list[TaskField]) -> None:
+def _check(task: "TaskRecord", fields: list[TaskField]) -> None:
     checked = None
     for field in fields:
         _reject_lazy(task, field.name)
@@ -44,7 +44,7 @@ def _check(task: "Task", fields: list[TaskField]) -> None:
         checked = field.task_validator
 
 
-def _reject_lazy(task: "Task", name: str) -> None:
+def _reject_lazy(task: "TaskRecord", name: str) -> None:
     if isinstance(getattr(task, name), Promise):
         raise ValueError(
             f"{name} is a lazy translation, but a task stores one text for all languages. Pass a "
@@ -52,7 +52,7 @@ def _reject_lazy(task: "Task", name: str) -> None:
         )
 
 
-def check_new(task: "Task") -> None:
+def check_new(task: "TaskRecord") -> None:
     """Check all columns of an unsaved task, as `check` does."""
     held = _seldom_new_of(task)
     # 1, 1.0 and True are equal, but not all of them can be used.
@@ -77,7 +77,7 @@ def _forget(**kwargs: Any) -> None:
 setting_changed.connect(_forget, dispatch_uid="sisy.records.validation")
 
 
-def check_for_form(task: "Task") -> None:
+def check_for_form(task: "TaskRecord") -> None:
     """Check every column that the owner sets.
 
     Raises:

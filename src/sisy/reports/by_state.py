@@ -1,9 +1,9 @@
 """Find the runs in a state: the small tables name their keys, and the ledger is read by key.
 
 No index of the ledger contains a state or a moment, because these change. So a list of queued,
-running or troubled runs begins at their entries (`sisy.models.entries`), of which there are few.
-The keys are read first, and are then part of the next statement. In one statement, a database may
-choose to read the ledger instead, from its newest run, until it has found enough.
+running or troubled runs begins at their entries (`sisy.records.small_tables`), of which there are
+few. The keys are read first, and are then part of the next statement. In one statement, a database
+may choose to read the ledger instead, from its newest run, until it has found enough.
 
 Successful runs have no entries. They are most of the ledger, so whoever looks for them reads its
 newest runs, but not more than `MAX_RUNS_WALKED`.
@@ -17,8 +17,8 @@ from typing import Any, Self
 from django.db.models import QuerySet
 
 from sisy.models import Run, RunState
-from sisy.models.entries import QueuedRun, RunningRun, TroubledRun
-from sisy.models.run_queries import RunQuerySet
+from sisy.models.run import RunQuerySet
+from sisy.records.small_tables import QueuedRun, RunningRun, TroubledRun
 
 MAX_RUNS_WALKED = 50_000  # newest runs among which runs that ended recently are counted
 

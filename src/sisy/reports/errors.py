@@ -13,12 +13,13 @@ from typing import Any
 from django.db.models import Case, CharField, Count, F, Max, Min, Q, Sum, Value, When
 
 from sisy.models import Origin, Run, RunState, Task
-from sisy.models.entries import TroubledRun
-from sisy.models.run_queries import RunQuerySet, has_task
+from sisy.models.run import RunQuerySet
 from sisy.records.choices import FAILED_STATES, LIVE_STATES
+from sisy.records.small_tables import TroubledRun
 from sisy.reports.by_state import NewestRuns, keys_of, troubled
 from sisy.reports.ledger import newest_runs
 from sisy.store.reports import key_at
+from sisy.store.run_queries import has_task
 
 LATELY = timedelta(hours=24)
 MAX_GROUPS_SHOWN = 20

@@ -13,10 +13,10 @@ from django.utils.translation import gettext, ngettext
 from sisy import conf
 from sisy.exceptions import ScheduleError
 from sisy.models import Run, RunState, Task, TaskState
-from sisy.models.entries import QueuedRun
-from sisy.models.run_queries import RunQuerySet
+from sisy.models.run import RunQuerySet
 from sisy.planning.timing import TICK, Timing, iterations_left, occurrences
 from sisy.records.reasons import with_reason
+from sisy.records.small_tables import QueuedRun
 from sisy.reports import formatting
 from sisy.reports.fleet import Fleet, running
 from sisy.reports.formatting import in_zone, zone_named

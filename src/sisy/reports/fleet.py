@@ -11,7 +11,7 @@ from django.utils.translation import gettext, ngettext
 
 from sisy import clock, conf
 from sisy.models import Process, Queue, Role, Run
-from sisy.models.entries import RunningRun
+from sisy.records.small_tables import RunningRun
 from sisy.reports.by_state import NewestRuns, running_runs
 from sisy.reports.formatting import in_zone
 

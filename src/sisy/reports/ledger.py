@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sisy.models import Origin, Run, RunState
-from sisy.models.run_queries import RunQuerySet, has_task
+from sisy.models.run import RunQuerySet
 from sisy.records.choices import LIVE_STATES, TROUBLE_STATES
 from sisy.reports.by_state import NewestRuns, entries, keys_of
 from sisy.reports.filters import Filter
 from sisy.store.reports import AFTER_ALL, newest_keys, newest_trouble
+from sisy.store.run_queries import has_task
 
 PAGE_LIMIT = 50
 MAX_RUNS_SEARCHED = 20_000  # newest runs, if the search has no index

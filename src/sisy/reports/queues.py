@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sisy.models import Process, Queue, Task
-from sisy.models.entries import QueuedRun
+from sisy.records.small_tables import QueuedRun
 from sisy.reports.by_state import running_runs
 
 MAX_QUEUED_COUNTED = 10_000  # the runs that have been queued longest

@@ -10,14 +10,12 @@ worker waits for another one.
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sisy import conf
+from sisy.records.instances import M
 from sisy.store.due import moment_of
 from sisy.store.statements import BEGINNING, Statement
-
-if TYPE_CHECKING:
-    from sisy.models import Run, Task
 
 DEFERRED = frozenset({"reason", "error", "result", "cancel_reason"})
 """Columns of a claimed run that describe earlier attempts, and may be long."""
@@ -195,8 +193,8 @@ def first_of_each_priority(using: str, queue: str, engine: str = "") -> list[Lev
 
 
 def lock_first_ready(
-    scope: ClaimScope, model: "type[Run]", level: Level, limit: int, blocked: Collection[int] = ()
-) -> "list[Run]":
+    scope: ClaimScope, model: type[M], level: Level, limit: int, blocked: Collection[int] = ()
+) -> list[M]:
     """Lock the first ready runs of a level, and return them in their order.
 
     Args:
@@ -215,23 +213,21 @@ def lock_first_ready(
     )
 
 
-def read_tasks(using: str, model: "type[Task]", pks: Collection[int]) -> "dict[int, Task]":
+def read_tasks(using: str, model: type[M], pks: Collection[int]) -> dict[int, M]:
     """Return tasks by their keys."""
     found = TASKS.records(using, model, tasks=list(pks)) if pks else []
     return {task.pk: task for task in found}
 
 
-def lock_exclusive_tasks(
-    using: str, model: "type[Task]", pks: Collection[int]
-) -> "dict[int, Task]":
+def lock_exclusive_tasks(using: str, model: type[M], pks: Collection[int]) -> dict[int, M]:
     """Lock those tasks whose runs may not overlap and that no other transaction has locked."""
     found = LOCK_EXCLUSIVE_TASKS.records(using, model, tasks=list(pks)) if pks else []
     return {task.pk: task for task in found}
 
 
 def live_runs(
-    scope: ClaimScope, model: "type[Run]", tasks: Collection[int], known: Collection[int] = ()
-) -> "list[Run]":
+    scope: ClaimScope, model: type[M], tasks: Collection[int], known: Collection[int] = ()
+) -> list[M]:
     """Return the runs of some tasks that may be running, and those that a claim could start.
 
     Args:

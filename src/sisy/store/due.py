@@ -4,12 +4,10 @@ Each of them reads the first entries of one index, however many rows there are.
 """
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sisy.records.instances import M
 from sisy.store.statements import BEGINNING, Statement
-
-if TYPE_CHECKING:
-    from sisy.models import Task
 
 # SKIP LOCKED passes over tasks that another heartbeat plans at the same time.
 LOCK_DUE_TASKS = Statement("""
@@ -48,12 +46,12 @@ LOOK_AHEAD = Statement("""
 
 def lock_due_tasks(
     using: str,
-    model: "type[Task]",
+    model: type[M],
     now: datetime,
     limit: int,
     defer: frozenset[str] = frozenset(),
     since: datetime = BEGINNING,
-) -> "list[Task]":
+) -> list[M]:
     """Lock due tasks that no other transaction has locked; the longest due come first.
 
     Args:

@@ -11,17 +11,18 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy.records.choices import RunState
+from sisy.records.run import R, RunRecord
 from sisy.store import entries
 from sisy.store.entries import IS_TROUBLED, TROUBLED_COLUMNS, TROUBLED_VALUES
+from sisy.store.run_queries import rows_of
 from sisy.store.statements import Statement
 
 if TYPE_CHECKING:
     from sisy.execution import Outcome
-    from sisy.models import Run
 
 COLUMNS = ("state", "started_at", "finished_at", "reason", "result", "error", "error_class")
 
-Ended = Sequence[tuple["Run", "Outcome"]]
+Ended = Sequence[tuple[R, "Outcome"]]
 
 # PostgreSQL: one statement for all runs and their entries, with an array for each column. One of
 # them is the state that a run must have. As a constant, it would be a condition of the ledger.
@@ -74,7 +75,7 @@ ANY_RETIRED = Statement("""
 """)
 
 
-def write_outcomes(using: str, ended: Ended) -> set[int]:
+def write_outcomes(using: str, ended: Ended[R]) -> set[int]:
     """Write outcomes, and return the keys of the runs that still belonged to their process.
 
     Call it in a transaction.
@@ -86,7 +87,7 @@ def write_outcomes(using: str, ended: Ended) -> set[int]:
         return _finish_at_once(using, ended, connection)
     if connection.vendor == "mysql":
         # InnoDB would lock entries of an index that other transactions lock after the rows.
-        runs = type(ended[0][0])._default_manager.using(using)
+        runs = rows_of(type(ended[0][0]), using)
         held = set(runs.held([run for run, _ in ended]).lock())
         ended = [(run, outcome) for run, outcome in ended if run.pk in held]
     values = ((run.pk, _values(run, outcome, connection)) for run, outcome in ended)
@@ -95,7 +96,7 @@ def write_outcomes(using: str, ended: Ended) -> set[int]:
     return finished
 
 
-def _finish_at_once(using: str, ended: Ended, connection: BaseDatabaseWrapper) -> set[int]:
+def _finish_at_once(using: str, ended: Ended[R], connection: BaseDatabaseWrapper) -> set[int]:
     # In the order of the keys, in which everything else locks runs.
     in_order = sorted(ended, key=lambda one: one[0].pk)
     rows = [_values(run, outcome, connection) for run, outcome in in_order]
@@ -106,7 +107,7 @@ def _finish_at_once(using: str, ended: Ended, connection: BaseDatabaseWrapper) -
     return {pk for (pk,) in statement.rows(using, **columns, before=before)}
 
 
-def _values(run: "Run", outcome: "Outcome", connection: BaseDatabaseWrapper) -> dict[str, Any]:
+def _values(run: RunRecord, outcome: "Outcome", connection: BaseDatabaseWrapper) -> dict[str, Any]:
     field_of = run._meta.get_field
     fence = {"id": run.pk, "process": run.process_id, "attempt": run.attempt}
     return fence | {

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -37,12 +37,12 @@ from django.db.models.signals import post_save, pre_save
 
 from sisy.records.choices import RunState
 from sisy.records.instances import is_heard, refer
+from sisy.records.run import R, RunRecord
+from sisy.records.task import TaskRecord
 from sisy.store import entries
 from sisy.store.bulk import insert_many, kind_of, with_others
+from sisy.store.run_queries import rows_of
 from sisy.store.statements import fetch, insert_into, note_saved, placeholders
-
-if TYPE_CHECKING:
-    from sisy.models import Run, Task
 
 COPIED = {
     "label": "label",
@@ -70,7 +70,7 @@ VARYING_COLUMNS_OF_RUN_ALONE = (
 """The columns of a run that often differ from one run to the next."""
 
 
-def insert_runs(using: str, runs: "Sequence[Run]") -> "list[Run]":
+def insert_runs(using: str, runs: Sequence[R]) -> list[R]:
     """Insert runs, all or none, and return them with their keys."""
     runs = list(runs)
     vendor, features = connections[using].vendor, connections[using].features
@@ -85,7 +85,7 @@ def insert_runs(using: str, runs: "Sequence[Run]") -> "list[Run]":
             is_queued = runs[0].state == RunState.QUEUED
             entries.add_inserted(using, [runs[0].pk], are_queued=is_queued)
     elif runs and features.can_return_rows_from_bulk_insert:
-        type(runs[0]).objects.using(using).bulk_create(runs)
+        rows_of(type(runs[0]), using).bulk_create(runs)
     else:
         with transaction.atomic(using=using, savepoint=False):
             for run in runs:
@@ -93,14 +93,14 @@ def insert_runs(using: str, runs: "Sequence[Run]") -> "list[Run]":
     return runs
 
 
-def can_insert_with_task(using: str, task: "Task") -> bool:
+def can_insert_with_task(using: str, task: TaskRecord) -> bool:
     """Return whether `insert_with_task` works here: no receiver listens to saved tasks."""
     return connections[using].vendor == "postgresql" and not is_heard(
         type(task), pre_save, post_save
     )
 
 
-def insert_with_task(using: str, task: "Task", run: "Run") -> None:
+def insert_with_task(using: str, task: TaskRecord, run: RunRecord) -> None:
     """Insert an unsaved task and an unsaved run of it, and set their keys."""
     connection = connections[using]
     of_task, of_run = task.__dict__, run.__dict__
@@ -126,8 +126,8 @@ def insert_with_task(using: str, task: "Task", run: "Run") -> None:
 @lru_cache(maxsize=256)
 def _statement_of_pair(
     using: str,
-    task_model: type["Task"],
-    run_model: type["Run"],
+    task_model: type[TaskRecord],
+    run_model: type[RunRecord],
     task_values: tuple[Any, ...],
     run_values: tuple[Any, ...],
     non_null: tuple[str, ...],
@@ -164,7 +164,7 @@ def _statement_of_pair(
     )
 
 
-def _insert_alone(using: str, run: "Run") -> None:
+def _insert_alone(using: str, run: RunRecord) -> None:
     """Insert a run into PostgreSQL, and set its key."""
     varying = VARYING_COLUMNS_OF_RUN_ALONE
     held = run.__dict__
@@ -179,7 +179,7 @@ def _insert_alone(using: str, run: "Run") -> None:
 @lru_cache(maxsize=256)
 def _statement_of_one(
     using: str,
-    model: type["Run"],
+    model: type[RunRecord],
     constants: tuple[Any, ...],
     non_null: tuple[str, ...],
     state: str,
@@ -194,7 +194,7 @@ def _statement_of_one(
     )
 
 
-def _insert_locally(using: str, run: "Run") -> None:
+def _insert_locally(using: str, run: RunRecord) -> None:
     """Insert a run into SQLite, and set its key."""
     connection = connections[using]
     values = {

@@ -25,7 +25,7 @@ ORPHANED_REASON = (
 )
 
 
-def follow_up(using: str, stored: Ended, now: datetime) -> None:
+def follow_up(using: str, stored: Ended[Run], now: datetime) -> None:
     """Update the tasks of runs whose outcomes are stored.
 
     What fails is logged. It is done after the task's next run, or by a heartbeat.
@@ -44,7 +44,7 @@ def follow_up(using: str, stored: Ended, now: datetime) -> None:
         )
 
 
-def _note_targets(using: str, stored: Ended, now: datetime) -> None:
+def _note_targets(using: str, stored: Ended[Run], now: datetime) -> None:
     """Store on each task whether its target can be called, for the dashboard and the admin."""
     for run, outcome in stored:
         if run.task is None or is_to_be_released(run, outcome, now):
@@ -54,7 +54,7 @@ def _note_targets(using: str, stored: Ended, now: datetime) -> None:
             Task.objects.using(using).filter(pk=run.task.pk).update(target_error=target_error)
 
 
-def _set_orphaned_broken(using: str, stored: Ended) -> None:
+def _set_orphaned_broken(using: str, stored: Ended[Run]) -> None:
     """Mark the tasks whose object was deleted as broken."""
     for run, outcome in stored:
         if outcome.error_class != OBJECT_MISSING or run.task is None:

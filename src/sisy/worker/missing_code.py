@@ -29,7 +29,7 @@ class Unresolved:
     def __init__(self) -> None:
         self._left_until: dict[str, float] = {}
 
-    def note(self, ended: Ended) -> list[Run]:
+    def note(self, ended: Ended[Run]) -> list[Run]:
         """Remember the functions of released runs, and return those runs."""
         released = [run for run, outcome in ended if outcome.others_may_call_it]
         # Try several times before the run would fail for missing code.

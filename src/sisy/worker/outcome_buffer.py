@@ -45,7 +45,7 @@ class OutcomeBuffer:
         self._ended: list[tuple[Run, Outcome]] = []
         self.loop = Loop("Recording outcomes", self._record)
 
-    def add(self, ended: Ended) -> None:
+    def add(self, ended: Ended[Run]) -> None:
         """Add outcomes to record soon."""
         self._ended += ended
         self.loop.wake()
@@ -78,5 +78,5 @@ class OutcomeBuffer:
             await self.flush()
         return IDLE_POLL_INTERVAL
 
-    def _record_here(self, ended: Ended) -> None:
+    def _record_here(self, ended: Ended[Run]) -> None:
         record(self._using, ended, clock.now(self._using))

@@ -31,14 +31,14 @@ class Verdict(Enum):
     LOSE = auto()
 
 
-def record(using: str, ended: Ended, now: datetime) -> None:
+def record(using: str, ended: Ended[Run], now: datetime) -> None:
     """Store the outcomes of runs that are still their process's, in one transaction.
 
     A run that was taken from its process meanwhile stays as it is. If the database rejects an
     outcome, it is stored without its details, and the others are stored in full.
     """
 
-    def record_each(error: Exception) -> Ended:
+    def record_each(error: Exception) -> Ended[Run]:
         logger.warning(
             "Could not record a batch of runs; recording them one by one", exc_info=error
         )
@@ -59,7 +59,7 @@ def verdict(run: Run, outcome: Outcome, now: datetime) -> Verdict:
     return Verdict.RETRY if may_retry(run, outcome.state) else Verdict.FINISH
 
 
-def _store(using: str, ended: Ended, now: datetime) -> Ended:
+def _store(using: str, ended: Ended[Run], now: datetime) -> Ended[Run]:
     """Store outcomes, and return those whose runs were still their process's."""
     verdicts: dict[Verdict, list[tuple[Run, Outcome]]] = defaultdict(list)
     for run, outcome in ended:
@@ -81,12 +81,14 @@ def _store(using: str, ended: Ended, now: datetime) -> Ended:
     return [(run, outcome) for run, outcome in ended if run.pk in held]
 
 
-def _store_unfinished(using: str, verdicts: Mapping[Verdict, Ended], now: datetime) -> set[int]:
+def _store_unfinished(
+    using: str, verdicts: Mapping[Verdict, Ended[Run]], now: datetime
+) -> set[int]:
     """Store outcomes after which runs may run again. Return the keys of the runs still held."""
     runs = [run for ended in verdicts.values() for run, _ in ended]
     held = set(Run.objects.using(using).held(runs).lock())
 
-    def still_held(wanted: Verdict) -> Ended:
+    def still_held(wanted: Verdict) -> Ended[Run]:
         return [(run, outcome) for run, outcome in verdicts.get(wanted, ()) if run.pk in held]
 
     release_unresolved(using, still_held(Verdict.RELEASE), now)
@@ -108,9 +110,9 @@ def _still_wanted(using: str, runs: Sequence[Run]) -> set[int]:
     return set(wanted.values_list("pk", flat=True)) if runs else set()
 
 
-def _store_one(using: str, run: Run, outcome: Outcome, now: datetime) -> Ended:
+def _store_one(using: str, run: Run, outcome: Outcome, now: datetime) -> Ended[Run]:
 
-    def without_details(error: Exception) -> Ended:
+    def without_details(error: Exception) -> Ended[Run]:
         logger.error("Could not store the result of run %s in full", run.pk, exc_info=error)
         reason = storable(f"The result could not be stored in full: {error}")[:500]
         return _store(using, [(run, replace(outcome, reason=reason, result=None, error=""))], now)

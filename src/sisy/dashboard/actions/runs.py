@@ -11,7 +11,7 @@ from sisy.dashboard.actions.cancelling import told
 from sisy.dashboard.actions.result import Result, done, note, refusal
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.models import Run, RunState
-from sisy.models.run_queries import RunQuerySet
+from sisy.models.run import RunQuerySet
 from sisy.records.choices import LIVE_STATES
 from sisy.reports import formatting
 

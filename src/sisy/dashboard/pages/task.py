@@ -14,8 +14,8 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key
 from sisy.models import Run, RunState, Task, TaskState
-from sisy.models.entries import QueuedRun
 from sisy.planning.timing import occurrences
+from sisy.records.small_tables import QueuedRun
 from sisy.reports.errors import error_groups
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import key_of, page_of

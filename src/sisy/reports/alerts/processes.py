@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
 from sisy.models import Process
-from sisy.models.entries import QueuedRun, RunningRun
+from sisy.records.small_tables import QueuedRun, RunningRun
 from sisy.reports.alerts.alert import Alert, Kind, Severity, Thresholds
 from sisy.reports.errors import first_of
 from sisy.reports.fleet import Fleet, pause_in_words, problem_in_words

@@ -1,22 +1,17 @@
-"""Filter, lock and cancel many runs at a time."""
+"""Filter, lock, change and delete many runs at a time, whatever their class adds to a record."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, cast
 
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from sisy.lifecycle.cancel import cancel_or_request
-from sisy.lifecycle.transition import all_runs
-from sisy.models.entries import QueuedRun, RunningRun
 from sisy.records.choices import LIVE_STATES, RunState
-from sisy.records.twins import manager_from, twin
+from sisy.records.run import R, RunRecord
+from sisy.records.small_tables import QueuedRun, RunningRun
 from sisy.runtime.compat import for_write
 from sisy.store import entries, locking
-
-if TYPE_CHECKING:
-    from sisy.models.run import Run
 
 COPIED_TO_ENTRIES = frozenset(
     {
@@ -47,13 +42,13 @@ def has_entry(model: type[models.Model]) -> Exists:
     return Exists(entry)
 
 
-def has_task(model: type["Run"]) -> Exists:
+def has_task(model: type[RunRecord]) -> Exists:
     """Return a condition for runs whose task exists."""
     tasks: Any = model._meta.get_field("task").related_model
     return Exists(tasks._base_manager.filter(pk=OuterRef("task_id")))
 
 
-class RunQuerySet(models.QuerySet["Run"]):
+class RunRows(models.QuerySet[R]):
     """Runs. Their entries in the small tables follow what is written: see `sisy.store.entries`."""
 
     def update(self, **columns: Any) -> int:
@@ -68,7 +63,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
-    def bulk_create(self, objs: Iterable["Run"], *args: Any, **kwargs: Any) -> "list[Run]":
+    def bulk_create(self, objs: Iterable[R], *args: Any, **kwargs: Any) -> list[R]:
         with transaction.atomic(using=self.db, savepoint=False):
             stored = super().bulk_create(objs, *args, **kwargs)
             are_queued = all(run.state == RunState.QUEUED for run in stored)
@@ -83,7 +78,7 @@ class RunQuerySet(models.QuerySet["Run"]):
             # By key: the query may look for the entries that are deleted first.
             pks = list(rows.values_list("pk", flat=True))
             entries.forget(rows.db, pks)
-            return super(RunQuerySet, all_runs(rows).filter(pk__in=pks)).delete()
+            return super(RunRows, all_runs(rows).filter(pk__in=pks)).delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
@@ -159,22 +154,6 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Return runs that backends of ``django.tasks`` execute."""
         return self.filter(engine__gt="")
 
-    def cancel(self, reason: str, now: datetime, *, by_force: bool = False) -> int:
-        """Cancel queued runs, and ask running ones to stop. Return the number of both.
-
-        Runs that were asked before are not counted. The worker sees the request within a second:
-        an async function is cancelled, and ``current_run().check()`` raises in a plain one. The
-        run continues until its function stops. A run that a leaving worker released is cancelled
-        when that worker has stopped, and does not start again.
-
-        Args:
-            by_force: also kill the processes of runs in a process pool.
-        """
-        cancelled, asked = cancel_or_request(self, reason, now, by_force=by_force)
-        return len(cancelled) + len(asked)
-
-    acancel = twin(cancel)
-
     def lock(self) -> list[int]:
         """Lock the runs until the transaction ends, and return their keys.
 
@@ -183,7 +162,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         # Everyone locks in the order of the keys, so that no two transactions wait for each other.
         return locking.lock(self)
 
-    def held(self, runs: Iterable["Run"]) -> Self:
+    def held(self, runs: Iterable[RunRecord]) -> Self:
         """Return those of ``runs`` that still belong to the process and attempt on the objects."""
         # The fence: a worker that has lost its lease finds no rows, and so changes nothing.
         holdings: dict[tuple[int | None, int], list[int]] = {}
@@ -195,9 +174,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(fence, state=RunState.RUNNING)
 
 
-if TYPE_CHECKING:
+def rows_of(model: type[R], using: str) -> RunRows[R]:
+    """Return all rows of a model of runs."""
+    return cast("RunRows[R]", model._default_manager.using(using))
 
-    class RunManager(RunQuerySet, models.Manager["Run"]):  # type: ignore[misc]
-        """The query set's methods, for type checkers."""
-else:
-    RunManager = manager_from(RunQuerySet)
+
+def all_runs(rows: RunRows[R]) -> RunRows[R]:
+    """Return all runs of the database of ``rows``."""
+    return rows_of(rows.model, rows.db)
