@@ -67,7 +67,7 @@ def test_a_long_wait_is_unhealthy_unless_the_queue_is_paused(noon):
     Queue.objects.pause("default")
     text = said("sisy_health")
     assert "the queue is paused" in text
-    assert "no queued run needs a worker; 1 run is queued in the paused queue default" in text
+    assert "no runs are waiting for a worker; 1 run is queued in the paused queue default" in text
     task.run_now()
     assert "2 runs are queued in the paused queue default" in said("sisy_health")
 
@@ -82,7 +82,7 @@ def test_a_run_that_waits_for_its_turn_is_healthy(noon):
     up(role=Role.HEARTBEAT, now=noon.moment)
     up("default", now=noon.moment)
     assert Run.objects.queued().count() == 1
-    assert "no queued run needs a worker" in said("sisy_health")
+    assert "no runs are waiting for a worker" in said("sisy_health")
 
 
 def test_a_failing_query_has_its_own_exit_code(monkeypatch):

@@ -27,7 +27,7 @@ def task():
 
 
 def test_history_older_than_the_settings_allow_is_deleted(task):
-    assert "1 run that finished before 2026-04-05 was deleted." in said("sisy_prune")
+    assert "Deleted 1 run that finished before 2026-04-05." in said("sisy_prune")
     assert Run.objects.count() == 3
     assert task.counts()["succeeded"] == 2
     task.refresh_from_db()
@@ -37,6 +37,8 @@ def test_history_older_than_the_settings_allow_is_deleted(task):
 def test_other_days_can_be_given_and_queued_runs_are_kept(task):
     assert told("sisy_prune --days 2 --dry-run")["pruned"] == 2
     assert Run.objects.count() == 4
+    would = said("sisy_prune --days 2 --dry-run")
+    assert would == "Would delete 2 runs that finished before 2026-05-03.\n"
     assert told("sisy_prune --days 2")["pruned"] == 2
     assert told("sisy_prune --days 0")["pruned"] == 1
     assert [run.state for run in Run.objects.all()] == [RunState.QUEUED]

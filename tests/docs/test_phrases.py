@@ -22,6 +22,14 @@ RETIRED = {
     r"is not within": "out of range",
     r"Since when the|\bHow often a run|every so many|unless they name one": "plain English",
     r"reaches the database": "can reach the database",
+    r"[Rr]equested the cancellation": "requested cancellation",
+    r"exists twice": "occurs twice",
+    r"longest wait": "maximum delay",
+    r"[Uu]sual duration": "typical duration",
+    r"leads to a different": "is a different",
+    r"no longer [a-z ]*\bsince\b": "not … since",
+    r"[Ww]orkers of (default|mail|\{)|processes of this host": "workers for, processes on",
+    r"worked off|bring along": "executed, installed",
     r"Released, because": "the cause alone: the state says that the run was released",
 }
 
@@ -43,7 +51,8 @@ def spoken():
         for path in sorted(folder.rglob(f"*.{ending}")):
             if "_build" not in path.parts:
                 yield path, path.read_text()
-    yield ROOT / "README.md", (ROOT / "README.md").read_text()
+    for name in ("README.md", "CONTRIBUTING.md", "Makefile"):
+        yield ROOT / name, (ROOT / name).read_text()
 
 
 TEXTS = list(spoken())

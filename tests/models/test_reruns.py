@@ -151,7 +151,7 @@ def test_a_range_that_is_not_in_the_past_is_rejected(now, start, end):
 
 def test_a_range_that_is_too_long_is_rejected_with_a_valid_end(now):
     task = scheduled()
-    with pytest.raises(ValueError, match=r"more than 10000 occurrences .* are before 2026-04-08"):
+    with pytest.raises(ValueError, match=r"more than 10,000 occurrences .* are before 2026-04-08"):
         task.backfill(NOON - 33 * DAY - 12 * HOUR, NOON)
     assert BACKFILL_LIMIT == 10_000
     assert not Run.objects.exists()
@@ -169,6 +169,14 @@ def test_pruned_occurrences_run_again_only_on_request(now):
     with pytest.raises(ValueError, match="before 2026-05-05 12:01"):
         task.backfill(NOON - HOUR, NOON + 2 * MINUTE)
     assert len(task.backfill(NOON + MINUTE, NOON + 2 * MINUTE)) == 1
+    assert len(task.backfill(NOON - HOUR, NOON, again=True)) == 60
+
+
+def test_a_task_whose_whole_history_was_pruned_is_backfilled_only_on_request(now):
+    task = scheduled()
+    Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 10})
+    with pytest.raises(ValueError, match=r"noop was pruned, so .* range\. Rerun all"):
+        task.backfill(NOON - HOUR, NOON)
     assert len(task.backfill(NOON - HOUR, NOON, again=True)) == 60
 
 

@@ -184,7 +184,8 @@ def change_by_update(task):
 
 
 CHANGED = (
-    "The schedule was changed before a heartbeat planned this occurrence, so it does not run."
+    "The schedule was changed before a heartbeat planned the task. Occurrences of the old "
+    "schedule do not run."
 )
 
 
@@ -195,8 +196,8 @@ CHANGED = (
         (change_by_update, CHANGED),
         (
             Task.pause,
-            "The task was paused before a heartbeat planned this occurrence. Occurrences during a "
-            "pause do not run.",
+            "The task was paused before a heartbeat planned it. Occurrences during a pause do not "
+            "run.",
         ),
         (Task.delete, "The task was deleted."),
         (lambda task: Task.objects.all().delete(), "The task was deleted."),

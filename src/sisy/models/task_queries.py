@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 BATCH = 1000
 
 CHANGED = (
-    "The schedule was changed before a heartbeat planned this occurrence, so it does not run."
+    "The schedule was changed before a heartbeat planned the task. Occurrences of the old "
+    "schedule do not run."
 )
 
 

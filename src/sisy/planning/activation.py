@@ -21,8 +21,7 @@ from sisy.store.bulk import Update, insert_many, update_rows
 BATCH = 1000
 
 PAUSED = (
-    "The task was paused before a heartbeat planned this occurrence. Occurrences during a pause "
-    "do not run."
+    "The task was paused before a heartbeat planned it. Occurrences during a pause do not run."
 )
 
 

@@ -86,8 +86,8 @@ def _occurrences(task: TaskRecord, start: datetime, end: datetime) -> list[datet
     moments = list(islice(due, BACKFILL_LIMIT + 1))
     if len(moments) > BACKFILL_LIMIT:
         raise ValueError(
-            f"{task} has more than {BACKFILL_LIMIT} occurrences from {start} to {end}. "
-            f"Backfill in parts: the first {BACKFILL_LIMIT} are before {moments[BACKFILL_LIMIT]}."
+            f"{task} has more than {BACKFILL_LIMIT:,} occurrences from {start} to {end}. Backfill "
+            f"in parts: the first {BACKFILL_LIMIT:,} are before {moments[BACKFILL_LIMIT]}."
         )
     return moments
 
@@ -98,7 +98,9 @@ def _refuse_pruned(task: TaskRecord, start: datetime, using: str) -> None:
     kept = _runs_of(task, using).filter(due_at__isnull=False)
     oldest = kept.aggregate(oldest=Min("due_at"))["oldest"]
     if oldest is None or start < oldest:
+        part = "" if oldest is None else f" before {oldest}"
+        choice = "Rerun" if oldest is None else "Choose a later start, or rerun"
         raise ValueError(
-            f"The history of {task} before {oldest} was pruned, so it is unknown what ran then. "
-            "Choose a later start, or rerun all occurrences ('Rerun all', --again or again=True)."
+            f"The history of {task}{part} was pruned, so it is unknown what ran in this range. "
+            f"{choice} all occurrences ('Rerun all', --again or again=True)."
         )

@@ -50,8 +50,8 @@ class Command(AnsweringCommand):
             self.say_json({"pruned": count, "before": before, "dry_run": options["dry_run"]})
         else:
             runs = ngettext("%s run", "%s runs", count) % f"{count:,}"
-            verb = "would be" if options["dry_run"] else ngettext("was", "were", count)
-            self.stdout.write(f"{runs} that finished before {before:%Y-%m-%d} {verb} deleted.")
+            verb = "Would delete" if options["dry_run"] else "Deleted"
+            self.stdout.write(f"{verb} {runs} that finished before {before:%Y-%m-%d}.")
 
     def _prune(self, batches: Iterable[int], expected: int, verbosity: int) -> int:
         pruned = 0

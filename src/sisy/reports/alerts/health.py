@@ -116,7 +116,7 @@ def _planning(using: str, now: datetime, thresholds: Thresholds) -> Finding:
 
 
 def _queued(using: str, now: datetime, fleet: Fleet, thresholds: Thresholds) -> Finding:
-    words = "no queued run needs a worker"
+    words = "no runs are waiting for a worker"
     queued = needing_worker(using, fleet).filter(ready_at__lte=now)
     oldest = queued.order_by("ready_at").first()
     if oldest is not None:
