@@ -101,7 +101,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         if seq != self._heard.pop(source, seq):
             self._has_gap = True
         self._heard[source] = seq + 1
-        if len(self._heard) > MAX_SOURCES:  # forget the process that sent nothing for longest
+        if len(self._heard) > MAX_SOURCES:  # forget the process that has been silent longest
             del self._heard[next(iter(self._heard))]
         self._kinds.add("runs")
         self._send_soon()

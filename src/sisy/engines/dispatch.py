@@ -1,8 +1,8 @@
 """Send runs to other engines: backends of ``django.tasks`` such as Celery or RQ.
 
 The message to an engine is only the key of a run. It may be lost, delayed or delivered twice.
-Whoever receives it first has to claim the run in the ledger, so a duplicate finds nothing to do. A
-run that was not claimed within `dispatch_lease` is sent again.
+The worker that receives it first claims the run in the ledger, so a duplicate finds nothing to do.
+A run that was not claimed within `dispatch_lease` is sent again.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None
         outage = outages.setdefault(run.engine, Outage(f"Sending runs to {run.engine!r}"))
         try:
             send_to_engine(run)
-        except Exception as error:  # noqa: BLE001 - the border around somebody else's backend
+        except Exception as error:  # noqa: BLE001 - a backend may raise anything
             outage.failed(error, "retrying")
             earlier = now - conf.get_settings().dispatch_lease + RESEND_DELAY
             queued = Run.objects.using(using).queued().filter(pk=run.pk, dispatched_at=now)

@@ -1,4 +1,4 @@
-"""Execute submitted runs at once, if ``SISY_EAGER`` is on."""
+"""Execute submitted runs immediately, if ``SISY_EAGER`` is on."""
 
 from collections.abc import Iterable
 from functools import partial

@@ -36,7 +36,7 @@ CHECK_INTERVAL = 1.0  # seconds between two checks for a request to cancel the r
 
 
 def execute_dispatched(pk: int) -> None:
-    """Execute the run with a key, unless it has finished, is claimed, or must not start now.
+    """Execute the run with this key, unless it has finished, is claimed, or must not start now.
 
     The outcome is recorded on the run. Nothing is raised, so that the engine does not retry.
     """
@@ -146,9 +146,9 @@ def _check_cancel_request(handle: RunHandle, using: str) -> None:
 
 
 def _send_again(using: str, pk: int) -> None:
-    """Have a run that could not be claimed sent again, unless another run of its task runs."""
-    # If one runs, `_send_others` does so when it ends. If none does, the claim lost a race, and
-    # the run would only be sent again after the length of a lease.
+    """Request that a run that could not be claimed is sent again, unless it must wait."""
+    # If another run of its task is running, `_send_others` requests this when that run ends. If
+    # none is, the claim lost a race, and the run would only be sent again after a lease.
     runs = Run.objects.using(using)
     run = runs.filter(pk=pk).first()
     if run is not None and not _is_any_running(using, run):
@@ -156,7 +156,7 @@ def _send_again(using: str, pk: int) -> None:
 
 
 def _send_others(using: str, run: Run) -> None:
-    """Have the runs sent again that were queued behind this one."""
+    """Request that the runs that are queued behind this one are sent again."""
     assert run.task_id is not None
     others = QueuedRun.objects.filter(task_id=run.task_id, engine__gt="")
     queued = Run.objects.using(using).listed(others).filter(state=RunState.QUEUED)

@@ -26,6 +26,6 @@ def _trampoline_on(alias: str) -> Any:
 
 
 for _alias in sorted(conf.usable_settings().aliases):
-    if _alias in (getattr(settings, "TASKS", None) or {}):  # a check says what is wrong
+    if _alias in (getattr(settings, "TASKS", None) or {}):  # a system check reports the others
         _task = _trampoline_on(_alias)
         globals()[_task.name] = _task

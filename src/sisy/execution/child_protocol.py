@@ -20,7 +20,8 @@ HEADER = struct.Struct("!4sII")  # the mark, and the length and checksum of the 
 MARK = b"SISY"
 MAX_MESSAGE_BYTES = 64_000_000  # bytes; outcomes are limited to much less
 READ_LIMIT = 1 << 16
-# What always fits when poll() reports room. Linux does so while three quarters of a pipe are free.
+# Bytes that always fit when poll() reports room. Linux reports it while three quarters of a pipe
+# are free.
 WRITE_LIMIT = 1 << 15 if sys.platform == "linux" else 1 << 11
 
 

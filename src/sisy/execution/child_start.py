@@ -76,7 +76,7 @@ def begin(to_worker: Connection, accepted_order: Any) -> None:
     Args:
         accepted_order: a number in shared memory; see `ChildProcess`.
     """
-    # A process group of its own, so that whatever a function starts can be killed with the child.
+    # A process group of its own, so that all that a function starts can be killed with the child.
     os.setpgid(0, 0)
     _leave_signals_to_the_worker()
     _die_with_the_worker()
@@ -131,6 +131,6 @@ def _watch_the_worker() -> None:
 
 
 def kill_group(pid: int) -> None:
-    """Kill a child and whatever its function has started. Does nothing if they are gone."""
+    """Kill a child and everything that its function has started. Does nothing if they are gone."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)

@@ -25,7 +25,7 @@ RESULT_LIMIT = 64_000
 CLASS_LIMIT = 255
 
 Span = tuple[datetime, datetime]
-"""When a run started and finished."""
+"""The start and the end of a run."""
 
 
 @dataclass(frozen=True, slots=True)

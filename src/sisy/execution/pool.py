@@ -1,4 +1,4 @@
-"""The interface of pools, and the slots, the only limit of how many runs they execute at once."""
+"""The interface of pools, and the slots, which limit how many runs they execute concurrently."""
 
 import threading
 from collections import deque
@@ -18,7 +18,7 @@ class NotReady(SisyError):
 
 
 class Pool(Protocol):
-    """Executes a limited number of runs at once. Writes nothing to the database."""
+    """Executes a limited number of runs concurrently. Writes nothing to the database."""
 
     def execute(self, run: R, ended: OnOutcome[R], may_begin: MayBegin[R] = always) -> None:
         """Call the function of ``run`` as soon as a slot is free.
@@ -154,7 +154,7 @@ class Slots:
         return bool(asked)
 
     def break_off(self, current: CurrentRun, error: BaseException) -> bool:
-        """Make a run fail with an error that one of its callbacks raised. Return if it is here."""
+        """Make a run fail with an error of one of its callbacks. Return whether it is here."""
         with self._lock:
             found = [handle for handle in self._in_hand if handle.is_known_as(current)]
             for handle in found:

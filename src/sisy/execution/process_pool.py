@@ -20,8 +20,8 @@ class ProcessPool(SlotPool):
     """Executes up to ``slots`` concurrent runs, each in a child process.
 
     A child starts when it is needed, and executes one run after another. It is killed if a run
-    exceeds its timeout by a second, if a run is cancelled by force, and if its worker ends in
-    whatever way. If a child dies by itself, its run is lost, and the slot gets a new child.
+    exceeds its timeout by a second, if a run is force cancelled, or if its worker ends for any
+    reason. If a child dies by itself, its run is lost, and the slot gets a new child.
 
     Args:
         now: returns the current time.
@@ -44,7 +44,7 @@ class ProcessPool(SlotPool):
         self._keepers = DaemonThreads("sisy-keeper")
         self._idle: list[ChildProcess] = []
         self._children: set[ChildProcess] = set()
-        # Dismissed children that have not exited yet. A child dies at once when its handle is
+        # Dismissed children that have not exited yet. A child is killed when its handle is
         # garbage-collected, and could not close its connections.
         self._leaving: list[ChildProcess] = []
         self._lock = threading.Lock()

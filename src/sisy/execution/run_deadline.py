@@ -1,4 +1,4 @@
-"""How long a worker waits for a child process that executes a run."""
+"""The deadline until which a worker waits for a child process that executes a run."""
 
 import time
 

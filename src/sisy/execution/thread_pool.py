@@ -93,7 +93,7 @@ class ThreadPool(SlotPool):
                     self._async_paths.add(handle.run.target_path)
                 self._to_await.put((result, handle))
                 return
-            # Release the thread before its slot is free: the next run may start at once, and would
+            # Release the thread before its slot is free: the next run may start now, and would
             # otherwise start another thread.
             following = self._slots.pass_on(handle, self._threads.release)
             handle.report(result)

@@ -35,7 +35,7 @@ def cancel_or_request(
 def cancel_or_request_live(
     runs: RunRows[Any], reason: str, now: datetime, *, by_force: bool = False
 ) -> tuple[list[int], list[int]]:
-    """Do the same for ``runs`` that are chosen by their keys, or by entries in small tables."""
+    """Like `cancel_or_request`, for ``runs`` chosen by keys or by entries in small tables."""
     runs = for_write(runs)
     with transaction.atomic(using=runs.db):
         chosen = all_runs(runs).filter(pk__in=runs.filter(state__in=LIVE_STATES).lock())

@@ -10,7 +10,7 @@ def finish(using: str, ended: Ended[R]) -> set[int]:
     """Store the final outcomes of runs in the caller's transaction.
 
     Returns:
-        The keys of the runs that were still their worker's. The others stay as they are.
+        The keys of the runs that still belonged to their worker. The others stay as they are.
     """
     held = write_outcomes(using, ended)
     finished = [one for one in ended if one[0].pk in held]

@@ -71,7 +71,7 @@ def _queue_again(rows: RunRows[R], runs: Sequence[R], reason: str, now: datetime
 def _apply(
     rows: RunRows[R], runs: Sequence[R], columns: Mapping[str, Any], **computed: Any
 ) -> None:
-    """Write columns to the rows that are still their worker's, and set them on the objects."""
+    """Write columns to the rows that still belong to their worker, and set them on the objects."""
     change = Transition(columns, add={"times_lost": 1})
     change.write(rows.held(runs), **computed)
     change.note(runs)
@@ -101,8 +101,8 @@ def _end(run: RunRecord) -> tuple[RunState, str] | None:
 
 
 def _joined(reason: str, why: str = "") -> str:
-    """Return the two as a text that fits its column; only the first one is cut off."""
-    # A reason that somebody gave for cancelling is usually a sentence.
+    """Join two reasons to a text that fits the column. Cut off only the first one."""
+    # The reason that a person gave for cancelling is usually a sentence.
     joint = ". " if why[:1].isupper() else "; "
     tail = f"{joint}{why.rstrip('.')}." if why else "."
     return reason[: 500 - len(tail)] + tail

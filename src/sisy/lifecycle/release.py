@@ -54,9 +54,9 @@ def release_running(using: str, runs: Sequence[RunRecord], reason: str, now: dat
         again = list(held.exclude(pk__in=once).values_list("pk", flat=True))
         if once:
             lose(rows.filter(pk__in=once), reason, now)
-        # They start when this worker is gone, so that no run is executed twice at a time. Until
-        # then they block other runs of their tasks: see `RunQuerySet.possibly_running`. Those
-        # that were asked to stop are cancelled by the worker that claims them.
+        # They start when this worker is gone, so that no run is executed twice at the same time.
+        # Until then they block other runs of their tasks: see `RunQuerySet.possibly_running`. The
+        # worker that claims them cancels those that were asked to stop.
         released = rows.filter(pk__in=again)
         count = _release(released, f"{reason}.", now, ready_at=now + TIME_TO_GO)
         send_for_rows(signals.run_released, released.queued())
@@ -66,8 +66,8 @@ def release_running(using: str, runs: Sequence[RunRecord], reason: str, now: dat
 def _release(
     released: RunRows[Any], reason: str, now: datetime, **columns: datetime | None
 ) -> int:
-    # The objects in the worker's hand stay as they are: their process and attempt are the fence
-    # by which this step finds the rows, also if the commit fails and it is repeated.
+    # The worker's objects stay unchanged: their process and attempt are the fence by which this
+    # step finds the rows, even if the commit fails and the step is repeated.
     queued = {"state": RunState.QUEUED, "process": None, "reason": reason, **columns}
     count = Transition(queued, add={"attempt": -1}).write(released)
     cancel_queued(released.without_task(), TASK_DELETED, now)

@@ -71,7 +71,7 @@ def retry_delay(run: RunRecord) -> timedelta:
         growth = LARGEST_GROWTH
     seconds = task.retry_delay.total_seconds() * growth
     longest = min(seconds, task.retry_max_delay.total_seconds())
-    # Full jitter: runs that failed together, say in an outage, do not all come back together.
+    # Full jitter: runs that failed together, say in an outage, are not all retried together.
     return timedelta(seconds=random.uniform(0, longest))
 
 

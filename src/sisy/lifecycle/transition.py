@@ -1,4 +1,4 @@
-"""Change runs in one way: their rows, the objects in memory, and a signal after the commit."""
+"""The one way to change runs: write rows, update the objects, send a signal after the commit."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ QUEUED_AGAIN: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What a transition writes.
+    """The values that a transition writes.
 
     Attributes:
         columns: the values to set, by column.

@@ -1,4 +1,4 @@
-"""A parent that keeps child processes running, and reports at once when one of them dies."""
+"""A parent that keeps child processes running, and reports immediately when one dies."""
 
 import asyncio
 import os
@@ -86,9 +86,9 @@ class Child:
 class Supervisor:
     """Keeps ``count`` processes of ``command`` running.
 
-    If a child dies, the supervisor stores that at once, so that heartbeats rescue its runs within
-    seconds instead of waiting for its lease to expire. If the supervisor itself is killed, its
-    children notice that and drain.
+    If a child dies, the supervisor immediately stores that, so that heartbeats rescue its runs
+    within seconds instead of waiting for its lease to expire. If the supervisor itself is killed,
+    its children notice that and drain.
 
     Args:
         using: the alias of the database; by default the one to which the routers write tasks.

@@ -18,7 +18,7 @@ from sisy.runtime.compat import after_fork_in_child
 
 EVENT_INTERVAL = 0.25  # seconds between two announcements of one process
 GATHER_SECONDS = 0.02  # seconds to wait for changes that belong together
-MAX_TASKS_NAMED = 100  # an event names so many tasks, and says if there are more
+MAX_TASKS_NAMED = 100  # tasks of one event, which says if there are more
 
 OF_RUNS = (
     signals.run_planned,

@@ -3,7 +3,7 @@
 Runs of other engines wake the dispatcher of this process instead.
 
 A ring is a hint that may be lost. Workers also find queued runs by polling, a little later.
-A process that submits one run after the other rings once for those of a few milliseconds.
+A process that submits many runs in a row rings only once every few milliseconds.
 """
 
 import time
@@ -25,8 +25,8 @@ from sisy.runtime.compat import after_fork_in_child
 if TYPE_CHECKING:
     from sisy.records.run import RunRecord
 
-# Sending a message takes longer than storing a run, and competes with the submitting thread. The
-# worker that receives the first ring needs about as long until it claims again.
+# Sending a message takes longer than storing a run, and competes with the submitting thread. More
+# rings gain nothing: after the first one, a worker needs about this long until it claims again.
 RING_INTERVAL = 0.01  # seconds between two rings of one process on a channel
 
 _listeners: dict[str, set[Callable[[], None]]] = {}
@@ -97,7 +97,7 @@ def ring(runs: "Iterable[RunRecord]", within: float = 0.0) -> None:
 def _send_ring(
     layer: BaseChannelLayer, run: "RunRecord", now: float
 ) -> "futures.Future[None] | None":
-    """Ring on the channel of a run's queue, unless a ring that leaves soon stands for the run."""
+    """Ring on the channel of a run's queue, unless one that covers the run will be sent soon."""
     channel = conf.get_settings().channel_of(run.queue)
     pace = _paces.get(channel) or _paces.setdefault(channel, Pace(RING_INTERVAL))
     wait = pace.seconds_to_next(now)

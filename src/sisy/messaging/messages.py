@@ -26,7 +26,7 @@ MAX_TIMESTAMP = 253_402_300_800
 
 
 class RunTask(TypedDict):
-    """A run is queued. One message may stand for many runs, and names one of them."""
+    """A run is queued. One message may announce many runs, and names one of them."""
 
     type: str
     """``"sisy.run_task"``"""

@@ -1,17 +1,17 @@
-"""Let one message stand for everything that happens shortly before it leaves."""
+"""Limit how often messages are sent: one covers everything that happened shortly before it."""
 
 import threading
 
 
 class Pace:
-    """Decides when the next of many messages about the same subject leaves. Thread-safe.
+    """Decides when to send the next message about a subject. Thread-safe.
 
-    The first message after a pause leaves at once. What happens within the interval after it
-    shares the next message, which leaves at the end of the interval.
+    The first message after a pause is sent immediately. Everything that happens within the
+    interval after it shares the next message, which is sent at the end of the interval.
 
     Args:
         interval: the minimum number of seconds between two messages.
-        gather: the seconds that the first message waits, too, for what belongs to it.
+        gather: the seconds by which the first message is delayed, to cover related events.
     """
 
     def __init__(self, interval: float, gather: float = 0.0) -> None:
@@ -27,7 +27,7 @@ class Pace:
             now: seconds by ``time.monotonic()``.
 
         Returns:
-            None if an earlier caller's message leaves after ``now``: it stands for this one, too.
+            None if an earlier caller will send a message after ``now``, which covers this one.
         """
         # Without the lock, since the moment only moves forward.
         if now < self._leaves_at:

@@ -72,7 +72,7 @@ class Lease:
             process, lease = self._process, conf.get_settings().lease
             if process is not None:
                 left = process.lease_until - clock.now(self._using)
-                # A lease that is longer than it can be was taken before the clock was set back.
+                # No lease is that long, so this one was taken before the clock was set back.
                 if lease - lease / RENEWALS < left <= lease:
                     return process
             return self._renew()

@@ -32,7 +32,7 @@ class ProcessQuerySet(models.QuerySet["Process"]):
     def expired(self, now: datetime) -> "ProcessQuerySet":
         """Return processes whose lease has expired."""
         # A lease that ends later than any lease taken now was taken before the clock was set back.
-        # It counts as expired: a dead worker would seem alive for hours, and a living one renews.
+        # It counts as expired: else a dead worker would seem alive for hours. Live ones renew it.
         return self.filter(Q(lease_until__lt=now) | Q(lease_until__gt=now + LONGEST_LEASE))
 
     def reported_dead(self) -> "ProcessQuerySet":

@@ -171,8 +171,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
         using = self.db
         stored = type(self)(self.model, using=using)
         with transaction.atomic(using=using):
-            # Locked first, so that a backfill or a heartbeat adds no run after this. Whatever else
-            # submits one does not lock the task: a worker cancels that run.
+            # Locked first, so that no backfill or heartbeat adds a run after this. Other code can
+            # submit one without locking the task: the worker that claims that run cancels it.
             locked = locking.lock(self.filter(state=TaskState.RETIRED))
             ended = list(stored.filter(pk__in=locked).ended().values_list("pk", flat=True))
             if ended:

@@ -160,7 +160,7 @@ def _fresh_from(due_task: DueTask, watch: Watch) -> datetime:
         if behind <= watch.missed_limit:
             fresh_from = watch.at_work_since
     # With "latest", one run makes up for everything that is due, including the occurrence of just
-    # now: otherwise two runs would start at once after an outage.
+    # now: otherwise two runs would start together after an outage.
     if due_task.missed == Missed.LATEST and due_task.first < fresh_from:
         return watch.now + TICK
     return fresh_from

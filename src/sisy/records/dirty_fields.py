@@ -5,7 +5,7 @@ have written. For this, a record remembers what the database holds:
 
 - `_stored` has the committed values, as they were read or written.
 - `_pending` has a `Write` and its values for each write in an open transaction. They
-  count as stored at once: a second ``save()`` in the transaction must not write them again.
+  count as stored immediately: a second ``save()`` in the transaction must not write them again.
 
 If the transaction, or a savepoint in it, is rolled back, the values count as changed again. Django
 sends no signal for a rollback. But it forgets the callbacks of ``transaction.on_commit`` that were

@@ -155,7 +155,7 @@ class DataFormField(forms.JSONField):
 
 
 class DataField(models.JSONField):
-    """JSON of any depth, whatever has stored it."""
+    """JSON of any depth, even if other software has stored it."""
 
     # Django reads and writes JSON recursively. One row that is nested too deeply would make every
     # list that contains it fail.

@@ -1,7 +1,7 @@
 """Join the state of a run and the reason that its row stores to one statement."""
 
 STOPPED = "It was stopped."
-"""Why a process is gone that has ended as asked."""
+"""The reason of a process that stopped on request."""
 
 
 def with_reason(words: str, reason: str) -> str:

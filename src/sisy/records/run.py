@@ -116,8 +116,8 @@ class RunRecord(models.Model):
     cancel_reason = ReasonField(_("cancel reason"), max_length=500, blank=True)
     times_lost = models.PositiveIntegerField(_("times lost"), default=0)
 
-    # What changes at the start and at the end comes last and together: PostgreSQL logs one stretch
-    # of the row, from the first to the last byte that differs.
+    # The columns that change when a run starts or ends come last, next to each other: PostgreSQL
+    # logs one part of the row, from the first to the last byte that differs.
     state = models.CharField(_("state"), max_length=20, choices=RunState, default=RunState.QUEUED)
     attempt = models.PositiveIntegerField(
         _("attempt"), default=0, help_text=_("The number of attempts so far.")

@@ -1,4 +1,4 @@
-"""The small tables beside the ledger: which runs are queued, are running, or ended badly.
+"""The small tables beside the ledger, with entries of queued, running and troubled runs.
 
 The ledger says what happened to each run, and keeps it for months. These tables serve the frequent
 queries, and stay small: an entry is added when its run enters a state, and deleted when the run
@@ -36,8 +36,8 @@ class QueuedRun(models.Model):
                 fields=["engine", "queue", "priority", "ready_at", "run_id"],
                 name="sisy_queued_claim",
             ),
-            # Most runs are ready at once, and have no entry here. MySQL and MariaDB ignore the
-            # condition, so the column leads the index.
+            # Most runs are ready immediately, and are not in this index. MySQL and MariaDB ignore
+            # the condition, so the column comes first in the index.
             models.Index(
                 fields=["is_delayed", "ready_at"],
                 name="sisy_queued_delayed",
@@ -65,7 +65,7 @@ class RunningRun(models.Model):
 
 
 class TroubledRun(models.Model):
-    """The entry of a run that ended badly, so that people find it quickly."""
+    """The entry of a run that ended without success, so that people find it quickly."""
 
     run_id = models.BigIntegerField(primary_key=True)
     task_id = models.BigIntegerField()

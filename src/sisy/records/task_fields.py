@@ -55,7 +55,7 @@ class Section(Enum):
 
 
 class Planning(IntEnum):
-    """How much the plan of a task depends on a field. Each level includes those before it."""
+    """The role of a field in planning a task. Each level includes those before it."""
 
     DEFERRED = 0
     """The heartbeat does not read it when it plans the task."""
@@ -69,7 +69,7 @@ class Planning(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class TaskField:
-    """What Sisy must know about a column of a task beside its type.
+    """The facts about a column of a task, beside its type.
 
     Attributes:
         name: the name of the column.

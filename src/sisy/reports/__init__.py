@@ -1,1 +1,1 @@
-"""The queries of the dashboard and the commands; the number of tasks and runs does not matter."""
+"""The queries of the dashboard and the commands. Their cost hardly grows with the tables."""

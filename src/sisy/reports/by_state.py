@@ -1,12 +1,12 @@
 """Find the runs in a state: the small tables name their keys, and the ledger is read by key.
 
 No index of the ledger contains a state or a moment, because these change. So a list of queued,
-running or troubled runs begins at their entries (`sisy.records.small_tables`), of which there are
-few. The keys are read first, and are then part of the next statement. In one statement, a database
+running or troubled runs begins at their entries (`sisy.records.small_tables`), which are few.
+The keys are read first, and are then part of the next statement. In one statement, a database
 may choose to read the ledger instead, from its newest run, until it has found enough.
 
-Successful runs have no entries. They are most of the ledger, so whoever looks for them reads its
-newest runs, but not more than `MAX_RUNS_WALKED`.
+Successful runs have no entries. They are most of the ledger, so a report about them reads only its
+newest `MAX_RUNS_WALKED` runs.
 """
 
 from collections.abc import Collection

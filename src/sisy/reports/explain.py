@@ -1,8 +1,8 @@
-"""Say in a sentence why something runs, ran or did not run, by the ledger or else the schedule.
+"""Explain in a sentence why a run ran, is queued or did not run, by the ledger or the schedule.
 
-If a queued run is not ready yet, the answer is its moment, whatever else is wrong. If it is ready,
-the answer is the first cause that applies: its queue is paused or has no worker, another run of
-its task must finish, no slot is free, or no worker has claimed it yet.
+If a queued run is not ready yet, the answer says when it will be, whatever else is wrong. If it is
+ready, the answer is the first cause that applies: its queue is paused or has no worker, another
+run of its task must finish, no slot is free, or no worker has claimed it yet.
 """
 
 from datetime import datetime, timedelta, tzinfo

@@ -1,8 +1,8 @@
 """The ledger: lists of runs, the newest runs of tasks, counts, and the runs around a run.
 
 Runs are listed newest first, a page at a time. A search that neither an index nor a small table
-serves covers only the newest `MAX_RUNS_SEARCHED` runs. A page of successful runs may be short:
-if other runs are very many, it ends after as many, and the next page goes on from there.
+serves covers only the newest `MAX_RUNS_SEARCHED` runs. A page of successful runs also ends after
+reading that many runs, so it may be short. The next page continues from there.
 """
 
 from collections.abc import Collection, Sequence
@@ -71,7 +71,7 @@ def find(
 
 
 def _key_behind(using: str, before: int | None) -> int | None:
-    """Return the key of the last of the newest `MAX_RUNS_SEARCHED` runs; None if all are."""
+    """Return the oldest key of the newest `MAX_RUNS_SEARCHED` runs; None if there are fewer."""
     keys = Run.objects.using(using).order_by("-pk").values_list("pk", flat=True)
     below = keys if before is None else keys.filter(pk__lt=before)
     return below[MAX_RUNS_SEARCHED - 1 : MAX_RUNS_SEARCHED].first()

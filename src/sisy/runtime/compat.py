@@ -57,7 +57,7 @@ def handle_of(frame: FrameType) -> asyncio.Handle | None:
 
 
 def context_value(handle: asyncio.Handle, variable: Any) -> Any:
-    """Return what a context variable is for a callback; None if it is not set there."""
+    """Return the value of a context variable for a callback; None if it is not set there."""
     return handle._context.get(variable)  # type: ignore[attr-defined]
 
 

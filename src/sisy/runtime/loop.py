@@ -125,7 +125,7 @@ class Turn:
     """The time that one pass has for long work.
 
     Long work is done in chunks: at least one, and more until the turn ends. The next pass follows
-    at once. It first renews the lease and plans what is due, and then continues the work.
+    immediately. It first renews the lease and plans what is due, and then continues the work.
 
     Args:
         seconds: the length of the turn; None for no limit.
@@ -140,8 +140,8 @@ class Turn:
 
     def ends_here(self) -> bool:
         """Return whether to leave the rest to the next pass. Call only if work is left."""
-        # Only remaining work calls for another pass at once. If slowness alone did, a heartbeat on
-        # a busy host would never wait.
+        # Only remaining work is a reason for another pass without a wait. If slowness alone were
+        # one, a heartbeat on a busy host would never wait.
         if self._end is not None and clock.steady() >= self._end:
             self.has_left_work = True
             return True

@@ -1,4 +1,4 @@
-"""When to renew what is remembered and may be wrong."""
+"""Decide when to renew a remembered value that may be wrong."""
 
 from sisy import clock
 
@@ -9,7 +9,7 @@ LARGEST_SHARE = 0.01
 
 
 class Renewal:
-    """Says when the next renewal is due: every two seconds, and at once in the beginning."""
+    """Decides when the next renewal is due: immediately at first, then every two seconds."""
 
     def __init__(self) -> None:
         self._began = self._ended = self._next = 0.0
@@ -28,5 +28,5 @@ class Renewal:
         self._next = self._ended + max(INTERVAL, (self._ended - self._began) / LARGEST_SHARE)
 
     def hasten(self) -> None:
-        """Have the next renewal half a second after the last one, since something seems wrong."""
+        """Make the next renewal due half a second after the last one, as the value seems wrong."""
         self._next = min(self._next, self._ended + INTERVAL_IN_DOUBT)

@@ -57,9 +57,9 @@ class Service:
 
 
 def exit_when_signalled() -> None:
-    """Exit at once with code 0 if this process is told to stop before it serves."""
+    """Exit immediately with code 0 if a signal to stop arrives before the service runs."""
     # It executes no runs yet. Raising an exception instead could interrupt anything, such as the
-    # opening of a connection that nobody would close.
+    # opening of a connection, which would then never be closed.
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: os._exit(0))
 

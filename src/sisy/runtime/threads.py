@@ -6,8 +6,8 @@ would be lost with the thread.
 
 `DaemonThreads` starts a thread when there is more work than threads, up to its size if it has one.
 A piece of work counts from `start` until it calls `release`, which it does shortly before its end:
-the caller may react to the result at once, with the next piece of work, and that must not start a
-thread that is not needed. Two hazards decide how work gets to a thread:
+the caller may immediately react to the result with the next piece of work, and that must not start
+a thread that is not needed. Two hazards decide how work gets to a thread:
 
 - **Late errors.** Some libraries end a slow function by raising an error in its thread from
   another thread. Python raises it at the next bytecode, so it may hit the pool's own code, after
@@ -160,7 +160,7 @@ class DaemonThreads(Executor):
 
     def _fulfil(self, future: Future[T], work: Callable[[], T]) -> None:
         """Set the result of ``work`` on ``future``."""
-        # Release this thread first, so that a caller that continues at once starts no other one.
+        # Release this thread first, so that a caller that continues immediately reuses it.
         if not future.set_running_or_notify_cancel():
             self.release()
             return

@@ -49,7 +49,7 @@ def has_task(model: type[RunRecord]) -> Exists:
 
 
 class RunRows(models.QuerySet[R]):
-    """Runs. Their entries in the small tables follow what is written: see `sisy.store.entries`."""
+    """Runs. Writes update their entries in the small tables, too: see `sisy.store.entries`."""
 
     def update(self, **columns: Any) -> int:
         if COPIED_TO_ENTRIES.isdisjoint(columns):

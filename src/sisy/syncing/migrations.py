@@ -106,7 +106,7 @@ class MigratedTask:
         self._this().delete()
 
     def _plan_anew(self) -> None:
-        """Have it planned from now on, unless it is paused."""
+        """Plan the task from now on, unless it is paused."""
         # Read once: an occurrence between two readings would be neither settled nor planned.
         now = clock.now(self._using)
         self._settle_overdue(now, CHANGED)

@@ -21,7 +21,7 @@ NOT_DECLARED = "No longer declared in code."
 
 
 class Kind(StrEnum):
-    """What a sync did to a task."""
+    """The effect of a sync on a task."""
 
     CREATED = "created"
     CHANGED = "changed"

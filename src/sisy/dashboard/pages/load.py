@@ -21,7 +21,7 @@ KEPT = 60  # seconds for which a result is cached
 
 
 class LoadPage(Page):
-    """Shows when many runs start at once, so that they can be spread."""
+    """Shows when many runs start at the same time, so that they can be spread."""
 
     name = "load"
     title = _("Upcoming load")

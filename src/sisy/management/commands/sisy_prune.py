@@ -1,4 +1,4 @@
-"""``manage.py sisy_prune``: delete old runs at once."""
+"""``manage.py sisy_prune``: delete old runs now."""
 
 import sys
 from collections.abc import Iterable

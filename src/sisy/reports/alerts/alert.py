@@ -43,7 +43,7 @@ SITE_KINDS = {Kind.NO_HEARTBEAT, Kind.NO_WORKER, Kind.WORKER_PROBLEM, Kind.QUEUE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """How long a problem may last before it is an alert.
+    """The time for which a problem may last before it is an alert.
 
     Attributes:
         late: a task is due but not planned.
