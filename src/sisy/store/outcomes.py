@@ -4,6 +4,7 @@ Each statement repeats the fence: it changes a run only while the run still belo
 and the attempt that executed it. A worker whose run was rescued meanwhile changes nothing.
 """
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,23 +25,21 @@ COLUMNS = ("state", "started_at", "finished_at", "reason", "result", "error", "e
 
 Ended = Sequence[tuple[R, "Outcome"]]
 
-# PostgreSQL: one statement for all runs and their entries, with an array for each column. One of
-# them is the state that a run must have. As a constant, it would be a condition of the ledger.
-# Statistics say that hardly any run is running, so PostgreSQL would look for these first, and then
-# compare each of them with each outcome.
+# PostgreSQL: one statement for all runs and their entries. Their values are one JSON text, because
+# the driver needs several times as long for a list per column. One of the values is the state that
+# a run must have. As a constant, it would be a condition of the ledger. Statistics say that hardly
+# any run is running, so PostgreSQL would look for these first, and then compare each of them with
+# each outcome.
 FINISH_MANY = """
     WITH finished AS (
         UPDATE sisy_run
         SET state = ended.state, started_at = ended.started_at, finished_at = ended.finished_at,
             reason = ended.reason, result = ended.result, error = ended.error,
             error_class = ended.error_class
-        FROM unnest(
-            %(id)s::bigint[], %(process)s::bigint[], %(attempt)s::integer[], %(state)s::text[],
-            %(started_at)s::timestamptz[], %(finished_at)s::timestamptz[], %(reason)s::text[],
-            %(result)s::jsonb[], %(error)s::text[], %(error_class)s::text[], %(before)s::text[]
-        ) AS ended (
-            id, process, attempt, state, started_at, finished_at, reason, result, error,
-            error_class, before
+        FROM json_to_recordset(%(ended)s::json) AS ended (
+            id bigint, process bigint, attempt integer, before text, state text,
+            started_at timestamptz, finished_at timestamptz, reason text, result jsonb,
+            error text, error_class text
         )
         WHERE sisy_run.id = ended.id AND sisy_run.process_id = ended.process
             AND sisy_run.attempt = ended.attempt AND sisy_run.state = ended.before
@@ -84,7 +83,7 @@ def write_outcomes(using: str, ended: Ended[R]) -> set[int]:
         return set()
     connection = connections[using]
     if connection.vendor == "postgresql":
-        return _finish_at_once(using, ended, connection)
+        return _finish_at_once(using, ended)
     if connection.vendor == "mysql":
         # InnoDB would lock entries of an index that other transactions lock after the rows.
         runs = rows_of(type(ended[0][0]), using)
@@ -96,15 +95,29 @@ def write_outcomes(using: str, ended: Ended[R]) -> set[int]:
     return finished
 
 
-def _finish_at_once(using: str, ended: Ended[R], connection: BaseDatabaseWrapper) -> set[int]:
+def _finish_at_once(using: str, ended: Ended[R]) -> set[int]:
     # In the order of the keys, in which everything else locks runs.
     in_order = sorted(ended, key=lambda one: one[0].pk)
-    rows = [_values(run, outcome, connection) for run, outcome in in_order]
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    all_well = all(state == RunState.SUCCEEDED for state in columns["state"])
+    all_well = all(outcome.state == RunState.SUCCEEDED for _, outcome in in_order)
     statement = FINISH_WELL if all_well else FINISH_ALL
-    before = [RunState.RUNNING.value] * len(rows)
-    return {pk for (pk,) in statement.rows(using, **columns, before=before)}
+    text = json.dumps([_json_of(run, outcome) for run, outcome in in_order])
+    return {pk for (pk,) in statement.rows(using, ended=text)}
+
+
+def _json_of(run: RunRecord, outcome: "Outcome") -> dict[str, Any]:
+    return {
+        "id": run.pk,
+        "process": run.process_id,
+        "attempt": run.attempt,
+        "before": RunState.RUNNING,
+        "state": outcome.state,
+        "started_at": outcome.started_at.isoformat(),
+        "finished_at": outcome.finished_at.isoformat(),
+        "reason": outcome.reason,
+        "result": outcome.result,
+        "error": outcome.error,
+        "error_class": outcome.error_class,
+    }
 
 
 def _values(run: RunRecord, outcome: "Outcome", connection: BaseDatabaseWrapper) -> dict[str, Any]:
