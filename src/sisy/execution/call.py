@@ -57,7 +57,8 @@ OutcomeT = TypeVar("OutcomeT", Outcome, Outcome | AwaitableResult)
 def call_in_thread(handle: RunHandle) -> Outcome | AwaitableResult:
     """Call the function. Return the outcome, or what to await. Never raises.
 
-    Context variables that the function sets do not outlive the call.
+    Context variables that the function sets do not outlive the call. Connections of the thread
+    that have become unusable or too old are closed afterwards.
     """
     # Errors are returned as outcomes, because a future loses a StopIteration completely, and the
     # traceback of a TimeoutError.
@@ -66,7 +67,6 @@ def call_in_thread(handle: RunHandle) -> Outcome | AwaitableResult:
 
 def _call_in_run_context(handle: RunHandle) -> Outcome | AwaitableResult:
     current.variable.set(handle.current)
-    close_old_connections()
     try:
         return unless_left_open(handle, call_here(handle), TransactionGuard())
     finally:

@@ -67,7 +67,7 @@ class RunHandle:
 
     def begin(self) -> datetime:
         """Note that the run starts, and return the moment."""
-        run = self.run
+        run, task = self.run, self.run.task
         self.started_at = self._now()
         self.current = CurrentRun(
             id=run.pk,
@@ -75,7 +75,7 @@ class RunHandle:
             due_at=run.occurrence_at or run.due_at,
             attempt=run.attempt,
             started=time.monotonic(),
-            timeout=None if run.task is None else run.task.timeout,
+            timeout=None if task is None else task.timeout,
             cancellation=self._cancellation,
         )
         return self.started_at

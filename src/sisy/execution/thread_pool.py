@@ -6,6 +6,8 @@ from datetime import datetime
 from functools import partial
 from traceback import walk_tb
 
+from django.db import close_old_connections
+
 from sisy.execution.async_call import AsyncCall
 from sisy.execution.call import (
     AwaitableResult,
@@ -83,6 +85,8 @@ class ThreadPool(SlotPool):
 
     def _call(self, handle: RunHandle) -> None:
         """Call the function, and then the functions of the runs that wait for this slot."""
+        # The thread may have been idle for long.
+        close_old_connections()
         # In the same thread, because waking another one costs more.
         while True:
             result = self._result_of(handle, call_in_thread) if handle.may_begin else None

@@ -41,8 +41,9 @@ class TransactionGuard:
             with_savepoints: whether to restore them if the call breaks them.
         """
         guard = cls()
-        guard._shared = {one for one in _own_connections() if one.allow_thread_sharing}
-        for connection in connections.all(initialized_only=True):
+        opened = connections.all(initialized_only=True)
+        guard._shared = {one for one in opened if _is_shared_by_this_thread(one)}
+        for connection in opened:
             if connection.in_atomic_block:
                 guard._spare(connection, with_savepoints)
         return guard
@@ -52,16 +53,14 @@ class TransactionGuard:
 
         A connection with such a transaction is replaced, unless it has an outer transaction.
         """
-        for connection in _own_connections() - self._shared:
+        opened = connections.all(initialized_only=True)
+        for connection in opened:
             # User code shared it with other threads. They must not use it any more, and the next
             # guard must not spare it.
-            while connection.allow_thread_sharing:
-                connection.dec_thread_sharing()
-        found = [
-            connection
-            for connection in connections.all(initialized_only=True)
-            if self._has_more_open(connection)
-        ]
+            if _is_shared_by_this_thread(connection) and connection not in self._shared:
+                while connection.allow_thread_sharing:
+                    connection.dec_thread_sharing()
+        found = [connection for connection in opened if self._has_more_open(connection)]
         error = _error_of(found) if found else None
         if error is not None:
             for connection in found:
@@ -102,14 +101,9 @@ class TransactionGuard:
             del connection.run_on_commit[count:]
 
 
-def _own_connections() -> set[BaseDatabaseWrapper]:
-    """Return the connections that the calling thread has created."""
-    here = threading.get_ident()
-    return {
-        connection
-        for connection in connections.all(initialized_only=True)
-        if thread_of(connection) == here
-    }
+def _is_shared_by_this_thread(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether the calling thread has created a connection and shares it with others."""
+    return connection.allow_thread_sharing and thread_of(connection) == threading.get_ident()
 
 
 def _error_of(found: list[BaseDatabaseWrapper]) -> TransactionLeftOpen:
