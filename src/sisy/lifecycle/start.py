@@ -9,7 +9,7 @@ from sisy import signals
 from sisy.exceptions import LeaseLost
 from sisy.lifecycle.transition import Transition, send
 from sisy.records.choices import RunState
-from sisy.records.instances import copied
+from sisy.records.instances import copied, refer
 from sisy.records.run import RunRecord
 from sisy.store.starts import write_started
 
@@ -29,11 +29,10 @@ def start(
         return
     if not write_started(using, [run.pk for run in runs], process.pk, now, latest):
         raise LeaseLost(f"{process} has lost its lease.")
-    started = {
-        "state": RunState.RUNNING,
-        "process": process,
-        "started_at": now,
-    }
+    started = {"state": RunState.RUNNING, "started_at": now}
     Transition(started, add={"attempt": 1}).note(runs)
+    for run in runs:
+        refer(run, "process", process)
     # Copies, as the runs are now: receivers are called later, when the originals may have changed.
-    send(signals.run_started, [copied(run) for run in runs], using)
+    told = [copied(run) for run in runs] if signals.run_started.receivers else runs
+    send(signals.run_started, told, using)

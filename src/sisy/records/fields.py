@@ -35,8 +35,8 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
     def from_db_value(
         self, value: datetime | None, expression: Any, connection: BaseDatabaseWrapper
     ) -> datetime | None:
-        if value is None:
-            return None
+        if value is None or value.tzinfo is UTC:  # as nearly always
+            return value
         if value.tzinfo and connection.vendor == "postgresql":
             return value.astimezone(UTC)
         # The stored value is UTC, whatever time zone Django has attached to it.

@@ -179,10 +179,14 @@ class Selection(Generic[M]):
 
     def converted(self, rows: list[tuple[Any, ...]]) -> Iterable[Any]:
         """Return the values of rows as the model has them."""
-        if rows and self._converters:
-            converted: Iterable[Any] = self._compiler.apply_converters(rows, self._converters)
-            return converted
-        return rows
+        # Django's method calls the converters of empty columns as well, which most are.
+        connection = self._compiler.connection
+        for row in map(list, rows):
+            for place, (converters, expression) in self._converters.items():
+                if row[place] is not None:
+                    for convert in converters:
+                        row[place] = convert(row[place], expression, connection)
+            yield row
 
 
 # Without the cache, Django takes ten times as long to compile the list as the database to answer.

@@ -32,7 +32,7 @@ from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued, cancel_requested
 from sisy.lifecycle.start import start
 from sisy.models import Origin, Overlap, Process, Run, Task
 from sisy.models.process import LONGEST_LEASE
-from sisy.records.instances import refer_to_none
+from sisy.records.instances import refer, refer_to_none
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
 from sisy.store.claims import ClaimScope, Level
@@ -207,11 +207,12 @@ def _assign_tasks(runs: Iterable[Run], tasks: dict[int, Task]) -> None:
         if task is None:
             refer_to_none(run, "task")
             continue
-        run.task = task.twin() if task.pk in assigned else task
+        own = task.twin() if task.pk in assigned else task
+        refer(run, "task", own)
         assigned.add(task.pk)
         if task.runs_once and not task.userdata:
             # A task that many runs share, as with enqueue(): each run carries its own data.
-            run.task.userdata = run.payload
+            own.userdata = run.payload
 
 
 def _cancel_unwanted(using: str, runs: Sequence[Run], now: datetime) -> list[Run]:
