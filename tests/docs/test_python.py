@@ -18,7 +18,6 @@ NOT_FOR_PEOPLE = {
     "new_run": "returns an unsaved run",
     "tell": "tells",
     "insert_alone": "inserts without planning",
-    "prepare_insert": "is a step of an insertion",
     "changed_columns": "compares with what was saved",
     "remember": "remembers what was saved",
     "remember_read": "remembers what was read",

@@ -1,4 +1,4 @@
-"""Finds code that only one package may contain: it writes a run's state, runs SQL, or sleeps."""
+"""Finds code that only one package may contain: it writes a state, runs SQL, or sleeps."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -41,15 +41,23 @@ def assigns_run_state(node: ast.AST) -> bool:
     ``{"state": RunState.LOST}`` and a call of a statement that has a state in its text, but not by
     ``filter(state=RunState.LOST)``.
     """
+    is_statement = isinstance(node, ast.Call) and _called(node) in STATE_WRITERS
+    return is_statement or _assigns_state(node, "run", "RunState")
+
+
+def assigns_task_state(node: ast.AST) -> bool:
+    """Return whether a task's state is written, in the ways in which a run's is."""
+    return _assigns_state(node, "task", "TaskState")
+
+
+def _assigns_state(node: ast.AST, owner: str, states: str) -> bool:
     if isinstance(node, ast.Assign):
-        return any(_is_state(target, node.value) for target in node.targets)
+        return any(_is_state(target, node.value, owner, states) for target in node.targets)
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
-        return any(_is_named_state(key) and _has_run_state(value) for key, value in pairs)
-    if isinstance(node, ast.Call) and _called(node) in STATE_WRITERS:
-        return True
+        return any(_is_named_state(key) and _names_one(value, states) for key, value in pairs)
     if isinstance(node, ast.Call) and _called(node) not in READS:
-        return any(one.arg == "state" and _has_run_state(one.value) for one in node.keywords)
+        return any(one.arg == "state" and _names_one(one.value, states) for one in node.keywords)
     return False
 
 
@@ -76,6 +84,11 @@ GUARDS = (
         assigns_run_state,
     ),
     Guard(
+        "TaskState is assigned only in lifecycle/task_state.py",
+        ("lifecycle/task_state.py",),
+        assigns_task_state,
+    ),
+    Guard(
         "cursor.execute appears only in store/ and clock.py", ("store/", "clock.py"), executes_sql
     ),
     Guard("sleep appears only in runtime/", ("runtime/",), sleeps),
@@ -86,23 +99,23 @@ def _called(node: ast.Call) -> str:
     return ast.unparse(node.func).rpartition(".")[2]
 
 
-def _is_state(target: ast.AST, value: ast.AST) -> bool:
+def _is_state(target: ast.AST, value: ast.AST, owner: str, states: str) -> bool:
     if isinstance(target, ast.Tuple):
-        return any(_is_state(one, value) for one in target.elts)
+        return any(_is_state(one, value, owner, states) for one in target.elts)
     if not (isinstance(target, ast.Attribute) and target.attr == "state"):
         return False
-    owner = ast.unparse(target.value).rpartition(".")[2]
-    return owner == "run" or _has_run_state(value)
+    return ast.unparse(target.value).rpartition(".")[2] == owner or _names_one(value, states)
 
 
 def _is_named_state(key: ast.AST | None) -> bool:
     return isinstance(key, ast.Constant) and key.value == "state"
 
 
-def _has_run_state(node: ast.AST) -> bool:
+def _names_one(node: ast.AST, states: str) -> bool:
+    """Return whether an expression names a state, such as ``RunState.LOST``."""
     return any(
         isinstance(one, ast.Attribute)
-        and ast.unparse(one.value).endswith("RunState")
+        and ast.unparse(one.value).endswith(states)
         and one.attr.isupper()
         for one in ast.walk(node)
     )

@@ -19,7 +19,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 OWNERS = [Task, Run, Queue, Process]
 ASKS_NOTHING = {
     "Task": {
-        "prepare_insert": "checks an unsaved task",
         "calling": "returns an unsaved task",
         "changed_columns": "compares values",
         "for_once": "returns an unsaved task",

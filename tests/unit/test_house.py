@@ -7,7 +7,13 @@ import pytest
 
 from tests.house.__main__ import MOST_LINES_OF_FILE, ROOT, report
 from tests.house.cycles import cycles
-from tests.house.guards import GUARDS, assigns_run_state, executes_sql, sleeps
+from tests.house.guards import (
+    GUARDS,
+    assigns_run_state,
+    assigns_task_state,
+    executes_sql,
+    sleeps,
+)
 from tests.house.source import modules
 from tests.house.upward import layers, upward_for_types
 
@@ -170,6 +176,35 @@ def test_writing_a_runs_state_is_found(code):
 )
 def test_reading_a_runs_state_is_not(code):
     assert not found(assigns_run_state, code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "task.state = state",
+        "self.state = TaskState.ACTIVE",
+        "tasks.update(state=TaskState.BROKEN)",
+        "Task(state=TaskState.RETIRED)",
+        "columns = {'state': Case(When(is_broken, then=Value(TaskState.ACTIVE.value)))}",
+        "Update(assign={'state': [TaskState.ACTIVE] * count})",
+    ],
+)
+def test_writing_a_tasks_state_is_found(code):
+    assert found(assigns_task_state, code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "tasks.filter(state=TaskState.ACTIVE)",
+        "Count('pk', filter=Q(state=TaskState.BROKEN))",
+        "task.state == TaskState.PAUSED",
+        "run.state = RunState.LOST",
+        "colors = {TaskState.BROKEN: 'bad'}",
+    ],
+)
+def test_reading_a_tasks_state_is_not(code):
+    assert not found(assigns_task_state, code)
 
 
 def test_sql_on_a_cursor_and_sleeping_are_found():

@@ -41,10 +41,8 @@ def upcoming_of_form(data: Mapping[str, str], now: datetime, stored: Task | None
     form = TimingForm(data)
     form.is_valid()
     typed = {name: _read(name, form.cleaned_data.get(name)) for name in form.fields}
-    task = Task(**typed)
-    if stored is not None:
-        task.state, task.runs_planned = stored.state, stored.runs_planned
-    return upcoming(task, now)
+    kept = {} if stored is None else {"state": stored.state, "runs_planned": stored.runs_planned}
+    return upcoming(Task(**typed, **kept), now)
 
 
 def _read(name: str, value: Any) -> Any:

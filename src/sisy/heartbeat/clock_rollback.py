@@ -183,7 +183,7 @@ def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bo
         for task in tasks:
             if task.state == TaskState.ACTIVE:
                 task.planned_until = now if task.planned_until is not None else None
-                starts.append((task, activation.Start.of(task, now)))
+                starts.append((task, activation.start_of(task, now)))
         activation.store_starts(using, starts)
     return len(tasks)
 

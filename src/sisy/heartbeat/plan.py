@@ -34,10 +34,10 @@ from django.db import IntegrityError, transaction
 from sisy import conf
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.quarantine import run_or_set_broken, set_broken
+from sisy.lifecycle import task_state
 from sisy.lifecycle.submit import store_occurrences
-from sisy.models import Run, Task, TaskState
+from sisy.models import Run, Task
 from sisy.models.task_queries import TaskQuerySet
-from sisy.planning.activation import tell_retired
 from sisy.planning.catch_up import Plan, Planner, Watch
 from sisy.records.task_fields import DEFERRED_FIELDS
 from sisy.runtime.checkpoint import checkpoint
@@ -192,7 +192,7 @@ def _plan_tasks(scope: _Scope, tasks: list[Task], careful: bool = False) -> Plan
     checkpoint("plan: runs inserted")
     _advance(using, plans)
     if retired := [task for task, what in plans if what.next_run is None]:
-        tell_retired(retired, using)
+        task_state.tell_retired(retired, using)
     return planned
 
 
@@ -213,10 +213,7 @@ def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
         [task.pk for task in tasks],
         Update(
             assign={
-                "state": [
-                    TaskState.RETIRED if what.next_run is None else TaskState.ACTIVE
-                    for _, what in plans
-                ],
+                "state": [task_state.planned(what.next_run) for _, what in plans],
                 "planned_until": [what.planned_until for _, what in plans],
                 "last_run": [what.due[-1] if what.due else task.last_run for task, what in plans],
                 "next_run": [what.next_run for _, what in plans],
@@ -224,7 +221,7 @@ def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
             add={"runs_planned": [len(what.due) for _, what in plans]},
             seen={
                 "next_run": [task.next_run for task in tasks],
-                "state": [TaskState.ACTIVE] * len(tasks),
+                "state": [task.state for task in tasks],
             },
         ),
     )

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 
+from sisy.lifecycle import task_state
 from sisy.lifecycle.reject import reject_unreadable
-from sisy.models import Process, QueuedRun, Run, Task, TaskState
+from sisy.models import Process, QueuedRun, Run, Task
 from sisy.runtime.log import logger
 from sisy.store.isolation import isolating, past_bad_rows
 
@@ -47,9 +48,7 @@ def run_each(using: str, pks: Iterable[int], step: Callable[[int], int]) -> int:
 
 def set_broken(using: str, pk: int, reason: str) -> None:
     """Mark a task as broken. The heartbeat plans it again when its timing is corrected."""
-    Task.objects.using(using).filter(pk=pk).update(
-        state=TaskState.BROKEN, state_reason=reason[:500], next_run=None
-    )
+    task_state.broken(reason).write(Task.objects.using(using).filter(pk=pk))
 
 
 def past_unreadable(look: Callable[[], T], using: str, now: datetime) -> T:

@@ -107,6 +107,6 @@ def _start_anew(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> in
             # The change may be later than ``now``, if this heartbeat was delayed after it read the
             # clock. Nothing before the change may be planned.
             changed_at = task.planning_since if from_change else None
-            starts.append((task, activation.Start.of(task, changed_at or now)))
+            starts.append((task, activation.start_of(task, changed_at or now)))
         activation.store_starts(using, starts)
     return len(starts)

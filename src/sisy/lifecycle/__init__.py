@@ -2,7 +2,7 @@
 
 A transition updates the rows, sets the same values on the objects in memory, and sends its signal
 when the transaction is committed; see `sisy.lifecycle.transition`. Each module has the transitions
-of one verb.
+of one verb. Those of a task are in `sisy.lifecycle.task_state`.
 
 ::
 
@@ -21,5 +21,5 @@ of one verb.
     running ── lose ───────────────────────────► queued, lost or cancelled
                                                                run_lost
 
-The callers pass records and query sets. The modules import models for type checkers only.
+The callers pass records and query sets.
 """

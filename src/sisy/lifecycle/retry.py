@@ -8,8 +8,9 @@ from django.db import transaction
 
 from sisy import signals
 from sisy.lifecycle.submit import execute_if_eager, store
+from sisy.lifecycle.task_state import without_schedule
 from sisy.lifecycle.transition import QUEUED_AGAIN, Transition, attempt_of, send
-from sisy.records.choices import LIVE_STATES, Origin, Overlap, RunState, TaskState
+from sisy.records.choices import LIVE_STATES, Origin, Overlap, RunState
 from sisy.records.run import RunRecord
 from sisy.records.task import TaskRecord
 from sisy.records.validators import json_dict
@@ -124,11 +125,10 @@ def _task_of(run: RunRecord, using: str) -> TaskRecord:
         target_path=run.target_path,
         target_pk=run.target_pk,
         _extra_data=run.payload,
-        schedule="",
         overlap=Overlap.ALLOW,
         queue=run.queue,
         priority=run.priority,
-        state=TaskState.RETIRED,
     )
+    without_schedule(task)
     task.save(using=using)
     return task

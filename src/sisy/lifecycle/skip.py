@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db.models import F, Q
 
 from sisy import signals
+from sisy.lifecycle.task_state import active
 from sisy.lifecycle.transition import Transition, send
 from sisy.records.choices import Origin, RunState, TaskState
 from sisy.records.run import RunRecord
@@ -47,4 +48,4 @@ def _give_iterations_back(using: str, task: TaskRecord, count: int) -> None:
     tasks = type(task)._default_manager.using(using).filter(pk=task.pk)
     tasks.filter(runs_planned__gte=count).update(runs_planned=F("runs_planned") - count)
     retired_by_count = Q(state=TaskState.RETIRED, iterations__isnull=False)
-    tasks.filter(retired_by_count).update(state=TaskState.ACTIVE, next_run=None)
+    active(next_run=None).write(tasks.filter(retired_by_count))

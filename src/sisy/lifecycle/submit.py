@@ -23,6 +23,7 @@ from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy import clock, conf, signals
+from sisy.lifecycle.task_state import prepare_insert
 from sisy.lifecycle.transition import send
 from sisy.records.choices import Origin, RunState
 from sisy.records.instances import alike, refer
@@ -78,7 +79,7 @@ def submit_once(task: T, payloads: list[dict[str, Any]], delay_until: datetime |
     ready_at = now if delay_until is None else future_moment(delay_until, "delay_until", now)
     if elsewhere := open_elsewhere(using):
         # Checked now, so that the caller gets the error for an invalid value at once.
-        task.prepare_insert(now)
+        prepare_insert(task, now)
         given = deepcopy(payloads)
         once_committed(lambda: _submit_once(task, given, ready_at, using), using, elsewhere)
     else:
@@ -111,7 +112,7 @@ def store_once(
     Raises:
         ValueError: a column of the task cannot hold its value.
     """
-    task.prepare_insert(now)
+    prepare_insert(task, now)
     run = task.new_run(now=now, origin=origin, ready_at=ready_at, payload=payloads[0])
     runs = [run] if len(payloads) == 1 else alike(run, "payload", payloads)
     if len(runs) == 1 and can_insert_with_task(using, task):

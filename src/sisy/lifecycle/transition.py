@@ -42,13 +42,13 @@ class Transition:
         added = {name: F(name) + number for name, number in self.add.items()}
         return rows.update(**self.columns, **added, **computed)
 
-    def note(self, runs: Iterable[RunRecord]) -> None:
+    def note(self, records: Iterable[Model]) -> None:
         """Set on objects what `write` wrote to their rows."""
-        for run in runs:
+        for record in records:
             for name, value in self.columns.items():
-                setattr(run, name, value)
+                setattr(record, name, value)
             for name, number in self.add.items():
-                setattr(run, name, getattr(run, name) + number)
+                setattr(record, name, getattr(record, name) + number)
 
 
 def attempt_of(run: RunRecord, **columns: Any) -> Model:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy import clock, conf
 from sisy.callables import Callee, target_of
+from sisy.lifecycle import task_state
 from sisy.models.declared import FollowsCode
 from sisy.models.run import Run
 from sisy.models.task_queries import CHANGED, TaskManager, prepare_deletion
@@ -170,7 +171,7 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
         try:
             with transaction.atomic(using=using):
                 now = clock.now(using)
-                self.prepare_insert(now)
+                task_state.prepare_insert(self, now)
                 self.insert_alone(using, **options)
                 activation.activate(self, using, now)
         except BaseException:

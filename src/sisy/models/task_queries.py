@@ -5,16 +5,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models, transaction
-from django.db.models import Case, Exists, F, OuterRef, Q, When
+from django.db.models import Exists, OuterRef
 
 from sisy import clock, conf
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued
+from sisy.lifecycle.task_state import when_target_changes, when_timing_changes
 from sisy.models.run import Run
 from sisy.planning import activation, timing
 from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
 from sisy.records.dirty_fields import Write
-from sisy.records.fields import MomentField
 from sisy.records.small_tables import QueuedRun, RunningRun
 from sisy.records.task_fields import TARGET_FIELDS, TIMING_FIELDS
 from sisy.records.twins import manager_from, twin
@@ -29,26 +29,6 @@ CHANGED = (
     "The schedule was changed before a heartbeat planned the task. Occurrences of the old "
     "schedule do not run."
 )
-
-
-def _revived(now: datetime) -> dict[str, Any]:
-    """Return column values that let the next tick plan broken tasks, for their new target."""
-    is_broken = Q(state=TaskState.BROKEN) & ~Q(schedule="")
-    # The state comes last: in MySQL, an expression sees the columns that were set before it.
-    return {
-        "planning_since": Case(
-            When(is_broken, then=models.Value(now, MomentField())), default=F("planning_since")
-        ),
-        "state_reason": Case(
-            When(is_broken, then=models.Value("")),
-            default=F("state_reason"),
-            output_field=models.CharField(),
-        ),
-        "state": Case(
-            When(is_broken, then=models.Value(TaskState.ACTIVE.value)), default=F("state")
-        ),
-        "target_error": "",
-    }
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -90,19 +70,11 @@ class TaskQuerySet(models.QuerySet["Task"]):
         if columns.keys() & TIMING_FIELDS:
             self._for_write = True
             now = clock.now(self.db)
-            can_be_planned = Q(state__in=[TaskState.BROKEN, TaskState.RETIRED]) & ~Q(schedule="")
-            revived = When(can_be_planned, then=models.Value(TaskState.ACTIVE.value))
-            # The state comes first: in MySQL, an expression sees the columns set before it.
-            defaults = {
-                "state": Case(revived, default=F("state")),
-                "next_run": None,
-                "planning_since": now,
-            }
             with transaction.atomic(using=self.db):
                 settle_overdue(self.db, self, now, CHANGED)
-                return super().update(**{**defaults, **columns})
+                return super().update(**{**when_timing_changes(now), **columns})
         if columns.keys() & TARGET_FIELDS:
-            return super().update(**{**_revived(clock.now(self.db)), **columns})
+            return super().update(**{**when_target_changes(clock.now(self.db)), **columns})
         return super().update(**columns)
 
     update.alters_data = True  # type: ignore[attr-defined]

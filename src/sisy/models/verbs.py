@@ -12,11 +12,12 @@ from sisy import clock
 from sisy.callables import Callee
 from sisy.lifecycle.cancel import cancel_or_request_live
 from sisy.lifecycle.submit import submit, submit_once
+from sisy.lifecycle.task_state import without_schedule
 from sisy.models.run import Run, RunQuerySet
 from sisy.planning import activation
 from sisy.planning.backfill import backfill, to_backfill
 from sisy.planning.declarations import Policies, refuse_unknown
-from sisy.records.choices import Origin, Overlap, RunState, TaskState
+from sisy.records.choices import Origin, Overlap, RunState
 from sisy.records.small_tables import QueuedRun
 from sisy.records.twins import class_twin, twin
 from sisy.records.validators import future_moment, json_dict, moment_in
@@ -168,8 +169,8 @@ class TaskVerbs(models.Model):
         """Return an unsaved task without a schedule, for `sisy.lifecycle.submit.store_once`."""
         model = cast("type[Task]", cls)
         given = {name: value for name, value in fields.items() if value is not None}
-        task = model.calling(fn, **{"schedule": "", "overlap": Overlap.ALLOW, **given})
-        task.state = TaskState.RETIRED
+        task = model.calling(fn, **{"overlap": Overlap.ALLOW, **given})
+        without_schedule(task)
         return task
 
     def run_now(self) -> Run:

@@ -1,20 +1,19 @@
 """Start, stop and restart planning, for one task or for many that are created at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import cast
 
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from sisy import clock, signals
+from sisy import clock
 from sisy.exceptions import ScheduleError
+from sisy.lifecycle import task_state
+from sisy.lifecycle.task_state import START_COLUMNS, Start
 from sisy.planning import timing
 from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
 from sisy.records.task import TaskRecord
-from sisy.runtime import signal_dispatch
 from sisy.store import locking
 from sisy.store.bulk import Update, insert_many, update_rows
 
@@ -25,39 +24,15 @@ PAUSED = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """The columns of a task when its planning starts.
-
-    It is retired if it has no further occurrence, and broken if its timing is invalid.
-    """
-
-    planning_since: datetime
-    next_run: datetime | None
-    state: TaskState
-    state_reason: str = ""
-
-    @classmethod
-    def of(cls, task: TaskRecord, since: datetime) -> "Start":
-        """Return the columns of a task that is planned from ``since``."""
-        try:
-            due = timing.first_due(task, since)
-        except ScheduleError as error:
-            reason = str(error)[:500]
-            return cls(
-                planning_since=since, next_run=None, state=TaskState.BROKEN, state_reason=reason
-            )
-        if due is None or task.is_used_up:
-            return cls(planning_since=since, next_run=None, state=TaskState.RETIRED)
-        return cls(planning_since=since, next_run=due, state=TaskState.ACTIVE)
-
-    def apply_to(self, task: TaskRecord) -> None:
-        """Set the columns on a task in memory."""
-        for name in START_COLUMNS:
-            setattr(task, name, getattr(self, name))
-
-
-START_COLUMNS = tuple(field.name for field in fields(Start))
+def start_of(task: TaskRecord, since: datetime) -> Start:
+    """Return the columns of a task that is planned from ``since``."""
+    try:
+        due = timing.first_due(task, since)
+    except ScheduleError as error:
+        return Start.broken(since, str(error))
+    if due is None or task.is_used_up:
+        return Start.retired(since)
+    return Start.active(since, due)
 
 
 def activate(task: TaskRecord, using: str, now: datetime) -> None:
@@ -114,9 +89,9 @@ def _start(task: TaskRecord, locked: TaskRecord, using: str, now: datetime) -> N
     """Plan a task by its locked row, and show the result on ``task``."""
     if locked.state == TaskState.PAUSED or not locked.schedule:
         return
-    start = Start.of(locked, now)
+    start = start_of(locked, now)
     store_starts(using, [(locked, start)])
-    task.next_run, task.state, task.state_reason = start.next_run, start.state, start.state_reason
+    start.apply_to(task)
 
 
 def store_starts(using: str, starts: Sequence[tuple[TaskRecord, Start]]) -> None:
@@ -136,28 +111,20 @@ def store_starts(using: str, starts: Sequence[tuple[TaskRecord, Start]]) -> None
         ),
     )
     if retired := [task for task in tasks if task.state == TaskState.RETIRED]:
-        tell_retired(retired, using)
-
-
-def tell_retired(tasks: Sequence[TaskRecord], using: str) -> None:
-    """Send `task_retired` for each of one or more tasks when the transaction is committed."""
-    sender = cast("type[TaskRecord]", tasks[0]._meta.concrete_model)
-    news = ({"task": task} for task in tasks)
-    signal_dispatch.send_on_commit(signals.task_retired, sender, news, using)
+        task_state.tell_retired(retired, using)
 
 
 def pause(task: TaskRecord, using: str, reason: str) -> bool:
     """Stop planning a task. Return False if it was not active."""
-    columns = {"state": TaskState.PAUSED, "state_reason": reason[:500], "next_run": None}
+    paused = task_state.paused(reason)
     with transaction.atomic(using=using):
         this = type(task)._default_manager.using(using).filter(pk=task.pk)
         locking.lock(this)
         # The clock is read after the lock, which may have waited: what fell due meanwhile counts.
         settle_overdue(using, this, clock.now(using), PAUSED)
-        was_active = bool(this.filter(state=TaskState.ACTIVE).update(**columns))
+        was_active = bool(paused.write(this.filter(state=TaskState.ACTIVE)))
     if was_active:
-        for name, value in columns.items():
-            setattr(task, name, value)
+        paused.note([task])
     return was_active
 
 
@@ -166,7 +133,7 @@ def resume(task: TaskRecord, using: str) -> bool:
     with transaction.atomic(using=using):
         tasks = type(task)._default_manager.using(using)
         resumable = tasks.filter(pk=task.pk, state__in=[TaskState.PAUSED, TaskState.BROKEN])
-        if not resumable.update(state=TaskState.ACTIVE):
+        if not task_state.active().write(resumable):
             return False
         # The update has locked the task, and may have waited.
         reschedule(task, using, clock.now(using))
@@ -212,9 +179,9 @@ def create(
 def _prepare(task: TaskRecord, number: int, now: datetime) -> None:
     """Check an unsaved task, and set the columns with which its planning starts."""
     try:
-        task.prepare_insert(now)
+        task_state.prepare_insert(task, now)
         if task.state == TaskState.ACTIVE:
             check_window(task, now)
-            Start.of(task, now).apply_to(task)
+            start_of(task, now).apply_to(task)
     except ValueError as error:
         raise type(error)(f"objs[{number}], {task.label!r:.100}: {error}") from error

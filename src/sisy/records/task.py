@@ -4,16 +4,12 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sisy.callables import Target
-from sisy.records import validation
-from sisy.records.choices import Overlap, TaskState
+from sisy.records.choices import Overlap
 from sisy.records.columns import TaskColumns
 from sisy.records.dirty_fields import DirtyFields
-from sisy.records.instances import reset
 from sisy.records.run import RunRecord
-from sisy.records.task_fields import OWNER_FIELDS, SCHEDULER_FIELDS
+from sisy.records.task_fields import OWNER_FIELDS
 from sisy.records.validators import json_dict
-
-RESET_BY_INSERTION = SCHEDULER_FIELDS - {"state"}
 
 
 class TaskRecord(DirtyFields, TaskColumns):
@@ -82,18 +78,6 @@ class TaskRecord(DirtyFields, TaskColumns):
         pk = self.pk
         super().save(using=using, **options)
         self.remember_inserted(using, pk)
-
-    def prepare_insert(self, now: datetime) -> None:
-        """Check an unsaved task, and reset the scheduler's columns, which a copy of a task has.
-
-        Raises:
-            ValueError: as for `save`.
-        """
-        validation.check_new(self)
-        reset(self, RESET_BY_INSERTION)
-        if self.state != TaskState.PAUSED and self.schedule:
-            self.state = TaskState.ACTIVE
-        self.created_at = now
 
 
 T = TypeVar("T", bound=TaskRecord)

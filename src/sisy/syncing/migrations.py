@@ -10,6 +10,7 @@ from sisy import clock
 from sisy.callables import target_of
 from sisy.exceptions import CallableError
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_in_migration
+from sisy.lifecycle.task_state import active, plan_anew
 from sisy.models import Task, TaskState
 from sisy.models.task_queries import CHANGED
 from sisy.planning.declarations import refuse_unknown
@@ -73,9 +74,8 @@ class MigratedTask:
         validation.check(task, OWNER_FIELDS - TARGET_FIELDS)
         columns = {name: getattr(task, name) for name in OWNER_FIELDS & self._columns}
         now = clock.now(self._using)
-        self._tasks.create(
-            **columns, name=self._name, state=TaskState.ACTIVE, created_at=now, planning_since=now
-        )
+        new = active(name=self._name, created_at=now, planning_since=now)
+        self._tasks.create(**columns, **new.columns)
 
     def alter(self, said: Mapping[str, Any]) -> None:
         """Change fields of the task; None stands for the default of a field."""
@@ -94,7 +94,7 @@ class MigratedTask:
         if changed.keys() & TARGET_FIELDS:
             changed["target_error"] = ""
             broken = self._this().filter(state=TaskState.BROKEN)
-            broken.update(state=TaskState.ACTIVE, planning_since=clock.now(self._using))
+            active(planning_since=clock.now(self._using)).write(broken)
         self._this().update(**changed)
 
     def delete(self) -> None:
@@ -110,9 +110,7 @@ class MigratedTask:
         # Read once: an occurrence between two readings would be neither settled nor planned.
         now = clock.now(self._using)
         self._settle_overdue(now, CHANGED)
-        ended = self._this().filter(state__in=[TaskState.BROKEN, TaskState.RETIRED])
-        ended.update(state=TaskState.ACTIVE)
-        self._this().update(next_run=None, planning_since=now)
+        plan_anew(self._this(), now)
 
     def _this(self) -> "models.QuerySet[Any]":
         return self._tasks.filter(name=self._name)

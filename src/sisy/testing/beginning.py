@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from sisy.heartbeat.timing_check import compute_unplanned
+from sisy.lifecycle.task_state import active
 from sisy.models import QueuedRun, Run, RunState, Task, TaskState
 from sisy.planning import timing
 from sisy.planning.declarations import Declaration
@@ -33,9 +34,8 @@ def begin(using: str, now: datetime, before: datetime) -> None:
         is_in_use = Q(state=TaskState.ACTIVE) | Q(
             state=TaskState.RETIRED, declaration__isnull=False
         )
-        tasks.filter(is_in_use).exclude(schedule="").update(
-            state=TaskState.ACTIVE, next_run=None, planning_since=now
-        )
+        in_use = tasks.filter(is_in_use).exclude(schedule="")
+        active(next_run=None, planning_since=now).write(in_use)
         compute_unplanned(using, now)
         started = QueuedRun.objects.filter(ready_at__gt=now, ready_at__lte=before)
         queued = Run.objects.using(using).listed(started).filter(state=RunState.QUEUED)

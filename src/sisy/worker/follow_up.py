@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sisy.exceptions import ObjectMissing
+from sisy.lifecycle.task_state import broken
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.log import log_named, logger
@@ -60,9 +61,7 @@ def _set_orphaned_broken(using: str, stored: Ended[Run]) -> None:
         if outcome.error_class != OBJECT_MISSING or run.task is None:
             continue
         task = Task.objects.using(using).filter(pk=run.task.pk, state=TaskState.ACTIVE)
-        if _is_orphaned(using, run.task.pk) and task.update(
-            state=TaskState.BROKEN, state_reason=ORPHANED_REASON, next_run=None
-        ):
+        if _is_orphaned(using, run.task.pk) and broken(ORPHANED_REASON).write(task):
             tasks.error("%s is broken: %s", run.task, ORPHANED_REASON, extra={"task": run.task.pk})
 
 

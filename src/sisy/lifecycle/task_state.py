@@ -1,0 +1,160 @@
+"""The transitions of a task: the only code that writes its state.
+
+::
+
+    (new) ── insert ───────────────────► active, or paused if it is saved as such
+    (new) ── insert for single runs ───► retired
+    active ── pause ───────────────────► paused
+    active ── break ───────────────────► broken
+    active ── plan its last occurrence ► retired                         task_retired
+    paused, broken ── resume ──────────► active, broken or retired       task_retired
+    any but paused ── change when it is due ──► the same
+    broken ── change its target ───────► the same
+    retired ── skip a run that counts as an iteration ──► active
+
+`sisy.planning.activation` computes where planning starts, which decides between the three.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, cast
+
+from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
+
+from sisy import signals
+from sisy.lifecycle.transition import Transition
+from sisy.records import validation
+from sisy.records.choices import TaskState
+from sisy.records.fields import MomentField
+from sisy.records.instances import reset
+from sisy.records.task import TaskRecord
+from sisy.records.task_fields import SCHEDULER_FIELDS
+from sisy.runtime import signal_dispatch
+
+RESET_BY_INSERTION = SCHEDULER_FIELDS - {"state"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """The columns of a task when its planning starts."""
+
+    planning_since: datetime
+    next_run: datetime | None
+    state: TaskState
+    state_reason: str = ""
+
+    @classmethod
+    def active(cls, since: datetime, due: datetime) -> "Start":
+        """Return the columns of a task that is due next at ``due``."""
+        return cls(planning_since=since, next_run=due, state=TaskState.ACTIVE)
+
+    @classmethod
+    def retired(cls, since: datetime) -> "Start":
+        """Return the columns of a task without a further occurrence."""
+        return cls(planning_since=since, next_run=None, state=TaskState.RETIRED)
+
+    @classmethod
+    def broken(cls, since: datetime, reason: str) -> "Start":
+        """Return the columns of a task that cannot be planned."""
+        return cls(
+            planning_since=since,
+            next_run=None,
+            state=TaskState.BROKEN,
+            state_reason=reason[:500],
+        )
+
+    def apply_to(self, task: TaskRecord) -> None:
+        """Set the columns on a task in memory."""
+        for name in START_COLUMNS:
+            setattr(task, name, getattr(self, name))
+
+
+START_COLUMNS = tuple(field.name for field in fields(Start))
+
+
+def prepare_insert(task: TaskRecord, now: datetime) -> None:
+    """Check an unsaved task, and reset the scheduler's columns, which a copy of a task has.
+
+    Raises:
+        ValueError: as for `Task.save`.
+    """
+    validation.check_new(task)
+    reset(task, RESET_BY_INSERTION)
+    if task.state != TaskState.PAUSED and task.schedule:
+        task.state = TaskState.ACTIVE
+    task.created_at = now
+
+
+def without_schedule(task: TaskRecord) -> None:
+    """Let an unsaved task have only the runs that are submitted, and be deleted after them."""
+    task.schedule = ""
+    task.state = TaskState.RETIRED
+
+
+def planned(next_run: datetime | None) -> TaskState:
+    """Return the state of a task that was planned. It is retired if no occurrence is left."""
+    return TaskState.RETIRED if next_run is None else TaskState.ACTIVE
+
+
+def paused(reason: str) -> Transition:
+    """Return the transition of an active task that is paused."""
+    return Transition({"state": TaskState.PAUSED, "state_reason": reason[:500], "next_run": None})
+
+
+def broken(reason: str) -> Transition:
+    """Return the transition of a task that cannot be planned, or whose object is gone.
+
+    The heartbeat plans it again when its timing or its target is corrected.
+    """
+    return Transition({"state": TaskState.BROKEN, "state_reason": reason[:500], "next_run": None})
+
+
+def active(**columns: Any) -> Transition:
+    """Return the transition of a task that the next tick plans, unless the caller does.
+
+    Args:
+        columns: what else to write.
+    """
+    return Transition({"state": TaskState.ACTIVE, **columns})
+
+
+def plan_anew(tasks: QuerySet[Any], now: datetime) -> None:
+    """Plan tasks from ``now`` on at the next tick, unless they are paused."""
+    active().write(tasks.filter(state__in=[TaskState.BROKEN, TaskState.RETIRED]))
+    tasks.update(next_run=None, planning_since=now)
+
+
+def when_timing_changes(now: datetime) -> Mapping[str, Any]:
+    """Return what to write with new timing columns, so that the next tick plans the tasks."""
+    can_be_planned = Q(state__in=[TaskState.BROKEN, TaskState.RETIRED]) & ~Q(schedule="")
+    becomes_active = When(can_be_planned, then=Value(TaskState.ACTIVE.value))
+    # The state comes first: in MySQL, an expression sees the columns set before it.
+    return {
+        "state": Case(becomes_active, default=F("state")),
+        "next_run": None,
+        "planning_since": now,
+    }
+
+
+def when_target_changes(now: datetime) -> Mapping[str, Any]:
+    """Return what to write with a new target, so that the next tick plans broken tasks."""
+    is_broken = Q(state=TaskState.BROKEN) & ~Q(schedule="")
+    # The state comes last: in MySQL, an expression sees the columns that were set before it.
+    return {
+        "planning_since": Case(
+            When(is_broken, then=Value(now, MomentField())), default=F("planning_since")
+        ),
+        "state_reason": Case(
+            When(is_broken, then=Value("")), default=F("state_reason"), output_field=CharField()
+        ),
+        "state": Case(When(is_broken, then=Value(TaskState.ACTIVE.value)), default=F("state")),
+        "target_error": "",
+    }
+
+
+def tell_retired(tasks: Sequence[TaskRecord], using: str) -> None:
+    """Send `task_retired` for each of one or more tasks when the transaction is committed."""
+    sender = cast("type[TaskRecord]", tasks[0]._meta.concrete_model)
+    news = ({"task": task} for task in tasks)
+    signal_dispatch.send_on_commit(signals.task_retired, sender, news, using)
