@@ -12,6 +12,7 @@ from channels.layers import InMemoryChannelLayer, channel_layers
 
 from sisy.messaging import doorbell, sender
 from sisy.models import Run
+from sisy.runtime import loop
 from sisy.runtime.log import Outage
 from tests.support.moments import NOON
 
@@ -32,7 +33,7 @@ class RecordingLayer:
 @pytest.fixture(autouse=True)
 def no_outage(monkeypatch):
     monkeypatch.setattr(sender, "_outage", Outage("The channel layer"))
-    monkeypatch.setattr(sender, "FIRST_RETRY_DELAY", 0)
+    monkeypatch.setattr(loop, "FIRST_RETRY_DELAY", 0)
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ async def test_a_layer_outage_and_its_recovery_are_each_logged_once(caplog):
 
 
 async def test_resending_ends_once_another_message_was_delivered(monkeypatch):
-    monkeypatch.setattr(sender, "FIRST_RETRY_DELAY", 0.001)
+    monkeypatch.setattr(loop, "FIRST_RETRY_DELAY", 0.001)
     layer = RecordingLayer(OSError("refused"))
     first = asyncio.create_task(
         sender._send(partial(layer.send, "sisy.run_task", {"run": 1}), "sisy.run_task")

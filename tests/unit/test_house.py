@@ -211,8 +211,9 @@ def test_sql_on_a_cursor_and_sleeping_are_found():
     assert found(executes_sql, "with c.cursor() as cursor:\n    cursor.execute(sql)")
     assert found(executes_sql, "_driver(connection).cursor().executemany(sql)")
     assert not found(executes_sql, "executor.execute(call)")
-    assert found(sleeps, "await asyncio.sleep(1)")
+    assert found(sleeps, "time.sleep(1)")
     assert found(sleeps, "sleep(1)")
+    assert not found(sleeps, "await asyncio.sleep(1)")
     assert not found(sleeps, "jobs.sleeps(1)")
 
 

@@ -71,6 +71,12 @@ async def test_a_loop_waits_as_long_as_its_step_says(waits):
     assert waits == [0.0, 5.0, 60.0, 0.0]
 
 
+async def test_a_loop_survives_an_outage_of_many_hours(waits):
+    """From the 1024th failure on, doubling the delay would be an OverflowError."""
+    await run_through(*[OSError()] * 3000)
+    assert waits[-3:] == [MAX_RETRY_DELAY, MAX_RETRY_DELAY, 0.0]
+
+
 async def test_a_wake_begins_the_next_step_at_once():
     steps = Steps()
     loop = Loop("the step", steps)

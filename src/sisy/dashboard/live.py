@@ -16,7 +16,6 @@ from sisy import conf
 from sisy.dashboard.access import LOOK, configured
 from sisy.messaging import messages
 from sisy.runtime.log import Outage, logger
-from sisy.runtime.loop import pause
 
 MESSAGE_INTERVAL = 0.25  # seconds between two messages to one page
 CHECKED_EVERY = 30.0  # seconds between two checks of the permission
@@ -116,7 +115,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             self._timer = asyncio.create_task(self._send())
 
     async def _send(self) -> None:
-        await pause(MESSAGE_INTERVAL)
+        await asyncio.sleep(MESSAGE_INTERVAL)
         self._timer = None
         if not self._may_tell:
             return
@@ -137,7 +136,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         outage = Outage("Checking the permissions of dashboard WebSockets")
         delay = CHECKED_EVERY
         while True:
-            await pause(delay)
+            await asyncio.sleep(delay)
             try:
                 may_look = await self._may_look()
             except Exception as error:  # noqa: BLE001 - the database may be away, or restarting

@@ -12,7 +12,7 @@ from channels.layers import get_channel_layer
 
 from sisy import signals
 from sisy.messaging import messages, sender
-from sisy.messaging.pace import Pace
+from sisy.messaging.sender import Pace
 from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import after_fork_in_child
 

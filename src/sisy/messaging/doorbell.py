@@ -17,7 +17,7 @@ from channels.layers import BaseChannelLayer
 
 from sisy import conf, signals
 from sisy.messaging import messages, sender
-from sisy.messaging.pace import Pace
+from sisy.messaging.sender import Pace
 from sisy.runtime import signal_dispatch
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import after_fork_in_child

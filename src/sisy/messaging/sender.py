@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from typing import Any
 
 from channels.exceptions import ChannelFull
@@ -13,7 +14,7 @@ from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_
 
 from sisy.runtime.compat import after_fork_in_child
 from sisy.runtime.log import Outage
-from sisy.runtime.loop import FIRST_RETRY_DELAY, MAX_RETRY_DELAY, pause
+from sisy.runtime.loop import retry_delay
 from sisy.runtime.threads import LoopThread
 
 LAYER_TIMEOUT = 5  # seconds for a layer to accept a message
@@ -88,6 +89,42 @@ def _start_sending(send: SendCallback, address: str) -> None:
     task.add_done_callback(_under_way.discard)
 
 
+class Pace:
+    """Decides when to send the next message about a subject. Thread-safe.
+
+    The first message after a pause is sent immediately. Everything that happens within the
+    interval after it shares the next message, which is sent at the end of the interval.
+
+    Args:
+        interval: the minimum number of seconds between two messages.
+        gather: the seconds by which the first message is delayed, to cover related events.
+    """
+
+    def __init__(self, interval: float, gather: float = 0.0) -> None:
+        self._interval = interval
+        self._gather = gather
+        self._leaves_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def seconds_to_next(self, now: float) -> float | None:
+        """Return the seconds after which the caller must send a message.
+
+        Args:
+            now: seconds by ``time.monotonic()``.
+
+        Returns:
+            None if an earlier caller will send a message after ``now``, which covers this one.
+        """
+        # Without the lock, since the moment only moves forward.
+        if now < self._leaves_at:
+            return None
+        with self._lock:
+            if now < self._leaves_at:
+                return None
+            self._leaves_at = max(now + self._gather, self._leaves_at + self._interval)
+            return self._leaves_at - now
+
+
 class Sender:
     """Sends messages from a thread with an event loop of its own."""
 
@@ -104,8 +141,7 @@ class Sender:
     def submit(
         self, send: SendCallback, address: str, after: float = 0.0
     ) -> "futures.Future[None]":
-        sending = _send_after(after, send, address) if after else _send(send, address)
-        return self._begun().submit(sending)
+        return self._begun().submit(_send(send, address, after))
 
     def _begun(self) -> LoopThread:
         with self._lock:
@@ -114,12 +150,9 @@ class Sender:
             return self._thread
 
 
-async def _send_after(seconds: float, send: SendCallback, address: str) -> None:
-    await pause(seconds)
-    await _send(send, address)
-
-
-async def _send(send: SendCallback, address: str) -> None:
+async def _send(send: SendCallback, address: str, after: float = 0.0) -> None:
+    if after:
+        await asyncio.sleep(after)
     full = _full.setdefault(address, Outage(f"The channel {address}"))
     try:
         async with asyncio.timeout(LAYER_TIMEOUT):
@@ -140,12 +173,11 @@ async def _send(send: SendCallback, address: str) -> None:
 async def _send_again(send: SendCallback, address: str) -> None:
     """Repeat one message until the layer is back."""
     # So that the end of the outage is noticed, and logged, even if there is nothing else to send.
-    delay = FIRST_RETRY_DELAY
-    while _outage.failures:
-        await pause(delay)
-        delay = min(MAX_RETRY_DELAY, 2 * delay)
-        if _outage.failures:
-            await _send(send, address)
+    for tries in count():
+        await asyncio.sleep(retry_delay(tries))
+        if not _outage.failures:
+            return
+        await _send(send, address)
 
 
 _sender = Sender()

@@ -10,6 +10,7 @@ from sisy.runtime.log import Outage, logger
 
 FIRST_RETRY_DELAY = 0.2
 MAX_RETRY_DELAY = 5.0
+MAX_DOUBLINGS = 10
 RETRY_INTERVAL = 1.0
 IDLE_POLL_INTERVAL = 60.0  # seconds between two steps of a loop that others wake
 
@@ -73,7 +74,7 @@ class Loop:
         try:
             wait = await self._step()
         except Exception as error:  # noqa: BLE001 - the border around our own steps
-            delay = min(self._longest_delay, FIRST_RETRY_DELAY * 2.0**self._outage.failures)
+            delay = retry_delay(self._outage.failures, self._longest_delay)
             self._outage.failed(error, "retrying")
             logger.debug("The error in full:", exc_info=True)
             return delay * random.uniform(0.5, 1)
@@ -108,9 +109,15 @@ def retry_until_success(
             return
 
 
-async def pause(seconds: float) -> None:
-    """Let other coroutines run for a while. No other package sleeps."""
-    await asyncio.sleep(seconds)
+def retry_delay(failures: int, longest: float = MAX_RETRY_DELAY) -> float:
+    """Return the seconds to wait after so many failures in a row: 0.2 s, then twice as long each.
+
+    Args:
+        longest: the limit of the delay.
+    """
+    # An outage of an hour has a thousand failures, and 2.0**1024 is an OverflowError.
+    doublings = min(failures, MAX_DOUBLINGS)
+    return min(longest, FIRST_RETRY_DELAY * 2.0**doublings)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

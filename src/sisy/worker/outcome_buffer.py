@@ -1,12 +1,13 @@
 """Collect the outcomes of a worker's runs, and record them in batches."""
 
+import asyncio
 from collections.abc import Sized
 
 from sisy import clock
 from sisy.execution import Outcome
 from sisy.messaging import doorbell
 from sisy.models import Run
-from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop, pause
+from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 from sisy.store.database_thread import DatabaseThread
 from sisy.store.outcomes import Ended
 from sisy.worker.missing_code import Unresolved
@@ -74,7 +75,7 @@ class OutcomeBuffer:
         if self._ended:
             # Only other running runs can add outcomes. If there are none, waiting gains nothing.
             if len(self._in_flight) and len(self._ended) < FLUSH_BATCH:
-                await pause(FLUSH_INTERVAL)
+                await asyncio.sleep(FLUSH_INTERVAL)
             await self.flush()
         return IDLE_POLL_INTERVAL
 
