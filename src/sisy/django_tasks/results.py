@@ -87,6 +87,9 @@ def _task_of(run: Run, payload: Payload) -> AnyTask:
     if payload.backend is None:
         return task
     run_after = None if payload.run_after is None else _moment(payload.run_after)
+    enqueued = (run.priority, run.queue, run_after, payload.backend)
+    if enqueued == (task.priority, task.queue_name, task.run_after, task.backend):
+        return task  # as nearly always; a copy would be validated again
     return task.using(
         priority=run.priority, queue_name=run.queue, run_after=run_after, backend=payload.backend
     )

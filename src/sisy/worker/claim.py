@@ -211,8 +211,9 @@ def _assign_tasks(runs: Iterable[Run], tasks: dict[int, Task]) -> None:
         refer(run, "task", own)
         assigned.add(task.pk)
         if task.runs_once and not task.userdata:
-            # A task that many runs share, as with enqueue(): each run carries its own data.
-            own.userdata = run.payload
+            # A task that many runs share, as with enqueue(): each run carries its own data. They
+            # were checked when they were stored.
+            own._extra_data = run.payload
 
 
 def _cancel_unwanted(using: str, runs: Sequence[Run], now: datetime) -> list[Run]:
