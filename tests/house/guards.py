@@ -81,7 +81,7 @@ GUARDS = (
     # An outcome says how a function ended; it is a value, and no row is written with it there.
     Guard(
         "RunState is assigned only in lifecycle/ (and in outcomes)",
-        ("lifecycle/", "execution/outcome.py"),
+        ("lifecycle/", "records/outcome.py"),
         assigns_run_state,
     ),
     Guard(

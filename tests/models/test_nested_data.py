@@ -5,8 +5,8 @@ import json
 import pytest
 from django.db import connection
 
-from sisy.execution.outcome import of_value
 from sisy.models import Run, Task
+from sisy.records.outcome import of_value
 from tests.admin.pages import errors_of, form_of, page_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.dashboard.addresses import PARTS, addresses

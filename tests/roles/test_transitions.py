@@ -8,12 +8,12 @@ from django.db import transaction
 
 from sisy import signals
 from sisy.engines.dispatch import refuse_unknown
-from sisy.execution.outcome import of_error
 from sisy.heartbeat import tick
 from sisy.heartbeat.quarantine import reject_unreadable_rows
 from sisy.lifecycle.release import release, release_running
 from sisy.messaging import dashboard_events
 from sisy.models import Overlap, Run, RunState, Task, task_with_callable
+from sisy.records.outcome import of_error
 from sisy.worker.claim import claim
 from sisy.worker.record import record
 from tests.app import jobs

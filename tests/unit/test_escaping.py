@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import sisy
-from sisy.execution.outcome import of_cancelling, of_error, of_loss, of_value
 from sisy.models import Run, Task
+from sisy.records.outcome import of_cancelling, of_error, of_loss, of_value
 from sisy.records.validation import check
 from sisy.runtime.escaping import escaped, escaped_json, first_obeyed
 from sisy.runtime.log import EscapingFilter, log_named

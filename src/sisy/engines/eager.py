@@ -5,8 +5,8 @@ from functools import partial
 
 from sisy import clock, conf
 from sisy.execution.inline import execute_inline
-from sisy.execution.outcome import Outcome
 from sisy.models import Process, Role, Run
+from sisy.records.outcome import Outcome
 from sisy.worker.claim import claim_one
 from sisy.worker.record import record
 

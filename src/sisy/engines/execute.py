@@ -19,11 +19,11 @@ from sisy import clock
 from sisy.execution.async_call import AsyncCall
 from sisy.execution.call import AwaitableResult
 from sisy.execution.inline import call_inline
-from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.lifecycle.release import release
 from sisy.models import QueuedRun, Role, Run, RunningRun, RunState
 from sisy.models.lease import Lease
+from sisy.records.outcome import Outcome
 from sisy.runtime.log import logger
 from sisy.runtime.loop import retry_until_success
 from sisy.store.isolation import past_deadlocks

@@ -11,9 +11,9 @@ from django.db import connections
 
 from sisy.exceptions import RunTimedOut, TransactionLeftOpen
 from sisy.execution.call import AwaitableResult
-from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle
 from sisy.records.choices import RunState
+from sisy.records.outcome import Outcome
 from sisy.runtime import current
 from sisy.runtime.compat import enter_thread_context, take_thread_of
 from sisy.runtime.durations import duration_text

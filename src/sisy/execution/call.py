@@ -13,10 +13,10 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from sisy.callables.lookup import DjangoTask, Function, is_task_of_django
 from sisy.exceptions import CallableError
-from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle
 from sisy.messaging import messages
 from sisy.records.choices import RunState
+from sisy.records.outcome import Outcome
 from sisy.runtime import current
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import is_called_by_async_to_sync

@@ -20,8 +20,8 @@ from sisy.execution.child_protocol import (
     Reader,
     Writer,
 )
-from sisy.execution.outcome import NotCalled, Outcome, of_error
 from sisy.execution.thread_pool import ThreadPool
+from sisy.records.outcome import NotCalled, Outcome, of_error
 
 if TYPE_CHECKING:
     from sisy.records.run import RunRecord

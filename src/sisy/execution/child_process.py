@@ -21,10 +21,10 @@ from sisy.execution.child_protocol import (
     Writer,
 )
 from sisy.execution.child_start import context, start_masked
-from sisy.execution.outcome import Outcome
 from sisy.execution.pool import NotReady
 from sisy.execution.run_deadline import RunDeadline
 from sisy.execution.run_handle import RunHandle
+from sisy.records.outcome import Outcome
 from sisy.runtime.durations import duration_text
 from sisy.runtime.log import signal_name
 

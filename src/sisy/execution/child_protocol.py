@@ -13,7 +13,7 @@ from datetime import datetime
 from multiprocessing.connection import Connection
 from typing import Any
 
-from sisy.execution.outcome import Outcome
+from sisy.records.outcome import Outcome
 
 EXIT_CANNOT_REPORT = 74  # the exit code of a child that could not report an outcome: EX_IOERR
 HEADER = struct.Struct("!4sII")  # the mark, and the length and checksum of the message

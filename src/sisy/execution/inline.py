@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import async_to_sync
 
 from sisy.execution.call import AwaitableResult, call_here, unless_left_open
-from sisy.execution.outcome import Outcome
 from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.records.choices import RunState
+from sisy.records.outcome import Outcome
 from sisy.runtime import current
 from sisy.runtime.transactions import TransactionGuard
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Protocol
 
 from sisy.exceptions import SisyError
-from sisy.execution.outcome import NotCalled
 from sisy.execution.run_handle import MayBegin, OnOutcome, R, RunHandle, always
+from sisy.records.outcome import NotCalled
 from sisy.runtime.current import CurrentRun
 
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import partial
 
 from sisy.execution.child_process import ChildProcess, NoChild
-from sisy.execution.outcome import NotCalled, Outcome
 from sisy.execution.pool import SlotPool, needing_a_thread
 from sisy.execution.run_handle import RunHandle
+from sisy.records.outcome import NotCalled, Outcome
 from sisy.runtime.log import logger
 from sisy.runtime.threads import THREAD_END_TIMEOUT, DaemonThreads
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sisy.execution import outcome
-from sisy.execution.outcome import NotCalled, Outcome, Span
+from sisy.records import outcome
+from sisy.records.outcome import NotCalled, Outcome, Span
 from sisy.runtime.current import Cancellation, CurrentRun
 from sisy.runtime.user_errors import name_of
 

@@ -16,9 +16,9 @@ from sisy.execution.call import (
     call_in_thread,
     cancel_lent,
 )
-from sisy.execution.outcome import Outcome
 from sisy.execution.pool import SlotPool, needing_a_thread
 from sisy.execution.run_handle import RunHandle
+from sisy.records.outcome import Outcome
 from sisy.runtime import current
 from sisy.runtime.compat import closes_a_generator, context_value, handle_of, lend_loop
 from sisy.runtime.current import CurrentRun

@@ -2,7 +2,7 @@
 
 import random
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import transaction
 
@@ -11,14 +11,12 @@ from sisy.lifecycle.submit import execute_if_eager, store
 from sisy.lifecycle.task_state import without_schedule
 from sisy.lifecycle.transition import QUEUED_AGAIN, Transition, attempt_of, send
 from sisy.records.choices import LIVE_STATES, Origin, Overlap, RunState
+from sisy.records.outcome import Outcome
 from sisy.records.run import RunRecord
 from sisy.records.task import TaskRecord
 from sisy.records.validators import json_dict
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store.run_queries import rows_of
-
-if TYPE_CHECKING:
-    from sisy.execution import Outcome
 
 LARGEST_GROWTH = 1e9
 
@@ -29,7 +27,7 @@ def may_retry(run: RunRecord, state: str) -> bool:
     return is_failure and run.task is not None and _failures(run) < run.task.max_attempts
 
 
-def queue_retry(using: str, run: RunRecord, outcome: "Outcome", now: datetime) -> None:
+def queue_retry(using: str, run: RunRecord, outcome: Outcome, now: datetime) -> None:
     """Queue a failed run for its next attempt, and keep a record of this one.
 
     Call it in the transaction that has locked the run.

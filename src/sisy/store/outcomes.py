@@ -6,24 +6,22 @@ and the attempt that executed it. A worker whose run was rescued meanwhile chang
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy.records.choices import RunState
+from sisy.records.outcome import Outcome
 from sisy.records.run import R, RunRecord
 from sisy.store import entries
 from sisy.store.entries import IS_TROUBLED, TROUBLED_COLUMNS, TROUBLED_VALUES
 from sisy.store.run_queries import rows_of
 from sisy.store.statements import Statement
 
-if TYPE_CHECKING:
-    from sisy.execution import Outcome
-
 COLUMNS = ("state", "started_at", "finished_at", "reason", "result", "error", "error_class")
 
-Ended = Sequence[tuple[R, "Outcome"]]
+Ended = Sequence[tuple[R, Outcome]]
 
 # PostgreSQL: one statement for all runs and their entries. Their values are one JSON text, because
 # the driver needs several times as long for a list per column. One of the values is the state that
@@ -104,7 +102,7 @@ def _finish_at_once(using: str, ended: Ended[R]) -> set[int]:
     return {pk for (pk,) in statement.rows(using, ended=text)}
 
 
-def _json_of(run: RunRecord, outcome: "Outcome") -> dict[str, Any]:
+def _json_of(run: RunRecord, outcome: Outcome) -> dict[str, Any]:
     return {
         "id": run.pk,
         "process": run.process_id,
@@ -120,7 +118,7 @@ def _json_of(run: RunRecord, outcome: "Outcome") -> dict[str, Any]:
     }
 
 
-def _values(run: RunRecord, outcome: "Outcome", connection: BaseDatabaseWrapper) -> dict[str, Any]:
+def _values(run: RunRecord, outcome: Outcome, connection: BaseDatabaseWrapper) -> dict[str, Any]:
     field_of = run._meta.get_field
     fence = {"id": run.pk, "process": run.process_id, "attempt": run.attempt}
     return fence | {

@@ -12,10 +12,10 @@ from django.utils import timezone as django_timezone
 
 from sisy import clock
 from sisy.execution.inline import execute_inline
-from sisy.execution.outcome import Outcome
 from sisy.heartbeat.plan import plan_due
 from sisy.heartbeat.timing_check import compute_unplanned
 from sisy.models import Process, QueuedRun, Role, Run, Task, TaskState
+from sisy.records.outcome import Outcome
 from sisy.schedules import calendar
 from sisy.testing.beginning import begin
 from sisy.worker.claim import claim
