@@ -72,7 +72,7 @@ def test_the_editor_follows_typing_and_rejects_invalid_schedules(look, address):
         field = window.get_by_label("Schedule", exact=True)
         field.fill("61 * * * *")
         expect(window.locator("#sisy-meaning")).to_contain_text(
-            "minute: 61 in '61' is out of range. Use 0 to 59."
+            "minute: 61 is out of range. Use 0 to 59."
         )
         expect(window.locator("#sisy-meaning .wrong")).to_contain_text("minute")
         field.fill("0 9 * * mon-fri")

@@ -47,8 +47,8 @@ def test_an_alias_is_shown_by_its_fields():
 @pytest.mark.parametrize(
     ("expression", "field", "words"),
     [
-        ("61 * * * *", "minute", "61 in '61' is out of range. Use 0 to 59."),
-        ("0 24 * * *", "hour", "24 in '24' is out of range. Use 0 to 23."),
+        ("61 * * * *", "minute", "61 is out of range. Use 0 to 59."),
+        ("0 24 * * *", "hour", "24 is out of range. Use 0 to 23."),
         ("0 0 * foo *", "month", "'foo' is not a valid value. Use 1 to 12"),
         ("* * * * * */90", "second", "the step of '*/90' must be a number from 1 to 60."),
     ],

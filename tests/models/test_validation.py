@@ -148,7 +148,7 @@ def test_a_value_that_does_not_fit_its_column_is_rejected_in_words(name, value, 
 
 def test_invalid_schedules_and_zones_get_the_schedules_message():
     assert refusal("schedule", "61 * * * *", ScheduleError) == (
-        "minute: 61 in '61' is out of range. Use 0 to 59."
+        "minute: 61 is out of range. Use 0 to 59."
     )
     assert refusal("schedule", "", ScheduleError).startswith("The schedule '' has 0 fields")
     assert refusal("schedule", None, ScheduleError).startswith("A schedule must be a string")

@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 
 JOB = "def job(message):\n    pass\n"
 REASONS = {
-    "corrupted schedule": "minute: 61 in '61' is out of range. Use 0 to 59.",
+    "corrupted schedule": "minute: 61 is out of range. Use 0 to 59.",
     "zone of yesterday": "Unknown time zone 'Europe/Atlantis'.",
     "deleted module": (
         "TargetMissing: moved_jobs.job does not exist: there is no module 'moved_jobs'."

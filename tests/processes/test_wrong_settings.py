@@ -52,7 +52,7 @@ def test_a_command_names_all_wrong_settings_at_once(manage, command):
     assert "Traceback" not in ended.stderr
     for sentence in SENTENCES:
         assert f"(sisy.E001) {sentence}" in ended.stderr
-    assert "(sisy.E002) minute: 61 in '61' is out of range. Use 0 to 59." in ended.stderr
+    assert "(sisy.E002) minute: 61 is out of range. Use 0 to 59." in ended.stderr
 
 
 @pytest.mark.parametrize("command", [["sisy_health"], ["sisy_heartbeat", "--skip-checks"]])

@@ -41,7 +41,7 @@ def test_one_broken_row_does_not_stop_the_others():
     tick("default", NOON + MINUTE)
     broken.refresh_from_db()
     assert broken.state == TaskState.BROKEN
-    assert broken.state_reason == "minute: 61 in '61' is out of range. Use 0 to 59."
+    assert broken.state_reason == "minute: 61 is out of range. Use 0 to 59."
     assert fine.runs.count() == 1
     broken.schedule = "*/5 * * * *"
     broken.save()

@@ -80,7 +80,7 @@ def test_an_invalid_default_schedule_is_an_error(settings):
     settings.SISY_DEFAULT_SCHEDULE = "61 * * * *"
     [error] = configuration.check_settings()
     assert (error.id, error.obj) == ("sisy.E002", "SISY_DEFAULT_SCHEDULE")
-    assert error.msg == "minute: 61 in '61' is out of range. Use 0 to 59."
+    assert error.msg == "minute: 61 is out of range. Use 0 to 59."
 
 
 @pytest.mark.parametrize(

@@ -172,9 +172,9 @@ def _check_field(name: str, typed: str, limits: tuple[int, int]) -> None:
         for end in ends:
             number = end.strip("w") if name == "day-of-month" else end
             if number.isdigit() and not limits[0] <= int(number) <= limits[1]:
+                where = "" if number == typed else f" in {typed!r}"
                 raise ScheduleError(
-                    f"{name}: {number} in {typed!r} is out of range. "
-                    f"Use {limits[0]} to {limits[1]}."
+                    f"{name}: {number}{where} is out of range. Use {limits[0]} to {limits[1]}."
                 )
 
 

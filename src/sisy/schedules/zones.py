@@ -14,6 +14,8 @@ HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 ZERO = timedelta(0)
 
+EXAMPLE = " Use a name such as 'Europe/Berlin'."
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -49,9 +51,7 @@ def zone_named(name: str) -> ZoneInfo:
         ScheduleError: there is no zone with that name. The message suggests the nearest one.
     """
     if not isinstance(name, str) or not name:
-        raise ScheduleError(
-            f"{name!r:.80} is not a valid time zone. Use a name such as 'Europe/Berlin'."
-        )
+        raise ScheduleError(f"{name!r:.80} is not a valid time zone.{EXAMPLE}")
     return _zone_named(name)
 
 
@@ -62,7 +62,7 @@ def _zone_named(name: str) -> ZoneInfo:
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
-    hint = did_you_mean(name[:64], available_timezones())
+    hint = did_you_mean(name[:64], available_timezones()) or EXAMPLE
     raise ScheduleError(f"Unknown time zone {name!r:.80}.{hint}")
 
 
