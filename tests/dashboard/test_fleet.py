@@ -75,6 +75,14 @@ def test_of_very_many_queued_runs_so_many_are_counted(monkeypatch):
     assert "default ! no worker 3+ 12:00:00" in shown("queues")
 
 
+def test_a_paused_queue_shows_who_paused_it_and_why():
+    Queue.objects.pause("default", "deploy", by="Sam")
+    assert "by Sam: deploy" in shown("queues")
+    Queue.objects.resume("default")
+    Queue.objects.pause("default", "deploy")
+    assert "paused 12:00:00 deploy" in shown("queues")
+
+
 def test_a_queue_is_paused_and_resumed():
     alive(queues=("default",))
     scheduled()

@@ -56,7 +56,7 @@ def test_a_queue_that_nothing_names_is_an_error(verb, name):
     answer = browser_of_superuser().post(f"/sisy/queues/do/{verb}/", {"name": name}, follow=True)
     [(level, words)] = said(answer)
     assert level == messages.ERROR
-    assert words.startswith("No task, run or worker uses a queue '")
+    assert words.startswith("No task, run or worker uses a queue named '")
     assert not Queue.objects.exists()
 
 

@@ -76,8 +76,8 @@ def retries(task: Task) -> str:
     if task.retry_backoff <= 1 or delay == task.retry_max_delay:
         return f"{words} {gettext('Waits up to %(delay)s before each retry.') % named}"
     grows = gettext(
-        "Waits up to %(delay)s before the first retry. This limit is multiplied by %(factor)g for "
-        "each retry after that, up to %(longest)s."
+        "The maximum delay starts at %(delay)s and is multiplied by %(factor)g with each retry, "
+        "up to %(longest)s."
     )
     return f"{words} {grows % named}"
 

@@ -39,7 +39,7 @@ NOTHING_NEW = {
 def _changed(user: Any, name: str, change: Any, what: str) -> Iterator[Result]:
     using = router.db_for_write(Queue)
     if name not in {queue.name for queue in queues(using, formatting.now())}:
-        words = gettext("No task, run or worker uses a queue '%s'. Nothing was changed.")
+        words = gettext("No task, run or worker uses a queue named '%s'. Nothing was changed.")
         yield Result(words % escaped(name[:60]), messages.ERROR)
         return
     try:
