@@ -56,7 +56,8 @@ def test_the_function_decides_the_outcome_of_a_cancel_request():
 
 
 def test_a_task_cancels_queued_runs_and_asks_running_ones_to_end():
-    task = scheduled("0 0 1 1 *", fn=jobs.goes_on_until_asked)
+    # Buffered, so that the second run waits however soon the worker looks at it.
+    task = scheduled("0 0 1 1 *", fn=jobs.goes_on_until_asked, overlap="buffer_all")
     with at_work():
         going = task.run_now()
         wait_until(Execution.objects.filter(run=going.pk).exists)
