@@ -45,9 +45,13 @@ def submit(runs: Sequence[R], using: str) -> list[R]:
     return stored
 
 
-def store(runs: Sequence[R], using: str) -> list[R]:
-    """Store requested runs in the caller's transaction; call `execute_if_eager` after it."""
-    stored = insert_runs(using, runs)
+def store(runs: Sequence[R], using: str, varying: Collection[str] | None = None) -> list[R]:
+    """Store requested runs in the caller's transaction; call `execute_if_eager` after it.
+
+    Args:
+        varying: the columns in which the runs may differ; by default, all.
+    """
+    stored = insert_runs(using, runs, varying)
     if stored:
         _announce(stored, using)
     return stored
@@ -124,7 +128,7 @@ def store_once(
         task.insert_alone(using)
         for run in runs:
             refer(run, "task", task)  # the task has a key now
-        return store(runs, using)
+        return store(runs, using, varying={"payload"})
 
 
 def open_elsewhere(using: str) -> list[str]:

@@ -20,7 +20,7 @@ from sisy.planning.declarations import Policies, refuse_unknown
 from sisy.records.choices import Origin, Overlap, RunState
 from sisy.records.small_tables import QueuedRun
 from sisy.records.twins import class_twin, twin
-from sisy.records.validators import future_moment, json_dict, moment_in
+from sisy.records.validators import future_moment, json_dict, json_dicts, moment_in
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -101,7 +101,7 @@ class TaskVerbs(models.Model):
             ValueError: as for `run_once`, or ``userdata`` is empty. Nothing is submitted then.
         """
         refuse_unknown(policies)
-        payloads = [json_dict(one, f"userdata[{n}]") for n, one in enumerate(userdata)]
+        payloads = json_dicts(userdata)
         if not payloads:
             raise ValueError("userdata is empty. Pass one dict for each run.")
         task = cls.for_once(fn, label=label, queue=queue, **policies)

@@ -52,10 +52,10 @@ def alike(record: M, name: str, values: Sequence[Any]) -> list[M]:
     else:
         records = [model.__new__(model) for _ in values]
         for copy, value in zip(records, values, strict=True):
-            copy.__dict__.update(held, _state=ModelState())
-            copy.__dict__[name] = value
+            copy.__dict__ = {**held, "_state": ModelState(), name: value}
+    related = record._state.fields_cache
     for copy in records:
-        copy._state.fields_cache.update(record._state.fields_cache)
+        copy._state.fields_cache = related.copy()
     return records
 
 

@@ -17,9 +17,8 @@ hundred rows at a time.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any
 
 from django.db import connections, models
@@ -89,20 +88,29 @@ class Update:
     compute: Mapping[str, Combinable] = field(default_factory=dict)
 
 
-def insert_many(using: str, records: Sequence[models.Model], also: Sequence[str] = ()) -> None:
+def returning_keys(insertion: str) -> str:
+    """Return a statement that inserts rows, and returns their keys."""
+    return f"{insertion} RETURNING id"
+
+
+def insert_many(
+    using: str,
+    records: Sequence[models.Model],
+    complete: Callable[[str], str] = returning_keys,
+    varying: Collection[str] | None = None,
+) -> None:
     """Insert records of a model into PostgreSQL by one statement, and set their keys.
 
     Args:
-        also: further statements to execute with it, in which the inserted rows are ``stored``.
+        complete: makes the statement, which returns the keys, from the insertion.
+        varying: the columns in which the records may differ; by default, all.
     """
     # Django would write each value of each record into the statement, which takes longer than to
     # insert the records.
     connection, model = connections[using], type(records[0])
-    fields = model._meta.concrete_fields
-    values_of = itemgetter(*(field.attname for field in fields))
-    held = zip(*[values_of(record.__dict__) for record in records], strict=True)
     columns = [
-        Column.of(field, values, connection) for field, values in zip(fields, held, strict=True)
+        Column.of(field, _held(field, records, varying), connection)
+        for field in model._meta.concrete_fields
     ]
     # A column that is left out is NULL.
     shared = [column for column in columns if column.is_shared and column.value is not None]
@@ -118,22 +126,24 @@ def insert_many(using: str, records: Sequence[models.Model], also: Sequence[str]
         f"SELECT {', '.join(values)} FROM {rows} AS own({', '.join([*names, 'place'])}) "
         "ORDER BY own.place"
     )
-    statement = with_others(statement, also)
     params = [column.value for column in (*shared, *own)]
     for record, (pk,) in zip(
-        records, fetch(using, statement, params, is_prepared=True), strict=True
+        records, fetch(using, complete(statement), params, is_prepared=True), strict=True
     ):
         record.pk = pk
     note_saved(using, records)
 
 
-def with_others(insertion: str, also: Sequence[str]) -> str:
-    """Return an insertion that executes further statements, and returns the keys of its rows."""
-    if not also:
-        return f"{insertion} RETURNING id"
-    parts = [f"stored AS ({insertion} RETURNING *)"]
-    parts += [f"also_{number} AS ({each})" for number, each in enumerate(also)]
-    return f"WITH {', '.join(parts)} SELECT id FROM stored"
+def _held(
+    field: "models.Field[Any, Any]",
+    records: Sequence[models.Model],
+    varying: Collection[str] | None,
+) -> list[Any]:
+    """Return the values of a column in records, or only one if they do not differ in it."""
+    name = field.attname
+    if varying is None or name in varying:
+        return [record.__dict__[name] for record in records]
+    return [records[0].__dict__[name]]
 
 
 def update_rows(using: str, model: type[models.Model], pks: Sequence[int], update: Update) -> int:

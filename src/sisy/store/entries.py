@@ -36,7 +36,9 @@ ADD_TROUBLED = Statement(f"""
     SELECT {TROUBLED_VALUES} FROM sisy_run WHERE id {{in_runs}} AND {IS_TROUBLED}
 """)
 
-# For runs that a statement of PostgreSQL has just inserted, and calls "stored".
+# For runs that a statement of PostgreSQL has just inserted, and calls "stored". It returns only
+# the columns that are needed here: it would copy each of the others for nothing.
+STORED_COLUMNS = "id, task_id, engine, queue, priority, ready_at, planned_at, state, finished_at"
 QUEUED_OF_STORED = (
     f"INSERT INTO sisy_queued_run ({QUEUED_COLUMNS}) SELECT {QUEUED_VALUES} FROM stored "
     "WHERE state = 'queued'"
@@ -45,7 +47,6 @@ TROUBLED_OF_STORED = (
     f"INSERT INTO sisy_troubled_run ({TROUBLED_COLUMNS}) SELECT {TROUBLED_VALUES} FROM stored "
     f"WHERE {IS_TROUBLED}"
 )
-OF_STORED = (QUEUED_OF_STORED, TROUBLED_OF_STORED)
 
 # The primary key of the small tables begins with the task, so that one index finds both the entry
 # of a run and those of a task. The ledger says to which task a run belongs.
@@ -85,6 +86,19 @@ def follow(using: str, runs: Sequence[int]) -> None:
             checkpoint("follow: entries deleted")
             for statement in (ADD_QUEUED, ADD_RUNNING, ADD_TROUBLED):
                 statement.change(using, runs=some)
+
+
+def with_entries(insertion: str, *, are_queued: bool) -> str:
+    """Return PostgreSQL's statement that inserts runs with their entries, and returns their keys.
+
+    Args:
+        are_queued: whether all of them are queued. If not, none is running.
+    """
+    parts = [f"stored AS ({insertion} RETURNING {STORED_COLUMNS})"]
+    parts.append(f"queued AS ({QUEUED_OF_STORED})")
+    if not are_queued:
+        parts.append(f"troubled AS ({TROUBLED_OF_STORED})")
+    return f"WITH {', '.join(parts)} SELECT id FROM stored"
 
 
 def add_inserted(using: str, runs: Sequence[int], *, are_queued: bool) -> None:

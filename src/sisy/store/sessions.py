@@ -8,7 +8,8 @@ not the one that ``pg_backend_pid()`` returns. This shows whether there is a poo
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from importlib import import_module
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -46,6 +47,9 @@ class Session:
 
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 
+# By Django's connection: a cursor refers to that of psycopg, which would never be forgotten.
+_cursors: WeakKeyDictionary[BaseDatabaseWrapper, Any] = WeakKeyDictionary()
+
 
 def session_of(connection: BaseDatabaseWrapper) -> Session:
     """Return the state of a session that is about to send a statement that it may prepare."""
@@ -62,6 +66,26 @@ def session_of(connection: BaseDatabaseWrapper) -> Session:
             process = raw.execute("SELECT pg_backend_pid()").fetchone()[0]
         session.may_prepare = process == raw.info.backend_pid
     return session
+
+
+def cursor_of(connection: BaseDatabaseWrapper) -> Any:
+    """Return a cursor of psycopg for frequent statements, which its connection keeps.
+
+    It sends values beside the statement: the cursors that Django makes by default write them into
+    it.
+    """
+    # A new cursor must look up again how to adapt values. This takes as long as to send them.
+    raw = connection.connection
+    cursor = _cursors.get(connection)
+    if cursor is None or cursor.connection is not raw or cursor.closed:
+        cursor = _cursors[connection] = _binding_cursor()(raw)
+    return cursor
+
+
+@cache
+def _binding_cursor() -> Any:
+    """Return the class of cursors that send values beside the statement."""
+    return import_module("psycopg").Cursor
 
 
 def limit_idle_transactions(connection: BaseDatabaseWrapper, seconds: float) -> None:

@@ -20,8 +20,6 @@ database that plans a statement before it knows the values would not use these i
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from datetime import UTC, datetime
-from functools import cache
-from importlib import import_module
 from textwrap import dedent
 from typing import Any, TypeVar
 
@@ -32,7 +30,7 @@ from django.db.backends.utils import CursorWrapper
 from sisy.records.fields import adapted
 from sisy.records.instances import read
 from sisy.runtime.compat import Selection
-from sisy.store.sessions import PREPARED_AFTER, session_of
+from sisy.store.sessions import PREPARED_AFTER, cursor_of, session_of
 
 M = TypeVar("M", bound=models.Model)
 
@@ -184,8 +182,7 @@ def _rows_of_prepared(
     """Let psycopg prepare the statement if it was sent often."""
     connection.validate_thread_sharing()
     raw = connection.connection
-    # The cursors that Django makes by default write the values into the statement.
-    cursor = _binding_cursor()(raw)
+    cursor = cursor_of(connection)
     before, raw.prepare_threshold = raw.prepare_threshold, PREPARED_AFTER
     try:
         connection.make_cursor(cursor).execute(sql, params)
@@ -195,12 +192,6 @@ def _rows_of_prepared(
     with connection.wrap_database_errors:
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
-
-
-@cache
-def _binding_cursor() -> Any:
-    """Return the class of cursors that send values beside the statement."""
-    return import_module("psycopg").Cursor
 
 
 def insert_into(using: str, model: type[models.Model], columns: Iterable[str]) -> str:

@@ -6,8 +6,8 @@ text of the statement, and the text is kept. PostgreSQL prepares it if a session
 
     WITH stored AS (
         INSERT INTO sisy_run (state, queue, …, task_id, label, …)
-        VALUES ('queued', 'default', …, %s, %s, …) RETURNING *
-    ), also_0 AS (
+        VALUES ('queued', 'default', …, %s, %s, …) RETURNING id, task_id, …
+    ), queued AS (
         INSERT INTO sisy_queued_run (task_id, run_id, …) SELECT task_id, id, … FROM stored …
     )
     SELECT id FROM stored
@@ -18,16 +18,16 @@ A task and its only run are inserted together. The run copies from the task what
         INSERT INTO sisy_task (schedule, …, label, …) VALUES ('', …, %s, …) RETURNING id, label, …
     ), stored AS (
         INSERT INTO sisy_run (state, …, task_id, label, …)
-        SELECT 'queued', …, inserted.id, inserted.label, … FROM inserted RETURNING *
+        SELECT 'queued', …, inserted.id, inserted.label, … FROM inserted RETURNING id, task_id, …
     )
     INSERT INTO sisy_queued_run (task_id, run_id, …) SELECT task_id, id, … FROM stored …
     RETURNING task_id, run_id
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from operator import itemgetter
 from typing import Any
 
@@ -40,7 +40,7 @@ from sisy.records.instances import is_heard, refer
 from sisy.records.run import R, RunRecord
 from sisy.records.task import TaskRecord
 from sisy.store import entries
-from sisy.store.bulk import insert_many, kind_of, with_others
+from sisy.store.bulk import insert_many, kind_of
 from sisy.store.run_queries import rows_of
 from sisy.store.statements import fetch, insert_into, note_saved, placeholders
 
@@ -70,20 +70,25 @@ VARYING_COLUMNS_OF_RUN_ALONE = (
 """The columns of a run that often differ from one run to the next."""
 
 
-def insert_runs(using: str, runs: Sequence[R]) -> list[R]:
-    """Insert runs, all or none, and return them with their keys."""
+def insert_runs(using: str, runs: Sequence[R], varying: Collection[str] | None = None) -> list[R]:
+    """Insert runs, all or none, and return them with their keys.
+
+    Args:
+        varying: the columns in which the runs may differ; by default, all.
+    """
     runs = list(runs)
     vendor, features = connections[using].vendor, connections[using].features
+    are_queued = all(run.state == RunState.QUEUED for run in runs)
     if vendor == "postgresql" and len(runs) == 1:
         _insert_alone(using, runs[0])
         note_saved(using, runs)
     elif vendor == "postgresql" and runs:
-        insert_many(using, runs, also=entries.OF_STORED)
+        with_entries = partial(entries.with_entries, are_queued=are_queued)
+        insert_many(using, runs, with_entries, varying)
     elif vendor == "sqlite" and len(runs) == 1:
         with transaction.atomic(using=using, savepoint=False):
             _insert_locally(using, runs[0])
-            is_queued = runs[0].state == RunState.QUEUED
-            entries.add_inserted(using, [runs[0].pk], are_queued=is_queued)
+            entries.add_inserted(using, [runs[0].pk], are_queued=are_queued)
     elif runs and features.can_return_rows_from_bulk_insert:
         rows_of(type(runs[0]), using).bulk_create(runs)
     else:
@@ -159,7 +164,8 @@ def _statement_of_pair(
         f"WITH inserted AS ({insert_into(using, task_model, of_task)} "
         f"VALUES ({', '.join(of_task.values())}) RETURNING {returned}), "
         f"stored AS ({insert_into(using, run_model, of_run)} "
-        f"SELECT {', '.join(of_run.values())} FROM inserted RETURNING *) "
+        f"SELECT {', '.join(of_run.values())} FROM inserted "
+        f"RETURNING {entries.STORED_COLUMNS}) "
         f"{entries.QUEUED_OF_STORED} RETURNING task_id, run_id"
     )
 
@@ -188,10 +194,7 @@ def _statement_of_one(
     columns = seldom.literals(constants, connections[using])
     columns |= {str(model._meta.get_field(name).column): "%s" for name in non_null}  # type: ignore[union-attr]
     insertion = f"{insert_into(using, model, columns)} VALUES ({', '.join(columns.values())})"
-    is_queued = state == RunState.QUEUED
-    return with_others(
-        insertion, [entries.QUEUED_OF_STORED if is_queued else entries.TROUBLED_OF_STORED]
-    )
+    return entries.with_entries(insertion, are_queued=state == RunState.QUEUED)
 
 
 def _insert_locally(using: str, run: RunRecord) -> None:
