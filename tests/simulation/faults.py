@@ -11,7 +11,7 @@ from sisy.heartbeat import plan
 from sisy.lifecycle import finish
 from sisy.models import Overlap, Run, Task, TaskState
 from sisy.store import claims, outcomes
-from sisy.worker import apply_policies
+from sisy.worker import overlap
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def no_lock_on_what_overlaps():
 
 @contextmanager
 def _nothing_seen_to_go_on():
-    live_runs = apply_policies._live_runs
+    live_runs = overlap._live_runs
 
     def queued_runs(*args):
         live = live_runs(*args)
@@ -113,7 +113,7 @@ def _nothing_seen_to_go_on():
             one.running.clear()
         return live
 
-    with mock.patch.object(apply_policies, "_live_runs", queued_runs):
+    with mock.patch.object(overlap, "_live_runs", queued_runs):
         yield
 
 

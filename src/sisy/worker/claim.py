@@ -36,8 +36,8 @@ from sisy.records.instances import refer, refer_to_none
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
 from sisy.store.claims import ClaimScope, Level
-from sisy.worker.apply_policies import ClaimResult, apply_policies
 from sisy.worker.low_water import LowWaterMarks
+from sisy.worker.overlap import ClaimResult, apply_policies
 
 FURTHER_BATCH = 200
 MAX_FURTHER_BATCHES = 50
