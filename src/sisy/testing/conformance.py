@@ -155,7 +155,7 @@ class BackendConformance(unittest.TestCase):
 
     def test_a_result_can_be_pickled(self) -> None:
         if not hasattr(self.tasks.add, "_reconstruct"):
-            self.skipTest("Tasks can be pickled from Django 6.1 on.")
+            self.skipTest("Tasks can be pickled only on Django 6.1 or newer.")
         result = self.ended(self.tasks.add, 1)
         self.assertEqual(pickle.loads(pickle.dumps(result)), result)
 
