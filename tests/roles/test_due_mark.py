@@ -5,14 +5,14 @@ import pytest
 from sisy.heartbeat import Heartbeat
 from sisy.heartbeat.due_mark import SLACK, DueMark
 from sisy.models import Run, Task
-from sisy.runtime.renewal import INTERVAL
+from sisy.runtime.loop import RENEWAL_INTERVAL
 from sisy.store.statements import BEGINNING
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled
 
 pytestmark = pytest.mark.django_db
 
-RENEWAL = INTERVAL * SECOND
+RENEWAL = RENEWAL_INTERVAL * SECOND
 
 
 @pytest.fixture

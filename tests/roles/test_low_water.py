@@ -8,7 +8,7 @@ import pytest
 from sisy.heartbeat import tick
 from sisy.models import Overlap, Process, Queue, Role, Run
 from sisy.models.lease import Lease
-from sisy.runtime.renewal import INTERVAL, INTERVAL_IN_DOUBT
+from sisy.runtime.loop import RENEWAL_IN_DOUBT, RENEWAL_INTERVAL
 from sisy.store.claims import Level
 from sisy.worker.claim_session import ClaimSession
 from sisy.worker.missing_code import Unresolved
@@ -19,8 +19,8 @@ from tests.support.records import scheduled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-RENEWAL = INTERVAL * SECOND
-IN_DOUBT = INTERVAL_IN_DOUBT * SECOND
+RENEWAL = RENEWAL_INTERVAL * SECOND
+IN_DOUBT = RENEWAL_IN_DOUBT * SECOND
 
 
 class Claimer:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-from sisy.runtime.inbox import Inbox
+from sisy.runtime.loop import Inbox
 
 
 async def test_items_of_threads_are_taken_in_order():

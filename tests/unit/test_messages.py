@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from sisy.messaging import listener, messages
-from sisy.messaging.listener import ChannelListener
+from sisy.messaging import doorbell, messages
+from sisy.messaging.doorbell import ChannelListener
 from sisy.models import Run
 from tests.support.moments import NOON
 
@@ -77,7 +77,7 @@ def test_foreign_messages_are_recognised(message):
 @pytest.mark.parametrize("message", MALFORMED)
 async def test_a_malformed_message_is_logged_and_dropped(monkeypatch, caplog, message):
     woken = []
-    monkeypatch.setattr(listener.sender, "shared_layer", lambda: layer_with(message))
+    monkeypatch.setattr(doorbell.sender, "shared_layer", lambda: layer_with(message))
     assert await listening(woken)._hear_rings("sisy.run_task") == 0
     assert woken == []
     [record] = caplog.records
@@ -87,7 +87,7 @@ async def test_a_malformed_message_is_logged_and_dropped(monkeypatch, caplog, me
 async def test_a_ring_wakes_the_listeners(monkeypatch, caplog):
     woken = []
     ring = messages.run_task(run())
-    monkeypatch.setattr(listener.sender, "shared_layer", lambda: layer_with(ring))
+    monkeypatch.setattr(doorbell.sender, "shared_layer", lambda: layer_with(ring))
     await listening(woken)._hear_rings("sisy.run_task")
     assert (woken, caplog.records) == ([True], [])
 
@@ -99,7 +99,7 @@ def listening(woken):
 async def test_an_order_makes_the_worker_read_its_requests(monkeypatch, caplog):
     heard = []
     layer = MembersLayer([messages.cancel(5), {"type": "websocket.send"}])
-    monkeypatch.setattr(listener.sender, "shared_layer", lambda: layer)
+    monkeypatch.setattr(doorbell.sender, "shared_layer", lambda: layer)
     worker = listening(heard)
     for _ in range(3):
         assert await worker._hear_orders() == 0
@@ -111,7 +111,7 @@ async def test_an_order_makes_the_worker_read_its_requests(monkeypatch, caplog):
 async def test_a_layer_is_rejoined_after_an_outage(monkeypatch):
     """It has forgotten its members, and may never say anything to this one."""
     layer = MembersLayer([])
-    monkeypatch.setattr(listener.sender, "shared_layer", lambda: layer)
+    monkeypatch.setattr(doorbell.sender, "shared_layer", lambda: layer)
     worker = listening([])
     await worker._hear_orders()
     with pytest.raises(ConnectionError):

@@ -22,8 +22,8 @@ from sisy.records.outcome import Outcome
 from sisy.runtime import current
 from sisy.runtime.compat import closes_a_generator, context_value, handle_of, lend_loop
 from sisy.runtime.current import CurrentRun
-from sisy.runtime.inbox import Inbox
 from sisy.runtime.log import logger
+from sisy.runtime.loop import Inbox
 from sisy.runtime.threads import THREAD_END_TIMEOUT, DaemonThreads, LoopOnDemand, LoopThread
 from sisy.runtime.user_errors import name_of
 

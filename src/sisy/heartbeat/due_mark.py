@@ -7,7 +7,7 @@ runs. A wrong mark delays an occurrence by two seconds at most.
 
 from datetime import datetime, timedelta
 
-from sisy.runtime.renewal import Renewal
+from sisy.runtime.loop import Renewal
 from sisy.store.statements import BEGINNING
 
 # A transaction that makes a task due may be committed a little later.

@@ -6,10 +6,11 @@ A ring is a hint that may be lost. Workers also find queued runs by polling, a l
 A process that submits many runs in a row rings only once every few milliseconds.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from sisy.messaging.sender import Pace
 from sisy.runtime import signal_dispatch
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import after_fork_in_child
+from sisy.runtime.log import logger
+from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 
 if TYPE_CHECKING:
     from sisy.records.run import RunRecord
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 # Sending a message takes longer than storing a run, and competes with the submitting thread. More
 # rings gain nothing: after the first one, a worker needs about this long until it claims again.
 RING_INTERVAL = 0.01  # seconds between two rings of one process on a channel
+
+# Seconds until the worker rejoins its group, because layers expire members.
+MEMBERSHIP_SECONDS = 3600.0
 
 _listeners: dict[str, set[Callable[[], None]]] = {}
 _engine_listeners: set[Callable[[], None]] = set()
@@ -105,6 +111,83 @@ def _send_ring(
         return None
     send = partial(layer.send, channel, dict(messages.run_task(run)))
     return sender.send_soon(send, channel, after=wait)
+
+
+class ChannelListener:
+    """Listens for messages and turns them into callbacks.
+
+    Args:
+        queues: the queues on whose channels to listen for rings.
+        wake: called for each ring.
+        on_control: called for each control message, such as a cancel request.
+    """
+
+    def __init__(
+        self, queues: Iterable[str], wake: Callable[[], None], on_control: Callable[[], None]
+    ) -> None:
+        self._queues = tuple(queues)
+        self._wake = wake
+        self._on_control = on_control
+        self._address: str | None = None  # this worker's channel in the group of workers
+        self._listening: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        """Start listening. Does nothing without a layer that reaches other processes."""
+        if sender.shared_layer() is None:
+            return
+        steps = {messages.WORKERS: self._hear_orders}
+        for queue in self._queues:
+            channel = conf.get_settings().channel_of(queue)
+            steps[channel] = partial(self._hear_rings, channel)
+        for name, step in steps.items():
+            loop = Loop(f"Listening on {name}", step)
+            self._listening.append(asyncio.create_task(loop.run()))
+
+    async def close(self) -> None:
+        """Stop listening."""
+        for listening in self._listening:
+            listening.cancel()
+        for listening in self._listening:
+            with suppress(asyncio.CancelledError):
+                await listening
+
+    async def _hear_rings(self, channel: str) -> float:
+        layer = sender.shared_layer()
+        if layer is None:
+            return IDLE_POLL_INTERVAL
+        message = await layer.receive(channel)
+        if messages.is_run_task(message):
+            self._wake()
+        else:
+            logger.warning("Ignored an unknown message on %s: %.200r", channel, message)
+        return 0.0
+
+    async def _hear_orders(self) -> float:
+        """Join the group of workers, or receive one message to it."""
+        layer = sender.shared_layer()
+        if layer is None:
+            return IDLE_POLL_INTERVAL
+        if self._address is None:
+            address = await layer.new_channel()
+            async with asyncio.timeout(sender.LAYER_TIMEOUT):
+                await layer.group_add(messages.WORKERS, address)
+            self._address = address
+            return 0.0
+        try:
+            async with asyncio.timeout(MEMBERSHIP_SECONDS):
+                message = await layer.receive(self._address)
+        except TimeoutError:
+            self._address = None
+            return 0.0
+        except Exception:
+            # The layer may have restarted and forgotten this member, so join again.
+            self._address = None
+            raise
+        if messages.is_control(message):
+            self._on_control()
+        else:
+            logger.warning("Ignored an unknown message to workers: %.200r", message)
+        return 0.0
 
 
 def on_runs_queued(*, runs: "list[RunRecord]", **kwargs: Any) -> None:

@@ -1,7 +1,6 @@
 """A task: its target, its schedule and its policies."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from django.core.exceptions import ValidationError
@@ -9,7 +8,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock, conf
+from sisy import clock
 from sisy.callables import Callee, target_of
 from sisy.lifecycle import task_state
 from sisy.models.declared import FollowsCode
@@ -21,7 +20,7 @@ from sisy.planning.overdue import settle_overdue
 from sisy.records import validation
 from sisy.records.choices import TaskState
 from sisy.records.dirty_fields import Write
-from sisy.records.instances import refer, unsaved
+from sisy.records.instances import unsaved
 from sisy.records.task import TaskRecord
 from sisy.records.task_fields import (
     GIVEN_NAMES,
@@ -40,6 +39,7 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
     since you read the task, and never the scheduler's, so you can save it in the middle of a run.
     """
 
+    run_model = Run
     objects: ClassVar["TaskManager"] = TaskManager()
 
     class Meta:
@@ -79,19 +79,6 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
             "target_pk": found.pk,
         }
         return unsaved(cls, {**of_target, **given})
-
-    def new_run(self, *, now: datetime, **columns: Any) -> Run:
-        of_task = {
-            "label": self.label,
-            "target_path": self.target_path,
-            "target_pk": self.target_pk,
-            "queue": self.queue,
-            "priority": self.priority,
-            "engine": conf.get_settings().alias_of(self.engine),
-        }
-        run = unsaved(Run, {**of_task, "planned_at": now, "ready_at": now, **columns})
-        refer(run, "task", self)
-        return run
 
     def clean(self) -> None:
         """Check every column, for forms.

@@ -184,7 +184,8 @@ class TaskVerbs(models.Model):
         task = self._task
         # Checked here: an error within the transaction would roll back the caller's as well.
         payload = json_dict(task.userdata)
-        return submit([task.new_run(now=now, origin=Origin.MANUAL, payload=payload)], using)[0]
+        run = task.new_run(now=now, origin=Origin.MANUAL, payload=payload)
+        return cast("Run", submit([run], using)[0])
 
     arun_now = twin(run_now)
 

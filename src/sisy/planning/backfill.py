@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from itertools import islice
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Min, Q
@@ -77,8 +76,7 @@ def to_backfill(
 
 
 def _runs_of(task: TaskRecord, using: str) -> RunRows[RunRecord]:
-    meta: Any = type(task)._meta
-    return rows_of(meta.get_field("runs").related_model, using).filter(task=task.pk)
+    return rows_of(task.run_model, using).filter(task=task.pk)
 
 
 def _occurrences(task: TaskRecord, start: datetime, end: datetime) -> list[datetime]:

@@ -1,12 +1,14 @@
 """A task as its row says it: its columns, what follows from them, and its insertion."""
 
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+from sisy import conf
 from sisy.callables import Target
 from sisy.records.choices import Overlap
 from sisy.records.columns import TaskColumns
 from sisy.records.dirty_fields import DirtyFields
+from sisy.records.instances import refer, unsaved
 from sisy.records.run import RunRecord
 from sisy.records.task_fields import OWNER_FIELDS
 from sisy.records.validators import json_dict
@@ -20,6 +22,7 @@ class TaskRecord(DirtyFields, TaskColumns):
 
     tracked = OWNER_FIELDS
     inserted_at_field = "created_at"
+    run_model: ClassVar[type[RunRecord]]
 
     class Meta:
         abstract = True
@@ -71,7 +74,17 @@ class TaskRecord(DirtyFields, TaskColumns):
 
     def new_run(self, *, now: datetime, **columns: Any) -> RunRecord:
         """Return an unsaved run of this task that is ready at ``ready_at``, by default now."""
-        raise NotImplementedError
+        of_task = {
+            "label": self.label,
+            "target_path": self.target_path,
+            "target_pk": self.target_pk,
+            "queue": self.queue,
+            "priority": self.priority,
+            "engine": conf.get_settings().alias_of(self.engine),
+        }
+        run = unsaved(self.run_model, {**of_task, "planned_at": now, "ready_at": now, **columns})
+        refer(run, "task", self)
+        return run
 
     def insert_alone(self, using: str, **options: Any) -> None:
         """Insert the task in the caller's transaction, without planning it."""

@@ -1,9 +1,11 @@
-"""Loops that wait, wake and stop, and the time that one pass has for long work."""
+"""Loops that wait, wake and stop, what reaches them from other threads, and when work is due."""
 
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 from sisy import clock
 from sisy.runtime.log import Outage, logger
@@ -13,6 +15,13 @@ MAX_RETRY_DELAY = 5.0
 MAX_DOUBLINGS = 10
 RETRY_INTERVAL = 1.0
 IDLE_POLL_INTERVAL = 60.0  # seconds between two steps of a loop that others wake
+
+RENEWAL_INTERVAL = 2.0  # seconds between two renewals of what is remembered and may be wrong
+RENEWAL_IN_DOUBT = 0.5
+# A slow renewal is made less often, so that it does not keep the process busy.
+MAX_RENEWAL_SHARE = 0.01
+
+T = TypeVar("T")
 
 
 class Loop:
@@ -156,3 +165,61 @@ class Turn:
 
 
 ENDLESS = Turn()
+
+
+class Inbox(Generic[T]):
+    """A queue for an event loop: ``take`` is called in ``loop`` with the items, in order.
+
+    Items that arrive after the loop is closed are dropped.
+    """
+
+    # Waking a loop costs as much as a short run. Items that arrive while it is being woken, or is
+    # busy, do not wake it again.
+    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[list[T]], None]) -> None:
+        self._loop = loop
+        self._take = take
+        self._items: deque[T] = deque()
+        self._is_called = False
+
+    def put(self, item: T) -> None:
+        """Add an item. Thread-safe."""
+        self._items.append(item)
+        if not self._is_called:
+            self._is_called = True
+            if running_loop() is self._loop:
+                self._loop.call_soon(self._empty)
+            elif not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._empty)
+
+    def _empty(self) -> None:
+        # First, so that an item that arrives from here on is taken below or wakes the loop again.
+        self._is_called = False
+        items = [self._items.popleft() for _ in range(len(self._items))]
+        if items:
+            self._take(items)
+
+
+class Renewal:
+    """Decides when the next renewal is due: immediately at first, then every two seconds."""
+
+    def __init__(self) -> None:
+        self._began = self._ended = self._next = 0.0
+
+    def is_due(self) -> bool:
+        """Return whether to renew now."""
+        return clock.steady() >= self._next
+
+    def begin(self) -> None:
+        """Note that a renewal begins."""
+        self._began = clock.steady()
+
+    def end(self) -> None:
+        """Note that the renewal has ended, which decides when the next one is due."""
+        self._ended = clock.steady()
+        self._next = self._ended + max(
+            RENEWAL_INTERVAL, (self._ended - self._began) / MAX_RENEWAL_SHARE
+        )
+
+    def hasten(self) -> None:
+        """Make the next renewal due half a second after the last one, as the value seems wrong."""
+        self._next = min(self._next, self._ended + RENEWAL_IN_DOUBT)

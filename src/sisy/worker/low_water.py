@@ -20,7 +20,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sisy.models import Run, RunState
-from sisy.runtime.renewal import Renewal
+from sisy.runtime.loop import Renewal
 from sisy.store.claims import Level, first_of_each_priority
 
 # A transaction that stores a run may be committed a little later than one that began after it.

@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from sisy.execution import NotCalled, Outcome, Pool
 from sisy.models import Run, RunState
 from sisy.models.lease import Lease
-from sisy.runtime.inbox import Inbox
 from sisy.runtime.log import logger
-from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
+from sisy.runtime.loop import IDLE_POLL_INTERVAL, Inbox, Loop
 from sisy.runtime.threads import DaemonThreads
 from sisy.store.database_thread import DatabaseThread
 from sisy.worker.outcome_buffer import OutcomeBuffer

@@ -23,7 +23,7 @@ from django.utils.translation import ngettext
 from sisy import clock, conf
 from sisy.execution import MakePool, ThreadPool
 from sisy.messaging import doorbell, sender
-from sisy.messaging.listener import ChannelListener
+from sisy.messaging.doorbell import ChannelListener
 from sisy.models import Role, Task
 from sisy.models.lease import RENEWALS, Lease
 from sisy.runtime.log import logger
