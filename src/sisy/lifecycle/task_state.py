@@ -12,7 +12,7 @@
     broken ── change its target ───────► the same
     retired ── skip a run that counts as an iteration ──► active
 
-`sisy.planning.activation` computes where planning starts, which decides between the three.
+`sisy.planning.activation` computes where planning starts, which decides between these states.
 """
 
 from collections.abc import Mapping, Sequence

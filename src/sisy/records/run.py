@@ -1,4 +1,4 @@
-"""A run as its row says it: its columns, and what follows from them alone."""
+"""The columns of a run, and the properties that depend only on them."""
 
 from datetime import datetime, timedelta
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""A task as its row says it: its columns, what follows from them, and its insertion."""
+"""The columns of a task, the properties that depend only on them, and its insertion."""
 
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar

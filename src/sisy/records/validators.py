@@ -110,7 +110,7 @@ def json_dicts(values: Iterable[Any], name: str = "userdata") -> list[dict[str, 
 
 def _are_plainly_valid(values: list[Any]) -> bool:
     """Return True if all values are flat dicts that pass `json_dict`. False proves nothing."""
-    # To encode many values together takes a quarter of the time of one after the other.
+    # Encoding many values together takes a quarter of the time of encoding them one by one.
     if not all(type(value) is dict for value in values):
         return False
     try:

@@ -1,4 +1,4 @@
-"""Loops that wait, wake and stop, what reaches them from other threads, and when work is due."""
+"""Loops that wait, wake and stop, and receive items from other threads; and when work is due."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ MAX_DOUBLINGS = 10
 RETRY_INTERVAL = 1.0
 IDLE_POLL_INTERVAL = 60.0  # seconds between two steps of a loop that others wake
 
-RENEWAL_INTERVAL = 2.0  # seconds between two renewals of what is remembered and may be wrong
+RENEWAL_INTERVAL = 2.0  # seconds between two renewals of a remembered value that may be wrong
 RENEWAL_IN_DOUBT = 0.5
 # A slow renewal is made less often, so that it does not keep the process busy.
 MAX_RENEWAL_SHARE = 0.01
@@ -119,7 +119,7 @@ def retry_until_success(
 
 
 def retry_delay(failures: int, longest: float = MAX_RETRY_DELAY) -> float:
-    """Return the seconds to wait after so many failures in a row: 0.2 s, then twice as long each.
+    """Return the seconds to wait after so many failures in a row: 0.2 s, doubled each time.
 
     Args:
         longest: the limit of the delay.
