@@ -52,7 +52,9 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def with_stale_timing(self) -> Self:
         """Return tasks whose timing was changed by raw SQL after ``next_run`` was computed."""
-        return self.active().exclude(timing_fingerprint=timing.fingerprint())
+        # Without those of an update(), which have no next_run, but know when they were changed.
+        planned = self.active().exclude(next_run=None)
+        return planned.exclude(timing_fingerprint=timing.fingerprint())
 
     def ended(self) -> Self:
         """Return retired tasks without queued or running runs."""

@@ -1,0 +1,24 @@
+"""The audit for changes by raw SQL leaves alone what `QuerySet.update()` has changed.
+
+`update()` notes when it changed a task. The audit does not know that moment: it plans from now on.
+A chaos run lost the occurrences of five minutes. One heartbeat could not compute the next moments,
+because another one had locked the tasks. That one rolled back, and the audit of the first came.
+"""
+
+import pytest
+
+from sisy.heartbeat import tick, timing_check
+from sisy.models import Run, Task
+from tests.support.moments import MINUTE, NOON
+from tests.support.records import scheduled
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_audit_loses_no_occurrence_of_a_task_that_an_update_has_changed(now):
+    task = scheduled("@yearly")
+    Task.objects.filter(pk=task.pk).update(schedule="* * * * *")
+    now.moment = NOON + 5 * MINUTE
+    assert timing_check.audit("default", now.moment, 0, task.pk) == 0
+    tick("default", now.moment)
+    assert sum(run.count for run in Run.objects.filter(task=task)) == 5
