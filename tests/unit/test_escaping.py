@@ -11,7 +11,7 @@ import pytest
 import sisy
 from sisy.models import Run, Task
 from sisy.records.outcome import of_cancelling, of_error, of_loss, of_value
-from sisy.records.validation import check
+from sisy.records.task import check_columns
 from sisy.runtime.escaping import escaped, escaped_json, first_obeyed
 from sisy.runtime.log import EscapingFilter, log_named
 from tests.support.hostile import FORGED, HOSTILE, OBEYED, flaw_in
@@ -40,7 +40,7 @@ def test_ordinary_text_stays_unchanged():
 def test_a_label_contains_no_control_or_invisible_characters(character):
     task = Task(label=f"tea{character}time", target_path="tests.app.jobs.noop")
     with pytest.raises(ValueError, match="label must"):
-        check(task, frozenset({"label"}))
+        check_columns(task, frozenset({"label"}))
 
 
 def test_escaped_json_has_the_same_value_and_no_control_characters():

@@ -24,11 +24,10 @@ from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 
 from sisy import signals
 from sisy.lifecycle.transition import Transition
-from sisy.records import validation
 from sisy.records.choices import TaskState
 from sisy.records.fields import MomentField
 from sisy.records.instances import reset
-from sisy.records.task import TaskRecord
+from sisy.records.task import TaskRecord, check_new
 from sisy.records.task_fields import SCHEDULER_FIELDS
 from sisy.runtime import signal_dispatch
 
@@ -79,7 +78,7 @@ def prepare_insert(task: TaskRecord, now: datetime) -> None:
     Raises:
         ValueError: as for `Task.save`.
     """
-    validation.check_new(task)
+    check_new(task)
     reset(task, RESET_BY_INSERTION)
     if task.state != TaskState.PAUSED and task.schedule:
         task.state = TaskState.ACTIVE

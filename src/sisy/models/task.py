@@ -1,10 +1,11 @@
-"""A task: its target, its schedule and its policies."""
+"""A task: its target, its schedule and its policies; and the function that creates one."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from datetime import datetime
+from typing import Any, ClassVar, Self, Unpack
 
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
@@ -16,12 +17,12 @@ from sisy.models.run import Run
 from sisy.models.task_queries import CHANGED, TaskManager, prepare_deletion
 from sisy.models.verbs import TaskVerbs
 from sisy.planning import activation
+from sisy.planning.declarations import Policies
 from sisy.planning.overdue import settle_overdue
-from sisy.records import validation
 from sisy.records.choices import TaskState
 from sisy.records.dirty_fields import Write
 from sisy.records.instances import unsaved
-from sisy.records.task import TaskRecord
+from sisy.records.task import TaskRecord, check_columns, check_for_form
 from sisy.records.task_fields import (
     GIVEN_NAMES,
     OWNER_FIELDS,
@@ -87,7 +88,7 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
             ValidationError: with a message for each invalid field, or for ``end_running`` if the
                 task would never be due.
         """
-        validation.check_for_form(self)
+        check_for_form(self)
         is_timed = self.schedule and (self._state.adding or self.changed_columns() & TIMING_FIELDS)
         if is_timed and self.state != TaskState.PAUSED:
             try:
@@ -127,7 +128,7 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
         named = changed if update_fields is None else owners_columns(update_fields)
         if not named:
             return
-        validation.check(self, changed & named)
+        check_columns(self, changed & named)
         with transaction.atomic(using=using):
             if is_timed := self._changes_timing(named, changed, using):
                 now = clock.now(using)
@@ -174,3 +175,66 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
         with transaction.atomic(using=using):
             prepare_deletion(Task.objects.using(using).filter(pk=self.pk))
             return super().delete(using=using, keep_parents=keep_parents)
+
+
+def task_with_callable(
+    callable: Callee,  # noqa: A002 - the public name since Sisy 1.0
+    label: str | None = None,
+    schedule: str | None = None,
+    userdata: dict[str, Any] | None = None,
+    pk_override: object = None,
+    *,
+    start_running: datetime | None = None,
+    end_running: datetime | None = None,
+    iterations: int | None = None,
+    timezone: str | None = None,
+    queue: str | None = None,
+    **policies: Unpack[Policies],
+) -> Task:
+    """Return a task that calls ``callable`` on its schedule. It is active once you ``save()`` it.
+
+    Args:
+        callable: a function, class method, static method, or the method of a saved model
+            instance; or the dotted path of one. It takes one parameter, ``message``.
+        label: the name to display; by default the path.
+        schedule: by default ``SISY_DEFAULT_SCHEDULE``, every minute.
+        userdata: data for the function, as JSON; empty by default.
+        pk_override: the primary key of the object whose method is called, if you pass a path. It
+            is not looked up, so this works in data migrations.
+        start_running: an aware moment; the task does not run before it.
+        end_running: an aware moment; the task does not run at or after it, and is then deleted.
+        iterations: the number of runs, after which the task is deleted; no limit by default.
+        timezone: the time zone of the schedule; by default Django's ``TIME_ZONE``.
+        queue: the queue of the task's runs; ``default`` by default.
+        policies: any policy of a task, such as ``overlap``.
+
+    Raises:
+        CallableError: a worker cannot call ``callable``; the message says how to fix it.
+        TypeError: a task has no such field.
+        ValueError: ``userdata`` is not a dict, or JSON cannot represent it. ``save()`` checks the
+            other values.
+    """
+    return Task.calling(
+        callable,
+        pk_override=pk_override,
+        label=label,
+        schedule=schedule,
+        userdata=userdata,
+        start_running=start_running,
+        end_running=end_running,
+        iterations=iterations,
+        timezone=timezone,
+        queue=queue,
+        **policies,
+    )
+
+
+def taskinfo_with_label(label: str) -> dict[str, Any]:
+    """Return what the task with this label calls, as a dict of its parts.
+
+    Raises:
+        Task.DoesNotExist: no task has this label.
+        Task.MultipleObjectsReturned: several tasks have it.
+        TargetMissing: its target no longer exists.
+    """
+    return Task.objects.using(router.db_for_write(Task)).get(label=label).target.info()

@@ -15,7 +15,7 @@ from sisy.models import Task, TaskState
 from sisy.models.task_queries import CHANGED
 from sisy.planning.declarations import refuse_unknown
 from sisy.planning.overdue import settle_overdue
-from sisy.records import validation
+from sisy.records.task import check_columns
 from sisy.records.task_fields import (
     COLUMNS,
     OWNER_FIELDS,
@@ -71,7 +71,7 @@ class MigratedTask:
             return
         task = Task(label=self._name[:255])
         self._apply(task, said)
-        validation.check(task, OWNER_FIELDS - TARGET_FIELDS)
+        check_columns(task, OWNER_FIELDS - TARGET_FIELDS)
         columns = {name: getattr(task, name) for name in OWNER_FIELDS & self._columns}
         now = clock.now(self._using)
         new = active(name=self._name, created_at=now, planning_since=now)
@@ -88,7 +88,7 @@ class MigratedTask:
         changed = {
             name: getattr(task, name) for name in stored if getattr(task, name) != stored[name]
         }
-        validation.check(task, frozenset(changed) - TARGET_FIELDS)
+        check_columns(task, frozenset(changed) - TARGET_FIELDS)
         if changed.keys() & (TIMING_FIELDS | {"iterations"}):
             self._plan_anew()
         if changed.keys() & TARGET_FIELDS:

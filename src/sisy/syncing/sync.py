@@ -13,7 +13,7 @@ from sisy.models import Task, TaskState
 from sisy.models.declared import Override, give, in_json, overrides_of
 from sisy.planning import activation, timing
 from sisy.planning.declarations import Declaration
-from sisy.records import validation
+from sisy.records.task import check_columns
 from sisy.records.task_fields import OWNER_FIELDS
 from sisy.syncing.discovery import Discovered
 
@@ -109,7 +109,7 @@ def task_of(declaration: Declaration) -> Task:
         ValueError: the target, the schedule or another field is not valid.
     """
     task = Task.calling(declaration.path, **declaration.fields)
-    validation.check(task, OWNER_FIELDS)
+    check_columns(task, OWNER_FIELDS)
     return task
 
 
