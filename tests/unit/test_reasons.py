@@ -76,7 +76,8 @@ def test_an_error_that_names_the_schedule_is_not_introduced_by_it_again(error, s
     ("reason", "line"),
     [
         (STOPPED, "worker 7@web stopped"),
-        ("It did not renew its lease.", "worker 7@web is gone: it did not renew its lease."),
+        ("It did not renew its lease.", "worker 7@web did not renew its lease."),
+        ("It died (killed by SIGKILL).", "worker 7@web died (killed by SIGKILL)."),
     ],
 )
 def test_the_log_says_how_a_process_ended(caplog, reason, line):

@@ -109,7 +109,7 @@ def on_offline(*, process: Any, reason: str, **kwargs: Any) -> None:
     if reason == STOPPED:
         workers.info("%s stopped", process)
     else:
-        workers.info("%s is gone: %s", process, f"{reason[:1].lower()}{reason[1:]}")
+        workers.info("%s %s", process, reason.removeprefix("It "))
 
 
 def connect() -> None:
