@@ -113,7 +113,7 @@ def test_a_look_ahead_reads_no_rows_of_ended_processes():
             cursor.execute("ANALYZE sisy_process")
         cursor.execute(f"{explain} {sql}", {**params, "since": "2026-05-05"})
         plan = str(cursor.fetchall())
-    assert plan.count("sisy_process_registered") >= 3
+    assert "sisy_process_registered" in plan
     assert "Seq Scan on sisy_process" not in plan
 
 

@@ -30,17 +30,32 @@ ANY_UNPLANNED = Statement("""
 
 # One row with all that decides when the next tick is needed, or none if the process is not
 # registered. There may be many rows of ended processes: sisy_process_registered passes them over.
+# Each page that a look reads counts, since every heartbeat looks once a second. So the rows of the
+# registered processes are read once for all questions. The condition on the key of the task, which
+# is always true, leads PostgreSQL to the row itself. To find it in the index alone, it would have
+# to read a page of the visibility map, too.
 LOOK_AHEAD = Statement("""
     SELECT
         EXISTS (SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL),
-        (SELECT MIN(next_run) FROM sisy_task WHERE state = 'active' AND next_run >= %(due_since)s)
-            {as_utc},
+        (
+            SELECT next_run FROM sisy_task
+            WHERE state = 'active' AND next_run >= %(due_since)s AND id > 0
+            ORDER BY next_run LIMIT 1
+        ) {as_utc},
         (SELECT MIN(ready_at) FROM sisy_queued_run WHERE is_delayed AND ready_at > %(since)s)
             {as_utc},
-        EXISTS (SELECT 1 FROM sisy_process WHERE ended_at IS NULL AND end_reason <> ''),
-        (SELECT MIN(lease_until) FROM sisy_process WHERE ended_at IS NULL) {as_utc},
-        (SELECT MAX(lease_until) FROM sisy_process WHERE ended_at IS NULL) {as_utc}
-    FROM sisy_process WHERE id = %(process)s AND ended_at IS NULL
+        registered.has_seen_end,
+        registered.first_expiry {as_utc},
+        registered.last_expiry {as_utc}
+    FROM (
+        SELECT
+            MAX(CASE WHEN end_reason <> '' THEN 1 ELSE 0 END) AS has_seen_end,
+            MIN(lease_until) AS first_expiry,
+            MAX(lease_until) AS last_expiry,
+            MAX(CASE WHEN id = %(process)s THEN 1 ELSE 0 END) AS is_registered
+        FROM sisy_process WHERE ended_at IS NULL
+    ) AS registered
+    WHERE registered.is_registered = 1
 """)
 
 
