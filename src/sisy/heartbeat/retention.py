@@ -1,7 +1,7 @@
 """Delete retired tasks, old history and the records of processes that it names."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -16,12 +16,13 @@ from sisy.records.choices import LIVE_STATES
 from sisy.runtime.compat import delete_bare
 from sisy.runtime.loop import ENDLESS, Turn
 from sisy.store import entries
+from sisy.store.bulk import Update, update_rows
 
 RETIRED_BATCH = 1000
 PRUNE_BATCH = 500
 COUNT_BATCH = 10_000
 ROUND_INTERVAL = timedelta(hours=1)
-MAX_BATCHES_OF_A_TASK = 10
+MAX_BATCHES_OF_A_TASK = 200  # a visit, and each task is visited once a minute
 PROCESS_GRACE = timedelta(days=1)  # for runs that end after their process, and for set clocks
 
 
@@ -42,6 +43,11 @@ class Rounds:
         self._using = using
         self._walk = Walk(using)
         self._began: datetime | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Return whether more runs may be old enough than the last batch has reached."""
+        return self._began is not None and not self._walk.has_arrived
 
     def prune(self, before: datetime, now: datetime) -> int:
         """Delete a batch of runs that finished before a moment, oldest first. Return how many."""
@@ -65,6 +71,18 @@ def prune_history(using: str, now: datetime, rounds: Rounds | None = None) -> in
     """
     days = conf.get_settings().history_days
     return (rounds or Rounds(using)).prune(now - timedelta(days=days), now) if days else 0
+
+
+def prune_backlog(using: str, now: datetime, rounds: Rounds, turn: Turn) -> int:
+    """Delete further batches of old runs until the turn ends. Return the number of runs.
+
+    A batch follows only after a full one, so a heartbeat that keeps up reads nothing here.
+    """
+    pruned = 0
+    while conf.get_settings().history_days and rounds.is_behind and not turn.ends_here():
+        pruned += prune_history(using, now, rounds)
+        prune_processes(using, now)
+    return pruned
 
 
 def prune_before(using: str, moment: datetime, now: datetime) -> Iterator[int]:
@@ -130,14 +148,17 @@ def prune_surplus(
         if looked >= first_pk and turn.ends_here():
             return pruned, looked
         ended = Run.objects.using(using).filter(task=pk).exclude(state__in=LIVE_STATES)
-        surplus = ended.order_by("-pk").values_list("pk", flat=True)[kept:]
-        for _ in range(MAX_BATCHES_OF_A_TASK):
-            batch = _prune(using, surplus[:PRUNE_BATCH])
-            pruned += batch
-            if batch < PRUNE_BATCH:
-                break
-            if turn.ends_here():
-                return pruned, looked
+        # Read once for all batches, since the database passes over all runs that are kept.
+        newest = ended.order_by("-pk").values_list("pk", flat=True)[kept : kept + 1].first()
+        if newest is not None:
+            surplus = ended.filter(pk__lte=newest).order_by("pk").values_list("pk", flat=True)
+            for _ in range(MAX_BATCHES_OF_A_TASK):
+                batch = _prune(using, surplus[:PRUNE_BATCH])
+                pruned += batch
+                if batch < PRUNE_BATCH:
+                    break
+                if turn.ends_here():
+                    return pruned, looked
         looked = pk
     return pruned, last_pk
 
@@ -150,7 +171,7 @@ def _prune(using: str, pks: Iterable[int]) -> int:
     with transaction.atomic(using=using):
         tasks = Task.objects.using(using).filter(pk__in=owners).order_by("pk")
         # Pruning is never urgent: leave runs of locked tasks for a later pass.
-        locked = {task.pk: task for task in tasks.select_for_update(skip_locked=True)}
+        locked = dict(tasks.select_for_update(skip_locked=True).values_list("pk", "pruned"))
         missing = owners - locked.keys()
         busy = set(tasks.filter(pk__in=missing).values_list("pk", flat=True)) if missing else ()
         rows = [
@@ -160,8 +181,17 @@ def _prune(using: str, pks: Iterable[int]) -> int:
         delete_bare(Attempt.objects.using(using).filter(run__in=leaving))
         entries.forget(using, leaving)
         delete_bare(Run.objects.using(using).filter(pk__in=leaving))
-        for _, owner, state, count in rows:
-            if task := locked.get(owner):
-                task.pruned = Counter(task.pruned) + Counter({state: count})
-        Task.objects.using(using).bulk_update(locked.values(), ["pruned"], batch_size=100)
+        _note_pruned(using, locked, rows)
     return len(leaving)
+
+
+def _note_pruned(
+    using: str, before: Mapping[int, Mapping[str, int]], rows: Iterable[tuple[int, int, str, int]]
+) -> None:
+    """Add the occurrences that deleted runs represent to the totals of their tasks."""
+    totals: dict[int, Counter[str]] = {}
+    for _, task, state, count in rows:
+        if task in before:
+            totals.setdefault(task, Counter(before[task]))[state] += count
+    pruned = [dict(total) for total in totals.values()]
+    update_rows(using, Task, list(totals), Update(assign={"pruned": pruned}))

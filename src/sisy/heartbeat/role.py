@@ -11,7 +11,7 @@ from sisy.engines.dispatch import dispatching
 from sisy.heartbeat.clock_rollback import ClockWatch
 from sisy.heartbeat.due_mark import DueMark
 from sisy.heartbeat.quarantine import past_unreadable
-from sisy.heartbeat.retention import Rounds
+from sisy.heartbeat.retention import Rounds, prune_backlog
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.timing_check import Audit
 from sisy.messaging import doorbell, sender
@@ -24,6 +24,7 @@ from sisy.store.statements import BEGINNING
 SECOND = timedelta(seconds=1)
 LOCKED_RETRY_INTERVAL = 0.1  # seconds until a pass retries due tasks that were locked
 PASS_BUDGET = 0.1  # seconds that a pass has for long work before it checks for due tasks again
+PRUNE_SHARE = 0.5  # of the time until the next pass, in which old history is deleted
 RING_TIMEOUT = 0.005  # seconds that a pass waits for its rings to be sent
 
 
@@ -91,6 +92,8 @@ class Heartbeat:
         if current.tick is not None:
             channel = conf.get_settings().heartbeat_channel
             await sender.broadcast(channel, current.tick.beat())
+        if self._rounds.is_behind:
+            await self._database.run(partial(self._prune, current))
         return current.wait
 
     def _pass(self) -> Pass:
@@ -114,6 +117,14 @@ class Heartbeat:
             self._audit.go_on(now, current.turn)
         self._complete(current, outlook)
         return current
+
+    def _prune(self, current: Pass) -> None:
+        """Delete more old history while there is nothing else to do."""
+        # Only when the pass has rung for its runs, and only until the next one is due.
+        began = clock.steady()
+        turn = Turn(current.wait * PRUNE_SHARE)
+        prune_backlog(self.using, current.now, self._rounds, turn)
+        current.wait -= clock.steady() - began
 
     def _watch_clock(self, now: datetime) -> None:
         if self._clock_watch.look(now, clock.steady()):
