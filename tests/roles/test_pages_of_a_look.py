@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="it says what it reads"),
 ]
 
-MOST = 10
+MAX_PAGES = 10
 TASKS, PLANS = 300, 20
 
 
@@ -49,5 +49,5 @@ def test_a_look_reads_a_few_pages_though_all_plans_have_left_their_entries():
     mine = Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=HOUR)
     worker(NOON, HOUR)
     looked = {"process": mine.pk, "since": NOON - SECOND}
-    assert pages_of(due.LOOK_AHEAD, due_since=NOON - SECOND, **looked) <= MOST
-    assert pages_of(due.LOOK_AHEAD, due_since=due.BEGINNING, **looked) > 3 * MOST
+    assert pages_of(due.LOOK_AHEAD, due_since=NOON - SECOND, **looked) <= MAX_PAGES
+    assert pages_of(due.LOOK_AHEAD, due_since=due.BEGINNING, **looked) > 3 * MAX_PAGES

@@ -32,6 +32,7 @@ from sisy.worker.record import record
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
 RELEASE_DELAY = timedelta(seconds=5)  # until a run that could not start is sent again
+SENT_AT_ONCE = 1000  # runs
 CHECK_INTERVAL = 1.0  # seconds between two checks for a request to cancel the run
 
 
@@ -159,8 +160,11 @@ def _send_others(using: str, run: Run) -> None:
     """Request that the runs that are queued behind this one are sent again."""
     assert run.task_id is not None
     others = QueuedRun.objects.filter(task_id=run.task_id, engine__gt="")
-    queued = Run.objects.using(using).listed(others).filter(state=RunState.QUEUED)
-    queued.update(dispatched_at=None)
+    # By their keys: MariaDB would read the whole ledger to update what a subquery names.
+    pks = list(others.using(using).values_list("run_id", flat=True))
+    for start in range(0, len(pks), SENT_AT_ONCE):
+        some = Run.objects.using(using).filter(pk__in=pks[start : start + SENT_AT_ONCE])
+        some.filter(state=RunState.QUEUED).update(dispatched_at=None)
 
 
 def _is_any_running(using: str, run: Run) -> bool:

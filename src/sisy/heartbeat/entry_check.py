@@ -15,12 +15,12 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models import (
     BooleanField,
-    Exists,
     ExpressionWrapper,
     F,
     OuterRef,
     Q,
     QuerySet,
+    Subquery,
     Value,
 )
 from django.db.models.functions import Coalesce
@@ -151,7 +151,11 @@ def _wrong(kind: type[models.Model], some: QuerySet[Any]) -> QuerySet[Any]:
     of_entry = Run.objects.filter(
         pk=OuterRef("run_id"), task_id=OuterRef("task_id"), state__in=KINDS[kind]
     )
-    return some.filter(~Exists(COPIES[kind](of_entry)))
+    # Not `Exists`, which PostgreSQL may execute as a join: it expects hardly any run to be like
+    # its entry, and so compares each entry with each run. This one it executes for each entry.
+    like = Subquery(COPIES[kind](of_entry).values("pk")[:1])
+    wrong: QuerySet[Any] = some.alias(like=like).filter(like=None)
+    return wrong
 
 
 def _queued_copies(runs: QuerySet[Run]) -> QuerySet[Run]:

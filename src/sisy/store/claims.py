@@ -31,10 +31,15 @@ ANY_READY = """
         AND (ready_at, run_id) >= (%(since_{n})s, %(since_run_{n})s) AND ready_at <= %(now)s
 """
 
+# Two looks at the index. In the order of both, the priority that falls and the moment that rises,
+# the database would have to sort the whole queue.
 FIRST_OF_NEXT_PRIORITY = Statement("""
     SELECT priority, ready_at {as_utc}, run_id FROM sisy_queued_run
-    WHERE engine = %(engine)s AND queue = %(queue)s AND priority < %(priority)s
-    ORDER BY priority DESC, ready_at, run_id
+    WHERE engine = %(engine)s AND queue = %(queue)s AND priority = (
+        SELECT MAX(priority) FROM sisy_queued_run
+        WHERE engine = %(engine)s AND queue = %(queue)s AND priority < %(priority)s
+    )
+    ORDER BY ready_at, run_id
     LIMIT 1
 """)
 

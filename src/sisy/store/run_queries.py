@@ -12,6 +12,7 @@ from sisy.records.run import R, RunRecord
 from sisy.records.small_tables import QueuedRun, RunningRun
 from sisy.runtime.compat import for_write
 from sisy.store import entries, locking
+from sisy.store.named_by import NamedBy
 
 COPIED_TO_ENTRIES = frozenset(
     {
@@ -125,14 +126,13 @@ class RunRows(models.QuerySet[R]):
 
     def listed(self, entries: models.QuerySet[Any]) -> Self:
         """Return the runs that have one of these entries in a small table."""
-        # The database reads the entries first, and then the ledger by its key.
-        return self.filter(pk__in=entries.values("run_id"))
+        return self.filter(NamedBy.entries(entries))
 
     def _among(
         self, queued: models.QuerySet[QueuedRun], running: models.QuerySet[RunningRun]
     ) -> Self:
         entries = queued.values("run_id").union(running.values("run_id"), all=True)
-        return self.filter(pk__in=entries, state__in=LIVE_STATES)
+        return self.filter(NamedBy.entries(entries), state__in=LIVE_STATES)
 
     def with_task(self) -> Self:
         """Return runs whose task exists."""
