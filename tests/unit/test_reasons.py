@@ -7,7 +7,7 @@ import pytest
 
 from sisy.messaging import run_log
 from sisy.models import Process, Role, Run
-from sisy.records.reasons import STOPPED, with_reason
+from sisy.records.choices import STOPPED, with_reason
 from sisy.reports.explain import why_run
 from sisy.reports.formatting import schedule_error
 from tests.support.moments import NOON

@@ -11,8 +11,7 @@ from django.utils.translation import ngettext
 
 from sisy import signals
 from sisy.exceptions import RunLost
-from sisy.records.choices import RunState
-from sisy.records.reasons import STOPPED, with_reason
+from sisy.records.choices import STOPPED, RunState, with_reason
 from sisy.runtime import signal_dispatch
 from sisy.runtime.log import log_named
 

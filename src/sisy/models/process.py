@@ -10,9 +10,8 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from sisy import clock, conf, signals
-from sisy.records.choices import Role
+from sisy.records.choices import STOPPED, Role
 from sisy.records.fields import MomentField, ReasonField
-from sisy.records.reasons import STOPPED
 from sisy.records.twins import manager_from, twin
 from sisy.runtime import signal_dispatch
 

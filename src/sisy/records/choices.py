@@ -1,4 +1,4 @@
-"""The values of the columns of tasks, runs and processes."""
+"""The values of the columns of tasks, runs and processes, and how they read in a sentence."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -112,3 +112,20 @@ class Role(models.TextChoices):
     """Executes the runs of its queues."""
     ENGINE = "engine", _("engine")
     """Executes one run for another engine."""
+
+
+STOPPED = "It was stopped."
+"""The reason of a process that stopped on request."""
+
+
+def with_reason(words: str, reason: str) -> str:
+    """Return "was cancelled: The host restarts.", or "was cancelled by ann." for its own reason.
+
+    Args:
+        words: the state as a verb, whose last word the reason may begin with, as in
+            "Cancelled by ann."
+    """
+    last = words.rpartition(" ")[2]
+    if reason.lower().startswith((f"{last} ", f"{last}.")):
+        return words + reason[len(last) :]
+    return f"{words}: {reason}" if reason else f"{words}."

@@ -15,7 +15,7 @@ from sisy.exceptions import ScheduleError
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.run import RunQuerySet
 from sisy.planning.timing import TICK, Timing, iterations_left, occurrences
-from sisy.records.reasons import with_reason
+from sisy.records.choices import with_reason
 from sisy.records.small_tables import QueuedRun
 from sisy.reports import formatting
 from sisy.reports.fleet import Fleet, running
