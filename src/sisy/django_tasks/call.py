@@ -20,7 +20,7 @@ def _call(task: DjangoTask, run: Run, message: dict[str, Any]) -> object:
     from sisy.django_tasks.compat import normalize_json
 
     payload = Payload.read(message["task"].userdata)
-    context = [_context(task, run, message)] if task.takes_context else []
+    context = [_context(run, message)] if task.takes_context else []
     return normalize_json(task.func(*context, *payload.args, **payload.kwargs))
 
 
@@ -30,11 +30,11 @@ async def _acall(task: DjangoTask, run: Run, message: dict[str, Any]) -> object:
     payload = Payload.read(message["task"].userdata)
     context = []
     if task.takes_context:
-        context = [await sync_to_async(_context)(task, run, message)]
+        context = [await sync_to_async(_context)(run, message)]
     return normalize_json(await task.func(*context, *payload.args, **payload.kwargs))
 
 
-def _context(task: DjangoTask, run: Run, message: dict[str, Any]) -> object:
+def _context(run: Run, message: dict[str, Any]) -> object:
     from sisy.django_tasks.compat import TaskContext
     from sisy.django_tasks.results import result_of
 
