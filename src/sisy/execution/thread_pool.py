@@ -153,8 +153,8 @@ class ThreadPool(SlotPool):
         name, run = name_of(error), _run_behind(error)
         if run is None:
             logger.error(
-                "An asyncio task or callback that belongs to no run raised %s; the event loop "
-                "continues",
+                "An asyncio task or callback of an unknown run raised %s; no run fails, and the "
+                "event loop continues",
                 name,
                 exc_info=error,
             )
