@@ -22,6 +22,7 @@ from sisy.models import Queue, QueuedRun, Run, RunState
 from sisy.runtime.log import Outage
 from sisy.runtime.loop import Loop
 from sisy.store.database_thread import DatabaseThread
+from sisy.worker.unreadable_runs import past_unreadable_entries
 
 if TYPE_CHECKING:
     from sisy.django_tasks.compat import BaseTaskBackend
@@ -136,14 +137,18 @@ def _take(using: str, now: datetime) -> list[Run]:
     not_lately = Q(dispatched_at=None) | Q(dispatched_at__lte=now - settings.dispatch_lease)
     paused = list(Queue.objects.using(using).paused().values_list("name", flat=True))
     ready = {"engine__in": settings.aliases, "ready_at__lte": now}
-    entries = QueuedRun.objects.filter(**ready).exclude(queue__in=paused)
+    entries = QueuedRun.objects.using(using).filter(**ready).exclude(queue__in=paused)
     queued = Run.objects.using(using).listed(entries).filter(state=RunState.QUEUED, **ready)
     first = queued.filter(not_lately).order_by("-priority", "ready_at", "id")
-    with transaction.atomic(using=using):
-        runs = list(first.select_for_update(skip_locked=True)[:DISPATCH_BATCH])
-        taken = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
-        taken.update(dispatched_at=now)
-    return runs
+
+    def take() -> list[Run]:
+        with transaction.atomic(using=using):
+            runs = list(first.select_for_update(skip_locked=True)[:DISPATCH_BATCH])
+            taken = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
+            taken.update(dispatched_at=now)
+        return runs
+
+    return past_unreadable_entries(take, entries, now)
 
 
 def _queue_of(backend: "BaseTaskBackend", queue: str) -> str:

@@ -21,17 +21,27 @@ from sisy.execution.call import AwaitableResult
 from sisy.execution.inline import call_inline
 from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.lifecycle.release import release
-from sisy.models import QueuedRun, Role, Run, RunningRun, RunState
+from sisy.models import Process, QueuedRun, Role, Run, RunningRun, RunState
 from sisy.models.lease import Lease
 from sisy.records.outcome import Outcome
 from sisy.runtime.log import logger
 from sisy.runtime.loop import retry_until_success
 from sisy.store.isolation import past_deadlocks
+from sisy.worker.cancellation import TAKEN_OVER
 from sisy.worker.claim import claim_one
 from sisy.worker.record import record
+from sisy.worker.unreadable_runs import past_unreadable_entries
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
 RELEASE_DELAY = timedelta(seconds=5)  # until a run that could not start is sent again
+WATCHED = (
+    "process_id",
+    "attempt",
+    "state",
+    "cancel_requested_at",
+    "cancel_reason",
+    "cancel_force",
+)
 SENT_AT_ONCE = 1000  # runs
 CHECK_INTERVAL = 1.0  # seconds between two checks for a request to cancel the run
 
@@ -53,12 +63,14 @@ def execute_dispatched(pk: int) -> None:
 
 
 def _execute(pk: int, using: str) -> None:
-    if not Run.objects.using(using).queued().filter(pk=pk).exists():
+    queued = Run.objects.using(using).queued().filter(pk=pk).values_list("task_id", flat=True)
+    task = queued.first()
+    if task is None:
         return
     lease = Lease(Role.ENGINE, using, slots=1)
     process = past_deadlocks(lease.process)
     try:
-        run = past_deadlocks(claim_one, process, pk, clock.now(using))
+        run = _claim(process, pk, task)
         if run is None:
             past_deadlocks(_send_again, using, pk)
         else:
@@ -66,6 +78,15 @@ def _execute(pk: int, using: str) -> None:
             past_deadlocks(_send_others, using, run)
     finally:
         lease.end()
+
+
+def _claim(process: Process, pk: int, task: int) -> Run | None:
+    """Claim the run, and pass over other runs of its task that cannot be read."""
+    using = process.using
+    now = clock.now(using)
+    entries = QueuedRun.objects.using(using).filter(task_id=task)
+    claim = partial(past_deadlocks, claim_one, process, pk, now)
+    return past_unreadable_entries(claim, entries, now)
 
 
 def _execute_claimed(run: Run, lease: Lease, using: str) -> None:
@@ -141,8 +162,18 @@ def _keep(handle: RunHandle, lease: Lease, using: str, is_over: threading.Event)
 
 
 def _check_cancel_request(handle: RunHandle, using: str) -> None:
-    wanted = Run.objects.using(using).held([handle.run]).exclude(cancel_requested_at=None)
-    for reason, by_force in wanted.values_list("cancel_reason", "cancel_force"):
+    """Stop the run if a user wants to cancel it, or if another process has taken it over."""
+    run = handle.run
+    row = Run.objects.using(using).filter(pk=run.pk).values_list(*WATCHED).first()
+    if row is None:
+        return
+    process, attempt, state, *request = row
+    is_own = (process, attempt) == (run.process_id, run.attempt)
+    if is_own and state not in (RunState.RUNNING, RunState.LOST):
+        return  # its outcome was recorded just now
+    is_held = is_own and state == RunState.RUNNING
+    asked_at, reason, by_force = request if is_held else TAKEN_OVER
+    if asked_at is not None:
         handle.cancel(reason, by_force)
 
 
@@ -150,10 +181,10 @@ def _send_again(using: str, pk: int) -> None:
     """Request that a run that could not be claimed is sent again, unless it must wait."""
     # If another run of its task is running, `_send_others` requests this when that run ends. If
     # none is, the claim lost a race, and the run would only be sent again after a lease.
-    runs = Run.objects.using(using)
-    run = runs.filter(pk=pk).first()
-    if run is not None and not _is_any_running(using, run):
-        runs.queued().filter(pk=pk).update(dispatched_at=None)
+    queued = Run.objects.using(using).queued().filter(pk=pk)
+    task = queued.values_list("task_id", flat=True).first()
+    if task is not None and not _is_any_running(using, task):
+        queued.update(dispatched_at=None)
 
 
 def _send_others(using: str, run: Run) -> None:
@@ -167,6 +198,5 @@ def _send_others(using: str, run: Run) -> None:
         some.filter(state=RunState.QUEUED).update(dispatched_at=None)
 
 
-def _is_any_running(using: str, run: Run) -> bool:
-    assert run.task_id is not None
-    return RunningRun.objects.using(using).filter(task_id=run.task_id).exists()
+def _is_any_running(using: str, task: int) -> bool:
+    return RunningRun.objects.using(using).filter(task_id=task).exists()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
+from django.db.models import QuerySet
 from django.utils.translation import ngettext
 
 from sisy.lifecycle.reject import reject_unreadable
@@ -25,14 +26,21 @@ def past_unreadable_runs(
     Raises:
         Exception: ``claim`` fails for another reason.
     """
-    return past_bad_rows(claim, lambda: _reject(using, queues, now))
+    ready = QueuedRun.objects.using(using).filter(engine="", queue__in=queues, ready_at__lte=now)
+    return past_unreadable_entries(claim, ready, now)
 
 
-def _reject(using: str, queues: Sequence[str], now: datetime) -> int:
-    """Fail those of the next runs that cannot be read, and return how many there are."""
-    entries = QueuedRun.objects.using(using).filter(engine="", queue__in=queues, ready_at__lte=now)
+def past_unreadable_entries(
+    claim: Callable[[], T], entries: QuerySet[QueuedRun], now: datetime
+) -> T:
+    """Do the same for a claim of the runs of some entries."""
+    return past_bad_rows(claim, lambda: _reject(entries, now))
+
+
+def _reject(entries: QuerySet[QueuedRun], now: datetime) -> int:
+    """Fail those of the first runs that cannot be read, and return how many there are."""
     first = entries.order_by("-priority", "ready_at", "run_id").values_list("run_id", flat=True)
-    runs = Run.objects.using(using).filter(pk__in=list(first[:FIRST_RUNS]))
+    runs = Run.objects.using(entries.db).filter(pk__in=list(first[:FIRST_RUNS]))
     found = set(runs.values_list("pk", flat=True))
     bad = sorted(found - {run.pk for run in readable(runs)})
     if bad:
