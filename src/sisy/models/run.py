@@ -14,7 +14,7 @@ from sisy.models.process import name_of_process
 from sisy.records.run import RunRecord
 from sisy.records.twins import manager_from, twin
 from sisy.store import entries
-from sisy.store.run_queries import RunRows
+from sisy.store.run_queries import COPIED_TO_ENTRIES, RunRows
 
 
 class RunQuerySet(RunRows["Run"]):
@@ -71,6 +71,10 @@ class Run(RunRecord):
         indexes = [models.Index(fields=["task", "-id"], name="sisy_run_history")]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        fields = kwargs.get("update_fields")
+        if fields is not None and COPIED_TO_ENTRIES.isdisjoint(fields):
+            super().save(*args, **kwargs)
+            return
         using = kwargs.get("using") or router.db_for_write(Run, instance=self)
         with transaction.atomic(using=using, savepoint=False):
             super().save(*args, **kwargs)
