@@ -3,10 +3,10 @@
 import pytest
 
 from sisy.heartbeat import Heartbeat
-from sisy.heartbeat.due_mark import SLACK, DueMark
+from sisy.heartbeat.due_mark import DueMark
 from sisy.models import Run, Task
 from sisy.runtime.loop import RENEWAL_INTERVAL
-from sisy.store.statements import BEGINNING
+from sisy.store.statements import BEGINNING, MARK_SLACK
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled
 
@@ -81,9 +81,9 @@ def test_the_mark_follows_the_next_due_moment_and_stays_behind_the_clock(clocks)
     mark = DueMark()
     assert mark.next_look() == BEGINNING
     mark.note(NOON + HOUR, NOON)
-    assert mark.since == NOON - SLACK
+    assert mark.since == NOON - MARK_SLACK
     mark.note(None, NOON)
-    assert mark.since == NOON - SLACK
+    assert mark.since == NOON - MARK_SLACK
 
 
 def test_a_task_that_is_locked_while_it_is_due_keeps_the_mark(clocks):

@@ -5,13 +5,10 @@ there until no transaction can see it any more. `sisy.worker.low_water` does the
 runs. A wrong mark delays an occurrence by two seconds at most.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sisy.runtime.loop import Renewal
-from sisy.store.statements import BEGINNING
-
-# A transaction that makes a task due may be committed a little later.
-SLACK = timedelta(seconds=1)
+from sisy.store.statements import BEGINNING, MARK_SLACK
 
 
 class DueMark:
@@ -37,7 +34,7 @@ class DueMark:
         """Note the result of the look: when the next task is due, if any is."""
         if self._since == BEGINNING:
             self._renewal.end()
-        self._since = now - SLACK if next_run is None else min(next_run, now - SLACK)
+        self._since = now - MARK_SLACK if next_run is None else min(next_run, now - MARK_SLACK)
 
     def reset(self) -> None:
         """Read from the beginning until the next look: tasks may be due at any moment."""

@@ -19,7 +19,7 @@ database that plans a statement before it knows the values would not use these i
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from textwrap import dedent
 from typing import Any, TypeVar
 
@@ -38,6 +38,9 @@ UNKNOWN_STATEMENT = "26000"  # of PostgreSQL
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """A moment before those of all rows."""
+
+MARK_SLACK = timedelta(seconds=1)
+"""By how much low-water marks stay behind now: a transaction may be committed a little late."""
 
 # MySQL rejects ``IN ()``, and ``NOT IN (NULL)`` is never true.
 EMPTY_LIST = "SELECT NULL WHERE 1 = 0"

@@ -17,14 +17,13 @@ mark delays a run by that much. It never loses one.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sisy.models import Run, RunState
 from sisy.runtime.loop import Renewal
 from sisy.store.claims import Level, first_of_each_priority
+from sisy.store.statements import MARK_SLACK
 
-# A transaction that stores a run may be committed a little later than one that began after it.
-SLACK = timedelta(seconds=1)
 DEFAULT_PRIORITY = 0
 
 
@@ -58,7 +57,7 @@ class LowWaterMarks:
             found = first_of_each_priority(self._using, queue, self._engine)
             any_ready = any_ready or any(level.since <= now for level in found)
             known = {level.priority for level in (*self.levels(queue), *found)}
-            latest = {priority: Level(queue, priority, now - SLACK) for priority in known}
+            latest = {priority: Level(queue, priority, now - MARK_SLACK) for priority in known}
             # The first run may be delayed, and others become ready before it.
             first = {
                 level.priority: min(level, latest[level.priority], key=_position)
@@ -74,7 +73,7 @@ class LowWaterMarks:
         Args:
             locked: the first ready runs of the level, in their order, as the claim has left them.
         """
-        latest = replace(level, since=now - SLACK, since_run=0)
+        latest = replace(level, since=now - MARK_SLACK, since_run=0)
         mark = latest
         if locked:
             first = next((run for run in locked if run.state == RunState.QUEUED), locked[-1])
