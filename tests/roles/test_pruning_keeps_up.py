@@ -28,6 +28,14 @@ def small_batches(monkeypatch, settings):
 
 
 @pytest.fixture
+def heartbeat():
+    """Return a heartbeat, and close its connection in the end."""
+    heartbeat = Heartbeat()
+    yield heartbeat
+    async_to_sync(heartbeat._database.close)()
+
+
+@pytest.fixture
 def slow(monkeypatch, clocks):
     """Let each batch take a tenth of a second."""
     prunes = retention._prune
@@ -52,25 +60,23 @@ def left(heartbeat):
     return Run.objects.count(), wait
 
 
-def test_a_step_deletes_all_batches_for_which_there_is_time():
+def test_a_step_deletes_all_batches_for_which_there_is_time(heartbeat):
     store_old(20 * BATCH + 3)
-    count, wait = left(Heartbeat())
+    count, wait = left(heartbeat)
     assert count == 0
     assert wait == pytest.approx(1, abs=0.01)
 
 
-def test_a_step_spends_at_most_half_of_its_wait_on_old_history(slow):
+def test_a_step_spends_at_most_half_of_its_wait_on_old_history(heartbeat, slow):
     store_old(30 * BATCH)
-    heartbeat = Heartbeat()
     # A batch is a part of the pass. Then 0.9 seconds are left until the next one.
     count, wait = left(heartbeat)
     assert count == (30 - 1 - 5) * BATCH
     assert wait == pytest.approx(0.4, abs=0.01)
 
 
-def test_the_next_steps_continue_though_nothing_is_due(slow, clocks):
+def test_the_next_steps_continue_though_nothing_is_due(heartbeat, slow, clocks):
     store_old(30 * BATCH)
-    heartbeat = Heartbeat()
     for _ in range(7):
         count, wait = left(heartbeat)
         clocks.go_on(timedelta(seconds=wait))
@@ -78,8 +84,7 @@ def test_the_next_steps_continue_though_nothing_is_due(slow, clocks):
     assert clocks.moment - NOON <= 8 * SECOND
 
 
-def test_a_task_that_is_due_soon_is_planned_in_time(slow, clocks):
-    heartbeat = Heartbeat()
+def test_a_task_that_is_due_soon_is_planned_in_time(heartbeat, slow, clocks):
     store_old(30 * BATCH)
     task = scheduled("0 0 1 1 *")
     Task._base_manager.filter(pk=task.pk).update(next_run=NOON + SECOND / 2)
@@ -109,12 +114,12 @@ def test_a_limit_that_is_removed_ends_the_work(settings):
     assert Run.objects.count() == 2 * BATCH
 
 
-def test_processes_are_deleted_as_fast_as_runs():
+def test_processes_are_deleted_as_fast_as_runs(heartbeat):
     store_old(4 * BATCH)
     for _ in range(4 * BATCH):
         worker(NOON - 40 * DAY, HOUR)
     Process.all_objects.update(ended_at=NOON - 40 * DAY)
-    left(Heartbeat())
+    left(heartbeat)
     assert not Process.all_objects.exclude(ended_at=None).exists()
 
 
@@ -127,11 +132,11 @@ def test_all_that_a_task_has_too_many_of_is_found_once():
     assert sum("OFFSET" in query["sql"] for query in queries) == 1
 
 
-def test_the_totals_of_tasks_grow_with_each_batch():
+def test_the_totals_of_tasks_grow_with_each_batch(heartbeat):
     tasks = [store_old(2 * BATCH) for _ in range(3)]
     deleted = store_old(BATCH)
     deleted.delete()
-    left(Heartbeat())
+    left(heartbeat)
     assert [Task.objects.get(pk=task.pk).pruned for task in tasks] == [
         {"succeeded": 2 * BATCH} for _ in tasks
     ]
