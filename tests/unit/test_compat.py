@@ -154,7 +154,7 @@ def test_a_sealed_query_cannot_be_changed():
 
 PRIVATE = re.compile(
     r"^\s*from (?!sisy)[\w.]+ import .*\b_[a-z]\w*|"
-    r"\._(?!meta\b|state\b|default_manager\b|base_manager\b|exit\b|getframe\b)[a-z]\w*"
+    r"\._(?!meta\b|state\b|default_manager\b|base_manager\b|exit\b|getframe\b|extra_data\b)[a-z]\w*"
 )
 OWN = re.compile(r"\b(self|cls|super\(\)|guard|block|write|record|process|task|type\(self\))\._")
 
