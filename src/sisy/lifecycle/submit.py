@@ -118,16 +118,15 @@ def store_once(
     """
     prepare_insert(task, now)
     run = task.new_run(now=now, origin=origin, ready_at=ready_at, payload=payloads[0])
-    runs = [run] if len(payloads) == 1 else alike(run, "payload", payloads)
-    if len(runs) == 1 and can_insert_with_task(using, task):
-        insert_with_task(using, task, runs[0])
+    if len(payloads) == 1 and can_insert_with_task(using, task):
+        insert_with_task(using, task, run)
         task.remember_inserted(using)
-        _announce(runs, using)
-        return runs
+        _announce([run], using)
+        return [run]
     with transaction.atomic(using=using):
         task.insert_alone(using)
-        for run in runs:
-            refer(run, "task", task)  # the task has a key now
+        refer(run, "task", task)  # the task has a key now
+        runs = [run] if len(payloads) == 1 else alike(run, "payload", payloads)
         return store(runs, using, varying={"payload"})
 
 
