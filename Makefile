@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SECONDS ?=
+RUNS ?=
 
 export UV_SYSTEM_CERTS = 1
 export UV_PYTHON_DOWNLOADS = never
@@ -160,8 +161,8 @@ bench-many: install  ## measure the cost of a thousand to a million tasks
 bench-replanning: install  ## measure how late tasks are while 100,000 others are replanned
 	$(BIN)/python -m benchmarks.replanning
 
-bench-ledger: install  ## measure whether a long ledger makes anything slower
-	$(BIN)/python -m benchmarks.ledger
+bench-ledger: install  ## measure whether a long ledger makes anything slower; RUNS="10000 1000000" for other lengths
+	$(BIN)/python -m benchmarks.ledger $(foreach runs,$(RUNS),--runs $(runs))
 
 bench-storage: install  ## measure what a run costs PostgreSQL, with and without an open snapshot; SECONDS=300 for a long run
 	$(BIN)/python -m benchmarks.storage $(if $(SECONDS),--seconds $(SECONDS))
