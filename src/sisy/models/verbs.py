@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from django.db import models, router
-from django.db.models import Sum
 
 from sisy import clock
 from sisy.callables import Callee
@@ -21,6 +20,7 @@ from sisy.records.choices import Origin, Overlap, RunState
 from sisy.records.small_tables import QueuedRun
 from sisy.records.twins import class_twin, twin
 from sisy.records.validators import future_moment, json_dict, json_dicts, moment_in
+from sisy.store.reports import counts_of_task
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -264,10 +264,8 @@ class TaskVerbs(models.Model):
 
     def counts(self) -> dict[str, int]:
         """Return the number of occurrences by state, including pruned ones."""
-        runs = Run.objects.using(self._home)
-        own = runs.none() if self.pk is None else runs.filter(task=self.pk)
-        kept = own.order_by().values_list("state").annotate(Sum("count"))
-        return dict(Counter(dict(kept)) + Counter(self._task.pruned))
+        kept = {} if self.pk is None else counts_of_task(self._home, self.pk)
+        return dict(Counter(kept) + Counter(self._task.pruned))
 
     acounts = twin(counts)
 

@@ -75,6 +75,31 @@ NEWEST_TROUBLE = """
 """
 
 
+# An index of the ledger contains how many runs a task has, but not their states. That is enough:
+# those that have no entry in a small table have succeeded. Only runs that ended otherwise may
+# represent several occurrences. In one statement, which sees all tables at one moment.
+COUNTS_OF_TASK = Statement("""
+    SELECT 'succeeded', COUNT(*), 0 FROM sisy_run WHERE task_id = %(task)s
+    UNION ALL
+    SELECT 'queued', COUNT(*), COUNT(*) FROM sisy_queued_run WHERE task_id = %(task)s
+    UNION ALL
+    SELECT 'running', COUNT(*), COUNT(*) FROM sisy_running_run WHERE task_id = %(task)s
+    UNION ALL
+    SELECT entry.state, COUNT(*), SUM(sisy_run.count)
+    FROM sisy_troubled_run entry {join_in_order} sisy_run ON sisy_run.id = entry.run_id
+    WHERE entry.task_id = %(task)s
+    GROUP BY entry.state
+""")
+
+
+def counts_of_task(using: str, task: int) -> dict[str, int]:
+    """Return how many occurrences of a task are in the ledger, by the state of their runs."""
+    (succeeded, number, _), *others = COUNTS_OF_TASK.rows(using, task=task)
+    counts = {state: int(occurrences) for state, _, occurrences in others}
+    counts[succeeded] = number - sum(runs for _, runs, _ in others)
+    return {state: count for state, count in counts.items() if count}
+
+
 def key_at(using: str, moment: datetime) -> int:
     """Return a key such that the runs below it were planned before a moment, and the others not.
 
