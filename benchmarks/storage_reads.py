@@ -56,6 +56,7 @@ def watch(load: Load, *, is_held: bool) -> Watched:
     """Carry out runs and plans, with or without a snapshot held, and watch the processes."""
     name = "a snapshot is held" if is_held else "no snapshot is held"
     with layouts.opened(SITE) as site:
+        site.set(SISY_ENGINES={})  # as by default: other engines have a poll of their own
         readings.explain_all()
         with (
             override_settings(CHANNEL_LAYERS={"default": layer(site.environment["VALKEY_URL"])}),
