@@ -1,6 +1,9 @@
 """The small tables follow what is written through Django, as a fixture checks after each test."""
 
+from contextlib import contextmanager
+
 import pytest
+from django.db import connection
 
 from sisy.models import QueuedRun, Run, RunState, Task, TroubledRun
 from tests.app import jobs
@@ -27,6 +30,28 @@ def test_an_update_of_many_runs_is_followed(run):
     assert QueuedRun.objects.get().priority == 3
     Run.objects.queued().update(state=RunState.FAILED, finished_at=NOON)
     assert TroubledRun.objects.get().state == RunState.FAILED
+
+
+def test_a_run_that_matches_only_after_the_update_began_does_not_change(run):
+    Task.run_once(jobs.noop, queue="mail")
+
+    def joins_in(execute, sql, params, many, context):
+        if sql.startswith("UPDATE"):
+            with connection.cursor() as cursor, suspended(joins_in):
+                cursor.execute("UPDATE sisy_run SET queue = 'default'")
+                cursor.execute("UPDATE sisy_queued_run SET queue = 'default'")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(joins_in):
+        assert Run.objects.filter(queue="default").update(priority=3) == 1
+    assert QueuedRun.objects.get(priority=3).run_id == run.pk
+
+
+@contextmanager
+def suspended(wrapper):
+    connection.execute_wrappers.remove(wrapper)
+    yield
+    connection.execute_wrappers.append(wrapper)
 
 
 def test_runs_that_are_chosen_by_their_entries_are_deleted(run):

@@ -31,6 +31,8 @@ COPIED_TO_ENTRIES = frozenset(
 )
 """The columns of a run that its entries in the small tables copy."""
 
+UPDATE_BATCH = 2000  # runs
+
 
 def _is_leaving(now: datetime) -> Q:
     """Return a condition for runs that a leaving worker has released, but may still execute."""
@@ -56,10 +58,14 @@ class RunRows(models.QuerySet[R]):
         if COPIED_TO_ENTRIES.isdisjoint(columns):
             return super().update(**columns)
         rows = for_write(self)
+        count = 0
         with transaction.atomic(using=rows.db, savepoint=False):
             pks = list(rows.order_by("pk").values_list("pk", flat=True))
-            count = super().update(**columns)
-            entries.follow(rows.db, pks)
+            # By key: a run that matches only from now on would change, and its entries would not.
+            for start in range(0, len(pks), UPDATE_BATCH):
+                these = pks[start : start + UPDATE_BATCH]
+                count += super(RunRows, self.filter(pk__in=these)).update(**columns)
+                entries.follow(rows.db, these)
         return count
 
     update.alters_data = True  # type: ignore[attr-defined]
