@@ -24,10 +24,12 @@ COLUMNS = ("state", "started_at", "finished_at", "reason", "result", "error", "e
 Ended = Sequence[tuple[R, Outcome]]
 
 # PostgreSQL: one statement for all runs and their entries. Their values are one JSON text, because
-# the driver needs several times as long for a list per column. One of the values is the state that
-# a run must have. As a constant, it would be a condition of the ledger. Statistics say that hardly
-# any run is running, so PostgreSQL would look for these first, and then compare each of them with
-# each outcome.
+# the driver needs several times as long for a list per column.
+#
+# The fence is a CASE, because PostgreSQL does not estimate what one returns. From the bare
+# conditions it would expect that hardly any run matches, since hardly any run of the ledger is
+# running. Then it would compare each outcome with each running run, or each finished run with each
+# entry.
 FINISH_MANY = """
     WITH finished AS (
         UPDATE sisy_run
@@ -35,12 +37,14 @@ FINISH_MANY = """
             reason = ended.reason, result = ended.result, error = ended.error,
             error_class = ended.error_class
         FROM json_to_recordset(%(ended)s::json) AS ended (
-            id bigint, process bigint, attempt integer, before text, state text,
+            id bigint, process bigint, attempt integer, state text,
             started_at timestamptz, finished_at timestamptz, reason text, result jsonb,
             error text, error_class text
         )
-        WHERE sisy_run.id = ended.id AND sisy_run.process_id = ended.process
-            AND sisy_run.attempt = ended.attempt AND sisy_run.state = ended.before
+        WHERE sisy_run.id = ended.id AND CASE WHEN
+            sisy_run.process_id = ended.process AND sisy_run.attempt = ended.attempt
+            AND sisy_run.state = 'running'
+        THEN true END
         RETURNING sisy_run.id, task_id, sisy_run.state, sisy_run.finished_at
     ),
     released AS (
@@ -107,7 +111,6 @@ def _json_of(run: RunRecord, outcome: Outcome) -> dict[str, Any]:
         "id": run.pk,
         "process": run.process_id,
         "attempt": run.attempt,
-        "before": RunState.RUNNING,
         "state": outcome.state,
         "started_at": outcome.started_at.isoformat(),
         "finished_at": outcome.finished_at.isoformat(),
