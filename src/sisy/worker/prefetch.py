@@ -11,7 +11,7 @@ from sisy.models import Run
 PREFETCH_SECONDS = 0.1  # seconds of work that may wait in a worker
 PREFETCH_TIMEOUT = 2 * PREFETCH_SECONDS  # seconds that a claimed run may wait for a slot
 MAX_PREFETCH = 500
-LATEST_WEIGHT = 0.1  # the weight of the latest run in the moving average
+LATEST_WEIGHT = 0.2  # the weight of the latest run in the moving average
 
 
 class PrefetchLimit:
