@@ -12,11 +12,19 @@ import time
 from pathlib import Path
 
 from asgiref.sync import sync_to_async
+from django.db import connections
 
 import sisy
 from sisy.exceptions import RunCancelled
 from sisy.execution import RESULT_LIMIT
 from sisy.execution.child_protocol import Writer
+
+
+def leaves_a_connection_that_cannot_be_closed(message):
+    def stays_open():
+        raise RuntimeError("it stays open")
+
+    connections["default"].close_if_unusable_or_obsolete = stays_open
 
 
 def begins(message):

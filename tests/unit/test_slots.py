@@ -10,7 +10,7 @@ from sisy.execution.run_handle import ignore_outcome
 from sisy.models import RunState
 from tests.app.jobs import noop
 from tests.support.moments import NOON
-from tests.unit.functions import asks, waits
+from tests.unit.functions import asks, leaves_a_connection_that_cannot_be_closed, waits
 from tests.unit.runs import FAR, WAIT_TIMEOUT, eventually, executed, run_of
 
 
@@ -83,4 +83,12 @@ def test_a_pool_has_no_more_threads_than_slots(monkeypatch):
     pool.execute(run_of(noop), ignore_outcome)
     assert second_ended.wait(WAIT_TIMEOUT)
     assert len(pool._threads._threads) == 1
+    pool.close()
+
+
+async def test_a_run_ends_even_if_its_thread_cannot_close_its_connections():
+    pool = ThreadPool(1, lambda: NOON)
+    for _ in range(2):
+        ended = await executed(pool, run_of(leaves_a_connection_that_cannot_be_closed))
+        assert (ended.state, ended.reason) == (RunState.FAILED, "RuntimeError: it stays open")
     pool.close()

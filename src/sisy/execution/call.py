@@ -65,6 +65,16 @@ def call_in_thread(handle: RunHandle) -> Outcome | AwaitableResult:
     return copy_context().run(_call_in_run_context, handle)
 
 
+def call_in_idle_thread(handle: RunHandle) -> Outcome | AwaitableResult:
+    """Call the function like `call_in_thread`, in a thread that may have been idle for long.
+
+    Raises:
+        Exception: a connection of the thread cannot be closed.
+    """
+    close_old_connections()
+    return call_in_thread(handle)
+
+
 def _call_in_run_context(handle: RunHandle) -> Outcome | AwaitableResult:
     current.variable.set(handle.current)
     try:

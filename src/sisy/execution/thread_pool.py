@@ -6,13 +6,12 @@ from datetime import datetime
 from functools import partial
 from traceback import walk_tb
 
-from django.db import close_old_connections
-
 from sisy.execution.async_call import AsyncCall
 from sisy.execution.call import (
     AwaitableResult,
     GuardedThreads,
     call_here,
+    call_in_idle_thread,
     call_in_thread,
     cancel_lent,
 )
@@ -85,11 +84,10 @@ class ThreadPool(SlotPool):
 
     def _call(self, handle: RunHandle) -> None:
         """Call the function, and then the functions of the runs that wait for this slot."""
-        # The thread may have been idle for long.
-        close_old_connections()
+        call: Call = call_in_idle_thread
         # In the same thread, because waking another one costs more.
         while True:
-            result = self._result_of(handle, call_in_thread) if handle.may_begin else None
+            result = self._result_of(handle, call) if handle.may_begin else None
             if isinstance(result, AwaitableResult):
                 self._threads.release()
                 # From now on, the loop calls this function directly.
@@ -103,7 +101,7 @@ class ThreadPool(SlotPool):
             handle.report(result)
             if following is None:
                 return
-            handle = following
+            handle, call = following, call_in_thread
 
     def _result_of(self, handle: RunHandle, call: Call) -> Outcome | AwaitableResult:
         handle.begin()
