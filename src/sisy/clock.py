@@ -42,17 +42,21 @@ class DatabaseClock:
     """Reads the database's clock, and adds the host's steady clock between readings.
 
     SQLite has no clock, so the host's wall clock is used there.
+
+    Args:
+        trusted_for: seconds until the database's clock is read again.
     """
 
     # A host whose wall clock is wrong, or is set while Sisy runs, has no influence this way.
-    def __init__(self) -> None:
+    def __init__(self, trusted_for: float = TRUSTED_FOR) -> None:
+        self._trusted_for = trusted_for
         self._readings: dict[str, tuple[float, datetime]] = {}
 
     def now(self, using: str) -> datetime:
         reading = self._readings.get(using)
         if reading is not None:
             at, moment = reading
-            if (passed := steady() - at) <= TRUSTED_FOR:
+            if (passed := steady() - at) <= self._trusted_for:
                 return moment + timedelta(seconds=passed)
         sql = NOW_SQL.get(connections[using].vendor)
         return datetime.now(UTC) if sql is None else self._carried_on(self._read(using, sql))
