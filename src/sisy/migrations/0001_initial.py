@@ -139,7 +139,7 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("label", models.CharField(db_index=True, max_length=255, verbose_name="label")),
+                ("label", models.CharField(max_length=255, verbose_name="label")),
                 (
                     "target_path",
                     models.CharField(
@@ -460,7 +460,10 @@ class Migration(migrations.Migration):
                     ("view_run_details", "Can see user data, return values and errors of runs"),
                     ("use_any_callable", "Can schedule any callable by its path"),
                 ],
-                "indexes": [models.Index(fields=["state", "next_run"], name="sisy_task_due")],
+                "indexes": [
+                    models.Index(fields=["state", "next_run"], name="sisy_task_due"),
+                    models.Index(fields=["label"], name="sisy_task_label"),
+                ],
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(

@@ -47,7 +47,12 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
         verbose_name = _("task")
         verbose_name_plural = _("tasks")
         ordering = ["label", "id"]
-        indexes = [models.Index(fields=["state", "next_run"], name="sisy_task_due")]
+        indexes = [
+            models.Index(fields=["state", "next_run"], name="sisy_task_due"),
+            # With db_index=True, PostgreSQL would maintain a second index for LIKE, and no query
+            # would use it.
+            models.Index(fields=["label"], name="sisy_task_label"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(iterations__isnull=True) | Q(iterations__gte=1),

@@ -22,7 +22,7 @@ def default_timezone() -> str:
 class TaskColumns(models.Model):
     """The columns of a task: the owner's first, then those that only Sisy sets."""
 
-    label = models.CharField(_("label"), max_length=255, db_index=True)
+    label = models.CharField(_("label"), max_length=255)
     target_path = models.CharField(
         _("callable"), max_length=500, help_text=_("The dotted path of the function.")
     )
