@@ -18,7 +18,7 @@ from sisy.reports.alerts.health import health
 from sisy.reports.queues import queues
 from sisy.runtime import loop
 from sisy.signals import run_rejected
-from sisy.store.claims import Level, any_ready
+from sisy.store.levels import Level, any_ready
 from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.app.models import Execution

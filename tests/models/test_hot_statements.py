@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from sisy.heartbeat.tick import look
 from sisy.models import Process, Queue, Role, Run, RunState, Task, TaskState
-from sisy.store import claims, due, entries, outcomes, starts
+from sisy.store import claims, due, entries, levels, outcomes, starts
 from sisy.store.statements import Statement
 from tests.app import jobs
 from tests.support.moments import MINUTE, NOON
@@ -58,9 +58,9 @@ def scope(*queues, engine="", missing=()):
 
 def claimed(queue, engine, blocked=(), missing=()):
     seen = scope(queue, engine=engine, missing=missing)
-    levels = claims.first_of_each_priority("default", queue, engine)
+    ordered = levels.first_of_each_priority("default", queue, engine)
     found = [
-        run for level in levels for run in claims.lock_first_ready(seen, Run, level, 50, blocked)
+        run for level in ordered for run in claims.lock_first_ready(seen, Run, level, 50, blocked)
     ]
     assert {frozenset(run.get_deferred_fields()) for run in found} <= {claims.DEFERRED}
     return found
@@ -76,8 +76,8 @@ def test_the_first_ready_runs_of_a_queue_are_claimed(ledger, queue, engine):
     is_left = Q(target_path="shop.b") & (Q(unresolved_since=None) | Q(unresolved_since__gt=NOON))
     resolvable = ready.exclude(is_left)
     assert claimed(queue, engine, missing={"shop.b"}) == list(resolvable[:50])
-    levels = claims.first_of_each_priority("default", queue)
-    assert claims.any_ready("default", levels, LATER) == (queue != "empty")
+    ordered = levels.first_of_each_priority("default", queue)
+    assert levels.any_ready("default", ordered, LATER) == (queue != "empty")
 
 
 def test_runs_whose_task_was_deleted_are_claimed_to_be_cancelled(ledger):
@@ -194,7 +194,7 @@ def test_a_claim_and_a_poll_read_only_the_index_that_is_made_for_them(ledger):
     poll = {f"{name}_0": value for name, value in level.items()}
     for statement, values in (
         (claims.LOCK_FIRST_READY, {"engine": "", "limit": 10, **level}),
-        (Statement(claims.ANY_READY.format(n=0)), poll),
+        (Statement(levels.ANY_READY.format(n=0)), poll),
     ):
         sql, params = statement.written("sqlite", {"now": NOON, **values}, "sisy_run.id")
         with connection.cursor() as cursor:

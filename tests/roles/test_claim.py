@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sisy.heartbeat import tick
 from sisy.models import Missed, Run, RunState, Task
-from sisy.store.claims import Level, any_ready
+from sisy.store.levels import Level, any_ready
 from sisy.worker.claim import claim
 from tests.roles.steps import finish, states
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND

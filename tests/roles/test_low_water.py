@@ -9,7 +9,7 @@ from sisy.heartbeat import tick
 from sisy.models import Overlap, Process, Queue, Role, Run
 from sisy.models.lease import Lease
 from sisy.runtime.loop import RENEWAL_IN_DOUBT, RENEWAL_INTERVAL
-from sisy.store.claims import Level
+from sisy.store.levels import Level
 from sisy.worker.claim_session import ClaimSession
 from sisy.worker.missing_code import Unresolved
 from sisy.worker.prefetch import InFlight

@@ -11,8 +11,8 @@ from sisy.messaging import messages
 from sisy.models import Process, QueuedRun, Run
 from sisy.models.process import LONGEST_LEASE
 from sisy.runtime.loop import ENDLESS, Turn
-from sisy.store import claims
 from sisy.store.due import look_ahead
+from sisy.store.levels import first_of_each_priority, queues_with_runs
 from sisy.store.statements import BEGINNING
 
 
@@ -175,8 +175,8 @@ def look(
 def first_ready(using: str, now: datetime) -> list[Run]:
     """Return the first ready run of each queue that has any."""
     firsts = []
-    for queue in claims.queues_with_runs(using):
-        levels = claims.first_of_each_priority(using, queue)
+    for queue in queues_with_runs(using):
+        levels = first_of_each_priority(using, queue)
         firsts += [level.since_run for level in levels if level.since <= now][:1]
     return list(Run.objects.using(using).filter(pk__in=firsts))
 

@@ -37,12 +37,16 @@ FILL = (
 # page left free, 98 of 100 updates find room for the new version in the page of the old one. Most
 # runs have no due moment, and need no entry in the index of those that have one. It is an index and
 # no constraint any more: a later migration that removes the constraint must drop the index. The
-# small tables lose as many rows as they gain, so they are vacuumed after a fixed number of them.
+# small tables lose as many rows as they gain, so they are vacuumed after a fixed number of them. A
+# queued entry has the number of the transaction that stored it: see `sisy.store.levels`.
 TUNE = (
     "ALTER TABLE sisy_run SET (fillfactor = 45)",
     "ALTER TABLE sisy_run DROP CONSTRAINT sisy_run_one_row_per_occurrence",
     "CREATE UNIQUE INDEX sisy_run_one_row_per_occurrence ON sisy_run (task_id, due_at) "
     "WHERE due_at IS NOT NULL",
+    "ALTER TABLE sisy_queued_run "
+    "ADD COLUMN transaction_id xid8 NOT NULL DEFAULT pg_current_xact_id()",
+    "CREATE INDEX sisy_queued_transaction ON sisy_queued_run (transaction_id)",
     "ALTER TABLE sisy_queued_run "
     "SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)",
     "ALTER TABLE sisy_running_run "

@@ -200,9 +200,14 @@ class Inbox(Generic[T]):
 
 
 class Renewal:
-    """Decides when the next renewal is due: immediately at first, then every two seconds."""
+    """Decides when the next renewal is due: immediately at first, then at an interval.
 
-    def __init__(self) -> None:
+    Args:
+        interval: seconds; a slow renewal is made less often.
+    """
+
+    def __init__(self, interval: float = RENEWAL_INTERVAL) -> None:
+        self._interval = interval
         self._began = self._ended = self._next = 0.0
 
     def is_due(self) -> bool:
@@ -217,7 +222,7 @@ class Renewal:
         """Note that the renewal has ended, which decides when the next one is due."""
         self._ended = clock.steady()
         self._next = self._ended + max(
-            RENEWAL_INTERVAL, (self._ended - self._began) / MAX_RENEWAL_SHARE
+            self._interval, (self._ended - self._began) / MAX_RENEWAL_SHARE
         )
 
     def hasten(self) -> None:

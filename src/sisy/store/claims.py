@@ -14,41 +14,15 @@ from typing import Any
 
 from sisy import conf
 from sisy.records.instances import M
-from sisy.store.due import moment_of
-from sisy.store.statements import BEGINNING, Statement
+from sisy.store.levels import Level
+from sisy.store.statements import Statement
 
 DEFERRED = frozenset({"reason", "error", "result", "cancel_reason"})
 """Columns of a claimed run that describe earlier attempts, and may be long."""
 
 MAX_LIVE_RUNS = 2000
-LARGEST_PRIORITY = 32767
 
 PAUSED_QUEUES = Statement("SELECT name FROM sisy_queue WHERE paused_at IS NOT NULL")
-
-ANY_READY = """
-    SELECT 1 FROM sisy_queued_run
-    WHERE engine = '' AND queue = %(queue_{n})s AND priority = %(priority_{n})s
-        AND (ready_at, run_id) >= (%(since_{n})s, %(since_run_{n})s) AND ready_at <= %(now)s
-"""
-
-# Two looks at the index. In the order of both, the priority that falls and the moment that rises,
-# the database would have to sort the whole queue.
-FIRST_OF_NEXT_PRIORITY = Statement("""
-    SELECT priority, ready_at {as_utc}, run_id FROM sisy_queued_run
-    WHERE engine = %(engine)s AND queue = %(queue)s AND priority = (
-        SELECT MAX(priority) FROM sisy_queued_run
-        WHERE engine = %(engine)s AND queue = %(queue)s AND priority < %(priority)s
-    )
-    ORDER BY ready_at, run_id
-    LIMIT 1
-""")
-
-NEXT_QUEUE = Statement("""
-    SELECT queue FROM sisy_queued_run
-    WHERE engine = '' AND queue > %(queue)s
-    ORDER BY queue
-    LIMIT 1
-""")
 
 # The columns of the conditions and of the order are those of the index sisy_queued_claim, with one
 # value of all but the last two. So the database reads as many entries as it returns rows, and none
@@ -122,21 +96,6 @@ LIVE_RUNS = Statement("""
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """The queued runs of a queue with one priority, from a position on.
-
-    Attributes:
-        since: the position, by ``ready_at``.
-        since_run: the position by the key, among runs that are ready at the same moment.
-    """
-
-    queue: str
-    priority: int = 0
-    since: datetime = BEGINNING
-    since_run: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class ClaimScope:
     """The queued runs that a worker may claim.
 
@@ -165,36 +124,6 @@ class ClaimScope:
 def paused_queues(using: str) -> set[str]:
     """Return the names of the queues that are paused."""
     return {name for (name,) in PAUSED_QUEUES.rows(using)}
-
-
-def any_ready(using: str, levels: Sequence[Level], now: datetime) -> bool:
-    """Return whether a run of these levels is ready for Sisy's own workers."""
-    values: dict[str, Any] = {"now": now}
-    for n, level in enumerate(levels):
-        values |= {f"{name}_{n}": value for name, value in asdict(level).items()}
-    each = [ANY_READY.format(n=n) for n in range(len(levels))]
-    return bool(each and Statement(" UNION ALL ".join(each) + " LIMIT 1").rows(using, **values))
-
-
-def queues_with_runs(using: str) -> list[str]:
-    """Return the names of the queues in which runs wait for Sisy's own workers."""
-    names = [""]
-    while found := NEXT_QUEUE.rows(using, queue=names[-1]):
-        names += found[0]
-    return names[1:]
-
-
-def first_of_each_priority(using: str, queue: str, engine: str = "") -> list[Level]:
-    """Return a level for each priority that queued runs of a queue have, at its first run.
-
-    Unlike a claim, this reads the whole queue from its beginning.
-    """
-    levels: list[Level] = []
-    below = LARGEST_PRIORITY + 1
-    while found := FIRST_OF_NEXT_PRIORITY.rows(using, engine=engine, queue=queue, priority=below):
-        ((below, ready_at, run),) = found
-        levels.append(Level(queue, below, moment_of(ready_at), run))
-    return levels
 
 
 def lock_first_ready(

@@ -35,7 +35,8 @@ from sisy.models.process import LONGEST_LEASE
 from sisy.records.instances import refer, refer_to_none
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
-from sisy.store.claims import ClaimScope, Level
+from sisy.store.claims import ClaimScope
+from sisy.store.levels import Level
 from sisy.worker.low_water import LowWaterMarks
 from sisy.worker.overlap import ClaimResult, apply_policies
 

@@ -32,8 +32,8 @@ from sisy.models import Run
 from sisy.models.lease import Lease
 from sisy.runtime.log import logger
 from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
-from sisy.store.claims import any_ready
 from sisy.store.database_thread import DatabaseThread
+from sisy.store.levels import any_ready
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim import claim
 from sisy.worker.low_water import LowWaterMarks
