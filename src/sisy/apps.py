@@ -38,6 +38,6 @@ class SisyConfig(AppConfig):
 
 def _execute_eagerly(runs: "Sequence[Run]", using: str) -> None:
     """Execute submitted runs in this process, if ``SISY_EAGER`` is on."""
-    from sisy.engines.eager import execute_eagerly  # only where it is used: it imports the worker
+    from sisy.engines.eager import execute_eagerly  # only here, since it imports the worker
 
     execute_eagerly(runs, using)

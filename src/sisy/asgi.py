@@ -55,7 +55,7 @@ class SisyASGI:
         application: the application to wrap, for example ``get_asgi_application()``.
         queues: the queues that the worker serves; ``("default",)`` by default.
         concurrency: the maximum number of concurrent runs, 1 to 1000; 4 by default.
-        grace: the seconds that runs get to finish when the server stops, 0 to 86400; 30 by
+        grace: the seconds that runs have to finish when the server stops, 0 to 86400; 30 by
             default.
 
     Raises:

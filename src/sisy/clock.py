@@ -47,7 +47,7 @@ class DatabaseClock:
         trusted_for: seconds until the database's clock is read again.
     """
 
-    # A host whose wall clock is wrong, or is set while Sisy runs, has no influence this way.
+    # This way, it does not matter if the host's wall clock is wrong, or is set while Sisy runs.
     def __init__(self, trusted_for: float = TRUSTED_FOR) -> None:
         self._trusted_for = trusted_for
         self._readings: dict[str, tuple[float, datetime]] = {}

@@ -81,7 +81,7 @@ class HostedWorker:
         self._worker.wake()
 
     def stop(self) -> None:
-        """Stop after the running runs. A second call releases them at once."""
+        """Stop when the current runs have finished. A second call releases them at once."""
         self._worker.stop()
 
     async def end(self) -> None:

@@ -53,7 +53,7 @@ class TransactionLeftOpen(SisyError):
 
 
 class UserCodeExited(SisyError):
-    """A receiver of a signal, or other user code, tried to end a thread of Sisy."""
+    """A receiver of a signal, or other user code, tried to end one of Sisy's threads."""
 
 
 class RemoteError(SisyError):

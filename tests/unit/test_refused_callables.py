@@ -170,7 +170,7 @@ def test_the_message_parameter_may_have_a_default():
 
 def test_a_function_whose_name_resolves_to_another_is_rejected():
     assert refusal(odd_jobs.kept) == (
-        f"A worker would call {ODD}.renamed, which is a different function than the one that you "
+        f"A worker would call {ODD}.renamed, which is not the function that you "
         f"passed. Pass {ODD}.renamed itself, or give your function its own name in its module."
     )
 

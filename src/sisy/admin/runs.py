@@ -59,7 +59,7 @@ class QueueFilter(SimpleListFilter):
 
 
 class StateFilter(ChoicesFieldListFilter):
-    """A filter by state. It finds the newest 10,000 runs that are in a state other than succeeded.
+    """A filter by state. For any state but succeeded, it finds the newest 10,000 runs.
 
     That is as many as the list counts.
     """
@@ -76,10 +76,10 @@ class StateFilter(ChoicesFieldListFilter):
 
 
 class PlannedFilter(DateFieldListFilter):
-    """A filter by the moment at which runs were planned."""
+    """A filter by the time when runs were planned."""
 
-    # No index contains this moment, but the keys of runs grow with it. Without the first key, a
-    # filter that few runs pass would read the whole ledger.
+    # No index contains this time, but the keys of runs grow with it. Without a first key, a filter
+    # that few runs match would read the whole ledger.
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
         found = cast("QuerySet[Run]", super().queryset(request, queryset))
         chosen = self.used_parameters.get(self.lookup_kwarg_since)
@@ -141,7 +141,7 @@ class RunAdmin(ReadOnly):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
     ) -> tuple[QuerySet[Run], bool]:
-        """Search also in the names of processes, as `Process.__str__` writes them."""
+        """Also search the names of processes, as `Process.__str__` writes them."""
         if search_term:
             queryset = queryset.annotate(process_name=PROCESS_NAME)
         return super().get_search_results(request, queryset, search_term)

@@ -72,7 +72,7 @@ class TaskAdmin(SisyAdmin):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Return the initial values in the URL, without invalid moments."""
         given: dict[str, Any] = super().get_changeform_initial_data(request)
-        # Django passes the texts on, and its field for a date and a time fails on invalid ones.
+        # Django passes the texts on, and its form field fails on invalid dates and times.
         for name in given.keys() & {"start_running", "end_running"}:
             column: Any = Task._meta.get_field(name)
             try:
@@ -123,7 +123,7 @@ class TaskAdmin(SisyAdmin):
     def occurrences(self, task: Task) -> SafeString:
         address = reverse("admin:sisy_task_occurrences", current_app=self.admin_site.name)
         shown = upcoming(task, formatting.now())
-        pk = "" if task.pk is None else str(task.pk)  # of a new one, and never localised
+        pk = "" if task.pk is None else str(task.pk)  # empty for a new task; never localized
         return format_html(
             '<div data-sisy-occurrences="{}" data-sisy-task="{}">{}</div>', address, pk, shown
         )

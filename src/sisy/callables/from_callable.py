@@ -39,7 +39,7 @@ def target_of(target: Callee, pk: object = None) -> Target:
     found = _target_from(target)
     if _underlying(found.check()) is not _underlying(target):
         raise CallableError(
-            f"A worker would call {found.path}, which is a different function than the one that "
+            f"A worker would call {found.path}, which is not the function that "
             f"you passed. Pass {found.path} itself, or give your function its own name in its "
             "module."
         )

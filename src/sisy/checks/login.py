@@ -9,7 +9,7 @@ from django.urls import NoReverseMatch
 
 @register("sisy")
 def check_login(**kwargs: Any) -> list[CheckMessage]:
-    """Check the login page to which a dashboard outside of the admin redirects users."""
+    """Check the login page to which a dashboard outside the admin redirects users."""
     if not getattr(settings, "ROOT_URLCONF", ""):
         return []  # the project has only workers
     # Not at the top: its pages need django.contrib.auth, which workers may lack.

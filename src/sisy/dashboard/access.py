@@ -76,7 +76,7 @@ def configured() -> "Dashboard":
 
 
 class Dashboard:
-    """The dashboard outside of the admin. Subclass it to change permissions and the base template.
+    """The dashboard outside the admin. Subclass it to change permissions and the base template.
 
     ::
 

@@ -1,4 +1,4 @@
-"""A request for a page, with its user, its dashboard and its moment."""
+"""A request for a page, with its user, its dashboard and its time."""
 
 from datetime import datetime
 from functools import cached_property
@@ -31,7 +31,7 @@ class PageRequest:
 
     @cached_property
     def now(self) -> datetime:
-        """The moment by the database's clock, the same for all parts of the page."""
+        """The current time by the database's clock, the same for all parts of the page."""
         return clock.now(self.using)
 
     @property

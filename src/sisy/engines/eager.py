@@ -15,7 +15,7 @@ def execute_eagerly(runs: Iterable[Run], using: str) -> None:
     """Execute those of ``runs`` that may start now, in this thread, and update them.
 
     An exception of a function becomes the outcome of its run, as in a worker. Runs that are ready
-    later, also for a retry, stay queued.
+    later, such as retries, stay queued.
 
     Raises:
         KeyboardInterrupt: a function raised it; its run is recorded as failed.

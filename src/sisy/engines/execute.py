@@ -191,7 +191,7 @@ def _send_others(using: str, run: Run) -> None:
     """Request that the runs that are queued behind this one are sent again."""
     assert run.task_id is not None
     others = QueuedRun.objects.filter(task_id=run.task_id, engine__gt="")
-    # By their keys: MariaDB would read the whole ledger to update what a subquery names.
+    # By key: MariaDB would read the whole ledger to update the rows that a subquery selects.
     pks = list(others.using(using).values_list("run_id", flat=True))
     for start in range(0, len(pks), SENT_AT_ONCE):
         some = Run.objects.using(using).filter(pk__in=pks[start : start + SENT_AT_ONCE])

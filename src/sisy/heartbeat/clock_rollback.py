@@ -33,14 +33,14 @@ from sisy.store.isolation import isolating
 MAX_SMALL_STEP = timedelta(hours=3)
 REPAIR_BATCH = 100
 RUN_BATCH = 1000
-# Seconds until all processes have read a clock that was set.
+# Seconds until all processes have read the new time, after the clock was set.
 CLOCK_READ_DELAY = 2 * clock.TRUSTED_FOR
 
 SET_BACK = "The clock was set back after this moment."
 
 
 class ClockWatch:
-    """Notices when a heartbeat was away or the clock was set back, and repairs the rows then.
+    """Notices if the heartbeat was interrupted or the clock was set back, and repairs the rows.
 
     Attributes:
         last_pass: the moment of the last complete pass; None at the start and after a step back.
@@ -71,7 +71,7 @@ class ClockWatch:
         self._guard.look(now, steady)
         is_first = self.at_work_since is None
         was_set_back = self.last_pass is not None and now < self.last_pass - ON_TIME_TOLERANCE
-        # No pass takes that long, so the heartbeat or the database was away.
+        # No pass takes that long, so the heartbeat was suspended or the database was unavailable.
         if self.last_pass is None or abs(now - self.last_pass) > ON_TIME_TOLERANCE:
             self.at_work_since = now
         if was_set_back:
@@ -90,7 +90,7 @@ class ClockWatch:
             self._repair = None
 
     def passed(self, now: datetime, *, is_behind: bool) -> None:
-        """Note that the pass of ``now`` is complete, and whether it left work to the next one."""
+        """Note that the pass of ``now`` is complete, and whether it left work for the next one."""
         self.last_pass = now
         if not is_behind:
             self.at_work_since = now
@@ -154,7 +154,7 @@ class Repair:
 
 
 def _left_ahead(using: str, now: datetime) -> QuerySet[Task]:
-    """Return the tasks that were planned, or changed, at a moment that is now in the future."""
+    """Return the tasks that were planned, or changed, at a time that is now in the future."""
     ahead = Q(planned_until__gt=now + ON_TIME_TOLERANCE) | Q(
         planning_since__gt=now + ON_TIME_TOLERANCE
     )
@@ -193,7 +193,7 @@ def _continues_by_new_time(task: Task) -> bool:
     try:
         return Timing.of(task).schedule.is_starred
     except ScheduleError:
-        # Rescheduling sets the task aside as broken, with the reason.
+        # Rescheduling marks the task as broken, with the reason.
         return True
 
 

@@ -1,11 +1,12 @@
-"""Find and repair what only one of the ledger and its small tables says.
+"""Find and repair differences between the ledger and its small tables.
 
 Each transaction writes both, so they agree. They differ only after rows were changed by raw SQL,
-or one of the tables was restored. Then a queued run without an entry would never be
-claimed, and a running one never be rescued. The ledger is right: its entries follow it.
+or one of the tables was restored. A queued run without an entry would never be claimed, and a
+running one would never be rescued. The ledger is right, so the entries are corrected.
 
-Each audit checks a part. All entries are compared with their runs, again and again. Each run is
-looked up once, when it is a minute old, and once more when it is old and has not finished well.
+Each audit checks a part. All entries are compared with their runs in turn, and then again from the
+beginning. Each run is checked when it is a minute old, and again if it is old enough to be pruned
+but has not finished.
 """
 
 from collections.abc import Iterable, Sequence
@@ -105,12 +106,13 @@ def add_missing(using: str, steps: Iterable[Step]) -> int:
 
 
 def correct(using: str, kind: type[models.Model], pks: Sequence[Any]) -> int:
-    """Correct or delete entries that do not say what the ledger says. Return how many."""
+    """Correct or delete entries that differ from the ledger. Return how many."""
     chosen = kind._default_manager.using(using).filter(pk__in=pks)
     runs = list(chosen.values_list("run_id", flat=True))
     with transaction.atomic(using=using):
         locked = _lock(using, runs)
-        # What another transaction has locked is left for the next check: it may be changing both.
+        # Rows that another transaction has locked are left for the next check: it may be changing
+        # both.
         busy = set(Run.objects.using(using).filter(pk__in=runs).values_list("pk", flat=True))
         free = chosen.exclude(run_id__in=busy - set(locked))
         wrong = dict(_wrong(kind, free).values_list("pk", "run_id"))
@@ -147,12 +149,13 @@ def _without_entry(using: str, kind: type[models.Model], runs: Sequence[int]) ->
 
 
 def _wrong(kind: type[models.Model], some: QuerySet[Any]) -> QuerySet[Any]:
-    """Return those entries that have no run in their state, or say something else than it."""
+    """Return the entries that have no run in their state, or differ from it."""
     of_entry = Run.objects.filter(
         pk=OuterRef("run_id"), task_id=OuterRef("task_id"), state__in=KINDS[kind]
     )
-    # Not `Exists`, which PostgreSQL may execute as a join: it expects hardly any run to be like
-    # its entry, and so compares each entry with each run. This one it executes for each entry.
+    # Not `Exists`, which PostgreSQL may execute as a join: it expects that hardly any run equals
+    # its entry, and then compares each entry with each run. It executes this subquery once for
+    # each entry.
     like = Subquery(COPIES[kind](of_entry).values("pk")[:1])
     wrong: QuerySet[Any] = some.alias(like=like).filter(like=None)
     return wrong

@@ -2,8 +2,8 @@
 
 No index of the ledger contains a moment, because an update of an indexed column costs PostgreSQL
 twice as much. The keys are ordered by time instead: they grow with ``planned_at``, except that a
-long transaction commits its runs late. Whoever walks the ledger begins anew from time to time and
-finds these then.
+long transaction commits its runs late. So a walk starts over from time to time, and finds these
+runs then.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ class Step(NamedTuple):
     """A run that a walk has reached.
 
     Attributes:
-        is_over: whether it finished before the moment to which the walk goes.
+        is_over: whether it finished before the moment up to which the walk goes.
     """
 
     pk: int
@@ -45,7 +45,7 @@ class Walk:
         self.has_arrived = False
 
     def next_part(self, before: datetime, now: datetime, size: int) -> list[Step]:
-        """Return the next runs that were planned before a moment, and go on to the last of them.
+        """Return the next runs that were planned before a moment, and advance past them.
 
         Args:
             size: the number of runs to read at most.
@@ -59,10 +59,10 @@ class Walk:
 
     def _read(self, before: datetime, now: datetime, size: int) -> list[Step]:
         # A run that is ahead of now was planned before the clock was set back. It must not hold up
-        # the walk until that moment comes again.
+        # the walk until its time comes again.
         is_old = Q(planned_at__lt=before) | Q(planned_at__gt=now)
         is_over = Q(finished_at__lt=before) & ~Q(state__in=LIVE_STATES)
-        # The moments are compared by the database: one that cannot be read must not end the walk.
+        # The database compares the moments, because one that cannot be read must not end the walk.
         rows = (
             Run.objects.using(self._using)
             .filter(pk__gt=self.after)

@@ -19,8 +19,8 @@ task has advanced past it. Both happen in one transaction, for a chunk of tasks 
    loses only the announcement: workers find the runs by polling.
 
 Any number of heartbeats may plan at once. The lock makes that cheap, the compare-and-set makes it
-correct, and the constraint makes sure. If a chunk fails, its tasks are planned one by one, and the
-one that fails is marked as broken.
+correct, and the constraint is the safety net. If a chunk fails, its tasks are planned one by one,
+and the one that fails is marked as broken.
 """
 
 from collections.abc import Callable

@@ -92,7 +92,7 @@ def reject_unreadable_rows(using: str, now: datetime) -> int:
 
 
 def _reject_rows(rows: QuerySet[Any], column: str, reject: Callable[[Any], None]) -> int:
-    """Reject the rows whose ``column`` cannot be read, of the first and last ones by it."""
+    """Reject rows whose ``column`` cannot be read, among the first and the last in its order."""
     count = 0
     for order in (column, f"-{column}"):
         for pk in list(rows.order_by(order).values_list("pk", flat=True)[:UNREADABLE_BATCH]):

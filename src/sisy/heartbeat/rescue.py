@@ -21,7 +21,7 @@ ORPHAN_BATCH = 500  # runs of unregistered processes to rescue in one pass
 def rescue_lost(
     using: str, now: datetime, judges_leases: bool = True, turn: Turn = ENDLESS
 ) -> list[Run]:
-    """Take the runs of dead processes from them, and return those that are queued again.
+    """Take the runs away from dead processes, and return those that are queued again.
 
     Args:
         judges_leases: whether an expired lease counts as death. Processes that a parent has seen
@@ -40,8 +40,8 @@ def rescue_lost(
 
 def rescue_orphans(using: str, now: datetime) -> list[Run]:
     """Take the runs of processes that are not registered, and return those queued again."""
-    # This happens only if somebody deletes the row of a process, or if a process has ended without
-    # releasing its runs. Leases do not matter here.
+    # This happens only if the row of a process was deleted by hand, or if a process has ended
+    # without releasing its runs. Leases do not matter here.
     without = RunningRun.objects.using(using).filter(~_process("process_id"))
     some = list(without.order_by("run_id").values_list("run_id", flat=True)[:ORPHAN_BATCH])
     if not some:

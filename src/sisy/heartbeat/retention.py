@@ -1,4 +1,4 @@
-"""Delete retired tasks, old history and the records of processes that it names."""
+"""Delete retired tasks, old runs, and the rows of processes that no run names any more."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,8 +22,8 @@ RETIRED_BATCH = 1000
 PRUNE_BATCH = 500
 COUNT_BATCH = 10_000
 ROUND_INTERVAL = timedelta(hours=1)
-MAX_BATCHES_OF_A_TASK = 200  # a visit, and each task is visited once a minute
-PROCESS_GRACE = timedelta(days=1)  # for runs that end after their process, and for set clocks
+MAX_BATCHES_OF_A_TASK = 200  # per visit; each task is visited once a minute
+PROCESS_GRACE = timedelta(days=1)  # for runs that end after their process, and for clock changes
 
 
 def delete_ended(using: str) -> int:
@@ -33,9 +33,9 @@ def delete_ended(using: str) -> int:
 
 
 class Rounds:
-    """The walks of one heartbeat through old history: one each hour, from the oldest run on.
+    """One heartbeat's walks through old history: one per hour, each from the oldest run on.
 
-    A run that has not finished, or finished long after it was planned, is passed and kept. A later
+    A walk skips a run that has not finished, or that finished long after it was planned. A later
     round deletes it. Between two rounds, the walk waits at the first run that is too young.
     """
 
@@ -148,7 +148,7 @@ def prune_surplus(
         if looked >= first_pk and turn.ends_here():
             return pruned, looked
         ended = Run.objects.using(using).filter(task=pk).exclude(state__in=LIVE_STATES)
-        # Read once for all batches, since the database passes over all runs that are kept.
+        # Read once for all batches, because the database must step over all runs that are kept.
         newest = ended.order_by("-pk").values_list("pk", flat=True)[kept : kept + 1].first()
         if newest is not None:
             surplus = ended.filter(pk__lte=newest).order_by("pk").values_list("pk", flat=True)

@@ -24,7 +24,7 @@ from sisy.store.statements import BEGINNING
 SECOND = timedelta(seconds=1)
 LOCKED_RETRY_INTERVAL = 0.1  # seconds until a pass retries due tasks that were locked
 PASS_BUDGET = 0.1  # seconds that a pass has for long work before it checks for due tasks again
-PRUNE_SHARE = 0.5  # of the time until the next pass, in which old history is deleted
+PRUNE_SHARE = 0.5  # the part of the time until the next pass in which old history is deleted
 RING_TIMEOUT = 0.005  # seconds that a pass waits for its rings to be sent
 
 

@@ -2,7 +2,7 @@
 
 After a host was suspended, after a database outage or after the clock was set, all leases look
 expired at once. A heartbeat that judged them at once would declare live workers dead. So it first
-watches for a while, in which the living can renew. Each break starts a new watch.
+watches for a while, in which live workers can renew. Each break starts a new watch.
 """
 
 from dataclasses import dataclass

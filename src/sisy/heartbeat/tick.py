@@ -1,4 +1,4 @@
-"""One tick of the heartbeat, and the look ahead that says when the next one is needed."""
+"""One tick of the heartbeat, and the look-ahead that says when the next tick is needed."""
 
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -68,7 +68,7 @@ def tick(
     Skips tasks that another transaction has locked.
 
     Args:
-        is_thorough: whether to also look for things that no due moment points to: queued runs
+        is_thorough: whether to also look for things that no due moment reveals: queued runs
             that no worker has claimed, runs without a process, and tasks to delete.
         judges_leases: whether to rescue the runs of processes whose lease has expired; see
             `SuspensionGuard`.
@@ -76,7 +76,7 @@ def tick(
         turn: the time for long work; see `Turn`.
         at_work_since: since when the heartbeat has worked without a break; see `Watch`.
         due_since: the moment before which no task is due; see `DueMark`.
-        rounds: up to where old history was deleted; by default, begin at the oldest run.
+        rounds: how far old history has been deleted; by default, begin at the oldest run.
     """
     plan_due = partial(plan.plan_due, using, now, announce, turn, at_work_since, due_since)
     planned = plan_due()

@@ -1,4 +1,4 @@
-"""Recompute when tasks are due whose timing was changed without `Task.save`.
+"""Recompute the next run of tasks whose timing was changed without `Task.save`.
 
 One UPDATE may change the timing of all tasks. They are recomputed in chunks, each in a transaction
 of its own. Between two chunks, the heartbeat plans what is due: see `Turn`.

@@ -23,7 +23,7 @@ TASK_DELETED = "The task was deleted."
 def cancel_or_request(
     runs: RunRows[Any], reason: str, now: datetime, *, by_force: bool = False
 ) -> tuple[list[int], list[int]]:
-    """Cancel the queued ones of ``runs``, and request that running ones stop.
+    """Cancel those of ``runs`` that are queued, and request that running ones stop.
 
     Returns:
         The keys of those that were cancelled, and of those that were asked to stop and had not
@@ -44,7 +44,7 @@ def cancel_or_request_live(
 
 
 def cancel_run(run: RunRecord, using: str, reason: str, now: datetime, *, by_force: bool) -> bool:
-    """Cancel one run, or ask it to stop. Return False if it has finished or was asked before."""
+    """Cancel one run, or ask it to stop. Return False if it has finished or was already asked."""
     this = rows_of(type(run), using).filter(pk=run.pk)
     cancelled, asked = cancel_or_request_live(this, reason, now, by_force=by_force)
     if cancelled:
@@ -55,7 +55,7 @@ def cancel_run(run: RunRecord, using: str, reason: str, now: datetime, *, by_for
 
 
 def cancel_queued(runs: RunRows[Any], reason: str | F, now: datetime) -> list[int]:
-    """Cancel the queued ones of ``runs``, and return their keys."""
+    """Cancel those of ``runs`` that are queued, and return their keys."""
     runs = for_write(runs)
     with transaction.atomic(using=runs.db):
         pks = runs.queued().lock()
@@ -67,16 +67,16 @@ def cancel_queued(runs: RunRows[Any], reason: str | F, now: datetime) -> list[in
 
 
 def cancel_requested(runs: RunRows[Any], now: datetime) -> list[int]:
-    """Cancel the queued ones of ``runs`` that were asked to stop, and return their keys."""
+    """Cancel those of ``runs`` that are queued and were asked to stop, and return their keys."""
     return cancel_queued(runs.exclude(cancel_requested_at=None), F("cancel_reason"), now)
 
 
 def cancel_in_migration(runs: QuerySet[Any], reason: str, now: datetime) -> int:
-    """Cancel the queued ones of ``runs``, of a historical model, and return their number."""
+    """Cancel the queued runs among ``runs``, of a historical model. Return their number."""
     # No signal is sent: receivers expect the current model, whose columns may not exist yet.
     pks = list(runs.filter(state=RunState.QUEUED).values_list("pk", flat=True))
     count = _cancelled(reason, now).write(runs.filter(pk__in=pks))
-    # Before the migration that creates the small tables, there are none to follow.
+    # Before the migration that creates the small tables, there are no entries to update.
     if "queuedrun" in runs.model._meta.apps.all_models["sisy"]:
         entries.follow(runs.db, pks)
     return count
@@ -85,7 +85,7 @@ def cancel_in_migration(runs: QuerySet[Any], reason: str, now: datetime) -> int:
 def request_cancel(
     runs: RunRows[Any], reason: str, now: datetime, *, by_force: bool = False
 ) -> list[int]:
-    """Request that running ones of ``runs`` stop; call it in a transaction.
+    """Request that those of ``runs`` that are running stop; call it in a transaction.
 
     The runs are chosen by their keys, or by entries in small tables. The request is stored on the
     row. The state changes when the function has ended.

@@ -18,10 +18,10 @@ AGAIN = "the run was queued again"
 
 
 def lose(runs: RunRows[R], reason: str, now: datetime) -> tuple[list[R], list[R]]:
-    """Queue the running ones of ``runs`` again, or end them.
+    """Queue those of ``runs`` that are running again, or end them.
 
     Call it in the transaction in which `RunQuerySet.lock` returned their keys, so that their
-    worker, if it is alive after all, does not finish them meanwhile.
+    worker, if it is alive after all, does not finish them in the meantime.
 
     Args:
         reason: what happened to their worker, as a sentence without its full stop.
@@ -101,7 +101,7 @@ def _end(run: RunRecord) -> tuple[RunState, str] | None:
 
 
 def _joined(reason: str, why: str = "") -> str:
-    """Join two reasons to a text that fits the column. Cut off only the first one."""
+    """Join two reasons into a text that fits the column. Only the first one is cut."""
     # The reason that a person gave for cancelling is usually a sentence.
     joint = ". " if why[:1].isupper() else "; "
     tail = f"{joint}{why.rstrip('.')}." if why else "."

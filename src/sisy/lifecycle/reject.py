@@ -32,7 +32,7 @@ def reject_unknown_engines(runs: RunRows[R], now: datetime) -> list[R]:
 
 
 def reject_unreadable(runs: RunRows[Any], reason: str, now: datetime) -> None:
-    """Fail the queued ones of ``runs``, and replace their ``ready_at``, which cannot be read."""
+    """Fail those of ``runs`` that are queued, and replace their unreadable ``ready_at``."""
     moment = Value(now, MomentField())
     columns = {"ready_at": moment, "finished_at": moment, "reason": reason}
     with transaction.atomic(using=runs.db):

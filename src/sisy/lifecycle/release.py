@@ -15,7 +15,7 @@ from sisy.records.run import RunRecord
 from sisy.store.run_queries import RunRows, rows_of
 
 TIME_TO_GO = timedelta(seconds=5)
-"""The time within which a leaving worker ends, with threads that it cannot stop."""
+"""The time within which a stopping worker exits, with threads that it cannot stop."""
 
 
 def release(
@@ -41,7 +41,7 @@ def release(
 
 
 def release_running(using: str, runs: Sequence[RunRecord], reason: str, now: datetime) -> int:
-    """Release runs that a leaving worker has started, and return how many.
+    """Release runs that a stopping worker has started, and return how many.
 
     A run whose task must not run again after a loss is lost instead.
     """

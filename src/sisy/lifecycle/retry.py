@@ -46,14 +46,14 @@ def queue_retry(using: str, run: RunRecord, outcome: Outcome, now: datetime) -> 
         {
             **QUEUED_AGAIN,
             "ready_at": now + retry_delay(run),
-            # Without the delay: it is read later, and ready_at says when the next attempt starts.
+            # The reason does not name the delay: ready_at says when the next attempt starts.
             "reason": f"Attempt {run.attempt} failed: {outcome.reason}"[:500],
             "error": outcome.error,
             "error_class": outcome.error_class,
         }
     )
-    # The object keeps its process: it is a part of the fence, if the commit fails and the worker
-    # records the outcome again.
+    # The object keeps its process. The process is part of the fence if the commit fails and the
+    # worker records the outcome again.
     queued.write(rows_of(type(run), using).filter(pk=run.pk), process=None)
     queued.note([run])
     checkpoint("retry: run queued")

@@ -167,7 +167,7 @@ def _is_open(connection: BaseDatabaseWrapper) -> bool:
 def execute_if_eager(runs: Sequence[RunRecord], using: str) -> bool:
     """Execute the runs that can start now, if ``SISY_EAGER`` is on, and update ``runs``.
 
-    Call it outside of the transaction that stored them: a worker would start after it, too. Return
+    Call it outside the transaction that stored them: a worker would start after it, too. Return
     whether it is on.
     """
     is_eager = conf.get_settings().eager

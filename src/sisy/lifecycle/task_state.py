@@ -45,7 +45,7 @@ class Start:
 
     @classmethod
     def active(cls, since: datetime, due: datetime) -> "Start":
-        """Return the columns of a task that is due next at ``due``."""
+        """Return the columns of a task that is next due at ``due``."""
         return cls(planning_since=since, next_run=due, state=TaskState.ACTIVE)
 
     @classmethod
@@ -86,7 +86,7 @@ def prepare_insert(task: TaskRecord, now: datetime) -> None:
 
 
 def without_schedule(task: TaskRecord) -> None:
-    """Let an unsaved task have only the runs that are submitted, and be deleted after them."""
+    """Make an unsaved task have only submitted runs, after which it is deleted."""
     task.schedule = ""
     task.state = TaskState.RETIRED
 

@@ -43,7 +43,7 @@ class Transition:
         return rows.update(**self.columns, **added, **computed)
 
     def note(self, records: Iterable[Model]) -> None:
-        """Set on objects what `write` wrote to their rows."""
+        """Set on objects the values that `write` wrote to their rows."""
         for record in records:
             for name, value in self.columns.items():
                 setattr(record, name, value)

@@ -84,7 +84,7 @@ def within_calendar(moment: datetime) -> datetime:
     """Return an aware moment.
 
     Raises:
-        CommandError: it lies outside of the years 1000 to 9998.
+        CommandError: it lies outside the years 1000 to 9998.
     """
     if not calendar.is_within(moment):
         raise CommandError(

@@ -91,7 +91,7 @@ def in_zone(moment: datetime, zone: str) -> datetime:
     """Return an aware moment; a naive one is interpreted in ``zone``.
 
     Raises:
-        CommandError: it lies outside of the years 1000 to 9998.
+        CommandError: it lies outside the years 1000 to 9998.
     """
     aware = moment.replace(tzinfo=ZoneInfo(zone)) if timezone.is_naive(moment) else moment
     return arguments.within_calendar(aware)

@@ -91,8 +91,8 @@ def add_worker_arguments(parser: CommandParser) -> None:
         default=conf.DEFAULT_GRACE,
         metavar="S",
         help=(
-            "seconds to let running runs finish after SIGTERM or SIGINT (Ctrl-C); the rest are "
-            "released (0 to 86400)"
+            "seconds that current runs have to finish after SIGTERM or SIGINT (Ctrl-C); the rest "
+            "are released (0 to 86400)"
         ),
     )
     parser.add_argument(

@@ -56,7 +56,7 @@ class Child:
 
     @property
     def signed_on_as(self) -> list[int]:
-        """The keys of the processes as which the child has registered."""
+        """The keys under which the child has registered."""
         return [int(key) for key in self._heard.split()]
 
     def order(self, what: bytes) -> None:

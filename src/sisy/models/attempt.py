@@ -1,4 +1,4 @@
-"""The attempts of a run that failed or were lost, and after which it was queued again."""
+"""The failed and lost attempts of a run, after each of which it was queued again."""
 
 from typing import Any
 

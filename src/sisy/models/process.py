@@ -31,7 +31,8 @@ class ProcessQuerySet(models.QuerySet["Process"]):
     def expired(self, now: datetime) -> "ProcessQuerySet":
         """Return processes whose lease has expired."""
         # A lease that ends later than any lease taken now was taken before the clock was set back.
-        # It counts as expired: else a dead worker would seem alive for hours. Live ones renew it.
+        # It counts as expired. Otherwise, a dead worker would seem alive for hours. Live ones
+        # renew it.
         return self.filter(Q(lease_until__lt=now) | Q(lease_until__gt=now + LONGEST_LEASE))
 
     def reported_dead(self) -> "ProcessQuerySet":
@@ -115,7 +116,8 @@ class Process(models.Model):
         verbose_name_plural = _("processes")
         ordering = ["host", "pid"]
         indexes = [
-            # Leads to the registered processes by their lease, and to the ended ones by their end.
+            # Finds registered processes by the end of their lease, and ended ones by their own
+            # end.
             models.Index(fields=["ended_at", "lease_until"], name="sisy_process_registered"),
         ]
 
@@ -220,7 +222,7 @@ class Process(models.Model):
 
 
 def name_of_process(pk: int, using: str | None) -> str:
-    """Return the name of a process, also if it has ended; empty if its row was deleted."""
+    """Return the name of a process, even if it has ended; empty if its row was deleted."""
     # From the database that the caller names: a router could choose a replica, which may not know
     # the process yet.
     return str(Process.all_objects.using(using).filter(pk=pk).first() or "")

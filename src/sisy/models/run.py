@@ -23,7 +23,7 @@ class RunQuerySet(RunRows["Run"]):
 
         Runs that were asked before are not counted. The worker sees the request within a second:
         an async function is cancelled, and ``current_run().check()`` raises in a plain one. The
-        run continues until its function stops. A run that a leaving worker released is cancelled
+        run continues until its function stops. A run that a stopping worker released is cancelled
         when that worker has stopped, and does not start again.
 
         Args:
@@ -122,7 +122,7 @@ class Run(RunRecord):
 
     @property
     def worker_name(self) -> str:
-        """The name of the run's process as text, also after its end; empty if it is not known.
+        """The name of the run's process as text, even after its end; empty if it is not known.
 
         Queries the process if it is not loaded: use ``select_related("process")`` for lists.
         """

@@ -154,7 +154,7 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
         timed = named & TIMING_FIELDS
         if not timed or timed & changed:
             return bool(timed)
-        # Writing the values that were read is a change, if others have changed them meanwhile.
+        # Writing back the values that were read is a change if others have changed them since.
         this = Task.objects.using(using).select_for_update().filter(pk=self.pk)
         stored = this.values(*timed).first()
         return stored is not None and stored != {name: getattr(self, name) for name in timed}

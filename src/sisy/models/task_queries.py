@@ -37,7 +37,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.filter(state=TaskState.ACTIVE)
 
     def due(self, now: datetime) -> Self:
-        """Return tasks with an occurrence that is due at ``now``, the longest due first."""
+        """Return tasks with an occurrence that is due at ``now``, the longest overdue first."""
         return self.active().filter(next_run__lte=now).order_by("next_run", "pk")
 
     def native(self) -> Self:
@@ -52,13 +52,15 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def with_stale_timing(self) -> Self:
         """Return tasks whose timing was changed by raw SQL after ``next_run`` was computed."""
-        # Without those of an update(), which have no next_run, but know when they were changed.
+        # Tasks changed by an update() are left out: they have no next_run, but say when they were
+        # changed.
         planned = self.active().exclude(next_run=None)
         return planned.exclude(timing_fingerprint=timing.fingerprint())
 
     def ended(self) -> Self:
         """Return retired tasks without queued or running runs."""
-        # Without declared ones: the next deploy would create them again, and they would run again.
+        # Declared tasks are kept: the next deploy would create them again, and they would run
+        # again.
         live = [model.objects.filter(task_id=OuterRef("pk")) for model in (QueuedRun, RunningRun)]
         without_live = self.filter(*(~Exists(entries) for entries in live))
         return without_live.filter(state=TaskState.RETIRED, declaration__isnull=True)
@@ -134,8 +136,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
         using = self.db
         with transaction.atomic(using=using):
             pks = prepare_deletion(self)
-            # By now, the filter may match further tasks, which are not locked and stay. It may
-            # match fewer, such as those with queued runs. So go by the keys alone.
+            # By now, the filter may match further tasks, which are not locked and must stay. It
+            # may also match fewer, for example if it looks for queued runs. So use the keys alone.
             locked = type(self)(self.model, using=using).filter(pk__in=pks)
             return super(TaskQuerySet, locked).delete()
 
@@ -167,7 +169,7 @@ def prepare_deletion(tasks: TaskQuerySet) -> list[int]:
     using = tasks.db
     # Locked first, so that a heartbeat that is planning one adds no run after this.
     pks = locking.lock(tasks)
-    # Read after the lock, which may have waited: what fell due meanwhile counts.
+    # Read after the lock, which may have waited: what fell due in the meantime counts.
     now = clock.now(using)
     locked = tasks.model._base_manager.using(using).filter(pk__in=pks)
     settle_overdue(using, locked, now, TASK_DELETED, for_good=True)

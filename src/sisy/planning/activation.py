@@ -120,7 +120,8 @@ def pause(task: TaskRecord, using: str, reason: str) -> bool:
     with transaction.atomic(using=using):
         this = type(task)._default_manager.using(using).filter(pk=task.pk)
         locking.lock(this)
-        # The clock is read after the lock, which may have waited: what fell due meanwhile counts.
+        # The clock is read after the lock, which may have waited: what fell due in the meantime
+        # counts.
         settle_overdue(using, this, clock.now(using), PAUSED)
         was_active = bool(paused.write(this.filter(state=TaskState.ACTIVE)))
     if was_active:

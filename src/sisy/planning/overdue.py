@@ -44,8 +44,9 @@ def settle_overdue(
 ) -> None:
     """Plan occurrences of ``tasks`` that were just due, and record older ones as missed.
 
-    Call it in the transaction that changes ``next_run``: no heartbeat plans the occurrences after
-    it. A task that has yet to run once without waiting for its schedule still does so afterwards.
+    Call it in the transaction that changes ``next_run``: no heartbeat plans these occurrences
+    later. A task that has yet to run once without waiting for its schedule still does so
+    afterwards.
 
     Args:
         reason: why older occurrences are missed.

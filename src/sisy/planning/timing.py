@@ -115,7 +115,7 @@ def _next_after(timing: Timing, moment: datetime) -> datetime | None:
 
 
 def first_due(task: TaskRecord, now: datetime) -> datetime | None:
-    """Return when a task with a new timing is due next, never before ``now``.
+    """Return when a task with a new timing is next due, never before ``now``.
 
     Raises:
         ScheduleError: the task's schedule or time zone is invalid.

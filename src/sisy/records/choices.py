@@ -119,11 +119,11 @@ STOPPED = "It was stopped."
 
 
 def with_reason(words: str, reason: str) -> str:
-    """Return "was cancelled: The host restarts.", or "was cancelled by ann." for its own reason.
+    """Return "was cancelled: The host restarts." or "was cancelled by ann.", with any reason.
 
     Args:
-        words: the state as a verb, whose last word the reason may begin with, as in
-            "Cancelled by ann."
+        words: the state as a verb. If the reason begins with its last word, as in "Cancelled by
+            ann.", that word is not repeated.
     """
     last = words.rpartition(" ")[2]
     if reason.lower().startswith((f"{last} ", f"{last}.")):

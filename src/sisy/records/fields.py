@@ -28,8 +28,8 @@ class MomentField(models.DateTimeField):  # type: ignore[type-arg]
     # Django's field stores local time if USE_TZ is off, or if the database has a TIME_ZONE (except
     # on PostgreSQL). Local time is ambiguous in the hour that is repeated in autumn.
 
-    # Django's method is for auto_now, which ours has not. Because of it, `update_or_create` would
-    # add each moment to ``update_fields``.
+    # Django's method is for auto_now, which this field does not have. Because of it,
+    # `update_or_create` would add each moment to ``update_fields``.
     pre_save = models.Field.pre_save
 
     def from_db_value(
@@ -102,10 +102,10 @@ if TYPE_CHECKING:
 else:
 
     class KeptForeignKey(models.ForeignKey):
-        """A foreign key that keeps its value when the row to which it leads is deleted.
+        """A foreign key that keeps its value when the row that it refers to is deleted.
 
-        The attribute is None then. Use it with ``null=True``, even if a key is always set: Django
-        would leave out rows without their counterpart from a join otherwise.
+        The attribute is then None. Use it with ``null=True``, even if a key is always set:
+        otherwise, Django's joins would leave out rows whose counterpart was deleted.
         """
 
         forward_related_accessor_class = RelatedOrNone

@@ -18,7 +18,7 @@ M = TypeVar("M", bound=models.Model)
 
 def unsaved(model: type[M], values: Mapping[str, Any]) -> M:
     """Return ``model(**values)``."""
-    # Django collects the fields and their defaults for each record. Here, once for a model.
+    # Django collects the fields and their defaults for each record; this does so once per model.
     known = _Defaults.of(model)
     if (
         is_heard(model, pre_init, post_init)
@@ -95,7 +95,7 @@ class RememberingModel(models.Model):
 
 def copied(record: M) -> M:
     """Return a shallow copy, as ``copy.copy`` does."""
-    # That function goes through the protocol of pickle.
+    # That function goes through the pickle protocol.
     copy = record.__class__.__new__(record.__class__)
     state = ModelState()
     state.__dict__.update(record._state.__dict__)
@@ -120,7 +120,7 @@ def refer(record: models.Model, name: str, other: models.Model) -> None:
 
 
 def refer_to_none(record: models.Model, name: str) -> None:
-    """Note that the row of a foreign key is gone. Its key stays, unlike by assignment of None."""
+    """Note that the row of a foreign key is gone. Its key stays, unlike after assigning None."""
     record._state.fields_cache[name] = None
 
 

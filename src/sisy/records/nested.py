@@ -1,7 +1,7 @@
 """Read, write, copy and compare JSON values of any depth, without recursion.
 
-Python's own functions raise a RecursionError at some hundred levels. Sisy accepts only `MAX_DEPTH`
-levels, but must be able to show whatever is stored.
+Python's own functions raise a RecursionError at a few hundred levels. Sisy accepts only
+`MAX_DEPTH` levels, but must be able to show whatever is stored.
 """
 
 import json

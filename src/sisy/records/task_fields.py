@@ -62,7 +62,7 @@ class Planning(IntEnum):
     LOADED = 1
     """The heartbeat reads it with each task that is due."""
     FIRST_DUE = 2
-    """It is needed to compute when the task is due next."""
+    """It is needed to compute when the task is next due."""
     TIMING = 3
     """It belongs to the schedule or its window. If it changes, the task is planned again."""
 
@@ -240,7 +240,7 @@ TIMING_FIELDS = _names(lambda field: field.planning >= Planning.TIMING)
 """Columns of the schedule and its window. If one changes, the task is planned again."""
 
 FIRST_DUE_FIELDS = _names(lambda field: field.planning >= Planning.FIRST_DUE)
-"""Columns that are needed to compute when a task is due next."""
+"""Columns that are needed to compute when a task is next due."""
 
 DEFERRED_FIELDS = _names(lambda field: field.planning == Planning.DEFERRED)
 """Columns that planning does not need. Some of them may be long."""

@@ -52,9 +52,9 @@ def _twin(verb: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
 
 def manager_from(query_set: type[models.QuerySet[Any]]) -> Any:
     """Return a manager class with the methods of a query set, such as ``TaskManager``."""
-    # Under this name and module, the plugin of django-stubs finds the class that the module has
-    # under TYPE_CHECKING. Otherwise it makes one up, without methods that are not written as
-    # functions, such as twins.
+    # With this name and module, the plugin of django-stubs finds the class that the module defines
+    # under TYPE_CHECKING. Otherwise, it makes one up that lacks methods such as twins, which are
+    # not written as functions.
     name = query_set.__name__.replace("QuerySet", "Manager")
     made: tuple[Any] = (models.Manager.from_queryset(query_set),)
     return type(name, made, {"__module__": query_set.__module__})

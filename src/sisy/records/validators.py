@@ -29,7 +29,7 @@ def moment_in(value: Any, name: str) -> datetime:
 
     Raises:
         ValueError: not a datetime, a naive one where the project uses time zones, or one that lies
-            outside of the years 1000 to 9998.
+            outside the years 1000 to 9998.
     """
     if not isinstance(value, datetime):
         raise ValueError(f"{name} must be a datetime, not {value!r}.")

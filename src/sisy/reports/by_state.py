@@ -5,8 +5,8 @@ running or troubled runs begins at their entries (`sisy.records.small_tables`), 
 The keys are read first, and are then part of the next statement. In one statement, a database
 may choose to read the ledger instead, from its newest run, until it has found enough.
 
-Successful runs have no entries. They are most of the ledger, so a report about them reads only its
-newest `MAX_RUNS_WALKED` runs.
+Successful runs have no entries. They make up most of the ledger, so a report about them reads only
+its newest `MAX_RUNS_WALKED` runs.
 """
 
 from collections.abc import Collection

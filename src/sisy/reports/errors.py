@@ -2,7 +2,7 @@
 
 The database counts the failed and missed runs of the last 24 hours, so that their numbers are
 exact at any size. Successful runs of a task are counted if they were planned at most an hour
-before these 24 hours. Those without a task are counted if the newest runs reach so far back.
+before these 24 hours. Those without a task are counted if the newest runs reach back that far.
 """
 
 from collections.abc import Collection, Sequence

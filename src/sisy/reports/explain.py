@@ -24,7 +24,7 @@ from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
 
 SECOND, MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
-MAX_AHEAD_COUNTED = 10_000  # queued runs that are ahead of one
+MAX_AHEAD_COUNTED = 10_000  # queued runs ahead of the one in question
 
 
 def why(task: Task, moment: datetime, using: str, now: datetime) -> str:
@@ -86,7 +86,7 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
 
 
 def why_task(task: Task, using: str, now: datetime) -> str:
-    """Say what a task is doing: the state of its newest run, and when it is due next."""
+    """Say what a task is doing: the state of its newest run, and when it is next due."""
     zone = zone_named(task.timezone)
     parts = []
     if task.state != TaskState.ACTIVE and not task.runs_once:

@@ -81,7 +81,7 @@ class Forecast:
     _minute_ends_at: datetime = LONG_AGO
 
     def note(self, due: datetime, task: Task) -> None:
-        """Count one occurrence. Call it in the order of time."""
+        """Count one occurrence. Call it in chronological order."""
         self.count += 1
         if due >= self._minute_ends_at:
             minute = due - timedelta(seconds=due.second, microseconds=due.microsecond)
@@ -109,7 +109,7 @@ class Forecast:
 
 
 def occurrences_of(tasks: Sequence[Task], start: datetime, end: datetime) -> Iterator[Occurrence]:
-    """Yield the occurrences of ``tasks`` in ``start`` ≤ due < ``end``, in the order of time."""
+    """Yield the occurrences of ``tasks`` in ``start`` ≤ due < ``end``, in chronological order."""
     alike: dict[Hashable, list[Task]] = defaultdict(list)
     for task in tasks:
         if (key := _due_alike(task)) is not None:

@@ -1,4 +1,4 @@
-"""The upcoming load: how many runs start when, and how many slots they need.
+"""The upcoming load: how many runs start at which time, and how many slots they need.
 
 `due_groups` reads the schedules of all tasks, each once. From them, `cells` computes how many runs
 start in each part of a range, and `busiest` finds the seconds in which most runs start.

@@ -17,7 +17,7 @@ except ImportError:  # it is installed by the extra "admin"
 HASHED = re.compile(r"h(\(.*\))?(/\d+)?")
 LAST_WEEKDAY = re.compile(r"\bl\w+")
 NAMES = re.compile(r"[A-Z][a-z]+")
-# Django names the script of Chinese, cron-descriptor the country.
+# For Chinese, Django's codes name the script, and cron-descriptor's the country.
 CHINESE = {"zh-hans": "zh_CN", "zh-hant": "zh_TW"}
 
 Names = Mapping[str, str]

@@ -75,7 +75,7 @@ def lend_loop(loop: Any) -> None:
     Args:
         loop: an event loop, or an object that acts as one.
     """
-    # In these attributes, ``sync_to_async`` tells its threads which loop has called them.
+    # ``sync_to_async`` uses these attributes to tell its threads which loop has called them.
     SyncToAsync.threadlocal.main_event_loop = loop
     SyncToAsync.threadlocal.main_event_loop_pid = os.getpid()
 

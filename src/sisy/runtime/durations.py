@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.utils.translation import ngettext
 
 UNITS = ((86_400, ""), (3600, "h"), (60, "min"), (1, "s"))
-"""Seconds and symbol of each unit from a second on. Days are a word, and agree with the number."""
+"""Seconds and symbol of each unit from a second on. Days are spelled out."""
 
 
 def duration_text(value: timedelta) -> str:

@@ -129,7 +129,7 @@ def send_on_commit(
 
 def is_heard(signal: ContainedSignal, sender: type) -> bool:
     """Return whether a signal has receivers."""
-    # An empty list of receivers is quicker to find than that none of them is for this sender.
+    # It is quicker to see that there are no receivers than that none of them is for this sender.
     return bool(signal.of_batches or (signal.receivers and signal.has_listeners(sender)))
 
 

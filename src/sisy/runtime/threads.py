@@ -5,9 +5,9 @@ survives whatever its work raises. Otherwise a slot, or everything that waits fo
 would be lost with the thread.
 
 `DaemonThreads` starts a thread when there is more work than threads, up to its size if it has one.
-A piece of work counts from `start` until it calls `release`, which it does shortly before its end:
-the caller may immediately react to the result with the next piece of work, and that must not start
-a thread that is not needed. Two hazards decide how work gets to a thread:
+A piece of work occupies a thread from `start` until it calls `release`, shortly before it ends:
+the caller may react to the result with the next piece of work at once, and that must not start a
+thread that is not needed. Two hazards decide how work gets to a thread:
 
 - **Late errors.** Some libraries end a slow function by raising an error in its thread from
   another thread. Python raises it at the next bytecode, so it may hit the pool's own code, after
@@ -241,7 +241,7 @@ class LoopThread:
         try:
             self._escaped(self.loop, error)
         except BaseException:  # noqa: BLE001 - the loop must continue
-            logger.exception("Could not report an error that left an event loop")
+            logger.exception("Could not report an error that escaped from an event loop")
 
     async def _end(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}

@@ -51,7 +51,7 @@ def concurrency_of(value: Any) -> int:
 
 
 def grace_of(value: Any) -> float:
-    """Return the seconds that runs get to finish when a worker stops.
+    """Return the seconds that runs have to finish when a worker stops.
 
     Raises:
         ValueError: the value is not a number from 0 to 86400.

@@ -83,7 +83,7 @@ def parse(expression: object, key: str = "") -> Fields:
 
 def is_hashed(expression: str) -> bool:
     """Return whether ``expression`` contains an ``h``, so that its meaning depends on a key."""
-    # The h of Thursday is not one, nor are those of aliases.
+    # The h in "thu" does not count, and neither do those in aliases.
     text = expression.strip().lower()
     return "h" in text.replace("thu", "") and not text.startswith("@")
 

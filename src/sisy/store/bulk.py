@@ -1,4 +1,4 @@
-"""Insert or update many rows by one statement.
+"""Insert or update many rows with one statement.
 
 Each statement is made for the columns that are given. A value that all rows share is written once.
 On PostgreSQL, each other column is an array, so that the text is the same for any number of rows:
@@ -99,7 +99,7 @@ def insert_many(
     complete: Callable[[str], str] = returning_keys,
     varying: Collection[str] | None = None,
 ) -> None:
-    """Insert records of a model into PostgreSQL by one statement, and set their keys.
+    """Insert records of a model into PostgreSQL with one statement, and set their keys.
 
     Args:
         complete: makes the statement, which returns the keys, from the insertion.

@@ -28,12 +28,12 @@ ANY_UNPLANNED = Statement("""
     SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL LIMIT 1
 """)
 
-# One row with all that decides when the next tick is needed, or none if the process is not
-# registered. There may be many rows of ended processes: sisy_process_registered passes them over.
-# Each page that a look reads counts, since every heartbeat looks once a second. So the rows of the
-# registered processes are read once for all questions. The condition on the key of the task, which
-# is always true, leads PostgreSQL to the row itself. To find it in the index alone, it would have
-# to read a page of the visibility map, too.
+# One row with everything that decides when the next tick is needed, or none if the process is not
+# registered. There may be many rows of ended processes: the index sisy_process_registered skips
+# them. Each page that a look reads counts, since every heartbeat looks once a second. So the rows
+# of the registered processes are read once for all questions. The condition on the key of the
+# task, which is always true, makes PostgreSQL read the row itself. To answer from the index alone,
+# it would also have to read a page of the visibility map.
 LOOK_AHEAD = Statement("""
     SELECT
         EXISTS (SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL),

@@ -2,9 +2,9 @@
 
 An entry follows its run in the same transaction. The statements that store, start and finish runs
 also write the entries: see `submissions`, `claims` and `outcomes`. Other changes call `follow`,
-which deletes the entries of some runs, and adds those that the ledger asks for.
+which deletes the entries of some runs, and adds those that the ledger requires.
 
-Whoever changes both locks the run's row first, and then its entry. A claim begins at the entry,
+Code that changes both locks the run's row first, and then its entry. A claim begins at the entry,
 but waits for neither: it skips what another transaction has locked.
 """
 
@@ -37,7 +37,7 @@ ADD_TROUBLED = Statement(f"""
 """)
 
 # For runs that a statement of PostgreSQL has just inserted, and calls "stored". It returns only
-# the columns that are needed here: it would copy each of the others for nothing.
+# the columns that are needed here, because PostgreSQL copies each column that it returns.
 STORED_COLUMNS = "id, task_id, engine, queue, priority, ready_at, planned_at, state, finished_at"
 QUEUED_OF_STORED = (
     f"INSERT INTO sisy_queued_run ({QUEUED_COLUMNS}) SELECT {QUEUED_VALUES} FROM stored "
@@ -125,7 +125,7 @@ def start(using: str, runs: list[int]) -> None:
 
 
 def finish(using: str, runs: list[int]) -> None:
-    """Delete the entries of runs that have just finished, and add those that ended badly."""
+    """Delete the entries of runs that have just finished, and add those of troubled runs."""
     checkpoint("finish: ledger written")
     _delete(using, runs, DELETE_RUNNING, DELETE_RUNNING_JOINED)
     checkpoint("finish: running entries deleted")

@@ -10,7 +10,7 @@ from sisy.runtime.log import logger
 DEADLOCK_RETRIES = 5
 MYSQL_DEADLOCKS = ((1213,), (1205,))  # a deadlock, and a lock that was not granted in time
 POSTGRESQL_DEADLOCK = "40P01"
-POSTGRESQL_IDLE_TIMEOUTS = ("25P03", "25P04")  # of the transaction; the connection ends, too
+POSTGRESQL_IDLE_TIMEOUTS = ("25P03", "25P04")  # PostgreSQL ends the connection, too
 
 P = ParamSpec("P")
 T = TypeVar("T")

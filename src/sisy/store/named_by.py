@@ -30,8 +30,8 @@ class NamedBy(Lookup):
 
     ``pk__in`` leaves that to the database. PostgreSQL then joins both. If it expects many entries,
     and the query has a limit, it may read the ledger from one end, and look for an entry of each
-    run: it hopes to find enough soon. But the runs with entries may all be at the other end. It
-    does not look into an array, which it expects to have ten elements.
+    run, because it expects to find enough soon. But the runs with entries may all be at the other
+    end. It does not look into an array: it always expects ten elements.
     """
 
     @classmethod

@@ -1,7 +1,8 @@
 """The statements with which a worker writes the outcomes of its runs.
 
 Each statement repeats the fence: it changes a run only while the run still belongs to the process
-and the attempt that executed it. A worker whose run was rescued meanwhile changes nothing.
+    and the attempt that executed it. If a run was rescued in the meantime, its old worker changes
+    nothing.
 """
 
 import json

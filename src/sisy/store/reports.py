@@ -77,7 +77,7 @@ NEWEST_TROUBLE = """
 
 # An index of the ledger contains how many runs a task has, but not their states. That is enough:
 # those that have no entry in a small table have succeeded. Only runs that ended otherwise may
-# represent several occurrences. In one statement, which sees all tables at one moment.
+# represent several occurrences. One statement, so that it sees all tables at the same moment.
 COUNTS_OF_TASK = Statement("""
     SELECT 'succeeded', COUNT(*), 0 FROM sisy_run WHERE task_id = %(task)s
     UNION ALL
@@ -101,7 +101,7 @@ def counts_of_task(using: str, task: int) -> dict[str, int]:
 
 
 def key_at(using: str, moment: datetime) -> int:
-    """Return a key such that the runs below it were planned before a moment, and the others not.
+    """Return a key that divides the runs planned before a moment from those planned later.
 
     It is larger than all keys if no run was planned at the moment or later, and 0 if there are no
     runs. Keys are a little out of order: move the moment by `KEY_SLACK` to be sure of one side.
@@ -117,7 +117,7 @@ def newest_trouble(
     """Return, by state, when runs ended since a moment, and how many occurrences each represents.
 
     Args:
-        states: states of runs that ended other than well.
+        states: states of runs that did not succeed.
         most: how many runs of each state are read at most, the newest ones.
     """
     each = [NEWEST_TROUBLE.format(number=number) for number in range(len(states))]

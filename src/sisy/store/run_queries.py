@@ -35,7 +35,7 @@ UPDATE_BATCH = 2000  # runs
 
 
 def _is_leaving(now: datetime) -> Q:
-    """Return a condition for runs that a leaving worker has released, but may still execute."""
+    """Return a condition for runs that a stopping worker has released, but may still execute."""
     return Q(state=RunState.QUEUED, started_at__isnull=False, ready_at__gt=now)
 
 
@@ -61,7 +61,7 @@ class RunRows(models.QuerySet[R]):
         count = 0
         with transaction.atomic(using=rows.db, savepoint=False):
             pks = list(rows.order_by("pk").values_list("pk", flat=True))
-            # By key: a run that matches only from now on would change, and its entries would not.
+            # By key: a run that matches only from now on would be changed without its entries.
             for start in range(0, len(pks), UPDATE_BATCH):
                 these = pks[start : start + UPDATE_BATCH]
                 count += super(RunRows, self.filter(pk__in=these)).update(**columns)
@@ -101,7 +101,7 @@ class RunRows(models.QuerySet[R]):
     def possibly_running(self, now: datetime) -> Self:
         """Return runs whose function may be running at ``now``.
 
-        They are running, or a leaving worker has released them. The latter are queued, and become
+        They are running, or a stopping worker has released them. The latter are queued, and become
         ready when that worker has certainly stopped.
         """
         return self.live().not_surely_queued(now)
@@ -111,7 +111,7 @@ class RunRows(models.QuerySet[R]):
         return self.filter(Q(state=RunState.RUNNING) | _is_leaving(now))
 
     def surely_queued(self, now: datetime) -> Self:
-        """Return queued runs without those that a leaving worker may still execute."""
+        """Return queued runs without those that a stopping worker may still execute."""
         return self.queued().exclude(_is_leaving(now))
 
     def live(self) -> Self:
@@ -165,7 +165,7 @@ class RunRows(models.QuerySet[R]):
 
         Call it before you change several runs that other processes change, too.
         """
-        # Everyone locks in the order of the keys, so that no two transactions wait for each other.
+        # All code locks in the order of the keys, so that no two transactions wait for each other.
         return locking.lock(self)
 
     def held(self, runs: Iterable[RunRecord]) -> Self:

@@ -1,9 +1,9 @@
-"""Sessions of PostgreSQL that Sisy may change, since no pooler lends them to other clients.
+"""Sessions of PostgreSQL that Sisy may change, because no pooler shares them with other clients.
 
 A pooler that works by transactions, such as PgBouncer, gives the session to another client after
-each transaction. What one client sets for the session holds for the others, and they find the
-statements that it has prepared. A pooler tells its clients a process number that it made up, and
-not the one that ``pg_backend_pid()`` returns. This shows whether there is a pooler.
+each transaction. What one client sets for the session also applies to the others, and so do the
+statements that it has prepared. A pooler tells its clients a made-up process number instead of the
+one that ``pg_backend_pid()`` returns. That reveals the pooler.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from weakref import WeakKeyDictionary
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 PREPARED_AFTER = 5
-"""Number of statements that a session sends to be prepared before it prepares any, and of times
-that it then sends the same one before it prepares that one; psycopg's own threshold."""
+"""A session prepares nothing until it has sent this many statements that it may prepare. It then
+prepares a statement once it has sent it this many times, which is psycopg's own threshold."""
 
-IDLE = 0  # the state of a connection of psycopg that is in no transaction
+IDLE = 0  # psycopg's state of a connection without a transaction
 
 # Set the timeout only if the session is not shared; return NULL otherwise.
 LIMIT_SESSION = """
@@ -71,10 +71,10 @@ def session_of(connection: BaseDatabaseWrapper) -> Session:
 def cursor_of(connection: BaseDatabaseWrapper) -> Any:
     """Return a cursor of psycopg for frequent statements, which its connection keeps.
 
-    It sends values beside the statement: the cursors that Django makes by default write them into
-    it.
+    It sends values separately from the statement. The cursors that Django creates by default write
+    them into it.
     """
-    # A new cursor must look up again how to adapt values. This takes as long as to send them.
+    # A new cursor must look up again how to adapt values. That takes as long as sending them.
     raw = connection.connection
     cursor = _cursors.get(connection)
     if cursor is None or cursor.connection is not raw or cursor.closed:
@@ -84,7 +84,7 @@ def cursor_of(connection: BaseDatabaseWrapper) -> Any:
 
 @cache
 def _binding_cursor() -> Any:
-    """Return the class of cursors that send values beside the statement."""
+    """Return the class of cursors that send values separately from the statement."""
     return import_module("psycopg").Cursor
 
 

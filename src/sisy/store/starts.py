@@ -20,7 +20,7 @@ SET_RUNNING = """
 """
 
 # The subquery starts the runs only under a lease that has not expired, and locks the process's row
-# until the transaction ends: no heartbeat may declare the process dead meanwhile, and rescue runs
+# until the transaction ends: until then, no heartbeat may declare the process dead and rescue runs
 # that it cannot see yet.
 SET_RUNNING_UNDER_LEASE = f"{SET_RUNNING} AND EXISTS ({LEASE_HOLDS})"
 START = Statement(SET_RUNNING_UNDER_LEASE)
@@ -50,7 +50,8 @@ def write_started(
     """Start runs, which the caller has locked; return False if the process has lost its lease.
 
     Args:
-        latest: a lease that ends later was taken before the clock was set back, and has no force.
+        latest: a lease that ends later was taken before the clock was set back, and does not
+            count.
     """
     values = {"process": process, "now": now}
     vendor = connections[using].vendor

@@ -40,7 +40,7 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """A moment before those of all rows."""
 
 MARK_SLACK = timedelta(seconds=1)
-"""By how much low-water marks stay behind now: a transaction may be committed a little late."""
+"""How far low-water marks stay behind the current time: a transaction may commit a little late."""
 
 # MySQL rejects ``IN ()``, and ``NOT IN (NULL)`` is never true.
 EMPTY_LIST = "SELECT NULL WHERE 1 = 0"
@@ -134,7 +134,8 @@ def fetch(
     try:
         return _rows_of_frequent(connection, sql, params)
     except Exception:
-        # Only now, because entering it takes as long as the rest of this function.
+        # Entered only after an error, because entering it takes as long as the rest of this
+        # function.
         with transaction.mark_for_rollback_on_error(using=using):
             raise
 
@@ -158,8 +159,8 @@ def _rows_of_frequent(
 ) -> list[tuple[Any, ...]]:
     """Return the rows of a statement that is prepared if the session may prepare it."""
     # PostgreSQL needs three times as long to plan the insertion of a task and its run as to
-    # execute it, and plans a prepared statement only once. It plans searches each time all the
-    # same: the right plan depends on how many rows there are at the moment.
+    # execute it, and plans a prepared statement only once. Searches are planned each time, because
+    # the right plan depends on how many rows there are at the moment.
     if connection.health_check_enabled:  # type: ignore[attr-defined]
         connection.close_if_health_check_failed()
     connection.ensure_connection()

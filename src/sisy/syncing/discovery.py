@@ -30,7 +30,7 @@ class Discovered:
 
 
 def discover() -> Discovered:
-    """Import the modules in which apps declare tasks, also if some of them are broken.
+    """Import the modules in which apps declare tasks, even if some of them are broken.
 
     A module whose import fails declares nothing, even if it fails after its first declarations.
     """

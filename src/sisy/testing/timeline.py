@@ -45,7 +45,7 @@ class Timeline:
         self._worker: Process | None = None
 
     def advance(self, by: timedelta | None = None, **span: float) -> list[Run]:
-        """Advance the clock, and return the runs that finished meanwhile, in order.
+        """Advance the clock, and return the runs that finished in the meantime, in order.
 
         Args:
             by: the duration.

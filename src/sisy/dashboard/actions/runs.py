@@ -66,7 +66,7 @@ def retry(user: Any, runs: RunQuerySet) -> Iterator[Result]:
 def _cancelled(user: Any, runs: RunQuerySet, *, by_force: bool) -> Result:
     going = list(runs.using(router.db_for_write(Run)).live())
     reason = gettext("Cancelled by %s.") % user
-    # By their keys: those of a list that is filtered by state would no longer be found.
+    # By key: a list that is filtered by state would no longer find these runs.
     chosen = Run.objects.using(router.db_for_write(Run)).filter(pk__in=[run.pk for run in going])
     cancelled, asked = cancel_or_request(chosen, reason, formatting.now(), by_force=by_force)
     for run in going:

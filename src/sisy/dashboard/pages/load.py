@@ -47,7 +47,7 @@ def build_load(page_request: PageRequest) -> dict[str, Any]:
 
 
 def _row(row: list[Cell | None], slots: int, most: float) -> list[Any]:
-    """Return the squares of a day; None for hours outside of the map."""
+    """Return the squares of a day; None for hours outside the map."""
     there = [cell for cell in row if cell is not None]
     drawn = iter(squares(there, slots, most))
     return [None if cell is None else next(drawn) for cell in row]

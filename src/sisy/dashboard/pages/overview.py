@@ -21,7 +21,7 @@ from sisy.reports.timeline.window import Window
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ZOOMS = (1, 3, 6, 12, 24)  # hours to either side
 ZOOM = 6
-YEARS = range(1971, 9990)  # arithmetic with days and zones may fail outside of them
+YEARS = range(1971, 9990)  # arithmetic with days and zones may fail outside these years
 MAX_TRACKS = 25  # tasks that have a row each
 MAX_GROUPED_TASKS = 200  # tasks that share rows
 GROUPS = {"queue": "queue", "target": "target_path"}

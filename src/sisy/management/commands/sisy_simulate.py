@@ -27,7 +27,7 @@ STEP = 1_000  # occurrences between two updates of the progress
 
 class Command(AnsweringCommand):
     help = (
-        "Shows which runs are due in a range of time: each occurrence, the busiest minutes, and "
+        "Shows which runs are due in a time range: each occurrence, the busiest minutes, and "
         "the tasks whose runs would probably overlap, given their typical duration. Simulates "
         "active tasks as they are now, and changes nothing. FROM and TO are in the project's time "
         "zone, unless they include one."

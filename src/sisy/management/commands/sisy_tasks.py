@@ -67,7 +67,7 @@ class Command(AnsweringCommand):
         _count(verb("history", "show a task's latest runs"), "runs", 20)
         verb("run", "submit a run now, in addition to the schedule")
         verb("pause", "pause a task: plan no further runs").add_argument(
-            "--reason", default="", metavar="TEXT", help="the reason to show for the paused task"
+            "--reason", default="", metavar="TEXT", help="the reason for the pause"
         )
         verb(
             "resume",
@@ -83,9 +83,9 @@ class Command(AnsweringCommand):
         cancel.add_argument(
             "--force",
             action="store_true",
-            help="also kill running runs in a process pool",
+            help="also kill the runs that are running in a process pool",
         )
-        retry = verb("retry", "repeat a finished run, as a new run", of_task=False)
+        retry = verb("retry", "submit a new run that repeats a finished one", of_task=False)
         retry.add_argument(
             "run",
             type=whole(1, 10**lookup.MAX_DIGITS),
@@ -109,10 +109,8 @@ class Command(AnsweringCommand):
             help="also run occurrences that have succeeded or are queued or running",
         )
         backfill.add_argument("--dry-run", action="store_true", help="only list the occurrences")
-        asked = verb(
-            "why", "explain why a run happened, is queued or did not happen", of_task=False
-        )
-        asked.add_argument("subject", metavar="TASK", help="a task, or only a run such as '#7'")
+        asked = verb("why", "explain why something ran, is queued or did not run", of_task=False)
+        asked.add_argument("subject", metavar="TASK", help="a task, or just a run, such as '#7'")
         asked.add_argument(
             "when",
             nargs="?",

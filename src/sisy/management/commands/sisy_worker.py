@@ -19,7 +19,7 @@ class Command(ServingCommand):
     help = (
         "Executes the runs in its queues. The command stays in the foreground. You can run any "
         "number of workers. After SIGTERM or SIGINT (Ctrl-C), it claims no more runs, gives "
-        "running ones --grace seconds to finish, and releases the rest to other workers. A second "
+        "current ones --grace seconds to finish, and releases the rest to other workers. A second "
         "signal releases them immediately."
     )
 

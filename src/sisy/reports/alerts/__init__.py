@@ -1,4 +1,4 @@
-"""The alerts: each problem in words, and the threshold from which it counts as one.
+"""The alerts: each problem in words, and the threshold above which it counts as a problem.
 
 `find_alerts` returns the list that the overview and ``sisy_status`` show. ``sisy_health`` calls
 the same functions with thresholds of its own (`health`). The alerts about the schedules and

@@ -1,4 +1,4 @@
-"""An alert, its severity, and the thresholds from which a problem is one."""
+"""An alert, its severity, and the thresholds above which a problem becomes an alert."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ class Severity(models.TextChoices):
     """The severity of an alert."""
 
     CRITICAL = "critical"
-    """Sisy does not do its work: nothing is planned, or a queue has no worker."""
+    """Sisy does not work: no runs are planned, or a queue has no worker."""
     ERROR = "error"
     """A task or a worker does not work."""
     WARNING = "warning"
@@ -72,7 +72,7 @@ class Alert:
     """How to fix it, if ``why`` does not say so."""
     since: datetime | None = None
     threshold: timedelta | None = None
-    """How long it may last before it is an alert; None if it is one immediately."""
+    """How long it may last before it is an alert; None if it is an alert at once."""
     badge: str = ""
     """The state of the task or the run, if that is the problem."""
     queues: tuple[str, ...] = ()

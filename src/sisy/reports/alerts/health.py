@@ -1,6 +1,6 @@
 """The health of a site, for probes: the result of each check.
 
-A check passes if there is no alert of its kind. Its words say what it found, even if it passes.
+A check passes if there is no alert of its kind. Its text says what it found, even if it passes.
 """
 
 from collections.abc import Iterator, Sequence

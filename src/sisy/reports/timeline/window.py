@@ -24,7 +24,7 @@ class Window:
         return self.end - self.start
 
     def place(self, moment: datetime) -> float:
-        """Return the place of ``moment``, 0 to 100; a moment outside of it is at the edge."""
+        """Return the place of ``moment``, 0 to 100; a moment outside it is at the edge."""
         part = (moment - self.start) / self.span
         return round(100 * min(1.0, max(0.0, part)), 3)
 
