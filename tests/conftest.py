@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.test import TransactionTestCase
 
 from sisy import clock
 from tests.support.clocks import SettableClock as SettableClock
 from tests.support.clocks import TwoClocks, clock_at
+from tests.support.emptying import empty
 from tests.support.layers import in_memory_layer as in_memory_layer
 from tests.support.moments import NOON
 from tests.support.pools import pool as pool
@@ -94,6 +96,19 @@ def longest_first(items, workers):
         for some in (long, short)
         for item in some[len(some) * worker // workers : len(some) * (worker + 1) // workers]
     ]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _tables_are_emptied_quickly():
+    """Empty the tables after each test that commits, but not by Django's ``flush``."""
+
+    def empty_all(case):
+        for using in case._databases_names(include_mirrors=False):
+            empty(using)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_all)
+        yield
 
 
 @pytest.fixture(autouse=True)
