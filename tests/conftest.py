@@ -2,6 +2,7 @@
 
 import os
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -64,9 +65,33 @@ ONCE = {
 SEPARATE = {"browser", "conformance"}
 
 
+@cache
+def name_of(path: Path) -> str:
+    """Return where a module is below tests/."""
+    return path.relative_to(ROOT).as_posix()
+
+
 def area_of(path: Path) -> str:
     """Return the folder below tests/ in which a test is."""
-    return path.relative_to(ROOT).parts[0]
+    return name_of(path).partition("/")[0]
+
+
+def is_marked(path: Path) -> bool:
+    """Return whether a module, or something in it, carries the marker ``database`` itself."""
+    return "pytest.mark.database" in path.read_text()
+
+
+def has_database_tests(path: Path) -> bool:
+    """Return whether tests of a module run on each database."""
+    return area_of(path) in ON_EACH_DATABASE or is_marked(path)
+
+
+def pytest_ignore_collect(collection_path, config):
+    # Each worker collects all tests, which takes seconds. Most have nothing to do with a server.
+    is_module = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    if is_module and config.getoption("markexpr").startswith("database"):
+        return None if has_database_tests(collection_path) else True
+    return None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -75,7 +100,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if area_of(item.path) in ON_EACH_DATABASE:
             item.add_marker(pytest.mark.database)
-        if str(item.path.relative_to(ROOT)) in ON_ONE_SERVER:
+        if name_of(item.path) in ON_ONE_SERVER:
             item.add_marker(pytest.mark.one_server)
     yield
     # After they were selected and shuffled.

@@ -6,7 +6,17 @@ from itertools import pairwise
 
 import pytest
 
-from tests.conftest import ON_EACH_DATABASE, ON_ONE_SERVER, ONCE, ROOT, SEPARATE
+from tests.conftest import (
+    ON_EACH_DATABASE,
+    ON_ONE_SERVER,
+    ONCE,
+    ROOT,
+    SEPARATE,
+    area_of,
+    has_database_tests,
+    is_marked,
+    name_of,
+)
 
 MAKEFILE = (ROOT.parent / "Makefile").read_text()
 
@@ -38,21 +48,12 @@ TRANSLATED = re.compile(
 modules = sorted(ROOT.glob("*/**/test_*.py"))
 
 
-def name_of(module):
-    return str(module.relative_to(ROOT))
-
-
 def recipe_of(target):
     return re.search(rf"^{target}:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)[1].splitlines()
 
 
 def variable(name):
     return re.search(rf"^{name} := (.*)$", MAKEFILE, re.MULTILINE)[1].split()
-
-
-def is_marked(module):
-    """Whether a module, or something in it, carries the marker itself."""
-    return "pytest.mark.database" in module.read_text()
 
 
 def names_of_tests():
@@ -77,11 +78,11 @@ def test_each_area_says_on_which_databases_its_tests_run():
 
 
 def test_only_tests_for_each_database_have_the_marker(request):
+    """Others are not even collected for PostgreSQL and MariaDB."""
     for item in request.session.items:
-        area = item.path.relative_to(ROOT).parts[0]
-        is_chosen = area in ON_EACH_DATABASE or is_marked(item.path)
-        assert is_chosen or item.get_closest_marker("database") is None
-        assert area not in ON_EACH_DATABASE or item.get_closest_marker("database") is not None
+        has_marker = item.get_closest_marker("database") is not None
+        assert has_database_tests(item.path) or not has_marker
+        assert area_of(item.path) not in ON_EACH_DATABASE or has_marker
 
 
 @pytest.mark.parametrize(
