@@ -34,13 +34,14 @@ FILL = (
 )
 
 # A run is stored, started and finished: that makes three versions of its row. With this share of a
-# page left free, 98 of 100 updates find room for the new version in the page of the old one. Most
-# runs have no due moment, and need no entry in the index of those that have one. It is an index and
-# no constraint any more: a later migration that removes the constraint must drop the index. The
-# small tables lose as many rows as they gain, so they are vacuumed after a fixed number of them. A
-# queued entry has the number of the transaction that stored it: see `sisy.store.levels`.
+# page left free, at least 97 of 100 updates find room for the new version in the page of the old
+# one. Most runs have no due moment, and need no entry in the index of those that have one. It is an
+# index and no constraint any more: a later migration that removes the constraint must drop the
+# index. The small tables lose as many rows as they gain, so they are vacuumed after a fixed number
+# of them. A queued entry has the number of the transaction that stored it: see
+# `sisy.store.levels`.
 TUNE = (
-    "ALTER TABLE sisy_run SET (fillfactor = 45)",
+    "ALTER TABLE sisy_run SET (fillfactor = 40)",
     "ALTER TABLE sisy_run DROP CONSTRAINT sisy_run_one_row_per_occurrence",
     "CREATE UNIQUE INDEX sisy_run_one_row_per_occurrence ON sisy_run (task_id, due_at) "
     "WHERE due_at IS NOT NULL",
