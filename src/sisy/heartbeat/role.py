@@ -19,7 +19,6 @@ from sisy.models import Process, Role, Run, Task
 from sisy.models.lease import Lease
 from sisy.runtime.loop import Loop, Turn
 from sisy.store.database_thread import DatabaseThread
-from sisy.store.statements import BEGINNING
 
 SECOND = timedelta(seconds=1)
 LOCKED_RETRY_INTERVAL = 0.1  # seconds until a pass retries due tasks that were locked
@@ -174,7 +173,7 @@ class Heartbeat:
             announce=partial(doorbell.ring, within=RING_TIMEOUT),
             turn=current.turn,
             at_work_since=self._clock_watch.at_work_since,
-            due_since=BEGINNING if is_beat else self._due_mark.since,
+            due_since=self._due_mark.since,
             rounds=self._rounds,
         )
         if is_beat:
