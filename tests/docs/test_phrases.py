@@ -31,6 +31,10 @@ RETIRED = {
     r"[Ww]orkers of (default|mail|\{)|processes of this host": "workers for, processes on",
     r"worked off|bring along": "executed, installed",
     r"Released, because": "the cause alone: the state says that the run was released",
+    r"outside of (the|a|its|this)\b": "outside the",
+    r"\buses? up no\b": "does not use up",
+    r"[Ss]omebody|[Nn]obody|[Ww]hoever": "who it is",
+    r"in the order of time": "in chronological order",
 }
 
 

@@ -196,7 +196,7 @@ class _Statement:
         )
 
     def _source(self) -> tuple[str, list[Any]]:
-        """Return which rows are meant, and where their values are."""
+        """Return the clause that selects the rows and their values, and its parameters."""
         if not self._arrays:
             condition, params = _among(self._pks, self._connection)
             return f" WHERE {self._table}.id {condition}", params

@@ -40,8 +40,8 @@ SLICE = (
 AFTER_ALL = 2**63 - 1
 
 # Keys grow with the moments at which runs were planned, and no index contains these moments. So
-# the range of all keys is halved until one key is left: about 30 times, each time with two looks
-# at the primary key, in one statement.
+# one statement halves the range of all keys until one key is left: about 30 times, with two
+# lookups in the primary key each time.
 PLANNED_FROM_MIDDLE = """
     (SELECT planned_at FROM sisy_run WHERE id >= ((low + high) >> 1) ORDER BY id LIMIT 1)
 """

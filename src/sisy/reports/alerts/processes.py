@@ -54,7 +54,7 @@ def worker_alerts(
 def _hindered(
     worker: Process, fleet: Fleet, now: datetime, thresholds: Thresholds
 ) -> tuple[str, ...]:
-    """Return the queues that suffer from a worker's problem.
+    """Return the queues that a worker's problem affects.
 
     A short problem affects only queues that no other worker serves; a lasting one affects all.
     """
