@@ -99,7 +99,7 @@ def test_a_failing_receiver_is_logged_and_the_others_are_called(bad, caplog):
 
 def submit_quietly():
     """Put a run into the ledger as somebody in another process would."""
-    task = Task.for_once(jobs.noop)
+    task = Task.for_once(jobs.noop).task
     task.save()
     task.new_run(now=task.created_at).save()
 

@@ -29,7 +29,7 @@ STATEMENTS = {
 @pytest.fixture
 def ledger():
     """Return two tasks, with a run in each state, before and after a minute, of each kind."""
-    tasks = [Task.for_once(jobs.noop, overlap=overlap) for overlap in ("allow", "skip")]
+    tasks = [Task.for_once(jobs.noop, overlap=overlap).task for overlap in ("allow", "skip")]
     for task in tasks:
         task.save()
     moments, paths = (NOON, LATER + MINUTE), ("shop.a", "shop.b")
@@ -133,7 +133,7 @@ def test_paused_queues_are_named():
 
 
 def test_due_tasks_are_locked_and_looked_for():
-    tasks = [Task.for_once(jobs.noop, label=str(number)) for number in range(4)]
+    tasks = [Task.for_once(jobs.noop, label=str(number)).task for number in range(4)]
     for task in tasks:
         task.save()
     moments = [LATER, NOON, LATER + MINUTE, None]

@@ -16,6 +16,7 @@ ALLOWED = {
     "Command._write_csv.names": "the header of a file for spreadsheets",
     "QueuedRun.Meta.indexes": "columns of runs that have the names of a task's",
     "_queued_copies.copied": "columns of runs that have the names of a task's",
+    "COPIED": "columns of runs, each with that of the task from which it is copied",
     "COPIED_TO_ENTRIES": "columns of runs, of which some have the names of a task's",
 }
 """By the name of what holds a list: why it may stand beside the table."""

@@ -42,12 +42,18 @@ def submit(
     try:
         queue_name(task.queue_name)
         task_at(task.module_path)
-        record = Task.for_once(task, queue=task.queue_name, priority=int(task.priority), **options)
+        once = Task.for_once(
+            task,
+            origin=Origin.ENQUEUED,
+            queue=task.queue_name,
+            priority=int(task.priority),
+            **options,
+        )
     except ValueError as error:
         raise InvalidTask(str(error)) from error
     now = clock.now(using)
     ready_at = now if run_after is None else max(now, run_after)
-    [run] = store_once(record, [stored], now, ready_at, Origin.ENQUEUED, using)
+    [run] = store_once(once, [stored], now, ready_at, using)
     return cast("Run", run)
 
 

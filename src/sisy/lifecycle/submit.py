@@ -24,6 +24,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy import clock, conf, signals
 from sisy.lifecycle.task_state import prepare_insert
+from sisy.lifecycle.template import Once
 from sisy.lifecycle.transition import send
 from sisy.records.choices import Origin, RunState
 from sisy.records.instances import alike, refer
@@ -32,7 +33,7 @@ from sisy.records.task import T, TaskRecord
 from sisy.records.validators import future_moment
 from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import is_of_a_test_case
-from sisy.store.submissions import can_insert_with_task, insert_runs, insert_with_task
+from sisy.store.submissions import can_insert_with_task, insert_runs
 
 
 def submit(runs: Sequence[R], using: str) -> list[R]:
@@ -72,12 +73,13 @@ def store_occurrences(using: str, rows: Sequence[R]) -> tuple[list[R], list[R]]:
     return queued, missed
 
 
-def submit_once(task: T, payloads: list[dict[str, Any]], delay_until: datetime | None) -> T:
+def submit_once(once: Once[T], payloads: list[dict[str, Any]], delay_until: datetime | None) -> T:
     """Store a new task and its runs, one for each payload, and return it.
 
     Raises:
         ValueError: as for `Task.run_once`.
     """
+    task = once.task
     using = router.db_for_write(type(task))
     now = clock.now(using)
     ready_at = now if delay_until is None else future_moment(delay_until, "delay_until", now)
@@ -85,44 +87,49 @@ def submit_once(task: T, payloads: list[dict[str, Any]], delay_until: datetime |
         # Checked now, so that the caller gets the error for an invalid value at once.
         prepare_insert(task, now)
         given = deepcopy(payloads)
-        once_committed(lambda: _submit_once(task, given, ready_at, using), using, elsewhere)
+        once_committed(lambda: _submit_later(task, given, ready_at, using), using, elsewhere)
     else:
-        _submit_once(task, payloads, ready_at, using, now)
+        runs = store_once(once, payloads, now, ready_at, using)
+        execute_if_eager(runs, using)
     return task
 
 
-def _submit_once(
-    task: TaskRecord,
-    payloads: list[dict[str, Any]],
-    ready_at: datetime,
-    using: str,
-    now: datetime | None = None,
+def _submit_later(
+    task: TaskRecord, payloads: list[dict[str, Any]], ready_at: datetime, using: str
 ) -> None:
-    now = now or clock.now(using)
-    runs = store_once(task, payloads, now, max(now, ready_at), Origin.ONCE, using)
+    # The caller may have changed the task meanwhile.
+    now = clock.now(using)
+    runs = _store_changed(task, payloads, now, max(now, ready_at), Origin.ONCE, using)
     execute_if_eager(runs, using)
 
 
 def store_once(
-    task: TaskRecord,
-    payloads: list[dict[str, Any]],
-    now: datetime,
-    ready_at: datetime,
-    origin: Origin,
-    using: str,
+    once: Once[T], payloads: list[dict[str, Any]], now: datetime, ready_at: datetime, using: str
 ) -> list[RunRecord]:
     """Store a new task and its runs, one for each payload; call `execute_if_eager` after it.
 
     Raises:
         ValueError: a column of the task cannot hold its value.
     """
-    prepare_insert(task, now)
-    run = task.new_run(now=now, origin=origin, ready_at=ready_at, payload=payloads[0])
+    task = once.task
     if len(payloads) == 1 and can_insert_with_task(using, task):
-        insert_with_task(using, task, run)
-        task.remember_inserted(using)
+        run = once.template.store(task, payloads[0], now, ready_at, using)
         _announce([run], using)
         return [run]
+    return _store_changed(task, payloads, now, ready_at, once.template.run.origin, using)
+
+
+def _store_changed(
+    task: TaskRecord,
+    payloads: list[dict[str, Any]],
+    now: datetime,
+    ready_at: datetime,
+    origin: str,
+    using: str,
+) -> list[RunRecord]:
+    """Store a new task, which may differ from its template, and its runs."""
+    prepare_insert(task, now)
+    run = task.new_run(now=now, origin=origin, ready_at=ready_at, payload=payloads[0])
     with transaction.atomic(using=using):
         task.insert_alone(using)
         refer(run, "task", task)  # the task has a key now

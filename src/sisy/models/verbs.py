@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from django.db import models, router
 
 from sisy import clock
-from sisy.callables import Callee
+from sisy.callables import Callee, target_of
 from sisy.lifecycle.cancel import cancel_or_request_live
 from sisy.lifecycle.submit import submit, submit_once
-from sisy.lifecycle.task_state import without_schedule
+from sisy.lifecycle.template import Once, Template
 from sisy.models.run import Run, RunQuerySet
 from sisy.planning import activation
 from sisy.planning.backfill import backfill, to_backfill
 from sisy.planning.declarations import Policies, refuse_unknown
-from sisy.records.choices import Origin, Overlap, RunState
+from sisy.records.choices import Origin, RunState
 from sisy.records.small_tables import QueuedRun
 from sisy.records.twins import class_twin, twin
 from sisy.records.validators import future_moment, json_dict, json_dicts, moment_in
@@ -64,8 +64,8 @@ class TaskVerbs(models.Model):
             ValueError: ``delay_until`` is naive or in the past, or a value is not valid.
         """
         refuse_unknown(policies)
-        task = cls.for_once(fn, _extra_data=userdata, label=label, queue=queue, **policies)
-        return submit_once(task, [task.userdata], delay_until)
+        once = cls.for_once(fn, label=label, userdata=userdata, queue=queue, **policies)
+        return submit_once(once, [once.task.userdata], delay_until)
 
     arun_once = class_twin(run_once)
 
@@ -104,8 +104,8 @@ class TaskVerbs(models.Model):
         payloads = json_dicts(userdata)
         if not payloads:
             raise ValueError("userdata is empty. Pass one dict for each run.")
-        task = cls.for_once(fn, label=label, queue=queue, **policies)
-        return submit_once(task, payloads, delay_until)
+        once = cls.for_once(fn, label=label, queue=queue, **policies)
+        return submit_once(once, payloads, delay_until)
 
     abulk_run_once = class_twin(bulk_run_once)
 
@@ -165,13 +165,19 @@ class TaskVerbs(models.Model):
     arun_iterations = class_twin(run_iterations)
 
     @classmethod
-    def for_once(cls, fn: Callee, **fields: Any) -> "Task":
+    def for_once(
+        cls,
+        fn: Callee,
+        *,
+        label: str | None = None,
+        userdata: dict[str, Any] | None = None,
+        origin: Origin = Origin.ONCE,
+        **options: Any,
+    ) -> "Once[Task]":
         """Return an unsaved task without a schedule, for `sisy.lifecycle.submit.store_once`."""
-        model = cast("type[Task]", cls)
-        given = {name: value for name, value in fields.items() if value is not None}
-        task = model.calling(fn, **{"overlap": Overlap.ALLOW, **given})
-        without_schedule(task)
-        return task
+        target = target_of(fn)
+        template = Template.of(cast("type[Task]", cls), target, origin, options)
+        return template.filled(target, label, userdata)
 
     def run_now(self) -> Run:
         """Submit a run now, in addition to the schedule.

@@ -30,8 +30,13 @@ def containers(value: Any) -> Iterator[tuple[Any, int]]:
     while rest:
         each, depth = rest.pop()
         yield each, depth
-        inner = each.values() if isinstance(each, dict) else each
-        rest += [(one, depth + 1) for one in inner if isinstance(one, CONTAINERS)]
+        rest += [(one, depth + 1) for one in _inner(each)]
+
+
+def _inner(container: Any) -> list[Any]:
+    """Return the containers that a container has as values."""
+    values = container.values() if isinstance(container, dict) else container
+    return [one for one in values if isinstance(one, CONTAINERS)]
 
 
 def is_too_deep(value: Any) -> bool:
@@ -45,6 +50,8 @@ def copied(value: Any, instead: Callable[[Any], Any] | None = None) -> Any:
     Args:
         instead: called with each key; returns a replacement for its value, or None to keep it.
     """
+    if type(value) is dict and instead is None and not _inner(value):
+        return value.copy()
     top: list[Any] = []
     rest: list[tuple[Any, Any]] = [([value], top)]
     while rest:

@@ -21,6 +21,7 @@ from sisy.records.validators import json_dict
 _VALIDATED = [field for field in TASK_FIELDS.values() if field.is_validated]
 _OFTEN_NEW = [field for field in _VALIDATED if field.is_often_new]
 _SELDOM_NEW = [field for field in _VALIDATED if not field.is_often_new]
+_LABEL_AND_DATA = [TASK_FIELDS["label"], TASK_FIELDS["_extra_data"]]
 _seldom_new_of = attrgetter(*(field.name for field in _SELDOM_NEW))
 MAX_KNOWN = 1000
 
@@ -151,11 +152,21 @@ def check_new(task: TaskRecord) -> None:
         # A value without a hash is invalid. The check below names its column.
         is_known = False
     if not is_known:
-        _check(task, _SELDOM_NEW)
+        check_policies(task)
         if len(_known) >= MAX_KNOWN:
             _known.clear()
         _known.add(key)
     _check(task, _OFTEN_NEW)
+
+
+def check_policies(task: TaskRecord) -> None:
+    """Check the columns that are seldom new, as `check_columns` does."""
+    _check(task, _SELDOM_NEW)
+
+
+def check_label_and_data(task: TaskRecord) -> None:
+    """Check the label and the user data, as `check_columns` does."""
+    _check(task, _LABEL_AND_DATA)
 
 
 def _forget(**kwargs: Any) -> None:
