@@ -124,6 +124,34 @@ def test_behind_pgbouncer_submissions_leave_no_prepared_statements(site, bouncer
     assert set(map(tuple, left_on_sessions(bouncer).values())) == {()}
 
 
+def test_behind_pgbouncer_a_worker_without_a_layer_polls_and_says_so_once(site, bouncer):
+    site.set(CHANNEL_LAYERS={})
+    worker = site.manage("sisy_worker")
+    worker.says("Listening to PostgreSQL failed")
+    for _ in range(3):
+        Task.run_once(jobs.record)
+    wait_until(lambda: count(RunState.SUCCEEDED) == 3, "three runs have succeeded")
+    assert worker.stop() == 0
+    [line] = [line for line in worker.output.splitlines() if "PostgreSQL" in line]
+    assert "a pooler such as PgBouncer shares this session" in line
+    assert line.endswith("connect to PostgreSQL itself); polling instead")
+    assert set(map(tuple, left_on_sessions(bouncer).values())) == {()}
+
+
+def test_a_process_behind_pgbouncer_rings_for_workers_that_are_not(fleet_site, bouncer):
+    fleet_site.set(CHANNEL_LAYERS={}, SISY_POLL_INTERVAL=60)
+    worker = fleet_site.manage("sisy_worker")
+    wait_until(Process.objects.filter(pid=worker.pid).exists)
+    script = "from tests.app import jobs; from sisy.models import Task; Task.run_once(jobs.record)"
+    with open_site(fleet_site.folder, bouncer.url, os.environ["VALKEY_URL"]) as beside:
+        beside.set(CHANNEL_LAYERS={})
+        for number in (1, 2):
+            assert beside.manage("shell", "--command", script).ends() == 0
+            wait_until(lambda: count(RunState.SUCCEEDED) == number, patience=40)  # noqa: B023
+    assert worker.stop() == 0
+    assert set(map(tuple, left_on_sessions(bouncer).values())) == {()}
+
+
 def test_behind_pgbouncer_only_a_roles_transactions_are_limited(site, bouncer):
     limit = f"{conf.get_settings().lease_seconds:g}s"
     found = in_roles_thread(

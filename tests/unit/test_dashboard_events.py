@@ -44,7 +44,6 @@ class Heard:
 def layer(monkeypatch):
     layer = Heard()
     monkeypatch.setattr(sender, "get_channel_layer", lambda: layer)
-    monkeypatch.setattr(dashboard_events, "get_channel_layer", lambda: layer)
     return layer
 
 

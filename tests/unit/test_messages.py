@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from sisy.messaging import doorbell, messages
-from sisy.messaging.doorbell import ChannelListener
+from sisy.messaging import doorbell, messages, sender
+from sisy.messaging.dashboard_events import MAX_TASKS_NAMED
 from sisy.models import Run
 from tests.support.moments import NOON
 
@@ -63,6 +63,27 @@ def test_messages_contain_only_ids_and_numbers():
         assert values <= {int, float, type(None)}
 
 
+def test_channels_of_postgresql_have_short_names_that_differ():
+    queues = ["a" * 60, "a" * 59 + "b", "short"]
+    names = [messages.notify_name(f"{'j' * 38}.{queue}") for queue in queues]
+    assert len(set(names)) == len(queues)
+    assert max(map(len, names)) == messages.MAX_NOTIFY_NAME
+    assert messages.notify_name("sisy.run_task") == "sisy.run_task"
+
+
+def test_the_longest_message_fits_into_a_notify():
+    tasks = [2**63 - 1 - number for number in range(200)]
+    event = messages.runs_changed("f" * 32, 2**63, tasks, MAX_TASKS_NAMED)
+    payload = messages.to_payload(event)
+    assert len(payload) < 8000
+    assert messages.from_payload(payload) == event
+
+
+@pytest.mark.parametrize("payload", ["", "no json", "{", "[" * 7999])
+def test_a_payload_that_is_no_message_is_none(payload):
+    assert messages.from_payload(payload) is None
+
+
 def test_a_ring_is_known_by_its_type_alone():
     """What else it holds is a hint, which the worker does not rely on."""
     assert messages.is_run_task(messages.run_task(run()))
@@ -77,8 +98,8 @@ def test_foreign_messages_are_recognised(message):
 @pytest.mark.parametrize("message", MALFORMED)
 async def test_a_malformed_message_is_logged_and_dropped(monkeypatch, caplog, message):
     woken = []
-    monkeypatch.setattr(doorbell.sender, "shared_layer", lambda: layer_with(message))
-    assert await listening(woken)._hear_rings("sisy.run_task") == 0
+    monkeypatch.setattr(sender, "shared_layer", lambda: layer_with(message))
+    assert await listening(woken)._receive("sisy.run_task") == 0
     assert woken == []
     [record] = caplog.records
     assert record.getMessage() == (f"Ignored an unknown message on sisy.run_task: {message!r}")
@@ -87,22 +108,24 @@ async def test_a_malformed_message_is_logged_and_dropped(monkeypatch, caplog, me
 async def test_a_ring_wakes_the_listeners(monkeypatch, caplog):
     woken = []
     ring = messages.run_task(run())
-    monkeypatch.setattr(doorbell.sender, "shared_layer", lambda: layer_with(ring))
-    await listening(woken)._hear_rings("sisy.run_task")
+    monkeypatch.setattr(sender, "shared_layer", lambda: layer_with(ring))
+    await listening(woken)._receive("sisy.run_task")
     assert (woken, caplog.records) == ([True], [])
 
 
 def listening(woken):
-    return ChannelListener(["default"], lambda: woken.append(True), lambda: woken.append("orders"))
+    return doorbell.listener(
+        ["default"], lambda: woken.append(True), lambda: woken.append("orders")
+    )
 
 
 async def test_an_order_makes_the_worker_read_its_requests(monkeypatch, caplog):
     heard = []
     layer = MembersLayer([messages.cancel(5), {"type": "websocket.send"}])
-    monkeypatch.setattr(doorbell.sender, "shared_layer", lambda: layer)
+    monkeypatch.setattr(sender, "shared_layer", lambda: layer)
     worker = listening(heard)
     for _ in range(3):
-        assert await worker._hear_orders() == 0
+        assert await worker._receive_as_member(messages.WORKERS) == 0
     assert heard == ["orders"]
     [line] = [record.getMessage() for record in caplog.records]
     assert "{'type': 'websocket.send'}" in line
@@ -111,12 +134,12 @@ async def test_an_order_makes_the_worker_read_its_requests(monkeypatch, caplog):
 async def test_a_layer_is_rejoined_after_an_outage(monkeypatch):
     """It has forgotten its members, and may never say anything to this one."""
     layer = MembersLayer([])
-    monkeypatch.setattr(doorbell.sender, "shared_layer", lambda: layer)
+    monkeypatch.setattr(sender, "shared_layer", lambda: layer)
     worker = listening([])
-    await worker._hear_orders()
+    await worker._receive_as_member(messages.WORKERS)
     with pytest.raises(ConnectionError):
-        await worker._hear_orders()
-    await worker._hear_orders()
+        await worker._receive_as_member(messages.WORKERS)
+    await worker._receive_as_member(messages.WORKERS)
     assert layer.members == ["specific.channel"] * 2
 
 

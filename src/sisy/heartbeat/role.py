@@ -14,7 +14,7 @@ from sisy.heartbeat.quarantine import past_unreadable
 from sisy.heartbeat.retention import Rounds, prune_backlog
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.timing_check import Audit
-from sisy.messaging import doorbell, sender
+from sisy.messaging import carriers, doorbell, sender
 from sisy.models import Process, Role, Run, Task
 from sisy.models.lease import Lease
 from sisy.runtime.loop import Loop, Turn
@@ -90,7 +90,7 @@ class Heartbeat:
         doorbell.ring(current.queued)
         if current.tick is not None:
             channel = conf.get_settings().heartbeat_channel
-            await sender.broadcast(channel, current.tick.beat())
+            await carriers.broadcast(channel, current.tick.beat())
         if self._rounds.is_behind:
             await self._database.run(partial(self._prune, current))
         return current.wait

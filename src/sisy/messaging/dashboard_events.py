@@ -8,10 +8,9 @@ import time
 import uuid
 from typing import Any
 
-from channels.layers import get_channel_layer
-
 from sisy import signals
-from sisy.messaging import messages, sender
+from sisy.messaging import carriers, messages
+from sisy.messaging.messages import Event
 from sisy.messaging.sender import Pace
 from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import after_fork_in_child
@@ -49,7 +48,7 @@ class Announcer:
 
     def add(self, *tasks: int | None) -> None:
         """Announce that runs of tasks changed; None stands for a task that was deleted."""
-        if not sender.is_heard():
+        if not carriers.is_heard():
             return
         with self._lock:
             for task in tasks:
@@ -57,15 +56,14 @@ class Announcer:
                     self._tasks.add(task)
         wait = self._pace.seconds_to_next(time.monotonic())
         if wait is not None:
-            sender.send_later(self._announce, messages.EVENTS, after=wait)
+            carriers.tell(messages.EVENTS, self._event, after=wait)
 
-    async def _announce(self) -> None:
+    def _event(self) -> Event:
         with self._lock:
             tasks, self._tasks = self._tasks, set()
             event = messages.runs_changed(self._source, self._count, tasks, MAX_TASKS_NAMED)
             self._count += 1
-        if (layer := get_channel_layer()) is not None:
-            await layer.group_send(messages.EVENTS, dict(event))
+        return event
 
 
 _announcer = Announcer()

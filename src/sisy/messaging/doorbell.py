@@ -1,4 +1,4 @@
-"""Wake workers for queued runs: directly in this process, over the channel layer in others.
+"""Wake workers for queued runs: directly in this process, and over a carrier in others.
 
 Runs of other engines wake the dispatcher of this process instead.
 
@@ -6,24 +6,21 @@ A ring is a hint that may be lost. Workers also find queued runs by polling, a l
 A process that submits many runs in a row rings only once every few milliseconds.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from channels.layers import BaseChannelLayer
-
 from sisy import conf, signals
-from sisy.messaging import messages, sender
+from sisy.messaging import carriers, messages
+from sisy.messaging.carriers import Carrier, Listener
 from sisy.messaging.sender import Pace
 from sisy.runtime import signal_dispatch
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import after_fork_in_child
 from sisy.runtime.log import logger
-from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 
 if TYPE_CHECKING:
     from sisy.records.run import RunRecord
@@ -31,9 +28,6 @@ if TYPE_CHECKING:
 # Sending a message takes longer than storing a run, and competes with the submitting thread. More
 # rings gain nothing: after the first one, a worker needs about this long until it claims again.
 RING_INTERVAL = 0.01  # seconds between two rings of one process on a channel
-
-# Seconds until the worker rejoins its group, because layers expire members.
-MEMBERSHIP_SECONDS = 3600.0
 
 _listeners: dict[str, set[Callable[[], None]]] = {}
 _engine_listeners: set[Callable[[], None]] = set()
@@ -91,103 +85,68 @@ def ring(runs: "Iterable[RunRecord]", within: float = 0.0) -> None:
     for queue in firsts:
         for wake in tuple(_listeners.get(queue, ())):
             wake()
-    layer = sender.shared_layer()
-    if layer is not None and firsts:
+    carrier = carriers.carrier() if firsts else None
+    if carrier is not None:
         now = time.monotonic()
-        leaving = [_send_ring(layer, run, now) for run in firsts.values()]
+        leaving = [_send_ring(carrier, run, now) for run in firsts.values()]
         if within:
             futures.wait(filter(None, leaving), within)
     checkpoint("ring: sent")
 
 
-def _send_ring(
-    layer: BaseChannelLayer, run: "RunRecord", now: float
-) -> "futures.Future[None] | None":
+def ring_on(run: "RunRecord") -> None:
+    """Wake another worker, because the one that was rung is full and ``run`` was not the last."""
+    carrier = carriers.carrier()
+    # What reaches all workers has woken the others, too.
+    if carrier is None or not carrier.reaches_all:
+        ring([run])
+
+
+def _send_ring(carrier: Carrier, run: "RunRecord", now: float) -> "futures.Future[None] | None":
     """Ring on the channel of a run's queue, unless one that covers the run will be sent soon."""
     channel = conf.get_settings().channel_of(run.queue)
     pace = _paces.get(channel) or _paces.setdefault(channel, Pace(RING_INTERVAL))
     wait = pace.seconds_to_next(now)
     if wait is None:
         return None
-    send = partial(layer.send, channel, dict(messages.run_task(run)))
-    return sender.send_soon(send, channel, after=wait)
+    message = messages.run_task(run)
+    return carrier.send(channel, lambda: message, wait)
 
 
-class ChannelListener:
-    """Listens for messages and turns them into callbacks.
+def listener(
+    queues: Iterable[str], wake: Callable[[], None], on_control: Callable[[], None]
+) -> Listener:
+    """Return what receives the rings and control messages of other processes.
 
     Args:
-        queues: the queues on whose channels to listen for rings.
-        wake: called for each ring.
-        on_control: called for each control message, such as a cancel request.
+        queues: the queues whose rings to receive.
+        wake: called for each ring. Thread-safe.
+        on_control: called for each control message, such as a cancel request. Thread-safe.
     """
 
-    def __init__(
-        self, queues: Iterable[str], wake: Callable[[], None], on_control: Callable[[], None]
-    ) -> None:
-        self._queues = tuple(queues)
-        self._wake = wake
-        self._on_control = on_control
-        self._address: str | None = None  # this worker's channel in the group of workers
-        self._listening: list[asyncio.Task[None]] = []
+    def look() -> None:
+        wake()
+        on_control()
 
-    def open(self) -> None:
-        """Start listening. Does nothing without a layer that reaches other processes."""
-        if sender.shared_layer() is None:
-            return
-        steps = {messages.WORKERS: self._hear_orders}
-        for queue in self._queues:
-            channel = conf.get_settings().channel_of(queue)
-            steps[channel] = partial(self._hear_rings, channel)
-        for name, step in steps.items():
-            loop = Loop(f"Listening on {name}", step)
-            self._listening.append(asyncio.create_task(loop.run()))
+    rings = {
+        channel: partial(_hear_ring, channel, wake)
+        for channel in map(conf.get_settings().channel_of, queues)
+    }
+    return carriers.listener(rings, {messages.WORKERS: partial(_hear_order, on_control)}, look)
 
-    async def close(self) -> None:
-        """Stop listening."""
-        for listening in self._listening:
-            listening.cancel()
-        for listening in self._listening:
-            with suppress(asyncio.CancelledError):
-                await listening
 
-    async def _hear_rings(self, channel: str) -> float:
-        layer = sender.shared_layer()
-        if layer is None:
-            return IDLE_POLL_INTERVAL
-        message = await layer.receive(channel)
-        if messages.is_run_task(message):
-            self._wake()
-        else:
-            logger.warning("Ignored an unknown message on %s: %.200r", channel, message)
-        return 0.0
+def _hear_ring(channel: str, wake: Callable[[], None], message: Any) -> None:
+    if messages.is_run_task(message):
+        wake()
+    else:
+        logger.warning("Ignored an unknown message on %s: %.200r", channel, message)
 
-    async def _hear_orders(self) -> float:
-        """Join the group of workers, or receive one message to it."""
-        layer = sender.shared_layer()
-        if layer is None:
-            return IDLE_POLL_INTERVAL
-        if self._address is None:
-            address = await layer.new_channel()
-            async with asyncio.timeout(sender.LAYER_TIMEOUT):
-                await layer.group_add(messages.WORKERS, address)
-            self._address = address
-            return 0.0
-        try:
-            async with asyncio.timeout(MEMBERSHIP_SECONDS):
-                message = await layer.receive(self._address)
-        except TimeoutError:
-            self._address = None
-            return 0.0
-        except Exception:
-            # The layer may have restarted and forgotten this member, so join again.
-            self._address = None
-            raise
-        if messages.is_control(message):
-            self._on_control()
-        else:
-            logger.warning("Ignored an unknown message to workers: %.200r", message)
-        return 0.0
+
+def _hear_order(on_control: Callable[[], None], message: Any) -> None:
+    if messages.is_control(message):
+        on_control()
+    else:
+        logger.warning("Ignored an unknown message to workers: %.200r", message)
 
 
 def on_runs_queued(*, runs: "list[RunRecord]", **kwargs: Any) -> None:
@@ -208,9 +167,8 @@ def on_drain_requested(*, pk: int, **kwargs: Any) -> None:
 def _send_control(message: messages.Control) -> None:
     for on_control in tuple(_control_listeners):
         on_control()
-    layer = sender.shared_layer()
-    if layer is not None:
-        sender.send_to_group(layer, messages.WORKERS, message)
+    if (carrier := carriers.carrier()) is not None:
+        carrier.tell(messages.WORKERS, lambda: message)
 
 
 def connect() -> None:

@@ -1,8 +1,10 @@
-"""All names and payloads on the channel layer.
+"""All names and payloads on the channel layer, and of PostgreSQL's NOTIFY where there is none.
 
 Messages contain only keys and numbers. Each is a hint that may be lost; the database is the truth.
 """
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -20,6 +22,9 @@ WORKERS = "sisy.workers"
 EVENT = "sisy.event"
 EVENTS = "sisy.events"
 """The group of all dashboards."""
+
+MAX_NOTIFY_NAME = 63
+"""The longest name of a channel of PostgreSQL, in bytes."""
 
 MAX_TIMESTAMP = 253_402_300_800
 """The year 10000, in seconds since 1970. Pages cannot show later moments."""
@@ -184,3 +189,24 @@ def is_beat(message: Any) -> bool:
 def is_run_task(message: Any) -> bool:
     """Return whether ``message`` is a ring."""
     return isinstance(message, Mapping) and message.get("type") == RUN_TASK
+
+
+def notify_name(address: str) -> str:
+    """Return PostgreSQL's name for a channel or group of the layer. All of them are ASCII."""
+    if len(address) <= MAX_NOTIFY_NAME:
+        return address
+    digest = hashlib.blake2b(address.encode(), digest_size=8).hexdigest()
+    return f"{address[: MAX_NOTIFY_NAME - 1 - len(digest)]}.{digest}"
+
+
+def to_payload(message: Mapping[str, Any]) -> str:
+    """Return a message as the payload of a NOTIFY, which may have up to 7999 bytes."""
+    return json.dumps(message, separators=(",", ":"))
+
+
+def from_payload(payload: str) -> Any:
+    """Return the message in a payload; None if there is none."""
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        return None

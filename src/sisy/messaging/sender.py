@@ -34,21 +34,12 @@ def shared_layer() -> BaseChannelLayer | None:
     return None if isinstance(layer, InMemoryChannelLayer) else layer
 
 
-async def broadcast(group: str, message: Mapping[str, Any]) -> None:
-    """Send a message to a group. Does not wait for a layer that is slow or away."""
+async def broadcast_here(group: str, message: Mapping[str, Any]) -> None:
+    """Send a message to a group in this process, if the layer is in memory."""
     layer = get_channel_layer()
-    if layer is None:
-        return
     if isinstance(layer, InMemoryChannelLayer):
         # The in-memory layer only reaches listeners of the loop in which it is called.
         await layer.group_send(group, dict(message))
-    else:
-        send_to_group(layer, group, message)
-
-
-def send_to_group(layer: BaseChannelLayer, group: str, message: Mapping[str, Any]) -> None:
-    """Send a message to a group soon. Thread-safe."""
-    send_soon(partial(layer.group_send, group, dict(message)), group)
 
 
 def send_soon(send: SendCallback, address: str, after: float = 0.0) -> "futures.Future[None]":
@@ -58,7 +49,7 @@ def send_soon(send: SendCallback, address: str, after: float = 0.0) -> "futures.
 
 @contextmanager
 def local_loop() -> Iterator[None]:
-    """Make `send_later` send from the running loop if the layer is in memory."""
+    """Make `tell_here` send from the running loop."""
     # With an in-memory layer, everything is in one process, and listeners are in this loop.
     loop = asyncio.get_running_loop()
     _local_loops.append(loop)
@@ -69,17 +60,26 @@ def local_loop() -> Iterator[None]:
 
 
 def is_heard() -> bool:
-    """Return whether a message from `send_later` could reach anyone."""
+    """Return whether the layer could carry a message to anyone."""
     layer = get_channel_layer()
     return bool(_local_loops) if isinstance(layer, InMemoryChannelLayer) else layer is not None
 
 
-def send_later(send: SendCallback, address: str, after: float) -> None:
-    """Send a message in ``after`` seconds. Thread-safe."""
-    in_memory = isinstance(get_channel_layer(), InMemoryChannelLayer)
-    loop = next(reversed(_local_loops), None) if in_memory else _sender.loop
+def is_heard_here() -> bool:
+    """Return whether `tell_here` could reach anyone."""
+    return bool(_local_loops) and isinstance(get_channel_layer(), InMemoryChannelLayer)
+
+
+def tell_here(group: str, make: Callable[[], Mapping[str, Any]], after: float = 0.0) -> None:
+    """Send a message to a group in this process, if the layer is in memory. Thread-safe."""
+    loop = next(reversed(_local_loops), None) if is_heard_here() else None
     if loop is not None:
-        loop.call_soon_threadsafe(loop.call_later, after, _start_sending, send, address)
+        send = partial(_send_here, group, make)
+        loop.call_soon_threadsafe(loop.call_later, after, _start_sending, send, group)
+
+
+async def _send_here(group: str, make: Callable[[], Mapping[str, Any]]) -> None:
+    await broadcast_here(group, make())
 
 
 def _start_sending(send: SendCallback, address: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 from django.conf import settings
+from django.core import mail
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
@@ -119,6 +120,12 @@ def thread_of(connection: BaseDatabaseWrapper) -> int:
 def is_of_a_test_case(block: Atomic) -> bool:
     """Return whether Django's test case has opened this block around a test."""
     return bool(block._from_testcase)  # type: ignore[attr-defined]
+
+
+def is_in_a_test_run() -> bool:
+    """Return whether this process runs a project's tests: Django's runner, or pytest-django."""
+    # setup_test_environment() creates the outbox, and teardown_test_environment() deletes it.
+    return hasattr(mail, "outbox")
 
 
 def for_write(rows: Q) -> Q:

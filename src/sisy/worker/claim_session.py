@@ -239,7 +239,7 @@ class Claiming:
         now = asyncio.get_running_loop().time()
         if now - self._rang_at >= RING_INTERVAL:
             self._rang_at = now
-            doorbell.ring([run])
+            doorbell.ring_on(run)
 
     def _seconds_to_next_poll(self) -> float:
         """Return the seconds until the next poll, unless a ring comes first."""

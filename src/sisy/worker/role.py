@@ -23,7 +23,6 @@ from django.utils.translation import ngettext
 from sisy import clock, conf
 from sisy.execution import MakePool, ThreadPool
 from sisy.messaging import doorbell, sender
-from sisy.messaging.doorbell import ChannelListener
 from sisy.models import Role, Task
 from sisy.models.lease import RENEWALS, Lease
 from sisy.runtime.log import logger
@@ -115,7 +114,7 @@ class Worker:
     async def _work_until_stopped(self) -> None:
         pool = self._make_pool(self.concurrency, partial(clock.last_known, self.using))
         self._pool.open(pool)
-        listener = ChannelListener(self.queues, self.wake, self._check_requests)
+        listener = doorbell.listener(self.queues, self.wake, self._check_requests)
         loops = self._renewals, self._outcomes.loop, self._cancellation.loop
         keeping = [asyncio.create_task(loop.run()) for loop in loops]
         readying = asyncio.create_task(self._readiness.run(pool))

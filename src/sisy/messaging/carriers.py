@@ -1,0 +1,195 @@
+"""Choose what carries messages to other processes: a shared channel layer, PostgreSQL, or nothing.
+
+========================  =======================  =========================================
+channel layer             database                 messages go
+========================  =======================  =========================================
+reaches other processes   any                      over the layer
+in memory, or none        PostgreSQL, psycopg 3    by NOTIFY; also over the layer in memory
+in memory, or none        another                  to this process only
+========================  =======================  =========================================
+
+Callers do not know which. Each message is a hint that may be lost; the rows are the truth, and
+polling finds what was lost.
+"""
+
+import atexit
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Protocol
+
+from channels.layers import BaseChannelLayer
+from django.apps import apps
+from django.db import connections, router
+
+from sisy.messaging import sender
+from sisy.messaging.channel_listener import ChannelListener
+from sisy.messaging.notify_post import Hear, Make, NotifyPost
+from sisy.runtime.compat import after_fork_in_child, is_in_a_test_run
+
+EXIT_TIMEOUT = 0.5  # seconds that a process waits at its exit for its last messages to leave
+
+_posts: dict[tuple[Any, ...], NotifyPost] = {}
+
+
+class Carrier(Protocol):
+    """Carries messages to other processes. Thread-safe.
+
+    Attributes:
+        reaches_all: whether each message to a channel reaches all of its listeners, or only one.
+    """
+
+    reaches_all: bool
+
+    def send(self, channel: str, make: Make, after: float = 0.0) -> "Future[None]":
+        """Send a message to listeners of a channel, in ``after`` seconds."""
+
+    def tell(self, group: str, make: Make, after: float = 0.0) -> None:
+        """Send a message to all members of a group, in ``after`` seconds."""
+
+
+class Listener(Protocol):
+    """Hears the messages of other processes."""
+
+    def open(self) -> None:
+        """Begin to listen, in the running event loop."""
+
+    async def close(self) -> None:
+        """Stop listening."""
+
+
+class LayerCarrier:
+    """Carries messages over a channel layer that reaches other processes."""
+
+    reaches_all = False
+
+    def __init__(self, layer: BaseChannelLayer) -> None:
+        self._layer = layer
+
+    def send(self, channel: str, make: Make, after: float = 0.0) -> "Future[None]":
+        async def send() -> None:
+            await self._layer.send(channel, dict(make()))
+
+        return sender.send_soon(send, channel, after)
+
+    def tell(self, group: str, make: Make, after: float = 0.0) -> None:
+        async def send() -> None:
+            await self._layer.group_send(group, dict(make()))
+
+        sender.send_soon(send, group, after)
+
+
+class PostgresListener:
+    """Hears what arrives by NOTIFY.
+
+    Args:
+        hear: called with the messages of each channel and group, in any thread.
+        look: called when messages arrive again, as some may have been lost before.
+    """
+
+    def __init__(
+        self, post: NotifyPost, hear: Mapping[str, Hear], look: Callable[[], None]
+    ) -> None:
+        self._post = post
+        self._hear = hear
+        self._look = look
+
+    def open(self) -> None:
+        self._subscription = self._post.subscribe(self._hear, self._changed)
+
+    async def close(self) -> None:
+        self._post.unsubscribe(self._subscription)
+
+    def _changed(self, is_live: bool) -> None:
+        if is_live:
+            self._look()
+
+
+def carrier() -> Carrier | None:
+    """Return what carries messages to other processes; None if nothing does."""
+    layer = sender.shared_layer()
+    return _post() if layer is None else LayerCarrier(layer)
+
+
+def listener(
+    channels: Mapping[str, Hear], groups: Mapping[str, Hear], look: Callable[[], None]
+) -> Listener:
+    """Return what hears other processes.
+
+    Args:
+        channels, groups: what to call with each message to them, in any thread.
+        look: called when messages arrive again, as some may have been lost before.
+    """
+    if (post := notify_post()) is not None:
+        return PostgresListener(post, {**channels, **groups}, look)
+    return ChannelListener(channels, groups)
+
+
+def is_heard() -> bool:
+    """Return whether a message from `tell` could reach anyone."""
+    return sender.is_heard() or _post() is not None
+
+
+def tell(group: str, make: Make, after: float = 0.0) -> None:
+    """Send a message to a group, of other processes and of this one, in ``after`` seconds."""
+    found = carrier()
+    if found is None:
+        sender.tell_here(group, make, after)
+    elif sender.is_heard_here():
+        found.tell(group, partial(_also_here, group, make), after)
+    else:
+        found.tell(group, make, after)
+
+
+def _also_here(group: str, make: Make) -> Mapping[str, Any]:
+    message = make()
+    sender.tell_here(group, lambda: message)
+    return message
+
+
+async def broadcast(group: str, message: Mapping[str, Any]) -> None:
+    """Send a message to a group. Does not wait for what carries it to other processes."""
+    await sender.broadcast_here(group, message)
+    if (found := carrier()) is not None:
+        found.tell(group, lambda: message)
+
+
+def notify_post() -> NotifyPost | None:
+    """Return what sends and receives by NOTIFY; None if a layer does, or the database cannot."""
+    return None if sender.shared_layer() is not None else _post()
+
+
+def _post() -> NotifyPost | None:
+    # In a test run of a project, a connection of ours would keep Django from deleting the
+    # database.
+    if is_in_a_test_run():
+        return None
+    connection = connections[router.db_for_write(apps.get_model("sisy", "Task"))]
+    # With psycopg 2, processes poll.
+    if connection.vendor != "postgresql" or not _has_psycopg_3(connection):
+        return None
+    settings = connection.settings_dict
+    key = tuple(settings[part] for part in ("HOST", "PORT", "NAME", "USER"))
+    if (post := _posts.get(key)) is None:
+        post = NotifyPost(type(connection), settings, connection.alias)
+        post = _posts.setdefault(key, post)
+    return post
+
+
+def _has_psycopg_3(connection: Any) -> bool:
+    return bool(connection.Database.__name__ == "psycopg")
+
+
+def close() -> None:
+    """Send what is waiting, and close the connections. Called when the process exits."""
+    while _posts:
+        _posts.popitem()[1].close(EXIT_TIMEOUT)
+
+
+def _start_afresh() -> None:
+    """Leave the connections and threads to the parent, in a forked child."""
+    _posts.clear()
+
+
+atexit.register(close)
+after_fork_in_child(_start_afresh)
