@@ -17,6 +17,8 @@ from tests.processes.databases import (
     open_site,
     sqlite_settings,
 )
+from tests.processes.forks import Forks
+from tests.processes.process import ROOT
 from tests.processes.site import Site, default_database
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.postgres import PostgresServer
@@ -102,6 +104,19 @@ def new_site(request, tmp_path, django_db_blocker):
 
     with django_db_blocker.unblock(), ExitStack() as stack:
         yield open_one
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory):
+    """What starts the processes of a site as forks of one that has imported everything."""
+    folder = tmp_path_factory.mktemp("forks")
+    if "DATABASE_URL" in os.environ:
+        database = on_servers(os.environ["DATABASE_URL"], os.environ["VALKEY_URL"])
+    else:
+        database = on_sqlite(folder)
+    forks = Forks(Site(folder, database).environment, ROOT)
+    yield forks
+    forks.close()
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tests.support.waiting import WAIT_TIMEOUT as WAIT_TIMEOUT
 from tests.support.waiting import wait_until as wait_until
@@ -24,6 +25,23 @@ COMPLAINTS = (
 RUN_ENDED = re.compile(r" #\d+ (will be retried|failed|timed out|was lost): ")
 
 
+def start_program(
+    command: list[str], environment: dict[str, str], log: Path, cwd: Path
+) -> subprocess.Popen[bytes]:
+    """Start a program whose output goes to the file ``log``."""
+    with log.open("wb") as output:
+        # A session of its own: whatever it starts can be ended with it, and nothing else.
+        return subprocess.Popen(
+            command,
+            env=environment,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
 class Process:
     """A process whose output goes to a file.
 
@@ -32,24 +50,20 @@ class Process:
         environment: all of it.
         log: the file.
         cwd: the folder to run it in; by default the project's.
+        start: starts the command; by default as a program.
     """
 
     def __init__(
-        self, command: Sequence[str], environment: dict[str, str], log: Path, cwd: Path = ROOT
+        self,
+        command: Sequence[str],
+        environment: dict[str, str],
+        log: Path,
+        cwd: Path = ROOT,
+        start: Callable[..., Any] = start_program,
     ) -> None:
         self.command = [str(part) for part in command]
         self._log = log
-        with log.open("wb") as output:
-            # A session of its own: whatever it starts can be ended with it, and nothing else.
-            self._popen = subprocess.Popen(
-                self.command,
-                env=environment,
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._popen = start(self.command, environment, log, cwd)
 
     @property
     def pid(self) -> int:

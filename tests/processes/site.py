@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from django.db import connections
 from django.db.utils import load_backend
 
-from tests.processes.process import ROOT, Process
+from tests.processes.forks import Forks
+from tests.processes.process import ROOT, Process, start_program
 
 MANAGE = (sys.executable, str(ROOT / "tests" / "manage.py"))
 WITH_A_CLOCK = (sys.executable, "-m", "tests.processes.clocked")
@@ -47,10 +48,20 @@ class Site:
         """Start a command of ``manage.py``."""
         return self.run(*MANAGE, *arguments, **environment)
 
-    def run(self, *command: str, cwd: Path = ROOT, **environment: str) -> Process:
+    def fork(self, forks: Forks, *arguments: str, **environment: str) -> Process:
+        """Start a command of ``manage.py`` as a fork, without what a start costs."""
+        return self.run(*arguments, start=forks.start, **environment)
+
+    def run(
+        self,
+        *command: str,
+        cwd: Path = ROOT,
+        start: Callable[..., Any] = start_program,
+        **environment: str,
+    ) -> Process:
         """Start any command in the site's environment."""
         log = self.folder / f"process-{len(self.processes) + 1}.log"
-        process = Process(command, {**self.environment, **environment}, log, cwd)
+        process = Process(command, {**self.environment, **environment}, log, cwd, start)
         self.processes.append(process)
         return process
 

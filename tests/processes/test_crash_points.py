@@ -8,7 +8,6 @@ lost with the worker that had read them.
 import os
 import re
 import signal
-import sys
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -101,18 +100,19 @@ def assert_executed_as_often_as_allowed(run, on_lost):
 class Trial:
     """A site whose only process is ended at a point, and which a fresh one takes up."""
 
-    def __init__(self, opened, point, number, on_lost):
+    def __init__(self, opened, forks, point, number, on_lost):
         self.point, self._number, self._on_lost = point, number, on_lost
         self._site, self.database = opened
+        self._forks = forks
         self._site.set(SISY_LEASE_SECONDS=LEASE, SISY_HEARTBEAT_FREQUENCY=1)
         self._reached = self._site.folder / "reached"
         with self.database():
             workload(on_lost)
 
     def begin(self):
-        self._crashing = self._site.run(
-            sys.executable,
-            *("-m", "tests.processes.crashing", "sisy", "--grace", "1"),
+        self._crashing = self._site.fork(
+            self._forks,
+            *("sisy", "--grace", "1"),
             SISY_TEST_POINT=self.point,
             SISY_TEST_SIGNAL=str(int(self._number)),
             SISY_TEST_REACHED=str(self._reached),
@@ -127,7 +127,7 @@ class Trial:
             assert code == (-self._number if self._number == signal.SIGKILL else 0)
             with self.database():
                 assert disagreements() == []
-        self._fresh = self._site.manage("sisy")
+        self._fresh = self._site.fork(self._forks, "sisy")
 
     def end(self):
         with self.database():
@@ -149,8 +149,8 @@ class Trial:
 
 @pytest.mark.parametrize(("number", "on_lost"), ENDS)
 @pytest.mark.parametrize("points", GROUPS, ids=lambda points: "; ".join(points))
-def test_work_killed_or_frozen_at_any_point_is_completed(new_site, points, number, on_lost):
-    trials = [Trial(new_site(), point, number, on_lost) for point in points]
+def test_work_killed_or_frozen_at_any_point_is_completed(new_site, forks, points, number, on_lost):
+    trials = [Trial(new_site(), forks, point, number, on_lost) for point in points]
     for step in (Trial.begin, Trial.go_on, Trial.end):
         for trial in trials:
             step(trial)
