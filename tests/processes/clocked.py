@@ -1,4 +1,4 @@
-"""``python -m tests.processes.clocked COMMAND …``: a command of manage.py by a clock that we set.
+"""A command of manage.py by a clock that we set.
 
 The environment's SISY_TEST_CLOCK names the file in which the clock's moment stands.
 """
@@ -36,7 +36,3 @@ def main() -> None:
 
     with clock.use(FileClock(Path(os.environ["SISY_TEST_CLOCK"]))):
         execute_from_command_line(sys.argv)
-
-
-if __name__ == "__main__":
-    main()

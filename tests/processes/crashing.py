@@ -1,4 +1,4 @@
-"""``python -m tests.processes.crashing COMMAND …``: a command of manage.py that ends itself.
+"""A command of manage.py that ends itself. It is forked from a process that has set Django up.
 
 The environment names the point by SISY_TEST_POINT, by SISY_TEST_SIGNAL the signal that the process
 sends to itself when it first gets there, and by SISY_TEST_REACHED the file that then says so.
@@ -10,10 +10,11 @@ import sys
 import threading
 from pathlib import Path
 
-import django
+from django.core.management import execute_from_command_line
 from django.db.models.signals import post_save
 
 from sisy.runtime import checkpoint
+from tests.app.models import Execution
 from tests.processes.crash_points import IN_THE_FUNCTION
 
 
@@ -36,11 +37,6 @@ class Crash:
 
 
 def main() -> None:
-    from django.core.management import execute_from_command_line
-
-    django.setup()
-    from tests.app.models import Execution
-
     number = signal.Signals(int(os.environ["SISY_TEST_SIGNAL"]))
     point = os.environ["SISY_TEST_POINT"]
     crash = Crash(point, number, Path(os.environ["SISY_TEST_REACHED"]))
@@ -48,7 +44,3 @@ def main() -> None:
     # The functions of the tests note that they were called, and then go on.
     post_save.connect(lambda **_: crash(IN_THE_FUNCTION), sender=Execution, weak=False)
     execute_from_command_line(sys.argv)
-
-
-if __name__ == "__main__":
-    main()

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from tests.support.waiting import WAIT_TIMEOUT, wait_until
@@ -39,7 +40,11 @@ class Forks:
     def start(
         self, command: list[str], environment: dict[str, str], log: Path, cwd: Path
     ) -> "Fork":
-        """Start a command of ``manage.py``, whose output goes to the file ``log``."""
+        """Call a function with arguments of a command line; its output goes to the file ``log``.
+
+        Args:
+            command: the function as ``module:name``, and the arguments.
+        """
         asked = {"command": command, "environment": environment, "log": str(log), "cwd": str(cwd)}
         return Fork(self.ask(asked), self)
 
@@ -114,15 +119,9 @@ def _become(command: list[str], environment: dict[str, str], log: str, cwd: str)
     os.environ.clear()
     os.environ.update(environment)
     _read_settings()
-    sys.argv = ["manage.py", *command]
-    if "SISY_TEST_POINT" in environment:
-        from tests.processes import crashing
-
-        crashing.main()
-    else:
-        from django.core.management import execute_from_command_line
-
-        execute_from_command_line(sys.argv)
+    function, *arguments = command
+    sys.argv = ["manage.py", *arguments]
+    resolve_name(function)()
 
 
 def _read_settings() -> None:

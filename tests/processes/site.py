@@ -15,7 +15,7 @@ from tests.processes.forks import Forks
 from tests.processes.process import ROOT, Process, start_program
 
 MANAGE = (sys.executable, str(ROOT / "tests" / "manage.py"))
-WITH_A_CLOCK = (sys.executable, "-m", "tests.processes.clocked")
+MANAGED = "django.core.management:execute_from_command_line"
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START")
 
 
@@ -48,9 +48,15 @@ class Site:
         """Start a command of ``manage.py``."""
         return self.run(*MANAGE, *arguments, **environment)
 
-    def fork(self, forks: Forks, *arguments: str, **environment: str) -> Process:
-        """Start a command of ``manage.py`` as a fork, without what a start costs."""
-        return self.run(*arguments, start=forks.start, **environment)
+    def fork(
+        self, forks: Forks, *arguments: str, main: str = MANAGED, **environment: str
+    ) -> Process:
+        """Start a command of ``manage.py`` as a fork, without what a start costs.
+
+        Args:
+            main: the function that executes the command, as ``module:name``.
+        """
+        return self.run(main, *arguments, start=forks.start, **environment)
 
     def run(
         self,

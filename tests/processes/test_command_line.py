@@ -18,16 +18,18 @@ WORKERS = ("sisy", "sisy_worker")
         ("--pool", "fibers", "invalid choice: 'fibers' (choose from"),
     ],
 )
-def test_an_option_that_cannot_be_used_is_explained(site, command, option, value, complaint):
-    process = site.manage(command, f"{option}={value}")
+def test_an_option_that_cannot_be_used_is_explained(
+    site, forks, command, option, value, complaint
+):
+    process = site.fork(forks, command, f"{option}={value}")
     assert process.ends() == 2
     assert process.output.startswith(f"usage: manage.py {command}")
     assert f"error: argument {option}: {complaint}" in process.output
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_explains_the_command_and_its_exit_codes(site, command):
-    process = site.manage(command, "--help")
+def test_help_explains_the_command_and_its_exit_codes(site, forks, command):
+    process = site.fork(forks, command, "--help")
     assert process.ends() == 0
     assert "SIG" in process.output
 

@@ -113,6 +113,7 @@ class Trial:
         self._crashing = self._site.fork(
             self._forks,
             *("sisy", "--grace", "1"),
+            main="tests.processes.crashing:main",
             SISY_TEST_POINT=self.point,
             SISY_TEST_SIGNAL=str(int(self._number)),
             SISY_TEST_REACHED=str(self._reached),

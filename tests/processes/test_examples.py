@@ -13,7 +13,6 @@ from tests.app import jobs
 from tests.app.models import Counter, Execution
 from tests.processes.clocked import ALMOST_A_SECOND, FileClock
 from tests.processes.ledger import assert_each_run_was_executed_once, due_moments
-from tests.processes.site import WITH_A_CLOCK
 from tests.support.moments import DAY, HOUR, MINUTE, SECOND
 from tests.support.waiting import wait_until
 
@@ -23,9 +22,9 @@ LEASE = HOUR
 class World:
     """A site whose clock the test sets."""
 
-    def __init__(self, site):
+    def __init__(self, site, forks):
         self._clock = FileClock(site.folder / "clock")
-        self._site = site
+        self._site, self._forks = site, forks
         site.set(
             SISY_HISTORY_DAYS=0,  # some examples last longer than history is kept
             SISY_LEASE_SECONDS=LEASE.total_seconds(),
@@ -37,7 +36,7 @@ class World:
         """Let it be ``moment``, and start the heartbeat and the worker."""
         self._clock.set(moment)
         for command in ("sisy_heartbeat", "sisy_worker"):
-            self._site.run(*WITH_A_CLOCK, command)
+            self._site.fork(self._forks, command, main="tests.processes.clocked:main")
         wait_until(lambda: Process.objects.count() == 2, "both have signed on")
         return clock.use(self._clock)
 
@@ -58,8 +57,8 @@ class World:
 
 
 @pytest.fixture
-def world(site):
-    return World(site)
+def world(site, forks):
+    return World(site, forks)
 
 
 def moments(*texts):

@@ -128,7 +128,7 @@ def test_many_processes_do_not_reload(site):
 
 
 @pytest.mark.parametrize("count", ["0", "101", "many", "-1"])
-def test_an_invalid_number_of_processes_is_rejected(site, count):
-    process = site.manage("sisy_worker", f"--processes={count}")
+def test_an_invalid_number_of_processes_is_rejected(site, forks, count):
+    process = site.fork(forks, "sisy_worker", f"--processes={count}")
     assert process.ends() == 2
     assert f"'{count}' is not valid. Use a whole number from 1 to 100" in process.output
