@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # and more of them side by side than there are cores, they keep the cores busy until the end.
 TESTS := -n 6 --dist worksteal
 
-.PHONY: help install format lint types imports migrations reference docs check test test-sqlite test-postgres \
+.PHONY: help install format lint types imports migrations reference docs check test compiled test-sqlite test-postgres \
 	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-faults walk house tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
 	bench-drain bench-workers bench-memory bench-many bench-replanning bench-mixed bench-ledger bench-storage bench-viewers bench-dashboard bench-virtual lock clean
 
@@ -65,7 +65,15 @@ docs: install  ## build the manual into docs/_build
 
 check: lint types imports migrations docs  ## run all of these checks
 
-test: check test-sqlite test-postgres  ## check and test everything, on SQLite and PostgreSQL
+test: install  ## check and test everything, on SQLite and PostgreSQL
+	@$(MAKE) --jobs=2 --output-sync=target compiled check
+	@$(MAKE) test-sqlite
+	@$(MAKE) test-postgres
+
+# pytest compiles the tests when they are collected, and keeps that. Without it, each of the workers
+# that collect them next would do the same at the same time.
+compiled: install
+	@output=$$($(BIN)/python -m pytest --collect-only --quiet --quiet 2>&1) || { echo "$$output"; exit 1; }
 
 test-sqlite: install  ## run the tests on SQLite
 	$(BIN)/python -m pytest $(TESTS)
