@@ -46,7 +46,7 @@ class Fleet:
     workers: list[Process]
     paused: dict[str, Queue]
     busy: dict[int | None, int]
-    """How many runs each process executes, by its key."""
+    """The number of runs that each process executes, by its key."""
 
     @classmethod
     def at(cls, using: str, now: datetime) -> Self:
@@ -123,7 +123,7 @@ class Status:
     heard_at: datetime | None
     """When a heartbeat last renewed its lease."""
     offset: timedelta
-    """How far the clock of this host is ahead of the database's."""
+    """The time by which this host's clock is ahead of the database's."""
 
     @property
     def clock_is_off(self) -> bool:

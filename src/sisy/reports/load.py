@@ -73,9 +73,9 @@ class DueGroups:
 
     groups: list[DueGroup]
     tasks: int
-    """How many tasks the groups represent."""
+    """The number of tasks that the groups represent."""
     left_out: int
-    """How many tasks are not counted, because too few share their schedules."""
+    """The number of tasks that are not counted, because too few share their schedules."""
 
 
 @dataclass(slots=True, kw_only=True)

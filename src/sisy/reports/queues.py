@@ -23,7 +23,7 @@ class QueueStats:
     pause_reason: str = ""
     queued: int = 0
     is_all: bool = True
-    """Whether ``queued`` is exact; if not, there are more."""
+    """True if ``queued`` is exact; if not, there are more."""
     oldest: datetime | None = None
     running: int = 0
     workers: list[str] = field(default_factory=list)

@@ -136,7 +136,7 @@ def for_write(rows: Q) -> Q:
 
 
 def delete_bare(rows: QuerySet[Any]) -> int:
-    """Delete rows by one statement, without signals. Rows that refer to them stay."""
+    """Delete rows with one statement, without signals. Rows that refer to them stay."""
     count: int = rows._raw_delete(rows.db)
     return count
 

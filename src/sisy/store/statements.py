@@ -40,7 +40,7 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """A moment before those of all rows."""
 
 MARK_SLACK = timedelta(seconds=1)
-"""How far low-water marks stay behind the current time: a transaction may commit a little late."""
+"""The lag of low-water marks behind the current time: a transaction may commit a little late."""
 
 # MySQL rejects ``IN ()``, and ``NOT IN (NULL)`` is never true.
 EMPTY_LIST = "SELECT NULL WHERE 1 = 0"

@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 register = template.Library()
 
 HAS_LIST = django.VERSION >= (6, 1)
-"""Whether breadcrumbs are a list; before Django 6.1, they are text with arrows."""
+"""True if breadcrumbs are a list; before Django 6.1, they are text with arrows."""
 
 
 @register.simple_tag(takes_context=True)

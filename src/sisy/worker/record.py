@@ -23,7 +23,7 @@ from sisy.worker.missing_code import is_to_be_released, release_unresolved
 
 
 class Verdict(Enum):
-    """What becomes of a run after an attempt."""
+    """The effect of an attempt on its run."""
 
     FINISH = auto()
     RETRY = auto()

@@ -69,10 +69,10 @@ class Alert:
     what: str = ""
     """The label of the task; empty if it is about the site or a queue."""
     fix: str = ""
-    """How to fix it, if ``why`` does not say so."""
+    """The fix, if ``why`` does not name it."""
     since: datetime | None = None
     threshold: timedelta | None = None
-    """How long it may last before it is an alert; None if it is an alert at once."""
+    """The time that it may last before it is an alert; None if it is an alert at once."""
     badge: str = ""
     """The state of the task or the run, if that is the problem."""
     queues: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ class Alert:
     task: int | None = None
     run: int | None = None
     number: int = 1
-    """How many problems the row represents."""
+    """The number of problems that the row represents."""
 
     @property
     def is_about_site(self) -> bool:

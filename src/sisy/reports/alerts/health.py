@@ -130,7 +130,8 @@ def _queued(using: str, now: datetime, fleet: Fleet, thresholds: Thresholds) -> 
 
 
 def _in_paused(using: str, now: datetime, fleet: Fleet) -> str:
-    """Return how many runs are queued in paused queues; empty if none are. This is no failure."""
+    """Return how many runs are queued in paused queues; empty if none are. This is not a
+    failure."""
     number = queued_in(using, fleet.paused, now).count() if fleet.paused else 0
     if not number:
         return ""

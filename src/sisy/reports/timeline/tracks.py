@@ -46,7 +46,7 @@ class Bar:
     x: float
     width: float
     in_full: bool
-    """Whether the text of its error is shown."""
+    """True if the text of its error is shown."""
     count: int = 1
 
     @property
@@ -76,7 +76,7 @@ class Track:
     bars: list[Bar]
     upcoming: Upcoming
     usual: timedelta | None
-    """How long runs of the task take; None for several tasks."""
+    """The usual duration of the task's runs; None for several tasks."""
     undrawn: tuple[Stretch, ...] = ()
     """The stretches with successful runs that are too numerous to draw one by one."""
 

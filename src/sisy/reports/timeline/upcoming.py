@@ -21,7 +21,7 @@ class ForecastBar:
     x: float
     width: float
     overlaps: bool
-    """Whether the previous run will probably still be running, and the policy forbids overlap."""
+    """True if the previous run will probably still be running, and the policy forbids overlap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
