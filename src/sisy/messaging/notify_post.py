@@ -52,10 +52,10 @@ class Letter:
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """What is called with the messages of some channels.
+    """The functions that receive the messages of some channels.
 
     Attributes:
-        hear: by channel.
+        hear: the function for each channel.
         on_change: called with True once messages arrive, and with False when they no longer do.
         hears_own: whether it also gets what this process has sent.
         is_live: whether messages arrive.
