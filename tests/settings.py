@@ -46,11 +46,13 @@ def sqlite() -> dict:
 
 
 def layer(url: str) -> dict:
-    """Return the settings of a layer that all processes share."""
+    """Return the settings of a layer that all processes of a site share."""
     host = {"address": url, "socket_timeout": None}
+    # Workers of pytest that share a Valkey do not hear each other.
+    ours = f"sisy-test-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     return {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {"hosts": [host], "prefix": os.environ.get("SISY_TEST_DB", "sisy-test")},
+        "CONFIG": {"hosts": [host], "prefix": os.environ.get("SISY_TEST_DB", ours)},
     }
 
 
