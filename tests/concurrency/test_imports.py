@@ -32,4 +32,4 @@ def test_a_module_that_another_thread_still_imports_is_waited_for(tmp_path, monk
         second = threads.submit(Target(path="slow_to_import.second_job").resolve)
         second.add_done_callback(lambda _: somebody_went_ahead.set())
         module = sys.modules["slow_to_import"]
-        assert (first.result(10), second.result(10)) == (module.first_job, module.second_job)
+        assert (first.result(60), second.result(60)) == (module.first_job, module.second_job)

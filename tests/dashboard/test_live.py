@@ -14,6 +14,7 @@ from sisy.dashboard import Dashboard, live
 from sisy.dashboard.live import REFUSED
 from sisy.messaging import messages
 from tests.admin.people import browser_of
+from tests.support.waiting import WAIT_TIMEOUT
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -53,11 +54,11 @@ async def opened(*permissions):
 
 
 async def heard(communicator):
-    return json.loads(await communicator.receive_from(timeout=5))
+    return json.loads(await communicator.receive_from(timeout=WAIT_TIMEOUT))
 
 
 async def is_refused(communicator):
-    message = await communicator.receive_output(timeout=5)
+    message = await communicator.receive_output(timeout=WAIT_TIMEOUT)
     return (message["type"], message["code"]) == ("websocket.close", REFUSED)
 
 

@@ -8,6 +8,7 @@ from sisy.dashboard import live
 from sisy.messaging import messages
 from tests.admin.people import browser_of
 from tests.dashboard.test_live import aside, heard, is_refused, opened, say, socket
+from tests.support.waiting import WAIT_TIMEOUT
 
 pytestmark = [
     pytest.mark.database,
@@ -126,5 +127,5 @@ async def test_if_permissions_cannot_be_checked_the_page_retries_later(database)
     client = await aside(browser_of, "view_task")
     page = socket(client.cookies)
     assert (await page.connect())[0]
-    message = await page.receive_output(timeout=5)
+    message = await page.receive_output(timeout=WAIT_TIMEOUT)
     assert (message["type"], message["code"]) == ("websocket.close", live.TRY_LATER)

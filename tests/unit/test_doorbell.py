@@ -49,7 +49,7 @@ def run(pk, queue="default"):
 
 def received(layer, count):
     """Return the next messages, and make sure that no more were sent before the last of them."""
-    found = [layer.sent.get(timeout=10)[:2] for _ in range(count)]
+    found = [layer.sent.get(timeout=60)[:2] for _ in range(count)]
     assert layer.sent.empty()
     return found
 
@@ -85,7 +85,7 @@ def test_channels_are_named_by_the_settings(layer, settings):
 def test_all_rings_leave_from_one_thread(layer):
     for pk in range(3):
         threading.Thread(target=doorbell.ring, args=([run(pk, f"queue-{pk}")],)).start()
-    assert {layer.sent.get(timeout=10)[2] for _ in range(3)} == {"sisy-doorbell"}
+    assert {layer.sent.get(timeout=60)[2] for _ in range(3)} == {"sisy-doorbell"}
 
 
 async def test_a_ring_from_an_event_loop_does_not_block_it(layer):

@@ -90,7 +90,7 @@ async def test_a_log_handler_that_raises_ends_no_run_and_no_loop(broken_log, poo
 def test_a_log_handler_that_raises_ends_no_thread(broken_log, capsys):
     threads = DaemonThreads("test", size=1)
     threads.start(foreign.leave)
-    assert threads.submit(lambda: "alive").result(10) == "alive"
+    assert threads.submit(lambda: "alive").result(60) == "alive"
     threads.shutdown()
     loop = LoopThread("test")
     loop.loop.call_soon_threadsafe(foreign.leave)
@@ -98,6 +98,6 @@ def test_a_log_handler_that_raises_ends_no_thread(broken_log, capsys):
     async def alive():
         return "alive"
 
-    assert loop.submit(alive()).result(10) == "alive"
+    assert loop.submit(alive()).result(60) == "alive"
     loop.close(10)
     assert "SystemExit: of its class" in capsys.readouterr().err

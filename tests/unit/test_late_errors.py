@@ -24,8 +24,8 @@ def ident(message):
 def test_an_idle_thread_survives_a_late_error():
     threads = DaemonThreads("test", size=1)
     for n in range(3):
-        raise_in(threads.submit(threading.get_ident).result(10))
-        assert threads.submit(lambda n=n: n).result(10) == n
+        raise_in(threads.submit(threading.get_ident).result(60))
+        assert threads.submit(lambda n=n: n).result(60) == n
     threads.shutdown(wait=False)
     threads.join(10)
     assert not any(thread.is_alive() for thread in threads._threads)

@@ -20,7 +20,7 @@ class RecordingLayer:
         self.sent.put((channel, message["run"]))
 
     def next(self, count):
-        return [self.sent.get(timeout=10) for _ in range(count)]
+        return [self.sent.get(timeout=60) for _ in range(count)]
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_ring_leaves_after_the_last_of_many_runs(layer, monkeypatch):
         ring(pk)
     last = time.monotonic()
     ring(1000)
-    while layer.sent.get(timeout=10) < last:
+    while layer.sent.get(timeout=60) < last:
         pass
 
 
@@ -92,7 +92,7 @@ def test_a_forked_child_rings_though_its_parent_has_just_rung(layer, at):
     if (pid := os.fork()) == 0:
         try:
             ring(3)
-            os.write(told, str(layer.sent.get(timeout=10)[1]).encode())
+            os.write(told, str(layer.sent.get(timeout=60)[1]).encode())
         finally:
             os._exit(0)
     os.close(told)
