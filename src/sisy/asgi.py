@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sisy import conf
 from sisy.exceptions import SettingsError
+from sisy.runtime import live_socket
 from sisy.runtime.log import logger
 from sisy.runtime.worker_options import concurrency_of, grace_of, queue_names
 
@@ -29,6 +30,7 @@ class LiveASGI:
     def __init__(self, application: Application) -> None:
         self._application = application
         self._live: Application | None = None
+        live_socket.note_served()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and self._is_ours(scope["path"]):

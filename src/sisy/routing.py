@@ -4,6 +4,7 @@ from typing import Any
 
 from sisy import conf
 from sisy.consumers import RunTaskConsumer
+from sisy.runtime import live_socket
 from sisy.runtime.worker_options import queue_names
 
 
@@ -30,6 +31,7 @@ def live_application() -> Any:
 
     from sisy.dashboard.live import LiveConsumer
 
+    live_socket.note_served()
     # No AuthMiddlewareStack: the consumer reads the user from the session, and checks regularly.
     return AllowedHostsOriginValidator(SessionMiddlewareStack(LiveConsumer.as_asgi()))
 

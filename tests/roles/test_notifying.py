@@ -174,7 +174,7 @@ def test_a_subscriber_that_raises_does_not_keep_others_from_hearing(caplog):
     good.end()
 
 
-def test_a_lost_connection_is_opened_again_and_told_of_once(caplog):
+def test_a_lost_connection_is_opened_again_and_each_outage_is_logged_once(caplog):
     caplog.set_level(logging.INFO, "sisy")
     heard = Heard("sisy.run_task")
     for times in (1, 2):
@@ -230,7 +230,7 @@ def test_signals_that_no_longer_arrive_are_noticed(monkeypatch, caplog):
     assert "no longer delivers notifications" in caplog.text
 
 
-def test_if_no_signal_arrives_at_first_that_is_told_once_and_sending_works(monkeypatch, caplog):
+def test_without_a_first_signal_one_line_is_logged_and_rings_still_leave(monkeypatch, caplog):
     """As behind a proxy that keeps signals to itself."""
     monkeypatch.setattr(notify_session, "PROBE_TIMEOUT", 0.1)
     monkeypatch.setattr(notify_post, "DEAF_SECONDS", 0.1)

@@ -14,7 +14,8 @@ from django.http import HttpRequest
 
 from sisy import conf
 from sisy.dashboard.access import LOOK, configured
-from sisy.messaging import messages
+from sisy.dashboard.notified_groups import NotifiedGroups
+from sisy.messaging import carriers, messages
 from sisy.runtime.log import Outage, logger
 
 MESSAGE_INTERVAL = 0.25  # seconds between two messages to one page
@@ -23,6 +24,11 @@ CHECKED_AGAIN = 1.0  # seconds until the next check, if the database failed
 MAX_SOURCES = 1000  # processes whose events are counted
 REFUSED = 4403
 TRY_LATER = 1013  # "try again later" in the registry of RFC 6455
+
+
+def _groups() -> tuple[str, str]:
+    """Return the groups whose messages concern dashboards."""
+    return messages.EVENTS, conf.get_settings().heartbeat_channel
 
 
 class FromPage(dict[str, Any]):
@@ -37,11 +43,17 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     checked, the socket sends nothing.
     """
 
+    _notified: NotifiedGroups | None = None
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def receive_from_page() -> Any:
             return FromPage(await receive())
 
-        await super().__call__(scope, receive_from_page, send)
+        try:
+            await super().__call__(scope, receive_from_page, send)
+        finally:
+            if self._notified is not None:
+                self._notified.leave()
 
     async def dispatch(self, message: Any) -> None:
         """Handle messages from the page, and two kinds of messages from the channel layer."""
@@ -49,7 +61,12 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         # socket if that raises. Messages from the layer must do neither.
         if isinstance(message, FromPage):
             await super().dispatch(message)
-        elif messages.is_event(message):
+        else:
+            self._hear(message)
+
+    def _hear(self, message: Any) -> None:
+        """Handle a message of another process."""
+        if messages.is_event(message):
             self._hear_event(message)
         elif messages.is_beat(message):
             self._hear_beat(message)
@@ -61,7 +78,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         # Only an accepted socket can be closed with a code that the page can read.
         await self.accept()
         try:
-            may_look = self.channel_layer is not None and await self._may_look()
+            may_look = carriers.is_available() and await self._may_look()
         except Exception as error:  # noqa: BLE001 - whatever the session or the database raises
             logger.warning("Could not check the permissions of a dashboard WebSocket (%s)", error)
             await self.close(TRY_LATER)
@@ -76,8 +93,9 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         self._has_gap = False
         self._may_tell = True
         self._timer: asyncio.Task[None] | None = None
-        for group in (messages.EVENTS, conf.get_settings().heartbeat_channel):
-            await self.channel_layer.group_add(group, self.channel_name)
+        if not await self._join():
+            await self.close(TRY_LATER)  # until then, the page polls
+            return
         self._checking = asyncio.create_task(self._check())
         await self.send_json({"hello": True})
 
@@ -88,8 +106,27 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         self._checking.cancel()
         if self._timer is not None:
             self._timer.cancel()
-        for group in (messages.EVENTS, conf.get_settings().heartbeat_channel):
-            await self.channel_layer.group_discard(group, self.channel_name)
+        await self._leave()
+
+    async def _join(self) -> bool:
+        """Begin to hear of changes. Return False if no messages arrive."""
+        if (post := carriers.notify_post()) is not None:
+            self._notified = NotifiedGroups(post, _groups(), self._hear, self._lost)
+            return await self._notified.join()
+        for group in _groups():
+            await self.channel_layer.group_add(group, self.channel_name)
+        return True
+
+    async def _leave(self) -> None:
+        if self._notified is not None:
+            self._notified.leave()
+        else:
+            for group in _groups():
+                await self.channel_layer.group_discard(group, self.channel_name)
+
+    def _lost(self) -> None:
+        """Close the socket, because messages no longer arrive: the page polls, and comes back."""
+        self._closing = asyncio.ensure_future(self.close(TRY_LATER))
 
     async def websocket_receive(self, message: Any) -> None:
         """Ignore what the page sends."""

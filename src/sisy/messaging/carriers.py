@@ -125,6 +125,11 @@ def listener(
     return ChannelListener(channels, groups)
 
 
+def is_available() -> bool:
+    """Return whether a consumer of this process can get messages, if only its own."""
+    return sender.has_layer() or _post() is not None
+
+
 def is_heard() -> bool:
     """Return whether a message from `tell` could reach anyone."""
     return sender.is_heard() or _post() is not None

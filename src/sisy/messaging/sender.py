@@ -34,6 +34,11 @@ def shared_layer() -> BaseChannelLayer | None:
     return None if isinstance(layer, InMemoryChannelLayer) else layer
 
 
+def has_layer() -> bool:
+    """Return whether there is a channel layer, if only in memory."""
+    return get_channel_layer() is not None
+
+
 async def broadcast_here(group: str, message: Mapping[str, Any]) -> None:
     """Send a message to a group in this process, if the layer is in memory."""
     layer = get_channel_layer()

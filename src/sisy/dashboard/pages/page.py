@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from channels.layers import get_channel_layer
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -19,6 +18,8 @@ from sisy import conf
 from sisy.dashboard.access import Dashboard
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.parameters import Check, refusals
+from sisy.messaging import carriers, sender
+from sisy.runtime import live_socket
 
 PARTS = "parts"
 """The URL parameter that names the parts to fetch."""
@@ -140,7 +141,9 @@ TABS = {
 
 
 def live_address() -> str:
-    """Return the path of the WebSocket; empty without a channel layer."""
-    if get_channel_layer() is None:
+    """Return the path of the WebSocket; empty if there is none, or it would get no messages."""
+    # With a layer, the socket may be in another process. Without one, most projects have none.
+    is_live = sender.has_layer() or (live_socket.is_served() and carriers.is_available())
+    if not is_live:
         return ""
     return get_script_prefix() + conf.get_settings().live_path

@@ -1,0 +1,14 @@
+"""Whether this process serves the dashboard's WebSocket."""
+
+_is_served = False
+
+
+def note_served() -> None:
+    """Note that an application with the WebSocket was made in this process."""
+    global _is_served
+    _is_served = True
+
+
+def is_served() -> bool:
+    """Return whether one was made."""
+    return _is_served
