@@ -1,5 +1,6 @@
 """Stop running runs that a user wants to cancel, or that another worker has taken over."""
 
+import time
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ class CancellationWatcher:
         in_flight: the runs that this worker has in flight; read again at each check.
 
     Attributes:
-        loop: checks for requests; wake it to check now.
+        loop: checks for requests.
     """
 
     # The request is a flag on the row. A message on the channel layer only says that a flag was
@@ -38,11 +39,25 @@ class CancellationWatcher:
         self._in_flight = in_flight
         self.loop = Loop("Checking for cancel requests", self._cancel_requested)
         self._pool = pool
+        self._next_check = 0.0
+
+    def watch(self) -> None:
+        """Begin to check, because runs were claimed while none was in flight."""
+        # Not at once: their claim has seen the requests, and most runs end before the first check.
+        self._next_check = time.monotonic() + conf.get_settings().poll_interval
+        self.loop.wake()
+
+    def check(self) -> None:
+        """Check now. Thread-safe."""
+        self._next_check = 0.0
+        self.loop.wake()
 
     async def _cancel_requested(self) -> float:
         runs = list(self._in_flight)
         if not runs:
             return IDLE_POLL_INTERVAL
+        if (left := self._next_check - time.monotonic()) > 0:
+            return left
         held = await self._database.run(self._held, runs)
         in_flight = {(run.pk, run.attempt) for run in self._in_flight}
         for run in runs:
@@ -54,7 +69,9 @@ class CancellationWatcher:
             asked_at, reason, by_force = held.get(run.pk, TAKEN_OVER)
             if asked_at is not None:
                 self._pool.cancel(run.pk, reason, by_force=by_force)
-        return conf.get_settings().poll_interval
+        interval = conf.get_settings().poll_interval
+        self._next_check = time.monotonic() + interval
+        return interval
 
     def _held(self, runs: Collection[Run]) -> dict[int, Request]:
         held = Run.objects.using(self._using).held(runs)

@@ -211,7 +211,7 @@ class Claiming:
         runs = await self._database.run(self._session.claim, room, was_rung_for=was_rung_for)
         # The watcher sleeps while no run is in flight.
         if runs and not self._in_flight:
-            self._cancellation.loop.wake()
+            self._cancellation.watch()
         for run in runs:
             self._in_flight.take(run)
             self._pool.execute(run)

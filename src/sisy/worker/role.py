@@ -151,7 +151,7 @@ class Worker:
 
     def _check_requests(self) -> None:
         """Check for cancel and drain requests now."""
-        self._cancellation.loop.wake()
+        self._cancellation.check()
         self._renewals.wake()
 
     async def _claim(self) -> float:
