@@ -14,6 +14,7 @@ from traceback import walk_tb
 import pytest
 from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.db import connection, transaction
+from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.http import QueryDict
 
@@ -140,6 +141,16 @@ def test_rows_are_deleted_by_one_statement(django_assert_num_queries):
     Execution.objects.create(run=1, due=0, attempt=1, pid=1)
     with django_assert_num_queries(1):
         assert compat.delete_bare(Execution.objects.all()) == 1
+
+
+def test_rows_with_receivers_are_not_deleted_by_one_statement():
+    rows = Execution.objects.all()
+    assert compat.can_delete_bare(rows)
+    post_delete.connect(print, sender=Execution)
+    try:
+        assert not compat.can_delete_bare(rows)
+    finally:
+        post_delete.disconnect(print, sender=Execution)
 
 
 def test_a_model_names_its_properties():

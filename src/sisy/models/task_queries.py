@@ -18,7 +18,8 @@ from sisy.records.dirty_fields import Write
 from sisy.records.small_tables import QueuedRun, RunningRun
 from sisy.records.task_fields import TARGET_FIELDS, TIMING_FIELDS
 from sisy.records.twins import manager_from, twin
-from sisy.store import locking
+from sisy.runtime.compat import can_delete_bare
+from sisy.store import locking, retired
 
 if TYPE_CHECKING:
     from sisy.models.task import Task
@@ -144,21 +145,42 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def delete_ended(self) -> int:
         """Delete the tasks that have `ended`, and return their number. The history stays."""
         self._for_write = True
-        using = self.db
-        stored = type(self)(self.model, using=using)
-        with transaction.atomic(using=using):
-            # Locked first, so that no backfill or heartbeat adds a run after this. Other code can
-            # submit one without locking the task: the worker that claims that run cancels it.
+        with transaction.atomic(using=self.db):
             locked = locking.lock(self.filter(state=TaskState.RETIRED))
-            ended = list(stored.filter(pk__in=locked).ended().values_list("pk", flat=True))
-            if ended:
-                models.QuerySet.delete(stored.filter(pk__in=ended))
-        return len(ended)
+            return _delete_ended(type(self)(self.model, using=self.db), locked)
 
     adelete_ended = twin(delete_ended)
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+def delete_ended_of(stored: TaskQuerySet, tasks: list[int]) -> int:
+    """Delete those of some tasks that have ended, and return their number.
+
+    Args:
+        stored: all tasks of the database.
+        tasks: the keys of the tasks.
+    """
+    using = stored.db
+    # Look first: most tasks stay, and nobody should wait for their locks.
+    if not retired.any_retired(using, tasks):
+        return 0
+    with transaction.atomic(using=using):
+        return _delete_ended(stored, retired.lock_retired(using, tasks))
+
+
+def _delete_ended(stored: TaskQuerySet, locked: list[int]) -> int:
+    # Locked first, so that no backfill or heartbeat adds a run after this. Other code can submit
+    # one without locking the task: the worker that claims that run cancels it.
+    ended = retired.ended_among(stored.db, locked)
+    if not ended:
+        return 0
+    if can_delete_bare(stored):
+        retired.delete(stored.db, ended)
+    else:
+        models.QuerySet.delete(stored.filter(pk__in=ended))
+    return len(ended)
 
 
 def prepare_deletion(tasks: TaskQuerySet) -> list[int]:

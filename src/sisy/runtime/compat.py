@@ -22,6 +22,7 @@ from django.core import mail
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
+from django.db.models.deletion import Collector
 from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor
 from django.db.transaction import Atomic
 from django.dispatch import Signal
@@ -133,6 +134,11 @@ def for_write(rows: Q) -> Q:
     rows = rows.all()
     rows._for_write = True  # type: ignore[attr-defined]
     return rows.using(rows.db)
+
+
+def can_delete_bare(rows: QuerySet[Any]) -> bool:
+    """Return whether Django would delete these rows by one statement, without signals."""
+    return bool(Collector(using=rows.db).can_fast_delete(rows))
 
 
 def delete_bare(rows: QuerySet[Any]) -> int:

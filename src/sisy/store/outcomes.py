@@ -72,10 +72,6 @@ FINISH_ONE = Statement("""
         AND attempt = %(attempt)s AND state = 'running'
 """)
 
-ANY_RETIRED = Statement("""
-    SELECT 1 FROM sisy_task WHERE id {in_tasks} AND state = 'retired' LIMIT 1
-""")
-
 
 def write_outcomes(using: str, ended: Ended[R]) -> set[int]:
     """Write outcomes, and return the keys of the runs that still belonged to their process.
@@ -129,8 +125,3 @@ def _values(run: RunRecord, outcome: Outcome, connection: BaseDatabaseWrapper) -
         name: field_of(name).get_db_prep_save(getattr(outcome, name), connection)  # type: ignore[union-attr]
         for name in COLUMNS
     }
-
-
-def any_retired(using: str, tasks: list[int]) -> bool:
-    """Return whether any of these tasks has no occurrence left."""
-    return bool(tasks) and bool(ANY_RETIRED.rows(using, tasks=tasks))

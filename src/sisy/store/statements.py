@@ -12,6 +12,8 @@ The other modules of this package contain the statements. Each is one SQL text f
   has neither: there, each transaction of Sisy locks the whole database when it begins.
 - ``{join_in_order}`` joins two tables, and reads the first one first. On PostgreSQL it is an
   ordinary join.
+- ``{by_key}`` makes MySQL and MariaDB read a table by its primary key, so that they lock no entry
+  of another index.
 - ``{as_utc}`` is ``AT TIME ZONE 'UTC'`` on PostgreSQL. Other databases store UTC without a zone.
 
 States are written into the text (``state = 'queued'``) because the partial indexes name them: a
@@ -47,9 +49,19 @@ EMPTY_LIST = "SELECT NULL WHERE 1 = 0"
 
 LOCKS = {"skip_locked": "FOR UPDATE SKIP LOCKED", "for_update": "FOR UPDATE"}
 WORDS = {
-    "postgresql": {**LOCKS, "as_utc": "AT TIME ZONE 'UTC'", "join_in_order": "JOIN"},
-    "mysql": {**LOCKS, "as_utc": "", "join_in_order": "STRAIGHT_JOIN"},
-    "sqlite": {**dict.fromkeys(LOCKS, ""), "as_utc": "", "join_in_order": "CROSS JOIN"},
+    "postgresql": {**LOCKS, "as_utc": "AT TIME ZONE 'UTC'", "join_in_order": "JOIN", "by_key": ""},
+    "mysql": {
+        **LOCKS,
+        "as_utc": "",
+        "join_in_order": "STRAIGHT_JOIN",
+        "by_key": "FORCE INDEX (PRIMARY)",
+    },
+    "sqlite": {
+        **dict.fromkeys(LOCKS, ""),
+        "as_utc": "",
+        "join_in_order": "CROSS JOIN",
+        "by_key": "",
+    },
 }
 
 

@@ -6,10 +6,11 @@ from datetime import datetime
 from sisy.exceptions import ObjectMissing
 from sisy.lifecycle.task_state import broken
 from sisy.models import Run, RunState, Task, TaskState
+from sisy.models.task_queries import delete_ended_of
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.log import log_named, logger
 from sisy.store.isolation import past_deadlocks
-from sisy.store.outcomes import Ended, any_retired
+from sisy.store.outcomes import Ended
 from sisy.worker.missing_code import is_to_be_released
 
 tasks = log_named("sisy.tasks")
@@ -76,6 +77,4 @@ def _is_orphaned(using: str, task: int) -> bool:
 def _delete_ended(using: str, runs: Sequence[Run]) -> None:
     """Delete the retired ones of the tasks that have no run left."""
     pks = list({run.task_id for run in runs if run.task_id is not None})
-    # Check first: the deletion is expensive even if it finds nothing.
-    if any_retired(using, pks):
-        Task.objects.using(using).filter(pk__in=pks).delete_ended()
+    delete_ended_of(Task.objects.using(using), pks)
