@@ -161,6 +161,8 @@ class DataField(models.JSONField):
     # list that contains it fail.
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
+        if value == "{}":  # as very often
+            return {}
         try:
             return super().from_db_value(value, expression, connection)
         except RecursionError:

@@ -87,7 +87,8 @@ def read(
         record = model.__new__(model)
         state = ModelState()
         state.adding, state.db = False, using
-        record.__dict__ = {"_state": state, **dict(zip(names, row, strict=True))}
+        record.__dict__ = held = dict(zip(names, row, strict=True))
+        held["_state"] = state
         records.append(record)
     for record in records:
         if isinstance(record, RememberingModel):

@@ -12,7 +12,7 @@ LOCK_RETIRED = Statement("""
     {for_update}
 """)
 
-# With a limit, PostgreSQL looks for the entries of each task. Without one, it may read all entries.
+# With a limit, PostgreSQL looks for the entries of each task; without one, it may read them all.
 # Declared tasks stay: the next deploy would create them again, and they would run again.
 ENDED = Statement("""
     SELECT id FROM sisy_task

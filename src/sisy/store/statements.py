@@ -32,7 +32,7 @@ from django.db.backends.utils import CursorWrapper
 from sisy.records.fields import adapted
 from sisy.records.instances import read
 from sisy.runtime.compat import Selection
-from sisy.store.sessions import PREPARED_AFTER, cursor_of, session_of
+from sisy.store.sessions import PREPARED_AFTER, cursor_of, has_kept_cursor, session_of
 
 M = TypeVar("M", bound=models.Model)
 
@@ -77,7 +77,7 @@ class Statement:
 
     def rows(self, using: str, **values: Any) -> list[tuple[Any, ...]]:
         """Return the rows that the statement returns, each value as the driver returns it."""
-        return fetch(using, *self._text_and_params(using, values))
+        return _rows_by_kept_cursor(connections[using], *self._text_and_params(using, values))
 
     def change(self, using: str, **values: Any) -> int:
         """Execute the statement and return how many rows it changed."""
@@ -92,7 +92,8 @@ class Statement:
             defer: the names of fields that are read only when they are first used.
         """
         selection = Selection.of(model, using, defer)
-        found = fetch(using, *self._text_and_params(using, values, selection.columns))
+        text, params = self._text_and_params(using, values, selection.columns)
+        found = _rows_by_kept_cursor(connections[using], text, params)
         return read(model, using, selection.names, selection.converted(found))
 
     def _text_and_params(
@@ -114,7 +115,7 @@ class Statement:
             if not isinstance(value, list):
                 params[name] = value
             elif vendor == "postgresql":
-                params[name] = value
+                params[name] = _array_of(value)
                 words |= {
                     f"in_{name}": f"= ANY(%({name})s)",
                     f"not_in_{name}": f"<> ALL(%({name})s)",
@@ -125,6 +126,14 @@ class Statement:
                 listed = ", ".join(f"%({place})s" for place in each) or EMPTY_LIST
                 words |= {f"in_{name}": f"IN ({listed})", f"not_in_{name}": f"NOT IN ({listed})"}
         return self.text.format(**words), params
+
+
+def _array_of(values: list[Any]) -> list[Any] | str:
+    """Return a list as a parameter for PostgreSQL."""
+    # The driver would look at each key several times.
+    if values and type(values[0]) is int:
+        return f"{{{','.join(map(str, values))}}}"
+    return values
 
 
 Params = Sequence[Any] | Mapping[str, Any]
@@ -173,15 +182,15 @@ def _rows_of_frequent(
     # PostgreSQL needs three times as long to plan the insertion of a task and its run as to
     # execute it, and plans a prepared statement only once. Searches are planned each time, because
     # the right plan depends on how many rows there are at the moment.
-    if connection.health_check_enabled:  # type: ignore[attr-defined]
-        connection.close_if_health_check_failed()
-    connection.ensure_connection()
+    _connect(connection)
     session = session_of(connection)
     # The log of queries has only the values of statements that Django's own cursors send.
     if not session.may_prepare or connection.queries_logged:
         return _rows(connection.cursor(), sql, params)
+    raw = connection.connection
+    before, raw.prepare_threshold = raw.prepare_threshold, PREPARED_AFTER
     try:
-        return _rows_of_prepared(connection, sql, params)
+        return _rows_of_kept(connection, sql, params)
     except Error as error:
         if getattr(error.__cause__, "sqlstate", None) != UNKNOWN_STATEMENT:
             raise
@@ -190,20 +199,33 @@ def _rows_of_frequent(
         if connection.in_atomic_block:
             raise
         return _rows(connection.cursor(), sql, params)
-
-
-def _rows_of_prepared(
-    connection: BaseDatabaseWrapper, sql: str, params: Params
-) -> list[tuple[Any, ...]]:
-    """Let psycopg prepare the statement if it was sent often."""
-    connection.validate_thread_sharing()
-    raw = connection.connection
-    cursor = cursor_of(connection)
-    before, raw.prepare_threshold = raw.prepare_threshold, PREPARED_AFTER
-    try:
-        connection.make_cursor(cursor).execute(sql, params)
     finally:
         raw.prepare_threshold = before
+
+
+def _rows_by_kept_cursor(
+    connection: BaseDatabaseWrapper, sql: str, params: Params
+) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement that is planned each time that it is sent."""
+    _connect(connection)
+    if not has_kept_cursor(connection) or connection.queries_logged:
+        return _rows(connection.cursor(), sql, params)
+    return _rows_of_kept(connection, sql, params)
+
+
+def _connect(connection: BaseDatabaseWrapper) -> None:
+    """Open a connection, or check it, as Django does before it makes a cursor."""
+    if connection.health_check_enabled:  # type: ignore[attr-defined]
+        connection.close_if_health_check_failed()
+    connection.ensure_connection()
+
+
+def _rows_of_kept(
+    connection: BaseDatabaseWrapper, sql: str, params: Params
+) -> list[tuple[Any, ...]]:
+    connection.validate_thread_sharing()
+    cursor = cursor_of(connection)
+    connection.make_cursor(cursor).execute(sql, params)
     # From the driver's cursor: it has all rows, and holds nothing that must be closed.
     with connection.wrap_database_errors:
         rows: list[tuple[Any, ...]] = cursor.fetchall()
