@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from sisy.heartbeat.tick import look
 from sisy.models import Process, Queue, Role, Run, RunState, Task, TaskState
-from sisy.store import claims, due, entries, levels, outcomes, starts
+from sisy.store import claims, due, entries, levels, outcomes, retired, starts
 from sisy.store.statements import Statement
 from tests.app import jobs
 from tests.support.moments import MINUTE, NOON
@@ -20,7 +20,7 @@ LATER = NOON + MINUTE
 QUEUES = ("default", "other")
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": statement
-    for module in (claims, due, entries, outcomes, starts)
+    for module in (claims, due, entries, levels, outcomes, retired, starts)
     for name, statement in vars(module).items()
     if isinstance(statement, Statement)
 }
@@ -162,10 +162,21 @@ def test_a_heartbeat_looks_ahead(ledger):
 
 def test_ended_tasks_are_seen(ledger):
     pks = [task.pk for task in ledger]
-    assert outcomes.any_retired("default", pks)
+    assert retired.any_retired("default", pks)
     Task.objects.filter(pk=pks[0]).update(state=TaskState.ACTIVE)
-    assert not outcomes.any_retired("default", pks[:1])
-    assert not outcomes.any_retired("default", [])
+    assert not retired.any_retired("default", pks[:1])
+    assert not retired.any_retired("default", [])
+    assert retired.lock_retired("default", pks) == pks[1:]
+
+
+def test_tasks_without_live_runs_have_ended(ledger):
+    pks = [task.pk for task in ledger]
+    assert retired.ended_among("default", pks) == []
+    Run.objects.filter(task=pks[0], state__in=[RunState.QUEUED, RunState.RUNNING]).delete()
+    assert retired.ended_among("default", pks) == pks[:1]
+    assert retired.ended_among("default", pks) == list(
+        Task.objects.ended().values_list("pk", flat=True)
+    )
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

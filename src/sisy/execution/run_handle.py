@@ -70,7 +70,7 @@ class RunHandle:
         run, task = self.run, self.run.task
         self.started_at = self._now()
         self.current = CurrentRun(
-            id=run.pk,
+            id=run.id,
             label=run.label,
             due_at=run.occurrence_at or run.due_at,
             attempt=run.attempt,

@@ -27,7 +27,7 @@ def start(
     """
     if not runs:
         return
-    if not write_started(using, [run.pk for run in runs], process.pk, now, latest):
+    if not write_started(using, [run.id for run in runs], process.pk, now, latest):
         raise LeaseLost(f"{process} has lost its lease.")
     started = {"state": RunState.RUNNING, "started_at": now}
     Transition(started, add={"attempt": 1}).note(runs)

@@ -75,7 +75,7 @@ def send(
         if exceptions is None:
             news = [{"run": run} for run in listed]
         else:
-            news = [{"run": run, "exception": exceptions[run.pk]} for run in listed]
+            news = [{"run": run, "exception": exceptions[run.id]} for run in listed]
         signal_dispatch.send_on_commit(signal, cast("type", sender), news, using)
 
 

@@ -122,7 +122,7 @@ def run_task(run: "RunRecord", attempt: int | None = None) -> RunTask:
     return {
         "type": RUN_TASK,
         "id": run.task_id,
-        "run": run.pk,
+        "run": run.id,
         "ts": run.moment.timestamp(),
         "attempt": run.attempt + 1 if attempt is None else attempt,
     }

@@ -31,6 +31,18 @@ ENDS: dict[str, str] = {
 """One template per state, because error trackers group records by template."""
 
 
+# A signal, so that an error of a log handler stops neither the other runs nor the sender.
+_ended_badly = signal_dispatch.ContainedSignal()
+
+
+def on_finished_batch(news: list[dict[str, Any]]) -> None:
+    """Log the runs that did not succeed. Receives the signal in batches."""
+    # Nearly all have succeeded. To call a receiver for each would take longer than to store it.
+    for each in news:
+        if each["run"].state != RunState.SUCCEEDED:
+            _ended_badly.send_robust(type(each["run"]), **each)
+
+
 def on_finished(
     *, run: "RunRecord", exception: BaseException | None = None, **kwargs: Any
 ) -> None:
@@ -113,8 +125,10 @@ def on_offline(*, process: Any, reason: str, **kwargs: Any) -> None:
 
 def connect() -> None:
     """Connect the receivers."""
+    if on_finished_batch not in signals.run_finished.of_batches:
+        signals.run_finished.of_batches.append(on_finished_batch)
     for signal, receiver in (
-        (signals.run_finished, on_finished),
+        (_ended_badly, on_finished),
         (signals.run_retrying, on_retrying),
         (signals.run_lost, on_lost),
         (signals.run_missed, on_missed),

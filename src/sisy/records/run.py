@@ -1,7 +1,7 @@
 """The columns of a run, and the properties that depend only on them."""
 
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +16,9 @@ class RunRecord(models.Model):
 
     The layers below the models take runs as records, and never call those methods.
     """
+
+    if TYPE_CHECKING:
+        id: int
 
     # Without a constraint, so that deleting a task does not write to its runs.
     task = KeptForeignKey(

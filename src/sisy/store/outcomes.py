@@ -96,7 +96,7 @@ def write_outcomes(using: str, ended: Ended[R]) -> set[int]:
 
 def _finish_at_once(using: str, ended: Ended[R]) -> set[int]:
     # In the order of the keys, in which everything else locks runs.
-    in_order = sorted(ended, key=lambda one: one[0].pk)
+    in_order = sorted(ended, key=lambda one: one[0].id)
     all_well = all(outcome.state == RunState.SUCCEEDED for _, outcome in in_order)
     statement = FINISH_WELL if all_well else FINISH_ALL
     text = json.dumps([_json_of(run, outcome) for run, outcome in in_order])
@@ -105,7 +105,7 @@ def _finish_at_once(using: str, ended: Ended[R]) -> set[int]:
 
 def _json_of(run: RunRecord, outcome: Outcome) -> dict[str, Any]:
     return {
-        "id": run.pk,
+        "id": run.id,
         "process": run.process_id,
         "attempt": run.attempt,
         "state": outcome.state,

@@ -178,7 +178,7 @@ def _lock(
 
 
 def _turn(run: Run) -> tuple[int, datetime, int]:
-    return -run.priority, run.ready_at, run.pk
+    return -run.priority, run.ready_at, run.id
 
 
 def fetch_tasks(using: str, runs: Sequence[Run]) -> dict[int, Task]:

@@ -99,13 +99,13 @@ class InFlight:
 
     def take(self, run: Run) -> None:
         """Add a run."""
-        key = run.pk, run.attempt
+        key = run.id, run.attempt
         self._runs[key], self._won_at[key] = run, time.monotonic()
         self._is_empty.clear()
 
     def drop(self, run: Run, outcome: Outcome | None = None) -> bool:
         """Remove a run that has finished or is released. Return whether it was there."""
-        key = run.pk, run.attempt
+        key = run.id, run.attempt
         if self._runs.pop(key, None) is None:
             return False
         del self._won_at[key]

@@ -71,14 +71,14 @@ def _store(using: str, ended: Ended[Run], now: datetime) -> Ended[Run]:
         if verdicts:
             held |= _store_unfinished(using, verdicts, now)
     for run, _ in ended:
-        if run.pk not in held:
+        if run.id not in held:
             logger.warning(
                 "Run %s was taken over by another worker; the result of attempt %s is not "
                 "recorded",
                 run.pk,
                 run.attempt,
             )
-    return [(run, outcome) for run, outcome in ended if run.pk in held]
+    return [(run, outcome) for run, outcome in ended if run.id in held]
 
 
 def _store_unfinished(
