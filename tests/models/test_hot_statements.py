@@ -20,7 +20,7 @@ LATER = NOON + MINUTE
 QUEUES = ("default", "other")
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": statement
-    for module in (claims, due, entries, levels, outcomes, retired, starts)
+    for module in (claims, due, entries, outcomes, retired, starts)
     for name, statement in vars(module).items()
     if isinstance(statement, Statement)
 }
