@@ -86,6 +86,28 @@ def test_receivers_that_are_connected_later_are_called_from_then_on(signal, mode
     assert not heard
 
 
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_receiver_may_change_a_new_task_while_it_is_connected(is_first):
+    made = []
+
+    def change(instance, **kwargs):
+        made.append(instance)
+        instance.priority = 9
+
+    if not is_first:
+        Task.run_once(jobs.noop)
+    post_init.connect(change, sender=Task)
+    try:
+        changed = Task.run_once(jobs.noop, {"n": 1})
+    finally:
+        post_init.disconnect(change, sender=Task)
+    assert made == [changed]
+    task, run = stored(changed)
+    assert (task.priority, run.priority, run.payload) == (9, 9, {"n": 1})
+    task, run = stored(Task.run_once(jobs.noop))
+    assert (task.priority, run.priority) == (0, 0)
+
+
 def test_a_function_that_is_defined_again_is_checked_again(chores):
     module, source = chores
     Task.run_once(module.tidy)
@@ -187,15 +209,16 @@ def test_a_proxy_of_task_gets_tasks_of_its_own(has_own_init):
 
         def init(self, *args, **kwargs):
             Task.__init__(self, *args, **kwargs)
-            self.note = "made"
+            if self._state.adding:
+                self.priority = 3
 
         OwnTask.__init__ = init
     Task.run_once(jobs.noop)
     for _ in range(2):
         own = OwnTask.run_once(jobs.noop, {"n": 1})
         assert type(own) is OwnTask
-        assert getattr(own, "note", "") == ("made" if has_own_init else "")
-        assert stored(own)[1].payload == {"n": 1}
+        run = stored(own)[1]
+        assert (run.payload, run.priority) == ({"n": 1}, 3 if has_own_init else 0)
     assert type(Task.run_once(jobs.noop)) is Task
 
 

@@ -99,7 +99,7 @@ def _submit_later(
 ) -> None:
     # The caller may have changed the task meanwhile.
     now = clock.now(using)
-    runs = _store_changed(task, payloads, now, max(now, ready_at), Origin.ONCE, using)
+    runs = _store_checked(task, payloads, now, max(now, ready_at), Origin.ONCE, using)
     execute_if_eager(runs, using)
 
 
@@ -111,23 +111,23 @@ def store_once(
     Raises:
         ValueError: a column of the task cannot hold its value.
     """
-    task = once.task
-    if len(payloads) == 1 and can_insert_with_task(using, task):
-        run = once.template.store(task, payloads[0], now, ready_at, using)
+    task, template = once.task, once.template
+    if template is not None and len(payloads) == 1 and can_insert_with_task(using, task):
+        run = template.store(task, payloads[0], now, ready_at, using)
         _announce([run], using)
         return [run]
-    return _store_changed(task, payloads, now, ready_at, once.template.run.origin, using)
+    return _store_checked(task, payloads, now, ready_at, once.origin, using)
 
 
-def _store_changed(
+def _store_checked(
     task: TaskRecord,
     payloads: list[dict[str, Any]],
     now: datetime,
     ready_at: datetime,
-    origin: str,
+    origin: Origin,
     using: str,
 ) -> list[RunRecord]:
-    """Store a new task, which may differ from its template, and its runs."""
+    """Check all columns of a new task, and store it and its runs."""
     prepare_insert(task, now)
     run = task.new_run(now=now, origin=origin, ready_at=ready_at, payload=payloads[0])
     with transaction.atomic(using=using):

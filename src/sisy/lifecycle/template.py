@@ -6,8 +6,8 @@ called, in the user data and in the moments. All others are computed, checked an
 text of a statement for the first of them, and kept as a template. The next ones are copies.
 
 A template depends on the settings, and is forgotten when a test changes one. It does not depend on
-what may change at any time: each submission looks up its target and the receivers of Django's
-signals again.
+what may change at any time: each submission looks up its target again, and uses no template while
+a receiver of Django's signals may want to change new records.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from django.core.signals import setting_changed
 from sisy.callables import Target
 from sisy.lifecycle.task_state import without_schedule
 from sisy.records.choices import Origin, Overlap
-from sisy.records.instances import another, unsaved
+from sisy.records.instances import another, is_watched, unsaved
 from sisy.records.run import RunRecord
 from sisy.records.task import T, check_label_and_data, check_policies
 from sisy.store.submissions import PairInsertion, insert_with_task
@@ -28,6 +28,43 @@ from sisy.store.submissions import PairInsertion, insert_with_task
 MAX_KNOWN = 1000
 
 _ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Once(Generic[T]):
+    """An unsaved task that runs once.
+
+    Attributes:
+        origin: of its runs.
+        template: that of which the task is a copy; None if it is not.
+    """
+
+    task: T
+    origin: Origin
+    template: "Template[T] | None" = None
+
+    @staticmethod
+    def of(
+        model: type[T], target: Target, origin: Origin, options: Mapping[str, Any], **own: Any
+    ) -> "Once[T]":
+        """Return a new task.
+
+        Args:
+            target: a valid target.
+            options: policies and other fields of the task that often have the same values. Those
+                that are None get their defaults.
+            own: fields of this task alone, likewise.
+
+        Raises:
+            ValueError: one of ``options`` is not valid.
+        """
+        given = {name: value for name, value in own.items() if value is not None}
+        if is_watched(model) or is_watched(model.run_model):
+            return Once(_new(model, target, {**options, **given}), origin)
+        template = Template.of(model, target, origin, options)
+        # Each task has dicts of its own.
+        fresh: dict[str, Any] = {"target_pk": target.pk, "_extra_data": {}, "pruned": {}}
+        return Once(another(template.task, {**fresh, **given}), origin, template)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,40 +84,29 @@ class Template(Generic[T]):
     def of(
         model: type[T], target: Target, origin: Origin, options: Mapping[str, Any]
     ) -> "Template[T]":
-        """Return the template of the tasks that call ``target`` under the same policies.
-
-        Args:
-            target: a valid target.
-            options: policies and other fields of the task. Those that are None get their defaults.
-
-        Raises:
-            ValueError: a value is not valid.
-        """
+        """Return the template of the tasks that call ``target`` under the same policies."""
         # 1, 1.0 and True are equal, but not all of them are valid.
         key = (model, target.path, origin, *options.items(), *map(type, options.values()))
         try:
             known: Template[T] | None = _known.get(key)
         except TypeError:
             # A value without a hash is not valid, and the message names its field.
-            return _made(model, target, origin, options)
+            return Template._made(model, target, origin, options)
         if known is None:
-            known = _made(model, target, origin, options)
+            known = Template._made(model, target, origin, options)
             if len(_known) >= MAX_KNOWN:
                 _known.clear()
             _known[key] = known
         return known
 
-    def filled(
-        self, target: Target, label: str | None, userdata: dict[str, Any] | None
-    ) -> "Once[T]":
-        """Return a task like that of the template."""
-        columns = {
-            "label": self.task.label if label is None else label,
-            "target_pk": target.pk,
-            "_extra_data": {} if userdata is None else userdata,
-            "pruned": {},  # a dict of its own
-        }
-        return Once(another(self.task, columns), self)
+    @staticmethod
+    def _made(
+        model: type[T], target: Target, origin: Origin, options: Mapping[str, Any]
+    ) -> "Template[T]":
+        task = _new(model, target, options)
+        check_policies(task)
+        run = task.new_run(now=_ANY_MOMENT, origin=origin)
+        return Template(task, run, PairInsertion(task, run))
 
     def store(
         self, task: T, payload: dict[str, Any], now: datetime, ready_at: datetime, using: str
@@ -105,27 +131,21 @@ class Template(Generic[T]):
         return run
 
 
-@dataclass(frozen=True, slots=True)
-class Once(Generic[T]):
-    """An unsaved task that runs once, and the template of which it is a copy."""
-
-    task: T
-    template: Template[T]
+def _new(model: type[T], target: Target, fields: Mapping[str, Any]) -> T:
+    """Return an unsaved task without a schedule. Fields that are None get their defaults."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    of_target = {
+        "label": target.path[:255],
+        "target_path": target.path,
+        "target_pk": target.pk,
+        "overlap": Overlap.ALLOW,
+    }
+    task = unsaved(model, {**of_target, **given})
+    without_schedule(task)
+    return task
 
 
 _known: dict[tuple[Any, ...], Template[Any]] = {}
-
-
-def _made(
-    model: type[T], target: Target, origin: Origin, options: Mapping[str, Any]
-) -> Template[T]:
-    given = {name: value for name, value in options.items() if value is not None}
-    of_target = {"label": target.path[:255], "target_path": target.path}
-    task = unsaved(model, {**of_target, "overlap": Overlap.ALLOW, **given})
-    without_schedule(task)
-    check_policies(task)
-    run = task.new_run(now=_ANY_MOMENT, origin=origin)
-    return Template(task, run, PairInsertion(task, run))
 
 
 def _forget(**kwargs: Any) -> None:

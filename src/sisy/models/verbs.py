@@ -11,7 +11,7 @@ from sisy import clock
 from sisy.callables import Callee, target_of
 from sisy.lifecycle.cancel import cancel_or_request_live
 from sisy.lifecycle.submit import submit, submit_once
-from sisy.lifecycle.template import Once, Template
+from sisy.lifecycle.template import Once
 from sisy.models.run import Run, RunQuerySet
 from sisy.planning import activation
 from sisy.planning.backfill import backfill, to_backfill
@@ -175,9 +175,9 @@ class TaskVerbs(models.Model):
         **options: Any,
     ) -> "Once[Task]":
         """Return an unsaved task without a schedule, for `sisy.lifecycle.submit.store_once`."""
-        target = target_of(fn)
-        template = Template.of(cast("type[Task]", cls), target, origin, options)
-        return template.filled(target, label, userdata)
+        model = cast("type[Task]", cls)
+        own = {"label": label, "_extra_data": userdata}
+        return Once.of(model, target_of(fn), origin, options, **own)
 
     def run_now(self) -> Run:
         """Submit a run now, in addition to the schedule.

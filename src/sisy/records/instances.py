@@ -20,11 +20,7 @@ def unsaved(model: type[M], values: Mapping[str, Any]) -> M:
     """Return ``model(**values)``."""
     # Django collects the fields and their defaults for each record; this does so once per model.
     known = _Defaults.of(model)
-    if (
-        is_heard(model, pre_init, post_init)
-        or known.has_own_init
-        or not values.keys() <= known.names
-    ):
+    if is_watched(model) or not values.keys() <= known.names:
         return model(**values)
     record = model.__new__(model)
     held = record.__dict__
@@ -59,7 +55,7 @@ def another(record: M, columns: Mapping[str, Any]) -> M:
 
 def _copies(record: M, columns: Sequence[Mapping[str, Any]]) -> list[M]:
     model, held = type(record), record.__dict__
-    if is_heard(model, pre_init, post_init) or _Defaults.of(model).has_own_init:
+    if is_watched(model):
         own = {field.attname: held[field.attname] for field in model._meta.concrete_fields}
         copies = [model(**{**own, **each}) for each in columns]
     else:
@@ -80,7 +76,7 @@ def read(
     Args:
         names: the columns. The record reads all others when they are first used.
     """
-    if is_heard(model, pre_init, post_init) or _Defaults.of(model).has_own_init:
+    if is_watched(model):
         return [model.from_db(using, names, row) for row in rows]
     records = []
     for row in rows:
@@ -125,6 +121,11 @@ def is_heard(model: type[models.Model], *signals_of_records: ModelSignal) -> boo
         if signal.receivers and signal.has_listeners(model):
             return True
     return False
+
+
+def is_watched(model: type[models.Model]) -> bool:
+    """Return whether a receiver, or the model's own ``__init__``, must see each new record."""
+    return is_heard(model, pre_init, post_init) or _Defaults.of(model).has_own_init
 
 
 def refer(record: models.Model, name: str, other: models.Model) -> None:
