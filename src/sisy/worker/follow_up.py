@@ -49,11 +49,12 @@ def follow_up(using: str, stored: Ended[Run], now: datetime) -> None:
 def _note_targets(using: str, stored: Ended[Run], now: datetime) -> None:
     """Store on each task whether its target can be called, for the dashboard and the admin."""
     for run, outcome in stored:
-        if run.task is None or is_to_be_released(run, outcome, now):
+        task = run.task
+        if task is None or is_to_be_released(run, outcome, now):
             continue
         target_error = outcome.reason if outcome.target_is_broken else ""
-        if run.task.target_error != target_error:
-            Task.objects.using(using).filter(pk=run.task.pk).update(target_error=target_error)
+        if task.target_error != target_error:
+            Task.objects.using(using).filter(pk=task.pk).update(target_error=target_error)
 
 
 def _set_orphaned_broken(using: str, stored: Ended[Run]) -> None:

@@ -186,15 +186,19 @@ def apply_policies(
         assert pk is not None
         if len(result.starting) == free:
             break
-        if pk not in tasks and run.task is not None and run.task.allow_overlap:
-            result.starting.append(run)
-        elif pk not in tasks:
-            result.contended.add(pk)
+        if pk not in tasks:
+            task = run.task
+            if task is not None and task.allow_overlap:
+                result.starting.append(run)
+            else:
+                result.contended.add(pk)
         elif pk not in decisions:
             policy, limit = tasks[pk].overlap, conf.get_settings().buffer_limit
             decision = apply_policy(policy, live[pk].queued, live[pk].running, limit, scope.now)
             decisions[pk] = decision
             result.starting += [] if decision.starting is None else [decision.starting]
+    if not decisions:  # as in most claims of runs that may overlap
+        return result
     locked = {run.pk for run in runs}
     locked |= _lock_queued(scope.using, decisions.values(), locked)
     for pk, decision in decisions.items():
