@@ -120,6 +120,16 @@ def forks(tmp_path_factory):
 
 
 @pytest.fixture
+def forked(forks, monkeypatch):
+    """Let the site's commands be forks: how they start is not what is tested."""
+
+    def manage(site, *arguments, **environment):
+        return site.fork(forks, *arguments, **environment)
+
+    monkeypatch.setattr(Site, "manage", manage)
+
+
+@pytest.fixture
 def valkey():
     """A Valkey that the test may kill."""
     needs_servers()

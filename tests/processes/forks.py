@@ -1,7 +1,8 @@
 """Processes of a site that are forked from one that has imported everything already.
 
 Half of the CPU time of a short-lived process goes into the start of Python and the import of
-Django. A test that starts hundreds of them, and is not about how they start, can do without.
+Django. A test that starts hundreds of them, and is not about how they start, can do without. What
+the environment says to Python itself, such as PYTHONPATH, has no effect on a fork.
 
 ``python -m tests.processes.forks`` is the process from which the others are forked. It reads what
 to start from its standard input, a line of JSON each, and answers in the same way.

@@ -55,6 +55,7 @@ def has_signed_on(process):
     return Process.objects.filter(pid=process.pid).exists()
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_stopped_command_exits_cleanly(site, command, number):
@@ -65,6 +66,7 @@ def test_a_stopped_command_exits_cleanly(site, command, number):
     assert not Process.objects.exists()
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_repeatedly_stopped_command_exits_cleanly(site, command, number):
