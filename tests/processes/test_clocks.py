@@ -3,6 +3,8 @@
 import signal
 import sys
 
+import pytest
+
 from sisy import clock
 from sisy.models import Process, Run, RunState, Task, task_with_callable
 from tests.app import jobs
@@ -10,6 +12,8 @@ from tests.app.models import Execution
 from tests.processes.fleet import Fleet, every_second
 from tests.processes.ledger import assert_each_run_was_executed_once
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("forked")
 
 LEASE = 5  # seconds, the shortest
 LONG_ENOUGH = 15  # seconds: a third of it is more than a busy machine needs to wake up

@@ -3,10 +3,14 @@
 Runs that are lost on TERM or at a deploy: coleifer/huey#571, rq/rq#2015.
 """
 
+import pytest
+
 from sisy.models import Process
 from tests.processes.fleet import Fleet, every_second
 from tests.processes.ledger import largest_lateness
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("forked")
 
 MAX_LATENESS = 10.0  # seconds: about one on a machine that is not busy
 

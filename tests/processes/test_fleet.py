@@ -5,9 +5,13 @@ It lasts SISY_TEST_FLEET_SECONDS, 8 by default.
 
 import os
 
+import pytest
+
 from sisy.models import Process, Run
 from tests.processes.fleet import Fleet, every_second
 from tests.processes.ledger import largest_lateness
+
+pytestmark = pytest.mark.usefixtures("forked")
 
 SECONDS = int(os.environ.get("SISY_TEST_FLEET_SECONDS", "8"))
 

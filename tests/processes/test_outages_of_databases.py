@@ -13,6 +13,8 @@ from tests.processes.fleet import Fleet, every_second
 from tests.processes.told import each_told_in_pairs, outages_told_by
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 NOTICED = "failed (OperationalError"
 
 

@@ -10,6 +10,8 @@ from tests.app import jobs
 from tests.app.models import Execution
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 LEASE = 5  # seconds, the shortest
 LEFT_OPEN = "<psycopg.Connection"  # by a function that outlives its worker
 
