@@ -118,7 +118,7 @@ def test_a_submission_takes_few_steps():
     task = Task.run_once(jobs.noop)
     data = [{"n": n} for n in range(100)]
     for submit, most in (
-        (lambda: Task.run_once(jobs.noop), 450),
+        (lambda: Task.run_once(jobs.noop), 380),
         (task.run_now, 350),
         (lambda: Task.bulk_run_once(jobs.noop, data), 75 * len(data)),
     ):

@@ -47,3 +47,10 @@ def test_of_callers_at_the_same_moment_one_sends_and_one_more():
         caller.join()
     # The second cannot know whether the first message has left before its run was stored.
     assert sorted(answer for answer in answers if answer is not None) == [0, 10]
+
+
+def test_a_message_that_will_be_sent_covers_what_happens_before_it():
+    pace = Pace(interval=10, gather=1)
+    assert not pace.covers(100)
+    assert pace.seconds_to_next(100) == 1
+    assert [pace.covers(now) for now in (100, 100.999, 101)] == [True, True, False]

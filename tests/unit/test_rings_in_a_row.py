@@ -98,3 +98,17 @@ def test_a_forked_child_rings_though_its_parent_has_just_rung(layer, at):
     os.close(told)
     assert os.read(answer, 9) == b"3"
     os.waitpid(pid, 0)
+
+
+def test_a_ring_that_an_earlier_one_covers_looks_up_no_layer(layer, at, monkeypatch):
+    looked = []
+
+    def look():
+        looked.append(True)
+        return layer
+
+    monkeypatch.setattr(sender, "shared_layer", look)
+    for pk, moment in enumerate((100, 100.001, 100.002, 100.003, 100.5), 1):
+        at(moment)
+        ring(pk)
+    assert len(looked) == 3  # for 1, for 2, which 3 and 4 share, and for 5

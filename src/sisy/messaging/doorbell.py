@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sisy import conf, signals
 from sisy.messaging import carriers, messages
-from sisy.messaging.carriers import Carrier, Listener
+from sisy.messaging.carriers import Listener
 from sisy.messaging.sender import Pace
 from sisy.runtime import signal_dispatch
 from sisy.runtime.checkpoint import checkpoint
@@ -85,12 +85,10 @@ def ring(runs: "Iterable[RunRecord]", within: float = 0.0) -> None:
     for queue in firsts:
         for wake in tuple(_listeners.get(queue, ())):
             wake()
-    carrier = carriers.carrier() if firsts else None
-    if carrier is not None:
-        now = time.monotonic()
-        leaving = [_send_ring(carrier, run, now) for run in firsts.values()]
-        if within:
-            futures.wait(filter(None, leaving), within)
+    now = time.monotonic()
+    leaving = [_send_ring(run, now) for run in firsts.values()]
+    if within:
+        futures.wait(filter(None, leaving), within)
     checkpoint("ring: sent")
 
 
@@ -102,12 +100,14 @@ def ring_on(run: "RunRecord") -> None:
         ring([run])
 
 
-def _send_ring(carrier: Carrier, run: "RunRecord", now: float) -> "futures.Future[None] | None":
+def _send_ring(run: "RunRecord", now: float) -> "futures.Future[None] | None":
     """Ring on the channel of a run's queue, unless one that covers the run will be sent soon."""
     channel = conf.get_settings().channel_of(run.queue)
     pace = _paces.get(channel) or _paces.setdefault(channel, Pace(RING_INTERVAL))
-    wait = pace.seconds_to_next(now)
-    if wait is None:
+    # Most rings are covered, so look for the carrier only afterwards.
+    carrier = None if pace.covers(now) else carriers.carrier()
+    wait = None if carrier is None else pace.seconds_to_next(now)
+    if carrier is None or wait is None:
         return None
     message = messages.run_task(run)
     return carrier.send(channel, lambda: message, wait)

@@ -111,6 +111,11 @@ class Pace:
         self._leaves_at = float("-inf")
         self._lock = threading.Lock()
 
+    def covers(self, now: float) -> bool:
+        """Return whether an earlier caller will send a message after ``now``."""
+        # Without the lock, since the moment only moves forward.
+        return now < self._leaves_at
+
     def seconds_to_next(self, now: float) -> float | None:
         """Return the seconds after which the caller must send a message.
 
@@ -120,11 +125,10 @@ class Pace:
         Returns:
             None if an earlier caller will send a message after ``now``, which covers this one.
         """
-        # Without the lock, since the moment only moves forward.
-        if now < self._leaves_at:
+        if self.covers(now):
             return None
         with self._lock:
-            if now < self._leaves_at:
+            if self.covers(now):
                 return None
             self._leaves_at = max(now + self._gather, self._leaves_at + self._interval)
             return self._leaves_at - now
