@@ -192,7 +192,7 @@ def arguments() -> argparse.Namespace:
     )
     add("--rate", type=int, default=800, help=f"submissions a second, {BURSTS} at least (800)")
     add("--seconds", type=float, default=10, help="how long at this rate (default: 10)")
-    add("--idle", type=float, default=5, help="seconds in which pages are counted (default: 5)")
+    add("--idle", type=float, default=15, help="seconds in which pages are counted (default: 15)")
     options = parser.parse_args()
     if options.rate < BURSTS:
         parser.error(f"--rate must be at least {BURSTS}")
