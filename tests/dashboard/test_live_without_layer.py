@@ -48,7 +48,7 @@ async def test_a_page_receives_the_messages_of_other_processes():
     assert subscriptions() == []
 
 
-async def test_a_page_hears_of_runs_that_change_in_its_own_process(monkeypatch):
+async def test_a_page_learns_of_runs_that_change_in_its_own_process(monkeypatch):
     monkeypatch.setattr(dashboard_events, "_announcer", dashboard_events.Announcer())
     page, _ = await opened("view_task")
     assert await heard(page) == {"hello": True}

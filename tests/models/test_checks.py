@@ -178,6 +178,9 @@ def test_several_processes_with_an_in_memory_layer_get_a_warning(settings):
     up("there", 1, lease=timedelta(seconds=-1))
     assert ids(check()) == []
     up("here", 2)
+    if connection.vendor == "postgresql":  # they reach each other through it
+        assert ids(check()) == []
+        return
     [warning] = check()
     assert warning.id == "sisy.W005"
     assert warning.msg.startswith("2 Sisy processes are running. An in-memory layer")

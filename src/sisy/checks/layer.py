@@ -13,6 +13,8 @@ from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_la
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register  # noqa: A004
 
+from sisy.messaging import carriers
+
 LAYER = f"CHANNEL_LAYERS[{DEFAULT_CHANNEL_LAYER!r}]"
 
 
@@ -47,7 +49,7 @@ UNFIT_LAYERS = {
 def check_layer(**kwargs: Any) -> list[CheckMessage]:
     """Check the channel layer by which processes wake each other."""
     if DEFAULT_CHANNEL_LAYER not in channel_layers:
-        return []  # workers find all runs by polling, up to a second later
+        return []  # workers are woken by PostgreSQL, or find runs by polling, a second later
     try:
         layer = get_channel_layer()
     except Exception as error:  # noqa: BLE001 - any layer may fail in any way
@@ -101,7 +103,10 @@ def _unfit_layer(layer: object) -> Iterator[CheckMessage]:
                 f"The channel layer of {package} is known to fail under load: {flaw}. No run is "
                 "lost or duplicated, but workers may start runs later and dashboards may miss "
                 "updates.",
-                hint="Use channels_redis.core.RedisChannelLayer, or no channel layer.",
+                hint=(
+                    "Use channels_redis.core.RedisChannelLayer. With PostgreSQL, you need no "
+                    "channel layer."
+                ),
                 obj=LAYER,
                 id="sisy.W003",
             )
@@ -163,13 +168,15 @@ def in_memory(why: str) -> list[CheckMessage]:
     backend = django_settings.CHANNEL_LAYERS[DEFAULT_CHANNEL_LAYER].get("BACKEND", "")
     if backend != f"{InMemoryChannelLayer.__module__}.{InMemoryChannelLayer.__qualname__}":
         return []
+    if carriers.database_notifies():
+        return []
     return [
         Warning(
             f"{why} An in-memory layer works only within one process. Workers in other processes "
             "find runs by polling, up to a second later, and dashboards in other processes get no "
             "live updates.",
-            hint="Use channels_redis.core.RedisChannelLayer. If everything runs in one process, "
-            "add 'sisy.W005' to SILENCED_SYSTEM_CHECKS.",
+            hint="Use PostgreSQL with psycopg 3, or channels_redis.core.RedisChannelLayer. If "
+            "everything runs in one process, add 'sisy.W005' to SILENCED_SYSTEM_CHECKS.",
             obj=LAYER,
             id="sisy.W005",
         )

@@ -169,9 +169,8 @@ def _post() -> NotifyPost | None:
     # database.
     if is_in_a_test_run():
         return None
-    connection = connections[router.db_for_write(apps.get_model("sisy", "Task"))]
-    # With psycopg 2, processes poll.
-    if connection.vendor != "postgresql" or not _has_psycopg_3(connection):
+    connection = _connection()
+    if not _notifies(connection):
         return None
     settings = connection.settings_dict
     key = tuple(settings[part] for part in ("HOST", "PORT", "NAME", "USER"))
@@ -181,8 +180,18 @@ def _post() -> NotifyPost | None:
     return post
 
 
-def _has_psycopg_3(connection: Any) -> bool:
-    return bool(connection.Database.__name__ == "psycopg")
+def database_notifies() -> bool:
+    """Return whether processes reach each other through the database, if no pooler prevents it."""
+    return _notifies(_connection())
+
+
+def _connection() -> Any:
+    return connections[router.db_for_write(apps.get_model("sisy", "Task"))]
+
+
+def _notifies(connection: Any) -> bool:
+    # With psycopg 2, processes poll.
+    return bool(connection.vendor == "postgresql" and connection.Database.__name__ == "psycopg")
 
 
 def close() -> None:

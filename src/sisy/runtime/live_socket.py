@@ -1,4 +1,4 @@
-"""Whether this process serves the dashboard's WebSocket."""
+"""A note of whether this process serves the WebSocket of the dashboard."""
 
 _is_served = False
 
