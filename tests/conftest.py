@@ -1,5 +1,6 @@
 """What tests share."""
 
+import gc
 import os
 from contextlib import ExitStack
 from functools import cache
@@ -147,6 +148,16 @@ def django_db_setup(django_db_setup, django_db_blocker):
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _abandoned_tasks_are_logged(request):
+    """Have asyncio log the tasks that functions of this module have left behind, before others."""
+    yield
+    # It logs an error with its traceback when a task is collected. Python 3.11 parses source for
+    # that, and cannot do so in the middle of ast.parse(), with which other tests read the code.
+    if hasattr(request.module, "leaving"):
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)
