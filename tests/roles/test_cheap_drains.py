@@ -63,7 +63,7 @@ def test_a_claimed_task_notices_its_changes():
     assert run.task.changed_columns() == set()
 
 
-def test_a_receiver_hears_of_each_one_shot_that_is_deleted():
+def test_a_receiver_is_called_for_each_one_shot_that_is_deleted():
     tasks = submitted(2)
     gone = []
 

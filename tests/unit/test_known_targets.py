@@ -62,7 +62,7 @@ def test_after_a_reload_the_new_function_is_called_and_the_old_one_rejected(chor
     importlib.reload(chores)
     assert Target(path="known_chores.tidy").resolve() is chores.tidy is not old
     target_of(chores.tidy)
-    with pytest.raises(CallableError, match="which is a different function"):
+    with pytest.raises(CallableError, match="which is not the function that you passed"):
         target_of(old)
 
 
@@ -86,7 +86,7 @@ def test_a_module_that_is_replaced_is_looked_up_again(chores, monkeypatch):
     exec(SOURCE, vars(other))
     monkeypatch.setitem(sys.modules, "known_chores", other)
     assert Target(path="known_chores.tidy").resolve() is other.tidy
-    with pytest.raises(CallableError, match="which is a different function"):
+    with pytest.raises(CallableError, match="which is not the function that you passed"):
         target_of(chores.tidy)
 
 
@@ -146,5 +146,5 @@ def test_a_task_of_django_is_known_until_its_name_is_bound_to_something_else(mon
     with pytest.raises(CallableError, match=r"is not a django\.tasks task"):
         task_at("tests.app.django_jobs.add")
     monkeypatch.setattr(django_jobs, "add", django_jobs.aadd)
-    with pytest.raises(CallableError, match="which is a different function"):
+    with pytest.raises(CallableError, match="which is not the function that you passed"):
         target_of(task)
