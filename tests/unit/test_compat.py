@@ -7,6 +7,7 @@ import asyncio
 import contextvars
 import multiprocessing
 import re
+import sys
 import threading
 from pathlib import Path
 from traceback import walk_tb
@@ -17,6 +18,7 @@ from django.db import connection, transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.http import QueryDict
+from django.test.utils import _TestState
 
 import sisy
 from sisy.runtime import compat
@@ -180,3 +182,14 @@ def test_private_names_of_other_packages_are_used_nowhere_else():
         if PRIVATE.search(OWN.sub("", line.split("#")[0]))
     }
     assert used == set()
+
+
+def test_a_test_run_is_known_until_its_environment_is_torn_down(monkeypatch):
+    assert compat.is_in_a_test_run()
+    monkeypatch.delattr(_TestState, "saved_data")
+    assert not compat.is_in_a_test_run()
+
+
+def test_a_process_that_imports_no_test_tools_is_in_no_test_run(monkeypatch):
+    monkeypatch.delitem(sys.modules, "django.test.utils")
+    assert not compat.is_in_a_test_run()

@@ -6,6 +6,7 @@ of them was read.
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from typing import Any, Generic, TypeVar
 
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 from django.conf import settings
-from django.core import mail
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
@@ -125,8 +125,10 @@ def is_of_a_test_case(block: Atomic) -> bool:
 
 def is_in_a_test_run() -> bool:
     """Return whether this process runs a project's tests: Django's runner, or pytest-django."""
-    # setup_test_environment() creates the outbox, and teardown_test_environment() deletes it.
-    return hasattr(mail, "outbox")
+    # setup_test_environment() stores there what teardown_test_environment() restores. Not the
+    # existence of ``mail.outbox``: outside of tests, the backend "locmem" creates it, too.
+    utils = sys.modules.get("django.test.utils")
+    return utils is not None and hasattr(utils._TestState, "saved_data")
 
 
 def for_write(rows: Q) -> Q:
