@@ -91,22 +91,13 @@ class Template(Generic[T]):
             known: Template[T] | None = _known.get(key)
         except TypeError:
             # A value without a hash is not valid, and the message names its field.
-            return Template._made(model, target, origin, options)
+            return _template(model, target, origin, options)
         if known is None:
-            known = Template._made(model, target, origin, options)
+            known = _template(model, target, origin, options)
             if len(_known) >= MAX_KNOWN:
                 _known.clear()
             _known[key] = known
         return known
-
-    @staticmethod
-    def _made(
-        model: type[T], target: Target, origin: Origin, options: Mapping[str, Any]
-    ) -> "Template[T]":
-        task = _new(model, target, options)
-        check_policies(task)
-        run = task.new_run(now=_ANY_MOMENT, origin=origin)
-        return Template(task, run, PairInsertion(task, run))
 
     def store(
         self, task: T, payload: dict[str, Any], now: datetime, ready_at: datetime, using: str
@@ -129,6 +120,15 @@ class Template(Generic[T]):
         insert_with_task(using, self.insertion, task, run)
         task.remember_inserted(using)
         return run
+
+
+def _template(
+    model: type[T], target: Target, origin: Origin, options: Mapping[str, Any]
+) -> Template[T]:
+    task = _new(model, target, options)
+    check_policies(task)
+    run = task.new_run(now=_ANY_MOMENT, origin=origin)
+    return Template(task, run, PairInsertion(task, run))
 
 
 def _new(model: type[T], target: Target, fields: Mapping[str, Any]) -> T:
