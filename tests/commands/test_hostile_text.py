@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 
 from sisy.management.sync_text import sentences
 from sisy.models import Attempt, Process, Queue, Role, Run, RunState, Task
+from sisy.runtime import signal_dispatch
 from sisy.signals import run_finished
 from sisy.syncing.discovery import Discovered
 from sisy.syncing.sync import Change, Kind, Synced
@@ -156,7 +157,7 @@ def test_the_log_of_a_hostile_run_is_one_line(caplog):
     _, run = stored()
     run.refresh_from_db()
     with suppress(KeyError):
-        run_finished.send(Run, run=run)
+        signal_dispatch.send(run_finished, Run, [{"run": run}])
     assert caplog.records
     for record in caplog.records:
         assert not flaw_in(record.getMessage())
