@@ -21,7 +21,7 @@ from sisy.management.serving import ServingCommand
 
 def check_migrations(self):
     try:
-        print("getting ready", flush=True)
+        print("getting ready\\n", end="", flush=True)  # in one write
         time.sleep(600)
     finally:
         print("in the middle of something")
