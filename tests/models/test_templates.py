@@ -1,7 +1,6 @@
 """A submission copies a template, but never what may have changed since the template was made."""
 
 import importlib
-import sys
 from datetime import timedelta
 
 import pytest
@@ -16,6 +15,7 @@ from sisy.models import OnLost, Origin, Run, Task
 from tests.app import django_jobs, jobs
 from tests.app.models import Counter
 from tests.models.databases import second_database
+from tests.support.chores import written_module
 from tests.support.moments import HOUR, NOON
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -29,12 +29,9 @@ def no_templates(monkeypatch):
 @pytest.fixture
 def chores(tmp_path, monkeypatch):
     """Return a module with a function that can be changed, and its file."""
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    source = tmp_path / "template_chores.py"
-    source.write_text("def tidy(message):\n    pass\n")
-    yield importlib.import_module("template_chores"), source
-    del sys.modules["template_chores"]
+    source = "def tidy(message):\n    pass\n"
+    with written_module(tmp_path, monkeypatch, "template_chores", source) as chores:
+        yield chores
 
 
 def stored(task):

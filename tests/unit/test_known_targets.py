@@ -9,6 +9,7 @@ import pytest
 from sisy.callables import Target, target_of, task_at
 from sisy.exceptions import CallableError, TargetMissing
 from tests.app import django_jobs
+from tests.support.chores import written_module
 
 known = sys.modules["sisy.callables.target"]
 
@@ -22,14 +23,9 @@ def nothing_known(monkeypatch):
 
 @pytest.fixture
 def chores(tmp_path, monkeypatch):
-    """Return a module with a function that can be changed, and its file."""
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    source = tmp_path / "known_chores.py"
-    source.write_text(SOURCE)
-    module = importlib.import_module("known_chores")
-    yield module
-    del sys.modules["known_chores"]
+    """Return a module with a function that can be changed."""
+    with written_module(tmp_path, monkeypatch, "known_chores", SOURCE) as (module, _):
+        yield module
 
 
 def look_up(path):
