@@ -36,7 +36,7 @@ class Once(Generic[T]):
 
     Attributes:
         origin: of its runs.
-        template: that of which the task is a copy; None if it is not.
+        template: the template that the task was copied from; None if it was not copied.
     """
 
     task: T

@@ -1,4 +1,4 @@
-"""The failed and lost attempts of a run, after each of which it was queued again."""
+"""Failed and lost attempts of runs. After each of them, its run was queued again."""
 
 from typing import Any
 

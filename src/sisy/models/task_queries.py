@@ -163,7 +163,7 @@ def delete_ended_of(stored: TaskQuerySet, tasks: list[int]) -> int:
         tasks: the keys of the tasks.
     """
     using = stored.db
-    # Look first: most tasks stay, and nobody should wait for their locks.
+    # Check first: most tasks stay, and their locks would make others wait.
     if not retired.any_retired(using, tasks):
         return 0
     with transaction.atomic(using=using):
