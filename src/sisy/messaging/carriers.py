@@ -24,7 +24,8 @@ from django.db import connections, router
 
 from sisy.messaging import sender
 from sisy.messaging.channel_listener import ChannelListener
-from sisy.messaging.notify_post import Hear, Make, NotifyPost
+from sisy.messaging.letters import Make, made
+from sisy.messaging.notify_post import Hear, NotifyPost
 from sisy.runtime.compat import after_fork_in_child, is_in_a_test_run
 
 EXIT_TIMEOUT = 0.5  # seconds that a process waits at its exit for its last messages to leave
@@ -68,13 +69,15 @@ class LayerCarrier:
 
     def send(self, channel: str, make: Make, after: float = 0.0) -> "Future[None]":
         async def send() -> None:
-            await self._layer.send(channel, dict(make()))
+            if (message := made(channel, make, dict)) is not None:
+                await self._layer.send(channel, message)
 
         return sender.send_soon(send, channel, after)
 
     def tell(self, group: str, make: Make, after: float = 0.0) -> None:
         async def send() -> None:
-            await self._layer.group_send(group, dict(make()))
+            if (message := made(group, make, dict)) is not None:
+                await self._layer.group_send(group, message)
 
         sender.send_soon(send, group, after)
 

@@ -26,6 +26,9 @@ EVENTS = "sisy.events"
 MAX_NOTIFY_NAME = 63
 """The longest name of a channel of PostgreSQL, in bytes."""
 
+MAX_NOTIFY_PAYLOAD = 7999
+"""The longest payload of a NOTIFY, in bytes."""
+
 MAX_TIMESTAMP = 253_402_300_800
 """The year 10000, in seconds since 1970. Pages cannot show later moments."""
 
@@ -200,8 +203,17 @@ def notify_name(address: str) -> str:
 
 
 def to_payload(message: Mapping[str, Any]) -> str:
-    """Return a message as the payload of a NOTIFY, which may have up to 7999 bytes."""
-    return json.dumps(message, separators=(",", ":"))
+    """Return a message as the payload of a NOTIFY.
+
+    Raises:
+        TypeError, ValueError: it cannot be written as JSON, or is longer than PostgreSQL allows.
+    """
+    payload = json.dumps(message, separators=(",", ":"))  # ASCII, so each character is a byte
+    if len(payload) > MAX_NOTIFY_PAYLOAD:
+        raise ValueError(
+            f"The message has {len(payload)} bytes. NOTIFY sends up to {MAX_NOTIFY_PAYLOAD}."
+        )
+    return payload
 
 
 def from_payload(payload: str) -> Any:

@@ -18,13 +18,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy.messaging import messages
+from sisy.messaging.letters import Letter, Make, made
 from sisy.messaging.notify_session import NotHeard, Notice, NotifySession
 from sisy.runtime.log import Outage, logger
 from sisy.runtime.loop import retry_delay
@@ -34,20 +35,8 @@ PROBE_SECONDS = 30.0  # between two probes of a connection that listens
 DEAF_SECONDS = 60.0  # until a process that signals do not reach tries to listen again
 MEANWHILE = "workers find queued runs by polling"
 
-Make = Callable[[], Mapping[str, Any]]
-"""Returns the message, when it is about to be sent."""
-
 Hear = Callable[[Any], object]
 """Called in the thread with each message of a channel. Must be quick."""
-
-
-@dataclass(slots=True)
-class Letter:
-    """A message that is waiting to be sent, at a moment of the monotonic clock."""
-
-    make: Make
-    leaves_at: float
-    sent: "Future[None]" = field(default_factory=Future)
 
 
 @dataclass(eq=False, slots=True)
@@ -92,7 +81,10 @@ class NotifyPost:
         self._retry_at = self._deaf_until = self._probe_at = self._idle_at = 0.0
 
     def send(self, channel: str, make: Make, after: float = 0.0) -> "Future[None]":
-        """Send a message in ``after`` seconds. The future is done when it was sent."""
+        """Send a message in ``after`` seconds. The future is done when it was sent.
+
+        A message that cannot be made is logged and dropped.
+        """
         name = messages.notify_name(channel)
         leaves_at = time.monotonic() + after
         with self._lock:
@@ -198,10 +190,14 @@ class NotifyPost:
             due = {name: one for name, one in self._letters.items() if one.leaves_at <= now}
             for name in due:
                 del self._letters[name]
+        made_now = [(name, made(name, one.make, messages.to_payload)) for name, one in due.items()]
+        payloads = [(name, payload) for name, payload in made_now if payload is not None]
+        for name in due.keys() - dict(payloads):
+            due.pop(name).sent.set_result(None)
         if not due:
             return
         try:
-            session.notify([(name, messages.to_payload(one.make())) for name, one in due.items()])
+            session.notify(payloads)
         except Exception:
             with self._lock:
                 self._letters = {**due, **self._letters}

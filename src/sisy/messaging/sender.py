@@ -12,6 +12,7 @@ from typing import Any
 from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
 
+from sisy.messaging.letters import Make, made
 from sisy.runtime.compat import after_fork_in_child
 from sisy.runtime.log import Outage
 from sisy.runtime.loop import retry_delay
@@ -75,7 +76,7 @@ def is_heard_here() -> bool:
     return bool(_local_loops) and isinstance(get_channel_layer(), InMemoryChannelLayer)
 
 
-def tell_here(group: str, make: Callable[[], Mapping[str, Any]], after: float = 0.0) -> None:
+def tell_here(group: str, make: Make, after: float = 0.0) -> None:
     """Send a message to a group in this process, if the layer is in memory. Thread-safe."""
     loop = next(reversed(_local_loops), None) if is_heard_here() else None
     if loop is not None:
@@ -83,8 +84,9 @@ def tell_here(group: str, make: Callable[[], Mapping[str, Any]], after: float = 
         loop.call_soon_threadsafe(loop.call_later, after, _start_sending, send, group)
 
 
-async def _send_here(group: str, make: Callable[[], Mapping[str, Any]]) -> None:
-    await broadcast_here(group, make())
+async def _send_here(group: str, make: Make) -> None:
+    if (message := made(group, make, dict)) is not None:
+        await broadcast_here(group, message)
 
 
 def _start_sending(send: SendCallback, address: str) -> None:

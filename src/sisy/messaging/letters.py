@@ -1,0 +1,40 @@
+"""Messages that are made when they are about to be sent.
+
+One that cannot be made is an error of Sisy's own, such as a row that is gone. It is logged and
+dropped: it must neither look like an outage of what carries messages, nor be tried again, as the
+messages behind it would wait.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sisy.runtime.log import logger
+
+T = TypeVar("T")
+
+Make = Callable[[], Mapping[str, Any]]
+"""Returns the message, when it is about to be sent."""
+
+
+@dataclass(slots=True)
+class Letter:
+    """A message that is waiting to be sent, at a moment of the monotonic clock.
+
+    Attributes:
+        sent: done when it was sent, or dropped because it cannot be made.
+    """
+
+    make: Make
+    leaves_at: float
+    sent: "Future[None]" = field(default_factory=Future)
+
+
+def made(address: str, make: Make, form: Callable[[Mapping[str, Any]], T]) -> T | None:
+    """Return a message in the form in which it is sent; None if it cannot be made."""
+    try:
+        return form(make())
+    except Exception:  # noqa: BLE001 - the border around our own steps
+        logger.exception("Could not make a message for %s; it is dropped", address)
+        return None
