@@ -7,7 +7,7 @@ own, or a row that says why it has none. The ledger is not believed where the lo
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from tests.chaos import lateness, matching, overlaps, repeats, states
+from tests.chaos import earliness, lateness, matching, overlaps, repeats, states
 from tests.chaos.evidence import Evidence, Execution, Row
 from tests.chaos.verdict import Finding, Flaw, Verdict
 
@@ -31,10 +31,12 @@ def check(evidence: Evidence) -> Verdict:
         by_key[execution.key].executions.append(execution)
     for key in {*evidence.subjects, *by_key}:
         of = by_key[key]
-        for step in (matching, repeats, states, overlaps, lateness):
+        for step in (matching, earliness, repeats, states, overlaps, lateness):
             step.check(evidence, key, of.rows, of.executions, verdict)
     for request in evidence.requests:
-        matching.check_request(evidence, request, by_key[request.key].executions, verdict)
+        executions = by_key[request.key].executions
+        matching.check_request(evidence, request, executions, verdict)
+        earliness.check_request(request, executions, verdict)
     verdict.findings += _of_the_fleet(evidence)
     return verdict
 

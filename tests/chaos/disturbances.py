@@ -1,7 +1,6 @@
 """When the fleet could not be punctual: what the nemesis did, and what the machine did."""
 
 import threading
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -45,9 +44,9 @@ class StallWatch:
         ]
 
     def _watch(self) -> None:
-        before = time.monotonic()
+        before = moments.steady()
         while not self._ending.wait(0.1):
-            now = time.monotonic()
+            now = moments.steady()
             if now - before > STALL:
                 self.stalls.append((moments.at(before), moments.at(now)))
             before = now

@@ -77,7 +77,7 @@ class Execution:
     Attributes:
         due: None if no schedule named a moment.
         member: the process of the fleet in which, or in whose child, it went on.
-        wall: its start by the wall clock.
+        called: between which moments of the database's clock the function was called.
         end: None if it was cut off.
         outcome: ``ok``, ``raised`` or ``cancelled``.
     """
@@ -88,7 +88,7 @@ class Execution:
     attempt: int
     member: int
     start: float
-    wall: float
+    called: Span
     end: float | None
     outcome: str | None
 
@@ -101,6 +101,7 @@ class Row:
     key: str
     origin: str
     state: str
+    task: int | None = None
     due: float | None = None
     due_until: float | None = None
     count: int = 1

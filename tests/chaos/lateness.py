@@ -40,7 +40,7 @@ def check(
             free = max(_free_from(ended, wanted, execution), _idle_from(executions, execution))
         late = execution.start - max(wanted, free)
         if row.due is not None and not subject.spread and free <= wanted:
-            verdict.lateness.append(execution.start - wanted)
+            verdict.lateness.append(execution.called[1] - wanted)
         if late > evidence.punctual:
             says = f"run {row.id} started at {clock_time(execution.start)}, {late:.1f} s late"
             if free > wanted:

@@ -21,6 +21,7 @@ def _row(run: Run) -> Row:
         key=run.payload.get("key", run.label) if run.payload else run.label,
         origin=run.origin,
         state=run.state,
+        task=run.task_id,
         due=of(run.due_at),
         due_until=of(run.due_until),
         count=run.count,

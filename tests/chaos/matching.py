@@ -10,7 +10,6 @@ from tests.chaos.verdict import Finding, Flaw, Verdict
 
 EXECUTED = ("succeeded", "failed", "timed_out")
 EXPLAINED = ("missed", "skipped", "cancelled", "lost", "queued", "running")
-CLOCKS_DIFFER = 0.05  # seconds by which two readings of one moment may differ
 
 
 def check(
@@ -44,10 +43,6 @@ def check_request(
     else:
         says = f"run {request.run}, asked for at {clock_time(request.asked[0])}, {_words(row)}"
         verdict.findings.append(Finding(flaw=Flaw.MISSING, key=request.key, says=says))
-    wanted = request.not_before
-    if wanted is not None and own and own[0].start < wanted - CLOCKS_DIFFER:
-        says = f"started at {clock_time(own[0].start)}, before {clock_time(wanted)}"
-        verdict.findings.append(Finding(flaw=Flaw.EARLY, key=request.key, says=says))
 
 
 def _find_missing(
@@ -99,11 +94,6 @@ def _find_extra(
             says = f"run {execution.run} was executed, and is not on the books"
         elif row.due != execution.due and row.origin == "schedule":
             says = f"run {row.id} was executed for another moment than its row's"
-        elif row.origin == "schedule" and execution.start < (row.due or 0) - CLOCKS_DIFFER:
-            says = f"run {row.id} started at {clock_time(execution.start)}"
-            finding = Finding(flaw=Flaw.EARLY, key=key, due=execution.due, says=says)
-            verdict.findings.append(finding)
-            continue
         else:
             continue
         verdict.findings.append(Finding(flaw=Flaw.EXTRA, key=key, due=execution.due, says=says))

@@ -1,17 +1,23 @@
 """One time line for everything: seconds since the epoch, carried on by the host's steady clock.
 
 All processes of a host share the steady clock, and nobody can set it, so that its readings in
-different processes can be compared.
+different processes can be compared. It goes on while the host is suspended.
 """
 
 import time
 from datetime import UTC, datetime
 
-_OFFSET = time.time() - time.monotonic()
+
+def steady() -> float:
+    """Read the steady clock, in seconds."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+_OFFSET = time.time() - steady()
 
 
 def now() -> float:
-    return at(time.monotonic())
+    return at(steady())
 
 
 def at(steady: float) -> float:
@@ -30,3 +36,8 @@ def datetime_of(moment: float) -> datetime:
 
 def clock_time(moment: float | None) -> str:
     return "-" if moment is None else f"{datetime_of(moment):%H:%M:%S.%f}"[:-3]
+
+
+def exact_time(moment: float) -> str:
+    """Return a clock time with its microseconds."""
+    return f"{datetime_of(moment):%H:%M:%S.%f}"

@@ -14,6 +14,7 @@ from sisy import clock
 from sisy.models import Process, Task, TaskState
 from tests.chaos import disturbances, execution_log, ledger, moments, witness
 from tests.chaos.course import Course, say
+from tests.chaos.database_clock import ClockWatch
 from tests.chaos.drops import Drop
 from tests.chaos.evidence import Evidence, Span
 from tests.chaos.fleet import Fleet
@@ -90,6 +91,7 @@ def prove(options: Options, ground: Ground) -> Proof:
     with ExitStack() as stack:
         stack.callback(ground.snapshots.release)
         stack.callback(fleet.clear_away)
+        clock_watch = stack.enter_context(ClockWatch())
         fleet.start()
         _signed_on(fleet)
         start = _saved(all_drafts, journal)
@@ -126,6 +128,7 @@ def prove(options: Options, ground: Ground) -> Proof:
             ground=ground,
             stalls=stalls,
             rescues=rescues,
+            clock=clock_watch.clock(),
         )
     return Proof(
         evidence=evidence,

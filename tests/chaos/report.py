@@ -10,6 +10,7 @@ from tests.chaos.proof import Options, Proof
 from tests.chaos.verdict import Flaw, Verdict
 
 EXAMPLES = 6
+MILLISECOND = 0.001
 
 
 def show(options: Options, proof: Proof, verdict: Verdict) -> None:
@@ -97,6 +98,13 @@ def _show_figures(evidence: Evidence, verdict: Verdict) -> None:
             else "no starts."
         )
     )
+    if verdict.uncertainty:
+        surely = sum(each <= MILLISECOND for each in verdict.uncertainty)
+        print(
+            f"The database's clock at {len(verdict.uncertainty)} calls is known to within: "
+            f"p50 {quantile(verdict.uncertainty, 0.5) * 1000:.3f} ms, "
+            f"max {max(verdict.uncertainty) * 1000:.3f} ms; a millisecond for {surely} of them."
+        )
     print(f"Load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.")
     limit = evidence.lease + 15
     undisturbed = [

@@ -27,7 +27,7 @@ def late_starts(count, due, start):
             attempt=1,
             member=1,
             start=start,
-            wall=start,
+            called=(start, start),
             end=start,
             outcome="ok",
         )
@@ -144,9 +144,9 @@ def test_the_log_distinguishes_completed_from_truncated_entries(tmp_path, monkey
     monkeypatch.setenv(FOLDER, str(tmp_path))
     monkeypatch.setenv(MEMBER, "7")
     facts = {"key": "task", "run": 1, "due": 10.0, "attempt": 1}
-    write("start", call=1, **facts)
-    write("start", call=2, **facts)
-    write("end", call=1, outcome="ok")
-    ended, cut_off = read(tmp_path)
+    write("start", 50.0, call=1, **facts)
+    write("start", 51.0, call=2, **facts)
+    write("end", 52.0, call=1, outcome="ok")
+    ended, cut_off = read(tmp_path, lambda steady: (steady - 1, steady + 1))
     assert (ended.outcome, ended.member, cut_off.end) == ("ok", 7, None)
-    assert ended.start <= ended.end
+    assert (ended.called, ended.end - ended.start) == ((49.0, 51.0), 2.0)

@@ -13,7 +13,7 @@ class Flaw(StrEnum):
     MISSING = "missing: due, but neither executed nor explained"
     EXTRA = "extra: executed, though nothing asked for it"
     REPEATED = "repeated: executed more often than its policies allow"
-    EARLY = "early: started before it was due"
+    EARLY = "early: called before its moment, by the database's clock"
     LATE = "late: started late, though nothing was broken"
     CONCURRENT = "concurrent: two at a time where that is forbidden"
     DOUBLED = "doubled: two rows for one occurrence"
@@ -48,6 +48,7 @@ class Verdict:
         expected: how many occurrences had to be executed or explained.
         zombies: overlaps with what a worker went on with that had been taken for dead.
         lateness: seconds, of the starts that nothing delayed.
+        uncertainty: seconds, of each call: how far apart its earliest and latest moments are.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -55,6 +56,7 @@ class Verdict:
     explained: Counter[str] = field(default_factory=Counter)
     zombies: list[str] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)
+    uncertainty: list[float] = field(default_factory=list)
 
     @property
     def is_ok(self) -> bool:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.chaos import backlog, disturbances, execution_log, ledger, moments
+from tests.chaos.database_clock import DatabaseClock
 from tests.chaos.evidence import Disturbance, Evidence, Span, Subject
 from tests.chaos.fleet import Fleet
 from tests.chaos.grounds import Ground
@@ -30,6 +31,7 @@ def evidence(
     ground: Ground,
     stalls: disturbances.StallWatch,
     rescues: RescueWatch,
+    clock: DatabaseClock,
 ) -> Evidence:
     subjects = {
         draft.key: _subject(draft, journal, horizon, draft.key in user.deleted) for draft in drafts
@@ -37,7 +39,7 @@ def evidence(
     for request in user.requests:
         if request.key not in subjects:
             subjects[request.key] = Subject(key=request.key, overlap="allow")
-    executions, rows = execution_log.read(log), ledger.rows()
+    executions, rows = execution_log.read(log, clock.bounds), ledger.rows()
     shadows = _disturbances(database, fleet, ground, stalls)
     return Evidence(
         horizon=horizon,
