@@ -108,9 +108,10 @@ $(VENV)/.browser: $(VENV)/.installed
 test-conformance: install  ## run Django's own tests of django.tasks on Sisy; needs Python 3.12 or newer on PATH
 	$(BIN)/tox -e conformance
 
-chaos: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## break a fleet on purpose, and check the outcome; SECONDS=600 SEED=1 DB=sqlite LAYER=none
+chaos: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## break a fleet on purpose, and check the outcome; SECONDS=600 SEED=1 DB=sqlite TASKS=100; LAYER=none rings by LISTEN/NOTIFY on PostgreSQL, and elsewhere only polls; NEMESIS=freeze only freezes processes, NEMESIS=edit only edits tasks, NEMESIS=none does neither
 	$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
-		$(if $(DB),--db $(DB)) $(if $(LAYER),--layer $(LAYER)) $(if $(NEMESIS),--nemesis $(NEMESIS))
+		$(if $(DB),--db $(DB)) $(if $(LAYER),--layer $(LAYER)) $(if $(NEMESIS),--nemesis $(NEMESIS)) \
+		$(if $(TASKS),--tasks $(TASKS))
 
 simulate: install  ## simulate a site in virtual time, and check its ledger; SEED=7 DAYS=365
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(DAYS),--days $(DAYS))

@@ -11,15 +11,26 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos import grounds
+from tests.chaos.nemesis import NEMESES
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=60, help="how long to break things")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--db", choices=("postgres", "mariadb", "sqlite"), default="postgres")
-    parser.add_argument("--layer", choices=("valkey", "none"))
-    parser.add_argument("--nemesis", choices=("all", "none"), default="all")
+    parser.add_argument(
+        "--layer",
+        choices=("valkey", "none"),
+        help="without one, LISTEN/NOTIFY rings on PostgreSQL, and elsewhere workers only poll",
+    )
+    parser.add_argument(
+        "--nemesis",
+        choices=NEMESES,
+        default="all",
+        help="freeze: only freeze processes; edit: only edit tasks, just before they are due",
+    )
+    parser.add_argument("--tasks", type=int, default=300, help="fewer for a busy machine")
     given = parser.parse_args()
     layer = given.layer or ("none" if given.db == "sqlite" else "valkey")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -45,7 +56,8 @@ def _prove(given: argparse.Namespace, layer: str, folder: Path, ground: grounds.
         seed=given.seed,
         database=given.db,
         layer=layer,
-        nemesis=given.nemesis == "all",
+        nemesis=given.nemesis,
+        tasks=given.tasks,
         folder=folder,
     )
     proven = proof.prove(options, ground)

@@ -7,7 +7,7 @@ own, or a row that says why it has none. The ledger is not believed where the lo
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from tests.chaos import earliness, lateness, matching, overlaps, repeats, states
+from tests.chaos import earliness, edits, lateness, matching, overlaps, repeats, states
 from tests.chaos.evidence import Evidence, Execution, Row
 from tests.chaos.verdict import Finding, Flaw, Verdict
 
@@ -31,7 +31,7 @@ def check(evidence: Evidence) -> Verdict:
         by_key[execution.key].executions.append(execution)
     for key in {*evidence.subjects, *by_key}:
         of = by_key[key]
-        for step in (matching, earliness, repeats, states, overlaps, lateness):
+        for step in (matching, edits, earliness, repeats, states, overlaps, lateness):
             step.check(evidence, key, of.rows, of.executions, verdict)
     for request in evidence.requests:
         executions = by_key[request.key].executions

@@ -22,12 +22,16 @@ class Active:
         may: from when to when an occurrence may be planned.
         must: from when to when each one must be; the edges of ``may`` are as sharp as we know
             when an edit took effect.
+        priority: of its runs.
+        is_found_later: whether it began by raw SQL, which Sisy finds some time later.
     """
 
     schedule: str
     timezone: str
     may: Span
     must: Span
+    priority: int = 0
+    is_found_later: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,7 @@ class Row:
     started: float | None = None
     finished: float | None = None
     attempt: int = 0
+    priority: int = 0
     times_lost: int = 0
     blocked_by: int | None = None
     reason: str = ""
@@ -170,6 +175,7 @@ class Evidence:
         cancels: reasons that the user gave when cancelling.
         crashes: a sentence for each process that ended in a way that nobody asked for.
         disagreements: a sentence for each difference between the ledger and the small tables.
+        withdrawn: the keys of runs that were planned ahead and withdrawn by the user's edits.
         punctual: how late a start may be, in seconds.
         lease: how long a silent process is believed to be alive, in seconds.
     """
@@ -186,6 +192,7 @@ class Evidence:
     cancels: frozenset[str] = frozenset()
     crashes: tuple[str, ...] = ()
     disagreements: tuple[str, ...] = ()
+    withdrawn: frozenset[int] = frozenset()
     punctual: float = 5.0
     lease: float = 5.0
     lost_limit: int = 3

@@ -2,7 +2,8 @@
 
 import threading
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from tests.chaos.evidence import Active, Span
@@ -16,11 +17,16 @@ class Change:
 
     Attributes:
         schedule: from then on; None if it is not planned any more.
+        priority: from then on.
+        found_after: seconds until Sisy finds a change by raw SQL at the latest, and infinity if it
+            may never do. Until then it plans by the schedule before, or by the new one.
     """
 
     key: str
     when: Span
     schedule: str | None
+    priority: int = 0
+    found_after: float = 0.0
 
 
 class Journal:
@@ -38,22 +44,48 @@ class Journal:
         return sorted(self._changes[key], key=lambda change: change.when)
 
 
-def active(changes: list[Change], timezone: str, start: float) -> tuple[Active, ...]:
+def by_the_database(changes: Sequence[Change], bounds: Callable[[float], Span]) -> list[Change]:
+    """Return the changes with their moments by the database's clock, as far apart as they may be.
+
+    Args:
+        bounds: returns between which moments the database's clock was at one of the time line.
+    """
+    return [
+        replace(change, when=(bounds(change.when[0])[0], bounds(change.when[1])[1]))
+        for change in changes
+    ]
+
+
+def active(changes: Sequence[Change], timezone: str, start: float) -> tuple[Active, ...]:
     """Return the stretches from ``start`` on in which a task has a schedule.
 
     The last change ends the last one.
     """
     found = []
     first = start - JUST_BEFORE
-    for begin, end in pairwise(changes):
-        if begin.schedule is None or end.when[1] < start:
+    for number, (begin, end) in enumerate(pairwise(changes)):
+        may_end = _surely_ended(changes, number + 1)
+        if begin.schedule is None or may_end < start:
             continue
         found.append(
             Active(
                 schedule=begin.schedule,
                 timezone=timezone,
-                may=(max(first, begin.when[0]), end.when[1]),
-                must=(max(first, begin.when[1]), end.when[0]),
+                priority=begin.priority,
+                may=(max(first, begin.when[0]), may_end),
+                must=(max(first, begin.when[1] + begin.found_after), end.when[0]),
+                is_found_later=begin.found_after > 0,
             )
         )
     return tuple(found)
+
+
+def _surely_ended(changes: Sequence[Change], number: int) -> float:
+    """Return from when on nothing is planned any more by what held before a change."""
+    change = changes[number]
+    if not change.found_after:
+        return change.when[1]
+    found = change.when[1] + change.found_after
+    # Another change makes Sisy look at the task.
+    is_last = number + 1 == len(changes)
+    return found if is_last else min(found, _surely_ended(changes, number + 1))

@@ -30,6 +30,7 @@ def _row(run: Run) -> Row:
         started=of(run.started_at),
         finished=of(run.finished_at),
         attempt=run.attempt,
+        priority=run.priority,
         times_lost=run.times_lost,
         blocked_by=run.blocked_by_id,
         reason=run.reason,

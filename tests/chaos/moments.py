@@ -25,6 +25,11 @@ def at(steady: float) -> float:
     return steady + _OFFSET
 
 
+def steady_at(moment: float) -> float:
+    """Return the reading of the steady clock at a moment."""
+    return moment - _OFFSET
+
+
 def of(moment: datetime | None) -> float | None:
     """Return a datetime on the time line."""
     return None if moment is None else round(moment.timestamp(), 6)

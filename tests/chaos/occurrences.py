@@ -3,9 +3,10 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from sisy.schedules import Schedule
-from tests.chaos.evidence import Row, Span, Subject
+from tests.chaos.evidence import Active, Row, Span, Subject
 from tests.chaos.moments import datetime_of, of
 
 NOT_COUNTED = ("missed", "skipped")
@@ -26,6 +27,11 @@ def occurrences(subject: Subject, rows: Collection[Row]) -> Occurrences:
         text, zone, key = active.schedule, active.timezone, subject.key
         may |= due_between(text, zone, key, active.may)
         must |= due_between(text, zone, key, active.must)
+    for before, after in pairwise(subject.active):
+        # An edit of something else withdraws what was planned ahead, and loses no occurrence.
+        if _is_same(before, after):
+            edit = (before.must[1], after.must[0])
+            must |= due_between(before.schedule, before.timezone, subject.key, edit)
     if subject.first_due is not None:
         may.add(subject.first_due)
         must.add(subject.first_due)
@@ -34,6 +40,13 @@ def occurrences(subject: Subject, rows: Collection[Row]) -> Occurrences:
     must = {due for due in must if (end is None or due < end) and (last is None or due <= last)}
     may = {due for due in may if end is None or due < end}
     return Occurrences(must=frozenset(must), may=frozenset(may | must))
+
+
+def _is_same(before: Active, after: Active) -> bool:
+    """Whether a task goes on by the same schedule."""
+    same = (before.schedule, before.timezone) == (after.schedule, after.timezone)
+    was_found = not (before.is_found_later or after.is_found_later)
+    return same and was_found and after.may[0] <= before.may[1]
 
 
 def counted(rows: Collection[Row]) -> list[Row]:
@@ -52,7 +65,9 @@ def _last_iteration(subject: Subject, rows: Collection[Row]) -> float | None:
 def due_between(text: str, zone: str, key: str, span: Span) -> frozenset[float]:
     """Return the due moments after the first moment of ``span``, up to the last one."""
     start, end = span
-    found = set()
+    found: set[float] = set()
+    if not start < end:
+        return frozenset()
     schedule = Schedule(text, zone, key=key)
     moment = schedule.next_after(datetime_of(start))
     while moment is not None and (due := of(moment)) <= end:

@@ -19,6 +19,7 @@ from tests.chaos.drops import Drop
 from tests.chaos.evidence import Evidence, Span
 from tests.chaos.fleet import Fleet
 from tests.chaos.grounds import Ground
+from tests.chaos.habits import habits
 from tests.chaos.journal import Change, Journal
 from tests.chaos.nemesis import plan
 from tests.chaos.rescues import RescueWatch
@@ -37,7 +38,6 @@ TIME_TO_GO_ON = 60.0
 """Seconds within which a fleet at work has one live run less."""
 
 LOG = "executions"
-USER_PAUSE = {"postgres": 0.4, "mariadb": 0.5, "sqlite": 1.5}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,8 @@ class Options:
     seed: int
     database: str
     layer: str
-    nemesis: bool
+    nemesis: str
+    tasks: int
     folder: Path
 
 
@@ -61,7 +62,8 @@ class Proof:
     orders: Counter[str] = field(default_factory=Counter)
     drops: list[Drop] = field(default_factory=list)
     snapshots: list[Span] = field(default_factory=list)
-    user_acts: int = 0
+    user_acts: Counter[str] = field(default_factory=Counter)
+    aimed: int = 0
     complaints: list[str] = field(default_factory=list)
 
 
@@ -80,14 +82,20 @@ def prove(options: Options, ground: Ground) -> Proof:
     site = _site(options)
     migrate(site)
     fleet = Fleet(site, commands(options.database), ground.orders, ground.failed_since)
-    steps = []
-    if options.nemesis:
-        names = list(fleet.members)
-        steps = plan(options.seed, options.seconds, names, options.database, options.layer, LEASE)
-        for step in steps:
-            print(step)
-    all_drafts, journal = drafts(options.seed, options.database, options.seconds), Journal()
-    user = User(options.seed, all_drafts, journal, USER_PAUSE[options.database])
+    steps = plan(
+        options.seed,
+        options.seconds,
+        list(fleet.members),
+        options.database,
+        options.layer,
+        LEASE,
+        options.nemesis,
+    )
+    for step in steps:
+        print(step)
+    all_drafts = drafts(options.seed, options.database, options.seconds, options.tasks)
+    journal = Journal()
+    users = _users(options, all_drafts, journal)
     with ExitStack() as stack:
         stack.callback(ground.snapshots.release)
         stack.callback(fleet.clear_away)
@@ -98,9 +106,11 @@ def prove(options: Options, ground: Ground) -> Proof:
         stalls = stack.enter_context(disturbances.StallWatch())
         rescues = stack.enter_context(RescueWatch())
         course = Course(fleet, ground, rescues, start)
-        user.start()
+        for user in users:
+            user.start()
         course.run(steps, start + options.seconds)
-        user.stop()
+        for user in users:
+            user.stop()
         end = moments.now()
         say("coming to rest")
         ground.heal()
@@ -113,7 +123,7 @@ def prove(options: Options, ground: Ground) -> Proof:
             whole = (paused_from, moments.now())
             journal.write(Change(key=draft.key, when=whole, schedule=None))
         fleet.stop()
-        for error in (user.error, ground.snapshots.error):
+        for error in (*(user.error for user in users), ground.snapshots.error):
             if error is not None:
                 raise error
         evidence = witness.evidence(
@@ -123,7 +133,7 @@ def prove(options: Options, ground: Ground) -> Proof:
             horizon=(start, end),
             drafts=all_drafts,
             journal=journal,
-            user=user,
+            users=users,
             fleet=fleet,
             ground=ground,
             stalls=stalls,
@@ -136,9 +146,19 @@ def prove(options: Options, ground: Ground) -> Proof:
         orders=ground.orders.given,
         drops=ground.orders.drops(),
         snapshots=ground.snapshots.held,
-        user_acts=user.done,
+        user_acts=sum((user.done for user in users), Counter()),
+        aimed=sum(user.aimed for user in users),
         complaints=fleet.complaints(),
     )
+
+
+def _users(options: Options, all_drafts: list[Draft], journal: Journal) -> list[User]:
+    """Return the users, each of whom has a part of the tasks."""
+    how = habits(options.nemesis, options.database)
+    return [
+        User(f"{options.seed}-{number}", all_drafts[number :: how.number], journal, how)
+        for number in range(how.number)
+    ]
 
 
 def _site(options: Options) -> Site:
@@ -174,7 +194,15 @@ def _saved(all_drafts: list[Draft], journal: Journal) -> float:
     say(f"{len(all_drafts)} tasks saved in {time.monotonic() - began:.1f} s")
     saved = (before, moments.now())
     for draft in all_drafts:
-        journal.write(Change(key=draft.key, when=saved, schedule=draft.fields["schedule"]))
+        fields = draft.fields
+        journal.write(
+            Change(
+                key=draft.key,
+                when=saved,
+                schedule=fields["schedule"],
+                priority=fields["priority"],
+            )
+        )
     return start.timestamp()
 
 

@@ -19,7 +19,8 @@ def show(options: Options, proof: Proof, verdict: Verdict) -> None:
     seconds = evidence.horizon[1] - evidence.horizon[0]
     print(
         f"CHAOS: {len(evidence.subjects)} tasks for {seconds:.0f} s on {options.database}, "
-        f"layer {options.layer}, lease {evidence.lease:g} s, seed {options.seed}"
+        f"layer {options.layer}, nemesis {options.nemesis}, lease {evidence.lease:g} s, "
+        f"seed {options.seed}"
     )
     _show_what_was_done(proof)
     _show_what_came_of_it(evidence, verdict)
@@ -43,13 +44,17 @@ def show(options: Options, proof: Proof, verdict: Verdict) -> None:
     print("Again:")
     print(
         f"  make chaos SECONDS={options.seconds:g} SEED={options.seed} DB={options.database} "
-        f"LAYER={options.layer}{'' if options.nemesis else ' NEMESIS=none'}"
+        f"LAYER={options.layer} NEMESIS={options.nemesis} TASKS={options.tasks}"
     )
 
 
 def _show_what_was_done(proof: Proof) -> None:
     deeds = _counts(proof.deeds) if proof.deeds else "nothing"
-    print(f"Broken on purpose: {deeds}. The user did {proof.user_acts} things.")
+    print(f"Broken on purpose: {deeds}.")
+    print(
+        f"The users did {proof.user_acts.total()} things: {_counts(proof.user_acts)}; "
+        f"{proof.aimed} edits just before a due moment."
+    )
     _show_drops(proof)
 
 

@@ -2,7 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
-from tests.chaos.evidence import RECORDED_WITHIN, Evidence, Execution, Row, Span, Subject
+from tests.chaos.evidence import (
+    RECORDED_WITHIN,
+    Evidence,
+    Execution,
+    Row,
+    Span,
+    Subject,
+    meets,
+)
 from tests.chaos.occurrences import due_between
 from tests.chaos.verdict import Finding, Flaw, Verdict
 
@@ -10,6 +18,7 @@ LIVE = ("queued", "running")
 TASK_DELETED = "The task was deleted."
 CANCELLING = ("cancel_other", "terminate_other")
 NO_HEARTBEAT = "No heartbeat planned the task in time"
+LONGEST_LEAD = 0.1  # seconds by which a worker may start a run, but not its function, ahead
 ON_TIME_TOLERANCE = 5.0  # seconds after which the heartbeat calls an occurrence missed
 MAY_SKIP = ("skip", "buffer_one", "buffer_all", *CANCELLING)
 
@@ -63,6 +72,8 @@ def _objection(
             is_by_user = any(reason in row.reason for reason in evidence.cancels)
             is_asked = is_by_user or subject.overlap in CANCELLING
             is_deleted = row.reason == TASK_DELETED and subject.is_deleted
+            if row.origin == "schedule" and (row.finished or 0) < (row.due or 0) - LONGEST_LEAD:
+                return "that was before it was due"
             return "" if is_asked or is_deleted else "nobody had cancelled it"
     return "no such state is known"
 
@@ -94,6 +105,8 @@ def _objection_to_gap(evidence: Evidence, subject: Subject, row: Row) -> str:
         return "nobody had changed its task then"
     if first == subject.first_due:
         return ""
+    if any(each.is_found_later and meets(each.may, (first, last)) for each in subject.active):
+        return ""  # it may be a gap of two schedules
     counts = {
         len(due_between(active.schedule, active.timezone, subject.key, (first - 0.5, last)))
         for active in subject.active

@@ -20,6 +20,7 @@ class Flaw(StrEnum):
     UNENDED = "unended: a row still live after all had come to rest"
     UNEXPLAINED = "unexplained: a row whose state or reason does not fit"
     ITERATIONS = "iterations: a task that ended with too few runs, or ran too often"
+    OUTDATED = "outdated: planned by what an edit had replaced, or withdrawn and not gone"
     DISAGREEING = "disagreeing: the ledger and the small tables beside it differ"
     RESCUE = "rescue: runs of a killed worker were left too long"
     CRASH = "crash: a process ended, or did not, and nobody had asked for that"

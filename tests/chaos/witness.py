@@ -1,5 +1,6 @@
 """Gathers the evidence for the checker once all has come to rest."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from tests.chaos.database_clock import DatabaseClock
 from tests.chaos.evidence import Disturbance, Evidence, Span, Subject
 from tests.chaos.fleet import Fleet
 from tests.chaos.grounds import Ground
-from tests.chaos.journal import Journal, active
+from tests.chaos.journal import Change, Journal, active, by_the_database
 from tests.chaos.rescues import RescueWatch
 from tests.chaos.user import User
 from tests.chaos.workload import Draft
@@ -26,17 +27,23 @@ def evidence(
     horizon: Span,
     drafts: list[Draft],
     journal: Journal,
-    user: User,
+    users: Sequence[User],
     fleet: Fleet,
     ground: Ground,
     stalls: disturbances.StallWatch,
     rescues: RescueWatch,
     clock: DatabaseClock,
 ) -> Evidence:
-    subjects = {
-        draft.key: _subject(draft, journal, horizon, draft.key in user.deleted) for draft in drafts
-    }
-    for request in user.requests:
+    def bounds(moment: float) -> Span:
+        return clock.bounds(moments.steady_at(moment))
+
+    deleted = {key for user in users for key in user.deleted}
+    subjects = {}
+    for draft in drafts:
+        changes = by_the_database(journal.of(draft.key), bounds)
+        subjects[draft.key] = _subject(draft, changes, horizon, draft.key in deleted)
+    requests = [request for user in users for request in user.requests]
+    for request in requests:
         if request.key not in subjects:
             subjects[request.key] = Subject(key=request.key, overlap="allow")
     executions, rows = execution_log.read(log, clock.bounds), ledger.rows()
@@ -44,14 +51,14 @@ def evidence(
     return Evidence(
         horizon=horizon,
         subjects=subjects,
-        requests=user.requests,
+        requests=requests,
         executions=executions,
         rows=rows,
         lives=fleet.lives,
         disturbances=backlog.extended(shadows, rows, executions),
         rescues=rescues.all(),
         existing=ledger.existing(),
-        cancels=frozenset(user.cancels),
+        cancels=frozenset(reason for user in users for reason in user.cancels),
         crashes=tuple(fleet.crashes),
         disagreements=(*ground.snapshots.disagreements, *disagreements()),
         punctual=ON_TIME_TOLERANCE[database],
@@ -61,7 +68,7 @@ def evidence(
 
 def _subject(
     draft: Draft,
-    journal: Journal,
+    changes: Sequence[Change],
     horizon: Span,
     is_deleted: bool,
 ) -> Subject:
@@ -78,7 +85,7 @@ def _subject(
         first_due=horizon[0] if fields.get("wait_for_schedule") is False else None,
         end_running=(horizon[0] + draft.ends_after if draft.ends_after is not None else None),
         is_deleted=is_deleted,
-        active=active(journal.of(draft.key), fields["timezone"], horizon[0]),
+        active=active(changes, fields["timezone"], horizon[0]),
     )
 
 

@@ -30,6 +30,8 @@ SHARES = {
 }
 """How many tasks have which period: 76, 51 and 19 occurrences a second."""
 
+MOST_TASKS = 300
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
@@ -56,10 +58,12 @@ class Draft:
         return task_with_callable(self.function, label=self.key, start_running=start, **fields)
 
 
-def drafts(seed: int, database: str, seconds: float) -> list[Draft]:
-    """Return 300 tasks; the same for the same seed, database and length."""
+def drafts(seed: int, database: str, seconds: float, most: int = MOST_TASKS) -> list[Draft]:
+    """Return 300 tasks, or fewer; the same for the same arguments."""
     draw = random.Random(f"workload {seed}")
     periods = [period for period, count in SHARES[database].items() for _ in range(count)]
+    if most < len(periods):
+        periods = sorted(draw.sample(periods, most))
     return [_draft(draw, f"task-{n:03}", n, period, seconds) for n, period in enumerate(periods)]
 
 
