@@ -204,6 +204,7 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "origins": of_members("sisy.records.choices", "Origin"),
     "run task": of_keys("RunTask"),
     "control": of_keys("Control"),
+    "look": of_keys("Look"),
     "event": of_keys("Event"),
     "beat": of_keys("Beat"),
     "commands that serve": of_commands(*SERVING),

@@ -21,7 +21,7 @@ class SisyConfig(AppConfig):
         from sisy.execution.call import adapt_tasks_of_django
         from sisy.lifecycle.submit import set_eager_executor
         from sisy.management import after_migrate
-        from sisy.messaging import dashboard_events, doorbell, run_log
+        from sisy.messaging import dashboard_events, doorbell, heartbeat_bell, run_log
         from sisy.store import database_thread
 
         if conf.usable_settings().aliases:
@@ -31,6 +31,7 @@ class SisyConfig(AppConfig):
         run_log.connect()
         dashboard_events.connect()
         doorbell.connect()
+        heartbeat_bell.connect()
         receivers.connect_if_used()
         database_thread.connect()
         after_migrate.connect()

@@ -63,6 +63,12 @@ Its engine is no longer configured, or its row cannot be read. Its ``reason`` sa
 task_retired = Signal(use_caching=True)
 """A task has no occurrences left. Sent with ``task``."""
 
+tasks_changed = Signal(use_caching=True)
+"""Tasks with a schedule were created, edited, paused, resumed or deleted, and it was committed.
+
+Sent without arguments. An edit sends it if the task may now run at other moments, or otherwise.
+"""
+
 worker_online = Signal(use_caching=True)
 """A worker started. Sent with ``process``."""
 

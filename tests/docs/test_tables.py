@@ -125,11 +125,12 @@ def test_the_values_of_each_policy_are_those_of_its_enumeration():
 def test_the_tables_of_messages_name_every_key():
     rows = tables_of(REFERENCE / "messages.md")["Key"]
     told = [words_in(row[0])[0] for row in rows]
-    kinds = (messages.RunTask, messages.Control, messages.Event, messages.Beat)
+    kinds = (messages.RunTask, messages.Control, messages.Look, messages.Event, messages.Beat)
     assert told == [name for kind in kinds for name in kind.__annotations__]
     assert [words_in(row[1]) for row in rows if row[0] == "`type`"] == [
         [f'"{messages.RUN_TASK}"'],
         [f'"{messages.CONTROL}"'],
+        [f'"{messages.LOOK}"'],
         [f'"{messages.EVENT}"'],
         [f'"{messages.HEARTBEAT}"'],
     ]

@@ -8,7 +8,8 @@ import psycopg
 import pytest
 from django.db import connection
 
-from sisy.messaging import carriers, doorbell, messages
+from sisy.messaging import carriers, doorbell, heartbeat_bell, messages
+from sisy.messaging.sender import Pace
 
 on_postgresql = pytest.mark.skipif(
     not os.environ.get("DATABASE_URL", "").startswith("postgresql"),
@@ -23,6 +24,7 @@ def notifying(settings, monkeypatch):
     monkeypatch.setattr(carriers, "is_in_a_test_run", lambda: False)
     monkeypatch.setattr(carriers, "EXIT_TIMEOUT", 30)
     monkeypatch.setattr(doorbell, "_paces", {})
+    monkeypatch.setattr(heartbeat_bell, "_pace", Pace(heartbeat_bell.RING_INTERVAL))
     yield
     carriers.close()
 

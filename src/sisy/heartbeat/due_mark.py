@@ -36,6 +36,11 @@ class DueMark:
             self._renewal.end()
         self._since = now - MARK_SLACK if next_run is None else min(next_run, now - MARK_SLACK)
 
+    def hasten(self) -> None:
+        """Let the next look read from the beginning: tasks may be due that were not before."""
+        # A long transaction may commit a change whose first moment lies before the mark.
+        self._renewal.hasten()
+
     def reset(self) -> None:
         """Read from the beginning until the next look: tasks may be due at any moment."""
         self._since = BEGINNING

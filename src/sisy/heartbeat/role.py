@@ -1,5 +1,9 @@
-"""The heartbeat: it looks ahead once a second, and makes a tick when something is due."""
+"""The heartbeat: it looks ahead once a second, and makes a tick when something is due.
 
+If it can be rung, and nothing is due soon, it looks every two seconds.
+"""
+
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,9 +18,9 @@ from sisy.heartbeat.quarantine import past_unreadable
 from sisy.heartbeat.retention import Rounds, prune_backlog
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
 from sisy.heartbeat.timing_check import Audit
-from sisy.messaging import carriers, doorbell, sender
+from sisy.messaging import carriers, doorbell, heartbeat_bell, sender
 from sisy.models import Process, Role, Run, Task
-from sisy.models.lease import Lease
+from sisy.models.lease import RENEWALS, Lease
 from sisy.runtime.loop import Loop, Turn
 from sisy.store.database_thread import DatabaseThread
 
@@ -68,14 +72,19 @@ class Heartbeat:
         self._rounds = Rounds(self.using)
         self._next_beat: datetime | None = None
         self._next_due: datetime | None = None
+        self._bell = heartbeat_bell.listener(self._hear_ring)
+        self._rings = sender.Pace(heartbeat_bell.RING_INTERVAL)
 
     async def run(self) -> None:
         """Make passes until `stop` is called."""
         with sender.local_loop():
+            self._bell.open()
             try:
-                async with dispatching(self.using):
-                    await self._loop.run()
+                with heartbeat_bell.listening(self._hear_ring):
+                    async with dispatching(self.using):
+                        await self._loop.run()
             finally:
+                await self._bell.close()
                 # If no pass was made, there may be no thread to unregister in.
                 if self._lease.is_registered:
                     await self._database.run(self._lease.end)
@@ -84,6 +93,11 @@ class Heartbeat:
     def stop(self) -> None:
         """Stop after the current pass. Thread-safe; may be called more than once."""
         self._loop.stop()
+
+    def _hear_ring(self) -> None:
+        """Look soon, because tasks were changed. Many rings cause few looks. Thread-safe."""
+        if (wait := self._rings.seconds_to_next(time.monotonic())) is not None:
+            self._loop.wake(wait)
 
     async def _step(self) -> float:
         current = await self._database.run(self._pass)
@@ -100,6 +114,8 @@ class Heartbeat:
         current = Pass(now, self._turn(now))
         # First: the other steps depend on whether the heartbeat was away, and on the clock.
         self._watch_clock(now)
+        if self._loop.was_woken:
+            self._due_mark.hasten()
         process = self._lease.keep()
         since = self._clock_watch.last_pass or now
         # Plan what is known to be due before anything else.
@@ -147,6 +163,8 @@ class Heartbeat:
         self._clock_watch.passed(current.now, is_behind=has_left_work or is_held_up)
         if not has_left_work:
             wait = self._seconds_to_next(current.now, outlook.next_moment())
+            if self._may_leave_out(wait, outlook):
+                wait += SECOND.total_seconds()
             current.wait = min(wait, LOCKED_RETRY_INTERVAL) if is_held_up else wait
 
     def _turn(self, now: datetime) -> Turn:
@@ -197,3 +215,17 @@ class Heartbeat:
         wanted = next_second if due is None or due <= began else min(next_second, due)
         # At most a second, even if the clock was set back in the meantime.
         return min(wanted - clock.last_known(self.using), SECOND).total_seconds()
+
+    def _may_leave_out(self, wait: float, outlook: Outlook) -> bool:
+        """Return whether nothing needs the next pass, which would begin in ``wait`` seconds."""
+        # Without rings, only a look shows that a task was changed. And each look keeps the lease.
+        if not self._bell.is_live or conf.get_settings().lease / RENEWALS < 2 * SECOND:
+            return False
+        following = clock.last_known(self.using) + timedelta(seconds=wait) + SECOND
+        moments = (
+            outlook.next_moment(),
+            outlook.first_expiry,
+            self._next_beat,
+            self._audit.next_at,
+        )
+        return all(moment is None or moment >= following + SECOND for moment in moments)

@@ -30,21 +30,24 @@ class Audit:
     """Checks all tasks slice by slice: their timing, and whether they have too many runs.
 
     It also checks whether the small tables beside the ledger agree with it.
+
+    Attributes:
+        next_at: when the next slice is due; None if it is due at once.
     """
 
     def __init__(self, using: str) -> None:
         self._using = using
-        self._next_at: datetime | None = None
+        self.next_at: datetime | None = None
         self._audited = 0  # up to this key
         self._entries = EntryCheck(using)
 
     def restart(self) -> None:
         """Audit the next slice at once, because the clock was set."""
-        self._next_at = None
+        self.next_at = None
 
     def go_on(self, now: datetime, turn: Turn) -> None:
         """Audit a slice if it is time. If the turn ends, the next pass audits the rest."""
-        if self._next_at is not None and now < self._next_at:
+        if self.next_at is not None and now < self.next_at:
             return
         tasks = Task.objects.using(self._using).order_by("-pk")
         newest = tasks.values_list("pk", flat=True).first() or 0
@@ -56,7 +59,7 @@ class Audit:
         _, self._audited = retention.prune_surplus(self._using, first, last, turn)
         if self._audited == last:
             self._entries.go_on(now)
-            self._next_at = now + AUDIT_INTERVAL
+            self.next_at = now + AUDIT_INTERVAL
 
 
 def compute_unplanned(using: str, now: datetime, turn: Turn = ENDLESS) -> int:

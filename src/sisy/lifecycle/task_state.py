@@ -152,6 +152,12 @@ def when_target_changes(now: datetime) -> Mapping[str, Any]:
     }
 
 
+def tell_changed(model: type[TaskRecord], using: str) -> None:
+    """Send `tasks_changed` when the transaction is committed. Heartbeats then plan at once."""
+    sender = cast("type[TaskRecord]", model._meta.concrete_model)
+    signal_dispatch.send_on_commit(signals.tasks_changed, sender, [{}], using)
+
+
 def tell_retired(tasks: Sequence[TaskRecord], using: str) -> None:
     """Send `task_retired` for each of one or more tasks when the transaction is committed."""
     sender = cast("type[TaskRecord]", tasks[0]._meta.concrete_model)

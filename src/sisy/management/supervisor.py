@@ -10,6 +10,7 @@ from contextlib import suppress
 from django.db import connections, router
 
 from sisy import clock, conf
+from sisy.messaging import heartbeat_bell
 from sisy.models import Process, Task
 from sisy.runtime.log import logger, signal_name
 from sisy.runtime.parent_pipe import HURRY, STOP, VARIABLE
@@ -180,6 +181,7 @@ def _store_end(using: str, pks: Sequence[int], how: str) -> None:
     try:
         processes = Process.objects.using(using).filter(pk__in=pks)
         processes.update(end_reason=how, lease_until=clock.now(using))
+        heartbeat_bell.ring()
     finally:
         # The next report may be a long time away.
         connections.close_all()

@@ -25,7 +25,7 @@ from django.db import connections, router
 from sisy.messaging import sender
 from sisy.messaging.channel_listener import ChannelListener
 from sisy.messaging.letters import Make, made
-from sisy.messaging.notify_post import Hear, NotifyPost
+from sisy.messaging.notify_post import Hear, NotifyPost, Subscription
 from sisy.runtime.compat import after_fork_in_child, is_in_a_test_run
 
 EXIT_TIMEOUT = 0.5  # seconds that a process waits at its exit for its last messages to leave
@@ -51,6 +51,10 @@ class Carrier(Protocol):
 
 class Listener(Protocol):
     """Hears the messages of other processes."""
+
+    @property
+    def is_live(self) -> bool:
+        """Return whether messages arrive, as far as is known. Thread-safe."""
 
     def open(self) -> None:
         """Begin to listen, in the running event loop."""
@@ -96,12 +100,19 @@ class PostgresListener:
         self._post = post
         self._hear = hear
         self._look = look
+        self._subscription: Subscription | None = None
+
+    @property
+    def is_live(self) -> bool:
+        return self._subscription is not None and self._subscription.is_live
 
     def open(self) -> None:
         self._subscription = self._post.subscribe(self._hear, self._changed)
 
     async def close(self) -> None:
-        self._post.unsubscribe(self._subscription)
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            self._post.unsubscribe(subscription)
 
     def _changed(self, is_live: bool) -> None:
         if is_live:

@@ -26,6 +26,7 @@ class ChannelListener:
         self._channels = channels
         self._groups = groups
         self._addresses: dict[str, str] = {}  # this listener's own channel in each group
+        self._loops: list[Loop] = []
         self._listening: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
@@ -36,10 +37,18 @@ class ChannelListener:
         receiving |= {name: partial(self._receive_as_member, name) for name in self._groups}
         for name, step in receiving.items():
             loop = Loop(f"Listening on {name}", step)
+            self._loops.append(loop)
             self._listening.append(asyncio.create_task(loop.run()))
+
+    @property
+    def is_live(self) -> bool:
+        """Return whether messages arrive, as far as is known. Thread-safe."""
+        has_joined = self._addresses.keys() >= self._groups.keys()
+        return bool(self._loops) and has_joined and not any(one.is_failing for one in self._loops)
 
     async def close(self) -> None:
         """Stop listening."""
+        self._loops.clear()
         for listening in self._listening:
             listening.cancel()
         for listening in self._listening:

@@ -19,6 +19,10 @@ CONTROL = "sisy.control"
 WORKERS = "sisy.workers"
 """The group of all workers."""
 
+LOOK = "sisy.look"
+HEARTBEATS = "sisy.heartbeats"
+"""The group of all heartbeats."""
+
 EVENT = "sisy.event"
 EVENTS = "sisy.events"
 """The group of all dashboards."""
@@ -94,6 +98,13 @@ class Control(TypedDict):
     """The primary key of the process to drain; None to cancel."""
 
 
+class Look(TypedDict):
+    """There may be work for heartbeats. Each makes a pass at once."""
+
+    type: str
+    """``"sisy.look"``"""
+
+
 class Event(TypedDict):
     """Runs changed since the last event of the same process."""
 
@@ -153,6 +164,11 @@ def drain(process_pk: int) -> Control:
     return {"type": CONTROL, "do": "drain", "run": None, "process": process_pk}
 
 
+def look() -> Look:
+    """Return the message that makes heartbeats look at once."""
+    return {"type": LOOK}
+
+
 def runs_changed(source: str, seq: int, tasks: Collection[int], most: int) -> Event:
     """Return the message that runs of ``tasks`` changed. It names up to ``most`` tasks."""
     return {
@@ -168,6 +184,11 @@ def runs_changed(source: str, seq: int, tasks: Collection[int], most: int) -> Ev
 def is_control(message: Any) -> bool:
     """Return whether ``message`` is a request for workers."""
     return isinstance(message, Mapping) and message.get("type") == CONTROL
+
+
+def is_look(message: Any) -> bool:
+    """Return whether ``message`` makes heartbeats look at once."""
+    return isinstance(message, Mapping) and message.get("type") == LOOK
 
 
 def is_event(message: Any) -> bool:

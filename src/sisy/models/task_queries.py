@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef
 
 from sisy import clock, conf
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued
-from sisy.lifecycle.task_state import when_target_changes, when_timing_changes
+from sisy.lifecycle.task_state import tell_changed, when_target_changes, when_timing_changes
 from sisy.models.run import Run
 from sisy.planning import activation, timing
 from sisy.planning.overdue import settle_overdue
@@ -77,9 +77,16 @@ class TaskQuerySet(models.QuerySet["Task"]):
             now = clock.now(self.db)
             with transaction.atomic(using=self.db):
                 settle_overdue(self.db, self, now, CHANGED)
-                return super().update(**{**when_timing_changes(now), **columns})
+                count = super().update(**{**when_timing_changes(now), **columns})
+                tell_changed(self.model, self.db)
+            return count
         if columns.keys() & TARGET_FIELDS:
-            return super().update(**{**when_target_changes(clock.now(self.db)), **columns})
+            self._for_write = True
+            with transaction.atomic(using=self.db):
+                columns = {**when_target_changes(clock.now(self.db)), **columns}
+                count = super().update(**columns)
+                tell_changed(self.model, self.db)
+            return count
         return super().update(**columns)
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -199,6 +206,7 @@ def prepare_deletion(tasks: TaskQuerySet) -> list[int]:
         live = Run.objects.using(using).live_of(pks[start : start + BATCH])
         live.lock()
         cancel_queued(live, TASK_DELETED, now)
+    tell_changed(tasks.model, using)
     return pks
 
 

@@ -92,6 +92,7 @@ def _start(task: TaskRecord, locked: TaskRecord, using: str, now: datetime) -> N
     start = start_of(locked, now)
     store_starts(using, [(locked, start)])
     start.apply_to(task)
+    task_state.tell_changed(type(task), using)
 
 
 def store_starts(using: str, starts: Sequence[tuple[TaskRecord, Start]]) -> None:
@@ -124,6 +125,8 @@ def pause(task: TaskRecord, using: str, reason: str) -> bool:
         # counts.
         settle_overdue(using, this, clock.now(using), PAUSED)
         was_active = bool(paused.write(this.filter(state=TaskState.ACTIVE)))
+        if was_active:
+            task_state.tell_changed(type(task), using)
     if was_active:
         paused.note([task])
     return was_active
@@ -175,6 +178,7 @@ def create(
             update_rows(using, tasks.model, keys, fingerprint)
             for task, given in zip(batch, keys_given, strict=True):
                 task.remember_inserted(using, given)
+        task_state.tell_changed(tasks.model, using)
 
 
 def _prepare(task: TaskRecord, number: int, now: datetime) -> None:

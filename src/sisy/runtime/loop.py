@@ -63,16 +63,32 @@ class Loop:
             self._woken.clear()
             await self._wait(await self._pass())
 
-    def wake(self) -> None:
-        """Start the next step now. Thread-safe; may also be called before and after `run`."""
+    @property
+    def is_failing(self) -> bool:
+        """Return whether the last step raised an error."""
+        return bool(self._outage.failures)
+
+    def wake(self, after: float = 0.0) -> None:
+        """Start the next step now, or in ``after`` seconds.
+
+        Thread-safe; may also be called before and after `run`.
+        """
         home = self._home
-        if home is None or home is running_loop():
+        if home is None:
             self._woken.set()
+        elif home is running_loop():
+            self._wake_here(after)
         else:
             try:
-                home.call_soon_threadsafe(self._woken.set)
+                home.call_soon_threadsafe(self._wake_here, after)
             except RuntimeError:
                 logger.debug("%s was woken after it ended", self._outage.what)
+
+    def _wake_here(self, after: float) -> None:
+        if after:
+            asyncio.get_running_loop().call_later(after, self._woken.set)
+        else:
+            self._woken.set()
 
     def stop(self) -> None:
         """Stop the loop after the current step. Thread-safe, like `wake`."""

@@ -1,0 +1,104 @@
+"""Wake heartbeats when something has changed that their last look did not see.
+
+Tasks were changed, a run was queued with a delay, or a parent has reported the death of a process.
+Heartbeats in this process are woken directly, and others over a carrier.
+
+A ring is a hint that may be lost. Heartbeats also look by themselves, at least every two seconds.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sisy import signals
+from sisy.messaging import carriers, messages
+from sisy.messaging.carriers import Listener
+from sisy.messaging.sender import Pace
+from sisy.runtime import signal_dispatch
+from sisy.runtime.compat import after_fork_in_child
+from sisy.runtime.log import logger
+
+if TYPE_CHECKING:
+    from sisy.records.run import RunRecord
+
+RING_INTERVAL = 0.1  # seconds between two rings of one process
+
+_listeners: set[Callable[[], None]] = set()
+_pace = Pace(RING_INTERVAL)
+
+
+@contextmanager
+def listening(wake: Callable[[], None]) -> Iterator[None]:
+    """Call ``wake`` for the rings of this process, in any thread."""
+    _listeners.add(wake)
+    try:
+        yield
+    finally:
+        _listeners.discard(wake)
+
+
+def listener(wake: Callable[[], None]) -> Listener:
+    """Return what calls ``wake`` for the rings of other processes, in any thread."""
+
+    def hear(message: Any) -> None:
+        if messages.is_look(message):
+            wake()
+        else:
+            logger.warning("Ignored an unknown message to heartbeats: %.200r", message)
+
+    return carriers.listener({}, {messages.HEARTBEATS: hear}, wake)
+
+
+def ring() -> None:
+    """Make heartbeats look at once. Thread-safe.
+
+    Calls that follow each other within `RING_INTERVAL` share the next message.
+    """
+    for wake in tuple(_listeners):
+        wake()
+    now = time.monotonic()
+    # Most rings are covered, so look for the carrier only afterwards.
+    carrier = None if _pace.covers(now) else carriers.carrier()
+    wait = None if carrier is None else _pace.seconds_to_next(now)
+    if carrier is not None and wait is not None:
+        carrier.tell(messages.HEARTBEATS, messages.look, wait)
+
+
+def on_tasks_changed(**kwargs: Any) -> None:
+    """Make heartbeats look at once. Receiver of the signal."""
+    ring()
+
+
+def on_runs_queued(*, runs: "list[RunRecord]", **kwargs: Any) -> None:
+    """Make heartbeats look at once if a run becomes ready later. Receiver of the signal."""
+    # It may become ready before their next look, and they ring for it then.
+    if any(run.ready_at > run.planned_at for run in runs):
+        ring()
+
+
+def on_runs_retrying(news: list[dict[str, Any]]) -> None:
+    """Make heartbeats look at once. Receives the signals in batches."""
+    ring()
+
+
+def connect() -> None:
+    """Connect the receivers."""
+    for signal, receiver in (
+        (signals.tasks_changed, on_tasks_changed),
+        (signals.runs_queued, on_runs_queued),
+    ):
+        signal_dispatch.call_directly(receiver)
+        signal.connect(receiver, dispatch_uid="sisy.messaging.heartbeat_bell")
+    if on_runs_retrying not in signals.run_retrying.of_batches:
+        signals.run_retrying.of_batches.append(on_runs_retrying)
+
+
+def _start_afresh() -> None:
+    """Reset the pace in a forked child."""
+    # A thread of the parent may have held its lock.
+    global _pace
+    _pace = Pace(RING_INTERVAL)
+
+
+after_fork_in_child(_start_afresh)

@@ -1,0 +1,79 @@
+"""A listener knows whether messages arrive, so that a process that can be rung may look less."""
+
+import asyncio
+
+import pytest
+
+from sisy.messaging import sender
+from sisy.messaging.channel_listener import ChannelListener
+from sisy.runtime import loop
+
+
+class Layer:
+    """A layer whose messages and errors a test puts into a queue."""
+
+    def __init__(self):
+        self.put = asyncio.Queue()
+        self.accepts_members = asyncio.Event()
+        self.heard = asyncio.Event()
+
+    async def new_channel(self):
+        return "own"
+
+    async def group_add(self, group, channel):
+        await self.accepts_members.wait()
+
+    async def receive(self, channel):
+        found = await self.put.get()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+@pytest.fixture
+async def layer(monkeypatch):
+    monkeypatch.setattr(loop, "FIRST_RETRY_DELAY", 0.01)
+    layer = Layer()
+    monkeypatch.setattr(sender, "shared_layer", lambda: layer)
+    return layer
+
+
+async def until(condition):
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_member_of_a_group_is_live_from_when_it_has_joined_until_it_is_closed(layer):
+    listener = ChannelListener({}, {"group": lambda message: None})
+    assert not listener.is_live
+    listener.open()
+    await asyncio.sleep(0)
+    assert not listener.is_live
+    layer.accepts_members.set()
+    await until(lambda: listener.is_live)
+    await listener.close()
+    assert not listener.is_live
+
+
+async def test_a_listener_is_not_live_during_an_outage_of_its_layer(layer):
+    heard = []
+    listener = ChannelListener({"channel": heard.append}, {"group": heard.append})
+    layer.accepts_members.set()
+    listener.open()
+    await until(lambda: listener.is_live)
+    for _ in range(2):
+        layer.put.put_nowait(OSError("refused"))
+    await until(lambda: not listener.is_live)
+    for _ in range(2):
+        layer.put.put_nowait({"n": 1})
+    await until(lambda: heard and listener.is_live)
+    await listener.close()
+
+
+async def test_without_a_layer_that_others_share_no_listener_is_live(monkeypatch):
+    monkeypatch.setattr(sender, "shared_layer", lambda: None)
+    listener = ChannelListener({"channel": print}, {})
+    listener.open()
+    assert not listener.is_live
+    await listener.close()
