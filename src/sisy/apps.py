@@ -21,7 +21,7 @@ class SisyConfig(AppConfig):
         from sisy.execution.call import adapt_tasks_of_django
         from sisy.lifecycle.submit import set_eager_executor
         from sisy.management import after_migrate
-        from sisy.messaging import dashboard_events, doorbell, heartbeat_bell, run_log
+        from sisy.messaging import dashboard_events, doorbell, heartbeat_bell, run_log, sender
         from sisy.store import database_thread
 
         if conf.usable_settings().aliases:
@@ -35,6 +35,7 @@ class SisyConfig(AppConfig):
         receivers.connect_if_used()
         database_thread.connect()
         after_migrate.connect()
+        sender.import_layer()
 
 
 def _execute_eagerly(runs: "Sequence[Run]", using: str) -> None:

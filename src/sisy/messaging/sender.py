@@ -4,13 +4,20 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent import futures
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
 from typing import Any
 
+from channels import DEFAULT_CHANNEL_LAYER
 from channels.exceptions import ChannelFull
-from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
+from channels.layers import (
+    BaseChannelLayer,
+    InMemoryChannelLayer,
+    channel_layers,
+    get_channel_layer,
+)
+from django.utils.module_loading import import_string
 
 from sisy.messaging.letters import Make, made
 from sisy.runtime.compat import after_fork_in_child
@@ -27,6 +34,14 @@ _local_loops: list[asyncio.AbstractEventLoop] = []
 _under_way: set["asyncio.Task[None]"] = set()
 _outage = Outage("The channel layer")
 _full: dict[str, Outage] = {}  # by channel, because the others still accept messages
+
+
+def import_layer() -> None:
+    """Import the module of the channel layer, so that no submission has to wait for it."""
+    # The client of Redis takes as long to import as several hundred submissions. The layer itself
+    # is not created yet: it might open connections, and a server may fork afterwards.
+    with suppress(Exception):  # the check of the layer reports why it cannot be created
+        import_string(channel_layers.configs[DEFAULT_CHANNEL_LAYER]["BACKEND"])
 
 
 def shared_layer() -> BaseChannelLayer | None:
