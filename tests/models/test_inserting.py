@@ -57,7 +57,7 @@ def test_in_json_one_and_true_are_not_the_same():
 
 
 def test_inserting_no_runs_creates_no_rows():
-    assert insert_runs("default", iter([])) == []
+    assert insert_runs("default", []) == []
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite knows no length of a text")

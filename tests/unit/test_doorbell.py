@@ -109,7 +109,7 @@ def test_listeners_in_this_process_are_woken_immediately(monkeypatch):
 
 
 def test_the_signal_of_committed_runs_rings(layer):
-    doorbell.on_runs_queued(runs=[run(1)], sender=Run, signal=None)
+    doorbell.on_runs_queued([{"runs": [run(1)]}])
     assert received(layer, 1) == [("sisy.run_task", 1)]
 
 

@@ -26,17 +26,19 @@ from sisy import clock, conf, signals
 from sisy.lifecycle.task_state import prepare_insert
 from sisy.lifecycle.template import Once
 from sisy.lifecycle.transition import send
+from sisy.records.alike import Alike
 from sisy.records.choices import Origin, RunState
-from sisy.records.instances import alike, refer
+from sisy.records.instances import refer
 from sisy.records.run import R, RunRecord
 from sisy.records.task import T, TaskRecord
 from sisy.records.validators import future_moment
 from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import is_of_a_test_case
+from sisy.runtime.signal_dispatch import ContainedSignal
 from sisy.store.submissions import can_insert_with_task, insert_runs
 
 
-def submit(runs: Sequence[R], using: str) -> list[R]:
+def submit(runs: Sequence[R], using: str) -> Sequence[R]:
     """Store requested runs, and return them. Workers are told after the commit.
 
     With ``SISY_EAGER``, the runs have been executed: see `execute_if_eager`.
@@ -46,13 +48,9 @@ def submit(runs: Sequence[R], using: str) -> list[R]:
     return stored
 
 
-def store(runs: Sequence[R], using: str, varying: Collection[str] | None = None) -> list[R]:
-    """Store requested runs in the caller's transaction; call `execute_if_eager` after it.
-
-    Args:
-        varying: the columns in which the runs may differ; by default, all.
-    """
-    stored = insert_runs(using, runs, varying)
+def store(runs: Sequence[R], using: str) -> Sequence[R]:
+    """Store requested runs in the caller's transaction; call `execute_if_eager` after it."""
+    stored = insert_runs(using, runs)
     if stored:
         _announce(stored, using)
     return stored
@@ -105,7 +103,7 @@ def _submit_later(
 
 def store_once(
     once: Once[T], payloads: list[dict[str, Any]], now: datetime, ready_at: datetime, using: str
-) -> list[RunRecord]:
+) -> Sequence[RunRecord]:
     """Store a new task and its runs, one for each payload; call `execute_if_eager` after it.
 
     Raises:
@@ -126,15 +124,14 @@ def _store_checked(
     ready_at: datetime,
     origin: Origin,
     using: str,
-) -> list[RunRecord]:
+) -> Sequence[RunRecord]:
     """Check all columns of a new task, and store it and its runs."""
     prepare_insert(task, now)
     run = task.new_run(now=now, origin=origin, ready_at=ready_at, payload=payloads[0])
     with transaction.atomic(using=using):
         task.insert_alone(using)
         refer(run, "task", task)  # the task has a key now
-        runs = [run] if len(payloads) == 1 else alike(run, "payload", payloads)
-        return store(runs, using, varying={"payload"})
+        return store([run] if len(payloads) == 1 else Alike(run, "payload", payloads), using)
 
 
 def open_elsewhere(using: str) -> list[str]:
@@ -203,8 +200,8 @@ def _announce(runs: Sequence[RunRecord], using: str) -> None:
 
 
 def _tell_planned(runs: Sequence[RunRecord], does_ring: bool) -> None:
-    if signal_dispatch.is_heard(signals.run_planned, type(runs[0])):
-        signal_dispatch.send(signals.run_planned, type(runs[0]), [{"run": run} for run in runs])
+    signal, model = signals.run_planned, type(runs[0])
+    signal_dispatch.send(signal, model, [{"run": run} for run in _to_tell(signal, runs)])
     if does_ring:
         _tell_queued(runs)
 
@@ -216,4 +213,13 @@ def ring(runs: Sequence[RunRecord], using: str) -> None:
 
 
 def _tell_queued(runs: Sequence[RunRecord]) -> None:
-    signals.runs_queued.send_robust(sender=type(runs[0]), runs=runs)
+    signal, model = signals.runs_queued, type(runs[0])
+    signal_dispatch.send_here(signal, model, [{"runs": _to_tell(signal, runs)}])
+
+
+def _to_tell(signal: ContainedSignal, runs: Sequence[R]) -> list[R]:
+    """Return the runs to send a signal about."""
+    if isinstance(runs, Alike) and not signal.has_listeners(type(runs[0])):
+        # Sisy's own receivers look only at what is the same in all of them.
+        return [runs[0]]
+    return list(runs)

@@ -83,8 +83,7 @@ def on_cancel_requested(*, tasks: list[int], **kwargs: Any) -> None:
 def connect() -> None:
     """Connect the receivers."""
     for signal in OF_RUNS:
-        if on_runs_changed not in signal.of_batches:
-            signal.of_batches.append(on_runs_changed)
+        signal.connect_of_batches(on_runs_changed)
     signal_dispatch.call_directly(on_cancel_requested)
     signals.cancel_requested.connect(
         on_cancel_requested, dispatch_uid="sisy.messaging.dashboard_events"

@@ -149,9 +149,10 @@ def _hear_order(on_control: Callable[[], None], message: Any) -> None:
         logger.warning("Ignored an unknown message to workers: %.200r", message)
 
 
-def on_runs_queued(*, runs: "list[RunRecord]", **kwargs: Any) -> None:
-    """Ring for committed runs. Receiver of the signal ``runs_queued``."""
-    ring(runs)
+def on_runs_queued(news: list[dict[str, Any]]) -> None:
+    """Ring for committed runs. Receives the signal ``runs_queued`` in batches."""
+    for each in news:
+        ring(each["runs"])
 
 
 def on_cancel_requested(*, pks: list[int], **kwargs: Any) -> None:
@@ -173,8 +174,8 @@ def _send_control(message: messages.Control) -> None:
 
 def connect() -> None:
     """Connect the receivers."""
+    signals.runs_queued.connect_of_batches(on_runs_queued)
     for signal, receiver in (
-        (signals.runs_queued, on_runs_queued),
         (signals.cancel_requested, on_cancel_requested),
         (signals.drain_requested, on_drain_requested),
     ):

@@ -125,8 +125,7 @@ def on_offline(*, process: Any, reason: str, **kwargs: Any) -> None:
 
 def connect() -> None:
     """Connect the receivers."""
-    if on_finished_batch not in signals.run_finished.of_batches:
-        signals.run_finished.of_batches.append(on_finished_batch)
+    signals.run_finished.connect_of_batches(on_finished_batch)
     for signal, receiver in (
         (_ended_badly, on_finished),
         (signals.run_retrying, on_retrying),

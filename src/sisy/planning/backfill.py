@@ -34,9 +34,9 @@ def backfill(
             task.new_run(now=now, origin=Origin.BACKFILL, occurrence_at=moment)
             for moment in to_backfill(task, start, end, using, now, again)
         ]
-        stored = store(runs, using)
-    execute_if_eager(stored, using)
-    return stored
+        store(runs, using)
+    execute_if_eager(runs, using)
+    return runs
 
 
 def to_backfill(

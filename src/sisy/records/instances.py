@@ -34,38 +34,33 @@ def unsaved(model: type[M], values: Mapping[str, Any]) -> M:
     return record
 
 
-def alike(record: M, name: str, values: Sequence[Any]) -> list[M]:
-    """Return unsaved records that differ from an unsaved one only in a plain column.
-
-    Args:
-        name: the name of the column.
-        values: the value of the column in each record.
-    """
-    return _copies(record, [{name: value} for value in values])
-
-
 def another(record: M, columns: Mapping[str, Any]) -> M:
     """Return an unsaved record that differs from an unsaved one only in plain columns.
 
     Args:
         columns: their values. Both records share all others.
     """
-    return _copies(record, [columns])[0]
+    return copies(record, [columns])[0]
 
 
-def _copies(record: M, columns: Sequence[Mapping[str, Any]]) -> list[M]:
+def copies(record: M, columns: Sequence[Mapping[str, Any]]) -> list[M]:
+    """Return unsaved records that differ from one only in plain columns.
+
+    Args:
+        columns: the values of these columns in each record.
+    """
     model, held = type(record), record.__dict__
     if is_watched(model):
         own = {field.attname: held[field.attname] for field in model._meta.concrete_fields}
-        copies = [model(**{**own, **each}) for each in columns]
+        created = [model(**{**own, **each}) for each in columns]
     else:
-        copies = [model.__new__(model) for _ in columns]
-        for copy, each in zip(copies, columns, strict=True):
+        created = [model.__new__(model) for _ in columns]
+        for copy, each in zip(created, columns, strict=True):
             copy.__dict__ = {**held, "_state": ModelState(), **each}
     related = record._state.fields_cache
-    for copy in copies:
+    for copy in created:
         copy._state.fields_cache = related.copy()
-    return copies
+    return created
 
 
 def read(
@@ -126,6 +121,12 @@ def is_heard(model: type[models.Model], *signals_of_records: ModelSignal) -> boo
 def is_watched(model: type[models.Model]) -> bool:
     """Return whether a receiver, or the model's own ``__init__``, must see each new record."""
     return is_heard(model, pre_init, post_init) or _Defaults.of(model).has_own_init
+
+
+def note_saved(using: str, records: Sequence[models.Model]) -> None:
+    """Tell records that they are stored in a database now."""
+    for record in records:
+        record._state.adding, record._state.db = False, using
 
 
 def refer(record: models.Model, name: str, other: models.Model) -> None:

@@ -38,12 +38,18 @@ class ContainedSignal(InterceptingSignal):
 
     Attributes:
         of_batches: receivers of Sisy's own. `send` calls each of them once for all changes, with
-            a list of the arguments. They must use no database, and must not raise.
+            a list of the arguments. They must use no database, and must not raise. For runs that
+            are submitted together and differ only in their data, they may get one of them.
     """
 
     def __init__(self, use_caching: bool = False) -> None:
         super().__init__(use_caching)
         self.of_batches: list[Callable[[SignalArguments], None]] = []
+
+    def connect_of_batches(self, receiver: Callable[[SignalArguments], None]) -> None:
+        """Connect a receiver of Sisy's own, once; see `of_batches`."""
+        if receiver not in self.of_batches:
+            self.of_batches.append(receiver)
 
     def to_call(self, receiver: Receiver, *, is_async: bool) -> Receiver:
         """Return the function to call instead of ``receiver``."""
@@ -152,10 +158,11 @@ def send(signal: ContainedSignal, sender: type, news: SignalArguments) -> None:
     if getattr(_thread, "leaves_it", False):
         _signal_thread.add(signal, sender, news)
     else:
-        _send(signal, sender, news)
+        send_here(signal, sender, news)
 
 
-def _send(signal: ContainedSignal, sender: type, news: SignalArguments) -> None:
+def send_here(signal: ContainedSignal, sender: type, news: SignalArguments) -> None:
+    """Send a signal in the calling thread, even in a heartbeat or a worker."""
     for receive in signal.of_batches:
         receive(news)
     if not signal.receivers:
@@ -209,7 +216,7 @@ class SignalThread:
                 continue
             try:
                 close_old_connections()
-                _send(signal, sender, news)
+                send_here(signal, sender, news)
                 if self._unsent.empty():
                     self._rest()
             except BaseException:  # noqa: BLE001 - the border around receivers

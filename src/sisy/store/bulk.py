@@ -17,7 +17,7 @@ hundred rows at a time.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Combinable
 
 from sisy.records import nested
-from sisy.store.statements import change, fetch, insert_into, note_saved, placeholders
+from sisy.records.alike import note_inserted, values_of
+from sisy.store.statements import change, fetch, insert_into, placeholders
 
 ROW_BATCH = 100  # where each value of each row is a parameter; SQLite may take only 999 of them
 
@@ -97,19 +98,17 @@ def insert_many(
     using: str,
     records: Sequence[models.Model],
     complete: Callable[[str], str] = returning_keys,
-    varying: Collection[str] | None = None,
 ) -> None:
     """Insert records of a model into PostgreSQL with one statement, and set their keys.
 
     Args:
         complete: makes the statement, which returns the keys, from the insertion.
-        varying: the columns in which the records may differ; by default, all.
     """
     # Django would write each value of each record into the statement, which takes longer than to
     # insert the records.
     connection, model = connections[using], type(records[0])
     columns = [
-        Column.of(field, _held(field, records, varying), connection)
+        Column.of(field, values_of(records, field.attname), connection)
         for field in model._meta.concrete_fields
     ]
     # A column that is left out is NULL.
@@ -127,23 +126,8 @@ def insert_many(
         "ORDER BY own.place"
     )
     params = [column.value for column in (*shared, *own)]
-    for record, (pk,) in zip(
-        records, fetch(using, complete(statement), params, is_prepared=True), strict=True
-    ):
-        record.pk = pk
-    note_saved(using, records)
-
-
-def _held(
-    field: "models.Field[Any, Any]",
-    records: Sequence[models.Model],
-    varying: Collection[str] | None,
-) -> list[Any]:
-    """Return the values of a column in records, or only one if they do not differ in it."""
-    name = field.attname
-    if varying is None or name in varying:
-        return [record.__dict__[name] for record in records]
-    return [records[0].__dict__[name]]
+    inserted = fetch(using, complete(statement), params, is_prepared=True)
+    note_inserted(using, records, [pk for (pk,) in inserted])
 
 
 def update_rows(using: str, model: type[models.Model], pks: Sequence[int], update: Update) -> int:

@@ -241,9 +241,3 @@ def insert_into(using: str, model: type[models.Model], columns: Iterable[str]) -
 def placeholders(values: Sized) -> str:
     """Return a placeholder for each of ``values``, separated by commas."""
     return ", ".join(["%s"] * len(values))
-
-
-def note_saved(using: str, records: Sequence[models.Model]) -> None:
-    """Tell records that they are stored in a database now."""
-    for record in records:
-        record._state.adding, record._state.db = False, using

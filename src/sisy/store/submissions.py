@@ -25,7 +25,7 @@ A task and its only run are inserted together. The run copies from the task what
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache, partial
@@ -37,15 +37,16 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import post_save, pre_save
 
+from sisy.records.alike import values_of
 from sisy.records.choices import RunState
-from sisy.records.instances import is_heard, refer
+from sisy.records.instances import is_heard, note_saved, refer
 from sisy.records.run import R, RunRecord
 from sisy.records.task import TaskRecord
 from sisy.records.validators import JSON
 from sisy.store import entries
 from sisy.store.bulk import insert_many, kind_of
 from sisy.store.run_queries import rows_of
-from sisy.store.statements import fetch, insert_into, note_saved, placeholders
+from sisy.store.statements import fetch, insert_into, placeholders
 
 COPIED = {
     "label": "label",
@@ -74,21 +75,16 @@ VARYING_COLUMNS_OF_RUN_ALONE = (
 """The columns of a run that often differ from one run to the next."""
 
 
-def insert_runs(using: str, runs: Sequence[R], varying: Collection[str] | None = None) -> list[R]:
-    """Insert runs, all or none, and return them with their keys.
-
-    Args:
-        varying: the columns in which the runs may differ; by default, all.
-    """
-    runs = list(runs)
+def insert_runs(using: str, runs: Sequence[R]) -> Sequence[R]:
+    """Insert runs, all or none, and return them with their keys."""
     vendor, features = connections[using].vendor, connections[using].features
-    are_queued = all(run.state == RunState.QUEUED for run in runs)
+    are_queued = all(state == RunState.QUEUED for state in values_of(runs, "state"))
     if vendor == "postgresql" and len(runs) == 1:
         _insert_alone(using, runs[0])
         note_saved(using, runs)
     elif vendor == "postgresql" and runs:
         with_entries = partial(entries.with_entries, are_queued=are_queued)
-        insert_many(using, runs, with_entries, varying)
+        insert_many(using, runs, with_entries)
     elif vendor == "sqlite" and len(runs) == 1:
         with transaction.atomic(using=using, savepoint=False):
             _insert_locally(using, runs[0])
