@@ -116,7 +116,7 @@ def test_signals_get_the_runs_of_a_batch_with_their_keys(django_capture_on_commi
     assert queued == [list(stored)]
 
 
-def test_a_receiver_hears_of_a_batch_that_was_submitted_before_it_was_connected(
+def test_a_receiver_connected_before_the_commit_gets_all_runs_of_a_batch(
     django_capture_on_commit_callbacks,
 ):
     heard = []

@@ -4,8 +4,9 @@ Each statement is made for the columns that are given. A value that all rows sha
 On PostgreSQL, each other column is an array, so that the text is the same for any number of rows:
 
     INSERT INTO sisy_run (queue, payload)
-    SELECT %s::varchar, own.payload
-    FROM ROWS FROM (jsonb_array_elements(%s::jsonb)) WITH ORDINALITY AS own (payload, place)
+    SELECT %(queue)s::varchar, own.payload
+    FROM ROWS FROM (jsonb_array_elements(%(payload)s::jsonb)) WITH ORDINALITY
+        AS own (payload, place)
     ORDER BY own.place RETURNING id
 
     UPDATE sisy_task SET state = %s::varchar, next_run = own.c0
@@ -43,7 +44,8 @@ class Column:
         kind: the type of the column in SQL.
         is_shared: whether all rows have the same value.
         value: the value of all rows, or the values of all rows, as ``rows`` takes them.
-        rows: the SQL that returns the values as rows on PostgreSQL, unless they are shared.
+        rows: the SQL that returns the values as rows on PostgreSQL, unless they are shared. It is
+            formatted with the placeholder of the value.
     """
 
     name: str
@@ -67,9 +69,9 @@ class Column:
         if is_json and None not in held:  # that is stored as NULL, not as JSON's null
             # One text takes a tenth of the time of an array of as many texts as there are rows.
             text = json.dumps(held, cls=field.encoder)  # type: ignore[attr-defined]
-            return cls(name, kind, False, text, "jsonb_array_elements(%s::jsonb)")
+            return cls(name, kind, False, text, "jsonb_array_elements({}::jsonb)")
         values = [field.get_db_prep_save(value, connection) for value in held]
-        return cls(name, kind, False, values, f"unnest(%s::{kind}[])")
+        return cls(name, kind, False, values, f"unnest({{}}::{kind}[])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ class Update:
     compute: Mapping[str, Combinable] = field(default_factory=dict)
 
 
-def returning_keys(insertion: str) -> str:
+def returning_keys(insertion: str, shared: Mapping[str, str]) -> str:
     """Return a statement that inserts rows, and returns their keys."""
     return f"{insertion} RETURNING id"
 
@@ -97,12 +99,13 @@ def returning_keys(insertion: str) -> str:
 def insert_many(
     using: str,
     records: Sequence[models.Model],
-    complete: Callable[[str], str] = returning_keys,
+    complete: Callable[[str, Mapping[str, str]], str] = returning_keys,
 ) -> None:
     """Insert records of a model into PostgreSQL with one statement, and set their keys.
 
     Args:
-        complete: makes the statement, which returns the keys, from the insertion.
+        complete: makes the statement, which returns the keys, from the insertion and from the
+            columns in which all records have the same value, each with its SQL.
     """
     # Django would write each value of each record into the statement, which takes longer than to
     # insert the records.
@@ -115,18 +118,19 @@ def insert_many(
     shared = [column for column in columns if column.is_shared and column.value is not None]
     own = [column for column in columns if not column.is_shared]
     names = [connection.ops.quote_name(column.name) for column in own]
-    sources = ", ".join(column.rows for column in own)
+    sources = ", ".join(column.rows.format(f"%({column.name})s") for column in own)
     rows = (
         f"ROWS FROM ({sources}) WITH ORDINALITY" if own else f"generate_series(1, {len(records)})"
     )
-    values = [*(f"%s::{column.kind}" for column in shared), *(f"own.{name}" for name in names)]
+    value_of = {column.name: f"%({column.name})s::{column.kind}" for column in shared}
+    values = [*value_of.values(), *(f"own.{name}" for name in names)]
     statement = (
         f"{insert_into(using, model, [column.name for column in (*shared, *own)])} "
         f"SELECT {', '.join(values)} FROM {rows} AS own({', '.join([*names, 'place'])}) "
         "ORDER BY own.place"
     )
-    params = [column.value for column in (*shared, *own)]
-    inserted = fetch(using, complete(statement), params, is_prepared=True)
+    params = {column.name: column.value for column in (*shared, *own)}
+    inserted = fetch(using, complete(statement, value_of), params, is_prepared=True)
     note_inserted(using, records, [pk for (pk,) in inserted])
 
 
@@ -184,7 +188,9 @@ class _Statement:
         if not self._arrays:
             condition, params = _among(self._pks, self._connection)
             return f" WHERE {self._table}.id {condition}", params
-        sources = ", ".join(["unnest(%s::bigint[])", *(array.rows for array in self._arrays)])
+        sources = ", ".join(
+            ["unnest(%s::bigint[])", *(array.rows.format("%s") for array in self._arrays)]
+        )
         names = ", ".join(["pk", *(f"c{place}" for place in range(len(self._arrays)))])
         rows = f" FROM ROWS FROM ({sources}) AS own({names}) WHERE {self._table}.id = own.pk"
         return rows, [self._pks, *(array.value for array in self._arrays)]

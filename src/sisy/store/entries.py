@@ -8,7 +8,7 @@ Code that changes both locks the run's row first, and then its entry. A claim be
 but waits for neither: it skips what another transaction has locked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from django.db import connections, transaction
 
@@ -38,10 +38,10 @@ ADD_TROUBLED = Statement(f"""
 
 # For runs that a statement of PostgreSQL has just inserted, and calls "stored". It returns only
 # the columns that are needed here, because PostgreSQL copies each column that it returns.
-STORED_COLUMNS = "id, task_id, engine, queue, priority, ready_at, planned_at, state, finished_at"
+COLUMNS_OF_QUEUED = ("id", "task_id", "engine", "queue", "priority", "ready_at", "planned_at")
+COLUMNS_OF_ANY = (*COLUMNS_OF_QUEUED, "state", "finished_at")
 QUEUED_OF_STORED = (
-    f"INSERT INTO sisy_queued_run ({QUEUED_COLUMNS}) SELECT {QUEUED_VALUES} FROM stored "
-    "WHERE state = 'queued'"
+    f"INSERT INTO sisy_queued_run ({QUEUED_COLUMNS}) SELECT {QUEUED_VALUES} FROM stored"
 )
 TROUBLED_OF_STORED = (
     f"INSERT INTO sisy_troubled_run ({TROUBLED_COLUMNS}) SELECT {TROUBLED_VALUES} FROM stored "
@@ -88,17 +88,26 @@ def follow(using: str, runs: Sequence[int]) -> None:
                 statement.change(using, runs=some)
 
 
-def with_entries(insertion: str, *, are_queued: bool) -> str:
+def with_entries(insertion: str, shared: Mapping[str, str], *, are_queued: bool) -> str:
     """Return PostgreSQL's statement that inserts runs with their entries, and returns their keys.
 
     Args:
+        shared: columns in which all of the runs have the same value, each with its SQL.
         are_queued: whether all of them are queued. If not, none is running.
     """
-    parts = [f"stored AS ({insertion} RETURNING {STORED_COLUMNS})"]
-    parts.append(f"queued AS ({QUEUED_OF_STORED})")
-    if not are_queued:
+    needed = COLUMNS_OF_QUEUED if are_queued else COLUMNS_OF_ANY
+    own = ", ".join(name for name in needed if name not in shared)
+    every = ", ".join(f"{shared[name]} AS {name}" if name in shared else name for name in needed)
+    parts = [
+        f"inserted AS ({insertion} RETURNING {own})",
+        f"stored AS NOT MATERIALIZED (SELECT {every} FROM inserted)",
+    ]
+    if are_queued:
+        parts.append(f"queued AS ({QUEUED_OF_STORED})")
+    else:
+        parts.append(f"queued AS ({QUEUED_OF_STORED} WHERE state = 'queued')")
         parts.append(f"troubled AS ({TROUBLED_OF_STORED})")
-    return f"WITH {', '.join(parts)} SELECT id FROM stored"
+    return f"WITH {', '.join(parts)} SELECT id FROM inserted"
 
 
 def add_inserted(using: str, runs: Sequence[int], *, are_queued: bool) -> None:

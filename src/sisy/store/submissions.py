@@ -4,13 +4,15 @@ Most of the sixty columns of a task and its run have the same values as in the p
 Python needs longer to convert them than PostgreSQL to store them. So they become literals in the
 text of the statement, and the text is kept. PostgreSQL prepares it if a session sends it often:
 
-    WITH stored AS (
+    WITH inserted AS (
         INSERT INTO sisy_run (state, queue, …, task_id, label, …)
         VALUES ('queued', 'default', …, %s, %s, …) RETURNING id, task_id, …
+    ), stored AS NOT MATERIALIZED (
+        SELECT id, task_id, … FROM inserted
     ), queued AS (
-        INSERT INTO sisy_queued_run (task_id, run_id, …) SELECT task_id, id, … FROM stored …
+        INSERT INTO sisy_queued_run (task_id, run_id, …) SELECT task_id, id, … FROM stored
     )
-    SELECT id FROM stored
+    SELECT id FROM inserted
 
 A task and its only run are inserted together. The run copies from the task what both have:
 
@@ -158,7 +160,7 @@ class PairInsertion:
             f"VALUES ({', '.join(of_task.values())}) RETURNING {returned}), "
             f"stored AS ({insert_into(using, run_model, of_run)} "
             f"SELECT {', '.join(of_run.values())} FROM inserted "
-            f"RETURNING {entries.STORED_COLUMNS}) "
+            f"RETURNING {', '.join(entries.COLUMNS_OF_QUEUED)}) "
             f"{entries.QUEUED_OF_STORED} RETURNING task_id, run_id"
         )
 
@@ -212,7 +214,7 @@ def _statement_of_one(
     columns = seldom.literals(constants, connections[using])
     columns |= {str(model._meta.get_field(name).column): "%s" for name in non_null}  # type: ignore[union-attr]
     insertion = f"{insert_into(using, model, columns)} VALUES ({', '.join(columns.values())})"
-    return entries.with_entries(insertion, are_queued=state == RunState.QUEUED)
+    return entries.with_entries(insertion, {}, are_queued=state == RunState.QUEUED)
 
 
 def _insert_locally(using: str, run: RunRecord) -> None:
