@@ -9,7 +9,7 @@ A ring is a hint that may be lost. Heartbeats also look by themselves, at least 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sisy import signals
 from sisy.messaging import carriers, messages
@@ -18,9 +18,6 @@ from sisy.messaging.sender import Pace
 from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import after_fork_in_child
 from sisy.runtime.log import logger
-
-if TYPE_CHECKING:
-    from sisy.records.run import RunRecord
 
 RING_INTERVAL = 0.1  # seconds between two rings of one process
 
@@ -70,10 +67,10 @@ def on_tasks_changed(**kwargs: Any) -> None:
     ring()
 
 
-def on_runs_queued(*, runs: "list[RunRecord]", **kwargs: Any) -> None:
-    """Make heartbeats look at once if a run becomes ready later. Receiver of the signal."""
+def on_runs_queued(news: list[dict[str, Any]]) -> None:
+    """Make heartbeats look at once if a run becomes ready later. Receives it in batches."""
     # It may become ready before their next look, and they ring for it then.
-    if any(run.ready_at > run.planned_at for run in runs):
+    if any(run.ready_at > run.planned_at for each in news for run in each["runs"]):
         ring()
 
 
@@ -84,14 +81,10 @@ def on_runs_retrying(news: list[dict[str, Any]]) -> None:
 
 def connect() -> None:
     """Connect the receivers."""
-    for signal, receiver in (
-        (signals.tasks_changed, on_tasks_changed),
-        (signals.runs_queued, on_runs_queued),
-    ):
-        signal_dispatch.call_directly(receiver)
-        signal.connect(receiver, dispatch_uid="sisy.messaging.heartbeat_bell")
-    if on_runs_retrying not in signals.run_retrying.of_batches:
-        signals.run_retrying.of_batches.append(on_runs_retrying)
+    signal_dispatch.call_directly(on_tasks_changed)
+    signals.tasks_changed.connect(on_tasks_changed, dispatch_uid="sisy.messaging.heartbeat_bell")
+    signals.runs_queued.connect_of_batches(on_runs_queued)
+    signals.run_retrying.connect_of_batches(on_runs_retrying)
 
 
 def _start_afresh() -> None:
