@@ -15,9 +15,12 @@ from django.db import connections
 TRUSTED_FOR = 5.0  # seconds until the database's clock is read again
 
 NOW_SQL = {
-    "postgresql": "SELECT clock_timestamp() AT TIME ZONE 'UTC'",
-    "mysql": "SELECT UTC_TIMESTAMP(6)",
+    "postgresql": "clock_timestamp() AT TIME ZONE 'UTC'",
+    "mysql": "UTC_TIMESTAMP(6)",
 }
+"""The expression for a database's clock. SQLite has none."""
+
+LONGEST_ANSWER = 0.01  # seconds that a statement may take whose reading of the clock is used
 
 # Unlike the monotonic clock, the boot clock continues while the host is suspended.
 _steady_clock = getattr(time, "CLOCK_BOOTTIME", None)
@@ -71,14 +74,28 @@ class DatabaseClock:
 
     def _read(self, using: str, sql: str) -> tuple[float, datetime]:
         with connections[using].cursor() as cursor:
-            # The database reads its clock at some moment between these two; assume the middle.
             asked = steady()
-            cursor.execute(sql)
+            cursor.execute(f"SELECT {sql}")
             value: datetime = cursor.fetchone()[0]
             answered = steady()
+        return self._keep(using, value, asked, answered)
+
+    def note(self, using: str, value: datetime, asked: float, answered: float) -> None:
+        """Use a reading that came with another statement. A slow one is too inexact.
+
+        Args:
+            value: the moment, as the database returned it.
+            asked, answered: when the statement was sent and answered, by `steady`.
+        """
+        if answered - asked <= LONGEST_ANSWER:
+            self._keep(using, value, asked, answered)
+
+    def _keep(
+        self, using: str, value: datetime, asked: float, answered: float
+    ) -> tuple[float, datetime]:
         moment = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-        reading = ((asked + answered) / 2, moment)
-        self._readings[using] = reading
+        # The database has read its clock at some moment between these two; assume the middle.
+        reading = self._readings[using] = ((asked + answered) / 2, moment)
         return reading
 
 
@@ -93,6 +110,17 @@ def now(using: str) -> datetime:
 def last_known(using: str) -> datetime:
     """Return the current time like `now`, but without a query, so it is safe in async code."""
     return _clock.last_known(using)
+
+
+def note(using: str, value: datetime | None, asked: float, answered: float) -> None:
+    """Note a reading of the database's clock that came with another statement.
+
+    Args:
+        value: the moment, as the database returned it; None of SQLite.
+        asked, answered: when the statement was sent and answered, by `steady`.
+    """
+    if value is not None and isinstance(_clock, DatabaseClock):
+        _clock.note(using, value, asked, answered)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def test_a_reading_of_the_clock_is_trusted_for_seconds_and_no_longer(monkeypatch
     at, read = [100.0], []
     monkeypatch.setattr(clock, "steady", lambda: at[0])
     now = clock.DatabaseClock()
-    monkeypatch.setitem(clock.NOW_SQL, "sqlite", "SELECT 1")
+    monkeypatch.setitem(clock.NOW_SQL, "sqlite", "1")
 
     def look(using, sql):
         read.append(at[0])

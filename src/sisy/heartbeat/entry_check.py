@@ -4,9 +4,9 @@ Each transaction writes both, so they agree. They differ only after rows were ch
 or one of the tables was restored. A queued run without an entry would never be claimed, and a
 running one would never be rescued. The ledger is right, so the entries are corrected.
 
-Each audit checks a part. All entries are compared with their runs in turn, and then again from the
-beginning. Each run is checked when it is a minute old, and again if it is old enough to be pruned
-but has not finished.
+Each audit checks a part, and the next audit follows soon if there is more. All entries are
+compared with their runs in turn, and then again from the beginning. Each run is checked when it is
+a minute old, and again if it is old enough to be pruned but has not finished.
 """
 
 from collections.abc import Iterable, Sequence
@@ -50,9 +50,14 @@ KINDS: dict[type[models.Model], Sequence[RunState]] = {
 
 
 class EntryCheck:
-    """Compares the ledger and its small tables, part by part."""
+    """Compares the ledger and its small tables, part by part.
+
+    Attributes:
+        is_behind: whether the last part was followed by another one.
+    """
 
     def __init__(self, using: str) -> None:
+        self.is_behind = False
         self._using = using
         self._reached: dict[type[models.Model], Any] = {}
         self._newest: int | None = None
@@ -65,6 +70,7 @@ class EntryCheck:
             newest = Run.objects.using(self._using).order_by("-pk").values_list("pk", flat=True)
             self._newest = newest.first() or 0
             self._recent = Walk(self._using, self._newest)
+        self.is_behind = False
         wrong = sum(self._check_entries(kind) for kind in KINDS)
         missing = self._check_runs(self._recent, now)
         if self._earlier.after < self._newest:
@@ -78,11 +84,15 @@ class EntryCheck:
         if not pks:
             return 0
         wrong = list(_wrong(kind, part.filter(pk__lte=pks[-1])).values_list("pk", flat=True))
-        self._reached[kind] = pks[-1] if len(pks) == ENTRY_BATCH else _beginning(kind)
+        is_full = len(pks) == ENTRY_BATCH
+        self._reached[kind] = pks[-1] if is_full else _beginning(kind)
+        self.is_behind |= is_full
         return correct(self._using, kind, wrong) if wrong else 0
 
     def _check_runs(self, walk: Walk, now: datetime) -> int:
-        return add_missing(self._using, walk.next_part(now - MIN_AGE, now, RUN_BATCH))
+        part = walk.next_part(now - MIN_AGE, now, RUN_BATCH)
+        self.is_behind |= not walk.has_arrived
+        return add_missing(self._using, part)
 
 
 def add_missing(using: str, steps: Iterable[Step]) -> int:

@@ -21,9 +21,12 @@ from sisy.store.due import any_unplanned
 from sisy.store.isolation import isolating
 
 RESCHEDULE_BATCH = 100
-AUDIT_INTERVAL = timedelta(seconds=10)
-AUDIT_SLICES = 5  # the number of audits that cover all tasks, unless there are very many
-AUDIT_BATCH = 10_000  # the most tasks per audit, so that its cost stays bounded
+AUDIT_INTERVAL = timedelta(seconds=10)  # the shortest time between two audits
+AUDIT_CYCLE = timedelta(seconds=50)  # in which audits cover all tasks, unless there are very many
+AUDIT_SLICES = AUDIT_CYCLE // AUDIT_INTERVAL
+# The tasks per audit. Few tasks are audited together, and then not for a while. The most bounds
+# the cost of an audit.
+SMALLEST_AUDIT, LARGEST_AUDIT = 2_000, 10_000
 
 
 class Audit:
@@ -52,14 +55,17 @@ class Audit:
         tasks = Task.objects.using(self._using).order_by("-pk")
         newest = tasks.values_list("pk", flat=True).first() or 0
         first = self._audited + 1 if self._audited < newest else 0
-        last = first + min(newest // AUDIT_SLICES, AUDIT_BATCH)
+        size = min(max(newest // AUDIT_SLICES, SMALLEST_AUDIT), LARGEST_AUDIT)
+        last = first + size
         audit(self._using, now, first, last, turn)
         if turn.has_left_work:
             return
         _, self._audited = retention.prune_surplus(self._using, first, last, turn)
         if self._audited == last:
             self._entries.go_on(now)
-            self.next_at = now + AUDIT_INTERVAL
+            slices = 1 + newest // size
+            has_more = slices >= AUDIT_SLICES or self._entries.is_behind
+            self.next_at = now + (AUDIT_INTERVAL if has_more else AUDIT_CYCLE / slices)
 
 
 def compute_unplanned(using: str, now: datetime, turn: Turn = ENDLESS) -> int:

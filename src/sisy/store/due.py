@@ -6,6 +6,7 @@ Each of them reads the first entries of one index, however many rows there are.
 from datetime import UTC, datetime
 from typing import Any
 
+from sisy import clock
 from sisy.records.instances import M
 from sisy.store.statements import BEGINNING, Statement
 
@@ -29,11 +30,12 @@ ANY_UNPLANNED = Statement("""
 """)
 
 # One row with everything that decides when the next tick is needed, or none if the process is not
-# registered. There may be many rows of ended processes: the index sisy_process_registered skips
-# them. Each page that a look reads counts, since every heartbeat looks once a second. So the rows
-# of the registered processes are read once for all questions. The condition on the key of the
-# task, which is always true, makes PostgreSQL read the row itself. To answer from the index alone,
-# it would also have to read a page of the visibility map.
+# registered. With it comes the time, so that a heartbeat need not ask for it as well. There may be
+# many rows of ended processes: the index sisy_process_registered skips them. Each page that a look
+# reads counts, since every heartbeat looks all the time. So the rows of the registered processes
+# are read once for all questions. The condition on the key of the task, which is always true,
+# makes PostgreSQL read the row itself. To answer from the index alone, it would also have to read
+# a page of the visibility map.
 LOOK_AHEAD = Statement("""
     SELECT
         EXISTS (SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL),
@@ -46,7 +48,8 @@ LOOK_AHEAD = Statement("""
             {as_utc},
         registered.has_seen_end,
         registered.first_expiry {as_utc},
-        registered.last_expiry {as_utc}
+        registered.last_expiry {as_utc},
+        {clock}
     FROM (
         SELECT
             MAX(CASE WHEN end_reason <> '' THEN 1 ELSE 0 END) AS has_seen_end,
@@ -99,7 +102,11 @@ def look_ahead(
         Whether a task has yet to be planned, when the next task is due, when the next run is
         ready, whether a process was reported dead, and when the first and the last lease end.
     """
-    for row in LOOK_AHEAD.rows(using, process=process, since=since, due_since=due_since):
+    asked = clock.steady()
+    found = LOOK_AHEAD.rows(using, process=process, since=since, due_since=due_since)
+    answered = clock.steady()
+    for *row, now in found:
+        clock.note(using, now, asked, answered)
         return tuple(bool(one) if isinstance(one, int) else one and moment_of(one) for one in row)
     return None
 

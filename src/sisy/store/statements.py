@@ -15,6 +15,7 @@ The other modules of this package contain the statements. Each is one SQL text f
 - ``{by_key}`` makes MySQL and MariaDB read a table by its primary key, so that they lock no entry
   of another index.
 - ``{as_utc}`` is ``AT TIME ZONE 'UTC'`` on PostgreSQL. Other databases store UTC without a zone.
+- ``{clock}`` is the time by the database's clock, or NULL on SQLite, which has none.
 
 States are written into the text (``state = 'queued'``) because the partial indexes name them: a
 database that plans a statement before it knows the values would not use these indexes otherwise.
@@ -29,6 +30,7 @@ from django.db import Error, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
+from sisy.clock import NOW_SQL
 from sisy.records.fields import adapted
 from sisy.records.instances import read
 from sisy.runtime.compat import Selection
@@ -49,18 +51,26 @@ EMPTY_LIST = "SELECT NULL WHERE 1 = 0"
 
 LOCKS = {"skip_locked": "FOR UPDATE SKIP LOCKED", "for_update": "FOR UPDATE"}
 WORDS = {
-    "postgresql": {**LOCKS, "as_utc": "AT TIME ZONE 'UTC'", "join_in_order": "JOIN", "by_key": ""},
+    "postgresql": {
+        **LOCKS,
+        "as_utc": "AT TIME ZONE 'UTC'",
+        "join_in_order": "JOIN",
+        "by_key": "",
+        "clock": NOW_SQL["postgresql"],
+    },
     "mysql": {
         **LOCKS,
         "as_utc": "",
         "join_in_order": "STRAIGHT_JOIN",
         "by_key": "FORCE INDEX (PRIMARY)",
+        "clock": NOW_SQL["mysql"],
     },
     "sqlite": {
         **dict.fromkeys(LOCKS, ""),
         "as_utc": "",
         "join_in_order": "CROSS JOIN",
         "by_key": "",
+        "clock": "NULL",
     },
 }
 
