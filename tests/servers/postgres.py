@@ -39,6 +39,17 @@ class PostgresServer(DatabaseServer):
         self._counts_statements = counts_statements
         self._bin = self._installed() / "bin"
 
+    def successor(self) -> "PostgresServer":
+        """Return a server that takes over the data, at another address, once this one is gone."""
+        other = PostgresServer(fsync=self._fsync, counts_statements=self._counts_statements)
+        other._data = self._data
+        return other
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its socket: its address."""
+        return self._folder
+
     @property
     def url(self) -> str:
         return f"postgresql://postgres@/postgres?host={self._folder}"
