@@ -69,10 +69,10 @@ def test_a_broken_transaction_takes_no_prepared_submission():
 
 def test_an_error_of_a_prepared_statement_breaks_the_transaction():
     for _ in range(OFTEN):
-        fetch("default", "SELECT 1 / %s::int", [1], is_prepared=True)
+        fetch(connections_own(), "SELECT 1 / %s::int", [1])
     with transaction.atomic():
         with pytest.raises(DatabaseError):
-            fetch("default", "SELECT 1 / %s::int", [0], is_prepared=True)
+            fetch(connections_own(), "SELECT 1 / %s::int", [0])
         assert connection.needs_rollback
         assert isinstance(connection.rollback_exc, DatabaseError)
 

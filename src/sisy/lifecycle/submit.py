@@ -52,7 +52,7 @@ def store(runs: Sequence[R], using: str) -> Sequence[R]:
     """Store requested runs in the caller's transaction; call `execute_if_eager` after it."""
     stored = insert_runs(using, runs)
     if stored:
-        _announce(stored, using)
+        _announce(stored, connections[using])
     return stored
 
 
@@ -109,10 +109,10 @@ def store_once(
     Raises:
         ValueError: a column of the task cannot hold its value.
     """
-    task, template = once.task, once.template
-    if template is not None and len(payloads) == 1 and can_insert_with_task(using, task):
-        run = template.store(task, payloads[0], now, ready_at, using)
-        _announce([run], using)
+    task, template, connection = once.task, once.template, connections[using]
+    if template is not None and len(payloads) == 1 and can_insert_with_task(connection, task):
+        run = template.store(task, payloads[0], now, ready_at, connection)
+        _announce([run], connection)
         return [run]
     return _store_checked(task, payloads, now, ready_at, once.origin, using)
 
@@ -194,9 +194,9 @@ def _not_ready(runs: Sequence[RunRecord], using: str) -> None:
 _execute_eagerly: Callable[[Sequence[Any], str], None] = _not_ready
 
 
-def _announce(runs: Sequence[RunRecord], using: str) -> None:
+def _announce(runs: Sequence[RunRecord], connection: BaseDatabaseWrapper) -> None:
     tell = partial(_tell_planned, runs, does_ring=not conf.get_settings().eager)
-    transaction.on_commit(tell, using=using, robust=True)
+    connection.on_commit(tell, robust=True)
 
 
 def _tell_planned(runs: Sequence[RunRecord], does_ring: bool) -> None:
@@ -219,7 +219,7 @@ def _tell_queued(runs: Sequence[RunRecord]) -> None:
 
 def _to_tell(signal: ContainedSignal, runs: Sequence[R]) -> list[R]:
     """Return the runs to send a signal about."""
-    if isinstance(runs, Alike) and not signal.has_listeners(type(runs[0])):
-        # Sisy's own receivers look only at what is the same in all of them.
+    # Sisy's own receivers look only at what is the same in all runs of a batch.
+    if type(runs) is Alike and not signal.has_listeners(type(runs[0])):
         return [runs[0]]
     return list(runs)

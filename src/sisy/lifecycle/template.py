@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic
 
 from django.core.signals import setting_changed
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy.callables import Target
 from sisy.lifecycle.task_state import without_schedule
@@ -100,14 +101,19 @@ class Template(Generic[T]):
         return known
 
     def store(
-        self, task: T, payload: dict[str, Any], now: datetime, ready_at: datetime, using: str
+        self,
+        task: T,
+        payload: dict[str, Any],
+        now: datetime,
+        ready_at: datetime,
+        connection: BaseDatabaseWrapper,
     ) -> RunRecord:
         """Insert an unchanged copy of the task with its run, and return the run.
 
         Raises:
             ValueError: the label or the user data are not valid.
         """
-        check_label_and_data(task)
+        data = check_label_and_data(task)
         task.created_at = now
         columns = {
             "label": task.label,
@@ -117,8 +123,8 @@ class Template(Generic[T]):
             "ready_at": ready_at,
         }
         run = another(self.run, columns)
-        insert_with_task(using, self.insertion, task, run)
-        task.remember_inserted(using)
+        insert_with_task(connection, self.insertion, task, run, data)
+        task.remember_inserted(connection)
         return run
 
 

@@ -76,12 +76,17 @@ def ring(runs: "Iterable[RunRecord]", within: float = 0.0) -> None:
         within: the seconds to wait until the messages are sent. A caller that continues with
             other work at once would compete for the CPU with the threads that send and receive.
     """
-    queued = list(runs)
-    if any(run.engine for run in queued):
+    # One message per queue is enough: a worker that becomes full by it rings again for the rest.
+    firsts: dict[str, RunRecord] = {}
+    is_of_engine = False
+    for run in runs:
+        if run.engine:
+            is_of_engine = True
+        else:
+            firsts.setdefault(run.queue, run)
+    if is_of_engine:
         for wake in tuple(_engine_listeners):
             wake()
-    # One message per queue is enough: a worker that becomes full by it rings again for the rest.
-    firsts = {run.queue: run for run in reversed(queued) if not run.engine}
     for queue in firsts:
         for wake in tuple(_listeners.get(queue, ())):
             wake()

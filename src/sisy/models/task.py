@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Self, Unpack
 
 from django.core.exceptions import ValidationError
-from django.db import models, router, transaction
+from django.db import connections, models, router, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
@@ -147,7 +147,7 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
                 self.target_error = ""  # the new target was checked above
                 Task.objects.using(using).filter(pk=self.pk).update(target_error="")
                 activation.revive(self, using, clock.now(using))
-            self.remember(named, Write(using))
+            self.remember(named, Write(connections[using]))
 
     def _changes_timing(self, named: frozenset[str], changed: frozenset[str], using: str) -> bool:
         """Return whether to write the ``named`` columns changes when the task is due."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from django.db import models, transaction
+from django.db import connections, models, transaction
 from django.db.models import Exists, OuterRef
 
 from sisy import clock, conf
@@ -98,7 +98,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         tasks, names = tuple(objs), tuple(fields)
         self._for_write = True
         count = super().bulk_update(tasks, names, batch_size)
-        write = Write(self.db)
+        write = Write(connections[self.db])
         for task in tasks:
             task.remember(frozenset(names), write)
         return count

@@ -177,7 +177,7 @@ def create(
             fingerprint = Update(compute={"timing_fingerprint": timing.fingerprint()})
             update_rows(using, tasks.model, keys, fingerprint)
             for task, given in zip(batch, keys_given, strict=True):
-                task.remember_inserted(using, given)
+                task.remember_inserted(connections[using], given)
         task_state.tell_changed(tasks.model, using)
 
 

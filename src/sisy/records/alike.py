@@ -5,7 +5,7 @@ from typing import Any, TypeVar, overload
 
 from django.db import models
 
-from sisy.records.instances import another, copies, is_watched, note_saved
+from sisy.records.instances import another, is_watched, note_saved
 
 M = TypeVar("M", bound=models.Model)
 
@@ -50,8 +50,7 @@ class Alike(Sequence[M]):
     def _all(self) -> list[M]:
         if len(self._created) < len(self):
             first = self._created[0]
-            columns = [{self.name: value} for value in self.values[1:]]
-            others = copies(first, columns)
+            others = [another(first, {self.name: value}) for value in self.values[1:]]
             if self._keys:
                 _note_inserted(self._using, others, self._keys[1:])
             self._created += others

@@ -19,25 +19,26 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Self
 from weakref import ref
 
-from django.db import connections, models, transaction
+from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy.records import nested
 from sisy.records.instances import RememberingModel, copied
 
+_NO_COLUMNS = ("_state", "_stored", "_pending", "_insertion")
+
 
 class Write:
-    """A write to the database ``using`` that the calling thread has just made."""
+    """A write over a connection that the calling thread has just made."""
 
     __slots__ = ("_connection", "_place", "is_committed")
 
-    def __init__(self, using: str) -> None:
-        connection = connections[using]
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.is_committed = connection.autocommit
         self._connection: Callable[[], BaseDatabaseWrapper | None] = ref(connection)
         self._place = len(connection.run_on_commit)
         if not self.is_committed:
-            transaction.on_commit(self._note_commit, using=using, robust=True)
+            connection.on_commit(self._note_commit, robust=True)
 
     def _note_commit(self) -> None:
         self.is_committed = True
@@ -109,13 +110,7 @@ class DirtyFields(RememberingModel):
 
     def remember_read(self) -> None:
         """Count the tracked columns as stored with the values that they have now."""
-        # All columns, because to pick the tracked ones takes longer than to copy the others.
-        stored = self.__dict__.copy()
-        del stored["_state"]
-        for name in self._changeable_in_place():
-            if name in stored:
-                stored[name] = _copy(stored[name])
-        self._stored = stored
+        self._stored = self._columns()
 
     def refresh_from_db(
         self,
@@ -159,15 +154,15 @@ class DirtyFields(RememberingModel):
         """Count these columns as stored by ``write``, unless that is rolled back."""
         self._pending = [*self._pending, (write, self._snapshot(names))]
 
-    def remember_inserted(self, using: str, pk: Any = None) -> None:
+    def remember_inserted(self, connection: BaseDatabaseWrapper, pk: Any = None) -> None:
         """Count the record as just inserted, unless that is rolled back.
 
         Args:
             pk: the key that it had before the insertion.
         """
-        write = Write(using)
+        write = Write(connection)
+        self._pending = [*self._pending, (write, self._columns())]
         self.__dict__["_insertion"] = (write, pk)
-        self.remember(self.tracked, write)
 
     def notice_rollback(self, using: str) -> None:
         """Make the record an unsaved one again if its insertion was rolled back."""
@@ -193,6 +188,16 @@ class DirtyFields(RememberingModel):
         for _, values in standing:
             known = {**known, **values}
         return known
+
+    def _columns(self) -> dict[str, Any]:
+        # All columns, because to pick the tracked ones takes longer than to copy the others.
+        columns = self.__dict__.copy()
+        for name in _NO_COLUMNS:
+            columns.pop(name, None)
+        for name in self._changeable_in_place():
+            if name in columns:
+                columns[name] = _copy(columns[name])
+        return columns
 
     def _snapshot(self, names: Collection[str]) -> dict[str, Any]:
         held = self.__dict__

@@ -40,27 +40,15 @@ def another(record: M, columns: Mapping[str, Any]) -> M:
     Args:
         columns: their values. Both records share all others.
     """
-    return copies(record, [columns])[0]
-
-
-def copies(record: M, columns: Sequence[Mapping[str, Any]]) -> list[M]:
-    """Return unsaved records that differ from one only in plain columns.
-
-    Args:
-        columns: the values of these columns in each record.
-    """
     model, held = type(record), record.__dict__
     if is_watched(model):
         own = {field.attname: held[field.attname] for field in model._meta.concrete_fields}
-        created = [model(**{**own, **each}) for each in columns]
+        copy = model(**{**own, **columns})
     else:
-        created = [model.__new__(model) for _ in columns]
-        for copy, each in zip(created, columns, strict=True):
-            copy.__dict__ = {**held, "_state": ModelState(), **each}
-    related = record._state.fields_cache
-    for copy in created:
-        copy._state.fields_cache = related.copy()
-    return created
+        copy = model.__new__(model)
+        copy.__dict__ = {**held, "_state": ModelState(), **columns}
+    copy._state.fields_cache = record._state.fields_cache.copy()
+    return copy
 
 
 def read(

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.core.signals import setting_changed
+from django.db import connections
 from django.utils.functional import Promise
 
 from sisy import conf
@@ -16,12 +17,12 @@ from sisy.records.dirty_fields import DirtyFields
 from sisy.records.instances import refer, unsaved
 from sisy.records.run import RunRecord
 from sisy.records.task_fields import OWNER_FIELDS, TASK_FIELDS, TaskField
-from sisy.records.validators import json_dict
+from sisy.records.validators import json_dict, json_text
 
 _VALIDATED = [field for field in TASK_FIELDS.values() if field.is_validated]
 _OFTEN_NEW = [field for field in _VALIDATED if field.is_often_new]
 _SELDOM_NEW = [field for field in _VALIDATED if not field.is_often_new]
-_LABEL_AND_DATA = [TASK_FIELDS["label"], TASK_FIELDS["_extra_data"]]
+_LABEL = [TASK_FIELDS["label"]]
 _seldom_new_of = attrgetter(*(field.name for field in _SELDOM_NEW))
 MAX_KNOWN = 1000
 
@@ -106,7 +107,7 @@ class TaskRecord(DirtyFields, TaskColumns):
         """Insert the task in the caller's transaction, without planning it."""
         pk = self.pk
         super().save(using=using, **options)
-        self.remember_inserted(using, pk)
+        self.remember_inserted(connections[using], pk)
 
 
 T = TypeVar("T", bound=TaskRecord)
@@ -164,9 +165,10 @@ def check_policies(task: TaskRecord) -> None:
     _check(task, _SELDOM_NEW)
 
 
-def check_label_and_data(task: TaskRecord) -> None:
-    """Check the label and the user data, as `check_columns` does."""
-    _check(task, _LABEL_AND_DATA)
+def check_label_and_data(task: TaskRecord) -> str:
+    """Check the label and the user data, as `check_columns` does; return the data as JSON."""
+    _check(task, _LABEL)
+    return json_text(task.userdata)
 
 
 def _forget(**kwargs: Any) -> None:

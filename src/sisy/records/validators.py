@@ -71,10 +71,20 @@ def json_dict(value: Any, name: str = "userdata") -> dict[str, Any]:
     Raises:
         ValueError: it is not. The message names the reason.
     """
+    json_text(value, name)
+    return value  # type: ignore[no-any-return]
+
+
+def json_text(value: Any, name: str = "userdata") -> str:
+    """Return the JSON text of a dict that JSON can store unchanged.
+
+    Raises:
+        ValueError: as for `json_dict`.
+    """
     if not isinstance(value, dict):
         raise ValueError(f"{name} must be a dict, not {type(value).__name__}.")
     if not value:
-        return value
+        return "{}"
     strays = []
     for each, depth in containers(value):
         if depth > MAX_DEPTH:
@@ -92,7 +102,7 @@ def json_dict(value: Any, name: str = "userdata") -> dict[str, Any]:
         raise ValueError(f"{name} must not contain {flaw}, which databases reject.")
     if strays:
         raise ValueError(f"{name} must have strings as keys, not {strays[0]!r}.")
-    return value
+    return text
 
 
 def json_dicts(values: Iterable[Any], name: str = "userdata") -> list[dict[str, Any]]:

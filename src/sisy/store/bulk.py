@@ -130,7 +130,7 @@ def insert_many(
         "ORDER BY own.place"
     )
     params = {column.name: column.value for column in (*shared, *own)}
-    inserted = fetch(using, complete(statement, value_of), params, is_prepared=True)
+    inserted = fetch(connection, complete(statement, value_of), params)
     note_inserted(using, records, [pk for (pk,) in inserted])
 
 

@@ -149,25 +149,18 @@ def _array_of(values: list[Any]) -> list[Any] | str:
 Params = Sequence[Any] | Mapping[str, Any]
 
 
-def fetch(
-    using: str, sql: str, params: Params = (), *, is_prepared: bool = False
-) -> list[tuple[Any, ...]]:
+def fetch(connection: BaseDatabaseWrapper, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
     """Execute SQL that returns rows, and return them.
 
-    Args:
-        is_prepared: whether a session of PostgreSQL that sends the same text often may prepare it.
-            Name the type of a parameter then (``%s::text``), unless it is one of the ``VALUES`` of
-            a column.
+    A session of PostgreSQL that sends the same text often may prepare it. So name the type of a
+    parameter (``%s::text``), unless it is one of the ``VALUES`` of a column.
     """
-    connection = connections[using]
-    if not is_prepared:
-        return _rows(connection.cursor(), sql, params)
     try:
         return _rows_of_frequent(connection, sql, params)
     except Exception:
         # Entered only after an error, because entering it takes as long as the rest of this
         # function.
-        with transaction.mark_for_rollback_on_error(using=using):
+        with transaction.mark_for_rollback_on_error(using=connection.alias):
             raise
 
 

@@ -100,11 +100,9 @@ def insert_runs(using: str, runs: Sequence[R]) -> Sequence[R]:
     return runs
 
 
-def can_insert_with_task(using: str, task: TaskRecord) -> bool:
+def can_insert_with_task(connection: BaseDatabaseWrapper, task: TaskRecord) -> bool:
     """Return whether `insert_with_task` works here: no receiver listens to saved tasks."""
-    return connections[using].vendor == "postgresql" and not is_heard(
-        type(task), pre_save, post_save
-    )
+    return connection.vendor == "postgresql" and not is_heard(type(task), pre_save, post_save)
 
 
 class PairInsertion:
@@ -166,20 +164,28 @@ class PairInsertion:
 
 
 def insert_with_task(
-    using: str, insertion: PairInsertion, task: TaskRecord, run: RunRecord
+    connection: BaseDatabaseWrapper,
+    insertion: PairInsertion,
+    task: TaskRecord,
+    run: RunRecord,
+    data: str,
 ) -> None:
-    """Insert an unsaved task and an unsaved run of it, and set their keys."""
+    """Insert an unsaved task and an unsaved run of it, and set their keys.
+
+    Args:
+        data: the user data of the task as JSON.
+    """
     of_task, of_run = task.__dict__, run.__dict__
     non_null = tuple([name for name in VARYING_TASK_COLUMNS if of_task[name] is not None])
     not_copied = tuple(
         [name for name, source in COPIED.items() if of_run[name] is not of_task[source]]
     )
-    params = [_sent(of_task[name]) for name in non_null]
+    params = [data if name == "_extra_data" else _sent(of_task[name]) for name in non_null]
     params += [_sent(of_run[name]) for name in not_copied]
-    statement = insertion.statement(using, non_null, not_copied)
-    ((task.pk, run.pk),) = fetch(using, statement, params, is_prepared=True)
+    statement = insertion.statement(connection.alias, non_null, not_copied)
+    ((task.pk, run.pk),) = fetch(connection, statement, params)
     refer(run, "task", task)
-    note_saved(using, [task, run])
+    note_saved(connection.alias, [task, run])
 
 
 def _sent(value: str | datetime | dict[str, Any]) -> str | datetime:
@@ -192,14 +198,12 @@ def _sent(value: str | datetime | dict[str, Any]) -> str | datetime:
 
 def _insert_alone(using: str, run: RunRecord) -> None:
     """Insert a run into PostgreSQL, and set its key."""
-    varying = VARYING_COLUMNS_OF_RUN_ALONE
+    varying, connection = VARYING_COLUMNS_OF_RUN_ALONE, connections[using]
     held = run.__dict__
     non_null = tuple([name for name in varying if held[name] is not None])
     constants = SeldomChanging.of(type(run), varying).values(run)
     statement = _statement_of_one(using, type(run), constants, non_null, run.state)
-    ((run.pk,),) = fetch(
-        using, statement, _stored(run, non_null, connections[using]), is_prepared=True
-    )
+    ((run.pk,),) = fetch(connection, statement, _stored(run, non_null, connection))
 
 
 @lru_cache(maxsize=256)
