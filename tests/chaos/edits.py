@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from tests.chaos.evidence import Evidence, Execution, Row, Subject
 from tests.chaos.verdict import Finding, Flaw, Verdict
 
+WRITTEN_WITHIN = 1.0  # seconds from when a pass reads the clock until it locks a task
+
 
 def check(
     evidence: Evidence,
@@ -22,7 +24,7 @@ def check(
             says = f"run {row.id} was withdrawn, and is {row.state}"
             verdict.findings.append(Finding(flaw=Flaw.OUTDATED, key=key, due=row.due, says=says))
         elif row.origin == "schedule" and row.state != "missed" and row.due is not None:
-            allowed = _priorities(subject, row.due)
+            allowed = _priorities(subject, row.due, max(row.due, row.planned + WRITTEN_WITHIN))
             if allowed and row.priority not in allowed:
                 says = f"run {row.id} has the priority {row.priority}, not {sorted(allowed)}"
                 finding = Finding(flaw=Flaw.OUTDATED, key=key, due=row.due, says=says)
@@ -32,5 +34,8 @@ def check(
         verdict.findings.append(Finding(flaw=Flaw.OUTDATED, key=key, says=says))
 
 
-def _priorities(subject: Subject, due: float) -> set[int]:
-    return {each.priority for each in subject.active if each.may[0] < due <= each.may[1]}
+def _priorities(subject: Subject, due: float, planned: float) -> set[int]:
+    """Return those that a task had when it was due, and since then until it was planned."""
+    return {
+        each.priority for each in subject.active if each.may[0] < planned and due <= each.may[1]
+    }

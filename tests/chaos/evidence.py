@@ -10,6 +10,9 @@ Span = tuple[float, float]
 RECORDED_WITHIN = 2.0
 """Seconds from the end of an execution until the ledger knows of it."""
 
+LONGEST_LEAD = 0.1
+"""Seconds by which a worker may start a run, but not its function, ahead of its moment."""
+
 DANGEROUS = 0.5
 """The part of a lease after which it may have run out: it was not renewed just now."""
 

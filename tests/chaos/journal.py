@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from tests.chaos.evidence import Active, Span
+from tests.chaos.evidence import LONGEST_LEAD, Active, Span
 
 JUST_BEFORE = 0.001
 
@@ -81,10 +81,10 @@ def active(changes: Sequence[Change], timezone: str, start: float) -> tuple[Acti
 
 
 def _surely_ended(changes: Sequence[Change], number: int) -> float:
-    """Return from when on nothing is planned any more by what held before a change."""
+    """Return from when on nothing falls due any more by what held before a change."""
     change = changes[number]
     if not change.found_after:
-        return change.when[1]
+        return change.when[1] + LONGEST_LEAD  # a run that has started stays
     found = change.when[1] + change.found_after
     # Another change makes Sisy look at the task.
     is_last = number + 1 == len(changes)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from tests.chaos.evidence import (
+    LONGEST_LEAD,
     RECORDED_WITHIN,
     Evidence,
     Execution,
@@ -18,7 +19,6 @@ LIVE = ("queued", "running")
 TASK_DELETED = "The task was deleted."
 CANCELLING = ("cancel_other", "terminate_other")
 NO_HEARTBEAT = "No heartbeat planned the task in time"
-LONGEST_LEAD = 0.1  # seconds by which a worker may start a run, but not its function, ahead
 ON_TIME_TOLERANCE = 5.0  # seconds after which the heartbeat calls an occurrence missed
 MAY_SKIP = ("skip", "buffer_one", "buffer_all", *CANCELLING)
 

@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from tests.chaos.evidence import Subject
+from tests.chaos.evidence import LONGEST_LEAD, Subject
 from tests.chaos.habits import EDITS, EVERYTHING, habits
 from tests.chaos.journal import Change, active, by_the_database
 from tests.chaos.nemesis import EDIT, plan
@@ -88,7 +88,7 @@ class TestAnotherSchedule:
         never = change(0.5, ODD, found_after=inf)
         changes = [change(-5), never, change(3.8, ODD, priority=5), change(10.0, None)]
         first, second, third = active(changes, "UTC", START)
-        assert first.may[1] == changes[2].when[1]
+        assert first.may[1] == changes[2].when[1] + LONGEST_LEAD
         assert second.must[0] > second.must[1]
         assert third.must == (changes[2].when[1], changes[3].when[0])
 
@@ -111,6 +111,17 @@ class TestAnotherPriority:
         slow = edited(change(3.8, length=0.5, priority=7))
         given = history(*at_even(0, 1), *self.after[1:], subject=slow)
         assert flaws(given) == {Flaw.MISSING}
+
+    def test_what_is_planned_after_the_edit_may_have_what_it_gave(self):
+        planned_late = replace(scheduled(1, MOMENTS[1], priority=7)[0], planned=START + 4.5)
+        given = history(
+            *at_even(0), *self.after, scheduled(5, MOMENTS[5], 7), subject=self.subject
+        )
+        rows = [*given.rows, planned_late]
+        given = replace(given, rows=rows, executions=[*given.executions, execution(1)])
+        assert flaws(given) == set()
+        too_soon = replace(planned_late, planned=START + 2)
+        assert flaws(replace(given, rows=[*given.rows[:-1], too_soon])) == {Flaw.OUTDATED}
 
     def test_the_old_priority_is_outdated(self):
         last = scheduled(5, MOMENTS[5], priority=7)
