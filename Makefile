@@ -137,8 +137,9 @@ bench: install  ## run all benchmarks below; QUICK=1 to only check that they wor
 bench-lateness: install  ## measure how late runs start; SECONDS=10 for a short run
 	$(BIN)/python -m benchmarks.lateness $(if $(SECONDS),--seconds $(SECONDS))
 
-bench-idle: install  ## measure the CPU time of an idle heartbeat and worker
+bench-idle: install  ## measure the CPU time and the statements of an idle site, and of 50 idle workers
 	$(BIN)/python -m benchmarks.idle $(if $(SECONDS),--seconds $(SECONDS))
+	$(BIN)/python -m benchmarks.idle_fleet
 
 bench-fleet: install  ## measure a fleet, and check that it runs everything exactly once
 	$(BIN)/python -m benchmarks.fleet $(if $(SECONDS),--seconds $(SECONDS))

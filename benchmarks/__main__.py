@@ -12,6 +12,7 @@ QUICK_OPTIONS = {
     "schedules": ["--repeats", "5"],
     "lateness": ["--seconds", "2", "--warm-up", "1"],
     "idle": ["--seconds", "2", "--warm-up", "1", "--tasks", "100"],
+    "idle_fleet": ["--seconds", "2", "--workers", "2"],
     "fleet": ["--seconds", "5", "--tasks", "40"],
     "latency": ["--runs", "20"],
     "submit": ["--runs", "100", "--times", "1"],

@@ -123,10 +123,14 @@ def stop(site: Site) -> None:
 def start_named(site: Site, commands: Iterable[str]) -> None:
     """Start a process for each command, as a user of PostgreSQL of that name; see `statements`."""
     for command in commands:
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE ROLE {command} SUPERUSER LOGIN")
-        url = site.environment["DATABASE_URL"].replace("postgres@", f"{command}@", 1)
-        start(site, [command], DATABASE_URL=url)
+        start(site, [command], **named(site, command))
+
+
+def named(site: Site, user: str) -> dict[str, str]:
+    """Create a user of PostgreSQL, and return the environment of a process that connects as it."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE {user} SUPERUSER LOGIN")
+    return {"DATABASE_URL": site.environment["DATABASE_URL"].replace("postgres@", f"{user}@", 1)}
 
 
 def statements() -> Counter[tuple[str, str]]:
@@ -177,7 +181,7 @@ class Usage:
         return cls(
             at=time.monotonic(),
             site=by_command,
-            servers=sum(_seconds_of_family(c) for c in children if c.pid not in pids),
+            servers=sum(_seconds_of_family(c) for c in children if not pids & _family(c)),
             own=_seconds(psutil.Process()),
             machine=_seconds_of_machine(),
         )
@@ -212,6 +216,10 @@ def _seconds(process: psutil.Process) -> float:
     # this is how clock_getcpuclockid(3) names it.
     own = time.clock_gettime((~process.pid << 3) | 2)
     return own + times.children_user + times.children_system
+
+
+def _family(process: psutil.Process) -> set[int]:
+    return {process.pid, *(member.pid for member in process.children(recursive=True))}
 
 
 def _seconds_of_family(process: psutil.Process) -> float:

@@ -67,7 +67,7 @@ class PostgresServer(DatabaseServer):
 
     def start(self) -> None:
         """Start it, and return when it answers."""
-        options = {"listen_addresses": "", "max_connections": "200"}
+        options = {"listen_addresses": "", "max_connections": "400"}
         if not self._fsync:
             options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         if self._counts_statements:
