@@ -43,9 +43,9 @@ def test_a_frequent_submission_is_prepared_once_per_session():
         Task.run_once(jobs.noop)
         task.run_now()
         Task.objects.get(pk=task.pk)
-    alone, pair = sorted(prepared())
-    assert alone.startswith('WITH inserted AS (INSERT INTO "sisy_run"')
+    pair, alone = sorted(prepared())
     assert pair.startswith('WITH inserted AS (INSERT INTO "sisy_task"')
+    assert alone.startswith('WITH stored AS (INSERT INTO "sisy_run"')
 
 
 @on_postgresql

@@ -110,10 +110,12 @@ def store_once(
         ValueError: a column of the task cannot hold its value.
     """
     task, template, connection = once.task, once.template, connections[using]
-    if template is not None and len(payloads) == 1 and can_insert_with_task(connection, task):
-        run = template.store(task, payloads[0], now, ready_at, connection)
-        _announce([run], connection)
-        return [run]
+    # In a transaction, an error of a batch must not break what the caller has done before.
+    is_safe = len(payloads) == 1 or not connection.in_atomic_block
+    if template is not None and is_safe and can_insert_with_task(connection, task):
+        runs = template.store(task, payloads, now, ready_at, connection)
+        _announce(runs, connection)
+        return runs
     return _store_checked(task, payloads, now, ready_at, once.origin, using)
 
 

@@ -10,7 +10,7 @@ what may change at any time: each submission looks up its target again, and uses
 a receiver of Django's signals may want to change new records.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic
@@ -20,6 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy.callables import Target
 from sisy.lifecycle.task_state import without_schedule
+from sisy.records.alike import Alike
 from sisy.records.choices import Origin, Overlap
 from sisy.records.instances import another, is_watched, unsaved
 from sisy.records.run import RunRecord
@@ -103,12 +104,12 @@ class Template(Generic[T]):
     def store(
         self,
         task: T,
-        payload: dict[str, Any],
+        payloads: list[dict[str, Any]],
         now: datetime,
         ready_at: datetime,
         connection: BaseDatabaseWrapper,
-    ) -> RunRecord:
-        """Insert an unchanged copy of the task with its run, and return the run.
+    ) -> Sequence[RunRecord]:
+        """Insert an unchanged copy of the task with a run for each payload, and return the runs.
 
         Raises:
             ValueError: the label or the user data are not valid.
@@ -118,14 +119,15 @@ class Template(Generic[T]):
         columns = {
             "label": task.label,
             "target_pk": task.target_pk,
-            "payload": payload,
+            "payload": payloads[0],
             "planned_at": now,
             "ready_at": ready_at,
         }
         run = another(self.run, columns)
-        insert_with_task(connection, self.insertion, task, run, data)
+        runs = [run] if len(payloads) == 1 else Alike(run, "payload", payloads)
+        insert_with_task(connection, self.insertion, task, runs, data)
         task.remember_inserted(connection)
-        return run
+        return runs
 
 
 def _template(

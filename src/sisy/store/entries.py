@@ -40,9 +40,6 @@ ADD_TROUBLED = Statement(f"""
 # the columns that are needed here, because PostgreSQL copies each column that it returns.
 COLUMNS_OF_QUEUED = ("id", "task_id", "engine", "queue", "priority", "ready_at", "planned_at")
 COLUMNS_OF_ANY = (*COLUMNS_OF_QUEUED, "state", "finished_at")
-QUEUED_OF_STORED = (
-    f"INSERT INTO sisy_queued_run ({QUEUED_COLUMNS}) SELECT {QUEUED_VALUES} FROM stored"
-)
 TROUBLED_OF_STORED = (
     f"INSERT INTO sisy_troubled_run ({TROUBLED_COLUMNS}) SELECT {TROUBLED_VALUES} FROM stored "
     f"WHERE {IS_TROUBLED}"
@@ -95,19 +92,33 @@ def with_entries(insertion: str, shared: Mapping[str, str], *, are_queued: bool)
         shared: columns in which all of the runs have the same value, each with its SQL.
         are_queued: whether all of them are queued. If not, none is running.
     """
-    needed = COLUMNS_OF_QUEUED if are_queued else COLUMNS_OF_ANY
-    own = ", ".join(name for name in needed if name not in shared)
-    every = ", ".join(f"{shared[name]} AS {name}" if name in shared else name for name in needed)
-    parts = [
-        f"inserted AS ({insertion} RETURNING {own})",
-        f"stored AS NOT MATERIALIZED (SELECT {every} FROM inserted)",
-    ]
     if are_queued:
-        parts.append(f"queued AS ({QUEUED_OF_STORED})")
+        parts = [f"stored AS ({insertion} RETURNING {own_columns(shared)})"]
+        parts.append(f"queued AS ({queued_of_stored(shared)})")
     else:
-        parts.append(f"queued AS ({QUEUED_OF_STORED} WHERE state = 'queued')")
+        parts = [f"stored AS ({insertion} RETURNING {', '.join(COLUMNS_OF_ANY)})"]
+        parts.append(f"queued AS ({queued_of_stored({})} WHERE state = 'queued')")
         parts.append(f"troubled AS ({TROUBLED_OF_STORED})")
-    return f"WITH {', '.join(parts)} SELECT id FROM inserted"
+    return f"WITH {', '.join(parts)} SELECT id FROM stored"
+
+
+def own_columns(shared: Mapping[str, str]) -> str:
+    """Return the columns of queued runs that `queued_of_stored` reads, as a list in SQL."""
+    return ", ".join(name for name in COLUMNS_OF_QUEUED if name not in shared)
+
+
+def queued_of_stored(shared: Mapping[str, str]) -> str:
+    """Return the insertion of the entries of runs that were just inserted, and are all queued.
+
+    Args:
+        shared: columns in which all of the runs have the same value, each with its SQL.
+    """
+    source = "stored"
+    if shared:
+        value_of = {name: f"{value} AS {name}" for name, value in shared.items()}
+        every = ", ".join(value_of.get(name, name) for name in COLUMNS_OF_QUEUED)
+        source = f"(SELECT {every} FROM stored) AS stored"
+    return f"INSERT INTO sisy_queued_run ({QUEUED_COLUMNS}) SELECT {QUEUED_VALUES} FROM {source}"
 
 
 def add_inserted(using: str, runs: Sequence[int], *, are_queued: bool) -> None:

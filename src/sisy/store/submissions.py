@@ -4,17 +4,16 @@ Most of the sixty columns of a task and its run have the same values as in the p
 Python needs longer to convert them than PostgreSQL to store them. So they become literals in the
 text of the statement, and the text is kept. PostgreSQL prepares it if a session sends it often:
 
-    WITH inserted AS (
+    WITH stored AS (
         INSERT INTO sisy_run (state, queue, …, task_id, label, …)
         VALUES ('queued', 'default', …, %s, %s, …) RETURNING id, task_id, …
-    ), stored AS NOT MATERIALIZED (
-        SELECT id, task_id, … FROM inserted
     ), queued AS (
         INSERT INTO sisy_queued_run (task_id, run_id, …) SELECT task_id, id, … FROM stored
     )
-    SELECT id FROM inserted
+    SELECT id FROM stored
 
-A task and its only run are inserted together. The run copies from the task what both have:
+A task and its run, or a batch of runs, are inserted together. A run copies from the task what both
+have:
 
     WITH inserted AS (
         INSERT INTO sisy_task (schedule, …, label, …) VALUES ('', …, %s, …) RETURNING id, label, …
@@ -39,7 +38,7 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import post_save, pre_save
 
-from sisy.records.alike import values_of
+from sisy.records.alike import note_inserted, values_of
 from sisy.records.choices import RunState
 from sisy.records.instances import is_heard, note_saved, refer
 from sisy.records.run import R, RunRecord
@@ -62,6 +61,10 @@ COPIED = {
 
 VARYING_TASK_COLUMNS = tuple(dict.fromkeys(COPIED.values()))
 VARYING_RUN_COLUMNS = (*COPIED, "task_id")
+
+SHARED_COLUMNS_OF_QUEUED = ("engine", "queue", "priority")
+
+EACH_PAYLOAD = "jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS own(payload, place)"
 
 VARYING_COLUMNS_OF_RUN_ALONE = (
     "task_id",
@@ -106,7 +109,7 @@ def can_insert_with_task(connection: BaseDatabaseWrapper, task: TaskRecord) -> b
 
 
 class PairInsertion:
-    """The statements that insert a task with its only run on PostgreSQL.
+    """The statements that insert a task with its run, or its runs, on PostgreSQL.
 
     Args:
         task: an unsaved task. Those to insert equal it in all but the varying columns.
@@ -115,23 +118,33 @@ class PairInsertion:
 
     def __init__(self, task: TaskRecord, run: RunRecord) -> None:
         self._task, self._run = task, run
-        self._known: dict[tuple[str, tuple[str, ...], tuple[str, ...]], str] = {}
+        self._known: dict[tuple[str, tuple[str, ...], tuple[str, ...], bool], str] = {}
 
-    def statement(self, using: str, non_null: tuple[str, ...], not_copied: tuple[str, ...]) -> str:
+    def statement(
+        self,
+        using: str,
+        non_null: tuple[str, ...],
+        not_copied: tuple[str, ...],
+        *,
+        is_batch: bool,
+    ) -> str:
         """Return the text of a statement.
 
         Args:
             non_null: the varying columns of the task that are not NULL.
             not_copied: the columns of the run that differ from those of its task.
+            is_batch: whether the last parameter is a JSON array with the data of each run.
         """
-        shape = (using, non_null, not_copied)
+        shape = (using, non_null, not_copied, is_batch)
         known = self._known.get(shape)
         if known is None:
             # The same object for the same text: psycopg then keeps what it knows about it.
             known = self._known[shape] = intern(self._written(*shape))
         return known
 
-    def _written(self, using: str, non_null: tuple[str, ...], not_copied: tuple[str, ...]) -> str:
+    def _written(
+        self, using: str, non_null: tuple[str, ...], not_copied: tuple[str, ...], is_batch: bool
+    ) -> str:
         connection = connections[using]
         quote = connection.ops.quote_name
         task_model, run_model = type(self._task), type(self._run)
@@ -152,14 +165,19 @@ class PairInsertion:
             field.attname: kind_of(field, connection) for field in run_model._meta.concrete_fields
         }
         of_run |= {name: f"%s::{kinds[name]}" for name in not_copied}
+        source = "inserted"
+        if is_batch:
+            of_run["payload"] = "own.payload"
+            source += f", {EACH_PAYLOAD} ORDER BY own.place"
+        shared = {name: of_run[name] for name in SHARED_COLUMNS_OF_QUEUED}
         returned = ", ".join(map(quote, ("id", *non_null)))
         return (
             f"WITH inserted AS ({insert_into(using, task_model, of_task)} "
             f"VALUES ({', '.join(of_task.values())}) RETURNING {returned}), "
             f"stored AS ({insert_into(using, run_model, of_run)} "
-            f"SELECT {', '.join(of_run.values())} FROM inserted "
-            f"RETURNING {', '.join(entries.COLUMNS_OF_QUEUED)}) "
-            f"{entries.QUEUED_OF_STORED} RETURNING task_id, run_id"
+            f"SELECT {', '.join(of_run.values())} FROM {source} "
+            f"RETURNING {entries.own_columns(shared)}) "
+            f"{entries.queued_of_stored(shared)} RETURNING task_id, run_id"
         )
 
 
@@ -167,25 +185,35 @@ def insert_with_task(
     connection: BaseDatabaseWrapper,
     insertion: PairInsertion,
     task: TaskRecord,
-    run: RunRecord,
+    runs: Sequence[RunRecord],
     data: str,
 ) -> None:
-    """Insert an unsaved task and an unsaved run of it, and set their keys.
+    """Insert an unsaved task and its unsaved run, or a batch of runs, and set their keys.
 
     Args:
+        runs: a list of one run, or an `Alike` of runs that differ in their payload.
         data: the user data of the task as JSON.
     """
+    run, is_batch = runs[0], len(runs) > 1
     of_task, of_run = task.__dict__, run.__dict__
     non_null = tuple([name for name in VARYING_TASK_COLUMNS if of_task[name] is not None])
     not_copied = tuple(
-        [name for name, source in COPIED.items() if of_run[name] is not of_task[source]]
+        [
+            name
+            for name, source in COPIED.items()
+            if of_run[name] is not of_task[source] and not (is_batch and name == "payload")
+        ]
     )
     params = [data if name == "_extra_data" else _sent(of_task[name]) for name in non_null]
     params += [_sent(of_run[name]) for name in not_copied]
-    statement = insertion.statement(connection.alias, non_null, not_copied)
-    ((task.pk, run.pk),) = fetch(connection, statement, params)
+    if is_batch:
+        params.append(JSON.encode(values_of(runs, "payload")))
+    statement = insertion.statement(connection.alias, non_null, not_copied, is_batch=is_batch)
+    rows = fetch(connection, statement, params)
+    task.pk = rows[0][0]
     refer(run, "task", task)
-    note_saved(connection.alias, [task, run])
+    note_saved(connection.alias, [task])
+    note_inserted(connection.alias, runs, [pk for _, pk in rows])
 
 
 def _sent(value: str | datetime | dict[str, Any]) -> str | datetime:
