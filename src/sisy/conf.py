@@ -111,6 +111,12 @@ class Settings:
         alias = self.engines.get(engine, OWN_ENGINE if engine == DEFAULT_ENGINE else engine)
         return "" if alias == OWN_ENGINE else alias
 
+    @property
+    def native_engines(self) -> frozenset[str]:
+        """The names of the engines whose runs Sisy's own workers execute."""
+        names = {DEFAULT_ENGINE, *self.engines}
+        return frozenset(name for name in names if not self.alias_of(name))
+
     def channel_of(self, queue: str) -> str:
         """Return the channel on which the workers of a queue receive rings."""
         return self.run_task_channel if queue == "default" else f"{self.run_task_channel}.{queue}"

@@ -10,6 +10,12 @@ from sisy.runtime.signal_dispatch import ContainedSignal as Signal
 run_planned = Signal(use_caching=True)
 """A run was planned by the heartbeat, or submitted. Sent with ``run``."""
 
+run_withdrawn = Signal(use_caching=True)
+"""A run that was planned ahead was deleted before it was due, because its task was changed.
+
+Sent with ``run``. If the occurrence still applies, it is planned again.
+"""
+
 run_started = Signal(use_caching=True)
 """A worker claimed a run. It starts as soon as a slot is free. Sent with ``run``."""
 

@@ -45,7 +45,7 @@ def test_columns_with_another_name_are_computed_from_the_run(noon):
     Task.run_once(jobs.noop)
     Task.run_once(jobs.noop, delay_until=NOON + MINUTE)
     computed = Run.objects.order_by("pk").values_list(*COMPUTED.values())
-    assert list(computed) == [(False,), (True,)]
+    assert list(computed) == [(False, False), (True, False)]
 
 
 @pytest.mark.django_db

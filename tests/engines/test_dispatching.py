@@ -18,7 +18,7 @@ from sisy.reports.alerts.health import health
 from sisy.reports.queues import queues
 from sisy.runtime import loop
 from sisy.signals import run_rejected
-from sisy.store.levels import Level, any_ready
+from sisy.store.levels import Level, ready_moments
 from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.app.models import Execution
@@ -83,7 +83,7 @@ def test_duplicates_are_harmless(forgetful):
 
 def test_workers_of_sisy_leave_it_alone():
     run_of()
-    assert not any_ready("default", [Level("default")], NOON)
+    assert ready_moments("default", [Level("default")], NOON) == (False, None)
     assert claim(worker(), ["default"], 10, NOON) == []
 
 

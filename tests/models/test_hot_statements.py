@@ -77,7 +77,7 @@ def test_the_first_ready_runs_of_a_queue_are_claimed(ledger, queue, engine):
     resolvable = ready.exclude(is_left)
     assert claimed(queue, engine, missing={"shop.b"}) == list(resolvable[:50])
     ordered = levels.first_of_each_priority("default", queue)
-    assert levels.any_ready("default", ordered, LATER) == (queue != "empty")
+    assert levels.ready_moments("default", ordered, LATER)[0] == (queue != "empty")
 
 
 def test_runs_whose_task_was_deleted_are_claimed_to_be_cancelled(ledger):
@@ -205,7 +205,7 @@ def test_a_claim_and_a_poll_read_only_the_index_that_is_made_for_them(ledger):
     poll = {f"{name}_0": value for name, value in level.items()}
     for statement, values in (
         (claims.LOCK_FIRST_READY, {"engine": "", "limit": 10, **level}),
-        (Statement(levels.ANY_READY.format(n=0)), poll),
+        (Statement(levels.FIRST_OF_LEVEL.format(n=0)), poll),
     ):
         sql, params = statement.written("sqlite", {"now": NOON, **values}, "sisy_run.id")
         with connection.cursor() as cursor:

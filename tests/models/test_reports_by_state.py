@@ -96,7 +96,7 @@ def test_successful_runs_behind_many_others_are_on_a_later_page(monkeypatch):
 
 
 def test_runs_are_counted_as_in_the_whole_ledger(site):
-    live = {each.state: each.number for each in live_counts("default")}
+    live = {each.state: each.number for each in live_counts("default", NOON)}
     assert live == {state: len(in_python(state=state)) for state in ("queued", "running")}
     for span, counted in zip((HOUR, DAY), ended_counts("default", NOON, HOUR, DAY), strict=True):
         expected = Counter()
@@ -214,7 +214,7 @@ def of_the_ledger(statements):
 
 
 REPORTS = {
-    "live counts": (lambda: live_counts("default"), 2),
+    "live counts": (lambda: live_counts("default", NOON), 2),
     "ended counts": (lambda: ended_counts("default", NOON, HOUR, DAY), 4),
     "queued": (lambda: ledger.find("default", RunFilter(state="queued")), 2),
     "failed": (lambda: ledger.find("default", RunFilter(state="failed")), 2),
@@ -238,7 +238,7 @@ def test_a_report_takes_few_statements(site, name):
 
 def test_reports_of_what_is_queued_do_not_read_the_ledger(site):
     with CaptureQueriesContext(connection) as seen:
-        live_counts("default")
+        live_counts("default", NOON)
         Fleet.at("default", NOON)
         list(queued_alerts("default", NOON, Fleet.at("default", NOON), DEFAULT))
     assert of_the_ledger(seen) == []

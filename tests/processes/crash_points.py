@@ -7,6 +7,8 @@ POINTS = [
     "plan: runs inserted",
     "plan: planned_until advanced",
     "plan: committed",
+    "plan ahead: planned_until advanced",
+    "plan ahead: committed",
     "ring: sent",
     "claim: runs locked",
     "claim: runs started",

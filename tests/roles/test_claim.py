@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sisy.heartbeat import tick
 from sisy.models import Missed, Run, RunState, Task
-from sisy.store.levels import Level, any_ready
+from sisy.store.levels import Level, ready_moments
 from sisy.worker.claim import claim
 from tests.roles.steps import finish, states
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
@@ -39,14 +39,14 @@ def test_an_idle_worker_checks_for_ready_runs_with_one_query(
     scheduled(queue="other")
     scheduled(queue="mine")
     its, mine = Level("its"), Level("mine")
-    assert not any_ready("default", [mine], NOON + MINUTE)
+    assert ready_moments("default", [mine], NOON + MINUTE) == (False, None)
     tick("default", NOON + MINUTE)
     with django_assert_num_queries(1):
-        assert any_ready("default", [its, mine], NOON + MINUTE)
-    assert not any_ready("default", [its], NOON + MINUTE)
-    assert not any_ready("default", [mine], NOON)
+        assert ready_moments("default", [its, mine], NOON + MINUTE) == (True, None)
+    assert ready_moments("default", [its], NOON + MINUTE) == (False, None)
+    assert ready_moments("default", [mine], NOON) == (False, NOON + MINUTE)
     assert len(claim(worker(), ["mine"], 10, NOON + MINUTE)) == 1
-    assert not any_ready("default", [mine], NOON + MINUTE)
+    assert ready_moments("default", [mine], NOON + MINUTE) == (False, None)
 
 
 def test_a_run_that_would_overlap_is_skipped_and_names_the_blocker():

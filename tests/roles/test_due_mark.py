@@ -25,6 +25,11 @@ def heartbeat(clocks, settings):
     return heartbeat
 
 
+def scheduled_with_spread():
+    """Return a task that is due each minute, and is not planned ahead."""
+    return scheduled("* * * * *", spread=SECOND)
+
+
 def dues():
     return list(Run.objects.order_by("due_at").values_list("due_at", flat=True))
 
@@ -35,7 +40,7 @@ def raise_mark(heartbeat, moment):
 
 
 def test_a_task_below_a_mark_that_is_far_too_high_is_planned_at_the_renewal(heartbeat, clocks):
-    scheduled("* * * * *")
+    scheduled_with_spread()
     heartbeat._pass()
     clocks.go_on(MINUTE)
     heartbeat._pass()
@@ -64,7 +69,7 @@ def test_a_task_that_a_long_transaction_makes_due_is_planned_at_the_renewal(hear
 
 
 def test_a_clock_that_is_set_back_delays_no_occurrence_by_more_than_the_renewal(heartbeat, clocks):
-    scheduled("* * * * *")
+    scheduled_with_spread()
     heartbeat._pass()
     clocks.go_on(-HOUR, steady=SECOND)
     moment, planned_at = clocks.moment, {}

@@ -62,9 +62,12 @@ def due_moments():
     return list(Run.objects.order_by("due_at").values_list("due_at", flat=True))
 
 
-async def test_the_heartbeat_ticks_at_each_whole_second(now, heartbeat):
-    now.moment = NOON + timedelta(milliseconds=300)
-    assert await step(heartbeat) == pytest.approx(0.7)
+@pytest.mark.parametrize(("milliseconds", "wait"), [(0, 0.5), (300, 0.2), (500, 1.0), (900, 0.6)])
+async def test_the_heartbeat_looks_in_the_middle_of_each_second(
+    now, heartbeat, milliseconds, wait
+):
+    now.moment = NOON + timedelta(milliseconds=milliseconds)
+    assert await step(heartbeat) == pytest.approx(wait)
 
 
 async def test_the_heartbeat_wakes_for_occurrences_within_a_second(now, heartbeat):
@@ -75,13 +78,26 @@ async def test_the_heartbeat_wakes_for_occurrences_within_a_second(now, heartbea
     assert await step(heartbeat) == pytest.approx(0.25)
 
 
-async def test_a_due_occurrence_is_planned_in_its_second_and_announced(now, heartbeat, rings):
+async def test_an_occurrence_is_planned_and_announced_before_its_moment(now, heartbeat, rings):
     await saved("* * * * * */5")
     await step(heartbeat)
-    for second in range(1, 6):
-        assert rings == []
-        now.moment = NOON + second * SECOND
+    for second in range(1, 3):
+        now.moment = NOON + second * SECOND + SECOND / 2
         await step(heartbeat)
+        assert rings == []
+    now.moment += SECOND
+    await step(heartbeat)
+    assert rings == ["ring"]
+    assert await due_moments() == [NOON + 5 * SECOND]
+
+
+async def test_the_last_occurrence_is_planned_and_announced_at_its_moment(now, heartbeat, rings):
+    await saved("* * * * * */5", iterations=1)
+    now.moment = NOON + 4.5 * SECOND
+    assert await step(heartbeat) == pytest.approx(0.5)
+    assert rings == []
+    now.moment = NOON + 5 * SECOND
+    await step(heartbeat)
     assert rings == ["ring"]
     assert await due_moments() == [NOON + 5 * SECOND]
 
@@ -125,7 +141,7 @@ async def test_the_heartbeat_beats_at_start_when_due_and_at_its_frequency(
 ):
     settings.SISY_HEARTBEAT_FREQUENCY = 10
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    await saved("* * * * * 7,17")
+    await saved("* * * * * 7,17", spread=MINUTE)  # not planned ahead
     layer = get_channel_layer()
     channel = await layer.new_channel()
     await layer.group_add("sisy.heartbeat", channel)
@@ -158,7 +174,7 @@ async def test_an_unresponsive_layer_delays_nothing(now, heartbeat, monkeypatch)
             now.moment = NOON + second * SECOND
             await step(heartbeat)
     layer.has_thawed.set()
-    assert await due_moments() == [NOON + second * SECOND for second in range(1, 10)]
+    assert await due_moments() == [NOON + second * SECOND for second in range(1, 12)]
 
 
 async def test_a_change_by_raw_sql_is_found_within_a_minute(now, heartbeat):

@@ -150,7 +150,7 @@ def test_a_worker_that_is_full_wakes_another_one(monkeypatch):
 @pytest.mark.parametrize(("milliseconds", "wait"), [(0, 1.0), (300, 0.7), (999, 0.001)])
 def test_without_doorbells_a_worker_polls_just_after_each_second(at_time, milliseconds, wait):
     at_time(clock.now("default").replace(microsecond=milliseconds * 1000))
-    looks = [Worker()._claiming._seconds_to_next_poll() for _ in range(50)]
+    looks = [Worker()._claiming._seconds_to_next_step(1) for _ in range(50)]
     assert wait + claim_session.SECOND_OFFSET <= min(looks)
     assert max(looks) <= wait + claim_session.SECOND_OFFSET + claim_session.POLL_JITTER
     assert len(set(looks)) > 40

@@ -79,9 +79,10 @@ def test_tasks_of_each_second_are_planned_in_time_while_others_are_replanned(
     assert passes(heartbeat, clocks, is_done) >= 100
     assert leases == {True}
     runs = Run.objects.filter(task__in=often)
-    assert runs.count() == len(often) * int((clocks.moment - NOON).total_seconds())
+    due = runs.filter(due_at__lt=clocks.moment)
+    assert due.count() == len(often) * int((clocks.moment - NOON).total_seconds())
     assert {run.state for run in runs} == {RunState.QUEUED}
-    lateness = max(run.planned_at - run.due_at for run in runs)
+    lateness = max(run.planned_at - run.due_at for run in due)
     assert lateness <= timedelta(seconds=0.3)
 
 

@@ -50,7 +50,7 @@ def store_entries(cursor, *, count, ready_at=NOON, priority=0, queue="default", 
     """Store entries without runs, which only the marks look at."""
     cursor.execute(
         f"INSERT INTO sisy_queued_run ({entries.QUEUED_COLUMNS}) "
-        "SELECT 1, n, '', %s, %s, %s, false FROM generate_series(%s::bigint, %s) AS n",
+        "SELECT 1, n, '', %s, %s, %s, false, false FROM generate_series(%s::bigint, %s) AS n",
         [queue, priority, ready_at, first, first + count - 1],
     )
 

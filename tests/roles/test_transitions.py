@@ -9,6 +9,7 @@ from django.db import transaction
 from sisy import signals
 from sisy.engines.dispatch import refuse_unknown
 from sisy.heartbeat import tick
+from sisy.heartbeat.plan_ahead import plan_ahead
 from sisy.heartbeat.quarantine import reject_unreadable_rows
 from sisy.lifecycle.release import release, release_running
 from sisy.messaging import dashboard_events
@@ -19,6 +20,7 @@ from sisy.worker.record import record
 from tests.app import jobs
 from tests.roles.steps import finish, outcome
 from tests.roles.test_unreadable import needs_spoilable, spoil
+from tests.support.clocks import clock_at
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
 
@@ -26,6 +28,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 SIGNALS = {
     "run_planned",
+    "run_withdrawn",
     "run_started",
     "run_released",
     "run_finished",
@@ -346,3 +349,23 @@ def test_every_signal_of_a_run_is_tested_and_sends_a_hint():
     names = {name for name in vars(signals) if name.startswith("run_")}
     assert names == SIGNALS
     assert {getattr(signals, name) for name in SIGNALS} == set(dashboard_events.OF_RUNS)
+
+
+def test_withdrawn_because_its_task_was_changed(hints):
+    scheduled()
+    plan_ahead("default", NOON + MINUTE - SECOND)
+    [run] = Run.objects.all()
+    told = []
+
+    def hear(run, **sent):
+        told.append(run.pk)
+
+    signals.run_withdrawn.connect(hear)
+    hints.clear()
+    try:
+        with clock_at(NOON + MINUTE - SECOND):
+            Task.objects.update(queue="another")
+    finally:
+        signals.run_withdrawn.disconnect(hear)
+    assert told == [run.pk]
+    assert hints == [run.task_id]

@@ -53,7 +53,7 @@ def no_guard_on_what_is_planned():
 
     with (
         no_lock_on_what_is_planned(),
-        mock.patch.object(plan, "_advance", advance),
+        mock.patch.object(plan, "advance", advance),
         mock.patch.object(plan, "_plan_tasks", leave_out),
     ):
         yield

@@ -46,13 +46,25 @@ class Oracle:
 
     def read(self) -> None:
         """Read the ledger: what has ended must stay as it was, and the small tables agree."""
-        for row in Run.objects.values(*COLUMNS):
+        rows = list(Run.objects.values(*COLUMNS))
+        for pk in self.rows.keys() - {row["pk"] for row in rows}:
+            self._may_be_gone(pk)
+        for row in rows:
             before = self.rows.get(row["pk"])
             if before is not None and before["state"] not in LIVE and before != row:
                 self._wrong(f"Run {row['pk']} had ended, and changed: {before} became {row}")
             self.rows[row["pk"]] = row
         for difference in disagreements():
             self._wrong(difference)
+
+    def _may_be_gone(self, pk: int) -> None:
+        """Forget a run that was withdrawn. One that has ended may have been pruned."""
+        row = self.rows[pk]
+        if row["state"] in LIVE:
+            was_ahead = row["due_at"] is not None and row["planned_at"] < row["due_at"]
+            if row["state"] != RunState.QUEUED or not was_ahead:
+                self._wrong(f"Run {pk} was live, and is gone: {row}")
+            del self.rows[pk]
 
     def judge(self) -> None:
         """Compare all that there was with what should have been."""

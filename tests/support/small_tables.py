@@ -22,6 +22,10 @@ STATES: dict[str, Collection[str]] = {
 
 COMPUTED = {
     "is_delayed": ExpressionWrapper(Q(ready_at__gt=F("planned_at")), output_field=BooleanField()),
+    "is_ahead": ExpressionWrapper(
+        Q(due_at__isnull=False, due_at__gt=F("planned_at"), ready_at=F("due_at")),
+        output_field=BooleanField(),
+    ),
 }
 """The columns that a run has under another name. All others have the same name in both."""
 

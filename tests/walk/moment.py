@@ -30,6 +30,8 @@ from tests.walk.recorder import Recorder, Walk
 # A heartbeat that has been up for so long judges leases, and has made sure that the clock was not
 # set back before it began. If it had not looked for longer, it would take the host for suspended.
 SETTLED_AFTER = timedelta(seconds=12)
+# When the task is planned, which is due at noon.
+PLANNED = NOON - 1.5 * SECOND
 # A heartbeat looks again after a second. On a busy machine, the walk takes longer than that.
 SLOW = 0.2
 # Looks in a row that must find all threads waiting. They are counted, not timed: on a busy machine
@@ -56,7 +58,7 @@ def walk() -> Walk:
     """
     recorder = Recorder(Path(sisy.__file__).parent)
     with (
-        _Time(NOON - SECOND - SETTLED_AFTER) as time,
+        _Time(PLANNED - SECOND - SETTLED_AFTER) as time,
         asyncio.Runner(loop_factory=time.loop) as runner,
     ):
         task_with_callable(due, schedule="0 12 * * *", timezone="UTC").save()
@@ -84,7 +86,10 @@ async def _live(recorder: Recorder, time: "_Time") -> Walk:
                 time.pass_by(SETTLED_AFTER)
                 await _all_wait(recorder)
                 recorder.begin()
-                time.pass_by(SECOND, then=SLOW)
+                time.pass_by(SECOND)
+                await dashboard.hears(messages.EVENT)
+                await _all_wait(recorder)
+                time.pass_by(NOON - PLANNED, then=SLOW)
                 await dashboard.hears(messages.EVENT)
                 _start_was_shown.set()
                 while not is_finished.is_set():

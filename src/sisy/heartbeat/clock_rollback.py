@@ -19,6 +19,7 @@ from sisy import clock, conf
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.quarantine import run_each
 from sisy.heartbeat.suspension_guard import SuspensionGuard
+from sisy.lifecycle.withdraw import withdraw
 from sisy.models import QueuedRun, Run, RunState, Task, TaskState
 from sisy.models.run import RunQuerySet
 from sisy.planning import activation
@@ -26,7 +27,7 @@ from sisy.planning.timing import ON_TIME_TOLERANCE, Timing
 from sisy.runtime.durations import duration_text
 from sisy.runtime.log import logger
 from sisy.runtime.loop import ENDLESS, Turn
-from sisy.store import entries
+from sisy.store import entries, locking
 from sisy.store.bulk import Update, update_rows
 from sisy.store.isolation import isolating
 
@@ -171,6 +172,9 @@ def _least_step(using: str, now: datetime) -> timedelta:
 def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bool) -> int:
     candidates = _left_ahead(using, now).filter(pk__in=pks)
     chosen = [task.pk for task in candidates if everything or _continues_by_new_time(task)]
+    with transaction.atomic(using=using):
+        stored = Task.objects.using(using)
+        withdraw(stored, locking.lock(stored.filter(pk__in=chosen)), now)
     _free_occurrences(using, chosen, now)
     with transaction.atomic(using=using):
         # Filter again under the lock: another heartbeat may have repaired them already.
@@ -233,7 +237,9 @@ def _shorten_retries(using: str, now: datetime) -> int:
 
 
 def _not_ready(using: str, now: datetime) -> RunQuerySet:
-    runs = Run.objects.using(using).listed(QueuedRun.objects.filter(ready_at__gt=now))
+    # What was planned ahead waits for the clock to catch up.
+    delayed = QueuedRun.objects.filter(ready_at__gt=now, is_ahead=False)
+    runs = Run.objects.using(using).listed(delayed)
     return runs.filter(state=RunState.QUEUED, ready_at__gt=now)
 
 

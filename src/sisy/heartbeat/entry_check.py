@@ -173,8 +173,13 @@ def _wrong(kind: type[models.Model], some: QuerySet[Any]) -> QuerySet[Any]:
 
 def _queued_copies(runs: QuerySet[Run]) -> QuerySet[Run]:
     is_delayed = ExpressionWrapper(Q(ready_at__gt=F("planned_at")), output_field=BooleanField())
+    is_ahead = ExpressionWrapper(
+        Q(due_at__isnull=False, due_at__gt=F("planned_at"), ready_at=F("due_at")),
+        output_field=BooleanField(),
+    )
     copied = {name: OuterRef(name) for name in ("engine", "queue", "priority", "ready_at")}
-    return runs.annotate(delayed=is_delayed).filter(delayed=OuterRef("is_delayed"), **copied)
+    computed = runs.annotate(delayed=is_delayed, ahead=is_ahead)
+    return computed.filter(delayed=OuterRef("is_delayed"), ahead=OuterRef("is_ahead"), **copied)
 
 
 def _running_copies(runs: QuerySet[Run]) -> QuerySet[Run]:

@@ -23,7 +23,7 @@ correct, and the constraint is the safety net. If a chunk fails, its tasks are p
 and the one that fails is marked as broken.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -190,7 +190,7 @@ def _plan_tasks(scope: _Scope, tasks: list[Task], careful: bool = False) -> Plan
     planned.runs, missed = store_occurrences(using, rows)
     planned.missed = sum(row.count for row in missed)
     checkpoint("plan: runs inserted")
-    _advance(using, plans)
+    advance(using, plans)
     if retired := [task for task, what in plans if what.next_run is None]:
         task_state.tell_retired(retired, using)
     return planned
@@ -200,7 +200,7 @@ def _is_in_ledger(using: str, row: Run) -> bool:
     return Run.objects.using(using).filter(task=row.task_id, due_at=row.due_at).exists()
 
 
-def _advance(using: str, plans: list[tuple[Task, Plan]]) -> None:
+def advance(using: str, plans: Sequence[tuple[Task, Plan]]) -> None:
     """Advance the tasks to their next moments, if none has changed since it was read.
 
     Raises:

@@ -14,6 +14,7 @@ from sisy import clock, conf
 from sisy.engines.dispatch import dispatching
 from sisy.heartbeat.clock_rollback import ClockWatch
 from sisy.heartbeat.due_mark import DueMark
+from sisy.heartbeat.plan_ahead import plan_ahead
 from sisy.heartbeat.quarantine import past_unreadable
 from sisy.heartbeat.retention import Rounds, prune_backlog
 from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
@@ -21,6 +22,7 @@ from sisy.heartbeat.timing_check import Audit
 from sisy.messaging import carriers, doorbell, heartbeat_bell, sender
 from sisy.models import Process, Role, Run, Task
 from sisy.models.lease import RENEWALS, Lease
+from sisy.planning.timing import LOOKAHEAD
 from sisy.runtime.loop import Loop, Turn
 from sisy.store.database_thread import DatabaseThread
 
@@ -128,6 +130,9 @@ class Heartbeat:
             self._lease.renew()
             return current
         self._act_on(outlook, current, since)
+        if outlook.has_due_by(now + LOOKAHEAD) and self._plan_ahead(current):
+            outlook = self._look(process, since, now) or outlook
+            self._next_due = outlook.next_run
         if not current.turn.has_left_work:
             self._audit.go_on(now, current.turn)
         self._complete(current, outlook)
@@ -166,6 +171,11 @@ class Heartbeat:
             if self._may_leave_out(wait, outlook):
                 wait += SECOND.total_seconds()
             current.wait = min(wait, LOCKED_RETRY_INTERVAL) if is_held_up else wait
+
+    def _plan_ahead(self, current: Pass) -> int:
+        """Plan what falls due soon, and return how many runs that are."""
+        announce = partial(doorbell.ring, within=RING_TIMEOUT)
+        return plan_ahead(self.using, current.now, announce, current.turn)
 
     def _turn(self, now: datetime) -> Turn:
         """Return the time for long work. It ends when the next task is due."""
@@ -210,9 +220,12 @@ class Heartbeat:
         return outlook
 
     def _seconds_to_next(self, began: datetime, due: datetime | None) -> float:
-        """Return the seconds until the next whole second, or until ``due`` if that is earlier."""
-        next_second = began.replace(microsecond=0) + SECOND
-        wanted = next_second if due is None or due <= began else min(next_second, due)
+        """Return the seconds until the middle of a second, or until ``due`` if that is earlier."""
+        # Schedules name whole seconds. What falls due then has been planned ahead, and workers
+        # start it without a heartbeat, which leaves the processors to them.
+        middle = began.replace(microsecond=500_000)
+        next_pass = middle if began < middle else middle + SECOND
+        wanted = next_pass if due is None or due <= began else min(next_pass, due)
         # At most a second, even if the clock was set back in the meantime.
         return min(wanted - clock.last_known(self.using), SECOND).total_seconds()
 

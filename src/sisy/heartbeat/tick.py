@@ -137,9 +137,13 @@ class Outlook:
         """Return whether a tick at ``now`` would find something to do."""
         if self.has_unplanned or self.has_seen_end:
             return True
-        if self.next_run is not None and self.next_run <= now:
+        if self.has_due_by(now):
             return True
         return judges_leases and self._has_expired(now)
+
+    def has_due_by(self, moment: datetime) -> bool:
+        """Return whether a task is due at ``moment`` or before."""
+        return self.next_run is not None and self.next_run <= moment
 
     def has_ready(self, now: datetime) -> bool:
         """Return whether a queued run has become ready at ``now``."""
@@ -185,7 +189,7 @@ def became_ready(using: str, since: datetime, now: datetime) -> list[Run]:
     """Return one run of each queue in which runs became ready since the last look."""
     # Runs that were planned at this moment had no delay, and were announced already.
     delayed = QueuedRun.objects.using(using).filter(
-        engine="", is_delayed=True, ready_at__gt=since, ready_at__lte=now
+        engine="", is_delayed=True, is_ahead=False, ready_at__gt=since, ready_at__lte=now
     )
     pks = list(delayed.order_by("ready_at").values_list("run_id", flat=True)[:100])
     runs = Run.objects.using(using).filter(pk__in=pks, planned_at__lt=now)

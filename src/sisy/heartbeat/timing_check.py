@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from sisy.heartbeat import retention
 from sisy.heartbeat.entry_check import EntryCheck
 from sisy.heartbeat.quarantine import run_each
+from sisy.lifecycle.withdraw import withdraw
 from sisy.models import Task
 from sisy.planning import activation
 from sisy.records.task_fields import FIRST_DUE_FIELDS
@@ -110,9 +111,15 @@ def _start_anew(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> in
     """Compute the next moment of a chunk of ``tasks``. Skips tasks that are locked."""
     using = tasks.db
     with transaction.atomic(using=using):
+        free = tasks.only(*FIRST_DUE_FIELDS).select_for_update(skip_locked=True)
+        locked = list(free[:RESCHEDULE_BATCH])
+        # Whoever calls update() has withdrawn what was planned ahead; raw SQL has not.
+        stored = Task.objects.using(using)
+        pks = [task.pk for task in locked]
+        if not from_change and withdraw(stored, pks, now):
+            locked = list(stored.only(*FIRST_DUE_FIELDS).filter(pk__in=pks))
         starts = []
-        locked = tasks.only(*FIRST_DUE_FIELDS).select_for_update(skip_locked=True)
-        for task in locked[:RESCHEDULE_BATCH]:
+        for task in locked:
             # The change may be later than ``now``, if this heartbeat was delayed after it read the
             # clock. Nothing before the change may be planned.
             changed_at = task.planning_since if from_change else None

@@ -8,6 +8,7 @@ of one verb. Those of a task are in `sisy.lifecycle.task_state`.
 
     (new) ── submit, retry by hand ────────────► queued        run_planned
     (new) ── miss ─────────────────────────────► missed        run_missed
+    queued ── withdraw ────────────────────────► (deleted)     run_withdrawn
     queued ── start ───────────────────────────► running       run_started
     queued ── skip ────────────────────────────► skipped       run_skipped
     queued ── cancel ──────────────────────────► cancelled     run_cancelled

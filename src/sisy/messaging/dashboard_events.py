@@ -21,6 +21,7 @@ MAX_TASKS_NAMED = 100  # tasks of one event, which says if there are more
 
 OF_RUNS = (
     signals.run_planned,
+    signals.run_withdrawn,
     signals.run_started,
     signals.run_released,
     signals.run_finished,

@@ -18,8 +18,9 @@ LEDGER = "sisy_run"
 FILL = (
     """
     INSERT INTO sisy_queued_run
-        (task_id, run_id, engine, queue, priority, ready_at, is_delayed)
-    SELECT task_id, id, engine, queue, priority, ready_at, ready_at > planned_at
+        (task_id, run_id, engine, queue, priority, ready_at, is_delayed, is_ahead)
+    SELECT task_id, id, engine, queue, priority, ready_at, ready_at > planned_at,
+        due_at IS NOT NULL AND due_at > planned_at AND ready_at = due_at
     FROM sisy_run WHERE state = 'queued'
     """,
     """
@@ -158,6 +159,7 @@ class Migration(migrations.Migration):
                 ("priority", models.SmallIntegerField()),
                 ("ready_at", sisy.records.fields.MomentField()),
                 ("is_delayed", models.BooleanField()),
+                ("is_ahead", models.BooleanField()),
             ],
             options={
                 "db_table": "sisy_queued_run",
@@ -168,7 +170,7 @@ class Migration(migrations.Migration):
                     ),
                     models.Index(
                         condition=models.Q(("is_delayed", True)),
-                        fields=["is_delayed", "ready_at"],
+                        fields=["is_delayed", "is_ahead", "ready_at"],
                         name="sisy_queued_delayed",
                     ),
                 ],

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy import clock
 from sisy.callables import Callee, target_of
 from sisy.lifecycle import task_state
+from sisy.lifecycle.withdraw import withdraw, withdraw_outdated
 from sisy.models.declared import FollowsCode
 from sisy.models.run import Run
 from sisy.models.task_queries import CHANGED, TaskManager, prepare_deletion
@@ -27,6 +28,7 @@ from sisy.records.task_fields import (
     GIVEN_NAMES,
     OWNER_FIELDS,
     PUBLIC_NAMES,
+    SHAPING_FIELDS,
     TARGET_FIELDS,
     TIMING_FIELDS,
     owners_columns,
@@ -139,6 +141,11 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
                 now = clock.now(using)
                 settle_overdue(using, Task.objects.using(using).filter(pk=self.pk), now, CHANGED)
             super().save(force_update=force_update, using=using, update_fields=named)
+            stored = Task.objects.using(using)
+            if is_timed:
+                withdraw(stored, [self.pk], now)
+            elif named & SHAPING_FIELDS:
+                withdraw_outdated(stored, clock.now(using), [self.pk])
             if is_timed:
                 activation.reschedule(self, using, now)
             elif "iterations" in named:

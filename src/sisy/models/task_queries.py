@@ -1,7 +1,7 @@
 """Filter and change many tasks at a time."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connections, models, transaction
@@ -10,13 +10,14 @@ from django.db.models import Exists, OuterRef
 from sisy import clock, conf
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued
 from sisy.lifecycle.task_state import tell_changed, when_target_changes, when_timing_changes
+from sisy.lifecycle.withdraw import withdraw, withdraw_outdated
 from sisy.models.run import Run
 from sisy.planning import activation, timing
 from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
 from sisy.records.dirty_fields import Write
 from sisy.records.small_tables import QueuedRun, RunningRun
-from sisy.records.task_fields import TARGET_FIELDS, TIMING_FIELDS
+from sisy.records.task_fields import SHAPING_FIELDS, TARGET_FIELDS, TIMING_FIELDS
 from sisy.records.twins import manager_from, twin
 from sisy.runtime.compat import can_delete_bare
 from sisy.store import locking, retired
@@ -41,11 +42,15 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """Return tasks with an occurrence that is due at ``now``, the longest overdue first."""
         return self.active().filter(next_run__lte=now).order_by("next_run", "pk")
 
+    def soon_due(self, now: datetime, until: datetime) -> Self:
+        """Return tasks that fall due by ``until``, but not yet, and can be planned ahead."""
+        # Like `sisy.store.ahead.LOCK_TASKS_AHEAD`.
+        soon = self.active().native().filter(next_run__gt=now, next_run__lte=until)
+        return soon.filter(spread=timedelta(0)).order_by("next_run", "pk")
+
     def native(self) -> Self:
         """Return tasks whose runs Sisy's own workers execute."""
-        settings = conf.get_settings()
-        names = {conf.DEFAULT_ENGINE, *settings.engines}
-        return self.filter(engine__in=[name for name in names if not settings.alias_of(name)])
+        return self.filter(engine__in=conf.get_settings().native_engines)
 
     def unplanned(self) -> Self:
         """Return tasks whose next occurrence is not computed yet."""
@@ -72,22 +77,21 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def update(self, **columns: Any) -> int:
         """Update as Django does. If the timing changes, the next tick recomputes ``next_run``."""
-        if columns.keys() & TIMING_FIELDS:
-            self._for_write = True
-            now = clock.now(self.db)
-            with transaction.atomic(using=self.db):
+        if columns.keys().isdisjoint(SHAPING_FIELDS):
+            return super().update(**columns)
+        self._for_write = True
+        now = clock.now(self.db)
+        with transaction.atomic(using=self.db):
+            if columns.keys() & TIMING_FIELDS:
                 settle_overdue(self.db, self, now, CHANGED)
-                count = super().update(**{**when_timing_changes(now), **columns})
-                tell_changed(self.model, self.db)
-            return count
-        if columns.keys() & TARGET_FIELDS:
-            self._for_write = True
-            with transaction.atomic(using=self.db):
-                columns = {**when_target_changes(clock.now(self.db)), **columns}
-                count = super().update(**columns)
-                tell_changed(self.model, self.db)
-            return count
-        return super().update(**columns)
+                columns = {**when_timing_changes(now), **columns}
+            elif columns.keys() & TARGET_FIELDS:
+                columns = {**when_target_changes(now), **columns}
+            count = super().update(**columns)
+            # After the update, which has locked the tasks: no heartbeat plans one in between.
+            withdraw_outdated(self.model._base_manager.using(self.db), now)
+            tell_changed(self.model, self.db)
+        return count
 
     update.alters_data = True  # type: ignore[attr-defined]
 
@@ -202,6 +206,7 @@ def prepare_deletion(tasks: TaskQuerySet) -> list[int]:
     now = clock.now(using)
     locked = tasks.model._base_manager.using(using).filter(pk__in=pks)
     settle_overdue(using, locked, now, TASK_DELETED, for_good=True)
+    withdraw(tasks.model._base_manager.using(using), pks, now)
     for start in range(0, len(pks), BATCH):
         live = Run.objects.using(using).live_of(pks[start : start + BATCH])
         live.lock()

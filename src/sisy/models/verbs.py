@@ -17,7 +17,7 @@ from sisy.planning import activation
 from sisy.planning.backfill import backfill, to_backfill
 from sisy.planning.declarations import Policies, refuse_unknown
 from sisy.records.choices import Origin, RunState
-from sisy.records.small_tables import QueuedRun
+from sisy.records.small_tables import QueuedRun, planned_ahead
 from sisy.records.twins import class_twin, twin
 from sisy.records.validators import future_moment, json_dict, json_dicts, moment_in
 from sisy.store.reports import counts_of_task
@@ -234,7 +234,7 @@ class TaskVerbs(models.Model):
     def pause(self, reason: str = "") -> bool:
         """Stop planning until `resume`; return whether the task was being planned.
 
-        Runs that are already queued still execute. Occurrences that fall due during the pause
+        Runs that are due and queued still execute. Occurrences that fall due during the pause
         never run.
         """
         return activation.pause(self._task, self._home, reason)
@@ -253,8 +253,10 @@ class TaskVerbs(models.Model):
 
     def cancel_queued(self, reason: str = "Cancelled.") -> int:
         """Cancel the task's queued runs, and return their number."""
-        queued = Run.objects.using(self._home).listed(QueuedRun.objects.filter(task_id=self.pk))
-        return self._cancel(queued.filter(state=RunState.QUEUED), reason)
+        now = clock.now(self._home)
+        entries = QueuedRun.objects.filter(task_id=self.pk).exclude(planned_ahead(now))
+        queued = Run.objects.using(self._home).listed(entries)
+        return self._cancel(queued.filter(state=RunState.QUEUED), reason, now)
 
     acancel_queued = twin(cancel_queued)
 
@@ -263,22 +265,25 @@ class TaskVerbs(models.Model):
 
         See `Run.cancel`.
         """
-        live = Run.objects.using(self._home).live_of([self.pk])
-        return self._cancel(live, reason, by_force=by_force)
+        now = clock.now(self._home)
+        live = Run.objects.using(self._home).live_of([self.pk], now)
+        return self._cancel(live, reason, now, by_force=by_force)
 
     acancel_runs = twin(cancel_runs)
 
     def counts(self) -> dict[str, int]:
         """Return the number of occurrences by state, including pruned ones."""
-        kept = {} if self.pk is None else counts_of_task(self._home, self.pk)
+        using = self._home
+        kept = {} if self.pk is None else counts_of_task(using, self.pk, clock.now(using))
         return dict(Counter(kept) + Counter(self._task.pruned))
 
     acounts = twin(counts)
 
-    def _cancel(self, live: RunQuerySet, reason: str, *, by_force: bool = False) -> int:
+    def _cancel(
+        self, live: RunQuerySet, reason: str, now: datetime, *, by_force: bool = False
+    ) -> int:
         if self.pk is None:
             return 0
-        now = clock.now(self._home)
         cancelled, asked = cancel_or_request_live(live, reason, now, by_force=by_force)
         return len(cancelled) + len(asked)
 

@@ -10,6 +10,7 @@ from sisy import clock
 from sisy.exceptions import ScheduleError
 from sisy.lifecycle import task_state
 from sisy.lifecycle.task_state import START_COLUMNS, Start
+from sisy.lifecycle.withdraw import withdraw
 from sisy.planning import timing
 from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
@@ -123,8 +124,10 @@ def pause(task: TaskRecord, using: str, reason: str) -> bool:
         locking.lock(this)
         # The clock is read after the lock, which may have waited: what fell due in the meantime
         # counts.
-        settle_overdue(using, this, clock.now(using), PAUSED)
+        now = clock.now(using)
+        settle_overdue(using, this, now, PAUSED)
         was_active = bool(paused.write(this.filter(state=TaskState.ACTIVE)))
+        withdraw(type(task)._default_manager.using(using), [task.pk], now)
         if was_active:
             task_state.tell_changed(type(task), using)
     if was_active:

@@ -64,6 +64,13 @@ class Plan:
             self, due=due, planned_until=due[-1] if due else self.planned_until, next_run=None
         )
 
+    def without_last(self) -> "Plan | None":
+        """Return the plan without its last occurrence; None if nothing is left of it."""
+        *due, last = self.due or (self.planned_until,)
+        if not due:
+            return None
+        return replace(self, due=tuple(due), planned_until=due[-1], next_run=last)
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
@@ -122,6 +129,41 @@ class Planner:
         if task.iterations is None:
             return known
         return known.limited_to(max(0, task.iterations - task.runs_planned))
+
+
+class AheadPlanner:
+    """Makes the plans of tasks that fall due soon.
+
+    Args:
+        until: the last moment for which to plan.
+    """
+
+    def __init__(self, until: datetime) -> None:
+        self._until = until
+        self._plans: dict[tuple[Timing, datetime], Plan] = {}
+
+    def plan(self, task: TaskRecord) -> Plan | None:
+        """Return the plan for the occurrences of a task that is not due yet; None if none is left.
+
+        The last occurrence of a task is left out. It is planned when it is due, because the task
+        retires then.
+
+        Raises:
+            ScheduleError: the task's schedule or time zone is invalid.
+        """
+        assert task.next_run is not None
+        key = Timing.of(task), task.next_run
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = _plan_ahead(*key, self._until)
+        if task.iterations is not None:
+            plan = plan.limited_to(max(0, task.iterations - task.runs_planned))
+        return plan.without_last() if plan.next_run is None else plan
+
+
+def _plan_ahead(timing: Timing, first: datetime, until: datetime) -> Plan:
+    due = _between(timing, first, first, until)
+    return Plan(due=due, gap=None, planned_until=due[-1], next_run=timing.next_after(due[-1]))
 
 
 def _plan(due_task: DueTask, watch: Watch) -> Plan:

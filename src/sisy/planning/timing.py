@@ -23,6 +23,9 @@ from sisy.schedules.expression import is_hashed
 ON_TIME_TOLERANCE = timedelta(seconds=5)
 """An occurrence that a heartbeat finds within this time is late, not missed."""
 
+LOOKAHEAD = timedelta(seconds=2)
+"""Occurrences are planned up to this time before they are due."""
+
 
 class _InUTC(Cast):
     """A moment as text."""
@@ -151,6 +154,11 @@ def occurrences(
     except ScheduleError:
         return
     left = iterations_left(task)
+    # What was planned ahead is still to come, and has used up its iterations. A mark that is
+    # further ahead was left by a clock that was set back.
+    planned = task.planned_until
+    if planned is not None and after < planned <= after + LOOKAHEAD:
+        yield from timing.between(after, planned if until is None else min(planned, until))
     due = task.next_run or timing.next_after(after)
     if due is not None and due <= after:
         if left is not None:

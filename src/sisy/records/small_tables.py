@@ -6,6 +6,8 @@ leaves it, in the transaction that changes the run. So no index of the ledger co
 that changes, which lets PostgreSQL update its rows in place. See `sisy.store.entries`.
 """
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 
@@ -13,11 +15,20 @@ from sisy.records.choices import RunState
 from sisy.records.fields import MomentField
 
 
+def planned_ahead(now: datetime) -> Q:
+    """Return a condition for entries of queued runs that were planned ahead and are not due yet.
+
+    People do not see such a run: it is in no count, and ``cancel_runs()`` leaves it alone.
+    """
+    return Q(is_delayed=True, is_ahead=True, ready_at__gt=now)
+
+
 class QueuedRun(models.Model):
     """The entry of a queued run: what a claim needs to find it.
 
     Attributes:
         is_delayed: whether the run becomes ready later than it was planned.
+        is_ahead: whether it was planned before it is due, and becomes ready when it is due.
     """
 
     pk = models.CompositePrimaryKey("task_id", "run_id")
@@ -28,6 +39,7 @@ class QueuedRun(models.Model):
     priority = models.SmallIntegerField()
     ready_at = MomentField()
     is_delayed = models.BooleanField()
+    is_ahead = models.BooleanField()
 
     class Meta:
         db_table = "sisy_queued_run"
@@ -39,7 +51,7 @@ class QueuedRun(models.Model):
             # Most runs are ready immediately, and are not in this index. MySQL and MariaDB ignore
             # the condition, so the column comes first in the index.
             models.Index(
-                fields=["is_delayed", "ready_at"],
+                fields=["is_delayed", "is_ahead", "ready_at"],
                 name="sisy_queued_delayed",
                 condition=Q(is_delayed=True),
             ),

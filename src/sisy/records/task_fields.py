@@ -85,6 +85,8 @@ class TaskField:
             create a task accepts.
         is_backend_option: whether ``OPTIONS`` of a backend of ``django.tasks`` may set it.
         planning: how much the plan depends on it.
+        shapes_runs: whether a run depends on it when it is planned. If it changes, the runs that
+            were planned ahead are withdrawn. A changed timing always withdraws them.
         section: the section of the form that shows it; None if no form does.
         hidden_without: the permission without which people neither see it nor set it in a form.
         restricted_without: the permission without which people may only choose known values.
@@ -101,6 +103,7 @@ class TaskField:
     is_policy: bool = False
     is_backend_option: bool = False
     planning: Planning = Planning.LOADED
+    shapes_runs: bool = False
     section: Section | None = None
     hidden_without: str = ""
     restricted_without: str = ""
@@ -149,9 +152,9 @@ def _check_end(task: "TaskRecord") -> None:
         )
 
 
-_target = partial(TaskField, section=Section.TARGET, is_often_new=True)
+_target = partial(TaskField, section=Section.TARGET, is_often_new=True, shapes_runs=True)
 _when = partial(TaskField, section=Section.WHEN)
-_where = partial(TaskField, section=Section.WORKERS)
+_where = partial(TaskField, section=Section.WORKERS, shapes_runs=True)
 _policy = partial(TaskField, section=Section.TROUBLE, is_policy=True)
 _attempt = partial(_policy, planning=Planning.DEFERRED, is_backend_option=True)
 _of_scheduler = partial(TaskField, setter=Setter.SCHEDULER)
@@ -166,6 +169,7 @@ _ROWS = (
         public_name="userdata",
         validator=json_dict,
         planning=Planning.DEFERRED,
+        shapes_runs=False,
         hidden_without="view_run_details",
     ),
     _when("schedule", task_validator=_check_schedule, planning=Planning.TIMING),
@@ -177,7 +181,12 @@ _ROWS = (
         is_often_new=True,
     ),
     _when("end_running", task_validator=_check_end, planning=Planning.TIMING, is_often_new=True),
-    _when("iterations", validator=optional(whole(1, 2**31 - 1)), planning=Planning.FIRST_DUE),
+    _when(
+        "iterations",
+        validator=optional(whole(1, 2**31 - 1)),
+        planning=Planning.FIRST_DUE,
+        shapes_runs=True,
+    ),
     _when("wait_for_schedule", planning=Planning.FIRST_DUE, is_policy=True),
     _where("queue", validator=queue_name),
     _where("priority", validator=whole(-100, 100), is_policy=True),
@@ -191,7 +200,7 @@ _ROWS = (
         planning=Planning.DEFERRED,
     ),
     _attempt("timeout", validator=optional(span(timedelta(milliseconds=1)))),
-    _policy("spread", validator=span()),
+    _policy("spread", validator=span(), shapes_runs=True),
     _attempt("max_attempts", validator=whole(1, 1000), section=Section.FAILURE),
     _attempt("retry_delay", validator=span(), section=Section.FAILURE),
     _attempt("retry_backoff", validator=number(1, 100), section=Section.FAILURE),
@@ -238,6 +247,9 @@ TARGET_FIELDS = _names(lambda field: field.task_validator is _check_target)
 
 TIMING_FIELDS = _names(lambda field: field.planning >= Planning.TIMING)
 """Columns of the schedule and its window. If one changes, the task is planned again."""
+
+SHAPING_FIELDS = TIMING_FIELDS | _names(lambda field: field.shapes_runs)
+"""Columns that decide what runs a task has. If one changes, runs planned ahead are withdrawn."""
 
 FIRST_DUE_FIELDS = _names(lambda field: field.planning >= Planning.FIRST_DUE)
 """Columns that are needed to compute when a task is next due."""

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sisy.models import Origin, Run, RunState
 from sisy.models.run import RunQuerySet
 from sisy.records.choices import LIVE_STATES, TROUBLE_STATES
+from sisy.records.small_tables import planned_ahead
 from sisy.reports.by_state import NewestRuns, entries, keys_of
 from sisy.reports.filters import Filter
 from sisy.store.reports import AFTER_ALL, newest_keys, newest_trouble
@@ -127,12 +128,11 @@ class Counted:
         return f"{self.number:,}" if self.is_all else f"{self.number:,}+"
 
 
-def live_counts(using: str) -> list[Counted]:
+def live_counts(using: str, now: datetime) -> list[Counted]:
     """Return how many runs are queued, and how many are running."""
-    return [
-        _capped(state, entries(using, state).order_by()[:MAX_COUNTED].count())
-        for state in LIVE_STATES
-    ]
+    live = {state: entries(using, state).order_by() for state in LIVE_STATES}
+    live[RunState.QUEUED] = live[RunState.QUEUED].exclude(planned_ahead(now))
+    return [_capped(state, found[:MAX_COUNTED].count()) for state, found in live.items()]
 
 
 def ended_counts(using: str, now: datetime, *spans: timedelta) -> list[list[Counted]]:

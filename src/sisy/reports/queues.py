@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sisy.models import Process, Queue, Task
-from sisy.records.small_tables import QueuedRun
+from sisy.records.small_tables import QueuedRun, planned_ahead
 from sisy.reports.by_state import running_runs
 
 MAX_QUEUED_COUNTED = 10_000  # the runs that have been queued longest
@@ -43,7 +43,8 @@ def queues(using: str, now: datetime) -> list[QueueStats]:
         at(queue.name).paused_at = queue.paused_at
         at(queue.name).paused_by = queue.paused_by
         at(queue.name).pause_reason = queue.pause_reason
-    waiting = QueuedRun.objects.using(using).filter(engine="").order_by("ready_at")
+    waiting = QueuedRun.objects.using(using).filter(engine="").exclude(planned_ahead(now))
+    waiting = waiting.order_by("ready_at")
     queued = list(waiting.values_list("queue", "ready_at")[:MAX_QUEUED_COUNTED])
     for name, ready_at in queued:
         at(name).queued += 1

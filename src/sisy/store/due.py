@@ -44,8 +44,10 @@ LOOK_AHEAD = Statement("""
             WHERE state = 'active' AND next_run >= %(due_since)s AND id > 0
             ORDER BY next_run LIMIT 1
         ) {as_utc},
-        (SELECT MIN(ready_at) FROM sisy_queued_run WHERE is_delayed AND ready_at > %(since)s)
-            {as_utc},
+        (
+            SELECT MIN(ready_at) FROM sisy_queued_run
+            WHERE is_delayed AND NOT is_ahead AND ready_at > %(since)s
+        ) {as_utc},
         registered.has_seen_end,
         registered.first_expiry {as_utc},
         registered.last_expiry {as_utc},

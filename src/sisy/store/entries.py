@@ -17,8 +17,11 @@ from sisy.store.statements import Statement
 
 BATCH = 500
 
-QUEUED_COLUMNS = "task_id, run_id, engine, queue, priority, ready_at, is_delayed"
-QUEUED_VALUES = "task_id, id, engine, queue, priority, ready_at, ready_at > planned_at"
+QUEUED_COLUMNS = "task_id, run_id, engine, queue, priority, ready_at, is_delayed, is_ahead"
+IS_AHEAD = "due_at IS NOT NULL AND due_at > planned_at AND ready_at = due_at"
+QUEUED_VALUES = (
+    f"task_id, id, engine, queue, priority, ready_at, ready_at > planned_at, {IS_AHEAD}"
+)
 TROUBLED_COLUMNS = "task_id, run_id, state, finished_at"
 TROUBLED_VALUES = "task_id, id, state, finished_at"
 IS_TROUBLED = "state NOT IN ('queued', 'running', 'succeeded')"
@@ -38,7 +41,7 @@ ADD_TROUBLED = Statement(f"""
 
 # For runs that a statement of PostgreSQL has just inserted, and calls "stored". It returns only
 # the columns that are needed here, because PostgreSQL copies each column that it returns.
-COLUMNS_OF_QUEUED = ("id", "task_id", "engine", "queue", "priority", "ready_at", "planned_at")
+COLUMNS_OF_QUEUED = tuple("id task_id engine queue priority ready_at planned_at due_at".split())
 COLUMNS_OF_ANY = (*COLUMNS_OF_QUEUED, "state", "finished_at")
 TROUBLED_OF_STORED = (
     f"INSERT INTO sisy_troubled_run ({TROUBLED_COLUMNS}) SELECT {TROUBLED_VALUES} FROM stored "

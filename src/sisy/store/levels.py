@@ -15,12 +15,13 @@ could not see have added any since.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.db import connections
 
+from sisy.schedules.calendar import TICK
 from sisy.store.due import moment_of
 from sisy.store.statements import BEGINNING, Statement
 
@@ -75,10 +76,14 @@ FIRST_SINCE = """
     )
 """
 
-ANY_READY = """
-    SELECT 1 FROM sisy_queued_run
-    WHERE engine = '' AND queue = %(queue_{n})s AND priority = %(priority_{n})s
-        AND (ready_at, run_id) >= (%(since_{n})s, %(since_run_{n})s) AND ready_at <= %(now)s
+FIRST_OF_LEVEL = """
+    SELECT ready_at {{as_utc}} FROM (
+        SELECT ready_at FROM sisy_queued_run
+        WHERE engine = '' AND queue = %(queue_{n})s AND priority = %(priority_{n})s
+            AND (ready_at, run_id) >= (%(since_{n})s, %(since_run_{n})s)
+        ORDER BY ready_at, run_id
+        LIMIT 1
+    ) AS level_{n}
 """
 
 
@@ -102,11 +107,20 @@ def position(level: Level) -> tuple[datetime, int]:
     return level.since, level.since_run
 
 
-def any_ready(using: str, levels: Sequence[Level], now: datetime) -> bool:
-    """Return whether a run of these levels is ready for Sisy's own workers."""
-    each = [ANY_READY.format(n=n) for n in range(len(levels))]
-    statement = Statement(" UNION ALL ".join(each) + " LIMIT 1")
-    return bool(each and statement.rows(using, now=now, **_numbered(levels)))
+def ready_moments(
+    using: str, levels: Sequence[Level], now: datetime
+) -> tuple[bool, datetime | None]:
+    """Return whether a run of these levels is ready, and when the next one becomes ready.
+
+    Only runs of Sisy's own workers count.
+    """
+    both = [*levels, *(replace(level, since=now + TICK, since_run=0) for level in levels)]
+    each = [FIRST_OF_LEVEL.format(n=n) for n in range(len(both))]
+    statement = Statement(" UNION ALL ".join(each))
+    found = statement.rows(using, **_numbered(both)) if each else []
+    moments = [moment_of(ready_at) for (ready_at,) in found]
+    next_ready = min((moment for moment in moments if moment > now), default=None)
+    return any(moment <= now for moment in moments), next_ready
 
 
 def queues_with_runs(using: str) -> list[str]:

@@ -81,7 +81,10 @@ NEWEST_TROUBLE = """
 COUNTS_OF_TASK = Statement("""
     SELECT 'succeeded', COUNT(*), 0 FROM sisy_run WHERE task_id = %(task)s
     UNION ALL
-    SELECT 'queued', COUNT(*), COUNT(*) FROM sisy_queued_run WHERE task_id = %(task)s
+    SELECT 'queued', COUNT(*), COALESCE(
+        SUM(CASE WHEN is_ahead AND ready_at > %(now)s THEN 0 ELSE 1 END), 0
+    )
+    FROM sisy_queued_run WHERE task_id = %(task)s
     UNION ALL
     SELECT 'running', COUNT(*), COUNT(*) FROM sisy_running_run WHERE task_id = %(task)s
     UNION ALL
@@ -92,9 +95,12 @@ COUNTS_OF_TASK = Statement("""
 """)
 
 
-def counts_of_task(using: str, task: int) -> dict[str, int]:
-    """Return how many occurrences of a task are in the ledger, by the state of their runs."""
-    (succeeded, number, _), *others = COUNTS_OF_TASK.rows(using, task=task)
+def counts_of_task(using: str, task: int, now: datetime) -> dict[str, int]:
+    """Return how many occurrences of a task are in the ledger, by the state of their runs.
+
+    Those that were planned ahead and are not due yet are not counted.
+    """
+    (succeeded, number, _), *others = COUNTS_OF_TASK.rows(using, task=task, now=now)
     counts = {state: int(occurrences) for state, _, occurrences in others}
     counts[succeeded] = number - sum(runs for _, runs, _ in others)
     return {state: count for state, count in counts.items() if count}

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from sisy.records.choices import LIVE_STATES, RunState
 from sisy.records.run import R, RunRecord
-from sisy.records.small_tables import QueuedRun, RunningRun
+from sisy.records.small_tables import QueuedRun, RunningRun, planned_ahead
 from sisy.runtime.compat import for_write
 from sisy.store import entries, locking
 from sisy.store.named_by import NamedBy
@@ -22,6 +22,7 @@ COPIED_TO_ENTRIES = frozenset(
         "priority",
         "ready_at",
         "planned_at",
+        "due_at",
         "process",
         "process_id",
         "task",
@@ -118,12 +119,16 @@ class RunRows(models.QuerySet[R]):
         """Return runs that are queued or running."""
         return self._among(QueuedRun.objects.all(), RunningRun.objects.all())
 
-    def live_of(self, tasks: Collection[int]) -> Self:
-        """Return the runs of tasks, by their keys, that are queued or running."""
-        return self._among(
-            QueuedRun.objects.filter(task_id__in=tasks),
-            RunningRun.objects.filter(task_id__in=tasks),
-        )
+    def live_of(self, tasks: Collection[int], now: datetime | None = None) -> Self:
+        """Return the runs of tasks, by their keys, that are queued or running.
+
+        Args:
+            now: leave out runs that were planned ahead and are not due at this moment.
+        """
+        queued = QueuedRun.objects.filter(task_id__in=tasks)
+        if now is not None:
+            queued = queued.exclude(planned_ahead(now))
+        return self._among(queued, RunningRun.objects.filter(task_id__in=tasks))
 
     def running_in(self, process: int) -> Self:
         """Return the runs that a process, by its key, has claimed."""

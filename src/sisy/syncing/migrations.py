@@ -11,6 +11,7 @@ from sisy.callables import target_of
 from sisy.exceptions import CallableError
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_in_migration
 from sisy.lifecycle.task_state import active, plan_anew
+from sisy.lifecycle.withdraw import withdraw, withdraw_outdated
 from sisy.models import Task, TaskState
 from sisy.models.task_queries import CHANGED
 from sisy.planning.declarations import refuse_unknown
@@ -20,6 +21,7 @@ from sisy.records.task_fields import (
     COLUMNS,
     OWNER_FIELDS,
     PARAMETERS,
+    SHAPING_FIELDS,
     TARGET_FIELDS,
     TIMING_FIELDS,
 )
@@ -96,6 +98,8 @@ class MigratedTask:
             broken = self._this().filter(state=TaskState.BROKEN)
             active(planning_since=clock.now(self._using)).write(broken)
         self._this().update(**changed)
+        if self._has_todays_columns and changed.keys() & SHAPING_FIELDS:
+            withdraw_outdated(Task.objects.using(self._using), clock.now(self._using))
 
     def delete(self) -> None:
         """Delete the task and cancel its queued runs, if it exists."""
@@ -138,6 +142,12 @@ class MigratedTask:
 
     def _settle_overdue(self, now: datetime, reason: str, *, for_good: bool = False) -> None:
         """Record its overdue occurrences, if the tables have all columns of today's models."""
-        if self._columns == {field.name for field in Task._meta.concrete_fields}:
-            this = Task.objects.using(self._using).filter(name=self._name)
+        if self._has_todays_columns:
+            stored = Task.objects.using(self._using)
+            this = stored.filter(name=self._name)
             settle_overdue(self._using, this, now, reason, for_good=for_good)
+            withdraw(stored, list(this.values_list("pk", flat=True)), now)
+
+    @property
+    def _has_todays_columns(self) -> bool:
+        return self._columns == {field.name for field in Task._meta.concrete_fields}

@@ -33,7 +33,7 @@ from sisy.models.lease import Lease
 from sisy.runtime.log import logger
 from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 from sisy.store.database_thread import DatabaseThread
-from sisy.store.levels import any_ready
+from sisy.store.levels import ready_moments
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim import claim
 from sisy.worker.low_water import LowWaterMarks
@@ -57,6 +57,9 @@ class ClaimSession:
     Args:
         in_flight, outcomes: the runs that the worker knows it holds.
         unresolved: the functions to leave to others.
+
+    Attributes:
+        next_ready: when the next run of the queues becomes, or became, ready; None if unknown.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class ClaimSession:
         self._unresolved = unresolved
         self._is_in_doubt = False
         self._marks = LowWaterMarks(using)
+        self.next_ready: datetime | None = None
 
     def claim(self, free: int, *, was_rung_for: bool) -> list[Run]:
         """Claim up to ``free`` runs and return them.
@@ -86,19 +90,29 @@ class ClaimSession:
         """
         self.release_unconfirmed()
         if self._marks.renewal.is_due():
-            return self._claim(free) if self._marks.renew(self._queues, self._now()) else []
-        if not was_rung_for and not self._any_ready():
+            is_ready = self._marks.renew(self._queues, self._now())
+            self.look_ahead()
+            return self._claim(free) if is_ready else []
+        if not was_rung_for and not self.is_next_ready(self._now()) and not self.look_ahead():
             return []
         runs = self._claim(free)
         if not runs and was_rung_for:
             self._marks.renewal.hasten()
             if self._marks.renewal.is_due() and self._marks.renew(self._queues, self._now()):
                 return self._claim(free)
+            # The ring may have announced a run that was planned ahead.
+            self.look_ahead()
         return runs
 
-    def _any_ready(self) -> bool:
+    def is_next_ready(self, now: datetime) -> bool:
+        """Return whether the run that was to become ready next is ready."""
+        return self.next_ready is not None and self.next_ready <= now
+
+    def look_ahead(self) -> bool:
+        """Find out when the next run becomes ready. Return whether any run is ready now."""
         levels = [level for queue in self._queues for level in self._marks.levels(queue)]
-        return any_ready(self._using, levels, self._now())
+        is_ready, self.next_ready = ready_moments(self._using, levels, self._now())
+        return is_ready
 
     def _claim(self, free: int) -> list[Run]:
         self._is_in_doubt = True
@@ -202,8 +216,10 @@ class Claiming:
         room = self._in_flight.room
         won = await self._claim(room) if room else 0
         self._in_flight.may_have_more = won == room
-        next_poll = self._seconds_to_next_poll()
-        return min(PREFETCH_TIMEOUT, next_poll) if self._in_flight.has_waiting else next_poll
+        if won < room and self._session.is_next_ready(clock.last_known(self._using)):
+            await self._database.run(self._session.look_ahead)
+        wait = self._seconds_to_next_step(room - won)
+        return min(PREFETCH_TIMEOUT, wait) if self._in_flight.has_waiting else wait
 
     async def _claim(self, room: int) -> int:
         """Claim runs, and pass them to the pool. Return how many."""
@@ -241,12 +257,19 @@ class Claiming:
             self._rang_at = now
             doorbell.ring_on(run)
 
-    def _seconds_to_next_poll(self) -> float:
-        """Return the seconds until the next poll, unless a ring comes first."""
-        # Schedules name whole seconds. Polling shortly after a whole second finds new runs soonest
-        # where no layer rings for them.
-        interval = conf.get_settings().poll_interval
-        if interval < 1:
-            return interval
-        into_second = clock.last_known(self._using).microsecond / 1e6
-        return interval - into_second + SECOND_OFFSET + random.uniform(0, POLL_JITTER)
+    def _seconds_to_next_step(self, free: int) -> float:
+        """Return the seconds until the next step, unless a ring comes first."""
+        now, next_ready = clock.last_known(self._using), self._session.next_ready
+        next_poll = _seconds_to_next_poll(now)
+        if not free or next_ready is None or next_ready <= now:
+            return next_poll
+        return min(next_poll, (next_ready - now).total_seconds())
+
+
+def _seconds_to_next_poll(now: datetime) -> float:
+    # Schedules name whole seconds. Polling shortly after a whole second finds new runs soonest
+    # where no layer rings for them.
+    interval = conf.get_settings().poll_interval
+    if interval < 1:
+        return interval
+    return interval - now.microsecond / 1e6 + SECOND_OFFSET + random.uniform(0, POLL_JITTER)

@@ -46,7 +46,7 @@ def build_status(page_request: PageRequest) -> dict[str, Any]:
 def build_counts(page_request: PageRequest) -> dict[str, Any]:
     hour, day = ended_counts(page_request.using, page_request.now, HOUR, DAY)
     return {
-        "live": live_counts(page_request.using),
+        "live": live_counts(page_request.using, page_request.now),
         "ended": [(each, in_day) for each, in_day in zip(hour, day, strict=True)],
     }
 

@@ -1,5 +1,6 @@
 """The page of a task."""
 
+from datetime import datetime
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfoNotFoundError
@@ -15,7 +16,7 @@ from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
-from sisy.records.small_tables import QueuedRun
+from sisy.records.small_tables import QueuedRun, planned_ahead
 from sisy.reports.errors import error_groups
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import key_of, page_of
@@ -72,7 +73,7 @@ def build_head(page_request: PageRequest) -> dict[str, Any]:
     task = task_of(page_request)
     counts = task.counts()
     known = [(state, counts[state]) for state in RunState.values if counts.get(state)]
-    first = _first_queued(page_request.using, task)
+    first = _first_queued(page_request.using, task, page_request.now)
     zone = timezone.get_current_timezone()
     return {
         "task": task,
@@ -85,8 +86,9 @@ def build_head(page_request: PageRequest) -> dict[str, Any]:
     }
 
 
-def _first_queued(using: str, task: Task) -> Run | None:
-    queued = QueuedRun.objects.using(using).filter(task_id=task.pk).order_by("ready_at", "run_id")
+def _first_queued(using: str, task: Task, now: datetime) -> Run | None:
+    queued = QueuedRun.objects.using(using).filter(task_id=task.pk).exclude(planned_ahead(now))
+    queued = queued.order_by("ready_at", "run_id")
     runs = Run.objects.using(using).select_related("task").filter(state=RunState.QUEUED)
     return runs.filter(pk__in=list(queued.values_list("run_id", flat=True)[:1])).first()
 

@@ -175,7 +175,7 @@ class Command(AnsweringCommand):
     def do_pause(self, task: Task, *, reason: str, **options: Any) -> None:
         if not task.pause(reason):
             raise CommandError(f"Cannot pause {task}: it is {task.get_state_display()}.")
-        self._say(f"Paused {task}. Runs that are already queued will still execute.", paused=True)
+        self._say(f"Paused {task}. Runs that are due and queued will still execute.", paused=True)
 
     def do_resume(self, task: Task, **options: Any) -> None:
         if not task.resume():

@@ -1,0 +1,113 @@
+"""Withdraw runs that were planned ahead, because their task is changed before they are due.
+
+A withdrawn run leaves no trace: its row is deleted, and its task is as if it had not been planned
+yet. What is still due by the changed task is planned again. A run that has started stays.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
+
+from sisy import signals
+from sisy.lifecycle.transition import send
+from sisy.records.choices import Origin, RunState, TaskState
+from sisy.records.run import RunRecord
+from sisy.records.small_tables import QueuedRun, planned_ahead
+from sisy.records.task import TaskRecord
+from sisy.schedules.calendar import just_before
+from sisy.store.ahead import outdated_tasks
+from sisy.store.bulk import Update, update_rows
+from sisy.store.run_queries import RunRows, rows_of
+
+BATCH = 500
+
+
+def withdraw(tasks: QuerySet[TaskRecord], pks: Sequence[int], now: datetime) -> int:
+    """Withdraw what was planned ahead of some tasks. Return the number of runs.
+
+    Call it in the transaction that changes the tasks, after it has locked or updated them. A task
+    that stays active, and whose next moment is known, is due again at the first withdrawn one.
+
+    Args:
+        tasks: the query set of all tasks.
+        pks: the keys of the tasks.
+    """
+    return sum(
+        _withdraw_batch(tasks, pks[start : start + BATCH], now)
+        for start in range(0, len(pks), BATCH)
+    )
+
+
+def withdraw_outdated(
+    tasks: QuerySet[TaskRecord], now: datetime, pks: Sequence[int] | None = None
+) -> int:
+    """Withdraw what was planned ahead of tasks that were changed since. Return how many runs.
+
+    Args:
+        tasks: the query set of all tasks.
+        pks: the keys of the tasks to check; by default, all.
+    """
+    return withdraw(tasks, outdated_tasks(tasks.db, tasks.model, now, pks), now)
+
+
+def _withdraw_batch(tasks: QuerySet[TaskRecord], pks: Sequence[int], now: datetime) -> int:
+    using, runs = tasks.db, rows_of(tasks.model.run_model, tasks.db)
+    entries = QueuedRun.objects.using(using).filter(planned_ahead(now), task_id__in=pks)
+    ahead = runs.listed(entries).filter(
+        state=RunState.QUEUED, origin=Origin.SCHEDULE, attempt=0, due_at__gt=now
+    )
+    with transaction.atomic(using=using):
+        # A worker may have started some of them before they were locked.
+        locked = runs.filter(pk__in=ahead.lock(), state=RunState.QUEUED)
+        withdrawn = list(locked.select_related("task").order_by("due_at"))
+        if withdrawn:
+            runs.filter(pk__in=[run.pk for run in withdrawn]).delete()
+            _take_back(tasks, runs, withdrawn)
+            send(signals.run_withdrawn, withdrawn, using)
+    return len(withdrawn)
+
+
+def _take_back(
+    tasks: QuerySet[TaskRecord], runs: RunRows[Any], withdrawn: Collection[RunRecord]
+) -> None:
+    """Let the tasks be as they were before the withdrawn runs were planned."""
+    moments: dict[int | None, list[datetime]] = defaultdict(list)
+    for run in withdrawn:
+        moments[run.task_id].append(run.due_at)
+    of_task = runs.filter(task=OuterRef("pk")).exclude(due_at=None)
+    last = of_task.exclude(state=RunState.MISSED).order_by("-due_at").values("due_at")[:1]
+    chosen = list(
+        tasks.filter(pk__in=list(moments)).annotate(
+            newest=Subquery(last), has_others=Exists(of_task)
+        )
+    )
+    first = [moments[task.pk][0] for task in chosen]
+    update_rows(
+        tasks.db,
+        tasks.model,
+        [task.pk for task in chosen],
+        Update(
+            assign={
+                "planned_until": [
+                    just_before(due) if _was_planned(task, moments[task.pk]) else None
+                    for task, due in zip(chosen, first, strict=True)
+                ],
+                "last_run": [task.newest for task in chosen],
+                "next_run": [
+                    due if task.state == TaskState.ACTIVE and task.next_run else task.next_run
+                    for task, due in zip(chosen, first, strict=True)
+                ],
+            },
+            add={"runs_planned": [-len(moments[task.pk]) for task in chosen]},
+        ),
+    )
+
+
+def _was_planned(task: Any, withdrawn: Sequence[datetime]) -> bool:
+    """Return whether a task was planned before the runs that are withdrawn."""
+    # Its earlier rows may have been pruned.
+    return bool(task.has_others or task.runs_planned > len(withdrawn))
