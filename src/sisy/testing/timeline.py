@@ -155,6 +155,12 @@ class _TimelineClock:
     def last_known(self, using: str) -> datetime:
         return self._timeline.now
 
+    def earliest(self, using: str) -> datetime:
+        return self._timeline.now
+
+    def read_again(self, using: str) -> None:
+        """Do nothing: the clock is always exact."""
+
 
 class sisy_time:  # noqa: N801 - it is used as a function
     """Set Sisy's clock to a moment in a ``with`` or ``async with`` block; returns a `Timeline`.
