@@ -4,13 +4,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, F, Value, When
+from django.db.models import F
 from django.utils.translation import ngettext
 
 from sisy import conf, signals
-from sisy.lifecycle.transition import QUEUED_AGAIN, Transition, attempt_of, send
+from sisy.lifecycle.transition import (
+    LONGEST_LEAD,
+    QUEUED_AGAIN,
+    Transition,
+    attempt_of,
+    ready_again,
+    send,
+)
 from sisy.records.choices import OnLost, RunState
-from sisy.records.fields import MomentField
 from sisy.records.run import R, RunRecord
 from sisy.store.run_queries import RunRows, all_runs
 
@@ -54,18 +60,18 @@ def _queue_again(rows: RunRows[R], runs: Sequence[R], reason: str, now: datetime
             run,
             state=RunState.LOST,
             reason=_joined(reason),
-            started_at=run.started_at,
+            # A run that was started ahead of its moment may be lost before it.
+            started_at=min(run.started_at, now) if run.started_at else None,
             finished_at=now,
         )
         for run in runs
     ]
     type(attempts[0])._default_manager.using(rows.db).bulk_create(attempts)
     columns = {**QUEUED_AGAIN, "process": None, "reason": _joined(reason, AGAIN)}
-    # They were ready when they started. If that is ahead of now, the clock was set back.
-    is_ahead = When(ready_at__gt=now, then=Value(now, MomentField()))
-    _apply(rows, runs, columns, ready_at=Case(is_ahead, default=F("ready_at")))
+    _apply(rows, runs, columns, ready_at=ready_again(now, F("ready_at")))
     for run in runs:
-        run.ready_at = min(run.ready_at, now)
+        if run.ready_at > now + LONGEST_LEAD:
+            run.ready_at = now
 
 
 def _apply(

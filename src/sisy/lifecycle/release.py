@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Case
 
 from sisy import signals
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued, cancel_requested
 from sisy.lifecycle.lose import lose
-from sisy.lifecycle.transition import Transition, send_for_rows
+from sisy.lifecycle.transition import Transition, ready_again, send_for_rows
 from sisy.records.choices import OnLost, RunState
 from sisy.records.run import RunRecord
 from sisy.store.run_queries import RunRows, rows_of
@@ -23,7 +24,8 @@ def release(
 ) -> int:
     """Release runs whose function was not called, and return how many.
 
-    No attempt is used up. Runs that were asked to stop, or whose task was deleted, are cancelled.
+    They are ready at once, except those that were started ahead of their moment. No attempt is
+    used up. Runs that were asked to stop, or whose task was deleted, are cancelled.
 
     Args:
         columns: what else to store.
@@ -33,8 +35,8 @@ def release(
     rows = rows_of(type(runs[0]), using)
     with transaction.atomic(using=using):
         released = rows.filter(pk__in=rows.held(runs).lock())
-        ready = {"ready_at": now, "started_at": None, "dispatched_at": None, **columns}
-        count = _release(released, reason, now, **ready)
+        ready = {"ready_at": ready_again(now, now), "started_at": None, "dispatched_at": None}
+        count = _release(released, reason, now, **ready | columns)
         cancel_requested(released, now)
         send_for_rows(signals.run_released, released.queued())
     return count
@@ -64,7 +66,7 @@ def release_running(using: str, runs: Sequence[RunRecord], reason: str, now: dat
 
 
 def _release(
-    released: RunRows[Any], reason: str, now: datetime, **columns: datetime | None
+    released: RunRows[Any], reason: str, now: datetime, **columns: datetime | Case | None
 ) -> int:
     # The worker's objects stay unchanged: their process and attempt are the fence by which this
     # step finds the rows, even if the commit fails and the step is repeated.

@@ -29,9 +29,9 @@ def start(
         return
     if not write_started(using, [run.id for run in runs], process.pk, now, latest):
         raise LeaseLost(f"{process} has lost its lease.")
-    started = {"state": RunState.RUNNING, "started_at": now}
-    Transition(started, add={"attempt": 1}).note(runs)
+    Transition({"state": RunState.RUNNING}, add={"attempt": 1}).note(runs)
     for run in runs:
+        run.started_at = max(now, run.ready_at)
         refer(run, "process", process)
     # Copies, as the runs are now: receivers are called later, when the originals may have changed.
     told = [copied(run) for run in runs] if signals.run_started.receivers else runs

@@ -2,15 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django.db import DataError
-from django.db.models import F, Model, QuerySet
+from django.db.models import Case, F, Model, QuerySet, Value, When
 
 from sisy.records.choices import RunState
+from sisy.records.fields import MomentField
 from sisy.records.run import R, RunRecord
 from sisy.runtime import signal_dispatch
 from sisy.store.run_queries import RunRows
+
+LONGEST_LEAD = timedelta(milliseconds=100)
+"""Workers start runs up to this time before they are ready, and call them when they are."""
 
 QUEUED_AGAIN: Mapping[str, Any] = {
     "state": RunState.QUEUED,
@@ -19,6 +24,21 @@ QUEUED_AGAIN: Mapping[str, Any] = {
     "unresolved_since": None,
 }
 """The columns of a run that is queued for its next attempt. Its process is cleared as well."""
+
+
+def ready_again(now: datetime, otherwise: datetime | F) -> Case:
+    """Return when runs that had started become ready again, as an expression.
+
+    A run that was started ahead of its moment becomes ready at that moment.
+
+    Args:
+        otherwise: when other runs become ready.
+    """
+    # A moment that is further ahead was reached before the clock was set back.
+    was_early = When(ready_at__gt=now, ready_at__lte=now + LONGEST_LEAD, then=F("ready_at"))
+    is_wrong = When(ready_at__gt=now, then=Value(now, MomentField()))
+    last = otherwise if isinstance(otherwise, F) else Value(otherwise, MomentField())
+    return Case(was_early, is_wrong, default=last)
 
 
 @dataclass(frozen=True, slots=True)

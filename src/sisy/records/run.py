@@ -182,8 +182,9 @@ class RunRecord(models.Model):
         """The duration of the run; None unless it has started and finished."""
         if self.started_at is None or self.finished_at is None:
             return None
+        # A run that was started ahead of its moment may have been lost before it.
         duration: timedelta = self.finished_at - self.started_at
-        return duration
+        return max(timedelta(0), duration)
 
 
 R = TypeVar("R", bound=RunRecord)

@@ -13,9 +13,11 @@ LEASE_HOLDS = """
         AND lease_until BETWEEN %(now)s AND %(latest)s
     {for_update}
 """
+# A run that starts ahead of its moment has not begun before it.
 SET_RUNNING = """
     UPDATE sisy_run
-    SET state = 'running', process_id = %(process)s, attempt = attempt + 1, started_at = %(now)s
+    SET state = 'running', process_id = %(process)s, attempt = attempt + 1,
+        started_at = CASE WHEN ready_at > %(now)s THEN ready_at ELSE %(now)s END
     WHERE id {in_runs}
 """
 
