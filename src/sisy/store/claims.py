@@ -8,12 +8,13 @@ worker waits for another one.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sisy import conf
 from sisy.records.instances import M
+from sisy.schedules.calendar import TICK
 from sisy.store.levels import Level
 from sisy.store.statements import Statement
 
@@ -27,14 +28,15 @@ PAUSED_QUEUES = Statement("SELECT name FROM sisy_queue WHERE paused_at IS NOT NU
 # The columns of the conditions and of the order are those of the index sisy_queued_claim, with one
 # value of all but the last two. So the database reads as many entries as it returns rows, and none
 # of those that were deleted before the position.
-FIRST_READY = """
-    SELECT {columns} FROM sisy_queued_run entry {join_in_order} sisy_run
+FIRST_BY = """
+    SELECT {{columns}} FROM sisy_queued_run entry {{join_in_order}} sisy_run
     ON sisy_run.id = entry.run_id
     WHERE entry.engine = %(engine)s AND entry.queue = %(queue)s
         AND entry.priority = %(priority)s
         AND (entry.ready_at, entry.run_id) >= (%(since)s, %(since_run)s)
-        AND entry.ready_at <= %(now)s
+        AND entry.ready_at <= %({moment})s
 """
+FIRST_READY = FIRST_BY.format(moment="now")
 OF_OTHERS = """
         AND entry.task_id {not_in_blocked}
         AND NOT (
@@ -54,6 +56,15 @@ LOCKED_IN_ORDER = """
 # Most claims leave out nothing, and then the shorter statement takes a fifth less time.
 LOCK_FIRST_READY = Statement(FIRST_READY + LOCKED_IN_ORDER)
 LOCK_FIRST_READY_OF_OTHERS = Statement(FIRST_READY + OF_OTHERS + LOCKED_IN_ORDER)
+
+# Before its moment, a run may start only if nothing has to be decided about it: it was never
+# started or released, and no user has asked it to stop.
+NOT_TRIED = """
+        AND sisy_run.attempt = 0 AND sisy_run.started_at IS NULL
+        AND sisy_run.unresolved_since IS NULL AND sisy_run.cancel_requested_at IS NULL
+        AND NOT (sisy_run.target_path {in_missing})
+"""
+LOCK_FIRST_EARLY = Statement(FIRST_BY.format(moment="until") + NOT_TRIED + LOCKED_IN_ORDER)
 
 TASKS = Statement("SELECT {columns} FROM sisy_task WHERE id {in_tasks}")
 
@@ -144,6 +155,21 @@ def lock_first_ready(
         **asdict(level),
         limit=limit,
         blocked=list(blocked),
+    )
+
+
+def lock_first_early(
+    scope: ClaimScope, model: type[M], level: Level, until: datetime, limit: int
+) -> list[M]:
+    """Lock the first runs of a level that become ready by ``until`` and may start before that."""
+    return LOCK_FIRST_EARLY.records(
+        scope.using,
+        model,
+        defer=DEFERRED,
+        **scope.values(),
+        **asdict(replace(level, since=scope.now + TICK, since_run=0)),
+        until=until,
+        limit=limit,
     )
 
 

@@ -67,7 +67,7 @@ def claim(
         LeaseLost: the process's lease has expired. Renew it or register again.
     """
     using = process.using
-    scope = ClaimScope(using, _open(using, queues), engine, now, missing)
+    scope = ClaimScope(using, open_queues(using, queues), engine, now, missing)
     if marks is None:
         marks = LowWaterMarks(using, engine)
         marks.renew(scope.queues, now)
@@ -107,7 +107,7 @@ def claim_one(process: Process, pk: int, now: datetime) -> Run | None:
     using = process.using
     wanted = Run.objects.using(using).ready(now).filter(pk=pk)
     queue, engine = wanted.values_list("queue", "engine").first() or ("", "")
-    if not _open(using, [queue]):
+    if not open_queues(using, [queue]):
         return None
     scope = ClaimScope(using, [queue], engine, now)
     with transaction.atomic(using=using):
@@ -116,7 +116,7 @@ def claim_one(process: Process, pk: int, now: datetime) -> Run | None:
     return next(iter(result.starting), None)
 
 
-def _open(using: str, queues: Sequence[str]) -> list[str]:
+def open_queues(using: str, queues: Sequence[str]) -> list[str]:
     """Return the queues that are not paused."""
     # A query of its own: as part of the locking query, it would make InnoDB lock more rows than
     # the query returns.

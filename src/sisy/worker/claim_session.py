@@ -1,7 +1,4 @@
-"""Claim runs for a worker, and release claims whose commit was never confirmed.
-
-`Claiming` is the loop. It claims runs when the worker has free slots, and passes them to its pool.
-`ClaimSession` does what the loop needs in the database.
+"""A worker's claims and releases in the database, and claims whose commit was never confirmed.
 
 A connection may break after the database has committed a claim and before the worker reads the
 answer. The runs are then running in the ledger, but the worker does not know them. So from the
@@ -16,37 +13,30 @@ the ledger says the worker is running with the runs that the worker knows, and r
 difference.
 """
 
-import asyncio
-import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
 from django.utils.translation import ngettext
 
-from sisy import clock, conf
+from sisy import clock
 from sisy.exceptions import LeaseLost
 from sisy.lifecycle.release import release, release_running
-from sisy.messaging import doorbell
-from sisy.models import Run
+from sisy.models import Process, Run
 from sisy.models.lease import Lease
 from sisy.runtime.log import logger
-from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
-from sisy.store.database_thread import DatabaseThread
 from sisy.store.levels import ready_moments
-from sisy.worker.cancellation import CancellationWatcher
+from sisy.store.statements import BEGINNING
 from sisy.worker.claim import claim
+from sisy.worker.early_claim import Lead, claim_early
 from sisy.worker.low_water import LowWaterMarks
 from sisy.worker.missing_code import Unresolved
 from sisy.worker.outcome_buffer import OutcomeBuffer
-from sisy.worker.pool_client import BUSY, PoolClient
-from sisy.worker.prefetch import PREFETCH_TIMEOUT, InFlight
+from sisy.worker.prefetch import InFlight
 from sisy.worker.unreadable_runs import past_unreadable_runs
 
-SECOND_OFFSET = 0.05  # seconds that a heartbeat has to plan what is due
-POLL_JITTER = 0.05
-# Seconds between two rings of a full worker. A ring costs as much as a short run.
-RING_INTERVAL = 0.1
+ClaimAs = Callable[..., list[Run]]
+"""A claim that still needs the process and the time."""
 
 
 class ClaimSession:
@@ -79,6 +69,8 @@ class ClaimSession:
         self._unresolved = unresolved
         self._is_in_doubt = False
         self._marks = LowWaterMarks(using)
+        self._lead = Lead()
+        self._tried_until = BEGINNING  # by `claim_early`
         self.next_ready: datetime | None = None
 
     def claim(self, free: int, *, was_rung_for: bool) -> list[Run]:
@@ -108,6 +100,27 @@ class ClaimSession:
         """Return whether the run that was to become ready next is ready."""
         return self.next_ready is not None and self.next_ready <= now
 
+    def next_claim(self, now: datetime, *, may_be_early: bool) -> datetime | None:
+        """Return when to claim the run that becomes ready next; None if none is known to."""
+        if self.next_ready is None or self.next_ready <= now:
+            return None
+        if may_be_early and self.next_ready > self._tried_until:
+            return self.next_ready - self._lead.length
+        return self.next_ready
+
+    def claim_early(self, free: int) -> list[Run]:
+        """Claim up to ``free`` runs that become ready soon, and return them."""
+        self.release_unconfirmed()
+        clock.read_again(self._using)
+        now = self._now()
+        until = self._tried_until = now + self._lead.length
+        began = clock.steady()
+        claim_until = partial(claim_early, until=until, missing=self._unresolved.paths())
+        runs = self._claim_under_lease(partial(claim_until, limit=free), now, until)
+        self._lead.note(clock.steady() - began)
+        self.look_ahead()
+        return runs
+
     def look_ahead(self) -> bool:
         """Find out when the next run becomes ready. Return whether any run is ready now."""
         levels = [level for queue in self._queues for level in self._marks.levels(queue)]
@@ -115,22 +128,23 @@ class ClaimSession:
         return is_ready
 
     def _claim(self, free: int) -> list[Run]:
-        self._is_in_doubt = True
-        claim_now = partial(
-            claim,
-            queues=self._queues,
-            limit=free,
-            missing=self._unresolved.paths(),
-            marks=self._marks,
-        )
-        try:
-            return self._past_unreadable(partial(claim_now, self._lease.process()))
-        except LeaseLost:
-            return self._past_unreadable(partial(claim_now, self._lease.renew()))
-
-    def _past_unreadable(self, claim_at: Callable[..., list[Run]]) -> list[Run]:
+        claim_now = partial(claim, limit=free, missing=self._unresolved.paths())
         now = self._now()
-        return past_unreadable_runs(partial(claim_at, now=now), self._using, self._queues, now)
+        return self._claim_under_lease(claim_now, now, now)
+
+    def _claim_under_lease(self, claim: ClaimAs, now: datetime, until: datetime) -> list[Run]:
+        """Claim runs that are ready by ``until``, and register again if the lease was lost."""
+        self._is_in_doubt = True
+        claim_as = partial(claim, queues=self._queues, now=now, marks=self._marks)
+
+        def past_unreadable(process: Process) -> list[Run]:
+            claim_now = partial(claim_as, process)
+            return past_unreadable_runs(claim_now, self._using, self._queues, until)
+
+        try:
+            return past_unreadable(self._lease.process())
+        except LeaseLost:
+            return past_unreadable(self._lease.renew())
 
     def confirm(self) -> None:
         """Confirm that the worker has taken the runs that the last claim returned."""
@@ -168,108 +182,3 @@ class ClaimSession:
 
     def _now(self) -> datetime:
         return clock.now(self._using)
-
-
-class Claiming:
-    """Claims runs for a worker, and releases those that do not start.
-
-    Args:
-        loop: calls `step`.
-    """
-
-    def __init__(
-        self,
-        using: str,
-        database: DatabaseThread,
-        session: ClaimSession,
-        in_flight: InFlight,
-        pool: PoolClient,
-        cancellation: CancellationWatcher,
-        loop: Loop,
-    ) -> None:
-        self._using = using
-        self._database = database
-        self._session = session
-        self._in_flight = in_flight
-        self._pool = pool
-        self._cancellation = cancellation
-        self._loop = loop
-        self._rang_at = 0.0
-
-    async def release(self, runs: list[Run], reason: str) -> None:
-        """Let other workers have runs that have not started."""
-        for run in runs:
-            self._in_flight.drop(run)
-        await self._database.run(self._session.release, runs, reason)
-        doorbell.ring(runs[:1])
-
-    async def end(self, abandoned: list[Run]) -> None:
-        """Let other workers have the runs that are still running, and unregister."""
-        await self._database.run(self._session.end, abandoned)
-
-    async def step(self) -> float:
-        """Release and claim runs once. Return the seconds until the next step."""
-        await self._release_returned()
-        if not self._pool.readiness.is_ready:
-            await self._database.run(self._session.release_unconfirmed)
-            return IDLE_POLL_INTERVAL
-        room = self._in_flight.room
-        won = await self._claim(room) if room else 0
-        self._in_flight.may_have_more = won == room
-        if won < room and self._session.is_next_ready(clock.last_known(self._using)):
-            await self._database.run(self._session.look_ahead)
-        wait = self._seconds_to_next_step(room - won)
-        return min(PREFETCH_TIMEOUT, wait) if self._in_flight.has_waiting else wait
-
-    async def _claim(self, room: int) -> int:
-        """Claim runs, and pass them to the pool. Return how many."""
-        was_rung_for = self._loop.was_woken
-        runs = await self._database.run(self._session.claim, room, was_rung_for=was_rung_for)
-        # The watcher sleeps while no run is in flight.
-        if runs and not self._in_flight:
-            self._cancellation.watch()
-        for run in runs:
-            self._in_flight.take(run)
-            self._pool.execute(run)
-        self._session.confirm()
-        if len(runs) == room:
-            self._wake_next_worker(runs[-1])
-        return len(runs)
-
-    async def _release_returned(self) -> None:
-        """Release the runs that the pool did not call, or that have waited too long for a slot."""
-        returned = self._pool.returned
-        # The runs in the slots may take longer than expected. The runs behind them must not wait
-        # for their end while other workers have free slots.
-        overdue = self._in_flight.overdue() if self._in_flight.has_waiting else []
-        if late := self._pool.withdraw(overdue):
-            returned[BUSY] += late
-        while returned:
-            reason, runs = returned.popitem()
-            if reason == BUSY:
-                self._in_flight.slow_down()
-            await self.release(runs, reason)
-
-    def _wake_next_worker(self, run: Run) -> None:
-        """Wake another worker, because this one is full and more runs may be queued."""
-        now = asyncio.get_running_loop().time()
-        if now - self._rang_at >= RING_INTERVAL:
-            self._rang_at = now
-            doorbell.ring_on(run)
-
-    def _seconds_to_next_step(self, free: int) -> float:
-        """Return the seconds until the next step, unless a ring comes first."""
-        now, next_ready = clock.last_known(self._using), self._session.next_ready
-        next_poll = _seconds_to_next_poll(now)
-        if not free or next_ready is None or next_ready <= now:
-            return next_poll
-        return min(next_poll, (next_ready - now).total_seconds())
-
-
-def _seconds_to_next_poll(now: datetime) -> float:
-    # Schedules name whole seconds. Polling shortly after a whole second finds new runs soonest
-    # where no layer rings for them.
-    interval = conf.get_settings().poll_interval
-    if interval < 1:
-        return interval
-    return interval - now.microsecond / 1e6 + SECOND_OFFSET + random.uniform(0, POLL_JITTER)

@@ -15,8 +15,10 @@ from sisy.runtime.threads import DaemonThreads
 from sisy.store.database_thread import DatabaseThread
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.prefetch import InFlight
+from sisy.worker.start_timers import StartTimers
 
 BUSY = "Its worker was busy with longer runs."
+NOT_CALLED_YET = "It was asked to stop before it was called."
 FIRST_RETRY_DELAY = 0.5  # seconds
 MAX_RETRY_DELAY = 30.0
 
@@ -118,6 +120,7 @@ class PoolClient:
 
     def __init__(
         self,
+        using: str,
         in_flight: InFlight,
         outcomes: OutcomeBuffer,
         lease: Lease,
@@ -129,6 +132,7 @@ class PoolClient:
         self._lease = lease
         self.readiness = readiness
         self._claims = claims
+        self._timers = StartTimers(using, self._call)
         self._is_closed = False
         self.returned: defaultdict[str, list[Run]] = defaultdict(list)
 
@@ -138,7 +142,11 @@ class PoolClient:
         self._heard = Inbox(asyncio.get_running_loop(), self._take)
 
     def execute(self, run: Run) -> None:
-        """Pass a run to the pool."""
+        """Pass a run to the pool as soon as it is ready."""
+        self._timers.call_at_its_moment(run)
+
+    def _call(self, run: Run) -> None:
+        self._in_flight.note_ready(run)
         try:
             self._pool.execute(run, self._hear, self._lease.surely_holds)
         except Exception as error:  # noqa: BLE001 - the border around the pool
@@ -147,11 +155,16 @@ class PoolClient:
             self._hear(run, NotCalled(reason=f"Its worker could not execute it: {error!r}."))
 
     def withdraw(self, runs: Iterable[Run]) -> list[Run]:
-        """Remove those runs from the pool that it has not started, and return them."""
-        return [run for run in runs if self._pool.withdraw(run.pk)]
+        """Return those runs whose functions were not called. They will not be."""
+        listed = list(runs)
+        early = self._timers.withdraw(listed)
+        return early + [run for run in listed if self._pool.withdraw(run.pk)]
 
     def cancel(self, run_id: int, reason: str, *, by_force: bool) -> None:
-        """Ask a run to stop: see `Pool.cancel`."""
+        """Ask a run to stop: see `Pool.cancel`. One that is not called yet is returned."""
+        if early := self._timers.withdraw_by_key(run_id):
+            self.returned[NOT_CALLED_YET] += early
+            self._claims.wake()
         self._pool.cancel(run_id, reason, by_force=by_force)
 
     def close(self) -> None:

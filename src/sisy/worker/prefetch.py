@@ -62,7 +62,8 @@ class InFlight:
         self._pace = PrefetchLimit(slots)
         # By key and attempt: a run that was lost and claimed again by this worker is here twice.
         self._runs: dict[tuple[int, int], Run] = {}
-        self._won_at: dict[tuple[int, int], float] = {}
+        # Since when each of them has waited for a slot, or been in one.
+        self._called_at: dict[tuple[int, int], float] = {}
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -78,14 +79,20 @@ class InFlight:
     @property
     def room(self) -> int:
         """The number of runs to claim: one per free slot, and some ahead if runs are short."""
-        return max(0, self._slots + self._pace.ahead - len(self._runs))
+        return max(0, self._slots + self._pace.ahead - len(self._called_at))
+
+    @property
+    def early_room(self) -> int:
+        """The number of runs to start ahead of their moment; 0 if no slot is free."""
+        is_free = len(self._runs) < self._slots
+        return self._slots + self._pace.ahead - len(self._runs) if is_free else 0
 
     @property
     def has_run_low(self) -> bool:
         """Return whether there is enough room for another claim."""
         # Refill when half of the runs claimed ahead have started, so that slots do not run dry
         # during the claim, and a claim is not made for each single run.
-        return len(self._runs) < self._slots or self.room > self._pace.ahead // 2
+        return len(self._called_at) < self._slots or self.room > self._pace.ahead // 2
 
     @property
     def needs_refill(self) -> bool:
@@ -95,20 +102,29 @@ class InFlight:
     @property
     def has_waiting(self) -> bool:
         """Return whether some runs wait for a slot."""
-        return len(self._runs) > self._slots
+        return len(self._called_at) > self._slots
 
-    def take(self, run: Run) -> None:
-        """Add a run."""
-        key = run.id, run.attempt
-        self._runs[key], self._won_at[key] = run, time.monotonic()
+    def take(self, run: Run, *, is_early: bool = False) -> None:
+        """Add a run that was claimed.
+
+        Args:
+            is_early: whether its moment is still to come. Until then, others may have its slot.
+        """
+        self._runs[run.id, run.attempt] = run
         self._is_empty.clear()
+        if not is_early:
+            self.note_ready(run)
+
+    def note_ready(self, run: Run) -> None:
+        """Note that the moment of a run has come."""
+        self._called_at[run.id, run.attempt] = time.monotonic()
 
     def drop(self, run: Run, outcome: Outcome | None = None) -> bool:
         """Remove a run that has finished or is released. Return whether it was there."""
         key = run.id, run.attempt
         if self._runs.pop(key, None) is None:
             return False
-        del self._won_at[key]
+        self._called_at.pop(key, None)
         if not self._runs:
             self._is_empty.set()
         if outcome is not None:
@@ -121,9 +137,9 @@ class InFlight:
         await self._is_empty.wait()
 
     def overdue(self) -> list[Run]:
-        """Return the runs claimed longer ago than a run may wait, including running ones."""
+        """Return the runs called longer ago than a run may wait, including running ones."""
         before = time.monotonic() - PREFETCH_TIMEOUT
-        return [self._runs[key] for key, at in self._won_at.items() if at < before]
+        return [self._runs[key] for key, at in self._called_at.items() if at < before]
 
     def slow_down(self) -> None:
         """Claim none ahead for now."""

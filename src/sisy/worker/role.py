@@ -30,12 +30,14 @@ from sisy.runtime.loop import Loop
 from sisy.runtime.worker_options import concurrency_of, grace_of, queue_names
 from sisy.store.database_thread import DatabaseThread
 from sisy.worker.cancellation import CancellationWatcher
-from sisy.worker.claim_session import Claiming, ClaimSession
+from sisy.worker.claim_session import ClaimSession
+from sisy.worker.claiming import Claiming
 from sisy.worker.missing_code import Unresolved
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.pool_client import PoolClient, Readiness
 from sisy.worker.prefetch import InFlight
 
+STOPPED = "Its worker stopped."
 OUTCOME_TIMEOUT = 0.1  # seconds in which a stopping worker still accepts outcomes from its pool
 
 
@@ -85,7 +87,12 @@ class Worker:
         )
         self._readiness = Readiness(self._lease, self._lease_database, self._claims)
         self._pool = PoolClient(
-            in_flight, self._outcomes, self._lease, self._readiness, self._claims
+            self.using,
+            in_flight,
+            self._outcomes,
+            self._lease,
+            self._readiness,
+            self._claims,
         )
         self._cancellation = CancellationWatcher(
             self.using, self._lease_database, in_flight, self._pool
@@ -195,7 +202,7 @@ class Draining:
     async def let_runs_finish(self) -> None:
         """Release the runs that have not started, and give the others ``grace`` seconds."""
         if not_started := self._pool.withdraw(self._in_flight):
-            await self._claiming.release(not_started, "Its worker stopped.")
+            await self._claiming.release(not_started, STOPPED)
         if not self._in_flight:
             return
         count = ngettext("%d run", "%d runs", len(self._in_flight)) % len(self._in_flight)
@@ -208,15 +215,18 @@ class Draining:
 
     async def sign_off(self) -> None:
         """Record what has ended, release what is still running, and unregister."""
+        not_called = self._pool.withdraw(self._in_flight)
         # Cancel what can be cancelled first, so that it has ended before other workers start it.
         self._pool.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(OUTCOME_TIMEOUT):
                 await self._in_flight.wait_until_empty()
-        abandoned = list(self._in_flight)
+        abandoned = [run for run in self._in_flight if run not in not_called]
         for run in abandoned:
             self._in_flight.drop(run)
         try:
+            if not_called:
+                await self._claiming.release(not_called, STOPPED)
             await self._outcomes.flush()
             await self._claiming.end(abandoned)
         except Exception as error:  # noqa: BLE001 - the worker ends, and its lease expires

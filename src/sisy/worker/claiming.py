@@ -1,0 +1,141 @@
+"""The loop in which a worker claims runs when it has free slots, and passes them to its pool."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from datetime import datetime
+
+from sisy import clock, conf
+from sisy.messaging import doorbell
+from sisy.models import Run
+from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
+from sisy.store.database_thread import DatabaseThread
+from sisy.worker.cancellation import CancellationWatcher
+from sisy.worker.claim_session import ClaimSession
+from sisy.worker.pool_client import BUSY, PoolClient
+from sisy.worker.prefetch import PREFETCH_TIMEOUT, InFlight
+
+SECOND_OFFSET = 0.05  # seconds that a heartbeat has to plan what is due
+POLL_JITTER = 0.05
+# Seconds between two rings of a full worker. A ring costs as much as a short run.
+RING_INTERVAL = 0.1
+
+
+class Claiming:
+    """Claims runs for a worker, and releases those that do not start.
+
+    Args:
+        loop: calls `step`.
+    """
+
+    def __init__(
+        self,
+        using: str,
+        database: DatabaseThread,
+        session: ClaimSession,
+        in_flight: InFlight,
+        pool: PoolClient,
+        cancellation: CancellationWatcher,
+        loop: Loop,
+    ) -> None:
+        self._using = using
+        self._database = database
+        self._session = session
+        self._in_flight = in_flight
+        self._pool = pool
+        self._cancellation = cancellation
+        self._loop = loop
+        self._rang_at = 0.0
+
+    async def release(self, runs: list[Run], reason: str) -> None:
+        """Let other workers have runs that have not started."""
+        for run in runs:
+            self._in_flight.drop(run)
+        await self._database.run(self._session.release, runs, reason)
+        doorbell.ring(runs[:1])
+
+    async def end(self, abandoned: list[Run]) -> None:
+        """Let other workers have the runs that are still running, and unregister."""
+        await self._database.run(self._session.end, abandoned)
+
+    async def step(self) -> float:
+        """Release and claim runs once. Return the seconds until the next step."""
+        await self._release_returned()
+        if not self._pool.readiness.is_ready:
+            await self._database.run(self._session.release_unconfirmed)
+            return IDLE_POLL_INTERVAL
+        room = self._in_flight.room
+        won = await self._claim(room) if room else 0
+        self._in_flight.may_have_more = won == room
+        if won < room and self._session.is_next_ready(clock.last_known(self._using)):
+            await self._database.run(self._session.look_ahead)
+        await self._claim_early()
+        wait = self._seconds_to_next_step(room - won)
+        return min(PREFETCH_TIMEOUT, wait) if self._in_flight.has_waiting else wait
+
+    async def _claim(self, room: int) -> int:
+        """Claim runs that are ready, and pass them to the pool. Return how many."""
+        was_rung_for = self._loop.was_woken
+        runs = await self._database.run(self._session.claim, room, was_rung_for=was_rung_for)
+        self._take(runs, room)
+        return len(runs)
+
+    async def _claim_early(self) -> None:
+        """Claim runs that become ready in a moment, if a slot is free for them."""
+        room, now = self._in_flight.early_room, clock.last_known(self._using)
+        next_claim = self._session.next_claim(now, may_be_early=room > 0)
+        if room and next_claim is not None and next_claim <= now:
+            self._take(
+                await self._database.run(self._session.claim_early, room), room, is_early=True
+            )
+
+    def _take(self, runs: Sequence[Run], room: int, *, is_early: bool = False) -> None:
+        # The watcher sleeps while no run is in flight.
+        if runs and not self._in_flight:
+            self._cancellation.watch()
+        for run in runs:
+            self._in_flight.take(run, is_early=is_early)
+            self._pool.execute(run)
+        self._session.confirm()
+        if len(runs) == room:
+            self._wake_next_worker(runs[-1])
+
+    async def _release_returned(self) -> None:
+        """Release the runs that the pool did not call, or that have waited too long for a slot."""
+        returned = self._pool.returned
+        # The runs in the slots may take longer than expected. The runs behind them must not wait
+        # for their end while other workers have free slots.
+        overdue = self._in_flight.overdue() if self._in_flight.has_waiting else []
+        if late := self._pool.withdraw(overdue):
+            returned[BUSY] += late
+        while returned:
+            reason, runs = returned.popitem()
+            if reason == BUSY:
+                self._in_flight.slow_down()
+            await self.release(runs, reason)
+
+    def _wake_next_worker(self, run: Run) -> None:
+        """Wake another worker, because this one is full and more runs may be queued."""
+        now = asyncio.get_running_loop().time()
+        if now - self._rang_at >= RING_INTERVAL:
+            self._rang_at = now
+            doorbell.ring_on(run)
+
+    def _seconds_to_next_step(self, free: int) -> float:
+        """Return the seconds until the next step, unless a ring comes first."""
+        now = clock.last_known(self._using)
+        next_poll = _seconds_to_next_poll(now)
+        may_be_early = self._in_flight.early_room > 0
+        next_claim = self._session.next_claim(now, may_be_early=may_be_early)
+        if not free or next_claim is None:
+            return next_poll
+        return min(next_poll, max(0.0, (next_claim - now).total_seconds()))
+
+
+def _seconds_to_next_poll(now: datetime) -> float:
+    # Schedules name whole seconds. Polling shortly after a whole second finds new runs soonest
+    # where no layer rings for them.
+    interval = conf.get_settings().poll_interval
+    if interval < 1:
+        return interval
+    return interval - now.microsecond / 1e6 + SECOND_OFFSET + random.uniform(0, POLL_JITTER)
