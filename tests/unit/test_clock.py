@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sisy import clock
-from sisy.clock import TRUSTED_FOR, DatabaseClock
+from sisy.clock import EXACT_FOR, TRUSTED_FOR, DatabaseClock
 from tests.support.clocks import SettableClock
 from tests.support.moments import NOON
 
@@ -18,6 +18,7 @@ class Database:
         self.vendor = vendor
         self.moment = moment
         self.asked = []
+        self.connection = object()  # the driver's
 
     def cursor(self):
         return self
@@ -30,6 +31,10 @@ class Database:
 
     def execute(self, sql):
         self.asked.append(sql)
+        self.answers()
+
+    def answers(self):
+        """Do what passes while the database answers."""
 
     def fetchone(self):
         return (self.moment,)
@@ -110,6 +115,43 @@ def test_the_last_known_moment_makes_no_query(database, steady):
     steady(3600)
     assert own.last_known("default") == NOON + timedelta(hours=1)
     assert len(database.asked) == 1
+
+
+def test_the_earliest_time_leaves_out_half_of_the_answer_and_the_drift(database, steady):
+    own = DatabaseClock()
+    database.answers = lambda: steady(0.01)
+    own.now("default")
+    # The database may have read its clock just before it answered.
+    assert own.earliest("default") == pytest.approx(NOON, abs=timedelta(microseconds=5))
+    assert own.last_known("default") - own.earliest("default") >= timedelta(milliseconds=5)
+    steady(10)
+    behind = own.last_known("default") - own.earliest("default")
+    assert behind == pytest.approx(timedelta(milliseconds=10), abs=timedelta(microseconds=10))
+    assert len(database.asked) == 1
+
+
+def test_a_clock_is_read_again_if_its_reading_is_old_or_of_another_connection(database, steady):
+    own = DatabaseClock()
+    own.read_again("default")
+    steady(EXACT_FOR)
+    own.read_again("default")
+    assert len(database.asked) == 1
+    steady(0.001)
+    own.read_again("default")
+    assert len(database.asked) == 2
+    # After a failover, it is another server, and its clock may be another one.
+    database.connection = object()
+    own.read_again("default")
+    assert len(database.asked) == 3
+
+
+def test_the_clock_of_the_host_of_sqlite_is_always_exact(database):
+    database.vendor = "sqlite"
+    own = DatabaseClock()
+    own.read_again("default")
+    before = datetime.now(UTC)
+    assert before <= own.earliest("default") <= datetime.now(UTC)
+    assert database.asked == []
 
 
 def test_each_database_has_its_own_time(monkeypatch, steady):
