@@ -53,10 +53,12 @@ def steady() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the database's clock showed.
+    """A reading of the database's clock.
 
     Attributes:
-        at: when, by the steady clock, with an error of at most ``error`` seconds.
+        at: when it was read, by the steady clock.
+        moment: what it said.
+        error: the most by which ``at`` may be wrong, in seconds.
         connection: the driver's connection, because another one may lead to another server.
     """
 

@@ -17,7 +17,10 @@ Sent with ``run``. If the occurrence still applies, it is planned again.
 """
 
 run_started = Signal(use_caching=True)
-"""A worker claimed a run. It starts as soon as a slot is free. Sent with ``run``."""
+"""A worker claimed a run. Sent with ``run``.
+
+Its function is called as soon as it is ready, which may be 100 ms later, and a slot is free.
+"""
 
 run_released = Signal(use_caching=True)
 """A worker released a run that it had claimed, so it is queued again. Sent with ``run``.

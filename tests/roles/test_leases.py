@@ -11,7 +11,7 @@ from sisy import clock
 from sisy.exceptions import LeaseLost
 from sisy.messaging import sender
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
-from sisy.worker import Worker, claim_session, claiming
+from sisy.worker import Worker, claim_loop, claim_session
 from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.roles.at_work import at_work
@@ -151,8 +151,8 @@ def test_a_worker_that_is_full_wakes_another_one(monkeypatch):
 def test_without_doorbells_a_worker_polls_just_after_each_second(at_time, milliseconds, wait):
     at_time(clock.now("default").replace(microsecond=milliseconds * 1000))
     looks = [Worker()._claiming._seconds_to_next_step(1) for _ in range(50)]
-    assert wait + claiming.SECOND_OFFSET <= min(looks)
-    assert max(looks) <= wait + claiming.SECOND_OFFSET + claiming.POLL_JITTER
+    assert wait + claim_loop.SECOND_OFFSET <= min(looks)
+    assert max(looks) <= wait + claim_loop.SECOND_OFFSET + claim_loop.POLL_JITTER
     assert len(set(looks)) > 40
 
 

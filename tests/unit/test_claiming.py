@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from django.db import OperationalError
 
-from sisy.worker.claiming import Claiming
+from sisy.worker.claim_loop import Claiming
 from sisy.worker.prefetch import InFlight
 from tests.unit.test_prefetch import run
 

@@ -21,7 +21,7 @@ class RunState(models.TextChoices):
     """The state of a run."""
 
     QUEUED = "queued", _("queued")
-    """Planned or submitted. A worker may claim it from ``ready_at``."""
+    """Planned or submitted. A worker calls its function from ``ready_at`` on."""
     RUNNING = "running", _("running")
     """Claimed. A worker executes it, or is about to."""
     SUCCEEDED = "succeeded", _("succeeded")

@@ -30,8 +30,8 @@ from sisy.runtime.loop import Loop
 from sisy.runtime.worker_options import concurrency_of, grace_of, queue_names
 from sisy.store.database_thread import DatabaseThread
 from sisy.worker.cancellation import CancellationWatcher
+from sisy.worker.claim_loop import Claiming
 from sisy.worker.claim_session import ClaimSession
-from sisy.worker.claiming import Claiming
 from sisy.worker.missing_code import Unresolved
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.pool_client import PoolClient, Readiness
