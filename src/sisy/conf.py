@@ -47,7 +47,7 @@ class Settings:
     """The path of the dashboard's WebSocket, without a leading slash."""
 
     poll_interval: float = 1
-    """Seconds between two polls of a worker that receives no messages, 0.05 to 60."""
+    """Seconds between two polls of a worker, 0.05 to 60; almost doubled while it gets messages."""
 
     lease_seconds: float = 30
     """Seconds without a renewal after which a process is considered dead, 5 to 3600."""

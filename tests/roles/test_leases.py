@@ -147,6 +147,13 @@ def test_a_worker_that_is_full_wakes_another_one(monkeypatch):
         wait_until(Run.objects.filter(pk=second.pk, state=RunState.SUCCEEDED).exists)
 
 
+def test_a_worker_that_can_be_rung_finds_within_two_seconds_what_no_ring_announced(monkeypatch):
+    monkeypatch.setattr(Worker, "_can_be_rung", lambda worker: True)
+    looks = [Worker()._claiming._seconds_to_next_step(1) for _ in range(50)]
+    assert min(looks) > 1.5
+    assert max(looks) < 2
+
+
 @pytest.mark.parametrize(("milliseconds", "wait"), [(0, 1.0), (300, 0.7), (999, 0.001)])
 def test_without_doorbells_a_worker_polls_just_after_each_second(at_time, milliseconds, wait):
     at_time(clock.now("default").replace(microsecond=milliseconds * 1000))

@@ -28,8 +28,8 @@ pytestmark = [
 RENEWAL = RENEWAL_INTERVAL * SECOND
 # Of a poll that renews the marks. It reads 4, and 2 more for each transaction that is in progress:
 # other tests on the same server have some. `make bench-storage` has the bar.
-MAX_PAGES = 20
-DEAD = 4000
+MAX_PAGES = 60
+DEAD = 9000
 
 
 @contextmanager

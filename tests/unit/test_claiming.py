@@ -34,7 +34,14 @@ def test_an_error_while_releasing_one_reason_frees_all_other_slots():
     session = SimpleNamespace(release=None)
     database = BrokenOnce()
     claiming = Claiming(
-        "default", database, session, in_flight, pool, cancellation=None, loop=None
+        "default",
+        database,
+        session,
+        in_flight,
+        pool,
+        cancellation=None,
+        loop=None,
+        can_be_rung=None,
     )
     with pytest.raises(OperationalError):
         asyncio.run(claiming._release_returned())

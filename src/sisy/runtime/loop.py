@@ -16,7 +16,9 @@ MAX_DOUBLINGS = 10
 RETRY_INTERVAL = 1.0
 IDLE_POLL_INTERVAL = 60.0  # seconds between two steps of a loop that others wake
 
-RENEWAL_INTERVAL = 2.0  # seconds between two renewals of a remembered value that may be wrong
+# Seconds between two renewals of a remembered value that may be wrong: a little less than those
+# between two looks of a process that can be rung.
+RENEWAL_INTERVAL = 1.75
 RENEWAL_IN_DOUBT = 0.5
 # A slow renewal is made less often, so that it does not keep the process busy.
 MAX_RENEWAL_SHARE = 0.01

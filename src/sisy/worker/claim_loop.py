@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sisy import clock, conf
@@ -17,6 +17,8 @@ from sisy.worker.prefetch import PREFETCH_TIMEOUT, InFlight
 
 SECOND_OFFSET = 0.05  # seconds that a heartbeat has to plan what is due
 POLL_JITTER = 0.05
+# Times as long between two polls of a worker that can be rung: by default, just under two seconds.
+SLOW_POLLS = 1.8, 1.9
 # Seconds between two rings of a full worker. A ring costs as much as a short run.
 RING_INTERVAL = 0.1
 
@@ -26,6 +28,7 @@ class Claiming:
 
     Args:
         loop: calls `step`.
+        can_be_rung: returns whether rings of other processes arrive, as far as is known.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Claiming:
         pool: PoolClient,
         cancellation: CancellationWatcher,
         loop: Loop,
+        can_be_rung: Callable[[], bool],
     ) -> None:
         self._using = using
         self._database = database
@@ -45,6 +49,7 @@ class Claiming:
         self._pool = pool
         self._cancellation = cancellation
         self._loop = loop
+        self._can_be_rung = can_be_rung
         self._rang_at = 0.0
 
     async def release(self, runs: list[Run], reason: str) -> None:
@@ -124,7 +129,7 @@ class Claiming:
     def _seconds_to_next_step(self, free: int) -> float:
         """Return the seconds until the next step, unless a ring comes first."""
         now = clock.last_known(self._using)
-        next_poll = _seconds_to_next_poll(now)
+        next_poll = _seconds_to_next_poll(now, can_be_rung=self._can_be_rung())
         may_be_early = self._in_flight.early_room > 0
         next_claim = self._session.next_claim(now, may_be_early=may_be_early)
         if not free or next_claim is None:
@@ -132,10 +137,12 @@ class Claiming:
         return min(next_poll, max(0.0, (next_claim - now).total_seconds()))
 
 
-def _seconds_to_next_poll(now: datetime) -> float:
-    # Schedules name whole seconds. Polling shortly after a whole second finds new runs soonest
-    # where no layer rings for them.
+def _seconds_to_next_poll(now: datetime, *, can_be_rung: bool) -> float:
     interval = conf.get_settings().poll_interval
+    if can_be_rung:
+        return interval * random.uniform(*SLOW_POLLS)
     if interval < 1:
         return interval
+    # Schedules name whole seconds. Polling shortly after a whole second finds new runs soonest
+    # where nothing rings for them.
     return interval - now.microsecond / 1e6 + SECOND_OFFSET + random.uniform(0, POLL_JITTER)

@@ -82,16 +82,14 @@ class ClaimSession:
         """
         self.release_unconfirmed()
         if self._marks.renewal.is_due():
-            is_ready = self._marks.renew(self._queues, self._now())
-            self.look_ahead()
-            return self._claim(free) if is_ready else []
+            return self._claim(free) if self._renew_marks() else []
         if not was_rung_for and not self.is_next_ready(self._now()) and not self.look_ahead():
             return []
         runs = self._claim(free)
         if not runs and was_rung_for:
             self._marks.renewal.hasten()
-            if self._marks.renewal.is_due() and self._marks.renew(self._queues, self._now()):
-                return self._claim(free)
+            if self._marks.renewal.is_due():
+                return self._claim(free) if self._renew_marks() else []
             # The ring may have announced a run that was planned ahead.
             self.look_ahead()
         return runs
@@ -126,6 +124,16 @@ class ClaimSession:
         levels = [level for queue in self._queues for level in self._marks.levels(queue)]
         is_ready, self.next_ready = ready_moments(self._using, levels, self._now())
         return is_ready
+
+    def _renew_marks(self) -> bool:
+        """Renew the marks. Return whether any run is ready."""
+        now = self._now()
+        firsts = self._marks.renew(self._queues, now)
+        if any(first <= now for first in firsts):
+            # The first runs say nothing about those behind them.
+            return self.look_ahead()
+        self.next_ready = min(firsts, default=None)
+        return False
 
     def _claim(self, free: int) -> list[Run]:
         claim_now = partial(claim, limit=free, missing=self._unresolved.paths())

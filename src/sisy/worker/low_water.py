@@ -55,6 +55,7 @@ class LowWaterMarks:
         self._levels: Marks = {}
         self._renewed: Marks = {}  # what the last renewal has set
         self._seen: str | None = None  # the snapshot of the last renewal, on PostgreSQL
+        self._found: list[Level] = []  # by the last renewal
         self._whole = Renewal(WHOLE_INTERVAL)
         self.renewal = Renewal()
 
@@ -63,8 +64,8 @@ class LowWaterMarks:
         known = self._levels.setdefault(queue, {DEFAULT_PRIORITY: Level(queue)})
         return [known[priority] for priority in sorted(known, reverse=True)]
 
-    def renew(self, queues: Sequence[str], now: datetime) -> bool:
-        """Renew the marks. Return whether any run is ready."""
+    def renew(self, queues: Sequence[str], now: datetime) -> list[datetime]:
+        """Renew the marks. Return when the first run of each level is ready, in any order."""
         self.renewal.begin()
         seen, found = self._read(queues)
         for queue in queues:
@@ -77,16 +78,19 @@ class LowWaterMarks:
                 for priority, mark in latest.items()
             }
             self._renewed[queue] = dict(self._levels[queue])
-        self._seen = seen
+        self._seen, self._found = seen, found
         self.renewal.end()
-        return any(level.since <= now for level in found)
+        return [level.since for level in found]
 
     def _read(self, queues: Sequence[str]) -> tuple[str | None, list[Level]]:
         """Return the levels that have runs, each at its first run, and the snapshot for that."""
         if self._seen is None or self._whole.is_due() or not self._renewed.keys() >= set(queues):
             return self._read_whole(queues)
         seen, new = levels.new_entries(self._using, self._seen, self._engine)
-        since = self._renewed_and(level for level in new if level.queue in queues)
+        new = [level for level in new if level.queue in queues]
+        if not new and not self._found:
+            return seen, []
+        since = self._renewed_and(new)
         return seen, levels.first_since(self._using, since, self._engine)
 
     def _read_whole(self, queues: Sequence[str]) -> tuple[str | None, list[Level]]:

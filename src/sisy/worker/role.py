@@ -23,6 +23,7 @@ from django.utils.translation import ngettext
 from sisy import clock, conf
 from sisy.execution import MakePool, ThreadPool
 from sisy.messaging import doorbell, sender
+from sisy.messaging.carriers import Listener
 from sisy.models import Role, Task
 from sisy.models.lease import RENEWALS, Lease
 from sisy.runtime.log import logger
@@ -79,6 +80,8 @@ class Worker:
         self._renewals = Loop("Renewing the lease", self._renew, longest_delay=retry_within)
         self._claims = Loop("Claiming runs", self._claim)
 
+        self._listener: Listener | None = None
+
         self._lease = Lease(Role.WORKER, self.using, queues=self.queues, slots=self.concurrency)
         in_flight = InFlight(self.concurrency)
         unresolved = Unresolved()
@@ -108,6 +111,7 @@ class Worker:
             self._pool,
             self._cancellation,
             self._claims,
+            self._can_be_rung,
         )
         self._draining = Draining(
             self.grace, in_flight, self._pool, self._claiming, self._outcomes
@@ -121,7 +125,7 @@ class Worker:
     async def _work_until_stopped(self) -> None:
         pool = self._make_pool(self.concurrency, partial(clock.last_known, self.using))
         self._pool.open(pool)
-        listener = doorbell.listener(self.queues, self.wake, self._check_requests)
+        self._listener = listener = doorbell.listener(self.queues, self.wake, self._check_requests)
         loops = self._renewals, self._outcomes.loop, self._cancellation.loop
         keeping = [asyncio.create_task(loop.run()) for loop in loops]
         readying = asyncio.create_task(self._readiness.run(pool))
@@ -151,6 +155,9 @@ class Worker:
     def is_stopping(self) -> bool:
         """Return whether the worker claims no more runs: it was stopped or asked to drain."""
         return self._claims.is_stopping
+
+    def _can_be_rung(self) -> bool:
+        return self._listener is not None and self._listener.is_live
 
     def wake(self) -> None:
         """Look for queued runs now. Thread-safe."""
