@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.support.waiting import WAIT_TIMEOUT as WAIT_TIMEOUT
 from tests.support.waiting import wait_until as wait_until
 
@@ -100,6 +102,11 @@ class Process:
 
     def clear_away(self) -> None:
         """Kill it, and whatever it has started, if anything is left."""
+        with suppress(psutil.NoSuchProcess):
+            # A process manager starts groups of their own.
+            for child in psutil.Process(self.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait(WAIT_TIMEOUT)
