@@ -15,6 +15,7 @@ from django.db import connections
 
 TRUSTED_FOR = 5.0  # seconds until the database's clock is read again
 EXACT_FOR = 0.9  # the same, before runs are started ahead of their moment
+MAX_ERROR = 0.001  # seconds by which a reading may be wrong that is not read again
 # The most by which the host's clock may run faster than the database's.
 MAX_DRIFT = 0.0005
 
@@ -111,6 +112,7 @@ class DatabaseClock:
         is_exact = (
             reading is not None
             and reading.connection is connection.connection
+            and reading.error <= MAX_ERROR
             and steady() - reading.at <= EXACT_FOR
         )
         sql = NOW_SQL.get(connection.vendor)
@@ -179,7 +181,7 @@ def earliest(using: str) -> datetime:
 
 
 def read_again(using: str) -> None:
-    """Read that clock, unless this connection has done so in the last 0.9 seconds."""
+    """Read that clock, unless this connection did in the last 0.9 seconds, to a millisecond."""
     _clock.read_again(using)
 
 

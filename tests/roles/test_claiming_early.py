@@ -169,12 +169,50 @@ def test_a_run_that_is_lost_for_good_before_its_moment_has_no_negative_duration(
     assert (row.state, row.duration) == (RunState.LOST, timedelta(0))
 
 
-def test_after_the_clock_was_set_back_a_lost_run_is_ready_at_once():
+@pytest.mark.parametrize("step", [timedelta(milliseconds=200), 4 * SECOND, HOUR])
+@pytest.mark.parametrize("ends", ["lost", "released"])
+def test_it_keeps_its_moment_even_if_the_clock_was_set_back(step, ends):
     planned()
     [run] = claimed_early(worker())
-    earlier = NOON - HOUR
-    lose(Run.objects.filter(pk=run.pk), "Its worker died", earlier)
-    assert stored(run).ready_at == earlier
+    if ends == "lost":
+        [again], [] = lose(Run.objects.filter(pk=run.pk), "Its worker died", NOW - step)
+        assert again.ready_at == DUE
+    else:
+        release("default", [run], "Its worker stopped.", NOW - step)
+    assert stored(run).ready_at == DUE
+
+
+@pytest.mark.parametrize("ends", ["lost", "released"])
+def test_a_run_that_was_ready_before_the_clock_was_set_back_is_ready_at_once(ends):
+    planned()
+    [run] = claim(worker(), ["default"], 10, DUE + SECOND)
+    if ends == "lost":
+        [again], [] = lose(Run.objects.filter(pk=run.pk), "Its worker died", NOON)
+        assert again.ready_at == NOON
+    else:
+        release("default", [run], "Its worker stopped.", NOON)
+    assert stored(run).ready_at == NOON
+
+
+def test_the_largest_priority_of_all_queues_starts_first():
+    planned(queue="a", label="low")
+    planned(queue="b", label="high", priority=10)
+    marks = LowWaterMarks("default")
+    marks.renew(["a", "b"], NOW)
+    [run] = claim_early(
+        worker(), ["a", "b"], 1, now=NOW, until=DUE, missing=frozenset(), marks=marks
+    )
+    assert run.label == "high"
+
+
+def test_runs_that_must_wait_do_not_take_the_place_of_others():
+    tasks = [planned(label=str(n), overlap="skip") for n in range(3)]
+    for task in tasks[:2]:
+        with clock_at(NOW):
+            task.run_now()
+    claim(worker(), ["default"], 10, NOW)
+    [run] = claimed_early(worker(), limit=1)
+    assert run.task == tasks[2]
 
 
 def test_the_lead_is_twice_a_slow_claim_within_its_bounds():

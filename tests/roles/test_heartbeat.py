@@ -64,8 +64,19 @@ def due_moments():
 
 @pytest.mark.parametrize(("milliseconds", "wait"), [(0, 0.5), (300, 0.2), (500, 1.0), (900, 0.6)])
 async def test_the_heartbeat_looks_in_the_middle_of_each_second(
+    now, heartbeat, milliseconds, wait, monkeypatch
+):
+    now.moment = NOON + timedelta(milliseconds=milliseconds)
+    monkeypatch.setattr(type(heartbeat._bell), "is_live", True)
+    monkeypatch.setattr(heartbeat, "_may_leave_out", lambda wait, outlook: False)
+    assert await step(heartbeat) == pytest.approx(wait)
+
+
+@pytest.mark.parametrize(("milliseconds", "wait"), [(0, 0.5), (300, 0.2), (500, 0.5), (900, 0.1)])
+async def test_a_heartbeat_that_cannot_be_rung_also_looks_at_the_whole_second(
     now, heartbeat, milliseconds, wait
 ):
+    """A task may have been changed that is due then."""
     now.moment = NOON + timedelta(milliseconds=milliseconds)
     assert await step(heartbeat) == pytest.approx(wait)
 

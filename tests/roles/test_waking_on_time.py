@@ -6,7 +6,7 @@ import pytest
 
 from sisy import clock
 from sisy.messaging import doorbell
-from sisy.models import Run, RunState, Task
+from sisy.models import Process, Run, RunState, Task
 from sisy.store.levels import Level, ready_moments
 from sisy.worker import Worker
 from tests.app import jobs
@@ -59,13 +59,41 @@ def test_the_next_moment_is_found_behind_runs_that_may_not_start():
 async def test_a_step_waits_until_the_next_run_becomes_ready(settings):
     settings.SISY_POLL_INTERVAL = LONG
     worker = Worker()
+    outlook = worker._claiming._session.outlook
     with clock_at(NOON):
         assert worker._claiming._seconds_to_next_step(1) > 1
-        worker._claiming._session.next_ready = NOON + SECOND / 4
+        outlook.next_ready = NOON + SECOND / 4
         # A claim takes a while, at first perhaps 100 ms.
         assert worker._claiming._seconds_to_next_step(1) == pytest.approx(0.15)
         # Without a free slot, it would wake for nothing.
         assert worker._claiming._seconds_to_next_step(0) > 1
         # A run that is ready and stays queued may not start, for example if it is blocked.
-        worker._claiming._session.next_ready = NOON - SECOND
+        outlook.next_ready = NOON - SECOND
+        assert worker._claiming._seconds_to_next_step(1) == 0
+        outlook.note_claim(NOON)
         assert worker._claiming._seconds_to_next_step(1) > 1
+
+
+def test_a_ring_for_a_ready_run_and_a_later_one_wakes_the_worker_for_both(without_polls):
+    with at_work() as worker:
+        wait_until(Process.objects.exists)
+        soon = clock.now("default") + 2 * SECOND
+        Task.run_once(jobs.noop)
+        Task.run_once(jobs.noop, delay_until=soon)
+        worker.wake()
+        wait_until(lambda: Run.objects.filter(state=RunState.SUCCEEDED).count() == 2)
+
+
+def test_runs_claimed_early_that_find_no_slot_are_given_to_others(without_polls):
+    for _ in range(40):
+        Task.run_once(jobs.noop)
+    with at_work(concurrency=2) as worker:
+        # It expects short runs, and claims more than it has slots.
+        wait_until(lambda: Run.objects.filter(state=RunState.SUCCEEDED).count() == 40)
+        soon = clock.now("default") + SECOND
+        for _ in range(8):
+            Task.run_once(jobs.sleeps, userdata={"seconds": 3}, delay_until=soon)
+        worker.wake()
+        wait_until(lambda: Run.objects.running().filter(attempt=1).count() >= 2)
+        # The others are queued again, although the functions take three seconds.
+        wait_until(lambda: Run.objects.queued().count() == 6)

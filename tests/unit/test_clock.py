@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sisy import clock
-from sisy.clock import EXACT_FOR, TRUSTED_FOR, DatabaseClock
+from sisy.clock import EXACT_FOR, MAX_ERROR, TRUSTED_FOR, DatabaseClock
 from tests.support.clocks import SettableClock
 from tests.support.moments import NOON
 
@@ -143,6 +143,16 @@ def test_a_clock_is_read_again_if_its_reading_is_old_or_of_another_connection(da
     database.connection = object()
     own.read_again("default")
     assert len(database.asked) == 3
+
+
+def test_a_reading_that_took_long_is_read_again(database, steady):
+    own = DatabaseClock()
+    database.answers = lambda: steady(3 * MAX_ERROR)
+    own.read_again("default")
+    database.answers = lambda: None
+    own.read_again("default")
+    own.read_again("default")
+    assert len(database.asked) == 2
 
 
 def test_the_clock_of_the_host_of_sqlite_is_always_exact(database):

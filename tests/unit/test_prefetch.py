@@ -8,7 +8,7 @@ from sisy.execution import Outcome
 from sisy.models import Run, RunState
 from sisy.worker import prefetch
 from sisy.worker.prefetch import MAX_PREFETCH, PREFETCH_SECONDS, InFlight
-from tests.support.moments import NOON
+from tests.support.moments import NOON, SECOND
 
 SLOTS = 4
 
@@ -83,3 +83,25 @@ def test_runs_prefetched_for_too_long_are_found(monkeypatch):
 
 def test_an_unknown_run_cannot_be_dropped():
     assert not InFlight(SLOTS).drop(run(1))
+
+
+def test_runs_whose_moment_has_not_come_leave_their_slots_to_others():
+    in_hand = InFlight(SLOTS)
+    early = run(1)
+    early.ready_at = NOON
+    in_hand.take(early, is_early=True)
+    assert in_hand.room == in_hand.room_at(NOON - SECOND) == SLOTS
+    assert in_hand.room_at(NOON) == in_hand.early_room == SLOTS - 1
+    in_hand.note_ready(early)
+    assert in_hand.room == SLOTS - 1
+
+
+def test_without_a_free_slot_nothing_is_started_ahead():
+    in_hand = hand_after(*[0.001] * 200)
+    for pk in range(SLOTS):
+        assert in_hand.early_room
+        in_hand.take(run(pk), is_early=True)
+    assert in_hand.early_room == 0
+    assert not in_hand.exceeds_slots
+    in_hand.take(run(SLOTS))
+    assert in_hand.exceeds_slots

@@ -13,7 +13,7 @@ from tests.support.moments import NOON
 
 SOON = NOON + timedelta(milliseconds=2)
 RUN = SimpleNamespace(id=1, attempt=1, ready_at=SOON)
-LATER = SimpleNamespace(id=2, attempt=1, ready_at=NOON + timedelta(days=1))
+LATER = SimpleNamespace(id=2, attempt=1, ready_at=NOON + timedelta(milliseconds=100))
 
 
 @pytest.fixture
@@ -21,6 +21,10 @@ def slow():
     """Return a clock that stands still until the test sets it."""
     with clock.use(SettableClock(NOON)) as slow:
         yield slow
+
+
+def timers_of(called, given_back=None):
+    return StartTimers("default", called.append, (given_back or []).append)
 
 
 async def until(condition):
@@ -32,13 +36,13 @@ async def until(condition):
 async def test_a_run_that_is_ready_is_called_at_once(slow):
     called = []
     slow.moment = SOON
-    StartTimers("default", called.append).call_at_its_moment(RUN)
+    timers_of(called).call_at_its_moment(RUN)
     assert called == [RUN]
 
 
 async def test_a_timer_that_ends_before_the_clock_says_so_waits_on(slow):
     called = []
-    StartTimers("default", called.append).call_at_its_moment(RUN)
+    timers_of(called).call_at_its_moment(RUN)
     await asyncio.sleep(0.02)
     assert called == []
     slow.moment = SOON - timedelta(microseconds=1)
@@ -50,7 +54,7 @@ async def test_a_timer_that_ends_before_the_clock_says_so_waits_on(slow):
 
 async def test_each_run_is_called_once(slow):
     called = []
-    timers = StartTimers("default", called.append)
+    timers = timers_of(called)
     timers.call_at_its_moment(RUN)
     slow.moment = SOON
     await until(lambda: called)
@@ -61,7 +65,7 @@ async def test_each_run_is_called_once(slow):
 
 async def test_a_withdrawn_run_is_not_called(slow):
     called = []
-    timers = StartTimers("default", called.append)
+    timers = timers_of(called)
     timers.call_at_its_moment(RUN)
     timers.call_at_its_moment(LATER)
     assert timers.withdraw([RUN, RUN]) == [RUN]
@@ -70,3 +74,13 @@ async def test_a_withdrawn_run_is_not_called(slow):
     await asyncio.sleep(0.02)
     assert called == []
     assert timers.withdraw_by_key(LATER.id) == [LATER]
+
+
+async def test_a_run_is_given_back_if_the_clock_is_set_back_before_its_moment(slow):
+    called, given_back = [], []
+    timers = StartTimers("default", called.append, given_back.append)
+    timers.call_at_its_moment(RUN)
+    slow.moment = NOON - timedelta(hours=1)
+    await until(lambda: given_back == [RUN])
+    assert called == []
+    assert timers.withdraw([RUN]) == []

@@ -225,6 +225,9 @@ class Heartbeat:
         # start it without a heartbeat, which leaves the processors to them.
         middle = began.replace(microsecond=500_000)
         next_pass = middle if began < middle else middle + SECOND
+        if not self._bell.is_live:
+            # A task may have been changed that is due at the whole second.
+            next_pass = min(next_pass, began.replace(microsecond=0) + SECOND)
         wanted = next_pass if due is None or due <= began else min(next_pass, due)
         # At most a second, even if the clock was set back in the meantime.
         return min(wanted - clock.last_known(self.using), SECOND).total_seconds()

@@ -9,7 +9,6 @@ from django.utils.translation import ngettext
 
 from sisy import conf, signals
 from sisy.lifecycle.transition import (
-    LONGEST_LEAD,
     QUEUED_AGAIN,
     Transition,
     attempt_of,
@@ -68,10 +67,12 @@ def _queue_again(rows: RunRows[R], runs: Sequence[R], reason: str, now: datetime
     ]
     type(attempts[0])._default_manager.using(rows.db).bulk_create(attempts)
     columns = {**QUEUED_AGAIN, "process": None, "reason": _joined(reason, AGAIN)}
+    ready_at = [
+        run.ready_at if run.started_at == run.ready_at else min(run.ready_at, now) for run in runs
+    ]
     _apply(rows, runs, columns, ready_at=ready_again(now, F("ready_at")))
-    for run in runs:
-        if run.ready_at > now + LONGEST_LEAD:
-            run.ready_at = now
+    for run, moment in zip(runs, ready_at, strict=True):
+        run.ready_at = moment
 
 
 def _apply(

@@ -35,6 +35,7 @@ def release(
     rows = rows_of(type(runs[0]), using)
     with transaction.atomic(using=using):
         released = rows.filter(pk__in=rows.held(runs).lock())
+        # In this order: in MySQL, an assignment sees what earlier ones have set.
         ready = {"ready_at": ready_again(now, now), "started_at": None, "dispatched_at": None}
         count = _release(released, reason, now, **ready | columns)
         cancel_requested(released, now)

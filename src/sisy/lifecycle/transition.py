@@ -34,8 +34,8 @@ def ready_again(now: datetime, otherwise: datetime | F) -> Case:
     Args:
         otherwise: when other runs become ready.
     """
-    # A moment that is further ahead was reached before the clock was set back.
-    was_early = When(ready_at__gt=now, ready_at__lte=now + LONGEST_LEAD, then=F("ready_at"))
+    was_early = When(ready_at__gt=now, started_at=F("ready_at"), then=F("ready_at"))
+    # It was ready when it started, so the clock was set back.
     is_wrong = When(ready_at__gt=now, then=Value(now, MomentField()))
     last = otherwise if isinstance(otherwise, F) else Value(otherwise, MomentField())
     return Case(was_early, is_wrong, default=last)
@@ -60,7 +60,8 @@ class Transition:
             computed: expressions for further columns, which the database computes.
         """
         added = {name: F(name) + number for name, number in self.add.items()}
-        return rows.update(**self.columns, **added, **computed)
+        # In MySQL, an assignment sees what earlier ones have set.
+        return rows.update(**computed, **self.columns, **added)
 
     def note(self, records: Iterable[Model]) -> None:
         """Set on objects the values that `write` wrote to their rows."""

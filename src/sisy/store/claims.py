@@ -27,14 +27,14 @@ PAUSED_QUEUES = Statement("SELECT name FROM sisy_queue WHERE paused_at IS NOT NU
 
 # The columns of the conditions and of the order are those of the index sisy_queued_claim, with one
 # value of all but the last two. So the database reads as many entries as it returns rows, and none
-# of those that were deleted before the position.
+# of those that were deleted before the position. MariaDB finds the position only by the BETWEEN.
 FIRST_BY = """
     SELECT {{columns}} FROM sisy_queued_run entry {{join_in_order}} sisy_run
     ON sisy_run.id = entry.run_id
     WHERE entry.engine = %(engine)s AND entry.queue = %(queue)s
         AND entry.priority = %(priority)s
         AND (entry.ready_at, entry.run_id) >= (%(since)s, %(since_run)s)
-        AND entry.ready_at <= %({moment})s
+        AND entry.ready_at BETWEEN %(since)s AND %({moment})s
 """
 FIRST_READY = FIRST_BY.format(moment="now")
 OF_OTHERS = """
@@ -62,7 +62,7 @@ LOCK_FIRST_READY_OF_OTHERS = Statement(FIRST_READY + OF_OTHERS + LOCKED_IN_ORDER
 NOT_TRIED = """
         AND sisy_run.attempt = 0 AND sisy_run.started_at IS NULL
         AND sisy_run.unresolved_since IS NULL AND sisy_run.cancel_requested_at IS NULL
-        AND NOT (sisy_run.target_path {in_missing})
+        AND NOT (sisy_run.target_path {in_missing}) AND entry.task_id {not_in_blocked}
 """
 LOCK_FIRST_EARLY = Statement(FIRST_BY.format(moment="until") + NOT_TRIED + LOCKED_IN_ORDER)
 
@@ -103,6 +103,18 @@ LIVE_RUNS = Statement("""
         )
     ORDER BY state DESC, ready_at, id
     LIMIT %(limit)s
+""")
+
+LIVE_TASKS = Statement("""
+    SELECT task_id FROM sisy_running_run WHERE task_id {in_tasks}
+    UNION
+    SELECT entry.task_id FROM sisy_queued_run entry
+    WHERE entry.task_id {in_tasks} AND (
+        entry.ready_at <= %(now)s OR EXISTS (
+            SELECT 1 FROM sisy_run
+            WHERE sisy_run.id = entry.run_id AND sisy_run.started_at IS NOT NULL
+        )
+    )
 """)
 
 
@@ -159,9 +171,18 @@ def lock_first_ready(
 
 
 def lock_first_early(
-    scope: ClaimScope, model: type[M], level: Level, until: datetime, limit: int
+    scope: ClaimScope,
+    model: type[M],
+    level: Level,
+    until: datetime,
+    limit: int,
+    blocked: Collection[int],
 ) -> list[M]:
-    """Lock the first runs of a level that become ready by ``until`` and may start before that."""
+    """Lock the first runs of a level that become ready by ``until`` and may start before that.
+
+    Args:
+        blocked: the keys of tasks whose runs are left out.
+    """
     return LOCK_FIRST_EARLY.records(
         scope.using,
         model,
@@ -170,7 +191,14 @@ def lock_first_early(
         **asdict(replace(level, since=scope.now + TICK, since_run=0)),
         until=until,
         limit=limit,
+        blocked=list(blocked),
     )
+
+
+def live_tasks(using: str, tasks: Collection[int], now: datetime) -> set[int]:
+    """Return those of some tasks that have a ready run, or one that may be running."""
+    found = LIVE_TASKS.rows(using, tasks=list(tasks), now=now) if tasks else []
+    return {task for (task,) in found}
 
 
 def read_tasks(using: str, model: type[M], pks: Collection[int]) -> dict[int, M]:

@@ -76,11 +76,13 @@ FIRST_SINCE = """
     )
 """
 
+# MariaDB finds the position only by the last condition.
 FIRST_OF_LEVEL = """
     SELECT ready_at {{as_utc}} FROM (
         SELECT ready_at FROM sisy_queued_run
         WHERE engine = '' AND queue = %(queue_{n})s AND priority = %(priority_{n})s
             AND (ready_at, run_id) >= (%(since_{n})s, %(since_run_{n})s)
+            AND ready_at >= %(since_{n})s
         ORDER BY ready_at, run_id
         LIMIT 1
     ) AS level_{n}

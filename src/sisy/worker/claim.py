@@ -135,7 +135,7 @@ def _claim_batch(
     """Claim from the first runs of the queues. Also return whether there were no more."""
     with transaction.atomic(using=scope.using):
         first = _lock(scope, marks, size, blocked)
-        locked = sorted(chain(*first.values()), key=_turn)
+        locked = sorted(chain(*first.values()), key=turn)
         result = _start_allowed(process, scope, locked[:size], free)
     if result.starting:
         checkpoint("claim: committed")
@@ -177,7 +177,8 @@ def _lock(
     return locked
 
 
-def _turn(run: Run) -> tuple[int, datetime, int]:
+def turn(run: Run) -> tuple[int, datetime, int]:
+    """Return what orders the ready runs of all queues."""
     return -run.priority, run.ready_at, run.id
 
 

@@ -8,10 +8,11 @@ from datetime import datetime
 from sisy import clock, conf
 from sisy.messaging import doorbell
 from sisy.models import Run
-from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
+from sisy.runtime.loop import IDLE_POLL_INTERVAL, RENEWAL_IN_DOUBT, Loop
 from sisy.store.database_thread import DatabaseThread
 from sisy.worker.cancellation import CancellationWatcher
 from sisy.worker.claim_session import ClaimSession
+from sisy.worker.outlook import LOOK_INTERVAL
 from sisy.worker.pool_client import BUSY, PoolClient
 from sisy.worker.prefetch import PREFETCH_TIMEOUT, InFlight
 
@@ -57,7 +58,7 @@ class Claiming:
         for run in runs:
             self._in_flight.drop(run)
         await self._database.run(self._session.release, runs, reason)
-        doorbell.ring(runs[:1])
+        doorbell.ring(runs)
 
     async def end(self, abandoned: list[Run]) -> None:
         """Let other workers have the runs that are still running, and unregister."""
@@ -69,14 +70,16 @@ class Claiming:
         if not self._pool.readiness.is_ready:
             await self._database.run(self._session.release_unconfirmed)
             return IDLE_POLL_INTERVAL
-        room = self._in_flight.room
+        room = self._in_flight.room_at(clock.last_known(self._using))
         won = await self._claim(room) if room else 0
+        if not room and self._loop.was_woken:
+            self._session.outlook.note_ring()
         self._in_flight.may_have_more = won == room
-        if won < room and self._session.is_next_ready(clock.last_known(self._using)):
-            await self._database.run(self._session.look_ahead)
-        await self._claim_early()
+        await self._look(won, room)
+        if await self._claim_early():
+            await self._look(0, room)
         wait = self._seconds_to_next_step(room - won)
-        return min(PREFETCH_TIMEOUT, wait) if self._in_flight.has_waiting else wait
+        return min(PREFETCH_TIMEOUT, wait) if self._in_flight.exceeds_slots else wait
 
     async def _claim(self, room: int) -> int:
         """Claim runs that are ready, and pass them to the pool. Return how many."""
@@ -85,14 +88,24 @@ class Claiming:
         self._take(runs, room)
         return len(runs)
 
-    async def _claim_early(self) -> None:
+    async def _look(self, won: int, room: int) -> None:
+        """Find out when the next run becomes ready, if that is to be known now."""
+        # After the runs are passed to the pool, so that they do not wait for it.
+        if won < room and self._session.outlook.is_look_due(has_won=won > 0):
+            await self._database.run(self._session.outlook.look_again)
+
+    async def _claim_early(self) -> bool:
         """Claim runs that become ready in a moment, if a slot is free for them."""
         room, now = self._in_flight.early_room, clock.last_known(self._using)
-        next_claim = self._session.next_claim(now, may_be_early=room > 0)
-        if room and next_claim is not None and next_claim <= now:
-            self._take(
-                await self._database.run(self._session.claim_early, room), room, is_early=True
-            )
+        next_claim = self._session.next_claim(now, may_be_early=True)
+        if not room or self._loop.is_stopping or next_claim is None or next_claim > now:
+            return False
+        if self._session.outlook.is_ready(now):
+            return False  # the next step claims it
+        runs = await self._database.run(self._session.claim_early, room)
+        self._session.outlook.note_ring()
+        self._take(runs, room, is_early=True)
+        return True
 
     def _take(self, runs: Sequence[Run], room: int, *, is_early: bool = False) -> None:
         # The watcher sleeps while no run is in flight.
@@ -129,12 +142,19 @@ class Claiming:
     def _seconds_to_next_step(self, free: int) -> float:
         """Return the seconds until the next step, unless a ring comes first."""
         now = clock.last_known(self._using)
-        next_poll = _seconds_to_next_poll(now, can_be_rung=self._can_be_rung())
+        wait = _seconds_to_next_poll(now, can_be_rung=self._can_be_rung())
+        if not free:
+            return wait
+        session = self._session
+        if session.outlook.has_unseen_ring:
+            wait = min(wait, LOOK_INTERVAL)
+        if session.doubts_marks and session.outlook.next_ready is None:
+            wait = min(wait, RENEWAL_IN_DOUBT)
         may_be_early = self._in_flight.early_room > 0
-        next_claim = self._session.next_claim(now, may_be_early=may_be_early)
-        if not free or next_claim is None:
-            return next_poll
-        return min(next_poll, max(0.0, (next_claim - now).total_seconds()))
+        next_claim = session.next_claim(now, may_be_early=may_be_early)
+        if next_claim is None:
+            return wait
+        return min(wait, max(0.0, (next_claim - now).total_seconds()))
 
 
 def _seconds_to_next_poll(now: datetime, *, can_be_rung: bool) -> float:

@@ -14,7 +14,7 @@ difference.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from django.utils.translation import ngettext
@@ -25,13 +25,13 @@ from sisy.lifecycle.release import release, release_running
 from sisy.models import Process, Run
 from sisy.models.lease import Lease
 from sisy.runtime.log import logger
-from sisy.store.levels import ready_moments
-from sisy.store.statements import BEGINNING
+from sisy.store.levels import Level
 from sisy.worker.claim import claim
 from sisy.worker.early_claim import Lead, claim_early
 from sisy.worker.low_water import LowWaterMarks
 from sisy.worker.missing_code import Unresolved
 from sisy.worker.outcome_buffer import OutcomeBuffer
+from sisy.worker.outlook import Outlook
 from sisy.worker.prefetch import InFlight
 from sisy.worker.unreadable_runs import past_unreadable_runs
 
@@ -49,7 +49,8 @@ class ClaimSession:
         unresolved: the functions to leave to others.
 
     Attributes:
-        next_ready: when the next run of the queues becomes, or became, ready; None if unknown.
+        outlook: when the next run becomes ready.
+        doubts_marks: whether a ring came in vain since the low-water marks were renewed.
     """
 
     def __init__(
@@ -70,8 +71,8 @@ class ClaimSession:
         self._is_in_doubt = False
         self._marks = LowWaterMarks(using)
         self._lead = Lead()
-        self._tried_until = BEGINNING  # by `claim_early`
-        self.next_ready: datetime | None = None
+        self.outlook = Outlook(using, self._known_levels)
+        self.doubts_marks = False
 
     def claim(self, free: int, *, was_rung_for: bool) -> list[Run]:
         """Claim up to ``free`` runs and return them.
@@ -81,64 +82,61 @@ class ClaimSession:
                 If so, and there is none, it may be before the low-water mark.
         """
         self.release_unconfirmed()
+        if was_rung_for:
+            self.outlook.note_ring()
         if self._marks.renewal.is_due():
             return self._claim(free) if self._renew_marks() else []
-        if not was_rung_for and not self.is_next_ready(self._now()) and not self.look_ahead():
+        now = self._now()
+        if not was_rung_for and not self.outlook.is_ready(now) and not self.outlook.look(now):
             return []
         runs = self._claim(free)
         if not runs and was_rung_for:
             self._marks.renewal.hasten()
             if self._marks.renewal.is_due():
                 return self._claim(free) if self._renew_marks() else []
-            # The ring may have announced a run that was planned ahead.
-            self.look_ahead()
+            self.doubts_marks = True
         return runs
 
-    def is_next_ready(self, now: datetime) -> bool:
-        """Return whether the run that was to become ready next is ready."""
-        return self.next_ready is not None and self.next_ready <= now
-
     def next_claim(self, now: datetime, *, may_be_early: bool) -> datetime | None:
-        """Return when to claim the run that becomes ready next; None if none is known to."""
-        if self.next_ready is None or self.next_ready <= now:
-            return None
-        if may_be_early and self.next_ready > self._tried_until:
-            return self.next_ready - self._lead.length
-        return self.next_ready
+        """Return when to claim the next run, which may be past; None if that is unknown."""
+        return self.outlook.next_claim(now, self._lead.length if may_be_early else timedelta(0))
 
     def claim_early(self, free: int) -> list[Run]:
         """Claim up to ``free`` runs that become ready soon, and return them."""
         self.release_unconfirmed()
         clock.read_again(self._using)
         now = self._now()
-        until = self._tried_until = now + self._lead.length
+        until = now + self._lead.length
         began = clock.steady()
         claim_until = partial(claim_early, until=until, missing=self._unresolved.paths())
         runs = self._claim_under_lease(partial(claim_until, limit=free), now, until)
         self._lead.note(clock.steady() - began)
-        self.look_ahead()
+        self.outlook.note_early_claim(until)
         return runs
 
-    def look_ahead(self) -> bool:
-        """Find out when the next run becomes ready. Return whether any run is ready now."""
-        levels = [level for queue in self._queues for level in self._marks.levels(queue)]
-        is_ready, self.next_ready = ready_moments(self._using, levels, self._now())
-        return is_ready
+    def _known_levels(self) -> list[Level]:
+        return [level for queue in self._queues for level in self._marks.levels(queue)]
 
     def _renew_marks(self) -> bool:
         """Renew the marks. Return whether any run is ready."""
         now = self._now()
+        self.doubts_marks = False
         firsts = self._marks.renew(self._queues, now)
-        if any(first <= now for first in firsts):
+        is_ready = any(first <= now for first in firsts)
+        if is_ready:
             # The first runs say nothing about those behind them.
-            return self.look_ahead()
-        self.next_ready = min(firsts, default=None)
-        return False
+            self.outlook.note_ring()
+        else:
+            self.outlook.note_firsts(firsts, now)
+        return is_ready
 
     def _claim(self, free: int) -> list[Run]:
         claim_now = partial(claim, limit=free, missing=self._unresolved.paths())
         now = self._now()
-        return self._claim_under_lease(claim_now, now, now)
+        runs = self._claim_under_lease(claim_now, now, now)
+        if len(runs) < free:
+            self.outlook.note_claim(now)
+        return runs
 
     def _claim_under_lease(self, claim: ClaimAs, now: datetime, until: datetime) -> list[Run]:
         """Claim runs that are ready by ``until``, and register again if the lease was lost."""

@@ -14,7 +14,7 @@ queued or running. All other runs wait for their moment, and for an ordinary cla
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -26,12 +26,14 @@ from sisy.models.process import LONGEST_LEASE
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
 from sisy.store.claims import ClaimScope
-from sisy.worker.claim import fetch_tasks, open_queues
+from sisy.worker.claim import fetch_tasks, open_queues, turn
 from sisy.worker.low_water import LowWaterMarks
 
 SHORTEST_LEAD = timedelta(milliseconds=10)
 CLAIMS_REMEMBERED = 100
 FEWEST_CLAIMS = 10
+# How often to look behind runs that have to wait for their moment.
+MAX_BATCHES = 5
 
 
 class Lead:
@@ -73,22 +75,42 @@ def claim_early(
         LeaseLost: the process's lease has expired.
     """
     scope = ClaimScope(process.using, open_queues(process.using, queues), "", now, missing)
-    with transaction.atomic(using=process.using):
-        locked = _lock(scope, marks, until, limit)
-        starting = _independent(scope, locked)
-        start(process.using, starting, process, now, latest=now + LONGEST_LEASE)
-    if starting:
-        checkpoint("start ahead: committed")
-    return starting
+    won: list[Run] = []
+    blocked: set[int] = set()
+    for _ in range(MAX_BATCHES):
+        room = limit - len(won)
+        with transaction.atomic(using=process.using):
+            locked = _lock(scope, marks, until, room, blocked)
+            starting = _independent(scope, locked)
+            start(process.using, starting, process, now, latest=now + LONGEST_LEASE)
+        if starting:
+            checkpoint("start ahead: committed")
+        won += starting
+        blocked |= {run.task_id for run in locked if run.task_id is not None} - {
+            run.task_id for run in starting if run.task is not None and run.task.allow_overlap
+        }
+        if len(locked) < room or len(starting) == room:
+            break
+    return won
 
 
-def _lock(scope: ClaimScope, marks: LowWaterMarks, until: datetime, limit: int) -> list[Run]:
+def _lock(
+    scope: ClaimScope,
+    marks: LowWaterMarks,
+    until: datetime,
+    limit: int,
+    blocked: Collection[int],
+) -> list[Run]:
+    """Lock the first ``limit`` runs whose turn it will be."""
     locked: list[Run] = []
     for queue in scope.queues:
+        room = limit
         for level in marks.levels(queue):
-            if room := limit - len(locked):
-                locked += claims.lock_first_early(scope, Run, level, until, room)
-    return locked
+            if room:
+                found = claims.lock_first_early(scope, Run, level, until, room, blocked)
+                locked += found
+                room -= len(found)
+    return sorted(locked, key=turn)[:limit]
 
 
 def _independent(scope: ClaimScope, locked: Sequence[Run]) -> list[Run]:
@@ -96,9 +118,7 @@ def _independent(scope: ClaimScope, locked: Sequence[Run]) -> list[Run]:
     if not locked:
         return []
     exclusive = fetch_tasks(scope.using, locked)
-    known = [run.pk for run in locked]
-    live = claims.live_runs(scope, Run, list(exclusive), known) if exclusive else []
-    taken = {run.task_id for run in live}
+    taken = claims.live_tasks(scope.using, exclusive, scope.now)
     independent = []
     for run in locked:
         if run.task is None:

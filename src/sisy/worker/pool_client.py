@@ -18,6 +18,7 @@ from sisy.worker.prefetch import InFlight
 from sisy.worker.start_timers import StartTimers
 
 BUSY = "Its worker was busy with longer runs."
+SET_BACK = "The clock was set back before its moment."
 NOT_CALLED_YET = "It was asked to stop before it was called."
 FIRST_RETRY_DELAY = 0.5  # seconds
 MAX_RETRY_DELAY = 30.0
@@ -132,7 +133,7 @@ class PoolClient:
         self._lease = lease
         self.readiness = readiness
         self._claims = claims
-        self._timers = StartTimers(using, self._call)
+        self._timers = StartTimers(using, self._call, self._give_back)
         self._is_closed = False
         self.returned: defaultdict[str, list[Run]] = defaultdict(list)
 
@@ -153,6 +154,16 @@ class PoolClient:
             # Report it as not called, so that its slot is freed.
             logger.exception("Could not execute run %s; releasing it", run.pk)
             self._hear(run, NotCalled(reason=f"Its worker could not execute it: {error!r}."))
+
+    def _give_back(self, run: Run) -> None:
+        self.returned[SET_BACK].append(run)
+        self._claims.wake()
+
+    def withdraw_all(self) -> list[Run]:
+        """Return all runs whose functions were not called. They will not be."""
+        returned = [run for runs in self.returned.values() for run in runs]
+        self.returned.clear()
+        return returned + self.withdraw(self._in_flight)
 
     def withdraw(self, runs: Iterable[Run]) -> list[Run]:
         """Return those runs whose functions were not called. They will not be."""

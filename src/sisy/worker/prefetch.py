@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sisy.execution import Outcome
 from sisy.models import Run
@@ -81,6 +81,13 @@ class InFlight:
         """The number of runs to claim: one per free slot, and some ahead if runs are short."""
         return max(0, self._slots + self._pace.ahead - len(self._called_at))
 
+    def room_at(self, now: datetime) -> int:
+        """Return the same at a moment: runs that become ready by then take their slots."""
+        if len(self._called_at) == len(self._runs):
+            return self.room
+        early = (run for key, run in self._runs.items() if key not in self._called_at)
+        return max(0, self.room - len([run for run in early if run.ready_at <= now]))
+
     @property
     def early_room(self) -> int:
         """The number of runs to start ahead of their moment; 0 if no slot is free."""
@@ -98,6 +105,11 @@ class InFlight:
     def needs_refill(self) -> bool:
         """Return whether to claim more runs, and whether more may be queued."""
         return self.may_have_more and self.has_run_low
+
+    @property
+    def exceeds_slots(self) -> bool:
+        """Return whether some runs wait for a slot, or will when their moment comes."""
+        return len(self._runs) > self._slots
 
     @property
     def has_waiting(self) -> bool:

@@ -208,7 +208,7 @@ class Draining:
 
     async def let_runs_finish(self) -> None:
         """Release the runs that have not started, and give the others ``grace`` seconds."""
-        if not_started := self._pool.withdraw(self._in_flight):
+        if not_started := self._pool.withdraw_all():
             await self._claiming.release(not_started, STOPPED)
         if not self._in_flight:
             return
@@ -222,7 +222,7 @@ class Draining:
 
     async def sign_off(self) -> None:
         """Record what has ended, release what is still running, and unregister."""
-        not_called = self._pool.withdraw(self._in_flight)
+        not_called = self._pool.withdraw_all()
         # Cancel what can be cancelled first, so that it has ended before other workers start it.
         self._pool.close()
         with suppress(TimeoutError):
