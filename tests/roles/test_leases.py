@@ -147,7 +147,7 @@ def test_a_worker_that_is_full_wakes_another_one(monkeypatch):
         wait_until(Run.objects.filter(pk=second.pk, state=RunState.SUCCEEDED).exists)
 
 
-def test_a_worker_that_can_be_rung_finds_within_two_seconds_what_no_ring_announced(monkeypatch):
+def test_a_worker_that_can_be_rung_polls_every_two_seconds(monkeypatch):
     monkeypatch.setattr(Worker, "_can_be_rung", lambda worker: True)
     looks = [Worker()._claiming._seconds_to_next_step(1) for _ in range(50)]
     assert min(looks) > 1.5
