@@ -137,9 +137,7 @@ class DatabaseClock:
         if answered - asked <= LONGEST_ANSWER:
             self._keep(using, value, asked, answered)
 
-    def _keep(
-        self, using: str, value: datetime, asked: float, answered: float
-    ) -> Reading:
+    def _keep(self, using: str, value: datetime, asked: float, answered: float) -> Reading:
         moment = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
         # The database has read its clock at some moment between these two; assume the middle.
         middle, error = (asked + answered) / 2, (answered - asked) / 2

@@ -108,7 +108,7 @@ def test_the_bounds_widen_with_the_time_for_which_the_database_was_away():
     )
 
 
-def test_nobody_is_accused_while_the_databases_clock_was_set():
+def test_no_call_is_judged_while_the_databases_clock_was_set():
     clock = DatabaseClock([Reading(100.0, 500.0, 100.0), Reading(100.2, 440.2, 100.2)])
     earliest, latest = clock.bounds(100.1)
     assert earliest < 440.1

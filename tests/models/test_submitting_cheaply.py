@@ -36,7 +36,7 @@ def test_a_reading_of_the_clock_is_trusted_for_seconds_and_no_longer(monkeypatch
 
     def look(using, sql):
         read.append(at[0])
-        now._readings[using] = (at[0], NOON)
+        now._readings[using] = clock.Reading(at[0], NOON, 0.0, None)
         return now._readings[using]
 
     monkeypatch.setattr(now, "_read", look)

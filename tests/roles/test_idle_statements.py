@@ -141,9 +141,14 @@ def rows(sql):
 def test_a_reading_that_took_long_is_not_used():
     own = clock.DatabaseClock()
     own.note("default", NOON, asked=10.0, answered=10.004)
-    assert own._readings["default"] == (pytest.approx(10.002), NOON)
+    used = own._readings["default"]
+    assert (used.at, used.moment, used.error) == (
+        pytest.approx(10.002),
+        NOON,
+        pytest.approx(0.002),
+    )
     own.note("default", NOON + SECOND, asked=11.0, answered=11.5)
-    assert own._readings["default"] == (pytest.approx(10.002), NOON)
+    assert own._readings["default"] is used
 
 
 def test_a_clock_of_a_test_takes_no_readings(clocks):

@@ -77,7 +77,7 @@ def test_a_step_spends_at_most_half_of_its_wait_on_old_history(heartbeat, slow):
 
 def test_the_next_steps_continue_though_nothing_is_due(heartbeat, slow, clocks):
     store_old(30 * BATCH)
-    for _ in range(7):
+    for _ in range(20):
         count, wait = left(heartbeat)
         clocks.go_on(timedelta(seconds=wait))
     assert count == 0

@@ -201,7 +201,7 @@ def test_a_heartbeat_that_is_rung_all_the_time_looks_ten_times_a_second(task, mo
 
 @on_postgresql
 @pytest.mark.usefixtures("notifying")
-def test_by_notify_a_heartbeat_hears_the_edits_of_other_processes(monkeypatch, caplog):
+def test_a_heartbeat_is_woken_by_edits_in_other_processes(monkeypatch, caplog):
     with sleeping_heartbeat(monkeypatch) as (heartbeat, passes):
         wait_until(lambda: heartbeat._bell.is_live)
         wait_until(lambda: len(passes) >= 2)  # it looks when it begins to listen

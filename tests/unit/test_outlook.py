@@ -38,7 +38,7 @@ def outlook(queue):
     return Outlook("default", list)
 
 
-def test_a_run_that_becomes_ready_between_a_claim_and_the_look_is_not_passed_over(queue, outlook):
+def test_a_run_that_becomes_ready_between_claim_and_look_is_found(queue, outlook):
     queue.moments = [NOON, NOON + SECOND]
     outlook.note_ring()
     outlook.note_claim(NOON - MS)  # it found nothing

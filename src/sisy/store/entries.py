@@ -41,7 +41,8 @@ ADD_TROUBLED = Statement(f"""
 
 # For runs that a statement of PostgreSQL has just inserted, and calls "stored". It returns only
 # the columns that are needed here, because PostgreSQL copies each column that it returns.
-COLUMNS_OF_QUEUED = tuple("id task_id engine queue priority ready_at planned_at due_at".split())
+COLUMNS_OF_ENTRY = ("id", "task_id", "engine", "queue", "priority", "ready_at")
+COLUMNS_OF_QUEUED = (*COLUMNS_OF_ENTRY, "planned_at", "due_at")
 COLUMNS_OF_ANY = (*COLUMNS_OF_QUEUED, "state", "finished_at")
 TROUBLED_OF_STORED = (
     f"INSERT INTO sisy_troubled_run ({TROUBLED_COLUMNS}) SELECT {TROUBLED_VALUES} FROM stored "
