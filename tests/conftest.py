@@ -26,7 +26,9 @@ collect_ignore = [] if "SISY_TEST_BROWSER" in os.environ else ["browser", "pictu
 
 # What tests of processes share asserts, too. Not in the package itself: each process under test
 # imports its settings from there, and would import all of pytest with them.
-pytest.register_assert_rewrite("tests.processes.ledger", "tests.processes.process")
+pytest.register_assert_rewrite(
+    *("tests.processes.ahead", "tests.processes.ledger", "tests.processes.process")
+)
 
 ROOT = Path(__file__).parent
 # Areas whose tests all carry the marker `database`: they run on SQLite, PostgreSQL and MariaDB.

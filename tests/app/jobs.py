@@ -2,10 +2,11 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 from django.db import transaction
 
-from sisy import current_run
+from sisy import clock, current_run
 from sisy.exceptions import RunCancelled
 from tests.app.models import Execution, Failure
 
@@ -40,6 +41,16 @@ def record(message):
 
 async def arecord(message):
     await Execution.log(message).asave()
+
+
+def notes_in_a_file(message):
+    """Note the due moment and the time in the file that the user data names.
+
+    It needs no database, so it can be called while none answers.
+    """
+    due, now = message["message"]["ts"], clock.last_known("default").timestamp()
+    with Path(message["task"].userdata["file"]).open("a") as file:
+        file.write(f"{due} {now}\n")
 
 
 class Clerk:

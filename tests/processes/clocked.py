@@ -22,8 +22,12 @@ class FileClock:
 
     def set(self, moment: datetime) -> None:
         """Let it be ``moment``, and almost a second more: the next one is then soon looked for."""
+        self.set_exactly(moment + ALMOST_A_SECOND)
+
+    def set_exactly(self, moment: datetime) -> None:
+        """Let it be ``moment``."""
         new = self._path.with_suffix(".new")
-        new.write_text((moment + ALMOST_A_SECOND).isoformat())
+        new.write_text(moment.isoformat())
         new.replace(self._path)
 
     def now(self, using: str) -> datetime:

@@ -1,6 +1,7 @@
 """The moments at which tests end a process: Sisy's checkpoints, and one in a function."""
 
 IN_THE_FUNCTION = "start: in the middle of the function"  # of the test's own
+STARTED_AHEAD = ["start ahead: committed", "start ahead: not called yet"]
 
 POINTS = [
     "plan: tasks locked",
@@ -13,6 +14,7 @@ POINTS = [
     "claim: runs locked",
     "claim: runs started",
     "claim: committed",
+    *STARTED_AHEAD,
     "start: function not called",
     IN_THE_FUNCTION,
     "finish: nothing recorded",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from sisy import clock
 from sisy.models import Run
+from sisy.runtime.checkpoint import checkpoint
 
 MAX_WAIT = 1.0  # seconds, much longer than a run is claimed before its moment
 
@@ -36,6 +37,7 @@ class StartTimers:
             loop = asyncio.get_running_loop()
             timer = loop.call_later(left, self.call_at_its_moment, run)
             self._timers[run.id, run.attempt] = run, timer
+            checkpoint("start ahead: not called yet")
             return
         self._timers.pop((run.id, run.attempt), None)
         if left <= 0:
