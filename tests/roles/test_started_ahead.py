@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError
 
+from sisy.heartbeat.clock_rollback import repair
 from sisy.lifecycle.lose import lose
 from sisy.lifecycle.release import release
 from sisy.models import Overlap, Process, Queue, Run, RunState, Task
@@ -361,3 +362,12 @@ def test_a_worker_that_is_busy_at_the_moment_calls_the_run_once_and_says_when(no
         end = ends(run, RunState.SUCCEEDED)
     assert (end.attempt, end.times_lost, end.started_at) == (1, 0, called_at)
     assert calls() == {run.pk: 1}
+
+
+def test_a_repair_after_the_clock_was_set_back_keeps_the_moment_of_a_lost_run(now):
+    task = Task.run_once(jobs.record, delay_until=DUE, retry_max_delay=timedelta(0))
+    [run] = early(worker(EARLY))
+    [lost], _ = lose(Run.objects.filter(pk=run.pk), "It died", EARLY)
+    repair("default", EARLY)
+    assert stored(lost).ready_at == DUE
+    assert Run.objects.get(task=task).attempt == 1

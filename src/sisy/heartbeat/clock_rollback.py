@@ -227,7 +227,9 @@ def _make_ready_now(using: str, now: datetime) -> int:
 
 def _shorten_retries(using: str, now: datetime) -> int:
     """Shorten the delay of retries to their task's maximum. Return how many were too long."""
-    retries = _not_ready(using, now).filter(attempt__gt=0)
+    # A run that was lost between its start and its call keeps its moment.
+    soon = now + ON_TIME_TOLERANCE
+    retries = _not_ready(using, now).filter(attempt__gt=0, ready_at__gt=soon)
     latest: dict[int, datetime] = {}
     for run in retries.with_task().select_related("task")[:RUN_BATCH]:
         assert run.task is not None
