@@ -364,6 +364,28 @@ def test_a_worker_that_is_busy_at_the_moment_calls_the_run_once_and_says_when(no
     assert calls() == {run.pk: 1}
 
 
+def test_an_outage_when_a_worker_stops_does_not_cut_off_its_running_runs(now, monkeypatch):
+    release, failed = claim_session.release, []
+
+    def fails_at_first(*args):
+        if not failed:
+            failed.append(True)
+            raise OperationalError("the connection is gone")
+        return release(*args)
+
+    monkeypatch.setattr(claim_session, "release", fails_at_first)
+    with at_work(grace=600) as worker:
+        going = Run.objects.get(task=Task.run_once(jobs.sleeps, userdata={"seconds": 2}))
+        wait_until(Execution.objects.filter(run=going.pk).exists)
+        run = started_ahead()
+        worker.stop()
+        wait_until(lambda: not Process.objects.exists(), "the worker has stopped")
+    assert failed
+    assert (stored(going).state, stored(going).attempt) == (RunState.SUCCEEDED, 1)
+    end = stored(run)
+    assert (end.state, end.attempt, end.ready_at) == (RunState.QUEUED, 0, DUE)
+
+
 def test_a_repair_after_the_clock_was_set_back_keeps_the_moment_of_a_lost_run(now):
     task = Task.run_once(jobs.record, delay_until=DUE, retry_max_delay=timedelta(0))
     [run] = early(worker(EARLY))

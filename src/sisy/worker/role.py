@@ -209,7 +209,11 @@ class Draining:
     async def let_runs_finish(self) -> None:
         """Release the runs that have not started, and give the others ``grace`` seconds."""
         if not_started := self._pool.withdraw_all():
-            await self._claiming.release(not_started, STOPPED)
+            try:
+                await self._claiming.release(not_started, STOPPED)
+            except Exception as error:  # noqa: BLE001 - running runs must not be cut off
+                # The claims are in doubt until `sign_off`, which releases these runs.
+                logger.warning("Could not release runs (%s); retrying at the end", error)
         if not self._in_flight:
             return
         count = ngettext("%d run", "%d runs", len(self._in_flight)) % len(self._in_flight)
