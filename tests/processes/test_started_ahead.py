@@ -250,9 +250,7 @@ def test_a_worker_that_freezes_longer_than_its_lease_does_not_call_the_run(new_s
         assert frozen.stop() == heartbeat.stop() == 0
 
 
-def test_a_worker_that_freezes_for_less_than_its_lease_calls_the_run_late_and_once(
-    new_site, forks
-):
+def test_a_worker_that_freezes_briefly_calls_the_run_late_and_once(new_site, forks):
     trap = Trap(new_site(), forks, signal.SIGSTOP, SISY_LEASE_SECONDS=LONG)
     with trap.database():
         frozen = trap.worker()
