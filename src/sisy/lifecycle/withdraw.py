@@ -67,7 +67,7 @@ def _withdraw_batch(tasks: QuerySet[TaskRecord], pks: Sequence[int], now: dateti
         withdrawn = list(locked.select_related("task").order_by("due_at"))
         if withdrawn:
             runs.filter(pk__in=[run.pk for run in withdrawn]).delete()
-            _take_back(tasks, runs, withdrawn)
+            _take_back(tasks, runs, withdrawn, now)
             send(signals.run_withdrawn, withdrawn, using)
             # What still applies must be planned again before it is due.
             tell_changed(tasks.model, using)
@@ -75,7 +75,10 @@ def _withdraw_batch(tasks: QuerySet[TaskRecord], pks: Sequence[int], now: dateti
 
 
 def _take_back(
-    tasks: QuerySet[TaskRecord], runs: RunRows[Any], withdrawn: Collection[RunRecord]
+    tasks: QuerySet[TaskRecord],
+    runs: RunRows[Any],
+    withdrawn: Collection[RunRecord],
+    now: datetime,
 ) -> None:
     """Let the tasks be as they were before the withdrawn runs were planned."""
     moments: dict[int | None, list[datetime]] = defaultdict(list)
@@ -95,10 +98,7 @@ def _take_back(
         [task.pk for task in chosen],
         Update(
             assign={
-                "planned_until": [
-                    just_before(due) if _was_planned(task, moments[task.pk]) else None
-                    for task, due in zip(chosen, first, strict=True)
-                ],
+                "planned_until": [_planned_until(task, moments[task.pk], now) for task in chosen],
                 "last_run": [task.newest for task in chosen],
                 "next_run": [
                     due if task.state == TaskState.ACTIVE and task.next_run else task.next_run
@@ -108,6 +108,15 @@ def _take_back(
             add={"runs_planned": [-len(moments[task.pk]) for task in chosen]},
         ),
     )
+
+
+def _planned_until(task: Any, withdrawn: Sequence[datetime], now: datetime) -> datetime | None:
+    """Return up to where a task is planned without the withdrawn runs; None if it never was."""
+    if not _was_planned(task, withdrawn):
+        return None
+    # By another schedule, it may be due before the first of them. A run that has started stays.
+    until = min(now, just_before(withdrawn[0]))
+    return until if task.newest is None else max(until, task.newest)
 
 
 def _was_planned(task: Any, withdrawn: Sequence[datetime]) -> bool:
