@@ -24,6 +24,7 @@ from tests.chaos.journal import Change, Journal
 from tests.chaos.nemesis import plan
 from tests.chaos.rescues import RescueWatch
 from tests.chaos.user import User
+from tests.chaos.withdrawals import Withdrawals
 from tests.chaos.workload import QUEUES, Draft, drafts
 from tests.processes.databases import migrate
 from tests.processes.site import Site
@@ -100,6 +101,7 @@ def prove(options: Options, ground: Ground) -> Proof:
         stack.callback(ground.snapshots.release)
         stack.callback(fleet.clear_away)
         clock_watch = stack.enter_context(ClockWatch())
+        withdrawals = stack.enter_context(Withdrawals())
         fleet.start()
         _signed_on(fleet)
         start = _saved(all_drafts, journal)
@@ -139,6 +141,7 @@ def prove(options: Options, ground: Ground) -> Proof:
             stalls=stalls,
             rescues=rescues,
             clock=clock_watch.clock(),
+            withdrawn=withdrawals.runs,
         )
     return Proof(
         evidence=evidence,

@@ -53,7 +53,8 @@ def _show_what_was_done(proof: Proof) -> None:
     print(f"Broken on purpose: {deeds}.")
     print(
         f"The users did {proof.user_acts.total()} things: {_counts(proof.user_acts)}; "
-        f"{proof.aimed} edits just before a due moment."
+        f"{proof.aimed} edits just before a due moment. "
+        f"They withdrew {len(proof.evidence.withdrawn)} runs that were planned ahead."
     )
     _show_drops(proof)
 

@@ -5,6 +5,9 @@ from math import inf
 
 import pytest
 
+from sisy.heartbeat.plan_ahead import plan_ahead
+from sisy.models import Run, Task, task_with_callable
+from tests.chaos import jobs
 from tests.chaos.evidence import LONGEST_LEAD, Subject
 from tests.chaos.habits import EDITS, EVERYTHING, habits
 from tests.chaos.journal import Change, active, by_the_database
@@ -21,6 +24,7 @@ from tests.chaos.test_checker import (
 )
 from tests.chaos.user import User
 from tests.chaos.verdict import Flaw
+from tests.chaos.withdrawals import Withdrawals
 
 MEMBERS = ["heartbeat-1", "heartbeat-2", "worker-1", "worker-2", "worker-3"]
 EVEN, ODD = "* * * * * */2", "* * * * * 1-59/2"
@@ -134,6 +138,17 @@ def test_a_run_that_was_withdrawn_is_gone_and_not_executed():
     assert flaws(evidence(withdrawn=frozenset({2}))) == {Flaw.OUTDATED}
     given = evidence(rows=but(2, what=row), withdrawn=frozenset({2}))
     assert flaws(given) == {Flaw.OUTDATED, Flaw.EXTRA}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_an_edit_withdraws_is_noted(noon):
+    task = task_with_callable(jobs.work, schedule="* * * * * *")
+    task.save()
+    plan_ahead("default", noon.now("default"))
+    with Withdrawals() as withdrawals:
+        Task.objects.filter(pk=task.pk).update(priority=5)
+    assert len(withdrawals.runs) == 2
+    assert not Run.objects.filter(pk__in=withdrawals.runs).exists()
 
 
 def test_runs_that_are_not_due_yet_are_not_cancelled():

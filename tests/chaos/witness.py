@@ -1,6 +1,6 @@
 """Gathers the evidence for the checker once all has come to rest."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,6 +33,7 @@ def evidence(
     stalls: disturbances.StallWatch,
     rescues: RescueWatch,
     clock: DatabaseClock,
+    withdrawn: Collection[int],
 ) -> Evidence:
     def bounds(moment: float) -> Span:
         return clock.bounds(moments.steady_at(moment))
@@ -61,6 +62,7 @@ def evidence(
         cancels=frozenset(reason for user in users for reason in user.cancels),
         crashes=tuple(fleet.crashes),
         disagreements=(*ground.snapshots.disagreements, *disagreements()),
+        withdrawn=frozenset(withdrawn),
         punctual=ON_TIME_TOLERANCE[database],
         lease=lease,
     )
