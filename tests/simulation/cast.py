@@ -1,5 +1,6 @@
 """The tasks of a simulated site: every zone of the design, and every policy."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,8 +41,24 @@ SCHEDULES = (
 )
 """What the user chooses from."""
 
-CROWDED = ("*/5 * * * *", "*/10 * * * *", "3-59/7 * * * *", "*/2 * * * * 0,30")
-"""What the user of a crowded site chooses from."""
+CROWDED = (
+    "*/5 * * * *",
+    "*/10 * * * *",
+    "3-59/7 * * * *",
+    "*/2 * * * * 0,30",
+    "*/5 * * * * 0,1,2",
+    "*/5 * * * * 1,3",
+)
+"""What the user of a crowded site chooses from; some are due between each other's moments."""
+
+CROWDED_FIXED = (
+    "0-59/5 0-23 * * *",
+    "0-59/10 0-23 * * *",
+    "3-59/7 0-23 * * *",
+    "0-59/2 0-23 * * * 0,30",
+    "0-59/5 0-23 * * * 0,1,2",
+)
+"""The same where the clock is set: fixed times wait until it has caught up."""
 
 HOURS = timedelta(hours=1)
 
@@ -75,10 +92,10 @@ def enter(user: User, draw, start: datetime, end: datetime) -> None:
         user.makes(f"monthly with {overlap}", monthly, **policies)
 
 
-def crowd(user: User, draw, start: datetime, end: datetime) -> None:
+def crowd(user: User, draw, schedules: Sequence[str]) -> None:
     """Make a few tasks that keep all workers busy, and that the user works on all the time."""
     for number, overlap in enumerate((*OVERLAPS, *OVERLAPS)[:6]):
-        times = Times(schedule=draw.choice(CROWDED), timezone="UTC")
+        times = Times(schedule=draw.choice(schedules), timezone="UTC")
         takes = draw.choice(((1.0, 20.0), (60.0, 300.0), (100.0, 400.0)))
         policies = {**wants(draw), "overlap": overlap, "takes": takes}
         user.makes(f"crowded-{number}", times, is_edited=True, **policies)

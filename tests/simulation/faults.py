@@ -7,7 +7,7 @@ from unittest import mock
 from django.db import connection
 from django.db.models import F
 
-from sisy.heartbeat import plan
+from sisy.heartbeat import plan, plan_ahead
 from sisy.lifecycle import finish
 from sisy.models import Overlap, Run, Task, TaskState
 from sisy.store import claims, outcomes
@@ -54,6 +54,7 @@ def no_guard_on_what_is_planned():
     with (
         no_lock_on_what_is_planned(),
         mock.patch.object(plan, "advance", advance),
+        mock.patch.object(plan_ahead, "advance", advance),
         mock.patch.object(plan, "_plan_tasks", leave_out),
     ):
         yield

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sisy.models import Missed, OnLost, Origin, Overlap, Process, Run
+from sisy.models import Missed, OnLost, Origin, Overlap, Process, Run, Task, TaskState
 from tests.simulation.world import READING_ERROR, World
 
 FORBIDDING = {
@@ -35,7 +35,8 @@ class Times:
 
 @dataclass(slots=True, kw_only=True)
 class Era:
-    """From when on (at some moment from ``begun`` to ``settled``) what times held, if any.
+    """From when on (at some moment from ``begun`` to ``settled``) what held: times, if any, and a
+    priority.
 
     The clock may have been further than it was in the end: up to ``seen``, before it was set.
     """
@@ -43,6 +44,7 @@ class Era:
     begun: datetime
     settled: datetime
     times: Times | None
+    priority: int = 0
     seen: datetime | None = None
 
 
@@ -53,6 +55,7 @@ class Story:
     label: str
     pk: int
     times: Times
+    priority: int = 0
     missed: str = Missed.LATEST
     missed_window: timedelta | None = None
     overlap: str = Overlap.SKIP
@@ -70,8 +73,9 @@ class Story:
     eras: list[Era] = field(default_factory=list)
 
     def changes(self, begun: datetime, settled: datetime, times: Times | None) -> None:
-        """Note that from now on it is due at other times, or never."""
-        self.eras.append(Era(begun=begun, settled=settled, times=times))
+        """Note that from now on it is due at other times, or never, or has another priority."""
+        priority = self.priority
+        self.eras.append(Era(begun=begun, settled=settled, times=times, priority=priority))
 
     def clock_is_set(self, before: datetime) -> None:
         """Note what the clock showed before it was set."""
@@ -116,6 +120,7 @@ class History:
         self.violations: list[str] = []
         self.once: int = 0
         self.crashes = 0
+        self.withdrawn: set[int] = set()
         self.counts: dict[str, int] = {}
         self._world = world
         self._going: dict[str, list[Execution]] = {}
@@ -126,6 +131,33 @@ class History:
 
     def count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
+
+    def is_planned(self, run: Run) -> None:
+        """Note that a run was planned, or submitted."""
+        if run.due_at is not None and run.planned_at < run.due_at:
+            self.count("planned ahead")
+
+    def is_withdrawn(self, run: Run) -> None:
+        """Note that a run which was planned ahead is gone."""
+        self.count("withdrawn")
+        self.withdrawn.add(run.pk)
+        if run.pk in self.executions:
+            self.wrong(f"{run} was withdrawn, and had been carried out")
+
+    def has_retired_in_time(self) -> None:
+        """Check that no task retires before its last occurrence falls due."""
+        reached = max(self._world.now, self._world.furthest) + TOLERANCE
+        early = Task.objects.filter(state=TaskState.RETIRED, last_run__gt=reached)
+        for label, last in early.values_list("label", "last_run"):
+            self.wrong(f"{label} has retired before its last occurrence, {last}")
+
+    def is_released(self, run: Run, attempt: int, ready_at: datetime) -> None:
+        """Note how a run that was started, and not called, is queued again."""
+        self.count("released before their call")
+        if attempt >= run.attempt:
+            self.wrong(f"{run} was not called, and used up an attempt")
+        if ready_at < run.ready_at and not self._world.furthest > run.ready_at:
+            self.wrong(f"{run} was not called, and is ready before its moment: {ready_at}")
 
     def begins(self, run: Run, worker: str) -> Execution:
         """Note that a worker begins to carry out a run."""
@@ -138,6 +170,8 @@ class History:
             may_be_cancelled=self._world.random.random() < OBEDIENT,
         )
         story = self.stories.get(run.label)
+        if run.started_at is not None and run.started_at == run.ready_at:
+            self.count("started ahead")
         self._is_not_early(run)
         self._is_no_repetition(execution, story)
         if story is not None and story.overlap in FORBIDDING:
@@ -154,7 +188,9 @@ class History:
 
     def _is_not_early(self, run: Run) -> None:
         wanted = max(run.ready_at, run.due_at or run.ready_at)
-        if self._world.now + TOLERANCE < wanted and not self._world.has_stepped:
+        # What fell due before the clock was set back may start before it falls due again.
+        reached = max(self._world.now, self._world.furthest)
+        if reached < wanted:
             self.wrong(f"{run} started before its moment, {wanted}")
 
     def _is_no_repetition(self, execution: Execution, story: Story | None) -> None:

@@ -1,14 +1,17 @@
 """Who breaks things: crashes, freezes, stops and outages, mostly when something is due."""
 
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 
 from sisy.models import Task
 from tests.simulation.roles import Role
 from tests.simulation.site import Site
 
+AIMS = ((-1.8, 0), (-1.0, 0), (-0.3, 0.1), (-0.2, 1), (0, 4))  # seconds from what is due
 LONGEST_AIM = timedelta(hours=12)
 STATEMENTS = 14  # of a step, before one of which a process may be killed
 CLOCK_STEPS = (-3.0, -1.0, 1.0, 3.0)  # hours
+SHORT_STEPS = (-600.0, -20.0, -1.5, 1.5, 20.0)  # seconds
 
 
 class Nemesis:
@@ -44,12 +47,13 @@ class Nemesis:
                 self._crash,
                 self._crash_in_a_step,
                 self._freeze,
+                self._freeze_in_a_step,
                 self._stop,
                 self._outage,
                 self._set_hosts_clock,
                 self._set_databases_clock,
             ),
-            (3, 6, 4, 3, 0.4, 2, 1 if self._steps_clock else 0),
+            (3, 6, 4, 4, 3, 0.4, 2, 1 if self._steps_clock else 0),
         )[0]
         harm()
         self._aim_anew()
@@ -74,6 +78,14 @@ class Nemesis:
         victim = draw.choice(self._site.workers) if draw.random() < 0.6 else self._victim()
         victim.freeze(draw.choice((2.0, 20.0, 60.0, 100.0, 200.0, 3000.0)))
 
+    def _freeze_in_a_step(self) -> None:
+        """Freeze a process between two statements, for as long as what is planned ahead waits."""
+        victim, draw = self._victim(), self._world.random
+        if victim.is_able and not victim.player.is_busy:
+            victim.player.freeze_after = draw.randrange(STATEMENTS)
+            victim.player.freeze_for = timedelta(seconds=draw.choice((0.3, 1.0, 2.0, 5.0, 60.0)))
+            victim.wake(0)
+
     def _stop(self) -> None:
         victim = self._victim()
         victim.stop()
@@ -97,8 +109,9 @@ class Nemesis:
         for story in self._site.history.stories.values():
             story.clock_is_set(self._world.now)
         self._site.history.count("clock steps")
-        self._world.has_stepped = True
-        self._world.offset += timedelta(hours=self._world.random.choice(CLOCK_STEPS))
+        long = [timedelta(hours=hours) for hours in CLOCK_STEPS]
+        short = [timedelta(seconds=seconds) for seconds in SHORT_STEPS]
+        self._world.set_clock(self._world.random.choice((*long, *short)))
         self._site.is_dirty = True
         self._site.wake_some()
 
@@ -113,11 +126,18 @@ class Nemesis:
         self._world.after(seconds, start)
 
 
-def aimed_at_what_is_due(site: Site):
-    """Return a moment close to the next due one, if that is not far; else now."""
+def aimed_at_what_is_due(site: Site, tasks: Collection[int] | None = None) -> datetime:
+    """Return a moment close to the next due one, if that is not far; else now.
+
+    Args:
+        tasks: the keys of the tasks that matter; by default, all.
+    """
     draw = site.world.random
     due = Task.objects.active().exclude(next_run=None).order_by("next_run")
+    if tasks is not None:
+        due = due.filter(pk__in=tasks)
     upcoming = due.values_list("next_run", flat=True).first()
     if upcoming is None or upcoming - site.world.now > LONGEST_AIM or draw.random() < 0.2:
         return site.world.now
-    return upcoming + timedelta(seconds=draw.choice((draw.uniform(-0.2, 1), draw.uniform(0, 4))))
+    low, high = draw.choice(AIMS)
+    return upcoming + timedelta(seconds=draw.uniform(low, high))

@@ -1,17 +1,20 @@
 """Compares the ledger with what should have happened."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from sisy.lifecycle.transition import LONGEST_LEAD
 from sisy.models import Missed, OnLost, Origin, Run, RunState, Task
 from sisy.planning.timing import ON_TIME_TOLERANCE
 from tests.simulation.expected import due_moments
-from tests.simulation.history import CANCELLING, FORBIDDING, Execution, History, Story
+from tests.simulation.history import CANCELLING, FORBIDDING, Era, Execution, History, Story
 from tests.support.small_tables import disagreements
 
 FUZZ = timedelta(seconds=0.1)  # readings of the clock around a change
+STAYS = FUZZ + LONGEST_LEAD  # what is due so soon after a change may have been started before
 A_LOOK = timedelta(seconds=5)  # in which a pass surely sees what is due
 ENDED = {RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT}
 LIVE = {RunState.QUEUED, RunState.RUNNING}
@@ -28,6 +31,7 @@ COLUMNS = [
     "started_at",
     "finished_at",
     "attempt",
+    "priority",
     "times_lost",
     "reason",
     "result",
@@ -61,9 +65,8 @@ class Oracle:
         """Forget a run that was withdrawn. One that has ended may have been pruned."""
         row = self.rows[pk]
         if row["state"] in LIVE:
-            was_ahead = row["due_at"] is not None and row["planned_at"] < row["due_at"]
-            if row["state"] != RunState.QUEUED or not was_ahead:
-                self._wrong(f"Run {pk} was live, and is gone: {row}")
+            if pk not in self.history.withdrawn:
+                self._wrong(f"{_named(row)} was live, and is gone")
             del self.rows[pk]
 
     def judge(self) -> None:
@@ -80,9 +83,14 @@ class Oracle:
             self._missed_ones_are_dealt_with_by_policy(story, scheduled)
             self._iterations_are_exact(story, scheduled, tasks.get(story.pk))
             self._is_asked_for(story, rows)
+            self._is_planned_as_it_was_when_due(story, scheduled)
             self._runs_do_not_overlap(story, rows)
         for row in self.rows.values():
             self._is_explained(row, self.history.stories.get(row["label"]))
+        for pk in self.rows.keys() & self.history.withdrawn:
+            self._wrong(f"{_named(self.rows[pk])} was withdrawn, and is not gone")
+        for pk in self.history.executions.keys() & self.history.withdrawn:
+            self._wrong(f"Run {pk} was withdrawn, and carried out")
         once = sum(row["origin"] == Origin.ONCE for row in self.rows.values())
         if once != self.history.once:
             self._wrong(f"{self.history.once} were submitted once, and {once} are in the ledger")
@@ -121,16 +129,19 @@ class Oracle:
         """Return what must be in the ledger, and what may be."""
         required: set[datetime] = set()
         allowed: set[datetime] = set()
-        ends = [*story.eras[1:], None]
-        for era, following in zip(story.eras, ends, strict=True):
+        eras = _without_changes_of_other_things(story.eras)
+        reached: datetime | None = None
+        for era, following in zip(eras, [*eras[1:], None], strict=True):
+            before, reached = reached, _latest(reached, era.seen)
             if era.times is None:
                 continue
             until = self.history.passes[-1][1] if following is None else following.settled
             until = max(filter(None, (until, era.seen)))
-            until = min(filter(None, (until + FUZZ, used_up_at)))
+            until = min(filter(None, (until + STAYS, used_up_at)))
             for due in due_moments(era.times, era.begun - FUZZ, until):
                 allowed.add(due)
-                is_inside = era.settled + FUZZ < due
+                # What the clock had reached before it was set back does not fall due again.
+                is_inside = max(era.settled, before or era.settled) + FUZZ < due
                 is_before = following is None or due < following.begun - FUZZ
                 if is_inside and is_before:
                     required.add(due)
@@ -139,7 +150,10 @@ class Oracle:
         return required, allowed
 
     def _missed_ones_are_dealt_with_by_policy(self, story: Story, rows: list[dict]) -> None:
-        """Check each pass that found more than one due moment, or a late one."""
+        """Check each pass that found more than one due moment, or a late one.
+
+        What it planned ahead was not late.
+        """
         if story.iterations is not None:
             return
         at_once = _fired_at_once(story, rows)
@@ -151,7 +165,8 @@ class Oracle:
             last = max(row["due_until"] or row["due_at"] for row in made)
             era = _era_at(story, first)
             changes = [one for one in story.eras if first <= one.settled + FUZZ]
-            if era is None or any(one.begun - FUZZ <= now for one in changes):
+            # What was planned ahead, and stayed, was not changed before it was due.
+            if era is None or any(one.begun - FUZZ <= max(now, last) for one in changes):
                 continue
             due = due_moments(era.times, first - FUZZ, last)
             if at_once is not None and first <= at_once <= last:
@@ -165,6 +180,10 @@ class Oracle:
                 )
 
     def _wanted(self, story: Story, due: list[datetime], now: datetime) -> list[datetime]:
+        ahead = [one for one in due if one > now]
+        return self._wanted_of_due(story, [one for one in due if one <= now], now) + ahead
+
+    def _wanted_of_due(self, story: Story, due: list[datetime], now: datetime) -> list[datetime]:
         late = [one for one in due if one < now - ON_TIME_TOLERANCE]
         fresh = [one for one in due if one >= now - ON_TIME_TOLERANCE]
         if not late:
@@ -187,6 +206,23 @@ class Oracle:
             return
         if planned > story.iterations or (task is None and planned < story.iterations):
             self._wrong(f"{story.label} ran {planned} of {story.iterations} times")
+
+    def _is_planned_as_it_was_when_due(self, story: Story, rows: list[dict]) -> None:
+        """Check that what runs copy from their task is not what it had before they fell due.
+
+        What was planned later may have what the task has had since.
+        """
+        for row in rows:
+            if row["state"] == RunState.MISSED or row["origin"] != Origin.SCHEDULE:
+                continue
+            allowed = {
+                era.priority
+                for era, following in zip(story.eras, [*story.eras[1:], None], strict=True)
+                if era.begun - FUZZ <= max(row["due_at"], row["planned_at"])
+                and (following is None or row["due_at"] <= _until(following, era))
+            }
+            if allowed and row["priority"] not in allowed:
+                self._wrong(f"{_named(row)} has priority {row['priority']}, not {sorted(allowed)}")
 
     def _is_asked_for(self, story: Story, rows: list[dict]) -> None:
         found = sum(row["origin"] == Origin.MANUAL for row in rows)
@@ -276,6 +312,26 @@ def _named(row: dict[str, Any] | None) -> str:
         f"run {row['pk']} of {row['label']} (due {row['due_at']}, {row['state']}, "
         f"attempt {row['attempt']}, {row['reason']!r})"
     )
+
+
+def _without_changes_of_other_things(eras: list[Era]) -> list[Era]:
+    """Return the eras of times alone: no edit of anything else may lose an occurrence."""
+    found: list[Era] = []
+    for era in eras:
+        if found and era.times is not None and era.times == found[-1].times:
+            found[-1] = replace(found[-1], seen=_latest(found[-1].seen, era.seen))
+        else:
+            found.append(era)
+    return found
+
+
+def _latest(*moments: datetime | None) -> datetime | None:
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def _until(following: Era, era: Era) -> datetime:
+    """Return the last moment at which an era may have been in effect, by any clock."""
+    return max(following.settled, era.seen or following.settled) + STAYS
 
 
 def _era_at(story: Story, moment: datetime):

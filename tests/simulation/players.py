@@ -36,6 +36,7 @@ class Player:
         self.frozen_until: datetime | None = None
         self.statements_to_live: int | None = None
         self.freeze_for: timedelta | None = None
+        self.freeze_after = 0  # statements
         self.is_busy = False
         self.is_blocked = False
         self._pause = 0
@@ -135,7 +136,9 @@ class Player:
                 raise Killed
         if is_in_transaction and not self.world.has_row_locks:
             return  # whoever holds the only lock there is would hold up everybody
-        if self.freeze_for is not None and not is_in_transaction:
+        if self.freeze_for is not None and self.freeze_after > 0:
+            self.freeze_after -= 1
+        elif self.freeze_for is not None and not is_in_transaction:
             self.frozen_until = self.world.now + self.freeze_for
             self.freeze_for = None
             self._wait_for_turn(self.frozen_until)

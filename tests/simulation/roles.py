@@ -15,6 +15,7 @@ from sisy.models import Role as ProcessRole
 from sisy.models.lease import Lease
 from sisy.worker.claim import claim
 from sisy.worker.record import record
+from tests.simulation.early import Held
 from tests.simulation.history import Execution
 from tests.simulation.players import Player
 
@@ -142,6 +143,7 @@ class SimulatedHeartbeat(Role):
     def has_done(self, result: Any) -> None:
         begun, made, queued = result
         self.site.history.passes.append((begun, self.world.now))
+        self.site.history.has_retired_in_time()
         if made is not None and (made.planned or made.missed or made.rescued or made.deleted):
             self.site.something_happened()
         if queued:
@@ -173,8 +175,9 @@ class SimulatedWorker(Role):
         self.queues = conf.DEFAULT_QUEUES
         self.lease = Lease(ProcessRole.WORKER, "default", queues=self.queues, slots=self.slots)
         self.in_hand: list[Execution] = []
+        self.held = Held(self, self._begin)
         self.ended: list[tuple[Execution, Outcome]] = []
-        self._renew_at: datetime | None = None
+        self._renew_at = 0.0  # by the steady clock
         self._is_stopping = self._is_leaving = False
         self._was_frozen_at: datetime | None = None
 
@@ -182,27 +185,35 @@ class SimulatedWorker(Role):
         for execution in self.in_hand:
             self.site.history.ends(execution, "handed back" if self._is_leaving else "cut")
         self.in_hand, self.ended = [], []
+        self.held.lose()
 
     @property
     def free(self) -> int:
-        return 0 if self._is_stopping else self.slots - len(self.in_hand) - len(self.ended)
+        taken = len(self.in_hand) + len(self.ended) + len(self.held)
+        return 0 if self._is_stopping else self.slots - taken
 
     def step(self) -> list[Run]:
-        now = clock.now("default")
-        if self._renew_at is None or self._renew_at <= now:
+        if self._renew_at <= clock.steady():
             self.lease.renew()
-            self._renew_at = now + conf.get_settings().lease / 4
+            self._renew_at = clock.steady() + conf.get_settings().lease.total_seconds() / 4
         self._record()
+        self.held.release()
         self._asked = self._look_for_requests()
         if self.free <= 0:
             return []
         try:
-            return claim(self.lease.process(), self.queues, self.free, clock.now("default"))
+            return self._claim(self.lease.process())
         except LeaseLost:
-            return claim(self.lease.renew(), self.queues, self.free, clock.now("default"))
+            return self._claim(self.lease.renew())
+
+    def _claim(self, process: Process) -> list[Run]:
+        runs = claim(process, self.queues, self.free, clock.now("default"))
+        if left := self.free - len(runs):
+            runs += self.held.claim(process, self.queues, left)
+        return runs
 
     def _look_for_requests(self) -> list[int]:
-        runs = [execution.run for execution in self.in_hand]
+        runs = [*(execution.run for execution in self.in_hand), *self.held.runs]
         asked = (
             Run.objects.held(runs).exclude(cancel_requested_at=None)
             if runs
@@ -224,14 +235,20 @@ class SimulatedWorker(Role):
                 self.world.after(
                     self.world.random.uniform(0, 5), partial(self._is_over, execution, True)
                 )
+        if asked := [run for run in self.held.runs if run.pk in self._asked]:
+            self.held.withdraw(asked)
+            self.wake(0)
         for run in runs:
-            execution = self.site.history.begins(run, self.name)
-            self.in_hand.append(execution)
-            self.world.after(self.site.duration_of(run), partial(self._is_over, execution))
+            self.held.hold(run)
         if runs:
             self.site.something_happened()
         if runs and not self.free:
             self.site.ring()  # it is full, and more may be queued
+
+    def _begin(self, run: Run) -> None:
+        execution = self.site.history.begins(run, self.name)
+        self.in_hand.append(execution)
+        self.world.after(self.site.duration_of(run), partial(self._is_over, execution))
 
     def _is_over(self, execution: Execution, by_request: bool = False) -> None:
         if execution not in self.in_hand or self._is_leaving:
@@ -253,9 +270,14 @@ class SimulatedWorker(Role):
         self.wake(0)
 
     def stop(self) -> None:
-        """Claim no more, let runs go on for a while, hand back the rest, and sign off."""
+        """Claim no more, let runs go on for a while, hand back the rest, and sign off.
+
+        What was not called is released at once.
+        """
         if self.is_able and not self._is_stopping:
             self._is_stopping = True
+            self.held.withdraw(self.held.runs)
+            self.wake(0)
             self.site.history.count("stops")
             lease = self.lease
             self.world.after(GRACE if self.in_hand else 0, partial(self._leave_if_idle, lease))
@@ -271,6 +293,8 @@ class SimulatedWorker(Role):
 
     def _leave(self) -> None:
         self._record()
+        self.held.withdraw(self.held.runs)
+        self.held.release()
         runs = [execution.run for execution in self.in_hand]
         if runs:
             release_running("default", runs, "Its worker stopped", clock.now("default"))

@@ -9,10 +9,12 @@ from unittest import mock
 
 from django.test import override_settings
 
-from sisy import clock, conf
+from sisy import clock, conf, signals
 from sisy.models import Run
+from sisy.worker import start_timers
 from tests.simulation import cast
 from tests.simulation.databases import new_database
+from tests.simulation.early import LoopOfWorld
 from tests.simulation.history import History
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.oracle import Oracle
@@ -46,6 +48,13 @@ class Plan:
     is_crowded: bool = False
 
     @property
+    def schedules(self) -> tuple[str, ...]:
+        """What the user chooses from."""
+        if self.is_crowded:
+            return cast.CROWDED_FIXED if self.steps_clock else cast.CROWDED
+        return cast.SCHEDULES
+
+    @property
     def command(self) -> str:
         """Return how to carry it out by hand."""
         given = [f"--seed {self.seed} --days {self.days:g}"]
@@ -71,12 +80,14 @@ def simulate(plan: Plan, name: str = "sisy_simulation", clock_of=WorldClock) -> 
         world = stack.enter_context(World(plan.seed, plan.start, database, plan.restless))
         stack.enter_context(clock.use(clock_of(world)))
         stack.enter_context(mock.patch.object(clock, "steady", world.steady, create=True))
+        stack.enter_context(mock.patch.object(start_timers, "asyncio", LoopOfWorld(world)))
         site = Site(world, plan.heartbeats, plan.workers)
         stack.callback(site.close)
-        user = User(site, plan.deed_every, cast.CROWDED if plan.is_crowded else cast.SCHEDULES)
+        user = User(site, plan.deed_every, plan.schedules)
         stack.callback(user.player.close)
         stack.callback(user.player.kill)
         stack.enter_context(_errors_are_violations(site.history))
+        stack.enter_context(_told_of_runs(site.history))
         _live(plan, site, user)
         return site.history
 
@@ -88,8 +99,10 @@ def _live(plan: Plan, site: Site, user: User) -> None:
     site.drawn_wants = partial(cast.wants, world.random)
     for role in site.roles:
         role.start()
-    enter = cast.crowd if plan.is_crowded else cast.enter
-    enter(user, world.random, plan.start, end)
+    if plan.is_crowded:
+        cast.crowd(user, world.random, plan.schedules)
+    else:
+        cast.enter(user, world.random, plan.start, end)
     nemesis = Nemesis(site, plan.harm_every, plan.steps_clock)
     while world.now < end:
         site.run_until(min(end, world.now + READ_EVERY))
@@ -120,6 +133,25 @@ def _is_at_rest(site: Site, user: User) -> bool:
         or any(role.player.is_busy for role in site.roles)
         or Run.objects.live().exists()
     )
+
+
+@contextmanager
+def _told_of_runs(history: History):
+    """Let the history know what is planned and what is withdrawn."""
+
+    def planned(sender, run: Run, **kwargs) -> None:
+        history.is_planned(run)
+
+    def withdrawn(sender, run: Run, **kwargs) -> None:
+        history.is_withdrawn(run)
+
+    signals.run_planned.connect(planned)
+    signals.run_withdrawn.connect(withdrawn)
+    try:
+        yield
+    finally:
+        signals.run_planned.disconnect(planned)
+        signals.run_withdrawn.disconnect(withdrawn)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ WATCH = 4.0  # seconds between two looks of a heartbeat that waits to judge an e
 PROBABILITY_OF_SEVERAL = (
     0.3  # how often several look at the same moment, and not the first one only
 )
+PLANNED_AHEAD = 0.8  # how often a heartbeat looks before something is due
 SKEW = 300.0  # seconds by which a host's clock is off at the most
 AGENDA = """
 SELECT EXISTS(SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL),
@@ -49,10 +50,10 @@ class Agenda:
 class Site:
     """Heartbeats and workers over one database.
 
-    They look each second, in truth. Here they look when there is something to see: what has fallen
-    due, has become ready, has expired. What is seen and cannot be done yet is looked at again
-    after one second, two, four and so on, until something happens: what waits for the end of
-    another run is looked at again by whoever records that end.
+    They look each second, in truth. Here they look when there is something to see: what will soon
+    be due, has fallen due, has become ready, has expired. What is seen and cannot be done yet is
+    looked at again after one second, two, four and so on, until something happens: what waits for
+    the end of another run is looked at again by whoever records that end.
     """
 
     def __init__(self, world: World, heartbeats: int, workers: int) -> None:
@@ -61,6 +62,8 @@ class Site:
         self.is_dirty = True
         self._look_again = 1.0
         self._agenda: Agenda | None = None
+        self._ahead: tuple[datetime | None, timedelta] = (None, timedelta(0))
+        self._early: tuple[datetime | None, timedelta] = (None, timedelta(0))
         names = [f"heartbeat-{n}" for n in range(heartbeats)]
         self.heartbeats = [SimulatedHeartbeat(self, name, self._skew()) for name in names]
         names = [f"worker-{n}" for n in range(workers)]
@@ -135,8 +138,12 @@ class Site:
         soon = now + timedelta(seconds=self._look_again)
         is_watching = next_expiry is not None and next_expiry <= now
         watch = now + timedelta(seconds=min(self._look_again, WATCH))
-        planning = [next_run, now if unplanned else None, watch if is_watching else next_expiry]
-        working = [next_ready, now if is_ready else None]
+        planning = [
+            self._when_to_plan(next_run, now),
+            now if unplanned else None,
+            watch if is_watching else next_expiry,
+        ]
+        working = [self._when_to_start(next_ready, now), now if is_ready else None]
         can_plan = any(heartbeat.is_able for heartbeat in self.heartbeats)
         can_work = any(worker.is_able and worker.free > 0 for worker in self.workers)
         return Agenda(
@@ -145,6 +152,30 @@ class Site:
             obey_at=soon if is_asked else None,
             all_watch=is_watching,
         )
+
+    def _when_to_plan(self, next_run: datetime | None, now: datetime) -> datetime | None:
+        """Return when the next look at what is due is: some time ahead of it, or at it."""
+        if next_run is None or next_run <= now:
+            return next_run
+        if next_run != self._ahead[0]:
+            draw = self.world.random
+            least = draw.choice((0, 1.4, 1.4))  # in truth, a look is in the middle of each second
+            seconds = draw.uniform(least, 2) if draw.random() < PLANNED_AHEAD else 0
+            self._ahead = (next_run, timedelta(seconds=seconds))
+        look = next_run - self._ahead[1]
+        # What cannot be planned ahead is looked at again when it is due.
+        return look if look > now else next_run
+
+    def _when_to_start(self, next_ready: datetime | None, now: datetime) -> datetime | None:
+        """Return when a worker looks for the run that becomes ready next: mostly just before."""
+        if next_ready is None:
+            return None
+        if next_ready != self._early[0]:
+            draw = self.world.random
+            seconds = draw.uniform(0.005, 0.09) if draw.random() < PLANNED_AHEAD else 0
+            self._early = (next_ready, timedelta(seconds=seconds))
+        look = next_ready - self._early[1]
+        return look if look > now else next_ready
 
     def _pass_time_until(self, moment: datetime) -> None:
         """Let time pass, in which those who are well renew their leases as ever."""

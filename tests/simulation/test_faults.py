@@ -4,18 +4,42 @@ import os
 
 import pytest
 
-from tests.simulation import faults
+from tests.simulation import faults, faults_ahead
 from tests.simulation.run import Plan, simulate
 
+BUSY = {"harm_every": 0.03, "deed_every": 0.05, "restless": 0.04, "is_crowded": True}
 CROWDED = {"harm_every": 0.03, "deed_every": 0.05, "restless": 0.15, "is_crowded": True}
 
 
 SEEDS = range(1, 9)  # one of them is surely unlucky
+NOT_DUE = "at which it was not due"
+NOTHING = "has nothing in the ledger"
+FAULTS_AHEAD = [
+    (faults_ahead.nothing_withdrawn_by_save, NOT_DUE),
+    (faults_ahead.nothing_withdrawn_by_update, "has priority"),
+    (faults_ahead.nothing_withdrawn_by_pause, NOT_DUE),
+    (faults_ahead.nothing_withdrawn_by_deletion, NOT_DUE),
+    (faults_ahead.no_count_given_back, " runs; there were "),
+    (faults_ahead.no_mark_set_back, NOTHING),
+    (faults_ahead.mark_set_back_too_little, NOTHING),
+    (faults_ahead.no_next_moment_set_back, NOTHING),
+    (faults_ahead.due_runs_withdrawn, NOTHING),
+    (faults_ahead.change_of_priority_overlooked, "has priority"),
+    (faults_ahead.last_occurrence_planned_ahead, "has retired before"),
+    (faults_ahead.called_at_the_likely_moment, "started before"),
+    (faults_ahead.started_ahead_beside_others, "against its overlap policy"),
+    (faults_ahead.released_without_its_moment, "is ready before its moment"),
+]
+FAULTS_OF_CLOCKS = [
+    (faults_ahead.planned_ahead_made_ready_when_the_clock_is_set_back, "started before"),
+    (faults_ahead.nothing_withdrawn_when_the_clock_is_set_back, "lost its moment"),
+]
 FAULTS = [
     faults.no_guard_on_what_is_planned,
     faults.no_lock_on_what_is_planned,
     faults.no_fence,
     faults.no_lock_on_what_overlaps,
+    *(fault for fault, _ in FAULTS_AHEAD + FAULTS_OF_CLOCKS),
 ]
 
 slow = pytest.mark.skipif(
@@ -30,9 +54,9 @@ def found(django_db_blocker, worker_id):
     It goes on to the next seed until what it looks for is said.
     """
 
-    def simulated(*seeds, looking_for="", days=0.25, **options):
+    def simulated(*seeds, looking_for="", days=0.25, site=CROWDED, **options):
         for seed in seeds:
-            plan = Plan(seed=seed, days=days, **CROWDED)
+            plan = Plan(seed=seed, days=days, **site)
             with django_db_blocker.unblock():
                 history = simulate(plan, f"sisy_simulated_faults_{worker_id}", **options)
             said = "\n".join(history.violations)
@@ -75,8 +99,24 @@ def test_a_use_of_the_hosts_clock_is_found(found):
 
 
 @slow
+@pytest.mark.parametrize(("fault", "says"), FAULTS_AHEAD)
+def test_each_guard_of_planning_ahead_is_missed(found, fault, says):
+    with fault():
+        assert found(*SEEDS, looking_for=says, site=BUSY)
+
+
+@slow
+@pytest.mark.parametrize(("fault", "says"), FAULTS_OF_CLOCKS)
+def test_each_guard_of_planning_ahead_against_clocks_is_missed(found, fault, says):
+    with fault():
+        assert found(*SEEDS, looking_for=says, site=BUSY | {"steps_clock": True})
+
+
+@slow
 def test_nothing_is_found_without_an_injected_fault(found):
     assert found(1, 2, 3) == ""
+    assert found(1, 2, 3, site=BUSY) == ""
+    assert found(1, 2, 3, site=BUSY | {"steps_clock": True}) == ""
 
 
 @pytest.mark.parametrize("fault", FAULTS)

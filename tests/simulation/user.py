@@ -8,7 +8,8 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from sisy.models import Task, TaskState, task_with_callable
+from sisy.models import QueuedRun, Task, TaskState, task_with_callable
+from sisy.records.small_tables import planned_ahead
 from tests.app import jobs
 from tests.simulation.history import Story, Times
 from tests.simulation.nemesis import aimed_at_what_is_due
@@ -16,6 +17,8 @@ from tests.simulation.players import Player
 from tests.simulation.site import Site
 from tests.support.moments import DAY, HOUR
 
+AGAIN = 0.6  # how often the user does one more thing within a second
+PRIORITIES = (-5, 0, 0, 5)
 ZONES = ("UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Beirut", "Europe/Dublin")
 
 
@@ -86,14 +89,27 @@ class User:
                 self._pause(story)
 
     def _plan_next(self) -> None:
-        gap = self._world.random.expovariate(1 / (self._every * 3600))
-        self._world.after(gap, lambda: self._world.at(aimed_at_what_is_due(self._site), self._act))
+        draw = self._world.random
+        if draw.random() < AGAIN:
+            self._world.after(draw.uniform(0, 1), self._act)
+            return
+        gap = draw.expovariate(1 / (self._every * 3600))
+        self._world.after(gap, self._aim)
+
+    def _aim(self) -> None:
+        """Do something close to a due moment of a task that may be edited."""
+        tasks = [story.pk for story in self._edited()]
+        self._world.at(aimed_at_what_is_due(self._site, tasks), self._act)
+
+    def _edited(self) -> list[Story]:
+        stories = self._history.stories.values()
+        return [story for story in stories if story.is_edited and not story.is_over]
 
     def _act(self) -> None:
         if self._is_over:
             return
         draw = self._world.random
-        mine = [one for one in self._history.stories.values() if one.is_edited and not one.is_over]
+        mine = self._edited()
         if len(mine) < 4 or draw.random() < 0.03:
             self._make_one()
         elif draw.random() < 0.12:
@@ -102,7 +118,8 @@ class User:
             deeds = (
                 (self._edit, 4),
                 (self._update, 3),
-                (self._pause, 3),
+                (self._reshape, 4),
+                (self._pause, 2),
                 (self._resume, 4),
                 (self._delete, 0.4),
                 (self._delete_by_query, 0.4),
@@ -111,13 +128,16 @@ class User:
                 (self._cancel_queued, 0.5),
             )
             deed = draw.choices([one for one, _ in deeds], [weight for _, weight in deeds])[0]
-            deed(self._first_due(mine) if draw.random() < 0.6 else draw.choice(mine))
+            deed(self._first_due(mine) if draw.random() < 0.8 else draw.choice(mine))
         self._plan_next()
 
     def _first_due(self, stories: list[Story]) -> Story:
         """Return the one over which a heartbeat bends just now, or soon will."""
-        tasks = Task.objects.active().filter(pk__in=[story.pk for story in stories])
-        pk = tasks.exclude(next_run=None).order_by("next_run").values_list("pk", flat=True).first()
+        pks = [story.pk for story in stories]
+        ahead = QueuedRun.objects.filter(planned_ahead(self._world.now), task_id__in=pks)
+        tasks = Task.objects.active().filter(pk__in=pks).exclude(next_run=None)
+        pk = ahead.order_by("ready_at", "run_id").values_list("task_id", flat=True).first()
+        pk = pk or tasks.order_by("next_run", "pk").values_list("pk", flat=True).first()
         return next((story for story in stories if story.pk == pk), stories[0])
 
     def _make_one(self) -> None:
@@ -164,6 +184,28 @@ class User:
                 story.ends(begun, self._world.now)
 
         self._do(lambda: tasks.update(**columns), has_changed, story)
+
+    def _reshape(self, story: Story) -> None:
+        """Change what runs copy from their task, but not when it is due."""
+        priority = self._world.random.choice(PRIORITIES)
+        tasks = Task.objects.filter(pk=story.pk)
+
+        def save() -> int:
+            task = tasks.get()
+            task.priority = priority
+            task.save()
+            return 1
+
+        def reshaped(begun: datetime, count: int) -> None:
+            if count:
+                story.priority = priority
+                times = None if story.is_paused else story.times
+                story.changes(begun, self._world.now, times)
+            else:
+                story.ends(begun, self._world.now)
+
+        by_query = partial(tasks.update, priority=priority)
+        self._do(self._world.random.choice((save, by_query)), reshaped, story)
 
     def _has_changed(
         self, story: Story, times: Times, begun: datetime, result: Any = None

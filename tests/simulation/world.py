@@ -22,13 +22,14 @@ class World:
     Attributes:
         random: where everything is drawn from.
         offset: by how much the database's clock was set since the start.
+        furthest: the latest moment that the database's clock showed before it was set back.
     """
 
     def __init__(self, seed: int, start: datetime, database: Database, restless: float) -> None:
         self.seed = seed
         self.random = random.Random(seed)
         self.offset = timedelta(0)
-        self.has_stepped = False
+        self.furthest = start
         self.restless = restless
         self.has_row_locks = database.has_row_locks
         self.events = 0
@@ -101,6 +102,11 @@ class World:
         """Return seconds by a clock that nobody sets."""
         return self._elapsed.timestamp()
 
+    def set_clock(self, step: timedelta) -> None:
+        """Set the database's clock forward, or back."""
+        self.furthest = max(self.furthest, self.now)
+        self.offset += step
+
     def host_clock_of(self, player: Player) -> None:
         """Let the host's clock be what it is where ``player`` runs: wrong."""
         self._host_clock.move_to(self.now + player.skew, tick=False)
@@ -141,7 +147,11 @@ class WorldClock:
     def now(self, using: str) -> datetime:
         return self._world.reading()
 
-    last_known = earliest = now
+    last_known = now
+
+    def earliest(self, using: str) -> datetime:
+        """Return a moment that is not later than now, and as much too early as a reading is."""
+        return self._world.now - timedelta(seconds=self._world.random.uniform(0, READING_ERROR))
 
     def read_again(self, using: str) -> None:
         """Do nothing: each look is exact."""
