@@ -26,6 +26,8 @@ from tests.chaos.user import User
 from tests.chaos.verdict import Flaw
 from tests.chaos.withdrawals import Withdrawals
 
+pytestmark = pytest.mark.database
+
 MEMBERS = ["heartbeat-1", "heartbeat-2", "worker-1", "worker-2", "worker-3"]
 EVEN, ODD = "* * * * * */2", "* * * * * 1-59/2"
 

@@ -63,7 +63,7 @@ def next_of(page, kind):
             return hint
 
 
-def test_an_open_page_hears_of_runs_and_beats_of_other_processes(port, fleet_site):
+def test_an_open_page_shows_runs_and_beats_of_other_processes(port, fleet_site):
     with opened(port, "view_task") as page, opened(port, "view_task") as other:
         for each in (page, other):
             assert json.loads(each.recv(timeout=60)) == {"hello": True}
