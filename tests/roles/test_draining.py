@@ -34,6 +34,18 @@ def test_without_a_message_a_worker_finds_the_drain_request(settings):
         wait_until(lambda: not Process.objects.exists())
 
 
+def test_a_renewal_of_the_lease_says_whether_to_drain(django_assert_num_queries):
+    process = Process.join(Role.WORKER, using="default", now=NOON, lease=HOUR)
+    with django_assert_num_queries(1):
+        assert process.renew(NOON, HOUR)
+    assert process.drain_requested_at is None
+    Process.objects.get().request_drain(NOON)
+    assert process.renew(NOON, HOUR)
+    assert process.drain_requested_at == NOON
+    process.leave()
+    assert not process.renew(NOON, HOUR)
+
+
 def test_other_workers_continue():
     with at_work(), at_work() as other:
         wait_until(lambda: Process.objects.count() == 2)

@@ -159,12 +159,21 @@ class Process(models.Model):
         return process
 
     def renew(self, now: datetime, lease: timedelta) -> bool:
-        """Renew the lease. Return False if the process is no longer registered."""
+        """Renew the lease. Return False if the process is no longer registered.
+
+        It then also has ``drain_requested_at`` as the database has it.
+        """
         self.lease_until = now + lease
         # One row for each process: a single update keeps all of its runs alive. It repeats that
         # the process has not ended, so a process that was declared dead never comes back to life.
         row = Process.objects.using(self.using).filter(pk=self.pk)
-        return bool(row.update(lease_until=self.lease_until))
+        # As a rule, nobody has asked it to drain, and one statement says that, too.
+        if row.filter(drain_requested_at=None).update(lease_until=self.lease_until):
+            return True
+        if not row.update(lease_until=self.lease_until):
+            return False
+        self.drain_requested_at = row.values_list("drain_requested_at", flat=True).first()
+        return True
 
     def has_silent_host(self, now: datetime, lease: timedelta) -> bool:
         """Return whether all processes of the host are silent, so that the host may be down."""

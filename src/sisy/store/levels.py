@@ -21,6 +21,7 @@ from typing import Any
 
 from django.db import connections
 
+from sisy import clock
 from sisy.schedules.calendar import TICK
 from sisy.store.due import moment_of
 from sisy.store.statements import BEGINNING, Statement
@@ -51,9 +52,11 @@ SNAPSHOT = Statement("SELECT pg_current_snapshot()::text")
 # Each condition leads PostgreSQL to the index of transactions, whatever its statistics say. Beside
 # a condition for the engine or the queue, it would read the queue from its beginning. From the
 # first condition without an upper bound, it would expect a third of all entries, if the table was
-# never analysed. The first table is for the snapshot, which is returned even if nothing is new.
+# never analysed. The first table is for the snapshot and the time, which are returned even if
+# nothing is new.
 NEW_ENTRIES = Statement("""
-    SELECT pg_current_snapshot()::text, level.* FROM (VALUES (1)) AS always LEFT JOIN (
+    SELECT pg_current_snapshot()::text, {clock}, level.*
+    FROM (VALUES (1)) AS always LEFT JOIN (
         SELECT engine, queue, priority, MIN(ready_at) AT TIME ZONE 'UTC' FROM (
             SELECT engine, queue, priority, ready_at FROM sisy_queued_run
             WHERE transaction_id BETWEEN pg_snapshot_xmax(%(seen)s::pg_snapshot)
@@ -164,10 +167,12 @@ def new_entries(using: str, seen: str, engine: str = "") -> tuple[str, list[Leve
     Args:
         seen: the snapshot of the earlier reading, or an earlier snapshot.
     """
+    asked = clock.steady()
     rows = NEW_ENTRIES.rows(using, seen=seen)
+    clock.note(using, rows[0][1], asked, clock.steady())
     levels = [
         Level(queue, priority, moment_of(first_at))
-        for _, of_engine, queue, priority, first_at in rows
+        for _, _, of_engine, queue, priority, first_at in rows
         if of_engine == engine
     ]
     return str(rows[0][0]), levels

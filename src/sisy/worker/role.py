@@ -174,7 +174,7 @@ class Worker:
     async def _renew(self) -> float:
         """Renew the lease, and stop if a user wants the worker to drain."""
         process = await self._lease_database.run(self._lease.renew)
-        if not self.is_stopping and await self._lease_database.run(process.is_drain_requested):
+        if not self.is_stopping and process.drain_requested_at is not None:
             logger.info("Drain requested; stopping when all current runs finish")
             self.stop()
         return conf.get_settings().lease_seconds / RENEWALS
