@@ -150,7 +150,7 @@ def fall_due(count: int, is_many: bool) -> list[Bar]:
     when(lambda: runs.filter(state=RunState.SUCCEEDED).count() >= count)
     assert runs.filter(attempt=1).count() == count
     started = runs.aggregate(last=Max("started_at"))["last"]
-    most_planned, most_started = (2, 5) if is_many else (None, 0.6)
+    most_planned, most_started = (2, 1.0) if is_many else (None, 0.15)
     return [
         Bar(
             what=f"{count:,} due: all planned",
