@@ -26,8 +26,13 @@ def past_unreadable_runs(
     Raises:
         Exception: ``claim`` fails for another reason.
     """
-    ready = QueuedRun.objects.using(using).filter(engine="", queue__in=queues, ready_at__lte=now)
-    return past_unreadable_entries(claim, ready, now)
+
+    def reject() -> int:
+        entries = QueuedRun.objects.using(using).filter(engine="", queue__in=queues)
+        return _reject(entries.filter(ready_at__lte=now), now)
+
+    # The query is built only if it is needed: that takes a tenth as long as a claim.
+    return past_bad_rows(claim, reject)
 
 
 def past_unreadable_entries(
