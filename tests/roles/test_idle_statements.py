@@ -50,8 +50,8 @@ def test_an_idle_minute_takes_about_one_statement_a_second(heartbeat, clocks):
     with CaptureQueriesContext(connection) as queries:
         looks = lead(heartbeat, clocks, 60)
     asked = [one["sql"] for one in queries if not one["sql"].startswith(IN_TRANSACTIONS)]
-    assert looks <= 34
-    assert len(asked) <= 64, asked
+    assert looks <= 40
+    assert len(asked) <= 70, asked
 
 
 def test_raw_sql_is_found_within_a_minute_all_the_same(heartbeat, clocks):
