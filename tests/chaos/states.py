@@ -108,13 +108,28 @@ def _objection_to_gap(evidence: Evidence, subject: Subject, row: Row) -> str:
     if any(each.is_found_later and meets(each.may, (first, last)) for each in subject.active):
         return ""  # it may be a gap of two schedules
     counts = {
-        len(due_between(active.schedule, active.timezone, subject.key, (first - 0.5, last)))
-        for active in subject.active
-        if active.may[0] < first and last <= active.may[1]
+        len(due_between(schedule, timezone, subject.key, (first - 0.5, last)))
+        for (schedule, timezone), may in _schedules(subject)
+        if may[0] < first and last <= may[1]
     }
     if row.count in counts:
         return ""
     return f"it counts {row.count}, and not {' or '.join(map(str, sorted(counts))) or 'none'}"
+
+
+def _schedules(subject: Subject) -> list[tuple[tuple[str, str], Span]]:
+    """Return the schedules of a task, and when each may have been in effect.
+
+    An edit of something else, such as the priority, leaves the schedule as it is.
+    """
+    merged: list[tuple[tuple[str, str], Span]] = []
+    for active in subject.active:
+        schedule = active.schedule, active.timezone
+        if merged and merged[-1][0] == schedule and active.may[0] <= merged[-1][1][1]:
+            merged[-1] = schedule, (merged[-1][1][0], active.may[1])
+        else:
+            merged.append((schedule, active.may))
+    return merged
 
 
 def _edits(subject: Subject) -> Iterator[Span]:

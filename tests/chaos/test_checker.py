@@ -394,6 +394,21 @@ class TestRows:
         wrong = replace(gap, count=3)
         assert flaws(evidence([*rows, wrong], calls, disturbances=outage)) == {Flaw.UNEXPLAINED}
 
+    def test_a_gap_may_span_an_edit_that_leaves_the_schedule_as_it_is(self):
+        gap = row(2, state="missed", due_until=MOMENTS[3], count=2, reason=NO_HEARTBEAT)
+        between = MOMENTS[2] + 1
+        before = replace(EVERY_TWO_SECONDS, may=(SPAN[0], between + 0.2), must=(SPAN[0], between))
+        after = replace(EVERY_TWO_SECONDS, may=(between, END), must=(between + 0.2, END))
+        given = evidence(
+            [*[row(n) for n in (0, 1, 4, 5)], gap],
+            [execution(n) for n in (0, 1, 4, 5)],
+            disturbances=disturbed(START, END),
+            subject=Subject(key="task", active=(before, after)),
+        )
+        assert flaws(given) == set()
+        wrong = replace(given, rows=[*given.rows[:-1], replace(gap, count=3)])
+        assert flaws(wrong) == {Flaw.UNEXPLAINED}
+
     def test_only_runs_that_were_asked_to_end_may_be_cancelled(self):
         cancelled = row(2, state="cancelled", reason="by the user")
         assert self.only(cancelled) == {Flaw.UNEXPLAINED}
