@@ -61,6 +61,7 @@ def active(changes: Sequence[Change], timezone: str, start: float) -> tuple[Acti
 
     The last change ends the last one.
     """
+    changes = _carrying_on(changes)
     found = []
     first = start - JUST_BEFORE
     for number, (begin, end) in enumerate(pairwise(changes)):
@@ -80,12 +81,24 @@ def active(changes: Sequence[Change], timezone: str, start: float) -> tuple[Acti
     return tuple(found)
 
 
+def _carrying_on(changes: Sequence[Change]) -> list[Change]:
+    """Let changes that leave the schedule as it is find no change by raw SQL before them."""
+    carried: list[Change] = []
+    for change in changes:
+        before = carried[-1] if carried else None
+        if before is not None and before.found_after and before.schedule == change.schedule:
+            left = before.when[1] + before.found_after - change.when[1]
+            change = replace(change, found_after=max(change.found_after, left, 0.0))
+        carried.append(change)
+    return carried
+
+
 def _surely_ended(changes: Sequence[Change], number: int) -> float:
     """Return from when on nothing falls due any more by what held before a change."""
     change = changes[number]
     if not change.found_after:
         return change.when[1] + LONGEST_LEAD  # a run that has started stays
     found = change.when[1] + change.found_after
-    # Another change makes Sisy look at the task.
+    # Another change of the schedule makes Sisy look at the task.
     is_last = number + 1 == len(changes)
     return found if is_last else min(found, _surely_ended(changes, number + 1))

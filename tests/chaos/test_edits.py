@@ -92,7 +92,7 @@ class TestAnotherSchedule:
 
     def test_raw_sql_is_found_at_the_next_edit(self):
         never = change(0.5, ODD, found_after=inf)
-        changes = [change(-5), never, change(3.8, ODD, priority=5), change(10.0, None)]
+        changes = [change(-5), never, change(3.8, EVEN, priority=5), change(10.0, None)]
         first, second, third = active(changes, "UTC", START)
         assert first.may[1] == changes[2].when[1] + LONGEST_LEAD
         assert second.must[0] > second.must[1]
@@ -173,6 +173,18 @@ def test_a_gap_across_raw_sql_may_count_occurrences_of_both_schedules():
     calls = [execution(n) for n in (0, 3, 4, 5)]
     found = flaws(evidence([*rest, gap], calls, subject=Subject(key="task", active=(later,))))
     assert Flaw.MISSING not in found
+
+
+def test_an_edit_of_the_priority_does_not_find_a_schedule_of_raw_sql():
+    raw = change(3, ODD, found_after=75)
+    stretches = active(
+        [change(-5), raw, change(3.5, ODD, priority=5), change(90, None)], "UTC", START
+    )
+    old, *new = stretches
+    assert old.may[1] == pytest.approx(START + 3.01 + 75)
+    assert all(one.is_found_later for one in new)
+    found = active([change(-5), raw, change(3.5, EVEN), change(90, None)], "UTC", START)
+    assert found[0].may[1] == pytest.approx(START + 3.51 + LONGEST_LEAD)
 
 
 class TestNemeses:
