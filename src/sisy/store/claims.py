@@ -174,8 +174,9 @@ def lock_first_early(
     scope: ClaimScope,
     model: type[M],
     level: Level,
-    until: datetime,
     limit: int,
+    *,
+    until: datetime,
     blocked: Collection[int],
 ) -> list[M]:
     """Lock the first runs of a level that become ready by ``until`` and may start before that.

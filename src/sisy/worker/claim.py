@@ -22,8 +22,9 @@ If the worker dies before the commit, the runs are still queued. If it dies afte
 are running under its lease, and a heartbeat rescues them when the lease expires: see `Lease`.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import chain
 
 from django.db import transaction
@@ -134,7 +135,8 @@ def _claim_batch(
 ) -> tuple[ClaimResult, bool]:
     """Claim from the first runs of the queues. Also return whether there were no more."""
     with transaction.atomic(using=scope.using):
-        first = _lock(scope, marks, size, blocked)
+        lock = partial(claims.lock_first_ready, scope, Run, blocked=blocked)
+        first = lock_first(scope, marks, size, lock)
         locked = sorted(chain(*first.values()), key=turn)
         result = _start_allowed(process, scope, locked[:size], free)
     if result.starting:
@@ -163,16 +165,23 @@ def _start_allowed(
     return result
 
 
-def _lock(
-    scope: ClaimScope, marks: LowWaterMarks, size: int, blocked: Collection[int]
+def lock_first(
+    scope: ClaimScope,
+    marks: LowWaterMarks,
+    size: int,
+    lock: Callable[[Level, int], list[Run]],
 ) -> dict[Level, list[Run]]:
-    """Lock the first ``size`` runs of each queue, and return them by level."""
+    """Lock the first ``size`` runs of each queue, and return them by level.
+
+    Args:
+        lock: locks up to a number of runs of a level.
+    """
     locked: dict[Level, list[Run]] = {}
     for queue in scope.queues:
         room = size
         for level in marks.levels(queue):
             if room:
-                locked[level] = claims.lock_first_ready(scope, Run, level, room, blocked)
+                locked[level] = lock(level, room)
                 room -= len(locked[level])
     return locked
 

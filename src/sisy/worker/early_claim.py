@@ -8,14 +8,16 @@ before its moment, and `StartTimers` calls the function when it comes:
                                     +--> queued     the worker stops, or a user cancels the run
                                     +--> queued     the worker dies: rescued like any running run
 
-From the commit on, the run is running under the worker's lease. So this claim decides only what
-does not depend on the moment: it starts a run whose task may overlap, or of which nothing else is
-queued or running. All other runs wait for their moment, and for an ordinary claim.
+From the commit on, the run is running under the worker's lease. So this claim starts only runs
+about which nothing is left to decide at their moment: those of tasks that allow overlap, and those
+of tasks that have no other queued or running run. All others wait for an ordinary claim.
 """
 
 from collections import deque
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import chain
 
 from django.db import transaction
 
@@ -26,7 +28,7 @@ from sisy.models.process import LONGEST_LEASE
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
 from sisy.store.claims import ClaimScope
-from sisy.worker.claim import fetch_tasks, open_queues, turn
+from sisy.worker.claim import fetch_tasks, lock_first, open_queues, turn
 from sisy.worker.low_water import LowWaterMarks
 
 SHORTEST_LEAD = timedelta(milliseconds=10)
@@ -102,15 +104,9 @@ def _lock(
     blocked: Collection[int],
 ) -> list[Run]:
     """Lock the first ``limit`` runs whose turn it will be."""
-    locked: list[Run] = []
-    for queue in scope.queues:
-        room = limit
-        for level in marks.levels(queue):
-            if room:
-                found = claims.lock_first_early(scope, Run, level, until, room, blocked)
-                locked += found
-                room -= len(found)
-    return sorted(locked, key=turn)[:limit]
+    lock = partial(claims.lock_first_early, scope, Run, until=until, blocked=blocked)
+    first = lock_first(scope, marks, limit, lock)
+    return sorted(chain(*first.values()), key=turn)[:limit]
 
 
 def _independent(scope: ClaimScope, locked: Sequence[Run]) -> list[Run]:
