@@ -8,13 +8,7 @@ from django.db.models import F
 from django.utils.translation import ngettext
 
 from sisy import conf, signals
-from sisy.lifecycle.transition import (
-    QUEUED_AGAIN,
-    Transition,
-    attempt_of,
-    ready_again,
-    send,
-)
+from sisy.lifecycle.transition import QUEUED_AGAIN, Transition, attempt_of, ready_again, send
 from sisy.records.choices import OnLost, RunState
 from sisy.records.run import R, RunRecord
 from sisy.store.run_queries import RunRows, all_runs

@@ -1,7 +1,7 @@
 """Messages that are made when they are about to be sent.
 
 One that cannot be made is an error of Sisy's own, such as a row that is gone. It is logged and
-dropped: it must neither look like an outage of what carries messages, nor be tried again, as the
+dropped. It does not count as an outage of the carrier, and it is not tried again, because the
 messages behind it would wait.
 """
 

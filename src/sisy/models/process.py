@@ -161,13 +161,13 @@ class Process(models.Model):
     def renew(self, now: datetime, lease: timedelta) -> bool:
         """Renew the lease. Return False if the process is no longer registered.
 
-        It then also has ``drain_requested_at`` as the database has it.
+        It also updates ``drain_requested_at``.
         """
         self.lease_until = now + lease
         # One row for each process: a single update keeps all of its runs alive. It repeats that
         # the process has not ended, so a process that was declared dead never comes back to life.
         row = Process.objects.using(self.using).filter(pk=self.pk)
-        # As a rule, nobody has asked it to drain, and one statement says that, too.
+        # Most processes were not asked to drain, so one statement is enough.
         if row.filter(drain_requested_at=None).update(lease_until=self.lease_until):
             return True
         if not row.update(lease_until=self.lease_until):
