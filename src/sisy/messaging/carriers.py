@@ -125,6 +125,17 @@ def carrier() -> Carrier | None:
     return _post() if layer is None else LayerCarrier(layer)
 
 
+def next_departure(pace: sender.Pace, now: float) -> tuple[Carrier, float] | None:
+    """Return what carries the next message of a pace, and in how many seconds it may leave.
+
+    Returns None if a message that leaves soon covers it, or if nothing carries messages.
+    """
+    # Most messages are covered, so look for the carrier only afterwards.
+    found = None if pace.covers(now) else carrier()
+    wait = None if found is None else pace.seconds_to_next(now)
+    return None if found is None or wait is None else (found, wait)
+
+
 def listener(
     channels: Mapping[str, Hear], groups: Mapping[str, Hear], look: Callable[[], None]
 ) -> Listener:

@@ -109,11 +109,10 @@ def _send_ring(run: "RunRecord", now: float) -> "futures.Future[None] | None":
     """Ring on the channel of a run's queue, unless one that covers the run will be sent soon."""
     channel = conf.get_settings().channel_of(run.queue)
     pace = _paces.get(channel) or _paces.setdefault(channel, Pace(RING_INTERVAL))
-    # Most rings are covered, so look for the carrier only afterwards.
-    carrier = None if pace.covers(now) else carriers.carrier()
-    wait = None if carrier is None else pace.seconds_to_next(now)
-    if carrier is None or wait is None:
+    departure = carriers.next_departure(pace, now)
+    if departure is None:
         return None
+    carrier, wait = departure
     message = messages.run_task(run)
     return carrier.send(channel, lambda: message, wait)
 

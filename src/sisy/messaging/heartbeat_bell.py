@@ -54,11 +54,9 @@ def ring() -> None:
     """
     for wake in tuple(_listeners):
         wake()
-    now = time.monotonic()
-    # Most rings are covered, so look for the carrier only afterwards.
-    carrier = None if _pace.covers(now) else carriers.carrier()
-    wait = None if carrier is None else _pace.seconds_to_next(now)
-    if carrier is not None and wait is not None:
+    departure = carriers.next_departure(_pace, time.monotonic())
+    if departure is not None:
+        carrier, wait = departure
         carrier.tell(messages.HEARTBEATS, messages.look, wait)
 
 
