@@ -1,18 +1,21 @@
 """The models, and the functions that create tasks."""
 
 from sisy.models.attempt import Attempt
+from sisy.models.outbox import OutboxMessage
 from sisy.models.process import Process
 from sisy.models.queue import Queue
 from sisy.models.run import Run
 from sisy.models.task import Task, task_with_callable, taskinfo_with_label
-from sisy.records.choices import Missed, OnLost, Origin, Overlap, Role, RunState, TaskState
+from sisy.records.choices import Event, Missed, OnLost, Origin, Overlap, Role, RunState, TaskState
 from sisy.records.small_tables import QueuedRun, RunningRun, TroubledRun
 
 __all__ = [
     "Attempt",
+    "Event",
     "Missed",
     "OnLost",
     "Origin",
+    "OutboxMessage",
     "Overlap",
     "Process",
     "Queue",

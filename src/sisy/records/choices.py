@@ -114,6 +114,21 @@ class Role(models.TextChoices):
     """Executes one run for another engine."""
 
 
+class Event(models.TextChoices):
+    """The reason for a message of the outbox."""
+
+    OPENED = "opened", _("opened")
+    """An alert was opened."""
+    RECOVERED = "recovered", _("recovered")
+    """The problem of an alert is over."""
+    DIGEST = "digest", _("digest")
+    """Several alerts were opened together."""
+    TEST = "test", _("test")
+    """``manage.py sisy_alerts test``."""
+    PING = "ping", _("ping")
+    """A ping to another service."""
+
+
 STOPPED = "It was stopped."
 """The reason of a process that stopped on request."""
 

@@ -1,0 +1,1 @@
+"""Alerts, and the messages that tell people and other services about them."""

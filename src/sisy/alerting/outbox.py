@@ -1,0 +1,49 @@
+"""Store messages in the outbox, in the transaction that causes them.
+
+A message exists if and only if the change that it reports was committed. The heartbeats send it
+afterwards, from a thread of its own.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sisy import clock
+from sisy.models.outbox import OutboxMessage
+from sisy.records.choices import Event
+
+DEFAULT_CHANNELS = ("email",)
+
+
+def post(
+    using: str,
+    event: Event,
+    payload: Mapping[str, Any],
+    key: str,
+    channels: Iterable[str] | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Store a message to each channel. A key that was posted before is ignored.
+
+    Call it in the transaction of the change that the message reports.
+
+    Args:
+        payload: all that is needed to write the message, as JSON. It must contain no secrets.
+        key: identifies the message to its receivers, with 1 to 200 characters.
+        channels: the names of channels; by default, the configured ones.
+        now: the moment of the event; by default, the current time.
+    """
+    created_at = now or clock.last_known(using)
+    names = DEFAULT_CHANNELS if channels is None else channels
+    messages = [
+        OutboxMessage(
+            key=key,
+            channel=name,
+            event=event,
+            payload=dict(payload),
+            created_at=created_at,
+            next_attempt_at=created_at,
+        )
+        for name in dict.fromkeys(names)
+    ]
+    OutboxMessage.objects.using(using).bulk_create(messages, ignore_conflicts=True)
