@@ -22,6 +22,7 @@ VALUES = {
     "retry_max_delay": MINUTE,
     "on_lost": "fail",
     "timeout": MINUTE,
+    "stalled_after": MINUTE,
     "spread": MINUTE,
     "history_runs": 7,
 }

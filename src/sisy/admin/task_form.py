@@ -17,7 +17,8 @@ from sisy import conf
 from sisy.callables import kind_at
 from sisy.exceptions import CallableError
 from sisy.models import Task
-from sisy.records.task_fields import OWNER_FIELDS, TASK_FIELDS, Section
+from sisy.records.task_field import Section
+from sisy.records.task_fields import OWNER_FIELDS, TASK_FIELDS
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Task]

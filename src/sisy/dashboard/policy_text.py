@@ -15,6 +15,7 @@ def in_words(task: Task) -> list[tuple[str, str]]:
         (gettext("Failed"), retries(task)),
         (gettext("Lost"), lost(task)),
         (gettext("Timeout"), timeout(task)),
+        (gettext("Stalled"), stalled(task)),
         (gettext("Runs in"), where(task)),
         (gettext("Limits"), limits(task)),
         (gettext("Spread"), spread(task)),
@@ -101,6 +102,14 @@ def timeout(task: Task) -> str:
         return gettext("No timeout.")
     words = gettext("%s. Plain functions in threads must call current_run().check().")
     return words % formatting.span(task.timeout)
+
+
+def stalled(task: Task) -> str:
+    """Return when a running run is stalled; empty if none ever is."""
+    if task.stalled_after is None:
+        return ""
+    words = gettext("A run that reports no progress for %s is stalled.")
+    return words % formatting.span(task.stalled_after)
 
 
 def where(task: Task) -> str:

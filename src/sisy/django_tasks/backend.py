@@ -24,7 +24,8 @@ class SisyBackend(BaseTaskBackend):
 
     ``QUEUES`` are names of Sisy's queues. ``OPTIONS`` are policies for all tasks that are enqueued
     on the alias, with the names of fields of `sisy.models.Task`: ``max_attempts``,
-    ``retry_delay``, ``retry_backoff``, ``retry_max_delay``, ``on_lost`` and ``timeout``.
+    ``retry_delay``, ``retry_backoff``, ``retry_max_delay``, ``on_lost``, ``timeout`` and
+    ``stalled_after``.
     """
 
     supports_defer = True

@@ -7,6 +7,7 @@ from sisy.models.queue import Queue
 from sisy.models.run import Run
 from sisy.models.task import Task, task_with_callable, taskinfo_with_label
 from sisy.records.choices import Event, Missed, OnLost, Origin, Overlap, Role, RunState, TaskState
+from sisy.records.run_output import RunOutput
 from sisy.records.small_tables import QueuedRun, RunningRun, TroubledRun
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "QueuedRun",
     "Role",
     "Run",
+    "RunOutput",
     "RunState",
     "RunningRun",
     "Task",

@@ -31,6 +31,7 @@ class Policies(TypedDict, total=False):
     retry_max_delay: timedelta
     on_lost: str
     timeout: timedelta | None
+    stalled_after: timedelta | None
     spread: timedelta
     history_runs: int | None
 

@@ -123,6 +123,12 @@ class TaskColumns(models.Model):
         _("if the worker dies"), max_length=20, choices=OnLost, default=OnLost.RERUN
     )
     timeout = models.DurationField(_("timeout"), null=True, blank=True)
+    stalled_after = models.DurationField(
+        _("stalled after"),
+        null=True,
+        blank=True,
+        help_text=_("A running run that reports no progress for this long is stalled."),
+    )
     spread = models.DurationField(
         _("spread"),
         default=timedelta(0),

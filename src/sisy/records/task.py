@@ -16,7 +16,8 @@ from sisy.records.columns import TaskColumns
 from sisy.records.dirty_fields import DirtyFields
 from sisy.records.instances import refer, unsaved
 from sisy.records.run import RunRecord
-from sisy.records.task_fields import OWNER_FIELDS, TASK_FIELDS, TaskField
+from sisy.records.task_field import TaskField
+from sisy.records.task_fields import OWNER_FIELDS, TASK_FIELDS
 from sisy.records.validators import json_dict, json_text
 
 _VALIDATED = [field for field in TASK_FIELDS.values() if field.is_validated]
