@@ -28,7 +28,8 @@ def post(
     Call it in the transaction of the change that the message reports.
 
     Args:
-        payload: all that is needed to write the message, as JSON. It must contain no secrets.
+        payload: all that is needed to write the message, as JSON, without secrets. For alerts, it
+            is `sisy.alerting.notice.payload_of`.
         key: identifies the message to its receivers, with 1 to 200 characters.
         channels: the names of channels; by default, the configured ones.
         now: the moment of the event; by default, the current time.
