@@ -60,6 +60,7 @@ ONCE = {
     "commands",
     "dashboard",
     "docs",
+    "monitoring",
     "servers",
     "simulation",
     "typed",

@@ -2,23 +2,22 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 
 from sisy.exceptions import SettingsError, nearest
-
-PREFIX = "SISY_"
+from sisy.setting_checks import CHECKS, matching
+from sisy.setting_checks import MAX_ENGINE_LENGTH as MAX_ENGINE_LENGTH
+from sisy.setting_checks import OWN_ENGINE as OWN_ENGINE
+from sisy.setting_checks import PREFIX as PREFIX
 
 DEFAULT_ENGINE = "default"
-OWN_ENGINE = "sisy"
-MAX_ENGINE_LENGTH = 60
 DEFAULT_QUEUES = ("default",)
 DEFAULT_CONCURRENCY = 4  # runs at once in one worker
 DEFAULT_GRACE = 30.0  # seconds that running runs have to finish when a worker stops
@@ -87,6 +86,12 @@ class Settings:
 
     callables: tuple[str, ...] = ()
     """Dotted paths that the admin offers as callables, in addition to those already in use."""
+
+    monitoring_token: str = ""
+    """The bearer token for the paths `health` and `metrics`. If empty, only users have access."""
+
+    metrics_tasks: tuple[str, ...] = ()
+    """Labels of tasks with metrics of their own, at most 100; `*` stands for any characters."""
 
     @property
     def lease(self) -> timedelta:
@@ -160,7 +165,7 @@ def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
         return CHECKS[field.name](name, value)
     if field.name in RANGES:
         return _number(name, value, is_whole=field.type is int)
-    return _matching(name, value, re.compile(r".+", re.DOTALL), "a non-empty string")
+    return matching(name, value, re.compile(r".+", re.DOTALL), "a non-empty string")
 
 
 def _number(name: str, value: Any, *, is_whole: bool) -> Any:
@@ -180,66 +185,6 @@ def problem_with_number(
         return ""
     what = "a whole number" if is_whole else "a number"
     return f"{name} must be {what}{unit} from {least} to {most}, not {value!r}."
-
-
-def _matching(name: str, value: Any, pattern: re.Pattern[str], expected: str) -> str:
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise SettingsError(f"{name} must be {expected}, not {value!r}.")
-    return value
-
-
-def _channel(name: str, value: Any) -> str:
-    # Channels allows names of up to 99 characters. A full stop and a queue's name of up to 60
-    # characters follow this one.
-    longest = 38 if name == PREFIX + "RUN_TASK_CHANNEL" else 99
-    expected = f"1 to {longest} ASCII letters, digits, '-', '_' or '.'"
-    return _matching(name, value, re.compile(rf"[A-Za-z0-9_.-]{{1,{longest}}}"), expected)
-
-
-def _live_path(name: str, value: Any) -> str:
-    expected = "a path without a leading slash, such as 'ws/sisy/'"
-    return _matching(name, value, re.compile(r"([\w.~-]+/)*[\w.~-]+/?", re.ASCII), expected)
-
-
-def _boolean(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise SettingsError(f"{name} must be True or False, not {value!r}.")
-    return value
-
-
-def _engines(name: str, value: Any) -> Mapping[str, str]:
-    if not isinstance(value, Mapping) or not all(
-        isinstance(text, str) and 0 < len(text) <= MAX_ENGINE_LENGTH
-        for pair in value.items()
-        for text in pair
-    ):
-        raise SettingsError(
-            f"{name} must map engine names to {OWN_ENGINE!r} or an alias of TASKS. Each name and "
-            f"alias must have 1 to {MAX_ENGINE_LENGTH} characters. Received {value!r}."
-        )
-    return MappingProxyType(dict(value))
-
-
-def _texts(name: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(
-        isinstance(text, str) and text for text in value
-    ):
-        what = "dotted paths" if name == PREFIX + "CALLABLES" else "strings"
-        raise SettingsError(f"{name} must be a list of {what}, not {value!r}.")
-    return tuple(value)
-
-
-CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "heartbeat_channel": _channel,
-    "run_task_channel": _channel,
-    "live_path": _live_path,
-    "engines": _engines,
-    "eager": _boolean,
-    "ignore_sync_errors": _boolean,
-    "masked": _texts,
-    "callables": _texts,
-}
-"""The functions that check settings that are neither numbers nor any non-empty string."""
 
 
 @cache

@@ -12,7 +12,7 @@ from sisy.management.arguments import measure
 from sisy.management.output import AnsweringCommand
 from sisy.management.serving import queue_names
 from sisy.models import Task
-from sisy.reports.alerts.health import Finding, health, health_of_host
+from sisy.reports.alerts.health import health, health_of_host
 
 
 class Command(AnsweringCommand):
@@ -55,14 +55,6 @@ class Command(AnsweringCommand):
             found = health_of_host(using, now, socket.gethostname())
         else:
             found = health(using, now, options["queues"], limit)
-        self.answer([_row(finding) for finding in found])
+        self.answer([finding.row for finding in found])
         if wrong := [finding.name for finding in found if not finding.is_well]:
             raise CommandError(f"Unhealthy: {', '.join(wrong)}.", returncode=1)
-
-
-def _row(finding: Finding) -> dict[str, Any]:
-    return {
-        "check": finding.name,
-        "healthy": finding.is_well,
-        "details": finding.words,
-    }

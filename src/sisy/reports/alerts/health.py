@@ -6,6 +6,7 @@ A check passes if there is no alert of its kind. Its text says what it found, ev
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils.translation import ngettext
 
@@ -31,6 +32,11 @@ class Finding:
     name: str
     is_well: bool
     words: str
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The finding as the command and the view ``health`` show it."""
+        return {"check": self.name, "healthy": self.is_well, "details": self.words}
 
 
 def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -> list[Finding]:
