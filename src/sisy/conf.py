@@ -63,6 +63,12 @@ class Settings:
     missing_code_seconds: float = 120
     """Seconds that a run waits for a worker that has its code before it fails, 0 to 86400."""
 
+    alert_after: int = 1
+    """Failed runs in a row after which a task has an alert, 0 to 1000. 0 means never."""
+
+    queue_alert_seconds: float = 300
+    """Seconds that the oldest run of a queue may wait before an alert, 1 to 86400."""
+
     history_days: float = 30
     """Days until finished runs are deleted, 0 to 36500. 0 keeps them forever."""
 
@@ -136,6 +142,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "lost_limit": (0, 100),
     "missing_code_seconds": (0, 86_400),
     "dispatch_seconds": (5, 86_400),
+    "alert_after": (0, 1000),
+    "queue_alert_seconds": (1, 86_400),
     "history_days": (0, 36_500),
     "history_runs": (0, 1_000_000_000),
 }

@@ -24,6 +24,10 @@ VALUES = {
     "timeout": MINUTE,
     "stalled_after": MINUTE,
     "spread": MINUTE,
+    "alert_after": 2,
+    "start_within": MINUTE,
+    "expected_duration": MINUTE,
+    "success_every": MINUTE,
     "history_runs": 7,
 }
 WAYS = {

@@ -29,6 +29,9 @@ COMPUTED = {
 }
 """The columns that a run has under another name. All others have the same name in both."""
 
+OWN = {"run_id", "is_judged"}
+"""The columns that only an entry has."""
+
 Record = Mapping[str, Any]
 
 
@@ -44,7 +47,8 @@ def disagreements(using: str = "default") -> list[str]:
     found: list[str] = []
     for name, states in STATES.items():
         if name in there:
-            columns = [field.attname for field in there[name]._meta.concrete_fields]
+            every = [field.attname for field in there[name]._meta.concrete_fields]
+            columns = [column for column in every if column not in OWN - {"run_id"}]
             entries = there[name]._default_manager.using(using).values(*columns)
             same = {"state", *columns} - {"run_id", *COMPUTED}
             other = {column: COMPUTED[column] for column in columns if column in COMPUTED}

@@ -37,6 +37,7 @@ TITLES = {
     Section.WORKERS: _("Workers"),
     Section.TROUBLE: _("Missed, overlapping and slow runs"),
     Section.FAILURE: _("Failures"),
+    Section.ALERTS: _("Alerts"),
     Section.HISTORY: _("History"),
     Section.STATUS: _("Status"),
 }

@@ -7,7 +7,7 @@ import sisy.records.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sisy", "0003_outbox"),
+        ("sisy", "0004_alerts"),
     ]
 
     operations = [

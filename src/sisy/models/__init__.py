@@ -1,5 +1,6 @@
 """The models, and the functions that create tasks."""
 
+from sisy.models.alert import Alert
 from sisy.models.attempt import Attempt
 from sisy.models.outbox import OutboxMessage
 from sisy.models.process import Process
@@ -13,6 +14,7 @@ from sisy.records.run_output import RunOutput
 from sisy.records.small_tables import QueuedRun, RunningRun, TroubledRun
 
 __all__ = [
+    "Alert",
     "Attempt",
     "Event",
     "Missed",

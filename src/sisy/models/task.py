@@ -22,9 +22,10 @@ from sisy.planning.declarations import Policies
 from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
 from sisy.records.dirty_fields import Write
-from sisy.records.instances import unsaved
+from sisy.records.instances import reset, unsaved
 from sisy.records.task import TaskRecord, check_columns, check_for_form
 from sisy.records.task_fields import (
+    CLEARED_BY,
     GIVEN_NAMES,
     OWNER_FIELDS,
     PUBLIC_NAMES,
@@ -54,6 +55,22 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
             # With db_index=True, PostgreSQL would maintain a second index for LIKE, and no query
             # would use it.
             models.Index(fields=["label"], name="sisy_task_label"),
+            # Most tasks have none of these expectations, and are not in their indexes.
+            models.Index(
+                fields=["start_within"],
+                name="sisy_task_start_within",
+                condition=Q(start_within__isnull=False),
+            ),
+            models.Index(
+                fields=["expected_duration"],
+                name="sisy_task_expected",
+                condition=Q(expected_duration__isnull=False),
+            ),
+            models.Index(
+                fields=["silent_at", "success_every"],
+                name="sisy_task_silent",
+                condition=Q(success_every__isnull=False),
+            ),
         ]
         constraints = [
             models.CheckConstraint(
@@ -140,7 +157,9 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
             if is_timed := self._changes_timing(named, changed, using):
                 now = clock.now(using)
                 settle_overdue(using, Task.objects.using(using).filter(pk=self.pk), now, CHANGED)
-            super().save(force_update=force_update, using=using, update_fields=named)
+            cleared = frozenset(CLEARED_BY[name] for name in named & CLEARED_BY.keys())
+            reset(self, cleared)
+            super().save(force_update=force_update, using=using, update_fields=named | cleared)
             stored = Task.objects.using(using)
             if is_timed:
                 withdraw(stored, [self.pk], now)

@@ -17,7 +17,7 @@ from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
 from sisy.records.dirty_fields import Write
 from sisy.records.small_tables import QueuedRun, RunningRun
-from sisy.records.task_fields import SHAPING_FIELDS, TARGET_FIELDS, TIMING_FIELDS
+from sisy.records.task_fields import CLEARED_BY, SHAPING_FIELDS, TARGET_FIELDS, TIMING_FIELDS
 from sisy.records.twins import manager_from, twin
 from sisy.runtime.compat import can_delete_bare
 from sisy.store import locking, retired
@@ -77,6 +77,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def update(self, **columns: Any) -> int:
         """Update as Django does. If the timing changes, the next tick recomputes ``next_run``."""
+        cleared = {CLEARED_BY[name] for name in columns.keys() & CLEARED_BY.keys()}
+        columns = {**dict.fromkeys(cleared), **columns}
         if columns.keys().isdisjoint(SHAPING_FIELDS):
             return super().update(**columns)
         self._for_write = True

@@ -33,6 +33,10 @@ class Policies(TypedDict, total=False):
     timeout: timedelta | None
     stalled_after: timedelta | None
     spread: timedelta
+    alert_after: int | None
+    start_within: timedelta | None
+    expected_duration: timedelta | None
+    success_every: timedelta | None
     history_runs: int | None
 
 

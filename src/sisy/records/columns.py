@@ -138,6 +138,34 @@ class TaskColumns(models.Model):
         ),
     )
 
+    alert_after = models.PositiveSmallIntegerField(
+        _("alert after"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Alert when this many runs in a row have failed. 0 for never. Empty for "
+            "SISY_ALERT_AFTER."
+        ),
+    )
+    start_within = models.DurationField(
+        _("start within"),
+        null=True,
+        blank=True,
+        help_text=_("Alert if a run has not started this long after it was due. Empty for never."),
+    )
+    expected_duration = models.DurationField(
+        _("expected duration"),
+        null=True,
+        blank=True,
+        help_text=_("Alert if a run is still running after this long. Empty for never."),
+    )
+    success_every = models.DurationField(
+        _("success every"),
+        null=True,
+        blank=True,
+        help_text=_("Alert if no run has succeeded for this long. Empty for never."),
+    )
+
     history_runs = models.PositiveIntegerField(
         _("history limit"),
         null=True,
@@ -165,6 +193,12 @@ class TaskColumns(models.Model):
         help_text=_("When its timing was last changed. Earlier occurrences are not planned."),
     )
     runs_planned = models.PositiveBigIntegerField(_("runs so far"), default=0, editable=False)
+    silent_at = MomentField(
+        _("silent from"),
+        null=True,
+        editable=False,
+        help_text=_("When to check next whether a run has succeeded within success_every."),
+    )
     pruned = models.JSONField(
         _("pruned runs"),
         default=dict,

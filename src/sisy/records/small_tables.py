@@ -77,16 +77,23 @@ class RunningRun(models.Model):
 
 
 class TroubledRun(models.Model):
-    """The entry of a run that ended without success, so that people find it quickly."""
+    """The entry of a run that ended without success, so that people find it quickly.
+
+    Attributes:
+        is_judged: whether a heartbeat has decided whether the run is a reason for an alert. Runs
+            in states that never are stay as they are.
+    """
 
     run_id = models.BigIntegerField(primary_key=True)
     task_id = models.BigIntegerField()
     state = models.CharField(max_length=20, choices=RunState)
     finished_at = MomentField(null=True)
+    is_judged = models.BooleanField(db_default=False)
 
     class Meta:
         db_table = "sisy_troubled_run"
         indexes = [
+            models.Index(fields=["is_judged", "state"], name="sisy_troubled_judged"),
             models.Index(fields=["state", "-run_id"], name="sisy_troubled_state"),
             models.Index(fields=["task_id", "-run_id"], name="sisy_troubled_task"),
             models.Index(fields=["finished_at"], name="sisy_troubled_finished"),

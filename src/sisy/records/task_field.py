@@ -28,6 +28,7 @@ class Section(Enum):
     WORKERS = "workers"
     TROUBLE = "trouble"
     FAILURE = "failure"
+    ALERTS = "alerts"
     HISTORY = "history"
     STATUS = "status"
     """The section that people only read."""
@@ -66,6 +67,7 @@ class TaskField:
         planning: how much the plan depends on it.
         shapes_runs: whether a run depends on it when it is planned. If it changes, the runs that
             were planned ahead are withdrawn. A changed timing always withdraws them.
+        clears: the scheduler's column that a change clears, so that a heartbeat computes it anew.
         section: the section of the form that shows it; None if no form does.
         hidden_without: the permission without which people neither see it nor set it in a form.
         restricted_without: the permission without which people may only choose known values.
@@ -83,6 +85,7 @@ class TaskField:
     is_backend_option: bool = False
     planning: Planning = Planning.LOADED
     shapes_runs: bool = False
+    clears: str = ""
     section: Section | None = None
     hidden_without: str = ""
     restricted_without: str = ""

@@ -58,11 +58,14 @@ def _check_end(task: "TaskRecord") -> None:
         )
 
 
+SECOND = timedelta(seconds=1)
+
 _target = partial(TaskField, section=Section.TARGET, is_often_new=True, shapes_runs=True)
 _when = partial(TaskField, section=Section.WHEN)
 _where = partial(TaskField, section=Section.WORKERS, shapes_runs=True)
 _policy = partial(TaskField, section=Section.TROUBLE, is_policy=True)
 _attempt = partial(_policy, planning=Planning.DEFERRED, is_backend_option=True)
+_alert = partial(_policy, planning=Planning.DEFERRED, section=Section.ALERTS)
 _of_scheduler = partial(TaskField, setter=Setter.SCHEDULER)
 _deferred = partial(_of_scheduler, planning=Planning.DEFERRED)
 
@@ -113,6 +116,10 @@ _ROWS = (
     _attempt("retry_backoff", validator=number(1, 100), section=Section.FAILURE),
     _attempt("retry_max_delay", validator=span(), section=Section.FAILURE),
     _attempt("on_lost", validator=choice(OnLost), section=Section.FAILURE),
+    _alert("alert_after", validator=optional(whole(0, 1000)), is_backend_option=True),
+    _alert("start_within", validator=optional(span(SECOND)), is_backend_option=True),
+    _alert("expected_duration", validator=optional(span(SECOND)), is_backend_option=True),
+    _alert("success_every", validator=optional(span(timedelta(minutes=1))), clears="silent_at"),
     _policy(
         "history_runs",
         validator=optional(whole(0, 1_000_000_000)),
@@ -127,6 +134,7 @@ _ROWS = (
     _of_scheduler("planned_until", planning=Planning.FIRST_DUE),
     _of_scheduler("planning_since", planning=Planning.FIRST_DUE),
     _of_scheduler("runs_planned", planning=Planning.FIRST_DUE),
+    _deferred("silent_at"),
     _deferred("pruned"),
     _deferred("timing_fingerprint"),
     _deferred("created_at"),
@@ -157,6 +165,9 @@ TIMING_FIELDS = _names(lambda field: field.planning >= Planning.TIMING)
 
 SHAPING_FIELDS = TIMING_FIELDS | _names(lambda field: field.shapes_runs)
 """Columns that decide what runs a task has. If one changes, runs planned ahead are withdrawn."""
+
+CLEARED_BY = {field.name: field.clears for field in TASK_FIELDS.values() if field.clears}
+"""By the column of the owner: the scheduler's column that a change of it clears."""
 
 FIRST_DUE_FIELDS = _names(lambda field: field.planning >= Planning.FIRST_DUE)
 """Columns that are needed to compute when a task is next due."""

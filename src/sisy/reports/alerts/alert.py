@@ -1,44 +1,12 @@
-"""An alert, its severity, and the thresholds above which a problem becomes an alert."""
+"""An alert, and the thresholds above which a problem becomes one."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import models
-
 from sisy.planning.timing import ON_TIME_TOLERANCE
-
-
-class Severity(models.TextChoices):
-    """The severity of an alert."""
-
-    CRITICAL = "critical"
-    """Sisy does not work: no runs are planned, or a queue has no worker."""
-    ERROR = "error"
-    """A task or a worker does not work."""
-    WARNING = "warning"
-    """Something failed or was delayed, and may have recovered."""
-    INFO = "info"
-    """A user caused it on purpose, for example by pausing a queue."""
-
-
-class Kind(models.TextChoices):
-    """The subject of an alert."""
-
-    NO_HEARTBEAT = "no_heartbeat"
-    NO_WORKER = "no_worker"
-    WORKER_PROBLEM = "worker_problem"
-    QUEUE_PAUSED = "queue_paused"
-    BROKEN = "broken"
-    FAILED = "failed"
-    LATE = "late"
-    QUEUED = "queued"
-    MISSED = "missed"
-    SCHEDULE = "schedule"
-    TARGET = "target"
-    TARGET_MISSING = "target_missing"
-
-
-SITE_KINDS = {Kind.NO_HEARTBEAT, Kind.NO_WORKER, Kind.WORKER_PROBLEM, Kind.QUEUE_PAUSED}
+from sisy.records.problems import SITE_KINDS
+from sisy.records.problems import Kind as Kind
+from sisy.records.problems import Severity as Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

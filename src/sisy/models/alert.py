@@ -1,0 +1,170 @@
+"""Alerts: problems that people are told of once when they begin, and once when they are over.
+
+::
+
+    (none) ── open ──────────► open
+    open ── recover, close ──► closed
+    closed ── recur soon ────► open
+
+`sisy.alerting` opens and closes alerts. The methods here are what people do.
+"""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from sisy.records.fields import MomentField, ReasonField
+from sisy.records.problems import Kind, Severity, severity_of
+from sisy.records.twins import manager_from, twin
+
+CLOSED_BY_HAND = "Closed by %s."
+
+
+class AlertQuerySet(models.QuerySet["Alert"]):
+    def open(self) -> "AlertQuerySet":
+        """Return the alerts whose problem is not over."""
+        return self.exclude(open_key=None)
+
+    def closed(self) -> "AlertQuerySet":
+        """Return the alerts that were closed by a recovery or by a person."""
+        return self.filter(open_key=None)
+
+    def acknowledge(self, by: str, now: datetime) -> int:
+        """Note who takes care of open alerts. Return how many nobody had acknowledged before."""
+        unknown = self.open().filter(acknowledged_at=None)
+        return unknown.update(acknowledged_at=now, acknowledged_by=by)
+
+    aacknowledge = twin(acknowledge)
+
+    def mute(self, until: datetime, by: str) -> int:
+        """Send no messages about these alerts until a moment. Return how many were changed.
+
+        If the problem recurs before that moment, its next alert is muted, too.
+        """
+        return self.exclude(muted_until=until).update(muted_until=until, muted_by=by)
+
+    amute = twin(mute)
+
+    def unmute(self, now: datetime) -> int:
+        """Send messages about these alerts again. Return how many were muted at ``now``."""
+        muted = self.filter(muted_until__gt=now)
+        muted.open().filter(is_told=False).update(tell_at=now)
+        return muted.update(muted_until=None, muted_by="")
+
+    aunmute = twin(unmute)
+
+    def close(self, by: str, now: datetime) -> int:
+        """Close open alerts without a message. Return how many were open.
+
+        The same problem opens an alert again only with new evidence, such as another failed run.
+        """
+        return self.open().update(
+            open_key=None,
+            closed_at=now,
+            closed_by=by,
+            close_reason=CLOSED_BY_HAND % by,
+            is_told=False,
+            tell_at=None,
+        )
+
+    aclose = twin(close)
+
+
+if TYPE_CHECKING:
+
+    class AlertManager(AlertQuerySet, models.Manager["Alert"]):  # type: ignore[misc]
+        """The query set's methods, for type checkers."""
+else:
+    AlertManager = manager_from(AlertQuerySet)
+
+
+class Alert(models.Model):
+    """A problem of a task, of a queue or of a heartbeat, from its beginning to its end.
+
+    A problem has at most one open alert, however many runs it concerns, and however many
+    heartbeats find it: `open_key` is unique, and is cleared when the alert closes.
+    """
+
+    open_key = models.CharField(max_length=300, null=True, unique=True)  # noqa: DJ001
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind)
+    subject = models.CharField(
+        _("subject"),
+        max_length=275,
+        help_text=_("The task, function, queue or host that it is about, such as task:5."),
+    )
+    task_id = models.BigIntegerField(_("task"), null=True)
+    run_id = models.BigIntegerField(_("run"), null=True)
+    queue = models.CharField(_("queue"), max_length=60, blank=True)
+    label = ReasonField(_("label"), max_length=255, blank=True)
+    why = ReasonField(_("why"), max_length=1000)
+    fix = ReasonField(_("fix"), max_length=500, blank=True)
+    evidence = models.BigIntegerField(
+        _("evidence"),
+        default=0,
+        help_text=_("The key of the run, or another number, that shows the problem."),
+    )
+    since = MomentField(_("since"), help_text=_("When the problem began."))
+    opened_at = MomentField(_("opened"))
+    reopened = models.PositiveIntegerField(
+        _("reopened"), default=0, help_text=_("How often the problem recurred within ten minutes.")
+    )
+    closed_at = MomentField(_("closed"), null=True)
+    close_reason = ReasonField(_("close reason"), max_length=300, blank=True)
+    closed_by = ReasonField(_("closed by"), max_length=150, blank=True)
+    acknowledged_at = MomentField(_("acknowledged"), null=True)
+    acknowledged_by = ReasonField(_("acknowledged by"), max_length=150, blank=True)
+    muted_until = MomentField(_("muted until"), null=True)
+    muted_by = ReasonField(_("muted by"), max_length=150, blank=True)
+    is_told = models.BooleanField(
+        default=False, help_text=_("Whether the last message about it said that it is open.")
+    )
+    tell_at = MomentField(
+        null=True, help_text=_("When to send a message about its state. Empty for never.")
+    )
+    told_at = MomentField(null=True, help_text=_("When the last message was stored."))
+
+    objects: ClassVar["AlertManager"] = AlertManager()
+
+    class Meta:
+        db_table = "sisy_alert"
+        verbose_name = _("alert")
+        verbose_name_plural = _("alerts")
+        ordering = ["-id"]
+        permissions = [("handle_alert", "Can acknowledge, mute and close alerts")]
+        indexes = [
+            models.Index(fields=["subject", "kind", "-id"], name="sisy_alert_subject"),
+            models.Index(
+                fields=["tell_at"], name="sisy_alert_tell", condition=Q(tell_at__isnull=False)
+            ),
+            models.Index(fields=["closed_at"], name="sisy_alert_closed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.name}"
+
+    @property
+    def name(self) -> str:
+        """The label of the task, or the queue or host that it is about."""
+        return self.label or self.queue or self.subject.partition(":")[2]
+
+    @property
+    def severity(self) -> Severity:
+        """The severity, which depends only on the kind."""
+        return severity_of(self.kind)
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the problem is not over."""
+        return self.open_key is not None
+
+    def is_muted(self, now: datetime) -> bool:
+        """Return whether no messages are sent about it at ``now``."""
+        return self.muted_until is not None and self.muted_until > now
+
+    def lasted(self, now: datetime) -> timedelta:
+        """Return how long the problem has lasted, or lasted until it was over."""
+        lasted: timedelta = (self.closed_at or now) - self.since
+        return max(timedelta(0), lasted)
