@@ -125,11 +125,11 @@ def test_the_statements_records_equal_djangos_in_every_value(ledger):
         assert (found[task.pk]._state.db, found[task.pk]._state.adding) == ("default", False)
 
 
-def test_paused_queues_are_named():
+def test_paused_queues_are_left_out():
     Queue.objects.pause("default")
     Queue.objects.pause("other")
     Queue.objects.resume("other")
-    assert claims.paused_queues("default") == {"default"}
+    assert claims.open_queues("default", ["default", "other", "new"]) == ["other", "new"]
 
 
 def test_due_tasks_are_locked_and_looked_for():

@@ -29,6 +29,14 @@ def start(
         return
     if not write_started(using, [run.id for run in runs], process.pk, now, latest):
         raise LeaseLost(f"{process} has lost its lease.")
+    note_started(using, runs, process, now)
+
+
+def note_started(using: str, runs: Sequence[RunRecord], process: Model, now: datetime) -> None:
+    """Note on objects that their runs have started, and send the signal when it is committed.
+
+    For runs that `sisy.store.starts` has started. Their tasks must be set.
+    """
     Transition({"state": RunState.RUNNING}, add={"attempt": 1}).note(runs)
     for run in runs:
         run.started_at = max(now, run.ready_at)

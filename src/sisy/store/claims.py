@@ -3,14 +3,16 @@
 A claim is one transaction. It locks the first ready runs of each queue (`LOCK_FIRST_READY`), reads
 their tasks, and locks the tasks whose runs may not overlap (`LOCK_EXCLUSIVE_TASKS`). For these it
 reads which other runs are queued or running (`LIVE_RUNS`). Then `starts` starts the runs that may
-start. ``SKIP LOCKED`` passes over what another worker decides on at the same time, so that no
-worker waits for another one.
+start. On PostgreSQL, it starts most of them in the statement that locks them. ``SKIP LOCKED``
+passes over what another worker decides on at the same time, so that no worker waits for another.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
+
+from django.db import connections
 
 from sisy import conf
 from sisy.records.instances import M
@@ -35,6 +37,7 @@ FIRST_BY = """
         AND entry.priority = %(priority)s
         AND (entry.ready_at, entry.run_id) >= (%(since)s, %(since_run)s)
         AND entry.ready_at BETWEEN %(since)s AND %({moment})s
+        AND NOT ({{is_paused}})
 """
 FIRST_READY = FIRST_BY.format(moment="now")
 OF_OTHERS = """
@@ -92,6 +95,10 @@ LIVE_RUNS = Statement("""
             OR (
                 entry.ready_at <= %(now)s AND sisy_run.cancel_requested_at IS NULL
                 AND entry.queue {in_queues} AND entry.engine = %(engine)s
+                AND NOT EXISTS (
+                    SELECT 1 FROM sisy_queue
+                    WHERE name = entry.queue AND paused_at IS NOT NULL
+                )
                 AND NOT (
                     sisy_run.target_path {in_missing}
                     AND (
@@ -144,9 +151,18 @@ class ClaimScope:
         }
 
 
-def paused_queues(using: str) -> set[str]:
-    """Return the names of the queues that are paused."""
-    return {name for (name,) in PAUSED_QUEUES.rows(using)}
+def open_queues(using: str, queues: Sequence[str]) -> list[str]:
+    """Return the queues that are not paused."""
+    paused = {name for (name,) in PAUSED_QUEUES.rows(using)}
+    return [queue for queue in queues if queue not in paused]
+
+
+def claimable_queues(using: str, queues: Sequence[str]) -> Sequence[str]:
+    """Return the queues whose first runs a claim may lock, by one of the statements here.
+
+    On PostgreSQL, the statements themselves pass over paused queues.
+    """
+    return queues if connections[using].vendor == "postgresql" else open_queues(using, queues)
 
 
 def lock_first_ready(

@@ -1,10 +1,14 @@
 """The statements that start runs for a worker, under a lease that has not expired."""
 
+from dataclasses import asdict
 from datetime import datetime
 
 from django.db import connections
 
+from sisy.records.instances import M
 from sisy.store import entries
+from sisy.store.claims import DEFERRED, FIRST_READY, LOCKED_IN_ORDER, ClaimScope
+from sisy.store.levels import Level
 from sisy.store.statements import Statement
 
 LEASE_HOLDS = """
@@ -16,20 +20,21 @@ LEASE_HOLDS = """
 # A run that starts ahead of its moment has not begun before it.
 SET_RUNNING = """
     UPDATE sisy_run
-    SET state = 'running', process_id = %(process)s, attempt = attempt + 1,
-        started_at = CASE WHEN ready_at > %(now)s THEN ready_at ELSE %(now)s END
-    WHERE id {in_runs}
+    SET state = 'running', process_id = %(process)s, attempt = sisy_run.attempt + 1,
+        started_at = CASE
+            WHEN sisy_run.ready_at > %(now)s THEN sisy_run.ready_at ELSE %(now)s
+        END
 """
+SET_THESE_RUNNING = f"{SET_RUNNING} WHERE id {{in_runs}}"
 
 # The subquery starts the runs only under a lease that has not expired, and locks the process's row
 # until the transaction ends: until then, no heartbeat may declare the process dead and rescue runs
 # that it cannot see yet.
-SET_RUNNING_UNDER_LEASE = f"{SET_RUNNING} AND EXISTS ({LEASE_HOLDS})"
+SET_RUNNING_UNDER_LEASE = f"{SET_THESE_RUNNING} AND EXISTS ({LEASE_HOLDS})"
 START = Statement(SET_RUNNING_UNDER_LEASE)
 
 # PostgreSQL moves the entries in the same statement.
-START_WITH_ENTRIES = Statement(f"""
-    WITH started AS ({SET_RUNNING_UNDER_LEASE} RETURNING id, task_id),
+MOVE_ENTRIES = """
     dequeued AS (
         DELETE FROM sisy_queued_run entry USING started
         WHERE entry.task_id = started.task_id AND entry.run_id = started.id
@@ -38,12 +43,30 @@ START_WITH_ENTRIES = Statement(f"""
         INSERT INTO sisy_running_run (task_id, run_id, process_id)
         SELECT task_id, id, %(process)s FROM started
     )
+"""
+START_WITH_ENTRIES = Statement(f"""
+    WITH started AS ({SET_RUNNING_UNDER_LEASE} RETURNING id, task_id), {MOVE_ENTRIES}
     SELECT id FROM started
+""")
+
+# And it starts the first ready runs in the statement that locks them, if nothing is to be decided
+# about them: their task allows overlap, and no user has asked them to stop.
+START_FIRST_READY = Statement(f"""
+    WITH first AS MATERIALIZED ({FIRST_READY} {LOCKED_IN_ORDER}),
+    started AS (
+        {SET_RUNNING}
+        FROM first JOIN sisy_task ON sisy_task.id = first.task_id
+        WHERE sisy_run.id = first.id AND first.cancel_requested_at IS NULL
+            AND sisy_task.overlap = 'allow' AND EXISTS ({LEASE_HOLDS})
+        RETURNING sisy_run.id, sisy_run.task_id
+    ), {MOVE_ENTRIES}
+    SELECT first.*, started.id IS NOT NULL FROM first LEFT JOIN started USING (id)
+    ORDER BY first.ready_at, first.id
 """)
 
 # MariaDB locks the row of the process first.
 LOCK_LEASE = Statement(LEASE_HOLDS)
-START_LOCKED = Statement(SET_RUNNING)
+START_LOCKED = Statement(SET_THESE_RUNNING)
 
 
 def write_started(
@@ -68,3 +91,36 @@ def write_started(
         count = START.change(using, runs=runs, **values, latest=latest)
     entries.start(using, runs)
     return count == len(runs)
+
+
+def has_start_first_ready(scope: ClaimScope) -> bool:
+    """Return whether `start_first_ready` may start the runs of a claim.
+
+    With one queue, the runs that it locks first are the first in turn.
+    """
+    return len(scope.queues) == 1 and connections[scope.using].vendor == "postgresql"
+
+
+def start_first_ready(
+    scope: ClaimScope, model: type[M], level: Level, limit: int, process: int, latest: datetime
+) -> tuple[list[M], set[int]]:
+    """Lock the first ready runs of a level on PostgreSQL, and start those that may overlap.
+
+    Returns the locked runs in their order, as they were before, and the keys of those that have
+    started. If the process has lost its lease, none has.
+
+    Args:
+        latest: as for `write_started`.
+    """
+    locked, are_started = START_FIRST_READY.records_and_more(
+        scope.using,
+        model,
+        defer=DEFERRED,
+        **scope.values(),
+        **asdict(level),
+        limit=limit,
+        process=process,
+        latest=latest,
+    )
+    started = zip(locked, are_started, strict=True)
+    return locked, {run.pk for run, (is_started,) in started if is_started}

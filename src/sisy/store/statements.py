@@ -15,6 +15,9 @@ The other modules of this package contain the statements. Each is one SQL text f
 - ``{by_key}`` makes MySQL and MariaDB read a table by its primary key, so that they lock no entry
   of another index.
 - ``{as_utc}`` is ``AT TIME ZONE 'UTC'`` on PostgreSQL. Other databases store UTC without a zone.
+- ``{is_paused}`` says whether the queue ``queue`` is paused. It is always false on other databases
+  than PostgreSQL, where callers leave out paused queues: InnoDB would lock the runs of a paused
+  queue, even if the statement does not return them.
 - ``{clock}`` is the time by the database's clock, or NULL on SQLite, which has none.
 
 States are written into the text (``state = 'queued'``) because the partial indexes name them: a
@@ -56,6 +59,9 @@ WORDS = {
         "as_utc": "AT TIME ZONE 'UTC'",
         "join_in_order": "JOIN",
         "by_key": "",
+        "is_paused": (
+            "EXISTS (SELECT 1 FROM sisy_queue WHERE name = %(queue)s AND paused_at IS NOT NULL)"
+        ),
         "clock": NOW_SQL["postgresql"],
     },
     "mysql": {
@@ -63,6 +69,7 @@ WORDS = {
         "as_utc": "",
         "join_in_order": "STRAIGHT_JOIN",
         "by_key": "FORCE INDEX (PRIMARY)",
+        "is_paused": "1 = 0",
         "clock": NOW_SQL["mysql"],
     },
     "sqlite": {
@@ -70,6 +77,7 @@ WORDS = {
         "as_utc": "",
         "join_in_order": "CROSS JOIN",
         "by_key": "",
+        "is_paused": "1 = 0",
         "clock": "NULL",
     },
 }
@@ -101,10 +109,19 @@ class Statement:
         Args:
             defer: the names of fields that are read only when they are first used.
         """
+        return self.records_and_more(using, model, defer=defer, **values)[0]
+
+    def records_and_more(
+        self, using: str, model: type[M], *, defer: frozenset[str] = frozenset(), **values: Any
+    ) -> tuple[list[M], list[tuple[Any, ...]]]:
+        """Return the records, and what the statement returns of each after its columns."""
         selection = Selection.of(model, using, defer)
         text, params = self._text_and_params(using, values, selection.columns)
         found = _rows_by_kept_cursor(connections[using], text, params)
-        return read(model, using, selection.names, selection.converted(found))
+        count = len(selection.names)
+        more = [row[count:] for row in found]
+        of_model = [row[:count] for row in found] if any(more) else found
+        return read(model, using, selection.names, selection.converted(of_model)), more
 
     def _text_and_params(
         self, using: str, values: Mapping[str, Any], columns: str = ""

@@ -11,7 +11,8 @@ gets the run, whether the run may start next to other runs of its task, and that
                         +--> cancelled  its task was deleted, or a user cancelled it
 
 1. Lock the first ready runs of each queue with SKIP LOCKED. Two workers never lock the same run,
-   and neither waits for the other.
+   and neither waits for the other. On PostgreSQL, a worker with one queue starts in the same
+   statement those that may overlap; the other steps are for the rest.
 2. Fetch their tasks, and lock the tasks whose runs must not overlap (`fetch_tasks`). Without this
    lock, two workers could both find that nothing of the task is running.
 3. Apply each task's overlap policy (`apply_policies`).
@@ -30,7 +31,7 @@ from itertools import chain
 from django.db import transaction
 
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued, cancel_requested
-from sisy.lifecycle.start import start
+from sisy.lifecycle.start import note_started, start
 from sisy.models import Origin, Overlap, Process, Run, Task
 from sisy.models.process import LONGEST_LEASE
 from sisy.records.instances import refer, refer_to_none
@@ -38,6 +39,7 @@ from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
 from sisy.store.claims import ClaimScope
 from sisy.store.levels import Level
+from sisy.store.starts import has_start_first_ready, start_first_ready
 from sisy.worker.low_water import LowWaterMarks
 from sisy.worker.overlap import ClaimResult, apply_policies
 
@@ -68,7 +70,7 @@ def claim(
         LeaseLost: the process's lease has expired. Renew it or register again.
     """
     using = process.using
-    scope = ClaimScope(using, open_queues(using, queues), engine, now, missing)
+    scope = ClaimScope(using, claims.claimable_queues(using, queues), engine, now, missing)
     if marks is None:
         marks = LowWaterMarks(using, engine)
         marks.renew(scope.queues, now)
@@ -108,21 +110,13 @@ def claim_one(process: Process, pk: int, now: datetime) -> Run | None:
     using = process.using
     wanted = Run.objects.using(using).ready(now).filter(pk=pk)
     queue, engine = wanted.values_list("queue", "engine").first() or ("", "")
-    if not open_queues(using, [queue]):
+    if not claims.open_queues(using, [queue]):
         return None
     scope = ClaimScope(using, [queue], engine, now)
     with transaction.atomic(using=using):
         locked = wanted.defer(*claims.DEFERRED).select_for_update(skip_locked=True)
         result = _start_allowed(process, scope, list(locked), 1)
     return next(iter(result.starting), None)
-
-
-def open_queues(using: str, queues: Sequence[str]) -> list[str]:
-    """Return the queues that are not paused."""
-    # A query of its own: as part of the locking query, it would make InnoDB lock more rows than
-    # the query returns.
-    paused = claims.paused_queues(using)
-    return [queue for queue in queues if queue not in paused]
 
 
 def _claim_batch(
@@ -134,34 +128,65 @@ def _claim_batch(
     blocked: Collection[int],
 ) -> tuple[ClaimResult, bool]:
     """Claim from the first runs of the queues. Also return whether there were no more."""
+    started: set[int] = set()
     with transaction.atomic(using=scope.using):
-        lock = partial(claims.lock_first_ready, scope, Run, blocked=blocked)
+        lock: Callable[[Level, int], list[Run]]
+        if free >= size and _starts_in_order(scope, blocked):
+            lock = partial(_start_first, process, scope, started)
+        else:
+            lock = partial(claims.lock_first_ready, scope, Run, blocked=blocked)
         first = lock_first(scope, marks, size, lock)
         locked = sorted(chain(*first.values()), key=turn)
-        result = _start_allowed(process, scope, locked[:size], free)
+        result = _start_allowed(process, scope, locked[:size], free, started)
     if result.starting:
         checkpoint("claim: committed")
     if not blocked and not scope.missing:  # otherwise, queued runs were left out
         for level, runs in first.items():
-            marks.advance(level, runs, scope.now)
+            if runs:  # otherwise, the queue may be paused
+                marks.advance(level, runs, scope.now)
     return result, len(locked) < size
 
 
+def _starts_in_order(scope: ClaimScope, blocked: Collection[int]) -> bool:
+    """Return whether each run that is locked first is also the first to start."""
+    return has_start_first_ready(scope) and not blocked and not scope.missing
+
+
+def _start_first(
+    process: Process, scope: ClaimScope, started: set[int], level: Level, limit: int
+) -> list[Run]:
+    """Lock the first runs of a level and start those that may overlap; add them to ``started``."""
+    latest = scope.now + LONGEST_LEASE
+    locked, pks = start_first_ready(scope, Run, level, limit, process.pk, latest)
+    started |= pks
+    return locked
+
+
 def _start_allowed(
-    process: Process, scope: ClaimScope, locked: Sequence[Run], free: int
+    process: Process,
+    scope: ClaimScope,
+    locked: Sequence[Run],
+    free: int,
+    started: Collection[int] = (),
 ) -> ClaimResult:
-    """Decide about locked runs, and start those that may start."""
+    """Decide about locked runs, and start those that may start.
+
+    Args:
+        started: the keys of those that have started when they were locked.
+    """
     if not locked:
         return ClaimResult()
     checkpoint("claim: runs locked")
     using, now = scope.using, scope.now
-    tasks = fetch_tasks(using, locked)
-    runs = _cancel_unwanted(using, locked, now)
-    if not runs:
-        return ClaimResult()
-    result = apply_policies(scope, runs, tasks, free)
+    at_once = [run for run in locked if run.pk in started]
+    tasks = fetch_tasks(using, locked, shared={run.task_id for run in at_once})
+    runs = _cancel_unwanted(using, [run for run in locked if run.pk not in started], now)
+    result = apply_policies(scope, runs, tasks, free - len(at_once)) if runs else ClaimResult()
     start(using, result.starting, process, now, latest=now + LONGEST_LEASE)
-    checkpoint("claim: runs started")
+    note_started(using, at_once, process, now)
+    result.starting = sorted([*at_once, *result.starting], key=turn)
+    if result.starting:
+        checkpoint("claim: runs started")
     return result
 
 
@@ -191,8 +216,13 @@ def turn(run: Run) -> tuple[int, datetime, int]:
     return -run.priority, run.ready_at, run.id
 
 
-def fetch_tasks(using: str, runs: Sequence[Run]) -> dict[int, Task]:
+def fetch_tasks(
+    using: str, runs: Sequence[Run], shared: Collection[int | None] = ()
+) -> dict[int, Task]:
     """Set the current task of each run, or None if the task was deleted.
+
+    Args:
+        shared: the keys of tasks that are known to allow overlap.
 
     Returns the tasks that this call has locked, by key: those whose runs must not overlap, except
     tasks that another worker has locked.
@@ -201,6 +231,7 @@ def fetch_tasks(using: str, runs: Sequence[Run]) -> dict[int, Task]:
     # Tasks that run once usually allow overlap. Read them without a lock first, and lock only
     # those that turn out to forbid it, so that workers do not block each other.
     suspects = wanted & {run.task_id for run in runs if run.origin not in ONLY_ONCE}
+    suspects -= set(shared)
     locked = claims.lock_exclusive_tasks(using, Task, suspects)
     others = claims.read_tasks(using, Task, wanted - locked.keys())
     exclusive = {pk for pk in others.keys() - suspects if others[pk].overlap != Overlap.ALLOW}

@@ -28,7 +28,7 @@ from sisy.models.process import LONGEST_LEASE
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
 from sisy.store.claims import ClaimScope
-from sisy.worker.claim import fetch_tasks, lock_first, open_queues, turn
+from sisy.worker.claim import fetch_tasks, lock_first, turn
 from sisy.worker.low_water import LowWaterMarks
 
 SHORTEST_LEAD = timedelta(milliseconds=10)
@@ -76,7 +76,8 @@ def claim_early(
     Raises:
         LeaseLost: the process's lease has expired.
     """
-    scope = ClaimScope(process.using, open_queues(process.using, queues), "", now, missing)
+    open_queues = claims.claimable_queues(process.using, queues)
+    scope = ClaimScope(process.using, open_queues, "", now, missing)
     won: list[Run] = []
     blocked: set[int] = set()
     for _ in range(MAX_BATCHES):
