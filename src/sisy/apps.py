@@ -17,17 +17,20 @@ class SisyConfig(AppConfig):
 
     def ready(self) -> None:
         from sisy import checks, conf  # noqa: F401
+        from sisy.alerting import deadman
         from sisy.django_tasks import call, receivers
         from sisy.execution.call import adapt_tasks_of_django
         from sisy.lifecycle.submit import set_eager_executor
         from sisy.management import after_migrate
         from sisy.messaging import dashboard_events, doorbell, heartbeat_bell, run_log, sender
+        from sisy.reports.alerts.health import failed_checks
         from sisy.store import database_thread
 
         if conf.usable_settings().aliases:
             import sisy.engines.tasks  # noqa: F401 - engines must know their tasks
         adapt_tasks_of_django(call.function_of)
         set_eager_executor(_execute_eagerly)
+        deadman.use_health_checks(failed_checks)
         run_log.connect()
         dashboard_events.connect()
         doorbell.connect()

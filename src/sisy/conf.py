@@ -84,6 +84,9 @@ class Settings:
     eager: bool = False
     """Execute runs immediately, in the process that submits them. For tests only."""
 
+    deadman_url: str = dataclasses.field(default="", repr=False)
+    """The secret address that heartbeats request each minute while Sisy works. Empty for none."""
+
     masked: tuple[str, ...] = ("password", "secret", "token", "key")
     """Mask the values of keys that contain one of these, in displayed user data and results."""
 

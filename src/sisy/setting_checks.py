@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from sisy.addresses import problem_with_address
 from sisy.exceptions import SettingsError
 
 PREFIX = "SISY_"
@@ -37,6 +38,12 @@ def _channel(name: str, value: Any) -> str:
 def _live_path(name: str, value: Any) -> str:
     expected = "a path without a leading slash, such as 'ws/sisy/'"
     return matching(name, value, re.compile(r"([\w.~-]+/)*[\w.~-]+/?", re.ASCII), expected)
+
+
+def _address(name: str, value: Any) -> str:
+    if value != "" and (wrong := problem_with_address(name, value)):
+        raise SettingsError(wrong)
+    return str(value)
 
 
 def _boolean(name: str, value: Any) -> bool:
@@ -83,6 +90,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "run_task_channel": _channel,
     "live_path": _live_path,
     "engines": _engines,
+    "deadman_url": _address,
     "eager": _boolean,
     "ignore_sync_errors": _boolean,
     "masked": _texts,

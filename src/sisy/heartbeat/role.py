@@ -4,6 +4,7 @@ If it can be rung, and nothing is due soon, it looks every two seconds.
 """
 
 import time
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,6 +12,7 @@ from functools import partial
 from django.db import router
 
 from sisy import clock, conf
+from sisy.alerting import deadman
 from sisy.engines.dispatch import dispatching
 from sisy.heartbeat.clock_rollback import ClockWatch
 from sisy.heartbeat.due_mark import DueMark
@@ -72,6 +74,7 @@ class Heartbeat:
         self._audit = Audit(self.using)
         self._due_mark = DueMark()
         self._rounds = Rounds(self.using)
+        self._progress = deadman.Progress()
         self._next_beat: datetime | None = None
         self._next_due: datetime | None = None
         self._bell = heartbeat_bell.listener(self._hear_ring)
@@ -83,7 +86,7 @@ class Heartbeat:
             self._bell.open()
             try:
                 with heartbeat_bell.listening(self._hear_ring):
-                    async with dispatching(self.using):
+                    async with dispatching(self.using), self._pinging():
                         await self._loop.run()
             finally:
                 await self._bell.close()
@@ -95,6 +98,9 @@ class Heartbeat:
     def stop(self) -> None:
         """Stop after the current pass. Thread-safe; may be called more than once."""
         self._loop.stop()
+
+    def _pinging(self) -> AbstractAsyncContextManager[None]:
+        return deadman.pinging(self.using, self._progress, lambda: self._lease.process().pk)
 
     def _hear_ring(self) -> None:
         """Look soon, because tasks were changed. Many rings cause few looks. Thread-safe."""
@@ -166,6 +172,7 @@ class Heartbeat:
         has_left_work = current.turn.has_left_work
         is_held_up = current.tick is not None and current.tick.is_held_up
         self._clock_watch.passed(current.now, is_behind=has_left_work or is_held_up)
+        self._progress.note(clock.steady())
         if not has_left_work:
             wait = self._seconds_to_next(current.now, outlook.next_moment())
             if self._may_leave_out(wait, outlook):

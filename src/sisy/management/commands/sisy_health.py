@@ -12,7 +12,7 @@ from sisy.management.arguments import measure
 from sisy.management.output import AnsweringCommand
 from sisy.management.serving import queue_names
 from sisy.models import Task
-from sisy.reports.alerts.health import health, health_of_host
+from sisy.reports.alerts.health import DEFAULT_LIMIT, health, health_of_host
 
 
 class Command(AnsweringCommand):
@@ -35,7 +35,7 @@ class Command(AnsweringCommand):
         parser.add_argument(
             "--max-overdue",
             type=measure("seconds", 31_536_000),
-            default=60.0,
+            default=DEFAULT_LIMIT.total_seconds(),
             metavar="S",
             help="unhealthy if a run has been queued, or a task overdue, for more than S seconds "
             "(default: %(default)g)",

@@ -24,6 +24,9 @@ from sisy.reports.alerts.processes import (
 from sisy.reports.alerts.tasks import late_alerts
 from sisy.reports.fleet import Fleet, last_seen
 
+DEFAULT_LIMIT = timedelta(seconds=60)
+MAX_TASKS_READ = 1000  # tasks whose queues need a worker
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -54,6 +57,25 @@ def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -
         _planning(using, now, thresholds),
         _queued(using, now, fleet, thresholds),
     ]
+
+
+def failed_checks(using: str, now: datetime) -> list[str]:
+    """Return the health checks of a site that fail, in words.
+
+    They are those of ``sisy_health``, for the default limit and the queues of the tasks that are
+    due next.
+    """
+    found = health(using, now, queues_in_use(using), DEFAULT_LIMIT)
+    return [f"{finding.name}: {finding.words}" for finding in found if not finding.is_well]
+
+
+def queues_in_use(using: str) -> list[str]:
+    """Return the queues of the tasks that are due next, which workers must serve."""
+    # Not of all tasks: reading a million of them each minute would take too long.
+    first = Task.objects.using(using).active().order_by("next_run")
+    rows = first.values_list("queue", "engine")[:MAX_TASKS_READ]
+    native = conf.get_settings().native_engines
+    return sorted({queue for queue, engine in rows if engine in native})
 
 
 def health_of_host(using: str, now: datetime, host: str) -> list[Finding]:

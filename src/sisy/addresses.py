@@ -1,0 +1,56 @@
+"""Addresses of services on the web, which contain secrets: check them, and show them masked."""
+
+import re
+from urllib.parse import SplitResult, urlsplit
+
+MAX_ADDRESS_LENGTH = 500
+HIDDEN = "•••"
+
+_PRINTABLE = re.compile(r"[!-~]+")
+
+
+def problem_with_address(name: str, value: object) -> str:
+    """Return a sentence if ``value`` is not the address of a page; otherwise an empty text.
+
+    The sentence does not contain the address.
+    """
+    why = _problem_with(value)
+    if not why:
+        return ""
+    return f"{name} must be an address such as 'https://hc-ping.com/…', but it {why}."
+
+
+def _problem_with(value: object) -> str:
+    if not isinstance(value, str):
+        return f"is a {type(value).__name__}"
+    if len(value) > MAX_ADDRESS_LENGTH:
+        return f"has {len(value)} characters, more than {MAX_ADDRESS_LENGTH}"
+    if not _PRINTABLE.fullmatch(value):
+        return "is empty or contains spaces or characters other than ASCII"
+    parts = _split(value)
+    if parts is None or not parts.hostname:
+        return "names no valid host and port"
+    if parts.scheme not in ("http", "https"):
+        return "does not begin with http:// or https://"
+    if parts.username is not None or parts.password is not None:
+        return "contains a user name or a password"
+    if parts.fragment:
+        return "contains a '#'"
+    return ""
+
+
+def masked_address(address: str) -> str:
+    """Return an address without its path and its parameters, which may be secret."""
+    parts = _split(address)
+    if parts is None or not parts.hostname:
+        return HIDDEN
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}/{HIDDEN}"
+
+
+def _split(address: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(address)
+        return parts if parts.port != 0 else None
+    except ValueError:  # a port or an IPv6 address that is not valid
+        return None
