@@ -28,6 +28,7 @@ VALUES = {
     "start_within": MINUTE,
     "expected_duration": MINUTE,
     "success_every": MINUTE,
+    "ping": "https://hc-ping.com/secret",
     "history_runs": 7,
 }
 WAYS = {

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sisy.reports.disclosure import HIDDEN, masked
+from sisy.addresses import HIDDEN
+from sisy.reports.disclosure import masked
 
 
 @pytest.mark.parametrize("name", ["password", "API_TOKEN", "aws_secret", "Key", "db-password"])

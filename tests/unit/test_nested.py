@@ -5,10 +5,11 @@ import random
 
 import pytest
 
+from sisy.addresses import HIDDEN
 from sisy.models import Task
 from sisy.records import nested
 from sisy.records.validators import json_dict
-from sisy.reports.disclosure import HIDDEN, as_json
+from sisy.reports.disclosure import as_json
 
 DEEPEST = 50_000
 SAMPLES = [None, True, 1, 1.5, 'a"b\\é\n', [], {}, [[]], {"a": {}}, [1, [2, {"b": [None]}]]]

@@ -14,11 +14,12 @@ from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from sisy import conf
+from sisy.addresses import masked_address
 from sisy.callables import kind_at
 from sisy.exceptions import CallableError
 from sisy.models import Task
 from sisy.records.task_field import Section
-from sisy.records.task_fields import OWNER_FIELDS, TASK_FIELDS
+from sisy.records.task_fields import OWNER_FIELDS, SECRET_FIELDS, TASK_FIELDS
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Task]
@@ -98,6 +99,9 @@ class TaskForm(ModelForm):
         # Users who may only view the task get a form without fields.
         if "target_path" in self.fields:
             self.fields["target_path"] = self._target_field()
+        for name in SECRET_FIELDS & self.fields.keys():
+            if stored := getattr(self.instance, name):
+                self.initial[name] = masked_address(stored)
         for field in self.fields.values():
             if isinstance(field, forms.DurationField):
                 field.help_text = format_lazy("{} {}", field.help_text, DURATION)
@@ -128,6 +132,11 @@ class TaskForm(ModelForm):
                 return
             error = ValidationError(news)
         super().add_error(field, error)
+
+    def clean_ping(self) -> str:
+        """Keep the stored address if the form was sent back with the masked one."""
+        given, stored = str(self.cleaned_data["ping"]), str(self.instance.ping)
+        return stored if stored and given == masked_address(stored) else given
 
     def clean__extra_data(self) -> dict[str, Any]:
         """Read an empty field as empty user data."""

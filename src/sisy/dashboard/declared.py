@@ -6,6 +6,7 @@ from django.utils.translation import gettext
 
 from sisy.models import Task
 from sisy.models.declared import USERDATA_COLUMN, Override
+from sisy.records.task_fields import SECRET_FIELDS
 from sisy.reports import formatting
 
 EMPTY = "—"
@@ -23,13 +24,13 @@ def in_words(task: Task) -> str:
 
 
 def overrides_in_words(task: Task) -> list[str]:
-    """Return a line for each field that was changed by hand, without the values of user data."""
+    """Return a line for each field that was changed by hand, without user data and secrets."""
     return [_in_words(task, one) for one in task.overrides()]
 
 
 def _in_words(task: Task, one: Override) -> str:
     name = str(getattr(task._meta.get_field(one.field), "verbose_name", one.field))
-    if one.field == USERDATA_COLUMN:
+    if one.field == USERDATA_COLUMN or one.field in SECRET_FIELDS:
         return gettext("%s: changed") % name
     is_span = isinstance(task._meta.get_field(one.field), DurationField)
     own, code = (_shown(each, is_span=is_span) for each in (one.own, one.code))

@@ -66,7 +66,9 @@ def _is_news(change: Change) -> bool:
 
 
 def _shown(field: str, value: Any) -> str:
-    return disclosure.as_json(value, on_lines=False) if field == USERDATA_COLUMN else repr(value)
+    if field == USERDATA_COLUMN:
+        return disclosure.as_json(value, on_lines=False)
+    return repr(disclosure.masked_field(field, value))
 
 
 def _of(change: Change) -> Iterator[str]:

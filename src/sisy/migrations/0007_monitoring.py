@@ -7,7 +7,7 @@ import sisy.records.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sisy", "0005_run_output"),
+        ("sisy", "0006_pings"),
     ]
 
     operations = [

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from sisy.addresses import MAX_ADDRESS_LENGTH
 from sisy.records.choices import Event
 from sisy.records.fields import MomentField, ReasonField
 from sisy.records.twins import manager_from
@@ -47,6 +48,15 @@ class OutboxMessage(models.Model):
     )
     # The name, never the address: an address may contain a secret.
     channel = models.CharField(_("channel"), max_length=60)
+    # Not in the payload, which is shown with messages that could not be sent.
+    address = models.CharField(
+        _("address"),
+        max_length=MAX_ADDRESS_LENGTH,
+        blank=True,
+        default="",
+        editable=False,
+        help_text=_("The secret address to which a ping is sent. Other channels have their own."),
+    )
     event = models.CharField(_("event"), max_length=20, choices=Event)
     payload = models.JSONField(_("payload"), default=dict)
     created_at = MomentField(_("created"))

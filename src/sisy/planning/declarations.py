@@ -37,6 +37,7 @@ class Policies(TypedDict, total=False):
     start_within: timedelta | None
     expected_duration: timedelta | None
     success_every: timedelta | None
+    ping: str
     history_runs: int | None
 
 

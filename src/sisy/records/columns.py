@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from sisy import conf
+from sisy.addresses import MAX_ADDRESS_LENGTH
 from sisy.records.choices import Missed, OnLost, Overlap, TaskState
 from sisy.records.fields import DataField, MomentField, ReasonField
 
@@ -164,6 +165,18 @@ class TaskColumns(models.Model):
         null=True,
         blank=True,
         help_text=_("Alert if no run has succeeded for this long. Empty for never."),
+    )
+
+    ping = models.CharField(
+        _("ping"),
+        max_length=MAX_ADDRESS_LENGTH,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_(
+            "The secret address of a monitor such as Healthchecks, which Sisy tells when a run "
+            "starts, succeeds or fails. Empty for none."
+        ),
     )
 
     history_runs = models.PositiveIntegerField(

@@ -69,6 +69,7 @@ class TaskField:
             were planned ahead are withdrawn. A changed timing always withdraws them.
         clears: the scheduler's column that a change clears, so that a heartbeat computes it anew.
         section: the section of the form that shows it; None if no form does.
+        is_secret: whether it is an address that is a secret, and is shown masked.
         hidden_without: the permission without which people neither see it nor set it in a form.
         restricted_without: the permission without which people may only choose known values.
     """
@@ -87,6 +88,7 @@ class TaskField:
     shapes_runs: bool = False
     clears: str = ""
     section: Section | None = None
+    is_secret: bool = False
     hidden_without: str = ""
     restricted_without: str = ""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sisy.records.choices import Missed, OnLost, Overlap, TaskState
 from sisy.records.task_field import Planning, Section, Setter, TaskField
 from sisy.records.validators import (
+    address,
     choice,
     engine,
     json_dict,
@@ -120,6 +121,7 @@ _ROWS = (
     _alert("start_within", validator=optional(span(SECOND)), is_backend_option=True),
     _alert("expected_duration", validator=optional(span(SECOND)), is_backend_option=True),
     _alert("success_every", validator=optional(span(timedelta(minutes=1))), clears="silent_at"),
+    _alert("ping", validator=address, is_secret=True, hidden_without="view_run_details"),
     _policy(
         "history_runs",
         validator=optional(whole(0, 1_000_000_000)),
@@ -177,6 +179,9 @@ DEFERRED_FIELDS = _names(lambda field: field.planning == Planning.DEFERRED)
 
 BACKEND_OPTIONS = tuple(sorted(_names(lambda field: field.is_backend_option)))
 """Columns that ``OPTIONS`` of a backend of ``django.tasks`` may set for all of its tasks."""
+
+SECRET_FIELDS = _names(lambda field: field.is_secret)
+"""Columns whose values are shown masked, even to people who may set them."""
 
 SHOWN_FIELDS = _names(lambda field: field.section and not field.hidden_without)
 """Columns that everyone who may see a task may read."""

@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from sisy import conf
+from sisy.addresses import problem_with_address
 from sisy.exceptions import did_you_mean
 from sisy.records.nested import MAX_DEPTH, containers
 from sisy.runtime.durations import duration_text
@@ -160,6 +161,12 @@ def label(value: Any, name: str) -> None:
 def time_zone(value: Any, name: str) -> None:
     """Accept the name of a time zone. Raises ScheduleError, which is a ValueError."""
     Schedule("* * * * *", value)
+
+
+def address(value: Any, name: str) -> None:
+    """Accept the address of a page, or an empty text. The error does not contain the address."""
+    if value != "" and (wrong := problem_with_address(name, value)):
+        raise ValueError(wrong)
 
 
 def engine(value: Any, name: str) -> None:

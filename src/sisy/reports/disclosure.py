@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext
 
 from sisy import conf
+from sisy.addresses import HIDDEN, masked_address
 from sisy.models import RunState
 from sisy.records import nested
+from sisy.records.task_fields import SECRET_FIELDS
 
 if TYPE_CHECKING:
     from sisy.models import Attempt, Run, Task
@@ -51,9 +53,6 @@ def trouble_of(task: "Task", *, in_full: bool) -> str:
     return task.state_reason or target_error_of(task, in_full=in_full)
 
 
-HIDDEN = "•••"
-
-
 def masked(value: Any) -> Any:
     """Return a copy of a JSON value with its secrets replaced.
 
@@ -66,6 +65,13 @@ def masked(value: Any) -> Any:
         return HIDDEN if any(part in lowered for part in parts) else None
 
     return nested.copied(value, instead)
+
+
+def masked_field(name: str, value: Any) -> Any:
+    """Return the value of a task's column with its secrets replaced."""
+    if name in SECRET_FIELDS:
+        return masked_address(value) if value else value
+    return masked(value)
 
 
 def as_json(value: Any, *, on_lines: bool = True) -> str:

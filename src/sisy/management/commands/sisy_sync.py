@@ -11,7 +11,7 @@ from sisy.management.output import AnsweringCommand
 from sisy.management.sync_text import failure, sentences
 from sisy.models import Task
 from sisy.records.task_fields import PUBLIC_NAMES
-from sisy.reports.disclosure import masked
+from sisy.reports.disclosure import masked_field
 from sisy.syncing import Kind, discover, sync
 from sisy.syncing.discovery import Discovered
 from sisy.syncing.sync import Change, Synced
@@ -75,11 +75,17 @@ def _of(change: Change) -> dict[str, Any]:
         "name": change.name,
         "outcome": change.kind,
         "fields": {
-            PUBLIC_NAMES[name]: {"before": masked(before), "after": masked(after)}
+            PUBLIC_NAMES[name]: {
+                "before": masked_field(name, before),
+                "after": masked_field(name, after),
+            }
             for name, (before, after) in change.fields.items()
         },
         "overrides": {
-            PUBLIC_NAMES[one.field]: {"kept": masked(one.own), "code": masked(one.code)}
+            PUBLIC_NAMES[one.field]: {
+                "kept": masked_field(one.field, one.own),
+                "code": masked_field(one.field, one.code),
+            }
             for one in change.kept
         },
         "notes": list(change.notes),
