@@ -12,6 +12,8 @@ from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 
 from sisy.exceptions import SettingsError, nearest
+from sisy.setting_checks import CAPTURE_ALL as CAPTURE_ALL
+from sisy.setting_checks import CAPTURE_OFF as CAPTURE_OFF
 from sisy.setting_checks import CHECKS, matching
 from sisy.setting_checks import MAX_ENGINE_LENGTH as MAX_ENGINE_LENGTH
 from sisy.setting_checks import OWN_ENGINE as OWN_ENGINE
@@ -74,6 +76,13 @@ class Settings:
 
     history_runs: int = 100_000
     """The maximum number of finished runs to keep per task, 0 to 1000000000. 0 means no limit."""
+
+    capture: str = CAPTURE_ALL
+    """Keep a run's prints and logs (``"all"``), only its ``"logs"``, or nothing (``"off"``)."""
+
+    output_days: float = 7
+    """Days until the output and progress of a finished run are deleted, 0 to 36500. 0 keeps them
+    as long as the run."""
 
     engines: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Maps the name of each engine to ``"sisy"`` or to an alias in ``TASKS``."""
@@ -148,6 +157,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "alert_after": (0, 1000),
     "queue_alert_seconds": (1, 86_400),
     "history_days": (0, 36_500),
+    "output_days": (0, 36_500),
     "history_runs": (0, 1_000_000_000),
 }
 

@@ -12,6 +12,7 @@ PREFIX = "SISY_"
 
 OWN_ENGINE = "sisy"
 MAX_ENGINE_LENGTH = 60
+CAPTURE_ALL, CAPTURE_LOGS, CAPTURE_OFF = CAPTURE = ("all", "logs", "off")
 SHORTEST_TOKEN = 16
 TOKEN = re.compile(rf"[!-~]{{{SHORTEST_TOKEN},500}}")
 
@@ -44,6 +45,13 @@ def _address(name: str, value: Any) -> str:
     if value != "" and (wrong := problem_with_address(name, value)):
         raise SettingsError(wrong)
     return str(value)
+
+
+def _capture(name: str, value: Any) -> str:
+    if not isinstance(value, str) or value not in CAPTURE:
+        listed = ", ".join(map(repr, CAPTURE[:-1]))
+        raise SettingsError(f"{name} must be {listed} or {CAPTURE[-1]!r}, not {value!r}.")
+    return value
 
 
 def _boolean(name: str, value: Any) -> bool:
@@ -91,6 +99,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "live_path": _live_path,
     "engines": _engines,
     "deadman_url": _address,
+    "capture": _capture,
     "eager": _boolean,
     "ignore_sync_errors": _boolean,
     "masked": _texts,

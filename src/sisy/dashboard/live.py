@@ -139,7 +139,9 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         self._heard[source] = seq + 1
         if len(self._heard) > MAX_SOURCES:  # forget the process that has been silent longest
             del self._heard[next(iter(self._heard))]
-        self._kinds.add("runs")
+        # An older process knows only the first kind.
+        is_output = message.get("kind") == messages.OUTPUT
+        self._kinds.add(messages.OUTPUT if is_output else messages.RUNS)
         self._send_soon()
 
     def _hear_beat(self, message: Mapping[str, Any]) -> None:

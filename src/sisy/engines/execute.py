@@ -24,11 +24,13 @@ from sisy.lifecycle.release import release
 from sisy.models import Process, QueuedRun, Role, Run, RunningRun, RunState
 from sisy.models.lease import Lease
 from sisy.records.outcome import Outcome
+from sisy.runtime.capture import capturing
 from sisy.runtime.log import logger
 from sisy.runtime.loop import retry_until_success
 from sisy.store.isolation import past_deadlocks
 from sisy.worker.cancellation import TAKEN_OVER
 from sisy.worker.claim import claim_one
+from sisy.worker.output import output_flusher
 from sisy.worker.record import record
 from sisy.worker.unreadable_runs import past_unreadable_entries
 
@@ -91,15 +93,18 @@ def _claim(process: Process, pk: int, task: int) -> Run | None:
 
 def _execute_claimed(run: Run, lease: Lease, using: str) -> None:
     """Call the function and record its outcome, however long the database is unavailable."""
-    handle = RunHandle(run, lambda: clock.last_known(using), ignore_outcome)
+    flusher = output_flusher(using)
+    handle = RunHandle(run, lambda: clock.last_known(using), ignore_outcome, noted=flusher.note)
     handle.begin()
     with ExitStack() as keeping:
+        keeping.callback(flusher.close)
         try:
             keeping.enter_context(_kept(handle, lease, using))
         except RuntimeError as error:  # the system cannot start a thread
             past_deadlocks(_release, using, run, f"Could not start a thread: {error}.")
             return
-        outcome = call_inline(handle, _within_limit)
+        with capturing():
+            outcome = call_inline(handle, _within_limit)
         what = f"Recording the outcome of run {run.pk}"
         retry_until_success(what, partial(_record, using, run, outcome), DATABASE_ERRORS)
 

@@ -18,14 +18,18 @@ from sisy.execution.child_protocol import (
     Exit,
     InvalidData,
     Reader,
+    Told,
     Writer,
 )
 from sisy.execution.thread_pool import ThreadPool
 from sisy.records.outcome import NotCalled, Outcome, of_error
+from sisy.runtime.capture import capturing
+from sisy.runtime.flusher import Flusher, Reports
 
 if TYPE_CHECKING:
     from sisy.records.run import RunRecord
 
+TELL_INTERVAL = 0.25  # seconds between two reports of a run to the worker, which stores them
 EXIT_TIMEOUT = 3.0  # seconds to close connections before the process exits anyway
 
 
@@ -44,6 +48,11 @@ class Child:
         self._accepted_order = accepted_order
         self._clock = WorkerClock()
         self._pool = ThreadPool(1, self._clock.now)
+        # Not to the database: a fleet of children would need a connection each.
+        self._flusher = Flusher(self._tell, interval=TELL_INTERVAL)
+        self._running: RunRecord | None = None
+        self._telling = threading.Lock()
+        self._pool.noted = self._flusher.note
 
     def listen(self) -> None:
         """Execute the worker's orders until it dismisses the child or is gone."""
@@ -61,6 +70,7 @@ class Child:
 
     def close(self) -> None:
         """Close the connections to databases."""
+        self._flusher.close()
         self._pool.close()
 
     def _order(self) -> Any:
@@ -75,12 +85,23 @@ class Child:
             now = self._clock.now()
             self._report(None, of_error((now, now), error))
         else:
+            self._running = run
             self._pool.execute(run, self._report)
+
+    def _tell(self, reports: Reports) -> None:
+        """Send the worker what the run has printed so far."""
+        # Never after the outcome: a worker takes an idle child that sends something for dead.
+        with self._telling:
+            for run, report in reports:
+                if run is self._running:
+                    self._to_worker.send(Told(report))
 
     def _report(self, run: "RunRecord | None", outcome: Outcome | NotCalled | None) -> None:
         """Send the outcome of a run to the worker, or exit."""
         try:
             assert isinstance(outcome, Outcome)  # never None: a child does not use may_begin
+            with self._telling:
+                self._running = None
             self._to_worker.send(Done(outcome.without_exception(), resident_memory()))
         except BaseException:  # noqa: BLE001 - a child that cannot report keeps its slot forever
             os._exit(EXIT_CANNOT_REPORT)
@@ -99,7 +120,8 @@ class WorkerClock:
 def serve(to_worker: Connection, accepted_order: Any) -> None:
     """Execute runs until dismissed, and exit. Does not wait for threads that functions started."""
     child = Child(to_worker, accepted_order)
-    child.listen()
+    with capturing():
+        child.listen()
     at_last = threading.Timer(EXIT_TIMEOUT, _end)
     at_last.daemon = True
     at_last.start()

@@ -18,6 +18,7 @@ from sisy.execution.child_protocol import (
     Execute,
     Exit,
     Reader,
+    Told,
     Writer,
 )
 from sisy.execution.child_start import context, start_masked
@@ -187,7 +188,9 @@ class ChildProcess:
             if isinstance(message, Done):
                 self.memory = message.memory
                 return message.outcome
-            if handle.cancel_reason is not None:
+            if isinstance(message, Told):
+                handle.journal.adopt(message.report)
+            elif handle.cancel_reason is not None:
                 self._send(Cancel(handle.run.pk, handle.cancel_reason))
 
     @property
@@ -203,7 +206,8 @@ class ChildProcess:
         # The run may have finished just before the kill; then its outcome is in the pipe.
         try:
             while not isinstance(message := self._receive(time.monotonic() + KILL_TIMEOUT), Done):
-                pass
+                if isinstance(message, Told):
+                    handle.journal.adopt(message.report)
         except (ChildDied, TimeoutError):
             limit = duration_text(handle.current.timeout or timedelta(0))
             error = RunTimedOut(f"The run exceeded its timeout of {limit} and was killed.")

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from sisy.records.outcome import Outcome
+from sisy.runtime.journal import Report
 
 EXIT_CANNOT_REPORT = 74  # the exit code of a child that could not report an outcome: EX_IOERR
 HEADER = struct.Struct("!4sII")  # the mark, and the length and checksum of the message
@@ -60,6 +61,13 @@ class Done:
 
     outcome: Outcome
     memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """From the child: all that the current run has printed and reported so far."""
+
+    report: Report
 
 
 class InvalidData(Exception):

@@ -14,6 +14,7 @@ from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.records.choices import RunState
 from sisy.records.outcome import Outcome
 from sisy.runtime import current
+from sisy.runtime.capture import capturing
 from sisy.runtime.transactions import TransactionGuard
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def execute_inline(run: "RunRecord", now: datetime, record: Callable[[Outcome], 
     """
     handle = RunHandle(run, lambda: now, ignore_outcome)
     handle.begin()
-    outcome = _unless_late(handle, call_inline(handle, _within_limit))
+    with capturing():
+        outcome = _unless_late(handle, call_inline(handle, _within_limit))
     # There is no other worker to which the run could be released.
     record(replace(outcome, others_may_call_it=False))
     if handle.interrupt is not None:

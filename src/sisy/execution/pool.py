@@ -11,6 +11,7 @@ from sisy.exceptions import SisyError
 from sisy.execution.run_handle import MayBegin, OnOutcome, R, RunHandle, always
 from sisy.records.outcome import NotCalled
 from sisy.runtime.current import CurrentRun
+from sisy.runtime.journal import Noted
 
 
 class NotReady(SisyError):
@@ -18,7 +19,13 @@ class NotReady(SisyError):
 
 
 class Pool(Protocol):
-    """Executes a limited number of runs concurrently. Writes nothing to the database."""
+    """Executes a limited number of runs concurrently. Writes nothing to the database.
+
+    Attributes:
+        noted: called when a run has printed something or reported progress; see `Journal`.
+    """
+
+    noted: Noted | None
 
     def execute(self, run: R, ended: OnOutcome[R], may_begin: MayBegin[R] = always) -> None:
         """Call the function of ``run`` as soon as a slot is free.
@@ -172,13 +179,15 @@ class Slots:
 class SlotPool:
     """The methods of `Pool` that all pools of slots share. A pool starts its runs in `_begin`."""
 
+    noted: Noted | None = None
+
     def __init__(self, slots: int, now: Callable[[], datetime]) -> None:
         self._now = now
         self._slots = Slots(slots, self._begin)
 
     def execute(self, run: R, ended: OnOutcome[R], may_begin: MayBegin[R] = always) -> None:
         """Execute ``run`` when a slot is free; see `Pool.execute`."""
-        self._slots.take(RunHandle(run, self._now, ended, may_begin))
+        self._slots.take(RunHandle(run, self._now, ended, may_begin, self.noted))
 
     def withdraw(self, run_id: int) -> bool:
         """Remove a run that has not started; see `Pool.withdraw`."""

@@ -4,12 +4,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sisy.records import outcome
 from sisy.records.outcome import NotCalled, Outcome, Span
 from sisy.runtime.current import Cancellation, CurrentRun
+from sisy.runtime.journal import Journal, Noted
 from sisy.runtime.user_errors import name_of
 
 if TYPE_CHECKING:
@@ -38,7 +40,11 @@ def always(run: "RunRecord") -> bool:
 class RunHandle:
     """A run in a pool.
 
+    Args:
+        noted: called when the function has printed something or reported progress; see `Journal`.
+
     Attributes:
+        journal: what the attempt prints and reports.
         current: what the function sees as ``current_run()``; set when the run starts.
         is_forced: whether the run was asked to stop by force.
         interrupt: the KeyboardInterrupt that the function raised, if it did.
@@ -53,8 +59,10 @@ class RunHandle:
         now: Callable[[], datetime],
         ended: OnOutcome[Any],
         may_begin: MayBegin[Any] = always,
+        noted: Noted | None = None,
     ) -> None:
         self.run = run
+        self.journal = Journal(run, noted)
         self._now = now
         self._ended = ended
         self._may_begin = may_begin
@@ -77,6 +85,7 @@ class RunHandle:
             started=time.monotonic(),
             timeout=None if task is None else task.timeout,
             cancellation=self._cancellation,
+            journal=self.journal,
         )
         return self.started_at
 
@@ -166,7 +175,13 @@ class RunHandle:
         return self._outcome(lambda span: outcome.of_loss(span, reason))
 
     def _outcome(self, make: Callable[[Span], Outcome]) -> Outcome:
-        """Return the outcome that ``make`` returns, or the failure that `break_off` has noted."""
+        """Return the outcome that ``make`` returns, or the failure that `break_off` has noted.
+
+        What the run prints from here on is not kept.
+        """
         span = self.started_at, self._now()
         made = make(span)
-        return made if self._escaped is None else outcome.of_error(span, self._escaped)
+        if self._escaped is not None:
+            made = outcome.of_error(span, self._escaped)
+        report = self.journal.close()
+        return made if report is None else replace(made, report=report)

@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce
 from sisy import conf
 from sisy.heartbeat import entry_check
 from sisy.heartbeat.ledger_walk import Walk
+from sisy.heartbeat.output_retention import OutputRounds
 from sisy.models import Attempt, Process, Run, Task
 from sisy.records.choices import LIVE_STATES
 from sisy.runtime.compat import delete_bare
@@ -43,11 +44,18 @@ class Rounds:
         self._using = using
         self._walk = Walk(using)
         self._began: datetime | None = None
+        self.output = OutputRounds(using)
 
     @property
     def is_behind(self) -> bool:
         """Return whether more runs may be old enough than the last batch has reached."""
         return self._began is not None and not self._walk.has_arrived
+
+    @property
+    def has_more(self) -> bool:
+        """Return whether more runs, or more of what they printed, may be old enough."""
+        keeps_runs = not conf.get_settings().history_days
+        return self.output.is_behind or (self.is_behind and not keeps_runs)
 
     def prune(self, before: datetime, now: datetime) -> int:
         """Delete a batch of runs that finished before a moment, oldest first. Return how many."""
@@ -79,9 +87,12 @@ def prune_backlog(using: str, now: datetime, rounds: Rounds, turn: Turn) -> int:
     A batch follows only after a full one, so a heartbeat that keeps up reads nothing here.
     """
     pruned = 0
-    while conf.get_settings().history_days and rounds.is_behind and not turn.ends_here():
-        pruned += prune_history(using, now, rounds)
-        prune_processes(using, now)
+    while rounds.has_more and not turn.ends_here():
+        if rounds.output.is_behind:
+            rounds.output.prune(now)
+        else:
+            pruned += prune_history(using, now, rounds)
+            prune_processes(using, now)
     return pruned
 
 
@@ -179,7 +190,7 @@ def _prune(using: str, pks: Iterable[int]) -> int:
         ]
         leaving = [pk for pk, *_ in rows]
         delete_bare(Attempt.objects.using(using).filter(run__in=leaving))
-        entries.forget(using, leaving)
+        entries.forget_all(using, leaving)
         delete_bare(Run.objects.using(using).filter(pk__in=leaving))
         _note_pruned(using, locked, rows)
     return len(leaving)

@@ -113,7 +113,7 @@ class Heartbeat:
         if current.tick is not None:
             channel = conf.get_settings().heartbeat_channel
             await carriers.broadcast(channel, current.tick.beat())
-        if self._rounds.is_behind:
+        if self._rounds.has_more:
             await self._database.run(partial(self._prune, current))
         return current.wait
 

@@ -97,6 +97,8 @@ def tick(
         rescued=len(rescued),
         pruned=pruned,
     )
+    if is_thorough:
+        (rounds or retention.Rounds(using)).output.prune(now)
     return _thorough(made, using) if is_thorough else made
 
 

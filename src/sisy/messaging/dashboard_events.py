@@ -6,6 +6,7 @@ The receivers of Sisy's signals below collect the changes, in every process that
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from sisy import signals
@@ -44,15 +45,17 @@ class Announcer:
         self._source = uuid.uuid4().hex
         self._count = 0
         self._tasks: set[int] = set()
+        self._only_output = True
         self._pace = Pace(EVENT_INTERVAL, GATHER_SECONDS)
         self._lock = threading.Lock()
 
-    def add(self, *tasks: int | None) -> None:
+    def add(self, *tasks: int | None, kind: str = messages.RUNS) -> None:
         """Announce that runs of tasks changed; None stands for a task that was deleted."""
         # One that is about to be sent is heard, which is quicker to see.
         if not self._pace.covers(time.monotonic()) and not carriers.is_heard():
             return
         with self._lock:
+            self._only_output &= kind == messages.OUTPUT
             for task in tasks:
                 if task is not None and len(self._tasks) <= MAX_TASKS_NAMED:
                     self._tasks.add(task)
@@ -63,7 +66,9 @@ class Announcer:
     def _event(self) -> Event:
         with self._lock:
             tasks, self._tasks = self._tasks, set()
-            event = messages.runs_changed(self._source, self._count, tasks, MAX_TASKS_NAMED)
+            kind = messages.OUTPUT if self._only_output else messages.RUNS
+            self._only_output = True
+            event = messages.runs_changed(self._source, self._count, tasks, MAX_TASKS_NAMED, kind)
             self._count += 1
         return event
 
@@ -74,6 +79,11 @@ _announcer = Announcer()
 def on_runs_changed(news: list[dict[str, Any]]) -> None:
     """Announce the tasks of runs. Receives the signals of runs in batches."""
     _announcer.add(*[each["run"].task_id for each in news])
+
+
+def announce_output(tasks: Iterable[int | None]) -> None:
+    """Announce that runs of tasks have printed something or reported progress."""
+    _announcer.add(*tasks, kind=messages.OUTPUT)
 
 
 def on_cancel_requested(*, tasks: list[int], **kwargs: Any) -> None:

@@ -27,6 +27,9 @@ EVENT = "sisy.event"
 EVENTS = "sisy.events"
 """The group of all dashboards."""
 
+RUNS, OUTPUT = "runs", "output"
+"""The kinds of events: runs changed, or only their output and progress did."""
+
 MAX_NOTIFY_NAME = 63
 """The longest name of a channel of PostgreSQL, in bytes."""
 
@@ -106,13 +109,13 @@ class Look(TypedDict):
 
 
 class Event(TypedDict):
-    """Runs changed since the last event of the same process."""
+    """Runs changed, printed something or reported progress since the last event of the process."""
 
     type: str
     """``"sisy.event"``"""
 
     kind: str
-    """``"runs"``"""
+    """``"runs"``, or ``"output"`` if no run changed in any other way."""
 
     source: str
     """The name of the process that sends the event. It does not change while the process runs."""
@@ -121,10 +124,10 @@ class Event(TypedDict):
     """The number of the event in its process, from 0. A gap means that an event was lost."""
 
     tasks: list[int]
-    """The primary keys of up to 100 tasks whose runs changed."""
+    """The primary keys of up to 100 of the tasks."""
 
     more: bool
-    """True if runs of more tasks changed."""
+    """True if there are more tasks."""
 
 
 def run_task(run: "RunRecord", attempt: int | None = None) -> RunTask:
@@ -169,11 +172,13 @@ def look() -> Look:
     return {"type": LOOK}
 
 
-def runs_changed(source: str, seq: int, tasks: Collection[int], most: int) -> Event:
+def runs_changed(
+    source: str, seq: int, tasks: Collection[int], most: int, kind: str = RUNS
+) -> Event:
     """Return the message that runs of ``tasks`` changed. It names up to ``most`` tasks."""
     return {
         "type": EVENT,
-        "kind": "runs",
+        "kind": kind,
         "source": source,
         "seq": seq,
         "tasks": sorted(tasks)[:most],

@@ -84,7 +84,7 @@ class Run(RunRecord):
         """Delete the run, and its entry in the small tables."""
         using = kwargs.get("using") or router.db_for_write(Run, instance=self)
         with transaction.atomic(using=using, savepoint=False):
-            entries.forget(using, [self.pk])
+            entries.forget_all(using, [self.pk])
             return super().delete(*args, **kwargs)
 
     def cancel(self, reason: str = "Cancelled.", *, by_force: bool = False) -> bool:

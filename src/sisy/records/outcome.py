@@ -18,6 +18,7 @@ from sisy.records.choices import RunState
 from sisy.records.nested import MAX_DEPTH, is_too_deep
 from sisy.records.validators import unstorable_in
 from sisy.runtime.escaping import escaped
+from sisy.runtime.journal import Report
 from sisy.runtime.user_errors import name_of, path_of, traceback_of, words_of
 
 ERROR_LIMIT = 32_000
@@ -41,6 +42,7 @@ class Outcome:
         target_is_broken: whether the task's callable is gone or cannot be called any more.
         others_may_call_it: whether this worker could not find the function, but another one may.
         exception: the exception, if it was raised in this process.
+        report: what the attempt has printed, and its progress; None if it has done neither.
     """
 
     started_at: datetime
@@ -54,6 +56,7 @@ class Outcome:
     target_is_broken: bool = False
     others_may_call_it: bool = False
     exception: BaseException | None = field(default=None, repr=False, compare=False)
+    report: Report | None = field(default=None, repr=False, compare=False)
 
     @property
     def raised(self) -> BaseException | None:

@@ -1,4 +1,4 @@
-"""What Sisy knows about a column of a task, beside its type; see `sisy.records.task_fields`."""
+"""The facts about a column of a task, beside its type; see `sisy.records.task_fields`."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Setter(Enum):
-    """Who writes a field of a stored task."""
+    """The writers of a field of a stored task."""
 
     OWNER = "owner"
     """People and code, by assigning it and `Task.save`."""

@@ -5,6 +5,7 @@ of them was read.
 """
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -69,6 +70,26 @@ def closes_a_generator(handle: asyncio.Handle) -> bool:
     if not isinstance(task, asyncio.Task):
         return False
     return type(task.get_coro()).__name__ == CLOSING_OF_A_GENERATOR
+
+
+_call_handlers = logging.Logger.callHandlers
+_record_watchers: list[Callable[[logging.LogRecord], None]] = []
+
+
+def watch_log_records(watcher: Callable[[logging.LogRecord], None]) -> None:
+    """Call ``watcher`` with each record that its logger passes to handlers, before they get it."""
+    # A handler of the root logger would miss the loggers that do not propagate, silence the
+    # handler of last resort, and make basicConfig() do nothing.
+    if watcher not in _record_watchers:
+        _record_watchers.append(watcher)
+        logger: Any = logging.Logger
+        logger.callHandlers = _call_watchers_and_handlers
+
+
+def _call_watchers_and_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
+    for watcher in _record_watchers:
+        watcher(record)
+    _call_handlers(logger, record)
 
 
 def lend_loop(loop: Any) -> None:

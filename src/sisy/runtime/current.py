@@ -1,12 +1,19 @@
 """The information that a task function has about its own run."""
 
 import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from sisy.exceptions import NoCurrentRun, RunCancelled, RunTimedOut
 from sisy.runtime.durations import duration_text
+from sisy.runtime.journal import Journal
+from sisy.runtime.progress import Advance, atracked, checked, length_of, tracked
+
+T = TypeVar("T")
 
 
 class Cancellation:
@@ -43,6 +50,7 @@ class CurrentRun:
     started: float
     timeout: timedelta | None
     cancellation: Cancellation = field(default_factory=Cancellation, repr=False, compare=False)
+    journal: Journal = field(default_factory=Journal, repr=False, compare=False)
 
     def check(self) -> None:
         """Raise an error if the run should stop. Call it regularly in a long plain function.
@@ -59,6 +67,61 @@ class CurrentRun:
             raise RunCancelled(self.cancellation.reason)
         if (error := self.overtime()) is not None:
             raise error
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Report how far the run is. The dashboard and ``sisy_runs`` show it within a second.
+
+        Call it as often as you like: it never waits for the database. Reports are stored at most
+        twice a second, and the last one when the run ends.
+
+        Args:
+            done: how much is done, 0 or more.
+            total: how much there is to do. Without it, no bar can be shown.
+            message: what the run is doing, up to 200 characters. A longer one is shortened.
+
+        Raises:
+            TypeError: an argument has the wrong type.
+            ValueError: a number is negative, infinite or not a number.
+        """
+        self.journal.advance(*checked(done, total, message))
+
+    async def aprogress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Report how far the run is, as `progress` does."""
+        self.progress(done, total, message)
+
+    def track(
+        self, rows: Iterable[T], total: float | None = None, message: str = ""
+    ) -> Iterator[T]:
+        """Yield each of ``rows``, and report after each how many are done.
+
+        Args:
+            rows: any iterable.
+            total: how many there are; by default what ``len()`` or a length hint says, if
+                ``rows`` has either. A generator has neither.
+            message: what the run is doing, up to 200 characters.
+
+        Raises:
+            TypeError: ``rows`` is not an iterable, or another argument has the wrong type.
+            ValueError: ``total`` is negative, infinite or not a number.
+        """
+        if not isinstance(rows, Iterable) and not hasattr(rows, "__getitem__"):
+            hint = " Use atrack()." if isinstance(rows, AsyncIterable) else ""
+            raise TypeError(f"rows must be an iterable, not {rows!r}.{hint}")
+        return tracked(rows, self._advance(rows, total, message))
+
+    def atrack(
+        self, rows: AsyncIterable[T] | Iterable[T], total: float | None = None, message: str = ""
+    ) -> AsyncIterator[T]:
+        """Yield each of ``rows`` in ``async for``, as `track` does. They may be async, too."""
+        if not isinstance(rows, AsyncIterable | Iterable):
+            raise TypeError(f"rows must be an iterable or an async iterable, not {rows!r}.")
+        return atracked(rows, self._advance(rows, total, message))
+
+    def _advance(self, rows: object, total: float | None, message: str) -> Advance:
+        """Return what notes how many of ``rows`` are done."""
+        total = length_of(rows) if total is None else total
+        _, total, message = checked(0, total, message)
+        return partial(self.journal.advance, total=total, message=message)
 
     def overtime(self) -> RunTimedOut | None:
         """Return the error if the timeout has passed, or None."""

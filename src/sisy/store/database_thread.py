@@ -32,11 +32,11 @@ class DatabaseThread:
     # The connections stay open whatever ``CONN_MAX_AGE`` says, because opening one costs as much
     # as ten queries. After an error that may have broken them, they are opened again.
     def __init__(self, name: str) -> None:
-        self._thread = DaemonThreads(f"{name}-database", size=1, begin=_begin)
+        self._thread = DaemonThreads(f"{name}-database", size=1, begin=begin_thread)
 
     async def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``step`` in the thread, and return its result."""
-        work = partial(_with_sound_connections, step, *args, **kwargs)
+        work = partial(with_sound_connections, step, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def close(self) -> None:
@@ -45,7 +45,8 @@ class DatabaseThread:
         self._thread.join(THREAD_END_TIMEOUT)
 
 
-def _with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def with_sound_connections(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call ``step`` in this thread, and return its result. Close connections that are broken."""
     try:
         result = past_deadlocks(step, *args, **kwargs)
     except Exception as error:
@@ -72,7 +73,8 @@ def _give_back_to_pools() -> None:
             connection.close()
 
 
-def _begin() -> None:
+def begin_thread() -> None:
+    """Mark the calling thread as one of a role: its idle transactions end with a lease."""
     _thread.is_a_roles = True
     signal_dispatch.send_in_thread()
 

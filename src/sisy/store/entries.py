@@ -71,6 +71,7 @@ DELETE_RUNNING_JOINED = Statement("""
     WHERE sisy_run.id {in_runs}
 """)
 DELETE_TROUBLED = Statement("DELETE FROM sisy_troubled_run WHERE run_id {in_runs}")
+DELETE_OUTPUT = Statement("DELETE FROM sisy_run_output WHERE run_id {in_runs}")
 
 
 def follow(using: str, runs: Sequence[int]) -> None:
@@ -156,8 +157,14 @@ def finish(using: str, runs: list[int]) -> None:
     ADD_TROUBLED.change(using, runs=runs)
 
 
+def forget_all(using: str, runs: list[int]) -> None:
+    """Delete all entries and the output of runs, before the runs are deleted."""
+    forget(using, runs)
+    DELETE_OUTPUT.change(using, runs=runs)
+
+
 def forget(using: str, runs: list[int]) -> None:
-    """Delete all entries of runs, for example before the runs are deleted."""
+    """Delete all entries of runs."""
     _delete(using, runs, DELETE_QUEUED, DELETE_QUEUED_JOINED)
     _delete(using, runs, DELETE_RUNNING, DELETE_RUNNING_JOINED)
     DELETE_TROUBLED.change(using, runs=runs)

@@ -85,7 +85,7 @@ class RunRows(models.QuerySet[R]):
         with transaction.atomic(using=rows.db, savepoint=False):
             # By key: the query may look for the entries that are deleted first.
             pks = list(rows.values_list("pk", flat=True))
-            entries.forget(rows.db, pks)
+            entries.forget_all(rows.db, pks)
             return super(RunRows, all_runs(rows).filter(pk__in=pks)).delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]

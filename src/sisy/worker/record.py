@@ -18,6 +18,7 @@ from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.log import logger
 from sisy.store.isolation import isolating
 from sisy.store.outcomes import Ended
+from sisy.store.run_output import write_reports
 from sisy.worker.follow_up import follow_up
 from sisy.worker.missing_code import is_to_be_released, release_unresolved
 
@@ -70,6 +71,7 @@ def _store(using: str, ended: Ended[Run], now: datetime) -> Ended[Run]:
         checkpoint("finish: outcomes written")
         if verdicts:
             held |= _store_unfinished(using, verdicts, now)
+        _store_reports(using, ended, held, now)
     for run, _ in ended:
         if run.id not in held:
             logger.warning(
@@ -79,6 +81,17 @@ def _store(using: str, ended: Ended[Run], now: datetime) -> Ended[Run]:
                 run.attempt,
             )
     return [(run, outcome) for run, outcome in ended if run.id in held]
+
+
+def _store_reports(using: str, ended: Ended[Run], held: set[int], now: datetime) -> None:
+    """Store what the attempts have printed and reported, if they have."""
+    reported = [
+        (run, outcome.report)
+        for run, outcome in ended
+        if outcome.report is not None and run.id in held
+    ]
+    if reported:
+        write_reports(using, reported, now)
 
 
 def _store_unfinished(
@@ -115,6 +128,7 @@ def _store_one(using: str, run: Run, outcome: Outcome, now: datetime) -> Ended[R
     def without_details(error: Exception) -> Ended[Run]:
         logger.error("Could not store the result of run %s in full", run.pk, exc_info=error)
         reason = storable(f"The result could not be stored in full: {error}")[:500]
-        return _store(using, [(run, replace(outcome, reason=reason, result=None, error=""))], now)
+        bare = replace(outcome, reason=reason, result=None, error="", report=None)
+        return _store(using, [(run, bare)], now)
 
     return isolating(partial(_store, using, [(run, outcome)], now), without_details)

@@ -26,6 +26,8 @@ from sisy.messaging import doorbell, sender
 from sisy.messaging.carriers import Listener
 from sisy.models import Role, Task
 from sisy.models.lease import RENEWALS, Lease
+from sisy.runtime.capture import capturing
+from sisy.runtime.flusher import Flusher
 from sisy.runtime.log import logger
 from sisy.runtime.loop import Loop
 from sisy.runtime.worker_options import concurrency_of, grace_of, queue_names
@@ -35,6 +37,7 @@ from sisy.worker.claim_loop import Claiming
 from sisy.worker.claim_session import ClaimSession
 from sisy.worker.missing_code import Unresolved
 from sisy.worker.outcome_buffer import OutcomeBuffer
+from sisy.worker.output import output_flusher
 from sisy.worker.pool_client import PoolClient, Readiness
 from sisy.worker.prefetch import InFlight
 
@@ -113,17 +116,19 @@ class Worker:
             self._claims,
             self._can_be_rung,
         )
+        self._output = output_flusher(self.using)
         self._draining = Draining(
-            self.grace, in_flight, self._pool, self._claiming, self._outcomes
+            self.grace, in_flight, self._pool, self._claiming, self._outcomes, self._output
         )
 
     async def run(self) -> None:
         """Execute runs until `stop`. Then give them ``grace`` seconds, and release the rest."""
-        with sender.local_loop():
+        with sender.local_loop(), capturing():
             await self._work_until_stopped()
 
     async def _work_until_stopped(self) -> None:
         pool = self._make_pool(self.concurrency, partial(clock.last_known, self.using))
+        pool.noted = self._output.note
         self._pool.open(pool)
         self._listener = listener = doorbell.listener(self.queues, self.wake, self._check_requests)
         loops = self._renewals, self._outcomes.loop, self._cancellation.loop
@@ -194,12 +199,14 @@ class Draining:
         pool: PoolClient,
         claiming: Claiming,
         outcomes: OutcomeBuffer,
+        output: Flusher,
     ) -> None:
         self._grace = grace
         self._in_flight = in_flight
         self._pool = pool
         self._claiming = claiming
         self._outcomes = outcomes
+        self._output = output
         self._hurry = asyncio.Event()
 
     def hurry(self) -> None:
@@ -232,6 +239,8 @@ class Draining:
         with suppress(TimeoutError):
             async with asyncio.timeout(OUTCOME_TIMEOUT):
                 await self._in_flight.wait_until_empty()
+        # While the runs still belong to this worker.
+        self._output.close()
         abandoned = [run for run in self._in_flight if run not in not_called]
         for run in abandoned:
             self._in_flight.drop(run)

@@ -1,0 +1,120 @@
+"""The output and progress of an attempt, collected until they are stored."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sisy.runtime.progress import Progress
+from sisy.runtime.transcript import Transcript
+
+Noted = Callable[["Journal"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The output and progress of an attempt up to a moment.
+
+    Attributes:
+        head: the beginning of the text.
+        tail: the end of the text behind ``head``.
+        written: how many bytes it has printed, also those that lie between head and tail.
+        progress: its latest progress; None if it has reported none.
+    """
+
+    head: str = ""
+    tail: str = ""
+    written: int = 0
+    progress: Progress | None = None
+
+    def __len__(self) -> int:
+        """Return how many characters it has."""
+        return len(self.head) + len(self.tail)
+
+
+class Journal:
+    """Collects the output and the progress of an attempt. Thread-safe; its memory is bounded.
+
+    Args:
+        run: the run to which it belongs.
+        noted: called when there is something new, once until the next `take`. Must not block.
+    """
+
+    def __init__(self, run: Any = None, noted: Noted | None = None) -> None:
+        self.run = run
+        self._noted = noted
+        self._is_new = False
+        self._is_closed = False
+        self._transcript = Transcript()
+        self._progress: Progress | None = None
+        self._report: Report | None = None
+        self._lock = threading.Lock()
+
+    def write(self, text: str) -> None:
+        """Add text that the attempt has printed or logged."""
+        if self._is_closed or not text:
+            return
+        self._transcript.add(text, self._compact)
+        if not self._is_new:
+            self._note()
+
+    def advance(self, done: float, total: float | None, message: str) -> None:
+        """Note how far the attempt is."""
+        if self._is_closed:
+            return
+        self._progress = Progress(done, total, message, time.monotonic())
+        if not self._is_new:
+            self._note()
+
+    def adopt(self, report: Report) -> None:
+        """Take over what the same attempt has reported in a child process."""
+        self._report = report
+        if not self._is_new:
+            self._note()
+
+    def take(self) -> Report | None:
+        """Return all that the attempt has reported; None if nothing is new, or it has ended."""
+        with self._lock:
+            if self._is_closed or not self._is_new:
+                return None
+            # Reset it first: what is added from here on is noted again.
+            self._is_new = False
+            return self._snapshot()
+
+    def put_back(self) -> None:
+        """Note again what `take` returned, because it could not be stored."""
+        if not self._is_closed and not self._is_new:
+            self._note()
+
+    def close(self) -> Report | None:
+        """End the journal, and return all that the attempt has reported; None if that is nothing.
+
+        May be called again.
+        """
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                self._report = self._snapshot()
+                self._transcript = Transcript()  # its memory is free while the report is stored
+            return self._report
+
+    def _note(self) -> None:
+        self._is_new = True
+        if self._noted is not None:
+            self._noted(self)
+
+    def _compact(self) -> None:
+        # If it is being compacted, the text waits for the next time.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._transcript.compact()
+            finally:
+                self._lock.release()
+
+    def _snapshot(self) -> Report | None:
+        transcript, progress = self._transcript, self._progress
+        transcript.compact()
+        if not transcript.written and progress is None:
+            return self._report
+        return Report(transcript.head, transcript.tail, transcript.written, progress)
