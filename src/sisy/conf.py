@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cache
@@ -104,6 +104,15 @@ class Settings:
 
     callables: tuple[str, ...] = ()
     """Dotted paths that the admin offers as callables, in addition to those already in use."""
+
+    alerts: Sequence[Any] | Mapping[str, Any] = dataclasses.field(default=("email",), repr=False)
+    """The channels for messages about alerts, as a list or by name. Empty turns them off."""
+
+    site_url: str = ""
+    """The address of your site, such as ``https://example.com``, for links in messages."""
+
+    webhook_secret: str = dataclasses.field(default="", repr=False)
+    """The secret with which messages to webhooks are signed."""
 
     monitoring_token: str = ""
     """The bearer token for the paths `health` and `metrics`. If empty, only users have access."""

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sisy.addresses import problem_with_address
+from sisy.channel_settings import channels_of
 from sisy.exceptions import SettingsError
 
 PREFIX = "SISY_"
@@ -83,6 +84,17 @@ def _token(name: str, value: Any) -> str:
     )
 
 
+def _site_url(name: str, value: Any) -> str:
+    expected = "the address of your site, such as 'https://example.com', or empty"
+    pattern = r"(https?://[A-Za-z0-9._-]+(:\d{1,5})?(/[!-\"$->@-~]*)?)?"
+    return matching(name, value, re.compile(pattern), expected).rstrip("/")
+
+
+def _alerts(name: str, value: Any) -> Any:
+    channels_of(value, name)
+    return value
+
+
 def _texts(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(
         isinstance(text, str) and text for text in value
@@ -106,5 +118,8 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "callables": _texts,
     "metrics_tasks": _texts,
     "monitoring_token": _token,
+    "alerts": _alerts,
+    "site_url": _site_url,
+    "webhook_secret": _token,
 }
 """The functions, by the name of the setting's field. Each returns the value to use."""

@@ -10,6 +10,11 @@ from tests.support.moments import NOON
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def _there_is_an_admin(settings):
+    settings.ADMINS = ["ann@example.com"]
+
+
 def post(key="alert-1", **options):
     outbox.post("default", Event.OPENED, {"task": "invoices"}, key, **options)
 

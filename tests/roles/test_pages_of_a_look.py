@@ -13,7 +13,7 @@ from django.db.models import F
 from sisy.models import Process, Role, Task, task_with_callable
 from sisy.store import due
 from tests.app import jobs
-from tests.support.moments import DAY, HOUR, NOON, SECOND
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.records import worker
 
 pytestmark = [
@@ -45,7 +45,7 @@ def test_a_look_reads_a_few_pages_though_all_plans_have_left_their_entries():
     )
     mine = Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=HOUR)
     worker(NOON, HOUR)
-    looked = {"process": mine.pk, "since": NOON - SECOND}
+    looked = {"process": mine.pk, "since": NOON - SECOND, "messages_since": NOON - MINUTE}
     Task._base_manager.update(next_run=NOON + 2 * DAY)
     before = pages_of(due.LOOK_AHEAD, due_since=NOON - SECOND, **looked)
     # No dead row can be removed in the transaction that made it, as if a snapshot were held.

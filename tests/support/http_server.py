@@ -75,8 +75,8 @@ class HttpServer:
 
 
 @contextmanager
-def http_server() -> Iterator[HttpServer]:
-    """Run a server on a free port of this host."""
+def http_server(port: int = 0) -> Iterator[HttpServer]:
+    """Run a server on this host, by default on a free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do(self) -> None:
@@ -91,7 +91,7 @@ def http_server() -> Iterator[HttpServer]:
         def log_message(self, *args: Any) -> None:
             pass
 
-    serving = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    serving = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     serving.daemon_threads = True
     server = HttpServer(serving.server_port)
     thread = threading.Thread(target=serving.serve_forever, args=(0.02,), daemon=True)

@@ -1,4 +1,4 @@
-"""What a message says about an alert: the payload of the outbox as a value."""
+"""The content of a message about alerts: the payload of the outbox as a value."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -64,3 +64,10 @@ def payload_of(notices: Iterable[Notice]) -> dict[str, Any]:
 def notices_in(payload: Mapping[str, Any]) -> list[Notice]:
     """Return the notices of a message's payload."""
     return [Notice.of(stored) for stored in payload.get("notices", ())]
+
+
+def threads_of(payload: Mapping[str, Any]) -> list[str]:
+    """Return the keys of the messages to which this payload belongs, each once."""
+    # Each notice as it is stored, because a payload that cannot be read must not stop a sender.
+    threads = {stored.get("thread") for stored in payload.get("notices", ())}
+    return sorted(filter(None, threads))

@@ -9,10 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from sisy import clock
+from sisy.alerting.channels import routed
 from sisy.models.outbox import OutboxMessage
 from sisy.records.choices import Event
-
-DEFAULT_CHANNELS = ("email",)
 
 
 def post(
@@ -31,20 +30,25 @@ def post(
         payload: all that is needed to write the message, as JSON, without secrets. For alerts, it
             is `sisy.alerting.notice.payload_of`.
         key: identifies the message to its receivers, with 1 to 200 characters.
-        channels: the names of channels; by default, the configured ones.
+        channels: the names of channels; by default, those of ``SISY_ALERTS`` that want messages
+            about these tasks and queues.
         now: the moment of the event; by default, the current time.
     """
     created_at = now or clock.last_known(using)
-    names = DEFAULT_CHANNELS if channels is None else channels
+    if channels is None:
+        routes = list(routed(payload))
+    else:
+        routes = [(name, payload) for name in dict.fromkeys(channels)]
     messages = [
         OutboxMessage(
             key=key,
             channel=name,
             event=event,
-            payload=dict(payload),
+            payload=dict(content),
             created_at=created_at,
             next_attempt_at=created_at,
         )
-        for name in dict.fromkeys(names)
+        for name, content in routes
     ]
-    OutboxMessage.objects.using(using).bulk_create(messages, ignore_conflicts=True)
+    if messages:
+        OutboxMessage.objects.using(using).bulk_create(messages, ignore_conflicts=True)

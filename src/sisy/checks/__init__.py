@@ -7,6 +7,6 @@ or if several processes are running. Problems of stored tasks are never errors: 
 ``migrate``, which may be what fixes them.
 """
 
-from sisy.checks import configuration, declared, layer, login, stored
+from sisy.checks import alerts, configuration, declared, layer, login, stored
 
-__all__ = ["configuration", "declared", "layer", "login", "stored"]
+__all__ = ["alerts", "configuration", "declared", "layer", "login", "stored"]

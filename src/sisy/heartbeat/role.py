@@ -13,6 +13,7 @@ from django.db import router
 
 from sisy import clock, conf
 from sisy.alerting import deadman
+from sisy.alerting.sender import Sender
 from sisy.engines.dispatch import dispatching
 from sisy.heartbeat.clock_rollback import ClockWatch
 from sisy.heartbeat.due_mark import DueMark
@@ -78,6 +79,7 @@ class Heartbeat:
         self._next_beat: datetime | None = None
         self._next_due: datetime | None = None
         self._bell = heartbeat_bell.listener(self._hear_ring)
+        self._outgoing = Sender(self.using)
         self._rings = sender.Pace(heartbeat_bell.RING_INTERVAL)
 
     async def run(self) -> None:
@@ -86,7 +88,11 @@ class Heartbeat:
             self._bell.open()
             try:
                 with heartbeat_bell.listening(self._hear_ring):
-                    async with dispatching(self.using), self._pinging():
+                    async with (
+                        dispatching(self.using),
+                        self._pinging(),
+                        self._outgoing.running(),
+                    ):
                         await self._loop.run()
             finally:
                 await self._bell.close()
@@ -162,6 +168,8 @@ class Heartbeat:
         """Find runs that became ready, and tick if something is due and no tick was made yet."""
         if outlook.has_ready(current.now):
             current.ready = became_ready(self.using, since, current.now)
+        if outlook.has_message(current.now):
+            self._outgoing.wake()
         calls_for_tick = outlook.calls_for_tick(current.now, self._clock_watch.may_judge)
         if current.tick is None and calls_for_tick:
             self._tick(current)

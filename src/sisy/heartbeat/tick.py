@@ -126,6 +126,7 @@ class Outlook:
         has_seen_end: whether a parent has reported the death of a process.
         first_expiry: when the first lease expires.
         last_expiry: when the last lease expires.
+        next_message: when the next message is to be sent; None if none is.
     """
 
     has_unplanned: bool
@@ -134,6 +135,7 @@ class Outlook:
     has_seen_end: bool
     first_expiry: datetime | None
     last_expiry: datetime | None
+    next_message: datetime | None = None
 
     def calls_for_tick(self, now: datetime, judges_leases: bool = True) -> bool:
         """Return whether a tick at ``now`` would find something to do."""
@@ -150,6 +152,10 @@ class Outlook:
     def has_ready(self, now: datetime) -> bool:
         """Return whether a queued run has become ready at ``now``."""
         return self.next_ready is not None and self.next_ready <= now
+
+    def has_message(self, now: datetime) -> bool:
+        """Return whether a message is to be sent at ``now``."""
+        return self.next_message is not None and self.next_message <= now
 
     def _has_expired(self, now: datetime) -> bool:
         has_run_out = self.first_expiry is not None and self.first_expiry < now

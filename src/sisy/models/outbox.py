@@ -13,7 +13,7 @@ from sisy.records.twins import manager_from
 
 
 class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
-    def waiting(self) -> "OutboxQuerySet":
+    def unsent(self) -> "OutboxQuerySet":
         """Return the messages that are still to be sent, including those that are tried again."""
         return self.exclude(next_attempt_at=None)
 

@@ -3,7 +3,7 @@
 Each of them reads the first entries of one index, however many rows there are.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sisy import clock
@@ -51,6 +51,10 @@ LOOK_AHEAD = Statement("""
         registered.has_seen_end,
         registered.first_expiry {as_utc},
         registered.last_expiry {as_utc},
+        (
+            SELECT MIN(next_attempt_at) FROM sisy_outbox
+            WHERE next_attempt_at >= %(messages_since)s
+        ) {as_utc},
         {clock}
     FROM (
         SELECT
@@ -62,6 +66,10 @@ LOOK_AHEAD = Statement("""
     ) AS registered
     WHERE registered.is_registered = 1
 """)
+
+# A look passes over messages that have been due for longer, so that it never reads the entries of
+# messages that were sent long ago. Their sender finds them once a minute.
+MESSAGE_WINDOW = timedelta(seconds=30)
 
 
 def lock_due_tasks(
@@ -102,10 +110,17 @@ def look_ahead(
 
     Returns:
         Whether a task has yet to be planned, when the next task is due, when the next run is
-        ready, whether a process was reported dead, and when the first and the last lease end.
+        ready, whether a process was reported dead, when the first and the last lease end, and when
+        the next message is to be sent.
     """
     asked = clock.steady()
-    found = LOOK_AHEAD.rows(using, process=process, since=since, due_since=due_since)
+    found = LOOK_AHEAD.rows(
+        using,
+        process=process,
+        since=since,
+        due_since=due_since,
+        messages_since=since - MESSAGE_WINDOW,
+    )
     answered = clock.steady()
     for *row, now in found:
         clock.note(using, now, asked, answered)

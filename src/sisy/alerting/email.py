@@ -1,0 +1,92 @@
+"""Messages by e-mail, through the project's e-mail settings."""
+
+import hashlib
+import smtplib
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from django.conf import settings as django_settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+
+from sisy import conf
+from sisy.alerting.delivery import NotDelivered, without_secrets
+from sisy.alerting.notice import threads_of
+from sisy.alerting.text import text_of
+from sisy.models.outbox import OutboxMessage
+from sisy.runtime.user_errors import name_of, words_of
+
+TIMEOUT = 10.0  # seconds for each step of a delivery, unless EMAIL_TIMEOUT says otherwise
+
+
+class EmailChannel:
+    """Sends e-mail to people."""
+
+    def __init__(self, recipients: Sequence[str]) -> None:
+        self._recipients = recipients
+
+    def send(self, message: OutboxMessage) -> None:
+        """Send a message as text and HTML.
+
+        Raises:
+            NotDelivered: the server did not accept it for any recipient.
+        """
+        if not self._recipients:
+            raise NotDelivered("No recipients. Set ADMINS, or name recipients: 'email:…'.")
+        text = text_of(message)
+        # Without a timeout, a server that hangs would keep the thread for good.
+        timeout = getattr(django_settings, "EMAIL_TIMEOUT", None) or TIMEOUT
+        mail = EmailMultiAlternatives(
+            text.subject,
+            text.plain,
+            django_settings.SERVER_EMAIL,
+            list(self._recipients),
+            headers=_headers(message),
+        )
+        mail.attach_alternative(text.html, "text/html")
+        try:
+            mail.connection = get_connection(timeout=timeout)
+            mail.send()
+        except Exception as error:  # noqa: BLE001 - a backend of the project may raise anything
+            raise NotDelivered(_in_words(error)) from None
+
+
+def admins() -> list[str]:
+    """Return the addresses of ``ADMINS``."""
+    # Django 6 expects addresses. Before, it expected pairs of a name and an address.
+    return [
+        one if isinstance(one, str) else one[1] for one in getattr(django_settings, "ADMINS", ())
+    ]
+
+
+def _headers(message: OutboxMessage) -> dict[str, str]:
+    headers = {
+        # The same at each attempt, so that mail servers and programs can drop a second copy.
+        "Message-ID": _message_id(message.key),
+        "Auto-Submitted": "auto-generated",
+    }
+    if earlier := " ".join(map(_message_id, threads_of(message.payload))):
+        headers |= {"In-Reply-To": earlier, "References": earlier}
+    return headers
+
+
+def _message_id(key: str) -> str:
+    host = urlsplit(conf.get_settings().site_url).hostname or "sisy.invalid"
+    return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{host}>"
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        answers = sorted({_answer(*answer) for answer in error.recipients.values()})
+        words = f"The server refused all recipients: {'; '.join(answers)}"
+    elif isinstance(error, smtplib.SMTPResponseException):
+        words = f"The server answered {_answer(error.smtp_code, error.smtp_error)}"
+    elif isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
+        words = "There was no answer in time"
+    else:
+        words = f"{name_of(error)}: {words_of(error)}"
+    return without_secrets(words, getattr(django_settings, "EMAIL_HOST_PASSWORD", ""))
+
+
+def _answer(code: int, words: bytes | str) -> str:
+    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
+    return f"{code} {text}"

@@ -1,0 +1,160 @@
+"""Sends the messages of the outbox, beside the passes of a heartbeat.
+
+Each channel with messages gets a thread of its own while it has some. So a server that hangs
+delays neither the passes nor the other channels. After a failure the channel rests, so that a
+server that is down is not asked once for each message.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from sisy import clock
+from sisy.alerting import sending
+from sisy.alerting.channels import channel_named
+from sisy.alerting.delivery import NotDelivered
+from sisy.models.outbox import OutboxMessage
+from sisy.runtime.log import Outage
+from sisy.runtime.loop import Loop, retry_delay
+from sisy.store.database_thread import DatabaseThread
+
+IDLE_INTERVAL = 60.0  # seconds between two steps that nobody has woken
+END_TIMEOUT = 2.0  # seconds that a stopping heartbeat waits for messages that are being sent
+FIRST_REST = 1.0  # seconds, doubled after each failure in a row
+MAX_REST = 30.0
+RECORD_TIMEOUT = sending.CLAIM.total_seconds()
+
+
+class Sender:
+    """Sends what is due to each channel: when it is woken, and once a minute.
+
+    Args:
+        using: the alias of the database.
+    """
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+        self._database = DatabaseThread("sisy-outbox")
+        self._loop = Loop("Sending messages", self._step)
+        self._routes: dict[str, Route] = {}
+
+    def wake(self) -> None:
+        """Look for messages now. Thread-safe; may also be called before and after `running`."""
+        self._loop.wake()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send messages in an ``async with`` block."""
+        looking = asyncio.create_task(self._loop.run())
+        try:
+            yield
+        finally:
+            self._loop.stop()
+            busy = [route.work for route in self._routes.values() if route.work is not None]
+            await asyncio.wait([looking, *busy], timeout=END_TIMEOUT)
+            await self._database.close()
+
+    async def _step(self) -> float:
+        for name in await self._database.run(_due_channels, self._using):
+            self._routes.setdefault(name, Route(self._using, name)).start()
+        return IDLE_INTERVAL
+
+
+class Route:
+    """The way of messages to one channel.
+
+    Attributes:
+        work: sends what is due; done if nothing is left, or if a message failed.
+    """
+
+    def __init__(self, using: str, name: str) -> None:
+        self._using = using
+        self._name = name
+        self._outage = Outage(f"Sending messages to the channel {name!r}")
+        self._rests_until = 0.0
+        self.work: asyncio.Task[None] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether a message is being sent."""
+        return self.work is not None and not self.work.done()
+
+    def start(self) -> None:
+        """Send what is due, unless the channel is busy or rests."""
+        if not self.is_busy and clock.steady() >= self._rests_until:
+            self.work = asyncio.create_task(self._send_all())
+
+    async def _send_all(self) -> None:
+        database = DatabaseThread(f"sisy-send-{self._name}")
+        try:
+            while await self._send_next(database):
+                pass
+            await database.run(_prune, self._using)
+        except Exception as error:  # noqa: BLE001 - the border around our own steps
+            self._note(error)
+        finally:
+            await database.close()
+
+    async def _send_next(self, database: DatabaseThread) -> bool:
+        """Send one message. Return whether to continue with the next one."""
+        message = await database.run(_claim, self._using, self._name)
+        if message is None:
+            return False
+        error = await database.run(_attempt, self._name, message)
+        self._note(error)
+        await self._record(database, message, error)
+        return error is None
+
+    async def _record(
+        self, database: DatabaseThread, message: OutboxMessage, error: NotDelivered | None
+    ) -> None:
+        """Record what happened to a message. Try again while the database is away."""
+        began, failures = clock.steady(), 0
+        while True:
+            try:
+                await database.run(_record, self._using, message, error)
+            except Exception:
+                # Later, another sender has the message.
+                if clock.steady() - began > RECORD_TIMEOUT:
+                    raise
+                failures += 1
+                await asyncio.sleep(retry_delay(failures))
+            else:
+                return
+
+    def _note(self, error: Exception | None) -> None:
+        if error is None:
+            self._outage.recovered()
+            self._rests_until = 0.0
+            return
+        rest = min(MAX_REST, FIRST_REST * 2.0 ** min(self._outage.failures, 10))
+        self._rests_until = clock.steady() + rest
+        self._outage.failed(error, "retrying")
+
+
+# The database's clock is read in the threads that use the database.
+
+
+def _due_channels(using: str) -> list[str]:
+    return sending.due_channels(using, clock.now(using))
+
+
+def _claim(using: str, name: str) -> OutboxMessage | None:
+    return sending.claim(using, clock.now(using), name)
+
+
+def _prune(using: str) -> int:
+    return sending.prune(using, clock.now(using))
+
+
+def _attempt(name: str, message: OutboxMessage) -> NotDelivered | None:
+    return sending.attempt(partial(channel_named, name), message)
+
+
+def _record(using: str, message: OutboxMessage, error: NotDelivered | None) -> None:
+    now = clock.now(using)
+    if error is None:
+        sending.record_sent(using, now, message)
+    else:
+        sending.record_failure(using, now, message, error)

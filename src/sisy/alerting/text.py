@@ -1,0 +1,134 @@
+"""The subject, the text and the HTML of a message."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.template import Context, Engine
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+
+from sisy.alerting.links import link_of
+from sisy.alerting.notice import Notice, notices_in
+from sisy.models.outbox import OutboxMessage
+from sisy.records.choices import Event
+from sisy.runtime.durations import duration_text
+from sisy.runtime.escaping import escaped
+
+TEMPLATES = Path(__file__).parents[1] / "templates" / "sisy" / "mail"
+MAX_SUBJECT_LENGTH = 150
+PREFIX = "[Sisy] "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A message as people read it. The subject is one line."""
+
+    subject: str
+    plain: str
+    html: str
+
+
+def text_of(message: OutboxMessage) -> Text:
+    """Return the text of a message about alerts, or of a test."""
+    notices = notices_in(message.payload)
+    subject = _subject(message, notices)
+    paragraphs = [_words_of_test(message.channel)] if message.event == Event.TEST else []
+    context = Context(
+        {
+            "subject": subject,
+            "paragraphs": paragraphs,
+            "alerts": [_alert(notice) for notice in notices],
+        }
+    )
+    plain_context = Context(context.flatten(), autoescape=False)
+    return Text(
+        subject=PREFIX + subject,
+        plain=_template("alert.txt").render(plain_context).strip() + "\n",
+        html=_template("alert.html").render(context),
+    )
+
+
+def _subject(message: OutboxMessage, notices: Sequence[Notice]) -> str:
+    if message.event == Event.TEST:
+        return gettext("Test message")
+    if len(notices) != 1:
+        return _subject_of_many(notices)
+    [notice] = notices
+    problem = _capitalized(notice.problem)
+    if message.event == Event.RECOVERED:
+        problem = gettext("Recovered")
+    # A label may contain line breaks, and any text.
+    words = f"{problem}: {escaped(notice.what)}" if notice.what else problem
+    if message.event == Event.RECOVERED:
+        words = f"{_cut(words, MAX_SUBJECT_LENGTH - 30)} ({escaped(notice.problem)})"
+    return _cut(words, MAX_SUBJECT_LENGTH)
+
+
+def _subject_of_many(notices: Sequence[Notice]) -> str:
+    counted = Counter(escaped(notice.problem) for notice in notices).most_common()
+    kinds = ", ".join(f"{problem} {number}" for problem, number in counted)
+    total = ngettext("%d alert", "%d alerts", len(notices)) % len(notices)
+    return _cut(f"{total}: {kinds}", MAX_SUBJECT_LENGTH)
+
+
+def _words_of_test(channel: str) -> str:
+    return gettext(
+        "This is a test of the channel '%s'. Messages about tasks and runs will arrive here."
+    ) % escaped(channel)
+
+
+def _alert(notice: Notice) -> dict[str, Any]:
+    """Return what the templates show of one alert."""
+    title = _capitalized(escaped(notice.problem))
+    return {
+        "title": f"{title}: {escaped(notice.what)}" if notice.what else title,
+        "facts": [(name, value) for name, value in _facts(notice) if value],
+        "link": link_of(notice),
+    }
+
+
+def _facts(notice: Notice) -> list[tuple[str, str]]:
+    return [
+        (gettext("Since"), moment_text(notice.since)),
+        (gettext("Until"), _end(notice)),
+        (gettext("Why"), escaped(notice.why)),
+        (gettext("Fix"), escaped(notice.fix)),
+        (gettext("Queue"), escaped(notice.queue)),
+        (gettext("Run"), str(notice.run or "")),
+    ]
+
+
+def _end(notice: Notice) -> str:
+    if notice.ended_at is None:
+        return ""
+    lasted = duration_text(notice.ended_at - notice.since)
+    return gettext("%(moment)s, after %(duration)s") % {
+        "moment": moment_text(notice.ended_at),
+        "duration": lasted,
+    }
+
+
+def moment_text(moment: datetime) -> str:
+    """Return a moment to the second in the project's time zone, with the name of the zone."""
+    zone = timezone.get_default_timezone()
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _capitalized(words: str) -> str:
+    words = escaped(words)
+    return words[:1].upper() + words[1:]
+
+
+def _cut(words: str, most: int) -> str:
+    return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
+# Not the project's template engines: a heartbeat must be able to send whatever they are.
+@cache
+def _template(name: str) -> Any:
+    return Engine(dirs=[str(TEMPLATES)], autoescape=True).get_template(name)

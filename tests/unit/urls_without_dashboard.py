@@ -1,0 +1,6 @@
+"""A project that has only Django's admin."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [path("admin/", admin.site.urls)]
