@@ -23,6 +23,7 @@ class SisyConfig(AppConfig):
         from sisy.lifecycle.submit import set_eager_executor
         from sisy.management import after_migrate
         from sisy.messaging import dashboard_events, doorbell, heartbeat_bell, run_log, sender
+        from sisy.monitoring import counting
         from sisy.reports.alerts.health import failed_checks
         from sisy.store import database_thread
 
@@ -35,6 +36,7 @@ class SisyConfig(AppConfig):
         dashboard_events.connect()
         doorbell.connect()
         heartbeat_bell.connect()
+        counting.connect()
         receivers.connect_if_used()
         database_thread.connect()
         after_migrate.connect()

@@ -13,7 +13,7 @@ from tests.support.records import scheduled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-PATHS = ["health"]
+PATHS = ["health", "metrics"]
 
 
 @pytest.fixture(autouse=True)

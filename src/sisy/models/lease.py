@@ -26,6 +26,7 @@ that was claimed before a long pause, without asking the database.
 """
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sisy import clock, conf
@@ -40,6 +41,20 @@ if TYPE_CHECKING:
 
 RENEWALS = 4
 """The number of renewals in the length of a lease."""
+
+OnRenewal = Callable[[str, bool], None]
+"""Receives the alias of the database, and whether the lease has ended."""
+
+_on_renewals: list[OnRenewal] = []
+
+
+def call_at_renewals(call: OnRenewal) -> None:
+    """Call a function after each renewal of a lease, and after its end.
+
+    It is called in the thread that renews the lease, so it must not block, and must not raise.
+    """
+    if call not in _on_renewals:
+        _on_renewals.append(call)
 
 
 class Lease:
@@ -75,12 +90,16 @@ class Lease:
                 # No lease is that long, so this one was taken before the clock was set back.
                 if lease - lease / RENEWALS < left <= lease:
                     return process
-            return self._renew()
+            process = self._renew()
+        self._tell()
+        return process
 
     def renew(self) -> Process:
         """Renew the lease now. Register again, as a new process, if the lease was lost."""
         with self._lock:
-            return self._renew()
+            process = self._renew()
+        self._tell()
+        return process
 
     def note_problem(self, problem: str) -> None:
         """Store why the process cannot start runs; an empty text if it can.
@@ -115,6 +134,12 @@ class Lease:
                     past_deadlocks(process.leave)
             except Exception as error:  # noqa: BLE001 - the process ends in any case
                 logger.info("Could not unregister (%s); the lease will expire", error)
+        if process is not None:
+            self._tell(is_over=True)
+
+    def _tell(self, *, is_over: bool = False) -> None:
+        for call in _on_renewals:
+            call(self._using, is_over)
 
     def _renew(self) -> Process:
         process = self._process

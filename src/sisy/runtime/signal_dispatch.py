@@ -40,16 +40,24 @@ class ContainedSignal(InterceptingSignal):
         of_batches: receivers of Sisy's own. `send` calls each of them once for all changes, with
             a list of the arguments. They must use no database, and must not raise. For runs that
             are submitted together and differ only in their data, they may get one of them.
+        counters: like ``of_batches``, but called in the thread that made the change, and for each
+            change, even if other receivers are so slow that signals are dropped.
     """
 
     def __init__(self, use_caching: bool = False) -> None:
         super().__init__(use_caching)
         self.of_batches: list[Callable[[SignalArguments], None]] = []
+        self.counters: list[Callable[[SignalArguments], None]] = []
 
     def connect_of_batches(self, receiver: Callable[[SignalArguments], None]) -> None:
         """Connect a receiver of Sisy's own, once; see `of_batches`."""
         if receiver not in self.of_batches:
             self.of_batches.append(receiver)
+
+    def connect_counter(self, receiver: Callable[[SignalArguments], None]) -> None:
+        """Connect a receiver of Sisy's own that counts changes, once; see `counters`."""
+        if receiver not in self.counters:
+            self.counters.append(receiver)
 
     def to_call(self, receiver: Receiver, *, is_async: bool) -> Receiver:
         """Return the function to call instead of ``receiver``."""
@@ -136,7 +144,8 @@ def send_on_commit(
 def is_heard(signal: ContainedSignal, sender: type) -> bool:
     """Return whether a signal has receivers."""
     # It is quicker to see that there are no receivers than that none of them is for this sender.
-    return bool(signal.of_batches or (signal.receivers and signal.has_listeners(sender)))
+    heard_by_sisy = signal.of_batches or signal.counters
+    return bool(heard_by_sisy or (signal.receivers and signal.has_listeners(sender)))
 
 
 def send_in_thread() -> None:
@@ -155,6 +164,8 @@ def send(signal: ContainedSignal, sender: type, news: SignalArguments) -> None:
     Args:
         news: the arguments of the signal, one dict for each time that it is sent.
     """
+    for count in signal.counters:
+        count(news)
     if getattr(_thread, "leaves_it", False):
         _signal_thread.add(signal, sender, news)
     else:

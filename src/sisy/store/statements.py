@@ -18,6 +18,7 @@ The other modules of this package contain the statements. Each is one SQL text f
 - ``{is_paused}`` says whether the queue ``queue`` is paused. It is always false on other databases
   than PostgreSQL, where callers leave out paused queues: InnoDB would lock the runs of a paused
   queue, even if the statement does not return them.
+- ``{text}`` is the type of texts to which a value can be cast.
 - ``{clock}`` is the time by the database's clock, or NULL on SQLite, which has none.
 
 States are written into the text (``state = 'queued'``) because the partial indexes name them: a
@@ -62,6 +63,7 @@ WORDS = {
         "is_paused": (
             "EXISTS (SELECT 1 FROM sisy_queue WHERE name = %(queue)s AND paused_at IS NOT NULL)"
         ),
+        "text": "text",
         "clock": NOW_SQL["postgresql"],
     },
     "mysql": {
@@ -69,6 +71,7 @@ WORDS = {
         "as_utc": "",
         "join_in_order": "STRAIGHT_JOIN",
         "by_key": "FORCE INDEX (PRIMARY)",
+        "text": "char",
         "is_paused": "1 = 0",
         "clock": NOW_SQL["mysql"],
     },
@@ -78,6 +81,7 @@ WORDS = {
         "join_in_order": "CROSS JOIN",
         "by_key": "",
         "is_paused": "1 = 0",
+        "text": "text",
         "clock": "NULL",
     },
 }
