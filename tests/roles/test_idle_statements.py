@@ -10,8 +10,9 @@ from sisy import clock
 from sisy.engines import dispatch
 from sisy.heartbeat import Heartbeat, timing_check
 from sisy.heartbeat.timing_check import Audit
-from sisy.models import Task
+from sisy.models import Task, task_with_callable
 from sisy.store import due
+from tests.app import jobs
 from tests.support.moments import MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
 
@@ -65,25 +66,52 @@ def test_raw_sql_is_found_within_a_minute_all_the_same(heartbeat, clocks):
 
 
 @pytest.mark.parametrize(
-    ("newest", "slices", "seconds"),
-    [(5, 1, 50), (1_999, 1, 50), (3_000, 2, 25), (9_000, 5, 10), (60_000, 6, 10)],
+    ("count", "slices", "seconds"),
+    [(1, 1, 50), (19, 1, 50), (30, 2, 25), (90, 5, 10), (600, 7, 10)],
 )
 def test_an_audit_covers_all_tasks_in_about_a_minute_by_as_few_slices_as_it_can(
-    newest, slices, seconds, clocks, monkeypatch
+    count, slices, seconds, clocks, monkeypatch
 ):
+    monkeypatch.setattr(timing_check, "SMALLEST_AUDIT", 20)
+    monkeypatch.setattr(timing_check, "LARGEST_AUDIT", 100)
     audited = []
-    Task.objects.filter(pk=scheduled(IDLE).pk).update(id=newest)
     monkeypatch.setattr(timing_check, "audit", lambda *args: audited.append(args[2:4]))
+    tasks = Task.objects.bulk_create([declared() for _ in range(count)])
     audit = Audit("default")
-    covered = set()
-    for _ in range(slices):
+    audit_cycle(audit, clocks)
+    audited.clear()
+    waits = audit_cycle(audit, clocks)
+    assert (len(audited), waits) == (slices, {timedelta(seconds=seconds)})
+    covered = [task.pk for task in tasks if any(a <= task.pk <= b for a, b in audited)]
+    assert len(covered) == count
+
+
+def audit_cycle(audit, clocks):
+    """Audit slices until all tasks were covered. Return the waits after each."""
+    waits, is_complete = set(), False
+    while not is_complete:
         audit.go_on(clocks.moment, timing_check.ENDLESS)
-        assert audit.next_at - clocks.moment == timedelta(seconds=seconds)
+        waits.add(audit.next_at - clocks.moment)
         clocks.moment = audit.next_at
-        covered |= set(range(audited[-1][0], audited[-1][1] + 1))
-    assert covered >= set(range(1, newest + 1))
-    audit.go_on(clocks.moment, timing_check.ENDLESS)
-    assert audited[-1][0] == 0
+        is_complete = audit._next_key == 0
+    return waits
+
+
+def declared():
+    return task_with_callable(jobs.noop, schedule=IDLE)
+
+
+def test_an_audit_of_few_tasks_is_one_slice_however_large_their_keys_are(clocks, monkeypatch):
+    audited = []
+    monkeypatch.setattr(timing_check, "audit", lambda *args: audited.append(args[2:4]))
+    task = scheduled(IDLE)
+    Task.objects.filter(pk=task.pk).update(id=2**40)
+    audit = Audit("default")
+    for _ in range(3):
+        audit.go_on(clocks.moment, timing_check.ENDLESS)
+        assert audit.next_at - clocks.moment == timedelta(seconds=50)
+        clocks.moment = audit.next_at
+    assert audited == [(0, timing_check.LAST_KEY)] * 3
 
 
 def test_an_audit_continues_soon_if_there_are_more_entries_to_check(clocks, monkeypatch):

@@ -4,11 +4,13 @@ One UPDATE may change the timing of all tasks. They are recomputed in chunks, ea
 of its own. Between two chunks, the heartbeat plans what is due: see `Turn`.
 """
 
+import math
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Count, Max, QuerySet
 
 from sisy.heartbeat import retention
 from sisy.heartbeat.entry_check import EntryCheck
@@ -28,6 +30,23 @@ AUDIT_SLICES = AUDIT_CYCLE // AUDIT_INTERVAL
 # The tasks per audit. Few tasks are audited together, and then not for a while. The most bounds
 # the cost of an audit.
 SMALLEST_AUDIT, LARGEST_AUDIT = 2_000, 10_000
+LAST_KEY = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Consecutive tasks that are audited together.
+
+    Attributes:
+        first, last: the keys between which they are.
+        count: how many there are.
+        is_last: whether no tasks come after them.
+    """
+
+    first: int
+    last: int
+    count: int
+    is_last: bool
 
 
 class Audit:
@@ -42,7 +61,12 @@ class Audit:
     def __init__(self, using: str) -> None:
         self._using = using
         self.next_at: datetime | None = None
-        self._audited = 0  # up to this key
+        self._left: Slice | None = None  # the rest of a slice, if a turn has ended within it
+        self._next_key = 0
+        self._covered = 0  # tasks in this cycle
+        # Until the first cycle is complete, it is not known how many tasks there are.
+        self._size = LARGEST_AUDIT
+        self._interval = AUDIT_INTERVAL
         self._entries = EntryCheck(using)
 
     def restart(self) -> None:
@@ -53,20 +77,40 @@ class Audit:
         """Audit a slice if it is time. If the turn ends, the next pass audits the rest."""
         if self.next_at is not None and now < self.next_at:
             return
-        tasks = Task.objects.using(self._using).order_by("-pk")
-        newest = tasks.values_list("pk", flat=True).first() or 0
-        first = self._audited + 1 if self._audited < newest else 0
-        size = min(max(newest // AUDIT_SLICES, SMALLEST_AUDIT), LARGEST_AUDIT)
-        last = first + size
-        audit(self._using, now, first, last, turn)
+        part = self._left or self._next_slice()
+        self._left = part
+        audit(self._using, now, part.first, part.last, turn)
         if turn.has_left_work:
             return
-        _, self._audited = retention.prune_surplus(self._using, first, last, turn)
-        if self._audited == last:
-            self._entries.go_on(now)
-            slices = 1 + newest // size
-            has_more = slices >= AUDIT_SLICES or self._entries.is_behind
-            self.next_at = now + (AUDIT_INTERVAL if has_more else AUDIT_CYCLE / slices)
+        _, audited = retention.prune_surplus(self._using, part.first, part.last, turn)
+        if audited < part.last:
+            self._left = replace(part, first=audited + 1)
+            return
+        self._complete(part)
+        self._entries.go_on(now)
+        is_soon = self._entries.is_behind
+        self.next_at = now + (AUDIT_INTERVAL if is_soon else self._interval)
+
+    def _next_slice(self) -> Slice:
+        # By their number: tasks that ran once are deleted, and leave large gaps between the keys.
+        following = Task.objects.using(self._using).filter(pk__gte=self._next_key)
+        found = following.order_by("pk")[: self._size].aggregate(count=Count("pk"), last=Max("pk"))
+        is_last = found["count"] < self._size
+        last = LAST_KEY if is_last else found["last"]
+        return Slice(self._next_key, last, found["count"], is_last)
+
+    def _complete(self, part: Slice) -> None:
+        """Go on to the next slice. After the last one, divide the next cycle into slices."""
+        self._left = None
+        self._covered += part.count
+        self._next_key = 0 if part.is_last else part.last + 1
+        if part.is_last:
+            size = math.ceil(self._covered / AUDIT_SLICES)
+            self._size = min(max(size, SMALLEST_AUDIT), LARGEST_AUDIT)
+            # A slice that is full is not known to be the last one.
+            slices = 1 + self._covered // self._size
+            self._interval = max(AUDIT_INTERVAL, AUDIT_CYCLE / slices)
+            self._covered = 0
 
 
 def compute_unplanned(using: str, now: datetime, turn: Turn = ENDLESS) -> int:
