@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from sisy import conf
+from sisy.alerting import heartbeats
 from sisy.lifecycle.lose import lose
 from sisy.models import Process, Role, Run, RunningRun, RunState
 from sisy.models.process import ProcessQuerySet
@@ -88,6 +89,7 @@ def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) ->
             again, ended = lose(Run.objects.using(using).filter(pk__in=locked), reason, now)
             checkpoint("rescue: runs settled")
             kept.leave(f"It {end}.", now)
+            heartbeats.note_death(using, kept, now)
             if kept.role == Role.WORKER or again or ended:
                 _log(str(kept), again, ended)
             return again

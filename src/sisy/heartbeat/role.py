@@ -13,6 +13,7 @@ from django.db import router
 
 from sisy import clock, conf
 from sisy.alerting import deadman
+from sisy.alerting.judge import Judge
 from sisy.alerting.sender import Sender
 from sisy.engines.dispatch import dispatching
 from sisy.heartbeat.clock_rollback import ClockWatch
@@ -73,6 +74,7 @@ class Heartbeat:
         self._lease = Lease(Role.HEARTBEAT, self.using)
         self._clock_watch = ClockWatch(self.using)
         self._audit = Audit(self.using)
+        self._judge = Judge(self.using)
         self._due_mark = DueMark()
         self._rounds = Rounds(self.using)
         self._progress = deadman.Progress()
@@ -147,6 +149,8 @@ class Heartbeat:
             self._next_due = outlook.next_run
         if not current.turn.has_left_work:
             self._audit.go_on(now, current.turn)
+        if not current.turn.has_left_work:
+            self._judge_problems(current)
         self._complete(current, outlook)
         return current
 
@@ -162,7 +166,13 @@ class Heartbeat:
         if self._clock_watch.look(now, clock.steady()):
             self._next_beat = None
             self._audit.restart()
+            self._judge.restart()
             self._due_mark.reset()
+
+    def _judge_problems(self, current: Pass) -> None:
+        is_held_up = current.tick is not None and current.tick.is_held_up
+        may_judge = self._clock_watch.may_judge
+        self._judge.go_on(current.now, current.turn, may_judge=may_judge, is_held_up=is_held_up)
 
     def _act_on(self, outlook: Outlook, current: Pass, since: datetime) -> None:
         """Find runs that became ready, and tick if something is due and no tick was made yet."""
@@ -258,5 +268,6 @@ class Heartbeat:
             outlook.first_expiry,
             self._next_beat,
             self._audit.next_at,
+            self._judge.next_at,
         )
         return all(moment is None or moment >= following + SECOND for moment in moments)

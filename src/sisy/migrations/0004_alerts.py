@@ -147,6 +147,14 @@ class Migration(migrations.Migration):
                         help_text="When the last message was stored.", null=True
                     ),
                 ),
+                (
+                    "thread",
+                    models.CharField(
+                        blank=True,
+                        help_text="The key of the last message that it is open.",
+                        max_length=200,
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "alert",

@@ -32,6 +32,11 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         """Return the alerts that were closed by a recovery or by a person."""
         return self.filter(open_key=None)
 
+    def rechecked(self, now: datetime) -> "AlertQuerySet":
+        """Return the open alerts that may close. First, people are told that they are open."""
+        untold = Q(is_told=False, reopened=0, tell_at__isnull=False)
+        return self.open().exclude(untold & (Q(muted_until=None) | Q(muted_until__lte=now)))
+
     def acknowledge(self, by: str, now: datetime) -> int:
         """Note who takes care of open alerts. Return how many nobody had acknowledged before."""
         unknown = self.open().filter(acknowledged_at=None)
@@ -125,6 +130,9 @@ class Alert(models.Model):
         null=True, help_text=_("When to send a message about its state. Empty for never.")
     )
     told_at = MomentField(null=True, help_text=_("When the last message was stored."))
+    thread = models.CharField(
+        max_length=200, blank=True, help_text=_("The key of the last message that it is open.")
+    )
 
     objects: ClassVar["AlertManager"] = AlertManager()
 

@@ -1,0 +1,226 @@
+"""Judge runs that ended badly: failing and lost runs, and missed occurrences.
+
+Each such run has an entry in the table of troubled runs, which says whether it was judged. So no
+run is overlooked, whenever its transaction commits, and none is judged twice. A run names a task,
+and the task's latest finished runs decide: an alert opens if the last ``alert_after`` of them
+failed. Runs without a scheduled task, such as those of ``run_once()`` and ``django.tasks``, are
+grouped by the function that they call. No index of the ledger finds these, so only its newest runs
+are read.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import takewhile
+
+from django.db import transaction
+from django.utils.translation import gettext, ngettext
+
+from sisy import conf
+from sisy.alerting.opening import Closing, open_alerts
+from sisy.alerting.problem import Problem, of_call, of_task
+from sisy.models import Alert, Run, RunState, Task
+from sisy.records.problems import Kind
+from sisy.records.small_tables import TroubledRun
+from sisy.store.judging import JUDGED_STATES, Ended, latest_ended, latest_of_calls
+
+BATCH = 500  # troubled runs that are judged together
+MIN_GAP = timedelta(minutes=1)  # a restart of the heartbeat is no reason for an alert
+CALM = timedelta(hours=24)  # without a failed run, until an alert about a function closes
+
+STREAK_KINDS = (Kind.FAILING, Kind.LOST, Kind.BROKEN)
+"""The kinds of which a task has at most one alert: they are over when a run succeeds."""
+
+TASK_COLUMNS = ("label", "schedule", "alert_after", "target_error")
+
+
+def judge_failures(using: str, now: datetime) -> bool:
+    """Open alerts for runs that ended badly since the last time. Return whether more are left."""
+    entries = TroubledRun.objects.using(using)
+    new = entries.filter(is_judged=False, state__in=JUDGED_STATES)
+    pks = list(new.values_list("run_id", flat=True)[:BATCH])
+    runs = list(
+        Run.objects.using(using)
+        .filter(pk__in=pks)
+        .defer("payload", "result", "error")
+        .order_by("-pk")
+    )
+    with transaction.atomic(using=using):
+        open_alerts(using, problems_of(using, runs), now)
+        entries.filter(run_id__in=pks).update(is_judged=True)
+    return len(pks) == BATCH
+
+
+def problems_of(using: str, runs: Sequence[Run]) -> Iterator[Problem]:
+    """Yield the problems that runs which ended badly show, if they still last.
+
+    Args:
+        runs: the newest run comes first.
+    """
+    keys = [run.task_id for run in runs if run.task_id is not None]
+    tasks = Task.objects.using(using).only(*TASK_COLUMNS).in_bulk(keys)
+    failed: dict[int, list[Run]] = defaultdict(list)
+    missed: dict[int, list[Run]] = defaultdict(list)
+    called: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        task = tasks.get(run.task_id or 0)
+        if task is None or not task.schedule:
+            called[run.target_path].append(run)
+        elif run.state == RunState.MISSED:
+            missed[task.pk].append(run)
+        else:
+            failed[task.pk].append(run)
+    yield from _missed(using, missed)
+    yield from _failing_tasks(using, failed, tasks)
+    yield from _failing_calls(using, called, tasks)
+
+
+def _threshold(task: Task | None) -> int:
+    """Return how many runs must fail in a row; 0 for no alert."""
+    own = None if task is None else task.alert_after
+    return conf.get_settings().alert_after if own is None else own
+
+
+def _failing_tasks(
+    using: str, failed: Mapping[int, Sequence[Run]], tasks: Mapping[int, Task]
+) -> Iterator[Problem]:
+    limits = {pk: limit for pk in failed if (limit := _threshold(tasks[pk]))}
+    open_ones = Alert.objects.using(using).open().filter(kind__in=STREAK_KINDS)
+    for alert in open_ones.filter(task_id__in=list(limits)).only("task_id"):
+        limits.pop(alert.task_id or 0, None)
+    latest = latest_ended(using, limits)
+    for pk, limit in limits.items():
+        task, newest = tasks[pk], failed[pk][0]
+        streak = _streak(latest.get(pk, ()))
+        if not streak:
+            continue
+        is_missing = bool(task.target_error)
+        if streak[0].state == RunState.LOST or is_missing or len(streak) >= limit:
+            yield _failing(newest, streak, task=pk, is_missing=is_missing)
+
+
+def _failing_calls(
+    using: str, called: Mapping[str, Sequence[Run]], tasks: Mapping[int, Task]
+) -> Iterator[Problem]:
+    limits = {}
+    for path, runs in called.items():
+        if limit := max(_threshold(tasks.get(run.task_id or 0)) for run in runs):
+            limits[path] = limit
+    latest = latest_of_calls(using, list(limits))
+    for path, limit in limits.items():
+        known = {run.pk: Ended(run.pk, run.state, run.finished_at) for run in called[path]}
+        known |= {run.pk: run for run in latest.get(path, ())}
+        streak = _streak(sorted(known.values(), key=lambda run: -run.pk))
+        if streak and (streak[0].state == RunState.LOST or len(streak) >= limit):
+            yield _failing(called[path][0], streak)
+            _note_last(using, of_call(path), called[path][0].pk)
+
+
+def _note_last(using: str, subject: str, run: int) -> None:
+    """Note the newest failed run of a function whose alert is open."""
+    alerts = Alert.objects.using(using).open().filter(subject=subject, evidence__lt=run)
+    alerts.update(evidence=run)
+
+
+def _streak(latest: Sequence[Ended]) -> list[Ended]:
+    """Return the failed runs since the last success, the newest first."""
+    return list(takewhile(lambda run: not run.is_success, latest))
+
+
+def _failing(
+    run: Run, streak: Sequence[Ended], *, task: int | None = None, is_missing: bool = False
+) -> Problem:
+    kind = Kind.LOST if run.state == RunState.LOST else Kind.FAILING
+    first = streak[-1]
+    return Problem(
+        kind=Kind.BROKEN if is_missing else kind,
+        subject=of_call(run.target_path) if task is None else of_task(task),
+        label=run.label,
+        since=first.finished_at or run.finished_at or run.planned_at,
+        why=_why(run, len(streak)),
+        fix=_fix(run, is_missing=is_missing),
+        task=task,
+        run=run.pk,
+        queue=run.queue,
+        evidence=run.pk,
+    )
+
+
+def _why(run: Run, number: int) -> str:
+    # The text of an error may contain anything that its function knew, so only its class is told.
+    cause = run.error_class.rpartition(".")[2]
+    if run.state in (RunState.TIMED_OUT, RunState.LOST):
+        cause = run.reason.rstrip(".")
+    words = ngettext("The latest run failed", "The last %d runs failed", number)
+    words = words % number if "%d" in words else words
+    if run.state == RunState.LOST and number == 1:
+        words = gettext("The latest run was lost")
+    return f"{words}: {cause}." if cause else f"{words}."
+
+
+def _fix(run: Run, *, is_missing: bool) -> str:
+    if is_missing:
+        return gettext("Restore the function, or set another one (target_path).")
+    return gettext("Fix the cause, and then retry with 'manage.py sisy_tasks retry %d'.") % run.pk
+
+
+def _missed(using: str, missed: Mapping[int, Sequence[Run]]) -> Iterator[Problem]:
+    for pk, runs in missed.items():
+        first, newest = runs[-1], runs[0]
+        began = first.due_at or first.planned_at
+        if newest.planned_at - began < MIN_GAP:
+            continue
+        number = sum(run.count for run in runs)
+        words = ngettext("%d occurrence was missed", "%d occurrences were missed", number)
+        yield Problem(
+            kind=Kind.MISSED,
+            subject=of_task(pk),
+            label=newest.label,
+            since=began,
+            why=f"{words % number}: {newest.reason}",
+            fix=gettext("Backfill them if they must run: 'manage.py sisy_tasks backfill'."),
+            task=pk,
+            run=newest.pk,
+            queue=newest.queue,
+            evidence=newest.pk,
+        )
+
+
+def over_of_tasks(using: str, alerts: Collection[Alert]) -> Iterator[Closing]:
+    """Yield the alerts about runs of tasks after which a run has succeeded."""
+    pks = [alert.task_id for alert in alerts if alert.task_id is not None]
+    tasks = Task.objects.using(using).only("label").in_bulk(pks)
+    latest = latest_ended(using, dict.fromkeys(tasks, 1))
+    gaps = [alert.evidence for alert in alerts if alert.kind == Kind.MISSED]
+    recorded = Run.objects.using(using).only("planned_at").in_bulk(gaps) if gaps else {}
+    for alert in alerts:
+        newest = latest.get(alert.task_id or 0)
+        if alert.task_id not in tasks:
+            yield alert, gettext("The task was deleted.")
+        elif newest and newest[0].is_success and _is_later(newest[0], alert, recorded):
+            yield alert, gettext("The latest run succeeded.")
+
+
+def _is_later(run: Ended, alert: Alert, recorded: Mapping[int, Run]) -> bool:
+    """Return whether a run came after those that were the reason for an alert."""
+    if alert.kind != Kind.MISSED:
+        return run.pk > alert.evidence
+    # The run that makes up for missed occurrences is stored before the row of the others.
+    gap = recorded.get(alert.evidence)
+    since = alert.opened_at if gap is None else gap.planned_at
+    return run.finished_at is not None and run.finished_at >= since
+
+
+def over_of_calls(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closing]:
+    """Yield the alerts about functions that have succeeded since, or are not failing any more."""
+    paths = {alert.subject.removeprefix("call:"): alert for alert in alerts}
+    latest = latest_of_calls(using, list(paths))
+    last = Run.objects.using(using).only("finished_at")
+    ended = last.in_bulk([alert.evidence for alert in alerts])
+    for path, alert in paths.items():
+        newest = latest.get(path)
+        failed = ended.get(alert.evidence)
+        if newest and newest[0].is_success and newest[0].pk > alert.evidence:
+            yield alert, gettext("The latest run succeeded.")
+        elif failed is None or (failed.finished_at and now - failed.finished_at >= CALM):
+            yield alert, gettext("No run has failed in the last 24 hours.")

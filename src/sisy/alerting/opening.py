@@ -1,0 +1,126 @@
+"""Open and close alerts. A problem has one alert, however many heartbeats find it.
+
+The key of a problem is unique among open alerts, so the database decides which heartbeat opens it.
+Nobody is told here: an alert only gets the moment at which to tell people, see `telling`.
+
+A problem that recurs within ten minutes reopens its alert. People are told again only if it lasts
+ten minutes this time. After that, its recovery is told only when it has lasted for ten minutes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Case, F, Max, Value, When
+from django.db.models.functions import Concat
+
+from sisy.alerting.problem import Problem
+from sisy.models import Alert
+from sisy.models.alert import AlertQuerySet
+from sisy.records.fields import MomentField
+
+SETTLING = timedelta(seconds=10)  # from the opening of an alert to its message
+FLAPPING = timedelta(minutes=10)
+
+Closing = tuple[Alert, str]
+"""An alert, and why it is over."""
+
+
+def open_alerts(using: str, problems: Iterable[Problem], now: datetime) -> int:
+    """Open an alert for each problem that has none. Return how many."""
+    # In the order of keys, so that heartbeats which open the same alerts cannot deadlock.
+    found = dict(sorted((problem.key, problem) for problem in problems))
+    if not found:
+        return 0
+    with transaction.atomic(using=using):
+        alerts = Alert.objects.using(using)
+        for alert in alerts.filter(open_key__in=list(found)).only("open_key"):
+            found.pop(alert.open_key or "", None)
+        last = _last_alerts(alerts.all(), list(found.values()))
+        new: list[Alert] = []
+        again: list[int] = []
+        for key, problem in found.items():
+            before = last.get(key)
+            if before is not None and before.closed_by and before.evidence == problem.evidence:
+                continue
+            if before is not None and _recurs(before, now):
+                again.append(before.pk)
+            else:
+                new.append(_alert_of(problem, before, now))
+        # Another heartbeat may have opened some of them in the meantime.
+        alerts.bulk_create(new, ignore_conflicts=True)
+        return len(new) + _reopen(alerts.filter(pk__in=again), now)
+
+
+def close_alerts(using: str, closings: Iterable[Closing], now: datetime) -> int:
+    """Close alerts whose problem is over. Return how many were open."""
+    by_reason: dict[str, list[int]] = defaultdict(list)
+    for alert, reason in closings:
+        by_reason[reason].append(alert.pk)
+    later = Value(now + FLAPPING, MomentField())
+    tell_at = Case(
+        When(is_told=True, reopened=0, then=Value(now, MomentField())),
+        When(is_told=True, then=later),
+        default=None,
+        output_field=MomentField(),
+    )
+    return sum(
+        Alert.objects.using(using)
+        .open()
+        .filter(pk__in=pks)
+        .update(open_key=None, closed_at=now, close_reason=reason, tell_at=tell_at)
+        for reason, pks in by_reason.items()
+    )
+
+
+def _last_alerts(alerts: AlertQuerySet, problems: Sequence[Problem]) -> dict[str, Alert]:
+    """Return, by key, the latest alerts about the same kinds and subjects."""
+    subjects = [problem.subject for problem in problems]
+    kinds = {problem.kind for problem in problems}
+    newest = (
+        alerts.filter(subject__in=subjects, kind__in=kinds)
+        .order_by()
+        .values_list("subject", "kind")
+        .annotate(newest=Max("pk"))
+    )
+    pks = [pk for *_, pk in newest]
+    return {f"{alert.kind}:{alert.subject}": alert for alert in alerts.filter(pk__in=pks)}
+
+
+def _recurs(before: Alert, now: datetime) -> bool:
+    is_recent = before.closed_at is not None and now - before.closed_at < FLAPPING
+    return is_recent and not before.closed_by
+
+
+def _alert_of(problem: Problem, before: Alert | None, now: datetime) -> Alert:
+    is_muted = before is not None and before.is_muted(now)
+    return Alert(
+        open_key=problem.key,
+        kind=problem.kind,
+        subject=problem.subject,
+        task_id=problem.task,
+        run_id=problem.run,
+        queue=problem.queue,
+        label=problem.label,
+        why=problem.why,
+        fix=problem.fix,
+        evidence=problem.evidence,
+        since=min(problem.since, now),
+        opened_at=now,
+        tell_at=now + SETTLING,
+        muted_until=before.muted_until if before is not None and is_muted else None,
+        muted_by=before.muted_by if before is not None and is_muted else "",
+    )
+
+
+def _reopen(alerts: AlertQuerySet, now: datetime) -> int:
+    later = Value(now + FLAPPING, MomentField())
+    return alerts.closed().update(
+        open_key=Concat(F("kind"), Value(":"), F("subject")),
+        closed_at=None,
+        close_reason="",
+        reopened=F("reopened") + 1,
+        # If its recovery was not told yet, people still know that it is open.
+        tell_at=Case(When(is_told=True, then=None), default=later, output_field=MomentField()),
+    )

@@ -1,0 +1,153 @@
+"""Judge runs while they last: those that take too long, and those that have not started in time.
+
+Only tasks with ``expected_duration`` or ``start_within`` are judged. There are few running runs,
+at most one for each slot of a worker, so their tasks are looked up. Queued runs may be many. If
+few tasks have ``start_within``, their runs are looked up by task; otherwise, the longest waiting
+runs of each queue are.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from django.db.models import Min
+from django.utils.translation import gettext
+
+from sisy.alerting.opening import Closing
+from sisy.alerting.problem import Problem, Watch, of_task
+from sisy.models import Alert, QueuedRun, Run, RunningRun, Task
+from sisy.records.problems import Kind
+from sisy.runtime.durations import duration_text
+from sisy.store.levels import first_of_each_priority, queues_with_runs
+
+MAX_RUNNING = 10_000  # running runs whose tasks are looked up
+MAX_TASKS = 1000  # tasks whose queued runs are looked up
+MAX_QUEUED = 10_000  # queued runs of each queue and priority otherwise
+
+Found = dict[int, tuple[int, datetime, timedelta]]
+"""By the key of a task: its oldest run, since when that waits or runs, and how long it may."""
+
+
+def shortest_expectation(using: str) -> timedelta | None:
+    """Return the shortest time in which a task expects something; None if no task does."""
+    tasks = Task.objects.using(using).order_by()
+    found = [
+        tasks.filter(**{f"{name}__isnull": False}).aggregate(shortest=Min(name))["shortest"]
+        for name in ("start_within", "expected_duration")
+    ]
+    return min(filter(None, found), default=None)
+
+
+def slow(watch: Watch) -> Iterator[Problem]:
+    """Yield the tasks with a run that has been running for longer than expected."""
+    words = gettext("A run has been running for %(time)s, but should take at most %(most)s.")
+    for pk, (run, since, limit) in _slow_runs(watch.using, watch.now).items():
+        fix = gettext("If it hangs, cancel it with 'manage.py sisy_tasks cancel --force %d'.") % pk
+        named = {"time": duration_text(watch.now - since), "most": duration_text(limit)}
+        yield _problem(watch.using, Kind.SLOW, pk, run, since + limit, words % named, fix)
+
+
+def late(watch: Watch) -> Iterator[Problem]:
+    """Yield the tasks with a run that has not started in time."""
+    words = gettext("A run has been queued for %(time)s, but should start within %(most)s.")
+    for pk, (run, since, limit) in _late_runs(watch.using, watch.now).items():
+        if watch.waited(since) >= limit:
+            fix = gettext("Find out why with 'manage.py sisy_tasks why %d'.") % pk
+            named = {"time": duration_text(watch.now - since), "most": duration_text(limit)}
+            yield _problem(watch.using, Kind.LATE, pk, run, since + limit, words % named, fix)
+
+
+def over(using: str, alerts: Iterable[Alert], now: datetime) -> Iterator[Closing]:
+    """Yield the alerts about late or slow runs of tasks that have none any more."""
+    listed = list(alerts)
+    tasks = {alert.task_id for alert in listed if alert.task_id is not None}
+    late_ones = _late_runs(using, now, tasks)
+    slow_ones = _slow_runs(using, now, tasks)
+    for alert in listed:
+        if alert.kind == Kind.LATE and alert.task_id not in late_ones:
+            yield alert, gettext("The run is no longer queued.")
+        if alert.kind == Kind.SLOW and alert.task_id not in slow_ones:
+            yield alert, gettext("The run has ended.")
+
+
+def _problem(
+    using: str, kind: Kind, task: int, run: int, since: datetime, why: str, fix: str
+) -> Problem:
+    found = Run.objects.using(using).values_list("label", "queue").filter(pk=run).first()
+    label, queue = found or ("", "")
+    return Problem(
+        kind=kind,
+        subject=of_task(task),
+        since=since,
+        why=why,
+        fix=fix,
+        label=label,
+        queue=queue,
+        task=task,
+        run=run,
+        evidence=run,
+    )
+
+
+def _slow_runs(using: str, now: datetime, tasks: Collection[int] | None = None) -> Found:
+    entries = RunningRun.objects.using(using).order_by()
+    if tasks is not None:
+        entries = entries.filter(task_id__in=tasks)
+    task_of = dict(entries.values_list("run_id", "task_id")[:MAX_RUNNING])
+    limits = _limits(using, "expected_duration", set(task_of.values()))
+    runs = [run for run, task in task_of.items() if task in limits]
+    started = Run.objects.using(using).filter(pk__in=runs).order_by("pk")
+    rows = started.values_list("pk", "task_id", "started_at")
+    return _oldest(rows, limits, now)
+
+
+def _late_runs(using: str, now: datetime, tasks: Collection[int] | None = None) -> Found:
+    if tasks is None:
+        every = Task.objects.using(using).filter(start_within__isnull=False)
+        shortest = every.order_by("start_within", "pk").values_list("pk", "start_within")
+        limits = _by_key(shortest[: MAX_TASKS + 1])
+    else:
+        limits = _limits(using, "start_within", tasks)
+    if not limits:
+        return {}
+    before = now - min(limits.values())
+    waiting = QueuedRun.objects.using(using).filter(ready_at__lte=before)
+    columns = ("run_id", "task_id", "ready_at")
+    if len(limits) <= MAX_TASKS:
+        few = waiting.filter(task_id__in=list(limits)).order_by("task_id", "run_id")
+        return _oldest(few.values_list(*columns)[:MAX_QUEUED], limits, now)
+    rows = []
+    for queue in queues_with_runs(using):
+        for level in first_of_each_priority(using, queue):
+            if level.since <= before:
+                of_level = waiting.filter(engine="", queue=queue, priority=level.priority)
+                oldest = of_level.order_by("ready_at", "run_id")
+                rows += list(oldest.values_list(*columns)[:MAX_QUEUED])
+    return _oldest(rows, _limits(using, "start_within", {task for _, task, _ in rows}), now)
+
+
+def _limits(using: str, name: str, tasks: Collection[int]) -> dict[int, timedelta]:
+    """Return the value of a column of tasks that have one, by their keys."""
+    if not tasks:
+        return {}
+    given = Task.objects.using(using).filter(pk__in=tasks, **{f"{name}__isnull": False})
+    return _by_key(given.values_list("pk", name))
+
+
+def _by_key(rows: Iterable[tuple[int, timedelta | None]]) -> dict[int, timedelta]:
+    return {pk: limit for pk, limit in rows if limit is not None}
+
+
+def _oldest(
+    rows: Iterable[tuple[int, int, datetime | None]],
+    limits: Mapping[int, timedelta],
+    now: datetime,
+) -> Found:
+    """Return the first run of each task that is over its limit."""
+    found: Found = {}
+    for run, task, since in rows:
+        limit = limits.get(task)
+        if limit is None or since is None or now - since < limit:
+            continue
+        if task not in found or since < found[task][1]:
+            found[task] = (run, since, limit)
+    return found

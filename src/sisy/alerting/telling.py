@@ -1,0 +1,135 @@
+"""Tell people which alerts were opened and which problems are over, by messages in the outbox.
+
+A message is stored in the transaction that notes what people were told, so that any number of
+heartbeats tell it once. Up to ten alerts have a message each. If there are more, something larger
+has happened: the messages wait until no further alert was opened for half a minute, or for two
+minutes at most, and become one.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Count, F, Max, Min
+from django.utils.translation import gettext, ngettext
+
+from sisy.alerting.notice import Notice, payload_of
+from sisy.alerting.outbox import post
+from sisy.models import Alert
+from sisy.models.alert import AlertQuerySet
+from sisy.records.choices import Event
+from sisy.records.problems import Severity
+from sisy.runtime.log import logger
+
+MAX_SINGLE = 10  # alerts that have a message each
+MAX_LISTED = 50  # alerts that a message about many describes
+QUIET = timedelta(seconds=30)
+LONGEST_STORM = timedelta(minutes=2)
+
+
+def tell(using: str, now: datetime) -> int:
+    """Store the messages that are due. Return how many alerts they are about."""
+    with transaction.atomic(using=using):
+        due = Alert.objects.using(using).filter(tell_at__lte=now)
+        muted = due.filter(muted_until__gt=now)
+        muted.open().update(tell_at=F("muted_until"))
+        muted.closed().update(tell_at=None, is_told=False)
+        opened = _tell(due.open().filter(is_told=False), Event.OPENED, now)
+        over = _tell(due.closed().filter(is_told=True), Event.RECOVERED, now)
+        # People know the state of the others.
+        due.open().filter(is_told=True).update(tell_at=None)
+        due.closed().filter(is_told=False).update(tell_at=None)
+        return opened + over
+
+
+def _tell(due: AlertQuerySet, event: Event, now: datetime) -> int:
+    """Tell people about alerts that are due. Return how many."""
+    counted = due.order_by().aggregate(
+        number=Count("pk"), first=Min("tell_at"), last=Max("tell_at")
+    )
+    if not counted["number"]:
+        return 0
+    if counted["number"] > MAX_SINGLE and _grows(counted["first"], counted["last"], now):
+        return 0
+    is_opening = event is Event.OPENED
+    using = due.db
+    # This locks them: another heartbeat waits here, and then finds none.
+    if not (number := due.update(is_told=is_opening, tell_at=None, told_at=now)):
+        return 0
+    told = Alert.objects.using(using).filter(told_at=now, is_told=is_opening).order_by("pk")
+    if number > MAX_SINGLE:
+        _post_many(using, told, number, event, now)
+        return number
+    for alert in told:
+        key = f"alert-{alert.pk}-{alert.reopened}"
+        if is_opening:
+            told.filter(pk=alert.pk).update(thread=key)
+        else:
+            key += "-over"
+        post(using, event, payload_of([notice_of(alert)]), key, now=now)
+        _log(event, alert)
+    return number
+
+
+def _grows(first: datetime, last: datetime, now: datetime) -> bool:
+    """Return whether further alerts may follow soon, so that one message can be about all."""
+    return now - last < QUIET and now - first < LONGEST_STORM
+
+
+def _post_many(using: str, told: AlertQuerySet, number: int, event: Event, now: datetime) -> None:
+    listed = list(told[:MAX_LISTED])
+    key = f"alerts-{listed[0].pk}-{int(now.timestamp())}"
+    if event is Event.OPENED:
+        told.update(thread=key)
+    notices = [notice_of(alert) for alert in listed]
+    if number > len(listed):
+        notices.append(_others(told, listed, number, event))
+    post(using, Event.DIGEST, payload_of(notices), key, now=now)
+    logger.warning("%d alerts: %s", number, "opened" if event is Event.OPENED else "recovered")
+
+
+def _others(told: AlertQuerySet, listed: Sequence[Alert], number: int, event: Event) -> Notice:
+    """Return a notice about all alerts that a message does not list."""
+    more = number - len(listed)
+    words = ngettext("And %d more alert.", "And %d more alerts.", more) % more
+    bounds = told.order_by().aggregate(first=Min("since"), last=Max("closed_at"))
+    return Notice(
+        kind=listed[0].kind,
+        problem=gettext("more alerts"),
+        severity=Severity.ERROR,
+        since=bounds["first"],
+        ended_at=bounds["last"] if event is Event.RECOVERED else None,
+        why=words,
+        fix=gettext("Run 'manage.py sisy_alerts list' to see all of them."),
+    )
+
+
+def notice_of(alert: Alert) -> Notice:
+    """Return what a message says about an alert."""
+    why = alert.why
+    if alert.is_open and alert.reopened:
+        times = ngettext("It recurred %d time.", "It recurred %d times.", alert.reopened)
+        why = f"{why} {times % alert.reopened}"
+    elif not alert.is_open:
+        why = alert.close_reason
+    return Notice(
+        kind=alert.kind,
+        problem=str(alert.get_kind_display()),
+        what=alert.name,
+        severity=alert.severity,
+        since=alert.since,
+        ended_at=alert.closed_at,
+        why=why,
+        fix=alert.fix if alert.is_open else "",
+        queue=alert.queue,
+        task=alert.task_id,
+        run=alert.run_id,
+        thread="" if alert.is_open else alert.thread,
+    )
+
+
+def _log(event: Event, alert: Alert) -> None:
+    if event is Event.OPENED:
+        logger.warning("Alert: %s. %s", alert, alert.why)
+    else:
+        logger.info("Alert is over: %s. %s", alert, alert.close_reason)

@@ -1,0 +1,138 @@
+"""Judge queues: those whose oldest run waits too long, and those that no worker serves.
+
+The first run of each queue and priority tells how long its runs wait, so a queue of a million runs
+costs as little as one of two. Paused queues wait on purpose.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils.translation import gettext
+
+from sisy import conf
+from sisy.alerting.opening import Closing
+from sisy.alerting.problem import Problem, Watch, of_queue
+from sisy.models import Alert, Process, Queue, QueuedRun, Role, RunningRun
+from sisy.records.problems import Kind
+from sisy.runtime.durations import duration_text
+from sisy.store.levels import Level, first_of_each_priority, queues_with_runs
+
+WORKERLESS = timedelta(minutes=1)  # that a run may wait if no worker serves its queue
+MAX_FIRST_READ = 100  # first runs of a queue of which one must not wait for a run of its task
+
+
+@dataclass(frozen=True, slots=True)
+class _Oldest:
+    """The run of a queue that has been ready for longest, and only needs a worker."""
+
+    run: int
+    ready_at: datetime
+
+
+def judge_queues(watch: Watch) -> Iterator[Problem]:
+    """Yield the queues whose runs wait too long."""
+    limit = queue_limit()
+    found = _waiting(watch.using, watch.now, min(limit, WORKERLESS))
+    workers = _workers(watch.using, watch.now) if found else []
+    for queue, oldest in found.items():
+        serving = [worker for worker in workers if queue in worker.queues]
+        if not serving:
+            if watch.waited(oldest.ready_at) >= WORKERLESS:
+                yield _without_worker(queue, oldest)
+        # What piled up without a worker is worked off from the moment at which one started.
+        elif watch.waited(oldest.ready_at, min(one.started_at for one in serving)) >= limit:
+            yield _waits(queue, oldest, watch.now)
+
+
+def queue_limit() -> timedelta:
+    """Return how long the oldest run of a queue may wait."""
+    return timedelta(seconds=conf.get_settings().queue_alert_seconds)
+
+
+def no_worker_in_words(queue: str) -> str:
+    """Return that no worker serves a queue, and how to start one."""
+    return gettext(
+        "No worker serves the queue '%(queue)s', so its runs stay queued. Start "
+        "'manage.py sisy_worker --queues %(queue)s'."
+    ) % {"queue": queue}
+
+
+def over(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closing]:
+    """Yield the alerts about queues that have a worker again, or whose runs start in time."""
+    found = _waiting(using, now, timedelta(0))
+    served = {queue for worker in _workers(using, now) for queue in worker.queues}
+    limit = queue_limit()
+    for alert in alerts:
+        oldest = found.get(alert.queue)
+        if oldest is None:
+            yield alert, gettext("No run is waiting in the queue.")
+        elif alert.kind == Kind.NO_WORKER and alert.queue in served:
+            yield alert, gettext("A worker serves the queue.")
+        elif alert.kind == Kind.QUEUED and now - oldest.ready_at < limit:
+            yield alert, gettext("The runs of the queue start again.")
+
+
+def _workers(using: str, now: datetime) -> list[Process]:
+    return list(Process.objects.using(using).alive(now).filter(role=Role.WORKER))
+
+
+def _waiting(using: str, now: datetime, at_least: timedelta) -> dict[str, _Oldest]:
+    """Return the oldest run of each queue that is not paused, if it has waited for so long."""
+    levels = [
+        level
+        for queue in queues_with_runs(using)
+        for level in first_of_each_priority(using, queue)
+        if level.since <= now - at_least
+    ]
+    if not levels:
+        return {}
+    paused = set(Queue.objects.using(using).paused().values_list("name", flat=True))
+    found: dict[str, _Oldest] = {}
+    for level in levels:
+        oldest = None if level.queue in paused else _needing_worker(using, level, now - at_least)
+        if oldest and (level.queue not in found or oldest.ready_at < found[level.queue].ready_at):
+            found[level.queue] = oldest
+    return found
+
+
+def _needing_worker(using: str, level: Level, before: datetime) -> _Oldest | None:
+    """Return the first run of a level that does not wait for another run of its task."""
+    entries = QueuedRun.objects.using(using).filter(
+        engine="", queue=level.queue, priority=level.priority, ready_at__lte=before
+    )
+    first = list(
+        entries.order_by("ready_at", "run_id").values_list("run_id", "task_id", "ready_at")[
+            :MAX_FIRST_READ
+        ]
+    )
+    tasks = [task for _, task, _ in first]
+    running = RunningRun.objects.using(using).filter(task_id__in=tasks)
+    busy = set(running.order_by().values_list("task_id", flat=True))
+    return next((_Oldest(run, at) for run, task, at in first if task not in busy), None)
+
+
+def _without_worker(queue: str, oldest: _Oldest) -> Problem:
+    return Problem(
+        kind=Kind.NO_WORKER,
+        subject=of_queue(queue),
+        queue=queue,
+        since=oldest.ready_at,
+        why=no_worker_in_words(queue),
+        run=oldest.run,
+        evidence=oldest.run,
+    )
+
+
+def _waits(queue: str, oldest: _Oldest, now: datetime) -> Problem:
+    words = gettext("The oldest run of the queue '%(queue)s' has been waiting for %(time)s.")
+    return Problem(
+        kind=Kind.QUEUED,
+        subject=of_queue(queue),
+        queue=queue,
+        since=oldest.ready_at,
+        why=words % {"queue": queue, "time": duration_text(now - oldest.ready_at)},
+        fix=gettext("Start more workers, or find what keeps them busy: 'manage.py sisy_status'."),
+        run=oldest.run,
+        evidence=oldest.run,
+    )
