@@ -27,6 +27,7 @@ SERVING = ("sisy", "sisy_heartbeat", "sisy_worker")
 ANSWERING = (
     "sisy_sync",
     "sisy_tasks",
+    "sisy_alerts",
     "sisy_status",
     "sisy_simulate",
     "sisy_prune",
@@ -141,18 +142,22 @@ def of_options(*names: str) -> Callable[[], Iterator[Row]]:
     return rows
 
 
-def verbs() -> Iterator[Row]:
-    """Return a table of the verbs of ``sisy_tasks``."""
-    (action,) = (each for each in parser_of("sisy_tasks")._actions if each.dest == "verb")
-    yield "Verb", "What it does", "Arguments"
-    for name, parser in dict(action.choices or {}).items():
-        takes = [
-            f"`{' '.join(filter(None, [*each.option_strings[:1], each.metavar]))}`: "
-            + (each.help or "") % vars(each)
-            for each in parser._actions
-            if each.dest not in djangos_options() | {"json"}
-        ]
-        yield f"`{name}`", parser.description, "; ".join(takes)
+def verbs_of(command: str) -> Callable[[], Iterator[Row]]:
+    """Return a table of the verbs of a command."""
+
+    def rows() -> Iterator[Row]:
+        (action,) = (each for each in parser_of(command)._actions if each.dest == "verb")
+        yield "Verb", "What it does", "Arguments"
+        for name, parser in dict(action.choices or {}).items():
+            takes = [
+                f"`{' '.join(filter(None, [*each.option_strings[:1], each.metavar]))}`: "
+                + (each.help or "") % vars(each)
+                for each in parser._actions
+                if each.dest not in djangos_options() | {"json"}
+            ]
+            yield f"`{name}`", parser.description, "; ".join(takes)
+
+    return rows
 
 
 def own_options(name: str) -> Iterator[tuple[str, str, str]]:
@@ -211,7 +216,8 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "commands that answer": of_commands(*ANSWERING),
     "options that serve": of_options(*SERVING),
     "options that answer": of_options(*ANSWERING),
-    "verbs": verbs,
+    "verbs": verbs_of("sisy_tasks"),
+    "verbs of alerts": verbs_of("sisy_alerts"),
 }
 """The function that generates each table, by the name of the table in its page."""
 

@@ -15,6 +15,7 @@ OURS = (
     *SERVING,
     "sisy_sync",
     "sisy_tasks",
+    "sisy_alerts",
     "sisy_status",
     "sisy_health",
     "sisy_simulate",

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from django.db import connections
+
 from sisy import clock
 from sisy.alerting import sending
 from sisy.alerting.channels import channel_named
@@ -137,7 +139,11 @@ class Route:
 
 
 def _due_channels(using: str) -> list[str]:
-    return sending.due_channels(using, clock.now(using))
+    try:
+        return sending.due_channels(using, clock.now(using))
+    finally:
+        # Most heartbeats rarely have messages to send: one connection fewer for the time between.
+        connections.close_all()
 
 
 def _claim(using: str, name: str) -> OutboxMessage | None:

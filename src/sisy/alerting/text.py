@@ -53,6 +53,16 @@ def text_of(message: OutboxMessage) -> Text:
     )
 
 
+def subject_of(message: OutboxMessage) -> str:
+    """Return the subject of any message, without its prefix. Never raises."""
+    if message.event == Event.PING:
+        return gettext("Ping")
+    try:
+        return _subject(message, notices_in(message.payload))
+    except Exception:  # noqa: BLE001 - the payload of another version, or of nobody
+        return gettext("Unreadable message")
+
+
 def _subject(message: OutboxMessage, notices: Sequence[Notice]) -> str:
     if message.event == Event.TEST:
         return gettext("Test message")

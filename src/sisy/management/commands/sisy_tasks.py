@@ -1,25 +1,20 @@
 """``manage.py sisy_tasks``: show and change tasks."""
 
-from argparse import SUPPRESS, ArgumentParser
+from argparse import ArgumentParser
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from django.core.management.base import (
-    BaseCommand,
-    CommandError,
-    CommandParser,
-    DjangoHelpFormatter,
-)
+from django.core.management.base import CommandError
 from django.db import router
 from django.utils import timezone
 from django.utils.translation import ngettext
 
-from sisy import clock
 from sisy.dashboard.actions.cancelling import told
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.management import arguments, lookup
 from sisy.management.arguments import MAX_COUNT, whole
-from sisy.management.output import AnsweringCommand
+from sisy.management.verbs import VerbCommand
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
 from sisy.records.task_fields import SHOWN_FIELDS
@@ -27,34 +22,16 @@ from sisy.reports.explain import why, why_run, why_task
 from sisy.reports.formatting import zone_named
 
 
-class _OptionsAfterVerb(BaseCommand):
-    """Django's own options, such as ``--settings``, for the parsers of verbs."""
-
-    def add_base_argument(self, parser: CommandParser, *args: Any, **kwargs: Any) -> None:
-        # Without a default, an option that is missing after the verb keeps its value from before.
-        super().add_base_argument(parser, *args, **{**kwargs, "default": SUPPRESS})
-
-
-class Command(AnsweringCommand):
+class Command(VerbCommand):
     help = (
         "Shows and changes tasks. TASK is a task's key, its name in code, or its label. FROM, "
         "TO and WHEN are in the task's time zone, unless they include one. Exits with 1 if the "
         "task or run does not exist, or if there was nothing to do."
     )
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        djangos = _OptionsAfterVerb().create_parser("manage.py", "sisy_tasks", add_help=False)
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-
+    def add_verbs(self, verb_alone: Callable[[str, str], ArgumentParser]) -> None:
         def verb(name: str, words: str, *, of_task: bool = True) -> ArgumentParser:
-            added = verbs.add_parser(
-                name,
-                help=words,
-                description=words,
-                parents=[djangos],
-                formatter_class=DjangoHelpFormatter,
-            )
-            added.add_argument("--json", action="store_true", help="print JSON")
+            added = verb_alone(name, words)
             if of_task:
                 added.add_argument("task", metavar="TASK", help="key, name or label of the task")
             return added
@@ -120,12 +97,9 @@ class Command(AnsweringCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.using = router.db_for_write(Task)
-        self.now = clock.now(self.using)
-        do = getattr(self, f"do_{options['verb']}")
         if "task" in options:
-            options["task"] = lookup.task_named(options["task"], self.using)
-        do(**options)
+            options["task"] = lookup.task_named(options["task"], router.db_for_write(Task))
+        super().handle(*args, **options)
 
     def do_list(self, *, state: str | None, **options: Any) -> None:
         tasks = Task.objects.using(self.using).order_by("next_run", "label")
@@ -175,14 +149,16 @@ class Command(AnsweringCommand):
     def do_pause(self, task: Task, *, reason: str, **options: Any) -> None:
         if not task.pause(reason):
             raise CommandError(f"Cannot pause {task}: it is {task.get_state_display()}.")
-        self._say(f"Paused {task}. Runs that are due and queued will still execute.", paused=True)
+        self.say_with(
+            f"Paused {task}. Runs that are due and queued will still execute.", paused=True
+        )
 
     def do_resume(self, task: Task, **options: Any) -> None:
         if not task.resume():
             raise CommandError(f"Cannot resume {task}: it is {task.get_state_display()}.")
         if task.state == TaskState.BROKEN:
             raise CommandError(f"Cannot resume {task}: {task.state_reason}")
-        self._say(f"Resumed {task}.", state=task.state, next_run=task.next_run)
+        self.say_with(f"Resumed {task}.", state=task.state, next_run=task.next_run)
 
     def do_cancel(self, task: Task, *, reason: str, force: bool, **options: Any) -> None:
         runs = Run.objects.using(self.using)
@@ -193,7 +169,7 @@ class Command(AnsweringCommand):
         words = told(cancelled, asked, max(0, stopping - asked), by_force=force)
         if not cancelled and not asked:
             raise CommandError(words)
-        self._say(words, cancelled=cancelled, asked=asked, stopping=stopping)
+        self.say_with(words, cancelled=cancelled, asked=asked, stopping=stopping)
 
     def do_backfill(
         self, task: Task, *, start: Any, end: Any, again: bool, dry_run: bool, **options: Any
@@ -209,32 +185,26 @@ class Command(AnsweringCommand):
             raise CommandError(str(error)) from error
         if not count:
             raise CommandError("Nothing to backfill.")
-        self._say(f"Submitted {_runs(count)} of {task}.", submitted=count)
+        self.say_with(f"Submitted {_runs(count)} of {task}.", submitted=count)
 
     def do_why(self, *, subject: str, when: str | None, **options: Any) -> None:
         if (run := lookup.run_asked_about(subject, when, self.using)) is not None:
             name = run.task.timezone if run.task else timezone.get_default_timezone_name()
             sentence = why_run(run, zone_named(name), self.now)
-            self._say(sentence, task=run.task_id, run=run.pk, answer=sentence)
+            self.say_with(sentence, task=run.task_id, run=run.pk, answer=sentence)
             return
         task = lookup.task_named(subject, self.using)
         if when is None:
             sentence = why_task(task, self.using, self.now)
-            self._say(sentence, task=task.pk, answer=sentence)
+            self.say_with(sentence, task=task.pk, answer=sentence)
             return
         asked = arguments.moment(when, zone_named(task.timezone), self.now)
         at = lookup.in_zone(asked, task.timezone)
         sentence = why(task, at, self.using, self.now)
-        self._say(sentence, task=task.pk, moment=at, answer=sentence)
+        self.say_with(sentence, task=task.pk, moment=at, answer=sentence)
 
     def _say_of_run(self, run: Run, what: str) -> None:
-        self._say(f"Run {run.pk} {what}.", run=run.pk, state=run.state)
-
-    def _say(self, sentence: str, **facts: Any) -> None:
-        if self.as_json:
-            self.say_json(facts)
-        else:
-            self.say(sentence)
+        self.say_with(f"Run {run.pk} {what}.", run=run.pk, state=run.state)
 
 
 def _runs(count: int) -> str:

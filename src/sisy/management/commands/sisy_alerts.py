@@ -1,0 +1,102 @@
+"""``manage.py sisy_alerts``: the channels for messages about alerts, and what became of these."""
+
+from argparse import ArgumentParser
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils.translation import ngettext
+
+from sisy import clock, conf
+from sisy.alerting import sending
+from sisy.alerting.trial import try_channel
+from sisy.channel_settings import channels_of
+from sisy.exceptions import did_you_mean
+from sisy.management import lookup
+from sisy.management.arguments import MAX_COUNT, whole
+from sisy.management.verbs import VerbCommand
+from sisy.models import OutboxMessage
+from sisy.reports.outbox import Undelivered, undelivered
+
+
+class Command(VerbCommand):
+    help = (
+        "Tests the channels for messages about alerts, and shows messages that could not be "
+        "sent. Exits with 1 if a test failed, or if there was nothing to do."
+    )
+
+    def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
+        test = verb("test", "send a test message through each channel")
+        test.add_argument(
+            "channels",
+            nargs="*",
+            metavar="CHANNEL",
+            help="names of channels (default: all of SISY_ALERTS)",
+        )
+        verb("messages", "list messages that could not be sent, or not yet").add_argument(
+            "-n",
+            dest="number",
+            type=whole(0, MAX_COUNT),
+            default=50,
+            metavar="N",
+            help="maximum number of messages (default: %(default)s)",
+        )
+        verb("resend", "send messages again that could not be sent").add_argument(
+            "messages",
+            nargs="*",
+            type=whole(1, 10**lookup.MAX_DIGITS),
+            metavar="MESSAGE",
+            help="keys of messages (default: all)",
+        )
+
+    def do_test(self, *, channels: list[str], **options: Any) -> None:
+        rows = [self._tried(name) for name in channels or _names()]
+        self.answer(rows)
+        if failed := [row["channel"] for row in rows if row["error"]]:
+            raise CommandError(f"Not sent: {', '.join(failed)}.", returncode=1)
+
+    def do_messages(self, *, number: int, **options: Any) -> None:
+        found = undelivered(self.using, number)
+        self.answer([_line(one) for one in found], otherwise="Every message was sent.")
+
+    def do_resend(self, *, messages: list[int], **options: Any) -> None:
+        rows = OutboxMessage.objects.using(self.using)
+        chosen = rows.filter(pk__in=messages) if messages else rows.all()
+        count = sending.resend(chosen, self.now)
+        if not count:
+            raise CommandError("No such messages. Only messages that are not retried are resent.")
+        words = ngettext("%d message is sent again.", "%d messages are sent again.", count)
+        self.say_with(words % count, resent=count)
+
+    def _tried(self, name: str) -> dict[str, Any]:
+        if name not in _names():
+            hint = did_you_mean(name, _names())
+            raise CommandError(f"SISY_ALERTS has no channel {name!r}.{hint}")
+        began = clock.steady()
+        error = try_channel(name, self.now)
+        return {
+            "channel": name,
+            "result": "not sent" if error else "sent",
+            "took": timedelta(seconds=clock.steady() - began),
+            "error": str(error or ""),
+        }
+
+
+def _names() -> list[str]:
+    names = [one.name for one in channels_of(conf.get_settings().alerts)]
+    if not names:
+        raise CommandError("SISY_ALERTS is empty, so no messages are sent.")
+    return names
+
+
+def _line(one: Undelivered) -> dict[str, Any]:
+    return {
+        "id": one.pk,
+        "channel": one.channel,
+        "subject": one.subject,
+        "created": one.created_at,
+        "attempts": one.attempts,
+        "next_attempt": one.next_attempt,
+        "error": one.error,
+    }
