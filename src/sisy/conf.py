@@ -96,6 +96,9 @@ class Settings:
     deadman_url: str = dataclasses.field(default="", repr=False)
     """The secret address that heartbeats request each minute while Sisy works. Empty for none."""
 
+    sentry_monitors: bool = True
+    """If Sentry's SDK is active, create a monitor there for each task with a plain schedule."""
+
     masked: tuple[str, ...] = ("password", "secret", "token", "key")
     """Mask the values of keys that contain one of these, in displayed user data and results."""
 

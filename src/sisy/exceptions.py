@@ -61,12 +61,20 @@ class RemoteError(SisyError):
 
     Attributes:
         error_class: the dotted path of the exception's class.
+        stack: the file, line and function of each call, the outermost first.
     """
 
     # The exception itself stays in the child, because not every exception can be pickled.
-    def __init__(self, words: str, error_class: str, traceback: str) -> None:
+    def __init__(
+        self,
+        words: str,
+        error_class: str,
+        traceback: str,
+        stack: tuple[tuple[str, int, str], ...] = (),
+    ) -> None:
         super().__init__(words)
         self.error_class = error_class
+        self.stack = stack
         if traceback:
             self.add_note(traceback)
 

@@ -113,6 +113,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "deadman_url": _address,
     "capture": _capture,
     "eager": _boolean,
+    "sentry_monitors": _boolean,
     "ignore_sync_errors": _boolean,
     "masked": _texts,
     "callables": _texts,

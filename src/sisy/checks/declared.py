@@ -6,6 +6,7 @@ from django.core.checks import CheckMessage, register
 
 from sisy import conf
 from sisy.checks import quoting
+from sisy.checks.monitors import without_monitor
 from sisy.checks.seconds import every_second_of_a_minute
 from sisy.runtime.escaping import escaped
 from sisy.syncing import discover
@@ -40,4 +41,5 @@ def check_declared_tasks(**kwargs: Any) -> list[CheckMessage]:
         else:
             what = f"The schedule {task.schedule!r} of the declared task"
             messages += every_second_of_a_minute(what, task.schedule, name)
+            messages += without_monitor(what, task.schedule, task.label, name)
     return messages

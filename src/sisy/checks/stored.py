@@ -8,6 +8,7 @@ from django.db import DatabaseError, connections, router, transaction
 
 from sisy import clock
 from sisy.checks.layer import in_memory
+from sisy.checks.monitors import without_monitor
 from sisy.checks.quoting import warning
 from sisy.checks.seconds import every_second_of_a_minute
 from sisy.models import Process, Task
@@ -49,6 +50,7 @@ def _definitions(alias: str) -> list[CheckMessage]:
     return [
         *_shown(schedule_alerts(schedules), "schedule", "sisy.W008"),
         *_first_of(list(_every_second(schedules)), "schedule", "sisy.W014"),
+        *_first_of(list(_unmonitored(schedules)), "schedule", "sisy.I002"),
         *_shown(target_alerts(alias), "function", "sisy.W009"),
         *_shown(missing_target_alerts(alias), "function", "sisy.W010"),
     ]
@@ -58,6 +60,13 @@ def _every_second(schedules: list[ScheduleGroup]) -> Iterator[CheckMessage]:
     for group in schedules:
         if not group.error:
             yield from every_second_of_a_minute(group.words, group.expression, Task, group.users)
+
+
+def _unmonitored(schedules: list[ScheduleGroup]) -> Iterator[CheckMessage]:
+    for group in schedules:
+        if not group.error:
+            known = group.expression, group.example
+            yield from without_monitor(group.words, *known, Task, group.users)
 
 
 def _shown(alerts: Iterable[Alert], what: str, code: str) -> list[CheckMessage]:

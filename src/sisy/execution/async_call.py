@@ -11,10 +11,10 @@ from django.db import connections
 
 from sisy.exceptions import RunTimedOut, TransactionLeftOpen
 from sisy.execution.call import AwaitableResult
+from sisy.execution.entering import enter
 from sisy.execution.run_handle import RunHandle
 from sisy.records.choices import RunState
 from sisy.records.outcome import Outcome
-from sisy.runtime import current
 from sisy.runtime.compat import enter_thread_context, take_thread_of
 from sisy.runtime.durations import duration_text
 from sisy.runtime.log import logger
@@ -43,7 +43,7 @@ class AsyncCall:
         self._has_timed_out = False
         self._timer: asyncio.TimerHandle | None = None
         context = copy_context()
-        context.run(current.variable.set, handle.current)
+        context.run(enter, handle)
         context.run(enter_thread_context, self._own_thread)
         self._loop = asyncio.get_running_loop()
         coroutine = self._outcome()
@@ -72,6 +72,8 @@ class AsyncCall:
             self._timer.cancel()
         if self._has_timed_out:
             error = RunTimedOut(f"The run exceeded its timeout of {self._limit}.")
+            # Where the function was.
+            error.__cause__ = None if task.cancelled() else task.result().exception
             outcome = self._handle.raised(error)
         elif task.cancelled():  # before its first step
             self._pending.close()

@@ -13,11 +13,11 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from sisy.callables.lookup import DjangoTask, Function, is_task_of_django
 from sisy.exceptions import CallableError
+from sisy.execution.entering import enter
 from sisy.execution.run_handle import RunHandle
 from sisy.messaging import messages
 from sisy.records.choices import RunState
 from sisy.records.outcome import Outcome
-from sisy.runtime import current
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import is_called_by_async_to_sync
 from sisy.runtime.transactions import TransactionGuard
@@ -76,7 +76,7 @@ def call_in_idle_thread(handle: RunHandle) -> Outcome | AwaitableResult:
 
 
 def _call_in_run_context(handle: RunHandle) -> Outcome | AwaitableResult:
-    current.variable.set(handle.current)
+    enter(handle)
     try:
         return unless_left_open(handle, call_here(handle), TransactionGuard())
     finally:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import async_to_sync
 
 from sisy.execution.call import AwaitableResult, call_here, unless_left_open
+from sisy.execution.entering import enter
 from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.records.choices import RunState
 from sisy.records.outcome import Outcome
-from sisy.runtime import current
 from sisy.runtime.capture import capturing
 from sisy.runtime.transactions import TransactionGuard
 
@@ -63,7 +63,7 @@ def call_inline(handle: RunHandle, await_it: Awaiter) -> Outcome:
 
 
 def _call_and_await(handle: RunHandle, await_it: Awaiter) -> Outcome:
-    current.variable.set(handle.current)
+    enter(handle)
     result = call_here(handle)
     return result if isinstance(result, Outcome) else async_to_sync(await_it)(handle, result)
 
@@ -76,6 +76,9 @@ async def _within_limit(handle: RunHandle, pending: AwaitableResult) -> Outcome:
             return handle.returned(await pending.awaitable)
     except BaseException as error:  # noqa: BLE001 - the border around user code
         late = handle.current.overtime() if limit.expired() else None
+        if late is not None:
+            # Where the function was.
+            late.__cause__ = error
         return handle.raised(late or error)
     finally:
         handle.end_copy()

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from sisy.records.run import RunRecord
     from sisy.records.task import TaskRecord
 
-runs = log_named("sisy.runs")
+RUNS = "sisy.runs"
+
+runs = log_named(RUNS)
 tasks = log_named("sisy.tasks")
 workers = log_named("sisy.workers")
 

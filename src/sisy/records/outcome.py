@@ -19,7 +19,7 @@ from sisy.records.nested import MAX_DEPTH, is_too_deep
 from sisy.records.validators import unstorable_in
 from sisy.runtime.escaping import escaped
 from sisy.runtime.journal import Report
-from sisy.runtime.user_errors import name_of, path_of, traceback_of, words_of
+from sisy.runtime.user_errors import Frame, name_of, path_of, stack_of, traceback_of, words_of
 
 ERROR_LIMIT = 32_000
 RESULT_LIMIT = 64_000
@@ -43,6 +43,7 @@ class Outcome:
         others_may_call_it: whether this worker could not find the function, but another one may.
         exception: the exception, if it was raised in this process.
         report: what the attempt has printed, and its progress; None if it has done neither.
+        stack: the calls that led to the exception, if it was raised in a child process.
     """
 
     started_at: datetime
@@ -57,6 +58,7 @@ class Outcome:
     others_may_call_it: bool = False
     exception: BaseException | None = field(default=None, repr=False, compare=False)
     report: Report | None = field(default=None, repr=False, compare=False)
+    stack: tuple[Frame, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def raised(self) -> BaseException | None:
@@ -69,11 +71,13 @@ class Outcome:
         # Compare with None: an exception of the user's may be false.
         if self.exception is not None:
             return self.exception
-        return RemoteError(self.reason, self.error_class, self.error)
+        return RemoteError(self.reason, self.error_class, self.error, self.stack)
 
     def without_exception(self) -> "Outcome":
         """Return a copy that can be sent to another process."""
-        return self if self.exception is None else replace(self, exception=None)
+        if self.exception is None:
+            return self
+        return replace(self, exception=None, stack=stack_of(self.exception))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,16 @@ SystemExit. An error that left this module would leave a run without an outcome 
 """
 
 import traceback
+from collections import deque
+from traceback import walk_tb
 from types import TracebackType
 
 _TRACEBACK = BaseException.__dict__["__traceback__"]
+
+MAX_FRAMES = 100
+
+Frame = tuple[str, int, str]
+"""The file, the line and the function of a call."""
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -42,6 +49,20 @@ def traceback_of(error: BaseException) -> str:
         return "".join(traceback.format_exception(*exc_info_of(error)))
     except BaseException:  # noqa: BLE001 - see above
         return f"<no traceback of {name_of(error)}>"
+
+
+def stack_of(error: BaseException) -> tuple[Frame, ...]:
+    """Return the innermost calls of the traceback of ``error``, the outermost of them first."""
+    try:
+        calls = walk_tb(_TRACEBACK.__get__(error))
+        frames = (
+            (frame.f_code.co_filename, line, frame.f_code.co_name)
+            for frame, line in calls
+            if line is not None
+        )
+        return tuple(deque(frames, MAX_FRAMES))
+    except BaseException:  # noqa: BLE001 - see above
+        return ()
 
 
 def exc_info_of(error: BaseException) -> ExcInfo:

@@ -1,0 +1,34 @@
+"""Make a context that of a run, and tell those who observe the calls of functions."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sisy.execution.run_handle import RunHandle
+from sisy.runtime import current
+
+if TYPE_CHECKING:
+    from sisy.records.run import RunRecord
+
+Observer = Callable[["RunRecord"], None]
+
+_observers: list[Observer] = []
+
+
+def enter(handle: RunHandle) -> None:
+    """Make the current context that of a run, just before its function is called.
+
+    Call it in a context of the run's own, for example a copy. An async function may be called in
+    one context and awaited in another; then both are entered.
+    """
+    current.variable.set(handle.current)
+    for observe in _observers:
+        observe(handle.run)
+
+
+def observe_calls(observer: Observer) -> None:
+    """Call ``observer`` with each run in its context, in the process that calls the function.
+
+    The observer must not raise, and takes no time to speak of. It may set context variables.
+    """
+    if observer not in _observers:
+        _observers.append(observer)
