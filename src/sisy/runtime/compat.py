@@ -72,7 +72,6 @@ def closes_a_generator(handle: asyncio.Handle) -> bool:
     return type(task.get_coro()).__name__ == CLOSING_OF_A_GENERATOR
 
 
-_call_handlers = logging.Logger.callHandlers
 _record_watchers: list[Callable[[logging.LogRecord], None]] = []
 
 
@@ -80,16 +79,21 @@ def watch_log_records(watcher: Callable[[logging.LogRecord], None]) -> None:
     """Call ``watcher`` with each record that its logger passes to handlers, before they get it."""
     # A handler of the root logger would miss the loggers that do not propagate, silence the
     # handler of last resort, and make basicConfig() do nothing.
+    if not _record_watchers:
+        logger: Any = logging.Logger
+        # As it is now: others replace it, too, such as Sentry's SDK.
+        logger.callHandlers = _with_watchers(logger.callHandlers)
     if watcher not in _record_watchers:
         _record_watchers.append(watcher)
-        logger: Any = logging.Logger
-        logger.callHandlers = _call_watchers_and_handlers
 
 
-def _call_watchers_and_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
-    for watcher in _record_watchers:
-        watcher(record)
-    _call_handlers(logger, record)
+def _with_watchers(call_handlers: Callable[..., None]) -> Callable[..., None]:
+    def call(logger: logging.Logger, record: logging.LogRecord) -> None:
+        for watcher in _record_watchers:
+            watcher(record)
+        call_handlers(logger, record)
+
+    return call
 
 
 def lend_loop(loop: Any) -> None:
