@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from sisy import clock
-from sisy.models import Process, Run, RunState, Task
+from sisy.models import Missed, Overlap, Process, Run, RunState, Task
 from tests.app import jobs
 from tests.app.models import Execution
 from tests.processes.clocked import FileClock
@@ -101,6 +101,20 @@ def submit_until(is_reached, **fields):
     run = wait_until(submit, "a run was started ahead")
     run.refresh_from_db()
     return run
+
+
+def iterate_until(is_reached, **fields):
+    """Let one task after the other run a few times, until a process has reached a point."""
+
+    def iterate():
+        # On a busy machine, some may be late and start together.
+        alike = {"missed": Missed.ALL, "overlap": Overlap.ALLOW, **fields}
+        task = Task.run_iterations(jobs.record, 3, **alike)
+        this = Task.objects.filter(pk=task.pk)
+        wait_until(lambda: is_reached() or not this.exists(), "its iterations are over")
+        return is_reached()
+
+    wait_until(iterate, "a task has retired after its last run")
 
 
 def calls(run):

@@ -2,6 +2,7 @@
 
 IN_THE_FUNCTION = "start: in the middle of the function"  # of the test's own
 STARTED_AHEAD = ["start ahead: committed", "start ahead: not called yet"]
+RETIRED_AFTER_ITS_RUN = "retire: ended task not deleted"
 
 POINTS = [
     "plan: tasks locked",
@@ -27,6 +28,7 @@ POINTS = [
     "rescue: committed",
     "retire: task not deleted",
     "retire: task deleted",
+    RETIRED_AFTER_ITS_RUN,
     "follow: ledger written",
     "follow: entries deleted",
 ]

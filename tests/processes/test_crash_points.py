@@ -20,11 +20,12 @@ from sisy import clock
 from sisy.models import OnLost, Process, Role, Run, RunState, Task, task_with_callable
 from tests.app import jobs
 from tests.app.models import Execution
-from tests.processes.ahead import submit_until
+from tests.processes.ahead import iterate_until, submit_until
 from tests.processes.crash_points import (
     BETWEEN_STATEMENTS,
     IN_THE_FUNCTION,
     POINTS,
+    RETIRED_AFTER_ITS_RUN,
     STARTED_AHEAD,
 )
 from tests.support.moments import SECOND
@@ -50,7 +51,7 @@ GROUPS = [REACHED[start : start + SITE_BATCH] for start in range(0, len(REACHED)
 def workload(on_lost):
     """Save tasks that end soon, and lead a process to all the points on their way."""
     for label, fn, fields in [
-        # All but the last one that is still to come when the site starts are planned ahead.
+        # Those that are still to come when the site starts are planned ahead.
         ("plain", jobs.record, {"iterations": 4}),
         ("async", jobs.arecord, {"iterations": 1}),
         ("failing", jobs.fails_at_first, {"iterations": 1, "max_attempts": 2}),
@@ -131,6 +132,9 @@ class Trial:
         if self.point in STARTED_AHEAD:
             with self.database():
                 submit_until(self._reached.exists, label="soon", on_lost=self._on_lost)
+        if self.point == RETIRED_AFTER_ITS_RUN:
+            with self.database():
+                iterate_until(self._reached.exists, label="soon", on_lost=self._on_lost)
         if self._number == signal.SIGSTOP:
             wait_until(self._reached.exists, "the point is reached")
         else:

@@ -102,8 +102,8 @@ async def test_an_occurrence_is_planned_and_announced_before_its_moment(now, hea
     assert await due_moments() == [NOON + 5 * SECOND]
 
 
-async def test_the_last_occurrence_is_planned_and_announced_at_its_moment(now, heartbeat, rings):
-    await saved("* * * * * */5", iterations=1)
+async def test_what_is_not_planned_ahead_is_planned_at_its_moment(now, heartbeat, rings):
+    await saved("* * * * * */5", spread=timedelta(microseconds=1))
     now.moment = NOON + 4.5 * SECOND
     assert await step(heartbeat) == pytest.approx(0.5)
     assert rings == []
@@ -111,6 +111,16 @@ async def test_the_last_occurrence_is_planned_and_announced_at_its_moment(now, h
     await step(heartbeat)
     assert rings == ["ring"]
     assert await due_moments() == [NOON + 5 * SECOND]
+
+
+async def test_a_task_whose_last_occurrence_is_planned_retires_at_that_moment(now, heartbeat):
+    await saved("* * * * * */5", iterations=1)
+    now.moment = NOON + 4.5 * SECOND
+    assert await step(heartbeat) == pytest.approx(0.5)
+    assert await due_moments() == [NOON + 5 * SECOND]
+    now.moment = NOON + 5 * SECOND
+    await step(heartbeat)
+    assert await Task.objects.filter(state="retired").acount() == 1
 
 
 async def test_a_delayed_run_is_announced_at_its_moment(now, heartbeat, rings):

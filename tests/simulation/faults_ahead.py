@@ -3,17 +3,17 @@
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from textwrap import dedent
 from typing import Any
 from unittest import mock
 
 from django.db.models import Q
 
-from sisy.heartbeat import clock_rollback
+from sisy.heartbeat import clock_rollback, plan, plan_ahead
 from sisy.lifecycle import release, withdraw
 from sisy.models import task, task_queries
-from sisy.planning import activation
-from sisy.planning.catch_up import AheadPlanner
+from sisy.planning import activation, timing
 from sisy.store import ahead
 from sisy.store.statements import Statement
 from sisy.worker import early_claim
@@ -99,9 +99,29 @@ def change_of_priority_overlooked():
         yield
 
 
-def last_occurrence_planned_ahead():
-    left_out = "plan.without_last() if plan.next_run is None else plan"
-    return altered(AheadPlanner.plan, left_out, "plan")
+@contextmanager
+def retired_when_planned_ahead():
+    """Let a task retire when its last occurrence is planned, and not when that is due."""
+
+    def to_the_end(using, plans):
+        plan.advance(using, [(task, _ended(task, what)) for task, what in plans])
+
+    with mock.patch.object(plan_ahead, "advance", to_the_end):
+        yield
+
+
+def _ended(task: Any, what: Any) -> Any:
+    is_last = what.next_run == what.planned_until
+    return replace(what, next_run=None) if is_last else what
+
+
+def last_occurrence_forgotten():
+    """Let a heartbeat plan once more, when it is due, what was planned ahead as the last one."""
+    return altered(timing.next_unplanned, "due <= planned", "False")
+
+
+def retired_by_edits_before_the_last_occurrence():
+    return altered(activation.start_of, "timing.ahead_until(task, since)", "None")
 
 
 def called_at_the_likely_moment():

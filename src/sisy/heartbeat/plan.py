@@ -12,11 +12,14 @@ task has advanced past it. Both happen in one transaction, for a chunk of tasks 
 2. Decide for each task which occurrences run and which were missed (`Planner`). A run is inserted
    as queued. A gap of missed occurrences is one row with a count.
 3. Insert the rows. The ledger has a unique constraint on task and due moment.
-4. Advance all tasks in one UPDATE that repeats what was read: the task is still active, and due at
-   the same moment. If it matches too few rows, another process was faster, and the transaction
-   rolls back.
+4. Advance all tasks in one UPDATE that repeats what was read: the task is still active, due at the
+   same moment, and has as many runs. If it matches too few rows, another process was faster, and
+   the transaction rolls back.
 5. Commit, then announce the runs. A crash before the commit leaves the tasks due. A crash after it
    loses only the announcement: workers find the runs by polling.
+
+A task retires when its last occurrence falls due. If that was planned ahead, nothing is inserted
+then, and the task is deleted as soon as its last run has ended, too.
 
 Any number of heartbeats may plan at once. The lock makes that cheap, the compare-and-set makes it
 correct, and the constraint is the safety net. If a chunk fails, its tasks are planned one by one,
@@ -37,7 +40,7 @@ from sisy.heartbeat.quarantine import run_or_set_broken, set_broken
 from sisy.lifecycle import task_state
 from sisy.lifecycle.submit import store_occurrences
 from sisy.models import Run, Task
-from sisy.models.task_queries import TaskQuerySet
+from sisy.models.task_queries import TaskQuerySet, delete_ended_of
 from sisy.planning.catch_up import Plan, Planner, Watch
 from sisy.records.task_fields import DEFERRED_FIELDS
 from sisy.runtime.checkpoint import checkpoint
@@ -45,7 +48,7 @@ from sisy.runtime.log import logger
 from sisy.runtime.loop import ENDLESS, Turn
 from sisy.store import due
 from sisy.store.bulk import Update, update_rows
-from sisy.store.isolation import isolating
+from sisy.store.isolation import isolating, past_deadlocks
 from sisy.store.statements import BEGINNING
 
 PLAN_BATCH = 500
@@ -80,19 +83,26 @@ class Planned:
     Attributes:
         missed: the number of occurrences that were recorded as missed.
         broken: the number of tasks that were marked as broken.
+        deleted: the number of tasks that were deleted, because their last run had ended before
+            they retired.
         is_held_up: whether tasks are still due, because they are locked or the turn ended.
     """
 
     runs: list[Run] = field(default_factory=list)
     missed: int = 0
     broken: int = 0
+    deleted: int = 0
     is_held_up: bool = False
+    # The keys of tasks that have retired, and of which no run was queued.
+    retired: list[int] = field(default_factory=list)
 
     def add(self, later: "Planned") -> None:
         """Add the result of a later chunk."""
         self.runs += later.runs
         self.missed += later.missed
         self.broken += later.broken
+        self.deleted += later.deleted
+        self.retired += later.retired
         self.is_held_up = later.is_held_up
 
 
@@ -122,6 +132,7 @@ def plan_due(
             # After each chunk, so that workers start while the rest is being planned.
             if new := planned.runs[announced:]:
                 announce(new)
+            _delete_ended(using, planned)
             if is_full and turn.ends_here():
                 planned.is_held_up = True
                 return planned
@@ -133,6 +144,15 @@ def plan_due(
 
 def _plan_chunk(scope: _Scope, planned: Planned) -> int:
     return isolating(partial(_plan_at_once, scope, planned), partial(_plan_each, scope, planned))
+
+
+def _delete_ended(using: str, planned: Planned) -> None:
+    """Delete those of the retired tasks whose last run, which was planned ahead, has ended."""
+    # After the commit: if that run ends meanwhile, its worker finds the task retired.
+    retired, planned.retired = planned.retired, []
+    if retired:
+        checkpoint("retire: ended task not deleted")
+        planned.deleted += past_deadlocks(delete_ended_of, Task.objects.using(using), retired)
 
 
 def _plan_at_once(scope: _Scope, planned: Planned) -> int:
@@ -193,6 +213,7 @@ def _plan_tasks(scope: _Scope, tasks: list[Task], careful: bool = False) -> Plan
     advance(using, plans)
     if retired := [task for task, what in plans if what.next_run is None]:
         task_state.tell_retired(retired, using)
+    planned.retired = [task.pk for task, what in plans if not (what.next_run or what.due)]
     return planned
 
 
@@ -222,6 +243,7 @@ def advance(using: str, plans: Sequence[tuple[Task, Plan]]) -> None:
             seen={
                 "next_run": [task.next_run for task in tasks],
                 "state": [task.state for task in tasks],
+                "runs_planned": [task.runs_planned for task in tasks],
             },
         ),
     )

@@ -1,8 +1,9 @@
 """Plan ahead: create the runs of the next two seconds before they are due.
 
 At the due moment itself, nothing is left to do but to start the run. A task is advanced as in
-`plan`, but stays active: its last occurrence is planned when it is due. So are occurrences with a
-``spread``, which start at another moment anyway, and those of other engines.
+`plan`, but stays active: after its last occurrence, ``next_run`` still names that moment, at which
+`plan` retires the task. Occurrences with a ``spread``, which start at another moment anyway, and
+those of other engines are planned when they are due.
 
 If a task is changed meanwhile, its runs that were planned ahead are withdrawn: see
 `sisy.lifecycle.withdraw`.
@@ -110,7 +111,7 @@ class _Ahead:
             "list[Run]", [row for task, plan in plans for row in plan.rows(task, self._now)]
         )
         runs, _ = store_occurrences(self._using, rows)
-        advance(self._using, plans)
+        advance(self._using, [(task, plan.until_last_is_due()) for task, plan in plans])
         return runs
 
     def _plan_of(self, task: Task) -> Plan | None:

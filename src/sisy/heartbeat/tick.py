@@ -95,6 +95,7 @@ def tick(
         broken=planned.broken,
         is_held_up=planned.is_held_up,
         rescued=len(rescued),
+        deleted=planned.deleted,
         pruned=pruned,
     )
     if is_thorough:
@@ -111,7 +112,7 @@ def _thorough(made: Tick, using: str) -> Tick:
         + made.queued
         + orphans,
         rescued=made.rescued + len(orphans),
-        deleted=retention.delete_ended(using),
+        deleted=made.deleted + retention.delete_ended(using),
     )
 
 

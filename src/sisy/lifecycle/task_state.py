@@ -6,7 +6,7 @@
     (new) ── insert for single runs ───► retired
     active ── pause ───────────────────► paused
     active ── break ───────────────────► broken
-    active ── plan its last occurrence ► retired                         task_retired
+    active ── last occurrence is due ──► retired                         task_retired
     paused, broken ── resume ──────────► active, broken or retired       task_retired
     any but paused ── change when it is due ──► the same
     broken ── change its target ───────► the same

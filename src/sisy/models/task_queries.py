@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connections, models, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef
 
 from sisy import clock, conf
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued
@@ -42,11 +42,15 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """Return tasks with an occurrence that is due at ``now``, the longest overdue first."""
         return self.active().filter(next_run__lte=now).order_by("next_run", "pk")
 
+    def to_be_planned(self) -> Self:
+        """Return tasks without those whose ``next_run`` is planned already: see `plan_ahead`."""
+        return self.exclude(planned_until__gte=F("next_run"))
+
     def soon_due(self, now: datetime, until: datetime) -> Self:
         """Return tasks that fall due by ``until``, but not yet, and can be planned ahead."""
         # Like `sisy.store.ahead.LOCK_TASKS_AHEAD`.
         soon = self.active().native().filter(next_run__gt=now, next_run__lte=until)
-        return soon.filter(spread=timedelta(0)).order_by("next_run", "pk")
+        return soon.to_be_planned().filter(spread=timedelta(0)).order_by("next_run", "pk")
 
     def native(self) -> Self:
         """Return tasks whose runs Sisy's own workers execute."""

@@ -31,9 +31,11 @@ def start_of(task: TaskRecord, since: datetime) -> Start:
         due = timing.first_due(task, since)
     except ScheduleError as error:
         return Start.broken(since, str(error))
-    if due is None or task.is_used_up:
-        return Start.retired(since)
-    return Start.active(since, due)
+    if due is not None and not task.is_used_up:
+        return Start.active(since, due)
+    # If its last occurrence is planned ahead, it retires when that falls due.
+    last = timing.ahead_until(task, since)
+    return Start.retired(since) if last is None else Start.active(since, last)
 
 
 def activate(task: TaskRecord, using: str, now: datetime) -> None:

@@ -5,7 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sisy.lifecycle.miss import missed_row
-from sisy.planning.timing import ON_TIME_TOLERANCE, TICK, Timing, ready_at
+from sisy.planning.timing import (
+    ON_TIME_TOLERANCE,
+    TICK,
+    Timing,
+    iterations_left,
+    next_unplanned,
+    ready_at,
+)
 from sisy.records.choices import Missed
 from sisy.records.run import RunRecord
 from sisy.records.task import TaskRecord
@@ -55,21 +62,18 @@ class Plan:
         for due, following in zip(self.due, (*self.due[1:], self.next_run), strict=False):
             yield task.new_run(now=now, due_at=due, ready_at=ready_at(task, due, following))
 
-    def limited_to(self, left: int) -> "Plan":
-        """Return the plan for a task that has ``left`` runs left."""
-        if left > len(self.due):
+    def limited_to(self, left: int | None) -> "Plan":
+        """Return the plan for a task that has ``left`` runs left; None for no limit."""
+        if left is None or left > len(self.due):
             return self
         due = self.due[:left]
         return replace(
             self, due=due, planned_until=due[-1] if due else self.planned_until, next_run=None
         )
 
-    def without_last(self) -> "Plan | None":
-        """Return the plan without its last occurrence; None if nothing is left of it."""
-        *due, last = self.due or (self.planned_until,)
-        if not due:
-            return None
-        return replace(self, due=tuple(due), planned_until=due[-1], next_run=last)
+    def until_last_is_due(self) -> "Plan":
+        """Return the plan for a task that retires when its last occurrence falls due."""
+        return self if self.next_run else replace(self, next_run=self.planned_until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +102,13 @@ class DueTask:
     missed_window: timedelta | None
 
     @classmethod
-    def of(cls, task: TaskRecord) -> "DueTask":
-        """Read the values from a due task.
+    def of(cls, task: TaskRecord, first: datetime) -> "DueTask":
+        """Read the values from a task whose first occurrence without a row was due at ``first``.
 
         Raises:
             ScheduleError: the task's schedule or time zone is invalid.
         """
-        assert task.next_run is not None
-        return cls(Timing.of(task), task.next_run, Missed(task.missed), task.missed_window)
+        return cls(Timing.of(task), first, Missed(task.missed), task.missed_window)
 
 
 class Planner:
@@ -122,13 +125,18 @@ class Planner:
         Raises:
             ScheduleError: the task's schedule or time zone is invalid.
         """
-        due_task = DueTask.of(task)
+        return self._plan(task, next_unplanned(task)).limited_to(iterations_left(task))
+
+    def _plan(self, task: TaskRecord, first: datetime | None) -> Plan:
+        if first is None or first > self._watch.now:
+            # What has fallen due was planned ahead, as its last occurrence.
+            assert task.planned_until is not None
+            return Plan(due=(), gap=None, planned_until=task.planned_until, next_run=first)
+        due_task = DueTask.of(task, first)
         known = self._plans.get(due_task)
         if known is None:
             known = self._plans[due_task] = _plan(due_task, self._watch)
-        if task.iterations is None:
-            return known
-        return known.limited_to(max(0, task.iterations - task.runs_planned))
+        return known
 
 
 class AheadPlanner:
@@ -143,10 +151,7 @@ class AheadPlanner:
         self._plans: dict[tuple[Timing, datetime], Plan] = {}
 
     def plan(self, task: TaskRecord) -> Plan | None:
-        """Return the plan for the occurrences of a task that is not due yet; None if none is left.
-
-        The last occurrence of a task is left out. It is planned when it is due, because the task
-        retires then.
+        """Return the plan for a task that is not due yet; None if it has no iterations left.
 
         Raises:
             ScheduleError: the task's schedule or time zone is invalid.
@@ -156,9 +161,8 @@ class AheadPlanner:
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = _plan_ahead(*key, self._until)
-        if task.iterations is not None:
-            plan = plan.limited_to(max(0, task.iterations - task.runs_planned))
-        return plan.without_last() if plan.next_run is None else plan
+        plan = plan.limited_to(iterations_left(task))
+        return plan if plan.due else None
 
 
 def _plan_ahead(timing: Timing, first: datetime, until: datetime) -> Plan:

@@ -13,7 +13,14 @@ from django.db.models import Q, QuerySet
 from sisy.exceptions import ScheduleError
 from sisy.lifecycle.submit import ring, store_occurrences
 from sisy.planning.catch_up import DueTask, Gap, Plan, plan_from
-from sisy.planning.timing import ON_TIME_TOLERANCE, TICK, Timing, first_due
+from sisy.planning.timing import (
+    ON_TIME_TOLERANCE,
+    TICK,
+    Timing,
+    first_due,
+    iterations_left,
+    next_unplanned,
+)
 from sisy.records.choices import Missed, TaskState
 from sisy.records.run import RunRecord
 from sisy.records.task import TaskRecord
@@ -68,11 +75,12 @@ def _overdue(task: TaskRecord, now: datetime, reason: str, for_good: bool) -> Ov
     still_owes_first = task.is_due_at_once and not for_good
     try:
         timing = Timing.of(task)
-        first = task.next_run or first_due(task, min(task.planning_since or now, now))
+        since = min(task.planning_since or now, now)
+        first = next_unplanned(task) if task.next_run else first_due(task, since)
     except ScheduleError:
         # It is unknown what was due after the first occurrence.
         first = None if still_owes_first else task.next_run
-        if first is None:
+        if first is None or (task.planned_until and first <= task.planned_until):
             return None
         gap = Gap(first=first, last=first, count=1, reason=reason)
         return Overdue(task, Plan(due=(), gap=gap, planned_until=first, next_run=None), False)
@@ -84,8 +92,8 @@ def _overdue(task: TaskRecord, now: datetime, reason: str, for_good: bool) -> Ov
     due_task = DueTask(timing, first, Missed.SKIP, None)
     fresh_from = until + TICK if for_good else now - ON_TIME_TOLERANCE
     plan = plan_from(due_task, fresh_from, until, reason)
-    if task.iterations is not None:
-        plan = plan.limited_to(max(0, task.iterations - task.runs_planned - still_owes_first))
+    left = iterations_left(task)
+    plan = plan.limited_to(left and left - still_owes_first)
     return Overdue(task, plan, still_owes_first) if plan.due or plan.gap else None
 
 

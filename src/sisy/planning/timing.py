@@ -130,6 +130,29 @@ def first_due(task: TaskRecord, now: datetime) -> datetime | None:
     return _next_after(timing, now if task.planned_until is None else max(now, task.planned_until))
 
 
+def next_unplanned(task: TaskRecord) -> datetime | None:
+    """Return when an active task is due for the first time without being planned; None if never.
+
+    After its last occurrence was planned ahead, ``next_run`` still names that one. The task then
+    retires at that moment, unless it has more occurrences by then.
+
+    Raises:
+        ScheduleError: the task's schedule or time zone is invalid.
+    """
+    due: datetime | None = task.next_run
+    planned = task.planned_until
+    if due is not None and planned is not None and due <= planned:
+        return None if task.is_used_up else Timing.of(task).next_after(planned)
+    return due
+
+
+def ahead_until(task: TaskRecord, moment: datetime) -> datetime | None:
+    """Return the last occurrence after ``moment`` that is planned ahead; None if there is none."""
+    # A mark that is further ahead was left by a clock that was set back.
+    planned: datetime | None = task.planned_until
+    return planned if planned and moment < planned <= moment + LOOKAHEAD else None
+
+
 def iterations_left(task: TaskRecord) -> int | None:
     """Return the number of iterations that a task has left, or None if it has no limit."""
     return None if task.iterations is None else max(0, task.iterations - task.runs_planned)
@@ -154,12 +177,10 @@ def occurrences(
     except ScheduleError:
         return
     left = iterations_left(task)
-    # What was planned ahead is still to come, and has used up its iterations. A mark that is
-    # further ahead was left by a clock that was set back.
-    planned = task.planned_until
-    if planned is not None and after < planned <= after + LOOKAHEAD:
+    # What was planned ahead is still to come, and has used up its iterations.
+    if planned := ahead_until(task, after):
         yield from timing.between(after, planned if until is None else min(planned, until))
-    due = task.next_run or timing.next_after(after)
+    due = timing.next_after(after) if task.next_run is None else next_unplanned(task)
     if due is not None and due <= after:
         if left is not None:
             left = max(0, left - timing.schedule.count_between(just_before(due), after))

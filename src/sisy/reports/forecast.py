@@ -15,7 +15,7 @@ from operator import itemgetter
 
 from sisy.exceptions import ScheduleError
 from sisy.models import Task, TaskState
-from sisy.planning.timing import Timing, occurrences
+from sisy.planning.timing import Timing, next_unplanned, occurrences
 from sisy.schedules.calendar import just_before
 
 MAX_MINUTES_NAMED = 10
@@ -140,9 +140,13 @@ def _due_alike(task: Task) -> Hashable:
 def _due(task: Task, start: datetime, end: datetime) -> Iterator[datetime]:
     """Yield the due moments of ``task`` in a range, which may begin before its next run.
 
-    Occurrences before its next run are planned already; the current schedule says when they were.
+    Earlier occurrences are planned already; the current schedule says when they were.
     """
     after, until = just_before(start), just_before(end)
-    if task.next_run is not None and after < task.next_run:
-        yield from Timing.of(task).between(after, min(until, just_before(task.next_run)))
+    if task.next_run is not None:
+        unplanned = next_unplanned(task)
+        planned = task.next_run if unplanned is None else just_before(unplanned)
+        if after < planned:
+            yield from Timing.of(task).between(after, min(until, planned))
+            after = planned
     yield from occurrences(task, after, until)

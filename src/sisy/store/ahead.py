@@ -14,6 +14,7 @@ from sisy.store.statements import Statement
 LOCK_TASKS_AHEAD = Statement("""
     SELECT {columns} FROM sisy_task
     WHERE state = 'active' AND next_run > %(now)s AND next_run <= %(until)s
+        AND (planned_until IS NULL OR planned_until < next_run)
         AND spread = %(no_spread)s AND engine {in_engines} AND id {not_in_left_out}
     ORDER BY next_run, id
     LIMIT %(limit)s
@@ -53,8 +54,8 @@ def lock_tasks_ahead(
 ) -> list[M]:
     """Lock tasks that fall due after ``now`` and up to ``until``, the first ones first.
 
-    Tasks with a ``spread`` and those of other engines are left out, and so are those that another
-    transaction has locked.
+    Tasks with a ``spread`` and those of other engines are left out, and so are those whose last
+    occurrence is planned already, and those that another transaction has locked.
 
     Args:
         left_out: the keys of further tasks that are left out.

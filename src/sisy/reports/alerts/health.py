@@ -135,7 +135,7 @@ def _in_words(workers: Sequence[Process]) -> str:
 
 def _planning(using: str, now: datetime, thresholds: Thresholds) -> Finding:
     words = "all due tasks are planned"
-    oldest = Task.objects.using(using).due(now).first()
+    oldest = Task.objects.using(using).due(now).to_be_planned().first()
     if oldest is not None and oldest.next_run is not None:
         overdue = formatting.span(now - oldest.next_run)
         words = f"{oldest} has been due for {overdue} but has not been planned"

@@ -84,7 +84,8 @@ def late_alerts(using: str, now: datetime, thresholds: Thresholds) -> Iterator[A
         "severity": Severity.ERROR,
         "threshold": thresholds.late,
     }
-    tasks, more = first_of(Task.objects.using(using).due(now - thresholds.late))
+    due = Task.objects.using(using).due(now - thresholds.late)
+    tasks, more = first_of(due.to_be_planned())
     why = gettext("No heartbeat has planned it.")
     for task in tasks:
         yield Alert(**known, what=task.label, why=why, since=task.next_run, task=task.pk)
