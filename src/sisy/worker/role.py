@@ -245,9 +245,10 @@ class Draining:
         for run in abandoned:
             self._in_flight.drop(run)
         try:
+            # First: only this worker can record them, whereas the others would be rescued.
+            await self._outcomes.flush()
             if not_called:
                 await self._claiming.release(not_called, STOPPED)
-            await self._outcomes.flush()
             await self._claiming.end(abandoned)
         except Exception as error:  # noqa: BLE001 - the worker ends, and its lease expires
             logger.warning("Could not unregister (%s); the lease will expire", error)
