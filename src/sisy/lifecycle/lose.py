@@ -61,12 +61,11 @@ def _queue_again(rows: RunRows[R], runs: Sequence[R], reason: str, now: datetime
     ]
     type(attempts[0])._default_manager.using(rows.db).bulk_create(attempts)
     columns = {**QUEUED_AGAIN, "process": None, "reason": _joined(reason, AGAIN)}
-    ready_at = [
-        run.ready_at if run.started_at == run.ready_at else min(run.ready_at, now) for run in runs
-    ]
     _apply(rows, runs, columns, ready_at=ready_again(now, F("ready_at")))
-    for run, moment in zip(runs, ready_at, strict=True):
-        run.ready_at = moment
+    stored = rows.filter(pk__in=[run.pk for run in runs]).values_list("pk", "ready_at")
+    ready_at = dict(stored)
+    for run in runs:
+        run.ready_at = ready_at[run.pk]
 
 
 def _apply(
