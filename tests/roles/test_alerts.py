@@ -16,6 +16,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def site(clocks, settings):
     settings.SISY_ENGINES = {}
+    settings.SISY_ALERTS = ["https://example.com/hook"]
     return Site(clocks)
 
 

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def site(clocks, settings):
     settings.SISY_ENGINES = {}
+    settings.SISY_ALERTS = ["https://example.com/hook"]
     return Site(clocks)
 
 
@@ -32,7 +33,8 @@ def fail_all(site, number):
     return tasks
 
 
-def test_a_mass_failure_is_one_message_and_its_end_another(site):
+def test_a_mass_failure_is_one_message_and_its_end_another(site, monkeypatch):
+    monkeypatch.setattr("sisy.alerting.telling.MAX_LISTED", 50)
     tasks = fail_all(site, 40)
     site.later(40)
     tasks += fail_all(site, 15)

@@ -51,8 +51,8 @@ class Site:
         """Let each heartbeat make a pass each second, or each three if it is for long."""
         until = self.now + seconds * SECOND
         step = 3 * SECOND if seconds >= 30 else SECOND
-        Process.objects.filter(role=Role.WORKER).update(lease_until=until + HOUR - SECOND)
         while self.now < until:
+            Process.objects.filter(role=Role.WORKER).update(lease_until=self.now + HOUR)
             for heartbeat in self.heartbeats:
                 heartbeat._pass()
             self.clocks.go_on(min(step, until - self.now))

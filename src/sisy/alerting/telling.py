@@ -22,7 +22,7 @@ from sisy.records.problems import Severity
 from sisy.runtime.log import logger
 
 MAX_SINGLE = 10  # alerts that have a message each
-MAX_LISTED = 50  # alerts that a message about many describes
+MAX_LISTED = 1000  # alerts that a message about many describes
 QUIET = timedelta(seconds=30)
 LONGEST_STORM = timedelta(minutes=2)
 

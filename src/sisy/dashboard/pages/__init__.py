@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from sisy.dashboard.pages.acting import ProcessActing, QueueActing, RunActing, TaskActing
+from sisy.dashboard.pages.acting import (
+    AlertActing,
+    ProcessActing,
+    QueueActing,
+    RunActing,
+    TaskActing,
+)
 from sisy.dashboard.pages.backfill import BackfillPage
 from sisy.dashboard.pages.editor import EditorPage
 from sisy.dashboard.pages.fleet import FleetPage
@@ -25,6 +31,7 @@ PAGES: dict[str, tuple[str, Any]] = {
     "editor": ("schedule/", EditorPage),
     "act_on_tasks": ("tasks/do/<str:verb>/", TaskActing),
     "act_on_runs": ("runs/do/<str:verb>/", RunActing),
+    "act_on_alerts": ("alerts/do/<str:verb>/", AlertActing),
     "act_on_process": ("processes/do/<str:verb>/", ProcessActing),
     "act_on_queue": ("queues/do/<str:verb>/", QueueActing),
 }

@@ -12,10 +12,10 @@ from django.utils.translation import gettext, ngettext
 from django.views import View
 
 from sisy.dashboard.access import Dashboard
-from sisy.dashboard.actions import processes, queues, runs, tasks
+from sisy.dashboard.actions import alerts, processes, queues, runs, tasks
 from sisy.dashboard.actions.result import Result
 from sisy.dashboard.page_request import PageRequest
-from sisy.models import Process, Run, Task
+from sisy.models import Alert, Process, Run, Task
 from sisy.reports.ledger import key_of
 
 Act = Callable[[Any, Any], Iterable[Result]]
@@ -136,6 +136,24 @@ class ProcessActing(RowsActing):
     back = "fleet"
     model = Process
     verbs = {"drain": ("pause_task", processes.drain)}
+
+
+class AlertActing(RowsActing):
+    back = "overview"
+    model = Alert
+    verbs = {
+        "acknowledge": ("handle_alert", alerts.acknowledge),
+        "mute": ("handle_alert", alerts.mute),
+        "unmute": ("handle_alert", alerts.unmute),
+        "close": ("handle_alert", alerts.close),
+    }
+
+    def carry_out(self, page_request: PageRequest, verb: str) -> Iterable[Result]:
+        if verb == "mute":
+            hours = key_of(page_request.request.POST.get("hours", ""))
+            wanted = hours if hours in alerts.MUTE_HOURS else alerts.MUTE_HOURS[0]
+            return alerts.mute(page_request.request.user, self.chosen(page_request), wanted)
+        return super().carry_out(page_request, verb)
 
 
 class QueueActing(Acting):

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from sisy.dashboard.actions.alerts import MUTE_HOURS
 from sisy.dashboard.charts.legend import legend
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
@@ -53,7 +54,13 @@ def build_counts(page_request: PageRequest) -> dict[str, Any]:
 
 def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     alerts = find_alerts(page_request.using, page_request.now, in_full=page_request.sees_details)
-    return {"alerts": alerts, "number": sum(alert.number for alert in alerts)}
+    return {
+        "alerts": alerts,
+        "number": sum(alert.number for alert in alerts),
+        "now": page_request.now,
+        "may_handle": page_request.may("handle_alert"),
+        "mute_hours": [(hours, timedelta(hours=hours)) for hours in MUTE_HOURS],
+    }
 
 
 def build_timeline(page_request: PageRequest) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Command(AnsweringCommand):
             ],
             "alerts": [
                 {
+                    "alert": each.record and each.record.pk,
                     "severity": each.severity,
                     "what": each.what,
                     "why": each.why,

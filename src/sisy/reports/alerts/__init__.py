@@ -1,7 +1,8 @@
 """The alerts: each problem in words, and the threshold above which it counts as a problem.
 
-`find_alerts` returns the list that the overview and ``sisy_status`` show. ``sisy_health`` calls
-the same functions with thresholds of its own (`health`). The alerts about the schedules and
+`find_alerts` returns the list that the overview and ``sisy_status`` show: the alerts of which
+people are told (`recorded`), and the problems that are found in each request. ``sisy_health``
+calls the same functions with thresholds of its own (`health`). The alerts about the schedules and
 functions of stored tasks are too slow for pages that refresh, so ``manage.py check`` shows them
 instead (`definitions`).
 
@@ -19,6 +20,7 @@ from sisy.reports.alerts.processes import (
     queued_alerts,
     worker_alerts,
 )
+from sisy.reports.alerts.recorded import recorded_alerts, without_recorded
 from sisy.reports.alerts.tasks import broken_alerts, failed_alerts, late_alerts, missed_alerts
 from sisy.reports.errors import MAX_GROUPS_SHOWN
 from sisy.reports.fleet import Fleet
@@ -29,7 +31,7 @@ __all__ = ["MAX_GROUPS_SHOWN", "Alert", "Kind", "Severity", "Thresholds", "find_
 def find_alerts(
     using: str, now: datetime, thresholds: Thresholds = DEFAULT, *, in_full: bool = False
 ) -> list[Alert]:
-    """Return all alerts, by kind; the most severe kinds come first.
+    """Return all alerts, the most severe first. No problem is listed twice.
 
     Args:
         in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
@@ -47,4 +49,7 @@ def find_alerts(
         queued_alerts(using, now, fleet, thresholds),
         missed_alerts(using, now),
     )
-    return [alert for kind in kinds for alert in kind]
+    recorded = list(recorded_alerts(using))
+    others = without_recorded((alert for kind in kinds for alert in kind), recorded)
+    ranks = {severity: rank for rank, severity in enumerate(Severity)}
+    return sorted([*recorded, *others], key=lambda alert: ranks[alert.severity])

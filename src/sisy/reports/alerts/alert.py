@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sisy.models import Alert as AlertRecord
 from sisy.planning.timing import ON_TIME_TOLERANCE
 from sisy.records.problems import SITE_KINDS
 from sisy.records.problems import Kind as Kind
@@ -46,7 +47,11 @@ class Alert:
     queues: tuple[str, ...] = ()
     """The queues whose runs are affected."""
     task: int | None = None
+    path: str = ""
+    """The function that failed runs without a task call."""
     run: int | None = None
+    record: AlertRecord | None = None
+    """The alert of which people are told, if there is one."""
     number: int = 1
     """The number of problems that the row represents."""
 

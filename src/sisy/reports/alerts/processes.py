@@ -7,6 +7,7 @@ from django.db.models import Count, Exists, Min, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
+from sisy.alerting.waiting import no_worker_in_words
 from sisy.models import Process
 from sisy.records.small_tables import QueuedRun, RunningRun
 from sisy.reports.alerts.alert import Alert, Kind, Severity, Thresholds
@@ -34,10 +35,7 @@ def worker_alerts(
     """
     for queue in sorted(set(needed) - fleet.paused.keys()):
         if not fleet.serving(queue):
-            why = gettext(
-                "No worker serves the queue '%(queue)s', so its runs stay queued. Start "
-                "'manage.py sisy_worker --queues %(queue)s'."
-            ) % {"queue": queue}
+            why = no_worker_in_words(queue)
             yield Alert(kind=Kind.NO_WORKER, severity=Severity.CRITICAL, why=why, queues=(queue,))
     for worker in fleet.workers:
         if worker.problem and (queues := _hindered(worker, fleet, now, thresholds)):

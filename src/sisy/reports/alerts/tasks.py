@@ -121,7 +121,7 @@ def missed_alerts(using: str, now: datetime) -> Iterator[Alert]:
 
 
 def _of_group(group: RecentTrouble, kind: Kind, severity: Severity, why: str) -> Alert:
-    newest, (task, _) = group.newest, group.key
+    newest, (task, path) = group.newest, group.key
     return Alert(
         kind=kind,
         severity=severity,
@@ -130,6 +130,7 @@ def _of_group(group: RecentTrouble, kind: Kind, severity: Severity, why: str) ->
         since=newest.finished_at,
         badge=newest.state,
         task=task,
+        path=path,
         run=newest.pk,
     )
 

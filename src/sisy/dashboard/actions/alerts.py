@@ -1,0 +1,61 @@
+"""The actions on alerts. Each is logged, with who did it."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.utils.translation import gettext, ngettext
+
+from sisy.dashboard.actions.result import Result, done, note
+from sisy.models.alert import AlertQuerySet
+from sisy.reports import formatting
+
+MUTE_HOURS = (1, 8, 24, 168)
+"""The hours for which people can mute an alert."""
+
+
+def acknowledge(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
+    """Note that the user takes care of the alerts."""
+    count = _each(
+        user, alerts, lambda one: one.acknowledge(str(user), formatting.now()), "Acknowledged."
+    )
+    words = ngettext("Acknowledged %d alert.", "Acknowledged %d alerts.", count) % count
+    nothing = gettext("Nothing to acknowledge: somebody did it before, or the alert is closed.")
+    yield done(words if count else nothing, count)
+
+
+def mute(user: Any, alerts: AlertQuerySet, hours: int = MUTE_HOURS[0]) -> Iterator[Result]:
+    """Send no messages about the alerts for some hours."""
+    until = formatting.now() + timedelta(hours=hours)
+    span = formatting.span(timedelta(hours=hours))
+    count = _each(user, alerts, lambda one: one.mute(until, str(user)), f"Muted for {span}.")
+    words = ngettext(
+        "Muted %(count)d alert for %(span)s.", "Muted %(count)d alerts for %(span)s.", count
+    )
+    yield done(words % {"count": count, "span": span}, count)
+
+
+def unmute(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
+    """Send messages about the alerts again."""
+    count = _each(user, alerts, lambda one: one.unmute(formatting.now()), "Unmuted.")
+    words = ngettext("Unmuted %d alert.", "Unmuted %d alerts.", count) % count
+    yield done(words if count else gettext("Nothing to unmute."), count)
+
+
+def close(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
+    """Close the alerts. The same problem opens one again only with new evidence."""
+    count = _each(user, alerts, lambda one: one.close(str(user), formatting.now()), "Closed.")
+    words = ngettext("Closed %d alert.", "Closed %d alerts.", count) % count
+    yield done(words if count else gettext("Nothing to close."), count)
+
+
+def _each(
+    user: Any, alerts: AlertQuerySet, change: Callable[[AlertQuerySet], int], what: str
+) -> int:
+    """Change each alert, log it, and return how many were changed."""
+    count = 0
+    for alert in alerts:
+        if change(alerts.model._default_manager.using(alerts.db).filter(pk=alert.pk)):
+            note(user, alert, what)
+            count += 1
+    return count

@@ -1,0 +1,66 @@
+"""The alerts of which people are told, beside the problems that reports find in each request."""
+
+from collections.abc import Iterable, Iterator
+
+from django.utils.translation import ngettext
+
+from sisy.models import Alert as AlertRecord
+from sisy.records.problems import Kind, Severity
+from sisy.reports.alerts.alert import Alert
+from sisy.reports.errors import first_of
+
+SAME = {
+    Kind.FAILED: (Kind.FAILING, Kind.LOST, Kind.BROKEN),
+    Kind.MISSED: (Kind.MISSED,),
+    Kind.BROKEN: (Kind.BROKEN,),
+    Kind.NO_WORKER: (Kind.NO_WORKER,),
+    Kind.QUEUED: (Kind.QUEUED, Kind.NO_WORKER),
+}
+"""By the kind of a problem that reports find: the kinds of alerts about the same problem."""
+
+
+def recorded_alerts(using: str) -> Iterator[Alert]:
+    """Yield the open alerts, the newest first."""
+    records, more = first_of(AlertRecord.objects.using(using).open().order_by("-pk"))
+    for record in records:
+        yield _of_record(record)
+    if more:
+        words = ngettext("And %d more open alert.", "And %d more open alerts.", more) % more
+        yield Alert(kind=Kind.FAILING, severity=Severity.ERROR, why=words, number=more)
+
+
+def without_recorded(found: Iterable[Alert], recorded: Iterable[Alert]) -> Iterator[Alert]:
+    """Yield the problems about which there is no alert."""
+    known = {key for alert in recorded for key in _keys(alert.kind, alert)}
+    for alert in found:
+        about = {key for kind in SAME.get(alert.kind, ()) for key in _keys(kind, alert)}
+        if known.isdisjoint(about):
+            yield alert
+
+
+def _keys(kind: Kind, alert: Alert) -> Iterator[tuple[Kind, object]]:
+    """Yield what identifies the subject of a problem."""
+    if alert.task is not None:
+        yield kind, alert.task
+    elif alert.path:
+        yield kind, alert.path
+    else:
+        yield from ((kind, queue) for queue in alert.queues)
+
+
+def _of_record(record: AlertRecord) -> Alert:
+    about, _, path = record.subject.partition(":")
+    is_about_queue = about == "queue"
+    return Alert(
+        kind=Kind(record.kind),
+        severity=record.severity,
+        what="" if is_about_queue else record.name,
+        why=record.why,
+        fix=record.fix,
+        since=record.since,
+        queues=(record.queue,) if record.queue else (),
+        task=record.task_id,
+        path=path if about == "call" else "",
+        run=record.run_id,
+        record=record,
+    )

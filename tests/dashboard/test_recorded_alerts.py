@@ -1,0 +1,138 @@
+"""Open alerts on the overview and in sisy_status, and what people do with them."""
+
+import pytest
+
+from sisy.models import Alert, Process, Role, RunState, TroubledRun
+from sisy.records.problems import Kind
+from sisy.reports.alerts import find_alerts
+from tests.admin.pages import history_of, messages_of, text_of
+from tests.admin.people import browser_of, browser_of_superuser
+from tests.commands.calling import told
+from tests.support.hostile import STORABLE, flaw_in
+from tests.support.moments import HOUR, MINUTE, NOON
+from tests.support.records import scheduled
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+def opened(kind=Kind.FAILING, subject="task:5", **columns):
+    """Return an open alert."""
+    known = {"label": "import", "why": "The latest run failed: KeyError.", "task_id": 5}
+    return Alert.objects.create(
+        kind=kind,
+        subject=subject,
+        open_key=f"{kind}:{subject}",
+        since=NOON - MINUTE,
+        opened_at=NOON,
+        **{**known, **columns},
+    )
+
+
+def failed_run(**fields):
+    run = scheduled("0 0 1 1 *", **fields).new_run(
+        now=NOON, state=RunState.FAILED, finished_at=NOON, error_class="KeyError"
+    )
+    run.save()
+    assert TroubledRun.objects.filter(run_id=run.pk).exists()
+    return run
+
+
+def do(verb, *alerts, browser=None, **fields):
+    data = {"pk": [alert.pk for alert in alerts], **fields}
+    browser = browser or browser_of_superuser()
+    return messages_of(browser.post(f"/sisy/alerts/do/{verb}/", data, follow=True))
+
+
+def up():
+    for role in (Role.HEARTBEAT, Role.WORKER):
+        Process.join(role, using="default", now=NOON, lease=HOUR, queues=("default",))
+
+
+def test_a_problem_with_an_alert_is_listed_once():
+    up()
+    run = failed_run(label="import")
+    [alert] = find_alerts("default", NOON)
+    assert (alert.kind, alert.record) == (Kind.FAILED, None)
+    record = opened(subject=f"task:{run.task_id}", task_id=run.task_id, run_id=run.pk)
+    [alert] = find_alerts("default", NOON)
+    assert (alert.kind, alert.record) == (Kind.FAILING, record)
+    page = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    assert page.count("import") == 1
+    assert [row["alert"] for row in told("sisy_status")["alerts"]] == [record.pk]
+
+
+def test_a_failing_function_is_listed_once():
+    up()
+    run = failed_run()
+    run.origin = "once"
+    run.save()
+    opened(subject=f"call:{run.target_path}", task_id=None, label=run.label)
+    assert [alert.kind for alert in find_alerts("default", NOON)] == [Kind.FAILING]
+
+
+def test_a_queue_without_a_worker_is_listed_once():
+    Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=HOUR)
+    scheduled("0 0 1 1 *", queue="gpu")
+    opened(Kind.NO_WORKER, "queue:gpu", queue="gpu", task_id=None, label="")
+    assert [alert.kind for alert in find_alerts("default", NOON)] == [Kind.NO_WORKER]
+
+
+def test_the_most_severe_alerts_come_first_and_only_some_are_listed():
+    for number in range(30):
+        opened(subject=f"task:{number}", task_id=number)
+    found = find_alerts("default", NOON)
+    assert found[0].kind == Kind.NO_HEARTBEAT
+    assert found[-1].why == "And 10 more open alerts."
+    assert sum(alert.number for alert in found[1:]) == 30
+
+
+def test_people_acknowledge_mute_and_close_alerts():
+    alert = opened()
+    assert do("acknowledge", alert) == ["Acknowledged 1 alert."]
+    assert do("mute", alert, hours="8") == ["Muted 1 alert for 8 h."]
+    alert.refresh_from_db()
+    assert (alert.acknowledged_by, alert.muted_until, alert.muted_by) == (
+        "Sam",
+        NOON + 8 * HOUR,
+        "Sam",
+    )
+    page = text_of(browser_of_superuser().get("/sisy/?parts=alerts"))
+    assert "acknowledged by Sam" in page
+    assert do("unmute", alert) == ["Unmuted 1 alert."]
+    assert do("close", alert) == ["Closed 1 alert."]
+    alert.refresh_from_db()
+    assert (alert.is_open, alert.closed_by) == (False, "Sam")
+    assert history_of(alert) == ["Acknowledged.", "Muted for 8 h.", "Unmuted.", "Closed."]
+
+
+def test_what_is_done_already_is_no_success():
+    alert = opened()
+    do("close", alert)
+    assert do("close", alert) == ["Nothing to close."]
+    assert do("acknowledge", alert) == [
+        "Nothing to acknowledge: somebody did it before, or the alert is closed."
+    ]
+    assert do("unmute", alert) == ["Nothing to unmute."]
+
+
+@pytest.mark.parametrize("verb", ["acknowledge", "mute", "unmute", "close"])
+def test_each_action_needs_the_permission(verb):
+    alert = opened()
+    viewer = browser_of("view_task")
+    assert "Acknowledge" not in text_of(viewer.get("/sisy/?parts=alerts"))
+    response = viewer.post(f"/sisy/alerts/do/{verb}/", {"pk": alert.pk})
+    assert response.status_code == 403
+    may = browser_of("view_task", "handle_alert")
+    assert "Acknowledge" in text_of(may.get("/sisy/?parts=alerts"))
+    assert may.post(f"/sisy/alerts/do/{verb}/", {"pk": alert.pk}).status_code == 302
+
+
+def test_an_alert_that_does_not_exist_is_refused():
+    assert do("close", Alert(pk=77)) == ["Unknown alert: '77'. It may have been deleted."]
+
+
+def test_hostile_labels_are_shown_harmlessly():
+    opened(label=STORABLE, why=f"<script>{STORABLE}")
+    page = browser_of("view_task").get("/sisy/?parts=alerts").content.decode()
+    assert "<script>" not in page
+    assert not flaw_in(text_of(browser_of("view_task").get("/sisy/?parts=alerts")))
