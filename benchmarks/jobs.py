@@ -18,6 +18,12 @@ async def anoop(message):
     pass
 
 
+def says(message):
+    print("reading the file")
+    print("importing row", message["message"]["run"])
+    print("done")
+
+
 def nap(message):
     time.sleep(0.1)
 

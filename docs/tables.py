@@ -28,6 +28,7 @@ ANSWERING = (
     "sisy_sync",
     "sisy_tasks",
     "sisy_alerts",
+    "sisy_runs",
     "sisy_status",
     "sisy_simulate",
     "sisy_prune",
@@ -218,6 +219,7 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "options that answer": of_options(*ANSWERING),
     "verbs": verbs_of("sisy_tasks"),
     "verbs of alerts": verbs_of("sisy_alerts"),
+    "verbs of runs": verbs_of("sisy_runs"),
 }
 """The function that generates each table, by the name of the table in its page."""
 

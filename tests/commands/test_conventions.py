@@ -32,6 +32,7 @@ LINES = [
     "sisy_alerts messages",
     "sisy_health",
     "sisy_prune --days 1 --dry-run",
+    "sisy_runs show {run}",
     "sisy_simulate 2026-05-05 2026-05-06",
     "sisy_status",
     "sisy_sync --dry-run",
@@ -62,7 +63,7 @@ def tea(at_time):
 
 def answered(line):
     """Return what a command answers to a program, whether or not it exits with 1."""
-    name, *args = line.split()
+    name, *args = line.replace("{run}", str(Run.objects.get().pk)).split()
     out = StringIO()
     with suppress(CommandError):
         call_command(name, *args, "--json", stdout=out)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-PART_NAMES = "status,counts,alerts,timeline,latest,list,head,steps,what,related,history"
-PARTS = f"?parts={PART_NAMES},coming,about,errors,ledger,log,processes,queues,map,meaning"
+PART_NAMES = "status,counts,alerts,timeline,latest,list,head,output,steps,what,related"
+PARTS = f"?parts={PART_NAMES},history,coming,about,errors,ledger,log,processes,queues,map,meaning"
 
 
 def _walk(resolver: URLResolver, before: str = "") -> Iterator[tuple[str, str]]:

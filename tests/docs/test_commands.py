@@ -16,6 +16,7 @@ OURS = (
     "sisy_sync",
     "sisy_tasks",
     "sisy_alerts",
+    "sisy_runs",
     "sisy_status",
     "sisy_health",
     "sisy_simulate",

@@ -44,7 +44,7 @@ class AnsweringCommand(BaseCommand):
             self.say(otherwise)
 
     def say_json(self, value: Any) -> None:
-        text = json.dumps(value, default=_plain, indent=2, ensure_ascii=False)
+        text = json.dumps(value, default=plain, indent=2, ensure_ascii=False)
         self.stdout.write(escaped_json(text))
 
     def say(self, sentence: str) -> None:
@@ -119,7 +119,8 @@ def shown(value: Any) -> str:
     return escaped(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: moments in ISO 8601, durations in seconds."""
     if isinstance(value, datetime):
         return value.isoformat()
     return value.total_seconds() if isinstance(value, timedelta) else str(value)

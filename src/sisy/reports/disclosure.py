@@ -5,6 +5,7 @@ Users without the permission ``sisy.view_run_details`` see only its class.
 """
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext
@@ -72,6 +73,29 @@ def masked_field(name: str, value: Any) -> Any:
     if name in SECRET_FIELDS:
         return masked_address(value) if value else value
     return masked(value)
+
+
+VALUE = r"""(?:(?:bearer|basic)\s+)?(?:"[^"\n]*"?|'[^'\n]*'?|[^\s,;&"'<>()\[\]{}]+)"""
+IN_ADDRESS = re.compile(r"(://[^\s/:@]{0,200}:)[^\s/@]{1,200}(?=@)")
+"""The password in the address of a server."""
+
+
+def masked_text(text: str) -> str:
+    """Return a text, such as the output of a run, with its secrets replaced.
+
+    A secret is what follows a word that contains one of ``SISY_MASKED``, ignoring case, and an
+    equals sign or a colon. The password in an address is one, too.
+    """
+    parts = "|".join(map(re.escape, conf.get_settings().masked))
+    text = IN_ADDRESS.sub(rf"\1{HIDDEN}", text)
+    return _pattern_of(parts).sub(rf"\1{HIDDEN}", text) if parts else text
+
+
+@lru_cache(maxsize=8)
+def _pattern_of(parts: str) -> re.Pattern[str]:
+    # Each repetition is limited, so that the time grows only with the length of the text.
+    name = rf"(?:{parts})[\w.-]{{0,60}}[\"']?"
+    return re.compile(rf"({name}[ \t]{{0,8}}[=:][ \t]{{0,8}}){VALUE}", re.IGNORECASE)
 
 
 def as_json(value: Any, *, on_lines: bool = True) -> str:

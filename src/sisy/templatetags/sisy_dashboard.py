@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 from sisy.dashboard.page_request import PageRequest
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.reports import disclosure, formatting
+from sisy.reports.output import ShownProgress
 
 register = template.Library()
 
@@ -160,6 +161,13 @@ def run_state(context: Context, run: Run) -> SafeString:
         return shown
     asked = gettext("force cancel requested") if run.cancel_force else gettext("cancel requested")
     return format_html("{} <small>{}</small>", shown, asked)
+
+
+@register.simple_tag(takes_context=True)
+def progress_of(context: Context, run: Run) -> ShownProgress | None:
+    """Return the progress of a run in a list; None if it has reported none."""
+    found: dict[int, ShownProgress] = context.get("progress") or {}
+    return found.get(run.pk)
 
 
 @register.simple_tag

@@ -10,12 +10,13 @@ from django.utils.translation import gettext_lazy as _
 from sisy.dashboard.actions.alerts import MUTE_HOURS
 from sisy.dashboard.charts.legend import legend
 from sisy.dashboard.page_request import PageRequest
-from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
+from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, moment_within, one_of
 from sisy.models import Task
 from sisy.reports.alerts import find_alerts
 from sisy.reports.fleet import status
 from sisy.reports.ledger import ended_counts, key_of, listed, live_counts
+from sisy.reports.output import progress_of
 from sisy.reports.timeline import timeline
 from sisy.reports.timeline.window import Window
 
@@ -111,7 +112,8 @@ def _tasks(using: str, most: int, after: int) -> tuple[list[Task], int]:
 
 
 def build_latest(page_request: PageRequest) -> dict[str, Any]:
-    return {"runs": listed(page_request.using).order_by("-pk")[:MAX_LATEST_RUNS]}
+    runs = list(listed(page_request.using).order_by("-pk")[:MAX_LATEST_RUNS])
+    return {"runs": runs, "progress": progress_of(page_request.using, runs)}
 
 
 def _zoom(text: str) -> int:
@@ -138,5 +140,5 @@ OverviewPage.parts = (
     Part(name="counts", build=build_counts),
     Part(name="alerts", build=build_alerts),
     Part(name="timeline", build=build_timeline),
-    Part(name="latest", build=build_latest, stale_on=(RUNS,)),
+    Part(name="latest", build=build_latest, stale_on=(RUNS, OUTPUT)),
 )

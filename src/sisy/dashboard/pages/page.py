@@ -18,14 +18,15 @@ from sisy import conf
 from sisy.dashboard.access import Dashboard
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.parameters import Check, refusals
-from sisy.messaging import carriers, sender
+from sisy.messaging import carriers, messages, sender
 from sisy.runtime import live_socket
 
 PARTS = "parts"
 """The URL parameter that names the parts to fetch."""
 
-RUNS, BEAT = "runs", "beat"
-"""The events that make a part stale: runs changed, or a heartbeat made a pass."""
+RUNS, OUTPUT, BEAT = messages.RUNS, messages.OUTPUT, "beat"
+"""The events that make a part stale: runs changed, they printed or reported something, or a
+heartbeat made a pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

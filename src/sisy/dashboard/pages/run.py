@@ -11,12 +11,13 @@ from django.utils.translation import gettext
 
 from sisy.dashboard.actions.runs import unfit
 from sisy.dashboard.page_request import PageRequest
-from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
+from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.messaging import messages
 from sisy.models import Attempt, Run, RunState
 from sisy.records.choices import LIVE_STATES
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import has_returned, related
+from sisy.reports.output import outputs_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +106,21 @@ def build_related(page_request: PageRequest) -> dict[str, Any]:
     return {"related": related(run_of(page_request))}
 
 
+def build_output(page_request: PageRequest) -> dict[str, Any]:
+    run = run_of(page_request)
+    outputs = outputs_of(run)
+    return {
+        "is_running": run.state == RunState.RUNNING,
+        "may_see": page_request.sees_details,
+        "outputs": outputs,
+        "latest": outputs[-1] if outputs else None,
+        "earlier": outputs[:-1],
+    }
+
+
 RunPage.parts = (
     Part(name="head", build=build_head, stale_on=(RUNS, BEAT)),
+    Part(name="output", build=build_output, stale_on=(RUNS, OUTPUT)),
     Part(name="steps", build=build_steps, stale_on=(RUNS,)),
     Part(name="what", build=build_what, stale_on=(RUNS,)),
     Part(name="related", build=build_related, stale_on=(RUNS,)),

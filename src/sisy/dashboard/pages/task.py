@@ -12,7 +12,7 @@ from django.utils import timezone
 from sisy.dashboard import declared, policy_text
 from sisy.dashboard.dst_notes import told
 from sisy.dashboard.page_request import PageRequest
-from sisy.dashboard.pages.page import BEAT, RUNS, Page, Part
+from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
@@ -20,6 +20,7 @@ from sisy.records.small_tables import QueuedRun, planned_ahead
 from sisy.reports.errors import error_groups
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import key_of, page_of
+from sisy.reports.output import progress_of
 
 MAX_RUNS_CHARTED = 300  # runs
 MAX_OCCURRENCES_SHOWN = 10
@@ -134,7 +135,12 @@ def build_ledger(page_request: PageRequest) -> dict[str, Any]:
     runs = Run.objects.using(page_request.using).filter(task=task_of(page_request))
     before = key_of(page_request.asked.get("before", ""))
     found, older = page_of(runs.defer("payload", "result", "error"), before)
-    return {"runs": found, "older": older, "is_first": before is None}
+    return {
+        "runs": found,
+        "progress": progress_of(page_request.using, found),
+        "older": older,
+        "is_first": before is None,
+    }
 
 
 def build_log(page_request: PageRequest) -> dict[str, Any]:
@@ -154,6 +160,6 @@ TaskPage.parts = (
     Part(name="coming", build=build_coming),
     Part(name="about", build=build_about, stale_on=(BEAT,)),
     Part(name="errors", build=build_errors, stale_on=(RUNS,)),
-    Part(name="ledger", build=build_ledger),
+    Part(name="ledger", build=build_ledger, stale_on=(RUNS, OUTPUT, BEAT)),
     Part(name="log", build=build_log, stale_on=(BEAT,)),
 )

@@ -1,7 +1,8 @@
 // Keeps a page of Sisy's dashboard up to date: parts that an event makes stale are fetched again, at
-// most once a second, and merged into the page.
+// most once a second, and merged into the page. The output of a run is fetched sooner.
 
 const SECOND = 1000;
+const SOON = 250; // until output is fetched
 const POLL = 5 * SECOND;
 const CARE = 10 * SECOND; // between full refreshes, because not all events reach every socket
 const TYPING = 250; // without a keystroke
@@ -17,6 +18,7 @@ class Parts {
   #timer = 0;
   #busy = false;
   #pause = SECOND;
+  #due = 0;
   #last = "";
 
   get #all() {
@@ -29,7 +31,8 @@ class Parts {
       const shown = part.dataset.sisyOn.split(" ");
       if (!kinds || kinds.some((kind) => shown.includes(kind))) this.#stale.add(part.dataset.sisyPart);
     }
-    this.#plan();
+    const isOutput = kinds?.includes("output") && document.getElementById("sisy-output");
+    this.#plan(isOutput && this.#pause === SECOND ? SOON : this.#pause);
   }
 
   // Fetch everything immediately, because the user waits for it.
@@ -40,9 +43,13 @@ class Parts {
     this.touch();
   }
 
-  #plan() {
-    if (this.#timer || this.#busy || !this.#stale.size || document.hidden) return;
-    this.#timer = setTimeout(() => this.#fetch(), this.#pause);
+  #plan(pause = this.#pause) {
+    if (this.#busy || !this.#stale.size || document.hidden) return;
+    const due = performance.now() + pause;
+    if (this.#timer && this.#due <= due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => this.#fetch(), pause);
   }
 
   async #fetch() {
@@ -76,6 +83,8 @@ class Parts {
   }
 
   #merge(body) {
+    const followed = ends().filter(isAtEnd);
+    const known = new Set(ends());
     const fresh = document.createElement("template");
     fresh.innerHTML = body;
     for (const part of fresh.content.querySelectorAll("[data-sisy-part]")) {
@@ -90,9 +99,23 @@ class Parts {
         },
       });
     }
+    for (const end of ends()) if (followed.includes(end) || !known.has(end)) toEnd(end);
     document.dispatchEvent(new CustomEvent("sisy:merged"));
     tell();
   }
+}
+
+// Texts that grow at their end. One that is scrolled to its end stays there.
+function ends() {
+  return [...root.querySelectorAll("[data-sisy-end]")];
+}
+
+function isAtEnd(text) {
+  return text.scrollTop + text.clientHeight >= text.scrollHeight - 4;
+}
+
+function toEnd(text) {
+  text.scrollTop = text.scrollHeight;
 }
 
 // Shows how the page gets its updates.
@@ -233,6 +256,7 @@ let link, parts;
 if (root) {
   link = new Link();
   parts = new Parts();
+  ends().forEach(toEnd);
   new Ear(root.dataset.sisyLive);
   tell();
   setInterval(tell, SECOND);

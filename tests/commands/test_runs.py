@@ -1,0 +1,142 @@
+"""What people see of a run from a terminal, and how they follow it."""
+
+import json
+
+import pytest
+from django.core.management import CommandError
+
+from sisy.management.commands import sisy_runs
+from sisy.models import RunState
+from sisy.runtime.journal import Report
+from sisy.runtime.progress import Progress
+from sisy.store.run_output import write_while_running
+from tests.commands.calling import said, told
+from tests.roles.steps import finish, held_run
+from tests.support.moments import NOON, SECOND
+from tests.support.records import worker
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+def report_of(text, *progress):
+    reported = Progress(*progress, at=0.0) if progress else None
+    return Report(head=text, written=len(text.encode()), progress=reported)
+
+
+def printed(run, text, *progress):
+    write_while_running("default", [(run, report_of(text, *progress))], NOON)
+
+
+@pytest.fixture
+def run():
+    return held_run(worker(), label="import")
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Return a function that sets what happens between two looks of a command that follows."""
+
+    def happens(*steps):
+        left = list(steps)
+
+        class Pause:
+            def wait(self, seconds):
+                left.pop(0)()
+
+        monkeypatch.setattr(sisy_runs.threading, "Event", Pause)
+
+    return happens
+
+
+def test_a_run_is_shown_with_its_output_and_progress(run):
+    printed(run, "one\ntwo\n", 4000, 10_000, "row 4,000")
+    text = said(f"sisy_runs show {run.pk}")
+    assert "import" in text
+    assert "40 % · 4,000 of 10,000 · row 4,000" in text
+    assert text.endswith("\none\ntwo\n")
+    assert said(f"sisy_runs logs '#{run.pk}'") == "one\ntwo\n"
+
+
+def test_a_program_gets_all_attempts(run):
+    printed(run, "one\n", 1, 4, "")
+    answer = told(f"sisy_runs show {run.pk}")
+    assert (answer["label"], answer["state"]) == ("import", "running")
+    [output] = answer["output"]
+    assert (output["attempt"], output["text"], output["left_out"]) == (1, "one\n", 0)
+    assert (output["progress"]["done"], output["progress"]["total"]) == (1, 4)
+    assert told(f"sisy_runs logs {run.pk}")["text"] == "one\n"
+    assert told(f"sisy_runs logs {run.pk} --attempt 2") is None
+
+
+def test_a_silent_run_has_no_output(run):
+    assert said(f"sisy_runs logs {run.pk}") == "No output.\n"
+    assert "progress" not in said(f"sisy_runs show {run.pk}")
+
+
+@pytest.mark.parametrize("key", ["999", "'#999'"])
+def test_a_run_that_does_not_exist_is_an_error(key):
+    with pytest.raises(CommandError, match="Run 999 does not exist, or has been pruned"):
+        said(f"sisy_runs show {key}")
+
+
+def test_what_is_no_run_is_rejected():
+    with pytest.raises(CommandError, match=r"'import' is not a run\. Use its key, such as 7"):
+        said("sisy_runs show import")
+
+
+def test_a_run_is_followed_until_it_has_succeeded(run, meanwhile):
+    printed(run, "one\ntw")
+    meanwhile(
+        lambda: printed(run, "one\ntwo\n", 1, 2, ""),
+        lambda: printed(run, "one\ntwo\n", 1, 2, ""),
+        lambda: finish(run, NOON + SECOND, report=report_of("one\ntwo\nthree", 2, 2, "")),
+    )
+    assert said(f"sisy_runs logs {run.pk} --follow") == (
+        f"one\ntwo\n[50 % · 1 of 2]\nthree\n[100 % · 2 of 2]\nRun {run.pk} succeeded\n"
+    )
+
+
+def test_following_a_run_that_fails_exits_with_one(run, meanwhile, capsys):
+    meanwhile(lambda: finish(run, NOON, RunState.FAILED, reason="KeyError: 'x'"))
+    with pytest.raises(SystemExit) as ended:
+        said(f"sisy_runs show {run.pk} -f")
+    assert ended.value.code == 1
+
+
+def test_a_program_that_follows_gets_a_line_for_each_change(run, meanwhile):
+    printed(run, "one\n", 1, 2, "")
+    meanwhile(lambda: finish(run, NOON, report=report_of("one\ntwo\n", 1, 2, "")))
+    lines = said(f"sisy_runs logs {run.pk} --follow --json").splitlines()
+    first, second, third, last = map(json.loads, lines)
+    assert (first, third) == ({"attempt": 1, "text": "one\n"}, {"attempt": 1, "text": "two\n"})
+    assert second["progress"]["done"] == 1
+    assert last == {"state": "succeeded", "reason": ""}
+
+
+def test_following_shows_what_was_left_out(run, meanwhile):
+    tail = "9" * 10 + "\nlast\n"
+    cut = Report(head="first\n", tail=tail, written=50_000)
+    meanwhile(lambda: finish(run, NOON, report=cut))
+    assert said(f"sisy_runs logs {run.pk} --follow") == (
+        f"first\n… 50 kB left out …\nlast\nRun {run.pk} succeeded\n"
+    )
+
+
+def test_following_goes_on_behind_the_gap(run, meanwhile):
+    cut = Report(head="first\n", tail="end of a line\nlast\n", written=50_000)
+    more = Report(head="first\n", tail="line\nlast\nmore\n", written=50_005)
+    write_while_running("default", [(run, cut)], NOON)
+    meanwhile(lambda: finish(run, NOON, report=more))
+    assert said(f"sisy_runs logs {run.pk} --follow") == (
+        f"first\n… 50 kB left out …\nlast\nmore\nRun {run.pk} succeeded\n"
+    )
+
+
+def test_secrets_are_masked_and_control_characters_are_escaped(run):
+    printed(run, "password=hunter2\n\x1b[31mred\x1b[0m\x07\n", 1, 2, "token: abc \x1b")
+    for line in (f"sisy_runs show {run.pk}", f"sisy_runs show {run.pk} --json"):
+        text = said(line)
+        assert "hunter2" not in text
+        assert "abc" not in text
+        assert "\x1b" not in text
+    assert said(f"sisy_runs logs {run.pk}") == "password=•••\nred\\x07\n"
