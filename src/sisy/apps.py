@@ -23,7 +23,7 @@ class SisyConfig(AppConfig):
         from sisy.lifecycle.submit import set_eager_executor
         from sisy.management import after_migrate
         from sisy.messaging import dashboard_events, doorbell, heartbeat_bell, run_log, sender
-        from sisy.monitoring import counting
+        from sisy.monitoring import counting, otel
         from sisy.reports.alerts.health import failed_checks
         from sisy.store import database_thread
 
@@ -38,6 +38,7 @@ class SisyConfig(AppConfig):
         doorbell.connect()
         heartbeat_bell.connect()
         counting.connect()
+        otel.connect_if_installed()
         receivers.connect_if_used()
         database_thread.connect()
         after_migrate.connect()

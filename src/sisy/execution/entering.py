@@ -21,6 +21,7 @@ def enter(handle: RunHandle) -> None:
     one context and awaited in another; then both are entered.
     """
     current.variable.set(handle.current)
+    handle.enter_span()
     for observe in _observers:
         observe(handle.run)
 

@@ -59,7 +59,9 @@ def call_inline(handle: RunHandle, await_it: Awaiter) -> Outcome:
         result = copy_context().run(_call_and_await, handle, await_it)
     except BaseException as error:  # noqa: BLE001 - above all, errors that end the event loop
         result = handle.raised(error)
-    return unless_left_open(handle, result, guard)
+    outcome = unless_left_open(handle, result, guard)
+    handle.leave(outcome)
+    return outcome
 
 
 def _call_and_await(handle: RunHandle, await_it: Awaiter) -> Outcome:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sisy.records import outcome
 from sisy.records.outcome import NotCalled, Outcome, Span
+from sisy.runtime import tracer
 from sisy.runtime.current import Cancellation, CurrentRun
 from sisy.runtime.journal import Journal, Noted
 from sisy.runtime.user_errors import name_of
@@ -52,6 +53,7 @@ class RunHandle:
 
     current: CurrentRun
     interrupt: BaseException | None = None
+    _span: Any = None
 
     def __init__(
         self,
@@ -89,6 +91,16 @@ class RunHandle:
         )
         return self.started_at
 
+    def enter_span(self) -> None:
+        """Make the span of this attempt current, if there is a tracer."""
+        if tracer.installed is not None:
+            self._span = tracer.installed.enter(self.run, self._span)
+
+    def leave(self, outcome: Outcome) -> None:
+        """Note the outcome of the function that was called in this process."""
+        if tracer.installed is not None and self._span is not None:
+            tracer.installed.leave(self.run, self._span, outcome)
+
     def end_copy(self) -> None:
         """Exit if this process is a fork that the function left behind.
 
@@ -110,6 +122,8 @@ class RunHandle:
 
     def report(self, outcome: Outcome | NotCalled | None) -> None:
         """Pass on the outcome; see `OnOutcome`."""
+        if isinstance(outcome, Outcome):
+            self.leave(outcome)
         self._ended(self.run, outcome)
 
     @property

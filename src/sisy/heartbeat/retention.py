@@ -12,7 +12,7 @@ from sisy import conf
 from sisy.heartbeat import entry_check
 from sisy.heartbeat.ledger_walk import Walk
 from sisy.heartbeat.output_retention import OutputRounds
-from sisy.models import Attempt, Process, Run, Task
+from sisy.models import Attempt, Process, Run, Task, TraceContext
 from sisy.records.choices import LIVE_STATES
 from sisy.runtime.compat import delete_bare
 from sisy.runtime.loop import ENDLESS, Turn
@@ -190,6 +190,7 @@ def _prune(using: str, pks: Iterable[int]) -> int:
         ]
         leaving = [pk for pk, *_ in rows]
         delete_bare(Attempt.objects.using(using).filter(run__in=leaving))
+        delete_bare(TraceContext.objects.using(using).filter(run_id__in=leaving))
         entries.forget_all(using, leaving)
         delete_bare(Run.objects.using(using).filter(pk__in=leaving))
         _note_pruned(using, locked, rows)

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
+from django.db import transaction
 from django.db.models import Model
 
 from sisy import signals
@@ -11,6 +13,7 @@ from sisy.lifecycle.transition import Transition, send
 from sisy.records.choices import RunState
 from sisy.records.instances import copied, refer
 from sisy.records.run import RunRecord
+from sisy.runtime import tracer
 from sisy.store.starts import write_started
 
 
@@ -44,3 +47,7 @@ def note_started(using: str, runs: Sequence[RunRecord], process: Model, now: dat
     # Copies, as the runs are now: receivers are called later, when the originals may have changed.
     told = [copied(run) for run in runs] if signals.run_started.receivers else runs
     send(signals.run_started, told, using)
+    if tracer.installed is not None:
+        # After the commit, so that an error of this query does not roll back the claim.
+        read = partial(tracer.installed.started, using, runs)
+        transaction.on_commit(read, using=using, robust=True)

@@ -32,7 +32,7 @@ from sisy.records.instances import refer
 from sisy.records.run import R, RunRecord
 from sisy.records.task import T, TaskRecord
 from sisy.records.validators import future_moment
-from sisy.runtime import signal_dispatch
+from sisy.runtime import signal_dispatch, tracer
 from sisy.runtime.compat import is_of_a_test_case
 from sisy.runtime.signal_dispatch import ContainedSignal
 from sisy.store.submissions import can_insert_with_task, insert_runs
@@ -50,10 +50,15 @@ def submit(runs: Sequence[R], using: str) -> Sequence[R]:
 
 def store(runs: Sequence[R], using: str) -> Sequence[R]:
     """Store requested runs in the caller's transaction; call `execute_if_eager` after it."""
-    stored = insert_runs(using, runs)
+    stored = _traced(using, partial(insert_runs, using, runs))
     if stored:
         _announce(stored, connections[using])
     return stored
+
+
+def _traced(using: str, insert: Callable[[], Sequence[R]]) -> Sequence[R]:
+    """Insert runs, and note which span submits them if there is a tracer."""
+    return insert() if tracer.installed is None else tracer.installed.submit(using, insert)
 
 
 def store_occurrences(using: str, rows: Sequence[R]) -> tuple[list[R], list[R]]:
@@ -113,7 +118,8 @@ def store_once(
     # In a transaction, an error of a batch must not break what the caller has done before.
     is_safe = len(payloads) == 1 or not connection.in_atomic_block
     if template is not None and is_safe and can_insert_with_task(connection, task):
-        runs = template.store(task, payloads, now, ready_at, connection)
+        insert = partial(template.store, task, payloads, now, ready_at, connection)
+        runs = _traced(using, insert)
         _announce(runs, connection)
         return runs
     return _store_checked(task, payloads, now, ready_at, once.origin, using)

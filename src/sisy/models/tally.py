@@ -1,4 +1,4 @@
-"""What the processes of a site have counted, for the metrics."""
+"""The counters and histograms of a site, for the metrics."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _

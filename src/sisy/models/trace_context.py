@@ -1,4 +1,4 @@
-"""Where a traced run was submitted."""
+"""The spans in which runs were submitted."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _

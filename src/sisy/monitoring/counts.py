@@ -38,14 +38,14 @@ MAX_SERIES = {RUNS: 500, RETRIES: 500, LATENESS: 200, DURATION: 200} | {
     TASK_LATENESS: MAX_TASKS,
     TASK_DURATION: MAX_TASKS,
 }
-"""How many combinations of labels each metric has. What comes later is counted as `OTHER`."""
+"""The limit of combinations of labels for each metric. Later ones are counted as `OTHER`."""
 
 Labels = tuple[str, ...]
 
 
 @dataclass(slots=True)
 class Counts:
-    """What was counted and measured. Not thread-safe.
+    """Counters and histograms. Not thread-safe.
 
     Attributes:
         counters: the numbers, by the name of the metric and its labels.

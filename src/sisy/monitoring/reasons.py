@@ -1,4 +1,4 @@
-"""Why a run ended, in a few words that can be a label of a metric."""
+"""The reasons for which runs end, as the labels of metrics."""
 
 from typing import TYPE_CHECKING
 

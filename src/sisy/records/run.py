@@ -1,5 +1,6 @@
 """The columns of a run, and the properties that depend only on them."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +20,9 @@ class RunRecord(models.Model):
 
     if TYPE_CHECKING:
         id: int
+
+    trace_context: Mapping[str, str] | None = None
+    """The headers of W3C Trace Context of the span that submitted the run, once they are read."""
 
     # Without a constraint, so that deleting a task does not write to its runs.
     task = KeptForeignKey(
