@@ -6,14 +6,15 @@ from django.contrib.admin import SimpleListFilter
 from django.db import models
 
 from sisy.admin import RunAdmin
-from sisy.models import Queue, Run, Task
+from sisy.models import OutboxMessage, Queue, Run, Task
 from tests.admin.pages import QUEUES, RUNS, TASKS
 from tests.admin.people import browser_of
 from tests.support.records import scheduled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-LISTS = {Task: TASKS, Run: RUNS, Queue: QUEUES}
+MESSAGES = "/admin/sisy/outboxmessage/"
+LISTS = {Task: TASKS, Run: RUNS, Queue: QUEUES, OutboxMessage: MESSAGES}
 OFFERED = {
     Task: {"state", "state__exact", "queue", "queue__exact", "queue__isnull"}
     | {"overlap", "overlap__exact", "state__isnull", "overlap__isnull"},
@@ -25,6 +26,7 @@ OFFERED = {
         "planned_at__lt",
     },
     Queue: set(),
+    OutboxMessage: {"event", "event__exact", "event__isnull", "failed_at__isempty"},
 }
 JSON_KEYS = ("password", "password__startswith", "0__regex")
 TELLING = {"exact", "gt", "in", "isnull", "contains", "regex", "year", "has_key"}

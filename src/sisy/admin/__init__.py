@@ -1,7 +1,8 @@
-"""Tasks, runs and queues in Django's admin."""
+"""Tasks, runs, queues and messages in Django's admin."""
 
+from sisy.admin.messages import OutboxMessageAdmin
 from sisy.admin.queues import QueueAdmin
 from sisy.admin.runs import RunAdmin
 from sisy.admin.tasks import TaskAdmin
 
-__all__ = ["QueueAdmin", "RunAdmin", "TaskAdmin"]
+__all__ = ["OutboxMessageAdmin", "QueueAdmin", "RunAdmin", "TaskAdmin"]

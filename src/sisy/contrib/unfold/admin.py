@@ -1,12 +1,17 @@
-"""Registers the admins of tasks, runs and queues again, based on Unfold's."""
+"""Registers the admins of tasks, runs, queues and messages again, based on Unfold's."""
 
 from django.contrib import admin
 from unfold.admin import ModelAdmin
 
-from sisy.admin import QueueAdmin, RunAdmin, TaskAdmin
-from sisy.models import Queue, Run, Task
+from sisy.admin import OutboxMessageAdmin, QueueAdmin, RunAdmin, TaskAdmin
+from sisy.models import OutboxMessage, Queue, Run, Task
 
-ADMINS = {Task: TaskAdmin, Run: RunAdmin, Queue: QueueAdmin}
+ADMINS = {
+    Task: TaskAdmin,
+    Run: RunAdmin,
+    Queue: QueueAdmin,
+    OutboxMessage: OutboxMessageAdmin,
+}
 
 for model, ours in ADMINS.items():
     admin.site.unregister(model)
