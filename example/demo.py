@@ -11,6 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 FAILURES = ("failed", "timed_out", "lost")
+TROUBLE = "watch.trouble."  # the functions that fail on purpose
 
 
 def main() -> int:
@@ -63,7 +64,8 @@ def serve(port: int, seconds: float | None) -> bool:
     """Run the site until Ctrl-C, or for some seconds; return whether it stopped cleanly."""
     command = [sys.executable, "-m", "uvicorn", "demosite.asgi:application"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
-    site = subprocess.Popen(command, cwd=HERE, start_new_session=True)
+    environment = os.environ | {"DEMO_ADDRESS": f"http://127.0.0.1:{port}"}
+    site = subprocess.Popen(command, cwd=HERE, env=environment, start_new_session=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         wait_until_it_answers(port, site)
@@ -92,6 +94,7 @@ def welcome(address: str) -> None:
     print(f"\n  The dashboard: {address}")
     print(f"  The admin:     {address}admin/       user admin, password admin")
     print(f"  A web form:    {address}reminders/   creates a task that runs once")
+    print(f"  The mails:     {address}mails/       about tasks that fail, hang and recover")
     print("  Press Ctrl-C to stop the demo and show its ledger.\n", flush=True)
 
 
@@ -101,7 +104,7 @@ def stop(site: subprocess.Popen[bytes]) -> bool:
 
 
 def print_ledger() -> bool:
-    """Print the outcomes of each task; return whether runs succeeded, and none failed."""
+    """Print the outcomes of each task; return whether runs succeeded, as all should."""
     from django.db.models import Count, F, Max, Q
 
     from sisy.models import Run
@@ -128,13 +131,12 @@ def print_ledger() -> bool:
             f"{row['label']:{width}}  {row['runs']:5}  {row['failed']:6}  {row['left_out']:8}  "
             f"{late:>16}"
         )
-    failures = Run.objects.filter(state__in=FAILURES)
+    failures = Run.objects.filter(state__in=FAILURES).exclude(target_path__startswith=TROUBLE)
     for label in failures.order_by("label").values_list("label", flat=True).distinct():
         latest = failures.filter(label=label).latest("pk")
         print(f"\n{latest} {latest.get_state_display()}: {latest.reason}")
     print(f"\n{sum(row['runs'] for row in rows)} runs succeeded.")
-    failed = any(row["failed"] for row in rows)
-    return any(row["runs"] for row in rows) and not failed
+    return any(row["runs"] for row in rows) and not failures.exists()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,10 @@ ROOT_URLCONF = "demosite.urls"
 LOGIN_URL = "admin:login"
 ASGI_APPLICATION = "demosite.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+# Mails are stored, and shown at mails/.
+EMAIL_BACKEND = "watch.mails.DatabaseBackend"
+ADMINS = ["you@localhost"]
+SISY_SITE_URL = os.environ.get("DEMO_ADDRESS", "http://127.0.0.1:8000")
 STATIC_URL = "static/"
 
 INSTALLED_APPS = [

@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from sisy.models import Task, task_with_callable
-from watch import jobs
+from watch import jobs, trouble
 from watch.models import DayTotal, Page, Sighting
 
 
@@ -28,7 +28,27 @@ def create_tasks(address: str) -> None:
         start_running=now + timedelta(seconds=5),
         end_running=now + timedelta(minutes=10),
     )
+    create_troubled_tasks()
     Task.run_iterations(jobs.countdown, iterations=10, label="countdown (ten runs)")
+
+
+def create_troubled_tasks() -> None:
+    """Save tasks that fail, hang and recover. Mails tell about them, at ``mails/``."""
+    save(
+        trouble.import_prices,
+        "import prices (fails now and then)",
+        "* * * * * */10",
+        max_attempts=3,
+        retry_delay=timedelta(seconds=1),
+    )
+    save(trouble.sync_stock, "sync stock (fails, then recovers)", "* * * * * */20")
+    save(
+        trouble.send_newsletter,
+        "send newsletter (hangs)",
+        "*/5 * * * *",
+        timeout=timedelta(minutes=2),
+        expected_duration=timedelta(seconds=30),
+    )
 
 
 def save(target, label: str, schedule: str, **fields) -> None:

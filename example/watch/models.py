@@ -1,8 +1,9 @@
-"""The pages that the demo checks, the results, and the totals of each day."""
+"""The pages that the demo checks, the results, the totals of each day, and mails."""
 
 import urllib.request
 from typing import Any
 
+from django.core.mail import EmailMessage
 from django.db import models
 from django.utils import timezone
 
@@ -59,3 +60,32 @@ class DayTotal(models.Model):
         sightings = Sighting.objects.filter(seen_at__date=today).count()
         cls.objects.update_or_create(day=today, defaults={"sightings": sightings})
         return sightings
+
+
+class Mail(models.Model):
+    """A mail that the demo has sent to its own page."""
+
+    subject = models.CharField(max_length=255)
+    to = models.CharField(max_length=255)
+    text = models.TextField()
+    message_id = models.CharField(max_length=255)
+    in_reply_to = models.CharField(max_length=255, blank=True)
+    sent_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.subject
+
+    @classmethod
+    def of(cls, message: EmailMessage) -> "Mail":
+        """Return an unsaved record of a mail."""
+        headers = message.extra_headers
+        return cls(
+            subject=message.subject[:255],
+            to=", ".join(message.to)[:255],
+            text=message.body,
+            message_id=headers.get("Message-ID", ""),
+            in_reply_to=headers.get("In-Reply-To", ""),
+        )

@@ -12,6 +12,6 @@ sisy.schedule("55 23 * * *", name="roll up the night")(DayTotal.roll_up)
 
 @sisy.schedule("0 9-17 * * mon-fri", name="mail a digest")
 def mail_digest(message: dict[str, Any]) -> int:
-    """Mail the status of each page. The demo prints its mail to the console."""
+    """Mail the status of each page. The demo shows its mails on a page."""
     lines = [f"{page.url}: {page.status}, {page.checks} checks" for page in Page.objects.all()]
     return send_mail("Status of the pages", "\n".join(lines), "demo@localhost", ["you@localhost"])

@@ -6,6 +6,7 @@ from django.views.decorators.http import require_POST
 
 from sisy.models import Run, Task
 from watch import jobs
+from watch.models import Mail
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -20,6 +21,11 @@ def remind(request: HttpRequest) -> HttpResponse:
     text = request.POST.get("text", "").strip()[:200] or "nothing in particular"
     Task.run_once(jobs.remind, userdata={"text": text})
     return redirect("home")
+
+
+def mails(request: HttpRequest) -> HttpResponse:
+    """Show the latest mails."""
+    return render(request, "watch/mails.html", {"mails": Mail.objects.all()[:50]})
 
 
 def health(request: HttpRequest) -> HttpResponse:
