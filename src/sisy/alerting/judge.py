@@ -5,7 +5,8 @@ problem. On a site without problems and expectations, that is all. What a round 
 depend on how many tasks and runs there are:
 
 - Each run that ended badly is judged once (`failures`).
-- Only running runs, and the longest waiting ones, can be slow or late (`overruns`, `waiting`).
+- Only running runs, and the longest waiting ones, can be slow, stalled or late (`overruns`,
+  `waiting`).
 - A task that must succeed regularly is looked at when that moment has passed (`silence`).
 - Open alerts are few. Each round looks whether their problems are over, for 500 of them.
 
@@ -91,18 +92,24 @@ class Judge:
         if reasons.has_broken:
             yield lambda: _open(watch, broken.judge_broken(watch))
         if watch.since is not None:
-            if reasons.has_start_within:
-                yield lambda: _open(watch, overruns.late(watch))
-            if reasons.has_expected_duration:
-                yield lambda: _open(watch, overruns.slow(watch))
-            if reasons.has_queued:
-                yield lambda: _open(watch, waiting.judge_queues(watch))
-            if reasons.has_silent:
-                yield lambda: silence.judge_silence(watch)
+            yield from self._steps_of_late(reasons, watch)
         if reasons.has_open:
             yield lambda: self._recheck(now)
         if reasons.next_message is not None and reasons.next_message <= now:
             yield lambda: _tell(using, now)
+
+    def _steps_of_late(self, reasons: Reasons, watch: Watch) -> Iterator[Callable[[], bool]]:
+        """Yield the steps that judge what is late, slow, stalled or silent."""
+        if reasons.has_start_within:
+            yield lambda: _open(watch, overruns.late(watch))
+        if reasons.has_expected_duration:
+            yield lambda: _open(watch, overruns.slow(watch))
+        if reasons.has_stalled_after:
+            yield lambda: _open(watch, overruns.stalled(watch))
+        if reasons.has_queued:
+            yield lambda: _open(watch, waiting.judge_queues(watch))
+        if reasons.has_silent:
+            yield lambda: silence.judge_silence(watch)
 
     def _recheck(self, now: datetime) -> bool:
         """Close the alerts whose problem is over, among the next open ones. Return if more are."""
@@ -117,7 +124,7 @@ class Judge:
         wait = INTERVAL
         if is_behind:
             return SHORTEST
-        if reasons.has_start_within or reasons.has_expected_duration:
+        if reasons.has_start_within or reasons.has_expected_duration or reasons.has_stalled_after:
             shortest = overruns.shortest_expectation(self._using) or wait
             wait = min(wait, shortest / 2)
         if reasons.next_message is not None:
@@ -167,7 +174,7 @@ def _over(using: str, alerts: list[Alert], now: datetime) -> Iterator[Closing]:
         yield from failures.over_of_calls(using, about_calls, now)
     if about := of(Kind.BROKEN):
         yield from broken.over(using, about)
-    if about := of(Kind.LATE, Kind.SLOW):
+    if about := of(Kind.LATE, Kind.SLOW, Kind.STALLED):
         yield from overruns.over(using, about, now)
     if about := of(Kind.SILENT):
         yield from silence.over(using, about)

@@ -1,9 +1,9 @@
-"""Judge runs while they last: those that take too long, and those that have not started in time.
+"""Judge runs while they last: those that take too long, are stalled, or have not started in time.
 
-Only tasks with ``expected_duration`` or ``start_within`` are judged. There are few running runs,
-at most one for each slot of a worker, so their tasks are looked up. Queued runs may be many. If
-few tasks have ``start_within``, their runs are looked up by task; otherwise, the longest waiting
-runs of each queue are.
+Only tasks with ``expected_duration``, ``stalled_after`` or ``start_within`` are judged. There are
+few running runs, at most one for each slot of a worker, so their tasks are looked up. Queued runs
+may be many. If few tasks have ``start_within``, their runs are looked up by task; otherwise, the
+longest waiting runs of each queue are.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -14,7 +14,8 @@ from django.utils.translation import gettext
 
 from sisy.alerting.opening import Closing
 from sisy.alerting.problem import Problem, Watch, of_task
-from sisy.models import Alert, QueuedRun, Run, RunningRun, Task
+from sisy.models import Alert, QueuedRun, Run, RunningRun, RunOutput, Task
+from sisy.models.run import RunQuerySet
 from sisy.records.problems import Kind
 from sisy.runtime.durations import duration_text
 from sisy.store.levels import first_of_each_priority, queues_with_runs
@@ -32,7 +33,7 @@ def shortest_expectation(using: str) -> timedelta | None:
     tasks = Task.objects.using(using).order_by()
     found = [
         tasks.filter(**{f"{name}__isnull": False}).aggregate(shortest=Min(name))["shortest"]
-        for name in ("start_within", "expected_duration")
+        for name in ("start_within", "expected_duration", "stalled_after")
     ]
     return min(filter(None, found), default=None)
 
@@ -46,6 +47,21 @@ def slow(watch: Watch) -> Iterator[Problem]:
         yield _problem(watch.using, Kind.SLOW, pk, run, since + limit, words % named, fix)
 
 
+def stalled(watch: Watch) -> Iterator[Problem]:
+    """Yield the tasks with a running run that has reported no progress for too long."""
+    words = gettext("A run has reported no progress for %(time)s, but should every %(most)s.")
+    hint = gettext(
+        "See what it does with 'manage.py sisy_runs show %(run)d'. If it hangs, cancel it with "
+        "'manage.py sisy_tasks cancel --force %(task)d'."
+    )
+    for pk, (run, since, limit) in stalled_runs(watch.using, watch.now).items():
+        # While the database was away, no worker could store any progress.
+        if watch.waited(since) >= limit:
+            named = {"time": duration_text(watch.now - since), "most": duration_text(limit)}
+            fix = hint % {"run": run, "task": pk}
+            yield _problem(watch.using, Kind.STALLED, pk, run, since + limit, words % named, fix)
+
+
 def late(watch: Watch) -> Iterator[Problem]:
     """Yield the tasks with a run that has not started in time."""
     words = gettext("A run has been queued for %(time)s, but should start within %(most)s.")
@@ -57,16 +73,19 @@ def late(watch: Watch) -> Iterator[Problem]:
 
 
 def over(using: str, alerts: Iterable[Alert], now: datetime) -> Iterator[Closing]:
-    """Yield the alerts about late or slow runs of tasks that have none any more."""
+    """Yield the alerts about late, slow or stalled runs of tasks that have none any more."""
     listed = list(alerts)
     tasks = {alert.task_id for alert in listed if alert.task_id is not None}
     late_ones = _late_runs(using, now, tasks)
     slow_ones = _slow_runs(using, now, tasks)
+    stalled_ones = stalled_runs(using, now, tasks)
     for alert in listed:
         if alert.kind == Kind.LATE and alert.task_id not in late_ones:
             yield alert, gettext("The run is no longer queued.")
         if alert.kind == Kind.SLOW and alert.task_id not in slow_ones:
             yield alert, gettext("The run has ended.")
+        if alert.kind == Kind.STALLED and alert.task_id not in stalled_ones:
+            yield alert, gettext("The run has reported progress, or has ended.")
 
 
 def _problem(
@@ -89,15 +108,42 @@ def _problem(
 
 
 def _slow_runs(using: str, now: datetime, tasks: Collection[int] | None = None) -> Found:
+    limits, running = _running(using, "expected_duration", tasks)
+    return _oldest(running.values_list("pk", "task_id", "started_at"), limits, now)
+
+
+def stalled_runs(using: str, now: datetime, tasks: Collection[int] | None = None) -> Found:
+    """Return the running runs that have reported no progress for ``stalled_after``.
+
+    A run that has reported none counts from its start.
+
+    Args:
+        tasks: the keys of the tasks to look at; by default, those of all running runs.
+    """
+    limits, running = _running(using, "stalled_after", tasks)
+    rows = list(running.values_list("pk", "task_id", "started_at", "attempt"))
+    stored = RunOutput.objects.using(using).filter(run_id__in=[run for run, *_ in rows])
+    reported = stored.values_list("run_id", "attempt", "progressed_at")
+    moments = {(run, attempt): at for run, attempt, at in reported if at is not None}
+    since = (
+        (run, task, moments.get((run, attempt), started_at))
+        for run, task, started_at, attempt in rows
+    )
+    return _oldest(since, limits, now)
+
+
+def _running(
+    using: str, name: str, tasks: Collection[int] | None
+) -> tuple[dict[int, timedelta], RunQuerySet]:
+    """Return the limits of running tasks that have one, by key, and the running runs of these."""
     entries = RunningRun.objects.using(using).order_by()
     if tasks is not None:
         entries = entries.filter(task_id__in=tasks)
     task_of = dict(entries.values_list("run_id", "task_id")[:MAX_RUNNING])
-    limits = _limits(using, "expected_duration", set(task_of.values()))
+    limits = _limits(using, name, set(task_of.values()))
     runs = [run for run, task in task_of.items() if task in limits]
-    started = Run.objects.using(using).filter(pk__in=runs).order_by("pk")
-    rows = started.values_list("pk", "task_id", "started_at")
-    return _oldest(rows, limits, now)
+    running: RunQuerySet = Run.objects.using(using).filter(pk__in=runs).order_by("pk")
+    return limits, running
 
 
 def _late_runs(using: str, now: datetime, tasks: Collection[int] | None = None) -> Found:

@@ -51,4 +51,12 @@ class Migration(migrations.Migration):
                 verbose_name="stalled after",
             ),
         ),
+        migrations.AddIndex(
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("stalled_after__isnull", False)),
+                fields=["stalled_after"],
+                name="sisy_task_stalled_after",
+            ),
+        ),
     ]

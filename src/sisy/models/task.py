@@ -67,6 +67,11 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
                 condition=Q(expected_duration__isnull=False),
             ),
             models.Index(
+                fields=["stalled_after"],
+                name="sisy_task_stalled_after",
+                condition=Q(stalled_after__isnull=False),
+            ),
+            models.Index(
                 fields=["silent_at", "success_every"],
                 name="sisy_task_silent",
                 condition=Q(success_every__isnull=False),

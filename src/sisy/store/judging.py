@@ -36,6 +36,7 @@ LOOK = Statement(f"""
         EXISTS (SELECT 1 FROM sisy_task WHERE state = 'broken'),
         EXISTS (SELECT 1 FROM sisy_task WHERE start_within IS NOT NULL),
         EXISTS (SELECT 1 FROM sisy_task WHERE expected_duration IS NOT NULL),
+        EXISTS (SELECT 1 FROM sisy_task WHERE stalled_after IS NOT NULL),
         EXISTS (
             SELECT 1 FROM sisy_task
             WHERE success_every IS NOT NULL AND silent_at IS NULL AND state = 'active'
@@ -82,6 +83,7 @@ class Reasons:
     has_broken: bool
     has_start_within: bool
     has_expected_duration: bool
+    has_stalled_after: bool
     has_silent: bool
     has_queued: bool
     has_open: bool
