@@ -17,7 +17,7 @@ class SisyConfig(AppConfig):
 
     def ready(self) -> None:
         from sisy import checks, conf  # noqa: F401
-        from sisy.alerting import deadman, sentry
+        from sisy.alerting import deadman, pings, sentry
         from sisy.django_tasks import call, receivers
         from sisy.execution.call import adapt_tasks_of_django
         from sisy.lifecycle.submit import set_eager_executor
@@ -32,6 +32,7 @@ class SisyConfig(AppConfig):
         adapt_tasks_of_django(call.function_of)
         set_eager_executor(_execute_eagerly)
         deadman.use_health_checks(failed_checks)
+        pings.connect()
         sentry.connect()
         run_log.connect()
         dashboard_events.connect()

@@ -45,8 +45,8 @@ def channel_named(name: str) -> Channel:
     Raises:
         NotDelivered: no channel has this name.
     """
-    if name in _others:
-        return _others[name]()
+    if (create := _others.get(name.partition(":")[0])) is not None:
+        return create()
     for setting in channels_of(conf.get_settings().alerts):
         if setting.name == name:
             return _channel_of(setting)
@@ -63,7 +63,10 @@ def _channel_of(setting: ChannelSetting) -> Channel:
 
 
 def add_channel(name: str, create: Callable[[], Channel]) -> None:
-    """Add a channel that is not in ``SISY_ALERTS``, for messages that Sisy sends to services."""
+    """Add a channel that is not in ``SISY_ALERTS``, for messages that Sisy sends to services.
+
+    It may be used under several names: this one, with a colon and any text behind it.
+    """
     _others[name] = create
 
 

@@ -70,4 +70,4 @@ def threads_of(payload: Mapping[str, Any]) -> list[str]:
     """Return the keys of the messages to which this payload belongs, each once."""
     # Each notice as it is stored, because a payload that cannot be read must not stop a sender.
     threads = {stored.get("thread") for stored in payload.get("notices", ())}
-    return sorted(filter(None, threads))
+    return sorted(filter(None, threads | {payload.get("thread")}))

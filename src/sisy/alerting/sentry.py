@@ -23,7 +23,7 @@ from sisy.runtime.user_errors import exc_info_of, path_of
 
 if TYPE_CHECKING:
     from sentry_sdk import Scope
-    from sentry_sdk._types import Event, Hint
+    from sentry_sdk.types import Event, Hint
 
     from sisy.records.run import RunRecord
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from sisy import conf
 from sisy.exceptions import ScheduleError
 from sisy.records.choices import LIVE_STATES, Origin, RunState
+from sisy.records.instances import loaded
 from sisy.schedules.crontab import as_crontab
 
 if TYPE_CHECKING:
-    from sentry_sdk._types import MonitorConfig
+    from sentry_sdk.types import MonitorConfig
 
     from sisy.records.run import RunRecord
     from sisy.records.task import TaskRecord
@@ -50,14 +51,8 @@ def slug_of(run: "RunRecord", task: "TaskRecord") -> str:
 
 def monitor_slug(run: "RunRecord") -> str:
     """Return the name of the monitor to which a run belongs; empty if there is none."""
-    task = loaded_task(run)
+    task = loaded(run, "task")
     return slug_of(run, task) if task is not None and _is_monitored(run, task) else ""
-
-
-def loaded_task(run: "RunRecord") -> "TaskRecord | None":
-    """Return the task of a run if it was loaded with it. Never queries the database."""
-    task: TaskRecord | None = run._state.fields_cache.get("task")
-    return task
 
 
 def config_of(task: "TaskRecord") -> "MonitorConfig":
@@ -80,7 +75,7 @@ def config_of(task: "TaskRecord") -> "MonitorConfig":
 def _check_in(run: "RunRecord", status: str) -> None:
     import sentry_sdk.crons
 
-    task = loaded_task(run)
+    task = loaded(run, "task")
     if task is None or not _is_monitored(run, task):
         return
     sentry_sdk.crons.capture_checkin(

@@ -20,7 +20,9 @@ def reject_unknown_engines(runs: RunRows[R], now: datetime) -> list[R]:
     """Fail queued runs whose engines are not configured, and return them."""
     engine = attrgetter("engine")
     with transaction.atomic(using=runs.db):
-        rejected = sorted(all_runs(runs).filter(pk__in=runs.lock()), key=engine)
+        rejected = sorted(
+            all_runs(runs).select_related("task").filter(pk__in=runs.lock()), key=engine
+        )
         for name, group in groupby(rejected, key=engine):
             these = list(group)
             reason = f"SISY_ENGINES has no engine {name!r}."

@@ -86,11 +86,15 @@ def send(
 ) -> None:
     """Send a signal for each run when the transaction is committed.
 
+    What belongs to the same transaction is written now; see `ContainedSignal.of_transactions`.
+
     Args:
         exceptions: what the functions of the runs raised, by the keys of the runs; sent along.
     """
     listed = list(runs)
     if listed:
+        for store in signal.of_transactions:
+            store(using, listed)
         sender = type(listed[0])._meta.concrete_model
         news: list[dict[str, Any]]
         if exceptions is None:

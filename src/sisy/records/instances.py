@@ -117,6 +117,11 @@ def note_saved(using: str, records: Sequence[models.Model]) -> None:
         record._state.adding, record._state.db = False, using
 
 
+def loaded(record: models.Model, name: str) -> Any:
+    """Return the object of a foreign key if it is loaded; never query the database for it."""
+    return record._state.fields_cache.get(name)
+
+
 def refer(record: models.Model, name: str, other: models.Model) -> None:
     """Set a foreign key to ``other`` and its current key, faster than by assignment."""
     record.__dict__[f"{name}_id"] = other.pk

@@ -42,12 +42,16 @@ class ContainedSignal(InterceptingSignal):
             are submitted together and differ only in their data, they may get one of them.
         counters: like ``of_batches``, but called in the thread that made the change, and for each
             change, even if other receivers are so slow that signals are dropped.
+        of_transactions: functions of Sisy's own. A transition calls them in its transaction, with
+            the alias of the database and the changed records, so that what they write is
+            committed with the change.
     """
 
     def __init__(self, use_caching: bool = False) -> None:
         super().__init__(use_caching)
         self.of_batches: list[Callable[[SignalArguments], None]] = []
         self.counters: list[Callable[[SignalArguments], None]] = []
+        self.of_transactions: list[Callable[[str, list[Any]], None]] = []
 
     def connect_of_batches(self, receiver: Callable[[SignalArguments], None]) -> None:
         """Connect a receiver of Sisy's own, once; see `of_batches`."""
@@ -58,6 +62,11 @@ class ContainedSignal(InterceptingSignal):
         """Connect a receiver of Sisy's own that counts changes, once; see `counters`."""
         if receiver not in self.counters:
             self.counters.append(receiver)
+
+    def connect_to_transactions(self, function: Callable[[str, list[Any]], None]) -> None:
+        """Connect a function of Sisy's own, once; see `of_transactions`."""
+        if function not in self.of_transactions:
+            self.of_transactions.append(function)
 
     def to_call(self, receiver: Receiver, *, is_async: bool) -> Receiver:
         """Return the function to call instead of ``receiver``."""
