@@ -10,7 +10,7 @@ Source: https://healthchecks.io/docs/http_api/.
 import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from sisy import clock, signals
 from sisy.alerting import http
@@ -118,7 +118,7 @@ def address_of(address: str, what: str, pk: int) -> str:
     parts = urlsplit(address)
     path = parts.path.rstrip("/") + ("" if what == SUCCESS else f"/{what}")
     query = "&".join(filter(None, (parts.query, f"rid={rid_of(pk)}")))
-    return parts._replace(path=path, query=query).geturl()
+    return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
 
 
 def rid_of(pk: int) -> str:
