@@ -8,6 +8,7 @@ LABELS = {
     **{name: ("engine", "queue") for name, _, _ in OF_QUEUES},
     **{f"{name}_total": tuple(labels) for _, name, _, labels in COUNTED},
     **{name: tuple(labels) for _, name, _, labels in MEASURED},
+    "sisy_runs_total": ("queue", "outcome"),
     "sisy_alerts_open": ("kind", "severity"),
     "sisy_info": ("version",),
     "sisy_lease_renewed_timestamp_seconds": ("role",),

@@ -156,7 +156,8 @@ def test_counters_and_histograms_show_what_processes_have_counted(settings):
     execute(3, queue="mail")
     counting.flush("default")
     found = scrape()
-    assert found["sisy_runs_total", "outcome=succeeded", "queue=mail", "reason="] == 3
+    assert found["sisy_runs_total", "outcome=succeeded", "queue=mail"] == 3
+    assert found["sisy_run_reasons_total", "outcome=succeeded", "queue=mail", "reason="] == 3
     assert found["sisy_run_lateness_seconds_bucket", "le=0.5", "queue=mail"] == 0
     assert found["sisy_run_lateness_seconds_bucket", "le=1.0", "queue=mail"] == 3
     assert found["sisy_run_duration_seconds_bucket", "le=+Inf", "queue=mail"] == 3
@@ -166,6 +167,14 @@ def test_counters_and_histograms_show_what_processes_have_counted(settings):
     assert found["sisy_task_duration_seconds_count", "task=tea"] == 3
     settings.SISY_METRICS_TASKS = []
     assert ("sisy_task_duration_seconds_count", "task=tea") not in scrape()
+
+
+def test_each_queue_has_all_outcomes_before_they_happen():
+    scheduled(PAUSED, queue="mail").run_now()
+    found = scrape()
+    outcomes = {key: value for key, value in found.items() if key[0] == "sisy_runs_total"}
+    assert len(outcomes) == 7
+    assert set(outcomes.values()) == {0}
 
 
 def test_labels_are_escaped_in_both_formats(settings):

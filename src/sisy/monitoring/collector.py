@@ -3,6 +3,7 @@
 Import this module only if prometheus_client is installed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from itertools import accumulate
@@ -19,7 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from sisy import clock
-from sisy.models import Task
+from sisy.models import RunState, Task
 from sisy.monitoring.counting import is_of_own_metrics
 from sisy.monitoring.counts import (
     BOUNDS,
@@ -34,6 +35,7 @@ from sisy.monitoring.counts import (
     Labels,
 )
 from sisy.monitoring.snapshot import QueueState, Snapshot
+from sisy.records.choices import LIVE_STATES
 from sisy.records.problems import Kind, severity_of
 
 OF_QUEUES: Sequence[tuple[str, str, Callable[[Snapshot, QueueState], float]]] = (
@@ -65,7 +67,12 @@ OF_QUEUES: Sequence[tuple[str, str, Callable[[Snapshot, QueueState], float]]] = 
 )
 
 COUNTED: Sequence[tuple[str, str, str, Sequence[str]]] = (
-    (RUNS, "sisy_runs", "Occurrences and other runs that ended.", ("queue", "outcome", "reason")),
+    (
+        RUNS,
+        "sisy_run_reasons",
+        "Occurrences and other runs that ended, by reason.",
+        ("queue", "outcome", "reason"),
+    ),
     (RETRIES, "sisy_retries", "Attempts after which a run was queued again.", ("queue", "reason")),
     (TASK_RUNS, "sisy_task_runs", "Runs of a task that ended.", ("task", "outcome")),
 )
@@ -88,6 +95,8 @@ MEASURED: Sequence[tuple[str, str, str, Sequence[str]]] = (
 )
 
 V = TypeVar("V")
+
+OUTCOMES = tuple(state.value for state in RunState if state not in LIVE_STATES)
 
 BY_TASK = {TASK_RUNS, TASK_LATENESS, TASK_DURATION}
 
@@ -115,6 +124,7 @@ class SisyCollector(Collector):
         yield from _of_queues(site)
         yield from _of_processes(site)
         yield from _of_messages(site)
+        yield _outcomes(site)
         yield from _counted(site)
         yield from _measured(site)
 
@@ -172,6 +182,24 @@ def _of_messages(site: Snapshot) -> Iterator[Metric]:
     for kind in Kind.values:
         alerts.add_metric((kind, severity_of(kind)), site.alerts.get(kind, 0))
     yield alerts
+
+
+def _outcomes(site: Snapshot) -> Metric:
+    """Return the number of runs by outcome, also of outcomes that no run has had.
+
+    Otherwise, the first increase of a series would be invisible to `rate` and `increase`.
+    """
+    family = CounterMetricFamily(
+        "sisy_runs", "Occurrences and other runs that ended.", labels=("queue", "outcome")
+    )
+    totals: Counter[Labels] = Counter()
+    for (queue, outcome, _), number in site.counts.counters.get(RUNS, {}).items():
+        totals[queue, outcome] += number
+    queues = {queue for queue, _ in totals} | {queue for _, queue in site.queues}
+    for queue in sorted(queues):
+        for outcome in OUTCOMES:
+            family.add_metric((queue, outcome), totals[queue, outcome])
+    return family
 
 
 def _counted(site: Snapshot) -> Iterator[Metric]:
