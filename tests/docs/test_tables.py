@@ -225,7 +225,8 @@ def test_the_admin_page_lists_exactly_the_existing_permissions():
     rows = tables_of(DOCS / "howto" / "admin.md")["Permission"]
     told = {word for row in rows for word in words_in(row[0])}
     ours = Permission.objects.filter(content_type__app_label="sisy")
-    models = ours.filter(content_type__model__in=["task", "run", "queue"]).exclude(
-        codename__regex="^(add|change|delete)_(run|queue)$"
+    shown = ["task", "run", "queue", "outboxmessage"]
+    models = ours.filter(content_type__model__in=shown).exclude(
+        codename__regex="^((add|change|delete)_(run|queue)|(add|delete)_outboxmessage)$"
     )
     assert told == {f"sisy.{name}" for name in models.values_list("codename", flat=True)}

@@ -163,6 +163,16 @@ def test_a_payload_that_cannot_be_read_stops_no_other_message():
     assert sending.attempt(channel, good) is None
 
 
+@pytest.mark.parametrize("error", [KeyError("x"), SystemExit(1), KeyboardInterrupt()])
+def test_whatever_a_channel_raises_is_a_failure(error):
+    class Channel:
+        def send(self, message):
+            raise error
+
+    post()
+    assert type(error).__name__ in str(sending.attempt(Channel, claim()))
+
+
 def test_an_error_is_stored_on_one_line_without_control_characters():
     post()
     sending.record_failure("default", NOON, claim(), NotDelivered("a\r\nb\x1b" + "x" * 900))

@@ -40,6 +40,11 @@ def test_a_digest_counts_its_alerts_by_kind_and_shows_each():
     assert "Late: imports" in text.plain
 
 
+def test_a_digest_says_that_all_of_its_alerts_are_over():
+    text = text_of(message(Event.DIGEST, *[recovery()] * 12))
+    assert text.subject == "[Sisy] 12 alerts are over: failing 12"
+
+
 def test_a_test_names_its_channel():
     text = text_of(message(Event.TEST, channel="on-call"))
     assert text.subject == "[Sisy] Test message"

@@ -19,6 +19,7 @@ from sisy.alerting.delivery import NotDelivered
 from sisy.models.outbox import OutboxMessage
 from sisy.runtime.log import Outage
 from sisy.runtime.loop import Loop, retry_delay
+from sisy.runtime.threads import DaemonThreads
 from sisy.store.database_thread import DatabaseThread
 
 IDLE_INTERVAL = 60.0  # seconds between two steps that nobody has woken
@@ -59,63 +60,65 @@ class Sender:
 
     async def _step(self) -> float:
         for name in await self._database.run(_due_channels, self._using):
-            self._routes.setdefault(name, Route(self._using, name)).start()
+            if name not in self._routes:
+                self._routes[name] = Route(self._using, name, self._database)
+            self._routes[name].start()
         return IDLE_INTERVAL
 
 
 class Route:
     """The way of messages to one channel.
 
+    Args:
+        database: the thread for all statements, so that a thread that hangs has no connection.
+
     Attributes:
         work: sends what is due; done if nothing is left, or if a message failed.
     """
 
-    def __init__(self, using: str, name: str) -> None:
+    def __init__(self, using: str, name: str, database: DatabaseThread) -> None:
         self._using = using
         self._name = name
+        self._database = database
         self._outage = Outage(f"Sending messages to the channel {name!r}")
         self._rests_until = 0.0
         self.work: asyncio.Task[None] | None = None
 
-    @property
-    def is_busy(self) -> bool:
-        """Return whether a message is being sent."""
-        return self.work is not None and not self.work.done()
-
     def start(self) -> None:
         """Send what is due, unless the channel is busy or rests."""
-        if not self.is_busy and clock.steady() >= self._rests_until:
+        is_busy = self.work is not None and not self.work.done()
+        if not is_busy and clock.steady() >= self._rests_until:
             self.work = asyncio.create_task(self._send_all())
 
     async def _send_all(self) -> None:
-        database = DatabaseThread(f"sisy-send-{self._name}")
+        thread = DaemonThreads(f"sisy-send-{self._name}", size=1)
         try:
-            while await self._send_next(database):
+            while await self._send_next(thread):
                 pass
-            await database.run(_prune, self._using)
+            await self._database.run(_prune, self._using)
         except Exception as error:  # noqa: BLE001 - the border around our own steps
             self._note(error)
         finally:
-            await database.close()
+            thread.shutdown(wait=False)
 
-    async def _send_next(self, database: DatabaseThread) -> bool:
+    async def _send_next(self, thread: DaemonThreads) -> bool:
         """Send one message. Return whether to continue with the next one."""
-        message = await database.run(_claim, self._using, self._name)
+        message = await self._database.run(_claim, self._using, self._name)
         if message is None:
             return False
-        error = await database.run(_attempt, self._name, message)
+        channel = partial(channel_named, self._name)
+        send = partial(sending.attempt, channel, message)
+        error = await asyncio.get_running_loop().run_in_executor(thread, send)
         self._note(error)
-        await self._record(database, message, error)
+        await self._record(message, error)
         return error is None
 
-    async def _record(
-        self, database: DatabaseThread, message: OutboxMessage, error: NotDelivered | None
-    ) -> None:
+    async def _record(self, message: OutboxMessage, error: NotDelivered | None) -> None:
         """Record what happened to a message. Try again while the database is away."""
         began, failures = clock.steady(), 0
         while True:
             try:
-                await database.run(_record, self._using, message, error)
+                await self._database.run(_record, self._using, message, error)
             except Exception:
                 # Later, another sender has the message.
                 if clock.steady() - began > RECORD_TIMEOUT:
@@ -152,10 +155,6 @@ def _claim(using: str, name: str) -> OutboxMessage | None:
 
 def _prune(using: str) -> int:
     return sending.prune(using, clock.now(using))
-
-
-def _attempt(name: str, message: OutboxMessage) -> NotDelivered | None:
-    return sending.attempt(partial(channel_named, name), message)
 
 
 def _record(using: str, message: OutboxMessage, error: NotDelivered | None) -> None:

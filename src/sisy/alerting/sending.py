@@ -97,7 +97,7 @@ def attempt(channel: Callable[[], Channel], message: OutboxMessage) -> NotDelive
         channel().send(message)
     except NotDelivered as error:
         return error
-    except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
+    except BaseException as error:  # noqa: BLE001 - the border around code of the project
         return NotDelivered(f"It could not be written: {name_of(error)}: {words_of(error)}")
     return None
 

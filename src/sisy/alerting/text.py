@@ -83,6 +83,8 @@ def _subject_of_many(notices: Sequence[Notice]) -> str:
     counted = Counter(escaped(notice.problem) for notice in notices).most_common()
     kinds = ", ".join(f"{problem} {number}" for problem, number in counted)
     total = ngettext("%d alert", "%d alerts", len(notices)) % len(notices)
+    if all(notice.ended_at for notice in notices):
+        total = ngettext("%d alert is over", "%d alerts are over", len(notices)) % len(notices)
     return _cut(f"{total}: {kinds}", MAX_SUBJECT_LENGTH)
 
 
