@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from tests.processes.process import Process
 
-FAILED = re.compile(r"^(.+?) failed \((\w+): .*", re.MULTILINE)
+FAILED = re.compile(r"^(.+?) failed \((\w+)\b.*", re.MULTILINE)
 IS_BACK = re.compile(r"^(.+?) works again after \d+ failures?", re.MULTILINE)
 
 

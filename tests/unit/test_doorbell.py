@@ -141,14 +141,24 @@ async def test_resending_ends_once_another_message_was_delivered(monkeypatch):
     assert layer.sent.empty()
 
 
-async def test_a_full_channel_is_logged_once_while_others_accept_messages(caplog):
+async def test_a_full_channel_is_logged_once_while_others_accept_messages(caplog, monkeypatch):
     caplog.set_level(logging.INFO, "sisy")
+    monkeypatch.setattr(sender, "CALM_SECONDS", 0.0)
     layer = RecordingLayer(ChannelFull(), None, ChannelFull(), None, None)
     for channel in ("full", "other", "full", "other", "full"):
         await sender._send(partial(layer.send, channel, {"run": 1}), channel)
     outage, recovery = [record.getMessage() for record in caplog.records]
-    assert outage.startswith("The channel full failed (ChannelFull: )")
+    assert outage.startswith("The channel full failed (ChannelFull);")
     assert "2 failures" in recovery
+
+
+async def test_a_channel_that_is_full_now_and_then_is_logged_once(caplog):
+    caplog.set_level(logging.INFO, "sisy")
+    layer = RecordingLayer(*[ChannelFull(), None] * 3)
+    for _ in range(6):
+        await sender._send(partial(layer.send, "crowded", {"run": 1}), "crowded")
+    [outage] = [record.getMessage() for record in caplog.records]
+    assert outage.startswith("The channel crowded failed (ChannelFull);")
 
 
 async def test_a_layer_that_never_answers_is_given_up(caplog, monkeypatch):
@@ -164,7 +174,7 @@ async def test_a_layer_that_never_answers_is_given_up(caplog, monkeypatch):
     monkeypatch.setattr(asyncio, "timeout", lambda seconds: limit(seconds / 1000))
     layer = SilentLayer()
     await sender._send(partial(layer.send, "sisy.run_task", {}), "sisy.run_task")
-    assert "The channel layer failed (TimeoutError: )" in caplog.text
+    assert "The channel layer failed (TimeoutError)" in caplog.text
     assert layer.asked == 2
 
 

@@ -26,6 +26,8 @@ from sisy.runtime.loop import retry_delay
 from sisy.runtime.threads import LoopThread
 
 LAYER_TIMEOUT = 5  # seconds for a layer to accept a message
+# A channel without readers is full again and again, as its oldest messages expire.
+CALM_SECONDS = 5.0
 MEANWHILE = "workers find queued runs by polling"
 
 SendCallback = Callable[[], Awaitable[None]]
@@ -179,7 +181,7 @@ class Sender:
 async def _send(send: SendCallback, address: str, after: float = 0.0) -> None:
     if after:
         await asyncio.sleep(after)
-    full = _full.setdefault(address, Outage(f"The channel {address}"))
+    full = _full.setdefault(address, Outage(f"The channel {address}", CALM_SECONDS))
     try:
         async with asyncio.timeout(LAYER_TIMEOUT):
             await send()

@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -98,11 +99,15 @@ class Outage:
 
     Args:
         what: the beginning of the log line, such as "The database".
+        calm: the seconds without a failure until it has ended. They keep something that fails
+            now and then from filling the log.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, calm: float = 0.0) -> None:
         self.what = what
         self.failures = 0
+        self._calm = calm
+        self._failed_at = 0.0
 
     def failed(self, error: BaseException, meanwhile: str) -> None:
         """Note a failure. Only the first one of an outage is logged.
@@ -111,12 +116,14 @@ class Outage:
             meanwhile: what Sisy does about it, such as "retrying".
         """
         if not self.failures:
-            logger.warning("%s failed (%s: %s); %s", self.what, name_of(error), error, meanwhile)
+            cause = ": ".join(filter(None, (name_of(error), str(error))))
+            logger.warning("%s failed (%s); %s", self.what, cause, meanwhile)
         self.failures += 1
+        self._failed_at = time.monotonic()
 
     def recovered(self) -> None:
-        """Note a success. Only the first one after an outage is logged."""
-        if self.failures:
+        """Note a success. Only the one that ends an outage is logged."""
+        if self.failures and time.monotonic() - self._failed_at >= self._calm:
             times = ngettext("%d failure", "%d failures", self.failures) % self.failures
             logger.info("%s works again after %s", self.what, times)
             self.failures = 0
