@@ -19,7 +19,7 @@ TESTS := -n 6 --dist worksteal
 
 .PHONY: help install format lint types imports migrations reference docs check test compiled test-sqlite test-postgres \
 	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-faults walk house tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
-	bench-drain bench-workers bench-memory bench-many bench-replanning bench-mixed bench-ledger bench-storage bench-viewers bench-dashboard bench-virtual lock clean
+	bench-drain bench-output bench-workers bench-memory bench-many bench-replanning bench-mixed bench-ledger bench-storage bench-viewers bench-dashboard bench-virtual lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -155,6 +155,9 @@ bench-submit: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## measure
 
 bench-drain: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## measure how fast workers finish queued runs; DB=mariadb
 	$(BIN)/python -m benchmarks.drain $(if $(DB),--db $(DB))
+
+bench-output: install  ## measure what it costs to keep what runs print
+	$(BIN)/python -m benchmarks.output
 
 bench-mixed: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## measure how fast a mix of many tasks is submitted and executed; DB=mariadb
 	$(BIN)/python -m benchmarks.mixed $(if $(DB),--db $(DB))

@@ -17,6 +17,7 @@ QUICK_OPTIONS = {
     "latency": ["--runs", "20"],
     "submit": ["--runs", "100", "--times", "1"],
     "drain": ["--runs", "1000", "--times", "1"],
+    "output": ["--runs", "300", "--times", "1"],
     "workers": ["--runs", "500", "--naps", "8", "--times", "1", "--workers", "2"],
     "memory": ["--runs", "2000"],
     "many": ["--tasks", "1000", "--idle", "3"],

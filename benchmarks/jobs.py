@@ -24,6 +24,18 @@ def says(message):
     print("done")
 
 
+def works(message):
+    """Compute for two milliseconds."""
+    until = time.thread_time() + 0.002
+    while time.thread_time() < until:
+        pass
+
+
+def works_and_says(message):
+    works(message)
+    says(message)
+
+
 def nap(message):
     time.sleep(0.1)
 

@@ -34,7 +34,7 @@ def once(what):
     return [("opened", [("stalled", what)]), ("recovered", [("stalled", what)])]
 
 
-def test_a_run_without_progress_is_told_once_and_so_is_its_next_progress(site):
+def test_a_run_without_progress_opens_one_alert_until_it_reports_again(site):
     run = site.start(site.idle_task(label="import", stalled_after=5 * MINUTE))
     site.later(240)
     progress(site, run)

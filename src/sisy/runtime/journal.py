@@ -41,6 +41,17 @@ class Journal:
         noted: called when there is something new, once until the next `take`. Must not block.
     """
 
+    __slots__ = (
+        "_is_closed",
+        "_is_new",
+        "_lock",
+        "_noted",
+        "_progress",
+        "_report",
+        "_transcript",
+        "run",
+    )
+
     def __init__(self, run: Any = None, noted: Noted | None = None) -> None:
         self.run = run
         self._noted = noted

@@ -17,6 +17,7 @@ from django.db import connections, transaction
 from sisy.records.outcome import storable
 from sisy.records.run import RunRecord
 from sisy.runtime.journal import Report
+from sisy.runtime.progress import Progress
 from sisy.store.run_queries import rows_of
 from sisy.store.statements import Statement
 
@@ -41,20 +42,31 @@ LISTED = ", ".join(COLUMNS)
 TEXTS = ("head", "tail")
 OTHERS = [name for name in COLUMNS[2:] if name not in TEXTS]
 
-# PostgreSQL: one statement for all reports, whose values are one JSON text, as in `outcomes`. A
-# text that did not change is not written anew, which matters for a head of 16 kB.
-WRITE_MANY = Statement(f"""
-    INSERT INTO sisy_run_output AS output ({LISTED})
-    SELECT {LISTED} FROM json_to_recordset(%(reports)s::json) AS report (
-        run_id bigint, attempt integer, process_id bigint, head text, tail text, written bigint,
-        done double precision, total double precision, message text,
-        progressed_at timestamptz, updated_at timestamptz
-    )
+# PostgreSQL: one statement for all reports, whose values are one JSON text, as in `outcomes`. Most
+# reports are those of short runs that have printed a few lines, and need only the first four keys.
+# A text that did not change is not written anew, which matters for a head of 16 kB.
+KEYS = "r bigint, a integer, p bigint, h text, t text, w bigint"
+KEYS_OF_PROGRESS = "done float8, total float8, message text, progressed_at timestamptz"
+UPDATE = f"""
     ON CONFLICT (run_id, attempt) DO UPDATE SET
         head = CASE WHEN output.head = excluded.head THEN output.head ELSE excluded.head END,
         tail = CASE WHEN output.tail = excluded.tail THEN output.tail ELSE excluded.tail END,
         {", ".join(f"{name} = excluded.{name}" for name in OTHERS)}
-""")
+"""
+
+
+def _write_many(progress: str, keys: str) -> Statement:
+    """Return PostgreSQL's statement for reports, with the SQL of their progress."""
+    return Statement(f"""
+        INSERT INTO sisy_run_output AS output ({LISTED})
+        SELECT r, a, p, h, COALESCE(t, ''), COALESCE(w, octet_length(h)), {progress}, %(now)s
+        FROM json_to_recordset(%(reports)s::json) AS report ({keys})
+        {UPDATE}
+    """)
+
+
+WRITE_TEXTS = _write_many("NULL, NULL, '', NULL", KEYS)
+WRITE_PROGRESS = _write_many("done, total, message, progressed_at", f"{KEYS}, {KEYS_OF_PROGRESS}")
 
 # SQLite and MariaDB: one statement for each report.
 VALUES = ", ".join(f"%({name})s" for name in COLUMNS)
@@ -83,9 +95,13 @@ def write_reports(using: str, reported: Reported, now: datetime) -> None:
     """Write reports. Call it in a transaction that has locked or changed their runs."""
     vendor = connections[using].vendor
     if vendor == "postgresql":
-        for some in _in_parts(reported):
-            rows = [_row(run, report, now) for run, report in some]
-            WRITE_MANY.change(using, reports=json.dumps(rows, default=datetime.isoformat))
+        texts = [each for each in reported if each[1].progress is None]
+        others = [each for each in reported if each[1].progress is not None]
+        for statement, group in ((WRITE_TEXTS, texts), (WRITE_PROGRESS, others)):
+            for some in _in_parts(group):
+                rows = [_json_of(run, report, now) for run, report in some]
+                text = json.dumps(rows, default=datetime.isoformat)
+                statement.change(using, reports=text, now=now)
         return
     statement = WRITE_ONE_IN_MYSQL if vendor == "mysql" else WRITE_ONE
     for run, report in reported:
@@ -106,28 +122,39 @@ def _in_parts(reported: Reported) -> Iterator[Reported]:
         yield part
 
 
-def _row(run: RunRecord, report: Report, now: datetime) -> dict[str, Any]:
-    progress = report.progress
+def _json_of(run: RunRecord, report: Report, now: datetime) -> dict[str, Any]:
     row: dict[str, Any] = {
+        "r": run.id,
+        "a": run.attempt,
+        "p": run.process_id,
+        "h": report.head,
+    }
+    if report.tail:
+        row |= {"t": report.tail, "w": report.written}
+    return row if report.progress is None else row | _progress_of(report.progress, now)
+
+
+def _row(run: RunRecord, report: Report, now: datetime) -> dict[str, Any]:
+    return {
         "run_id": run.id,
         "attempt": run.attempt,
         "process_id": run.process_id,
         "head": report.head,
         "tail": report.tail,
         "written": report.written,
-        "done": None,
-        "total": None,
-        "message": "",
-        "progressed_at": None,
         "updated_at": now,
+        **_progress_of(report.progress, now),
     }
-    if progress is not None:
-        # The steady clock of this host says how long ago it was.
-        age = timedelta(seconds=max(0.0, monotonic() - progress.at))
-        row |= {
-            "done": progress.done,
-            "total": progress.total,
-            "message": storable(progress.message)[:200],
-            "progressed_at": now - age,
-        }
-    return row
+
+
+def _progress_of(progress: Progress | None, now: datetime) -> dict[str, Any]:
+    if progress is None:
+        return {"done": None, "total": None, "message": "", "progressed_at": None}
+    # The steady clock of this host says how long ago it was.
+    age = timedelta(seconds=max(0.0, monotonic() - progress.at))
+    return {
+        "done": progress.done,
+        "total": progress.total,
+        "message": storable(progress.message)[:200],
+        "progressed_at": now - age,
+    }
