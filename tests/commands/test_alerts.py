@@ -63,7 +63,7 @@ def test_an_unknown_channel_is_rejected_with_the_nearest_one(servers):
     assert "Did you mean 'webhook'?" in str(failure_of("sisy_alerts test webhok"))
 
 
-def test_a_test_fails_if_nobody_would_get_it(settings):
+def test_a_test_fails_without_recipients(settings):
     settings.ADMINS = []
     assert str(failure_of("sisy_alerts test")) == "Not sent: email."
     settings.SISY_ALERTS = []
