@@ -1,6 +1,8 @@
 """Addresses of services on the web, which contain secrets: check them, and show them masked."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 MAX_ADDRESS_LENGTH = 500
@@ -46,6 +48,26 @@ def masked_address(address: str) -> str:
         return HIDDEN
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname}{port}/{HIDDEN}"
+
+
+class HiddenText(str):
+    """A text whose representation does not show it."""
+
+    # Django's pages and mails about errors show all settings, and error trackers show variables.
+    # Both use the representation.
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(HIDDEN)
+
+
+def hidden(value: Any) -> Any:
+    """Return a copy of a setting in which the representation of each text is hidden."""
+    if isinstance(value, str):
+        return HiddenText(value)
+    if isinstance(value, Mapping):
+        return {key: hidden(one) for key, one in value.items()}
+    return type(value)(map(hidden, value)) if type(value) in (list, tuple) else value
 
 
 def _split(address: str) -> SplitResult | None:

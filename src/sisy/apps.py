@@ -27,6 +27,7 @@ class SisyConfig(AppConfig):
         from sisy.reports.alerts.health import failed_checks
         from sisy.store import database_thread
 
+        conf.hide_addresses()
         if conf.usable_settings().aliases:
             import sisy.engines.tasks  # noqa: F401 - engines must know their tasks
         adapt_tasks_of_django(call.function_of)

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 
+from sisy.addresses import hidden
 from sisy.exceptions import SettingsError, nearest
 from sisy.setting_checks import CAPTURE_ALL as CAPTURE_ALL
 from sisy.setting_checks import CAPTURE_OFF as CAPTURE_OFF
@@ -172,6 +173,17 @@ RANGES: dict[str, tuple[float, float]] = {
     "output_days": (0, 36_500),
     "history_runs": (0, 1_000_000_000),
 }
+
+
+SECRET_ADDRESSES = ("SISY_ALERTS", "SISY_DEADMAN_URL")
+"""The settings that contain addresses with secrets, which their names do not tell Django."""
+
+
+def hide_addresses() -> None:
+    """Hide the addresses in the project's settings where Django shows all settings."""
+    for name in SECRET_ADDRESSES:
+        if hasattr(django_settings, name):
+            setattr(django_settings, name, hidden(getattr(django_settings, name)))
 
 
 def known_names() -> list[str]:

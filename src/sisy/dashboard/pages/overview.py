@@ -16,6 +16,7 @@ from sisy.models import Task
 from sisy.reports.alerts import find_alerts
 from sisy.reports.fleet import status
 from sisy.reports.ledger import ended_counts, key_of, listed, live_counts
+from sisy.reports.outbox import dead_letters
 from sisy.reports.output import progress_of
 from sisy.reports.timeline import timeline
 from sisy.reports.timeline.window import Window
@@ -60,8 +61,16 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
         "number": sum(alert.number for alert in alerts),
         "now": page_request.now,
         "may_handle": page_request.may("handle_alert"),
+        "dead_letters": dead_letters(page_request.using),
+        "messages_address": _messages_address(page_request),
         "mute_hours": [(hours, timedelta(hours=hours)) for hours in MUTE_HOURS],
     }
+
+
+def _messages_address(page_request: PageRequest) -> str:
+    """Return the address of the list of messages; empty if the reader may not see it."""
+    may_look = page_request.may("view_outboxmessage")
+    return page_request.admin_address("sisy_outboxmessage_changelist") if may_look else ""
 
 
 def build_timeline(page_request: PageRequest) -> dict[str, Any]:
