@@ -1,4 +1,4 @@
-"""``manage.py sisy_alerts``: the channels for messages about alerts, and what became of these."""
+"""``manage.py sisy_alerts``: alerts, the channels for messages about them, and their messages."""
 
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -14,19 +14,21 @@ from sisy.alerting.trial import try_channel
 from sisy.channel_settings import channels_of
 from sisy.exceptions import did_you_mean
 from sisy.management import lookup
+from sisy.management.alert_verbs import AlertVerbs
 from sisy.management.arguments import MAX_COUNT, whole
-from sisy.management.verbs import VerbCommand
 from sisy.models import OutboxMessage
 from sisy.reports.outbox import Undelivered, undelivered
 
 
-class Command(VerbCommand):
+class Command(AlertVerbs):
     help = (
-        "Tests the channels for messages about alerts, and shows messages that could not be "
-        "sent. Exits with 1 if a test failed, or if there was nothing to do."
+        "Shows alerts, and notes what you do about them. Tests the channels for messages, and "
+        "shows messages that could not be sent. Exits with 1 if an alert does not exist, if a "
+        "test failed, or if there was nothing to do."
     )
 
     def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
+        super().add_verbs(verb)
         test = verb("test", "send a test message through each channel")
         test.add_argument(
             "channels",

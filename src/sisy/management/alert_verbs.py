@@ -1,0 +1,186 @@
+"""The verbs of ``sisy_alerts`` that show alerts, and note what people do about them."""
+
+import getpass
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+from django.utils.text import Truncator
+from django.utils.translation import ngettext
+
+from sisy.management import lookup
+from sisy.management.arguments import MAX_COUNT, whole
+from sisy.management.verbs import VerbCommand
+from sisy.models import Alert
+from sisy.models.alert import AlertQuerySet
+from sisy.runtime.escaping import escaped
+
+MAX_HOURS = 24 * 366
+LABEL_WIDTH = 24  # so that a line of the list has at most 80 characters
+
+
+class AlertVerbs(VerbCommand):
+    """The verbs ``list``, ``show``, ``ack``, ``mute``, ``unmute`` and ``close``."""
+
+    def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
+        listing = verb("list", "list open alerts, the newest first")
+        listing.add_argument("--all", action="store_true", help="also list closed alerts")
+        listing.add_argument(
+            "-n",
+            dest="number",
+            type=whole(1, MAX_COUNT),
+            default=50,
+            metavar="N",
+            help="maximum number of alerts (default: %(default)s)",
+        )
+        verb("show", "show an alert: why it opened, what to do, and who did what").add_argument(
+            "alert", type=_KEY, metavar="ALERT", help="key of an alert"
+        )
+        self._add_change(verb("ack", "acknowledge alerts: tell others that you take care"))
+        mute = verb("mute", "send no messages about alerts for a while")
+        self._add_change(mute)
+        mute.add_argument(
+            "--hours",
+            type=whole(1, MAX_HOURS),
+            default=1,
+            metavar="N",
+            help="for N hours (default: %(default)s)",
+        )
+        mute.add_argument(
+            "--until",
+            type=lookup.moment,
+            metavar="WHEN",
+            help="until a moment in the project's time zone, such as 2026-05-05T12:00",
+        )
+        self._add_change(verb("unmute", "send messages about alerts again"))
+        self._add_change(verb("close", "close alerts without a message"))
+
+    @staticmethod
+    def _add_change(parser: ArgumentParser) -> None:
+        parser.add_argument("alerts", nargs="+", type=_KEY, metavar="ALERT", help="keys of alerts")
+        parser.add_argument(
+            "--by", default="", metavar="NAME", help="who does it (default: your user name)"
+        )
+
+    def do_list(self, *, all: bool, number: int, **options: Any) -> None:  # noqa: A002
+        alerts = Alert.objects.using(self.using)
+        found = list((alerts.all() if all else alerts.open()).order_by("-pk")[:number])
+        if self.as_json:
+            self.say_json([_facts(alert, self.now) for alert in found])
+            return
+        rows = [_line(alert, self.now) for alert in found]
+        self.answer(rows, otherwise="No open alerts." if not all else "No alerts yet.")
+        if rows:
+            self.say("To see why, and what to do: manage.py sisy_alerts show ID")
+
+    def do_show(self, *, alert: int, **options: Any) -> None:
+        [found] = self._named([alert])
+        facts = _facts(found, self.now)
+        if self.as_json:
+            self.say_json(facts)
+            return
+        self.answer([{"field": name, "value": value} for name, value in facts.items()])
+        if found.is_open:
+            self.say(f"Next: {found.fix}" if found.fix else "Next: remove the cause.")
+            self.say(f"If you take care of it: manage.py sisy_alerts ack {alert}")
+
+    def do_ack(self, *, alerts: list[int], by: str, **options: Any) -> None:
+        count = self._named(alerts).acknowledge(_who(by), self.now)
+        self._say_changed(count, "Acknowledged %d alert.", "Acknowledged %d alerts.")
+
+    def do_mute(
+        self, *, alerts: list[int], by: str, hours: int, until: datetime | None, **options: Any
+    ) -> None:
+        moment = self.now + timedelta(hours=hours)
+        if until is not None:
+            moment = lookup.in_zone(until, timezone.get_default_timezone_name())
+        if moment <= self.now:
+            raise CommandError(f"{moment.isoformat()} is in the past. Use a later moment.")
+        count = self._named(alerts).mute(moment, _who(by))
+        self._say_changed(count, "Muted %d alert.", "Muted %d alerts.")
+
+    def do_unmute(self, *, alerts: list[int], **options: Any) -> None:
+        count = self._named(alerts).unmute(self.now)
+        self._say_changed(count, "Unmuted %d alert.", "Unmuted %d alerts.")
+
+    def do_close(self, *, alerts: list[int], by: str, **options: Any) -> None:
+        count = self._named(alerts).close(_who(by), self.now)
+        self._say_changed(count, "Closed %d alert.", "Closed %d alerts.")
+
+    def _named(self, keys: Sequence[int]) -> AlertQuerySet:
+        """Return the alerts with these keys.
+
+        Raises:
+            CommandError: one does not exist.
+        """
+        alerts = Alert.objects.using(self.using).filter(pk__in=keys)
+        if missing := sorted(set(keys) - set(alerts.values_list("pk", flat=True))):
+            raise CommandError(
+                f"Alert {missing[0]} does not exist, or has been deleted. Run "
+                "'manage.py sisy_alerts list --all' to see all alerts."
+            )
+        return alerts
+
+    def _say_changed(self, count: int, one: str, many: str) -> None:
+        if not count:
+            raise CommandError("Nothing to do: the alerts are closed, or it was done before.")
+        self.say_with(ngettext(one, many, count) % count, changed=count)
+
+
+_KEY = whole(1, 10**lookup.MAX_DIGITS)
+
+
+def _who(by: str) -> str:
+    if by:
+        return by
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container, the user may have no name
+        return "manage.py"
+
+
+def _state(alert: Alert, now: datetime) -> str:
+    if not alert.is_open:
+        return "closed"
+    if alert.is_muted(now):
+        return "muted"
+    return "acked" if alert.acknowledged_at else "open"
+
+
+def _line(alert: Alert, now: datetime) -> dict[str, Any]:
+    return {
+        "id": alert.pk,
+        "problem": str(alert.get_kind_display()),
+        "what": Truncator(escaped(alert.name)).chars(LABEL_WIDTH),
+        "since": alert.since,
+        "state": _state(alert, now),
+    }
+
+
+def _facts(alert: Alert, now: datetime) -> dict[str, Any]:
+    return {
+        "id": alert.pk,
+        "kind": alert.kind,
+        "severity": str(alert.severity),
+        "what": alert.name,
+        "state": _state(alert, now),
+        "why": alert.why,
+        "fix": alert.fix,
+        "since": alert.since,
+        "lasted": alert.lasted(now),
+        "opened": alert.opened_at,
+        "reopened": alert.reopened,
+        "closed": alert.closed_at,
+        "close_reason": alert.close_reason,
+        "acknowledged": alert.acknowledged_at,
+        "acknowledged_by": alert.acknowledged_by,
+        "muted_until": alert.muted_until,
+        "muted_by": alert.muted_by,
+        "task": alert.task_id,
+        "run": alert.run_id,
+        "queue": alert.queue,
+        "told": alert.told_at,
+    }

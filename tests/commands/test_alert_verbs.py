@@ -1,0 +1,101 @@
+"""``sisy_alerts list``, ``show``, ``ack``, ``mute``, ``unmute`` and ``close``."""
+
+import pytest
+from django.core.management import CommandError
+
+from sisy.models import Alert
+from sisy.records.problems import Kind
+from tests.commands.calling import said, told
+from tests.support.hostile import STORABLE, flaw_in
+from tests.support.moments import HOUR, MINUTE, NOON
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+def failure_of(line):
+    with pytest.raises(CommandError) as caught:
+        said(line)
+    return caught.value
+
+
+def opened(number=5, **columns):
+    subject = f"task:{number}"
+    known = {"label": "import", "why": "The latest run failed: KeyError.", "fix": "Fix it."}
+    return Alert.objects.create(
+        kind=Kind.FAILING,
+        subject=subject,
+        open_key=f"failing:{subject}",
+        task_id=number,
+        since=NOON - MINUTE,
+        opened_at=NOON,
+        **{**known, **columns},
+    )
+
+
+def test_open_alerts_are_listed_in_80_columns_and_the_next_step_is_named():
+    assert said("sisy_alerts list").strip() == "No open alerts."
+    alert = opened(label="a label that is far too long for a line of a terminal" * 3)
+    lines = said("sisy_alerts list").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "failing" in lines[-2]
+    assert lines[-1].endswith("sisy_alerts show ID")
+    [row] = told("sisy_alerts list")
+    assert (row["id"], row["what"], row["state"]) == (alert.pk, alert.label, "open")
+
+
+def test_closed_alerts_are_listed_on_request():
+    Alert.objects.filter(pk=opened().pk).close("ann", NOON)
+    assert told("sisy_alerts list") == []
+    [row] = told("sisy_alerts list --all")
+    assert (row["state"], row["close_reason"]) == ("closed", "Closed by ann.")
+
+
+def test_an_alert_is_shown_with_what_to_do_next():
+    alert = opened()
+    shown = said(f"sisy_alerts show {alert.pk}")
+    assert "The latest run failed: KeyError." in shown
+    assert "Next: Fix it." in shown
+    assert f"sisy_alerts ack {alert.pk}" in shown
+
+
+def test_people_acknowledge_mute_unmute_and_close_alerts():
+    alert = opened()
+    assert told(f"sisy_alerts ack {alert.pk} --by ann") == {"changed": 1}
+    assert said(f"sisy_alerts mute {alert.pk} --hours 3 --by bob").strip() == "Muted 1 alert."
+    alert.refresh_from_db()
+    assert (alert.acknowledged_by, alert.muted_by) == ("ann", "bob")
+    assert alert.muted_until == NOON + 3 * HOUR
+    assert told("sisy_alerts list")[0]["state"] == "muted"
+    said(f"sisy_alerts unmute {alert.pk}")
+    assert told("sisy_alerts list")[0]["state"] == "acked"
+    said(f"sisy_alerts close {alert.pk}")
+    alert.refresh_from_db()
+    assert not alert.is_open
+    assert alert.closed_by
+
+
+def test_an_alert_is_muted_until_a_moment():
+    alert = opened()
+    said(f"sisy_alerts mute {alert.pk} --until 2026-05-06T08:00+00:00")
+    alert.refresh_from_db()
+    assert alert.muted_until == NOON + 20 * HOUR
+    past = failure_of(f"sisy_alerts mute {alert.pk} --until 2026-05-05T11:00+00:00")
+    assert "is in the past" in str(past)
+
+
+@pytest.mark.parametrize("verb", ["ack", "unmute", "close"])
+def test_nothing_to_do_is_a_failure(verb):
+    alert = opened()
+    Alert.objects.close("ann", NOON)
+    assert failure_of(f"sisy_alerts {verb} {alert.pk}").returncode == 1
+
+
+def test_an_alert_that_does_not_exist_is_named():
+    assert "Alert 77 does not exist" in str(failure_of("sisy_alerts ack 77"))
+    assert "Alert 77 does not exist" in str(failure_of("sisy_alerts show 77"))
+
+
+def test_hostile_labels_are_listed_harmlessly():
+    alert = opened(label=STORABLE, why=STORABLE)
+    assert not flaw_in(said("sisy_alerts list"))
+    assert not flaw_in(said(f"sisy_alerts show {alert.pk}"))
