@@ -19,7 +19,7 @@ TESTS := -n 6 --dist worksteal
 
 .PHONY: help install format lint types imports migrations reference docs check test compiled test-sqlite test-postgres \
 	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-faults walk house tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
-	bench-drain bench-output bench-workers bench-memory bench-many bench-replanning bench-mixed bench-ledger bench-storage bench-viewers bench-dashboard bench-virtual lock clean
+	bench-drain bench-output bench-workers bench-memory bench-many bench-replanning bench-mixed bench-ledger bench-alerts bench-storage bench-viewers bench-dashboard bench-virtual lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -176,6 +176,9 @@ bench-replanning: install  ## measure how late tasks are while 100,000 others ar
 
 bench-ledger: install  ## measure whether a long ledger makes anything slower; RUNS="10000 1000000" for other lengths
 	$(BIN)/python -m benchmarks.ledger $(foreach runs,$(RUNS),--runs $(runs))
+
+bench-alerts: install  ## measure whether judging problems costs more with more tasks or runs; TASKS="1000 1000000" RUNS="10000 1000000"
+	$(BIN)/python -m benchmarks.alerts $(foreach tasks,$(TASKS),--tasks $(tasks)) $(foreach runs,$(RUNS),--runs $(runs))
 
 bench-storage: install  ## measure what a run costs PostgreSQL, with and without an open snapshot; SECONDS=300 for a long run
 	$(BIN)/python -m benchmarks.storage $(if $(SECONDS),--seconds $(SECONDS))

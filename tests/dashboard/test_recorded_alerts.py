@@ -110,7 +110,7 @@ def test_what_is_done_already_is_no_success():
     do("close", alert)
     assert do("close", alert) == ["Nothing to close."]
     assert do("acknowledge", alert) == [
-        "Nothing to acknowledge: somebody did it before, or the alert is closed."
+        "Nothing to acknowledge: it was acknowledged before, or is closed."
     ]
     assert do("unmute", alert) == ["Nothing to unmute."]
 

@@ -285,10 +285,10 @@ def test_a_queue_whose_oldest_run_waits_too_long_is_told(site, settings):
     site.later(110)
     assert site.open_kinds() == []
     site.later(60)
-    assert site.told() == once("waiting", "default")[:1]
+    assert site.told() == once("queue delayed", "default")[:1]
     claim(site.worker, ["default"], 1, site.now)
     site.later(60)
-    assert site.told() == once("waiting", "default")
+    assert site.told() == once("queue delayed", "default")
 
 
 def test_runs_that_wait_for_their_own_task_and_paused_queues_are_no_problem(site, settings):

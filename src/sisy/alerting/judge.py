@@ -5,8 +5,7 @@ problem. On a site without problems and expectations, that is all. What a round 
 depend on how many tasks and runs there are:
 
 - Each run that ended badly is judged once (`failures`).
-- Only running runs, and the longest waiting ones, can be slow, stalled or late (`overruns`,
-  `waiting`).
+- Only running and queued runs can be slow, stalled or late (`overruns`, `backlog`).
 - A task that must succeed regularly is looked at when that moment has passed (`silence`).
 - Open alerts are few. Each round looks whether their problems are over, for 500 of them.
 
@@ -19,7 +18,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from sisy import conf
-from sisy.alerting import broken, failures, heartbeats, overruns, silence, waiting
+from sisy.alerting import backlog, broken, failures, heartbeats, overruns, silence
 from sisy.alerting.opening import Closing, close_alerts, open_alerts
 from sisy.alerting.problem import Problem, Watch
 from sisy.alerting.telling import tell
@@ -107,7 +106,7 @@ class Judge:
         if reasons.has_stalled_after:
             yield lambda: _open(watch, overruns.stalled(watch))
         if reasons.has_queued:
-            yield lambda: _open(watch, waiting.judge_queues(watch))
+            yield lambda: _open(watch, backlog.judge_queues(watch))
         if reasons.has_silent:
             yield lambda: silence.judge_silence(watch)
 
@@ -179,6 +178,6 @@ def _over(using: str, alerts: list[Alert], now: datetime) -> Iterator[Closing]:
     if about := of(Kind.SILENT):
         yield from silence.over(using, about)
     if about := of(Kind.NO_WORKER, Kind.QUEUED):
-        yield from waiting.over(using, about, now)
+        yield from backlog.over(using, about, now)
     if about := of(Kind.NO_HEARTBEAT):
         yield from heartbeats.over(using, about)

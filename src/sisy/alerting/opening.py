@@ -1,7 +1,7 @@
 """Open and close alerts. A problem has one alert, however many heartbeats find it.
 
 The key of a problem is unique among open alerts, so the database decides which heartbeat opens it.
-Nobody is told here: an alert only gets the moment at which to tell people, see `telling`.
+An alert only gets the moment at which to tell people here: see `telling`.
 
 A problem that recurs within ten minutes reopens its alert. People are told again only if it lasts
 ten minutes this time. After that, its recovery is told only when it has lasted for ten minutes.

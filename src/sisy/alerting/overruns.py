@@ -2,8 +2,8 @@
 
 Only tasks with ``expected_duration``, ``stalled_after`` or ``start_within`` are judged. There are
 few running runs, at most one for each slot of a worker, so their tasks are looked up. Queued runs
-may be many. If few tasks have ``start_within``, their runs are looked up by task; otherwise, the
-longest waiting runs of each queue are.
+may be many. If few tasks have ``start_within``, their runs are looked up by task. Otherwise, the
+first runs of each queue are.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping

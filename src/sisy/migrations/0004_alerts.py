@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                             ("slow", "too slow"),
                             ("stalled", "stalled"),
                             ("silent", "silent"),
-                            ("queued", "waiting"),
+                            ("queued", "queue delayed"),
                             ("missed", "missed"),
                             ("schedule", "schedule"),
                             ("target", "callable"),

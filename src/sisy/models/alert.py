@@ -38,7 +38,7 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         return self.open().exclude(untold & (Q(muted_until=None) | Q(muted_until__lte=now)))
 
     def acknowledge(self, by: str, now: datetime) -> int:
-        """Note who takes care of open alerts. Return how many nobody had acknowledged before."""
+        """Note who takes care of open alerts. Return how many were not acknowledged before."""
         unknown = self.open().filter(acknowledged_at=None)
         return unknown.update(acknowledged_at=now, acknowledged_by=by)
 

@@ -47,7 +47,7 @@ class Kind(models.TextChoices):
     """A run reports no progress."""
     SILENT = "silent", _("silent")
     """No run of a task has succeeded for too long."""
-    QUEUED = "queued", _("waiting")
+    QUEUED = "queued", _("queue delayed")
     """The oldest run of a queue waits too long."""
     MISSED = "missed", _("missed")
     """Occurrences of a task were missed."""

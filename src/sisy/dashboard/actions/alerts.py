@@ -20,7 +20,7 @@ def acknowledge(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
         user, alerts, lambda one: one.acknowledge(str(user), formatting.now()), "Acknowledged."
     )
     words = ngettext("Acknowledged %d alert.", "Acknowledged %d alerts.", count) % count
-    nothing = gettext("Nothing to acknowledge: somebody did it before, or the alert is closed.")
+    nothing = gettext("Nothing to acknowledge: it was acknowledged before, or is closed.")
     yield done(words if count else nothing, count)
 
 

@@ -7,7 +7,7 @@ from django.db.models import Count, Exists, Min, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
-from sisy.alerting.waiting import no_worker_in_words
+from sisy.alerting.backlog import no_worker_in_words
 from sisy.models import Process
 from sisy.records.small_tables import QueuedRun, RunningRun
 from sisy.reports.alerts.alert import Alert, Kind, Severity, Thresholds

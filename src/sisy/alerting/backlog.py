@@ -40,7 +40,7 @@ def judge_queues(watch: Watch) -> Iterator[Problem]:
         if not serving:
             if watch.waited(oldest.ready_at) >= WORKERLESS:
                 yield _without_worker(queue, oldest)
-        # What piled up without a worker is worked off from the moment at which one started.
+        # What piled up without a worker waits only since one was started.
         elif watch.waited(oldest.ready_at, min(one.started_at for one in serving)) >= limit:
             yield _waits(queue, oldest, watch.now)
 
