@@ -41,13 +41,18 @@ def _problem_with(value: object) -> str:
     return ""
 
 
-def masked_address(address: str) -> str:
-    """Return an address without its path and its parameters, which may be secret."""
+def host_of(address: str) -> str:
+    """Return the host and the port of an address; empty if it is not valid. Never raises."""
     parts = _split(address)
     if parts is None or not parts.hostname:
-        return HIDDEN
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}/{HIDDEN}"
+        return ""
+    return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+
+
+def masked_address(address: str) -> str:
+    """Return an address without its path and its parameters, which may be secret."""
+    host = host_of(address)
+    return f"{address.partition(':')[0]}://{host}/{HIDDEN}" if host else HIDDEN
 
 
 class HiddenText(str):

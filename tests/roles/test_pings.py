@@ -210,6 +210,18 @@ def started(**fields):
     return run, now
 
 
+@pytest.mark.parametrize("address", ["http://[::1", "nonsense", "file:///etc/passwd"])
+def test_an_address_that_no_validator_has_seen_stops_no_run(at_time, address):
+    at_time(NOON)
+    task = scheduled("@yearly", label="report")
+    task.run_now()
+    Task.objects.update(ping=address)
+    (run,) = claim(worker(NOON + MINUTE), ["default"], 1, NOON + MINUTE)
+    assert run.state == "running"
+    (error,) = send_all(NOON + MINUTE)
+    assert str(error).startswith("ping must be an address such as")
+
+
 def test_a_start_that_is_rolled_back_sends_no_ping(address, at_time):
     at_time(NOON)
     with transaction.atomic():

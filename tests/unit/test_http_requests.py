@@ -1,13 +1,16 @@
 """Requests to other services: bounded, without redirects, and errors that contain no address."""
 
+import http.client
 import socket
 import time
 from contextlib import closing
 
 import pytest
+import sentry_sdk
 
-from sisy.alerting import http
+from sisy.alerting.http import NotDelivered, send
 from tests.support.http_server import http_server, status
+from tests.support.sentry import sentry_active
 
 SECRET = "5bf66975-d4c7-4bf5"
 
@@ -19,14 +22,14 @@ def server():
 
 
 def error_of(address, **options):
-    with pytest.raises(http.NotDelivered) as caught:
-        http.send(address, **options)
+    with pytest.raises(NotDelivered) as caught:
+        send(address, **options)
     assert SECRET not in str(caught.value)
     return caught.value
 
 
 def test_a_request_arrives_with_its_body_and_headers(server):
-    answered = http.send(f"{server.url}/{SECRET}?rid=7", b"hello", {"X-Key": "1"})
+    answered = send(f"{server.url}/{SECRET}?rid=7", b"hello", {"X-Key": "1"})
     [request] = server.received
     assert answered == 200
     assert (request.method, request.path, request.body) == ("POST", f"/{SECRET}?rid=7", b"hello")
@@ -34,7 +37,7 @@ def test_a_request_arrives_with_its_body_and_headers(server):
 
 
 def test_a_request_without_a_body_is_possible(server):
-    http.send(server.url, method="GET")
+    send(server.url, method="GET")
     assert [request.method for request in server.received] == ["GET"]
 
 
@@ -82,3 +85,22 @@ def test_an_answer_that_is_not_http_is_an_error(server):
 def test_a_server_without_tls_is_an_error(server):
     error = error_of(server.url.replace("http:", "https:") + f"/{SECRET}", within=5)
     assert str(error).startswith("The request failed: ")
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/", "http://[::1", ""])
+def test_only_the_web_is_reached_whatever_is_stored(address):
+    assert str(error_of(address)).startswith("The address must be an address such as")
+
+
+def test_sentry_does_not_keep_the_address_for_later_errors(server, monkeypatch):
+    put = http.client.HTTPConnection.putrequest
+
+    def as_sentry_does(self, method, url, *args, **kwargs):
+        sentry_sdk.add_breadcrumb(message=url)
+        return put(self, method, url, *args, **kwargs)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "putrequest", as_sentry_does)
+    with sentry_active() as transport:
+        send(f"{server.url}/{SECRET}")
+        sentry_sdk.capture_message("later")
+        assert SECRET not in str(transport.events)

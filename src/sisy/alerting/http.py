@@ -7,14 +7,16 @@ server does, and follows no redirect: it could lead to a host that nobody has co
 import http.client
 import socket
 import ssl
+import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache, partial
 from typing import Any, Literal
 
+from sisy.addresses import problem_with_address
 from sisy.exceptions import SisyError
 
 TIMEOUT = 10.0  # seconds for a request
@@ -46,8 +48,22 @@ def send(
         within: the seconds after which the connection is closed.
 
     Raises:
-        NotDelivered: there was another answer, or none.
+        NotDelivered: there was another answer, or none, or the address is not valid.
     """
+    # Code can store what no validator has seen, and urllib also opens files.
+    if wrong := problem_with_address("The address", address):
+        raise NotDelivered(wrong)
+    with _unseen():
+        return _send(address, body, headers, method, within)
+
+
+def _send(
+    address: str,
+    body: bytes,
+    headers: Mapping[str, str] | None,
+    method: str,
+    within: float,
+) -> int:
     request = urllib.request.Request(
         address,
         data=body if method == "POST" else None,
@@ -68,6 +84,15 @@ def send(
         if deadline.is_over or isinstance(_cause(error), TimeoutError):
             raise NotDelivered(f"There was no answer within {within:g} s") from None
         raise NotDelivered(f"The request failed: {_cause_in_words(error)}") from None
+
+
+def _unseen() -> AbstractContextManager[object]:
+    """Keep the address out of the breadcrumbs that Sentry's SDK would send with later errors."""
+    if "sentry_sdk" not in sys.modules:
+        return nullcontext()
+    import sentry_sdk
+
+    return sentry_sdk.isolation_scope()
 
 
 class Deadline:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from sisy import clock, signals
+from sisy.addresses import host_of, problem_with_address
 from sisy.alerting import http
 from sisy.alerting.channels import add_channel
 from sisy.models import OutboxMessage, Run
@@ -93,9 +94,9 @@ def _start_key(run: "RunRecord", attempt: int) -> str:
 
 def _channel_of(address: str, run: "RunRecord") -> str:
     """Return the channel of a ping: one that hangs delays only pings to its own host."""
-    host = urlsplit(address).netloc
+    # It must not raise: the run is to start in any case.
     tail = f"-{run.pk % ROUTES}"
-    return f"{CHANNEL}:{host}"[: MAX_CHANNEL_LENGTH - len(tail)] + tail
+    return f"{CHANNEL}:{host_of(address)}"[: MAX_CHANNEL_LENGTH - len(tail)] + tail
 
 
 class PingChannel:
@@ -107,6 +108,8 @@ class PingChannel:
         Raises:
             NotDelivered: the server did not answer 200 to 299 in time.
         """
+        if wrong := problem_with_address("ping", message.address):
+            raise http.NotDelivered(wrong)
         pk, what = message.payload["run"], message.payload["what"]
         body = "" if what == START else body_of(str(message._state.db), pk)
         headers = {"Content-Type": "text/plain; charset=utf-8", "Idempotency-Key": message.key}
