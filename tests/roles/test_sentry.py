@@ -5,10 +5,12 @@ import logging
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import sentry_sdk
 from django.core import checks
+from sentry_sdk.transport import Transport
 
 from sisy.checks.stored import check_stored_tasks
 from sisy.execution import ProcessPool, ThreadPool
@@ -22,7 +24,7 @@ from tests.roles.at_work import at_work
 from tests.roles.steps import LEASE
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
-from tests.support.sentry import sentry_active
+from tests.support.sentry import DSN, sentry_active
 from tests.support.waiting import wait_until
 from tests.unit.functions import checks as checks_in_a_loop
 
@@ -42,6 +44,25 @@ def fails_with(message):
 async def afails(message):
     await asyncio.sleep(0)
     raise KeyError("async")
+
+
+class NotingTransport(Transport):
+    """Notes in a file that the SDK was flushed."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def capture_envelope(self, envelope):
+        pass
+
+    def flush(self, timeout, callback=None):
+        Path(self.path).write_text("flushed")
+
+
+def uses_sentry_in_the_child(message):
+    transport = NotingTransport(message["task"].userdata["path"])
+    sentry_sdk.init(dsn=DSN, transport=transport, default_integrations=False)
 
 
 def sleeps(message):
@@ -164,6 +185,12 @@ def test_an_expired_timeout_shows_where_the_function_was(sentry, fn, pool, has_s
         for frame in error.get("stacktrace", {"frames": []})["frames"]
     }
     assert (fn.__name__ in functions) == has_stack
+
+
+def test_a_child_process_sends_the_rest_before_it_exits(tmp_path):
+    noted = tmp_path / "noted"
+    carried_out(uses_sentry_in_the_child, pool=ProcessPool, userdata={"path": str(noted)})
+    wait_until(noted.exists)
 
 
 def test_a_lost_run_is_reported_unless_it_runs_again(sentry, at_time):

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from sisy import signals
 from sisy.alerting import sentry_monitors
 from sisy.exceptions import RemoteError, RunLost
-from sisy.execution.entering import observe_calls
+from sisy.execution.entering import before_exit, observe_calls
 from sisy.messaging.run_log import RUNS
 from sisy.records.choices import RunState
 from sisy.runtime.log import Outage
@@ -31,6 +31,7 @@ MECHANISM = {"type": "sisy", "handled": False}
 BAD_ENDS = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 MAX_TAG_LENGTH = 200
 CONTEXT_LINES = 5
+EXIT_TIMEOUT = 2.0  # seconds
 
 News = list[dict[str, Any]]
 
@@ -42,6 +43,7 @@ _outage = Outage("Reporting to Sentry")
 def connect() -> None:
     """Connect the receivers. Call it before the receivers that log."""
     observe_calls(on_call)
+    before_exit(on_exit)
     signals.run_finished.connect_of_batches(on_ended)
     signals.run_lost.connect_of_batches(on_ended)
     signals.run_rejected.connect_of_batches(on_ended)
@@ -66,6 +68,11 @@ def on_call(run: "RunRecord") -> None:
 def on_ended(news: News) -> None:
     """Report runs that ended badly, and end the check-ins of all."""
     _contained(_report, news)
+
+
+def on_exit() -> None:
+    """Send what a child process has yet to send to Sentry."""
+    _contained(_flush, EXIT_TIMEOUT)
 
 
 def _contained(step: Callable[[Any], None], what: Any) -> None:
@@ -93,6 +100,12 @@ def _begin(run: "RunRecord") -> None:
     # The context ends with the call, so nothing has to be restored.
     Scope.set_isolation_scope(scope)
     Scope.set_current_scope(Scope.get_current_scope().fork())
+
+
+def _flush(seconds: float) -> None:
+    import sentry_sdk
+
+    sentry_sdk.flush(timeout=seconds)
 
 
 def _report(news: News) -> None:

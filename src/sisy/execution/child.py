@@ -21,9 +21,9 @@ from sisy.execution.child_protocol import (
     Told,
     Writer,
 )
+from sisy.execution.entering import take_last_steps
 from sisy.execution.thread_pool import ThreadPool
 from sisy.records.outcome import NotCalled, Outcome, of_error
-from sisy.runtime import tracer
 from sisy.runtime.capture import capturing
 from sisy.runtime.flusher import Flusher, Reports
 
@@ -127,8 +127,7 @@ def serve(to_worker: Connection, accepted_order: Any) -> None:
     at_last.daemon = True
     at_last.start()
     child.close()
-    if tracer.installed is not None:
-        tracer.installed.flush()
+    take_last_steps()
     _end()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sisy.execution.run_handle import RunHandle
-from sisy.runtime import current
+from sisy.runtime import current, tracer
 
 if TYPE_CHECKING:
     from sisy.records.run import RunRecord
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 Observer = Callable[["RunRecord"], None]
 
 _observers: list[Observer] = []
+_last_steps: list[Callable[[], None]] = []
 
 
 def enter(handle: RunHandle) -> None:
@@ -33,3 +34,18 @@ def observe_calls(observer: Observer) -> None:
     """
     if observer not in _observers:
         _observers.append(observer)
+
+
+def before_exit(step: Callable[[], None]) -> None:
+    """Call ``step`` before a child process exits. It must not raise, and has a second or two."""
+    # Children skip what is registered with atexit, which could wait for threads of functions.
+    if step not in _last_steps:
+        _last_steps.append(step)
+
+
+def take_last_steps() -> None:
+    """Do what must be done before this child process exits."""
+    if tracer.installed is not None:
+        tracer.installed.flush()
+    for step in _last_steps:
+        step()
