@@ -23,7 +23,7 @@ from sisy.lifecycle.withdraw import withdraw
 from sisy.models import QueuedRun, Run, RunState, Task, TaskState
 from sisy.models.run import RunQuerySet
 from sisy.planning import activation
-from sisy.planning.timing import ON_TIME_TOLERANCE, Timing
+from sisy.planning.timing import LOOKAHEAD, ON_TIME_TOLERANCE, Timing
 from sisy.runtime.durations import duration_text
 from sisy.runtime.log import logger
 from sisy.runtime.loop import ENDLESS, Turn
@@ -156,17 +156,18 @@ class Repair:
 
 def _left_ahead(using: str, now: datetime) -> QuerySet[Task]:
     """Return the tasks that were planned, or changed, at a time that is now in the future."""
-    ahead = Q(planned_until__gt=now + ON_TIME_TOLERANCE) | Q(
-        planning_since__gt=now + ON_TIME_TOLERANCE
-    )
+    latest = now + ON_TIME_TOLERANCE
+    ahead = Q(planned_until__gt=latest + LOOKAHEAD) | Q(planning_since__gt=latest)
     return Task.objects.using(using).filter(ahead).exclude(state=TaskState.RETIRED)
 
 
 def _least_step(using: str, now: datetime) -> timedelta:
     """Return the least amount by which the clock must have been set back."""
     newest = _left_ahead(using, now).aggregate(Max("planned_until"), Max("planning_since"))
-    moments = [moment for moment in newest.values() if moment is not None]
-    return max(moments, default=now) - now
+    planned, changed = newest["planned_until__max"], newest["planning_since__max"]
+    # The time may have been up to LOOKAHEAD before what was planned ahead.
+    moments = (planned and planned - LOOKAHEAD, changed)
+    return max(filter(None, moments), default=now) - now
 
 
 def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bool) -> int:

@@ -1,0 +1,49 @@
+"""What was planned ahead does not make a step of the clock look larger than it was."""
+
+import pytest
+
+from sisy.heartbeat import tick
+from sisy.heartbeat.clock_rollback import MAX_SMALL_STEP, repair
+from sisy.heartbeat.plan_ahead import plan_ahead
+from sisy.models import Run
+from sisy.planning.timing import ON_TIME_TOLERANCE
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, stored
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
+
+PLANNED = NOON + MINUTE - 1.5 * SECOND
+
+
+def dues(task):
+    return list(Run.objects.filter(task=task).order_by("pk").values_list("due_at", flat=True))
+
+
+def test_fixed_times_wait_after_a_step_of_almost_three_hours():
+    """As by cron(8): only a larger step lets them run again."""
+    fixed, starred = scheduled("0-59 0-23 * * *"), scheduled("* * * * *")
+    assert plan_ahead("default", PLANNED) == 2
+    repair("default", PLANNED - MAX_SMALL_STEP + SECOND)
+    assert dues(fixed) == [NOON + MINUTE]
+    assert dues(starred) == []
+
+
+def test_a_step_within_the_tolerance_repeats_nothing():
+    task = scheduled("* * * * * *")
+    for second in range(1, 4):
+        tick("default", NOON + second * SECOND)
+    plan_ahead("default", NOON + 3.5 * SECOND)
+    before = dues(task)
+    assert before[-1] == NOON + 5 * SECOND
+    repair("default", NOON + 3.5 * SECOND - ON_TIME_TOLERANCE)
+    assert dues(task) == before
+
+
+def test_a_larger_step_withdraws_what_was_planned_ahead():
+    task = scheduled("* * * * * *")
+    tick("default", NOON + HOUR)
+    plan_ahead("default", NOON + HOUR)
+    now = NOON + HOUR - 2 * ON_TIME_TOLERANCE
+    repair("default", now)
+    assert not Run.objects.filter(due_at__gt=now).exists()
+    assert stored(task).next_run == now + SECOND
