@@ -26,7 +26,7 @@ def _problem_with(value: object) -> str:
     if not isinstance(value, str):
         return f"is a {type(value).__name__}"
     if len(value) > MAX_ADDRESS_LENGTH:
-        return f"has {len(value)} characters, more than {MAX_ADDRESS_LENGTH}"
+        return f"is longer than the limit of {MAX_ADDRESS_LENGTH}"
     if not _PRINTABLE.fullmatch(value):
         return "is empty or contains spaces or characters other than ASCII"
     parts = _split(value)

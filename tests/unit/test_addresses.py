@@ -36,7 +36,7 @@ def test_an_address_of_a_page_is_accepted(settings, address):
         (f"https://example.org/#{SECRET}", "it contains a '#'"),
         (f"https://example.org/{SECRET}\r\nHost: other", "it is empty or contains spaces"),
         (f"https://exämple.org/{SECRET}", "it is empty or contains spaces"),
-        (f"https://example.org/{SECRET}/" + "x" * 500, "characters, more than 500"),
+        (f"https://example.org/{SECRET}/" + "x" * 500, "it is longer than the limit of 500"),
         (7, "it is a int"),
         (None, "it is a NoneType"),
     ],
