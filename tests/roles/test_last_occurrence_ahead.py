@@ -178,7 +178,7 @@ def test_a_later_end_makes_it_the_last_one_no_longer(edit):
 
 
 @pytest.mark.parametrize("edit", [saved, updated])
-def test_more_iterations_follow_the_one_that_was_planned_as_the_last_one(edit, retired):
+def test_more_iterations_follow_the_planned_one(edit, retired):
     task = scheduled("* * * * * *", iterations=1)
     plan_ahead("default", NOON)
     with clock_at(NOON + SECOND / 2):
@@ -287,7 +287,7 @@ def test_forecasts_show_each_occurrence_once():
         plan_ahead("default", NOON)
 
 
-def test_nobody_calls_it_late_while_no_heartbeat_runs(task):
+def test_a_planned_task_is_not_called_late_while_no_heartbeat_runs(task):
     found = health("default", DUE + HOUR, [], MINUTE)
     [planning] = [finding for finding in found if finding.name == "due tasks"]
     assert (planning.is_well, planning.words) == (True, "all due tasks are planned")
