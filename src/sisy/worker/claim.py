@@ -23,7 +23,7 @@ If the worker dies before the commit, the runs are still queued. If it dies afte
 are running under its lease, and a heartbeat rescues them when the lease expires: see `Lease`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -141,10 +141,18 @@ def _claim_batch(
     if result.starting:
         checkpoint("claim: committed")
     if not blocked and not scope.missing:  # otherwise, queued runs were left out
+        open_queues = _open_queues(scope, first)
         for level, runs in first.items():
-            if runs:  # otherwise, the queue may be paused
+            if level.queue in open_queues:
                 marks.advance(level, runs, scope.now)
     return result, len(locked) < size
+
+
+def _open_queues(scope: ClaimScope, first: Mapping[Level, Sequence[Run]]) -> Collection[str]:
+    """Return the queues that are known not to be paused, by the first runs that were locked."""
+    with_runs = {level.queue for level, runs in first.items() if runs}
+    # Nothing has to start, so there is time to ask.
+    return with_runs or claims.open_queues(scope.using, scope.queues)
 
 
 def _starts_in_order(scope: ClaimScope, blocked: Collection[int]) -> bool:
