@@ -127,7 +127,7 @@ def test_each_action_needs_the_permission(verb):
     assert may.post(f"/sisy/alerts/do/{verb}/", {"pk": alert.pk}).status_code == 302
 
 
-def test_an_alert_that_does_not_exist_is_refused():
+def test_an_alert_that_does_not_exist_gets_an_error():
     assert do("close", Alert(pk=77)) == ["Unknown alert: '77'. It may have been deleted."]
 
 

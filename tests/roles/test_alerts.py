@@ -110,7 +110,7 @@ def test_an_alert_about_a_function_closes_after_a_day_without_a_failure(site):
     assert site.open_kinds() == []
 
 
-def test_a_run_that_takes_too_long_is_told_while_it_is_running(site):
+def test_a_run_that_takes_too_long_opens_an_alert_while_it_is_running(site):
     task = site.idle_task(label="invoices", expected_duration=20 * MINUTE)
     run = site.start(task)
     site.asleep(20 * MINUTE - SECOND)
@@ -174,7 +174,7 @@ def test_a_task_without_success_is_silent(site):
     assert site.told() == once("silent", "backup")
 
 
-def test_a_paused_task_is_not_silent_and_the_time_begins_anew_when_it_is_resumed(site):
+def test_a_paused_task_is_not_silent_and_the_time_restarts_with_it(site):
     task = site.idle_task(success_every=10 * MINUTE)
     site.later(35)
     task.pause()
@@ -231,7 +231,7 @@ def test_a_short_outage_is_no_reason_for_an_alert(site):
     assert not Alert.objects.filter(kind="missed").exists()
 
 
-def test_a_lost_run_is_told_and_over_with_the_next_success(site):
+def test_an_alert_about_a_lost_run_closes_with_the_next_success(site):
     task = site.idle_task(label="import", on_lost="fail")
     run = site.start(task)
     Process.objects.filter(pk=site.worker.pk).update(end_reason="killed by signal 9")
@@ -244,7 +244,7 @@ def test_a_lost_run_is_told_and_over_with_the_next_success(site):
     assert site.told() == once("lost", "import")
 
 
-def test_a_broken_task_is_told_and_over_when_it_is_mended(site):
+def test_an_alert_about_a_broken_task_closes_when_it_is_fixed(site):
     task = site.idle_task(label="clean")
     Task._base_manager.filter(pk=task.pk).update(schedule="nonsense")
     Task._base_manager.filter(pk=task.pk).update(next_run=site.now)
@@ -267,7 +267,7 @@ def test_a_task_whose_function_is_gone_is_broken_not_failing(site):
     assert site.open_kinds() == []
 
 
-def test_a_queue_without_a_worker_is_told_and_over_with_a_worker(site):
+def test_an_alert_about_a_queue_without_a_worker_closes_with_a_worker(site):
     site.idle_task(queue="gpu").run_now()
     site.later(55)
     assert site.open_kinds() == []
@@ -278,7 +278,7 @@ def test_a_queue_without_a_worker_is_told_and_over_with_a_worker(site):
     assert site.told() == once("no worker", "gpu")
 
 
-def test_a_queue_whose_oldest_run_waits_too_long_is_told(site, settings):
+def test_a_queue_whose_oldest_run_waits_too_long_has_an_alert(site, settings):
     settings.SISY_QUEUE_ALERT_SECONDS = 120
     task = site.idle_task()
     task.run_now()
@@ -304,7 +304,7 @@ def test_runs_that_wait_for_their_own_task_and_paused_queues_are_no_problem(site
     assert site.open_kinds() == []
 
 
-def test_the_death_of_a_heartbeat_is_told_by_another_one(site):
+def test_another_heartbeat_reports_the_death_of_a_heartbeat(site):
     dead = site.heartbeats.pop()
     host = Process.objects.filter(role=Role.HEARTBEAT).first().host
     site.later(80)

@@ -85,7 +85,7 @@ def test_a_problem_that_recurs_within_ten_minutes_reopens_without_a_message(site
     assert [event for event, _ in site.told()] == ["opened", "recovered"]
 
 
-def test_a_reopened_alert_is_told_if_it_lasts_and_its_end_only_if_it_lasts_too(site):
+def test_a_reopened_alert_and_its_end_are_reported_only_if_they_last(site):
     task = site.idle_task()
     site.fail(task)
     site.later(45)

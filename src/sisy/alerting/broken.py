@@ -11,14 +11,13 @@ from sisy.models import Alert, Task, TaskState
 from sisy.records.problems import Kind
 
 BATCH = 500
-COLUMNS = ("label", "queue", "state_reason", "planning_since", "created_at")
 
 
 def judge_broken(watch: Watch) -> Iterator[Problem]:
     """Yield broken tasks that have no alert."""
     known = Alert.objects.open().filter(task_id=OuterRef("pk"), kind=Kind.BROKEN)
     broken = Task.objects.using(watch.using).filter(~Exists(known), state=TaskState.BROKEN)
-    for task in broken.only(*COLUMNS).order_by("pk")[:BATCH]:
+    for task in broken.defer("_extra_data").order_by("pk")[:BATCH]:
         began = task.planning_since or task.created_at or watch.now
         yield Problem(
             kind=Kind.BROKEN,

@@ -31,8 +31,6 @@ CALM = timedelta(hours=24)  # without a failed run, until an alert about a funct
 STREAK_KINDS = (Kind.FAILING, Kind.LOST, Kind.BROKEN)
 """The kinds of which a task has at most one alert: they are over when a run succeeds."""
 
-TASK_COLUMNS = ("label", "schedule", "alert_after", "target_error")
-
 
 def judge_failures(using: str, now: datetime) -> bool:
     """Open alerts for runs that ended badly since the last time. Return whether more are left."""
@@ -58,7 +56,7 @@ def problems_of(using: str, runs: Sequence[Run]) -> Iterator[Problem]:
         runs: the newest run comes first.
     """
     keys = [run.task_id for run in runs if run.task_id is not None]
-    tasks = Task.objects.using(using).only(*TASK_COLUMNS).in_bulk(keys)
+    tasks = Task.objects.using(using).defer("_extra_data").in_bulk(keys)
     failed: dict[int, list[Run]] = defaultdict(list)
     missed: dict[int, list[Run]] = defaultdict(list)
     called: dict[str, list[Run]] = defaultdict(list)

@@ -21,7 +21,7 @@ from sisy.runtime.durations import duration_text
 from sisy.store.levels import first_of_each_priority, queues_with_runs
 
 MAX_RUNNING = 10_000  # running runs whose tasks are looked up
-MAX_TASKS = 1000  # tasks whose queued runs are looked up
+MAX_TASKS = 200  # tasks whose queued runs are looked up
 MAX_QUEUED = 10_000  # queued runs of each queue and priority otherwise
 
 Found = dict[int, tuple[int, datetime, timedelta]]
@@ -149,7 +149,8 @@ def _running(
 def _late_runs(using: str, now: datetime, tasks: Collection[int] | None = None) -> Found:
     if tasks is None:
         every = Task.objects.using(using).filter(start_within__isnull=False)
-        shortest = every.order_by("start_within", "pk").values_list("pk", "start_within")
+        # By the index alone: with the key, the database would sort all tasks with the same value.
+        shortest = every.order_by("start_within").values_list("pk", "start_within")
         limits = _by_key(shortest[: MAX_TASKS + 1])
     else:
         limits = _limits(using, "start_within", tasks)

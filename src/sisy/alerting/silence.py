@@ -24,7 +24,6 @@ from sisy.store.judging import Ended, latest_ended
 
 BATCH = 500  # tasks that are looked at together
 MAX_GRACE = timedelta(minutes=5)  # that a task has to succeed after an outage
-COLUMNS = ("label", "queue", "success_every", "planning_since", "created_at")
 
 
 def judge_silence(watch: Watch) -> bool:
@@ -56,7 +55,7 @@ def judge_silence(watch: Watch) -> bool:
 
 
 def _batch(tasks: TaskQuerySet) -> list[Task]:
-    return list(tasks.order_by("silent_at").only(*COLUMNS)[:BATCH])
+    return list(tasks.order_by("silent_at").defer("_extra_data")[:BATCH])
 
 
 def _latest_success(using: str, tasks: Collection[int]) -> dict[int, Ended]:
