@@ -13,6 +13,7 @@ from sisy.models import (
     Process,
     Role,
     Run,
+    RunOutput,
     RunState,
     Task,
     task_with_callable,
@@ -125,6 +126,7 @@ def store(now: datetime) -> None:
         task.save()
         runs += runs_of(task, job, workers, now, luck)
     Run.objects.bulk_create(sorted(runs, key=attrgetter("planned_at")))
+    RunOutput.objects.bulk_create(filter(None, (output_of(run, now) for run in runs)))
     paused = task_with_callable(jobs.noop, label="old import (paused)", schedule="0 5 * * *")
     paused.save()
     paused.pause("Replaced by import prices.")
@@ -180,6 +182,31 @@ def outcome(
         }
     rows = {"rows": luck.randrange(9000)}
     return {"state": RunState.SUCCEEDED, "result": rows, "finished_at": ended}
+
+
+def output_of(run: Run, now: datetime) -> RunOutput | None:
+    """Return what a run has printed, if it imports prices or is still running."""
+    if run.started_at is None or not (run.label == "import prices" or run.state == "running"):
+        return None
+    share = 0.2 if run.state == RunState.FAILED else 0.62
+    done, total = int(share * 9000), 9000
+    lines = [f"{run.started_at:%H:%M:%S} INFO shop.prices: Reading prices of eu-west"]
+    lines += [f"imported {n:,} of {total:,} rows" for n in range(500, done, 500)]
+    if run.state == RunState.FAILED:
+        lines.append(f"{run.finished_at:%H:%M:%S} WARNING shop.prices: anvil-3000 has no price")
+    text = "\n".join([*lines, ""])
+    return RunOutput(
+        run_id=run.pk,
+        attempt=run.attempt,
+        process_id=run.process_id,
+        head=text,
+        written=len(text),
+        done=done,
+        total=total,
+        message=f"row {done:,}",
+        progressed_at=run.finished_at or now - SECOND,
+        updated_at=run.finished_at or now - SECOND,
+    )
 
 
 def skipped(task: Task, due: datetime) -> Run:

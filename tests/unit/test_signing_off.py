@@ -39,7 +39,7 @@ class Parts:
 
 
 def signed_off(parts):
-    draining = Draining(0, InFlight(1), pool=parts, claiming=parts, outcomes=parts)
+    draining = Draining(0, InFlight(1), pool=parts, claiming=parts, outcomes=parts, output=parts)
     asyncio.run(draining.sign_off())
     return parts.done
 

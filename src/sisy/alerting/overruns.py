@@ -17,6 +17,7 @@ from sisy.alerting.problem import Problem, Watch, of_task
 from sisy.models import Alert, QueuedRun, Run, RunningRun, RunOutput, Task
 from sisy.models.run import RunQuerySet
 from sisy.records.problems import Kind
+from sisy.records.task_fields import LIMITS_OF_RUNS
 from sisy.runtime.durations import duration_text
 from sisy.store.levels import first_of_each_priority, queues_with_runs
 
@@ -33,7 +34,7 @@ def shortest_expectation(using: str) -> timedelta | None:
     tasks = Task.objects.using(using).order_by()
     found = [
         tasks.filter(**{f"{name}__isnull": False}).aggregate(shortest=Min(name))["shortest"]
-        for name in ("start_within", "expected_duration", "stalled_after")
+        for name in LIMITS_OF_RUNS
     ]
     return min(filter(None, found), default=None)
 

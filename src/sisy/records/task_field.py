@@ -63,6 +63,7 @@ class TaskField:
             validator converts it. Its valid values are not kept.
         is_policy: whether it is one of `sisy.planning.declarations.Policies`, which every way to
             create a task accepts.
+        limits_runs: whether a queued or running run that exceeds it opens an alert.
         is_backend_option: whether ``OPTIONS`` of a backend of ``django.tasks`` may set it.
         planning: how much the plan depends on it.
         shapes_runs: whether a run depends on it when it is planned. If it changes, the runs that
@@ -83,6 +84,7 @@ class TaskField:
     task_validator: "Callable[[TaskRecord], None] | None" = None
     is_often_new: bool = False
     is_policy: bool = False
+    limits_runs: bool = False
     is_backend_option: bool = False
     planning: Planning = Planning.LOADED
     shapes_runs: bool = False

@@ -67,6 +67,9 @@ _where = partial(TaskField, section=Section.WORKERS, shapes_runs=True)
 _policy = partial(TaskField, section=Section.TROUBLE, is_policy=True)
 _attempt = partial(_policy, planning=Planning.DEFERRED, is_backend_option=True)
 _alert = partial(_policy, planning=Planning.DEFERRED, section=Section.ALERTS)
+_limit = partial(
+    _alert, validator=optional(span(SECOND)), limits_runs=True, is_backend_option=True
+)
 _of_scheduler = partial(TaskField, setter=Setter.SCHEDULER)
 _deferred = partial(_of_scheduler, planning=Planning.DEFERRED)
 
@@ -110,7 +113,6 @@ _ROWS = (
         planning=Planning.DEFERRED,
     ),
     _attempt("timeout", validator=optional(span(timedelta(milliseconds=1)))),
-    _attempt("stalled_after", validator=optional(span(timedelta(seconds=1)))),
     _policy("spread", validator=span(), shapes_runs=True),
     _attempt("max_attempts", validator=whole(1, 1000), section=Section.FAILURE),
     _attempt("retry_delay", validator=span(), section=Section.FAILURE),
@@ -118,8 +120,9 @@ _ROWS = (
     _attempt("retry_max_delay", validator=span(), section=Section.FAILURE),
     _attempt("on_lost", validator=choice(OnLost), section=Section.FAILURE),
     _alert("alert_after", validator=optional(whole(0, 1000)), is_backend_option=True),
-    _alert("start_within", validator=optional(span(SECOND)), is_backend_option=True),
-    _alert("expected_duration", validator=optional(span(SECOND)), is_backend_option=True),
+    _limit("start_within"),
+    _limit("expected_duration"),
+    _limit("stalled_after"),
     _alert("success_every", validator=optional(span(timedelta(minutes=1))), clears="silent_at"),
     _alert("ping", validator=address, is_secret=True, hidden_without="view_run_details"),
     _policy(
@@ -182,6 +185,9 @@ BACKEND_OPTIONS = tuple(sorted(_names(lambda field: field.is_backend_option)))
 
 SECRET_FIELDS = _names(lambda field: field.is_secret)
 """Columns whose values are shown masked, even to people who may set them."""
+
+LIMITS_OF_RUNS = tuple(sorted(_names(lambda field: field.limits_runs)))
+"""Columns that say how long a run may be queued, be running, or report no progress."""
 
 SHOWN_FIELDS = _names(lambda field: field.section and not field.hidden_without)
 """Columns that everyone who may see a task may read."""

@@ -43,11 +43,16 @@ class ShownProgress:
         """Return the percentage that is done, rounded down; None if the total is unknown."""
         return None if self.share is None else int(100 * self.share + 1e-9)
 
-    def __str__(self) -> str:
+    @property
+    def counts(self) -> str:
+        """Return how much is done, such as "4,000 of 10,000"."""
         if self.total is None:
             return _number(self.done)
         numbers = {"done": _number(self.done), "total": _number(self.total)}
-        return f"{self.percent} % · " + gettext("%(done)s of %(total)s") % numbers
+        return gettext("%(done)s of %(total)s") % numbers
+
+    def __str__(self) -> str:
+        return self.counts if self.percent is None else f"{self.percent} % · {self.counts}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,7 @@ class Parts {
           // Keep what the user is typing, has selected or has opened.
           beforeNodeMorphed: (node) => node !== document.activeElement || !node.matches("input, select, textarea"),
           beforeAttributeUpdated: (name, node) =>
-            !(name === "open" && node.tagName === "DETAILS") && name !== "checked" && name !== "value",
+            !(name === "open" && node.tagName === "DETAILS") && name !== "checked" && (name !== "value" || node.tagName === "PROGRESS"),
         },
       });
     }
