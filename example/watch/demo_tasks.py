@@ -44,10 +44,10 @@ def create_troubled_tasks() -> None:
     save(trouble.sync_stock, "sync stock (fails, then recovers)", "* * * * * */20")
     save(
         trouble.send_newsletter,
-        "send newsletter (hangs)",
-        "*/5 * * * *",
-        timeout=timedelta(minutes=2),
-        expected_duration=timedelta(seconds=30),
+        "send newsletter (hangs every other time)",
+        f"*/{trouble.MINUTES_OF_TROUBLE} * * * *",
+        timeout=timedelta(seconds=75),
+        expected_duration=timedelta(seconds=15),
     )
 
 

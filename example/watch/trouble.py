@@ -28,6 +28,9 @@ def sync_stock(message: dict[str, Any]) -> str:
     return "in sync"
 
 
-async def send_newsletter(message: dict[str, Any]) -> None:
-    """Hang until the timeout of the task."""
-    await asyncio.Event().wait()
+async def send_newsletter(message: dict[str, Any]) -> str:
+    """Hang until the timeout of the task, every other time."""
+    minute = message["message"]["ts"] // 60
+    if minute // MINUTES_OF_TROUBLE % 2 == 0:
+        await asyncio.Event().wait()
+    return "sent"
