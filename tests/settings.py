@@ -58,6 +58,8 @@ def layer(url: str) -> dict:
 
 SECRET_KEY = "for tests only"
 DEBUG = False
+# Django 6.1 wants it; earlier versions ignore it.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 USE_TZ = os.environ.get("SISY_TEST_USE_TZ", "1") == "1"
 TIME_ZONE = os.environ.get("SISY_TEST_TIME_ZONE", "UTC")
 ALLOWED_HOSTS = ["*"]

@@ -8,7 +8,7 @@ from tests.commands.calling import said, told
 from tests.support.http_server import http_server, status
 from tests.support.messages import post
 from tests.support.moments import HOUR, NOON
-from tests.support.smtp_server import mail_server
+from tests.support.smtp_server import mail_server, send_to
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -18,8 +18,7 @@ SECRET = "5bf66975-d4c7-4bf5"
 @pytest.fixture
 def servers(settings):
     with mail_server() as mails, http_server() as hook:
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mails.port
+        send_to(settings, mails.port)
         settings.ADMINS = ["ann@example.com"]
         settings.SISY_WEBHOOK_SECRET = "a-secret-of-the-tests"
         settings.SISY_ALERTS = ["email", f"{hook.url}/{SECRET}"]

@@ -14,7 +14,7 @@ from sisy.models import Event, OutboxMessage
 from sisy.runtime.threads import LoopThread
 from tests.support.http_server import http_server, status
 from tests.support.messages import post
-from tests.support.smtp_server import mail_server
+from tests.support.smtp_server import mail_server, send_to
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -120,8 +120,7 @@ def test_a_server_that_hangs_delays_no_other_channel(settings):
     with http_server() as slow, mail_server() as mails:
         slow.answer = slow.hangs
         settings.SISY_ALERTS = ["email", f"{slow.url}/hook"]
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mails.port
+        send_to(settings, mails.port)
         post("alert-1")
         post("alert-2")
         with running(Sender("default")):

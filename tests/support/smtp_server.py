@@ -7,6 +7,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
 
+import django
 from aiosmtpd.controller import Controller
 
 
@@ -44,6 +45,19 @@ def mail_server() -> Iterator[MailServer]:
         yield server
     finally:
         controller.stop()
+
+
+def send_to(settings: Any, port: int, **options: Any) -> None:
+    """Let the project send its e-mail to a server on this host."""
+    backend = "django.core.mail.backends.smtp.EmailBackend"
+    options = {"host": "127.0.0.1", "port": port, **options}
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
+    else:
+        settings.EMAIL_BACKEND = backend
+        names = {"password": "HOST_PASSWORD"}
+        for name, value in options.items():
+            setattr(settings, f"EMAIL_{names.get(name, name.upper())}", value)
 
 
 def _free_port() -> int:

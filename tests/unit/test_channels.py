@@ -16,17 +16,15 @@ from sisy.alerting.delivery import NotDelivered, without_secrets
 from sisy.models import Event
 from tests.support.http_server import http_server, status
 from tests.support.messages import WHY, message, notice, recovery
-from tests.support.smtp_server import mail_server
+from tests.support.smtp_server import mail_server, send_to
 
-SMTP = "django.core.mail.backends.smtp.EmailBackend"
 SECRET = "5bf66975-d4c7-4bf5"
 
 
 @pytest.fixture
 def mails(settings):
     with mail_server() as server:
-        settings.EMAIL_BACKEND, settings.EMAIL_HOST = SMTP, "127.0.0.1"
-        settings.EMAIL_PORT = server.port
+        send_to(settings, server.port)
         settings.ADMINS, settings.SERVER_EMAIL = ["ann@example.com"], "shop@example.com"
         yield server
 
@@ -105,18 +103,17 @@ def test_a_refusal_is_quoted(mails):
 
 
 def test_a_mail_server_that_hangs_is_left_after_a_timeout(settings):
-    settings.EMAIL_BACKEND, settings.EMAIL_HOST = SMTP, "127.0.0.1"
-    settings.ADMINS, settings.EMAIL_TIMEOUT = ["ann@example.com"], 0.2
+    settings.ADMINS = ["ann@example.com"]
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        settings.EMAIL_PORT = silent.getsockname()[1]
+        send_to(settings, silent.getsockname()[1], timeout=0.2)
         assert error_of() == "There was no answer in time"
 
 
 def test_a_project_without_a_timeout_gets_one(monkeypatch, settings):
-    settings.ADMINS, settings.EMAIL_TIMEOUT = ["ann@example.com"], None
-    settings.EMAIL_BACKEND = SMTP
+    settings.ADMINS = ["ann@example.com"]
+    send_to(settings, 25)
     given = []
     monkeypatch.setattr(
         "django.core.mail.backends.smtp.EmailBackend.send_messages",
@@ -127,13 +124,18 @@ def test_a_project_without_a_timeout_gets_one(monkeypatch, settings):
 
 
 def test_a_mail_server_that_is_down_is_an_error(settings):
-    settings.EMAIL_BACKEND, settings.EMAIL_HOST = SMTP, "127.0.0.1"
-    settings.ADMINS, settings.EMAIL_PORT = ["ann@example.com"], closed_port()
+    settings.ADMINS = ["ann@example.com"]
+    send_to(settings, closed_port())
     assert "refused" in error_of().lower()
 
 
-def test_a_backend_that_cannot_be_imported_is_an_error(settings):
-    settings.ADMINS, settings.EMAIL_BACKEND = ["ann@example.com"], "shop.no.Backend"
+def test_a_backend_that_cannot_be_made_is_an_error(settings, monkeypatch):
+    settings.ADMINS = ["ann@example.com"]
+
+    def fail():
+        raise ImportError("No module named 'shop'")
+
+    monkeypatch.setattr("sisy.alerting.email._backend", fail)
     assert "No module named 'shop'" in error_of()
 
 
@@ -143,12 +145,13 @@ def test_without_recipients_the_error_says_what_to_set(settings):
 
 
 def test_the_password_of_the_mail_server_is_in_no_error(settings, monkeypatch):
-    settings.ADMINS, settings.EMAIL_HOST_PASSWORD = ["ann@example.com"], SECRET
+    settings.ADMINS = ["ann@example.com"]
+    send_to(settings, 25, password=SECRET)
 
-    def reject(*args, **kwargs):
-        raise ValueError(f"bad password {SECRET}")
+    def reject(self, mails):
+        raise ValueError(f"bad password {self.password}")
 
-    monkeypatch.setattr("sisy.alerting.email.get_connection", reject)
+    monkeypatch.setattr("django.core.mail.backends.smtp.EmailBackend.send_messages", reject)
     assert error_of() == "ValueError: bad password •••"
 
 

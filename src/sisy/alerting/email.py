@@ -3,6 +3,7 @@
 import hashlib
 import smtplib
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
@@ -15,7 +16,7 @@ from sisy.alerting.text import text_of
 from sisy.models.outbox import OutboxMessage
 from sisy.runtime.user_errors import name_of, words_of
 
-TIMEOUT = 10.0  # seconds for each step of a delivery, unless EMAIL_TIMEOUT says otherwise
+TIMEOUT = 10.0  # seconds for each step of a delivery, unless the project names another
 
 
 class EmailChannel:
@@ -33,8 +34,6 @@ class EmailChannel:
         if not self._recipients:
             raise NotDelivered("No recipients. Set ADMINS, or name recipients: 'email:…'.")
         text = text_of(message)
-        # Without a timeout, a server that hangs would keep the thread for good.
-        timeout = getattr(django_settings, "EMAIL_TIMEOUT", None) or TIMEOUT
         mail = EmailMultiAlternatives(
             text.subject,
             text.plain,
@@ -43,11 +42,27 @@ class EmailChannel:
             headers=_headers(message),
         )
         mail.attach_alternative(text.html, "text/html")
+        backend = None
         try:
-            mail.connection = get_connection(timeout=timeout)
-            mail.send()
+            backend = _backend()
+            backend.send_messages([mail])
         except Exception as error:  # noqa: BLE001 - a backend of the project may raise anything
-            raise NotDelivered(_in_words(error)) from None
+            words = without_secrets(_in_words(error), str(getattr(backend, "password", "") or ""))
+            raise NotDelivered(words) from None
+
+
+def _backend() -> Any:
+    """Return the project's default way to send e-mail."""
+    try:
+        from django.core.mail import mailers  # type: ignore[attr-defined,unused-ignore]
+    except ImportError:  # Django before 6.1
+        backend: Any = get_connection()
+    else:
+        backend = mailers.default
+    # Without a timeout, a server that hangs would keep the thread for good.
+    if getattr(backend, "timeout", TIMEOUT) is None:
+        backend.timeout = TIMEOUT
+    return backend
 
 
 def admins() -> list[str]:
@@ -84,7 +99,7 @@ def _in_words(error: Exception) -> str:
         words = "There was no answer in time"
     else:
         words = f"{name_of(error)}: {words_of(error)}"
-    return without_secrets(words, getattr(django_settings, "EMAIL_HOST_PASSWORD", ""))
+    return words
 
 
 def _answer(code: int, words: bytes | str) -> str:
