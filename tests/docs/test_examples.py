@@ -1,6 +1,7 @@
 """Do the examples of README and manual do what they show?"""
 
 import asyncio
+import json
 import re
 from datetime import timedelta
 
@@ -16,7 +17,7 @@ from tests.support.moments import NOON
 from tests.unit.runs import executed
 
 DIRECTIVES = {"{include} ../CHANGELOG.md", "{toctree}", "{eval-rst}"}
-LANGUAGES = {"console", "ini", "python", "text", "yaml", *DIRECTIVES}
+LANGUAGES = {"console", "ini", "json", "python", "text", "yaml", *DIRECTIVES}
 
 TROUBLE = DOCS / "howto" / "diagnose.md"  # asks after a task that the reader has
 
@@ -71,6 +72,12 @@ def carry_out_all():
         outcomes = [asyncio.run(executed(pool, run)) for run in runs]
         record("default", list(zip(runs, outcomes, strict=True)), NOON)
     pool.close()
+
+
+def test_each_json_document_can_be_parsed():
+    found = [block for block in all_blocks() if block.language == "json"]
+    assert found
+    assert all(json.loads(block.text) for block in found)
 
 
 def test_every_block_is_in_a_language_that_a_test_looks_at():
