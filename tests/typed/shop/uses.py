@@ -40,6 +40,7 @@ from sisy.models import (
     Role,
     Run,
     RunningRun,
+    RunOutput,
     RunState,
     Task,
     TaskState,
@@ -126,6 +127,12 @@ def with_policies(now: datetime) -> None:
     Task.run_iterations(count, 3, timezone="UTC", queue="mail", missed=Missed.ALL, spread=minute)
 
 
+async def reports() -> None:
+    async for row in current_run().atrack([1, 2]):
+        assert_type(row, int)
+        await current_run().aprogress(row, 2)
+
+
 async def from_async_code(task: Task, run: Run, process: Process, now: datetime) -> None:
     assert_type(await Task.arun_once(count, {"a": 1}, delay_until=now, priority=5), Task)
     assert_type(await Task.abulk_run_once(count, [{"a": 1}], label="count"), Task)
@@ -163,6 +170,7 @@ def look(run: Run, process: Process) -> None:
     assert_type(QueuedRun.objects.count(), int)
     assert_type(RunningRun.objects.count(), int)
     assert_type(TroubledRun.objects.count(), int)
+    assert_type(RunOutput.objects.count(), int)
     assert_type(Process.objects.alive(datetime.now()).count(), int)
     assert_type(Run.objects.queued().cancel("enough", datetime.now()), int)
     assert_type(Task.objects.all().delete(), tuple[int, dict[str, int]])
@@ -172,6 +180,10 @@ def look(run: Run, process: Process) -> None:
 
 def in_a_run() -> None:
     run = current_run()
+    run.progress(0.4)
+    run.progress(4, 10, message="row 4")
+    for row in run.track(["a", "b"], total=2):
+        assert_type(row, str)
     assert_type(run, CurrentRun)
     assert_type((run.id, run.label, run.attempt), tuple[int, str, int])
     assert_type(run.due_at, datetime | None)
