@@ -5,6 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sisy.alerting.judge import Judge
+from sisy.alerting.text import text_of
 from sisy.models import Alert, RunState, Task, task_with_callable
 from sisy.models.outbox import OutboxMessage
 from tests.app import jobs
@@ -235,3 +236,13 @@ def test_the_states_that_are_never_judged_are_left_alone(site):
 
     judged = dict(TroubledRun.objects.values_list("state", "is_judged"))
     assert judged == {RunState.CANCELLED: False, RunState.FAILED: True}
+
+
+def test_a_message_about_very_many_alerts_describes_some_of_them(site, monkeypatch):
+    monkeypatch.setattr("sisy.alerting.text.MAX_DESCRIBED", 5)
+    fail_all(site, 12)
+    site.later(100)
+    text = text_of(OutboxMessage.objects.get())
+    assert "12 alerts: failing 12" in text.subject
+    assert "The first 5 of 12 alerts." in text.plain
+    assert text.plain.count("Failing: task") == 5

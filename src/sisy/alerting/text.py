@@ -21,6 +21,7 @@ from sisy.runtime.escaping import escaped
 
 TEMPLATES = Path(__file__).parents[1] / "templates" / "sisy" / "mail"
 MAX_SUBJECT_LENGTH = 150
+MAX_DESCRIBED = 50  # alerts of one message
 PREFIX = "[Sisy] "
 
 
@@ -38,11 +39,14 @@ def text_of(message: OutboxMessage) -> Text:
     notices = notices_in(message.payload)
     subject = _subject(message, notices)
     paragraphs = [_words_of_test(message.channel)] if message.event == Event.TEST else []
+    if len(notices) > MAX_DESCRIBED:
+        words = gettext("The first %(number)d of %(all)d alerts. 'sisy_alerts list' lists all.")
+        paragraphs.append(words % {"number": MAX_DESCRIBED, "all": len(notices)})
     context = Context(
         {
             "subject": subject,
             "paragraphs": paragraphs,
-            "alerts": [_alert(notice) for notice in notices],
+            "alerts": [_alert(notice) for notice in notices[:MAX_DESCRIBED]],
         }
     )
     plain_context = Context(context.flatten(), autoescape=False)

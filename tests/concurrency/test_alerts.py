@@ -1,0 +1,87 @@
+"""Several heartbeats that judge and tell at the same moment."""
+
+from functools import partial
+
+import pytest
+
+from sisy.alerting.judge import Judge
+from sisy.alerting.opening import close_alerts, open_alerts
+from sisy.alerting.problem import Problem, of_task
+from sisy.alerting.telling import tell
+from sisy.models import Alert, RunState
+from sisy.models.outbox import OutboxMessage
+from sisy.records.problems import Kind
+from sisy.worker.claim import claim
+from tests.concurrency.threads import at_once
+from tests.roles.steps import finish
+from tests.support.moments import HOUR, NOON, SECOND
+from tests.support.records import scheduled, worker
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("now")]
+
+HEARTBEATS = 4
+
+
+@pytest.fixture(autouse=True)
+def channel(settings):
+    settings.SISY_ALERTS = ["https://example.com/hook"]
+
+
+def problems(*numbers):
+    return [
+        Problem(
+            kind=Kind.FAILING,
+            subject=of_task(number),
+            since=NOON,
+            why="The latest run failed.",
+            task=number,
+            evidence=number,
+        )
+        for number in numbers
+    ]
+
+
+def by_all(step, *args):
+    return at_once(*(partial(step, *args) for _ in range(HEARTBEATS)))
+
+
+def test_heartbeats_that_find_the_same_problems_open_each_once():
+    found = [problems(*order) for order in ((1, 2, 3), (3, 2, 1), (2, 3, 1), (1, 3, 2))]
+    at_once(*(partial(open_alerts, "default", each, NOON) for each in found))
+    assert sorted(Alert.objects.open().values_list("task_id", flat=True)) == [1, 2, 3]
+
+
+def test_heartbeats_that_tell_together_store_each_message_once():
+    open_alerts("default", problems(1, 2, 3), NOON)
+    by_all(tell, "default", NOON + 11 * SECOND)
+    assert OutboxMessage.objects.count() == 3
+    alerts = [(alert, "It is over.") for alert in Alert.objects.open()]
+    by_all(close_alerts, "default", alerts, NOON + 20 * SECOND)
+    by_all(tell, "default", NOON + 21 * SECOND)
+    assert sorted(OutboxMessage.objects.values_list("event", flat=True)) == [
+        *["opened"] * 3,
+        *["recovered"] * 3,
+    ]
+
+
+def test_heartbeats_that_tell_of_many_together_store_one_message():
+    open_alerts("default", problems(*range(1, 31)), NOON)
+    by_all(tell, "default", NOON + HOUR)
+    assert OutboxMessage.objects.get().event == "digest"
+
+
+def test_heartbeats_that_reopen_an_alert_together_do_it_once():
+    open_alerts("default", problems(1), NOON)
+    close_alerts("default", [(Alert.objects.get(), "It is over.")], NOON + 5 * SECOND)
+    by_all(open_alerts, "default", problems(1), NOON + 10 * SECOND)
+    alert = Alert.objects.get()
+    assert (alert.is_open, alert.reopened) == (True, 1)
+
+
+def test_heartbeats_that_judge_the_same_runs_together_open_one_alert():
+    scheduled("0 0 1 1 *").run_now()
+    [run] = claim(worker(), ["default"], 1, NOON)
+    finish(run, NOON, RunState.FAILED)
+    judges = [Judge("default") for _ in range(HEARTBEATS)]
+    at_once(*(partial(judge.go_on, NOON, may_judge=True) for judge in judges))
+    assert Alert.objects.get().kind == Kind.FAILING
