@@ -177,7 +177,7 @@ bench-replanning: install  ## measure how late tasks are while 100,000 others ar
 bench-ledger: install  ## measure whether a long ledger makes anything slower; RUNS="10000 1000000" for other lengths
 	$(BIN)/python -m benchmarks.ledger $(foreach runs,$(RUNS),--runs $(runs))
 
-bench-alerts: install  ## measure whether judging problems costs more with more tasks or runs; TASKS="1000 1000000" RUNS="10000 1000000"
+bench-alerts: install  ## measure whether judging problems costs more with more tasks or runs; TASKS="3000 1000000" RUNS="10000 1000000"
 	$(BIN)/python -m benchmarks.alerts $(foreach tasks,$(TASKS),--tasks $(tasks)) $(foreach runs,$(RUNS),--runs $(runs))
 
 bench-storage: install  ## measure what a run costs PostgreSQL, with and without an open snapshot; SECONDS=300 for a long run

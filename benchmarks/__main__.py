@@ -24,7 +24,7 @@ QUICK_OPTIONS = {
     "replanning": ["--tasks", "2000", "--times", "1"],
     "mixed": ["--single", "60", "--batched", "240", "--times", "1"],
     "ledger": ["--runs", "8000"],
-    "alerts": ["--tasks", "2000", "--runs", "8000"],
+    "alerts": ["--tasks", "3000", "--runs", "8000"],
     "storage": [
         *("--runs", "200", "--backlog", "200", "--plan-seconds", "2"),
         *("--rate", "200", "--seconds", "1", "--idle", "2"),
