@@ -122,7 +122,7 @@ def test_following_shows_what_was_left_out(run, meanwhile):
     )
 
 
-def test_following_goes_on_behind_the_gap(run, meanwhile):
+def test_following_continues_behind_the_gap(run, meanwhile):
     cut = Report(head="first\n", tail="end of a line\nlast\n", written=50_000)
     more = Report(head="first\n", tail="line\nlast\nmore\n", written=50_005)
     write_while_running("default", [(run, cut)], NOON)

@@ -19,7 +19,6 @@ ALLOWED = {
     "COPIED": "columns of runs, each with that of the task from which it is copied",
     "COPIED_TO_ENTRIES": "columns of runs, of which some have the names of a task's",
     "COLUMNS_OF_ENTRY": "columns of runs, of which some have the names of a task's",
-    "shortest_expectation.found": "the expectations of a task while a run lasts, not the others",
     "SHARED_COLUMNS_OF_QUEUED": "columns of runs that have the names of a task's",
 }
 """By the name of what holds a list: why it may stand beside the table."""
