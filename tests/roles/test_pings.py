@@ -181,11 +181,23 @@ def test_the_end_waits_for_the_start_however_often_that_fails(monitor, address):
     ]
 
 
+def test_the_end_follows_soon_behind_a_start_that_is_on_its_way(monitor, address):
+    carried_out(jobs.noop, ping=address)
+    now = later()
+    (channel,) = sending.due_channels("default", now)
+    start = sending.claim("default", now, channel)
+    assert sending.claim("default", now, channel) is None
+    sending.record_sent("default", now, start)
+    end = sending.claim("default", now + 2 * SECOND, channel)
+    assert end.payload["what"] == "success"
+
+
 def test_each_attempt_to_send_a_ping_carries_the_same_key(monitor, address):
     carried_out(jobs.noop, ping=address)
     monitor.answer = status(500)
     send_all(later())
     monitor.answer = status(200)
+    send_all(later() + MINUTE)
     send_all(later() + MINUTE)
     keys = [one.headers["Idempotency-Key"] for one in monitor.received]
     assert keys[0] == keys[1] != keys[2]

@@ -35,6 +35,7 @@ from sisy.records.choices import Event
 from sisy.runtime.user_errors import name_of, words_of
 
 CLAIM = timedelta(seconds=60)  # longer than any channel takes to send a message
+IN_FLIGHT_INTERVAL = timedelta(seconds=1)  # between two looks at a message that must be first
 FIRST_DELAY = timedelta(seconds=5)
 MAX_DELAY = timedelta(hours=1)
 GROWTH = 4
@@ -62,7 +63,7 @@ def claim(using: str, now: datetime, channel: str) -> OutboxMessage | None:
             next_attempt_at=message.next_attempt_at,
         )
         if (later := _moment_of_earlier(rows, message)) is not None:
-            as_read.update(next_attempt_at=max(later, now) + SECOND)
+            as_read.update(next_attempt_at=_behind(later, now))
         elif message.attempts >= attempts_of(message.event):
             # Each of its senders died, so it may be the cause.
             error = gettext("Every sender died before it could record what happened.")
@@ -71,6 +72,15 @@ def claim(using: str, now: datetime, channel: str) -> OutboxMessage | None:
             message.attempts += 1
             return message
     return None
+
+
+def _behind(earlier: datetime, now: datetime) -> datetime:
+    """Return when to look again whether an earlier message was sent, which is due at a moment."""
+    wait = max(earlier - now, timedelta(0))
+    if wait <= CLAIM:
+        # Another sender may be sending it right now. Then its claim lasts much longer than that.
+        wait = min(wait, IN_FLIGHT_INTERVAL)
+    return now + wait + SECOND
 
 
 def _moment_of_earlier(rows: OutboxQuerySet, message: OutboxMessage) -> datetime | None:
