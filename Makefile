@@ -19,7 +19,7 @@ TESTS := -n 6 --dist worksteal
 
 .PHONY: help install format lint types imports migrations reference docs check test compiled test-sqlite test-postgres \
 	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-faults walk house tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
-	bench-drain bench-output bench-workers bench-memory bench-many bench-replanning bench-mixed bench-ledger bench-alerts bench-storage bench-viewers bench-dashboard bench-virtual lock clean
+	bench-drain bench-output bench-workers bench-memory bench-many bench-replanning bench-mixed bench-ledger bench-alerts bench-storage bench-viewers bench-dashboard bench-virtual bench-metrics lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -191,6 +191,9 @@ bench-virtual: install  ## measure a forecast of a year, and a test that lasts a
 
 bench-dashboard: install  ## measure the response times of the dashboard's pages
 	$(BIN)/python -m benchmarks.dashboard
+
+bench-metrics: install  ## measure a scrape of the metrics at many tasks and runs, and what counting costs a run; TASKS=100000 RUNS=1000000
+	$(BIN)/python -m benchmarks.metrics $(if $(TASKS),--tasks $(TASKS)) $(if $(RUNS),--runs $(RUNS))
 
 lock: install  ## update the locked versions
 	$(BIN)/uv lock --upgrade

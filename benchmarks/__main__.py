@@ -31,6 +31,7 @@ QUICK_OPTIONS = {
     ],
     "viewers": ["--seconds", "2"],
     "virtual": ["--days", "20"],
+    "metrics": ["--tasks", "2000", "--runs", "8000"],
     "dashboard": ["--tasks", "2000", "--runs", "8000", "--times", "1"],
 }
 """Each benchmark, in the order in which they run, and how to take a quick look."""

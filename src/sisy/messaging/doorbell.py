@@ -7,7 +7,8 @@ A process that submits many runs in a row rings only once every few milliseconds
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
 from functools import partial
@@ -33,6 +34,7 @@ _listeners: dict[str, set[Callable[[], None]]] = {}
 _engine_listeners: set[Callable[[], None]] = set()
 _control_listeners: set[Callable[[], None]] = set()
 _paces: dict[str, Pace] = {}  # by channel
+_received: Counter[str] = Counter()  # rings of other processes, by channel
 
 
 @contextmanager
@@ -141,9 +143,17 @@ def listener(
 
 def _hear_ring(channel: str, wake: Callable[[], None], message: Any) -> None:
     if messages.is_run_task(message):
+        _received[channel] += 1
         wake()
     else:
         logger.warning("Ignored an unknown message on %s: %.200r", channel, message)
+
+
+def take_received() -> Mapping[str, int]:
+    """Return how many rings of other processes were received since the last call, by channel."""
+    global _received
+    received, _received = _received, Counter()
+    return received
 
 
 def _hear_order(on_control: Callable[[], None], message: Any) -> None:

@@ -24,10 +24,12 @@ from sisy.models import RunState, Task
 from sisy.monitoring.counting import is_of_own_metrics
 from sisy.monitoring.counts import (
     BOUNDS,
+    BY_TASK,
     DURATION,
     LATENESS,
     OTHER,
     RETRIES,
+    RINGS,
     RUNS,
     TASK_DURATION,
     TASK_LATENESS,
@@ -74,6 +76,12 @@ COUNTED: Sequence[tuple[str, str, str, Sequence[str]]] = (
         ("queue", "outcome", "reason"),
     ),
     (RETRIES, "sisy_retries", "Attempts after which a run was queued again.", ("queue", "reason")),
+    (
+        RINGS,
+        "sisy_doorbell_rings",
+        "Rings that workers received from other processes, stored when they execute runs.",
+        ("channel",),
+    ),
     (TASK_RUNS, "sisy_task_runs", "Runs of a task that ended.", ("task", "outcome")),
 )
 
@@ -94,11 +102,11 @@ MEASURED: Sequence[tuple[str, str, str, Sequence[str]]] = (
     (TASK_DURATION, "sisy_task_duration_seconds", "Duration of the runs of a task.", ("task",)),
 )
 
+VERSION = version("sisy")
+
 V = TypeVar("V")
 
 OUTCOMES = tuple(state.value for state in RunState if state not in LIVE_STATES)
-
-BY_TASK = {TASK_RUNS, TASK_LATENESS, TASK_DURATION}
 
 
 class SisyCollector(Collector):
@@ -120,7 +128,7 @@ class SisyCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         using = self._using or router.db_for_write(Task)
         site = Snapshot.at(using, clock.now(using))
-        yield InfoMetricFamily("sisy", "The version of Sisy.", {"version": version("sisy")})
+        yield InfoMetricFamily("sisy", "The version of Sisy.", {"version": VERSION})
         yield from _of_queues(site)
         yield from _of_processes(site)
         yield from _of_messages(site)

@@ -25,13 +25,16 @@ from django.core.signals import setting_changed
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from sisy import clock, conf, signals
+from sisy.messaging import doorbell
 from sisy.models import RunState, Tally
 from sisy.models.lease import call_at_renewals
 from sisy.monitoring.counts import (
+    BY_TASK,
     DURATION,
     LATENESS,
     LAYOUT,
     RETRIES,
+    RINGS,
     RUNS,
     TASK_DURATION,
     TASK_LATENESS,
@@ -129,8 +132,11 @@ def flush(using: str) -> None:
     """
     with _lock:
         counts = _counts.pop(using, None)
+    # Rings alone are not worth a transaction: every idle worker may receive those of all others.
     if not counts:
         return
+    for channel, number in doorbell.take_received().items():
+        counts.add(RINGS, (channel,), number)
     try:
         past_deadlocks(_store, using, counts)
     except (DatabaseError, InterfaceError) as error:
@@ -161,7 +167,8 @@ def _store(using: str, counts: Counts) -> None:
 def read(using: str) -> Counts:
     """Return what all processes have counted, in one statement."""
     rows = Tally.objects.using(using).filter(layout=LAYOUT).order_by("pk")
-    return Counts.sum_of(rows.values_list("totals", flat=True))
+    leaves_out = () if conf.get_settings().metrics_tasks else BY_TASK
+    return Counts.sum_of(rows.values_list("totals", flat=True), leaves_out)
 
 
 def on_renewal(using: str, is_over: bool) -> None:

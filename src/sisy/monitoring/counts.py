@@ -2,19 +2,29 @@
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-LATENESS_BOUNDS = (
-    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
-    *(300.0, 900.0, 3600.0),
-)
+LATENESS_BOUNDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
 DURATION_BOUNDS = (
-    *(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
-    *(1800.0, 3600.0, 7200.0, 21600.0),
+    0.01,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    15.0,
+    60.0,
+    300.0,
+    900.0,
+    3600.0,
+    21600.0,
 )
-"""The upper bounds of the buckets in seconds. If you change them, change `LAYOUT`, too."""
+"""The upper bounds of the buckets in seconds. Each bucket makes a scrape slower. If you
+change them, change `LAYOUT`, too."""
 
 LAYOUT = 1
 """The version of `Counts.as_json`. Totals of another version are neither changed nor read."""
@@ -23,6 +33,7 @@ OTHER = "(other)"
 """The value of a label in place of all those for which there is no room."""
 
 RUNS, RETRIES, LATENESS, DURATION = "runs", "retries", "lateness", "duration"
+RINGS = "rings"
 TASK_RUNS, TASK_LATENESS, TASK_DURATION = "task_runs", "task_lateness", "task_duration"
 
 BOUNDS = {
@@ -32,8 +43,11 @@ BOUNDS = {
     TASK_DURATION: DURATION_BOUNDS,
 }
 
+BY_TASK = frozenset({TASK_RUNS, TASK_LATENESS, TASK_DURATION})
+"""The metrics of single tasks."""
+
 MAX_TASKS = 100  # with metrics of their own
-MAX_SERIES = {RUNS: 500, RETRIES: 500, LATENESS: 200, DURATION: 200} | {
+MAX_SERIES = {RUNS: 500, RETRIES: 500, LATENESS: 200, DURATION: 200, RINGS: 200} | {
     TASK_RUNS: 5 * MAX_TASKS,
     TASK_LATENESS: MAX_TASKS,
     TASK_DURATION: MAX_TASKS,
@@ -94,19 +108,22 @@ class Counts:
         return {"counters": _flat(self.counters), "histograms": _flat(self.histograms)}
 
     @classmethod
-    def of_json(cls, totals: Mapping[str, Any]) -> Self:
-        """Return the counts that `as_json` has written."""
-        return cls(
-            dict(_nested(totals.get("counters", {}))), dict(_nested(totals.get("histograms", {})))
-        )
+    def of_json(cls, totals: Mapping[str, Any], leaves_out: Collection[str] = ()) -> Self:
+        """Return the counts that `as_json` has written.
+
+        Args:
+            leaves_out: the names of metrics that are not needed.
+        """
+        both = (totals.get(kind, {}) for kind in ("counters", "histograms"))
+        return cls(*(dict(_nested(metrics, leaves_out)) for metrics in both))
 
     @classmethod
-    def sum_of(cls, totals: Iterable[Mapping[str, Any]]) -> Self:
-        """Return the sum of counts that `as_json` has written."""
-        summed = cls()
-        for each in totals:
-            summed.merge(cls.of_json(each))
-        return summed
+    def sum_of(cls, totals: Iterable[Mapping[str, Any]], leaves_out: Collection[str] = ()) -> Self:
+        """Return the sum of counts that `as_json` has written, likewise."""
+        first, *others = [cls.of_json(each, leaves_out) for each in totals] or [cls()]
+        for other in others:
+            first.merge(other)
+        return first
 
 
 def _with_room(name: str, series: Mapping[Labels, Any], labels: Labels) -> Labels:
@@ -125,6 +142,9 @@ def _flat(metrics: Mapping[str, Mapping[Labels, Any]]) -> dict[str, dict[str, An
     }
 
 
-def _nested(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+def _nested(
+    metrics: Mapping[str, Mapping[str, Any]], leaves_out: Collection[str]
+) -> Iterator[tuple[str, Any]]:
     for name, series in metrics.items():
-        yield name, {tuple(json.loads(labels)): value for labels, value in series.items()}
+        if name not in leaves_out:
+            yield name, {tuple(json.loads(labels)): value for labels, value in series.items()}
