@@ -9,7 +9,10 @@ from django.core.management import CommandError, get_commands, load_command_clas
 
 from tests.docs.pages import ROOT, all_blocks, blocks_of, name_of, pages, tables_of, words_in
 
-PROGRAMS = {"celery", "django-admin", "granian", "make", "pip", "python", "uvicorn"}
+PROGRAMS = {
+    *("celery", "curl", "django-admin", "granian", "make", "opentelemetry-instrument", "pip"),
+    *("python", "uvicorn"),
+}
 SERVING = ("sisy", "sisy_heartbeat", "sisy_worker")
 OURS = (
     *SERVING,

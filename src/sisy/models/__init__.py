@@ -6,9 +6,9 @@ from sisy.models.outbox import OutboxMessage
 from sisy.models.process import Process
 from sisy.models.queue import Queue
 from sisy.models.run import Run
-from sisy.models.tally import Tally
+from sisy.models.tally import Tally as Tally
 from sisy.models.task import Task, task_with_callable, taskinfo_with_label
-from sisy.models.trace_context import TraceContext
+from sisy.models.trace_context import TraceContext as TraceContext
 from sisy.records.choices import Event, Missed, OnLost, Origin, Overlap, Role, RunState, TaskState
 from sisy.records.run_output import RunOutput
 from sisy.records.small_tables import QueuedRun, RunningRun, TroubledRun
@@ -30,10 +30,8 @@ __all__ = [
     "RunOutput",
     "RunState",
     "RunningRun",
-    "Tally",
     "Task",
     "TaskState",
-    "TraceContext",
     "TroubledRun",
     "task_with_callable",
     "taskinfo_with_label",

@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.core.signals import setting_changed
-from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db import connections, transaction
 
 from sisy import clock, conf, signals
 from sisy.messaging import doorbell
@@ -139,7 +139,7 @@ def flush(using: str) -> None:
         counts.add(RINGS, (channel,), number)
     try:
         past_deadlocks(_store, using, counts)
-    except (DatabaseError, InterfaceError) as error:
+    except Exception as error:  # noqa: BLE001 - counting must never break what is counted
         with _lock:
             counts.merge(_counts.get(using, Counts()))
             _counts[using] = counts
