@@ -105,7 +105,8 @@ def test_a_look_ahead_reads_no_rows_of_ended_processes():
     ended_processes(5000)
     mine = Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=LEASE)
     sql, params = due.LOOK_AHEAD.written(
-        connection.vendor, {"process": mine.pk, "since": NOON, "due_since": NOON}
+        connection.vendor,
+        {"process": mine.pk, "since": NOON, "due_since": NOON, "messages_since": NOON},
     )
     explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
     with connection.cursor() as cursor:
