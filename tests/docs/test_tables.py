@@ -225,8 +225,9 @@ def test_the_admin_page_lists_exactly_the_existing_permissions():
     rows = tables_of(DOCS / "howto" / "admin.md")["Permission"]
     told = {word for row in rows for word in words_in(row[0])}
     ours = Permission.objects.filter(content_type__app_label="sisy")
-    shown = ["task", "run", "queue", "outboxmessage"]
+    shown = ["task", "run", "queue", "outboxmessage", "alert"]
     models = ours.filter(content_type__model__in=shown).exclude(
-        codename__regex="^((add|change|delete)_(run|queue)|(add|delete)_outboxmessage)$"
+        codename__regex="^((add|change|delete)_(run|queue)|(add|delete)_outboxmessage"
+        "|(add|change|delete|view)_alert)$"
     )
     assert told == {f"sisy.{name}" for name in models.values_list("codename", flat=True)}
