@@ -50,7 +50,9 @@ START_WITH_ENTRIES = Statement(f"""
 """)
 
 # And it starts the first ready runs in the statement that locks them, if nothing is to be decided
-# about them: their task allows overlap, and no user has asked them to stop.
+# about them: their task allows overlap, and no user has asked them to stop. The last
+# line looks each run up in a hash table. PostgreSQL expects a single run, so with a join it would
+# compare each of many with each other one.
 START_FIRST_READY = Statement(f"""
     WITH first AS MATERIALIZED ({FIRST_READY} {LOCKED_IN_ORDER}),
     started AS (
@@ -60,8 +62,7 @@ START_FIRST_READY = Statement(f"""
             AND sisy_task.overlap = 'allow' AND EXISTS ({LEASE_HOLDS})
         RETURNING sisy_run.id, sisy_run.task_id
     ), {MOVE_ENTRIES}
-    SELECT first.*, started.id IS NOT NULL FROM first LEFT JOIN started USING (id)
-    ORDER BY first.ready_at, first.id
+    SELECT first.*, id IN (SELECT id FROM started) FROM first ORDER BY ready_at, id
 """)
 
 # MariaDB locks the row of the process first.
