@@ -8,6 +8,7 @@ from sisy.alerting.judge import Judge
 from sisy.alerting.text import text_of
 from sisy.models import Alert, RunState, Task, task_with_callable
 from sisy.models.outbox import OutboxMessage
+from sisy.runtime.loop import Turn
 from tests.app import jobs
 from tests.roles.watched import IDLE, Site
 from tests.support.hostile import STORABLE
@@ -246,3 +247,16 @@ def test_a_message_about_very_many_alerts_describes_some_of_them(site, monkeypat
     assert "12 alerts: failing 12" in text.subject
     assert "The first 5 of 12 alerts." in text.plain
     assert text.plain.count("Failing: task") == 5
+
+
+def test_a_slow_step_does_not_keep_the_others_from_their_turn(site):
+    task = site.idle_task(start_within=5 * SECOND, expected_duration=MINUTE)
+    site.fail(site.idle_task())
+    task.run_now()
+    judge, passes = Judge("default"), 0
+    judge._since = site.now - HOUR
+    while judge.next_at is None:
+        judge.go_on(site.now + MINUTE, Turn(0), may_judge=True)
+        passes += 1
+    assert site.open_kinds() == ["failing", "late"]
+    assert passes > 1

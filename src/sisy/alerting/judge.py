@@ -50,10 +50,12 @@ class Judge:
         self._since: datetime | None = None
         self._rechecked = 0  # alerts up to this key
         self._pruned_at: datetime | None = None
+        self._left: list[Callable[[], bool]] | None = None  # the other steps of this round
+        self._is_behind = False
 
     def restart(self) -> None:
         """Begin a round at once, because the clock was set."""
-        self.next_at = self._since = self._pruned_at = None
+        self.next_at = self._since = self._pruned_at = self._left = None
 
     def go_on(
         self, now: datetime, turn: Turn = ENDLESS, *, may_judge: bool, is_held_up: bool = False
@@ -70,18 +72,25 @@ class Judge:
             self._since = now
         if self.next_at is not None and now < self.next_at:
             return
-        reasons = look(self._using, now)
-        watch = Watch(using=self._using, now=now, since=None if is_held_up else self._since)
-        is_behind = has_acted = False
-        for step in self._steps(reasons, watch):
-            has_acted = True
-            is_behind |= isolating(step, _leave_for_the_next_round)
-            if turn.ends_here():
+        if self._left is None:
+            watch = Watch(using=self._using, now=now, since=None if is_held_up else self._since)
+            reasons = look(self._using, now)
+            self._left, self._is_behind = list(self._steps(reasons, watch)), False
+            if not self._left:
+                self._end_round(reasons, now)
                 return
-        if has_acted:
-            reasons = look(self._using, now)  # the steps may have opened and closed alerts
+        # The next pass continues with the next step: a slow one must not keep out the others.
+        while self._left:
+            self._is_behind |= isolating(self._left.pop(0), _leave_for_the_next_round)
+            if self._left and turn.ends_here():
+                return
+        # The steps may have opened and closed alerts.
+        self._end_round(look(self._using, now), now)
+
+    def _end_round(self, reasons: Reasons, now: datetime) -> None:
+        self._left = None
         self._prune(now)
-        self.next_at = now + self._interval(reasons, now, is_behind=is_behind)
+        self.next_at = now + self._interval(reasons, now, is_behind=self._is_behind)
 
     def _steps(self, reasons: Reasons, watch: Watch) -> Iterator[Callable[[], bool]]:
         """Yield the steps that have a reason. Each returns whether it has left work."""
