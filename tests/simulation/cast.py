@@ -46,8 +46,8 @@ CROWDED = (
     "*/10 * * * *",
     "3-59/7 * * * *",
     "*/2 * * * * 0,30",
-    "*/5 * * * * 0,1,2",
-    "*/5 * * * * 1,3",
+    "*/5 * * * * 0,2,4,6",
+    "*/5 * * * * 1,3,5,7",
 )
 """What the user of a crowded site chooses from; some are due between each other's moments."""
 
@@ -56,9 +56,19 @@ CROWDED_FIXED = (
     "0-59/10 0-23 * * *",
     "3-59/7 0-23 * * *",
     "0-59/2 0-23 * * * 0,30",
-    "0-59/5 0-23 * * * 0,1,2",
+    "0-59/5 0-23 * * * 0,2,4,6",
+    "0-59/5 0-23 * * * 1,3,5,7",
 )
 """The same where the clock is set: fixed times wait until it has caught up."""
+
+DENSE = ("* * * * * */2", "* * * * * 1-59/2", "* * * * * */3", "* * * * * *")
+"""What the user of a site chooses from whose tasks are always within seconds of being due."""
+
+DENSE_FIXED = tuple(schedule.replace("* *", "0-59 0-23", 1) for schedule in DENSE)
+
+EVERY_FEW_SECONDS = "* * * * * */{}"
+EVERY_FEW_SECONDS_FIXED = EVERY_FEW_SECONDS.replace("* *", "0-59 0-23", 1)
+"""Schedules of tasks that run a few times, and end."""
 
 HOURS = timedelta(hours=1)
 
@@ -99,6 +109,18 @@ def crowd(user: User, draw, schedules: Sequence[str]) -> None:
         takes = draw.choice(((1.0, 20.0), (60.0, 300.0), (100.0, 400.0)))
         policies = {**wants(draw), "overlap": overlap, "takes": takes}
         user.makes(f"crowded-{number}", times, is_edited=True, **policies)
+
+
+def fill(user: User, draw, schedules: Sequence[str]) -> None:
+    """Make a few tasks of which each is due, and edited, within seconds."""
+    for number, overlap in enumerate((Overlap.ALLOW, *OVERLAPS)):
+        times = Times(schedule=draw.choice(schedules), timezone="UTC")
+        policies = {
+            **wants(draw),
+            "overlap": overlap,
+            "takes": draw.choice(((0.05, 0.5), (0.5, 3))),
+        }
+        user.makes(f"dense-{number}", times, is_edited=True, **policies)
 
 
 def _around(user: User, draw, zone: str, change: datetime) -> None:

@@ -4,6 +4,7 @@ Where a zone's clock stands still against UTC, it is plain arithmetic; around it
 minute is walked by Debian's rule (tests/unit/enumerator.py).
 """
 
+from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -21,10 +22,10 @@ def due_moments(times: Times, after: datetime, until: datetime) -> list[datetime
     day = start.replace(hour=0, minute=0, second=0, microsecond=0)
     found: list[datetime] = []
     while day <= until and (times.end is None or day < times.end):
-        found += _of_day(times.schedule, times.timezone, day)
+        of_day = _of_day(times.schedule, times.timezone, day)
+        found += of_day[bisect_right(of_day, start) : bisect_right(of_day, until)]
         day += DAY
-    end = datetime.max.replace(tzinfo=UTC) if times.end is None else times.end
-    return [due for due in found if start < due <= until and due < end]
+    return [due for due in found if times.end is None or due < times.end]
 
 
 @lru_cache(maxsize=200_000)
@@ -46,7 +47,7 @@ def _of_day(schedule: str, zone: str, day: datetime) -> tuple[datetime, ...]:
         for second in seconds
     ]
     moments = [(wall - offset).replace(tzinfo=UTC) for wall in walls]
-    return tuple(moment for moment in moments if day <= moment < day + DAY)
+    return tuple(sorted(moment for moment in moments if day <= moment < day + DAY))
 
 
 def changes(zone: str, start: datetime, end: datetime) -> bool:

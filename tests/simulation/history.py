@@ -125,6 +125,11 @@ class History:
         self._world = world
         self._going: dict[str, list[Execution]] = {}
 
+    @property
+    def furthest(self) -> datetime:
+        """The latest moment that the clock showed before it was set back."""
+        return self._world.furthest
+
     def wrong(self, what: str) -> None:
         """Note that a promise was broken."""
         self.violations.append(f"{self._world.now:%Y-%m-%d %H:%M:%S.%f} {what}")

@@ -261,6 +261,7 @@ class Oracle:
                 self._wrong(f"{_named(row)} was cancelled, by nobody")
         elif state == RunState.SKIPPED:
             self._was_in_the_way(row, story)
+        self._was_not_over_before_it_was_due(row)
         self._was_carried_out_as_often_as_it_says(row, executions)
 
     def _was_carried_out_as_often_as_it_says(self, row: dict, executions: list[Execution]) -> None:
@@ -272,6 +273,12 @@ class Oracle:
             self._wrong(
                 f"{_named(row)} was carried out {begun} times in {row['attempt']} attempts"
             )
+
+    def _was_not_over_before_it_was_due(self, row: dict) -> None:
+        due, over = row["due_at"], row["finished_at"]
+        # What fell due before the clock was set back is due no more.
+        if due and over and max(over + STAYS, self.history.furthest) < due:
+            self._wrong(f"{_named(row)} was over before it was due, at {over}")
 
     def _has_the_outcome_of_its_last_attempt(self, row: dict, executions: list[Execution]) -> None:
         last = [one for one in executions if one.attempt == row["attempt"]]

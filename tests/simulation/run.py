@@ -21,7 +21,7 @@ from tests.simulation.oracle import Oracle
 from tests.simulation.site import Site
 from tests.simulation.user import User
 from tests.simulation.world import World, WorldClock, utc
-from tests.support.moments import DAY
+from tests.support.moments import DAY, MINUTE
 
 NEW_YEAR = utc(cast.YEAR, 1, 1)
 READ_EVERY = 3 * DAY
@@ -46,10 +46,13 @@ class Plan:
     restless: float = 0.02
     steps_clock: bool = False
     is_crowded: bool = False
+    is_dense: bool = False
 
     @property
     def schedules(self) -> tuple[str, ...]:
         """What the user chooses from."""
+        if self.is_dense:
+            return cast.DENSE_FIXED if self.steps_clock else cast.DENSE
         if self.is_crowded:
             return cast.CROWDED_FIXED if self.steps_clock else cast.CROWDED
         return cast.SCHEDULES
@@ -83,7 +86,13 @@ def simulate(plan: Plan, name: str = "sisy_simulation", clock_of=WorldClock) -> 
         stack.enter_context(mock.patch.object(start_timers, "asyncio", LoopOfWorld(world)))
         site = Site(world, plan.heartbeats, plan.workers)
         stack.callback(site.close)
-        user = User(site, plan.deed_every, plan.schedules)
+        user = User(
+            site,
+            plan.deed_every,
+            plan.schedules,
+            cast.EVERY_FEW_SECONDS_FIXED if plan.steps_clock else cast.EVERY_FEW_SECONDS,
+            begins=5.0 if plan.is_dense else 600.0,
+        )
         stack.callback(user.player.close)
         stack.callback(user.player.kill)
         stack.enter_context(_errors_are_violations(site.history))
@@ -99,7 +108,9 @@ def _live(plan: Plan, site: Site, user: User) -> None:
     site.drawn_wants = partial(cast.wants, world.random)
     for role in site.roles:
         role.start()
-    if plan.is_crowded:
+    if plan.is_dense:
+        cast.fill(user, world.random, plan.schedules)
+    elif plan.is_crowded:
         cast.crowd(user, world.random, plan.schedules)
     else:
         cast.enter(user, world.random, plan.start, end)
@@ -109,20 +120,20 @@ def _live(plan: Plan, site: Site, user: User) -> None:
         oracle.read()
     nemesis.stop()
     user.stop()
-    _come_to_rest(site, user)
+    _come_to_rest(site, user, MINUTE / 6 if plan.is_dense else 20 * MINUTE)
     oracle.judge()
 
 
-def _come_to_rest(site: Site, user: User) -> None:
+def _come_to_rest(site: Site, user: User, slowly: timedelta) -> None:
     """Let all processes come up, plan what is due, and end what was begun."""
     world = site.world
     for role in site.roles:
         role.player.frozen_until = None
-    site.run_until(world.now + timedelta(minutes=20))
+    site.run_until(world.now + slowly)
     for role in site.roles:
         role.start()
     site.wake_some()
-    site.run_until(world.now + timedelta(minutes=2))
+    site.run_until(world.now + slowly / 10)
     user.pauses_all()
     site.run_until(world.now + DAY / 2, or_until=lambda: _is_at_rest(site, user))
 

@@ -9,6 +9,9 @@ from tests.simulation.run import Plan, simulate
 
 BUSY = {"harm_every": 0.03, "deed_every": 0.05, "restless": 0.04, "is_crowded": True}
 CROWDED = {"harm_every": 0.03, "deed_every": 0.05, "restless": 0.15, "is_crowded": True}
+# A minute and a half, in which most of what is edited is planned ahead.
+DENSE = {"harm_every": 0.01, "deed_every": 0.0005, "restless": 0.04, "is_dense": True}
+SHORT = 0.001
 
 
 SEEDS = range(1, 9)  # one of them is surely unlucky
@@ -18,7 +21,7 @@ FAULTS_AHEAD = [
     (faults_ahead.nothing_withdrawn_by_save, NOT_DUE),
     (faults_ahead.nothing_withdrawn_by_update, "has priority"),
     (faults_ahead.nothing_withdrawn_by_pause, NOT_DUE),
-    (faults_ahead.nothing_withdrawn_by_deletion, NOT_DUE),
+    (faults_ahead.nothing_withdrawn_by_deletion, "was over before it was due"),
     (faults_ahead.no_count_given_back, " runs; there were "),
     (faults_ahead.no_mark_set_back, NOTHING),
     (faults_ahead.mark_set_back_too_little, NOTHING),
@@ -26,8 +29,10 @@ FAULTS_AHEAD = [
     (faults_ahead.due_runs_withdrawn, NOTHING),
     (faults_ahead.change_of_priority_overlooked, "has priority"),
     (faults_ahead.retired_when_planned_ahead, "has retired before"),
-    (faults_ahead.last_occurrence_forgotten, " runs; there were "),
+    (faults_ahead.last_occurrence_forgotten, " times"),
     (faults_ahead.retired_by_edits_before_the_last_occurrence, "has retired before"),
+]
+FAULTS_OF_STARTS = [
     (faults_ahead.called_at_the_likely_moment, "started before"),
     (faults_ahead.started_ahead_beside_others, "against its overlap policy"),
     (faults_ahead.released_without_its_moment, "is ready before its moment"),
@@ -41,7 +46,7 @@ FAULTS = [
     faults.no_lock_on_what_is_planned,
     faults.no_fence,
     faults.no_lock_on_what_overlaps,
-    *(fault for fault, _ in FAULTS_AHEAD + FAULTS_OF_CLOCKS),
+    *(fault for fault, _ in FAULTS_AHEAD + FAULTS_OF_STARTS + FAULTS_OF_CLOCKS),
 ]
 
 slow = pytest.mark.skipif(
@@ -104,6 +109,13 @@ def test_a_use_of_the_hosts_clock_is_found(found):
 @pytest.mark.parametrize(("fault", "says"), FAULTS_AHEAD)
 def test_each_guard_of_planning_ahead_is_missed(found, fault, says):
     with fault():
+        assert found(*SEEDS, looking_for=says, site=DENSE, days=SHORT)
+
+
+@slow
+@pytest.mark.parametrize(("fault", "says"), FAULTS_OF_STARTS)
+def test_each_guard_of_starting_ahead_is_missed(found, fault, says):
+    with fault():
         assert found(*SEEDS, looking_for=says, site=BUSY)
 
 
@@ -118,6 +130,7 @@ def test_each_guard_of_planning_ahead_against_clocks_is_missed(found, fault, say
 def test_nothing_is_found_without_an_injected_fault(found):
     assert found(1, 2, 3) == ""
     assert found(1, 2, 3, site=BUSY) == ""
+    assert found(1, 2, 3, site=DENSE, days=SHORT) == ""
     assert found(1, 2, 3, site=BUSY | {"steps_clock": True}) == ""
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 
 from sisy.models import QueuedRun, Task, TaskState, task_with_callable
 from sisy.records.small_tables import planned_ahead
@@ -28,17 +28,21 @@ class User:
     Args:
         every: the mean time between two deeds, in hours.
         schedules: from which it chooses.
+        finite: the schedule of tasks that run a few times, for a number of seconds.
+        begins: the seconds until it does something for the first time.
     """
 
-    def __init__(self, site: Site, every: float, schedules: Sequence[str]) -> None:
+    def __init__(
+        self, site: Site, every: float, schedules: Sequence[str], finite: str, begins: float
+    ) -> None:
         self._site, self._world, self._history = site, site.world, site.history
-        self._schedules = schedules
+        self._schedules, self._finite_schedule = schedules, finite
         self._every = every
         self._made = 0
         self._is_over = False
         self._waiting: list[tuple[Callable[[], Any], Callable[..., None]]] = []
         self.player = Player(site.world, "user", timedelta(0))
-        self._world.after(600, self._plan_next)
+        self._world.after(begins, self._plan_next)
 
     def stop(self) -> None:
         """Do nothing more, but end what was begun."""
@@ -105,6 +109,10 @@ class User:
         stories = self._history.stories.values()
         return [story for story in stories if story.is_edited and not story.is_over]
 
+    def _finite(self) -> list[Story]:
+        pks = set(Task.objects.active().exclude(iterations=None).values_list("pk", flat=True))
+        return [story for story in self._history.stories.values() if story.pk in pks]
+
     def _act(self) -> None:
         if self._is_over:
             return
@@ -114,6 +122,8 @@ class User:
             self._make_one()
         elif draw.random() < 0.12:
             self._make_finite()
+        elif draw.random() < 0.5 and (finite := self._finite()):
+            draw.choice((self._reshape, self._recount, self._recount))(self._first_due(finite))
         else:
             deeds = (
                 (self._edit, 4),
@@ -151,7 +161,8 @@ class User:
         """Let something run every second or so, a few times."""
         self._made += 1
         draw = self._world.random
-        times = Times(schedule=f"* * * * * */{draw.choice((1, 2, 5))}", timezone="UTC")
+        schedule = self._finite_schedule.format(draw.choice((1, 2, 5)))
+        times = Times(schedule=schedule, timezone="UTC")
         takes = draw.choice(((0.05, 3.0), (0.05, 3.0), (2.0, 15.0)))
         wants = self._site.drawn_wants() | {"iterations": draw.randint(1, 6), "takes": takes}
         self.makes(f"finite-{self._made}", times, **wants)
@@ -207,6 +218,24 @@ class User:
         by_query = partial(tasks.update, priority=priority)
         self._do(self._world.random.choice((save, by_query)), reshaped, story)
 
+    def _recount(self, story: Story) -> None:
+        """Let a task run more often, or let what is planned be all of it."""
+        more = self._world.random.choice((0, 0, 1, 3))
+
+        def save() -> int | None:
+            with transaction.atomic():
+                task = Task.objects.select_for_update().get(pk=story.pk)
+                if task.state != TaskState.ACTIVE:
+                    return None
+                task.iterations = task.iterations + more if more else max(1, task.runs_planned)
+                task.save()
+                return task.iterations
+
+        def recounted(begun: datetime, iterations: int | None) -> None:
+            story.iterations = iterations or story.iterations
+
+        self._do(save, recounted, story)
+
     def _has_changed(
         self, story: Story, times: Times, begun: datetime, result: Any = None
     ) -> None:
@@ -230,11 +259,15 @@ class User:
         self._do(lambda: Task.objects.get(pk=story.pk).resume(), resumed, story)
 
     def _delete(self, story: Story) -> None:
-        self._do(lambda: Task.objects.get(pk=story.pk).delete(), partial(_has_ended, story), story)
+        ended = partial(self._has_ended, story)
+        self._do(lambda: Task.objects.get(pk=story.pk).delete(), ended, story)
 
     def _delete_by_query(self, story: Story) -> None:
         tasks = Task.objects.filter(pk=story.pk)
-        self._do(tasks.delete, partial(_has_ended, story), story)
+        self._do(tasks.delete, partial(self._has_ended, story), story)
+
+    def _has_ended(self, story: Story, begun: datetime, result: Any) -> None:
+        story.ends(begun, self._world.now)
 
     def _run_now(self, story: Story) -> None:
         def asked(begun: datetime, run: Any) -> None:
@@ -302,14 +335,6 @@ class User:
         self._site.something_happened()
         self._site.wake_some()
         self._begin_next()
-
-
-def _has_ended(story: Story, begun: datetime, result: Any) -> None:
-    story.ends(begun, story_end(story, begun))
-
-
-def story_end(story: Story, begun: datetime) -> datetime:
-    return begun + timedelta(seconds=10)
 
 
 __all__ = ["TaskState", "User"]
