@@ -11,6 +11,7 @@ from django.test import override_settings
 
 from sisy import clock, conf, signals
 from sisy.models import Run
+from sisy.monitoring import counting
 from sisy.worker import start_timers
 from tests.simulation import cast
 from tests.simulation.databases import new_database
@@ -82,6 +83,9 @@ def simulate(plan: Plan, name: str = "sisy_simulation", clock_of=WorldClock) -> 
         database = stack.enter_context(new_database(name))
         world = stack.enter_context(World(plan.seed, plan.start, database, plan.restless))
         stack.enter_context(clock.use(clock_of(world)))
+        # What an earlier simulation in this process has counted.
+        stack.enter_context(mock.patch.object(counting, "_counts", {}))
+        stack.enter_context(mock.patch.object(counting, "_with_lease", set()))
         stack.enter_context(mock.patch.object(clock, "steady", world.steady, create=True))
         stack.enter_context(mock.patch.object(start_timers, "asyncio", LoopOfWorld(world)))
         site = Site(world, plan.heartbeats, plan.workers)
