@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, get_resolver
 
 PART_NAMES = "status,counts,alerts,timeline,latest,list,head,output,steps,what,related"
@@ -32,6 +33,15 @@ def addresses(**keys: object) -> list[str]:
             is done.
     """
     return sorted({f"/{_filled(route, keys)}" for route in routes()})
+
+
+def is_server_error(answer: HttpResponseBase) -> bool:
+    """Return whether an answer says that something failed on the server.
+
+    A health check answers 503 if, for example, no heartbeat is running.
+    """
+    is_finding = answer.status_code == 503 and answer["Content-Type"] == "application/json"
+    return answer.status_code >= 500 and not is_finding
 
 
 def _filled(route: str, keys: dict[str, object]) -> str:

@@ -29,10 +29,13 @@ from sisy.dashboard import Dashboard
 from sisy.exceptions import RunCancelled, RunLost, RunTimedOut
 from sisy.migrations_ops import AlterTask, CreateTask, DeleteTask
 from sisy.models import (
+    Alert,
     Attempt,
+    Event,
     Missed,
     OnLost,
     Origin,
+    OutboxMessage,
     Overlap,
     Process,
     Queue,
@@ -171,6 +174,8 @@ def look(run: Run, process: Process) -> None:
     assert_type(RunningRun.objects.count(), int)
     assert_type(TroubledRun.objects.count(), int)
     assert_type(RunOutput.objects.count(), int)
+    assert_type(Alert.objects.count(), int)
+    assert_type(OutboxMessage.objects.filter(event=Event.OPENED).count(), int)
     assert_type(Process.objects.alive(datetime.now()).count(), int)
     assert_type(Run.objects.queued().cancel("enough", datetime.now()), int)
     assert_type(Task.objects.all().delete(), tuple[int, dict[str, int]])
