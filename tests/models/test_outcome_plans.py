@@ -47,7 +47,7 @@ def test_many_runs_and_entries_are_not_compared_with_each_other():
         return execute(sql, params, many, context)
 
     with transaction.atomic(), connection.execute_wrapper(explained):
-        runs = claim(worker(), ["default"], 500, NOON)
+        runs = claim(worker(), ["default"], 500, NOON, expects_many=True)
         finish("default", [(run, outcome(NOON)) for run in runs])
     assert len(plans) == 2
     assert "Rows Removed by Join Filter" not in json.dumps(plans)

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from sisy import signals
 from sisy.exceptions import LeaseLost
 from sisy.models import Overlap, Process, Queue, QueuedRun, Run, RunningRun, RunState, Task
+from sisy.store.starts import MAX_STARTED_AT_ONCE
 from sisy.worker.claim import claim
 from sisy.worker.low_water import LowWaterMarks
 from tests.support.moments import NOON, SECOND
@@ -113,3 +114,12 @@ def test_a_lone_run_takes_two_statements_on_postgresql():
         assert claim(process, ["default"], 1, NOON, marks=marks) == [run]
     sent = [query["sql"].split()[0] for query in queries if "sisy_" in query["sql"]]
     assert sent == ["WITH", "SELECT"]
+
+
+@pytest.mark.parametrize("expects_many", [False, True])
+def test_many_runs_start_in_their_order(expects_many):
+    task = never(overlap=Overlap.ALLOW)
+    runs = [task.run_now() for _ in range(MAX_STARTED_AT_ONCE + 10)]
+    limit = len(runs) - 1
+    assert claim(worker(), ["default"], limit, NOON, expects_many=expects_many) == runs[:limit]
+    assert QueuedRun.objects.get().run_id == runs[-1].pk

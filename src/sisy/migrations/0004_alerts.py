@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("open_key", models.CharField(max_length=300, null=True, unique=True)),
+                ("open_key", models.CharField(max_length=300, null=True)),
                 (
                     "kind",
                     models.CharField(
@@ -162,6 +162,9 @@ class Migration(migrations.Migration):
                 "db_table": "sisy_alert",
                 "ordering": ["-id"],
                 "permissions": [("handle_alert", "Can acknowledge, mute and close alerts")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("open_key",), name="sisy_alert_open"),
+                ],
             },
         ),
         migrations.AddField(

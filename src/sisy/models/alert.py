@@ -93,7 +93,7 @@ class Alert(models.Model):
     heartbeats find it: `open_key` is unique, and is cleared when the alert closes.
     """
 
-    open_key = models.CharField(max_length=300, null=True, unique=True)  # noqa: DJ001
+    open_key = models.CharField(max_length=300, null=True)  # noqa: DJ001
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     subject = models.CharField(
         _("subject"),
@@ -142,6 +142,10 @@ class Alert(models.Model):
         verbose_name_plural = _("alerts")
         ordering = ["-id"]
         permissions = [("handle_alert", "Can acknowledge, mute and close alerts")]
+        constraints = [
+            # Not ``unique=True``, which adds an index for searches by the beginning of the text.
+            models.UniqueConstraint(fields=["open_key"], name="sisy_alert_open"),
+        ]
         indexes = [
             models.Index(fields=["subject", "kind", "-id"], name="sisy_alert_subject"),
             models.Index(

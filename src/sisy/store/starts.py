@@ -50,20 +50,23 @@ START_WITH_ENTRIES = Statement(f"""
 """)
 
 # And it starts the first ready runs in the statement that locks them, if nothing is to be decided
-# about them: their task allows overlap, and no user has asked them to stop. The last
-# line looks each run up in a hash table. PostgreSQL expects a single run, so with a join it would
-# compare each of many with each other one.
+# about them: their task allows overlap, and no user has asked them to stop.
+# PostgreSQL expects a single run, and may compare each run with each other one: see
+# `MAX_STARTED_AT_ONCE`.
 START_FIRST_READY = Statement(f"""
     WITH first AS MATERIALIZED ({FIRST_READY} {LOCKED_IN_ORDER}),
     started AS (
         {SET_RUNNING}
         FROM first JOIN sisy_task ON sisy_task.id = first.task_id
-        WHERE sisy_run.id = first.id AND first.cancel_requested_at IS NULL
+        WHERE sisy_run.id = first.id AND sisy_run.cancel_requested_at IS NULL
             AND sisy_task.overlap = 'allow' AND EXISTS ({LEASE_HOLDS})
         RETURNING sisy_run.id, sisy_run.task_id
     ), {MOVE_ENTRIES}
-    SELECT first.*, id IN (SELECT id FROM started) FROM first ORDER BY ready_at, id
+    SELECT first.*, id IN (SELECT id FROM started) FROM first
 """)
+
+MAX_STARTED_AT_ONCE = 50
+"""The maximum number of runs that `start_first_ready` locks."""
 
 # MariaDB locks the row of the process first.
 LOCK_LEASE = Statement(LEASE_HOLDS)
@@ -107,10 +110,11 @@ def start_first_ready(
 ) -> tuple[list[M], set[int]]:
     """Lock the first ready runs of a level on PostgreSQL, and start those that may overlap.
 
-    Returns the locked runs in their order, as they were before, and the keys of those that have
+    Returns the locked runs in any order, as they were before, and the keys of those that have
     started. If the process has lost its lease, none has.
 
     Args:
+        limit: how many, at most `MAX_STARTED_AT_ONCE`.
         latest: as for `write_started`.
     """
     locked, are_started = START_FIRST_READY.records_and_more(
@@ -123,5 +127,5 @@ def start_first_ready(
         process=process,
         latest=latest,
     )
-    started = zip(locked, are_started, strict=True)
-    return locked, {run.pk for run, (is_started,) in started if is_started}
+    found = zip(locked, are_started, strict=True)
+    return locked, {run.pk for run, (is_started,) in found if is_started}

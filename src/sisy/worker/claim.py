@@ -39,7 +39,7 @@ from sisy.runtime.checkpoint import checkpoint
 from sisy.store import claims
 from sisy.store.claims import ClaimScope
 from sisy.store.levels import Level
-from sisy.store.starts import has_start_first_ready, start_first_ready
+from sisy.store.starts import MAX_STARTED_AT_ONCE, has_start_first_ready, start_first_ready
 from sisy.worker.low_water import LowWaterMarks
 from sisy.worker.overlap import ClaimResult, apply_policies
 
@@ -58,6 +58,7 @@ def claim(
     engine: str = "",
     missing: frozenset[str] = frozenset(),
     marks: LowWaterMarks | None = None,
+    expects_many: bool = False,
 ) -> list[Run]:
     """Claim up to ``limit`` queued runs for ``process``, mark them as running, and return them.
 
@@ -65,6 +66,8 @@ def claim(
         engine: the engine whose runs to claim; by default, runs of Sisy's own workers.
         missing: the dotted paths of functions that the process cannot find; see `claims`.
         marks: where the claims of this process begin; by default, at the beginning of each queue.
+        expects_many: whether the last claim has filled its limit. It costs less to lock many runs
+            at once.
 
     Raises:
         LeaseLost: the process's lease has expired. Renew it or register again.
@@ -79,7 +82,10 @@ def claim(
     contended: set[int] = set()
     # Runs that are skipped or blocked take no slot, so look further down the queue until the slots
     # are full.
-    for size in (limit, *[FURTHER_BATCH] * MAX_FURTHER_BATCHES):
+    sizes = [limit, *[FURTHER_BATCH] * MAX_FURTHER_BATCHES]
+    if limit > MAX_STARTED_AT_ONCE and not expects_many and has_start_first_ready(scope):
+        sizes.insert(0, MAX_STARTED_AT_ONCE)
+    for size in sizes:
         free = limit - len(won)
         batch, is_last = _claim_batch(process, scope, marks, free, size, blocked | contended)
         won += batch.starting
@@ -131,7 +137,7 @@ def _claim_batch(
     started: set[int] = set()
     with transaction.atomic(using=scope.using):
         lock: Callable[[Level, int], list[Run]]
-        if free >= size and _starts_in_order(scope, blocked):
+        if size <= min(free, MAX_STARTED_AT_ONCE) and _starts_in_order(scope, blocked):
             lock = partial(_start_first, process, scope, started)
         else:
             lock = partial(claims.lock_first_ready, scope, Run, blocked=blocked)
@@ -167,7 +173,7 @@ def _start_first(
     latest = scope.now + LONGEST_LEASE
     locked, pks = start_first_ready(scope, Run, level, limit, process.pk, latest)
     started |= pks
-    return locked
+    return sorted(locked, key=turn)
 
 
 def _start_allowed(

@@ -71,6 +71,7 @@ class ClaimSession:
         self._is_in_doubt = False
         self._marks = LowWaterMarks(using)
         self._lead = Lead()
+        self._has_filled = False
         self.outlook = Outlook(using, self._known_levels)
         self.doubts_marks = False
 
@@ -131,9 +132,15 @@ class ClaimSession:
         return is_ready
 
     def _claim(self, free: int) -> list[Run]:
-        claim_now = partial(claim, limit=free, missing=self._unresolved.paths())
+        claim_now = partial(
+            claim,
+            limit=free,
+            missing=self._unresolved.paths(),
+            expects_many=self._has_filled,
+        )
         now = self._now()
         runs = self._claim_under_lease(claim_now, now, now)
+        self._has_filled = len(runs) == free
         if len(runs) < free:
             self.outlook.note_claim(now)
         return runs
