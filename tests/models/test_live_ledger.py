@@ -25,8 +25,8 @@ from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import worker
 from tests.support.small_tables import disagreements
 
-# The migration is the second one. The models that the tests use are those of the newest.
-BEFORE, AFTER = "0001_initial", "0007_monitoring"
+BEFORE, MIGRATION = "0001_initial", "0002_live_runs"
+AFTER = "0007_monitoring"  # the newest one, for the models that the tests use
 SMALL_TABLES = {model._meta.db_table for model in (QueuedRun, RunningRun, TroubledRun)}
 OLD_INDEXES = {
     "sisy_run_claim",
@@ -206,7 +206,7 @@ def fail_at(operation, monkeypatch):
     monkeypatch.setattr(operation, "database_forwards", and_fail)
 
 
-OPERATIONS = import_module(f"sisy.migrations.{AFTER}").Migration.operations
+OPERATIONS = import_module(f"sisy.migrations.{MIGRATION}").Migration.operations
 
 
 def test_a_migration_that_fails_after_any_of_its_operations_can_be_repeated(
@@ -219,7 +219,7 @@ def test_a_migration_that_fails_after_any_of_its_operations_can_be_repeated(
         with monkeypatch.context() as patch:
             fail_at(operation, patch)
             with pytest.raises(RuntimeError, match="power"):
-                migrate(AFTER)
+                migrate(MIGRATION)
     migrate(AFTER)
     assert (entries(QueuedRun), entries(RunningRun)) == ({queued}, {running})
     assert not constraints().keys() & OLD_INDEXES

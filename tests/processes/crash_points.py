@@ -2,6 +2,7 @@
 
 IN_THE_FUNCTION = "start: in the middle of the function"  # of the test's own
 STARTED_AHEAD = ["start ahead: committed", "start ahead: not called yet"]
+PLANNED_AHEAD = ["plan ahead: planned_until advanced", "plan ahead: committed"]
 RETIRED_AFTER_ITS_RUN = "retire: ended task not deleted"
 
 POINTS = [
@@ -9,8 +10,7 @@ POINTS = [
     "plan: runs inserted",
     "plan: planned_until advanced",
     "plan: committed",
-    "plan ahead: planned_until advanced",
-    "plan ahead: committed",
+    *PLANNED_AHEAD,
     "ring: sent",
     "claim: runs locked",
     "claim: runs started",

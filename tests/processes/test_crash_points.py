@@ -24,6 +24,7 @@ from tests.processes.ahead import iterate_until, submit_until
 from tests.processes.crash_points import (
     BETWEEN_STATEMENTS,
     IN_THE_FUNCTION,
+    PLANNED_AHEAD,
     POINTS,
     RETIRED_AFTER_ITS_RUN,
     STARTED_AHEAD,
@@ -132,7 +133,7 @@ class Trial:
         if self.point in STARTED_AHEAD:
             with self.database():
                 submit_until(self._reached.exists, label="soon", on_lost=self._on_lost)
-        if self.point == RETIRED_AFTER_ITS_RUN:
+        if self.point in (*PLANNED_AHEAD, RETIRED_AFTER_ITS_RUN):
             with self.database():
                 iterate_until(self._reached.exists, label="soon", on_lost=self._on_lost)
         if self._number == signal.SIGSTOP:
