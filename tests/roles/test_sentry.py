@@ -236,7 +236,13 @@ def test_what_a_function_reports_has_its_run_and_reaches_no_other_run(sentry):
 def test_nothing_happens_without_a_dsn(at_time):
     with sentry_active(dsn=None) as transport:
         carried_out(fails_with)
-        assert transport.items == []
+        # The SDK itself may still report the log line, if an earlier test has activated that.
+        ours = [
+            item
+            for item in transport.items
+            if item.get("type") == "check_in" or "sisy" in item.get("fingerprint", ())
+        ]
+        assert ours == []
 
 
 def test_nothing_happens_and_nothing_is_imported_without_the_sdk(sentry, monkeypatch):
