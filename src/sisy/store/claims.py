@@ -157,12 +157,14 @@ def open_queues(using: str, queues: Sequence[str]) -> list[str]:
     return [queue for queue in queues if queue not in paused]
 
 
-def claimable_queues(using: str, queues: Sequence[str]) -> Sequence[str]:
-    """Return the queues whose first runs a claim may lock, by one of the statements here.
+def passes_over_paused_queues(using: str) -> bool:
+    """Return whether the statements that lock the first runs leave out those of paused queues."""
+    return connections[using].vendor == "postgresql"
 
-    On PostgreSQL, the statements themselves pass over paused queues.
-    """
-    return queues if connections[using].vendor == "postgresql" else open_queues(using, queues)
+
+def claimable_queues(using: str, queues: Sequence[str]) -> Sequence[str]:
+    """Return the queues whose first runs a claim may lock, by one of the statements here."""
+    return queues if passes_over_paused_queues(using) else open_queues(using, queues)
 
 
 def lock_first_ready(

@@ -156,6 +156,8 @@ def _claim_batch(
 
 def _open_queues(scope: ClaimScope, first: Mapping[Level, Sequence[Run]]) -> Collection[str]:
     """Return the queues that are known not to be paused, by the first runs that were locked."""
+    if not claims.passes_over_paused_queues(scope.using):
+        return scope.queues
     with_runs = {level.queue for level, runs in first.items() if runs}
     # Nothing has to start, so there is time to ask.
     return with_runs or claims.open_queues(scope.using, scope.queues)
