@@ -19,7 +19,7 @@ from sisy.runtime.durations import duration_text
 from sisy.store.levels import Level, first_of_each_priority, queues_with_runs
 
 WORKERLESS = timedelta(minutes=1)  # that a run may wait if no worker serves its queue
-MAX_FIRST_READ = 100  # first runs of a queue of which one must not wait for a run of its task
+MAX_FIRST_READ = 100  # runs of a queue to read, to find one that no run of its task blocks
 
 
 @dataclass(frozen=True, slots=True)

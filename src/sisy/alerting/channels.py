@@ -19,7 +19,7 @@ class Channel(Protocol):
         """Send a message. It takes a bounded time, and uses no transaction.
 
         Raises:
-            NotDelivered: it was not accepted, or nobody knows. It is sent again later.
+            NotDelivered: it was not accepted, as far as is known. It is sent again later.
         """
 
 

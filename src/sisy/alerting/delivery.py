@@ -14,7 +14,7 @@ def without_secrets(words: str, *secrets: str) -> str:
     """Return ``words`` with each secret, and each part of an address, replaced."""
     parts = set(secrets)
     for secret in secrets:
-        # The scheme of an address is no secret.
+        # The scheme of an address is not secret.
         parts.update(PARTS.split(secret.rpartition("://")[2]))
     parts |= {unquote(part) for part in parts}
     # The longest first: a part may be contained in another.

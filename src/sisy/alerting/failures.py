@@ -25,7 +25,7 @@ from sisy.records.small_tables import TroubledRun
 from sisy.store.judging import JUDGED_STATES, Ended, latest_ended, latest_of_calls
 
 BATCH = 500  # troubled runs that are judged together
-MIN_GAP = timedelta(minutes=1)  # a restart of the heartbeat is no reason for an alert
+MIN_GAP = timedelta(minutes=1)  # so that a restart of the heartbeat opens no alert
 CALM = timedelta(hours=24)  # without a failed run, until an alert about a function closes
 
 STREAK_KINDS = (Kind.FAILING, Kind.LOST, Kind.BROKEN)

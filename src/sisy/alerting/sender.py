@@ -22,7 +22,7 @@ from sisy.runtime.loop import Loop, retry_delay
 from sisy.runtime.threads import DaemonThreads
 from sisy.store.database_thread import DatabaseThread
 
-IDLE_INTERVAL = 60.0  # seconds between two steps that nobody has woken
+IDLE_INTERVAL = 60.0  # seconds until the next step, unless `wake` is called before
 END_TIMEOUT = 2.0  # seconds that a stopping heartbeat waits for messages that are being sent
 FIRST_REST = 1.0  # seconds, doubled after each failure in a row
 MAX_REST = 30.0

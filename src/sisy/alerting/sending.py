@@ -116,7 +116,7 @@ def record_sent(using: str, now: datetime, message: OutboxMessage) -> None:
     """Record that a message was sent."""
     row = OutboxMessage.objects.using(using).filter(pk=message.pk)
     if message.event == Event.PING:
-        # There may be several for each run, and nobody reads them afterwards.
+        # There may be several for each run, and they are not needed once they are sent.
         row.delete()
     else:
         row.update(sent_at=now, next_attempt_at=None, failed_at=None, error="")

@@ -1,4 +1,4 @@
-"""Judge tasks of which no run has succeeded for too long.
+"""Judge tasks that have had no successful run for too long.
 
 ``silent_at`` says when to look at a task. When that moment has passed, the heartbeat looks once,
 and moves it to the moment at which the latest success will be too old. So a task is looked at

@@ -63,7 +63,7 @@ def subject_of(message: OutboxMessage) -> str:
         return gettext("Ping")
     try:
         return _subject(message, notices_in(message.payload))
-    except Exception:  # noqa: BLE001 - the payload of another version, or of nobody
+    except Exception:  # noqa: BLE001 - the payload may be of another version
         return gettext("Unreadable message")
 
 

@@ -93,7 +93,7 @@ class Planned:
     broken: int = 0
     deleted: int = 0
     is_held_up: bool = False
-    # The keys of tasks that have retired, and of which no run was queued.
+    # The keys of tasks that have retired without a queued run.
     retired: list[int] = field(default_factory=list)
 
     def add(self, later: "Planned") -> None:

@@ -30,7 +30,7 @@ LAYOUT = 1
 """The version of `Counts.as_json`. Totals of another version are neither changed nor read."""
 
 OTHER = "(other)"
-"""The value of a label in place of all those for which there is no room."""
+"""The label value that stands for all values beyond the limit."""
 
 RUNS, RETRIES, LATENESS, DURATION = "runs", "retries", "lateness", "duration"
 RINGS = "rings"
