@@ -9,8 +9,9 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.db.models import F
+from django.db.models.functions import Mod
 
-from sisy.models import Process, Role, Task, task_with_callable
+from sisy.models import Process, Role, Task, TaskState, task_with_callable
 from sisy.store import due
 from tests.app import jobs
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
@@ -37,6 +38,21 @@ def pages_of(statement, **values):
             [[found]] = cursor.fetchall()
     plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
     return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+
+def test_a_look_reads_a_few_pages_though_most_tasks_are_retired():
+    Task.objects.bulk_create(
+        task_with_callable(jobs.noop, schedule="0 0 1 1 *") for _ in range(10 * TASKS)
+    )
+    Task._base_manager.update(next_run=NOON + DAY)
+    ended = Task.objects.annotate(nth=Mod(F("pk"), 10)).exclude(nth=0)
+    ended.update(state=TaskState.RETIRED, next_run=None)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE sisy_task")
+    mine = Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=HOUR)
+    moments = {"since": NOON - SECOND, "messages_since": NOON - MINUTE, "due_since": NOON - SECOND}
+    assert pages_of(due.LOOK_AHEAD, process=mine.pk, **moments) < 10 * FURTHER_PAGES
+    assert pages_of(due.ANY_UNPLANNED) < FURTHER_PAGES
 
 
 def test_a_look_reads_a_few_pages_though_all_plans_have_left_their_entries():

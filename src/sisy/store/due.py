@@ -22,12 +22,16 @@ LOCK_DUE_TASKS = Statement("""
 ANY_DUE = Statement("""
     SELECT 1 FROM sisy_task
     WHERE state = 'active' AND next_run BETWEEN %(since)s AND %(now)s
+    ORDER BY next_run
     LIMIT 1
 """)
 
-ANY_UNPLANNED = Statement("""
-    SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL LIMIT 1
-""")
+# In the order of the index: PostgreSQL otherwise expects to find such a task soon, because most
+# retired tasks have no next run either, and reads the whole table to find none.
+FIRST_UNPLANNED = """
+    SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL ORDER BY next_run LIMIT 1
+"""
+ANY_UNPLANNED = Statement(FIRST_UNPLANNED)
 
 # One row with everything that decides when the next tick is needed, or none if the process is not
 # registered. With it comes the time, so that a heartbeat need not ask for it as well. There may be
@@ -36,26 +40,26 @@ ANY_UNPLANNED = Statement("""
 # are read once for all questions. The condition on the key of the task, which is always true,
 # makes PostgreSQL read the row itself. To answer from the index alone, it would also have to read
 # a page of the visibility map.
-LOOK_AHEAD = Statement("""
+LOOK_AHEAD = Statement(f"""
     SELECT
-        EXISTS (SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NULL),
+        ({FIRST_UNPLANNED}) IS NOT NULL,
         (
             SELECT next_run FROM sisy_task
             WHERE state = 'active' AND next_run >= %(due_since)s AND id > 0
             ORDER BY next_run LIMIT 1
-        ) {as_utc},
+        ) {{as_utc}},
         (
             SELECT MIN(ready_at) FROM sisy_queued_run
             WHERE is_delayed AND NOT is_ahead AND ready_at > %(since)s
-        ) {as_utc},
+        ) {{as_utc}},
         registered.has_seen_end,
-        registered.first_expiry {as_utc},
-        registered.last_expiry {as_utc},
+        registered.first_expiry {{as_utc}},
+        registered.last_expiry {{as_utc}},
         (
             SELECT MIN(next_attempt_at) FROM sisy_outbox
             WHERE next_attempt_at >= %(messages_since)s
-        ) {as_utc},
-        {clock}
+        ) {{as_utc}},
+        {{clock}}
     FROM (
         SELECT
             MAX(CASE WHEN end_reason <> '' THEN 1 ELSE 0 END) AS has_seen_end,
