@@ -1,6 +1,7 @@
 """The alerts of which people are told, beside the problems that reports find in each request."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from django.utils.translation import ngettext
 
@@ -27,6 +28,12 @@ def recorded_alerts(using: str) -> Iterator[Alert]:
     if more:
         words = ngettext("And %d more open alert.", "And %d more open alerts.", more) % more
         yield Alert(kind=Kind.FAILING, severity=Severity.ERROR, why=words, number=more)
+
+
+def last_closed_at(using: str) -> datetime | None:
+    """Return when the last alert was closed; None if there is none."""
+    closed = AlertRecord.objects.using(using).filter(closed_at__isnull=False)
+    return closed.order_by("-closed_at").values_list("closed_at", flat=True).first()
 
 
 def without_recorded(found: Iterable[Alert], recorded: Iterable[Alert]) -> Iterator[Alert]:

@@ -1,0 +1,206 @@
+"""Alerts grouped by their cause, so that one outage is one problem and not one for each task.
+
+A group begins in one of two ways:
+
+- Processes and queues: if no heartbeat is running, tasks are late. If a queue has no worker or is
+  paused, its runs are queued. Such alerts are consequences, and belong to the group of the cause.
+- Tasks: alerts of a kind whose texts give the same cause belong together, such as tasks that fail
+  because of the same error.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import gettext, gettext_lazy, ngettext
+
+from sisy.models import Alert as AlertRecord
+from sisy.reports.alerts.alert import Alert, Kind, Severity
+
+CONSEQUENCES = {
+    Kind.NO_HEARTBEAT: {Kind.LATE, Kind.SILENT},
+    Kind.NO_WORKER: {Kind.QUEUED, Kind.LATE, Kind.SILENT},
+    Kind.QUEUE_PAUSED: {Kind.QUEUED, Kind.SILENT},
+}
+"""By a kind of alert, the kinds that it may cause: of the same queue, if it is about a queue."""
+
+ADVICE = {
+    Kind.BROKEN: gettext_lazy("Open the task, correct it, and resume it."),
+    Kind.FAILED: gettext_lazy("Open the run to read its error. Retry it when the cause is fixed."),
+    Kind.LATE: gettext_lazy("Check whether a heartbeat is running and keeps up."),
+    Kind.MISSED: gettext_lazy("Backfill the task if the occurrences must still run."),
+    Kind.QUEUED: gettext_lazy("Start a worker for the queue, or more of them."),
+}
+"""What to do about problems whose alert does not say it."""
+
+FAILURES = {Kind.FAILING, Kind.FAILED, Kind.LOST}
+NUMBER = re.compile(r"\d+")
+MAX_SUBJECTS_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertGroup:
+    """The alerts that one cause has. The first one is the cause, or is an example of the others.
+
+    Attributes:
+        key: identifies the group as long as its cause lasts.
+    """
+
+    key: str
+    alerts: tuple[Alert, ...]
+
+    @property
+    def lead(self) -> Alert:
+        return self.alerts[0]
+
+    @property
+    def severity(self) -> Severity:
+        return self.lead.severity
+
+    @property
+    def since(self) -> datetime | None:
+        """When the first of its problems began."""
+        return min((alert.since for alert in self.alerts if alert.since), default=None)
+
+    @property
+    def number(self) -> int:
+        """The number of problems: one, or those that the row only counts."""
+        return self.lead.number if len(self.alerts) == 1 else 1
+
+    @property
+    def same(self) -> list[Alert]:
+        """The alerts of the kind of the first one; the others are consequences."""
+        return [alert for alert in self.alerts if alert.kind == self.lead.kind]
+
+    @property
+    def what(self) -> str:
+        """The label of the task, or the number of tasks."""
+        if len(self.same) == 1 or self.lead.is_about_site:
+            return self.lead.what
+        return ngettext("%d task", "%d tasks", len(self.same)) % len(self.same)
+
+    @property
+    def why(self) -> str:
+        """The text of the alert, or what the texts of all have in common."""
+        if len(self.same) == 1 or self.lead.is_about_site:
+            return self.lead.why
+        return _cause_of(self.lead)
+
+    @property
+    def fix(self) -> str:
+        """What to do; empty if the text says it."""
+        return self.lead.fix or str(ADVICE.get(self.lead.kind, ""))
+
+    @property
+    def records(self) -> list[AlertRecord]:
+        """The alerts on which people can act."""
+        return [alert.record for alert in self.alerts if alert.record is not None]
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Return whether all of its alerts were acknowledged."""
+        records = self.records
+        return len(records) == len(self.alerts) and all(each.acknowledged_at for each in records)
+
+    @property
+    def acknowledged_by(self) -> str:
+        """Those who acknowledged some of its alerts."""
+        return ", ".join(sorted({each.acknowledged_by for each in self.records} - {""}))
+
+    @property
+    def is_retryable(self) -> bool:
+        """Return whether it is about one failed run, which a person may retry."""
+        return len(self.alerts) == 1 and self.lead.run is not None and self.lead.kind in FAILURES
+
+    def muted_until(self, now: datetime) -> datetime | None:
+        """Return until when all of its alerts are muted; None if one is not."""
+        muted = [each.muted_until for each in self.records if each.is_muted(now)]
+        return min(muted) if muted and len(muted) == len(self.records) else None
+
+    def is_handled(self, now: datetime) -> bool:
+        """Return whether people know all of it: it was acknowledged or muted, or is on purpose."""
+        is_muted = len(self.records) == len(self.alerts) and self.muted_until(now) is not None
+        return self.is_acknowledged or is_muted or self.severity == Severity.INFO
+
+    @property
+    def affects(self) -> str:
+        """The tasks or queues that are affected, the first ones by name."""
+        named = list(dict.fromkeys(_subject(alert) for alert in self.alerts if _subject(alert)))
+        shown, more = ", ".join(named[:MAX_SUBJECTS_NAMED]), named[MAX_SUBJECTS_NAMED:]
+        if not more:
+            return shown
+        return gettext("%(shown)s and %(more)d more") % {"shown": shown, "more": len(more)}
+
+
+def grouped(alerts: Sequence[Alert]) -> list[AlertGroup]:
+    """Return the alerts by cause, in the order of the first alert of each."""
+    causes = [alert for alert in alerts if alert.kind in CONSEQUENCES]
+    groups: dict[str, list[Alert]] = {}
+    for alert in _causes_first(alerts):
+        cause = next((each for each in causes if _is_consequence(alert, each)), alert)
+        groups.setdefault(_key(cause), []).append(alert)
+    places = {id(alert): place for place, alert in enumerate(alerts)}
+    found = [AlertGroup(key=key, alerts=tuple(several)) for key, several in groups.items()]
+    return sorted(found, key=lambda group: places[id(group.lead)])
+
+
+def _causes_first(alerts: Iterable[Alert]) -> Iterator[Alert]:
+    later = []
+    for alert in alerts:
+        if alert.kind in CONSEQUENCES:
+            yield alert
+        else:
+            later.append(alert)
+    yield from later
+
+
+def _is_consequence(alert: Alert, cause: Alert) -> bool:
+    if alert.kind not in CONSEQUENCES[cause.kind]:
+        return False
+    # A recorded alert is about one heartbeat that died: another one may still be running.
+    if cause.kind == Kind.NO_HEARTBEAT:
+        return cause.record is None
+    return not set(alert.queues).isdisjoint(cause.queues)
+
+
+def _key(alert: Alert) -> str:
+    if alert.kind == Kind.NO_HEARTBEAT:
+        return str(alert.kind)
+    if alert.is_about_site:
+        about = ",".join(alert.queues)
+    elif alert.task is None and not alert.path:
+        about = f"{','.join(alert.queues)} {alert.why}"
+    else:
+        about = _cause_of(alert)
+    cause = NUMBER.sub("#", about)
+    return f"{alert.kind}-{hashlib.blake2b(cause.encode(), digest_size=6).hexdigest()}"
+
+
+def _cause_of(alert: Alert) -> str:
+    """Return the part of the text that is the same for all tasks with the same cause."""
+    return alert.why.partition(": ")[2] or alert.why
+
+
+def _subject(alert: Alert) -> str:
+    if alert.what:
+        return alert.what
+    if not alert.queues:
+        return ""
+    return gettext("queue %s") % ", ".join(alert.queues)
+
+
+def in_words(groups: Sequence[AlertGroup], now: datetime) -> str:
+    """Return how many problems there are, and how many of them people know; empty if none."""
+    # What people did on purpose, such as pausing a queue, is listed but is no problem.
+    problems = [group for group in groups if group.severity != Severity.INFO]
+    number = sum(group.number for group in problems)
+    if not number:
+        return ""
+    words = [ngettext("%d problem", "%d problems", number) % number]
+    if known := sum(group.is_acknowledged for group in problems):
+        words.append(ngettext("%d acknowledged", "%d acknowledged", known) % known)
+    if muted := sum(group.muted_until(now) is not None for group in problems):
+        words.append(ngettext("%d muted", "%d muted", muted) % muted)
+    return ", ".join(words)
