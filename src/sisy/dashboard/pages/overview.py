@@ -13,7 +13,9 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, moment_within, one_of
 from sisy.models import Task
-from sisy.reports.alerts import find_alerts
+from sisy.reports.alerts import Severity, find_alerts
+from sisy.reports.alerts.grouping import AlertGroup, grouped, in_words
+from sisy.reports.alerts.recorded import last_closed_at
 from sisy.reports.fleet import status
 from sisy.reports.ledger import ended_counts, key_of, listed, live_counts
 from sisy.reports.outbox import dead_letters
@@ -55,16 +57,30 @@ def build_counts(page_request: PageRequest) -> dict[str, Any]:
 
 
 def build_alerts(page_request: PageRequest) -> dict[str, Any]:
-    alerts = find_alerts(page_request.using, page_request.now, in_full=page_request.sees_details)
+    using, now = page_request.using, page_request.now
+    groups = grouped(find_alerts(using, now, in_full=page_request.sees_details))
+    # What people know already follows what nobody has looked at yet.
+    groups.sort(key=lambda group: group.is_handled(now))
+    verdict = in_words(groups, now)
+    begun = [group.since for group in groups if group.since and not group.is_handled(now)]
     return {
-        "alerts": alerts,
-        "number": sum(alert.number for alert in alerts),
-        "now": page_request.now,
+        "groups": [(group, group.muted_until(now), _looks(group, now)) for group in groups],
+        "verdict": verdict,
+        "since": min(begun, default=None),
+        "cleared_at": None if verdict else last_closed_at(using),
+        "here": page_request.address(OverviewPage.name),
         "may_handle": page_request.may("handle_alert"),
-        "dead_letters": dead_letters(page_request.using),
+        "may_run": page_request.may("run_task"),
+        "dead_letters": dead_letters(using),
         "messages_address": _messages_address(page_request),
         "mute_hours": [(hours, timedelta(hours=hours)) for hours in MUTE_HOURS],
     }
+
+
+def _looks(group: AlertGroup, now: datetime) -> str:
+    """Return the classes of a group in the style sheet."""
+    looks = "bad" if group.severity in (Severity.CRITICAL, Severity.ERROR) else "warn"
+    return f"{looks} handled" if group.is_handled(now) else looks
 
 
 def _messages_address(page_request: PageRequest) -> str:
