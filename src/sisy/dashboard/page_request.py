@@ -7,9 +7,11 @@ from typing import Any
 from django.db import router
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from sisy import clock
 from sisy.dashboard.access import Dashboard
+from sisy.dashboard.preferences import Preferences
 from sisy.models import Task
 from sisy.reports import disclosure
 
@@ -51,6 +53,19 @@ class PageRequest:
     def address(self, name: str, *args: Any) -> str:
         """Return the address of another page."""
         return self.dashboard.address(name, *args)
+
+    def next_address(self, default: str) -> str:
+        """Return the page to which a form leads back: the one that it names, or ``default``."""
+        wanted = self.request.POST.get("next", "")
+        is_ours = url_has_allowed_host_and_scheme(
+            wanted, {self.request.get_host()}, require_https=self.request.is_secure()
+        )
+        return wanted if is_ours else self.address(default)
+
+    @cached_property
+    def preferences(self) -> Preferences:
+        """What the reader chose for all pages."""
+        return Preferences.of(self.request)
 
     def admin_address(self, name: str, *args: Any) -> str:
         """Return the address of a page of the admin; empty if it does not exist."""

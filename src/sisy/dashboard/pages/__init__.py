@@ -12,6 +12,7 @@ from sisy.dashboard.pages.acting import (
 from sisy.dashboard.pages.backfill import BackfillPage
 from sisy.dashboard.pages.editor import EditorPage
 from sisy.dashboard.pages.fleet import FleetPage
+from sisy.dashboard.pages.frame import FindView, PreferencesView
 from sisy.dashboard.pages.load import LoadPage
 from sisy.dashboard.pages.overview import OverviewPage
 from sisy.dashboard.pages.run import RunPage
@@ -29,6 +30,8 @@ PAGES: dict[str, tuple[str, Any]] = {
     "load": ("load/", LoadPage),
     "fleet": ("fleet/", FleetPage),
     "editor": ("schedule/", EditorPage),
+    "find": ("find/", FindView),
+    "preferences": ("preferences/", PreferencesView),
     "act_on_tasks": ("tasks/do/<str:verb>/", TaskActing),
     "act_on_runs": ("runs/do/<str:verb>/", RunActing),
     "act_on_alerts": ("alerts/do/<str:verb>/", AlertActing),

@@ -7,7 +7,6 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext, ngettext
 from django.views import View
 
@@ -43,7 +42,7 @@ class Acting(View):
             raise PermissionDenied
         for said in self.act(page_request, verb):
             messages.add_message(request, said.level, said.words, fail_silently=True)
-        return HttpResponseRedirect(self._next(page_request))
+        return HttpResponseRedirect(page_request.next_address(self.back))
 
     def act(self, page_request: PageRequest, verb: str) -> Iterable[Result]:
         return self.verbs[verb][1](page_request.request.user, self.chosen(page_request))
@@ -51,15 +50,6 @@ class Acting(View):
     def chosen(self, page_request: PageRequest) -> Any:
         """Return the objects that the form names."""
         raise NotImplementedError
-
-    def _next(self, page_request: PageRequest) -> str:
-        wanted = page_request.request.POST.get("next", "")
-        is_ours = url_has_allowed_host_and_scheme(
-            wanted,
-            {page_request.request.get_host()},
-            require_https=page_request.request.is_secure(),
-        )
-        return wanted if is_ours else page_request.address(self.back)
 
 
 class RowsActing(Acting):

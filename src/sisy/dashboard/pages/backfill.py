@@ -39,6 +39,13 @@ class BackfillPage(TaskPage):
         messages.add_message(request, said.level, said.words, fail_silently=True)
         return HttpResponseRedirect(page_request.address("task", task_of(page_request).pk))
 
+    def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:
+        task = task_of(page_request)
+        return [*super().trail(page_request), (page_request.address("task", task.pk), task.label)]
+
+    def chosen_zone(self, page_request: PageRequest) -> None:
+        """Return None: the form is always read in the zone of the site."""
+
     def title_of(self, page_request: PageRequest) -> str:
         return gettext("Backfill: %s") % task_of(page_request).label
 

@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any, ClassVar
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import get_script_prefix
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
@@ -18,6 +21,7 @@ from sisy import conf
 from sisy.dashboard.access import Dashboard
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.parameters import Check, refusals
+from sisy.dashboard.preferences import THEMES, ZONES
 from sisy.messaging import carriers, messages, sender
 from sisy.runtime import live_socket
 
@@ -63,13 +67,16 @@ class Page(View):
     def get(self, request: HttpRequest, **keys: Any) -> HttpResponse:
         page_request = PageRequest(self.dashboard, request, keys)
         self.prepare(page_request)
-        if PARTS in request.GET:
-            return self._some(
-                page_request, {name for name in request.GET[PARTS].split(",") if name}
-            )
-        return self.whole(page_request)
+        zone = self.chosen_zone(page_request)
+        # The page is rendered here, while its zone is active.
+        with timezone.override(zone) if zone else nullcontext():
+            if PARTS in request.GET:
+                return self._some(
+                    page_request, {name for name in request.GET[PARTS].split(",") if name}
+                )
+            return self.whole(page_request).render()
 
-    def whole(self, page_request: PageRequest) -> HttpResponse:
+    def whole(self, page_request: PageRequest) -> TemplateResponse:
         """Return the whole page."""
         request = page_request.request
         context = {
@@ -79,6 +86,12 @@ class Page(View):
             "page": self.name,
             "title": self.title_of(page_request),
             "tabs": self._tabs(page_request),
+            "trail": self.trail(page_request),
+            "zone_name": timezone.get_current_timezone_name(),
+            "zone_choices": self._zones(page_request),
+            "theme_choices": self._themes(page_request),
+            "theme": page_request.preferences.theme,
+            "full_path": request.get_full_path(),
             "live": live_address(),
             "refusals": refusals(page_request.asked, self.asks),
             "parts": {part.name: self._rendered(part, page_request) for part in self.parts},
@@ -96,6 +109,18 @@ class Page(View):
     def title_of(self, page_request: PageRequest) -> str:
         """Return the heading of the page."""
         return str(self.title)
+
+    def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:
+        """Return the address and the title of each page above this one, the outermost first."""
+        return []
+
+    def zone_of(self, page_request: PageRequest) -> str:
+        """Return the time zone of the task that the page is about; empty if it is about none."""
+        return ""
+
+    def chosen_zone(self, page_request: PageRequest) -> tzinfo | None:
+        """Return the time zone that the reader chose; None for the one of the site."""
+        return page_request.preferences.timezone(self.zone_of(page_request))
 
     def context(self, page_request: PageRequest) -> dict[str, Any]:
         """Return the context of the page's template, without its parts."""
@@ -125,20 +150,35 @@ class Page(View):
             mark_safe(render_to_string(template, context, page_request.request)),
         )
 
-    def _tabs(self, page_request: PageRequest) -> list[tuple[str, Any, bool]]:
+    def _tabs(self, page_request: PageRequest) -> list[tuple[str, Any, bool, str]]:
         here = self.tab or self.name
-        return [(page_request.address(name), words, name == here) for name, words in TABS.items()]
+        return [
+            (page_request.address(name), words, name == here, key)
+            for name, (words, key) in TABS.items()
+        ]
+
+    def _zones(self, page_request: PageRequest) -> list[tuple[str, Any, bool]]:
+        chosen = page_request.preferences.zone
+        known = [name for name in ZONES if name != "task" or self.zone_of(page_request)]
+        return [(name, ZONES[name], name == chosen) for name in known]
+
+    def _themes(self, page_request: PageRequest) -> list[tuple[str, Any, bool]]:
+        """Return the themes to choose from; none if another base template decides."""
+        if self.dashboard.base_template != Dashboard.base_template:
+            return []
+        chosen = page_request.preferences.theme
+        return [(name, words, name == chosen) for name, words in THEMES.items()]
 
 
 TABS = {
-    "overview": _("Overview"),
-    "tasks": _("Tasks"),
-    "runs": _("Runs"),
-    "load": _("Load"),
-    "fleet": _("Workers"),
-    "editor": _("Schedule"),
+    "overview": (_("Overview"), "o"),
+    "tasks": (_("Tasks"), "t"),
+    "runs": (_("Runs"), "r"),
+    "load": (_("Load"), "l"),
+    "fleet": (_("Workers"), "w"),
+    "editor": (_("Schedule"), "s"),
 }
-"""The tabs of each page, with their names."""
+"""The tabs of each page: their names, and the keys that open them after "g"."""
 
 
 def live_address() -> str:

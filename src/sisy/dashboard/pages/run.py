@@ -41,6 +41,19 @@ class RunPage(Page):
         if page_request.keys["run"] is None:
             raise Http404("This run does not exist, or has been pruned.")
 
+    def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:
+        run = run_of(page_request)
+        if run.task is None:
+            return [(page_request.address("runs"), gettext("Runs"))]
+        return [
+            (page_request.address("tasks"), gettext("Tasks")),
+            (page_request.address("task", run.task_id), run.task.label),
+        ]
+
+    def zone_of(self, page_request: PageRequest) -> str:
+        task = run_of(page_request).task
+        return task.timezone if task else ""
+
     def title_of(self, page_request: PageRequest) -> str:
         return str(run_of(page_request))
 

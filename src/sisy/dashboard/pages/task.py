@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfoNotFoundError
 from django.apps import apps
 from django.http import Http404
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from sisy.dashboard import declared, policy_text
 from sisy.dashboard.dst_notes import told
@@ -42,6 +43,12 @@ class TaskPage(Page):
             raise Http404(
                 "This task does not exist, or has been deleted. Its runs may still exist."
             )
+
+    def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:
+        return [(page_request.address("tasks"), gettext("Tasks"))]
+
+    def zone_of(self, page_request: PageRequest) -> str:
+        return task_of(page_request).timezone
 
     def title_of(self, page_request: PageRequest) -> str:
         return task_of(page_request).label

@@ -85,6 +85,8 @@ class Parts {
   #merge(body) {
     const followed = ends().filter(isAtEnd);
     const known = new Set(ends());
+    const focused = document.activeElement;
+    const place = focused.closest(".sisy-content");
     const fresh = document.createElement("template");
     fresh.innerHTML = body;
     for (const part of fresh.content.querySelectorAll("[data-sisy-part]")) {
@@ -99,6 +101,7 @@ class Parts {
         },
       });
     }
+    if (focused !== document.activeElement && !focused.isConnected) place?.focus({ preventScroll: true });
     for (const end of ends()) if (followed.includes(end) || !known.has(end)) toEnd(end);
     document.dispatchEvent(new CustomEvent("sisy:merged"));
     tell();

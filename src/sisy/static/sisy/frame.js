@@ -1,0 +1,65 @@
+// The frame around each page: keyboard shortcuts, the sheet that lists them, and the browser's zone.
+
+const SEQUENCE = 1500; // milliseconds between the two keys of a shortcut
+const FIELDS = "input:not([type=checkbox]), select, textarea, [contenteditable]";
+
+const sheet = document.querySelector("[data-sisy-shortcuts]");
+const display = document.getElementById("sisy-display");
+let first = "";
+let timer = 0;
+
+function alerts() {
+  return [...document.querySelectorAll(".sisy-alert")];
+}
+
+// Focus the first control of the next alert, or of the previous one.
+function move(step) {
+  const rows = alerts();
+  const here = rows.findIndex((row) => row.contains(document.activeElement));
+  const place = here < 0 ? (step > 0 ? 0 : rows.length - 1) : here + step;
+  rows[place]?.querySelector("a, button, summary")?.focus();
+}
+
+const KEYS = {
+  "/": () => document.querySelector("[data-sisy-search]")?.focus(),
+  "?": () => sheet?.showModal(),
+  j: () => move(1),
+  k: () => move(-1),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || sheet?.open) return;
+  const { key, target } = event;
+  if (key === "Escape") {
+    if (target.matches?.(FIELDS)) target.blur();
+    for (const menu of document.querySelectorAll(".sisy details:is(.sisy-pop, .sisy-menu)[open]")) {
+      menu.open = false;
+      if (menu.contains(target)) menu.querySelector("summary").focus();
+    }
+    return;
+  }
+  if (target.closest?.(FIELDS)) return;
+  clearTimeout(timer);
+  const link = first === "g" && [...document.querySelectorAll("[data-sisy-go]")].find((one) => one.dataset.sisyGo === key);
+  first = "";
+  if (link) {
+    link.click();
+  } else if (KEYS[key]) {
+    event.preventDefault();
+    KEYS[key]();
+  } else if (key === "g") {
+    first = key;
+    timer = setTimeout(() => (first = ""), SEQUENCE);
+  }
+});
+
+document.querySelector("[data-sisy-help]")?.addEventListener("click", () => sheet?.showModal());
+
+// A click elsewhere closes the menu.
+document.addEventListener("click", ({ target }) => {
+  if (display?.open && !display.contains(target)) display.open = false;
+});
+
+for (const field of document.querySelectorAll("[data-sisy-zone]")) {
+  field.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+}
