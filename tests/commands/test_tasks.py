@@ -1,6 +1,6 @@
 """What people do with tasks from a terminal."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import CommandError
@@ -70,6 +70,19 @@ def test_run_pause_resume_and_cancel_act_on_the_task():
     assert told("sisy_tasks resume tea")["state"] == TaskState.ACTIVE
     with pytest.raises(CommandError, match="Cannot resume tea"):
         said("sisy_tasks resume tea")
+
+
+def test_a_pause_may_have_an_end():
+    scheduled("0 15 * * *", label="tea", timezone="Europe/Berlin")
+    assert "Paused tea until 2026-05-06 16:00:00 CEST." in said(
+        "sisy_tasks pause tea --until 2026-05-06T16:00"
+    )
+    assert Task.objects.get().paused_until == datetime(2026, 5, 6, 14, tzinfo=UTC)
+    assert "The task is paused until 2026-05-06 16:00:00 CEST." in said("sisy_tasks why tea")
+    assert "2026-05-07 13:00:00 UTC" in said("sisy_tasks next tea -n 1")
+    said("sisy_tasks resume tea")
+    with pytest.raises(CommandError, match="until is in the past"):
+        said("sisy_tasks pause tea --until 2020-01-01")
 
 
 def test_history_shows_how_runs_ended_and_why():

@@ -167,6 +167,28 @@ def test_a_queue_that_no_living_worker_serves_says_so():
     assert "mail ! no worker 0 - 0 0" in page
 
 
+def test_tasks_and_queues_are_paused_for_a_while():
+    task, end = scheduled(label="tariff", queue="mail"), NOON + 8 * HOUR
+    [said] = do("tasks", "pause", task, reason="moving", hours="8")
+    assert said == "Paused 1 task. Sisy resumes it at 2026-05-05 20:00:00."
+    task.refresh_from_db()
+    assert (task.state, task.paused_until) == ("paused", end)
+    assert history_of(task) == ["Paused until 2026-05-05T20:00:00+00:00: moving"]
+    do("queues", "pause", name="mail", hours="8")
+    assert Queue.objects.get().paused_until == end
+    tasks, fleet = (browser_of("view_task").get(f"/sisy/{page}/") for page in ("tasks", "fleet"))
+    assert "paused until 20:00:00" in text_of(tasks)
+    assert "until 20:00:00 by Sam" in text_of(fleet)
+
+
+@pytest.mark.parametrize("hours", ["", "0", "-1", "3", "1e9", "forever"])
+def test_a_pause_for_an_unknown_time_lasts_until_it_is_resumed(hours):
+    task = scheduled()
+    do("tasks", "pause", task, hours=hours)
+    task.refresh_from_db()
+    assert (task.state, task.paused_until) == ("paused", None)
+
+
 def test_an_empty_list_of_queues_says_so():
     page = text_of(browser_of("view_task").get("/sisy/fleet/?parts=queues"))
     assert "No queues yet." in page

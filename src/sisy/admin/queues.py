@@ -12,8 +12,15 @@ class QueueAdmin(ReadOnly):
     """A read-only list. The dashboard shows all queues, and can pause them."""
 
     dashboard_list = "fleet"
-    list_display = fields = readonly_fields = ("name", "paused", "paused_by", "pause_reason")
+    list_display = fields = readonly_fields = (
+        "name",
+        "paused",
+        "until",
+        "paused_by",
+        "pause_reason",
+    )
     search_fields = ("name",)
     actions = None
 
     paused = moment_in("paused_at", _("paused"))
+    until = moment_in("paused_until", _("until"))

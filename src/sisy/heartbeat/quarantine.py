@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from sisy.lifecycle import task_state
 from sisy.lifecycle.reject import reject_unreadable
-from sisy.models import Process, QueuedRun, Run, Task
+from sisy.models import Process, Queue, QueuedRun, Run, Task
 from sisy.runtime.log import logger
 from sisy.store.isolation import isolating, past_bad_rows
 
@@ -64,17 +64,23 @@ def reject_unreadable_rows(using: str, now: datetime) -> int:
     """Find rows whose moments cannot be read, and return how many there were.
 
     A task is marked as broken, and a run as failed. A process is deleted: it has to register
-    again, and a heartbeat rescues its runs.
+    again, and a heartbeat rescues its runs. A pause whose end cannot be read lasts until you
+    resume the task or queue.
     """
     # Such a row makes every look at the next due moment fail. Only the first and last rows of what
     # a look reads can do that, so try the first and the last 1,000 of each table.
     tasks = Task.objects.using(using).active().exclude(next_run=None)
     queued = QueuedRun.objects.using(using).all()
     processes = Process.objects.using(using).all()
+    paused = Task.objects.using(using).exclude(paused_until=None)
+    queues = Queue.objects.using(using).exclude(paused_until=None)
 
     def break_task(pk: int) -> None:
         why = "The stored next_run cannot be read. Resume the task to compute it again."
         set_broken(using, pk, why)
+
+    def stay_paused(rows: QuerySet[Any], pk: int) -> None:
+        rows.filter(pk=pk).update(paused_until=None)
 
     def fail_run(entry: tuple[int, int]) -> None:
         _, pk = entry
@@ -88,6 +94,8 @@ def reject_unreadable_rows(using: str, now: datetime) -> int:
         _reject_rows(tasks, "next_run", break_task)
         + _reject_rows(queued, "ready_at", fail_run)
         + _reject_rows(processes, "lease_until", forget_process)
+        + _reject_rows(paused, "paused_until", partial(stay_paused, paused))
+        + _reject_rows(queues, "paused_until", partial(stay_paused, queues))
     )
 
 

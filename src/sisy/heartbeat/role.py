@@ -18,6 +18,7 @@ from sisy.alerting.sender import Sender
 from sisy.engines.dispatch import dispatching
 from sisy.heartbeat.clock_rollback import ClockWatch
 from sisy.heartbeat.due_mark import DueMark
+from sisy.heartbeat.pauses import Pauses
 from sisy.heartbeat.plan_ahead import plan_ahead
 from sisy.heartbeat.quarantine import past_unreadable
 from sisy.heartbeat.retention import Rounds, prune_backlog
@@ -77,6 +78,7 @@ class Heartbeat:
         self._judge = Judge(self.using)
         self._due_mark = DueMark()
         self._rounds = Rounds(self.using)
+        self._pauses = Pauses(self.using)
         self._progress = deadman.Progress()
         self._next_beat: datetime | None = None
         self._next_due: datetime | None = None
@@ -134,6 +136,8 @@ class Heartbeat:
             self._due_mark.hasten()
         process = self._lease.keep()
         since = self._clock_watch.last_pass or now
+        if self._loop.was_woken or self._is_beat(now) or self._pauses.have_ended(now):
+            self._pauses.end(now)
         # Plan what is known to be due before anything else.
         if self._wants_tick(now):
             self._tick(current)
@@ -192,7 +196,8 @@ class Heartbeat:
         self._clock_watch.passed(current.now, is_behind=has_left_work or is_held_up)
         self._progress.note(clock.steady())
         if not has_left_work:
-            wait = self._seconds_to_next(current.now, outlook.next_moment())
+            moments = (outlook.next_moment(), self._pauses.next_at)
+            wait = self._seconds_to_next(current.now, min(filter(None, moments), default=None))
             if self._may_leave_out(wait, outlook):
                 wait += SECOND.total_seconds()
             current.wait = min(wait, LOCKED_RETRY_INTERVAL) if is_held_up else wait
@@ -269,5 +274,6 @@ class Heartbeat:
             self._next_beat,
             self._audit.next_at,
             self._judge.next_at,
+            self._pauses.next_at,
         )
         return all(moment is None or moment >= following + SECOND for moment in moments)

@@ -8,6 +8,7 @@
     active ── break ───────────────────► broken
     active ── last occurrence is due ──► retired                         task_retired
     paused, broken ── resume ──────────► active, broken or retired       task_retired
+    paused ── its pause has ended ─────► active
     any but paused ── change when it is due ──► the same
     broken ── change its target ───────► the same
     retired ── skip a run that counts as an iteration ──► active
@@ -17,7 +18,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
@@ -42,6 +43,7 @@ class Start:
     next_run: datetime | None
     state: TaskState
     state_reason: str = ""
+    paused_until: datetime | None = None
 
     @classmethod
     def active(cls, since: datetime, due: datetime) -> "Start":
@@ -96,9 +98,29 @@ def planned(next_run: datetime | None) -> TaskState:
     return TaskState.RETIRED if next_run is None else TaskState.ACTIVE
 
 
-def paused(reason: str) -> Transition:
-    """Return the transition of an active task that is paused."""
-    return Transition({"state": TaskState.PAUSED, "state_reason": reason[:500], "next_run": None})
+def paused(reason: str, until: datetime | None = None) -> Transition:
+    """Return the transition of an active task that is paused.
+
+    Args:
+        until: when a heartbeat resumes it; None if only a person does.
+    """
+    return Transition(
+        {
+            "state": TaskState.PAUSED,
+            "state_reason": reason[:500],
+            "paused_until": until,
+            "next_run": None,
+        }
+    )
+
+
+def pause_ended(until: datetime) -> Transition:
+    """Return the transition of a task that was paused until a moment. The tick plans it from then.
+
+    An occurrence at that very moment is planned as well.
+    """
+    since = until - timedelta.resolution
+    return active(state_reason="", paused_until=None, planning_since=since)
 
 
 def broken(reason: str) -> Transition:

@@ -1,6 +1,7 @@
 """Pause and resume queues."""
 
-from typing import TYPE_CHECKING, ClassVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models, router
 from django.utils.translation import gettext_lazy as _
@@ -8,7 +9,15 @@ from django.utils.translation import gettext_lazy as _
 from sisy import clock
 from sisy.records.fields import MomentField, ReasonField
 from sisy.records.twins import manager_from, twin
+from sisy.records.validators import future_moment
 from sisy.runtime.worker_options import queue_name
+
+RESUMED: dict[str, Any] = {
+    "paused_at": None,
+    "paused_until": None,
+    "pause_reason": "",
+    "paused_by": "",
+}
 
 
 class QueueQuerySet(models.QuerySet["Queue"]):
@@ -16,7 +25,9 @@ class QueueQuerySet(models.QuerySet["Queue"]):
         """Return the paused queues."""
         return self.exclude(paused_at=None)
 
-    def pause(self, name: str, reason: str = "", by: str = "") -> bool:
+    def pause(
+        self, name: str, reason: str = "", by: str = "", until: datetime | None = None
+    ) -> bool:
         """Pause a queue: workers start no more of its runs. Return False if it was already paused.
 
         Running runs continue, and due occurrences are still queued.
@@ -24,14 +35,21 @@ class QueueQuerySet(models.QuerySet["Queue"]):
         Args:
             reason: shown to people who ask why runs are queued.
             by: the name of the person who paused it.
+            until: when a heartbeat resumes it. By default, it stays paused until you
+                resume it.
 
         Raises:
-            ValueError: the name is not valid.
+            ValueError: the name is not valid; ``until`` is naive where the project uses time
+                zones, or has passed.
         """
         using = router.db_for_write(Queue)
+        now = clock.now(using)
+        if until is not None:
+            until = future_moment(until, "until", now, "pause until you resume it")
         self.using(using).get_or_create(name=queue_name(name))
         columns = {
-            "paused_at": clock.now(using),
+            "paused_at": now,
+            "paused_until": until,
             "pause_reason": reason[:500],
             "paused_by": by[:150],
         }
@@ -42,7 +60,7 @@ class QueueQuerySet(models.QuerySet["Queue"]):
     def resume(self, name: str) -> bool:
         """Let workers start the runs of a queue again. Return False if it was not paused."""
         paused = self.using(router.db_for_write(Queue)).paused().filter(name=name)
-        return bool(paused.update(paused_at=None, pause_reason="", paused_by=""))
+        return bool(paused.update(**RESUMED))
 
     aresume = twin(resume)
 
@@ -60,6 +78,7 @@ class Queue(models.Model):
 
     name = models.CharField(_("name"), max_length=60, unique=True)
     paused_at = MomentField(_("paused"), null=True, blank=True)
+    paused_until = MomentField(_("paused until"), null=True, blank=True)
     pause_reason = ReasonField(_("reason"), max_length=500, blank=True)
     paused_by = models.CharField(_("paused by"), max_length=150, blank=True)
 

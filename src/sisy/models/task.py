@@ -55,6 +55,11 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
             # With db_index=True, PostgreSQL would maintain a second index for LIKE, and no query
             # would use it.
             models.Index(fields=["label"], name="sisy_task_label"),
+            models.Index(
+                fields=["paused_until"],
+                name="sisy_task_paused_until",
+                condition=Q(paused_until__isnull=False),
+            ),
             # Most tasks have none of these expectations, and are not in their indexes.
             models.Index(
                 fields=["start_within"],

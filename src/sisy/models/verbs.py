@@ -231,13 +231,19 @@ class TaskVerbs(models.Model):
 
     ato_backfill = twin(to_backfill)
 
-    def pause(self, reason: str = "") -> bool:
+    def pause(self, reason: str = "", until: datetime | None = None) -> bool:
         """Stop planning until `resume`; return whether the task was being planned.
 
         Runs that are due and queued still execute. Occurrences that fall due during the pause
         never run.
+
+        Args:
+            until: when a heartbeat resumes it; an occurrence at that moment runs. Default: never.
+
+        Raises:
+            ValueError: ``until`` is naive where the project uses time zones, or has passed.
         """
-        return activation.pause(self._task, self._home, reason)
+        return activation.pause(self._task, self._home, reason, until)
 
     apause = twin(pause)
 
@@ -261,10 +267,7 @@ class TaskVerbs(models.Model):
     acancel_queued = twin(cancel_queued)
 
     def cancel_runs(self, reason: str = "Cancelled.", *, by_force: bool = False) -> int:
-        """Cancel queued runs and ask running ones to stop. Return the number of both.
-
-        See `Run.cancel`.
-        """
+        """Cancel queued runs and ask running ones to stop, as `Run.cancel` does. Count both."""
         now = clock.now(self._home)
         live = Run.objects.using(self._home).live_of([self.pk], now)
         return self._cancel(live, reason, now, by_force=by_force)

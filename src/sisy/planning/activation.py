@@ -15,6 +15,7 @@ from sisy.planning import timing
 from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
 from sisy.records.task import TaskRecord
+from sisy.records.validators import future_moment
 from sisy.store import locking
 from sisy.store.bulk import Update, insert_many, update_rows
 
@@ -118,9 +119,18 @@ def store_starts(using: str, starts: Sequence[tuple[TaskRecord, Start]]) -> None
         task_state.tell_retired(retired, using)
 
 
-def pause(task: TaskRecord, using: str, reason: str) -> bool:
-    """Stop planning a task. Return False if it was not active."""
-    paused = task_state.paused(reason)
+def pause(task: TaskRecord, using: str, reason: str, until: datetime | None = None) -> bool:
+    """Stop planning a task. Return False if it was not active.
+
+    Args:
+        until: when a heartbeat resumes it; None if only a person does.
+
+    Raises:
+        ValueError: ``until`` is naive where the project uses time zones, or has passed.
+    """
+    if until is not None:
+        until = future_moment(until, "until", clock.now(using), "pause until you resume it")
+    paused = task_state.paused(reason, until)
     with transaction.atomic(using=using):
         this = type(task)._default_manager.using(using).filter(pk=task.pk)
         locking.lock(this)

@@ -163,14 +163,19 @@ def occurrences(
 ) -> Iterator[datetime]:
     """Yield the due moments of ``task`` after a moment, in order.
 
-    All forecasts use this function. A task that is not active or has no schedule is never due.
+    All forecasts use this function. A task that is not active or has no schedule is never due. One
+    that is paused until a moment is due from then on.
     Iterations are respected: occurrences before ``after`` use some of them up.
 
     Args:
         until: the last moment to consider; None for no end. With it, many moments are found much
             faster.
     """
-    if task.state != TaskState.ACTIVE or not task.schedule:
+    if task.state == TaskState.PAUSED and task.paused_until is not None:
+        after = max(after, just_before(task.paused_until))
+    elif task.state != TaskState.ACTIVE:
+        return
+    if not task.schedule:
         return
     try:
         timing = Timing.of(task)

@@ -10,7 +10,7 @@ class TaskState(models.TextChoices):
     ACTIVE = "active", _("active")
     """The heartbeat plans its occurrences."""
     PAUSED = "paused", _("paused")
-    """Not planned until you resume it; ``state_reason`` says why."""
+    """Not planned until you resume it, or until ``paused_until``; ``state_reason`` says why."""
     BROKEN = "broken", _("broken")
     """It cannot be planned, or the object whose method it calls was deleted."""
     RETIRED = "retired", _("retired")

@@ -190,6 +190,14 @@ class TaskColumns(models.Model):
         _("state"), max_length=20, choices=TaskState, default=TaskState.ACTIVE, editable=False
     )
     state_reason = ReasonField(_("reason"), max_length=500, blank=True, editable=False)
+    paused_until = MomentField(
+        _("paused until"),
+        null=True,
+        editable=False,
+        help_text=_(
+            "When a heartbeat resumes the task. Empty if it stays paused until you resume it."
+        ),
+    )
     target_error = ReasonField(_("callable error"), max_length=500, blank=True, editable=False)
     next_run = MomentField(_("next run"), null=True, editable=False)
     last_run = MomentField(_("last run"), null=True, editable=False)

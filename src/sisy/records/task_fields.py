@@ -133,6 +133,7 @@ _ROWS = (
     ),
     _of_scheduler("state", section=Section.STATUS),
     _deferred("state_reason", section=Section.STATUS),
+    _deferred("paused_until", section=Section.STATUS),
     _deferred("target_error"),
     _of_scheduler("next_run", section=Section.STATUS),
     _of_scheduler("last_run", section=Section.STATUS),

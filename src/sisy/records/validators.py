@@ -51,8 +51,13 @@ def _made_aware(value: datetime, name: str) -> datetime:
     return timezone.make_aware(value, timezone.get_default_timezone())
 
 
-def future_moment(value: Any, name: str, now: datetime) -> datetime:
+def future_moment(
+    value: Any, name: str, now: datetime, otherwise: str = "run immediately"
+) -> datetime:
     """Return a moment that a user passed as ``name`` and that must not lie in the past.
+
+    Args:
+        otherwise: what happens without the moment; the error says so.
 
     Raises:
         ValueError: as for `moment_in`, and for a moment before ``now``.
@@ -61,7 +66,7 @@ def future_moment(value: Any, name: str, now: datetime) -> datetime:
     if moment < now:
         raise ValueError(
             f"{name} is in the past: {moment.isoformat()} was {duration_text(now - moment)} ago. "
-            "Pass a later time, or leave it out to run immediately."
+            f"Pass a later time, or leave it out to {otherwise}."
         )
     return moment
 

@@ -90,7 +90,7 @@ def why_task(task: Task, using: str, now: datetime) -> str:
     zone = zone_named(task.timezone)
     parts = []
     if task.state != TaskState.ACTIVE and not task.runs_once:
-        parts.append(f"The task is {task.get_state_display()}{_reason(task)}")
+        parts.append(f"The task is {task.get_state_display()}{_reason(task, zone)}")
     parts.append(_latest(task, using, zone, now))
     due = next(occurrences(task, now), None)
     if due is not None:
@@ -137,10 +137,13 @@ def _not_due(schedule: Schedule, moment: datetime, zone: tzinfo) -> str:
 
 
 def _ahead(task: Task, moment: datetime, zone: tzinfo) -> str:
+    will_run = moment in occurrences(task, just_before(moment), moment)
     if task.state != TaskState.ACTIVE:
-        return f"It will not run at this time, because the task is {task.state}{_reason(task)}"
+        will = "will run at this time, if the task is resumed by then. The" if will_run else ""
+        will = will or "will not run at this time, because the"
+        return f"It {will} task is {task.state}{_reason(task, zone)}"
     due = in_zone(task.next_run or moment, zone)
-    if moment in occurrences(task, just_before(moment), moment):
+    if will_run:
         return f"It will run at this time. The next run is due at {due}."
     if Timing.of(task).next_after(just_before(moment)) != moment:
         return f"It will not run at this time, because the task {_limits(task, zone)}."
@@ -176,7 +179,7 @@ def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> s
             "occurrences after that."
         )
     if task.state != TaskState.ACTIVE:
-        return f"It was not planned, because the task is {task.state}{_reason(task)}"
+        return f"It was not planned, because the task is {task.state}{_reason(task, zone)}"
     if task.planned_until is None or moment > task.planned_until:
         heartbeats, _ = running(using, now)
         up = "a heartbeat is running and will plan it" if heartbeats else "no heartbeat is running"
@@ -186,8 +189,9 @@ def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> s
     )
 
 
-def _reason(task: Task) -> str:
-    return f": {task.state_reason.rstrip('.')}." if task.state_reason else "."
+def _reason(task: Task, zone: tzinfo) -> str:
+    until = f" until {in_zone(task.paused_until, zone)}" if task.paused_until else ""
+    return f"{until}: {task.state_reason.rstrip('.')}." if task.state_reason else f"{until}."
 
 
 def _zone_of(moment: datetime) -> tzinfo:

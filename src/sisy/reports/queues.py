@@ -19,6 +19,7 @@ class QueueStats:
 
     name: str
     paused_at: datetime | None = None
+    paused_until: datetime | None = None
     paused_by: str = ""
     pause_reason: str = ""
     queued: int = 0
@@ -41,6 +42,7 @@ def queues(using: str, now: datetime) -> list[QueueStats]:
         at(name)
     for queue in Queue.objects.using(using):
         at(queue.name).paused_at = queue.paused_at
+        at(queue.name).paused_until = queue.paused_until
         at(queue.name).paused_by = queue.paused_by
         at(queue.name).pause_reason = queue.pause_reason
     waiting = QueuedRun.objects.using(using).filter(engine="").exclude(planned_ahead(now))

@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
+from sisy.dashboard.actions.pausing import PAUSE_HOURS
 from sisy.dashboard.page_request import PageRequest
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.reports import disclosure, formatting
@@ -161,6 +162,12 @@ def run_state(context: Context, run: Run) -> SafeString:
         return shown
     asked = gettext("force cancel requested") if run.cancel_force else gettext("cancel requested")
     return format_html("{} <small>{}</small>", shown, asked)
+
+
+@register.inclusion_tag("sisy/dashboard/pause_fields.html")
+def pause_fields() -> dict[str, Any]:
+    """Return the fields of a form that pauses: the reason and the end."""
+    return {"pauses": [(hours, timedelta(hours=hours)) for hours in PAUSE_HOURS]}
 
 
 @register.simple_tag(takes_context=True)

@@ -11,6 +11,7 @@ from django.core.asgi import get_asgi_application
 from django.dispatch import Signal
 from django.tasks import task
 from django.tasks.base import Task as DjangoTask
+from django.utils import timezone
 
 import sisy
 import sisy.asgi
@@ -117,6 +118,7 @@ def make_tasks(now: datetime) -> None:
     assert_type(task.allow_overlap, bool)
     task.allow_overlap = True
     task.pause("holidays")
+    task.pause("holidays", until=timezone.now())
     task.resume()
     assert_type(task.run_now(), Run)
     assert_type(task.backfill(now, now), list[Run])
@@ -180,6 +182,7 @@ def look(run: Run, process: Process) -> None:
     assert_type(Run.objects.queued().cancel("enough", datetime.now()), int)
     assert_type(Task.objects.all().delete(), tuple[int, dict[str, int]])
     Queue.objects.pause("mail", "the server is down")
+    Queue.objects.pause("mail", by="Sam", until=timezone.now())
     Queue.objects.resume("mail")
 
 

@@ -1,6 +1,7 @@
 """The actions on queues."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -14,10 +15,15 @@ from sisy.reports.queues import queues
 from sisy.runtime.escaping import escaped
 
 
-def pause(user: Any, name: str, reason: str = "") -> Iterator[Result]:
+def pause(
+    user: Any, name: str, reason: str = "", until: datetime | None = None
+) -> Iterator[Result]:
     """Pause a queue: no worker claims its runs."""
     yield from _changed(
-        user, name, lambda: Queue.objects.pause(name, reason, by=str(user)), "Paused."
+        user,
+        name,
+        lambda: Queue.objects.pause(name, reason, by=str(user), until=until),
+        "Paused.",
     )
 
 

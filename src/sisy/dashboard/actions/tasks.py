@@ -1,6 +1,7 @@
 """The actions on tasks, which do not affect their schedules."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -30,16 +31,22 @@ def run_now(user: Any, tasks: Tasks) -> Iterator[Result]:
     yield done(submitted(count), count)
 
 
-def pause(user: Any, tasks: Tasks, reason: str = "") -> Iterator[Result]:
+def pause(
+    user: Any, tasks: Tasks, reason: str = "", until: datetime | None = None
+) -> Iterator[Result]:
     """Pause each active task; the reason names the user."""
     why = gettext("Paused by %s.") % user
     if reason:
         why = gettext("%(reason)s (paused by %(user)s)") % {"reason": reason, "user": user}
-    paused = [task for task in tasks if task.pause(why)]
+    paused = [task for task in tasks if task.pause(why, until)]
+    end = f" until {until.isoformat(timespec='seconds')}" if until else ""
     for task in paused:
-        note(user, task, f"Paused: {reason}" if reason else "Paused.")
+        note(user, task, f"Paused{end}: {reason}" if reason else f"Paused{end}.")
     count = len(paused)
     words = ngettext("Paused %d task.", "Paused %d tasks.", count) % count
+    if count and until is not None:
+        resumes = ngettext("Sisy resumes it at %s.", "Sisy resumes them at %s.", count)
+        words = f"{words} {resumes % formatting.short(until)}"
     nothing = gettext("Nothing to pause: no selected task is active.")
     yield done(words if count else nothing, count)
 

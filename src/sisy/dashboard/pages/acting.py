@@ -1,6 +1,6 @@
 """The views behind the buttons. Each changes the selected rows, and redirects back."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from django.contrib import messages
@@ -12,14 +12,22 @@ from django.views import View
 
 from sisy.dashboard.access import Dashboard
 from sisy.dashboard.actions import alerts, processes, queues, runs, tasks
+from sisy.dashboard.actions.pausing import pause_of
 from sisy.dashboard.actions.result import Result
 from sisy.dashboard.page_request import PageRequest
 from sisy.models import Alert, Process, Run, Task
 from sisy.reports.ledger import key_of
 
-Act = Callable[[Any, Any], Iterable[Result]]
+Act = Callable[..., Iterable[Result]]
+Form = Mapping[str, str]
 
 MAX_KEYS_NAMED = 5  # unknown keys that an error quotes
+
+
+def mute_of(form: Form) -> dict[str, Any]:
+    """Return for how many hours to mute."""
+    hours = key_of(form.get("hours", ""))
+    return {"hours": hours if hours in alerts.MUTE_HOURS else alerts.MUTE_HOURS[0]}
 
 
 class Acting(View):
@@ -33,6 +41,9 @@ class Acting(View):
     verbs: ClassVar[dict[str, tuple[str, Act]]]
     """Each verb with its permission and its action."""
 
+    values: ClassVar[dict[str, Callable[[Form], dict[str, Any]]]] = {}
+    """By verb, a function that reads further arguments of its action from the form."""
+
     back: ClassVar[str]
     """The page to redirect to, unless the form names another one."""
 
@@ -45,7 +56,10 @@ class Acting(View):
         return HttpResponseRedirect(page_request.next_address(self.back))
 
     def act(self, page_request: PageRequest, verb: str) -> Iterable[Result]:
-        return self.verbs[verb][1](page_request.request.user, self.chosen(page_request))
+        _, act = self.verbs[verb]
+        form = page_request.request.POST
+        values = self.values[verb](form) if verb in self.values else {}
+        return act(page_request.request.user, self.chosen(page_request), **values)
 
     def chosen(self, page_request: PageRequest) -> Any:
         """Return the objects that the form names."""
@@ -70,10 +84,7 @@ class RowsActing(Acting):
         if not named:
             yield Result(gettext("Nothing is selected."), messages.ERROR)
         if known:
-            yield from self.carry_out(page_request, verb)
-
-    def carry_out(self, page_request: PageRequest, verb: str) -> Iterable[Result]:
-        return super().act(page_request, verb)
+            yield from super().act(page_request, verb)
 
     def _refusal(self, keys: list[str]) -> str:
         shown = ", ".join(repr(key[:40]) for key in keys[:MAX_KEYS_NAMED])
@@ -103,13 +114,7 @@ class TaskActing(RowsActing):
         "cancel": ("cancel_run", tasks.cancel_runs),
         "back_to_code": ("change_task", tasks.back_to_code),
     }
-
-    def carry_out(self, page_request: PageRequest, verb: str) -> Iterable[Result]:
-        if verb == "pause":
-            return tasks.pause(
-                page_request.request.user, self.chosen(page_request), _reason(page_request)
-            )
-        return super().carry_out(page_request, verb)
+    values = {"pause": pause_of}
 
 
 class RunActing(RowsActing):
@@ -137,13 +142,7 @@ class AlertActing(RowsActing):
         "unmute": ("handle_alert", alerts.unmute),
         "close": ("handle_alert", alerts.close),
     }
-
-    def carry_out(self, page_request: PageRequest, verb: str) -> Iterable[Result]:
-        if verb == "mute":
-            hours = key_of(page_request.request.POST.get("hours", ""))
-            wanted = hours if hours in alerts.MUTE_HOURS else alerts.MUTE_HOURS[0]
-            return alerts.mute(page_request.request.user, self.chosen(page_request), wanted)
-        return super().carry_out(page_request, verb)
+    values = {"mute": mute_of}
 
 
 class QueueActing(Acting):
@@ -152,17 +151,7 @@ class QueueActing(Acting):
         "pause": ("pause_task", queues.pause),
         "resume": ("pause_task", queues.resume),
     }
+    values = {"pause": pause_of}
 
     def chosen(self, page_request: PageRequest) -> str:
         return page_request.request.POST.get("name", "")
-
-    def act(self, page_request: PageRequest, verb: str) -> Iterable[Result]:
-        if verb == "pause":
-            return queues.pause(
-                page_request.request.user, self.chosen(page_request), _reason(page_request)
-            )
-        return super().act(page_request, verb)
-
-
-def _reason(page_request: PageRequest) -> str:
-    return page_request.request.POST.get("reason", "").strip()[:300]

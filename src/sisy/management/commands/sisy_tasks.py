@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from collections.abc import Callable
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -19,7 +20,7 @@ from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
 from sisy.records.task_fields import SHOWN_FIELDS
 from sisy.reports.explain import why, why_run, why_task
-from sisy.reports.formatting import zone_named
+from sisy.reports.formatting import in_zone, zone_named
 
 
 class Command(VerbCommand):
@@ -43,8 +44,13 @@ class Command(VerbCommand):
         _count(verb("next", "show a task's upcoming occurrences"), "occurrences", 10)
         _count(verb("history", "show a task's latest runs"), "runs", 20)
         verb("run", "submit a run now, in addition to the schedule")
-        verb("pause", "pause a task: plan no further runs").add_argument(
-            "--reason", default="", metavar="TEXT", help="the reason for the pause"
+        pause = verb("pause", "pause a task: plan no further runs")
+        pause.add_argument("--reason", default="", metavar="TEXT", help="the reason for the pause")
+        pause.add_argument(
+            "--until",
+            type=lookup.moment,
+            metavar="WHEN",
+            help="when to resume it (default: never, until you resume it)",
         )
         verb(
             "resume",
@@ -146,11 +152,19 @@ class Command(VerbCommand):
         except ValueError as error:
             raise CommandError(str(error)) from error
 
-    def do_pause(self, task: Task, *, reason: str, **options: Any) -> None:
-        if not task.pause(reason):
+    def do_pause(self, task: Task, *, reason: str, until: datetime | None, **options: Any) -> None:
+        end = lookup.in_zone(until, task.timezone) if until is not None else None
+        try:
+            is_paused = task.pause(reason, end)
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        if not is_paused:
             raise CommandError(f"Cannot pause {task}: it is {task.get_state_display()}.")
+        lasts = f" until {in_zone(end, zone_named(task.timezone))}" if end is not None else ""
         self.say_with(
-            f"Paused {task}. Runs that are due and queued will still execute.", paused=True
+            f"Paused {task}{lasts}. Runs that are due and queued will still execute.",
+            paused=True,
+            paused_until=end,
         )
 
     def do_resume(self, task: Task, **options: Any) -> None:

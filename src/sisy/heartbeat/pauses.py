@@ -1,0 +1,78 @@
+"""End the pauses for which a person chose an end: `Task.pause` and `Queue.objects.pause`.
+
+A heartbeat knows when the next pause ends, and makes a tick at that moment. The tick plans the
+resumed tasks from then on, so that an occurrence at that very moment runs on time. A task may also
+be resumed late, after an outage: what fell due since its pause ended counts as missed.
+"""
+
+from datetime import datetime
+from functools import partial
+
+from django.db import transaction
+
+from sisy.heartbeat.quarantine import past_unreadable
+from sisy.lifecycle import task_state
+from sisy.models import Queue, Task, TaskState
+from sisy.models.queue import RESUMED
+from sisy.runtime.log import logger
+
+BATCH = 500  # tasks per pass
+
+
+class Pauses:
+    """The pauses of tasks and queues, as one heartbeat ends them.
+
+    Attributes:
+        next_at: when the next pause ends; None if none is known to end.
+    """
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+        self.next_at: datetime | None = None
+
+    def have_ended(self, now: datetime) -> bool:
+        """Return whether a known pause has ended."""
+        return self.next_at is not None and self.next_at <= now
+
+    def end(self, now: datetime) -> None:
+        """End the pauses whose time has come, and find when the next one ends."""
+        self._find_next(now)
+        if self.have_ended(now):
+            end_pauses(self._using, now)
+            self._find_next(now)
+
+    def _find_next(self, now: datetime) -> None:
+        self.next_at = past_unreadable(partial(next_end, self._using), self._using, now)
+
+
+def next_end(using: str) -> datetime | None:
+    """Return when the next pause of a task or queue ends; None if none has an end."""
+    firsts = (
+        rows.using(using)
+        .exclude(paused_until=None)
+        .order_by("paused_until")
+        .values_list("paused_until", flat=True)
+        .first()
+        for rows in (Task.objects.filter(state=TaskState.PAUSED), Queue.objects.paused())
+    )
+    return min(filter(None, firsts), default=None)
+
+
+def end_pauses(using: str, now: datetime) -> None:
+    """Resume the tasks and queues that were paused until ``now`` or earlier.
+
+    Skips tasks that another transaction has locked.
+    """
+    with transaction.atomic(using=using):
+        paused = Task.objects.using(using).filter(state=TaskState.PAUSED, paused_until__lte=now)
+        ended = paused.order_by("paused_until", "pk").only("label", "paused_until")
+        tasks = list(ended.select_for_update(skip_locked=True)[:BATCH])
+        for until in {task.paused_until for task in tasks}:
+            pks = [task.pk for task in tasks if task.paused_until == until]
+            task_state.pause_ended(until).write(Task.objects.using(using).filter(pk__in=pks))
+    for task in tasks:
+        logger.info("Resumed %s: it was paused until %s", task, task.paused_until)
+    queues = Queue.objects.using(using).paused().filter(paused_until__lte=now)
+    for name, until in list(queues.values_list("name", "paused_until")):
+        if queues.filter(name=name).update(**RESUMED):
+            logger.info("Resumed the queue %s: it was paused until %s", name, until)
