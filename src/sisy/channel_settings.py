@@ -44,9 +44,14 @@ class ChannelSetting:
         """``email``, ``webhook``, or the scheme of an address of Apprise."""
         return _scheme_of(self.to)
 
+    @property
+    def wants_all(self) -> bool:
+        """Return whether all messages go to this channel."""
+        return not self.tasks and not self.queues
+
     def wants(self, task: str, queue: str) -> bool:
         """Return whether messages about a task and a queue go to this channel."""
-        if not self.tasks and not self.queues:
+        if self.wants_all:
             return True
         is_named = any(fnmatchcase(task, pattern) for pattern in self.tasks)
         return is_named or queue in self.queues

@@ -24,6 +24,7 @@ class Notice:
         run: the key of the run that shows the problem.
         thread: the key of the message that told people about the alert. Its recovery is shown
             below that message, and is never sent before it.
+        count: the number of alerts it is about; more than 1 if a message does not list them all.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Notice:
     task: int | None = None
     run: int | None = None
     thread: str = ""
+    count: int = 1
 
     def as_json(self) -> dict[str, Any]:
         """Return the notice as JSON."""

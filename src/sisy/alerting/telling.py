@@ -6,15 +6,16 @@ has happened: the messages wait until no further alert was opened for half a min
 minutes at most, and become one.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Count, F, Max, Min
 from django.utils.translation import gettext, ngettext
 
+from sisy.alerting.channels import configured
 from sisy.alerting.notice import Notice, payload_of
 from sisy.alerting.outbox import post
+from sisy.channel_settings import ChannelSetting
 from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
 from sisy.records.choices import Event
@@ -77,30 +78,41 @@ def _grows(first: datetime, last: datetime, now: datetime) -> bool:
 
 
 def _post_many(using: str, told: AlertQuerySet, number: int, event: Event, now: datetime) -> None:
-    listed = list(told[:MAX_LISTED])
-    key = f"alerts-{listed[0].pk}-{int(now.timestamp())}"
+    key = f"alerts-{told[0].pk}-{int(now.timestamp())}"
     if event is Event.OPENED:
         told.update(thread=key)
-    notices = [notice_of(alert) for alert in listed]
-    if number > len(listed):
-        notices.append(_others(told, listed, number, event))
-    post(using, Event.DIGEST, payload_of(notices), key, now=now)
+    for channel in configured():
+        # Each channel lists alerts of its own, so that others cannot take their places.
+        wanted = _wanted(told, channel)
+        if wanted:
+            listed = list(told.filter(pk__in=wanted[:MAX_LISTED]))
+            notices = [notice_of(alert) for alert in listed]
+            if more := len(wanted) - len(listed):
+                notices.append(_others(told, listed[0], more, event))
+            post(using, Event.DIGEST, payload_of(notices), key, [channel.name], now=now)
     logger.warning("%d alerts: %s", number, "opened" if event is Event.OPENED else "recovered")
 
 
-def _others(told: AlertQuerySet, listed: Sequence[Alert], number: int, event: Event) -> Notice:
-    """Return a notice about all alerts that a message does not list."""
-    more = number - len(listed)
-    words = ngettext("And %d more alert.", "And %d more alerts.", more) % more
+def _wanted(told: AlertQuerySet, channel: ChannelSetting) -> list[int]:
+    """Return the keys of the alerts that a channel gets."""
+    if channel.wants_all:
+        return list(told.values_list("pk", flat=True))
+    named = told.only("label", "queue", "subject").iterator(chunk_size=MAX_LISTED)
+    return [alert.pk for alert in named if channel.wants(alert.name, alert.queue)]
+
+
+def _others(told: AlertQuerySet, first: Alert, more: int, event: Event) -> Notice:
+    """Return a notice about the alerts that a message does not list."""
     bounds = told.order_by().aggregate(first=Min("since"), last=Max("closed_at"))
     return Notice(
-        kind=listed[0].kind,
+        kind=first.kind,
         problem=gettext("more alerts"),
         severity=Severity.ERROR,
         since=bounds["first"],
         ended_at=bounds["last"] if event is Event.RECOVERED else None,
-        why=words,
+        why=ngettext("And %d more alert.", "And %d more alerts.", more) % more,
         fix=gettext("Run 'manage.py sisy_alerts list' to see all of them."),
+        count=more,
     )
 
 

@@ -41,7 +41,7 @@ def text_of(message: OutboxMessage) -> Text:
     paragraphs = [_words_of_test(message.channel)] if message.event == Event.TEST else []
     if len(notices) > MAX_DESCRIBED:
         words = gettext("The first %(number)d of %(all)d alerts. 'sisy_alerts list' lists all.")
-        paragraphs.append(words % {"number": MAX_DESCRIBED, "all": len(notices)})
+        paragraphs.append(words % {"number": MAX_DESCRIBED, "all": _number(notices)})
     context = Context(
         {
             "subject": subject,
@@ -84,12 +84,20 @@ def _subject(message: OutboxMessage, notices: Sequence[Notice]) -> str:
 
 
 def _subject_of_many(notices: Sequence[Notice]) -> str:
-    counted = Counter(escaped(notice.problem) for notice in notices).most_common()
-    kinds = ", ".join(f"{problem} {number}" for problem, number in counted)
-    total = ngettext("%d alert", "%d alerts", len(notices)) % len(notices)
+    counted: Counter[str] = Counter()
+    for notice in notices:
+        counted[escaped(notice.problem)] += notice.count
+    kinds = ", ".join(f"{problem} {number}" for problem, number in counted.most_common())
+    number = _number(notices)
+    total = ngettext("%d alert", "%d alerts", number) % number
     if all(notice.ended_at for notice in notices):
-        total = ngettext("%d alert is over", "%d alerts are over", len(notices)) % len(notices)
+        total = ngettext("%d alert is over", "%d alerts are over", number) % number
     return _cut(f"{total}: {kinds}", MAX_SUBJECT_LENGTH)
+
+
+def _number(notices: Sequence[Notice]) -> int:
+    """Return the number of alerts that a message is about."""
+    return sum(notice.count for notice in notices)
 
 
 def _words_of_test(channel: str) -> str:
