@@ -5,7 +5,7 @@ from django.core.management import CommandError
 
 from sisy.models import Alert
 from sisy.records.problems import Kind
-from tests.commands.calling import said, told
+from tests.commands.calling import said, seen, told
 from tests.support.hostile import STORABLE, flaw_in
 from tests.support.moments import HOUR, MINUTE, NOON
 
@@ -32,10 +32,10 @@ def opened(number=5, **columns):
     )
 
 
-def test_open_alerts_are_listed_in_80_columns_and_the_next_step_is_named():
+def test_open_alerts_are_listed_in_80_columns_with_the_next_step(monkeypatch):
     assert said("sisy_alerts list").strip() == "No open alerts."
     alert = opened(label="a label that is far too long for a line of a terminal" * 3)
-    lines = said("sisy_alerts list").splitlines()
+    lines = seen("sisy_alerts list", monkeypatch).splitlines()
     assert max(map(len, lines)) <= 80
     assert "failing" in lines[-2]
     assert lines[-1].endswith("sisy_alerts show ID")

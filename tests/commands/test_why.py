@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from sisy.heartbeat import tick
 from sisy.lifecycle.release import release_running
-from sisy.management.output import shown
+from sisy.management.table import shown
 from sisy.models import Origin, Overlap, Process, Queue, Role, Run, RunState, Task
 from sisy.reports import formatting
 from sisy.worker.claim import claim

@@ -8,18 +8,16 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils import timezone
-from django.utils.text import Truncator
 from django.utils.translation import ngettext
 
 from sisy.management import lookup
-from sisy.management.arguments import MAX_COUNT, whole
-from sisy.management.verbs import VerbCommand
+from sisy.management.arguments import whole
+from sisy.management.table import Look
+from sisy.management.verbs import VerbCommand, add_number
 from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
-from sisy.runtime.escaping import escaped
 
 MAX_HOURS = 24 * 366
-LABEL_WIDTH = 24  # so that a line of the list has at most 80 characters
 
 
 class AlertVerbs(VerbCommand):
@@ -28,14 +26,7 @@ class AlertVerbs(VerbCommand):
     def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
         listing = verb("list", "list open alerts, the newest first")
         listing.add_argument("--all", action="store_true", help="also list closed alerts")
-        listing.add_argument(
-            "-n",
-            dest="number",
-            type=whole(1, MAX_COUNT),
-            default=50,
-            metavar="N",
-            help="maximum number of alerts (default: %(default)s)",
-        )
+        add_number(listing, "alerts", 50)
         verb("show", "show an alert: why it opened, what to do, and who did what").add_argument(
             "alert", type=_KEY, metavar="ALERT", help="key of an alert"
         )
@@ -82,7 +73,7 @@ class AlertVerbs(VerbCommand):
         if self.as_json:
             self.say_json(facts)
             return
-        self.answer([{"field": name, "value": value} for name, value in facts.items()])
+        self.describe(facts)
         if found.is_open:
             self.say(f"Next: {found.fix}" if found.fix else "Next: remove the cause.")
             self.say(f"If you take care of it: manage.py sisy_alerts ack {alert}")
@@ -144,17 +135,17 @@ def _who(by: str) -> str:
 
 def _state(alert: Alert, now: datetime) -> str:
     if not alert.is_open:
-        return "closed"
+        return Look("closed", "good")
     if alert.is_muted(now):
-        return "muted"
-    return "acked" if alert.acknowledged_at else "open"
+        return Look("muted", "quiet")
+    return Look("acked", "warn") if alert.acknowledged_at else Look("open", "bad")
 
 
 def _line(alert: Alert, now: datetime) -> dict[str, Any]:
     return {
         "id": alert.pk,
         "problem": str(alert.get_kind_display()),
-        "what": Truncator(escaped(alert.name)).chars(LABEL_WIDTH),
+        "what": alert.name,
         "since": alert.since,
         "state": _state(alert, now),
     }

@@ -1,10 +1,10 @@
-"""The output of commands: a table, by rich if it is installed, or JSON."""
+"""The output of commands: tables for people, or JSON for programs."""
 
 import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,15 +15,18 @@ from django.core.management.base import (
     SystemCheckError,
 )
 from django.db import OperationalError, ProgrammingError
-from django.utils import timezone
 
 from sisy import conf
 from sisy.exceptions import SettingsError
-from sisy.reports import formatting
+from sisy.management.table import AtLeast, description, table
 from sisy.runtime.escaping import escaped, escaped_json
 
 UNREACHABLE = 3  # the exit code if the database cannot be queried
 READER_GONE = 128 + 13  # the exit code that shells give a program that SIGPIPE ends
+
+UNLIMITED = 1000  # characters of a line that is not shown on a terminal
+STYLES = {"good": "SUCCESS", "bad": "ERROR", "warn": "WARNING", "open": "MIGRATE_LABEL"}
+"""The name of Django's style for each look; ``DJANGO_COLORS`` may change the styles."""
 
 Row = Mapping[str, Any]
 
@@ -39,9 +42,24 @@ class AnsweringCommand(BaseCommand):
         if self.as_json:
             self.say_json([dict(row) for row in rows])
         elif rows:
-            self.stdout.write(table(rows, self._width()))
+            self.stdout.write(self.table(rows))
         else:
             self.say(otherwise)
+
+    def table(self, rows: Sequence[Row]) -> str:
+        """Return rows as a table that fits the terminal."""
+        return table(rows, self.width, self.paint)
+
+    def describe(self, facts: Mapping[str, Any]) -> None:
+        """Print facts, one for each line, or as JSON."""
+        if self.as_json:
+            self.say_json(facts)
+        else:
+            self.stdout.write(self.description(facts.items()))
+
+    def description(self, facts: Iterable[tuple[str, Any]]) -> str:
+        """Return names and values as lines that fit the terminal."""
+        return description(facts, self.width, self.paint)
 
     def say_json(self, value: Any) -> None:
         text = json.dumps(value, default=plain, indent=2, ensure_ascii=False)
@@ -51,8 +69,21 @@ class AnsweringCommand(BaseCommand):
         """Print one line, escaped for a terminal."""
         self.stdout.write(escaped(sentence))
 
+    @property
+    def width(self) -> int:
+        """The width of the terminal; unlimited for a file or a pipe."""
+        return shutil.get_terminal_size().columns if self.stdout.isatty() else UNLIMITED
+
+    def paint(self, text: str, look: str) -> str:
+        """Return a text in the colour of a look, if the output has colours."""
+        return getattr(self.style, STYLES[look])(text) if look in STYLES else text
+
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.as_json = options.get("json", False)
+        # Django itself does not know NO_COLOR (https://no-color.org).
+        is_plain = bool(os.environ.get("NO_COLOR")) or not self._is_for_terminal(options)
+        if is_plain and not options.get("force_color"):
+            options["no_color"] = True
         try:
             if options.get("skip_checks") or not self.requires_system_checks:
                 conf.get_settings()  # otherwise the checks report invalid settings
@@ -77,13 +108,9 @@ class AnsweringCommand(BaseCommand):
                 returncode=UNREACHABLE,
             ) from error
 
-    def _width(self) -> int:
-        is_terminal = self.stdout.isatty()
-        return shutil.get_terminal_size((120, 24)).columns if is_terminal else 1000
-
-
-class AtLeast(int):
-    """A count that stopped at its limit."""
+    def _is_for_terminal(self, options: Mapping[str, Any]) -> bool:
+        stream = options.get("stdout") or self.stdout
+        return bool(stream.isatty())
 
 
 def counted(number: int, *, is_all: bool) -> int:
@@ -91,63 +118,8 @@ def counted(number: int, *, is_all: bool) -> int:
     return number if is_all else AtLeast(number)
 
 
-def table(rows: Sequence[Row], width: int) -> str:
-    """Return rows as a table under their keys, wrapped to a width if rich is installed."""
-    names = list(rows[0])
-    cells = [[shown(row[name]) for name in names] for row in rows]
-    try:
-        return _by_rich(names, cells, width)
-    except ImportError:
-        return _plainly(names, cells)
-
-
-def shown(value: Any) -> str:
-    """Return a value as people read it: moments in the project's time zone, nothing as a dash."""
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, AtLeast):
-        return f"{int(value):,}+"
-    if isinstance(value, datetime):
-        zone = timezone.get_default_timezone()
-        return f"{timezone.localtime(value, zone):%Y-%m-%d %H:%M:%S %Z}"
-    if isinstance(value, timedelta):
-        return formatting.span(value)
-    if isinstance(value, list | tuple):
-        return escaped(", ".join(map(str, value)))
-    return escaped(value)
-
-
 def plain(value: Any) -> Any:
     """Return a value as JSON has it: moments in ISO 8601, durations in seconds."""
     if isinstance(value, datetime):
         return value.isoformat()
     return value.total_seconds() if isinstance(value, timedelta) else str(value)
-
-
-def _plainly(names: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    columns = zip(names, *cells, strict=True)
-    widths = [max(map(len, column)) for column in columns]
-    lines = [names, ["-" * width for width in widths], *cells]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
-
-
-def _by_rich(names: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> str:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in names:
-        drawn.add_column(name, overflow="fold")
-    for line in cells:
-        drawn.add_row(*map(Text, line))
-    console = Console(width=width, color_system=None, force_terminal=False)
-    with console.capture() as captured:
-        console.print(drawn)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())

@@ -1,15 +1,27 @@
 """Commands with subcommands, here called verbs: ``manage.py sisy_tasks pause invoices``."""
 
-from argparse import SUPPRESS, ArgumentParser
-from collections.abc import Callable
+import sys
+import textwrap
+from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    DjangoHelpFormatter,
+)
 from django.db import router
 
 from sisy import clock
+from sisy.management.arguments import MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
 from sisy.models import Task
+
+NOT_CONFIRMED = 2  # the exit code if a question was answered with no, or could not be asked
+INTERRUPTED = 128 + 2  # the exit code that shells give a program that SIGINT ends
+HELP_WIDTH = 78
 
 
 class _OptionsAfterVerb(BaseCommand):
@@ -20,13 +32,30 @@ class _OptionsAfterVerb(BaseCommand):
         super().add_base_argument(parser, *args, **{**kwargs, "default": SUPPRESS})
 
 
+class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
+    """Keeps the lines of the description and of the examples."""
+
+
 class VerbCommand(AnsweringCommand):
     """A command whose method ``do_<verb>`` is called with the options.
 
     Attributes:
+        examples: lines that ``--help`` shows, without ``manage.py``.
         using: the alias of the database that stores the tasks.
         now: the time at which the command was called.
     """
+
+    examples: Sequence[str] = ()
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        if self.examples:
+            lines = [f"  manage.py {line}" for line in self.examples]
+            kwargs["epilog"] = "\n".join(["examples:", *lines])
+            kwargs["formatter_class"] = _HelpFormatter
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        if self.examples:
+            parser.description = textwrap.fill(self.help, HELP_WIDTH)
+        return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
         djangos = _OptionsAfterVerb().create_parser("manage.py", "sisy", add_help=False)
@@ -52,7 +81,10 @@ class VerbCommand(AnsweringCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self.using = router.db_for_write(Task)
         self.now = clock.now(self.using)
-        getattr(self, f"do_{options['verb']}")(**options)
+        try:
+            getattr(self, f"do_{options['verb']}")(**options)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)  # without a traceback
 
     def say_with(self, sentence: str, **facts: Any) -> None:
         """Print a sentence, or the facts as JSON."""
@@ -60,3 +92,37 @@ class VerbCommand(AnsweringCommand):
             self.say_json(facts)
         else:
             self.say(sentence)
+
+    def confirm(self, question: str, *, is_confirmed: bool) -> None:
+        """Ask a question on the terminal, unless it was answered with ``--yes``.
+
+        Raises:
+            CommandError: the answer is no, or there is no terminal to ask on.
+        """
+        if is_confirmed:
+            return
+        if self.as_json or not sys.stdin.isatty():
+            raise CommandError(
+                f"{question} Add --yes to confirm. Nothing was changed.", returncode=NOT_CONFIRMED
+            )
+        self.say(question)
+        if input("Continue? [y/N] ").strip().lower() not in ("y", "yes"):
+            raise CommandError("Nothing was changed.", returncode=NOT_CONFIRMED)
+
+
+def add_yes(parser: ArgumentParser) -> None:
+    """Add the option that answers the question of `VerbCommand.confirm`."""
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask for confirmation")
+
+
+def add_number(parser: ArgumentParser, what: str, number: int) -> None:
+    """Add the option for the maximum number of rows."""
+    parser.add_argument(
+        "-n",
+        "--limit",
+        dest="number",
+        type=whole(1, MAX_COUNT),
+        default=number,
+        metavar="N",
+        help=f"maximum number of {what} (default: %(default)s)",
+    )

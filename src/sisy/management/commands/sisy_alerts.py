@@ -15,7 +15,8 @@ from sisy.channel_settings import channels_of
 from sisy.exceptions import did_you_mean
 from sisy.management import lookup
 from sisy.management.alert_verbs import AlertVerbs
-from sisy.management.arguments import MAX_COUNT, whole
+from sisy.management.arguments import whole
+from sisy.management.verbs import add_number
 from sisy.models import OutboxMessage
 from sisy.reports.outbox import Undelivered, undelivered
 
@@ -36,14 +37,8 @@ class Command(AlertVerbs):
             metavar="CHANNEL",
             help="names of channels (default: all of SISY_ALERTS)",
         )
-        verb("messages", "list messages that could not be sent, or not yet").add_argument(
-            "-n",
-            dest="number",
-            type=whole(0, MAX_COUNT),
-            default=50,
-            metavar="N",
-            help="maximum number of messages (default: %(default)s)",
-        )
+        messages = verb("messages", "list messages that could not be sent, or not yet")
+        add_number(messages, "messages", 50)
         verb("resend", "send messages again that could not be sent").add_argument(
             "messages",
             nargs="*",

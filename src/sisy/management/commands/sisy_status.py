@@ -6,10 +6,13 @@ from django.db import router
 
 from sisy import clock
 from sisy.management.output import AnsweringCommand, counted
+from sisy.management.table import Look, shown
 from sisy.models import Task
 from sisy.reports.alerts import find_alerts
 from sisy.reports.fleet import members, throughput
 from sisy.reports.queues import queues
+
+LOOKS = {"critical": "bad", "error": "bad", "warning": "warn"}
 
 
 class Command(AnsweringCommand):
@@ -63,7 +66,23 @@ class Command(AnsweringCommand):
         if self.as_json:
             self.say_json(found)
             return
+        alerts = found.pop("alerts")
         for title, rows in found.items():
             self.stdout.write(f"{title.capitalize()}:")
             self.answer(rows, otherwise="  none")
             self.stdout.write("")
+        self.stdout.write("Alerts:")
+        if not alerts:
+            self.say("  none")
+            return
+        self.stdout.write(self.description(map(_in_words, alerts)))
+        if recorded := [row["alert"] for row in alerts if row["alert"]]:
+            self.say(f"To see what to do: manage.py sisy_alerts show {recorded[0]}")
+
+
+def _in_words(alert: dict[str, Any]) -> tuple[str, str]:
+    """Return the severity of an alert, and what is wrong since when."""
+    what = f"{alert['what']}: " if alert["what"] else ""
+    since = f" Since {shown(alert['since'])}." if alert["since"] else ""
+    name = f"{alert['severity']} {alert['alert'] or ''}".strip()
+    return Look(name, LOOKS.get(alert["severity"], "")), f"{what}{alert['why']}{since}"

@@ -14,8 +14,9 @@ from django.utils.translation import ngettext
 from sisy.dashboard.actions.cancelling import told
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.management import arguments, lookup
-from sisy.management.arguments import MAX_COUNT, whole
-from sisy.management.verbs import VerbCommand
+from sisy.management.arguments import whole
+from sisy.management.table import state
+from sisy.management.verbs import VerbCommand, add_number
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
 from sisy.records.task_fields import SHOWN_FIELDS
@@ -41,8 +42,8 @@ class Command(VerbCommand):
             "--state", choices=TaskState.values, help="only tasks in this state"
         )
         verb("show", "show all fields of a task")
-        _count(verb("next", "show a task's upcoming occurrences"), "occurrences", 10)
-        _count(verb("history", "show a task's latest runs"), "runs", 20)
+        add_number(verb("next", "show a task's upcoming occurrences"), "occurrences", 10)
+        add_number(verb("history", "show a task's latest runs"), "runs", 20)
         verb("run", "submit a run now, in addition to the schedule")
         pause = verb("pause", "pause a task: plan no further runs")
         pause.add_argument("--reason", default="", metavar="TEXT", help="the reason for the pause")
@@ -117,10 +118,7 @@ class Command(VerbCommand):
         ]
         shown = {name: getattr(task, name) for name in ("id", "name", *columns)}
         shown |= {"counts": task.counts(), "overrides": [one.field for one in task.overrides()]}
-        if self.as_json:
-            self.say_json(shown)
-        else:
-            self.answer([{"field": name, "value": value} for name, value in shown.items()])
+        self.describe(shown)
 
     def do_next(self, task: Task, *, number: int, **options: Any) -> None:
         due = islice(occurrences(task, self.now), number)
@@ -225,17 +223,6 @@ def _runs(count: int) -> str:
     return ngettext("%d run", "%d runs", count) % count
 
 
-def _count(parser: ArgumentParser, what: str, number: int) -> None:
-    parser.add_argument(
-        "-n",
-        dest="number",
-        type=whole(0, MAX_COUNT),
-        default=number,
-        metavar="N",
-        help=f"maximum number of {what} (default: %(default)s)",
-    )
-
-
 def _line(task: Task) -> dict[str, Any]:
     return {
         "id": task.pk,
@@ -243,7 +230,7 @@ def _line(task: Task) -> dict[str, Any]:
         "schedule": task.schedule or "once",
         "timezone": task.timezone,
         "queue": task.queue,
-        "state": task.state,
+        "state": state(task.state),
         "next_run": task.next_run,
         "last_run": task.last_run,
     }
@@ -253,7 +240,7 @@ def _line_of_run(run: Run) -> dict[str, Any]:
     return {
         "id": run.pk,
         "due": run.moment,
-        "state": run.state,
+        "state": state(run.state),
         "attempt": run.attempt,
         "late": run.lateness,
         "took": run.duration,

@@ -1,0 +1,192 @@
+"""Tables that fit the terminal, with colours by meaning.
+
+A column is as wide as its longest cell. If a table is too wide, its moments lose their year and
+zone, then columns without any value are left out, and then the widest columns of text are made
+narrower. Their cells are cut, so that each row is one line. A description wraps long values.
+"""
+
+import textwrap
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import zip_longest
+from typing import Any
+
+from django.utils import timezone
+
+from sisy.reports import formatting
+from sisy.runtime.escaping import escaped
+
+GAP = "  "
+NOTHING = formatting.NOTHING
+LEAST_WIDTH = 12  # characters to which a column of text is narrowed at most
+NARROW = 4  # characters of any column, in a terminal that is too small for all of them
+
+Paint = Callable[[str, str], str]
+"""Colours a text by a look: ``good``, ``bad``, ``warn``, ``open`` or ``quiet``."""
+
+
+class AtLeast(int):
+    """A count that stopped at its limit."""
+
+
+class Look(str):
+    """A text with a meaning that a terminal shows as a colour."""
+
+    look: str
+
+    def __new__(cls, text: object, look: str) -> "Look":
+        made = super().__new__(cls, str(text))
+        made.look = look
+        return made
+
+
+def state(value: str) -> str:
+    """Return the stored state of a run or a task, with its look."""
+    looks: Mapping[str, str] = {str(each): look for each, look in formatting.LOOKS.items()}
+    return Look(value, looks.get(value, ""))
+
+
+def unpainted(text: str, look: str) -> str:
+    return text
+
+
+def table(rows: Sequence[Mapping[str, Any]], width: int, paint: Paint = unpainted) -> str:
+    """Return rows as a table under their keys; each row is one line."""
+    names = list(rows[0])
+    cells = {name: [shown(row[name]) for row in rows] for name in names}
+    if _excess(_natural(cells), width) > 0:
+        cells = {name: [_in_short(row[name]) for row in rows] for name in names}
+    if _excess(_natural(cells), width) > 0:
+        cells = {name: column for name, column in cells.items() if set(column) != {NOTHING}}
+    kept = list(cells) or names[:1]
+    is_text = [_are(rows, name, str) and not _are(rows, name, Look) for name in kept]
+    is_number = [_are(rows, name, int) and not _are(rows, name, bool) for name in kept]
+    widths = _fitted(_natural(cells), is_text, width)
+    lines = [
+        _line([_title(name) for name in kept], widths, is_number),
+        GAP.join("-" * each for each in widths),
+    ]
+    for number, row in enumerate(rows):
+        texts = [cells[name][number] for name in kept]
+        lines.append(_line(texts, widths, is_number, [_look(row[name]) for name in kept], paint))
+    return "\n".join(lines)
+
+
+def description(facts: Iterable[tuple[str, Any]], width: int, paint: Paint = unpainted) -> str:
+    """Return names and values as lines; long values are wrapped."""
+    pairs = list(facts)
+    margin = max((len(name) for name, _ in pairs), default=0) + len(GAP)
+    lines = []
+    for name, value in pairs:
+        wrapped = _wrapped(shown(value), max(LEAST_WIDTH, width - margin))
+        for n, part in enumerate(wrapped):
+            title = "" if n else _title(name)
+            painted = paint(title, _look(name)) if title else ""
+            begin = painted + " " * (margin - len(title))
+            lines.append(f"{begin}{paint(part, _look(value))}".rstrip())
+    return "\n".join(lines)
+
+
+def shown(value: Any) -> str:
+    """Return a value as people read it: moments in the project's time zone, nothing as a dash."""
+    if value is None or value == "":
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, AtLeast):
+        return f"{int(value):,}+"
+    if isinstance(value, datetime):
+        zone = timezone.get_default_timezone()
+        return f"{timezone.localtime(value, zone):%Y-%m-%d %H:%M:%S %Z}"
+    if isinstance(value, timedelta):
+        return formatting.span(value)
+    if isinstance(value, list | tuple):
+        return escaped(", ".join(map(str, value)))
+    return escaped(value)
+
+
+def cells_of(text: str) -> int:
+    """Return how many cells of a terminal a text takes."""
+    return sum(map(_cells, text))
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text that takes at most ``width`` cells; an ellipsis shows that it was longer."""
+    if cells_of(text) <= width:
+        return text
+    kept, used = [], 1
+    for character in text:
+        used += _cells(character)
+        if used > width:
+            break
+        kept.append(character)
+    return f"{''.join(kept).rstrip()}…"
+
+
+def _cells(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _look(value: Any) -> str:
+    return str(getattr(value, "look", ""))
+
+
+def _are(rows: Sequence[Mapping[str, Any]], name: str, kind: type) -> bool:
+    return all(isinstance(row[name], kind) for row in rows)
+
+
+def _in_short(value: Any) -> str:
+    if not isinstance(value, datetime):
+        return shown(value)
+    return f"{timezone.localtime(value, timezone.get_default_timezone()):%m-%d %H:%M}"
+
+
+def _natural(cells: Mapping[str, Sequence[str]]) -> list[int]:
+    """Return how wide each column is if nothing is cut."""
+    return [max(map(cells_of, [name, *column])) for name, column in cells.items()]
+
+
+def _excess(widths: Sequence[int], most: int) -> int:
+    """Return by how much a table is too wide."""
+    return sum(widths) + len(GAP) * (len(widths) - 1) - most
+
+
+def _fitted(widths: Sequence[int], is_text: Sequence[bool], most: int) -> list[int]:
+    """Return widths that fit: texts are narrowed first, and then all columns."""
+    fitted = list(widths)
+    excess = _excess(fitted, most)
+    for least, may_narrow in ((LEAST_WIDTH, is_text), (NARROW, [True] * len(fitted))):
+        while excess > 0:
+            chosen = [n for n, yes in enumerate(may_narrow) if yes and fitted[n] > least]
+            if not chosen:
+                break
+            fitted[max(chosen, key=fitted.__getitem__)] -= 1
+            excess -= 1
+    return fitted
+
+
+def _line(
+    cells: Sequence[str],
+    widths: Sequence[int],
+    is_number: Sequence[bool],
+    looks: Sequence[str] = (),
+    paint: Paint = unpainted,
+) -> str:
+    parts = []
+    for cell, width, is_right, look in zip_longest(cells, widths, is_number, looks, fillvalue=""):
+        text = cut(str(cell), int(width))
+        padding = " " * (int(width) - cells_of(text))
+        painted = paint(text, str(look))
+        parts.append(padding + painted if is_right else painted + padding)
+    return GAP.join(parts).rstrip()
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_on_hyphens=False) or [text]
