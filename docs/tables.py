@@ -150,15 +150,34 @@ def verbs_of(command: str) -> Callable[[], Iterator[Row]]:
         (action,) = (each for each in parser_of(command)._actions if each.dest == "verb")
         yield "Verb", "What it does", "Arguments"
         for name, parser in dict(action.choices or {}).items():
+            filters = filters_of(parser)
             takes = [
-                f"`{' '.join(filter(None, [*each.option_strings[:1], each.metavar]))}`: "
-                + (each.help or "") % vars(each)
+                f"{spelled(each)}: {(each.help or '') % vars(each)}"
                 for each in parser._actions
-                if each.dest not in djangos_options() | {"json"}
+                if each.dest not in djangos_options() | {"json"} and each not in filters
             ]
-            yield f"`{name}`", parser.description, "; ".join(takes)
+            yield f"`{name}`", parser.description, "; ".join(takes + ["filters"] * bool(filters))
 
     return rows
+
+
+def filters_of_runs() -> Iterator[Row]:
+    (action,) = (each for each in parser_of("sisy_runs")._actions if each.dest == "verb")
+    yield "Filter", "Runs"
+    for each in filters_of(dict(action.choices or {})["list"]):
+        yield spelled(each), each.help or ""
+
+
+def filters_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Return the options that choose runs, which several verbs share."""
+    from sisy.management.run_filters import TITLE
+
+    groups = [each for each in parser._action_groups if each.title == TITLE]
+    return [action for group in groups for action in group._group_actions]
+
+
+def spelled(action: argparse.Action) -> str:
+    return f"`{' '.join(filter(None, [*action.option_strings[:1], str(action.metavar or '')]))}`"
 
 
 def own_options(name: str) -> Iterator[tuple[str, str, str]]:
@@ -220,6 +239,7 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "verbs": verbs_of("sisy_tasks"),
     "verbs of alerts": verbs_of("sisy_alerts"),
     "verbs of runs": verbs_of("sisy_runs"),
+    "filters of runs": filters_of_runs,
 }
 """The function that generates each table, by the name of the table in its page."""
 

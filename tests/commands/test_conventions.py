@@ -32,6 +32,7 @@ LINES = [
     "sisy_alerts messages",
     "sisy_health",
     "sisy_prune --days 1 --dry-run",
+    "sisy_runs list",
     "sisy_runs show {run}",
     "sisy_simulate 2026-05-05 2026-05-06",
     "sisy_status",

@@ -40,6 +40,12 @@ sisy_tasks retry {run}
 sisy_tasks cancel {task}
 sisy_tasks cancel {task}
 sisy_tasks show nowhere
+sisy_runs list
+sisy_runs list --task nowhere
+sisy_runs show {run}
+sisy_runs show {task}
+sisy_runs retry {run}
+sisy_runs cancel --task {task} --yes
 sisy_status
 sisy_health
 sisy_simulate 2026-05-05T12:00 2026-05-05T12:05

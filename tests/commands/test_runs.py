@@ -53,7 +53,8 @@ def test_a_run_is_shown_with_its_output_and_progress(run):
     text = said(f"sisy_runs show {run.pk}")
     assert "import" in text
     assert "40 % · 4,000 of 10,000 · row 4,000" in text
-    assert text.endswith("\none\ntwo\n")
+    assert "\nOutput:\none\ntwo\n" in text
+    assert f"manage.py sisy_runs cancel {run.pk}" in text
     assert said(f"sisy_runs logs '#{run.pk}'") == "one\ntwo\n"
 
 
@@ -79,9 +80,11 @@ def test_a_run_that_does_not_exist_is_an_error(key):
         said(f"sisy_runs show {key}")
 
 
-def test_what_is_no_run_is_rejected():
-    with pytest.raises(CommandError, match=r"'import' is not a run\. Use its key, such as 7"):
-        said("sisy_runs show import")
+def test_what_is_no_run_is_rejected_with_the_nearest_label(run):
+    with pytest.raises(CommandError, match=r"'imports' is not a run\. Use its key, such as 7"):
+        said("sisy_runs show imports")
+    with pytest.raises(CommandError, match=r"Did you mean 'import'\?"):
+        said("sisy_runs logs imports")
 
 
 def test_a_run_is_followed_until_it_has_succeeded(run, meanwhile):

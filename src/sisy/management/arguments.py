@@ -52,6 +52,9 @@ RUN = re.compile(r"(?:.*#|run\s+)?([0-9]{1,18})", re.IGNORECASE)
 EPOCH = re.compile(r"[0-9]{1,11}\.[0-9]{1,6}")
 """The ``ts`` of the message that a callable receives."""
 
+AGO = re.compile(r"(\d{1,6})\s*(s|sec|m|min|h|d|days?|w)")
+AGO_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
 DISTANCE = re.compile(r"\s+(?:now|in \d+ \w+|\d+ \w+ ago)$")
 WEEKDAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)\s+", re.IGNORECASE)
 TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?")
@@ -78,6 +81,28 @@ def moment(text: str, zone: tzinfo, now: datetime) -> datetime:
         CommandError: the text is not valid; the message shows valid forms.
     """
     return within_calendar(_read(text, zone, now))
+
+
+def moment_or_ago(text: str, zone: tzinfo, now: datetime) -> datetime:
+    """Return the moment that a text names: as for `moment`, or how long ago, such as "90m".
+
+    Raises:
+        CommandError: the text is not valid; the message shows valid forms.
+    """
+    found = AGO.fullmatch(text.strip())
+    if found is None:
+        try:
+            return moment(text, zone, now)
+        except CommandError as error:
+            raise CommandError(
+                f"{text!r} is not a valid time. Use how long ago, such as 30m, 2h or 7d, or a "
+                "moment, such as '12:00', '2026-05-05 12:00' or 2026-05-05T12:00+02:00."
+            ) from error
+    ago = timedelta(**{AGO_UNITS[found[2][0]]: int(found[1])})
+    try:
+        return within_calendar(now - ago)
+    except OverflowError:
+        raise CommandError(f"{text!r} is too long ago. Use at most 9999d.") from None
 
 
 def within_calendar(moment: datetime) -> datetime:

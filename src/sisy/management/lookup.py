@@ -11,8 +11,11 @@ from django.utils import timezone
 from sisy.exceptions import did_you_mean
 from sisy.management import arguments
 from sisy.models import Run, Task
+from sisy.reports import run_search
+from sisy.reports.run_search import RunSearch
 
 MAX_LABELS_COMPARED = 5000  # labels that are compared for a suggestion
+MAX_SAME_LABEL = 50  # tasks that may have the same label
 MAX_DIGITS = 18  # a longer number does not fit into the column of keys
 
 
@@ -74,6 +77,56 @@ def run_asked_about(subject: str, when: str | None, using: str) -> Run | None:
     if Task.objects.using(using).filter(Q(label=text) | Q(name=text) | Q(pk=key)).exists():
         return None
     return run_with_key(key, using)
+
+
+def run_argument(text: str) -> int:
+    """Return the key in the argument of a command: 7, '#7' or 'label #7'."""
+    key = arguments.run_key(text)
+    if key is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a run. Use its key, such as 7 or '#7'")
+    return key
+
+
+def run_named(text: str, using: str) -> Run:
+    """Return the run with a key, or the newest one of a task, also of a deleted one.
+
+    Args:
+        text: a key, such as 7 or '#7', or the key, name or label of a task.
+
+    Raises:
+        CommandError: it does not exist, or was pruned.
+    """
+    if (key := arguments.run_key(text)) is not None:
+        return run_with_key(key, using)
+    tasks, label = tasks_named(text, using)
+    search = RunSearch(tasks=tasks, label=label)
+    found = run_search.find(using, search, most=1)
+    if found.runs:
+        return found.runs[0]
+    if tasks:
+        raise CommandError(f"The task {text!r} has no runs yet.")
+    labels = list(Task.objects.using(using).values_list("label", flat=True)[:MAX_LABELS_COMPARED])
+    hint = did_you_mean(text, labels) or " Run 'manage.py sisy_runs list' to see the newest runs."
+    raise CommandError(
+        f"{text!r} is not a run. Use its key, such as 7 or '#7', or the label of its task.{hint}"
+    )
+
+
+def tasks_named(text: str, using: str) -> tuple[tuple[int, ...], str]:
+    """Return the keys of the tasks with a key, a name or a label.
+
+    If there are none, the text may be the label of deleted tasks. It is then the second value.
+    """
+    tasks = Task.objects.using(using)
+    key = int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
+    if key is not None:
+        runs = Run.objects.using(using).filter(task=key)
+        if tasks.filter(pk=key).exists() or runs.exists():
+            return (key,), ""
+    if (named := tasks.filter(name=text).values_list("pk", flat=True).first()) is not None:
+        return (named,), ""
+    labelled = tuple(tasks.filter(label=text).values_list("pk", flat=True)[:MAX_SAME_LABEL])
+    return labelled, "" if labelled else text
 
 
 def moment(text: str) -> datetime:

@@ -29,7 +29,7 @@ MAX_PROCESSES = 1000  # processes of a host
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSearch:
-    """What people search for; an empty field accepts any run.
+    """The criteria of a search; an empty field accepts any run.
 
     Attributes:
         since: the beginning of the range.

@@ -1,37 +1,70 @@
-"""``manage.py sisy_runs``: show runs, and follow what they print."""
+"""``manage.py sisy_runs``: find runs, show one, follow what it prints, retry and cancel."""
 
 import json
 import sys
+import textwrap
 import threading
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Callable
+from datetime import tzinfo
 from typing import Any
 
-from sisy.management import arguments, lookup
+from django.utils import timezone
+
+from sisy.management import lookup
 from sisy.management.arguments import whole
 from sisy.management.output import plain
-from sisy.management.verbs import VerbCommand
-from sisy.models import Run, RunState
+from sisy.management.run_text import (
+    data_of,
+    error_of,
+    facts_of,
+    json_of_output,
+    json_of_progress,
+    next_step,
+    progress_in_words,
+    tail_of,
+)
+from sisy.management.run_verbs import RunVerbs
+from sisy.management.table import state
+from sisy.models import Attempt, Run, RunState
 from sisy.records.choices import LIVE_STATES
+from sisy.reports import disclosure
+from sisy.reports.explain import why_run
+from sisy.reports.fleet import Fleet
 from sisy.reports.following import Follower, News
+from sisy.reports.formatting import zone_named
 from sisy.reports.output import AttemptOutput, ShownProgress, output_of, outputs_of
 from sisy.runtime.escaping import escaped_json
 
 LOOK_INTERVAL = 0.5  # seconds between two looks at a run that is followed
 
 
-class Command(VerbCommand):
+class Command(RunVerbs):
     help = (
-        "Shows runs, what they print, and how far they are. RUN is a run's key, such as 7 or "
-        "'#7'. Exits with 1 if the run does not exist, or if a run that was followed did not "
-        "succeed."
+        "Finds, shows, retries and cancels runs. RUN is a run's key, such as 7 or '#7'. Exits "
+        "with 1 if a run does not exist, if there was nothing to do, or if a run that was "
+        "followed did not succeed, and with 2 if you did not confirm."
+    )
+    examples = (
+        "sisy_runs list --since 1h --state failed",
+        "sisy_runs list --task 'count products' --text KeyError",
+        "sisy_runs show 7",
+        "sisy_runs logs 7 --follow",
+        "sisy_runs retry 7 8 9",
+        "sisy_runs retry --since 1h --queue mail --yes",
+        "sisy_runs cancel --queue mail --state queued",
     )
 
     def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
-        show = verb("show", "show a run, its progress and its output")
+        super().add_verbs(verb)
+        show = verb("show", "show all about a run: its error, output, input, and what to do next")
         logs = verb("logs", "show only what a run has printed and logged")
         for parser in (show, logs):
-            parser.add_argument("run", type=_key, metavar="RUN", help="key of the run")
+            parser.add_argument(
+                "run",
+                metavar="RUN",
+                help="key of the run, or a task, whose newest run is shown",
+            )
             parser.add_argument(
                 "-f",
                 "--follow",
@@ -45,29 +78,63 @@ class Command(VerbCommand):
             help="the attempt (default: the latest one)",
         )
 
-    def do_show(self, run: int, *, follow: bool, **options: Any) -> None:
-        found = lookup.run_with_key(run, self.using)
-        outputs = outputs_of(found)
+    def do_show(self, run: str, *, follow: bool, **options: Any) -> None:
+        found = lookup.run_named(run, self.using)
         if follow:
             if not self.as_json:
-                self._say_facts(found, None)
+                self.describe(facts_of(found))
             self._follow(found)
-        elif self.as_json:
-            self.say_json(facts_of(found) | {"output": [_json_of(each) for each in outputs]})
-        else:
-            latest = outputs[-1] if outputs else None
-            self._say_facts(found, latest.progress if latest else None)
-            if latest is not None and latest.written:
-                self._say_text(f"\n{latest.text}")
+            return
+        outputs = outputs_of(found)
+        earlier = [_line_of_attempt(one) for one in Attempt.before(found)]
+        why = why_run(found, _zone_of(found), self.now)
+        step = next_step(found, Fleet.at(self.using, self.now))
+        if self.as_json:
+            more = {
+                "attempts": earlier,
+                "output": [json_of_output(each) for each in outputs],
+                "why": why,
+                "next": step,
+            }
+            self.say_json(facts_of(found) | data_of(found) | more)
+            return
+        self._say_all(found, outputs[-1] if outputs else None, earlier, why)
+        self.stdout.write("")
+        self.say(f"Next: {step}")
 
-    def do_logs(self, run: int, *, attempt: int | None, follow: bool, **options: Any) -> None:
-        found = lookup.run_with_key(run, self.using)
+    def _say_all(
+        self,
+        run: Run,
+        output: AttemptOutput | None,
+        attempts: list[dict[str, Any]],
+        why: str,
+    ) -> None:
+        progress = output.progress if output is not None else None
+        shown = {"progress": progress_in_words(progress)} if progress else {}
+        self.describe(facts_of(run) | shown | {"why": why})
+        # Indented, so that no line of it looks like a line of the log.
+        self._say_part("Error", textwrap.indent(error_of(run), "  "))
+        if attempts:
+            self._say_part("Earlier attempts", self.table(attempts))
+        self._say_part("Input", disclosure.as_json(run.payload) if run.payload else "")
+        self._say_part("Result", disclosure.as_json(run.result) if run.result is not None else "")
+        if output is not None and output.written:
+            tail, before = tail_of(output)
+            more = f" (the last lines; all: manage.py sisy_runs logs {run.pk})" if before else ""
+            self._say_part(f"Output{more}", tail)
+
+    def _say_part(self, title: str, text: str) -> None:
+        if text:
+            self.stdout.write(f"\n{title}:\n{text}")
+
+    def do_logs(self, run: str, *, attempt: int | None, follow: bool, **options: Any) -> None:
+        found = lookup.run_named(run, self.using)
         if follow and attempt in (None, found.attempt):
             self._follow(found)
             return
         output = output_of(found, attempt)
         if self.as_json:
-            self.say_json(None if output is None else _json_of(output))
+            self.say_json(None if output is None else json_of_output(output))
         elif output is None or not output.written:
             self.say("No output.")
         else:
@@ -105,17 +172,13 @@ class Command(VerbCommand):
             if news.text:
                 self._say_line({"attempt": attempt, "text": news.text})
             if progress is not None:
-                self._say_line({"attempt": attempt, "progress": _json_of_progress(progress)})
+                self._say_line({"attempt": attempt, "progress": json_of_progress(progress)})
             return
         if news.is_next_attempt:
             self.say(f"Attempt {attempt}:")
         self._say_text(news.text)
         if progress is not None:
-            self.say(f"[{_words(progress)}]")
-
-    def _say_facts(self, run: Run, progress: ShownProgress | None) -> None:
-        facts = facts_of(run) | ({"progress": _words(progress)} if progress else {})
-        self.answer([{"field": name, "value": value} for name, value in facts.items()])
+            self.say(f"[{progress_in_words(progress)}]")
 
     def _say_text(self, text: str) -> None:
         if text:
@@ -126,51 +189,16 @@ class Command(VerbCommand):
         self.stdout.write(escaped_json(text))
 
 
-def facts_of(run: Run) -> dict[str, Any]:
-    """Return what is stored about a run, without its data."""
+def _zone_of(run: Run) -> tzinfo:
+    task = run.task
+    return zone_named(task.timezone if task else timezone.get_default_timezone_name())
+
+
+def _line_of_attempt(attempt: Attempt) -> dict[str, Any]:
     return {
-        "id": run.pk,
-        "label": run.label,
-        "state": run.state,
-        "reason": run.reason,
-        "due": run.moment,
-        "attempt": run.attempt,
-        "queue": run.queue,
-        "origin": run.origin,
-        "worker": run.worker_name,
-        "started": run.started_at,
-        "finished": run.finished_at,
-        "late": run.lateness,
-        "took": run.duration,
-    }
-
-
-def _key(text: str) -> int:
-    key = arguments.run_key(text)
-    if key is None:
-        raise ArgumentTypeError(f"{text!r} is not a run. Use its key, such as 7 or '#7'")
-    return key
-
-
-def _words(progress: ShownProgress) -> str:
-    return f"{progress} · {progress.message}" if progress.message else str(progress)
-
-
-def _json_of(output: AttemptOutput) -> dict[str, Any]:
-    progress = output.progress
-    return {
-        "attempt": output.attempt,
-        "text": output.text,
-        "written": output.written,
-        "left_out": output.left_out,
-        "progress": None if progress is None else _json_of_progress(progress),
-    }
-
-
-def _json_of_progress(progress: ShownProgress) -> dict[str, Any]:
-    return {
-        "done": progress.done,
-        "total": progress.total,
-        "message": progress.message,
-        "at": progress.at,
+        "attempt": attempt.number,
+        "state": state(attempt.state),
+        "started": attempt.started_at,
+        "finished": attempt.finished_at,
+        "reason": attempt.reason,
     }

@@ -1,0 +1,113 @@
+"""The options that choose runs, and the search that they mean."""
+
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from sisy.exceptions import did_you_mean
+from sisy.management import arguments, lookup
+from sisy.models import Origin, Process, RunState, Task
+from sisy.reports.run_search import RunSearch, processes_named
+
+MAX_NAMES_COMPARED = 5000  # names that are compared for a suggestion
+
+TITLE = "filters"
+FILTERS = ("since", "until", "state", "queue", "task", "function", "origin", "worker", "text")
+
+
+def add_filters(parser: ArgumentParser) -> None:
+    """Add an option for each field of a search."""
+    group = parser.add_argument_group(TITLE)
+    group.add_argument(
+        "--since",
+        metavar="WHEN",
+        help="runs that ended later, or have not ended: 30m, 2h, 7d, or a moment such as 12:00",
+    )
+    group.add_argument("--until", metavar="WHEN", help="runs that were planned earlier")
+    group.add_argument(
+        "--state",
+        action="append",
+        choices=RunState.values,
+        metavar="STATE",
+        help=f"one of {', '.join(RunState.values)} (repeatable)",
+    )
+    group.add_argument("--queue", action="append", metavar="QUEUE", help="a queue (repeatable)")
+    group.add_argument(
+        "--task", metavar="TASK", help="key, name or label of a task, even of a deleted one"
+    )
+    group.add_argument(
+        "--function", metavar="PATH", help="dotted path, or its end, such as jobs.import_products"
+    )
+    group.add_argument(
+        "--origin",
+        action="append",
+        choices=Origin.values,
+        metavar="ORIGIN",
+        help=f"one of {', '.join(Origin.values)} (repeatable)",
+    )
+    group.add_argument("--worker", metavar="WORKER", help="a host, or a worker such as 71@web-1")
+    group.add_argument("--text", metavar="TEXT", help="a part of the reason or the error")
+
+
+def has_filters(options: Mapping[str, Any]) -> bool:
+    """Return whether any filter was given."""
+    return any(options.get(name) for name in FILTERS)
+
+
+def search_of(options: Mapping[str, Any], using: str, now: datetime) -> RunSearch:
+    """Return the search that the options mean.
+
+    Raises:
+        CommandError: a value is not valid, or names nothing that exists.
+    """
+    zone = timezone.get_default_timezone()
+    since, until = (
+        arguments.moment_or_ago(options[name], zone, now) if options[name] else None
+        for name in ("since", "until")
+    )
+    if since is not None and until is not None and since >= until:
+        raise CommandError(f"--since {options['since']} is not before --until {options['until']}.")
+    tasks, label = lookup.tasks_named(options["task"], using) if options["task"] else ((), "")
+    worker = options["worker"]
+    return RunSearch(
+        since=since,
+        until=until,
+        states=tuple(dict.fromkeys(options["state"] or ())),
+        queues=tuple(dict.fromkeys(options["queue"] or ())),
+        tasks=tasks,
+        label=label,
+        function=options["function"] or "",
+        origins=tuple(dict.fromkeys(options["origin"] or ())),
+        processes=_processes(worker, using) if worker else None,
+        text=(options["text"] or "").replace("\0", ""),
+    )
+
+
+def _processes(name: str, using: str) -> tuple[int, ...]:
+    if found := processes_named(using, name):
+        return found
+    known = Process.all_objects.using(using).order_by("-pk")[:MAX_NAMES_COMPARED]
+    names = {each.host for each in known} | {f"{each.pid}@{each.host}" for each in known}
+    hint = did_you_mean(name, names) or " Run 'manage.py sisy_workers list' to see all workers."
+    raise CommandError(f"No host or worker is named {name!r}.{hint}")
+
+
+def suggestion(search: RunSearch, using: str) -> str:
+    """Return what was probably meant, if a search that found nothing has an unknown name."""
+    if search.label:
+        labels = Task.objects.using(using).order_by("label").values_list("label", flat=True)
+        return did_you_mean(search.label, labels[:MAX_NAMES_COMPARED]) or (
+            f" No task has the label {search.label!r}."
+        )
+    if search.function:
+        paths = Task.objects.using(using).order_by().values_list("target_path", flat=True)
+        known = set(paths.distinct()[:MAX_NAMES_COMPARED])
+        ends = {end for path in known for end in (path, path.rpartition(".")[2])}
+        return did_you_mean(search.function, ends)
+    queues = set(Task.objects.using(using).order_by().values_list("queue", flat=True).distinct())
+    unknown = [name for name in search.queues if name not in queues]
+    return did_you_mean(unknown[0], queues) if unknown else ""

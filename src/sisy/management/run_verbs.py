@@ -1,0 +1,207 @@
+"""The verbs of ``sisy_runs`` that find many runs, and change them."""
+
+import sys
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils.translation import ngettext
+
+from sisy.dashboard.actions.cancelling import told
+from sisy.lifecycle.cancel import cancel_or_request_live
+from sisy.management import lookup
+from sisy.management.progress import Progress
+from sisy.management.run_filters import add_filters, has_filters, search_of, suggestion
+from sisy.management.run_text import facts_of, line_of
+from sisy.management.verbs import VerbCommand, add_number, add_yes
+from sisy.models import Run, RunState
+from sisy.records.choices import FAILED_STATES, LIVE_STATES
+from sisy.reports import formatting
+from sisy.reports.run_search import RunSearch, find, find_all, in_states
+from sisy.reports.walk import MAX_LOOKED_AT, Walked
+
+BATCH = 100  # runs that are changed between two steps of the progress
+MAX_REFUSALS_NAMED = 5
+
+
+class RunVerbs(VerbCommand):
+    """The verbs ``list``, ``retry`` and ``cancel``."""
+
+    def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
+        listing = verb("list", "list runs, newest first")
+        add_filters(listing)
+        add_number(listing, "runs", 50)
+        listing.add_argument(
+            "--before",
+            type=lookup.run_argument,
+            metavar="RUN",
+            help="only runs with a smaller key, to continue a list",
+        )
+        retry = verb(
+            "retry",
+            "submit a new run for each finished one; by filters, those that failed, timed out or "
+            "were lost, unless --state is given",
+        )
+        cancel = verb("cancel", "cancel queued runs, and ask running ones to stop")
+        for parser in (retry, cancel):
+            parser.add_argument(
+                "runs", nargs="*", type=lookup.run_argument, metavar="RUN", help="keys of runs"
+            )
+            add_filters(parser)
+            add_yes(parser)
+        cancel.add_argument(
+            "--reason",
+            default="Cancelled with sisy_runs.",
+            metavar="TEXT",
+            help="the reason to store with the runs",
+        )
+        cancel.add_argument(
+            "--force",
+            action="store_true",
+            help="also kill the runs that are running in a process pool",
+        )
+
+    def do_list(self, *, number: int, before: int | None, **options: Any) -> None:
+        search = search_of(options, self.using, self.now)
+        found = find(self.using, search, before=before, most=number)
+        if self.as_json:
+            self.say_json(
+                {
+                    "runs": [facts_of(run) for run in found.runs],
+                    "looked_at": found.looked_at,
+                    "back_to": found.back_to,
+                    "next_before": found.next_before,
+                }
+            )
+            return
+        nothing = "No runs match." if has_filters(options) else "No runs yet."
+        if not found.runs and not found.is_cut_short:
+            nothing += suggestion(search, self.using)
+        self.answer([line_of(run, self.now) for run in found.runs], otherwise=nothing)
+        self._say_next(found)
+
+    def _say_next(self, found: Walked) -> None:
+        """Say how far the search looked, how to continue, and how to see more of a run."""
+        if found.next_before is not None:
+            if found.is_cut_short and found.back_to is not None:
+                self.say(
+                    f"Looked at the newest {found.looked_at:,} runs, back to "
+                    f"{formatting.short(found.back_to)}."
+                )
+            self.say(f"To continue, add: --before {found.next_before}")
+        if found.runs:
+            self.say(f"To see all about a run: manage.py sisy_runs show {found.runs[0].pk}")
+
+    def do_retry(self, *, runs: list[int], yes: bool, **options: Any) -> None:
+        chosen = self._chosen(runs, options, FAILED_STATES)
+        if not chosen:
+            raise CommandError("No runs to retry.")
+        if not runs:
+            what = ngettext("This retries %d run", "This retries %d runs", len(chosen))
+            self.confirm(
+                f"{what % len(chosen)}: {_by_state(chosen)}. Each is submitted once more, with "
+                "the same input, in addition to the schedule.",
+                is_confirmed=yes,
+            )
+        submitted, refusals = [], []
+        with self._progress("Retrying runs", len(chosen)) as progress:
+            for done, run in enumerate(chosen, 1):
+                try:
+                    submitted.append(run.retry().pk)
+                except ValueError as error:
+                    refusals.append(str(error))
+                progress.reach(done, f"{done:,} of {len(chosen):,}")
+        self._say_retried(submitted, refusals)
+
+    def _say_retried(self, submitted: Sequence[int], refusals: Sequence[str]) -> None:
+        for sentence in refusals[:MAX_REFUSALS_NAMED]:
+            self.stderr.write(sentence)
+        if more := len(refusals[MAX_REFUSALS_NAMED:]):
+            words = ngettext(
+                "%d more run cannot be retried.", "%d more runs cannot be retried.", more
+            )
+            self.stderr.write(words % more)
+        if not submitted:
+            raise CommandError("No runs were retried.")
+        count = len(submitted)
+        words = ngettext("Submitted %d retry.", "Submitted %d retries.", count) % count
+        shown = f" It is run {submitted[0]}." if count == 1 else ""
+        self.say_with(words + shown, submitted=submitted, refused=len(refusals))
+
+    def do_cancel(
+        self, *, runs: list[int], yes: bool, reason: str, force: bool, **options: Any
+    ) -> None:
+        chosen = [
+            run for run in self._chosen(runs, options, LIVE_STATES) if run.state in LIVE_STATES
+        ]
+        if not chosen:
+            raise CommandError("No runs to cancel.")
+        if not runs:
+            self.confirm(_question(chosen, by_force=force), is_confirmed=yes)
+        cancelled = asked = 0
+        with self._progress("Cancelling runs", len(chosen)) as progress:
+            for start in range(0, len(chosen), BATCH):
+                keys = [run.pk for run in chosen[start : start + BATCH]]
+                rows = Run.objects.using(self.using).filter(pk__in=keys)
+                done = cancel_or_request_live(rows, reason, self.now, by_force=force)
+                cancelled, asked = cancelled + len(done[0]), asked + len(done[1])
+                progress.reach(start + len(keys), f"{start + len(keys):,} of {len(chosen):,}")
+        stopping = Run.objects.using(self.using).filter(
+            pk__in=[run.pk for run in chosen if run.cancel_requested_at], state=RunState.RUNNING
+        )
+        words = told(cancelled, asked, stopping.count(), by_force=force)
+        if not cancelled and not asked:
+            raise CommandError(words)
+        self.say_with(words, cancelled=cancelled, asked=asked)
+
+    def _chosen(
+        self, keys: Sequence[int], options: dict[str, Any], states: tuple[str, ...]
+    ) -> list[Run]:
+        """Return the runs that are named, or that match the filters.
+
+        Raises:
+            CommandError: a key does not exist, or both or neither of keys and filters are given.
+        """
+        if bool(keys) == has_filters(options):
+            both = "Use either keys of runs or filters, not both."
+            neither = "Name runs by their keys, or choose them by filters such as --task."
+            raise CommandError(both if keys else neither, returncode=2)
+        if keys:
+            return [lookup.run_with_key(key, self.using) for key in dict.fromkeys(keys)]
+        search = in_states(search_of(options, self.using, self.now), states)
+        return self._matching(search)
+
+    def _matching(self, search: RunSearch) -> list[Run]:
+        """Return all runs that match, at most `MAX_LOOKED_AT`: repeat the command for the rest."""
+        found: list[Run] = []
+        with self._progress("Looking for runs", MAX_LOOKED_AT) as progress:
+            for part in find_all(self.using, search):
+                found += part.runs
+                progress.reach(len(found), f"{len(found):,} found")
+        if not found and (hint := suggestion(search, self.using)):
+            raise CommandError(f"No runs match.{hint}")
+        return found
+
+    def _progress(self, what: str, total: int) -> Progress:
+        return Progress(sys.stderr, what, total, is_quiet=self.as_json)
+
+
+def _by_state(runs: Sequence[Run]) -> str:
+    """Return how many runs are in each state, such as "2 failed, 1 lost"."""
+    counts = Counter(str(run.get_state_display()) for run in runs)
+    return ", ".join(f"{number:,} {state}" for state, number in counts.most_common())
+
+
+def _question(runs: Sequence[Run], *, by_force: bool) -> str:
+    queued = sum(run.state == RunState.QUEUED for run in runs)
+    running = len(runs) - queued
+    parts = []
+    if queued:
+        parts.append(ngettext("cancels %d queued run", "cancels %d queued runs", queued) % queued)
+    if running:
+        ends = "kills %d running run", "kills %d running runs"
+        asks = "asks %d running run to stop", "asks %d running runs to stop"
+        parts.append(ngettext(*(ends if by_force else asks), running) % running)
+    return f"This {' and '.join(parts)}."
