@@ -29,6 +29,8 @@ ANSWERING = (
     "sisy_tasks",
     "sisy_alerts",
     "sisy_runs",
+    "sisy_queues",
+    "sisy_workers",
     "sisy_status",
     "sisy_simulate",
     "sisy_prune",
@@ -240,6 +242,8 @@ TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "verbs of alerts": verbs_of("sisy_alerts"),
     "verbs of runs": verbs_of("sisy_runs"),
     "filters of runs": filters_of_runs,
+    "verbs of queues": verbs_of("sisy_queues"),
+    "verbs of workers": verbs_of("sisy_workers"),
 }
 """The function that generates each table, by the name of the table in its page."""
 

@@ -32,6 +32,7 @@ LINES = [
     "sisy_alerts messages",
     "sisy_health",
     "sisy_prune --days 1 --dry-run",
+    "sisy_queues list",
     "sisy_runs list",
     "sisy_runs show {run}",
     "sisy_simulate 2026-05-05 2026-05-06",
@@ -43,6 +44,7 @@ LINES = [
     "sisy_tasks history tea",
     "sisy_tasks backfill tea 2026-05-04 2026-05-05 --dry-run",
     "sisy_tasks why tea 2026-05-05T12:00",
+    "sisy_workers list",
 ]
 
 

@@ -46,6 +46,10 @@ sisy_runs show {run}
 sisy_runs show {task}
 sisy_runs retry {run}
 sisy_runs cancel --task {task} --yes
+sisy_queues list
+sisy_queues pause nowhere
+sisy_workers list
+sisy_workers drain nowhere
 sisy_status
 sisy_health
 sisy_simulate 2026-05-05T12:00 2026-05-05T12:05

@@ -20,6 +20,8 @@ OURS = (
     "sisy_tasks",
     "sisy_alerts",
     "sisy_runs",
+    "sisy_queues",
+    "sisy_workers",
     "sisy_status",
     "sisy_health",
     "sisy_simulate",

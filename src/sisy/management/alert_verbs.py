@@ -1,6 +1,5 @@
 """The verbs of ``sisy_alerts`` that show alerts, and note what people do about them."""
 
-import getpass
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -13,7 +12,7 @@ from django.utils.translation import ngettext
 from sisy.management import lookup
 from sisy.management.arguments import whole
 from sisy.management.table import Look
-from sisy.management.verbs import VerbCommand, add_number
+from sisy.management.verbs import VerbCommand, add_by, add_number, who
 from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
 
@@ -52,9 +51,7 @@ class AlertVerbs(VerbCommand):
     @staticmethod
     def _add_change(parser: ArgumentParser) -> None:
         parser.add_argument("alerts", nargs="+", type=_KEY, metavar="ALERT", help="keys of alerts")
-        parser.add_argument(
-            "--by", default="", metavar="NAME", help="who does it (default: your user name)"
-        )
+        add_by(parser)
 
     def do_list(self, *, all: bool, number: int, **options: Any) -> None:  # noqa: A002
         alerts = Alert.objects.using(self.using)
@@ -79,7 +76,7 @@ class AlertVerbs(VerbCommand):
             self.say(f"If you take care of it: manage.py sisy_alerts ack {alert}")
 
     def do_ack(self, *, alerts: list[int], by: str, **options: Any) -> None:
-        count = self._named(alerts).acknowledge(_who(by), self.now)
+        count = self._named(alerts).acknowledge(who(by), self.now)
         self._say_changed(count, "Acknowledged %d alert.", "Acknowledged %d alerts.")
 
     def do_mute(
@@ -90,7 +87,7 @@ class AlertVerbs(VerbCommand):
             moment = lookup.in_zone(until, timezone.get_default_timezone_name())
         if moment <= self.now:
             raise CommandError(f"{moment.isoformat()} is in the past. Use a later moment.")
-        count = self._named(alerts).mute(moment, _who(by))
+        count = self._named(alerts).mute(moment, who(by))
         self._say_changed(count, "Muted %d alert.", "Muted %d alerts.")
 
     def do_unmute(self, *, alerts: list[int], **options: Any) -> None:
@@ -98,7 +95,7 @@ class AlertVerbs(VerbCommand):
         self._say_changed(count, "Unmuted %d alert.", "Unmuted %d alerts.")
 
     def do_close(self, *, alerts: list[int], by: str, **options: Any) -> None:
-        count = self._named(alerts).close(_who(by), self.now)
+        count = self._named(alerts).close(who(by), self.now)
         self._say_changed(count, "Closed %d alert.", "Closed %d alerts.")
 
     def _named(self, keys: Sequence[int]) -> AlertQuerySet:
@@ -122,15 +119,6 @@ class AlertVerbs(VerbCommand):
 
 
 _KEY = whole(1, 10**lookup.MAX_DIGITS)
-
-
-def _who(by: str) -> str:
-    if by:
-        return by
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # in a container, the user may have no name
-        return "manage.py"
 
 
 def _state(alert: Alert, now: datetime) -> str:

@@ -1,5 +1,6 @@
 """Commands with subcommands, here called verbs: ``manage.py sisy_tasks pause invoices``."""
 
+import getpass
 import sys
 import textwrap
 from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
@@ -126,3 +127,20 @@ def add_number(parser: ArgumentParser, what: str, number: int) -> None:
         metavar="N",
         help=f"maximum number of {what} (default: %(default)s)",
     )
+
+
+def add_by(parser: ArgumentParser) -> None:
+    """Add the option for the name of the person who does something; see `who`."""
+    parser.add_argument(
+        "--by", default="", metavar="NAME", help="who does it (default: your user name)"
+    )
+
+
+def who(by: str) -> str:
+    """Return the name of the person who calls the command."""
+    if by:
+        return by
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container, the user may have no name
+        return "manage.py"

@@ -4,11 +4,13 @@ Only queues that were paused at some time have a row of their own.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from django.db.models import Count
 
 from sisy.models import Process, Queue, Task
 from sisy.records.small_tables import QueuedRun, planned_ahead
-from sisy.reports.by_state import running_runs
+from sisy.reports.by_state import NewestRuns, running_runs
 
 MAX_QUEUED_COUNTED = 10_000  # the runs that have been queued longest
 
@@ -28,6 +30,8 @@ class QueueStats:
     oldest: datetime | None = None
     running: int = 0
     workers: list[str] = field(default_factory=list)
+    slots: int = 0
+    """The slots of its workers, which may serve other queues, too."""
 
 
 def queues(using: str, now: datetime) -> list[QueueStats]:
@@ -58,4 +62,16 @@ def queues(using: str, now: datetime) -> list[QueueStats]:
     for process in Process.objects.using(using).alive(now):
         for name in process.queues:
             at(name).workers.append(str(process))
+            at(name).slots += process.slots
     return sorted(seen.values(), key=lambda queue: queue.name)
+
+
+def throughput_by_queue(using: str, now: datetime, span: timedelta) -> dict[str, int]:
+    """Return how many runs of each queue ended in a period before ``now``.
+
+    Only the newest runs are read: see `NewestRuns`. So the numbers may be too small on a site that
+    executes more in the period.
+    """
+    newest = NewestRuns.of(using).runs
+    ended = newest.filter(finished_at__gte=now - span, started_at__isnull=False)
+    return dict(ended.order_by().values_list("queue").annotate(Count("pk")))

@@ -1,0 +1,137 @@
+"""``manage.py sisy_queues``: queues with their backlogs; pause and resume them."""
+
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+from django.utils.translation import ngettext
+
+from sisy.exceptions import did_you_mean
+from sisy.management.output import counted
+from sisy.management.table import Look
+from sisy.management.verbs import VerbCommand, add_by, who
+from sisy.models import Queue
+from sisy.reports import formatting
+from sisy.reports.fleet import HOUR, Fleet
+from sisy.reports.queues import QueueStats, queues, throughput_by_queue
+
+
+class Command(VerbCommand):
+    help = (
+        "Shows queues with their backlogs, pauses and resumes them. Exits with 1 if a queue does "
+        "not exist, or if there was nothing to do."
+    )
+    examples = (
+        "sisy_queues list",
+        "sisy_queues pause mail --reason 'the provider is down'",
+        "sisy_queues resume mail",
+    )
+
+    def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
+        verb("list", "list queues with their backlogs and workers, and what holds their runs up")
+        pause = verb("pause", "pause queues: workers start no more of their runs")
+        resume = verb("resume", "resume paused queues")
+        for parser in (pause, resume):
+            parser.add_argument("queues", nargs="+", metavar="QUEUE", help="names of queues")
+        pause.add_argument("--reason", default="", metavar="TEXT", help="the reason for the pause")
+        add_by(pause)
+
+    def do_list(self, **options: Any) -> None:
+        found, fleet = queues(self.using, self.now), Fleet.at(self.using, self.now)
+        ended = throughput_by_queue(self.using, self.now, HOUR)
+        if self.as_json:
+            self.say_json([_facts(each, fleet, ended.get(each.name, 0)) for each in found])
+            return
+        rows = [self._line(each, fleet, ended.get(each.name, 0)) for each in found]
+        self.answer(rows, otherwise="No task, run or worker uses a queue yet.")
+        for each in found:
+            if each.queued or each.paused_at:
+                self._say_hindrance(each, fleet)
+
+    def _line(self, queue: QueueStats, fleet: Fleet, ended: int) -> dict[str, Any]:
+        oldest = formatting.distance(queue.oldest, self.now) if queue.oldest else ""
+        return {
+            "queue": queue.name,
+            "state": _state(queue, fleet),
+            "queued": counted(queue.queued, is_all=queue.is_all),
+            "oldest": oldest,
+            "running": queue.running,
+            "slots": queue.slots,
+            "workers": len(queue.workers),
+            "last_hour": ended,
+        }
+
+    def _say_hindrance(self, queue: QueueStats, fleet: Fleet) -> None:
+        zone = timezone.get_default_timezone()
+        name = queue.name
+        if words := fleet.hindrance(name, zone) or fleet.fullness(name):
+            self.say(f"{words[:1].upper()}{words[1:]}.")
+        if queue.paused_at:
+            self.say(f"  To resume it: manage.py sisy_queues resume {name}")
+        elif not fleet.serving(name):
+            self.say(f"  To start a worker: manage.py sisy_worker --queues {name}")
+        elif words:
+            self.say(
+                f"  To see what runs: manage.py sisy_runs list --queue {name} --state running"
+            )
+
+    def do_pause(self, *, queues: Sequence[str], reason: str, by: str, **options: Any) -> None:
+        names = self._named(queues)
+        paused = [name for name in names if Queue.objects.pause(name, reason, by=who(by))]
+        if not paused:
+            raise CommandError(f"Already paused: {', '.join(names)}.")
+        words = ngettext("Paused the queue %s.", "Paused the queues %s.", len(paused))
+        self.say_with(
+            f"{words % ', '.join(paused)} Running runs continue. To resume: manage.py "
+            f"sisy_queues resume {' '.join(paused)}",
+            paused=paused,
+        )
+
+    def do_resume(self, *, queues: Sequence[str], **options: Any) -> None:
+        names = self._named(queues)
+        resumed = [name for name in names if Queue.objects.resume(name)]
+        if not resumed:
+            raise CommandError(f"Not paused: {', '.join(names)}.")
+        words = ngettext("Resumed the queue %s.", "Resumed the queues %s.", len(resumed))
+        self.say_with(words % ", ".join(resumed), resumed=resumed)
+
+    def _named(self, names: Sequence[str]) -> list[str]:
+        """Return the names without duplicates.
+
+        Raises:
+            CommandError: no task, run or worker uses a queue with one of these names.
+        """
+        known = [queue.name for queue in queues(self.using, self.now)]
+        for name in names:
+            if name not in known:
+                hint = did_you_mean(name, known) or (
+                    f" The queues are: {', '.join(known)}." if known else ""
+                )
+                raise CommandError(f"No task, run or worker uses a queue named {name!r}.{hint}")
+        return list(dict.fromkeys(names))
+
+
+def _state(queue: QueueStats, fleet: Fleet) -> str:
+    if queue.paused_at:
+        return Look("paused", "warn")
+    if not fleet.serving(queue.name):
+        return Look("no worker", "bad" if queue.queued else "quiet")
+    return Look("full", "warn") if fleet.fullness(queue.name) else Look("ok", "good")
+
+
+def _facts(queue: QueueStats, fleet: Fleet, ended: int) -> dict[str, Any]:
+    return {
+        "queue": queue.name,
+        "state": _state(queue, fleet),
+        "queued": queue.queued,
+        "oldest": queue.oldest,
+        "running": queue.running,
+        "slots": queue.slots,
+        "workers": queue.workers,
+        "last_hour": ended,
+        "paused": queue.paused_at,
+        "paused_by": queue.paused_by,
+        "pause_reason": queue.pause_reason,
+    }

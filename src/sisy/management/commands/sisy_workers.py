@@ -1,0 +1,161 @@
+"""``manage.py sisy_workers``: workers, what they run, and how to drain them."""
+
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils.translation import ngettext
+
+from sisy.exceptions import did_you_mean
+from sisy.management.run_text import progress_in_words, took
+from sisy.management.table import Look
+from sisy.management.verbs import VerbCommand, add_yes
+from sisy.models import Role, Run
+from sisy.reports import formatting
+from sisy.reports.fleet import Member, members
+from sisy.reports.output import ShownProgress, progress_of
+
+
+class Command(VerbCommand):
+    help = (
+        "Shows workers and what they run, and drains them. WORKER is a worker, such as 71@web-1, "
+        "or a host. Exits with 1 if a worker does not exist, or if there was nothing to do, and "
+        "with 2 if you did not confirm."
+    )
+    examples = (
+        "sisy_workers list",
+        "sisy_workers drain 71@web-1",
+        "sisy_workers drain web-1 --yes",
+    )
+
+    def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
+        verb("list", "list workers, and what they run now")
+        drain = verb("drain", "let workers finish their current runs, and exit")
+        drain.add_argument(
+            "workers",
+            nargs="+",
+            metavar="WORKER",
+            help="a worker, such as 71@web-1, or a host, for all of its workers",
+        )
+        add_yes(drain)
+
+    def do_list(self, **options: Any) -> None:
+        found = self._workers()
+        progress = progress_of(self.using, [run for one in found for run in one.runs])
+        if self.as_json:
+            self.say_json([self._facts(one, progress) for one in found])
+            return
+        self.answer(
+            [self._line(one) for one in found],
+            otherwise="No workers are running. To start one: manage.py sisy_worker",
+        )
+        if running := [self._line_of_run(run, progress) for one in found for run in one.runs]:
+            self.stdout.write("\nRunning now:")
+            self.answer(running)
+        for one in found:
+            if one.process.problem:
+                self.say(f"{one.process} has a problem: {one.process.problem}")
+
+    def do_drain(self, *, workers: Sequence[str], yes: bool, **options: Any) -> None:
+        chosen = self._named(workers)
+        if len(chosen) > len(set(workers)):
+            runs = sum(len(one.runs) for one in chosen)
+            ends = ngettext("finish %d current run", "finish %d current runs", runs) % runs
+            self.confirm(
+                f"This drains {len(chosen)} workers: {', '.join(map(_name, chosen))}. They "
+                f"{ends}, and exit.",
+                is_confirmed=yes,
+            )
+        drained = [one for one in chosen if one.process.request_drain(self.now)]
+        if not drained:
+            raise CommandError("Nothing to drain: already draining, or stopped.")
+        words = ngettext(
+            "Draining %d worker. It exits when its current runs have finished.",
+            "Draining %d workers. They exit when their current runs have finished.",
+            len(drained),
+        )
+        self.say_with(words % len(drained), draining=[_name(one) for one in drained])
+
+    def _workers(self) -> list[Member]:
+        found = members(self.using, self.now)
+        return [one for one in found if one.process.role == Role.WORKER]
+
+    def _named(self, names: Sequence[str]) -> list[Member]:
+        """Return the workers with these names, or on these hosts.
+
+        Raises:
+            CommandError: no worker has one of the names.
+        """
+        found = self._workers()
+        chosen: dict[int, Member] = {}
+        for name in names:
+            bare = name.removeprefix("worker ")
+            these = [one for one in found if bare in (_name(one), one.process.host)]
+            if not these:
+                known = {text for one in found for text in (_name(one), one.process.host)}
+                hint = did_you_mean(bare, known) or (
+                    " Run 'manage.py sisy_workers list' to see all workers."
+                )
+                raise CommandError(f"No worker or host is named {name!r}.{hint}")
+            chosen |= {one.process.pk: one for one in these}
+        return list(chosen.values())
+
+    def _line(self, one: Member) -> dict[str, Any]:
+        return {
+            "worker": _name(one),
+            "state": _state(one),
+            "queues": ", ".join(one.process.queues),
+            "runs": len(one.runs),
+            "slots": one.process.slots,
+            "lease": formatting.distance(one.process.lease_until, self.now),
+            "since": formatting.distance(one.process.started_at, self.now),
+        }
+
+    def _line_of_run(self, run: Run, progress: dict[int, ShownProgress]) -> dict[str, Any]:
+        far = progress.get(run.pk)
+        return {
+            "run": run.pk,
+            "task": run.label,
+            "worker": run.worker_name.removeprefix("worker "),
+            "for": took(run, self.now).removesuffix(" …"),
+            "progress": progress_in_words(far) if far else "",
+        }
+
+    def _facts(self, one: Member, progress: dict[int, ShownProgress]) -> dict[str, Any]:
+        process = one.process
+        return {
+            "worker": _name(one),
+            "host": process.host,
+            "pid": process.pid,
+            "state": _state(one),
+            "queues": process.queues,
+            "slots": process.slots,
+            "started": process.started_at,
+            "lease_until": process.lease_until,
+            "drain_requested": process.drain_requested_at,
+            "problem": process.problem,
+            "runs": [
+                {
+                    "id": run.pk,
+                    "label": run.label,
+                    "started": run.started_at,
+                    "progress": progress[run.pk].percent if run.pk in progress else None,
+                }
+                for run in one.runs
+            ],
+        }
+
+
+def _name(one: Member) -> str:
+    return f"{one.process.pid}@{one.process.host}"
+
+
+def _state(one: Member) -> str:
+    if one.is_silent:
+        return Look("unresponsive", "bad")
+    if one.process.problem:
+        return Look("problem", "bad")
+    if one.process.drain_requested_at:
+        return Look("draining", "warn")
+    return Look("up", "good")
