@@ -64,7 +64,7 @@ class PageRequest:
 
     @cached_property
     def preferences(self) -> Preferences:
-        """What the reader chose for all pages."""
+        """The reader's choices for all pages."""
         return Preferences.of(self.request)
 
     def admin_address(self, name: str, *args: Any) -> str:

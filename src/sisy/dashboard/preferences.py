@@ -1,4 +1,4 @@
-"""What a reader chose for all pages: the time zone and the theme. Cookies keep both."""
+"""The time zone and the theme that a reader chose for all pages. Cookies keep both."""
 
 from dataclasses import dataclass
 from datetime import UTC, tzinfo

@@ -99,6 +99,12 @@ def span(value: timedelta | None) -> str:
     return NOTHING if value is None else duration_text(value)
 
 
+def percent(value: float) -> str:
+    """Return a percentage with one digit, which is 100 only if it is exactly that."""
+    rounded = round(value, 1)
+    return f"{99.9 if rounded == 100 and value < 100 else rounded:g} %"
+
+
 def schedule(task: Task, default_zone: str) -> str:
     """Return a schedule, its description in words, and its zone unless it is the default one."""
     if not task.schedule:

@@ -81,6 +81,13 @@ def span(value: timedelta | None) -> str:
     return formatting.span(value)
 
 
+@register.simple_tag
+def state_square(value: str) -> SafeString:
+    """Return the square of a state in the grid's legend."""
+    looks = formatting.LOOKS.get(value, "quiet")  # type: ignore[call-overload]
+    return format_html('<i class="{} {}" aria-hidden="true"></i>', looks, value)
+
+
 @register.filter
 def seconds(value: timedelta | None) -> str:
     """Return a span of time in seconds, to the millisecond."""

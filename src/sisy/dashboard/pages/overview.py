@@ -1,5 +1,6 @@
-"""The overview: status, alerts, counts, the timeline and the latest runs."""
+"""The overview: alerts, processes, the grid, the timeline, figures and the latest runs."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -12,16 +13,21 @@ from sisy.dashboard.charts.legend import legend
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, moment_within, one_of
-from sisy.models import Task
+from sisy.models import Run, RunState, Task
+from sisy.reports import formatting
 from sisy.reports.alerts import Severity, find_alerts
 from sisy.reports.alerts.grouping import AlertGroup, grouped, in_words
 from sisy.reports.alerts.recorded import last_closed_at
+from sisy.reports.figures import Figures, figures
 from sisy.reports.fleet import status
+from sisy.reports.grid import grid
 from sisy.reports.ledger import ended_counts, key_of, listed, live_counts
 from sisy.reports.outbox import dead_letters
 from sisy.reports.output import progress_of
 from sisy.reports.timeline import timeline
 from sisy.reports.timeline.window import Window
+
+Builder = Callable[[PageRequest], dict[str, Any]]
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ZOOMS = (1, 3, 6, 12, 24)  # hours to either side
@@ -32,6 +38,12 @@ MAX_GROUPED_TASKS = 200  # tasks that share rows
 GROUPS = {"queue": "queue", "target": "target_path"}
 ROWS = (("", _("task")), ("queue", _("queue")), ("target", _("callable")))
 MAX_LATEST_RUNS = 12
+FIGURES: tuple[tuple[Any, Callable[[Figures], str]], ...] = (
+    (_("Success rate"), lambda day: formatting.percent(day.success)),
+    (_("Duration, median"), lambda day: formatting.span(day.usual)),
+    (_("Duration, 95th percentile"), lambda day: formatting.span(day.slow)),
+    (_("Delay, 95th percentile"), lambda day: formatting.span(day.late)),
+)
 
 
 class OverviewPage(Page):
@@ -40,12 +52,62 @@ class OverviewPage(Page):
     name = "overview"
     title = _("Overview")
 
-    def context(self, page_request: PageRequest) -> dict[str, Any]:
-        return {"add_address": page_request.admin_address("sisy_task_add")}
-
 
 def build_status(page_request: PageRequest) -> dict[str, Any]:
-    return {"status": status(page_request.using, page_request.now)}
+    """Return the state of processes, which the page shows only if something is wrong with them."""
+    found = status(page_request.using, page_request.now)
+    is_expected = found.silent or not _is_new(page_request)
+    is_well = found.heartbeats and found.workers and not found.silent and not found.clock_is_off
+    return {"status": found, "is_shown": not is_well and is_expected}
+
+
+def build_start(page_request: PageRequest) -> dict[str, Any]:
+    """Return the first steps, for a site without tasks and runs."""
+    if not _is_new(page_request):
+        return {"is_new": False}
+    found = status(page_request.using, page_request.now)
+    return {
+        "is_new": True,
+        "is_running": found.heartbeats and found.workers,
+        "add_address": page_request.admin_address("sisy_task_add")
+        if page_request.may("add_task")
+        else "",
+    }
+
+
+def _is_new(page_request: PageRequest) -> bool:
+    """Return whether the site has no tasks and no runs."""
+    if "is_new" not in page_request.keys:
+        rows = (model.objects.using(page_request.using) for model in (Task, Run))
+        page_request.keys["is_new"] = not any(row.exists() for row in rows)
+    is_new: bool = page_request.keys["is_new"]
+    return is_new
+
+
+def unless_new(build: Builder) -> Builder:
+    """Return a builder whose part a new site leaves out, because it would be an empty frame."""
+
+    def built(page_request: PageRequest) -> dict[str, Any]:
+        return {"is_new": True} if _is_new(page_request) else build(page_request)
+
+    return built
+
+
+def build_grid(page_request: PageRequest) -> dict[str, Any]:
+    shown = grid(page_request.using, page_request.now, in_full=page_request.sees_details)
+    drawn = {square.state for row in shown.rows for square in row.squares}
+    return {"grid": shown, "states": [state for state in RunState if state in drawn]}
+
+
+def build_figures(page_request: PageRequest) -> dict[str, Any]:
+    days = figures(page_request.using, page_request.now)
+    return {
+        "is_sampled": any(day.is_sampled for day in days if day),
+        "rows": [
+            (words, *(text(day) if day else formatting.NOTHING for day in days))
+            for words, text in FIGURES
+        ],
+    }
 
 
 def build_counts(page_request: PageRequest) -> dict[str, Any]:
@@ -161,9 +223,12 @@ OverviewPage.asks = {
     "after": a_key,
 }
 OverviewPage.parts = (
-    Part(name="status", build=build_status, stale_on=(BEAT,)),
-    Part(name="counts", build=build_counts),
     Part(name="alerts", build=build_alerts),
-    Part(name="timeline", build=build_timeline),
-    Part(name="latest", build=build_latest, stale_on=(RUNS, OUTPUT)),
+    Part(name="start", build=build_start),
+    Part(name="status", build=build_status, stale_on=(BEAT,)),
+    Part(name="grid", build=unless_new(build_grid), stale_on=(RUNS,)),
+    Part(name="timeline", build=unless_new(build_timeline)),
+    Part(name="figures", build=unless_new(build_figures), stale_on=()),
+    Part(name="counts", build=unless_new(build_counts)),
+    Part(name="latest", build=unless_new(build_latest), stale_on=(RUNS, OUTPUT)),
 )

@@ -33,7 +33,7 @@ ADVICE = {
     Kind.MISSED: gettext_lazy("Backfill the task if the occurrences must still run."),
     Kind.QUEUED: gettext_lazy("Start a worker for the queue, or more of them."),
 }
-"""What to do about problems whose alert does not say it."""
+"""The advice for problems whose alert has none."""
 
 FAILURES = {Kind.FAILING, Kind.FAILED, Kind.LOST}
 NUMBER = re.compile(r"\d+")
@@ -61,7 +61,7 @@ class AlertGroup:
 
     @property
     def since(self) -> datetime | None:
-        """When the first of its problems began."""
+        """The moment at which the first of its problems began."""
         return min((alert.since for alert in self.alerts if alert.since), default=None)
 
     @property
@@ -90,7 +90,7 @@ class AlertGroup:
 
     @property
     def fix(self) -> str:
-        """What to do; empty if the text says it."""
+        """The advice; empty if the text has it."""
         return self.lead.fix or str(ADVICE.get(self.lead.kind, ""))
 
     @property

@@ -1,0 +1,78 @@
+"""The figures of a day of runs, beside those of the day before and of the same day a week before.
+
+The whole ledger is never read. Failures have entries in a small table, so they are counted
+exactly. Durations and delays come from a sample: keys grow with the moments at which runs were
+planned, so a day is a range of keys, and some keys of it, evenly spaced, are read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sisy.models import Run, RunState
+from sisy.records.choices import FAILED_STATES
+from sisy.records.small_tables import TroubledRun
+from sisy.store.reports import key_at
+
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
+MAX_RUNS_SAMPLED = 500  # of each day
+MAX_FAILURES_COUNTED = 10_000  # of each day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """The figures of one day.
+
+    Attributes:
+        success: the percentage of runs that succeeded, of those that succeeded or failed.
+        is_sampled: whether durations and delays, and the number of runs, are those of a sample.
+    """
+
+    success: float
+    failed: int
+    usual: timedelta
+    slow: timedelta
+    late: timedelta
+    is_sampled: bool
+
+
+def figures(using: str, now: datetime) -> list[Figures | None]:
+    """Return the figures of the last 24 hours, of the 24 hours before, and of those a week ago.
+
+    A day without executed runs has none.
+    """
+    return [_of_day(using, now - ago) for ago in (timedelta(0), DAY, WEEK)]
+
+
+def _of_day(using: str, end: datetime) -> Figures | None:
+    start = end - DAY
+    low, high = key_at(using, start), key_at(using, end)
+    step = max(1, -(-(high - low) // MAX_RUNS_SAMPLED))
+    runs = Run.objects.using(using).filter(pk__in=range(low, high, step))
+    columns = ("state", "due_at", "ready_at", "started_at", "finished_at", "attempt", "origin")
+    ended = [
+        run
+        for run in runs.only(*columns)
+        if run.duration is not None and run.state in (RunState.SUCCEEDED, *FAILED_STATES)
+    ]
+    if not ended:
+        return None
+    trouble = TroubledRun.objects.using(using).filter(finished_at__gte=start, finished_at__lt=end)
+    trouble = trouble.filter(state__in=FAILED_STATES).order_by()
+    failed = trouble[:MAX_FAILURES_COUNTED].count()
+    took = sorted(run.duration for run in ended if run.duration is not None)
+    late = sorted(run.lateness for run in ended if run.lateness is not None)
+    total = max(failed, len(ended) * step)
+    return Figures(
+        success=100 * (total - failed) / total,
+        failed=failed,
+        usual=_share(took, 0.5),
+        slow=_share(took, 0.95),
+        late=_share(late, 0.95),
+        is_sampled=step > 1,
+    )
+
+
+def _share(values: Sequence[timedelta], share: float) -> timedelta:
+    """Return the value below which a share of the sorted values is."""
+    return values[min(len(values) - 1, int(share * len(values)))] if values else timedelta(0)
