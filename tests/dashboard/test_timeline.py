@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from sisy.models import Overlap, Run, RunState, Task
+from sisy.reports.timeline import Window, timeline
 from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
@@ -188,3 +189,28 @@ def test_the_chart_uses_the_zone_of_the_page(settings):
     settings.TIME_ZONE = "Asia/Tokyo"
     page = browser_of("view_task").get(f"/sisy/tasks/{scheduled().pk}/").content.decode()
     assert 'data-zone="Asia/Tokyo"' in page
+
+
+def test_one_failure_among_many_runs_does_not_paint_all_of_them_red():
+    task = scheduled("* * * * * *", label="busy")
+    states = [RunState.SUCCEEDED] * 4 + [RunState.FAILED] + [RunState.SUCCEEDED] * 5
+    runs = [
+        task.new_run(
+            now=NOON - HOUR + n * SECOND,
+            state=state,
+            attempt=1,
+            started_at=NOON - HOUR + n * SECOND,
+            finished_at=NOON - HOUR + n * SECOND,
+        )
+        for n, state in enumerate(states)
+    ]
+    Run.objects.bulk_create(runs)
+    window = Window.around(NOON, 48 * HOUR)
+    [track] = timeline("default", [task], window, NOON, in_full=False)
+    [bar] = track.bars
+    assert [(part.looks, part.y, part.height) for part in bar.slices] == [
+        ("bad", 4, 3),
+        ("good", 7, 13),
+    ]
+    assert (bar.count, bar.run) == (10, runs[4].pk)
+    assert bar.words.startswith("9 succeeded, 1 failed · failed · ")

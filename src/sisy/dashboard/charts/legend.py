@@ -43,7 +43,7 @@ def legend(tracks: Sequence[Track], *, is_now_shown: bool) -> list[Entry]:
 
 
 def _drawn(track: Track) -> Iterator[str]:
-    yield from (f"bar {bar.looks}" for bar in track.bars)
+    yield from (f"bar {part.looks}" for bar in track.bars for part in bar.slices)
     yield from ("forecast overlaps" if bar.overlaps else "forecast" for bar in track.upcoming.bars)
     if track.undrawn:
         yield "undrawn"

@@ -1,10 +1,11 @@
 """The past and upcoming runs of tasks within a window, as tracks of bars."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from django.utils.translation import ngettext
+from django.utils.translation import gettext, ngettext
 
 from sisy.models import Run, RunState, Task
 from sisy.records.choices import TROUBLE_STATES
@@ -35,7 +36,18 @@ GRAVITY = (
 )
 """The states, the most severe first. Of bars that coincide, the most severe is drawn."""
 
+BAR_TOP, BAR_HEIGHT = 4, 16  # pixels
+THINNEST = 3  # pixels of a colour in a bar
 RANKS: dict[str, int] = {state: rank for rank, state in enumerate(GRAVITY)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """A part of a bar with one colour; its place and height are pixels."""
+
+    looks: str
+    y: int
+    height: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +59,12 @@ class Bar:
     width: float
     in_full: bool
     """True if the text of its error is shown."""
-    count: int = 1
+    states: Counter[str]
+    """The number of its runs in each state."""
+
+    @property
+    def count(self) -> int:
+        return self.states.total()
 
     @property
     def run(self) -> int:
@@ -59,11 +76,32 @@ class Bar:
 
     @property
     def words(self) -> str:
-        return _words(self.gravest, self.in_full)
+        words = _words(self.gravest, self.in_full)
+        if len(self.states) == 1:
+            return f"{gettext('%d runs') % self.count} · {words}" if self.count > 1 else words
+        named = ((number, RunState(state).label) for state, number in self.states.most_common())
+        counted = ", ".join(f"{number} {label}" for number, label in named)
+        return f"{counted} · {words}"
 
     @property
-    def looks(self) -> str:
-        return formatting.LOOKS.get(self.state, "quiet")  # type: ignore[call-overload, no-any-return]
+    def slices(self) -> list[Slice]:
+        """The bar from top to bottom: each colour has the share that its runs have.
+
+        Else one failed run among many would paint all of them red.
+        """
+        colours: Counter[str] = Counter()
+        for state in sorted(self.states, key=lambda state: RANKS[state]):
+            colours[_looks(state)] += self.states[state]
+        slices: list[Slice] = []
+        y = BAR_TOP
+        for looks, number in colours.items():
+            height = max(THINNEST, round(BAR_HEIGHT * number / self.count))
+            slices.append(Slice(looks=looks, y=y, height=height))
+            y += height
+        # The last one, of the runs that succeeded if there are some, gives way to the others.
+        last = slices[-1]
+        slices[-1] = replace(last, height=max(THINNEST, BAR_TOP + BAR_HEIGHT - last.y))
+        return slices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +254,7 @@ def _bars(runs: Iterable[Run], window: Window, now: datetime, in_full: bool) -> 
             continue
         x = window.place(begin)
         width = max(NARROWEST, window.place(end) - x)
-        bar = Bar(gravest=run, x=x, width=width, in_full=in_full)
+        bar = Bar(gravest=run, x=x, width=width, in_full=in_full, states=Counter({run.state: 1}))
         if bars and _touch(bars[-1], bar):
             _join(bars[-1], bar)
         else:
@@ -232,9 +270,13 @@ def _touch(bar: Bar, other: Bar) -> bool:
 
 
 def _join(bar: Bar, other: Bar) -> None:
-    bar.count += other.count
+    bar.states += other.states
     bar.width = max(bar.width, other.x + other.width - bar.x)
     bar.gravest = min(bar.gravest, other.gravest, key=lambda run: RANKS[run.state])
+
+
+def _looks(state: str) -> str:
+    return formatting.LOOKS.get(state, "quiet")  # type: ignore[call-overload, no-any-return]
 
 
 def _words(run: Run, in_full: bool) -> str:
