@@ -159,3 +159,11 @@ def test_cards_of_processes_are_shown_only_if_one_is_wrong(monkeypatch):
         Process.join(role, using="default", now=NOON, lease=HOUR, queues=("default",))
     assert "Heartbeats" not in text_of(browser.get("/sisy/?parts=status"))
     assert Task.objects.count() == 1
+
+
+def test_all_rows_are_used_if_few_tasks_have_run(monkeypatch):
+    monkeypatch.setattr(page, "MAX_ROWS", 4)
+    tasks = [scheduled(label=f"task {n}") for n in range(6)]
+    ended(tasks[1], WELL)
+    ended(tasks[5], WELL)
+    assert [label for label, _ in rows()] == ["task 0", "task 1", "task 2", "task 5"]

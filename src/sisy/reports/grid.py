@@ -99,9 +99,8 @@ def _tasks(using: str, now: datetime) -> tuple[list[Task], bool]:
         wanted = [key for key in dict.fromkeys(keys) if key not in found]
         known = active.in_bulk(wanted[: MAX_ROWS - len(found)])
         found |= {key: known[key] for key in wanted if key in known}
-    for task in first[: MAX_ROWS - len(found)]:
-        found.setdefault(task.pk, task)
-    return _in_order(list(found.values())), False
+    others = [task for task in first if task.pk not in found]
+    return _in_order([*found.values(), *others][:MAX_ROWS]), False
 
 
 def _candidates(using: str, now: datetime) -> Iterator[list[int]]:
