@@ -37,7 +37,7 @@ def history(site):
 def pages(task):
     """Return the path of each page that somebody opens."""
     run = Run.objects.filter(task=task).first()
-    keys = {"task": task.pk, "backfill": task.pk, "run": run.pk}
+    keys = {"task": task.pk, "backfill": task.pk, "reschedule": task.pk, "run": run.pk}
     routes = {name: route for name, (route, view) in PAGES.items() if "parts" in vars(view)}
     return [re.sub("<int:pk>", str(keys.get(name, "")), route) for name, route in routes.items()]
 

@@ -58,7 +58,7 @@ def long_ones(site, django_db_blocker):
 
 def paths(task):
     run = Run.objects.filter(task=task).first()
-    keys = {"task": task.pk, "backfill": task.pk, "run": run.pk}
+    keys = {"task": task.pk, "backfill": task.pk, "reschedule": task.pk, "run": run.pk}
     for name, (route, view) in PAGES.items():
         if "parts" in vars(view):
             yield "/sisy/" + re.sub("<int:pk>", str(keys.get(name, "")), route)

@@ -33,6 +33,8 @@ KNOWN = {
     ("backfill", "start"): ("2026-05-03",),
     ("backfill", "end"): ("2026-05-04",),
     ("backfill", "again"): ("on", "0"),
+    ("reschedule", "schedule"): ("0 9 * * *",),
+    ("reschedule", "timezone"): ("Europe/Berlin",),
     ("runs", "state"): ("failed", "running"),
     ("runs", "origin"): ("retry", "schedule"),
     ("runs", "queue"): ("default", "nowhere"),

@@ -64,6 +64,7 @@ PLACE = {"sort": "next_run", "after": ""}
 RIGHT = {
     "/sisy/schedule/": EDITED,
     "/sisy/tasks/{task}/backfill/": RANGE,
+    "/sisy/tasks/{task}/schedule/": {"schedule": "* * * * *", "timezone": "UTC"},
     "/admin/sisy/task/occurrences/": {**EDITED, **WINDOW, "task": "1", "iterations": "3"},
     "/sisy/tasks/": {**dict.fromkeys(("search", "state", "queue", "target"), ""), **PLACE},
     "/sisy/runs/": dict.fromkeys(("search", "state", "queue", "origin", "before"), ""),
@@ -74,8 +75,9 @@ TOGETHER = ("overview", "task")
 """Pages on which each value is read by itself."""
 
 FORMS = {
+    "/sisy/tasks/{task}/schedule/": {"schedule": "* * * * *", "timezone": "UTC"},
     "/sisy/tasks/{task}/backfill/": RANGE,
-    "/sisy/tasks/do/pause/": {"pk": "{task}", "reason": "lunch", "next": "/sisy/"},
+    "/sisy/tasks/do/pause/": {"pk": "{task}", "reason": "lunch", "hours": "8", "next": "/sisy/"},
     "/sisy/runs/do/retry/": {"pk": "{run}", "next": "/sisy/"},
     "/sisy/queues/do/pause/": {"name": "known", "reason": "lunch", "next": "/sisy/"},
     "/admin/sisy/task/": {"action": "pause", "_selected_action": "{task}", "index": "0"},
@@ -208,6 +210,7 @@ def test_no_field_of_a_task_is_answered_by_a_server_error(site, browser):
         "/sisy/runs/{}/",
         "/sisy/tasks/{}/",
         "/sisy/tasks/{}/backfill/",
+        "/sisy/tasks/{}/schedule/",
         "/sisy/tasks/do/{}/",
         "/sisy/queues/do/{}/",
         "/admin/sisy/task/{}/change/",

@@ -91,6 +91,7 @@ def test_an_action_of_the_admin_on_rows_that_are_gone_is_an_error(model, name, k
         "/sisy/tasks/4711/",
         "/sisy/runs/4711/",
         "/sisy/tasks/4711/backfill/",
+        "/sisy/tasks/4711/schedule/",
         f"/sisy/runs/{'9' * 30}/",
     ],
 )

@@ -15,6 +15,7 @@ from sisy.dashboard.pages.fleet import FleetPage
 from sisy.dashboard.pages.frame import FindView, PreferencesView
 from sisy.dashboard.pages.load import LoadPage
 from sisy.dashboard.pages.overview import OverviewPage
+from sisy.dashboard.pages.reschedule import ReschedulePage
 from sisy.dashboard.pages.run import RunPage
 from sisy.dashboard.pages.runs import RunsPage
 from sisy.dashboard.pages.task import TaskPage
@@ -25,6 +26,7 @@ PAGES: dict[str, tuple[str, Any]] = {
     "tasks": ("tasks/", TasksPage),
     "task": ("tasks/<int:pk>/", TaskPage),
     "backfill": ("tasks/<int:pk>/backfill/", BackfillPage),
+    "reschedule": ("tasks/<int:pk>/schedule/", ReschedulePage),
     "runs": ("runs/", RunsPage),
     "run": ("runs/<int:pk>/", RunPage),
     "load": ("load/", LoadPage),

@@ -67,6 +67,7 @@ class TaskPage(Page):
             "may_reset": page_request.may("change_task") and bool(task.overrides()),
             "can_resume": task.state in (TaskState.PAUSED, TaskState.BROKEN),
             "is_active": task.state == TaskState.ACTIVE,
+            "may_reschedule": may_edit,
             "edit": page_request.admin_address("sisy_task_change", task.pk) if may_edit else "",
         }
 
