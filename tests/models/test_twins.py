@@ -43,7 +43,6 @@ WITHIN_A_TRANSACTION = {
 OF_PROCESSES = {
     "Process": {
         "has_silent_host",
-        "is_drain_requested",
         "join",
         "leave",
         "note_problem",

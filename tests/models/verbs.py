@@ -111,7 +111,6 @@ VERBS = [
         {"using": "default", "now": NOON, "lease": HOUR},
     ),
     Verb("Process.request_drain", lambda site: site.worker, (NOON,)),
-    Verb("Process.is_drain_requested", lambda site: site.worker),
     Verb("Process.has_silent_host", lambda site: site.worker, (NOON, HOUR)),
     Verb("Process.renew", lambda site: site.worker, (NOON, HOUR)),
     Verb("Process.note_problem", lambda site: site.worker, ("No memory.", NOON)),

@@ -197,11 +197,6 @@ class Process(models.Model):
 
     arequest_drain = twin(request_drain)
 
-    def is_drain_requested(self) -> bool:
-        """Return whether a drain was requested."""
-        asked = Process.objects.using(self.using).exclude(drain_requested_at=None)
-        return asked.filter(pk=self.pk).exists()
-
     def note_problem(self, problem: str, since: datetime | None) -> None:
         """Store why this worker cannot start runs, and since when. Pass "" if it can."""
         self.problem, self.problem_since = problem[:500], since
