@@ -105,8 +105,11 @@ def _objection_to_gap(evidence: Evidence, subject: Subject, row: Row) -> str:
         return "nobody had changed its task then"
     if first == subject.first_due:
         return ""
-    if any(each.is_found_later and meets(each.may, (first, last)) for each in subject.active):
-        return ""  # it may be a gap of two schedules
+    # It may be a gap of two schedules: after raw SQL, a heartbeat counts by the new one from a
+    # moment of the old one on.
+    recorded = (first, max(last, row.planned))
+    if any(each.is_found_later and meets(each.may, recorded) for each in subject.active):
+        return ""
     counts = {
         len(due_between(schedule, timezone, subject.key, (first - 0.5, last)))
         for (schedule, timezone), may in _schedules(subject)

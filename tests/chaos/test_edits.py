@@ -12,11 +12,13 @@ from tests.chaos.evidence import LONGEST_LEAD, Subject
 from tests.chaos.habits import EDITS, EVERYTHING, habits
 from tests.chaos.journal import Change, active, by_the_database
 from tests.chaos.nemesis import EDIT, plan
+from tests.chaos.states import NO_HEARTBEAT
 from tests.chaos.test_checker import (
     EVERY_TWO_SECONDS,
     MOMENTS,
     START,
     but,
+    disturbed,
     evidence,
     execution,
     flaws,
@@ -173,6 +175,20 @@ def test_a_gap_across_raw_sql_may_count_occurrences_of_both_schedules():
     calls = [execution(n) for n in (0, 3, 4, 5)]
     found = flaws(evidence([*rest, gap], calls, subject=Subject(key="task", active=(later,))))
     assert Flaw.MISSING not in found
+
+
+def test_raw_sql_before_a_gap_is_recorded_may_change_what_it_counts():
+    # The heartbeat counts from a moment of the old schedule on, by the new one.
+    changed = MOMENTS[2] + 0.5
+    old = replace(EVERY_TWO_SECONDS, must=(START - 1, changed))
+    new = replace(old, schedule="* * * * * *", may=(changed, START + 60), is_found_later=True)
+    both = Subject(key="task", active=(old, new))
+    for planned, found in ((changed - 0.1, {Flaw.UNEXPLAINED}), (changed + 5.5, set())):
+        times = {"due_until": MOMENTS[2], "planned": planned, "finished": planned}
+        gap = row(1, state="missed", count=3, reason=NO_HEARTBEAT, **times)
+        outage = disturbed(START, START + 60)
+        given = evidence([gap], [], subject=both, disturbances=outage)
+        assert flaws(given) & {Flaw.UNEXPLAINED} == found
 
 
 def test_an_edit_of_the_priority_does_not_find_a_schedule_of_raw_sql():
