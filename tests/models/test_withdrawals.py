@@ -210,7 +210,8 @@ def test_a_first_run_that_does_not_wait_for_its_schedule_is_still_owed():
 def test_a_change_by_raw_sql_is_withdrawn_by_the_audit(task, withdrawn):
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sisy_task SET schedule = '0 0 1 1 *'")
-    audit("default", EDITED, 0, task.pk)
+    with clock_at(EDITED):
+        audit("default", EDITED, 0, task.pk)
     assert runs() == []
     assert Task.objects.get().next_run > DUE
 

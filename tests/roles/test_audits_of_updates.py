@@ -6,10 +6,11 @@ because another one had locked the tasks. That one rolled back, and the audit of
 """
 
 import pytest
+from django.db import connection
 
 from sisy.heartbeat import tick, timing_check
 from sisy.models import Run, Task
-from tests.support.moments import MINUTE, NOON
+from tests.support.moments import MINUTE, NOON, SECOND
 from tests.support.records import scheduled
 
 pytestmark = pytest.mark.django_db
@@ -22,3 +23,13 @@ def test_an_audit_loses_no_occurrence_of_a_task_that_an_update_has_changed(now):
     assert timing_check.audit("default", now.moment, 0, task.pk) == 0
     tick("default", now.moment)
     assert sum(run.count for run in Run.objects.filter(task=task)) == 5
+
+
+def test_an_audit_in_a_slow_pass_plans_nothing_before_a_change_by_raw_sql(now):
+    task = scheduled("@yearly")
+    now.moment = NOON + MINUTE + SECOND  # the pass has begun at noon
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE sisy_task SET schedule = '* * * * *' WHERE id = %s", [task.pk])
+    assert timing_check.audit("default", NOON, 0, task.pk) == 1
+    task.refresh_from_db()
+    assert task.next_run == NOON + 2 * MINUTE

@@ -12,6 +12,7 @@ from functools import partial
 from django.db import transaction
 from django.db.models import Count, Max, QuerySet
 
+from sisy import clock
 from sisy.heartbeat import retention
 from sisy.heartbeat.entry_check import EntryCheck
 from sisy.heartbeat.quarantine import run_each
@@ -128,7 +129,8 @@ def audit(using: str, now: datetime, first_pk: int, last_pk: int, turn: Turn = E
     Args:
         first_pk, last_pk: the first and the last task to check.
     """
-    # Raw SQL leaves no trace of when it happened, so these tasks are planned from now on.
+    # Raw SQL leaves no trace of when it happened. So these tasks are planned from the moment at
+    # which they are found.
     part = Task.objects.using(using).filter(pk__gte=first_pk, pk__lte=last_pk)
     return _plan_anew(part.with_stale_timing(), now, turn, from_change=False)
 
@@ -160,6 +162,9 @@ def _start_anew(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> in
         # Whoever calls update() has withdrawn what was planned ahead; raw SQL has not.
         stored = Task.objects.using(using)
         pks = [task.pk for task in locked]
+        if locked and not from_change:
+            # Read after the lock: in a slow pass, raw SQL may have changed them after ``now``.
+            now = max(now, clock.now(using))
         if not from_change and withdraw(stored, pks, now):
             locked = list(stored.only(*FIRST_DUE_FIELDS).filter(pk__in=pks))
         starts = []
