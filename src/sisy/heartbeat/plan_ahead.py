@@ -2,8 +2,9 @@
 
 At the due moment itself, nothing is left to do but to start the run. A task is advanced as in
 `plan`, but stays active: after its last occurrence, ``next_run`` still names that moment, at which
-`plan` retires the task. Occurrences with a ``spread``, which start at another moment anyway, and
-those of other engines are planned when they are due.
+`plan` retires the task. Two kinds of occurrences are planned when they are due: those with a
+``spread``, since the entry of a queued run does not say when it is due, only when it is ready, and
+those of other engines, which have no timers.
 
 If a task is changed meanwhile, its runs that were planned ahead are withdrawn: see
 `sisy.lifecycle.withdraw`.
