@@ -19,7 +19,7 @@ TESTS := -n 6 --dist worksteal
 
 .PHONY: help install format lint types imports migrations reference docs check test compiled test-sqlite test-postgres \
 	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-faults walk house tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
-	bench-drain bench-output bench-workers bench-memory bench-many bench-replanning bench-mixed bench-ledger bench-alerts bench-storage bench-viewers bench-dashboard bench-virtual bench-metrics lock clean
+	bench-drain bench-output bench-workers bench-memory bench-many bench-replanning bench-mixed bench-ledger bench-alerts bench-storage bench-viewers bench-dashboard bench-virtual bench-metrics bench-earliness lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -136,6 +136,9 @@ bench: install  ## run all benchmarks below; QUICK=1 to only check that they wor
 
 bench-lateness: install  ## measure how late runs start; SECONDS=10 for a short run
 	$(BIN)/python -m benchmarks.lateness $(if $(SECONDS),--seconds $(SECONDS))
+
+bench-earliness: install  ## count functions that are called before their moment; SECONDS=300 TIMERS=100000
+	$(BIN)/python -m benchmarks.earliness $(if $(SECONDS),--seconds $(SECONDS)) $(if $(TIMERS),--timers $(TIMERS))
 
 bench-idle: install  ## measure the CPU time and the statements of an idle site, and of 50 idle workers
 	$(BIN)/python -m benchmarks.idle $(if $(SECONDS),--seconds $(SECONDS))

@@ -11,6 +11,7 @@ from benchmarks import report
 QUICK_OPTIONS = {
     "schedules": ["--repeats", "5"],
     "lateness": ["--seconds", "2", "--warm-up", "1"],
+    "earliness": ["--seconds", "2", "--tasks", "10", "--timers", "2000"],
     "idle": ["--seconds", "2", "--warm-up", "1", "--tasks", "100"],
     "idle_fleet": ["--seconds", "2", "--workers", "2"],
     "fleet": ["--seconds", "5", "--tasks", "40"],
