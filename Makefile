@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 TESTS := -n 6 --dist worksteal
 
 .PHONY: help install format lint types imports migrations reference docs check test compiled test-sqlite test-postgres \
-	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-faults walk house tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
+	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-alerts simulate-faults walk house tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
 	bench-drain bench-output bench-workers bench-memory bench-many bench-replanning bench-mixed bench-ledger bench-alerts bench-storage bench-viewers bench-dashboard bench-virtual bench-metrics bench-earliness lock clean
 
 help:  ## list the targets
@@ -116,6 +116,10 @@ chaos: $(if $(filter mariadb,$(DB)),$(VENV)/.mariadb,install)  ## break a fleet 
 simulate: install  ## simulate a site in virtual time, and check its ledger; SEED=7 DAYS=365
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(DAYS),--days $(DAYS))
 
+simulate-alerts: install  ## inject problems in virtual time, and check that each has one alert; SEED=7 OCCURRENCES=100000 TASKS=100; SECONDS=600 to inject no more after 10 minutes
+	$(BIN)/python -m tests.simulation.alerts $(if $(SEED),--seed $(SEED)) $(if $(TASKS),--tasks $(TASKS)) \
+		$(if $(OCCURRENCES),--occurrences $(OCCURRENCES)) $(if $(SECONDS),--seconds $(SECONDS))
+
 walk: install  ## print the files, functions and threads that take part when a task falls due; MOST=30 DB=sqlite
 	$(if $(filter sqlite,$(DB)),,$(BIN)/python -m tests.servers) $(BIN)/python -m tests.walk $(if $(MOST),--most $(MOST))
 
@@ -123,7 +127,7 @@ house: install  ## print the lines of code, import cycles and misplaced code, co
 	$(BIN)/python -m tests.house
 
 simulate-faults: install  ## remove single guards, and check that the simulation notices
-	SISY_TEST_FAULTS=1 $(BIN)/python -m pytest -n 2 tests/simulation/test_faults.py
+	SISY_TEST_FAULTS=1 $(BIN)/python -m pytest -n 2 tests/simulation/test_faults.py tests/simulation/alerts
 
 tox: install  ## run the tests on the oldest and newest supported Python and Django; ENV=py313-django61 for one
 	$(BIN)/tox $(if $(ENV),-e $(ENV),--skip-missing-interpreters=true)

@@ -80,14 +80,7 @@ def simulate(plan: Plan, name: str = "sisy_simulation", clock_of=WorldClock) -> 
     """
     with ExitStack() as stack:
         stack.enter_context(override_settings(**SETTINGS))
-        database = stack.enter_context(new_database(name))
-        world = stack.enter_context(World(plan.seed, plan.start, database, plan.restless))
-        stack.enter_context(clock.use(clock_of(world)))
-        # What an earlier simulation in this process has counted.
-        stack.enter_context(mock.patch.object(counting, "_counts", {}))
-        stack.enter_context(mock.patch.object(counting, "_with_lease", set()))
-        stack.enter_context(mock.patch.object(clock, "steady", world.steady, create=True))
-        stack.enter_context(mock.patch.object(start_timers, "asyncio", LoopOfWorld(world)))
+        world = enter_world(stack, plan.seed, plan.start, plan.restless, name, clock_of)
         site = Site(world, plan.heartbeats, plan.workers)
         stack.callback(site.close)
         user = User(
@@ -99,10 +92,30 @@ def simulate(plan: Plan, name: str = "sisy_simulation", clock_of=WorldClock) -> 
         )
         stack.callback(user.player.close)
         stack.callback(user.player.kill)
-        stack.enter_context(_errors_are_violations(site.history))
+        stack.enter_context(errors_are_violations(site.history))
         stack.enter_context(_told_of_runs(site.history))
         _live(plan, site, user)
         return site.history
+
+
+def enter_world(
+    stack: ExitStack,
+    seed: int,
+    start: datetime,
+    restless: float,
+    name: str,
+    clock_of=WorldClock,
+) -> World:
+    """Return a new world, whose time and database are Sisy's until the stack is closed."""
+    database = stack.enter_context(new_database(name))
+    world = stack.enter_context(World(seed, start, database, restless))
+    stack.enter_context(clock.use(clock_of(world)))
+    # What an earlier simulation in this process has counted.
+    stack.enter_context(mock.patch.object(counting, "_counts", {}))
+    stack.enter_context(mock.patch.object(counting, "_with_lease", set()))
+    stack.enter_context(mock.patch.object(clock, "steady", world.steady, create=True))
+    stack.enter_context(mock.patch.object(start_timers, "asyncio", LoopOfWorld(world)))
+    return world
 
 
 def _live(plan: Plan, site: Site, user: User) -> None:
@@ -170,7 +183,7 @@ def _told_of_runs(history: History):
 
 
 @contextmanager
-def _errors_are_violations(history: History):
+def errors_are_violations(history: History):
     """Let what Sisy logs as an error count; lost leases and the like are daily bread here."""
 
     class Handler(logging.Handler):
