@@ -73,5 +73,13 @@ def test_a_failing_step_ends_ci_with_its_name_and_exit_code(ci):
     assert "1 failed (browser, exit code 7)" in last
 
 
+def test_a_failing_step_beside_another_ends_ci_with_all_of_its_output(ci):
+    ended = ci(FAIL_AT="test-conformance")
+    assert ended.returncode == 7
+    assert made(ended)[-2:] == ["test-browser", "test-conformance"]
+    *_, last = ended.stdout.splitlines()
+    assert "1 failed (conformance, exit code 7)" in last
+
+
 def test_a_demo_with_too_few_runs_fails(ci):
     assert ci(DEMO_RUNS="3").returncode != 0
