@@ -29,13 +29,18 @@ def found(code):
     return field_lists([module], {"label", "queue", "state", "timeout"})
 
 
-def test_only_the_table_lists_the_fields_of_a_task():
-    listed = field_lists(modules(ROOT), FIELDS)
+@pytest.fixture(scope="module")
+def listed():
+    """All lists of a task's fields in the package."""
+    return field_lists(modules(ROOT), FIELDS)
+
+
+def test_only_the_table_lists_the_fields_of_a_task(listed):
     assert [one for one in listed if one.rpartition(" ")[2] not in ALLOWED] == []
 
 
-def test_each_list_that_is_allowed_is_still_there():
-    names = {one.rpartition(" ")[2] for one in field_lists(modules(ROOT), FIELDS)}
+def test_each_list_that_is_allowed_is_still_there(listed):
+    names = {one.rpartition(" ")[2] for one in listed}
     assert ALLOWED.keys() <= names
 
 
