@@ -5,10 +5,11 @@ Each is written together with the ledger. So they agree at any moment that one t
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from django.apps import apps
-from django.db import models
+from django.db import connections, models
 from django.db.models import BooleanField, ExpressionWrapper, F, Q
 
 from sisy.records.choices import TROUBLE_STATES, RunState
@@ -46,7 +47,7 @@ def disagreements(using: str = "default") -> list[str]:
     }
     found: list[str] = []
     for name, states in STATES.items():
-        if name in there:
+        if name in there and not _are_alike(using, there[name], there["Run"]):
             every = [field.attname for field in there[name]._meta.concrete_fields]
             columns = [column for column in every if column not in OWN - {"run_id"}]
             entries = there[name]._default_manager.using(using).values(*columns)
@@ -56,6 +57,34 @@ def disagreements(using: str = "default") -> list[str]:
             runs = ledger.values("pk", *sorted(same), **other)
             found += differences(name, states, list(runs), list(entries))
     return found
+
+
+def _are_alike(using: str, entry: type[models.Model], run: type[models.Model]) -> bool:
+    """Return whether both have the same rows as they are stored; False if they may differ.
+
+    Almost all tests end here, so that this takes a tenth of the time of a comparison.
+    """
+    connection = connections[using]
+    rows = []
+    with connection.cursor() as cursor:
+        for sql, parameters in _statements(connection.vendor, using, entry, run):
+            cursor.execute(sql, parameters)
+            rows.append(cursor.fetchall())
+    entries, runs = (sorted(found, key=lambda row: row[0]) for found in rows)
+    return entries == runs
+
+
+@cache
+def _statements(
+    vendor: str, using: str, entry: type[models.Model], run: type[models.Model]
+) -> list[tuple[str, tuple[Any, ...]]]:
+    """Return what selects the rows of both, with the same columns in the same order."""
+    every = {field.attname for field in entry._meta.concrete_fields} - OWN
+    same, computed = sorted(every - COMPUTED.keys()), sorted(every & COMPUTED.keys())
+    entries = entry._default_manager.using(using).values_list("run_id", *same, *computed)
+    ledger = run._default_manager.using(using).filter(state__in=STATES[entry.__name__])
+    runs = ledger.values_list("pk", *same, *(COMPUTED[column] for column in computed))
+    return [query.query.get_compiler(using).as_sql() for query in (entries, runs)]
 
 
 def differences(
