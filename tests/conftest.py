@@ -112,6 +112,13 @@ def pytest_collection_modifyitems(config, items):
     items[:] = longest_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
+def pytest_collection_finish():
+    # The tests and all that they import stay until the end. Python would look through them again
+    # and again for what can be freed, which takes 0.1 to 0.2 seconds each time.
+    gc.collect()
+    gc.freeze()
+
+
 def longest_first(items, workers):
     """Return ``items`` so that each of ``workers`` begins its share with tests of processes.
 
