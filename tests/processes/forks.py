@@ -46,6 +46,7 @@ class Forks:
         Args:
             command: the function as ``module:name``, and the arguments.
         """
+        log.touch()  # it can be read at once, as that of a program
         asked = {"command": command, "environment": environment, "log": str(log), "cwd": str(cwd)}
         return Fork(self.ask(asked), self)
 

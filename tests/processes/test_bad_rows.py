@@ -3,6 +3,7 @@
 import sys
 from contextlib import contextmanager
 
+import pytest
 from django.db import connection
 
 from sisy.models import Run, RunState, Task, task_with_callable
@@ -10,6 +11,8 @@ from tests.admin.pages import TASKS, rows_of, text_of
 from tests.admin.people import browser_of_superuser
 from tests.app import jobs
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("forked")
 
 JOB = "def job(message):\n    pass\n"
 REASONS = {

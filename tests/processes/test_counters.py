@@ -2,11 +2,15 @@
 
 import signal
 
+import pytest
+
 from sisy.models import Run, RunState, Task
 from sisy.monitoring import counting
 from sisy.monitoring.counts import DURATION, RUNS
 from tests.app import jobs
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("forked")
 
 LEASE_SECONDS = 5  # counts are stored each quarter of it
 

@@ -13,7 +13,7 @@ from tests.processes.test_listening import FAILED, WORKS, started, submit, succe
 from tests.support.notifying import on_postgresql
 from tests.support.waiting import wait_until
 
-pytestmark = on_postgresql
+pytestmark = [on_postgresql, pytest.mark.usefixtures("forked")]
 
 EDIT = "from sisy.models import Task; Task.objects.update(schedule='0 0 2 1 *')"
 

@@ -9,7 +9,7 @@ from tests.processes.databases import migrate, open_site
 from tests.support.notifying import on_postgresql
 from tests.support.waiting import wait_until
 
-pytestmark = on_postgresql
+pytestmark = [on_postgresql, pytest.mark.usefixtures("forked")]
 
 SUBMIT = "from tests.app import jobs; from sisy.models import Task; Task.run_once(jobs.noop)"
 DRAIN = """

@@ -17,6 +17,8 @@ from tests.processes.fleet import Fleet, every_second
 from tests.processes.told import each_told_in_pairs
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 TERMINATE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> ALL(%s) AND application_name <> 'taken'

@@ -12,6 +12,8 @@ from tests.processes.ledger import count
 from tests.processes.told import each_told_in_pairs, outages_told_by
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 TINY = 32_768  # bytes: more than its log lines, less than its database
 
 

@@ -9,6 +9,8 @@ from sisy.models import Process, Run, RunOutput, RunState, task_with_callable
 from tests.app import talkative_jobs
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 LEASE = 5  # seconds, the shortest
 
 
