@@ -56,6 +56,7 @@ def test_a_program_gets_all_facts_about_a_queue():
         "workers": [str(worker)],
         "last_hour": 0,
         "paused": "2026-05-05T12:00:00+00:00",
+        "paused_until": None,
         "paused_by": "ann",
         "pause_reason": "down",
     }
@@ -85,6 +86,16 @@ def test_queues_are_paused_and_resumed():
     assert told("sisy_queues resume mail") == {"resumed": ["mail"]}
     with pytest.raises(CommandError, match=r"^Not paused: mail\.$"):
         said("sisy_queues resume mail")
+
+
+def test_a_pause_may_have_an_end():
+    scheduled(queue="mail")
+    text = said("sisy_queues pause mail --until 2026-05-05T18:00")
+    assert text.startswith("Paused the queue mail until 2026-05-05 18:00:00 UTC. Running runs")
+    assert Queue.objects.get().paused_until == NOON + 6 * HOUR
+    Queue.objects.resume("mail")
+    with pytest.raises(CommandError, match="2026-05-05"):
+        said("sisy_queues pause mail --until 2026-05-05T11:00")
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])

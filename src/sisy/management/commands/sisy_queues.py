@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -9,8 +10,9 @@ from django.utils import timezone
 from django.utils.translation import ngettext
 
 from sisy.exceptions import did_you_mean
+from sisy.management import lookup
+from sisy.management.looks import state_of_queue
 from sisy.management.output import counted
-from sisy.management.table import Look
 from sisy.management.verbs import VerbCommand, add_by, who
 from sisy.models import Queue
 from sisy.reports import formatting
@@ -25,7 +27,7 @@ class Command(VerbCommand):
     )
     examples = (
         "sisy_queues list",
-        "sisy_queues pause mail --reason 'the provider is down'",
+        "sisy_queues pause mail --reason 'the provider is down' --until 2026-05-05T18:00",
         "sisy_queues resume mail",
     )
 
@@ -36,6 +38,12 @@ class Command(VerbCommand):
         for parser in (pause, resume):
             parser.add_argument("queues", nargs="+", metavar="QUEUE", help="names of queues")
         pause.add_argument("--reason", default="", metavar="TEXT", help="the reason for the pause")
+        pause.add_argument(
+            "--until",
+            type=lookup.moment,
+            metavar="WHEN",
+            help="when to resume them (default: never, until you resume them)",
+        )
         add_by(pause)
 
     def do_list(self, **options: Any) -> None:
@@ -54,7 +62,7 @@ class Command(VerbCommand):
         oldest = formatting.distance(queue.oldest, self.now) if queue.oldest else ""
         return {
             "queue": queue.name,
-            "state": _state(queue, fleet),
+            "state": state_of_queue(queue, fleet),
             "queued": counted(queue.queued, is_all=queue.is_all),
             "oldest": oldest,
             "running": queue.running,
@@ -77,16 +85,31 @@ class Command(VerbCommand):
                 f"  To see what runs: manage.py sisy_runs list --queue {name} --state running"
             )
 
-    def do_pause(self, *, queues: Sequence[str], reason: str, by: str, **options: Any) -> None:
+    def do_pause(
+        self,
+        *,
+        queues: Sequence[str],
+        reason: str,
+        until: datetime | None,
+        by: str,
+        **options: Any,
+    ) -> None:
+        zone = timezone.get_default_timezone_name()
+        end = lookup.in_zone(until, zone) if until is not None else None
         names = self._named(queues)
-        paused = [name for name in names if Queue.objects.pause(name, reason, by=who(by))]
+        try:
+            paused = [name for name in names if Queue.objects.pause(name, reason, who(by), end)]
+        except ValueError as error:
+            raise CommandError(str(error)) from error
         if not paused:
             raise CommandError(f"Already paused: {', '.join(names)}.")
-        words = ngettext("Paused the queue %s.", "Paused the queues %s.", len(paused))
+        words = ngettext("Paused the queue %s", "Paused the queues %s", len(paused))
+        lasts = f" until {formatting.in_zone(end, formatting.zone_named(zone))}" if end else ""
         self.say_with(
-            f"{words % ', '.join(paused)} Running runs continue. To resume: manage.py "
+            f"{words % ', '.join(paused)}{lasts}. Running runs continue. To resume: manage.py "
             f"sisy_queues resume {' '.join(paused)}",
             paused=paused,
+            paused_until=end,
         )
 
     def do_resume(self, *, queues: Sequence[str], **options: Any) -> None:
@@ -113,18 +136,10 @@ class Command(VerbCommand):
         return list(dict.fromkeys(names))
 
 
-def _state(queue: QueueStats, fleet: Fleet) -> str:
-    if queue.paused_at:
-        return Look("paused", "warn")
-    if not fleet.serving(queue.name):
-        return Look("no worker", "bad" if queue.queued else "quiet")
-    return Look("full", "warn") if fleet.fullness(queue.name) else Look("ok", "good")
-
-
 def _facts(queue: QueueStats, fleet: Fleet, ended: int) -> dict[str, Any]:
     return {
         "queue": queue.name,
-        "state": _state(queue, fleet),
+        "state": state_of_queue(queue, fleet),
         "queued": queue.queued,
         "oldest": queue.oldest,
         "running": queue.running,
@@ -132,6 +147,7 @@ def _facts(queue: QueueStats, fleet: Fleet, ended: int) -> dict[str, Any]:
         "workers": queue.workers,
         "last_hour": ended,
         "paused": queue.paused_at,
+        "paused_until": queue.paused_until,
         "paused_by": queue.paused_by,
         "pause_reason": queue.pause_reason,
     }

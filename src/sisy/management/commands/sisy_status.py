@@ -5,14 +5,13 @@ from typing import Any
 from django.db import router
 
 from sisy import clock
+from sisy.management.looks import SEVERITIES
 from sisy.management.output import AnsweringCommand, counted
 from sisy.management.table import Look, shown
 from sisy.models import Task
 from sisy.reports.alerts import find_alerts
 from sisy.reports.fleet import members, throughput
 from sisy.reports.queues import queues
-
-LOOKS = {"critical": "bad", "error": "bad", "warning": "warn"}
 
 
 class Command(AnsweringCommand):
@@ -85,4 +84,4 @@ def _in_words(alert: dict[str, Any]) -> tuple[str, str]:
     what = f"{alert['what']}: " if alert["what"] else ""
     since = f" Since {shown(alert['since'])}." if alert["since"] else ""
     name = f"{alert['severity']} {alert['alert'] or ''}".strip()
-    return Look(name, LOOKS.get(alert["severity"], "")), f"{what}{alert['why']}{since}"
+    return Look(name, SEVERITIES.get(alert["severity"], "")), f"{what}{alert['why']}{since}"

@@ -8,8 +8,8 @@ from django.core.management.base import CommandError
 from django.utils.translation import ngettext
 
 from sisy.exceptions import did_you_mean
+from sisy.management.looks import name_of_worker, state_of_worker
 from sisy.management.run_text import progress_in_words, took
-from sisy.management.table import Look
 from sisy.management.verbs import VerbCommand, add_yes
 from sisy.models import Role, Run
 from sisy.reports import formatting
@@ -62,9 +62,9 @@ class Command(VerbCommand):
         if len(chosen) > len(set(workers)):
             runs = sum(len(one.runs) for one in chosen)
             ends = ngettext("finish %d current run", "finish %d current runs", runs) % runs
+            names = ", ".join(map(name_of_worker, chosen))
             self.confirm(
-                f"This drains {len(chosen)} workers: {', '.join(map(_name, chosen))}. They "
-                f"{ends}, and exit.",
+                f"This drains {len(chosen)} workers: {names}. They {ends}, and exit.",
                 is_confirmed=yes,
             )
         drained = [one for one in chosen if one.process.request_drain(self.now)]
@@ -75,7 +75,7 @@ class Command(VerbCommand):
             "Draining %d workers. They exit when their current runs have finished.",
             len(drained),
         )
-        self.say_with(words % len(drained), draining=[_name(one) for one in drained])
+        self.say_with(words % len(drained), draining=[name_of_worker(one) for one in drained])
 
     def _workers(self) -> list[Member]:
         found = members(self.using, self.now)
@@ -91,9 +91,9 @@ class Command(VerbCommand):
         chosen: dict[int, Member] = {}
         for name in names:
             bare = name.removeprefix("worker ")
-            these = [one for one in found if bare in (_name(one), one.process.host)]
+            these = [one for one in found if bare in (name_of_worker(one), one.process.host)]
             if not these:
-                known = {text for one in found for text in (_name(one), one.process.host)}
+                known = {text for one in found for text in (name_of_worker(one), one.process.host)}
                 hint = did_you_mean(bare, known) or (
                     " Run 'manage.py sisy_workers list' to see all workers."
                 )
@@ -103,8 +103,8 @@ class Command(VerbCommand):
 
     def _line(self, one: Member) -> dict[str, Any]:
         return {
-            "worker": _name(one),
-            "state": _state(one),
+            "worker": name_of_worker(one),
+            "state": state_of_worker(one),
             "queues": ", ".join(one.process.queues),
             "runs": len(one.runs),
             "slots": one.process.slots,
@@ -125,10 +125,10 @@ class Command(VerbCommand):
     def _facts(self, one: Member, progress: dict[int, ShownProgress]) -> dict[str, Any]:
         process = one.process
         return {
-            "worker": _name(one),
+            "worker": name_of_worker(one),
             "host": process.host,
             "pid": process.pid,
-            "state": _state(one),
+            "state": state_of_worker(one),
             "queues": process.queues,
             "slots": process.slots,
             "started": process.started_at,
@@ -145,17 +145,3 @@ class Command(VerbCommand):
                 for run in one.runs
             ],
         }
-
-
-def _name(one: Member) -> str:
-    return f"{one.process.pid}@{one.process.host}"
-
-
-def _state(one: Member) -> str:
-    if one.is_silent:
-        return Look("unresponsive", "bad")
-    if one.process.problem:
-        return Look("problem", "bad")
-    if one.process.drain_requested_at:
-        return Look("draining", "warn")
-    return Look("up", "good")
