@@ -31,10 +31,12 @@ ANSWERING = (
     "sisy_runs",
     "sisy_queues",
     "sisy_workers",
+    "sisy_top",
     "sisy_status",
     "sisy_simulate",
     "sisy_prune",
     "sisy_health",
+    "sisy_completion",
 )
 
 Row = Sequence[str]

@@ -44,6 +44,7 @@ LINES = [
     "sisy_tasks history tea",
     "sisy_tasks backfill tea 2026-05-04 2026-05-05 --dry-run",
     "sisy_tasks why tea 2026-05-05T12:00",
+    "sisy_top --once",
     "sisy_workers list",
 ]
 

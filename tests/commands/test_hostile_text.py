@@ -50,6 +50,7 @@ sisy_queues list
 sisy_queues pause nowhere
 sisy_workers list
 sisy_workers drain nowhere
+sisy_top --once
 sisy_status
 sisy_health
 sisy_simulate 2026-05-05T12:00 2026-05-05T12:05

@@ -22,10 +22,12 @@ OURS = (
     "sisy_runs",
     "sisy_queues",
     "sisy_workers",
+    "sisy_top",
     "sisy_status",
     "sisy_health",
     "sisy_simulate",
     "sisy_prune",
+    "sisy_completion",
 )
 FOREIGN = {"runworker": "channels"}
 OPTIONS = {
@@ -48,6 +50,7 @@ OPTIONS = {
     "csv",
     "by_minute",
     "show",
+    "once",
 }
 
 management = re.compile(r"manage\.py (?P<command>[a-z_]+)(?P<rest>[^`\n]*)")
@@ -182,7 +185,7 @@ def test_the_commands_have_no_option_of_ours_that_the_reference_leaves_out():
     base = {action.dest for action in parser_of("migrate")._actions}
     for command in OURS:
         own = {action.dest for action in parser_of(command)._actions} - base
-        assert own <= OPTIONS | {"verb", "start", "end"}
+        assert own <= OPTIONS | {"verb", "start", "end", "shell", "words"}
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)

@@ -1,0 +1,100 @@
+"""The actions of the keys of ``sisy_top``."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from django.db import close_old_connections
+
+from sisy import clock
+from sisy.management.top_sections import Action
+from sisy.management.verbs import who
+from sisy.models import Alert, Process, Queue, Run
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DONE_BEFORE = "Nothing changed: it was done before, or is over."
+
+
+def connected(call: Callable[P, T]) -> Callable[P, T]:
+    """Return the function with a usable connection, for calls in a thread of its own."""
+
+    @wraps(call)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        close_old_connections()  # such as one that an outage has broken
+        try:
+            return call(*args, **kwargs)
+        finally:
+            close_old_connections()
+
+    return wrapped
+
+
+class Actions:
+    """The actions on rows, by their keys. Each returns what to say about it.
+
+    Args:
+        using: the alias of the database.
+    """
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+
+    def acknowledge(self, keys: str) -> str:
+        """Acknowledge the alerts with these keys, separated by commas."""
+        alerts = Alert.objects.using(self._using).filter(pk__in=keys.split(","))
+        is_done = alerts.acknowledge(who(""), clock.now(self._using))
+        return "Acknowledged. Others see that you take care." if is_done else DONE_BEFORE
+
+    def pause(self, name: str) -> str:
+        """Pause a queue, or resume it if it is paused."""
+        if Queue.objects.using(self._using).paused().filter(name=name).exists():
+            Queue.objects.resume(name)
+            return f"Resumed the queue {name}."
+        Queue.objects.pause(name, by=who(""))
+        return f"Paused the queue {name}. Running runs continue."
+
+    def drain(self, name: str) -> str:
+        """Ask the worker with this name to drain."""
+        pid, _, host = name.partition("@")
+        workers = Process.objects.using(self._using).filter(pid=int(pid), host=host)
+        drained = [one for one in workers if one.request_drain(clock.now(self._using))]
+        return f"Draining {name}: it exits after its current runs." if drained else DONE_BEFORE
+
+    def cancel(self, key: str) -> str:
+        """Cancel a run, or ask it to stop."""
+        run = Run.objects.using(self._using).get(pk=int(key))
+        is_done = run.cancel(f"Cancelled by {who('')} with sisy_top.")
+        return f"Asked run {key} to stop." if is_done else DONE_BEFORE
+
+    def retry(self, key: str) -> str:
+        """Submit a run once more."""
+        again = Run.objects.using(self._using).get(pk=int(key)).retry()
+        return f"Run {again.pk} is queued as a retry of run {key}."
+
+
+def actions_of(using: str) -> dict[str, Action]:
+    """Return the actions by their names."""
+    do = Actions(using)
+    return {
+        "acknowledge": Action(
+            section="alerts", question="Acknowledge alert %s?", do=connected(do.acknowledge)
+        ),
+        "pause": Action(
+            section="queues",
+            question="Pause the queue %s, or resume it if it is paused?",
+            do=connected(do.pause),
+        ),
+        "drain": Action(
+            section="workers",
+            question="Drain worker %s? It finishes its current runs, and exits.",
+            do=connected(do.drain),
+        ),
+        "cancel": Action(
+            section="running", question="Ask run %s to stop?", do=connected(do.cancel)
+        ),
+        "retry": Action(
+            section="failures", question="Submit run %s once more?", do=connected(do.retry)
+        ),
+    }
