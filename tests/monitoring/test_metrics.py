@@ -5,11 +5,14 @@ import sys
 import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus_text
 
 from sisy.models import Alert, OutboxMessage, Process, Queue, Role, Task
 from sisy.monitoring import counting
+from sisy.monitoring.collector import SisyCollector
 from sisy.records.problems import Kind, severity_of
 from sisy.store import gauges
 from sisy.worker.claim import claim
@@ -237,3 +240,25 @@ def test_a_database_that_is_away_answers_503_without_details(monkeypatch):
     monkeypatch.setattr("sisy.monitoring.snapshot.read_state", away)
     answer = ask("metrics")
     assert (answer.status_code, b"hunter2" in answer.content) == (503, False)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "",
+        OPEN_METRICS,
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
+        "application/openmetrics-text;version=1.0.0;escaping=dots",
+    ],
+)
+def test_the_answer_is_the_text_that_the_library_writes_by_default(accept, settings):
+    settings.SISY_METRICS_TASKS = ["*"]
+    up("default", "mail")
+    execute(2, label='an "odd" name \\ é')
+    counting.flush("default")
+    registry = CollectorRegistry()
+    registry.register(SisyCollector())
+    encode, content_type = choose_encoder(accept)
+    answer = ask("metrics", accept=accept)
+    assert answer.content.decode() == encode(registry).decode()
+    assert answer.headers["Content-Type"] == content_type

@@ -15,6 +15,7 @@ Processes without a lease, such as a web process in which a person cancels runs,
 counted at once.
 """
 
+import json
 import threading
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -45,6 +46,7 @@ from sisy.monitoring.reasons import reason_of
 from sisy.runtime.compat import after_fork_in_child
 from sisy.runtime.log import Outage
 from sisy.runtime.signal_dispatch import ContainedSignal
+from sisy.store.gauges import totals_of
 from sisy.store.isolation import past_deadlocks
 
 if TYPE_CHECKING:
@@ -166,9 +168,8 @@ def _store(using: str, counts: Counts) -> None:
 
 def read(using: str) -> Counts:
     """Return what all processes have counted, in one statement."""
-    rows = Tally.objects.using(using).filter(layout=LAYOUT).order_by("pk")
     leaves_out = () if conf.get_settings().metrics_tasks else BY_TASK
-    return Counts.sum_of(rows.values_list("totals", flat=True), leaves_out)
+    return Counts.sum_of(map(json.loads, totals_of(using, LAYOUT)), leaves_out)
 
 
 def on_renewal(using: str, is_over: bool) -> None:

@@ -4,6 +4,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Self
 
 LATENESS_BOUNDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
@@ -147,4 +148,10 @@ def _nested(
 ) -> Iterator[tuple[str, Any]]:
     for name, series in metrics.items():
         if name not in leaves_out:
-            yield name, {tuple(json.loads(labels)): value for labels, value in series.items()}
+            yield name, {_labels(text): value for text, value in series.items()}
+
+
+# Each scrape and each addition to the totals reads the same labels.
+@lru_cache(maxsize=10_000)
+def _labels(text: str) -> Labels:
+    return tuple(json.loads(text))

@@ -18,18 +18,14 @@ def metrics_view(request: HttpRequest) -> HttpResponse:
     unavailable.
     """
     try:
-        from prometheus_client import CollectorRegistry
-        from prometheus_client.exposition import choose_encoder
+        import prometheus_client  # noqa: F401
     except ImportError:
         return HttpResponse(MISSING, content_type="text/plain", status=501)
-    from sisy.monitoring.collector import SisyCollector
+    from sisy.monitoring.exposition import exposition
 
-    # Not the registry of the process: its metrics belong to one web process of many.
-    registry = CollectorRegistry()
-    registry.register(SisyCollector())
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     try:
-        return HttpResponse(encode(registry), content_type=content_type)
+        metrics, content_type = exposition(request.headers.get("Accept", ""))
+        return HttpResponse(metrics, content_type=content_type)
     except (DatabaseError, InterfaceError) as error:
         logger.warning("Cannot collect metrics: %s", error)
         words = f"Cannot query the database: {type(error).__name__}.\n"
