@@ -17,7 +17,7 @@ def reading_pages() -> Iterator[list[tuple[int, str]]]:
     found: list[tuple[int, str]] = []
 
     def explained(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.lstrip(" (\n").upper().startswith("SELECT"):
+        if sql.lstrip(" (\n").upper().startswith(("SELECT", "WITH")):
             explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"
             for _ in range(2):
                 execute(explain, params, many, context)

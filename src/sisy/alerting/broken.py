@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Iterator
 
-from django.db.models import Exists, OuterRef
+from django.db.models import CharField, Exists, OuterRef, Value
+from django.db.models.functions import Cast, Concat
 from django.utils.translation import gettext
 
 from sisy.alerting.opening import Closing
@@ -15,9 +16,11 @@ BATCH = 500
 
 def judge_broken(watch: Watch) -> Iterator[Problem]:
     """Yield broken tasks that have no alert."""
-    known = Alert.objects.open().filter(task_id=OuterRef("pk"), kind=Kind.BROKEN)
+    # Each of them by one entry of an index, whatever number of them the database expects.
+    key = Concat(Value(f"{Kind.BROKEN}:{of_task('')}"), Cast(OuterRef("pk"), CharField()))
+    known = Alert.objects.filter(open_key=key)
     broken = Task.objects.using(watch.using).filter(~Exists(known), state=TaskState.BROKEN)
-    for task in broken.defer("_extra_data").order_by("pk")[:BATCH]:
+    for task in broken.defer("_extra_data").order_by("next_run")[:BATCH]:
         began = task.planning_since or task.created_at or watch.now
         yield Problem(
             kind=Kind.BROKEN,

@@ -22,7 +22,7 @@ from sisy.alerting.problem import Problem, of_call, of_task
 from sisy.models import Alert, Run, RunState, Task
 from sisy.records.problems import Kind
 from sisy.records.small_tables import TroubledRun
-from sisy.store.judging import JUDGED_STATES, Ended, latest_ended, latest_of_calls
+from sisy.store.judging import Ended, latest_ended, latest_of_calls, unjudged
 
 BATCH = 500  # troubled runs that are judged together
 MIN_GAP = timedelta(minutes=1)  # so that a restart of the heartbeat opens no alert
@@ -34,9 +34,7 @@ STREAK_KINDS = (Kind.FAILING, Kind.LOST, Kind.BROKEN)
 
 def judge_failures(using: str, now: datetime) -> bool:
     """Open alerts for runs that ended badly since the last time. Return whether more are left."""
-    entries = TroubledRun.objects.using(using)
-    new = entries.filter(is_judged=False, state__in=JUDGED_STATES)
-    pks = list(new.values_list("run_id", flat=True)[:BATCH])
+    pks = unjudged(using, BATCH)
     runs = list(
         Run.objects.using(using)
         .filter(pk__in=pks)
@@ -45,7 +43,7 @@ def judge_failures(using: str, now: datetime) -> bool:
     )
     with transaction.atomic(using=using):
         open_alerts(using, problems_of(using, runs), now)
-        entries.filter(run_id__in=pks).update(is_judged=True)
+        TroubledRun.objects.using(using).filter(run_id__in=pks).update(is_judged=True)
     return len(pks) == BATCH
 
 

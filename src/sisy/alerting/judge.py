@@ -48,7 +48,7 @@ class Judge:
         self.next_at: datetime | None = None
         self._using = using
         self._since: datetime | None = None
-        self._rechecked = 0  # alerts up to this key
+        self._rechecked = ""  # alerts up to this `open_key`
         self._pruned_at: datetime | None = None
         self._left: list[Callable[[], bool]] | None = None  # the other steps of this round
         self._is_behind = False
@@ -121,10 +121,11 @@ class Judge:
 
     def _recheck(self, now: datetime) -> bool:
         """Close the alerts whose problem is over, among the next open ones. Return if more are."""
-        alerts = Alert.objects.using(self._using).rechecked(now).filter(pk__gt=self._rechecked)
-        some = list(alerts.order_by("pk")[:RECHECK_BATCH])
+        # In the order of the index that contains no closed alerts.
+        alerts = Alert.objects.using(self._using).filter(open_key__gt=self._rechecked)
+        some = list(alerts.rechecked(now).order_by("open_key")[:RECHECK_BATCH])
         has_more = len(some) == RECHECK_BATCH
-        self._rechecked = some[-1].pk if has_more else 0
+        self._rechecked = (some[-1].open_key or "") if has_more else ""
         close_alerts(self._using, _over(self._using, some, now), now)
         return has_more
 

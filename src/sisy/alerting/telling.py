@@ -55,9 +55,11 @@ def _tell(due: AlertQuerySet, event: Event, now: datetime) -> int:
     is_opening = event is Event.OPENED
     using = due.db
     # This locks them: another heartbeat waits here, and then finds none.
-    if not (number := due.update(is_told=is_opening, tell_at=None, told_at=now)):
+    pks = list(due.order_by("pk").select_for_update().values_list("pk", flat=True))
+    if not (number := len(pks)):
         return 0
-    told = Alert.objects.using(using).filter(told_at=now, is_told=is_opening).order_by("pk")
+    told = Alert.objects.using(using).filter(pk__in=pks).order_by("pk")
+    told.update(is_told=is_opening, tell_at=None, told_at=now)
     if number > MAX_SINGLE:
         _post_many(using, told, number, event, now)
         return number

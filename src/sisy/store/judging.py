@@ -27,27 +27,54 @@ def _in_sql(states: Collection[str]) -> str:
 
 ENDED = _in_sql((RunState.SUCCEEDED, *FAILED_STATES))
 
+
+def _is_any(source: str) -> str:
+    """Return a condition: whether there is a row, which is the first one of an index."""
+    # Not EXISTS, which drops the order. If PostgreSQL expects many such rows, from statistics that
+    # are old, it would read the table from its beginning until it finds one.
+    return f"(SELECT 1 FROM {source} LIMIT 1) IS NOT NULL"
+
+
+def _unjudged(state: RunState) -> str:
+    # A range, because the order of a column that equals a constant means nothing.
+    return (
+        "sisy_troubled_run WHERE is_judged = FALSE "
+        f"AND state BETWEEN '{state.value}' AND '{state.value}' ORDER BY state"
+    )
+
+
+IS_UNJUDGED = " OR ".join(_is_any(_unjudged(RunState(state))) for state in JUDGED_STATES)
+
+# Two conditions: with OR in one, no order of the index would lead to the first match.
+IS_SILENT = " OR ".join(
+    _is_any(
+        f"sisy_task WHERE success_every IS NOT NULL AND {moment} AND state = 'active' "
+        "ORDER BY silent_at, success_every"
+    )
+    for moment in ("silent_at IS NULL", "silent_at <= %(now)s")
+)
+
 LOOK = Statement(f"""
     SELECT
-        EXISTS (
-            SELECT 1 FROM sisy_troubled_run
-            WHERE is_judged = FALSE AND state IN ({_in_sql(JUDGED_STATES)})
-        ),
-        EXISTS (SELECT 1 FROM sisy_task WHERE state = 'broken'),
-        EXISTS (SELECT 1 FROM sisy_task WHERE start_within IS NOT NULL),
-        EXISTS (SELECT 1 FROM sisy_task WHERE expected_duration IS NOT NULL),
-        EXISTS (SELECT 1 FROM sisy_task WHERE stalled_after IS NOT NULL),
-        EXISTS (
-            SELECT 1 FROM sisy_task
-            WHERE success_every IS NOT NULL AND silent_at IS NULL AND state = 'active'
-        ) OR EXISTS (
-            SELECT 1 FROM sisy_task
-            WHERE success_every IS NOT NULL AND silent_at <= %(now)s AND state = 'active'
-        ),
-        EXISTS (SELECT 1 FROM sisy_queued_run WHERE engine = '' AND queue > ''),
-        EXISTS (SELECT 1 FROM sisy_alert WHERE open_key > ''),
-        (SELECT MIN(tell_at) FROM sisy_alert) {{as_utc}}
+        {IS_UNJUDGED},
+        {_is_any("sisy_task WHERE state = 'broken' ORDER BY next_run")},
+        {_is_any("sisy_task WHERE start_within IS NOT NULL ORDER BY start_within")},
+        {_is_any("sisy_task WHERE expected_duration IS NOT NULL ORDER BY expected_duration")},
+        {_is_any("sisy_task WHERE stalled_after IS NOT NULL ORDER BY stalled_after")},
+        {IS_SILENT},
+        {_is_any("sisy_queued_run WHERE engine = '' AND queue > '' ORDER BY queue")},
+        {_is_any("sisy_alert WHERE open_key > '' ORDER BY open_key")},
+        (SELECT tell_at FROM sisy_alert WHERE tell_at IS NOT NULL ORDER BY tell_at LIMIT 1)
+        {{as_utc}}
 """)
+
+UNJUDGED = Statement(
+    " UNION ALL ".join(
+        f"SELECT run_id FROM (SELECT run_id FROM {_unjudged(RunState(state))} LIMIT %(most)s) "
+        f"AS {state}_runs"
+        for state in JUDGED_STATES
+    )
+)
 
 # An index leads to the newest runs of one task, so each task has a query of its own. It reads a
 # limited number of runs: most of them may have been skipped.
@@ -113,6 +140,11 @@ def look(using: str, now: datetime) -> Reasons:
     moment = None if next_message is None else moment_of(next_message)
     are_there = dict(zip(NAMES, map(bool, found), strict=False))
     return Reasons(**are_there, next_message=moment)
+
+
+def unjudged(using: str, most: int) -> list[int]:
+    """Return the keys of runs that ended badly and were not judged, ``most`` at the most."""
+    return [run for (run,) in UNJUDGED.rows(using, most=most)][:most]
 
 
 def latest_ended(

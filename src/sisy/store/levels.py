@@ -33,8 +33,10 @@ LARGEST_PRIORITY = 32767
 FIRST_OF_NEXT_PRIORITY = Statement("""
     SELECT priority, ready_at {as_utc}, run_id FROM sisy_queued_run
     WHERE engine = %(engine)s AND queue = %(queue)s AND priority = (
-        SELECT MAX(priority) FROM sisy_queued_run
+        SELECT priority FROM sisy_queued_run
         WHERE engine = %(engine)s AND queue = %(queue)s AND priority < %(priority)s
+        ORDER BY priority DESC
+        LIMIT 1
     )
     ORDER BY ready_at, run_id
     LIMIT 1

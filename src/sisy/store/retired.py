@@ -13,12 +13,19 @@ LOCK_RETIRED = Statement("""
 """)
 
 # With a limit, PostgreSQL looks for the entries of each task; without one, it may read them all.
+# In the order of the key, it also does so if it expects that most entries are those of one task.
 # Declared tasks stay: the next deploy would create them again, and they would run again.
 ENDED = Statement("""
     SELECT id FROM sisy_task
     WHERE id {in_tasks} AND state = 'retired' AND declaration IS NULL
-        AND (SELECT 1 FROM sisy_queued_run WHERE task_id = sisy_task.id LIMIT 1) IS NULL
-        AND (SELECT 1 FROM sisy_running_run WHERE task_id = sisy_task.id LIMIT 1) IS NULL
+        AND (
+            SELECT 1 FROM sisy_queued_run WHERE task_id = sisy_task.id
+            ORDER BY run_id LIMIT 1
+        ) IS NULL
+        AND (
+            SELECT 1 FROM sisy_running_run WHERE task_id = sisy_task.id
+            ORDER BY run_id LIMIT 1
+        ) IS NULL
     ORDER BY id
 """)
 DELETE = Statement("DELETE FROM sisy_task WHERE id {in_tasks}")
