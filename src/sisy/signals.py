@@ -95,3 +95,15 @@ Sent with ``pks``: their keys, and ``tasks``: the keys of their tasks.
 
 drain_requested = Signal(use_caching=True)
 """A worker was asked to drain. Sent with ``pk``: the key of its process."""
+
+alert_opened = Signal(use_caching=True)
+"""An alert was opened, or opened again because its problem recurred soon. Sent with ``alert``.
+
+People are told ten seconds later, unless the problem is over by then.
+"""
+
+alert_closed = Signal(use_caching=True)
+"""An alert was closed, because its problem is over or by a person. Sent with ``alert``.
+
+Its ``close_reason`` says why, and its ``closed_by`` who closed it.
+"""

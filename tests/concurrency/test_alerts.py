@@ -1,9 +1,12 @@
 """Several heartbeats that judge and tell at the same moment."""
 
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
 
+from sisy import signals
+from sisy.alerting import opening
 from sisy.alerting.judge import Judge
 from sisy.alerting.opening import close_alerts, open_alerts
 from sisy.alerting.problem import Problem, of_task
@@ -25,6 +28,30 @@ HEARTBEATS = 4
 @pytest.fixture(autouse=True)
 def channel(settings):
     settings.SISY_ALERTS = ["https://example.com/hook"]
+
+
+@pytest.fixture
+def heard():
+    """Return a list of what receivers get: the name of the signal, and the alert."""
+    news = []
+
+    def opened(sender, alert, **kwargs):
+        news.append(("opened", alert))
+
+    def closed(sender, alert, **kwargs):
+        news.append(("closed", alert))
+
+    with connected(signals.alert_opened, opened), connected(signals.alert_closed, closed):
+        yield news
+
+
+@contextmanager
+def connected(signal, receiver):
+    signal.connect(receiver)
+    try:
+        yield
+    finally:
+        signal.disconnect(receiver)
 
 
 def problems(*numbers):
@@ -85,3 +112,51 @@ def test_heartbeats_that_judge_the_same_runs_together_open_one_alert():
     judges = [Judge("default") for _ in range(HEARTBEATS)]
     at_once(*(partial(judge.go_on, NOON, may_judge=True) for judge in judges))
     assert Alert.objects.get().kind == Kind.FAILING
+
+
+def test_heartbeats_send_one_signal_for_each_opening_and_closing(heard):
+    by_all(open_alerts, "default", problems(1, 2), NOON)
+    assert sorted((what, alert.task_id) for what, alert in heard) == [("opened", 1), ("opened", 2)]
+    alerts = [(alert, "It is over.") for alert in Alert.objects.open()]
+    by_all(close_alerts, "default", alerts, NOON + 5 * SECOND)
+    assert sorted((what, alert.task_id) for what, alert in heard[2:]) == [
+        ("closed", 1),
+        ("closed", 2),
+    ]
+    assert {alert.close_reason for _, alert in heard[2:]} == {"It is over."}
+    by_all(open_alerts, "default", problems(2), NOON + 10 * SECOND)
+    [(what, alert)] = heard[4:]
+    assert (what, alert.task_id, alert.reopened) == ("opened", 2, 1)
+
+
+def test_a_heartbeat_sends_no_signal_for_alerts_that_another_has_opened(heard, monkeypatch):
+    def late(using, alerts):
+        # Another heartbeat commits between the look and the insertion.
+        monkeypatch.undo()
+        open_alerts(using, problems(1, 2), NOON)
+        return create(using, alerts)
+
+    create = opening._create
+    monkeypatch.setattr(opening, "_create", late)
+    assert open_alerts("default", problems(2, 3), NOON) == 1
+    told = [(what, alert.task_id) for what, alert in heard]
+    assert sorted(told) == [("opened", 1), ("opened", 2), ("opened", 3)]
+
+
+def test_an_alert_that_a_person_closes_sends_a_signal(heard):
+    open_alerts("default", problems(1), NOON)
+    assert Alert.objects.close("ann", NOON + SECOND) == 1
+    assert Alert.objects.close("bob", NOON + SECOND) == 0
+    [_, (what, alert)] = heard
+    assert (what, alert.closed_by, alert.is_open) == ("closed", "ann", False)
+
+
+def test_alerts_open_and_close_whatever_receivers_do(heard):
+    def exits(sender, alert, **kwargs):
+        raise SystemExit
+
+    with connected(signals.alert_opened, exits), connected(signals.alert_closed, exits):
+        open_alerts("default", problems(1), NOON)
+        close_alerts("default", [(Alert.objects.get(), "It is over.")], NOON + SECOND)
+    assert [what for what, _ in heard] == ["opened", "closed"]
+    assert not Alert.objects.get().is_open

@@ -1,6 +1,7 @@
 """Open and close alerts. A problem has one alert, however many heartbeats find it.
 
 The key of a problem is unique among open alerts, so the database decides which heartbeat opens it.
+That heartbeat sends the signal.
 An alert only gets the moment at which to tell people here: see `telling`.
 
 A problem that recurs within ten minutes reopens its alert. People are told again only if it lasts
@@ -9,16 +10,19 @@ ten minutes this time. After that, its recovery is told only when it has lasted 
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
-from django.db import transaction
-from django.db.models import Case, F, Max, Value, When
+from django.db import IntegrityError, transaction
+from django.db.models import Case, F, Max, Q, Value, When
 from django.db.models.functions import Concat
 
+from sisy import signals
 from sisy.alerting.problem import Problem
 from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
 from sisy.records.fields import MomentField
+from sisy.store.isolation import isolating
 
 SETTLING = timedelta(seconds=10)  # from the opening of an alert to its message
 FLAPPING = timedelta(minutes=10)
@@ -48,9 +52,10 @@ def open_alerts(using: str, problems: Iterable[Problem], now: datetime) -> int:
                 again.append(before.pk)
             else:
                 new.append(_alert_of(problem, before, now))
-        # Another heartbeat may have opened some of them in the meantime.
-        alerts.bulk_create(new, ignore_conflicts=True)
-        return len(new) + _reopen(alerts.filter(pk__in=again), now)
+        keys, reopened = _create(using, new), _reopen(alerts.filter(pk__in=again), now)
+        opened = alerts.filter(Q(open_key__in=keys) | Q(pk__in=reopened))
+        opened.send_on_commit(signals.alert_opened)
+        return len(keys) + len(reopened)
 
 
 def close_alerts(using: str, closings: Iterable[Closing], now: datetime) -> int:
@@ -65,11 +70,9 @@ def close_alerts(using: str, closings: Iterable[Closing], now: datetime) -> int:
         default=None,
         output_field=MomentField(),
     )
+    alerts = Alert.objects.using(using)
     return sum(
-        Alert.objects.using(using)
-        .open()
-        .filter(pk__in=pks)
-        .update(open_key=None, closed_at=now, close_reason=reason, tell_at=tell_at)
+        alerts.filter(pk__in=pks).end(closed_at=now, close_reason=reason, tell_at=tell_at)
         for reason, pks in by_reason.items()
     )
 
@@ -114,9 +117,29 @@ def _alert_of(problem: Problem, before: Alert | None, now: datetime) -> Alert:
     )
 
 
-def _reopen(alerts: AlertQuerySet, now: datetime) -> int:
+def _create(using: str, alerts: Sequence[Alert]) -> list[str]:
+    """Store new alerts. Return the keys of those that no other heartbeat has opened meanwhile."""
+
+    def create(some: Sequence[Alert]) -> list[str]:
+        with transaction.atomic(using=using):
+            Alert.objects.using(using).bulk_create(some)
+        return [alert.open_key or "" for alert in some]
+
+    def one_by_one(error: Exception) -> list[str]:
+        created = []
+        for alert in alerts:
+            with suppress(IntegrityError):
+                created += create([alert])
+        return created
+
+    return isolating(lambda: create(alerts), one_by_one)
+
+
+def _reopen(alerts: AlertQuerySet, now: datetime) -> list[int]:
+    """Open closed alerts again. Return the keys of those that no other heartbeat has opened."""
+    pks = alerts.closed().locked()
     later = Value(now + FLAPPING, MomentField())
-    return alerts.closed().update(
+    alerts.filter(pk__in=pks).update(
         open_key=Concat(F("kind"), Value(":"), F("subject")),
         closed_at=None,
         close_reason="",
@@ -124,3 +147,4 @@ def _reopen(alerts: AlertQuerySet, now: datetime) -> int:
         # If its recovery was not told yet, people still know that it is open.
         tell_at=Case(When(is_told=True, then=None), default=later, output_field=MomentField()),
     )
+    return pks

@@ -10,15 +10,18 @@
 """
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from sisy import signals
 from sisy.records.fields import MomentField, ReasonField
 from sisy.records.problems import Kind, Severity, severity_of
 from sisy.records.twins import manager_from, twin
+from sisy.runtime import signal_dispatch
+from sisy.runtime.signal_dispatch import ContainedSignal
 
 CLOSED_BY_HAND = "Closed by %s."
 
@@ -66,8 +69,7 @@ class AlertQuerySet(models.QuerySet["Alert"]):
 
         The same problem opens an alert again only with new evidence, such as another failed run.
         """
-        return self.open().update(
-            open_key=None,
+        return self.end(
             closed_at=now,
             closed_by=by,
             close_reason=CLOSED_BY_HAND % by,
@@ -76,6 +78,26 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         )
 
     aclose = twin(close)
+
+    def end(self, **columns: Any) -> int:
+        """Note that open alerts are closed, and send a signal. Return how many were open."""
+        self._for_write = True
+        with transaction.atomic(using=self.db):
+            # Locked, so that each of them is closed once, whoever else closes it right now.
+            closed = Alert.objects.using(self.db).filter(pk__in=self.open().locked())
+            number = closed.update(open_key=None, **columns)
+            closed.send_on_commit(signals.alert_closed)
+        return number
+
+    def locked(self) -> list[int]:
+        """Lock these alerts for the current transaction, and return their keys."""
+        # Another transaction may have opened or closed them before they could be locked.
+        return list(self.order_by("pk").select_for_update().values_list("pk", flat=True))
+
+    def send_on_commit(self, signal: ContainedSignal) -> None:
+        """Send a signal for each of these alerts when the transaction is committed."""
+        news = ({"alert": alert} for alert in self.order_by("pk"))
+        signal_dispatch.send_on_commit(signal, Alert, news, self.db)
 
 
 if TYPE_CHECKING:

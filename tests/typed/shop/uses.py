@@ -209,6 +209,8 @@ def hear(sender: type[Run], run: Run, **kwargs: Any) -> None: ...
 
 finished: Signal = signals.run_finished
 finished.connect(hear, sender=Run)
+signals.alert_opened.connect(hear, sender=Alert)
+signals.alert_closed.connect(hear, sender=Alert)
 
 errors: list[type[SisyError]] = [
     CallableError,
