@@ -9,11 +9,10 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.exposition import ALLOWUTF8, UNDERSCORES
-from prometheus_client.registry import Collector
 
 from sisy.monitoring.collector import SisyCollector
 
-Encoder = Callable[[Collector], bytes]
+Encoder = Callable[..., bytes]
 
 
 def exposition(accept: str = "") -> tuple[bytes, str]:
