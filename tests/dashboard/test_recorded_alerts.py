@@ -105,6 +105,16 @@ def test_people_acknowledge_mute_and_close_alerts():
     assert history_of(alert) == ["Acknowledged.", "Muted for 8 h.", "Unmuted.", "Closed."]
 
 
+def test_acknowledging_can_be_undone():
+    alert = opened()
+    do("acknowledge", alert)
+    assert do("unacknowledge", alert) == ["1 alert is no longer acknowledged."]
+    alert.refresh_from_db()
+    assert (alert.acknowledged_at, alert.acknowledged_by) == (None, "")
+    assert history_of(alert) == ["Acknowledged.", "No longer acknowledged."]
+    assert do("unacknowledge", alert) == ["No alert was acknowledged."]
+
+
 def test_what_is_done_already_is_no_success():
     alert = opened()
     do("close", alert)
@@ -115,7 +125,7 @@ def test_what_is_done_already_is_no_success():
     assert do("unmute", alert) == ["Nothing to unmute."]
 
 
-@pytest.mark.parametrize("verb", ["acknowledge", "mute", "unmute", "close"])
+@pytest.mark.parametrize("verb", ["acknowledge", "unacknowledge", "mute", "unmute", "close"])
 def test_each_action_needs_the_permission(verb):
     alert = opened()
     viewer = browser_of("view_task")

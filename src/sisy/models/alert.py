@@ -47,6 +47,13 @@ class AlertQuerySet(models.QuerySet["Alert"]):
 
     aacknowledge = twin(acknowledge)
 
+    def unacknowledge(self) -> int:
+        """Undo `acknowledge` for open alerts. Return how many were acknowledged."""
+        known = self.open().exclude(acknowledged_at=None)
+        return known.update(acknowledged_at=None, acknowledged_by="")
+
+    aunacknowledge = twin(unacknowledge)
+
     def mute(self, until: datetime, by: str) -> int:
         """Send no messages about these alerts until a moment. Return how many were changed.
 

@@ -24,6 +24,15 @@ def acknowledge(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
     yield done(words if count else nothing, count)
 
 
+def unacknowledge(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
+    """Undo `acknowledge`."""
+    count = _each(user, alerts, lambda one: one.unacknowledge(), "No longer acknowledged.")
+    words = ngettext(
+        "%d alert is no longer acknowledged.", "%d alerts are no longer acknowledged.", count
+    )
+    yield done(words % count if count else gettext("No alert was acknowledged."), count)
+
+
 def mute(user: Any, alerts: AlertQuerySet, hours: int = MUTE_HOURS[0]) -> Iterator[Result]:
     """Send no messages about the alerts for some hours."""
     until = formatting.now() + timedelta(hours=hours)

@@ -138,6 +138,7 @@ class AlertActing(RowsActing):
     model = Alert
     verbs = {
         "acknowledge": ("handle_alert", alerts.acknowledge),
+        "unacknowledge": ("handle_alert", alerts.unacknowledge),
         "mute": ("handle_alert", alerts.mute),
         "unmute": ("handle_alert", alerts.unmute),
         "close": ("handle_alert", alerts.close),
