@@ -36,9 +36,9 @@ def failed(**columns):
 
 def test_the_run_page_shows_each_step_and_its_time():
     text = text_of(page_of(failed(), parts="steps"))
-    assert "planned 2026-05-05 12:00:00.000+00:00" in text
-    assert "started 2026-05-05 12:00:03.000+00:00 after 3 s" in text
-    assert "failed 2026-05-05 12:00:03.000+00:00" in text
+    assert "planned 2026-05-05 12:00:00.000" in text
+    assert "started 2026-05-05 12:00:03.000 after 3 s" in text
+    assert "failed 2026-05-05 12:00:03.000" in text
     assert "Delay: 3 s. Duration: 0 s." in text
 
 

@@ -59,9 +59,14 @@ def moment(value: datetime | None, now: datetime) -> str:
     )
 
 
-def instant(value: datetime | None) -> str:
+def instant(value: datetime) -> str:
     """Return a moment in the reader's time zone to the millisecond."""
-    return NOTHING if value is None else _local(value).isoformat(" ", "milliseconds")
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        value.isoformat(),
+        f"{value:%Y-%m-%d %H:%M:%S.%f} UTC",
+        _local(value).replace(tzinfo=None).isoformat(" ", "milliseconds"),
+    )
 
 
 def short(value: datetime) -> str:

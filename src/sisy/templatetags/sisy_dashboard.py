@@ -127,8 +127,8 @@ def narrowed(width: float) -> str:
 
 
 @register.filter
-def instant(value: datetime | None) -> str:
-    """Return a moment in the reader's zone to the millisecond."""
+def instant(value: datetime) -> str:
+    """Return a moment in the reader's zone to the millisecond, with the exact one on hover."""
     return formatting.instant(value)
 
 
