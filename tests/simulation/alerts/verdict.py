@@ -32,6 +32,8 @@ class Verdict:
         violations: in words; empty if all is well.
         opening: by cause, the delays from a problem to its message.
         over: by cause, the delays from the end of a problem to its message.
+        alerts: how many there were.
+        messages: how many were stored for all channels.
     """
 
     def __init__(self, problems: Sequence[Injected]) -> None:
@@ -39,6 +41,8 @@ class Verdict:
         self.opening: dict[str, list[timedelta]] = defaultdict(list)
         self.over: dict[str, list[timedelta]] = defaultdict(list)
         self.kinds = Counter(problem.kind.value for problem in problems)
+        self.alerts = Alert.objects.count()
+        self.messages = OutboxMessage.objects.count()
         self._told = _all_told()
         self._channels = configured()
         alerts = _by_subject()
@@ -111,9 +115,10 @@ class Verdict:
         """Yield the figures, by cause."""
         kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(self.kinds.items()))
         yield f"injected: {sum(self.kinds.values())} problems: {kinds}"
-        yield f"{'cause':<30}{'told':>6}{'p50':>8}{'max':>8}{'over':>8}{'p50':>8}{'max':>8}"
+        yield f"{self.alerts} alerts, {self.messages} messages; seconds from a problem or its end:"
+        yield f"{'cause':<26}{'opened':>10}{'p50':>8}{'max':>8}{'over':>10}{'p50':>8}{'max':>8}"
         for cause, delays in sorted(self.opening.items()):
-            yield f"{cause:<30}" + _figures(delays)[2:] + _figures(self.over[cause])
+            yield f"{cause:<26}" + _figures(delays) + _figures(self.over[cause])
 
 
 def _is_about(alert: Alert, problem: Injected) -> bool:
@@ -124,7 +129,7 @@ def _is_about(alert: Alert, problem: Injected) -> bool:
 
 def _figures(delays: Sequence[timedelta]) -> str:
     seconds = [delay.total_seconds() for delay in delays] or [0.0]
-    return f"{len(delays):>8}{median(seconds):>7.0f}s{max(seconds):>7.0f}s"
+    return f"{len(delays):>10}{median(seconds):>7.0f}s{max(seconds):>7.0f}s"
 
 
 def _by_subject() -> dict[tuple[str, str], list[Alert]]:
