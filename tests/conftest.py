@@ -66,6 +66,8 @@ ONCE = {
     "typed",
     "unit",
 }
+# Areas and modules with tests that take long.
+LONG = {"processes", "simulation", "typed", "docs/test_start.py"}
 # Areas that have a target of their own.
 SEPARATE = {"browser", "conformance"}
 
@@ -126,13 +128,15 @@ def pytest_collection():
 
 
 def longest_first(items, workers):
-    """Return ``items`` so that each of ``workers`` begins its share with tests of processes.
+    """Return ``items`` so that each of ``workers`` begins its share with those that take long.
 
     pytest-xdist gives each worker an equal part of the list, and then moves tests from the end of
     a busy worker's part to idle ones. A long test at the end of the run would leave them idle.
     """
-    long = [item for item in items if area_of(item.path) == "processes"]
-    short = [item for item in items if area_of(item.path) != "processes"]
+    long, short = [], []
+    for item in items:
+        is_long = LONG & {area_of(item.path), name_of(item.path)}
+        (long if is_long else short).append(item)
     return [
         item
         for worker in range(workers)

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from tests.conftest import (
+    LONG,
     ON_EACH_DATABASE,
     ON_ONE_SERVER,
     ONCE,
@@ -114,6 +115,10 @@ def test_tests_left_out_on_mariadb_exist_and_run_on_postgresql():
     for name in ON_ONE_SERVER:
         module = ROOT / name
         assert module.parent.name in ON_EACH_DATABASE or is_marked(module)
+
+
+def test_areas_and_modules_that_begin_first_exist():
+    assert all((ROOT / name).exists() for name in LONG)
 
 
 def test_tests_left_out_on_a_second_python_exist():
