@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sisy.reports import formatting
-from sisy.runtime.durations import duration_text, largest_unit
+from sisy.runtime.durations import duration_text, largest_unit, rounded_text
 
 SOURCE = Path(__file__).parents[2] / "src" / "sisy"
 
@@ -37,6 +37,14 @@ def test_a_duration_is_shown_in_its_two_largest_units(span, text):
 def test_a_distance_from_now_is_shown_in_its_largest_unit():
     assert largest_unit(timedelta(hours=3, minutes=59)) == "3 h"
     assert largest_unit(timedelta(days=1, hours=5)) == "1 day"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "400 ms"), (0.6, "1 s"), (40.86, "41 s"), (59.7, "1 min"), (3600.4, "1 h")],
+)
+def test_a_sentence_names_no_fractions_of_seconds(seconds, text):
+    assert rounded_text(timedelta(seconds=seconds)) == text
 
 
 def test_scripts_do_not_format_durations_themselves():

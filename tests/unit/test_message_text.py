@@ -1,5 +1,7 @@
 """The subject, the text and the HTML of messages."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from sisy.alerting.text import text_of
@@ -28,8 +30,20 @@ def test_a_message_says_what_is_wrong_since_when_and_why(settings):
 def test_a_recovery_says_how_long_the_problem_lasted():
     text = text_of(message(Event.RECOVERED, recovery()))
     assert text.subject == "[Sisy] Recovered: invoices (failing)"
-    assert "Until: 2026-" in text.plain
-    assert "after 1 h\n" in text.plain
+    [until] = [line for line in text.plain.splitlines() if line.startswith("Until: 2026-")]
+    assert until.endswith(", after 1 h")
+
+
+def test_a_recovery_names_the_zone_once_and_rounds_the_duration(settings):
+    settings.TIME_ZONE = "Europe/Berlin"
+    brief = notice(ended_at=NOON + timedelta(seconds=40.86))
+    plain = text_of(message(Event.RECOVERED, brief)).plain
+    assert ", after 41 s\n" in plain
+    assert plain.count("CET") + plain.count("CEST") == 1
+    autumn = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    longer = notice(since=autumn, ended_at=autumn + timedelta(hours=1))
+    plain = text_of(message(Event.RECOVERED, longer)).plain
+    assert "Since: 2026-10-25 02:30:00 CEST\nUntil: 2026-10-25 02:30:00 CET, after 1 h" in plain
 
 
 def test_a_digest_counts_its_alerts_by_kind_and_shows_each():

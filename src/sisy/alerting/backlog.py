@@ -15,7 +15,7 @@ from sisy.alerting.opening import Closing
 from sisy.alerting.problem import Problem, Watch, of_queue
 from sisy.models import Alert, Process, Queue, QueuedRun, Role, RunningRun
 from sisy.records.problems import Kind
-from sisy.runtime.durations import duration_text
+from sisy.runtime.durations import rounded_text
 from sisy.store.levels import Level, first_of_each_priority, queues_with_runs
 
 WORKERLESS = timedelta(minutes=1)  # that a run may wait if no worker serves its queue
@@ -131,7 +131,7 @@ def _waits(queue: str, oldest: _Oldest, now: datetime) -> Problem:
         subject=of_queue(queue),
         queue=queue,
         since=oldest.ready_at,
-        why=words % {"queue": queue, "time": duration_text(now - oldest.ready_at)},
+        why=words % {"queue": queue, "time": rounded_text(now - oldest.ready_at)},
         fix=gettext("Start more workers, or find what keeps them busy: 'manage.py sisy_status'."),
         run=oldest.run,
         evidence=oldest.run,

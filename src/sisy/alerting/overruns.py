@@ -18,7 +18,7 @@ from sisy.models import Alert, QueuedRun, Run, RunningRun, RunOutput, Task
 from sisy.models.run import RunQuerySet
 from sisy.records.problems import Kind
 from sisy.records.task_fields import LIMITS_OF_RUNS
-from sisy.runtime.durations import duration_text
+from sisy.runtime.durations import duration_text, rounded_text
 from sisy.store.levels import first_of_each_priority, queues_with_runs
 
 MAX_RUNNING = 10_000  # running runs whose tasks are looked up
@@ -44,7 +44,7 @@ def slow(watch: Watch) -> Iterator[Problem]:
     words = gettext("A run has been running for %(time)s, but should take at most %(most)s.")
     for pk, (run, since, limit) in _slow_runs(watch.using, watch.now).items():
         fix = gettext("If it hangs, cancel it with 'manage.py sisy_tasks cancel --force %d'.") % pk
-        named = {"time": duration_text(watch.now - since), "most": duration_text(limit)}
+        named = {"time": rounded_text(watch.now - since), "most": duration_text(limit)}
         yield _problem(watch.using, Kind.SLOW, pk, run, since + limit, words % named, fix)
 
 
@@ -58,7 +58,7 @@ def stalled(watch: Watch) -> Iterator[Problem]:
     for pk, (run, since, limit) in stalled_runs(watch.using, watch.now).items():
         # While the database was away, no worker could store any progress.
         if watch.waited(since) >= limit:
-            named = {"time": duration_text(watch.now - since), "most": duration_text(limit)}
+            named = {"time": rounded_text(watch.now - since), "most": duration_text(limit)}
             fix = hint % {"run": run, "task": pk}
             yield _problem(watch.using, Kind.STALLED, pk, run, since + limit, words % named, fix)
 
@@ -69,7 +69,7 @@ def late(watch: Watch) -> Iterator[Problem]:
     for pk, (run, since, limit) in _late_runs(watch.using, watch.now).items():
         if watch.waited(since) >= limit:
             fix = gettext("Find out why with 'manage.py sisy_tasks why %d'.") % pk
-            named = {"time": duration_text(watch.now - since), "most": duration_text(limit)}
+            named = {"time": rounded_text(watch.now - since), "most": duration_text(limit)}
             yield _problem(watch.using, Kind.LATE, pk, run, since + limit, words % named, fix)
 
 

@@ -16,7 +16,7 @@ from sisy.alerting.links import link_of
 from sisy.alerting.notice import Notice, notices_in
 from sisy.models.outbox import OutboxMessage
 from sisy.records.choices import Event
-from sisy.runtime.durations import duration_text
+from sisy.runtime.durations import rounded_text
 from sisy.runtime.escaping import escaped
 
 TEMPLATES = Path(__file__).parents[1] / "templates" / "sisy" / "mail"
@@ -130,17 +130,22 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
 def _end(notice: Notice) -> str:
     if notice.ended_at is None:
         return ""
-    lasted = duration_text(notice.ended_at - notice.since)
     return gettext("%(moment)s, after %(duration)s") % {
-        "moment": moment_text(notice.ended_at),
-        "duration": lasted,
+        "moment": moment_text(notice.ended_at, notice.since),
+        "duration": rounded_text(notice.ended_at - notice.since),
     }
 
 
-def moment_text(moment: datetime) -> str:
-    """Return a moment to the second in the project's time zone, with the name of the zone."""
+def moment_text(moment: datetime, earlier: datetime | None = None) -> str:
+    """Return a moment to the second in the project's time zone, with the name of the zone.
+
+    Args:
+        earlier: a moment that the reader sees just before. Its zone is not named again.
+    """
     zone = timezone.get_default_timezone()
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+    local = moment.astimezone(zone)
+    is_same_zone = earlier is not None and earlier.astimezone(zone).tzname() == local.tzname()
+    return f"{local:%Y-%m-%d %H:%M:%S}" if is_same_zone else f"{local:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _capitalized(words: str) -> str:

@@ -23,6 +23,15 @@ def duration_text(value: timedelta) -> str:
     return " ".join(_parts(round(seconds))[:2])
 
 
+def rounded_text(value: timedelta) -> str:
+    """Return a duration for a sentence: like `duration_text`, but without fractions of seconds.
+
+    A duration of less than half a second stays in milliseconds.
+    """
+    seconds = round(value.total_seconds())
+    return duration_text(timedelta(seconds=seconds) if seconds else value)
+
+
 def largest_unit(value: timedelta) -> str:
     """Return a duration in its largest unit, rounded down: ``45 s``, ``1 h`` or ``2 days``."""
     return (_parts(int(value.total_seconds())) or ["0 s"])[0]

@@ -12,7 +12,6 @@ from django.utils.translation import ngettext
 
 from sisy import conf
 from sisy.models import Process, Run, Task
-from sisy.reports import formatting
 from sisy.reports.alerts.alert import Thresholds
 from sisy.reports.alerts.processes import (
     heartbeat_alerts,
@@ -23,6 +22,7 @@ from sisy.reports.alerts.processes import (
 )
 from sisy.reports.alerts.tasks import late_alerts
 from sisy.reports.fleet import Fleet, last_seen
+from sisy.runtime.durations import rounded_text
 
 DEFAULT_LIMIT = timedelta(seconds=60)
 MAX_TASKS_READ = 1000  # tasks whose queues need a worker
@@ -93,7 +93,7 @@ def _heartbeat(fleet: Fleet, now: datetime) -> Finding:
     is_well = not any(heartbeat_alerts(fleet))
     words = "no heartbeat is running, so no new runs are planned"
     if heard := last_seen(fleet.heartbeats):
-        ago = formatting.span(max(timedelta(0), now - heard))
+        ago = rounded_text(max(timedelta(0), now - heard))
         words = f"{len(fleet.heartbeats)} running, last seen {ago} ago"
     return Finding(name="heartbeat", is_well=is_well, words=words)
 
@@ -137,7 +137,7 @@ def _planning(using: str, now: datetime, thresholds: Thresholds) -> Finding:
     words = "all due tasks are planned"
     oldest = Task.objects.using(using).due(now).to_be_planned().first()
     if oldest is not None and oldest.next_run is not None:
-        overdue = formatting.span(now - oldest.next_run)
+        overdue = rounded_text(now - oldest.next_run)
         words = f"{oldest} has been due for {overdue} but has not been planned"
     is_well = not any(late_alerts(using, now, thresholds))
     return Finding(name="due tasks", is_well=is_well, words=words)
@@ -148,7 +148,7 @@ def _queued(using: str, now: datetime, fleet: Fleet, thresholds: Thresholds) -> 
     queued = needing_worker(using, fleet).filter(ready_at__lte=now)
     oldest = queued.order_by("ready_at").first()
     if oldest is not None:
-        number, since = queued.count(), formatting.span(now - oldest.ready_at)
+        number, since = queued.count(), rounded_text(now - oldest.ready_at)
         words = ngettext("%d run is queued", "%d runs are queued", number) % number
         run = Run.objects.using(using).only("label").filter(pk=oldest.run_id).first()
         words += f"; the oldest, {run or oldest}, has been queued in {oldest.queue!r} for {since}"
