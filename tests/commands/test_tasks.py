@@ -1,9 +1,10 @@
 """What people do with tasks from a terminal."""
 
+import shlex
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, load_command_class
 
 from sisy.heartbeat import tick
 from sisy.models import Process, Role, Run, RunState, Task, TaskState
@@ -42,6 +43,24 @@ def test_an_unknown_task_is_answered_with_the_nearest_name():
     scheduled("0 16 * * *", label="tea time")
     with pytest.raises(CommandError, match="Use one of their keys"):
         said("sisy_tasks show 'tea time'")
+
+
+def test_an_unknown_task_may_have_been_deleted_so_its_runs_are_named():
+    with pytest.raises(CommandError, match=r"sisy_runs list --task 'once upon a time'"):
+        said("sisy_tasks show 'once upon a time'")
+
+
+@pytest.mark.parametrize("command", ["tasks", "alerts", "runs", "queues", "workers"])
+def test_help_teaches_with_examples_that_can_be_typed(command):
+    made = load_command_class("sisy", f"sisy_{command}")
+    text = made.create_parser("manage.py", f"sisy_{command}").format_help()
+    assert max(map(len, text.splitlines())) <= 99
+    assert made.examples
+    for line in made.examples:
+        assert f"  manage.py {line}\n" in text
+        name, *words = shlex.split(line)
+        assert name == f"sisy_{command}"
+        assert made.create_parser("manage.py", name).parse_args(words).verb
 
 
 def test_the_next_occurrences_are_shown():

@@ -1,6 +1,7 @@
 """Find the task, run or moment that a command's arguments name."""
 
 import argparse
+import shlex
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -40,7 +41,10 @@ def task_named(text: str, using: str) -> Task:
             f"Several tasks have the label {text!r}. Use one of their keys instead: {keys}."
         )
     labels = list(tasks.order_by("label").values_list("label", flat=True)[:MAX_LABELS_COMPARED])
-    hint = did_you_mean(text, labels) or " Run 'manage.py sisy_tasks list' to see all tasks."
+    hint = did_you_mean(text, labels) or (
+        " Run 'manage.py sisy_tasks list' to see all tasks. To see the runs of a deleted one, use "
+        f"'manage.py sisy_runs list --task {shlex.quote(text)}'."
+    )
     raise CommandError(f"No task has the key, name or label {text!r}.{hint}")
 
 

@@ -27,6 +27,13 @@ class Command(AlertVerbs):
         "shows messages that could not be sent. Exits with 1 if an alert does not exist, if a "
         "test failed, or if there was nothing to do."
     )
+    examples = (
+        "sisy_alerts list",
+        "sisy_alerts show 12",
+        "sisy_alerts ack 12",
+        "sisy_alerts mute 12 --hours 8",
+        "sisy_alerts test",
+    )
 
     def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
         super().add_verbs(verb)

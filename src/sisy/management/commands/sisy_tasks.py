@@ -30,6 +30,13 @@ class Command(VerbCommand):
         "TO and WHEN are in the task's time zone, unless they include one. Exits with 1 if the "
         "task or run does not exist, or if there was nothing to do."
     )
+    examples = (
+        "sisy_tasks list --state paused",
+        "sisy_tasks why 'count products' 12:00",
+        "sisy_tasks run 'count products'",
+        "sisy_tasks pause 'count products' --reason 'until the new warehouse is open'",
+        "sisy_tasks backfill 'count products' 2026-05-01 2026-05-05 --dry-run",
+    )
 
     def add_verbs(self, verb_alone: Callable[[str, str], ArgumentParser]) -> None:
         def verb(name: str, words: str, *, of_task: bool = True) -> ArgumentParser:
